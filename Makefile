@@ -1,0 +1,43 @@
+# Everything runs in .venv, made from requirements.lock. Elsewhere, torch may come from another index:
+#   make TORCH_INDEX=<address of an index that holds torch 2.13.0>
+PYTHON ?= python3.11
+TORCH_INDEX ?=
+BIN := .venv/bin
+export FLWR_TELEMETRY_ENABLED := 0
+export FLWR_DISABLE_UPDATE_CHECK := 1
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: help demo test check test-all bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+.venv/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip==25.3
+	$(BIN)/python -m pip install --quiet torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: .venv/ready  ## train the synthetic study of twelve hospitals, and show where its report is
+	rm -rf runs/demo
+	$(BIN)/oncofed simulate simulations/studies/demo/study.toml --out runs/demo
+
+check: .venv/ready  ## format, lint, strict types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check  ## the gate: check, then every test that takes seconds
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"
+
+test-all: check  ## the gate with the slow tests: Ray, real cohorts, acceptance figures
+	OMP_NUM_THREADS=1 $(BIN)/pytest
+
+bench: .venv/ready  ## ratios, measured side by side
+	$(BIN)/python -m oncofed.simulations.benchmarks --out runs/bench.md
+
+clean:  ## remove the environment and all runs
+	rm -rf .venv runs

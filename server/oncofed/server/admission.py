@@ -1,0 +1,111 @@
+"""Which of the replies of a round may be combined, and which hospital's fault is each other one?
+
+A reply is admitted when it answers a message of this attempt, comes from the node it was sent to, is the only one to
+do so, repeats the plan, site, round and attempt it was asked for, and holds a finite vector of the model's shape.
+
+Promises: the result does not depend on the order of arrival (admitted: roster order). Every hospital of the roster is
+either admitted or rejected with a cause in words. Replies are matched by `reply_to_message_id` alone: a failure
+that Flower reports for a node carries the SuperLink's node id, not the node's. The text inside a Flower error is never
+repeated: it may quote the exception of a program that saw data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from flwr.app import Message
+
+from oncofed.errors import RequestRefused
+from oncofed.protocol.codec import MalformedAnswer, decode_answer, question_of
+from oncofed.protocol.messages import ContributeRequest
+from oncofed.server.strategies import SiteVector
+
+# flwr 1.41 numbers its errors and has no public names for them: tests/contracts/test_flwr_names.py.
+_ERROR_WORDS = {
+    1: "the relay could not be loaded",
+    2: "the relay raised an exception",
+    3: "the question was lost",
+    4: "the answer was lost",
+    5: "the node is unavailable",
+    7: "the node refused the program bundle",
+    8: "the relay crashed",
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """A message that was sent. node_id is where to; request.site says whom."""
+
+    node_id: int
+    request: ContributeRequest
+
+
+@dataclass(frozen=True, order=True)
+class Rejection:
+    """site is a name of the roster, or ``node 123`` for one that is not in it."""
+
+    site: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.site}: {self.reason}"
+
+
+@dataclass(frozen=True, eq=False)
+class Admission:
+    """admitted  in roster order. rejected  roster first, in its order, then replies that answer no question."""
+
+    admitted: tuple[SiteVector, ...]
+    rejected: tuple[Rejection, ...]
+
+
+class _NotAdmitted(Exception):
+    """The text is the reason, in our words."""
+
+
+def admit(replies: Iterable[Message], *, questions: Mapping[str, Question], patience_seconds: float) -> Admission:
+    """questions by message id, in roster order. patience_seconds is only for the words about silent hospitals."""
+    answers: dict[str, list[Message]] = {message_id: [] for message_id in questions}
+    strays: list[Message] = []
+    for reply in replies:
+        answers.get(reply.metadata.reply_to_message_id, strays).append(reply)
+
+    admitted: list[SiteVector] = []
+    rejected: list[Rejection] = []
+    for message_id, question in questions.items():
+        try:
+            admitted.append(_admit_one(question, answers[message_id], patience_seconds=patience_seconds))
+        except _NotAdmitted as reason:
+            rejected.append(Rejection(question.request.site, str(reason)))
+    site_at = {question.node_id: question.request.site for question in questions.values()}
+    nodes = sorted(stray.metadata.src_node_id for stray in strays)
+    rejected += [Rejection(site_at.get(node, f"node {node}"), "answered no question of this round") for node in nodes]
+    return Admission(tuple(admitted), tuple(rejected))
+
+
+def _admit_one(question: Question, replies: Sequence[Message], *, patience_seconds: float) -> SiteVector:
+    request = question.request
+    if not replies:
+        raise _NotAdmitted(f"no answer within {patience_seconds:g} s")
+    if len(replies) > 1:
+        raise _NotAdmitted(f"answered {len(replies)} times")
+    (reply,) = replies
+    if reply.has_error():
+        raise _NotAdmitted(_ERROR_WORDS.get(reply.error.code, f"Flower reports error {reply.error.code:d}"))
+    if reply.metadata.src_node_id != question.node_id:
+        raise _NotAdmitted(f"node {reply.metadata.src_node_id} answered in its place")
+    try:
+        told, contribution = decode_answer(reply.content)
+    except RequestRefused as refusal:
+        raise _NotAdmitted(f"refused: {refusal.code}") from None
+    except MalformedAnswer as fault:
+        raise _NotAdmitted(f"malformed answer: {fault}") from None
+    if told != question_of(request):
+        raise _NotAdmitted("answered for another plan, round, attempt or site")
+    if contribution.vector.shape != request.weights.shape:
+        raise _NotAdmitted(f"sent {contribution.vector.size} numbers where the model has {request.weights.size}")
+    if not np.isfinite(contribution.vector).all():
+        raise _NotAdmitted("sent numbers that are not finite")
+    return SiteVector(request.site, contribution.vector, reply)

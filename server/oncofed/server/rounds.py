@@ -1,0 +1,144 @@
+"""How does a federation get from one set of weights to the next, and from the first round to the last?
+
+`step` is a round as a function of the replies; `run_rounds` asks, waits, steps, checkpoints and reports.
+
+Promises: every hospital of the roster is asked in every round, and nobody is sampled. A round counts when at least
+the plan's quorum is admitted, else `QuorumLost` names each missing hospital and why, and the state stays what it was,
+so a repeated run asks the very same questions again (a guard answers an identical request without a second charge).
+Waiting is bounded by the plan's round_timeout_seconds. What the observer is told of is already on disk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from flwr.app import Message, MessageType
+from flwr.serverapp import Grid
+
+from oncofed.errors import FederationFailure, QuorumLost
+from oncofed.protocol.codec import encode_requests, payload_bytes
+from oncofed.protocol.messages import ContributeRequest
+from oncofed.protocol.plan import StudyPlan
+from oncofed.server.admission import Question, Rejection, admit
+from oncofed.server.checkpoint import Json, save_checkpoint
+from oncofed.server.state import FederationState
+from oncofed.server.strategies import combine
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """What happened in a finished round. Nothing here depends on more than what hospitals released.
+
+    answered        admitted hospitals, in roster order.
+    update_l2_norm  length of the change of the global weights.
+    bytes_down, bytes_up  of vectors, all hospitals together; up counts every reply, admitted or not.
+    seconds         from building the first message to the combined weights, checkpoint excluded.
+    """
+
+    round: int
+    attempt: int
+    answered: tuple[str, ...]
+    rejected: tuple[Rejection, ...]
+    update_l2_norm: float
+    bytes_down: int
+    bytes_up: int
+    seconds: float = 0.0
+
+
+Observer = Callable[[FederationState, RoundReport], None]
+"""Told after each round that is finished and on disk."""
+
+ExtraSource = Callable[[FederationState, RoundReport], Json]
+"""Gives what a checkpoint shall keep besides the server's state, e.g. the ledgers of simulated hospitals."""
+
+
+def no_observer(state: FederationState, report: RoundReport) -> None:
+    """The null observer."""
+
+
+def no_extra(state: FederationState, report: RoundReport) -> Json:
+    """The null source."""
+    return None
+
+
+def questions_of(
+    state: FederationState, *, plan: StudyPlan, nodes: Mapping[str, int]
+) -> list[tuple[Question, Message]]:
+    """One message for each hospital of the roster, in its order. The weights are serialised once for all."""
+    request = ContributeRequest(
+        plan_hash=plan.hash,
+        site="",
+        round=state.round + 1,
+        attempt=state.attempt,
+        roster=plan.roster,
+        weights=state.weights,
+    )
+    messages = []
+    for site, content in encode_requests(request, sites=plan.roster).items():
+        message = Message(
+            content,
+            dst_node_id=nodes[site],
+            message_type=MessageType.TRAIN,
+            ttl=plan.round_timeout_seconds,
+            group_id=str(state.round + 1),
+        )
+        messages.append((Question(nodes[site], replace(request, site=site)), message))
+    return messages
+
+
+def step(
+    state: FederationState, replies: Iterable[Message], *, plan: StudyPlan, questions: Mapping[str, Question]
+) -> tuple[FederationState, RoundReport]:
+    """The state after the round that `questions` (by message id, in roster order) opened. Changes no argument."""
+    received = tuple(replies)
+    admission = admit(received, questions=questions, patience_seconds=plan.round_timeout_seconds)
+    if len(admission.admitted) < plan.quorum:
+        causes = "\n".join(f"  - {rejection}" for rejection in admission.rejected)
+        raise QuorumLost(
+            f"round {state.round + 1}: {len(admission.admitted)} of {len(plan.roster)} hospitals answered, "
+            f"{plan.quorum} must.\n{causes}"
+        )
+    weights, optimiser = combine(admission.admitted, state=state, plan=plan)
+    report = RoundReport(
+        round=state.round + 1,
+        attempt=state.attempt,
+        answered=tuple(contribution.site for contribution in admission.admitted),
+        rejected=admission.rejected,
+        update_l2_norm=float(np.linalg.norm(weights - state.weights)),
+        bytes_down=sum(question.request.weights.nbytes for question in questions.values()),
+        bytes_up=sum(payload_bytes(reply.content) for reply in received if reply.has_content()),
+    )
+    return FederationState(round=state.round + 1, weights=weights, optimiser=optimiser), report
+
+
+def run_rounds(
+    grid: Grid,
+    *,
+    plan: StudyPlan,
+    nodes: Mapping[str, int],
+    start: FederationState,
+    checkpoint_folder: Path | None,
+    observer: Observer = no_observer,
+    extra: ExtraSource = no_extra,
+) -> FederationState:
+    """Run from `start` to the plan's last round. checkpoint_folder None keeps nothing (benchmarks)."""
+    missing = [site for site in plan.roster if site not in nodes]
+    if missing or len({nodes[site] for site in plan.roster}) != len(plan.roster):
+        raise FederationFailure(f"not every hospital has a node of its own; without one: {', '.join(missing) or '-'}")
+    state = start
+    while state.round < plan.training.rounds:
+        began = time.perf_counter()
+        asked = questions_of(state, plan=plan, nodes=nodes)
+        replies = grid.send_and_receive([message for _, message in asked], timeout=plan.round_timeout_seconds)
+        # The grid gives a message its id when it is sent.
+        questions = {message.metadata.message_id: question for question, message in asked}
+        state, report = step(state, replies, plan=plan, questions=questions)
+        report = replace(report, seconds=time.perf_counter() - began)
+        if checkpoint_folder is not None:
+            save_checkpoint(checkpoint_folder, state=state, plan_hash=plan.hash, extra=extra(state, report))
+        observer(state, report)
+    return state

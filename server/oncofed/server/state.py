@@ -1,0 +1,33 @@
+"""What does a federation know between two rounds? Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+NO_OPTIMISER_STATE: Mapping[str, NDArray[np.float64]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, eq=False)
+class FederationState:
+    """Everything the next round depends on, besides the plan and the hospitals.
+
+    round      the last finished round; 0 before the first.
+    weights    (parameters,) float64, the global model.
+    optimiser  the server optimiser's arrays by name, each (parameters,) float64; empty where it has none.
+    attempt    the attempt the next round will be; 0 unless that round was given up before.
+    """
+
+    round: int
+    weights: NDArray[np.float64]
+    optimiser: Mapping[str, NDArray[np.float64]] = field(default_factory=lambda: NO_OPTIMISER_STATE)
+    attempt: int = 0
+
+
+def initial_state(weights: NDArray[np.float64]) -> FederationState:
+    """Before the first round."""
+    return FederationState(round=0, weights=weights)

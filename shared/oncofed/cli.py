@@ -1,0 +1,72 @@
+"""What does the command `oncofed` offer here? Whatever is installed: commands are entry points of `oncofed.commands`.
+
+It imports neither the coordinator's side nor a hospital's, and nothing heavy: a command's own modules are imported when
+it runs. Exit codes: 0 done, 1 failed while running, 2 an input is at fault (nothing was written), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint, entry_points, version
+
+import click
+
+from oncofed.errors import InvalidInput, OncofedError
+
+GROUP = "oncofed.commands"
+
+
+class InstalledCommands(click.Group):
+    """Finds sub-commands by entry point, and loads one when it is named or listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(found.name for found in _installed())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for found in _installed():
+            if found.name == cmd_name:
+                command = found.load()
+                assert isinstance(command, click.Command)
+                return command
+        return None
+
+
+def _installed() -> list[EntryPoint]:
+    return list(entry_points(group=GROUP))
+
+
+@click.command(cls=InstalledCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("oncofed"), prog_name="oncofed")
+def oncofed() -> None:
+    """Federated, private, explainable prognosis for cancer patients across hospitals.
+
+    \b
+    Examples:
+      oncofed cohort generate --hospitals 12 --out consortium
+      oncofed simulate simulations/studies/demo/study.toml --out runs/demo
+      oncofed sweep simulations/studies/demo/study.toml --seeds 1,2,3 --out runs/sweep
+    """
+
+
+def main() -> None:
+    """Run the command line; faults become words on standard error and an exit code, never a traceback."""
+    try:
+        oncofed.main(standalone_mode=False)
+    except click.ClickException as fault:
+        fault.show()
+        sys.exit(fault.exit_code)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted. Finished rounds are kept: the same command with --resume goes on.", err=True)
+        sys.exit(130)
+    except InvalidInput as fault:
+        click.echo(f"oncofed: {fault}", err=True)
+        sys.exit(2)
+    except OncofedError as failure:
+        click.echo(f"oncofed: {failure}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

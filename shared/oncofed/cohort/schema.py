@@ -1,0 +1,153 @@
+"""What does a study call its markers and outcomes, and which public constants describe them?
+
+A schema is public: it is written before anyone looks at a table, from units and medical knowledge, and is the only
+source of centres, scales, ranges, vocabularies and the time grid (`../shared/design.md`, decision 4). Reading one from
+TOML is `oncofed.cohort.schema_file`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+
+from oncofed.survival.grid import TimeGrid
+
+
+class Modality(StrEnum):
+    CLINICAL = "clinical"
+    LABORATORY = "laboratory"
+    BODY_COMPOSITION = "body_composition"
+    DNA_MUTATION = "dna_mutation"
+    DNA_COPY_NUMBER = "dna_copy_number"
+    RNA_EXPRESSION = "rna_expression"
+    PROTEIN_EXPRESSION = "protein_expression"
+    TREATMENT = "treatment"
+
+
+class Kind(StrEnum):
+    CONTINUOUS = "continuous"
+    BINARY = "binary"
+    ORDINAL = "ordinal"
+    CATEGORICAL = "categorical"
+
+
+class TimeUnit(StrEnum):
+    DAYS = "days"
+    WEEKS = "weeks"
+    MONTHS = "months"
+    YEARS = "years"
+
+
+class MissingFlags(StrEnum):
+    """How being unmeasured is shown to the network."""
+
+    MARKER = "marker"
+    """One flag column for each marker of the modality."""
+    MODALITY = "modality"
+    """One flag column that says the whole modality is missing for the patient."""
+    NONE = "none"
+
+
+class DeathPolicy(StrEnum):
+    """What a death means for an endpoint that is not death itself, such as time to next treatment."""
+
+    COMPOSITE = "composite"
+    """Death counts as the event (the default)."""
+    CENSORING = "censoring"
+    """Death ends the follow-up without the event."""
+
+
+@dataclass(frozen=True)
+class ModalityEncoding:
+    """Public multipliers of a modality's encoded columns.
+
+    weight          multiplies every value column. Small for noisy high-dimensional markers, so that per-patient
+                    clipping spends its norm where the signal is.
+    missing_weight  the value of a missing flag that is set.
+    """
+
+    weight: float = 1.0
+    missing_weight: float = 0.03
+    missing_flags: MissingFlags = MissingFlags.MARKER
+
+
+@dataclass(frozen=True)
+class Marker:
+    """One column of a hospital's table.
+
+    plausible_range  (lowest, highest) accepted value in `unit`; continuous and ordinal only. A value outside is a
+                     fault of the table, most often a wrong unit.
+    centre, scale    public; the reference patient has the value `centre`. Continuous, ordinal and binary only.
+    categories       the vocabulary of a categorical marker; the reference patient has `reference_category`.
+    missing_codes    cell values that mean "not measured", beside an empty cell.
+    weight           multiplies this marker's value columns, beside its modality's weight.
+    """
+
+    name: str
+    modality: Modality
+    kind: Kind
+    unit: str = ""
+    plausible_range: tuple[float, float] | None = None
+    centre: float = 0.0
+    scale: float = 1.0
+    categories: tuple[str, ...] = ()
+    reference_category: str = ""
+    missing_codes: tuple[str, ...] = ()
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One outcome: when follow-up began and ended, and whether it ended with the event.
+
+    time_column   months (or the schema's unit) from time zero to event or last contact, positive.
+    event_column  1 when the event was observed, 0 when censored.
+    entry_column  delayed entry: when the patient came under observation; None means at time zero.
+    death_event_column  for an endpoint other than death: 1 when follow-up ended with death.
+    death         what that death means.
+    """
+
+    name: str
+    time_column: str
+    event_column: str
+    entry_column: str | None = None
+    death_event_column: str | None = None
+    death: DeathPolicy = DeathPolicy.COMPOSITE
+
+
+@dataclass(frozen=True)
+class StudySchema:
+    """Everything public about a study's tables.
+
+    patient_id             column with one distinct value a row; it never leaves the hospital.
+    site_column            which hospital a row belongs to; used only to cut one table into simulated hospitals.
+    tumour_entity          name of the categorical marker that "within tumour types" refers to, or None.
+    largest_encoded_value  standardised values are cut at +- this, before weights.
+    baseline_hazard        public event rate of the reference patient, per unit of time, one for each endpoint.
+    zero_time_becomes      a follow-up of exactly 0 (event or last contact on the day of diagnosis) is read as this
+                           time, in the grid's unit; None means that it is a fault of the table.
+    """
+
+    name: str
+    patient_id: str
+    markers: tuple[Marker, ...]
+    endpoints: tuple[Endpoint, ...]
+    grid: TimeGrid
+    baseline_hazard: tuple[float, ...]
+    modalities: Mapping[Modality, ModalityEncoding] = field(default_factory=dict)
+    site_column: str | None = None
+    tumour_entity: str | None = None
+    largest_encoded_value: float = 3.0
+    zero_time_becomes: float | None = None
+
+    def encoding_of(self, modality: Modality) -> ModalityEncoding:
+        return self.modalities.get(modality, ModalityEncoding())
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the canonical JSON of every public constant."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,96 @@
+"""What can go wrong, as one small tree. Who catches what: the command line catches `OncofedError`.
+
+OncofedError
+├── InvalidInput          a table, schema, study or setting is wrong; carries every fault at once
+├── PrivacyRefusal        something was asked that the guarantee or the hospital's policy forbids
+│   ├── BudgetExceeded    the ledger cannot pay for it
+│   └── UnaccountedEvent  the accountant cannot bound it, so it is never assumed to be free
+├── RequestRefused        a guard refuses a message; carries a code from a fixed list, never a text about data
+└── FederationFailure     a round cannot finish
+    ├── QuorumLost        fewer hospitals answered than the plan demands
+    └── CheckpointDamaged a checkpoint is missing, torn or of another study
+
+No message names a patient or a cell value: messages travel further than data may.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class OncofedError(Exception):
+    """Root of the tree."""
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """One thing wrong with an input.
+
+    where   file, section, column or field, e.g. ``patients.csv: column "age_years"``
+    what    the fault in words, without any cell value
+    remedy  what the reader can do about it
+    count   number of rows concerned, or None where rows do not apply. Shown locally only.
+    """
+
+    where: str
+    what: str
+    remedy: str
+    count: int | None = None
+
+    def __str__(self) -> str:
+        rows = "" if self.count is None else f" ({self.count} row{'s' if self.count != 1 else ''})"
+        return f"{self.where}: {self.what}{rows}. {self.remedy}"
+
+
+class InvalidInput(OncofedError):
+    """An input has one or more faults; all of them are listed together."""
+
+    def __init__(self, faults: tuple[Fault, ...] | list[Fault]) -> None:
+        self.faults = tuple(faults)
+        heading = f"{len(self.faults)} fault{'s' if len(self.faults) != 1 else ''}"
+        super().__init__("\n".join([heading, *(f"  - {fault}" for fault in self.faults)]))
+
+
+class PrivacyRefusal(OncofedError):
+    """The guarantee, or the hospital's policy, forbids what was asked."""
+
+
+class BudgetExceeded(PrivacyRefusal):
+    """The ledger of a data source cannot pay for the release."""
+
+
+class UnaccountedEvent(PrivacyRefusal):
+    """No proven bound is known for this kind of release."""
+
+
+class RefusalCode(StrEnum):
+    """Everything a guard ever says about a refusal. Fixed strings, so nothing of a patient can ride along."""
+
+    WRONG_PLAN = "wrong_plan"
+    WRONG_SITE = "wrong_site"
+    ROUND_OUT_OF_RANGE = "round_out_of_range"
+    REQUEST_CONFLICT = "request_conflict"
+    MALFORMED_WEIGHTS = "malformed_weights"
+    BUDGET_EXCEEDED = "budget_exceeded"
+    INTERNAL = "internal"
+
+
+class RequestRefused(OncofedError):
+    """A guard refuses a message from the coordinator."""
+
+    def __init__(self, code: RefusalCode) -> None:
+        self.code = code
+        super().__init__(code.value)
+
+
+class FederationFailure(OncofedError):
+    """A round cannot finish."""
+
+
+class QuorumLost(FederationFailure):
+    """Fewer hospitals answered than the plan's quorum."""
+
+
+class CheckpointDamaged(FederationFailure):
+    """A checkpoint is missing, torn, or belongs to another study."""

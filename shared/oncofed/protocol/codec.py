@@ -1,0 +1,204 @@
+"""How do a request and its answer travel inside Flower's records?
+
+Request   ``weights``  ArrayRecord   ``vector``: one (parameters,) float64 array
+          ``request``  ConfigRecord  ``plan-hash``, ``site``, ``round``, ``attempt``, ``roster`` (a JSON list of names)
+Answer    ``contribution`` ArrayRecord ``vector``, and ``answers`` ConfigRecord ``question``: plan hash, round, attempt
+          and site in one string, so that an answer to another question is noticed
+Refusal   ``refusal``  ConfigRecord  ``code``: one of `errors.RefusalCode`
+
+Promises: what is encoded holds these keys and nothing else, and decoding gives back bit-identical vectors. Numbers
+travel as their plain little-endian bytes; nothing received is parsed as a file format, so a header cannot ask for a
+terabyte. Vectors that come out of a decoder share the received bytes and are read-only.
+
+Refuses: any missing or additional key, another type, dtype, shape or serialisation. A request is then refused with
+`RefusalCode.MALFORMED_WEIGHTS`; an answer raises `MalformedAnswer`, whose words come from a fixed list and never
+from the message. No weight for averages travels: the server takes it from the plan (see `server.strategies`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from numpy.typing import NDArray
+
+from oncofed.errors import FederationFailure, RefusalCode, RequestRefused
+from oncofed.protocol.messages import ContributeRequest, Contribution
+
+VECTOR = "vector"
+WEIGHTS = "weights"
+REQUEST = "request"
+CONTRIBUTION = "contribution"
+ANSWERS = "answers"
+REFUSAL = "refusal"
+
+_DTYPE = "float64"
+_SERIALISATION = "little-endian"
+_BYTES_A_NUMBER = 8
+_REQUEST_KEYS = frozenset({"plan-hash", "site", "round", "attempt", "roster"})
+
+_Record = RecordDict | ArrayRecord | ConfigRecord
+
+
+class MalformedAnswer(FederationFailure):
+    """A hospital's answer does not have the form the protocol gives it."""
+
+
+class _Unreadable(Exception):
+    """A record is not of the expected form; the text is one of ours."""
+
+
+def encode_request(request: ContributeRequest) -> RecordDict:
+    """A request to one hospital."""
+    return encode_requests(request, sites=(request.site,))[request.site]
+
+
+def encode_requests(request: ContributeRequest, *, sites: Iterable[str]) -> dict[str, RecordDict]:
+    """The same request to each of `sites` in place of its own.
+
+    The weights are serialised once, and the records returned share the one that holds them: as with Flower's own
+    strategies, it is for the Grid to see that a receiver cannot change what another receives.
+    """
+    weights = _vector_record(request.weights)
+    asked = ConfigRecord(
+        {
+            "plan-hash": request.plan_hash,
+            "site": request.site,
+            "round": request.round,
+            "attempt": request.attempt,
+            "roster": json.dumps(request.roster),
+        }
+    )
+    records = {}
+    for site in sites:
+        # A copy costs one checked assignment, a new ConfigRecord five: it counts with a thousand hospitals.
+        own = asked.copy()
+        own["site"] = site
+        records[site] = RecordDict({WEIGHTS: weights, REQUEST: own})
+    return records
+
+
+def decode_request(content: RecordDict) -> ContributeRequest:
+    """Raises RequestRefused(MALFORMED_WEIGHTS) for anything `encode_request` would not have made, NaN included."""
+    try:
+        records = _entries(content, RecordDict, {WEIGHTS, REQUEST})
+        vector = _read_vector(records[WEIGHTS])
+        asked = _entries(records[REQUEST], ConfigRecord, _REQUEST_KEYS)
+        plan_hash, site, number, attempt = asked["plan-hash"], asked["site"], asked["round"], asked["attempt"]
+        # `type` rather than isinstance: True is an int.
+        if type(plan_hash) is not str or type(site) is not str or type(number) is not int or type(attempt) is not int:
+            raise _Unreadable("plan hash, site, round or attempt is of a wrong type")
+        roster = _read_roster(asked["roster"])
+    except _Unreadable:
+        raise RequestRefused(RefusalCode.MALFORMED_WEIGHTS) from None
+    if not np.isfinite(vector).all():
+        raise RequestRefused(RefusalCode.MALFORMED_WEIGHTS)
+    return ContributeRequest(
+        plan_hash=plan_hash, site=site, round=number, attempt=attempt, roster=roster, weights=vector
+    )
+
+
+def encode_contribution(contribution: Contribution, *, to: ContributeRequest) -> RecordDict:
+    """The last gate of a hospital: only a vector of the shape that was sent may pass; another raises TypeError."""
+    if not isinstance(contribution, Contribution):
+        raise TypeError("a guard gives a Contribution")
+    vector = _vector_record(contribution.vector)
+    if contribution.vector.shape != to.weights.shape:
+        raise TypeError("a contribution has the shape of the weights it answers")
+    return RecordDict({CONTRIBUTION: vector, ANSWERS: ConfigRecord({"question": question_of(to)})})
+
+
+def encode_refusal(code: RefusalCode) -> RecordDict:
+    """A code of the fixed list and nothing else; another raises ValueError."""
+    return RecordDict({REFUSAL: ConfigRecord({"code": RefusalCode(code).value})})
+
+
+def decode_answer(content: RecordDict) -> tuple[str, Contribution]:
+    """What was asked (`question_of`), as the hospital says, and its contribution (values unchecked: they may be NaN).
+
+    Raises RequestRefused with the hospital's code when it refuses, MalformedAnswer otherwise.
+    """
+    try:
+        if REFUSAL in content:
+            code = _read_code(_entries(content, RecordDict, {REFUSAL})[REFUSAL])
+        else:
+            records = _entries(content, RecordDict, {CONTRIBUTION, ANSWERS})
+            return _read_question(records[ANSWERS]), Contribution(_read_vector(records[CONTRIBUTION]))
+    except _Unreadable as fault:
+        raise MalformedAnswer(str(fault)) from None
+    raise RequestRefused(code)
+
+
+def question_of(request: ContributeRequest) -> str:
+    """What an answer to this request must repeat. The name of the site, which may hold anything, comes last."""
+    return f"{request.plan_hash}/{request.round}/{request.attempt}/{request.site}"
+
+
+def payload_bytes(content: RecordDict) -> int:
+    """Bytes of the vectors inside, which is nearly all that travels; names and keys are not counted."""
+    return sum(
+        len(array.data) for record in content.values() if isinstance(record, ArrayRecord) for array in record.values()
+    )
+
+
+def _vector_record(vector: NDArray[np.float64]) -> ArrayRecord:
+    if not isinstance(vector, np.ndarray) or vector.dtype != np.float64 or vector.ndim != 1:
+        raise TypeError("weights and contributions are one flat float64 vector")
+    record = ArrayRecord()
+    record[VECTOR] = Array(_DTYPE, (vector.size,), _SERIALISATION, np.asarray(vector, dtype="<f8").tobytes())
+    return record
+
+
+def _entries(record: object, kind: type[_Record], keys: Collection[str]) -> dict[str, Any]:
+    if not isinstance(record, kind):
+        raise _Unreadable("a record is of another kind than the protocol's")
+    # A plain dictionary at once: each access to Flower's typed ones costs a microsecond.
+    entries: dict[str, Any] = dict(record.items())
+    if entries.keys() != keys:
+        raise _Unreadable("keys are missing or there are others than the protocol's")
+    return entries
+
+
+def _read_vector(record: object) -> NDArray[np.float64]:
+    array: Array = _entries(record, ArrayRecord, {VECTOR})[VECTOR]
+    if array.dtype != _DTYPE or array.stype != _SERIALISATION:
+        raise _Unreadable("the vector is not float64 in plain bytes")
+    if len(array.shape) != 1 or len(array.data) != array.shape[0] * _BYTES_A_NUMBER:
+        raise _Unreadable("the vector's shape does not fit its bytes")
+    return np.frombuffer(array.data, dtype="<f8").astype(np.float64, copy=False)
+
+
+def _read_question(record: object) -> str:
+    question = _entries(record, ConfigRecord, {"question"})["question"]
+    if type(question) is not str:
+        raise _Unreadable("it does not repeat what was asked")
+    return question
+
+
+def _read_roster(text: object) -> tuple[str, ...]:
+    if type(text) is not str:
+        raise _Unreadable("the roster is not a text")
+    return _roster_from(text)
+
+
+@lru_cache(maxsize=8)
+def _roster_from(text: str) -> tuple[str, ...]:
+    """Cached because each of a thousand simulated hospitals is sent the same thousand names."""
+    try:
+        names = json.loads(text)
+    except (ValueError, RecursionError):
+        names = None
+    if not isinstance(names, list) or not all(type(name) is str for name in names):
+        raise _Unreadable("the roster is not a list of names")
+    return tuple(names)
+
+
+def _read_code(record: object) -> RefusalCode:
+    try:
+        return RefusalCode(str(_entries(record, ConfigRecord, {"code"})["code"]))
+    except ValueError:
+        raise _Unreadable("the refusal's code is not in the list") from None

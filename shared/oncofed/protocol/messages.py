@@ -1,0 +1,72 @@
+"""What does a coordinator ask of a hospital's guard, and what comes back? Values only; no transport, no torch."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class ContributeRequest:
+    """One hospital's share of one attempt at one round.
+
+    plan_hash  the plan the hospital approved; any other is refused.
+    site       the name of the hospital in the roster.
+    round      1 is the first.
+    attempt    0 is the first; a repeated round is a new attempt with fresh noise and a new charge.
+    roster     the hospitals asked in this attempt, sorted.
+    weights    (parameters,) float64, the global model in the network's canonical order.
+    """
+
+    plan_hash: str
+    site: str
+    round: int
+    attempt: int
+    roster: tuple[str, ...]
+    weights: NDArray[np.float64]
+
+    @property
+    def identity(self) -> tuple[str, str, int, int]:
+        """What may be asked only once with one content."""
+        return (self.plan_hash, self.site, self.round, self.attempt)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the whole request: the key under which a guard answers again without a charge."""
+        digest = hashlib.sha256(_framed((self.plan_hash, self.site, str(self.round), str(self.attempt))))
+        digest.update(_framed_roster(self.roster))
+        digest.update(np.ascontiguousarray(self.weights).tobytes())
+        return digest.hexdigest()
+
+
+def _framed(parts: tuple[str, ...]) -> bytes:
+    """Each part with its length before it, so that no two lists of parts give the same bytes."""
+    return "".join(f"{len(part)}:{part}" for part in parts).encode()
+
+
+# A thousand simulated hospitals are each sent the same thousand names; framing them costs more than hashing weights.
+_framed_roster = lru_cache(maxsize=8)(_framed)
+
+
+@dataclass(frozen=True, eq=False)
+class Contribution:
+    """What leaves a hospital: one vector, already noised where the plan says so.
+
+    vector  (parameters,) float64. Training mode `full_batch`: the negative gradient sum over patients in units of the
+            clip norm (an ascent direction of the likelihood). Mode `epochs`: the hospital's new weights.
+    """
+
+    vector: NDArray[np.float64]
+
+
+class GuardPort(Protocol):
+    """The only door to a hospital's data. In a simulation a guard object; in a deployment a unix socket."""
+
+    def contribute(self, request: ContributeRequest) -> Contribution:
+        """Raises RequestRefused with a code from a fixed list, and nothing else."""
+        ...

@@ -1,0 +1,128 @@
+"""What have all hospitals agreed to? A frozen plan with a hash; nothing in it comes from a table.
+
+The plan is the contract between the two ends: the server runs it, each guard holds its own copy and refuses any
+request that names another hash. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+
+from oncofed.survival.grid import TimeGrid
+
+
+class TrainingMode(StrEnum):
+    FULL_BATCH = "full_batch"
+    """One gradient sum over all patients of the hospital a round; the optimiser is at the server."""
+    EPOCHS = "epochs"
+    """Local (DP-)SGD over several epochs; the server combines weights."""
+
+
+class Strategy(StrEnum):
+    """Flower's strategies, by the name of the class."""
+
+    FEDAVG = "fedavg"
+    FEDPROX = "fedprox"
+    FEDADAM = "fedadam"
+    FEDYOGI = "fedyogi"
+    FEDADAGRAD = "fedadagrad"
+    MEDIAN = "median"
+    TRIMMED_AVERAGE = "trimmed_average"
+    KRUM = "krum"
+
+
+class PrivacyMode(StrEnum):
+    NONE = "none"
+    LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """hidden_units       widths of the ReLU layers; empty for a linear model.
+    baseline_weight    public multiplier of the learned correction to the baseline log hazard.
+    linear_branch      whether w.x stands beside the ReLU part.
+    """
+
+    columns: int
+    endpoints: tuple[str, ...]
+    grid: TimeGrid
+    baseline_hazard: tuple[float, ...]
+    hidden_units: tuple[int, ...] = (16,)
+    baseline_weight: float = 1.0
+    linear_branch: bool = True
+
+    @property
+    def baseline_parameters(self) -> int:
+        """How many of the travelling parameters, the first ones, correct the baseline hazard."""
+        return len(self.endpoints) * self.grid.intervals
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """How the model is trained. Every number is public.
+
+    weight_decay            pull of f (not of the baseline hazard) towards zero, added at the server (full_batch: per
+                            unit of the combined update) or at each local step (epochs). It involves no data and so
+                            costs no privacy.
+    sampling_rate, expected_batch_size, local_steps   mode `epochs` only: each patient joins a step's batch with
+                            probability sampling_rate; the sum is divided by the public expected_batch_size.
+    site_weights            public weight of each site in the average, in the roster's order; empty means equal.
+    """
+
+    mode: TrainingMode = TrainingMode.FULL_BATCH
+    strategy: Strategy = Strategy.FEDADAM
+    rounds: int = 60
+    server_learning_rate: float = 0.03
+    beta_1: float = 0.9
+    beta_2: float = 0.99
+    tau: float = 1e-8
+    weight_decay: float = 0.0
+    local_learning_rate: float = 0.1
+    local_steps: int = 10
+    sampling_rate: float = 0.1
+    expected_batch_size: float = 32.0
+    proximal_mu: float = 0.0
+    trim_fraction: float = 0.2
+    malicious_sites: int = 0
+    site_weights: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class PrivacySpec:
+    """What each patient is promised. Unit: one patient of one hospital; neighbours: add or remove that patient.
+
+    noise_multiplier  standard deviation of the noise in units of l2_norm_bound, at every hospital; 0 in mode `none`.
+    l2_norm_bound     clip norm of one patient's gradient; None in mode `none` means no clipping.
+    """
+
+    mode: PrivacyMode
+    epsilon: float | None
+    delta: float
+    noise_multiplier: float
+    l2_norm_bound: float | None
+    relation: str = "add_or_remove_one_patient"
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """roster  names of the hospitals, sorted, distinct. quorum  how many must answer for a round to count."""
+
+    study: str
+    schema_hash: str
+    model: ModelSpec
+    training: TrainingSpec
+    privacy: PrivacySpec
+    roster: tuple[str, ...]
+    quorum: int
+    initialisation_seed: int = 0
+    round_timeout_seconds: float = 600.0
+    version: int = field(default=1)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the plan's canonical JSON."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()

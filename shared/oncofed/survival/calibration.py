@@ -1,0 +1,163 @@
+"""Of patients told a risk of 30 %, do 30 % have the event by the horizon?
+
+Promises: groups of rising predicted risk, each with its Kaplan-Meier observed risk and interval (delayed entry and
+censoring before the horizon are handled there); the ratio of expected to observed; and the calibration slope, the
+coefficient of log(-log(1 - predicted risk)) in a Cox model of the follow-up up to the horizon. A slope of 1 is
+right, below 1 the predictions are too extreme (the usual sign of overfitting), above 1 too timid, below 0 upside down.
+
+What the data cannot say is NaN: observed risk of a group not followed to the horizon, its limits where nobody or
+everybody had the event, a slope without events, with equal predictions, or with a perfect order (it is infinite).
+
+Source: Crowson, Atkinson and Therneau, Stat. Methods Med. Res. 25 (2016); Austin, Harrell and van Klaveren,
+Statistics in Medicine 39 (2020).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from oncofed.survival.follow_up import BoolArray, FloatArray, FollowUp, checked_follow_up, checked_per_patient
+from oncofed.survival.kaplan_meier import kaplan_meier
+
+
+@dataclass(frozen=True)
+class CalibrationGroup:
+    """Patients of similar predicted risk. Risks are probabilities of the event by the horizon.
+
+    patients   how many.
+    predicted  their mean predicted risk.
+    observed   Kaplan-Meier; low, high its interval. NaN where not known.
+    """
+
+    patients: int
+    predicted: float
+    observed: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """At one horizon.
+
+    groups                by rising predicted risk.
+    expected_to_observed  mean predicted risk over mean observed risk, each group by its patients; above 1 the model
+                          is too gloomy. Not one Kaplan-Meier of everybody: with delayed entry that estimates the risk
+                          of those who never came to entry too, whom nobody made a prediction for.
+    slope                 see the module; 1 is right.
+    """
+
+    horizon: float
+    groups: tuple[CalibrationGroup, ...]
+    expected_to_observed: float
+    slope: float
+
+
+def calibration_at(
+    horizon: float,
+    *,
+    predicted_risk: FloatArray,
+    time: FloatArray,
+    observed: BoolArray,
+    entry: FloatArray | None = None,
+    groups: int = 10,
+    level: float = 0.95,
+) -> Calibration:
+    """Predicted against observed risk of the event by `horizon`.
+
+    predicted_risk         (patients,), probability of the event by the horizon, in [0, 1]; at least one patient.
+    time, observed, entry  (patients,), see `oncofed.survival.follow_up`.
+    groups                 wanted, cut at quantiles of the predicted risk. Equal predictions stay together, so fewer
+                           groups come back when many are equal.
+    """
+    follow_up = checked_follow_up(time=time, observed=observed, entry=entry)
+    predicted = checked_per_patient(predicted_risk, patients=len(follow_up), name="predicted_risk")
+    if len(follow_up) == 0 or ((predicted < 0) | (predicted > 1)).any():
+        raise ValueError("predicted_risk must hold probabilities of at least one patient")
+    if groups < 1 or not np.isfinite(horizon) or horizon <= 0:
+        raise ValueError("groups and horizon must be positive")
+    cuts = np.quantile(predicted, np.arange(1, groups) / groups)
+    member = np.searchsorted(cuts, predicted, side="left")
+    found = tuple(
+        _group(horizon, predicted[rows], follow_up.rows(rows), level)
+        for rows in (np.flatnonzero(member == number) for number in range(groups))
+        if len(rows)
+    )
+    expected = sum(group.patients * group.predicted for group in found)
+    seen = sum(group.patients * group.observed for group in found)
+    return Calibration(
+        horizon=horizon,
+        groups=found,
+        expected_to_observed=expected / seen if seen > 0 else float("nan"),
+        slope=_slope(horizon, predicted, follow_up),
+    )
+
+
+def _group(horizon: float, predicted: FloatArray, follow_up: FollowUp, level: float) -> CalibrationGroup:
+    entry = np.maximum(follow_up.entry, 0.0)  # -inf, "from the origin", is not a time a caller may pass
+    curve = kaplan_meier(time=follow_up.time, observed=follow_up.observed, entry=entry, level=level)
+    at = np.array([horizon])
+    survival_low, survival_high = curve.interval_at(at)
+    return CalibrationGroup(
+        patients=len(predicted),
+        predicted=float(predicted.mean()),
+        observed=float(1.0 - curve.at(at)[0]),
+        low=float(1.0 - survival_high[0]),
+        high=float(1.0 - survival_low[0]),
+    )
+
+
+def _slope(horizon: float, predicted: FloatArray, follow_up: FollowUp) -> float:
+    """One-covariate Cox regression (Breslow) of the follow-up cut at the horizon, by damped Newton steps."""
+    # risks of exactly 0 or 1 have no finite log(-log); they are moved in by an amount no prediction can mean
+    inside = np.clip(predicted, 1e-12, 1 - 1e-12)
+    covariate = np.log(-np.log1p(-inside))
+    covariate -= covariate.mean()
+    order = np.argsort(-follow_up.time, kind="stable")
+    exit_, covariate = follow_up.time[order], covariate[order]
+    event = follow_up.observed[order] & (exit_ <= horizon)
+    if not event.any() or np.ptp(covariate) == 0:
+        return float("nan")
+
+    # by falling exit time, those still followed at t are a prefix; those not yet entered are one by falling entry
+    by_entry = np.argsort(-follow_up.entry[order], kind="stable")
+    died_at = exit_[event]
+    followed = np.searchsorted(-exit_, -died_at, side="right")
+    not_entered = np.searchsorted(-follow_up.entry[order][by_entry], -died_at, side="right")
+
+    def moments(slope: float) -> tuple[float, float, float]:
+        """Log partial likelihood, its derivative, and minus its second derivative."""
+        score = slope * covariate
+        shift = score.max()
+        at_risk = []
+        for power in range(3):
+            term = np.exp(score - shift) * covariate**power
+            total = np.concatenate(([0.0], np.cumsum(term)))[followed]
+            at_risk.append(total - np.concatenate(([0.0], np.cumsum(term[by_entry])))[not_entered])
+        mean, square = at_risk[1] / at_risk[0], at_risk[2] / at_risk[0]
+        likelihood = score[event] - shift - np.log(at_risk[0])
+        return (
+            float(likelihood.sum()),
+            float((covariate[event] - mean).sum()),
+            float((square - mean**2).sum()),
+        )
+
+    slope = 0.0
+    likelihood, gradient, curvature = moments(slope)
+    for _ in range(100):
+        if not curvature > 1e-12 * event.sum() * np.ptp(covariate) ** 2:
+            return float("nan")  # flat: nobody to compare with, or the slope runs away to infinity
+        step = gradient / curvature
+        new = moments(slope + step)
+        while not new[0] >= likelihood - 1e-12 * abs(likelihood):
+            step /= 2
+            if abs(step) < 1e-12:
+                return slope
+            new = moments(slope + step)
+        slope += step
+        likelihood, gradient, curvature = new
+        if abs(step) < 1e-10 * max(1.0, abs(slope)):
+            return slope
+    return float("nan")

@@ -1,0 +1,100 @@
+"""What does one patient add to the loss? One number for each patient, from that patient alone.
+
+Piecewise-constant hazard with proportional hazards: with d_k the event in interval k and p_k the fraction of interval k
+spent at risk, a patient's negative log likelihood is sum_k p_k exp(b_k + f) - d_k (b_k + f). (Constants that do not
+depend on the parameters are left out.) The loss is a sum over patients: this is what makes clipping each patient's
+gradient bound that patient's influence, which the Cox partial likelihood does not allow (`../shared/privacy.md`).
+
+Source: Friedman, Annals of Statistics 10 (1982), equation 2.3, in the notation of `../shared/design.md`, decision 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from oncofed.cohort.cohort import Cohort
+from oncofed.cohort.encoding import encode
+from oncofed.survival.network import PrognosisNetwork
+
+LARGEST_EXPONENT = 300.0
+"""exp(300) is 2e130: its square still fits float64, so the norm of a gradient stays finite."""
+
+
+@dataclass(frozen=True, eq=False)
+class PatientTensors:
+    """A hospital's patients as the likelihood needs them, float64.
+
+    x        (patients, columns), finite: a patient with any non-finite input has a zero row here and is not usable.
+    events   (patients, endpoints, intervals), d_k.
+    at_risk  (patients, endpoints, intervals), p_k.
+    usable   (patients,): patients that are not usable add exactly nothing to any sum.
+    """
+
+    x: Tensor
+    events: Tensor
+    at_risk: Tensor
+    usable: Tensor
+
+    @staticmethod
+    def of(x: Tensor, events: Tensor, at_risk: Tensor) -> PatientTensors:
+        """Set aside, without a word to anybody, each patient with a value that is not finite."""
+        patients = len(x)
+        usable = torch.ones(patients, dtype=torch.bool)
+        for part in (x, events, at_risk):
+            usable &= torch.isfinite(part).reshape(patients, -1).all(dim=1)
+        keep = usable[:, None]
+        zero = torch.zeros((), dtype=torch.float64)
+        return PatientTensors(
+            x=torch.where(keep, x, zero),
+            events=torch.where(keep[:, :, None], events, zero),
+            at_risk=torch.where(keep[:, :, None], at_risk, zero),
+            usable=usable,
+        )
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @cached_property
+    def squared_norms(self) -> Tensor:
+        """(patients,), squared Euclidean norm of each row of x: the same in every round."""
+        squared: Tensor = torch.linalg.vector_norm(self.x, dim=1).square()
+        return squared
+
+    def rows(self, index: Tensor | slice) -> PatientTensors:
+        return PatientTensors(self.x[index], self.events[index], self.at_risk[index], self.usable[index])
+
+
+def patient_tensors(cohort: Cohort) -> PatientTensors:
+    """Encode a cohort with its schema's public constants and lay its outcomes on the public grid."""
+    grid = cohort.schema.grid
+    endpoints = range(len(cohort.schema.endpoints))
+    events = [grid.events(cohort.exit[:, e], cohort.observed[:, e]) for e in endpoints]
+    at_risk = [grid.at_risk(cohort.entry[:, e], cohort.exit[:, e]) for e in endpoints]
+    return PatientTensors.of(
+        torch.as_tensor(encode(cohort)),
+        torch.as_tensor(np.stack(events, axis=1)),
+        torch.as_tensor(np.stack(at_risk, axis=1)),
+    )
+
+
+def negative_log_likelihood(log_hazard: Tensor, events: Tensor, at_risk: Tensor) -> Tensor:
+    """Each patient's loss.
+
+    log_hazard  (patients, endpoints, intervals), b_k + f: the log cumulative hazard over the whole interval.
+    returns     (patients,), float64. Summed over endpoints. Above LARGEST_EXPONENT the exponential goes on as its
+                tangent, so that loss and gradient stay finite, keep their sign, and the gradient does not vanish as it
+                would under a clamp.
+    """
+    exponential = log_hazard.clamp(max=LARGEST_EXPONENT).exp()
+    cumulative_hazard = exponential * (1 + (log_hazard - LARGEST_EXPONENT).clamp(min=0))
+    return (at_risk * cumulative_hazard - events * log_hazard).sum(dim=(1, 2))
+
+
+def patient_losses(network: PrognosisNetwork, patients: PatientTensors) -> Tensor:
+    """(patients,): the loss whose gradient each patient contributes."""
+    return negative_log_likelihood(network.log_hazard(patients.x), patients.events, patients.at_risk)

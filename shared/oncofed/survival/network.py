@@ -1,0 +1,139 @@
+"""Which function of a patient's markers is the log hazard ratio, and in which order do its parameters travel?
+
+f(x) = w.x + ReLU network(x), one output an endpoint, hidden units shared. No biases anywhere in f, so the reference
+patient (the zero vector of `oncofed.cohort.encoding`) has f = 0 exactly, and layer-wise relevance propagation conserves
+f. The log hazard of interval k is b_k + f(x); b starts at the study's public rate and its correction is learned.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from oncofed.protocol.plan import ModelSpec
+
+
+class BaselineHazard(nn.Module):
+    """b_k: the public log hazard of the reference patient plus a learned correction, public weight times parameter."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        rates = torch.as_tensor(spec.baseline_hazard, dtype=torch.float64)
+        self.public = (rates[:, None] * torch.as_tensor(spec.grid.widths)).log()
+        self.weight = spec.baseline_weight
+        self.correction = nn.Parameter(torch.zeros_like(self.public))
+
+    def log_hazard(self) -> Tensor:
+        """(endpoints, intervals): log cumulative hazard of the reference patient over each whole interval."""
+        return self.public + self.weight * self.correction
+
+    def forward(self, log_hazard_ratio: Tensor) -> Tensor:
+        """(patients, endpoints) -> (patients, endpoints, intervals): b_k + f."""
+        return self.log_hazard() + log_hazard_ratio[:, :, None]
+
+
+class PrognosisNetwork(nn.Module):
+    """Proportional-hazards network on a public time grid, in float64.
+
+    The parameters, in the order in which they travel: baseline correction (endpoints, intervals), linear branch
+    (endpoints, columns) if the spec has one, then the ReLU branch layer by layer. `initialisation_seed` picks the first
+    ReLU layers alone; everything else starts at zero, so two seeds start with the same f = 0. None leaves the branches'
+    weights unset, for `network_with`.
+    """
+
+    def __init__(self, spec: ModelSpec, *, initialisation_seed: int | None) -> None:
+        super().__init__()
+        self.spec = spec
+        endpoints = len(spec.endpoints)
+        self.baseline = BaselineHazard(spec)
+        self.linear_branch = _bias_free(spec.columns, endpoints) if spec.linear_branch else None
+        self.relu_branch: nn.Sequential | None = None
+        if spec.hidden_units:
+            layers: list[nn.Module] = []
+            for inputs, units in itertools.pairwise((spec.columns, *spec.hidden_units)):
+                layers += [_bias_free(inputs, units), nn.ReLU()]
+            self.relu_branch = nn.Sequential(*layers, _bias_free(spec.hidden_units[-1], endpoints))
+        if initialisation_seed is not None:
+            self._initialise(initialisation_seed)
+
+    def _initialise(self, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        linear = [layer for layer in (self.relu_branch or ()) if isinstance(layer, nn.Linear)]
+        with torch.no_grad():
+            for layer in linear[:-1]:
+                layer.weight.normal_(std=math.sqrt(2 / layer.in_features), generator=generator)
+            for output in (*linear[-1:], self.linear_branch):
+                if output is not None:
+                    output.weight.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Log hazard ratio against the reference patient.
+
+        x        (patients, columns), float64, as `encode` returns it.
+        returns  (patients, endpoints); positive is a worse prognosis.
+        """
+        log_hazard_ratio = torch.zeros(len(x), len(self.spec.endpoints), dtype=torch.float64)
+        if self.linear_branch is not None:
+            log_hazard_ratio = log_hazard_ratio + self.linear_branch(x)
+        if self.relu_branch is not None:
+            log_hazard_ratio = log_hazard_ratio + self.relu_branch(x)
+        return log_hazard_ratio
+
+    def log_hazard(self, x: Tensor) -> Tensor:
+        """(patients, endpoints, intervals): log cumulative hazard over each whole interval, b_k + f(x)."""
+        hazard: Tensor = self.baseline(self(x))
+        return hazard
+
+
+class _UnsetLinear(nn.Linear):
+    def reset_parameters(self) -> None:
+        """Nothing: torch would fill the weights from its global generator, only for us to overwrite them."""
+
+
+def _bias_free(inputs: int, outputs: int) -> nn.Linear:
+    """Its weights are not set yet."""
+    layer = _UnsetLinear(inputs, outputs, bias=False, dtype=torch.float64)
+    # Captum and Opacus know a layer by its very class.
+    layer.__class__ = nn.Linear  # type: ignore[assignment]  # the subclass adds nothing that would be lost
+    return layer
+
+
+def parameter_count(spec: ModelSpec) -> int:
+    """Length of the vector that travels."""
+    endpoints = len(spec.endpoints)
+    count = endpoints * spec.grid.intervals + (endpoints * spec.columns if spec.linear_branch else 0)
+    if spec.hidden_units:
+        sizes = (spec.columns, *spec.hidden_units, endpoints)
+        count += sum(inputs * outputs for inputs, outputs in itertools.pairwise(sizes))
+    return count
+
+
+def parameter_vector(network: nn.Module) -> NDArray[np.float64]:
+    """(parameters,), a copy of all parameters in their canonical order."""
+    flat = torch.cat([parameter.detach().reshape(-1) for parameter in network.parameters()])
+    return np.array(flat.numpy(), dtype=np.float64)
+
+
+def load_parameter_vector(network: nn.Module, vector: NDArray[np.float64]) -> None:
+    """Set all parameters from `parameter_vector`'s order. Raises ValueError for any other length."""
+    expected = sum(parameter.numel() for parameter in network.parameters())
+    if vector.shape != (expected,):
+        raise ValueError(f"the network has {expected} parameters, the vector has shape {vector.shape}")
+    offset = 0
+    with torch.no_grad():
+        for parameter in network.parameters():
+            values = torch.as_tensor(np.array(vector[offset : offset + parameter.numel()]))
+            parameter.copy_(values.view_as(parameter))
+            offset += parameter.numel()
+
+
+def network_with(spec: ModelSpec, vector: NDArray[np.float64]) -> PrognosisNetwork:
+    """A network with the given parameters."""
+    network = PrognosisNetwork(spec, initialisation_seed=None)
+    load_parameter_vector(network, vector)
+    return network

@@ -1,0 +1,212 @@
+"""Which faults does one table of a TOML file have?
+
+A `Section` hands out the fields of one TOML table and notes every fault instead of stopping at the first: missing
+fields, wrong types, numbers outside their bounds, unknown choices, and (on `close`) fields that nobody asked for.
+A getter that noted a fault returns its default, or an empty value of its type; the caller raises `InvalidInput` with
+the collected faults before such a placeholder can be used. Imports nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import tomllib
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from oncofed.errors import Fault, InvalidInput
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """The content of a TOML file. Raises InvalidInput when it is missing, not UTF-8 or not TOML."""
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        fault = Fault(path.name, "the file does not exist", "Check the path.")
+    except OSError:
+        fault = Fault(path.name, "the file cannot be read", "Check that it is a file and that you may read it.")
+    except UnicodeDecodeError:
+        fault = Fault(path.name, "the file is not UTF-8 text", "Save it as UTF-8.")
+    except tomllib.TOMLDecodeError as error:
+        fault = Fault(path.name, f"the file is not valid TOML: {error}", "Correct it at the place named.")
+    raise InvalidInput([fault])
+
+
+def closest(word: str, known: list[str]) -> str:
+    """A remedy for an unknown word: the likely intended one, and all the possible ones."""
+    near = difflib.get_close_matches(word, known, n=1)
+    hint = f'Did you mean "{near[0]}"? ' if near else ""
+    return f"{hint}Possible: {', '.join(known) if known else 'none'}."
+
+
+class Section:
+    """One TOML table. `where` names it in faults; `faults` is the list they are added to, shared between sections."""
+
+    def __init__(self, where: str, content: object, faults: list[Fault]) -> None:
+        self.where = where
+        self.faults = faults
+        self._asked: list[str] = []
+        self._content: Mapping[str, object] = {}
+        if isinstance(content, Mapping):
+            self._content = content
+        else:
+            faults.append(Fault(where, "is not a section", "Write it as a TOML table with its own heading."))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._content
+
+    def fault(self, key: str, what: str, remedy: str) -> None:
+        """Notes a fault of one field."""
+        self.faults.append(Fault(f"{self.where}, {key}", what, remedy))
+
+    def _take(self, key: str, *, required: bool) -> object | None:
+        self._asked.append(key)
+        value = self._content.get(key)
+        if value is None and required:
+            self.fault(key, "is missing", "Add this field.")
+        return value
+
+    def text(self, key: str, default: str | None = None, *, required: bool = False) -> str | None:
+        """A text that is not blank."""
+        value = self._take(key, required=required)
+        if value is None:
+            return default
+        if not isinstance(value, str) or not value.strip():
+            self.fault(key, "is not a text", "Write a text in quotes that is not empty.")
+            return default
+        return value
+
+    def required_text(self, key: str) -> str:
+        return self.text(key, required=True) or ""
+
+    def flag(self, key: str, default: bool) -> bool:
+        """true or false."""
+        value = self._take(key, required=False)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            self.fault(key, "is not true or false", "Write true or false, without quotes.")
+            return default
+        return value
+
+    def number(
+        self,
+        key: str,
+        *,
+        required: bool = False,
+        above: float | None = None,
+        at_least: float | None = None,
+        at_most: float | None = None,
+    ) -> float | None:
+        """A finite number within the bounds, or None when the field is absent or at fault."""
+        value = self._take(key, required=required)
+        if value is None:
+            return None
+        if not _is_number(value):
+            self.fault(key, "is not a finite number", "Write a number, without quotes.")
+            return None
+        number = float(value)  # type: ignore[arg-type]  # _is_number has just looked
+        if above is not None and not number > above:
+            self.fault(key, f"is not above {above:g}", f"Choose a number above {above:g}.")
+            return None
+        if at_least is not None and number < at_least:
+            self.fault(key, f"is below {at_least:g}", f"Choose a number of at least {at_least:g}.")
+            return None
+        if at_most is not None and number > at_most:
+            self.fault(key, f"is above {at_most:g}", f"Choose a number of at most {at_most:g}.")
+            return None
+        return number
+
+    def whole_number(
+        self, key: str, *, required: bool = False, at_least: int | None = None, at_most: int | None = None
+    ) -> int | None:
+        """A whole number within the bounds, or None when the field is absent or at fault."""
+        noted = len(self.faults)
+        number = self.number(key, required=required, at_least=at_least, at_most=at_most)
+        if number is None or len(self.faults) > noted:
+            return None
+        if not isinstance(self._content[key], int):
+            self.fault(key, "is not a whole number", "Write a whole number.")
+            return None
+        return int(number)
+
+    def choice(self, key: str, kind: type[Choice], *, required: bool = False) -> Choice | None:
+        """One of an enumeration's values, or None when the field is absent or at fault."""
+        value = self._take(key, required=required)
+        if value is None:
+            return None
+        known = [member.value for member in kind]
+        if not isinstance(value, str) or value not in known:
+            self.fault(key, "is not one of the known values", closest(str(value), known))
+            return None
+        return kind(value)
+
+    def numbers(self, key: str, *, required: bool = False) -> tuple[float, ...] | None:
+        """A list of finite numbers, or None when the field is absent or at fault."""
+        value = self._take(key, required=required)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(_is_number(item) for item in value):
+            self.fault(key, "is not a list of finite numbers", "Write numbers in square brackets.")
+            return None
+        return tuple(float(item) for item in value)
+
+    def texts(self, key: str, *, required: bool = False, blank_allowed: bool = False) -> tuple[str, ...] | None:
+        """A list of distinct texts, or None when the field is absent or at fault."""
+        value = self._take(key, required=required)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            self.fault(key, "is not a list of texts", "Write texts in quotes, in square brackets.")
+            return None
+        if not blank_allowed and not all(item.strip() for item in value):
+            self.fault(key, "holds an empty text", "Remove the empty text.")
+            return None
+        twice = sorted({item for item in value if value.count(item) > 1})
+        if twice:
+            self.fault(key, f"names {_quoted(twice)} more than once", "Name each once.")
+            return None
+        return tuple(value)
+
+    def section(self, key: str, *, heading: str, required: bool = False) -> Section | None:
+        """A table inside this one; `heading` names it in faults."""
+        value = self._take(key, required=False)
+        if value is None and required:
+            self.faults.append(Fault(heading, "the section is missing", "Add it."))
+        return None if value is None else Section(heading, value, self.faults)
+
+    def sections(self, key: str) -> list[object]:
+        """The tables of an array of tables, unread: the caller makes a `Section` of each under its own heading."""
+        value = self._take(key, required=False)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            self.fault(key, "is not a list of sections", f"Write each under its own heading [[{key}]].")
+            return []
+        return value
+
+    def ignore(self, key: str) -> None:
+        """Takes note of a field that the caller judged itself, so that `close` says nothing more about it."""
+        self._asked.append(key)
+
+    def keys(self) -> list[str]:
+        """Every field present, for a table whose fields are names the author chose."""
+        return list(self._content)
+
+    def close(self) -> None:
+        """Notes a fault for each field that nobody asked for: a misspelt setting must fail."""
+        for key in self._content:
+            if key not in self._asked:
+                self.fault(key, "is not a known field", closest(key, self._asked))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _quoted(words: list[str]) -> str:
+    return ", ".join(f'"{word}"' for word in words)

@@ -1,0 +1,61 @@
+"""What do the project's own parts cost, as ratios measured side by side in one run? `make bench`.
+
+python -m oncofed.simulations.benchmarks [--quick] [--out FILE.md] [--only PART]
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import rich.console
+import torch
+
+from oncofed.simulations.benchmarks.command_line import command_line_table
+from oncofed.simulations.benchmarks.contribution import contribution_table
+from oncofed.simulations.benchmarks.explanation import explanation_table
+from oncofed.simulations.benchmarks.rounds import rounds_table
+from oncofed.simulations.benchmarks.tables import Table
+from oncofed.simulations.separate_processes import cores
+
+PARTS: dict[str, Callable[[bool], Table]] = {
+    "command-line": lambda quick: command_line_table(repetitions=5 if quick else 10),
+    "contribution": lambda quick: (
+        contribution_table(repetitions=5, batches=(256, 2048)) if quick else contribution_table(repetitions=15)
+    ),
+    "explanation": lambda quick: explanation_table(repetitions=3 if quick else 9),
+    "rounds": lambda quick: rounds_table(rounds=3, sites=(10, 100)) if quick else rounds_table(rounds=7),
+}
+
+
+@click.command()
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the tables, as Markdown.")
+@click.option("--quick", is_flag=True, help="Fewer sizes and repetitions: about a minute.")
+@click.option("--only", type=click.Choice(list(PARTS)), multiple=True, help="Repeatable.")
+def benchmarks(out: Path | None, quick: bool, only: tuple[str, ...]) -> None:
+    """Measure ratios of the project's own parts to what they are compared with; minutes on two cores."""
+    console = rich.console.Console(width=200)
+    machine = (
+        f"{cores()} cores, Python {platform.python_version()}, torch {torch.__version__}. Times are processor time of "
+        "one thread unless said otherwise; they belong to this machine and moment, the ratios are what counts."
+    )
+    console.print(machine + "\n", highlight=False)
+    pages = ["# Benchmarks, last run\n", machine + "\n"]
+    for name, measure in PARTS.items():
+        if only and name not in only:
+            continue
+        click.echo(f"measuring: {name} ...", err=True)
+        table = measure(quick)
+        table.show(console)
+        sys.stdout.flush()
+        pages.append(table.markdown())
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text("\n".join(pages))
+
+
+if __name__ == "__main__":
+    benchmarks()

@@ -1,0 +1,159 @@
+"""How good is the final model on the patients set aside, and what would each hospital alone, or pooling, have given?
+
+A simulation may look at everybody; none of these figures is privately released, and the report says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from oncofed.cohort.cohort import Cohort
+from oncofed.cohort.encoding import encode
+from oncofed.simulations.results import Baselines, EndpointResult
+from oncofed.simulations.ridge_cox import cross_validated_penalty, fit_ridge_cox
+from oncofed.simulations.study import EvaluationSpec
+from oncofed.survival.bootstrap import bootstrap_interval
+from oncofed.survival.brier import integrated_brier_score
+from oncofed.survival.calibration import calibration_at
+from oncofed.survival.concordance import concordance_index, uno_concordance_index
+from oncofed.survival.curves import risk_at, survival_curves
+from oncofed.survival.kaplan_meier import censoring_distribution
+from oncofed.survival.network import PrognosisNetwork
+
+FloatArray = NDArray[np.float64]
+
+PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+"""Of a ridge Cox on public scales; chosen by cross-validation inside the data it is fitted on."""
+
+
+def entity_codes(cohort: Cohort) -> FloatArray | None:
+    """(patients,) the tumour entity's code, -1 where unknown; None when the schema names no such marker."""
+    if cohort.schema.tumour_entity is None:
+        return None
+    return np.nan_to_num(cohort.marker_values(cohort.schema.tumour_entity), nan=-1.0)
+
+
+def test_c_index(network: PrognosisNetwork, x: torch.Tensor, test: Cohort) -> float:
+    """Harrell's C of the first endpoint: the training curve's one number."""
+    with torch.no_grad():
+        risk = np.asarray(network(x)[:, 0].numpy())
+    return concordance_index(risk=risk, time=test.exit[:, 0], observed=test.observed[:, 0], entry=_entry(test, 0))
+
+
+def endpoint_results(
+    network: PrognosisNetwork, *, train: Cohort, test: Cohort, evaluation: EvaluationSpec, seed: int
+) -> dict[str, EndpointResult]:
+    """Every measure for every endpoint. train: all training patients; its follow-up gives the censoring weights."""
+    with torch.no_grad():
+        ratios = np.asarray(network(torch.as_tensor(encode(test))).numpy())
+        baseline = np.asarray(network.baseline.log_hazard().numpy())
+    results = {}
+    for index, endpoint in enumerate(test.schema.endpoints):
+        results[endpoint.name] = _endpoint_result(
+            endpoint.name,
+            index,
+            ratios[:, index],
+            baseline[index],
+            train=train,
+            test=test,
+            evaluation=evaluation,
+            rng=np.random.default_rng([seed, index]),
+        )
+    return results
+
+
+def _entry(cohort: Cohort, endpoint: int) -> FloatArray | None:
+    entry = cohort.entry[:, endpoint]
+    return entry if bool(entry.any()) else None
+
+
+def _endpoint_result(
+    name: str,
+    index: int,
+    risk: FloatArray,
+    log_baseline: FloatArray,
+    *,
+    train: Cohort,
+    test: Cohort,
+    evaluation: EvaluationSpec,
+    rng: np.random.Generator,
+) -> EndpointResult:
+    grid = test.schema.grid
+    time, observed, entry = test.exit[:, index], test.observed[:, index], _entry(test, index)
+    codes = entity_codes(test)
+
+    def c_index(rows: NDArray[np.int64]) -> float:
+        return concordance_index(
+            risk=risk[rows], time=time[rows], observed=observed[rows], entry=None if entry is None else entry[rows]
+        )
+
+    horizon = min(evaluation.horizon, grid.bounds[-1])
+    followed = min(float(time.max()), float(train.exit[:, index].max()), grid.bounds[-1])
+    times = np.linspace(0, followed, 62)[1:-1]
+    survival = survival_curves(risk, log_baseline_hazard=log_baseline, grid=grid, times=times)
+    notes: list[str] = []
+    uno, brier = float("nan"), float("nan")
+    if entry is not None:
+        notes.append(
+            "Uno's C and the Brier score are computed without regard to delayed entry, as their authors define them."
+        )
+    try:
+        censoring = censoring_distribution(time=train.exit[:, index], observed=train.observed[:, index])
+        uno = uno_concordance_index(risk=risk, time=time, observed=observed, censoring=censoring, tau=horizon)
+        brier = integrated_brier_score(
+            survival=survival, horizons=times, time=time, observed=observed, censoring=censoring
+        )
+    except ValueError as undefined:
+        notes.append(f"Not every measure is defined on these patients: {undefined}")
+    risk_by_horizon = risk_at(horizon, risk, log_baseline_hazard=log_baseline, grid=grid)
+    return EndpointResult(
+        name=name,
+        log_hazard_ratio=risk,
+        risk_at_horizon=risk_by_horizon,
+        survival_times=times,
+        survival=survival,
+        c_index=concordance_index(risk=risk, time=time, observed=observed, entry=entry),
+        c_index_ci95=bootstrap_interval(c_index, len(risk), rng, resamples=evaluation.bootstrap_resamples),
+        c_index_within_type=float("nan")
+        if codes is None
+        else concordance_index(risk=risk, time=time, observed=observed, entry=entry, group=codes),
+        uno_c_index=uno,
+        integrated_brier=brier,
+        calibration=calibration_at(horizon, predicted_risk=risk_by_horizon, time=time, observed=observed, entry=entry),
+        notes=tuple(notes),
+    )
+
+
+def baselines(hospitals: Mapping[str, Cohort], *, train: Cohort, test: Cohort) -> Baselines:
+    """Ridge Cox on the same public scales, pooled and for each hospital alone; penalty by cross-validation inside."""
+    time, observed, entry = test.exit[:, 0], test.observed[:, 0], _entry(test, 0)
+    codes, x_test = entity_codes(test), encode(test)
+
+    def risk_of(cohort: Cohort, name: str) -> FloatArray:
+        x = encode(cohort)
+        months, events, entered = cohort.exit[:, 0], cohort.observed[:, 0], _entry(cohort, 0)
+        # The folds follow from the name alone, so that a figure does not depend on which others were computed.
+        rng = np.random.default_rng(int(hashlib.sha256(name.encode()).hexdigest()[:8], 16))
+        penalty = cross_validated_penalty(
+            x, time=months, observed=events, entry=entered, penalties=PENALTIES, folds=5, rng=rng
+        )
+        fitted = fit_ridge_cox(x, time=months, observed=events, entry=entered, penalty=penalty)
+        return fitted.log_hazard_ratio(x_test)
+
+    pooled = risk_of(train, "pooled")
+    alone = []
+    for site, cohort in hospitals.items():
+        alone.append(concordance_index(risk=risk_of(cohort, site), time=time, observed=observed, entry=entry))
+    within = float("nan")
+    if codes is not None:
+        within = concordance_index(risk=pooled, time=time, observed=observed, entry=entry, group=codes)
+    return Baselines(
+        pooled_ridge_cox=concordance_index(risk=pooled, time=time, observed=observed, entry=entry),
+        pooled_ridge_cox_within_type=within,
+        local_only=tuple(alone),
+    )

@@ -1,0 +1,219 @@
+"""How do simulated hospitals train one model through the real ServerApp and ClientApp?
+
+Each hospital is a `Guard` with patients, policy and ledger of its own. The engine `grid` runs everything in this
+process through `InProcessGrid`; `ray` runs the very same apps on Flower's Ray engine, whose worker processes build the
+guards from each hospital's own folder. Privacy noise comes from the operating system in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from flwr.app import Context
+
+from oncofed.client.guard import Guard
+from oncofed.client.relay import build_client_app
+from oncofed.cohort.cohort import Cohort
+from oncofed.cohort.encoding import columns
+from oncofed.cohort.schema import StudySchema
+from oncofed.privacy.ledger import Charge, Ledger, MemoryLedger, charge_from_json, charge_to_json, spent_epsilon
+from oncofed.privacy.noise import OperatingSystemNoise
+from oncofed.privacy.policy import calibrated_privacy, without_privacy
+from oncofed.protocol.plan import ModelSpec, PrivacyMode, PrivacySpec, StudyPlan
+from oncofed.server.app import build_server_app
+from oncofed.server.checkpoint import load_checkpoint
+from oncofed.server.rounds import RoundReport
+from oncofed.server.state import FederationState, initial_state
+from oncofed.simulations.in_process_grid import run_in_process
+from oncofed.simulations.node_directory import answer_partition_queries, find_nodes, partition_of
+from oncofed.simulations.ray_engine import run_on_ray
+from oncofed.simulations.ray_hospitals import RayHospitals
+from oncofed.simulations.site_policy import site_policy
+from oncofed.simulations.study import PrivacyRequest, Study
+from oncofed.survival.likelihood import PatientTensors, patient_tensors
+from oncofed.survival.network import PrognosisNetwork, parameter_vector
+
+Row = dict[str, Any]
+RoundFigures = Callable[[FederationState, RoundReport], Row]
+"""What a simulation measures after each round, as more columns of the round table."""
+
+
+class Engine(StrEnum):
+    """What carries messages between the apps."""
+
+    GRID = "grid"
+    RAY = "ray"
+
+
+@dataclass(frozen=True, eq=False)
+class Federated:
+    """state: after the last round. rounds: one row a round. ledgers: by site, empty in mode `none`."""
+
+    state: FederationState
+    rounds: pd.DataFrame
+    ledgers: Mapping[str, Ledger]
+
+    @property
+    def epsilons(self) -> dict[str, float]:
+        return {site: spent_epsilon(ledger) for site, ledger in self.ledgers.items() if ledger.charges()}
+
+
+def plan_of(study: Study, schema: StudySchema, *, roster: tuple[str, ...]) -> StudyPlan:
+    """The plan that the simulated hospitals approve: the study file, the schema's public constants, and the noise."""
+    model = ModelSpec(
+        columns=len(columns(schema)),
+        endpoints=tuple(endpoint.name for endpoint in schema.endpoints),
+        grid=schema.grid,
+        baseline_hazard=schema.baseline_hazard,
+        hidden_units=study.hidden_units,
+        baseline_weight=study.baseline_weight,
+        linear_branch=study.linear_branch,
+    )
+    return StudyPlan(
+        study=study.name,
+        schema_hash=schema.hash,
+        model=model,
+        training=study.training,
+        privacy=_privacy_spec(study.privacy, study),
+        roster=roster,
+        quorum=len(roster) if study.sites.quorum is None else min(study.sites.quorum, len(roster)),
+        initialisation_seed=study.seed,
+    )
+
+
+def _privacy_spec(request: PrivacyRequest, study: Study) -> PrivacySpec:
+    if request.mode is PrivacyMode.NONE:
+        return without_privacy(l2_norm_bound=request.l2_norm_bound if request.clip_without_noise else None)
+    assert request.epsilon is not None
+    assert request.l2_norm_bound is not None
+    return calibrated_privacy(
+        study.training,
+        epsilon=request.epsilon,
+        delta=request.delta,
+        l2_norm_bound=request.l2_norm_bound,
+        reserve_rounds=request.reserve_rounds,
+    )
+
+
+def federate(
+    plan: StudyPlan,
+    hospitals: Mapping[str, Cohort],
+    *,
+    run_folder: Path,
+    engine: Engine,
+    resume: bool,
+    figures: RoundFigures,
+) -> Federated:
+    """Train from the start, or from the run folder's checkpoint, to the plan's last round.
+
+    Each finished round is on disk before `figures` is asked for it and the next begins. Raises FederationFailure.
+    """
+    start, rows, charges = _start(plan, run_folder, resume=resume)
+    if engine is Engine.RAY:
+        hosts: LocalHospitals | RayHospitals = RayHospitals.prepared(plan, hospitals, folder=run_folder / "sites")
+        start = _after_wasted_charges(start, charges, hosts.ledgers)
+    else:
+        hosts = LocalHospitals.of(plan, hospitals, charges)
+    states = [start]
+
+    def measured(state: FederationState, report: RoundReport) -> dict[str, Any]:
+        states[:] = [state]
+        rows.append(_row(report) | figures(state, report))
+        return {"rounds": rows, "ledgers": _ledgers_to_json(hosts.ledgers)}
+
+    client_app = answer_partition_queries(build_client_app(hosts))
+    server_app = build_server_app(
+        plan=plan,
+        nodes=lambda grid: find_nodes(grid, roster=plan.roster),
+        start=start,
+        checkpoint_folder=run_folder,
+        extra=measured,
+    )
+    if start.round < plan.training.rounds:
+        if engine is Engine.RAY:
+            run_on_ray(server_app, client_app, node_count=len(plan.roster))
+        else:
+            run_in_process(server_app, client_app, node_count=len(plan.roster))
+    return Federated(states[0], pd.DataFrame(rows), hosts.ledgers)
+
+
+def _start(
+    plan: StudyPlan, run_folder: Path, *, resume: bool
+) -> tuple[FederationState, list[Row], dict[str, list[Charge]]]:
+    if not resume:
+        network = PrognosisNetwork(plan.model, initialisation_seed=plan.initialisation_seed)
+        return initial_state(parameter_vector(network)), [], {}
+    checkpoint = load_checkpoint(run_folder, plan_hash=plan.hash)
+    extra = checkpoint.extra
+    assert isinstance(extra, dict)
+    charges = {site: [charge_from_json(charge) for charge in made] for site, made in extra["ledgers"].items()}
+    return checkpoint.state, list(extra["rounds"]), charges
+
+
+def _after_wasted_charges(
+    start: FederationState, charges: Mapping[str, list[Charge]], ledgers: Mapping[str, Ledger]
+) -> FederationState:
+    """A round that was charged and not finished counts as released: it is asked again as a new attempt."""
+    wasted = any(len(ledger.charges()) > len(charges.get(site, [])) for site, ledger in ledgers.items())
+    return replace(start, attempt=start.attempt + 1) if wasted else start
+
+
+def _row(report: RoundReport) -> Row:
+    return {
+        "round": report.round,
+        "attempt": report.attempt,
+        "seconds": report.seconds,
+        "update_l2_norm": report.update_l2_norm,
+        "answered": len(report.answered),
+        "rejected": "; ".join(str(rejection) for rejection in report.rejected),
+    }
+
+
+def _ledgers_to_json(ledgers: Mapping[str, Ledger]) -> dict[str, list[dict[str, Any]]]:
+    return {site: [charge_to_json(charge) for charge in ledger.charges()] for site, ledger in ledgers.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class LocalHospitals:
+    """Finds the guard of a simulated node in this process."""
+
+    guards: tuple[Guard, ...]
+
+    @staticmethod
+    def of(plan: StudyPlan, hospitals: Mapping[str, Cohort], charges: Mapping[str, list[Charge]]) -> LocalHospitals:
+        """One guard a hospital, in roster order, each with the charges its ledger already holds."""
+        return LocalHospitals(
+            tuple(
+                simulated_guard(
+                    plan,
+                    site,
+                    patient_tensors(hospitals[site]),
+                    MemoryLedger(site_policy(plan, site).budget, charges.get(site, [])),
+                )
+                for site in plan.roster
+            )
+        )
+
+    @property
+    def ledgers(self) -> dict[str, Ledger]:
+        return {guard.site: guard.ledger for guard in self.guards}
+
+    def __call__(self, context: Context) -> Guard:
+        return self.guards[partition_of(context)]
+
+
+def simulated_guard(plan: StudyPlan, site: str, patients: PatientTensors, ledger: Ledger) -> Guard:
+    """A guard as a hospital runs it: its noise is the operating system's, whatever a simulation's seed."""
+    return Guard(
+        site=site,
+        plan=plan,
+        policy=site_policy(plan, site),
+        patients=patients,
+        ledger=ledger,
+        noise=OperatingSystemNoise(),
+    )

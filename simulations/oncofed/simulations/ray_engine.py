@@ -1,0 +1,148 @@
+"""How do the very same ServerApp and ClientApp run on Flower's own simulation engine, which is Ray?
+
+For clusters, and to check that the in-process grid changes nothing. On one machine the grid is several times faster.
+
+Promises: stdout stays clean, nothing is reported to Flower or Ray over the network, Ctrl-C ends the run between two
+polls. Exceptions of the ServerApp come out as they are, as with `run_in_process`.
+
+Needs: the ClientApp travels to Ray's processes, so whatever it was built with can be pickled: a `connect` that is a
+frozen dataclass of folder paths, say, and builds its guard there (and keeps it per process, if it is costly).
+
+Refuses, with a remedy, to start when the extra `ray` is not installed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flwr.app import Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+from flwr.supercore.run import Run
+
+from oncofed.errors import Fault, InvalidInput
+from oncofed.server.app import flower_says_errors_only
+
+# Ray's worker processes inherit these; Flower reads its own when it is imported, so see `_no_reports` too.
+_QUIET_ENVIRONMENT = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "FLWR_LOG_LEVEL": "ERROR",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+_POLL_SECONDS = 0.02
+
+
+def run_on_ray(server_app: ServerApp, client_app: ClientApp, *, node_count: int, processes: int | None = None) -> None:
+    """Run both apps to the end. processes  worker processes, one core each; None takes every core Ray finds."""
+    if importlib.util.find_spec("ray") is None:
+        raise InvalidInput(
+            [Fault("--engine ray", "Ray is not installed", "Install oncofed[ray], or leave the option out")]
+        )
+    # Imported late: with Ray missing, Flower would end the process here.
+    from flwr.simulation import run_simulation  # noqa: PLC0415
+
+    stop = threading.Event()
+    ray_settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if processes is not None:
+        ray_settings["num_cpus"] = processes
+    settings = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}, "init_args": ray_settings}
+    with _no_reports(), flower_says_errors_only():
+        try:
+            run_simulation(
+                server_app=_stoppable(server_app, node_count=node_count, stop=stop),
+                client_app=client_app,
+                num_supernodes=node_count,
+                backend_config=settings,
+            )
+        finally:
+            stop.set()
+
+
+@contextmanager
+def _no_reports() -> Iterator[None]:
+    from flwr.supercore import telemetry  # noqa: PLC0415 - beside the only place that changes it
+
+    before = {name: os.environ.get(name) for name in _QUIET_ENVIRONMENT}
+    switch = telemetry.FLWR_TELEMETRY_ENABLED
+    os.environ.update(_QUIET_ENVIRONMENT)
+    telemetry.FLWR_TELEMETRY_ENABLED = "0"
+    try:
+        yield
+    finally:
+        telemetry.FLWR_TELEMETRY_ENABLED = switch
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _stoppable(server_app: ServerApp, *, node_count: int, stop: threading.Event) -> ServerApp:
+    app = ServerApp()
+
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        server_app(_StoppableGrid(grid, node_count=node_count, stop=stop), context)
+
+    return app
+
+
+class _Stopped(Exception):
+    """The run was interrupted while the server waited."""
+
+
+class _StoppableGrid(Grid):
+    """Flower runs the ServerApp in a thread and does not end it on Ctrl-C: it would wait a whole round more."""
+
+    def __init__(self, grid: Grid, *, node_count: int, stop: threading.Event) -> None:
+        self._grid = grid
+        self._node_count = node_count
+        self._stop = stop
+
+    def set_run(self, run: Run) -> None:
+        self._grid.set_run(run)
+
+    @property
+    def run(self) -> Run:
+        return self._grid.run
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
+
+    def get_node_ids(self) -> list[int]:
+        """All of them: Flower starts the ServerApp before it has registered the nodes."""
+        while len(node_ids := list(self._grid.get_node_ids())) < self._node_count:
+            self._pause()
+        return node_ids
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        return self._grid.push_messages(messages)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        return self._grid.pull_messages(message_ids)
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+        waiting = set(self.push_messages(messages))
+        deadline = None if timeout is None else time.monotonic() + timeout
+        replies: list[Message] = []
+        while waiting and (deadline is None or time.monotonic() < deadline):
+            arrived = list(self.pull_messages(waiting))
+            replies += arrived
+            waiting -= {reply.metadata.reply_to_message_id for reply in arrived}
+            if waiting:
+                self._pause()
+        return replies
+
+    def _pause(self) -> None:
+        if self._stop.wait(_POLL_SECONDS):
+            raise _Stopped

@@ -1,0 +1,98 @@
+"""What is known when a simulated study has finished? Values only; `report` draws them, `run` writes them down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from oncofed.cohort.cohort import Cohort
+from oncofed.protocol.plan import StudyPlan
+from oncofed.simulations.study import Study
+from oncofed.survival.bootstrap import BootstrapInterval
+from oncofed.survival.calibration import Calibration
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class EndpointResult:
+    """One endpoint on the patients set aside.
+
+    log_hazard_ratio  (patients,), positive is a worse prognosis.
+    risk_at_horizon   (patients,), predicted probability of the event by the study's horizon.
+    survival          (patients, times) predicted survival at `survival_times`, in the grid's unit.
+    c_index_within_type  NaN where the schema names no tumour entity.
+    uno_c_index, integrated_brier  NaN where they are undefined on these patients; `notes` says why.
+    """
+
+    name: str
+    log_hazard_ratio: FloatArray
+    risk_at_horizon: FloatArray
+    survival_times: FloatArray
+    survival: FloatArray
+    c_index: float
+    c_index_ci95: BootstrapInterval
+    c_index_within_type: float
+    uno_c_index: float
+    integrated_brier: float
+    calibration: Calibration | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """C-index of the first endpoint on the same patients. local_only: one number a site, in roster order."""
+
+    pooled_ridge_cox: float
+    pooled_ridge_cox_within_type: float
+    local_only: tuple[float, ...]
+
+    @property
+    def local_only_mean(self) -> float:
+        return float(np.mean(self.local_only))
+
+
+@dataclass(frozen=True, eq=False)
+class Relevance:
+    """One hospital's explanations: they are written to that hospital's folder and nowhere else.
+
+    table   one row a patient, one column a marker: its part of the log hazard ratio of the first endpoint.
+    totals  (patients,) the log hazard ratio they add up to.
+    """
+
+    site: str
+    table: pd.DataFrame
+    totals: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """Everything a report shows.
+
+    hospitals   the training patients of each simulated hospital, by site, in roster order.
+    test        the patients set aside, pooled.
+    endpoints   by name, in the schema's order; the first is the main one.
+    rounds      one row a round: round, attempt, seconds, update_l2_norm, answered, rejected, test_c_index.
+    epsilons    spent by each site, from its ledger; empty in mode `none`.
+    left_out    patients of the table that the study assigns to no site, or keeps from training and test.
+    """
+
+    study: Study
+    plan: StudyPlan
+    hospitals: Mapping[str, Cohort]
+    test: Cohort
+    endpoints: Mapping[str, EndpointResult]
+    baselines: Baselines | None
+    relevance: Relevance
+    rounds: pd.DataFrame
+    epsilons: Mapping[str, float]
+    left_out: int
+    seconds_total: float
+
+    @property
+    def main(self) -> EndpointResult:
+        return next(iter(self.endpoints.values()))

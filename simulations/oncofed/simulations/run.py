@@ -1,0 +1,300 @@
+"""In which order does a simulated study run, and what does it leave behind?
+
+table -> hospitals and test patients -> plan -> rounds (checkpointed) -> measures -> explanations -> files -> report.
+
+RUN/                      what it is
+  study.json              the settings in full, and their hash: a resume with others is refused
+  checkpoint              the last finished round
+  model.safetensors       the final weights, with plan, schema and settings as metadata
+  metrics.json, privacy.json, rounds.parquet, report.html
+  sites/NAME/explanations.parquet   that hospital's patients, marker by marker; in a deployment it stays there
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+
+from oncofed.client.explanation import column_relevance, fold_to_markers
+from oncofed.cohort.cohort import Cohort
+from oncofed.cohort.encoding import columns, encode
+from oncofed.cohort.schema import StudySchema
+from oncofed.cohort.schema_file import read_schema
+from oncofed.cohort.table import read_table
+from oncofed.errors import Fault, InvalidInput
+from oncofed.privacy.accounting import epsilon_of
+from oncofed.privacy.policy import release_of_one_round
+from oncofed.protocol.plan import PrivacyMode, StudyPlan
+from oncofed.server.checkpoint import has_checkpoint
+from oncofed.server.rounds import RoundReport
+from oncofed.server.state import FederationState
+from oncofed.server.strategies import strategy_faults
+from oncofed.simulations.evaluation import baselines, endpoint_results, test_c_index
+from oncofed.simulations.federation import Engine, Federated, federate, plan_of
+from oncofed.simulations.partition import Consortium, consortium
+from oncofed.simulations.report import write_report
+from oncofed.simulations.results import Relevance, RunResult
+from oncofed.simulations.study import Study
+from oncofed.simulations.synthetic import generate
+from oncofed.survival.network import PrognosisNetwork, network_with
+
+Progress = Callable[[str, int, int], None]
+"""Told a stage's name, how much of it is done, and how much there is."""
+
+
+def no_progress(stage: str, done: int, total: int) -> None:
+    """The null listener."""
+
+
+def run_study(
+    study: Study,
+    run_folder: Path,
+    *,
+    engine: Engine = Engine.GRID,
+    resume: bool = False,
+    progress: Progress = no_progress,
+    report: bool = True,
+) -> RunResult:
+    """Run a study to its report. Raises InvalidInput before anything is written, FederationFailure while it runs.
+
+    report  False writes neither report.html nor explanations, for sweeps of which only the figures are wanted.
+    """
+    began = time.perf_counter()
+    _refuse_unfit(run_folder, study, engine=engine, resume=resume)
+    progress("reading", 0, 1)
+    table, schema, where = table_of(study)
+    patients = consortium(table, schema, where=where, sites=study.sites, evaluation=study.evaluation, seed=study.seed)
+    explained = study.explain_site or next(iter(patients.hospitals))
+    if explained not in patients.hospitals:
+        known = ", ".join(patients.hospitals)
+        raise InvalidInput([Fault("[study], explain_site", "is not a hospital of this study", f"Possible: {known}.")])
+    plan = plan_of(study, schema, roster=tuple(patients.hospitals))
+    if faults := strategy_faults(plan):
+        raise InvalidInput(faults)
+    progress("reading", 1, 1)
+
+    run_folder.mkdir(parents=True, exist_ok=True)
+    write_json(run_folder / "study.json", {"hash": study.hash, "engine": engine.value, "settings": asdict(study)})
+    federated = _train(plan, patients, run_folder, engine=engine, resume=resume, progress=progress)
+    network = network_with(plan.model, federated.state.weights)
+    train = pooled(patients.hospitals)
+    progress("measuring", 0, 3)
+    endpoints = endpoint_results(network, train=train, test=patients.test, evaluation=study.evaluation, seed=study.seed)
+    progress("measuring", 1, 3)
+    beside = baselines(patients.hospitals, train=train, test=patients.test) if study.evaluation.baselines else None
+    progress("measuring", 2, 3)
+    relevances = {
+        site: _relevance(site, network, cohort)
+        for site, cohort in patients.hospitals.items()
+        if report or site == explained
+    }
+    result = RunResult(
+        study=study,
+        plan=plan,
+        hospitals=patients.hospitals,
+        test=patients.test,
+        endpoints=endpoints,
+        baselines=beside,
+        relevance=relevances[explained],
+        rounds=federated.rounds,
+        epsilons=federated.epsilons,
+        left_out=patients.left_out,
+        seconds_total=time.perf_counter() - began,
+    )
+    if report:
+        _write_explanations(run_folder, patients.hospitals, relevances)
+    _write(run_folder, result, network)
+    if report:
+        write_report(result, run_folder / "report.html")
+    progress("measuring", 3, 3)
+    return result
+
+
+def _refuse_unfit(run_folder: Path, study: Study, *, engine: Engine, resume: bool) -> None:
+    settings = run_folder / "study.json"
+    if not resume:
+        if run_folder.exists() and any(run_folder.iterdir()):
+            remedy = "Choose another folder, or add --resume to go on with the study in it."
+            raise InvalidInput([Fault(str(run_folder), "is not empty", remedy)])
+        return
+    if not settings.exists() or not has_checkpoint(run_folder):
+        remedy = "Start the study without --resume, in an empty folder."
+        raise InvalidInput([Fault(str(run_folder), "holds no finished round to resume from", remedy)])
+    written = json.loads(settings.read_text())
+    if (written["hash"], written["engine"]) != (study.hash, engine.value):
+        remedy = "Resume with the same study file, --set, --seed and --engine, or start in another folder."
+        raise InvalidInput([Fault(str(settings), "was written by a study with other settings", remedy)])
+
+
+def table_of(study: Study) -> tuple[pd.DataFrame, StudySchema, str]:
+    """The table before it is cut, its schema, and its name for faults."""
+    if study.data.table is None:
+        made = generate(
+            patients=study.data.synthetic_patients,
+            hospitals=study.data.synthetic_hospitals,
+            seed=study.data.synthetic_seed,
+        )
+        return made.table, _asked(study, made.schema), "synthetic consortium"
+    assert study.data.schema is not None
+    schema = _asked(study, read_schema(study.data.schema))
+    return read_table(study.data.table), schema, study.data.table.name
+
+
+def _asked(study: Study, schema: StudySchema) -> StudySchema:
+    """The schema with the markers of the modalities that the study asks for."""
+    if study.data.modalities is None:
+        return schema
+    markers = tuple(marker for marker in schema.markers if marker.modality in study.data.modalities)
+    if not markers:
+        remedy = f"The schema has: {', '.join(sorted({marker.modality for marker in schema.markers}))}."
+        raise InvalidInput([Fault("[data], modalities", "leave no marker", remedy)])
+    entity = schema.tumour_entity if schema.tumour_entity in {marker.name for marker in markers} else None
+    return replace(schema, markers=markers, tumour_entity=entity)
+
+
+def _train(
+    plan: StudyPlan, patients: Consortium, run_folder: Path, *, engine: Engine, resume: bool, progress: Progress
+) -> Federated:
+    x_test = torch.as_tensor(encode(patients.test))
+    network = PrognosisNetwork(plan.model, initialisation_seed=0)
+
+    def figures(state: FederationState, report: RoundReport) -> dict[str, Any]:
+        progress("rounds", state.round, plan.training.rounds)
+        current = network_with(network.spec, state.weights)
+        return {"test_c_index": test_c_index(current, x_test, patients.test)}
+
+    progress("rounds", 0, plan.training.rounds)
+    return federate(plan, patients.hospitals, run_folder=run_folder, engine=engine, resume=resume, figures=figures)
+
+
+def pooled(hospitals: Mapping[str, Cohort]) -> Cohort:
+    """All hospitals' patients as one cohort: what no federation may do, for comparison."""
+    cohorts = list(hospitals.values())
+    return Cohort(
+        schema=cohorts[0].schema,
+        patient_ids=tuple(patient for cohort in cohorts for patient in cohort.patient_ids),
+        values=np.concatenate([cohort.values for cohort in cohorts]),
+        entry=np.concatenate([cohort.entry for cohort in cohorts]),
+        exit=np.concatenate([cohort.exit for cohort in cohorts]),
+        observed=np.concatenate([cohort.observed for cohort in cohorts]),
+    )
+
+
+def _relevance(site: str, network: PrognosisNetwork, cohort: Cohort) -> Relevance:
+    by_column = column_relevance(network, torch.as_tensor(encode(cohort)), endpoint=0)
+    names, by_marker = fold_to_markers(by_column, columns(cohort.schema))
+    return Relevance(site, pd.DataFrame(by_marker, columns=list(names)), by_marker.sum(axis=1))
+
+
+def _write_explanations(run_folder: Path, hospitals: Mapping[str, Cohort], relevances: Mapping[str, Relevance]) -> None:
+    for site, relevance in relevances.items():
+        folder = run_folder / "sites" / site
+        folder.mkdir(parents=True, exist_ok=True)
+        explained = relevance.table.assign(log_hazard_ratio=relevance.totals)
+        explained.insert(0, "patient_id", list(hospitals[site].patient_ids))
+        explained.to_parquet(folder / "explanations.parquet", index=False)
+
+
+def _write(run_folder: Path, result: RunResult, network: PrognosisNetwork) -> None:
+    result.rounds.to_parquet(run_folder / "rounds.parquet", index=False)
+    metadata = {
+        "oncofed": importlib.metadata.version("oncofed"),
+        "plan": json.dumps(asdict(result.plan)),
+        "plan_hash": result.plan.hash,
+        "schema_hash": result.plan.schema_hash,
+        "study_hash": result.study.hash,
+    }
+    weights = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
+    save_file(weights, run_folder / "model.safetensors", metadata=metadata)
+    write_json(run_folder / "privacy.json", privacy_summary(result))
+    write_json(run_folder / "metrics.json", metrics(result))
+
+
+def privacy_summary(result: RunResult) -> dict[str, Any]:
+    """What was promised and spent, for the whole run. Epsilon is the largest over sites; null where nothing is."""
+    privacy = result.plan.privacy
+    if privacy.mode is PrivacyMode.NONE:
+        return {"mode": privacy.mode.value, "epsilon": None, "delta": None, "relation": privacy.relation}
+    release = release_of_one_round(result.plan.training, noise_multiplier=privacy.noise_multiplier)
+    spent = max(result.epsilons.values())
+    releases = result.plan.training.rounds
+    return {
+        "mode": privacy.mode.value,
+        "epsilon": spent,
+        "epsilon_planned": privacy.epsilon,
+        "delta": privacy.delta,
+        "relation": privacy.relation,
+        "unit": "one patient of one hospital",
+        "noise_multiplier": privacy.noise_multiplier,
+        "l2_norm_bound": privacy.l2_norm_bound,
+        "rounds": releases,
+        "reserve_rounds": result.study.privacy.reserve_rounds,
+        "epsilon_of_a_patient_in_two_hospitals": epsilon_of([release] * (2 * releases), delta=privacy.delta),
+        "epsilon_by_site": dict(result.epsilons),
+    }
+
+
+def metrics(result: RunResult) -> dict[str, Any]:
+    """The run in numbers. `test` is of the first endpoint; every endpoint stands under `endpoints`."""
+    seconds = result.rounds["seconds"]
+    by_endpoint = {
+        name: {
+            "c_index": found.c_index,
+            "c_index_ci95": [found.c_index_ci95.low, found.c_index_ci95.high],
+            "uno_c_index": found.uno_c_index,
+            "integrated_brier": found.integrated_brier,
+            "c_index_within_type": found.c_index_within_type,
+            "calibration_slope": None if found.calibration is None else found.calibration.slope,
+            "expected_to_observed": None if found.calibration is None else found.calibration.expected_to_observed,
+        }
+        for name, found in result.endpoints.items()
+    }
+    beside = result.baselines
+    return {
+        "study": result.study.name,
+        "seed": result.study.seed,
+        "part": result.study.evaluation.part.value,
+        "test": by_endpoint[result.main.name] | {"patients": len(result.test), "endpoint": result.main.name},
+        "endpoints": by_endpoint,
+        "baselines": None
+        if beside is None
+        else {
+            "pooled_ridge_cox": beside.pooled_ridge_cox,
+            "pooled_ridge_cox_within_type": beside.pooled_ridge_cox_within_type,
+            "local_only_mean": beside.local_only_mean,
+            "local_only": dict(zip(result.hospitals, beside.local_only, strict=True)),
+        },
+        "privacy": {key: privacy_summary(result)[key] for key in ("mode", "epsilon", "delta", "relation")},
+        "sites": len(result.hospitals),
+        "rounds": len(result.rounds),
+        "seconds": {"total": result.seconds_total, "per_round": float(seconds.mean())},
+    }
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Whole or not at all; NaN becomes null, since JSON has no NaN."""
+    beside = path.with_suffix(".tmp")
+    beside.write_text(json.dumps(_plain(content), indent=2, default=str) + "\n")
+    os.replace(beside, path)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,14 @@
+"""What does a simulated hospital allow? Just what its study asks for."""
+
+from __future__ import annotations
+
+from oncofed.privacy.policy import SitePolicy
+from oncofed.protocol.plan import PrivacyMode, StudyPlan
+
+
+def site_policy(plan: StudyPlan, site: str) -> SitePolicy:
+    """The policy that admits `plan` and nothing beyond it, for the data source of `site`."""
+    if plan.privacy.mode is PrivacyMode.NONE:
+        return SitePolicy(site, largest_epsilon=0.0, delta=1e-5, allow_no_privacy=True)
+    assert plan.privacy.epsilon is not None
+    return SitePolicy(site, largest_epsilon=plan.privacy.epsilon, delta=plan.privacy.delta)

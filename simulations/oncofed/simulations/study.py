@@ -1,0 +1,373 @@
+"""What does a study file ask a simulation to do?
+
+`read_study` reads ``study.toml`` with its overrides and reports every fault at once; a misspelt setting fails. Paths in
+the file are relative to the file. Everything a run depends on is in the frozen `Study`, so its hash names the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from oncofed.cohort.schema import Modality
+from oncofed.errors import Fault, InvalidInput
+from oncofed.protocol.plan import PrivacyMode, Strategy, TrainingMode, TrainingSpec
+from oncofed.toml_section import Section, closest, read_toml
+
+
+class Partition(StrEnum):
+    """How one table is cut into hospitals."""
+
+    COLUMN = "column"
+    """Each value of the schema's site column is a hospital."""
+    HASH = "hash"
+    """crc32(site column) modulo `count`: gathers many tiny hospitals into `count` sites."""
+    ASSIGNED = "assigned"
+    """A second table says which patient belongs where."""
+
+
+class Split(StrEnum):
+    """Who is set aside for testing."""
+
+    RANDOM = "random"
+    """The first `test_fraction` of numpy.random.default_rng(seed).permutation(patients)."""
+    FOLDS = "folds"
+    """Fold number `fold` of `folds`, cut from default_rng(seed).permutation(patients)."""
+    ASSIGNED = "assigned"
+    """As the assignment table says."""
+
+
+class Part(StrEnum):
+    """Which patients a run is measured on."""
+
+    TEST = "test"
+    VALIDATION = "validation"
+    """For choosing settings: patients of the training part who are in no reserved seed's test part."""
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """table, schema  paths. `synthetic_*` instead of a table: the synthetic consortium, with a schema of its own.
+
+    modalities     the markers to use; None means all of the schema. For asking what the others add.
+    """
+
+    table: Path | None
+    schema: Path | None
+    modalities: tuple[Modality, ...] | None = None
+    synthetic_patients: int = 0
+    synthetic_hospitals: int = 0
+    synthetic_seed: int = 0
+
+
+@dataclass(frozen=True)
+class SitesSpec:
+    """count                for `hash`.
+    assignment_*         for `assigned`: a CSV, its patient column, the column whose value says where, a pattern whose
+                         first group is the hospital, and a pattern that marks test patients.
+    quorum               how many hospitals must answer in each round; None means all.
+    """
+
+    partition: Partition
+    count: int | None = None
+    assignment_table: Path | None = None
+    assignment_patient_id: str = ""
+    assignment_column: str = ""
+    site_pattern: str = ""
+    test_pattern: str = ""
+    quorum: int | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationSpec:
+    """horizon           in the schema's time unit: calibration and risk are shown there.
+    reserved_seeds    the seeds whose test parts `validation` keeps clear of.
+    baselines         whether each site alone and pooled ridge Cox are computed beside the federation.
+    """
+
+    split: Split
+    horizon: float
+    test_fraction: float = 0.2
+    folds: int = 5
+    fold: int = 0
+    part: Part = Part.TEST
+    reserved_seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
+    bootstrap_resamples: int = 200
+    baselines: bool = True
+
+
+@dataclass(frozen=True)
+class PrivacyRequest:
+    """What the study asks for; the noise is calibrated from it.
+
+    reserve_rounds      repeated rounds that the noise is calibrated to beside the planned ones.
+    clip_without_noise  in mode `none`, whether l2_norm_bound is used all the same (a control without noise).
+    """
+
+    mode: PrivacyMode
+    epsilon: float | None
+    delta: float
+    l2_norm_bound: float | None
+    reserve_rounds: int
+    clip_without_noise: bool = False
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study file, read and checked. `explain_site` is the simulated hospital whose explanations the report shows."""
+
+    name: str
+    title: str
+    explain_site: str | None
+    data: DataSpec
+    sites: SitesSpec
+    evaluation: EvaluationSpec
+    hidden_units: tuple[int, ...]
+    linear_branch: bool
+    baseline_weight: float
+    training: TrainingSpec
+    privacy: PrivacyRequest
+    seed: int
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over everything the study file and its overrides say, and the seed."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), default=str)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def read_study(path: Path, *, overrides: Sequence[str] = (), seed: int | None = None) -> Study:
+    """The study in a TOML file. Raises InvalidInput with all faults of file and overrides.
+
+    overrides  ``section.key=value`` texts; the value is TOML, or a bare word for a text.
+    seed       picks split and initialisation, never the privacy noise; None takes the study's own.
+    """
+    content = read_toml(path)
+    faults: list[Fault] = []
+    for override in overrides:
+        _apply(override, content, faults)
+    file = Section(path.name, content, faults)
+    head = file.section("study", heading=f"{path.name}: [study]", required=True)
+    sections = {
+        name: file.section(name, heading=f"{path.name}: [{name}]", required=name in ("data", "sites", "evaluation"))
+        for name in ("data", "sites", "evaluation", "model", "training", "privacy")
+    }
+    file.close()
+    if faults and (head is None or any(sections[name] is None for name in ("data", "sites", "evaluation"))):
+        raise InvalidInput(faults)
+    empty = {name: section or Section(f"{path.name}: [{name}]", {}, faults) for name, section in sections.items()}
+    assert head is not None
+    own_seed = head.whole_number("seed", at_least=0)
+    model = empty["model"]
+    study = Study(
+        name=head.required_text("name"),
+        title=head.text("title") or "",
+        explain_site=head.text("explain_site"),
+        data=_data(empty["data"], path.parent),
+        sites=_sites(empty["sites"], path.parent),
+        evaluation=_evaluation(empty["evaluation"]),
+        hidden_units=_hidden_units(model),
+        linear_branch=model.flag("linear_branch", True),
+        baseline_weight=_number(model, "baseline_weight", 1.0, above=0),
+        training=_training(empty["training"]),
+        privacy=_privacy(empty["privacy"]),
+        seed=seed if seed is not None else own_seed if own_seed is not None else 1,
+    )
+    head.close()
+    for section in empty.values():
+        section.close()
+    if not study.hidden_units and not study.linear_branch:
+        model.fault("hidden_units", "leaves no network at all", "Give hidden units, or keep the linear branch.")
+    if faults:
+        raise InvalidInput(faults)
+    return study
+
+
+def _apply(override: str, content: dict[str, object], faults: list[Fault]) -> None:
+    name, equals, text = override.partition("=")
+    keys = name.strip().split(".")
+    if not equals or len(keys) != 2 or not all(keys):
+        remedy = "Write --set section.key=value, for instance --set privacy.epsilon=1."
+        faults.append(Fault("--set", f'"{override}" is not an override', remedy))
+        return
+    section = content.setdefault(keys[0], {})
+    if not isinstance(section, dict):
+        faults.append(Fault("--set", f'"{keys[0]}" is not a section', "Name a section of the study file."))
+        return
+    section[keys[1]] = _toml_value(text.strip())
+
+
+def _toml_value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _number(
+    section: Section, key: str, default: float, *, above: float | None = None, at_least: float | None = None
+) -> float:
+    value = section.number(key, above=above, at_least=at_least)
+    return default if value is None else value
+
+
+def _whole(section: Section, key: str, default: int, *, at_least: int) -> int:
+    value = section.whole_number(key, at_least=at_least)
+    return default if value is None else value
+
+
+def _existing(section: Section, key: str, folder: Path, *, required: bool = False) -> Path | None:
+    text = section.text(key, required=required)
+    if text is None:
+        return None
+    path = (folder / text).resolve()
+    if not path.is_file():
+        section.fault(key, f'"{text}" is not a file', "Check the path; it is relative to the study file.")
+    return path
+
+
+def _data(section: Section, folder: Path) -> DataSpec:
+    modalities = _modalities(section)
+    synthetic = section.section("synthetic", heading=f"{section.where}.synthetic")
+    if synthetic is None:
+        table = _existing(section, "table", folder, required=True)
+        return DataSpec(table, _existing(section, "schema", folder, required=True), modalities)
+    if "table" in section or "schema" in section:
+        section.fault("synthetic", "stands beside a table or schema", "Keep one of the two.")
+        section.ignore("table")
+        section.ignore("schema")
+    spec = DataSpec(
+        table=None,
+        schema=None,
+        modalities=modalities,
+        synthetic_patients=_whole(synthetic, "patients", 15_726, at_least=100),
+        synthetic_hospitals=_whole(synthetic, "hospitals", 12, at_least=1),
+        synthetic_seed=_whole(synthetic, "seed", 1, at_least=0),
+    )
+    synthetic.close()
+    return spec
+
+
+def _modalities(section: Section) -> tuple[Modality, ...] | None:
+    names = section.texts("modalities")
+    if names is None:
+        return None
+    known = [modality.value for modality in Modality]
+    for name in names:
+        if name not in known:
+            section.fault("modalities", f'"{name}" is not a modality', closest(name, known))
+    if not names:
+        section.fault("modalities", "is empty", "Name at least one, or leave the field out for all.")
+    return tuple(Modality(name) for name in names if name in known)
+
+
+def _sites(section: Section, folder: Path) -> SitesSpec:
+    partition = section.choice("partition", Partition, required=True) or Partition.COLUMN
+    hashed, assigned = partition is Partition.HASH, partition is Partition.ASSIGNED
+    spec = SitesSpec(
+        partition=partition,
+        count=section.whole_number("count", required=hashed, at_least=1),
+        assignment_table=_existing(section, "assignment_table", folder, required=assigned),
+        assignment_patient_id=section.text("assignment_patient_id", required=assigned) or "",
+        assignment_column=section.text("assignment_column", required=assigned) or "",
+        site_pattern=section.text("site_pattern", required=assigned) or "",
+        test_pattern=section.text("test_pattern") or "",
+        quorum=section.whole_number("quorum", at_least=1),
+    )
+    for key, pattern in (("site_pattern", spec.site_pattern), ("test_pattern", spec.test_pattern)):
+        try:
+            groups = re.compile(pattern).groups
+        except re.error:
+            section.fault(key, "is not a regular expression", "Correct it.")
+            continue
+        if assigned and key == "site_pattern" and pattern and groups != 1:
+            section.fault(key, "needs exactly one group, which is the hospital", "Put brackets around that part.")
+    return spec
+
+
+def _evaluation(section: Section) -> EvaluationSpec:
+    default = EvaluationSpec(Split.RANDOM, 1.0)
+    horizon = section.number("horizon", required=True, above=0)
+    seeds = section.numbers("reserved_seeds")
+    spec = EvaluationSpec(
+        split=section.choice("split", Split) or Split.RANDOM,
+        horizon=1.0 if horizon is None else horizon,
+        test_fraction=_number(section, "test_fraction", default.test_fraction, above=0),
+        folds=_whole(section, "folds", default.folds, at_least=2),
+        fold=_whole(section, "fold", default.fold, at_least=0),
+        part=section.choice("part", Part) or Part.TEST,
+        reserved_seeds=default.reserved_seeds if seeds is None else tuple(int(seed) for seed in seeds),
+        bootstrap_resamples=_whole(section, "bootstrap_resamples", default.bootstrap_resamples, at_least=20),
+        baselines=section.flag("baselines", default.baselines),
+    )
+    if spec.test_fraction >= 1:
+        section.fault("test_fraction", "leaves nobody to train on", "Choose a fraction below 1, such as 0.2.")
+    if spec.fold >= spec.folds:
+        section.fault("fold", "is not one of the folds", "The first fold is 0, the last is folds - 1.")
+    if spec.part is Part.VALIDATION and spec.split is not Split.RANDOM:
+        section.fault("part", "validation needs the random split", 'Set split = "random".')
+    return spec
+
+
+def _hidden_units(section: Section) -> tuple[int, ...]:
+    units = section.numbers("hidden_units")
+    if units is None:
+        return (16,)
+    if any(unit < 1 or unit != int(unit) for unit in units):
+        section.fault("hidden_units", "are not positive whole numbers", "Write for instance [16], or [] for none.")
+    return tuple(int(unit) for unit in units)
+
+
+def _training(section: Section) -> TrainingSpec:
+    default = TrainingSpec()
+    site_weights = section.numbers("site_weights")
+    spec = TrainingSpec(
+        mode=section.choice("mode", TrainingMode) or default.mode,
+        strategy=section.choice("strategy", Strategy) or default.strategy,
+        rounds=_whole(section, "rounds", default.rounds, at_least=1),
+        server_learning_rate=_number(section, "server_learning_rate", default.server_learning_rate, above=0),
+        beta_1=_number(section, "beta_1", default.beta_1, at_least=0),
+        beta_2=_number(section, "beta_2", default.beta_2, at_least=0),
+        tau=_number(section, "tau", default.tau, above=0),
+        weight_decay=_number(section, "weight_decay", default.weight_decay, at_least=0),
+        local_learning_rate=_number(section, "local_learning_rate", default.local_learning_rate, above=0),
+        local_steps=_whole(section, "local_steps", default.local_steps, at_least=1),
+        sampling_rate=_number(section, "sampling_rate", default.sampling_rate, above=0),
+        expected_batch_size=_number(section, "expected_batch_size", default.expected_batch_size, above=0),
+        proximal_mu=_number(section, "proximal_mu", default.proximal_mu, at_least=0),
+        trim_fraction=_number(section, "trim_fraction", default.trim_fraction, at_least=0),
+        malicious_sites=_whole(section, "malicious_sites", default.malicious_sites, at_least=0),
+        site_weights=site_weights or (),
+    )
+    for key, value in (("beta_1", spec.beta_1), ("beta_2", spec.beta_2)):
+        if value >= 1:
+            section.fault(key, "is not below 1", "Choose a number in [0, 1).")
+    if spec.sampling_rate > 1:
+        section.fault("sampling_rate", "is above 1", "Choose a probability in (0, 1].")
+    if spec.trim_fraction >= 0.5:
+        section.fault("trim_fraction", "trims everything", "Choose a fraction below 0.5.")
+    if any(weight <= 0 for weight in spec.site_weights):
+        section.fault("site_weights", "are not all positive", "Give one positive public number a site.")
+    return spec
+
+
+def _privacy(section: Section) -> PrivacyRequest:
+    mode = section.choice("mode", PrivacyMode, required=True) or PrivacyMode.LOCAL
+    private = mode is PrivacyMode.LOCAL
+    request = PrivacyRequest(
+        mode=mode,
+        epsilon=section.number("epsilon", required=private, above=0),
+        delta=_number(section, "delta", 1e-5, above=0),
+        l2_norm_bound=section.number("l2_norm_bound", required=private, above=0),
+        reserve_rounds=_whole(section, "reserve_rounds", 0, at_least=0),
+        clip_without_noise=section.flag("clip_without_noise", False),
+    )
+    if request.delta > 1e-5:
+        section.fault("delta", "is above 1e-5", "Choose at most 1e-5: policy is min(1e-5, 1/(10 n_max)).")
+    return request

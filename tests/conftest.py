@@ -1,0 +1,24 @@
+"""What do tests share? The way to the two real cohorts, which are not part of the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def studies() -> Path:
+    """Folder of the studies that come with the project."""
+    return REPOSITORY / "simulations" / "studies"
+
+
+@pytest.fixture
+def real_cohorts() -> Path:
+    """Folder of the real cohorts; the test is skipped, saying so, where they are absent."""
+    folder = REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real cohorts in ../shared/data are not on this machine")
+    return folder

@@ -1,0 +1,57 @@
+"""Does the repository keep the shape that packaging and the import contracts rely on?"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ROOTS = ("shared", "client", "server", "simulations")
+
+
+def portions() -> set[str]:
+    return {
+        f"oncofed.{folder.name}"
+        for root in ROOTS
+        for folder in (REPOSITORY / root / "oncofed").iterdir()
+        if folder.is_dir() and folder.name != "__pycache__"
+    }
+
+
+def test_oncofed_is_a_namespace_package_so_that_its_roots_can_be_installed_apart() -> None:
+    assert [root for root in ROOTS if (REPOSITORY / root / "oncofed" / "__init__.py").exists()] == []
+
+
+def test_the_import_contracts_cover_every_portion() -> None:
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    assert set(settings["tool"]["importlinter"]["root_packages"]) == portions()
+
+
+def test_init_files_are_empty_so_that_importing_a_package_imports_nothing_else() -> None:
+    filled = [path for root in ROOTS for path in (REPOSITORY / root).rglob("__init__.py") if path.read_text().strip()]
+    assert filled == []
+
+
+def modules_after(statement: str) -> set[str]:
+    script = f"{statement}\nimport sys\nprint(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_the_relay_imports_no_torch() -> None:
+    loaded = modules_after("import oncofed.client.relay")
+    assert "flwr" in loaded, "the check must see what is imported"
+    assert not {"torch", "opacus", "captum", "pandas"} & loaded
+
+
+def test_help_imports_neither_torch_nor_either_end() -> None:
+    loaded = modules_after(
+        "import sys; sys.argv = ['oncofed', '--help']\n"
+        "import contextlib, io\n"
+        "from oncofed.cli import main\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n    main()"
+    )
+    assert "oncofed.simulations.commands" in loaded, "help lists the commands"
+    assert not {"torch", "flwr", "pandas", "oncofed.client.guard", "oncofed.server.app"} & loaded

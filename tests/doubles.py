@@ -1,0 +1,155 @@
+"""What stands in for what a test cannot use: noise from a seed, patients and weights from a seed, small plans.
+
+Seeded noise exists here only: no product code may import this module, and the production source has no seed to give.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from oncofed.cohort.schema import TimeUnit
+from oncofed.privacy.accounting import RELATION
+from oncofed.privacy.noise import NoiseSource
+from oncofed.protocol.messages import ContributeRequest
+from oncofed.protocol.plan import ModelSpec, PrivacyMode, PrivacySpec, StudyPlan, TrainingSpec
+from oncofed.survival.grid import TimeGrid
+from oncofed.survival.likelihood import PatientTensors
+from oncofed.survival.network import parameter_count
+
+FloatArray = NDArray[np.float64]
+
+GRID = TimeGrid((0.0, 6.0, 12.0, 24.0, 60.0), TimeUnit.MONTHS)
+FULL_BATCH_SIGMA = 28.9
+"""Sixty rounds of it are one Gaussian of 3.73: epsilon 1.00 at delta 1e-5 (`../shared/privacy.md`)."""
+
+
+class SeededNoise:
+    """A NoiseSource whose draws can be asked for again."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = np.random.default_rng(seed)
+
+    def standard_normal(self, size: int) -> FloatArray:
+        return self._generator.standard_normal(size)
+
+    def uniform(self, size: int) -> FloatArray:
+        return self._generator.random(size)
+
+
+@dataclass
+class RecordedNoise:
+    """Passes on another source's draws and remembers them, so that a test can take the noise off again."""
+
+    source: NoiseSource
+
+    def __post_init__(self) -> None:
+        self.normals: list[FloatArray] = []
+        self.uniforms: list[FloatArray] = []
+
+    def standard_normal(self, size: int) -> FloatArray:
+        self.normals.append(self.source.standard_normal(size))
+        return self.normals[-1]
+
+    def uniform(self, size: int) -> FloatArray:
+        self.uniforms.append(self.source.uniform(size))
+        return self.uniforms[-1]
+
+
+def model_spec(
+    *,
+    columns: int = 4,
+    endpoints: int = 1,
+    hidden_units: tuple[int, ...] = (3,),
+    linear_branch: bool = True,
+    baseline_weight: float = 1.0,
+    grid: TimeGrid = GRID,
+) -> ModelSpec:
+    names = ("overall_survival", "time_to_next_treatment", "progression")[:endpoints]
+    return ModelSpec(
+        columns=columns,
+        endpoints=names,
+        grid=grid,
+        baseline_hazard=(0.02, 0.03, 0.05)[:endpoints],
+        hidden_units=hidden_units,
+        baseline_weight=baseline_weight,
+        linear_branch=linear_branch,
+    )
+
+
+def drawn_weights(spec: ModelSpec, *, seed: int, scale: float = 0.3) -> FloatArray:
+    """(parameters,): every layer is away from its start, zero included."""
+    return np.random.default_rng(seed).normal(scale=scale, size=parameter_count(spec))
+
+
+def drawn_patients(spec: ModelSpec, n: int, *, seed: int, scale: float = 1.0) -> PatientTensors:
+    """Patients with delayed entry, censoring and events inside intervals; independent endpoints."""
+    rng = np.random.default_rng(seed)
+    last = spec.grid.bounds[-1]
+    events, at_risk = [], []
+    for _ in spec.endpoints:
+        exit_ = rng.uniform(0.01, 1.2, n) * last
+        entry = np.where(rng.random(n) < 0.5, rng.uniform(0, 0.9, n) * exit_, 0.0)
+        events.append(spec.grid.events(exit_, rng.random(n) < 0.6))
+        at_risk.append(spec.grid.at_risk(entry, exit_))
+    return PatientTensors.of(
+        torch.as_tensor(rng.normal(scale=scale, size=(n, spec.columns))),
+        torch.as_tensor(np.stack(events, axis=1)),
+        torch.as_tensor(np.stack(at_risk, axis=1)),
+    )
+
+
+def joined(*groups: PatientTensors) -> PatientTensors:
+    """All patients of the groups, in order."""
+    return PatientTensors(
+        *(torch.cat([getattr(group, field) for group in groups]) for field in ("x", "events", "at_risk", "usable"))
+    )
+
+
+def without(patients: PatientTensors, row: int) -> PatientTensors:
+    return patients.rows(torch.arange(len(patients)) != row)
+
+
+def with_inputs(patients: PatientTensors, row: int, value: float) -> PatientTensors:
+    """The same patients, but every input of one of them is `value`: as a table might hold it, before any check."""
+    x = patients.x.clone()
+    x[row] = value
+    return PatientTensors.of(x, patients.events, patients.at_risk)
+
+
+def local_privacy(*, noise_multiplier: float = FULL_BATCH_SIGMA, l2_norm_bound: float = 1.0) -> PrivacySpec:
+    return PrivacySpec(PrivacyMode.LOCAL, 1.0, 1e-5, noise_multiplier, l2_norm_bound, RELATION)
+
+
+def no_privacy(*, l2_norm_bound: float | None = None) -> PrivacySpec:
+    return PrivacySpec(PrivacyMode.NONE, None, 0.0, 0.0, l2_norm_bound, RELATION)
+
+
+def study_plan(
+    *, model: ModelSpec | None = None, training: TrainingSpec | None = None, privacy: PrivacySpec | None = None
+) -> StudyPlan:
+    return StudyPlan(
+        study="test",
+        schema_hash="0" * 64,
+        model=model or model_spec(),
+        training=training or TrainingSpec(),
+        privacy=privacy or local_privacy(),
+        roster=("Bonn", "Essen"),
+        quorum=2,
+    )
+
+
+def request_for(
+    plan: StudyPlan, *, round_: int = 1, attempt: int = 0, site: str = "Bonn", weights: FloatArray | None = None
+) -> ContributeRequest:
+    return ContributeRequest(
+        plan_hash=plan.hash,
+        site=site,
+        round=round_,
+        attempt=attempt,
+        roster=plan.roster,
+        weights=drawn_weights(plan.model, seed=0) if weights is None else weights,
+    )

@@ -1,0 +1,121 @@
+"""Does a hospital's policy refuse every plan that promises its patients less than it demands?
+
+privacy.md, test 10: nothing a server proposes weakens a policy. Each objection is provoked by itself, and all of them
+are listed when there are several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from tests.doubles import drawn_patients, local_privacy, no_privacy, study_plan
+
+from oncofed.client.guard import Guard
+from oncofed.errors import PrivacyRefusal
+from oncofed.privacy.accounting import GaussianRelease, SampledGaussianRelease
+from oncofed.privacy.ledger import MemoryLedger
+from oncofed.privacy.noise import OperatingSystemNoise
+from oncofed.privacy.policy import SitePolicy, calibrated_privacy, release_of_one_round, without_privacy
+from oncofed.protocol.plan import PrivacyMode, StudyPlan, TrainingMode, TrainingSpec
+
+PLAN = study_plan()
+POLICY = SitePolicy("registry", largest_epsilon=1.0, delta=1e-5)
+
+
+def test_a_plan_of_this_policy_is_accepted() -> None:
+    POLICY.refuse_unless_allowed(PLAN)
+
+
+OBJECTIONS: dict[str, tuple[Callable[[StudyPlan], StudyPlan], str]] = {
+    "weaker noise": (lambda p: replace(p, privacy=replace(p.privacy, noise_multiplier=27.0)), "need epsilon 1.0"),
+    "below the floor": (lambda p: replace(p, privacy=replace(p.privacy, noise_multiplier=4.0)), "too small"),
+    "no noise": (lambda p: replace(p, privacy=replace(p.privacy, noise_multiplier=0.0)), "too small"),
+    "negative noise": (lambda p: replace(p, privacy=replace(p.privacy, noise_multiplier=-30.0)), "too small"),
+    "noise is not a number": (
+        lambda p: replace(p, privacy=replace(p.privacy, noise_multiplier=float("nan"))),
+        "too small",
+    ),
+    "endless noise": (
+        lambda p: replace(p, privacy=replace(p.privacy, noise_multiplier=float("inf"))),
+        "cannot be accounted for",
+    ),
+    "larger delta": (lambda p: replace(p, privacy=replace(p.privacy, delta=1e-4)), "delta 0.0001"),
+    "delta is not a number": (lambda p: replace(p, privacy=replace(p.privacy, delta=float("nan"))), "delta nan"),
+    "delta 0": (lambda p: replace(p, privacy=replace(p.privacy, delta=0.0)), "delta 0"),
+    "more rounds": (lambda p: replace(p, training=replace(p.training, rounds=90)), "need epsilon 1.2"),
+    "no clip": (lambda p: replace(p, privacy=replace(p.privacy, l2_norm_bound=None)), "clip norm"),
+    "endless clip": (lambda p: replace(p, privacy=replace(p.privacy, l2_norm_bound=float("inf"))), "clip norm"),
+    "clip 0": (lambda p: replace(p, privacy=replace(p.privacy, l2_norm_bound=0.0)), "clip norm"),
+    "clip is not a number": (lambda p: replace(p, privacy=replace(p.privacy, l2_norm_bound=float("nan"))), "clip norm"),
+    "another relation": (lambda p: replace(p, privacy=replace(p.privacy, relation="replace_one")), "relation"),
+    "no privacy": (lambda p: replace(p, privacy=no_privacy()), "no privacy"),
+    "a false promise": (lambda p: replace(p, privacy=replace(p.privacy, epsilon=0.5)), "promises patients 0.5"),
+    "no promise": (lambda p: replace(p, privacy=replace(p.privacy, epsilon=None)), "promises patients None"),
+    "sampling that cannot be": (
+        lambda p: replace(p, training=replace(p.training, mode=TrainingMode.EPOCHS, sampling_rate=0.0)),
+        "cannot be accounted for",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), OBJECTIONS.values(), ids=OBJECTIONS.keys())
+def test_a_weaker_plan_is_refused_when_the_guard_starts(change: Callable[[StudyPlan], StudyPlan], words: str) -> None:
+    policy = replace(POLICY, smallest_noise_multiplier=5.0)
+    with pytest.raises(PrivacyRefusal, match=words):
+        policy.refuse_unless_allowed(change(PLAN))
+    with pytest.raises(PrivacyRefusal, match=words):
+        Guard(
+            site="Bonn",
+            plan=change(PLAN),
+            policy=policy,
+            patients=drawn_patients(PLAN.model, 3, seed=0),
+            ledger=MemoryLedger(policy.budget),
+            noise=OperatingSystemNoise(),
+        )
+
+
+def test_all_objections_are_listed_together() -> None:
+    faulty = replace(
+        PLAN,
+        privacy=replace(PLAN.privacy, relation="replace_one", l2_norm_bound=None, delta=1e-4, noise_multiplier=10.0),
+    )
+    with pytest.raises(PrivacyRefusal) as refusal:
+        POLICY.refuse_unless_allowed(faulty)
+    for words in ("relation", "clip norm", "delta 0.0001", "need epsilon 3", "promises", "registry"):
+        assert words in str(refusal.value)
+
+
+@pytest.mark.parametrize("number", [float("nan"), -1.0, 0.0])
+def test_a_policy_that_is_not_a_number_allows_nothing(number: float) -> None:
+    for policy in (replace(POLICY, largest_epsilon=number), replace(POLICY, delta=number if number else float("nan"))):
+        with pytest.raises((PrivacyRefusal, ValueError)):
+            policy.refuse_unless_allowed(PLAN)
+
+
+def test_a_floor_of_noise_that_is_not_a_number_allows_nothing() -> None:
+    with pytest.raises(PrivacyRefusal, match="too small"):
+        replace(POLICY, smallest_noise_multiplier=float("nan")).refuse_unless_allowed(PLAN)
+
+
+def test_no_privacy_is_allowed_only_by_name() -> None:
+    plan = replace(PLAN, privacy=without_privacy(l2_norm_bound=None))
+    assert plan.privacy.mode is PrivacyMode.NONE
+    replace(POLICY, allow_no_privacy=True).refuse_unless_allowed(plan)
+    with pytest.raises(PrivacyRefusal, match="allow_no_privacy"):
+        POLICY.refuse_unless_allowed(plan)
+
+
+def test_a_calibrated_plan_is_accepted_by_the_policy_it_was_made_for() -> None:
+    training = TrainingSpec(rounds=60)
+    privacy = calibrated_privacy(training, epsilon=1.0, delta=1e-5, l2_norm_bound=0.5, reserve_rounds=3)
+    POLICY.refuse_unless_allowed(study_plan(training=training, privacy=privacy))
+    assert (privacy.l2_norm_bound, privacy.delta, privacy.epsilon) == (0.5, 1e-5, 1.0)
+
+
+def test_a_round_costs_what_it_releases() -> None:
+    epochs = TrainingSpec(mode=TrainingMode.EPOCHS, local_steps=7, sampling_rate=0.3)
+    assert release_of_one_round(TrainingSpec(), noise_multiplier=2.0) == GaussianRelease(2.0)
+    assert release_of_one_round(epochs, noise_multiplier=2.0) == SampledGaussianRelease(2.0, 0.3, 7)
+    assert local_privacy().mode is PrivacyMode.LOCAL

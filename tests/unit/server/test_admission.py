@@ -1,0 +1,99 @@
+"""Is every reply that must not count kept out, and the right hospital named for it?"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import ConfigRecord, Message, RecordDict
+
+from oncofed.errors import RefusalCode
+from oncofed.protocol.codec import encode_refusal
+from oncofed.protocol.plan import StudyPlan
+from oncofed.server.admission import Admission, Rejection, admit
+
+GOOD = np.arange(6.0)
+NAN = np.array([0.0, 1.0, np.nan, 3.0, 4.0, 5.0])
+INFINITE = np.array([0.0, 1.0, -np.inf, 3.0, 4.0, 5.0])
+PLANTED = "patient 4711"
+
+
+def admitted_sites(admission: Admission) -> list[str]:
+    return [one.site for one in admission.admitted]
+
+
+def ask(exchange: Any, replies: list[Message]) -> Admission:
+    return admit(replies, questions=exchange.questions, patience_seconds=30.0)
+
+
+def test_good_replies_are_admitted_in_roster_order_whatever_the_arrival(
+    plan: StudyPlan, exchange: Callable[..., Any]
+) -> None:
+    open_round = exchange(plan)
+    replies = open_round.all_well({site: GOOD + index for index, site in enumerate(plan.roster)})
+    random.Random(3).shuffle(replies)
+    admission = ask(open_round, replies)
+    assert admitted_sites(admission) == list(plan.roster)
+    assert [one.vector[0] for one in admission.admitted] == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert admission.rejected == ()
+
+
+BAD: dict[str, tuple[Callable[[Any], list[Message]], str]] = {
+    "silent": (lambda x: [], "no answer within 30 s"),
+    "node gone": (lambda x: [x.failure("Bonn", 5, PLANTED)], "the node is unavailable"),
+    "relay raised": (lambda x: [x.failure("Bonn", 2, PLANTED)], "the relay raised an exception"),
+    "new error": (lambda x: [x.failure("Bonn", 77, PLANTED)], "Flower reports error 77"),
+    "refuses": (
+        lambda x: [x.containing("Bonn", encode_refusal(RefusalCode.BUDGET_EXCEEDED))],
+        "refused: budget_exceeded",
+    ),
+    "refuses in words": (
+        lambda x: [x.containing("Bonn", RecordDict({"refusal": ConfigRecord({"code": PLANTED})}))],
+        "malformed answer: the refusal's code is not in the list",
+    ),
+    "NaN": (lambda x: [x.reply("Bonn", NAN)], "sent numbers that are not finite"),
+    "infinite": (lambda x: [x.reply("Bonn", INFINITE)], "sent numbers that are not finite"),
+    "short": (lambda x: [x.reply("Bonn", GOOD[:5])], "sent 5 numbers where the model has 6"),
+    "long": (lambda x: [x.reply("Bonn", np.arange(7.0))], "sent 7 numbers where the model has 6"),
+    "empty": (
+        lambda x: [x.containing("Bonn", RecordDict())],
+        "malformed answer: keys are missing or there are others than the protocol's",
+    ),
+    "twice": (lambda x: [x.reply("Bonn", GOOD), x.reply("Bonn", GOOD)], "answered 2 times"),
+    "impostor": (lambda x: [x.reply("Bonn", GOOD, src_node_id=1000)], "node 1000 answered in its place"),
+} | {
+    f"other {field}": (
+        lambda x, field=field, value=value: [x.reply("Bonn", GOOD, question={field: value})],
+        "answered for another plan, round, attempt or site",
+    )
+    for field, value in {"plan_hash": "f" * 64, "site": "Essen", "round": 2, "attempt": 1}.items()
+}
+
+
+@pytest.mark.parametrize(("bad", "reason"), BAD.values(), ids=BAD)
+def test_a_bad_reply_is_rejected_for_its_hospital_alone(
+    bad: Callable[[Any], list[Message]], reason: str, plan: StudyPlan, exchange: Callable[..., Any]
+) -> None:
+    open_round = exchange(plan)
+    others = [site for site in plan.roster if site != "Bonn"]
+    admission = ask(open_round, bad(open_round) + open_round.all_well(dict.fromkeys(others, GOOD)))
+    assert admitted_sites(admission) == others
+    assert admission.rejected == (Rejection("Bonn", reason),)
+    assert PLANTED not in str(admission.rejected)
+
+
+def test_replies_to_no_question_of_the_round_are_named_and_harm_nobody(
+    plan: StudyPlan, exchange: Callable[..., Any]
+) -> None:
+    open_round = exchange(plan)
+    late = open_round.reply("Bonn", GOOD, reply_to="of yesterday")
+    stranger = open_round.reply("Bonn", GOOD, reply_to="", src_node_id=66)
+    admission = ask(open_round, [late, stranger, *open_round.all_well(dict.fromkeys(plan.roster, GOOD))])
+    assert admitted_sites(admission) == list(plan.roster)
+    assert admission.rejected == (
+        Rejection("node 66", "answered no question of this round"),
+        Rejection("Bonn", "answered no question of this round"),
+    )

@@ -1,0 +1,131 @@
+"""Do the benchmarks compare what they say, and tell a reached ratio from a missed one?"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from oncofed.client.training import local_contribution
+from oncofed.simulations.benchmarks import __main__ as entry
+from oncofed.simulations.benchmarks import contribution, rounds
+from oncofed.simulations.benchmarks.contribution import contribution_table
+from oncofed.simulations.benchmarks.made_up import model, patients, plan
+from oncofed.simulations.benchmarks.rounds import rounds_table
+from oncofed.simulations.benchmarks.side_by_side import Spread, interleaved, one_thread, ratio
+from oncofed.simulations.benchmarks.tables import Table, verdict
+from oncofed.survival.likelihood import patient_losses
+from oncofed.survival.network import PrognosisNetwork, parameter_vector
+
+
+def busy(seconds: float) -> None:
+    began = time.process_time()
+    while time.process_time() - began < seconds:
+        pass
+
+
+def test_a_ratio_is_taken_within_each_repetition() -> None:
+    # The machine slows down tenfold half way: the ratio of medians would be 2 or 20, each repetition says 2.
+    slow = ratio([2.0, 2.0, 20.0, 20.0, 20.0], [1.0, 1.0, 10.0, 10.0, 10.0])
+    assert slow == Spread(2.0, 2.0, 2.0)
+    assert Spread.of([5.0, 1.0, 3.0, 2.0, 4.0]) == Spread(3.0, 2.0, 4.0)
+    assert str(Spread.of([0.5])) == "0.50 (0.50 to 0.50)"
+
+
+def test_interleaved_times_one_call_of_each() -> None:
+    found = interleaved(
+        {"one": lambda: busy(0.002), "three": lambda: busy(0.006)}, repetitions=3, at_least_seconds=0.01
+    )
+    assert len(found["one"]) == len(found["three"]) == 3
+    assert ratio(found["three"], found["one"]).median == pytest.approx(3, rel=0.3)
+
+
+def test_sleeping_costs_nothing_and_threads_are_given_back() -> None:
+    before = torch.get_num_threads()
+    with one_thread():
+        assert torch.get_num_threads() == 1
+        found = interleaved({"sleep": lambda: time.sleep(0.02)}, repetitions=1, at_least_seconds=0.0)
+    assert torch.get_num_threads() == before
+    assert found["sleep"][0] < 0.01
+
+
+def test_verdicts() -> None:
+    assert verdict("speed", 0.61, at_least=0.6) == "speed: 0.61, wanted at least 0.6: reached."
+    assert verdict("speed", 0.59, at_least=0.6).endswith("MISSED.")
+    assert verdict("time", 1.4, at_most=1.5).endswith("reached.")
+    assert verdict("time", 1.6, at_most=1.5).endswith("MISSED.")
+
+
+def test_loop_and_grid_train_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benchmark itself compares the weights after each round, so a loop that does less is noticed."""
+    monkeypatch.setattr(rounds, "NETWORKS", {"tiny": model(columns=5, hidden_units=(3,))})
+    table = rounds_table(rounds=3, sites=(2, 4), with_ray=False)
+    assert [row[2:4] for row in table.rows] == [("no", "2"), ("no", "4"), ("yes", "2"), ("yes", "4")]
+
+    class HalfADirection:
+        def __call__(self, *arguments: object, **named: object) -> np.ndarray:
+            direction: np.ndarray = whole(*arguments, **named)  # type: ignore[arg-type]  # passed on as it came
+            return direction * np.linspace(0.5, -0.5, len(direction))
+
+    whole = local_contribution
+    monkeypatch.setattr(rounds, "local_contribution", HalfADirection())
+    with pytest.raises(AssertionError, match="Not equal"):
+        rounds_table(rounds=1, sites=(2,), with_ray=False)
+
+
+def test_every_way_is_compared_and_hooks_are_left_out_where_they_would_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contribution, "NETWORKS", {"small": model(columns=6, hidden_units=(3,))})
+    monkeypatch.setattr(contribution, "LARGEST_HOOKED_BYTES", 8 * 40 * 60)
+    table = contribution_table(repetitions=1, batches=(16, 2048))
+    small, large = table.rows
+    hooks = table.columns.index("of Opacus hooks")
+    assert float(small[hooks]) > 0
+    assert large[hooks] == "over 1 GB"
+    assert any("2,048 patients" in note for note in table.notes)
+
+
+def test_the_float32_twin_has_the_same_gradient() -> None:
+    network = PrognosisNetwork(model(columns=6, hidden_units=(3,)), initialisation_seed=1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1)
+    cohort = patients(30, columns=6, seed=1)
+    narrow = contribution._plain_float32(network, cohort)()
+    wide = torch.autograd.grad(patient_losses(network, cohort).sum(), list(network.parameters()))
+    assert isinstance(narrow, tuple)
+    for one, other in zip(narrow, wide, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
+
+
+def test_the_private_contribution_measured_is_the_products() -> None:
+    """Without noise the two must be the same vector."""
+    spec = model(columns=6, hidden_units=(3,))
+    network = PrognosisNetwork(spec, initialisation_seed=1)
+    cohort, study = patients(30, columns=6, seed=1), plan(spec, sites=1, rounds=1, private=True)
+
+    class Silent:
+        def standard_normal(self, size: int) -> np.ndarray:
+            return np.zeros(size)
+
+        uniform = standard_normal
+
+    measured = contribution._private(network, cohort, study, noise=Silent())()
+    product = local_contribution(study, parameter_vector(network), cohort, noise=Silent())
+    np.testing.assert_array_equal(np.asarray(measured), product)
+    assert np.linalg.norm(product) > 0.1
+
+
+def test_the_command_prints_and_writes_the_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Table("A title", ("what", "ratio"), (("this", "0.70"),), ("A note.",))
+    monkeypatch.setattr(entry, "PARTS", {"contribution": lambda quick: made, "rounds": lambda quick: 1 / 0})
+    page = tmp_path / "new" / "page.md"
+    ran = CliRunner().invoke(entry.benchmarks, ["--only", "contribution", "--out", str(page)], catch_exceptions=False)
+    assert ran.exit_code == 0
+    assert "A note." in ran.stdout
+    assert "measuring" not in ran.stdout
+    assert "## A title\n\n| what | ratio |\n|---|---|\n| this | 0.70 |\n\nA note.\n" in page.read_text()

@@ -1,0 +1,124 @@
+"""Does a study file say what it means, and is every fault in it told at once?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from oncofed.errors import InvalidInput
+from oncofed.protocol.plan import PrivacyMode, Strategy, TrainingMode
+from oncofed.simulations.study import Part, Partition, Split, read_study
+
+SMALL = """
+[study]
+name = "small"
+seed = 4
+[data.synthetic]
+patients = 300
+hospitals = 3
+seed = 2
+[sites]
+partition = "column"
+[evaluation]
+horizon = 24
+[training]
+rounds = 5
+[privacy]
+mode = "local"
+epsilon = 2
+l2_norm_bound = 1.5
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "study.toml"
+    path.write_text(text)
+    return path
+
+
+def faults_of(folder: Path, text: str, *overrides: str) -> str:
+    with pytest.raises(InvalidInput) as caught:
+        read_study(written(folder, text), overrides=overrides)
+    assert all(fault.remedy for fault in caught.value.faults)
+    return str(caught.value)
+
+
+def test_a_small_study_is_read_with_defaults(tmp_path: Path) -> None:
+    study = read_study(written(tmp_path, SMALL))
+    assert (study.name, study.seed, study.training.rounds) == ("small", 4, 5)
+    assert (study.training.mode, study.training.strategy) == (TrainingMode.FULL_BATCH, Strategy.FEDADAM)
+    assert (study.privacy.mode, study.privacy.epsilon, study.privacy.l2_norm_bound) == (PrivacyMode.LOCAL, 2.0, 1.5)
+    assert (study.evaluation.split, study.evaluation.part) == (Split.RANDOM, Part.TEST)
+    assert study.sites.partition is Partition.COLUMN
+
+
+def test_overrides_and_seed_win_over_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, SMALL)
+    overrides = ["privacy.epsilon=1", "training.strategy=fedyogi", "model.hidden_units=[4, 2]"]
+    study = read_study(path, overrides=overrides, seed=9)
+    assert (study.privacy.epsilon, study.training.strategy, study.hidden_units) == (1.0, Strategy.FEDYOGI, (4, 2))
+    assert study.seed == 9
+    assert study.hash != read_study(path).hash
+    assert read_study(path).hash == read_study(path).hash
+
+
+def test_all_faults_are_told_together(tmp_path: Path) -> None:
+    text = SMALL.replace("epsilon = 2", "epsilom = 2").replace("rounds = 5", 'rounds = "many"')
+    message = faults_of(tmp_path, text + "delta = 0.1\n", "model.hidden_units=[0]", "nonsense")
+    for told in ("epsilom", "epsilon", "rounds", "delta", "hidden_units", "nonsense", 'Did you mean "epsilon"'):
+        assert told in message
+    assert message.startswith("6 faults"), message
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("privacy.epsilon=0", "not above 0"),
+        ("privacy.mode=secret", "not one of the known values"),
+        ("training.beta_1=1", "not below 1"),
+        ("training.sampling_rate=2", "above 1"),
+        ("training.trim_fraction=0.5", "trims everything"),
+        ("evaluation.test_fraction=1", "nobody to train on"),
+        ("evaluation.fold=7", "not one of the folds"),
+        ("sites.partition=hash", "count"),
+        ("sites.partition=assigned", "assignment_table"),
+        ("sites.site_pattern=(", "regular expression"),
+        ("data.table=absent.csv", "stands beside"),
+        ("model.linear_branch=maybe", "true or false"),
+        ("training.roundz=3", "not a known field"),
+        ('data.modalities=["clinicall"]', "is not a modality"),
+        ("data.modalities=[]", "is empty"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, override: str, told: str) -> None:
+    message = faults_of(tmp_path, SMALL, override)
+    assert told in message
+
+
+def test_no_network_at_all_is_refused(tmp_path: Path) -> None:
+    message = faults_of(tmp_path, SMALL, "model.hidden_units=[]", "model.linear_branch=false")
+    assert "no network" in message
+
+
+def test_a_missing_table_is_named_as_the_study_wrote_it(tmp_path: Path) -> None:
+    text = SMALL.replace("[data.synthetic]\npatients = 300\nhospitals = 3\nseed = 2", '[data]\ntable = "absent.csv"')
+    message = faults_of(tmp_path, text)
+    assert '"absent.csv" is not a file' in message
+    assert "schema" in message
+
+
+def test_a_file_without_its_main_sections_says_which(tmp_path: Path) -> None:
+    message = faults_of(tmp_path, "[study]\nname = 'empty'\n")
+    for section in ("[data]", "[sites]", "[evaluation]"):
+        assert section in message
+
+
+def test_the_studies_that_come_with_the_project_are_sound(studies: Path) -> None:
+    assert read_study(studies / "demo" / "study.toml").name == "demo"
+
+
+def test_the_studies_of_real_cohorts_are_sound(studies: Path, real_cohorts: Path) -> None:
+    assert real_cohorts.is_dir()
+    for name in ("tcga_pancancer", "fed_tcga_brca"):
+        assert read_study(studies / name / "study.toml").name == name
