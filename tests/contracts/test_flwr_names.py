@@ -22,7 +22,7 @@ from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
 from oncofed.server import admission
-from oncofed.simulations import in_process_grid, node_directory
+from oncofed.simulations.engines import in_process_grid, node_directory
 
 
 @pytest.fixture(autouse=True)

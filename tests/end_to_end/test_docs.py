@@ -22,7 +22,7 @@ import pytest
 
 from oncofed.cli import main
 from oncofed.simulations.commands import simulate
-from oncofed.simulations.sweep_commands import sweep
+from oncofed.simulations.sweep.commands import sweep
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = REPOSITORY / "simulations" / "studies" / "own_table"

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from oncofed.errors import InvalidInput
-from oncofed.simulations import ray_engine
+from oncofed.simulations.engines import ray_engine
 
 SCRIPT = """
 import json, sys
@@ -27,10 +27,10 @@ from oncofed.errors import QuorumLost
 from oncofed.protocol.plan import *
 from oncofed.server.app import build_server_app
 from oncofed.server.state import initial_state
-from oncofed.simulations.in_process_grid import run_in_process
-from oncofed.simulations.node_directory import answer_partition_queries, find_nodes
-from oncofed.simulations.parabola_hospital import ConnectToParabola
-from oncofed.simulations.ray_engine import run_on_ray
+from oncofed.simulations.engines.in_process_grid import run_in_process
+from oncofed.simulations.engines.node_directory import answer_partition_queries, find_nodes
+from oncofed.simulations.engines.parabola_hospital import ConnectToParabola
+from oncofed.simulations.engines.ray_engine import run_on_ray
 from oncofed.survival.grid import TimeGrid
 
 folder = sys.argv[1]

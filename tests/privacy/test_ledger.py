@@ -29,7 +29,7 @@ from oncofed.privacy.ledger import (
 )
 from oncofed.privacy.policy import calibrated_privacy
 from oncofed.protocol.plan import TrainingSpec
-from oncofed.simulations.journal_ledger import JournalLedger
+from oncofed.simulations.engines.journal_ledger import JournalLedger
 
 BUDGET = Budget(largest_epsilon=1.0, delta=1e-5)
 SIXTY_ROUNDS = GaussianRelease(FULL_BATCH_SIGMA)

@@ -18,14 +18,14 @@ from scipy.stats import spearmanr
 from oncofed.cohort.encoding import encode
 from oncofed.cohort.validation import validate
 from oncofed.simulations.ridge_cox import fit_ridge_cox
-from oncofed.simulations.synthetic import SyntheticConsortium, generate
-from oncofed.simulations.synthetic_outcomes import (
+from oncofed.simulations.synthetic.consortium import SyntheticConsortium, generate
+from oncofed.simulations.synthetic.outcomes import (
     DEATH_SCALE_MONTHS,
     NEXT_TREATMENT_SCALE_MONTHS,
     cumulative_hazard,
     first_event_log_hazard,
 )
-from oncofed.simulations.synthetic_schema import OVERALL_SURVIVAL, TIME_TO_NEXT_TREATMENT
+from oncofed.simulations.synthetic.schema import OVERALL_SURVIVAL, TIME_TO_NEXT_TREATMENT
 from oncofed.survival.concordance import concordance_index
 
 FloatArray = NDArray[np.float64]

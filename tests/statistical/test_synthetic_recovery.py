@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 
 from oncofed.simulations.run import run_study
 from oncofed.simulations.study import read_study
-from oncofed.simulations.synthetic import generate
+from oncofed.simulations.synthetic.consortium import generate
 from oncofed.survival.concordance import concordance_index
 
 PATIENTS, HOSPITALS = 15_726, 20

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from oncofed.simulations.synthetic import SyntheticConsortium
+    from oncofed.simulations.synthetic.consortium import SyntheticConsortium
 
 
 @click.group()
@@ -50,8 +50,8 @@ def generate(patients: int, hospitals: int, seed: int, folder: Path, table_forma
     # Imported here so that `oncofed --help` answers at once.
     import rich.console  # noqa: PLC0415
 
-    from oncofed.simulations.synthetic import generate as generate_consortium  # noqa: PLC0415
-    from oncofed.simulations.synthetic_files import TableFormat, write  # noqa: PLC0415
+    from oncofed.simulations.synthetic.consortium import generate as generate_consortium  # noqa: PLC0415
+    from oncofed.simulations.synthetic.files import TableFormat, write  # noqa: PLC0415
 
     console = rich.console.Console(stderr=True, quiet=quiet)
     with console.status("Drawing patients"):
@@ -63,7 +63,7 @@ def generate(patients: int, hospitals: int, seed: int, folder: Path, table_forma
 
 
 def _summary(consortium: SyntheticConsortium, paths: tuple[Path, ...]) -> str:
-    from oncofed.simulations.synthetic_schema import OVERALL_SURVIVAL  # noqa: PLC0415
+    from oncofed.simulations.synthetic.schema import OVERALL_SURVIVAL  # noqa: PLC0415
 
     table = consortium.table
     sizes = table["hospital"].value_counts()

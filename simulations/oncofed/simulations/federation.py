@@ -29,10 +29,10 @@ from oncofed.server.app import build_server_app
 from oncofed.server.checkpoint import load_checkpoint
 from oncofed.server.rounds import RoundReport
 from oncofed.server.state import FederationState, initial_state
-from oncofed.simulations.in_process_grid import run_in_process
-from oncofed.simulations.node_directory import answer_partition_queries, find_nodes, partition_of
-from oncofed.simulations.ray_engine import run_on_ray
-from oncofed.simulations.ray_hospitals import RayHospitals
+from oncofed.simulations.engines.in_process_grid import run_in_process
+from oncofed.simulations.engines.node_directory import answer_partition_queries, find_nodes, partition_of
+from oncofed.simulations.engines.ray_engine import run_on_ray
+from oncofed.simulations.engines.ray_hospitals import RayHospitals
 from oncofed.simulations.site_policy import site_policy
 from oncofed.simulations.study import PrivacyRequest, Study
 from oncofed.survival.likelihood import PatientTensors, patient_tensors

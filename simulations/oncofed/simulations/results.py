@@ -1,4 +1,4 @@
-"""What is known when a simulated study has finished? Values only; `report` draws them, `run` writes them down."""
+"""What is known when a simulated study has finished? Values only; `report.page` draws them, `run` writes them down."""
 
 from __future__ import annotations
 

@@ -44,10 +44,10 @@ from oncofed.server.strategies import strategy_faults
 from oncofed.simulations.evaluation import baselines, endpoint_results, test_c_index
 from oncofed.simulations.federation import Engine, Federated, federate, plan_of
 from oncofed.simulations.partition import Consortium, consortium
-from oncofed.simulations.report import write_report
+from oncofed.simulations.report.page import write_report
 from oncofed.simulations.results import Relevance, RunResult
 from oncofed.simulations.study import Study
-from oncofed.simulations.synthetic import generate
+from oncofed.simulations.synthetic.consortium import generate
 from oncofed.survival.network import PrognosisNetwork, network_with
 
 Progress = Callable[[str, int, int], None]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from oncofed.simulations.synthetic import generate
+from oncofed.simulations.synthetic.consortium import generate
 
 HOSPITALS = {"hospital_01": "east", "hospital_02": "west", "hospital_03": "north", "hospital_04": "south"}
 COLUMNS = {

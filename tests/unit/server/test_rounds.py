@@ -26,9 +26,9 @@ from oncofed.server.app import build_server_app, flower_says_errors_only
 from oncofed.server.checkpoint import load_checkpoint
 from oncofed.server.rounds import Observer, RoundReport, no_observer, run_rounds
 from oncofed.server.state import FederationState, initial_state
-from oncofed.simulations.in_process_grid import InProcessGrid, run_in_process
-from oncofed.simulations.node_directory import answer_partition_queries, find_nodes, partition_of
-from oncofed.simulations.parabola_hospital import ParabolaHospital, optimum_of
+from oncofed.simulations.engines.in_process_grid import InProcessGrid, run_in_process
+from oncofed.simulations.engines.node_directory import answer_partition_queries, find_nodes, partition_of
+from oncofed.simulations.engines.parabola_hospital import ParabolaHospital, optimum_of
 
 PARAMETERS = 6
 START = np.linspace(-1.0, 1.0, PARAMETERS)

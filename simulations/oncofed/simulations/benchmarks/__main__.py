@@ -19,7 +19,7 @@ from oncofed.simulations.benchmarks.contribution import contribution_table
 from oncofed.simulations.benchmarks.explanation import explanation_table
 from oncofed.simulations.benchmarks.rounds import rounds_table
 from oncofed.simulations.benchmarks.tables import Table
-from oncofed.simulations.separate_processes import cores
+from oncofed.simulations.sweep.separate_processes import cores
 
 PARTS: dict[str, Callable[[bool], Table]] = {
     "command-line": lambda quick: command_line_table(repetitions=5 if quick else 10),

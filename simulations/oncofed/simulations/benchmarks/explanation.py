@@ -11,7 +11,7 @@ from oncofed.client.explanation import column_relevance
 from oncofed.simulations.benchmarks.made_up import STUDY_COLUMNS, model, patients
 from oncofed.simulations.benchmarks.side_by_side import Spread, interleaved, one_thread, ratio
 from oncofed.simulations.benchmarks.tables import Table
-from oncofed.simulations.synthetic import PUBLISHED_PATIENTS
+from oncofed.simulations.synthetic.consortium import PUBLISHED_PATIENTS
 from oncofed.survival.network import PrognosisNetwork
 
 

@@ -28,11 +28,11 @@ from oncofed.server.state import FederationState, initial_state
 from oncofed.simulations.benchmarks.made_up import STUDY_COLUMNS, model, patients, plan
 from oncofed.simulations.benchmarks.side_by_side import Spread, one_thread, processor_seconds, ratio
 from oncofed.simulations.benchmarks.tables import Table, verdict
+from oncofed.simulations.engines.in_process_grid import run_in_process
+from oncofed.simulations.engines.node_directory import answer_partition_queries, find_nodes
+from oncofed.simulations.engines.ray_engine import run_on_ray
+from oncofed.simulations.engines.ray_hospitals import RayHospitals
 from oncofed.simulations.federation import LocalHospitals, simulated_guard
-from oncofed.simulations.in_process_grid import run_in_process
-from oncofed.simulations.node_directory import answer_partition_queries, find_nodes
-from oncofed.simulations.ray_engine import run_on_ray
-from oncofed.simulations.ray_hospitals import RayHospitals
 from oncofed.simulations.site_policy import site_policy
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import PrognosisNetwork, parameter_count, parameter_vector

@@ -1,0 +1,451 @@
+"""Is the report one safe, complete page, whatever a run has or lacks?"""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from tests.unit.simulations.report.fake_results import fake_result
+
+from oncofed.cohort.cohort import Cohort
+from oncofed.protocol.plan import PrivacyMode
+from oncofed.simulations.report import page as module
+from oncofed.simulations.report.page import render_report, write_report
+from oncofed.simulations.results import Baselines, EndpointResult, Relevance, RunResult
+from oncofed.simulations.study import Part
+
+NAN = float("nan")
+REPOSITORY = Path(__file__).resolve().parents[4]
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '" onload="alert(1)',
+    "$\\frac{broken",
+    "</text></svg><img src=x onerror=alert(1)>",
+    "{{ 7 * 7 }}",
+)
+
+
+class Page(HTMLParser):
+    """Tags, attributes and visible text, as a browser's parser would find them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.texts: list[str] = []
+        self._hidden = 0
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self._hidden += tag == "style"
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden -= tag == "style"
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    def values(self, name: str) -> list[str]:
+        return [value for _, attribute, value in self.attributes if attribute == name]
+
+
+@pytest.fixture(scope="module")
+def result() -> RunResult:
+    return fake_result(sites=12, patients=900)
+
+
+@pytest.fixture(scope="module")
+def page(result: RunResult) -> str:
+    return render_report(result)
+
+
+def unsafe(html: str) -> list[str]:
+    """Everything by which a page runs code or loads something."""
+    found = Page(html)
+    loading = {
+        "script",
+        "link",
+        "img",
+        "image",
+        "iframe",
+        "object",
+        "embed",
+        "base",
+        "form",
+        "video",
+        "audio",
+        "feimage",
+    }
+    problems = [f"<{tag}>" for tag in found.tags if tag in loading]
+    for tag, name, value in found.attributes:
+        if name.startswith("on") or name in ("src", "srcset", "action", "background", "poster"):
+            problems.append(f"{tag} {name}")
+        if name.endswith("href") and not value.startswith("#"):
+            problems.append(f"{tag} {name}={value}")
+        if re.search(r"url\((?!#)", value):
+            problems.append(f"{tag} {name}={value}")
+    styles = "".join(re.findall(r"<style>(.*?)</style>", html, flags=re.DOTALL))
+    problems += [word for word in ("@import", "url(", "http") if word in styles]
+    return problems
+
+
+def test_a_page_runs_nothing_and_loads_nothing(page: str) -> None:
+    assert unsafe(page) == []
+    assert "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "<script>1</script>",
+        '<a href="https://example.org">x</a>',
+        "<p onclick=x>",
+        '<g style="fill: url(https://example.org/x)">',
+        "<style>@import 'x.css'</style>",
+    ],
+)
+def test_the_search_for_unsafe_markup_finds_it(page: str, planted: str) -> None:
+    assert unsafe(page.replace("<main>", f"<main>{planted}"))
+
+
+def test_a_browser_is_told_to_run_and_load_nothing(page: str) -> None:
+    policies = [value for tag, name, value in Page(page).attributes if tag == "meta" and name == "content"]
+    assert "default-src 'none'; style-src 'unsafe-inline'" in policies
+
+
+def test_ids_are_distinct_and_every_reference_finds_one(page: str) -> None:
+    found = Page(page)
+    ids = Counter(found.values("id"))
+    assert [each for each, count in ids.items() if count > 1] == []
+    references = set(re.findall(r"(?:href=\"|url\()#([\w.-]+)", page))
+    assert len(references) > 20
+    assert references <= set(ids)
+
+
+def test_every_figure_has_an_alternative_text(page: str) -> None:
+    found = Page(page)
+    labels = [value for tag, name, value in found.attributes if tag == "svg" and name == "aria-label"]
+    assert len(labels) == found.tags["svg"] == found.tags["figure"] == 10
+    assert all(len(label) > 40 for label in labels)
+    assert found.values("role").count("img") == 10
+
+
+def test_a_hostile_name_is_only_ever_text(page: str) -> None:
+    hostile = fake_result(
+        sites=3,
+        patients=300,
+        names=HOSTILE[:2],
+        site_names=(HOSTILE[2], HOSTILE[3], HOSTILE[4]),
+        title=HOSTILE[0],
+    )
+    main = replace(hostile.main, name="<script>end</script>", notes=("<script>note</script>",))
+    html = render_report(replace(hostile, endpoints={main.name: main, **hostile.endpoints}))
+    assert unsafe(html) == []
+    shown = Page(html)
+    assert set(shown.tags) == set(Page(page).tags)
+    for name in (*HOSTILE, *main.notes, main.name):
+        assert " ".join(name.replace("_", " ").split()) in shown.text
+    assert "49" not in {text.strip() for text in shown.texts}
+
+
+def test_no_patient_is_named(result: RunResult, page: str) -> None:
+    cohorts = [*result.hospitals.values(), result.test]
+    ids = [patient for cohort in cohorts for patient in cohort.patient_ids]
+    assert len(ids) > 900
+    assert not any(patient in page for patient in ids)
+    # Nor when the explanations carry them along; and the search finds one that is planted.
+    explained = result.hospitals[result.relevance.site].patient_ids
+    by_patient = result.relevance.table.set_axis(list(explained), axis="index")
+    careless = replace(
+        result,
+        relevance=replace(result.relevance, table=by_patient),
+        study=replace(result.study, title=f"About {ids[0]}"),
+    )
+    html = render_report(careless)
+    assert [patient for patient in ids if patient in html] == [ids[0]]
+
+
+def test_no_folder_of_the_machine_is_named(page: str) -> None:
+    assert "patients.csv" in page
+    assert "somebody" not in page
+
+
+def test_the_same_result_gives_the_same_bytes_whatever_matplotlib_is_set_to(result: RunResult, page: str) -> None:
+    from matplotlib import pyplot  # noqa: PLC0415
+
+    with mpl.rc_context({"lines.linewidth": 9.0, "xtick.major.size": 20.0, "svg.fonttype": "path"}):
+        before = dict(mpl.rcParams)
+        assert render_report(result) == page
+        assert dict(mpl.rcParams) == before
+    assert pyplot.get_fignums() == []
+
+
+def test_text_in_figures_is_text_and_the_page_is_small(result: RunResult, page: str) -> None:
+    drawn = "".join(re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL))
+    assert re.search(r"<text[^>]*>sarcopenia index</text>", drawn)
+    assert len(drawn) < 1_500_000
+
+
+def test_the_first_sentence_answers(result: RunResult, page: str) -> None:
+    main, beside = result.main, result.baselines
+    assert beside is not None
+    answer = re.search(r'<p class="answer">(.*?)</p>', page, flags=re.DOTALL)
+    assert answer is not None
+    for figure in (
+        main.c_index,
+        main.c_index_ci95.low,
+        main.c_index_ci95.high,
+        beside.local_only_mean,
+        beside.pooled_ridge_cox,
+    ):
+        assert f"{figure:.3f}" in answer[1]
+    assert f"epsilon {max(result.epsilons.values()):.2f}" in answer[1]
+    assert page.index("Research software, not a treatment recommendation") < page.index("<main>")
+    beaten = sum(main.c_index > alone for alone in beside.local_only)
+    assert f"above that of {beaten} of 12 hospitals alone" in Page(page).text
+
+
+def test_sections_stand_in_order(page: str) -> None:
+    places = [
+        page.index(f'<section id="{name}"')
+        for name in (
+            "privacy",
+            "cohort",
+            "training",
+            "comparison",
+            "survival",
+            "calibration",
+            "markers",
+            "settings",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_settings_name_the_run(result: RunResult, page: str) -> None:
+    for identity in (result.study.hash, result.plan.hash, result.plan.schema_hash):
+        assert identity in page
+    assert "not privately released" in Page(page).text
+
+
+def test_a_run_without_privacy_and_on_validation_patients_says_so() -> None:
+    result = fake_result(sites=3, patients=300, mode=PrivacyMode.NONE)
+    evaluation = replace(result.study.evaluation, part=Part.VALIDATION)
+    shown = Page(render_report(replace(result, study=replace(result.study, evaluation=evaluation)))).text
+    assert shown.count("Nothing in this run is private.") == 2
+    assert "without any privacy" in shown
+    assert "epsilon 3" not in shown
+    assert "validation patients" in shown
+    assert "test patients" not in shown
+
+
+def _without_measures(result: RunResult) -> RunResult:
+    def bare(endpoint: EndpointResult) -> EndpointResult:
+        return replace(
+            endpoint,
+            c_index=NAN,
+            c_index_ci95=replace(endpoint.c_index_ci95, low=NAN, high=NAN),
+            c_index_within_type=NAN,
+            uno_c_index=NAN,
+            integrated_brier=NAN,
+            calibration=None,
+        )
+
+    return replace(result, endpoints={name: bare(each) for name, each in result.endpoints.items()})
+
+
+def _without_follow_up_to_the_horizon(result: RunResult) -> RunResult:
+    main = result.main
+    assert main.calibration is not None
+    groups = tuple(replace(group, observed=NAN, low=NAN, high=NAN) for group in main.calibration.groups)
+    unknown = replace(main.calibration, groups=groups, slope=NAN, expected_to_observed=NAN)
+    return replace(result, endpoints={main.name: replace(main, calibration=unknown)})
+
+
+def _no_tumour_entity(result: RunResult) -> RunResult:
+    schema = replace(result.test.schema, tumour_entity=None)
+    return replace(result, test=replace(result.test, schema=schema))
+
+
+def _nobody_set_aside(result: RunResult) -> RunResult:
+    empty = _without_measures(result)
+    main = empty.main
+    nobody = np.zeros(0)
+    bare = replace(
+        main,
+        log_hazard_ratio=nobody,
+        risk_at_horizon=nobody,
+        survival_times=nobody,
+        survival=np.zeros((0, 0)),
+    )
+    return replace(empty, test=result.test.subset([]), endpoints={main.name: bare})
+
+
+def _an_empty_hospital(result: RunResult) -> RunResult:
+    emptied: dict[str, Cohort] = dict(result.hospitals)
+    site = next(site for site in emptied if site != result.relevance.site)
+    emptied[site] = emptied[site].subset([])
+    return replace(result, hospitals=emptied)
+
+
+def _explained_hospital_empty(result: RunResult) -> RunResult:
+    emptied = {**result.hospitals, result.relevance.site: result.hospitals[result.relevance.site].subset([])}
+    nothing = Relevance(result.relevance.site, result.relevance.table.iloc[:0], np.zeros(0))
+    return replace(result, hospitals=emptied, relevance=nothing)
+
+
+def _equal_predictions(result: RunResult) -> RunResult:
+    main = result.main
+    flat = np.zeros(len(result.test))
+    return replace(result, endpoints={main.name: replace(main, log_hazard_ratio=flat)})
+
+
+def _extreme_relevance(result: RunResult) -> RunResult:
+    table = result.relevance.table * 1000
+    return replace(result, relevance=Relevance(result.relevance.site, table, table.to_numpy().sum(axis=1)))
+
+
+def _nothing_ran(result: RunResult) -> RunResult:
+    without = replace(result, baselines=None, rounds=result.rounds.iloc[:0], epsilons={}, left_out=0)
+    main = replace(result.main, calibration=None)
+    return replace(without, endpoints={main.name: main})
+
+
+def _nothing_is_defined(result: RunResult) -> RunResult:
+    unknown = replace(
+        result,
+        baselines=Baselines(NAN, NAN, (NAN,) * len(result.hospitals)),
+        rounds=result.rounds.assign(test_c_index=NAN),
+    )
+    return _explained_hospital_empty(_no_tumour_entity(_without_measures(unknown)))
+
+
+def _everything_is_odd(result: RunResult) -> RunResult:
+    assert result.baselines is not None
+    odd = replace(
+        result,
+        rounds=result.rounds.assign(answered=11, rejected="b: late"),
+        baselines=replace(result.baselines, local_only=(NAN, *result.baselines.local_only[1:])),
+    )
+    return _extreme_relevance(_an_empty_hospital(_equal_predictions(_without_follow_up_to_the_horizon(odd))))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            _nothing_ran,
+            (
+                "the study asks for no baselines",
+                "each hospital alone and pooled data were not computed",
+                "no round has finished",
+                "No ledger holds a charge",
+                "Every patient of the table",
+                "one endpoint, overall survival",
+                "Calibration was not computed.",
+            ),
+        ),
+        (
+            _nothing_is_defined,
+            (
+                "an unknown figure (not computed)",
+                "interval not computed",
+                "the schema names no tumour entity",
+                "this hospital has no patient",
+            ),
+        ),
+        (
+            _everything_is_odd,
+            (
+                "no group of patients was followed to 36 months",
+                "Fewer than three groups",
+                "not reached",
+                "above 1,000,000",
+                "In 60 rounds fewer than all hospitals answered; in 60 rounds an answer was not admitted",
+            ),
+        ),
+        (_nobody_set_aside, ("nobody was set aside",)),
+    ],
+)
+def test_what_is_missing_is_said_and_never_fails(
+    result: RunResult, change: Callable[[RunResult], RunResult], says: tuple[str, ...]
+) -> None:
+    shown = Page(render_report(change(result)))
+    labels = " ".join(shown.values("aria-label"))
+    for words in says:
+        assert words in shown.text
+    assert not re.search(r"\b(nan|NaN|None|inf)\b", f"{shown.text} {labels}")
+
+
+def test_hundreds_of_hospitals_find_room() -> None:
+    many = render_report(fake_result(sites=150, patients=1500))
+    assert "91 smaller hospitals together" in many
+    assert len(many) < 1_500_000
+
+
+def test_one_hospital_with_names_in_another_script_draws_without_a_warning() -> None:
+    shown = Page(render_report(fake_result(sites=1, patients=200, names=("白蛋白",), site_names=("医院",)))).text
+    assert "1 simulated hospital on one machine" in shown
+    assert shown.count("医院") >= 3
+    assert shown.count("白蛋白") >= 1
+
+
+def test_a_failed_report_leaves_the_old_one(result: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    monkeypatch.setattr(module, "render_report", lambda _: "new")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_report(result, path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_report_replaces_the_old_one(
+    result: RunResult, page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    monkeypatch.setattr(module, "render_report", lambda _: page)
+    write_report(result, path)
+    assert path.read_text(encoding="utf-8") == page
+    assert list(tmp_path.iterdir()) == [path]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_the_template_is_found_as_package_data() -> None:
+    folder = importlib.resources.files("oncofed.simulations.report") / "templates"
+    assert (folder / "report.html.j2").is_file()
+
+
+def test_the_wheel_ships_the_template(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling", reason="the build backend is not installed here")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert "oncofed/simulations/report/templates/report.html.j2" in zipfile.ZipFile(wheel).namelist()
