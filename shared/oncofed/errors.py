@@ -4,7 +4,11 @@ OncofedError
 ├── InvalidInput          a table, schema, study or setting is wrong; carries every fault at once
 ├── PrivacyRefusal        something was asked that the guarantee or the hospital's policy forbids
 │   ├── BudgetExceeded    the ledger cannot pay for it
-│   └── UnaccountedEvent  the accountant cannot bound it, so it is never assumed to be free
+│   ├── UnaccountedEvent  the accountant cannot bound it, so it is never assumed to be free
+│   └── SignatureInvalid  a document is not signed by whom it must be
+├── RecordFailure         a hospital's own record (ledger, audit log, kept answers, approvals) cannot be relied on
+│   ├── RecordDamaged     it was changed, shortened or reordered, or is no record of this program
+│   └── RecordUnwritable  the disk is full, locked or failing; nothing was released
 ├── RequestRefused        a guard refuses a message; carries a code from a fixed list, never a text about data
 └── FederationFailure     a round cannot finish
     ├── QuorumLost        fewer hospitals answered than the plan demands
@@ -64,6 +68,22 @@ class UnaccountedEvent(PrivacyRefusal):
     """No proven bound is known for this kind of release."""
 
 
+class SignatureInvalid(PrivacyRefusal):
+    """A document was changed, or signed by another key than the pinned one."""
+
+
+class RecordFailure(OncofedError):
+    """A hospital's own record cannot be relied on; the message says which, and the remedy."""
+
+
+class RecordDamaged(RecordFailure):
+    """A record was changed, shortened or reordered, or is no record of this program."""
+
+
+class RecordUnwritable(RecordFailure):
+    """A record cannot be written or read now. What it should have recorded has not happened."""
+
+
 class RefusalCode(StrEnum):
     """Everything a guard ever says about a refusal. Fixed strings, so nothing of a patient can ride along."""
 
@@ -71,6 +91,8 @@ class RefusalCode(StrEnum):
     WRONG_SITE = "wrong_site"
     ROUND_OUT_OF_RANGE = "round_out_of_range"
     REQUEST_CONFLICT = "request_conflict"
+    NOT_APPROVED = "not_approved"
+    NOT_READY = "not_ready"
     MALFORMED_WEIGHTS = "malformed_weights"
     BUDGET_EXCEEDED = "budget_exceeded"
     INTERNAL = "internal"
@@ -89,7 +111,15 @@ class FederationFailure(OncofedError):
 
 
 class QuorumLost(FederationFailure):
-    """Fewer hospitals answered than the plan's quorum."""
+    """Fewer hospitals answered than the plan's quorum.
+
+    charged_without_answer  whether a hospital was charged for this attempt and has lost its answer: asking it the same
+                            again cannot help, a new attempt can.
+    """
+
+    def __init__(self, message: str, *, charged_without_answer: bool = False) -> None:
+        self.charged_without_answer = charged_without_answer
+        super().__init__(message)
 
 
 class CheckpointDamaged(FederationFailure):

@@ -24,15 +24,24 @@ Choice = TypeVar("Choice", bound=StrEnum)
 def read_toml(path: Path) -> dict[str, object]:
     """The content of a TOML file. Raises InvalidInput when it is missing, not UTF-8 or not TOML."""
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
+        text = path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         fault = Fault(path.name, "the file does not exist", "Check the path.")
     except OSError:
         fault = Fault(path.name, "the file cannot be read", "Check that it is a file and that you may read it.")
     except UnicodeDecodeError:
         fault = Fault(path.name, "the file is not UTF-8 text", "Save it as UTF-8.")
+    else:
+        return parse_toml(text, where=path.name)
+    raise InvalidInput([fault])
+
+
+def parse_toml(text: str, *, where: str) -> dict[str, object]:
+    """The content of a TOML text. Raises InvalidInput under the name `where` when it is not TOML."""
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        fault = Fault(path.name, f"the file is not valid TOML: {error}", "Correct it at the place named.")
+        fault = Fault(where, f"the file is not valid TOML: {error}", "Correct it at the place named.")
     raise InvalidInput([fault])
 
 

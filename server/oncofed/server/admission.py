@@ -12,12 +12,12 @@ repeated: it may quote the exception of a program that saw data.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from flwr.app import Message
 
-from oncofed.errors import RequestRefused
+from oncofed.errors import RefusalCode, RequestRefused
 from oncofed.protocol.codec import MalformedAnswer, decode_answer, question_of
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.server.strategies import SiteVector
@@ -44,10 +44,11 @@ class Question:
 
 @dataclass(frozen=True, order=True)
 class Rejection:
-    """site is a name of the roster, or ``node 123`` for one that is not in it."""
+    """site is a name of the roster, or ``node 123`` for one that is not in it. code: the hospital's, if it refused."""
 
     site: str
     reason: str
+    code: RefusalCode | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{self.site}: {self.reason}"
@@ -64,6 +65,10 @@ class Admission:
 class _NotAdmitted(Exception):
     """The text is the reason, in our words."""
 
+    def __init__(self, reason: str, code: RefusalCode | None = None) -> None:
+        self.code = code
+        super().__init__(reason)
+
 
 def admit(replies: Iterable[Message], *, questions: Mapping[str, Question], patience_seconds: float) -> Admission:
     """questions by message id, in roster order. patience_seconds is only for the words about silent hospitals."""
@@ -78,7 +83,7 @@ def admit(replies: Iterable[Message], *, questions: Mapping[str, Question], pati
         try:
             admitted.append(_admit_one(question, answers[message_id], patience_seconds=patience_seconds))
         except _NotAdmitted as reason:
-            rejected.append(Rejection(question.request.site, str(reason)))
+            rejected.append(Rejection(question.request.site, str(reason), reason.code))
     site_at = {question.node_id: question.request.site for question in questions.values()}
     nodes = sorted(stray.metadata.src_node_id for stray in strays)
     rejected += [Rejection(site_at.get(node, f"node {node}"), "answered no question of this round") for node in nodes]
@@ -99,7 +104,7 @@ def _admit_one(question: Question, replies: Sequence[Message], *, patience_secon
     try:
         told, contribution = decode_answer(reply.content)
     except RequestRefused as refusal:
-        raise _NotAdmitted(f"refused: {refusal.code}") from None
+        raise _NotAdmitted(f"refused: {refusal.code}", refusal.code) from None
     except MalformedAnswer as fault:
         raise _NotAdmitted(f"malformed answer: {fault}") from None
     if told != question_of(request):

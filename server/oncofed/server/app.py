@@ -16,7 +16,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from oncofed.errors import InvalidInput
 from oncofed.protocol.plan import StudyPlan
-from oncofed.server.rounds import ExtraSource, Observer, no_extra, no_observer, run_rounds
+from oncofed.server.rounds import NO_PATIENCE, ExtraSource, Observer, Patience, no_extra, no_observer, run_rounds
 from oncofed.server.state import FederationState
 from oncofed.server.strategies import strategy_faults
 
@@ -32,6 +32,7 @@ def build_server_app(
     checkpoint_folder: Path | None,
     observer: Observer = no_observer,
     extra: ExtraSource = no_extra,
+    patience: Patience = NO_PATIENCE,
 ) -> ServerApp:
     """A ServerApp that runs the plan from `start` to its last round.
 
@@ -56,6 +57,7 @@ def build_server_app(
                 checkpoint_folder=checkpoint_folder,
                 observer=observer,
                 extra=extra,
+                patience=patience,
             )
 
     return app

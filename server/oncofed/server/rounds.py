@@ -5,7 +5,11 @@
 Promises: every hospital of the roster is asked in every round, and nobody is sampled. A round counts when at least
 the plan's quorum is admitted, else `QuorumLost` names each missing hospital and why, and the state stays what it was,
 so a repeated run asks the very same questions again (a guard answers an identical request without a second charge).
-Waiting is bounded by the plan's round_timeout_seconds. What the observer is told of is already on disk.
+Waiting for answers is bounded by the plan's round_timeout_seconds. What the observer is told of is already on disk.
+
+With `Patience` a round without quorum is asked again instead, for a bounded time: the very same attempt while hospitals
+are merely missing, since those that answered give the same bytes again without a charge; a new attempt, with fresh
+noise and a new charge everywhere, only when a hospital was charged and has no answer any more (it was killed between).
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import numpy as np
 from flwr.app import Message, MessageType
 from flwr.serverapp import Grid
 
-from oncofed.errors import FederationFailure, QuorumLost
+from oncofed.errors import FederationFailure, QuorumLost, RefusalCode
 from oncofed.protocol.codec import encode_requests, payload_bytes
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.protocol.plan import StudyPlan
@@ -48,6 +52,25 @@ class RoundReport:
     bytes_up: int
     seconds: float = 0.0
 
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a round without quorum is asked again.
+
+    seconds        from the first question of the round; 0 gives up at once.
+    pause_seconds  between two askings.
+    told           of each asking that found no quorum, before the pause.
+    clock, sleep   of the machine; others in tests.
+    """
+
+    seconds: float
+    pause_seconds: float = 10.0
+    told: Callable[[QuorumLost], None] = lambda lost: None
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+NO_PATIENCE = Patience(seconds=0.0)
 
 Observer = Callable[[FederationState, RoundReport], None]
 """Told after each round that is finished and on disk."""
@@ -100,7 +123,8 @@ def step(
         causes = "\n".join(f"  - {rejection}" for rejection in admission.rejected)
         raise QuorumLost(
             f"round {state.round + 1}: {len(admission.admitted)} of {len(plan.roster)} hospitals answered, "
-            f"{plan.quorum} must.\n{causes}"
+            f"{plan.quorum} must.\n{causes}",
+            charged_without_answer=any(_charged_without_answer(each) for each in admission.rejected),
         )
     weights, optimiser = combine(admission.admitted, state=state, plan=plan)
     report = RoundReport(
@@ -124,6 +148,7 @@ def run_rounds(
     checkpoint_folder: Path | None,
     observer: Observer = no_observer,
     extra: ExtraSource = no_extra,
+    patience: Patience = NO_PATIENCE,
 ) -> FederationState:
     """Run from `start` to the plan's last round. checkpoint_folder None keeps nothing (benchmarks)."""
     missing = [site for site in plan.roster if site not in nodes]
@@ -131,14 +156,35 @@ def run_rounds(
         raise FederationFailure(f"not every hospital has a node of its own; without one: {', '.join(missing) or '-'}")
     state = start
     while state.round < plan.training.rounds:
-        began = time.perf_counter()
-        asked = questions_of(state, plan=plan, nodes=nodes)
-        replies = grid.send_and_receive([message for _, message in asked], timeout=plan.round_timeout_seconds)
-        # The grid gives a message its id when it is sent.
-        questions = {message.metadata.message_id: question for question, message in asked}
-        state, report = step(state, replies, plan=plan, questions=questions)
-        report = replace(report, seconds=time.perf_counter() - began)
+        state, report = _round(grid, state, plan=plan, nodes=nodes, patience=patience)
         if checkpoint_folder is not None:
             save_checkpoint(checkpoint_folder, state=state, plan_hash=plan.hash, extra=extra(state, report))
         observer(state, report)
     return state
+
+
+def _round(
+    grid: Grid, state: FederationState, *, plan: StudyPlan, nodes: Mapping[str, int], patience: Patience
+) -> tuple[FederationState, RoundReport]:
+    began = patience.clock()
+    while True:
+        asked_at = time.perf_counter()
+        asked = questions_of(state, plan=plan, nodes=nodes)
+        replies = grid.send_and_receive([message for _, message in asked], timeout=plan.round_timeout_seconds)
+        # The grid gives a message its id when it is sent.
+        questions = {message.metadata.message_id: question for question, message in asked}
+        try:
+            after, report = step(state, replies, plan=plan, questions=questions)
+        except QuorumLost as lost:
+            if patience.clock() - began >= patience.seconds:
+                raise
+            patience.told(lost)
+            if lost.charged_without_answer:
+                state = replace(state, attempt=state.attempt + 1)
+        else:
+            return after, replace(report, seconds=time.perf_counter() - asked_at)
+        patience.sleep(patience.pause_seconds)
+
+
+def _charged_without_answer(rejection: Rejection) -> bool:
+    return rejection.code is RefusalCode.REQUEST_CONFLICT

@@ -28,7 +28,7 @@ from oncofed.cohort.schema import (
 )
 from oncofed.errors import Fault, InvalidInput
 from oncofed.survival.grid import TimeGrid
-from oncofed.toml_section import Section, closest, read_toml
+from oncofed.toml_section import Section, closest, parse_toml, read_toml
 
 _NUMERIC = (Kind.CONTINUOUS, Kind.ORDINAL)
 
@@ -52,8 +52,17 @@ class _Time:
 def read_schema(path: Path | str) -> StudySchema:
     """The schema in a TOML file. Raises InvalidInput with all faults."""
     path = Path(path)
+    return _schema_in(path.name, read_toml(path))
+
+
+def parse_schema(text: str, *, where: str) -> StudySchema:
+    """The schema in a TOML text, such as a study plan carries. Raises InvalidInput with all faults, under `where`."""
+    return _schema_in(where, parse_toml(text, where=where))
+
+
+def _schema_in(where: str, file_content: dict[str, object]) -> StudySchema:
     faults: list[Fault] = []
-    file = Section(path.name, read_toml(path), faults)
+    file = Section(where, file_content, faults)
 
     header = _read_header(_named(file, "schema"))
     time = _read_time(_named(file, "time"))
@@ -69,7 +78,7 @@ def read_schema(path: Path | str) -> StudySchema:
         markers.extend(_read_markers(Section(heading, content, faults), header.missing_codes))
     file.close()
 
-    faults.extend(_faults_between_sections(path.name, header, endpoints, markers))
+    faults.extend(_faults_between_sections(where, header, endpoints, markers))
     if faults:
         raise InvalidInput(faults)
     return StudySchema(

@@ -38,7 +38,7 @@ def calibrated_privacy(
         epsilon=epsilon,
         delta=delta,
     )
-    return PrivacySpec(PrivacyMode.LOCAL, epsilon, delta, noise_multiplier, l2_norm_bound, RELATION)
+    return PrivacySpec(PrivacyMode.LOCAL, epsilon, delta, noise_multiplier, l2_norm_bound, RELATION, reserve_rounds)
 
 
 def without_privacy(*, l2_norm_bound: float | None) -> PrivacySpec:
@@ -93,7 +93,7 @@ class SitePolicy:
     def _objections_to_epsilon(self, plan: StudyPlan) -> list[str]:
         privacy = plan.privacy
         release = release_of_one_round(plan.training, noise_multiplier=privacy.noise_multiplier)
-        releases = [release] * plan.training.rounds
+        releases = [release] * plan.charged_rounds
         reasons = []
         try:
             needed = epsilon_of(releases, delta=self.delta)

@@ -96,6 +96,7 @@ class PrivacySpec:
 
     noise_multiplier  standard deviation of the noise in units of l2_norm_bound, at every hospital; 0 in mode `none`.
     l2_norm_bound     clip norm of one patient's gradient; None in mode `none` means no clipping.
+    reserve_rounds    how many repeated rounds (after a crash, say) epsilon covers beside the planned ones.
     """
 
     mode: PrivacyMode
@@ -104,11 +105,28 @@ class PrivacySpec:
     noise_multiplier: float
     l2_norm_bound: float | None
     relation: str = "add_or_remove_one_patient"
+    reserve_rounds: int = 0
+
+
+@dataclass(frozen=True)
+class Member:
+    """A hospital of a real consortium. node_public_key: ECDSA P-384 in OpenSSH form, by which Flower knows its node."""
+
+    site: str
+    node_public_key: str
 
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """roster  names of the hospitals, sorted, distinct. quorum  how many must answer for a round to count."""
+    """roster  names of the hospitals, sorted, distinct. quorum  how many must answer for a round to count.
+
+    The last five say who takes part, and stay empty in a simulation:
+    members                 the hospitals' keys, in the roster's order.
+    coordinator_public_key  Ed25519, hexadecimal: signs this plan and the model that comes of it.
+    bundle_sha256           the only Flower bundle a hospital's node may run for this plan.
+    released                what will be published of the study, in words.
+    patience_seconds        how long the coordinator waits, beyond the round's own limit, for hospitals it needs.
+    """
 
     study: str
     schema_hash: str
@@ -120,9 +138,23 @@ class StudyPlan:
     initialisation_seed: int = 0
     round_timeout_seconds: float = 600.0
     version: int = field(default=1)
+    members: tuple[Member, ...] = ()
+    coordinator_public_key: str = ""
+    bundle_sha256: str = ""
+    released: tuple[str, ...] = ()
+    patience_seconds: float = 600.0
+
+    @property
+    def canonical(self) -> str:
+        """The one JSON text of this plan: keys sorted, no spaces, ASCII."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the plan's canonical JSON."""
-        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        """SHA-256 of the canonical text."""
+        return hashlib.sha256(self.canonical.encode()).hexdigest()
+
+    @property
+    def charged_rounds(self) -> int:
+        """How many releases a hospital may be charged for: the rounds, and the reserve for repeated ones."""
+        return self.training.rounds + self.privacy.reserve_rounds

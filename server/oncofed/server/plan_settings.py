@@ -1,0 +1,177 @@
+"""What do the sections [model], [training] and [privacy] of a study file ask for, and which plan comes of them?
+
+The same sections describe a simulation and a real consortium, so both read them here. Faults are added to the
+sections' own list, so that a file is judged as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from oncofed.cohort.encoding import columns
+from oncofed.cohort.schema import StudySchema
+from oncofed.privacy.policy import calibrated_privacy, without_privacy
+from oncofed.protocol.plan import ModelSpec, PrivacyMode, PrivacySpec, Strategy, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.toml_section import Section
+
+SECTIONS = ("model", "training", "privacy")
+
+
+@dataclass(frozen=True)
+class PrivacyRequest:
+    """What the study asks for; the noise is calibrated from it.
+
+    reserve_rounds      repeated rounds that the noise is calibrated to beside the planned ones.
+    clip_without_noise  in mode `none`, whether l2_norm_bound is used all the same (a control without noise).
+    """
+
+    mode: PrivacyMode
+    epsilon: float | None
+    delta: float
+    l2_norm_bound: float | None
+    reserve_rounds: int
+    clip_without_noise: bool = False
+
+
+@dataclass(frozen=True)
+class PlanSettings:
+    """The three sections, read and checked."""
+
+    hidden_units: tuple[int, ...]
+    linear_branch: bool
+    baseline_weight: float
+    training: TrainingSpec
+    privacy: PrivacyRequest
+
+
+def read_plan_settings(*, model: Section, training: Section, privacy: Section) -> PlanSettings:
+    """The settings; faults go to the sections' list, and the caller raises InvalidInput when there are any."""
+    settings = PlanSettings(
+        hidden_units=_hidden_units(model),
+        linear_branch=model.flag("linear_branch", True),
+        baseline_weight=_number(model, "baseline_weight", 1.0, above=0),
+        training=_training(training),
+        privacy=_privacy(privacy),
+    )
+    if not settings.hidden_units and not settings.linear_branch:
+        model.fault("hidden_units", "leaves no network at all", "Give hidden units, or keep the linear branch.")
+    return settings
+
+
+def plan_from(
+    settings: PlanSettings,
+    schema: StudySchema,
+    *,
+    study: str,
+    roster: Sequence[str],
+    quorum: int | None,
+    initialisation_seed: int,
+) -> StudyPlan:
+    """The plan the hospitals approve: the settings, the schema's public constants, and the noise.
+
+    quorum  None means all; more than the roster holds is cut to all.
+    """
+    model = ModelSpec(
+        columns=len(columns(schema)),
+        endpoints=tuple(endpoint.name for endpoint in schema.endpoints),
+        grid=schema.grid,
+        baseline_hazard=schema.baseline_hazard,
+        hidden_units=settings.hidden_units,
+        baseline_weight=settings.baseline_weight,
+        linear_branch=settings.linear_branch,
+    )
+    return StudyPlan(
+        study=study,
+        schema_hash=schema.hash,
+        model=model,
+        training=settings.training,
+        privacy=_privacy_spec(settings.privacy, settings.training),
+        roster=tuple(roster),
+        quorum=len(roster) if quorum is None else min(quorum, len(roster)),
+        initialisation_seed=initialisation_seed,
+    )
+
+
+def _privacy_spec(request: PrivacyRequest, training: TrainingSpec) -> PrivacySpec:
+    if request.mode is PrivacyMode.NONE:
+        return without_privacy(l2_norm_bound=request.l2_norm_bound if request.clip_without_noise else None)
+    assert request.epsilon is not None
+    assert request.l2_norm_bound is not None
+    return calibrated_privacy(
+        training,
+        epsilon=request.epsilon,
+        delta=request.delta,
+        l2_norm_bound=request.l2_norm_bound,
+        reserve_rounds=request.reserve_rounds,
+    )
+
+
+def _hidden_units(section: Section) -> tuple[int, ...]:
+    units = section.numbers("hidden_units")
+    if units is None:
+        return (16,)
+    if any(unit < 1 or unit != int(unit) for unit in units):
+        section.fault("hidden_units", "are not positive whole numbers", "Write for instance [16], or [] for none.")
+    return tuple(int(unit) for unit in units)
+
+
+def _training(section: Section) -> TrainingSpec:
+    default = TrainingSpec()
+    site_weights = section.numbers("site_weights")
+    spec = TrainingSpec(
+        mode=section.choice("mode", TrainingMode) or default.mode,
+        strategy=section.choice("strategy", Strategy) or default.strategy,
+        rounds=_whole(section, "rounds", default.rounds, at_least=1),
+        server_learning_rate=_number(section, "server_learning_rate", default.server_learning_rate, above=0),
+        beta_1=_number(section, "beta_1", default.beta_1, at_least=0),
+        beta_2=_number(section, "beta_2", default.beta_2, at_least=0),
+        tau=_number(section, "tau", default.tau, above=0),
+        weight_decay=_number(section, "weight_decay", default.weight_decay, at_least=0),
+        local_learning_rate=_number(section, "local_learning_rate", default.local_learning_rate, above=0),
+        local_steps=_whole(section, "local_steps", default.local_steps, at_least=1),
+        sampling_rate=_number(section, "sampling_rate", default.sampling_rate, above=0),
+        expected_batch_size=_number(section, "expected_batch_size", default.expected_batch_size, above=0),
+        proximal_mu=_number(section, "proximal_mu", default.proximal_mu, at_least=0),
+        trim_fraction=_number(section, "trim_fraction", default.trim_fraction, at_least=0),
+        malicious_sites=_whole(section, "malicious_sites", default.malicious_sites, at_least=0),
+        site_weights=site_weights or (),
+    )
+    for key, value in (("beta_1", spec.beta_1), ("beta_2", spec.beta_2)):
+        if value >= 1:
+            section.fault(key, "is not below 1", "Choose a number in [0, 1).")
+    if spec.sampling_rate > 1:
+        section.fault("sampling_rate", "is above 1", "Choose a probability in (0, 1].")
+    if spec.trim_fraction >= 0.5:
+        section.fault("trim_fraction", "trims everything", "Choose a fraction below 0.5.")
+    if any(weight <= 0 for weight in spec.site_weights):
+        section.fault("site_weights", "are not all positive", "Give one positive public number a site.")
+    return spec
+
+
+def _privacy(section: Section) -> PrivacyRequest:
+    mode = section.choice("mode", PrivacyMode, required=True) or PrivacyMode.LOCAL
+    private = mode is PrivacyMode.LOCAL
+    request = PrivacyRequest(
+        mode=mode,
+        epsilon=section.number("epsilon", required=private, above=0),
+        delta=_number(section, "delta", 1e-5, above=0),
+        l2_norm_bound=section.number("l2_norm_bound", required=private, above=0),
+        reserve_rounds=_whole(section, "reserve_rounds", 0, at_least=0),
+        clip_without_noise=section.flag("clip_without_noise", False),
+    )
+    if request.delta > 1e-5:
+        section.fault("delta", "is above 1e-5", "Choose at most 1e-5: policy is min(1e-5, 1/(10 n_max)).")
+    return request
+
+
+def _number(
+    section: Section, key: str, default: float, *, above: float | None = None, at_least: float | None = None
+) -> float:
+    value = section.number(key, above=above, at_least=at_least)
+    return default if value is None else value
+
+
+def _whole(section: Section, key: str, default: int, *, at_least: int) -> int:
+    value = section.whole_number(key, at_least=at_least)
+    return default if value is None else value

@@ -1,0 +1,139 @@
+"""What does a study plan mean for the person who must answer for a hospital's data? In words, with its figures.
+
+For a data protection officer: who takes part, what is computed, what leaves, what each patient is promised, what the
+study costs a hospital of a given size, and what it does not protect against. Nothing here needs a table.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from oncofed.cohort.schema import StudySchema
+from oncofed.privacy.accounting import epsilon_of
+from oncofed.privacy.policy import release_of_one_round
+from oncofed.protocol.plan import PrivacyMode, StudyPlan, TrainingMode
+
+_WIDTH = 100
+
+
+@dataclass(frozen=True)
+class PlanCost:
+    """What the plan may cost in privacy. Each an epsilon at the plan's delta, add or remove one patient.
+
+    planned         after the planned rounds.
+    largest         with every round of the reserve used as well; no hospital is ever charged for more.
+    two_hospitals   of a patient whom two hospitals of the study treat, at most.
+    largest_cohort  patients up to whom the plan's delta is no more than 1 / (10 patients).
+    """
+
+    planned: float
+    largest: float
+    two_hospitals: float
+    largest_cohort: int
+
+
+def cost_of(plan: StudyPlan) -> PlanCost | None:
+    """None in mode `none`, which promises nothing."""
+    privacy = plan.privacy
+    if privacy.mode is PrivacyMode.NONE:
+        return None
+    release = release_of_one_round(plan.training, noise_multiplier=privacy.noise_multiplier)
+    return PlanCost(
+        planned=epsilon_of([release] * plan.training.rounds, delta=privacy.delta),
+        largest=epsilon_of([release] * plan.charged_rounds, delta=privacy.delta),
+        two_hospitals=epsilon_of([release] * (2 * plan.charged_rounds), delta=privacy.delta),
+        largest_cohort=math.floor(1 / (10 * privacy.delta) + 1e-9),
+    )
+
+
+def noise_share(plan: StudyPlan, *, patients: int) -> float:
+    """Noise of a round over the most that this many patients together could add to one number of it."""
+    return plan.privacy.noise_multiplier / patients
+
+
+def plan_in_words(plan: StudyPlan, schema: StudySchema, *, parameters: int, patients: int | None = None) -> str:
+    """parameters: how many numbers the model has. patients: the hospital's own number, which goes nowhere."""
+    paragraphs = [*_purpose(plan, schema), *_what_leaves(plan, parameters), *_promise(plan), *_joining(plan, patients)]
+    paragraphs += [
+        "NOT PROTECTED: that your hospital takes part, and in which rounds it answered; whatever the final model says "
+        "of cancer patients in general; a patient's data at other hospitals, unless counted as above.",
+        f"PUBLISHED: {'; '.join(plan.released) or 'nothing was named'}.",
+        f"Plan {plan.hash}",
+    ]
+    return "\n\n".join(textwrap.fill(paragraph, _WIDTH, subsequent_indent="  ") for paragraph in paragraphs)
+
+
+def _purpose(plan: StudyPlan, schema: StudySchema) -> Iterator[str]:
+    endpoints = ", ".join(plan.model.endpoints).replace("_", " ")
+    listed = ", ".join(f"{count} {name}" for name, count in _counted(schema).items())
+    markers = f"{len(schema.markers)} markers ({listed})"
+    yield f"STUDY {plan.study}: to predict {endpoints} of cancer patients from {markers}."
+    yield (
+        f"WHO: {len(plan.roster)} hospitals ({', '.join(plan.roster)}). A round counts when {plan.quorum} of them "
+        "answer. Each keeps its table; no patient's row leaves a hospital."
+    )
+
+
+def _counted(schema: StudySchema) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for marker in schema.markers:
+        name = marker.modality.value.replace("_", " ")
+        counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
+    made = (
+        "the sum over all your patients of how each would change the model"
+        if plan.training.mode is TrainingMode.FULL_BATCH
+        else "the model after some steps of training on your patients"
+    )
+    noised = (
+        "without any noise"
+        if plan.privacy.mode is PrivacyMode.NONE
+        else f"each patient's part limited to length {plan.privacy.l2_norm_bound:g}, with random noise of standard "
+        f"deviation {plan.privacy.noise_multiplier:.3g} times that limit on each number"
+    )
+    yield (
+        f"WHAT LEAVES: in each of {plan.training.rounds} rounds one list of {parameters:,} numbers: {made}, {noised}. "
+        "Else only fixed words: approved, refused, and why. No count, no name, no text of yours."
+    )
+
+
+def _promise(plan: StudyPlan) -> Iterator[str]:
+    cost = cost_of(plan)
+    if cost is None:
+        yield (
+            "PROMISE TO A PATIENT: none. Mode `none` adds no noise; with crafted models most patients of a small "
+            "hospital could be read back from their sum. Approve it only for data that may be public."
+        )
+        return
+    reserve = plan.privacy.reserve_rounds
+    yield (
+        f"PROMISE TO A PATIENT: epsilon {cost.planned:.2f} at delta {plan.privacy.delta:g} after "
+        f"{plan.training.rounds} rounds; {cost.largest:.2f} if all {reserve} reserve rounds are needed, never more. "
+        "Unit: one patient of one hospital; compared: your data with that patient and without. In words: whatever anybody "
+        "concludes from all that leaves, they would conclude nearly as likely had the patient stayed away; no event becomes more "
+        f"than {math.exp(cost.largest):.1f} times as likely, but for a chance of {plan.privacy.delta:g}."
+    )
+    yield (
+        f"TWO HOSPITALS: a patient whom two of the hospitals treat is counted in both: epsilon up to "
+        f"{cost.two_hospitals:.2f}."
+    )
+
+
+def _joining(plan: StudyPlan, patients: int | None) -> Iterator[str]:
+    cost = cost_of(plan)
+    if cost is None:
+        return
+    sizes = (40, 250, 1000) if patients is None else (patients,)
+    shares = ", ".join(f"{noise_share(plan, patients=size):.0%} for {size:,} patients" for size in sizes)
+    yield (
+        f"WHAT JOINING COSTS: epsilon {cost.planned:.2f} to {cost.largest:.2f} of your data source's budget, the same "
+        "for a small hospital and a large one. The noise is the same too: in each round as large as the most that "
+        f"{plan.privacy.noise_multiplier:.1f} patients together could add to a number ({shares}), so a small hospital "
+        f"adds more noise than knowledge. Delta {plan.privacy.delta:g} suits up to {cost.largest_cohort:,} patients."
+    )

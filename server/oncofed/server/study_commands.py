@@ -1,0 +1,121 @@
+"""How does a coordinator draw up a study, read it as others will, and sign it? `oncofed study`."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from oncofed.errors import Fault, InvalidInput
+
+if TYPE_CHECKING:
+    from oncofed.cohort.schema import StudySchema
+    from oncofed.protocol.plan import StudyPlan
+
+_STUDY_OR_PLAN = click.argument(
+    "study_file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+_TEMPLATES = ("study.toml", "schema.toml")
+
+
+@click.group()
+def study() -> None:
+    """Draw up a study for real hospitals: new, validate, show, hash, sign.
+
+    \b
+    Examples:
+      oncofed study new lung
+      oncofed study validate lung/study.toml
+      oncofed study show lung/study.toml --patients 400
+      oncofed study sign lung/study.toml --coordinator /var/lib/oncofed-coordinator --out lung.plan.json
+      oncofed study hash lung.plan.json
+    """
+
+
+@study.command()
+@click.argument("folder", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
+def new(folder: Path) -> None:
+    """Write study.toml and schema.toml to FOLDER, to be filled in.
+
+    \b
+    Example:
+      oncofed study new lung
+    """
+    taken = [name for name in _TEMPLATES if (folder / name).exists()]
+    if taken:
+        raise InvalidInput([Fault(str(folder / name), "exists already", "Choose another folder.") for name in taken])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _TEMPLATES:
+        (folder / name).write_text(files("oncofed.server").joinpath("templates", name).read_text("utf-8"), "utf-8")
+    click.echo(f"Wrote {folder / 'study.toml'} and {folder / 'schema.toml'}. Fill them in, then:")
+    click.echo(f"  oncofed study validate {folder / 'study.toml'}")
+
+
+@study.command()
+@_STUDY_OR_PLAN
+def validate(study_file: Path) -> None:
+    """Say every fault of a study file, or of a signed plan, at once.
+
+    \b
+    Examples:
+      oncofed study validate lung/study.toml
+      oncofed study validate lung.plan.json
+    """
+    plan, schema = _read(study_file)
+    click.echo(
+        f"{study_file}: no faults. {len(schema.markers)} markers, {plan.training.rounds} rounds, "
+        f"noise multiplier {plan.privacy.noise_multiplier:.4g}."
+    )
+
+
+@study.command()
+@_STUDY_OR_PLAN
+@click.option("--patients", type=click.IntRange(min=1), help="Your hospital's patients, to see what joining costs it.")
+def show(study_file: Path, patients: int | None) -> None:
+    """Say in words what a study asks of a hospital and promises its patients.
+
+    \b
+    Examples:
+      oncofed study show lung/study.toml --patients 400
+      oncofed study show lung.plan.json
+    """
+    # Imported here so that `oncofed --help` answers at once.
+    from oncofed.server.plan_words import plan_in_words  # noqa: PLC0415
+    from oncofed.survival.network import parameter_count  # noqa: PLC0415
+
+    plan, schema = _read(study_file)
+    click.echo(plan_in_words(plan, schema, parameters=parameter_count(plan.model), patients=patients))
+
+
+@study.command("hash")
+@_STUDY_OR_PLAN
+def plan_hash(study_file: Path) -> None:
+    """Print the hash by which hospitals approve a plan: the signed document's.
+
+    \b
+    Example:
+      oncofed study hash lung.plan.json
+    """
+    from oncofed.protocol.study_document import read_document  # noqa: PLC0415  # as above
+
+    if study_file.suffix == ".toml":
+        remedy = "Sign it first (`oncofed study sign`): keys and hospitals are part of what is hashed."
+        raise InvalidInput([Fault(study_file.name, "is not a signed plan", remedy)])
+    click.echo(read_document(study_file.read_bytes(), where=study_file.name).plan.hash)
+
+
+def _read(study_file: Path) -> tuple[StudyPlan, StudySchema]:
+    """Of a signed plan, what it says; of a study file, the plan it would become with three unnamed hospitals."""
+    from oncofed.protocol.plan import Member  # noqa: PLC0415  # as above
+    from oncofed.protocol.study_document import read_document, schema_of  # noqa: PLC0415
+    from oncofed.server.consortium_file import plan_for, read_consortium  # noqa: PLC0415
+
+    if study_file.suffix != ".toml":
+        document = read_document(study_file.read_bytes(), where=study_file.name)
+        return document.plan, schema_of(document)
+    consortium = read_consortium(study_file)
+    unnamed = tuple(Member(f"hospital-{number}", "") for number in range(1, max(3, consortium.quorum or 0) + 1))
+    plan = plan_for(consortium, members=unnamed, coordinator_public_key=b"", bundle_sha256="")
+    return plan, consortium.schema

@@ -1,0 +1,91 @@
+"""Which `StudyPlan` do these JSON values describe?
+
+Promise: `plan_from_json(json.loads(plan.canonical)) == plan`. Refused: a missing or additional key, a value of another
+type (1 is no float here, True no integer), a number that is not finite: a plan is a contract, so nothing is guessed
+or filled in. All faults are reported together. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from enum import StrEnum
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from oncofed.errors import Fault, InvalidInput
+from oncofed.protocol.plan import StudyPlan
+
+_REMEDY = "Ask the coordinator for the document that `oncofed study sign` wrote."
+
+
+def plan_from_json(value: object, *, where: str = "plan") -> StudyPlan:
+    """The plan. Raises InvalidInput with all faults."""
+    faults: list[Fault] = []
+    plan = _read(StudyPlan, value, where, faults)
+    if not faults:
+        faults += _contradictions(plan, where)
+    if faults:
+        raise InvalidInput(faults)
+    assert isinstance(plan, StudyPlan)
+    return plan
+
+
+def _contradictions(plan: StudyPlan, where: str) -> list[Fault]:
+    """What a guard or a coordinator would otherwise trip over later."""
+    found = []
+    if list(plan.roster) != sorted(set(plan.roster)) or not plan.roster:
+        found.append(Fault(f"{where}.roster", "is not a sorted list of distinct names", _REMEDY))
+    if plan.members and tuple(member.site for member in plan.members) != plan.roster:
+        found.append(Fault(f"{where}.members", "are not the hospitals of the roster, in its order", _REMEDY))
+    if not 1 <= plan.quorum <= len(plan.roster):
+        found.append(Fault(f"{where}.quorum", "does not lie between 1 and the roster's length", _REMEDY))
+    if plan.training.rounds < 1:
+        found.append(Fault(f"{where}.training.rounds", "is below 1", _REMEDY))
+    if plan.privacy.reserve_rounds < 0:
+        found.append(Fault(f"{where}.privacy.reserve_rounds", "is negative", _REMEDY))
+    return found
+
+
+def _read(kind: Any, value: object, where: str, faults: list[Fault]) -> Any:
+    """The value as `kind`, or a placeholder after a fault was noted."""
+    if is_dataclass(kind):
+        return _read_record(kind, value, where, faults)
+    if get_origin(kind) is tuple:
+        return _read_list(get_args(kind)[0], value, where, faults)
+    if get_origin(kind) is UnionType:
+        inner = next(each for each in get_args(kind) if each is not NoneType)
+        return None if value is None else _read(inner, value, where, faults)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        if isinstance(value, str) and value in {member.value for member in kind}:
+            return kind(value)
+    elif type(value) is kind and not (isinstance(value, float) and not math.isfinite(value)):
+        return value
+    faults.append(Fault(where, "is missing or of another type than the plan's", _REMEDY))
+    return None
+
+
+def _read_list(kind: Any, value: object, where: str, faults: list[Fault]) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        faults.append(Fault(where, "is not a list", _REMEDY))
+        return ()
+    return tuple(_read(kind, each, f"{where}[{number}]", faults) for number, each in enumerate(value))
+
+
+def _read_record(kind: Any, value: object, where: str, faults: list[Fault]) -> Any:
+    if not isinstance(value, Mapping):
+        faults.append(Fault(where, "is not an object", _REMEDY))
+        return None
+    hints = get_type_hints(kind)
+    names = [each.name for each in fields(kind)]
+    noted = len(faults)
+    faults += [Fault(f"{where}.{key}", "is not a field of a plan", _REMEDY) for key in value if key not in names]
+    read = {name: _read(hints[name], value.get(name, MISSING), f"{where}.{name}", faults) for name in names}
+    if len(faults) > noted:
+        return None
+    try:
+        return kind(**read)
+    except ValueError:  # a time grid checks itself
+        faults.append(Fault(where, "contradicts itself", _REMEDY))
+        return None
