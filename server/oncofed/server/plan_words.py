@@ -115,8 +115,9 @@ def _promise(plan: StudyPlan) -> Iterator[str]:
     yield (
         f"PROMISE TO A PATIENT: epsilon {cost.planned:.2f} at delta {plan.privacy.delta:g} after "
         f"{plan.training.rounds} rounds; {cost.largest:.2f} if all {reserve} reserve rounds are needed, never more. "
-        "Unit: one patient of one hospital; compared: your data with that patient and without. In words: whatever anybody "
-        "concludes from all that leaves, they would conclude nearly as likely had the patient stayed away; no event becomes more "
+        "Unit: one patient of one hospital; compared: your data with that patient and without. In words: whatever "
+        "anybody concludes from all that leaves, they would conclude nearly as likely had the patient stayed away; no "
+        "event becomes more "
         f"than {math.exp(cost.largest):.1f} times as likely, but for a chance of {plan.privacy.delta:g}."
     )
     yield (
