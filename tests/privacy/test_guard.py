@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import numpy as np
@@ -26,13 +27,14 @@ from tests.doubles import (
 )
 
 from oncofed.client import guard as guard_module
-from oncofed.client.guard import Guard
-from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
+from oncofed.client.guard import Guard, LoadPatients
+from oncofed.client.records.answers import Answers, FolderAnswers, MemoryAnswers
+from oncofed.errors import PrivacyRefusal, RecordUnwritable, RefusalCode, RequestRefused
 from oncofed.privacy.accounting import GaussianRelease, SampledGaussianRelease
 from oncofed.privacy.ledger import Budget, Charge, Ledger, MemoryLedger
 from oncofed.privacy.noise import NoiseSource, NoNoise, OperatingSystemNoise
 from oncofed.privacy.policy import SitePolicy
-from oncofed.protocol.messages import ContributeRequest, GuardPort
+from oncofed.protocol.messages import ContributeRequest, Contribution, GuardPort
 from oncofed.protocol.plan import StudyPlan, TrainingMode, TrainingSpec
 from oncofed.survival.likelihood import PatientTensors
 
@@ -49,8 +51,8 @@ class PatientsTouched(Exception):
         super().__init__(PLANTED)
 
 
-class UntouchablePatients:
-    """Patients that raise when anything is read of them."""
+class UncomputablePatients:
+    """Patients that were read, and raise when anything is computed from them."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise PatientsTouched
@@ -59,25 +61,39 @@ class UntouchablePatients:
         raise PatientsTouched
 
 
-def untouchable() -> PatientTensors:
-    return cast(PatientTensors, UntouchablePatients())
+class UnreadablePatients:
+    """A hospital's table that nobody may so much as open; `reads` says how often somebody tried."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def __call__(self) -> NoReturn:
+        self.reads += 1
+        raise PatientsTouched
+
+
+def uncomputable() -> PatientTensors:
+    return cast(PatientTensors, UncomputablePatients())
 
 
 def guard_with(
     *,
     plan: StudyPlan = PLAN,
     policy: SitePolicy = POLICY,
-    patients: PatientTensors | None = None,
+    patients: LoadPatients | None = None,
     ledger: Ledger | None = None,
     noise: NoiseSource | None = None,
+    answers: Answers | None = None,
 ) -> Guard:
+    drawn = drawn_patients(plan.model, 20, seed=0)
     return Guard(
         site="Bonn",
         plan=plan,
         policy=policy,
-        patients=drawn_patients(plan.model, 20, seed=0) if patients is None else patients,
+        patients=(lambda: drawn) if patients is None else patients,
         ledger=MemoryLedger(policy.budget) if ledger is None else ledger,
         noise=OperatingSystemNoise() if noise is None else noise,
+        answers=answers,
     )
 
 
@@ -150,9 +166,11 @@ def test_an_older_request_is_refused_rather_than_computed_again() -> None:
 def test_after_a_restart_the_ledger_still_knows_what_was_asked() -> None:
     first = guard_with()
     first.contribute(request_for(PLAN))
-    again = guard_with(ledger=first.ledger, patients=untouchable())
+    table = UnreadablePatients()
+    again = guard_with(ledger=first.ledger, patients=table)
     assert refusal_of(again, request_for(PLAN)) is RefusalCode.REQUEST_CONFLICT
     assert len(first.ledger.charges()) == 1
+    assert table.reads == 0
 
 
 def test_each_charge_names_its_request() -> None:
@@ -200,9 +218,11 @@ MALFORMED: dict[str, tuple[dict[str, Any], RefusalCode]] = {
 
 @pytest.mark.parametrize(("change", "code"), MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_malformed_request_is_refused_unread_and_uncharged(change: dict[str, Any], code: RefusalCode) -> None:
-    guard = guard_with(patients=untouchable())
+    table = UnreadablePatients()
+    guard = guard_with(patients=table)
     assert refusal_of(guard, replace(request_for(PLAN), **change)) is code
     assert list(guard.ledger.charges()) == []
+    assert table.reads == 0
 
 
 def test_the_first_and_the_last_round_are_answered() -> None:
@@ -212,7 +232,7 @@ def test_the_first_and_the_last_round_are_answered() -> None:
 
 
 def test_a_plan_changed_in_any_field_is_another_plan() -> None:
-    guard = guard_with(patients=untouchable())
+    guard = guard_with(patients=UnreadablePatients())
     weaker = (
         replace(PLAN, privacy=replace(PLAN.privacy, noise_multiplier=0.01)),
         replace(PLAN, privacy=no_privacy()),
@@ -261,26 +281,45 @@ def full_ledger() -> MemoryLedger:
 
 
 def test_over_budget_no_patient_is_read() -> None:
-    guard = guard_with(patients=untouchable(), ledger=full_ledger())
-    assert refusal_of(guard, request_for(PLAN)) is RefusalCode.BUDGET_EXCEEDED
+    table = UnreadablePatients()
+    guard = guard_with(patients=table, ledger=full_ledger())
+    for _ in range(2):  # and it stays so
+        assert refusal_of(guard, request_for(PLAN)) is RefusalCode.BUDGET_EXCEEDED
     assert len(guard.ledger.charges()) == 60
-    assert refusal_of(guard, request_for(PLAN)) is RefusalCode.BUDGET_EXCEEDED  # and it stays so
+    assert table.reads == 0
 
 
-def test_below_the_budget_the_double_is_read() -> None:
-    """Or else the test above would pass with a double that nobody can touch."""
-    guard = guard_with(patients=untouchable())
-    assert refusal_of(guard, request_for(PLAN)) is RefusalCode.INTERNAL
+def test_below_the_budget_the_table_is_read() -> None:
+    """Or else the test above would pass with a table that nobody ever reads."""
+    table = UnreadablePatients()
+    assert refusal_of(guard_with(patients=table), request_for(PLAN)) is RefusalCode.INTERNAL
+    assert table.reads == 1
 
 
-def test_the_charge_is_recorded_before_any_patient_is_read() -> None:
+def test_the_charge_is_recorded_before_anything_is_computed_from_patients() -> None:
     """A crash while computing wastes the charge; it never takes it back, and the release is not tried again."""
     ledger = MemoryLedger(POLICY.budget)
-    guard = guard_with(patients=untouchable(), ledger=ledger)
+    guard = guard_with(patients=uncomputable, ledger=ledger)
     refusal_of(guard, request_for(PLAN))
     assert [one.identity for one in ledger.charges()] == [f"{PLAN.hash}/Bonn/1/0"]
     assert refusal_of(guard, request_for(PLAN)) is RefusalCode.REQUEST_CONFLICT
     assert len(ledger.charges()) == 1
+
+
+def test_patients_that_are_not_ready_cost_nothing() -> None:
+    """The table changed since approval: the server learns a code, and the same request may be asked again later."""
+    ready = False
+
+    def table() -> PatientTensors:
+        if not ready:
+            raise RequestRefused(RefusalCode.NOT_READY)
+        return drawn_patients(PLAN.model, 20, seed=0)
+
+    guard = guard_with(patients=table)
+    assert refusal_of(guard, request_for(PLAN)) is RefusalCode.NOT_READY
+    assert list(guard.ledger.charges()) == []
+    ready = True
+    assert guard.contribute(request_for(PLAN)).vector.shape == WEIGHTS.shape
 
 
 def test_a_ledger_that_cannot_record_lets_nothing_out(caplog: pytest.LogCaptureFixture) -> None:
@@ -288,11 +327,34 @@ def test_a_ledger_that_cannot_record_lets_nothing_out(caplog: pytest.LogCaptureF
         def charge(self, charge: Charge) -> None:
             raise OSError(f"cannot write {PLANTED}")
 
-    guard = guard_with(patients=untouchable(), ledger=DiskFull(POLICY.budget))
+    guard = guard_with(patients=uncomputable, ledger=DiskFull(POLICY.budget))
     with caplog.at_level(logging.INFO):
         assert refusal_of(guard, request_for(PLAN)) is RefusalCode.INTERNAL
     assert "OSError" in caplog.text  # so it failed there, and not at the patients
     assert PLANTED not in caplog.text
+
+
+# Answers that outlive the guard
+
+
+def test_after_a_restart_the_identical_request_gets_the_same_bytes(tmp_path: Path) -> None:
+    first = guard_with(answers=FolderAnswers(tmp_path))
+    sent = first.contribute(request_for(PLAN)).vector.tobytes()
+    table = UnreadablePatients()
+    again = guard_with(ledger=first.ledger, patients=table, answers=FolderAnswers(tmp_path))
+    assert again.contribute(request_for(PLAN)).vector.tobytes() == sent
+    assert len(again.ledger.charges()) == 1
+    assert table.reads == 0
+
+
+def test_an_answer_is_kept_before_it_leaves() -> None:
+    class DiskFull(MemoryAnswers):
+        def keep(self, contribution: Contribution, *, identity: str, request_hash: str) -> None:
+            raise RecordUnwritable("the disk is full")
+
+    guard = guard_with(answers=DiskFull())
+    assert refusal_of(guard, request_for(PLAN)) is RefusalCode.INTERNAL
+    assert len(guard.ledger.charges()) == 1  # wasted, and never given back
 
 
 def test_a_whole_study_spends_its_epsilon_and_then_ends() -> None:
@@ -350,6 +412,22 @@ def test_without_privacy_nothing_is_charged_and_a_run_repeats() -> None:
     assert list(guards[0].ledger.charges()) == []
     other_batches = guards[0].contribute(request_for(plan, attempt=1)).vector
     assert not np.array_equal(first, other_batches)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_without_privacy_too_an_identity_has_one_content(tmp_path: Path, restarted: bool) -> None:
+    """No ledger is asked here; the difference of two answers to one round would still be a patient's gradient."""
+    plan = study_plan(privacy=no_privacy())
+    policy = replace(POLICY, allow_no_privacy=True)
+    table = UnreadablePatients()
+    guard = guard_with(plan=plan, policy=policy, answers=FolderAnswers(tmp_path))
+    answered = guard.contribute(request_for(plan)).vector.tobytes()
+    if restarted:
+        guard = guard_with(plan=plan, policy=policy, patients=table, answers=FolderAnswers(tmp_path))
+    other = request_for(plan, weights=drawn_weights(plan.model, seed=1))
+    assert refusal_of(guard, other) is RefusalCode.REQUEST_CONFLICT
+    assert guard.contribute(request_for(plan)).vector.tobytes() == answered
+    assert table.reads == 0
 
 
 @pytest.mark.parametrize("budget", [Budget(10.0, 1e-5), Budget(1.0, 1e-4), Budget(float("nan"), 1e-5)])

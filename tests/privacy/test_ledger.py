@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 from tests.doubles import FULL_BATCH_SIGMA
 
+from oncofed.client.records.sqlite_ledger import SqliteLedger, create_ledger
 from oncofed.errors import BudgetExceeded, CheckpointDamaged, RefusalCode, RequestRefused, UnaccountedEvent
 from oncofed.privacy.accounting import GaussianRelease, PrivacyEvent, SampledGaussianRelease, epsilon_of
 from oncofed.privacy.ledger import (
@@ -53,9 +56,19 @@ def _journal(budget: Budget, folder: Path) -> JournalLedger:
     return JournalLedger(budget, folder / "ledger.jsonl")
 
 
+def _sqlite(budget: Budget, folder: Path) -> SqliteLedger:
+    return SqliteLedger(folder / "ledger.sqlite", data_source="registry", budget=budget)
+
+
+def _new_sqlite(budget: Budget, folder: Path) -> SqliteLedger:
+    create_ledger(folder / "ledger.sqlite")
+    return _sqlite(budget, folder)
+
+
 IMPLEMENTATIONS = {
     "memory": Implementation(lambda budget, _folder: MemoryLedger(budget), _memory_reopened),
     "journal": Implementation(_journal, lambda ledger, folder: _journal(ledger.budget, folder)),
+    "sqlite": Implementation(_new_sqlite, lambda ledger, folder: _sqlite(ledger.budget, folder)),
 }
 
 
@@ -266,8 +279,37 @@ def test_a_line_torn_by_a_kill_is_dropped_and_the_journal_goes_on(tmp_path: Path
     (tmp_path / "ledger.jsonl").write_bytes(whole + torn)
     again = _journal(BUDGET, tmp_path)
     assert list(again.charges()) == [charge(1)]
+    assert (tmp_path / "ledger.jsonl").read_bytes() == whole + torn, "reading must not write"
     again.charge(charge(3))
     assert list(_journal(BUDGET, tmp_path).charges()) == [charge(1), charge(3)]
+
+
+def test_a_charge_cuts_nothing_but_a_torn_line(tmp_path: Path) -> None:
+    """Not even what another ledger appended after this one was read: a charge must never vanish."""
+    first, second = _journal(BUDGET, tmp_path), _journal(BUDGET, tmp_path)
+    first.charge(charge(1))
+    second.charge(charge(2))
+    assert list(_journal(BUDGET, tmp_path).charges()) == [charge(1), charge(2)]
+
+
+def test_a_new_journal_is_in_its_folder_on_the_disk_before_it_holds_a_charge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[tuple[bool, bytes]] = []
+    fsync = os.fsync
+
+    def watched(handle: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(handle).st_mode)
+        flushed.append((is_folder, (tmp_path / "ledger.jsonl").read_bytes()))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    ledger = _journal(BUDGET, tmp_path)
+    ledger.charge(charge(1))
+    held = (tmp_path / "ledger.jsonl").read_bytes()
+    assert flushed == [(True, b""), (False, held)]
+    ledger.charge(charge(2))
+    assert [is_folder for is_folder, _ in flushed] == [True, False, False]
 
 
 @pytest.mark.parametrize("damage", [b"{}\n", b"not json\n", b"[1, 2]\n", b"\xff\xfe\n", b"\n"])

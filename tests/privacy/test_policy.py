@@ -70,7 +70,7 @@ def test_a_weaker_plan_is_refused_when_the_guard_starts(change: Callable[[StudyP
             site="Bonn",
             plan=change(PLAN),
             policy=policy,
-            patients=drawn_patients(PLAN.model, 3, seed=0),
+            patients=lambda: drawn_patients(PLAN.model, 3, seed=0),
             ledger=MemoryLedger(policy.budget),
             noise=OperatingSystemNoise(),
         )

@@ -1,8 +1,10 @@
 """May this request be answered, and what does the hospital then let out?
 
 The guard owns a hospital's patients, its policy and its ledger. It holds its own copy of the plan that the hospital
-approved and answers nothing else. Order of a contribution: check the request, charge the ledger (durably, before any
-patient is read), compute, keep the bytes, answer. A crash may waste a charge; it never releases without one.
+approved and answers nothing else. Order of a contribution: check the request; look for the answer it had before; ask
+the ledger whether it could pay (until here no patient is read); load the patients; charge the ledger, durably, before
+anything is computed from them; compute; keep the bytes, durably; answer. A crash may waste a charge; it never releases
+without one. Patients that cannot be had (`NOT_READY`) cost nothing.
 
 Everything that leaves is a noised sum or a code from `errors.RefusalCode`; no text about data, not even when something
 of ours fails: of an unexpected exception the local log gets the type, and the text only at level DEBUG.
@@ -12,18 +14,23 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable
 
 import numpy as np
 
+from oncofed.client.records.answers import Answers, MemoryAnswers
 from oncofed.client.training import local_contribution
 from oncofed.errors import BudgetExceeded, PrivacyRefusal, RefusalCode, RequestRefused
-from oncofed.privacy.ledger import Charge, Ledger
+from oncofed.privacy.ledger import Charge, Ledger, refuse_unless_payable
 from oncofed.privacy.noise import NoiseSource, NoNoise
 from oncofed.privacy.policy import SitePolicy, release_of_one_round
 from oncofed.protocol.messages import ContributeRequest, Contribution
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import parameter_count
+
+LoadPatients = Callable[[], PatientTensors]
+"""Reads the hospital's patients; called only for a request that will be charged. May raise RequestRefused."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,9 +44,10 @@ class Guard:
         site: str,
         plan: StudyPlan,
         policy: SitePolicy,
-        patients: PatientTensors,
+        patients: LoadPatients,
         ledger: Ledger,
         noise: NoiseSource,
+        answers: Answers | None = None,
     ) -> None:
         policy.refuse_unless_allowed(plan)
         if ledger.budget != policy.budget:
@@ -52,10 +60,10 @@ class Guard:
         self._patients = patients
         self._noise = noise
         self._plan_hash = plan.hash
-        self._answered: tuple[str, Contribution] | None = None
+        self._answers: Answers = MemoryAnswers() if answers is None else answers
 
     def contribute(self, request: ContributeRequest) -> Contribution:
-        """One round's contribution. The latest request, if asked again, gets the same bytes without a charge."""
+        """One round's contribution. A request that was answered lately gets the same bytes without a charge."""
         try:
             return self._contribution(request)
         except RequestRefused as refusal:
@@ -69,27 +77,43 @@ class Guard:
 
     def _contribution(self, request: ContributeRequest) -> Contribution:
         self._refuse_malformed(request)
-        request_hash = request.hash
-        if self._answered is not None and self._answered[0] == request_hash:
-            return self._answered[1]
-        noise = self._charged_noise(request, request_hash)
-        vector = local_contribution(self.plan, request.weights, self._patients, noise=noise)
-        vector.setflags(write=False)
-        self._answered = (request_hash, Contribution(vector))
-        return self._answered[1]
-
-    def _charged_noise(self, request: ContributeRequest, request_hash: str) -> NoiseSource:
-        identity = "/".join(map(str, request.identity))
-        if self.plan.privacy.mode is PrivacyMode.NONE:
+        identity, request_hash = "/".join(map(str, request.identity)), request.hash
+        answered = self._answers.find(request_hash)
+        if answered is not None:
+            return answered
+        if self._answers.content_of(identity) not in (None, request_hash):
+            raise RequestRefused(RefusalCode.REQUEST_CONFLICT)
+        charge = self._charge(identity, request_hash)
+        if charge is None:
+            patients = self._patients()
             # Nothing is hidden here, so who joins a batch may follow from the request, and a run can be repeated.
-            return NoNoise(seed=int(hashlib.sha256(identity.encode()).hexdigest()[:16], 16))
+            noise: NoiseSource = NoNoise(seed=int(hashlib.sha256(identity.encode()).hexdigest()[:16], 16))
+        else:
+            patients = self._charged_patients(charge, round_=request.round)
+            noise = self._noise
+        vector = local_contribution(self.plan, request.weights, patients, noise=noise)
+        vector.setflags(write=False)
+        contribution = Contribution(vector)
+        self._answers.keep(contribution, identity=identity, request_hash=request_hash)
+        return contribution
+
+    def _charge(self, identity: str, request_hash: str) -> Charge | None:
+        """What the answer costs; None where the plan hides nothing."""
+        if self.plan.privacy.mode is PrivacyMode.NONE:
+            return None
         event = release_of_one_round(self.plan.training, noise_multiplier=self.plan.privacy.noise_multiplier)
+        return Charge(identity, request_hash, event)
+
+    def _charged_patients(self, charge: Charge, *, round_: int) -> PatientTensors:
+        """The patients, for one computation that the ledger has paid for."""
         try:
-            self.ledger.charge(Charge(identity, request_hash, event))
+            refuse_unless_payable(self.ledger, charge)
+            patients = self._patients()
+            self.ledger.charge(charge)
         except BudgetExceeded as refusal:
-            _log.warning("site %s refuses round %d: %s", self.site, request.round, refusal)
+            _log.warning("site %s refuses round %d: %s", self.site, round_, refusal)
             raise RequestRefused(RefusalCode.BUDGET_EXCEEDED) from None
-        return self._noise
+        return patients
 
     def _refuse_malformed(self, request: ContributeRequest) -> None:
         if request.plan_hash != self._plan_hash:

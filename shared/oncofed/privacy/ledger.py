@@ -65,6 +65,16 @@ def refuse_if_over_budget(ledger: Ledger, event: PrivacyEvent) -> None:
         )
 
 
+def refuse_unless_payable(ledger: Ledger, charge: Charge) -> None:
+    """Raises what `ledger.charge(charge)` would raise now, and records nothing.
+
+    For a guard that must know before it reads a patient. The charge itself asks again: it alone decides.
+    """
+    if any(made.identity == charge.identity for made in ledger.charges()):
+        raise RequestRefused(RefusalCode.REQUEST_CONFLICT)
+    refuse_if_over_budget(ledger, charge.event)
+
+
 def spent_epsilon(ledger: Ledger) -> float:
     """Epsilon of everything released so far; 0 when nothing was."""
     return epsilon_of([charge.event for charge in ledger.charges()], delta=ledger.budget.delta)

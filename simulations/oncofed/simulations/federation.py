@@ -213,7 +213,7 @@ def simulated_guard(plan: StudyPlan, site: str, patients: PatientTensors, ledger
         site=site,
         plan=plan,
         policy=site_policy(plan, site),
-        patients=patients,
+        patients=lambda: patients,
         ledger=ledger,
         noise=OperatingSystemNoise(),
     )

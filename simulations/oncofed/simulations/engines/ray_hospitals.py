@@ -68,7 +68,7 @@ def _guard(plan: StudyPlan, folder: Path, site: str) -> Guard:
         site=site,
         plan=plan,
         policy=site_policy(plan, site),
-        patients=_patients(folder / site / "patients.safetensors"),
+        patients=lambda: _patients(folder / site / "patients.safetensors"),
         ledger=_ledger(plan, folder, site),
         noise=OperatingSystemNoise(),
     )

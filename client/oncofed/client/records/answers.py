@@ -1,0 +1,144 @@
+"""Which bytes did a hospital let out, so that the same question gets the same bytes and no second charge?
+
+An answer is kept before it is returned. Under the identity of a request (plan, site, round, attempt) only one content
+is ever answered; that is remembered for good, the bytes themselves only for the last few requests: a coordinator that
+repeats a question does so at once or after a restart, not rounds later.
+
+Refused: nothing here raises about an answer that is damaged or gone; it is simply not found, and the ledger then says
+that the request was charged already. RecordUnwritable when the disk refuses: then nothing may be released.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections import OrderedDict
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from oncofed.client.records.durable import UNFINISHED, replace_durably, unwritable
+from oncofed.protocol.messages import Contribution
+
+_log = logging.getLogger(__name__)
+
+
+class Answers(Protocol):
+    """The answers of one guard."""
+
+    def find(self, request_hash: str) -> Contribution | None:
+        """The bytes that answered the request with this hash, or None."""
+        ...
+
+    def content_of(self, identity: str) -> str | None:
+        """The hash of the request that was answered under this identity, whether or not its bytes are still there."""
+        ...
+
+    def keep(self, contribution: Contribution, *, identity: str, request_hash: str) -> None:
+        """Remember an answer, durably where the implementation is durable at all. Raises RecordUnwritable."""
+        ...
+
+
+class MemoryAnswers:
+    """Answers as durable as the process: for simulations, whose ledger refuses what was charged before."""
+
+    def __init__(self, *, largest_number: int = 1) -> None:
+        self._largest_number = largest_number
+        self._kept: OrderedDict[str, Contribution] = OrderedDict()
+        self._content: dict[str, str] = {}
+
+    def find(self, request_hash: str) -> Contribution | None:
+        """As `Answers` says."""
+        return self._kept.get(request_hash)
+
+    def content_of(self, identity: str) -> str | None:
+        """As `Answers` says."""
+        return self._content.get(identity)
+
+    def keep(self, contribution: Contribution, *, identity: str, request_hash: str) -> None:
+        """As `Answers` says."""
+        self._content[identity] = request_hash
+        self._kept[request_hash] = contribution
+        while len(self._kept) > self._largest_number:
+            self._kept.popitem(last=False)
+
+
+class FolderAnswers:
+    """Answers as files, for one guard process at a time.
+
+    ``<request hash>.answer``        the line ``oncofed-answer 1 <SHA-256 of the rest>``, JSON in one line, the vector.
+    ``<SHA-256 of identity>.asked``  the hash of the request that was answered under it.
+    """
+
+    def __init__(self, folder: Path, *, largest_number: int = 8) -> None:
+        self._folder = folder
+        self._largest_number = largest_number
+        with unwritable(folder):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            for torn in folder.glob(f"*{UNFINISHED}"):
+                torn.unlink()
+
+    def find(self, request_hash: str) -> Contribution | None:
+        """As `Answers` says. A damaged file is an answer that is lost, and the local log says so."""
+        try:
+            content = self._answer(request_hash).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            _log.warning("a kept answer cannot be read (%s)", type(error).__name__)
+            return None
+        vector = _vector_in(content, request_hash)
+        if vector is None:
+            _log.warning("a kept answer is damaged and counts as lost; check the disk")
+            return None
+        return Contribution(vector)
+
+    def content_of(self, identity: str) -> str | None:
+        """As `Answers` says. An entry that is there but unreadable is another content: better refused than repeated."""
+        with unwritable(self._folder):
+            try:
+                return self._asked(identity).read_text("ascii", errors="replace")
+            except FileNotFoundError:
+                return None
+
+    def keep(self, contribution: Contribution, *, identity: str, request_hash: str) -> None:
+        """As `Answers` says."""
+        vector = np.ascontiguousarray(contribution.vector, dtype="<f8")
+        header = json.dumps({"identity": identity, "request_hash": request_hash, "length": vector.size})
+        body = header.encode() + b"\n" + vector.tobytes()
+        # The identity first: a kill in between then leaves one that no other content can use.
+        replace_durably(self._asked(identity), request_hash.encode())
+        replace_durably(self._answer(request_hash), _first_line(body) + body)
+        self._drop_oldest()
+
+    def _answer(self, request_hash: str) -> Path:
+        return self._folder / f"{request_hash}.answer"
+
+    def _asked(self, identity: str) -> Path:
+        return self._folder / f"{hashlib.sha256(identity.encode()).hexdigest()}.asked"
+
+    def _drop_oldest(self) -> None:
+        with unwritable(self._folder):
+            kept = sorted(self._folder.glob("*.answer"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+            for path in kept[: -self._largest_number]:
+                path.unlink()
+
+
+def _first_line(body: bytes) -> bytes:
+    return b"oncofed-answer 1 " + hashlib.sha256(body).hexdigest().encode() + b"\n"
+
+
+def _vector_in(content: bytes, request_hash: str) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
+    first, _, body = content.partition(b"\n")
+    if first + b"\n" != _first_line(body):
+        return None
+    # From here on the bytes are those that were written.
+    header, _, values = body.partition(b"\n")
+    fields = json.loads(header)
+    if fields["request_hash"] != request_hash:
+        return None
+    vector = np.frombuffer(values, dtype="<f8").astype(np.float64)
+    vector.setflags(write=False)
+    return vector

@@ -1,0 +1,252 @@
+"""Who asked this hospital for what, what was approved, and what left?
+
+One line of JSON an event, appended, flushed to the disk, chained to the line before by its hash. Several processes may
+append to one file: each line is written under a lock, in one piece.
+
+Promises: no field has room for a patient's value or a count of patients: words are short and of a fixed alphabet, and
+of what left there are the name, shape, type and size, which are the model's. When `append` returns, the line is on the
+disk. A line that a kill or a full disk cut short is never silently lost: `verify_audit_log` reports it, and the next
+append closes it and writes down how many bytes it had. Any other damage is told with the number of the first bad line.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from oncofed.client.records.chain import START, Anchor, head_of, link, refuse_unless_anchored
+from oncofed.client.records.durable import sync_folder, unwritable
+from oncofed.errors import RecordDamaged
+
+TORN = "torn_line"
+"""The event that tells of what a kill left unfinished before it."""
+
+_CLOSED = b"#torn\n"
+"""Ends a line that was cut short, so that a whole line which does not fit is never taken for one."""
+_WORD = re.compile(r"[a-z][a-z0-9_.]{0,39}")
+_PLAN_HASH = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[\w .@+-]{0,80}")
+_LONGEST_LINE = 65_536
+_LARGEST_NUMBER = 10**9
+_KEYS = {"number", "time", "event", "plan_hash", "round", "attempt", "code", "by", "left", "torn", "previous", "hash"}
+
+
+@dataclass(frozen=True)
+class Released:
+    """One thing that left: its name, shape and type, and its size. Nothing of its content."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """One line. `left` is what left; `code` a refusal's code or a local reason; `by` a person of the hospital."""
+
+    number: int
+    time: str
+    event: str
+    plan_hash: str
+    round: int | None
+    attempt: int | None
+    code: str
+    by: str
+    left: tuple[Released, ...]
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """A sound log. closed_torn_lines: cut short by a kill, and a later line tells of it. torn_bytes: at the end."""
+
+    entries: tuple[AuditEntry, ...]
+    head: Anchor
+    closed_torn_lines: int
+    torn_bytes: int
+
+    def lines(self) -> tuple[str, ...]:
+        """For a person."""
+        found = [f"{len(self.entries)} entries, unchanged and in order. Head, to note outside: {self.head}"]
+        if self.closed_torn_lines:
+            found.append(f"{self.closed_torn_lines} times a line was cut short by a kill or a full disk.")
+        if self.torn_bytes:
+            found.append(f"The last {self.torn_bytes} bytes are a line cut short; the next entry will close it.")
+        return tuple(found)
+
+
+class AuditLog:
+    """The log in one file; the first entry makes it."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._path = path
+        self._clock = clock
+
+    def append(
+        self,
+        event: str,
+        *,
+        plan_hash: str = "",
+        round_: int | None = None,
+        attempt: int | None = None,
+        code: str = "",
+        by: str = "",
+        left: Sequence[Released] = (),
+    ) -> None:
+        """Write one line durably. Raises RecordUnwritable, or RecordDamaged when the file is no audit log.
+
+        event, code  short words of ours, never a text that came from outside; anything else is an error of ours.
+        plan_hash    64 hexadecimal digits; whatever else a request may hold there is written as "malformed".
+        by           a name; what a name cannot hold is written as "?".
+        """
+        assert _WORD.fullmatch(event), "an event is a short word of ours"
+        assert not code or _WORD.fullmatch(code), "a code is a short word of ours"
+        fields = {
+            "time": self._clock().astimezone(UTC).isoformat(timespec="milliseconds"),
+            "event": event,
+            "plan_hash": plan_hash if not plan_hash or _PLAN_HASH.fullmatch(plan_hash) else "malformed",
+            "round": _small(round_),
+            "attempt": _small(attempt),
+            "code": code,
+            "by": by if _NAME.fullmatch(by) else "?",
+            "left": [asdict(one) for one in left],
+        }
+        with unwritable(self._path):
+            descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                self._append_locked(descriptor, fields)
+            finally:
+                os.close(descriptor)
+
+    def _append_locked(self, descriptor: int, fields: Mapping[str, object]) -> None:
+        head, torn = _end_of(descriptor, self._path)
+        content = b""
+        if torn:
+            note = {"bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}
+            told = {**dict.fromkeys(fields, ""), "time": fields["time"], "event": TORN, "torn": note}
+            line, head = _line({**told, "round": None, "attempt": None, "left": []}, after=head)
+            content += (b"" if torn.endswith(_CLOSED) else _CLOSED) + line
+        line, _ = _line({**fields, "torn": None}, after=head)
+        content += line
+        if os.write(descriptor, content) != len(content):
+            raise OSError(errno.ENOSPC, "the line was cut short")
+        os.fsync(descriptor)
+        if head.entries == 0 or torn:
+            sync_folder(self._path.parent)
+
+
+def verify_audit_log(path: Path, *, anchor: str | None = None) -> AuditReport:
+    """Every entry of a sound log. Raises RecordDamaged that names the first bad line.
+
+    anchor  a head that was noted earlier; without one, lines taken off the end do not show.
+    """
+    with unwritable(path):
+        content = path.read_bytes() if path.exists() else b""
+    entries: list[AuditEntry] = []
+    hashes: list[str] = []
+    closed, torn = 0, b""
+    for number, line in enumerate(content.splitlines(keepends=True), start=1):
+        fields = _fields(line)
+        if fields is None and _cut_short(line):
+            torn += line
+            continue
+        if fields is None or not _tells_of(fields["torn"], torn):
+            raise _bad(path, number)
+        closed, torn = closed + (torn != b""), b""
+        if fields["number"] != len(hashes) + 1 or fields["previous"] != head_of(hashes).hash:
+            raise _bad(path, number)
+        hashes.append(str(fields["hash"]))
+        entries.append(_entry(fields, path, number))
+    if anchor is not None:
+        refuse_unless_anchored(hashes, anchor, record=path.name)
+    return AuditReport(tuple(entries), head_of(hashes), closed, len(torn))
+
+
+def _cut_short(line: bytes) -> bool:
+    return not line.endswith(b"\n") or line.endswith(_CLOSED)
+
+
+def _tells_of(told: object, torn: bytes) -> bool:
+    """What was cut short is only ever followed by the entry that tells of it, and that entry follows nothing else."""
+    if not torn or told is None:
+        return not torn and told is None
+    digests = {hashlib.sha256(part).hexdigest() for part in (torn, torn.removesuffix(_CLOSED))}
+    return isinstance(told, dict) and told.get("sha256") in digests
+
+
+def _bad(path: Path, line_number: int) -> RecordDamaged:
+    return RecordDamaged(
+        f"{path.name}: line {line_number} is not what was written there; it, or one before it, was changed, taken out "
+        "or moved. Keep the file as it is and compare it with the newest copy."
+    )
+
+
+def _small(number: int | None) -> int | None:
+    """A round as a request may claim it; what is no small number is left out."""
+    return number if type(number) is int and abs(number) < _LARGEST_NUMBER else None
+
+
+def _line(fields: dict[str, object], *, after: Anchor) -> tuple[bytes, Anchor]:
+    numbered = {"number": after.entries + 1, **fields, "previous": after.hash}
+    hash_ = link(after.hash, _canonical(numbered))
+    line = _canonical({**numbered, "hash": hash_}) + b"\n"
+    assert len(line) <= _LONGEST_LINE, "an entry is short"
+    return line, Anchor(after.entries + 1, hash_)
+
+
+def _canonical(fields: dict[str, object]) -> bytes:
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+
+
+def _fields(line: bytes) -> dict[str, object] | None:
+    """A whole line's fields when its own hash fits, else None."""
+    if not line.endswith(b"\n") or len(line) > _LONGEST_LINE:
+        return None
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or set(found) != _KEYS or not isinstance(found["previous"], str):
+        return None
+    unsigned = {key: value for key, value in found.items() if key != "hash"}
+    sound = found["hash"] == link(found["previous"], _canonical(unsigned)) and _canonical(found) + b"\n" == line
+    return found if sound else None
+
+
+def _entry(fields: dict[str, object], path: Path, line_number: int) -> AuditEntry:
+    kept = {key: value for key, value in fields.items() if key not in ("torn", "previous", "hash", "left")}
+    left = fields["left"]
+    try:
+        assert isinstance(left, list)
+        released = tuple(Released(**{**one, "shape": tuple(one["shape"])}) for one in left)
+        return AuditEntry(**kept, left=released)  # type: ignore[arg-type]  # types of JSON; the hash says they are ours
+    except (TypeError, KeyError, AssertionError):
+        raise _bad(path, line_number) from None
+
+
+def _end_of(descriptor: int, path: Path) -> tuple[Anchor, bytes]:
+    """The head of the chain, and what a kill left after it."""
+    size = os.fstat(descriptor).st_size
+    start = max(0, size - 4 * _LONGEST_LINE)
+    tail = os.pread(descriptor, size - start, start)
+    torn = b""
+    for line in reversed(tail.splitlines(keepends=True)):
+        fields = _fields(line)
+        if fields is not None:
+            return Anchor(int(str(fields["number"])), str(fields["hash"])), torn
+        if not _cut_short(line):
+            break
+        torn = line + torn
+    else:
+        if start == 0:
+            return Anchor(0, START), torn
+    raise RecordDamaged(f"{path.name} does not end in an entry of an audit log. Keep it as it is; restore a copy.")

@@ -1,0 +1,53 @@
+"""How does a small file come onto the disk whole, or not at all?
+
+Promises: when `replace_durably` returns, the content survives a power failure; a kill at any instant leaves the old
+file or the new one. Refuses with RecordUnwritable when the disk does; then the old file is still there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from oncofed.errors import RecordUnwritable
+
+UNFINISHED = ".unfinished"
+"""How the name of a file ends that is being written. What a kill leaves under it is nobody's record."""
+
+
+def replace_durably(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Write `content` under the name `path`, in place of what may be there."""
+    unfinished = path.with_name(path.name + UNFINISHED)
+    with unwritable(path):
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)  # whatever the umask, and whatever a kill left there
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """A new name is durable only once the folder itself is on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def unwritable(path: Path) -> Iterator[None]:
+    """Turn what the operating system says into RecordUnwritable, with the system's word for it and a remedy."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise RecordUnwritable(
+            f"{path.name} cannot be written or read ({reason}). Nothing was released. "
+            "Free space on its disk, check its owner and rights, and try again."
+        ) from None
