@@ -79,6 +79,8 @@ def simulate(
 
 
 def _summary(result: RunResult, run_folder: Path) -> str:
+    from oncofed.simulations.privacy_spent import spent_at_one  # noqa: PLC0415 - as in `simulate`
+
     main, privacy = result.main, result.plan.privacy
     interval = f"{main.c_index_ci95.low:.3f} to {main.c_index_ci95.high:.3f}"
     lines = [
@@ -93,10 +95,11 @@ def _summary(result: RunResult, run_folder: Path) -> str:
             f"  each hospital alone       {result.baselines.local_only_mean:.3f}  (mean of ridge Cox)",
             f"  pooled ridge Cox          {result.baselines.pooled_ridge_cox:.3f}",
         ]
-    if result.epsilons:
-        spent = max(result.epsilons.values())
+    spent = spent_at_one(result)
+    if spent is not None:
         lines.append(
-            f"  privacy                   epsilon {spent:.2f} at delta {privacy.delta:g}, one patient of one hospital"
+            f"  privacy                   epsilon {spent.epsilon:.2f} at delta {privacy.delta:g}, "
+            "one patient of one hospital"
         )
     else:
         lines.append("  privacy                   none: the updates are not protected")

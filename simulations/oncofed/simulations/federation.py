@@ -21,7 +21,8 @@ from oncofed.client.relay import build_client_app
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
-from oncofed.privacy.ledger import Charge, Ledger, MemoryLedger, charge_from_json, charge_to_json, spent_epsilon
+from oncofed.privacy.accounting import PrivacyEvent
+from oncofed.privacy.ledger import Charge, Ledger, MemoryLedger, charge_from_json, charge_to_json
 from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.privacy.policy import calibrated_privacy, without_privacy
 from oncofed.protocol.plan import ModelSpec, PrivacyMode, PrivacySpec, StudyPlan
@@ -59,8 +60,10 @@ class Federated:
     ledgers: Mapping[str, Ledger]
 
     @property
-    def epsilons(self) -> dict[str, float]:
-        return {site: spent_epsilon(ledger) for site, ledger in self.ledgers.items() if ledger.charges()}
+    def releases(self) -> dict[str, tuple[PrivacyEvent, ...]]:
+        """What each ledger that holds a charge was charged for."""
+        charged = {site: tuple(charge.event for charge in ledger.charges()) for site, ledger in self.ledgers.items()}
+        return {site: events for site, events in charged.items() if events}
 
 
 def plan_of(study: Study, schema: StudySchema, *, roster: tuple[str, ...]) -> StudyPlan:

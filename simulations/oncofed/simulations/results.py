@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from oncofed.cohort.cohort import Cohort
+from oncofed.privacy.accounting import PrivacyEvent, epsilon_of
 from oncofed.protocol.plan import StudyPlan
 from oncofed.simulations.study import Study
 from oncofed.survival.bootstrap import BootstrapInterval
@@ -77,7 +78,7 @@ class RunResult:
     test        the patients set aside, pooled.
     endpoints   by name, in the schema's order; the first is the main one.
     rounds      one row a round: round, attempt, seconds, update_l2_norm, answered, rejected, test_c_index.
-    epsilons    spent by each site, from its ledger; empty in mode `none`.
+    releases    that each site's ledger was charged for, oldest first; empty in mode `none`.
     left_out    patients of the table that the study assigns to no site, or keeps from training and test.
     """
 
@@ -89,10 +90,16 @@ class RunResult:
     baselines: Baselines | None
     relevance: Relevance
     rounds: pd.DataFrame
-    epsilons: Mapping[str, float]
+    releases: Mapping[str, tuple[PrivacyEvent, ...]]
     left_out: int
     seconds_total: float
 
     @property
     def main(self) -> EndpointResult:
         return next(iter(self.endpoints.values()))
+
+    @property
+    def epsilons(self) -> dict[str, float]:
+        """Spent by one patient at each site."""
+        delta = self.plan.privacy.delta
+        return {site: epsilon_of(charged, delta=delta) for site, charged in self.releases.items()}

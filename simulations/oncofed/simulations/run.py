@@ -34,8 +34,6 @@ from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.schema_file import read_schema
 from oncofed.cohort.table import read_table
 from oncofed.errors import Fault, InvalidInput
-from oncofed.privacy.accounting import epsilon_of
-from oncofed.privacy.policy import release_of_one_round
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.server.checkpoint import has_checkpoint
 from oncofed.server.rounds import RoundReport
@@ -44,6 +42,7 @@ from oncofed.server.strategies import strategy_faults
 from oncofed.simulations.evaluation import baselines, endpoint_results, test_c_index
 from oncofed.simulations.federation import Engine, Federated, federate, plan_of
 from oncofed.simulations.partition import Consortium, consortium
+from oncofed.simulations.privacy_spent import spent_at_one, spent_at_two
 from oncofed.simulations.report.page import write_report
 from oncofed.simulations.results import Relevance, RunResult
 from oncofed.simulations.study import Study
@@ -109,7 +108,7 @@ def run_study(
         baselines=beside,
         relevance=relevances[explained],
         rounds=federated.rounds,
-        epsilons=federated.epsilons,
+        releases=federated.releases,
         left_out=patients.left_out,
         seconds_total=time.perf_counter() - began,
     )
@@ -227,22 +226,21 @@ def privacy_summary(result: RunResult) -> dict[str, Any]:
     privacy = result.plan.privacy
     if privacy.mode is PrivacyMode.NONE:
         return {"mode": privacy.mode.value, "epsilon": None, "delta": None, "relation": privacy.relation}
-    release = release_of_one_round(result.plan.training, noise_multiplier=privacy.noise_multiplier)
-    spent = max(result.epsilons.values())
-    releases = result.plan.training.rounds
+    at_one, at_two = spent_at_one(result), spent_at_two(result)
     return {
         "mode": privacy.mode.value,
-        "epsilon": spent,
+        "epsilon": None if at_one is None else at_one.epsilon,
         "epsilon_planned": privacy.epsilon,
         "delta": privacy.delta,
         "relation": privacy.relation,
         "unit": "one patient of one hospital",
         "noise_multiplier": privacy.noise_multiplier,
         "l2_norm_bound": privacy.l2_norm_bound,
-        "rounds": releases,
+        "rounds": result.plan.training.rounds,
+        "releases": 0 if at_one is None else len(at_one.releases),
         "reserve_rounds": result.study.privacy.reserve_rounds,
-        "epsilon_of_a_patient_in_two_hospitals": epsilon_of([release] * (2 * releases), delta=privacy.delta),
-        "epsilon_by_site": dict(result.epsilons),
+        "epsilon_of_a_patient_in_two_hospitals": None if at_two is None else at_two.epsilon,
+        "epsilon_by_site": result.epsilons,
     }
 
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from scipy.special import ndtr, ndtri
 
-from oncofed.privacy.accounting import GaussianRelease, PrivacyEvent, epsilon_of
-from oncofed.privacy.policy import release_of_one_round
+from oncofed.privacy.accounting import GaussianRelease, PrivacyEvent
 from oncofed.protocol.plan import PrivacyMode, TrainingMode
+from oncofed.simulations.privacy_spent import Spent, spent_at_one, spent_at_two
 from oncofed.simulations.report.numbers import counted, decimals, percent, scientific, whole
 from oncofed.simulations.results import RunResult
 
@@ -30,7 +30,7 @@ FALSE_ALARMS = 0.01
 class PrivacyStatement:
     """private     whether the updates were protected at all.
     epsilon       largest over sites; None when nothing is protected or no ledger holds a charge.
-    epsilon_two_hospitals  of a patient treated at two of them; None when not computed.
+    epsilon_two_hospitals  of a patient treated at two of them; None where fewer than two hold a charge.
     facts         (what, how much), for a table.
     meaning       paragraphs.
     """
@@ -59,23 +59,13 @@ def recognised_at_most(releases: Sequence[PrivacyEvent], *, epsilon: float, delt
     return float(ndtr(ndtri(FALSE_ALARMS) + distance))
 
 
-def releases_of_one_hospital(result: RunResult) -> list[PrivacyEvent]:
-    """What a hospital that was asked in every attempt of every round released. Not for mode `none`."""
-    count = int((result.rounds["attempt"] + 1).sum()) if len(result.rounds) else 0
-    noise_multiplier = result.plan.privacy.noise_multiplier
-    return [release_of_one_round(result.plan.training, noise_multiplier=noise_multiplier)] * count
-
-
 def privacy_statement(result: RunResult) -> PrivacyStatement:
     """What `result` spent. Epsilon comes from the ledgers, never from the plan."""
     if result.plan.privacy.mode is PrivacyMode.NONE:
         return _no_privacy(result)
     privacy = result.plan.privacy
-    spent = max(result.epsilons.values()) if result.epsilons else None
-    releases = _known_releases(result, spent)
-    twice = None
-    if releases is not None and len(result.hospitals) > 1:
-        twice = epsilon_of([*releases, *releases], delta=privacy.delta)
+    at_one, at_two = spent_at_one(result), spent_at_two(result)
+    spent, twice = _epsilon(at_one), _epsilon(at_two)
     return PrivacyStatement(
         private=True,
         epsilon=spent,
@@ -96,7 +86,7 @@ def privacy_statement(result: RunResult) -> PrivacyStatement:
             ),
             ("Releases", _releases(result)),
         ),
-        meaning=_meaning(spent, twice, privacy.delta, releases),
+        meaning=_meaning(at_one, at_two, delta=privacy.delta),
     )
 
 
@@ -139,41 +129,30 @@ def _releases(result: RunResult) -> str:
     return text
 
 
-def _known_releases(result: RunResult, spent: float | None) -> list[PrivacyEvent] | None:
-    """None when the ledgers hold more than the table of rounds accounts for, rather than figures that are too small."""
-    releases = releases_of_one_hospital(result)
-    if spent is None or epsilon_of(releases, delta=result.plan.privacy.delta) < spent - 1e-3:
-        return None
-    return releases
+def _epsilon(spent: Spent | None) -> float | None:
+    return None if spent is None else spent.epsilon
 
 
-def _meaning(
-    spent: float | None, twice: float | None, delta: float, releases: Sequence[PrivacyEvent] | None
-) -> tuple[str, ...]:
-    if spent is None:
+def _meaning(at_one: Spent | None, at_two: Spent | None, *, delta: float) -> tuple[str, ...]:
+    if at_one is None:
         return ("No ledger holds a charge, so nothing can be said about what was spent.",)
+    found = recognised_at_most(at_one.releases, epsilon=at_one.epsilon, delta=delta)
     paragraphs = [
         "What was protected is the training: whoever sees all updates and the finished model, and knows everything "
-        "else about a patient and about all other patients, can still hardly tell whether that patient took part."
-    ]
-    if releases is not None:
-        found = recognised_at_most(releases, epsilon=spent, delta=delta)
-        paragraphs.append(
-            f"In figures: an attacker who accepts wrongly accusing {percent(FALSE_ALARMS)} of the people who did not "
-            f"take part recognises at most {percent(found, 1)} of those who did, whatever the method. Blind guessing "
-            f"would find {percent(FALSE_ALARMS)}. This is a mathematical upper limit, not the success of a known "
-            "attack."
-        )
-    paragraphs.append(
+        "else about a patient and about all other patients, can still hardly tell whether that patient took part.",
+        f"In figures: an attacker who accepts wrongly accusing {percent(FALSE_ALARMS)} of the people who did not "
+        f"take part recognises at most {percent(found, 1)} of those who did, whatever the method. Blind guessing "
+        f"would find {percent(FALSE_ALARMS)}. This is a mathematical upper limit, not the success of a known "
+        "attack.",
         "The promise covers what a patient\N{RIGHT SINGLE QUOTATION MARK}s own record adds. It does not hide what the "
-        "model teaches about patients of that kind in general, nor which hospitals take part."
-    )
-    if twice is not None and releases is not None:
-        found = recognised_at_most([*releases, *releases], epsilon=twice, delta=delta)
+        "model teaches about patients of that kind in general, nor which hospitals take part.",
+    ]
+    if at_two is not None:
+        found = recognised_at_most(at_two.releases, epsilon=at_two.epsilon, delta=delta)
         paragraphs.append(
             f"A patient whose record lies at two of these hospitals takes part in the releases of both, and spends "
-            f"epsilon {decimals(twice, 2)} at the same delta instead of {decimals(spent, 2)} (at most "
-            f"{percent(found, 1)} recognised). Nobody can tell who these patients are without comparing records "
+            f"epsilon {decimals(at_two.epsilon, 2)} at the same delta instead of {decimals(at_one.epsilon, 2)} (at "
+            f"most {percent(found, 1)} recognised). Nobody can tell who these patients are without comparing records "
             "across hospitals, so this figure is the one to quote to anyone who may have been treated at two."
         )
     return tuple(paragraphs)

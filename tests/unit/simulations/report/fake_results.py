@@ -24,7 +24,7 @@ from oncofed.cohort.schema import (
     ModalityEncoding,
     StudySchema,
 )
-from oncofed.privacy.accounting import GaussianRelease, epsilon_of
+from oncofed.privacy.accounting import GaussianRelease
 from oncofed.protocol.plan import ModelSpec, PrivacyMode, PrivacySpec, StudyPlan, TrainingSpec
 from oncofed.simulations.results import Baselines, EndpointResult, Relevance, RunResult
 from oncofed.simulations.study import (
@@ -180,9 +180,9 @@ def fake_result(
         baselines=Baselines(0.731, 0.655, tuple(float(value) for value in rng.uniform(0.58, 0.70, sites))),
         relevance=_relevance(explained, hospitals[explained], learned),
         rounds=_rounds(sites, endpoints["overall_survival"].c_index, rng),
-        epsilons={}
+        releases={}
         if mode is PrivacyMode.NONE
-        else dict.fromkeys(roster, epsilon_of([GaussianRelease(NOISE_MULTIPLIER)] * ROUNDS, delta=1e-5)),
+        else dict.fromkeys(roster, (GaussianRelease(NOISE_MULTIPLIER),) * ROUNDS),
         left_out=17,
         seconds_total=93.4,
     )

@@ -325,7 +325,7 @@ def _extreme_relevance(result: RunResult) -> RunResult:
 
 
 def _nothing_ran(result: RunResult) -> RunResult:
-    without = replace(result, baselines=None, rounds=result.rounds.iloc[:0], epsilons={}, left_out=0)
+    without = replace(result, baselines=None, rounds=result.rounds.iloc[:0], releases={}, left_out=0)
     main = replace(result.main, calibration=None)
     return replace(without, endpoints={main.name: main})
 

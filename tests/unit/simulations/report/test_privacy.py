@@ -15,10 +15,18 @@ from oncofed.protocol.plan import PrivacyMode, TrainingMode
 from oncofed.simulations.report.privacy import FALSE_ALARMS, privacy_statement, recognised_at_most
 from oncofed.simulations.results import RunResult
 
+RELEASE = GaussianRelease(NOISE_MULTIPLIER)
+
 
 @pytest.fixture(scope="module")
 def result() -> RunResult:
     return fake_result(sites=3, patients=200)
+
+
+def uneven(result: RunResult) -> RunResult:
+    """Some hospitals released more than the planned rounds."""
+    counts = dict(zip(result.hospitals, (ROUNDS, 90, 70), strict=True))
+    return replace(result, releases={site: (RELEASE,) * count for site, count in counts.items()})
 
 
 def analytic_delta(epsilon: float, *, distance: float) -> float:
@@ -71,33 +79,22 @@ def test_a_patient_of_two_hospitals_spends_both(result: RunResult) -> None:
 
 
 def test_a_repeated_attempt_counts_in_both_hospitals(result: RunResult) -> None:
-    repeated = replace(
-        result,
-        rounds=result.rounds.assign(attempt=[1] * 10 + [0] * 50),
-        epsilons={"hospital_01": epsilon_of([GaussianRelease(NOISE_MULTIPLIER)] * 70, delta=1e-5)},
-    )
+    repeated = replace(result, releases=dict.fromkeys(result.hospitals, (RELEASE,) * 70))
     both = analytic_epsilon(1e-5, distance=140**0.5 / NOISE_MULTIPLIER)
     assert privacy_statement(repeated).epsilon_two_hospitals == pytest.approx(both, abs=0.02)
 
 
 def test_the_largest_epsilon_of_all_hospitals_is_told(result: RunResult) -> None:
-    uneven = replace(result, epsilons={"a": 0.5, "b": 2.0, "c": 1.0})
-    assert privacy_statement(uneven).epsilon == 2.0
-
-
-def test_ledgers_with_more_charges_than_rounds_give_no_figure_that_is_too_small(result: RunResult) -> None:
-    statement = privacy_statement(replace(result, epsilons={"a": 9.0}))
-    assert statement.epsilon == 9.0
-    assert statement.epsilon_two_hospitals is None
-    facts = dict(statement.facts)
-    assert facts["Epsilon of a patient treated at two hospitals"] == "not computed"
-    assert not any("recognise" in paragraph for paragraph in statement.meaning)
+    statement = privacy_statement(uneven(result))
+    assert statement.epsilon == epsilon_of([RELEASE] * 90, delta=1e-5)
+    assert statement.epsilon_two_hospitals == epsilon_of([RELEASE] * 160, delta=1e-5)
 
 
 def test_one_hospital_has_no_patient_of_two(result: RunResult) -> None:
-    site, cohort = next(iter(result.hospitals.items()))
-    alone = replace(result, hospitals={site: cohort})
-    assert privacy_statement(alone).epsilon_two_hospitals is None
+    site, charged = next(iter(result.releases.items()))
+    statement = privacy_statement(replace(result, releases={site: charged}))
+    assert statement.epsilon_two_hospitals is None
+    assert dict(statement.facts)["Epsilon of a patient treated at two hospitals"] == "not computed"
 
 
 def test_every_fact_a_privacy_officer_asks_for_is_there(result: RunResult) -> None:
@@ -115,8 +112,8 @@ def test_sampling_is_told(result: RunResult) -> None:
     training = replace(result.plan.training, mode=TrainingMode.EPOCHS, local_steps=10, sampling_rate=0.1)
     plan = replace(result.plan, training=training, privacy=replace(result.plan.privacy, noise_multiplier=3.0))
     release = SampledGaussianRelease(3.0, 0.1, 10)
-    epsilons = {"hospital_01": epsilon_of([release] * ROUNDS, delta=1e-5)}
-    statement = privacy_statement(replace(result, plan=plan, epsilons=epsilons))
+    releases = dict.fromkeys(result.hospitals, (release,) * ROUNDS)
+    statement = privacy_statement(replace(result, plan=plan, releases=releases))
     assert "10 steps a round, each patient in a step with probability 0.1" in dict(statement.facts)["Releases"]
     assert statement.epsilon_two_hospitals == epsilon_of([release] * 2 * ROUNDS, delta=1e-5)
 
