@@ -234,7 +234,7 @@ def _existing(section: Section, key: str, folder: Path, *, required: bool = Fals
 
 def _data(section: Section, folder: Path) -> DataSpec:
     modalities = _modalities(section)
-    synthetic = section.section("synthetic", heading=f"{section.where}.synthetic")
+    synthetic = section.section("synthetic", heading=f"{section.where.removesuffix(']')}.synthetic]")
     if synthetic is None:
         table = _existing(section, "table", folder, required=True)
         return DataSpec(table, _existing(section, "schema", folder, required=True), modalities)

@@ -96,6 +96,11 @@ def test_a_wrong_setting_is_named(tmp_path: Path, override: str, told: str) -> N
     assert told in message
 
 
+def test_a_fault_names_a_section_by_its_heading(tmp_path: Path) -> None:
+    message = faults_of(tmp_path, SMALL.replace("patients = 300", "patients = 3"))
+    assert "study.toml: [data.synthetic], patients: is below 100" in message
+
+
 def test_no_network_at_all_is_refused(tmp_path: Path) -> None:
     message = faults_of(tmp_path, SMALL, "model.hidden_units=[]", "model.linear_branch=false")
     assert "no network" in message
