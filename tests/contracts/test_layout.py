@@ -46,6 +46,22 @@ def test_the_relay_imports_no_torch() -> None:
     assert not {"torch", "opacus", "captum", "pandas"} & loaded
 
 
+def test_a_wrong_study_file_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
+    """Torch takes seconds, which a misspelt setting shall not cost."""
+    (tmp_path / "study.toml").write_text("[privaci]\n")
+    arguments = ["oncofed", "simulate", str(tmp_path / "study.toml"), "--out", str(tmp_path / "run")]
+    loaded = modules_after(
+        f"import sys; sys.argv = {arguments}\n"
+        "import contextlib, io\n"
+        "from oncofed.cli import main\n"
+        "said = io.StringIO()\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stderr(said):\n    main()\n"
+        "assert 'privaci' in said.getvalue()"
+    )
+    assert "oncofed.simulations.study" in loaded, "the check must see what is imported"
+    assert not {"torch", "flwr", "pandas", "scipy", "oncofed.client.guard", "oncofed.server.app"} & loaded
+
+
 def test_help_imports_neither_torch_nor_either_end() -> None:
     loaded = modules_after(
         "import sys; sys.argv = ['oncofed', '--help']\n"

@@ -48,15 +48,17 @@ def simulate(
     # other work on the machine they made the demo eight times as slow. Must be said before torch and numpy are loaded.
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(threads, "1")
-    # Imported here so that `oncofed --help` answers at once.
+    # Imported here so that `oncofed --help` answers at once; torch only after the study file was found to be sound.
+    from oncofed.simulations.study import read_study  # noqa: PLC0415
+
+    study = read_study(study_file, overrides=overrides, seed=seed)
+
     import rich.console  # noqa: PLC0415
     import rich.progress  # noqa: PLC0415
 
     from oncofed.simulations.federation import Engine  # noqa: PLC0415
     from oncofed.simulations.run import run_study  # noqa: PLC0415
-    from oncofed.simulations.study import read_study  # noqa: PLC0415
 
-    study = read_study(study_file, overrides=overrides, seed=seed)
     console = rich.console.Console(stderr=True, quiet=quiet)
     with rich.progress.Progress(
         rich.progress.TextColumn("{task.description:10s}"),
