@@ -2,7 +2,10 @@
 
 For simulated hospitals whose guard is built anew in one worker process after another. One process at a time may use a
 journal, which Flower's engine sees to: a node answers one message at a time. A torn last line (a kill while writing)
-was never acted upon and is dropped; any other damage is refused.
+was never acted upon: it is not read, and the next charge takes its place. Any other damage is refused.
+
+Promises: reading writes nothing. A new journal's folder is flushed before its first charge, so that no power cut takes
+the file away together with the charges in it.
 """
 
 from __future__ import annotations
@@ -36,22 +39,38 @@ class JournalLedger:
         """As `privacy.ledger.Ledger` says."""
         trial = MemoryLedger(self.budget, self._memory.charges())
         trial.charge(charge)  # refuses before anything is written
-        with self._path.open("ab") as journal:
-            journal.write(json.dumps(charge_to_json(charge)).encode() + b"\n")
-            journal.flush()
-            os.fsync(journal.fileno())
+        _append(self._path, json.dumps(charge_to_json(charge)).encode() + b"\n")
         self._memory = trial
+
+
+def _append(path: Path, line: bytes) -> None:
+    with path.open("a+b") as journal:
+        journal.seek(0)
+        whole = len(_whole_lines(journal.read()))
+        journal.truncate(whole)
+        if whole == 0:  # the file may be new: nobody has yet relied on a charge in it
+            _flush_folder(path.parent)
+        journal.write(line)
+        journal.flush()
+        os.fsync(journal.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _whole_lines(content: bytes) -> bytes:
+    return content[: content.rfind(b"\n") + 1]
 
 
 def _read(path: Path) -> list[Charge]:
     if not path.exists():
         return []
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        with path.open("r+b") as journal:
-            journal.truncate(len(whole))
     try:
-        return [charge_from_json(json.loads(line)) for line in whole.splitlines()]
+        return [charge_from_json(json.loads(line)) for line in _whole_lines(path.read_bytes()).splitlines()]
     except (ValueError, KeyError, TypeError):
         raise CheckpointDamaged(f"{path} is not a ledger of this program. Keep it, and start another run.") from None
