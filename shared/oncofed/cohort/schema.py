@@ -148,6 +148,15 @@ class StudySchema:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the canonical JSON of every public constant."""
-        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        """SHA-256 of the canonical JSON of every public constant. Schemas that are equal have the same."""
+        canonical = json.dumps(_canonical(asdict(self)), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _canonical(value: object) -> object:
+    """Equal numbers have one spelling: 65 and 65.0, 0.0 and -0.0. There is no true or false in a schema."""
+    if isinstance(value, Mapping):
+        return {key: _canonical(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(each) for each in value]
+    return float(value) + 0.0 if isinstance(value, int | float) else value

@@ -1,0 +1,53 @@
+"""Does a schema's hash tell schemas apart, and only schemas that differ?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from oncofed.cohort.schema import Endpoint, Kind, Marker, Modality, ModalityEncoding, StudySchema
+from oncofed.survival.grid import TimeGrid
+
+AGE = Marker("age_years", Modality.CLINICAL, Kind.CONTINUOUS, "years", (18.0, 110.0), centre=65.0, scale=12.0)
+SCHEMA = StudySchema(
+    name="lung",
+    patient_id="patient",
+    markers=(AGE, Marker("KRAS", Modality.DNA_MUTATION, Kind.BINARY)),
+    endpoints=(Endpoint("overall_survival", "months", "death"),),
+    grid=TimeGrid((0.0, 6.0, 12.0)),
+    baseline_hazard=(1.0,),
+    modalities={Modality.DNA_MUTATION: ModalityEncoding(weight=2.0)},
+    zero_time_becomes=1.0,
+)
+SPELT_OTHERWISE = {
+    "whole centre": replace(SCHEMA, markers=(replace(AGE, centre=65), SCHEMA.markers[1])),
+    "whole range": replace(SCHEMA, markers=(replace(AGE, plausible_range=(18, 110)), SCHEMA.markers[1])),
+    "minus zero": replace(SCHEMA, markers=(AGE, replace(SCHEMA.markers[1], centre=-0.0))),
+    "whole bounds": replace(SCHEMA, grid=TimeGrid((0, 6, 12))),
+    "whole hazard": replace(SCHEMA, baseline_hazard=(1,)),
+    "whole weight": replace(SCHEMA, modalities={Modality.DNA_MUTATION: ModalityEncoding(weight=2)}),
+    "whole zero time": replace(SCHEMA, zero_time_becomes=1),
+    "whole largest value": replace(SCHEMA, largest_encoded_value=3),
+}
+
+
+@pytest.mark.parametrize("same", SPELT_OTHERWISE.values(), ids=SPELT_OTHERWISE)
+def test_equal_schemas_hash_alike_however_their_numbers_are_spelt(same: StudySchema) -> None:
+    assert same == SCHEMA
+    assert same.hash == SCHEMA.hash
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(SCHEMA, markers=(replace(AGE, centre=65.00000000000001), SCHEMA.markers[1])),
+        replace(SCHEMA, markers=SCHEMA.markers[::-1]),
+        replace(SCHEMA, markers=(replace(AGE, unit="1.0"), SCHEMA.markers[1])),
+        replace(SCHEMA, zero_time_becomes=None),
+        replace(SCHEMA, modalities={}),
+    ],
+)
+def test_schemas_that_differ_in_anything_hash_otherwise(other: StudySchema) -> None:
+    assert other != SCHEMA
+    assert other.hash != SCHEMA.hash
