@@ -124,6 +124,15 @@ def strategy_faults(plan: StudyPlan) -> tuple[Fault, ...]:
                 f"Use at least {1 / max(quorum, 1):.3g} or a larger quorum",
             )
         )
+    if training.strategy is Strategy.FEDPROX and training.mode is TrainingMode.FULL_BATCH:
+        faults.append(
+            Fault(
+                "training.strategy",
+                "in full_batch there is one local step and nothing to keep near, so proximal_mu is ignored and "
+                "fedprox is fedavg",
+                'Use mode = "epochs", or strategy = "fedavg"',
+            )
+        )
     # Blanchard et al. 2017: Krum's guarantee needs n >= 2 f + 3 replies.
     if training.strategy is Strategy.KRUM and quorum < 2 * training.malicious_sites + 3:
         faults.append(

@@ -250,6 +250,11 @@ FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {},
         "training.trim_fraction",
     ),
+    "FedProx without local steps": (
+        {"strategy": Strategy.FEDPROX, "mode": TrainingMode.FULL_BATCH, "proximal_mu": 0.1},
+        {},
+        "training.strategy",
+    ),
     "Krum too small": (
         {"strategy": Strategy.KRUM, "malicious_sites": 1},
         {"quorum": 4},
