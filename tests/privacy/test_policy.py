@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.doubles import drawn_patients, local_privacy, no_privacy, study_plan
@@ -19,6 +20,7 @@ from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.privacy.policy import SitePolicy, calibrated_privacy, release_of_one_round, without_privacy
 from oncofed.protocol.plan import PrivacyMode, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.survival.network import parameter_count
 
 PLAN = study_plan()
 POLICY = SitePolicy("registry", largest_epsilon=1.0, delta=1e-5)
@@ -85,6 +87,37 @@ def test_all_objections_are_listed_together() -> None:
         POLICY.refuse_unless_allowed(faulty)
     for words in ("relation", "clip norm", "delta 0.0001", "need epsilon 3", "promises", "registry"):
         assert words in str(refusal.value)
+
+
+def test_only_the_plans_that_are_named_run() -> None:
+    replace(POLICY, allowed_plans=("0" * 64, PLAN.hash)).refuse_unless_allowed(PLAN)
+    for allowed in ((), ("0" * 64,), (PLAN.hash.upper(),)):
+        with pytest.raises(PrivacyRefusal, match="not among the allowed plans"):
+            replace(POLICY, allowed_plans=allowed).refuse_unless_allowed(PLAN)
+
+
+def test_a_model_is_no_larger_than_the_policy_says() -> None:
+    parameters = parameter_count(PLAN.model)
+    replace(POLICY, largest_parameters=parameters).refuse_unless_allowed(PLAN)
+    with pytest.raises(PrivacyRefusal, match="parameters"):
+        replace(POLICY, largest_parameters=parameters - 1).refuse_unless_allowed(PLAN)
+
+
+@pytest.mark.parametrize("change", [{"allowed_plans": ()}, {"largest_parameters": 1}])
+def test_that_holds_without_privacy_too(change: dict[str, Any]) -> None:
+    plan = study_plan(privacy=no_privacy())
+    policy = replace(POLICY, allow_no_privacy=True)
+    policy.refuse_unless_allowed(plan)
+    with pytest.raises(PrivacyRefusal):
+        replace(policy, **change).refuse_unless_allowed(plan)
+
+
+def test_the_reserve_for_repeated_rounds_is_counted() -> None:
+    training = TrainingSpec(rounds=60)
+    exact = calibrated_privacy(training, epsilon=1.0, delta=1e-5, l2_norm_bound=0.5, reserve_rounds=0)
+    POLICY.refuse_unless_allowed(study_plan(training=training, privacy=exact))
+    with pytest.raises(PrivacyRefusal, match="need epsilon"):
+        POLICY.refuse_unless_allowed(study_plan(training=training, privacy=replace(exact, reserve_rounds=6)))
 
 
 @pytest.mark.parametrize("number", [float("nan"), -1.0, 0.0])

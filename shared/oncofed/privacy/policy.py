@@ -54,6 +54,8 @@ class SitePolicy:
     largest_epsilon, delta    for all studies on the source together.
     smallest_noise_multiplier of any single release.
     allow_no_privacy          whether a plan of mode `none` may run at all.
+    allowed_plans             hashes of the only plans that may run; None allows any that somebody approves.
+    largest_parameters        of a plan's model; None sets no limit.
     """
 
     data_source: str
@@ -61,6 +63,8 @@ class SitePolicy:
     delta: float
     smallest_noise_multiplier: float = 0.0
     allow_no_privacy: bool = False
+    allowed_plans: tuple[str, ...] | None = None
+    largest_parameters: int | None = None
 
     @property
     def budget(self) -> Budget:
@@ -73,6 +77,17 @@ class SitePolicy:
             raise PrivacyRefusal(f"the policy of {self.data_source} refuses this plan: " + "; ".join(reasons))
 
     def _objections(self, plan: StudyPlan) -> list[str]:
+        return [*self._objections_to_what_is_run(plan), *self._objections_to_privacy(plan)]
+
+    def _objections_to_what_is_run(self, plan: StudyPlan) -> list[str]:
+        reasons = []
+        if self.allowed_plans is not None and plan.hash not in self.allowed_plans:
+            reasons.append("its hash is not among the allowed plans")
+        if self.largest_parameters is not None and not plan.model.parameters <= self.largest_parameters:
+            reasons.append(f"its model has {plan.model.parameters} parameters, above {self.largest_parameters}")
+        return reasons
+
+    def _objections_to_privacy(self, plan: StudyPlan) -> list[str]:
         privacy = plan.privacy
         if privacy.mode is PrivacyMode.NONE:
             return [] if self.allow_no_privacy else ["it has no privacy, and allow_no_privacy is not set"]

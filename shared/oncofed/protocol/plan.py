@@ -7,6 +7,7 @@ request that names another hash. Imports no torch.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -58,6 +59,16 @@ class ModelSpec:
     def baseline_parameters(self) -> int:
         """How many of the travelling parameters, the first ones, correct the baseline hazard."""
         return len(self.endpoints) * self.grid.intervals
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the model has: the length of the vector that travels."""
+        endpoints = len(self.endpoints)
+        count = self.baseline_parameters + (endpoints * self.columns if self.linear_branch else 0)
+        if self.hidden_units:
+            sizes = (self.columns, *self.hidden_units, endpoints)
+            count += sum(inputs * outputs for inputs, outputs in itertools.pairwise(sizes))
+        return count
 
 
 @dataclass(frozen=True)

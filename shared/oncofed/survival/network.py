@@ -105,12 +105,7 @@ def _bias_free(inputs: int, outputs: int) -> nn.Linear:
 
 def parameter_count(spec: ModelSpec) -> int:
     """Length of the vector that travels."""
-    endpoints = len(spec.endpoints)
-    count = endpoints * spec.grid.intervals + (endpoints * spec.columns if spec.linear_branch else 0)
-    if spec.hidden_units:
-        sizes = (spec.columns, *spec.hidden_units, endpoints)
-        count += sum(inputs * outputs for inputs, outputs in itertools.pairwise(sizes))
-    return count
+    return spec.parameters
 
 
 def parameter_vector(network: nn.Module) -> NDArray[np.float64]:

@@ -1,0 +1,152 @@
+"""What does a hospital's own policy file allow?
+
+Promise: every fault of the file is told at once, with field and remedy; an unknown or misspelt field is a fault, and so
+is a missing one: no limit has a default, because a limit that somebody forgot to write would be one that nobody chose.
+Nothing that a server sends is ever read here. Refused: a password in this file (a database's address lies in a file or
+an environment variable of its own), and two sources of one name.
+
+A whole file::
+
+    [node]
+    smallest_cohort = 50            # fewer patients take part in no study
+    largest_parameters = 100_000    # of a model
+    allowed_plans = ["any"]         # any that somebody here approves; or the hashes of the only ones
+
+    [[source]]
+    name = "tumour-registry"        # stable for good: the ledger counts under it
+    kind = "parquet"                # or "csv", with path; or "sql", with statement and url_file or url_variable
+    path = "/srv/oncofed/registry.parquet"
+    largest_epsilon = 3.0           # of all studies together
+    delta = 1e-5
+    smallest_noise_multiplier = 5.0
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from oncofed.client.sources import SourceKind, SourceSpec
+from oncofed.errors import Fault, InvalidInput
+from oncofed.privacy.policy import SitePolicy
+from oncofed.toml_section import Section, closest, read_toml
+
+_PLAN_HASH = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_ANY = "any"
+
+
+@dataclass(frozen=True)
+class SourcePolicy:
+    """One data source: where it is, and what may be done with it."""
+
+    source: SourceSpec
+    site_policy: SitePolicy
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+
+@dataclass(frozen=True)
+class NodePolicy:
+    """allowed_plans: None allows any that somebody approves. The limits on plans stand in each source's policy, too."""
+
+    smallest_cohort: int
+    largest_parameters: int
+    allowed_plans: tuple[str, ...] | None
+    sources: tuple[SourcePolicy, ...]
+
+    def source(self, name: str) -> SourcePolicy:
+        """The source of this name. Raises InvalidInput."""
+        for source in self.sources:
+            if source.name == name:
+                return source
+        known = [source.name for source in self.sources]
+        raise InvalidInput([Fault("policy", f'has no data source "{name}"', closest(name, known))])
+
+
+def read_policy(path: Path) -> NodePolicy:
+    """The policy in a TOML file. Raises InvalidInput with all faults."""
+    faults: list[Fault] = []
+    file = Section(path.name, read_toml(path), faults)
+    node = file.section("node", heading=f"{path.name}: [node]", required=True)
+    node = node or Section(f"{path.name}: [node]", {}, [])
+    smallest_cohort = node.whole_number("smallest_cohort", required=True, at_least=1) or 0
+    largest_parameters = node.whole_number("largest_parameters", required=True, at_least=1) or 0
+    allowed_plans = _allowed_plans(node)
+    node.close()
+    tables = file.sections("source")
+    if not tables:
+        faults.append(Fault(f"{path.name}: [[source]]", "there is none", "Add one for each table of patients."))
+    sources = []
+    for number, content in enumerate(tables, start=1):
+        section = Section(f"{path.name}: [[source]] number {number}", content, faults)
+        source = _source(section)
+        site_policy = _site_policy(
+            section, source.name, allowed_plans=allowed_plans, largest_parameters=largest_parameters
+        )
+        section.close()
+        sources.append(SourcePolicy(source, site_policy))
+    file.close()
+    names = [source.name for source in sources]
+    for name in sorted({name for name in names if name and names.count(name) > 1}):
+        faults.append(Fault(path.name, f'names the source "{name}" more than once', "Give each a name of its own."))
+    if faults:
+        raise InvalidInput(faults)
+    return NodePolicy(smallest_cohort, largest_parameters, allowed_plans, tuple(sources))
+
+
+def _allowed_plans(node: Section) -> tuple[str, ...] | None:
+    plans = node.texts("allowed_plans", required=True) or ()
+    if plans == (_ANY,):
+        return None
+    if not all(_PLAN_HASH.fullmatch(plan) for plan in plans):
+        remedy = f'Write the 64 digits that `oncofed site plans` shows for each, or ["{_ANY}"].'
+        node.fault("allowed_plans", "holds a text that is no plan's hash", remedy)
+    return plans
+
+
+def _source(section: Section) -> SourceSpec:
+    name = section.required_text("name")
+    if name and not _NAME.fullmatch(name):
+        section.fault("name", "is not a short name", "Use a to z, 0 to 9, - and _, at most 64.")
+    kind = section.choice("kind", SourceKind, required=True)
+    if kind is SourceKind.SQL:
+        statement = section.required_text("statement")
+        url_file, url_variable = section.text("url_file"), section.text("url_variable")
+        if (url_file is None) == (url_variable is None):
+            section.fault("url_file", "or url_variable must be given, and one only", "Say where the address lies.")
+        return SourceSpec(
+            name,
+            kind,
+            statement=statement,
+            url_file=_absolute(section, "url_file", url_file),
+            url_variable=url_variable,
+        )
+    path = _absolute(section, "path", section.text("path", required=kind is not None))
+    return SourceSpec(name, kind or SourceKind.CSV, path=path)
+
+
+def _absolute(section: Section, key: str, text: str | None) -> Path | None:
+    """A path that means the same whoever starts the guard, and from where."""
+    if text is None:
+        return None
+    if not Path(text).is_absolute():
+        section.fault(key, "is not a whole path", "Begin it with /.")
+    return Path(text)
+
+
+def _site_policy(
+    section: Section, name: str, *, allowed_plans: tuple[str, ...] | None, largest_parameters: int
+) -> SitePolicy:
+    return SitePolicy(
+        data_source=name,
+        largest_epsilon=section.number("largest_epsilon", required=True, at_least=0.0) or 0.0,
+        delta=section.number("delta", required=True, above=0.0, at_most=0.01) or 0.0,
+        smallest_noise_multiplier=section.number("smallest_noise_multiplier", required=True, at_least=0.0) or 0.0,
+        allow_no_privacy=section.flag("allow_no_privacy", False),
+        allowed_plans=allowed_plans,
+        largest_parameters=largest_parameters,
+    )
