@@ -17,11 +17,22 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from oncofed.errors import RefusalCode, RequestRefused
-from oncofed.protocol.codec import decode_request, encode_contribution, encode_refusal
-from oncofed.protocol.messages import GuardPort
+from oncofed.protocol.codec import (
+    DELIVERY_QUERY,
+    OFFER_QUERY,
+    decode_delivery,
+    decode_offer,
+    decode_request,
+    encode_contribution,
+    encode_delivery_state,
+    encode_plan_state,
+    encode_refusal,
+)
+from oncofed.protocol.messages import GuardPort, NodeGuardPort
 
 Connect = Callable[[Context], GuardPort]
 """Finds the guard of the node a message arrived at. Called for each message: keep what is costly to build."""
+ConnectNode = Callable[[Context], NodeGuardPort]
 
 _log = logging.getLogger(__name__)
 
@@ -32,15 +43,41 @@ def build_client_app(connect: Connect) -> ClientApp:
 
     @app.train()
     def contribute(message: Message, context: Context) -> Message:
-        return Message(_answer(message, context, connect), reply_to=message)
+        def answer() -> RecordDict:
+            request = decode_request(message.content)
+            return encode_contribution(connect(context).contribute(request), to=request)
+
+        return Message(_guarded(answer), reply_to=message)
 
     return app
 
 
-def _answer(message: Message, context: Context, connect: Connect) -> RecordDict:
+def build_node_app(connect: ConnectNode) -> ClientApp:
+    """The same for an installed hospital, which is also offered plans and sent models, by ``query`` messages."""
+    app = build_client_app(connect)
+
+    @app.query(OFFER_QUERY)
+    def offer(message: Message, context: Context) -> Message:
+        def answer() -> RecordDict:
+            document = decode_offer(message.content)
+            return encode_plan_state(connect(context).offer_plan(document))
+
+        return Message(_guarded(answer), reply_to=message)
+
+    @app.query(DELIVERY_QUERY)
+    def deliver(message: Message, context: Context) -> Message:
+        def answer() -> RecordDict:
+            sent = decode_delivery(message.content)
+            return encode_delivery_state(connect(context).deliver_model(sent.model, sent.signature, sent.plan_hash))
+
+        return Message(_guarded(answer), reply_to=message)
+
+    return app
+
+
+def _guarded(answer: Callable[[], RecordDict]) -> RecordDict:
     try:
-        request = decode_request(message.content)
-        return encode_contribution(connect(context).contribute(request), to=request)
+        return answer()
     except RequestRefused as refusal:
         # A guard's code is looked up again: a subclass could carry a text in its place.
         return encode_refusal(refusal.code if isinstance(refusal.code, RefusalCode) else RefusalCode.INTERNAL)

@@ -1,18 +1,22 @@
-"""How do a request and its answer travel inside Flower's records?
+"""How do requests and their answers travel inside Flower's records?
 
 Request   ``weights``  ArrayRecord   ``vector``: one (parameters,) float64 array
           ``request``  ConfigRecord  ``plan-hash``, ``site``, ``round``, ``attempt``, ``roster`` (a JSON list of names)
 Answer    ``contribution`` ArrayRecord ``vector``, and ``answers`` ConfigRecord ``question``: plan hash, round, attempt
           and site in one string, so that an answer to another question is noticed
 Refusal   ``refusal``  ConfigRecord  ``code``: one of `errors.RefusalCode`
+Offer     ``offer``    ConfigRecord  ``document`` (bytes); its answer: ``plan`` with a ``state``
+Delivery  ``delivery`` ConfigRecord  ``plan-hash``, ``model`` and ``signature`` (bytes); its answer: ``delivery`` with
+          a ``state``
 
 Promises: what is encoded holds these keys and nothing else, and decoding gives back bit-identical vectors. Numbers
 travel as their plain little-endian bytes; nothing received is parsed as a file format, so a header cannot ask for a
 terabyte. Vectors that come out of a decoder share the received bytes and are read-only.
 
 Refuses: any missing or additional key, another type, dtype, shape or serialisation. A request is then refused with
-`RefusalCode.MALFORMED_WEIGHTS`; an answer raises `MalformedAnswer`, whose words come from a fixed list and never
-from the message. No weight for averages travels: the server takes it from the plan (see `server.strategies`).
+`RefusalCode.MALFORMED_WEIGHTS`, an offer or a delivery with `INTERNAL`; an answer raises `MalformedAnswer`, whose words
+come from a fixed list and never from the message. No weight for averages travels: the server takes it from the plan
+(see `server.strategies`).
 """
 
 from __future__ import annotations
@@ -20,14 +24,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from numpy.typing import NDArray
 
 from oncofed.errors import FederationFailure, RefusalCode, RequestRefused
-from oncofed.protocol.messages import ContributeRequest, Contribution
+from oncofed.protocol.messages import ContributeRequest, Contribution, Delivery, DeliveryState, PlanState
 
 VECTOR = "vector"
 WEIGHTS = "weights"
@@ -35,13 +39,26 @@ REQUEST = "request"
 CONTRIBUTION = "contribution"
 ANSWERS = "answers"
 REFUSAL = "refusal"
+OFFER = "offer"
+PLAN = "plan"
+DELIVERY = "delivery"
+
+OFFER_QUERY = "offer"
+DELIVERY_QUERY = "deliver"
+"""Names of the two queries: Flower's message types are ``query.offer`` and ``query.deliver``."""
+
+LARGEST_DOCUMENT = 4_000_000
+LARGEST_MODEL = 48_000_000
+"""Bytes; what is larger is not passed on. A guard has a limit of its own."""
 
 _DTYPE = "float64"
 _SERIALISATION = "little-endian"
 _BYTES_A_NUMBER = 8
+_LARGEST_SIGNATURE = 64
 _REQUEST_KEYS = frozenset({"plan-hash", "site", "round", "attempt", "roster"})
 
 _Record = RecordDict | ArrayRecord | ConfigRecord
+_State = TypeVar("_State", PlanState, DeliveryState)
 
 
 class MalformedAnswer(FederationFailure):
@@ -133,6 +150,68 @@ def decode_answer(content: RecordDict) -> tuple[str, Contribution]:
     raise RequestRefused(code)
 
 
+def encode_offer(document: bytes) -> RecordDict:
+    """A signed study document, for any hospital."""
+    return RecordDict({OFFER: ConfigRecord({"document": document})})
+
+
+def decode_offer(content: RecordDict) -> bytes:
+    """Raises RequestRefused(INTERNAL) for anything `encode_offer` would not have made, or a document too large."""
+    try:
+        asked = _entries(_entries(content, RecordDict, {OFFER})[OFFER], ConfigRecord, {"document"})
+        return _read_bytes(asked["document"], at_most=LARGEST_DOCUMENT)
+    except _Unreadable:
+        raise RequestRefused(RefusalCode.INTERNAL) from None
+
+
+def encode_plan_state(state: PlanState) -> RecordDict:
+    """A state of the fixed list and nothing else; another raises ValueError."""
+    return RecordDict({PLAN: ConfigRecord({"state": PlanState(state).value})})
+
+
+def decode_plan_state(content: RecordDict) -> PlanState:
+    """Raises RequestRefused with the hospital's code when it refuses, MalformedAnswer otherwise."""
+    return _decode_state(content, PLAN, PlanState)
+
+
+def encode_delivery(delivery: Delivery) -> RecordDict:
+    """A final model, for any hospital."""
+    return RecordDict(
+        {
+            DELIVERY: ConfigRecord(
+                {"plan-hash": delivery.plan_hash, "model": delivery.model, "signature": delivery.signature}
+            )
+        }
+    )
+
+
+def decode_delivery(content: RecordDict) -> Delivery:
+    """Raises RequestRefused(INTERNAL) for anything `encode_delivery` would not have made, or a model too large."""
+    try:
+        sent = _entries(
+            _entries(content, RecordDict, {DELIVERY})[DELIVERY], ConfigRecord, {"plan-hash", "model", "signature"}
+        )
+        if type(sent["plan-hash"]) is not str:
+            raise _Unreadable("the plan's hash is not a text")
+        return Delivery(
+            sent["plan-hash"],
+            model=_read_bytes(sent["model"], at_most=LARGEST_MODEL),
+            signature=_read_bytes(sent["signature"], at_most=_LARGEST_SIGNATURE),
+        )
+    except _Unreadable:
+        raise RequestRefused(RefusalCode.INTERNAL) from None
+
+
+def encode_delivery_state(state: DeliveryState) -> RecordDict:
+    """A state of the fixed list and nothing else; another raises ValueError."""
+    return RecordDict({DELIVERY: ConfigRecord({"state": DeliveryState(state).value})})
+
+
+def decode_delivery_state(content: RecordDict) -> DeliveryState:
+    """Raises RequestRefused with the hospital's code when it refuses, MalformedAnswer otherwise."""
+    return _decode_state(content, DELIVERY, DeliveryState)
+
+
 def question_of(request: ContributeRequest) -> str:
     """What an answer to this request must repeat. The name of the site, which may hold anything, comes last."""
     return f"{request.plan_hash}/{request.round}/{request.attempt}/{request.site}"
@@ -161,6 +240,26 @@ def _entries(record: object, kind: type[_Record], keys: Collection[str]) -> dict
     if entries.keys() != keys:
         raise _Unreadable("keys are missing or there are others than the protocol's")
     return entries
+
+
+def _read_bytes(value: object, *, at_most: int) -> bytes:
+    if type(value) is not bytes or len(value) > at_most:
+        raise _Unreadable("an entry is not bytes, or too large")
+    return value
+
+
+def _decode_state(content: RecordDict, key: str, kind: type[_State]) -> _State:
+    try:
+        if REFUSAL in content:
+            code = _read_code(_entries(content, RecordDict, {REFUSAL})[REFUSAL])
+        else:
+            state = _entries(_entries(content, RecordDict, {key})[key], ConfigRecord, {"state"})["state"]
+            if type(state) is not str or state not in set(kind):
+                raise _Unreadable("the state is not in the list")
+            return kind(state)
+    except _Unreadable as fault:
+        raise MalformedAnswer(str(fault)) from None
+    raise RequestRefused(code)
 
 
 def _read_vector(record: object) -> NDArray[np.float64]:

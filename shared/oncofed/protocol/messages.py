@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from typing import Protocol
 
@@ -64,9 +65,69 @@ class Contribution:
     vector: NDArray[np.float64]
 
 
+class PlanState(StrEnum):
+    """What a hospital says about a study plan it was offered."""
+
+    OFFERED = "offered"
+    """Kept, and waiting for somebody at the hospital to read it."""
+    APPROVED = "approved"
+    DECLINED = "declined"
+    REFUSED = "refused"
+    """Not kept: of another form, not signed by the pinned coordinator, or not meant for this hospital; or unknown."""
+
+
+class DeliveryState(StrEnum):
+    """What a hospital says about a final model."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    """Not kept: of an unknown plan, not signed by the pinned coordinator, or not of the plan's form."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The final model of a study, as the coordinator sends it.
+
+    model      a safetensors file.
+    signature  the coordinator's, over the plan's hash and the file's SHA-256; see `protocol.delivery`.
+    """
+
+    plan_hash: str
+    model: bytes
+    signature: bytes
+
+
+PROTOCOL_VERSION = 1
+"""Raised when either end would misunderstand the other's messages."""
+
+
+@dataclass(frozen=True)
+class NodeDescription:
+    """Public facts of a hospital's guard; none of its patients."""
+
+    site: str
+    protocol_version: int = PROTOCOL_VERSION
+
+
 class GuardPort(Protocol):
     """The only door to a hospital's data. In a simulation a guard object; in a deployment a unix socket."""
 
     def contribute(self, request: ContributeRequest) -> Contribution:
         """Raises RequestRefused with a code from a fixed list, and nothing else."""
         ...
+
+
+class NodeGuardPort(GuardPort, Protocol):
+    """The same door at an installed hospital, where plans and models arrive too. Each may raise RequestRefused."""
+
+    def offer_plan(self, document: bytes) -> PlanState:
+        """document: a signed study document (`protocol.study_document`). May be repeated at will."""
+        ...
+
+    def plan_status(self, plan_hash: str) -> PlanState: ...
+
+    def deliver_model(self, model: bytes, signature: bytes, plan_hash: str) -> DeliveryState:
+        """The fields of a `Delivery`. May be repeated at will."""
+        ...
+
+    def describe(self) -> NodeDescription: ...

@@ -1,0 +1,176 @@
+"""What may leave the guard? An allow-list, applied to the bytes of each answer just before they are sent.
+
+Kind of answer   what it may hold, and nothing beside it
+Contribute       `vector`: exactly as many float64 as the question's weights, all finite; or a refusal
+OfferPlan, PlanStatus, DeliverModel    `state`: one of its list; or a refusal
+Describe         the site's own name as configured, and the protocol's version; or a refusal
+
+A refusal is one code of `errors.RefusalCode`. Two things that a noised sum never is are refused as well: a number below
+the smallest normal float64 (that is how a count looks when its integer's bytes are read as a float64), and a vector
+whose numbers are all whole (counts). A second barrier, not the first: sixteen digits of noise can carry anything, so
+what keeps data out of a vector is the guard's own mechanism; this keeps out whatever a mistake elsewhere would add.
+
+Promises: what passes is byte for byte the one serialisation of what was checked, so that no unknown field travels
+along. Raises `EgressViolation`, which holds a rule of a fixed list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+import numpy as np
+
+from oncofed.client.service.wire_form import (
+    BYTES_A_NUMBER,
+    DELIVERY_STATES,
+    PLAN_STATES,
+    REFUSALS,
+    WrongForm,
+    code_of,
+    parsed,
+    vector_bytes,
+    vector_of,
+)
+from oncofed.protocol import guard_pb2 as pb
+from oncofed.protocol.messages import PROTOCOL_VERSION, Contribution, DeliveryState, PlanState
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """content: checked. what: `vector`, `description`, a state or a refusal's code. numbers: length of the vector."""
+
+    content: bytes
+    what: str
+    numbers: int = 0
+
+
+Check = Callable[[bytes], Leaving]
+"""Bytes that were to be sent -> the same bytes, checked. Raises EgressViolation."""
+
+_Reply = TypeVar("_Reply", pb.ContributeReply, pb.PlanReply, pb.DeliverModelReply, pb.DescribeReply)
+_State = TypeVar("_State", PlanState, DeliveryState)
+_SMALLEST_NORMAL = np.finfo(np.float64).tiny
+
+
+class Rule(StrEnum):
+    """Why something was held back; a word for the audit log."""
+
+    ANOTHER_VALUE = "another_value"
+    """The guard's object gave something else than the port says."""
+    ANOTHER_ARRAY = "another_array"
+    """No plain flat array of float64."""
+    ANOTHER_FORM = "another_form"
+    """The bytes are no answer, or hold more than its fields."""
+    ANOTHER_LENGTH = "another_length"
+    NOT_FINITE = "not_finite"
+    INTEGER_BYTES = "integer_bytes"
+    """A number below the smallest normal float64."""
+    WHOLE_NUMBERS = "whole_numbers"
+    ANOTHER_DESCRIPTION = "another_description"
+    OUTSIDE_ITS_LIST = "outside_its_list"
+    """A state or a code."""
+
+
+class EgressViolation(Exception):
+    """Something was about to leave that may not. Holds the rule and nothing of the answer."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        super().__init__(rule.value)
+
+
+def only_a_vector(contribution: object) -> bytes:
+    """The bytes of a contribution's vector: of exactly our type, of exactly numpy's, float64 and flat.
+
+    A subclass may bring its own `tobytes`, and an integer vector is a count; neither is asked for its bytes.
+    """
+    if type(contribution) is not Contribution:
+        raise EgressViolation(Rule.ANOTHER_VALUE)
+    vector: object = contribution.vector
+    if type(vector) is not np.ndarray:
+        raise EgressViolation(Rule.ANOTHER_ARRAY)
+    if vector.dtype != np.float64 or vector.ndim != 1:
+        raise EgressViolation(Rule.ANOTHER_ARRAY)
+    return vector_bytes(vector)
+
+
+def contribution_of(numbers: int) -> Check:
+    """Answers to a question with this many weights."""
+
+    def released(content: bytes) -> Leaving:
+        reply = _in_form(pb.ContributeReply, content)
+        if reply.WhichOneof("reply") == "vector":
+            _refuse_unless_like_noise(reply.vector, numbers)
+            return Leaving(content, "vector", numbers)
+        return Leaving(content, _refusal_in(reply))
+
+    return released
+
+
+def plan_state(content: bytes) -> Leaving:
+    """Answers to OfferPlan and PlanStatus."""
+    reply = _in_form(pb.PlanReply, content)
+    return Leaving(content, _state_in(reply, PLAN_STATES))
+
+
+def delivery_state(content: bytes) -> Leaving:
+    """Answers to DeliverModel."""
+    reply = _in_form(pb.DeliverModelReply, content)
+    return Leaving(content, _state_in(reply, DELIVERY_STATES))
+
+
+def description_of(site: str) -> Check:
+    """Answers to Describe of the guard of this site."""
+
+    def released(content: bytes) -> Leaving:
+        reply = _in_form(pb.DescribeReply, content)
+        if reply.WhichOneof("reply") == "description":
+            if reply.description.site != site or reply.description.protocol_version != PROTOCOL_VERSION:
+                raise EgressViolation(Rule.ANOTHER_DESCRIPTION)
+            return Leaving(content, "description")
+        return Leaving(content, _refusal_in(reply))
+
+    return released
+
+
+def _in_form(kind: type[_Reply], content: bytes) -> _Reply:
+    if type(content) is not bytes:
+        raise EgressViolation(Rule.ANOTHER_FORM)
+    try:
+        return parsed(kind, content)
+    except WrongForm:
+        raise EgressViolation(Rule.ANOTHER_FORM) from None
+
+
+def _refuse_unless_like_noise(content: bytes, numbers: int) -> None:
+    if len(content) != numbers * BYTES_A_NUMBER:
+        raise EgressViolation(Rule.ANOTHER_LENGTH)
+    vector = vector_of(content)
+    if not np.isfinite(vector).all():
+        raise EgressViolation(Rule.NOT_FINITE)
+    size = np.abs(vector[vector != 0])
+    if (size < _SMALLEST_NORMAL).any():
+        raise EgressViolation(Rule.INTEGER_BYTES)
+    if size.size and (size == np.floor(size)).all():
+        raise EgressViolation(Rule.WHOLE_NUMBERS)
+
+
+def _state_in(reply: pb.PlanReply | pb.DeliverModelReply, states: dict[_State, int]) -> str:
+    if reply.WhichOneof("reply") != "state":
+        return _refusal_in(reply)
+    try:
+        return code_of(reply.state, states).value
+    except WrongForm:
+        raise EgressViolation(Rule.OUTSIDE_ITS_LIST) from None
+
+
+def _refusal_in(reply: pb.ContributeReply | pb.PlanReply | pb.DeliverModelReply | pb.DescribeReply) -> str:
+    if reply.WhichOneof("reply") == "refusal":
+        try:
+            return code_of(reply.refusal, REFUSALS).value
+        except WrongForm:
+            pass
+    raise EgressViolation(Rule.OUTSIDE_ITS_LIST)

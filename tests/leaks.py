@@ -1,0 +1,62 @@
+"""Does what was captured hold anything that was planted in a hospital's data?
+
+Texts are looked for as they are, in UTF-16, in hexadecimal, in base64 at each of its three offsets, and as numbers of
+their characters. Numbers are looked for in decimal (as whole numbers and with a fraction of zero, not inside a longer
+number), and as the bytes of a float64 or 64-bit integer in both orders. What is captured is plaintext:
+`tests.recording_proxy` takes gRPC's frames apart first. Choose counts of four digits and more, or chance finds them.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+SMALLEST_NUMBER = 1000
+
+
+@dataclass(frozen=True)
+class Planted:
+    """texts: record numbers and texts of exceptions. numbers: exact counts."""
+
+    texts: tuple[str, ...]
+    numbers: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        assert all(len(text) >= 6 for text in self.texts)
+        assert all(abs(number) >= SMALLEST_NUMBER for number in self.numbers)
+
+
+def leaks_in(captured: Sequence[bytes], planted: Planted) -> list[str]:
+    """One line for each thing found, each piece of the capture searched by itself."""
+    found = []
+    for piece in captured:
+        for text in planted.texts:
+            found += [f"{text!r} as {form}" for form, pattern in _forms_of_text(text) if re.search(pattern, piece)]
+        for number in planted.numbers:
+            found += [f"{number} as {form}" for form, pattern in _forms_of_number(number) if re.search(pattern, piece)]
+    return sorted(set(found))
+
+
+def _forms_of_text(text: str) -> Iterator[tuple[str, bytes]]:
+    plain = text.encode()
+    yield "text", re.escape(plain)
+    yield "UTF-16", re.escape(text.encode("utf-16-le"))
+    yield "hexadecimal", b"(?i)" + plain.hex().encode()
+    for offset in range(3):
+        # Only the digits that depend on nothing but the text: the first and the last may mix with neighbours.
+        digits = base64.b64encode(b"\0" * offset + plain)
+        first = -(-8 * offset // 6)
+        last = (8 * (offset + len(plain))) // 6
+        yield "base64", re.escape(digits[first:last])
+    yield "characters as numbers", re.escape(struct.pack(f"<{len(plain)}d", *plain))
+
+
+def _forms_of_number(number: int) -> Iterator[tuple[str, bytes]]:
+    yield "decimal text", rb"(?<![0-9A-Za-z.])%d(?:\.0*)?(?![0-9A-Za-z])" % number
+    yield "float64", re.escape(struct.pack("<d", number))
+    yield "float64, big-endian", re.escape(struct.pack(">d", number))
+    yield "integer", re.escape(struct.pack("<q", number))
+    yield "integer, big-endian", re.escape(struct.pack(">q", number))

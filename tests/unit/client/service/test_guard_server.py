@@ -1,0 +1,376 @@
+"""Do only checked answers leave the socket, and only to whoever holds the token?"""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from tests.node_guards import REQUEST, SITE, TOKEN, HonestGuard, HostileGuard, Served, raising, served
+
+from oncofed.client.records.audit_log import AuditLog, Released
+from oncofed.client.service.guard_server import HELD_BACK, serving
+from oncofed.client.service.token import token_sha256
+from oncofed.client.service.wire_form import SERVICE, contribute_message, serialised
+from oncofed.errors import InvalidInput, RefusalCode, RequestRefused
+from oncofed.protocol import guard_pb2 as pb
+from oncofed.protocol.messages import Contribution, DeliveryState, NodeDescription, PlanState
+
+PLANTED = "MRN-0047-11"
+HASH = REQUEST.plan_hash
+GOOD = contribute_message(REQUEST)
+
+
+def called(here: Served, method: str, content: bytes, metadata: tuple[tuple[str, str | bytes], ...]) -> bytes:
+    with grpc.insecure_channel(f"unix:{here.socket}") as channel:
+        answer = channel.unary_unary(f"/{method}")(content, timeout=5, metadata=metadata)
+    assert isinstance(answer, bytes)
+    return answer
+
+
+BEARER = (("authorization", f"Bearer {TOKEN}"),)
+
+
+# What is asked and answered
+
+
+def test_each_question_reaches_the_guard_and_its_answer_comes_back() -> None:
+    guard = HonestGuard()
+    with served(guard) as here:
+        channel = here.channel()
+        contribution = channel.contribute(REQUEST)
+        assert contribution.vector.tobytes() == (0.5 * REQUEST.weights).tobytes()
+        assert channel.offer_plan(b"a document") is PlanState.OFFERED
+        assert channel.plan_status(HASH) is PlanState.APPROVED
+        assert channel.deliver_model(b"model", b"signature", HASH) is DeliveryState.ACCEPTED
+        assert channel.describe() == NodeDescription(SITE)
+    request, *others = guard.asked
+    assert request.hash == REQUEST.hash  # type: ignore[attr-defined]  # the list holds any object
+    assert others == [b"a document", HASH, (b"model", b"signature", HASH)]
+
+
+def test_every_answer_is_in_the_audit_log_with_what_left() -> None:
+    with served(HonestGuard()) as here:
+        channel = here.channel()
+        channel.contribute(REQUEST)
+        channel.plan_status("no hash at all")
+        first, second = here.audit()
+    assert (first.event, first.plan_hash, first.round, first.attempt) == ("contribute", HASH, 3, 1)
+    assert first.left == (Released("vector", (5,), "float64", 40),)
+    assert (second.event, second.plan_hash, second.code, second.left) == ("plan_status", "malformed", "approved", ())
+
+
+def test_nothing_leaves_when_the_audit_log_cannot_be_written() -> None:
+    with served(HonestGuard()) as here:
+        (here.folder / "audit.jsonl").mkdir()
+        with pytest.raises(RequestRefused) as refusal:
+            here.channel().contribute(REQUEST)
+    assert refusal.value.code is RefusalCode.INTERNAL
+
+
+@pytest.mark.parametrize("code", list(RefusalCode))
+def test_a_refusal_arrives_as_its_code(code: RefusalCode) -> None:
+    with served(HostileGuard(raising(RequestRefused(code)))) as here:
+        channel = here.channel()
+        for ask in asks(channel):
+            with pytest.raises(RequestRefused) as refusal:
+                ask()
+            assert refusal.value.code is code
+        assert {entry.code for entry in here.audit()} == {code.value}
+
+
+def asks(channel: Any) -> tuple[Callable[[], object], ...]:
+    return (
+        lambda: channel.contribute(REQUEST),
+        lambda: channel.offer_plan(b""),
+        lambda: channel.plan_status(HASH),
+        lambda: channel.deliver_model(b"", b"", HASH),
+        channel.describe,
+    )
+
+
+# A guard's object that does what it may not
+
+
+class TalkativeRefusal(RequestRefused):
+    def __init__(self) -> None:
+        super().__init__(RefusalCode.INTERNAL)
+        self.code = PLANTED  # type: ignore[assignment]
+
+
+class TalkativeArray(np.ndarray):  # type: ignore[type-arg]
+    def tobytes(self, *_: Any) -> bytes:  # type: ignore[override]
+        return PLANTED.encode() * 8
+
+
+class MoreThanAContribution(Contribution):
+    patients = 4711
+
+
+HOSTILE: dict[str, Callable[[], Any]] = {
+    "a text": lambda: PLANTED,
+    "bytes": PLANTED.encode,
+    "nothing": lambda: None,
+    "a text in the vector's place": lambda: Contribution(PLANTED),  # type: ignore[arg-type]
+    "texts in a vector": lambda: Contribution(np.array([PLANTED] * 5, dtype=object)),
+    "longer": lambda: Contribution(np.full(6, 0.3)),
+    "shorter": lambda: Contribution(np.full(4, 0.3)),
+    "empty": lambda: Contribution(np.zeros(0)),
+    "a column": lambda: Contribution(np.full((5, 1), 0.3)),
+    "float32": lambda: Contribution(np.full(5, 0.3, dtype=np.float32)),  # type: ignore[arg-type]
+    "counts": lambda: Contribution(np.full(5, 4711)),  # type: ignore[arg-type]
+    "counts as float64": lambda: Contribution(np.full(5, 4711.0)),
+    "one count, else zero": lambda: Contribution(np.array([0.0, 0.0, 4711.0, 0.0, 0.0])),
+    "a view of counts": lambda: Contribution(np.full(5, 4711).view(np.float64)),
+    "one number of a view of counts": lambda: Contribution(
+        np.concatenate([np.full(4, 0.3), np.array([4711]).view(np.float64)])
+    ),
+    "complex": lambda: Contribution(np.full(5, 0.3 + 1j)),  # type: ignore[arg-type]
+    "NaN": lambda: Contribution(np.array([0.3, np.nan, 0.3, 0.3, 0.3])),
+    "infinite": lambda: Contribution(np.array([0.3, np.inf, 0.3, 0.3, 0.3])),
+    "an array with words of its own": lambda: Contribution(np.full(5, 0.3).view(TalkativeArray)),
+    "a masked array": lambda: Contribution(np.ma.array(np.full(5, 0.3), mask=[True] + [False] * 4)),
+    "more attributes": lambda: MoreThanAContribution(np.full(5, 0.3)),
+    "a vector without its contribution": lambda: np.full(5, 0.3),
+    "a message of its own": lambda: pb.ContributeReply(vector=b"0" * 40),
+    "an exception": raising(RuntimeError(f"patient {PLANTED} has no stage")),
+    "a chain of exceptions": raising(ExceptionGroup(PLANTED, [KeyError(PLANTED)])),
+    "a refusal in words": raising(TalkativeRefusal()),
+    "an exit": raising(SystemExit(PLANTED)),
+    "an interruption": raising(KeyboardInterrupt(PLANTED)),
+    "an error of gRPC": raising(grpc.RpcError(PLANTED)),
+    "another state": lambda: "approved by Dr. Mabuse",
+    "a state's text": lambda: "approved",
+    "another site": lambda: NodeDescription(PLANTED),
+    "another version": lambda: NodeDescription(SITE, 4711),
+}
+HELD = {name for name, act in HOSTILE.items() if not act.__qualname__.startswith("raising") and name != "nothing"}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_guard_that_misbehaves_gets_no_word_out(name: str) -> None:
+    with served(HostileGuard(HOSTILE[name])) as here:
+        for ask in asks(here.channel()):
+            with pytest.raises(RequestRefused) as refusal:
+                ask()
+            assert refusal.value.code is RefusalCode.INTERNAL
+        entries = here.audit()
+        assert all(not entry.left for entry in entries)
+        assert {entry.event for entry in entries} == {HELD_BACK} or name not in HELD
+        assert PLANTED not in (here.folder / "audit.jsonl").read_text()
+
+
+def test_no_text_reaches_grpcs_details() -> None:
+    """Not with a status of gRPC's own either: a call always ends well, with a reply."""
+    with served(HostileGuard(raising(RuntimeError(PLANTED)))) as here:
+        answer = called(here, f"{SERVICE}/Contribute", serialised(GOOD), BEARER)
+    assert answer == serialised(pb.ContributeReply(refusal=pb.REFUSAL_INTERNAL))
+
+
+# A question of another form
+
+
+def _nested(reply: bytes) -> bytes:
+    return reply + b"\x7a\x03abc"  # an unknown field 15
+
+
+MALFORMED = {
+    "no message": b"\xff\xff\xff",
+    "an unknown field": _nested(serialised(GOOD)),
+    "half a number": serialised(pb.ContributeRequest(plan_hash=HASH, weights=b"1234567")),
+    "NaN": serialised(pb.ContributeRequest(plan_hash=HASH, weights=np.array([np.nan]).tobytes())),
+    "a field twice": serialised(GOOD) + serialised(pb.ContributeRequest(round=3)),
+}
+
+
+@pytest.mark.parametrize("content", MALFORMED.values(), ids=MALFORMED)
+def test_a_question_of_another_form_never_reaches_the_guard(content: bytes) -> None:
+    guard = HonestGuard()
+    with served(guard) as here:
+        answer = called(here, f"{SERVICE}/Contribute", content, BEARER)
+    assert answer == serialised(pb.ContributeReply(refusal=pb.REFUSAL_MALFORMED_WEIGHTS))
+    assert not guard.asked
+
+
+# Token and services
+
+SHOWN: dict[str, tuple[tuple[str, str | bytes], ...]] = {
+    "none": (),
+    "wrong": (("authorization", "Bearer " + "0" * 64),),
+    "empty": (("authorization", "Bearer "),),
+    "another scheme": (("authorization", TOKEN),),
+    "its hash": (("authorization", f"Bearer {token_sha256(TOKEN)}"),),
+    "a longer one": (("authorization", f"Bearer {TOKEN}0"),),
+    "twice": (("authorization", f"Bearer {TOKEN}"), ("authorization", f"Bearer {TOKEN}")),
+    "under another name": (("x-authorization", f"Bearer {TOKEN}"),),
+    "as bytes": (("authorization-bin", f"Bearer {TOKEN}".encode()),),
+}
+
+
+@pytest.mark.parametrize("metadata", SHOWN.values(), ids=SHOWN)
+def test_without_the_token_there_is_no_answer_and_no_text(metadata: tuple[tuple[str, str | bytes], ...]) -> None:
+    guard = HonestGuard()
+    with served(guard) as here:
+        for method in ("Contribute", "OfferPlan", "PlanStatus", "DeliverModel", "Describe", "Other"):
+            with pytest.raises(grpc.RpcError) as error:
+                called(here, f"{SERVICE}/{method}", serialised(GOOD), metadata)
+            assert error.value.code() is grpc.StatusCode.UNAUTHENTICATED
+            assert error.value.details() == ""
+    assert not guard.asked
+
+
+def test_there_is_no_other_method_and_no_other_service() -> None:
+    others = (
+        f"{SERVICE}/Evaluate",
+        f"{SERVICE}/contribute",
+        "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        "grpc.health.v1.Health/Check",
+    )
+    with served(HonestGuard()) as here:
+        for method in others:
+            with pytest.raises(grpc.RpcError) as error:
+                called(here, method, b"", BEARER)
+            assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_message_above_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oncofed.client.service.guard_server.OPTIONS", (("grpc.max_receive_message_length", 1000),))
+    guard = HonestGuard()
+    with served(guard) as here, pytest.raises(grpc.RpcError) as error:
+        called(here, f"{SERVICE}/OfferPlan", serialised(pb.OfferPlanRequest(document=b"0" * 1001)), BEARER)
+    assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert not guard.asked
+
+
+def test_one_question_at_a_time() -> None:
+    inside, most = 0, 0
+    lock, together = threading.Lock(), threading.Barrier(3)
+
+    def act() -> Contribution:
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        threading.Event().wait(0.05)
+        with lock:
+            inside -= 1
+        return Contribution(np.full(5, 0.3))
+
+    def ask(channel: Any) -> None:
+        together.wait()
+        channel.contribute(REQUEST)
+
+    with served(HostileGuard(act)) as here:
+        threads = [threading.Thread(target=ask, args=(here.channel(),)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(here.audit()) == 3
+    assert most == 1
+
+
+# The place of the socket
+
+
+def rights(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def serve_at(socket: Path) -> Any:
+    return serving(
+        HonestGuard(),
+        socket=socket,
+        token_sha256=token_sha256(TOKEN),
+        site=SITE,
+        audit=AuditLog(socket.parent.parent / "audit.jsonl"),
+    )
+
+
+def test_folder_and_socket_have_their_rights_before_anybody_can_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+    start = grpc._server._Server.start
+
+    with TemporaryDirectory(prefix="oncofed-") as name:
+        socket = Path(name) / "run" / "guard.sock"
+
+        def look_and_start(self: Any) -> None:
+            seen.append((rights(socket.parent), rights(socket)))
+            start(self)
+
+        monkeypatch.setattr(grpc._server._Server, "start", look_and_start)
+        before = os.umask(0o000)
+        try:
+            with serve_at(socket):
+                pass
+            assert os.umask(0o000) == 0o000
+        finally:
+            os.umask(before)
+    assert seen == [(0o750, 0o660)]
+
+
+def test_a_folder_that_is_too_open_is_closed() -> None:
+    with TemporaryDirectory(prefix="oncofed-") as name:
+        socket = Path(name) / "run" / "guard.sock"
+        socket.parent.mkdir()
+        socket.parent.chmod(0o2777)
+        with serve_at(socket):
+            assert rights(socket.parent) == 0o2750
+
+
+def test_the_socket_of_a_dead_guard_is_replaced() -> None:
+    with TemporaryDirectory(prefix="oncofed-") as name:
+        here = Served(Path(name))
+        here.socket.parent.mkdir()
+        bind = "import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])"
+        subprocess.run([sys.executable, "-c", bind, str(here.socket)], check=True)
+        assert stat.S_ISSOCK(here.socket.stat().st_mode)
+        with serve_at(here.socket):
+            assert here.channel().describe() == NodeDescription(SITE)
+
+
+def test_the_socket_of_a_living_guard_is_refused_and_goes_on_working() -> None:
+    with served(HonestGuard()) as here:
+        with pytest.raises(InvalidInput, match="guard that is running"), serve_at(here.socket):
+            pass
+        assert here.channel().describe() == NodeDescription(SITE)
+
+
+def test_a_living_guard_is_noticed_even_when_its_lock_file_was_deleted() -> None:
+    with served(HonestGuard()) as here:
+        here.socket.with_suffix(".lock").unlink()
+        with pytest.raises(InvalidInput, match="guard that is running"), serve_at(here.socket):
+            pass
+        assert here.channel().describe() == NodeDescription(SITE)
+
+
+def test_a_guard_that_is_about_to_start_is_noticed_by_its_lock() -> None:
+    with served(HonestGuard()) as here:
+        here.socket.unlink()
+        with pytest.raises(InvalidInput, match="guard that is running"), serve_at(here.socket):
+            pass
+
+
+@pytest.mark.parametrize("length", [108, 200])
+def test_a_path_too_long_for_a_socket_is_told_so(length: int) -> None:
+    with pytest.raises(InvalidInput, match="107 bytes"), serve_at(Path("/tmp") / ("x" * (length - 5))):
+        pass
+
+
+def test_something_that_is_no_socket_is_left_alone() -> None:
+    with TemporaryDirectory(prefix="oncofed-") as name:
+        socket = Path(name) / "run" / "guard.sock"
+        socket.parent.mkdir()
+        socket.write_text("a note")
+        with pytest.raises(InvalidInput, match="no socket"), serve_at(socket):
+            pass
+        assert socket.read_text() == "a note"
