@@ -1,0 +1,244 @@
+"""What does a hospital's node keep on its disk, and who are its site and its coordinator?
+
+`site.toml` holds public facts: who the hospital is, and, once it has accepted, what it pinned of its coordinator.
+
+Three users of the operating system share the work, so that none can do all: the *guard* has the patients, the policy
+and the ledger; the *node* has the key that Flower's SuperNode shows the coordinator; the *relay* runs what the
+coordinator names, and can read nothing but the token that lets it ask the guard. To try a node out, all three may be
+the same user (no [users] in site.toml); `oncofed site doctor` says so.
+"""
+
+from __future__ import annotations
+
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+
+from oncofed.errors import Fault, InvalidInput
+from oncofed.protocol.enrolment import ADDRESS, SITE_NAME
+from oncofed.toml_section import Section, read_toml
+
+LOOPBACK = "127.0.0.1"
+_DEFAULT_RUNTIME = f"{LOOPBACK}:9094"
+
+
+@dataclass(frozen=True)
+class NodeFolder:
+    """Paths only; nothing need exist. guard/, node/ and relay/ belong to the user of that name, and to nobody else."""
+
+    root: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.root / "site.toml"
+
+    @property
+    def policy(self) -> Path:
+        """The hospital's own rules; the guard reads them."""
+        return self.root / "policy.toml"
+
+    @property
+    def guard(self) -> Path:
+        return self.root / "guard"
+
+    @property
+    def ledger(self) -> Path:
+        return self.guard / "ledger.sqlite"
+
+    @property
+    def audit_log(self) -> Path:
+        return self.guard / "audit.jsonl"
+
+    @property
+    def plans(self) -> Path:
+        """The documents a coordinator offered, <plan hash>.json."""
+        return self.guard / "plans"
+
+    @property
+    def approvals(self) -> Path:
+        return self.guard / "approvals"
+
+    @property
+    def answers(self) -> Path:
+        return self.guard / "answers"
+
+    @property
+    def models(self) -> Path:
+        """Delivered models: <plan hash>.safetensors and <plan hash>.signature."""
+        return self.guard / "models"
+
+    @property
+    def token_sha256(self) -> Path:
+        return self.guard / "token.sha256"
+
+    @property
+    def token(self) -> Path:
+        """What the relay shows the guard with each question."""
+        return self.relay / "token"
+
+    @property
+    def run(self) -> Path:
+        """0750, the guard's, with the relay's group."""
+        return self.root / "run"
+
+    @property
+    def socket(self) -> Path:
+        return self.run / "guard.sock"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def status(self) -> Path:
+        return self.root / "status.json"
+
+    @property
+    def node(self) -> Path:
+        return self.root / "node"
+
+    @property
+    def relay(self) -> Path:
+        return self.root / "relay"
+
+    @property
+    def node_key(self) -> Path:
+        return self.node / "node.key"
+
+    @property
+    def node_public_key(self) -> Path:
+        return self.node / "node.pub"
+
+    @property
+    def node_id(self) -> Path:
+        """Flower's id of this node, as the SuperLink last told it."""
+        return self.node / "node_id"
+
+    @property
+    def ca_certificate(self) -> Path:
+        return self.node / "ca.crt"
+
+    @property
+    def node_secret(self) -> Path:
+        """The SuperNode's copy of what its SuperExec must know."""
+        return self.node / "superexec.secret"
+
+    @property
+    def relay_secret(self) -> Path:
+        return self.relay / "superexec.secret"
+
+    @property
+    def node_flower_home(self) -> Path:
+        return self.node / "flower"
+
+    @property
+    def relay_flower_home(self) -> Path:
+        return self.relay / "flower"
+
+    @property
+    def bundles(self) -> Path:
+        """SHA-256 of each bundle this hospital approved, one a line: written by the guard, read by the SuperNode."""
+        return self.root / "approved" / "bundles"
+
+
+@dataclass(frozen=True)
+class Coordinator:
+    """What the hospital pinned when it accepted. public_key  Ed25519, hexadecimal."""
+
+    address: str
+    public_key: str
+
+
+@dataclass(frozen=True)
+class NodeUsers:
+    """Names of operating-system users. Each one's own group is used with it."""
+
+    guard: str
+    node: str
+    relay: str
+
+    @staticmethod
+    def ids(name: str) -> tuple[int, int]:
+        """uid and gid. Raises InvalidInput for a user that does not exist."""
+        try:
+            found = pwd.getpwnam(name)
+        except KeyError:
+            remedy = f"useradd --system --user-group --no-create-home --shell /usr/sbin/nologin {name}"
+            raise InvalidInput([Fault("site.toml: [users]", f'there is no user "{name}"', remedy)]) from None
+        return found.pw_uid, found.pw_gid
+
+
+@dataclass(frozen=True)
+class SiteSettings:
+    """runtime  host:port on loopback where the SuperNode gives work to the relay.
+
+    coordinator  None before `site accept`.
+    users        None when everything runs as one user.
+    """
+
+    name: str
+    runtime: str
+    coordinator: Coordinator | None
+    users: NodeUsers | None = None
+
+    @property
+    def runtime_port(self) -> int:
+        return int(self.runtime.rpartition(":")[2])
+
+    @property
+    def enrolled(self) -> Coordinator:
+        """The coordinator. Raises InvalidInput before `site accept`."""
+        if self.coordinator is None:
+            raise InvalidInput(
+                [Fault("site.toml", "this hospital has no coordinator yet", "Run `oncofed site accept`.")]
+            )
+        return self.coordinator
+
+
+def read_site(folder: NodeFolder) -> SiteSettings:
+    """The folder's site.toml. Raises InvalidInput with every fault."""
+    faults: list[Fault] = []
+    top = Section(folder.settings.name, read_toml(folder.settings), faults)
+    name, runtime, coordinator = "", _DEFAULT_RUNTIME, None
+    section = top.section("site", heading="[site]", required=True)
+    if section is not None:
+        name = section.required_text("name")
+        if name and not SITE_NAME.fullmatch(name):
+            section.fault("name", "is not a usable name", "Use 1 to 64 letters, digits, - and _.")
+        section.close()
+    sockets = top.section("sockets", heading="[sockets]")
+    if sockets is not None:
+        runtime = sockets.text("runtime", _DEFAULT_RUNTIME) or _DEFAULT_RUNTIME
+        if not ADDRESS.fullmatch(runtime) or not runtime.startswith(f"{LOOPBACK}:"):
+            sockets.fault("runtime", f"is not {LOOPBACK}:<port>", f"Write for example {_DEFAULT_RUNTIME}.")
+        sockets.ignore("guard")
+        sockets.close()
+    accepted = top.section("coordinator", heading="[coordinator]")
+    if accepted is not None:
+        coordinator = Coordinator(accepted.required_text("address"), accepted.required_text("public_key"))
+        accepted.close()
+    users = _users(top)
+    top.close()
+    if faults:
+        raise InvalidInput(faults)
+    return SiteSettings(name, runtime, coordinator, users)
+
+
+def _users(top: Section) -> NodeUsers | None:
+    section = top.section("users", heading="[users]")
+    if section is None:
+        return None
+    users = NodeUsers(*(section.required_text(role) for role in ("guard", "node", "relay")))
+    if len({users.guard, users.node, users.relay}) != 3:
+        section.fault("guard", "is not a user of its own", "Name three users, or leave [users] out to try it as one.")
+    section.close()
+    return users
+
+
+def approved_bundles(folder: NodeFolder) -> frozenset[str]:
+    """SHA-256 of the bundles that may run here, read anew at each call. No file: none."""
+    try:
+        text = folder.bundles.read_text(encoding="ascii")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return frozenset()
+    return frozenset(line.strip().lower() for line in text.splitlines() if line.strip())

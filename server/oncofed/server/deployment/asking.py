@@ -1,0 +1,57 @@
+"""How is each hospital asked something that is no round: to consider a plan, to take a model?
+
+`ask_all` sends one message to each hospital and says what each answered, in words where it is no answer. Replies are
+matched by the message they answer, as in a round, and the text inside a Flower error is never repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+
+from oncofed.errors import RequestRefused
+from oncofed.protocol.codec import MalformedAnswer
+from oncofed.server.admission import error_words
+
+_State = TypeVar("_State")
+
+
+def ask_all(
+    grid: Grid,
+    content: RecordDict,
+    *,
+    message_type: str,
+    nodes: Mapping[str, int],
+    decode: Callable[[RecordDict], _State],
+    timeout_seconds: float,
+) -> tuple[dict[str, _State], dict[str, str]]:
+    """The state each hospital answered, and why each other one has none; both by hospital, in the order of `nodes`."""
+    messages = {
+        site: Message(content, dst_node_id=node_id, message_type=message_type, ttl=timeout_seconds)
+        for site, node_id in nodes.items()
+    }
+    replies = {
+        reply.metadata.reply_to_message_id: reply
+        for reply in grid.send_and_receive(list(messages.values()), timeout=timeout_seconds)
+    }
+    states: dict[str, _State] = {}
+    silent: dict[str, str] = {}
+    for site, message in messages.items():
+        reply = replies.get(message.metadata.message_id)
+        if reply is None:
+            silent[site] = f"no answer within {timeout_seconds:g} s"
+        elif reply.has_error():
+            silent[site] = error_words(reply.error.code)
+        elif reply.metadata.src_node_id != nodes[site]:
+            silent[site] = "another node answered in its place"
+        else:
+            try:
+                states[site] = decode(reply.content)
+            except RequestRefused as refusal:
+                silent[site] = f"refused: {refusal.code}"
+            except MalformedAnswer:
+                silent[site] = "malformed answer"
+    return states, silent

@@ -1,0 +1,67 @@
+"""What becomes of the final weights? A signed model, kept beside the study and given to every hospital.
+
+``model.safetensors`` (see `protocol.model_file`) and ``release.json`` (hash, signature, who took it) are on the disk
+before anything is sent. A hospital that cannot be reached now gets it by `oncofed site fetch`, from the same files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from flwr.serverapp import Grid
+
+from oncofed.protocol.codec import DELIVERY_QUERY, decode_delivery_state, encode_delivery
+from oncofed.protocol.messages import Delivery
+from oncofed.protocol.model_file import SignedModel, signed_model
+from oncofed.server.deployment.asking import ask_all
+from oncofed.server.state import FederationState
+
+MODEL = "model.safetensors"
+RELEASE = "release.json"
+_ANSWER_SECONDS = 120.0
+
+
+def release_model(study: Path, state: FederationState, *, plan_hash: str, signing_key: bytes) -> SignedModel:
+    """Sign the model and keep it. Signed again after a crash, it is the same bytes: Ed25519 has no randomness."""
+    model = signed_model(state.weights, plan_hash=plan_hash, signing_key=signing_key)
+    _replace(study / MODEL, model.content)
+    _write_release(study, model, plan_hash=plan_hash, rounds=state.round, delivered={})
+    return model
+
+
+def deliver_model(
+    grid: Grid, study: Path, model: SignedModel, nodes: Mapping[str, int], *, plan_hash: str, rounds: int
+) -> dict[str, str]:
+    """What each hospital said of the model, in words; noted in release.json."""
+    states, silent = ask_all(
+        grid,
+        encode_delivery(Delivery(plan_hash, model.content, model.signature)),
+        message_type=f"query.{DELIVERY_QUERY}",
+        nodes=nodes,
+        decode=decode_delivery_state,
+        timeout_seconds=_ANSWER_SECONDS,
+    )
+    delivered = {site: states[site].value if site in states else silent[site] for site in nodes}
+    _write_release(study, model, plan_hash=plan_hash, rounds=rounds, delivered=delivered)
+    return delivered
+
+
+def _write_release(
+    study: Path, model: SignedModel, *, plan_hash: str, rounds: int, delivered: Mapping[str, str]
+) -> None:
+    fields = {
+        "plan_hash": plan_hash,
+        "rounds": rounds,
+        "model_sha256": model.hash,
+        "signature": model.signature.hex(),
+        "delivered": dict(delivered),
+    }
+    _replace(study / RELEASE, json.dumps(fields, indent=2, sort_keys=True).encode() + b"\n")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)

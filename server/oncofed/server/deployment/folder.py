@@ -1,0 +1,155 @@
+"""What does a coordinator keep on its disk, and under which name?
+
+`coordinator.toml` is written by `init` and edited by the operator; `keys/` belongs to the coordinator's user alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from oncofed.errors import Fault, InvalidInput
+from oncofed.protocol.enrolment import ADDRESS
+from oncofed.toml_section import Section, read_toml
+
+LOOPBACK = "127.0.0.1"
+_EVERYWHERE = "0.0.0.0"  # noqa: S104 - the operator chooses it in coordinator.toml; the gate guards it
+
+
+@dataclass(frozen=True)
+class CoordinatorFolder:
+    """Paths only; nothing need exist."""
+
+    root: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.root / "coordinator.toml"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys"
+
+    @property
+    def ca_key(self) -> Path:
+        return self.keys / "ca.key"
+
+    @property
+    def ca_certificate(self) -> Path:
+        return self.keys / "ca.crt"
+
+    @property
+    def server_key(self) -> Path:
+        return self.keys / "server.key"
+
+    @property
+    def server_certificate(self) -> Path:
+        return self.keys / "server.pem"
+
+    @property
+    def signing_key(self) -> Path:
+        return self.keys / "signing.key"
+
+    @property
+    def public_key(self) -> Path:
+        return self.keys / "signing.pub"
+
+    @property
+    def superexec_secret(self) -> Path:
+        return self.keys / "superexec.secret"
+
+    @property
+    def admin_token(self) -> Path:
+        return self.keys / "admin.token"
+
+    @property
+    def sites(self) -> Path:
+        return self.root / "sites"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "superlink.db"
+
+    @property
+    def flower_home(self) -> Path:
+        return self.root / "flower"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def status(self) -> Path:
+        return self.root / "status.json"
+
+    def study(self, plan_hash: str) -> Path:
+        return self.root / "studies" / plan_hash
+
+
+@dataclass(frozen=True)
+class CoordinatorSettings:
+    """name      of the consortium, for people.
+    address   host:port that hospitals connect to.
+    listen    host:port the SuperLink listens on. The host is 127.0.0.1 or 0.0.0.0, because the coordinator's own
+              processes reach it over loopback.
+    names     host names and IP addresses in the server's certificate; loopback is always added.
+    """
+
+    name: str
+    address: str
+    listen: str
+    names: tuple[str, ...]
+
+    @property
+    def listen_host(self) -> str:
+        return self.listen.rpartition(":")[0]
+
+    @property
+    def listen_port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
+
+    @property
+    def local_address(self) -> str:
+        """Where the coordinator's own processes find the SuperLink."""
+        return f"{LOOPBACK}:{self.listen_port}"
+
+
+def read_settings(folder: CoordinatorFolder) -> CoordinatorSettings:
+    """The folder's coordinator.toml. Raises InvalidInput with every fault."""
+    faults: list[Fault] = []
+    top = Section(folder.settings.name, read_toml(folder.settings), faults)
+    section = top.section("coordinator", heading="[coordinator]", required=True)
+    top.close()
+    settings = CoordinatorSettings("", "", "", ())
+    if section is not None:
+        settings = CoordinatorSettings(
+            name=section.required_text("name"),
+            address=section.required_text("address"),
+            listen=section.required_text("listen"),
+            names=section.texts("names", required=True) or (),
+        )
+        section.close()
+        for key, value in (("address", settings.address), ("listen", settings.listen)):
+            match = ADDRESS.fullmatch(value)
+            if value and (match is None or int(match["port"]) > 65535):
+                section.fault(key, "is not host:port", "Write for example coordinator.example.org:9443.")
+            elif value and key == "listen" and settings.listen_host not in (LOOPBACK, _EVERYWHERE):
+                section.fault(key, "is another address", f"Listen on {_EVERYWHERE} (all) or {LOOPBACK} (this machine).")
+    if faults:
+        raise InvalidInput(faults)
+    return settings
+
+
+def settings_text(settings: CoordinatorSettings) -> str:
+    """A coordinator.toml with these settings. Raises InvalidInput for a text that would need escaping."""
+    texts = (settings.name, settings.address, settings.listen, *settings.names)
+    if any('"' in text or "\\" in text or not text.isprintable() for text in texts):
+        raise InvalidInput([Fault("coordinator.toml", "a text holds a quote or a backslash", "Choose plain texts.")])
+    names = ", ".join(f'"{name}"' for name in settings.names)
+    return (
+        "[coordinator]\n"
+        f'name = "{settings.name}"\n'
+        f'address = "{settings.address}"  # what hospitals connect to\n'
+        f'listen = "{settings.listen}"  # 0.0.0.0:<port> for all interfaces\n'
+        f"names = [{names}]  # in the certificate; after a change: oncofed coordinator init --renew-certificate\n"
+    )

@@ -1,0 +1,175 @@
+"""What does Flower run at the coordinator for a study? `app`, which the bundle names.
+
+It finds the coordinator's folder in ONCOFED_COORDINATOR and the study by ``plan-hash`` in the run's configuration,
+waits (bounded) until the roster's nodes are online, and runs the rounds, from the checkpoint where there is one.
+
+Promises: which node is which hospital is decided by the keys in the signed plan, matched with the keys the coordinator
+registered. Each round is on disk before the next begins. What ends the run is in events.jsonl, in words.
+
+Refuses: a plan file with another hash than asked for, a hospital of the roster that is not approved, or approved with
+another key than the plan's.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from oncofed.errors import Fault, InvalidInput, OncofedError, QuorumLost
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.study_document import StudyDocument, read_document, verify_document
+from oncofed.server.app import flower_says_errors_only
+from oncofed.server.checkpoint import has_checkpoint, load_checkpoint
+from oncofed.server.deployment.bundle import PLAN_HASH
+from oncofed.server.deployment.enrolment import ApprovedSite, read_sites
+from oncofed.server.deployment.folder import CoordinatorFolder
+from oncofed.server.deployment.prompt_grid import PromptGrid
+from oncofed.server.deployment.study_files import StudyFiles
+from oncofed.server.deployment.superexec import COORDINATOR
+from oncofed.server.rounds import RoundReport, run_rounds
+from oncofed.server.state import FederationState, initial_state
+
+PATIENCE_SECONDS = 180.0
+"""How long a run waits for its quorum of hospitals to be online."""
+
+_LOOK_SECONDS = 1.0
+
+Offer = Callable[[Grid, StudyDocument, Mapping[str, int]], None]
+"""Puts the study before each hospital and returns when enough have approved; else raises an OncofedError."""
+
+Deliver = Callable[[Grid, StudyDocument, Mapping[str, int], FederationState], None]
+"""Gives the final model to each hospital."""
+
+
+def no_offer(grid: Grid, document: StudyDocument, nodes: Mapping[str, int]) -> None:
+    """The null twin: hospitals know the plan already."""
+
+
+def no_delivery(grid: Grid, document: StudyDocument, nodes: Mapping[str, int], state: FederationState) -> None:
+    """The null twin: the model stays in the last checkpoint."""
+
+
+def run_study(
+    grid: Grid,
+    *,
+    folder: CoordinatorFolder,
+    plan_hash: str,
+    offer: Offer,
+    deliver: Deliver,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> FederationState:
+    """The whole study over this Grid; the state after the last round."""
+    files = StudyFiles(folder.study(plan_hash), lambda: datetime.now(UTC))
+    try:
+        document = load_study(folder, plan_hash)
+        plan = document.plan
+        nodes = nodes_of(plan, read_sites(folder))
+        start = start_of(plan, folder.study(plan_hash))
+        files.note("started", round=start.round, attempt=start.attempt)
+        wait_for_nodes(grid, plan, nodes, patience_seconds=patience_seconds)
+        offer(grid, document, nodes)
+
+        def observe(state: FederationState, report: RoundReport) -> None:
+            files.note_round(report)
+
+        state = run_rounds(
+            grid, plan=plan, nodes=nodes, start=start, checkpoint_folder=folder.study(plan_hash), observer=observe
+        )
+        deliver(grid, document, nodes, state)
+    except OncofedError as error:
+        files.note("stopped", cause=str(error))
+        raise
+    files.note("finished", round=state.round)
+    return state
+
+
+def load_study(folder: CoordinatorFolder, plan_hash: str) -> StudyDocument:
+    """The signed study document, checked against its hash and this coordinator's key."""
+    path = folder.study(plan_hash) / "plan.json"
+    try:
+        document = read_document(path.read_bytes())
+    except FileNotFoundError:
+        raise InvalidInput([Fault(str(path), "does not exist", "Sign the study first.")]) from None
+    if document.plan.hash != plan_hash:
+        raise InvalidInput([Fault(str(path), "holds another plan than its folder's name", "Sign the study again.")])
+    verify_document(document, public_key=bytes.fromhex(folder.public_key.read_text().strip()))
+    return document
+
+
+def nodes_of(plan: StudyPlan, sites: Mapping[str, ApprovedSite]) -> dict[str, int]:
+    """Node ids by hospital. Raises InvalidInput for each member without a registered node of the plan's key."""
+    nodes, faults = {}, []
+    for member in plan.members:
+        site = sites.get(member.site)
+        where = f"sites/{member.site}.json"
+        if site is None:
+            faults.append(Fault(where, "the hospital is in the plan but not approved", "Approve its request."))
+        elif site.node_public_key != member.node_public_key:
+            faults.append(Fault(where, "its key is not the one in the plan", "Sign a new plan with the new key."))
+        elif site.node_id is None:
+            faults.append(Fault(where, "its key is not registered yet", "Start the coordinator, which registers it."))
+        else:
+            nodes[member.site] = site.node_id
+    if faults:
+        raise InvalidInput(faults)
+    return nodes
+
+
+def start_of(plan: StudyPlan, study: Path) -> FederationState:
+    """The checkpoint's state where there is one, else the plan's first weights."""
+    if has_checkpoint(study):
+        return load_checkpoint(study, plan_hash=plan.hash).state
+    from oncofed.survival.network import (  # noqa: PLC0415 - torch, which a resumed run does not need
+        PrognosisNetwork,
+        parameter_vector,
+    )
+
+    return initial_state(parameter_vector(PrognosisNetwork(plan.model, initialisation_seed=plan.initialisation_seed)))
+
+
+def wait_for_nodes(
+    grid: Grid, plan: StudyPlan, nodes: Mapping[str, int], *, patience_seconds: float
+) -> tuple[str, ...]:
+    """The hospitals online: all of them, or after `patience_seconds` at least the quorum. Else QuorumLost."""
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        online = set(grid.get_node_ids())
+        present = tuple(site for site in plan.roster if nodes[site] in online)
+        if len(present) == len(plan.roster):
+            return present
+        if time.monotonic() >= deadline:
+            if len(present) >= plan.quorum:
+                return present
+            absent = ", ".join(site for site in plan.roster if site not in present)
+            raise QuorumLost(
+                f"{len(present)} of {len(plan.roster)} hospitals are online after {patience_seconds:.0f} s, "
+                f"{plan.quorum} must be. Not online: {absent}"
+            )
+        time.sleep(_LOOK_SECONDS)
+
+
+def build_app(*, offer: Offer, deliver: Deliver) -> ServerApp:
+    """The deployed ServerApp with these two steps."""
+    server_app = ServerApp()
+
+    @server_app.main()
+    def main(grid: Grid, context: Context) -> None:
+        with flower_says_errors_only():
+            run_study(
+                PromptGrid(grid),
+                folder=CoordinatorFolder(Path(os.environ[COORDINATOR])),
+                plan_hash=str(context.run_config[PLAN_HASH]),
+                offer=offer,
+                deliver=deliver,
+            )
+
+    return server_app
+
+
+app = build_app(offer=no_offer, deliver=no_delivery)

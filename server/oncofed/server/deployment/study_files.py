@@ -1,0 +1,56 @@
+"""What does a run leave in the study's folder for `status` and the report? Two files of JSON lines.
+
+``rounds.jsonl``: one finished round a line (hospitals that answered, those that did not and why, bytes, seconds).
+``events.jsonl``: what else happened, in words, each with its time. Neither holds more than hospitals released.
+
+A kill between the checkpoint and the line loses that line, never the round: `round.checkpoint` is what counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from oncofed.server.rounds import RoundReport
+
+ROUNDS = "rounds.jsonl"
+EVENTS = "events.jsonl"
+
+
+@dataclass(frozen=True)
+class StudyFiles:
+    """folder exists. now is the clock."""
+
+    folder: Path
+    now: Callable[[], datetime]
+
+    def note(self, event: str, **fields: str | int | float) -> None:
+        """Append an event."""
+        self._append(EVENTS, {"event": event, **fields})
+
+    def note_round(self, report: RoundReport) -> None:
+        """Append a finished round."""
+        self._append(
+            ROUNDS,
+            {
+                "round": report.round,
+                "attempt": report.attempt,
+                "answered": list(report.answered),
+                "rejected": [str(rejection) for rejection in report.rejected],
+                "update_l2_norm": report.update_l2_norm,
+                "bytes_down": report.bytes_down,
+                "bytes_up": report.bytes_up,
+                "seconds": round(report.seconds, 3),
+            },
+        )
+
+    def _append(self, name: str, fields: Mapping[str, object]) -> None:
+        line = json.dumps({"at": self.now().isoformat(timespec="milliseconds"), **fields}, allow_nan=False)
+        with (self.folder / name).open("a") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())

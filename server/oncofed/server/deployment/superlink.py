@@ -1,0 +1,99 @@
+"""How does Flower's SuperLink run at a coordinator? Inside our own process, behind our gate.
+
+``python -m oncofed.server.deployment.superlink COORD``: TLS, node authentication, SQLite, ServerApps in processes of
+their own (`--isolation process`, so a kill of this process loses nothing), no installation of dependencies, no
+telemetry, and `gate.Gate` outside all of it.
+
+Refuses to start without its keys, or with secrets that others may read.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import uvicorn
+from flwr.common.constant import ISOLATION_MODE_PROCESS, TRANSPORT_TYPE_GRPC_RERE
+from flwr.supercore.http_logging import get_uvicorn_log_config
+from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
+from flwr.superlink.config_loader import SuperLinkLifespanConfig, load_control_authn_plugin
+from flwr.superlink.main import create_app
+
+from oncofed.flower_environment import flower_environment
+from oncofed.secret_files import read_secret
+from oncofed.server.deployment.folder import CoordinatorFolder, read_settings
+from oncofed.server.deployment.gate import Gate
+from oncofed.supervision import end_with_parent
+
+_WARNING = 30
+_STOP_SECONDS = 5
+
+
+def superlink_config(folder: CoordinatorFolder) -> SuperLinkLifespanConfig:
+    """What Flower's command line would make of our flags."""
+    settings = read_settings(folder)
+    return SuperLinkLifespanConfig(
+        control_address="",
+        health_server_address=None,
+        host=settings.listen_host,
+        port=settings.listen_port,
+        insecure=False,
+        certificates=(
+            folder.ca_certificate.read_bytes(),
+            folder.server_certificate.read_bytes(),
+            read_secret(folder.server_key),
+        ),
+        superexec_auth_secret=read_secret(folder.superexec_secret),
+        authn_plugin=load_control_authn_plugin(),
+        event_log_plugin=None,
+        fleet_event_log_plugin=None,
+        enable_event_log=False,
+        artifact_provider=None,
+        enable_supernode_auth=True,
+        fleet_api_type=TRANSPORT_TYPE_GRPC_RERE,
+        fleet_api_address=None,
+        simulation=False,
+        ssl_ca_certfile=str(folder.ca_certificate),
+        ssl_certfile=str(folder.server_certificate),
+        ssl_keyfile=str(folder.server_key),
+        database=str(folder.database),
+        isolation=ISOLATION_MODE_PROCESS,
+        runtime_dependency_install=False,
+    )
+
+
+def serve(folder: CoordinatorFolder) -> None:
+    """Run until SIGTERM or SIGINT."""
+    config = superlink_config(folder)
+    app = create_app(config, SuperLinkLifespan)
+    # Added last, so it stands outermost: nothing of Flower's sees a request that the gate refuses.
+    app.add_middleware(Gate, admin_token=read_secret(folder.admin_token), monotonic=time.monotonic)
+    uvicorn.run(
+        app,
+        host=config.host,
+        port=config.port,
+        ssl_certfile=config.ssl_certfile,
+        ssl_keyfile=config.ssl_keyfile,
+        workers=1,
+        access_log=False,
+        log_config=get_uvicorn_log_config(_WARNING),
+        # A peer is who the socket says; else a header could make a stranger look local, or the reverse.
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+    )
+
+
+def main() -> None:
+    """The process."""
+    folder = CoordinatorFolder(Path(sys.argv[1]))
+    os.umask(0o077)
+    os.environ.update(flower_environment(folder.flower_home, inherited=os.environ))
+    end_with_parent()
+    serve(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""What do a hospital and the coordinator exchange before the first connection, so that each knows the other's keys?
+
+Like a certificate request. The hospital makes its node key, which never leaves it, and sends a **request**: its name,
+the public key, and a signature that proves it holds the private one. The coordinator approves and sends back an
+**acceptance**: its address, its CA certificate, its Ed25519 public key, and the fingerprint of the request it answers,
+signed. Both are one canonical JSON object; neither holds a secret, so both may travel by mail.
+
+Promises: a fingerprint is SHA-256 of the canonical bytes, cut to 128 bits and grouped for reading out on the telephone.
+`coordinator_fingerprint` covers what the hospital pins (name aside) and is the same for every hospital.
+
+Refuses, with InvalidInput: anything that is not the canonical form, keys other than ECDSA P-384 (Flower's SuperNode
+takes elliptic curves only), names that could not be a file name. With SignatureInvalid: a proof or a signature that
+does not fit. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_ssh_private_key,
+    load_ssh_public_key,
+)
+
+from oncofed.errors import Fault, InvalidInput, SignatureInvalid
+from oncofed.protocol.signing import public_key_of, sign, verify
+
+LARGEST_BYTES = 64 * 1024
+SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]{0,252}):(?P<port>[1-9][0-9]{0,4})")
+
+_REQUEST_FORMAT = "oncofed-enrolment-request-1"
+_ACCEPTANCE_FORMAT = "oncofed-enrolment-acceptance-1"
+_PROOF_CONTEXT = b"oncofed enrolment request 1\n"
+_ACCEPTANCE_CONTEXT = "enrolment acceptance"
+
+
+@dataclass(frozen=True)
+class EnrolmentRequest:
+    """site             the name the hospital will have in every roster.
+    node_public_key  one line, OpenSSH, without comment.
+    proof            ECDSA-SHA384 with the node's private key over the other two, hexadecimal.
+    """
+
+    site: str
+    node_public_key: str
+    proof: str
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """coordinator_address      host:port that hospitals connect to.
+    ca_certificate           PEM; the only authority the node will trust.
+    coordinator_public_key   Ed25519, hexadecimal: signs study plans and models.
+    request_fingerprint      of the request this answers.
+    signature                with the coordinator's key over all the others, hexadecimal.
+    """
+
+    site: str
+    coordinator_address: str
+    ca_certificate: str
+    coordinator_public_key: str
+    request_fingerprint: str
+    signature: str
+
+
+def new_request(site: str, *, node_private_key: bytes) -> EnrolmentRequest:
+    """The request of the holder of an OpenSSH private key. Raises InvalidInput for an unusable name or key."""
+    key = load_node_key(node_private_key)
+    public_key = openssh_line(key.public_key())
+    proof = key.sign(_proved(site, public_key), ec.ECDSA(hashes.SHA384())).hex()
+    return read_request(request_bytes(EnrolmentRequest(site, public_key, proof)))
+
+
+def request_bytes(request: EnrolmentRequest) -> bytes:
+    """The canonical form."""
+    return _canonical({"format": _REQUEST_FORMAT, **asdict(request)})
+
+
+def read_request(content: bytes) -> EnrolmentRequest:
+    """A request whose sender holds the private key. Raises InvalidInput and SignatureInvalid."""
+    fields = _read(content, format_=_REQUEST_FORMAT, keys=EnrolmentRequest.__dataclass_fields__)
+    request = EnrolmentRequest(**fields)
+    faults = []
+    if not SITE_NAME.fullmatch(request.site):
+        faults.append(
+            Fault(
+                "request, site",
+                "is not a usable name",
+                "Use 1 to 64 letters, digits, - and _ (a letter or digit first).",
+            )
+        )
+    key = _public_key(request.node_public_key)
+    if key is None or openssh_line(key) != request.node_public_key:
+        faults.append(
+            Fault("request, node_public_key", "is not an ECDSA P-384 key in OpenSSH form", "Make the request anew.")
+        )
+    if faults:
+        raise InvalidInput(faults)
+    assert key is not None
+    try:
+        key.verify(
+            bytes.fromhex(request.proof),
+            _proved(request.site, request.node_public_key),
+            ec.ECDSA(hashes.SHA384()),
+        )
+    except (InvalidSignature, ValueError):
+        raise SignatureInvalid("the request's proof does not fit its key: it was changed on its way") from None
+    return request
+
+
+def new_acceptance(
+    request: EnrolmentRequest, *, coordinator_address: str, ca_certificate: str, signing_key: bytes
+) -> Acceptance:
+    """The coordinator's answer to a request it approves."""
+    unsigned = Acceptance(
+        site=request.site,
+        coordinator_address=coordinator_address,
+        ca_certificate=ca_certificate,
+        coordinator_public_key=public_key_of(signing_key).hex(),
+        request_fingerprint=fingerprint(request_bytes(request)),
+        signature="",
+    )
+    signature = sign(signing_key, context=_ACCEPTANCE_CONTEXT, message=_signed(unsigned)).hex()
+    return read_acceptance(acceptance_bytes(Acceptance(**{**asdict(unsigned), "signature": signature})))
+
+
+def acceptance_bytes(acceptance: Acceptance) -> bytes:
+    """The canonical form."""
+    return _canonical({"format": _ACCEPTANCE_FORMAT, **asdict(acceptance)})
+
+
+def read_acceptance(content: bytes) -> Acceptance:
+    """An acceptance signed with the key it names. That this key is the coordinator's is for its fingerprint to say.
+
+    Raises InvalidInput and SignatureInvalid.
+    """
+    acceptance = Acceptance(**_read(content, format_=_ACCEPTANCE_FORMAT, keys=Acceptance.__dataclass_fields__))
+    faults = []
+    match = ADDRESS.fullmatch(acceptance.coordinator_address)
+    if match is None or int(match["port"]) > 65535:
+        faults.append(Fault("acceptance, coordinator_address", "is not host:port", "Ask for a new acceptance."))
+    try:
+        x509.load_pem_x509_certificate(acceptance.ca_certificate.encode())
+    except ValueError:
+        faults.append(Fault("acceptance, ca_certificate", "is not a PEM certificate", "Ask for a new acceptance."))
+    if not re.fullmatch(r"[0-9a-f]{64}", acceptance.coordinator_public_key):
+        faults.append(Fault("acceptance, coordinator_public_key", "is not an Ed25519 key", "Ask for a new acceptance."))
+    if not re.fullmatch(r"[0-9a-f]{128}", acceptance.signature):
+        faults.append(Fault("acceptance, signature", "is not a signature", "Ask for a new acceptance."))
+    if faults:
+        raise InvalidInput(faults)
+    verify(
+        bytes.fromhex(acceptance.coordinator_public_key),
+        context=_ACCEPTANCE_CONTEXT,
+        message=_signed(acceptance),
+        signature=bytes.fromhex(acceptance.signature),
+    )
+    return acceptance
+
+
+def fingerprint(content: bytes) -> str:
+    """For the telephone: eight groups of four hexadecimal digits."""
+    digits = hashlib.sha256(content).hexdigest()[:32]
+    return " ".join(digits[start : start + 4] for start in range(0, 32, 4))
+
+
+def coordinator_fingerprint(*, ca_certificate: str, coordinator_public_key: str) -> str:
+    """Of what a hospital pins; the coordinator may publish it."""
+    return fingerprint(_canonical({"ca": ca_certificate, "public_key": coordinator_public_key}))
+
+
+def same_fingerprint(one: str, other: str) -> bool:
+    """Whether two fingerprints are the same, however they were typed."""
+    return _digits(one) == _digits(other) and len(_digits(one)) == 32
+
+
+def load_node_key(content: bytes) -> ec.EllipticCurvePrivateKey:
+    """The node's private key. Raises InvalidInput when it is not an unencrypted OpenSSH ECDSA P-384 key."""
+    try:
+        key = load_ssh_private_key(content, password=None)
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP384R1):
+        raise InvalidInput(
+            [Fault("node key", "is not an unencrypted OpenSSH ECDSA P-384 key", "Let `oncofed site request` make one.")]
+        )
+    return key
+
+
+def openssh_line(key: ec.EllipticCurvePublicKey) -> str:
+    """The public key on one line, without comment."""
+    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+
+
+def flower_public_key(openssh: str) -> bytes:
+    """The same public key as Flower's SuperLink stores it: PEM, SubjectPublicKeyInfo."""
+    key = _public_key(openssh)
+    assert key is not None, "only keys that read_request let through get here"
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _public_key(line: str) -> ec.EllipticCurvePublicKey | None:
+    try:
+        key = load_ssh_public_key(line.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return key if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP384R1) else None
+
+
+def _proved(site: str, node_public_key: str) -> bytes:
+    return _PROOF_CONTEXT + _canonical({"node_public_key": node_public_key, "site": site})
+
+
+def _signed(acceptance: Acceptance) -> bytes:
+    return _canonical({key: value for key, value in asdict(acceptance).items() if key != "signature"})
+
+
+def _canonical(fields: Mapping[str, str]) -> bytes:
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def _read(content: bytes, *, format_: str, keys: Mapping[str, object]) -> dict[str, str]:
+    fields: object = None
+    if len(content) <= LARGEST_BYTES:
+        try:
+            fields = json.loads(content)
+        except (ValueError, RecursionError):
+            fields = None
+    if (
+        not isinstance(fields, dict)
+        or fields.keys() != {"format", *keys}
+        or fields["format"] != format_
+        or not all(type(value) is str for value in fields.values())
+        # A mail program may have added the line's end; nothing else may differ.
+        or _canonical(fields) != content.rstrip(b"\r\n")
+    ):
+        raise InvalidInput(
+            [Fault("enrolment file", f"is not an {format_} file", "Ask for it again, as an attachment.")]
+        )
+    return {key: value for key, value in fields.items() if key != "format"}
+
+
+def _digits(text: str) -> str:
+    return "".join(character for character in text.lower() if character in "0123456789abcdef")

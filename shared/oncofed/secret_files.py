@@ -1,0 +1,69 @@
+"""How does a secret get onto the disk so that no other user of the machine can read it, and back?
+
+Promises: a secret is complete on the disk before it takes its name, and its file was never readable by others, not
+even for an instant. An existing file is never overwritten: a second `init` must not throw away a key.
+
+Refuses: to read a secret that the group or others may read, with the command that mends it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from oncofed.errors import Fault, InvalidInput
+
+_OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def write_secret(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Create `path`. Raises InvalidInput when it exists."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            # A link, not a rename: it fails where the name is taken.
+            os.link(unfinished, path)
+        except FileExistsError:
+            raise InvalidInput(
+                [
+                    Fault(
+                        str(path),
+                        "the file exists already",
+                        "It is kept. Remove it yourself if you mean to replace it.",
+                    )
+                ]
+            ) from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def read_secret(path: Path) -> bytes:
+    """The content of `path`. Raises InvalidInput when it is missing, empty, or open to others than its owner."""
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read()
+    except FileNotFoundError:
+        fault = Fault(str(path), "the file does not exist", "Run the command that creates it, or check the folder.")
+    except OSError:
+        fault = Fault(str(path), "the file cannot be read", "Run the command as the file's owner.")
+    else:
+        if mode & _OPEN_TO_OTHERS:
+            fault = Fault(str(path), "others than its owner may read this secret", f"chmod 600 {path}")
+        elif not content:
+            fault = Fault(str(path), "the file is empty", "Restore it from a backup, or create it anew.")
+        else:
+            return content
+    raise InvalidInput([fault])
+
+
+def private_folder(path: Path) -> Path:
+    """Create a folder only its owner can enter; an existing one is left as it is."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path

@@ -1,0 +1,30 @@
+"""A relay with a guard that has no patients: it answers each request with the weights it was sent, plus one.
+
+``python -m tests.end_to_end.fake_relay_app NODE`` is a hospital's SuperExec that runs this relay in place of the
+installed one. Only tests may do so, and only in this way: nothing in a folder or in the environment can.
+"""
+
+from __future__ import annotations
+
+from flwr.app import Context
+
+from oncofed.client.node.superexec import main
+from oncofed.client.relay import build_client_app
+from oncofed.protocol.messages import ContributeRequest, Contribution
+
+
+class EchoGuard:
+    """Contributes a vector that depends on nothing but the request."""
+
+    def contribute(self, request: ContributeRequest) -> Contribution:
+        return Contribution(request.weights + 1.0)
+
+
+def connect(context: Context) -> EchoGuard:
+    return EchoGuard()
+
+
+app = build_client_app(connect)
+
+if __name__ == "__main__":
+    main(relay_app="tests.end_to_end.fake_relay_app:app")
