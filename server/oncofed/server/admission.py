@@ -98,7 +98,7 @@ def _admit_one(question: Question, replies: Sequence[Message], *, patience_secon
         raise _NotAdmitted(f"answered {len(replies)} times")
     (reply,) = replies
     if reply.has_error():
-        raise _NotAdmitted(_ERROR_WORDS.get(reply.error.code, f"Flower reports error {reply.error.code:d}"))
+        raise _NotAdmitted(error_words(reply.error.code))
     if reply.metadata.src_node_id != question.node_id:
         raise _NotAdmitted(f"node {reply.metadata.src_node_id} answered in its place")
     try:
@@ -114,3 +114,8 @@ def _admit_one(question: Question, replies: Sequence[Message], *, patience_secon
     if not np.isfinite(contribution.vector).all():
         raise _NotAdmitted("sent numbers that are not finite")
     return SiteVector(request.site, contribution.vector, reply)
+
+
+def error_words(code: int) -> str:
+    """What Flower's error means for a hospital."""
+    return _ERROR_WORDS.get(code, f"Flower reports error {code:d}")

@@ -1,7 +1,8 @@
 """What becomes of the final weights? A signed model, kept beside the study and given to every hospital.
 
 ``model.safetensors`` (see `protocol.model_file`) and ``release.json`` (hash, signature, who took it) are on the disk
-before anything is sent. A hospital that cannot be reached now gets it by `oncofed site fetch`, from the same files.
+before anything is sent. For a hospital that could not be reached, `oncofed coordinator run` again: of a finished study
+only the delivery is left to do.
 """
 
 from __future__ import annotations
