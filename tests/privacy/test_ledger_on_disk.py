@@ -1,0 +1,116 @@
+"""Does a hospital's epsilon survive restarts, new runs and new studies, and is it what dp-accounting says?
+
+privacy.md, test 6. The other side is dp-accounting used directly: every release composed by itself, with no line of
+`oncofed.privacy.accounting`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from dp_accounting.dp_event import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
+from dp_accounting.pld.pld_privacy_accountant import PLDAccountant
+from dp_accounting.privacy_accountant import NeighboringRelation
+
+from oncofed.client.records.chain import START, Anchor
+from oncofed.client.records.ledger_view import ledger_view, rounds_left
+from oncofed.client.records.sqlite_ledger import SqliteLedger, create_ledger, ledger_head, read_ledger
+from oncofed.errors import BudgetExceeded
+from oncofed.privacy.accounting import GaussianRelease, PrivacyEvent, SampledGaussianRelease
+from oncofed.privacy.ledger import Budget, Charge, spent_epsilon
+
+BUDGET = Budget(largest_epsilon=3.0, delta=1e-5)
+FIRST, SECOND, THIRD = "1" * 64, "2" * 64, "3" * 64
+
+
+def independent_epsilon(events: list[PrivacyEvent]) -> float:
+    accountant = PLDAccountant(NeighboringRelation.ADD_OR_REMOVE_ONE)
+    for event in events:
+        if isinstance(event, GaussianRelease):
+            accountant.compose(GaussianDpEvent(event.noise_multiplier))
+        else:
+            step = PoissonSampledDpEvent(event.sampling_rate, GaussianDpEvent(event.noise_multiplier))
+            accountant.compose(SelfComposedDpEvent(step, event.steps))
+    return float(accountant.get_epsilon(BUDGET.delta))
+
+
+def opened(folder: Path) -> SqliteLedger:
+    return SqliteLedger(folder / "ledger.sqlite", data_source="registry", budget=BUDGET)
+
+
+def test_the_epsilon_survives_and_equals_an_independent_one(tmp_path: Path) -> None:
+    create_ledger(tmp_path / "ledger.sqlite")
+    studies: list[tuple[str, PrivacyEvent, int]] = [
+        (FIRST, GaussianRelease(12.0), 10),
+        (SECOND, SampledGaussianRelease(4.0, 0.1, 10), 3),  # a new study on the same source
+        (FIRST, GaussianRelease(12.0), 10),  # and the first one is resumed
+        (THIRD, GaussianRelease(9.5), 5),
+    ]
+    events: list[PrivacyEvent] = []
+    for run, (plan_hash, event, rounds) in enumerate(studies):
+        for number in range(rounds):
+            opened(tmp_path).charge(Charge(f"{plan_hash}/Bonn/{number}/{run}", f"{run}-{number}", event))  # restarts
+            events.append(event)
+        expected = independent_epsilon(events)
+        assert expected > 0.5
+        assert spent_epsilon(opened(tmp_path)) == pytest.approx(expected, abs=0.02)
+
+
+def test_the_view_says_what_was_spent_and_what_the_rest_buys(tmp_path: Path) -> None:
+    create_ledger(tmp_path / "ledger.sqlite")
+    for number in range(20):
+        opened(tmp_path).charge(Charge(f"{FIRST}/Bonn/{number}/0", "hash", GaussianRelease(12.0)))
+    opened(tmp_path).charge(Charge(f"{SECOND}/Bonn/1/0", "hash", GaussianRelease(7.0)))
+    other = SqliteLedger(tmp_path / "ledger.sqlite", data_source="other", budget=BUDGET)
+    other.charge(Charge(f"{FIRST}/Bonn/1/0", "hash", GaussianRelease(2.0)))
+    view = ledger_view(
+        read_ledger(tmp_path / "ledger.sqlite"),
+        data_source="registry",
+        budget=BUDGET,
+        head=ledger_head(tmp_path / "ledger.sqlite"),
+        next_event=GaussianRelease(12.0),
+        study_names={FIRST: "Lung 2026"},
+    )
+    assert view.releases == 21
+    assert [(study.name, study.releases) for study in view.studies] == [("Lung 2026", 20), (SECOND[:12], 1)]
+    assert view.spent_epsilon == spent_epsilon(opened(tmp_path))
+    # The rounds it promises are the rounds it sells.
+    assert view.rounds_left is not None
+    assert 10 < view.rounds_left < 1000
+    ledger = opened(tmp_path)
+    for number in range(view.rounds_left):
+        ledger.charge(Charge(f"{THIRD}/Bonn/{number}/0", "hash", GaussianRelease(12.0)))
+    with pytest.raises(BudgetExceeded):
+        ledger.charge(Charge(f"{THIRD}/Bonn/one-more/0", "hash", GaussianRelease(12.0)))
+    text = "\n".join(view.lines())
+    for words in (
+        "epsilon",
+        f"{view.spent_epsilon:.3f} of 3.000",
+        f"buys {view.rounds_left} more rounds",
+        "Lung 2026",
+        "20 releases",
+        "1 release,",
+        str(view.head),
+        "second hospital",
+    ):
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    ("made", "event", "expected"),
+    [
+        (0, GaussianRelease(1.0), 0),
+        (0, GaussianRelease(1.5), 1),
+        (60, GaussianRelease(11.0), 2),
+        (62, GaussianRelease(11.0), 0),
+    ],
+)
+def test_rounds_left_at_the_edges(made: int, event: PrivacyEvent, expected: int) -> None:
+    assert rounds_left([GaussianRelease(11.0)] * made, event, budget=BUDGET) == expected
+
+
+def test_an_empty_source_has_spent_nothing() -> None:
+    view = ledger_view((), data_source="new", budget=BUDGET, head=Anchor(0, START), next_event=None, study_names={})
+    assert (view.spent_epsilon, view.releases, view.studies, view.rounds_left) == (0.0, 0, (), None)
+    assert "epsilon 0.000 of 3.000" in "\n".join(view.lines())
