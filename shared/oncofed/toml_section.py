@@ -143,6 +143,18 @@ class Section:
             return None
         return int(number)
 
+    def number_or(
+        self, key: str, default: float, *, above: float | None = None, at_least: float | None = None
+    ) -> float:
+        """As `number`, with a default for an absent field."""
+        value = self.number(key, above=above, at_least=at_least)
+        return default if value is None else value
+
+    def whole_number_or(self, key: str, default: int, *, at_least: int) -> int:
+        """As `whole_number`, with a default for an absent field."""
+        value = self.whole_number(key, at_least=at_least)
+        return default if value is None else value
+
     def choice(self, key: str, kind: type[Choice], *, required: bool = False) -> Choice | None:
         """One of an enumeration's values, or None when the field is absent or at fault."""
         value = self._take(key, required=required)

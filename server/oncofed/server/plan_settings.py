@@ -50,7 +50,7 @@ def read_plan_settings(*, model: Section, training: Section, privacy: Section) -
     settings = PlanSettings(
         hidden_units=_hidden_units(model),
         linear_branch=model.flag("linear_branch", True),
-        baseline_weight=_number(model, "baseline_weight", 1.0, above=0),
+        baseline_weight=model.number_or("baseline_weight", 1.0, above=0),
         training=_training(training),
         privacy=_privacy(privacy),
     )
@@ -122,19 +122,19 @@ def _training(section: Section) -> TrainingSpec:
     spec = TrainingSpec(
         mode=section.choice("mode", TrainingMode) or default.mode,
         strategy=section.choice("strategy", Strategy) or default.strategy,
-        rounds=_whole(section, "rounds", default.rounds, at_least=1),
-        server_learning_rate=_number(section, "server_learning_rate", default.server_learning_rate, above=0),
-        beta_1=_number(section, "beta_1", default.beta_1, at_least=0),
-        beta_2=_number(section, "beta_2", default.beta_2, at_least=0),
-        tau=_number(section, "tau", default.tau, above=0),
-        weight_decay=_number(section, "weight_decay", default.weight_decay, at_least=0),
-        local_learning_rate=_number(section, "local_learning_rate", default.local_learning_rate, above=0),
-        local_steps=_whole(section, "local_steps", default.local_steps, at_least=1),
-        sampling_rate=_number(section, "sampling_rate", default.sampling_rate, above=0),
-        expected_batch_size=_number(section, "expected_batch_size", default.expected_batch_size, above=0),
-        proximal_mu=_number(section, "proximal_mu", default.proximal_mu, at_least=0),
-        trim_fraction=_number(section, "trim_fraction", default.trim_fraction, at_least=0),
-        malicious_sites=_whole(section, "malicious_sites", default.malicious_sites, at_least=0),
+        rounds=section.whole_number_or("rounds", default.rounds, at_least=1),
+        server_learning_rate=section.number_or("server_learning_rate", default.server_learning_rate, above=0),
+        beta_1=section.number_or("beta_1", default.beta_1, at_least=0),
+        beta_2=section.number_or("beta_2", default.beta_2, at_least=0),
+        tau=section.number_or("tau", default.tau, above=0),
+        weight_decay=section.number_or("weight_decay", default.weight_decay, at_least=0),
+        local_learning_rate=section.number_or("local_learning_rate", default.local_learning_rate, above=0),
+        local_steps=section.whole_number_or("local_steps", default.local_steps, at_least=1),
+        sampling_rate=section.number_or("sampling_rate", default.sampling_rate, above=0),
+        expected_batch_size=section.number_or("expected_batch_size", default.expected_batch_size, above=0),
+        proximal_mu=section.number_or("proximal_mu", default.proximal_mu, at_least=0),
+        trim_fraction=section.number_or("trim_fraction", default.trim_fraction, at_least=0),
+        malicious_sites=section.whole_number_or("malicious_sites", default.malicious_sites, at_least=0),
         site_weights=site_weights or (),
     )
     for key, value in (("beta_1", spec.beta_1), ("beta_2", spec.beta_2)):
@@ -155,23 +155,11 @@ def _privacy(section: Section) -> PrivacyRequest:
     request = PrivacyRequest(
         mode=mode,
         epsilon=section.number("epsilon", required=private, above=0),
-        delta=_number(section, "delta", 1e-5, above=0),
+        delta=section.number_or("delta", 1e-5, above=0),
         l2_norm_bound=section.number("l2_norm_bound", required=private, above=0),
-        reserve_rounds=_whole(section, "reserve_rounds", 0, at_least=0),
+        reserve_rounds=section.whole_number_or("reserve_rounds", 0, at_least=0),
         clip_without_noise=section.flag("clip_without_noise", False),
     )
     if request.delta > 1e-5:
         section.fault("delta", "is above 1e-5", "Choose at most 1e-5: policy is min(1e-5, 1/(10 n_max)).")
     return request
-
-
-def _number(
-    section: Section, key: str, default: float, *, above: float | None = None, at_least: float | None = None
-) -> float:
-    value = section.number(key, above=above, at_least=at_least)
-    return default if value is None else value
-
-
-def _whole(section: Section, key: str, default: int, *, at_least: int) -> int:
-    value = section.whole_number(key, at_least=at_least)
-    return default if value is None else value

@@ -19,15 +19,14 @@ from flwr.app import Context
 from oncofed.client.guard import Guard
 from oncofed.client.relay import build_client_app
 from oncofed.cohort.cohort import Cohort
-from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
 from oncofed.privacy.accounting import PrivacyEvent
 from oncofed.privacy.ledger import Charge, Ledger, MemoryLedger, charge_from_json, charge_to_json
 from oncofed.privacy.noise import OperatingSystemNoise
-from oncofed.privacy.policy import calibrated_privacy, without_privacy
-from oncofed.protocol.plan import ModelSpec, PrivacyMode, PrivacySpec, StudyPlan
+from oncofed.protocol.plan import StudyPlan
 from oncofed.server.app import build_server_app
 from oncofed.server.checkpoint import load_checkpoint
+from oncofed.server.plan_settings import plan_from
 from oncofed.server.rounds import RoundReport
 from oncofed.server.state import FederationState, initial_state
 from oncofed.simulations.engines.in_process_grid import run_in_process
@@ -35,7 +34,7 @@ from oncofed.simulations.engines.node_directory import answer_partition_queries,
 from oncofed.simulations.engines.ray_engine import run_on_ray
 from oncofed.simulations.engines.ray_hospitals import RayHospitals
 from oncofed.simulations.site_policy import site_policy
-from oncofed.simulations.study import PrivacyRequest, Study
+from oncofed.simulations.study import Study
 from oncofed.survival.likelihood import PatientTensors, patient_tensors
 from oncofed.survival.network import PrognosisNetwork, parameter_vector
 
@@ -67,39 +66,14 @@ class Federated:
 
 
 def plan_of(study: Study, schema: StudySchema, *, roster: tuple[str, ...]) -> StudyPlan:
-    """The plan that the simulated hospitals approve: the study file, the schema's public constants, and the noise."""
-    model = ModelSpec(
-        columns=len(columns(schema)),
-        endpoints=tuple(endpoint.name for endpoint in schema.endpoints),
-        grid=schema.grid,
-        baseline_hazard=schema.baseline_hazard,
-        hidden_units=study.hidden_units,
-        baseline_weight=study.baseline_weight,
-        linear_branch=study.linear_branch,
-    )
-    return StudyPlan(
+    """The plan that the simulated hospitals approve."""
+    return plan_from(
+        study.settings,
+        schema,
         study=study.name,
-        schema_hash=schema.hash,
-        model=model,
-        training=study.training,
-        privacy=_privacy_spec(study.privacy, study),
         roster=roster,
-        quorum=len(roster) if study.sites.quorum is None else min(study.sites.quorum, len(roster)),
+        quorum=study.sites.quorum,
         initialisation_seed=study.seed,
-    )
-
-
-def _privacy_spec(request: PrivacyRequest, study: Study) -> PrivacySpec:
-    if request.mode is PrivacyMode.NONE:
-        return without_privacy(l2_norm_bound=request.l2_norm_bound if request.clip_without_noise else None)
-    assert request.epsilon is not None
-    assert request.l2_norm_bound is not None
-    return calibrated_privacy(
-        study.training,
-        epsilon=request.epsilon,
-        delta=request.delta,
-        l2_norm_bound=request.l2_norm_bound,
-        reserve_rounds=request.reserve_rounds,
     )
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from oncofed.cohort.schema import Modality
 from oncofed.errors import Fault, InvalidInput
-from oncofed.protocol.plan import PrivacyMode, Strategy, TrainingMode, TrainingSpec
+from oncofed.protocol.plan import TrainingSpec
+from oncofed.server.plan_settings import SECTIONS, PlanSettings, PrivacyRequest, read_plan_settings
 from oncofed.toml_section import Section, closest, read_toml
 
 
@@ -103,22 +104,6 @@ class EvaluationSpec:
 
 
 @dataclass(frozen=True)
-class PrivacyRequest:
-    """What the study asks for; the noise is calibrated from it.
-
-    reserve_rounds      repeated rounds that the noise is calibrated to beside the planned ones.
-    clip_without_noise  in mode `none`, whether l2_norm_bound is used all the same (a control without noise).
-    """
-
-    mode: PrivacyMode
-    epsilon: float | None
-    delta: float
-    l2_norm_bound: float | None
-    reserve_rounds: int
-    clip_without_noise: bool = False
-
-
-@dataclass(frozen=True)
 class Study:
     """A study file, read and checked. `explain_site` is the simulated hospital whose explanations the report shows."""
 
@@ -128,12 +113,16 @@ class Study:
     data: DataSpec
     sites: SitesSpec
     evaluation: EvaluationSpec
-    hidden_units: tuple[int, ...]
-    linear_branch: bool
-    baseline_weight: float
-    training: TrainingSpec
-    privacy: PrivacyRequest
+    settings: PlanSettings
     seed: int
+
+    @property
+    def training(self) -> TrainingSpec:
+        return self.settings.training
+
+    @property
+    def privacy(self) -> PrivacyRequest:
+        return self.settings.privacy
 
     @property
     def hash(self) -> str:
@@ -156,15 +145,16 @@ def read_study(path: Path, *, overrides: Sequence[str] = (), seed: int | None = 
     head = file.section("study", heading=f"{path.name}: [study]", required=True)
     sections = {
         name: file.section(name, heading=f"{path.name}: [{name}]", required=name in ("data", "sites", "evaluation"))
-        for name in ("data", "sites", "evaluation", "model", "training", "privacy")
+        for name in ("data", "sites", "evaluation", *SECTIONS)
     }
+    file.ignore("consortium")  # what only real hospitals need, see server.consortium_file
     file.close()
     if faults and (head is None or any(sections[name] is None for name in ("data", "sites", "evaluation"))):
         raise InvalidInput(faults)
     empty = {name: section or Section(f"{path.name}: [{name}]", {}, faults) for name, section in sections.items()}
     assert head is not None
     own_seed = head.whole_number("seed", at_least=0)
-    model = empty["model"]
+    settings = read_plan_settings(**{name: empty[name] for name in SECTIONS})
     study = Study(
         name=head.required_text("name"),
         title=head.text("title") or "",
@@ -172,18 +162,12 @@ def read_study(path: Path, *, overrides: Sequence[str] = (), seed: int | None = 
         data=_data(empty["data"], path.parent),
         sites=_sites(empty["sites"], path.parent),
         evaluation=_evaluation(empty["evaluation"]),
-        hidden_units=_hidden_units(model),
-        linear_branch=model.flag("linear_branch", True),
-        baseline_weight=_number(model, "baseline_weight", 1.0, above=0),
-        training=_training(empty["training"]),
-        privacy=_privacy(empty["privacy"]),
+        settings=settings,
         seed=seed if seed is not None else own_seed if own_seed is not None else 1,
     )
     head.close()
     for section in empty.values():
         section.close()
-    if not study.hidden_units and not study.linear_branch:
-        model.fault("hidden_units", "leaves no network at all", "Give hidden units, or keep the linear branch.")
     if faults:
         raise InvalidInput(faults)
     return study
@@ -210,18 +194,6 @@ def _toml_value(text: str) -> object:
         return text
 
 
-def _number(
-    section: Section, key: str, default: float, *, above: float | None = None, at_least: float | None = None
-) -> float:
-    value = section.number(key, above=above, at_least=at_least)
-    return default if value is None else value
-
-
-def _whole(section: Section, key: str, default: int, *, at_least: int) -> int:
-    value = section.whole_number(key, at_least=at_least)
-    return default if value is None else value
-
-
 def _existing(section: Section, key: str, folder: Path, *, required: bool = False) -> Path | None:
     text = section.text(key, required=required)
     if text is None:
@@ -246,9 +218,9 @@ def _data(section: Section, folder: Path) -> DataSpec:
         table=None,
         schema=None,
         modalities=modalities,
-        synthetic_patients=_whole(synthetic, "patients", 15_726, at_least=100),
-        synthetic_hospitals=_whole(synthetic, "hospitals", 12, at_least=1),
-        synthetic_seed=_whole(synthetic, "seed", 1, at_least=0),
+        synthetic_patients=synthetic.whole_number_or("patients", 15_726, at_least=100),
+        synthetic_hospitals=synthetic.whole_number_or("hospitals", 12, at_least=1),
+        synthetic_seed=synthetic.whole_number_or("seed", 1, at_least=0),
     )
     synthetic.close()
     return spec
@@ -298,12 +270,12 @@ def _evaluation(section: Section) -> EvaluationSpec:
     spec = EvaluationSpec(
         split=section.choice("split", Split) or Split.RANDOM,
         horizon=1.0 if horizon is None else horizon,
-        test_fraction=_number(section, "test_fraction", default.test_fraction, above=0),
-        folds=_whole(section, "folds", default.folds, at_least=2),
-        fold=_whole(section, "fold", default.fold, at_least=0),
+        test_fraction=section.number_or("test_fraction", default.test_fraction, above=0),
+        folds=section.whole_number_or("folds", default.folds, at_least=2),
+        fold=section.whole_number_or("fold", default.fold, at_least=0),
         part=section.choice("part", Part) or Part.TEST,
         reserved_seeds=default.reserved_seeds if seeds is None else tuple(int(seed) for seed in seeds),
-        bootstrap_resamples=_whole(section, "bootstrap_resamples", default.bootstrap_resamples, at_least=20),
+        bootstrap_resamples=section.whole_number_or("bootstrap_resamples", default.bootstrap_resamples, at_least=20),
         baselines=section.flag("baselines", default.baselines),
     )
     if spec.test_fraction >= 1:
@@ -313,61 +285,3 @@ def _evaluation(section: Section) -> EvaluationSpec:
     if spec.part is Part.VALIDATION and spec.split is not Split.RANDOM:
         section.fault("part", "validation needs the random split", 'Set split = "random".')
     return spec
-
-
-def _hidden_units(section: Section) -> tuple[int, ...]:
-    units = section.numbers("hidden_units")
-    if units is None:
-        return (16,)
-    if any(unit < 1 or unit != int(unit) for unit in units):
-        section.fault("hidden_units", "are not positive whole numbers", "Write for instance [16], or [] for none.")
-    return tuple(int(unit) for unit in units)
-
-
-def _training(section: Section) -> TrainingSpec:
-    default = TrainingSpec()
-    site_weights = section.numbers("site_weights")
-    spec = TrainingSpec(
-        mode=section.choice("mode", TrainingMode) or default.mode,
-        strategy=section.choice("strategy", Strategy) or default.strategy,
-        rounds=_whole(section, "rounds", default.rounds, at_least=1),
-        server_learning_rate=_number(section, "server_learning_rate", default.server_learning_rate, above=0),
-        beta_1=_number(section, "beta_1", default.beta_1, at_least=0),
-        beta_2=_number(section, "beta_2", default.beta_2, at_least=0),
-        tau=_number(section, "tau", default.tau, above=0),
-        weight_decay=_number(section, "weight_decay", default.weight_decay, at_least=0),
-        local_learning_rate=_number(section, "local_learning_rate", default.local_learning_rate, above=0),
-        local_steps=_whole(section, "local_steps", default.local_steps, at_least=1),
-        sampling_rate=_number(section, "sampling_rate", default.sampling_rate, above=0),
-        expected_batch_size=_number(section, "expected_batch_size", default.expected_batch_size, above=0),
-        proximal_mu=_number(section, "proximal_mu", default.proximal_mu, at_least=0),
-        trim_fraction=_number(section, "trim_fraction", default.trim_fraction, at_least=0),
-        malicious_sites=_whole(section, "malicious_sites", default.malicious_sites, at_least=0),
-        site_weights=site_weights or (),
-    )
-    for key, value in (("beta_1", spec.beta_1), ("beta_2", spec.beta_2)):
-        if value >= 1:
-            section.fault(key, "is not below 1", "Choose a number in [0, 1).")
-    if spec.sampling_rate > 1:
-        section.fault("sampling_rate", "is above 1", "Choose a probability in (0, 1].")
-    if spec.trim_fraction >= 0.5:
-        section.fault("trim_fraction", "trims everything", "Choose a fraction below 0.5.")
-    if any(weight <= 0 for weight in spec.site_weights):
-        section.fault("site_weights", "are not all positive", "Give one positive public number a site.")
-    return spec
-
-
-def _privacy(section: Section) -> PrivacyRequest:
-    mode = section.choice("mode", PrivacyMode, required=True) or PrivacyMode.LOCAL
-    private = mode is PrivacyMode.LOCAL
-    request = PrivacyRequest(
-        mode=mode,
-        epsilon=section.number("epsilon", required=private, above=0),
-        delta=_number(section, "delta", 1e-5, above=0),
-        l2_norm_bound=section.number("l2_norm_bound", required=private, above=0),
-        reserve_rounds=_whole(section, "reserve_rounds", 0, at_least=0),
-        clip_without_noise=section.flag("clip_without_noise", False),
-    )
-    if request.delta > 1e-5:
-        section.fault("delta", "is above 1e-5", "Choose at most 1e-5: policy is min(1e-5, 1/(10 n_max)).")
-    return request

@@ -57,7 +57,11 @@ def test_overrides_and_seed_win_over_the_file(tmp_path: Path) -> None:
     path = written(tmp_path, SMALL)
     overrides = ["privacy.epsilon=1", "training.strategy=fedyogi", "model.hidden_units=[4, 2]"]
     study = read_study(path, overrides=overrides, seed=9)
-    assert (study.privacy.epsilon, study.training.strategy, study.hidden_units) == (1.0, Strategy.FEDYOGI, (4, 2))
+    assert (study.privacy.epsilon, study.training.strategy, study.settings.hidden_units) == (
+        1.0,
+        Strategy.FEDYOGI,
+        (4, 2),
+    )
     assert study.seed == 9
     assert study.hash != read_study(path).hash
     assert read_study(path).hash == read_study(path).hash

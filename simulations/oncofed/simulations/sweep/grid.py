@@ -22,11 +22,12 @@ from pathlib import Path
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import PrivacyMode, Strategy, TrainingMode
+from oncofed.server.plan_settings import PrivacyRequest
 from oncofed.server.strategies import strategy_faults
 from oncofed.simulations.federation import plan_of
 from oncofed.simulations.partition import consortium
 from oncofed.simulations.run import table_of
-from oncofed.simulations.study import PrivacyRequest, Split, Study, read_study
+from oncofed.simulations.study import Split, Study, read_study
 from oncofed.toml_section import closest
 
 NO_PRIVACY = "none"
@@ -299,7 +300,8 @@ def _faults_of_tables(runs: Sequence[SweepRun]) -> list[Fault]:
             if study.explain_site is not None and study.explain_site not in roster:
                 possible = f"Possible: {', '.join(roster)}."
                 faults.append(Fault("[study], explain_site", "is not a hospital of this study", possible))
-            faults += strategy_faults(plan_of(replace(study, privacy=without_privacy), schema, roster=roster))
+            uncalibrated = replace(study, settings=replace(study.settings, privacy=without_privacy))
+            faults += strategy_faults(plan_of(uncalibrated, schema, roster=roster))
     return faults
 
 

@@ -26,12 +26,12 @@ from oncofed.cohort.schema import (
 )
 from oncofed.privacy.accounting import GaussianRelease
 from oncofed.protocol.plan import ModelSpec, PrivacyMode, PrivacySpec, StudyPlan, TrainingSpec
+from oncofed.server.plan_settings import PlanSettings, PrivacyRequest
 from oncofed.simulations.results import Baselines, EndpointResult, Relevance, RunResult
 from oncofed.simulations.study import (
     DataSpec,
     EvaluationSpec,
     Partition,
-    PrivacyRequest,
     SitesSpec,
     Split,
     Study,
@@ -263,10 +263,12 @@ def _study(title: str, mode: PrivacyMode, sites: int) -> Study:
         data=DataSpec(Path("/home/somebody/tables/patients.csv"), Path("/home/somebody/tables/schema.toml")),
         sites=SitesSpec(Partition.HASH, count=sites),
         evaluation=EvaluationSpec(Split.RANDOM, HORIZON_MONTHS),
-        hidden_units=(8,),
-        linear_branch=True,
-        baseline_weight=1.0,
-        training=TrainingSpec(rounds=ROUNDS, weight_decay=3.0),
-        privacy=PrivacyRequest(mode, 3.6 if mode is PrivacyMode.LOCAL else None, 1e-5, 2.0, reserve_rounds=2),
+        settings=PlanSettings(
+            hidden_units=(8,),
+            linear_branch=True,
+            baseline_weight=1.0,
+            training=TrainingSpec(rounds=ROUNDS, weight_decay=3.0),
+            privacy=PrivacyRequest(mode, 3.6 if mode is PrivacyMode.LOCAL else None, 1e-5, 2.0, reserve_rounds=2),
+        ),
         seed=1,
     )

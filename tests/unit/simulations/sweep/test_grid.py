@@ -54,7 +54,7 @@ def test_the_grid_is_the_product_of_its_axes(study_file: Path) -> None:
     assert len(runs) == 2 * 2 * 2 * 2 * 2
     run = runs["fedavg_epsilon0.5_rounds=3_hidden-units=16-4_seed2"]
     study = run.study
-    assert (study.training.strategy.value, study.training.rounds, study.hidden_units) == ("fedavg", 3, (16, 4))
+    assert (study.training.strategy.value, study.training.rounds, study.settings.hidden_units) == ("fedavg", 3, (16, 4))
     assert (study.privacy.mode.value, study.privacy.epsilon, study.seed) == ("local", 0.5, 2)
     assert run.varied == (("training.rounds", "3"), ("model.hidden_units", "[16, 4]"))
     assert runs["fedadam_none_rounds=2_hidden-units=8_seed1"].study.privacy.mode.value == "none"
