@@ -171,7 +171,9 @@ def test_no_patient_is_named(result: RunResult, page: str) -> None:
     cohorts = [*result.hospitals.values(), result.test]
     ids = [patient for cohort in cohorts for patient in cohort.patient_ids]
     assert len(ids) > 900
-    assert not any(patient in page for patient in ids)
+    # A word that no number and no path of a figure can hold: what is found below is not found by chance.
+    assert all(patient.startswith("RECORD-") for patient in ids)
+    assert [patient for patient in ids if patient in page] == []
     # Nor when the explanations carry them along; and the search finds one that is planted.
     explained = result.hospitals[result.relevance.site].patient_ids
     by_patient = result.relevance.table.set_axis(list(explained), axis="index")
