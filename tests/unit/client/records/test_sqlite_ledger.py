@@ -5,15 +5,13 @@ The rules of every ledger are in tests/privacy/test_ledger.py; kills are in test
 
 from __future__ import annotations
 
-import os
-import resource
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.hardship import in_children, no_file_longer_than
 
 from oncofed.client.records.chain import START, Anchor, link
 from oncofed.client.records.sqlite_ledger import (
@@ -214,17 +212,6 @@ def test_the_chain_is_what_its_docstring_says() -> None:
 # Disks and locks
 
 
-@contextmanager
-def no_file_longer_than(size_bytes: int) -> Iterator[None]:
-    """The operating system refuses every byte beyond it, as a full disk does (the signal is ignored by Python)."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_on_a_full_disk_nothing_is_charged_and_later_it_goes_on(path: Path) -> None:
     ledger = opened(path)
     with no_file_longer_than(16_384), pytest.raises(RecordUnwritable, match=r"Nothing was charged.*Free space"):
@@ -250,28 +237,6 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 # Several processes
-
-
-def in_children(count: int, work: Callable[[int], None]) -> None:
-    """Run `work(number)` in so many forked processes at once; each must end by itself."""
-    ready, go = os.pipe()
-    children = []
-    for number in range(count):
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                os.close(go)
-                os.read(ready, 1)  # until the parent closes its end
-                work(number)
-                status = 0
-            finally:
-                os._exit(status)
-        children.append(child)
-    os.close(go)
-    os.close(ready)
-    for child in children:
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_processes_that_charge_at_once_never_pass_the_budget(tmp_path: Path) -> None:
