@@ -89,7 +89,7 @@ class Delivery:
     """The final model of a study, as the coordinator sends it.
 
     model      a safetensors file.
-    signature  the coordinator's, over the plan's hash and the file's SHA-256; see `protocol.delivery`.
+    signature  the coordinator's; see `protocol.model_file`.
     """
 
     plan_hash: str

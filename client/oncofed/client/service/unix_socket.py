@@ -79,7 +79,10 @@ def _prepare_folder(folder: Path) -> None:
     found = folder.stat()
     if found.st_uid != os.geteuid():
         raise _fault(folder, "belongs to another user", "Give it to the guard's user (chown).")
-    os.chmod(folder, found.st_mode & stat.S_ISGID | _FOLDER_RIGHTS)
+    wanted = found.st_mode & stat.S_ISGID | _FOLDER_RIGHTS
+    # Not when it is so already: chmod by somebody outside the folder's group would take its set-group-ID bit away.
+    if stat.S_IMODE(found.st_mode) != wanted:
+        os.chmod(folder, wanted)
 
 
 def _remove_stale(path: Path) -> None:

@@ -1,0 +1,254 @@
+"""Which plans may this hospital take part in, and which guard answers for each?
+
+`NodeGuard` is what stands behind the socket. For a plan's hash it looks up, in this order: the approval, the signed
+document, the policy, the data source, the ledger; from them it builds a `client.guard.Guard`, and keeps it as long as
+approval and policy are the same. Both are looked at for every request, so that a plan which is declined, or a policy
+that is tightened, counts at once.
+
+Promises: only documents and models that the pinned coordinator signed are kept; a plan must name this hospital with its
+own node key; a plan is charged no oftener than its rounds and its reserve, however many attempts are asked for; nothing
+a server sends chooses policy, source, noise or ledger. Refused: `NOT_APPROVED` for a plan without approval, or that the
+policy no longer allows; `NOT_READY` for a policy that cannot be read. Every answer is noted by the server in front
+(`guard_server`); this module notes beside it what was kept, and why not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+from oncofed.client.approved_patients import ApprovedPatients
+from oncofed.client.guard import Guard, LoadPatients
+from oncofed.client.node.folder import NodeFolder
+from oncofed.client.policy_file import NodePolicy, read_policy
+from oncofed.client.records.answers import FolderAnswers
+from oncofed.client.records.approvals import Approval, Approvals, Decision
+from oncofed.client.records.audit_log import AuditLog
+from oncofed.client.records.durable import replace_durably, unwritable
+from oncofed.client.records.sqlite_ledger import SqliteLedger
+from oncofed.client.service.wire_form import is_hash
+from oncofed.errors import InvalidInput, PrivacyRefusal, RefusalCode, RequestRefused, SignatureInvalid
+from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
+from oncofed.protocol.messages import (
+    ContributeRequest,
+    Contribution,
+    DeliveryState,
+    NodeDescription,
+    PlanState,
+)
+from oncofed.protocol.model_file import SignedModel, verified_weights
+from oncofed.protocol.plan import Member, PrivacyMode, StudyPlan
+from oncofed.protocol.study_document import StudyDocument, read_document, schema_of, verify_document
+from oncofed.survival.likelihood import PatientTensors
+from oncofed.survival.network import parameter_count
+
+MOST_OFFERS = 100
+"""Documents kept; each is at most 4 MB, and a coordinator shall not fill a hospital's disk."""
+_MOST_GUARDS = 4
+"""Plans whose patients are held in memory."""
+_LARGEST_HEADER_BYTES = 10_008
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PinnedKeys:
+    """coordinator  Ed25519, 32 raw bytes, as pinned at `site accept`. node  this hospital's own, OpenSSH, one line."""
+
+    coordinator: bytes
+    node: str
+
+
+@dataclass(frozen=True)
+class _Basis:
+    """What a guard was built on; another basis needs another guard."""
+
+    approval: Approval
+    policy_sha256: str
+
+
+class NodeGuard:
+    """Implements `protocol.messages.NodeGuardPort` for one installed hospital. For one thread at a time."""
+
+    def __init__(self, folder: NodeFolder, *, site: str, keys: PinnedKeys, noise: NoiseSource | None = None) -> None:
+        self._folder = folder
+        self._site = site
+        self._keys = keys
+        self._noise = OperatingSystemNoise() if noise is None else noise
+        self._audit = AuditLog(folder.audit_log)
+        self._approvals = Approvals(folder.approvals, folder.bundles, self._audit)
+        self._answers = FolderAnswers(folder.answers)
+        self._guards: OrderedDict[str, tuple[_Basis, Guard]] = OrderedDict()
+
+    def contribute(self, request: ContributeRequest) -> Contribution:
+        """As the port says."""
+        approval = self._approval_of(request.plan_hash)
+        guard = self._guard_for(approval)
+        _refuse_beyond_the_reserve(guard, request)
+        return guard.contribute(request)
+
+    def offer_plan(self, document: bytes) -> PlanState:
+        """As the port says; REFUSED for a document that is not kept."""
+        try:
+            offered = read_document(document)
+            verify_document(offered, public_key=self._keys.coordinator)
+        except InvalidInput:
+            return self._refused_offer("another_form")
+        except SignatureInvalid:
+            return self._refused_offer("another_signature")
+        plan = offered.plan
+        if Member(self._site, self._keys.node) not in plan.members:
+            return self._refused_offer("not_a_member", plan.hash)
+        path = self._document_path(plan.hash)
+        if not path.exists():
+            if len(list(self._folder.plans.glob("*.json"))) >= MOST_OFFERS:
+                return self._refused_offer("too_many_offers", plan.hash)
+            replace_durably(path, document)
+            self._audit.append("plan_kept", plan_hash=plan.hash)
+        return self.plan_status(plan.hash)
+
+    def plan_status(self, plan_hash: str) -> PlanState:
+        """As the port says; REFUSED for a plan that is not kept."""
+        if not is_hash(plan_hash) or not self._document_path(plan_hash).exists():
+            return PlanState.REFUSED
+        decided = self._approvals.find(plan_hash)
+        if decided is None:
+            return PlanState.OFFERED
+        return PlanState.APPROVED if decided.decision is Decision.APPROVED else PlanState.DECLINED
+
+    def deliver_model(self, model: bytes, signature: bytes, plan_hash: str) -> DeliveryState:
+        """As the port says. One model a plan: another one later is refused, even if it is signed."""
+        try:
+            plan = self._document(self._approval_of(plan_hash)).plan
+        except RequestRefused:
+            return self._refused_model("not_approved", plan_hash)
+        parameters = parameter_count(plan.model)
+        if len(model) > parameters * 8 + _LARGEST_HEADER_BYTES:
+            return self._refused_model("too_large", plan_hash)
+        sent = SignedModel(model, signature)
+        try:
+            verified_weights(sent, public_key=self._keys.coordinator, plan_hash=plan_hash, parameters=parameters)
+        except SignatureInvalid:
+            return self._refused_model("another_signature", plan_hash)
+        except InvalidInput:
+            return self._refused_model("another_form", plan_hash)
+        path = self._folder.models / f"{plan_hash}.safetensors"
+        with unwritable(path):
+            kept = path.read_bytes() if path.exists() else None
+        if kept is not None and kept != model:
+            return self._refused_model("another_model", plan_hash)
+        # The signature first: a model is never there without it.
+        replace_durably(path.with_suffix(".signature"), signature)
+        if kept is None:
+            replace_durably(path, model)
+            self._audit.append("model_kept", plan_hash=plan_hash)
+        return DeliveryState.ACCEPTED
+
+    def describe(self) -> NodeDescription:
+        """As the port says."""
+        return NodeDescription(self._site)
+
+    def _approval_of(self, plan_hash: str) -> Approval:
+        decided = self._approvals.find(plan_hash)
+        if decided is None or decided.decision is not Decision.APPROVED:
+            self._guards.pop(plan_hash, None)
+            raise RequestRefused(RefusalCode.NOT_APPROVED)
+        return decided
+
+    def _guard_for(self, approval: Approval) -> Guard:
+        basis = _Basis(approval, hashlib.sha256(self._policy_bytes()).hexdigest())
+        kept = self._guards.get(approval.plan_hash)
+        if kept is None or kept[0] != basis:
+            self._guards.pop(approval.plan_hash, None)
+            kept = (basis, self._built(approval))
+            self._guards[approval.plan_hash] = kept
+            while len(self._guards) > _MOST_GUARDS:
+                self._guards.popitem(last=False)
+        self._guards.move_to_end(approval.plan_hash)
+        return kept[1]
+
+    def _built(self, approval: Approval) -> Guard:
+        document = self._document(approval)
+        try:
+            policy = read_policy(self._folder.policy)
+        except InvalidInput as fault:
+            _log.error("the policy is at fault; every request is refused: %s", fault)
+            raise RequestRefused(RefusalCode.NOT_READY) from None
+        try:
+            source = policy.source(approval.data_source)
+            return Guard(
+                site=self._site,
+                plan=document.plan,
+                policy=source.site_policy,
+                patients=_of_enough_patients(
+                    ApprovedPatients(approval, source.source, schema_of(document), self._audit), policy
+                ),
+                ledger=SqliteLedger(self._folder.ledger, data_source=source.name, budget=source.site_policy.budget),
+                noise=self._noise,
+                answers=self._answers,
+            )
+        except (InvalidInput, PrivacyRefusal) as refusal:
+            _log.warning(
+                "plan %s was approved, and the policy no longer allows it: %s", approval.plan_hash[:12], refusal
+            )
+            raise RequestRefused(RefusalCode.NOT_APPROVED) from None
+
+    def _document(self, approval: Approval) -> StudyDocument:
+        """The approved document, verified again: its file may have been changed since."""
+        path = self._document_path(approval.plan_hash)
+        try:
+            document = read_document(path.read_bytes())
+            verify_document(document, public_key=self._keys.coordinator)
+        except (OSError, InvalidInput, SignatureInvalid) as fault:
+            _log.error("the document of plan %s is lost or damaged (%s)", approval.plan_hash[:12], type(fault).__name__)
+            raise RequestRefused(RefusalCode.NOT_APPROVED) from None
+        if document.plan.hash != approval.plan_hash:
+            _log.error("the document of plan %s is another plan's", approval.plan_hash[:12])
+            raise RequestRefused(RefusalCode.NOT_APPROVED)
+        return document
+
+    def _policy_bytes(self) -> bytes:
+        try:
+            return self._folder.policy.read_bytes()
+        except OSError as error:
+            _log.error("the policy cannot be read (%s); every request is refused", type(error).__name__)
+            raise RequestRefused(RefusalCode.NOT_READY) from None
+
+    def _document_path(self, plan_hash: str) -> Path:
+        return self._folder.plans / f"{plan_hash}.json"
+
+    def _refused_offer(self, reason: str, plan_hash: str = "") -> PlanState:
+        _log.warning("a plan that was offered is not kept: %s", reason)
+        self._audit.append("plan_not_kept", plan_hash=plan_hash, code=reason)
+        return PlanState.REFUSED
+
+    def _refused_model(self, reason: str, plan_hash: str) -> DeliveryState:
+        _log.warning("a model that was sent is not kept: %s", reason)
+        self._audit.append("model_not_kept", plan_hash=plan_hash, code=reason)
+        return DeliveryState.REFUSED
+
+
+def _of_enough_patients(load: LoadPatients, policy: NodePolicy) -> LoadPatients:
+    """The policy's smallest cohort may have been raised since the approval."""
+
+    def patients() -> PatientTensors:
+        found = load()
+        if len(found) < policy.smallest_cohort:
+            raise RequestRefused(RefusalCode.NOT_APPROVED)
+        return found
+
+    return patients
+
+
+def _refuse_beyond_the_reserve(guard: Guard, request: ContributeRequest) -> None:
+    """Patients were promised the plan's epsilon, whatever more the policy would allow the data source."""
+    plan: StudyPlan = guard.plan
+    if plan.privacy.mode is PrivacyMode.NONE:
+        return
+    made = {charge.identity for charge in guard.ledger.charges() if charge.identity.startswith(f"{plan.hash}/")}
+    if len(made) >= plan.charged_rounds and "/".join(map(str, request.identity)) not in made:
+        _log.warning("plan %s has had all its rounds and its reserve", plan.hash[:12])
+        raise RequestRefused(RefusalCode.BUDGET_EXCEEDED)

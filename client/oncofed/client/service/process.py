@@ -1,0 +1,93 @@
+"""What is the guard as a process? `python -m oncofed.client.service.process NODE` serves until SIGTERM or SIGINT.
+
+It opens no network port. Ends with status 2, and says why, before it listens, when anything of its set-up is at fault:
+an unknown or misspelt field of policy.toml, a site without a coordinator, a damaged ledger, a guard that runs already.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from oncofed.client.node.folder import NodeFolder, read_site
+from oncofed.client.policy_file import read_policy
+from oncofed.client.records.audit_log import AuditLog
+from oncofed.client.records.sqlite_ledger import verify_ledger
+from oncofed.client.service.guard_server import serving
+from oncofed.client.service.node_guard import NodeGuard, PinnedKeys
+from oncofed.client.service.token import read_digits
+from oncofed.errors import Fault, InvalidInput, OncofedError
+from oncofed.supervision import end_with_parent
+
+_AT_FAULT = 2
+_ARGUMENTS = 2
+
+_log = logging.getLogger(__name__)
+
+
+def main(arguments: list[str]) -> int:
+    """arguments: the program and the node's folder. Returns the exit status."""
+    if len(arguments) != _ARGUMENTS:
+        sys.stderr.write("usage: python -m oncofed.client.service.process NODE\n")
+        return _AT_FAULT
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # What this process writes is nobody else's, and a core file would hold patients.
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    end_with_parent()
+    try:
+        _serve(NodeFolder(Path(arguments[1]).absolute()), ended)
+    except OncofedError as fault:
+        sys.stderr.write(f"the guard does not start: {fault}\n")
+        return _AT_FAULT
+    return 0
+
+
+def _serve(folder: NodeFolder, ended: threading.Event) -> None:
+    settings = read_site(folder)
+    policy = read_policy(folder.policy)
+    keys = PinnedKeys(_coordinator_key(settings.enrolled.public_key), _node_key(folder))
+    verify_ledger(folder.ledger, anchor=None)
+    guard = NodeGuard(folder, site=settings.name, keys=keys)
+    audit = AuditLog(folder.audit_log)
+    with serving(
+        guard,
+        socket=folder.socket,
+        token_sha256=read_digits(folder.token_sha256),
+        site=settings.name,
+        audit=audit,
+    ):
+        audit.append("guard_started")
+        _log.info("the guard of %s listens; its policy has %d data sources", settings.name, len(policy.sources))
+        ended.wait()
+        _log.info("the guard of %s ends", settings.name)
+
+
+def _coordinator_key(digits: str) -> bytes:
+    try:
+        key = bytes.fromhex(digits)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise InvalidInput([Fault("site.toml: [coordinator]", "public_key is no key", "Run `oncofed site accept`.")])
+    return key
+
+
+def _node_key(folder: NodeFolder) -> str:
+    try:
+        return folder.node_public_key.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        remedy = "Run `oncofed site request`; the guard's user must be able to read this file, which is public."
+        raise InvalidInput([Fault(str(folder.node_public_key), "is missing or cannot be read", remedy)]) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,196 @@
+"""A hospital's node on disk for tests: folders, policy, ledger, keys, a table with planted patients, a signed plan.
+
+Nothing is enrolled or started; keys are real, so that signatures are checked. What is planted must never leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+from tests.leaks import Planted
+
+from oncofed.client.node.folder import NodeFolder, SiteSettings
+from oncofed.client.policy_file import read_policy
+from oncofed.client.records.approvals import Approval, Approvals
+from oncofed.client.records.audit_log import AuditEntry, AuditLog, verify_audit_log
+from oncofed.client.records.sqlite_ledger import SqliteLedger
+from oncofed.client.service.node_guard import NodeGuard, PinnedKeys
+from oncofed.client.site.setup import create
+from oncofed.cohort.encoding import columns
+from oncofed.cohort.schema_file import parse_schema
+from oncofed.privacy.ledger import Charge
+from oncofed.protocol.messages import ContributeRequest
+from oncofed.protocol.plan import Member, ModelSpec, PrivacyMode, PrivacySpec, StudyPlan, TrainingSpec
+from oncofed.protocol.signing import new_signing_key, public_key_of
+from oncofed.protocol.study_document import StudyDocument, document_bytes, schema_of, signed_document
+from oncofed.survival.network import parameter_count
+
+SITE = "Bonn"
+NODE_KEY = "ecdsa-sha2-nistp384 AAAA-of-Bonn"
+SOURCE = "registry"
+PATIENTS = 1237
+SCHEMA = """
+[schema]
+name = "tiny"
+patient_id = "record_number"
+[time]
+unit = "months"
+interval_bounds = [0, 12, 24, 60]
+[[endpoint]]
+name = "overall_survival"
+time = "survival_months"
+event = "death_observed"
+baseline_hazard = 0.02
+[[marker]]
+name = "sex_female"
+modality = "clinical"
+kind = "binary"
+[[marker]]
+name = "age"
+modality = "clinical"
+kind = "continuous"
+centre = 60
+scale = 15
+unit = "years"
+plausible_range = [0, 120]
+"""
+POLICY = """
+[node]
+smallest_cohort = 50
+largest_parameters = 1000
+allowed_plans = ["any"]
+
+[[source]]
+name = "registry"
+kind = "csv"
+path = "{table}"
+largest_epsilon = 1.5
+delta = 1e-5
+smallest_noise_multiplier = 5.0
+"""
+
+
+def table(patients: int = PATIENTS) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "record_number": [f"MRN-0047-{row:05d}" for row in range(patients)],
+            "sex_female": rng.integers(0, 2, patients),
+            "age": rng.normal(60, 10, patients).round(1),
+            "survival_months": rng.uniform(0.5, 70, patients).round(2),
+            "death_observed": (rng.random(patients) < 0.9).astype(int),
+        }
+    )
+
+
+def planted(found: pd.DataFrame) -> Planted:
+    """The first and last record numbers, and the exact numbers of patients and of deaths."""
+    records = found["record_number"]
+    deaths = int(found["death_observed"].sum())
+    return Planted(texts=(records.iloc[0], records.iloc[-1], "MRN-0047"), numbers=(len(found), deaths))
+
+
+@dataclass(frozen=True)
+class InstalledNode:
+    folder: NodeFolder
+    signing_key: bytes
+
+    @property
+    def keys(self) -> PinnedKeys:
+        return PinnedKeys(public_key_of(self.signing_key), NODE_KEY)
+
+    @property
+    def table_path(self) -> Path:
+        return self.folder.root / "patients.csv"
+
+    @property
+    def audit_log(self) -> AuditLog:
+        return AuditLog(self.folder.audit_log)
+
+    @property
+    def approvals(self) -> Approvals:
+        return Approvals(self.folder.approvals, self.folder.bundles, self.audit_log)
+
+    def guard(self) -> NodeGuard:
+        return NodeGuard(self.folder, site=SITE, keys=self.keys)
+
+    def events(self) -> list[tuple[str, str]]:
+        return [(entry.event, entry.code) for entry in self.entries()]
+
+    def entries(self) -> tuple[AuditEntry, ...]:
+        return verify_audit_log(self.folder.audit_log).entries
+
+    def ledger(self) -> SqliteLedger:
+        policy = read_policy(self.folder.policy).source(SOURCE).site_policy
+        return SqliteLedger(self.folder.ledger, data_source=SOURCE, budget=policy.budget)
+
+    def charges(self) -> tuple[Charge, ...]:
+        return tuple(self.ledger().charges())
+
+    def set_policy(self, before: str, after: str) -> None:
+        text = self.folder.policy.read_text()
+        assert before in text
+        self.folder.policy.write_text(text.replace(before, after))
+
+    def plan(self) -> StudyPlan:
+        schema = parse_schema(SCHEMA, where="schema")
+        return StudyPlan(
+            study="tiny",
+            schema_hash=schema.hash,
+            model=ModelSpec(len(columns(schema)), ("overall_survival",), schema.grid, schema.baseline_hazard, (3,)),
+            training=TrainingSpec(rounds=3),
+            privacy=PrivacySpec(PrivacyMode.LOCAL, 1.0, 1e-5, 9.0, 1.0, reserve_rounds=1),
+            roster=(SITE, "Essen"),
+            quorum=2,
+            members=(Member(SITE, NODE_KEY), Member("Essen", "ecdsa-sha2-nistp384 AAAA-of-Essen")),
+            coordinator_public_key=public_key_of(self.signing_key).hex(),
+            bundle_sha256="0" * 64,
+            released=("the model",),
+        )
+
+    def document(self, plan: StudyPlan | None = None) -> StudyDocument:
+        return signed_document(plan or self.plan(), schema_toml=SCHEMA, signing_key=self.signing_key)
+
+    def offer(self, plan: StudyPlan | None = None) -> bytes:
+        return document_bytes(self.document(plan))
+
+    def approve(self, plan: StudyPlan | None = None) -> Approval:
+        document, policy = self.document(plan), read_policy(self.folder.policy)
+        return self.approvals.approve(
+            document.plan,
+            schema_of(document),
+            site=SITE,
+            policy=policy,
+            source=policy.source(SOURCE),
+            ledger=self.ledger(),
+            approved_by="Dr. Example",
+            now=datetime.now(UTC),
+        )
+
+    def request(self, plan: StudyPlan | None = None, *, round_: int = 1, attempt: int = 0) -> ContributeRequest:
+        plan = plan or self.plan()
+        weights = np.random.default_rng(1).normal(scale=0.1, size=parameter_count(plan.model))
+        return ContributeRequest(plan.hash, SITE, round_, attempt, plan.roster, weights)
+
+    def weaker(self) -> StudyPlan:
+        """A plan that a hostile coordinator would like better."""
+        plan = self.plan()
+        return replace(plan, privacy=replace(plan.privacy, noise_multiplier=1.0))
+
+
+@contextmanager
+def installed_node() -> Iterator[InstalledNode]:
+    """In a folder whose path is short enough for a socket."""
+    with TemporaryDirectory(prefix="oncofed-") as name:
+        node = InstalledNode(NodeFolder(Path(name) / "node"), new_signing_key())
+        create(node.folder, SiteSettings(SITE, "127.0.0.1:9094", None))
+        table().to_csv(node.table_path, index=False)
+        node.folder.policy.write_text(POLICY.format(table=node.table_path))
+        yield node

@@ -1,0 +1,304 @@
+"""Does a hospital keep only what its coordinator signed, and answer only for what its people approved?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from tests.installed_node import NODE_KEY, SITE, InstalledNode, installed_node, table
+
+from oncofed.client.service import node_guard as module
+from oncofed.client.service.node_guard import NodeGuard
+from oncofed.errors import RefusalCode, RequestRefused
+from oncofed.protocol.messages import ContributeRequest, DeliveryState, NodeDescription, PlanState
+from oncofed.protocol.model_file import signed_model
+from oncofed.protocol.plan import Member, StudyPlan
+from oncofed.protocol.signing import new_signing_key
+from oncofed.protocol.study_document import document_bytes
+from oncofed.survival.network import parameter_count
+
+
+@pytest.fixture
+def node() -> Iterator[InstalledNode]:
+    with installed_node() as here:
+        yield here
+
+
+@pytest.fixture
+def approved(node: InstalledNode) -> InstalledNode:
+    assert node.guard().offer_plan(node.offer()) is PlanState.OFFERED
+    node.approve()
+    return node
+
+
+def refusal_of(guard: NodeGuard, request: ContributeRequest) -> RefusalCode:
+    with pytest.raises(RequestRefused) as refusal:
+        guard.contribute(request)
+    return refusal.value.code
+
+
+# Offers
+
+
+def test_an_offer_is_kept_and_then_waits_for_a_person(node: InstalledNode) -> None:
+    guard, plan_hash = node.guard(), node.plan().hash
+    assert guard.plan_status(plan_hash) is PlanState.REFUSED
+    for _ in range(2):
+        assert guard.offer_plan(node.offer()) is PlanState.OFFERED
+    assert (node.folder.plans / f"{plan_hash}.json").read_bytes() == node.offer()
+    node.approve()
+    assert guard.offer_plan(node.offer()) is PlanState.APPROVED
+    assert guard.plan_status(plan_hash) is PlanState.APPROVED
+    node.approvals.decline(node.plan(), declined_by="Dr. Example", now=datetime.now(UTC))
+    assert guard.plan_status(plan_hash) is PlanState.DECLINED
+    assert node.events() == [("plan_kept", ""), ("approved", ""), ("declined", "")]
+
+
+def another_coordinator(node: InstalledNode) -> bytes:
+    return InstalledNode(node.folder, new_signing_key()).offer()
+
+
+def another_signature(node: InstalledNode) -> bytes:
+    """The pinned coordinator's name with somebody else's signature."""
+    document, forged = node.document(), bytearray(node.document().signature)
+    forged[0] ^= 1
+    return document_bytes(replace(document, signature=bytes(forged)))
+
+
+def a_changed_number(node: InstalledNode) -> bytes:
+    return document_bytes(replace(node.document(), plan=node.weaker()))
+
+
+def with_members(*members: Member) -> Callable[[InstalledNode], bytes]:
+    def offer(node: InstalledNode) -> bytes:
+        roster = tuple(member.site for member in members)
+        return node.offer(replace(node.plan(), members=members, roster=roster, quorum=1))
+
+    return offer
+
+
+OFFERS: dict[str, tuple[Callable[[InstalledNode], bytes], str]] = {
+    "no document": (lambda _: b"{}", "another_form"),
+    "nothing": (lambda _: b"", "another_form"),
+    "too large": (lambda _: b" " * 4_000_001, "another_form"),
+    "another coordinator": (another_coordinator, "another_signature"),
+    "another signature": (another_signature, "another_signature"),
+    "a changed number": (a_changed_number, "another_signature"),
+    "another hospital": (with_members(Member("Essen", NODE_KEY)), "not_a_member"),
+    "another key for us": (with_members(Member(SITE, "ecdsa-sha2-nistp384 AAAA-of-Essen")), "not_a_member"),
+}
+
+
+@pytest.mark.parametrize(("offer", "reason"), OFFERS.values(), ids=OFFERS)
+def test_other_offers_are_not_kept(node: InstalledNode, offer: Callable[[InstalledNode], bytes], reason: str) -> None:
+    assert node.guard().offer_plan(offer(node)) is PlanState.REFUSED
+    assert list(node.folder.plans.iterdir()) == []
+    assert node.events() == [("plan_not_kept", reason)]
+
+
+def test_a_coordinator_cannot_fill_the_disk(node: InstalledNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_OFFERS", 2)
+    guard = node.guard()
+    states = [guard.offer_plan(node.offer(replace(node.plan(), version=version))) for version in (1, 2, 3)]
+    assert states == [PlanState.OFFERED, PlanState.OFFERED, PlanState.REFUSED]
+    assert node.events()[-1] == ("plan_not_kept", "too_many_offers")
+
+
+@pytest.mark.parametrize("name", ["", "../" * 5 + "etc/passwd", "0" * 63, "A" * 64, "0" * 64, "\0"])
+def test_a_hash_that_is_none_is_no_path(node: InstalledNode, name: str) -> None:
+    guard = node.guard()
+    assert guard.plan_status(name) is PlanState.REFUSED
+    assert guard.deliver_model(b"", b"", name) is DeliveryState.REFUSED
+    assert refusal_of(guard, replace(node.request(), plan_hash=name)) is RefusalCode.NOT_APPROVED
+
+
+# Contributions
+
+
+def test_an_approved_plan_is_answered_and_charged_to_its_source(approved: InstalledNode) -> None:
+    guard, request = approved.guard(), approved.request()
+    vector = guard.contribute(request).vector
+    assert vector.shape == request.weights.shape
+    assert [charge.identity for charge in approved.charges()] == [f"{approved.plan().hash}/{SITE}/1/0"]
+    again = approved.guard().contribute(request).vector  # a guard that was started anew
+    assert again.tobytes() == vector.tobytes()
+    assert len(approved.charges()) == 1
+
+
+def test_without_approval_no_patient_is_read(node: InstalledNode) -> None:
+    guard = node.guard()
+    guard.offer_plan(node.offer())
+    node.table_path.unlink()
+    assert refusal_of(guard, node.request()) is RefusalCode.NOT_APPROVED
+    assert node.charges() == ()
+
+
+def test_a_plan_that_is_declined_later_is_refused_at_once(approved: InstalledNode) -> None:
+    guard = approved.guard()
+    guard.contribute(approved.request())
+    approved.approvals.decline(approved.plan(), declined_by="Dr. Example", now=datetime.now(UTC))
+    assert refusal_of(guard, approved.request(round_=2)) is RefusalCode.NOT_APPROVED
+    assert refusal_of(guard, approved.request()) is RefusalCode.NOT_APPROVED
+
+
+TIGHTER = {
+    "less epsilon": ("largest_epsilon = 1.5", "largest_epsilon = 0.5"),
+    "more noise": ("smallest_noise_multiplier = 5.0", "smallest_noise_multiplier = 50.0"),
+    "smaller models": ("largest_parameters = 1000", "largest_parameters = 2"),
+    "other plans": ('allowed_plans = ["any"]', f'allowed_plans = ["{"0" * 64}"]'),
+    "another source": ('name = "registry"', 'name = "other"'),
+    "a larger cohort": ("smallest_cohort = 50", "smallest_cohort = 5000"),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), TIGHTER.values(), ids=TIGHTER)
+def test_a_policy_that_is_tightened_counts_at_once(approved: InstalledNode, before: str, after: str) -> None:
+    guard = approved.guard()
+    guard.contribute(approved.request())
+    charged = len(approved.charges())
+    approved.set_policy(before, after)
+    assert refusal_of(guard, approved.request(round_=2)) is RefusalCode.NOT_APPROVED
+    approved.set_policy(after, before)
+    assert len(approved.charges()) == charged
+    guard.contribute(approved.request(round_=2))
+
+
+@pytest.mark.parametrize("text", ["[node]\nsmallest_cohrt = 1\n", "", "no toml"])
+def test_a_policy_that_cannot_be_read_stops_everything(approved: InstalledNode, text: str) -> None:
+    guard = approved.guard()
+    guard.contribute(approved.request())
+    before = approved.folder.policy.read_text()
+    approved.folder.policy.write_text(text)
+    assert refusal_of(guard, approved.request(round_=2)) is RefusalCode.NOT_READY
+    approved.folder.policy.unlink()
+    assert refusal_of(guard, approved.request(round_=2)) is RefusalCode.NOT_READY
+    approved.folder.policy.write_text(before)
+    assert len(approved.charges()) == 1
+
+
+def test_patients_that_changed_are_refused_until_approved_again(approved: InstalledNode) -> None:
+    guard = approved.guard()
+    guard.contribute(approved.request())
+    changed = table()
+    changed.loc[0, "age"] = 99.5
+    changed.to_csv(approved.table_path, index=False)
+    assert refusal_of(guard, approved.request(round_=2)) is RefusalCode.NOT_READY
+    assert len(approved.charges()) == 1
+    assert ("patients_refused", "patients_changed") in approved.events()
+    approved.approve()
+    guard.contribute(approved.request(round_=2))
+    assert len(approved.charges()) == 2
+
+
+def test_a_document_that_was_changed_on_the_disk_is_refused(approved: InstalledNode) -> None:
+    path = approved.folder.plans / f"{approved.plan().hash}.json"
+    for content in (
+        approved.offer(approved.weaker()),  # signed, and another plan
+        another_signature(approved),
+        b"",
+    ):
+        path.write_bytes(content)
+        assert refusal_of(approved.guard(), approved.request()) is RefusalCode.NOT_APPROVED
+    path.unlink()
+    assert refusal_of(approved.guard(), approved.request()) is RefusalCode.NOT_APPROVED
+    assert approved.charges() == ()
+
+
+def test_a_plan_is_charged_no_oftener_than_its_rounds_and_reserve(approved: InstalledNode) -> None:
+    """The policy would pay for more attempts; the patients were promised the plan's own epsilon."""
+    guard = approved.guard()
+    asked = [approved.request(round_=round_) for round_ in (1, 2, 3)] + [approved.request(round_=3, attempt=1)]
+    vectors = [guard.contribute(request).vector.tobytes() for request in asked]
+    assert refusal_of(guard, approved.request(round_=3, attempt=2)) is RefusalCode.BUDGET_EXCEEDED
+    assert len(approved.charges()) == 4 == approved.plan().charged_rounds
+    assert guard.contribute(asked[-1]).vector.tobytes() == vectors[-1]  # what it had before it still gets
+
+
+def test_all_studies_on_a_source_add_up(approved: InstalledNode) -> None:
+    other = replace(approved.plan(), study="another")
+    guard = approved.guard()
+    guard.offer_plan(approved.offer(other))
+    approved.set_policy("largest_epsilon = 1.5", "largest_epsilon = 3.0")
+    approved.approve(other)
+    approved.set_policy("largest_epsilon = 3.0", "largest_epsilon = 1.0")
+    for round_ in (1, 2, 3):
+        guard.contribute(approved.request(round_=round_))
+    codes = []
+    for round_ in (1, 2, 3):
+        try:
+            guard.contribute(approved.request(other, round_=round_))
+        except RequestRefused as refusal:
+            codes.append(refusal.code)
+    assert codes
+    assert set(codes) == {RefusalCode.BUDGET_EXCEEDED}
+
+
+# Models
+
+
+def model_of(
+    node: InstalledNode, *, plan: StudyPlan | None = None, seed: int = 0, key: bytes | None = None
+) -> tuple[bytes, bytes]:
+    plan = plan or node.plan()
+    weights = np.random.default_rng(seed).normal(size=parameter_count(plan.model))
+    signed = signed_model(weights, plan_hash=plan.hash, signing_key=key or node.signing_key)
+    return signed.content, signed.signature
+
+
+def test_the_final_model_is_kept_with_its_signature(approved: InstalledNode) -> None:
+    guard, plan_hash = approved.guard(), approved.plan().hash
+    content, signature = model_of(approved)
+    for _ in range(2):
+        assert guard.deliver_model(content, signature, plan_hash) is DeliveryState.ACCEPTED
+    assert (approved.folder.models / f"{plan_hash}.safetensors").read_bytes() == content
+    assert (approved.folder.models / f"{plan_hash}.signature").read_bytes() == signature
+    assert [event for event, _ in approved.events()].count("model_kept") == 1
+
+
+def test_another_model_of_the_same_plan_does_not_replace_the_first(approved: InstalledNode) -> None:
+    guard, plan_hash = approved.guard(), approved.plan().hash
+    first = model_of(approved)
+    guard.deliver_model(*first, plan_hash)
+    assert guard.deliver_model(*model_of(approved, seed=1), plan_hash) is DeliveryState.REFUSED
+    assert (approved.folder.models / f"{plan_hash}.safetensors").read_bytes() == first[0]
+    assert (approved.folder.models / f"{plan_hash}.signature").read_bytes() == first[1]
+
+
+MODELS: dict[str, tuple[Callable[[InstalledNode], tuple[bytes, bytes]], str]] = {
+    "another signer": (lambda node: model_of(node, key=new_signing_key()), "another_signature"),
+    "no signature": (lambda node: (model_of(node)[0], b""), "another_signature"),
+    "a changed byte": (lambda node: (model_of(node)[0][:-1] + b"\0", model_of(node)[1]), "another_signature"),
+    "too large": (lambda node: (b"0" * 100_000, b"0" * 64), "too_large"),
+    "another plan's": (lambda node: model_of(node, plan=replace(node.plan(), version=2)), "another_form"),
+    "another network": (
+        lambda node: (
+            signed := signed_model(np.ones(3), plan_hash=node.plan().hash, signing_key=node.signing_key),
+            (signed.content, signed.signature),
+        )[1],
+        "another_form",
+    ),
+}
+
+
+@pytest.mark.parametrize(("model", "reason"), MODELS.values(), ids=MODELS)
+def test_other_models_are_not_kept(
+    approved: InstalledNode, model: Callable[[InstalledNode], tuple[bytes, bytes]], reason: str
+) -> None:
+    content, signature = model(approved)
+    assert approved.guard().deliver_model(content, signature, approved.plan().hash) is DeliveryState.REFUSED
+    assert list(approved.folder.models.iterdir()) == []
+    assert approved.events()[-1] == ("model_not_kept", reason)
+
+
+def test_a_model_of_a_plan_nobody_approved_is_not_kept(node: InstalledNode) -> None:
+    guard = node.guard()
+    guard.offer_plan(node.offer())
+    assert guard.deliver_model(*model_of(node), node.plan().hash) is DeliveryState.REFUSED
+    assert list(node.folder.models.iterdir()) == []
+
+
+def test_the_description_holds_the_name_and_no_more(node: InstalledNode) -> None:
+    assert node.guard().describe() == NodeDescription(SITE)
