@@ -1,4 +1,4 @@
-"""A relay with a guard that has no patients: it answers each request with the weights it was sent, plus one.
+"""A relay whose guard has no patients: it approves every plan, and answers with the weights it was sent, plus one.
 
 ``python -m tests.end_to_end.fake_relay_app NODE`` is a hospital's SuperExec that runs this relay in place of the
 installed one. Only tests may do so, and only in this way: nothing in a folder or in the environment can.
@@ -9,8 +9,8 @@ from __future__ import annotations
 from flwr.app import Context
 
 from oncofed.client.node.superexec import main
-from oncofed.client.relay import build_client_app
-from oncofed.protocol.messages import ContributeRequest, Contribution
+from oncofed.client.relay import build_node_app
+from oncofed.protocol.messages import ContributeRequest, Contribution, DeliveryState, NodeDescription, PlanState
 
 
 class EchoGuard:
@@ -19,12 +19,24 @@ class EchoGuard:
     def contribute(self, request: ContributeRequest) -> Contribution:
         return Contribution(request.weights + 1.0)
 
+    def offer_plan(self, document: bytes) -> PlanState:
+        return PlanState.APPROVED
+
+    def plan_status(self, plan_hash: str) -> PlanState:
+        return PlanState.APPROVED
+
+    def deliver_model(self, model: bytes, signature: bytes, plan_hash: str) -> DeliveryState:
+        return DeliveryState.ACCEPTED
+
+    def describe(self) -> NodeDescription:
+        raise NotImplementedError
+
 
 def connect(context: Context) -> EchoGuard:
     return EchoGuard()
 
 
-app = build_client_app(connect)
+app = build_node_app(connect)
 
 if __name__ == "__main__":
     main(relay_app="tests.end_to_end.fake_relay_app:app")

@@ -77,6 +77,7 @@ def signed_plan(coordinator: CoordinatorFolder, *, rounds: int) -> StudyPlan:
         coordinator_public_key=coordinator.public_key.read_text().strip(),
         bundle_sha256=bundle_sha256(),
         round_timeout_seconds=120.0,
+        patience_seconds=10.0,
     )
     document = signed_document(plan, schema_toml=schema_toml, signing_key=read_secret(coordinator.signing_key))
     study = coordinator.study(plan.hash)

@@ -1,0 +1,187 @@
+"""Does Flower 1.41 still have the names that a deployment replaces or calls, and does it still use them?
+
+Replacing a name that Flower no longer reads would take a defence away in silence: so each test looks at the code that
+uses the name. When one fails after an upgrade, read the module named in it before changing anything here.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+from types import ModuleType
+
+import pytest
+from flwr.common import constant
+from flwr.proto.control_pb2 import ListNodesRequest, ListRunsRequest, RegisterNodeRequest, StartRunRequest
+from flwr.proto.runtime_pb2 import AcquireTaskRequest
+from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, TaskType
+from flwr.supercore.control.control_http_client import ControlHttpClient
+from flwr.supercore.protobuf.client import ProtobufClient
+from flwr.supercore.retry import http_retry
+from flwr.supercore.superexec import run_superexec
+from flwr.supercore.superexec.executor import Executor
+from flwr.superlink import main as superlink_main
+from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
+from flwr.superlink.config_loader import SuperLinkLifespanConfig, load_control_authn_plugin
+from flwr.superlink.grid import HttpGrid
+from flwr.superlink.routers.fleet import node_auth
+from flwr.supernode import fleet_http_connection, start_client_internal
+from flwr.supernode.cli.flower_supernode import SuperNodeLifespanConfig, _start_supernode_http_api
+from flwr.supernode.fleet_http_client import FleetHttpClient
+from flwr.supernode.runtime import run_clientapp
+
+from oncofed.client.node.flower_names import replace_in
+from oncofed.client.node.superexec import WarmExecutor
+from oncofed.server.deployment import gate
+
+
+def names_called_in(function: object) -> set[str]:
+    """Every plain name and attribute that a function's source mentions."""
+    tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(function)))  # type: ignore[arg-type]
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    return names | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+
+
+def test_a_name_that_flower_lost_is_noticed_at_the_start() -> None:
+    with pytest.raises(RuntimeError, match="has no _verify_fab"):
+        replace_in(ModuleType("empty"), "_verify_fab", None)
+
+
+def test_the_supernode_asks_for_each_bundle_through_the_names_we_replace() -> None:
+    """supernode.pin_bundles: the mark `valid_license`, then `_verify_fab` of the module, then store and run."""
+    source = inspect.getsource(start_client_internal._pull_and_store_message)
+    assert source.index("if trusted_entities:") < source.index('fab.verifications.get("valid_license", "")')
+    assert source.index("_verify_fab(fab, trusted_entities)") < source.index("state.store_fab(fab)")
+    assert source.count("get_fab(") == 1
+    assert source.count("store_fab(") == 1
+    assert "fab_from_proto" in names_called_in(fleet_http_connection.http_request_response)
+
+
+def test_the_supernode_uses_of_its_clock_only_sleep() -> None:
+    """supernode.wait_less."""
+    tree = ast.parse(inspect.getsource(start_client_internal))
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "time"
+    }
+    assert used == {"sleep"}
+
+
+def test_the_supernode_connects_through_the_name_we_replace() -> None:
+    """supernode.end_former_session: by position, as a context manager whose first value is the node's id."""
+    assert "http_request_response" in names_called_in(start_client_internal._init_connection)
+    assert list(inspect.signature(fleet_http_connection.http_request_response).parameters) == [
+        "server_address",
+        "insecure",
+        "root_certificates",
+        "authentication_keys",
+        "max_retries",
+        "max_wait_time",
+    ]
+    assert "node.node_id,\n                receive," in inspect.getsource(fleet_http_connection)
+    assert hasattr(FleetHttpClient, "DeactivateNode")
+
+
+def test_the_supernode_is_started_as_flower_starts_it() -> None:
+    """supernode.serve."""
+    assert {field.name for field in dataclasses.fields(SuperNodeLifespanConfig)} == {
+        *("server_address", "root_certificates", "insecure", "authentication_keys", "max_retries", "max_wait_time"),
+        *("node_config", "isolation", "runtime_certificates", "runtime_root_certificates_path"),
+        *("health_server_address", "trusted_entities", "superexec_auth_secret", "runtime_dependency_install"),
+        *("host", "port", "runtime_ssl_certfile", "runtime_ssl_keyfile"),
+    }
+    assert list(inspect.signature(_start_supernode_http_api).parameters) == ["config", "state_factory"]
+
+
+def test_the_retry_delay_is_read_when_it_is_needed() -> None:
+    """supernode, superexec: MAX_RETRY_DELAY."""
+    assert "MAX_RETRY_DELAY" in names_called_in(http_retry.make_simple_http_retry_invoker)
+
+
+def test_the_superexec_gets_its_executor_through_the_name_we_replace() -> None:
+    """superexec.serve."""
+    assert "get_executor" in names_called_in(run_superexec.run_superexec)
+    needed = {name for name in vars(Executor) if not name.startswith("_")}
+    assert needed == {"get_eligible_capacity", "wait_for_capacity", "launch", "reconcile", "close"}
+    assert needed <= set(dir(WarmExecutor))
+    for name in needed:
+        assert list(inspect.signature(getattr(WarmExecutor, name)).parameters) == list(
+            inspect.signature(getattr(Executor, name)).parameters
+        )
+    assert TaskType.CLIENT_APP in TaskType
+
+
+def test_a_clientapp_process_loads_its_app_through_the_names_we_replace() -> None:
+    """superexec.run_only."""
+    names = names_called_in(run_clientapp.run_clientapp)
+    assert {"get_load_client_app_fn", "install_from_fab", "get_project_dir"} <= names
+    assert not {"load_app", "import_module"} & names
+
+
+def test_a_superlink_is_configured_as_its_command_line_does() -> None:
+    """superlink.superlink_config."""
+    assert {field.name for field in dataclasses.fields(SuperLinkLifespanConfig)} == {
+        *("control_address", "health_server_address", "host", "port", "insecure", "certificates"),
+        *("superexec_auth_secret", "authn_plugin", "event_log_plugin", "fleet_event_log_plugin", "enable_event_log"),
+        *("artifact_provider", "enable_supernode_auth", "fleet_api_type", "fleet_api_address", "simulation"),
+        *("ssl_ca_certfile", "ssl_certfile", "ssl_keyfile", "database", "isolation", "runtime_dependency_install"),
+    }
+    assert list(inspect.signature(superlink_main.create_app).parameters) == ["config", "superlink_lifespan_class"]
+    assert callable(load_control_authn_plugin)
+    # None of the older servers, which our gate would not stand before, starts by itself.
+    source = inspect.getsource(SuperLinkLifespan.startup)
+    assert source.count('== "1"') == 2
+    assert constant.FLWR_INTERNAL_GRPC_CONTROL_API in source or "FLWR_INTERNAL_GRPC_CONTROL_API" in source
+    assert "FLWR_INTERNAL_GRPC_FLEET_API" in source
+
+
+def test_every_route_of_a_superlink_is_one_the_gate_knows() -> None:
+    """gate: a fourth API under another prefix would be refused, which is right, but should be looked at."""
+    routes = superlink_main.create_app().openapi()["paths"]
+    prefixes = (gate._FLEET, gate._RUNTIME, gate._CONTROL)
+    assert {path for path in routes if not path.startswith(prefixes)} == {gate._HEALTH}
+    assert sum(path.startswith(gate._CONTROL) for path in routes) > 20
+
+
+def test_what_a_node_signs_is_the_time_alone_and_for_how_long() -> None:
+    """gate: so we refuse a time that was used before."""
+    source = inspect.getsource(node_auth.authenticate_node)
+    assert (
+        'verify_signature(\n            bytes_to_public_key(public_key), timestamp.encode("ascii"), signature' in source
+    )
+    tolerance = constant.TIMESTAMP_TOLERANCE + 2 * constant.SYSTEM_TIME_TOLERANCE
+    assert tolerance < gate.REMEMBERED_SECONDS
+    assert (constant.TIMESTAMP_HEADER, FLEET_HTTP_PUBLIC_KEY_HEADER) == ("flwr-timestamp", "flwr-public-key")
+
+
+def test_the_control_client_takes_our_header() -> None:
+    """control."""
+    assert issubclass(ControlHttpClient, ProtobufClient)
+    assert list(inspect.signature(ProtobufClient.from_server_address).parameters) == [
+        "server_address",
+        "insecure",
+        "root_certificates",
+        "interceptors",
+        "retry_invoker",
+    ]
+    for name in ("RegisterNode", "ListNodes", "StartRun", "ListRuns", "StopRun"):
+        assert hasattr(ControlHttpClient, name)
+    assert {"fab", "override_config"} <= set(StartRunRequest.DESCRIPTOR.fields_by_name)
+    assert "public_key" in RegisterNodeRequest.DESCRIPTOR.fields_by_name
+    assert "run_id" in ListRunsRequest.DESCRIPTOR.fields_by_name
+    assert ListNodesRequest()
+    assert AcquireTaskRequest()
+
+
+def test_flowers_own_grid_still_sleeps_too_long() -> None:
+    """prompt_grid: when this fails, it may no longer be needed."""
+    assert "time.sleep(3)" in inspect.getsource(HttpGrid.send_and_receive)
+
+
+def test_the_environment_variables_have_their_names() -> None:
+    """flower_environment."""
+    assert run_superexec._TASK_POLL_INTERVAL_ENV == "FLWR_SUPEREXEC_TASK_POLL_INTERVAL"
+    assert constant.FLWR_HOME == "FLWR_HOME"
+    assert constant.FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION == "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION"
