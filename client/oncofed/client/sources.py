@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 
 
+_POSTGRESQL = "postgresql+psycopg"
+
+
 class SourceKind(StrEnum):
     CSV = "csv"
     PARQUET = "parquet"
@@ -109,7 +112,9 @@ def _read_sql(source: SourceSpec) -> pd.DataFrame:
     where = f"data source {source.name}"
     address = _address(source)
     try:
-        engine = sqlalchemy.create_engine(address, poolclass=sqlalchemy.NullPool, hide_parameters=True)
+        # Whatever ends the transaction inside the statement, the next one cannot write either.
+        server = {"options": "-c default_transaction_read_only=on"} if address.drivername == _POSTGRESQL else {}
+        engine = sqlalchemy.create_engine(address, poolclass=sqlalchemy.NullPool, connect_args=server)
         # The driver gets the statement as it stands: no colon or percent sign in it is a parameter.
         with engine.connect().execution_options(no_parameters=True) as connection:
             _read_only(connection, where)
@@ -148,7 +153,7 @@ def _address(source: SourceSpec) -> URL:
         remedy = "Write it as postgresql://user:password@host:5432/database."
         raise InvalidInput([Fault(where, "its database's address is missing or malformed", remedy)]) from None
     # SQLAlchemy means another driver by the bare name.
-    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
+    return url.set(drivername=_POSTGRESQL) if url.drivername == "postgresql" else url
 
 
 def _read_only(connection: Connection, where: str) -> None:
