@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -231,3 +232,9 @@ def test_the_changes_above_start_from_something_well_formed() -> None:
     _array()(answer)
     assert decode_request(request).weights.tolist() == [0.0, 1.0, 2.0, 3.0]
     assert decode_answer(answer)[1].vector.tolist() == [0.0, 1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("change", [{"plan_hash": "other"}, {"site": "Celle"}, {"round": 9}, {"attempt": 9}])
+def test_a_question_differs_with_all_that_a_charge_is_for(change: dict[str, Any]) -> None:
+    """An answer to an earlier attempt has the noise of that attempt, and must not pass for this one's."""
+    assert question_of(replace(REQUEST, **change)) != question_of(REQUEST)

@@ -84,6 +84,23 @@ def test_nothing_a_node_does_to_its_message_reaches_another_or_the_sender() -> N
     assert [one.metadata.group_id for one in sent] == ["", "", ""]
 
 
+def test_a_record_without_lists_is_a_nodes_own_too() -> None:
+    """Which is how a request travels; records with lists are copied in another way."""
+    seen: list[object] = []
+
+    def vandal(message: Message, context: Context) -> Message:
+        asked = message.content.config_records["request"]
+        seen.append(asked["site"])
+        asked["site"] = "changed"
+        return Message(RecordDict(), reply_to=message)
+
+    grid = InProcessGrid(app_of(vandal), node_count=3)
+    shared = RecordDict({"request": ConfigRecord({"site": "Bonn", "round": 1})})
+    grid.send_and_receive(messages(grid, shared))
+    assert seen == ["Bonn"] * 3
+    assert shared.config_records["request"]["site"] == "Bonn"
+
+
 def test_the_bytes_of_arrays_are_shared_and_not_copied() -> None:
     seen: list[bytes] = []
 
