@@ -69,5 +69,8 @@ def policy_for(
     source: SourceSpec, *, smallest_cohort: int = 5, largest_epsilon: float = 1.0
 ) -> tuple[NodePolicy, SourcePolicy]:
     """A policy that admits `plan_of_hospital`, and its one source."""
-    one = SourcePolicy(source, SitePolicy(source.name, largest_epsilon, 1e-5, smallest_noise_multiplier=5.0))
+    one = SourcePolicy(
+        source,
+        SitePolicy(source.name, largest_epsilon, 1e-5, smallest_noise_multiplier=5.0, largest_parameters=100_000),
+    )
     return NodePolicy(smallest_cohort, 100_000, None, (one,)), one
