@@ -31,6 +31,7 @@ class RecordingProxy:
         self._threads: list[threading.Thread] = []
         self._sent: list[tuple[bytearray, bytearray]] = []
         self._lock = threading.Lock()
+        self._ended = False
 
     def __enter__(self) -> RecordingProxy:
         self._server = _socket_for(self._listen)
@@ -41,6 +42,7 @@ class RecordingProxy:
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
+            self._ended = True
             for each in (self._server, *self._open):
                 with contextlib.suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
@@ -73,6 +75,10 @@ class RecordingProxy:
                 continue
             asked, answered = bytearray(), bytearray()
             with self._lock:
+                if self._ended:
+                    near.close()
+                    far.close()
+                    return
                 self._open += [near, far]
                 self._sent.append((asked, answered))
             self._start(_pass_on, near, far, asked)
