@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import Kind, Marker, Modality, StudySchema
-from oncofed.simulations.report.numbers import plain_name
+from oncofed.server.report.numbers import plain_name
 from oncofed.simulations.results import Relevance
 
 FloatArray = NDArray[np.float64]

@@ -15,9 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from oncofed.cohort.schema import Modality
-from oncofed.simulations.report.explanations import LOWERS, MODALITY_NAMES, RAISES, ExamplePatient, MarkerStrength
-from oncofed.simulations.report.numbers import decimals, hazard_ratio, percent, shortened, signed
-from oncofed.simulations.report.svg import (
+from oncofed.server.report.numbers import decimals, hazard_ratio, percent, shortened, signed
+from oncofed.server.report.svg import (
     BLUE,
     GREEN,
     GREY,
@@ -30,6 +29,7 @@ from oncofed.simulations.report.svg import (
     picture,
     without_frame,
 )
+from oncofed.simulations.report.explanations import LOWERS, MODALITY_NAMES, RAISES, ExamplePatient, MarkerStrength
 
 COLOURS = {
     Modality.CLINICAL: BLUE,

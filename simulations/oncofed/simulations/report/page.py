@@ -10,18 +10,23 @@ computed is said to be so, with the reason where one is known.
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.resources
 import math
-import os
 import platform
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from oncofed.protocol.plan import PrivacyMode, Strategy, TrainingMode
+from oncofed.server.report.html_page import rendered, write_page
+from oncofed.server.report.numbers import (
+    counted,
+    decimals,
+    percent,
+    plain_name,
+    scientific,
+    whole,
+)
 from oncofed.simulations.report.cohorts import cohort_row, cohort_rows, table_rows
 from oncofed.simulations.report.explanations import MODALITY_NAMES, Explanations, explanations
 from oncofed.simulations.report.marker_plots import (
@@ -29,16 +34,6 @@ from oncofed.simulations.report.marker_plots import (
     strongest_picture,
     waterfall_limits,
     waterfall_picture,
-)
-from oncofed.simulations.report.numbers import (
-    counted,
-    decimals,
-    hazard_ratio,
-    percent,
-    plain_name,
-    scientific,
-    signed,
-    whole,
 )
 from oncofed.simulations.report.plots import (
     NAMED_SITES,
@@ -61,39 +56,12 @@ Facts = list[tuple[str, str]]
 
 def write_report(result: RunResult, path: Path) -> None:
     """Write the page: whole, or not at all. An existing file is replaced."""
-    page = render_report(result)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(beside, 0o666 & ~mask)  # mkstemp's own rights would lock out the reader's colleagues
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+    write_page(render_report(result), path)
 
 
 def render_report(result: RunResult) -> str:
     """The page as text."""
-    template = importlib.resources.files("oncofed.simulations.report").joinpath("templates", "report.html.j2")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(
-        counted=counted,
-        decimals=decimals,
-        hazard_ratio=hazard_ratio,
-        percent=percent,
-        plain_name=plain_name,
-        scientific=scientific,
-        signed=signed,
-        whole=whole,
-    )
-    return environment.from_string(template.read_text(encoding="utf-8")).render(_content(result))
+    return rendered("oncofed.simulations.report", _content(result))
 
 
 def _content(result: RunResult) -> dict[str, Any]:

@@ -14,10 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from oncofed.simulations.report.cohorts import CohortRow
-from oncofed.simulations.report.numbers import counted, decimals, percent, plain_name, shortened, whole
-from oncofed.simulations.report.risk_groups import RiskGroup
-from oncofed.simulations.report.svg import (
+from oncofed.server.report.numbers import counted, decimals, percent, plain_name, shortened, whole
+from oncofed.server.report.svg import (
     BLUE,
     FAINT,
     GREY,
@@ -27,6 +25,8 @@ from oncofed.simulations.report.svg import (
     picture,
     without_frame,
 )
+from oncofed.simulations.report.cohorts import CohortRow
+from oncofed.simulations.report.risk_groups import RiskGroup
 from oncofed.simulations.results import Baselines, EndpointResult
 from oncofed.survival.calibration import Calibration
 

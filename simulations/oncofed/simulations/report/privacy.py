@@ -18,8 +18,8 @@ from scipy.special import ndtr, ndtri
 
 from oncofed.privacy.accounting import GaussianRelease, PrivacyEvent
 from oncofed.protocol.plan import PrivacyMode, TrainingMode
+from oncofed.server.report.numbers import counted, decimals, percent, scientific, whole
 from oncofed.simulations.privacy_spent import Spent, spent_at_one, spent_at_two
-from oncofed.simulations.report.numbers import counted, decimals, percent, scientific, whole
 from oncofed.simulations.results import RunResult
 
 FALSE_ALARMS = 0.01

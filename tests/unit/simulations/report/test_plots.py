@@ -14,9 +14,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from tests.unit.simulations.report.fake_results import fake_result
 
-from oncofed.simulations.report.explanations import ExamplePatient, Part
-from oncofed.simulations.report.marker_plots import hazard_ratio_ticks, waterfall_limits, waterfall_picture
-from oncofed.simulations.report.numbers import (
+from oncofed.server.report.numbers import (
     counted,
     decimals,
     hazard_ratio,
@@ -26,9 +24,11 @@ from oncofed.simulations.report.numbers import (
     shortened,
     signed,
 )
+from oncofed.server.report.svg import picture
+from oncofed.simulations.report.explanations import ExamplePatient, Part
+from oncofed.simulations.report.marker_plots import hazard_ratio_ticks, waterfall_limits, waterfall_picture
 from oncofed.simulations.report.plots import comparison_picture, survival_picture
 from oncofed.simulations.report.risk_groups import risk_groups
-from oncofed.simulations.report.svg import picture
 
 NAN = float("nan")
 

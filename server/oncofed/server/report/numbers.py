@@ -67,3 +67,12 @@ def plain_name(name: str) -> str:
 def shortened(name: str, limit: int) -> str:
     """At most `limit` characters; what is cut shows as an ellipsis."""
     return name if len(name) <= limit else f"{name[: limit - 1].rstrip()}\N{HORIZONTAL ELLIPSIS}"
+
+
+def one_line(text: str, *, keep_indent: bool = False) -> str:
+    """On one line, with a replacement character for what is not printable: control characters, direction overrides."""
+    indent = len(text) - len(text.lstrip(" ")) if keep_indent else 0
+    printable = "".join(
+        each if each.isprintable() else " " if each.isspace() else "\N{REPLACEMENT CHARACTER}" for each in text
+    )
+    return " " * indent + (printable.strip(" ") if keep_indent else " ".join(printable.split()))
