@@ -1,0 +1,115 @@
+"""Does the guard's process serve, end when told, and refuse to start on a policy with an unknown field?"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from tests.installed_node import NODE_KEY, SITE, InstalledNode, installed_node
+from tests.node_guards import TOKEN
+
+from oncofed.client.service.guard_channel import GuardChannel
+from oncofed.client.service.process import main
+from oncofed.client.service.token import token_sha256
+from oncofed.protocol.messages import NodeDescription, PlanState
+from oncofed.protocol.signing import public_key_of
+
+
+@contextmanager
+def enrolled_node() -> Iterator[InstalledNode]:
+    with installed_node() as node:
+        folder = node.folder
+        with folder.settings.open("a") as file:
+            key = public_key_of(node.signing_key).hex()
+            file.write(f'\n[coordinator]\naddress = "127.0.0.1:8443"\npublic_key = "{key}"\n')
+        folder.node_public_key.write_text(NODE_KEY + "\n")
+        folder.token_sha256.write_text(token_sha256(TOKEN))
+        yield node
+
+
+def ended_status(node: InstalledNode, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    umask = os.umask(0o022)
+    try:
+        return main(["process", str(node.folder.root)]), capsys.readouterr().err
+    finally:
+        os.umask(umask)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_a_process_serves_and_ends_when_told() -> None:
+    with enrolled_node() as node:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "oncofed.client.service.process", str(node.folder.root)],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            channel = GuardChannel(socket=node.folder.socket, token=TOKEN, answer_seconds=10, start_seconds=60)
+            assert channel.describe() == NodeDescription(SITE)
+            assert channel.offer_plan(node.offer()) is PlanState.OFFERED
+            node.approve()  # by another process, while this one serves
+            request = node.request()
+            answer = channel.contribute(request)
+            assert channel.contribute(request).vector.tobytes() == answer.vector.tobytes()
+            channel.close()
+            began = time.monotonic()
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=20)
+        assert process.returncode == 0, errors
+        assert time.monotonic() - began < 10
+        assert not node.folder.socket.exists()
+        assert len(node.charges()) == 1
+        assert [event for event, _ in node.events()] == [
+            "guard_started",
+            "describe",
+            "plan_kept",
+            "offer_plan",
+            "approved",
+            "contribute",
+            "contribute",
+        ]
+
+
+def misspelt(node: InstalledNode) -> None:
+    node.set_policy("smallest_cohort", "smallest_cohrt")
+
+
+def no_coordinator(node: InstalledNode) -> None:
+    text = node.folder.settings.read_text()
+    node.folder.settings.write_text(text[: text.index("[coordinator]")])
+
+
+def no_ledger(node: InstalledNode) -> None:
+    node.folder.ledger.unlink()
+
+
+FAULTS: dict[str, tuple[Callable[[InstalledNode], None], str]] = {
+    "a misspelt field of the policy": (misspelt, "smallest_cohrt"),
+    "no policy": (lambda node: node.folder.policy.unlink(), "policy.toml"),
+    "no coordinator": (no_coordinator, "no coordinator"),
+    "no ledger": (no_ledger, "ledger.sqlite"),
+    "no token": (lambda node: node.folder.token_sha256.unlink(), "token.sha256"),
+    "no key of its own": (lambda node: node.folder.node_public_key.unlink(), "node.pub"),
+}
+
+
+@pytest.mark.parametrize(("break_it", "told"), FAULTS.values(), ids=FAULTS)
+def test_a_set_up_at_fault_ends_with_status_two_and_says_so(
+    break_it: Callable[[InstalledNode], None], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with enrolled_node() as node:
+        break_it(node)
+        status, errors = ended_status(node, capsys)
+        assert status == 2
+        assert told in errors
+        assert "Traceback" not in errors
+        assert not node.folder.socket.exists()
