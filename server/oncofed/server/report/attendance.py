@@ -1,0 +1,105 @@
+"""Which hospital answered in which round, and what was wrong where it did not?
+
+Reasons are the coordinator's own words (`server.admission`); a hospital's refusals are codes of a fixed list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from oncofed.errors import RefusalCode
+from oncofed.server.report.study import DeployedStudy, RoundRow
+
+_REFUSED = "refused: "
+_NOT_THERE = ("no answer", "the node is unavailable", "the question was lost", "the answer was lost")
+
+
+class Presence(StrEnum):
+    """What became of one hospital in one round; the value is the legend's."""
+
+    ANSWERED = "answered"
+    SILENT = "no answer"
+    REFUSED = "refused by the hospital"
+    NOT_ADMITTED = "answer not admitted"
+    UNRECORDED = "not recorded"
+    AHEAD = "still to come"
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """One reason at one hospital. rounds: in which, rising. explained: the same for a reader, or empty."""
+
+    site: str
+    reason: str
+    rounds: tuple[int, ...]
+    explained: str
+
+
+_MEANINGS = {
+    RefusalCode.WRONG_PLAN: "it does not know this plan",
+    RefusalCode.WRONG_SITE: "the question was meant for another hospital",
+    RefusalCode.ROUND_OUT_OF_RANGE: "the plan has no such round",
+    RefusalCode.REQUEST_CONFLICT: "it was charged for this round before and its answer is lost",
+    RefusalCode.NOT_APPROVED: "nobody there has approved the plan, or the data changed since",
+    RefusalCode.NOT_READY: "it could not read its data or write its ledger",
+    RefusalCode.MALFORMED_WEIGHTS: "the weights it was sent were not of the plan's form",
+    RefusalCode.BUDGET_EXCEEDED: "its privacy budget is used up",
+    RefusalCode.INTERNAL: "an error there; its own log says more",
+}
+
+
+def presence(study: DeployedStudy) -> dict[str, tuple[Presence, ...]]:
+    """What became of each hospital of the roster in rounds 1 to the planned last, in roster order."""
+    rows = {row.round: row for row in study.rounds}
+    numbers = range(1, study.plan.training.rounds + 1)
+    return {site: tuple(_presence(study, rows.get(number), site, number) for number in numbers) for site in _who(study)}
+
+
+def _who(study: DeployedStudy) -> tuple[str, ...]:
+    return study.plan.roster
+
+
+def _presence(study: DeployedStudy, row: RoundRow | None, site: str, number: int) -> Presence:
+    if row is None:
+        return Presence.UNRECORDED if number <= study.last_round else Presence.AHEAD
+    if site in row.answered:
+        return Presence.ANSWERED
+    reasons = [reason for name, reason in row.rejected if name == site]
+    if not reasons:
+        return Presence.UNRECORDED
+    if any(reason.startswith(_REFUSED) for reason in reasons):
+        return Presence.REFUSED
+    return Presence.SILENT if all(reason.startswith(_NOT_THERE) for reason in reasons) else Presence.NOT_ADMITTED
+
+
+def troubles(study: DeployedStudy) -> tuple[Trouble, ...]:
+    """Every reason at every hospital once: the roster's order, then others by name; reasons by first round."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for row in sorted(study.rounds, key=lambda row: row.round):
+        for site, reason in row.rejected:
+            numbers = found.setdefault((site, reason), [])
+            if row.round not in numbers:
+                numbers.append(row.round)
+    place = {site: index for index, site in enumerate(study.plan.roster)}
+    ordered = sorted(found.items(), key=lambda each: (place.get(each[0][0], len(place)), each[0][0], each[1]))
+    return tuple(Trouble(site, reason, tuple(rounds), explained(reason)) for (site, reason), rounds in ordered)
+
+
+def explained(reason: str) -> str:
+    """What a refusal's code means; empty for other reasons, which are words already."""
+    code = reason.removeprefix(_REFUSED)
+    known = reason.startswith(_REFUSED) and code in {each.value for each in RefusalCode}
+    return _MEANINGS[RefusalCode(code)] if known else ""
+
+
+def in_ranges(numbers: Iterable[int]) -> str:
+    """Rising numbers in short: "1, 3 to 5, 9"."""
+    parts: list[tuple[int, int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][1] + 1:
+            parts[-1] = (parts[-1][0], number)
+        else:
+            parts.append((number, number))
+    return ", ".join(str(low) if low == high else f"{low} to {high}" for low, high in parts)

@@ -1,0 +1,67 @@
+"""Which markers move the released model most, in its linear part, and which way?
+
+The linear part is w.x (`survival.network`), so a weight times the step that a marker makes in x is a log hazard ratio.
+The step is public: the marker's scale, "yes" against "no", a category against the reference category, or "not measured"
+against the reference value. This is arithmetic on a model that is released already, and costs no privacy.
+
+The layout of the vector is the network's: the baseline's parameters first, then (endpoints, columns). Imports no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oncofed.cohort.encoding import Column, Role, columns
+from oncofed.cohort.schema import Kind, Marker, StudySchema
+from oncofed.protocol.plan import ModelSpec
+from oncofed.server.report.numbers import plain_name
+
+
+@dataclass(frozen=True)
+class LinearEffect:
+    """marker  its name, or a modality's. step: what is compared. log_hazard_ratio: positive is a worse prognosis."""
+
+    marker: str
+    step: str
+    log_hazard_ratio: float
+
+
+def linear_effects(
+    model: ModelSpec, schema: StudySchema, weights: NDArray[np.float64]
+) -> dict[str, tuple[LinearEffect, ...]]:
+    """By endpoint, each effect of the linear part, strongest first; empty when the network has no linear part."""
+    if not model.linear_branch:
+        return {}
+    start, endpoints = model.baseline_parameters, len(model.endpoints)
+    rows = weights[start : start + endpoints * model.columns].reshape(endpoints, model.columns)
+    inputs = columns(schema)
+    assert len(inputs) == model.columns
+    markers = {marker.name: marker for marker in schema.markers}
+    effects = {}
+    for endpoint, row in zip(model.endpoints, rows, strict=True):
+        found = [
+            _effect(column, markers.get(column.source), schema, float(weight))
+            for column, weight in zip(inputs, row, strict=True)
+        ]
+        # Rounding would leave order to chance where two are equal, so the schema's order decides then.
+        effects[endpoint] = tuple(sorted(found, key=lambda effect: -abs(effect.log_hazard_ratio)))
+    return effects
+
+
+def _effect(column: Column, marker: Marker | None, schema: StudySchema, weight: float) -> LinearEffect:
+    name = plain_name(column.source)
+    if column.role is Role.CATEGORY:
+        assert marker is not None
+        step = f"{plain_name(column.category)} against {plain_name(marker.reference_category)}"
+        return LinearEffect(name, step, weight * column.weight)
+    if column.role is Role.MISSING or marker is None:
+        against = "measured" if marker is None else "its reference value"
+        return LinearEffect(name, f"not measured, against {against}", weight * column.weight)
+    if marker.kind is Kind.BINARY:
+        limit = schema.largest_encoded_value
+        low, high = np.clip((np.array([0.0, 1.0]) - marker.centre) / marker.scale, -limit, limit)
+        return LinearEffect(name, "yes against no", weight * column.weight * float(high - low))
+    return LinearEffect(name, f"{marker.scale:g} {marker.unit}".rstrip() + " more", weight * column.weight)

@@ -1,0 +1,60 @@
+"""What were patients promised, and what has the study cost each hospital so far, as far as a coordinator can see?
+
+A coordinator sees answers, not ledgers. It knows of at least the releases it admitted, and of at most the attempts it
+asked for: an answer that was lost, late or not admitted may have been charged, and an attempt that was repeated counts
+as released. Between the two lies the truth, and only the hospital's own ledger knows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from oncofed.privacy.accounting import epsilon_of
+from oncofed.privacy.policy import release_of_one_round
+from oncofed.protocol.plan import PrivacyMode
+from oncofed.server.report.study import DeployedStudy
+
+
+@dataclass(frozen=True)
+class SiteCost:
+    """answers   admitted answers of this hospital, each a release. asked: attempts it may have been charged for.
+
+    Epsilons at the plan's delta, for add or remove one patient of this hospital; None in mode `none`.
+    """
+
+    site: str
+    answers: int
+    asked: int
+    epsilon: float | None
+    epsilon_at_most: float | None
+
+
+def asked_attempts(study: DeployedStudy) -> int:
+    """How often each hospital may have been charged: no more than the plan allows, all of which counts in doubt.
+
+    A round that is under way, was interrupted, or of which nothing was written down may have taken any number.
+    """
+    allowed = study.plan.charged_rounds
+    starts = sum(event.event == "started" for event in study.events)
+    if study.unrecorded or not study.trained or starts > 1:
+        return allowed
+    return min(allowed, sum(row.attempt + 1 for row in study.rounds))
+
+
+def site_costs(study: DeployedStudy) -> tuple[SiteCost, ...]:
+    """One for each hospital, in roster order."""
+    asked = asked_attempts(study)
+    return tuple(
+        SiteCost(site, answers, asked, _epsilon(study, answers), _epsilon(study, asked))
+        for site, answers in study.answers.items()
+    )
+
+
+def _epsilon(study: DeployedStudy, releases: int) -> float | None:
+    privacy = study.plan.privacy
+    if privacy.mode is PrivacyMode.NONE:
+        return None
+    if not releases:
+        return 0.0
+    release = release_of_one_round(study.plan.training, noise_multiplier=privacy.noise_multiplier)
+    return epsilon_of([release] * releases, delta=privacy.delta)

@@ -1,0 +1,119 @@
+"""What does a coordinator know of a study that real hospitals run? Only what they released, as one frozen value.
+
+Reading it from a folder is `reading`. Nothing here, and so nothing in the report, was computed from a patient's row
+except what a hospital let out with its noise; the public plan and schema explain the rest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oncofed.cohort.schema import StudySchema
+from oncofed.protocol.plan import StudyPlan
+
+
+@dataclass(frozen=True)
+class RoundRow:
+    """A finished round.
+
+    attempt         0 when hospitals were asked once; each further one was charged again wherever it was answered.
+    answered        hospitals whose answer was admitted.
+    rejected        (site, reason); a site may be one that is not in the roster, such as ``node 123``.
+    update_l2_norm  length of the change of the global weights.
+    """
+
+    round: int
+    attempt: int
+    answered: tuple[str, ...]
+    rejected: tuple[tuple[str, str], ...]
+    update_l2_norm: float
+    bytes_down: int
+    bytes_up: int
+    seconds: float
+    finished_at: datetime
+
+
+@dataclass(frozen=True)
+class StudyEvent:
+    """What else happened. event: a word, such as "stopped". words: the cause or the particulars, may be empty."""
+
+    at: datetime
+    event: str
+    words: str
+
+
+@dataclass(frozen=True, eq=False)
+class DeployedStudy:
+    """rounds    by number, each once; a round whose line was lost in a crash is missing.
+    weights       (parameters,) float64 of the released model; None while there is none.
+    model_sha256, signature  of the model file, hexadecimal; None while there is none.
+    delivered     what each hospital said of the model, in a word or two; empty before delivery.
+    events        oldest first.
+    rounds_done   the last finished round as the checkpoint knows it, which may be more than `rounds` recorded.
+    """
+
+    plan: StudyPlan
+    schema: StudySchema
+    rounds: tuple[RoundRow, ...]
+    weights: NDArray[np.float64] | None = None
+    model_sha256: str | None = None
+    signature: str | None = None
+    delivered: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    events: tuple[StudyEvent, ...] = ()
+    rounds_done: int = 0
+
+    @property
+    def last_round(self) -> int:
+        """The last finished round, 0 before the first."""
+        return max(self.rounds_done, *(row.round for row in self.rounds), 0)
+
+    @property
+    def trained(self) -> bool:
+        """Whether every planned round is done."""
+        return self.last_round >= self.plan.training.rounds
+
+    @property
+    def finished(self) -> bool:
+        """Whether every planned round is done and the model released."""
+        return self.trained and self.weights is not None
+
+    @property
+    def stopped(self) -> StudyEvent | None:
+        """The event that ended the last run before its end, unless a later run or round shows that it went on."""
+        if self.finished or not self.events:
+            return None
+        last = self.events[-1]
+        went_on = any(row.finished_at > last.at for row in self.rounds)
+        return last if last.event == "stopped" and not went_on else None
+
+    @property
+    def unrecorded(self) -> tuple[int, ...]:
+        """Finished rounds of which nothing was written down."""
+        known = {row.round for row in self.rounds}
+        return tuple(number for number in range(1, self.last_round + 1) if number not in known)
+
+    @property
+    def answers(self) -> Mapping[str, int]:
+        """Rounds in which each hospital of the roster answered, by hospital, in roster order."""
+        counted = Counter(site for row in self.rounds for site in row.answered)
+        return {site: counted[site] for site in self.plan.roster}
+
+
+def state_in_words(study: DeployedStudy) -> str:
+    """E.g. "running: round 12 of 60 is done"."""
+    done, planned = study.last_round, study.plan.training.rounds
+    progress = f"round {done} of {planned} is done" if done else f"none of {planned} rounds is done yet"
+    if study.finished:
+        return f"finished after {done} {'round' if done == 1 else 'rounds'}; the model is signed and released"
+    if study.stopped is not None:
+        return f"stopped: {progress}; it can be resumed"
+    if study.trained:
+        return f"all {planned} rounds are done; the model is not released yet"
+    return f"running: {progress}" if study.rounds or study.events else f"not started: {progress}"
