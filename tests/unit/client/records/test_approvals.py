@@ -103,7 +103,9 @@ def test_a_plan_that_nobody_decided_is_not_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("plan_hash", ["", "../audit", "a" * 63, "A" * 64, f"{'a' * 64}\n", "a" * 60 + "/../"])
 def test_a_hash_from_outside_is_no_path(tmp_path: Path, plan_hash: str) -> None:
-    (tmp_path / "audit.json").write_text("{}")
+    (tmp_path / "approvals").mkdir()
+    for reachable in ("audit.json", "approvals/.json", f"approvals/{'A' * 64}.json"):
+        (tmp_path / reachable).write_text("{}")
     assert approvals(tmp_path).find(plan_hash) is None
 
 
