@@ -7,7 +7,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo test check test-all bench clean
+.PHONY: help demo demo-federation test check test-all bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,10 @@ help:  ## this list
 demo: .venv/ready  ## train the synthetic study of twelve hospitals, and show where its report is
 	rm -rf runs/demo
 	$(BIN)/oncofed simulate simulations/studies/demo/study.toml --out runs/demo
+
+demo-federation: .venv/ready  ## a coordinator and four hospitals as processes here, and the report of their study
+	rm -rf runs/federation
+	$(BIN)/python -m oncofed.simulations.federation_demo --out runs/federation
 
 check: .venv/ready  ## format, lint, strict types, import contracts
 	$(BIN)/ruff format --check .

@@ -22,11 +22,11 @@ from tests.doubles import no_privacy, study_plan
 from oncofed.client.node.enrolment import accept, make_request
 from oncofed.client.node.folder import NodeFolder
 from oncofed.cohort.schema_file import parse_schema
+from oncofed.protocol.bundle import bundle_sha256
 from oncofed.protocol.enrolment import acceptance_bytes, request_bytes
 from oncofed.protocol.plan import Member, StudyPlan, TrainingSpec
 from oncofed.protocol.study_document import document_bytes, signed_document
 from oncofed.secret_files import read_secret
-from oncofed.server.deployment.bundle import bundle_sha256
 from oncofed.server.deployment.certificates import create_keys
 from oncofed.server.deployment.control import Control, ControlRefused, RunStatus
 from oncofed.server.deployment.enrolment import approve, own_fingerprint, read_sites, register_approved

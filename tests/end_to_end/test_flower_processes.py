@@ -27,8 +27,8 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from tests.end_to_end.flower_processes import Consortium, consortium, new_coordinator, signed_plan
 
+from oncofed.protocol.bundle import build_bundle, bundle_hash
 from oncofed.protocol.enrolment import load_node_key
-from oncofed.server.deployment.bundle import build_bundle, bundle_hash
 from oncofed.server.deployment.control import Control, ControlRefused
 from oncofed.server.deployment.enrolment import read_sites
 from oncofed.server.deployment.folder import read_settings

@@ -82,11 +82,58 @@ def show(study_file: Path, patients: int | None) -> None:
       oncofed study show lung.plan.json
     """
     # Imported here so that `oncofed --help` answers at once.
-    from oncofed.server.plan_words import plan_in_words  # noqa: PLC0415
+    from oncofed.protocol.plan_words import plan_in_words  # noqa: PLC0415
     from oncofed.survival.network import parameter_count  # noqa: PLC0415
 
     plan, schema = _read(study_file)
     click.echo(plan_in_words(plan, schema, parameters=parameter_count(plan.model), patients=patients))
+
+
+@study.command()
+@_STUDY_OR_PLAN
+@click.option(
+    "--coordinator", "folder", required=True, metavar="COORD", type=click.Path(file_okay=False, path_type=Path)
+)
+@click.option("--sites", help="Names of enrolled hospitals, with commas; left out: all.")
+@click.option("--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+def sign(study_file: Path, folder: Path, sites: str | None, out: Path) -> None:
+    """Make a study file into a plan for enrolled hospitals, and sign it with the coordinator's key.
+
+    \b
+    Examples:
+      oncofed study sign lung/study.toml --coordinator COORD --out lung.plan.json
+      oncofed study sign lung/study.toml --coordinator COORD --sites charite,ukb --out lung.plan.json
+    """
+    from oncofed.protocol.bundle import bundle_sha256  # noqa: PLC0415
+    from oncofed.protocol.plan import Member  # noqa: PLC0415  # as above
+    from oncofed.protocol.study_document import document_bytes, signed_document  # noqa: PLC0415
+    from oncofed.secret_files import read_secret  # noqa: PLC0415
+    from oncofed.server.consortium_file import plan_for, read_consortium  # noqa: PLC0415
+    from oncofed.server.deployment.enrolment import read_sites  # noqa: PLC0415
+    from oncofed.server.deployment.folder import CoordinatorFolder  # noqa: PLC0415
+
+    coordinator = CoordinatorFolder(folder.resolve())
+    consortium = read_consortium(study_file)
+    enrolled = read_sites(coordinator)
+    wanted = tuple(enrolled) if sites is None else tuple(dict.fromkeys(name.strip() for name in sites.split(",")))
+    if unknown := [name for name in wanted if name not in enrolled]:
+        remedy = f"Enrolled: {', '.join(enrolled) or 'none'}."
+        raise InvalidInput([Fault("--sites", f'"{name}" is not enrolled', remedy) for name in unknown])
+    if not wanted:
+        remedy = "Enrol one first: oncofed coordinator enrol COORD"
+        raise InvalidInput([Fault(str(folder), "no hospital is enrolled", remedy)])
+    signing_key = read_secret(coordinator.signing_key)
+    plan = plan_for(
+        consortium,
+        members=tuple(Member(name, enrolled[name].node_public_key) for name in wanted),
+        coordinator_public_key=bytes.fromhex(coordinator.public_key.read_text().strip()),
+        bundle_sha256=bundle_sha256(),
+    )
+    document = signed_document(plan, schema_toml=consortium.schema_toml, signing_key=signing_key)
+    out.write_bytes(document_bytes(document))
+    click.echo(f"Signed for {', '.join(plan.roster)}: {out}")
+    click.echo(f"Plan {plan.hash}")
+    click.echo(f"Next: oncofed coordinator run {folder} {out}")
 
 
 @study.command("hash")

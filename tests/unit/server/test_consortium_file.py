@@ -9,8 +9,8 @@ import pytest
 from oncofed.errors import InvalidInput
 from oncofed.privacy.accounting import GaussianRelease, epsilon_of
 from oncofed.protocol.plan import Member
+from oncofed.protocol.plan_words import cost_of, noise_share, plan_in_words
 from oncofed.server.consortium_file import plan_for, read_consortium
-from oncofed.server.plan_words import cost_of, noise_share, plan_in_words
 
 STUDIES = Path(__file__).parents[3] / "simulations" / "studies"
 TEMPLATES = Path(__file__).parents[3] / "server" / "oncofed" / "server" / "templates"

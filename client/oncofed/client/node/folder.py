@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oncofed.errors import Fault, InvalidInput
+from oncofed.protocol.bundle import bundle_sha256
 from oncofed.protocol.enrolment import ADDRESS, SITE_NAME
 from oncofed.toml_section import Section, read_toml
 
@@ -107,7 +108,8 @@ class NodeFolder:
 
     @property
     def node_public_key(self) -> Path:
-        return self.node / "node.pub"
+        """Public: the guard compares it with the one a plan names."""
+        return self.root / "node.pub"
 
     @property
     def node_id(self) -> Path:
@@ -236,9 +238,13 @@ def _users(top: Section) -> NodeUsers | None:
 
 
 def approved_bundles(folder: NodeFolder) -> frozenset[str]:
-    """SHA-256 of the bundles that may run here, read anew at each call. No file: none."""
+    """SHA-256 of the bundles that may run here, read anew at each call: of approved plans, and of this installation.
+
+    The installation's own bundle brings no code: it names the relay that is installed here. Through it a hospital is
+    offered the plans that it may then approve.
+    """
     try:
         text = folder.bundles.read_text(encoding="ascii")
     except (FileNotFoundError, UnicodeDecodeError):
-        return frozenset()
-    return frozenset(line.strip().lower() for line in text.splitlines() if line.strip())
+        text = ""
+    return frozenset({bundle_sha256(), *(line.strip().lower() for line in text.splitlines() if line.strip())})

@@ -27,8 +27,8 @@ from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
 
 from oncofed.errors import FederationFailure
+from oncofed.protocol.bundle import bundle_hash
 from oncofed.secret_files import read_secret
-from oncofed.server.deployment.bundle import bundle_hash
 from oncofed.server.deployment.folder import CoordinatorFolder, read_settings
 from oncofed.server.deployment.gate import ADMIN_HEADER
 

@@ -22,17 +22,20 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from oncofed.errors import Fault, InvalidInput, OncofedError, QuorumLost
+from oncofed.protocol.bundle import PLAN_HASH
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.study_document import StudyDocument, read_document, verify_document
+from oncofed.secret_files import read_secret
 from oncofed.server.app import flower_says_errors_only
 from oncofed.server.checkpoint import has_checkpoint, load_checkpoint
-from oncofed.server.deployment.bundle import PLAN_HASH
+from oncofed.server.deployment.delivery import deliver_model, release_model
 from oncofed.server.deployment.enrolment import ApprovedSite, read_sites
 from oncofed.server.deployment.folder import CoordinatorFolder
+from oncofed.server.deployment.offering import OfferPatience, offer_until_approved
 from oncofed.server.deployment.prompt_grid import PromptGrid
 from oncofed.server.deployment.study_files import StudyFiles
 from oncofed.server.deployment.superexec import COORDINATOR
-from oncofed.server.rounds import RoundReport, run_rounds
+from oncofed.server.rounds import Patience, RoundReport, run_rounds
 from oncofed.server.state import FederationState, initial_state
 
 PATIENCE_SECONDS = 180.0
@@ -40,19 +43,33 @@ PATIENCE_SECONDS = 180.0
 
 _LOOK_SECONDS = 1.0
 
-Offer = Callable[[Grid, StudyDocument, Mapping[str, int]], None]
+Offer = Callable[[Grid, StudyDocument, Mapping[str, int], StudyFiles], None]
 """Puts the study before each hospital and returns when enough have approved; else raises an OncofedError."""
 
 Deliver = Callable[[Grid, StudyDocument, Mapping[str, int], FederationState], None]
 """Gives the final model to each hospital."""
 
 
-def no_offer(grid: Grid, document: StudyDocument, nodes: Mapping[str, int]) -> None:
+def no_offer(grid: Grid, document: StudyDocument, nodes: Mapping[str, int], files: StudyFiles) -> None:
     """The null twin: hospitals know the plan already."""
 
 
 def no_delivery(grid: Grid, document: StudyDocument, nodes: Mapping[str, int], state: FederationState) -> None:
     """The null twin: the model stays in the last checkpoint."""
+
+
+def offer_and_wait(grid: Grid, document: StudyDocument, nodes: Mapping[str, int], files: StudyFiles) -> None:
+    """Until the hospitals have decided; every change of what they say is noted."""
+    patience = OfferPatience(seconds=document.plan.patience_seconds)
+    offer_until_approved(grid, document, nodes, patience=patience, told=lambda words: files.note("plan", **dict(words)))
+
+
+def sign_and_deliver(grid: Grid, document: StudyDocument, nodes: Mapping[str, int], state: FederationState) -> None:
+    """With the signing key of the coordinator's folder."""
+    folder = _own_folder()
+    study, plan_hash = folder.study(document.plan.hash), document.plan.hash
+    model = release_model(study, state, plan_hash=plan_hash, signing_key=read_secret(folder.signing_key))
+    deliver_model(grid, study, model, nodes, plan_hash=plan_hash, rounds=state.round)
 
 
 def run_study(
@@ -73,13 +90,20 @@ def run_study(
         start = start_of(plan, folder.study(plan_hash))
         files.note("started", round=start.round, attempt=start.attempt)
         wait_for_nodes(grid, plan, nodes, patience_seconds=patience_seconds)
-        offer(grid, document, nodes)
+        if start.round < plan.training.rounds:
+            offer(grid, document, nodes, files)
 
         def observe(state: FederationState, report: RoundReport) -> None:
             files.note_round(report)
 
         state = run_rounds(
-            grid, plan=plan, nodes=nodes, start=start, checkpoint_folder=folder.study(plan_hash), observer=observe
+            grid,
+            plan=plan,
+            nodes=nodes,
+            start=start,
+            checkpoint_folder=folder.study(plan_hash),
+            observer=observe,
+            patience=Patience(seconds=plan.patience_seconds, told=lambda lost: files.note("waiting", cause=str(lost))),
         )
         deliver(grid, document, nodes, state)
     except OncofedError as error:
@@ -163,7 +187,7 @@ def build_app(*, offer: Offer, deliver: Deliver) -> ServerApp:
         with flower_says_errors_only():
             run_study(
                 PromptGrid(grid),
-                folder=CoordinatorFolder(Path(os.environ[COORDINATOR])),
+                folder=_own_folder(),
                 plan_hash=str(context.run_config[PLAN_HASH]),
                 offer=offer,
                 deliver=deliver,
@@ -172,4 +196,8 @@ def build_app(*, offer: Offer, deliver: Deliver) -> ServerApp:
     return server_app
 
 
-app = build_app(offer=no_offer, deliver=no_delivery)
+def _own_folder() -> CoordinatorFolder:
+    return CoordinatorFolder(Path(os.environ[COORDINATOR]))
+
+
+app = build_app(offer=offer_and_wait, deliver=sign_and_deliver)

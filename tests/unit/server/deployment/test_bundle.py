@@ -14,11 +14,11 @@ from flwr.cli.install import install_from_fab
 from flwr.common.config import get_fab_config, get_metadata_from_config
 
 from oncofed.client.node import superexec
-from oncofed.server.deployment.bundle import RELAY_APP, SERVER_APP, build_bundle, bundle_hash, bundle_sha256
+from oncofed.protocol.bundle import RELAY_APP, SERVER_APP, build_bundle, bundle_hash, bundle_sha256
 
 
 def test_it_is_the_same_in_another_process_at_another_time() -> None:
-    script = "from oncofed.server.deployment.bundle import bundle_sha256; print(bundle_sha256())"
+    script = "from oncofed.protocol.bundle import bundle_sha256; print(bundle_sha256())"
     command = [sys.executable, "-c", script]
     other = subprocess.run(command, capture_output=True, text=True, check=True, env={"TZ": "Asia/Tokyo"}, cwd="/")
     assert other.stdout.strip() == bundle_sha256()

@@ -1,0 +1,459 @@
+"""How does hospital IT install, watch and question a node? `oncofed site`."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from oncofed.errors import Fault, InvalidInput
+
+if TYPE_CHECKING:
+    from oncofed.client.node.folder import NodeFolder
+
+# Everything but click is imported where it is used, so that `oncofed --help` answers at once.
+# ruff: noqa: PLC0415
+
+_FAULT_FOUND = 1
+
+
+def _folder_of(context: click.Context, parameter: click.Parameter, value: Path) -> NodeFolder:
+    from oncofed.client.node.folder import NodeFolder
+
+    return NodeFolder(value.resolve())
+
+
+_NODE = click.argument("folder", metavar="NODE", type=click.Path(file_okay=False, path_type=Path), callback=_folder_of)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_OUT = click.Path(dir_okay=False, path_type=Path)
+
+
+def _as(role: str, folder: NodeFolder) -> None:
+    """Go on as the user this part of the node belongs to, when root and the node has users of its own."""
+    from oncofed.client.node.folder import read_site
+    from oncofed.client.site.setup import become
+
+    become(role, read_site(folder).users)
+
+
+@click.group()
+def site() -> None:
+    """Install and guard a hospital's node: enrol, approve plans, start, look after it.
+
+    NODE is the node's folder, for instance /etc/oncofed. docs/install-hospital.md goes through all of it.
+
+    \b
+    Examples:
+      oncofed site init NODE --name charite
+      oncofed site request NODE --out charite.request.json
+      oncofed site accept NODE charite.acceptance.json
+      oncofed site check NODE
+      oncofed site start NODE
+      oncofed site plans NODE
+      oncofed site approve NODE 4f1c --source tumour-registry
+      oncofed site ledger NODE
+      oncofed site doctor NODE
+    """
+
+
+@site.command()
+@_NODE
+@click.option("--name", required=True, help="The hospital's name in every study: letters, digits, - and _.")
+@click.option(
+    "--users",
+    metavar="GUARD,NODE,RELAY",
+    help="Three system users that share the work; needed for real patients. Left out: all as you, to try it.",
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=9094, show_default=True, help="On loopback only.")
+def init(folder: NodeFolder, name: str, users: str | None, port: int) -> None:
+    """Lay out NODE with a policy that allows nothing yet. Repeat it to set all file rights again.
+
+    \b
+    Examples:
+      oncofed site init /etc/oncofed --name charite --users oncofed-guard,oncofed-node,oncofed-relay
+      oncofed site init try --name try
+    """
+    from oncofed.client.node.folder import LOOPBACK, NodeUsers, SiteSettings
+    from oncofed.client.site.setup import create
+
+    named = None
+    if users is not None:
+        listed = [each.strip() for each in users.split(",")]
+        if len(listed) != 3 or len(set(listed)) != 3:
+            remedy = "Write --users oncofed-guard,oncofed-node,oncofed-relay."
+            raise InvalidInput([Fault("--users", "does not name three different users", remedy)])
+        named = NodeUsers(*listed)
+        if os.geteuid() != 0:
+            raise InvalidInput([Fault("--users", "only root can give files to other users", "Run it with sudo.")])
+    create(folder, SiteSettings(name, f"{LOOPBACK}:{port}", None, named))
+    click.echo(f"{folder.root} is the node of {name}.")
+    click.echo(f"Next: write down the rules in {folder.policy}, then: oncofed site check {folder.root}")
+
+
+@site.command()
+@_NODE
+@click.option("--out", metavar="FILE", type=_OUT, help="Where the request to send goes; left out: NAME.request.json.")
+def request(folder: NodeFolder, out: Path | None) -> None:
+    """Make the node's key, which never leaves NODE, and the request to send to the coordinator.
+
+    \b
+    Example:
+      oncofed site request NODE --out charite.request.json
+    """
+    from oncofed.client.node.enrolment import make_request
+    from oncofed.client.node.folder import read_site
+    from oncofed.client.site.setup import hand_over
+    from oncofed.protocol.enrolment import fingerprint, request_bytes
+
+    made = make_request(folder)
+    hand_over(folder, read_site(folder).users)
+    content = request_bytes(made)
+    out = Path(f"{made.site}.request.json") if out is None else out
+    out.write_bytes(content)
+    click.echo(f"Send {out} to the coordinator. It holds no secret.")
+    click.echo(f"Fingerprint, to read out by telephone when they ask: {fingerprint(content)}")
+
+
+@site.command()
+@_NODE
+@click.argument("acceptance_file", metavar="ACCEPTANCE", type=_FILE)
+@click.option("--fingerprint", help="What the coordinator read out by telephone; asked for when left out.")
+def accept(folder: NodeFolder, acceptance_file: Path, fingerprint: str | None) -> None:
+    """Pin the coordinator that answered the request: its address, certificate and key.
+
+    \b
+    Example:
+      oncofed site accept NODE charite.acceptance.json
+    """
+    from oncofed.client.node.enrolment import accept as pin
+    from oncofed.client.node.folder import read_site
+    from oncofed.client.site.setup import hand_over
+
+    heard = fingerprint or click.prompt("Fingerprint that the coordinator reads out by telephone")
+    acceptance = pin(folder, acceptance_file.read_bytes(), heard_fingerprint=heard)
+    hand_over(folder, read_site(folder).users)
+    click.echo(f"Pinned: {acceptance.coordinator_address}. Next: oncofed site doctor {folder.root}")
+
+
+@site.command()
+@_NODE
+def check(folder: NodeFolder) -> None:
+    """Say every fault of policy.toml, and whether each data source can be read.
+
+    \b
+    Example:
+      oncofed site check NODE
+    """
+    from oncofed.client.policy_file import read_policy
+    from oncofed.client.sources import read_source
+
+    _as("guard", folder)
+    policy = read_policy(folder.policy)
+    faults: list[Fault] = []
+    for named in policy.sources:
+        try:
+            table = read_source(named.source)
+        except InvalidInput as refused:
+            faults += refused.faults
+            continue
+        click.echo(
+            f"{named.name}: {len(table)} rows, {len(table.columns)} columns; all studies together may spend epsilon "
+            f"{named.site_policy.largest_epsilon:g} at delta {named.site_policy.delta:g}"
+        )
+    if faults:
+        raise InvalidInput(faults)
+    click.echo(f"{folder.policy}: no faults. Whether a table fits a study is checked when its plan is approved.")
+
+
+@site.command()
+@_NODE
+@click.option("--add", "plan_file", metavar="PLAN", type=_FILE, help="Keep a plan that came by mail.")
+@click.option("--show", "shown", metavar="HASH", help="Say in words what a plan asks for.")
+def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None:
+    """List the plans that this hospital was offered, or say what one asks for.
+
+    \b
+    Examples:
+      oncofed site plans NODE
+      oncofed site plans NODE --show 4f1c
+    """
+    from oncofed.client.site.inbox import offered_plans
+
+    _as("guard", folder)
+    if plan_file is not None:
+        _add(folder, plan_file)
+    if shown is not None:
+        click.echo(_in_words(folder, shown))
+        return
+    found = offered_plans(folder)
+    for plan in found:
+        source = "" if plan.decision is None or not plan.decision.data_source else f" on {plan.decision.data_source}"
+        click.echo(f"{plan.document.plan.hash[:12]}  {plan.document.plan.study:24s} {plan.state}{source}")
+    if not found:
+        click.echo("None yet. A running node gets them from the coordinator.")
+    elif any(plan.decision is None for plan in found):
+        click.echo(f"Read one: oncofed site plans {folder.root} --show HASH; then approve or decline it.")
+
+
+def _add(folder: NodeFolder, plan_file: Path) -> None:
+    from oncofed.client.node.folder import read_site
+    from oncofed.client.service.node_guard import NodeGuard, PinnedKeys
+    from oncofed.protocol.messages import PlanState
+
+    settings = read_site(folder)
+    keys = PinnedKeys(bytes.fromhex(settings.enrolled.public_key), folder.node_public_key.read_text("ascii").strip())
+    if NodeGuard(folder, site=settings.name, keys=keys).offer_plan(plan_file.read_bytes()) is PlanState.REFUSED:
+        remedy = "It must be signed by the pinned coordinator and name this hospital with its own key."
+        raise InvalidInput([Fault(plan_file.name, "is not a plan for this hospital", remedy)])
+
+
+def _in_words(folder: NodeFolder, beginning: str) -> str:
+    from oncofed.client.site.inbox import find_plan
+    from oncofed.protocol.plan_words import plan_in_words
+    from oncofed.protocol.study_document import schema_of
+    from oncofed.survival.network import parameter_count
+
+    document = find_plan(folder, beginning).document
+    return plan_in_words(document.plan, schema_of(document), parameters=parameter_count(document.plan.model))
+
+
+@site.command()
+@_NODE
+@click.argument("plan", metavar="HASH")
+@click.option("--source", required=True, help="Name of the data source in policy.toml that takes part.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
+    """Approve a plan for the patients that a data source holds now.
+
+    Reads and checks the whole table. If the table changes later, nothing is answered until you approve again.
+
+    \b
+    Example:
+      oncofed site approve NODE 4f1c --source tumour-registry
+    """
+    from datetime import UTC, datetime
+
+    from oncofed.client.node.folder import read_site
+    from oncofed.client.policy_file import read_policy
+    from oncofed.client.records.sqlite_ledger import SqliteLedger
+    from oncofed.client.site.inbox import approvals_of, find_plan
+    from oncofed.protocol.study_document import schema_of
+
+    by = _who()
+    _as("guard", folder)
+    document = find_plan(folder, plan).document
+    if not yes:
+        click.echo(_in_words(folder, plan))
+        click.confirm(f"Approve it for data source {source}?", abort=True)
+    policy = read_policy(folder.policy)
+    named = policy.source(source)
+    ledger = SqliteLedger(folder.ledger, data_source=named.name, budget=named.site_policy.budget)
+    approvals_of(folder).approve(
+        document.plan,
+        schema_of(document),
+        site=read_site(folder).name,
+        policy=policy,
+        source=named,
+        ledger=ledger,
+        approved_by=by,
+        now=datetime.now(UTC),
+    )
+    click.echo(f"Approved: {document.plan.study} on {source}. The running node answers from now on.")
+
+
+@site.command()
+@_NODE
+@click.argument("plan", metavar="HASH")
+def decline(folder: NodeFolder, plan: str) -> None:
+    """Decline a plan, or withdraw its approval: its requests are refused from now on.
+
+    \b
+    Example:
+      oncofed site decline NODE 4f1c
+    """
+    from datetime import UTC, datetime
+
+    from oncofed.client.site.inbox import approvals_of, find_plan
+
+    by = _who()
+    _as("guard", folder)
+    document = find_plan(folder, plan).document
+    approvals_of(folder).decline(document.plan, declined_by=by, now=datetime.now(UTC))
+    click.echo(f"Declined: {document.plan.study}.")
+
+
+def _who() -> str:
+    """The person, also behind sudo."""
+    return os.environ.get("SUDO_USER") or getpass.getuser()
+
+
+@site.command()
+@_NODE
+@click.option("--only", type=click.Choice(["guard", "node", "relay"]), help="One part, in this process's own user.")
+def start(folder: NodeFolder, only: str | None) -> None:
+    """Run the node until Ctrl-C or SIGTERM: guard, SuperNode and relay, started again when they die.
+
+    The systemd units run each part by itself, with --only.
+
+    \b
+    Example:
+      oncofed site start NODE
+    """
+    from oncofed.client.node.folder import read_site
+    from oncofed.client.site.services import node_services
+    from oncofed.supervision import Supervisor
+
+    services = node_services(folder, read_site(folder), inherited=os.environ)
+    if only is not None:
+        (service,) = (each for each in services if each.name == only)
+        os.execve(service.command[0], service.command, dict(service.environment))  # noqa: S606 - our own command
+    Supervisor(services, logs=folder.logs, status=folder.status, echo=click.echo).run()
+
+
+@site.command()
+@_NODE
+def status(folder: NodeFolder) -> None:
+    """Say what runs, what was asked last, and which plans wait.
+
+    \b
+    Example:
+      oncofed site status NODE
+    """
+    import json
+
+    from oncofed.client.records.audit_log import verify_audit_log
+    from oncofed.client.site.inbox import offered_plans
+
+    if folder.status.exists():
+        for process in json.loads(folder.status.read_text())["processes"]:
+            state = f"runs since {process['since']}" if process["pid"] else "does not run"
+            click.echo(f"{process['process']:10s} {state}, started again {process['restarts']} times")
+    else:
+        click.echo("Not started with `oncofed site start`; for the services ask systemctl status 'oncofed-*'.")
+    _as("guard", folder)
+    if folder.audit_log.exists():
+        entries = verify_audit_log(folder.audit_log).entries
+        if entries:
+            last = entries[-1]
+            where = f" (plan {last.plan_hash[:12]}, round {last.round})" if last.round is not None else ""
+            click.echo(f"Last entry of the audit log: {last.time} {last.event} {last.code}{where}")
+    for plan in offered_plans(folder):
+        click.echo(f"Plan {plan.document.plan.hash[:12]} {plan.document.plan.study}: {plan.state}")
+
+
+@site.command()
+@_NODE
+def doctor(folder: NodeFolder) -> None:
+    """Examine the node: clock, TLS, network, ports, file rights, disk, versions, keys, ledger; with remedies.
+
+    Exit code 1 when there is a fault. Run it as root for the whole picture.
+
+    \b
+    Example:
+      sudo oncofed site doctor NODE
+    """
+    from oncofed.client.site.doctor import Verdict, examine, worst
+
+    findings = examine(folder)
+    for finding in findings:
+        click.echo(str(finding))
+    if worst(findings) is Verdict.FAULT:
+        sys.exit(_FAULT_FOUND)
+
+
+@site.command()
+@_NODE
+@click.option("--verify", "anchor", metavar="HEAD", help="A head noted earlier: nothing may be missing since.")
+def ledger(folder: NodeFolder, anchor: str | None) -> None:
+    """Say what each data source has spent, what is left, and how many more rounds that buys.
+
+    \b
+    Examples:
+      oncofed site ledger NODE
+      oncofed site ledger NODE --verify 12:8c1f...
+    """
+    from oncofed.client.policy_file import read_policy
+    from oncofed.client.records.ledger_view import ledger_view
+    from oncofed.client.records.sqlite_ledger import read_ledger, verify_ledger
+    from oncofed.client.site.inbox import approved_plans, offered_plans
+    from oncofed.privacy.policy import release_of_one_round
+
+    _as("guard", folder)
+    head = verify_ledger(folder.ledger, anchor=anchor)
+    entries = read_ledger(folder.ledger)
+    names = {plan.document.plan.hash: plan.document.plan.study for plan in offered_plans(folder)}
+    for named in read_policy(folder.policy).sources:
+        private = [
+            document.plan
+            for document in approved_plans(folder, named.name)
+            if document.plan.privacy.noise_multiplier > 0
+        ]
+        event = (
+            release_of_one_round(private[-1].training, noise_multiplier=private[-1].privacy.noise_multiplier)
+            if private
+            else None
+        )
+        view = ledger_view(
+            entries,
+            data_source=named.name,
+            budget=named.site_policy.budget,
+            head=head,
+            next_event=event,
+            study_names=names,
+        )
+        for line in view.lines():
+            click.echo(line)
+
+
+@site.command()
+@_NODE
+@click.option("--verify", is_flag=True, help="Only say whether the log is unchanged, and its head.")
+@click.option("--anchor", metavar="HEAD", help="A head noted earlier: nothing may be missing since.")
+@click.option("--last", type=click.IntRange(min=1), default=20, show_default=True, help="How many entries to show.")
+def audit(folder: NodeFolder, verify: bool, anchor: str | None, last: int) -> None:
+    """Show who asked what, what was approved and what left; verify that nobody changed the log.
+
+    \b
+    Examples:
+      oncofed site audit NODE
+      oncofed site audit NODE --verify --anchor 120:8c1f...
+    """
+    from oncofed.client.records.audit_log import verify_audit_log
+
+    _as("guard", folder)
+    if not folder.audit_log.exists():
+        click.echo("Empty: nobody has asked anything yet.")
+        return
+    report = verify_audit_log(folder.audit_log, anchor=anchor)
+    if not verify:
+        for entry in report.entries[-last:]:
+            about = f"plan {entry.plan_hash[:12]}" if entry.plan_hash else ""
+            number = "" if entry.round is None else f"round {entry.round} attempt {entry.attempt}"
+            left = "; ".join(f"left: {one.name} {one.shape} {one.dtype} {one.size_bytes} B" for one in entry.left)
+            words = (entry.time, entry.event, entry.code, about, number, f"by {entry.by}" if entry.by else "", left)
+            click.echo("  ".join(word for word in words if word))
+    for line in report.lines():
+        click.echo(line)
+
+
+@site.command()
+@_NODE
+@click.option("--plan", default="", metavar="HASH", help="The study; left out: the only one with a model.")
+@click.option("--patient", required=True, metavar="ID", help="As in the table's identifier column.")
+@click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="How many markers to list.")
+def explain(folder: NodeFolder, plan: str, patient: str, top: int) -> None:
+    """Explain one patient's prognosis, marker by marker, with the delivered model. It stays in the hospital.
+
+    \b
+    Example:
+      oncofed site explain NODE --patient 4711
+    """
+    from oncofed.client.site.explaining import explain_patient
+
+    _as("guard", folder)
+    for line in explain_patient(folder, beginning=plan, patient_id=patient, most_markers=top):
+        click.echo(line)

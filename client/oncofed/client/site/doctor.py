@@ -1,0 +1,304 @@
+"""What is wrong with this node, and what mends it?
+
+Each check answers one question about the machine and gives a finding: fine, a warning (it works, but not as in a
+hospital's daily use), or a fault (it will not work, or is not safe), with the remedy. A check that itself fails is a
+fault, never an end. Nothing here reads a patient.
+
+Run it as root for the whole picture: another user cannot look into all folders, and then the findings say so.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import ssl
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+
+import httpx
+from cryptography import x509
+
+from oncofed.client.node.enrolment import own_request
+from oncofed.client.node.folder import LOOPBACK, NodeFolder, SiteSettings, approved_bundles, read_site
+from oncofed.client.policy_file import read_policy
+from oncofed.client.records.audit_log import verify_audit_log
+from oncofed.client.records.sqlite_ledger import verify_ledger
+from oncofed.client.service.guard_channel import GuardChannel
+from oncofed.client.service.token import read_digits
+from oncofed.client.site.setup import places
+from oncofed.client.sources import SourceKind
+from oncofed.errors import InvalidInput, OncofedError, RequestRefused
+from oncofed.protocol.enrolment import load_node_key, openssh_line
+from oncofed.secret_files import read_secret
+
+_LARGEST_CLOCK_SKEW = timedelta(seconds=60)
+_SHORTEST_VALIDITY = timedelta(days=30)
+_SMALLEST_FREE_BYTES = 1_000_000_000
+_NETWORK_SECONDS = 10.0
+_WANTED = {"flwr": "1.41", "opacus": "1.6"}
+
+
+class Verdict(StrEnum):
+    FINE = "fine"
+    WARNING = "warning"
+    FAULT = "FAULT"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """remedy: empty when the verdict is fine."""
+
+    topic: str
+    verdict: Verdict
+    what: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        line = f"{self.verdict:8s}{self.topic}: {self.what}"
+        return f"{line}\n        -> {self.remedy}" if self.remedy else line
+
+
+def examine(folder: NodeFolder, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> tuple[Finding, ...]:
+    """All findings, in the order in which they are best mended."""
+    site = _site(folder)
+    if isinstance(site, Finding):
+        return (site,)
+    checks: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
+        ("versions", _versions),
+        ("users", lambda: _users(folder, site)),
+        ("file rights", lambda: _rights(folder, site)),
+        ("disk", lambda: _disk(folder)),
+        ("policy", lambda: _policy(folder)),
+        ("keys", lambda: _keys(folder, site)),
+        ("coordinator", lambda: _coordinator(folder, site, now)),
+        ("port", lambda: _port(site)),
+        ("ledger", lambda: _ledger(folder)),
+        ("audit log", lambda: _audit_log(folder)),
+        ("guard", lambda: _guard(folder)),
+        ("bundles", lambda: _bundles(folder)),
+    )
+    return tuple(finding for topic, check in checks for finding in _examined(topic, check))
+
+
+def _examined(topic: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from check()
+    except PermissionError as error:
+        what = f"this user may not look at {error.filename}"
+        yield Finding(topic, Verdict.WARNING, what, "Run the doctor as root for this check.")
+    except InvalidInput as error:
+        for fault in error.faults:
+            yield Finding(topic, Verdict.FAULT, f"{fault.where}: {fault.what}", fault.remedy)
+    except (OncofedError, OSError) as error:
+        yield Finding(topic, Verdict.FAULT, str(error), "See docs/install-hospital.md.")
+
+
+def _site(folder: NodeFolder) -> SiteSettings | Finding:
+    try:
+        return read_site(folder)
+    except InvalidInput as error:
+        return Finding("site.toml", Verdict.FAULT, str(error), f"oncofed site init {folder.root} --name NAME")
+
+
+def _versions() -> Iterator[Finding]:
+    found = f"Python {sys.version_info.major}.{sys.version_info.minor}, oncofed {version('oncofed')}"
+    if sys.version_info[:2] != (3, 11):
+        yield Finding("versions", Verdict.FAULT, found, "Install it under Python 3.11.")
+        return
+    for name, wanted in _WANTED.items():
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            yield Finding("versions", Verdict.FAULT, f"{name} is not installed", "Install from requirements.lock.")
+            continue
+        if not f"{installed}.".startswith(f"{wanted}."):
+            what = f"{name} is {installed}, and was tested with {wanted}"
+            yield Finding("versions", Verdict.FAULT, what, "Install from requirements.lock.")
+    yield Finding("versions", Verdict.FINE, found)
+
+
+def _users(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:
+    if site.users is None:
+        what = "guard, node and relay run as one user, so the coordinator's program could read the patients"
+        yield Finding("users", Verdict.WARNING, what, "For real patients name three users in site.toml: [users].")
+        return
+    for role in ("guard", "node", "relay"):
+        site.users.ids(getattr(site.users, role))
+    yield Finding("users", Verdict.FINE, "guard, node and relay are users of their own")
+
+
+def _rights(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:
+    remedy = f"oncofed site init {folder.root} --name {site.name}  (as root; it sets all rights again)"
+    wrong = 0
+    for place in places(folder):
+        found = place.path.stat()
+        if stat.S_IMODE(found.st_mode) & ~place.mode:
+            wrong += 1
+            yield Finding("file rights", Verdict.FAULT, f"{place.path} is open to others than it should be", remedy)
+        if site.users is not None and found.st_uid != site.users.ids(getattr(site.users, place.owner))[0]:
+            wrong += 1
+            yield Finding("file rights", Verdict.FAULT, f"{place.path} is not the {place.owner}'s", remedy)
+    for secret in (folder.token, folder.node_key, folder.node_secret, folder.relay_secret):
+        if secret.exists() and stat.S_IMODE(secret.stat().st_mode) & 0o077:
+            wrong += 1
+            yield Finding("file rights", Verdict.FAULT, f"others may read {secret}", f"chmod 600 {secret}")
+    if not wrong:
+        yield Finding("file rights", Verdict.FINE, "each folder is its user's alone")
+
+
+def _disk(folder: NodeFolder) -> Iterator[Finding]:
+    free = shutil.disk_usage(folder.root).free
+    what = f"{free / 1e9:.1f} GB free at {folder.root}"
+    if free < _SMALLEST_FREE_BYTES:
+        remedy = "Make room: when the ledger cannot be written, no round is answered."
+        yield Finding("disk", Verdict.FAULT, what, remedy)
+    else:
+        yield Finding("disk", Verdict.FINE, what)
+
+
+def _policy(folder: NodeFolder) -> Iterator[Finding]:
+    policy = read_policy(folder.policy)
+    yield Finding("policy", Verdict.FINE, f"{len(policy.sources)} data source(s), no unknown field")
+    for named in policy.sources:
+        if named.source.kind is SourceKind.SQL:
+            continue
+        assert named.source.path is not None
+        if not named.source.path.is_file():
+            what = f"the file of data source {named.name} is not there"
+            yield Finding("policy", Verdict.FAULT, what, f"Check path in {folder.policy.name}.")
+        elif named.source.path.stat().st_mode & 0o007:
+            what = f"every user of this machine may read the file of data source {named.name}"
+            yield Finding("policy", Verdict.WARNING, what, f"chmod o-rwx {named.source.path}")
+
+
+def _keys(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:
+    if not folder.node_key.exists():
+        yield Finding("keys", Verdict.FAULT, "there is no node key yet", f"oncofed site request {folder.root}")
+        return
+    request = own_request(folder)
+    if openssh_line(load_node_key(read_secret(folder.node_key)).public_key()) != request.node_public_key:
+        remedy = "Restore node.key from a backup, or enrol anew (remove node/node.key and node/request.json)."
+        yield Finding("keys", Verdict.FAULT, "the node key is not the one that was enrolled", remedy)
+        return
+    if request.site != site.name:
+        what = f"the key was enrolled for {request.site}, and site.toml says {site.name}"
+        yield Finding("keys", Verdict.FAULT, what, "Restore the name in site.toml.")
+        return
+    yield Finding("keys", Verdict.FINE, "the node key is the one in the request")
+
+
+def _coordinator(folder: NodeFolder, site: SiteSettings, now: Callable[[], datetime]) -> Iterator[Finding]:
+    if site.coordinator is None:
+        remedy = f"oncofed site accept {folder.root} acceptance.json --fingerprint '...'"
+        yield Finding("coordinator", Verdict.FAULT, "this node is not enrolled yet", remedy)
+        return
+    authority = x509.load_pem_x509_certificate(folder.ca_certificate.read_bytes())
+    left = authority.not_valid_after_utc - now()
+    if left < _SHORTEST_VALIDITY:
+        remedy = "Ask the coordinator for a new acceptance."
+        verdict = Verdict.FAULT if left < timedelta(0) else Verdict.WARNING
+        yield Finding("TLS", verdict, f"the pinned authority ends on {authority.not_valid_after_utc:%Y-%m-%d}", remedy)
+    yield from _reached(folder, site.coordinator.address, now)
+
+
+def _reached(folder: NodeFolder, address: str, now: Callable[[], datetime]) -> Iterator[Finding]:
+    """One request to /health, over whatever proxy the environment names, as the SuperNode itself does it."""
+    proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
+    way = f"through the proxy {_without_password(proxy)}" if proxy else "directly (no HTTPS_PROXY is set)"
+    context = ssl.create_default_context(cafile=str(folder.ca_certificate))
+    try:
+        answer = httpx.get(f"https://{address}/health", verify=context, timeout=_NETWORK_SECONDS)
+    except httpx.HTTPError as error:
+        trusted = "CERTIFICATE_VERIFY_FAILED" not in str(error)
+        what = f"{address} cannot be reached {way}" if trusted else f"{address} shows a certificate of somebody else"
+        remedy = (
+            "Is the coordinator running? Allow TCP to it in the firewall, or set HTTPS_PROXY (and NO_PROXY=127.0.0.1) "
+            "in the service's environment."
+            if trusted
+            else "A proxy that opens TLS must let this address through. Else call the coordinator before anything else."
+        )
+        yield Finding("coordinator", Verdict.FAULT, what, remedy)
+        return
+    yield Finding("coordinator", Verdict.FINE, f"{address} answers {way}, with the pinned certificate")
+    told = answer.headers.get("date")
+    if told is None:
+        return
+    skew = abs(parsedate_to_datetime(told) - now())
+    what = f"differs from the coordinator's by {skew.total_seconds():.0f} s"
+    if skew > _LARGEST_CLOCK_SKEW:
+        yield Finding("clock", Verdict.FAULT, what, "Start a time service: systemctl enable --now systemd-timesyncd")
+    else:
+        yield Finding("clock", Verdict.FINE, what)
+
+
+def _without_password(proxy: str) -> str:
+    return str(httpx.URL(proxy).copy_with(username=None, password=None))
+
+
+def _port(site: SiteSettings) -> Iterator[Finding]:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        listening = probe.connect_ex((LOOPBACK, site.runtime_port)) == 0
+    if not listening:
+        yield Finding("port", Verdict.FINE, f"{site.runtime} is free (the SuperNode is not running)")
+        return
+    try:
+        ours = "flwr" in httpx.get(f"http://{site.runtime}/health", timeout=2.0, trust_env=False).text.lower()
+        answered = True
+    except httpx.HTTPError:
+        ours = answered = False
+    if answered or ours:
+        yield Finding("port", Verdict.FINE, f"the SuperNode listens on {site.runtime}")
+    else:
+        remedy = "Choose another port in site.toml: [sockets] runtime."
+        yield Finding("port", Verdict.FAULT, f"another program listens on {site.runtime}", remedy)
+
+
+def _ledger(folder: NodeFolder) -> Iterator[Finding]:
+    head = verify_ledger(folder.ledger, anchor=None)
+    yield Finding("ledger", Verdict.FINE, f"unbroken; head {head}")
+
+
+def _audit_log(folder: NodeFolder) -> Iterator[Finding]:
+    if not folder.audit_log.exists():
+        yield Finding("audit log", Verdict.FINE, "empty: nobody has asked anything yet")
+        return
+    report = verify_audit_log(folder.audit_log)
+    yield Finding("audit log", Verdict.FINE, "; ".join(report.lines()))
+
+
+def _guard(folder: NodeFolder) -> Iterator[Finding]:
+    if not folder.socket.exists():
+        yield Finding("guard", Verdict.WARNING, "is not running", f"oncofed site start {folder.root}")
+        return
+    channel = GuardChannel(socket=folder.socket, token=read_digits(folder.token), start_seconds=1.0)
+    try:
+        channel.describe()
+    except RequestRefused as refused:
+        remedy = "Look at its log; start it again."
+        yield Finding("guard", Verdict.FAULT, f"does not answer on its socket ({refused.code})", remedy)
+    else:
+        yield Finding("guard", Verdict.FINE, "answers on its socket")
+    finally:
+        channel.close()
+
+
+def _bundles(folder: NodeFolder) -> Iterator[Finding]:
+    approved = approved_bundles(folder)
+    if not approved:
+        yield Finding("bundles", Verdict.WARNING, "no plan is approved yet", f"oncofed site plans {folder.root}")
+    else:
+        yield Finding("bundles", Verdict.FINE, f"{len(approved)} approved")
+
+
+def worst(findings: tuple[Finding, ...]) -> Verdict:
+    """The verdict of the whole."""
+    verdicts = {finding.verdict for finding in findings}
+    return next((each for each in (Verdict.FAULT, Verdict.WARNING) if each in verdicts), Verdict.FINE)

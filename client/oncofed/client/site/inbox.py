@@ -1,0 +1,71 @@
+"""Which plans has this hospital been offered, and what did it decide about each?
+
+The documents lie in guard/plans, where the guard keeps what the coordinator sends, and where `oncofed site plans --add`
+keeps one that came by mail: the same checks for both. Every document is verified again when it is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from oncofed.client.node.folder import NodeFolder, read_site
+from oncofed.client.records.approvals import Approval, Approvals, Decision
+from oncofed.client.records.audit_log import AuditLog
+from oncofed.errors import Fault, InvalidInput
+from oncofed.protocol.study_document import StudyDocument, read_document, verify_document
+
+
+@dataclass(frozen=True)
+class OfferedPlan:
+    """decision: None while nobody here has decided."""
+
+    document: StudyDocument
+    decision: Approval | None
+
+    @property
+    def state(self) -> str:
+        """For a list: waits for a decision, approved, declined."""
+        return "waits for a decision" if self.decision is None else self.decision.decision.value
+
+
+def approvals_of(folder: NodeFolder) -> Approvals:
+    """The node's decisions."""
+    return Approvals(folder.approvals, folder.bundles, AuditLog(folder.audit_log))
+
+
+def offered_plans(folder: NodeFolder) -> tuple[OfferedPlan, ...]:
+    """All of them, those that wait first. Raises SignatureInvalid when a file was changed."""
+    found = [_read(folder, path.stem) for path in sorted(folder.plans.glob("*.json"))]
+    return tuple(sorted(found, key=lambda plan: (plan.decision is not None, plan.document.plan.study)))
+
+
+def find_plan(folder: NodeFolder, beginning: str) -> OfferedPlan:
+    """The plan whose hash begins so. Raises InvalidInput when there is none, or more than one."""
+    names = sorted(path.stem for path in folder.plans.glob("*.json"))
+    found = [name for name in names if name.startswith(beginning)]
+    if len(found) != 1:
+        what = "no plan here has a hash that begins so" if not found else "several plans have a hash that begins so"
+        listed = ", ".join(name[:12] for name in names) or "none; the coordinator has not offered any"
+        raise InvalidInput([Fault("plan", what, f"Known: {listed}.")])
+    return _read(folder, found[0])
+
+
+def approved_plans(folder: NodeFolder, data_source: str) -> tuple[StudyDocument, ...]:
+    """The plans that may charge a data source."""
+    return tuple(
+        plan.document
+        for plan in offered_plans(folder)
+        if plan.decision is not None
+        and plan.decision.decision is Decision.APPROVED
+        and plan.decision.data_source == data_source
+    )
+
+
+def _read(folder: NodeFolder, plan_hash: str) -> OfferedPlan:
+    path = folder.plans / f"{plan_hash}.json"
+    document = read_document(path.read_bytes(), where=path.name)
+    verify_document(document, public_key=bytes.fromhex(read_site(folder).enrolled.public_key))
+    if document.plan.hash != plan_hash:
+        remedy = "Remove it; the coordinator offers the plan again."
+        raise InvalidInput([Fault(path.name, "holds another plan than its name says", remedy)])
+    return OfferedPlan(document, approvals_of(folder).find(plan_hash))

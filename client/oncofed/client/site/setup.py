@@ -1,0 +1,117 @@
+"""What must stand on a hospital's disk before its node can start, and whose is it?
+
+`create` lays the folder out with a policy that allows nothing yet; `hand_over` gives every part to the user it belongs
+to, and takes it from all others. Both may be repeated: what exists is kept, and rights are set again.
+
+Refuses: an existing node of another name.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from oncofed.client.node.folder import NodeFolder, NodeUsers, SiteSettings, read_site
+from oncofed.client.records.sqlite_ledger import create_ledger
+from oncofed.client.service.token import new_token, token_sha256
+from oncofed.errors import Fault, InvalidInput
+from oncofed.secret_files import write_secret
+
+PRIVATE, SHOWN, GROUP = 0o700, 0o755, 0o750
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder of the node. owner: guard, node or relay; group: of another user, where one may enter. mode: rights."""
+
+    path: Path
+    owner: str
+    mode: int
+    group: str | None = None
+
+
+def places(folder: NodeFolder) -> tuple[Place, ...]:
+    """Every folder below the node's root, and who may enter it."""
+    return (
+        *(Place(path, "guard", PRIVATE) for path in _of_the_guard(folder)),
+        Place(folder.bundles.parent, "guard", SHOWN),
+        Place(folder.run, "guard", GROUP, group="relay"),
+        Place(folder.node, "node", PRIVATE),
+        Place(folder.relay, "relay", PRIVATE),
+    )
+
+
+def _of_the_guard(folder: NodeFolder) -> tuple[Path, ...]:
+    return (folder.guard, folder.plans, folder.approvals, folder.answers, folder.models)
+
+
+def create(folder: NodeFolder, settings: SiteSettings) -> None:
+    """Lay out a new node, or complete one of the same name. A ledger is made with the node and never again."""
+    fresh = not folder.settings.exists()
+    if not fresh:
+        before = read_site(folder)
+        if before.name != settings.name:
+            remedy = "Choose another folder, or edit site.toml before the node is enrolled."
+            raise InvalidInput([Fault(str(folder.settings), f"is the node of {before.name} already", remedy)])
+        settings = before
+    folder.root.mkdir(mode=SHOWN, parents=True, exist_ok=True)
+    for place in places(folder):
+        place.path.mkdir(mode=place.mode, exist_ok=True)
+    if not folder.policy.exists():
+        template = files("oncofed.client").joinpath("templates", "policy.toml").read_text("utf-8")
+        folder.policy.write_text(template)
+    if not folder.token.exists():
+        token = new_token()
+        folder.token_sha256.unlink(missing_ok=True)
+        write_secret(folder.token_sha256, token_sha256(token).encode())
+        write_secret(folder.token, token.encode(), mode=0o400)
+    if fresh:  # an old node without a ledger has lost it, and an empty one would forget what was spent
+        create_ledger(folder.ledger)
+    folder.bundles.touch()
+    if fresh:  # last: a node that was not finished is begun again
+        folder.settings.write_text(settings_text(settings))
+    hand_over(folder, settings.users)
+
+
+def hand_over(folder: NodeFolder, users: NodeUsers | None) -> None:
+    """Give every file to its user. Without users, or not as root, only the rights are set."""
+    for place in places(folder):
+        os.chmod(place.path, place.mode)
+    os.chmod(folder.policy, 0o640)
+    if users is None or os.geteuid() != 0:
+        return
+    for place in places(folder):
+        uid, gid = users.ids(getattr(users, place.owner))
+        if place.group is not None:
+            gid = users.ids(getattr(users, place.group))[1]
+        for path in (place.path, *(inside for inside in place.path.rglob("*") if not inside.is_symlink())):
+            os.chown(path, uid, gid)
+    os.chown(folder.policy, 0, users.ids(users.guard)[1])  # the guard reads its rules and cannot loosen them
+
+
+def settings_text(settings: SiteSettings) -> str:
+    """A site.toml with these settings, before enrolment."""
+    lines = ["[site]", f'name = "{settings.name}"', "", "[sockets]"]
+    lines += [f'runtime = "{settings.runtime}"  # on loopback: where the SuperNode hands messages to the relay', ""]
+    if settings.users is not None:
+        lines += [
+            "[users]",
+            f'guard = "{settings.users.guard}"  # patients, policy, ledger',
+            f'node = "{settings.users.node}"  # the key that the coordinator knows',
+            f'relay = "{settings.users.relay}"  # runs the program that the coordinator names',
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def become(name: str, users: NodeUsers | None) -> None:
+    """Work as the node's guard, node or relay from here on, when started by root and the node has users of its own."""
+    if users is None or os.geteuid() != 0:
+        return
+    user = getattr(users, name)
+    uid, gid = users.ids(user)
+    os.initgroups(user, gid)
+    os.setgid(gid)
+    os.setuid(uid)

@@ -1,0 +1,350 @@
+"""How does a coordinator run studies with real hospitals? `oncofed coordinator`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from oncofed.errors import Fault, FederationFailure, InvalidInput
+
+if TYPE_CHECKING:
+    from oncofed.server.deployment.folder import CoordinatorFolder
+    from oncofed.server.deployment.runs import Progress
+
+# Everything but click is imported where it is used, so that `oncofed --help` answers at once.
+# ruff: noqa: PLC0415
+
+
+def _folder_of(context: click.Context, parameter: click.Parameter, value: Path) -> CoordinatorFolder:
+    from oncofed.server.deployment.folder import CoordinatorFolder
+
+    return CoordinatorFolder(value.resolve())
+
+
+_FOLDER = click.argument(
+    "folder", metavar="COORD", type=click.Path(file_okay=False, path_type=Path), callback=_folder_of
+)
+_STUDY = click.argument("study", metavar="[HASH]", default="")
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group()
+def coordinator() -> None:
+    """Run studies with real hospitals: enrol them, start the server, run plans, report.
+
+    COORD is the coordinator's folder: keys, enrolled hospitals, studies.
+
+    \b
+    Examples:
+      oncofed coordinator init COORD --name "Lung consortium" --address fl.example.org:9443
+      oncofed coordinator approve COORD charite.request.json --out charite.acceptance.json
+      oncofed coordinator start COORD
+      oncofed study sign lung/study.toml --coordinator COORD --out lung.plan.json
+      oncofed coordinator run COORD lung.plan.json
+      oncofed coordinator status COORD
+      oncofed coordinator resume COORD
+      oncofed coordinator report COORD --out lung.html
+    """
+
+
+@coordinator.command()
+@_FOLDER
+@click.option("--name", required=True, help="Of the consortium, for people.")
+@click.option("--address", required=True, metavar="HOST:PORT", help="What hospitals connect to.")
+@click.option("--listen", metavar="HOST:PORT", help="0.0.0.0 (all interfaces) or 127.0.0.1; default: all, same port.")
+@click.option("--also", multiple=True, metavar="NAME", help="More names or addresses for the certificate. Repeatable.")
+@click.option("--renew-certificate", is_flag=True, help="Of an existing folder: make a new server certificate only.")
+def init(
+    folder: CoordinatorFolder,
+    name: str,
+    address: str,
+    listen: str | None,
+    also: tuple[str, ...],
+    renew_certificate: bool,
+) -> None:
+    """Make keys and settings in COORD.
+
+    \b
+    Examples:
+      oncofed coordinator init COORD --name "Lung consortium" --address fl.example.org:9443
+      oncofed coordinator init try --name try --address 127.0.0.1:9443 --listen 127.0.0.1:9443
+    """
+    from datetime import UTC, datetime
+
+    from oncofed.server.deployment.certificates import create_keys, renew_server_certificate
+    from oncofed.server.deployment.enrolment import own_fingerprint
+    from oncofed.server.deployment.folder import CoordinatorSettings, read_settings, settings_text
+
+    if renew_certificate:
+        renew_server_certificate(folder, read_settings(folder), now=datetime.now(UTC))
+        click.echo("A new server certificate. Hospitals trust it at once: the authority is the same.")
+        return
+    if folder.settings.exists():
+        remedy = "Choose another folder, or add --renew-certificate."
+        raise InvalidInput([Fault(str(folder.root), "holds a coordinator already", remedy)])
+    host, _, port = address.rpartition(":")
+    everywhere = "0.0.0.0"  # noqa: S104 - all interfaces; the gate lets hospitals reach their own routes only
+    settings = CoordinatorSettings(name, address, listen or f"{everywhere}:{port}", (host, *also))
+    folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    text = settings_text(settings)
+    folder.settings.write_text(text)
+    try:
+        read_settings(folder)
+    except InvalidInput:
+        folder.settings.unlink()
+        raise
+    create_keys(folder, settings, now=datetime.now(UTC))
+    click.echo(f"{folder.root} is the coordinator of {name}. Back up its keys/ where nobody else reads them.")
+    click.echo(f"Fingerprint, for hospitals to compare by telephone: {own_fingerprint(folder)}")
+    click.echo(f"Next: oncofed coordinator start {folder.root}")
+
+
+@coordinator.command()
+@_FOLDER
+@click.argument("request_file", metavar="REQUEST", type=_FILE)
+@click.option("--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--fingerprint", help="What the hospital read out by telephone; asked for when left out.")
+def approve(folder: CoordinatorFolder, request_file: Path, out: Path, fingerprint: str | None) -> None:
+    """Approve a hospital's enrolment request, and write the acceptance to send back.
+
+    \b
+    Example:
+      oncofed coordinator approve COORD charite.request.json --out charite.acceptance.json
+    """
+    from oncofed.protocol.enrolment import acceptance_bytes, read_request, request_bytes, same_fingerprint
+    from oncofed.protocol.enrolment import fingerprint as digest
+    from oncofed.server.deployment.control import Control, ControlRefused
+    from oncofed.server.deployment.enrolment import approve as approve_request
+    from oncofed.server.deployment.enrolment import own_fingerprint, register_approved
+
+    content = request_file.read_bytes()
+    request = read_request(content)
+    told = digest(request_bytes(request))
+    heard = fingerprint or click.prompt(f"Fingerprint that {request.site} reads out by telephone")
+    if not same_fingerprint(told, heard):
+        what = f"its fingerprint is {told}, not the one you heard"
+        raise InvalidInput([Fault(request_file.name, what, "Ask the hospital to send it again.")])
+    acceptance = approve_request(folder, content)
+    out.write_bytes(acceptance_bytes(acceptance))
+    try:
+        with Control.of(folder) as control:
+            register_approved(folder, control)
+    except ControlRefused:
+        click.echo("The server is not running; it will learn of this hospital when it starts.")
+    click.echo(f"{request.site} is enrolled. Send {out} back, and read out your own fingerprint:")
+    click.echo(f"  {own_fingerprint(folder)}")
+
+
+@coordinator.command()
+@_FOLDER
+def enrol(folder: CoordinatorFolder) -> None:
+    """List the enrolled hospitals, and say how another one enrols.
+
+    \b
+    Example:
+      oncofed coordinator enrol COORD
+    """
+    from oncofed.server.deployment.enrolment import own_fingerprint, read_sites
+
+    sites = read_sites(folder)
+    for site in sites.values():
+        click.echo(f"{site.site:24s} request {site.request_fingerprint}")
+    click.echo(f"{len(sites)} hospitals. To enrol another one:")
+    click.echo("  there:  oncofed site init NODE --name NAME; oncofed site request NODE --out NAME.request.json")
+    click.echo(f"  here:   oncofed coordinator approve {folder.root} NAME.request.json --out NAME.acceptance.json")
+    click.echo(f"  there:  oncofed site accept NODE NAME.acceptance.json --fingerprint '{own_fingerprint(folder)}'")
+
+
+@coordinator.command()
+@_FOLDER
+def start(folder: CoordinatorFolder) -> None:
+    """Run the server until Ctrl-C or SIGTERM: SuperLink and SuperExec, started again when they die.
+
+    \b
+    Example:
+      oncofed coordinator start COORD
+    """
+    import os
+    import threading
+    import time
+
+    from oncofed.server.deployment.control import Control, ControlRefused
+    from oncofed.server.deployment.enrolment import register_approved
+    from oncofed.server.deployment.folder import read_settings
+    from oncofed.supervision import Service, Supervisor
+
+    settings = read_settings(folder)
+
+    def service(name: str, module: str) -> Service:
+        return Service(name, (sys.executable, "-m", module, str(folder.root)), dict(os.environ))
+
+    services = [
+        service("superlink", "oncofed.server.deployment.superlink"),
+        service("superexec", "oncofed.server.deployment.superexec"),
+    ]
+
+    def register() -> None:
+        while True:
+            try:
+                with Control.of(folder) as control:
+                    sites = register_approved(folder, control)
+            except ControlRefused:
+                time.sleep(1.0)
+            else:
+                click.echo(f"Ready on {settings.listen} for {len(sites)} enrolled hospitals.")
+                return
+
+    threading.Thread(target=register, daemon=True).start()
+    Supervisor(services, logs=folder.logs, status=folder.status, echo=click.echo).run()
+
+
+@coordinator.command()
+@_FOLDER
+@click.argument("plan_file", metavar="PLAN", type=_FILE)
+@click.option("--detach", is_flag=True, help="Start it and return; follow it with `status`.")
+def run(folder: CoordinatorFolder, plan_file: Path, detach: bool) -> None:
+    """Offer a signed plan to its hospitals, train when they have approved, and deliver the model.
+
+    Needs `oncofed coordinator start` running. Ctrl-C stops following, not the study.
+
+    \b
+    Example:
+      oncofed coordinator run COORD lung.plan.json
+    """
+    from oncofed.server.deployment.runs import take_in
+
+    document = take_in(folder, plan_file.read_bytes())
+    _run(folder, document.plan.hash, detach=detach)
+
+
+@coordinator.command()
+@_FOLDER
+@_STUDY
+@click.option("--detach", is_flag=True, help="Start it and return; follow it with `status`.")
+def resume(folder: CoordinatorFolder, study: str, detach: bool) -> None:
+    """Go on with a study after its last finished round; of a finished one, deliver the model again.
+
+    \b
+    Example:
+      oncofed coordinator resume COORD 4f1c
+    """
+    from oncofed.server.deployment.runs import find_study
+
+    _run(folder, find_study(folder, study), detach=detach)
+
+
+def _run(folder: CoordinatorFolder, plan_hash: str, *, detach: bool) -> None:
+    from oncofed.server.deployment.control import Control
+    from oncofed.server.deployment.runs import begin, follow
+
+    with Control.of(folder) as control:
+        run_id = begin(folder, control, plan_hash)
+        click.echo(f"Study {plan_hash}")
+        if detach:
+            click.echo(f"Started. Follow it: oncofed coordinator status {folder.root} {plan_hash[:12]}")
+            return
+        status = follow(folder, control, plan_hash, run_id, told=_tell)
+    if status.outcome != "completed":
+        raise FederationFailure(
+            f"the run ended: {status.outcome or 'unknown'} {status.details}. Finished rounds are kept: when the cause "
+            f"is mended, oncofed coordinator resume {folder.root} {plan_hash[:12]}"
+        )
+    click.echo(f"Done. Look at it: oncofed coordinator report {folder.root} {plan_hash[:12]} --out report.html")
+
+
+def _tell(progress: Progress) -> None:
+    fields = dict(progress.fields)
+    at = str(fields.pop("at"))[11:19]
+    if progress.kind == "round":
+        answered, rejected = fields["answered"], fields["rejected"]
+        assert isinstance(answered, list)
+        assert isinstance(rejected, list)
+        words = "; ".join(str(each) for each in rejected)
+        click.echo(
+            f"{at} round {fields['round']}: {len(answered)} answered in {fields['seconds']} s"
+            + (f"; not: {words}" if words else "")
+        )
+        return
+    event = fields.pop("event")
+    click.echo(f"{at} {event}: {', '.join(f'{key} {value}' for key, value in fields.items())}")
+
+
+@coordinator.command()
+@_FOLDER
+@_STUDY
+def status(folder: CoordinatorFolder, study: str) -> None:
+    """Say what runs, which hospitals are online, and how far a study is.
+
+    \b
+    Example:
+      oncofed coordinator status COORD
+    """
+    from oncofed.server.deployment.control import Control, ControlRefused
+    from oncofed.server.deployment.enrolment import read_sites
+    from oncofed.server.deployment.runs import current_run, find_study
+    from oncofed.server.report.reading import read_deployed_study
+    from oncofed.server.report.status import status_lines
+
+    run_words = ""
+    sites = read_sites(folder)
+    plan_hash = find_study(folder, study) if study or list(folder.root.glob("studies/*")) else ""
+    try:
+        with Control.of(folder) as control:
+            states = {node.node_id: node.status for node in control.list_nodes()}
+            found = current_run(folder, control, plan_hash) if plan_hash else None
+    except ControlRefused as refused:
+        click.echo(f"The server is not running ({refused})")
+        found, states = None, {}
+    for site in sites.values():
+        state = states.get(site.node_id, "unknown") if site.node_id is not None else "not registered"
+        click.echo(f"{site.site:24s} {state}")
+    if found is not None:
+        run_words = f"run {found[0]}: {found[1].status} {found[1].outcome}".rstrip()
+        click.echo(run_words)
+    if plan_hash:
+        for line in status_lines(read_deployed_study(folder.study(plan_hash))):
+            click.echo(line)
+
+
+@coordinator.command()
+@_FOLDER
+@_STUDY
+def stop(folder: CoordinatorFolder, study: str) -> None:
+    """Stop a running study. Finished rounds are kept, and `resume` goes on.
+
+    \b
+    Example:
+      oncofed coordinator stop COORD 4f1c
+    """
+    from oncofed.server.deployment.control import Control
+    from oncofed.server.deployment.runs import current_run, find_study
+
+    plan_hash = find_study(folder, study)
+    with Control.of(folder) as control:
+        found = current_run(folder, control, plan_hash)
+        if found is None or found[1].finished:
+            raise FederationFailure("this study is not running.")
+        control.stop_run(found[0])
+    click.echo(f"Stopped. To go on: oncofed coordinator resume {folder.root} {plan_hash[:12]}")
+
+
+@coordinator.command()
+@_FOLDER
+@_STUDY
+@click.option("--out", required=True, metavar="FILE.html", type=click.Path(dir_okay=False, path_type=Path))
+def report(folder: CoordinatorFolder, study: str, out: Path) -> None:
+    """Write the study's report: one page, readable offline.
+
+    \b
+    Example:
+      oncofed coordinator report COORD --out lung.html
+    """
+    from oncofed.server.deployment.runs import find_study
+    from oncofed.server.report.page import write_report
+    from oncofed.server.report.reading import read_deployed_study
+
+    write_report(read_deployed_study(folder.study(find_study(folder, study))), out)
+    click.echo(f"Look at {out}")

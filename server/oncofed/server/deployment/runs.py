@@ -1,0 +1,138 @@
+"""How does a signed plan become a run of the coordinator's SuperLink, and how does one follow it?
+
+A study's folder, studies/<plan hash>/, is the one place where everything about it lies; ``run.json`` names the Flower
+run that works on it now or did last. Starting a study that was interrupted goes on after its last finished round.
+
+Refuses: a plan that another coordinator signed, one whose hospitals are not enrolled with the keys it names, one that
+is running already.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from oncofed.errors import Fault, FederationFailure, InvalidInput
+from oncofed.protocol.bundle import PLAN_HASH, build_bundle, bundle_hash
+from oncofed.protocol.study_document import StudyDocument, document_bytes, read_document, verify_document
+from oncofed.server.deployment.control import Control, RunStatus
+from oncofed.server.deployment.enrolment import read_sites, register_approved
+from oncofed.server.deployment.folder import CoordinatorFolder
+from oncofed.server.deployment.study_files import EVENTS, ROUNDS
+
+_LOOK_SECONDS = 0.5
+_PLAN = "plan.json"
+_RUN = "run.json"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One line that a run wrote since the last look. kind: round | event. fields: as `study_files` writes them."""
+
+    kind: str
+    fields: dict[str, object]
+
+
+def take_in(folder: CoordinatorFolder, content: bytes) -> StudyDocument:
+    """Keep a signed study document under its plan's hash. The same one twice is fine."""
+    document = read_document(content)
+    verify_document(document, public_key=bytes.fromhex(folder.public_key.read_text().strip()))
+    sites = read_sites(folder)
+    faults = []
+    for member in document.plan.members:
+        site = sites.get(member.site)
+        if site is None or site.node_public_key != member.node_public_key:
+            what = f"{member.site} is not enrolled with the key that the plan names"
+            faults.append(Fault("plan", what, "Enrol it, and sign the study again."))
+    if not document.plan.members:
+        faults.append(Fault("plan", "names no hospital", "Sign it with `oncofed study sign`."))
+    if document.plan.bundle_sha256 != bundle_hash(build_bundle()):
+        what = "was signed with another version of oncofed than this one"
+        faults.append(Fault("plan", what, "Sign it again, or install the version it was signed with."))
+    if faults:
+        raise InvalidInput(faults)
+    study = folder.study(document.plan.hash)
+    study.mkdir(parents=True, exist_ok=True)
+    _replace(study / _PLAN, document_bytes(document))
+    return document
+
+
+def begin(folder: CoordinatorFolder, control: Control, plan_hash: str) -> int:
+    """Start or go on with a study; the run's id."""
+    running = current_run(folder, control, plan_hash)
+    if running is not None and not running[1].finished:
+        raise FederationFailure("this study is running already. Follow it with `oncofed coordinator status`.")
+    register_approved(folder, control)
+    run_id = control.start_run(build_bundle(), {PLAN_HASH: plan_hash})
+    _replace(folder.study(plan_hash) / _RUN, json.dumps({"run_id": run_id}).encode())
+    return run_id
+
+
+def current_run(folder: CoordinatorFolder, control: Control, plan_hash: str) -> tuple[int, RunStatus] | None:
+    """The run that works on a study now or did last, and what became of it; None before the first."""
+    try:
+        run_id = int(json.loads((folder.study(plan_hash) / _RUN).read_bytes())["run_id"])
+    except FileNotFoundError:
+        return None
+    return run_id, control.run_status(run_id)
+
+
+def follow(
+    folder: CoordinatorFolder,
+    control: Control,
+    plan_hash: str,
+    run_id: int,
+    *,
+    told: Callable[[Progress], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> RunStatus:
+    """Tell of everything new in the study's files until the run is finished; then what became of it."""
+    study = folder.study(plan_hash)
+    tails = [_Tail(study / ROUNDS, "round"), _Tail(study / EVENTS, "event")]
+    while True:
+        status = control.run_status(run_id)
+        for tail in tails:
+            for progress in tail.new():
+                told(progress)
+        if status.finished:
+            return status
+        sleep(_LOOK_SECONDS)
+
+
+def find_study(folder: CoordinatorFolder, beginning: str) -> str:
+    """The hash of the study whose hash begins so, or of the only one when `beginning` is empty."""
+    known = sorted(path.parent.name for path in folder.root.glob(f"studies/*/{_PLAN}"))
+    found = [name for name in known if name.startswith(beginning)]
+    if len(found) == 1:
+        return found[0]
+    what = "no study here has a hash that begins so" if not found else "several studies have a hash that begins so"
+    listed = ", ".join(name[:12] for name in known) or "none; start one with `oncofed coordinator run`"
+    raise InvalidInput([Fault("study", what, f"Known: {listed}.")])
+
+
+class _Tail:
+    """The whole lines that a file has gained since it was made or last asked."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self._path, self._kind = path, kind
+        self._offset = path.stat().st_size if path.exists() else 0
+
+    def new(self) -> Iterator[Progress]:
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            content = file.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        for line in whole.splitlines():
+            yield Progress(self._kind, json.loads(line))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
