@@ -107,7 +107,7 @@ class DeployedStudy:
 
 
 def state_in_words(study: DeployedStudy) -> str:
-    """E.g. "running: round 12 of 60 is done"."""
+    """E.g. "under way: round 12 of 60 is done". Whether its process still runs only the SuperLink knows."""
     done, planned = study.last_round, study.plan.training.rounds
     progress = f"round {done} of {planned} is done" if done else f"none of {planned} rounds is done yet"
     if study.finished:
@@ -116,4 +116,4 @@ def state_in_words(study: DeployedStudy) -> str:
         return f"stopped: {progress}; it can be resumed"
     if study.trained:
         return f"all {planned} rounds are done; the model is not released yet"
-    return f"running: {progress}" if study.rounds or study.events else f"not started: {progress}"
+    return f"under way: {progress}" if study.rounds or study.events else f"not started: {progress}"

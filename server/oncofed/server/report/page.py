@@ -1,0 +1,194 @@
+"""How does a study of real hospitals become one page for the coordinator who answers for it?
+
+`write_report` puts a `DeployedStudy` into the template `templates/report.html.j2`.
+
+Promises: one file, no script, nothing loaded from anywhere; every name and reason is escaped; the same study gives the
+same bytes on the same installation. There is no figure of how well the model predicts: such a figure is computed from
+patients, so it is each hospital's own, or a private release. What is not there yet is said to be so.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oncofed.protocol.plan import PrivacyMode, StudyPlan
+from oncofed.protocol.plan_words import PlanCost, cost_of, plan_in_words
+from oncofed.server.report.attendance import in_ranges, presence, troubles
+from oncofed.server.report.html_page import rendered, write_page
+from oncofed.server.report.linear_effects import LinearEffect, linear_effects
+from oncofed.server.report.numbers import counted, decimals, one_line, plain_name, scientific, whole
+from oncofed.server.report.plots import STRONGEST, attendance_picture, effects_picture, rounds_picture
+from oncofed.server.report.spending import site_costs
+from oncofed.server.report.study import DeployedStudy, state_in_words
+
+Facts = list[tuple[str, str]]
+
+_TIME = "%Y-%m-%d %H:%M:%S %Z"
+_DELIVERED = {
+    "accepted": "accepted: checked against the coordinator's key and kept",
+    "refused": "refused: not of a plan this hospital approved, not rightly signed, or of another form",
+}
+
+
+def write_report(study: DeployedStudy, path: Path) -> None:
+    """Write the page: whole, or not at all. An existing file is replaced."""
+    write_page(render_report(study), path)
+
+
+def render_report(study: DeployedStudy) -> str:
+    """The page as text."""
+    return rendered("oncofed.server.report", _content(study))
+
+
+def _content(study: DeployedStudy) -> dict[str, Any]:
+    plan = study.plan
+    cost = cost_of(plan)
+    found = troubles(study)
+    return {
+        "title": plain_name(plan.study),
+        "plan": plan,
+        "study": study,
+        "state": state_in_words(study),
+        "answer": _answer(study, cost),
+        "private": plan.privacy.mode is not PrivacyMode.NONE,
+        "cost": cost,
+        "promise": _promise(plan, cost),
+        "site_costs": [(one_line(each.site), each) for each in site_costs(study)],
+        "mean_answering": _mean_answering(study),
+        "attendance_figure": attendance_picture(
+            presence(study), repeated=[row.round for row in study.rounds if row.attempt > 0]
+        ),
+        "repeated": [(row.round, row.attempt + 1) for row in study.rounds if row.attempt > 0],
+        "unrecorded": in_ranges(study.unrecorded),
+        "troubles": [
+            (one_line(each.site), one_line(each.reason), len(each.rounds), in_ranges(each.rounds)) for each in found
+        ],
+        "meanings": sorted({(each.reason, each.explained) for each in found if each.explained}),
+        "events": _events(study),
+        "rounds_figure": rounds_picture(study.rounds, planned=plan.training.rounds),
+        "rounds_words": _rounds_words(study),
+        "model_facts": _model_facts(study),
+        "delivered": _delivered(study),
+        "effects": _effects(study),
+        "identity": _identity(study),
+        "plan_words": plan_in_words(plan, study.schema, parameters=plan.model.parameters).split("\n\n"),
+    }
+
+
+def _answer(study: DeployedStudy, cost: PlanCost | None) -> str:
+    plan = study.plan
+    promised = (
+        "no privacy is promised (mode none)"
+        if cost is None
+        else f"a patient is promised epsilon {cost.planned:.2f}, at most {cost.largest:.2f} with repeated rounds"
+    )
+    return (
+        f"{counted(len(plan.roster), 'hospital trains', 'hospitals train')} one model for "
+        f"{', '.join(map(plain_name, plan.model.endpoints))}; {promised}. State: {state_in_words(study)}."
+    )
+
+
+def _events(study: DeployedStudy) -> list[tuple[str, str, list[str]]]:
+    """(when, what, in words). The same thing again and again, such as waiting for a hospital, is one entry."""
+    entries = []
+    for (event, words), same in groupby(study.events, key=lambda each: (each.event, each.words)):
+        times = [each.at for each in same]
+        when = f"{times[0]:{_TIME}}".strip()
+        again = f"{len(times)} times, the last at {times[-1]:{_TIME}}".strip()
+        lines = [*(line for line in words.splitlines() if line.strip()), *([again] if len(times) > 1 else [])]
+        entries.append((when, one_line(event), [one_line(line) for line in lines]))
+    return entries
+
+
+def _promise(plan: StudyPlan, cost: PlanCost | None) -> Facts:
+    if cost is None:
+        return [("Mode", "none: no noise, and so no promise")]
+    rounds, reserve = plan.training.rounds, plan.privacy.reserve_rounds
+    return [
+        (f"Epsilon after {counted(rounds, 'planned round', 'planned rounds')}", f"{cost.planned:.2f}"),
+        (f"Epsilon with {counted(reserve, 'round', 'rounds')} of reserve", f"{cost.largest:.2f}, never more"),
+        ("Epsilon of a patient of two hospitals", f"up to {cost.two_hospitals:.2f}"),
+        ("Delta", scientific(plan.privacy.delta)),
+        ("Suits hospitals of", f"up to {whole(cost.largest_cohort)} patients"),
+        ("Unit and neighbours", "one patient of one hospital; tables with and without that patient"),
+        ("Noise multiplier", f"{plan.privacy.noise_multiplier:.4g}"),
+    ]
+
+
+def _mean_answering(study: DeployedStudy) -> float | None:
+    return float(np.mean([len(row.answered) for row in study.rounds])) if study.rounds else None
+
+
+def _rounds_words(study: DeployedStudy) -> str:
+    rows = study.rounds
+    if not rows:
+        return ""
+    seconds = np.array([row.seconds for row in rows])
+    down, up = sum(row.bytes_down for row in rows), sum(row.bytes_up for row in rows)
+    first, last = min(row.finished_at for row in rows), max(row.finished_at for row in rows)
+    return (
+        f"{counted(len(rows), 'round', 'rounds')} on record, the first finished {first:{_TIME}}".rstrip()
+        + f", the last {last:{_TIME}}".rstrip()
+        + f". A round took {decimals(float(np.median(seconds)), 1)} seconds in the middle and "
+        f"{decimals(float(seconds.max()), 1)} at most. In all, {_megabytes(down)} went to the hospitals and "
+        f"{_megabytes(up)} came back."
+    )
+
+
+def _megabytes(count: int) -> str:
+    return f"{decimals(count / 1e6, 1)} MB" if count >= 100_000 else f"{whole(count)} bytes"
+
+
+def _model_facts(study: DeployedStudy) -> Facts:
+    model = study.plan.model
+    hidden = " and ".join(map(str, model.hidden_units)) or "none"
+    return [
+        ("SHA-256 of the file", study.model_sha256 or "not released yet"),
+        ("Signature (Ed25519)", study.signature or "not released yet"),
+        ("Coordinator's key", study.plan.coordinator_public_key or "not in the plan"),
+        ("Parameters", whole(model.parameters)),
+        ("Inputs", whole(model.columns)),
+        ("ReLU units", f"{hidden}, {'beside a' if model.linear_branch else 'without a'} linear part"),
+    ]
+
+
+def _delivered(study: DeployedStudy) -> list[tuple[str, str]]:
+    """Every hospital once study.delivered names one, else none."""
+    if not study.delivered:
+        return []
+    said = {site: study.delivered.get(site, "not asked") for site in (*study.plan.roster, *sorted(study.delivered))}
+    return [(one_line(site), _DELIVERED.get(word, one_line(word))) for site, word in said.items()]
+
+
+def _effects(study: DeployedStudy) -> list[tuple[str, tuple[LinearEffect, ...], Any]]:
+    """(endpoint, strongest effects, figure), an entry for each endpoint; none without a model or a linear part."""
+    if study.weights is None:
+        return []
+    by_endpoint = linear_effects(study.plan.model, study.schema, study.weights)
+    return [
+        (
+            plain_name(endpoint),
+            tuple(effect for effect in effects[:STRONGEST] if effect.log_hazard_ratio != 0),
+            effects_picture(effects, endpoint=plain_name(endpoint), number=number),
+        )
+        for number, (endpoint, effects) in enumerate(by_endpoint.items(), start=1)
+    ]
+
+
+def _identity(study: DeployedStudy) -> Facts:
+    plan = study.plan
+    return [
+        ("Study", plan.study),
+        ("Plan hash", plan.hash),
+        ("Schema hash", plan.schema_hash),
+        ("Program bundle, SHA-256", plan.bundle_sha256 or "not in the plan"),
+        ("Quorum", f"{whole(plan.quorum)} of {whole(len(plan.roster))} hospitals"),
+        (
+            "Training",
+            f"{plan.training.mode.value}, {plan.training.strategy.value}, {whole(plan.training.rounds)} rounds",
+        ),
+    ]
