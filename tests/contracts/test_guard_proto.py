@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
-import google.protobuf
 import pytest
+from google.protobuf import __version__ as protobuf_version
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from tests.contracts.generated_guard import GENERATED, SHARED, generate
 
@@ -24,7 +24,7 @@ def test_the_checked_in_python_is_what_protoc_makes(tmp_path: Path) -> None:
 
 
 def test_protobuf_is_the_one_that_flower_takes() -> None:
-    assert google.protobuf.__version__.startswith("6.33.")
+    assert protobuf_version.startswith("6.33.")
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,9 @@ def test_in_a_whole_study_nothing_planted_leaves_the_guard(
         channel.deliver_model(model.content, model.signature, plan.hash)
         channel.describe()
         refused = [node.request(node.weaker()), node.request(round_=9), replace(node.request(), site="Essen")]
-        ask_everything(channel, tuple(lambda channel, request=one: channel.contribute(request) for one in refused))
+        for request in refused:
+            with pytest.raises(RequestRefused):
+                channel.contribute(request)
         monkeypatch.setattr(guard_module, "local_contribution", quoting)
         with pytest.raises(RequestRefused, match="internal"):
             channel.contribute(node.request(round_=3))
@@ -142,7 +144,7 @@ HOSTILE: dict[str, Callable[[], Any]] = {
     "an error of gRPC": raising(grpc.RpcError(RECORD)),
     "a text": lambda: RECORD,
     "a longer vector": lambda: Contribution(np.concatenate([REQUEST.weights, [float(PATIENTS)]])),
-    "integers": lambda: Contribution(np.full(5, PATIENTS)),  # type: ignore[arg-type]  # that is the attack
+    "integers": lambda: Contribution(np.full(5, PATIENTS)),
     "integers seen as float64": lambda: Contribution(np.full(5, PATIENTS).view(np.float64)),
     "counts as float64": lambda: Contribution(np.full(5, float(PATIENTS))),
     "texts": lambda: Contribution(np.array([RECORD] * 5, dtype=object)),

@@ -186,7 +186,7 @@ def questioned(node: InstalledNode, change: dict[str, Any]) -> tuple[ContributeR
     content = encode_request(request)
     for key, value in change["added"].items():
         content.config_records["request"][key] = value
-    beside = {
+    beside: dict[str, ArrayRecord | ConfigRecord | MetricRecord] = {
         "config": ConfigRecord({"noise-multiplier": 0.0}),
         "metrics": MetricRecord({"epsilon": 100.0}),
         "arrays": ArrayRecord([np.zeros(2)]),

@@ -20,6 +20,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from oncofed.client.approved_patients import ApprovedPatients
 from oncofed.client.guard import Guard, LoadPatients
 from oncofed.client.node.folder import NodeFolder
@@ -128,23 +131,27 @@ class NodeGuard:
         parameters = parameter_count(plan.model)
         if len(model) > parameters * 8 + _LARGEST_HEADER_BYTES:
             return self._refused_model("too_large", plan_hash)
-        sent = SignedModel(model, signature)
+
+        def weights_in(sent: SignedModel) -> NDArray[np.float64]:
+            return verified_weights(sent, public_key=self._keys.coordinator, plan_hash=plan_hash, parameters=parameters)
+
         try:
-            verified_weights(sent, public_key=self._keys.coordinator, plan_hash=plan_hash, parameters=parameters)
+            weights = weights_in(SignedModel(model, signature))
         except SignatureInvalid:
             return self._refused_model("another_signature", plan_hash)
         except InvalidInput:
             return self._refused_model("another_form", plan_hash)
         path = self._folder.models / f"{plan_hash}.safetensors"
         with unwritable(path):
-            kept = path.read_bytes() if path.exists() else None
-        if kept is not None and kept != model:
-            return self._refused_model("another_model", plan_hash)
+            if path.exists():
+                # By its numbers: safetensors writes the same model's header in one order or another.
+                kept = weights_in(SignedModel(path.read_bytes(), path.with_suffix(".signature").read_bytes()))
+                same = np.array_equal(kept, weights)
+                return DeliveryState.ACCEPTED if same else self._refused_model("another_model", plan_hash)
         # The signature first: a model is never there without it.
         replace_durably(path.with_suffix(".signature"), signature)
-        if kept is None:
-            replace_durably(path, model)
-            self._audit.append("model_kept", plan_hash=plan_hash)
+        replace_durably(path, model)
+        self._audit.append("model_kept", plan_hash=plan_hash)
         return DeliveryState.ACCEPTED
 
     def describe(self) -> NodeDescription:

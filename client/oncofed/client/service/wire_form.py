@@ -41,7 +41,7 @@ class WrongForm(Exception):
 
 def parsed(kind: type[_Message], content: bytes) -> _Message:
     """The message in these bytes. Raises WrongForm unless they are its one deterministic serialisation."""
-    message = kind()
+    message: _Message = kind()
     try:
         message.ParseFromString(content)
     except DecodeError:

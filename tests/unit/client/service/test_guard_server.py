@@ -107,8 +107,8 @@ class TalkativeRefusal(RequestRefused):
         self.code = PLANTED  # type: ignore[assignment]
 
 
-class TalkativeArray(np.ndarray):  # type: ignore[type-arg]
-    def tobytes(self, *_: Any) -> bytes:  # type: ignore[override]
+class TalkativeArray(np.ndarray):
+    def tobytes(self, *_: Any) -> bytes:
         return PLANTED.encode() * 8
 
 
@@ -126,15 +126,15 @@ HOSTILE: dict[str, Callable[[], Any]] = {
     "shorter": lambda: Contribution(np.full(4, 0.3)),
     "empty": lambda: Contribution(np.zeros(0)),
     "a column": lambda: Contribution(np.full((5, 1), 0.3)),
-    "float32": lambda: Contribution(np.full(5, 0.3, dtype=np.float32)),  # type: ignore[arg-type]
-    "counts": lambda: Contribution(np.full(5, 4711)),  # type: ignore[arg-type]
+    "float32": lambda: Contribution(np.full(5, 0.3, dtype=np.float32)),
+    "counts": lambda: Contribution(np.full(5, 4711)),
     "counts as float64": lambda: Contribution(np.full(5, 4711.0)),
     "one count, else zero": lambda: Contribution(np.array([0.0, 0.0, 4711.0, 0.0, 0.0])),
     "a view of counts": lambda: Contribution(np.full(5, 4711).view(np.float64)),
     "one number of a view of counts": lambda: Contribution(
         np.concatenate([np.full(4, 0.3), np.array([4711]).view(np.float64)])
     ),
-    "complex": lambda: Contribution(np.full(5, 0.3 + 1j)),  # type: ignore[arg-type]
+    "complex": lambda: Contribution(np.full(5, 0.3 + 1j)),
     "NaN": lambda: Contribution(np.array([0.3, np.nan, 0.3, 0.3, 0.3])),
     "infinite": lambda: Contribution(np.array([0.3, np.inf, 0.3, 0.3, 0.3])),
     "an array with words of its own": lambda: Contribution(np.full(5, 0.3).view(TalkativeArray)),

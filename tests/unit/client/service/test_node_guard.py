@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from oncofed.errors import RefusalCode, RequestRefused
 from oncofed.protocol.messages import ContributeRequest, DeliveryState, NodeDescription, PlanState
 from oncofed.protocol.model_file import signed_model
 from oncofed.protocol.plan import Member, StudyPlan
-from oncofed.protocol.signing import new_signing_key
+from oncofed.protocol.signing import new_signing_key, sign
 from oncofed.protocol.study_document import document_bytes
 from oncofed.survival.network import parameter_count
 
@@ -113,6 +114,12 @@ def test_a_hash_that_is_none_is_no_path(node: InstalledNode, name: str) -> None:
     assert guard.plan_status(name) is PlanState.REFUSED
     assert guard.deliver_model(b"", b"", name) is DeliveryState.REFUSED
     assert refusal_of(guard, replace(node.request(), plan_hash=name)) is RefusalCode.NOT_APPROVED
+
+
+def test_a_hash_does_not_lead_out_of_the_folder_of_plans(node: InstalledNode) -> None:
+    (node.folder.guard / "other.json").write_text("{}")
+    assert (node.folder.plans / "../other.json").exists()
+    assert node.guard().plan_status("../other") is PlanState.REFUSED
 
 
 # Contributions
@@ -256,6 +263,24 @@ def test_the_final_model_is_kept_with_its_signature(approved: InstalledNode) -> 
     assert (approved.folder.models / f"{plan_hash}.safetensors").read_bytes() == content
     assert (approved.folder.models / f"{plan_hash}.signature").read_bytes() == signature
     assert [event for event, _ in approved.events()].count("model_kept") == 1
+
+
+def test_the_same_model_written_in_another_order_is_accepted_again(approved: InstalledNode) -> None:
+    """safetensors keeps no order of its metadata, so a resumed coordinator may send other bytes."""
+    guard, plan_hash = approved.guard(), approved.plan().hash
+    content, signature = model_of(approved)
+    guard.deliver_model(content, signature, plan_hash)
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(reversed(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode().ljust(length)
+    other = content[:8] + text + content[8 + length :]
+    assert other != content
+    key = approved.signing_key
+    assert guard.deliver_model(other, sign(key, context="oncofed model 1", message=other), plan_hash) is (
+        DeliveryState.ACCEPTED
+    )
+    assert (approved.folder.models / f"{plan_hash}.safetensors").read_bytes() == content
 
 
 def test_another_model_of_the_same_plan_does_not_replace_the_first(approved: InstalledNode) -> None:
