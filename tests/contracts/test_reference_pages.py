@@ -20,6 +20,7 @@ from oncofed.cohort.schema import DeathPolicy, Kind, MissingFlags, Modality, Stu
 from oncofed.cohort.schema_file import read_schema
 from oncofed.errors import InvalidInput
 from oncofed.protocol.plan import PrivacyMode, Strategy, TrainingMode
+from oncofed.server.consortium_file import Consortium, read_consortium
 from oncofed.simulations.study import Part, Partition, Split, Study, read_study
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -71,6 +72,8 @@ horizon = 24
 mode = "none"
 """
 STUDY_OF_A_TABLE = STUDY.replace("[data.synthetic]", '[data]\ntable = "study.toml"\nschema = "study.toml"')
+
+CONSORTIUM = STUDY_OF_A_TABLE + "[consortium]\n"
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,7 @@ def test_the_schema_page_lists_exactly_the_keys_that_the_reader_accepts(tmp_path
 def test_the_study_page_lists_exactly_the_keys_that_the_reader_accepts(tmp_path: Path) -> None:
     accepted = possible_keys(read_study, tmp_path / "study.toml", STUDY, STUDY_OF_A_TABLE)
     sections = accepted.pop("")
+    accepted["[consortium]"] = possible_keys(read_consortium, tmp_path / "study.toml", CONSORTIUM)["[consortium]"]
     documented = reference("study.md")
     assert {heading: set(rows) for heading, rows in documented.items()} == accepted
     assert sections == {heading.strip("[]").partition(".")[0] for heading in documented}
@@ -189,7 +193,7 @@ def schema_defaults(schema: StudySchema) -> dict[str, Callable[[str], Any]]:
     }
 
 
-def study_defaults(study: Study) -> dict[str, Callable[[str], Any]]:
+def study_defaults(study: Study, consortium: Consortium) -> dict[str, Callable[[str], Any]]:
     """By heading: the value that a key had when the file did not say it."""
     return {
         "[study]": lambda key: getattr(study, key),
@@ -197,18 +201,20 @@ def study_defaults(study: Study) -> dict[str, Callable[[str], Any]]:
         "[data.synthetic]": lambda key: getattr(study.data, f"synthetic_{key}"),
         "[sites]": lambda key: getattr(study.sites, key),
         "[evaluation]": lambda key: getattr(study.evaluation, key),
-        "[model]": lambda key: getattr(study, key),
+        "[model]": lambda key: getattr(study.settings, key),
         "[training]": lambda key: getattr(study.training, key),
         "[privacy]": lambda key: getattr(study.privacy, key),
+        "[consortium]": lambda key: getattr(consortium, key),
     }
 
 
 def test_the_defaults_on_the_pages_are_those_of_the_readers(tmp_path: Path) -> None:
     (tmp_path / "schema.toml").write_text(SCHEMA)
     (tmp_path / "study.toml").write_text(STUDY)
+    (tmp_path / "real.toml").write_text(STUDY.replace("[data.synthetic]", '[data]\nschema = "schema.toml"'))
     defaults = {
         "schema.md": schema_defaults(read_schema(tmp_path / "schema.toml")),
-        "study.md": study_defaults(read_study(tmp_path / "study.toml")),
+        "study.md": study_defaults(read_study(tmp_path / "study.toml"), read_consortium(tmp_path / "real.toml")),
     }
     wrong, compared = [], 0
     for page, by_heading in defaults.items():
