@@ -44,8 +44,11 @@ class SignedModel:
 
 def signed_model(weights: NDArray[np.float64], *, plan_hash: str, signing_key: bytes) -> SignedModel:
     """weights  (parameters,) float64, finite."""
-    metadata = {"format": _FORMAT, "plan_hash": plan_hash}
-    content = safetensors.numpy.save({_WEIGHTS: np.ascontiguousarray(weights, dtype="<f8")}, metadata=metadata)
+    # Written by hand, because the library orders metadata as it likes, and the same model must have the same hash.
+    header = {"__metadata__": _metadata(plan_hash), _WEIGHTS: _weights_entry(weights.size)}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _BYTES_A_NUMBER)
+    content = len(text).to_bytes(8, "little") + text + np.ascontiguousarray(weights, dtype="<f8").tobytes()
     return SignedModel(content, sign(signing_key, context=_FORMAT, message=content))
 
 
@@ -55,11 +58,11 @@ def verified_weights(model: SignedModel, *, public_key: bytes, plan_hash: str, p
     header = _header(model.content)
     metadata = header.get("__metadata__")
     what = None
-    if metadata != {"format": _FORMAT, "plan_hash": plan_hash}:
+    if metadata != _metadata(plan_hash):
         what = "is not a model of this plan"
     elif set(header) != {"__metadata__", _WEIGHTS}:
         what = "holds other arrays than the weights"
-    elif header[_WEIGHTS] != {"dtype": "F64", "shape": [parameters], "data_offsets": [0, _BYTES_A_NUMBER * parameters]}:
+    elif header[_WEIGHTS] != _weights_entry(parameters):
         what = "has weights of another size or type than the plan's network"
     if what is not None:
         raise InvalidInput([Fault("model", what, _REMEDY)])
@@ -70,6 +73,14 @@ def verified_weights(model: SignedModel, *, public_key: bytes, plan_hash: str, p
     if not np.isfinite(weights).all():
         raise InvalidInput([Fault("model", "is damaged or holds numbers that are not finite", _REMEDY)])
     return weights
+
+
+def _metadata(plan_hash: str) -> dict[str, str]:
+    return {"format": _FORMAT, "plan_hash": plan_hash}
+
+
+def _weights_entry(parameters: int) -> dict[str, object]:
+    return {"dtype": "F64", "shape": [parameters], "data_offsets": [0, _BYTES_A_NUMBER * parameters]}
 
 
 def _header(content: bytes) -> dict[str, object]:

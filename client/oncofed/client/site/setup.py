@@ -19,7 +19,9 @@ from oncofed.client.service.token import new_token, token_sha256
 from oncofed.errors import Fault, InvalidInput
 from oncofed.secret_files import write_secret
 
-PRIVATE, SHOWN, GROUP = 0o700, 0o755, 0o750
+PRIVATE, SHOWN = 0o700, 0o755
+SOCKETS = 0o2750
+"""With the set-group-ID bit: the guard's socket gets the relay's group, of which the guard is no member."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def places(folder: NodeFolder) -> tuple[Place, ...]:
     return (
         *(Place(path, "guard", PRIVATE) for path in _of_the_guard(folder)),
         Place(folder.bundles.parent, "guard", SHOWN),
-        Place(folder.run, "guard", GROUP, group="relay"),
+        Place(folder.run, "guard", SOCKETS, group="relay"),
         Place(folder.node, "node", PRIVATE),
         Place(folder.relay, "relay", PRIVATE),
     )
