@@ -17,6 +17,7 @@ from flwr.proto.control_pb2 import ListNodesRequest, ListRunsRequest, RegisterNo
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, TaskType
 from flwr.supercore.control.control_http_client import ControlHttpClient
+from flwr.supercore.inflatable import inflatable_utils
 from flwr.supercore.protobuf.client import ProtobufClient
 from flwr.supercore.retry import http_retry
 from flwr.supercore.superexec import run_superexec
@@ -24,7 +25,7 @@ from flwr.supercore.superexec.executor import Executor
 from flwr.superlink import main as superlink_main
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig, load_control_authn_plugin
-from flwr.superlink.grid import HttpGrid
+from flwr.superlink.grid import HttpGrid, http_grid
 from flwr.superlink.routers.fleet import node_auth
 from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli.flower_supernode import SuperNodeLifespanConfig, _start_supernode_http_api
@@ -33,6 +34,7 @@ from flwr.supernode.runtime import run_clientapp
 
 from oncofed.client.node.flower_names import replace_in
 from oncofed.client.node.superexec import WarmExecutor
+from oncofed.protocol import prompt_transfer
 from oncofed.server.deployment import gate
 
 
@@ -173,6 +175,17 @@ def test_the_control_client_takes_our_header() -> None:
     assert "run_id" in ListRunsRequest.DESCRIPTOR.fields_by_name
     assert ListNodesRequest()
     assert AcquireTaskRequest()
+
+
+def test_missing_parts_are_asked_for_with_default_waits() -> None:
+    """prompt_transfer: the callers give no waits of their own."""
+    for function in (inflatable_utils.pull_objects, inflatable_utils.pull_and_inflate_object_from_tree):
+        parameters = inspect.signature(function).parameters
+        assert {"initial_backoff", "backoff_cap"} <= set(parameters)
+    for module in (start_client_internal, run_clientapp, http_grid):
+        assert "backoff" not in inspect.getsource(module)
+    prompt_transfer.ask_again_soon()
+    assert inflatable_utils.pull_objects.__kwdefaults__["initial_backoff"] == prompt_transfer.FIRST_WAIT_SECONDS
 
 
 def test_flowers_own_grid_still_sleeps_too_long() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from tests.end_to_end.fake_relay_app import EchoGuard
 
 from oncofed.client.node import superexec
+from oncofed.client.node.flower_names import replace_in
 from oncofed.protocol.messages import ContributeRequest, Contribution
 
 TIMES = "ONCOFED_TEST_TIMES"
@@ -28,11 +29,12 @@ def note(event: str) -> None:
 
 
 def timed_supernode() -> None:
+    from flwr.common import serde  # noqa: PLC0415 - a relay has no use for it
     from flwr.supernode import fleet_http_connection, start_client_internal  # noqa: PLC0415 - a relay has no use for it
 
     from oncofed.client.node import supernode  # noqa: PLC0415 - as above
 
-    push, receive = start_client_internal._push_messages, fleet_http_connection.message_from_proto
+    push, receive = start_client_internal._push_messages, serde.message_from_proto
 
     def timed_push(*, state: Any, object_store: Any, send: Any, push_object: Any) -> None:
         note("stored")
@@ -48,8 +50,8 @@ def timed_supernode() -> None:
         note("received")
         return receive(message)
 
-    start_client_internal._push_messages = timed_push
-    fleet_http_connection.message_from_proto = timed_receive  # type: ignore[attr-defined]  # a test's stand-in
+    replace_in(start_client_internal, "_push_messages", timed_push)
+    replace_in(fleet_http_connection, "message_from_proto", timed_receive)
     supernode.main()
 
 

@@ -31,6 +31,7 @@ from oncofed.client.node.flower_names import replace_in
 from oncofed.client.node.folder import NodeFolder, read_site
 from oncofed.client.service.guard_channel import SOCKET_VARIABLE, TOKEN_FILE_VARIABLE
 from oncofed.flower_environment import flower_environment
+from oncofed.protocol.prompt_transfer import ask_again_soon
 from oncofed.secret_files import read_secret
 from oncofed.supervision import end_with_parent
 
@@ -88,6 +89,7 @@ class WarmExecutor:
 def run_relay(relay_app: str, runtime_api_address: str, token: str, parent: int) -> None:
     """In a process of its own: answer one message with the installed relay."""
     run_only(relay_app)
+    ask_again_soon()
     flower_clientapp.run_clientapp(
         runtime_api_address=runtime_api_address, token=token, insecure=True, parent_pid=parent
     )

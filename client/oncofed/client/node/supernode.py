@@ -41,6 +41,7 @@ from oncofed.client.node.flower_names import replace_in
 from oncofed.client.node.folder import LOOPBACK, NodeFolder, approved_bundles, read_site
 from oncofed.flower_environment import flower_environment
 from oncofed.protocol.enrolment import load_node_key
+from oncofed.protocol.prompt_transfer import ask_again_soon
 from oncofed.secret_files import read_secret
 from oncofed.supervision import end_with_parent
 
@@ -172,6 +173,7 @@ def serve(folder: NodeFolder) -> None:
     config = supernode_config(folder)
     pin_bundles(lambda: approved_bundles(folder))
     wait_less(LONGEST_WAIT_SECONDS)
+    ask_again_soon()
     replace_in(http_retry, "MAX_RETRY_DELAY", LONGEST_RETRY_SECONDS)
     end_former_session(folder)
     state = NodeStateFactory(objectstore_factory=ObjectStoreFactory())

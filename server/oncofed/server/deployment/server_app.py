@@ -24,6 +24,7 @@ from flwr.serverapp import Grid, ServerApp
 from oncofed.errors import Fault, InvalidInput, OncofedError, QuorumLost
 from oncofed.protocol.bundle import PLAN_HASH
 from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.prompt_transfer import ask_again_soon
 from oncofed.protocol.study_document import StudyDocument, read_document, verify_document
 from oncofed.secret_files import read_secret
 from oncofed.server.app import flower_says_errors_only
@@ -184,6 +185,7 @@ def build_app(*, offer: Offer, deliver: Deliver) -> ServerApp:
 
     @server_app.main()
     def main(grid: Grid, context: Context) -> None:
+        ask_again_soon()
         with flower_says_errors_only():
             run_study(
                 PromptGrid(grid),
