@@ -184,7 +184,7 @@ def run(root: Path, *, patients: int, console: Console) -> None:
         _until(lambda: demo.oncofed("coordinator", "status", str(demo.coordinator), quiet=True).count("online") >= 4)
         demo.oncofed("coordinator", "run", str(demo.coordinator), str(root / "plan.json"), "--detach")
         for hospital in HOSPITALS:
-            _until(lambda hospital=hospital: (demo.node(hospital) / "guard" / "plans" / f"{plan_hash}.json").exists())
+            _until((demo.node(hospital) / "guard" / "plans" / f"{plan_hash}.json").exists)
             demo.oncofed("site", "approve", str(demo.node(hospital)), plan_hash[:12], "--source", "registry", "--yes")
         _watch(demo, plan_hash, console)
     report = root / "report.html"
