@@ -152,7 +152,7 @@ def _model_facts(study: DeployedStudy) -> Facts:
         ("Coordinator's key", study.plan.coordinator_public_key or "not in the plan"),
         ("Parameters", whole(model.parameters)),
         ("Inputs", whole(model.columns)),
-        ("ReLU units", f"{hidden}, {'beside a' if model.linear_branch else 'without a'} linear part"),
+        ("ReLU units", f"{hidden}, {'and a' if model.linear_branch else 'without a'} linear part"),
     ]
 
 

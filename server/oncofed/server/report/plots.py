@@ -161,12 +161,12 @@ def effects_picture(effects: Sequence[LinearEffect], *, endpoint: str, number: i
         values = [effect.log_hazard_ratio for effect in shown]
         axes.barh(places, values, height=0.62, color=[VERMILLION if value > 0 else BLUE for value in values])
         axes.axvline(0, color=GREY, linewidth=0.8)
-        names = [shortened(one_line(f"{effect.marker}: {effect.step}"), LONGEST_EFFECT) for effect in shown]
+        names = [shortened(one_line(f"{effect.marker}: {_short(effect.step)}"), LONGEST_EFFECT) for effect in shown]
         axes.set_yticks(places, names)
         axes.set_ylim(len(shown) - 0.4, -0.6)
-        widest = max(abs(value) for value in values)
         low, high = min(0.0, *values), max(0.0, *values)
-        axes.set_xlim(low - 0.32 * widest * (low < 0), high + 0.32 * widest * (high > 0))
+        room = 0.4 * (high - low)  # for the figures beside the bars
+        axes.set_xlim(low - room * (low < 0), high + room * (high > 0))
         for place, value in zip(places, values, strict=True):
             axes.annotate(
                 f"{signed(value, 3)} (\N{MULTIPLICATION SIGN} {hazard_ratio(value)})",
@@ -188,3 +188,8 @@ def effects_picture(effects: Sequence[LinearEffect], *, endpoint: str, number: i
 
     height = 0.95 + 0.235 * len(shown)
     return picture(paint, name=f"effects{number}", alternative=alternative, height_inches=height)
+
+
+def _short(step: str) -> str:
+    """Without what it is compared against, which the table beneath says."""
+    return step.partition(" against ")[0].rstrip(",")

@@ -26,7 +26,8 @@ def status_lines(study: DeployedStudy) -> tuple[str, ...]:
             + f", {decimals(last.seconds, 1)} s, {len(last.answered)} of {len(plan.roster)} answered"
         )
     newest = study.events[-1] if study.events else None
-    if newest is not None and newest != study.stopped and not any(row.finished_at > newest.at for row in study.rounds):
+    told = study.finished or newest == study.stopped
+    if newest is not None and not told and not any(row.finished_at > newest.at for row in study.rounds):
         words = "; ".join(line.strip() for line in newest.words.splitlines() if line.strip())
         lines.append(f"since {newest.at:%Y-%m-%d %H:%M:%S %Z}: {newest.event}{f' ({words})' if words else ''}")
     if study.unrecorded:
