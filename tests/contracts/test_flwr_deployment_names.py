@@ -185,7 +185,8 @@ def test_missing_parts_are_asked_for_with_default_waits() -> None:
     for module in (start_client_internal, run_clientapp, http_grid):
         assert "backoff" not in inspect.getsource(module)
     prompt_transfer.ask_again_soon()
-    assert inflatable_utils.pull_objects.__kwdefaults__["initial_backoff"] == prompt_transfer.FIRST_WAIT_SECONDS
+    parameters = inspect.signature(inflatable_utils.pull_objects).parameters
+    assert parameters["initial_backoff"].default == prompt_transfer.FIRST_WAIT_SECONDS
 
 
 def test_flowers_own_grid_still_sleeps_too_long() -> None:

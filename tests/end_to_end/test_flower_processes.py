@@ -25,7 +25,7 @@ from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
-from tests.end_to_end.flower_processes import Consortium, consortium, new_coordinator, signed_plan
+from tests.end_to_end.flower_processes import Consortium, consortium, new_coordinator, signed_plan, until
 
 from oncofed.protocol.bundle import build_bundle, bundle_hash
 from oncofed.protocol.enrolment import load_node_key
@@ -192,3 +192,32 @@ def test_four_hospitals_run_the_approved_bundle_and_no_other(tmp_path: Path) -> 
         for site in four.nodes:
             assert f"{bundle_hash(other)} is NOT approved here" in four.processes.text(f"{site}-supernode")
             assert site in status.details
+
+
+@pytest.mark.slow
+def test_a_killed_supernode_and_a_killed_superlink_cost_a_run_seconds(tmp_path: Path) -> None:
+    """Flower itself refuses the SuperNode for up to 60 s; with the SuperLink's default isolation the run dies."""
+    with consortium(tmp_path / "c") as four:
+        four.start_all()
+        plan = signed_plan(four.coordinator, rounds=6)
+        study = four.coordinator.study(plan.hash)
+        with Control.of(four.coordinator) as control:
+            run_id = control.start_run(build_bundle(), {"plan-hash": plan.hash})
+
+        def finished_rounds() -> int:
+            rounds = study / "rounds.jsonl"
+            return len(rounds.read_text().splitlines()) if rounds.exists() else 0
+
+        until(lambda: finished_rounds() >= 1, seconds=60, what="the first round")
+        four.processes.kill("Essen-supernode")
+        four.start_supernode("Essen")
+        until(lambda: finished_rounds() >= 3, seconds=50, what="two rounds after the SuperNode's kill")
+        assert "ended the session of a former process" in four.processes.text("Essen-supernode")
+        four.processes.kill("superlink")
+        four.start_superlink()
+        with Control.of(four.coordinator) as control:
+            until(lambda: control.run_status(run_id).finished, seconds=90, what="the run ends")
+            assert control.run_status(run_id).outcome == "completed"
+        lines = [json.loads(line) for line in (study / "rounds.jsonl").read_text().splitlines()]
+        assert [line["round"] for line in lines] == [1, 2, 3, 4, 5, 6]
+        assert {line["attempt"] for line in lines} == {0}

@@ -19,7 +19,7 @@ def ask_again_soon() -> None:
     """
     for function in (inflatable_utils.pull_objects, inflatable_utils.pull_and_inflate_object_from_tree):
         defaults = function.__kwdefaults__
-        if not {"initial_backoff", "backoff_cap"} <= defaults.keys():
+        if defaults is None or not {"initial_backoff", "backoff_cap"} <= defaults.keys():
             raise RuntimeError(
                 f"{function.__name__} has other waits: this version of Flower does not suit this oncofed"
             )
