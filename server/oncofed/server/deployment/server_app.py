@@ -62,7 +62,11 @@ def no_delivery(grid: Grid, document: StudyDocument, nodes: Mapping[str, int], s
 def offer_and_wait(grid: Grid, document: StudyDocument, nodes: Mapping[str, int], files: StudyFiles) -> None:
     """Until the hospitals have decided; every change of what they say is noted."""
     patience = OfferPatience(seconds=document.plan.patience_seconds)
-    offer_until_approved(grid, document, nodes, patience=patience, told=lambda words: files.note("plan", **dict(words)))
+
+    def told(words: Mapping[str, str]) -> None:
+        files.note("plan", said="; ".join(f"{site}: {word}" for site, word in words.items()))
+
+    offer_until_approved(grid, document, nodes, patience=patience, told=told)
 
 
 def sign_and_deliver(grid: Grid, document: StudyDocument, nodes: Mapping[str, int], state: FederationState) -> None:

@@ -50,7 +50,11 @@ class StudyFiles:
 
     def _append(self, name: str, fields: Mapping[str, object]) -> None:
         line = json.dumps({"at": self.now().isoformat(timespec="milliseconds"), **fields}, allow_nan=False)
-        with (self.folder / name).open("a") as file:
-            file.write(line + "\n")
+        path = self.folder / name
+        # A line that a kill cut short is closed first, or it would swallow this one.
+        content = path.read_bytes() if path.exists() else b""
+        torn = bool(content) and not content.endswith(b"\n")
+        with path.open("a") as file:
+            file.write(("\n" if torn else "") + line + "\n")
             file.flush()
             os.fsync(file.fileno())
