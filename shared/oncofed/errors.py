@@ -6,7 +6,7 @@ OncofedError
 │   ├── BudgetExceeded    the ledger cannot pay for it
 │   ├── UnaccountedEvent  the accountant cannot bound it, so it is never assumed to be free
 │   └── SignatureInvalid  a document is not signed by whom it must be
-├── RecordFailure         a hospital's own record (ledger, audit log, kept answers, approvals) cannot be relied on
+├── RecordFailure         a record (ledger, audit log, answers, approvals; checkpoint, plan, model) cannot be relied on
 │   ├── RecordDamaged     it was changed, shortened or reordered, or is no record of this program
 │   └── RecordUnwritable  the disk is full, locked or failing; nothing was released
 ├── RequestRefused        a guard refuses a message; carries a code from a fixed list, never a text about data
@@ -73,7 +73,7 @@ class SignatureInvalid(PrivacyRefusal):
 
 
 class RecordFailure(OncofedError):
-    """A hospital's own record cannot be relied on; the message says which, and the remedy."""
+    """A record on the disk cannot be relied on; the message says which, and the remedy."""
 
 
 class RecordDamaged(RecordFailure):

@@ -12,35 +12,17 @@ import os
 import stat
 from pathlib import Path
 
+from oncofed.durable import create_durably
 from oncofed.errors import Fault, InvalidInput
 
 _OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def write_secret(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Create `path`. Raises InvalidInput when it exists."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            # A link, not a rename: it fails where the name is taken.
-            os.link(unfinished, path)
-        except FileExistsError:
-            raise InvalidInput(
-                [
-                    Fault(
-                        str(path),
-                        "the file exists already",
-                        "It is kept. Remove it yourself if you mean to replace it.",
-                    )
-                ]
-            ) from None
-    finally:
-        unfinished.unlink(missing_ok=True)
+    """Create `path`. Raises InvalidInput when it exists, RecordUnwritable when the disk refuses."""
+    if not create_durably(path, content, mode=mode):
+        remedy = "It is kept. Remove it yourself if you mean to replace it."
+        raise InvalidInput([Fault(str(path), "the file exists already", remedy)])
 
 
 def read_secret(path: Path) -> bytes:

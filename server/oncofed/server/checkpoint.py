@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +22,13 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from oncofed.durable import replace_durably
 from oncofed.errors import CheckpointDamaged
 from oncofed.server.state import FederationState
 
 Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
 
 FILE_NAME = "round.checkpoint"
-_UNFINISHED_NAME = "round.checkpoint.unfinished"
 _MAGIC = b"oncofed-checkpoint 1 "
 _WEIGHTS = "weights"
 _OPTIMISER = "optimiser."
@@ -44,17 +43,11 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, *, state: FederationState, plan_hash: str, extra: Json = None) -> None:
-    """Replace the folder's checkpoint. Raises OSError when the disk does; then the previous one is still there."""
+    """Replace the folder's checkpoint. Raises RecordUnwritable; then the previous one is still there."""
     header = {"plan_hash": plan_hash, "round": state.round, "attempt": state.attempt, "extra": extra}
     arrays = {_WEIGHTS: state.weights} | {_OPTIMISER + name: array for name, array in state.optimiser.items()}
     body = json.dumps(header, allow_nan=False).encode() + b"\n" + safetensors.numpy.save(arrays)
-    unfinished = folder / _UNFINISHED_NAME
-    with unfinished.open("wb") as file:
-        file.write(_MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(folder / FILE_NAME)
-    _sync_folder(folder)
+    replace_durably(folder / FILE_NAME, _MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -92,12 +85,3 @@ def load_checkpoint(folder: Path, *, plan_hash: str) -> Checkpoint:
         },
     )
     return Checkpoint(state, header["extra"])
-
-
-def _sync_folder(folder: Path) -> None:
-    """Renaming is durable only once the folder itself is on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

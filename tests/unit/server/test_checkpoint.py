@@ -78,10 +78,10 @@ def cut_before(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, *, call: 
 
 def cut_within_write(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of the bytes reach the file."""
-    original = Path.open
+    original = os.fdopen
 
-    def opened(path: Path, *arguments: Any, **settings: Any) -> Any:
-        file = original(path, *arguments, **settings)
+    def opened(*arguments: Any, **settings: Any) -> Any:
+        file = original(*arguments, **settings)
 
         class Half:
             def __enter__(self) -> Half:
@@ -90,6 +90,9 @@ def cut_within_write(monkeypatch: pytest.MonkeyPatch) -> None:
             def __exit__(self, *_: object) -> None:
                 file.close()
 
+            def fileno(self) -> int:
+                return int(file.fileno())
+
             def write(self, content: bytes) -> None:
                 file.write(content[: len(content) // 2])
                 file.flush()
@@ -97,15 +100,15 @@ def cut_within_write(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return Half()
 
-    monkeypatch.setattr(Path, "open", opened)
+    monkeypatch.setattr(os, "fdopen", opened)
 
 
 CUTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], int]] = {
-    "opening the new file": (lambda patch: cut_before(patch, Path, "open"), 1),
+    "opening the new file": (lambda patch: cut_before(patch, os, "open"), 1),
     "writing": (cut_within_write, 1),
     "syncing the file": (lambda patch: cut_before(patch, os, "fsync"), 1),
     "renaming": (lambda patch: cut_before(patch, Path, "replace"), 1),
-    "opening the folder": (lambda patch: cut_before(patch, os, "open"), 2),
+    "opening the folder": (lambda patch: cut_before(patch, os, "open", call=2), 2),
     "syncing the folder": (lambda patch: cut_before(patch, os, "fsync", call=2), 2),
 }
 

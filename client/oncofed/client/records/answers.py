@@ -19,7 +19,7 @@ from typing import Protocol
 
 import numpy as np
 
-from oncofed.client.records.durable import UNFINISHED, replace_durably, unwritable
+from oncofed.durable import UNFINISHED, replace_durably, unwritable
 from oncofed.protocol.messages import Contribution
 
 _log = logging.getLogger(__name__)

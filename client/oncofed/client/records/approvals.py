@@ -21,11 +21,11 @@ from pathlib import Path
 
 from oncofed.client.policy_file import NodePolicy, SourcePolicy
 from oncofed.client.records.audit_log import AuditLog
-from oncofed.client.records.durable import replace_durably, unwritable
 from oncofed.client.sources import read_source_cohort
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
+from oncofed.durable import replace_durably, unwritable
 from oncofed.errors import PrivacyRefusal, RecordDamaged
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.ledger import Ledger

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from oncofed.client.records.chain import START, Anchor, head_of, link, refuse_unless_anchored
-from oncofed.client.records.durable import sync_folder, unwritable
+from oncofed.durable import sync_folder, unwritable
 from oncofed.errors import RecordDamaged
 
 TORN = "torn_line"

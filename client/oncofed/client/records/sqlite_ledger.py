@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from oncofed.client.records.chain import START, Anchor, head_of, link, refuse_unless_anchored
-from oncofed.client.records.durable import UNFINISHED, sync_folder, unwritable
+from oncofed.durable import UNFINISHED, sync_folder, unwritable
 from oncofed.errors import RecordDamaged, RecordUnwritable, RefusalCode, RequestRefused
 from oncofed.privacy.ledger import Budget, Charge, charge_from_json, charge_to_json, refuse_if_over_budget
 

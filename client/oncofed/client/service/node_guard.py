@@ -30,9 +30,9 @@ from oncofed.client.policy_file import NodePolicy, read_policy
 from oncofed.client.records.answers import FolderAnswers
 from oncofed.client.records.approvals import Approval, Approvals, Decision
 from oncofed.client.records.audit_log import AuditLog
-from oncofed.client.records.durable import replace_durably, unwritable
 from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.client.service.wire_form import is_hash
+from oncofed.durable import replace_durably, unwritable
 from oncofed.errors import InvalidInput, PrivacyRefusal, RefusalCode, RequestRefused, SignatureInvalid
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.protocol.messages import (

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from flwr.serverapp import Grid
 
+from oncofed.durable import replace_durably
 from oncofed.protocol.codec import DELIVERY_QUERY, decode_delivery_state, encode_delivery
 from oncofed.protocol.messages import Delivery
 from oncofed.protocol.model_file import SignedModel, signed_model
@@ -27,7 +28,7 @@ _ANSWER_SECONDS = 120.0
 def release_model(study: Path, state: FederationState, *, plan_hash: str, signing_key: bytes) -> SignedModel:
     """Sign the model and keep it. Signed again after a crash, it is the same bytes: Ed25519 has no randomness."""
     model = signed_model(state.weights, plan_hash=plan_hash, signing_key=signing_key)
-    _replace(study / MODEL, model.content)
+    replace_durably(study / MODEL, model.content)
     _write_release(study, model, plan_hash=plan_hash, rounds=state.round, delivered={})
     return model
 
@@ -59,10 +60,4 @@ def _write_release(
         "signature": model.signature.hex(),
         "delivered": dict(delivered),
     }
-    _replace(study / RELEASE, json.dumps(fields, indent=2, sort_keys=True).encode() + b"\n")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
+    replace_durably(study / RELEASE, json.dumps(fields, indent=2, sort_keys=True).encode() + b"\n")

@@ -10,12 +10,12 @@ removal of its file by hand and a word with the hospital.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from oncofed.durable import replace_durably
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.enrolment import (
     Acceptance,
@@ -119,12 +119,7 @@ def register_approved(folder: CoordinatorFolder, registry: NodeRegistry) -> dict
 def _write_site(folder: CoordinatorFolder, site: ApprovedSite) -> None:
     folder.sites.mkdir(parents=True, exist_ok=True)
     path = folder.sites / f"{site.site}.json"
-    unfinished = path.with_suffix(".unfinished")
-    with unfinished.open("w") as file:
-        file.write(json.dumps(asdict(site), indent=2, sort_keys=True) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    replace_durably(path, json.dumps(asdict(site), indent=2, sort_keys=True).encode() + b"\n")
 
 
 def _read_site(path: Path) -> ApprovedSite:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from oncofed.durable import replace_durably
 from oncofed.errors import Fault, FederationFailure, InvalidInput
 from oncofed.protocol.bundle import PLAN_HASH, build_bundle, bundle_hash
 from oncofed.protocol.study_document import StudyDocument, document_bytes, read_document, verify_document
@@ -56,7 +57,7 @@ def take_in(folder: CoordinatorFolder, content: bytes) -> StudyDocument:
         raise InvalidInput(faults)
     study = folder.study(document.plan.hash)
     study.mkdir(parents=True, exist_ok=True)
-    _replace(study / _PLAN, document_bytes(document))
+    replace_durably(study / _PLAN, document_bytes(document))
     return document
 
 
@@ -67,7 +68,7 @@ def begin(folder: CoordinatorFolder, control: Control, plan_hash: str) -> int:
         raise FederationFailure("this study is running already. Follow it with `oncofed coordinator status`.")
     register_approved(folder, control)
     run_id = control.start_run(build_bundle(), {PLAN_HASH: plan_hash})
-    _replace(folder.study(plan_hash) / _RUN, json.dumps({"run_id": run_id}).encode())
+    replace_durably(folder.study(plan_hash) / _RUN, json.dumps({"run_id": run_id}).encode())
     return run_id
 
 
@@ -130,9 +131,3 @@ class _Tail:
         self._offset += len(whole)
         for line in whole.splitlines():
             yield Progress(self._kind, json.loads(line))
-
-
-def _replace(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)

@@ -10,7 +10,7 @@ import pytest
 from tests.hardship import no_file_longer_than
 
 from oncofed.client.records.answers import Answers, FolderAnswers, MemoryAnswers
-from oncofed.client.records.durable import replace_durably
+from oncofed.durable import replace_durably
 from oncofed.errors import RecordUnwritable
 from oncofed.protocol.messages import Contribution
 

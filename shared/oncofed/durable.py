@@ -1,7 +1,8 @@
 """How does a small file come onto the disk whole, or not at all?
 
-Promises: when `replace_durably` returns, the content survives a power failure; a kill at any instant leaves the old
-file or the new one. Refuses with RecordUnwritable when the disk does; then the old file is still there.
+Promises: when `replace_durably` or `create_durably` returns, the content survives a power failure; a kill at any
+instant leaves the old file or the new one, and no instant shows it with wider rights than `mode`. Refuses with
+RecordUnwritable when the disk does; then the old file is still there. `create_durably` never replaces a file.
 """
 
 from __future__ import annotations
@@ -21,14 +22,34 @@ def replace_durably(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """Write `content` under the name `path`, in place of what may be there."""
     unfinished = path.with_name(path.name + UNFINISHED)
     with unwritable(path):
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)  # whatever the umask, and whatever a kill left there
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        _write(unfinished, content, mode=mode)
         unfinished.replace(path)
         sync_folder(path.parent)
+
+
+def create_durably(path: Path, content: bytes, *, mode: int = 0o600) -> bool:
+    """Write `content` under the name `path`; False, and nothing done, when the name is taken."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
+    with unwritable(path):
+        try:
+            _write(unfinished, content, mode=mode)
+            os.link(unfinished, path)  # not a rename: it fails where the name is taken
+        except FileExistsError:
+            return False
+        finally:
+            unfinished.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    return True
+
+
+def _write(path: Path, content: bytes, *, mode: int) -> None:
+    path.unlink(missing_ok=True)  # what a kill left, or a link that somebody laid there for root to follow
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(file.fileno(), mode)  # whatever the umask
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
