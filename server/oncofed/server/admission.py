@@ -70,8 +70,13 @@ class _NotAdmitted(Exception):
         super().__init__(reason)
 
 
-def admit(replies: Iterable[Message], *, questions: Mapping[str, Question], patience_seconds: float) -> Admission:
-    """questions by message id, in roster order. patience_seconds is only for the words about silent hospitals."""
+def admit(
+    replies: Iterable[Message], *, questions: Mapping[str, Question], patience_seconds: float, masked: bool = False
+) -> Admission:
+    """questions by message id, in roster order. patience_seconds is only for the words about silent hospitals.
+
+    masked  whether contributions must be masked integers, of which nothing more can be checked one by one.
+    """
     answers: dict[str, list[Message]] = {message_id: [] for message_id in questions}
     strays: list[Message] = []
     for reply in replies:
@@ -81,7 +86,7 @@ def admit(replies: Iterable[Message], *, questions: Mapping[str, Question], pati
     rejected: list[Rejection] = []
     for message_id, question in questions.items():
         try:
-            admitted.append(_admit_one(question, answers[message_id], patience_seconds=patience_seconds))
+            admitted.append(_admit_one(question, answers[message_id], patience_seconds, masked=masked))
         except _NotAdmitted as reason:
             rejected.append(Rejection(question.request.site, str(reason), reason.code))
     site_at = {question.node_id: question.request.site for question in questions.values()}
@@ -90,7 +95,7 @@ def admit(replies: Iterable[Message], *, questions: Mapping[str, Question], pati
     return Admission(tuple(admitted), tuple(rejected))
 
 
-def _admit_one(question: Question, replies: Sequence[Message], *, patience_seconds: float) -> SiteVector:
+def _admit_one(question: Question, replies: Sequence[Message], patience_seconds: float, *, masked: bool) -> SiteVector:
     request = question.request
     if not replies:
         raise _NotAdmitted(f"no answer within {patience_seconds:g} s")
@@ -111,6 +116,8 @@ def _admit_one(question: Question, replies: Sequence[Message], *, patience_secon
         raise _NotAdmitted("answered for another plan, round, attempt or site")
     if contribution.vector.shape != request.weights.shape:
         raise _NotAdmitted(f"sent {contribution.vector.size} numbers where the model has {request.weights.size}")
+    if contribution.vector.dtype != (np.uint64 if masked else np.float64):
+        raise _NotAdmitted("sent unmasked numbers" if masked else "sent masked numbers where the plan has none")
     if not np.isfinite(contribution.vector).all():
         raise _NotAdmitted("sent numbers that are not finite")
     return SiteVector(request.site, contribution.vector, reply)

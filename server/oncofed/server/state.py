@@ -20,12 +20,14 @@ class FederationState:
     weights    (parameters,) float64, the global model.
     optimiser  the server optimiser's arrays by name, each (parameters,) float64; empty where it has none.
     attempt    the attempt the next round will be; 0 unless that round was given up before.
+    roster     who is asked in that attempt; empty for the plan's whole roster.
     """
 
     round: int
     weights: NDArray[np.float64]
     optimiser: Mapping[str, NDArray[np.float64]] = field(default_factory=lambda: NO_OPTIMISER_STATE)
     attempt: int = 0
+    roster: tuple[str, ...] = ()
 
 
 def initial_state(weights: NDArray[np.float64]) -> FederationState:

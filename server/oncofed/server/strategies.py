@@ -42,7 +42,8 @@ from flwr.serverapp.strategy import (
 from numpy.typing import NDArray
 
 from oncofed.errors import Fault, FederationFailure
-from oncofed.protocol.plan import Strategy, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.privacy.masking import unmasked_sum
+from oncofed.protocol.plan import SharedNoise, Strategy, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.server.state import FederationState
 
 SITE_WEIGHT_KEY = "public-site-weight"
@@ -114,6 +115,8 @@ def strategy_faults(plan: StudyPlan) -> tuple[Fault, ...]:
         faults.append(
             Fault("training.site_weights", f"{training.strategy} treats all sites alike", "Leave site_weights out")
         )
+    if plan.privacy.shares is not None:
+        faults += _faults_of_masked_sums(plan)
     if training.strategy is Strategy.TRIMMED_AVERAGE and not 0 < training.trim_fraction < 0.5:
         faults.append(Fault("training.trim_fraction", "it must lie between 0 and 0.5", "0.2 is usual"))
     elif training.strategy is Strategy.TRIMMED_AVERAGE and int(training.trim_fraction * quorum) == 0:
@@ -146,10 +149,29 @@ def strategy_faults(plan: StudyPlan) -> tuple[Fault, ...]:
     return tuple(faults)
 
 
+def _faults_of_masked_sums(plan: StudyPlan) -> list[Fault]:
+    """What needs more than the sum of all contributions."""
+    training = plan.training
+    faults = []
+    if training.mode is not TrainingMode.FULL_BATCH:
+        faults.append(Fault("training.mode", "privacy mode distributed needs full_batch", 'Set mode = "full_batch".'))
+    if training.strategy in _UNWEIGHTED:
+        what = f"{training.strategy} looks at each contribution, and masked ones cannot be looked at"
+        faults.append(Fault("training.strategy", what, "Use fedadam, or privacy mode local."))
+    if training.site_weights:
+        faults.append(Fault("training.site_weights", "a masked sum weighs all alike", "Leave site_weights out."))
+    return faults
+
+
 def combine(
     contributions: Sequence[SiteVector], *, state: FederationState, plan: StudyPlan
 ) -> tuple[NDArray[np.float64], Mapping[str, NDArray[np.float64]]]:
-    """The next weights and optimiser arrays. Raises FederationFailure when the result is not finite."""
+    """The next weights and optimiser arrays. Raises FederationFailure when the result is not finite.
+
+    Masked contributions are those of an attempt's whole roster: only their sum means anything.
+    """
+    if plan.privacy.shares is not None:
+        contributions = (_opened(contributions, plan.privacy.shares),)
     strategy = build_strategy(plan.training)
     restore_optimiser(strategy, state)
     public_weights = plan.training.site_weights or (1.0,) * len(plan.roster)
@@ -174,6 +196,13 @@ def combine(
             "Lower training.server_learning_rate, or use a robust strategy if one hospital's numbers are absurd."
         )
     return combined, optimiser
+
+
+def _opened(contributions: Sequence[SiteVector], shares: SharedNoise) -> SiteVector:
+    """The mean over the hospitals, as if one of them had sent it."""
+    total = unmasked_sum({one.site: one.vector.astype(np.uint64, copy=False) for one in contributions})
+    mean = total / (shares.integer_scale * len(contributions))
+    return SiteVector(contributions[0].site, mean, contributions[0].reply)
 
 
 def export_optimiser(strategy: FedAvg) -> dict[str, NDArray[np.float64]]:

@@ -40,7 +40,7 @@ def cost_of(plan: StudyPlan) -> PlanCost | None:
     privacy = plan.privacy
     if privacy.mode is PrivacyMode.NONE:
         return None
-    release = release_of_one_round(plan.training, noise_multiplier=privacy.noise_multiplier)
+    release = release_of_one_round(plan.training, privacy)
     return PlanCost(
         planned=epsilon_of([release] * plan.training.rounds, delta=privacy.delta),
         largest=epsilon_of([release] * plan.charged_rounds, delta=privacy.delta),

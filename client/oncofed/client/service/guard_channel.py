@@ -31,6 +31,7 @@ from oncofed.client.service.wire_form import (
     contribute_message,
     parsed,
     serialised,
+    masked_of,
     vector_of,
 )
 from oncofed.errors import InvalidInput, RefusalCode, RequestRefused
@@ -86,7 +87,8 @@ class GuardChannel:
         """As the port says."""
         reply = self._ask("Contribute", contribute_message(request), pb.ContributeReply)
         try:
-            vector = vector_of(_answer(reply, "vector"))
+            masked = reply.WhichOneof("reply") == "masked"
+            vector = masked_of(reply.masked) if masked else vector_of(_answer(reply, "vector"))
         except WrongForm:
             raise RequestRefused(RefusalCode.INTERNAL) from None
         if vector.shape != request.weights.shape:

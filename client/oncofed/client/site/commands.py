@@ -203,9 +203,14 @@ def _add(folder: NodeFolder, plan_file: Path) -> None:
     from oncofed.client.node.folder import read_site
     from oncofed.client.service.node_guard import NodeGuard, PinnedKeys
     from oncofed.protocol.messages import PlanState
+    from oncofed.secret_files import read_secret
 
     settings = read_site(folder)
-    keys = PinnedKeys(bytes.fromhex(settings.enrolled.public_key), folder.node_public_key.read_text("ascii").strip())
+    keys = PinnedKeys(
+        bytes.fromhex(settings.enrolled.public_key),
+        folder.node_public_key.read_text("ascii").strip(),
+        read_secret(folder.masking_key),
+    )
     if NodeGuard(folder, site=settings.name, keys=keys).offer_plan(plan_file.read_bytes()) is PlanState.REFUSED:
         remedy = "It must be signed by the pinned coordinator and name this hospital with its own key."
         raise InvalidInput([Fault(plan_file.name, "is not a plan for this hospital", remedy)])
@@ -393,7 +398,7 @@ def ledger(folder: NodeFolder, anchor: str | None) -> None:
             if document.plan.privacy.noise_multiplier > 0
         ]
         event = (
-            release_of_one_round(private[-1].training, noise_multiplier=private[-1].privacy.noise_multiplier)
+            release_of_one_round(private[-1].training, private[-1].privacy)
             if private
             else None
         )
