@@ -183,9 +183,10 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
     """
     from oncofed.client.site.inbox import offered_plans
 
+    mailed = None if plan_file is None else plan_file.read_bytes()  # where perhaps only root may read
     _as("guard", folder)
-    if plan_file is not None:
-        _add(folder, plan_file)
+    if plan_file is not None and mailed is not None:
+        _add(folder, mailed, where=plan_file.name)
     if shown is not None:
         click.echo(_in_words(folder, shown))
         return
@@ -199,16 +200,16 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
         click.echo(f"Read one: oncofed site plans {folder.root} --show HASH; then approve or decline it.")
 
 
-def _add(folder: NodeFolder, plan_file: Path) -> None:
+def _add(folder: NodeFolder, document: bytes, *, where: str) -> None:
     from oncofed.client.node.folder import read_site
     from oncofed.client.service.node_guard import NodeGuard, PinnedKeys
     from oncofed.protocol.messages import PlanState
 
     settings = read_site(folder)
     keys = PinnedKeys(bytes.fromhex(settings.enrolled.public_key), folder.node_public_key.read_text("ascii").strip())
-    if NodeGuard(folder, site=settings.name, keys=keys).offer_plan(plan_file.read_bytes()) is PlanState.REFUSED:
+    if NodeGuard(folder, site=settings.name, keys=keys).offer_plan(document) is PlanState.REFUSED:
         remedy = "It must be signed by the pinned coordinator and name this hospital with its own key."
-        raise InvalidInput([Fault(plan_file.name, "is not a plan for this hospital", remedy)])
+        raise InvalidInput([Fault(where, "is not a plan for this hospital", remedy)])
 
 
 def _in_words(folder: NodeFolder, beginning: str) -> str:
@@ -293,25 +294,54 @@ def _who() -> str:
 
 @site.command()
 @_NODE
-@click.option("--only", type=click.Choice(["guard", "node", "relay"]), help="One part, in this process's own user.")
+@click.option("--only", type=click.Choice(["guard", "node", "relay"]), help="One part; as root, as its user.")
 def start(folder: NodeFolder, only: str | None) -> None:
     """Run the node until Ctrl-C or SIGTERM: guard, SuperNode and relay, started again when they die.
 
     The systemd units run each part by itself, with --only.
 
     \b
-    Example:
+    Examples:
       oncofed site start NODE
+      oncofed site start NODE --only guard
     """
     from oncofed.client.node.folder import read_site
     from oncofed.client.site.services import node_services
     from oncofed.supervision import Supervisor
 
     services = node_services(folder, read_site(folder), inherited=os.environ)
+    os.chdir("/")  # relays go to where this started, and may not enter root's home
     if only is not None:
+        _as(only, folder)
         (service,) = (each for each in services if each.name == only)
         os.execve(service.command[0], service.command, dict(service.environment))  # noqa: S606 - our own command
     Supervisor(services, logs=folder.logs, status=folder.status, echo=click.echo).run()
+
+
+@site.command()
+@_NODE
+@click.option("--out", required=True, metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--database",
+    "databases",
+    multiple=True,
+    metavar="ADDRESS",
+    help="IP address of a database that policy.toml reads; `local`: a unix socket. Left out, the guard has no network.",
+)
+def units(folder: NodeFolder, out: Path, databases: tuple[str, ...]) -> None:
+    """Write systemd units that run the node's three parts as its three users.
+
+    \b
+    Examples:
+      oncofed site units /etc/oncofed --out /etc/systemd/system
+      oncofed site units /etc/oncofed --out /etc/systemd/system --database 10.2.0.7
+    """
+    from oncofed.client.site.units import node_units
+    from oncofed.unit_files import write
+
+    for path in write(out, node_units(folder, databases=databases)):
+        click.echo(f"Wrote {path}")
+    click.echo("Next: systemctl daemon-reload && systemctl enable --now oncofed.target")
 
 
 @site.command()

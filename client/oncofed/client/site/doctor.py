@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import httpx
 from cryptography import x509
@@ -131,7 +132,19 @@ def _users(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:
         return
     for role in ("guard", "node", "relay"):
         site.users.ids(getattr(site.users, role))
+    closed = _closed_to_others(Path(sys.prefix), Path(sys.executable).resolve())
+    if closed is not None:
+        what = f"the program is installed where its users cannot go: {closed}"
+        remedy = "Install it in /opt/oncofed, from a Python that belongs to the system, with umask 022."
+        yield Finding("users", Verdict.FAULT, what, remedy)
+        return
     yield Finding("users", Verdict.FINE, "guard, node and relay are users of their own")
+
+
+def _closed_to_others(*paths: Path) -> Path | None:
+    """The first of these, or of the folders above them, that not every user may enter or run."""
+    found = (above for path in paths for above in (*reversed(path.parents), path))
+    return next((path for path in found if not path.stat().st_mode & stat.S_IXOTH), None)
 
 
 def _rights(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:
@@ -145,6 +158,13 @@ def _rights(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:
         if site.users is not None and found.st_uid != site.users.ids(getattr(site.users, place.owner))[0]:
             wrong += 1
             yield Finding("file rights", Verdict.FAULT, f"{place.path} is not the {place.owner}'s", remedy)
+    if stat.S_IMODE(folder.policy.stat().st_mode) & 0o027:
+        wrong += 1
+        yield Finding("file rights", Verdict.FAULT, f"{folder.policy} is open to others than it should be", remedy)
+    for public in (folder.settings, folder.node_public_key, folder.bundles):
+        if public.exists() and not public.stat().st_mode & stat.S_IROTH:
+            wrong += 1
+            yield Finding("file rights", Verdict.FAULT, f"the node's users cannot read {public}", remedy)
     for secret in (folder.token, folder.node_key, folder.node_secret, folder.relay_secret):
         if secret.exists() and stat.S_IMODE(secret.stat().st_mode) & 0o077:
             wrong += 1

@@ -9,6 +9,7 @@ Refuses: an existing node of another name.
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -79,8 +80,12 @@ def create(folder: NodeFolder, settings: SiteSettings) -> None:
 
 def hand_over(folder: NodeFolder, users: NodeUsers | None) -> None:
     """Give every file to its user. Without users, or not as root, only the rights are set."""
+    os.chmod(folder.root, SHOWN)  # whatever the umask of who made it
     for place in places(folder):
         os.chmod(place.path, place.mode)
+    for public in (folder.settings, folder.node_public_key, folder.bundles):
+        if public.exists():
+            os.chmod(public, 0o644)
     os.chmod(folder.policy, 0o640)
     if users is None or os.geteuid() != 0:
         return
@@ -88,9 +93,22 @@ def hand_over(folder: NodeFolder, users: NodeUsers | None) -> None:
         uid, gid = users.ids(getattr(users, place.owner))
         if place.group is not None:
             gid = users.ids(getattr(users, place.group))[1]
-        for path in (place.path, *(inside for inside in place.path.rglob("*") if not inside.is_symlink())):
-            os.chown(path, uid, gid)
+        _give(place.path, uid=uid, gid=gid)
     os.chown(folder.policy, 0, users.ids(users.guard)[1])  # the guard reads its rules and cannot loosen them
+
+
+def _give(root: Path, *, uid: int, gid: int) -> None:
+    """A folder with all that is in it, to one user.
+
+    The user it belongs to may be at work in it, and of ill will: so it is walked by open folders, never by names that
+    could be made to lead elsewhere meanwhile, and a file that has a second name somewhere else is left alone.
+    """
+    for _, folders, names, folder in os.fwalk(root):
+        os.chown(folder, uid, gid)
+        for name in (*folders, *names):
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if found.st_nlink == 1 and not stat.S_ISDIR(found.st_mode):
+                os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)
 
 
 def settings_text(settings: SiteSettings) -> str:
@@ -117,3 +135,4 @@ def become(name: str, users: NodeUsers | None) -> None:
     os.initgroups(user, gid)
     os.setgid(gid)
     os.setuid(uid)
+    os.environ.pop("HOME", None)  # root's
