@@ -77,7 +77,6 @@ def init(
     from tempfile import TemporaryDirectory
 
     from oncofed.durable import replace_durably
-
     from oncofed.server.deployment.certificates import create_keys, renew_server_certificate
     from oncofed.server.deployment.enrolment import own_fingerprint
     from oncofed.server.deployment.folder import CoordinatorSettings, read_settings, settings_text
