@@ -221,7 +221,7 @@ def units(folder: CoordinatorFolder, out: Path, user: str) -> None:
 
     \b
     Example:
-      oncofed coordinator units /srv/oncofed-coordinator --out /etc/systemd/system
+      oncofed coordinator units /var/lib/oncofed-coordinator --out /etc/systemd/system
     """
     from oncofed.server.deployment.units import coordinator_units
     from oncofed.unit_files import write
