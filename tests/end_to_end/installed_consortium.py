@@ -93,6 +93,7 @@ NO_NOISE = 'mode = "none"'
 GUARD = "oncofed.client.service.process"
 SUPERNODE = "oncofed.client.node.supernode"
 RELAY = "oncofed.client.node.superexec"
+SUPEREXEC = "oncofed.server.deployment.superexec"
 
 _FRAMING = re.compile(rb"(?i)content-length: *\d+")
 """How long an HTTP message is may be any number, and is none of a hospital's."""
@@ -147,16 +148,24 @@ class Installed:
         return self.base.processes
 
     def start(
-        self, *, guards: Mapping[str, Sequence[str]] | None = None, relays: Mapping[str, str] | None = None
+        self,
+        *,
+        guards: Mapping[str, Sequence[str]] | None = None,
+        relays: Mapping[str, str] | None = None,
+        coordinator: Mapping[str, str] | None = None,
     ) -> None:
-        """Every process. guards, relays: for some hospitals another program than the product's, see `odd_guard`."""
+        """Every process.
+
+        guards, relays  for some hospitals another program than the product's, see `odd_guard`.
+        coordinator     more of its SuperExec's environment.
+        """
         for site, hospital in self.hospitals.items():
             module, *rest = (guards or {}).get(site, (GUARD,))
             self.start_guard(site, module, *rest)
             relay = (relays or {}).get(site, RELAY)
             self.processes.start(f"{site}-relay", relay, str(hospital.relays_view.root))
         self.base.start_superlink()  # registers the keys; a SuperNode that comes too early ends, and nobody restarts it
-        self.base.start_superexec()
+        self.processes.start("superexec", SUPEREXEC, str(self.base.coordinator.root), environment=coordinator)
         for site, hospital in self.hospitals.items():
             self.processes.start(f"{site}-node", SUPERNODE, str(hospital.folder.root))
         self.base.wait_online(len(self.hospitals))
