@@ -77,11 +77,12 @@ smallest_noise_multiplier = 5.0
 """
 
 
-def table(patients: int = PATIENTS) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
+def table(patients: int = PATIENTS, *, prefix: str = "MRN-0047", seed: int = 0) -> pd.DataFrame:
+    """prefix: of every record number."""
+    rng = np.random.default_rng(seed)
     return pd.DataFrame(
         {
-            "record_number": [f"MRN-0047-{row:05d}" for row in range(patients)],
+            "record_number": [f"{prefix}-{row:05d}" for row in range(patients)],
             "sex_female": rng.integers(0, 2, patients),
             "age": rng.normal(60, 10, patients).round(1),
             "survival_months": rng.uniform(0.5, 70, patients).round(2),
@@ -91,10 +92,11 @@ def table(patients: int = PATIENTS) -> pd.DataFrame:
 
 
 def planted(found: pd.DataFrame) -> Planted:
-    """The first and last record numbers, and the exact numbers of patients and of deaths."""
+    """The record numbers' common beginning, the first and the last, and the exact numbers of patients and of deaths."""
     records = found["record_number"]
     deaths = int(found["death_observed"].sum())
-    return Planted(texts=(records.iloc[0], records.iloc[-1], "MRN-0047"), numbers=(len(found), deaths))
+    prefix = records.iloc[0].rpartition("-")[0]
+    return Planted(texts=(records.iloc[0], records.iloc[-1], prefix), numbers=(len(found), deaths))
 
 
 @dataclass(frozen=True)

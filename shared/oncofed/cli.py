@@ -58,13 +58,18 @@ def main() -> None:
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted. Finished rounds are kept: the same command with --resume goes on.", err=True)
+        click.echo("Interrupted. What was finished is kept; of simulate and sweep, --resume goes on.", err=True)
         sys.exit(130)
     except InvalidInput as fault:
         click.echo(f"oncofed: {fault}", err=True)
         sys.exit(2)
     except OncofedError as failure:
         click.echo(f"oncofed: {failure}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        # Of a file that a person named: rights, a missing folder, a full disk. Its name is theirs; no content is told.
+        about = f" {error.filename}" if error.filename else ""
+        click.echo(f"oncofed:{about}: {error.strerror or type(error).__name__}. Check its rights and disk.", err=True)
         sys.exit(1)
 
 

@@ -118,9 +118,7 @@ class QuorumLost(FederationFailure):
                             again cannot help, a new attempt can.
     """
 
-    def __init__(
-        self, message: str, *, charged_without_answer: bool = False, answered: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, message: str, *, charged_without_answer: bool = False, answered: tuple[str, ...] = ()) -> None:
         self.answered = answered
         self.charged_without_answer = charged_without_answer
         super().__init__(message)

@@ -86,7 +86,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Start all, and keep them running until `stop`, or SIGTERM or SIGINT when in the main thread."""
-        self._logs.mkdir(parents=True, exist_ok=True)
+        self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         before = {}
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):

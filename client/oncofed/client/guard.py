@@ -18,11 +18,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from oncofed.client.records.answers import Answers, MemoryAnswers
 from oncofed.client.noise_sharing import NoiseSharing
+from oncofed.client.records.answers import Answers, MemoryAnswers
 from oncofed.client.training import local_contribution
 from oncofed.errors import BudgetExceeded, PrivacyRefusal, RefusalCode, RequestRefused
 from oncofed.privacy.ledger import Charge, Ledger, refuse_unless_payable
+from oncofed.privacy.masking import refuse_roster
 from oncofed.privacy.noise import NoiseSource, NoNoise
 from oncofed.privacy.policy import SitePolicy, release_of_one_round
 from oncofed.protocol.messages import ContributeRequest, Contribution
@@ -140,12 +141,12 @@ class Guard:
             raise RequestRefused(RefusalCode.MALFORMED_WEIGHTS)
 
     def _is_our_roster(self, roster: tuple[str, ...]) -> bool:
-        """Whether an attempt among these hospitals is one of the plan's: a masked sum of too few would open one."""
-        if self.plan.privacy.shares is None:
+        """Whether this hospital may answer an attempt among these. A masked sum of too few would open one of them."""
+        shares = self.plan.privacy.shares
+        if shares is None:
             return self.site in roster
-        return (
-            self.site in roster
-            and tuple(sorted(set(roster))) == roster
-            and set(roster) <= set(self.plan.roster)
-            and len(roster) >= self.plan.smallest_roster
-        )
+        try:
+            refuse_roster(roster, plan_roster=self.plan.roster, own=self.site, dropouts=shares.dropouts)
+        except PrivacyRefusal:
+            return False
+        return True

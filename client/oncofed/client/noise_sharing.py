@@ -10,7 +10,6 @@ plan whose pinned key of this hospital is not the one that belongs to its privat
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +17,9 @@ from numpy.typing import NDArray
 
 from oncofed.client.training import clipped_direction
 from oncofed.errors import PrivacyRefusal
-from oncofed.privacy.integer_noise import IntegerNoiseSource, rounded_sum, share_variance
-from oncofed.privacy.masking import masked, masking_public_key
+from oncofed.privacy.integer_noise import IntegerNoiseSource, noised, rounded
+from oncofed.privacy.masking import Attempt, masked, public_masking_key_of
+from oncofed.privacy.policy import largest_entry_of, largest_patients, shared_release
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.protocol.plan import StudyPlan
 from oncofed.survival.likelihood import PatientTensors
@@ -35,33 +35,21 @@ class NoiseSharing:
     def refuse_unless_fit(self, plan: StudyPlan, *, site: str) -> None:
         """Raises PrivacyRefusal when the plan names another masking key for this hospital."""
         named = {member.site: member.masking_public_key for member in plan.members}
-        if named.get(site) != masking_public_key(self.masking_key).hex():
+        if named.get(site) != public_masking_key_of(self.masking_key).hex():
             raise PrivacyRefusal("the plan names another masking key for this hospital than its own")
 
     def masked_contribution(
         self, request: ContributeRequest, plan: StudyPlan, patients: PatientTensors
     ) -> NDArray[np.uint64]:
         """(parameters,) uint64: this hospital's part of the sum of this attempt."""
-        shares = plan.privacy.shares
-        assert shares is not None
+        release = shared_release(plan.privacy)
         direction = clipped_direction(plan, request.weights, patients)
-        integers = rounded_sum(direction, scale=shares.integer_scale)
-        sigma = plan.privacy.noise_multiplier * shares.integer_scale
-        variance = share_variance(
-            sigma, sites=shares.sites, dropouts=shares.dropouts, colluding=shares.colluding
-        )
-        share = self.noise.discrete_gaussian(math.sqrt(variance), integers.size)
+        total = rounded(direction, release=release, largest_patients=largest_patients(plan.privacy.delta))
         return masked(
-            integers + share,
+            noised(total, self.noise),
             own=request.site,
             private_key=self.masking_key,
-            public_keys={
-                member.site: bytes.fromhex(member.masking_public_key)
-                for member in plan.members
-                if member.site in request.roster
-            },
-            roster=request.roster,
-            plan_hash=request.plan_hash,
-            round_=request.round,
-            attempt=request.attempt,
-        )
+            public_keys={member.site: bytes.fromhex(member.masking_public_key) for member in plan.members},
+            attempt=Attempt(request.plan_hash, request.round, request.attempt, request.roster),
+            largest_entry=largest_entry_of(plan.privacy),
+        ).words

@@ -80,7 +80,9 @@ def _guarded(answer: Callable[[], RecordDict]) -> RecordDict:
         return answer()
     except RequestRefused as refusal:
         # A guard's code is looked up again: a subclass could carry a text in its place.
-        return encode_refusal(refusal.code if isinstance(refusal.code, RefusalCode) else RefusalCode.INTERNAL)
+        code = refusal.code if isinstance(refusal.code, RefusalCode) else RefusalCode.INTERNAL
+        _log.warning("a question is refused: %s", code.value)  # also what never reaches the guard and its audit log
+        return encode_refusal(code)
     except Exception as error:  # whatever it is, its text must not reach Flower
         _log_locally(error)
         return encode_refusal(RefusalCode.INTERNAL)

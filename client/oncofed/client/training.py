@@ -29,15 +29,11 @@ def local_contribution(
     noise  also draws who joins a batch, because who took part must stay as secret as the noise.
     """
     if plan.training.mode is TrainingMode.FULL_BATCH:
-        return _ascent_direction(
-            plan, weights, patients, noise, noise_multiplier=plan.privacy.noise_multiplier
-        )
+        return _ascent_direction(plan, weights, patients, noise, noise_multiplier=plan.privacy.noise_multiplier)
     return _weights_after_local_steps(plan, weights, patients, noise)
 
 
-def clipped_direction(
-    plan: StudyPlan, weights: NDArray[np.float64], patients: PatientTensors
-) -> NDArray[np.float64]:
+def clipped_direction(plan: StudyPlan, weights: NDArray[np.float64], patients: PatientTensors) -> NDArray[np.float64]:
     """(parameters,): the clipped sum of `full_batch` in units of the clip norm, with NO noise: it may not leave so."""
     return _ascent_direction(plan, weights, patients, NoNoise(seed=0), noise_multiplier=0.0)
 

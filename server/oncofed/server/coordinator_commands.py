@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from oncofed.errors import Fault, FederationFailure, InvalidInput
+from oncofed.errors import Fault, FederationFailure, InvalidInput, OncofedError
 
 if TYPE_CHECKING:
     from oncofed.server.deployment.folder import CoordinatorFolder
@@ -52,15 +52,15 @@ def coordinator() -> None:
 
 @coordinator.command()
 @_FOLDER
-@click.option("--name", required=True, help="Of the consortium, for people.")
-@click.option("--address", required=True, metavar="HOST:PORT", help="What hospitals connect to.")
+@click.option("--name", help="Of the consortium, for people. Needed for a new folder.")
+@click.option("--address", metavar="HOST:PORT", help="What hospitals connect to. Needed for a new folder.")
 @click.option("--listen", metavar="HOST:PORT", help="0.0.0.0 (all interfaces) or 127.0.0.1; default: all, same port.")
 @click.option("--also", multiple=True, metavar="NAME", help="More names or addresses for the certificate. Repeatable.")
 @click.option("--renew-certificate", is_flag=True, help="Of an existing folder: make a new server certificate only.")
 def init(
     folder: CoordinatorFolder,
-    name: str,
-    address: str,
+    name: str | None,
+    address: str | None,
     listen: str | None,
     also: tuple[str, ...],
     renew_certificate: bool,
@@ -71,32 +71,38 @@ def init(
     Examples:
       oncofed coordinator init COORD --name "Lung consortium" --address fl.example.org:9443
       oncofed coordinator init try --name try --address 127.0.0.1:9443 --listen 127.0.0.1:9443
+      oncofed coordinator init COORD --renew-certificate
     """
     from datetime import UTC, datetime
+    from tempfile import TemporaryDirectory
 
+    from oncofed.durable import replace_durably
     from oncofed.server.deployment.certificates import create_keys, renew_server_certificate
     from oncofed.server.deployment.enrolment import own_fingerprint
     from oncofed.server.deployment.folder import CoordinatorSettings, read_settings, settings_text
 
     if renew_certificate:
         renew_server_certificate(folder, read_settings(folder), now=datetime.now(UTC))
-        click.echo("A new server certificate. Hospitals trust it at once: the authority is the same.")
+        click.echo("A new server certificate; hospitals trust it already, because the authority is the same.")
+        click.echo("A server that is running goes on with the old one: start it again.")
         return
+    if name is None or address is None:
+        raise click.UsageError("A new coordinator needs --name and --address.")
     if folder.settings.exists():
         remedy = "Choose another folder, or add --renew-certificate."
         raise InvalidInput([Fault(str(folder.root), "holds a coordinator already", remedy)])
     host, _, port = address.rpartition(":")
     everywhere = "0.0.0.0"  # noqa: S104 - all interfaces; the gate lets hospitals reach their own routes only
     settings = CoordinatorSettings(name, address, listen or f"{everywhere}:{port}", (host, *also))
-    folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     text = settings_text(settings)
-    folder.settings.write_text(text)
-    try:
-        read_settings(folder)
-    except InvalidInput:
-        folder.settings.unlink()
-        raise
+    with TemporaryDirectory() as elsewhere:  # nothing is made before everything is known to be usable
+        draft = type(folder)(Path(elsewhere))
+        draft.settings.write_text(text)
+        read_settings(draft)
+    folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.root.chmod(0o700)  # it may have been there
     create_keys(folder, settings, now=datetime.now(UTC))
+    replace_durably(folder.settings, text.encode())  # last: a folder with settings is whole
     click.echo(f"{folder.root} is the coordinator of {name}. Back up its keys/ where nobody else reads them.")
     click.echo(f"Fingerprint, for hospitals to compare by telephone: {own_fingerprint(folder)}")
     click.echo(f"Next: oncofed coordinator start {folder.root}")
@@ -132,8 +138,8 @@ def approve(folder: CoordinatorFolder, request_file: Path, out: Path, fingerprin
     try:
         with Control.of(folder) as control:
             register_approved(folder, control)
-    except ControlRefused:
-        click.echo("The server is not running; it will learn of this hospital when it starts.")
+    except ControlRefused as refused:
+        click.echo(f"The server will learn of this hospital when it starts ({refused})")
     click.echo(f"{request.site} is enrolled. Send {out} back, and read out your own fingerprint:")
     click.echo(f"  {own_fingerprint(folder)}")
 
@@ -148,7 +154,9 @@ def enrol(folder: CoordinatorFolder) -> None:
       oncofed coordinator enrol COORD
     """
     from oncofed.server.deployment.enrolment import own_fingerprint, read_sites
+    from oncofed.server.deployment.folder import read_settings
 
+    read_settings(folder)  # a folder that is no coordinator's is told as that
     sites = read_sites(folder)
     for site in sites.values():
         click.echo(f"{site.site:24s} request {site.request_fingerprint}")
@@ -193,12 +201,34 @@ def start(folder: CoordinatorFolder) -> None:
                     sites = register_approved(folder, control)
             except ControlRefused:
                 time.sleep(1.0)
+            except OncofedError as fault:  # the server runs, and hospitals that it knows already may go on
+                click.echo(f"Hospitals could not be registered: {fault}")
+                return
             else:
                 click.echo(f"Ready on {settings.listen} for {len(sites)} enrolled hospitals.")
                 return
 
     threading.Thread(target=register, daemon=True).start()
     Supervisor(services, logs=folder.logs, status=folder.status, echo=click.echo).run()
+
+
+@coordinator.command()
+@_FOLDER
+@click.option("--out", required=True, metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--user", default="oncofed-coordinator", show_default=True, help="The system user that COORD belongs to.")
+def units(folder: CoordinatorFolder, out: Path, user: str) -> None:
+    """Write a systemd unit that runs the server.
+
+    \b
+    Example:
+      oncofed coordinator units /var/lib/oncofed-coordinator --out /etc/systemd/system
+    """
+    from oncofed.server.deployment.units import coordinator_units
+    from oncofed.unit_files import write
+
+    for path in write(out, coordinator_units(folder, user=user)):
+        click.echo(f"Wrote {path}")
+    click.echo("Next: systemctl daemon-reload && systemctl enable --now oncofed-coordinator")
 
 
 @coordinator.command()
@@ -246,7 +276,11 @@ def _run(folder: CoordinatorFolder, plan_hash: str, *, detach: bool) -> None:
         if detach:
             click.echo(f"Started. Follow it: oncofed coordinator status {folder.root} {plan_hash[:12]}")
             return
-        status = follow(folder, control, plan_hash, run_id, told=_tell)
+        try:
+            status = follow(folder, control, plan_hash, run_id, told=_tell)
+        except KeyboardInterrupt:
+            click.echo(f"The study goes on. Follow it: oncofed coordinator status {folder.root} {plan_hash[:12]}")
+            return
     if status.outcome != "completed":
         raise FederationFailure(
             f"the run ended: {status.outcome or 'unknown'} {status.details}. Finished rounds are kept: when the cause "
@@ -284,13 +318,14 @@ def status(folder: CoordinatorFolder, study: str) -> None:
     """
     from oncofed.server.deployment.control import Control, ControlRefused
     from oncofed.server.deployment.enrolment import read_sites
-    from oncofed.server.deployment.runs import current_run, find_study
+    from oncofed.server.deployment.folder import read_settings
+    from oncofed.server.deployment.runs import current_run, find_study, known_studies
     from oncofed.server.report.reading import read_deployed_study
     from oncofed.server.report.status import status_lines
 
-    run_words = ""
-    sites = read_sites(folder)
-    plan_hash = find_study(folder, study) if study or list(folder.root.glob("studies/*")) else ""
+    read_settings(folder)
+    sites, studies = read_sites(folder), known_studies(folder)
+    plan_hash = find_study(folder, study) if study or len(studies) == 1 else ""
     try:
         with Control.of(folder) as control:
             states = {node.node_id: node.status for node in control.list_nodes()}
@@ -302,11 +337,13 @@ def status(folder: CoordinatorFolder, study: str) -> None:
         state = states.get(site.node_id, "unknown") if site.node_id is not None else "not registered"
         click.echo(f"{site.site:24s} {state}")
     if found is not None:
-        run_words = f"run {found[0]}: {found[1].status} {found[1].outcome}".rstrip()
-        click.echo(run_words)
+        click.echo(f"run {found[0]}: {found[1].status} {found[1].outcome}".rstrip())
     if plan_hash:
         for line in status_lines(read_deployed_study(folder.study(plan_hash))):
             click.echo(line)
+    elif studies:
+        listed = ", ".join(known[:12] for known in studies)
+        click.echo(f"{len(studies)} studies: {listed}. Look at one: oncofed coordinator status {folder.root} HASH")
 
 
 @coordinator.command()
@@ -327,7 +364,8 @@ def stop(folder: CoordinatorFolder, study: str) -> None:
         found = current_run(folder, control, plan_hash)
         if found is None or found[1].finished:
             raise FederationFailure("this study is not running.")
-        control.stop_run(found[0])
+        if not control.stop_run(found[0]):
+            raise FederationFailure("the server did not stop the run; look at `oncofed coordinator status`.")
     click.echo(f"Stopped. To go on: oncofed coordinator resume {folder.root} {plan_hash[:12]}")
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
-from oncofed.privacy.policy import calibrated_privacy, without_privacy
 from oncofed.errors import Fault, InvalidInput
+from oncofed.privacy.policy import calibrated_privacy, without_privacy
 from oncofed.protocol.plan import (
     ModelSpec,
     PrivacyMode,
@@ -34,7 +34,7 @@ class PrivacyRequest:
 
     reserve_rounds      repeated rounds that the noise is calibrated to beside the planned ones.
     clip_without_noise  in mode `none`, whether l2_norm_bound is used all the same (a control without noise).
-    dropouts, colluding, integer_scale  mode `distributed`: as in `protocol.plan.SharedNoise`.
+    dropouts, colluding, scale_bits  mode `distributed`: as in `protocol.plan.SharedNoise`.
     """
 
     mode: PrivacyMode
@@ -45,7 +45,7 @@ class PrivacyRequest:
     clip_without_noise: bool = False
     dropouts: int = 0
     colluding: int = 0
-    integer_scale: float = 2.0**20
+    scale_bits: int = 20
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _privacy_spec(request: PrivacyRequest, training: TrainingSpec, *, sites: int
     assert request.l2_norm_bound is not None
     shares = None
     if request.mode is PrivacyMode.DISTRIBUTED:
-        shares = SharedNoise(sites, request.dropouts, request.colluding, request.integer_scale, parameters)
+        shares = SharedNoise(sites, request.dropouts, request.colluding, request.scale_bits, parameters)
         if shares.guaranteed_shares < 1:
             what = f"{sites} hospitals less {request.dropouts} dropouts and {request.colluding} colluding leave nobody"
             raise InvalidInput([Fault("[privacy], dropouts", what, "Lower dropouts or colluding, or enrol more.")])
@@ -184,7 +184,7 @@ def _privacy(section: Section) -> PrivacyRequest:
         clip_without_noise=section.flag("clip_without_noise", False),
         dropouts=dropouts or 0,
         colluding=colluding or 0,
-        integer_scale=section.number_or("integer_scale", PrivacyRequest.integer_scale, at_least=1024.0),
+        scale_bits=section.whole_number_or("scale_bits", PrivacyRequest.scale_bits, at_least=8),
     )
     if request.delta > 1e-5:
         section.fault("delta", "is above 1e-5", "Choose at most 1e-5: policy is min(1e-5, 1/(10 n_max)).")

@@ -41,9 +41,10 @@ from flwr.serverapp.strategy import (
 )
 from numpy.typing import NDArray
 
-from oncofed.errors import Fault, FederationFailure
-from oncofed.privacy.masking import unmasked_sum
-from oncofed.protocol.plan import SharedNoise, Strategy, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.errors import Fault, FederationFailure, PrivacyRefusal
+from oncofed.privacy.masking import Attempt, MaskedVector, unmasked_sum
+from oncofed.privacy.policy import largest_entry_of, shared_release
+from oncofed.protocol.plan import Strategy, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.server.state import FederationState
 
 SITE_WEIGHT_KEY = "public-site-weight"
@@ -171,7 +172,7 @@ def combine(
     Masked contributions are those of an attempt's whole roster: only their sum means anything.
     """
     if plan.privacy.shares is not None:
-        contributions = (_opened(contributions, plan.privacy.shares),)
+        contributions = (_opened(contributions, state=state, plan=plan),)
     strategy = build_strategy(plan.training)
     restore_optimiser(strategy, state)
     public_weights = plan.training.site_weights or (1.0,) * len(plan.roster)
@@ -198,10 +199,16 @@ def combine(
     return combined, optimiser
 
 
-def _opened(contributions: Sequence[SiteVector], shares: SharedNoise) -> SiteVector:
-    """The mean over the hospitals, as if one of them had sent it."""
-    total = unmasked_sum({one.site: one.vector.astype(np.uint64, copy=False) for one in contributions})
-    mean = total / (shares.integer_scale * len(contributions))
+def _opened(contributions: Sequence[SiteVector], *, state: FederationState, plan: StudyPlan) -> SiteVector:
+    """The mean over the hospitals, as if one of them had sent it. Raises FederationFailure when masks do not cancel."""
+    roster = state.roster or plan.roster
+    attempt = Attempt(plan.hash, state.round + 1, state.attempt, roster)
+    masked = [MaskedVector(one.site, attempt, one.vector.view(np.uint64)) for one in contributions]
+    try:
+        total = unmasked_sum(masked, largest_entry=largest_entry_of(plan.privacy))
+    except PrivacyRefusal as refusal:
+        raise FederationFailure(f"round {state.round + 1}: the masked sum cannot be opened: {refusal}") from None
+    mean = total / (shared_release(plan.privacy).scale * len(contributions))
     return SiteVector(contributions[0].site, mean, contributions[0].reply)
 
 

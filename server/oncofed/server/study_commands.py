@@ -13,6 +13,7 @@ from oncofed.errors import Fault, InvalidInput
 if TYPE_CHECKING:
     from oncofed.cohort.schema import StudySchema
     from oncofed.protocol.plan import StudyPlan
+    from oncofed.protocol.study_document import StudyDocument
 
 _STUDY_OR_PLAN = click.argument(
     "study_file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -110,9 +111,10 @@ def sign(study_file: Path, folder: Path, sites: str | None, out: Path) -> None:
     from oncofed.secret_files import read_secret  # noqa: PLC0415
     from oncofed.server.consortium_file import plan_for, read_consortium  # noqa: PLC0415
     from oncofed.server.deployment.enrolment import read_sites  # noqa: PLC0415
-    from oncofed.server.deployment.folder import CoordinatorFolder  # noqa: PLC0415
+    from oncofed.server.deployment.folder import CoordinatorFolder, read_settings  # noqa: PLC0415
 
     coordinator = CoordinatorFolder(folder.resolve())
+    read_settings(coordinator)  # a folder that is no coordinator's is told as that, not as one without hospitals
     consortium = read_consortium(study_file)
     enrolled = read_sites(coordinator)
     wanted = tuple(enrolled) if sites is None else tuple(dict.fromkeys(name.strip() for name in sites.split(",")))
@@ -147,24 +149,31 @@ def plan_hash(study_file: Path) -> None:
     Example:
       oncofed study hash lung.plan.json
     """
-    from oncofed.protocol.study_document import read_document  # noqa: PLC0415  # as above
-
     if study_file.suffix == ".toml":
         remedy = "Sign it first (`oncofed study sign`): keys and hospitals are part of what is hashed."
         raise InvalidInput([Fault(study_file.name, "is not a signed plan", remedy)])
-    click.echo(read_document(study_file.read_bytes(), where=study_file.name).plan.hash)
+    click.echo(_signed(study_file).plan.hash)
 
 
 def _read(study_file: Path) -> tuple[StudyPlan, StudySchema]:
     """Of a signed plan, what it says; of a study file, the plan it would become with three unnamed hospitals."""
     from oncofed.protocol.plan import Member  # noqa: PLC0415  # as above
-    from oncofed.protocol.study_document import read_document, schema_of  # noqa: PLC0415
+    from oncofed.protocol.study_document import schema_of  # noqa: PLC0415
     from oncofed.server.consortium_file import plan_for, read_consortium  # noqa: PLC0415
 
     if study_file.suffix != ".toml":
-        document = read_document(study_file.read_bytes(), where=study_file.name)
+        document = _signed(study_file)
         return document.plan, schema_of(document)
     consortium = read_consortium(study_file)
     unnamed = tuple(Member(f"hospital-{number}", "") for number in range(1, max(3, consortium.quorum or 0) + 1))
     plan = plan_for(consortium, members=unnamed, coordinator_public_key=b"", bundle_sha256="")
     return plan, consortium.schema
+
+
+def _signed(study_file: Path) -> StudyDocument:
+    """A document that whoever it names as the coordinator has signed; whose key that is, each hospital has pinned."""
+    from oncofed.protocol.study_document import read_document, verify_document  # noqa: PLC0415  # as above
+
+    document = read_document(study_file.read_bytes(), where=study_file.name)
+    verify_document(document, public_key=bytes.fromhex(document.plan.coordinator_public_key))
+    return document

@@ -6,6 +6,7 @@ plan. Imports no torch.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from oncofed.errors import PrivacyRefusal, UnaccountedEvent
@@ -14,27 +15,47 @@ from oncofed.privacy.accounting import (
     GaussianRelease,
     PrivacyEvent,
     SampledGaussianRelease,
-    SharedIntegerRelease,
     epsilon_of,
     smallest_noise_multiplier,
 )
+from oncofed.privacy.integer_noise import largest_entry
 from oncofed.privacy.ledger import Budget
+from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.plan import PrivacyMode, PrivacySpec, SharedNoise, StudyPlan, TrainingMode, TrainingSpec
 
 
 def release_of_one_round(training: TrainingSpec, privacy: PrivacySpec) -> PrivacyEvent:
     """What one hospital releases in one round of one attempt."""
-    shares, noise_multiplier = privacy.shares, privacy.noise_multiplier
-    if shares is not None:
-        return SharedIntegerRelease(
-            noise_multiplier=noise_multiplier,
-            integer_scale=shares.integer_scale,
-            parameters=shares.parameters,
-            shares=shares.guaranteed_shares,
-        )
+    noise_multiplier = privacy.noise_multiplier
+    if privacy.shares is not None:
+        return shared_release(privacy)
     if training.mode is TrainingMode.FULL_BATCH:
         return GaussianRelease(noise_multiplier)
     return SampledGaussianRelease(noise_multiplier, training.sampling_rate, training.local_steps)
+
+
+def shared_release(privacy: PrivacySpec) -> SharedIntegerRelease:
+    """One masked sum of a plan of mode `distributed`; contributions are in units of the clip norm: the bound is 1."""
+    assert privacy.shares is not None
+    return SharedIntegerRelease(
+        noise_multiplier=privacy.noise_multiplier,
+        parameters=privacy.shares.parameters,
+        scale_bits=privacy.shares.scale_bits,
+        l2_norm_bound=1.0,
+        sites=privacy.shares.sites,
+        dropouts=privacy.shares.dropouts,
+        colluding=privacy.shares.colluding,
+    )
+
+
+def largest_entry_of(privacy: PrivacySpec) -> int:
+    """What no entry of a contribution to a masked sum exceeds, from public numbers: delta bounds the patients."""
+    return largest_entry(shared_release(privacy), largest_patients=largest_patients(privacy.delta))
+
+
+def largest_patients(delta: float) -> int:
+    """Up to how many patients of a hospital delta is at most 1 / (10 patients)."""
+    return max(1, math.floor(1 / (10 * delta) + 1e-9))
 
 
 def calibrated_privacy(

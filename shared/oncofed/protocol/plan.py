@@ -49,14 +49,14 @@ class SharedNoise:
 
     sites          K, the roster's length. dropouts: d, how many may be missing from a sum. colluding: t, how many
                    hospitals may tell the server their share of the noise. Each adds variance sigma^2 / (K - d - t).
-    integer_scale  how many integers one clip norm is.
+    scale_bits     one clip norm is 2**scale_bits integers.
     parameters     numbers in a contribution.
     """
 
     sites: int
     dropouts: int
     colluding: int
-    integer_scale: float
+    scale_bits: int
     parameters: int
 
     @property
@@ -130,8 +130,8 @@ class TrainingSpec:
 class PrivacySpec:
     """What each patient is promised. Unit: one patient of one hospital; neighbours: add or remove that patient.
 
-    noise_multiplier  standard deviation of the noise in units of l2_norm_bound; 0 in mode `none`. Mode `local`: of every
-                      hospital's own. Mode `distributed`: of the guaranteed shares in a sum together.
+    noise_multiplier  standard deviation of the noise in units of l2_norm_bound; 0 in mode `none`. Mode `local`: of
+                      every hospital's own. Mode `distributed`: of the guaranteed shares in a sum together.
     shares            mode `distributed` only.
     l2_norm_bound     clip norm of one patient's gradient; None in mode `none` means no clipping.
     reserve_rounds    how many repeated rounds (after a crash, say) epsilon covers beside the planned ones.

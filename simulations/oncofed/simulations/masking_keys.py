@@ -1,4 +1,4 @@
-"""With which keys do simulated hospitals mask their sums? Keys that anybody can derive: in one process they hide nothing.
+"""With which keys do simulated hospitals mask their sums? Keys that anybody can derive: one process hides nothing.
 
 They make a simulation run the very code of a real consortium, in which each guard makes a key of its own that never
 leaves it. The noise is the operating system's, as everywhere.
@@ -10,13 +10,13 @@ import hashlib
 
 from oncofed.client.noise_sharing import NoiseSharing
 from oncofed.privacy.integer_noise import OperatingSystemIntegerNoise
-from oncofed.privacy.masking import masking_public_key
+from oncofed.privacy.masking import public_masking_key_of
 from oncofed.protocol.plan import Member, StudyPlan
 
 
 def simulated_member(site: str) -> Member:
     """The member of a simulated plan."""
-    return Member(site, "", masking_public_key(_key(site)).hex())
+    return Member(site, "", public_masking_key_of(_key(site)).hex())
 
 
 def simulated_sharing(plan: StudyPlan, site: str) -> NoiseSharing | None:

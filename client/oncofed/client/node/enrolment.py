@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from oncofed.client.node.folder import NodeFolder, read_site
 from oncofed.errors import Fault, InvalidInput
-from oncofed.privacy.masking import masking_public_key
+from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.protocol.enrolment import (
     Acceptance,
     EnrolmentRequest,
@@ -52,7 +52,7 @@ def make_request(folder: NodeFolder) -> EnrolmentRequest:
         write_secret(folder.relay_secret, read_secret(folder.node_secret), mode=0o400)
     if not folder.masking_key.exists():
         private_folder(folder.guard)
-        write_secret(folder.masking_key, secrets.token_bytes(32))
+        write_secret(folder.masking_key, new_masking_key())
     private = read_secret(folder.node_key)
     folder.node_public_key.write_text(openssh_line(load_node_key(private).public_key()) + "\n")
     kept = folder.node / "request.json"
@@ -71,7 +71,7 @@ def make_request(folder: NodeFolder) -> EnrolmentRequest:
 
 
 def _new_request(folder: NodeFolder, name: str, node_private_key: bytes) -> EnrolmentRequest:
-    masking = masking_public_key(read_secret(folder.masking_key))
+    masking = public_masking_key_of(read_secret(folder.masking_key))
     return new_request(name, node_private_key=node_private_key, masking_public_key=masking)
 
 

@@ -31,8 +31,8 @@ from oncofed.client.service.wire_form import (
     REFUSALS,
     WrongForm,
     code_of,
-    parsed,
     masked_of,
+    parsed,
     vector_bytes,
     vector_of,
 )

@@ -29,9 +29,9 @@ from oncofed.client.service.wire_form import (
     WrongForm,
     code_of,
     contribute_message,
+    masked_of,
     parsed,
     serialised,
-    masked_of,
     vector_of,
 )
 from oncofed.errors import InvalidInput, RefusalCode, RequestRefused

@@ -3,7 +3,8 @@
 Promises: one question at a time; each call shows the token or ends as UNAUTHENTICATED; whatever the guard's object
 does, the answer is a vector, a state, a public description or a code, passed by `egress` on its way out and noted in
 the audit log before it leaves. No text of an exception ever reaches gRPC: bytes go in, bytes come out, and every
-failure in between is the code `internal`. When the audit log cannot be written, nothing leaves.
+failure in between is the code `internal`. When the ledger, the audit log or an answer cannot be written, nothing leaves
+but the code `not_ready`, and the local log names the file and the remedy.
 
 Refuses: an unknown method, a message above 64 MB, more than a few waiting questions; no reflection, no other service.
 """
@@ -37,7 +38,7 @@ from oncofed.client.service.wire_form import (
     parsed,
     serialised,
 )
-from oncofed.errors import RefusalCode, RequestRefused
+from oncofed.errors import RecordFailure, RefusalCode, RequestRefused
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.messages import (
     DeliveryState,
@@ -48,6 +49,8 @@ from oncofed.protocol.messages import (
 
 HELD_BACK = "held_back"
 """The audit log's event for an answer that `egress` stopped; its code is the rule."""
+UNKNOWN_METHOD = "unknown_method"
+"""The audit log's event for a question that there is none of; its name came from outside and is not kept."""
 
 _WAITING_QUESTIONS = 8
 _GRACE_SECONDS = 5.0
@@ -86,7 +89,7 @@ def serving(
     server = grpc.server(
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="guard"),
         handlers=[grpc.method_handlers_generic_handler(SERVICE, handlers)],
-        interceptors=[_TokenCheck(token_sha256)],
+        interceptors=[_TokenCheck(token_sha256, audit)],
         maximum_concurrent_rpcs=_WAITING_QUESTIONS,
         options=[*OPTIONS, ("grpc.so_reuseport", 0)],
     )
@@ -102,17 +105,27 @@ def serving(
 
 
 class _TokenCheck(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
-    """Lets a call on to its method, or ends it without a word."""
+    """Lets a call on to its method, or ends it without a word. Notes a call to a method that does not exist."""
 
-    def __init__(self, token_sha256: str) -> None:
+    def __init__(self, token_sha256: str, audit: AuditLog) -> None:
         self._token_sha256 = token_sha256
+        self._audit = audit
         self._refuse = grpc.unary_unary_rpc_method_handler(_unauthenticated)
 
     def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
         shown = [value for key, value in details.invocation_metadata if key == "authorization"]
         if len(shown) == 1 and _bearer_fits(shown[0], self._token_sha256):
-            return continuation(details)
+            handler = continuation(details)
+            if handler is None:
+                self._note_unknown_method()
+            return handler
         return self._refuse
+
+    def _note_unknown_method(self) -> None:
+        try:
+            self._audit.append(UNKNOWN_METHOD)
+        except Exception as error:  # gRPC would send its text; the method is refused all the same
+            _log.error("a method that does not exist was asked for; it cannot be noted (%s)", type(error).__name__)
 
 
 def _bearer_fits(shown: object, sha256: str) -> bool:
@@ -145,6 +158,9 @@ class _Desk:
         def behaviour(content: bytes, _: grpc.ServicerContext) -> bytes:
             try:
                 return self._response(read, content)
+            except RecordFailure as failure:  # our own words, and the remedy
+                _log.error("a question cannot be answered, and nothing leaves: %s", failure)
+                return _refusal(RefusalCode.NOT_READY)
             except BaseException as error:  # its text may quote data, and gRPC would send it
                 _log.error("a question fails with %s; the answer is `internal`", type(error).__name__)
                 _log.debug("the failure in full", exc_info=error)
@@ -229,6 +245,9 @@ def _answered(answer: Callable[[], bytes]) -> bytes:
     except RequestRefused as refusal:
         # A subclass could carry a text in the code's place.
         code = refusal.code if type(refusal.code) is RefusalCode else RefusalCode.INTERNAL
+    except RecordFailure as failure:  # our own words, and the remedy
+        _log.error("a question cannot be answered, and nothing is released: %s", failure)
+        code = RefusalCode.NOT_READY
     except BaseException as error:  # its text may quote data
         _log.error("the guard fails with %s; the answer is `internal`", type(error).__name__)
         _log.debug("the failure in full", exc_info=error)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from oncofed.client.approved_patients import ApprovedPatients
 from oncofed.client.guard import Guard, LoadPatients
 from oncofed.client.node.folder import NodeFolder
+from oncofed.client.noise_sharing import NoiseSharing
 from oncofed.client.policy_file import NodePolicy, read_policy
 from oncofed.client.records.answers import FolderAnswers
 from oncofed.client.records.approvals import Approval, Approvals, Decision
@@ -33,10 +34,9 @@ from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.client.service.wire_form import is_hash
 from oncofed.durable import replace_durably, unwritable
-from oncofed.client.noise_sharing import NoiseSharing
-from oncofed.privacy.integer_noise import OperatingSystemIntegerNoise
-from oncofed.privacy.masking import masking_public_key
 from oncofed.errors import InvalidInput, PrivacyRefusal, RefusalCode, RequestRefused, SignatureInvalid
+from oncofed.privacy.integer_noise import OperatingSystemIntegerNoise
+from oncofed.privacy.masking import public_masking_key_of
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.protocol.messages import (
     ContributeRequest,
@@ -74,7 +74,7 @@ class PinnedKeys:
     @property
     def masking_public(self) -> str:
         """As plans name it."""
-        return masking_public_key(self.masking).hex()
+        return public_masking_key_of(self.masking).hex()
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,8 @@ def main(arguments: list[str]) -> int:
 def _serve(folder: NodeFolder, ended: threading.Event) -> None:
     settings = read_site(folder)
     policy = read_policy(folder.policy)
-    keys = PinnedKeys(_coordinator_key(settings.enrolled.public_key), _node_key(folder), read_secret(folder.masking_key))
+    masking_key = read_secret(folder.masking_key)
+    keys = PinnedKeys(_coordinator_key(settings.enrolled.public_key), _node_key(folder), masking_key)
     verify_ledger(folder.ledger, anchor=None)
     guard = NodeGuard(folder, site=settings.name, keys=keys)
     audit = AuditLog(folder.audit_log)

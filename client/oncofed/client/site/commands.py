@@ -14,6 +14,7 @@ from oncofed.errors import Fault, InvalidInput
 
 if TYPE_CHECKING:
     from oncofed.client.node.folder import NodeFolder
+    from oncofed.protocol.study_document import StudyDocument
 
 # Everything but click is imported where it is used, so that `oncofed --help` answers at once.
 # ruff: noqa: PLC0415
@@ -68,8 +69,8 @@ def site() -> None:
     metavar="GUARD,NODE,RELAY",
     help="Three system users that share the work; needed for real patients. Left out: all as you, to try it.",
 )
-@click.option("--port", type=click.IntRange(1, 65535), default=9094, show_default=True, help="On loopback only.")
-def init(folder: NodeFolder, name: str, users: str | None, port: int) -> None:
+@click.option("--port", type=click.IntRange(1, 65535), help="On loopback only; 9094 when left out.")
+def init(folder: NodeFolder, name: str, users: str | None, port: int | None) -> None:
     """Lay out NODE with a policy that allows nothing yet. Repeat it to set all file rights again.
 
     \b
@@ -77,7 +78,7 @@ def init(folder: NodeFolder, name: str, users: str | None, port: int) -> None:
       oncofed site init /etc/oncofed --name charite --users oncofed-guard,oncofed-node,oncofed-relay
       oncofed site init try --name try
     """
-    from oncofed.client.node.folder import LOOPBACK, NodeUsers, SiteSettings
+    from oncofed.client.node.folder import LOOPBACK, NodeUsers, SiteSettings, read_site
     from oncofed.client.site.setup import create
 
     named = None
@@ -89,7 +90,16 @@ def init(folder: NodeFolder, name: str, users: str | None, port: int) -> None:
         named = NodeUsers(*listed)
         if os.geteuid() != 0:
             raise InvalidInput([Fault("--users", "only root can give files to other users", "Run it with sudo.")])
-    create(folder, SiteSettings(name, f"{LOOPBACK}:{port}", None, named))
+    if folder.settings.exists():
+        before, edit = read_site(folder), f"Edit {folder.settings}, then repeat this without"
+        faults = []
+        if named is not None and named != before.users:
+            faults.append(Fault("--users", "are not those of this node", f"{edit} --users."))
+        if port is not None and port != before.runtime_port:
+            faults.append(Fault("--port", "is not this node's", f"{edit} --port."))
+        if faults:
+            raise InvalidInput(faults)
+    create(folder, SiteSettings(name, f"{LOOPBACK}:{port or 9094}", None, named))
     click.echo(f"{folder.root} is the node of {name}.")
     click.echo(f"Next: write down the rules in {folder.policy}, then: oncofed site check {folder.root}")
 
@@ -181,13 +191,14 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
       oncofed site plans NODE
       oncofed site plans NODE --show 4f1c
     """
-    from oncofed.client.site.inbox import offered_plans
+    from oncofed.client.site.inbox import find_plan, offered_plans
 
+    mailed = None if plan_file is None else plan_file.read_bytes()  # where perhaps only root may read
     _as("guard", folder)
-    if plan_file is not None:
-        _add(folder, plan_file)
+    if plan_file is not None and mailed is not None:
+        _add(folder, mailed, where=plan_file.name)
     if shown is not None:
-        click.echo(_in_words(folder, shown))
+        click.echo(_in_words(find_plan(folder, shown).document))
         return
     found = offered_plans(folder)
     for plan in found:
@@ -199,7 +210,7 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
         click.echo(f"Read one: oncofed site plans {folder.root} --show HASH; then approve or decline it.")
 
 
-def _add(folder: NodeFolder, plan_file: Path) -> None:
+def _add(folder: NodeFolder, document: bytes, *, where: str) -> None:
     from oncofed.client.node.folder import read_site
     from oncofed.client.service.node_guard import NodeGuard, PinnedKeys
     from oncofed.protocol.messages import PlanState
@@ -211,18 +222,16 @@ def _add(folder: NodeFolder, plan_file: Path) -> None:
         folder.node_public_key.read_text("ascii").strip(),
         read_secret(folder.masking_key),
     )
-    if NodeGuard(folder, site=settings.name, keys=keys).offer_plan(plan_file.read_bytes()) is PlanState.REFUSED:
+    if NodeGuard(folder, site=settings.name, keys=keys).offer_plan(document) is PlanState.REFUSED:
         remedy = "It must be signed by the pinned coordinator and name this hospital with its own key."
-        raise InvalidInput([Fault(plan_file.name, "is not a plan for this hospital", remedy)])
+        raise InvalidInput([Fault(where, "is not a plan for this hospital", remedy)])
 
 
-def _in_words(folder: NodeFolder, beginning: str) -> str:
-    from oncofed.client.site.inbox import find_plan
+def _in_words(document: StudyDocument) -> str:
     from oncofed.protocol.plan_words import plan_in_words
     from oncofed.protocol.study_document import schema_of
     from oncofed.survival.network import parameter_count
 
-    document = find_plan(folder, beginning).document
     return plan_in_words(document.plan, schema_of(document), parameters=parameter_count(document.plan.model))
 
 
@@ -252,8 +261,10 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     _as("guard", folder)
     document = find_plan(folder, plan).document
     if not yes:
-        click.echo(_in_words(folder, plan))
-        click.confirm(f"Approve it for data source {source}?", abort=True)
+        click.echo(_in_words(document))
+        if not click.confirm(f"Approve it for data source {source}?"):
+            click.echo("Not approved. To tell the coordinator: oncofed site decline")
+            sys.exit(1)
     policy = read_policy(folder.policy)
     named = policy.source(source)
     ledger = SqliteLedger(folder.ledger, data_source=named.name, budget=named.site_policy.budget)
@@ -298,25 +309,57 @@ def _who() -> str:
 
 @site.command()
 @_NODE
-@click.option("--only", type=click.Choice(["guard", "node", "relay"]), help="One part, in this process's own user.")
+@click.option("--only", type=click.Choice(["guard", "node", "relay"]), help="One part; as root, as its user.")
 def start(folder: NodeFolder, only: str | None) -> None:
     """Run the node until Ctrl-C or SIGTERM: guard, SuperNode and relay, started again when they die.
 
     The systemd units run each part by itself, with --only.
 
     \b
-    Example:
+    Examples:
       oncofed site start NODE
+      oncofed site start NODE --only guard
     """
     from oncofed.client.node.folder import read_site
     from oncofed.client.site.services import node_services
     from oncofed.supervision import Supervisor
 
-    services = node_services(folder, read_site(folder), inherited=os.environ)
+    settings = read_site(folder)
+    if only is None and settings.users is not None and os.geteuid() != 0:
+        raise InvalidInput([Fault("site start", "cannot become the three users of site.toml", "Run it with sudo.")])
+    services = node_services(folder, settings, inherited=os.environ)
+    os.chdir("/")  # relays go to where this started, and may not enter root's home
     if only is not None:
+        _as(only, folder)
         (service,) = (each for each in services if each.name == only)
         os.execve(service.command[0], service.command, dict(service.environment))  # noqa: S606 - our own command
     Supervisor(services, logs=folder.logs, status=folder.status, echo=click.echo).run()
+
+
+@site.command()
+@_NODE
+@click.option("--out", required=True, metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--database",
+    "databases",
+    multiple=True,
+    metavar="ADDRESS",
+    help="IP address of a database that policy.toml reads; `local`: a unix socket. Left out, the guard has no network.",
+)
+def units(folder: NodeFolder, out: Path, databases: tuple[str, ...]) -> None:
+    """Write systemd units that run the node's three parts as its three users.
+
+    \b
+    Examples:
+      oncofed site units /etc/oncofed --out /etc/systemd/system
+      oncofed site units /etc/oncofed --out /etc/systemd/system --database 10.2.0.7
+    """
+    from oncofed.client.site.units import node_units
+    from oncofed.unit_files import write
+
+    for path in write(out, node_units(folder, databases=databases)):
+        click.echo(f"Wrote {path}")
+    click.echo("Next: systemctl daemon-reload && systemctl enable --now oncofed.target")
 
 
 @site.command()
@@ -335,7 +378,7 @@ def status(folder: NodeFolder) -> None:
 
     if folder.status.exists():
         for process in json.loads(folder.status.read_text())["processes"]:
-            state = f"runs since {process['since']}" if process["pid"] else "does not run"
+            state = f"runs since {process['since']}" if _is_alive(process["pid"]) else "does not run"
             click.echo(f"{process['process']:10s} {state}, started again {process['restarts']} times")
     else:
         click.echo("Not started with `oncofed site start`; for the services ask systemctl status 'oncofed-*'.")
@@ -350,6 +393,19 @@ def status(folder: NodeFolder) -> None:
         click.echo(f"Plan {plan.document.plan.hash[:12]} {plan.document.plan.study}: {plan.state}")
 
 
+def _is_alive(pid: int | None) -> bool:
+    """The file may be older than a power failure, or than the end of who wrote it."""
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:  # it is there, and another user's
+        return True
+    except ProcessLookupError:
+        return False
+    return True
+
+
 @site.command()
 @_NODE
 def doctor(folder: NodeFolder) -> None:
@@ -361,7 +417,8 @@ def doctor(folder: NodeFolder) -> None:
     Example:
       sudo oncofed site doctor NODE
     """
-    from oncofed.client.site.doctor import Verdict, examine, worst
+    from oncofed.client.site.doctor import examine
+    from oncofed.client.site.findings import Verdict, worst
 
     findings = examine(folder)
     for finding in findings:
@@ -397,11 +454,7 @@ def ledger(folder: NodeFolder, anchor: str | None) -> None:
             for document in approved_plans(folder, named.name)
             if document.plan.privacy.noise_multiplier > 0
         ]
-        event = (
-            release_of_one_round(private[-1].training, private[-1].privacy)
-            if private
-            else None
-        )
+        event = release_of_one_round(private[-1].training, private[-1].privacy) if private else None
         view = ledger_view(
             entries,
             data_source=named.name,
@@ -412,6 +465,11 @@ def ledger(folder: NodeFolder, anchor: str | None) -> None:
         )
         for line in view.lines():
             click.echo(line)
+    known = {named.name for named in read_policy(folder.policy).sources}
+    for gone in sorted({entry.data_source for entry in entries} - known):
+        releases = sum(entry.data_source == gone for entry in entries)
+        click.echo(f"Data source {gone}: {releases} releases, and {folder.policy.name} does not name it any more.")
+        click.echo("  The same patients under a new name would be given a new budget: restore the name.")
 
 
 @site.command()
@@ -448,17 +506,19 @@ def audit(folder: NodeFolder, verify: bool, anchor: str | None, last: int) -> No
 @site.command()
 @_NODE
 @click.option("--plan", default="", metavar="HASH", help="The study; left out: the only one with a model.")
-@click.option("--patient", required=True, metavar="ID", help="As in the table's identifier column.")
+@click.option("--patient", metavar="ID", help="As in the table; left out: asked for, where `ps` does not show it.")
 @click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="How many markers to list.")
-def explain(folder: NodeFolder, plan: str, patient: str, top: int) -> None:
+def explain(folder: NodeFolder, plan: str, patient: str | None, top: int) -> None:
     """Explain one patient's prognosis, marker by marker, with the delivered model. It stays in the hospital.
 
     \b
-    Example:
+    Examples:
+      oncofed site explain NODE
       oncofed site explain NODE --patient 4711
     """
     from oncofed.client.site.explaining import explain_patient
 
+    patient = patient or click.prompt("Patient")
     _as("guard", folder)
     for line in explain_patient(folder, beginning=plan, patient_id=patient, most_markers=top):
         click.echo(line)

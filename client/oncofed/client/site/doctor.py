@@ -9,60 +9,32 @@ Run it as root for the whole picture: another user cannot look into all folders,
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import ssl
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from enum import StrEnum
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-
-import httpx
-from cryptography import x509
+from pathlib import Path
 
 from oncofed.client.node.enrolment import own_request
-from oncofed.client.node.folder import LOOPBACK, NodeFolder, SiteSettings, approved_bundles, read_site
+from oncofed.client.node.folder import NodeFolder, SiteSettings, read_site
 from oncofed.client.policy_file import read_policy
 from oncofed.client.records.audit_log import verify_audit_log
 from oncofed.client.records.sqlite_ledger import verify_ledger
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.token import read_digits
+from oncofed.client.site.findings import Finding, Verdict
+from oncofed.client.site.network_checks import coordinator_findings, port_findings
 from oncofed.client.site.setup import places
 from oncofed.client.sources import SourceKind
 from oncofed.errors import InvalidInput, OncofedError, RequestRefused
+from oncofed.protocol.bundle import bundle_sha256
 from oncofed.protocol.enrolment import load_node_key, openssh_line
 from oncofed.secret_files import read_secret
 
-_LARGEST_CLOCK_SKEW = timedelta(seconds=60)
-_SHORTEST_VALIDITY = timedelta(days=30)
 _SMALLEST_FREE_BYTES = 1_000_000_000
-_NETWORK_SECONDS = 10.0
 _WANTED = {"flwr": "1.41", "opacus": "1.6"}
-
-
-class Verdict(StrEnum):
-    FINE = "fine"
-    WARNING = "warning"
-    FAULT = "FAULT"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """remedy: empty when the verdict is fine."""
-
-    topic: str
-    verdict: Verdict
-    what: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        line = f"{self.verdict:8s}{self.topic}: {self.what}"
-        return f"{line}\n        -> {self.remedy}" if self.remedy else line
 
 
 def examine(folder: NodeFolder, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> tuple[Finding, ...]:
@@ -77,8 +49,8 @@ def examine(folder: NodeFolder, *, now: Callable[[], datetime] = lambda: datetim
         ("disk", lambda: _disk(folder)),
         ("policy", lambda: _policy(folder)),
         ("keys", lambda: _keys(folder, site)),
-        ("coordinator", lambda: _coordinator(folder, site, now)),
-        ("port", lambda: _port(site)),
+        ("coordinator", lambda: coordinator_findings(folder, site, now)),
+        ("port", lambda: port_findings(site)),
         ("ledger", lambda: _ledger(folder)),
         ("audit log", lambda: _audit_log(folder)),
         ("guard", lambda: _guard(folder)),
@@ -98,6 +70,9 @@ def _examined(topic: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Fi
             yield Finding(topic, Verdict.FAULT, f"{fault.where}: {fault.what}", fault.remedy)
     except (OncofedError, OSError) as error:
         yield Finding(topic, Verdict.FAULT, str(error), "See docs/install-hospital.md.")
+    except Exception as error:
+        what = f"this check itself failed ({type(error).__name__})"
+        yield Finding(topic, Verdict.FAULT, what, "Report it to the makers of oncofed; the other findings hold.")
 
 
 def _site(folder: NodeFolder) -> SiteSettings | Finding:
@@ -112,16 +87,19 @@ def _versions() -> Iterator[Finding]:
     if sys.version_info[:2] != (3, 11):
         yield Finding("versions", Verdict.FAULT, found, "Install it under Python 3.11.")
         return
+    wrong = []
     for name, wanted in _WANTED.items():
         try:
             installed = version(name)
         except PackageNotFoundError:
-            yield Finding("versions", Verdict.FAULT, f"{name} is not installed", "Install from requirements.lock.")
+            wrong.append(f"{name} is not installed")
             continue
         if not f"{installed}.".startswith(f"{wanted}."):
-            what = f"{name} is {installed}, and was tested with {wanted}"
-            yield Finding("versions", Verdict.FAULT, what, "Install from requirements.lock.")
-    yield Finding("versions", Verdict.FINE, found)
+            wrong.append(f"{name} is {installed}, and was tested with {wanted}")
+    for what in wrong:
+        yield Finding("versions", Verdict.FAULT, what, "Install from requirements.lock.")
+    if not wrong:
+        yield Finding("versions", Verdict.FINE, found)
 
 
 def _users(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:
@@ -131,7 +109,19 @@ def _users(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:
         return
     for role in ("guard", "node", "relay"):
         site.users.ids(getattr(site.users, role))
+    closed = _closed_to_others(Path(sys.prefix), Path(sys.executable).resolve())
+    if closed is not None:
+        what = f"the program is installed where its users cannot go: {closed}"
+        remedy = "Install it in /opt/oncofed, from a Python that belongs to the system, with umask 022."
+        yield Finding("users", Verdict.FAULT, what, remedy)
+        return
     yield Finding("users", Verdict.FINE, "guard, node and relay are users of their own")
+
+
+def _closed_to_others(*paths: Path) -> Path | None:
+    """The first of these, or of the folders above them, that not every user may enter or run."""
+    found = (above for path in paths for above in (*reversed(path.parents), path))
+    return next((path for path in found if not path.stat().st_mode & stat.S_IXOTH), None)
 
 
 def _rights(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:
@@ -145,6 +135,13 @@ def _rights(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:
         if site.users is not None and found.st_uid != site.users.ids(getattr(site.users, place.owner))[0]:
             wrong += 1
             yield Finding("file rights", Verdict.FAULT, f"{place.path} is not the {place.owner}'s", remedy)
+    if stat.S_IMODE(folder.policy.stat().st_mode) & 0o027:
+        wrong += 1
+        yield Finding("file rights", Verdict.FAULT, f"{folder.policy} is open to others than it should be", remedy)
+    for public in (folder.settings, folder.node_public_key, folder.bundles):
+        if public.exists() and not public.stat().st_mode & stat.S_IROTH:
+            wrong += 1
+            yield Finding("file rights", Verdict.FAULT, f"the node's users cannot read {public}", remedy)
     for secret in (folder.token, folder.node_key, folder.node_secret, folder.relay_secret):
         if secret.exists() and stat.S_IMODE(secret.stat().st_mode) & 0o077:
             wrong += 1
@@ -167,15 +164,17 @@ def _policy(folder: NodeFolder) -> Iterator[Finding]:
     policy = read_policy(folder.policy)
     yield Finding("policy", Verdict.FINE, f"{len(policy.sources)} data source(s), no unknown field")
     for named in policy.sources:
-        if named.source.kind is SourceKind.SQL:
+        # Of a database, the file that holds its address and perhaps a password.
+        is_table = named.source.kind is not SourceKind.SQL
+        path, key = (named.source.path, "path") if is_table else (named.source.url_file, "url_file")
+        if path is None:
             continue
-        assert named.source.path is not None
-        if not named.source.path.is_file():
-            what = f"the file of data source {named.name} is not there"
-            yield Finding("policy", Verdict.FAULT, what, f"Check path in {folder.policy.name}.")
-        elif named.source.path.stat().st_mode & 0o007:
-            what = f"every user of this machine may read the file of data source {named.name}"
-            yield Finding("policy", Verdict.WARNING, what, f"chmod o-rwx {named.source.path}")
+        file = f"the file of data source {named.name}" if is_table else f"the database's address of {named.name}"
+        if not path.is_file():
+            yield Finding("policy", Verdict.FAULT, f"{file} is not there", f"Check {key} in {folder.policy.name}.")
+        elif path.stat().st_mode & 0o007:
+            what = f"every user of this machine may read or write {file}"
+            yield Finding("policy", Verdict.WARNING, what, f"chmod o-rwx {path}")
 
 
 def _keys(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:
@@ -194,73 +193,6 @@ def _keys(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:
     yield Finding("keys", Verdict.FINE, "the node key is the one in the request")
 
 
-def _coordinator(folder: NodeFolder, site: SiteSettings, now: Callable[[], datetime]) -> Iterator[Finding]:
-    if site.coordinator is None:
-        remedy = f"oncofed site accept {folder.root} acceptance.json --fingerprint '...'"
-        yield Finding("coordinator", Verdict.FAULT, "this node is not enrolled yet", remedy)
-        return
-    authority = x509.load_pem_x509_certificate(folder.ca_certificate.read_bytes())
-    left = authority.not_valid_after_utc - now()
-    if left < _SHORTEST_VALIDITY:
-        remedy = "Ask the coordinator for a new acceptance."
-        verdict = Verdict.FAULT if left < timedelta(0) else Verdict.WARNING
-        yield Finding("TLS", verdict, f"the pinned authority ends on {authority.not_valid_after_utc:%Y-%m-%d}", remedy)
-    yield from _reached(folder, site.coordinator.address, now)
-
-
-def _reached(folder: NodeFolder, address: str, now: Callable[[], datetime]) -> Iterator[Finding]:
-    """One request to /health, over whatever proxy the environment names, as the SuperNode itself does it."""
-    proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
-    way = f"through the proxy {_without_password(proxy)}" if proxy else "directly (no HTTPS_PROXY is set)"
-    context = ssl.create_default_context(cafile=str(folder.ca_certificate))
-    try:
-        answer = httpx.get(f"https://{address}/health", verify=context, timeout=_NETWORK_SECONDS)
-    except httpx.HTTPError as error:
-        trusted = "CERTIFICATE_VERIFY_FAILED" not in str(error)
-        what = f"{address} cannot be reached {way}" if trusted else f"{address} shows a certificate of somebody else"
-        remedy = (
-            "Is the coordinator running? Allow TCP to it in the firewall, or set HTTPS_PROXY (and NO_PROXY=127.0.0.1) "
-            "in the service's environment."
-            if trusted
-            else "A proxy that opens TLS must let this address through. Else call the coordinator before anything else."
-        )
-        yield Finding("coordinator", Verdict.FAULT, what, remedy)
-        return
-    yield Finding("coordinator", Verdict.FINE, f"{address} answers {way}, with the pinned certificate")
-    told = answer.headers.get("date")
-    if told is None:
-        return
-    skew = abs(parsedate_to_datetime(told) - now())
-    what = f"differs from the coordinator's by {skew.total_seconds():.0f} s"
-    if skew > _LARGEST_CLOCK_SKEW:
-        yield Finding("clock", Verdict.FAULT, what, "Start a time service: systemctl enable --now systemd-timesyncd")
-    else:
-        yield Finding("clock", Verdict.FINE, what)
-
-
-def _without_password(proxy: str) -> str:
-    return str(httpx.URL(proxy).copy_with(username=None, password=None))
-
-
-def _port(site: SiteSettings) -> Iterator[Finding]:
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        listening = probe.connect_ex((LOOPBACK, site.runtime_port)) == 0
-    if not listening:
-        yield Finding("port", Verdict.FINE, f"{site.runtime} is free (the SuperNode is not running)")
-        return
-    try:
-        ours = "flwr" in httpx.get(f"http://{site.runtime}/health", timeout=2.0, trust_env=False).text.lower()
-        answered = True
-    except httpx.HTTPError:
-        ours = answered = False
-    if answered or ours:
-        yield Finding("port", Verdict.FINE, f"the SuperNode listens on {site.runtime}")
-    else:
-        remedy = "Choose another port in site.toml: [sockets] runtime."
-        yield Finding("port", Verdict.FAULT, f"another program listens on {site.runtime}", remedy)
-
-
 def _ledger(folder: NodeFolder) -> Iterator[Finding]:
     head = verify_ledger(folder.ledger, anchor=None)
     yield Finding("ledger", Verdict.FINE, f"unbroken; head {head}")
@@ -276,8 +208,10 @@ def _audit_log(folder: NodeFolder) -> Iterator[Finding]:
 
 def _guard(folder: NodeFolder) -> Iterator[Finding]:
     if not folder.socket.exists():
-        yield Finding("guard", Verdict.WARNING, "is not running", f"oncofed site start {folder.root}")
+        remedy = f"oncofed site start {folder.root}, or systemctl start oncofed-guard"
+        yield Finding("guard", Verdict.WARNING, "is not running", remedy)
         return
+    folder.token.open("rb").close()  # else a token that this user may not read would seem to be none
     channel = GuardChannel(socket=folder.socket, token=read_digits(folder.token), start_seconds=1.0)
     try:
         channel.describe()
@@ -291,14 +225,12 @@ def _guard(folder: NodeFolder) -> Iterator[Finding]:
 
 
 def _bundles(folder: NodeFolder) -> Iterator[Finding]:
-    approved = approved_bundles(folder)
+    approved = set(folder.bundles.read_text("ascii").split())
+    others = approved - {bundle_sha256()}
     if not approved:
         yield Finding("bundles", Verdict.WARNING, "no plan is approved yet", f"oncofed site plans {folder.root}")
+    elif others:
+        what = "an approved plan was signed for another version of oncofed than the one installed here"
+        yield Finding("bundles", Verdict.WARNING, what, "Decline it, or install the version it was signed with.")
     else:
-        yield Finding("bundles", Verdict.FINE, f"{len(approved)} approved")
-
-
-def worst(findings: tuple[Finding, ...]) -> Verdict:
-    """The verdict of the whole."""
-    verdicts = {finding.verdict for finding in findings}
-    return next((each for each in (Verdict.FAULT, Verdict.WARNING) if each in verdicts), Verdict.FINE)
+        yield Finding("bundles", Verdict.FINE, "approved plans name the program that is installed here")

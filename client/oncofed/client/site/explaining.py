@@ -19,7 +19,7 @@ from oncofed.client.sources import read_source_cohort
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
 from oncofed.cohort.schema import Marker
-from oncofed.errors import Fault, InvalidInput
+from oncofed.errors import Fault, InvalidInput, SignatureInvalid
 from oncofed.protocol.model_file import SignedModel, verified_weights
 from oncofed.protocol.study_document import schema_of
 from oncofed.survival.curves import NOT_REACHED, median_survival
@@ -93,16 +93,28 @@ def _network(folder: NodeFolder, plan: OfferedPlan) -> PrognosisNetwork:
     agreed = plan.document.plan
     stem = folder.models / agreed.hash
     model = SignedModel(stem.with_suffix(".safetensors").read_bytes(), stem.with_suffix(".signature").read_bytes())
-    weights = verified_weights(
-        model,
-        public_key=bytes.fromhex(read_site(folder).enrolled.public_key),
-        plan_hash=agreed.hash,
-        parameters=parameter_count(agreed.model),
-    )
+    try:
+        weights = verified_weights(
+            model,
+            public_key=bytes.fromhex(read_site(folder).enrolled.public_key),
+            plan_hash=agreed.hash,
+            parameters=parameter_count(agreed.model),
+        )
+    except (SignatureInvalid, InvalidInput):
+        raise SignatureInvalid(
+            f"the model in {folder.models} is not the one that the coordinator signed: it was changed here. "
+            "Remove both of its files and ask the coordinator to deliver it again."
+        ) from None
     return network_with(agreed.model, weights)
 
 
 def _cohort(folder: NodeFolder, plan: OfferedPlan) -> Cohort:
     """The patients as they are now: explaining one is the hospital's own affair and needs no approval."""
     source = "" if plan.decision is None else plan.decision.data_source
+    if not source:
+        what, remedy = (
+            "was never approved for a data source here",
+            "Approve it first; the model came with its approval.",
+        )
+        raise InvalidInput([Fault("--plan", what, remedy)])
     return read_source_cohort(read_policy(folder.policy).source(source).source, schema_of(plan.document))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from oncofed.client.node.folder import NodeFolder, read_site
 from oncofed.client.records.approvals import Approval, Approvals, Decision
 from oncofed.client.records.audit_log import AuditLog
-from oncofed.errors import Fault, InvalidInput
+from oncofed.errors import Fault, InvalidInput, SignatureInvalid
 from oncofed.protocol.study_document import StudyDocument, read_document, verify_document
 
 
@@ -35,13 +35,13 @@ def approvals_of(folder: NodeFolder) -> Approvals:
 
 def offered_plans(folder: NodeFolder) -> tuple[OfferedPlan, ...]:
     """All of them, those that wait first. Raises SignatureInvalid when a file was changed."""
-    found = [_read(folder, path.stem) for path in sorted(folder.plans.glob("*.json"))]
+    found = [_read(folder, plan_hash) for plan_hash in _kept(folder)]
     return tuple(sorted(found, key=lambda plan: (plan.decision is not None, plan.document.plan.study)))
 
 
 def find_plan(folder: NodeFolder, beginning: str) -> OfferedPlan:
     """The plan whose hash begins so. Raises InvalidInput when there is none, or more than one."""
-    names = sorted(path.stem for path in folder.plans.glob("*.json"))
+    names = _kept(folder)
     found = [name for name in names if name.startswith(beginning)]
     if len(found) != 1:
         what = "no plan here has a hash that begins so" if not found else "several plans have a hash that begins so"
@@ -61,10 +61,21 @@ def approved_plans(folder: NodeFolder, data_source: str) -> tuple[StudyDocument,
     )
 
 
+def _kept(folder: NodeFolder) -> list[str]:
+    # Not by glob: in a folder that may not be read it finds nothing, as if no plan had come.
+    return sorted(path.stem for path in folder.plans.iterdir() if path.suffix == ".json")
+
+
 def _read(folder: NodeFolder, plan_hash: str) -> OfferedPlan:
     path = folder.plans / f"{plan_hash}.json"
     document = read_document(path.read_bytes(), where=path.name)
-    verify_document(document, public_key=bytes.fromhex(read_site(folder).enrolled.public_key))
+    try:
+        verify_document(document, public_key=bytes.fromhex(read_site(folder).enrolled.public_key))
+    except SignatureInvalid as refused:
+        raise SignatureInvalid(
+            f"{path}: {refused}. Was it changed, or is it of a coordinator this hospital has left? Take it out of the "
+            "folder; the pinned coordinator offers its plans again."
+        ) from None
     if document.plan.hash != plan_hash:
         remedy = "Remove it; the coordinator offers the plan again."
         raise InvalidInput([Fault(path.name, "holds another plan than its name says", remedy)])

@@ -37,6 +37,14 @@ class ControlRefused(FederationFailure):
     """The SuperLink is not there, or refuses."""
 
 
+class NotThere(ControlRefused):
+    """What was asked about does not exist (404)."""
+
+
+class UnknownRun(FederationFailure):
+    """The SuperLink has no such run: its database was removed, or is another one."""
+
+
 @dataclass(frozen=True)
 class Node:
     """public_key  PEM. status  registered | online | offline, as Flower says."""
@@ -116,9 +124,12 @@ class Control:
         return run_id
 
     def run_status(self, run_id: int) -> RunStatus:
-        """What became of a run."""
-        with _refusals():
-            run = self._client.ListRuns(ListRunsRequest(run_id=run_id)).run_dict[run_id]
+        """What became of a run. Raises UnknownRun for one that this SuperLink never had, or has forgotten."""
+        try:
+            with _refusals():
+                run = self._client.ListRuns(ListRunsRequest(run_id=run_id)).run_dict[run_id]
+        except (KeyError, NotThere):
+            raise UnknownRun(f"the SuperLink knows no run {run_id}") from None
         return RunStatus(run.status.status, run.status.sub_status, run.status.details)
 
     def stop_run(self, run_id: int) -> bool:
@@ -146,9 +157,8 @@ class _refusals:  # noqa: N801 - read as a statement: with _refusals(): ...
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if isinstance(error, httpx.HTTPStatusError):
-            raise ControlRefused(
-                f"the SuperLink refuses ({error.response.status_code}): {error.response.text}"
-            ) from None
+            kind = NotThere if error.response.status_code == httpx.codes.NOT_FOUND else ControlRefused
+            raise kind(f"the SuperLink refuses ({error.response.status_code}): {error.response.text}") from None
         if isinstance(error, httpx.TransportError):
             raise ControlRefused(f"the SuperLink cannot be reached: {error}. Is the coordinator started?") from None
 

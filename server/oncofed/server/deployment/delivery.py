@@ -1,7 +1,7 @@
 """What becomes of the final weights? A signed model, kept beside the study and given to every hospital.
 
 ``model.safetensors`` (see `protocol.model_file`) and ``release.json`` (hash, signature, who took it) are on the disk
-before anything is sent. For a hospital that could not be reached, `oncofed coordinator run` again: of a finished study
+before anything is sent. For a hospital that could not be reached, `oncofed coordinator resume` it: of a finished study
 only the delivery is left to do.
 """
 
@@ -15,7 +15,7 @@ from flwr.serverapp import Grid
 
 from oncofed.durable import replace_durably
 from oncofed.protocol.codec import DELIVERY_QUERY, decode_delivery_state, encode_delivery
-from oncofed.protocol.messages import Delivery
+from oncofed.protocol.messages import Delivery, DeliveryState
 from oncofed.protocol.model_file import SignedModel, signed_model
 from oncofed.server.deployment.asking import ask_all
 from oncofed.server.state import FederationState
@@ -29,14 +29,18 @@ def release_model(study: Path, state: FederationState, *, plan_hash: str, signin
     """Sign the model and keep it. Signed again after a crash, it is the same bytes: Ed25519 has no randomness."""
     model = signed_model(state.weights, plan_hash=plan_hash, signing_key=signing_key)
     replace_durably(study / MODEL, model.content)
-    _write_release(study, model, plan_hash=plan_hash, rounds=state.round, delivered={})
+    _write_release(study, model, plan_hash=plan_hash, rounds=state.round, delivered=_accepted(study, model))
     return model
 
 
 def deliver_model(
     grid: Grid, study: Path, model: SignedModel, nodes: Mapping[str, int], *, plan_hash: str, rounds: int
 ) -> dict[str, str]:
-    """What each hospital said of the model, in words; noted in release.json."""
+    """What each hospital said of the model, in words; noted in release.json.
+
+    A hospital that accepted this very model earlier, and is away now, has it still.
+    """
+    before = _accepted(study, model)
     states, silent = ask_all(
         grid,
         encode_delivery(Delivery(plan_hash, model.content, model.signature)),
@@ -45,9 +49,22 @@ def deliver_model(
         decode=decode_delivery_state,
         timeout_seconds=_ANSWER_SECONDS,
     )
-    delivered = {site: states[site].value if site in states else silent[site] for site in nodes}
+    delivered = {
+        site: states[site].value if site in states else before.get(site, silent.get(site, "")) for site in nodes
+    }
     _write_release(study, model, plan_hash=plan_hash, rounds=rounds, delivered=delivered)
     return delivered
+
+
+def _accepted(study: Path, model: SignedModel) -> dict[str, str]:
+    """Who accepted this model, as an earlier delivery noted."""
+    try:
+        release = json.loads((study / RELEASE).read_bytes())
+        if release["model_sha256"] != model.hash:
+            return {}
+        return {site: word for site, word in release["delivered"].items() if word == DeliveryState.ACCEPTED.value}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _write_release(

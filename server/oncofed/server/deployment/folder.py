@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from oncofed.protocol.enrolment import ADDRESS
 from oncofed.toml_section import Section, read_toml
 
 LOOPBACK = "127.0.0.1"
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - the operator chooses it in coordinator.toml; the gate guards it
 
 
@@ -135,9 +138,20 @@ def read_settings(folder: CoordinatorFolder) -> CoordinatorSettings:
                 section.fault(key, "is not host:port", "Write for example coordinator.example.org:9443.")
             elif value and key == "listen" and settings.listen_host not in (LOOPBACK, _EVERYWHERE):
                 section.fault(key, "is another address", f"Listen on {_EVERYWHERE} (all) or {LOOPBACK} (this machine).")
+        for name in settings.names:
+            if not _is_name(name):
+                section.fault("names", f'holds "{name}", no host name or IP address', "Write it without a port.")
     if faults:
         raise InvalidInput(faults)
     return settings
+
+
+def _is_name(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return _HOST.fullmatch(text) is not None
+    return True
 
 
 def settings_text(settings: CoordinatorSettings) -> str:
@@ -151,5 +165,5 @@ def settings_text(settings: CoordinatorSettings) -> str:
         f'name = "{settings.name}"\n'
         f'address = "{settings.address}"  # what hospitals connect to\n'
         f'listen = "{settings.listen}"  # 0.0.0.0:<port> for all interfaces\n'
-        f"names = [{names}]  # in the certificate; after a change: oncofed coordinator init --renew-certificate\n"
+        f"names = [{names}]  # in the certificate; after a change: oncofed coordinator init COORD --renew-certificate\n"
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +21,14 @@ from oncofed.errors import Fault, FederationFailure, InvalidInput
 from oncofed.protocol.bundle import PLAN_HASH, build_bundle, bundle_hash
 from oncofed.protocol.plan import Member
 from oncofed.protocol.study_document import StudyDocument, document_bytes, read_document, verify_document
-from oncofed.server.deployment.control import Control, RunStatus
+from oncofed.server.deployment.control import Control, ControlRefused, RunStatus, UnknownRun
 from oncofed.server.deployment.enrolment import ApprovedSite, read_sites, register_approved
 from oncofed.server.deployment.folder import CoordinatorFolder
 from oncofed.server.deployment.study_files import EVENTS, ROUNDS
 
 _LOOK_SECONDS = 0.5
+_MOST_LOOKS_IN_VAIN = 120
+"""A SuperLink that is started again is away for some seconds; its run goes on, and so does following it."""
 _PLAN = "plan.json"
 _RUN = "run.json"
 
@@ -74,12 +77,22 @@ def begin(folder: CoordinatorFolder, control: Control, plan_hash: str) -> int:
 
 
 def current_run(folder: CoordinatorFolder, control: Control, plan_hash: str) -> tuple[int, RunStatus] | None:
-    """The run that works on a study now or did last, and what became of it; None before the first."""
+    """The run that works on a study now or did last, and what became of it.
+
+    None before the first, and when the SuperLink has never heard of it: then nothing of it can be running.
+    """
+    path = folder.study(plan_hash) / _RUN
     try:
-        run_id = int(json.loads((folder.study(plan_hash) / _RUN).read_bytes())["run_id"])
+        run_id = int(json.loads(path.read_bytes())["run_id"])
     except FileNotFoundError:
         return None
-    return run_id, control.run_status(run_id)
+    except (ValueError, KeyError, TypeError):
+        remedy = "Remove it when no run is going on; finished rounds are kept elsewhere."
+        raise InvalidInput([Fault(str(path), "is damaged", remedy)]) from None
+    try:
+        return run_id, control.run_status(run_id)
+    except UnknownRun:
+        return None
 
 
 def follow(
@@ -91,22 +104,37 @@ def follow(
     told: Callable[[Progress], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> RunStatus:
-    """Tell of everything new in the study's files until the run is finished; then what became of it."""
+    """Tell of everything new in the study's files until the run is finished; then what became of it.
+
+    Raises ControlRefused when the SuperLink stays away.
+    """
     study = folder.study(plan_hash)
     tails = [_Tail(study / ROUNDS, "round"), _Tail(study / EVENTS, "event")]
+    in_vain = 0
     while True:
-        status = control.run_status(run_id)
+        status = None
+        try:
+            status, in_vain = control.run_status(run_id), 0
+        except ControlRefused:
+            in_vain += 1
+            if in_vain > _MOST_LOOKS_IN_VAIN:
+                raise
         for tail in tails:
             for progress in tail.new():
                 told(progress)
-        if status.finished:
+        if status is not None and status.finished:
             return status
         sleep(_LOOK_SECONDS)
 
 
+def known_studies(folder: CoordinatorFolder) -> tuple[str, ...]:
+    """The hash of each study here."""
+    return tuple(sorted(path.parent.name for path in folder.root.glob(f"studies/*/{_PLAN}")))
+
+
 def find_study(folder: CoordinatorFolder, beginning: str) -> str:
     """The hash of the study whose hash begins so, or of the only one when `beginning` is empty."""
-    known = sorted(path.parent.name for path in folder.root.glob(f"studies/*/{_PLAN}"))
+    known = known_studies(folder)
     found = [name for name in known if name.startswith(beginning)]
     if len(found) == 1:
         return found[0]
@@ -120,7 +148,7 @@ def _keys_of(hospital: ApprovedSite | Member) -> tuple[str, str]:
 
 
 class _Tail:
-    """The whole lines that a file has gained since it was made or last asked."""
+    """The whole lines that a file has gained since it was made or last asked; one that a kill cut short is none."""
 
     def __init__(self, path: Path, kind: str) -> None:
         self._path, self._kind = path, kind
@@ -135,4 +163,5 @@ class _Tail:
         whole = content[: content.rfind(b"\n") + 1]
         self._offset += len(whole)
         for line in whole.splitlines():
-            yield Progress(self._kind, json.loads(line))
+            with suppress(ValueError):
+                yield Progress(self._kind, json.loads(line))

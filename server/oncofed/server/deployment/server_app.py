@@ -7,21 +7,23 @@ Promises: which node is which hospital is decided by the keys in the signed plan
 registered. Each round is on disk before the next begins. What ends the run is in events.jsonl, in words.
 
 Refuses: a plan file with another hash than asked for, a hospital of the roster that is not approved, or approved with
-another key than the plan's.
+another key than the plan's, and a study that another process works on.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from oncofed.errors import Fault, InvalidInput, OncofedError, QuorumLost
+from oncofed.errors import Fault, FederationFailure, InvalidInput, OncofedError, QuorumLost
 from oncofed.protocol.bundle import PLAN_HASH
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.prompt_transfer import ask_again_soon
@@ -43,6 +45,7 @@ PATIENCE_SECONDS = 180.0
 """How long a run waits for its quorum of hospitals to be online."""
 
 _LOOK_SECONDS = 1.0
+_LOCK = "run.lock"
 
 Offer = Callable[[Grid, StudyDocument, Mapping[str, int], StudyFiles], None]
 """Puts the study before each hospital and returns when enough have approved; else raises an OncofedError."""
@@ -87,6 +90,21 @@ def run_study(
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> FederationState:
     """The whole study over this Grid; the state after the last round."""
+    with _alone(folder.study(plan_hash)):
+        return _run_alone(
+            grid, folder=folder, plan_hash=plan_hash, offer=offer, deliver=deliver, patience_seconds=patience_seconds
+        )
+
+
+def _run_alone(
+    grid: Grid,
+    *,
+    folder: CoordinatorFolder,
+    plan_hash: str,
+    offer: Offer,
+    deliver: Deliver,
+    patience_seconds: float,
+) -> FederationState:
     files = StudyFiles(folder.study(plan_hash), lambda: datetime.now(UTC))
     try:
         document = load_study(folder, plan_hash)
@@ -112,10 +130,27 @@ def run_study(
         )
         deliver(grid, document, nodes, state)
     except OncofedError as error:
-        files.note("stopped", cause=str(error))
+        with suppress(OSError):  # a full disk may be the very cause
+            files.note("stopped", cause=str(error))
         raise
     files.note("finished", round=state.round)
     return state
+
+
+@contextmanager
+def _alone(study: Path) -> Iterator[None]:
+    """Hold the study for this process, until it ends however it ends. Raises FederationFailure when another holds it.
+
+    A kill between the start of a run and the note of it would else let the same rounds be run twice at once.
+    """
+    if not study.is_dir():
+        raise InvalidInput([Fault(str(study), "does not exist", "Sign the study first.")])
+    with (study / _LOCK).open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FederationFailure("another run works on this study already") from None
+        yield
 
 
 def load_study(folder: CoordinatorFolder, plan_hash: str) -> StudyDocument:

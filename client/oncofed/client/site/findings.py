@@ -1,0 +1,32 @@
+"""What does an examination of the node say: how bad is it, about what, and what mends it?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    FINE = "fine"
+    WARNING = "warning"
+    FAULT = "FAULT"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """remedy: empty when the verdict is fine."""
+
+    topic: str
+    verdict: Verdict
+    what: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        line = f"{self.verdict:8s}{self.topic}: {self.what}"
+        return f"{line}\n        -> {self.remedy}" if self.remedy else line
+
+
+def worst(findings: tuple[Finding, ...]) -> Verdict:
+    """The verdict of the whole."""
+    verdicts = {finding.verdict for finding in findings}
+    return next((each for each in (Verdict.FAULT, Verdict.WARNING) if each in verdicts), Verdict.FINE)

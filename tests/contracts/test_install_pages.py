@@ -1,0 +1,108 @@
+"""Do the installation pages type commands that exist, and explain every field of a policy and no other?"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from oncofed.cli import oncofed
+from oncofed.client.policy_file import read_policy
+from oncofed.client.site.commands import site
+from oncofed.client.site.units import NAMES
+from oncofed.errors import InvalidInput
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = {name: (DOCS / f"install-{name}.md").read_text() for name in ("hospital", "coordinator")}
+
+
+def typed(page: str) -> list[list[str]]:
+    """The words of every `oncofed` command in a page's blocks and sentences."""
+    text = PAGES[page]
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)).replace("\\\n", " ")
+    spans = re.findall(r"`(oncofed (?:site|coordinator|study) [^`]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    lines = [match for line in blocks.splitlines() for match in re.findall(r"(?:^|-- |; )(oncofed .*)$", line)]
+    return [shlex.split(command) for command in (*lines, *spans)]
+
+
+def fault_of(words: list[str]) -> str | None:
+    """What click would say against it, as far as names of commands, options and numbers of arguments go."""
+    group: click.Command = oncofed
+    context, rest = click.Context(oncofed), words[1:]
+    while isinstance(group, click.Group) and rest and not rest[0].startswith("-"):
+        found = group.get_command(context, rest[0])
+        if found is None:
+            return f"no command {rest[0]}"
+        group, rest = found, rest[1:]
+    options = {name: option for option in group.params for name in option.opts if isinstance(option, click.Option)}
+    options |= {"--version": click.Option(["--version"], is_flag=True)}
+    arguments = 0
+    while rest:
+        word, rest = rest[0], rest[1:]
+        if word.startswith("--"):
+            if word not in options:
+                return f"no option {word}"
+            rest = rest if getattr(options[word], "is_flag", False) else rest[1:]
+        else:
+            arguments += 1
+    wanted = [each for each in group.params if isinstance(each, click.Argument)]
+    if arguments > len(wanted):
+        return "too many arguments"
+    return None
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_on_the_page_exists(page: str) -> None:
+    commands = typed(page)
+    assert len(commands) >= 10
+    wrong = {" ".join(words): fault for words in commands if (fault := fault_of(words)) is not None}
+    assert wrong == {}
+
+
+def test_a_command_that_does_not_exist_is_noticed() -> None:
+    for words in ("oncofed site instal X", "oncofed site check X --all", "oncofed site check X Y"):
+        assert fault_of(words.split()) is not None, words
+
+
+def test_every_command_of_a_node_is_on_the_hospitals_page() -> None:
+    assert {words[2] for words in typed("hospital") if words[1] == "site"} == set(site.commands)
+
+
+def possible(path: Path, text: str) -> dict[str, set[str]]:
+    """What the reader of policies calls possible, by section."""
+    path.write_text(text)
+    with pytest.raises(InvalidInput) as refused:
+        read_policy(path)
+    found: dict[str, set[str]] = {}
+    for fault in refused.value.faults:
+        if "Possible: " in fault.remedy:
+            heading = re.search(r"(\[+\w+\]+)", fault.where)
+            assert heading is not None
+            listed = fault.remedy.split("Possible: ")[1].rstrip(".").split(", ")
+            found.setdefault(heading[1], set()).update(listed)
+    return found
+
+
+def test_the_page_explains_every_field_of_a_policy_and_no_other(tmp_path: Path) -> None:
+    rows = re.findall(r"(?m)^\| `(\[+\w+\]+)` \| `(\w+)` \|", PAGES["hospital"])
+    explained = {section: {key for heading, key in rows if heading == section} for section, _ in rows}
+    spoilt = '[node]\nsurely_unknown = 1\n[[source]]\nkind = "csv"\nsurely_unknown = 1\n'
+    accepted = possible(tmp_path / "policy.toml", spoilt)
+    more = possible(tmp_path / "policy.toml", spoilt.replace("csv", "sql"))
+    assert explained == {section: keys | more[section] for section, keys in accepted.items()}
+
+
+def test_the_policy_on_the_page_is_one(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"```toml\n(.*?)```", PAGES["hospital"], flags=re.DOTALL)
+    path = tmp_path / "policy.toml"
+    path.write_text(shown)
+    assert [source.name for source in read_policy(path).sources] == ["tumour-registry"]
+
+
+def test_the_units_that_are_to_be_removed_are_those_that_are_written() -> None:
+    assert len(NAMES) == 4
+    assert "the four `oncofed*` units" in PAGES["hospital"]
+    assert all(name.startswith("oncofed") for name in NAMES)

@@ -1,0 +1,37 @@
+"""A relay that lets an exception out, as Flower's own examples do: Flower sends its text to the coordinator.
+
+``python -m tests.end_to_end.leaking_relay_app NODE`` is a hospital's SuperExec that runs it in place of the product's.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+
+from oncofed.client.node.folder import NodeFolder
+from oncofed.client.node.superexec import main
+from oncofed.client.relay_app import app as honest
+from oncofed.client.service.guard_channel import TOKEN_FILE_VARIABLE
+
+app = ClientApp()
+
+
+@app.query("offer")
+def offer(message: Message, context: Context) -> Message:
+    return honest(message, context)
+
+
+@app.train()
+def contribute(message: Message, context: Context) -> Message:
+    from tests.end_to_end.odd_guard import secrets_of  # noqa: PLC0415 - torch, which the others need not wait for
+
+    node = Path(os.environ[TOKEN_FILE_VARIABLE]).resolve().parent.parent
+    record, patients, deaths = secrets_of(NodeFolder(node))
+    raise ValueError(f"{record} is one of {patients} patients, of whom {deaths} died")
+
+
+if __name__ == "__main__":
+    main(relay_app="tests.end_to_end.leaking_relay_app:app")

@@ -1,0 +1,60 @@
+"""``python -m tests.end_to_end.odd_guard NODE fails_once|leaks``: the guard's process with one thing wrong inside.
+
+fails_once  the data source fails once, at its first reading, with a text that quotes a patient and both counts.
+leaks       instead of the noised sum leave a record number and both counts, which no barrier behind it can recognise.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from oncofed.client import approved_patients, guard
+from oncofed.client.node.folder import NodeFolder
+from oncofed.client.policy_file import read_policy
+from oncofed.client.service import process
+
+BYTES_A_NUMBER = 8
+
+
+def secrets_of(folder: NodeFolder) -> tuple[str, int, int]:
+    """A record number, and how many patients and deaths."""
+    source = read_policy(folder.policy).sources[0].source
+    assert source.path is not None
+    patients = pd.read_csv(source.path)
+    return str(patients["record_number"].iloc[-1]), len(patients), int(patients["death_observed"].sum())
+
+
+def fail_once(folder: NodeFolder) -> None:
+    record, patients, deaths = secrets_of(folder)
+    inner, failed = approved_patients.read_source_cohort, []
+
+    def read(*given: Any) -> Any:
+        if not failed:
+            failed.append(True)
+            raise RuntimeError(f"row of {record}: {patients} patients and {deaths} deaths do not fit in memory")
+        return inner(*given)
+
+    approved_patients.read_source_cohort = read
+
+
+def leak(folder: NodeFolder) -> None:
+    record, patients, deaths = secrets_of(folder)
+    text = np.frombuffer(record.ljust(-(-len(record) // BYTES_A_NUMBER) * BYTES_A_NUMBER).encode())
+
+    def leaking(plan: object, weights: NDArray[np.float64], *_: object, **__: object) -> NDArray[np.float64]:
+        vector = weights.copy()
+        vector[: text.size + 2] = [*text, patients, deaths]
+        return vector
+
+    guard.local_contribution = leaking
+
+
+if __name__ == "__main__":
+    {"fails_once": fail_once, "leaks": leak}[sys.argv.pop()](NodeFolder(Path(sys.argv[1])))
+    sys.exit(process.main(sys.argv))

@@ -1,0 +1,307 @@
+"""A coordinator and four hospitals under the product's own supervisors, for tests that kill parts of them.
+
+Each side is one command, `oncofed coordinator start` and `oncofed site start`, as it would be installed; parts are
+found by the process ids in their status files, and killed one by one. The last hospital's guard and relay can be
+troubled (`failing_site`). `Supervised.sound` is what must hold after whatever happened.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tests.end_to_end.failing_guard import trouble_file
+from tests.end_to_end.flower_processes import SITES, Consortium, Processes, enrol, free_port, new_coordinator, until
+from tests.end_to_end.hostile_relay_app import lie_file
+from tests.end_to_end.installed_consortium import cli
+from tests.installed_node import SCHEMA, SOURCE, table
+
+from oncofed.client.node.folder import NodeFolder, SiteSettings
+from oncofed.client.records.audit_log import verify_audit_log
+from oncofed.client.records.sqlite_ledger import Entry, read_ledger, verify_ledger
+from oncofed.client.site.setup import create
+from oncofed.protocol.bundle import bundle_sha256
+from oncofed.protocol.plan import Member
+from oncofed.protocol.study_document import StudyDocument, document_bytes, signed_document
+from oncofed.secret_files import read_secret
+from oncofed.server.checkpoint import load_checkpoint
+from oncofed.server.consortium_file import plan_for, read_consortium
+from oncofed.server.deployment.control import Control, ControlRefused, RunStatus
+from oncofed.server.deployment.enrolment import read_sites
+from oncofed.server.deployment.runs import begin, current_run, take_in
+
+PATIENTS = dict(zip(SITES, (64, 75, 88, 97), strict=True))
+TROUBLED = SITES[-1]
+"""The hospital whose guard and relay a test can trouble."""
+
+POLICY = """\
+[node]
+smallest_cohort = 50
+largest_parameters = 1000
+allowed_plans = ["any"]
+
+[[source]]
+name = "{source}"
+kind = "csv"
+path = "{table}"
+largest_epsilon = 100.0
+delta = 1e-5
+smallest_noise_multiplier = 1.0
+"""
+STUDY = """\
+[study]
+name = "{name}"
+seed = 3
+
+[data]
+schema = "schema.toml"
+
+[model]
+hidden_units = [3]
+
+[training]
+mode = "full_batch"
+strategy = "fedadam"
+rounds = {rounds}
+server_learning_rate = 0.03
+
+[privacy]
+mode = "local"
+epsilon = 3
+delta = 1e-5
+l2_norm_bound = 2
+reserve_rounds = 2
+
+[consortium]
+round_timeout_seconds = {timeout}
+patience_seconds = {patience}
+quorum = {quorum}
+"""
+
+
+@dataclass(frozen=True)
+class Study:
+    document: StudyDocument
+    folder: Path
+
+    @property
+    def plan_hash(self) -> str:
+        return self.document.plan.hash
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        path = self.folder / name
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    @property
+    def rounds(self) -> list[dict[str, Any]]:
+        return self.lines("rounds.jsonl")
+
+    def told(self, event: str) -> str:
+        """What the coordinator noted of this kind, all of it."""
+        return "\n".join(json.dumps(line) for line in self.lines("events.jsonl") if line["event"] == event)
+
+    def wait_for_round(self, number: int, *, seconds: float = 120) -> None:
+        until(lambda: len(self.rounds) >= number, seconds=seconds, what=f"round {number}")
+
+
+@dataclass(frozen=True)
+class Supervised:
+    root: Path
+    coordinator: Any
+    nodes: Mapping[str, NodeFolder]
+    processes: Processes
+
+    @property
+    def base(self) -> Consortium:
+        return Consortium(self.coordinator, self.nodes, self.processes)
+
+    def start(self) -> None:
+        self.start_coordinator()
+        for site in self.nodes:
+            self.start_site(site)
+        self.base.wait_online(len(self.nodes))
+
+    def start_coordinator(self) -> None:
+        self.processes.start("coordinator", "oncofed.cli", "coordinator", "start", str(self.coordinator.root))
+        until(self.base.registered, seconds=60, what="the SuperLink answers")
+
+    def start_site(self, site: str) -> None:
+        root = str(self.nodes[site].root)
+        command = ("tests.end_to_end.failing_site",) if site == TROUBLED else ("oncofed.cli", "site", "start")
+        self.processes.start(site, *command, root)
+
+    def trouble(self, what: str) -> None:
+        trouble_file(self.nodes[TROUBLED]).write_text(what)
+
+    def lie(self, what: str | None) -> None:
+        path = lie_file(self.nodes[TROUBLED])
+        path.write_text(what) if what else path.unlink()
+
+    def study(self, name: str, *, rounds: int = 3, quorum: int = 4, timeout: int = 30, patience: int = 240) -> Study:
+        """Signed, known to the coordinator, and approved by every hospital from the file they had by mail."""
+        folder = self.root / name
+        folder.mkdir()
+        (folder / "schema.toml").write_text(SCHEMA)
+        text = STUDY.format(name=name, rounds=rounds, quorum=quorum, timeout=timeout, patience=patience)
+        (folder / "study.toml").write_text(text)
+        consortium = read_consortium(folder / "study.toml")
+        sites = read_sites(self.coordinator)
+        plan = plan_for(
+            consortium,
+            members=tuple(Member(site.site, site.node_public_key) for site in sites.values()),
+            coordinator_public_key=bytes.fromhex(self.coordinator.public_key.read_text().strip()),
+            bundle_sha256=bundle_sha256(),
+        )
+        key = read_secret(self.coordinator.signing_key)
+        document = take_in(
+            self.coordinator, document_bytes(signed_document(plan, schema_toml=consortium.schema_toml, signing_key=key))
+        )
+        study = Study(document, self.coordinator.study(document.plan.hash))
+        for node in self.nodes.values():
+            cli("site", "plans", str(node.root), "--add", str(study.folder / "plan.json"))
+            cli("site", "approve", str(node.root), study.plan_hash[:12], "--source", SOURCE, "--yes")
+        return study
+
+    def begin(self, study: Study) -> None:
+        with Control.of(self.coordinator) as control:
+            begin(self.coordinator, control, study.plan_hash)
+
+    def resume(self, study: Study) -> str:
+        """What `oncofed coordinator resume` says, to the end of the run."""
+        return cli("coordinator", "resume", str(self.coordinator.root), study.plan_hash[:12])
+
+    def status(self, study: Study) -> RunStatus | None:
+        """None while the SuperLink does not answer."""
+        try:
+            with Control.of(self.coordinator) as control:
+                found = current_run(self.coordinator, control, study.plan_hash)
+        except ControlRefused:
+            return None
+        assert found is not None
+        return found[1]
+
+    def finish(self, study: Study, *, seconds: float = 200) -> RunStatus:
+        def finished() -> bool:
+            status = self.status(study)
+            return status is not None and status.finished
+
+        until(finished, seconds=seconds, what="the run ends")
+        status = self.status(study)
+        assert status is not None
+        return status
+
+    def pid(self, side: str, part: str) -> int:
+        """side: a hospital or `coordinator`. part: as its status file names it."""
+        status = self.coordinator.status if side == "coordinator" else self.nodes[side].status
+        (found,) = (each for each in json.loads(status.read_text())["processes"] if each["process"] == part)
+        assert found["pid"] is not None
+        return int(found["pid"])
+
+    def kill(self, side: str, part: str) -> None:
+        os.kill(self.pid(side, part), signal.SIGKILL)
+
+    def server_app(self) -> list[int]:
+        """The ServerApp's process, below the coordinator's SuperExec."""
+        return [pid for pid in descendants(self.pid("coordinator", "superexec")) if "serverapp" in command_of(pid)]
+
+    def relay_processes(self, site: str) -> list[int]:
+        """Relays at work now: forked, for one message each, from the fork server below the hospital's SuperExec."""
+        return [grandchild for child in children(self.pid(site, "relay")) for grandchild in children(child)]
+
+    def charges(self, site: str, study: Study) -> dict[tuple[int, int], Entry]:
+        """By round and attempt, of a ledger that verifies."""
+        path = self.nodes[site].ledger
+        verify_ledger(path, anchor=None)
+        found = {}
+        for entry in read_ledger(path):
+            plan_hash, _, round_, attempt = entry.charge.identity.split("/")
+            if plan_hash == study.plan_hash:
+                assert (int(round_), int(attempt)) not in found
+                found[int(round_), int(attempt)] = entry
+        return found
+
+    def sound(self, study: Study, *, wasted: int = 0) -> None:
+        """No round twice; nothing released or counted without an earlier charge; at most `wasted` charges a site."""
+        plan = study.document.plan
+        assert [line["round"] for line in study.rounds] == list(range(1, plan.training.rounds + 1))
+        checkpoint = load_checkpoint(study.folder, plan_hash=plan.hash)
+        assert checkpoint.state.round == plan.training.rounds
+        for site, node in self.nodes.items():
+            charges = self.charges(site, study)
+            counted = {(line["round"], line["attempt"]) for line in study.rounds if site in line["answered"]}
+            released = [
+                (entry, (entry.round, entry.attempt))
+                for entry in verify_audit_log(node.audit_log).entries
+                if entry.plan_hash == study.plan_hash and entry.event == "contribute" and entry.left
+            ]
+            for entry, which in released:
+                assert which in charges, f"{site} released {which} without a charge"
+                charged_at = datetime.fromisoformat(charges[which].charged_at)
+                assert charged_at <= datetime.fromisoformat(entry.time), f"{site} released {which} before its charge"
+            assert counted <= {which for _, which in released}, f"{site}: counted, and not released"
+            assert len(charges) - len(counted) <= wasted, (
+                f"{site}: {sorted(charges)} charged, {sorted(counted)} counted"
+            )
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(child) for child in task.read_text().split()]
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    return [each for child in children(pid) for each in (child, *descendants(child))]
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except FileNotFoundError:
+        return ""
+
+
+@contextmanager
+def supervised() -> Iterator[Supervised]:
+    """Enrolled, with policies and patients, and all started; whatever runs ends with the block."""
+    with TemporaryDirectory(prefix="oncofed-") as name:  # short enough for sockets
+        root = Path(name)
+        coordinator = new_coordinator(root / "coordinator")
+        nodes = {}
+        for number, site in enumerate(SITES):
+            node = nodes[site] = NodeFolder(root / site)
+            create(node, SiteSettings(site, f"127.0.0.1:{free_port()}", None))
+            patients = table(PATIENTS[site], prefix=f"MRN-{4711 + number}", seed=number)
+            patients.to_csv(node.root / "patients.csv", index=False)
+            node.policy.write_text(POLICY.format(source=SOURCE, table=node.root / "patients.csv"))
+            enrol(coordinator, node)
+        log = root / "logs"
+        log.mkdir()
+        processes = Processes(log)
+        one = Supervised(root, coordinator, nodes, processes)
+        try:
+            one.start()
+            yield one
+        finally:
+            end(processes)
+
+
+def end(processes: Processes) -> None:
+    """Supervisors are given the time that they give to their own processes."""
+    for process in processes.running.values():
+        process.send_signal(signal.SIGTERM)
+    for process in processes.running.values():
+        process.wait(timeout=30)
+    processes.end()
