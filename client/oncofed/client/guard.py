@@ -4,7 +4,8 @@ The guard owns a hospital's patients, its policy and its ledger. It holds its ow
 approved and answers nothing else. Order of a contribution: check the request; look for the answer it had before; ask
 the ledger whether it could pay (until here no patient is read); load the patients; charge the ledger, durably, before
 anything is computed from them; compute; keep the bytes, durably; answer. A crash may waste a charge; it never releases
-without one. Patients that cannot be had (`NOT_READY`) cost nothing.
+without one. Patients that cannot be had (`NOT_READY`) cost nothing, nor does a ledger that cannot be written: the same
+code, and the local log says which file.
 
 Everything that leaves is a noised sum or a code from `errors.RefusalCode`; no text about data, not even when something
 of ours fails: of an unexpected exception the local log gets the type, and the text only at level DEBUG.
@@ -20,7 +21,7 @@ import numpy as np
 
 from oncofed.client.records.answers import Answers, MemoryAnswers
 from oncofed.client.training import local_contribution
-from oncofed.errors import BudgetExceeded, PrivacyRefusal, RefusalCode, RequestRefused
+from oncofed.errors import BudgetExceeded, PrivacyRefusal, RecordFailure, RefusalCode, RequestRefused
 from oncofed.privacy.ledger import Charge, Ledger, refuse_unless_payable
 from oncofed.privacy.noise import NoiseSource, NoNoise
 from oncofed.privacy.policy import SitePolicy, release_of_one_round
@@ -68,6 +69,9 @@ class Guard:
             return self._contribution(request)
         except RequestRefused as refusal:
             code = refusal.code
+        except RecordFailure as failure:  # our own words, and the remedy
+            _log.error("site %s cannot answer, and releases nothing: %s", self.site, failure)
+            code = RefusalCode.NOT_READY
         except Exception as error:  # its text may quote data
             _log.error("site %s fails with %s; the server is told `internal`", self.site, type(error).__name__)
             _log.debug("the failure in full", exc_info=error)

@@ -27,7 +27,7 @@ from oncofed.errors import FederationFailure, QuorumLost, RefusalCode
 from oncofed.protocol.codec import encode_requests, payload_bytes
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.protocol.plan import StudyPlan
-from oncofed.server.admission import Question, Rejection, admit
+from oncofed.server.admission import REFUSAL_WORDS, Question, Rejection, admit, plausible_length
 from oncofed.server.checkpoint import Json, save_checkpoint
 from oncofed.server.state import FederationState
 from oncofed.server.strategies import combine
@@ -118,9 +118,14 @@ def step(
 ) -> tuple[FederationState, RoundReport]:
     """The state after the round that `questions` (by message id, in roster order) opened. Changes no argument."""
     received = tuple(replies)
-    admission = admit(received, questions=questions, patience_seconds=plan.round_timeout_seconds)
+    admission = admit(
+        received,
+        questions=questions,
+        patience_seconds=plan.round_timeout_seconds,
+        longest=plausible_length(plan),
+    )
     if len(admission.admitted) < plan.quorum:
-        causes = "\n".join(f"  - {rejection}" for rejection in admission.rejected)
+        causes = "\n".join(f"  - {rejection}{_explained(rejection)}" for rejection in admission.rejected)
         raise QuorumLost(
             f"round {state.round + 1}: {len(admission.admitted)} of {len(plan.roster)} hospitals answered, "
             f"{plan.quorum} must.\n{causes}",
@@ -184,6 +189,10 @@ def _round(
         else:
             return after, replace(report, seconds=time.perf_counter() - asked_at)
         patience.sleep(patience.pause_seconds)
+
+
+def _explained(rejection: Rejection) -> str:
+    return "" if rejection.code is None else f" ({REFUSAL_WORDS[rejection.code]})"
 
 
 def _charged_without_answer(rejection: Rejection) -> bool:

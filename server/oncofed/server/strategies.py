@@ -169,9 +169,11 @@ def combine(
     optimiser = export_optimiser(strategy)
     # An overflow inside the optimiser can leave finite weights that never move again.
     if not all(np.isfinite(array).all() for array in (combined, *optimiser.values())):
+        largest = max(contributions, key=lambda one: float(np.abs(one.vector).max(initial=0.0)))
         raise FederationFailure(
-            f"round {state.round + 1}: the combined weights are not finite. "
-            "Lower training.server_learning_rate, or use a robust strategy if one hospital's numbers are absurd."
+            f"round {state.round + 1}: the combined weights are not finite; "
+            f"the largest numbers came from {largest.site}. Lower training.server_learning_rate, or use a robust strategy "
+            "if one hospital's numbers are absurd."
         )
     return combined, optimiser
 
