@@ -172,8 +172,8 @@ def combine(
         largest = max(contributions, key=lambda one: float(np.abs(one.vector).max(initial=0.0)))
         raise FederationFailure(
             f"round {state.round + 1}: the combined weights are not finite; "
-            f"the largest numbers came from {largest.site}. Lower training.server_learning_rate, or use a robust strategy "
-            "if one hospital's numbers are absurd."
+            f"the largest numbers came from {largest.site}. Lower training.server_learning_rate, "
+            "or use a robust strategy if one hospital's numbers are absurd."
         )
     return combined, optimiser
 

@@ -224,6 +224,30 @@ def test_two_runs_never_work_on_one_study(signed: Signed) -> None:
     assert events == ["started", "stopped"], "the second run left no word in the study of the first"
 
 
+@pytest.mark.parametrize(
+    ("last", "told"), [("stopped", False), ("finished", False), ("waiting", True), ("started", True)]
+)
+def test_a_run_that_was_killed_is_told_of_by_the_next(last: str, told: bool, signed: Signed) -> None:
+    (signed.study / "events.jsonl").write_text(json.dumps({"event": last}) + "\n")
+
+    class Nobody:
+        def get_node_ids(self) -> list[int]:
+            return []
+
+    begin(signed.folder, control_of(FakeControl()), signed.plan.hash)  # notes the node ids
+    with pytest.raises(FederationFailure, match="hospitals are online"):
+        run_study(
+            cast(Grid, Nobody()),
+            folder=signed.folder,
+            plan_hash=signed.plan.hash,
+            offer=no_offer,
+            deliver=no_delivery,
+            patience_seconds=0.0,
+        )
+    events = [json.loads(line)["event"] for line in (signed.study / "events.jsonl").read_text().splitlines()]
+    assert events == [last, *(["interrupted"] if told else []), "started", "stopped"]
+
+
 def lines_told(signed: Signed, fake: FakeControl, *, steps: dict[int, bytes]) -> list[Progress]:
     """What `follow` tells when these bytes are added to rounds.jsonl before the look of this number."""
     told: list[Progress] = []
