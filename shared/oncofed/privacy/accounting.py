@@ -1,7 +1,9 @@
 """What epsilon do the recorded releases of one data source add up to?
 
 Events are kept and epsilon is derived from them, by dp-accounting's privacy-loss distributions (PLD) under the relation
-"add or remove one patient". An event without a proven bound is refused, never assumed to be free. Imports no torch.
+"add or remove one patient". An event without a proven bound is refused, never assumed to be free. A sum with shared
+integer noise counts as the Gaussian release that it provably is all but a post-processing of (`shared_noise`), so all
+kinds compose on one ledger. Imports no torch.
 
 Sources: Koskela, Jaelkoe, Honkela, AISTATS 2020 (PLD accounting); Doroshenko et al., PoPETs 2022 (connect-the-dots, as
 in dp-accounting); Balle and Wang, ICML 2018 (analytic Gaussian, the oracle of the tests).
@@ -16,12 +18,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from oncofed.errors import UnaccountedEvent
+from oncofed.privacy.shared_noise import SharedIntegerRelease, faults_of, gaussian_equivalent
 
 RELATION = "add_or_remove_one_patient"
 
 LEAST_NOISE_MULTIPLIER = 0.05
 """A release with less noise, alone or all Gaussian ones together, has an epsilon above 270. That is no protection and
 takes a PLD minutes and gigabytes, so epsilon is then said to be infinite, which is an upper bound as well."""
+
+
+_LARGEST_EXCESS = 100.0
+"""Shares so small that epsilon would be above 200 for that alone: no protection, as above."""
 
 
 @dataclass(frozen=True, order=True)
@@ -41,6 +48,10 @@ class SampledGaussianRelease:
 
 
 PrivacyEvent = GaussianRelease | SampledGaussianRelease
+"""What a ledger can keep today."""
+
+AccountedEvent = PrivacyEvent | SharedIntegerRelease
+"""What an epsilon can be derived for."""
 
 
 def delta_for(largest_patients: int) -> float:
@@ -50,7 +61,7 @@ def delta_for(largest_patients: int) -> float:
     return min(1e-5, 1 / (10 * largest_patients))
 
 
-def epsilon_of(events: Iterable[PrivacyEvent], *, delta: float) -> float:
+def epsilon_of(events: Iterable[AccountedEvent], *, delta: float) -> float:
     """Epsilon at `delta` of all events together, for one patient who took part in all of them.
 
     Infinity when an event has no noise, or next to none (LEAST_NOISE_MULTIPLIER). Raises UnaccountedEvent for an event
@@ -67,9 +78,15 @@ def epsilon_of(events: Iterable[PrivacyEvent], *, delta: float) -> float:
 
 
 def _refuse_unaccountable(event: object) -> None:
-    if type(event) not in (GaussianRelease, SampledGaussianRelease):  # a subclass may mean another mechanism
+    if type(event) not in (GaussianRelease, SampledGaussianRelease, SharedIntegerRelease):
+        # Not isinstance: a subclass may mean another mechanism.
         raise UnaccountedEvent(f"no bound is known for a release of type {type(event).__name__}")
-    assert isinstance(event, GaussianRelease | SampledGaussianRelease)
+    assert isinstance(event, AccountedEvent)
+    if isinstance(event, SharedIntegerRelease):
+        faults = faults_of(event)
+        if faults:
+            raise UnaccountedEvent("a release with shared noise cannot be accounted for: " + "; ".join(faults))
+        return
     if isinstance(event, SampledGaussianRelease) and not (
         0 < event.sampling_rate <= 1 and isinstance(event.steps, int) and event.steps >= 1
     ):
@@ -79,7 +96,7 @@ def _refuse_unaccountable(event: object) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _epsilon(counted: tuple[tuple[PrivacyEvent, int], ...], delta: float) -> float:
+def _epsilon(counted: tuple[tuple[AccountedEvent, int], ...], delta: float) -> float:
     # dp-accounting takes half a second to import, so only those who ask for an epsilon wait for it.
     from dp_accounting.dp_event import (  # noqa: PLC0415
         GaussianDpEvent,
@@ -95,10 +112,17 @@ def _epsilon(counted: tuple[tuple[PrivacyEvent, int], ...], delta: float) -> flo
         NeighboringRelation.ADD_OR_REMOVE_ONE, value_discretization_interval=1e-4 if sampled else 1e-3
     )
     # Gaussian sums compose exactly: precisions 1/sigma^2 add up (a PLD of one Gaussian instead of many convolutions).
-    precision = sum(
-        count * (1 / event.noise_multiplier) ** 2 for event, count in counted if isinstance(event, GaussianRelease)
-    )
-    if precision > LEAST_NOISE_MULTIPLIER**-2:
+    precision, excess = 0.0, 0.0
+    for event, count in counted:
+        if isinstance(event, GaussianRelease):
+            precision += count * (1 / event.noise_multiplier) ** 2
+        elif isinstance(event, SharedIntegerRelease):
+            equivalent = gaussian_equivalent(event)
+            if equivalent.noise_multiplier < LEAST_NOISE_MULTIPLIER:
+                return math.inf
+            precision += count * (1 / equivalent.noise_multiplier) ** 2
+            excess += count * equivalent.excess
+    if precision > LEAST_NOISE_MULTIPLIER**-2 or not excess < _LARGEST_EXCESS:
         return math.inf
     if precision > 0:
         accountant.compose(GaussianDpEvent(precision**-0.5))
@@ -106,11 +130,12 @@ def _epsilon(counted: tuple[tuple[PrivacyEvent, int], ...], delta: float) -> flo
         if isinstance(event, SampledGaussianRelease):
             step = PoissonSampledDpEvent(event.sampling_rate, GaussianDpEvent(event.noise_multiplier))
             accountant.compose(SelfComposedDpEvent(step, event.steps * count))
-    return float(accountant.get_epsilon(delta)) if counted else 0.0
+    # Each probability of the integer releases is within exp(+-excess) of the one accounted for: `shared_noise`, step 4.
+    return float(accountant.get_epsilon(delta * math.exp(-excess))) + 2 * excess if counted else 0.0
 
 
 def smallest_noise_multiplier(
-    releases: Callable[[float], Iterable[PrivacyEvent]], *, epsilon: float, delta: float
+    releases: Callable[[float], Iterable[AccountedEvent]], *, epsilon: float, delta: float
 ) -> float:
     """The smallest noise multiplier, to four digits and rounded up, with which all releases stay within epsilon.
 

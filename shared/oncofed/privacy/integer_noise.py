@@ -1,0 +1,216 @@
+"""How does a hospital's sum become integers, and where does its integer share of the noise come from?
+
+Rounding. A hospital rounds its sum, not each patient (the closed form of `mechanism` never forms one patient's part).
+Its order is: bounded sum, scale, clamp, round, clamp, add noise, mask.
+- Scaling by a power of two is exact, so two sums that are at most C apart become at most scale x C apart.
+- Clamping each coordinate to a public interval brings no two vectors further apart.
+- Rounding moves each coordinate by at most 1/2, so a vector of P by at most sqrt(P) / 2, and two of them by at most
+  sqrt(P) more apart than they were. Hence the integer l2 sensitivity scale x C + sqrt(P), which is reached for P = 1.
+Clamping comes before the noise. After it, it would be a function of one hospital's patients and of one share of the
+noise; the proof of `shared_noise` is about the sum of shares, and no longer about such a sum.
+
+Noise. Exact samples of the discrete Gaussian N_Z(0, s^2), s a whole number: see `discrete_gaussian`. The production
+source takes no seed. Imports no torch.
+
+Sources: Canonne, Kamath, Steinke, NeurIPS 2020; Karney, ACM TOMS 42 (2016), algorithm D, whose split of a draw into
+whole standard deviations and a rest this is.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oncofed.errors import PrivacyRefusal
+from oncofed.privacy.shared_noise import SharedIntegerRelease
+
+Words = Callable[[int], NDArray[np.uint64]]
+"""So many words of 64 independent fair bits."""
+
+LARGEST_STANDARD_DEVIATION = 2**45
+TAIL_STANDARD_DEVIATIONS = 40
+"""A share beyond this many standard deviations has probability below 2 exp(-800) < 1e-346 (it is subgaussian)."""
+
+_SURELY = 2.0**-30
+"""Two float64 logarithms that differ by more than this are surely different: a million times their error."""
+_SMALLEST_SURE_WORD = np.uint64(2**33)
+"""Above it, the logarithm of a uniform number is known from its first 64 bits to within `_SURELY`."""
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerSum:
+    """A hospital's clipped sum in integers; the release says by how much one patient moves it."""
+
+    vector: NDArray[np.int64]
+    release: SharedIntegerRelease
+
+
+def largest_sum_entry(release: SharedIntegerRelease, *, largest_patients: int) -> int:
+    """No hospital of at most `largest_patients` (public) has a larger entry in its rounded sum; others are clamped."""
+    return math.ceil(largest_patients * Fraction(release.l2_norm_bound) * release.scale)
+
+
+def largest_entry(release: SharedIntegerRelease, *, largest_patients: int) -> int:
+    """What an entry of a noised vector stays within, but for a probability below 1e-346 (`masking` refuses others)."""
+    tail = TAIL_STANDARD_DEVIATIONS * release.share_standard_deviation
+    return largest_sum_entry(release, largest_patients=largest_patients) + tail
+
+
+def rounded(clipped: NDArray[np.float64], *, release: SharedIntegerRelease, largest_patients: int) -> IntegerSum:
+    """A clipped sum times the release's scale, clamped and rounded to the nearest integers.
+
+    clipped  (parameters,), the sum of parts of at most release.l2_norm_bound; finite.
+
+    Sensitivity: release.integer_sensitivity, by the argument of the module. Raises PrivacyRefusal for another length
+    and for numbers that are not finite; `mechanism` makes neither.
+    """
+    if clipped.shape != (release.parameters,) or not np.isfinite(clipped).all():
+        raise PrivacyRefusal("a sum to be rounded must be finite and as long as the release says")
+    limit = largest_sum_entry(release, largest_patients=largest_patients)
+    if limit >= 2**62:
+        raise PrivacyRefusal("the sum may not fit into 64 bits: fewer scale bits, please")
+    within = np.clip(clipped, -(2.0**62) / release.scale, 2.0**62 / release.scale) * float(release.scale)
+    return IntegerSum(np.clip(np.rint(within).astype(np.int64), -limit, limit), release)
+
+
+def noised(total: IntegerSum, noise: IntegerNoiseSource) -> NDArray[np.int64]:
+    """The sum plus a fresh share of the noise. Not private by itself: only the sum over an attempt's roster is."""
+    share = noise.discrete_gaussian(total.release.parameters, standard_deviation=total.release.share_standard_deviation)
+    return total.vector + share
+
+
+class IntegerNoiseSource(Protocol):
+    """Fresh randomness at each call; nothing about a draw can be asked for again."""
+
+    def discrete_gaussian(self, size: int, *, standard_deviation: int) -> NDArray[np.int64]:
+        """(size,), independent N_Z(0, standard_deviation^2)."""
+        ...
+
+
+class OperatingSystemIntegerNoise:
+    """Discrete Gaussian draws from `os.urandom`. Takes no seed."""
+
+    def discrete_gaussian(self, size: int, *, standard_deviation: int) -> NDArray[np.int64]:
+        """(size,), exact; see the function of this name."""
+        return discrete_gaussian(_operating_system_words, size, standard_deviation=standard_deviation)
+
+
+class NoIntegerNoise:
+    """The null twin: adds nothing. For parity tests."""
+
+    def discrete_gaussian(self, size: int, *, standard_deviation: int) -> NDArray[np.int64]:
+        """(size,), zeros."""
+        return np.zeros(size, dtype=np.int64)
+
+
+def _operating_system_words(count: int) -> NDArray[np.uint64]:
+    return np.frombuffer(os.urandom(8 * count), dtype=np.uint64)
+
+
+def discrete_gaussian(words: Words, size: int, *, standard_deviation: int) -> NDArray[np.int64]:
+    """(size,), independent, each x with probability exactly proportional to exp(-x^2 / 2 s^2), s = standard_deviation.
+
+    |x| = s k + j with k >= 0 and 0 <= j < s. Then x^2 / 2s^2 = k/2 + gamma with gamma = k(k-1)/2 + j (2sk + j) / 2s^2
+    >= 0. So: j uniform, k with probability proportional to exp(-k/2) (as many as there are i >= 1 with U < exp(-i/2), U
+    uniform), keep with probability exp(-gamma), a fair sign, and never minus zero. About half are kept.
+
+    What is exact: given words of independent fair bits, the distribution of what is returned. Each of the two
+    comparisons of a uniform real number with an exponential is made in float64 where a margin a million times numpy's
+    documented error settles it, and in exact arithmetic, with as many further bits as it takes, where it does not
+    (once in 10^8 draws). j and the sign are exact in integers. There is no approximation to be accounted for. What is
+    assumed: os.urandom's bits are fair, and numpy's logarithm is right to 2^-40.
+    """
+    if type(standard_deviation) is not int or not 1 <= standard_deviation <= LARGEST_STANDARD_DEVIATION:
+        raise ValueError(f"the standard deviation must be a whole number from 1 to {LARGEST_STANDARD_DEVIATION}")
+    drawn = np.empty(size, dtype=np.int64)
+    filled = 0
+    while filled < size:
+        # Each candidate is kept or not by itself, so taking the first that are kept favours none.
+        kept = _kept(words, 2 * (size - filled) + 64, s=standard_deviation)[: size - filled]
+        drawn[filled : filled + len(kept)] = kept
+        filled += len(kept)
+    return drawn
+
+
+def _kept(words: Words, candidates: int, *, s: int) -> NDArray[np.int64]:
+    word = words(candidates)
+    j = (word & np.uint64((1 << (s - 1).bit_length()) - 1)).astype(np.int64)
+    negative = word >> np.uint64(63) == 1  # a bit that j, below 2^45, does not use
+    in_range = j < s
+    j, negative = j[in_range], negative[in_range]
+    k = _half_exponential_steps(words, len(j))
+    keep = _keep(words, k, j, s=s) & ~(negative & (k == 0) & (j == 0))
+    magnitude = k[keep] * s + j[keep]
+    return np.asarray(np.where(negative[keep], -magnitude, magnitude))
+
+
+def _half_exponential_steps(words: Words, size: int) -> NDArray[np.int64]:
+    """(size,): k with probability (1 - exp(-1/2)) exp(-k/2)."""
+    word = words(size)
+    level = 2.0 * _minus_log(word)
+    k = np.floor(level).astype(np.int64)
+    unsure = (np.abs(level - np.rint(level)) < _SURELY) | (word < _SMALLEST_SURE_WORD)
+    for index in np.flatnonzero(unsure):
+        uniform, steps = _LazyUniform(int(word[index]), words), 0
+        while uniform.is_below_exp_of_minus(Fraction(steps + 1, 2)):
+            steps += 1
+        k[index] = steps
+    return k
+
+
+def _keep(words: Words, k: NDArray[np.int64], j: NDArray[np.int64], *, s: int) -> NDArray[np.bool_]:
+    """(len(k),): true with probability exp(-gamma)."""
+    word = words(len(k))
+    rest = j / s
+    gamma = k * (k - 1) / 2 + rest * (k + rest / 2)
+    ahead = _minus_log(word) - gamma
+    keep = ahead > 0
+    # Beyond 50 steps k was found exactly, and gamma may be too large for its float64 to be sure; nobody sees one.
+    unsure = (np.abs(ahead) < _SURELY) | (word < _SMALLEST_SURE_WORD) | (k > 50)
+    for index in np.flatnonzero(unsure):
+        whole, part = int(k[index]), int(j[index])
+        exact = Fraction(whole * (whole - 1), 2) + Fraction(part * (2 * s * whole + part), 2 * s * s)
+        keep[index] = _LazyUniform(int(word[index]), words).is_below_exp_of_minus(exact)
+    return keep
+
+
+def _minus_log(word: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """-log of the middle of [word, word + 1) / 2^64."""
+    return -np.log((word.astype(np.float64) + 0.5) * 2.0**-64)
+
+
+class _LazyUniform:
+    """A uniform real number on [0, 1) of which as many bits are drawn as a comparison needs."""
+
+    def __init__(self, word: int, words: Words) -> None:
+        self._leading, self._bits, self._words = word, 64, words
+
+    def is_below_exp_of_minus(self, gamma: Fraction) -> bool:
+        """Whether U < exp(-gamma), gamma >= 0: decided between bounds that close in on either."""
+        if gamma == 0:
+            return True
+        while True:
+            low, high = _exp_of_minus(gamma, digits=self._bits // 3 + 10)
+            if Fraction(self._leading + 1, 1 << self._bits) <= low:
+                return True
+            if Fraction(self._leading, 1 << self._bits) >= high:
+                return False
+            self._leading = (self._leading << 64) | int(self._words(1)[0])
+            self._bits += 64
+
+
+def _exp_of_minus(gamma: Fraction, *, digits: int) -> tuple[Fraction, Fraction]:
+    """Below and above exp(-gamma). Decimal's exponential is correctly rounded, its division rounds as it is told."""
+    down, up = Context(prec=digits, rounding=ROUND_FLOOR), Context(prec=digits, rounding=ROUND_CEILING)
+    numerator, denominator = Decimal(-gamma.numerator), Decimal(gamma.denominator)
+    low = down.next_minus(down.exp(down.divide(numerator, denominator)))
+    high = up.next_plus(up.exp(up.divide(numerator, denominator)))
+    return Fraction(low), Fraction(high)

@@ -1,0 +1,219 @@
+"""How do hospitals add up integer vectors so that the server sees the sum and nothing else?
+
+Each pair of hospitals of an attempt shares a stream of pseudo-random numbers modulo 2^64; the one with the smaller name
+adds it to its vector, the other subtracts it. In the sum over the attempt's whole roster all of them cancel, and the
+sum modulo 2^64 is that of the vectors. Anything short of that holds at least one stream that the server does not know.
+
+Keys. Each hospital has one static X25519 key pair; the public keys stand in the plan that every hospital approved, so a
+server cannot replace them. A pair's stream is ChaCha20 under
+HKDF-SHA256(X25519 secret, salt = plan hash, info = domain, round, attempt, hash of the roster, both names in order).
+A server that tells two hospitals different rosters, rounds or attempts gets streams that do not cancel.
+
+Dropouts. If somebody is missing, nothing is revealed: the server starts a new attempt among those who are there, with
+fresh masks, fresh noise and a new charge at each hospital. There is no second secret to ask for, so there is nothing
+for a lying server to collect. A hospital answers only rosters of the plan's names with at least K - d of them
+(`refuse_roster`), so each sum that can be opened holds at least K - d shares of the noise, and is charged as that.
+
+No sum wraps. Let each entry of each masked vector be at most L in size, which `masked` refuses to exceed, and let K be
+the number of vectors with K L < 2^63, which `masked` and `unmasked_sum` refuse otherwise. Then the integer sum lies
+strictly between -2^63 and 2^63, where residues modulo 2^64 and integers are in one-to-one correspondence (two's
+complement), and so the residue that the server computes is the integer sum, bit for bit. L comes from public numbers:
+`integer_noise.largest_entry` = n_max x C x scale + 40 standard deviations of a share. The first part is enforced by
+clamping before the noise. The second is exceeded with probability below 1e-346, whatever the patients, and is then
+refused rather than cut off; that adds as much to delta, which is nothing that a float64 could tell. (A sum that did
+wrap would be wrong, and as private: reduction modulo 2^64 is post-processing of the integer sum.)
+
+Promises, if X25519, HKDF-SHA256 and ChaCha20 are what they are taken for: the masked vectors of an attempt tell their
+sum if its whole roster answered it, and otherwise nothing, to anybody who lacks the keys of two of its hospitals. With
+the keys of t of them, one knows their vectors and the sum of the others'. Not promised: that the sum is right (a
+hospital can add what it likes), and secrecy of old sums' terms after two keys are stolen (the keys are static).
+
+Sources: Bonawitz et al., CCS 2017 (pairwise masks; their secret sharing is replaced by attempts:
+docs/secure-aggregation.md); RFC 7748, 5869, 8439, through the package cryptography. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from numpy.typing import NDArray
+
+from oncofed.errors import PrivacyRefusal
+
+_DOMAIN = "oncofed masking 1"
+_KEY_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What the masks belong to. plan_hash: hexadecimal. roster: the hospitals asked, sorted and distinct."""
+
+    plan_hash: str
+    round: int
+    attempt: int
+    roster: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedVector:
+    """What leaves one hospital. words: (parameters,) uint64; uniform to anybody who lacks the keys."""
+
+    site: str
+    attempt: Attempt
+    words: NDArray[np.uint64]
+
+
+def new_masking_key() -> bytes:
+    """32 bytes from the operating system: a private key."""
+    return X25519PrivateKey.generate().private_bytes_raw()
+
+
+def public_masking_key_of(private_key: bytes) -> bytes:
+    """32 bytes."""
+    return X25519PrivateKey.from_private_bytes(private_key).public_key().public_bytes_raw()
+
+
+def refuse_roster(roster: Sequence[str], *, plan_roster: Sequence[str], own: str, dropouts: int) -> None:
+    """Raises PrivacyRefusal unless the hospital `own` may answer an attempt among `roster`.
+
+    It may when the roster is sorted and distinct, within the plan's, has at least K - dropouts members, and holds
+    `own`.
+    """
+    reasons = []
+    if not _is_sorted(roster):
+        reasons.append("its roster is not sorted and distinct")
+    if not set(roster) <= set(plan_roster):
+        reasons.append("its roster names somebody whom the plan does not")
+    if not 0 <= dropouts < len(plan_roster):
+        reasons.append("the dropouts allowed are not between 0 and the plan's sites")
+    if len(set(roster)) < len(plan_roster) - dropouts:
+        reasons.append(
+            f"its roster has fewer than the {len(plan_roster) - dropouts} members that the noise is sized for"
+        )
+    if own not in roster:
+        reasons.append("its roster does not hold this hospital")
+    if reasons:
+        raise PrivacyRefusal("this attempt is refused: " + "; ".join(reasons))
+
+
+def masked(
+    vector: NDArray[np.int64],
+    *,
+    own: str,
+    private_key: bytes,
+    public_keys: Mapping[str, bytes],
+    attempt: Attempt,
+    largest_entry: int,
+) -> MaskedVector:
+    """The vector (which must hold its noise already) plus and minus the streams shared with each other member.
+
+    public_keys    of all hospitals of the plan, as approved; 32 bytes each, distinct.
+    largest_entry  the L of the proof that no sum wraps; from public numbers.
+
+    Raises PrivacyRefusal when the attempt's roster is not one to be masked for, a key is missing, weak, used twice or
+    not one's own, or an entry is larger than `largest_entry`. Whether the roster is large enough is `refuse_roster`'s
+    question.
+    """
+    _refuse_unmaskable(own, private_key, public_keys, attempt)
+    _refuse_wrapping(len(attempt.roster), largest_entry)
+    if vector.dtype != np.int64 or vector.ndim != 1:
+        raise PrivacyRefusal("only a vector of 64-bit integers can be masked")
+    if ((vector > largest_entry) | (vector < -largest_entry)).any():
+        raise PrivacyRefusal("an entry is larger than the range that the plan's public numbers allow")
+    words = vector.astype(np.uint64)  # two's complement: a negative integer is its residue modulo 2^64
+    streams = _Streams(attempt, X25519PrivateKey.from_private_bytes(private_key), len(vector))
+    for peer in attempt.roster:
+        if peer != own:
+            combine = np.add if own < peer else np.subtract
+            combine(words, streams.shared(own, peer, public_keys[peer]), out=words)
+    words.setflags(write=False)
+    return MaskedVector(own, attempt, words)
+
+
+def unmasked_sum(vectors: Sequence[MaskedVector], *, largest_entry: int) -> NDArray[np.int64]:
+    """(parameters,): the sum of the vectors that were masked.
+
+    Raises PrivacyRefusal unless these are one vector from each member of one and the same attempt's roster, and when
+    the sum lies outside of what such vectors can add up to. Masks that did not cancel (another key, a changed byte)
+    give uniform numbers, each of which stays inside by chance with probability K L / 2^63 only.
+    """
+    if not vectors or len({vector.attempt for vector in vectors}) != 1:
+        raise PrivacyRefusal("masks cancel only within one attempt of one round of one plan, with one roster")
+    roster = vectors[0].attempt.roster
+    if tuple(sorted(vector.site for vector in vectors)) != roster:
+        raise PrivacyRefusal("masks cancel only in the sum over the attempt's whole roster, each member once")
+    if len({vector.words.shape for vector in vectors}) != 1 or any(v.words.dtype != np.uint64 for v in vectors):
+        raise PrivacyRefusal("masked vectors are 64-bit words of one length")
+    _refuse_wrapping(len(roster), largest_entry)
+    total = np.zeros_like(vectors[0].words)
+    for vector in vectors:
+        total = total + vector.words
+    integers = total.view(np.int64)
+    largest_sum = len(roster) * largest_entry
+    if ((integers > largest_sum) | (integers < -largest_sum)).any():
+        raise PrivacyRefusal("the masks did not cancel: somebody used another key, or the bytes were changed")
+    return integers
+
+
+def _refuse_wrapping(sites: int, largest_entry: int) -> None:
+    if largest_entry < 0 or sites * largest_entry >= 2**63:
+        raise PrivacyRefusal("the sum of all sites may not fit into 64 bits: fewer scale bits, please")
+
+
+def _refuse_unmaskable(own: str, private_key: bytes, public_keys: Mapping[str, bytes], attempt: Attempt) -> None:
+    roster = attempt.roster
+    if not _is_sorted(roster) or own not in roster or len(roster) < 2:
+        raise PrivacyRefusal("masks need a sorted roster of at least two distinct hospitals, one's own among them")
+    if not set(roster) <= set(public_keys):
+        raise PrivacyRefusal("the plan pins no masking key for a hospital of the roster")
+    if len(set(public_keys.values())) != len(public_keys):
+        raise PrivacyRefusal("two hospitals of the plan have the same masking key")
+    if public_keys[own] != public_masking_key_of(private_key):
+        raise PrivacyRefusal("the plan pins another masking key for this hospital than it holds")
+
+
+def _is_sorted(names: Sequence[str]) -> bool:
+    return all(one < other for one, other in pairwise(names))
+
+
+class _Streams:
+    """The streams of one hospital in one attempt, each the same at both ends of a pair."""
+
+    def __init__(self, attempt: Attempt, private_key: X25519PrivateKey, size: int) -> None:
+        roster_hash = hashlib.sha256(_framed(attempt.roster)).hexdigest()
+        self._private_key = private_key
+        self._salt = _framed((attempt.plan_hash,))
+        self._info = _framed((_DOMAIN, str(attempt.round), str(attempt.attempt), roster_hash))
+        self._zeros = bytes(8 * size)
+
+    def shared(self, own: str, peer: str, public_key: bytes) -> NDArray[np.uint64]:
+        """(size,) uint64."""
+        try:
+            secret = self._private_key.exchange(X25519PublicKey.from_public_bytes(public_key))
+        except ValueError:  # of another length, or a point of small order, with which everybody shares the secret 0
+            raise PrivacyRefusal("the plan pins something that is no masking key") from None
+        info = self._info + _framed(sorted((own, peer)))
+        key = HKDF(SHA256(), length=_KEY_BYTES, salt=self._salt, info=info).derive(secret)
+        # One key for one stream, so a nonce of zeros; 16 bytes are ChaCha20's block counter and nonce.
+        stream = Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None).encryptor().update(self._zeros)
+        return np.frombuffer(stream, dtype="<u8").astype(np.uint64, copy=False)
+
+
+def _framed(parts: Sequence[str]) -> bytes:
+    """Each part with its length before it, so that no two lists of parts give the same bytes.
+
+    _framed(a) + _framed(b) is _framed of both lists together.
+    """
+    framed = b""
+    for part in parts:
+        encoded = part.encode()
+        framed += len(encoded).to_bytes(4, "big") + encoded
+    return framed
