@@ -353,8 +353,26 @@ def test_an_answer_is_kept_before_it_leaves() -> None:
             raise RecordUnwritable("the disk is full")
 
     guard = guard_with(answers=DiskFull())
-    assert refusal_of(guard, request_for(PLAN)) is RefusalCode.INTERNAL
+    assert refusal_of(guard, request_for(PLAN)) is RefusalCode.NOT_READY
     assert len(guard.ledger.charges()) == 1  # wasted, and never given back
+
+
+def test_a_ledger_that_cannot_be_written_costs_nothing_and_the_local_log_says_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    guard = guard_with()
+    refused = RecordUnwritable("ledger.sqlite cannot be written (No space left on device)")
+
+    def full(charge: Charge) -> NoReturn:
+        raise refused
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guard.ledger, "charge", full)
+        assert refusal_of(guard, request_for(PLAN)) is RefusalCode.NOT_READY
+    assert str(refused) in caplog.text
+    assert len(guard.ledger.charges()) == 0
+    guard.contribute(request_for(PLAN))  # the same question, once there is space
+    assert len(guard.ledger.charges()) == 1
 
 
 def test_a_whole_study_spends_its_epsilon_and_then_ends() -> None:

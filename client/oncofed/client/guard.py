@@ -4,7 +4,8 @@ The guard owns a hospital's patients, its policy and its ledger. It holds its ow
 approved and answers nothing else. Order of a contribution: check the request; look for the answer it had before; ask
 the ledger whether it could pay (until here no patient is read); load the patients; charge the ledger, durably, before
 anything is computed from them; compute; keep the bytes, durably; answer. A crash may waste a charge; it never releases
-without one. Patients that cannot be had (`NOT_READY`) cost nothing.
+without one. Patients that cannot be had (`NOT_READY`) cost nothing, nor does a ledger that cannot be written: the same
+code, and the local log says which file.
 
 Everything that leaves is a noised sum or a code from `errors.RefusalCode`; no text about data, not even when something
 of ours fails: of an unexpected exception the local log gets the type, and the text only at level DEBUG.
@@ -21,7 +22,7 @@ import numpy as np
 from oncofed.client.noise_sharing import NoiseSharing
 from oncofed.client.records.answers import Answers, MemoryAnswers
 from oncofed.client.training import local_contribution
-from oncofed.errors import BudgetExceeded, PrivacyRefusal, RefusalCode, RequestRefused
+from oncofed.errors import BudgetExceeded, PrivacyRefusal, RecordFailure, RefusalCode, RequestRefused
 from oncofed.privacy.ledger import Charge, Ledger, refuse_unless_payable
 from oncofed.privacy.masking import refuse_roster
 from oncofed.privacy.noise import NoiseSource, NoNoise
@@ -76,6 +77,9 @@ class Guard:
             return self._contribution(request)
         except RequestRefused as refusal:
             code = refusal.code
+        except RecordFailure as failure:  # our own words, and the remedy
+            _log.error("site %s cannot answer, and releases nothing: %s", self.site, failure)
+            code = RefusalCode.NOT_READY
         except Exception as error:  # its text may quote data
             _log.error("site %s fails with %s; the server is told `internal`", self.site, type(error).__name__)
             _log.debug("the failure in full", exc_info=error)
@@ -99,13 +103,11 @@ class Guard:
         else:
             patients = self._charged_patients(charge, round_=request.round)
             noise = self._noise
-        if self.plan.privacy.mode is PrivacyMode.DISTRIBUTED:
-            assert self._sharing is not None
-            vector = self._sharing.masked_contribution(request, self.plan, patients)
+        if self._sharing is not None and self.plan.privacy.mode is PrivacyMode.DISTRIBUTED:
+            contribution = Contribution(self._sharing.masked_contribution(request, self.plan, patients))
         else:
-            vector = local_contribution(self.plan, request.weights, patients, noise=noise)
-        vector.setflags(write=False)
-        contribution = Contribution(vector)
+            contribution = Contribution(local_contribution(self.plan, request.weights, patients, noise=noise))
+        contribution.vector.setflags(write=False)
         self._answers.keep(contribution, identity=identity, request_hash=request_hash)
         return contribution
 

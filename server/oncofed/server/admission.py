@@ -1,7 +1,8 @@
 """Which of the replies of a round may be combined, and which hospital's fault is each other one?
 
 A reply is admitted when it answers a message of this attempt, comes from the node it was sent to, is the only one to
-do so, repeats the plan, site, round and attempt it was asked for, and holds a finite vector of the model's shape.
+do so, repeats the plan, site, round and attempt it was asked for, and holds a finite vector of the model's shape that
+an honest hospital could have sent (`plausible_length`).
 
 Promises: the result does not depend on the order of arrival (admitted: roster order). Every hospital of the roster is
 either admitted or rejected with a cause in words. Replies are matched by `reply_to_message_id` alone: a failure
@@ -11,6 +12,7 @@ repeated: it may quote the exception of a program that saw data.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -20,6 +22,7 @@ from flwr.app import Message
 from oncofed.errors import RefusalCode, RequestRefused
 from oncofed.protocol.codec import MalformedAnswer, decode_answer, question_of
 from oncofed.protocol.messages import ContributeRequest
+from oncofed.protocol.plan import PrivacyMode, StudyPlan, TrainingMode
 from oncofed.server.strategies import SiteVector
 
 # flwr 1.41 numbers its errors and has no public names for them: tests/contracts/test_flwr_names.py.
@@ -32,6 +35,24 @@ _ERROR_WORDS = {
     7: "the node refused the program bundle",
     8: "the relay crashed",
 }
+
+
+REFUSAL_WORDS = {
+    RefusalCode.WRONG_PLAN: "it does not know this plan",
+    RefusalCode.WRONG_SITE: "the question was meant for another hospital",
+    RefusalCode.ROUND_OUT_OF_RANGE: "the plan has no such round",
+    RefusalCode.REQUEST_CONFLICT: "it was charged for this round before and its answer is lost",
+    RefusalCode.NOT_APPROVED: "nobody there has approved the plan, or its policy no longer allows it",
+    RefusalCode.NOT_READY: "its guard is down, its data changed or is unreadable, or its disk is full; see its log",
+    RefusalCode.MALFORMED_WEIGHTS: "the weights it was sent were not of the plan's form",
+    RefusalCode.BUDGET_EXCEEDED: "its privacy budget is used up",
+    RefusalCode.INTERNAL: "an error there; its own log says more",
+}
+"""What a hospital's code means to a reader."""
+
+_NOISE_TAIL = 6.0
+"""Standard deviations by which a noise vector's length exceeds the square root of its size at most: all but exp(-18) of
+the time (Gaussian concentration; Boucheron, Lugosi and Massart, Concentration Inequalities, 2013, theorem 5.6)."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +91,33 @@ class _NotAdmitted(Exception):
         super().__init__(reason)
 
 
+def plausible_length(plan: StudyPlan) -> float:
+    """No honest hospital's vector is longer, in units of the clip norm; infinite where the plan sets no such bound.
+
+    Mode `full_batch` with privacy mode `local`: the sum of at most n_max clipped gradients, each at most 1 long, and
+    the noise. n_max = 1 / (10 delta) is the largest hospital for which the plan's delta is small enough
+    (docs/privacy.md). Public, so it says nothing of a hospital; generous, so it stops the absurd and not the merely
+    wrong: that is for a robust strategy. Without clipping there is no bound, in mode `epochs` none is known for
+    weights, and of a masked vector nothing can be said.
+    """
+    privacy = plan.privacy
+    if privacy.mode is not PrivacyMode.LOCAL or plan.training.mode is not TrainingMode.FULL_BATCH:
+        return math.inf
+    return 1 / (10 * privacy.delta) + privacy.noise_multiplier * (math.sqrt(plan.model.parameters) + _NOISE_TAIL)
+
+
 def admit(
-    replies: Iterable[Message], *, questions: Mapping[str, Question], patience_seconds: float, masked: bool = False
+    replies: Iterable[Message],
+    *,
+    questions: Mapping[str, Question],
+    patience_seconds: float,
+    longest: float = math.inf,
+    masked: bool = False,
 ) -> Admission:
     """questions by message id, in roster order. patience_seconds is only for the words about silent hospitals.
 
-    masked  whether contributions must be masked integers, of which nothing more can be checked one by one.
+    longest  vector that is admitted, in the vectors' own unit.
+    masked   whether contributions must be masked integers, of which nothing more can be checked one by one.
     """
     answers: dict[str, list[Message]] = {message_id: [] for message_id in questions}
     strays: list[Message] = []
@@ -86,7 +128,11 @@ def admit(
     rejected: list[Rejection] = []
     for message_id, question in questions.items():
         try:
-            admitted.append(_admit_one(question, answers[message_id], patience_seconds, masked=masked))
+            admitted.append(
+                _admit_one(
+                    question, answers[message_id], patience_seconds=patience_seconds, longest=longest, masked=masked
+                )
+            )
         except _NotAdmitted as reason:
             rejected.append(Rejection(question.request.site, str(reason), reason.code))
     site_at = {question.node_id: question.request.site for question in questions.values()}
@@ -95,7 +141,9 @@ def admit(
     return Admission(tuple(admitted), tuple(rejected))
 
 
-def _admit_one(question: Question, replies: Sequence[Message], patience_seconds: float, *, masked: bool) -> SiteVector:
+def _admit_one(
+    question: Question, replies: Sequence[Message], *, patience_seconds: float, longest: float, masked: bool
+) -> SiteVector:
     request = question.request
     if not replies:
         raise _NotAdmitted(f"no answer within {patience_seconds:g} s")
@@ -118,8 +166,14 @@ def _admit_one(question: Question, replies: Sequence[Message], patience_seconds:
         raise _NotAdmitted(f"sent {contribution.vector.size} numbers where the model has {request.weights.size}")
     if contribution.vector.dtype != (np.uint64 if masked else np.float64):
         raise _NotAdmitted("sent unmasked numbers" if masked else "sent masked numbers where the plan has none")
+    if masked:
+        return SiteVector(request.site, contribution.vector, reply)
     if not np.isfinite(contribution.vector).all():
         raise _NotAdmitted("sent numbers that are not finite")
+    with np.errstate(over="ignore"):  # the squares of huge numbers: an infinite length, and rightly too long
+        length = np.linalg.norm(contribution.vector)
+    if length > longest:
+        raise _NotAdmitted(f"sent a vector longer than any honest one can be ({longest:.0f} clip norms)")
     return SiteVector(request.site, contribution.vector, reply)
 
 

@@ -27,7 +27,7 @@ from oncofed.errors import FederationFailure, QuorumLost, RefusalCode
 from oncofed.protocol.codec import encode_requests, payload_bytes
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.protocol.plan import StudyPlan
-from oncofed.server.admission import Question, Rejection, admit
+from oncofed.server.admission import REFUSAL_WORDS, Question, Rejection, admit, plausible_length
 from oncofed.server.checkpoint import Json, save_checkpoint
 from oncofed.server.state import FederationState
 from oncofed.server.strategies import combine
@@ -120,10 +120,16 @@ def step(
     """The state after the round that `questions` (by message id, in roster order) opened. Changes no argument."""
     received = tuple(replies)
     masked = plan.privacy.shares is not None
-    admission = admit(received, questions=questions, patience_seconds=plan.round_timeout_seconds, masked=masked)
+    admission = admit(
+        received,
+        questions=questions,
+        patience_seconds=plan.round_timeout_seconds,
+        longest=plausible_length(plan),
+        masked=masked,
+    )
     needed = len(questions) if masked else plan.quorum  # a masked sum opens with everybody's part or not at all
     if len(admission.admitted) < needed:
-        causes = "\n".join(f"  - {rejection}" for rejection in admission.rejected)
+        causes = "\n".join(f"  - {rejection}{_explained(rejection)}" for rejection in admission.rejected)
         raise QuorumLost(
             f"round {state.round + 1}: {len(admission.admitted)} of {len(questions)} hospitals answered, "
             f"{needed} must.\n{causes}",
@@ -140,7 +146,8 @@ def step(
         bytes_down=sum(question.request.weights.nbytes for question in questions.values()),
         bytes_up=sum(payload_bytes(reply.content) for reply in received if reply.has_content()),
     )
-    return FederationState(round=state.round + 1, weights=weights, optimiser=optimiser), report
+    after = FederationState(round=state.round + 1, weights=weights, optimiser=optimiser, left_out=state.left_out)
+    return after, report
 
 
 def run_rounds(
@@ -171,7 +178,7 @@ def _round(
     grid: Grid, state: FederationState, *, plan: StudyPlan, nodes: Mapping[str, int], patience: Patience
 ) -> tuple[FederationState, RoundReport]:
     began, asked_before = patience.clock(), False
-    state = replace(state, roster=_online(grid, plan, nodes))
+    state = replace(state, roster=_present(grid, plan, nodes, left_out=state.left_out))
     while True:
         asked_at = time.perf_counter()
         asked = questions_of(state, plan=plan, nodes=nodes)
@@ -186,7 +193,9 @@ def _round(
             patience.told(lost)
             if plan.privacy.shares is not None and asked_before and len(lost.answered) >= plan.smallest_roster:
                 # Among those that are there, with fresh masks and noise, and a charge for each.
-                state, asked_before = replace(state, attempt=state.attempt + 1, roster=lost.answered), False
+                left_out = state.left_out | (set(state.roster or plan.roster) - set(lost.answered))
+                state = replace(state, attempt=state.attempt + 1, roster=lost.answered, left_out=left_out)
+                asked_before = False
             elif lost.charged_without_answer:
                 state = replace(state, attempt=state.attempt + 1)
             else:
@@ -196,13 +205,18 @@ def _round(
         patience.sleep(patience.pause_seconds)
 
 
-def _online(grid: Grid, plan: StudyPlan, nodes: Mapping[str, int]) -> tuple[str, ...]:
+def _present(grid: Grid, plan: StudyPlan, nodes: Mapping[str, int], *, left_out: frozenset[str]) -> tuple[str, ...]:
     """Whom to ask. A masked sum of hospitals that are away could not be opened, and would be charged all the same."""
     if plan.privacy.shares is None:
         return ()
     online = set(grid.get_node_ids())
     present = tuple(site for site in plan.roster if nodes[site] in online)
-    return present if len(present) >= plan.smallest_roster else ()
+    willing = tuple(site for site in present if site not in left_out)
+    return next((roster for roster in (willing, present) if len(roster) >= plan.smallest_roster), ())
+
+
+def _explained(rejection: Rejection) -> str:
+    return "" if rejection.code is None else f" ({REFUSAL_WORDS[rejection.code]})"
 
 
 def _charged_without_answer(rejection: Rejection) -> bool:

@@ -26,6 +26,7 @@ import math
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
@@ -57,10 +58,10 @@ _UNWEIGHTED = (Strategy.MEDIAN, Strategy.TRIMMED_AVERAGE, Strategy.KRUM)
 
 @dataclass(frozen=True, eq=False)
 class SiteVector:
-    """An admitted contribution. reply is the Flower message it came in."""
+    """An admitted contribution: float64, or masked uint64. reply is the Flower message it came in."""
 
     site: str
-    vector: NDArray[np.float64]
+    vector: NDArray[Any]
     reply: Message
 
 
@@ -192,9 +193,11 @@ def combine(
     optimiser = export_optimiser(strategy)
     # An overflow inside the optimiser can leave finite weights that never move again.
     if not all(np.isfinite(array).all() for array in (combined, *optimiser.values())):
+        largest = max(contributions, key=lambda one: float(np.abs(one.vector).max(initial=0.0)))
         raise FederationFailure(
-            f"round {state.round + 1}: the combined weights are not finite. "
-            "Lower training.server_learning_rate, or use a robust strategy if one hospital's numbers are absurd."
+            f"round {state.round + 1}: the combined weights are not finite; "
+            f"the largest numbers came from {largest.site}. Lower training.server_learning_rate, "
+            "or use a robust strategy if one hospital's numbers are absurd."
         )
     return combined, optimiser
 

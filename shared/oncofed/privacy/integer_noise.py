@@ -149,7 +149,7 @@ def _kept(words: Words, candidates: int, *, s: int) -> NDArray[np.int64]:
     k = _half_exponential_steps(words, len(j))
     keep = _keep(words, k, j, s=s) & ~(negative & (k == 0) & (j == 0))
     magnitude = k[keep] * s + j[keep]
-    return np.where(negative[keep], -magnitude, magnitude)
+    return np.asarray(np.where(negative[keep], -magnitude, magnitude))
 
 
 def _half_exponential_steps(words: Words, size: int) -> NDArray[np.int64]:

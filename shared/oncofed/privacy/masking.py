@@ -129,10 +129,11 @@ def masked(
     if ((vector > largest_entry) | (vector < -largest_entry)).any():
         raise PrivacyRefusal("an entry is larger than the range that the plan's public numbers allow")
     words = vector.astype(np.uint64)  # two's complement: a negative integer is its residue modulo 2^64
+    streams = _Streams(attempt, X25519PrivateKey.from_private_bytes(private_key), len(vector))
     for peer in attempt.roster:
         if peer != own:
-            stream = _stream(private_key, public_keys[peer], own=own, peer=peer, attempt=attempt, size=len(vector))
-            words = words + stream if own < peer else words - stream
+            combine = np.add if own < peer else np.subtract
+            combine(words, streams.shared(own, peer, public_keys[peer]), out=words)
     words.setflags(write=False)
     return MaskedVector(own, attempt, words)
 
@@ -183,27 +184,34 @@ def _is_sorted(names: Sequence[str]) -> bool:
     return all(one < other for one, other in pairwise(names))
 
 
-def _stream(
-    private_key: bytes, public_key: bytes, *, own: str, peer: str, attempt: Attempt, size: int
-) -> NDArray[np.uint64]:
-    """(size,) uint64, the same at both ends of a pair."""
-    try:
-        secret = X25519PrivateKey.from_private_bytes(private_key).exchange(
-            X25519PublicKey.from_public_bytes(public_key)
-        )
-    except ValueError:  # of another length, or a point of small order, with which everybody shares the secret 0
-        raise PrivacyRefusal("the plan pins something that is no masking key") from None
-    first, second = sorted((own, peer))
-    roster_hash = hashlib.sha256(_framed(attempt.roster)).hexdigest()
-    info = _framed((_DOMAIN, str(attempt.round), str(attempt.attempt), roster_hash, first, second))
-    key = HKDF(SHA256(), length=_KEY_BYTES, salt=_framed((attempt.plan_hash,)), info=info).derive(secret)
-    # One key for one stream, so a nonce of zeros; 16 bytes are ChaCha20's block counter and nonce.
-    stream = Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None).encryptor().update(bytes(8 * size))
-    return np.frombuffer(stream, dtype="<u8").astype(np.uint64, copy=False)
+class _Streams:
+    """The streams of one hospital in one attempt, each the same at both ends of a pair."""
+
+    def __init__(self, attempt: Attempt, private_key: X25519PrivateKey, size: int) -> None:
+        roster_hash = hashlib.sha256(_framed(attempt.roster)).hexdigest()
+        self._private_key = private_key
+        self._salt = _framed((attempt.plan_hash,))
+        self._info = _framed((_DOMAIN, str(attempt.round), str(attempt.attempt), roster_hash))
+        self._zeros = bytes(8 * size)
+
+    def shared(self, own: str, peer: str, public_key: bytes) -> NDArray[np.uint64]:
+        """(size,) uint64."""
+        try:
+            secret = self._private_key.exchange(X25519PublicKey.from_public_bytes(public_key))
+        except ValueError:  # of another length, or a point of small order, with which everybody shares the secret 0
+            raise PrivacyRefusal("the plan pins something that is no masking key") from None
+        info = self._info + _framed(sorted((own, peer)))
+        key = HKDF(SHA256(), length=_KEY_BYTES, salt=self._salt, info=info).derive(secret)
+        # One key for one stream, so a nonce of zeros; 16 bytes are ChaCha20's block counter and nonce.
+        stream = Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None).encryptor().update(self._zeros)
+        return np.frombuffer(stream, dtype="<u8").astype(np.uint64, copy=False)
 
 
 def _framed(parts: Sequence[str]) -> bytes:
-    """Each part with its length before it, so that no two lists of parts give the same bytes."""
+    """Each part with its length before it, so that no two lists of parts give the same bytes.
+
+    _framed(a) + _framed(b) is _framed of both lists together.
+    """
     framed = b""
     for part in parts:
         encoded = part.encode()

@@ -3,7 +3,8 @@
 Request   ``weights``  ArrayRecord   ``vector``: one (parameters,) float64 array
           ``request``  ConfigRecord  ``plan-hash``, ``site``, ``round``, ``attempt``, ``roster`` (a JSON list of names)
 Answer    ``contribution`` ArrayRecord ``vector`` (float64, or uint64 when masked), and
-          ``answers`` ConfigRecord ``question``: plan hash, round, attempt and site in one string, so that an answer to another question is noticed
+          ``answers`` ConfigRecord ``question``: plan hash, round, attempt and site in one string, so that an answer
+          to another question is noticed
 Refusal   ``refusal``  ConfigRecord  ``code``: one of `errors.RefusalCode`
 Offer     ``offer``    ConfigRecord  ``document`` (bytes); its answer: ``plan`` with a ``state``
 Delivery  ``delivery`` ConfigRecord  ``plan-hash``, ``model`` and ``signature`` (bytes); its answer: ``delivery`` with

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,7 @@ class Contribution:
             (`privacy.masking`); it means nothing before those of the whole roster are added.
     """
 
-    vector: NDArray[np.float64] | NDArray[np.uint64]
+    vector: NDArray[Any]
 
 
 class PlanState(StrEnum):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,8 @@ from flwr.app import ConfigRecord, Message, RecordDict
 
 from oncofed.errors import RefusalCode
 from oncofed.protocol.codec import encode_refusal
-from oncofed.protocol.plan import StudyPlan
-from oncofed.server.admission import Admission, Rejection, admit
+from oncofed.protocol.plan import PrivacyMode, PrivacySpec, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.server.admission import Admission, Rejection, admit, plausible_length
 
 GOOD = np.arange(6.0)
 NAN = np.array([0.0, 1.0, np.nan, 3.0, 4.0, 5.0])
@@ -83,6 +85,45 @@ def test_a_bad_reply_is_rejected_for_its_hospital_alone(
     assert admitted_sites(admission) == others
     assert admission.rejected == (Rejection("Bonn", reason),)
     assert PLANTED not in str(admission.rejected)
+
+
+LONGEST = 100.0
+LENGTHS = {
+    "just short enough": (np.array([0.0, 99.9, 0.0, 0.0, 0.0, 0.0]), True),
+    "each number short enough, all together too long": (np.full(6, 50.0), False),
+    "one number too long": (np.array([0.0, -100.1, 0.0, 0.0, 0.0, 0.0]), False),
+    "squares overflow": (np.full(6, 1e300), False),
+}
+
+
+@pytest.mark.parametrize(("vector", "fits"), LENGTHS.values(), ids=LENGTHS)
+def test_a_vector_longer_than_any_honest_one_is_rejected_by_name(
+    vector: Any, fits: bool, plan: StudyPlan, exchange: Callable[..., Any]
+) -> None:
+    open_round = exchange(plan)
+    vectors = dict.fromkeys(plan.roster, GOOD) | {"Bonn": vector}
+    admission = admit(
+        open_round.all_well(vectors), questions=open_round.questions, patience_seconds=30.0, longest=LONGEST
+    )
+    assert ("Bonn" in admitted_sites(admission)) is fits
+    reason = "sent a vector longer than any honest one can be (100 clip norms)"
+    assert admission.rejected == (() if fits else (Rejection("Bonn", reason),))
+
+
+def test_the_longest_honest_vector_follows_from_the_plan_alone(plan: StudyPlan) -> None:
+    private = replace(
+        plan,
+        training=TrainingSpec(mode=TrainingMode.FULL_BATCH),
+        privacy=PrivacySpec(PrivacyMode.LOCAL, 3.0, 1e-5, 4.0, 2.0),
+    )
+    parameters = plan.model.parameters
+    assert plausible_length(private) == pytest.approx(10_000 + 4 * (parameters**0.5 + 6))
+    # The clip norm is the unit, so it does not matter; where nothing is clipped, or weights travel, nothing is known.
+    assert plausible_length(replace(private, privacy=replace(private.privacy, l2_norm_bound=9.0))) == plausible_length(
+        private
+    )
+    assert plausible_length(replace(private, privacy=plan.privacy)) == math.inf
+    assert plausible_length(replace(private, training=plan.training)) == math.inf
 
 
 def test_replies_to_no_question_of_the_round_are_named_and_harm_nobody(

@@ -161,6 +161,24 @@ def test_the_quorum_is_met_with_one_hospital_failing_and_missed_with_two(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_round_whose_weights_are_no_numbers_does_not_count(plan: StudyPlan, tmp_path: Path) -> None:
+    """Without clipping no length is too long, and the squares of an optimiser overflow."""
+
+    def huge(request: ContributeRequest) -> Contribution:
+        return Contribution(np.full_like(request.weights, 1e300))
+
+    def huge_later(request: ContributeRequest) -> Contribution:
+        return huge(request) if request.round == 2 else Contribution(request.weights + 1.0)
+
+    adam = with_strategy(plan, Strategy.FEDADAM)
+    with (
+        np.errstate(over="ignore", invalid="ignore"),
+        pytest.raises(FederationFailure, match=r"round 2: .* not finite; the largest numbers came from Bonn"),
+    ):
+        run(adam, app=hospitals(adam, {"Bonn": huge_later}), folder=tmp_path)
+    assert load_checkpoint(tmp_path, plan_hash=adam.hash).state.round == 1
+
+
 def test_after_a_lost_quorum_a_resumed_run_asks_the_very_same_questions(plan: StudyPlan, tmp_path: Path) -> None:
     """So that a guard that did answer may repeat its answer, and charges no patient twice."""
     hashes: list[str] = []

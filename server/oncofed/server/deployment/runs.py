@@ -4,7 +4,7 @@ A study's folder, studies/<plan hash>/, is the one place where everything about 
 run that works on it now or did last. Starting a study that was interrupted goes on after its last finished round.
 
 Refuses: a plan that another coordinator signed, one whose hospitals are not enrolled with the keys it names, one that
-is running already.
+a process is at work on. A run whose process was killed, which Flower notices a minute later, is stopped and replaced.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from oncofed.errors import Fault, FederationFailure, InvalidInput
 from oncofed.protocol.bundle import PLAN_HASH, build_bundle, bundle_hash
 from oncofed.protocol.plan import Member
 from oncofed.protocol.study_document import StudyDocument, document_bytes, read_document, verify_document
+from oncofed.server.deployment.at_work import is_at_work
 from oncofed.server.deployment.control import Control, ControlRefused, RunStatus, UnknownRun
 from oncofed.server.deployment.enrolment import ApprovedSite, read_sites, register_approved
 from oncofed.server.deployment.folder import CoordinatorFolder
@@ -68,8 +69,10 @@ def take_in(folder: CoordinatorFolder, content: bytes) -> StudyDocument:
 def begin(folder: CoordinatorFolder, control: Control, plan_hash: str) -> int:
     """Start or go on with a study; the run's id."""
     running = current_run(folder, control, plan_hash)
-    if running is not None and not running[1].finished:
+    if is_at_work(folder.study(plan_hash)):
         raise FederationFailure("this study is running already. Follow it with `oncofed coordinator status`.")
+    if running is not None and not running[1].finished:
+        control.stop_run(running[0])
     register_approved(folder, control)
     run_id = control.start_run(build_bundle(), {PLAN_HASH: plan_hash})
     replace_durably(folder.study(plan_hash) / _RUN, json.dumps({"run_id": run_id}).encode())

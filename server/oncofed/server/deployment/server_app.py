@@ -4,7 +4,8 @@ It finds the coordinator's folder in ONCOFED_COORDINATOR and the study by ``plan
 waits (bounded) until the roster's nodes are online, and runs the rounds, from the checkpoint where there is one.
 
 Promises: which node is which hospital is decided by the keys in the signed plan, matched with the keys the coordinator
-registered. Each round is on disk before the next begins. What ends the run is in events.jsonl, in words.
+registered. Each round is on disk before the next begins. What ends the run is in events.jsonl, in words; of a run that
+was killed, the next one says so.
 
 Refuses: a plan file with another hash than asked for, a hospital of the roster that is not approved, or approved with
 another key than the plan's, and a study that another process works on.
@@ -12,18 +13,17 @@ another key than the plan's, and a study that another process works on.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from oncofed.errors import Fault, FederationFailure, InvalidInput, OncofedError, QuorumLost
+from oncofed.errors import Fault, InvalidInput, OncofedError, QuorumLost
 from oncofed.protocol.bundle import PLAN_HASH
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.prompt_transfer import ask_again_soon
@@ -31,6 +31,8 @@ from oncofed.protocol.study_document import StudyDocument, read_document, verify
 from oncofed.secret_files import read_secret
 from oncofed.server.app import flower_says_errors_only
 from oncofed.server.checkpoint import has_checkpoint, load_checkpoint
+from oncofed.server.deployment.at_work import PATIENCE_SECONDS as LOCK_SECONDS
+from oncofed.server.deployment.at_work import at_work
 from oncofed.server.deployment.delivery import deliver_model, release_model
 from oncofed.server.deployment.enrolment import ApprovedSite, read_sites
 from oncofed.server.deployment.folder import CoordinatorFolder
@@ -45,21 +47,24 @@ PATIENCE_SECONDS = 180.0
 """How long a run waits for its quorum of hospitals to be online."""
 
 _LOOK_SECONDS = 1.0
-_LOCK = "run.lock"
+_ENDED_IN_WORDS = ("", "stopped", "finished")
 
 Offer = Callable[[Grid, StudyDocument, Mapping[str, int], StudyFiles], None]
 """Puts the study before each hospital and returns when enough have approved; else raises an OncofedError."""
 
-Deliver = Callable[[Grid, StudyDocument, Mapping[str, int], FederationState], None]
-"""Gives the final model to each hospital."""
+Deliver = Callable[[Grid, StudyDocument, Mapping[str, int], FederationState], Mapping[str, str]]
+"""Gives the final model to each hospital; what each said of it, in words."""
 
 
 def no_offer(grid: Grid, document: StudyDocument, nodes: Mapping[str, int], files: StudyFiles) -> None:
     """The null twin: hospitals know the plan already."""
 
 
-def no_delivery(grid: Grid, document: StudyDocument, nodes: Mapping[str, int], state: FederationState) -> None:
+def no_delivery(
+    grid: Grid, document: StudyDocument, nodes: Mapping[str, int], state: FederationState
+) -> Mapping[str, str]:
     """The null twin: the model stays in the last checkpoint."""
+    return {}
 
 
 def offer_and_wait(grid: Grid, document: StudyDocument, nodes: Mapping[str, int], files: StudyFiles) -> None:
@@ -67,17 +72,19 @@ def offer_and_wait(grid: Grid, document: StudyDocument, nodes: Mapping[str, int]
     patience = OfferPatience(seconds=document.plan.patience_seconds)
 
     def told(words: Mapping[str, str]) -> None:
-        files.note("plan", said="; ".join(f"{site}: {word}" for site, word in words.items()))
+        files.note("plan", said=_listed(words))
 
     offer_until_approved(grid, document, nodes, patience=patience, told=told)
 
 
-def sign_and_deliver(grid: Grid, document: StudyDocument, nodes: Mapping[str, int], state: FederationState) -> None:
+def sign_and_deliver(
+    grid: Grid, document: StudyDocument, nodes: Mapping[str, int], state: FederationState
+) -> Mapping[str, str]:
     """With the signing key of the coordinator's folder."""
     folder = _own_folder()
     study, plan_hash = folder.study(document.plan.hash), document.plan.hash
     model = release_model(study, state, plan_hash=plan_hash, signing_key=read_secret(folder.signing_key))
-    deliver_model(grid, study, model, nodes, plan_hash=plan_hash, rounds=state.round)
+    return deliver_model(grid, study, model, nodes, plan_hash=plan_hash, rounds=state.round)
 
 
 def run_study(
@@ -90,7 +97,7 @@ def run_study(
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> FederationState:
     """The whole study over this Grid; the state after the last round."""
-    with _alone(folder.study(plan_hash)):
+    with at_work(folder.study(plan_hash), patience_seconds=min(patience_seconds, LOCK_SECONDS)):
         return _run_alone(
             grid, folder=folder, plan_hash=plan_hash, offer=offer, deliver=deliver, patience_seconds=patience_seconds
         )
@@ -106,6 +113,8 @@ def _run_alone(
     patience_seconds: float,
 ) -> FederationState:
     files = StudyFiles(folder.study(plan_hash), lambda: datetime.now(UTC))
+    if files.last_event() not in _ENDED_IN_WORDS:
+        files.note("interrupted", cause="the run before this one was killed, or the coordinator's machine stopped")
     try:
         document = load_study(folder, plan_hash)
         plan = document.plan
@@ -119,6 +128,14 @@ def _run_alone(
         def observe(state: FederationState, report: RoundReport) -> None:
             files.note_round(report)
 
+        told_last = ""
+
+        def waiting(lost: QuorumLost) -> None:
+            nonlocal told_last
+            if str(lost) != told_last:
+                told_last = str(lost)
+                files.note("waiting", cause=told_last)
+
         state = run_rounds(
             grid,
             plan=plan,
@@ -126,31 +143,17 @@ def _run_alone(
             start=start,
             checkpoint_folder=folder.study(plan_hash),
             observer=observe,
-            patience=Patience(seconds=plan.patience_seconds, told=lambda lost: files.note("waiting", cause=str(lost))),
+            patience=Patience(seconds=plan.patience_seconds, told=waiting),
         )
-        deliver(grid, document, nodes, state)
+        said = deliver(grid, document, nodes, state)
+        if said:
+            files.note("delivered", said=_listed(said))
     except OncofedError as error:
         with suppress(OSError):  # a full disk may be the very cause
             files.note("stopped", cause=str(error))
         raise
     files.note("finished", round=state.round)
     return state
-
-
-@contextmanager
-def _alone(study: Path) -> Iterator[None]:
-    """Hold the study for this process, until it ends however it ends. Raises FederationFailure when another holds it.
-
-    A kill between the start of a run and the note of it would else let the same rounds be run twice at once.
-    """
-    if not study.is_dir():
-        raise InvalidInput([Fault(str(study), "does not exist", "Sign the study first.")])
-    with (study / _LOCK).open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FederationFailure("another run works on this study already") from None
-        yield
 
 
 def load_study(folder: CoordinatorFolder, plan_hash: str) -> StudyDocument:
@@ -235,6 +238,10 @@ def build_app(*, offer: Offer, deliver: Deliver) -> ServerApp:
             )
 
     return server_app
+
+
+def _listed(words: Mapping[str, str]) -> str:
+    return "; ".join(f"{site}: {word}" for site, word in words.items())
 
 
 def _own_folder() -> CoordinatorFolder:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +32,14 @@ class StudyFiles:
     def note(self, event: str, **fields: str | int | float) -> None:
         """Append an event."""
         self._append(EVENTS, {"event": event, **fields})
+
+    def last_event(self) -> str:
+        """The newest event's name, or "" before the first."""
+        path = self.folder / EVENTS
+        for line in reversed(path.read_bytes().splitlines() if path.exists() else []):
+            with suppress(ValueError):  # cut short by a kill
+                return str(json.loads(line)["event"])
+        return ""
 
     def note_round(self, report: RoundReport) -> None:
         """Append a finished round."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from oncofed.errors import RefusalCode
+from oncofed.server.admission import REFUSAL_WORDS
 from oncofed.server.report.study import DeployedStudy, RoundRow
 
 _REFUSED = "refused: "
@@ -35,19 +36,6 @@ class Trouble:
     reason: str
     rounds: tuple[int, ...]
     explained: str
-
-
-_MEANINGS = {
-    RefusalCode.WRONG_PLAN: "it does not know this plan",
-    RefusalCode.WRONG_SITE: "the question was meant for another hospital",
-    RefusalCode.ROUND_OUT_OF_RANGE: "the plan has no such round",
-    RefusalCode.REQUEST_CONFLICT: "it was charged for this round before and its answer is lost",
-    RefusalCode.NOT_APPROVED: "nobody there has approved the plan, or the data changed since",
-    RefusalCode.NOT_READY: "it could not read its data or write its ledger",
-    RefusalCode.MALFORMED_WEIGHTS: "the weights it was sent were not of the plan's form",
-    RefusalCode.BUDGET_EXCEEDED: "its privacy budget is used up",
-    RefusalCode.INTERNAL: "an error there; its own log says more",
-}
 
 
 def presence(study: DeployedStudy) -> dict[str, tuple[Presence, ...]]:
@@ -91,7 +79,7 @@ def explained(reason: str) -> str:
     """What a refusal's code means; empty for other reasons, which are words already."""
     code = reason.removeprefix(_REFUSED)
     known = reason.startswith(_REFUSED) and code in {each.value for each in RefusalCode}
-    return _MEANINGS[RefusalCode(code)] if known else ""
+    return REFUSAL_WORDS[RefusalCode(code)] if known else ""
 
 
 def in_ranges(numbers: Iterable[int]) -> str:

@@ -74,7 +74,7 @@ def test_nothing_leaves_when_the_audit_log_cannot_be_written() -> None:
         (here.folder / "audit.jsonl").mkdir()
         with pytest.raises(RequestRefused) as refusal:
             here.channel().contribute(REQUEST)
-    assert refusal.value.code is RefusalCode.INTERNAL
+    assert refusal.value.code is RefusalCode.NOT_READY
 
 
 @pytest.mark.parametrize("code", list(RefusalCode))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -18,6 +18,7 @@ from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.protocol.study_document import document_bytes, read_document, signed_document
 from oncofed.secret_files import read_secret
+from oncofed.server.deployment.at_work import at_work
 from oncofed.server.deployment.control import Control, ControlRefused, RunStatus, UnknownRun
 from oncofed.server.deployment.folder import CoordinatorFolder
 from oncofed.server.deployment.runs import Progress, begin, current_run, find_study, follow, known_studies, take_in
@@ -31,10 +32,15 @@ STARTED = 77
 class FakeControl:
     """states: what each look says, the last one for ever."""
 
-    states: list[RunStatus | Exception] = field(default_factory=lambda: [COMPLETED])
+    states: Sequence[RunStatus | Exception] = field(default_factory=lambda: [COMPLETED])
     started: list[object] = field(default_factory=list)
     registered: list[bytes] = field(default_factory=list)
+    stopped: list[int] = field(default_factory=list)
     looks: int = 0
+
+    def stop_run(self, run_id: int) -> bool:
+        self.stopped.append(run_id)
+        return True
 
     def run_status(self, run_id: int) -> RunStatus:
         state = self.states[min(self.looks, len(self.states) - 1)]
@@ -144,10 +150,20 @@ def test_a_study_that_is_running_is_not_begun_again(signed: Signed) -> None:
     assert begin(signed.folder, control_of(first), signed.plan.hash) == STARTED
     assert first.started == [{"plan-hash": signed.plan.hash}]
     running = FakeControl([RUNNING])
-    with pytest.raises(FederationFailure, match="running already"):
+    with at_work(signed.study), pytest.raises(FederationFailure, match="running already"):
         begin(signed.folder, control_of(running), signed.plan.hash)
-    assert running.started == []
+    assert running.started == running.stopped == []
     assert begin(signed.folder, control_of(FakeControl([COMPLETED])), signed.plan.hash) == STARTED
+
+
+def test_a_run_whose_process_was_killed_is_stopped_and_replaced_before_flower_notices(signed: Signed) -> None:
+    begin(signed.folder, control_of(FakeControl()), signed.plan.hash)
+    with at_work(signed.study):
+        pass  # and then killed
+    running = FakeControl([RUNNING])
+    assert begin(signed.folder, control_of(running), signed.plan.hash) == STARTED
+    assert running.stopped == [STARTED]
+    assert running.started == [{"plan-hash": signed.plan.hash}]
 
 
 def test_a_run_that_the_superlink_has_forgotten_does_not_hold_the_study(signed: Signed) -> None:
@@ -206,6 +222,30 @@ def test_two_runs_never_work_on_one_study(signed: Signed) -> None:
     assert seen == ["refused"]
     events = [json.loads(line)["event"] for line in (signed.study / "events.jsonl").read_text().splitlines()]
     assert events == ["started", "stopped"], "the second run left no word in the study of the first"
+
+
+@pytest.mark.parametrize(
+    ("last", "told"), [("stopped", False), ("finished", False), ("waiting", True), ("started", True)]
+)
+def test_a_run_that_was_killed_is_told_of_by_the_next(last: str, told: bool, signed: Signed) -> None:
+    (signed.study / "events.jsonl").write_text(json.dumps({"event": last}) + "\n")
+
+    class Nobody:
+        def get_node_ids(self) -> list[int]:
+            return []
+
+    begin(signed.folder, control_of(FakeControl()), signed.plan.hash)  # notes the node ids
+    with pytest.raises(FederationFailure, match="hospitals are online"):
+        run_study(
+            cast(Grid, Nobody()),
+            folder=signed.folder,
+            plan_hash=signed.plan.hash,
+            offer=no_offer,
+            deliver=no_delivery,
+            patience_seconds=0.0,
+        )
+    events = [json.loads(line)["event"] for line in (signed.study / "events.jsonl").read_text().splitlines()]
+    assert events == [last, *(["interrupted"] if told else []), "started", "stopped"]
 
 
 def lines_told(signed: Signed, fake: FakeControl, *, steps: dict[int, bytes]) -> list[Progress]:
