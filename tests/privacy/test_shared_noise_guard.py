@@ -33,7 +33,7 @@ from oncofed.privacy.policy import (
     shared_release,
 )
 from oncofed.protocol.messages import ContributeRequest
-from oncofed.protocol.plan import Member, SharedNoise, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.protocol.plan import Member, PrivacyMode, PrivacySpec, SharedNoise, StudyPlan, TrainingMode, TrainingSpec
 
 SITES = ("Bonn", "Celle", "Essen", "Hof", "Ulm")
 KEYS = {site: new_masking_key() for site in SITES}
@@ -173,7 +173,7 @@ def test_the_budget_is_that_of_the_guaranteed_noise_alone() -> None:
 
 
 BROKEN = {
-    "mode local with shares": replace(PRIVACY, mode="local"),
+    "mode local with shares": replace(PRIVACY, mode=PrivacyMode.LOCAL),
     "no shares": replace(PRIVACY, shares=None),
     "another roster": replace(PRIVACY, shares=replace(SHARES, sites=6)),
     "another model": replace(PRIVACY, shares=replace(SHARES, parameters=3)),
@@ -184,9 +184,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("privacy", BROKEN.values(), ids=BROKEN)
-def test_a_plan_whose_sharing_does_not_hold_is_refused(privacy: object) -> None:
+def test_a_plan_whose_sharing_does_not_hold_is_refused(privacy: PrivacySpec) -> None:
     with pytest.raises(PrivacyRefusal):
-        POLICY.refuse_unless_allowed(replace(PLAN, privacy=privacy))  # type: ignore[arg-type]  # some are broken
+        POLICY.refuse_unless_allowed(replace(PLAN, privacy=privacy))
 
 
 def test_sharing_needs_the_policys_word_and_full_batch_and_everybodys_key() -> None:

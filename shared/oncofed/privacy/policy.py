@@ -7,6 +7,7 @@ plan. Imports no torch.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from oncofed.errors import PrivacyRefusal, UnaccountedEvent
@@ -46,6 +47,23 @@ def shared_release(privacy: PrivacySpec) -> SharedIntegerRelease:
         dropouts=privacy.shares.dropouts,
         colluding=privacy.shares.colluding,
     )
+
+
+def of_two_hospitals(one: Sequence[PrivacyEvent], other: Sequence[PrivacyEvent]) -> tuple[PrivacyEvent, ...]:
+    """What a patient released who took part at two hospitals of a study, given what each of them was charged for.
+
+    Releases of their own compose. In a shared sum both parts stand in one and the same sum: together they move it
+    twice as far, against the same noise, which is half the noise multiplier.
+    """
+    together = tuple(
+        replace(ours, noise_multiplier=ours.noise_multiplier / 2)
+        for ours, _ in zip(one, other, strict=False)
+        if isinstance(ours, SharedIntegerRelease)
+    )
+    if not together:
+        return (*one, *other)
+    rest = max(one, other, key=len)[len(together) :]
+    return (*together, *rest)
 
 
 def largest_entry_of(privacy: PrivacySpec) -> int:

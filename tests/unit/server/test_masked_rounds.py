@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pytest
 from flwr.app import Context
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
+from numpy.typing import NDArray
 from tests.doubles import drawn_patients, drawn_weights, model_spec, no_privacy, study_plan
 
 from oncofed.client.guard import Guard
@@ -115,7 +117,7 @@ def run(
     def main(grid: Grid, context: Context) -> None:
         nodes = dict(find_nodes(grid, roster=SITES))
         run_rounds(
-            OnlineGrid(grid, nodes),  # type: ignore[abstract]  # everything else is passed on
+            OnlineGrid(grid, nodes),
             plan=hospitals.plan,
             nodes=nodes,
             start=initial_state(START),
@@ -175,7 +177,7 @@ def test_with_more_missing_than_the_noise_allows_nothing_is_opened() -> None:
     [lambda words: words + np.uint64(2**50), lambda words: words.astype(np.float64)],
     ids=["changed", "unmasked"],
 )
-def test_what_does_not_cancel_moves_no_model(spoilt: Callable[[np.ndarray], np.ndarray]) -> None:  # type: ignore[type-arg]
+def test_what_does_not_cancel_moves_no_model(spoilt: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
     def spoil(request: ContributeRequest) -> Contribution | None:
         if request.site != "Hof":
             return None
