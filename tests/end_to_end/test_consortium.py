@@ -192,7 +192,7 @@ def check_spending(done: Finished) -> None:
         assert epsilon == pytest.approx(plan.privacy.epsilon, abs=0.02)
         assert epsilon == pytest.approx(independent, abs=0.02)
         told = cli("site", "ledger", str(hospital.folder.root))
-        found = re.search(r"spent: epsilon ([\d.]+) of 3\.000 .* in (\d+) releases", told)
+        found = re.search(r"spent: epsilon ([\d.]+) of 4\.000 .* in (\d+) releases", told)
         assert found is not None, told
         assert float(found[1]) == pytest.approx(independent, abs=0.02)
         assert int(found[2]) == rounds
