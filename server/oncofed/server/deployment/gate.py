@@ -13,6 +13,8 @@ register nodes. So:
 
 A SuperNode signs nothing but the time, and Flower accepts that signature for five minutes under any body; so whoever
 saw one request could speak for the hospital. The gate remembers each (key, time) for as long as Flower would accept it.
+What was signed before it started it cannot remember, so that is answered with 503: a node signs anew and asks again. (A
+node whose clock is ahead leaves a rest: as many seconds before the start as it is ahead, which Flower limits to 5.)
 
 Promises: the token is compared in constant time and never logged; a refused request reaches no Flower code. Memory is
 bounded: what Flower refuses as unauthenticated is forgotten at once, so only enrolled nodes can fill it.
@@ -25,6 +27,7 @@ import hmac
 import ipaddress
 from base64 import b64decode
 from collections.abc import Callable, Iterable, MutableMapping
+from datetime import datetime
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from flwr.common.constant import TIMESTAMP_HEADER
@@ -43,12 +46,13 @@ _HEALTH = "/health"
 
 
 class Gate:
-    """Wraps a SuperLink's app. `monotonic` is a clock in seconds."""
+    """Wraps a SuperLink's app. `monotonic` is a clock in seconds; `started` the time of day, with its zone."""
 
-    def __init__(self, app: ASGIApp, *, admin_token: bytes, monotonic: Callable[[], float]) -> None:
+    def __init__(self, app: ASGIApp, *, admin_token: bytes, monotonic: Callable[[], float], started: datetime) -> None:
         self._app = app
         self._token_digest = hashlib.sha256(admin_token).digest()
         self._monotonic = monotonic
+        self._started = started
         self._seen: MutableMapping[tuple[bytes, str], float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,6 +89,9 @@ class Gate:
         identity = _identity(scope)
         if identity is None:  # Flower refuses what carries no key, or two
             await self._app(scope, receive, send)
+            return
+        if _signed_before(self._started, identity[1]):
+            await PlainTextResponse("signed before this server started", 503)(scope, receive, send)
             return
         now = self._monotonic()
         self._forget(now)
@@ -123,6 +130,13 @@ def _identity(scope: Scope) -> tuple[bytes, str] | None:
         return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo), times[0].decode("ascii")
     except ValueError:
         return None
+
+
+def _signed_before(started: datetime, time: str) -> bool:
+    try:
+        return datetime.fromisoformat(time) < started
+    except (ValueError, TypeError):  # no time, or one without a zone: Flower cannot read it either
+        return False
 
 
 def _headers(scope: Scope, name: str) -> list[bytes]:

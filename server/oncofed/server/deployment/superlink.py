@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import uvicorn
@@ -69,7 +70,9 @@ def serve(folder: CoordinatorFolder) -> None:
     config = superlink_config(folder)
     app = create_app(config, SuperLinkLifespan)
     # Added last, so it stands outermost: nothing of Flower's sees a request that the gate refuses.
-    app.add_middleware(Gate, admin_token=read_secret(folder.admin_token), monotonic=time.monotonic)
+    app.add_middleware(
+        Gate, admin_token=read_secret(folder.admin_token), monotonic=time.monotonic, started=datetime.now(UTC)
+    )
     uvicorn.run(
         app,
         host=config.host,
