@@ -16,6 +16,9 @@ saw one request could speak for the hospital. The gate remembers each (key, time
 What was signed before it started it cannot remember, so that is answered with 503: a node signs anew and asks again. (A
 node whose clock is ahead leaves a rest: as many seconds before the start as it is ahead, which Flower limits to 5.)
 
+When Flower fails inside (500: on a busy machine its SQLite says "database is locked"), the caller is told 503 instead:
+upon 500 a SuperNode or a ServerApp ends itself, upon 503 it asks again.
+
 Promises: the token is compared in constant time and never logged; a refused request reaches no Flower code. Memory is
 bounded: what Flower refuses as unauthenticated is forgotten at once, so only enrolled nodes can fill it.
 """
@@ -66,7 +69,9 @@ class Gate:
         if refusal is not None:
             await PlainTextResponse(*refusal)(scope, receive, send)
         elif scope["path"].startswith(_FLEET):
-            await self._once(scope, receive, send)
+            await self._once(scope, receive, _ask_again_after_failures(send))
+        elif scope["path"].startswith(_RUNTIME):
+            await self._app(scope, receive, _ask_again_after_failures(send))
         else:
             await self._app(scope, receive, send)
 
@@ -130,6 +135,14 @@ def _identity(scope: Scope) -> tuple[bytes, str] | None:
         return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo), times[0].decode("ascii")
     except ValueError:
         return None
+
+
+def _ask_again_after_failures(send: Send) -> Send:
+    async def sent(message: Message) -> None:
+        failed = message["type"] == "http.response.start" and message["status"] == 500
+        await send({**message, "status": 503} if failed else message)
+
+    return sent
 
 
 def _signed_before(started: datetime, time: str) -> bool:

@@ -154,6 +154,14 @@ def test_what_was_signed_before_a_restart_is_to_be_signed_anew(zone: timezone, g
     assert ask(gate, "/v1/fleet/push-messages", peer=HOSPITAL, headers=signed(after)) == 401
 
 
+@pytest.mark.parametrize(("path", "headers"), [("/v1/fleet/pull-messages", True), ("/v1/runtime/push-messages", False)])
+def test_a_failure_inside_flower_is_to_be_asked_again(path: str, headers: bool, gate: Gate, inner: Inner) -> None:
+    """Upon 500 a SuperNode and a ServerApp end themselves; SQLite gives one when the machine is busy."""
+    for status, told in ((500, 503), (404, 404), (200, 200)):
+        inner.status = status
+        assert ask(gate, path, headers=signed(f"time {status}") if headers else {}) == told
+
+
 def test_the_same_key_written_otherwise_is_the_same_key(gate: Gate) -> None:
     other = signed("12:00")
     pem = KEY.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
