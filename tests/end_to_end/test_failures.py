@@ -91,7 +91,7 @@ def test_a_guard_is_killed_between_charge_and_answer(four: Supervised) -> None:
 
 
 def test_a_relay_is_killed_while_the_guard_computes(four: Supervised) -> None:
-    study = begun(four, "relay_at_work")
+    study = begun(four, "relay_at_work", timeout=150)
     four.trouble("sleep 4")
     wait_for_trouble(four)
     began = time.monotonic()
