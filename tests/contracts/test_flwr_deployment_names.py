@@ -9,12 +9,14 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import sqlite3
 from types import ModuleType
 
 import pytest
 from flwr.common import constant
 from flwr.proto.control_pb2 import ListNodesRequest, ListRunsRequest, RegisterNodeRequest, StartRunRequest
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
+from flwr.supercore import sql_mixin
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, TaskType
 from flwr.supercore.control.control_http_client import ControlHttpClient
 from flwr.supercore.inflatable import inflatable_utils
@@ -35,7 +37,7 @@ from flwr.supernode.runtime import run_clientapp
 from oncofed.client.node.flower_names import replace_in
 from oncofed.client.node.superexec import WarmExecutor
 from oncofed.protocol import prompt_transfer
-from oncofed.server.deployment import gate
+from oncofed.server.deployment import gate, superlink
 
 
 def names_called_in(function: object) -> set[str]:
@@ -187,6 +189,20 @@ def test_missing_parts_are_asked_for_with_default_waits() -> None:
     prompt_transfer.ask_again_soon()
     parameters = inspect.signature(inflatable_utils.pull_objects).parameters
     assert parameters["initial_backoff"].default == prompt_transfer.FIRST_WAIT_SECONDS
+
+
+def test_a_superlink_waits_for_its_database_as_long_as_we_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """superlink.wait_longer_for_the_database."""
+    monkeypatch.setattr(sql_mixin, "SQLITE_PRAGMAS", sql_mixin.SQLITE_PRAGMAS)
+    superlink.wait_longer_for_the_database()
+
+    with sqlite3.connect(":memory:") as connection:
+        sql_mixin._set_sqlite_pragmas(connection, None)
+        (waits,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    assert waits == superlink.LONGEST_LOCK_MILLISECONDS
+    codes = http_retry._RETRYABLE_STATUS_CODES
+    assert 503 in codes
+    assert 500 not in codes, "then the gate need not translate it"
 
 
 def test_flowers_own_grid_still_sleeps_too_long() -> None:

@@ -6,6 +6,7 @@ leaks       instead of the noised sum leave a record number and both counts, whi
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from oncofed.client import approved_patients, guard
 from oncofed.client.node.folder import NodeFolder
 from oncofed.client.policy_file import read_policy
 from oncofed.client.service import process
+from oncofed.client.sources import read_source_cohort
+from oncofed.cohort.cohort import Cohort
 
 BYTES_A_NUMBER = 8
 
@@ -32,15 +35,14 @@ def secrets_of(folder: NodeFolder) -> tuple[str, int, int]:
 
 def fail_once(folder: NodeFolder) -> None:
     record, patients, deaths = secrets_of(folder)
-    inner, failed = approved_patients.read_source_cohort, []
+    readings = itertools.count()
 
-    def read(*given: Any) -> Any:
-        if not failed:
-            failed.append(True)
+    def read(*given: Any) -> Cohort:
+        if next(readings) == 0:
             raise RuntimeError(f"row of {record}: {patients} patients and {deaths} deaths do not fit in memory")
-        return inner(*given)
+        return read_source_cohort(*given)
 
-    approved_patients.read_source_cohort = read
+    setattr(approved_patients, "read_source_cohort", read)  # noqa: B010 - mypy is right that it is not ours to set
 
 
 def leak(folder: NodeFolder) -> None:
@@ -52,7 +54,7 @@ def leak(folder: NodeFolder) -> None:
         vector[: text.size + 2] = [*text, patients, deaths]
         return vector
 
-    guard.local_contribution = leaking
+    setattr(guard, "local_contribution", leaking)  # noqa: B010 - as above
 
 
 if __name__ == "__main__":

@@ -84,14 +84,14 @@ def test_a_guard_is_killed_between_charge_and_answer(four: Supervised) -> None:
     four.trouble("die_after_charge")
     completed(four, study)
     assert f"{TROUBLED}: refused: request_conflict (it was charged for this round before" in study.told("waiting")
-    assert [(line["round"], line["attempt"]) for line in study.rounds] == [(1, 0), (2, 1)]
+    assert sorted(line["attempt"] for line in study.rounds) == [0, 0, 1]
     four.sound(study, wasted=1)
     assert four.wasted(TROUBLED, study) == 1, "the kill hit where it was meant to"
     note(four, study, since=began)
 
 
 def test_a_relay_is_killed_while_the_guard_computes(four: Supervised) -> None:
-    study = begun(four, "relay_at_work")
+    study = begun(four, "relay_at_work", timeout=150)
     four.trouble("sleep 4")
     wait_for_trouble(four)
     began = time.monotonic()

@@ -20,7 +20,8 @@ from tests.privacy.test_two_users import CONNECT, LIST, READ, SWAP, WRITE, can
 
 from oncofed.client.node.enrolment import make_request
 from oncofed.client.node.folder import NodeFolder, NodeUsers, SiteSettings
-from oncofed.client.site.doctor import Verdict, examine
+from oncofed.client.site.doctor import examine
+from oncofed.client.site.findings import Verdict
 from oncofed.client.site.services import node_services
 from oncofed.client.site.setup import create, hand_over
 

@@ -20,7 +20,7 @@ from flwr.serverapp import Grid
 from oncofed.client.relay import build_client_app
 from oncofed.errors import FederationFailure, InvalidInput, QuorumLost, RefusalCode, RequestRefused
 from oncofed.protocol.messages import ContributeRequest, Contribution
-from oncofed.protocol.plan import Strategy, StudyPlan, TrainingMode
+from oncofed.protocol.plan import PrivacyMode, PrivacySpec, Strategy, StudyPlan, TrainingMode
 from oncofed.server.admission import Rejection
 from oncofed.server.app import build_server_app, flower_says_errors_only
 from oncofed.server.checkpoint import load_checkpoint
@@ -177,6 +177,20 @@ def test_a_round_whose_weights_are_no_numbers_does_not_count(plan: StudyPlan, tm
     ):
         run(adam, app=hospitals(adam, {"Bonn": huge_later}), folder=tmp_path)
     assert load_checkpoint(tmp_path, plan_hash=adam.hash).state.round == 1
+
+
+def test_an_absurd_vector_does_not_reach_the_average(plan: StudyPlan) -> None:
+    """Finite, so that only its length gives it away."""
+
+    def absurd(request: ContributeRequest) -> Contribution:
+        return Contribution(np.full_like(request.weights, 1e5))
+
+    privacy = PrivacySpec(PrivacyMode.LOCAL, 3.0, 1e-5, 4.0, 2.0)
+    private = replace(with_strategy(plan, Strategy.FEDAVG), privacy=privacy, quorum=4)
+    _, reports = run(private, app=hospitals(private, {"Bonn": absurd}))
+    reason = "sent a vector longer than any honest one can be (10035 clip norms)"
+    assert [report.rejected for report in reports] == [(Rejection("Bonn", reason),)] * 4
+    assert max(report.update_l2_norm for report in reports) < 100
 
 
 def test_after_a_lost_quorum_a_resumed_run_asks_the_very_same_questions(plan: StudyPlan, tmp_path: Path) -> None:

@@ -13,6 +13,11 @@ register nodes. So:
 
 A SuperNode signs nothing but the time, and Flower accepts that signature for five minutes under any body; so whoever
 saw one request could speak for the hospital. The gate remembers each (key, time) for as long as Flower would accept it.
+What was signed before it started it cannot remember, so that is answered with 503: a node signs anew and asks again. (A
+node whose clock is ahead leaves a rest: as many seconds before the start as it is ahead, which Flower limits to 5.)
+
+When Flower fails inside (500: on a busy machine its SQLite says "database is locked"), the caller is told 503 instead:
+upon 500 a SuperNode or a ServerApp ends itself, upon 503 it asks again.
 
 Promises: the token is compared in constant time and never logged; a refused request reaches no Flower code. Memory is
 bounded: what Flower refuses as unauthenticated is forgotten at once, so only enrolled nodes can fill it.
@@ -25,6 +30,7 @@ import hmac
 import ipaddress
 from base64 import b64decode
 from collections.abc import Callable, Iterable, MutableMapping
+from datetime import datetime
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from flwr.common.constant import TIMESTAMP_HEADER
@@ -43,12 +49,13 @@ _HEALTH = "/health"
 
 
 class Gate:
-    """Wraps a SuperLink's app. `monotonic` is a clock in seconds."""
+    """Wraps a SuperLink's app. `monotonic` is a clock in seconds; `started` the time of day, with its zone."""
 
-    def __init__(self, app: ASGIApp, *, admin_token: bytes, monotonic: Callable[[], float]) -> None:
+    def __init__(self, app: ASGIApp, *, admin_token: bytes, monotonic: Callable[[], float], started: datetime) -> None:
         self._app = app
         self._token_digest = hashlib.sha256(admin_token).digest()
         self._monotonic = monotonic
+        self._started = started
         self._seen: MutableMapping[tuple[bytes, str], float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +69,9 @@ class Gate:
         if refusal is not None:
             await PlainTextResponse(*refusal)(scope, receive, send)
         elif scope["path"].startswith(_FLEET):
-            await self._once(scope, receive, send)
+            await self._once(scope, receive, _ask_again_after_failures(send))
+        elif scope["path"].startswith(_RUNTIME):
+            await self._app(scope, receive, _ask_again_after_failures(send))
         else:
             await self._app(scope, receive, send)
 
@@ -85,6 +94,9 @@ class Gate:
         identity = _identity(scope)
         if identity is None:  # Flower refuses what carries no key, or two
             await self._app(scope, receive, send)
+            return
+        if _signed_before(self._started, identity[1]):
+            await PlainTextResponse("signed before this server started", 503)(scope, receive, send)
             return
         now = self._monotonic()
         self._forget(now)
@@ -123,6 +135,21 @@ def _identity(scope: Scope) -> tuple[bytes, str] | None:
         return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo), times[0].decode("ascii")
     except ValueError:
         return None
+
+
+def _ask_again_after_failures(send: Send) -> Send:
+    async def sent(message: Message) -> None:
+        failed = message["type"] == "http.response.start" and message["status"] == 500
+        await send({**message, "status": 503} if failed else message)
+
+    return sent
+
+
+def _signed_before(started: datetime, time: str) -> bool:
+    try:
+        return datetime.fromisoformat(time) < started
+    except (ValueError, TypeError):  # no time, or one without a zone: Flower cannot read it either
+        return False
 
 
 def _headers(scope: Scope, name: str) -> list[bytes]:

@@ -12,10 +12,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import uvicorn
 from flwr.common.constant import ISOLATION_MODE_PROCESS, TRANSPORT_TYPE_GRPC_RERE
+from flwr.supercore import sql_mixin
 from flwr.supercore.http_logging import get_uvicorn_log_config
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig, load_control_authn_plugin
@@ -29,6 +31,8 @@ from oncofed.supervision import end_with_parent
 
 _WARNING = 30
 _STOP_SECONDS = 5
+LONGEST_LOCK_MILLISECONDS = 30_000
+"""How long the SuperLink waits for its own database; Flower's 5 s were too few on a machine with a load of 20."""
 
 
 def superlink_config(folder: CoordinatorFolder) -> SuperLinkLifespanConfig:
@@ -64,12 +68,23 @@ def superlink_config(folder: CoordinatorFolder) -> SuperLinkLifespanConfig:
     )
 
 
+def wait_longer_for_the_database() -> None:
+    """From now on connections of this process wait LONGEST_LOCK_MILLISECONDS. Raises RuntimeError if it cannot."""
+    pragmas = dict(sql_mixin.SQLITE_PRAGMAS)
+    if "busy_timeout" not in pragmas:
+        raise RuntimeError("sql_mixin sets no busy_timeout: this version of Flower does not suit this oncofed")
+    sql_mixin.SQLITE_PRAGMAS = tuple((pragmas | {"busy_timeout": str(LONGEST_LOCK_MILLISECONDS)}).items())
+
+
 def serve(folder: CoordinatorFolder) -> None:
     """Run until SIGTERM or SIGINT."""
+    wait_longer_for_the_database()
     config = superlink_config(folder)
     app = create_app(config, SuperLinkLifespan)
     # Added last, so it stands outermost: nothing of Flower's sees a request that the gate refuses.
-    app.add_middleware(Gate, admin_token=read_secret(folder.admin_token), monotonic=time.monotonic)
+    app.add_middleware(
+        Gate, admin_token=read_secret(folder.admin_token), monotonic=time.monotonic, started=datetime.now(UTC)
+    )
     uvicorn.run(
         app,
         host=config.host,

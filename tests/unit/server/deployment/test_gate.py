@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,6 +16,7 @@ from oncofed.server.deployment.gate import ADMIN_HEADER, REMEMBERED_SECONDS, Gat
 
 TOKEN = b"the-administrator"
 HOSPITAL = "192.0.2.7"
+STARTED = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 KEY = ec.generate_private_key(ec.SECP384R1()).public_key()
 
 
@@ -51,7 +53,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def gate(inner: Inner, clock: Clock) -> Gate:
-    return Gate(inner, admin_token=TOKEN, monotonic=clock)
+    return Gate(inner, admin_token=TOKEN, monotonic=clock, started=STARTED)
 
 
 def ask(
@@ -140,6 +142,24 @@ def test_a_signed_time_counts_once(gate: Gate, inner: Inner) -> None:
     assert ask(gate, "/v1/fleet/push-messages", peer=HOSPITAL, headers=signed("12:00")) == 401
     assert ask(gate, "/v1/fleet/pull-messages", peer=HOSPITAL, headers=signed("12:01")) == 200
     assert len(inner.reached) == 2
+
+
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=5))])
+def test_what_was_signed_before_a_restart_is_to_be_signed_anew(zone: timezone, gate: Gate, inner: Inner) -> None:
+    """The gate of the process before may have let it through; not 401, upon which a SuperNode ends itself."""
+    before, after = ((STARTED + timedelta(seconds=each)).astimezone(zone).isoformat() for each in (-0.001, 0.001))
+    assert ask(gate, "/v1/fleet/push-messages", peer=HOSPITAL, headers=signed(before)) == 503
+    assert inner.reached == []
+    assert ask(gate, "/v1/fleet/push-messages", peer=HOSPITAL, headers=signed(after)) == 200
+    assert ask(gate, "/v1/fleet/push-messages", peer=HOSPITAL, headers=signed(after)) == 401
+
+
+@pytest.mark.parametrize(("path", "headers"), [("/v1/fleet/pull-messages", True), ("/v1/runtime/push-messages", False)])
+def test_a_failure_inside_flower_is_to_be_asked_again(path: str, headers: bool, gate: Gate, inner: Inner) -> None:
+    """Upon 500 a SuperNode and a ServerApp end themselves; SQLite gives one when the machine is busy."""
+    for status, told in ((500, 503), (404, 404), (200, 200)):
+        inner.status = status
+        assert ask(gate, path, headers=signed(f"time {status}") if headers else {}) == told
 
 
 def test_the_same_key_written_otherwise_is_the_same_key(gate: Gate) -> None:
