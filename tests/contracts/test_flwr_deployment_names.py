@@ -193,7 +193,7 @@ def test_missing_parts_are_asked_for_with_default_waits() -> None:
 
 def test_a_superlink_waits_for_its_database_as_long_as_we_say(monkeypatch: pytest.MonkeyPatch) -> None:
     """superlink.wait_longer_for_the_database."""
-    monkeypatch.setattr(sql_mixin, "SQLITE_PRAGMAS", sql_mixin.SQLITE_PRAGMAS)
+    monkeypatch.setattr(sql_mixin, "SQLITE_PRAGMAS", vars(sql_mixin)["SQLITE_PRAGMAS"])  # put back afterwards
     superlink.wait_longer_for_the_database()
 
     with sqlite3.connect(":memory:") as connection:

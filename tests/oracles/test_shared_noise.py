@@ -335,6 +335,7 @@ def release_with(**changed: object) -> SharedIntegerRelease:
         {"colluding": 4},
         {"sites": 2},
         {"sites": math.nan},
+        {"sites": 10_001},
     ],
     ids=str,
 )

@@ -30,6 +30,7 @@ from oncofed.privacy.integer_noise import (
     largest_entry,
     largest_sum_entry,
     noised,
+    refuse_unless_it_fits,
     rounded,
 )
 from oncofed.privacy.shared_noise import SharedIntegerRelease
@@ -120,9 +121,37 @@ def test_a_sum_that_is_not_the_releases_is_not_rounded(vector: NDArray[np.float6
         rounded(vector, release=release_of(), largest_patients=10)
 
 
-def test_a_sum_that_may_not_fit_is_not_rounded() -> None:
-    with pytest.raises(PrivacyRefusal, match="64 bits"):
-        rounded(np.zeros(3), release=release_of(scale_bits=52), largest_patients=2**10)
+@pytest.mark.parametrize(
+    ("release", "largest_patients", "reason"),
+    [
+        (release_of(scale_bits=52), 2**10, "64 bits"),
+        (release_of(scale_bits=43, sites=9), 2**20 // 9, "64 bits"),
+        (release_of(scale_bits=45, noise_multiplier=4.0), 1, "sampler"),
+        (release_of(), 200_001, "200000 patients"),
+        (release_of(), 0, "200000 patients"),
+    ],
+)
+def test_a_plan_whose_sums_may_not_fit_is_refused(
+    release: SharedIntegerRelease, largest_patients: int, reason: str
+) -> None:
+    with pytest.raises(PrivacyRefusal, match=reason):
+        refuse_unless_it_fits(release, largest_patients=largest_patients)
+    with pytest.raises(PrivacyRefusal, match=reason):
+        rounded(np.zeros(3), release=release, largest_patients=largest_patients)
+
+
+@settings(deadline=None, max_examples=200)
+@given(sites=st.integers(3, 200), bits=st.integers(0, 52), bound=st.floats(1e-3, 1e3), patients=st.integers(1, 200_000))
+def test_what_fits_cannot_wrap_and_what_could_is_refused(sites: int, bits: int, bound: float, patients: int) -> None:
+    """Against the inequality of the proof, in exact fractions."""
+    release = release_of(sites=sites, scale_bits=bits, bound=bound)
+    worst = sites * (patients * Fraction(bound) * 2**bits + 40 * release.share_standard_deviation)
+    try:
+        refuse_unless_it_fits(release, largest_patients=patients)
+    except PrivacyRefusal:
+        assert worst + sites >= 2**63 or release.share_standard_deviation > LARGEST_STANDARD_DEVIATION
+    else:
+        assert worst < 2**63
 
 
 def test_noise_is_added_once_to_each_parameter_with_the_releases_share() -> None:
@@ -264,13 +293,16 @@ def test_a_comparison_that_64_bits_leave_open_draws_more() -> None:
     assert integer_noise._LazyUniform(2**64 - 1, words).is_below_exp_of_minus(Fraction(0))
 
 
-def test_words_of_zeros_lead_to_exact_arithmetic_and_to_an_end() -> None:
-    """The smallest word says only that U is below 2^-64: float64 must not take it for a number."""
-    first = iter([np.zeros(66, dtype=np.uint64)])
-    seeded = seeded_words(1)
-    draws = discrete_gaussian(lambda count: next(first, seeded(count))[:count], 1, standard_deviation=10)
-    assert draws.shape == (1,)
-    steps = integer_noise._half_exponential_steps(lambda count: np.full(count, 0, dtype=np.uint64), 0)
-    assert steps.size == 0
-    levels = iter([np.zeros(1, dtype=np.uint64), np.full(1, 2**63, dtype=np.uint64)])
-    assert integer_noise._half_exponential_steps(lambda _: next(levels), 1).tolist() == [90]  # U = 2^-65: 65 x 2 log 2
+def test_the_smallest_words_are_not_taken_for_numbers() -> None:
+    """A word of zeros says only that U is below 2^-64; the middle of that would be 2^-65."""
+
+    def words_in_turn(*words: int) -> integer_noise.Words:
+        left = iter(words)
+        return lambda _: np.array([next(left)], dtype=np.uint64)
+
+    # U = 2^-68: 68 x 2 log 2 = 94.3. The middle says 90.
+    assert integer_noise._half_exponential_steps(words_in_turn(0, 2**60), 1).tolist() == [94]
+    # gamma = 10 x 9 / 2 = 45, and -log U = 44.65 or 45.7; the middle says 45.05.
+    ten, none = np.array([10]), np.array([0])
+    for following, kept in ((3 * 2**62, False), (2**62, True)):
+        assert integer_noise._keep(words_in_turn(0, following), ten, none, s=5).tolist() == [kept]

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.errors import PrivacyRefusal
-from oncofed.privacy.shared_noise import SharedIntegerRelease
+from oncofed.privacy.shared_noise import LARGEST_PATIENTS, SharedIntegerRelease
 
 Words = Callable[[int], NDArray[np.uint64]]
 """So many words of 64 independent fair bits."""
@@ -38,6 +38,9 @@ Words = Callable[[int], NDArray[np.uint64]]
 LARGEST_STANDARD_DEVIATION = 2**45
 TAIL_STANDARD_DEVIATIONS = 40
 """A share beyond this many standard deviations has probability below 2 exp(-800) < 1e-346 (it is subgaussian)."""
+
+_CANDIDATES_AT_ONCE = 2**16
+"""Bounds memory; fewer at once take longer."""
 
 _SURELY = 2.0**-30
 """Two float64 logarithms that differ by more than this are surely different: a million times their error."""
@@ -64,6 +67,23 @@ def largest_entry(release: SharedIntegerRelease, *, largest_patients: int) -> in
     return largest_sum_entry(release, largest_patients=largest_patients) + tail
 
 
+def refuse_unless_it_fits(release: SharedIntegerRelease, *, largest_patients: int) -> None:
+    """Raises PrivacyRefusal unless no sum over all sites can wrap modulo 2^64 (the proof is in `masking`).
+
+    For whoever approves a plan: it needs the plan's public numbers only, and holds for all rounds and rosters.
+    """
+    reasons = []
+    if not 1 <= largest_patients <= LARGEST_PATIENTS:
+        reasons.append(f"a hospital may have 1 to {LARGEST_PATIENTS} patients, for the bound on float64's rounding")
+    if release.share_standard_deviation > LARGEST_STANDARD_DEVIATION:
+        reasons.append("a share of the noise is too large for the sampler: fewer scale bits, please")
+    # At least two, so that one sum alone stays below 2^62 as well.
+    if max(2, release.sites) * largest_entry(release, largest_patients=largest_patients) >= 2**63:
+        reasons.append("the sum of all sites may not fit into 64 bits: fewer scale bits, please")
+    if reasons:
+        raise PrivacyRefusal("the plan's integers are refused: " + "; ".join(reasons))
+
+
 def rounded(clipped: NDArray[np.float64], *, release: SharedIntegerRelease, largest_patients: int) -> IntegerSum:
     """A clipped sum times the release's scale, clamped and rounded to the nearest integers.
 
@@ -74,9 +94,8 @@ def rounded(clipped: NDArray[np.float64], *, release: SharedIntegerRelease, larg
     """
     if clipped.shape != (release.parameters,) or not np.isfinite(clipped).all():
         raise PrivacyRefusal("a sum to be rounded must be finite and as long as the release says")
+    refuse_unless_it_fits(release, largest_patients=largest_patients)
     limit = largest_sum_entry(release, largest_patients=largest_patients)
-    if limit >= 2**62:
-        raise PrivacyRefusal("the sum may not fit into 64 bits: fewer scale bits, please")
     within = np.clip(clipped, -(2.0**62) / release.scale, 2.0**62 / release.scale) * float(release.scale)
     return IntegerSum(np.clip(np.rint(within).astype(np.int64), -limit, limit), release)
 
@@ -134,7 +153,8 @@ def discrete_gaussian(words: Words, size: int, *, standard_deviation: int) -> ND
     filled = 0
     while filled < size:
         # Each candidate is kept or not by itself, so taking the first that are kept favours none.
-        kept = _kept(words, 2 * (size - filled) + 64, s=standard_deviation)[: size - filled]
+        candidates = min(4 * (size - filled) + 64, _CANDIDATES_AT_ONCE)
+        kept = _kept(words, candidates, s=standard_deviation)[: size - filled]
         drawn[filled : filled + len(kept)] = kept
         filled += len(kept)
     return drawn

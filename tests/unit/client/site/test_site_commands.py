@@ -180,7 +180,8 @@ def test_a_document_under_another_plans_name_is_refused(offered: InstalledNode) 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: a folder that may not be read. Run as root to test it.")
 def test_a_folder_that_may_not_be_read_is_not_an_empty_one(offered: InstalledNode) -> None:
-    os.chmod(offered.folder.root.parent, 0o755)
+    for path in (offered.folder.root.parent, offered.folder.guard):
+        os.chmod(path, 0o755)
     code = (
         "import os, sys; from pathlib import Path\n"
         "from oncofed.client.node.folder import NodeFolder\n"
