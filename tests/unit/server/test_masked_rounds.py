@@ -25,6 +25,7 @@ from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.privacy.policy import SitePolicy, calibrated_privacy
 from oncofed.protocol.messages import ContributeRequest, Contribution
 from oncofed.protocol.plan import Member, SharedNoise, Strategy, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.server.deployment.prompt_grid import PromptGrid
 from oncofed.server.rounds import Patience, RoundReport, run_rounds
 from oncofed.server.state import FederationState, initial_state
 from oncofed.server.strategies import strategy_faults
@@ -82,24 +83,20 @@ class Hospitals:
         return {site: len(guard.ledger.charges()) for site, guard in self.guards.items()}
 
 
+class OnlineGrid(PromptGrid):
+    """The wrapped Grid, some of whose nodes are away."""
+
+    def __init__(self, grid: Grid, online: Callable[[], list[int]]) -> None:
+        super().__init__(grid, poll_seconds=0.0)
+        self._online = online
+
+    def get_node_ids(self) -> Iterable[int]:
+        return self._online()
+
+
 def run(
     hospitals: Hospitals, *, away: Callable[[], set[str]] = set, seconds: float = 100.0
 ) -> tuple[FederationState, list[RoundReport]]:
-    class OnlineGrid(Grid):
-        """Passes on to the real one, without the nodes that are away."""
-
-        def __init__(self, grid: Grid, nodes: dict[str, int]) -> None:
-            self._grid, self._nodes = grid, nodes
-
-        def __getattribute__(self, name: str) -> object:
-            if name in ("_grid", "_nodes", "get_node_ids", "__class__"):
-                return object.__getattribute__(self, name)
-            return getattr(object.__getattribute__(self, "_grid"), name)
-
-        def get_node_ids(self) -> Iterable[int]:
-            return [node for site, node in self._nodes.items() if site not in away()]
-
-    OnlineGrid.__abstractmethods__ = frozenset()
     states: list[FederationState] = []
     reports: list[RoundReport] = []
 
@@ -117,7 +114,7 @@ def run(
     def main(grid: Grid, context: Context) -> None:
         nodes = dict(find_nodes(grid, roster=SITES))
         run_rounds(
-            OnlineGrid(grid, nodes),
+            OnlineGrid(grid, lambda: [node for site, node in nodes.items() if site not in away()]),
             plan=hospitals.plan,
             nodes=nodes,
             start=initial_state(START),
