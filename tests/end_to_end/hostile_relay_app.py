@@ -6,16 +6,18 @@ While there is a file NODE/lie, the guard's answer is replaced by what the file 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from flwr.app import Context
+from flwr.app import Context, RecordDict
 
+from oncofed.client import relay
 from oncofed.client.node.folder import NodeFolder
 from oncofed.client.node.superexec import main
 from oncofed.client.relay import build_node_app
 from oncofed.client.service.guard_channel import SOCKET_VARIABLE, GuardChannel, channel_from_environment
+from oncofed.protocol.codec import encode_contribution
 from oncofed.protocol.messages import ContributeRequest, Contribution, DeliveryState, NodeDescription, PlanState
 
 LIES = {
@@ -51,6 +53,14 @@ class LyingGuard:
 
     def describe(self) -> NodeDescription:
         return self.honest.describe()
+
+
+def encode_whatever(answer: Contribution, *, to: ContributeRequest) -> RecordDict:
+    """The relay's codec would not send another shape."""
+    return encode_contribution(answer, to=replace(to, weights=answer.vector))
+
+
+setattr(relay, "encode_contribution", encode_whatever)  # noqa: B010 - a name that the relay imports, and does not offer
 
 
 def connect(_: Context) -> LyingGuard:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 
 from flwr.app import Context, Message
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid, ServerApp
 from tests.end_to_end.hostile_questions import NO_SUCH_QUESTION, Asked, answer_in, phases
 
@@ -20,7 +21,7 @@ from oncofed.server.deployment.enrolment import read_sites
 from oncofed.server.deployment.prompt_grid import PromptGrid
 
 ANSWERS = "answers.json"
-_WAIT_SECONDS = 120.0
+_WAIT_SECONDS = 600.0
 
 SITECUSTOMIZE = "import tests.end_to_end.hostile_server_app\n"
 
@@ -54,7 +55,8 @@ def _answers(grid: Grid, asked: Sequence[Asked], node_id: int) -> dict[str, str]
         if reply is None:
             found[one.name] = "no answer"
         elif reply.has_error():
-            found[one.name] = NO_SUCH_QUESTION
+            raised = reply.error.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+            found[one.name] = NO_SUCH_QUESTION if raised else f"Flower's error {reply.error.code}"
         else:
             found[one.name] = answer_in(one.kind, reply.content)
     return found

@@ -193,7 +193,7 @@ def test_the_disk_is_full_at_the_ledger(four: Supervised) -> None:
         resource.prlimit(guard, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     completed(four, study)
     assert "its disk is full" in study.told("waiting")
-    assert "releases nothing: ledger.sqlite" in four.hospital_log(HONEST, "guard")
+    assert "ledger.sqlite cannot be written" in four.hospital_log(HONEST, "guard")
     assert four.pid(HONEST, "guard") == guard, "it went on by itself once there was space"
     four.sound(study)
     note(four, study, since=began)
@@ -203,7 +203,7 @@ def test_a_hospital_takes_longer_than_the_round_and_is_waited_for(four: Supervis
     study, began = begun(four, "straggler_needed", timeout=20), time.monotonic()
     four.trouble("sleep 32")
     completed(four, study)
-    assert f"{TROUBLED}: no answer within 20 s" in study.told("waiting")
+    assert f"{TROUBLED}: no answer" in study.told("waiting")
     assert {line["attempt"] for line in study.rounds} == {0}
     four.sound(study)
     note(four, study, since=began)
@@ -213,7 +213,7 @@ def test_a_hospital_takes_longer_than_the_round_and_is_not_needed(four: Supervis
     study, began = begun(four, "straggler_spared", timeout=20, quorum=3, rounds=3), time.monotonic()
     four.trouble("sleep 32")
     completed(four, study)
-    assert any(f"{TROUBLED}: no answer within 20 s" in line["rejected"] for line in study.rounds)
+    assert any(f"{TROUBLED}: no answer" in line["rejected"] for line in study.rounds)
     four.sound(study, wasted=1)
     note(four, study, since=began)
 

@@ -366,3 +366,17 @@ def test_the_equivalent_in_numbers() -> None:
     assert epsilon_of([release], delta=DELTA) == pytest.approx(
         epsilon_where(lambda e: float(gaussian_delta(e, equivalent.noise_multiplier)), DELTA), abs=1e-3
     )
+
+
+def test_what_shares_of_one_step_differ_from_a_gaussian_is_charged() -> None:
+    """So small that the excess is seen: 0.02 of epsilon, above the accountant's own rounding."""
+    release = SharedIntegerRelease(1.0, 100, 0, 1.0, sites=2, dropouts=0, colluding=0)
+    assert release.share_standard_deviation == 1
+    equivalent = gaussian_equivalent(release)
+    charged, without = (
+        epsilon_of_equivalent(GaussianEquivalent(equivalent.noise_multiplier, excess), DELTA)
+        for excess in (equivalent.excess, 0.0)
+    )
+    assert charged - without > 0.02
+    assert epsilon_of([release], delta=DELTA) >= charged - 1e-6
+    assert epsilon_of([GaussianRelease(equivalent.noise_multiplier)], delta=DELTA) < charged - 1e-3

@@ -29,7 +29,7 @@ from oncofed.server.strategies import SiteVector
 _ERROR_WORDS = {
     1: "the relay could not be loaded",
     2: "the relay raised an exception",
-    3: "the question was lost or came too late: the relay or the server was restarted, or a machine is busy",
+    3: "no answer in time: it is slow or away, or a restart lost the question",
     4: "the answer was lost",
     5: "the node is unavailable",
     7: "the node refused the program bundle",
