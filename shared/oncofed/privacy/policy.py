@@ -153,7 +153,8 @@ class SitePolicy:
         privacy = plan.privacy
         if privacy.mode is PrivacyMode.NONE:
             return [] if self.allow_no_privacy else ["it has no privacy, and allow_no_privacy is not set"]
-        reasons = self._objections_to_shares(plan)
+        of_shares = self._objections_to_shares(plan)
+        reasons = [*of_shares]
         if privacy.relation != RELATION:
             reasons.append(f"its relation is {privacy.relation!r}; this ledger accounts for {RELATION!r}")
         if privacy.l2_norm_bound is None or not 0 < privacy.l2_norm_bound < float("inf"):
@@ -163,7 +164,7 @@ class SitePolicy:
             reasons.append(f"its delta {privacy.delta:g} does not lie in (0, {self.delta:g}]")
         if not (privacy.noise_multiplier >= self.smallest_noise_multiplier and privacy.noise_multiplier > 0):
             reasons.append(f"its noise multiplier {privacy.noise_multiplier:g} is too small")
-        elif not reasons:
+        elif not of_shares:  # else nobody knows what a round releases
             reasons += self._objections_to_epsilon(plan)
         return reasons
 
