@@ -9,8 +9,11 @@ removal of its file by hand and a word with the hospital.
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -112,16 +115,29 @@ def read_sites(folder: CoordinatorFolder) -> dict[str, ApprovedSite]:
 
 
 def register_approved(folder: CoordinatorFolder, registry: NodeRegistry) -> dict[str, ApprovedSite]:
-    """Make the SuperLink know each approved key, and note the node ids. Safe to repeat."""
-    known = registry.node_ids()
-    sites = {}
-    for name, site in read_sites(folder).items():
-        key = flower_public_key(site.node_public_key)
-        node_id = known[key] if key in known else registry.register_node(key)
-        sites[name] = replace(site, node_id=node_id)
-        if sites[name] != site:
-            _write_site(folder, sites[name])
-    return sites
+    """Make the SuperLink know each approved key, and note the node ids. Safe to repeat, also by two at once."""
+    folder.sites.mkdir(parents=True, exist_ok=True)
+    with _one_at_a_time(folder.sites):
+        known = registry.node_ids()
+        sites = {}
+        for name, site in read_sites(folder).items():
+            key = flower_public_key(site.node_public_key)
+            node_id = known[key] if key in known else registry.register_node(key)
+            sites[name] = replace(site, node_id=node_id)
+            if sites[name] != site:
+                _write_site(folder, sites[name])
+        return sites
+
+
+@contextmanager
+def _one_at_a_time(sites: Path) -> Iterator[None]:
+    """`coordinator start` and `coordinator run` register at the same moment, and both write the same files."""
+    descriptor = os.open(sites, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write_site(folder: CoordinatorFolder, site: ApprovedSite) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -141,6 +143,23 @@ def test_registration_may_be_repeated_and_follows_a_new_database(
     fresh = Registry()
     fresh.nodes[b"somebody"] = 1
     assert register_approved(coordinator, fresh)["Bonn"].node_id == 2**64 - 2
+
+
+def test_two_that_register_at_once_wait_for_each_other(coordinator: CoordinatorFolder, bonn: NodeFolder) -> None:
+    """`coordinator start` and `coordinator run`: both ask who is known before either has registered anybody."""
+    approve(coordinator, request_bytes(make_request(bonn)))
+
+    class Slow(Registry):
+        def node_ids(self) -> dict[bytes, int]:
+            found = super().node_ids()
+            time.sleep(0.2)
+            return found
+
+    registry = Slow()
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(register_approved, coordinator, registry) for _ in range(2)]
+        first, second = (each.result(timeout=10) for each in both)
+    assert first == second == read_sites(coordinator)
 
 
 def test_a_renamed_site_file_is_refused(coordinator: CoordinatorFolder, bonn: NodeFolder) -> None:
