@@ -27,7 +27,7 @@ def test_masked_words_leave_and_are_called_so() -> None:
     [np.arange(500), np.arange(-250, 250), np.random.default_rng(1).integers(-(2**40), 2**40, 500)],
     ids=["counts", "either sign", "a sum with its noise"],
 )
-def test_a_sum_whose_mask_was_forgotten_is_held_back(words: np.ndarray) -> None:  # type: ignore[type-arg]  # of int64
+def test_a_sum_whose_mask_was_forgotten_is_held_back(words: np.ndarray) -> None:
     with pytest.raises(EgressViolation) as held:
         contribution_of(500)(serialised(only_a_vector(Contribution(words.astype(np.int64).view(np.uint64)))))
     assert held.value.rule is Rule.NOT_MASKED
