@@ -26,6 +26,7 @@ from oncofed.client.site.setup import create
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.privacy.ledger import Charge
+from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.protocol.plan import Member, ModelSpec, PrivacyMode, PrivacySpec, StudyPlan, TrainingSpec
 from oncofed.protocol.signing import new_signing_key, public_key_of
@@ -34,6 +35,8 @@ from oncofed.survival.network import parameter_count
 
 SITE = "Bonn"
 NODE_KEY = "ecdsa-sha2-nistp384 AAAA-of-Bonn"
+MASKING_KEY = new_masking_key()
+MASKING_PUBLIC_KEY = public_masking_key_of(MASKING_KEY).hex()
 SOURCE = "registry"
 PATIENTS = 1237
 SCHEMA = """
@@ -106,7 +109,7 @@ class InstalledNode:
 
     @property
     def keys(self) -> PinnedKeys:
-        return PinnedKeys(public_key_of(self.signing_key), NODE_KEY)
+        return PinnedKeys(public_key_of(self.signing_key), NODE_KEY, MASKING_KEY)
 
     @property
     def table_path(self) -> Path:
@@ -151,7 +154,10 @@ class InstalledNode:
             privacy=PrivacySpec(PrivacyMode.LOCAL, 1.0, 1e-5, 9.0, 1.0, reserve_rounds=1),
             roster=(SITE, "Essen"),
             quorum=2,
-            members=(Member(SITE, NODE_KEY), Member("Essen", "ecdsa-sha2-nistp384 AAAA-of-Essen")),
+            members=(
+                Member(SITE, NODE_KEY, MASKING_PUBLIC_KEY),
+                Member("Essen", "ecdsa-sha2-nistp384 AAAA-of-Essen", "0" * 64),
+            ),
             coordinator_public_key=public_key_of(self.signing_key).hex(),
             bundle_sha256="0" * 64,
             released=("the model",),

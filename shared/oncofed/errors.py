@@ -113,11 +113,13 @@ class FederationFailure(OncofedError):
 class QuorumLost(FederationFailure):
     """Fewer hospitals answered than the plan's quorum.
 
+    answered                the hospitals that were admitted.
     charged_without_answer  whether a hospital was charged for this attempt and has lost its answer: asking it the same
                             again cannot help, a new attempt can.
     """
 
-    def __init__(self, message: str, *, charged_without_answer: bool = False) -> None:
+    def __init__(self, message: str, *, charged_without_answer: bool = False, answered: tuple[str, ...] = ()) -> None:
+        self.answered = answered
         self.charged_without_answer = charged_without_answer
         super().__init__(message)
 

@@ -73,7 +73,7 @@ def signed_plan(coordinator: CoordinatorFolder, *, rounds: int) -> StudyPlan:
         schema_hash=parse_schema(schema_toml, where="schema").hash,
         roster=tuple(sites),
         quorum=len(sites),
-        members=tuple(Member(site.site, site.node_public_key) for site in sites.values()),
+        members=tuple(Member(site.site, site.node_public_key, site.masking_public_key) for site in sites.values()),
         coordinator_public_key=coordinator.public_key.read_text().strip(),
         bundle_sha256=bundle_sha256(),
         round_timeout_seconds=120.0,

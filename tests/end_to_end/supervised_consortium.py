@@ -156,7 +156,7 @@ class Supervised:
         sites = read_sites(self.coordinator)
         plan = plan_for(
             consortium,
-            members=tuple(Member(site.site, site.node_public_key) for site in sites.values()),
+            members=tuple(Member(site.site, site.node_public_key, site.masking_public_key) for site in sites.values()),
             coordinator_public_key=bytes.fromhex(self.coordinator.public_key.read_text().strip()),
             bundle_sha256=bundle_sha256(),
         )

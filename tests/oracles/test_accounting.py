@@ -309,7 +309,7 @@ def test_a_delta_outside_its_range_is_refused(delta: float) -> None:
 def test_calibrated_noise_spends_the_epsilon_and_no_more(epsilon: float, rounds: int, reserve: int) -> None:
     training = TrainingSpec(rounds=rounds)
     privacy = calibrated_privacy(training, epsilon=epsilon, delta=DELTA, l2_norm_bound=1.0, reserve_rounds=reserve)
-    release = release_of_one_round(training, noise_multiplier=privacy.noise_multiplier)
+    release = release_of_one_round(training, privacy)
     assert isinstance(release, GaussianRelease)
     all_rounds = epsilon_of([release] * (rounds + reserve), delta=DELTA)
     assert epsilon - 1e-3 * epsilon <= all_rounds <= epsilon
@@ -321,7 +321,8 @@ def test_calibrated_noise_spends_the_epsilon_and_no_more(epsilon: float, rounds:
 def test_calibrated_noise_of_local_epochs() -> None:
     training = TrainingSpec(mode=TrainingMode.EPOCHS, rounds=20, local_steps=10, sampling_rate=0.1)
     privacy = calibrated_privacy(training, epsilon=1.0, delta=DELTA, l2_norm_bound=1.0, reserve_rounds=2)
-    assert release_of_one_round(training, noise_multiplier=3.0) == SampledGaussianRelease(3.0, 0.1, 10)
+    sampled = SampledGaussianRelease(privacy.noise_multiplier, 0.1, 10)
+    assert release_of_one_round(training, privacy) == sampled
     step = SampledStep(privacy.noise_multiplier, 0.1)
     assert epsilon_by_convolution([(step, 220)], DELTA) == pytest.approx(1.0, abs=1e-3)
 

@@ -21,8 +21,8 @@ from tests.oracles.test_accounting import epsilon_where, gaussian_delta, gaussia
 
 from oncofed.errors import UnaccountedEvent
 from oncofed.privacy.accounting import (
-    AccountedEvent,
     GaussianRelease,
+    PrivacyEvent,
     SampledGaussianRelease,
     epsilon_of,
     smallest_noise_multiplier,
@@ -181,7 +181,7 @@ def test_rounds_with_shared_noise_and_other_releases_compose() -> None:
         given = stats.norm.cdf(half - shift) - np.exp(rest) * stats.norm.cdf(-half - shift)
         return float((two[support] * given).sum() + two[~support].sum())
 
-    mixed: list[AccountedEvent] = [release, GaussianRelease(gaussian), release]
+    mixed: list[PrivacyEvent] = [release, GaussianRelease(gaussian), release]
     assert delta_beside_gaussian(epsilon_of(mixed, delta=DELTA)) <= DELTA
     assert delta_beside_gaussian(epsilon_of(mixed[:2], delta=DELTA)) > DELTA
     with_sampled = epsilon_of([*mixed, SampledGaussianRelease(2.0, 0.05, 10)], delta=DELTA)
@@ -340,7 +340,7 @@ def release_with(**changed: object) -> SharedIntegerRelease:
     ids=str,
 )
 def test_what_cannot_be_bounded_is_refused(changed: dict[str, object]) -> None:
-    others: list[list[AccountedEvent]] = [[], [GaussianRelease(30.0)], [GaussianRelease(0.0)]]
+    others: list[list[PrivacyEvent]] = [[], [GaussianRelease(30.0)], [GaussianRelease(0.0)]]
     for events in others:
         with pytest.raises(UnaccountedEvent):
             epsilon_of([*events, release_with(**changed)], delta=DELTA)

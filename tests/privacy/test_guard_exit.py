@@ -27,6 +27,7 @@ from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.guard_server import serving
 from oncofed.client.service.token import token_sha256
 from oncofed.errors import RequestRefused
+from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.messages import Contribution, NodeDescription
 from oncofed.protocol.model_file import signed_model
 from oncofed.survival.network import parameter_count
@@ -183,7 +184,10 @@ LEAKS: dict[str, Callable[[], np.ndarray]] = {
 
 @pytest.mark.parametrize("name", LEAKS)
 def test_the_search_finds_a_leak_that_is_planted_on_purpose(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(egress, "only_a_vector", lambda contribution: np.asarray(contribution.vector).tobytes())
+    def anything(contribution: Contribution) -> pb.ContributeReply:
+        return pb.ContributeReply(vector=np.asarray(contribution.vector).tobytes())
+
+    monkeypatch.setattr(egress, "only_a_vector", anything)
     monkeypatch.setattr(egress, "contribution_of", lambda _: lambda content: egress.Leaving(content, "vector", 1))
     with served(HostileGuard(lambda: Contribution(LEAKS[name]()))) as here:
         answers, _ = recorded(here, EVERY_QUESTION[:1])

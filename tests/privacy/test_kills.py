@@ -38,7 +38,7 @@ PATIENTS = drawn_patients(PLAN.model, 20, seed=0)
 @pytest.fixture(scope="module", autouse=True)
 def _accountant_is_loaded() -> None:
     """Once here, and not in every fork."""
-    event = release_of_one_round(PLAN.training, noise_multiplier=PLAN.privacy.noise_multiplier)
+    event = release_of_one_round(PLAN.training, PLAN.privacy)
     for releases in (1, 2, 3, PLAN.charged_rounds):
         epsilon_of([event] * releases, delta=POLICY.delta)
 

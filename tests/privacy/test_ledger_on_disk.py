@@ -30,6 +30,7 @@ def independent_epsilon(events: list[PrivacyEvent]) -> float:
         if isinstance(event, GaussianRelease):
             accountant.compose(GaussianDpEvent(event.noise_multiplier))
         else:
+            assert isinstance(event, SampledGaussianRelease)
             step = PoissonSampledDpEvent(event.sampling_rate, GaussianDpEvent(event.noise_multiplier))
             accountant.compose(SelfComposedDpEvent(step, event.steps))
     return float(accountant.get_epsilon(BUDGET.delta))

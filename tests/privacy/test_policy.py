@@ -149,6 +149,6 @@ def test_a_calibrated_plan_is_accepted_by_the_policy_it_was_made_for() -> None:
 
 def test_a_round_costs_what_it_releases() -> None:
     epochs = TrainingSpec(mode=TrainingMode.EPOCHS, local_steps=7, sampling_rate=0.3)
-    assert release_of_one_round(TrainingSpec(), noise_multiplier=2.0) == GaussianRelease(2.0)
-    assert release_of_one_round(epochs, noise_multiplier=2.0) == SampledGaussianRelease(2.0, 0.3, 7)
+    assert release_of_one_round(TrainingSpec(), local_privacy(noise_multiplier=2.0)) == GaussianRelease(2.0)
+    assert release_of_one_round(epochs, local_privacy(noise_multiplier=2.0)) == SampledGaussianRelease(2.0, 0.3, 7)
     assert local_privacy().mode is PrivacyMode.LOCAL

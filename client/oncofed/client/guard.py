@@ -19,10 +19,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from oncofed.client.noise_sharing import NoiseSharing
 from oncofed.client.records.answers import Answers, MemoryAnswers
 from oncofed.client.training import local_contribution
 from oncofed.errors import BudgetExceeded, PrivacyRefusal, RecordFailure, RefusalCode, RequestRefused
 from oncofed.privacy.ledger import Charge, Ledger, refuse_unless_payable
+from oncofed.privacy.masking import refuse_roster
 from oncofed.privacy.noise import NoiseSource, NoNoise
 from oncofed.privacy.policy import SitePolicy, release_of_one_round
 from oncofed.protocol.messages import ContributeRequest, Contribution
@@ -49,14 +51,20 @@ class Guard:
         ledger: Ledger,
         noise: NoiseSource,
         answers: Answers | None = None,
+        sharing: NoiseSharing | None = None,  # mode `distributed` needs it
     ) -> None:
         policy.refuse_unless_allowed(plan)
         if ledger.budget != policy.budget:
             raise PrivacyRefusal(f"the ledger keeps another budget than the policy of {policy.data_source} gives")
         if plan.privacy.mode is not PrivacyMode.NONE and isinstance(noise, NoNoise):
             raise PrivacyRefusal("the plan promises noise, and this guard was given a source that adds none")
+        if plan.privacy.mode is PrivacyMode.DISTRIBUTED:
+            if sharing is None:
+                raise PrivacyRefusal("the plan shares its noise, and this guard has no masking key")
+            sharing.refuse_unless_fit(plan, site=site)
         self.site = site
         self.plan = plan
+        self._sharing = sharing
         self.ledger = ledger
         self._patients = patients
         self._noise = noise
@@ -95,9 +103,11 @@ class Guard:
         else:
             patients = self._charged_patients(charge, round_=request.round)
             noise = self._noise
-        vector = local_contribution(self.plan, request.weights, patients, noise=noise)
-        vector.setflags(write=False)
-        contribution = Contribution(vector)
+        if self._sharing is not None and self.plan.privacy.mode is PrivacyMode.DISTRIBUTED:
+            contribution = Contribution(self._sharing.masked_contribution(request, self.plan, patients))
+        else:
+            contribution = Contribution(local_contribution(self.plan, request.weights, patients, noise=noise))
+        contribution.vector.setflags(write=False)
         self._answers.keep(contribution, identity=identity, request_hash=request_hash)
         return contribution
 
@@ -105,7 +115,7 @@ class Guard:
         """What the answer costs; None where the plan hides nothing."""
         if self.plan.privacy.mode is PrivacyMode.NONE:
             return None
-        event = release_of_one_round(self.plan.training, noise_multiplier=self.plan.privacy.noise_multiplier)
+        event = release_of_one_round(self.plan.training, self.plan.privacy)
         return Charge(identity, request_hash, event)
 
     def _charged_patients(self, charge: Charge, *, round_: int) -> PatientTensors:
@@ -122,7 +132,7 @@ class Guard:
     def _refuse_malformed(self, request: ContributeRequest) -> None:
         if request.plan_hash != self._plan_hash:
             raise RequestRefused(RefusalCode.WRONG_PLAN)
-        if request.site != self.site or self.site not in request.roster:
+        if request.site != self.site or not self._is_our_roster(request.roster):
             raise RequestRefused(RefusalCode.WRONG_SITE)
         if not 1 <= request.round <= self.plan.training.rounds or request.attempt < 0:
             raise RequestRefused(RefusalCode.ROUND_OUT_OF_RANGE)
@@ -131,3 +141,14 @@ class Guard:
             raise RequestRefused(RefusalCode.MALFORMED_WEIGHTS)
         if not np.isfinite(request.weights).all():
             raise RequestRefused(RefusalCode.MALFORMED_WEIGHTS)
+
+    def _is_our_roster(self, roster: tuple[str, ...]) -> bool:
+        """Whether this hospital may answer an attempt among these. A masked sum of too few would open one of them."""
+        shares = self.plan.privacy.shares
+        if shares is None:
+            return self.site in roster
+        try:
+            refuse_roster(roster, plan_roster=self.plan.roster, own=self.site, dropouts=shares.dropouts)
+        except PrivacyRefusal:
+            return False
+        return True

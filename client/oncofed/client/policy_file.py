@@ -19,6 +19,7 @@ A whole file::
     largest_epsilon = 3.0           # of all studies together
     delta = 1e-5
     smallest_noise_multiplier = 5.0
+    fewest_colluding_tolerated = 2  # only where studies may share their noise between hospitals; left out: they may not
 """
 
 from __future__ import annotations
@@ -149,4 +150,5 @@ def _site_policy(
         allow_no_privacy=section.flag("allow_no_privacy", False),
         allowed_plans=allowed_plans,
         largest_parameters=largest_parameters,
+        fewest_colluding_tolerated=section.whole_number("fewest_colluding_tolerated", at_least=0),
     )

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from oncofed.privacy.mechanism import PrivateOptimizer, clipped_gradient_sum
-from oncofed.privacy.noise import NoiseSource
+from oncofed.privacy.noise import NoiseSource, NoNoise
 from oncofed.protocol.plan import StudyPlan, TrainingMode
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import network_with, parameter_vector
@@ -29,18 +29,28 @@ def local_contribution(
     noise  also draws who joins a batch, because who took part must stay as secret as the noise.
     """
     if plan.training.mode is TrainingMode.FULL_BATCH:
-        return _ascent_direction(plan, weights, patients, noise)
+        return _ascent_direction(plan, weights, patients, noise, noise_multiplier=plan.privacy.noise_multiplier)
     return _weights_after_local_steps(plan, weights, patients, noise)
 
 
+def clipped_direction(plan: StudyPlan, weights: NDArray[np.float64], patients: PatientTensors) -> NDArray[np.float64]:
+    """(parameters,): the clipped sum of `full_batch` in units of the clip norm, with NO noise: it may not leave so."""
+    return _ascent_direction(plan, weights, patients, NoNoise(seed=0), noise_multiplier=0.0)
+
+
 def _ascent_direction(
-    plan: StudyPlan, weights: NDArray[np.float64], patients: PatientTensors, noise: NoiseSource
+    plan: StudyPlan,
+    weights: NDArray[np.float64],
+    patients: PatientTensors,
+    noise: NoiseSource,
+    *,
+    noise_multiplier: float,
 ) -> NDArray[np.float64]:
     network = network_with(plan.model, weights)
     bound = _bound(plan)
     optimizer = PrivateOptimizer(
         torch.optim.SGD(network.parameters(), lr=1.0),
-        noise_multiplier=plan.privacy.noise_multiplier,
+        noise_multiplier=noise_multiplier,
         l2_norm_bound=bound,
         expected_batch_size=None,
         noise=noise,

@@ -94,13 +94,14 @@ class _NotAdmitted(Exception):
 def plausible_length(plan: StudyPlan) -> float:
     """No honest hospital's vector is longer, in units of the clip norm; infinite where the plan sets no such bound.
 
-    Mode `full_batch` with privacy: the sum of at most n_max clipped gradients, each at most 1 long, and the noise.
-    n_max = 1 / (10 delta) is the largest hospital for which the plan's delta is small enough (docs/privacy.md). Public,
-    so it says nothing of a hospital; generous, so it stops the absurd and not the merely wrong: that is for a robust
-    strategy. Without clipping there is no bound, and in mode `epochs` none is known for weights.
+    Mode `full_batch` with privacy mode `local`: the sum of at most n_max clipped gradients, each at most 1 long, and
+    the noise. n_max = 1 / (10 delta) is the largest hospital for which the plan's delta is small enough
+    (docs/privacy.md). Public, so it says nothing of a hospital; generous, so it stops the absurd and not the merely
+    wrong: that is for a robust strategy. Without clipping there is no bound, in mode `epochs` none is known for
+    weights, and of a masked vector nothing can be said.
     """
     privacy = plan.privacy
-    if privacy.mode is PrivacyMode.NONE or plan.training.mode is not TrainingMode.FULL_BATCH:
+    if privacy.mode is not PrivacyMode.LOCAL or plan.training.mode is not TrainingMode.FULL_BATCH:
         return math.inf
     return 1 / (10 * privacy.delta) + privacy.noise_multiplier * (math.sqrt(plan.model.parameters) + _NOISE_TAIL)
 
@@ -111,10 +112,12 @@ def admit(
     questions: Mapping[str, Question],
     patience_seconds: float,
     longest: float = math.inf,
+    masked: bool = False,
 ) -> Admission:
     """questions by message id, in roster order. patience_seconds is only for the words about silent hospitals.
 
     longest  vector that is admitted, in the vectors' own unit.
+    masked   whether contributions must be masked integers, of which nothing more can be checked one by one.
     """
     answers: dict[str, list[Message]] = {message_id: [] for message_id in questions}
     strays: list[Message] = []
@@ -126,7 +129,9 @@ def admit(
     for message_id, question in questions.items():
         try:
             admitted.append(
-                _admit_one(question, answers[message_id], patience_seconds=patience_seconds, longest=longest)
+                _admit_one(
+                    question, answers[message_id], patience_seconds=patience_seconds, longest=longest, masked=masked
+                )
             )
         except _NotAdmitted as reason:
             rejected.append(Rejection(question.request.site, str(reason), reason.code))
@@ -137,7 +142,7 @@ def admit(
 
 
 def _admit_one(
-    question: Question, replies: Sequence[Message], *, patience_seconds: float, longest: float
+    question: Question, replies: Sequence[Message], *, patience_seconds: float, longest: float, masked: bool
 ) -> SiteVector:
     request = question.request
     if not replies:
@@ -159,6 +164,10 @@ def _admit_one(
         raise _NotAdmitted("answered for another plan, round, attempt or site")
     if contribution.vector.shape != request.weights.shape:
         raise _NotAdmitted(f"sent {contribution.vector.size} numbers where the model has {request.weights.size}")
+    if contribution.vector.dtype != (np.uint64 if masked else np.float64):
+        raise _NotAdmitted("sent unmasked numbers" if masked else "sent masked numbers where the plan has none")
+    if masked:
+        return SiteVector(request.site, contribution.vector, reply)
     if not np.isfinite(contribution.vector).all():
         raise _NotAdmitted("sent numbers that are not finite")
     with np.errstate(over="ignore"):  # the squares of huge numbers: an infinite length, and rightly too long

@@ -11,8 +11,18 @@ from dataclasses import dataclass
 
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
+from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.policy import calibrated_privacy, without_privacy
-from oncofed.protocol.plan import ModelSpec, PrivacyMode, PrivacySpec, Strategy, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.protocol.plan import (
+    ModelSpec,
+    PrivacyMode,
+    PrivacySpec,
+    SharedNoise,
+    Strategy,
+    StudyPlan,
+    TrainingMode,
+    TrainingSpec,
+)
 from oncofed.toml_section import Section
 
 SECTIONS = ("model", "training", "privacy")
@@ -24,6 +34,7 @@ class PrivacyRequest:
 
     reserve_rounds      repeated rounds that the noise is calibrated to beside the planned ones.
     clip_without_noise  in mode `none`, whether l2_norm_bound is used all the same (a control without noise).
+    dropouts, colluding, scale_bits  mode `distributed`: as in `protocol.plan.SharedNoise`.
     """
 
     mode: PrivacyMode
@@ -32,6 +43,9 @@ class PrivacyRequest:
     l2_norm_bound: float | None
     reserve_rounds: int
     clip_without_noise: bool = False
+    dropouts: int = 0
+    colluding: int = 0
+    scale_bits: int = 20
 
 
 @dataclass(frozen=True)
@@ -86,24 +100,31 @@ def plan_from(
         schema_hash=schema.hash,
         model=model,
         training=settings.training,
-        privacy=_privacy_spec(settings.privacy, settings.training),
+        privacy=_privacy_spec(settings.privacy, settings.training, sites=len(roster), parameters=model.parameters),
         roster=tuple(roster),
         quorum=len(roster) if quorum is None else min(quorum, len(roster)),
         initialisation_seed=initialisation_seed,
     )
 
 
-def _privacy_spec(request: PrivacyRequest, training: TrainingSpec) -> PrivacySpec:
+def _privacy_spec(request: PrivacyRequest, training: TrainingSpec, *, sites: int, parameters: int) -> PrivacySpec:
     if request.mode is PrivacyMode.NONE:
         return without_privacy(l2_norm_bound=request.l2_norm_bound if request.clip_without_noise else None)
     assert request.epsilon is not None
     assert request.l2_norm_bound is not None
+    shares = None
+    if request.mode is PrivacyMode.DISTRIBUTED:
+        shares = SharedNoise(sites, request.dropouts, request.colluding, request.scale_bits, parameters)
+        if shares.guaranteed_shares < 1:
+            what = f"{sites} hospitals less {request.dropouts} dropouts and {request.colluding} colluding leave nobody"
+            raise InvalidInput([Fault("[privacy], dropouts", what, "Lower dropouts or colluding, or enrol more.")])
     return calibrated_privacy(
         training,
         epsilon=request.epsilon,
         delta=request.delta,
         l2_norm_bound=request.l2_norm_bound,
         reserve_rounds=request.reserve_rounds,
+        shares=shares,
     )
 
 
@@ -151,7 +172,9 @@ def _training(section: Section) -> TrainingSpec:
 
 def _privacy(section: Section) -> PrivacyRequest:
     mode = section.choice("mode", PrivacyMode, required=True) or PrivacyMode.LOCAL
-    private = mode is PrivacyMode.LOCAL
+    private, shared = mode is not PrivacyMode.NONE, mode is PrivacyMode.DISTRIBUTED
+    dropouts = section.whole_number("dropouts", required=shared, at_least=0)
+    colluding = section.whole_number("colluding", required=shared, at_least=0)
     request = PrivacyRequest(
         mode=mode,
         epsilon=section.number("epsilon", required=private, above=0),
@@ -159,6 +182,9 @@ def _privacy(section: Section) -> PrivacyRequest:
         l2_norm_bound=section.number("l2_norm_bound", required=private, above=0),
         reserve_rounds=section.whole_number_or("reserve_rounds", 0, at_least=0),
         clip_without_noise=section.flag("clip_without_noise", False),
+        dropouts=dropouts or 0,
+        colluding=colluding or 0,
+        scale_bits=section.whole_number_or("scale_bits", PrivacyRequest.scale_bits, at_least=8),
     )
     if request.delta > 1e-5:
         section.fault("delta", "is above 1e-5", "Choose at most 1e-5: policy is min(1e-5, 1/(10 n_max)).")

@@ -91,17 +91,18 @@ def no_extra(state: FederationState, report: RoundReport) -> Json:
 def questions_of(
     state: FederationState, *, plan: StudyPlan, nodes: Mapping[str, int]
 ) -> list[tuple[Question, Message]]:
-    """One message for each hospital of the roster, in its order. The weights are serialised once for all."""
+    """One message for each hospital of the attempt's roster, in its order. The weights are serialised once for all."""
+    roster = state.roster or plan.roster
     request = ContributeRequest(
         plan_hash=plan.hash,
         site="",
         round=state.round + 1,
         attempt=state.attempt,
-        roster=plan.roster,
+        roster=roster,
         weights=state.weights,
     )
     messages = []
-    for site, content in encode_requests(request, sites=plan.roster).items():
+    for site, content in encode_requests(request, sites=roster).items():
         message = Message(
             content,
             dst_node_id=nodes[site],
@@ -118,18 +119,22 @@ def step(
 ) -> tuple[FederationState, RoundReport]:
     """The state after the round that `questions` (by message id, in roster order) opened. Changes no argument."""
     received = tuple(replies)
+    masked = plan.privacy.shares is not None
     admission = admit(
         received,
         questions=questions,
         patience_seconds=plan.round_timeout_seconds,
         longest=plausible_length(plan),
+        masked=masked,
     )
-    if len(admission.admitted) < plan.quorum:
+    needed = len(questions) if masked else plan.quorum  # a masked sum opens with everybody's part or not at all
+    if len(admission.admitted) < needed:
         causes = "\n".join(f"  - {rejection}{_explained(rejection)}" for rejection in admission.rejected)
         raise QuorumLost(
-            f"round {state.round + 1}: {len(admission.admitted)} of {len(plan.roster)} hospitals answered, "
-            f"{plan.quorum} must.\n{causes}",
+            f"round {state.round + 1}: {len(admission.admitted)} of {len(questions)} hospitals answered, "
+            f"{needed} must.\n{causes}",
             charged_without_answer=any(_charged_without_answer(each) for each in admission.rejected),
+            answered=tuple(contribution.site for contribution in admission.admitted),
         )
     weights, optimiser = combine(admission.admitted, state=state, plan=plan)
     report = RoundReport(
@@ -141,7 +146,8 @@ def step(
         bytes_down=sum(question.request.weights.nbytes for question in questions.values()),
         bytes_up=sum(payload_bytes(reply.content) for reply in received if reply.has_content()),
     )
-    return FederationState(round=state.round + 1, weights=weights, optimiser=optimiser), report
+    after = FederationState(round=state.round + 1, weights=weights, optimiser=optimiser, left_out=state.left_out)
+    return after, report
 
 
 def run_rounds(
@@ -171,7 +177,8 @@ def run_rounds(
 def _round(
     grid: Grid, state: FederationState, *, plan: StudyPlan, nodes: Mapping[str, int], patience: Patience
 ) -> tuple[FederationState, RoundReport]:
-    began = patience.clock()
+    began, asked_before = patience.clock(), False
+    state = replace(state, roster=_present(grid, plan, nodes, left_out=state.left_out))
     while True:
         asked_at = time.perf_counter()
         asked = questions_of(state, plan=plan, nodes=nodes)
@@ -184,11 +191,28 @@ def _round(
             if patience.clock() - began >= patience.seconds:
                 raise
             patience.told(lost)
-            if lost.charged_without_answer:
+            if plan.privacy.shares is not None and asked_before and len(lost.answered) >= plan.smallest_roster:
+                # Among those that are there, with fresh masks and noise, and a charge for each.
+                left_out = state.left_out | (set(state.roster or plan.roster) - set(lost.answered))
+                state = replace(state, attempt=state.attempt + 1, roster=lost.answered, left_out=left_out)
+                asked_before = False
+            elif lost.charged_without_answer:
                 state = replace(state, attempt=state.attempt + 1)
+            else:
+                asked_before = True
         else:
             return after, replace(report, seconds=time.perf_counter() - asked_at)
         patience.sleep(patience.pause_seconds)
+
+
+def _present(grid: Grid, plan: StudyPlan, nodes: Mapping[str, int], *, left_out: frozenset[str]) -> tuple[str, ...]:
+    """Whom to ask. A masked sum of hospitals that are away could not be opened, and would be charged all the same."""
+    if plan.privacy.shares is None:
+        return ()
+    online = set(grid.get_node_ids())
+    present = tuple(site for site in plan.roster if nodes[site] in online)
+    willing = tuple(site for site in present if site not in left_out)
+    return next((roster for roster in (willing, present) if len(roster) >= plan.smallest_roster), ())
 
 
 def _explained(rejection: Rejection) -> str:

@@ -20,12 +20,17 @@ class FederationState:
     weights    (parameters,) float64, the global model.
     optimiser  the server optimiser's arrays by name, each (parameters,) float64; empty where it has none.
     attempt    the attempt the next round will be; 0 unless that round was given up before.
+    roster     who is asked in that attempt; empty for the plan's whole roster.
+    left_out   hospitals that were online and yet cost everybody an attempt at a masked sum; they are not asked again
+               before the study is resumed, unless the others are too few.
     """
 
     round: int
     weights: NDArray[np.float64]
     optimiser: Mapping[str, NDArray[np.float64]] = field(default_factory=lambda: NO_OPTIMISER_STATE)
     attempt: int = 0
+    roster: tuple[str, ...] = ()
+    left_out: frozenset[str] = frozenset()
 
 
 def initial_state(weights: NDArray[np.float64]) -> FederationState:

@@ -26,6 +26,7 @@ import math
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
@@ -41,7 +42,9 @@ from flwr.serverapp.strategy import (
 )
 from numpy.typing import NDArray
 
-from oncofed.errors import Fault, FederationFailure
+from oncofed.errors import Fault, FederationFailure, PrivacyRefusal
+from oncofed.privacy.masking import Attempt, MaskedVector, unmasked_sum
+from oncofed.privacy.policy import largest_entry_of, shared_release
 from oncofed.protocol.plan import Strategy, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.server.state import FederationState
 
@@ -55,10 +58,10 @@ _UNWEIGHTED = (Strategy.MEDIAN, Strategy.TRIMMED_AVERAGE, Strategy.KRUM)
 
 @dataclass(frozen=True, eq=False)
 class SiteVector:
-    """An admitted contribution. reply is the Flower message it came in."""
+    """An admitted contribution: float64, or masked uint64. reply is the Flower message it came in."""
 
     site: str
-    vector: NDArray[np.float64]
+    vector: NDArray[Any]
     reply: Message
 
 
@@ -114,6 +117,8 @@ def strategy_faults(plan: StudyPlan) -> tuple[Fault, ...]:
         faults.append(
             Fault("training.site_weights", f"{training.strategy} treats all sites alike", "Leave site_weights out")
         )
+    if plan.privacy.shares is not None:
+        faults += _faults_of_masked_sums(plan)
     if training.strategy is Strategy.TRIMMED_AVERAGE and not 0 < training.trim_fraction < 0.5:
         faults.append(Fault("training.trim_fraction", "it must lie between 0 and 0.5", "0.2 is usual"))
     elif training.strategy is Strategy.TRIMMED_AVERAGE and int(training.trim_fraction * quorum) == 0:
@@ -146,10 +151,29 @@ def strategy_faults(plan: StudyPlan) -> tuple[Fault, ...]:
     return tuple(faults)
 
 
+def _faults_of_masked_sums(plan: StudyPlan) -> list[Fault]:
+    """What needs more than the sum of all contributions."""
+    training = plan.training
+    faults = []
+    if training.mode is not TrainingMode.FULL_BATCH:
+        faults.append(Fault("training.mode", "privacy mode distributed needs full_batch", 'Set mode = "full_batch".'))
+    if training.strategy in _UNWEIGHTED:
+        what = f"{training.strategy} looks at each contribution, and masked ones cannot be looked at"
+        faults.append(Fault("training.strategy", what, "Use fedadam, or privacy mode local."))
+    if training.site_weights:
+        faults.append(Fault("training.site_weights", "a masked sum weighs all alike", "Leave site_weights out."))
+    return faults
+
+
 def combine(
     contributions: Sequence[SiteVector], *, state: FederationState, plan: StudyPlan
 ) -> tuple[NDArray[np.float64], Mapping[str, NDArray[np.float64]]]:
-    """The next weights and optimiser arrays. Raises FederationFailure when the result is not finite."""
+    """The next weights and optimiser arrays. Raises FederationFailure when the result is not finite.
+
+    Masked contributions are those of an attempt's whole roster: only their sum means anything.
+    """
+    if plan.privacy.shares is not None:
+        contributions = (_opened(contributions, state=state, plan=plan),)
     strategy = build_strategy(plan.training)
     restore_optimiser(strategy, state)
     public_weights = plan.training.site_weights or (1.0,) * len(plan.roster)
@@ -176,6 +200,19 @@ def combine(
             "or use a robust strategy if one hospital's numbers are absurd."
         )
     return combined, optimiser
+
+
+def _opened(contributions: Sequence[SiteVector], *, state: FederationState, plan: StudyPlan) -> SiteVector:
+    """The mean over the hospitals, as if one of them had sent it. Raises FederationFailure when masks do not cancel."""
+    roster = state.roster or plan.roster
+    attempt = Attempt(plan.hash, state.round + 1, state.attempt, roster)
+    masked = [MaskedVector(one.site, attempt, one.vector.view(np.uint64)) for one in contributions]
+    try:
+        total = unmasked_sum(masked, largest_entry=largest_entry_of(plan.privacy))
+    except PrivacyRefusal as refusal:
+        raise FederationFailure(f"round {state.round + 1}: the masked sum cannot be opened: {refusal}") from None
+    mean = total / (shared_release(plan.privacy).scale * len(contributions))
+    return SiteVector(contributions[0].site, mean, contributions[0].reply)
 
 
 def export_optimiser(strategy: FedAvg) -> dict[str, NDArray[np.float64]]:

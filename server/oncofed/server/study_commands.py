@@ -127,7 +127,9 @@ def sign(study_file: Path, folder: Path, sites: str | None, out: Path) -> None:
     signing_key = read_secret(coordinator.signing_key)
     plan = plan_for(
         consortium,
-        members=tuple(Member(name, enrolled[name].node_public_key) for name in wanted),
+        members=tuple(
+            Member(name, enrolled[name].node_public_key, enrolled[name].masking_public_key) for name in wanted
+        ),
         coordinator_public_key=bytes.fromhex(coordinator.public_key.read_text().strip()),
         bundle_sha256=bundle_sha256(),
     )

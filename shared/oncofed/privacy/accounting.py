@@ -47,11 +47,7 @@ class SampledGaussianRelease:
     steps: int
 
 
-PrivacyEvent = GaussianRelease | SampledGaussianRelease
-"""What a ledger can keep today."""
-
-AccountedEvent = PrivacyEvent | SharedIntegerRelease
-"""What an epsilon can be derived for."""
+PrivacyEvent = GaussianRelease | SampledGaussianRelease | SharedIntegerRelease
 
 
 def delta_for(largest_patients: int) -> float:
@@ -61,7 +57,7 @@ def delta_for(largest_patients: int) -> float:
     return min(1e-5, 1 / (10 * largest_patients))
 
 
-def epsilon_of(events: Iterable[AccountedEvent], *, delta: float) -> float:
+def epsilon_of(events: Iterable[PrivacyEvent], *, delta: float) -> float:
     """Epsilon at `delta` of all events together, for one patient who took part in all of them.
 
     Infinity when an event has no noise, or next to none (LEAST_NOISE_MULTIPLIER). Raises UnaccountedEvent for an event
@@ -81,7 +77,7 @@ def _refuse_unaccountable(event: object) -> None:
     if type(event) not in (GaussianRelease, SampledGaussianRelease, SharedIntegerRelease):
         # Not isinstance: a subclass may mean another mechanism.
         raise UnaccountedEvent(f"no bound is known for a release of type {type(event).__name__}")
-    assert isinstance(event, AccountedEvent)
+    assert isinstance(event, PrivacyEvent)
     if isinstance(event, SharedIntegerRelease):
         faults = faults_of(event)
         if faults:
@@ -96,7 +92,7 @@ def _refuse_unaccountable(event: object) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _epsilon(counted: tuple[tuple[AccountedEvent, int], ...], delta: float) -> float:
+def _epsilon(counted: tuple[tuple[PrivacyEvent, int], ...], delta: float) -> float:
     # dp-accounting takes half a second to import, so only those who ask for an epsilon wait for it.
     from dp_accounting.dp_event import (  # noqa: PLC0415
         GaussianDpEvent,
@@ -135,7 +131,7 @@ def _epsilon(counted: tuple[tuple[AccountedEvent, int], ...], delta: float) -> f
 
 
 def smallest_noise_multiplier(
-    releases: Callable[[float], Iterable[AccountedEvent]], *, epsilon: float, delta: float
+    releases: Callable[[float], Iterable[PrivacyEvent]], *, epsilon: float, delta: float
 ) -> float:
     """The smallest noise multiplier, to four digits and rounded up, with which all releases stay within epsilon.
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from oncofed.errors import BudgetExceeded, RefusalCode, RequestRefused
 from oncofed.privacy.accounting import GaussianRelease, PrivacyEvent, SampledGaussianRelease, epsilon_of
+from oncofed.privacy.shared_noise import SharedIntegerRelease
 
 
 @dataclass(frozen=True)
@@ -117,5 +118,9 @@ def charge_from_json(record: dict[str, Any]) -> Charge:
     """The inverse of `charge_to_json`. Raises KeyError or TypeError on a record that is not one."""
     fields = dict(record)
     identity, request_hash = str(fields.pop("identity")), str(fields.pop("request_hash"))
-    release = {"GaussianRelease": GaussianRelease, "SampledGaussianRelease": SampledGaussianRelease}
+    release = {
+        "GaussianRelease": GaussianRelease,
+        "SampledGaussianRelease": SampledGaussianRelease,
+        "SharedIntegerRelease": SharedIntegerRelease,
+    }
     return Charge(identity, request_hash, release[fields.pop("release")](**fields))

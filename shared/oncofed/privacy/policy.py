@@ -6,7 +6,9 @@ plan. Imports no torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from oncofed.errors import PrivacyRefusal, UnaccountedEvent
 from oncofed.privacy.accounting import (
@@ -17,28 +19,85 @@ from oncofed.privacy.accounting import (
     epsilon_of,
     smallest_noise_multiplier,
 )
+from oncofed.privacy.integer_noise import largest_entry
 from oncofed.privacy.ledger import Budget
-from oncofed.protocol.plan import PrivacyMode, PrivacySpec, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.privacy.shared_noise import SharedIntegerRelease
+from oncofed.protocol.plan import PrivacyMode, PrivacySpec, SharedNoise, StudyPlan, TrainingMode, TrainingSpec
 
 
-def release_of_one_round(training: TrainingSpec, *, noise_multiplier: float) -> PrivacyEvent:
+def release_of_one_round(training: TrainingSpec, privacy: PrivacySpec) -> PrivacyEvent:
     """What one hospital releases in one round of one attempt."""
+    noise_multiplier = privacy.noise_multiplier
+    if privacy.shares is not None:
+        return shared_release(privacy)
     if training.mode is TrainingMode.FULL_BATCH:
         return GaussianRelease(noise_multiplier)
     return SampledGaussianRelease(noise_multiplier, training.sampling_rate, training.local_steps)
 
 
+def shared_release(privacy: PrivacySpec) -> SharedIntegerRelease:
+    """One masked sum of a plan of mode `distributed`; contributions are in units of the clip norm: the bound is 1."""
+    assert privacy.shares is not None
+    return SharedIntegerRelease(
+        noise_multiplier=privacy.noise_multiplier,
+        parameters=privacy.shares.parameters,
+        scale_bits=privacy.shares.scale_bits,
+        l2_norm_bound=1.0,
+        sites=privacy.shares.sites,
+        dropouts=privacy.shares.dropouts,
+        colluding=privacy.shares.colluding,
+    )
+
+
+def of_two_hospitals(one: Sequence[PrivacyEvent], other: Sequence[PrivacyEvent]) -> tuple[PrivacyEvent, ...]:
+    """What a patient released who took part at two hospitals of a study, given what each of them was charged for.
+
+    Releases of their own compose. In a shared sum both parts stand in one and the same sum: together they move it
+    twice as far, against the same noise, which is half the noise multiplier.
+    """
+    together = tuple(
+        replace(ours, noise_multiplier=ours.noise_multiplier / 2)
+        for ours, _ in zip(one, other, strict=False)
+        if isinstance(ours, SharedIntegerRelease)
+    )
+    if not together:
+        return (*one, *other)
+    rest = max(one, other, key=len)[len(together) :]
+    return (*together, *rest)
+
+
+def largest_entry_of(privacy: PrivacySpec) -> int:
+    """What no entry of a contribution to a masked sum exceeds, from public numbers: delta bounds the patients."""
+    return largest_entry(shared_release(privacy), largest_patients=largest_patients(privacy.delta))
+
+
+def largest_patients(delta: float) -> int:
+    """Up to how many patients of a hospital delta is at most 1 / (10 patients)."""
+    return max(1, math.floor(1 / (10 * delta) + 1e-9))
+
+
 def calibrated_privacy(
-    training: TrainingSpec, *, epsilon: float, delta: float, l2_norm_bound: float, reserve_rounds: int
+    training: TrainingSpec,
+    *,
+    epsilon: float,
+    delta: float,
+    l2_norm_bound: float,
+    reserve_rounds: int,
+    shares: SharedNoise | None = None,
 ) -> PrivacySpec:
-    """Mode `local` with the smallest noise that keeps all rounds plus the reserve for repeated ones within epsilon."""
+    """The smallest noise that keeps all rounds plus the reserve for repeated ones within epsilon.
+
+    shares  None for mode `local`; else mode `distributed`.
+    """
+    mode = PrivacyMode.LOCAL if shares is None else PrivacyMode.DISTRIBUTED
+    asked = PrivacySpec(mode, epsilon, delta, 0.0, l2_norm_bound, RELATION, reserve_rounds, shares)
     releases = training.rounds + reserve_rounds
     noise_multiplier = smallest_noise_multiplier(
-        lambda sigma: [release_of_one_round(training, noise_multiplier=sigma)] * releases,
+        lambda sigma: [release_of_one_round(training, replace(asked, noise_multiplier=sigma))] * releases,
         epsilon=epsilon,
         delta=delta,
     )
-    return PrivacySpec(PrivacyMode.LOCAL, epsilon, delta, noise_multiplier, l2_norm_bound, RELATION, reserve_rounds)
+    return replace(asked, noise_multiplier=noise_multiplier)
 
 
 def without_privacy(*, l2_norm_bound: float | None) -> PrivacySpec:
@@ -54,6 +113,8 @@ class SitePolicy:
     largest_epsilon, delta    for all studies on the source together.
     smallest_noise_multiplier of any single release.
     allow_no_privacy          whether a plan of mode `none` may run at all.
+    fewest_colluding_tolerated  whom a plan of mode `distributed` must protect against: so many other hospitals may
+                              side with the server. None refuses the mode, which trusts the rest to add their noise.
     allowed_plans             hashes of the only plans that may run; None allows any that somebody approves.
     largest_parameters        of a plan's model; None sets no limit.
     """
@@ -65,6 +126,7 @@ class SitePolicy:
     allow_no_privacy: bool = False
     allowed_plans: tuple[str, ...] | None = None
     largest_parameters: int | None = None
+    fewest_colluding_tolerated: int | None = None
 
     @property
     def budget(self) -> Budget:
@@ -91,7 +153,8 @@ class SitePolicy:
         privacy = plan.privacy
         if privacy.mode is PrivacyMode.NONE:
             return [] if self.allow_no_privacy else ["it has no privacy, and allow_no_privacy is not set"]
-        reasons = []
+        of_shares = self._objections_to_shares(plan)
+        reasons = [*of_shares]
         if privacy.relation != RELATION:
             reasons.append(f"its relation is {privacy.relation!r}; this ledger accounts for {RELATION!r}")
         if privacy.l2_norm_bound is None or not 0 < privacy.l2_norm_bound < float("inf"):
@@ -101,13 +164,37 @@ class SitePolicy:
             reasons.append(f"its delta {privacy.delta:g} does not lie in (0, {self.delta:g}]")
         if not (privacy.noise_multiplier >= self.smallest_noise_multiplier and privacy.noise_multiplier > 0):
             reasons.append(f"its noise multiplier {privacy.noise_multiplier:g} is too small")
-        else:
+        elif not of_shares:  # else nobody knows what a round releases
             reasons += self._objections_to_epsilon(plan)
+        return reasons
+
+    def _objections_to_shares(self, plan: StudyPlan) -> list[str]:
+        """Whether the noise is shared as the mode says, and by enough hospitals."""
+        mode, shares = plan.privacy.mode, plan.privacy.shares
+        if mode is not PrivacyMode.DISTRIBUTED:
+            return [] if shares is None else [f"its mode {mode} has no shared noise, and it states shares"]
+        if shares is None:
+            return ["it shares its noise, and does not say how"]
+        reasons = []
+        if plan.training.mode is not TrainingMode.FULL_BATCH:
+            reasons.append("noise is shared in the training mode full_batch only")
+        if shares.sites != len(plan.roster) or shares.parameters != plan.model.parameters:
+            reasons.append("its shares are of another roster or model than its own")
+        if not (shares.dropouts >= 0 and shares.colluding >= 0 and shares.guaranteed_shares >= 1):
+            reasons.append("its dropouts and colluding hospitals leave nobody whose noise counts")
+        if len({member.masking_public_key for member in plan.members if member.masking_public_key}) != shares.sites:
+            reasons.append("not every hospital has a masking key of its own")
+        if self.fewest_colluding_tolerated is None:
+            reasons.append("it trusts other hospitals to add noise, and fewest_colluding_tolerated is not set")
+        elif not shares.colluding >= self.fewest_colluding_tolerated:
+            reasons.append(
+                f"it withstands {shares.colluding} colluding hospitals, fewer than {self.fewest_colluding_tolerated}"
+            )
         return reasons
 
     def _objections_to_epsilon(self, plan: StudyPlan) -> list[str]:
         privacy = plan.privacy
-        release = release_of_one_round(plan.training, noise_multiplier=privacy.noise_multiplier)
+        release = release_of_one_round(plan.training, privacy)
         releases = [release] * plan.charged_rounds
         reasons = []
         try:

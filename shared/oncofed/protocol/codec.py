@@ -2,8 +2,9 @@
 
 Request   ``weights``  ArrayRecord   ``vector``: one (parameters,) float64 array
           ``request``  ConfigRecord  ``plan-hash``, ``site``, ``round``, ``attempt``, ``roster`` (a JSON list of names)
-Answer    ``contribution`` ArrayRecord ``vector``, and ``answers`` ConfigRecord ``question``: plan hash, round, attempt
-          and site in one string, so that an answer to another question is noticed
+Answer    ``contribution`` ArrayRecord ``vector`` (float64, or uint64 when masked), and
+          ``answers`` ConfigRecord ``question``: plan hash, round, attempt and site in one string, so that an answer
+          to another question is noticed
 Refusal   ``refusal``  ConfigRecord  ``code``: one of `errors.RefusalCode`
 Offer     ``offer``    ConfigRecord  ``document`` (bytes); its answer: ``plan`` with a ``state``
 Delivery  ``delivery`` ConfigRecord  ``plan-hash``, ``model`` and ``signature`` (bytes); its answer: ``delivery`` with
@@ -51,7 +52,8 @@ LARGEST_DOCUMENT = 4_000_000
 LARGEST_MODEL = 48_000_000
 """Bytes; what is larger is not passed on. A guard has a limit of its own."""
 
-_DTYPE = "float64"
+_FLOAT = "float64"
+_MASKED = "uint64"
 _SERIALISATION = "little-endian"
 _BYTES_A_NUMBER = 8
 _LARGEST_SIGNATURE = 64
@@ -80,7 +82,7 @@ def encode_requests(request: ContributeRequest, *, sites: Iterable[str]) -> dict
     The weights are serialised once, and the records returned share the one that holds them: as with Flower's own
     strategies, it is for the Grid to see that a receiver cannot change what another receives.
     """
-    weights = _vector_record(request.weights)
+    weights = _vector_record(request.weights, kinds=(_FLOAT,))
     asked = ConfigRecord(
         {
             "plan-hash": request.plan_hash,
@@ -103,7 +105,7 @@ def decode_request(content: RecordDict) -> ContributeRequest:
     """Raises RequestRefused(MALFORMED_WEIGHTS) for anything `encode_request` would not have made, NaN included."""
     try:
         records = _entries(content, RecordDict, {WEIGHTS, REQUEST})
-        vector = _read_vector(records[WEIGHTS])
+        vector = _read_vector(records[WEIGHTS], kinds=(_FLOAT,))
         asked = _entries(records[REQUEST], ConfigRecord, _REQUEST_KEYS)
         plan_hash, site, number, attempt = asked["plan-hash"], asked["site"], asked["round"], asked["attempt"]
         # `type` rather than isinstance: True is an int.
@@ -123,7 +125,7 @@ def encode_contribution(contribution: Contribution, *, to: ContributeRequest) ->
     """The last gate of a hospital: only a vector of the shape that was sent may pass; another raises TypeError."""
     if not isinstance(contribution, Contribution):
         raise TypeError("a guard gives a Contribution")
-    vector = _vector_record(contribution.vector)
+    vector = _vector_record(contribution.vector, kinds=(_FLOAT, _MASKED))
     if contribution.vector.shape != to.weights.shape:
         raise TypeError("a contribution has the shape of the weights it answers")
     return RecordDict({CONTRIBUTION: vector, ANSWERS: ConfigRecord({"question": question_of(to)})})
@@ -144,7 +146,9 @@ def decode_answer(content: RecordDict) -> tuple[str, Contribution]:
             code = _read_code(_entries(content, RecordDict, {REFUSAL})[REFUSAL])
         else:
             records = _entries(content, RecordDict, {CONTRIBUTION, ANSWERS})
-            return _read_question(records[ANSWERS]), Contribution(_read_vector(records[CONTRIBUTION]))
+            return _read_question(records[ANSWERS]), Contribution(
+                _read_vector(records[CONTRIBUTION], kinds=(_FLOAT, _MASKED))
+            )
     except _Unreadable as fault:
         raise MalformedAnswer(str(fault)) from None
     raise RequestRefused(code)
@@ -224,11 +228,12 @@ def payload_bytes(content: RecordDict) -> int:
     )
 
 
-def _vector_record(vector: NDArray[np.float64]) -> ArrayRecord:
-    if not isinstance(vector, np.ndarray) or vector.dtype != np.float64 or vector.ndim != 1:
-        raise TypeError("weights and contributions are one flat float64 vector")
+def _vector_record(vector: NDArray[Any], *, kinds: Collection[str]) -> ArrayRecord:
+    if not isinstance(vector, np.ndarray) or str(vector.dtype) not in kinds or vector.ndim != 1:
+        raise TypeError(f"one flat vector of {' or '.join(kinds)} may travel here")
     record = ArrayRecord()
-    record[VECTOR] = Array(_DTYPE, (vector.size,), _SERIALISATION, np.asarray(vector, dtype="<f8").tobytes())
+    little_endian = np.asarray(vector, dtype=vector.dtype.newbyteorder("<"))
+    record[VECTOR] = Array(str(vector.dtype), (vector.size,), _SERIALISATION, little_endian.tobytes())
     return record
 
 
@@ -262,13 +267,14 @@ def _decode_state(content: RecordDict, key: str, kind: type[_State]) -> _State:
     raise RequestRefused(code)
 
 
-def _read_vector(record: object) -> NDArray[np.float64]:
+def _read_vector(record: object, *, kinds: Collection[str]) -> NDArray[Any]:
     array: Array = _entries(record, ArrayRecord, {VECTOR})[VECTOR]
-    if array.dtype != _DTYPE or array.stype != _SERIALISATION:
-        raise _Unreadable("the vector is not float64 in plain bytes")
+    if array.dtype not in kinds or array.stype != _SERIALISATION:
+        raise _Unreadable("the vector is of another type, or not in plain bytes")
     if len(array.shape) != 1 or len(array.data) != array.shape[0] * _BYTES_A_NUMBER:
         raise _Unreadable("the vector's shape does not fit its bytes")
-    return np.frombuffer(array.data, dtype="<f8").astype(np.float64, copy=False)
+    kind = np.dtype(array.dtype)
+    return np.frombuffer(array.data, dtype=kind.newbyteorder("<")).astype(kind, copy=False)
 
 
 def _read_question(record: object) -> str:

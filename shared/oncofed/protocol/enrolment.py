@@ -47,13 +47,15 @@ _ACCEPTANCE_CONTEXT = "enrolment acceptance"
 
 @dataclass(frozen=True)
 class EnrolmentRequest:
-    """site             the name the hospital will have in every roster.
-    node_public_key  one line, OpenSSH, without comment.
-    proof            ECDSA-SHA384 with the node's private key over the other two, hexadecimal.
+    """site                the name the hospital will have in every roster.
+    node_public_key     one line, OpenSSH, without comment.
+    masking_public_key  X25519 of the hospital's guard, hexadecimal: other hospitals derive masks with it.
+    proof               ECDSA-SHA384 with the node's private key over the others, hexadecimal.
     """
 
     site: str
     node_public_key: str
+    masking_public_key: str
     proof: str
 
 
@@ -74,12 +76,13 @@ class Acceptance:
     signature: str
 
 
-def new_request(site: str, *, node_private_key: bytes) -> EnrolmentRequest:
+def new_request(site: str, *, node_private_key: bytes, masking_public_key: bytes) -> EnrolmentRequest:
     """The request of the holder of an OpenSSH private key. Raises InvalidInput for an unusable name or key."""
     key = load_node_key(node_private_key)
     public_key = openssh_line(key.public_key())
-    proof = key.sign(_proved(site, public_key), ec.ECDSA(hashes.SHA384())).hex()
-    return read_request(request_bytes(EnrolmentRequest(site, public_key, proof)))
+    masking = masking_public_key.hex()
+    proof = key.sign(_proved(site, public_key, masking), ec.ECDSA(hashes.SHA384())).hex()
+    return read_request(request_bytes(EnrolmentRequest(site, public_key, masking, proof)))
 
 
 def request_bytes(request: EnrolmentRequest) -> bytes:
@@ -100,6 +103,8 @@ def read_request(content: bytes) -> EnrolmentRequest:
                 "Use 1 to 64 letters, digits, - and _ (a letter or digit first).",
             )
         )
+    if not re.fullmatch(r"[0-9a-f]{64}", request.masking_public_key):
+        faults.append(Fault("request, masking_public_key", "is not an X25519 key", "Make the request anew."))
     key = _public_key(request.node_public_key)
     if key is None or openssh_line(key) != request.node_public_key:
         faults.append(
@@ -111,7 +116,7 @@ def read_request(content: bytes) -> EnrolmentRequest:
     try:
         key.verify(
             bytes.fromhex(request.proof),
-            _proved(request.site, request.node_public_key),
+            _proved(request.site, request.node_public_key, request.masking_public_key),
             ec.ECDSA(hashes.SHA384()),
         )
     except (InvalidSignature, ValueError):
@@ -218,8 +223,9 @@ def _public_key(line: str) -> ec.EllipticCurvePublicKey | None:
     return key if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP384R1) else None
 
 
-def _proved(site: str, node_public_key: str) -> bytes:
-    return _PROOF_CONTEXT + _canonical({"node_public_key": node_public_key, "site": site})
+def _proved(site: str, node_public_key: str, masking_public_key: str) -> bytes:
+    fields = {"masking_public_key": masking_public_key, "node_public_key": node_public_key, "site": site}
+    return _PROOF_CONTEXT + _canonical(fields)
 
 
 def _signed(acceptance: Acceptance) -> bytes:

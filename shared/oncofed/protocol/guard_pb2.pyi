@@ -69,12 +69,14 @@ class ContributeRequest(_message.Message):
     def __init__(self, plan_hash: _Optional[str] = ..., site: _Optional[str] = ..., round: _Optional[int] = ..., attempt: _Optional[int] = ..., roster: _Optional[_Iterable[str]] = ..., weights: _Optional[bytes] = ...) -> None: ...
 
 class ContributeReply(_message.Message):
-    __slots__ = ("vector", "refusal")
+    __slots__ = ("vector", "refusal", "masked")
     VECTOR_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    MASKED_FIELD_NUMBER: _ClassVar[int]
     vector: bytes
     refusal: Refusal
-    def __init__(self, vector: _Optional[bytes] = ..., refusal: _Optional[_Union[Refusal, str]] = ...) -> None: ...
+    masked: bytes
+    def __init__(self, vector: _Optional[bytes] = ..., refusal: _Optional[_Union[Refusal, str]] = ..., masked: _Optional[bytes] = ...) -> None: ...
 
 class OfferPlanRequest(_message.Message):
     __slots__ = ("document",)

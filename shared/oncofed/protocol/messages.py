@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,9 +60,11 @@ class Contribution:
 
     vector  (parameters,) float64. Training mode `full_batch`: the negative gradient sum over patients in units of the
             clip norm (an ascent direction of the likelihood). Mode `epochs`: the hospital's new weights.
+            Privacy mode `distributed`: uint64, the same sum in integers with the hospital's share of the noise, masked
+            (`privacy.masking`); it means nothing before those of the whole roster are added.
     """
 
-    vector: NDArray[np.float64]
+    vector: NDArray[Any]
 
 
 class PlanState(StrEnum):

@@ -38,6 +38,31 @@ class Strategy(StrEnum):
 class PrivacyMode(StrEnum):
     NONE = "none"
     LOCAL = "local"
+    """Every hospital adds the whole noise itself and trusts nobody."""
+    DISTRIBUTED = "distributed"
+    """Hospitals share the noise of a masked sum, and trust that enough of them are honest and answer (SharedNoise)."""
+
+
+@dataclass(frozen=True)
+class SharedNoise:
+    """How the noise of a masked sum is shared, and of what the sum is made. Every number is public.
+
+    sites          K, the roster's length. dropouts: d, how many may be missing from a sum. colluding: t, how many
+                   hospitals may tell the server their share of the noise. Each adds variance sigma^2 / (K - d - t).
+    scale_bits     one clip norm is 2**scale_bits integers.
+    parameters     numbers in a contribution.
+    """
+
+    sites: int
+    dropouts: int
+    colluding: int
+    scale_bits: int
+    parameters: int
+
+    @property
+    def guaranteed_shares(self) -> int:
+        """Shares of the noise that are in every sum and known to no attacker."""
+        return self.sites - self.dropouts - self.colluding
 
 
 @dataclass(frozen=True)
@@ -105,7 +130,9 @@ class TrainingSpec:
 class PrivacySpec:
     """What each patient is promised. Unit: one patient of one hospital; neighbours: add or remove that patient.
 
-    noise_multiplier  standard deviation of the noise in units of l2_norm_bound, at every hospital; 0 in mode `none`.
+    noise_multiplier  standard deviation of the noise in units of l2_norm_bound; 0 in mode `none`. Mode `local`: of
+                      every hospital's own. Mode `distributed`: of the guaranteed shares in a sum together.
+    shares            mode `distributed` only.
     l2_norm_bound     clip norm of one patient's gradient; None in mode `none` means no clipping.
     reserve_rounds    how many repeated rounds (after a crash, say) epsilon covers beside the planned ones.
     """
@@ -117,14 +144,20 @@ class PrivacySpec:
     l2_norm_bound: float | None
     relation: str = "add_or_remove_one_patient"
     reserve_rounds: int = 0
+    shares: SharedNoise | None = None
 
 
 @dataclass(frozen=True)
 class Member:
-    """A hospital of a real consortium. node_public_key: ECDSA P-384 in OpenSSH form, by which Flower knows its node."""
+    """A hospital and its public keys.
+
+    node_public_key     ECDSA P-384 in OpenSSH form, by which Flower knows its node; empty in a simulation.
+    masking_public_key  X25519, hexadecimal: with it the others derive the masks of sums; needed in mode `distributed`.
+    """
 
     site: str
     node_public_key: str
+    masking_public_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,6 +197,11 @@ class StudyPlan:
     def hash(self) -> str:
         """SHA-256 of the canonical text."""
         return hashlib.sha256(self.canonical.encode()).hexdigest()
+
+    @property
+    def smallest_roster(self) -> int:
+        """How many hospitals an attempt must be made of at least."""
+        return self.quorum if self.privacy.shares is None else len(self.roster) - self.privacy.shares.dropouts
 
     @property
     def charged_rounds(self) -> int:

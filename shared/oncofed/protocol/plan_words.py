@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from oncofed.cohort.schema import StudySchema
 from oncofed.privacy.accounting import epsilon_of
-from oncofed.privacy.policy import release_of_one_round
+from oncofed.privacy.policy import of_two_hospitals, release_of_one_round
 from oncofed.protocol.plan import PrivacyMode, StudyPlan, TrainingMode
 
 _WIDTH = 100
@@ -40,11 +40,13 @@ def cost_of(plan: StudyPlan) -> PlanCost | None:
     privacy = plan.privacy
     if privacy.mode is PrivacyMode.NONE:
         return None
-    release = release_of_one_round(plan.training, noise_multiplier=privacy.noise_multiplier)
+    release = release_of_one_round(plan.training, privacy)
     return PlanCost(
         planned=epsilon_of([release] * plan.training.rounds, delta=privacy.delta),
         largest=epsilon_of([release] * plan.charged_rounds, delta=privacy.delta),
-        two_hospitals=epsilon_of([release] * (2 * plan.charged_rounds), delta=privacy.delta),
+        two_hospitals=epsilon_of(
+            of_two_hospitals([release] * plan.charged_rounds, [release] * plan.charged_rounds), delta=privacy.delta
+        ),
         largest_cohort=math.floor(1 / (10 * privacy.delta) + 1e-9),
     )
 
@@ -96,6 +98,9 @@ def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
         if plan.privacy.mode is PrivacyMode.NONE
         else f"each patient's part limited to length {plan.privacy.l2_norm_bound:g}, with random noise of standard "
         f"deviation {plan.privacy.noise_multiplier:.3g} times that limit on each number"
+        if plan.privacy.shares is None
+        else f"each patient's part limited to length {plan.privacy.l2_norm_bound:g}, with a share of random noise, "
+        "under a mask that only the sum over the hospitals takes off"
     )
     yield (
         f"WHAT LEAVES: in each of {plan.training.rounds} rounds one list of {parameters:,} numbers: {made}, {noised}. "
@@ -120,6 +125,14 @@ def _promise(plan: StudyPlan) -> Iterator[str]:
         "event becomes more "
         f"than {math.exp(cost.largest):.1f} times as likely, but for a chance of {plan.privacy.delta:g}."
     )
+    shares = plan.privacy.shares
+    if shares is not None:
+        yield (
+            f"WHOM YOU TRUST: the noise of a sum is shared. The promise holds against the coordinator together with "
+            f"up to {shares.colluding} of the other hospitals, as long as the others add their shares; sums of fewer "
+            f"than {plan.smallest_roster} hospitals are never made. The noise of the sum is at least "
+            f"{plan.privacy.noise_multiplier:.3g} times the limit."
+        )
     yield (
         f"TWO HOSPITALS: a patient whom two of the hospitals treat is counted in both: epsilon up to "
         f"{cost.two_hospitals:.2f}."

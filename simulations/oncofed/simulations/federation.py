@@ -33,6 +33,7 @@ from oncofed.simulations.engines.in_process_grid import run_in_process
 from oncofed.simulations.engines.node_directory import answer_partition_queries, find_nodes, partition_of
 from oncofed.simulations.engines.ray_engine import run_on_ray
 from oncofed.simulations.engines.ray_hospitals import RayHospitals
+from oncofed.simulations.masking_keys import simulated_member, simulated_sharing
 from oncofed.simulations.site_policy import site_policy
 from oncofed.simulations.study import Study
 from oncofed.survival.likelihood import PatientTensors, patient_tensors
@@ -67,7 +68,7 @@ class Federated:
 
 def plan_of(study: Study, schema: StudySchema, *, roster: tuple[str, ...]) -> StudyPlan:
     """The plan that the simulated hospitals approve."""
-    return plan_from(
+    plan = plan_from(
         study.settings,
         schema,
         study=study.name,
@@ -75,6 +76,9 @@ def plan_of(study: Study, schema: StudySchema, *, roster: tuple[str, ...]) -> St
         quorum=study.sites.quorum,
         initialisation_seed=study.seed,
     )
+    if plan.privacy.shares is None:
+        return plan
+    return replace(plan, members=tuple(simulated_member(site) for site in roster))
 
 
 def federate(
@@ -193,4 +197,5 @@ def simulated_guard(plan: StudyPlan, site: str, patients: PatientTensors, ledger
         patients=lambda: patients,
         ledger=ledger,
         noise=OperatingSystemNoise(),
+        sharing=simulated_sharing(plan, site),
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from oncofed.privacy.accounting import PrivacyEvent, epsilon_of
+from oncofed.privacy.policy import of_two_hospitals
 from oncofed.simulations.results import RunResult
 
 
@@ -36,5 +37,5 @@ def _spent(result: RunResult, *, hospitals: int) -> Spent | None:
     most_first = sorted((charged for charged in result.releases.values() if charged), key=len, reverse=True)
     if len(most_first) < hospitals:
         return None
-    releases = tuple(release for charged in most_first[:hospitals] for release in charged)
+    releases = tuple(most_first[0]) if hospitals == 1 else of_two_hospitals(most_first[0], most_first[1])
     return Spent(releases, epsilon_of(releases, delta=result.plan.privacy.delta))

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from oncofed.client.node.folder import NodeFolder, read_site
 from oncofed.errors import Fault, InvalidInput
+from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.protocol.enrolment import (
     Acceptance,
     EnrolmentRequest,
@@ -49,11 +50,14 @@ def make_request(folder: NodeFolder) -> EnrolmentRequest:
         write_secret(folder.node_secret, secrets.token_bytes(32), mode=0o400)
     if not folder.relay_secret.exists():
         write_secret(folder.relay_secret, read_secret(folder.node_secret), mode=0o400)
+    if not folder.masking_key.exists():
+        private_folder(folder.guard)
+        write_secret(folder.masking_key, new_masking_key())
     private = read_secret(folder.node_key)
     folder.node_public_key.write_text(openssh_line(load_node_key(private).public_key()) + "\n")
     kept = folder.node / "request.json"
     if not kept.exists():
-        write_secret(kept, request_bytes(new_request(site.name, node_private_key=private)))
+        write_secret(kept, request_bytes(_new_request(folder, site.name, private)))
     request = own_request(folder)
     if request.site != site.name:
         raise InvalidInput(
@@ -64,6 +68,11 @@ def make_request(folder: NodeFolder) -> EnrolmentRequest:
             ]
         )
     return request
+
+
+def _new_request(folder: NodeFolder, name: str, node_private_key: bytes) -> EnrolmentRequest:
+    masking = public_masking_key_of(read_secret(folder.masking_key))
+    return new_request(name, node_private_key=node_private_key, masking_public_key=masking)
 
 
 def own_request(folder: NodeFolder) -> EnrolmentRequest:

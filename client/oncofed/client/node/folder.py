@@ -69,6 +69,11 @@ class NodeFolder:
         return self.guard / "models"
 
     @property
+    def masking_key(self) -> Path:
+        """X25519: masks the guard's sums in studies that share their noise."""
+        return self.guard / "masking.key"
+
+    @property
     def token_sha256(self) -> Path:
         return self.guard / "token.sha256"
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oncofed.durable import UNFINISHED, replace_durably, unwritable
 from oncofed.protocol.messages import Contribution
@@ -105,8 +106,10 @@ class FolderAnswers:
 
     def keep(self, contribution: Contribution, *, identity: str, request_hash: str) -> None:
         """As `Answers` says."""
-        vector = np.ascontiguousarray(contribution.vector, dtype="<f8")
-        header = json.dumps({"identity": identity, "request_hash": request_hash, "length": vector.size})
+        kind = contribution.vector.dtype
+        vector = np.ascontiguousarray(contribution.vector, dtype=kind.newbyteorder("<"))
+        fields = {"identity": identity, "request_hash": request_hash, "length": vector.size, "dtype": kind.name}
+        header = json.dumps(fields)
         body = header.encode() + b"\n" + vector.tobytes()
         # The identity first: a kill in between then leaves one that no other content can use.
         replace_durably(self._asked(identity), request_hash.encode())
@@ -130,7 +133,7 @@ def _first_line(body: bytes) -> bytes:
     return b"oncofed-answer 1 " + hashlib.sha256(body).hexdigest().encode() + b"\n"
 
 
-def _vector_in(content: bytes, request_hash: str) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
+def _vector_in(content: bytes, request_hash: str) -> NDArray[np.float64] | NDArray[np.uint64] | None:
     first, _, body = content.partition(b"\n")
     if first + b"\n" != _first_line(body):
         return None
@@ -139,6 +142,8 @@ def _vector_in(content: bytes, request_hash: str) -> np.ndarray[tuple[int], np.d
     fields = json.loads(header)
     if fields["request_hash"] != request_hash:
         return None
-    vector = np.frombuffer(values, dtype="<f8").astype(np.float64)
+    kind = np.dtype(fields["dtype"])
+    vector: NDArray[np.float64] | NDArray[np.uint64]
+    vector = np.frombuffer(values, dtype=kind.newbyteorder("<")).astype(kind)
     vector.setflags(write=False)
     return vector

@@ -183,7 +183,7 @@ def _of_the_ledger(plan: StudyPlan, source: SourcePolicy, ledger: Ledger) -> lis
         return []
     charges = ledger.charges()
     made = sum(charge.identity.startswith(f"{plan.hash}/") for charge in charges)
-    event = release_of_one_round(plan.training, noise_multiplier=plan.privacy.noise_multiplier)
+    event = release_of_one_round(plan.training, plan.privacy)
     to_come = [event] * max(0, plan.charged_rounds - made)  # an approval that is given again half-way
     budget = ledger.budget
     if budget != source.site_policy.budget:

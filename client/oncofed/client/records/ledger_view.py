@@ -13,6 +13,7 @@ from oncofed.client.records.chain import Anchor
 from oncofed.client.records.sqlite_ledger import Entry
 from oncofed.privacy.accounting import GaussianRelease, PrivacyEvent, epsilon_of
 from oncofed.privacy.ledger import Budget
+from oncofed.privacy.shared_noise import SharedIntegerRelease
 
 MOST_ROUNDS_COUNTED = 100_000
 """More rounds than this are told as "more than"; nobody plans them."""
@@ -135,4 +136,6 @@ def _words(event: PrivacyEvent) -> str:
     noise = f"noise of {event.noise_multiplier:g} times one patient's largest part"
     if isinstance(event, GaussianRelease):
         return noise
+    if isinstance(event, SharedIntegerRelease):
+        return f"{noise}, shared by at least {event.honest_shares} hospitals"
     return f"{event.steps} steps of {noise}, each patient taking part with probability {event.sampling_rate:g}"

@@ -1,7 +1,8 @@
 """What may leave the guard? An allow-list, applied to the bytes of each answer just before they are sent.
 
 Kind of answer   what it may hold, and nothing beside it
-Contribute       `vector`: exactly as many float64 as the question's weights, all finite; or a refusal
+Contribute       `vector`: exactly as many float64 as the question's weights, all finite; or `masked`: exactly as many
+                 uint64, which must look as masks make them; or a refusal
 OfferPlan, PlanStatus, DeliverModel    `state`: one of its list; or a refusal
 Describe         the site's own name as configured, and the protocol's version; or a refusal
 
@@ -30,6 +31,7 @@ from oncofed.client.service.wire_form import (
     REFUSALS,
     WrongForm,
     code_of,
+    masked_of,
     parsed,
     vector_bytes,
     vector_of,
@@ -52,6 +54,8 @@ Check = Callable[[bytes], Leaving]
 
 _Reply = TypeVar("_Reply", pb.ContributeReply, pb.PlanReply, pb.DeliverModelReply, pb.DescribeReply)
 _State = TypeVar("_State", PlanState, DeliveryState)
+_MOST_SMALL_BY_CHANCE = 4
+"""So many of a hundred masked numbers have equal upper bits with a probability below 1e-14."""
 _SMALLEST_NORMAL = np.finfo(np.float64).tiny
 
 
@@ -69,6 +73,8 @@ class Rule(StrEnum):
     INTEGER_BYTES = "integer_bytes"
     """A number below the smallest normal float64."""
     WHOLE_NUMBERS = "whole_numbers"
+    NOT_MASKED = "not_masked"
+    """Integers of the size of a sum, not of a mask."""
     ANOTHER_DESCRIPTION = "another_description"
     OUTSIDE_ITS_LIST = "outside_its_list"
     """A state or a code."""
@@ -82,19 +88,21 @@ class EgressViolation(Exception):
         super().__init__(rule.value)
 
 
-def only_a_vector(contribution: object) -> bytes:
-    """The bytes of a contribution's vector: of exactly our type, of exactly numpy's, float64 and flat.
+def only_a_vector(contribution: object) -> pb.ContributeReply:
+    """A contribution's vector as a reply: of exactly our type, of exactly numpy's, float64 or masked, and flat.
 
-    A subclass may bring its own `tobytes`, and an integer vector is a count; neither is asked for its bytes.
+    A subclass may bring its own `tobytes`, and another integer vector is a count; neither is asked for its bytes.
     """
     if type(contribution) is not Contribution:
         raise EgressViolation(Rule.ANOTHER_VALUE)
     vector: object = contribution.vector
     if type(vector) is not np.ndarray:
         raise EgressViolation(Rule.ANOTHER_ARRAY)
+    if vector.ndim == 1 and vector.dtype == np.uint64:
+        return pb.ContributeReply(masked=np.asarray(vector, dtype="<u8").tobytes())
     if vector.dtype != np.float64 or vector.ndim != 1:
         raise EgressViolation(Rule.ANOTHER_ARRAY)
-    return vector_bytes(vector)
+    return pb.ContributeReply(vector=vector_bytes(vector))
 
 
 def contribution_of(numbers: int) -> Check:
@@ -105,6 +113,9 @@ def contribution_of(numbers: int) -> Check:
         if reply.WhichOneof("reply") == "vector":
             _refuse_unless_like_noise(reply.vector, numbers)
             return Leaving(content, "vector", numbers)
+        if reply.WhichOneof("reply") == "masked":
+            _refuse_unless_masked(reply.masked, numbers)
+            return Leaving(content, "masked", numbers)
         return Leaving(content, _refusal_in(reply))
 
     return released
@@ -156,6 +167,16 @@ def _refuse_unless_like_noise(content: bytes, numbers: int) -> None:
         raise EgressViolation(Rule.INTEGER_BYTES)
     if size.size and (size == np.floor(size)).all():
         raise EgressViolation(Rule.WHOLE_NUMBERS)
+
+
+def _refuse_unless_masked(content: bytes, numbers: int) -> None:
+    """A mask's upper 16 bits are all equal once in 2^15; those of a sum of patients nearly always are."""
+    if len(content) != numbers * BYTES_A_NUMBER:
+        raise EgressViolation(Rule.ANOTHER_LENGTH)
+    upper = masked_of(content) >> np.uint64(48)
+    unmasked = np.count_nonzero((upper == 0) | (upper == 0xFFFF))
+    if unmasked > _MOST_SMALL_BY_CHANCE + numbers / 100:
+        raise EgressViolation(Rule.NOT_MASKED)
 
 
 def _state_in(reply: pb.PlanReply | pb.DeliverModelReply, states: dict[_State, int]) -> str:

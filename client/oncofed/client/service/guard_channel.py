@@ -29,6 +29,7 @@ from oncofed.client.service.wire_form import (
     WrongForm,
     code_of,
     contribute_message,
+    masked_of,
     parsed,
     serialised,
     vector_of,
@@ -86,7 +87,8 @@ class GuardChannel:
         """As the port says."""
         reply = self._ask("Contribute", contribute_message(request), pb.ContributeReply)
         try:
-            vector = vector_of(_answer(reply, "vector"))
+            masked = reply.WhichOneof("reply") == "masked"
+            vector = masked_of(reply.masked) if masked else vector_of(_answer(reply, "vector"))
         except WrongForm:
             raise RequestRefused(RefusalCode.INTERNAL) from None
         if vector.shape != request.weights.shape:

@@ -180,7 +180,8 @@ class _Desk:
             self._note(question.asked, event=HELD_BACK, code=violation.rule)
             return _refusal(RefusalCode.INTERNAL)
         if leaving.numbers:
-            vector = Released(leaving.what, (leaving.numbers,), "float64", leaving.numbers * BYTES_A_NUMBER)
+            kind = "uint64" if leaving.what == "masked" else "float64"
+            vector = Released(leaving.what, (leaving.numbers,), kind, leaving.numbers * BYTES_A_NUMBER)
             self._note(question.asked, event=question.asked.event, left=(vector,))
         else:
             self._note(question.asked, event=question.asked.event, code=leaving.what)
@@ -198,7 +199,7 @@ class _Desk:
         def answer() -> bytes:
             if not np.isfinite(request.weights).all():
                 raise RequestRefused(RefusalCode.MALFORMED_WEIGHTS)
-            return serialised(pb.ContributeReply(vector=egress.only_a_vector(self._guard.contribute(request))))
+            return serialised(egress.only_a_vector(self._guard.contribute(request)))
 
         asked = _Asked("contribute", request.plan_hash, request.round, request.attempt)
         return _Question(asked, answer, egress.contribution_of(request.weights.size))

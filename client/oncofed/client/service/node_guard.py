@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from oncofed.client.approved_patients import ApprovedPatients
 from oncofed.client.guard import Guard, LoadPatients
 from oncofed.client.node.folder import NodeFolder
+from oncofed.client.noise_sharing import NoiseSharing
 from oncofed.client.policy_file import NodePolicy, read_policy
 from oncofed.client.records.answers import FolderAnswers
 from oncofed.client.records.approvals import Approval, Approvals, Decision
@@ -34,6 +35,8 @@ from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.client.service.wire_form import is_hash
 from oncofed.durable import replace_durably, unwritable
 from oncofed.errors import InvalidInput, PrivacyRefusal, RefusalCode, RequestRefused, SignatureInvalid
+from oncofed.privacy.integer_noise import OperatingSystemIntegerNoise
+from oncofed.privacy.masking import public_masking_key_of
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.protocol.messages import (
     ContributeRequest,
@@ -59,10 +62,19 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PinnedKeys:
-    """coordinator  Ed25519, 32 raw bytes, as pinned at `site accept`. node  this hospital's own, OpenSSH, one line."""
+    """coordinator  Ed25519, 32 raw bytes, as pinned at `site accept`. node  this hospital's own, OpenSSH, one line.
+
+    masking  the guard's own private X25519 key, 32 raw bytes.
+    """
 
     coordinator: bytes
     node: str
+    masking: bytes
+
+    @property
+    def masking_public(self) -> str:
+        """As plans name it."""
+        return public_masking_key_of(self.masking).hex()
 
 
 @dataclass(frozen=True)
@@ -103,7 +115,7 @@ class NodeGuard:
         except SignatureInvalid:
             return self._refused_offer("another_signature")
         plan = offered.plan
-        if Member(self._site, self._keys.node) not in plan.members:
+        if Member(self._site, self._keys.node, self._keys.masking_public) not in plan.members:
             return self._refused_offer("not_a_member", plan.hash)
         path = self._document_path(plan.hash)
         if not path.exists():
@@ -196,6 +208,7 @@ class NodeGuard:
                 ledger=SqliteLedger(self._folder.ledger, data_source=source.name, budget=source.site_policy.budget),
                 noise=self._noise,
                 answers=self._answers,
+                sharing=NoiseSharing(self._keys.masking, OperatingSystemIntegerNoise()),
             )
         except (InvalidInput, PrivacyRefusal) as refusal:
             _log.warning(

@@ -22,6 +22,7 @@ from oncofed.client.service.guard_server import serving
 from oncofed.client.service.node_guard import NodeGuard, PinnedKeys
 from oncofed.client.service.token import read_digits
 from oncofed.errors import Fault, InvalidInput, OncofedError
+from oncofed.secret_files import read_secret
 from oncofed.supervision import end_with_parent
 
 _AT_FAULT = 2
@@ -54,7 +55,8 @@ def main(arguments: list[str]) -> int:
 def _serve(folder: NodeFolder, ended: threading.Event) -> None:
     settings = read_site(folder)
     policy = read_policy(folder.policy)
-    keys = PinnedKeys(_coordinator_key(settings.enrolled.public_key), _node_key(folder))
+    masking_key = read_secret(folder.masking_key)
+    keys = PinnedKeys(_coordinator_key(settings.enrolled.public_key), _node_key(folder), masking_key)
     verify_ledger(folder.ledger, anchor=None)
     guard = NodeGuard(folder, site=settings.name, keys=keys)
     audit = AuditLog(folder.audit_log)

@@ -62,6 +62,13 @@ def is_hash(text: str) -> bool:
     return len(text) == _DIGITS and not set(text) - set("0123456789abcdef")
 
 
+def masked_of(content: bytes) -> NDArray[np.uint64]:
+    """(numbers,), read-only: a masked contribution. Raises WrongForm when the bytes are no whole numbers of uint64."""
+    if len(content) % BYTES_A_NUMBER:
+        raise WrongForm("no whole number of uint64")
+    return np.frombuffer(content, dtype="<u8").astype(np.uint64, copy=False)
+
+
 def vector_bytes(vector: NDArray[np.float64]) -> bytes:
     return np.asarray(vector, dtype="<f8").tobytes()
 

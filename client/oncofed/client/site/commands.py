@@ -214,9 +214,14 @@ def _add(folder: NodeFolder, document: bytes, *, where: str) -> None:
     from oncofed.client.node.folder import read_site
     from oncofed.client.service.node_guard import NodeGuard, PinnedKeys
     from oncofed.protocol.messages import PlanState
+    from oncofed.secret_files import read_secret
 
     settings = read_site(folder)
-    keys = PinnedKeys(bytes.fromhex(settings.enrolled.public_key), folder.node_public_key.read_text("ascii").strip())
+    keys = PinnedKeys(
+        bytes.fromhex(settings.enrolled.public_key),
+        folder.node_public_key.read_text("ascii").strip(),
+        read_secret(folder.masking_key),
+    )
     if NodeGuard(folder, site=settings.name, keys=keys).offer_plan(document) is PlanState.REFUSED:
         remedy = "It must be signed by the pinned coordinator and name this hospital with its own key."
         raise InvalidInput([Fault(where, "is not a plan for this hospital", remedy)])
@@ -449,11 +454,7 @@ def ledger(folder: NodeFolder, anchor: str | None) -> None:
             for document in approved_plans(folder, named.name)
             if document.plan.privacy.noise_multiplier > 0
         ]
-        event = (
-            release_of_one_round(private[-1].training, noise_multiplier=private[-1].privacy.noise_multiplier)
-            if private
-            else None
-        )
+        event = release_of_one_round(private[-1].training, private[-1].privacy) if private else None
         view = ledger_view(
             entries,
             data_source=named.name,

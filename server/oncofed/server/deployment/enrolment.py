@@ -22,6 +22,7 @@ from oncofed.durable import replace_durably
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.enrolment import (
     Acceptance,
+    EnrolmentRequest,
     coordinator_fingerprint,
     fingerprint,
     flower_public_key,
@@ -39,6 +40,7 @@ class ApprovedSite:
 
     site: str
     node_public_key: str
+    masking_public_key: str
     request_fingerprint: str
     node_id: int | None = None
 
@@ -84,8 +86,14 @@ def approve(folder: CoordinatorFolder, request_content: bytes) -> Acceptance:
         signing_key=read_secret(folder.signing_key),
     )
     if before is None:
-        _write_site(folder, ApprovedSite(request.site, request.node_public_key, fingerprint(request_bytes(request))))
+        _write_site(folder, _approved(request))
     return acceptance
+
+
+def _approved(request: EnrolmentRequest) -> ApprovedSite:
+    return ApprovedSite(
+        request.site, request.node_public_key, request.masking_public_key, fingerprint(request_bytes(request))
+    )
 
 
 def own_fingerprint(folder: CoordinatorFolder) -> str:

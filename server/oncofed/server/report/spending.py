@@ -56,5 +56,5 @@ def _epsilon(study: DeployedStudy, releases: int) -> float | None:
         return None
     if not releases:
         return 0.0
-    release = release_of_one_round(study.plan.training, noise_multiplier=privacy.noise_multiplier)
+    release = release_of_one_round(study.plan.training, privacy)
     return epsilon_of([release] * releases, delta=privacy.delta)

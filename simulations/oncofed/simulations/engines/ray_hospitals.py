@@ -22,6 +22,7 @@ from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.protocol.plan import StudyPlan
 from oncofed.simulations.engines.journal_ledger import JournalLedger
 from oncofed.simulations.engines.node_directory import partition_of
+from oncofed.simulations.masking_keys import simulated_sharing
 from oncofed.simulations.site_policy import site_policy
 from oncofed.survival.likelihood import PatientTensors, patient_tensors
 
@@ -71,4 +72,5 @@ def _guard(plan: StudyPlan, folder: Path, site: str) -> Guard:
         patients=lambda: _patients(folder / site / "patients.safetensors"),
         ledger=_ledger(plan, folder, site),
         noise=OperatingSystemNoise(),
+        sharing=simulated_sharing(plan, site),
     )

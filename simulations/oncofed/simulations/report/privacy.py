@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 from scipy.special import ndtr, ndtri
 
-from oncofed.privacy.accounting import GaussianRelease, PrivacyEvent
-from oncofed.protocol.plan import PrivacyMode, TrainingMode
+from oncofed.privacy.accounting import GaussianRelease, PrivacyEvent, SampledGaussianRelease
+from oncofed.privacy.shared_noise import SharedIntegerRelease, gaussian_equivalent
+from oncofed.protocol.plan import PrivacyMode, PrivacySpec, TrainingMode
 from oncofed.server.report.numbers import counted, decimals, percent, scientific, whole
 from oncofed.simulations.privacy_spent import Spent, spent_at_one, spent_at_two
 from oncofed.simulations.results import RunResult
@@ -50,7 +51,13 @@ def recognised_at_most(releases: Sequence[PrivacyEvent], *, epsilon: float, delt
     """
     if math.isinf(epsilon):
         return 1.0
-    gaussian = [release for release in releases if isinstance(release, GaussianRelease)]
+    gaussian = [
+        GaussianRelease(gaussian_equivalent(release).noise_multiplier)
+        if isinstance(release, SharedIntegerRelease)
+        else release
+        for release in releases
+        if not isinstance(release, SampledGaussianRelease)
+    ]
     if len(gaussian) < len(releases):
         raised = math.exp(min(epsilon, 700.0)) * FALSE_ALARMS + delta
         return min(raised, 1 - math.exp(-epsilon) * max(0.0, 1 - delta - FALSE_ALARMS))
@@ -71,14 +78,14 @@ def privacy_statement(result: RunResult) -> PrivacyStatement:
         epsilon=spent,
         epsilon_two_hospitals=twice,
         facts=(
-            ("Mode", f"{privacy.mode.value}: every hospital adds the full noise before anything leaves it"),
+            ("Mode", f"{privacy.mode.value}: {_mode_in_words(privacy)}"),
             ("Epsilon spent, largest over hospitals", decimals(spent, 2)),
             ("Epsilon planned", f"{decimals(privacy.epsilon, 2)} (including the reserve below)"),
             ("Delta", scientific(privacy.delta)),
             ("Unit of protection", "one patient of one hospital, with everything recorded about that patient"),
             ("Relation", _relation(privacy.relation)),
             ("Epsilon of a patient treated at two hospitals", decimals(twice, 2)),
-            ("Noise", f"{decimals(privacy.noise_multiplier, 3)} times the clip norm, at every hospital and release"),
+            ("Noise", f"{decimals(privacy.noise_multiplier, 3)} times the clip norm, {_noise_where(privacy)}"),
             (
                 "Clip norm",
                 f"{decimals(privacy.l2_norm_bound, 3)} (L2 bound on one patient\N{RIGHT SINGLE QUOTATION MARK}"
@@ -110,6 +117,19 @@ def _no_privacy(result: RunResult) -> PrivacyStatement:
             "repeated with the tables of real hospitals.",
         ),
     )
+
+
+def _mode_in_words(privacy: PrivacySpec) -> str:
+    if privacy.shares is None:
+        return "every hospital adds the full noise before anything leaves it"
+    return (
+        "every hospital adds a share of the noise and masks its sum; the promise holds while at most "
+        f"{counted(privacy.shares.colluding, 'hospital', 'hospitals')} side with the server"
+    )
+
+
+def _noise_where(privacy: PrivacySpec) -> str:
+    return "at every hospital and release" if privacy.shares is None else "at least, in every sum of hospitals"
 
 
 def _relation(relation: str) -> str:

@@ -99,7 +99,11 @@ def sweep_runs(study_file: Path, options: SweepOptions) -> tuple[SweepRun, ...]:
     for strategy, privacy, varied, seed in itertools.product(
         axes.strategies or (None,), axes.privacy or (None,), axes.varied or ((),), axes.seeds or (None,)
     ):
-        overrides = [*options.overrides, *_privacy_overrides(privacy), *(f"{key}={value}" for key, value in varied)]
+        overrides = [
+            *options.overrides,
+            *_privacy_overrides(privacy, own),
+            *(f"{key}={value}" for key, value in varied),
+        ]
         overrides += _strategy_overrides(strategy, own, names_mode=axes.names_mode)
         try:
             study = read_study(study_file, overrides=overrides, seed=seed)
@@ -244,12 +248,14 @@ def _strategy_overrides(strategy: Strategy | None, own: Study | None, *, names_m
     return overrides
 
 
-def _privacy_overrides(privacy: str | None) -> list[str]:
+def _privacy_overrides(privacy: str | None, own: Study | None) -> list[str]:
     if privacy is None:
         return []
     if privacy == NO_PRIVACY:
         return [f"privacy.mode={PrivacyMode.NONE.value}"]
-    return [f"privacy.mode={PrivacyMode.LOCAL.value}", f"privacy.epsilon={privacy}"]
+    shared = own is not None and own.privacy.mode is PrivacyMode.DISTRIBUTED
+    mode = PrivacyMode.DISTRIBUTED if shared else PrivacyMode.LOCAL
+    return [f"privacy.mode={mode.value}", f"privacy.epsilon={privacy}"]
 
 
 def _privacy_label(study: Study) -> str:

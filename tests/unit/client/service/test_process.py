@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from tests.installed_node import NODE_KEY, SITE, InstalledNode, installed_node
+from tests.installed_node import MASKING_KEY, NODE_KEY, SITE, InstalledNode, installed_node
 from tests.node_guards import TOKEN
 
 from oncofed.client.service.guard_channel import GuardChannel
@@ -19,6 +19,7 @@ from oncofed.client.service.process import main
 from oncofed.client.service.token import token_sha256
 from oncofed.protocol.messages import NodeDescription, PlanState
 from oncofed.protocol.signing import public_key_of
+from oncofed.secret_files import write_secret
 
 
 @contextmanager
@@ -29,6 +30,7 @@ def enrolled_node() -> Iterator[InstalledNode]:
             key = public_key_of(node.signing_key).hex()
             file.write(f'\n[coordinator]\naddress = "127.0.0.1:8443"\npublic_key = "{key}"\n')
         folder.node_public_key.write_text(NODE_KEY + "\n")
+        write_secret(folder.masking_key, MASKING_KEY)
         folder.token_sha256.write_text(token_sha256(TOKEN))
         yield node
 

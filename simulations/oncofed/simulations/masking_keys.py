@@ -1,0 +1,28 @@
+"""With which keys do simulated hospitals mask their sums? Keys that anybody can derive: one process hides nothing.
+
+They make a simulation run the very code of a real consortium, in which each guard makes a key of its own that never
+leaves it. The noise is the operating system's, as everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from oncofed.client.noise_sharing import NoiseSharing
+from oncofed.privacy.integer_noise import OperatingSystemIntegerNoise
+from oncofed.privacy.masking import public_masking_key_of
+from oncofed.protocol.plan import Member, StudyPlan
+
+
+def simulated_member(site: str) -> Member:
+    """The member of a simulated plan."""
+    return Member(site, "", public_masking_key_of(_key(site)).hex())
+
+
+def simulated_sharing(plan: StudyPlan, site: str) -> NoiseSharing | None:
+    """What the guard of a simulated hospital needs; None where the plan shares no noise."""
+    return None if plan.privacy.shares is None else NoiseSharing(_key(site), OperatingSystemIntegerNoise())
+
+
+def _key(site: str) -> bytes:
+    return hashlib.sha256(b"oncofed simulated masking key\n" + site.encode()).digest()

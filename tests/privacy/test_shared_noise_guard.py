@@ -1,0 +1,216 @@
+"""Does a guard that shares the noise of a sum let out its masked part only, and only for attempts it may answer?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.doubles import drawn_patients, drawn_weights, model_spec, no_privacy, study_plan
+
+from oncofed.client.guard import Guard
+from oncofed.client.noise_sharing import NoiseSharing
+from oncofed.client.training import local_contribution
+from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
+from oncofed.privacy.accounting import GaussianRelease, epsilon_of
+from oncofed.privacy.integer_noise import IntegerNoiseSource, NoIntegerNoise, OperatingSystemIntegerNoise
+from oncofed.privacy.ledger import MemoryLedger, charge_from_json, charge_to_json
+from oncofed.privacy.masking import (
+    Attempt,
+    MaskedVector,
+    new_masking_key,
+    public_masking_key_of,
+    unmasked_sum,
+)
+from oncofed.privacy.noise import NoNoise, OperatingSystemNoise
+from oncofed.privacy.policy import (
+    SitePolicy,
+    calibrated_privacy,
+    largest_entry_of,
+    release_of_one_round,
+    shared_release,
+)
+from oncofed.protocol.messages import ContributeRequest
+from oncofed.protocol.plan import Member, PrivacyMode, PrivacySpec, SharedNoise, StudyPlan, TrainingMode, TrainingSpec
+
+SITES = ("Bonn", "Celle", "Essen", "Hof", "Ulm")
+KEYS = {site: new_masking_key() for site in SITES}
+MODEL = model_spec()
+TRAINING = TrainingSpec(rounds=10)
+SHARES = SharedNoise(sites=5, dropouts=1, colluding=1, scale_bits=20, parameters=MODEL.parameters)
+PRIVACY = calibrated_privacy(TRAINING, epsilon=3.0, delta=1e-5, l2_norm_bound=1.5, reserve_rounds=2, shares=SHARES)
+POLICY = SitePolicy("registry", largest_epsilon=3.0, delta=1e-5, fewest_colluding_tolerated=1)
+WEIGHTS = drawn_weights(MODEL, seed=0)
+
+
+def plan() -> StudyPlan:
+    members = tuple(Member(site, "", public_masking_key_of(KEYS[site]).hex()) for site in SITES)
+    made = study_plan(model=MODEL, training=TRAINING, privacy=PRIVACY)
+    return replace(made, roster=SITES, quorum=5, members=members)
+
+
+PLAN = plan()
+
+
+def guard_of(
+    site: str, *, noise: IntegerNoiseSource | None = None, plan: StudyPlan = PLAN, key: bytes | None = None
+) -> Guard:
+    patients = drawn_patients(MODEL, 40, seed=SITES.index(site))
+    return Guard(
+        site=site,
+        plan=plan,
+        policy=POLICY,
+        patients=lambda: patients,
+        ledger=MemoryLedger(POLICY.budget),
+        noise=OperatingSystemNoise(),
+        sharing=NoiseSharing(key or KEYS[site], noise or OperatingSystemIntegerNoise()),
+    )
+
+
+def request(site: str, *, attempt: int = 0, roster: tuple[str, ...] = SITES) -> ContributeRequest:
+    return ContributeRequest(PLAN.hash, site, 1, attempt, roster, WEIGHTS)
+
+
+def opened(vectors: dict[str, NDArray[np.uint64]], *, attempt: int = 0) -> NDArray[np.float64]:
+    """The sum, in units of the clip norm."""
+    belongs = Attempt(PLAN.hash, 1, attempt, tuple(sorted(vectors)))
+    masked = [MaskedVector(site, belongs, vector) for site, vector in vectors.items()]
+    total = unmasked_sum(masked, largest_entry=largest_entry_of(PRIVACY))
+    return total / shared_release(PRIVACY).scale
+
+
+def plain_sum(sites: tuple[str, ...]) -> NDArray[np.float64]:
+    """By the code of the mode without privacy, with the same clipping."""
+    without = study_plan(model=MODEL, training=TRAINING, privacy=no_privacy(l2_norm_bound=1.5))
+    parts = [
+        local_contribution(without, WEIGHTS, drawn_patients(MODEL, 40, seed=SITES.index(site)), noise=NoNoise(seed=0))
+        for site in sites
+    ]
+    total: NDArray[np.float64] = np.sum(parts, axis=0)
+    return total
+
+
+def test_without_noise_the_opened_sum_is_the_plain_one() -> None:
+    vectors = {site: guard_of(site, noise=NoIntegerNoise()).contribute(request(site)).vector for site in SITES}
+    assert np.abs(opened(vectors) - plain_sum(SITES)).max() <= len(SITES) * 0.5 / 2**20
+
+
+def test_one_hospitals_part_tells_nothing_of_its_sum() -> None:
+    """Even without noise: the mask alone makes it uniform."""
+    vector = guard_of("Bonn", noise=NoIntegerNoise()).contribute(request("Bonn")).vector
+    assert vector.dtype == np.uint64
+    upper = vector >> np.uint64(48)
+    assert np.count_nonzero((upper == 0) | (upper == 0xFFFF)) <= 2
+    again = guard_of("Bonn", noise=NoIntegerNoise()).contribute(request("Bonn", attempt=1)).vector
+    assert not (vector == again).any()
+
+
+def test_the_noise_of_the_sum_is_what_the_guaranteed_shares_promise_and_the_others_add_to_it() -> None:
+    noise = np.concatenate(
+        [
+            opened({site: guard_of(site).contribute(request(site, attempt=n)).vector for site in SITES}, attempt=n)
+            - plain_sum(SITES)
+            for n in range(8)
+        ]
+    )
+    promised = PRIVACY.noise_multiplier
+    expected = promised * math.sqrt(5 / 3)  # five present, three guaranteed
+    spread = noise.std() / expected
+    # Of a few hundred draws; a normal sample's spread is within 6 / sqrt(2 n) with p < 1e-8.
+    assert abs(spread - 1) < 6 / math.sqrt(2 * noise.size)
+    assert noise.std() > promised
+
+
+def test_a_smaller_roster_within_the_plans_dropouts_opens_too() -> None:
+    four = ("Bonn", "Celle", "Essen", "Ulm")
+    vectors = {
+        site: guard_of(site, noise=NoIntegerNoise()).contribute(request(site, attempt=1, roster=four)).vector
+        for site in four
+    }
+    assert np.abs(opened(vectors, attempt=1) - plain_sum(four)).max() <= 4 * 0.5 / 2**20
+
+
+@pytest.mark.parametrize(
+    "roster",
+    [("Bonn",), ("Bonn", "Celle"), ("Bonn", "Celle", "Essen"), (*SITES, "Zwickau"), tuple(reversed(SITES)), SITES[1:]],
+    ids=["alone", "two", "three", "a stranger", "unsorted", "without us"],
+)
+def test_a_roster_that_would_isolate_a_hospital_is_refused_and_free(roster: tuple[str, ...]) -> None:
+    guard = guard_of("Bonn")
+    with pytest.raises(RequestRefused) as refused:
+        guard.contribute(request("Bonn", roster=roster))
+    assert refused.value.code is RefusalCode.WRONG_SITE
+    assert guard.ledger.charges() == ()
+
+
+def test_the_same_attempt_with_another_roster_is_refused() -> None:
+    """Reusing shares with another roster would open the difference: one hospital."""
+    guard = guard_of("Bonn")
+    guard.contribute(request("Bonn"))
+    with pytest.raises(RequestRefused) as refused:
+        guard.contribute(request("Bonn", roster=("Bonn", "Celle", "Essen", "Ulm")))
+    assert refused.value.code is RefusalCode.REQUEST_CONFLICT
+
+
+def test_each_attempt_is_charged_and_the_identical_request_is_not() -> None:
+    guard = guard_of("Bonn")
+    first = guard.contribute(request("Bonn")).vector
+    assert guard.contribute(request("Bonn")).vector.tolist() == first.tolist()
+    guard.contribute(request("Bonn", attempt=1))
+    charges = guard.ledger.charges()
+    assert [charge.event for charge in charges] == [shared_release(PRIVACY)] * 2
+    assert charge_from_json(charge_to_json(charges[0])) == charges[0]
+
+
+def test_the_budget_is_that_of_the_guaranteed_noise_alone() -> None:
+    release = release_of_one_round(TRAINING, PRIVACY)
+    spent = epsilon_of([release] * 12, delta=1e-5)
+    assert 2.99 <= spent <= 3.0
+    gaussian = epsilon_of([GaussianRelease(PRIVACY.noise_multiplier)] * 12, delta=1e-5)
+    assert gaussian <= spent <= gaussian + 0.02
+
+
+BROKEN = {
+    "mode local with shares": replace(PRIVACY, mode=PrivacyMode.LOCAL),
+    "no shares": replace(PRIVACY, shares=None),
+    "another roster": replace(PRIVACY, shares=replace(SHARES, sites=6)),
+    "another model": replace(PRIVACY, shares=replace(SHARES, parameters=3)),
+    "nobody guaranteed": replace(PRIVACY, shares=replace(SHARES, dropouts=4)),
+    "too few colluding": replace(PRIVACY, shares=replace(SHARES, colluding=0)),
+    "less noise": replace(PRIVACY, noise_multiplier=PRIVACY.noise_multiplier * 0.97),
+}
+
+
+@pytest.mark.parametrize("privacy", BROKEN.values(), ids=BROKEN)
+def test_a_plan_whose_sharing_does_not_hold_is_refused(privacy: PrivacySpec) -> None:
+    with pytest.raises(PrivacyRefusal):
+        POLICY.refuse_unless_allowed(replace(PLAN, privacy=privacy))
+
+
+def test_sharing_needs_the_policys_word_and_full_batch_and_everybodys_key() -> None:
+    POLICY.refuse_unless_allowed(PLAN)
+    with pytest.raises(PrivacyRefusal, match="fewest_colluding_tolerated"):
+        replace(POLICY, fewest_colluding_tolerated=None).refuse_unless_allowed(PLAN)
+    epochs = replace(PLAN, training=replace(TRAINING, mode=TrainingMode.EPOCHS))
+    with pytest.raises(PrivacyRefusal, match="full_batch"):
+        POLICY.refuse_unless_allowed(epochs)
+    twice = (PLAN.members[0], replace(PLAN.members[1], masking_public_key=PLAN.members[0].masking_public_key))
+    with pytest.raises(PrivacyRefusal, match="masking key"):
+        POLICY.refuse_unless_allowed(replace(PLAN, members=(*twice, *PLAN.members[2:])))
+
+
+def test_a_guard_without_its_own_masking_key_does_not_start() -> None:
+    with pytest.raises(PrivacyRefusal, match="another masking key"):
+        guard_of("Bonn", key=KEYS["Celle"])
+    patients = drawn_patients(MODEL, 4, seed=0)
+    with pytest.raises(PrivacyRefusal, match="no masking key"):
+        Guard(
+            site="Bonn",
+            plan=PLAN,
+            policy=POLICY,
+            patients=lambda: patients,
+            ledger=MemoryLedger(POLICY.budget),
+            noise=OperatingSystemNoise(),
+        )
