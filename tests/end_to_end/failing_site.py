@@ -17,6 +17,11 @@ from oncofed.supervision import Service, Supervisor
 MODULES = {"guard": "tests.end_to_end.failing_guard", "relay": "tests.end_to_end.hostile_relay_app"}
 
 
+def lie_file(folder: NodeFolder) -> Path:
+    """See `hostile_relay_app`."""
+    return folder.root / "lie"
+
+
 def _troubled(service: Service, folder: NodeFolder) -> Service:
     module = MODULES.get(service.name)
     if module is None:

@@ -1,6 +1,7 @@
 """``python -m tests.end_to_end.hostile_relay_app NODE``: the relay of a hospital that lies when a test asks it to.
 
 While there is a file NODE/lie, the guard's answer is replaced by what the file names: ``nan``, ``huge`` or ``shape``.
+Importing it loosens the relay's codec in this process, so no test imports it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from flwr.app import Context, RecordDict
+from tests.end_to_end.failing_site import lie_file
 
 from oncofed.client import relay
 from oncofed.client.node.folder import NodeFolder
@@ -25,10 +27,6 @@ LIES = {
     "huge": lambda vector: np.full_like(vector, 1e300),
     "shape": lambda vector: vector[:-1],
 }
-
-
-def lie_file(folder: NodeFolder) -> Path:
-    return folder.root / "lie"
 
 
 @dataclass(frozen=True)

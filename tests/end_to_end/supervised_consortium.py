@@ -19,8 +19,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.end_to_end.failing_guard import trouble_file
+from tests.end_to_end.failing_site import lie_file
 from tests.end_to_end.flower_processes import SITES, Consortium, Processes, enrol, free_port, new_coordinator, until
-from tests.end_to_end.hostile_relay_app import lie_file
 from tests.end_to_end.installed_consortium import cli
 from tests.installed_node import SCHEMA, SOURCE, table
 
