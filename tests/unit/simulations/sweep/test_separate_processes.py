@@ -46,6 +46,8 @@ def test_workers_end_with_their_parent(tmp_path: Path, how: signal.Signals) -> N
         "from functools import partial\n"
         "from oncofed.simulations.sweep.separate_processes import run_in_processes\n"
         "if __name__ == '__main__':\n"
+        # A shell's background job ignores Ctrl-C, and so would what it starts.
+        "    import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"    run_in_processes({{'sleep': partial(exec, {sleep!r})}}, processes=1, on_outcome=print)\n"
     )
     with subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL) as parent:
