@@ -1,4 +1,4 @@
-"""How does hospital IT install, watch and question a node? `oncofed site`."""
+"""How does hospital IT install and enrol a node, and decide about plans? `oncofed site` (and see `watch_commands`)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from oncofed.client.site.node_argument import NODE, go_on_as
+from oncofed.client.site.watch_commands import audit, doctor, explain, ledger, status
 from oncofed.errors import Fault, InvalidInput
 
 if TYPE_CHECKING:
@@ -19,26 +21,8 @@ if TYPE_CHECKING:
 # Everything but click is imported where it is used, so that `oncofed --help` answers at once.
 # ruff: noqa: PLC0415
 
-_FAULT_FOUND = 1
-
-
-def _folder_of(context: click.Context, parameter: click.Parameter, value: Path) -> NodeFolder:
-    from oncofed.client.node.folder import NodeFolder
-
-    return NodeFolder(value.resolve())
-
-
-_NODE = click.argument("folder", metavar="NODE", type=click.Path(file_okay=False, path_type=Path), callback=_folder_of)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.Path(dir_okay=False, path_type=Path)
-
-
-def _as(role: str, folder: NodeFolder) -> None:
-    """Go on as the user this part of the node belongs to, when root and the node has users of its own."""
-    from oncofed.client.node.folder import read_site
-    from oncofed.client.site.setup import become
-
-    become(role, read_site(folder).users)
 
 
 @click.group()
@@ -62,7 +46,7 @@ def site() -> None:
 
 
 @site.command()
-@_NODE
+@NODE
 @click.option("--name", required=True, help="The hospital's name in every study: letters, digits, - and _.")
 @click.option(
     "--users",
@@ -105,7 +89,7 @@ def init(folder: NodeFolder, name: str, users: str | None, port: int | None) -> 
 
 
 @site.command()
-@_NODE
+@NODE
 @click.option("--out", metavar="FILE", type=_OUT, help="Where the request to send goes; left out: NAME.request.json.")
 def request(folder: NodeFolder, out: Path | None) -> None:
     """Make the node's key, which never leaves NODE, and the request to send to the coordinator.
@@ -129,7 +113,7 @@ def request(folder: NodeFolder, out: Path | None) -> None:
 
 
 @site.command()
-@_NODE
+@NODE
 @click.argument("acceptance_file", metavar="ACCEPTANCE", type=_FILE)
 @click.option("--fingerprint", help="What the coordinator read out by telephone; asked for when left out.")
 def accept(folder: NodeFolder, acceptance_file: Path, fingerprint: str | None) -> None:
@@ -150,7 +134,7 @@ def accept(folder: NodeFolder, acceptance_file: Path, fingerprint: str | None) -
 
 
 @site.command()
-@_NODE
+@NODE
 def check(folder: NodeFolder) -> None:
     """Say every fault of policy.toml, and whether each data source can be read.
 
@@ -161,7 +145,7 @@ def check(folder: NodeFolder) -> None:
     from oncofed.client.policy_file import read_policy
     from oncofed.client.sources import read_source
 
-    _as("guard", folder)
+    go_on_as("guard", folder)
     policy = read_policy(folder.policy)
     faults: list[Fault] = []
     for named in policy.sources:
@@ -180,7 +164,7 @@ def check(folder: NodeFolder) -> None:
 
 
 @site.command()
-@_NODE
+@NODE
 @click.option("--add", "plan_file", metavar="PLAN", type=_FILE, help="Keep a plan that came by mail.")
 @click.option("--show", "shown", metavar="HASH", help="Say in words what a plan asks for.")
 def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None:
@@ -194,7 +178,7 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
     from oncofed.client.site.inbox import find_plan, offered_plans
 
     mailed = None if plan_file is None else plan_file.read_bytes()  # where perhaps only root may read
-    _as("guard", folder)
+    go_on_as("guard", folder)
     if plan_file is not None and mailed is not None:
         _add(folder, mailed, where=plan_file.name)
     if shown is not None:
@@ -236,7 +220,7 @@ def _in_words(document: StudyDocument) -> str:
 
 
 @site.command()
-@_NODE
+@NODE
 @click.argument("plan", metavar="HASH")
 @click.option("--source", required=True, help="Name of the data source in policy.toml that takes part.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -258,7 +242,7 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     from oncofed.protocol.study_document import schema_of
 
     by = _who()
-    _as("guard", folder)
+    go_on_as("guard", folder)
     document = find_plan(folder, plan).document
     if not yes:
         click.echo(_in_words(document))
@@ -282,7 +266,7 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
 
 
 @site.command()
-@_NODE
+@NODE
 @click.argument("plan", metavar="HASH")
 def decline(folder: NodeFolder, plan: str) -> None:
     """Decline a plan, or withdraw its approval: its requests are refused from now on.
@@ -296,7 +280,7 @@ def decline(folder: NodeFolder, plan: str) -> None:
     from oncofed.client.site.inbox import approvals_of, find_plan
 
     by = _who()
-    _as("guard", folder)
+    go_on_as("guard", folder)
     document = find_plan(folder, plan).document
     approvals_of(folder).decline(document.plan, declined_by=by, now=datetime.now(UTC))
     click.echo(f"Declined: {document.plan.study}.")
@@ -308,7 +292,7 @@ def _who() -> str:
 
 
 @site.command()
-@_NODE
+@NODE
 @click.option("--only", type=click.Choice(["guard", "node", "relay"]), help="One part; as root, as its user.")
 def start(folder: NodeFolder, only: str | None) -> None:
     """Run the node until Ctrl-C or SIGTERM: guard, SuperNode and relay, started again when they die.
@@ -330,14 +314,14 @@ def start(folder: NodeFolder, only: str | None) -> None:
     services = node_services(folder, settings, inherited=os.environ)
     os.chdir("/")  # relays go to where this started, and may not enter root's home
     if only is not None:
-        _as(only, folder)
+        go_on_as(only, folder)
         (service,) = (each for each in services if each.name == only)
         os.execve(service.command[0], service.command, dict(service.environment))  # noqa: S606 - our own command
     Supervisor(services, logs=folder.logs, status=folder.status, echo=click.echo).run()
 
 
 @site.command()
-@_NODE
+@NODE
 @click.option("--out", required=True, metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--database",
@@ -362,163 +346,5 @@ def units(folder: NodeFolder, out: Path, databases: tuple[str, ...]) -> None:
     click.echo("Next: systemctl daemon-reload && systemctl enable --now oncofed.target")
 
 
-@site.command()
-@_NODE
-def status(folder: NodeFolder) -> None:
-    """Say what runs, what was asked last, and which plans wait.
-
-    \b
-    Example:
-      oncofed site status NODE
-    """
-    import json
-
-    from oncofed.client.records.audit_log import verify_audit_log
-    from oncofed.client.site.inbox import offered_plans
-
-    if folder.status.exists():
-        for process in json.loads(folder.status.read_text())["processes"]:
-            state = f"runs since {process['since']}" if _is_alive(process["pid"]) else "does not run"
-            click.echo(f"{process['process']:10s} {state}, started again {process['restarts']} times")
-    else:
-        click.echo("Not started with `oncofed site start`; for the services ask systemctl status 'oncofed-*'.")
-    _as("guard", folder)
-    if folder.audit_log.exists():
-        entries = verify_audit_log(folder.audit_log).entries
-        if entries:
-            last = entries[-1]
-            where = f" (plan {last.plan_hash[:12]}, round {last.round})" if last.round is not None else ""
-            click.echo(f"Last entry of the audit log: {last.time} {last.event} {last.code}{where}")
-    for plan in offered_plans(folder):
-        click.echo(f"Plan {plan.document.plan.hash[:12]} {plan.document.plan.study}: {plan.state}")
-
-
-def _is_alive(pid: int | None) -> bool:
-    """The file may be older than a power failure, or than the end of who wrote it."""
-    if pid is None:
-        return False
-    try:
-        os.kill(pid, 0)
-    except PermissionError:  # it is there, and another user's
-        return True
-    except ProcessLookupError:
-        return False
-    return True
-
-
-@site.command()
-@_NODE
-def doctor(folder: NodeFolder) -> None:
-    """Examine the node: clock, TLS, network, ports, file rights, disk, versions, keys, ledger; with remedies.
-
-    Exit code 1 when there is a fault. Run it as root for the whole picture.
-
-    \b
-    Example:
-      sudo oncofed site doctor NODE
-    """
-    from oncofed.client.site.doctor import examine
-    from oncofed.client.site.findings import Verdict, worst
-
-    findings = examine(folder)
-    for finding in findings:
-        click.echo(str(finding))
-    if worst(findings) is Verdict.FAULT:
-        sys.exit(_FAULT_FOUND)
-
-
-@site.command()
-@_NODE
-@click.option("--verify", "anchor", metavar="HEAD", help="A head noted earlier: nothing may be missing since.")
-def ledger(folder: NodeFolder, anchor: str | None) -> None:
-    """Say what each data source has spent, what is left, and how many more rounds that buys.
-
-    \b
-    Examples:
-      oncofed site ledger NODE
-      oncofed site ledger NODE --verify 12:8c1f...
-    """
-    from oncofed.client.policy_file import read_policy
-    from oncofed.client.records.ledger_view import ledger_view
-    from oncofed.client.records.sqlite_ledger import read_ledger, verify_ledger
-    from oncofed.client.site.inbox import approved_plans, offered_plans
-    from oncofed.privacy.policy import release_of_one_round
-
-    _as("guard", folder)
-    head = verify_ledger(folder.ledger, anchor=anchor)
-    entries = read_ledger(folder.ledger)
-    names = {plan.document.plan.hash: plan.document.plan.study for plan in offered_plans(folder)}
-    for named in read_policy(folder.policy).sources:
-        private = [
-            document.plan
-            for document in approved_plans(folder, named.name)
-            if document.plan.privacy.noise_multiplier > 0
-        ]
-        event = release_of_one_round(private[-1].training, private[-1].privacy) if private else None
-        view = ledger_view(
-            entries,
-            data_source=named.name,
-            budget=named.site_policy.budget,
-            head=head,
-            next_event=event,
-            study_names=names,
-        )
-        for line in view.lines():
-            click.echo(line)
-    known = {named.name for named in read_policy(folder.policy).sources}
-    for gone in sorted({entry.data_source for entry in entries} - known):
-        releases = sum(entry.data_source == gone for entry in entries)
-        click.echo(f"Data source {gone}: {releases} releases, and {folder.policy.name} does not name it any more.")
-        click.echo("  The same patients under a new name would be given a new budget: restore the name.")
-
-
-@site.command()
-@_NODE
-@click.option("--verify", is_flag=True, help="Only say whether the log is unchanged, and its head.")
-@click.option("--anchor", metavar="HEAD", help="A head noted earlier: nothing may be missing since.")
-@click.option("--last", type=click.IntRange(min=1), default=20, show_default=True, help="How many entries to show.")
-def audit(folder: NodeFolder, verify: bool, anchor: str | None, last: int) -> None:
-    """Show who asked what, what was approved and what left; verify that nobody changed the log.
-
-    \b
-    Examples:
-      oncofed site audit NODE
-      oncofed site audit NODE --verify --anchor 120:8c1f...
-    """
-    from oncofed.client.records.audit_log import verify_audit_log
-
-    _as("guard", folder)
-    if not folder.audit_log.exists():
-        click.echo("Empty: nobody has asked anything yet.")
-        return
-    report = verify_audit_log(folder.audit_log, anchor=anchor)
-    if not verify:
-        for entry in report.entries[-last:]:
-            about = f"plan {entry.plan_hash[:12]}" if entry.plan_hash else ""
-            number = "" if entry.round is None else f"round {entry.round} attempt {entry.attempt}"
-            left = "; ".join(f"left: {one.name} {one.shape} {one.dtype} {one.size_bytes} B" for one in entry.left)
-            words = (entry.time, entry.event, entry.code, about, number, f"by {entry.by}" if entry.by else "", left)
-            click.echo("  ".join(word for word in words if word))
-    for line in report.lines():
-        click.echo(line)
-
-
-@site.command()
-@_NODE
-@click.option("--plan", default="", metavar="HASH", help="The study; left out: the only one with a model.")
-@click.option("--patient", metavar="ID", help="As in the table; left out: asked for, where `ps` does not show it.")
-@click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="How many markers to list.")
-def explain(folder: NodeFolder, plan: str, patient: str | None, top: int) -> None:
-    """Explain one patient's prognosis, marker by marker, with the delivered model. It stays in the hospital.
-
-    \b
-    Examples:
-      oncofed site explain NODE
-      oncofed site explain NODE --patient 4711
-    """
-    from oncofed.client.site.explaining import explain_patient
-
-    patient = patient or click.prompt("Patient")
-    _as("guard", folder)
-    for line in explain_patient(folder, beginning=plan, patient_id=patient, most_markers=top):
-        click.echo(line)
+for _command in (status, doctor, ledger, audit, explain):
+    site.add_command(_command)

@@ -1,0 +1,181 @@
+"""How does one see what a node does, has spent and has let out? Five commands of `oncofed site`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from oncofed.client.site.node_argument import NODE, go_on_as
+
+if TYPE_CHECKING:
+    from oncofed.client.node.folder import NodeFolder
+
+# Everything but click is imported where it is used, so that `oncofed --help` answers at once.
+# ruff: noqa: PLC0415
+
+_FAULT_FOUND = 1
+
+
+@click.command()
+@NODE
+def status(folder: NodeFolder) -> None:
+    """Say what runs, what was asked last, and which plans wait.
+
+    \b
+    Example:
+      oncofed site status NODE
+    """
+    import json
+
+    from oncofed.client.records.audit_log import verify_audit_log
+    from oncofed.client.site.inbox import offered_plans
+
+    if folder.status.exists():
+        for process in json.loads(folder.status.read_text())["processes"]:
+            state = f"runs since {process['since']}" if _is_alive(process["pid"]) else "does not run"
+            click.echo(f"{process['process']:10s} {state}, started again {process['restarts']} times")
+    else:
+        click.echo("Not started with `oncofed site start`; for the services ask systemctl status 'oncofed-*'.")
+    go_on_as("guard", folder)
+    if folder.audit_log.exists():
+        entries = verify_audit_log(folder.audit_log).entries
+        if entries:
+            last = entries[-1]
+            where = f" (plan {last.plan_hash[:12]}, round {last.round})" if last.round is not None else ""
+            click.echo(f"Last entry of the audit log: {last.time} {last.event} {last.code}{where}")
+    for plan in offered_plans(folder):
+        click.echo(f"Plan {plan.document.plan.hash[:12]} {plan.document.plan.study}: {plan.state}")
+
+
+def _is_alive(pid: int | None) -> bool:
+    """The file may be older than a power failure, or than the end of who wrote it."""
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:  # it is there, and another user's
+        return True
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@click.command()
+@NODE
+def doctor(folder: NodeFolder) -> None:
+    """Examine the node: clock, TLS, network, ports, file rights, disk, versions, keys, ledger; with remedies.
+
+    Exit code 1 when there is a fault. Run it as root for the whole picture.
+
+    \b
+    Example:
+      sudo oncofed site doctor NODE
+    """
+    from oncofed.client.site.doctor import examine
+    from oncofed.client.site.findings import Verdict, worst
+
+    findings = examine(folder)
+    for finding in findings:
+        click.echo(str(finding))
+    if worst(findings) is Verdict.FAULT:
+        sys.exit(_FAULT_FOUND)
+
+
+@click.command()
+@NODE
+@click.option("--verify", "anchor", metavar="HEAD", help="A head noted earlier: nothing may be missing since.")
+def ledger(folder: NodeFolder, anchor: str | None) -> None:
+    """Say what each data source has spent, what is left, and how many more rounds that buys.
+
+    \b
+    Examples:
+      oncofed site ledger NODE
+      oncofed site ledger NODE --verify 12:8c1f...
+    """
+    from oncofed.client.policy_file import read_policy
+    from oncofed.client.records.ledger_view import ledger_view
+    from oncofed.client.records.sqlite_ledger import read_ledger, verify_ledger
+    from oncofed.client.site.inbox import approved_plans, offered_plans
+    from oncofed.privacy.policy import release_of_one_round
+
+    go_on_as("guard", folder)
+    head = verify_ledger(folder.ledger, anchor=anchor)
+    entries = read_ledger(folder.ledger)
+    names = {plan.document.plan.hash: plan.document.plan.study for plan in offered_plans(folder)}
+    for named in read_policy(folder.policy).sources:
+        private = [
+            document.plan
+            for document in approved_plans(folder, named.name)
+            if document.plan.privacy.noise_multiplier > 0
+        ]
+        event = release_of_one_round(private[-1].training, private[-1].privacy) if private else None
+        view = ledger_view(
+            entries,
+            data_source=named.name,
+            budget=named.site_policy.budget,
+            head=head,
+            next_event=event,
+            study_names=names,
+        )
+        for line in view.lines():
+            click.echo(line)
+    known = {named.name for named in read_policy(folder.policy).sources}
+    for gone in sorted({entry.data_source for entry in entries} - known):
+        releases = sum(entry.data_source == gone for entry in entries)
+        click.echo(f"Data source {gone}: {releases} releases, and {folder.policy.name} does not name it any more.")
+        click.echo("  The same patients under a new name would be given a new budget: restore the name.")
+
+
+@click.command()
+@NODE
+@click.option("--verify", is_flag=True, help="Only say whether the log is unchanged, and its head.")
+@click.option("--anchor", metavar="HEAD", help="A head noted earlier: nothing may be missing since.")
+@click.option("--last", type=click.IntRange(min=1), default=20, show_default=True, help="How many entries to show.")
+def audit(folder: NodeFolder, verify: bool, anchor: str | None, last: int) -> None:
+    """Show who asked what, what was approved and what left; verify that nobody changed the log.
+
+    \b
+    Examples:
+      oncofed site audit NODE
+      oncofed site audit NODE --verify --anchor 120:8c1f...
+    """
+    from oncofed.client.records.audit_log import verify_audit_log
+
+    go_on_as("guard", folder)
+    if not folder.audit_log.exists():
+        click.echo("Empty: nobody has asked anything yet.")
+        return
+    report = verify_audit_log(folder.audit_log, anchor=anchor)
+    if not verify:
+        for entry in report.entries[-last:]:
+            about = f"plan {entry.plan_hash[:12]}" if entry.plan_hash else ""
+            number = "" if entry.round is None else f"round {entry.round} attempt {entry.attempt}"
+            left = "; ".join(f"left: {one.name} {one.shape} {one.dtype} {one.size_bytes} B" for one in entry.left)
+            words = (entry.time, entry.event, entry.code, about, number, f"by {entry.by}" if entry.by else "", left)
+            click.echo("  ".join(word for word in words if word))
+    for line in report.lines():
+        click.echo(line)
+
+
+@click.command()
+@NODE
+@click.option("--plan", default="", metavar="HASH", help="The study; left out: the only one with a model.")
+@click.option("--patient", metavar="ID", help="As in the table; left out: asked for, where `ps` does not show it.")
+@click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="How many markers to list.")
+def explain(folder: NodeFolder, plan: str, patient: str | None, top: int) -> None:
+    """Explain one patient's prognosis, marker by marker, with the delivered model. It stays in the hospital.
+
+    \b
+    Examples:
+      oncofed site explain NODE
+      oncofed site explain NODE --patient 4711
+    """
+    from oncofed.client.site.explaining import explain_patient
+
+    patient = patient or click.prompt("Patient")
+    go_on_as("guard", folder)
+    for line in explain_patient(folder, beginning=plan, patient_id=patient, most_markers=top):
+        click.echo(line)
