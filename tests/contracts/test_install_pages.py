@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import click
 import pytest
 
 from oncofed.cli import oncofed
+from oncofed.client.node.folder import NodeFolder, SiteSettings
 from oncofed.client.policy_file import read_policy
+from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.site.commands import site
+from oncofed.client.site.setup import create
 from oncofed.client.site.units import NAMES
 from oncofed.errors import InvalidInput
 
@@ -102,7 +108,35 @@ def test_the_policy_on_the_page_is_one(tmp_path: Path) -> None:
     assert [source.name for source in read_policy(path).sources] == ["tumour-registry"]
 
 
-def test_the_units_that_are_to_be_removed_are_those_that_are_written() -> None:
-    assert len(NAMES) == 4
-    assert "the four `oncofed*` units" in PAGES["hospital"]
-    assert all(name.startswith("oncofed") for name in NAMES)
+def test_removal_leaves_what_was_spent_and_nothing_else(tmp_path: Path) -> None:
+    """The page's own commands, below another root; programs that would change this machine do nothing."""
+    found = re.findall(r"```sh\n(.*?)```", PAGES["hospital"], flags=re.DOTALL)
+    (block,) = (each for each in found if "disable --now" in each)
+    for place in ("etc", "opt", "usr", "srv", "root"):
+        block = block.replace(f" /{place}/", f" {tmp_path}/{place}/")
+    folder = NodeFolder(tmp_path / "etc" / "oncofed")
+    create(folder, SiteSettings("charite", "127.0.0.1:9094", None))
+    AuditLog(folder.audit_log).append("guard_started")
+    for path in (folder.node_key, folder.masking_key, folder.models / "m", folder.root / "database.url"):
+        path.write_text("secret")
+    units, table, program = tmp_path / "etc/systemd/system", tmp_path / "srv/oncofed", tmp_path / "opt/oncofed"
+    link = tmp_path / "usr/local/bin/oncofed"
+    for parent in (units / "oncofed-node.service.d", table, program, link.parent, tmp_path / "root"):
+        parent.mkdir(parents=True)
+    for name in (*NAMES, "oncofed-node.service.d/override.conf", "other.service"):
+        (units / name).write_text("")
+    (table / "registry.parquet").write_text("patients")
+    link.symlink_to(program)
+    stubs = tmp_path / "stubs"
+    stubs.mkdir()
+    for name in ("systemctl", "userdel"):
+        (stubs / name).write_text("#!/bin/sh\n")
+        (stubs / name).chmod(0o755)
+    ledger = folder.ledger.read_bytes()
+    environment = {**os.environ, "PATH": f"{stubs}:{os.environ['PATH']}"}
+    subprocess.run(["bash", "-e", "-c", block], check=True, env=environment)
+    shutil.rmtree(stubs)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir()}
+    kept = {f"root/oncofed-kept/{name}" for name in ("policy.toml", "audit.jsonl", "ledger.sqlite")}
+    assert left == kept | {"etc/systemd/system/other.service"}
+    assert (tmp_path / "root/oncofed-kept/ledger.sqlite").read_bytes() == ledger

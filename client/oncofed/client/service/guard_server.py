@@ -2,7 +2,8 @@
 
 Promises: one question at a time; each call shows the token or ends as UNAUTHENTICATED; whatever the guard's object
 does, the answer is a vector, a state, a public description or a code, passed by `egress` on its way out and noted in
-the audit log before it leaves. No text of an exception ever reaches gRPC: bytes go in, bytes come out, and every
+the audit log before it leaves; the same plan offered again with the same answer, and a wrong token, are noted once an
+hour (`records.repeats`). No text of an exception ever reaches gRPC: bytes go in, bytes come out, and every
 failure in between is the code `internal`. When the ledger, the audit log or an answer cannot be written, nothing leaves
 but the code `not_ready`, and the local log names the file and the remedy.
 
@@ -11,6 +12,7 @@ Refuses: an unknown method, a message above 64 MB, more than a few waiting quest
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +25,7 @@ import grpc
 import numpy as np
 
 from oncofed.client.records.audit_log import AuditLog, Released
+from oncofed.client.records.repeats import Repeats
 from oncofed.client.service import egress
 from oncofed.client.service.token import fits
 from oncofed.client.service.unix_socket import claimed_place, give_to_group_of_folder, socket_rights
@@ -49,6 +52,8 @@ from oncofed.protocol.messages import (
 
 HELD_BACK = "held_back"
 """The audit log's event for an answer that `egress` stopped; its code is the rule."""
+WRONG_TOKEN = "wrong_token"  # noqa: S105 - an event, no secret
+"""The audit log's event for a call without the token, which no user but the relay's should be able to make."""
 UNKNOWN_METHOD = "unknown_method"
 """The audit log's event for a question that there is none of; its name came from outside and is not kept."""
 
@@ -60,12 +65,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Asked:
-    """What a question says about itself, for the audit log."""
+    """What a question says about itself, for the audit log.
+
+    sameness  of a question whose repetition need not be told each time: equal for equal content. Else empty.
+    """
 
     event: str
     plan_hash: str = ""
     round: int | None = None
     attempt: int | None = None
+    sameness: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,7 @@ class _TokenCheck(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc has no 
     def __init__(self, token_sha256: str, audit: AuditLog) -> None:
         self._token_sha256 = token_sha256
         self._audit = audit
+        self._repeats = Repeats()
         self._refuse = grpc.unary_unary_rpc_method_handler(_unauthenticated)
 
     def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
@@ -117,15 +127,17 @@ class _TokenCheck(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc has no 
         if len(shown) == 1 and _bearer_fits(shown[0], self._token_sha256):
             handler = continuation(details)
             if handler is None:
-                self._note_unknown_method()
+                self._note(UNKNOWN_METHOD, lambda: self._audit.append(UNKNOWN_METHOD))
             return handler
+        # Anybody who reaches the socket could fill the disk with lines, so not each time.
+        self._note(WRONG_TOKEN, lambda: self._repeats.note(WRONG_TOKEN, lambda: self._audit.append(WRONG_TOKEN)))
         return self._refuse
 
-    def _note_unknown_method(self) -> None:
+    def _note(self, event: str, write: Callable[[], None]) -> None:
         try:
-            self._audit.append(UNKNOWN_METHOD)
-        except Exception as error:  # gRPC would send its text; the method is refused all the same
-            _log.error("a method that does not exist was asked for; it cannot be noted (%s)", type(error).__name__)
+            write()
+        except Exception as error:  # gRPC would send its text; the call is refused all the same
+            _log.error("%s: it cannot be noted (%s)", event, type(error).__name__)
 
 
 def _bearer_fits(shown: object, sha256: str) -> bool:
@@ -143,6 +155,7 @@ class _Desk:
     def __init__(self, guard: NodeGuardPort, *, site: str, audit: AuditLog) -> None:
         self._guard = guard
         self._audit = audit
+        self._repeats = Repeats()
         self._description = egress.description_of(site)
         self.methods: dict[str, Callable[[bytes], _Question]] = {
             "Contribute": self._contribute,
@@ -184,8 +197,16 @@ class _Desk:
             vector = Released(leaving.what, (leaving.numbers,), kind, leaving.numbers * BYTES_A_NUMBER)
             self._note(question.asked, event=question.asked.event, left=(vector,))
         else:
-            self._note(question.asked, event=question.asked.event, code=leaving.what)
+            self._note_word(question.asked, leaving.what)
         return leaving.content
+
+    def _note_word(self, asked: _Asked, code: str) -> None:
+        """Nothing left but a word of a fixed list."""
+        if asked.sameness:
+            what = (asked.event, asked.sameness, code)
+            self._repeats.note(what, lambda: self._note(asked, event=asked.event, code=code))
+        else:
+            self._note(asked, event=asked.event, code=code)
 
     def _note(self, asked: _Asked, *, event: str, code: str = "", left: tuple[Released, ...] = ()) -> None:
         self._audit.append(
@@ -206,7 +227,8 @@ class _Desk:
 
     def _offer_plan(self, content: bytes) -> _Question:
         document = parsed(pb.OfferPlanRequest, content).document
-        return _Question(_Asked("offer_plan"), lambda: _plan_reply(self._guard.offer_plan(document)), egress.plan_state)
+        asked = _Asked("offer_plan", sameness=hashlib.sha256(document).hexdigest())
+        return _Question(asked, lambda: _plan_reply(self._guard.offer_plan(document)), egress.plan_state)
 
     def _plan_status(self, content: bytes) -> _Question:
         plan_hash = parsed(pb.PlanStatusRequest, content).plan_hash

@@ -31,6 +31,7 @@ from oncofed.client.policy_file import NodePolicy, read_policy
 from oncofed.client.records.answers import FolderAnswers
 from oncofed.client.records.approvals import Approval, Approvals, Decision
 from oncofed.client.records.audit_log import AuditLog
+from oncofed.client.records.repeats import Repeats
 from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.client.service.wire_form import is_hash
 from oncofed.durable import replace_durably, unwritable
@@ -97,6 +98,7 @@ class NodeGuard:
         self._approvals = Approvals(folder.approvals, folder.bundles, self._audit)
         self._answers = FolderAnswers(folder.answers)
         self._guards: OrderedDict[str, tuple[_Basis, Guard]] = OrderedDict()
+        self._repeats = Repeats()
 
     def contribute(self, request: ContributeRequest) -> Contribution:
         """As the port says."""
@@ -111,16 +113,16 @@ class NodeGuard:
             offered = read_document(document)
             verify_document(offered, public_key=self._keys.coordinator)
         except InvalidInput:
-            return self._refused_offer("another_form")
+            return self._refused_offer("another_form", document)
         except SignatureInvalid:
-            return self._refused_offer("another_signature")
+            return self._refused_offer("another_signature", document)
         plan = offered.plan
         if Member(self._site, self._keys.node, self._keys.masking_public) not in plan.members:
-            return self._refused_offer("not_a_member", plan.hash)
+            return self._refused_offer("not_a_member", document, plan.hash)
         path = self._document_path(plan.hash)
         if not path.exists():
             if len(list(self._folder.plans.glob("*.json"))) >= MOST_OFFERS:
-                return self._refused_offer("too_many_offers", plan.hash)
+                return self._refused_offer("too_many_offers", document, plan.hash)
             replace_durably(path, document)
             self._audit.append("plan_kept", plan_hash=plan.hash)
         return self.plan_status(plan.hash)
@@ -240,9 +242,12 @@ class NodeGuard:
     def _document_path(self, plan_hash: str) -> Path:
         return self._folder.plans / f"{plan_hash}.json"
 
-    def _refused_offer(self, reason: str, plan_hash: str = "") -> PlanState:
-        _log.warning("a plan that was offered is not kept: %s", reason)
-        self._audit.append("plan_not_kept", plan_hash=plan_hash, code=reason)
+    def _refused_offer(self, reason: str, document: bytes, plan_hash: str = "") -> PlanState:
+        def note() -> None:
+            _log.warning("a plan that was offered is not kept: %s", reason)
+            self._audit.append("plan_not_kept", plan_hash=plan_hash, code=reason)
+
+        self._repeats.note((reason, hashlib.sha256(document).digest()), note)
         return PlanState.REFUSED
 
     def _refused_model(self, reason: str, plan_hash: str) -> DeliveryState:

@@ -22,7 +22,7 @@ _FAULT_FOUND = 1
 @click.command()
 @NODE
 def status(folder: NodeFolder) -> None:
-    """Say what runs, what was asked last, and which plans wait.
+    """Say what runs, what was asked last, and how far each plan is.
 
     \b
     Example:
@@ -32,6 +32,7 @@ def status(folder: NodeFolder) -> None:
 
     from oncofed.client.records.audit_log import verify_audit_log
     from oncofed.client.site.inbox import offered_plans
+    from oncofed.client.site.progress import progress
 
     if folder.status.exists():
         for process in json.loads(folder.status.read_text())["processes"]:
@@ -40,14 +41,13 @@ def status(folder: NodeFolder) -> None:
     else:
         click.echo("Not started with `oncofed site start`; for the services ask systemctl status 'oncofed-*'.")
     go_on_as("guard", folder)
-    if folder.audit_log.exists():
-        entries = verify_audit_log(folder.audit_log).entries
-        if entries:
-            last = entries[-1]
-            where = f" (plan {last.plan_hash[:12]}, round {last.round})" if last.round is not None else ""
-            click.echo(f"Last entry of the audit log: {last.time} {last.event} {last.code}{where}")
+    entries = verify_audit_log(folder.audit_log).entries  # none, where there is no log yet
+    if entries:
+        last = entries[-1]
+        where = f" (plan {last.plan_hash[:12]}, round {last.round})" if last.round is not None else ""
+        click.echo(f"Last entry of the audit log: {last.time} {last.event} {last.code}{where}")
     for plan in offered_plans(folder):
-        click.echo(f"Plan {plan.document.plan.hash[:12]} {plan.document.plan.study}: {plan.state}")
+        click.echo(f"Plan {plan.document.plan.hash[:12]} {plan.document.plan.study}: {progress(plan, entries)}")
 
 
 def _is_alive(pid: int | None) -> bool:

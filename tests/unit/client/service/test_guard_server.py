@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,9 +19,9 @@ import pytest
 from tests.node_guards import REQUEST, SITE, TOKEN, HonestGuard, HostileGuard, Served, raising, served
 
 from oncofed.client.records.audit_log import AuditLog, Released
-from oncofed.client.service.guard_server import HELD_BACK, serving
+from oncofed.client.service.guard_server import HELD_BACK, WRONG_TOKEN, serving
 from oncofed.client.service.token import token_sha256
-from oncofed.client.service.wire_form import SERVICE, contribute_message, serialised
+from oncofed.client.service.wire_form import LARGEST_MESSAGE, SERVICE, contribute_message, serialised
 from oncofed.errors import InvalidInput, RefusalCode, RequestRefused
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.messages import Contribution, DeliveryState, NodeDescription, PlanState
@@ -228,6 +229,22 @@ def test_without_the_token_there_is_no_answer_and_no_text(metadata: tuple[tuple[
     assert not guard.asked
 
 
+def test_a_wrong_token_is_noted_once_however_often_it_comes() -> None:
+    with served(HonestGuard()) as here:
+        for shown in (SHOWN["wrong"], SHOWN["none"], SHOWN["wrong"], BEARER):
+            with suppress(grpc.RpcError):
+                called(here, f"{SERVICE}/Describe", b"", shown)
+        assert [entry.event for entry in here.audit()] == [WRONG_TOKEN, "describe"]
+
+
+def test_a_wrong_token_is_refused_without_a_word_when_it_cannot_be_noted() -> None:
+    with served(HonestGuard()) as here:
+        (here.folder / "audit.jsonl").mkdir()
+        with pytest.raises(grpc.RpcError) as error:
+            called(here, f"{SERVICE}/Describe", b"", SHOWN["wrong"])
+        assert (error.value.code(), error.value.details()) == (grpc.StatusCode.UNAUTHENTICATED, "")
+
+
 def test_there_is_no_other_method_and_no_other_service() -> None:
     others = (
         f"{SERVICE}/Evaluate",
@@ -249,6 +266,49 @@ def test_a_message_above_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -
         called(here, f"{SERVICE}/OfferPlan", serialised(pb.OfferPlanRequest(document=b"0" * 1001)), BEARER)
     assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert not guard.asked
+
+
+def test_the_limit_of_a_message_is_the_products() -> None:
+    """Nobody can make a guard hold more than it needs for the largest model; what is a little smaller arrives."""
+    with served(HonestGuard()) as here:
+        for size, refused in ((LARGEST_MESSAGE - 100, False), (LARGEST_MESSAGE + 1, True)):
+            question = serialised(pb.OfferPlanRequest(document=bytes(size)))
+            code = None
+            try:
+                called(here, f"{SERVICE}/OfferPlan", question, BEARER)
+            except grpc.RpcError as error:
+                code = error.code()
+            assert (code is grpc.StatusCode.RESOURCE_EXHAUSTED) is refused, (size, code)
+        assert here.channel().describe() == NodeDescription(SITE), "it goes on working"
+        assert [entry.event for entry in here.audit()] == ["offer_plan", "describe"]
+
+
+def test_the_same_offer_is_noted_once_and_whatever_differs_at_once() -> None:
+    guard = TalkingGuard()
+    with served(guard) as here:
+        channel = here.channel()
+        for state, document in (
+            *[(PlanState.OFFERED, b"one")] * 20,
+            (PlanState.OFFERED, b"two"),
+            (PlanState.APPROVED, b"one"),
+            *[(PlanState.OFFERED, b"one")] * 5,
+        ):
+            guard.state = state
+            assert channel.offer_plan(document) is state
+        channel.contribute(REQUEST)
+        channel.contribute(REQUEST)
+        told = [(entry.event, entry.code) for entry in here.audit()]
+    offers = [("offer_plan", "offered"), ("offer_plan", "offered"), ("offer_plan", "approved")]
+    assert told == [*offers, ("contribute", ""), ("contribute", "")], "what leaves is noted each time"
+
+
+class TalkingGuard(HonestGuard):
+    """Says of a plan what it is told to say."""
+
+    state = PlanState.OFFERED
+
+    def offer_plan(self, document: bytes) -> PlanState:
+        return self.state
 
 
 def test_one_question_at_a_time() -> None:

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +20,13 @@ import pandas as pd
 import pytest
 import torch
 from tests.command_line import oncofed
-from tests.installed_node import MASKING_KEY, NODE_KEY, SOURCE, InstalledNode, installed_node, planted
+from tests.installed_node import MASKING_KEY, NODE_KEY, SITE, SOURCE, InstalledNode, installed_node, planted
 
 from oncofed.client.explanation import column_relevance
+from oncofed.client.records.audit_log import AuditLog
+from oncofed.client.service.guard_channel import GuardChannel
+from oncofed.client.service.guard_server import serving
+from oncofed.client.service.token import read_digits
 from oncofed.client.sources import SourceKind, SourceSpec, read_source_cohort
 from oncofed.cohort.encoding import encode
 from oncofed.cohort.schema_file import parse_schema
@@ -209,6 +214,48 @@ def test_status_believes_no_file_about_a_process_that_is_gone(node: InstalledNod
     node.folder.status.write_text(json.dumps({"supervisor": 1, "processes": rows}))
     said = oncofed("site", "status", node.folder.root).text.splitlines()
     assert ["runs since" in line for line in said[:3]] == [True, False, False]
+
+
+def test_status_says_how_far_each_plan_is_and_that_a_study_has_ended(offered: InstalledNode) -> None:
+    def told() -> str:
+        return oncofed("site", "status", offered.folder.root).text.splitlines()[-1]
+
+    assert told().endswith("tiny: waits for a decision")
+    offered.approve()
+    assert told().endswith("tiny: approved; the coordinator has asked for no round yet")
+    with answering(offered) as channel:
+        for number, attempt in ((1, 0), (1, 1), (2, 0)):
+            channel.contribute(offered.request(round_=number, attempt=attempt))
+    assert re.search(r"tiny: approved; 2 of 3 rounds answered, the last 20\d\d-\d\d-\d\d \d\d:\d\d UTC$", told())
+    model = signed_model(weights_of(offered), plan_hash=offered.plan().hash, signing_key=offered.signing_key)
+    offered.guard().deliver_model(model.content, model.signature, offered.plan().hash)
+    assert re.search(
+        r"tiny: ended: 2 of 3 rounds answered; the model came 20.* UTC, and `oncofed site explain`", told()
+    )
+
+
+def test_status_tells_of_a_plan_that_was_declined_half_way(approved: InstalledNode) -> None:
+    with answering(approved) as channel:
+        channel.contribute(approved.request())
+    assert oncofed("site", "decline", approved.folder.root, hash_of(approved)).code == 0
+    said = oncofed("site", "status", approved.folder.root).text
+    assert re.search(r"tiny: declined by \w+; 1 of 3 rounds answered before$", said.strip())
+
+
+@contextmanager
+def answering(node: InstalledNode) -> Iterator[GuardChannel]:
+    """As the relay asks: through the server that writes the audit log."""
+    folder = node.folder
+    with serving(
+        node.guard(),
+        socket=folder.socket,
+        token_sha256=read_digits(folder.token_sha256),
+        site=SITE,
+        audit=AuditLog(folder.audit_log),
+    ):
+        channel = GuardChannel(socket=folder.socket, token=read_digits(folder.token))
+        yield channel
+        channel.close()
 
 
 def test_the_ledger_tells_of_a_source_that_was_renamed(approved: InstalledNode) -> None:
