@@ -2,6 +2,7 @@
 #   make TORCH_INDEX=<address of an index that holds torch 2.13.0>
 PYTHON ?= python3.11
 TORCH_INDEX ?=
+PRIVACY ?=
 BIN := .venv/bin
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
@@ -24,9 +25,9 @@ demo: .venv/ready  ## train the synthetic study of twelve hospitals, and show wh
 	rm -rf runs/demo
 	$(BIN)/oncofed simulate simulations/studies/demo/study.toml --out runs/demo
 
-demo-federation: .venv/ready  ## a coordinator and four hospitals as processes here, and the report of their study
+demo-federation: .venv/ready  ## a coordinator and four hospitals as processes here, and their report; or PRIVACY=distributed
 	rm -rf runs/federation
-	$(BIN)/python -m oncofed.simulations.federation_demo --out runs/federation
+	$(BIN)/python -m oncofed.simulations.federation_demo --out runs/federation $(if $(PRIVACY),--privacy $(PRIVACY))
 
 check: .venv/ready  ## format, lint, strict types, import contracts
 	$(BIN)/ruff format --check .

@@ -61,6 +61,7 @@ largest_epsilon = 4.0
 delta = 1e-5
 smallest_noise_multiplier = 1.0
 allow_no_privacy = true
+fewest_colluding_tolerated = 1
 """
 
 STUDY = """\
@@ -86,10 +87,18 @@ server_learning_rate = 0.03
 [consortium]
 round_timeout_seconds = 60
 patience_seconds = 120
-quorum = {quorum}
+{quorum}
 """
 NOISE = 'mode = "local"\nepsilon = 3\ndelta = 1e-5\nl2_norm_bound = 2\nreserve_rounds = {reserve}'
 NO_NOISE = 'mode = "none"'
+SHARED_NOISE = """\
+mode = "distributed"
+epsilon = 1.5
+delta = 1e-5
+l2_norm_bound = 2
+reserve_rounds = {reserve}
+dropouts = 1
+colluding = 1"""
 
 GUARD = "oncofed.client.service.process"
 SUPERNODE = "oncofed.client.node.supernode"
@@ -184,7 +193,10 @@ class Installed:
         (folder / "schema.toml").write_text(SCHEMA)
         sites = read_sites(coordinator)
         text = STUDY.format(
-            name=name, rounds=rounds, quorum=quorum or len(sites), privacy=privacy.format(reserve=reserve)
+            name=name,
+            rounds=rounds,
+            quorum="" if quorum is None else f"quorum = {quorum}",
+            privacy=privacy.format(reserve=reserve),
         )
         (folder / "study.toml").write_text(text)
         consortium = read_consortium(folder / "study.toml")

@@ -1,7 +1,8 @@
-"""``python -m tests.end_to_end.odd_guard NODE fails_once|leaks``: the guard's process with one thing wrong inside.
+"""``python -m tests.end_to_end.odd_guard NODE WHAT``: the guard's process with one thing wrong inside. WHAT is
 
-fails_once  the data source fails once, at its first reading, with a text that quotes a patient and both counts.
-leaks       instead of the noised sum leave a record number and both counts, which no barrier behind it can recognise.
+fails_once     the data source fails once, at its first reading, with a text that quotes a patient and both counts.
+leaks          instead of the noised sum leave a record number and both counts, which no barrier behind it recognises.
+adds_no_share  masks its sum without a share of the noise, so that what opens can be compared.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from numpy.typing import NDArray
 from oncofed.client import approved_patients, guard
 from oncofed.client.node.folder import NodeFolder
 from oncofed.client.policy_file import read_policy
-from oncofed.client.service import process
+from oncofed.client.service import node_guard, process
 from oncofed.client.sources import read_source_cohort
 from oncofed.cohort.cohort import Cohort
+from oncofed.privacy.integer_noise import NoIntegerNoise
 
 BYTES_A_NUMBER = 8
 
@@ -57,6 +59,12 @@ def leak(folder: NodeFolder) -> None:
     setattr(guard, "local_contribution", leaking)  # noqa: B010 - as above
 
 
+def add_no_share(_: NodeFolder) -> None:
+    setattr(node_guard, "OperatingSystemIntegerNoise", NoIntegerNoise)  # noqa: B010 - as above
+
+
 if __name__ == "__main__":
-    {"fails_once": fail_once, "leaks": leak}[sys.argv.pop()](NodeFolder(Path(sys.argv[1])))
+    {"fails_once": fail_once, "leaks": leak, "adds_no_share": add_no_share}[sys.argv.pop()](
+        NodeFolder(Path(sys.argv[1]))
+    )
     sys.exit(process.main(sys.argv))

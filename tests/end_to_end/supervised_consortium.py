@@ -55,6 +55,7 @@ path = "{table}"
 largest_epsilon = 100.0
 delta = 1e-5
 smallest_noise_multiplier = 1.0
+fewest_colluding_tolerated = 1
 """
 STUDY = """\
 [study]
@@ -74,7 +75,7 @@ rounds = {rounds}
 server_learning_rate = 0.03
 
 [privacy]
-mode = "local"
+mode = {privacy}
 epsilon = 3
 delta = 1e-5
 l2_norm_bound = 2
@@ -83,8 +84,10 @@ reserve_rounds = 2
 [consortium]
 round_timeout_seconds = {timeout}
 patience_seconds = {patience}
-quorum = {quorum}
+{quorum}
 """
+LOCAL = '"local"'
+DISTRIBUTED = '"distributed"\ndropouts = 1\ncolluding = 1'
 
 
 @dataclass(frozen=True)
@@ -145,12 +148,28 @@ class Supervised:
         path = lie_file(self.nodes[TROUBLED])
         path.write_text(what) if what else path.unlink()
 
-    def study(self, name: str, *, rounds: int = 3, quorum: int = 4, timeout: int = 60, patience: int = 300) -> Study:
+    def study(
+        self,
+        name: str,
+        *,
+        rounds: int = 3,
+        quorum: int | None = None,
+        timeout: int = 60,
+        patience: int = 300,
+        privacy: str = LOCAL,
+    ) -> Study:
         """Signed, known to the coordinator, and approved by every hospital from the file they had by mail."""
         folder = self.root / name
         folder.mkdir()
         (folder / "schema.toml").write_text(SCHEMA)
-        text = STUDY.format(name=name, rounds=rounds, quorum=quorum, timeout=timeout, patience=patience)
+        text = STUDY.format(
+            name=name,
+            rounds=rounds,
+            quorum="" if quorum is None else f"quorum = {quorum}",
+            timeout=timeout,
+            patience=patience,
+            privacy=privacy,
+        )
         (folder / "study.toml").write_text(text)
         consortium = read_consortium(folder / "study.toml")
         sites = read_sites(self.coordinator)

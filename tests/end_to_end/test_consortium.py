@@ -1,7 +1,8 @@
 """Does a study between real processes give what a simulation gives, cost what its plan says, and let out nothing else?
 
 A coordinator and four hospitals over TLS with node keys, guard and relay apart at each, all of it the product's;
-only the patients are invented, and in the long run one hospital's data source fails once.
+only the patients are invented, and in the long run one hospital's data source fails once. After a study in mode `local`
+comes one in mode `distributed`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import numpy as np
 import pytest
 from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism
 from numpy.typing import NDArray
-from tests.end_to_end.installed_consortium import NO_NOISE, Hospital, Installed, cli, installed
+from tests.end_to_end.installed_consortium import NO_NOISE, SHARED_NOISE, Hospital, Installed, cli, installed
+from tests.end_to_end.masked_checks import check_masked
 from tests.installed_node import SOURCE
 from tests.leaks import Planted, leaks_in
 
@@ -103,6 +105,8 @@ def test_three_rounds(tmp_path: Path) -> None:
         check_audit(done)
         check_delivery(done, tmp_path)
         check_exits(done)
+        masked = four.study("masked", rounds=2, privacy=SHARED_NOISE)
+        check_masked(four, masked.plan, four.run(masked, seconds=longest(2)))
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.end_to_end.failing_guard import trouble_file
@@ -34,7 +35,7 @@ def four() -> Iterator[Supervised]:
         yield one
 
 
-def begun(four: Supervised, name: str, **settings: int) -> Study:
+def begun(four: Supervised, name: str, **settings: Any) -> Study:
     """A study whose first round is over."""
     study = four.study(name, **settings)
     four.begin(study)

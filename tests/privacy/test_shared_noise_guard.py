@@ -48,7 +48,7 @@ WEIGHTS = drawn_weights(MODEL, seed=0)
 def plan() -> StudyPlan:
     members = tuple(Member(site, "", public_masking_key_of(KEYS[site]).hex()) for site in SITES)
     made = study_plan(model=MODEL, training=TRAINING, privacy=PRIVACY)
-    return replace(made, roster=SITES, quorum=5, members=members)
+    return replace(made, roster=SITES, quorum=4, members=members)
 
 
 PLAN = plan()
@@ -179,6 +179,7 @@ BROKEN = {
     "another model": replace(PRIVACY, shares=replace(SHARES, parameters=3)),
     "nobody guaranteed": replace(PRIVACY, shares=replace(SHARES, dropouts=4)),
     "too few colluding": replace(PRIVACY, shares=replace(SHARES, colluding=0)),
+    "a sum that could wrap": replace(PRIVACY, shares=replace(SHARES, scale_bits=46)),
     "less noise": replace(PRIVACY, noise_multiplier=PRIVACY.noise_multiplier * 0.97),
 }
 

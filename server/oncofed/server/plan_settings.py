@@ -84,7 +84,8 @@ def plan_from(
 ) -> StudyPlan:
     """The plan the hospitals approve: the settings, the schema's public constants, and the noise.
 
-    quorum  None means all; more than the roster holds is cut to all.
+    quorum  None means all, and in mode `distributed` as many as a sum is made of at least; more than the roster holds
+            is cut to all.
     """
     model = ModelSpec(
         columns=len(columns(schema)),
@@ -95,14 +96,17 @@ def plan_from(
         baseline_weight=settings.baseline_weight,
         linear_branch=settings.linear_branch,
     )
+    privacy = _privacy_spec(settings.privacy, settings.training, sites=len(roster), parameters=model.parameters)
+    if quorum is None:
+        quorum = len(roster) - (0 if privacy.shares is None else privacy.shares.dropouts)
     return StudyPlan(
         study=study,
         schema_hash=schema.hash,
         model=model,
         training=settings.training,
-        privacy=_privacy_spec(settings.privacy, settings.training, sites=len(roster), parameters=model.parameters),
+        privacy=privacy,
         roster=tuple(roster),
-        quorum=len(roster) if quorum is None else min(quorum, len(roster)),
+        quorum=min(quorum, len(roster)),
         initialisation_seed=initialisation_seed,
     )
 

@@ -178,7 +178,7 @@ def _round(
     grid: Grid, state: FederationState, *, plan: StudyPlan, nodes: Mapping[str, int], patience: Patience
 ) -> tuple[FederationState, RoundReport]:
     began, asked_before = patience.clock(), False
-    state = replace(state, roster=_present(grid, plan, nodes, left_out=state.left_out))
+    state = replace(state, roster=_present_in_time(grid, state, plan=plan, nodes=nodes, patience=patience))
     while True:
         asked_at = time.perf_counter()
         asked = questions_of(state, plan=plan, nodes=nodes)
@@ -205,10 +205,30 @@ def _round(
         patience.sleep(patience.pause_seconds)
 
 
+def _present_in_time(
+    grid: Grid, state: FederationState, *, plan: StudyPlan, nodes: Mapping[str, int], patience: Patience
+) -> tuple[str, ...]:
+    """Whom to ask; empty means everybody. As long as too few for a masked sum are there, waits and asks nobody."""
+    began = patience.clock()
+    while plan.privacy.shares is not None:
+        present = _present(grid, plan, nodes, left_out=state.left_out)
+        if present:
+            return present
+        online = set(grid.get_node_ids())
+        absent = ", ".join(site for site in plan.roster if nodes[site] not in online)
+        lost = QuorumLost(
+            f"round {state.round + 1}: a masked sum needs {plan.smallest_roster} hospitals, so nobody is asked. "
+            f"Not online: {absent}"
+        )
+        if patience.clock() - began >= patience.seconds:
+            raise lost
+        patience.told(lost)
+        patience.sleep(patience.pause_seconds)
+    return ()
+
+
 def _present(grid: Grid, plan: StudyPlan, nodes: Mapping[str, int], *, left_out: frozenset[str]) -> tuple[str, ...]:
-    """Whom to ask. A masked sum of hospitals that are away could not be opened, and would be charged all the same."""
-    if plan.privacy.shares is None:
-        return ()
+    """Of whom to ask for a masked sum: it opens with everybody's part or not at all. Empty: too few are there."""
     online = set(grid.get_node_ids())
     present = tuple(site for site in plan.roster if nodes[site] in online)
     willing = tuple(site for site in present if site not in left_out)

@@ -43,8 +43,9 @@ from flwr.serverapp.strategy import (
 from numpy.typing import NDArray
 
 from oncofed.errors import Fault, FederationFailure, PrivacyRefusal
+from oncofed.privacy.integer_noise import refuse_unless_it_fits
 from oncofed.privacy.masking import Attempt, MaskedVector, unmasked_sum
-from oncofed.privacy.policy import largest_entry_of, shared_release
+from oncofed.privacy.policy import largest_entry_of, largest_patients, shared_release
 from oncofed.protocol.plan import Strategy, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.server.state import FederationState
 
@@ -152,9 +153,16 @@ def strategy_faults(plan: StudyPlan) -> tuple[Fault, ...]:
 
 
 def _faults_of_masked_sums(plan: StudyPlan) -> list[Fault]:
-    """What needs more than the sum of all contributions."""
+    """What needs more than the sum of all contributions, or a sum that could wrap."""
     training = plan.training
     faults = []
+    if plan.quorum != plan.smallest_roster:
+        what = f"a masked sum is made of {plan.smallest_roster} hospitals at least, and counts with so many"
+        faults.append(Fault("quorum", what, "Leave it out: it follows from privacy.dropouts."))
+    try:
+        refuse_unless_it_fits(shared_release(plan.privacy), largest_patients=largest_patients(plan.privacy.delta))
+    except PrivacyRefusal as refusal:
+        faults.append(Fault("privacy.scale_bits", str(refusal), "Lower it; 20 is usual."))
     if training.mode is not TrainingMode.FULL_BATCH:
         faults.append(Fault("training.mode", "privacy mode distributed needs full_batch", 'Set mode = "full_batch".'))
     if training.strategy in _UNWEIGHTED:

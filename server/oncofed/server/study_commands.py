@@ -156,7 +156,7 @@ def plan_hash(study_file: Path) -> None:
 
 
 def _read(study_file: Path) -> tuple[StudyPlan, StudySchema]:
-    """Of a signed plan, what it says; of a study file, the plan it would become with three unnamed hospitals."""
+    """Of a signed plan, what it says; of a study file, the plan it would become with a few unnamed hospitals."""
     from oncofed.protocol.plan import Member  # noqa: PLC0415  # as above
     from oncofed.protocol.study_document import schema_of  # noqa: PLC0415
     from oncofed.server.consortium_file import plan_for, read_consortium  # noqa: PLC0415
@@ -165,7 +165,9 @@ def _read(study_file: Path) -> tuple[StudyPlan, StudySchema]:
         document = _signed(study_file)
         return document.plan, schema_of(document)
     consortium = read_consortium(study_file)
-    unnamed = tuple(Member(f"hospital-{number}", "") for number in range(1, max(3, consortium.quorum or 0) + 1))
+    privacy = consortium.settings.privacy
+    count = max(3, consortium.quorum or 0, privacy.dropouts + privacy.colluding + 1)
+    unnamed = tuple(Member(f"hospital-{number}", "") for number in range(1, count + 1))
     plan = plan_for(consortium, members=unnamed, coordinator_public_key=b"", bundle_sha256="")
     return plan, consortium.schema
 

@@ -19,7 +19,7 @@ from oncofed.privacy.accounting import (
     epsilon_of,
     smallest_noise_multiplier,
 )
-from oncofed.privacy.integer_noise import largest_entry
+from oncofed.privacy.integer_noise import largest_entry, refuse_unless_it_fits
 from oncofed.privacy.ledger import Budget
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.plan import PrivacyMode, PrivacySpec, SharedNoise, StudyPlan, TrainingMode, TrainingSpec
@@ -207,4 +207,15 @@ class SitePolicy:
                     reasons.append(f"its rounds need epsilon {truth:.3f}, and it promises patients {promise}")
         except UnaccountedEvent as refusal:
             reasons.append(f"its rounds cannot be accounted for: {refusal}")
-        return reasons
+        return [*reasons, *_objections_to_range(privacy)]
+
+
+def _objections_to_range(privacy: PrivacySpec) -> list[str]:
+    """A plan whose sum could wrap would be charged for in each round, and then refused."""
+    if privacy.shares is None or not 0 < privacy.delta < 1:
+        return []
+    try:
+        refuse_unless_it_fits(shared_release(privacy), largest_patients=largest_patients(privacy.delta))
+    except PrivacyRefusal as refusal:
+        return [str(refusal)]
+    return []

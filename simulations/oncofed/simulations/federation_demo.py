@@ -2,8 +2,9 @@
 
 One coordinator and four hospitals as processes of their own on loopback, set up with the very commands that a
 coordinator and hospital IT type: keys, enrolment by request and acceptance, policies, a signed plan, four approvals,
-training with differential privacy, delivery of the model, the report. The patients are invented. Everything runs as one
-user, which is for trying out only; docs/install-hospital.md shows the real installation.
+training with differential privacy, delivery of the model, the report. The patients are invented. With `--privacy
+distributed` hospitals share the noise of masked sums. Everything runs as one user, which is for trying out only;
+docs/install-hospital.md shows the real installation.
 
 Whatever is started here is ended here, by its process id, also after Ctrl-C or a failure.
 """
@@ -56,7 +57,7 @@ server_learning_rate = 0.03
 weight_decay = 3
 
 [privacy]
-mode = "local"
+{{privacy}}
 epsilon = 3
 delta = 1e-5
 l2_norm_bound = 2
@@ -79,15 +80,22 @@ path = "{path}"
 largest_epsilon = 3.0
 delta = 1e-5
 smallest_noise_multiplier = 1.0
+{shared}
 """
+PRIVACY = {
+    "local": 'mode = "local"',
+    "distributed": 'mode = "distributed"\ndropouts = 1\ncolluding = 1',
+}
+"""One hospital may be missing and one may side with the coordinator, so two of four shares of noise are guaranteed."""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """told: one line for each command that is run, so that a reader can repeat it."""
+    """told: one line for each command that is run, so that a reader can repeat it. privacy: a key of `PRIVACY`."""
 
     root: Path
     told: Callable[[str], None]
+    privacy: str = "local"
 
     @property
     def coordinator(self) -> Path:
@@ -120,7 +128,7 @@ class Demo:
         own = _fingerprint(self.oncofed("coordinator", "enrol", str(self.coordinator), quiet=True))
         for hospital in HOSPITALS:
             self._enrol(hospital, coordinators_fingerprint=own)
-        (self.root / "study.toml").write_text(_STUDY)
+        (self.root / "study.toml").write_text(_STUDY.format(privacy=PRIVACY[self.privacy]))
         (self.root / "schema.toml").write_text((self.root / "consortium" / "schema.toml").read_text())
         signed = self.oncofed(
             *("study", "sign", str(self.root / "study.toml"), "--coordinator", str(self.coordinator)),
@@ -135,7 +143,9 @@ class Demo:
         acceptance = str(self.root / f"{hospital}.acceptance.json")
         self.oncofed("site", "init", node, "--name", hospital, "--port", str(_free_port()))
         table = self.root / f"{hospital}.parquet"
-        (self.node(hospital) / "policy.toml").write_text(_POLICY.format(path=table))
+        (self.node(hospital) / "policy.toml").write_text(
+            _POLICY.format(path=table, shared="fewest_colluding_tolerated = 1" if self.privacy == "distributed" else "")
+        )
         heard = _fingerprint(self.oncofed("site", "request", node, "--out", request))
         self.oncofed(
             *("coordinator", "approve", str(self.coordinator), request, "--out", acceptance, "--fingerprint", heard)
@@ -174,9 +184,9 @@ def _running(demo: Demo, *commands: tuple[str, ...]) -> Iterator[None]:
                 process.wait()
 
 
-def run(root: Path, *, patients: int, console: Console) -> None:
+def run(root: Path, *, patients: int, privacy: str, console: Console) -> None:
     """The whole demonstration in an empty folder."""
-    demo = Demo(root, told=lambda line: console.print(line, style="dim", highlight=False, soft_wrap=True))
+    demo = Demo(root, lambda line: console.print(line, style="dim", highlight=False, soft_wrap=True), privacy)
     plan_hash = demo.set_up(patients=patients)
     nodes = [("site", "start", str(demo.node(hospital))) for hospital in HOSPITALS]
     with _running(demo, ("coordinator", "start", str(demo.coordinator)), *nodes):
@@ -282,13 +292,20 @@ def _free_port() -> int:
 @click.command()
 @click.option("--out", "root", required=True, metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--patients", type=click.IntRange(min=400), default=1600, show_default=True, help="Over all hospitals.")
-def main(root: Path, patients: int) -> None:
+@click.option(
+    "--privacy",
+    type=click.Choice(list(PRIVACY)),
+    default="local",
+    show_default=True,
+    help="Noise in full at every hospital, or shared under masks.",
+)
+def main(root: Path, patients: int, privacy: str) -> None:
     """Start a coordinator and four hospitals here, run a study, and end with its report in FOLDER."""
     if root.exists() and any(root.iterdir()):
         raise click.UsageError(f"{root} is not empty; choose another folder.")
     root.mkdir(parents=True, exist_ok=True)
     try:
-        run(root.resolve(), patients=patients, console=Console())
+        run(root.resolve(), patients=patients, privacy=privacy, console=Console())
     except FederationFailure as failure:
         raise click.ClickException(str(failure)) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,21 @@ def test_a_hospital_that_is_away_is_not_asked_and_costs_nothing() -> None:
     assert hospitals.charges() == {"Bonn": 3, "Celle": 3, "Essen": 0, "Hof": 3}
 
 
+def test_as_long_as_too_few_are_there_nobody_is_asked_or_charged() -> None:
+    hospitals, looks = Hospitals(PLAN), count()
+
+    def two_away_at_first() -> set[str]:
+        return {"Essen", "Hof"} if next(looks) < 6 else {"Hof"}
+
+    _, reports = run(hospitals, away=two_away_at_first)
+    assert [report.answered for report in reports] == [("Bonn", "Celle", "Essen")] * 3
+    assert hospitals.charges() == {"Bonn": 3, "Celle": 3, "Essen": 3, "Hof": 0}
+    hospitals = Hospitals(PLAN)
+    with pytest.raises(QuorumLost, match="Not online: Essen, Hof"):
+        run(hospitals, away=lambda: {"Essen", "Hof"}, seconds=0.0)
+    assert hospitals.asked == []
+
+
 def test_a_hospital_that_is_there_and_fails_costs_one_attempt_and_is_left_out() -> None:
     def essen_fails(request: ContributeRequest) -> Contribution | None:
         if request.site == "Essen" and request.round >= 2:
@@ -183,6 +199,13 @@ def test_what_does_not_cancel_moves_no_model(spoilt: Callable[[NDArray[Any]], ND
     hospitals = Hospitals(PLAN, spoil)
     with pytest.raises(FederationFailure):
         run(hospitals, seconds=0.0)
+
+
+def test_a_sum_that_could_wrap_or_another_quorum_than_the_sums_own_is_refused() -> None:
+    wrapping = replace(PLAN, privacy=replace(PLAN.privacy, shares=replace(SHARES, scale_bits=46)))
+    assert {fault.where for fault in strategy_faults(wrapping)} == {"privacy.scale_bits"}
+    for quorum in (1, 2, 4):
+        assert {fault.where for fault in strategy_faults(replace(PLAN, quorum=quorum))} == {"quorum"}
 
 
 @pytest.mark.parametrize(

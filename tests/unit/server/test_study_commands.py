@@ -115,3 +115,36 @@ def test_a_plan_that_was_changed_after_signing_is_refused(command: str, plan: Pa
 def test_a_study_file_has_no_hash_yet(study: Path) -> None:
     said = oncofed("study", "hash", study)
     assert (said.code, "Sign it first" in said.text) == (2, True)
+
+
+SHARED = 'mode = "distributed"\ndropouts = {dropouts}\ncolluding = {colluding}'
+
+
+def sharing(study: Path, *, dropouts: int, colluding: int) -> None:
+    text = re.sub(r'(?m)^mode = "local".*$', SHARED.format(dropouts=dropouts, colluding=colluding), study.read_text())
+    study.write_text(text)
+
+
+def test_the_templates_other_mode_has_no_fault_and_says_whom_one_trusts(study: Path) -> None:
+    """As the comments of the template say it; and for a consortium larger than the unnamed hospitals of a check."""
+    text = study.read_text()
+    assert all(f"# {line}" in text for line in SHARED.format(dropouts=1, colluding=1).splitlines())
+    for dropouts, colluding in ((1, 1), (2, 2)):
+        sharing(study, dropouts=dropouts, colluding=colluding)
+        said = oncofed("study", "validate", study)
+        assert said.code == 0, said.text
+        assert "WHOM YOU TRUST" in oncofed("study", "show", study).text
+        study.write_text(text)
+
+
+def test_a_shared_study_counts_with_all_but_its_dropouts(
+    study: Path, coordinator: CoordinatorFolder, tmp_path: Path
+) -> None:
+    sharing(study, dropouts=1, colluding=1)
+    out = tmp_path / "shared.plan.json"
+    said = oncofed("study", "sign", study, "--coordinator", coordinator.root, "--out", out)
+    assert said.code == 0, said.text
+    assert read_document(out.read_bytes()).plan.quorum == 2
+    study.write_text(study.read_text().replace("[consortium]", "[consortium]\nquorum = 3"))
+    said = oncofed("study", "sign", study, "--coordinator", coordinator.root, "--out", out)
+    assert (said.code, "it follows from privacy.dropouts" in said.text) == (2, True), said.text

@@ -1,7 +1,7 @@
 """How far is a plan at this hospital, in words? From what was decided, and from what the audit log says left.
 
-Promises: a study whose model is here has ended, and is told as ended, with the rounds that this hospital answered. (Where
-a study ends without its model reaching the hospital, only the coordinator knows.)
+Promises: a study whose model is here has ended, and is told as ended, with the rounds that this hospital answered.
+Where a study ends and its model does not reach the hospital, only the coordinator knows.
 """
 
 from __future__ import annotations

@@ -1,0 +1,211 @@
+"""What does a coordinator ask that wants to see into a masked sum? One list of lies for two tests, and what opens.
+
+It has the consortium's signing key and may tell each hospital anything. `phases` is for a plan of two rounds and two
+reserve rounds, with one dropout allowed, that every hospital has approved. `opening` tries every combination of all
+the vectors that came back, with coefficients -1, 0 and 1: those whose masks cancel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+from flwr.app import RecordDict
+from numpy.typing import NDArray
+from tests.end_to_end.hostile_questions import OFFER, TRAIN, VECTOR
+
+from oncofed.errors import RequestRefused
+from oncofed.privacy.masking import new_masking_key, public_masking_key_of
+from oncofed.protocol.codec import decode_answer, decode_plan_state, encode_offer, encode_request
+from oncofed.protocol.messages import ContributeRequest
+from oncofed.protocol.plan import Member, StudyPlan
+from oncofed.protocol.study_document import StudyDocument, document_bytes, signed_document
+
+ROUNDS, RESERVE = 2, 2
+
+Which = tuple[str, int, int]
+"""Hospital, round, attempt."""
+Vectors = Mapping[Which, NDArray[np.uint64]]
+
+_OPEN_BELOW = 2**45
+"""A sum of these few hospitals is below 2^36 in each entry; a masked one stays below this by chance once in 2^18."""
+_LOOKED_AT = 8
+"""Entries: all of them small by chance, once in 2^144."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """One message to one hospital. answer: what must come back. which: of a question for a vector."""
+
+    name: str
+    site: str
+    kind: str
+    content: RecordDict
+    answer: str
+    by_guard: bool = True
+    which: Which | None = None
+
+
+def phases(document: StudyDocument, *, signing_key: bytes) -> tuple[tuple[Told, ...], ...]:
+    """Each to be asked when the one before is answered."""
+    plan = document.plan
+    roster = plan.roster
+    first, last = roster[0], roster[-1]
+    without_first, without_last = roster[1:], roster[:-1]
+    split = {site: without_last if site == first else without_first if site == last else roster for site in roster}
+    return (
+        tuple(_refused(plan)),
+        tuple(_offered(document, signing_key)),
+        tuple(_of_offered(document, signing_key)),
+        tuple(_vector(plan, site, "honest", roster, round_=1) for site in roster),
+        tuple(_replayed(plan)),
+        # `first` and `last` each hear that the other is away, the rest that both are there. Were masks not of one
+        # roster, they would all cancel.
+        tuple(_vector(plan, site, "split", split[site], round_=1, attempt=1) for site in roster),
+        (_vector(plan, first, "alone once more", roster, round_=1, attempt=2),),
+        # Everybody hears that `last` is away, but `last`.
+        tuple(
+            _vector(plan, site, "present and absent", roster if site == last else without_last, round_=2)
+            for site in roster
+        ),
+        (_refusal(plan, first, "more than the reserve", "budget_exceeded", roster=roster, round_=2, attempt=1),),
+    )
+
+
+def may_open(plan: StudyPlan, coefficients: Mapping[Which, int]) -> bool:
+    """Whether it combines whole rosters' sums alone: the honest attempt's, and the second round's without `last`."""
+    roster = plan.roster
+    honest = {coefficients[site, 1, 0] for site in roster}
+    second = {coefficients[site, 2, 0] for site in roster[:-1]}
+    lone = [coefficients[site, 1, 1] for site in roster]
+    lone += [coefficients[roster[0], 1, 2], coefficients[roster[-1], 2, 0]]
+    return len(honest) == 1 and len(second) == 1 and not any(lone)
+
+
+def opening(vectors: Vectors) -> Iterator[dict[Which, int]]:
+    """Every combination of the vectors, with coefficients -1, 0 and 1, in which the masks have cancelled."""
+    words = np.stack([vector[:_LOOKED_AT] for vector in vectors.values()])
+    signs = np.array(list(product((-1, 0, 1), repeat=len(words))), dtype=np.int64)
+    for some in np.array_split(signs, max(1, len(signs) // 100_000)):
+        totals = (some.astype(np.uint64) @ words).view(np.int64)
+        for found in some[(np.abs(totals.astype(np.float64)) < _OPEN_BELOW).all(axis=1)]:
+            yield {which: int(sign) for which, sign in zip(vectors, found, strict=True)}
+
+
+def check_openings(plan: StudyPlan, vectors: Vectors) -> None:
+    """What may open opens, and nothing else does."""
+    found = list(opening(vectors))
+    wrong = [combination for combination in found if not may_open(plan, combination)]
+    assert wrong == [], wrong[:3]
+    assert len(found) == 9, "two sums, each with -1, 0 or 1"
+
+
+def answer_in(kind: str, content: RecordDict) -> tuple[str, NDArray[np.uint64] | None]:
+    """What a hospital's answer is, in a word, and its masked vector."""
+    try:
+        if kind == OFFER:
+            return decode_plan_state(content).value, None
+        _, contribution = decode_answer(content)
+    except RequestRefused as refusal:
+        return refusal.code.value, None
+    assert contribution.vector.dtype == np.uint64, "whatever is asked, no vector leaves without its mask"
+    return VECTOR, contribution.vector
+
+
+def _refused(plan: StudyPlan) -> Iterator[Told]:
+    """Rosters that would leave too few shares of noise in a sum, or are none."""
+    roster = plan.roster
+    for own in roster:
+        others = [site for site in roster if site != own]
+        few = tuple(sorted([own, *others[: plan.smallest_roster - 2]]))
+        lists = {
+            "nobody else": (own,),
+            "one too few": few,
+            "one twice, to make them enough": tuple(sorted([*few, few[0]])),
+            "a hospital that is none": (*roster, "zz"),
+            "one too few, and hospitals that are none": (*few, "zx", "zy", "zz"),
+            "not in order": tuple(reversed(roster)),
+            "not this one": tuple(others),
+        }
+        for name, told in lists.items():
+            yield _refusal(plan, own, name, "wrong_site", roster=told, round_=1)
+        content = encode_request(_request(plan, own, roster, round_=1))
+        content.config_records["request"]["masking-keys"] = "00" * 32
+        yield Told(f"{own}: keys in a request", own, TRAIN, content, "malformed_weights", by_guard=False)
+
+
+def _replayed(plan: StudyPlan) -> Iterator[Told]:
+    roster = plan.roster
+    for own in roster:
+        yield _vector(plan, own, "the same again", roster, round_=1)
+        yield _refusal(plan, own, "at other weights", "request_conflict", roster=roster, round_=1, factor=2.0)
+        fewer = tuple(site for site in roster if site != (roster[0] if own == roster[-1] else roster[-1]))
+        yield _refusal(plan, own, "for another roster", "request_conflict", roster=fewer, round_=1)
+
+
+def other_plans(plan: StudyPlan) -> dict[str, StudyPlan]:
+    """Plans of the same coordinator that would let it see more."""
+    shares, privacy = plan.privacy.shares, plan.privacy
+    assert shares is not None
+    key = public_masking_key_of(new_masking_key()).hex()
+    own_keys = tuple(replace(member, masking_public_key=key) for member in plan.members[1:])
+    lower = replace(privacy, shares=replace(shares, dropouts=shares.sites - 1, colluding=0))
+    return {
+        "the coordinator's masking key for all others": replace(plan, members=(plan.members[0], *own_keys)),
+        "a lower threshold": replace(plan, privacy=lower),
+        "less noise": replace(plan, privacy=replace(privacy, noise_multiplier=privacy.noise_multiplier / 2)),
+    }
+
+
+def _offered(document: StudyDocument, signing_key: bytes) -> Iterator[Told]:
+    """The first hospital alone: each is as good as another."""
+    first = document.plan.members[0]
+    for name, plan in other_plans(document.plan).items():
+        yield _offer(name, first.site, _signed(plan, document, signing_key), "offered")
+    replaced: tuple[Member, ...] = (replace(first, masking_public_key=public_masking_key_of(new_masking_key()).hex()),)
+    plan = replace(document.plan, members=(*replaced, *document.plan.members[1:]))
+    yield _offer("another masking key for this hospital", first.site, _signed(plan, document, signing_key), "refused")
+
+
+def _of_offered(document: StudyDocument, signing_key: bytes) -> Iterator[Told]:
+    first = document.plan.roster[0]
+    for name, plan in other_plans(document.plan).items():
+        yield _refusal(plan, first, name, "not_approved", roster=plan.roster, round_=1)
+
+
+def _offer(name: str, site: str, document: StudyDocument, answer: str) -> Told:
+    return Told(f"{site}: offered: {name}", site, OFFER, encode_offer(document_bytes(document)), answer)
+
+
+def _signed(plan: StudyPlan, document: StudyDocument, signing_key: bytes) -> StudyDocument:
+    return signed_document(plan, schema_toml=document.schema_toml, signing_key=signing_key)
+
+
+def _vector(plan: StudyPlan, site: str, name: str, roster: Sequence[str], *, round_: int, attempt: int = 0) -> Told:
+    request = _request(plan, site, roster, round_=round_, attempt=attempt)
+    which = (site, round_, attempt)
+    return Told(f"{site}: {name}", site, TRAIN, encode_request(request), VECTOR, which=which)
+
+
+def _refusal(
+    plan: StudyPlan,
+    site: str,
+    name: str,
+    code: str,
+    *,
+    roster: Sequence[str],
+    round_: int,
+    attempt: int = 0,
+    factor: float = 1.0,
+) -> Told:
+    request = _request(plan, site, roster, round_=round_, attempt=attempt, factor=factor)
+    return Told(f"{site}: {name}", site, TRAIN, encode_request(request), code)
+
+
+def _request(
+    plan: StudyPlan, site: str, roster: Sequence[str], *, round_: int, attempt: int = 0, factor: float = 1.0
+) -> ContributeRequest:
+    weights = factor * np.random.default_rng(1).normal(scale=0.1, size=plan.model.parameters)
+    return ContributeRequest(plan.hash, site, round_, attempt, tuple(roster), weights)

@@ -1,0 +1,62 @@
+"""The ServerApp of a coordinator that has changed its own program to see into masked sums (`hostile_masking`).
+
+As `hostile_server_app`: importing this module puts it in the place of the product's ServerApp. What came back goes to
+``answers.json``, vectors as hexadecimal digits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from flwr.app import Context, Message
+from flwr.serverapp import Grid, ServerApp
+from tests.end_to_end.hostile_masking import Told, answer_in, phases
+
+from oncofed.protocol.bundle import PLAN_HASH
+from oncofed.secret_files import read_secret
+from oncofed.server.deployment import server_app
+from oncofed.server.deployment.enrolment import read_sites
+from oncofed.server.deployment.prompt_grid import PromptGrid
+
+ANSWERS = "answers.json"
+_WAIT_SECONDS = 600.0
+
+SITECUSTOMIZE = "import tests.end_to_end.hostile_masking_app\n"
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    folder = server_app._own_folder()
+    document = server_app.load_study(folder, str(context.run_config[PLAN_HASH]))
+    nodes = server_app.nodes_of(document.plan, read_sites(folder))
+    prompt = PromptGrid(grid)
+    server_app.wait_for_nodes(prompt, document.plan, nodes, patience_seconds=_WAIT_SECONDS)
+    found: list[tuple[str, str]] = []
+    for asked in phases(document, signing_key=read_secret(folder.signing_key)):
+        found += _answers(prompt, asked, nodes)
+    (folder.study(document.plan.hash) / ANSWERS).write_text(json.dumps(found))
+
+
+def _answers(grid: Grid, asked: Sequence[Told], nodes: Mapping[str, int]) -> list[tuple[str, str]]:
+    messages = [
+        Message(one.content, dst_node_id=nodes[one.site], message_type=one.kind, ttl=_WAIT_SECONDS, group_id="1")
+        for one in asked
+    ]
+    replies = {
+        reply.metadata.reply_to_message_id: reply for reply in grid.send_and_receive(messages, timeout=_WAIT_SECONDS)
+    }
+    found = []
+    for one, message in zip(asked, messages, strict=True):
+        reply = replies.get(message.metadata.message_id)
+        if reply is None or reply.has_error():
+            found.append(("no answer" if reply is None else f"Flower's error {reply.error.code}", ""))
+        else:
+            word, words = answer_in(one.kind, reply.content)
+            found.append((word, "" if words is None else words.tobytes().hex()))
+    return found
+
+
+setattr(server_app, "app", app)  # noqa: B010 - mypy is right that it is not ours to set
