@@ -105,8 +105,8 @@ def test_three_rounds(tmp_path: Path) -> None:
         check_audit(done)
         check_delivery(done, tmp_path)
         check_exits(done)
-        masked = four.study("masked", rounds=2, privacy=SHARED_NOISE)
-        check_masked(four, masked.plan, four.run(masked, seconds=longest(2)))
+        masked = four.study("masked", rounds=1, privacy=SHARED_NOISE)
+        check_masked(four, masked.plan, four.run(masked, seconds=longest(1)))
 
 
 @pytest.mark.slow

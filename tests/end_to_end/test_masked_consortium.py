@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.end_to_end.flower_processes import SITES, until
-from tests.end_to_end.installed_consortium import SHARED_NOISE, Hospital, Installed, installed
+from tests.end_to_end.installed_consortium import SHARED_NOISE, Hospital, Installed, cli, installed
 from tests.end_to_end.masked_checks import check_masked
 from tests.end_to_end.supervised_consortium import DISTRIBUTED, TROUBLED, Study, Supervised, supervised
 from tests.installed_node import SOURCE
@@ -68,6 +68,9 @@ def test_without_its_noise_the_masked_study_gives_the_weights_of_a_plain_simulat
         document = four.study("masked", rounds=ROUNDS, privacy=SHARED_NOISE)
         status = four.run(document, seconds=120.0 + 60.0 * ROUNDS)
         check_masked(four, document.plan, status)
+        page = tmp_path / "report.html"
+        cli("coordinator", "report", str(four.base.coordinator.root), document.plan.hash, "--out", str(page))
+        assert all(site in page.read_text() for site in SITES)
         cohorts = cohorts_of(four, document)
         expected = simulated(document.plan, cohorts, tmp_path / "plain")
         for hospital in four.hospitals.values():
