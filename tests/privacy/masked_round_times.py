@@ -13,7 +13,15 @@ from typing import TypeVar
 import numpy as np
 
 from oncofed.privacy.integer_noise import OperatingSystemIntegerNoise, largest_entry, noised, rounded
-from oncofed.privacy.masking import Attempt, MaskedVector, masked, new_masking_key, public_masking_key_of, unmasked_sum
+from oncofed.privacy.masking import (
+    Attempt,
+    MaskedVector,
+    MaskingPairs,
+    masked,
+    new_masking_key,
+    public_masking_key_of,
+    unmasked_sum,
+)
 from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 
@@ -45,10 +53,16 @@ def main(sites: int, parameters: int) -> None:
     timed("(for comparison: float64 Gaussian noise)", lambda: OperatingSystemNoise().standard_normal(parameters))
     vector = timed("add a share of discrete Gaussian noise", lambda: noised(total, OperatingSystemIntegerNoise()))
 
+    def pairs() -> MaskingPairs:
+        made = MaskingPairs(own=own, private_key=keys[own], public_keys=public_keys)
+        for site in keys:
+            made.secret(site)
+        return made
+
+    known = timed("exchange keys with all others, once", pairs)
+
     def mask() -> MaskedVector:
-        return masked(
-            vector, own=own, private_key=keys[own], public_keys=public_keys, attempt=attempt, largest_entry=limit
-        )
+        return masked(vector, pairs=known, attempt=attempt, largest_entry=limit)
 
     answer = timed("mask it for all others", mask)
     print(f"  {'bytes that leave one hospital':<42} {answer.words.nbytes:9d}, as many as a float64 vector")

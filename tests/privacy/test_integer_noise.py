@@ -11,6 +11,7 @@ import math
 import random
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -206,6 +207,31 @@ def test_large_deviations_are_gaussian_to_their_tails(sigma: int) -> None:
     for threshold in (3.0, 4.0):
         beyond = int((np.abs(scaled) > threshold).sum())
         assert stats.binomtest(beyond, scaled.size, 2 * stats.norm.sf(threshold)).pvalue > BY_CHANCE
+
+
+@pytest.mark.parametrize(
+    "s", [1, 2, 3, 5, 8, 1000, 4_329_121, 2**31 - 1, 2**31, 3 * 2**30 + 1, LARGEST_STANDARD_DEVIATION]
+)
+def test_what_is_below_a_bound_is_uniform(s: int) -> None:
+    """Each third of the range equally often, both signs; and every value, where there are few."""
+    j, negative = integer_noise._below(s, integer_noise._operating_system_words(60_000))
+    assert j.min() >= 0
+    assert j.max() < s
+    assert j.size > 25_000, "more than half are kept, but for chance"
+    assert stats.binomtest(int(negative.sum()), negative.size, 0.5).pvalue > BY_CHANCE
+    edges = [0, s // 3, 2 * s // 3, s] if s > 8 else range(s + 1)
+    counts = [int(((j >= low) & (j < high)).sum()) for low, high in pairwise(edges)]
+    shares = [(high - low) / s for low, high in pairwise(edges)]
+    if s > 1:
+        assert stats.chisquare(counts, [share * j.size for share in shares]).pvalue > BY_CHANCE
+
+
+@pytest.mark.parametrize("s", [1, 2, 3, 5, 6, 7, 100, 127, 128])
+def test_of_all_words_each_value_below_a_bound_comes_equally_often(s: int) -> None:
+    """By enumeration of short words; and thrown away is less than one of each."""
+    bits = 12
+    j, kept = integer_noise._multiplied(np.arange(2**bits, dtype=np.uint64), s, bits=bits)
+    assert np.bincount(j[kept].astype(np.int64)).tolist() == [2**bits // s] * s
 
 
 def test_the_lowest_bits_of_a_large_deviation_are_fair() -> None:

@@ -26,6 +26,7 @@ from oncofed.privacy.integer_noise import OperatingSystemIntegerNoise, largest_e
 from oncofed.privacy.masking import (
     Attempt,
     MaskedVector,
+    MaskingPairs,
     masked,
     new_masking_key,
     public_masking_key_of,
@@ -59,14 +60,16 @@ class Consortium:
     def roster(self) -> tuple[str, ...]:
         return tuple(self.private_keys)
 
+    def pairs(self, site: str, *, key: bytes | None = None) -> MaskingPairs:
+        private_key = self.private_keys[site] if key is None else key
+        return MaskingPairs(own=site, private_key=private_key, public_keys=self.public_keys)
+
     def masked(
         self, vector: IntArray, site: str, attempt: Attempt, *, largest_entry: int = 2**40, key: bytes | None = None
     ) -> MaskedVector:
         return masked(
             vector,
-            own=site,
-            private_key=self.private_keys[site] if key is None else key,
-            public_keys=self.public_keys,
+            pairs=self.pairs(site, key=key),
             attempt=attempt,
             largest_entry=largest_entry,
         )
@@ -98,8 +101,7 @@ def p_of_uniform(words: WordArray) -> float:
 
 
 def stream_of(consortium: Consortium, own: str, peer: str, *, size: int) -> WordArray:
-    private_key = X25519PrivateKey.from_private_bytes(consortium.private_keys[own])
-    return masking._Streams(ATTEMPT, private_key, size).shared(own, peer, consortium.public_keys[peer])
+    return masking._Streams(ATTEMPT, consortium.pairs(own), size).shared(peer)
 
 
 # --- what is opened

@@ -13,7 +13,7 @@ Noise. Exact samples of the discrete Gaussian N_Z(0, s^2), s a whole number: see
 source takes no seed. Imports no torch.
 
 Sources: Canonne, Kamath, Steinke, NeurIPS 2020; Karney, ACM TOMS 42 (2016), algorithm D, whose split of a draw into
-whole standard deviations and a rest this is.
+whole standard deviations and a rest this is; Lemire, ACM TOMACS 29 (2019).
 """
 
 from __future__ import annotations
@@ -141,6 +141,10 @@ def discrete_gaussian(words: Words, size: int, *, standard_deviation: int) -> ND
     >= 0. So: j uniform, k with probability proportional to exp(-k/2) (as many as there are i >= 1 with U < exp(-i/2), U
     uniform), keep with probability exp(-gamma), a fair sign, and never minus zero. About half are kept.
 
+    j is uniform by multiplication (Lemire): of u uniform below 2^b, floor(u s / 2^b) takes each value equally often
+    once the u with u s mod 2^b < 2^b mod s are thrown away. Where s is too large for that in 64 bits, by throwing away
+    what is not below s.
+
     What is exact: given words of independent fair bits, the distribution of what is returned. Each of the two
     comparisons of a uniform real number with an exponential is made in float64 where a margin a million times numpy's
     documented error settles it, and in exact arithmetic, with as many further bits as it takes, where it does not
@@ -153,7 +157,7 @@ def discrete_gaussian(words: Words, size: int, *, standard_deviation: int) -> ND
     filled = 0
     while filled < size:
         # Each candidate is kept or not by itself, so taking the first that are kept favours none.
-        candidates = min(4 * (size - filled) + 64, _CANDIDATES_AT_ONCE)
+        candidates = min(21 * (size - filled) // 10 + 64, _CANDIDATES_AT_ONCE)
         kept = _kept(words, candidates, s=standard_deviation)[: size - filled]
         drawn[filled : filled + len(kept)] = kept
         filled += len(kept)
@@ -161,15 +165,31 @@ def discrete_gaussian(words: Words, size: int, *, standard_deviation: int) -> ND
 
 
 def _kept(words: Words, candidates: int, *, s: int) -> NDArray[np.int64]:
-    word = words(candidates)
-    j = (word & np.uint64((1 << (s - 1).bit_length()) - 1)).astype(np.int64)
-    negative = word >> np.uint64(63) == 1  # a bit that j, below 2^45, does not use
-    in_range = j < s
-    j, negative = j[in_range], negative[in_range]
+    j, negative = _below(s, words(candidates))
     k = _half_exponential_steps(words, len(j))
     keep = _keep(words, k, j, s=s) & ~(negative & (k == 0) & (j == 0))
     magnitude = k[keep] * s + j[keep]
     return np.asarray(np.where(negative[keep], -magnitude, magnitude))
+
+
+def _below(s: int, word: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """j uniform below s, and a fair sign of it: one of each from every word that is not thrown away.
+
+    The sign is the highest bit, which j, below 2^45, does not use.
+    """
+    bits = 63 - s.bit_length()
+    if bits > s.bit_length():  # more than half of the words are kept
+        j, kept = _multiplied(word & np.uint64((1 << bits) - 1), s, bits=bits)
+    else:
+        j = word & np.uint64((1 << (s - 1).bit_length()) - 1)
+        kept = j < np.uint64(s)
+    return j[kept].astype(np.int64), word[kept] >> np.uint64(63) == 1
+
+
+def _multiplied(u: NDArray[np.uint64], s: int, *, bits: int) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """Lemire's j for each u below 2^bits, and whether to keep it. u s must be below 2^64."""
+    product = u * np.uint64(s)
+    return product >> np.uint64(bits), (product & np.uint64((1 << bits) - 1)) >= np.uint64((1 << bits) % s)
 
 
 def _half_exponential_steps(words: Words, size: int) -> NDArray[np.int64]:

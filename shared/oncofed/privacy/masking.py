@@ -104,36 +104,59 @@ def refuse_roster(roster: Sequence[str], *, plan_roster: Sequence[str], own: str
         raise PrivacyRefusal("this attempt is refused: " + "; ".join(reasons))
 
 
-def masked(
-    vector: NDArray[np.int64],
-    *,
-    own: str,
-    private_key: bytes,
-    public_keys: Mapping[str, bytes],
-    attempt: Attempt,
-    largest_entry: int,
-) -> MaskedVector:
+class MaskingPairs:
+    """One hospital's end of what it shares with each other hospital of a plan, for all rounds and attempts.
+
+    own, private_key  the hospital and its key, which stays in here.
+    public_keys       of all hospitals of the plan, as approved; 32 bytes each, distinct.
+
+    The exchange with another hospital is made at the first need of it and kept: it costs as much as a stream of 100
+    kB. Raises PrivacyRefusal when two hospitals have one key, or the plan pins another for this one.
+    """
+
+    def __init__(self, *, own: str, private_key: bytes, public_keys: Mapping[str, bytes]) -> None:
+        if len(set(public_keys.values())) != len(public_keys):
+            raise PrivacyRefusal("two hospitals of the plan have the same masking key")
+        if public_keys.get(own) != public_masking_key_of(private_key):
+            raise PrivacyRefusal("the plan pins another masking key for this hospital than it holds")
+        self.own = own
+        self.names = frozenset(public_keys)
+        self._private_key = X25519PrivateKey.from_private_bytes(private_key)
+        self._public_keys = dict(public_keys)
+        self._secrets: dict[str, bytes] = {}
+
+    def secret(self, peer: str) -> bytes:
+        """32 bytes, the same at the peer. Raises PrivacyRefusal for a key that is none, or weak."""
+        if peer not in self._secrets:
+            try:
+                public_key = X25519PublicKey.from_public_bytes(self._public_keys[peer])
+                self._secrets[peer] = self._private_key.exchange(public_key)
+            except ValueError:  # of another length, or a point of small order, with which everybody shares the secret 0
+                raise PrivacyRefusal("the plan pins something that is no masking key") from None
+        return self._secrets[peer]
+
+
+def masked(vector: NDArray[np.int64], *, pairs: MaskingPairs, attempt: Attempt, largest_entry: int) -> MaskedVector:
     """The vector (which must hold its noise already) plus and minus the streams shared with each other member.
 
-    public_keys    of all hospitals of the plan, as approved; 32 bytes each, distinct.
     largest_entry  the L of the proof that no sum wraps; from public numbers.
 
-    Raises PrivacyRefusal when the attempt's roster is not one to be masked for, a key is missing, weak, used twice or
-    not one's own, or an entry is larger than `largest_entry`. Whether the roster is large enough is `refuse_roster`'s
-    question.
+    Raises PrivacyRefusal when the attempt's roster is not one to be masked for, a key is missing or weak, or an entry
+    is larger than `largest_entry`. Whether the roster is large enough is `refuse_roster`'s question.
     """
-    _refuse_unmaskable(own, private_key, public_keys, attempt)
+    own = pairs.own
+    _refuse_unmaskable(pairs, attempt)
     _refuse_wrapping(len(attempt.roster), largest_entry)
     if vector.dtype != np.int64 or vector.ndim != 1:
         raise PrivacyRefusal("only a vector of 64-bit integers can be masked")
     if ((vector > largest_entry) | (vector < -largest_entry)).any():
         raise PrivacyRefusal("an entry is larger than the range that the plan's public numbers allow")
     words = vector.astype(np.uint64)  # two's complement: a negative integer is its residue modulo 2^64
-    streams = _Streams(attempt, X25519PrivateKey.from_private_bytes(private_key), len(vector))
+    streams = _Streams(attempt, pairs, len(vector))
     for peer in attempt.roster:
         if peer != own:
             combine = np.add if own < peer else np.subtract
-            combine(words, streams.shared(own, peer, public_keys[peer]), out=words)
+            combine(words, streams.shared(peer), out=words)
     words.setflags(write=False)
     return MaskedVector(own, attempt, words)
 
@@ -168,16 +191,12 @@ def _refuse_wrapping(sites: int, largest_entry: int) -> None:
         raise PrivacyRefusal("the sum of all sites may not fit into 64 bits: fewer scale bits, please")
 
 
-def _refuse_unmaskable(own: str, private_key: bytes, public_keys: Mapping[str, bytes], attempt: Attempt) -> None:
+def _refuse_unmaskable(pairs: MaskingPairs, attempt: Attempt) -> None:
     roster = attempt.roster
-    if not _is_sorted(roster) or own not in roster or len(roster) < 2:
+    if not _is_sorted(roster) or pairs.own not in roster or len(roster) < 2:
         raise PrivacyRefusal("masks need a sorted roster of at least two distinct hospitals, one's own among them")
-    if not set(roster) <= set(public_keys):
+    if not set(roster) <= pairs.names:
         raise PrivacyRefusal("the plan pins no masking key for a hospital of the roster")
-    if len(set(public_keys.values())) != len(public_keys):
-        raise PrivacyRefusal("two hospitals of the plan have the same masking key")
-    if public_keys[own] != public_masking_key_of(private_key):
-        raise PrivacyRefusal("the plan pins another masking key for this hospital than it holds")
 
 
 def _is_sorted(names: Sequence[str]) -> bool:
@@ -187,24 +206,24 @@ def _is_sorted(names: Sequence[str]) -> bool:
 class _Streams:
     """The streams of one hospital in one attempt, each the same at both ends of a pair."""
 
-    def __init__(self, attempt: Attempt, private_key: X25519PrivateKey, size: int) -> None:
+    def __init__(self, attempt: Attempt, pairs: MaskingPairs, size: int) -> None:
         roster_hash = hashlib.sha256(_framed(attempt.roster)).hexdigest()
-        self._private_key = private_key
+        self._pairs = pairs
         self._salt = _framed((attempt.plan_hash,))
         self._info = _framed((_DOMAIN, str(attempt.round), str(attempt.attempt), roster_hash))
         self._zeros = bytes(8 * size)
+        self._stream = bytearray(8 * size)
 
-    def shared(self, own: str, peer: str, public_key: bytes) -> NDArray[np.uint64]:
-        """(size,) uint64."""
-        try:
-            secret = self._private_key.exchange(X25519PublicKey.from_public_bytes(public_key))
-        except ValueError:  # of another length, or a point of small order, with which everybody shares the secret 0
-            raise PrivacyRefusal("the plan pins something that is no masking key") from None
-        info = self._info + _framed(sorted((own, peer)))
-        key = HKDF(SHA256(), length=_KEY_BYTES, salt=self._salt, info=info).derive(secret)
+    def shared(self, peer: str) -> NDArray[np.uint64]:
+        """(size,) uint64, valid until the next call."""
+        info = self._info + _framed(sorted((self._pairs.own, peer)))
+        key = HKDF(SHA256(), length=_KEY_BYTES, salt=self._salt, info=info).derive(self._pairs.secret(peer))
         # One key for one stream, so a nonce of zeros; 16 bytes are ChaCha20's block counter and nonce.
-        stream = Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None).encryptor().update(self._zeros)
-        return np.frombuffer(stream, dtype="<u8").astype(np.uint64, copy=False)
+        written = (
+            Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None).encryptor().update_into(self._zeros, self._stream)
+        )
+        assert written == len(self._stream), "a stream cipher writes as much as it reads"
+        return np.frombuffer(self._stream, dtype="<u8").astype(np.uint64, copy=False)
 
 
 def _framed(parts: Sequence[str]) -> bytes:
