@@ -214,7 +214,8 @@ def test_large_deviations_are_gaussian_to_their_tails(sigma: int) -> None:
 )
 def test_what_is_below_a_bound_is_uniform(s: int) -> None:
     """Each third of the range equally often, both signs; and every value, where there are few."""
-    j, negative = integer_noise._below(s, integer_noise._operating_system_words(60_000))
+    j, negative, usable = integer_noise._below(s, integer_noise._operating_system_words(60_000))
+    j, negative = j[usable], negative[usable]
     assert j.min() >= 0
     assert j.max() < s
     assert j.size > 25_000, "more than half are kept, but for chance"
@@ -300,11 +301,11 @@ def test_float64_decides_as_exact_arithmetic_does(sigma: int, monkeypatch: pytes
     np.testing.assert_array_equal(discrete_gaussian(seeded_words(5), 400, standard_deviation=sigma), quick)
 
 
-def test_a_comparison_that_64_bits_leave_open_draws_more() -> None:
-    """U's first word is that of exp(-1): which of the two is smaller is in the words to come."""
+def test_a_comparison_that_the_first_bits_leave_open_draws_more() -> None:
+    """U's first bits are those of exp(-1): which of the two is smaller is in the words to come."""
     with localcontext() as context:
         context.prec = 60
-        bits = int(Decimal(-1).exp() * 2**128)
+        bits = int(Decimal(-1).exp() * 2**96)
     leading, following = bits >> 64, bits & (2**64 - 1)
     for more, below in ((following - 1, True), (following + 1, False)):
         asked: list[int] = []
@@ -316,19 +317,31 @@ def test_a_comparison_that_64_bits_leave_open_draws_more() -> None:
         uniform = integer_noise._LazyUniform(leading, words)
         assert uniform.is_below_exp_of_minus(Fraction(1)) is below
         assert asked == [1]
-    assert integer_noise._LazyUniform(2**64 - 1, words).is_below_exp_of_minus(Fraction(0))
+    assert integer_noise._LazyUniform(2**32 - 1, words).is_below_exp_of_minus(Fraction(0))
 
 
 def test_the_smallest_words_are_not_taken_for_numbers() -> None:
-    """A word of zeros says only that U is below 2^-64; the middle of that would be 2^-65."""
+    """32 zeros say only that U is below 2^-32; the middle of that would be 2^-33."""
 
     def words_in_turn(*words: int) -> integer_noise.Words:
         left = iter(words)
         return lambda _: np.array([next(left)], dtype=np.uint64)
 
-    # U = 2^-68: 68 x 2 log 2 = 94.3. The middle says 90.
-    assert integer_noise._half_exponential_steps(words_in_turn(0, 2**60), 1).tolist() == [94]
-    # gamma = 10 x 9 / 2 = 45, and -log U = 44.65 or 45.7; the middle says 45.05.
-    ten, none = np.array([10]), np.array([0])
-    for following, kept in ((3 * 2**62, False), (2**62, True)):
-        assert integer_noise._keep(words_in_turn(0, following), ten, none, s=5).tolist() == [kept]
+    zeros = np.array([0], dtype=np.uint64)
+    # U = 2^-36: 36 x 2 log 2 = 49.9. The middle says 45.
+    assert integer_noise._half_exponential_steps(words_in_turn(2**60), zeros).tolist() == [49]
+    # gamma = 7 x 6 / 2 + 0.4 (7 + 0.2) = 23.88, and -log U = 22.5 or 26.3; the middle says 22.87.
+    seven, two = np.array([7]), np.array([2])
+    for following, kept in ((3 * 2**62, False), (2**58, True)):
+        assert integer_noise._keep(words_in_turn(following), zeros, seven, two, s=5).tolist() == [kept]
+
+
+@pytest.mark.parametrize("word", [1, 2, 1000, 2**31, 2**32 - 1])
+def test_a_logarithm_is_as_near_as_it_says(word: int) -> None:
+    """At both ends of what the first bits leave open, in exact arithmetic."""
+    (middle,), (within,) = integer_noise._minus_log(np.array([word], dtype=np.uint64))
+    with localcontext() as context:
+        context.prec = 60
+        ends = [float(-(Decimal(word + more) / 2**32).ln()) for more in (0, 1)]
+    assert max(abs(end - middle) for end in ends) <= within - 2.0**-31
+    assert within < 2.0**-30 + 1.01 / word, "else nothing would be decided in float64"

@@ -44,8 +44,8 @@ _CANDIDATES_AT_ONCE = 2**16
 
 _SURELY = 2.0**-30
 """Two float64 logarithms that differ by more than this are surely different: a million times their error."""
-_SMALLEST_SURE_WORD = np.uint64(2**33)
-"""Above it, the logarithm of a uniform number is known from its first 64 bits to within `_SURELY`."""
+_BITS = 32
+"""Of a uniform number, at first: one word of 64 holds two of them. As many more are drawn as a comparison needs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,9 +147,9 @@ def discrete_gaussian(words: Words, size: int, *, standard_deviation: int) -> ND
 
     What is exact: given words of independent fair bits, the distribution of what is returned. Each of the two
     comparisons of a uniform real number with an exponential is made in float64 where a margin a million times numpy's
-    documented error settles it, and in exact arithmetic, with as many further bits as it takes, where it does not
-    (once in 10^8 draws). j and the sign are exact in integers. There is no approximation to be accounted for. What is
-    assumed: os.urandom's bits are fair, and numpy's logarithm is right to 2^-40.
+    documented error settles it, and in exact arithmetic, with as many further bits as it takes, where it does not (a
+    few times in 10^8 draws). j and the sign are exact in integers. There is no approximation to be accounted for. What
+    is assumed: os.urandom's bits are fair, and numpy's logarithm is right to 2^-40.
     """
     if type(standard_deviation) is not int or not 1 <= standard_deviation <= LARGEST_STANDARD_DEVIATION:
         raise ValueError(f"the standard deviation must be a whole number from 1 to {LARGEST_STANDARD_DEVIATION}")
@@ -165,25 +165,29 @@ def discrete_gaussian(words: Words, size: int, *, standard_deviation: int) -> ND
 
 
 def _kept(words: Words, candidates: int, *, s: int) -> NDArray[np.int64]:
-    j, negative = _below(s, words(candidates))
-    k = _half_exponential_steps(words, len(j))
-    keep = _keep(words, k, j, s=s) & ~(negative & (k == 0) & (j == 0))
-    magnitude = k[keep] * s + j[keep]
-    return np.asarray(np.where(negative[keep], -magnitude, magnitude))
+    j, negative, usable = _below(s, words(candidates))
+    both = words(candidates)
+    k = _half_exponential_steps(words, both >> np.uint64(_BITS))
+    keep = _keep(words, both & np.uint64(2**_BITS - 1), k, j, s=s) & ~(negative & (k == 0) & (j == 0))
+    kept = np.flatnonzero(keep & usable)
+    magnitude = k[kept] * s + j[kept]
+    return np.where(negative[kept], -magnitude, magnitude)
 
 
-def _below(s: int, word: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """j uniform below s, and a fair sign of it: one of each from every word that is not thrown away.
+def _below(s: int, word: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """j uniform below s with a fair sign, one of each from every word, and whether the word may be used at all.
 
-    The sign is the highest bit, which j, below 2^45, does not use.
+    The sign is the highest bit, which j, below 2^45, does not use. Thrown away is less than half. j is below s in any
+    case.
     """
     bits = 63 - s.bit_length()
-    if bits > s.bit_length():  # more than half of the words are kept
-        j, kept = _multiplied(word & np.uint64((1 << bits) - 1), s, bits=bits)
+    if bits > s.bit_length():
+        j, usable = _multiplied(word & np.uint64((1 << bits) - 1), s, bits=bits)
     else:
         j = word & np.uint64((1 << (s - 1).bit_length()) - 1)
-        kept = j < np.uint64(s)
-    return j[kept].astype(np.int64), word[kept] >> np.uint64(63) == 1
+        usable = j < np.uint64(s)
+        j[~usable] = 0
+    return j.astype(np.int64), word >> np.uint64(63) == 1, usable
 
 
 def _multiplied(u: NDArray[np.uint64], s: int, *, bits: int) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
@@ -192,12 +196,13 @@ def _multiplied(u: NDArray[np.uint64], s: int, *, bits: int) -> tuple[NDArray[np
     return product >> np.uint64(bits), (product & np.uint64((1 << bits) - 1)) >= np.uint64((1 << bits) % s)
 
 
-def _half_exponential_steps(words: Words, size: int) -> NDArray[np.int64]:
-    """(size,): k with probability (1 - exp(-1/2)) exp(-k/2)."""
-    word = words(size)
-    level = 2.0 * _minus_log(word)
-    k = np.floor(level).astype(np.int64)
-    unsure = (np.abs(level - np.rint(level)) < _SURELY) | (word < _SMALLEST_SURE_WORD)
+def _half_exponential_steps(words: Words, word: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """k with probability (1 - exp(-1/2)) exp(-k/2), by the first bits of a uniform number for each."""
+    minus_log, within = _minus_log(word)
+    level = 2.0 * minus_log
+    k = level.astype(np.int64)
+    above = level - k
+    unsure = np.minimum(above, 1.0 - above) < 2.0 * within
     for index in np.flatnonzero(unsure):
         uniform, steps = _LazyUniform(int(word[index]), words), 0
         while uniform.is_below_exp_of_minus(Fraction(steps + 1, 2)):
@@ -206,15 +211,17 @@ def _half_exponential_steps(words: Words, size: int) -> NDArray[np.int64]:
     return k
 
 
-def _keep(words: Words, k: NDArray[np.int64], j: NDArray[np.int64], *, s: int) -> NDArray[np.bool_]:
-    """(len(k),): true with probability exp(-gamma)."""
-    word = words(len(k))
+def _keep(
+    words: Words, word: NDArray[np.uint64], k: NDArray[np.int64], j: NDArray[np.int64], *, s: int
+) -> NDArray[np.bool_]:
+    """True with probability exp(-gamma), by the first bits of a uniform number for each."""
+    minus_log, within = _minus_log(word)
     rest = j / s
     gamma = k * (k - 1) / 2 + rest * (k + rest / 2)
-    ahead = _minus_log(word) - gamma
+    ahead = minus_log - gamma
     keep = ahead > 0
     # Beyond 50 steps k was found exactly, and gamma may be too large for its float64 to be sure; nobody sees one.
-    unsure = (np.abs(ahead) < _SURELY) | (word < _SMALLEST_SURE_WORD) | (k > 50)
+    unsure = (np.abs(ahead) < within) | (k > 50)
     for index in np.flatnonzero(unsure):
         whole, part = int(k[index]), int(j[index])
         exact = Fraction(whole * (whole - 1), 2) + Fraction(part * (2 * s * whole + part), 2 * s * s)
@@ -222,16 +229,21 @@ def _keep(words: Words, k: NDArray[np.int64], j: NDArray[np.int64], *, s: int) -
     return keep
 
 
-def _minus_log(word: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """-log of the middle of [word, word + 1) / 2^64."""
-    return -np.log((word.astype(np.float64) + 0.5) * 2.0**-64)
+def _minus_log(word: NDArray[np.uint64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """-log U for U in [word, word + 1) / 2^32, and how far it may be off.
+
+    From the middle it is at most log(1 + 1 / (2 word)) < 1 / word to either end; a word of zeros says nothing at all.
+    """
+    first = word.astype(np.float64)
+    with np.errstate(divide="ignore"):
+        return -np.log((first + 0.5) * 2.0**-_BITS), _SURELY + 1.0 / first
 
 
 class _LazyUniform:
     """A uniform real number on [0, 1) of which as many bits are drawn as a comparison needs."""
 
     def __init__(self, word: int, words: Words) -> None:
-        self._leading, self._bits, self._words = word, 64, words
+        self._leading, self._bits, self._words = word, _BITS, words
 
     def is_below_exp_of_minus(self, gamma: Fraction) -> bool:
         """Whether U < exp(-gamma), gamma >= 0: decided between bounds that close in on either."""

@@ -1,0 +1,199 @@
+"""What does it cost to share the noise under masks? A masked round against a plain one, mode `local`, in turn.
+
+Both go through the real server's questions and step, the relay and the guard, on the same patients; none writes to a
+disk. In this one process hospitals work one after the other. Between machines they work side by side, so what a single
+hospital does stands beside the whole: its part of a round, measured in the same rounds.
+
+The first round of each is left out: in it a hospital makes its network, and exchanges keys with all others, once for
+all rounds of a plan (`exchange`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from flwr.app import Context
+
+from oncofed.client.guard import Guard
+from oncofed.client.relay import build_client_app
+from oncofed.privacy.ledger import MemoryLedger
+from oncofed.privacy.masking import MaskingPairs
+from oncofed.protocol.messages import ContributeRequest, Contribution
+from oncofed.protocol.plan import ModelSpec, PrivacyMode, SharedNoise, StudyPlan
+from oncofed.server.rounds import RoundReport, questions_of, step
+from oncofed.server.state import FederationState, initial_state
+from oncofed.simulations.benchmarks.made_up import STUDY_COLUMNS, model, patients, plan
+from oncofed.simulations.benchmarks.side_by_side import Spread, one_thread, processor_seconds, ratio
+from oncofed.simulations.benchmarks.tables import Table, verdict
+from oncofed.simulations.engines.in_process_grid import InProcessGrid
+from oncofed.simulations.engines.node_directory import answer_partition_queries, find_nodes, partition_of
+from oncofed.simulations.federation import simulated_guard
+from oncofed.simulations.masking_keys import simulated_member, simulated_sharing
+from oncofed.simulations.site_policy import site_policy
+from oncofed.survival.likelihood import PatientTensors
+from oncofed.survival.network import PrognosisNetwork, parameter_vector
+
+ROWS_A_SITE = 230
+"""As TCGA's four fifths in twenty sites."""
+NETWORKS = {
+    "study, 8 units": model(columns=STUDY_COLUMNS, hidden_units=(8,)),
+    "study, 16 units": model(columns=STUDY_COLUMNS, hidden_units=(16,)),
+}
+SITES = (10, 50, 200)
+WANTED_SITES = 50
+WARM_UP_ROUNDS = 1
+
+
+@dataclass(frozen=True)
+class _Took:
+    """Seconds of the whole round, and of all hospitals' part of it; what travelled."""
+
+    whole: list[float]
+    hospitals: list[float]
+    reports: list[RoundReport]
+
+    @property
+    def bytes(self) -> int:
+        return self.reports[-1].bytes_up + self.reports[-1].bytes_down
+
+
+class _Hospitals:
+    """The guards of both plans: which one is asked, the request says."""
+
+    def __init__(self, plans: Sequence[StudyPlan], cohorts: Sequence[PatientTensors]) -> None:
+        self.guards = {study.hash: _guards(study, cohorts) for study in plans}
+
+    def __call__(self, context: Context) -> _OneHospital:
+        return _OneHospital(self, partition_of(context))
+
+
+@dataclass(frozen=True)
+class _OneHospital:
+    hospitals: _Hospitals
+    number: int
+
+    def contribute(self, request: ContributeRequest) -> Contribution:
+        return self.hospitals.guards[request.plan_hash][self.number].contribute(request)
+
+
+def masking_table(*, rounds: int, sites: tuple[int, ...] = SITES) -> Table:
+    """One row a network and number of sites."""
+    rows, wanted = [], []
+    for name, spec in NETWORKS.items():
+        for count in sites:
+            with one_thread():
+                plain, masked = compared(spec, sites=count, rounds=rounds)
+                exchange = exchange_seconds(masking_plan(spec, sites=count, rounds=rounds))
+            times = ratio(masked.whole, plain.whole)
+            bytes_ = masked.bytes / plain.bytes
+            if count == WANTED_SITES:
+                wanted.append(verdict(f"{name}, {count} sites, a masked round", times.median, at_most=2))
+                wanted.append(verdict(f"{name}, {count} sites, bytes of a masked round", bytes_, at_most=1.5))
+            rows.append(
+                (
+                    name,
+                    f"{spec.parameters:,}",
+                    f"{count:,}",
+                    f"{Spread.of(plain.whole).median:.3f}",
+                    f"{Spread.of(masked.whole).median:.3f}",
+                    str(times),
+                    f"{1000 * Spread.of(plain.hospitals).median / count:.2f}",
+                    f"{1000 * Spread.of(masked.hospitals).median / count:.2f}",
+                    f"{ratio(masked.hospitals, plain.hospitals).median:.2f}",
+                    f"{1000 * exchange:.1f}",
+                    f"{bytes_:.2f}",
+                )
+            )
+    return Table(
+        title="A masked round",
+        columns=(
+            "network",
+            "parameters",
+            "sites",
+            "plain, s",
+            "masked, s",
+            "masked / plain",
+            "a hospital, ms",
+            "masked, ms",
+            "ratio",
+            "exchange, ms",
+            "bytes",
+        ),
+        rows=tuple(rows),
+        notes=(
+            f"{ROWS_A_SITE} patients a site. Plain: mode local, noise in full at every hospital; masked: mode "
+            "distributed, a tenth of the sites may be missing, another tenth collude. The same patients, in turn; the "
+            "whole round with all hospitals one after the other, and one hospital's part of it (relay, guard, ledger). "
+            "Exchange: with all others, once a hospital and plan, not in the rounds. Bytes: of vectors, both ways.",
+            *wanted,
+        ),
+    )
+
+
+def masking_plan(spec: ModelSpec, *, sites: int, rounds: int) -> StudyPlan:
+    """As `made_up.plan`, with its noise shared."""
+    study = plan(spec, sites=sites, rounds=WARM_UP_ROUNDS + rounds, private=True)
+    shares = SharedNoise(sites, sites // 10, sites // 10, 20, spec.parameters)
+    privacy = replace(study.privacy, mode=PrivacyMode.DISTRIBUTED, shares=shares)
+    members = tuple(simulated_member(site) for site in study.roster)
+    return replace(study, privacy=privacy, members=members, quorum=sites - shares.dropouts)
+
+
+def compared(spec: ModelSpec, *, sites: int, rounds: int) -> tuple[_Took, _Took]:
+    """Rounds of both, in turn, the first ones left out."""
+    studies = (
+        plan(spec, sites=sites, rounds=WARM_UP_ROUNDS + rounds, private=True),
+        masking_plan(spec, sites=sites, rounds=rounds),
+    )
+    cohorts = [patients(ROWS_A_SITE, columns=spec.columns, seed=number) for number in range(sites)]
+    hospitals = _Hospitals(studies, cohorts)
+    grid = InProcessGrid(answer_partition_queries(build_client_app(hospitals)), node_count=sites)
+    nodes = dict(find_nodes(grid, roster=studies[0].roster))
+    start = initial_state(parameter_vector(PrognosisNetwork(spec, initialisation_seed=1)))
+    states = [start, start]
+    took = (_Took([], [], []), _Took([], [], []))
+    for number in range(WARM_UP_ROUNDS + rounds):
+        for which, study in enumerate(studies):
+            states[which], whole, asked, report = _one_round(grid, states[which], study, nodes)
+            if number >= WARM_UP_ROUNDS:
+                took[which].whole.append(whole)
+                took[which].hospitals.append(asked)
+                took[which].reports.append(report)
+    return took
+
+
+def _one_round(
+    grid: InProcessGrid, state: FederationState, study: StudyPlan, nodes: dict[str, int]
+) -> tuple[FederationState, float, float, RoundReport]:
+    began = processor_seconds()
+    asked = questions_of(state, plan=study, nodes=nodes)
+    sent = processor_seconds()
+    replies = grid.send_and_receive([message for _, message in asked], timeout=study.round_timeout_seconds)
+    received = processor_seconds()
+    questions = {message.metadata.message_id: question for question, message in asked}
+    after, report = step(state, replies, plan=study, questions=questions)
+    assert len(report.answered) == len(study.roster)
+    assert np.isfinite(after.weights).all()
+    return after, processor_seconds() - began, received - sent, report
+
+
+def exchange_seconds(study: StudyPlan) -> float:
+    """Of one hospital with all others."""
+    own = study.roster[0]
+    sharing = simulated_sharing(study, own)
+    assert sharing is not None
+    public_keys = {member.site: bytes.fromhex(member.masking_public_key) for member in study.members}
+    began = processor_seconds()
+    pairs = MaskingPairs(own=own, private_key=sharing.masking_key, public_keys=public_keys)
+    for peer in study.roster[1:]:
+        pairs.secret(peer)
+    return processor_seconds() - began
+
+
+def _guards(study: StudyPlan, cohorts: Sequence[PatientTensors]) -> tuple[Guard, ...]:
+    return tuple(
+        simulated_guard(study, site, cohort, MemoryLedger(site_policy(study, site).budget))
+        for site, cohort in zip(study.roster, cohorts, strict=True)
+    )
