@@ -10,11 +10,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from oncofed.client.guard import Guard
 from oncofed.client.training import local_contribution
+from oncofed.protocol.messages import ContributeRequest, Contribution
 from oncofed.simulations.benchmarks import __main__ as entry
-from oncofed.simulations.benchmarks import contribution, rounds
+from oncofed.simulations.benchmarks import contribution, masking, rounds
 from oncofed.simulations.benchmarks.contribution import contribution_table
 from oncofed.simulations.benchmarks.made_up import model, patients, plan
+from oncofed.simulations.benchmarks.masking import masking_table
 from oncofed.simulations.benchmarks.rounds import rounds_table
 from oncofed.simulations.benchmarks.side_by_side import Spread, interleaved, one_thread, ratio
 from oncofed.simulations.benchmarks.tables import Table, verdict
@@ -75,6 +78,25 @@ def test_loop_and_grid_train_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rounds, "local_contribution", HalfADirection())
     with pytest.raises(AssertionError, match="Not equal"):
         rounds_table(rounds=1, sites=(2,), with_ray=False)
+
+
+def test_a_masked_round_is_compared_with_a_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is charged for what it says it is, and both move the weights; the masked one by masked sums."""
+    asked: list[tuple[str, str]] = []
+    answer = Guard.contribute
+
+    def noting(guard: Guard, request: ContributeRequest) -> Contribution:
+        contribution = answer(guard, request)
+        asked.append((guard.plan.privacy.mode.value, str(contribution.vector.dtype)))
+        return contribution
+
+    monkeypatch.setattr(Guard, "contribute", noting)
+    monkeypatch.setattr(masking, "NETWORKS", {"small": model(columns=5, hidden_units=(3,))})
+    table = masking_table(rounds=2, sites=(3,))
+    assert asked == ([("local", "float64")] * 3 + [("distributed", "uint64")] * 3) * (masking.WARM_UP_ROUNDS + 2)
+    (row,) = table.rows
+    assert row[table.columns.index("bytes")] == "1.00"
+    assert float(row[table.columns.index("masked, s")]) > 0
 
 
 def test_every_way_is_compared_and_hooks_are_left_out_where_they_would_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:

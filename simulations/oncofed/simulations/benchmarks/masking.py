@@ -22,6 +22,7 @@ from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.masking import MaskingPairs
 from oncofed.protocol.messages import ContributeRequest, Contribution
 from oncofed.protocol.plan import ModelSpec, PrivacyMode, SharedNoise, StudyPlan
+from oncofed.server.app import flower_says_errors_only
 from oncofed.server.rounds import RoundReport, questions_of, step
 from oncofed.server.state import FederationState, initial_state
 from oncofed.simulations.benchmarks.made_up import STUDY_COLUMNS, model, patients, plan
@@ -83,7 +84,7 @@ def masking_table(*, rounds: int, sites: tuple[int, ...] = SITES) -> Table:
     rows, wanted = [], []
     for name, spec in NETWORKS.items():
         for count in sites:
-            with one_thread():
+            with one_thread(), flower_says_errors_only():
                 plain, masked = compared(spec, sites=count, rounds=rounds)
                 exchange = exchange_seconds(masking_plan(spec, sites=count, rounds=rounds))
             times = ratio(masked.whole, plain.whole)
