@@ -121,7 +121,7 @@ class InstalledNode:
 
     @property
     def approvals(self) -> Approvals:
-        return Approvals(self.folder.approvals, self.folder.bundles, self.audit_log)
+        return Approvals(self.folder.approvals, self.folder.bundles, self.audit_log, self.folder.held_out_secret)
 
     def guard(self) -> NodeGuard:
         return NodeGuard(self.folder, site=SITE, keys=self.keys)

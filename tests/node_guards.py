@@ -22,6 +22,7 @@ from oncofed.protocol.messages import (
     NodeDescription,
     NodeGuardPort,
     PlanState,
+    SummariseRequest,
 )
 
 TOKEN = "0123456789abcdef" * 4
@@ -40,6 +41,10 @@ class HonestGuard:
     def contribute(self, request: ContributeRequest) -> Contribution:
         self.asked.append(request)
         return Contribution(0.5 * request.weights)
+
+    def summarise(self, request: SummariseRequest) -> Contribution:
+        self.asked.append(request)
+        return Contribution(np.linspace(0.25, 0.75, request.cells))
 
     def offer_plan(self, document: bytes) -> PlanState:
         self.asked.append(document)
@@ -64,6 +69,9 @@ class HostileGuard:
     act: Callable[[], Any]
 
     def contribute(self, request: ContributeRequest) -> Contribution:
+        return cast(Contribution, self.act())
+
+    def summarise(self, request: SummariseRequest) -> Contribution:
         return cast(Contribution, self.act())
 
     def offer_plan(self, document: bytes) -> PlanState:

@@ -6,11 +6,19 @@ installed one. Only tests may do so, and only in this way: nothing in a folder o
 
 from __future__ import annotations
 
+import numpy as np
 from flwr.app import Context
 
 from oncofed.client.node.superexec import main
 from oncofed.client.relay import build_node_app
-from oncofed.protocol.messages import ContributeRequest, Contribution, DeliveryState, NodeDescription, PlanState
+from oncofed.protocol.messages import (
+    ContributeRequest,
+    Contribution,
+    DeliveryState,
+    NodeDescription,
+    PlanState,
+    SummariseRequest,
+)
 
 
 class EchoGuard:
@@ -18,6 +26,9 @@ class EchoGuard:
 
     def contribute(self, request: ContributeRequest) -> Contribution:
         return Contribution(request.weights + 1.0)
+
+    def summarise(self, request: SummariseRequest) -> Contribution:
+        return Contribution(np.ones(request.cells))
 
     def offer_plan(self, document: bytes) -> PlanState:
         return PlanState.APPROVED

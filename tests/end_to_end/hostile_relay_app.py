@@ -20,7 +20,14 @@ from oncofed.client.node.superexec import main
 from oncofed.client.relay import build_node_app
 from oncofed.client.service.guard_channel import SOCKET_VARIABLE, GuardChannel, channel_from_environment
 from oncofed.protocol.codec import encode_contribution
-from oncofed.protocol.messages import ContributeRequest, Contribution, DeliveryState, NodeDescription, PlanState
+from oncofed.protocol.messages import (
+    ContributeRequest,
+    Contribution,
+    DeliveryState,
+    NodeDescription,
+    PlanState,
+    SummariseRequest,
+)
 
 LIES = {
     "nan": lambda vector: np.full_like(vector, np.nan),
@@ -39,6 +46,9 @@ class LyingGuard:
     def contribute(self, request: ContributeRequest) -> Contribution:
         answer = self.honest.contribute(request)
         return Contribution(LIES[self.lie.read_text()](answer.vector)) if self.lie.exists() else answer
+
+    def summarise(self, request: SummariseRequest) -> Contribution:
+        return self.honest.summarise(request)
 
     def offer_plan(self, document: bytes) -> PlanState:
         return self.honest.offer_plan(document)

@@ -86,7 +86,7 @@ def consortium_of(sites: int) -> Consortium:
 
 
 FIVE = consortium_of(5)
-ATTEMPT = Attempt(PLAN_HASH, round=3, attempt=1, roster=FIVE.roster)
+ATTEMPT = Attempt(PLAN_HASH, release=3, attempt=1, roster=FIVE.roster)
 VECTORS = {site: np.arange(-20_000, 20_000) * (number + 1) for number, site in enumerate(FIVE.roster)}
 
 
@@ -236,11 +236,13 @@ def test_twice_the_same_member_is_refused() -> None:
 
 
 ANOTHER = {
-    "round": replace(ATTEMPT, round=4),
+    "round": replace(ATTEMPT, release=4),
+    "a summary": replace(ATTEMPT, release="evaluation"),
+    "a summary named as the round": replace(ATTEMPT, release="3"),
     "attempt": replace(ATTEMPT, attempt=2),
     "plan": replace(ATTEMPT, plan_hash="cd" * 32),
     "roster": replace(ATTEMPT, roster=FIVE.roster[:4]),
-    "round and attempt exchanged": replace(ATTEMPT, round=1, attempt=3),
+    "round and attempt exchanged": replace(ATTEMPT, release=1, attempt=3),
 }
 
 

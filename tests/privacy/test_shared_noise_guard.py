@@ -77,7 +77,7 @@ def opened(vectors: dict[str, NDArray[np.uint64]], *, attempt: int = 0) -> NDArr
     """The sum, in units of the clip norm."""
     belongs = Attempt(PLAN.hash, 1, attempt, tuple(sorted(vectors)))
     masked = [MaskedVector(site, belongs, vector) for site, vector in vectors.items()]
-    total = unmasked_sum(masked, largest_entry=largest_entry_of(PRIVACY))
+    total = unmasked_sum(masked, largest_entry=largest_entry_of(shared_release(PRIVACY), delta=PRIVACY.delta))
     return total / shared_release(PRIVACY).scale
 
 

@@ -1,4 +1,4 @@
-"""Are these still the patients that somebody approved, and what are they for the likelihood?
+"""Are these still the patients that somebody approved, who of them is set aside, and what are they for the likelihood?
 
 The patients of one approved plan, read when a guard needs them. A file whose stamp has not changed is not read again; a
 database always is. What was read must have the very content that was approved: else the request is refused as
@@ -11,6 +11,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from oncofed.client.held_out_split import HeldOutSplit
 from oncofed.client.records.approvals import Approval, Decision
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.sources import SourceSpec, SourceStamp, read_source_cohort, stamp_of
@@ -27,30 +30,58 @@ UNREADABLE = "patients_unreadable"
 """An event of the audit log, and its two reasons."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Read:
+    trained_on: PatientTensors
+    held_out: PatientTensors
+    patients: int
+
+
 @dataclass(eq=False)
 class ApprovedPatients:
-    """Implements `guard.LoadPatients` for one approval."""
+    """Implements `guard.LoadPatients` for one approval: called, it gives those who are trained on.
+
+    split  who is set aside; None: nobody.
+    """
 
     approval: Approval
     source: SourceSpec
     schema: StudySchema
     audit: AuditLog
-    _read: tuple[SourceStamp, PatientTensors] | None = field(default=None, init=False)
+    split: HeldOutSplit | None = None
+    _kept: tuple[SourceStamp, _Read] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         assert self.approval.decision is Decision.APPROVED
         assert self.approval.data_source == self.source.name
 
     def __call__(self) -> PatientTensors:
-        """The patients. Raises RequestRefused(NOT_READY)."""
+        """The patients who are trained on. Raises RequestRefused(NOT_READY)."""
+        return self._read().trained_on
+
+    def held_out(self) -> PatientTensors:
+        """The patients who are set aside. Raises RequestRefused(NOT_READY)."""
+        return self._read().held_out
+
+    def count(self) -> int:
+        """All of them. Raises RequestRefused(NOT_READY)."""
+        return self._read().patients
+
+    def _read(self) -> _Read:
         stamp = stamp_of(self.source)  # before reading: what is written meanwhile is noticed the next time
-        if stamp is not None and self._read is not None and self._read[0] == stamp:
-            return self._read[1]
-        self._read = None
-        patients = patient_tensors(self._approved_cohort())
+        if stamp is not None and self._kept is not None and self._kept[0] == stamp:
+            return self._kept[1]
+        self._kept = None
+        cohort = self._approved_cohort()
+        set_aside = np.zeros(len(cohort), np.bool_) if self.split is None else self.split.held_out(cohort.patient_ids)
+        read = _Read(
+            trained_on=patient_tensors(cohort.subset(np.flatnonzero(~set_aside))),
+            held_out=patient_tensors(cohort.subset(np.flatnonzero(set_aside))),
+            patients=len(cohort),
+        )
         if stamp is not None:
-            self._read = (stamp, patients)
-        return patients
+            self._kept = (stamp, read)
+        return read
 
     def _approved_cohort(self) -> Cohort:
         try:

@@ -20,9 +20,11 @@ from oncofed.errors import RefusalCode, RequestRefused
 from oncofed.protocol.codec import (
     DELIVERY_QUERY,
     OFFER_QUERY,
+    SUMMARY_QUERY,
     decode_delivery,
     decode_offer,
     decode_request,
+    decode_summary_request,
     encode_contribution,
     encode_delivery_state,
     encode_plan_state,
@@ -38,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 def build_client_app(connect: Connect) -> ClientApp:
-    """A ClientApp that answers Flower's ``train`` messages through the guard that `connect` finds."""
+    """A ClientApp that answers rounds (``train``) and summaries (``query``) through the guard that `connect` finds."""
     app = ClientApp()
 
     @app.train()
@@ -46,6 +48,14 @@ def build_client_app(connect: Connect) -> ClientApp:
         def answer() -> RecordDict:
             request = decode_request(message.content)
             return encode_contribution(connect(context).contribute(request), to=request)
+
+        return Message(_guarded(answer), reply_to=message)
+
+    @app.query(SUMMARY_QUERY)
+    def summarise(message: Message, context: Context) -> Message:
+        def answer() -> RecordDict:
+            request = decode_summary_request(message.content)
+            return encode_contribution(connect(context).summarise(request), to=request)
 
         return Message(_guarded(answer), reply_to=message)
 

@@ -15,15 +15,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from flwr.app import Message
+from numpy.typing import NDArray
 
 from oncofed.errors import RefusalCode, RequestRefused
 from oncofed.protocol.codec import MalformedAnswer, decode_answer, question_of
-from oncofed.protocol.messages import ContributeRequest
-from oncofed.protocol.plan import PrivacyMode, StudyPlan, TrainingMode
-from oncofed.server.strategies import SiteVector
+from oncofed.protocol.messages import AnyRequest, SummariseRequest, numbers_asked_for
+from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummarySpec, TrainingMode
 
 # flwr 1.41 numbers its errors and has no public names for them: tests/contracts/test_flwr_names.py.
 _ERROR_WORDS = {
@@ -40,7 +41,7 @@ _ERROR_WORDS = {
 REFUSAL_WORDS = {
     RefusalCode.WRONG_PLAN: "it does not know this plan",
     RefusalCode.WRONG_SITE: "the question was meant for another hospital",
-    RefusalCode.ROUND_OUT_OF_RANGE: "the plan has no such round",
+    RefusalCode.ROUND_OUT_OF_RANGE: "the plan has no such round or summary, or no such attempt at it",
     RefusalCode.REQUEST_CONFLICT: "it was charged for this round before and its answer is lost",
     RefusalCode.NOT_APPROVED: "nobody there has approved the plan, or its policy no longer allows it",
     RefusalCode.NOT_READY: "its guard is down, its data changed or is unreadable, or its disk is full; see its log",
@@ -55,12 +56,21 @@ _NOISE_TAIL = 6.0
 the time (Gaussian concentration; Boucheron, Lugosi and Massart, Concentration Inequalities, 2013, theorem 5.6)."""
 
 
+@dataclass(frozen=True, eq=False)
+class SiteVector:
+    """An admitted contribution: float64, or masked uint64. reply is the Flower message it came in."""
+
+    site: str
+    vector: NDArray[Any]
+    reply: Message
+
+
 @dataclass(frozen=True)
 class Question:
     """A message that was sent. node_id is where to; request.site says whom."""
 
     node_id: int
-    request: ContributeRequest
+    request: AnyRequest
 
 
 @dataclass(frozen=True, order=True)
@@ -91,19 +101,27 @@ class _NotAdmitted(Exception):
         super().__init__(reason)
 
 
-def plausible_length(plan: StudyPlan) -> float:
+def plausible_length(plan: StudyPlan, summary: SummarySpec | None = None) -> float:
     """No honest hospital's vector is longer, in units of the clip norm; infinite where the plan sets no such bound.
 
     Mode `full_batch` with privacy mode `local`: the sum of at most n_max clipped gradients, each at most 1 long, and
     the noise. n_max = 1 / (10 delta) is the largest hospital for which the plan's delta is small enough
     (docs/privacy.md). Public, so it says nothing of a hospital; generous, so it stops the absurd and not the merely
     wrong: that is for a robust strategy. Without clipping there is no bound, in mode `epochs` none is known for
-    weights, and of a masked vector nothing can be said.
+    weights, and of a masked vector nothing can be said. summary: for its vector in place of a round's.
     """
     privacy = plan.privacy
-    if privacy.mode is not PrivacyMode.LOCAL or plan.training.mode is not TrainingMode.FULL_BATCH:
+    if privacy.mode is not PrivacyMode.LOCAL:
         return math.inf
-    return 1 / (10 * privacy.delta) + privacy.noise_multiplier * (math.sqrt(plan.model.parameters) + _NOISE_TAIL)
+    if summary is not None:
+        return _longest(privacy.delta, summary.noise_multiplier, summary.cells)
+    if plan.training.mode is not TrainingMode.FULL_BATCH:
+        return math.inf
+    return _longest(privacy.delta, privacy.noise_multiplier, plan.model.parameters)
+
+
+def _longest(delta: float, noise_multiplier: float, numbers: int) -> float:
+    return 1 / (10 * delta) + noise_multiplier * (math.sqrt(numbers) + _NOISE_TAIL)
 
 
 def admit(
@@ -162,8 +180,11 @@ def _admit_one(
         raise _NotAdmitted(f"malformed answer: {fault}") from None
     if told != question_of(request):
         raise _NotAdmitted("answered for another plan, round, attempt or site")
-    if contribution.vector.shape != request.weights.shape:
-        raise _NotAdmitted(f"sent {contribution.vector.size} numbers where the model has {request.weights.size}")
+    if contribution.vector.shape != (numbers_asked_for(request),):
+        asked = "summary" if isinstance(request, SummariseRequest) else "model"
+        raise _NotAdmitted(
+            f"sent {contribution.vector.size} numbers where the {asked} has {numbers_asked_for(request)}"
+        )
     if contribution.vector.dtype != (np.uint64 if masked else np.float64):
         raise _NotAdmitted("sent unmasked numbers" if masked else "sent masked numbers where the plan has none")
     if masked:

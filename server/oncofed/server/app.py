@@ -19,6 +19,7 @@ from oncofed.protocol.plan import StudyPlan
 from oncofed.server.rounds import NO_PATIENCE, ExtraSource, Observer, Patience, no_extra, no_observer, run_rounds
 from oncofed.server.state import FederationState
 from oncofed.server.strategies import strategy_faults
+from oncofed.server.summaries import SummaryObserver, no_summary_observer, run_summaries
 
 NodeDirectory = Callable[[Grid], Mapping[str, int]]
 """Finds the node id of each hospital of the roster."""
@@ -31,10 +32,11 @@ def build_server_app(
     start: FederationState,
     checkpoint_folder: Path | None,
     observer: Observer = no_observer,
+    summary_observer: SummaryObserver = no_summary_observer,
     extra: ExtraSource = no_extra,
     patience: Patience = NO_PATIENCE,
 ) -> ServerApp:
-    """A ServerApp that runs the plan from `start` to its last round.
+    """A ServerApp that runs the plan from `start` to its last round, and asks for its summaries.
 
     start              `initial_state(weights)`, or the state of `load_checkpoint`.
     checkpoint_folder  must exist; None keeps nothing. The result of a run is its last checkpoint, and what the
@@ -49,13 +51,24 @@ def build_server_app(
     @app.main()
     def main(grid: Grid, context: Context) -> None:
         with flower_says_errors_only():
-            run_rounds(
+            found = nodes(grid)
+            trained = run_rounds(
                 grid,
                 plan=plan,
-                nodes=nodes(grid),
+                nodes=found,
                 start=start,
                 checkpoint_folder=checkpoint_folder,
                 observer=observer,
+                extra=extra,
+                patience=patience,
+            )
+            run_summaries(
+                grid,
+                plan=plan,
+                nodes=found,
+                start=trained,
+                checkpoint_folder=checkpoint_folder,
+                observer=summary_observer,
                 extra=extra,
                 patience=patience,
             )

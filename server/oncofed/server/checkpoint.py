@@ -1,7 +1,8 @@
 """Where does a federation go on after the power failed? At the last finished round, from one file.
 
 ``round.checkpoint`` is, in this order: the line ``oncofed-checkpoint 1 <SHA-256 of all that follows>``, one line of
-JSON (plan hash, round, attempt, and an `extra` that is the caller's), and the arrays as safetensors. No pickle.
+JSON (plan hash, round, attempt, who answered each summary, and an `extra` that is the caller's), and the arrays as
+safetensors. No pickle.
 
 Promises: the new file is complete on the disk before it takes the old one's name, so that a kill at any instant leaves
 the previous checkpoint or the next, and never a mixture. Loading gives back bit-identical arrays.
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from oncofed.durable import replace_durably
 from oncofed.errors import CheckpointDamaged
-from oncofed.server.state import FederationState
+from oncofed.server.state import FederationState, ReleasedSummary
 
 Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
 
@@ -32,6 +33,7 @@ FILE_NAME = "round.checkpoint"
 _MAGIC = b"oncofed-checkpoint 1 "
 _WEIGHTS = "weights"
 _OPTIMISER = "optimiser."
+_SUMMARY = "summary."
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +46,19 @@ class Checkpoint:
 
 def save_checkpoint(folder: Path, *, state: FederationState, plan_hash: str, extra: Json = None) -> None:
     """Replace the folder's checkpoint. Raises RecordUnwritable; then the previous one is still there."""
-    header = {"plan_hash": plan_hash, "round": state.round, "attempt": state.attempt, "extra": extra}
+    summaries = {
+        name: {"answered": list(summary.answered), "attempt": summary.attempt}
+        for name, summary in state.summaries.items()
+    }
+    header = {
+        "plan_hash": plan_hash,
+        "round": state.round,
+        "attempt": state.attempt,
+        "summaries": summaries,
+        "extra": extra,
+    }
     arrays = {_WEIGHTS: state.weights} | {_OPTIMISER + name: array for name, array in state.optimiser.items()}
+    arrays |= {_SUMMARY + name: summary.vector for name, summary in state.summaries.items()}
     body = json.dumps(header, allow_nan=False).encode() + b"\n" + safetensors.numpy.save(arrays)
     replace_durably(folder / FILE_NAME, _MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
 
@@ -82,6 +95,10 @@ def load_checkpoint(folder: Path, *, plan_hash: str) -> Checkpoint:
         weights=vectors[_WEIGHTS],
         optimiser={
             name.removeprefix(_OPTIMISER): array for name, array in vectors.items() if name.startswith(_OPTIMISER)
+        },
+        summaries={
+            name: ReleasedSummary(vectors[_SUMMARY + name], tuple(kept["answered"]), kept["attempt"])
+            for name, kept in header.get("summaries", {}).items()  # files of before there were any
         },
     )
     return Checkpoint(state, header["extra"])

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from flwr.app import Message, MessageType
@@ -25,9 +26,9 @@ from flwr.serverapp import Grid
 
 from oncofed.errors import FederationFailure, QuorumLost, RefusalCode
 from oncofed.protocol.codec import encode_requests, payload_bytes
-from oncofed.protocol.messages import ContributeRequest
-from oncofed.protocol.plan import StudyPlan
-from oncofed.server.admission import REFUSAL_WORDS, Question, Rejection, admit, plausible_length
+from oncofed.protocol.messages import AnyRequest, ContributeRequest
+from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.server.admission import REFUSAL_WORDS, Admission, Question, Rejection, admit, plausible_length
 from oncofed.server.checkpoint import Json, save_checkpoint
 from oncofed.server.state import FederationState
 from oncofed.server.strategies import combine
@@ -101,14 +102,17 @@ def questions_of(
         roster=roster,
         weights=state.weights,
     )
+    return addressed(request, kind=MessageType.TRAIN, group=str(state.round + 1), plan=plan, nodes=nodes)
+
+
+def addressed(
+    request: AnyRequest, *, kind: str, group: str, plan: StudyPlan, nodes: Mapping[str, int]
+) -> list[tuple[Question, Message]]:
+    """The request to each hospital of its roster, in that order. kind, group: Flower's."""
     messages = []
-    for site, content in encode_requests(request, sites=roster).items():
+    for site, content in encode_requests(request, sites=request.roster).items():
         message = Message(
-            content,
-            dst_node_id=nodes[site],
-            message_type=MessageType.TRAIN,
-            ttl=plan.round_timeout_seconds,
-            group_id=str(state.round + 1),
+            content, dst_node_id=nodes[site], message_type=kind, ttl=plan.round_timeout_seconds, group_id=group
         )
         messages.append((Question(nodes[site], replace(request, site=site)), message))
     return messages
@@ -119,23 +123,7 @@ def step(
 ) -> tuple[FederationState, RoundReport]:
     """The state after the round that `questions` (by message id, in roster order) opened. Changes no argument."""
     received = tuple(replies)
-    masked = plan.privacy.shares is not None
-    admission = admit(
-        received,
-        questions=questions,
-        patience_seconds=plan.round_timeout_seconds,
-        longest=plausible_length(plan),
-        masked=masked,
-    )
-    needed = len(questions) if masked else plan.quorum  # a masked sum opens with everybody's part or not at all
-    if len(admission.admitted) < needed:
-        causes = "\n".join(f"  - {rejection}{_explained(rejection)}" for rejection in admission.rejected)
-        raise QuorumLost(
-            f"round {state.round + 1}: {len(admission.admitted)} of {len(questions)} hospitals answered, "
-            f"{needed} must.\n{causes}",
-            charged_without_answer=any(_charged_without_answer(each) for each in admission.rejected),
-            answered=tuple(contribution.site for contribution in admission.admitted),
-        )
+    admission = admitted_quorum(received, plan=plan, questions=questions, what=f"round {state.round + 1}")
     weights, optimiser = combine(admission.admitted, state=state, plan=plan)
     report = RoundReport(
         round=state.round + 1,
@@ -150,6 +138,34 @@ def step(
     return after, report
 
 
+def admitted_quorum(
+    replies: Iterable[Message],
+    *,
+    plan: StudyPlan,
+    questions: Mapping[str, Question],
+    what: str,
+    summary: SummarySpec | None = None,
+) -> Admission:
+    """Enough answers, or QuorumLost with every cause. what: "round 3". summary: that was asked for, if one was."""
+    masked = plan.privacy.shares is not None
+    admission = admit(
+        replies,
+        questions=questions,
+        patience_seconds=plan.round_timeout_seconds,
+        longest=plausible_length(plan, summary),
+        masked=masked,
+    )
+    needed = len(questions) if masked else plan.quorum  # a masked sum opens with everybody's part or not at all
+    if len(admission.admitted) < needed:
+        causes = "\n".join(f"  - {rejection}{_explained(rejection)}" for rejection in admission.rejected)
+        raise QuorumLost(
+            f"{what}: {len(admission.admitted)} of {len(questions)} hospitals answered, {needed} must.\n{causes}",
+            charged_without_answer=any(_charged_without_answer(each) for each in admission.rejected),
+            answered=tuple(contribution.site for contribution in admission.admitted),
+        )
+    return admission
+
+
 def run_rounds(
     grid: Grid,
     *,
@@ -162,35 +178,71 @@ def run_rounds(
     patience: Patience = NO_PATIENCE,
 ) -> FederationState:
     """Run from `start` to the plan's last round. checkpoint_folder None keeps nothing (benchmarks)."""
-    missing = [site for site in plan.roster if site not in nodes]
-    if missing or len({nodes[site] for site in plan.roster}) != len(plan.roster):
-        raise FederationFailure(f"not every hospital has a node of its own; without one: {', '.join(missing) or '-'}")
+    refuse_without_nodes(plan, nodes)
     state = start
     while state.round < plan.training.rounds:
-        state, report = _round(grid, state, plan=plan, nodes=nodes, patience=patience)
+        state, report = asked_until_answered(grid, state, questions_of, step, plan=plan, nodes=nodes, patience=patience)
         if checkpoint_folder is not None:
             save_checkpoint(checkpoint_folder, state=state, plan_hash=plan.hash, extra=extra(state, report))
         observer(state, report)
     return state
 
 
-def _round(
-    grid: Grid, state: FederationState, *, plan: StudyPlan, nodes: Mapping[str, int], patience: Patience
+def refuse_without_nodes(plan: StudyPlan, nodes: Mapping[str, int]) -> None:
+    """Raises FederationFailure unless each hospital of the roster has a node of its own."""
+    missing = [site for site in plan.roster if site not in nodes]
+    if missing or len({nodes[site] for site in plan.roster}) != len(plan.roster):
+        raise FederationFailure(f"not every hospital has a node of its own; without one: {', '.join(missing) or '-'}")
+
+
+class Ask(Protocol):
+    """Opens an attempt: the questions, in roster order."""
+
+    def __call__(
+        self, state: FederationState, *, plan: StudyPlan, nodes: Mapping[str, int]
+    ) -> list[tuple[Question, Message]]: ...
+
+
+class Close(Protocol):
+    """Closes it: the state after, and what happened. Raises QuorumLost."""
+
+    def __call__(
+        self,
+        state: FederationState,
+        replies: Iterable[Message],
+        *,
+        plan: StudyPlan,
+        questions: Mapping[str, Question],
+    ) -> tuple[FederationState, RoundReport]: ...
+
+
+def asked_until_answered(
+    grid: Grid,
+    state: FederationState,
+    ask: Ask,
+    close: Close,
+    *,
+    plan: StudyPlan,
+    nodes: Mapping[str, int],
+    patience: Patience,
+    most_attempts: int | None = None,
 ) -> tuple[FederationState, RoundReport]:
+    """One round, or one summary, in as many attempts as it takes. Raises QuorumLost when patience or attempts end."""
     began, asked_before = patience.clock(), False
     state = replace(state, roster=_present_in_time(grid, state, plan=plan, nodes=nodes, patience=patience))
     while True:
         asked_at = time.perf_counter()
-        asked = questions_of(state, plan=plan, nodes=nodes)
+        asked = ask(state, plan=plan, nodes=nodes)
         replies = grid.send_and_receive([message for _, message in asked], timeout=plan.round_timeout_seconds)
         # The grid gives a message its id when it is sent.
         questions = {message.metadata.message_id: question for question, message in asked}
         try:
-            after, report = step(state, replies, plan=plan, questions=questions)
+            after, report = close(state, replies, plan=plan, questions=questions)
         except QuorumLost as lost:
             if patience.clock() - began >= patience.seconds:
                 raise
             patience.told(lost)
+            before = state.attempt
             if plan.privacy.shares is not None and asked_before and len(lost.answered) >= plan.smallest_roster:
                 # Among those that are there, with fresh masks and noise, and a charge for each.
                 left_out = state.left_out | (set(state.roster or plan.roster) - set(lost.answered))
@@ -200,6 +252,8 @@ def _round(
                 state = replace(state, attempt=state.attempt + 1)
             else:
                 asked_before = True
+            if most_attempts is not None and before < state.attempt >= most_attempts:
+                raise
         else:
             return after, replace(report, seconds=time.perf_counter() - asked_at)
         patience.sleep(patience.pause_seconds)

@@ -13,14 +13,32 @@ NO_OPTIMISER_STATE: Mapping[str, NDArray[np.float64]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
+class ReleasedSummary:
+    """A summary of the hospitals that answered, together.
+
+    vector    (cells,) float64: the sum over their patients and their noise, in units of one patient's bound.
+    answered  in roster order. attempt: of the plan's, at which they did.
+    """
+
+    vector: NDArray[np.float64]
+    answered: tuple[str, ...]
+    attempt: int = 0
+
+
+NO_SUMMARIES: Mapping[str, ReleasedSummary] = MappingProxyType({})
+
+
+@dataclass(frozen=True, eq=False)
 class FederationState:
     """Everything the next round depends on, besides the plan and the hospitals.
 
     round      the last finished round; 0 before the first.
     weights    (parameters,) float64, the global model.
     optimiser  the server optimiser's arrays by name, each (parameters,) float64; empty where it has none.
-    attempt    the attempt the next round will be; 0 unless that round was given up before.
+    attempt    the attempt the next round, or after the last one the next summary, will be; 0 unless that round was
+               given up before.
     roster     who is asked in that attempt; empty for the plan's whole roster.
+    summaries  what was released after the last round, by name.
     left_out   hospitals that were online and yet cost everybody an attempt at a masked sum; they are not asked again
                before the study is resumed, unless the others are too few.
     """
@@ -31,6 +49,7 @@ class FederationState:
     attempt: int = 0
     roster: tuple[str, ...] = ()
     left_out: frozenset[str] = frozenset()
+    summaries: Mapping[str, ReleasedSummary] = field(default_factory=lambda: NO_SUMMARIES)
 
 
 def initial_state(weights: NDArray[np.float64]) -> FederationState:

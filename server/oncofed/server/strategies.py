@@ -25,8 +25,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
@@ -44,9 +42,11 @@ from numpy.typing import NDArray
 
 from oncofed.errors import Fault, FederationFailure, PrivacyRefusal
 from oncofed.privacy.integer_noise import refuse_unless_it_fits
-from oncofed.privacy.masking import Attempt, MaskedVector, unmasked_sum
-from oncofed.privacy.policy import largest_entry_of, largest_patients, shared_release
+from oncofed.privacy.masking import Attempt
+from oncofed.privacy.policy import largest_patients, shared_release
 from oncofed.protocol.plan import Strategy, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.server.admission import SiteVector
+from oncofed.server.masked_sum import opened_sum
 from oncofed.server.state import FederationState
 
 SITE_WEIGHT_KEY = "public-site-weight"
@@ -55,15 +55,6 @@ VECTOR = "vector"
 AdaptiveStrategy = FedAdam | FedYogi | FedAdagrad
 _ADAPTIVE = (Strategy.FEDADAM, Strategy.FEDYOGI, Strategy.FEDADAGRAD)
 _UNWEIGHTED = (Strategy.MEDIAN, Strategy.TRIMMED_AVERAGE, Strategy.KRUM)
-
-
-@dataclass(frozen=True, eq=False)
-class SiteVector:
-    """An admitted contribution: float64, or masked uint64. reply is the Flower message it came in."""
-
-    site: str
-    vector: NDArray[Any]
-    reply: Message
 
 
 def build_strategy(training: TrainingSpec) -> FedAvg:  # noqa: PLR0911 - one strategy a case
@@ -212,15 +203,15 @@ def combine(
 
 def _opened(contributions: Sequence[SiteVector], *, state: FederationState, plan: StudyPlan) -> SiteVector:
     """The mean over the hospitals, as if one of them had sent it. Raises FederationFailure when masks do not cancel."""
-    roster = state.roster or plan.roster
-    attempt = Attempt(plan.hash, state.round + 1, state.attempt, roster)
-    masked = [MaskedVector(one.site, attempt, one.vector.view(np.uint64)) for one in contributions]
-    try:
-        total = unmasked_sum(masked, largest_entry=largest_entry_of(plan.privacy))
-    except PrivacyRefusal as refusal:
-        raise FederationFailure(f"round {state.round + 1}: the masked sum cannot be opened: {refusal}") from None
-    mean = total / (shared_release(plan.privacy).scale * len(contributions))
-    return SiteVector(contributions[0].site, mean, contributions[0].reply)
+    number = state.round + 1
+    total = opened_sum(
+        contributions,
+        attempt=Attempt(plan.hash, number, state.attempt, state.roster or plan.roster),
+        release=shared_release(plan.privacy),
+        delta=plan.privacy.delta,
+        what=f"round {number}",
+    )
+    return SiteVector(contributions[0].site, total / len(contributions), contributions[0].reply)
 
 
 def export_optimiser(strategy: FedAvg) -> dict[str, NDArray[np.float64]]:

@@ -7,6 +7,7 @@ sum modulo 2^64 is that of the vectors. Anything short of that holds at least on
 Keys. Each hospital has one static X25519 key pair; the public keys stand in the plan that every hospital approved, so a
 server cannot replace them. A pair's stream is ChaCha20 under
 HKDF-SHA256(X25519 secret, salt = plan hash, info = domain, round, attempt, hash of the roster, both names in order).
+For a summary the domain is another and its name stands in the round's place, so that no stream is ever used twice.
 A server that tells two hospitals different rosters, rounds or attempts gets streams that do not cancel.
 
 Dropouts. If somebody is missing, nothing is revealed: the server starts a new attempt among those who are there, with
@@ -49,17 +50,28 @@ from numpy.typing import NDArray
 from oncofed.errors import PrivacyRefusal
 
 _DOMAIN = "oncofed masking 1"
+_SUMMARY_DOMAIN = "oncofed masking of summaries 1"
 _KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What the masks belong to. plan_hash: hexadecimal. roster: the hospitals asked, sorted and distinct."""
+    """What the masks belong to.
+
+    plan_hash  hexadecimal. roster: the hospitals asked, sorted and distinct.
+    release    the number of a round, or the name of a summary.
+    """
 
     plan_hash: str
-    round: int
+    release: int | str
     attempt: int
     roster: tuple[str, ...]
+
+    @property
+    def domain(self) -> tuple[str, str, str]:
+        """What sets the streams of this attempt apart from those of all others of the plan with this roster."""
+        domain = _DOMAIN if isinstance(self.release, int) else _SUMMARY_DOMAIN
+        return domain, str(self.release), str(self.attempt)
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +222,7 @@ class _Streams:
         roster_hash = hashlib.sha256(_framed(attempt.roster)).hexdigest()
         self._pairs = pairs
         self._salt = _framed((attempt.plan_hash,))
-        self._info = _framed((_DOMAIN, str(attempt.round), str(attempt.attempt), roster_hash))
+        self._info = _framed((*attempt.domain, roster_hash))
         self._zeros = bytes(8 * size)
         self._stream = bytearray(8 * size)
 

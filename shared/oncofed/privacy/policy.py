@@ -1,4 +1,4 @@
-"""What does one round of a plan cost, how much noise does a plan need, and does the hospital's own policy allow it?
+"""What do the releases of a plan cost, how much noise do they need, and does the hospital's own policy allow it?
 
 Nothing a server sends can weaken a policy: a guard checks the plan it approved against it, and each request against the
 plan. Imports no torch.
@@ -7,6 +7,7 @@ plan. Imports no torch.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -22,7 +23,15 @@ from oncofed.privacy.accounting import (
 from oncofed.privacy.integer_noise import largest_entry, refuse_unless_it_fits
 from oncofed.privacy.ledger import Budget
 from oncofed.privacy.shared_noise import SharedIntegerRelease
-from oncofed.protocol.plan import PrivacyMode, PrivacySpec, SharedNoise, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.protocol.plan import (
+    PrivacyMode,
+    PrivacySpec,
+    SharedNoise,
+    StudyPlan,
+    SummarySpec,
+    TrainingMode,
+    TrainingSpec,
+)
 
 
 def release_of_one_round(training: TrainingSpec, privacy: PrivacySpec) -> PrivacyEvent:
@@ -35,17 +44,34 @@ def release_of_one_round(training: TrainingSpec, privacy: PrivacySpec) -> Privac
     return SampledGaussianRelease(noise_multiplier, training.sampling_rate, training.local_steps)
 
 
-def shared_release(privacy: PrivacySpec) -> SharedIntegerRelease:
-    """One masked sum of a plan of mode `distributed`; contributions are in units of the clip norm: the bound is 1."""
-    assert privacy.shares is not None
+def release_of_summary(summary: SummarySpec) -> PrivacyEvent:
+    """What one hospital releases in one attempt at a summary."""
+    return GaussianRelease(summary.noise_multiplier) if summary.shares is None else shared_release(summary)
+
+
+def releases_of(plan: StudyPlan) -> tuple[PrivacyEvent, ...]:
+    """Everything that a plan may ever charge one hospital for, reserve and repeated attempts included."""
+    summaries = [release_of_summary(each) for each in plan.summaries for _ in range(each.attempts)]
+    return (*[release_of_one_round(plan.training, plan.privacy)] * plan.charged_rounds, *summaries)
+
+
+def planned_releases_of(plan: StudyPlan) -> tuple[PrivacyEvent, ...]:
+    """The same if nothing need be repeated."""
+    rounds = [release_of_one_round(plan.training, plan.privacy)] * plan.training.rounds
+    return (*rounds, *map(release_of_summary, plan.summaries))
+
+
+def shared_release(noise: PrivacySpec | SummarySpec) -> SharedIntegerRelease:
+    """One masked sum of a plan of mode `distributed`; parts are in units of the clip norm: the bound is 1."""
+    assert noise.shares is not None
     return SharedIntegerRelease(
-        noise_multiplier=privacy.noise_multiplier,
-        parameters=privacy.shares.parameters,
-        scale_bits=privacy.shares.scale_bits,
+        noise_multiplier=noise.noise_multiplier,
+        parameters=noise.shares.parameters,
+        scale_bits=noise.shares.scale_bits,
         l2_norm_bound=1.0,
-        sites=privacy.shares.sites,
-        dropouts=privacy.shares.dropouts,
-        colluding=privacy.shares.colluding,
+        sites=noise.shares.sites,
+        dropouts=noise.shares.dropouts,
+        colluding=noise.shares.colluding,
     )
 
 
@@ -53,22 +79,24 @@ def of_two_hospitals(one: Sequence[PrivacyEvent], other: Sequence[PrivacyEvent])
     """What a patient released who took part at two hospitals of a study, given what each of them was charged for.
 
     Releases of their own compose. In a shared sum both parts stand in one and the same sum: together they move it
-    twice as far, against the same noise, which is half the noise multiplier.
+    twice as far, against the same noise, which is half the noise multiplier. As many as both were charged for are
+    taken to be of the same sums: that is the most it can come to.
     """
-    together = tuple(
-        replace(ours, noise_multiplier=ours.noise_multiplier / 2)
-        for ours, _ in zip(one, other, strict=False)
-        if isinstance(ours, SharedIntegerRelease)
-    )
-    if not together:
-        return (*one, *other)
-    rest = max(one, other, key=len)[len(together) :]
-    return (*together, *rest)
+    ours, theirs = Counter(one), Counter(other)
+    moved: list[PrivacyEvent] = []
+    for event in dict.fromkeys((*one, *other)):
+        fewer, more = sorted((ours[event], theirs[event]))
+        if isinstance(event, SharedIntegerRelease):
+            together = replace(event, noise_multiplier=event.noise_multiplier / 2)
+            moved += [together] * fewer + [event] * (more - fewer)
+        else:
+            moved += [event] * (fewer + more)
+    return tuple(moved)
 
 
-def largest_entry_of(privacy: PrivacySpec) -> int:
+def largest_entry_of(release: SharedIntegerRelease, *, delta: float) -> int:
     """What no entry of a contribution to a masked sum exceeds, from public numbers: delta bounds the patients."""
-    return largest_entry(shared_release(privacy), largest_patients=largest_patients(privacy.delta))
+    return largest_entry(release, largest_patients=largest_patients(delta))
 
 
 def largest_patients(delta: float) -> int:
@@ -91,13 +119,57 @@ def calibrated_privacy(
     """
     mode = PrivacyMode.LOCAL if shares is None else PrivacyMode.DISTRIBUTED
     asked = PrivacySpec(mode, epsilon, delta, 0.0, l2_norm_bound, RELATION, reserve_rounds, shares)
-    releases = training.rounds + reserve_rounds
-    noise_multiplier = smallest_noise_multiplier(
-        lambda sigma: [release_of_one_round(training, replace(asked, noise_multiplier=sigma))] * releases,
-        epsilon=epsilon,
-        delta=delta,
-    )
-    return replace(asked, noise_multiplier=noise_multiplier)
+    return _calibrated(training, asked, [])[0]
+
+
+@dataclass(frozen=True)
+class WantedSummary:
+    """A summary whose noise is still to be found.
+
+    budget_share  of what the plan's noise lets through (the sum of 1 / noise_multiplier^2), all attempts together.
+    """
+
+    spec: SummarySpec
+    budget_share: float
+
+
+def calibrated_together(
+    training: TrainingSpec, privacy: PrivacySpec, wanted: Sequence[WantedSummary]
+) -> tuple[PrivacySpec, tuple[SummarySpec, ...]]:
+    """The smallest noise that keeps rounds and summaries, with all that may be repeated, within the plan's epsilon.
+
+    privacy  as asked for; its noise multiplier is found anew. Mode `none` adds no noise to either.
+    """
+    if privacy.mode is PrivacyMode.NONE:
+        return privacy, tuple(replace(each.spec, noise_multiplier=0.0) for each in wanted)
+    return _calibrated(training, privacy, wanted)
+
+
+def _calibrated(
+    training: TrainingSpec, asked: PrivacySpec, wanted: Sequence[WantedSummary]
+) -> tuple[PrivacySpec, tuple[SummarySpec, ...]]:
+    assert asked.epsilon is not None
+    rounds = training.rounds + asked.reserve_rounds
+    left = 1 - sum(each.budget_share for each in wanted)
+    if not (left > 0 and all(each.budget_share > 0 for each in wanted)):
+        raise ValueError("summaries need shares of the budget that are positive and leave some for training")
+
+    def summaries(sigma: float) -> tuple[SummarySpec, ...]:
+        # rounds / sigma^2 is to attempts / (sigma of the summary)^2 as what is left is to the summary's share.
+        return tuple(
+            replace(
+                each.spec,
+                noise_multiplier=sigma * math.sqrt(left / each.budget_share * each.spec.attempts / rounds),
+            )
+            for each in wanted
+        )
+
+    def releases(sigma: float) -> list[PrivacyEvent]:
+        of_round = release_of_one_round(training, replace(asked, noise_multiplier=sigma))
+        return [*[of_round] * rounds, *(release_of_summary(s) for s in summaries(sigma) for _ in range(s.attempts))]
+
+    sigma = smallest_noise_multiplier(releases, epsilon=asked.epsilon, delta=asked.delta)
+    return replace(asked, noise_multiplier=sigma), summaries(sigma)
 
 
 def without_privacy(*, l2_norm_bound: float | None) -> PrivacySpec:
@@ -147,14 +219,19 @@ class SitePolicy:
             reasons.append("its hash is not among the allowed plans")
         if self.largest_parameters is not None and not plan.model.parameters <= self.largest_parameters:
             reasons.append(f"its model has {plan.model.parameters} parameters, above {self.largest_parameters}")
+        for summary in plan.summaries:
+            if self.largest_parameters is not None and not summary.cells <= self.largest_parameters:
+                reasons.append(f"its {summary.name} has {summary.cells} numbers, above {self.largest_parameters}")
+        if not 0 <= plan.held_out_fraction < 1:
+            reasons.append("it sets aside a part of the patients that does not lie in [0, 1)")
         return reasons
 
     def _objections_to_privacy(self, plan: StudyPlan) -> list[str]:
         privacy = plan.privacy
         if privacy.mode is PrivacyMode.NONE:
             return [] if self.allow_no_privacy else ["it has no privacy, and allow_no_privacy is not set"]
-        of_shares = self._objections_to_shares(plan)
-        reasons = [*of_shares]
+        of_sums = [*self._objections_to_shares(plan), *self._objections_to_summaries(plan)]
+        reasons = [*of_sums]
         if privacy.relation != RELATION:
             reasons.append(f"its relation is {privacy.relation!r}; this ledger accounts for {RELATION!r}")
         if privacy.l2_norm_bound is None or not 0 < privacy.l2_norm_bound < float("inf"):
@@ -164,8 +241,22 @@ class SitePolicy:
             reasons.append(f"its delta {privacy.delta:g} does not lie in (0, {self.delta:g}]")
         if not (privacy.noise_multiplier >= self.smallest_noise_multiplier and privacy.noise_multiplier > 0):
             reasons.append(f"its noise multiplier {privacy.noise_multiplier:g} is too small")
-        elif not of_shares:  # else nobody knows what a round releases
+        elif not of_sums:  # else nobody knows what is released
             reasons += self._objections_to_epsilon(plan)
+        return reasons
+
+    def _objections_to_summaries(self, plan: StudyPlan) -> list[str]:
+        """Whether each one's noise is at least what the policy wants, and shared as the rounds' noise is."""
+        reasons = []
+        expected = plan.privacy.shares
+        for summary in plan.summaries:
+            sigma = summary.noise_multiplier
+            if not (sigma >= self.smallest_noise_multiplier and sigma > 0):
+                reasons.append(f"the noise multiplier {sigma:g} of its {summary.name} is too small")
+            if not (summary.attempts >= 1 and summary.cells >= 1):
+                reasons.append(f"its {summary.name} has no cell or no attempt")
+            if summary.shares != (None if expected is None else replace(expected, parameters=summary.cells)):
+                reasons.append(f"the noise of its {summary.name} is not shared as that of its rounds")
         return reasons
 
     def _objections_to_shares(self, plan: StudyPlan) -> list[str]:
@@ -194,28 +285,29 @@ class SitePolicy:
 
     def _objections_to_epsilon(self, plan: StudyPlan) -> list[str]:
         privacy = plan.privacy
-        release = release_of_one_round(plan.training, privacy)
-        releases = [release] * plan.charged_rounds
+        releases = releases_of(plan)
+        what = "rounds and summaries" if plan.summaries else "rounds"
         reasons = []
         try:
             needed = epsilon_of(releases, delta=self.delta)
             if not needed <= self.largest_epsilon:
-                reasons.append(f"its rounds need epsilon {needed:.3f}, above {self.largest_epsilon:g}")
+                reasons.append(f"its {what} need epsilon {needed:.3f}, above {self.largest_epsilon:g}")
             if 0 < privacy.delta < 1:
                 truth, promise = epsilon_of(releases, delta=privacy.delta), privacy.epsilon
                 if promise is None or not truth <= promise:
-                    reasons.append(f"its rounds need epsilon {truth:.3f}, and it promises patients {promise}")
+                    reasons.append(f"its {what} need epsilon {truth:.3f}, and it promises patients {promise}")
         except UnaccountedEvent as refusal:
-            reasons.append(f"its rounds cannot be accounted for: {refusal}")
-        return [*reasons, *_objections_to_range(privacy)]
+            reasons.append(f"its {what} cannot be accounted for: {refusal}")
+        return [*reasons, *_objections_to_range(plan)]
 
 
-def _objections_to_range(privacy: PrivacySpec) -> list[str]:
-    """A plan whose sum could wrap would be charged for in each round, and then refused."""
-    if privacy.shares is None or not 0 < privacy.delta < 1:
-        return []
-    try:
-        refuse_unless_it_fits(shared_release(privacy), largest_patients=largest_patients(privacy.delta))
-    except PrivacyRefusal as refusal:
-        return [str(refusal)]
-    return []
+def _objections_to_range(plan: StudyPlan) -> list[str]:
+    """A plan whose sum could wrap would be charged for each time, and then refused."""
+    objections = []
+    for noise in (plan.privacy, *plan.summaries):
+        if noise.shares is not None and 0 < plan.privacy.delta < 1:
+            try:
+                refuse_unless_it_fits(shared_release(noise), largest_patients=largest_patients(plan.privacy.delta))
+            except PrivacyRefusal as refusal:
+                objections.append(str(refusal))
+    return objections

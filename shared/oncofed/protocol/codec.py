@@ -2,9 +2,10 @@
 
 Request   ``weights``  ArrayRecord   ``vector``: one (parameters,) float64 array
           ``request``  ConfigRecord  ``plan-hash``, ``site``, ``round``, ``attempt``, ``roster`` (a JSON list of names)
+Summary   the same, but for ``summary`` (its name) and ``cells`` in place of ``round``
 Answer    ``contribution`` ArrayRecord ``vector`` (float64, or uint64 when masked), and
-          ``answers`` ConfigRecord ``question``: plan hash, round, attempt and site in one string, so that an answer
-          to another question is noticed
+          ``answers`` ConfigRecord ``question``: plan hash, round or summary, attempt and site in one string, so that an
+          answer to another question is noticed
 Refusal   ``refusal``  ConfigRecord  ``code``: one of `errors.RefusalCode`
 Offer     ``offer``    ConfigRecord  ``document`` (bytes); its answer: ``plan`` with a ``state``
 Delivery  ``delivery`` ConfigRecord  ``plan-hash``, ``model`` and ``signature`` (bytes); its answer: ``delivery`` with
@@ -32,7 +33,16 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from numpy.typing import NDArray
 
 from oncofed.errors import FederationFailure, RefusalCode, RequestRefused
-from oncofed.protocol.messages import ContributeRequest, Contribution, Delivery, DeliveryState, PlanState
+from oncofed.protocol.messages import (
+    AnyRequest,
+    ContributeRequest,
+    Contribution,
+    Delivery,
+    DeliveryState,
+    PlanState,
+    SummariseRequest,
+    numbers_asked_for,
+)
 
 VECTOR = "vector"
 WEIGHTS = "weights"
@@ -46,7 +56,8 @@ DELIVERY = "delivery"
 
 OFFER_QUERY = "offer"
 DELIVERY_QUERY = "deliver"
-"""Names of the two queries: Flower's message types are ``query.offer`` and ``query.deliver``."""
+SUMMARY_QUERY = "summarise"
+"""Names of the queries: Flower's message types are ``query.offer``, ``query.deliver`` and ``query.summarise``."""
 
 LARGEST_DOCUMENT = 4_000_000
 LARGEST_MODEL = 48_000_000
@@ -58,6 +69,9 @@ _SERIALISATION = "little-endian"
 _BYTES_A_NUMBER = 8
 _LARGEST_SIGNATURE = 64
 _REQUEST_KEYS = frozenset({"plan-hash", "site", "round", "attempt", "roster"})
+_SUMMARY_KEYS = frozenset({"plan-hash", "site", "summary", "attempt", "roster", "cells"})
+_LARGEST_SUMMARY = 6_000_000
+"""Cells, so that an answer stays below what a guard's socket carries."""
 
 _Record = RecordDict | ArrayRecord | ConfigRecord
 _State = TypeVar("_State", PlanState, DeliveryState)
@@ -71,12 +85,12 @@ class _Unreadable(Exception):
     """A record is not of the expected form; the text is one of ours."""
 
 
-def encode_request(request: ContributeRequest) -> RecordDict:
+def encode_request(request: AnyRequest) -> RecordDict:
     """A request to one hospital."""
     return encode_requests(request, sites=(request.site,))[request.site]
 
 
-def encode_requests(request: ContributeRequest, *, sites: Iterable[str]) -> dict[str, RecordDict]:
+def encode_requests(request: AnyRequest, *, sites: Iterable[str]) -> dict[str, RecordDict]:
     """The same request to each of `sites` in place of its own.
 
     The weights are serialised once, and the records returned share the one that holds them: as with Flower's own
@@ -87,11 +101,14 @@ def encode_requests(request: ContributeRequest, *, sites: Iterable[str]) -> dict
         {
             "plan-hash": request.plan_hash,
             "site": request.site,
-            "round": request.round,
             "attempt": request.attempt,
             "roster": json.dumps(request.roster),
         }
     )
+    if isinstance(request, SummariseRequest):
+        asked["summary"], asked["cells"] = request.summary, request.cells
+    else:
+        asked["round"] = request.round
     records = {}
     for site in sites:
         # A copy costs one checked assignment, a new ConfigRecord five: it counts with a thousand hospitals.
@@ -103,31 +120,62 @@ def encode_requests(request: ContributeRequest, *, sites: Iterable[str]) -> dict
 
 def decode_request(content: RecordDict) -> ContributeRequest:
     """Raises RequestRefused(MALFORMED_WEIGHTS) for anything `encode_request` would not have made, NaN included."""
+    asked, vector, roster = _read_request(content, _REQUEST_KEYS, texts=("plan-hash", "site"))
+    return ContributeRequest(
+        plan_hash=asked["plan-hash"],
+        site=asked["site"],
+        round=asked["round"],
+        attempt=asked["attempt"],
+        roster=roster,
+        weights=vector,
+    )
+
+
+def decode_summary_request(content: RecordDict) -> SummariseRequest:
+    """As `decode_request`, for a summary."""
+    asked, vector, roster = _read_request(content, _SUMMARY_KEYS, texts=("plan-hash", "site", "summary"))
+    if not 1 <= asked["cells"] <= _LARGEST_SUMMARY:
+        raise RequestRefused(RefusalCode.MALFORMED_WEIGHTS)
+    return SummariseRequest(
+        plan_hash=asked["plan-hash"],
+        site=asked["site"],
+        summary=asked["summary"],
+        attempt=asked["attempt"],
+        roster=roster,
+        weights=vector,
+        cells=asked["cells"],
+    )
+
+
+def _read_request(
+    content: RecordDict, keys: Collection[str], *, texts: Collection[str]
+) -> tuple[dict[str, Any], NDArray[np.float64], tuple[str, ...]]:
+    """What was asked (but for the roster all else is whole numbers), the weights and the roster."""
     try:
         records = _entries(content, RecordDict, {WEIGHTS, REQUEST})
         vector = _read_vector(records[WEIGHTS], kinds=(_FLOAT,))
-        asked = _entries(records[REQUEST], ConfigRecord, _REQUEST_KEYS)
-        plan_hash, site, number, attempt = asked["plan-hash"], asked["site"], asked["round"], asked["attempt"]
+        asked = _entries(records[REQUEST], ConfigRecord, keys)
+        roster = _read_roster(asked.pop("roster"))
         # `type` rather than isinstance: True is an int.
-        if type(plan_hash) is not str or type(site) is not str or type(number) is not int or type(attempt) is not int:
-            raise _Unreadable("plan hash, site, round or attempt is of a wrong type")
-        roster = _read_roster(asked["roster"])
+        if not all(type(value) is (str if key in texts else int) for key, value in asked.items()):
+            raise _Unreadable("an entry is of a wrong type")
     except _Unreadable:
         raise RequestRefused(RefusalCode.MALFORMED_WEIGHTS) from None
     if not np.isfinite(vector).all():
         raise RequestRefused(RefusalCode.MALFORMED_WEIGHTS)
-    return ContributeRequest(
-        plan_hash=plan_hash, site=site, round=number, attempt=attempt, roster=roster, weights=vector
-    )
+    return asked, vector, roster
 
 
-def encode_contribution(contribution: Contribution, *, to: ContributeRequest) -> RecordDict:
-    """The last gate of a hospital: only a vector of the shape that was sent may pass; another raises TypeError."""
+def encode_contribution(contribution: Contribution, *, to: AnyRequest) -> RecordDict:
+    """The last gate of a hospital: only a vector of the length that was asked for may pass; another raises TypeError.
+
+    To a round that is the weights' own length, to a summary its cells.
+    """
     if not isinstance(contribution, Contribution):
         raise TypeError("a guard gives a Contribution")
     vector = _vector_record(contribution.vector, kinds=(_FLOAT, _MASKED))
-    if contribution.vector.shape != to.weights.shape:
-        raise TypeError("a contribution has the shape of the weights it answers")
+    if contribution.vector.shape != (numbers_asked_for(to),):
+        raise TypeError("a contribution has the length that it was asked for")
     return RecordDict({CONTRIBUTION: vector, ANSWERS: ConfigRecord({"question": question_of(to)})})
 
 
@@ -216,9 +264,10 @@ def decode_delivery_state(content: RecordDict) -> DeliveryState:
     return _decode_state(content, DELIVERY, DeliveryState)
 
 
-def question_of(request: ContributeRequest) -> str:
+def question_of(request: AnyRequest) -> str:
     """What an answer to this request must repeat. The name of the site, which may hold anything, comes last."""
-    return f"{request.plan_hash}/{request.round}/{request.attempt}/{request.site}"
+    release = f"summary {request.summary}" if isinstance(request, SummariseRequest) else request.round
+    return f"{request.plan_hash}/{release}/{request.attempt}/{request.site}"
 
 
 def payload_bytes(content: RecordDict) -> int:

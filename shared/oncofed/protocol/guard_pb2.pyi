@@ -68,15 +68,35 @@ class ContributeRequest(_message.Message):
     weights: bytes
     def __init__(self, plan_hash: _Optional[str] = ..., site: _Optional[str] = ..., round: _Optional[int] = ..., attempt: _Optional[int] = ..., roster: _Optional[_Iterable[str]] = ..., weights: _Optional[bytes] = ...) -> None: ...
 
+class SummariseRequest(_message.Message):
+    __slots__ = ("plan_hash", "site", "summary", "attempt", "roster", "weights", "cells")
+    PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    ROSTER_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    CELLS_FIELD_NUMBER: _ClassVar[int]
+    plan_hash: str
+    site: str
+    summary: str
+    attempt: int
+    roster: _containers.RepeatedScalarFieldContainer[str]
+    weights: bytes
+    cells: int
+    def __init__(self, plan_hash: _Optional[str] = ..., site: _Optional[str] = ..., summary: _Optional[str] = ..., attempt: _Optional[int] = ..., roster: _Optional[_Iterable[str]] = ..., weights: _Optional[bytes] = ..., cells: _Optional[int] = ...) -> None: ...
+
 class ContributeReply(_message.Message):
-    __slots__ = ("vector", "refusal", "masked")
+    __slots__ = ("vector", "refusal", "masked", "counts")
     VECTOR_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
     MASKED_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
     vector: bytes
     refusal: Refusal
     masked: bytes
-    def __init__(self, vector: _Optional[bytes] = ..., refusal: _Optional[_Union[Refusal, str]] = ..., masked: _Optional[bytes] = ...) -> None: ...
+    counts: bytes
+    def __init__(self, vector: _Optional[bytes] = ..., refusal: _Optional[_Union[Refusal, str]] = ..., masked: _Optional[bytes] = ..., counts: _Optional[bytes] = ...) -> None: ...
 
 class OfferPlanRequest(_message.Message):
     __slots__ = ("document",)

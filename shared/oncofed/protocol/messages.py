@@ -45,6 +45,66 @@ class ContributeRequest:
         return digest.hexdigest()
 
 
+@dataclass(frozen=True, eq=False)
+class SummariseRequest:
+    """One hospital's share of one attempt at one of the plan's summaries, with the model of the last round.
+
+    summary  its name in the plan. cells: how many numbers are asked for; other than the plan's are refused.
+    attempt, roster, weights, plan_hash, site  as in `ContributeRequest`.
+    """
+
+    plan_hash: str
+    site: str
+    summary: str
+    attempt: int
+    roster: tuple[str, ...]
+    weights: NDArray[np.float64]
+    cells: int
+
+    @property
+    def identity(self) -> tuple[str, str, str, str, int]:
+        """What may be asked only once with one content."""
+        return (self.plan_hash, self.site, _SUMMARY, self.summary, self.attempt)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the whole request, never that of a `ContributeRequest`."""
+        parts = (_SUMMARY, self.plan_hash, self.site, self.summary, str(self.attempt), str(self.cells))
+        digest = hashlib.sha256(_framed(parts))
+        digest.update(_framed_roster(self.roster))
+        digest.update(np.ascontiguousarray(self.weights).tobytes())
+        return digest.hexdigest()
+
+
+AnyRequest = ContributeRequest | SummariseRequest
+"""What a hospital answers with a sum over its patients."""
+
+_SUMMARY = "summary"
+
+
+def identity_text(request: AnyRequest) -> str:
+    """The identity as ledger and answers keep it."""
+    return "/".join(map(str, request.identity))
+
+
+def in_words(request: AnyRequest) -> str:
+    """E.g. "round 3"."""
+    return f"summary {request.summary}" if isinstance(request, SummariseRequest) else f"round {request.round}"
+
+
+def numbers_asked_for(request: AnyRequest) -> int:
+    """How long the vector is that answers this request."""
+    return request.cells if isinstance(request, SummariseRequest) else int(request.weights.size)
+
+
+def of_same_kind(identity: str, request: AnyRequest) -> bool:
+    """Whether a charge's identity is that of another attempt at the same summary; of any round, for a contribution."""
+    plan_and_site = f"{request.plan_hash}/{request.site}/"
+    if isinstance(request, SummariseRequest):
+        return identity.startswith(f"{plan_and_site}{_SUMMARY}/{request.summary}/")
+    return identity.startswith(plan_and_site) and not identity.startswith(f"{plan_and_site}{_SUMMARY}/")
+
+
 def _framed(parts: tuple[str, ...]) -> bytes:
     """Each part with its length before it, so that no two lists of parts give the same bytes."""
     return "".join(f"{len(part)}:{part}" for part in parts).encode()
@@ -62,9 +122,12 @@ class Contribution:
             clip norm (an ascent direction of the likelihood). Mode `epochs`: the hospital's new weights.
             Privacy mode `distributed`: uint64, the same sum in integers with the hospital's share of the noise, masked
             (`privacy.masking`); it means nothing before those of the whole roster are added.
+            A summary: (cells,), alike.
+    noised  False where the plan hides nothing (mode `none`) and the vector is a summary: its numbers may be counts.
     """
 
     vector: NDArray[Any]
+    noised: bool = True
 
 
 class PlanState(StrEnum):
@@ -116,6 +179,10 @@ class GuardPort(Protocol):
 
     def contribute(self, request: ContributeRequest) -> Contribution:
         """Raises RequestRefused with a code from a fixed list, and nothing else."""
+        ...
+
+    def summarise(self, request: SummariseRequest) -> Contribution:
+        """As `contribute`, for a summary."""
         ...
 
 

@@ -147,6 +147,39 @@ class PrivacySpec:
     shares: SharedNoise | None = None
 
 
+class SummaryKind(StrEnum):
+    """What each patient adds to a summary. A guard computes those of its own list (`client.summaries`) and no other."""
+
+    EVALUATION = "evaluation"
+    """Held-out patients, counted by risk, time and outcome (`survival.held_out`)."""
+
+
+@dataclass(frozen=True)
+class SummarySpec:
+    """One more sum over patients, released once the last round is done. Every number is public.
+
+    name              distinct within the plan: a letter, then letters, digits and _ (all lower case).
+    cells             numbers in the sum. One patient's part of it is at most 1 long (Euclidean norm).
+    noise_multiplier  standard deviation of the noise in that unit, meant as `PrivacySpec`'s is; 0 in mode `none`.
+    attempts          how often a hospital may be asked for it afresh, each with a charge of its own.
+    smallest_shown    floor of the noised count of patients below which no figure is shown.
+    edges             what a kind cuts by, rising; kind `evaluation`: the log hazard ratios between groups of risk.
+    time_bounds       kind `evaluation`: the bounds between times of follow-up, some of the grid's, its first and last
+                      among them.
+    shares            mode `distributed` only; its `parameters` are the cells.
+    """
+
+    name: str
+    kind: SummaryKind
+    cells: int
+    noise_multiplier: float
+    attempts: int = 1
+    smallest_shown: float = 0.0
+    edges: tuple[float, ...] = ()
+    time_bounds: tuple[float, ...] = ()
+    shares: SharedNoise | None = None
+
+
 @dataclass(frozen=True)
 class Member:
     """A hospital and its public keys.
@@ -163,6 +196,10 @@ class Member:
 @dataclass(frozen=True)
 class StudyPlan:
     """roster  names of the hospitals, sorted, distinct. quorum  how many must answer for a round to count.
+
+    summaries           what hospitals release beside the rounds, in this order.
+    held_out_fraction   of each hospital's patients, chosen by the hospital and never trained on. 0 in a simulation,
+                        which sets patients aside by itself.
 
     The last five say who takes part, and stay empty in a simulation:
     members                 the hospitals' keys, in the roster's order.
@@ -187,6 +224,8 @@ class StudyPlan:
     bundle_sha256: str = ""
     released: tuple[str, ...] = ()
     patience_seconds: float = 600.0
+    summaries: tuple[SummarySpec, ...] = ()
+    held_out_fraction: float = 0.0
 
     @property
     def canonical(self) -> str:
@@ -203,7 +242,14 @@ class StudyPlan:
         """How many hospitals an attempt must be made of at least."""
         return self.quorum if self.privacy.shares is None else len(self.roster) - self.privacy.shares.dropouts
 
+    def summary(self, name: str) -> SummarySpec | None:
+        """The summary of this name."""
+        return next((each for each in self.summaries if each.name == name), None)
+
     @property
     def charged_rounds(self) -> int:
-        """How many releases a hospital may be charged for: the rounds, and the reserve for repeated ones."""
+        """How many rounds a hospital may be charged for: the planned ones, and the reserve for repeated ones.
+
+        All that it may be charged for, summaries included, is `privacy.policy.releases_of`.
+        """
         return self.training.rounds + self.privacy.reserve_rounds

@@ -8,6 +8,7 @@ or filled in. All faults are reported together. Imports no torch.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
@@ -17,6 +18,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import StudyPlan
 
+_SUMMARY_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _REMEDY = "Ask the coordinator for the document that `oncofed study sign` wrote."
 
 
@@ -45,6 +47,13 @@ def _contradictions(plan: StudyPlan, where: str) -> list[Fault]:
         found.append(Fault(f"{where}.training.rounds", "is below 1", _REMEDY))
     if plan.privacy.reserve_rounds < 0:
         found.append(Fault(f"{where}.privacy.reserve_rounds", "is negative", _REMEDY))
+    if not 0 <= plan.held_out_fraction < 1:
+        found.append(Fault(f"{where}.held_out_fraction", "does not lie in [0, 1)", _REMEDY))
+    names = [summary.name for summary in plan.summaries]
+    if len(set(names)) < len(names) or not all(_SUMMARY_NAME.fullmatch(name) for name in names):
+        found.append(Fault(f"{where}.summaries", "do not each have a short name of their own", _REMEDY))
+    if any(summary.attempts < 1 or summary.cells < 1 for summary in plan.summaries):
+        found.append(Fault(f"{where}.summaries", "have fewer than one attempt or cell", _REMEDY))
     return found
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from oncofed.cohort.schema import StudySchema
 from oncofed.privacy.accounting import epsilon_of
-from oncofed.privacy.policy import of_two_hospitals, release_of_one_round
+from oncofed.privacy.policy import of_two_hospitals, planned_releases_of, releases_of
 from oncofed.protocol.plan import PrivacyMode, StudyPlan, TrainingMode
 
 _WIDTH = 100
@@ -23,8 +23,9 @@ _WIDTH = 100
 class PlanCost:
     """What the plan may cost in privacy. Each an epsilon at the plan's delta, add or remove one patient.
 
-    planned         after the planned rounds.
-    largest         with every round of the reserve used as well; no hospital is ever charged for more.
+    planned         after the planned rounds and summaries.
+    largest         with every round of the reserve and every repeated attempt as well; no hospital is ever charged for
+                    more.
     two_hospitals   of a patient whom two hospitals of the study treat, at most.
     largest_cohort  patients up to whom the plan's delta is no more than 1 / (10 patients).
     """
@@ -40,13 +41,11 @@ def cost_of(plan: StudyPlan) -> PlanCost | None:
     privacy = plan.privacy
     if privacy.mode is PrivacyMode.NONE:
         return None
-    release = release_of_one_round(plan.training, privacy)
+    everything = releases_of(plan)
     return PlanCost(
-        planned=epsilon_of([release] * plan.training.rounds, delta=privacy.delta),
-        largest=epsilon_of([release] * plan.charged_rounds, delta=privacy.delta),
-        two_hospitals=epsilon_of(
-            of_two_hospitals([release] * plan.charged_rounds, [release] * plan.charged_rounds), delta=privacy.delta
-        ),
+        planned=epsilon_of(planned_releases_of(plan), delta=privacy.delta),
+        largest=epsilon_of(everything, delta=privacy.delta),
+        two_hospitals=epsilon_of(of_two_hospitals(everything, everything), delta=privacy.delta),
         largest_cohort=math.floor(1 / (10 * privacy.delta) + 1e-9),
     )
 

@@ -46,7 +46,7 @@ class PatientTensors:
         patients = len(x)
         usable = torch.ones(patients, dtype=torch.bool)
         for part in (x, events, at_risk):
-            usable &= torch.isfinite(part).reshape(patients, -1).all(dim=1)
+            usable &= torch.isfinite(part).flatten(1).all(dim=1)  # also of nobody
         keep = usable[:, None]
         zero = torch.zeros((), dtype=torch.float64)
         return PatientTensors(

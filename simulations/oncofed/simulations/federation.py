@@ -29,6 +29,7 @@ from oncofed.server.checkpoint import load_checkpoint
 from oncofed.server.plan_settings import plan_from
 from oncofed.server.rounds import RoundReport
 from oncofed.server.state import FederationState, initial_state
+from oncofed.server.summaries import missing_summaries
 from oncofed.simulations.engines.in_process_grid import run_in_process
 from oncofed.simulations.engines.node_directory import answer_partition_queries, find_nodes, partition_of
 from oncofed.simulations.engines.ray_engine import run_on_ray
@@ -89,22 +90,27 @@ def federate(
     engine: Engine,
     resume: bool,
     figures: RoundFigures,
+    held_out: Mapping[str, Cohort] | None = None,
 ) -> Federated:
-    """Train from the start, or from the run folder's checkpoint, to the plan's last round.
+    """Train from the start, or from the run folder's checkpoint, to the plan's last round and its last summary.
+
+    held_out  the patients whom each hospital sets aside, where the plan measures them.
 
     Each finished round is on disk before `figures` is asked for it and the next begins. Raises FederationFailure.
     """
     start, rows, charges = _start(plan, run_folder, resume=resume)
     if engine is Engine.RAY:
-        hosts: LocalHospitals | RayHospitals = RayHospitals.prepared(plan, hospitals, folder=run_folder / "sites")
+        folder = run_folder / "sites"
+        hosts: LocalHospitals | RayHospitals = RayHospitals.prepared(plan, hospitals, folder=folder, held_out=held_out)
         start = _after_wasted_charges(start, charges, hosts.ledgers)
     else:
-        hosts = LocalHospitals.of(plan, hospitals, charges)
+        hosts = LocalHospitals.of(plan, hospitals, charges, held_out=held_out)
     states = [start]
 
     def measured(state: FederationState, report: RoundReport) -> dict[str, Any]:
         states[:] = [state]
-        rows.append(_row(report) | figures(state, report))
+        if not state.summaries:  # what comes after the last round is no round
+            rows.append(_row(report) | figures(state, report))
         return {"rounds": rows, "ledgers": _ledgers_to_json(hosts.ledgers)}
 
     client_app = answer_partition_queries(build_client_app(hosts))
@@ -115,7 +121,7 @@ def federate(
         checkpoint_folder=run_folder,
         extra=measured,
     )
-    if start.round < plan.training.rounds:
+    if start.round < plan.training.rounds or missing_summaries(plan, start):
         if engine is Engine.RAY:
             run_on_ray(server_app, client_app, node_count=len(plan.roster))
         else:
@@ -166,7 +172,13 @@ class LocalHospitals:
     guards: tuple[Guard, ...]
 
     @staticmethod
-    def of(plan: StudyPlan, hospitals: Mapping[str, Cohort], charges: Mapping[str, list[Charge]]) -> LocalHospitals:
+    def of(
+        plan: StudyPlan,
+        hospitals: Mapping[str, Cohort],
+        charges: Mapping[str, list[Charge]],
+        *,
+        held_out: Mapping[str, Cohort] | None = None,
+    ) -> LocalHospitals:
         """One guard a hospital, in roster order, each with the charges its ledger already holds."""
         return LocalHospitals(
             tuple(
@@ -175,6 +187,7 @@ class LocalHospitals:
                     site,
                     patient_tensors(hospitals[site]),
                     MemoryLedger(site_policy(plan, site).budget, charges.get(site, [])),
+                    held_out=None if held_out is None else patient_tensors(held_out[site]),
                 )
                 for site in plan.roster
             )
@@ -188,7 +201,9 @@ class LocalHospitals:
         return self.guards[partition_of(context)]
 
 
-def simulated_guard(plan: StudyPlan, site: str, patients: PatientTensors, ledger: Ledger) -> Guard:
+def simulated_guard(
+    plan: StudyPlan, site: str, patients: PatientTensors, ledger: Ledger, *, held_out: PatientTensors | None = None
+) -> Guard:
     """A guard as a hospital runs it: its noise is the operating system's, whatever a simulation's seed."""
     return Guard(
         site=site,
@@ -198,4 +213,5 @@ def simulated_guard(plan: StudyPlan, site: str, patients: PatientTensors, ledger
         ledger=ledger,
         noise=OperatingSystemNoise(),
         sharing=simulated_sharing(plan, site),
+        held_out=None if held_out is None else (lambda: held_out),
     )

@@ -3,12 +3,15 @@
 The one source of these figures for `privacy.json`, the report and the command line. They come from what the ledgers
 were really charged for, repeated attempts included, never from the rounds that were planned.
 
-All releases of a plan are alike, so the hospitals that released most often are the ones where most was spent.
+Hospitals may have been charged for different numbers of rounds, and of summaries; the largest epsilon is told.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from oncofed.privacy.accounting import PrivacyEvent, epsilon_of
 from oncofed.privacy.policy import of_two_hospitals
@@ -24,18 +27,19 @@ class Spent:
 
 
 def spent_at_one(result: RunResult) -> Spent | None:
-    """By a patient of the hospital that released most often. None when no ledger holds a charge."""
-    return _spent(result, hospitals=1)
+    """By a patient of the hospital where most was spent. None when no ledger holds a charge."""
+    return _most([tuple(charged) for charged in result.releases.values() if charged], result)
 
 
 def spent_at_two(result: RunResult) -> Spent | None:
-    """By a patient of the two hospitals that released most often. None when fewer than two hold a charge."""
-    return _spent(result, hospitals=2)
+    """By a patient of the two hospitals where both together spent most. None when fewer than two hold a charge."""
+    by_content = Counter(tuple(charged) for charged in result.releases.values() if charged)
+    # Most hospitals were charged for the same, so that few pairs differ.
+    alike = [(one, one) for one, hospitals in by_content.items() if hospitals > 1]
+    return _most([of_two_hospitals(one, other) for one, other in [*alike, *combinations(by_content, 2)]], result)
 
 
-def _spent(result: RunResult, *, hospitals: int) -> Spent | None:
-    most_first = sorted((charged for charged in result.releases.values() if charged), key=len, reverse=True)
-    if len(most_first) < hospitals:
-        return None
-    releases = tuple(most_first[0]) if hospitals == 1 else of_two_hospitals(most_first[0], most_first[1])
-    return Spent(releases, epsilon_of(releases, delta=result.plan.privacy.delta))
+def _most(candidates: Sequence[tuple[PrivacyEvent, ...]], result: RunResult) -> Spent | None:
+    delta = result.plan.privacy.delta
+    spent = [Spent(releases, epsilon_of(releases, delta=delta)) for releases in dict.fromkeys(candidates)]
+    return max(spent, key=lambda each: (each.epsilon, len(each.releases)), default=None)

@@ -29,7 +29,7 @@ PLANTED = "MRN-0047-11"
 def approved(folder: Path, source: SourceSpec) -> ApprovedPatients:
     audit = AuditLog(folder / "audit.jsonl")
     policy, one = policy_for(source)
-    approval = Approvals(folder / "approvals", folder / "bundles", audit).approve(
+    approval = Approvals(folder / "approvals", folder / "bundles", audit, folder / "held_out.key").approve(
         PLAN,
         SCHEMA,
         site=SITE,

@@ -19,7 +19,7 @@ from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 from oncofed.client.relay import build_client_app
 from oncofed.errors import RefusalCode, RequestRefused
 from oncofed.protocol.codec import decode_answer, encode_request, question_of
-from oncofed.protocol.messages import ContributeRequest, Contribution, GuardPort
+from oncofed.protocol.messages import ContributeRequest, Contribution, GuardPort, SummariseRequest
 
 PLANTED = "MRN-0047-11"
 REQUEST = ContributeRequest(
@@ -56,6 +56,9 @@ class Guard:
 
     def contribute(self, request: ContributeRequest) -> Contribution:
         return cast(Contribution, self.answer(request))
+
+    def summarise(self, request: SummariseRequest) -> Contribution:
+        raise AssertionError("this plan has no summaries")
 
 
 def relay(answer: Callable[[ContributeRequest], object]) -> ClientApp:

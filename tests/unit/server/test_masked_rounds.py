@@ -24,7 +24,7 @@ from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.privacy.policy import SitePolicy, calibrated_privacy
-from oncofed.protocol.messages import ContributeRequest, Contribution
+from oncofed.protocol.messages import ContributeRequest, Contribution, SummariseRequest
 from oncofed.protocol.plan import Member, SharedNoise, Strategy, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.server.deployment.prompt_grid import PromptGrid
 from oncofed.server.rounds import Patience, RoundReport, run_rounds
@@ -79,6 +79,9 @@ class Hospitals:
         self.asked.append((request.site, request.round, request.attempt, request.roster))
         spoilt = self.spoil(request)
         return self.guards[request.site].contribute(request) if spoilt is None else spoilt
+
+    def summarise(self, request: SummariseRequest) -> Contribution:
+        raise AssertionError("this plan has no summaries")
 
     def charges(self) -> dict[str, int]:
         return {site: len(guard.ledger.charges()) for site, guard in self.guards.items()}

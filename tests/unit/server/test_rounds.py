@@ -19,7 +19,7 @@ from flwr.serverapp import Grid
 
 from oncofed.client.relay import build_client_app
 from oncofed.errors import FederationFailure, InvalidInput, QuorumLost, RefusalCode, RequestRefused
-from oncofed.protocol.messages import ContributeRequest, Contribution
+from oncofed.protocol.messages import ContributeRequest, Contribution, SummariseRequest
 from oncofed.protocol.plan import PrivacyMode, PrivacySpec, Strategy, StudyPlan, TrainingMode
 from oncofed.server.admission import Rejection
 from oncofed.server.app import build_server_app, flower_says_errors_only
@@ -47,6 +47,9 @@ def hospitals(plan: StudyPlan, misbehaving: Mapping[str, Behaviour] | None = Non
             return (
                 ParabolaHospital(plan, self.partition).contribute(request) if behaviour is None else behaviour(request)
             )
+
+        def summarise(self, request: SummariseRequest) -> Contribution:
+            raise AssertionError("this plan has no summaries")
 
     def connect(context: Context) -> Guard:
         return Guard(partition_of(context))

@@ -74,6 +74,11 @@ class NodeFolder:
         return self.guard / "masking.key"
 
     @property
+    def held_out_secret(self) -> Path:
+        """Decides which patients are set aside in studies that measure some; made when the first one is approved."""
+        return self.guard / "held_out.key"
+
+    @property
     def token_sha256(self) -> Path:
         return self.guard / "token.sha256"
 

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from oncofed.client.held_out_split import split_name, split_secret
 from oncofed.client.policy_file import NodePolicy, SourcePolicy
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.sources import read_source_cohort
@@ -29,7 +31,7 @@ from oncofed.durable import replace_durably, unwritable
 from oncofed.errors import PrivacyRefusal, RecordDamaged
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.ledger import Ledger
-from oncofed.privacy.policy import release_of_one_round
+from oncofed.privacy.policy import releases_of
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 
 _PLAN_HASH = re.compile(r"[0-9a-f]{64}")
@@ -44,7 +46,11 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True)
 class Approval:
-    """One decision. cohort_hash: of the patients in the order of their identifiers; empty when declined."""
+    """One decision.
+
+    cohort_hash  of the patients in the order of their identifiers; empty when declined.
+    split        names the secret by which patients are set aside (`held_out_split`); empty where none are.
+    """
 
     plan_hash: str
     decision: Decision
@@ -53,6 +59,7 @@ class Approval:
     bundle_sha256: str
     decided_by: str
     decided_at: str
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,11 +69,13 @@ class Approvals:
     folder        ``approvals/``.
     bundles_file  the SHA-256 of each approved plan's bundle, one a line.
     audit         where each decision is told.
+    held_out_secret  made when a study that sets patients aside is first approved.
     """
 
     folder: Path
     bundles_file: Path
     audit: AuditLog
+    held_out_secret: Path
 
     def find(self, plan_hash: str) -> Approval | None:
         """The latest decision about a plan, None without one. Raises RecordDamaged."""
@@ -110,7 +119,13 @@ class Approvals:
                 "coordinator for a new plan."
             )
         source.site_policy.refuse_unless_allowed(plan)
+        split = split_name(split_secret(self.held_out_secret)) if plan.held_out_fraction else ""
         objections = [*_of_the_plan(plan, schema, site=site), *_of_the_ledger(plan, source, ledger)]
+        if before is not None and before.split not in ("", split):
+            objections.append(
+                f"{self.held_out_secret.name} is another one than when it was first approved, and would set other "
+                "patients aside: restore it, or ask the coordinator for a new plan"
+            )
         if objections:
             raise PrivacyRefusal("this plan cannot be approved: " + "; ".join(objections))
         cohort = read_source_cohort(source.source, schema)
@@ -123,6 +138,7 @@ class Approvals:
             bundle_sha256=plan.bundle_sha256,
             decided_by=approved_by,
             decided_at=now.astimezone(UTC).isoformat(timespec="seconds"),
+            split=split,
         )
         self._write(approval)
         return approval
@@ -138,6 +154,7 @@ class Approvals:
             bundle_sha256="",
             decided_by=declined_by,
             decided_at=now.astimezone(UTC).isoformat(timespec="seconds"),
+            split="" if before is None else before.split,
         )
         self._write(declined)
         return declined
@@ -182,9 +199,8 @@ def _of_the_ledger(plan: StudyPlan, source: SourcePolicy, ledger: Ledger) -> lis
     if plan.privacy.mode is PrivacyMode.NONE:
         return []
     charges = ledger.charges()
-    made = sum(charge.identity.startswith(f"{plan.hash}/") for charge in charges)
-    event = release_of_one_round(plan.training, plan.privacy)
-    to_come = [event] * max(0, plan.charged_rounds - made)  # an approval that is given again half-way
+    made = Counter(charge.event for charge in charges if charge.identity.startswith(f"{plan.hash}/"))
+    to_come = (Counter(releases_of(plan)) - made).elements()  # an approval that is given again half-way
     budget = ledger.budget
     if budget != source.site_policy.budget:
         return ["the ledger keeps another budget than the policy of this data source gives"]
@@ -192,7 +208,7 @@ def _of_the_ledger(plan: StudyPlan, source: SourcePolicy, ledger: Ledger) -> lis
     if needed <= budget.largest_epsilon:
         return []
     return [
-        f"with what {source.name} has spent already its rounds come to epsilon {needed:.3f}, above "
+        f"with what {source.name} has spent already its releases come to epsilon {needed:.3f}, above "
         f"{budget.largest_epsilon:g}"
     ]
 

@@ -3,6 +3,8 @@
 Kind of answer   what it may hold, and nothing beside it
 Contribute       `vector`: exactly as many float64 as the question's weights, all finite; or `masked`: exactly as many
                  uint64, which must look as masks make them; or a refusal
+Summarise        the same, as many as the question's cells; or `counts`: as many finite float64, of which the guard says
+                 that its plan hides nothing
 OfferPlan, PlanStatus, DeliverModel    `state`: one of its list; or a refusal
 Describe         the site's own name as configured, and the protocol's version; or a refusal
 
@@ -23,6 +25,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oncofed.client.service.wire_form import (
     BYTES_A_NUMBER,
@@ -42,7 +45,10 @@ from oncofed.protocol.messages import PROTOCOL_VERSION, Contribution, DeliverySt
 
 @dataclass(frozen=True)
 class Leaving:
-    """content: checked. what: `vector`, `description`, a state or a refusal's code. numbers: length of the vector."""
+    """content: checked. numbers: length of the vector.
+
+    what  `vector`, `masked`, `counts`, `description`, a state or a refusal's code.
+    """
 
     content: bytes
     what: str
@@ -73,6 +79,8 @@ class Rule(StrEnum):
     INTEGER_BYTES = "integer_bytes"
     """A number below the smallest normal float64."""
     WHOLE_NUMBERS = "whole_numbers"
+    NOT_NOISED = "not_noised"
+    """A round's answer that says of itself that it hides nothing."""
     NOT_MASKED = "not_masked"
     """Integers of the size of a sum, not of a mask."""
     ANOTHER_DESCRIPTION = "another_description"
@@ -91,6 +99,8 @@ class EgressViolation(Exception):
 def only_a_vector(contribution: object) -> pb.ContributeReply:
     """A contribution's vector as a reply: of exactly our type, of exactly numpy's, float64 or masked, and flat.
 
+    What is said to hide nothing is `counts`, which `contribution_of` lets nobody send in a round.
+
     A subclass may bring its own `tobytes`, and another integer vector is a count; neither is asked for its bytes.
     """
     if type(contribution) is not Contribution:
@@ -102,7 +112,23 @@ def only_a_vector(contribution: object) -> pb.ContributeReply:
         return pb.ContributeReply(masked=np.asarray(vector, dtype="<u8").tobytes())
     if vector.dtype != np.float64 or vector.ndim != 1:
         raise EgressViolation(Rule.ANOTHER_ARRAY)
+    if contribution.noised is False:
+        return pb.ContributeReply(counts=vector_bytes(vector))
     return pb.ContributeReply(vector=vector_bytes(vector))
+
+
+def summary_of(cells: int) -> Check:
+    """Answers to a summary of so many cells."""
+    as_in_a_round = contribution_of(cells)
+
+    def released(content: bytes) -> Leaving:
+        reply = _in_form(pb.ContributeReply, content)
+        if reply.WhichOneof("reply") != "counts":
+            return as_in_a_round(content)
+        _finite_vector(reply.counts, cells)
+        return Leaving(content, "counts", cells)
+
+    return released
 
 
 def contribution_of(numbers: int) -> Check:
@@ -110,6 +136,8 @@ def contribution_of(numbers: int) -> Check:
 
     def released(content: bytes) -> Leaving:
         reply = _in_form(pb.ContributeReply, content)
+        if reply.WhichOneof("reply") == "counts":
+            raise EgressViolation(Rule.NOT_NOISED)
         if reply.WhichOneof("reply") == "vector":
             _refuse_unless_like_noise(reply.vector, numbers)
             return Leaving(content, "vector", numbers)
@@ -156,12 +184,17 @@ def _in_form(kind: type[_Reply], content: bytes) -> _Reply:
         raise EgressViolation(Rule.ANOTHER_FORM) from None
 
 
-def _refuse_unless_like_noise(content: bytes, numbers: int) -> None:
+def _finite_vector(content: bytes, numbers: int) -> NDArray[np.float64]:
     if len(content) != numbers * BYTES_A_NUMBER:
         raise EgressViolation(Rule.ANOTHER_LENGTH)
     vector = vector_of(content)
     if not np.isfinite(vector).all():
         raise EgressViolation(Rule.NOT_FINITE)
+    return vector
+
+
+def _refuse_unless_like_noise(content: bytes, numbers: int) -> None:
+    vector = _finite_vector(content, numbers)
     size = np.abs(vector[vector != 0])
     if (size < _SMALLEST_NORMAL).any():
         raise EgressViolation(Rule.INTEGER_BYTES)

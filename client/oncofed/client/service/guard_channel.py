@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import grpc
+import numpy as np
 from google.protobuf.message import Message
+from numpy.typing import NDArray
 
 from oncofed.client.service.token import read_digits
 from oncofed.client.service.wire_form import (
@@ -32,6 +34,7 @@ from oncofed.client.service.wire_form import (
     masked_of,
     parsed,
     serialised,
+    summarise_message,
     vector_of,
 )
 from oncofed.errors import InvalidInput, RefusalCode, RequestRefused
@@ -42,6 +45,7 @@ from oncofed.protocol.messages import (
     DeliveryState,
     NodeDescription,
     PlanState,
+    SummariseRequest,
 )
 
 SOCKET_VARIABLE: Final = "ONCOFED_GUARD_SOCKET"
@@ -86,14 +90,12 @@ class GuardChannel:
     def contribute(self, request: ContributeRequest) -> Contribution:
         """As the port says."""
         reply = self._ask("Contribute", contribute_message(request), pb.ContributeReply)
-        try:
-            masked = reply.WhichOneof("reply") == "masked"
-            vector = masked_of(reply.masked) if masked else vector_of(_answer(reply, "vector"))
-        except WrongForm:
-            raise RequestRefused(RefusalCode.INTERNAL) from None
-        if vector.shape != request.weights.shape:
-            raise RequestRefused(RefusalCode.INTERNAL)
-        return Contribution(vector)
+        return _contribution(reply, numbers=request.weights.size)
+
+    def summarise(self, request: SummariseRequest) -> Contribution:
+        """As the port says."""
+        reply = self._ask("Summarise", summarise_message(request), pb.ContributeReply)
+        return _contribution(reply, numbers=request.cells)
 
     def offer_plan(self, document: bytes) -> PlanState:
         """As the port says."""
@@ -163,6 +165,21 @@ def channel_from_environment(environment: Mapping[str, str] = os.environ) -> Gua
         _log.error("the relay is not set up: %s", fault)
         raise RequestRefused(RefusalCode.NOT_READY) from None
     return GuardChannel(socket=Path(environment[SOCKET_VARIABLE]), token=token)
+
+
+def _contribution(reply: pb.ContributeReply, *, numbers: int) -> Contribution:
+    given = reply.WhichOneof("reply")
+    vector: NDArray[np.float64] | NDArray[np.uint64]
+    try:
+        if given == "masked":
+            vector = masked_of(reply.masked)
+        else:
+            vector = vector_of(_answer(reply, "counts" if given == "counts" else "vector"))
+    except WrongForm:
+        raise RequestRefused(RefusalCode.INTERNAL) from None
+    if vector.shape != (numbers,):
+        raise RequestRefused(RefusalCode.INTERNAL)
+    return Contribution(vector, noised=given != "counts")
 
 
 def _plan_state(reply: pb.PlanReply) -> PlanState:

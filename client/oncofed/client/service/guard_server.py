@@ -40,6 +40,7 @@ from oncofed.client.service.wire_form import (
     contribute_request,
     parsed,
     serialised,
+    summarise_request,
 )
 from oncofed.errors import RecordFailure, RefusalCode, RequestRefused
 from oncofed.protocol import guard_pb2 as pb
@@ -75,6 +76,7 @@ class _Asked:
     round: int | None = None
     attempt: int | None = None
     sameness: str = ""
+    summary: str = ""
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ class _Desk:
         self._description = egress.description_of(site)
         self.methods: dict[str, Callable[[bytes], _Question]] = {
             "Contribute": self._contribute,
+            "Summarise": self._summarise,
             "OfferPlan": self._offer_plan,
             "PlanStatus": self._plan_status,
             "DeliverModel": self._deliver_model,
@@ -194,7 +197,9 @@ class _Desk:
             return _refusal(RefusalCode.INTERNAL)
         if leaving.numbers:
             kind = "uint64" if leaving.what == "masked" else "float64"
-            vector = Released(leaving.what, (leaving.numbers,), kind, leaving.numbers * BYTES_A_NUMBER)
+            # Only the name of a summary of the plan is ever answered.
+            name = f"{question.asked.summary}.{leaving.what}" if question.asked.summary else leaving.what
+            vector = Released(name, (leaving.numbers,), kind, leaving.numbers * BYTES_A_NUMBER)
             self._note(question.asked, event=question.asked.event, left=(vector,))
         else:
             self._note_word(question.asked, leaving.what)
@@ -224,6 +229,17 @@ class _Desk:
 
         asked = _Asked("contribute", request.plan_hash, request.round, request.attempt)
         return _Question(asked, answer, egress.contribution_of(request.weights.size))
+
+    def _summarise(self, content: bytes) -> _Question:
+        request = summarise_request(parsed(pb.SummariseRequest, content))
+
+        def answer() -> bytes:
+            if not np.isfinite(request.weights).all():
+                raise RequestRefused(RefusalCode.MALFORMED_WEIGHTS)
+            return serialised(egress.only_a_vector(self._guard.summarise(request)))
+
+        asked = _Asked("summarise", request.plan_hash, attempt=request.attempt, summary=request.summary)
+        return _Question(asked, answer, egress.summary_of(request.cells))
 
     def _offer_plan(self, content: bytes) -> _Question:
         document = parsed(pb.OfferPlanRequest, content).document

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from oncofed.client.approved_patients import ApprovedPatients
 from oncofed.client.guard import Guard, LoadPatients
+from oncofed.client.held_out_split import HeldOutSplit, split_name
 from oncofed.client.node.folder import NodeFolder
 from oncofed.client.noise_sharing import NoiseSharing
 from oncofed.client.policy_file import NodePolicy, read_policy
@@ -40,15 +41,21 @@ from oncofed.privacy.integer_noise import OperatingSystemIntegerNoise
 from oncofed.privacy.masking import public_masking_key_of
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.protocol.messages import (
+    AnyRequest,
     ContributeRequest,
     Contribution,
     DeliveryState,
     NodeDescription,
     PlanState,
+    SummariseRequest,
+    identity_text,
+    in_words,
+    of_same_kind,
 )
 from oncofed.protocol.model_file import SignedModel, verified_weights
 from oncofed.protocol.plan import Member, PrivacyMode, StudyPlan
 from oncofed.protocol.study_document import StudyDocument, read_document, schema_of, verify_document
+from oncofed.secret_files import read_secret
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import parameter_count
 
@@ -95,17 +102,23 @@ class NodeGuard:
         self._keys = keys
         self._noise = OperatingSystemNoise() if noise is None else noise
         self._audit = AuditLog(folder.audit_log)
-        self._approvals = Approvals(folder.approvals, folder.bundles, self._audit)
+        self._approvals = Approvals(folder.approvals, folder.bundles, self._audit, folder.held_out_secret)
         self._answers = FolderAnswers(folder.answers)
         self._guards: OrderedDict[str, tuple[_Basis, Guard]] = OrderedDict()
         self._repeats = Repeats()
 
     def contribute(self, request: ContributeRequest) -> Contribution:
         """As the port says."""
-        approval = self._approval_of(request.plan_hash)
-        guard = self._guard_for(approval)
-        _refuse_beyond_the_reserve(guard, request)
+        guard = self._guard_for(self._approval_of(request.plan_hash))
+        _refuse_beyond_the_plan(guard, request, allowed=guard.plan.charged_rounds)
         return guard.contribute(request)
+
+    def summarise(self, request: SummariseRequest) -> Contribution:
+        """As the port says."""
+        guard = self._guard_for(self._approval_of(request.plan_hash))
+        spec = guard.plan.summary(request.summary)
+        _refuse_beyond_the_plan(guard, request, allowed=0 if spec is None else spec.attempts)
+        return guard.summarise(request)
 
     def offer_plan(self, document: bytes) -> PlanState:
         """As the port says; REFUSED for a document that is not kept."""
@@ -200,13 +213,15 @@ class NodeGuard:
             raise RequestRefused(RefusalCode.NOT_READY) from None
         try:
             source = policy.source(approval.data_source)
+            approved = ApprovedPatients(
+                approval, source.source, schema_of(document), self._audit, self._split(document.plan, approval)
+            )
             return Guard(
                 site=self._site,
                 plan=document.plan,
                 policy=source.site_policy,
-                patients=_of_enough_patients(
-                    ApprovedPatients(approval, source.source, schema_of(document), self._audit), policy
-                ),
+                patients=_of_enough_patients(approved, approved, policy),
+                held_out=_of_enough_patients(approved.held_out, approved, policy),
                 ledger=SqliteLedger(self._folder.ledger, data_source=source.name, budget=source.site_policy.budget),
                 noise=self._noise,
                 answers=self._answers,
@@ -217,6 +232,16 @@ class NodeGuard:
                 "plan %s was approved, and the policy no longer allows it: %s", approval.plan_hash[:12], refusal
             )
             raise RequestRefused(RefusalCode.NOT_APPROVED) from None
+
+    def _split(self, plan: StudyPlan, approval: Approval) -> HeldOutSplit | None:
+        """Who is set aside, as at the approval. Raises PrivacyRefusal when that cannot be told any more."""
+        if plan.held_out_fraction == 0:
+            return None
+        path = self._folder.held_out_secret
+        secret = read_secret(path)  # none is made here: another one would set other patients aside
+        if split_name(secret) != approval.split:
+            raise PrivacyRefusal(f"{path.name} is not the one of its approval, and would set other patients aside")
+        return HeldOutSplit(secret, approval.data_source, plan.held_out_fraction)
 
     def _document(self, approval: Approval) -> StudyDocument:
         """The approved document, verified again: its file may have been changed since."""
@@ -256,24 +281,23 @@ class NodeGuard:
         return DeliveryState.REFUSED
 
 
-def _of_enough_patients(load: LoadPatients, policy: NodePolicy) -> LoadPatients:
+def _of_enough_patients(load: LoadPatients, approved: ApprovedPatients, policy: NodePolicy) -> LoadPatients:
     """The policy's smallest cohort may have been raised since the approval."""
 
     def patients() -> PatientTensors:
-        found = load()
-        if len(found) < policy.smallest_cohort:
+        if approved.count() < policy.smallest_cohort:
             raise RequestRefused(RefusalCode.NOT_APPROVED)
-        return found
+        return load()
 
     return patients
 
 
-def _refuse_beyond_the_reserve(guard: Guard, request: ContributeRequest) -> None:
+def _refuse_beyond_the_plan(guard: Guard, request: AnyRequest, *, allowed: int) -> None:
     """Patients were promised the plan's epsilon, whatever more the policy would allow the data source."""
     plan: StudyPlan = guard.plan
     if plan.privacy.mode is PrivacyMode.NONE:
         return
-    made = {charge.identity for charge in guard.ledger.charges() if charge.identity.startswith(f"{plan.hash}/")}
-    if len(made) >= plan.charged_rounds and "/".join(map(str, request.identity)) not in made:
-        _log.warning("plan %s has had all its rounds and its reserve", plan.hash[:12])
+    made = {charge.identity for charge in guard.ledger.charges() if of_same_kind(charge.identity, request)}
+    if len(made) >= allowed and identity_text(request) not in made:
+        _log.warning("plan %s has had all that it promised to ask for: %s", plan.hash[:12], in_words(request))
         raise RequestRefused(RefusalCode.BUDGET_EXCEEDED)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from oncofed.errors import RefusalCode
 from oncofed.protocol import guard_pb2 as pb
-from oncofed.protocol.messages import ContributeRequest, DeliveryState, PlanState
+from oncofed.protocol.messages import ContributeRequest, DeliveryState, PlanState, SummariseRequest
 
 SERVICE: Final = "oncofed.protocol.Guard"
 LARGEST_MESSAGE: Final = 64 * 1024 * 1024
@@ -100,6 +100,33 @@ def contribute_request(message: pb.ContributeRequest) -> ContributeRequest:
         attempt=message.attempt,
         roster=tuple(message.roster),
         weights=vector_of(message.weights),
+    )
+
+
+def summarise_message(request: SummariseRequest) -> pb.SummariseRequest:
+    return pb.SummariseRequest(
+        plan_hash=request.plan_hash,
+        site=request.site,
+        summary=request.summary,
+        attempt=request.attempt,
+        roster=request.roster,
+        weights=vector_bytes(request.weights),
+        cells=request.cells,
+    )
+
+
+def summarise_request(message: pb.SummariseRequest) -> SummariseRequest:
+    """As `contribute_request`. A number of cells that no message could answer is no form, either."""
+    if not 1 <= message.cells <= LARGEST_MESSAGE // BYTES_A_NUMBER:
+        raise WrongForm("no number of cells")
+    return SummariseRequest(
+        plan_hash=message.plan_hash,
+        site=message.site,
+        summary=message.summary,
+        attempt=message.attempt,
+        roster=tuple(message.roster),
+        weights=vector_of(message.weights),
+        cells=message.cells,
     )
 
 

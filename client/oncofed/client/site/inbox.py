@@ -30,7 +30,7 @@ class OfferedPlan:
 
 def approvals_of(folder: NodeFolder) -> Approvals:
     """The node's decisions."""
-    return Approvals(folder.approvals, folder.bundles, AuditLog(folder.audit_log))
+    return Approvals(folder.approvals, folder.bundles, AuditLog(folder.audit_log), folder.held_out_secret)
 
 
 def offered_plans(folder: NodeFolder) -> tuple[OfferedPlan, ...]:

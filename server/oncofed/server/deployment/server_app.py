@@ -23,9 +23,9 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from oncofed.errors import Fault, InvalidInput, OncofedError, QuorumLost
+from oncofed.errors import Fault, FederationFailure, InvalidInput, OncofedError, QuorumLost
 from oncofed.protocol.bundle import PLAN_HASH
-from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.plan import StudyPlan, SummarySpec
 from oncofed.protocol.prompt_transfer import ask_again_soon
 from oncofed.protocol.study_document import StudyDocument, read_document, verify_document
 from oncofed.secret_files import read_secret
@@ -42,6 +42,7 @@ from oncofed.server.deployment.study_files import StudyFiles
 from oncofed.server.deployment.superexec import COORDINATOR
 from oncofed.server.rounds import Patience, RoundReport, run_rounds
 from oncofed.server.state import FederationState, initial_state
+from oncofed.server.summaries import run_summaries
 
 PATIENCE_SECONDS = 180.0
 """How long a run waits for its quorum of hospitals to be online."""
@@ -145,6 +146,7 @@ def _run_alone(
             observer=observe,
             patience=Patience(seconds=plan.patience_seconds, told=waiting),
         )
+        state = _summarised(grid, state, plan=plan, nodes=nodes, files=files, told=waiting)
         said = deliver(grid, document, nodes, state)
         if said:
             files.note("delivered", said=_listed(said))
@@ -154,6 +156,35 @@ def _run_alone(
         raise
     files.note("finished", round=state.round)
     return state
+
+
+def _summarised(
+    grid: Grid,
+    state: FederationState,
+    *,
+    plan: StudyPlan,
+    nodes: Mapping[str, int],
+    files: StudyFiles,
+    told: Callable[[QuorumLost], None],
+) -> FederationState:
+    """With the summaries that could be had. One that could not does not keep the model from the hospitals."""
+
+    def observe(summary: SummarySpec, state: FederationState, report: RoundReport) -> None:
+        files.note("summary", name=summary.name, attempt=report.attempt, answered=", ".join(report.answered))
+
+    try:
+        return run_summaries(
+            grid,
+            plan=plan,
+            nodes=nodes,
+            start=state,
+            checkpoint_folder=files.folder,
+            observer=observe,
+            patience=Patience(seconds=plan.patience_seconds, told=told),
+        )
+    except FederationFailure as failure:
+        files.note("no_summary", cause=str(failure))
+        return start_of(plan, files.folder)
 
 
 def load_study(folder: CoordinatorFolder, plan_hash: str) -> StudyDocument:

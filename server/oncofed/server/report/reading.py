@@ -26,6 +26,7 @@ from oncofed.server.checkpoint import has_checkpoint, load_checkpoint
 from oncofed.server.deployment.delivery import MODEL, RELEASE
 from oncofed.server.deployment.study_files import EVENTS, ROUNDS
 from oncofed.server.report.study import DeployedStudy, RoundRow, StudyEvent
+from oncofed.server.state import NO_SUMMARIES
 
 _Row = TypeVar("_Row")
 
@@ -43,12 +44,14 @@ def read_deployed_study(folder: Path) -> DeployedStudy:
     plan = document.plan
     # After an older checkpoint was put back, a round stands there twice. The last one made the model.
     rows = {row.round: row for row in _read(folder / ROUNDS, lambda fields: _round(fields, plan))}
+    state = load_checkpoint(folder, plan_hash=plan.hash).state if has_checkpoint(folder) else None
     study = DeployedStudy(
         plan=plan,
         schema=schema_of(document),
         rounds=tuple(rows[number] for number in sorted(rows)),
         events=tuple(_read(folder / EVENTS, _event)),
-        rounds_done=load_checkpoint(folder, plan_hash=plan.hash).state.round if has_checkpoint(folder) else 0,
+        rounds_done=0 if state is None else state.round,
+        summaries=NO_SUMMARIES if state is None else state.summaries,
     )
     return _with_model(study, folder)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from oncofed.privacy.accounting import epsilon_of
-from oncofed.privacy.policy import release_of_one_round
+from oncofed.privacy.accounting import PrivacyEvent, epsilon_of
+from oncofed.privacy.policy import release_of_one_round, release_of_summary
 from oncofed.protocol.plan import PrivacyMode
 from oncofed.server.report.study import DeployedStudy
 
@@ -18,6 +18,8 @@ from oncofed.server.report.study import DeployedStudy
 @dataclass(frozen=True)
 class SiteCost:
     """answers   admitted answers of this hospital, each a release. asked: attempts it may have been charged for.
+
+    Rounds and summaries alike.
 
     Epsilons at the plan's delta, for add or remove one patient of this hospital; None in mode `none`.
     """
@@ -30,7 +32,7 @@ class SiteCost:
 
 
 def asked_attempts(study: DeployedStudy) -> int:
-    """How often each hospital may have been charged: no more than the plan allows, all of which counts in doubt.
+    """How often each hospital may have been charged for a round: no more than the plan allows, all of it in doubt.
 
     A round that is under way, was interrupted, or of which nothing was written down may have taken any number.
     """
@@ -43,18 +45,26 @@ def asked_attempts(study: DeployedStudy) -> int:
 
 def site_costs(study: DeployedStudy) -> tuple[SiteCost, ...]:
     """One for each hospital, in roster order."""
-    asked = asked_attempts(study)
-    return tuple(
-        SiteCost(site, answers, asked, _epsilon(study, answers), _epsilon(study, asked))
-        for site, answers in study.answers.items()
-    )
+    of_round = release_of_one_round(study.plan.training, study.plan.privacy)
+    # A summary that was asked for may have cost every attempt the plan has for it; the others cost nothing yet.
+    asked = [of_round] * asked_attempts(study) + [
+        release_of_summary(summary)
+        for summary in study.plan.summaries
+        if study.trained
+        for _ in range(summary.attempts)
+    ]
+    costs = []
+    for site, rounds in study.answers.items():
+        summaries = [
+            release_of_summary(summary)
+            for summary in study.plan.summaries
+            if (released := study.summaries.get(summary.name)) is not None and site in released.answered
+        ]
+        answers = [of_round] * rounds + summaries
+        costs.append(SiteCost(site, len(answers), len(asked), _epsilon(study, answers), _epsilon(study, asked)))
+    return tuple(costs)
 
 
-def _epsilon(study: DeployedStudy, releases: int) -> float | None:
+def _epsilon(study: DeployedStudy, releases: list[PrivacyEvent]) -> float | None:
     privacy = study.plan.privacy
-    if privacy.mode is PrivacyMode.NONE:
-        return None
-    if not releases:
-        return 0.0
-    release = release_of_one_round(study.plan.training, privacy)
-    return epsilon_of([release] * releases, delta=privacy.delta)
+    return None if privacy.mode is PrivacyMode.NONE else epsilon_of(releases, delta=privacy.delta)

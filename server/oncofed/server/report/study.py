@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from oncofed.cohort.schema import StudySchema
 from oncofed.protocol.plan import StudyPlan
+from oncofed.server.state import NO_SUMMARIES, ReleasedSummary
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class DeployedStudy:
     model_sha256, signature  of the model file, hexadecimal; None while there is none.
     delivered     what each hospital said of the model, in a word or two; empty before delivery.
     events        oldest first.
+    summaries     what was released after the last round, by name.
     rounds_done   the last finished round as the checkpoint knows it, which may be more than `rounds` recorded.
     """
 
@@ -68,6 +70,7 @@ class DeployedStudy:
     delivered: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     events: tuple[StudyEvent, ...] = ()
     rounds_done: int = 0
+    summaries: Mapping[str, ReleasedSummary] = field(default_factory=lambda: NO_SUMMARIES)
 
     @property
     def last_round(self) -> int:

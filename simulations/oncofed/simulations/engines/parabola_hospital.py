@@ -17,7 +17,7 @@ from flwr.app import Context
 from numpy.typing import NDArray
 
 from oncofed.errors import RefusalCode, RequestRefused
-from oncofed.protocol.messages import ContributeRequest, Contribution
+from oncofed.protocol.messages import ContributeRequest, Contribution, SummariseRequest
 from oncofed.protocol.plan import StudyPlan, TrainingMode
 from oncofed.simulations.engines.node_directory import partition_of
 
@@ -49,6 +49,10 @@ class ParabolaHospital:
         if self.plan.training.mode is TrainingMode.FULL_BATCH:
             return Contribution(gradient)
         return Contribution(request.weights + self.plan.training.local_learning_rate * gradient)
+
+    def summarise(self, request: SummariseRequest) -> Contribution:
+        """Refused: it has no patients."""
+        raise RequestRefused(RefusalCode.ROUND_OUT_OF_RANGE)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ from oncofed.simulations.masking_keys import simulated_sharing
 from oncofed.simulations.site_policy import site_policy
 from oncofed.survival.likelihood import PatientTensors, patient_tensors
 
+_PATIENTS, _HELD_OUT = "patients.safetensors", "held_out.safetensors"
+
 
 @dataclass(frozen=True)
 class RayHospitals:
@@ -35,14 +37,20 @@ class RayHospitals:
     folder: Path
 
     @staticmethod
-    def prepared(plan: StudyPlan, hospitals: Mapping[str, Cohort], *, folder: Path) -> RayHospitals:
+    def prepared(
+        plan: StudyPlan,
+        hospitals: Mapping[str, Cohort],
+        *,
+        folder: Path,
+        held_out: Mapping[str, Cohort] | None = None,
+    ) -> RayHospitals:
         """Write each hospital's patients to its folder; a ledger that is there already is kept."""
         for site in plan.roster:
             home = folder / site
             home.mkdir(parents=True, exist_ok=True)
-            patients = patient_tensors(hospitals[site])
-            parts = {"x": patients.x, "events": patients.events, "at_risk": patients.at_risk}
-            save_file({name: part.contiguous() for name, part in parts.items()}, home / "patients.safetensors")
+            _write(home / _PATIENTS, hospitals[site])
+            if held_out is not None:
+                _write(home / _HELD_OUT, held_out[site])
         return RayHospitals(plan, folder)
 
     @property
@@ -51,6 +59,12 @@ class RayHospitals:
 
     def __call__(self, context: Context) -> Guard:
         return _guard(self.plan, self.folder, self.plan.roster[partition_of(context)])
+
+
+def _write(path: Path, cohort: Cohort) -> None:
+    patients = patient_tensors(cohort)
+    parts = {"x": patients.x, "events": patients.events, "at_risk": patients.at_risk}
+    save_file({name: part.contiguous() for name, part in parts.items()}, path)
 
 
 def _ledger(plan: StudyPlan, folder: Path, site: str) -> Ledger:
@@ -64,13 +78,15 @@ def _patients(path: Path) -> PatientTensors:
 
 
 def _guard(plan: StudyPlan, folder: Path, site: str) -> Guard:
+    home = folder / site
     # The ledger is read each time: another worker may have charged it since.
     return Guard(
         site=site,
         plan=plan,
         policy=site_policy(plan, site),
-        patients=lambda: _patients(folder / site / "patients.safetensors"),
+        patients=lambda: _patients(home / _PATIENTS),
         ledger=_ledger(plan, folder, site),
         noise=OperatingSystemNoise(),
         sharing=simulated_sharing(plan, site),
+        held_out=(lambda: _patients(home / _HELD_OUT)) if (home / _HELD_OUT).exists() else None,
     )

@@ -26,7 +26,8 @@ EVENT = GaussianRelease(PLAN.privacy.noise_multiplier)
 
 
 def approvals(folder: Path) -> Approvals:
-    return Approvals(folder / "approvals", folder / "bundles", AuditLog(folder / "audit.jsonl", clock=lambda: NOON))
+    audit = AuditLog(folder / "audit.jsonl", clock=lambda: NOON)
+    return Approvals(folder / "approvals", folder / "bundles", audit, folder / "held_out.key")
 
 
 def approve(

@@ -21,6 +21,7 @@ from oncofed.protocol.messages import (
     DeliveryState,
     NodeDescription,
     PlanState,
+    SummariseRequest,
 )
 from oncofed.protocol.model_file import SignedModel, verified_weights
 from oncofed.protocol.plan import Member
@@ -73,6 +74,9 @@ class Hospital:
         raise AssertionError
 
     def contribute(self, request: ContributeRequest) -> Contribution:
+        raise AssertionError
+
+    def summarise(self, request: SummariseRequest) -> Contribution:
         raise AssertionError
 
 

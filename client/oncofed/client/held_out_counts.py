@@ -1,0 +1,45 @@
+"""What does a held-out patient add to the summary of kind `evaluation`? One count an endpoint, together 1 long.
+
+The cell follows from the model's log hazard ratio for the patient, from the patient's own follow-up and from public
+bounds: `survival.held_out`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.survival.held_out import CountLayout, counted
+from oncofed.survival.likelihood import PatientTensors
+from oncofed.survival.network import network_with
+
+
+def layout_of(plan: StudyPlan, spec: SummarySpec) -> CountLayout:
+    """The table that the plan asks for."""
+    return CountLayout(len(plan.model.endpoints), spec.edges, spec.time_bounds)
+
+
+def faults(plan: StudyPlan, spec: SummarySpec) -> list[str]:
+    """Why it cannot be counted so, in words; empty when it can."""
+    layout = layout_of(plan, spec)
+    found = layout.faults(plan.model.grid)
+    if not found and layout.cells != spec.cells:
+        found.append(f"it states {spec.cells} cells where its bounds make {layout.cells}")
+    return found
+
+
+def rows(
+    plan: StudyPlan, spec: SummarySpec, weights: NDArray[np.float64], patients: PatientTensors
+) -> NDArray[np.float64]:
+    """(patients, cells)."""
+    with torch.no_grad():
+        ratios = np.asarray(network_with(plan.model, weights)(patients.x).numpy())
+    return counted(
+        layout_of(plan, spec),
+        plan.model.grid,
+        log_hazard_ratio=ratios,
+        events=patients.events.numpy(),
+        at_risk=patients.at_risk.numpy(),
+    )

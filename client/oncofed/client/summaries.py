@@ -1,0 +1,89 @@
+"""What does each patient add to a summary, and what sum of it may be released?
+
+`KINDS` is the fixed list of what this hospital computes; a plan with another kind, or with numbers that do not fit its
+kind, is refused before any patient is read. A kind says whose patients it is about and gives one row a patient. The
+bound is not the kind's affair: whatever it gives, each row is cut to length 1 here before rows are added, and a row
+with a number that is not finite adds exactly nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oncofed.client import held_out_counts
+from oncofed.errors import PrivacyRefusal
+from oncofed.privacy.mechanism import BoundedSum
+from oncofed.privacy.noise import NoiseSource
+from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
+from oncofed.survival.likelihood import PatientTensors
+
+FloatArray = NDArray[np.float64]
+
+L2_NORM_BOUND = 1.0
+"""Of one patient's row, in every summary."""
+
+_NUMBERS_AT_ONCE = 4_000_000
+"""Bounds memory; sums are in float64, so the cut makes no difference above rounding."""
+
+
+@dataclass(frozen=True)
+class PatientRows:
+    """One kind of summary.
+
+    held_out  whether it is about the patients that training never sees, or about those that it does.
+    faults    why a plan's summary of this kind cannot be computed, in words; empty when it can.
+    rows      (patients, cells): what each patient adds, from the patient and public numbers alone.
+    """
+
+    held_out: bool
+    faults: Callable[[StudyPlan, SummarySpec], list[str]]
+    rows: Callable[[StudyPlan, SummarySpec, FloatArray, PatientTensors], FloatArray]
+
+
+Kinds = Mapping[SummaryKind, PatientRows]
+
+KINDS: Kinds = {
+    SummaryKind.EVALUATION: PatientRows(held_out=True, faults=held_out_counts.faults, rows=held_out_counts.rows),
+}
+
+
+def refuse_unknown(plan: StudyPlan, kinds: Kinds = KINDS) -> None:
+    """Raises PrivacyRefusal for a plan with a summary that is not computed here."""
+    faults = []
+    for spec in plan.summaries:
+        kind = kinds.get(spec.kind)
+        found = [f"its kind {spec.kind} is not computed here"] if kind is None else kind.faults(plan, spec)
+        faults += [f"{spec.name}: {fault}" for fault in found]
+    if faults:
+        raise PrivacyRefusal("this plan asks for what this hospital does not release: " + "; ".join(faults))
+
+
+def bounded_sum(
+    plan: StudyPlan, spec: SummarySpec, weights: FloatArray, patients: PatientTensors, *, kinds: Kinds = KINDS
+) -> BoundedSum:
+    """The sum of all patients' rows, each cut to length 1. Without any noise yet: it may not leave so."""
+    total = BoundedSum(np.zeros(spec.cells), L2_NORM_BOUND)
+    at_once = max(1, _NUMBERS_AT_ONCE // spec.cells)
+    for start in range(0, len(patients), at_once):
+        some = patients.rows(slice(start, start + at_once))
+        rows = kinds[spec.kind].rows(plan, spec, weights, some)
+        assert rows.shape == (len(some), spec.cells), "a kind gives one row a patient, as long as the plan says"
+        total = total + BoundedSum(_cut(rows, usable=some.usable.numpy()).sum(axis=0), L2_NORM_BOUND)
+    return total
+
+
+def _cut(rows: FloatArray, *, usable: NDArray[np.bool_]) -> FloatArray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(rows, axis=1)
+    included = usable & np.isfinite(lengths)
+    factor = L2_NORM_BOUND / np.maximum(lengths, L2_NORM_BOUND)
+    return np.where(included[:, None], rows, 0.0) * np.where(included, factor, 0.0)[:, None]
+
+
+def noised(total: BoundedSum, noise: NoiseSource, *, noise_multiplier: float) -> FloatArray:
+    """(cells,): one release of mode `local`, or, with a source that adds none, of mode `none`."""
+    return total.vector + noise_multiplier * total.l2_norm_bound * noise.standard_normal(total.vector.size)
