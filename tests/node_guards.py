@@ -30,6 +30,7 @@ SITE = "Bonn"
 REQUEST = ContributeRequest(
     plan_hash="ab" * 32, site=SITE, round=3, attempt=1, roster=(SITE, "Essen"), weights=np.linspace(0.1, 0.9, 5)
 )
+SUMMARY = SummariseRequest(REQUEST.plan_hash, SITE, "evaluation", 1, REQUEST.roster, REQUEST.weights, cells=5)
 
 
 @dataclass

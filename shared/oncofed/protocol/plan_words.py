@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from oncofed.cohort.schema import StudySchema
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.policy import of_two_hospitals, planned_releases_of, releases_of
-from oncofed.protocol.plan import PrivacyMode, StudyPlan, TrainingMode
+from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummaryKind, SummarySpec, TrainingMode
 
 _WIDTH = 100
 
@@ -87,10 +87,11 @@ def _counted(schema: StudySchema) -> dict[str, int]:
 
 
 def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
+    but = " but those set aside" if plan.held_out_fraction else ""
     made = (
-        "the sum over all your patients of how each would change the model"
+        f"the sum over all your patients{but} of how each would change the model"
         if plan.training.mode is TrainingMode.FULL_BATCH
-        else "the model after some steps of training on your patients"
+        else f"the model after some steps of training on your patients{but}"
     )
     noised = (
         "without any noise"
@@ -103,8 +104,40 @@ def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
     )
     yield (
         f"WHAT LEAVES: in each of {plan.training.rounds} rounds one list of {parameters:,} numbers: {made}, {noised}. "
-        "Else only fixed words: approved, refused, and why. No count, no name, no text of yours."
+        f"{_BESIDE_SUMMARIES if plan.summaries else ''}Else only fixed words: approved, refused, and why. "
+        f"No {'other ' if plan.summaries else ''}count, no name, no text of yours."
     )
+    for summary in plan.summaries:
+        yield f"AFTER THE LAST ROUND: {_summary_words(plan, summary)}"
+
+
+_BESIDE_SUMMARIES = "After the last round, what the next paragraph names. "
+
+
+def _summary_words(plan: StudyPlan, summary: SummarySpec) -> str:
+    times = "once" if summary.attempts == 1 else f"once, or up to {summary.attempts} times if an answer is lost"
+    what = {
+        SummaryKind.EVALUATION: (
+            "how many of the patients set aside fall into each of so many groups of predicted risk, time of follow-up "
+            "and outcome"
+        )
+    }[summary.kind]
+    set_aside = (
+        f" Set aside are {plan.held_out_fraction:.0%} of your patients, chosen by your hospital with a secret of its "
+        "own; no round trains on them."
+        if plan.held_out_fraction
+        else ""
+    )
+    limit = "each patient's part limited to length 1"
+    noised = (
+        "without any noise"
+        if plan.privacy.mode is PrivacyMode.NONE
+        else f"{limit}, with random noise of standard deviation {summary.noise_multiplier:.3g} on each number"
+        if summary.shares is None
+        else f"{limit}, with a share of random noise, under a mask as in the rounds; the noise of the sum is at least "
+        f"{summary.noise_multiplier:.3g}"
+    )
+    return f'{times}, as "{summary.name}", one list of {summary.cells:,} numbers: {what}, {noised}.{set_aside}'
 
 
 def _promise(plan: StudyPlan) -> Iterator[str]:
@@ -118,7 +151,8 @@ def _promise(plan: StudyPlan) -> Iterator[str]:
     reserve = plan.privacy.reserve_rounds
     yield (
         f"PROMISE TO A PATIENT: epsilon {cost.planned:.2f} at delta {plan.privacy.delta:g} after "
-        f"{plan.training.rounds} rounds; {cost.largest:.2f} if all {reserve} reserve rounds are needed, never more. "
+        f"{plan.training.rounds} rounds{_and_summaries(plan)}; {cost.largest:.2f} if all {reserve} reserve rounds"
+        f"{' and all repeated attempts' if plan.summaries else ''} are needed, never more. "
         "Unit: one patient of one hospital; compared: your data with that patient and without. In words: whatever "
         "anybody concludes from all that leaves, they would conclude nearly as likely had the patient stayed away; no "
         "event becomes more "
@@ -136,6 +170,10 @@ def _promise(plan: StudyPlan) -> Iterator[str]:
         f"TWO HOSPITALS: a patient whom two of the hospitals treat is counted in both: epsilon up to "
         f"{cost.two_hospitals:.2f}."
     )
+
+
+def _and_summaries(plan: StudyPlan) -> str:
+    return f" and {', '.join(summary.name for summary in plan.summaries)}" if plan.summaries else ""
 
 
 def _joining(plan: StudyPlan, patients: int | None) -> Iterator[str]:

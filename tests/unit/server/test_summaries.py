@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -126,8 +128,10 @@ def test_after_the_last_round_the_sum_of_all_hospitals_is_kept(mode: PrivacyMode
     released = state.summaries["evaluation"]
     assert (state.round, released.answered, released.attempt) == (2, SITES, 0)
     off = np.abs(released.vector - plain_sum(hospitals.plan, state.weights))
-    assert off.max() <= {PrivacyMode.NONE: 1e-12, PrivacyMode.DISTRIBUTED: 4 * 0.5 / 2**20}.get(mode, 100.0)
-    assert (off.min() > 0) == (mode is PrivacyMode.LOCAL) or mode is PrivacyMode.DISTRIBUTED
+    if mode is PrivacyMode.LOCAL:
+        assert off.min() > 0  # its noise cannot be left out
+    else:
+        assert off.max() <= (4 * 0.5 / 2**20 if mode is PrivacyMode.DISTRIBUTED else 1e-12)
     assert hospitals.charges() == (0 if mode is PrivacyMode.NONE else 3)
     assert missing_summaries(hospitals.plan, state) == ()
     run(hospitals, tmp_path, start=state)  # all is there, and nobody is asked again
@@ -221,9 +225,6 @@ def test_a_changed_masked_part_releases_nothing(tmp_path: Path) -> None:
 def test_a_checkpoint_of_before_there_were_summaries_is_read(tmp_path: Path) -> None:
     hospitals = Hospitals(plan_of(PrivacyMode.NONE))
     run(hospitals, tmp_path)
-    import hashlib  # noqa: PLC0415 - to write the file as an older version did
-    import json  # noqa: PLC0415
-
     path = tmp_path / "round.checkpoint"
     _, _, body = path.read_bytes().partition(b"\n")
     header, _, arrays = body.partition(b"\n")

@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from tests.node_guards import REQUEST, SITE, TOKEN, HonestGuard, HostileGuard, Served, raising, served
+from tests.node_guards import REQUEST, SITE, SUMMARY, TOKEN, HonestGuard, HostileGuard, Served, raising, served
 
 from oncofed.client.records.audit_log import AuditLog, Released
 from oncofed.client.service.guard_server import HELD_BACK, WRONG_TOKEN, serving
@@ -50,12 +50,15 @@ def test_each_question_reaches_the_guard_and_its_answer_comes_back() -> None:
         channel = here.channel()
         contribution = channel.contribute(REQUEST)
         assert contribution.vector.tobytes() == (0.5 * REQUEST.weights).tobytes()
+        summary = channel.summarise(SUMMARY)
+        assert summary.vector.tolist() == np.linspace(0.25, 0.75, 5).tolist()
         assert channel.offer_plan(b"a document") is PlanState.OFFERED
         assert channel.plan_status(HASH) is PlanState.APPROVED
         assert channel.deliver_model(b"model", b"signature", HASH) is DeliveryState.ACCEPTED
         assert channel.describe() == NodeDescription(SITE)
-    request, *others = guard.asked
+    request, summary_request, *others = guard.asked
     assert request.hash == REQUEST.hash  # type: ignore[attr-defined]  # the list holds any object
+    assert summary_request.hash == SUMMARY.hash  # type: ignore[attr-defined]  # as above
     assert others == [b"a document", HASH, (b"model", b"signature", HASH)]
 
 
@@ -92,6 +95,7 @@ def test_a_refusal_arrives_as_its_code(code: RefusalCode) -> None:
 def asks(channel: Any) -> tuple[Callable[[], object], ...]:
     return (
         lambda: channel.contribute(REQUEST),
+        lambda: channel.summarise(SUMMARY),
         lambda: channel.offer_plan(b""),
         lambda: channel.plan_status(HASH),
         lambda: channel.deliver_model(b"", b"", HASH),

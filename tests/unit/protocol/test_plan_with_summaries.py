@@ -1,0 +1,76 @@
+"""Is a plan with summaries read back as it was, told in words, and refused when it contradicts itself?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.doubles import no_privacy, study_plan
+from tests.hospital import SCHEMA
+from tests.summaries import evaluation_of
+
+from oncofed.errors import InvalidInput
+from oncofed.protocol.plan import StudyPlan, SummaryKind
+from oncofed.protocol.plan_file import plan_from_json
+from oncofed.protocol.plan_words import cost_of, plan_in_words
+
+WITHOUT = study_plan()
+SPEC = evaluation_of(WITHOUT, noise_multiplier=7.25)
+PLAN = replace(WITHOUT, summaries=(SPEC,), held_out_fraction=0.2)
+
+
+def test_a_plan_is_read_back_as_it_was() -> None:
+    assert plan_from_json(json.loads(PLAN.canonical)) == PLAN
+    assert PLAN.summary("evaluation") == SPEC
+    assert PLAN.summary("votes") is None
+    assert len({WITHOUT.hash, PLAN.hash, replace(PLAN, held_out_fraction=0.3).hash}) == 3
+
+
+CONTRADICTIONS: dict[str, dict[str, Any]] = {
+    "twice the same name": {"summaries": (SPEC, SPEC)},
+    "a name that leads elsewhere": {"summaries": (replace(SPEC, name="../x"),)},
+    "a name that is a number": {"summaries": (replace(SPEC, name="1"),)},
+    "no attempt": {"summaries": (replace(SPEC, attempts=0),)},
+    "no cell": {"summaries": (replace(SPEC, cells=0),)},
+    "everybody set aside": {"held_out_fraction": 1.0},
+    "fewer than nobody set aside": {"held_out_fraction": -0.1},
+}
+
+
+@pytest.mark.parametrize("change", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_contradictions_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput):
+        plan_from_json(json.loads(replace(PLAN, **change).canonical))
+
+
+def test_a_kind_that_nobody_knows_is_refused() -> None:
+    plan = json.loads(PLAN.canonical)
+    assert plan["summaries"][0]["kind"] == SummaryKind.EVALUATION.value
+    plan["summaries"][0]["kind"] = "everything"
+    with pytest.raises(InvalidInput, match="kind"):
+        plan_from_json(plan)
+
+
+def words(plan: StudyPlan) -> str:
+    return " ".join(plan_in_words(plan, SCHEMA, parameters=30).split())
+
+
+def test_the_words_say_what_leaves_of_whom_with_which_noise_and_that_it_is_counted() -> None:
+    told = words(PLAN)
+    assert f'as "evaluation", one list of {SPEC.cells} numbers' in told
+    assert "standard deviation 7.25 on each number" in told
+    assert "Set aside are 20% of your patients" in told
+    assert "all your patients but those set aside" in told
+    assert "after 60 rounds and evaluation" in told
+    assert "evaluation" not in words(WITHOUT)
+    cost, before = cost_of(PLAN), cost_of(WITHOUT)
+    assert cost is not None
+    assert before is not None
+    assert cost.planned > before.planned
+    assert cost.largest > cost.planned  # one attempt is in reserve
+
+
+def test_without_privacy_the_words_promise_no_noise_for_a_summary_either() -> None:
+    assert "outcome, without any noise" in words(replace(PLAN, privacy=no_privacy()))
