@@ -304,7 +304,8 @@ class SitePolicy:
 def _objections_to_range(plan: StudyPlan) -> list[str]:
     """A plan whose sum could wrap would be charged for each time, and then refused."""
     objections = []
-    for noise in (plan.privacy, *plan.summaries):
+    sums: list[PrivacySpec | SummarySpec] = [plan.privacy, *plan.summaries]
+    for noise in sums:
         if noise.shares is not None and 0 < plan.privacy.delta < 1:
             try:
                 refuse_unless_it_fits(shared_release(noise), largest_patients=largest_patients(plan.privacy.delta))

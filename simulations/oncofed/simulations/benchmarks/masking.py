@@ -20,7 +20,7 @@ from oncofed.client.guard import Guard
 from oncofed.client.relay import build_client_app
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.masking import MaskingPairs
-from oncofed.protocol.messages import ContributeRequest, Contribution
+from oncofed.protocol.messages import ContributeRequest, Contribution, SummariseRequest
 from oncofed.protocol.plan import ModelSpec, PrivacyMode, SharedNoise, StudyPlan
 from oncofed.server.app import flower_says_errors_only
 from oncofed.server.rounds import RoundReport, questions_of, step
@@ -77,6 +77,9 @@ class _OneHospital:
 
     def contribute(self, request: ContributeRequest) -> Contribution:
         return self.hospitals.guards[request.plan_hash][self.number].contribute(request)
+
+    def summarise(self, request: SummariseRequest) -> Contribution:
+        return self.hospitals.guards[request.plan_hash][self.number].summarise(request)
 
 
 def masking_table(*, rounds: int, sites: tuple[int, ...] = SITES) -> Table:
