@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from oncofed.privacy.accounting import (
     smallest_noise_multiplier,
 )
 from oncofed.privacy.integer_noise import rounded
+from oncofed.privacy.policy import of_two_hospitals
 from oncofed.privacy.shared_noise import (
     GaussianEquivalent,
     SharedIntegerRelease,
@@ -186,6 +188,49 @@ def test_rounds_with_shared_noise_and_other_releases_compose() -> None:
     assert delta_beside_gaussian(epsilon_of(mixed[:2], delta=DELTA)) > DELTA
     with_sampled = epsilon_of([*mixed, SampledGaussianRelease(2.0, 0.05, 10)], delta=DELTA)
     assert with_sampled > epsilon_of(mixed, delta=DELTA)
+
+
+def pmf_of_many(variance: float, shares: int) -> FloatArray:
+    """As `pmf_of_sum`, by doubling, and without what lies beyond 14 standard deviations of the sum."""
+    reach = math.ceil(14 * math.sqrt(shares * variance))
+    one = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * variance))
+    power, total = one / one.sum(), np.ones(1)
+    while shares:
+        if shares % 2:
+            total = np.convolve(total, power)
+        power, shares = np.convolve(power, power), shares // 2
+        power, total = (wide[max(0, len(wide) // 2 - reach) : len(wide) // 2 + reach + 1] for wide in (power, total))
+    return total
+
+
+@pytest.mark.parametrize(("scale_bits", "noise_multiplier"), [(0, 1.0), (4, 1.5), (8, 2.1), (8, 1.0)])
+def test_what_a_patient_of_two_hospitals_is_charged_bounds_the_true_loss(
+    scale_bits: int, noise_multiplier: float
+) -> None:
+    """Both hospitals round by themselves, so with one parameter the patient moves the sum by 2 (scale + 1) steps."""
+    release = SharedIntegerRelease(noise_multiplier, 1, scale_bits, 1.0, sites=100, dropouts=2, colluding=2)
+    pmf = pmf_of_many(float(release.share_standard_deviation) ** 2, release.honest_shares)
+    pair = shifted(pmf, 2 * (release.scale + 1))
+    assert true_delta(epsilon_of(of_two_hospitals([release], [release]), delta=DELTA), [pair]) <= DELTA
+    # Half the noise multiplier would be half the noise, had shares no whole steps to be rounded up to.
+    halved = replace(release, noise_multiplier=noise_multiplier / 2)
+    assert true_delta(epsilon_of([halved], delta=DELTA), [pair]) > DELTA
+
+
+def test_two_hospitals_share_the_sums_that_both_were_charged_for_and_no_others() -> None:
+    release, own = SharedIntegerRelease(30.0, 5, 20, 1.0, 5, 1, 1), GaussianRelease(30.0)
+    assert of_two_hospitals([release] * 3, [release]) == (release,) * 6
+    assert of_two_hospitals([release, own, own], [own, release]) == (release,) * 4 + (own,) * 3
+    assert of_two_hospitals([own] * 2, [own]) == (own,) * 3
+    # Precisions add up: four releases are one of half the noise multiplier.
+    half = equivalent_of_shares(
+        float(release.share_standard_deviation) ** 2,
+        shares=release.honest_shares,
+        parameters=release.parameters,
+        integer_sensitivity=2 * release.integer_sensitivity,
+    )
+    charged = epsilon_of(of_two_hospitals([release], [release]), delta=DELTA)
+    assert charged == pytest.approx(epsilon_of([GaussianRelease(half.noise_multiplier)], delta=DELTA), abs=1e-6)
 
 
 def theta_excess(variance: float) -> float:

@@ -18,7 +18,13 @@ from oncofed.errors import PrivacyRefusal
 from oncofed.privacy.accounting import GaussianRelease, SampledGaussianRelease
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.noise import OperatingSystemNoise
-from oncofed.privacy.policy import SitePolicy, calibrated_privacy, release_of_one_round, without_privacy
+from oncofed.privacy.policy import (
+    SMALLEST_L2_NORM_BOUND,
+    SitePolicy,
+    calibrated_privacy,
+    release_of_one_round,
+    without_privacy,
+)
 from oncofed.protocol.plan import PrivacyMode, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.survival.network import parameter_count
 
@@ -50,6 +56,7 @@ OBJECTIONS: dict[str, tuple[Callable[[StudyPlan], StudyPlan], str]] = {
     "no clip": (lambda p: replace(p, privacy=replace(p.privacy, l2_norm_bound=None)), "clip norm"),
     "endless clip": (lambda p: replace(p, privacy=replace(p.privacy, l2_norm_bound=float("inf"))), "clip norm"),
     "clip 0": (lambda p: replace(p, privacy=replace(p.privacy, l2_norm_bound=0.0)), "clip norm"),
+    "clip too small": (lambda p: replace(p, privacy=replace(p.privacy, l2_norm_bound=9.9e-5)), "at least 0.0001"),
     "clip is not a number": (lambda p: replace(p, privacy=replace(p.privacy, l2_norm_bound=float("nan"))), "clip norm"),
     "another relation": (lambda p: replace(p, privacy=replace(p.privacy, relation="replace_one")), "relation"),
     "no privacy": (lambda p: replace(p, privacy=no_privacy()), "no privacy"),
@@ -118,6 +125,11 @@ def test_the_reserve_for_repeated_rounds_is_counted() -> None:
     POLICY.refuse_unless_allowed(study_plan(training=training, privacy=exact))
     with pytest.raises(PrivacyRefusal, match="need epsilon"):
         POLICY.refuse_unless_allowed(study_plan(training=training, privacy=replace(exact, reserve_rounds=6)))
+
+
+def test_the_smallest_clip_norm_is_allowed() -> None:
+    smallest = replace(PLAN.privacy, l2_norm_bound=SMALLEST_L2_NORM_BOUND)
+    POLICY.refuse_unless_allowed(replace(PLAN, privacy=smallest))
 
 
 @pytest.mark.parametrize("number", [float("nan"), -1.0, 0.0])

@@ -190,6 +190,13 @@ def test_a_plan_whose_sharing_does_not_hold_is_refused(privacy: PrivacySpec) -> 
         POLICY.refuse_unless_allowed(replace(PLAN, privacy=privacy))
 
 
+def test_a_plan_that_could_never_answer_is_refused_at_its_approval() -> None:
+    """With delta 1e-7 a hospital may have a million patients, more than the bound on float64's rounding is for."""
+    privacy = calibrated_privacy(TRAINING, epsilon=3.0, delta=1e-7, l2_norm_bound=1.5, reserve_rounds=2, shares=SHARES)
+    with pytest.raises(PrivacyRefusal, match="1 to 200000 patients"):
+        replace(POLICY, largest_epsilon=3.3).refuse_unless_allowed(replace(PLAN, privacy=privacy))
+
+
 def test_sharing_needs_the_policys_word_and_full_batch_and_everybodys_key() -> None:
     POLICY.refuse_unless_allowed(PLAN)
     with pytest.raises(PrivacyRefusal, match="fewest_colluding_tolerated"):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput
-from oncofed.privacy.policy import calibrated_privacy, without_privacy
+from oncofed.privacy.policy import SMALLEST_L2_NORM_BOUND, calibrated_privacy, without_privacy
 from oncofed.protocol.plan import (
     ModelSpec,
     PrivacyMode,
@@ -183,7 +183,7 @@ def _privacy(section: Section) -> PrivacyRequest:
         mode=mode,
         epsilon=section.number("epsilon", required=private, above=0),
         delta=section.number_or("delta", 1e-5, above=0),
-        l2_norm_bound=section.number("l2_norm_bound", required=private, above=0),
+        l2_norm_bound=section.number("l2_norm_bound", required=private, at_least=SMALLEST_L2_NORM_BOUND),
         reserve_rounds=section.whole_number_or("reserve_rounds", 0, at_least=0),
         clip_without_noise=section.flag("clip_without_noise", False),
         dropouts=dropouts or 0,

@@ -22,7 +22,7 @@ from oncofed.privacy.accounting import (
 )
 from oncofed.privacy.integer_noise import largest_entry, refuse_unless_it_fits
 from oncofed.privacy.ledger import Budget
-from oncofed.privacy.shared_noise import SharedIntegerRelease
+from oncofed.privacy.shared_noise import LARGEST_PATIENTS, SharedIntegerRelease
 from oncofed.protocol.plan import (
     PrivacyMode,
     PrivacySpec,
@@ -32,6 +32,10 @@ from oncofed.protocol.plan import (
     TrainingMode,
     TrainingSpec,
 )
+
+SMALLEST_L2_NORM_BOUND = 1e-4
+"""Of a clip norm. What float64 cannot tell from 0 must stay far below it: a square below 2^-1074, say, times that of an
+input. No study needs so small a bound; whoever wants one has a loss of another scale."""
 
 
 def release_of_one_round(training: TrainingSpec, privacy: PrivacySpec) -> PrivacyEvent:
@@ -79,18 +83,17 @@ def of_two_hospitals(one: Sequence[PrivacyEvent], other: Sequence[PrivacyEvent])
     """What a patient released who took part at two hospitals of a study, given what each of them was charged for.
 
     Releases of their own compose. In a shared sum both parts stand in one and the same sum: together they move it
-    twice as far, against the same noise, which is half the noise multiplier. As many as both were charged for are
-    taken to be of the same sums: that is the most it can come to.
+    twice as far, against the same noise. Twice the sensitivity is four times the precision, so that is charged as four
+    of the unchanged release. (Half its noise multiplier would not do: a share of half the size is rounded up to whole
+    steps, and so is more than half.) As many as both were charged for are taken to be of the same sums: that is the
+    most it can come to.
     """
     ours, theirs = Counter(one), Counter(other)
     moved: list[PrivacyEvent] = []
     for event in dict.fromkeys((*one, *other)):
         fewer, more = sorted((ours[event], theirs[event]))
-        if isinstance(event, SharedIntegerRelease):
-            together = replace(event, noise_multiplier=event.noise_multiplier / 2)
-            moved += [together] * fewer + [event] * (more - fewer)
-        else:
-            moved += [event] * (fewer + more)
+        shared_sums = fewer if isinstance(event, SharedIntegerRelease) else 0
+        moved += [event] * (fewer + more + 2 * shared_sums)
     return tuple(moved)
 
 
@@ -102,6 +105,11 @@ def largest_entry_of(release: SharedIntegerRelease, *, delta: float) -> int:
 def largest_patients(delta: float) -> int:
     """Up to how many patients of a hospital delta is at most 1 / (10 patients)."""
     return max(1, math.floor(1 / (10 * delta) + 1e-9))
+
+
+def most_patients(privacy: PrivacySpec) -> int:
+    """Up to how many patients of a hospital the plan's promise holds there: delta suits them, and so does float64."""
+    return min(largest_patients(privacy.delta), LARGEST_PATIENTS)
 
 
 def calibrated_privacy(
@@ -234,8 +242,8 @@ class SitePolicy:
         reasons = [*of_sums]
         if privacy.relation != RELATION:
             reasons.append(f"its relation is {privacy.relation!r}; this ledger accounts for {RELATION!r}")
-        if privacy.l2_norm_bound is None or not 0 < privacy.l2_norm_bound < float("inf"):
-            reasons.append("it states no finite, positive clip norm")
+        if privacy.l2_norm_bound is None or not SMALLEST_L2_NORM_BOUND <= privacy.l2_norm_bound < float("inf"):
+            reasons.append(f"it states no finite clip norm of at least {SMALLEST_L2_NORM_BOUND:g}")
         # Each comparison is written so that a number that is not one fails it.
         if not 0 < privacy.delta <= self.delta:
             reasons.append(f"its delta {privacy.delta:g} does not lie in (0, {self.delta:g}]")

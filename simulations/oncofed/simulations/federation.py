@@ -20,10 +20,12 @@ from oncofed.client.guard import Guard
 from oncofed.client.relay import build_client_app
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
+from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.accounting import PrivacyEvent
 from oncofed.privacy.ledger import Charge, Ledger, MemoryLedger, charge_from_json, charge_to_json
 from oncofed.privacy.noise import OperatingSystemNoise
-from oncofed.protocol.plan import StudyPlan
+from oncofed.privacy.policy import most_patients
+from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.server.app import build_server_app
 from oncofed.server.checkpoint import load_checkpoint
 from oncofed.server.plan_settings import plan_from
@@ -96,8 +98,10 @@ def federate(
 
     held_out  the patients whom each hospital sets aside, where the plan measures them.
 
-    Each finished round is on disk before `figures` is asked for it and the next begins. Raises FederationFailure.
+    Each finished round is on disk before `figures` is asked for it and the next begins. Raises FederationFailure, and
+    InvalidInput when a hospital has more patients than the plan's promise holds for: its guard would never answer.
     """
+    _refuse_too_many(plan, hospitals)
     start, rows, charges = _start(plan, run_folder, resume=resume)
     if engine is Engine.RAY:
         folder = run_folder / "sites"
@@ -199,6 +203,17 @@ class LocalHospitals:
 
     def __call__(self, context: Context) -> Guard:
         return self.guards[partition_of(context)]
+
+
+def _refuse_too_many(plan: StudyPlan, hospitals: Mapping[str, Cohort]) -> None:
+    if plan.privacy.mode is PrivacyMode.NONE:
+        return
+    most = most_patients(plan.privacy)
+    remedy = "Choose delta of at most 1 / (10 x patients of the largest hospital you expect)."
+    what = f"has more than {most:,} patients, for which [privacy] delta is too large"
+    too_many = [Fault(f"hospital {site}", what, remedy) for site, cohort in hospitals.items() if len(cohort) > most]
+    if too_many:
+        raise InvalidInput(too_many)
 
 
 def simulated_guard(

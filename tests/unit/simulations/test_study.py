@@ -79,6 +79,7 @@ def test_all_faults_are_told_together(tmp_path: Path) -> None:
     ("override", "told"),
     [
         ("privacy.epsilon=0", "not above 0"),
+        ("privacy.l2_norm_bound=1e-5", "below 0.0001"),
         ("privacy.mode=secret", "not one of the known values"),
         ("training.beta_1=1", "not below 1"),
         ("training.sampling_rate=2", "above 1"),
