@@ -45,7 +45,7 @@ def main(sites: int, parameters: int) -> None:
     keys = {f"site {number:04d}": new_masking_key() for number in range(sites)}
     public_keys = {site: public_masking_key_of(key) for site, key in keys.items()}
     own = next(iter(keys))
-    attempt = Attempt("0" * 64, 1, 0, tuple(keys))
+    attempt = Attempt("0" * 64, 1, 0, tuple(keys), "0" * 64)
     limit = largest_entry(release, largest_patients=1000)
     clipped = np.random.default_rng(0).normal(size=parameters)
     print(f"{sites} sites, {parameters} parameters, share of standard deviation {release.share_standard_deviation}")

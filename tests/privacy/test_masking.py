@@ -86,7 +86,8 @@ def consortium_of(sites: int) -> Consortium:
 
 
 FIVE = consortium_of(5)
-ATTEMPT = Attempt(PLAN_HASH, release=3, attempt=1, roster=FIVE.roster)
+CONTENT_HASH = "12" * 32
+ATTEMPT = Attempt(PLAN_HASH, release=3, attempt=1, roster=FIVE.roster, content_hash=CONTENT_HASH)
 VECTORS = {site: np.arange(-20_000, 20_000) * (number + 1) for number, site in enumerate(FIVE.roster)}
 
 
@@ -142,7 +143,7 @@ def test_the_masked_sum_is_the_integer_sum_bit_for_bit(
     limit = (2**63 - 1) // sites
     vectors = extreme_vectors(roster, limit=limit, size=size, seed=seed)
     opened = unmasked_sum(
-        consortium.all_masked(vectors, Attempt(PLAN_HASH, round_, attempt, roster), largest_entry=limit),
+        consortium.all_masked(vectors, Attempt(PLAN_HASH, round_, attempt, roster, CONTENT_HASH), largest_entry=limit),
         largest_entry=limit,
     )
     assert opened.dtype == np.int64
@@ -154,7 +155,7 @@ def test_the_masked_sum_of_many_sites_is_the_integer_sum(sites: int) -> None:
     consortium = consortium_of(sites)
     limit = (2**63 - 1) // sites
     vectors = extreme_vectors(consortium.roster, limit=limit, size=40, seed=sites)
-    attempt = Attempt(PLAN_HASH, 1, 0, consortium.roster)
+    attempt = Attempt(PLAN_HASH, 1, 0, consortium.roster, CONTENT_HASH)
     answers = consortium.all_masked(vectors, attempt, largest_entry=limit)
     np.random.default_rng(sites).shuffle(answers)
     assert unmasked_sum(answers, largest_entry=limit).tolist() == exact_sum(vectors)
@@ -242,6 +243,7 @@ ANOTHER = {
     "attempt": replace(ATTEMPT, attempt=2),
     "plan": replace(ATTEMPT, plan_hash="cd" * 32),
     "roster": replace(ATTEMPT, roster=FIVE.roster[:4]),
+    "weights": replace(ATTEMPT, content_hash="34" * 32),
     "round and attempt exchanged": replace(ATTEMPT, release=1, attempt=3),
 }
 
@@ -403,7 +405,7 @@ def test_the_stream_is_made_as_the_document_says() -> None:
 
     extracted = hmac.new(framed(PLAN_HASH), secret, "sha256").digest()
     roster = hashlib.sha256(framed(*ATTEMPT.roster)).hexdigest()
-    info = framed("oncofed masking 1", "3", "1", roster, one, two)
+    info = framed("oncofed masking 2", "3", "1", roster, CONTENT_HASH, one, two)
     key = hmac.new(extracted, info + b"\x01", "sha256").digest()
     blocks = b"".join(chacha20_block(key, counter) for counter in range(3))
     assert stream.tolist() == [int.from_bytes(blocks[8 * n : 8 * n + 8], "little") for n in range(20)]

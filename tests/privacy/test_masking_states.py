@@ -1,24 +1,26 @@
 """Can a server that lies about who is there open more than it is entitled to? Every lie, for three to five hospitals.
 
 What is checked, exactly. In each attempt the server tells each hospital that does not collude a roster of its choosing
-(every subset of the plan's names, right or wrong) or nothing. A hospital answers if the real `refuse_roster` lets it,
-with its vector, a fresh share of noise, and one mask for each other member of the roster it was told. Masks are
-unknowns, the same at both ends of a pair exactly if attempt and roster are; those of pairs with a colluding hospital
-are known. A sum of answers with any coefficients is *opened* if all unknown masks cancel.
+(every subset of the plan's names, right or wrong) and one of two sets of weights, or nothing. A hospital answers if the
+real `refuse_roster` lets it, with its vector, a fresh share of noise, and one mask for each other member of the roster
+it was told. Masks are unknowns, the same at both ends of a pair exactly if attempt, roster and weights are; those of
+pairs with a colluding hospital are known. A sum of answers with any coefficients is *opened* if all unknown masks
+cancel.
 
-(S) The opened combinations are exactly those of the sums over whole rosters, each answered by all its honest members.
-    Each of these rosters has at least K - d members, so K - d - t honest ones.
+(S) The opened combinations are exactly those of the sums over whole rosters, each answered by all its honest members
+    for the same weights. Each of these rosters has at least K - d members, so K - d - t honest ones.
 (V) In every opened combination in which hospital i's vector has coefficient 1 (whatever is known about all other
     vectors), the variance of the unknown noise is at least (K - d - t) / m shares, m being how many answers i was
     charged for. That is what the ledger's composition of m releases grants.
 
 Scope. (S) by linear algebra on the answers themselves: K = 3 over one and two attempts and with hospitals that forget
-which roster they answered, K = 4 over one. K = 4 and 5 over all lies of an attempt by way of the answers to each
-roster, since unknowns of different rosters are different. (V) over all that up to three attempts can open. Coefficients
-are real numbers; modulo 2^64 the same combinations open, because an unknown stands in two answers at most, with
-coefficients +1 and -1, so each condition is "c_i = c_j" or "c_i = 0". That the real masks behave like the unknowns is a
-test at the end, for three hospitals, and statistics in test_masking.py. Each rule is taken out once, and the checks
-then fail.
+what they answered, K = 4 over one; with two sets of weights K = 3 over one attempt, also with hospitals that forget;
+else everybody is sent the same (other weights only make more unknowns different). K = 4 and 5 over all lies of an
+attempt by way of the answers to each roster, since unknowns of different rosters are different. (V) over all that up to
+three attempts can open. Coefficients are real numbers; modulo 2^64 the same combinations open, because an unknown
+stands in two answers at most, with coefficients +1 and -1, so each condition is "c_i = c_j" or "c_i = 0". That the real
+masks behave like the unknowns is a test at the end, for three hospitals, and statistics in test_masking.py. Each rule
+is taken out once, and the checks then fail.
 """
 
 from __future__ import annotations
@@ -72,11 +74,12 @@ SETTINGS = [
 
 @dataclass(frozen=True, order=True)
 class Answer:
-    """One hospital's masked vector in one attempt, for the roster it was told."""
+    """One hospital's masked vector in one attempt, for the roster it was told and the weights it was sent."""
 
     site: str
     attempt: int
     roster: Roster
+    weights: str = "as all"
 
 
 MaskKey = Callable[[Answer], object]
@@ -84,7 +87,10 @@ MaskKey = Callable[[Answer], object]
 
 
 def as_built(answer: Answer) -> object:
-    return (answer.attempt, answer.roster)
+    return (answer.attempt, answer.roster, answer.weights)
+
+
+WEIGHTS = ("as all", "others")
 
 
 def subsets(names: Sequence[str]) -> Iterator[Roster]:
@@ -117,6 +123,19 @@ def lies(setting: Setting, attempt: int, answers: Answers = by_the_rule) -> Iter
         )
 
 
+def lies_about_weights(setting: Setting, *, answers_of_each: int = 1) -> Iterator[list[Answer]]:
+    """Everything that may come back in one attempt with two sets of weights.
+
+    answers_of_each  how often each hospital may answer the attempt; a guard does so once, unless its records are lost.
+    """
+    choices = []
+    for own in setting.honest:
+        answers = [Answer(own, 0, roster, sent) for roster in answered_rosters(setting, own) for sent in WEIGHTS]
+        choices.append([told for size in range(answers_of_each + 1) for told in combinations(answers, size)])
+    for told in product(*choices):
+        yield list(chain.from_iterable(told))
+
+
 def unknown_masks(setting: Setting, answers: Sequence[Answer], key: MaskKey) -> NDArray[np.float64]:
     """(answers, unknown masks): the coefficient with which each stands in each answer."""
     columns: dict[object, int] = {}
@@ -133,13 +152,13 @@ def unknown_masks(setting: Setting, answers: Sequence[Answer], key: MaskKey) -> 
 
 
 def whole_rosters(setting: Setting, answers: Sequence[Answer]) -> list[tuple[Answer, ...]]:
-    """The groups of answers to one roster in one attempt that hold all its honest members."""
-    groups: dict[tuple[int, Roster], list[Answer]] = {}
+    """The groups of answers to one roster and weights in one attempt that hold all its honest members."""
+    groups: dict[tuple[int, Roster, str], list[Answer]] = {}
     for answer in answers:
-        groups.setdefault((answer.attempt, answer.roster), []).append(answer)
+        groups.setdefault((answer.attempt, answer.roster, answer.weights), []).append(answer)
     return [
         tuple(group)
-        for (_, roster), group in groups.items()
+        for (_, roster, _), group in groups.items()
         if {answer.site for answer in group} == set(roster) & set(setting.honest)
     ]
 
@@ -187,6 +206,19 @@ def test_even_hospitals_that_forget_what_they_answered_give_whole_rosters_only(s
         answers = [
             Answer(own, 0, roster) for own, rosters in zip(setting.honest, told, strict=True) for roster in rosters
         ]
+        assert opens_whole_rosters_only(setting, answers)
+
+
+@pytest.mark.parametrize("setting", THREE, ids=str)
+def test_a_server_that_sends_other_weights_to_some_opens_sums_over_the_same_weights_only(setting: Setting) -> None:
+    for answers in lies_about_weights(setting):
+        assert opens_whole_rosters_only(setting, answers)
+
+
+@pytest.mark.parametrize("setting", [setting for setting in THREE if setting.dropouts < 2], ids=str)
+def test_neither_do_hospitals_that_forget_which_weights_they_answered(setting: Setting) -> None:
+    """Ledger and answers restored from a backup. At most two answers a hospital: there are two sets of weights."""
+    for answers in lies_about_weights(setting, answers_of_each=2):
         assert opens_whole_rosters_only(setting, answers)
 
 
@@ -295,6 +327,19 @@ def test_with_masks_that_do_not_depend_on_the_roster_a_lying_server_opens_other_
     )
 
 
+def test_with_masks_that_do_not_depend_on_the_weights_one_hospital_that_forgets_is_open() -> None:
+    """The difference of its two answers has no mask left: two sums of one hospital, and its noise alone."""
+    setting = Setting(3, 0, 0)
+
+    def by_roster(answer: Answer) -> object:
+        return (answer.attempt, answer.roster)
+
+    assert not all(opens_whole_rosters_only(setting, answers, by_roster) for answers in lies_about_weights(setting))
+    twice = [Answer("a", 0, setting.plan, sent) for sent in WEIGHTS]
+    assert not (np.array([1.0, -1.0]) @ unknown_masks(setting, twice, by_roster)).any()
+    assert (np.array([1.0, -1.0]) @ unknown_masks(setting, twice, as_built)).any()
+
+
 def test_with_masks_that_do_not_depend_on_the_attempt_two_attempts_open_one_hospital() -> None:
     setting = Setting(3, 1, 0)
     pairs = product(lies(setting, 0), lies(setting, 1))
@@ -343,11 +388,12 @@ def test_real_masks_open_what_the_model_says() -> None:
 
     @cache
     def words_of(answer: Answer) -> NDArray[np.uint64]:
-        attempt = Attempt(PLAN_HASH, 1, answer.attempt, tuple(names[site] for site in answer.roster))
+        roster = tuple(names[site] for site in answer.roster)
+        attempt = Attempt(PLAN_HASH, 1, answer.attempt, roster, content_hash=answer.weights)
         return consortium.masked(vector, names[answer.site], attempt).words
 
     opened = 0
-    for answers in lies(setting, 0):
+    for answers in lies_about_weights(setting):
         words = {answer: words_of(answer) for answer in answers}
         masks = unknown_masks(setting, answers, as_built)
         for coefficients in product((-1, 0, 1), repeat=len(answers)):

@@ -20,6 +20,7 @@ from oncofed.privacy.ledger import MemoryLedger, charge_from_json, charge_to_jso
 from oncofed.privacy.masking import (
     Attempt,
     MaskedVector,
+    content_hash_of,
     new_masking_key,
     public_masking_key_of,
     unmasked_sum,
@@ -69,13 +70,15 @@ def guard_of(
     )
 
 
-def request(site: str, *, attempt: int = 0, roster: tuple[str, ...] = SITES) -> ContributeRequest:
-    return ContributeRequest(PLAN.hash, site, 1, attempt, roster, WEIGHTS)
+def request(
+    site: str, *, attempt: int = 0, roster: tuple[str, ...] = SITES, weights: NDArray[np.float64] = WEIGHTS
+) -> ContributeRequest:
+    return ContributeRequest(PLAN.hash, site, 1, attempt, roster, weights)
 
 
 def opened(vectors: dict[str, NDArray[np.uint64]], *, attempt: int = 0) -> NDArray[np.float64]:
     """The sum, in units of the clip norm."""
-    belongs = Attempt(PLAN.hash, 1, attempt, tuple(sorted(vectors)))
+    belongs = Attempt(PLAN.hash, 1, attempt, tuple(sorted(vectors)), content_hash_of(WEIGHTS))
     masked = [MaskedVector(site, belongs, vector) for site, vector in vectors.items()]
     total = unmasked_sum(masked, largest_entry=largest_entry_of(shared_release(PRIVACY), delta=PRIVACY.delta))
     return total / shared_release(PRIVACY).scale
@@ -152,6 +155,34 @@ def test_the_same_attempt_with_another_roster_is_refused() -> None:
     with pytest.raises(RequestRefused) as refused:
         guard.contribute(request("Bonn", roster=("Bonn", "Celle", "Essen", "Ulm")))
     assert refused.value.code is RefusalCode.REQUEST_CONFLICT
+
+
+def nudged() -> NDArray[np.float64]:
+    """The smallest change there is."""
+    weights = WEIGHTS.copy()
+    weights[-1] = np.nextafter(weights[-1], 1)
+    return weights
+
+
+def test_a_guard_whose_records_were_rolled_back_opens_nothing_to_other_weights() -> None:
+    """A ledger and answers restored from a backup: the very attempt is answered again, with other weights.
+
+    Were the masks the same, the difference of the two answers would be that of two sums, without a key.
+    """
+    before, restored = guard_of("Bonn", noise=NoIntegerNoise()), guard_of("Bonn", noise=NoIntegerNoise())
+    one = before.contribute(request("Bonn")).vector
+    other = restored.contribute(request("Bonn", weights=nudged())).vector
+    upper = (one - other) >> np.uint64(48)
+    assert np.count_nonzero((upper == 0) | (upper == 0xFFFF)) <= 2
+    again = guard_of("Bonn", noise=NoIntegerNoise()).contribute(request("Bonn")).vector
+    assert (one == again).all()  # by which the comparison above is not one of noise
+
+
+def test_a_server_that_sends_one_hospital_other_weights_opens_nothing() -> None:
+    vectors = {site: guard_of(site, noise=NoIntegerNoise()).contribute(request(site)).vector for site in SITES[1:]}
+    vectors["Bonn"] = guard_of("Bonn", noise=NoIntegerNoise()).contribute(request("Bonn", weights=nudged())).vector
+    with pytest.raises(PrivacyRefusal, match="did not cancel"):
+        opened(vectors)
 
 
 def test_each_attempt_is_charged_and_the_identical_request_is_not() -> None:

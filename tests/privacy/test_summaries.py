@@ -36,7 +36,7 @@ from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
 from oncofed.privacy.accounting import GaussianRelease, epsilon_of
 from oncofed.privacy.integer_noise import IntegerNoiseSource, NoIntegerNoise, OperatingSystemIntegerNoise
 from oncofed.privacy.ledger import Charge, MemoryLedger, charge_from_json, charge_to_json
-from oncofed.privacy.masking import Attempt, MaskedVector, new_masking_key, public_masking_key_of, unmasked_sum
+from oncofed.privacy.masking import Attempt, MaskedVector, content_hash_of, new_masking_key, public_masking_key_of, unmasked_sum
 from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.privacy.policy import (
     SitePolicy,
@@ -372,7 +372,7 @@ def test_without_privacy_the_sum_is_exact_free_and_says_that_it_hides_nothing() 
 
 
 def opened(plan: StudyPlan, vectors: dict[str, Any], *, release: int | str) -> np.ndarray[Any, Any]:
-    attempt = Attempt(plan.hash, release, 0, tuple(sorted(vectors)))
+    attempt = Attempt(plan.hash, release, 0, tuple(sorted(vectors)), content_hash_of(WEIGHTS))
     shared = shared_release(plan.summaries[0])
     masked = [MaskedVector(site, attempt, vector) for site, vector in vectors.items()]
     return unmasked_sum(masked, largest_entry=largest_entry_of(shared, delta=1e-5)) / shared.scale
@@ -403,7 +403,7 @@ def test_the_noise_of_a_masked_summary_is_what_the_guaranteed_shares_promise_and
             .vector
             for site in SITES
         }
-        belongs = Attempt(SHARED.hash, "evaluation", attempt, SITES)
+        belongs = Attempt(SHARED.hash, "evaluation", attempt, SITES, content_hash_of(WEIGHTS))
         masked = [MaskedVector(site, belongs, vector) for site, vector in vectors.items()]
         total = unmasked_sum(masked, largest_entry=largest_entry_of(shared_release(spec), delta=1e-5)) / 2**20
         noise.append(total - 4 * bounded_sum(SHARED, spec, WEIGHTS, patients).vector)

@@ -27,7 +27,7 @@ from oncofed.client.training import clipped_direction, local_contribution
 from oncofed.errors import BudgetExceeded, PrivacyRefusal, RecordFailure, RefusalCode, RequestRefused
 from oncofed.privacy.accounting import PrivacyEvent
 from oncofed.privacy.ledger import Charge, Ledger, refuse_unless_payable
-from oncofed.privacy.masking import Attempt, refuse_roster
+from oncofed.privacy.masking import Attempt, content_hash_of, refuse_roster
 from oncofed.privacy.noise import NoiseSource, NoNoise
 from oncofed.privacy.policy import SitePolicy, most_patients, release_of_one_round, release_of_summary
 from oncofed.privacy.shared_noise import SharedIntegerRelease
@@ -166,7 +166,8 @@ class Guard:
         event: SharedIntegerRelease,
     ) -> NDArray[np.uint64]:
         assert self._sharing is not None
-        attempt = Attempt(request.plan_hash, release, request.attempt, request.roster)
+        content = content_hash_of(request.weights)
+        attempt = Attempt(request.plan_hash, release, request.attempt, request.roster, content)
         return self._sharing.masked_part(bounded, own=self.site, plan=self.plan, release=event, attempt=attempt)
 
     def _released(

@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 
 from oncofed.errors import Fault, FederationFailure, PrivacyRefusal
 from oncofed.privacy.integer_noise import refuse_unless_it_fits
-from oncofed.privacy.masking import Attempt
+from oncofed.privacy.masking import Attempt, content_hash_of
 from oncofed.privacy.policy import largest_patients, shared_release
 from oncofed.protocol.plan import Strategy, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.server.admission import SiteVector
@@ -203,10 +203,10 @@ def combine(
 
 def _opened(contributions: Sequence[SiteVector], *, state: FederationState, plan: StudyPlan) -> SiteVector:
     """The mean over the hospitals, as if one of them had sent it. Raises FederationFailure when masks do not cancel."""
-    number = state.round + 1
+    number, roster = state.round + 1, state.roster or plan.roster
     total = opened_sum(
         contributions,
-        attempt=Attempt(plan.hash, number, state.attempt, state.roster or plan.roster),
+        attempt=Attempt(plan.hash, number, state.attempt, roster, content_hash_of(state.weights)),
         release=shared_release(plan.privacy),
         delta=plan.privacy.delta,
         what=f"round {number}",

@@ -20,7 +20,7 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from oncofed.errors import FederationFailure
-from oncofed.privacy.masking import Attempt
+from oncofed.privacy.masking import Attempt, content_hash_of
 from oncofed.privacy.policy import shared_release
 from oncofed.protocol.codec import SUMMARY_QUERY, payload_bytes
 from oncofed.protocol.messages import SummariseRequest
@@ -138,9 +138,10 @@ class _Asking:
         self, admission: Admission, *, state: FederationState, plan: StudyPlan, what: str
     ) -> NDArray[np.float64]:
         if self._summary.shares is not None:
+            roster, content = state.roster or plan.roster, content_hash_of(state.weights)
             return opened_sum(
                 admission.admitted,
-                attempt=Attempt(plan.hash, self._summary.name, state.attempt, state.roster or plan.roster),
+                attempt=Attempt(plan.hash, self._summary.name, state.attempt, roster, content),
                 release=shared_release(self._summary),
                 delta=plan.privacy.delta,
                 what=what,

@@ -62,7 +62,7 @@ def largest_sum_entry(release: SharedIntegerRelease, *, largest_patients: int) -
 
 
 def largest_entry(release: SharedIntegerRelease, *, largest_patients: int) -> int:
-    """What an entry of a noised vector stays within, but for a probability below 1e-346 (`masking` refuses others)."""
+    """What an entry of a noised vector stays within, but for a probability below 1e-346 (then `masking` refuses it)."""
     tail = TAIL_STANDARD_DEVIATIONS * release.share_standard_deviation
     return largest_sum_entry(release, largest_patients=largest_patients) + tail
 

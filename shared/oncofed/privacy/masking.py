@@ -6,9 +6,12 @@ sum modulo 2^64 is that of the vectors. Anything short of that holds at least on
 
 Keys. Each hospital has one static X25519 key pair; the public keys stand in the plan that every hospital approved, so a
 server cannot replace them. A pair's stream is ChaCha20 under
-HKDF-SHA256(X25519 secret, salt = plan hash, info = domain, round, attempt, hash of the roster, both names in order).
-For a summary the domain is another and its name stands in the round's place, so that no stream is ever used twice.
-A server that tells two hospitals different rosters, rounds or attempts gets streams that do not cancel.
+HKDF-SHA256(X25519 secret, salt = plan hash, info = domain, round, attempt, hash of the roster, hash of the weights that
+were sent, both names in order). For a summary the domain is another and its name stands in the round's place, so that
+no stream is ever used twice. A server that tells two hospitals different rosters, rounds, attempts or weights gets
+streams that do not cancel. That the weights are in it also holds where a guard forgets what it answered (a ledger
+restored from a backup): two answers to one attempt with other weights have other masks, so their difference opens
+nothing; with the same weights it tells the difference of two draws of noise.
 
 Dropouts. If somebody is missing, nothing is revealed: the server starts a new attempt among those who are there, with
 fresh masks, fresh noise and a new charge at each hospital. There is no second secret to ask for, so there is nothing
@@ -20,14 +23,18 @@ the number of vectors with K L < 2^63, which `masked` and `unmasked_sum` refuse 
 strictly between -2^63 and 2^63, where residues modulo 2^64 and integers are in one-to-one correspondence (two's
 complement), and so the residue that the server computes is the integer sum, bit for bit. L comes from public numbers:
 `integer_noise.largest_entry` = n_max x C x scale + 40 standard deviations of a share. The first part is enforced by
-clamping before the noise. The second is exceeded with probability below 1e-346, whatever the patients, and is then
-refused rather than cut off; that adds as much to delta, which is nothing that a float64 could tell. (A sum that did
-wrap would be wrong, and as private: reduction modulo 2^64 is post-processing of the integer sum.)
+clamping before the noise. The second is exceeded with probability below 1e-346 in each entry (9e-344 in any of 12,000),
+whatever the patients, and is then refused rather than cut off; that adds as much to delta, which is nothing that a
+float64 could tell. (A sum that did wrap would be wrong, and as private: reduction modulo 2^64 is post-processing of the
+integer sum.)
 
-Promises, if X25519, HKDF-SHA256 and ChaCha20 are what they are taken for: the masked vectors of an attempt tell their
-sum if its whole roster answered it, and otherwise nothing, to anybody who lacks the keys of two of its hospitals. With
-the keys of t of them, one knows their vectors and the sum of the others'. Not promised: that the sum is right (a
-hospital can add what it likes), and secrecy of old sums' terms after two keys are stolen (the keys are static).
+Promises, if X25519, HKDF-SHA256 and ChaCha20 are what they are taken for: to whoever has no key, the masked vectors of
+an attempt tell their sum if its whole roster answered it, and otherwise nothing. No key is needed for that sum: whoever
+sees all the vectors can add them up. Whoever has the private key of one hospital takes off every mask of that hospital:
+each of its vectors that was ever recorded is open, also a lone answer to an attempt that failed, and of the others'
+vectors their sum. So with the keys of t hospitals one knows their vectors and the sum of the others'. Not promised:
+that the sum is right (a hospital can add what it likes), and secrecy of a hospital's old vectors after its key is
+stolen (the keys are static).
 
 Sources: Bonawitz et al., CCS 2017 (pairwise masks; their secret sharing is replaced by attempts:
 docs/secure-aggregation.md); RFC 7748, 5869, 8439, through the package cryptography. Imports no torch.
@@ -49,8 +56,8 @@ from numpy.typing import NDArray
 
 from oncofed.errors import PrivacyRefusal
 
-_DOMAIN = "oncofed masking 1"
-_SUMMARY_DOMAIN = "oncofed masking of summaries 1"
+_DOMAIN = "oncofed masking 2"
+_SUMMARY_DOMAIN = "oncofed masking of summaries 2"
 _KEY_BYTES = 32
 
 
@@ -58,14 +65,17 @@ _KEY_BYTES = 32
 class Attempt:
     """What the masks belong to.
 
-    plan_hash  hexadecimal. roster: the hospitals asked, sorted and distinct.
-    release    the number of a round, or the name of a summary.
+    plan_hash     hexadecimal.
+    release       the number of a round, or the name of a summary.
+    roster        the hospitals asked, sorted and distinct.
+    content_hash  of what they were asked about: `content_hash_of` the weights that came with the question.
     """
 
     plan_hash: str
     release: int | str
     attempt: int
     roster: tuple[str, ...]
+    content_hash: str
 
     @property
     def domain(self) -> tuple[str, str, str]:
@@ -81,6 +91,11 @@ class MaskedVector:
     site: str
     attempt: Attempt
     words: NDArray[np.uint64]
+
+
+def content_hash_of(weights: NDArray[np.float64]) -> str:
+    """SHA-256 of the weights, bit for bit: the same at the server and at every hospital that was sent the same."""
+    return hashlib.sha256(np.ascontiguousarray(weights, dtype="<f8").tobytes()).hexdigest()
 
 
 def new_masking_key() -> bytes:
@@ -222,7 +237,7 @@ class _Streams:
         roster_hash = hashlib.sha256(_framed(attempt.roster)).hexdigest()
         self._pairs = pairs
         self._salt = _framed((attempt.plan_hash,))
-        self._info = _framed((*attempt.domain, roster_hash))
+        self._info = _framed((*attempt.domain, roster_hash, attempt.content_hash))
         self._zeros = bytes(8 * size)
         self._stream = bytearray(8 * size)
 
