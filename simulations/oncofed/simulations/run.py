@@ -45,7 +45,7 @@ from oncofed.simulations.partition import Consortium, consortium
 from oncofed.simulations.privacy_spent import spent_at_one, spent_at_two
 from oncofed.simulations.report.page import write_report
 from oncofed.simulations.results import Relevance, RunResult
-from oncofed.simulations.study import Study
+from oncofed.simulations.study import DataSpec, Study
 from oncofed.simulations.synthetic.consortium import generate
 from oncofed.survival.network import PrognosisNetwork, network_with
 
@@ -139,23 +139,28 @@ def _refuse_unfit(run_folder: Path, study: Study, *, engine: Engine, resume: boo
 
 def table_of(study: Study) -> tuple[pd.DataFrame, StudySchema, str]:
     """The table before it is cut, its schema, and its name for faults."""
-    if study.data.table is None:
+    return tables_of(study.data)
+
+
+def tables_of(data: DataSpec) -> tuple[pd.DataFrame, StudySchema, str]:
+    """The same, of a study's [data] alone."""
+    if data.table is None:
         made = generate(
-            patients=study.data.synthetic_patients,
-            hospitals=study.data.synthetic_hospitals,
-            seed=study.data.synthetic_seed,
+            patients=data.synthetic_patients,
+            hospitals=data.synthetic_hospitals,
+            seed=data.synthetic_seed,
         )
-        return made.table, _asked(study, made.schema), "synthetic consortium"
-    assert study.data.schema is not None
-    schema = _asked(study, read_schema(study.data.schema))
-    return read_table(study.data.table), schema, study.data.table.name
+        return made.table, _asked(data, made.schema), "synthetic consortium"
+    assert data.schema is not None
+    schema = _asked(data, read_schema(data.schema))
+    return read_table(data.table), schema, data.table.name
 
 
-def _asked(study: Study, schema: StudySchema) -> StudySchema:
+def _asked(data: DataSpec, schema: StudySchema) -> StudySchema:
     """The schema with the markers of the modalities that the study asks for."""
-    if study.data.modalities is None:
+    if data.modalities is None:
         return schema
-    markers = tuple(marker for marker in schema.markers if marker.modality in study.data.modalities)
+    markers = tuple(marker for marker in schema.markers if marker.modality in data.modalities)
     if not markers:
         remedy = f"The schema has: {', '.join(sorted({marker.modality for marker in schema.markers}))}."
         raise InvalidInput([Fault("[data], modalities", "leave no marker", remedy)])

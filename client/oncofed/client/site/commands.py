@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from oncofed.client.pages.commands import pages
 from oncofed.client.site.node_argument import NODE, go_on_as
 from oncofed.client.site.watch_commands import audit, doctor, explain, ledger, status
 from oncofed.errors import Fault, InvalidInput
@@ -346,5 +347,5 @@ def units(folder: NodeFolder, out: Path, databases: tuple[str, ...]) -> None:
     click.echo("Next: systemctl daemon-reload && systemctl enable --now oncofed.target")
 
 
-for _command in (status, doctor, ledger, audit, explain):
+for _command in (status, doctor, ledger, audit, explain, pages):
     site.add_command(_command)

@@ -1,4 +1,4 @@
-"""Why is this patient's prognosis what it is? A table, from the delivered model and the hospital's own row.
+"""Why is this patient's prognosis what it is, and what moves prognoses here? Tables, from the delivered model.
 
 The model is verified again (signature, plan, size) before it is used. Relevances are log hazard ratios relative to the
 reference patient and add up to the patient's own; the curve is the model's survival for this patient. Nothing leaves.
@@ -13,6 +13,8 @@ import torch
 
 from oncofed.client.explanation import column_relevance, fold_to_markers
 from oncofed.client.node.folder import NodeFolder, read_site
+from oncofed.client.pages.cohort_view import strongest_markers
+from oncofed.client.pages.hospital import HospitalPrognosis, Peers
 from oncofed.client.policy_file import read_policy
 from oncofed.client.site.inbox import OfferedPlan, offered_plans
 from oncofed.client.sources import read_source_cohort
@@ -28,9 +30,9 @@ from oncofed.survival.network import PrognosisNetwork, network_with, parameter_c
 
 def explain_patient(folder: NodeFolder, *, beginning: str, patient_id: str, most_markers: int) -> Iterator[str]:
     """The lines of the table. Raises InvalidInput for an unknown study or patient; the message names neither value."""
-    plan = _with_model(folder, beginning)
-    network = _network(folder, plan)
-    cohort = _cohort(folder, plan)
+    plan = plan_with_model(folder, beginning)
+    network = released_network(folder, plan)
+    cohort = present_cohort(folder, plan)
     if patient_id not in cohort.patient_ids:
         remedy = f"Identifiers stand in the column {cohort.schema.patient_id} of the data source."
         raise InvalidInput([Fault("--patient", "no patient of the data source has this identifier", remedy)])
@@ -40,6 +42,30 @@ def explain_patient(folder: NodeFolder, *, beginning: str, patient_id: str, most
     for number, endpoint in enumerate(plan.document.plan.model.endpoints):
         yield from _of_endpoint(network, patient, x, number=number, endpoint=endpoint, most_markers=most_markers)
     yield "A log hazard ratio above 0 means a worse prognosis than the reference patient's. Research use only."
+
+
+def explain_cohort(folder: NodeFolder, *, beginning: str, most_markers: int) -> Iterator[str]:
+    """The strongest markers overall and in each tumour entity. Nothing is said of fewer patients than the floor."""
+    plan = plan_with_model(folder, beginning)
+    hospital = HospitalPrognosis(
+        site=read_site(folder).name,
+        study=plan.document.plan.study,
+        plan_hash=plan.document.plan.hash,
+        network=released_network(folder, plan),
+        cohort=present_cohort(folder, plan),
+    )
+    yield f"Study {hospital.study}, patients of {hospital.site}"
+    groups = [Peers(np.ones(len(hospital.cohort), dtype=np.bool_), "all patients", False)]
+    groups += [hospital.of_entity(number) for number in hospital.entities_shown()]
+    for number, name in enumerate(hospital.endpoint_names):
+        for group in groups:
+            found = strongest_markers(hospital, hospital.endpoint(number), group.rows)
+            yield f"\n{name.replace('_', ' ')}, {group.label}"
+            if not found:
+                yield f"  nothing to say: fewer than {hospital.smallest_group} patients, or no difference between them"
+            for each in found[:most_markers]:
+                yield f"  {each.strength:6.3f}  {each.share:4.0%}  {each.source:32s} {each.direction}"
+    yield "Mean absolute log hazard ratio, share of all markers, direction. Research use only."
 
 
 def _of_endpoint(
@@ -75,7 +101,8 @@ def _value(marker: Marker, value: float) -> str:
     return f"{value:g} {marker.unit}".rstrip()
 
 
-def _with_model(folder: NodeFolder, beginning: str) -> OfferedPlan:
+def plan_with_model(folder: NodeFolder, beginning: str) -> OfferedPlan:
+    """The one plan with a delivered model whose hash begins so. Raises InvalidInput."""
     found = [
         plan
         for plan in offered_plans(folder)
@@ -89,7 +116,8 @@ def _with_model(folder: NodeFolder, beginning: str) -> OfferedPlan:
     return found[0]
 
 
-def _network(folder: NodeFolder, plan: OfferedPlan) -> PrognosisNetwork:
+def released_network(folder: NodeFolder, plan: OfferedPlan) -> PrognosisNetwork:
+    """The delivered model, verified again. Raises SignatureInvalid."""
     agreed = plan.document.plan
     stem = folder.models / agreed.hash
     model = SignedModel(stem.with_suffix(".safetensors").read_bytes(), stem.with_suffix(".signature").read_bytes())
@@ -108,7 +136,7 @@ def _network(folder: NodeFolder, plan: OfferedPlan) -> PrognosisNetwork:
     return network_with(agreed.model, weights)
 
 
-def _cohort(folder: NodeFolder, plan: OfferedPlan) -> Cohort:
+def present_cohort(folder: NodeFolder, plan: OfferedPlan) -> Cohort:
     """The patients as they are now: explaining one is the hospital's own affair and needs no approval."""
     source = "" if plan.decision is None else plan.decision.data_source
     if not source:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from oncofed.client.site.node_argument import NODE, go_on_as
+from oncofed.errors import Fault, InvalidInput
 
 if TYPE_CHECKING:
     from oncofed.client.node.folder import NodeFolder
@@ -164,17 +165,26 @@ def audit(folder: NodeFolder, verify: bool, anchor: str | None, last: int) -> No
 @NODE
 @click.option("--plan", default="", metavar="HASH", help="The study; left out: the only one with a model.")
 @click.option("--patient", metavar="ID", help="As in the table; left out: asked for, where `ps` does not show it.")
+@click.option("--cohort", is_flag=True, help="Instead of a patient: the strongest markers, in all and by tumour.")
 @click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="How many markers to list.")
-def explain(folder: NodeFolder, plan: str, patient: str | None, top: int) -> None:
+def explain(folder: NodeFolder, plan: str, patient: str | None, cohort: bool, top: int) -> None:
     """Explain one patient's prognosis, marker by marker, with the delivered model. It stays in the hospital.
 
     \b
     Examples:
       oncofed site explain NODE
       oncofed site explain NODE --patient 4711
+      oncofed site explain NODE --cohort
     """
-    from oncofed.client.site.explaining import explain_patient
+    from oncofed.client.site.explaining import explain_cohort, explain_patient
 
+    if cohort and patient:
+        raise InvalidInput([Fault("--cohort", "stands beside --patient", "Give one of the two.")])
+    if cohort:
+        go_on_as("guard", folder)
+        for line in explain_cohort(folder, beginning=plan, most_markers=top):
+            click.echo(line)
+        return
     patient = patient or click.prompt("Patient")
     go_on_as("guard", folder)
     for line in explain_patient(folder, beginning=plan, patient_id=patient, most_markers=top):

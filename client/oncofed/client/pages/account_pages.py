@@ -1,0 +1,177 @@
+"""Which pages sign somebody in and out, and what does an administrator manage?
+
+A wrong name and a wrong password are one and the same answer, after the same work. An administrator gives out first
+passwords, which their owners change; who disables an account or sets a password ends its sessions.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import RedirectResponse
+
+from oncofed.client.pages.accounts import SHORTEST_PASSWORD, Role
+from oncofed.client.pages.desk import Desk, Fields, Form, FormOf, PageRefused, Visit, desk_of, fields_of, visit_of
+from oncofed.client.pages.rendering import first_page, open_page, page
+from oncofed.client.pages.viewing_record import (
+    ACCOUNTS,
+    AUDIT,
+    SIGN_IN,
+    SIGN_OUT,
+    WAITS,
+    WRONG_PASSWORD,
+)
+from oncofed.client.records.audit_log import verify_audit_log
+from oncofed.errors import InvalidInput
+
+router = APIRouter()
+
+_SEE_OTHER = 303
+_ENTRIES = 100
+_EVERYBODY = tuple(Role)
+
+Administrator = Annotated[Visit, Depends(visit_of(Role.ADMINISTRATOR))]
+AdministratorForm = Annotated[Form, Depends(FormOf(Role.ADMINISTRATOR))]
+Anybody = Annotated[Visit, Depends(visit_of(*_EVERYBODY))]
+AnybodysForm = Annotated[Form, Depends(FormOf(*_EVERYBODY))]
+
+
+@router.get("/")
+def begin(visit: Anybody) -> Response:
+    """To where the role begins."""
+    return RedirectResponse(first_page(visit.session.role), _SEE_OTHER)
+
+
+@router.get("/sign-in")
+def sign_in_page(request: Request) -> Response:
+    """The form for name and password."""
+    return open_page("sign_in.html.j2", desk_of(request), {"said": ""})
+
+
+@router.post("/sign-in")
+def sign_in(request: Request, fields: Annotated[Fields, Depends(fields_of)]) -> Response:
+    """A new session, for the right password."""
+    desk = desk_of(request)
+    name, password = fields.get("name", "").strip(), fields.get("password", "")
+    wait = desk.delay.seconds_left(name)
+    if wait > 0:
+        desk.record.refused("", WAITS)
+        said = f"Too many wrong passwords. Try again in {int(wait) + 1} seconds."
+        return open_page("sign_in.html.j2", desk, {"said": said}, status=429)
+    if not desk.checking.acquire(blocking=False):
+        return open_page("sign_in.html.j2", desk, {"said": "Others are signing in. Try again."}, status=503)
+    try:
+        account = desk.accounts.checked(name, password)
+    finally:
+        desk.checking.release()
+    if account is None:
+        desk.delay.failed(name)
+        # Not a name that is none: people type their password there.
+        desk.record.refused(name if desk.accounts.find(name) is not None else "", WRONG_PASSWORD)
+        return open_page("sign_in.html.j2", desk, {"said": "Name or password is wrong."}, status=401)
+    desk.delay.succeeded(name)
+    desk.record.viewed(account.name, SIGN_IN)
+    before = request.cookies.get(desk.cookie, "")
+    if before:
+        desk.sessions.end(before)
+    answer = RedirectResponse(first_page(account.role), _SEE_OTHER)
+    identifier = desk.sessions.begin(account)
+    answer.set_cookie(desk.cookie, identifier, path="/", secure=desk.secure, httponly=True, samesite="strict")
+    return answer
+
+
+@router.post("/sign-out")
+def sign_out(form: AnybodysForm) -> Response:
+    """End the session, here and in the browser."""
+    form.desk.sessions.end(form.visit.identifier)
+    form.desk.record.viewed(form.by, SIGN_OUT)
+    return signed_out(form.desk)
+
+
+def signed_out(desk: Desk) -> Response:
+    """To the sign-in page, without a cookie."""
+    answer = RedirectResponse("/sign-in", _SEE_OTHER)
+    answer.delete_cookie(desk.cookie, path="/", secure=desk.secure, httponly=True, samesite="strict")
+    return answer
+
+
+@router.get("/password")
+def password_page(visit: Anybody) -> Response:
+    """Where somebody changes the own password."""
+    return page("password.html.j2", visit, {"said": "", "shortest": SHORTEST_PASSWORD})
+
+
+@router.post("/password")
+def change_password(form: AnybodysForm) -> Response:
+    """The old one first; then all sessions of the account are over."""
+    desk, said = form.desk, ""
+    if desk.delay.seconds_left(form.by) > 0 or desk.accounts.checked(form.by, form.text("old")) is None:
+        desk.delay.failed(form.by)
+        desk.record.refused(form.by, WRONG_PASSWORD)
+        said = "The present password is wrong."
+    elif form.text("new") != form.text("again"):
+        said = "The new password was typed in two ways."
+    else:
+        try:
+            desk.accounts.set_password(form.by, form.text("new"))
+        except InvalidInput as refused:
+            said = _said(refused)
+    if said:
+        return page("password.html.j2", form.visit, {"said": said, "shortest": SHORTEST_PASSWORD}, status=400)
+    desk.record.viewed(form.by, ACCOUNTS, "own_password")
+    return signed_out(desk)
+
+
+@router.get("/accounts")
+def accounts_page(visit: Administrator) -> Response:
+    """All accounts."""
+    visit.desk.record.viewed(visit.by, ACCOUNTS)
+    return _accounts(visit, "", status=200)
+
+
+def _accounts(visit: Visit, said: str, *, status: int) -> Response:
+    content = {
+        "accounts": visit.desk.accounts.all(),
+        "roles": [role.value for role in Role],
+        "said": said,
+        "shortest": SHORTEST_PASSWORD,
+        "here": "/accounts",
+    }
+    return page("accounts.html.j2", visit, content, status=status)
+
+
+@router.post("/accounts/{change}")
+def change_account(form: AdministratorForm, change: str) -> Response:
+    """Add an account, set its password, disable or enable it."""
+    desk, name = form.desk, form.text("name").strip()
+    if change not in ("add", "password", "disable", "enable"):
+        raise PageRefused(404, "There is no such page.")
+    if change == "disable" and name == form.by:
+        return _accounts(form.visit, "Nobody disables the own account.", status=400)
+    try:
+        if change == "add":
+            if form.text("role") not in list(Role):
+                return _accounts(form.visit, "Choose a role.", status=400)
+            desk.accounts.add(name, Role(form.text("role")), form.text("password"))
+        elif change == "password":
+            desk.accounts.set_password(name, form.text("password"))
+        else:
+            desk.accounts.set_enabled(name, change == "enable")
+    except InvalidInput as refused:
+        return _accounts(form.visit, _said(refused), status=400)
+    desk.record.viewed(form.by, ACCOUNTS, change)
+    return RedirectResponse("/accounts", _SEE_OTHER)
+
+
+def _said(refused: InvalidInput) -> str:
+    return " ".join(f"The {fault.where} {fault.what}. {fault.remedy}" for fault in refused.faults)
+
+
+@router.get("/audit")
+def audit_page(visit: Administrator) -> Response:
+    """The newest entries of the hospital's audit log, and whether it is unchanged."""
+    visit.desk.record.viewed(visit.by, AUDIT)
+    report = verify_audit_log(visit.desk.audit_log)
+    content = {"entries": report.entries[: -_ENTRIES - 1 : -1], "lines": report.lines(), "here": "/audit"}
+    return page("audit.html.j2", visit, content)

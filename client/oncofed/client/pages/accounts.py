@@ -1,0 +1,166 @@
+"""Who may look at the pages, and as what?
+
+One file of the guard's user holds names, roles and scrypt hashes with a salt of their own. A clinician sees patients
+and the cohort, an analyst the cohort only, an administrator accounts and the audit log and neither of the two. Nobody
+has two roles; who needs both has two accounts.
+
+Promises: the file is written whole or not at all, under a lock, and never holds a password; a wrong password and an
+unknown name take the same work, and both are compared in constant time. Refused: a short password, a name that the
+audit log could not hold.
+
+Source: Percival and Josefsson, RFC 7914 (scrypt); its cost is OWASP's smallest recommendation (2^17, 8, 1: 128 MiB, a
+quarter of a second).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from oncofed.durable import replace_durably, unwritable
+from oncofed.errors import Fault, InvalidInput, RecordDamaged
+
+
+class Role(StrEnum):
+    CLINICIAN = "clinician"
+    ANALYST = "analyst"
+    ADMINISTRATOR = "administrator"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of scrypt: n (power of two), r, p."""
+
+    n: int = 2**17
+    r: int = 8
+    p: int = 1
+
+
+SHORTEST_PASSWORD = 12
+LONGEST_PASSWORD = 200
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
+_SALT_BYTES, _HASH_BYTES = 16, 32
+
+
+@dataclass(frozen=True)
+class Account:
+    """salt, password_hash  hexadecimal. version: one higher with each change that must end the account's sessions."""
+
+    name: str
+    role: Role
+    salt: str
+    password_hash: str
+    n: int
+    r: int
+    p: int
+    enabled: bool = True
+    version: int = 1
+
+
+class Accounts:
+    """The accounts in one file; the first one makes it."""
+
+    def __init__(self, path: Path, *, cost: Cost | None = None) -> None:
+        self._path = path
+        self._cost = cost or Cost()
+        self._nobody = _hashed(Account("nobody", Role.ANALYST, "", "", 0, 0, 0), secrets.token_urlsafe(), self._cost)
+
+    def all(self) -> tuple[Account, ...]:
+        """By name, read anew. Raises RecordDamaged."""
+        with unwritable(self._path):
+            text = self._path.read_text("utf-8") if self._path.exists() else "[]"
+        try:
+            found = [Account(**{**each, "role": Role(each["role"])}) for each in json.loads(text)]
+        except (ValueError, TypeError, KeyError):
+            raise RecordDamaged(f"{self._path.name} is no file of accounts. Restore it from a backup.") from None
+        return tuple(sorted(found, key=lambda account: account.name))
+
+    def find(self, name: str) -> Account | None:
+        """An enabled account."""
+        return next((account for account in self.all() if account.name == name and account.enabled), None)
+
+    def checked(self, name: str, password: str) -> Account | None:
+        """The account if the password is its own. An unknown name costs what a wrong password costs."""
+        account = self.find(name)
+        asked = account or self._nobody
+        right = hmac.compare_digest(_derived(password, asked), bytes.fromhex(asked.password_hash))
+        return account if right and account is not None else None
+
+    def add(self, name: str, role: Role, password: str) -> None:
+        """Raises InvalidInput for a name that is taken or unusable, or a short password."""
+        if not _NAME.fullmatch(name):
+            remedy = "Use 1 to 64 letters, digits and _ . @ -, a letter or digit first."
+            raise InvalidInput([Fault("name", "is not a usable name", remedy)])
+        _refuse_weak(password, name)
+        with self._changed() as accounts:
+            if name in accounts:
+                remedy = "Choose another, or set a new password for it."
+                raise InvalidInput([Fault("name", "has an account already", remedy)])
+            accounts[name] = _hashed(Account(name, role, "", "", 0, 0, 0), password, self._cost)
+
+    def set_password(self, name: str, password: str) -> None:
+        """Ends all sessions of the account. Raises InvalidInput."""
+        _refuse_weak(password, name)
+        with self._changed() as accounts:
+            account = _known(accounts, name)
+            hashed = _hashed(account, password, self._cost)
+            accounts[name] = replace(hashed, version=account.version + 1)
+
+    def set_enabled(self, name: str, enabled: bool) -> None:
+        """Disabling ends all sessions of the account. A name is never given to somebody else: the log names it."""
+        with self._changed() as accounts:
+            account = _known(accounts, name)
+            accounts[name] = replace(account, enabled=enabled, version=account.version + 1)
+
+    @contextmanager
+    def _changed(self) -> Iterator[dict[str, Account]]:
+        with unwritable(self._path):
+            lock = os.open(self._path.with_name(f".{self._path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            accounts = {account.name: account for account in self.all()}
+            yield accounts
+            listed = [asdict(account) for _, account in sorted(accounts.items())]
+            replace_durably(self._path, (json.dumps(listed, indent=1) + "\n").encode(), mode=0o600)
+        finally:
+            os.close(lock)
+
+
+def _known(accounts: Mapping[str, Account], name: str) -> Account:
+    if name not in accounts:
+        raise InvalidInput([Fault("name", "has no account here", "`oncofed site pages users NODE` lists them.")])
+    return accounts[name]
+
+
+def _refuse_weak(password: str, name: str) -> None:
+    what = None
+    if len(password) < SHORTEST_PASSWORD:
+        what = f"has fewer than {SHORTEST_PASSWORD} characters"
+    elif len(password) > LONGEST_PASSWORD:
+        what = f"has more than {LONGEST_PASSWORD} characters"
+    elif name.lower() in password.lower() or len(set(password)) < 5:
+        what = "is too easy to guess"
+    if what is not None:
+        raise InvalidInput([Fault("password", what, "Take several words that do not belong together.")])
+
+
+def _hashed(account: Account, password: str, cost: Cost) -> Account:
+    salted = replace(account, salt=secrets.token_hex(_SALT_BYTES), n=cost.n, r=cost.r, p=cost.p)
+    return replace(salted, password_hash=_derived(password, salted).hex())
+
+
+def _derived(password: str, account: Account) -> bytes:
+    room = 256 * account.n * account.r
+    salt = bytes.fromhex(account.salt)
+    secret = password[: LONGEST_PASSWORD + 1].encode("utf-8", "surrogatepass")
+    return hashlib.scrypt(secret, salt=salt, n=account.n, r=account.r, p=account.p, maxmem=room, dklen=_HASH_BYTES)

@@ -1,0 +1,63 @@
+"""How do the pages of a hospital become one application, and which answer does a refusal get?
+
+FastAPI without its own pages: no schema, no documentation. Plotly's script is served from the installed package, so
+that nothing is ever fetched from outside.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse
+from starlette.exceptions import HTTPException
+
+from oncofed.client.pages import account_pages, cohort_pages, patient_pages
+from oncofed.client.pages.account_pages import signed_out
+from oncofed.client.pages.desk import Desk, PageRefused, SignInNeeded, desk_of
+from oncofed.client.pages.peer_user import user_of_connection
+from oncofed.client.pages.plotly_script import plotly_script
+from oncofed.client.pages.rendering import open_page
+from oncofed.client.pages.shield import Shield
+from oncofed.client.pages.viewing_record import UNKNOWN_PAGE
+
+_SCRIPT, _STYLE = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
+_STATIC = {"pages.css": _STYLE, "pages.js": _SCRIPT, "plotly.min.js": _SCRIPT}
+
+
+def application(desk: Desk, *, refused_users: frozenset[int] = frozenset()) -> FastAPI:
+    """The pages, behind their shield. refused_users: uids of this machine whose connections are refused."""
+    ours = Path(str(files("oncofed.client.pages").joinpath("static")))
+    paths = {name: plotly_script() if name == "plotly.min.js" else ours / name for name in _STATIC}
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.desk = desk
+    for pages in (account_pages, patient_pages, cohort_pages):
+        app.include_router(pages.router)
+
+    @app.get("/static/{name}")
+    def static(name: str) -> Response:
+        """Style, script and Plotly: the only files that are served."""
+        if name not in paths:
+            raise HTTPException(404)
+        return FileResponse(paths[name], media_type=_STATIC[name])
+
+    @app.exception_handler(SignInNeeded)
+    def to_sign_in(request: Request, _: Exception) -> Response:
+        return signed_out(desk_of(request))
+
+    @app.exception_handler(PageRefused)
+    def refused(request: Request, refusal: Exception) -> Response:
+        assert isinstance(refusal, PageRefused)
+        return open_page("refused.html.j2", desk_of(request), {"said": refusal.words}, status=refusal.status)
+
+    @app.exception_handler(RequestValidationError)
+    @app.exception_handler(HTTPException)
+    def no_such_page(request: Request, failure: Exception) -> Response:
+        desk_of(request).record.refused("", UNKNOWN_PAGE)
+        status = failure.status_code if isinstance(failure, HTTPException) else 404
+        return open_page("refused.html.j2", desk_of(request), {"said": "There is no such page."}, status=status)
+
+    app.add_middleware(Shield, desk=desk, refused_users=refused_users, user_of=user_of_connection)
+    return app

@@ -1,0 +1,210 @@
+"""How are a hospital's pages served, and who may use them? `oncofed site pages`."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from oncofed.client.site.node_argument import NODE, go_on_as
+from oncofed.errors import Fault, InvalidInput
+
+if TYPE_CHECKING:
+    from oncofed.client.node.folder import NodeFolder
+    from oncofed.client.pages.accounts import Accounts
+
+# Everything but click is imported where it is used, so that `oncofed --help` answers at once.
+# ruff: noqa: PLC0415
+
+_ROLES = ("clinician", "analyst", "administrator")
+
+
+@click.group()
+def pages() -> None:
+    """Show explanations on local web pages: patients to clinicians, the cohort to analysts. See docs/pages.md.
+
+    \b
+    Examples:
+      oncofed site pages add-user NODE dr.klein --role clinician
+      oncofed site pages serve NODE
+    """
+
+
+@pages.command()
+@NODE
+@click.option("--plan", default="", metavar="HASH", help="The study; left out: the only one with a model.")
+@click.option("--port", type=click.IntRange(1, 65535), help="On loopback only; 8440 when left out.")
+@click.option(
+    "--socket",
+    metavar="PATH",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Instead of a port: for a reverse proxy.",
+)
+@click.option("--name", metavar="HOST", help="Behind a reverse proxy with TLS: the name in the browser's address.")
+@click.option("--smallest-group", type=click.IntRange(min=5), default=10, show_default=True, help="The floor.")
+@click.option("--idle-minutes", type=click.IntRange(1, 120), default=15, show_default=True, help="Then sign in again.")
+def serve(
+    folder: NodeFolder,
+    plan: str,
+    port: int | None,
+    socket: Path | None,
+    name: str | None,
+    smallest_group: int,
+    idle_minutes: int,
+) -> None:
+    """Serve the pages until Ctrl-C or SIGTERM, on this machine only.
+
+    \b
+    Examples:
+      oncofed site pages serve NODE
+      oncofed site pages serve NODE --socket /run/oncofed-pages/pages.sock --name prognosis.hospital.example
+    """
+    from oncofed.client.pages.serving import Place
+
+    if socket is not None and (port is not None or name is None):
+        what = "stands beside --port" if port is not None else "needs --name"
+        remedy = "A socket is for a reverse proxy: give --socket and --name, and no --port."
+        raise InvalidInput([Fault("--socket", what, remedy)])
+    place = Place(port=None if socket is not None else port or 8440, socket=socket, name=name)
+    from oncofed.client.node.folder import read_site
+
+    read_site(folder)
+    from oncofed.client.pages.of_node import accounts_file, hospital_of, key_file, refuse_place, refused_users
+    from oncofed.client.pages.serving import desk_for
+    from oncofed.client.pages.serving import serve as serve_pages
+    from oncofed.client.pages.sessions import Timeouts
+    from oncofed.client.pages.viewing_record import viewing_key
+
+    refuse_place(folder, place)
+    refused = refused_users(folder)
+    go_on_as("guard", folder)
+    desk = desk_for(
+        hospital_of(folder, plan=plan, smallest_group=smallest_group),
+        accounts=accounts_file(folder),
+        key=viewing_key(key_file(folder)),
+        audit_log=folder.audit_log,
+        place=place,
+        timeouts=Timeouts(idle=60.0 * idle_minutes),
+    )
+    if not any(account.enabled for account in desk.accounts.all()):
+        remedy = f"oncofed site pages add-user {folder.root} NAME --role administrator"
+        raise InvalidInput([Fault("accounts", "there is none, so nobody could sign in", remedy)])
+    where = f"https://{name}" if name else f"http://127.0.0.1:{place.port}"
+    serve_pages(desk, place, refused_users=refused, ready=lambda: click.echo(f"The pages are at {where}"))
+
+
+@pages.command("add-user")
+@NODE
+@click.argument("name")
+@click.option("--role", type=click.Choice(_ROLES), required=True, help="What the account may see.")
+def add_user(folder: NodeFolder, name: str, role: str) -> None:
+    """Give NAME an account; asks for its first password.
+
+    A clinician sees patients and the cohort, an analyst the cohort, an administrator accounts and the audit log.
+
+    \b
+    Example:
+      oncofed site pages add-user NODE dr.klein --role clinician
+    """
+    from oncofed.client.pages.accounts import Role
+
+    by, accounts = _who(), _accounts(folder)
+    accounts.add(name, Role(role), _new_password())
+    _note(folder, "add", by)
+    click.echo(f"{name} may sign in as {role}.")
+
+
+@pages.command("set-password")
+@NODE
+@click.argument("name")
+def set_password(folder: NodeFolder, name: str) -> None:
+    """Set a new password for NAME; its sessions are over.
+
+    \b
+    Example:
+      oncofed site pages set-password NODE dr.klein
+    """
+    by, accounts = _who(), _accounts(folder)
+    accounts.set_password(name, _new_password())
+    _note(folder, "password", by)
+    click.echo(f"{name} has a new password.")
+
+
+@pages.command()
+@NODE
+@click.argument("name")
+@click.option("--again", is_flag=True, help="Let the account in again.")
+def disable(folder: NodeFolder, name: str, again: bool) -> None:
+    """Shut NAME out at once. A name is kept for good, because the audit log names it.
+
+    \b
+    Example:
+      oncofed site pages disable NODE dr.klein
+    """
+    by = _who()
+    _accounts(folder).set_enabled(name, again)
+    _note(folder, "enable" if again else "disable", by)
+    click.echo(f"{name} is {'enabled' if again else 'disabled'}.")
+
+
+@pages.command()
+@NODE
+def users(folder: NodeFolder) -> None:
+    """List the accounts.
+
+    \b
+    Example:
+      oncofed site pages users NODE
+    """
+    for account in _accounts(folder).all():
+        click.echo(f"{account.name:32s} {account.role:14s} {'' if account.enabled else 'disabled'}".rstrip())
+
+
+@pages.command()
+@NODE
+@click.option("--patient", metavar="ID", help="As in the table; left out: asked for, where `ps` does not show it.")
+def views(folder: NodeFolder, patient: str | None) -> None:
+    """List who looked at one patient, from the audit log, after verifying it.
+
+    \b
+    Example:
+      oncofed site pages views NODE
+    """
+    from oncofed.client.pages.of_node import key_file
+    from oncofed.client.pages.viewing_record import viewing_key, views_of
+
+    patient = patient or click.prompt("Patient")
+    go_on_as("guard", folder)
+    found = views_of(folder.audit_log, key=viewing_key(key_file(folder)), patient_id=patient)
+    for entry in found:
+        click.echo(f"{entry.time}  {entry.event:14s} by {entry.by}")
+    if not found:
+        click.echo("Nobody looked at this patient on the pages.")
+
+
+def _accounts(folder: NodeFolder) -> Accounts:
+    from oncofed.client.pages.accounts import Accounts
+    from oncofed.client.pages.of_node import accounts_file
+
+    go_on_as("guard", folder)
+    return Accounts(accounts_file(folder))
+
+
+def _who() -> str:
+    """The person, also behind sudo."""
+    return os.environ.get("SUDO_USER") or getpass.getuser()
+
+
+def _note(folder: NodeFolder, change: str, by: str) -> None:
+    """Changes by the command line stand in the audit log like those on the pages."""
+    from oncofed.client.pages.viewing_record import ACCOUNTS
+    from oncofed.client.records.audit_log import AuditLog
+
+    AuditLog(folder.audit_log).append(ACCOUNTS, code=change, by=by)
+
+
+def _new_password() -> str:
+    return str(click.prompt("New password", hide_input=True, confirmation_prompt=True))

@@ -1,0 +1,175 @@
+"""May this request see what it asks for, and with which form did it come?
+
+Every route names the roles that it is for; `visit_of` finds the session behind the cookie and refuses everybody else;
+a form counts only with the session's own secret in it. A refusal is an entry of the audit log before it is
+answered, and says nothing of what there would have been to see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import BoundedSemaphore
+from urllib.parse import parse_qsl, urlsplit
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from oncofed.client.pages.accounts import Accounts, Role
+from oncofed.client.pages.hospital import HospitalPrognosis
+from oncofed.client.pages.sessions import Session, Sessions, SignInDelay, Timeouts
+from oncofed.client.pages.viewing_record import FORM, NO_SESSION, ROLE, ViewingRecord
+
+_LARGEST_FORM_BYTES = 16_384
+_MOST_FIELDS = 20
+_AT_ONCE = 2
+"""Passwords checked at one time: each takes 128 MiB, and who has no account shall not fill the memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Desk:
+    """All that the routes work with.
+
+    secure        cookies go over TLS only. hosts: names under which the pages may be asked for.
+    audit_log     shown to administrators.
+    """
+
+    hospital: HospitalPrognosis
+    accounts: Accounts
+    sessions: Sessions
+    delay: SignInDelay
+    record: ViewingRecord
+    audit_log: Path
+    secure: bool
+    hosts: frozenset[str]
+    timeouts: Timeouts = Timeouts()  # noqa: RUF009 - frozen
+    checking: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(_AT_ONCE))
+
+    @property
+    def cookie(self) -> str:
+        """The prefix makes browsers refuse a cookie that another host or plain HTTP has set."""
+        return "__Host-oncofed" if self.secure else "oncofed_session"
+
+
+@dataclass(frozen=True, eq=False)
+class Visit:
+    """A request by somebody who may make it."""
+
+    desk: Desk
+    session: Session
+    identifier: str
+
+    @property
+    def by(self) -> str:
+        return self.session.account
+
+
+class PageRefused(Exception):
+    """Answered with a page that says so. It was written down before it was raised."""
+
+    def __init__(self, status: int, words: str) -> None:
+        self.status = status
+        self.words = words
+        super().__init__(words)
+
+
+class SignInNeeded(Exception):
+    """Answered with the way to the sign-in page."""
+
+
+def desk_of(request: Request) -> Desk:
+    desk = request.app.state.desk
+    assert isinstance(desk, Desk)
+    return desk
+
+
+def visit_of(*roles: Role) -> Callable[[Request], Visit]:
+    """A dependency: the visit of somebody with one of these roles. Raises SignInNeeded or PageRefused."""
+
+    def check(request: Request) -> Visit:
+        desk = desk_of(request)
+        identifier = request.cookies.get(desk.cookie, "")
+        session = desk.sessions.find(identifier, account=desk.accounts.find)
+        if session is None:
+            if identifier:  # over, or made up
+                desk.record.refused("", NO_SESSION)
+            raise SignInNeeded
+        if session.role not in roles:
+            raise refusal(Visit(desk, session, identifier), ROLE, 403, "Your account is not for this page.")
+        return Visit(desk, session, identifier)
+
+    return check
+
+
+def refusal(visit: Visit, reason: str, status: int, words: str) -> PageRefused:
+    """Written down here, to be raised by the caller."""
+    visit.desk.record.refused(visit.by, reason)
+    return PageRefused(status, words)
+
+
+Fields = Mapping[str, str]
+
+
+async def fields_of(request: Request) -> Fields:
+    """The fields of a form of these pages. Raises PageRefused for any other body, or one that came from elsewhere."""
+    desk = desk_of(request)
+    if _comes_from_elsewhere(request) or _kind(request) != "application/x-www-form-urlencoded":
+        desk.record.refused("", FORM)
+        raise PageRefused(403, "This form did not come from these pages.")
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LARGEST_FORM_BYTES:
+            raise PageRefused(413, "This form is too long.")
+    try:
+        found = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
+    except ValueError:
+        raise PageRefused(400, "This form cannot be read.") from None
+    return dict(found)
+
+
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _comes_from_elsewhere(request: Request) -> bool:
+    """Browsers say where a form was: both signs are looked at, since old ones know only one."""
+    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        return True
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != request.headers.get("host", "")
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """Somebody's form, which the session itself was given."""
+
+    visit: Visit
+    fields: Fields
+
+    @property
+    def desk(self) -> Desk:
+        return self.visit.desk
+
+    @property
+    def by(self) -> str:
+        return self.visit.by
+
+    def text(self, name: str) -> str:
+        """A field; empty when it is missing."""
+        return self.fields.get(name, "")
+
+
+class FormOf:
+    """A dependency: a form of somebody with one of these roles. Raises SignInNeeded or PageRefused."""
+
+    def __init__(self, *roles: Role) -> None:
+        self._visit_of = visit_of(*roles)
+
+    async def __call__(self, request: Request) -> Form:
+        visit = await run_in_threadpool(self._visit_of, request)
+        fields = await fields_of(request)
+        if not visit.session.is_own_form(fields.get("form_secret", "")):
+            raise refusal(visit, FORM, 403, "This form is out of date. Go back, load the page anew and try again.")
+        return Form(visit, fields)

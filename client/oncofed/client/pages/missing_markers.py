@@ -1,0 +1,107 @@
+"""What has not been measured in this patient, and how far could measuring it move the prognosis?
+
+For each marker that is missing, the model is asked again with the values that were measured in other patients of the
+same tumour at this hospital (of all tumours when those are too few), everything else unchanged. What lies between the
+tenth and the ninetieth of a hundred answers is the range. A modality of which nothing was measured is filled as a
+whole, from one patient at a time, so that its markers fit each other.
+
+A range says how much the model's answer could change. It does not say that the marker should be measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from oncofed.client.pages.hospital import HospitalPrognosis, Peers
+from oncofed.client.pages.wording import MODALITY_NAMES, words
+from oncofed.cohort.cohort import Cohort
+from oncofed.cohort.encoding import encode
+from oncofed.cohort.schema import Modality
+
+FloatArray = NDArray[np.float64]
+
+_MOST_DONORS = 100
+_LIMITS = (0.1, 0.9)
+
+
+@dataclass(frozen=True)
+class CouldChange:
+    """name    of a marker, or of a modality that is missing as a whole. markers: how many that are.
+
+    low, high  how much the log hazard ratio would change, between the tenth and the ninetieth of a hundred; None when
+               fewer patients than the floor have it measured.
+    """
+
+    name: str
+    modality: Modality
+    markers: int
+    low: float | None
+    high: float | None
+
+    @property
+    def width(self) -> float:
+        return 0.0 if self.low is None or self.high is None else self.high - self.low
+
+
+def could_change(hospital: HospitalPrognosis, row: int, peers: Peers, *, endpoint: int) -> tuple[CouldChange, ...]:
+    """What is missing, the widest range first; what cannot be said comes last."""
+    values, floor = hospital.cohort.values, hospital.smallest_group
+    groups = _missing(hospital, row)
+    filled: list[FloatArray] = []
+    for columns, _, _ in groups:
+        donors = _donors(values, columns, peers, row, floor)
+        rows = np.repeat(values[[row]], len(donors), axis=0)
+        rows[:, columns] = values[donors][:, columns]
+        filled.append(rows)
+    change = _log_hazard_ratio(hospital, np.concatenate([values[[row]], *filled]), endpoint=endpoint)
+    found, start = [], 1
+    for (columns, name, modality), rows in zip(groups, filled, strict=True):
+        answers = change[start : start + len(rows)] - change[0]
+        start += len(rows)
+        low, high = (float(limit) for limit in np.quantile(answers, _LIMITS)) if len(answers) else (None, None)
+        found.append(CouldChange(name, modality, len(columns), low, high))
+    return tuple(sorted(found, key=lambda each: (each.low is None, -each.width, each.name)))
+
+
+def _missing(hospital: HospitalPrognosis, row: int) -> list[tuple[list[int], str, Modality]]:
+    """Columns that are filled together, with their name."""
+    markers = hospital.schema.markers
+    missing = np.isnan(hospital.cohort.values[row])
+    groups: list[tuple[list[int], str, Modality]] = []
+    for modality in Modality:
+        members = [index for index, marker in enumerate(markers) if marker.modality is modality]
+        if len(members) > 1 and missing[members].all():
+            groups.append((members, f"{MODALITY_NAMES[modality]} (all {len(members)} markers)", modality))
+        else:
+            groups.extend(([index], words(markers[index].name), modality) for index in members if missing[index])
+    return groups
+
+
+def _donors(values: FloatArray, columns: list[int], peers: Peers, row: int, floor: int) -> NDArray[np.intp]:
+    """Rows that have any of the columns measured: of the peers if they are enough, else of everybody, else none."""
+    measured: NDArray[np.bool_] = np.asarray(~np.isnan(values[:, columns]).all(axis=1))
+    measured[row] = False
+    for among in (measured & peers.rows, measured):
+        donors = np.flatnonzero(among)
+        if len(donors) >= floor:
+            return donors[np.linspace(0, len(donors) - 1, min(len(donors), _MOST_DONORS)).astype(np.intp)]
+    return np.zeros(0, dtype=np.intp)
+
+
+def _log_hazard_ratio(hospital: HospitalPrognosis, values: FloatArray, *, endpoint: int) -> FloatArray:
+    """Of rows of marker values that need not be anybody's."""
+    rows, endpoints = len(values), len(hospital.schema.endpoints)
+    asked = Cohort(
+        schema=hospital.schema,
+        patient_ids=tuple(str(row) for row in range(rows)),
+        values=values,
+        entry=np.zeros((rows, endpoints)),
+        exit=np.ones((rows, endpoints)),
+        observed=np.zeros((rows, endpoints), dtype=np.bool_),
+    )
+    with torch.no_grad():
+        return np.asarray(hospital.network(torch.as_tensor(encode(asked)))[:, endpoint].numpy(), dtype=np.float64)

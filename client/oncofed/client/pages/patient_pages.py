@@ -1,0 +1,142 @@
+"""Which pages does a clinician use to find and read one patient?
+
+An identifier is only ever sent in a form's body. The address of a patient's page holds a random word of the session,
+which means nothing in any other session.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+from fastapi.responses import RedirectResponse
+
+from oncofed.client.pages.accounts import Role
+from oncofed.client.pages.desk import Form, FormOf, Visit, refusal, visit_of
+from oncofed.client.pages.figures import survival_figure, waterfall_figure
+from oncofed.client.pages.hospital import HospitalPrognosis
+from oncofed.client.pages.patient_view import PatientView, patient_view
+from oncofed.client.pages.rendering import page
+from oncofed.client.pages.viewing_record import NOT_FOUND, PATIENT, SEARCH, UNKNOWN_PAGE, UNKNOWN_PATIENT
+from oncofed.client.pages.wording import percent, time, words
+from oncofed.survival.curves import NOT_REACHED
+
+router = APIRouter()
+
+_SEE_OTHER = 303
+_ROWS_AT_FIRST = 15
+_MISSING_AT_FIRST = 10
+_RECENT = 8
+_MOST_TIMES = 4
+
+Clinician = Annotated[Visit, Depends(visit_of(Role.CLINICIAN))]
+ClinicianForm = Annotated[Form, Depends(FormOf(Role.CLINICIAN))]
+
+
+@router.get("/patients")
+def search_page(visit: Clinician) -> Response:
+    """The form in which an identifier is typed, and who was opened in this session."""
+    return _search(visit, "", status=200)
+
+
+def _search(visit: Visit, said: str, *, status: int) -> Response:
+    ids = visit.desk.hospital.cohort.patient_ids
+    recent = [(word, ids[row]) for word, row in reversed(visit.session.opened.items())][:_RECENT]
+    content = {"recent": recent, "said": said, "patients": len(ids), "here": "/patients"}
+    return page("search.html.j2", visit, content, status=status)
+
+
+@router.post("/patients/find")
+def find(form: ClinicianForm) -> Response:
+    """Lead to a patient's page."""
+    desk, patient_id = form.desk, form.text("patient_id").strip()
+    row = desk.hospital.row_of(patient_id)
+    if row is None:
+        desk.record.viewed(form.by, SEARCH, NOT_FOUND)
+        return _search(form.visit, "No patient of this hospital's table has this identifier.", status=404)
+    desk.record.patient(form.by, SEARCH, patient_id)
+    return RedirectResponse(f"/patients/{form.visit.session.word_for(row)}", _SEE_OTHER)
+
+
+@router.get("/patients/{word}")
+def patient(visit: Clinician, word: str, endpoint: str = "0") -> Response:
+    """One patient's prognosis."""
+    hospital, row = visit.desk.hospital, visit.session.row_of(word)
+    if row is None:
+        said = "This address belongs to no patient that you opened in this session. Search for the patient."
+        raise refusal(visit, UNKNOWN_PATIENT, 404, said)
+    number = endpoint_number(visit, endpoint)
+    visit.desk.record.patient(visit.by, PATIENT, hospital.cohort.patient_ids[row])
+    view = patient_view(hospital, row, endpoint=number)
+    return page("patient.html.j2", visit, _content(hospital, view, word))
+
+
+def endpoint_number(visit: Visit, text: str) -> int:
+    """An endpoint of the study. Raises PageRefused."""
+    names = visit.desk.hospital.endpoint_names
+    if not (text.isascii() and text.isdigit() and len(text) < 3 and int(text) < len(names)):
+        raise refusal(visit, UNKNOWN_PAGE, 404, "The study has no such endpoint.")
+    return int(text)
+
+
+def _content(hospital: HospitalPrognosis, view: PatientView, word: str) -> dict[str, object]:
+    grid, curve = hospital.grid, view.curve
+    markers, missing = view.markers, [each for each in view.missing if each.low is not None]
+    recalibration = view.endpoint.recalibration
+    return {
+        "view": view,
+        "word": word,
+        "here": "/patients",
+        "endpoints": hospital.endpoint_names,
+        "unit": grid.unit,
+        "floor": hospital.smallest_group,
+        "survival": survival_figure(view, grid),
+        "waterfall": waterfall_figure(view),
+        "first_markers": markers[:_ROWS_AT_FIRST],
+        "other_markers": markers[_ROWS_AT_FIRST:],
+        "first_missing": missing[:_MISSING_AT_FIRST],
+        "other_missing": missing[_MISSING_AT_FIRST:],
+        "not_known": sum(each.markers for each in view.missing if each.low is None),
+        "interval": _interval(view, grid.unit),
+        "times": _at_times(hospital, view),
+        "entity": _entity(hospital, view),
+        "not_reached": curve.median == NOT_REACHED,
+        "last_bound": time(grid.bounds[-1], grid.unit),
+        "recalibration": recalibration,
+        "expected": None if recalibration is None else round(recalibration.expected),
+        "similar_median": None if view.similar is None else time(view.similar.median, grid.unit),
+    }
+
+
+def _entity(hospital: HospitalPrognosis, view: PatientView) -> str:
+    """The tumour in words; empty when it is not known."""
+    row, values = hospital.row_of(view.patient_id), hospital.entity_values
+    if row is None or values is None or values[row] != values[row]:
+        return ""
+    return words(hospital.entity_names[int(values[row])])
+
+
+def _interval(view: PatientView, unit: str) -> str:
+    adjusted = view.curve.adjusted
+    if adjusted is None:
+        return ""
+    return f"{time(adjusted.median_low, unit)} to {time(adjusted.median_high, unit)}"
+
+
+def _at_times(hospital: HospitalPrognosis, view: PatientView) -> list[tuple[str, str, str, str]]:
+    """Time; survival of such patients; its limits; what was observed of similar ones. At bounds of the public grid."""
+    bounds = hospital.grid.bounds[1:]
+    step = max(1, -(-len(bounds) // _MOST_TIMES))
+    chosen, curve, found = sorted(bounds[::-1][::step]), view.curve, []
+    for bound in chosen:
+        place = int(abs(curve.times - bound).argmin())
+        limits = "" if curve.adjusted is None else _limits(curve.adjusted.low[place], curve.adjusted.high[place])
+        observed = "not known"
+        if view.similar is not None and view.similar.times[0] <= bound <= view.similar.times[-1]:
+            observed = percent(float(view.similar.survival[int(abs(view.similar.times - bound).argmin())]))
+        found.append((time(bound, hospital.grid.unit), percent(float(curve.survival[place])), limits, observed))
+    return found
+
+
+def _limits(low: float, high: float) -> str:
+    return f"{percent(float(low))} to {percent(float(high))}"

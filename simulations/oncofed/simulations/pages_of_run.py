@@ -1,0 +1,120 @@
+"""What would one hospital's clinicians see of a simulated run?
+
+A run keeps the model and the study's settings, not the patients: their table is read (or, if synthetic, made) and cut
+again, exactly as the run did. Refused: a run without a model, a table or schema that is not the run's any more.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+
+from oncofed.client.pages.hospital import HospitalPrognosis
+from oncofed.cohort.encoding import columns
+from oncofed.cohort.schema import Modality
+from oncofed.errors import Fault, InvalidInput
+from oncofed.protocol.plan import ModelSpec
+from oncofed.simulations.partition import consortium
+from oncofed.simulations.run import tables_of
+from oncofed.simulations.study import DataSpec, EvaluationSpec, Part, Partition, SitesSpec, Split
+from oncofed.survival.grid import TimeGrid
+from oncofed.survival.network import network_with
+
+_REMEDY = "Name the folder of a finished run: oncofed simulate STUDY.toml --out RUN"
+
+
+def hospital_of_run(run_folder: Path, site: str | None) -> HospitalPrognosis:
+    """site: None takes the first. Raises InvalidInput."""
+    settings, metadata, weights = _read(run_folder)
+    data = _data(settings["data"])
+    table, schema, where = tables_of(data)
+    patients = consortium(
+        table,
+        schema,
+        where=where,
+        sites=_sites(settings["sites"]),
+        evaluation=_evaluation(settings["evaluation"]),
+        seed=settings["seed"],
+    )
+    if schema.hash != metadata["schema_hash"]:
+        raise InvalidInput([Fault(str(run_folder), "was run with another schema than the study has now", _REMEDY)])
+    names = list(patients.hospitals)
+    chosen = names[0] if site is None else site
+    if chosen not in patients.hospitals:
+        raise InvalidInput([Fault("--site", "is not a hospital of this run", f"Possible: {', '.join(names)}.")])
+    plan = json.loads(metadata["plan"])
+    model = _model(plan["model"])
+    assert model.columns == len(columns(schema))
+    return HospitalPrognosis(
+        site=chosen,
+        study=plan["study"],
+        plan_hash=metadata["plan_hash"],
+        network=network_with(model, weights),
+        cohort=patients.hospitals[chosen],
+        example=data.table is None,
+    )
+
+
+def _read(run_folder: Path) -> tuple[dict[str, Any], dict[str, str], np.ndarray[tuple[int], np.dtype[np.float64]]]:
+    study, model = run_folder / "study.json", run_folder / "model.safetensors"
+    if not study.is_file() or not model.is_file():
+        raise InvalidInput([Fault(str(run_folder), "holds no finished run", _REMEDY)])
+    with safe_open(model, framework="numpy") as file:
+        metadata = dict(file.metadata())
+        parts = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    order = [name for name in ("baseline.correction", "linear_branch.weight") if name in parts]
+    order += sorted(
+        (name for name in parts if name.startswith("relu_branch.")), key=lambda name: int(name.split(".")[1])
+    )
+    assert set(order) == set(parts), "the network has these parameters alone"
+    weights = np.concatenate([parts[name].ravel() for name in order])
+    return json.loads(study.read_text())["settings"], metadata, weights
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
+def _only(kind: type, found: dict[str, Any]) -> dict[str, Any]:
+    return {field.name: found[field.name] for field in fields(kind)}
+
+
+def _data(found: dict[str, Any]) -> DataSpec:
+    modalities = found["modalities"]
+    return DataSpec(
+        **_only(DataSpec, found)
+        | {
+            "table": _path(found["table"]),
+            "schema": _path(found["schema"]),
+            "modalities": None if modalities is None else tuple(Modality(each) for each in modalities),
+        }
+    )
+
+
+def _sites(found: dict[str, Any]) -> SitesSpec:
+    read = {"partition": Partition(found["partition"]), "assignment_table": _path(found["assignment_table"])}
+    return SitesSpec(**_only(SitesSpec, found) | read)
+
+
+def _evaluation(found: dict[str, Any]) -> EvaluationSpec:
+    read = {
+        "split": Split(found["split"]),
+        "part": Part(found["part"]),
+        "reserved_seeds": tuple(found["reserved_seeds"]),
+    }
+    return EvaluationSpec(**_only(EvaluationSpec, found) | read)
+
+
+def _model(found: dict[str, Any]) -> ModelSpec:
+    read = {
+        "endpoints": tuple(found["endpoints"]),
+        "grid": TimeGrid(tuple(found["grid"]["bounds"]), found["grid"]["unit"]),
+        "baseline_hazard": tuple(found["baseline_hazard"]),
+        "hidden_units": tuple(found["hidden_units"]),
+    }
+    return ModelSpec(**_only(ModelSpec, found) | read)
