@@ -22,7 +22,9 @@ from oncofed.client.site.units import NAMES
 from oncofed.errors import InvalidInput
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = {name: (DOCS / f"install-{name}.md").read_text() for name in ("hospital", "coordinator")}
+PAGES = {name: (DOCS / f"install-{name}.md").read_text() for name in ("hospital", "coordinator")} | {
+    "pages": (DOCS / "pages.md").read_text()
+}
 
 
 def typed(page: str) -> list[list[str]]:

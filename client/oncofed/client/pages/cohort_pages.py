@@ -27,7 +27,7 @@ from oncofed.client.pages.hospital import EndpointPrognosis, Peers
 from oncofed.client.pages.patient_pages import endpoint_number
 from oncofed.client.pages.rendering import page
 from oncofed.client.pages.viewing_record import COHORT, EXPORT, UNKNOWN_PAGE
-from oncofed.client.pages.wording import time, words
+from oncofed.client.pages.wording import marker_label, time, words
 
 router = APIRouter()
 
@@ -93,7 +93,10 @@ def cohort(choice: Chosen) -> Response:
         "entities": [(number, words(hospital.entity_names[number])) for number in hospital.entities_shown()],
         "entity": choice.entity,
         "marker": choice.marker,
-        "markers": sorted((words(each.name), each.name) for each in hospital.schema.markers),
+        "marker_name": next(marker_label(each) for each in hospital.schema.markers if each.name == choice.marker)
+        if choice.marker
+        else "",
+        "markers": sorted((marker_label(each), each.name) for each in hospital.schema.markers),
         "among": choice.peers.label,
         "patients": len(choice.peers),
         "strongest": strongest[:_LISTED],

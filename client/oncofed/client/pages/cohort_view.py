@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from oncofed.client.pages.group_outcome import GroupOutcome, group_outcome
 from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis
-from oncofed.client.pages.wording import MODALITY_NAMES, source_label, words
+from oncofed.client.pages.wording import MODALITY_NAMES, marker_label, source_label, words
 from oncofed.cohort.schema import Kind, Marker, Modality
 
 FloatArray = NDArray[np.float64]
@@ -147,7 +147,7 @@ def dependence(
     at = np.array([np.median(values[group]) for group in groups])
     named = marker.kind in (Kind.CATEGORICAL, Kind.BINARY)
     return Dependence(
-        label=words(source),
+        label=marker_label(marker),
         unit=marker.unit,
         labels=tuple(_level(marker, value) for value in at) if named else (),
         at=np.arange(len(groups), dtype=np.float64) if named else at,

@@ -28,6 +28,14 @@ _BAND = "rgba(11,79,122,0.16)"
 _PURPLE = "#6a3d9a"
 _GROUPS = (("#0b4f7a", "solid"), ("#6b7480", "dash"), ("#b34700", "dot"))
 _FONT = '"Segoe UI", "Helvetica Neue", Helvetica, Arial, "Liberation Sans", sans-serif'
+_NAMES = {
+    "autorange": "reversed",
+    "automargin": True,
+    "ticks": "outside",
+    "ticklen": 5,
+    "tickcolor": "#ffffff",
+    "fixedrange": True,
+}
 _IN_A_WATERFALL = 12
 _IN_A_BAR_CHART = 20
 _LONGEST_LABEL = 44
@@ -54,13 +62,14 @@ def survival_figure(view: PatientView, grid: TimeGrid) -> Figure:
                 "y": _list(curve.adjusted.low),
                 "fill": "tonexty",
                 "fillcolor": _BAND,
-                "name": f"{LEVEL:.0%} band of this hospital",
+                "name": f"{100 * LEVEL:.0f} % band of this hospital",
             },
         ]
         traces.append(_line(curve.times, curve.released, "model as released", QUIET, "dot", 1.6))
     if view.similar is not None:
-        name = f"observed: {view.similar.patients} similar patients"
-        traces.append(_line(view.similar.times, view.similar.survival, name, _PURPLE, "dash", 1.8, shape="hv"))
+        similar = view.similar.outcome
+        name = f"observed: {similar.patients} similar patients"
+        traces.append(_line(similar.times, similar.survival, name, _PURPLE, "dash", 1.8, shape="hv"))
     traces.append(_line(curve.times, curve.survival, "this patient", BETTER, "solid", 3))
     event_free = f"{capital(words(view.endpoint.name))}, % of such patients"
     return _figure("survival", traces, height=380, x=_time_axis(grid), y=_share_axis(event_free))
@@ -92,8 +101,7 @@ def waterfall_figure(view: PatientView) -> Figure:
     }
     sums = np.concatenate(([0.0], np.cumsum([*steps, rest])))
     x = _ratio_axis(float(sums.min()), float(sums.max()))
-    y = {"autorange": "reversed", "automargin": True, "ticklen": 4, "tickcolor": "rgba(0,0,0,0)", "fixedrange": True}
-    return _figure("contributions", [trace], height=70 + 30 * len(shown), x=x, y=y, legend=False)
+    return _figure("contributions", [trace], height=70 + 30 * len(shown), x=x, y=_NAMES, legend=False)
 
 
 def strength_figure(markers: Sequence[MarkerStrength]) -> Figure:
@@ -108,8 +116,7 @@ def strength_figure(markers: Sequence[MarkerStrength]) -> Figure:
         "hoverinfo": "x+y",
     }
     x = _axis("mean absolute contribution, log hazard ratio") | {"rangemode": "tozero"}
-    y = {"autorange": "reversed", "automargin": True, "fixedrange": True}
-    return _figure("strongest-markers", [trace], height=90 + 24 * len(strongest), x=x, y=y, legend=False)
+    return _figure("strongest-markers", [trace], height=90 + 24 * len(strongest), x=x, y=_NAMES, legend=False)
 
 
 def dependence_figure(found: Dependence) -> Figure:
@@ -189,7 +196,7 @@ def _figure(
 
 def _axis(title: str) -> Figure:
     return {
-        "title": {"text": title, "standoff": 10},
+        "title": {"text": title, "standoff": 10, "font": {"size": 13}},
         "gridcolor": "#e8ecf0",
         "zeroline": False,
         "linecolor": QUIET,

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from oncofed.client.pages.hospital import HospitalPrognosis, Peers
-from oncofed.client.pages.wording import MODALITY_NAMES, words
+from oncofed.client.pages.wording import MODALITY_NAMES, marker_label
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import encode
 from oncofed.cohort.schema import Modality
@@ -26,6 +26,7 @@ FloatArray = NDArray[np.float64]
 
 _MOST_DONORS = 100
 _LIMITS = (0.1, 0.9)
+_SEEN = 0.005
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class CouldChange:
     markers: int
     low: float | None
     high: float | None
+
+    @property
+    def moves(self) -> bool:
+        """Whether a reader would see it: a range that is not written as 1.00 to 1.00."""
+        return self.low is not None and self.high is not None and max(-self.low, self.high) >= _SEEN
 
     @property
     def width(self) -> float:
@@ -77,7 +83,7 @@ def _missing(hospital: HospitalPrognosis, row: int) -> list[tuple[list[int], str
         if len(members) > 1 and missing[members].all():
             groups.append((members, f"{MODALITY_NAMES[modality]} (all {len(members)} markers)", modality))
         else:
-            groups.extend(([index], words(markers[index].name), modality) for index in members if missing[index])
+            groups.extend(([index], marker_label(markers[index]), modality) for index in members if missing[index])
     return groups
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 
@@ -19,7 +20,9 @@ from oncofed.client.pages.patient_view import PatientView, patient_view
 from oncofed.client.pages.rendering import page
 from oncofed.client.pages.viewing_record import NOT_FOUND, PATIENT, SEARCH, UNKNOWN_PAGE, UNKNOWN_PATIENT
 from oncofed.client.pages.wording import percent, time, words
+from oncofed.cohort.schema import TimeUnit
 from oncofed.survival.curves import NOT_REACHED
+from oncofed.survival.grid import TimeGrid
 
 router = APIRouter()
 
@@ -28,6 +31,7 @@ _ROWS_AT_FIRST = 15
 _MISSING_AT_FIRST = 10
 _RECENT = 8
 _MOST_TIMES = 4
+_YEAR = {TimeUnit.DAYS.value: 365.25, TimeUnit.WEEKS.value: 52.0, TimeUnit.MONTHS.value: 12.0}
 
 Clinician = Annotated[Visit, Depends(visit_of(Role.CLINICIAN))]
 ClinicianForm = Annotated[Form, Depends(FormOf(Role.CLINICIAN))]
@@ -81,7 +85,7 @@ def endpoint_number(visit: Visit, text: str) -> int:
 
 def _content(hospital: HospitalPrognosis, view: PatientView, word: str) -> dict[str, object]:
     grid, curve = hospital.grid, view.curve
-    markers, missing = view.markers, [each for each in view.missing if each.low is not None]
+    markers, missing = view.markers, [each for each in view.missing if each.moves]
     recalibration = view.endpoint.recalibration
     return {
         "view": view,
@@ -96,6 +100,7 @@ def _content(hospital: HospitalPrognosis, view: PatientView, word: str) -> dict[
         "other_markers": markers[_ROWS_AT_FIRST:],
         "first_missing": missing[:_MISSING_AT_FIRST],
         "other_missing": missing[_MISSING_AT_FIRST:],
+        "hardly": sum(each.markers for each in view.missing if each.low is not None and not each.moves),
         "not_known": sum(each.markers for each in view.missing if each.low is None),
         "interval": _interval(view, grid.unit),
         "times": _at_times(hospital, view),
@@ -104,7 +109,7 @@ def _content(hospital: HospitalPrognosis, view: PatientView, word: str) -> dict[
         "last_bound": time(grid.bounds[-1], grid.unit),
         "recalibration": recalibration,
         "expected": None if recalibration is None else round(recalibration.expected),
-        "similar_median": None if view.similar is None else time(view.similar.median, grid.unit),
+        "similar_median": None if view.similar is None else time(view.similar.outcome.median, grid.unit),
     }
 
 
@@ -125,18 +130,27 @@ def _interval(view: PatientView, unit: str) -> str:
 
 def _at_times(hospital: HospitalPrognosis, view: PatientView) -> list[tuple[str, str, str, str]]:
     """Time; survival of such patients; its limits; what was observed of similar ones. At bounds of the public grid."""
-    bounds = hospital.grid.bounds[1:]
-    step = max(1, -(-len(bounds) // _MOST_TIMES))
-    chosen, curve, found = sorted(bounds[::-1][::step]), view.curve, []
-    for bound in chosen:
+    curve, found = view.curve, []
+    for bound in _told_times(hospital.grid):
         place = int(abs(curve.times - bound).argmin())
         limits = "" if curve.adjusted is None else _limits(curve.adjusted.low[place], curve.adjusted.high[place])
         observed = "not known"
-        if view.similar is not None and view.similar.times[0] <= bound <= view.similar.times[-1]:
-            observed = percent(float(view.similar.survival[int(abs(view.similar.times - bound).argmin())]))
+        similar = None if view.similar is None else view.similar.outcome
+        if similar is not None and similar.times[0] <= bound <= similar.times[-1]:
+            observed = percent(float(similar.survival[int(abs(similar.times - bound).argmin())]))
         found.append((time(bound, hospital.grid.unit), percent(float(curve.survival[place])), limits, observed))
     return found
 
 
+def _told_times(grid: TimeGrid) -> list[float]:
+    """A few bounds of the grid, whole years where there are any."""
+    year = _YEAR.get(grid.unit, 1.0)
+    whole = [bound for bound in grid.bounds[1:] if abs(bound / year - round(bound / year)) < 0.01]
+    among = whole or list(grid.bounds[1:])
+    places = np.linspace(0, len(among) - 1, min(_MOST_TIMES, len(among))).round().astype(int)
+    return [among[place] for place in places]
+
+
 def _limits(low: float, high: float) -> str:
-    return f"{percent(float(low))} to {percent(float(high))}"
+    said = (percent(float(low)), percent(float(high)))
+    return said[0] if said[0] == said[1] else f"{said[0]} to {said[1]}"

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.client.pages.group_outcome import GroupOutcome
 from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, Peers
 from oncofed.client.pages.missing_markers import CouldChange, could_change
 from oncofed.client.pages.recalibration import Band, band
-from oncofed.client.pages.similar import similar_patients
+from oncofed.client.pages.similar import SimilarPatients, similar_patients
 from oncofed.client.pages.wording import (
     MODALITY_NAMES,
     NOT_MEASURED,
     floored,
     hazard_ratio,
+    marker_label,
     marker_value,
     number,
     percent,
@@ -104,7 +104,7 @@ class PatientView:
     markers: tuple[MarkerRow, ...]
     modalities: tuple[ModalityTotal, ...]
     missing: tuple[CouldChange, ...]
-    similar: GroupOutcome | None
+    similar: SimilarPatients | None
 
 
 def patient_view(hospital: HospitalPrognosis, row: int, *, endpoint: int) -> PatientView:
@@ -149,6 +149,7 @@ def _markers(
 ) -> tuple[MarkerRow, ...]:
     relevance = prognosis.relevance[row]
     position = {marker.name: index for index, marker in enumerate(hospital.schema.markers)}
+    others = peers.rows & (np.arange(len(peers.rows)) != row)
     found = []
     for place in np.argsort(-np.abs(relevance), kind="stable"):
         source, part = prognosis.sources[place], float(relevance[place])
@@ -160,7 +161,7 @@ def _markers(
         marker, values = hospital.schema.markers[column], hospital.cohort.values[:, column]
         if np.isnan(values[row]) and abs(part) < _FLAT:
             continue  # it stands among what is missing
-        found.append(_marker_row(marker, float(values[row]), part, values[peers.rows], hospital.smallest_group))
+        found.append(_marker_row(marker, float(values[row]), part, values[others], hospital.smallest_group))
     return tuple(found)
 
 
@@ -172,7 +173,7 @@ def _whole_modality(hospital: HospitalPrognosis, source: str, part: float) -> Ma
 def _marker_row(marker: Marker, value: float, part: float, among: FloatArray, floor: int) -> MarkerRow:
     usual_range, unusual = _usual(marker, value, among[~np.isnan(among)], floor)
     return MarkerRow(
-        label=" ".join(marker.name.replace("_", " ").split()),
+        label=marker_label(marker),
         modality=MODALITY_NAMES[marker.modality],
         value=marker_value(marker, value),
         unit=marker.unit if not np.isnan(value) else "",
@@ -198,7 +199,7 @@ def _usual(marker: Marker, value: float, measured: FloatArray, floor: int) -> tu
         share = same / len(measured)
         return f"{marker_value(marker, value)} in {percent(share)}", "rare" if share < _RARE else ""
     low, high = (float(limit) for limit in np.quantile(measured, _USUAL))
-    told = f"{number(low)} to {number(high)}"
+    told = f"{number(low, 3)} to {number(high, 3)}"
     return told, "above" if value > high else "below" if value < low else ""
 
 

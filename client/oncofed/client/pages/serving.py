@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from oncofed.client.pages.accounts import Accounts
 from oncofed.client.pages.application import application
@@ -80,6 +81,18 @@ def serve(desk: Desk, place: Place, *, refused_users: frozenset[int], ready: Cal
     app = application(desk, refused_users=refused_users)
     listening = _unix_socket(place.socket) if place.socket is not None else _loopback(place.port or 0)
     log_plainly()
+    server = server_of(app)
+    ready()
+    try:
+        server.run(sockets=[listening])
+    finally:
+        listening.close()
+        if place.socket is not None:
+            place.socket.unlink(missing_ok=True)
+
+
+def server_of(app: FastAPI) -> uvicorn.Server:
+    """No access log of its own, no trust in what a header says of the client, no websockets."""
     settings = uvicorn.Config(
         app,
         access_log=False,
@@ -87,16 +100,11 @@ def serve(desk: Desk, place: Place, *, refused_users: frozenset[int], ready: Cal
         proxy_headers=False,
         server_header=False,
         lifespan="off",
+        ws="none",
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=5,
     )
-    ready()
-    try:
-        uvicorn.Server(settings).run(sockets=[listening])
-    finally:
-        listening.close()
-        if place.socket is not None:
-            place.socket.unlink(missing_ok=True)
+    return uvicorn.Server(settings)
 
 
 def _loopback(port: int) -> socket.socket:
@@ -104,6 +112,7 @@ def _loopback(port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((LOOPBACK, port))
+        found.listen()  # now, so that who is told of the address does not come too early
     except OSError as error:
         found.close()
         what = f"cannot be used ({os.strerror(error.errno or 0)})"
@@ -125,6 +134,7 @@ def _unix_socket(path: Path) -> socket.socket:
     before = os.umask(0o777 & ~_SOCKET_RIGHTS)
     try:
         found.bind(str(path))
+        found.listen()
     finally:
         os.umask(before)
     return found

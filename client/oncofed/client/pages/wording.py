@@ -35,14 +35,23 @@ def words(name: str) -> str:
     return " ".join(name.replace("_", " ").split())
 
 
+def marker_label(marker: Marker) -> str:
+    """Its name in words, without the unit at the end that many tables write there: the unit has a place of its own."""
+    unit = marker.unit.lower() if marker.kind is Kind.CONTINUOUS else ""
+    inner = unit.partition("(")[2].removesuffix(")") if unit.startswith(("log10(", "log2(")) else unit
+    spelt = "percent" if inner == "%" else inner.replace("/", "_per_")
+    name = marker.name.removesuffix(f"_{spelt}") if spelt else marker.name
+    return words(name)
+
+
 def capital(text: str) -> str:
     """With its first letter large, the others as they are."""
     return text[:1].upper() + text[1:]
 
 
-def number(value: float) -> str:
-    """Four significant digits at most, with a true minus sign."""
-    return f"{value:.4g}".replace("-", MINUS)
+def number(value: float, digits: int = 4) -> str:
+    """So many significant digits at most, with a true minus sign."""
+    return f"{value:.{digits}g}".replace("-", MINUS)
 
 
 def hazard_ratio(log_hazard_ratio: float) -> str:
@@ -69,7 +78,7 @@ def time(value: float, unit: str) -> str:
     """A time, or that it is not reached."""
     if value == NOT_REACHED:
         return "not reached"
-    return f"{value:.1f}\N{NO-BREAK SPACE}{unit}" if value < 10 else f"{value:.0f}\N{NO-BREAK SPACE}{unit}"
+    return f"{value:.2g}\N{NO-BREAK SPACE}{unit}" if value < 10 else f"{value:.0f}\N{NO-BREAK SPACE}{unit}"
 
 
 def floored(count: int, floor: int) -> str:
@@ -99,6 +108,7 @@ def reference_value(marker: Marker) -> str:
 
 def source_label(schema: StudySchema, source: str) -> str:
     """A marker's name in words, or that of a modality that is missing as a whole."""
-    if any(marker.name == source for marker in schema.markers):
-        return words(source)
+    for marker in schema.markers:
+        if marker.name == source:
+            return marker_label(marker)
     return f"{MODALITY_NAMES[Modality(source)]}: none measured"

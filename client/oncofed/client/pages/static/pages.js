@@ -17,6 +17,7 @@
 
   const plots = [...document.querySelectorAll("[data-figure]")];
   plots.forEach(draw);
+  document.body.dataset.drawn = String(plots.length);
 
   const resized = (width) => plots.forEach((plot) => Plotly.relayout(plot, width === null ? { autosize: true } : { autosize: false, width }));
   window.addEventListener("beforeprint", () => resized(printWidth));

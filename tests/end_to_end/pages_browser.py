@@ -1,0 +1,99 @@
+"""How does a test look at a hospital's pages as a person does? A real server on loopback, and the system's Chromium."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from tests.pages_hospital import PASSWORD, Served, served
+
+from oncofed.client.pages.accounts import Role
+from oncofed.client.pages.application import application
+from oncofed.client.pages.hospital import HospitalPrognosis
+from oncofed.client.pages.serving import server_of
+
+CHROMIUM = shutil.which("chromium")
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass
+class Visited:
+    """A browser window that remembers what it asked for and what went wrong."""
+
+    page: Page
+    address: str
+    requests: list[str] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        def request(found: Request) -> None:
+            self.requests.append(found.url)
+
+        def console(found: ConsoleMessage) -> None:
+            if found.type in ("error", "warning"):
+                self.troubles.append(found.text)
+
+        self.page.context.on("request", request)
+        self.page.on("console", console)
+        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
+
+    def sign_in(self, role: Role, password: str = PASSWORD) -> None:
+        """By keyboard alone: the first field has the focus."""
+        self.page.goto(self.address)
+        self.page.keyboard.type(role.value)
+        self.page.keyboard.press("Tab")
+        self.page.keyboard.type(password)
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_url(lambda url: "sign-in" not in url)
+
+    def drawn(self, count: int) -> None:
+        """Wait until so many pictures are drawn."""
+        self.page.wait_for_selector(f'body[data-drawn="{count}"]')
+        assert self.page.locator(".plot:has(.main-svg)").count() == count
+
+    def left_the_host(self) -> list[str]:
+        return [url for url in self.requests if not url.startswith((self.address, "data:", "blob:"))]
+
+
+@contextmanager
+def serving(folder: Path, hospital: HospitalPrognosis) -> Iterator[tuple[Served, str]]:
+    """The pages, and their address."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        host = f"127.0.0.1:{listening.getsockname()[1]}"
+        with served(folder, shown=hospital) as here:
+            here.desk = replace(here.desk, hosts=frozenset({host}))
+            server = server_of(application(here.desk))
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+            thread.start()
+            try:
+                yield here, f"http://{host}"
+            finally:
+                server.should_exit = True
+                thread.join()
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()

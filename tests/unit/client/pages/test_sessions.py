@@ -1,0 +1,95 @@
+"""When is somebody signed in, when no longer, and what does the address of a patient say?"""
+
+from __future__ import annotations
+
+import pytest
+from tests.pages_hospital import Clock
+
+from oncofed.client.pages.accounts import Account, Role
+from oncofed.client.pages.sessions import Session, Sessions, SignInDelay, Timeouts
+
+ACCOUNT = Account("dr.klein", Role.CLINICIAN, "", "", 0, 0, 0)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def sessions(clock: Clock) -> Sessions:
+    return Sessions(clock=clock, timeouts=Timeouts(idle=900, longest=28_800))
+
+
+def find(sessions: Sessions, identifier: str, account: Account | None = ACCOUNT) -> Session | None:
+    return sessions.find(identifier, account=lambda name: account)
+
+
+def test_only_the_identifier_that_was_given_opens_the_session(sessions: Sessions) -> None:
+    identifier = sessions.begin(ACCOUNT)
+    assert find(sessions, identifier) is not None
+    for other in ("", identifier[:-1], identifier + "A", identifier.swapcase(), "\udcff"):
+        assert find(sessions, other) is None
+
+
+def test_each_sign_in_has_an_identifier_and_a_form_secret_of_its_own(sessions: Sessions) -> None:
+    identifiers = {sessions.begin(ACCOUNT) for _ in range(50)}
+    assert len(identifiers) == 50
+    assert min(len(each) for each in identifiers) >= 43  # 32 bytes
+    secrets = {found.form_secret for each in identifiers if (found := find(sessions, each)) is not None}
+    assert len(secrets) == 50
+
+
+def test_a_session_that_lies_idle_ends(sessions: Sessions, clock: Clock) -> None:
+    identifier = sessions.begin(ACCOUNT)
+    for _ in range(5):
+        clock.seconds += 899
+        assert find(sessions, identifier) is not None
+    clock.seconds += 901
+    assert find(sessions, identifier) is None
+
+
+def test_a_session_ends_after_a_working_day_however_busy(sessions: Sessions, clock: Clock) -> None:
+    identifier = sessions.begin(ACCOUNT)
+    for _ in range(40):
+        clock.seconds += 720
+        alive = find(sessions, identifier) is not None
+    assert alive
+    clock.seconds += 1
+    assert find(sessions, identifier) is None
+
+
+def test_a_change_of_the_account_ends_its_sessions(sessions: Sessions) -> None:
+    for changed in (None, Account("dr.klein", Role.CLINICIAN, "", "", 0, 0, 0, version=2)):
+        identifier = sessions.begin(ACCOUNT)
+        assert find(sessions, identifier, changed) is None
+        assert find(sessions, identifier) is None, "it does not come back"
+    other_role = Account("dr.klein", Role.ADMINISTRATOR, "", "", 0, 0, 0)
+    assert find(sessions, sessions.begin(ACCOUNT), other_role) is None
+
+
+def test_a_patients_word_is_of_one_session_and_says_nothing(sessions: Sessions) -> None:
+    first, second = (find(sessions, sessions.begin(ACCOUNT)) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    word = first.word_for(7)
+    assert first.word_for(7) == word
+    assert first.row_of(word) == 7
+    assert second.row_of(word) is None
+    assert second.word_for(7) != word
+    assert first.word_for(8) != word
+
+
+def test_wrong_passwords_make_the_next_try_wait_longer_each_time(clock: Clock) -> None:
+    delay, waits = SignInDelay(clock=clock), []
+    for _ in range(16):
+        delay.failed("dr.klein")
+        waits.append(delay.seconds_left("dr.klein"))
+        clock.seconds += waits[-1]
+        assert delay.seconds_left("dr.klein") == 0
+    assert waits[:6] == [0, 0, 1, 2, 4, 8]
+    assert waits[-1] == SignInDelay.LONGEST_SECONDS
+    assert delay.seconds_left("dr.gross") == 0
+    delay.succeeded("dr.klein")
+    delay.failed("dr.klein")
+    assert delay.seconds_left("dr.klein") == 0
