@@ -1,15 +1,23 @@
 """Why is this patient's log hazard ratio what it is, marker by marker?
 
-Layer-wise relevance propagation (Bach et al., PLoS ONE 2015) with Captum, against the reference patient whose log
-hazard ratio is 0. The linear branch is explained exactly (weight times input); the ReLU branch, which has no biases, by
-the epsilon rule, which conserves its output. The two branches are explained apart, because Captum counts double when it
-is given them as one module (`../shared/design.md`, decision 10). Encoded columns fold back to their markers; the flags
-of a modality that is missing as a whole are a row of their own.
+Relevances are log hazard ratios against the reference patient of `oncofed.cohort.encoding`, whose own is 0: every
+marker measured and at its public centre or reference category. They add up to the patient's log hazard ratio. The
+linear branch is explained exactly (weight times input), the ReLU branch by layer-wise relevance propagation (Bach et
+al., PLoS ONE 2015) with the rule that docs/explanations.md measured to be the most faithful. Encoded columns fold back
+to their markers. Being unmeasured is information: a marker's missing flag belongs to the marker, and the flag of a
+modality that is missing as a whole is a row of its own.
+
+A network of one hidden layer, as studies have, is explained in closed form (`client.relevance_rules`); any other by
+Captum's LRP with the epsilon rule, which is also what the tests hold the closed form against. The two branches are
+given to it apart, because Captum counts double when it is given them as one module. Memory is bounded by the batch.
 
 Everything here stays in the hospital.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,46 +25,118 @@ from captum.attr import LRP
 from numpy.typing import NDArray
 from torch import Tensor
 
+from oncofed.client.relevance_rules import Rule, hidden_layer_of, relevance_of_columns
 from oncofed.cohort.encoding import Column
 from oncofed.survival.network import PrognosisNetwork
 
-PATIENTS_AT_ONCE = 4096
+FloatArray = NDArray[np.float64]
+IndexArray = NDArray[np.intp]
+
+PATIENTS_AT_ONCE = 256
+"""Few enough that the intermediate matrices of a study's columns stay in a processor's cache."""
+DEFAULT_RULE = Rule.AVERAGED
 
 
-def column_relevance(network: PrognosisNetwork, x: Tensor, *, endpoint: int) -> NDArray[np.float64]:
+def column_relevance(
+    network: PrognosisNetwork, x: Tensor, *, endpoint: int, rule: Rule = DEFAULT_RULE
+) -> NDArray[np.float64]:
     """Each input's part of the log hazard ratio.
 
     x        (patients, columns), float64.
+    rule     for networks of one hidden layer; deeper ones have the epsilon rule.
     returns  (patients, columns); each row sums to the log hazard ratio of `endpoint` (to 1e-7 of its parts).
     """
     relevance = np.zeros(tuple(x.shape))
-    for start in range(0, len(x), PATIENTS_AT_ONCE):
-        rows = slice(start, start + PATIENTS_AT_ONCE)
-        relevance[rows] = _relevance(network, x[rows], endpoint)
+    for rows in _batches(len(x)):
+        relevance[rows] = _relevance(network, x[rows], endpoint=endpoint, rule=rule).numpy()
     return relevance
 
 
-def _relevance(network: PrognosisNetwork, x: Tensor, endpoint: int) -> NDArray[np.float64]:
+def marker_relevance(
+    network: PrognosisNetwork,
+    x: Tensor,
+    columns: tuple[Column, ...],
+    *,
+    endpoint: int,
+    rule: Rule = DEFAULT_RULE,
+) -> tuple[tuple[str, ...], FloatArray]:
+    """Each marker's part of the log hazard ratio: `column_relevance`, folded batch by batch.
+
+    columns  of the schema, as many as x has.
+    returns  names in order of first appearance, and (patients, names).
+    """
+    folding = _Folding.of(columns)
+    relevance = np.empty((len(x), len(folding.names)))
+    for rows in _batches(len(x)):
+        folding.into(relevance[rows], _relevance(network, x[rows], endpoint=endpoint, rule=rule).numpy())
+    return folding.names, relevance
+
+
+def captum_relevance(network: PrognosisNetwork, x: Tensor, *, endpoint: int) -> Tensor:
+    """(patients, columns): the epsilon rule by Captum's LRP, for a ReLU branch of any depth."""
     total = torch.zeros_like(x)
     if network.linear_branch is not None:
         total = total + x * network.linear_branch.weight[endpoint].detach()
     if network.relu_branch is not None and len(x) > 0:
-        total = (
-            total + LRP(network.relu_branch).attribute(x.detach().clone().requires_grad_(), target=endpoint).detach()
-        )
-    return np.asarray(total.numpy(), dtype=np.float64)
+        of_branch = LRP(network.relu_branch).attribute(x.detach().clone().requires_grad_(), target=endpoint)
+        total = total + of_branch.detach()
+    return total
 
 
-def fold_to_markers(
-    relevance: NDArray[np.float64], columns: tuple[Column, ...]
-) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+def _relevance(network: PrognosisNetwork, x: Tensor, *, endpoint: int, rule: Rule) -> Tensor:
+    if network.relu_branch is not None and hidden_layer_of(network) is None:
+        return captum_relevance(network, x, endpoint=endpoint)
+    return relevance_of_columns(network, x, endpoint=endpoint, rule=rule)
+
+
+def _batches(patients: int) -> Iterator[slice]:
+    for start in range(0, patients, PATIENTS_AT_ONCE):
+        yield slice(start, start + PATIENTS_AT_ONCE)
+
+
+def fold_to_markers(relevance: FloatArray, columns: tuple[Column, ...]) -> tuple[tuple[str, ...], FloatArray]:
     """Add up the columns of each marker: its values, its categories and its missing flag.
 
     returns  names in order of first appearance, and (patients, names); row sums are unchanged.
     """
-    names = tuple(dict.fromkeys(column.source for column in columns))
-    place = {name: index for index, name in enumerate(names)}
-    folded = np.zeros((len(relevance), len(names)))
-    for index, column in enumerate(columns):
-        folded[:, place[column.source]] += relevance[:, index]
-    return names, folded
+    folding = _Folding.of(columns)
+    folded = np.empty((len(relevance), len(folding.names)))
+    folding.into(folded, relevance)
+    return folding.names, folded
+
+
+@dataclass(frozen=True, eq=False)
+class _Folding:
+    """first, second  each marker's first column; and which markers have a second, and where. rest: all beyond."""
+
+    names: tuple[str, ...]
+    first: IndexArray
+    with_second: IndexArray
+    second: IndexArray
+    rest: tuple[tuple[int, IndexArray], ...]
+
+    @staticmethod
+    def of(columns: tuple[Column, ...]) -> _Folding:
+        members: dict[str, list[int]] = {}
+        for index, column in enumerate(columns):
+            members.setdefault(column.source, []).append(index)
+        own = list(members.values())
+        with_second = [place for place, indices in enumerate(own) if len(indices) > 1]
+        return _Folding(
+            names=tuple(members),
+            first=_indices([indices[0] for indices in own]),
+            with_second=_indices(with_second),
+            second=_indices([own[place][1] for place in with_second]),
+            rest=tuple((place, _indices(own[place][2:])) for place in with_second if len(own[place]) > 2),
+        )
+
+    def into(self, folded: FloatArray, relevance: FloatArray) -> None:
+        """A few long sums, rather than one a column: this is half the work of explaining everybody."""
+        np.take(relevance, self.first, axis=1, out=folded)
+        folded[:, self.with_second] += relevance[:, self.second]
+        for place, indices in self.rest:
+            folded[:, place] += relevance[:, indices].sum(axis=1)
+
+
+def _indices(places: list[int]) -> IndexArray:
+    return np.array(places, dtype=np.intp)

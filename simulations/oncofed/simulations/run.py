@@ -27,7 +27,7 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
-from oncofed.client.explanation import column_relevance, fold_to_markers
+from oncofed.client.explanation import marker_relevance
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
 from oncofed.cohort.schema import StudySchema
@@ -197,8 +197,8 @@ def pooled(hospitals: Mapping[str, Cohort]) -> Cohort:
 
 
 def _relevance(site: str, network: PrognosisNetwork, cohort: Cohort) -> Relevance:
-    by_column = column_relevance(network, torch.as_tensor(encode(cohort)), endpoint=0)
-    names, by_marker = fold_to_markers(by_column, columns(cohort.schema))
+    x = torch.as_tensor(encode(cohort))
+    names, by_marker = marker_relevance(network, x, columns(cohort.schema), endpoint=0)
     return Relevance(site, pd.DataFrame(by_marker, columns=list(names)), by_marker.sum(axis=1))
 
 

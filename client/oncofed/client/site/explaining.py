@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from oncofed.client.explanation import column_relevance, fold_to_markers
+from oncofed.client.explanation import marker_relevance
 from oncofed.client.node.folder import NodeFolder, read_site
 from oncofed.client.pages.cohort_view import strongest_markers
 from oncofed.client.pages.hospital import HospitalPrognosis, Peers
@@ -71,8 +71,7 @@ def explain_cohort(folder: NodeFolder, *, beginning: str, most_markers: int) -> 
 def _of_endpoint(
     network: PrognosisNetwork, patient: Cohort, x: torch.Tensor, *, number: int, endpoint: str, most_markers: int
 ) -> Iterator[str]:
-    by_column = column_relevance(network, x, endpoint=number)
-    names, by_marker = fold_to_markers(by_column, columns(patient.schema))
+    names, by_marker = marker_relevance(network, x, columns(patient.schema), endpoint=number)
     relevance, total = by_marker[0], float(by_marker[0].sum())
     grid = network.spec.grid
     with torch.no_grad():

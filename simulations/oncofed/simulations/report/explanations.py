@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
+from oncofed.client.cohort_explanation import Direction, direction_of, markers_carrying, mean_absolute
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import Kind, Marker, Modality, StudySchema
 from oncofed.server.report.numbers import plain_name
@@ -26,8 +26,6 @@ STRONGEST = 20
 IN_AN_EXAMPLE = 10
 SMALLEST_CATEGORY = 5
 """Patients a category needs before its effect is named."""
-MONOTONE = 0.5
-"""Rank correlation of value and relevance from which a marker is said to have a direction."""
 
 MODALITY_NAMES = {
     Modality.CLINICAL: "clinical",
@@ -40,7 +38,7 @@ MODALITY_NAMES = {
     Modality.TREATMENT: "treatment",
 }
 
-RAISES, LOWERS, MIXED = "raises", "lowers", "no single direction"
+RAISES, LOWERS, MIXED = Direction.RAISES, Direction.LOWERS, Direction.MIXED
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class MarkerStrength:
     unit: str
     strength: float
     share: float
-    direction: str
+    direction: Direction
     effect: str
 
 
@@ -110,7 +108,7 @@ def explanations(relevance: Relevance, cohort: Cohort) -> Explanations | None:
     table = relevance.table
     assert len(table) == len(cohort) == len(relevance.totals)
     relevances: FloatArray = table.to_numpy(dtype=np.float64)
-    strength = np.abs(relevances).mean(axis=0) if len(table) else np.zeros(table.shape[1])
+    strength = mean_absolute(relevances)
     total = float(strength.sum())
     if not total > 0:
         return None
@@ -127,7 +125,7 @@ def explanations(relevance: Relevance, cohort: Cohort) -> Explanations | None:
         patients=len(cohort),
         markers=markers,
         modalities=tuple(sorted(shares.items(), key=lambda item: -item[1])),
-        carrying_90_percent=int(np.searchsorted(np.cumsum(strength[order]), 0.9 * total * (1 - 1e-12))) + 1,
+        carrying_90_percent=markers_carrying(relevances, share=0.9),
         examples=_examples(relevance, cohort),
     )
 
@@ -161,17 +159,15 @@ def _shown(name: str, marker: Marker | None) -> str:
     return plain_name(name) if marker is not None else f"{MODALITY_NAMES[Modality(name)]} not measured"
 
 
-def _effect(marker: Marker, values: FloatArray, relevance: FloatArray) -> tuple[str, str]:
-    measured = ~np.isnan(values)
-    values, relevance = values[measured], relevance[measured]
+def _effect(marker: Marker, values: FloatArray, relevance: FloatArray) -> tuple[Direction, str]:
+    direction, _ = direction_of(marker, values, relevance)
     if marker.kind is Kind.CATEGORICAL:
-        return MIXED, _categories(marker, values, relevance)
-    correlation = _rank_correlation(values, relevance)
-    if not abs(correlation) >= MONOTONE:
-        return MIXED, MIXED
-    direction = RAISES if correlation > 0 else LOWERS
+        measured = ~np.isnan(values)
+        return direction, _categories(marker, values[measured], relevance[measured])
+    if direction is MIXED:
+        return direction, MIXED.value
     condition = "yes" if marker.kind is Kind.BINARY else "higher value"
-    return direction, f"{condition}: {'higher' if direction == RAISES else 'lower'} hazard"
+    return direction, f"{condition}: {'higher' if direction is RAISES else 'lower'} hazard"
 
 
 def _categories(marker: Marker, values: FloatArray, relevance: FloatArray) -> str:
@@ -184,13 +180,6 @@ def _categories(marker: Marker, values: FloatArray, relevance: FloatArray) -> st
         return "by category"
     worst, best = max(means, key=lambda each: means[each]), min(means, key=lambda each: means[each])
     return f"highest hazard: {plain_name(worst)}; lowest: {plain_name(best)}"
-
-
-def _rank_correlation(first: FloatArray, second: FloatArray) -> float:
-    """Spearman's; NaN when either does not vary."""
-    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
-        return float("nan")
-    return float(np.corrcoef(pd.Series(first).rank(), pd.Series(second).rank())[0, 1])
 
 
 def _examples(relevance: Relevance, cohort: Cohort) -> tuple[ExamplePatient, ...]:
