@@ -1,0 +1,65 @@
+"""Which models are explained? Those of a study, trained again as often as their explanations are to be compared."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from oncofed.cohort.cohort import Cohort
+from oncofed.cohort.encoding import Column, columns, encode
+from oncofed.simulations.federation import Engine, federate, plan_of
+from oncofed.simulations.partition import Consortium, consortium
+from oncofed.simulations.run import pooled, table_of
+from oncofed.simulations.study import Study
+from oncofed.survival.network import PrognosisNetwork, network_with
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A study's patients, and networks that differ in nothing but their initialisation and the privacy noise.
+
+    explained  training patients of all hospitals together, and test patients.
+    """
+
+    networks: tuple[PrognosisNetwork, ...]
+    hospitals: Mapping[str, Cohort]
+    train: Cohort
+    test: Cohort
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return columns(self.train.schema)
+
+    @staticmethod
+    def of(study: Study, *, times: int) -> Trained:
+        """Trains `times` times on the same patients."""
+        table, schema, where = table_of(study)
+        patients = consortium(
+            table, schema, where=where, sites=study.sites, evaluation=study.evaluation, seed=study.seed
+        )
+        networks = tuple(_network(study, patients, initialisation_seed=study.seed + turn) for turn in range(times))
+        return Trained(networks, patients.hospitals, pooled(patients.hospitals), patients.test)
+
+
+def encoded(cohort: Cohort) -> torch.Tensor:
+    """(patients, columns)."""
+    return torch.as_tensor(encode(cohort))
+
+
+def _network(study: Study, patients: Consortium, *, initialisation_seed: int) -> PrognosisNetwork:
+    plan = plan_of(study, patients.test.schema, roster=tuple(patients.hospitals))
+    plan = replace(plan, initialisation_seed=initialisation_seed)
+
+    def nothing(*_: Any) -> dict[str, Any]:
+        return {}
+
+    with tempfile.TemporaryDirectory() as folder:
+        federated = federate(
+            plan, patients.hospitals, run_folder=Path(folder), engine=Engine.GRID, resume=False, figures=nothing
+        )
+    return network_with(plan.model, federated.state.weights)
