@@ -96,7 +96,7 @@ def _seconds(units: int, repetitions: int) -> dict[str, list[float]]:
     slow = {
         "forward": forward,
         "integrated gradients": lambda: IntegratedGradients(network).attribute(
-            x, target=0, n_steps=INTEGRATION_STEPS, internal_batch_size=8192
+            x, target=0, n_steps=INTEGRATION_STEPS, internal_batch_size=len(x)
         ),
     }
     beside = interleaved(slow, repetitions=1, at_least_seconds=0.0)
