@@ -21,7 +21,7 @@ def evaluation_of(
     cells = CountLayout(len(plan.model.endpoints), edges, bounds).cells
     shares: SharedNoise | None = None if plan.privacy.shares is None else replace(plan.privacy.shares, parameters=cells)
     return SummarySpec(
-        "evaluation", SummaryKind.EVALUATION, cells, noise_multiplier, attempts, 0.0, edges, bounds, shares
+        "evaluation", SummaryKind.EVALUATION, cells, noise_multiplier, attempts, 0.0, edges, bounds, bounds[-1], shares
     )
 
 

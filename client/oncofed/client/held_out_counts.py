@@ -27,6 +27,8 @@ def faults(plan: StudyPlan, spec: SummarySpec) -> list[str]:
     found = layout.faults(plan.model.grid)
     if not found and layout.cells != spec.cells:
         found.append(f"it states {spec.cells} cells where its bounds make {layout.cells}")
+    if spec.horizon not in spec.time_bounds[1:]:
+        found.append("its horizon is none of its times")
     return found
 
 

@@ -166,6 +166,7 @@ class SummarySpec:
     edges             what a kind cuts by, rising; kind `evaluation`: the log hazard ratios between groups of risk.
     time_bounds       kind `evaluation`: the bounds between times of follow-up, some of the grid's, its first and last
                       among them.
+    horizon           kind `evaluation`: the time, one of `time_bounds`, by which risks are compared.
     shares            mode `distributed` only; its `parameters` are the cells.
     """
 
@@ -177,6 +178,7 @@ class SummarySpec:
     smallest_shown: float = 0.0
     edges: tuple[float, ...] = ()
     time_bounds: tuple[float, ...] = ()
+    horizon: float = 0.0
     shares: SharedNoise | None = None
 
 

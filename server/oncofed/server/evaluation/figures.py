@@ -1,0 +1,201 @@
+"""What do the noised counts of one endpoint say about the model, each figure with an interval?
+
+- C of the groups of risk (`concordance`).
+- Calibration at a horizon: in each group the risk that was observed, from events over patients at risk in each time
+  (occurrence over exposure, who is censored or has the event counts half of that time), beside the risks that the model
+  gives at the group's edges: where it is well calibrated, the observed one lies between them.
+- The Brier score, integrated to the horizon, weighted by the inverse probability of censoring (Graf et al., Statistics
+  in Medicine 18, 1999), with one prediction a group: the model's risk in the group's middle.
+
+Intervals of all but C: the counts are drawn again around what they are, with the variance of a Poisson number and that
+of the noise, and the figure's spread is laid around it. Suppressed (None) is every figure of fewer patients, as counted
+with their noise, than the plan's floor or than twice the noise of that very count: of those the noise would speak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oncofed.server.evaluation.concordance import Estimate, concordance_of
+from oncofed.server.evaluation.held_out_table import EndpointCounts
+from oncofed.survival.curves import risk_at
+from oncofed.survival.grid import TimeGrid
+
+FloatArray = NDArray[np.float64]
+
+_DRAWS = 400
+_NORMAL_95 = 1.959964
+_DEVIATIONS_SHOWN = 2.0
+
+
+@dataclass(frozen=True)
+class GroupFigures:
+    """One group of risk, its log hazard ratios above `above` and up to `up_to` (None: no limit).
+
+    patients   with noise; interval of the noise alone.
+    predicted  the model's risks by the horizon at the two edges; at one edge the other is 0 or 1.
+    observed   risk by the horizon; None: suppressed.
+    """
+
+    above: float | None
+    up_to: float | None
+    patients: Estimate
+    predicted: tuple[float, float]
+    observed: Estimate | None
+
+
+@dataclass(frozen=True)
+class EndpointFigures:
+    """Everything that is told of one endpoint. None: suppressed.
+
+    patients   held out and counted, with noise; interval of the noise alone.
+    """
+
+    patients: Estimate
+    c_index: Estimate | None
+    integrated_brier: Estimate | None
+    groups: tuple[GroupFigures, ...]
+    horizon: float
+
+
+def figures_of(
+    table: EndpointCounts,
+    *,
+    log_baseline_hazard: FloatArray,
+    grid: TimeGrid,
+    horizon: float,
+    smallest_shown: float,
+    rng: np.random.Generator,
+) -> EndpointFigures:
+    """log_baseline_hazard: (intervals,) of the final model. horizon: one of the table's time bounds. rng: of intervals."""
+    model = _Model(log_baseline_hazard, grid, horizon)
+    centres = group_centres(table.edges)
+    shown = _is_shown(_total(table.counts, table.noise_sd), smallest_shown, table.noise_sd * table.counts.size**0.5)
+
+    def spread(figure: Callable[[FloatArray], float]) -> Estimate:
+        return _spread(figure, table, rng)
+
+    return EndpointFigures(
+        patients=_total(table.counts, table.noise_sd),
+        c_index=concordance_of(table) if shown else None,
+        integrated_brier=spread(lambda n: integrated_brier(n, table.time_bounds, centres, model)) if shown else None,
+        groups=tuple(
+            _group(table, number, model, smallest_shown=smallest_shown, rng=rng) for number in range(len(centres))
+        ),
+        horizon=horizon,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Model:
+    log_baseline_hazard: FloatArray
+    grid: TimeGrid
+    horizon: float
+
+    def risk(self, time: float, log_hazard_ratio: FloatArray) -> FloatArray:
+        return risk_at(time, log_hazard_ratio, log_baseline_hazard=self.log_baseline_hazard, grid=self.grid)
+
+
+def group_centres(edges: tuple[float, ...]) -> FloatArray:
+    """(groups,): the log hazard ratio that stands for a group; an open one is taken to be as wide as its neighbour."""
+    if not edges:
+        return np.zeros(1)
+    widths = np.diff(edges) if len(edges) > 1 else np.ones(1)
+    bounds = np.array([edges[0] - widths[0], *edges, edges[-1] + widths[-1]])
+    return np.asarray((bounds[:-1] + bounds[1:]) / 2)
+
+
+def hazards(n: FloatArray) -> FloatArray:
+    """(..., times) from (..., times, 2): cumulative hazard gathered in each time; NaN where nobody is at risk."""
+    ended = n.sum(axis=-1)
+    beginning = np.cumsum(ended[..., ::-1], axis=-1)[..., ::-1]
+    exposed = beginning - 0.5 * ended
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(exposed > 0, np.maximum(n[..., 1], 0.0) / exposed, np.nan)
+
+
+def observed_risk(n: FloatArray, time_bounds: tuple[float, ...], horizon: float) -> float:
+    """Risk of the event by the horizon in one group; n is (times, 2)."""
+    times = time_bounds.index(horizon)
+    return float(-np.expm1(-hazards(n)[:times].sum()))
+
+
+def integrated_brier(n: FloatArray, time_bounds: tuple[float, ...], centres: FloatArray, model: _Model) -> float:
+    """Mean over time up to the horizon of the Brier score at the table's bounds, joined by straight lines from 0."""
+    last = time_bounds.index(model.horizon)
+    # Who is censored in a time leaves at its middle, so that censoring is half of it for events in that time.
+    censoring = np.nan_to_num(hazards(n.sum(axis=0)[..., ::-1]))
+    after = np.exp(-np.cumsum(censoring))
+    during = np.exp(-np.cumsum(censoring) + 0.5 * censoring)
+    patients = n.sum()
+    if patients <= 0:
+        return float("nan")
+    scores = [0.0]
+    for number, time in enumerate(time_bounds[1 : last + 1]):
+        survival = 1 - model.risk(float(time), centres)
+        had = (n[:, : number + 1, 1] / during[: number + 1]).sum(axis=1)
+        free = n[:, number + 1 :].sum(axis=(1, 2)) / after[number]
+        scores.append(float((survival**2 * had + (1 - survival) ** 2 * free).sum() / patients))
+    widths = np.diff(time_bounds[: last + 1])
+    return float((widths * (np.array(scores[:-1]) + np.array(scores[1:])) / 2).sum() / model.horizon)
+
+
+def _group(
+    table: EndpointCounts, number: int, model: _Model, *, smallest_shown: float, rng: np.random.Generator
+) -> GroupFigures:
+    own = EndpointCounts(table.counts[number][None], table.noise_sd, (), table.time_bounds)
+    above = table.edges[number - 1] if number else None
+    up_to = table.edges[number] if number < len(table.edges) else None
+    patients = _total(own.counts, own.noise_sd)
+    last = table.time_bounds.index(model.horizon) - 1
+    at_risk = _total(own.counts[:, last:], own.noise_sd)  # when the last time before the horizon begins
+    shown = all(
+        _is_shown(each, smallest_shown, own.noise_sd * size**0.5)
+        for each, size in ((patients, own.counts.size), (at_risk, own.counts[:, last:].size))
+    )
+    return GroupFigures(
+        above=above,
+        up_to=up_to,
+        patients=patients,
+        predicted=(
+            0.0 if above is None else float(model.risk(model.horizon, np.array([above]))[0]),
+            1.0 if up_to is None else float(model.risk(model.horizon, np.array([up_to]))[0]),
+        ),
+        observed=_clipped(_spread(lambda n: observed_risk(n[0], table.time_bounds, model.horizon), own, rng))
+        if shown
+        else None,
+    )
+
+
+def _total(counts: FloatArray, noise_sd: float) -> Estimate:
+    value, half = float(counts.sum()), _NORMAL_95 * noise_sd * counts.size**0.5
+    return Estimate(value, value - half, value + half)
+
+
+def _is_shown(patients: Estimate, smallest_shown: float, noise_sd: float) -> bool:
+    return patients.value >= max(smallest_shown, _DEVIATIONS_SHOWN * noise_sd)
+
+
+def _clipped(estimate: Estimate) -> Estimate:
+    """A risk lies between 0 and 1, and so does what it could be."""
+    return Estimate(estimate.value, max(0.0, estimate.low), min(1.0, estimate.high))
+
+
+def _spread(figure: Callable[[FloatArray], float], table: EndpointCounts, rng: np.random.Generator) -> Estimate:
+    """The figure, and its spread when counts are drawn again around what they are, laid around it."""
+    value = figure(table.counts)
+    expected = np.maximum(table.counts, 0.0)
+    # Poisson around what can be expected; what is negative is noise, and stays.
+    drawn = [
+        figure(table.counts - expected + rng.poisson(expected) + table.noise_sd * rng.standard_normal(expected.shape))
+        for _ in range(_DRAWS)
+    ]
+    found = np.array([each for each in drawn if np.isfinite(each)])
+    if not np.isfinite(value) or len(found) < 0.9 * _DRAWS:
+        return Estimate(float("nan"), float("-inf"), float("inf"))
+    half = _NORMAL_95 * float(np.median(np.abs(found - np.median(found)))) * 1.4826
+    return Estimate(value, value - half, value + half)
