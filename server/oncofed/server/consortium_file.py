@@ -1,8 +1,9 @@
 """Which study does a coordinator want to run with real hospitals?
 
 `read_consortium` reads the same ``study.toml`` that `oncofed simulate` reads: [study], [data] schema, [model],
-[training], [privacy], and a section of its own, [consortium]. What only a simulation needs ([sites], [evaluation], the
-table itself) is passed over, so that a study that was tried on one machine is the study that is offered.
+[training], [privacy], [held_out], and a section of its own, [consortium]. What only a simulation needs ([sites],
+[evaluation], the table itself) is passed over, so that a study that was tried on one machine is the study that is
+offered.
 Every fault is reported at once. Paths are relative to the file.
 """
 
@@ -108,6 +109,7 @@ def plan_for(
         released=consortium.released,
         round_timeout_seconds=consortium.round_timeout_seconds,
         patience_seconds=consortium.patience_seconds,
+        held_out_fraction=consortium.settings.held_out.fraction if plan.summaries else 0.0,
     )
     if consortium.quorum is not None and consortium.quorum > len(members):
         remedy = "Enrol more hospitals, or lower it."

@@ -1,4 +1,4 @@
-"""What do the sections [model], [training] and [privacy] of a study file ask for, and which plan comes of them?
+"""What do [model], [training], [privacy] and [held_out] of a study file ask for, and which plan comes of them?
 
 The same sections describe a simulation and a real consortium, so both read them here. Faults are added to the
 sections' own list, so that a file is judged as a whole.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput
-from oncofed.privacy.policy import SMALLEST_L2_NORM_BOUND, calibrated_privacy, without_privacy
+from oncofed.privacy.policy import SMALLEST_L2_NORM_BOUND, calibrated_together, without_privacy
 from oncofed.protocol.plan import (
     ModelSpec,
     PrivacyMode,
@@ -23,9 +23,10 @@ from oncofed.protocol.plan import (
     TrainingMode,
     TrainingSpec,
 )
+from oncofed.server.held_out_settings import HeldOutRequest, read_held_out, wanted_summaries
 from oncofed.toml_section import Section
 
-SECTIONS = ("model", "training", "privacy")
+SECTIONS = ("model", "training", "privacy", "held_out")
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,17 @@ class PrivacyRequest:
 
 @dataclass(frozen=True)
 class PlanSettings:
-    """The three sections, read and checked."""
+    """The four sections, read and checked."""
 
     hidden_units: tuple[int, ...]
     linear_branch: bool
     baseline_weight: float
     training: TrainingSpec
     privacy: PrivacyRequest
+    held_out: HeldOutRequest
 
 
-def read_plan_settings(*, model: Section, training: Section, privacy: Section) -> PlanSettings:
+def read_plan_settings(*, model: Section, training: Section, privacy: Section, held_out: Section) -> PlanSettings:
     """The settings; faults go to the sections' list, and the caller raises InvalidInput when there are any."""
     settings = PlanSettings(
         hidden_units=_hidden_units(model),
@@ -67,6 +69,7 @@ def read_plan_settings(*, model: Section, training: Section, privacy: Section) -
         baseline_weight=model.number_or("baseline_weight", 1.0, above=0),
         training=_training(training),
         privacy=_privacy(privacy),
+        held_out=read_held_out(held_out),
     )
     if not settings.hidden_units and not settings.linear_branch:
         model.fault("hidden_units", "leaves no network at all", "Give hidden units, or keep the linear branch.")
@@ -96,7 +99,9 @@ def plan_from(
         baseline_weight=settings.baseline_weight,
         linear_branch=settings.linear_branch,
     )
-    privacy = _privacy_spec(settings.privacy, settings.training, sites=len(roster), parameters=model.parameters)
+    asked = _privacy_asked(settings.privacy, sites=len(roster), parameters=model.parameters)
+    wanted = wanted_summaries(settings.held_out, model, asked)
+    privacy, summaries = calibrated_together(settings.training, asked, wanted)
     if quorum is None:
         quorum = len(roster) - (0 if privacy.shares is None else privacy.shares.dropouts)
     return StudyPlan(
@@ -108,10 +113,12 @@ def plan_from(
         roster=tuple(roster),
         quorum=min(quorum, len(roster)),
         initialisation_seed=initialisation_seed,
+        summaries=summaries,
     )
 
 
-def _privacy_spec(request: PrivacyRequest, training: TrainingSpec, *, sites: int, parameters: int) -> PrivacySpec:
+def _privacy_asked(request: PrivacyRequest, *, sites: int, parameters: int) -> PrivacySpec:
+    """All but the noise, which is to be found."""
     if request.mode is PrivacyMode.NONE:
         return without_privacy(l2_norm_bound=request.l2_norm_bound if request.clip_without_noise else None)
     assert request.epsilon is not None
@@ -122,10 +129,11 @@ def _privacy_spec(request: PrivacyRequest, training: TrainingSpec, *, sites: int
         if shares.guaranteed_shares < 1:
             what = f"{sites} hospitals less {request.dropouts} dropouts and {request.colluding} colluding leave nobody"
             raise InvalidInput([Fault("[privacy], dropouts", what, "Lower dropouts or colluding, or enrol more.")])
-    return calibrated_privacy(
-        training,
+    return PrivacySpec(
+        mode=request.mode,
         epsilon=request.epsilon,
         delta=request.delta,
+        noise_multiplier=0.0,
         l2_norm_bound=request.l2_norm_bound,
         reserve_rounds=request.reserve_rounds,
         shares=shares,

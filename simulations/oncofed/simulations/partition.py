@@ -31,10 +31,14 @@ _FIT_FOR_A_FOLDER = re.compile(r"\w[\w .\-]{0,99}")
 
 @dataclass(frozen=True, eq=False)
 class Consortium:
-    """hospitals  training patients by site, sites sorted by name. left_out  rows in neither."""
+    """hospitals  training patients by site, sites sorted by name. left_out  rows in neither.
+
+    test      patients set aside, pooled. held_out: the same, by site; a site may have none.
+    """
 
     hospitals: Mapping[str, Cohort]
     test: Cohort
+    held_out: Mapping[str, Cohort]
     left_out: int
 
 
@@ -73,7 +77,8 @@ def consortium(
         raise InvalidInput(faults)
     hospitals = {name: cohort.subset(rows) for name, rows in by_site.items()}
     used = len(test) + sum(map(len, by_site.values()))
-    return Consortium(hospitals, cohort.subset(test), left_out=len(cohort) - used)
+    held_out = {name: cohort.subset(test[placement.site[test] == name]) for name in names}
+    return Consortium(hospitals, cohort.subset(test), held_out, left_out=len(cohort) - used)
 
 
 def _placement(table: pd.DataFrame, cohort: Cohort, *, sites: SitesSpec) -> _Placement:

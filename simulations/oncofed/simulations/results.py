@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from oncofed.cohort.cohort import Cohort
 from oncofed.privacy.accounting import PrivacyEvent, epsilon_of
 from oncofed.protocol.plan import StudyPlan
+from oncofed.server.evaluation.measured import Measured
 from oncofed.simulations.study import Study
 from oncofed.survival.bootstrap import BootstrapInterval
 from oncofed.survival.calibration import Calibration
@@ -79,6 +80,7 @@ class RunResult:
     endpoints   by name, in the schema's order; the first is the main one.
     rounds      one row a round: round, attempt, seconds, update_l2_norm, answered, rejected, test_c_index.
     releases    that each site's ledger was charged for, oldest first; empty in mode `none`.
+    measured    what hospitals released privately of the same patients; None where the study does not ask for it.
     left_out    patients of the table that the study assigns to no site, or keeps from training and test.
     """
 
@@ -93,6 +95,7 @@ class RunResult:
     releases: Mapping[str, tuple[PrivacyEvent, ...]]
     left_out: int
     seconds_total: float
+    measured: Measured | None = None
 
     @property
     def main(self) -> EndpointResult:

@@ -36,6 +36,8 @@ from oncofed.cohort.table import read_table
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.server.checkpoint import has_checkpoint
+from oncofed.server.evaluation.concordance import Estimate
+from oncofed.server.evaluation.measured import Measured, measured
 from oncofed.server.rounds import RoundReport
 from oncofed.server.state import FederationState
 from oncofed.server.strategies import strategy_faults
@@ -111,6 +113,7 @@ def run_study(
         releases=federated.releases,
         left_out=patients.left_out,
         seconds_total=time.perf_counter() - began,
+        measured=measured(plan, federated.state.summaries, federated.state.weights),
     )
     if report:
         _write_explanations(run_folder, patients.hospitals, relevances)
@@ -180,7 +183,15 @@ def _train(
         return {"test_c_index": test_c_index(current, x_test, patients.test)}
 
     progress("rounds", 0, plan.training.rounds)
-    return federate(plan, patients.hospitals, run_folder=run_folder, engine=engine, resume=resume, figures=figures)
+    return federate(
+        plan,
+        patients.hospitals,
+        run_folder=run_folder,
+        engine=engine,
+        resume=resume,
+        figures=figures,
+        held_out=patients.held_out if plan.summaries else None,
+    )
 
 
 def pooled(hospitals: Mapping[str, Cohort]) -> Cohort:
@@ -271,6 +282,7 @@ def metrics(result: RunResult) -> dict[str, Any]:
         "part": result.study.evaluation.part.value,
         "test": by_endpoint[result.main.name] | {"patients": len(result.test), "endpoint": result.main.name},
         "endpoints": by_endpoint,
+        "privately_released": None if result.measured is None else _released(result.measured),
         "baselines": None
         if beside is None
         else {
@@ -283,6 +295,36 @@ def metrics(result: RunResult) -> dict[str, Any]:
         "sites": len(result.hospitals),
         "rounds": len(result.rounds),
         "seconds": {"total": result.seconds_total, "per_round": float(seconds.mean())},
+    }
+
+
+def _released(measured: Measured) -> dict[str, Any]:
+    """Figures that may be told of a study under its epsilon, unlike all others here. null: suppressed."""
+
+    def told(estimate: Estimate | None) -> dict[str, Any] | None:
+        return None if estimate is None else {"value": estimate.value, "ci95": [estimate.low, estimate.high]}
+
+    return {
+        "noise_sd": measured.noise_sd,
+        "hospitals": len(measured.hospitals),
+        "endpoints": {
+            name: {
+                "patients": told(found.patients),
+                "c_index": told(found.c_index),
+                "integrated_brier_to_horizon": told(found.integrated_brier),
+                "horizon": found.horizon,
+                "groups": [
+                    {
+                        "log_hazard_ratio": [group.above, group.up_to],
+                        "patients": told(group.patients),
+                        "predicted_risk": list(group.predicted),
+                        "observed_risk": told(group.observed),
+                    }
+                    for group in found.groups
+                ],
+            }
+            for name, found in measured.endpoints.items()
+        },
     }
 
 

@@ -71,7 +71,7 @@ def figures_of(
     smallest_shown: float,
     rng: np.random.Generator,
 ) -> EndpointFigures:
-    """log_baseline_hazard: (intervals,) of the final model. horizon: one of the table's time bounds. rng: of intervals."""
+    """log_baseline_hazard: (intervals,) of the final model. horizon: one of the table's times. rng: of intervals."""
     model = _Model(log_baseline_hazard, grid, horizon)
     centres = group_centres(table.edges)
     shown = _is_shown(_total(table.counts, table.noise_sd), smallest_shown, table.noise_sd * table.counts.size**0.5)

@@ -3,8 +3,8 @@
 `write_report` puts a `DeployedStudy` into the template `templates/report.html.j2`.
 
 Promises: one file, no script, nothing loaded from anywhere; every name and reason is escaped; the same study gives the
-same bytes on the same installation. There is no figure of how well the model predicts: such a figure is computed from
-patients, so it is each hospital's own, or a private release. What is not there yet is said to be so.
+same bytes on the same installation. There is no figure of how well the model predicts but what hospitals released of it
+with noise and a charge. What is not there yet is said to be so.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.protocol.plan_words import PlanCost, cost_of, plan_in_words
+from oncofed.server.evaluation.measured import Measured, evaluation_in, measured
 from oncofed.server.report.attendance import in_ranges, presence, troubles
 from oncofed.server.report.html_page import rendered, write_page
 from oncofed.server.report.linear_effects import LinearEffect, linear_effects
@@ -73,6 +74,9 @@ def _content(study: DeployedStudy) -> dict[str, Any]:
         "rounds_words": _rounds_words(study),
         "model_facts": _model_facts(study),
         "delivered": _delivered(study),
+        "measured": _measured(study),
+        "evaluation_planned": evaluation_in(plan) is not None,
+        "unit": plan.model.grid.unit,
         "effects": _effects(study),
         "identity": _identity(study),
         "plan_words": plan_in_words(plan, study.schema, parameters=plan.model.parameters).split("\n\n"),
@@ -108,8 +112,9 @@ def _promise(plan: StudyPlan, cost: PlanCost | None) -> Facts:
     if cost is None:
         return [("Mode", "none: no noise, and so no promise")]
     rounds, reserve = plan.training.rounds, plan.privacy.reserve_rounds
+    also = f" and {', '.join(plain_name(each.name) for each in plan.summaries)}" if plan.summaries else ""
     return [
-        (f"Epsilon after {counted(rounds, 'planned round', 'planned rounds')}", f"{cost.planned:.2f}"),
+        (f"Epsilon after {counted(rounds, 'planned round', 'planned rounds')}{also}", f"{cost.planned:.2f}"),
         (f"Epsilon with {counted(reserve, 'round', 'rounds')} of reserve", f"{cost.largest:.2f}, never more"),
         ("Epsilon of a patient of two hospitals", f"up to {cost.two_hospitals:.2f}"),
         ("Delta", scientific(plan.privacy.delta)),
@@ -117,6 +122,10 @@ def _promise(plan: StudyPlan, cost: PlanCost | None) -> Facts:
         ("Unit and neighbours", "one patient of one hospital; tables with and without that patient"),
         ("Noise multiplier", f"{plan.privacy.noise_multiplier:.4g}"),
     ]
+
+
+def _measured(study: DeployedStudy) -> Measured | None:
+    return None if study.weights is None else measured(study.plan, study.summaries, study.weights)
 
 
 def _mean_answering(study: DeployedStudy) -> float | None:

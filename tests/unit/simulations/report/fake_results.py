@@ -26,6 +26,7 @@ from oncofed.cohort.schema import (
 )
 from oncofed.privacy.accounting import GaussianRelease
 from oncofed.protocol.plan import ModelSpec, PrivacyMode, PrivacySpec, StudyPlan, TrainingSpec
+from oncofed.server.held_out_settings import HeldOutRequest
 from oncofed.server.plan_settings import PlanSettings, PrivacyRequest
 from oncofed.simulations.results import Baselines, EndpointResult, Relevance, RunResult
 from oncofed.simulations.study import (
@@ -269,6 +270,7 @@ def _study(title: str, mode: PrivacyMode, sites: int) -> Study:
             baseline_weight=1.0,
             training=TrainingSpec(rounds=ROUNDS, weight_decay=3.0),
             privacy=PrivacyRequest(mode, 3.6 if mode is PrivacyMode.LOCAL else None, 1e-5, 2.0, reserve_rounds=2),
+            held_out=HeldOutRequest(),
         ),
         seed=1,
     )

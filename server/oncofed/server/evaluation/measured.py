@@ -1,0 +1,67 @@
+"""What may be said of the final model, from what hospitals released after the last round?
+
+Only noised counts and the released model go in. The same study gives the same figures: the draws behind intervals
+follow from the plan's hash, and hide nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
+from oncofed.server.evaluation.figures import EndpointFigures, figures_of
+from oncofed.server.evaluation.held_out_table import tables_of
+from oncofed.server.state import ReleasedSummary
+
+
+@dataclass(frozen=True)
+class Measured:
+    """spec: of the plan. hospitals: whose patients are in it. noise_sd: on each count of patients.
+
+    endpoints  figures by name, in the plan's order.
+    """
+
+    spec: SummarySpec
+    hospitals: tuple[str, ...]
+    noise_sd: float
+    endpoints: Mapping[str, EndpointFigures]
+
+
+def evaluation_in(plan: StudyPlan) -> SummarySpec | None:
+    """The summary of the plan that measures its model."""
+    return next((each for each in plan.summaries if each.kind is SummaryKind.EVALUATION), None)
+
+
+def measured(
+    plan: StudyPlan, summaries: Mapping[str, ReleasedSummary], weights: NDArray[np.float64]
+) -> Measured | None:
+    """The figures; None when the plan asks for none, or they were not released. weights: of the final model."""
+    spec = evaluation_in(plan)
+    released = None if spec is None else summaries.get(spec.name)
+    if spec is None or released is None:
+        return None
+    from oncofed.survival.network import network_with  # noqa: PLC0415 - torch, which a report without figures spares
+
+    log_baseline_hazard = network_with(plan.model, weights).baseline.log_hazard().detach().numpy()
+    tables = tables_of(plan, spec, released)
+    rng = np.random.default_rng(int(plan.hash[:16], 16))
+    return Measured(
+        spec=spec,
+        hospitals=released.answered,
+        noise_sd=next(iter(tables.values())).noise_sd,
+        endpoints={
+            endpoint: figures_of(
+                table,
+                log_baseline_hazard=log_baseline_hazard[number],
+                grid=plan.model.grid,
+                horizon=spec.horizon,
+                smallest_shown=spec.smallest_shown,
+                rng=rng,
+            )
+            for number, (endpoint, table) in enumerate(tables.items())
+        },
+    )
