@@ -70,6 +70,7 @@ horizon = 24
 [training]
 [privacy]
 mode = "none"
+[held_out]
 """
 STUDY_OF_A_TABLE = STUDY.replace("[data.synthetic]", '[data]\ntable = "study.toml"\nschema = "study.toml"')
 
@@ -204,6 +205,7 @@ def study_defaults(study: Study, consortium: Consortium) -> dict[str, Callable[[
         "[model]": lambda key: getattr(study.settings, key),
         "[training]": lambda key: getattr(study.training, key),
         "[privacy]": lambda key: getattr(study.privacy, key),
+        "[held_out]": lambda key: getattr(study.settings.held_out, key),
         "[consortium]": lambda key: getattr(consortium, key),
     }
 

@@ -99,3 +99,26 @@ def test_a_plan_without_privacy_promises_nothing(tmp_path: Path) -> None:
     words = plan_in_words(plan, consortium.schema, parameters=1)
     assert "PROMISE TO A PATIENT: none" in words
     assert "epsilon" not in words
+
+
+def test_a_study_that_measures_its_model_sets_patients_aside_within_its_epsilon(tmp_path: Path) -> None:
+    (tmp_path / "schema.toml").write_text((TEMPLATES / "schema.toml").read_text())
+    text = (TEMPLATES / "study.toml").read_text()
+    (tmp_path / "study.toml").write_text(f"{text}\n[held_out]\nbudget_share = 0.25\nhorizon = 24\nfraction = 0.3\n")
+    plan = plan_for(
+        read_consortium(tmp_path / "study.toml"), members=MEMBERS, coordinator_public_key=b"", bundle_sha256=""
+    )
+    (summary,) = plan.summaries
+    assert plan.held_out_fraction == 0.3
+    assert summary.horizon == 24
+    assert summary.horizon in summary.time_bounds
+    cost = cost_of(plan)
+    assert cost is not None
+    assert cost.largest == pytest.approx(3.0, abs=0.02)
+    of_rounds = 64 / plan.privacy.noise_multiplier**2
+    assert (1 / summary.noise_multiplier**2) / (of_rounds + 1 / summary.noise_multiplier**2) == pytest.approx(0.25)
+    (tmp_path / "study.toml").write_text(text)
+    without = plan_for(
+        read_consortium(tmp_path / "study.toml"), members=MEMBERS, coordinator_public_key=b"", bundle_sha256=""
+    )
+    assert (without.summaries, without.held_out_fraction) == ((), 0.0)

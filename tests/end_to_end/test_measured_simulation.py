@@ -1,0 +1,145 @@
+"""Does a simulation release figures of its test patients through every hospital's guard, in each privacy mode?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.end_to_end.test_simulate import small_study
+
+import oncofed.server.app as server_app
+from oncofed.errors import InvalidInput
+from oncofed.privacy.accounting import GaussianRelease, epsilon_of
+from oncofed.simulations.partition import consortium
+from oncofed.simulations.results import RunResult
+from oncofed.simulations.run import run_study, table_of
+from oncofed.simulations.study import Study
+
+MEASURED = ("held_out.budget_share=0.3", "held_out.horizon=24", "evaluation.baselines=false")
+MODES = {
+    "none": ("privacy.mode=none",),
+    "local": (),
+    "distributed": ("privacy.mode=distributed", "privacy.dropouts=0", "privacy.colluding=1"),
+}
+
+
+def run(folder: Path, *overrides: str) -> tuple[Study, RunResult]:
+    study = small_study(folder, *MEASURED, *overrides)
+    return study, run_study(study, folder / "run", report=overrides == MODES["local"])
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_figures_are_released_beside_the_exact_ones(mode: str, tmp_path: Path) -> None:
+    study, result = run(tmp_path, *MODES[mode])
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    told = metrics["privately_released"]
+    assert list(told["endpoints"]) == list(metrics["endpoints"])
+    main = told["endpoints"][metrics["test"]["endpoint"]]
+    low, high = main["patients"]["ci95"]
+    counted = int((result.test.entry[:, 0] < result.plan.model.grid.bounds[1]).sum())
+    if mode == "none":
+        assert low == high == pytest.approx(counted)
+        assert main["c_index"]["value"] == pytest.approx(metrics["test"]["c_index"], abs=0.05)
+        assert result.releases == {}
+        return
+    assert high - low > 1
+    # Six standard deviations of the noise on the sum: p < 1e-8.
+    assert abs(main["patients"]["value"] - counted) < 6 / 1.96 * (high - low) / 2
+    assert {len(events) for events in result.releases.values()} == {4 + 1}
+    (spec,) = result.plan.summaries
+    if mode == "local":
+        expected = [GaussianRelease(result.plan.privacy.noise_multiplier)] * 4 + [
+            GaussianRelease(spec.noise_multiplier)
+        ]
+        assert set(result.epsilons.values()) == {epsilon_of(expected, delta=1e-5)}
+        page = (tmp_path / "run" / "report.html").read_text()
+        assert "would release privately" in page
+        assert "computed in the open" in page
+    assert all(1.95 < epsilon <= 2.0 for epsilon in result.epsilons.values())
+    assert spec.cells == len(result.plan.model.endpoints) * 6 * len(spec.time_bounds[1:]) * 2
+    assert study.settings.held_out.budget_share == 0.3
+
+
+def test_everybody_set_aside_is_held_out_at_its_own_hospital(tmp_path: Path) -> None:
+    study = small_study(tmp_path, *MEASURED)
+    table, schema, where = table_of(study)
+    cut = consortium(table, schema, where=where, sites=study.sites, evaluation=study.evaluation, seed=study.seed)
+    assert list(cut.held_out) == list(cut.hospitals)
+    by_site = [patient for cohort in cut.held_out.values() for patient in cohort.patient_ids]
+    assert sorted(by_site) == sorted(cut.test.patient_ids)
+    for site, cohort in cut.held_out.items():
+        assert not set(cohort.patient_ids) & set(cut.hospitals[site].patient_ids)
+        hospital = dict(zip(table["patient_id"].astype(str), table["hospital"].astype(str), strict=True))
+        assert {hospital[patient] for patient in cohort.patient_ids} <= {site}
+
+
+class Crash(Exception):
+    pass
+
+
+def test_a_run_that_ends_before_its_figures_were_released_releases_them_when_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = small_study(tmp_path, *MEASURED)
+
+    def crash(*_: object, **__: object) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patched:
+        patched.setattr(server_app, "run_summaries", crash)
+        with pytest.raises(Crash):
+            run_study(study, tmp_path / "run", report=False)
+    result = run_study(study, tmp_path / "run", resume=True, report=False)
+    assert result.measured is not None
+    assert {len(events) for events in result.releases.values()} == {5}
+    assert list(result.rounds["round"]) == [1, 2, 3, 4]
+    again = run_study(study, tmp_path / "run", resume=True, report=False)  # nothing is asked or charged again
+    assert again.releases == result.releases
+    assert again.measured == result.measured
+
+
+def test_by_default_nothing_is_released_and_the_noise_is_what_it_was(tmp_path: Path) -> None:
+    study = small_study(tmp_path, "evaluation.baselines=false", "privacy.mode=none")
+    result = run_study(study, tmp_path / "run", report=False)
+    assert result.measured is None
+    assert result.plan.summaries == ()
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["privately_released"] is None
+
+
+FAULTS = {
+    "budget_share=1.0": "leaves nothing",
+    "fraction=1.5": "nobody to train on",
+    "risk_edges=[0.5, 0.5]": "do not rise",
+    "budget_share=0.2": "is needed",
+    "attempts=0": "attempts",
+}
+
+
+@pytest.mark.parametrize(("setting", "words"), FAULTS.items(), ids=FAULTS)
+def test_faults_of_the_section_are_told(setting: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        small_study(tmp_path, f"held_out.{setting}")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [(("horizon=25",), "no interval bound"), (("horizon=24", "times=[7]"), "not all interval bounds")],
+)
+def test_times_that_the_schema_does_not_have_are_refused_before_anything_is_written(
+    settings: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    study = small_study(tmp_path, "held_out.budget_share=0.2", *(f"held_out.{setting}" for setting in settings))
+    with pytest.raises(InvalidInput, match=words):
+        run_study(study, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_noise_of_rounds_grows_as_the_page_says(tmp_path: Path) -> None:
+    plain, measured = (
+        run_study(small_study(tmp_path, *MEASURED[2:], *more), tmp_path / str(len(more)), report=False).plan
+        for more in ((), MEASURED[:2])
+    )
+    ratio = measured.privacy.noise_multiplier / plain.privacy.noise_multiplier
+    assert ratio == pytest.approx(1 / np.sqrt(1 - 0.3), rel=2e-3)

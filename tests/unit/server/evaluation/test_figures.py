@@ -1,0 +1,148 @@
+"""What is told of a table, and what is not?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.doubles import drawn_weights, local_privacy, model_spec, study_plan
+from tests.statistical.test_held_out_intervals import EDGES, GRID, TRUTH
+from tests.summaries import evaluation_of
+
+from oncofed.privacy.policy import shared_release
+from oncofed.protocol.plan import SharedNoise
+from oncofed.server.evaluation.concordance import concordance_of
+from oncofed.server.evaluation.figures import EndpointFigures, figures_of, group_centres, hazards, observed_risk
+from oncofed.server.evaluation.held_out_table import EndpointCounts, noise_of_sum, tables_of
+from oncofed.server.evaluation.measured import measured
+from oncofed.server.state import ReleasedSummary
+from oncofed.survival.curves import risk_at
+from oncofed.survival.held_out import CountLayout
+
+LOG_BASELINE = np.log(np.array([0.13, 0.13, 0.13, 0.45, 0.8]))
+
+
+def figures(counts: np.ndarray, *, noise_sd: float = 0.0, smallest_shown: float = 50.0) -> EndpointFigures:
+    return figures_of(
+        EndpointCounts(counts, noise_sd, EDGES, GRID.bounds),
+        log_baseline_hazard=LOG_BASELINE,
+        grid=GRID,
+        horizon=36.0,
+        smallest_shown=smallest_shown,
+        rng=np.random.default_rng(1),
+    )
+
+
+def test_without_noise_the_figures_are_the_tables_own() -> None:
+    found = figures(TRUTH)
+    assert found.patients.value == pytest.approx(TRUTH.sum())
+    assert found.patients.low == found.patients.high == found.patients.value
+    assert found.c_index is not None
+    assert found.c_index.value == concordance_of(EndpointCounts(TRUTH, 0.0, EDGES, GRID.bounds)).value
+    middle = found.groups[3]
+    assert (middle.above, middle.up_to) == (0.0, 0.5)
+    low, high = (
+        float(risk_at(36.0, np.array([edge]), log_baseline_hazard=LOG_BASELINE, grid=GRID)[0]) for edge in (0.0, 0.5)
+    )
+    assert middle.predicted == (low, high)
+    assert middle.observed is not None
+    assert low < middle.observed.value < high  # the table was made by this very model
+    assert (found.groups[0].above, found.groups[-1].up_to) == (None, None)
+    assert (found.groups[0].predicted[0], found.groups[-1].predicted[1]) == (0.0, 1.0)
+
+
+def test_the_brier_score_is_lower_for_a_model_that_knows_than_for_one_that_does_not() -> None:
+    knowing, guessing = figures(TRUTH).integrated_brier, figures(TRUTH[::-1]).integrated_brier
+    assert knowing is not None
+    assert guessing is not None
+    assert 0.05 < knowing.value < guessing.value - 0.02
+    assert knowing.low < knowing.value < knowing.high
+
+
+def test_occurrence_over_exposure() -> None:
+    """10 patients: 2 events and 2 censored in the first time, 3 events in the second, 3 censored in the third."""
+    n = np.array([[2.0, 2.0], [0.0, 3.0], [3.0, 0.0]])
+    np.testing.assert_allclose(hazards(n), [2 / 8, 3 / 4.5, 0.0])
+    assert observed_risk(n, (0.0, 1.0, 2.0, 3.0), 2.0) == pytest.approx(1 - np.exp(-(2 / 8 + 3 / 4.5)))
+
+
+def test_a_group_below_the_floor_is_not_shown_and_with_few_patients_nothing_is() -> None:
+    found = figures(TRUTH)
+    assert found.groups[-1].observed is None  # 23 patients
+    assert found.groups[2].observed is not None
+    everything = figures(TRUTH, smallest_shown=0.0)
+    assert everything.groups[-1].observed is not None
+    nothing = figures(TRUTH * (49 / TRUTH.sum()))
+    assert (nothing.c_index, nothing.integrated_brier) == (None, None)
+    assert {group.observed for group in nothing.groups} == {None}
+
+
+def test_what_is_mostly_noise_is_not_shown_whatever_the_floor() -> None:
+    """1144 patients in 60 cells: a noise of 80 on each puts 620 on their number."""
+    assert figures(TRUTH, noise_sd=80.0, smallest_shown=0.0).c_index is None
+    assert figures(TRUTH, noise_sd=60.0, smallest_shown=0.0).c_index is not None
+
+
+@pytest.mark.parametrize("counts", [np.zeros((6, 5, 2)), -np.ones((6, 5, 2)), np.full((6, 5, 2), -40.0)])
+def test_no_patients_and_negative_counts_raise_nothing(counts: np.ndarray) -> None:
+    for noise_sd in (0.0, 3.0):
+        found = figures(counts, noise_sd=noise_sd, smallest_shown=0.0)
+        assert found.patients.value == counts.sum()
+
+
+def test_counts_without_a_comparable_pair_have_no_c() -> None:
+    counts = np.zeros((6, 5, 2))
+    counts[:, 1, 0] = 20.0  # nobody has an event
+    found = figures(counts)
+    assert found.c_index is not None
+    assert np.isnan(found.c_index.value)
+    assert (found.c_index.low, found.c_index.high) == (0.0, 1.0)
+
+
+def test_centres_of_groups() -> None:
+    np.testing.assert_allclose(group_centres((-1.0, 0.0, 0.5)), [-1.5, -0.5, 0.25, 0.75])
+    np.testing.assert_allclose(group_centres(()), [0.0])
+    np.testing.assert_allclose(group_centres((0.2,)), [-0.3, 0.7])
+
+
+# From what was released to counts
+
+PLAN = study_plan(model=model_spec(endpoints=2), privacy=local_privacy(noise_multiplier=20.0))
+SPEC = evaluation_of(PLAN, noise_multiplier=3.0)
+PLAN = replace(PLAN, summaries=(SPEC,))
+
+
+def test_sums_become_counts_of_patients_again() -> None:
+    layout = CountLayout(2, SPEC.edges, SPEC.time_bounds)
+    counts = np.arange(layout.cells, dtype=np.float64)
+    released = ReleasedSummary(counts * layout.weight, ("Bonn", "Essen"))
+    tables = tables_of(PLAN, SPEC, released)
+    assert list(tables) == list(PLAN.model.endpoints)
+    np.testing.assert_allclose(np.concatenate([table.counts.reshape(-1) for table in tables.values()]), counts)
+    # Two endpoints share one patient's bound, so each count is 1 / sqrt(2), and noise in patients sqrt(2) as large.
+    assert [table.noise_sd for table in tables.values()] == pytest.approx([3.0 * 2**0.5 * 2**0.5] * 2)
+
+
+def test_the_noise_of_a_shared_sum_is_that_of_all_shares_present() -> None:
+    shares = SharedNoise(sites=10, dropouts=2, colluding=2, scale_bits=20, parameters=SPEC.cells)
+    spec = replace(SPEC, shares=shares)
+    assert noise_of_sum(spec, hospitals=10) == pytest.approx(3.0 * (10 / 6) ** 0.5, rel=1e-5)
+    assert noise_of_sum(spec, hospitals=8) == pytest.approx(3.0 * (8 / 6) ** 0.5, rel=1e-5)
+    assert shared_release(spec).honest_shares == 6
+    assert noise_of_sum(replace(SPEC, noise_multiplier=0.0), hospitals=10) == 0.0
+
+
+def test_nothing_is_measured_where_nothing_was_asked_for_or_released() -> None:
+    weights = drawn_weights(PLAN.model, seed=0)
+    assert measured(replace(PLAN, summaries=()), {}, weights) is None
+    assert measured(PLAN, {}, weights) is None
+
+
+def test_the_same_study_gives_the_same_figures() -> None:
+    weights = drawn_weights(PLAN.model, seed=0)
+    released = {"evaluation": ReleasedSummary(np.full(SPEC.cells, 9.0), PLAN.roster)}
+    first, again = (measured(PLAN, released, weights) for _ in range(2))
+    assert first is not None
+    assert first == again
+    assert set(first.endpoints) == set(PLAN.model.endpoints)
