@@ -98,7 +98,7 @@ def test_likelihood_and_gradient_equal_a_walk_through_time() -> None:
         exact = [mpmath.mpf(float(weight)) for weight in weights]
         for patient in range(len(BY_HAND.x)):
             loss = walked_loss(exact, LINEAR, BY_HAND, patient)
-            assert ours[patient] == pytest.approx(float(loss), rel=1e-13, abs=1e-13)
+            assert ours[patient] == pytest.approx(float(loss), rel=1e-10, abs=1e-10)  # x is on a grid
             one = BY_HAND.tensors(LINEAR.grid).rows(slice(patient, patient + 1))
             gradient = clipped_gradient_sum(network, one, l2_norm_bound=math.inf).vector
             for number in range(len(exact)):
@@ -106,7 +106,8 @@ def test_likelihood_and_gradient_equal_a_walk_through_time() -> None:
                 moved = list(exact)
                 moved[number] += step
                 slope = (walked_loss(moved, LINEAR, BY_HAND, patient) - loss) / step
-                assert gradient[number] == pytest.approx(float(slope), rel=1e-12, abs=1e-12)
+                # The weights are cut at 2^-29 of the largest one, where `one_by_one` multiplies exactly.
+                assert gradient[number] == pytest.approx(float(slope), rel=1e-8, abs=1e-9)
 
 
 def test_the_loss_is_a_sum_over_endpoints() -> None:

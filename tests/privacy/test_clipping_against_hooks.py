@@ -77,7 +77,8 @@ def test_equals_per_patient_hooks(spec: ModelSpec, clipped_share: float, force_f
     factor = np.minimum(1.0, bound / norms)
     assert (factor < 1).mean() == pytest.approx(clipped_share, abs=0.05)
     ours = clipped_gradient_sum(network, patients, l2_norm_bound=bound).vector
-    np.testing.assert_allclose(ours, factor @ each, rtol=0, atol=1e-12 * np.abs(each).sum())
+    # `one_by_one` cuts weights at 2^-29 of their row's largest, so that products are exact.
+    np.testing.assert_allclose(ours, factor @ each, rtol=0, atol=1e-8 * np.abs(each).sum())
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())

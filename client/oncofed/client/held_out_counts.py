@@ -14,6 +14,7 @@ from oncofed.protocol.plan import StudyPlan, SummarySpec
 from oncofed.survival.held_out import CountLayout, counted
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import network_with
+from oncofed.survival.one_by_one import one_by_one
 
 
 def layout_of(plan: StudyPlan, spec: SummarySpec) -> CountLayout:
@@ -36,8 +37,9 @@ def rows(
     plan: StudyPlan, spec: SummarySpec, weights: NDArray[np.float64], patients: PatientTensors
 ) -> NDArray[np.float64]:
     """(patients, cells)."""
-    with torch.no_grad():
-        ratios = np.asarray(network_with(plan.model, weights)(patients.x).numpy())
+    network = network_with(plan.model, weights)
+    with torch.no_grad(), one_by_one(network, patients.fed):  # or who else is there could move a patient over an edge
+        ratios = np.asarray(network(patients.x).numpy())
     return counted(
         layout_of(plan, spec),
         plan.model.grid,

@@ -7,27 +7,31 @@ to another bound.
 
 Clipping is in closed form. A patient's gradient of a bias-free linear layer is the outer product of the layer's input a
 and the gradient g at its output, so its norm is |a| |g| and the clipped sum is one matrix product; no per-patient
-gradient is ever formed (Goodfellow, "Efficient per-example gradient computations", 2015). Noise and steps go through
+gradient is ever formed (Goodfellow, "Efficient per-example gradient computations", 2015).
+
+What one patient adds is a function of that patient and of public numbers, to the last bit: `survival.one_by_one` says
+why it must be and how it is. Only the final sum over patients may be rounded in any order. That moves it by n^2 2^-53
+bounds at most, and is charged for in mode `distributed` (`shared_noise.CLIP_ROUNDING`). Noise and steps go through
 Opacus' optimiser with its random numbers replaced by a `NoiseSource`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from opacus.optimizers import DPOptimizerFastGradientClipping
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from oncofed.errors import PrivacyRefusal
 from oncofed.privacy.noise import NoiseSource
 from oncofed.survival.likelihood import PatientTensors, patient_losses
-from oncofed.survival.network import BaselineHazard, PrognosisNetwork
+from oncofed.survival.network import PrognosisNetwork
+from oncofed.survival.one_by_one import GridRows, norms_of, one_by_one, root, row_sums
 
 PatientLosses = Callable[[PrognosisNetwork, PatientTensors], Tensor]
 
@@ -67,8 +71,8 @@ def clipped_gradient_sum(
     |-----------------------------------------------|------|
     | gradient within the bound                     | the gradient, unchanged |
     | longer gradient                               | the gradient scaled to the bound |
-    | input, loss or gradient not finite, or longer | exactly nothing, and nobody is told |
-    | than 1e154, where its square is not           |      |
+    | input, loss or gradient not finite, or with a | exactly nothing, and nobody is told |
+    | number of 2^500 (3e150) or more, in any layer |      |
 
     Raises PrivacyRefusal when `losses` does not return one number for each patient: a loss that is already summed or
     of shape (patients, 1) would silently not be clipped; and for a bound that is not positive.
@@ -77,86 +81,27 @@ def clipped_gradient_sum(
         raise PrivacyRefusal("the bound on a patient's gradient must be positive")
     total = BoundedSum(np.zeros(sum(parameter.numel() for parameter in network.parameters())), l2_norm_bound)
     for start in range(0, len(patients), PATIENTS_AT_ONCE):
-        rows = slice(start, start + PATIENTS_AT_ONCE)
-        clipped = _clipped_chunk(
-            network,
-            patients.rows(rows),
-            squared_norms=patients.squared_norms[rows],
-            l2_norm_bound=l2_norm_bound,
-            losses=losses,
-        )
-        total = total + BoundedSum(clipped, l2_norm_bound)
+        some = patients.rows(slice(start, start + PATIENTS_AT_ONCE))
+        parts = cut_parts(network, some, l2_norm_bound=l2_norm_bound, losses=losses)
+        total = total + BoundedSum(_summed(network, parts), l2_norm_bound)
     return total
 
 
-def _clipped_chunk(
-    network: PrognosisNetwork,
-    patients: PatientTensors,
-    *,
-    squared_norms: Tensor,
-    l2_norm_bound: float,
-    losses: PatientLosses,
-) -> NDArray[np.float64]:
-    with _recorded(network) as records:
-        values = losses(network, patients)
-    if values.shape != (len(patients),):
-        raise PrivacyRefusal(
-            f"a loss under privacy must return one number for each patient, shape ({len(patients)},); "
-            f"this one returned {tuple(values.shape)}, which could not be clipped"
-        )
-    groups = _fed_alike(records, torch.autograd.grad(values.sum(), [record.output for record in records]))
-    squared_norm = torch.zeros(len(patients), dtype=torch.float64)
-    for group in groups:
-        of_input = squared_norms if _is_same(group.input, patients.x) else _squared_norms(group.input)
-        squared_norm += _squared_norms(group.at_output) * of_input
-    norm = squared_norm.sqrt()
-    included = patients.usable & torch.isfinite(norm) & torch.isfinite(values)
-    factor = (l2_norm_bound / norm).clamp(max=1.0)
-    excluded = torch.nonzero(~included)[:, 0]
+def _summed(network: PrognosisNetwork, parts: Sequence[CutPart]) -> NDArray[np.float64]:
     sums: dict[Tensor, Tensor] = {}
-    for group in groups:
-        # Excluded rows become exactly 0 even where they are infinite or NaN, which no factor would do.
-        cut = _without(excluded, group.at_output * factor[:, None])
-        summed = cut.T @ _finite_at(excluded, group.input)
-        sums |= zip(group.parameters, torch.split(summed, group.outputs), strict=True)
+    for part in parts:
+        summed = part.at_output.T @ part.input
+        sums |= zip(part.parameters, torch.split(summed, part.outputs), strict=True)
     flat = torch.cat([sums[parameter].reshape(-1) for parameter in network.parameters()])
     return np.asarray(flat.numpy(), dtype=np.float64)
 
 
-def _squared_norms(rows: Tensor) -> Tensor:
-    squared: Tensor = torch.linalg.vector_norm(rows, dim=1).square()
-    return squared
-
-
-def _is_same(one: Tensor, other: Tensor) -> bool:
-    return one.data_ptr() == other.data_ptr() and one.shape == other.shape
-
-
-def _without(excluded: Tensor, rows: Tensor) -> Tensor:
-    return rows if len(excluded) == 0 else rows.index_fill(0, excluded, 0.0)
-
-
-def _finite_at(excluded: Tensor, inputs: Tensor) -> Tensor:
-    """`inputs` with zeros in those excluded rows that are not finite: 0 times infinity is not 0. Seldom a copy."""
-    if len(excluded) == 0:
-        return inputs
-    return _without(excluded[~torch.isfinite(inputs[excluded]).all(dim=1)], inputs)
-
-
 @dataclass(frozen=True, eq=False)
-class _LayerRecord:
-    """What is fed to a layer, (patients, inputs), its parameter, and what comes out, for a gradient to be taken at."""
+class CutPart:
+    """What each patient adds to layers with one and the same input: the outer product of the patient's two rows.
 
-    parameter: Tensor
-    input: Tensor
-    output: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class _FedAlike:
-    """Layers with one and the same input. For norms and sums they are one layer, so that the input is read once.
-
-    at_output   (patients, outputs of all), the loss's gradient there, layer by layer in the order of `parameters`.
+    input       (patients, inputs).
+    at_output   (patients, outputs of all): the loss's gradient there, cut, layer by layer in the order of `parameters`.
     outputs     how many of them belong to each.
     """
 
@@ -166,48 +111,85 @@ class _FedAlike:
     outputs: list[int]
 
 
+def cut_parts(
+    network: PrognosisNetwork, patients: PatientTensors, *, l2_norm_bound: float, losses: PatientLosses
+) -> list[CutPart]:
+    """One for each input. A patient's rows are bit for bit the same whoever else is among the patients."""
+    records: list[_LayerRecord] = []
+
+    def note(parameter: Tensor, fed: GridRows, output: Tensor) -> None:
+        assert all(parameter is not earlier.parameter for earlier in records)  # the closed form is for layers used once
+        records.append(_LayerRecord(parameter, fed, output))
+
+    with one_by_one(network, patients.fed, note=note):
+        values = losses(network, patients)
+    if values.shape != (len(patients),):
+        raise PrivacyRefusal(
+            f"a loss under privacy must return one number for each patient, shape ({len(patients)},); "
+            f"this one returned {tuple(values.shape)}, which could not be clipped"
+        )
+    groups = _fed_alike(records, torch.autograd.grad(values.sum(), [record.output for record in records]))
+    included = patients.usable & torch.isfinite(values.detach())
+    norms = []
+    for group in groups:
+        of_output, fits = norms_of(group.at_output)
+        norms.append(of_output * group.fed.norms)
+        included &= fits & group.fed.fits
+    factor = (l2_norm_bound / _length(norms)).clamp(max=1.0)
+    excluded = torch.nonzero(~included)[:, 0]
+    return [
+        CutPart(
+            group.fed.values, _without(excluded, group.at_output * factor[:, None]), group.parameters, group.outputs
+        )
+        for group in groups
+    ]
+
+
+def _length(norms: Sequence[Tensor]) -> Tensor:
+    """(patients,): of the whole, from those of its parts. Over the largest, so that no square is too large or small."""
+    each = torch.stack(list(norms), dim=1)
+    largest = each.amax(dim=1)
+    over = torch.where(largest > 0, largest, 1.0)[:, None]
+    return root(row_sums((each / over).square_())) * largest
+
+
+def _without(excluded: Tensor, rows: Tensor) -> Tensor:
+    """Exactly 0 in excluded rows even where they are infinite or NaN, which no factor would do."""
+    return rows if len(excluded) == 0 else rows.index_fill(0, excluded, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _LayerRecord:
+    """A layer's parameter, what was fed to it, and what came out, for a gradient to be taken at."""
+
+    parameter: Tensor
+    fed: GridRows
+    output: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class _FedAlike:
+    """Layers with one and the same input. For norms and sums they are one layer, so that the input is read once."""
+
+    fed: GridRows
+    at_output: Tensor
+    parameters: list[Tensor]
+    outputs: list[int]
+
+
 def _fed_alike(records: Sequence[_LayerRecord], at_outputs: Sequence[Tensor]) -> list[_FedAlike]:
-    found: dict[tuple[int, torch.Size], list[tuple[_LayerRecord, Tensor]]] = {}
+    found: dict[int, list[tuple[_LayerRecord, Tensor]]] = {}
     for record, at_output in zip(records, at_outputs, strict=True):
-        found.setdefault((record.input.data_ptr(), record.input.shape), []).append((record, at_output.flatten(1)))
+        found.setdefault(id(record.fed), []).append((record, at_output.flatten(1)))
     return [
         _FedAlike(
-            input=members[0][0].input,
+            fed=members[0][0].fed,
             at_output=torch.cat([at_output for _, at_output in members], dim=1),
             parameters=[record.parameter for record, _ in members],
             outputs=[at_output.shape[1] for _, at_output in members],
         )
         for members in found.values()
     ]
-
-
-@contextmanager
-def _recorded(network: PrognosisNetwork) -> Iterator[list[_LayerRecord]]:
-    """Record input and output of every layer that has parameters.
-
-    The closed form holds for bias-free linear layers, and for the baseline hazard, which is such a layer with its
-    public weight for an input; each used once. Anything else is our mistake.
-    """
-    records: list[_LayerRecord] = []
-
-    def record(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        assert isinstance(layer, nn.Linear | BaselineHazard)
-        if isinstance(layer, BaselineHazard):
-            parameter: Tensor = layer.correction
-            fed = torch.full((len(output), 1), layer.weight, dtype=torch.float64)
-        else:
-            parameter, fed = layer.weight, inputs[0].detach()
-        assert all(parameter is not earlier.parameter for earlier in records)
-        records.append(_LayerRecord(parameter, fed, output))
-
-    layers = [module for module in network.modules() if next(module.parameters(recurse=False), None) is not None]
-    assert all(isinstance(layer, BaselineHazard) or getattr(layer, "bias", 0) is None for layer in layers)
-    handles = [layer.register_forward_hook(record) for layer in layers]
-    try:
-        yield records
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 class PrivateOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]  # Opacus ships no types
