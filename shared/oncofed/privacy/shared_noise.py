@@ -46,9 +46,9 @@ import numpy as np
 
 CLIP_ROUNDING = 1e-5
 """What float64 may add to l2_norm_bound, as a part of it. What each patient adds is a function of that patient alone,
-to the last bit (`survival.one_by_one`), and longer than the bound by 1e-7 of it at most (the tests of the mechanism hold
-it to that). Adding up n of them is off by at most n^2 2^-53 bounds, whatever the order, and differs between neighbours
-by twice that: 9e-6 at LARGEST_PATIENTS."""
+to the last bit (`survival.one_by_one`), and longer than the bound by 1e-7 of it at most (the tests of the mechanism
+hold it to that). Adding up n of them is off by at most n^2 2^-53 bounds, whatever the order, and differs between
+neighbours by twice that: 9e-6 at LARGEST_PATIENTS."""
 
 LARGEST_PATIENTS = 200_000
 
