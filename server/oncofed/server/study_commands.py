@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,11 +24,12 @@ _TEMPLATES = ("study.toml", "schema.toml")
 
 @click.group()
 def study() -> None:
-    """Draw up a study for real hospitals: new, validate, show, hash, sign.
+    """Draw up a study for real hospitals: new, plan-budget, validate, show, hash, sign.
 
     \b
     Examples:
       oncofed study new lung
+      oncofed study plan-budget lung/study.toml --sites 20 --patients 230 --event-rate 0.3
       oncofed study validate lung/study.toml
       oncofed study show lung/study.toml --patients 400
       oncofed study sign lung/study.toml --coordinator /var/lib/oncofed-coordinator --out lung.plan.json
@@ -69,6 +71,63 @@ def validate(study_file: Path) -> None:
         f"{study_file}: no faults. {len(schema.markers)} markers, {plan.training.rounds} rounds, "
         f"noise multiplier {plan.privacy.noise_multiplier:.4g}."
     )
+
+
+@study.command("plan-budget")
+@_STUDY_OR_PLAN
+@click.option("--sites", type=click.IntRange(min=1), required=True, help="How many hospitals are expected.")
+@click.option("--patients", type=click.IntRange(min=1), required=True, help="Patients of each: a guess, not a count.")
+@click.option(
+    "--event-rate",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    required=True,
+    help="Part of them whose event will have been seen.",
+)
+@click.option("--epsilon", "epsilons", default="3,1", show_default=True, help="With commas.")
+@click.option("--rounds", help="With commas; left out: the study's own.")
+def plan_budget(
+    study_file: Path, sites: int, patients: int, event_rate: float, epsilons: str, rounds: str | None
+) -> None:
+    """Say what epsilon, rounds and hospital sizes buy, before anyone spends anything.
+
+    Reads no patient: only the study file, its schema, and your guesses.
+
+    \b
+    Examples:
+      oncofed study plan-budget lung/study.toml --sites 20 --patients 230 --event-rate 0.3
+      oncofed study plan-budget lung/study.toml --sites 8 --patients 900 --event-rate 0.5 --epsilon 4,2,1 --rounds 30,60
+    """
+    from oncofed.server.budget import Guess, budget_in_words, offers  # noqa: PLC0415  # as above
+    from oncofed.server.consortium_file import read_consortium  # noqa: PLC0415
+
+    if study_file.suffix != ".toml":
+        remedy = "Give the study file that it was made from."
+        raise InvalidInput([Fault(study_file.name, "is a signed plan, whose budget is fixed", remedy)])
+    consortium = read_consortium(study_file)
+    faults: list[Fault] = []
+    wanted = _positive_numbers("--epsilon", epsilons, faults)
+    counts = _positive_numbers("--rounds", rounds or str(consortium.settings.training.rounds), faults, whole=True)
+    if faults:
+        raise InvalidInput(faults)
+    guess = Guess(sites, patients, event_rate)
+    found = offers(
+        consortium.settings, consortium.schema, guess, epsilons=wanted, rounds=[int(count) for count in counts]
+    )
+    click.echo(budget_in_words(found, guess))
+
+
+def _positive_numbers(option: str, text: str, faults: list[Fault], *, whole: bool = False) -> list[float]:
+    numbers = []
+    for item in (part.strip() for part in text.split(",")):
+        try:
+            number = float(item)
+        except ValueError:
+            number = math.nan
+        if not 0 < number < math.inf or (whole and number != int(number)):
+            kind = "whole numbers above 0, as in 30,60" if whole else "numbers above 0, as in 3,1"
+            faults.append(Fault(option, f'"{item}" is not one', f"Write {kind}."))
+        numbers.append(number)
+    return numbers
 
 
 @study.command()
