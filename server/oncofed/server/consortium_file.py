@@ -120,9 +120,9 @@ def plan_for(
 
 
 def _schema(section: Section, folder: Path) -> tuple[StudySchema | None, str]:
-    for only_simulated in ("table", "modalities"):
+    for only_simulated in ("table", "modalities", "modality_weights"):
         section.ignore(only_simulated)
-    if "synthetic" in section or "modalities" in section:
+    if any(key in section for key in ("synthetic", "modalities", "modality_weights")):
         what = "describes a table that only a simulation has"
         section.fault("synthetic", what, "Real hospitals need a schema file with just the markers of the study.")
         section.ignore("synthetic")

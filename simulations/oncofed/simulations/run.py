@@ -160,7 +160,11 @@ def tables_of(data: DataSpec) -> tuple[pd.DataFrame, StudySchema, str]:
 
 
 def _asked(data: DataSpec, schema: StudySchema) -> StudySchema:
-    """The schema with the markers of the modalities that the study asks for."""
+    """The schema with the markers of the modalities that the study asks for, at the weights that it asks for."""
+    encodings = dict(schema.modalities)
+    for modality, weight in data.modality_weights:
+        encodings[modality] = replace(schema.encoding_of(modality), weight=weight)
+    schema = replace(schema, modalities=encodings)
     if data.modalities is None:
         return schema
     markers = tuple(marker for marker in schema.markers if marker.modality in data.modalities)

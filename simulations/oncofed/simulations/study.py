@@ -56,12 +56,14 @@ class Part(StrEnum):
 class DataSpec:
     """table, schema  paths. `synthetic_*` instead of a table: the synthetic consortium, with a schema of its own.
 
-    modalities     the markers to use; None means all of the schema. For asking what the others add.
+    modalities         the markers to use; None means all of the schema. For asking what the others add.
+    modality_weights   public weights instead of the schema's, for asking what another scale would give.
     """
 
     table: Path | None
     schema: Path | None
     modalities: tuple[Modality, ...] | None = None
+    modality_weights: tuple[tuple[Modality, float], ...] = ()
     synthetic_patients: int = 0
     synthetic_hospitals: int = 0
     synthetic_seed: int = 0
@@ -205,11 +207,11 @@ def _existing(section: Section, key: str, folder: Path, *, required: bool = Fals
 
 
 def _data(section: Section, folder: Path) -> DataSpec:
-    modalities = _modalities(section)
+    modalities, weights = _modalities(section), _modality_weights(section)
     synthetic = section.section("synthetic", heading=f"{section.where.removesuffix(']')}.synthetic]")
     if synthetic is None:
         table = _existing(section, "table", folder, required=True)
-        return DataSpec(table, _existing(section, "schema", folder, required=True), modalities)
+        return DataSpec(table, _existing(section, "schema", folder, required=True), modalities, weights)
     if "table" in section or "schema" in section:
         section.fault("synthetic", "stands beside a table or schema", "Keep one of the two.")
         section.ignore("table")
@@ -218,6 +220,7 @@ def _data(section: Section, folder: Path) -> DataSpec:
         table=None,
         schema=None,
         modalities=modalities,
+        modality_weights=weights,
         synthetic_patients=synthetic.whole_number_or("patients", 15_726, at_least=100),
         synthetic_hospitals=synthetic.whole_number_or("hospitals", 12, at_least=1),
         synthetic_seed=synthetic.whole_number_or("seed", 1, at_least=0),
@@ -237,6 +240,16 @@ def _modalities(section: Section) -> tuple[Modality, ...] | None:
     if not names:
         section.fault("modalities", "is empty", "Name at least one, or leave the field out for all.")
     return tuple(Modality(name) for name in names if name in known)
+
+
+def _modality_weights(section: Section) -> tuple[tuple[Modality, float], ...]:
+    heading = f"{section.where.removesuffix(']')}.modality_weights]"
+    weights = section.section("modality_weights", heading=heading)
+    if weights is None:
+        return ()
+    given = [(modality, weights.number(modality.value, above=0)) for modality in Modality]
+    weights.close()
+    return tuple((modality, weight) for modality, weight in given if weight is not None)
 
 
 def _sites(section: Section, folder: Path) -> SitesSpec:

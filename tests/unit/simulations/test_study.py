@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from oncofed.cohort.schema import Modality
 from oncofed.errors import InvalidInput
 from oncofed.protocol.plan import PrivacyMode, Strategy, TrainingMode
+from oncofed.simulations.run import table_of
 from oncofed.simulations.study import Part, Partition, Split, read_study
 
 SMALL = """
@@ -94,6 +97,8 @@ def test_all_faults_are_told_together(tmp_path: Path) -> None:
         ("training.roundz=3", "not a known field"),
         ('data.modalities=["clinicall"]', "is not a modality"),
         ("data.modalities=[]", "is empty"),
+        ("data.modality_weights={clinicall = 1}", "not a known field"),
+        ("data.modality_weights={clinical = 0}", "not above 0"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, override: str, told: str) -> None:
@@ -104,6 +109,16 @@ def test_a_wrong_setting_is_named(tmp_path: Path, override: str, told: str) -> N
 def test_a_fault_names_a_section_by_its_heading(tmp_path: Path) -> None:
     message = faults_of(tmp_path, SMALL.replace("patients = 300", "patients = 3"))
     assert "study.toml: [data.synthetic], patients: is below 100" in message
+
+
+def test_other_weights_of_modalities_change_the_schema_and_nothing_else(tmp_path: Path) -> None:
+    path = written(tmp_path, SMALL)
+    own, other = read_study(path), read_study(path, overrides=["data.modality_weights={clinical = 0.5}"])
+    schema, changed = table_of(own)[1], table_of(other)[1]
+    assert changed.encoding_of(Modality.CLINICAL).weight == 0.5
+    assert changed.hash != schema.hash
+    assert replace(changed, modalities=schema.modalities).hash == schema.hash
+    assert changed.encoding_of(Modality.RNA_EXPRESSION) == schema.encoding_of(Modality.RNA_EXPRESSION)
 
 
 def test_no_network_at_all_is_refused(tmp_path: Path) -> None:

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 @click.option("--privacy", default="", metavar="none,3,1", help="Epsilon a patient, or none.")
 @click.option("--vary", multiple=True, metavar="SECTION.KEY=V1,V2", help="One more axis. Repeatable.")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="The same in every run.")
+@click.option(
+    "--variants",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="One more axis: named bundles of settings, [[variant]] tables with name and set.",
+)
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs at a time.  [default: the number of cores]")
 @click.option("--reports", is_flag=True, help="Also write each run's report and explanations.")
 @click.option("--quiet", is_flag=True, help="No progress bar and no table.")
@@ -31,15 +37,17 @@ def sweep(
     privacy: str,
     vary: tuple[str, ...],
     overrides: tuple[str, ...],
+    variants: Path | None,
     jobs: int | None,
     reports: bool,
     quiet: bool,
 ) -> None:
     """Run a study over seeds, strategies, privacy and settings, and compare.
 
-    What is left out is as the study file has it. FOLDER gets one table (Parquet, CSV), a summary over seeds, a plot,
-    and every run's own folder. The same command again goes on where it stopped: finished runs are skipped, interrupted
-    ones go on after their last round. With more seeds or strategies it adds their runs.
+    What is left out is as the study file has it. FOLDER gets one table (Parquet, CSV), a summary over seeds, a plot
+    (two, when several epsilons were asked for), and every run's own folder. The same command again goes on where it
+    stopped: finished runs are skipped, interrupted ones go on after their last round. With more seeds or strategies it
+    adds their runs.
 
     A strategy other than the study's own trains in full batches where the server has the optimiser (fedadam, fedyogi,
     fedadagrad) and in local epochs where weights are averaged (all others), unless training.mode is given.
@@ -51,6 +59,7 @@ def sweep(
         --strategies fedadam,fedyogi,fedavg,fedprox --set training.proximal_mu=0.01
       oncofed sweep study.toml --out runs/tuning --set evaluation.part=validation \\
         --vary training.server_learning_rate=0.01,0.02,0.05 --vary model.hidden_units=[],[8]
+      oncofed sweep study.toml --out runs/ablation --seeds 1,2,3 --variants ablation.toml
     """
     # Imported here so that `oncofed --help` answers at once.
     import rich.console  # noqa: PLC0415
@@ -60,7 +69,7 @@ def sweep(
     from oncofed.simulations.sweep.separate_processes import cores  # noqa: PLC0415
     from oncofed.simulations.sweep.sweep import run_sweep  # noqa: PLC0415
 
-    runs = sweep_runs(study_file, SweepOptions(seeds, strategies, privacy, vary, overrides))
+    runs = sweep_runs(study_file, SweepOptions(seeds, strategies, privacy, vary, overrides, variants))
     console = rich.console.Console(stderr=True, quiet=quiet)
     try:
         with rich.progress.Progress(
@@ -102,4 +111,5 @@ def _print(swept: Swept, folder: Path) -> None:
     # Wider than some terminals: lines that wrap can be read, cells that are cut off cannot.
     rich.console.Console(width=200).print(shown)
     click.echo("Mean ± standard deviation over seeds. Pooled, alone: ridge Cox on all patients, on each site's own.")
-    click.echo(f"Look at {folder / 'table.csv'} and {folder / 'plot.svg'}")
+    pictures = [folder / name for name in ("plot.svg", "epsilon.svg") if (folder / name).exists()]
+    click.echo(f"Look at {folder / 'table.csv'} and {', '.join(map(str, pictures))}")

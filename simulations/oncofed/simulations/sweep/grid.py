@@ -28,7 +28,7 @@ from oncofed.simulations.federation import plan_of
 from oncofed.simulations.partition import consortium
 from oncofed.simulations.run import table_of
 from oncofed.simulations.study import Split, Study, read_study
-from oncofed.toml_section import closest
+from oncofed.toml_section import Section, closest, read_toml
 
 NO_PRIVACY = "none"
 _SERVER_OPTIMISERS = (Strategy.FEDADAM, Strategy.FEDYOGI, Strategy.FEDADAGRAD)
@@ -42,6 +42,7 @@ class SweepOptions:
     seeds, strategies, privacy   comma-separated: whole numbers; strategies; epsilons or "none".
     vary        ``section.key=v1,v2``: one axis each; a comma inside brackets or quotes belongs to the value.
     overrides   ``section.key=value``: the same in every run.
+    variants    a file of named bundles of settings (`read_variants`): one axis, for settings that belong together.
     """
 
     seeds: str = ""
@@ -49,6 +50,15 @@ class SweepOptions:
     privacy: str = ""
     vary: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
+    variants: Path | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Settings that belong together, under one name."""
+
+    name: str
+    overrides: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -96,11 +106,16 @@ def sweep_runs(study_file: Path, options: SweepOptions) -> tuple[SweepRun, ...]:
         own = read_study(study_file, overrides=options.overrides)
     except InvalidInput as refused:
         faults += refused.faults
-    for strategy, privacy, varied, seed in itertools.product(
-        axes.strategies or (None,), axes.privacy or (None,), axes.varied or ((),), axes.seeds or (None,)
+    for variant, strategy, privacy, varied, seed in itertools.product(
+        axes.variants or (None,),
+        axes.strategies or (None,),
+        axes.privacy or (None,),
+        axes.varied or ((),),
+        axes.seeds or (None,),
     ):
         overrides = [
             *options.overrides,
+            *(() if variant is None else variant.overrides),
             *_privacy_overrides(privacy, own),
             *(f"{key}={value}" for key, value in varied),
         ]
@@ -112,7 +127,8 @@ def sweep_runs(study_file: Path, options: SweepOptions) -> tuple[SweepRun, ...]:
             continue
         wants = study.evaluation.baselines
         study = replace(study, evaluation=replace(study.evaluation, baselines=False))
-        runs.append(SweepRun(_name(study, varied), study, varied, wants))
+        named = varied if variant is None else (("sweep.variant", variant.name), *varied)
+        runs.append(SweepRun(_name(study, named), study, named, wants))
     faults += _faults_of_runs(runs) + _faults_of_tables(runs)
     if faults:
         raise InvalidInput(list(dict.fromkeys(faults)))
@@ -125,13 +141,45 @@ class _Axes:
     strategies: tuple[Strategy, ...]
     privacy: tuple[str, ...]
     varied: tuple[tuple[tuple[str, str], ...], ...]
+    variants: tuple[Variant, ...]
     names_mode: bool
+
+
+def read_variants(path: Path, faults: list[Fault]) -> tuple[Variant, ...]:
+    """The ``[[variant]]`` tables of a TOML file, each with `name` and `set`, a list of ``section.key=value`` texts."""
+    try:
+        content = read_toml(path)
+    except InvalidInput as refused:
+        faults += refused.faults
+        return ()
+    tables = content.pop("variant", None)
+    remedy = 'Write [[variant]] tables with name = "..." and set = ["section.key=value"].'
+    faults += [Fault(path.name, f'"{key}" is not known here', remedy) for key in content]
+    if not isinstance(tables, list) or not tables:
+        faults.append(Fault(path.name, "names no variant", remedy))
+        return ()
+    found = []
+    for number, table in enumerate(tables, start=1):
+        section = Section(f"{path.name}: [[variant]] {number}", table, faults)
+        found.append(Variant(section.required_text("name"), section.texts("set") or ()))
+        section.close()
+    twice = [name for name, count in Counter(variant.name for variant in found).items() if count > 1]
+    faults += [Fault(path.name, f'"{name}" names two variants', "Give each its own name.") for name in twice]
+    return tuple(found)
 
 
 def _axes(options: SweepOptions, faults: list[Fault]) -> _Axes:
     varied = _varied(options.vary, faults)
     keys = [values[0][0] for values in varied]
-    fixed = [override.partition("=")[0].strip() for override in options.overrides]
+    variants = () if options.variants is None else read_variants(options.variants, faults)
+    bundled = sorted({_key(override) for variant in variants for override in variant.overrides})
+    fixed = [_key(override) for override in options.overrides]
+    faults += [
+        Fault("--variants", f'"{key}" is set or varied beside it', "Keep one of the two.")
+        for key in bundled
+        if key in keys + fixed
+    ]
+    fixed += bundled
     swept = {
         "--strategies": (options.strategies, ("training.strategy",)),
         "--privacy": (options.privacy, ("privacy.mode", "privacy.epsilon")),
@@ -152,8 +200,13 @@ def _axes(options: SweepOptions, faults: list[Fault]) -> _Axes:
         strategies=_strategies(options.strategies, faults),
         privacy=_privacies(options.privacy, faults),
         varied=tuple(itertools.product(*varied)),
+        variants=variants,
         names_mode="training.mode" in keys + fixed,
     )
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].strip()
 
 
 def _items(option: str, text: str, faults: list[Fault]) -> list[str]:

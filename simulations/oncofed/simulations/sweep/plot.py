@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from oncofed.simulations.sweep.table import setting_columns
 
 # Okabe and Ito (2008): told apart with any colour vision, and in print.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _GROUP_WIDTH = 0.7
 
 
@@ -68,7 +68,7 @@ def _draw_runs(
 ) -> None:
     step = _GROUP_WIDTH / len(privacies)
     for index, privacy in enumerate(privacies):
-        colour = _COLOURS[index % len(_COLOURS)]
+        colour = COLOURS[index % len(COLOURS)]
         name = "no privacy" if privacy == "none" else f"epsilon {privacy}"
         for place, group in enumerate(groups):
             chosen = table["c_index"][(labels == group) & (table["privacy"] == privacy)].dropna().to_numpy()

@@ -7,6 +7,7 @@ FOLDER/                     what it is
   table.parquet, table.csv  one row a run of the present grid
   summary.csv, summary.md   mean and standard deviation over seeds
   plot.svg, plot.png        C-index by strategy and privacy
+  epsilon.svg, epsilon.png  C-index against epsilon, when the grid has several
 
 Promises: what is finished is not run again; a run that was interrupted goes on after its last finished round, or starts
 anew where it has none; a run that fails, even by ending its process, costs only itself, and is tried again next time.
@@ -32,6 +33,7 @@ from oncofed.simulations.evaluation import baselines
 from oncofed.simulations.partition import consortium
 from oncofed.simulations.run import pooled, run_study, table_of, write_json
 from oncofed.simulations.study import Study
+from oncofed.simulations.sweep.epsilon_plot import draw_epsilon, has_several_epsilons
 from oncofed.simulations.sweep.grid import SweepRun
 from oncofed.simulations.sweep.plot import draw_sweep
 from oncofed.simulations.sweep.separate_processes import Outcome, run_in_processes
@@ -84,7 +86,10 @@ def run_sweep(
     table.to_csv(folder / "table.csv", index=False)
     summary.to_csv(folder / "summary.csv", index=False)
     (folder / "summary.md").write_text(summary_markdown(summary))
-    draw_sweep(table, svg=folder / "plot.svg", png=folder / "plot.png", title=runs[0].study.title or runs[0].study.name)
+    title = runs[0].study.title or runs[0].study.name
+    draw_sweep(table, svg=folder / "plot.svg", png=folder / "plot.png", title=title)
+    if has_several_epsilons(table):
+        draw_epsilon(table, svg=folder / "epsilon.svg", png=folder / "epsilon.png", title=title)
     return Swept(table, summary, failures)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from oncofed.protocol.plan import PrivacyMode
 from oncofed.simulations.sweep.grid import SweepRun
 
 MEASURES = ("c_index", "c_index_within_type", "uno_c_index", "integrated_brier")
@@ -33,8 +34,9 @@ def table_of_runs(
     baselines  by `SweepRun.comparison`.
     errors     by the run's name.
 
-    Columns: run, strategy, mode, privacy, each varied key, seed; test figures; epsilon (spent, the largest over sites)
-    and delta; sites, rounds, seconds (since the run's last start); baselines; error (empty where there is none).
+    Columns: run, strategy, mode, privacy, each varied key, seed; noise (who adds it); test figures; epsilon (spent,
+    the largest over sites) and delta; sites, rounds, seconds (since the run's last start); baselines; error (empty
+    where there is none).
     """
     rows = [
         _settings(run)
@@ -56,7 +58,16 @@ def _settings(run: SweepRun) -> dict[str, Any]:
         "privacy": run.privacy,
         **dict(run.varied),
         "seed": run.study.seed,
+        "noise": _noise(run),
     }
+
+
+def _noise(run: SweepRun) -> str:
+    """Who adds it, for the picture of C-index against epsilon."""
+    privacy = run.study.privacy
+    if privacy.mode is not PrivacyMode.DISTRIBUTED:
+        return privacy.mode.value
+    return f"{privacy.mode.value}, {privacy.dropouts} absent and {privacy.colluding} colluding"
 
 
 def _figures(found: Json | None) -> dict[str, Any]:

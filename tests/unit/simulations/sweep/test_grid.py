@@ -158,3 +158,59 @@ def test_what_the_baselines_depend_on(study_file: Path) -> None:
 def test_values_are_cut_outside_of_brackets_and_quotes() -> None:
     assert split_values("1, 2,3") == ["1", "2", "3"]
     assert split_values('[8],[16, 4],[],"a,b"') == ["[8]", "[16, 4]", "[]", '"a,b"']
+
+
+def variants_file(tmp_path: Path, content: str) -> Path:
+    path = tmp_path / "variants.toml"
+    path.write_text(content)
+    return path
+
+
+def test_variants_are_an_axis_of_named_bundles(study_file: Path, tmp_path: Path) -> None:
+    variants = variants_file(
+        tmp_path,
+        """
+        [[variant]]
+        name = "as it is"
+        [[variant]]
+        name = "short and linear"
+        set = ["training.rounds=3", "model.hidden_units=[]"]
+        """,
+    )
+    runs = by_name(sweep_runs(study_file, SweepOptions(seeds="1,2", variants=variants)))
+    assert sorted(runs) == [
+        f"fedadam_none_variant={name}_seed{seed}" for name in ("as-it-is", "short-and-linear") for seed in (1, 2)
+    ]
+    short = runs["fedadam_none_variant=short-and-linear_seed2"].study
+    assert (short.training.rounds, short.settings.hidden_units) == (3, ())
+    assert runs["fedadam_none_variant=as-it-is_seed1"].study.training.rounds == 2
+
+
+def test_faults_of_a_variants_file_are_told_together(study_file: Path, tmp_path: Path) -> None:
+    variants = variants_file(
+        tmp_path,
+        """
+        other = 1
+        [[variant]]
+        name = "a"
+        set = ["training.rounds=3"]
+        sett = []
+        [[variant]]
+        name = "a"
+        [[variant]]
+        set = ["training.rounnds=3"]
+        """,
+    )
+    faults = faults_of(study_file, SweepOptions(overrides=("training.rounds=4",), variants=variants))
+    told = "\n".join(faults)
+    assert '"other" is not known here' in told
+    assert "sett" in told
+    assert '"a" names two variants' in told
+    assert "[[variant]] 3, name: is missing" in told
+    assert '--variants: "training.rounds" is set or varied beside it' in told
+    assert "rounnds" in told
+
+
+def test_a_variants_file_without_variants_is_refused(study_file: Path, tmp_path: Path) -> None:
+    (fault,) = faults_of(study_file, SweepOptions(variants=variants_file(tmp_path, "")))
+    assert "names no variant" in fault
