@@ -214,3 +214,12 @@ def test_faults_of_a_variants_file_are_told_together(study_file: Path, tmp_path:
 def test_a_variants_file_without_variants_is_refused(study_file: Path, tmp_path: Path) -> None:
     (fault,) = faults_of(study_file, SweepOptions(variants=variants_file(tmp_path, "")))
     assert "names no variant" in fault
+
+
+@pytest.mark.parametrize(("file", "variants"), [("privacy.toml", 13), ("ablation.toml", 9)])
+def test_the_variants_that_come_with_the_project_could_start(
+    file: str, variants: int, studies: Path, real_cohorts: Path
+) -> None:
+    assert real_cohorts.is_dir()
+    study = studies / "tcga_pancancer"
+    assert len(sweep_runs(study / "study.toml", SweepOptions(variants=study / file))) == variants
