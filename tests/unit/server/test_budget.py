@@ -19,6 +19,7 @@ from oncofed.privacy.accounting import GaussianRelease, epsilon_of
 from oncofed.privacy.policy import without_privacy
 from oncofed.protocol.plan import ModelSpec, PrivacyMode, StudyPlan, TrainingSpec
 from oncofed.server.budget import Guess, Offer, bought_by, hazard_ratio_alone, offers
+from oncofed.server.held_out_settings import HeldOutRequest
 from oncofed.server.plan_settings import PlanSettings, PrivacyRequest
 from oncofed.server.study_commands import study
 from oncofed.survival.grid import TimeGrid
@@ -68,7 +69,8 @@ def schema() -> StudySchema:
 
 def settings(**privacy: object) -> PlanSettings:
     request = PrivacyRequest(PrivacyMode.LOCAL, 3.0, 1e-5, 2.0, 0)
-    return PlanSettings((), True, 1.0, TrainingSpec(rounds=60), replace(request, **privacy))  # type: ignore[arg-type]
+    asked = replace(request, **privacy)  # type: ignore[arg-type]
+    return PlanSettings((), True, 1.0, TrainingSpec(rounds=60), asked, HeldOutRequest())
 
 
 def the(found: tuple[Offer, ...], mode: PrivacyMode, epsilon: float, rounds: int) -> Offer:
