@@ -57,6 +57,7 @@ def test_figures_are_released_beside_the_exact_ones(mode: str, tmp_path: Path) -
         page = (tmp_path / "run" / "report.html").read_text()
         assert "would release privately" in page
         assert "computed in the open" in page
+        assert f"then evaluation, once, with noise multiplier {spec.noise_multiplier:.3g}" in page
     assert all(1.95 < epsilon <= 2.0 for epsilon in result.epsilons.values())
     assert spec.cells == len(result.plan.model.endpoints) * 6 * len(spec.time_bounds[1:]) * 2
     assert study.settings.held_out.budget_share == 0.3

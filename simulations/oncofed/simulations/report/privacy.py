@@ -19,7 +19,7 @@ from scipy.special import ndtr, ndtri
 from oncofed.privacy.accounting import GaussianRelease, PrivacyEvent, SampledGaussianRelease
 from oncofed.privacy.shared_noise import SharedIntegerRelease, gaussian_equivalent
 from oncofed.protocol.plan import PrivacyMode, PrivacySpec, TrainingMode
-from oncofed.server.report.numbers import counted, decimals, percent, scientific, whole
+from oncofed.server.report.numbers import counted, decimals, percent, plain_name, scientific, whole
 from oncofed.simulations.privacy_spent import Spent, spent_at_one, spent_at_two
 from oncofed.simulations.results import RunResult
 
@@ -146,6 +146,8 @@ def _releases(result: RunResult) -> str:
     if training.mode is TrainingMode.EPOCHS:
         steps = counted(training.local_steps, "step", "steps")
         text += f"; {steps} a round, each patient in a step with probability {training.sampling_rate:g}"
+    for summary in result.plan.summaries:
+        text += f"; then {plain_name(summary.name)}, once, with noise multiplier {summary.noise_multiplier:.3g}"
     return text
 
 
