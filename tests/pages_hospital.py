@@ -49,7 +49,16 @@ SCHEMA = StudySchema(
     patient_id="record_number",
     markers=(
         Marker("age_years", Modality.CLINICAL, Kind.CONTINUOUS, "years", (0.0, 120.0), 60.0, 15.0),
-        Marker("crp_mg_per_l", Modality.LABORATORY, Kind.CONTINUOUS, "mg/l", (0.0, 900.0), 5.0, 20.0),
+        Marker(
+            "crp_mg_per_l",
+            Modality.LABORATORY,
+            Kind.CONTINUOUS,
+            "mg/l",
+            (0.0, 900.0),
+            5.0,
+            20.0,
+            reference_range=(0.0, 5.0),
+        ),
         Marker("smoker", Modality.CLINICAL, Kind.BINARY),
         Marker(
             "entity",

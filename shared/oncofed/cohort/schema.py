@@ -84,6 +84,8 @@ class Marker:
     categories       the vocabulary of a categorical marker; the reference patient has `reference_category`.
     missing_codes    cell values that mean "not measured", beside an empty cell.
     weight           multiplies this marker's value columns, beside its modality's weight.
+    reference_range  (lowest, highest) usual value in health, as a laboratory states it; continuous and ordinal only. It
+                     is shown beside a patient's value and has no effect on the model.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Marker:
     reference_category: str = ""
     missing_codes: tuple[str, ...] = ()
     weight: float = 1.0
+    reference_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -148,8 +151,15 @@ class StudySchema:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the canonical JSON of every public constant. Schemas that are equal have the same."""
-        canonical = json.dumps(_canonical(asdict(self)), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        """SHA-256 of the canonical JSON of every public constant. Schemas that are equal have the same.
+
+        A marker without a reference range is written as before there were any, so that older plans keep their schema.
+        """
+        written = asdict(self)
+        for marker in written["markers"]:
+            if marker["reference_range"] is None:
+                del marker["reference_range"]
+        canonical = json.dumps(_canonical(written), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 

@@ -249,16 +249,27 @@ def _with_scale(section: Section, marker: Marker) -> Marker:
     return replace(
         marker,
         plausible_range=(span[0], span[1]) if numeric and span is not None else None,
+        reference_range=_reference_range(section) if numeric else None,
         centre=0.0 if centre is None else centre,
         scale=1.0 if scale is None else scale,
     )
 
 
+def _reference_range(section: Section) -> tuple[float, float] | None:
+    found = section.numbers("reference_range")
+    if found is None:
+        return None
+    if len(found) != 2 or not found[0] < found[1]:
+        section.fault("reference_range", "is no pair, or reversed", "Write [lowest, highest], the lowest first.")
+        return None
+    return found[0], found[1]
+
+
 def _refuse_unused(section: Section, kind: Kind) -> None:
     """A field that this kind of marker does not use is a misunderstanding, and worth its own words."""
     unused = {
-        Kind.CATEGORICAL: ("plausible_range", "centre", "scale"),
-        Kind.BINARY: ("plausible_range", "categories", "reference_category"),
+        Kind.CATEGORICAL: ("plausible_range", "reference_range", "centre", "scale"),
+        Kind.BINARY: ("plausible_range", "reference_range", "categories", "reference_category"),
         Kind.CONTINUOUS: ("categories", "reference_category"),
         Kind.ORDINAL: ("categories", "reference_category"),
     }

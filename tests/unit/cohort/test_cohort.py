@@ -97,6 +97,7 @@ MARKER_CHANGES: list[dict[str, object]] = [
     {"reference_category": "x"},
     {"missing_codes": ("-9",)},
     {"weight": 2.0},
+    {"reference_range": (0.0, 5.0)},
 ]
 ENDPOINT_CHANGES: list[dict[str, object]] = [
     {"name": "os"},

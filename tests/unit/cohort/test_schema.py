@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+import json
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -51,3 +53,24 @@ def test_equal_schemas_hash_alike_however_their_numbers_are_spelt(same: StudySch
 def test_schemas_that_differ_in_anything_hash_otherwise(other: StudySchema) -> None:
     assert other != SCHEMA
     assert other.hash != SCHEMA.hash
+
+
+def test_a_schema_from_before_reference_ranges_keeps_its_hash() -> None:
+    """Plans that hospitals have signed name it."""
+    written = asdict(SCHEMA) | {"markers": [_plain(marker) for marker in SCHEMA.markers]}
+    canonical = json.dumps(_floats(written), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    assert hashlib.sha256(canonical.encode()).hexdigest() == SCHEMA.hash
+    shown = replace(SCHEMA, markers=(replace(AGE, reference_range=(18.0, 65.0)), SCHEMA.markers[1]))
+    assert shown.hash != SCHEMA.hash
+
+
+def _plain(marker: Marker) -> dict[str, object]:
+    return {key: value for key, value in asdict(marker).items() if key != "reference_range"}
+
+
+def _floats(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _floats(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_floats(each) for each in value]
+    return float(value) + 0.0 if isinstance(value, int | float) else value

@@ -221,6 +221,18 @@ ONE_FAULT = [
     ("range missing", "plausible_range = [0, 120]\n", "", ['"age_years", plausible_range', "missing"]),
     ("range reversed", "[0, 120]", "[120, 0]", ['"age_years", plausible_range', "lowest first"]),
     ("range not a pair", "[0, 120]", "[0, 60, 120]", ['"age_years", plausible_range', "pair"]),
+    (
+        "reference range reversed",
+        "centre = 60",
+        "centre = 60\nreference_range = [5, 1]",
+        ['"age_years", reference_range', "lowest first"],
+    ),
+    (
+        "reference range of binary",
+        'kind = "binary"',
+        'kind = "binary"\nreference_range = [0, 1]',
+        ["not used by a binary"],
+    ),
     ("centre outside", "centre = 60", "centre = 600", ['"age_years", centre', "outside the plausible range"]),
     ("centre missing", "centre = 60\n", "", ['"age_years", centre', "missing"]),
     ("scale zero", "scale = 15", "scale = 0", ['"age_years", scale', "above 0"]),

@@ -19,12 +19,14 @@ from oncofed.client.pages.similar import SimilarPatients, similar_patients
 from oncofed.client.pages.wording import (
     MODALITY_NAMES,
     NOT_MEASURED,
+    against_reference,
     floored,
     hazard_ratio,
     marker_label,
     marker_value,
     number,
     percent,
+    reference_range,
     reference_value,
     source_label,
 )
@@ -44,6 +46,8 @@ _FLAT = 5e-4
 class MarkerRow:
     """One line of the table, in words but for the numbers that a picture needs.
 
+    reference    the reference patient's value. reference_range: of health, empty where the schema has none.
+    outside      "low" or "high" against that range, or "".
     usual_range  what is usual in these peers. unusual: "", or in which way the value is not.
     """
 
@@ -52,6 +56,8 @@ class MarkerRow:
     value: str
     unit: str
     reference: str
+    reference_range: str
+    outside: str
     usual_range: str
     unusual: str
     log_hazard_ratio: float
@@ -167,7 +173,7 @@ def _markers(
 
 def _whole_modality(hospital: HospitalPrognosis, source: str, part: float) -> MarkerRow:
     label, modality = source_label(hospital.schema, source), MODALITY_NAMES[Modality(source)]
-    return MarkerRow(label, modality, NOT_MEASURED, "", "measured", "", "", part, hazard_ratio(part), False)
+    return MarkerRow(label, modality, NOT_MEASURED, "", "measured", "", "", "", "", part, hazard_ratio(part), False)
 
 
 def _marker_row(marker: Marker, value: float, part: float, among: FloatArray, floor: int) -> MarkerRow:
@@ -178,6 +184,8 @@ def _marker_row(marker: Marker, value: float, part: float, among: FloatArray, fl
         value=marker_value(marker, value),
         unit=marker.unit if not np.isnan(value) else "",
         reference=reference_value(marker),
+        reference_range=reference_range(marker),
+        outside=against_reference(marker, value),
         usual_range=usual_range,
         unusual=unusual,
         log_hazard_ratio=part,

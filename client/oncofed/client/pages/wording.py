@@ -97,6 +97,22 @@ def marker_value(marker: Marker, value: float) -> str:
     return number(value)
 
 
+def reference_range(marker: Marker) -> str:
+    """As a laboratory states it; empty where the schema has none."""
+    if marker.reference_range is None:
+        return ""
+    low, high = marker.reference_range
+    return f"{number(low)} to {number(high)}"
+
+
+def against_reference(marker: Marker, value: float) -> str:
+    """Low or high, as a laboratory marks it; empty for what is inside the range, missing, or without one."""
+    if marker.reference_range is None or np.isnan(value):
+        return ""
+    low, high = marker.reference_range
+    return "low" if value < low else "high" if value > high else ""
+
+
 def reference_value(marker: Marker) -> str:
     """What the reference patient has, against whom every contribution is counted."""
     if marker.kind is Kind.CATEGORICAL:

@@ -10,7 +10,7 @@ The molecular markers are in `synthetic.genes`, the study's schema is in `synthe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from oncofed.cohort.schema import Kind, Marker, Modality
 from oncofed.simulations.synthetic.entities import ENTITIES, REFERENCE_ENTITY
@@ -39,6 +39,23 @@ class SyntheticMarker:
     shares: tuple[float, ...] = ()
 
 
+REFERENCE_RANGES = {
+    "log10_crp_mg_per_l": (-1.0, 0.7),
+    "leukocytes_per_nl": (4.0, 11.0),
+    "haemoglobin_g_per_dl": (12.0, 17.5),
+    "log10_ldh_u_per_l": (2.1, 2.4),
+    "log10_bilirubin_mg_per_dl": (-0.7, 0.08),
+    "albumin_g_per_l": (35.0, 52.0),
+    "log10_creatinine_mg_per_dl": (-0.3, 0.08),
+    "urea_mg_per_dl": (17.0, 49.0),
+    "sodium_mmol_per_l": (135.0, 145.0),
+    "potassium_mmol_per_l": (3.5, 5.1),
+    "calcium_mmol_per_l": (2.15, 2.55),
+    "magnesium_mmol_per_l": (0.66, 1.07),
+}
+"""Usual values in health, for both sexes together, as textbooks of laboratory medicine give them; shown, never used."""
+
+
 @dataclass(frozen=True)
 class MarkerGroup:
     """A modality's markers that share a latent factor, to write a catalogue without repeating both."""
@@ -62,8 +79,12 @@ class MarkerGroup:
     ) -> SyntheticMarker:
         # As floats, so that a schema read back from its file has the same hash.
         low, high = plausible_range
+        usual = REFERENCE_RANGES.get(name)
+        marker = Marker(
+            name, self.modality, Kind.CONTINUOUS, unit, (float(low), float(high)), float(centre), float(scale)
+        )
         return SyntheticMarker(
-            Marker(name, self.modality, Kind.CONTINUOUS, unit, (float(low), float(high)), float(centre), float(scale)),
+            replace(marker, reference_range=usual),
             group=self.name,
             frailty=frailty,
             extent=extent,

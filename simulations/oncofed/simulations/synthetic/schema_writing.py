@@ -59,6 +59,7 @@ def _marker(alike: Marker, names: list[str]) -> TomlTable:
         found |= {"categories": list(alike.categories), "reference_category": alike.reference_category}
     else:
         found |= {} if alike.plausible_range is None else {"plausible_range": list(alike.plausible_range)}
+        found |= {} if alike.reference_range is None else {"reference_range": list(alike.reference_range)}
         found |= {"centre": alike.centre, "scale": alike.scale}
     found |= {"missing_codes": list(alike.missing_codes)} if alike.missing_codes else {}
     return found | ({"weight": alike.weight} if alike.weight != 1.0 else {})

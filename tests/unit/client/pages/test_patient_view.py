@@ -161,6 +161,16 @@ def test_what_is_usual_is_told_from_the_peers(view: PatientView) -> None:
     assert next(row for row in old.markers if row.label == "age").unusual == "above"
 
 
+def test_a_laboratory_value_stands_against_its_reference_range() -> None:
+    values = HOSPITAL.cohort.values.copy()
+    for value, said in ((4.9, ""), (5.1, "high"), (-0.1, "low")):
+        values[ROW, 1] = value
+        found = patient_view(with_values(HOSPITAL, values), ROW, endpoint=0)
+        crp = next(row for row in found.markers if row.label == "crp")
+        assert (crp.reference_range, crp.outside) == ("0 to 5", said)
+        assert next(row for row in found.markers if row.label == "age").reference_range == ""
+
+
 def test_the_floor_is_the_hospitals() -> None:
     strict = replace(HOSPITAL, smallest_group=200)
     assert patient_view(strict, ROW, endpoint=0).similar is None
