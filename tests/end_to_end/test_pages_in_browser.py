@@ -80,13 +80,13 @@ def test_a_clinician_goes_all_the_way_by_keyboard_and_nothing_leaves_the_host(vi
 
     page.get_by_role("link", name="Cohort").focus()
     page.keyboard.press("Enter")
-    visit.drawn(3)
+    visit.drawn(4)
     page.get_by_label("Tumour", exact=True).select_option(index=2)
     page.get_by_label("Marker", exact=True).select_option("entity")
     page.get_by_role("button", name="Show").focus()
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile("entity=1"))
-    visit.drawn(3)
+    visit.drawn(4)
     assert page.evaluate("window.planted") is None
     page.get_by_role("button", name="Sign out").focus()
     page.keyboard.press("Enter")
@@ -101,7 +101,7 @@ def test_a_clinician_goes_all_the_way_by_keyboard_and_nothing_leaves_the_host(vi
 def test_pictures_and_tables_can_be_taken_away(visit: Visited, tmp_path: Path) -> None:
     page = visit.page
     visit.sign_in(Role.ANALYST)
-    visit.drawn(3)
+    visit.drawn(4)
     with page.expect_download() as picture:
         page.get_by_role("button", name="Save picture (PNG)").first.click()
     assert picture.value.suggested_filename == "strongest-markers.png"

@@ -33,6 +33,7 @@ PAGES = {
     "/cohort": {Role.CLINICIAN, Role.ANALYST},
     "/cohort/strongest.csv": {Role.CLINICIAN, Role.ANALYST},
     "/cohort/dependence.csv?marker=age_years": {Role.CLINICIAN, Role.ANALYST},
+    "/cohort/interactions.csv": {Role.CLINICIAN, Role.ANALYST},
     "/cohort/risk-groups.csv": {Role.CLINICIAN, Role.ANALYST},
     "/accounts": {Role.ADMINISTRATOR},
     "/audit": {Role.ADMINISTRATOR},
@@ -317,7 +318,7 @@ def test_plotly_gets_no_markup_either(here: Served) -> None:
     clinician = here.signed_in(Role.CLINICIAN)
     page = Page(clinician.get("/cohort?marker=entity").text)
     figures = page.values("data-figure")
-    assert len(figures) == 3
+    assert len(figures) == 4
     assert any("planted" in figure for figure in figures)
     assert not any("<script" in figure or "<img" in figure for figure in figures)
 

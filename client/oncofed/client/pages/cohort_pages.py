@@ -6,7 +6,7 @@ Everything on it is about groups of at least the floor's patients. Each download
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
 from fastapi import APIRouter, Depends, Response
@@ -21,9 +21,10 @@ from oncofed.client.pages.cohort_view import (
 )
 from oncofed.client.pages.csv_export import csv_text
 from oncofed.client.pages.desk import Visit, refusal, visit_of
-from oncofed.client.pages.figures import dependence_figure, groups_figure, strength_figure
+from oncofed.client.pages.figures import dependence_figure, groups_figure, network_figure, strength_figure
 from oncofed.client.pages.group_outcome import GroupOutcome
 from oncofed.client.pages.hospital import EndpointPrognosis, Peers
+from oncofed.client.pages.interaction_view import TOGETHER_WORDS, Interaction, strongest_interactions
 from oncofed.client.pages.patient_pages import endpoint_number
 from oncofed.client.pages.rendering import page
 from oncofed.client.pages.viewing_record import COHORT, EXPORT, UNKNOWN_PAGE
@@ -52,6 +53,12 @@ class Choice:
     def dependence(self) -> Dependence | None:
         hospital = self.visit.desk.hospital
         return dependence(hospital, self.endpoint, self.peers.rows, source=self.marker)
+
+    def interactions(self) -> tuple[Interaction, ...] | None:
+        hospital = self.visit.desk.hospital
+        key = ("interactions", self.endpoint.number, self.entity)
+        found = hospital.kept(key, lambda: strongest_interactions(hospital, self.endpoint, self.peers.rows) or ())
+        return cast("tuple[Interaction, ...]", found) or None
 
     def groups(self) -> tuple[GroupOutcome, ...]:
         return risk_groups(self.visit.desk.hospital, self.endpoint, self.peers.rows)
@@ -84,7 +91,7 @@ def cohort(choice: Chosen) -> Response:
     if not choice.marker:
         first = next((each.source for each in strongest if hospital.marker(each.source) is not None), "")
         choice = Choice(visit, choice.endpoint, choice.peers, choice.entity, first)
-    found = choice.dependence()
+    found, interactions = choice.dependence(), choice.interactions()
     unit = hospital.grid.unit
     content = {
         "here": "/cohort",
@@ -105,6 +112,8 @@ def cohort(choice: Chosen) -> Response:
         "strength": strength_figure(strongest) if strongest else None,
         "dependence": found,
         "dependence_figure": None if found is None else dependence_figure(found),
+        "interactions": interactions,
+        "network": None if interactions is None else network_figure(interactions),
         "groups": groups,
         "groups_figure": groups_figure(groups, hospital.grid, endpoint=choice.endpoint.name) if groups else None,
         "group_medians": [time(group.median, unit) for group in groups],
@@ -171,6 +180,17 @@ def dependence_csv(choice: Chosen) -> Response:
         ]
     )
     return _file(choice, "dependence", csv_text(heading, rows))
+
+
+@router.get("/cohort/interactions.csv")
+def interactions_csv(choice: Chosen) -> Response:
+    """The strongest pairs of markers."""
+    heading = ("marker", "other_marker", "strength_log_hazard_ratio", "together")
+    rows = [
+        (each.first, each.second, each.strength, TOGETHER_WORDS[each.worse_together])
+        for each in choice.interactions() or ()
+    ]
+    return _file(choice, "interactions", csv_text(heading, rows))
 
 
 @router.get("/cohort/risk-groups.csv")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from oncofed.client.cohort_explanation import MONOTONE, mean_absolute, rank_correlation
 from oncofed.client.pages.group_outcome import GroupOutcome, group_outcome
 from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis
 from oncofed.client.pages.wording import MODALITY_NAMES, marker_label, source_label, words
@@ -20,8 +21,6 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 _MOST_BINS = 12
-_MONOTONE = 0.5
-"""Rank correlation of value and contribution from which a marker is said to have a direction."""
 _QUANTILES = (0.1, 0.5, 0.9)
 
 
@@ -69,7 +68,7 @@ def strongest_markers(
     if int(rows.sum()) < hospital.smallest_group:
         return ()
     relevance = endpoint.relevance[rows]
-    strength = np.abs(relevance).mean(axis=0)
+    strength = mean_absolute(relevance)
     total = float(strength.sum())
     found = []
     for place in np.argsort(-strength, kind="stable"):
@@ -100,25 +99,14 @@ def _direction(hospital: HospitalPrognosis, marker: Marker | None, relevance: Fl
     measured = ~np.isnan(values)
     if int(measured.sum()) < hospital.smallest_group:
         return "too few measured"
-    correlation = _rank_correlation(values[measured], relevance[measured])
-    if not abs(correlation) >= _MONOTONE:
+    correlation = rank_correlation(values[measured], relevance[measured])
+    if not abs(correlation) >= MONOTONE:
         return "no single direction"
     return f"{'yes' if marker.kind is Kind.BINARY else 'higher value'}: {_higher(correlation)}"
 
 
 def _higher(sign: float) -> str:
     return "higher hazard" if sign > 0 else "lower hazard"
-
-
-def _rank_correlation(first: FloatArray, second: FloatArray) -> float:
-    """Of ranks with ties shared; NaN when either does not vary."""
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return float("nan")
-    ranks = []
-    for values in (first, second):
-        _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-        ranks.append((np.cumsum(counts) - (counts - 1) / 2)[place])
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def dependence(

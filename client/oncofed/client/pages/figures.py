@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from oncofed.client.pages.cohort_view import Dependence, MarkerStrength
 from oncofed.client.pages.group_outcome import GroupOutcome
+from oncofed.client.pages.interaction_view import Interaction
 from oncofed.client.pages.patient_view import PatientView
 from oncofed.client.pages.recalibration import LEVEL
 from oncofed.client.pages.wording import capital, hazard_ratio, words
@@ -28,6 +29,11 @@ _BAND = "rgba(11,79,122,0.16)"
 _PURPLE = "#6a3d9a"
 _GROUPS = (("#0b4f7a", "solid"), ("#6b7480", "dash"), ("#b34700", "dot"))
 _FONT = '"Segoe UI", "Helvetica Neue", Helvetica, Arial, "Liberation Sans", sans-serif'
+_TOGETHER = {
+    True: ("#b34700", "solid", "higher values together: worse than one by one"),
+    False: ("#0b4f7a", "dash", "higher values together: better than one by one"),
+    None: ("#6b7480", "dot", "depends on the category"),
+}
 _NAMES = {
     "autorange": "reversed",
     "automargin": True,
@@ -159,6 +165,50 @@ def groups_figure(groups: Sequence[GroupOutcome], grid: TimeGrid, *, endpoint: s
         ]
     y = _share_axis(f"{capital(words(endpoint))}, % of patients")
     return _figure("risk-groups", traces, height=400, x=_time_axis(grid), y=y)
+
+
+def network_figure(pairs: Sequence[Interaction]) -> Figure:
+    """Markers on a circle, joined where the model lets them depend on each other: the thicker, the stronger."""
+    totals: dict[str, float] = {}
+    for pair in pairs:
+        for name in (pair.first, pair.second):
+            totals[name] = totals.get(name, 0.0) + pair.strength
+    # Around from the strongest: every other one to the other side, so that strong ones do not crowd together.
+    falling = sorted(totals, key=lambda name: -totals[name])
+    names = falling[::2] + falling[1::2][::-1]
+    angles = np.pi / 2 - 2 * np.pi * np.arange(len(names)) / len(names)
+    place = {name: (float(np.cos(angle)), float(np.sin(angle))) for name, angle in zip(names, angles, strict=True)}
+    traces, seen = [], set()
+    for pair in reversed(pairs):
+        colour, dash, said = _TOGETHER[pair.worse_together]
+        (x0, y0), (x1, y1) = place[pair.first], place[pair.second]
+        width = 1 + 7 * pair.strength / pairs[0].strength
+        line = {"color": colour, "dash": dash, "width": width}
+        traces.append(
+            {"x": [x0, x1], "y": [y0, y1], "mode": "lines", "line": line, "opacity": 0.8, "name": said}
+            | {"legendgroup": said, "showlegend": said not in seen, "hoverinfo": "skip"}
+        )
+        seen.add(said)
+    sides = [
+        "middle right" if x > 0.25 else "middle left" if x < -0.25 else "top center" if y > 0 else "bottom center"
+        for x, y in (place[name] for name in names)
+    ]
+    traces.append(
+        {
+            "x": [place[name][0] for name in names],
+            "y": [place[name][1] for name in names],
+            "mode": "markers+text",
+            "text": [f" {label(name)} " for name in names],
+            "textposition": sides,
+            "marker": {"color": INK, "size": 11},
+            "showlegend": False,
+            "hoverinfo": "text",
+            "cliponaxis": False,
+        }
+    )
+    hidden = {"visible": False, "fixedrange": True}
+    x, y = hidden | {"range": [-2.1, 2.1]}, hidden | {"range": [-1.25, 1.25]}
+    return _figure("interactions", traces, height=560, x=x, y=y)
 
 
 def _line(

@@ -10,13 +10,14 @@ The floor: whatever is said of a group is said only of at least `smallest_group`
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from oncofed.client.explanation import column_relevance, fold_to_markers
+from oncofed.client.explanation import marker_relevance
 from oncofed.client.pages.recalibration import Recalibration, recalibrate
 from oncofed.client.pages.wording import words
 from oncofed.cohort.cohort import Cohort
@@ -82,6 +83,7 @@ class HospitalPrognosis:
     example: bool = False
     _rows: dict[str, int] = field(init=False, repr=False)
     _endpoints: dict[int, EndpointPrognosis] = field(init=False, repr=False, default_factory=dict)
+    _kept: dict[tuple[object, ...], object] = field(init=False, repr=False, default_factory=dict)
     _lock: threading.Lock = field(init=False, repr=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -115,9 +117,19 @@ class HospitalPrognosis:
                 self._endpoints[number] = self._computed(number, name)
             return self._endpoints[number]
 
+    def kept(self, key: tuple[object, ...], compute: Callable[[], object]) -> object:
+        """What takes seconds and is asked for again: computed once for each key."""
+        with self._lock:
+            found = self._kept.get(key)
+        if found is None:
+            found = compute()  # without the lock: twice at the same time is no harm
+            with self._lock:
+                self._kept[key] = found
+        return found
+
     def _computed(self, number: int, name: str) -> EndpointPrognosis:
-        by_column = column_relevance(self.network, torch.as_tensor(encode(self.cohort)), endpoint=number)
-        sources, relevance = fold_to_markers(by_column, columns(self.schema))
+        x = torch.as_tensor(encode(self.cohort))
+        sources, relevance = marker_relevance(self.network, x, columns(self.schema), endpoint=number)
         ratio = relevance.sum(axis=1)
         with torch.no_grad():
             baseline = np.asarray(self.network.baseline.log_hazard()[number].numpy(), dtype=np.float64)

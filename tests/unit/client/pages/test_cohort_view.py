@@ -6,14 +6,17 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import spearmanr
 from tests.pages_hospital import ENTITY, hospital
 
-from oncofed.client.pages.cohort_view import _bins, _rank_correlation, dependence, risk_groups, strongest_markers
+from oncofed.client.interactions import model_interactions
+from oncofed.client.pages.cohort_view import _bins, dependence, risk_groups, strongest_markers
 from oncofed.client.pages.group_outcome import group_outcome
 from oncofed.client.pages.hospital import Peers
+from oncofed.client.pages.interaction_view import MOST_PAIRS, strongest_interactions
+from oncofed.cohort.encoding import columns, encode
 
 HOSPITAL = hospital()
 ENDPOINT = HOSPITAL.endpoint(0)
@@ -69,16 +72,6 @@ def test_bins_keep_the_floor_and_lose_nobody_whatever_the_ties(values: list[int]
     assert all(high < low for (_, high), (low, _) in itertools.pairwise(ranges))
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=3, max_size=40))
-def test_rank_correlation_is_spearmans(pairs: list[tuple[int, int]]) -> None:
-    first, second = (np.array(each, dtype=np.float64) for each in zip(*pairs, strict=True))
-    found = _rank_correlation(first, second)
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        assert np.isnan(found)
-    else:
-        assert found == pytest.approx(float(spearmanr(first, second).statistic))
-
-
 def test_risk_groups_are_thirds_and_part_as_their_risk_says() -> None:
     groups = risk_groups(HOSPITAL, ENDPOINT, EVERYBODY)
     assert [group.name for group in groups] == ["low risk", "middle risk", "high risk"]
@@ -101,3 +94,21 @@ def test_peers_of_one_entity_are_all_of_it() -> None:
     lung = HOSPITAL.of_entity(0)
     assert isinstance(lung, Peers)
     assert len(lung) == int((HOSPITAL.cohort.values[:, ENTITY] == 0).sum())
+
+
+def test_interactions_are_the_models_and_of_groups_only() -> None:
+    pairs = strongest_interactions(HOSPITAL, ENDPOINT, EVERYBODY)
+    assert pairs is not None
+    assert [pair.strength for pair in pairs] == sorted((pair.strength for pair in pairs), reverse=True)
+    assert len(pairs) <= MOST_PAIRS
+    of_model = model_interactions(
+        HOSPITAL.network,
+        torch.as_tensor(encode(HOSPITAL.cohort)),
+        columns(HOSPITAL.schema),
+        names=tuple(marker.name for marker in HOSPITAL.schema.markers),
+        values=np.ones(HOSPITAL.cohort.values.shape),
+        endpoint=0,
+    )
+    assert pairs[0].strength == pytest.approx(of_model.strength.max())
+    assert {pair.worse_together for pair in pairs if "entity" in (pair.first, pair.second)} == {None}
+    assert strongest_interactions(HOSPITAL, ENDPOINT, HOSPITAL.of_entity(2).rows) is None
