@@ -76,8 +76,8 @@ def model_interactions(
         gather = _columns_of(names, columns)
         for start in range(0, len(x), PATIENTS_AT_ONCE):
             rows = slice(start, start + PATIENTS_AT_ONCE)
-            found = _of_patients(units, outputs[endpoint], x[rows], gather)
-            products = torch.as_tensor(values[rows])
+            found = patient_interactions(units, outputs[endpoint], x[rows], gather)
+            products = torch.tensor(values[rows])
             squared += found.square().sum(dim=0).numpy()
             along += torch.einsum("pij,pi,pj->ij", found, products, products).numpy()
     spread = np.square(values).T @ np.square(values)
@@ -88,8 +88,12 @@ def model_interactions(
     return ModelInteractions(names, strength, slope)
 
 
-def _of_patients(units: Tensor, output: Tensor, x: Tensor, gather: Tensor) -> Tensor:
-    """(patients, markers, markers): the interaction of every pair in every patient; the diagonal means nothing."""
+def patient_interactions(units: Tensor, output: Tensor, x: Tensor, gather: Tensor) -> Tensor:
+    """(patients, markers, markers): the interaction of every pair in every patient; the diagonal means nothing.
+
+    units, output  (units, columns) and (units,): weights of the hidden layer, and of one endpoint's output.
+    gather         (columns, markers): 1 where a column belongs to a marker.
+    """
     kappa = curvature(*unit_sums(units, x))
     contributions = (x[:, None, :] * units) @ gather  # (patients, units, markers)
     weighted = contributions * (kappa * output)[:, :, None]

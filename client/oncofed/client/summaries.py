@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.client import held_out_counts
+from oncofed.client import explanation_votes, held_out_counts
 from oncofed.errors import PrivacyRefusal
 from oncofed.privacy.mechanism import BoundedSum
 from oncofed.privacy.noise import NoiseSource
@@ -48,6 +48,12 @@ Kinds = Mapping[SummaryKind, PatientRows]
 
 KINDS: Kinds = {
     SummaryKind.EVALUATION: PatientRows(held_out=True, faults=held_out_counts.faults, rows=held_out_counts.rows),
+    SummaryKind.KEY_MARKERS: PatientRows(
+        held_out=False, faults=explanation_votes.faults, rows=explanation_votes.marker_rows
+    ),
+    SummaryKind.INTERACTIONS: PatientRows(
+        held_out=False, faults=explanation_votes.faults, rows=explanation_votes.pair_rows
+    ),
 }
 
 

@@ -152,6 +152,33 @@ class SummaryKind(StrEnum):
 
     EVALUATION = "evaluation"
     """Held-out patients, counted by risk, time and outcome (`survival.held_out`)."""
+    KEY_MARKERS = "key_markers"
+    """Each trained-on patient's votes for the markers that move the prognosis most (`protocol.vote_layout`)."""
+    INTERACTIONS = "interactions"
+    """The same for pairs of markers."""
+
+
+@dataclass(frozen=True)
+class VoteSpec:
+    """How patients vote for markers. Every number is public.
+
+    column_markers  for each column of the model, the place of its marker; of a missing flag -1 - place. Columns of a
+                    place from `markers` on are looked at and get no votes.
+    most_votes      of one patient.
+    largest_effect  in log hazard ratio: relevances are cut there.
+    entity_columns  the columns of the tumour entity's categories after the reference one; empty: nothing by entity.
+    """
+
+    column_markers: tuple[int, ...]
+    markers: int
+    most_votes: int = 10
+    largest_effect: float = 0.5
+    entity_columns: tuple[int, ...] = ()
+
+    @property
+    def entities(self) -> int:
+        """The reference one and unknown ones together are the first."""
+        return len(self.entity_columns) + 1 if self.entity_columns else 0
 
 
 @dataclass(frozen=True)
@@ -167,6 +194,7 @@ class SummarySpec:
     time_bounds       kind `evaluation`: the bounds between times of follow-up, some of the grid's, its first and last
                       among them.
     horizon           kind `evaluation`: the time, one of `time_bounds`, by which risks are compared.
+    votes             kinds `key_markers` and `interactions` only.
     shares            mode `distributed` only; its `parameters` are the cells.
     """
 
@@ -180,6 +208,7 @@ class SummarySpec:
     time_bounds: tuple[float, ...] = ()
     horizon: float = 0.0
     shares: SharedNoise | None = None
+    votes: VoteSpec | None = None
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,14 @@ def _summary_words(plan: StudyPlan, summary: SummarySpec) -> str:
         SummaryKind.EVALUATION: (
             "how many of the patients set aside fall into each of so many groups of predicted risk, time of follow-up "
             "and outcome"
-        )
+        ),
+        SummaryKind.KEY_MARKERS: (
+            "for how many of your patients each marker is among those that move the model's prognosis most, in which "
+            "direction, and by tumour entity"
+        ),
+        SummaryKind.INTERACTIONS: (
+            "for how many of your patients each pair of markers is among those that the model lets act together most"
+        ),
     }[summary.kind]
     set_aside = (
         f" Set aside are {plan.held_out_fraction:.0%} of your patients, chosen by your hospital with a secret of its "

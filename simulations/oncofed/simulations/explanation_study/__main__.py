@@ -21,13 +21,16 @@ from oncofed.cohort.cohort import Cohort
 from oncofed.simulations.explanation_study.fidelity import MARKERS, Interval, areas, methods
 from oncofed.simulations.explanation_study.players import Players
 from oncofed.simulations.explanation_study.recovery import marker_recovery, pair_recovery
+from oncofed.simulations.explanation_study.release import lines as lines_of
+from oncofed.simulations.explanation_study.release import plan_with_votes, released
 from oncofed.simulations.explanation_study.stability import agreement, mean_agreement, shuffled
 from oncofed.simulations.explanation_study.trained import Trained, encoded
+from oncofed.simulations.federation import plan_of
 from oncofed.simulations.study import Study, read_study
 from oncofed.simulations.synthetic.consortium import generate
 from oncofed.simulations.synthetic.hazard import LogHazardRatio
 
-PARTS = ("completeness", "fidelity", "stability", "recovery", "interactions", "entities")
+PARTS = ("completeness", "fidelity", "stability", "recovery", "interactions", "entities", "release")
 SHOWN_MARKERS = 6
 SHOWN_PAIRS = 20
 
@@ -39,6 +42,9 @@ SHOWN_PAIRS = 20
 @click.option("--seed", type=click.IntRange(min=0))
 @click.option("--patients", type=click.IntRange(min=10), default=1000, show_default=True, help="For fidelity.")
 @click.option("--trainings", type=click.IntRange(min=1), default=3, show_default=True, help="For stability.")
+@click.option(
+    "--release-epsilon", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True, help="Of both."
+)
 @click.option("--only", type=click.Choice(PARTS), multiple=True, help="Repeatable.")
 def explanation_study(
     study_file: Path,
@@ -47,14 +53,15 @@ def explanation_study(
     seed: int | None,
     patients: int,
     trainings: int,
+    release_epsilon: float,
     only: tuple[str, ...],
 ) -> None:
     """Train a study's model and measure its explanations; minutes."""
     study = read_study(study_file, overrides=overrides, seed=seed)
     wanted = only or PARTS
-    trained = Trained.of(study, times=trainings if "stability" in wanted else 1)
+    trained = Trained.of(study, times=_times(wanted, trainings))
     lines: list[str] = []
-    for line in figures(study, trained, patients=patients, wanted=wanted):
+    for line in figures(study, trained, patients=patients, wanted=wanted, release_epsilon=release_epsilon):
         click.echo(line)
         lines.append(line)
     if out is not None:
@@ -62,7 +69,14 @@ def explanation_study(
         out.write_text("\n".join(lines) + "\n")
 
 
-def figures(study: Study, trained: Trained, *, patients: int, wanted: tuple[str, ...]) -> Iterator[str]:
+def _times(wanted: tuple[str, ...], trainings: int) -> int:
+    """The release trains for itself."""
+    return 0 if wanted == ("release",) else trainings if "stability" in wanted else 1
+
+
+def figures(
+    study: Study, trained: Trained, *, patients: int, wanted: tuple[str, ...], release_epsilon: float
+) -> Iterator[str]:
     """Lines of Markdown. Resampling and sampled orders are seeded; privacy noise is not."""
     rng = np.random.default_rng(study.seed)
     some = trained.test.subset(np.arange(min(patients, len(trained.test))))
@@ -73,6 +87,7 @@ def figures(study: Study, trained: Trained, *, patients: int, wanted: tuple[str,
         "recovery": lambda: _recovery(study, trained),
         "interactions": lambda: _interactions(study, trained),
         "entities": lambda: _entities(trained),
+        "release": lambda: _release(study, trained, epsilon=release_epsilon),
     }
     for name in wanted:
         yield from parts[name]()
@@ -176,6 +191,12 @@ def _entities(trained: Trained) -> Iterator[str]:
         own = sorted(found.markers, key=lambda role: -(role.strength - everybody[names.index(role.name)]))
         peculiar = "" if entity == "all" else ", ".join(role.name for role in own[:SHOWN_MARKERS])
         yield f"| {entity} | {found.patients:,} | {found.carrying_90_percent} | {strongest} | {peculiar} |"
+
+
+def _release(study: Study, trained: Trained, *, epsilon: float) -> Iterator[str]:
+    schema = trained.train.schema
+    plan = plan_of(study, schema, roster=tuple(trained.hospitals))
+    yield from lines_of(released(plan_with_votes(plan, schema, epsilon=epsilon), trained.hospitals))
 
 
 def _truth(study: Study) -> LogHazardRatio:

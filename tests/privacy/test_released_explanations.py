@@ -1,0 +1,268 @@
+"""Are released explanations bounded, charged, noised, silent below the floor, and otherwise what patients voted for?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.doubles import SeededNoise, local_privacy, study_plan
+
+from oncofed.client.explanation import marker_relevance
+from oncofed.client.guard import Guard
+from oncofed.client.interactions import model_interactions
+from oncofed.client.summaries import KINDS, bounded_sum, noised, refuse_unknown
+from oncofed.cohort.cohort import Cohort
+from oncofed.cohort.encoding import columns
+from oncofed.cohort.schema import Endpoint, Kind, Marker, MissingFlags, Modality, ModalityEncoding, StudySchema
+from oncofed.errors import PrivacyRefusal
+from oncofed.privacy.accounting import GaussianRelease, epsilon_of
+from oncofed.privacy.ledger import MemoryLedger
+from oncofed.privacy.noise import OperatingSystemNoise
+from oncofed.privacy.policy import SitePolicy
+from oncofed.protocol.messages import SummariseRequest
+from oncofed.protocol.plan import ModelSpec, StudyPlan, SummarySpec, TrainingSpec, VoteSpec
+from oncofed.protocol.vote_layout import VoteLayout
+from oncofed.server.explanation_votes import (
+    INTERACTIONS,
+    KEY_MARKERS,
+    entity_names,
+    read_markers,
+    read_pairs,
+    voted_names,
+)
+from oncofed.simulations.explanation_study.release import plan_with_votes, released
+from oncofed.survival.grid import TimeGrid
+from oncofed.survival.likelihood import PatientTensors, patient_tensors
+from oncofed.survival.network import network_with
+
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+GRID = TimeGrid((0.0, 12.0, 24.0))
+NUMBERS = 14
+SCHEMA = StudySchema(
+    name="votes",
+    patient_id="patient_id",
+    markers=(
+        Marker("entity", Modality.CLINICAL, Kind.CATEGORICAL, categories=("lung", "skin"), reference_category="lung"),
+        *(Marker(f"lab_{n}", Modality.LABORATORY, Kind.CONTINUOUS) for n in range(NUMBERS)),
+        *(Marker(f"gene_{n}", Modality.RNA_EXPRESSION, Kind.CONTINUOUS) for n in range(3)),
+    ),
+    endpoints=(Endpoint("death", "months", "dead"),),
+    grid=GRID,
+    baseline_hazard=(0.01,),
+    modalities={
+        Modality.LABORATORY: ModalityEncoding(missing_weight=0.5),
+        Modality.RNA_EXPRESSION: ModalityEncoding(missing_weight=0.5, missing_flags=MissingFlags.MODALITY),
+    },
+    tumour_entity="entity",
+)
+MODEL = ModelSpec(len(columns(SCHEMA)), ("death",), GRID, (0.01,), (6,))
+POLICY = SitePolicy("registry", 10.0, 1e-5)
+
+
+def cohort_of(count: int, *, seed: int) -> Cohort:
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(count, len(SCHEMA.markers)))
+    values[:, 0] = rng.integers(0, 2, count)
+    values[rng.random(values.shape) < 0.15] = np.nan
+    values[: count // 4, -3:] = np.nan
+    exit_ = rng.uniform(1, 24, (count, 1))
+    return Cohort(SCHEMA, tuple(f"{seed}-{n}" for n in range(count)), values, 0 * exit_, exit_, exit_ > 8)
+
+
+def base_plan(rounds: int = 2) -> StudyPlan:
+    privacy = replace(local_privacy(), noise_multiplier=60.0, epsilon=9.0)
+    return study_plan(model=MODEL, training=TrainingSpec(rounds=rounds), privacy=privacy)
+
+
+PLAN = plan_with_votes(base_plan(), SCHEMA, epsilon=1.0, smallest_shown=50.0)
+MARKERS, PAIRS = PLAN.summaries
+VOTES = MARKERS.votes or VoteSpec((), 0)
+WEIGHTS: FloatArray = np.random.default_rng(4).normal(size=MODEL.parameters)
+SUMMARIES = pytest.mark.parametrize("spec", PLAN.summaries, ids=lambda spec: spec.name)
+
+
+def rows_of(patients: PatientTensors, index: list[int]) -> PatientTensors:
+    return patients.rows(torch.tensor(index, dtype=torch.int64))
+
+
+@SUMMARIES
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_one_patient_moves_the_sum_by_one_at_most(spec: SummarySpec, data: st.DataObject) -> None:
+    patients = patient_tensors(cohort_of(data.draw(st.integers(1, 9)), seed=data.draw(st.integers(0, 50))))
+    row = data.draw(st.integers(0, len(patients) - 1))
+    x = patients.x.clone()
+    x[row] *= data.draw(st.sampled_from([1.0, 0.0, 1e6, -1e200, math.inf, math.nan]))
+    patients = PatientTensors.of(x, patients.events, patients.at_risk)
+    weights = WEIGHTS * data.draw(st.sampled_from([1.0, 1e-9, 1e3]))
+    others = rows_of(patients, [index for index in range(len(patients)) if index != row])
+    with_all = bounded_sum(PLAN, spec, weights, patients).vector
+    moved = with_all - bounded_sum(PLAN, spec, weights, others).vector
+    assert np.isfinite(with_all).all()
+    assert np.linalg.norm(moved) <= 1 + 1e-9
+
+
+@SUMMARIES
+def test_the_rows_themselves_are_within_the_bound_so_that_no_vote_is_cut(spec: SummarySpec) -> None:
+    patients = patient_tensors(cohort_of(60, seed=1))
+    lengths = np.linalg.norm(KINDS[spec.kind].rows(PLAN, spec, WEIGHTS, patients), axis=1)
+    assert lengths.max() <= 1 + 1e-12
+    assert lengths.max() > 0.9, "the bound is used"
+
+
+def test_votes_are_for_the_strongest_and_effects_point_where_higher_values_do() -> None:
+    cohort = cohort_of(80, seed=2)
+    patients = patient_tensors(cohort)
+    names, relevance = marker_relevance(network_with(MODEL, WEIGHTS), patients.x, columns(SCHEMA), endpoint=0)
+    order = [names.index(name) for name in voted_names(SCHEMA)]
+    layout, share = VoteLayout.of(VOTES), 1 / math.sqrt(VOTES.most_votes)
+    rows = KINDS[MARKERS.kind].rows(PLAN, MARKERS, WEIGHTS, patients)
+    for patient in range(80):
+        own = relevance[patient, order]
+        strongest = set(np.argsort(-np.abs(own), kind="stable")[:10].tolist())
+        assert set(np.flatnonzero(rows[patient, layout.votes]).tolist()) == strongest
+        assert (rows[patient, layout.effects] != 0).sum() == 10
+        for place in strongest - {0}:
+            value = cohort.values[patient, place] if place < len(SCHEMA.markers) else np.nan
+            sign = np.sign(own[place]) * (-1 if value < 0 else 1)  # unmeasured is no lower value
+            expected = 0.49 * share * sign * min(abs(own[place]) / 0.5, 1)
+            assert rows[patient, layout.effects][place] == pytest.approx(expected)
+        entity = 1 if cohort.values[patient, 0] == 1 else 0
+        blocks = rows[patient, layout.own].reshape(2, VOTES.markers)
+        np.testing.assert_allclose(blocks[entity] / 0.45, rows[patient, layout.votes] / 0.7)
+        assert not blocks[1 - entity].any()
+        assert np.flatnonzero(rows[patient, layout.count]).tolist() == [entity]
+    assert entity_names(SCHEMA) == ("lung", "skin")
+
+
+def test_pair_votes_are_for_the_strongest_interactions_with_the_sign_of_their_slope() -> None:
+    cohort = cohort_of(1, seed=5)
+    values = np.where(np.isnan(cohort.values), 0.3, cohort.values)
+    patient = Cohort(SCHEMA, ("one",), values, cohort.entry.copy(), cohort.exit.copy(), cohort.observed.copy())
+    tensors = patient_tensors(patient)
+    row = KINDS[PAIRS.kind].rows(PLAN, PAIRS, WEIGHTS, tensors)[0]
+    found = model_interactions(
+        network_with(MODEL, WEIGHTS),
+        tensors.x,
+        columns(SCHEMA),
+        names=tuple(marker.name for marker in SCHEMA.markers),
+        values=values,
+        endpoint=0,
+    )
+    first, second = np.triu_indices(len(SCHEMA.markers), k=1)
+    strength = found.strength[first, second]
+    assert set(np.flatnonzero(row).tolist()) == set(np.argsort(-strength)[:10].tolist())
+    numeric = np.flatnonzero((row != 0) & (first > 0))  # an entity's number is its place in the list
+    assert len(numeric) >= 5
+    np.testing.assert_array_equal(np.sign(row[numeric]), np.sign(found.slope[first, second][numeric]))
+
+
+def guard_of(plan: StudyPlan, ledger: MemoryLedger) -> Guard:
+    tensors = patient_tensors(cohort_of(50, seed=3))
+    return Guard(
+        site="Bonn",
+        plan=plan,
+        policy=POLICY,
+        patients=lambda: tensors,
+        ledger=ledger,
+        noise=OperatingSystemNoise(),
+    )
+
+
+def test_each_release_is_charged_and_both_together_cost_the_stated_epsilon() -> None:
+    ledger = MemoryLedger(POLICY.budget)
+    guard = guard_of(PLAN, ledger)
+    for spec in PLAN.summaries:
+        request = SummariseRequest(PLAN.hash, "Bonn", spec.name, 0, PLAN.roster, WEIGHTS, spec.cells)
+        first, again = (guard.summarise(request).vector for _ in range(2))
+        np.testing.assert_array_equal(first, again)
+    events = [charge.event for charge in ledger.charges()]
+    assert events == [GaussianRelease(MARKERS.noise_multiplier), GaussianRelease(PAIRS.noise_multiplier)]
+    assert epsilon_of(events, delta=PLAN.privacy.delta) == pytest.approx(1.0, abs=2e-3)
+
+
+def test_a_plan_whose_votes_do_not_fit_the_model_is_refused() -> None:
+    for broken in (
+        replace(MARKERS, votes=None),
+        replace(MARKERS, cells=MARKERS.cells + 1),
+        replace(MARKERS, votes=replace(VOTES, column_markers=VOTES.column_markers[1:])),
+        replace(MARKERS, votes=replace(VOTES, largest_effect=0.0)),
+        replace(MARKERS, votes=replace(VOTES, entity_columns=(999,))),
+        replace(MARKERS, votes=replace(VOTES, most_votes=0)),
+    ):
+        with pytest.raises(PrivacyRefusal, match=KEY_MARKERS):
+            refuse_unknown(replace(PLAN, summaries=(broken,)))
+    deep = replace(PLAN, model=replace(MODEL, hidden_units=(4, 3)))
+    with pytest.raises(PrivacyRefusal, match="one hidden layer"):
+        refuse_unknown(deep)
+    refuse_unknown(PLAN)
+
+
+def read(patients: int, *, noise_seed: int | None = None, only_lung: bool = False) -> Any:
+    cohort = cohort_of(patients, seed=7)
+    if only_lung:
+        cohort = cohort.subset(np.flatnonzero(cohort.values[:, 0] == 0))
+    vectors = []
+    for number, spec in enumerate(PLAN.summaries):
+        total = bounded_sum(PLAN, spec, WEIGHTS, patient_tensors(cohort))
+        sigma = 0.0 if noise_seed is None else spec.noise_multiplier
+        vectors.append(noised(total, SeededNoise((noise_seed or 0) + number), noise_multiplier=sigma))
+    markers = read_markers(vectors[0], plan=PLAN, spec=MARKERS, schema=SCHEMA, hospitals=1)
+    pairs = read_pairs(vectors[1], markers, plan=PLAN, spec=PAIRS, schema=SCHEMA, hospitals=1)
+    return markers, pairs
+
+
+def test_below_the_floor_nothing_is_shown_of_everybody_or_of_an_entity() -> None:
+    markers, pairs = read(900)
+    assert markers.everybody.patients == pytest.approx(900)
+    assert markers.everybody.markers
+    assert all(part.markers for part in markers.by_entity.values())
+    assert pairs
+    few, few_pairs = read(45)
+    assert not few.everybody.markers
+    assert not few_pairs
+    assert not any(part.markers for part in few.by_entity.values())
+    one_kind, _ = read(900, only_lung=True)
+    assert one_kind.by_entity["lung"].markers
+    assert not one_kind.by_entity["skin"].markers
+
+
+def test_what_is_shown_is_the_count_of_voters_and_their_mean_effect() -> None:
+    cohort = cohort_of(900, seed=7)
+    names, relevance = marker_relevance(
+        network_with(MODEL, WEIGHTS), patient_tensors(cohort).x, columns(SCHEMA), endpoint=0
+    )
+    markers, _ = read(900)
+    chosen = np.argsort(-np.abs(relevance), axis=1, kind="stable")[:, :10]
+    voters = {name: int((chosen == place).any(axis=1).sum()) for place, name in enumerate(names)}
+    for marker in markers.everybody.markers:
+        assert marker.voters == pytest.approx(voters[marker.name])
+        assert abs(marker.effect) <= 0.5
+    most = sorted(voters.values(), reverse=True)[: len(markers.everybody.markers)]
+    np.testing.assert_allclose([marker.voters for marker in markers.everybody.markers], most)
+
+
+def test_noise_alone_shows_next_to_nothing() -> None:
+    shown = 0
+    for seed in range(40):
+        vector = PLAN.summaries[0].noise_multiplier * np.random.default_rng(seed).normal(size=MARKERS.cells)
+        vector[VoteLayout.of(VOTES).count] += 0.25 * 300  # many patients, none of whom voted
+        found = read_markers(vector, plan=PLAN, spec=MARKERS, schema=SCHEMA, hospitals=1)
+        shown += bool(found.everybody.markers)
+    assert shown <= 8, "0.05 of 40 is 2; more than 8 has a probability below 1e-3"
+
+
+def test_a_federation_releases_both_and_charges_every_hospital() -> None:
+    plan = replace(base_plan(), roster=("Bonn", "Essen"), quorum=2)
+    plan = plan_with_votes(plan, SCHEMA, epsilon=1.0, smallest_shown=50.0)
+    found = released(plan, {"Bonn": cohort_of(300, seed=11), "Essen": cohort_of(200, seed=12)})
+    assert found.charged == 2
+    assert found.epsilon == pytest.approx(1.0, abs=2e-3)
+    assert plan.summary(INTERACTIONS) is not None
+    assert 0 <= found.recall <= 1
