@@ -8,10 +8,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import quad
+from scipy.stats import norm
 
 from oncofed.client import explanation
 from oncofed.client.explanation import captum_relevance, column_relevance, fold_to_markers, marker_relevance
-from oncofed.client.relevance_rules import Rule
+from oncofed.client.relevance_rules import Rule, curvature
 from oncofed.cohort.encoding import Column, Role, columns, encode
 from oncofed.cohort.validation import validate
 from oncofed.protocol.plan import ModelSpec
@@ -182,3 +184,15 @@ def test_columns_fold_back_to_their_markers_and_lose_nothing() -> None:
     names, folded = fold_to_markers(relevance, encoded)
     assert names == ("age", "entity", "rna_expression")
     np.testing.assert_array_equal(folded, [[3.0, 108.0, 16.0], [-0.5, 0.25, 3.0]])
+
+
+def test_the_averaged_rule_has_the_integral_of_its_docstring() -> None:
+    """kappa = integral over t of the normal density of a subset's sum at 0, by quadrature."""
+    for total, squares in ((0.7, 0.5), (-1.3, 2.0), (0.0, 1.5), (4.0, 0.3)):
+
+        def density(t: float, total: float = total, squares: float = squares) -> float:
+            return float(norm.pdf(0.0, loc=t * total, scale=math.sqrt(t * (1 - t) * squares)))
+
+        expected, _ = quad(density, 0, 1, limit=200)
+        found = curvature(torch.tensor([[total]]).double(), torch.tensor([[squares]]).double())
+        assert float(found) == pytest.approx(expected, rel=1e-5)
