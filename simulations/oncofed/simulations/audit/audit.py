@@ -1,0 +1,115 @@
+"""Which checks does an audit run, how large, and in which order?
+
+A check is a function of a target and a generator of random numbers (for the attack; privacy noise has no seed) that
+returns a verdict. Sizes are fixed here, before anything is measured.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from oncofed.simulations.audit.inversion import INVERSION, inversion
+from oncofed.simulations.audit.ledger_count import LEDGER, ledger_count
+from oncofed.simulations.audit.mask_soundness import MASKS, mask_soundness
+from oncofed.simulations.audit.membership import MEMBERSHIP, membership
+from oncofed.simulations.audit.noise_scale import FRESH_NOISE, NOISE_SCALE, fresh_noise, noise_scale
+from oncofed.simulations.audit.one_run import ONE_RUN, REPEATED_CANARIES, one_run, repeated_canaries
+from oncofed.simulations.audit.sensitivity import SENSITIVITY, sensitivity
+from oncofed.simulations.audit.target import Target
+from oncofed.simulations.audit.verdict import Verdict
+
+Check = Callable[[Target, np.random.Generator], Verdict]
+Progress = Callable[[str, int, int], None]
+"""Told which check begins, how many are done, and how many there are."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How large the samples of an audit are.
+
+    noise_pairs        pairs of releases whose difference is looked at.
+    canary_runs        runs of all the plan's releases with canaries.
+    models, members    models trained in the membership game, and patients of whom half take part in each.
+    left_out           patients who are left out one by one, at each set of weights.
+    inverted           patients of the hospital whose sums are to be inverted.
+    mask_pairs         pairs of hospitals whose stream is looked at.
+    """
+
+    noise_pairs: int = 16
+    canary_runs: int = 10
+    models: int = 48
+    members: int = 200
+    left_out: int = 40
+    inverted: int = 500
+    mask_pairs: int = 12
+
+
+FULL = Effort()
+QUICK = Effort(noise_pairs=4, canary_runs=3, models=8, members=100, left_out=8, inverted=300, mask_pairs=4)
+
+
+def checks(effort: Effort) -> Mapping[str, Check]:
+    """By name, the quickest first."""
+    return {
+        LEDGER: ledger_count,
+        FRESH_NOISE: fresh_noise,
+        NOISE_SCALE: partial(noise_scale, pairs=effort.noise_pairs),
+        SENSITIVITY: partial(sensitivity, patients=150, left_out=effort.left_out),
+        MASKS: partial(mask_soundness, pairs=effort.mask_pairs),
+        INVERSION: partial(inversion, patients=effort.inverted),
+        ONE_RUN: partial(one_run, patients=100),
+        REPEATED_CANARIES: partial(repeated_canaries, runs=effort.canary_runs),
+        MEMBERSHIP: partial(membership, models=effort.models, patients=effort.members),
+    }
+
+
+CHECKS: tuple[str, ...] = tuple(checks(QUICK))
+
+
+def no_progress(check: str, done: int, total: int) -> None:
+    """The null listener."""
+
+
+def audited(
+    target: Target,
+    *,
+    effort: Effort,
+    seed: int,
+    only: Sequence[str] = CHECKS,
+    progress: Progress = no_progress,
+) -> tuple[Verdict, ...]:
+    """A verdict for each check of `only`, in the order of CHECKS.
+
+    seed  of the attacks' own choices. Each check has its own stream, so leaving one out changes no other.
+    """
+    chosen = {name: check for name, check in checks(effort).items() if name in only}
+    verdicts = []
+    for number, (name, check) in enumerate(chosen.items()):
+        progress(name, number, len(chosen))
+        began = time.perf_counter()
+        with _quiet():
+            verdict = check(target, np.random.default_rng([seed, CHECKS.index(name)]))
+        verdicts.append(replace(verdict, seconds=time.perf_counter() - began))
+    progress("done", len(chosen), len(chosen))
+    return tuple(verdicts)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Flower reports each averaging, and a guard each refusal, thousands of which an audit provokes."""
+    loggers = [logging.getLogger(name) for name in ("flwr", "oncofed.client")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,246 @@
+"""What would be wrong, if one defence were missing? The real target with exactly one thing broken.
+
+`MUTANTS` are the defects that the audit is measured by: a check that passes all of them is worth nothing. Each is the
+project's own guard but for one part, which is replaced as it is made or for as long as it answers.
+
+The table of mutants against checks: python -m oncofed.simulations.audit.mutant_table
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from oncofed.client import guard as guard_module
+from oncofed.client import noise_sharing, training
+from oncofed.client.training import local_contribution
+from oncofed.privacy.integer_noise import NoIntegerNoise, OperatingSystemIntegerNoise
+from oncofed.privacy.ledger import Budget, Charge, MemoryLedger
+from oncofed.privacy.masking import Attempt, MaskedVector, masked
+from oncofed.privacy.mechanism import BoundedSum, clipped_gradient_sum
+from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
+from oncofed.privacy.policy import release_of_one_round
+from oncofed.privacy.shared_noise import SharedIntegerRelease
+from oncofed.protocol.plan import PrivacyMode
+from oncofed.simulations.audit.pair_streams import without_pair
+from oncofed.simulations.audit.target import SilentNoise, Target, replaced
+from oncofed.survival.likelihood import PatientTensors
+from oncofed.survival.network import PrognosisNetwork
+
+FloatArray = NDArray[np.float64]
+
+BOTH = (PrivacyMode.LOCAL, PrivacyMode.DISTRIBUTED)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """defect  what is broken, in words. modes  of plans that have the part at all."""
+
+    name: str
+    defect: str
+    modes: tuple[PrivacyMode, ...]
+    of: Callable[[Target], Target]
+
+
+def mutants_of(mode: PrivacyMode) -> dict[str, Mutant]:
+    """By name, those that a target of this mode can have."""
+    return {mutant.name: mutant for mutant in MUTANTS if mode in mutant.modes}
+
+
+class HalfNoise(OperatingSystemNoise):
+    """Half the standard deviation."""
+
+    def standard_normal(self, size: int) -> FloatArray:
+        return super().standard_normal(size) / 2
+
+
+class HalfIntegerNoise(OperatingSystemIntegerNoise):
+    """Half the standard deviation."""
+
+    def discrete_gaussian(self, size: int, *, standard_deviation: int) -> NDArray[np.int64]:
+        return super().discrete_gaussian(size, standard_deviation=standard_deviation // 2)
+
+
+class TorchNoise(OperatingSystemNoise):
+    """torch's global generator, which anybody in the process may seed."""
+
+    def standard_normal(self, size: int) -> FloatArray:
+        return np.asarray(torch.randn(size, dtype=torch.float64).numpy())
+
+
+class RestartedNoise(OperatingSystemNoise):
+    """A seed of its own, which each new guard begins with."""
+
+    def __init__(self) -> None:
+        self._generator = np.random.default_rng(0)
+
+    def standard_normal(self, size: int) -> FloatArray:
+        return self._generator.standard_normal(size)
+
+
+class ReusedShares(OperatingSystemIntegerNoise):
+    """One share, drawn once and given again for each release."""
+
+    def __init__(self) -> None:
+        self._share: NDArray[np.int64] | None = None
+
+    def discrete_gaussian(self, size: int, *, standard_deviation: int) -> NDArray[np.int64]:
+        if self._share is None:
+            self._share = super().discrete_gaussian(size, standard_deviation=standard_deviation)
+        return self._share
+
+
+class ForgetfulLedger(MemoryLedger):
+    """Charges every other release."""
+
+    def __init__(self, budget: Budget) -> None:
+        super().__init__(budget)
+        self._asked = 0
+
+    def charge(self, charge: Charge) -> None:
+        self._asked += 1
+        if self._asked % 2:
+            super().charge(charge)
+
+
+def cox_partial_likelihood(network: PrognosisNetwork, patients: PatientTensors) -> Tensor:
+    """(patients,): each one's term of the negative log partial likelihood (Breslow), summed over endpoints.
+
+    Each term holds all patients still at risk, and so the cut terms do not bound what one patient moves.
+    """
+    log_hazard_ratio = network.log_hazard(patients.x)[:, :, 0]
+    intervals = torch.arange(patients.at_risk.shape[2], dtype=torch.float64)
+    exit_ = torch.where(patients.at_risk > 0, intervals + patients.at_risk, 0.0).amax(dim=2)
+    terms = torch.zeros(len(patients), dtype=torch.float64)
+    for endpoint in range(log_hazard_ratio.shape[1]):
+        latest_first = torch.argsort(exit_[:, endpoint], descending=True)
+        f = log_hazard_ratio[:, endpoint]
+        over_risk_set = torch.empty_like(f)
+        over_risk_set[latest_first] = torch.logcumsumexp(f[latest_first], dim=0)
+        terms = terms + patients.events[:, endpoint].sum(dim=1) * (over_risk_set - f)
+    return terms
+
+
+def _unclipped(network: PrognosisNetwork, patients: PatientTensors, *, l2_norm_bound: float) -> BoundedSum:
+    return BoundedSum(clipped_gradient_sum(network, patients, l2_norm_bound=float("inf")).vector, l2_norm_bound)
+
+
+def _cox(network: PrognosisNetwork, patients: PatientTensors, *, l2_norm_bound: float) -> BoundedSum:
+    return clipped_gradient_sum(network, patients, l2_norm_bound=l2_norm_bound, losses=cox_partial_likelihood)
+
+
+def _mean(plan: Any, weights: FloatArray, patients: PatientTensors, *, noise: NoiseSource) -> FloatArray:
+    return local_contribution(plan, weights, patients, noise=noise) / max(1, len(patients))
+
+
+def _free_rounding(*plan_parts: Any) -> Any:
+    release = release_of_one_round(*plan_parts)
+    # As if one number were rounded: the square root of the parameters is what rounding costs.
+    return replace(release, parameters=1) if isinstance(release, SharedIntegerRelease) else release
+
+
+def _one_stream_missing(vector: NDArray[np.int64], *, own: str, attempt: Attempt, **rest: Any) -> MaskedVector:
+    honest = masked(vector, own=own, attempt=attempt, **rest)
+    first, second = attempt.roster[:2]
+    if own not in (first, second):
+        return honest
+    peer = second if own == first else first
+    words = without_pair(
+        honest.words,
+        own=own,
+        peer=peer,
+        private_key=rest["private_key"],
+        public_key=rest["public_keys"][peer],
+        attempt=attempt,
+    )
+    return MaskedVector(own, attempt, words)
+
+
+def _while_answering(module: object, name: str, by: object) -> Callable[[Target], Target]:
+    def enter() -> AbstractContextManager[Any]:
+        return replaced(module, name, by)
+
+    return lambda target: replace(target, broken=enter)
+
+
+_LOCAL, _SHARED = (PrivacyMode.LOCAL,), (PrivacyMode.DISTRIBUTED,)
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "no noise",
+        "nothing is added to the sum",
+        BOTH,
+        lambda target: (
+            replace(target, shares=NoIntegerNoise) if target.is_shared else replace(target, noise=SilentNoise)
+        ),
+    ),
+    Mutant(
+        "half noise",
+        "the noise has half its standard deviation",
+        BOTH,
+        lambda target: (
+            replace(target, shares=HalfIntegerNoise) if target.is_shared else replace(target, noise=HalfNoise)
+        ),
+    ),
+    Mutant(
+        "no clip",
+        "a patient's gradient is added in full, and the noise scaled to the clip norm",
+        BOTH,
+        _while_answering(training, "clipped_gradient_sum", _unclipped),
+    ),
+    Mutant(
+        "seeded noise",
+        "the noise comes from torch's global generator",
+        _LOCAL,
+        lambda target: replace(target, noise=TorchNoise),
+    ),
+    Mutant(
+        "restarted noise",
+        "each restart of a guard begins the same stream of noise again",
+        _LOCAL,
+        lambda target: replace(target, noise=RestartedNoise),
+    ),
+    Mutant(
+        "reused shares",
+        "a hospital's share of the noise is drawn once and used in each release",
+        _SHARED,
+        lambda target: replace(target, shares=ReusedShares),
+    ),
+    Mutant(
+        "uncharged rounds",
+        "the ledger forgets every other release",
+        BOTH,
+        lambda target: replace(target, ledger=ForgetfulLedger),
+    ),
+    Mutant(
+        "Cox loss",
+        "the terms of the Cox partial likelihood are clipped, each of which holds other patients",
+        BOTH,
+        _while_answering(training, "clipped_gradient_sum", _cox),
+    ),
+    Mutant(
+        "mean for sum",
+        "the noised sum is divided by the number of patients",
+        _LOCAL,
+        _while_answering(guard_module, "local_contribution", _mean),
+    ),
+    Mutant(
+        "a mask left out",
+        "the first two hospitals of a roster do not mask against each other",
+        _SHARED,
+        _while_answering(noise_sharing, "masked", _one_stream_missing),
+    ),
+    Mutant(
+        "rounding for free",
+        "the ledger charges the sensitivity without what rounding adds",
+        _SHARED,
+        _while_answering(guard_module, "release_of_one_round", _free_rounding),
+    ),
+)

@@ -1,0 +1,48 @@
+"""Which stream do two hospitals of an attempt share? Worked out from the description, not by the code under audit.
+
+The description is docs/secure-aggregation.md and the docstring of `oncofed.privacy.masking`. Whoever has all but two
+hospitals' keys can take every other stream off a masked vector; what is left has to look uniform.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from numpy.typing import NDArray
+
+from oncofed.privacy.masking import Attempt
+
+Words = NDArray[np.uint64]
+
+
+def pair_stream(size: int, *, own: str, peer: str, private_key: bytes, public_key: bytes, attempt: Attempt) -> Words:
+    """(size,): ChaCha20 under HKDF-SHA256 of the pair's X25519 secret, salted with the plan."""
+    secret = X25519PrivateKey.from_private_bytes(private_key).exchange(X25519PublicKey.from_public_bytes(public_key))
+    roster = hashlib.sha256(_with_lengths(attempt.roster)).hexdigest()
+    info = _with_lengths(
+        ["oncofed masking 1", str(attempt.round), str(attempt.attempt), roster, min(own, peer), max(own, peer)]
+    )
+    key = HKDF(algorithm=SHA256(), length=32, salt=_with_lengths([attempt.plan_hash]), info=info).derive(secret)
+    stream = Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None).encryptor().update(bytes(8 * size))
+    return np.frombuffer(stream, dtype="<u8").astype(np.uint64)
+
+
+def without_pair(
+    words: Words, *, own: str, peer: str, private_key: bytes, public_key: bytes, attempt: Attempt
+) -> Words:
+    """A masked vector of `own` with the stream that it shares with `peer` taken off."""
+    stream = pair_stream(
+        len(words), own=own, peer=peer, private_key=private_key, public_key=public_key, attempt=attempt
+    )
+    return words - stream if own < peer else words + stream
+
+
+def _with_lengths(parts: Sequence[str]) -> bytes:
+    return b"".join(struct.pack(">I", len(part.encode())) + part.encode() for part in parts)

@@ -1,0 +1,213 @@
+"""What is attacked? A hospital's guard, as a hospital runs it, seen through the coordinator's eyes.
+
+The attacker is the coordinator: it chooses the weights, asks, and sees what leaves. It may know every other patient, so
+that a hospital under attack holds whatever patients an attack wants it to hold. A `Target` says of what its hospitals
+are made; a mutant (`mutants`) is the same target with one of these parts broken.
+
+Mode `local`: one guard, whose releases are what the plan calls a contribution. Mode `distributed`: a guard for each
+hospital of the smallest roster that may answer. The one under attack holds the patients and the others hold nobody;
+the plan's colluding hospitals side with the attacker, so they add no noise. A release is the opened sum.
+
+Training mode `full_batch` only: of the mode `epochs`, a release is no sum over patients.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oncofed.client.guard import Guard
+from oncofed.client.noise_sharing import NoiseSharing
+from oncofed.client.training import clipped_direction
+from oncofed.privacy.integer_noise import IntegerNoiseSource, NoIntegerNoise, OperatingSystemIntegerNoise
+from oncofed.privacy.ledger import Budget, Charge, Ledger, MemoryLedger
+from oncofed.privacy.masking import Attempt, MaskedVector, unmasked_sum
+from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
+from oncofed.privacy.policy import largest_entry_of, shared_release
+from oncofed.protocol.messages import ContributeRequest
+from oncofed.protocol.plan import PrivacyMode, StudyPlan
+from oncofed.simulations.masking_keys import simulated_sharing
+from oncofed.simulations.site_policy import site_policy
+from oncofed.survival.likelihood import PatientTensors
+
+FloatArray = NDArray[np.float64]
+Breaks = Callable[[], AbstractContextManager[Any]]
+
+
+class Hospital(Protocol):
+    """One hospital under attack, with a ledger that starts empty."""
+
+    def release(self, weights: FloatArray) -> FloatArray:
+        """(parameters,): the answer to the next question, in units of the clip norm.
+
+        Raises RequestRefused when the guard does not answer, for instance over budget.
+        """
+        ...
+
+    def release_again(self) -> FloatArray:
+        """The answer to the very same question as last time, once more."""
+        ...
+
+    @property
+    def charges(self) -> Sequence[Charge]:
+        """What its ledger holds."""
+        ...
+
+
+class SilentNoise:
+    """Draws zeros: takes the noise off a guard, and leaves all else."""
+
+    def standard_normal(self, size: int) -> FloatArray:
+        """(size,), zeros."""
+        return np.zeros(size)
+
+    def uniform(self, size: int) -> FloatArray:
+        """(size,), as the operating system gives them."""
+        return OperatingSystemNoise().uniform(size)
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """plan      of a private study.
+    patients  whom an attack may put into a hospital.
+    reference patients of the same kind whom the attacker knows, none of them among `patients`.
+    discrete  (columns,) the public value of each category or flag column when it is set; 0 for other columns.
+    noise, shares, ledger   what each new guard is given.
+    broken    entered whenever a guard is made or asked; of the real target it changes nothing.
+    """
+
+    plan: StudyPlan
+    patients: PatientTensors
+    reference: PatientTensors
+    discrete: FloatArray
+    noise: Callable[[], NoiseSource] = OperatingSystemNoise
+    shares: Callable[[], IntegerNoiseSource] = OperatingSystemIntegerNoise
+    ledger: Callable[[Budget], Ledger] = MemoryLedger
+    broken: Breaks = nullcontext
+
+    def hospital(self, patients: PatientTensors) -> GuardHospital:
+        """A new hospital that holds these patients."""
+        return GuardHospital(self, patients)
+
+    @property
+    def without_noise(self) -> Target:
+        """The same target with its noise taken off: what it adds up, for controls and for measuring sensitivity."""
+        return replace(self, noise=SilentNoise, shares=NoIntegerNoise)
+
+    @property
+    def is_shared(self) -> bool:
+        return self.plan.privacy.mode is PrivacyMode.DISTRIBUTED
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation that the noise of a release must have, in units of the clip norm.
+
+        Mode `distributed`: of the guaranteed shares together, which rounding up makes a little more than the plan's.
+        """
+        if not self.is_shared:
+            return self.plan.privacy.noise_multiplier
+        release = shared_release(self.plan.privacy)
+        return release.share_standard_deviation * math.sqrt(release.honest_shares) / release.scale
+
+    @property
+    def sensitivity(self) -> float:
+        """How far one patient may move a release, in units of the clip norm."""
+        if not self.is_shared:
+            return 1.0
+        release = shared_release(self.plan.privacy)
+        return release.integer_sensitivity / release.scale
+
+    @property
+    def mu(self) -> float:
+        """All releases that the plan pays for are together as private as one Gaussian of this shift."""
+        return math.sqrt(self.plan.charged_rounds) * self.sensitivity / self.sigma
+
+    def clipped_sum(self, patients: PatientTensors, weights: FloatArray) -> FloatArray:
+        """What honest code adds up for these patients, without noise. Never of a mutant: the attacker's knowledge."""
+        return clipped_direction(self.plan, weights, patients)
+
+
+def nobody(target: Target) -> PatientTensors:
+    """No patients at all."""
+    return target.patients.rows(slice(0, 0))
+
+
+class GuardHospital:
+    """A `Hospital` made of the project's own guards."""
+
+    def __init__(self, target: Target, patients: PatientTensors) -> None:
+        plan, shares = target.plan, target.plan.privacy.shares
+        self.target = target
+        self.roster = plan.roster if shares is None else plan.roster[: len(plan.roster) - shares.dropouts]
+        self.site = self.roster[0]
+        colluding = self.roster[len(self.roster) - (0 if shares is None else shares.colluding) :]
+        with target.broken():
+            self._guards = {self.site: self._guard(self.site, patients, target.shares())}
+            if shares is not None:
+                for site in self.roster[1:]:
+                    source = NoIntegerNoise() if site in colluding else target.shares()
+                    self._guards[site] = self._guard(site, nobody(target), source)
+        self._plan_hash = plan.hash
+        self.asked = 0
+        self._last: ContributeRequest | None = None
+
+    def _guard(self, site: str, patients: PatientTensors, shares: IntegerNoiseSource) -> Guard:
+        plan, policy = self.target.plan, site_policy(self.target.plan, site)
+        keyed = simulated_sharing(plan, site)
+        return Guard(
+            site=site,
+            plan=plan,
+            policy=policy,
+            patients=lambda: patients,
+            ledger=self.target.ledger(policy.budget),
+            noise=self.target.noise(),
+            sharing=None if keyed is None else NoiseSharing(keyed.masking_key, shares),
+        )
+
+    def release(self, weights: FloatArray) -> FloatArray:
+        plan = self.target.plan
+        round_ = min(self.asked + 1, plan.training.rounds)
+        roster = self.roster if self.target.is_shared else plan.roster
+        self._last = ContributeRequest(self._plan_hash, self.site, round_, self.asked + 1 - round_, roster, weights)
+        answer = self.release_again()
+        self.asked += 1
+        return answer
+
+    def release_again(self) -> FloatArray:
+        assert self._last is not None
+        if not self.target.is_shared:
+            with self.target.broken():
+                return np.asarray(self._guards[self.site].contribute(self._last).vector)
+        parts = self.parts(self._last)
+        total = unmasked_sum(parts, largest_entry=largest_entry_of(self.target.plan.privacy))
+        return total / shared_release(self.target.plan.privacy).scale
+
+    def parts(self, request: ContributeRequest) -> list[MaskedVector]:
+        """What leaves each hospital of the roster, masked. Mode `distributed` only."""
+        attempt = Attempt(request.plan_hash, request.round, request.attempt, request.roster)
+        with self.target.broken():
+            return [
+                MaskedVector(site, attempt, guard.contribute(replace(request, site=site)).vector)
+                for site, guard in self._guards.items()
+            ]
+
+    @property
+    def charges(self) -> Sequence[Charge]:
+        return self._guards[self.site].ledger.charges()
+
+
+@contextmanager
+def replaced(module: object, name: str, by: object) -> Iterator[None]:
+    """A function of a module is another one, for a while. For mutants: the code under attack is the project's own."""
+    original = getattr(module, name)
+    setattr(module, name, by)
+    try:
+        yield
+    finally:
+        setattr(module, name, original)
