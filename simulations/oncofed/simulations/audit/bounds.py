@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,9 +125,14 @@ def _noncentral_t_sf(t: float, freedom: int, noncentrality: float) -> float:
 
     scipy's own survival function loses its digits in the tail.
     """
+    return float(special.ndtr(noncentrality - t * _scales(freedom)).mean())
+
+
+@lru_cache(maxsize=16)
+def _scales(freedom: int) -> NDArray[np.float64]:
+    """Equally likely values of sqrt(chi2 / freedom)."""
     levels = (np.arange(4000) + 0.5) / 4000
-    scale = np.sqrt(stats.chi2.ppf(levels, freedom) / freedom)
-    return float(stats.norm.sf(t * scale - noncentrality).mean())
+    return np.asarray(np.sqrt(stats.chi2.ppf(levels, freedom) / freedom))
 
 
 def _largest(refuted: Callable[[float], bool]) -> float:

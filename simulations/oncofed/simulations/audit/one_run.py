@@ -61,7 +61,7 @@ def one_run(target: Target, rng: np.random.Generator, *, patients: int) -> Verdi
     audit = _OneRun(count, guesses, delta)
     shown, most = audit.epsilon(correct), audit.epsilon(guesses)
     powerful = most > claimed
-    part = audit.noise_noticed(target.mu, claimed=claimed) if powerful else 0.0
+    part = audit.noise_noticed(target.mu_of_canary, claimed=claimed) if powerful else 0.0
     return Verdict(
         ONE_RUN,
         Outcome.FAILED if shown > claimed else Outcome.PASSED if powerful else Outcome.NO_POWER,
@@ -87,7 +87,7 @@ def repeated_canaries(target: Target, rng: np.random.Generator, *, runs: int) ->
     mu = mu_at_least(present, absent, significance=BY_CHANCE / 2)
     by_mu = gaussian_epsilon(mu, delta)
     by_counts = _epsilon_by_counts(present, absent, spread=target.sigma, rounds=target.plan.charged_rounds, delta=delta)
-    part = _noise_noticed(target.mu, samples=len(scores))
+    part = _noise_noticed(target, samples=len(scores))
     shift = float(present.mean() - absent.mean()) / target.plan.charged_rounds
     return Verdict(
         REPEATED_CANARIES,
@@ -174,18 +174,18 @@ class _OneRun:
         return 0.0
 
 
-def _noise_noticed(mu: float, *, samples: int) -> float:
-    """The largest part of the noise at which the bound from two samples exceeds mu with probability NOTICED.
+def _noise_noticed(target: Target, *, samples: int) -> float:
+    """The largest part of the noise at which the bound from two samples exceeds the plan's mu with probability NOTICED.
 
     The estimate of mu has a standard error of 2 / sqrt(samples), and a little for that of the spread.
     """
     tails = float(stats.norm.isf(BY_CHANCE / 2) + stats.norm.isf(1 - NOTICED))
-    low, high = mu, 1e6
+    low, high = target.mu, 1e6
     while high / low > 1.001:
         middle = math.sqrt(low * high)
         error = math.sqrt(4 / samples + middle**2 / (2 * samples))
-        low, high = (low, middle) if middle - tails * error > mu else (middle, high)
-    return mu / high
+        low, high = (low, middle) if middle - tails * error > target.mu else (middle, high)
+    return target.mu_of_canary / high
 
 
 def _epsilon_by_counts(present: FloatArray, absent: FloatArray, *, spread: float, rounds: int, delta: float) -> float:

@@ -48,6 +48,7 @@ def sensitivity(target: Target, rng: np.random.Generator, *, patients: int, left
             move = float(np.linalg.norm(total - silent.hospital(others).release(weights)))
             largest = max(largest, move)
     allowed = charged * (1 + CLIP_ROUNDING)
+    factor = max(1.0, charged / max(largest, 1e-9))
     failed = not largest <= allowed
     reached = largest > 0.5 * charged
     return Verdict(
@@ -56,8 +57,8 @@ def sensitivity(target: Target, rng: np.random.Generator, *, patients: int, left
         f"one patient moved a release by {largest:.6g} clip norms at most",
         f"not more than the {charged:.6g} that the ledger charges for, to a part in 100,000",
         Power(
-            f"a patient who moves a release by {max(1.0, charged / max(largest, 1e-9)):.3g} times what was seen here, at "
-            "weights and with patients like those that were tried",
+            f"a patient who moves a release more than {factor:.3g} times as far as was seen here, at weights and with "
+            "patients like those that were tried",
             1.0,
         ),
         {"largest": largest, "charged": charged},

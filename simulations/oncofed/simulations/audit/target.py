@@ -126,7 +126,12 @@ class Target:
     @property
     def mu(self) -> float:
         """All releases that the plan pays for are together as private as one Gaussian of this shift."""
-        return math.sqrt(self.plan.charged_rounds) * self.sensitivity / self.sigma
+        return self.mu_of_canary * self.sensitivity
+
+    @property
+    def mu_of_canary(self) -> float:
+        """The same of a patient who moves each release by one clip norm, to whom rounding adds nothing."""
+        return math.sqrt(self.plan.charged_rounds) / self.sigma
 
     def clipped_sum(self, patients: PatientTensors, weights: FloatArray) -> FloatArray:
         """What honest code adds up for these patients, without noise. Never of a mutant: the attacker's knowledge."""

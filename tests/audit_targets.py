@@ -1,0 +1,49 @@
+"""What does the audit attack in tests? A consortium so small that every check takes a moment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from tests.doubles import drawn_patients, model_spec, study_plan
+
+from oncofed.privacy.policy import calibrated_privacy
+from oncofed.protocol.plan import PrivacyMode, SharedNoise, StudyPlan, TrainingSpec
+from oncofed.simulations.audit.audit import Effort
+from oncofed.simulations.audit.target import Target
+from oncofed.simulations.masking_keys import simulated_member
+from oncofed.survival.likelihood import PatientTensors
+
+SMALL = Effort(noise_pairs=24, canary_runs=40, models=14, members=60, left_out=4, inverted=40, mask_pairs=6)
+
+COLUMNS, CATEGORIES = 120, 4
+MODEL = model_spec(columns=COLUMNS, hidden_units=(16,), baseline_weight=0.5)
+
+
+def small_plan(mode: PrivacyMode, *, rounds: int) -> StudyPlan:
+    """Epsilon 1; of four hospitals where the noise is shared, rounded coarsely so that it shows."""
+    roster = ("Bonn", "Celle", "Essen", "Hof")
+    shares = SharedNoise(4, 1, 1, 6, MODEL.parameters) if mode is PrivacyMode.DISTRIBUTED else None
+    training = TrainingSpec(rounds=rounds, server_learning_rate=0.05)
+    privacy = calibrated_privacy(training, epsilon=1.0, delta=1e-5, l2_norm_bound=0.5, reserve_rounds=1, shares=shares)
+    plan = replace(study_plan(model=MODEL, training=training, privacy=privacy), roster=roster, quorum=4)
+    return plan if shares is None else replace(plan, members=tuple(map(simulated_member, roster)))
+
+
+def small_patients(n: int, *, seed: int) -> PatientTensors:
+    """Each in one of a few categories, which stand in the first columns; normal markers behind."""
+    patients = drawn_patients(MODEL, n, seed=seed)
+    category = np.random.default_rng(seed).integers(CATEGORIES, size=n)
+    x = patients.x.clone()
+    x[:, :CATEGORIES] = torch.as_tensor(np.eye(CATEGORIES)[category])
+    return replace(patients, x=x)
+
+
+FEW_ROUNDS, ROUNDS_TO_OVERFIT = 4, 40
+
+
+def small_target(mode: PrivacyMode, *, rounds: int = FEW_ROUNDS) -> Target:
+    discrete = np.zeros(COLUMNS)
+    discrete[:CATEGORIES] = 1.0
+    return Target(small_plan(mode, rounds=rounds), small_patients(160, seed=1), small_patients(120, seed=2), discrete)

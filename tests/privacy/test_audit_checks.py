@@ -1,0 +1,206 @@
+"""Does each check of the audit pass the real guard and fail the guards that it is there to notice?
+
+The guards are the project's own, and so is their noise, which has no seed; a check fails a sound guard by chance with
+probability below 1e-6 (the one-run audit: see its docstring). What a check does not notice is asserted as well, so that
+docs/audit.md claims neither too much nor too little.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from _pytest.mark.structures import ParameterSet
+from tests.audit_targets import ROUNDS_TO_OVERFIT, SMALL, small_target
+
+from oncofed.protocol.plan import PrivacyMode
+from oncofed.simulations.audit.audit import CHECKS, FULL, audited, checks
+from oncofed.simulations.audit.inversion import INVERSION
+from oncofed.simulations.audit.ledger_count import LEDGER
+from oncofed.simulations.audit.mask_soundness import MASKS
+from oncofed.simulations.audit.membership import LEAST_OF_CONTROL, MEMBERSHIP, likelihood_ratios
+from oncofed.simulations.audit.mutant_table import NOTHING_BROKEN
+from oncofed.simulations.audit.mutants import MUTANTS, mutants_of
+from oncofed.simulations.audit.noise_scale import FRESH_NOISE, NOISE_SCALE
+from oncofed.simulations.audit.one_run import ONE_RUN, REPEATED_CANARIES
+from oncofed.simulations.audit.sensitivity import SENSITIVITY
+from oncofed.simulations.audit.study_target import target_of
+from oncofed.simulations.audit.target import Target, replaced
+from oncofed.simulations.audit.verdict import Outcome, Verdict
+from oncofed.simulations.study import read_study
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LOCAL, SHARED = PrivacyMode.LOCAL, PrivacyMode.DISTRIBUTED
+MODES = (LOCAL, SHARED)
+
+CAUGHT_BY: dict[tuple[PrivacyMode, str], set[str]] = {
+    (LOCAL, "no noise"): {FRESH_NOISE, NOISE_SCALE, INVERSION, ONE_RUN, REPEATED_CANARIES, MEMBERSHIP},
+    (LOCAL, "half noise"): {NOISE_SCALE, REPEATED_CANARIES},
+    (LOCAL, "no clip"): {SENSITIVITY, INVERSION, ONE_RUN, REPEATED_CANARIES},
+    (LOCAL, "seeded noise"): {FRESH_NOISE},
+    (LOCAL, "restarted noise"): {FRESH_NOISE},
+    (LOCAL, "uncharged rounds"): {LEDGER},
+    (LOCAL, "Cox loss"): {SENSITIVITY},
+    (LOCAL, "mean for sum"): {NOISE_SCALE},
+    (SHARED, "no noise"): {FRESH_NOISE, NOISE_SCALE, ONE_RUN, REPEATED_CANARIES, MEMBERSHIP},
+    (SHARED, "half noise"): {NOISE_SCALE},
+    (SHARED, "no clip"): {SENSITIVITY, MASKS, ONE_RUN, REPEATED_CANARIES},
+    (SHARED, "reused shares"): {FRESH_NOISE, NOISE_SCALE},
+    (SHARED, "uncharged rounds"): {LEDGER},
+    (SHARED, "Cox loss"): {SENSITIVITY, MASKS},
+    (SHARED, "a mask left out"): {MASKS},
+    (SHARED, "rounding for free"): {LEDGER, SENSITIVITY},
+}
+"""By mode and mutant, the checks that must fail it, as the tables of docs/audit.md say."""
+
+
+def target_for(check: str, mode: PrivacyMode) -> Target:
+    return small_target(mode, rounds=ROUNDS_TO_OVERFIT) if check == MEMBERSHIP else small_target(mode)
+
+
+def is_slow(mode: PrivacyMode, mutant: str, check: str) -> bool:
+    return check == MEMBERSHIP and (mode, mutant) != (LOCAL, NOTHING_BROKEN)
+
+
+def cases(pairs: list[tuple[PrivacyMode, str, str]]) -> list[ParameterSet]:
+    """(mode, mutant or nothing, check); the membership game, which takes seconds, is marked slow but for one case."""
+    return [
+        pytest.param(
+            mode, mutant, check, id=f"{mode}-{mutant}-{check}", marks=[pytest.mark.slow] * is_slow(mode, mutant, check)
+        )
+        for mode, mutant, check in pairs
+    ]
+
+
+def verdict_of(check: str, target: Target) -> Verdict:
+    (verdict,) = audited(target, effort=SMALL, seed=3, only=[check])
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("mode", "_mutant", "check"), cases([(mode, NOTHING_BROKEN, check) for mode in MODES for check in CHECKS])
+)
+def test_the_real_guard_fails_no_check(mode: PrivacyMode, _mutant: str, check: str) -> None:
+    verdict = verdict_of(check, target_for(check, mode))
+    assert not verdict.failed, verdict.measured
+    if check == MASKS and mode is LOCAL:
+        assert verdict.outcome is Outcome.NOT_APPLICABLE
+    elif not (check == INVERSION and mode is SHARED):  # where rounding to so few bits hides patients by itself
+        assert verdict.passed, verdict.measured
+        assert verdict.power.probability > 0.9
+    if check == MEMBERSHIP:
+        control = [value for name, value in verdict.figures.items() if name.endswith("without_privacy")]
+        assert max(control) > LEAST_OF_CONTROL
+    assert verdict.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "mutant", "check"),
+    cases([(mode, mutant, check) for (mode, mutant), caught in CAUGHT_BY.items() for check in sorted(caught)]),
+)
+def test_each_mutant_is_caught_by_the_checks_that_the_table_says(mode: PrivacyMode, mutant: str, check: str) -> None:
+    verdict = verdict_of(check, mutants_of(mode)[mutant].of(target_for(check, mode)))
+    assert verdict.failed, verdict.measured
+
+
+def test_every_mutant_is_caught_by_some_check() -> None:
+    assert {(mode, mutant.name) for mutant in MUTANTS for mode in mutant.modes} == set(CAUGHT_BY)
+    assert all(CAUGHT_BY.values())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mutant_differs_from_the_real_target_in_one_part_and_leaves_nothing_behind(mode: PrivacyMode) -> None:
+    real = small_target(mode)
+    for mutant in mutants_of(mode).values():
+        broken = mutant.of(real)
+        different = [
+            field.name for field in fields(Target) if getattr(broken, field.name) is not getattr(real, field.name)
+        ]
+        assert len(different) == 1, mutant.name
+        with broken.broken():
+            pass
+    assert verdict_of(LEDGER, real).passed
+    assert verdict_of(SENSITIVITY, real).passed
+
+
+def test_a_part_that_was_replaced_is_put_back_after_a_failure() -> None:
+    before = np.square
+    with pytest.raises(RuntimeError, match="on purpose"), replaced(np, "square", None):
+        raise RuntimeError("on purpose")
+    assert np.square is before
+
+
+def test_the_tables_on_the_page_are_those_of_this_test() -> None:
+    text = (REPOSITORY / "docs" / "audit.md").read_text()
+    for mode in MODES:
+        section = text.partition(f"Mode `{mode.value}`")[2]
+        lines = re.findall(r"(?m)^\|(.*)\|$", section.partition("\n\nMode ")[0])
+        names = [cell.strip() for cell in lines[0].split("|")][1:]
+        said = {}
+        for line in lines[2:]:
+            mutant, *cells = (cell.strip() for cell in line.split("|"))
+            if len(cells) != len(names) or mutant == NOTHING_BROKEN:
+                continue
+            said[mutant] = {check for check, cell in zip(names, cells, strict=True) if cell == "**caught**"}
+        assert said == {mutant: caught for (of, mutant), caught in CAUGHT_BY.items() if of is mode}
+
+
+def test_an_audit_repeats_its_own_choices_and_leaves_global_generators_alone() -> None:
+    target = small_target(LOCAL)
+    before = torch.get_rng_state().numpy().tobytes(), repr(np.random.get_state())
+    first, second = (verdict_of(SENSITIVITY, target) for _ in range(2))
+    assert first.figures == second.figures
+    verdict_of(FRESH_NOISE, target)
+    assert (torch.get_rng_state().numpy().tobytes(), repr(np.random.get_state())) == before
+
+
+def test_a_check_without_power_does_not_pass() -> None:
+    """The same attack must succeed without protection: here nobody is known to the attacker."""
+    target = small_target(LOCAL)
+    stranger = Target(target.plan, target.patients, target.patients.rows(slice(0, 0)), target.discrete)
+    verdict = checks(SMALL)[INVERSION](stranger, np.random.default_rng(0))
+    assert verdict.outcome is Outcome.NOT_APPLICABLE
+    assert not verdict.passed
+
+
+def test_likelihood_ratios_are_those_of_two_normals() -> None:
+    """With many models, against the true ratio of N(1, 1) and N(0, 2)."""
+    rng = np.random.default_rng(6)
+    coins = rng.random((1000, 3)) < 0.5
+    statistic = np.where(coins, rng.normal(1, 1, coins.shape), rng.normal(0, 2, coins.shape))
+    truth = -np.square(statistic - 1) / 2 + np.square(statistic) / 8 + np.log(2)
+    assert np.abs(likelihood_ratios(statistic[:, :, None], coins) - truth).mean() < 0.1
+
+
+def verdict_on_the_audit_study(check: str) -> Verdict:
+    study = read_study(REPOSITORY / "simulations" / "studies" / "audit" / "study.toml")
+    (verdict,) = audited(target_of(study), effort=FULL, seed=study.seed, only=[check])
+    return verdict
+
+
+@pytest.mark.slow
+def test_inversion_reads_out_more_than_300_of_500_patients_without_noise_and_none_with_it() -> None:
+    figures = verdict_on_the_audit_study(INVERSION).figures
+    assert figures["patients"] == 500
+    assert figures["recovered_without_noise"] > 300
+    assert figures["recovered"] == 0
+
+
+@pytest.mark.slow
+def test_at_epsilon_1_hardly_a_member_is_recognised_and_without_noise_and_clip_most_are() -> None:
+    figures = verdict_on_the_audit_study(MEMBERSHIP).figures
+    for name in ("model", "transcript", "model_with_events"):
+        assert figures[f"true_positives_{name}"] <= 0.03
+    assert figures["true_positives_model_without_privacy"] > 0.3
+    assert figures["true_positives_model_with_events_without_privacy"] > 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", [LEDGER, FRESH_NOISE, NOISE_SCALE, SENSITIVITY, ONE_RUN, REPEATED_CANARIES])
+def test_the_audit_study_passes(check: str) -> None:
+    verdict = verdict_on_the_audit_study(check)
+    assert verdict.passed, verdict.measured
