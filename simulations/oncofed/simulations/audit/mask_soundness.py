@@ -19,7 +19,7 @@ from oncofed.privacy.masking import MaskedVector, unmasked_sum
 from oncofed.privacy.policy import largest_entry_of, shared_release
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.simulations.audit.crafted import first_weights
-from oncofed.simulations.audit.pair_streams import without_pair
+from oncofed.simulations.audit.pair_streams import pair_secret, without_pair
 from oncofed.simulations.audit.target import GuardHospital, Target
 from oncofed.simulations.audit.verdict import BY_CHANCE, NOTICED, Outcome, Power, Verdict, not_applicable
 from oncofed.simulations.masking_keys import simulated_sharing
@@ -38,8 +38,9 @@ def mask_soundness(target: Target, rng: np.random.Generator, *, pairs: int) -> V
     weights = first_weights(plan.model) + rng.normal(scale=0.05, size=plan.model.parameters)
     request = ContributeRequest(plan.hash, hospital.site, 1, 0, hospital.roster, weights)
     parts = hospital.parts(request)
-    limit = largest_entry_of(plan.privacy)
-    exact = np.rint(target.clipped_sum(target.patients, weights) * shared_release(plan.privacy).scale)
+    release = shared_release(plan.privacy)
+    limit = largest_entry_of(release, delta=plan.privacy.delta)
+    exact = np.rint(target.clipped_sum(target.patients, weights) * release.scale)
     opened = _opened(parts, limit)
     views = {f"the part of {part.site}": part.words for part in parts}
     opens = 0
@@ -89,14 +90,8 @@ def _seen_by_all_but(hospital: GuardHospital, part: MaskedVector, *, peer: str) 
     words = part.words
     for other in part.attempt.roster:
         if other not in (part.site, peer):
-            words = without_pair(
-                words,
-                own=part.site,
-                peer=other,
-                private_key=keyed.masking_key,
-                public_key=public[other],
-                attempt=part.attempt,
-            )
+            secret = pair_secret(keyed.masking_key, public[other])
+            words = without_pair(words, own=part.site, peer=other, secret=secret, attempt=part.attempt)
     return words
 
 

@@ -110,7 +110,7 @@ def membership(target: Target, rng: np.random.Generator, *, models: int, patient
 
 
 def _without_protection(target: Target) -> Target:
-    plan = replace(target.plan, privacy=without_privacy(l2_norm_bound=None), members=())
+    plan = replace(target.plan, privacy=without_privacy(l2_norm_bound=None), members=(), summaries=())
     return Target(plan, target.patients, target.reference, target.discrete)
 
 

@@ -21,12 +21,12 @@ from torch import Tensor
 from oncofed.client import guard as guard_module
 from oncofed.client import noise_sharing, training
 from oncofed.client.training import local_contribution
+from oncofed.privacy.accounting import PrivacyEvent
 from oncofed.privacy.integer_noise import NoIntegerNoise, OperatingSystemIntegerNoise
 from oncofed.privacy.ledger import Budget, Charge, MemoryLedger
-from oncofed.privacy.masking import Attempt, MaskedVector, masked
+from oncofed.privacy.masking import Attempt, MaskedVector, MaskingPairs, masked
 from oncofed.privacy.mechanism import BoundedSum, clipped_gradient_sum
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
-from oncofed.privacy.policy import release_of_one_round
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.plan import PrivacyMode
 from oncofed.simulations.audit.pair_streams import without_pair
@@ -140,27 +140,22 @@ def _mean(plan: Any, weights: FloatArray, patients: PatientTensors, *, noise: No
     return local_contribution(plan, weights, patients, noise=noise) / max(1, len(patients))
 
 
-def _free_rounding(*plan_parts: Any) -> Any:
-    release = release_of_one_round(*plan_parts)
+def _charge_without_rounding(identity: str, request_hash: str, event: PrivacyEvent) -> Charge:
     # As if one number were rounded: the square root of the parameters is what rounding costs.
-    return replace(release, parameters=1) if isinstance(release, SharedIntegerRelease) else release
+    free = replace(event, parameters=1) if isinstance(event, SharedIntegerRelease) else event
+    return Charge(identity, request_hash, free)
 
 
-def _one_stream_missing(vector: NDArray[np.int64], *, own: str, attempt: Attempt, **rest: Any) -> MaskedVector:
-    honest = masked(vector, own=own, attempt=attempt, **rest)
+def _one_stream_missing(
+    vector: NDArray[np.int64], *, pairs: MaskingPairs, attempt: Attempt, largest_entry: int
+) -> MaskedVector:
+    honest = masked(vector, pairs=pairs, attempt=attempt, largest_entry=largest_entry)
     first, second = attempt.roster[:2]
-    if own not in (first, second):
+    if pairs.own not in (first, second):
         return honest
-    peer = second if own == first else first
-    words = without_pair(
-        honest.words,
-        own=own,
-        peer=peer,
-        private_key=rest["private_key"],
-        public_key=rest["public_keys"][peer],
-        attempt=attempt,
-    )
-    return MaskedVector(own, attempt, words)
+    peer = second if pairs.own == first else first
+    words = without_pair(honest.words, own=pairs.own, peer=peer, secret=pairs.secret(peer), attempt=attempt)
+    return MaskedVector(pairs.own, attempt, words)
 
 
 def _while_answering(module: object, name: str, by: object) -> Callable[[Target], Target]:
@@ -241,6 +236,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "rounding for free",
         "the ledger charges the sensitivity without what rounding adds",
         _SHARED,
-        _while_answering(guard_module, "release_of_one_round", _free_rounding),
+        _while_answering(guard_module, "Charge", _charge_without_rounding),
     ),
 )

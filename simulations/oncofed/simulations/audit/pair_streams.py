@@ -22,25 +22,24 @@ from oncofed.privacy.masking import Attempt
 Words = NDArray[np.uint64]
 
 
-def pair_stream(size: int, *, own: str, peer: str, private_key: bytes, public_key: bytes, attempt: Attempt) -> Words:
-    """(size,): ChaCha20 under HKDF-SHA256 of the pair's X25519 secret, salted with the plan."""
-    secret = X25519PrivateKey.from_private_bytes(private_key).exchange(X25519PublicKey.from_public_bytes(public_key))
+def pair_secret(private_key: bytes, public_key: bytes) -> bytes:
+    """32 bytes, the same at either end."""
+    return X25519PrivateKey.from_private_bytes(private_key).exchange(X25519PublicKey.from_public_bytes(public_key))
+
+
+def pair_stream(size: int, *, own: str, peer: str, secret: bytes, attempt: Attempt) -> Words:
+    """(size,): of a round. ChaCha20 under HKDF-SHA256 of the pair's secret, salted with the plan."""
     roster = hashlib.sha256(_with_lengths(attempt.roster)).hexdigest()
-    info = _with_lengths(
-        ["oncofed masking 1", str(attempt.round), str(attempt.attempt), roster, min(own, peer), max(own, peer)]
-    )
+    what = ["oncofed masking 2", str(attempt.release), str(attempt.attempt), roster, attempt.content_hash]
+    info = _with_lengths([*what, min(own, peer), max(own, peer)])
     key = HKDF(algorithm=SHA256(), length=32, salt=_with_lengths([attempt.plan_hash]), info=info).derive(secret)
     stream = Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None).encryptor().update(bytes(8 * size))
     return np.frombuffer(stream, dtype="<u8").astype(np.uint64)
 
 
-def without_pair(
-    words: Words, *, own: str, peer: str, private_key: bytes, public_key: bytes, attempt: Attempt
-) -> Words:
+def without_pair(words: Words, *, own: str, peer: str, secret: bytes, attempt: Attempt) -> Words:
     """A masked vector of `own` with the stream that it shares with `peer` taken off."""
-    stream = pair_stream(
-        len(words), own=own, peer=peer, private_key=private_key, public_key=public_key, attempt=attempt
-    )
+    stream = pair_stream(len(words), own=own, peer=peer, secret=secret, attempt=attempt)
     return words - stream if own < peer else words + stream
 
 

@@ -28,7 +28,7 @@ from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import Modality
 from oncofed.errors import CheckpointDamaged, Fault, InvalidInput, PrivacyRefusal
 from oncofed.privacy.ledger import Charge, charge_from_json
-from oncofed.privacy.policy import release_of_one_round, without_privacy
+from oncofed.privacy.policy import release_of_one_round, releases_of, without_privacy
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.protocol.plan_file import plan_from_json
 from oncofed.server.app import flower_says_errors_only
@@ -171,7 +171,7 @@ def _charges(run: _Run) -> Verdict:
     event = release_of_one_round(plan.training, plan.privacy)
     answered, faults = int(run.rounds["answered"].sum()), []
     of_rounds = {
-        site: [charge for charge in charges if charge.identity.startswith(f"{run.stated_hash}/")]
+        site: [charge for charge in charges if _is_round_of(run.stated_hash, charge)]
         for site, charges in run.charges.items()
     }
     charged = sum(map(len, of_rounds.values()))
@@ -207,16 +207,22 @@ def _charges(run: _Run) -> Verdict:
     )
 
 
+def _is_round_of(plan_hash: str, charge: Charge) -> bool:
+    """Not one of a summary, whose identity has the summary's name where a round's has its number."""
+    parts = charge.identity.split("/")
+    return parts[0] == plan_hash and parts[2].isdigit()
+
+
 def _calibration(run: _Run) -> Verdict:
     plan = run.plan
-    event = release_of_one_round(plan.training, plan.privacy)
-    needed = independent_epsilon([event] * plan.charged_rounds, delta=plan.privacy.delta)
+    releases = releases_of(plan)
+    needed = independent_epsilon(releases, delta=plan.privacy.delta)
     promised = plan.privacy.epsilon
     kept = promised is not None and needed <= promised + AGREEMENT
     return Verdict(
         CALIBRATION,
         Outcome.PASSED if kept else Outcome.FAILED,
-        f"{plan.charged_rounds} releases of the plan's noise cost epsilon {needed:.3f}",
+        f"{len(releases)} releases of the plan's noise cost epsilon {needed:.3f}",
         f"not more than the {promised} that the plan promises, within {AGREEMENT}",
         Power(f"noise that gives an epsilon {AGREEMENT} too large", 1.0),
         {"epsilon_needed": needed},
@@ -230,13 +236,13 @@ def _rerun(run: _Run) -> Verdict:
     hospitals = _hospitals(run)
     if tuple(hospitals) != run.plan.roster or next(iter(hospitals.values())).schema.hash != run.plan.schema_hash:
         return not_applicable(RERUN, "this version of the program makes other synthetic patients")
-    bound = run.plan.privacy.l2_norm_bound
-    silent = replace(run.plan, privacy=without_privacy(l2_norm_bound=bound))
+    noisy = replace(run.plan, summaries=())  # they leave the model as it is
+    silent = replace(noisy, privacy=without_privacy(l2_norm_bound=run.plan.privacy.l2_norm_bound), members=())
     centre = _trained(silent, hospitals)
     power = Power("noise that was left out altogether (then the distance is 0)", 1.0)
     allowed = f"between {1 - _CLOSE:g} and {1 + _CLOSE:g}"
     try:
-        others = [float(np.linalg.norm(_trained(run.plan, hospitals) - centre)) for _ in range(_RERUNS)]
+        others = [float(np.linalg.norm(_trained(noisy, hospitals) - centre)) for _ in range(_RERUNS)]
     except PrivacyRefusal:
         return Verdict(RERUN, Outcome.FAILED, "no guard runs this plan: it promises too much", allowed, power)
     usual = float(np.mean(others))

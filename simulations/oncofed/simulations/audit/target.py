@@ -27,7 +27,7 @@ from oncofed.client.noise_sharing import NoiseSharing
 from oncofed.client.training import clipped_direction
 from oncofed.privacy.integer_noise import IntegerNoiseSource, NoIntegerNoise, OperatingSystemIntegerNoise
 from oncofed.privacy.ledger import Budget, Charge, Ledger, MemoryLedger
-from oncofed.privacy.masking import Attempt, MaskedVector, unmasked_sum
+from oncofed.privacy.masking import Attempt, MaskedVector, content_hash_of, unmasked_sum
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.privacy.policy import largest_entry_of, shared_release
 from oncofed.protocol.messages import ContributeRequest
@@ -173,6 +173,7 @@ class GuardHospital:
             ledger=self.target.ledger(policy.budget),
             noise=self.target.noise(),
             sharing=None if keyed is None else NoiseSharing(keyed.masking_key, shares),
+            held_out=lambda: nobody(self.target),  # the rounds are what is attacked
         )
 
     def release(self, weights: FloatArray) -> FloatArray:
@@ -190,12 +191,14 @@ class GuardHospital:
             with self.target.broken():
                 return np.asarray(self._guards[self.site].contribute(self._last).vector)
         parts = self.parts(self._last)
-        total = unmasked_sum(parts, largest_entry=largest_entry_of(self.target.plan.privacy))
-        return total / shared_release(self.target.plan.privacy).scale
+        release = shared_release(self.target.plan.privacy)
+        limit = largest_entry_of(release, delta=self.target.plan.privacy.delta)
+        return unmasked_sum(parts, largest_entry=limit) / release.scale
 
     def parts(self, request: ContributeRequest) -> list[MaskedVector]:
         """What leaves each hospital of the roster, masked. Mode `distributed` only."""
-        attempt = Attempt(request.plan_hash, request.round, request.attempt, request.roster)
+        content = content_hash_of(request.weights)
+        attempt = Attempt(request.plan_hash, request.round, request.attempt, request.roster, content)
         with self.target.broken():
             return [
                 MaskedVector(site, attempt, guard.contribute(replace(request, site=site)).vector)

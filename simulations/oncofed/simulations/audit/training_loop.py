@@ -14,8 +14,9 @@ from flwr.supercore.task_identity import TaskIdentity
 from numpy.typing import NDArray
 
 from oncofed.protocol.plan import PrivacyMode, Strategy, StudyPlan
+from oncofed.server.admission import SiteVector
 from oncofed.server.state import initial_state
-from oncofed.server.strategies import SiteVector, combine
+from oncofed.server.strategies import combine
 from oncofed.simulations.audit.crafted import first_weights
 from oncofed.simulations.audit.target import Hospital
 
