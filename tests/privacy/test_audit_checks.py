@@ -42,7 +42,7 @@ CAUGHT_BY: dict[tuple[PrivacyMode, str], set[str]] = {
     (LOCAL, "half noise"): {NOISE_SCALE, REPEATED_CANARIES},
     (LOCAL, "no clip"): {SENSITIVITY, INVERSION, ONE_RUN, REPEATED_CANARIES},
     (LOCAL, "seeded noise"): {FRESH_NOISE},
-    (LOCAL, "restarted noise"): {FRESH_NOISE},
+    (LOCAL, "restarted noise"): {FRESH_NOISE, MEMBERSHIP},
     (LOCAL, "uncharged rounds"): {LEDGER},
     (LOCAL, "Cox loss"): {SENSITIVITY},
     (LOCAL, "mean for sum"): {NOISE_SCALE},
@@ -56,6 +56,9 @@ CAUGHT_BY: dict[tuple[PrivacyMode, str], set[str]] = {
     (SHARED, "rounding for free"): {LEDGER, SENSITIVITY},
 }
 """By mode and mutant, the checks that must fail it, as the tables of docs/audit.md say."""
+
+ON_THE_STUDY_ONLY = {(SHARED, "no noise", INVERSION)}
+"""Caught on the audit study by a few patients; on the small target rounding to even fewer bits hides them all."""
 
 
 def target_for(check: str, mode: PrivacyMode) -> Target:
@@ -146,7 +149,10 @@ def test_the_tables_on_the_page_are_those_of_this_test() -> None:
             if len(cells) != len(names) or mutant == NOTHING_BROKEN:
                 continue
             said[mutant] = {check for check, cell in zip(names, cells, strict=True) if cell == "**caught**"}
-        assert said == {mutant: caught for (of, mutant), caught in CAUGHT_BY.items() if of is mode}
+        expected = {mutant: set(caught) for (of, mutant), caught in CAUGHT_BY.items() if of is mode}
+        for _, mutant, check in (each for each in ON_THE_STUDY_ONLY if each[0] is mode):
+            expected[mutant].add(check)
+        assert said == expected
 
 
 def test_an_audit_repeats_its_own_choices_and_leaves_global_generators_alone() -> None:
