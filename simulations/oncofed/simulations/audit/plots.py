@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from scipy import stats
 
 from oncofed.server.report.svg import BLUE, GREY, ORANGE, SKY, VERMILLION, picture
@@ -40,6 +41,8 @@ def roc_picture(curves: Sequence[RocCurve], *, mu: float) -> Markup:
             xlabel="others taken for members (false positives)",
             ylabel="members recognised (true positives)",
         )
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
         axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
 
     return picture(paint, name="membership", alternative=alternative, height_inches=4.2)
@@ -58,9 +61,11 @@ def inversion_picture(found: InvertedPatients) -> Markup:
 
     def paint(figure: Figure) -> None:
         for axes, group, title in zip(figure.subplots(1, 3), groups, titles, strict=True):
-            axes.imshow(group[:, order], aspect="auto", cmap="RdBu_r", vmin=-2, vmax=2, interpolation="nearest")
+            # Cells drawn one by one: an image inside the page would be something loaded, which the page forbids.
+            axes.pcolormesh(group[:, order], cmap="RdBu_r", vmin=-2, vmax=2)
+            axes.invert_yaxis()
             axes.set_title(title)
-            axes.set_yticks(range(len(group)), [f"patient {number}" for number in range(1, len(group) + 1)])
+            axes.set_yticks(np.arange(len(group)) + 0.5, [f"patient {number}" for number in range(1, len(group) + 1)])
             axes.set_xticks([])
             axes.grid(visible=False)
             if title != titles[0]:

@@ -17,8 +17,9 @@ from safetensors.numpy import save_file
 from oncofed.errors import InvalidInput
 from oncofed.server.checkpoint import load_checkpoint, save_checkpoint
 from oncofed.simulations.audit.commands import audit
+from oncofed.simulations.audit.plots import inversion_picture, roc_picture
 from oncofed.simulations.audit.release import CALIBRATION, CHARGES, RELEASED_WEIGHTS, RERUN, audited_run
-from oncofed.simulations.audit.verdict import Outcome
+from oncofed.simulations.audit.verdict import InvertedPatients, Outcome, RocCurve
 from oncofed.simulations.run import run_study
 from oncofed.simulations.study import read_study
 
@@ -80,6 +81,16 @@ def test_a_sound_study_ends_with_0_and_leaves_json_and_a_page(study_file: Path, 
     assert "would notice" in page
     assert "<script" not in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_pictures_load_nothing_and_show_what_they_say() -> None:
+    curve = RocCurve("model, private", np.array([0.0, 0.01, 1.0]), np.array([0.0, 0.02, 1.0]))
+    strips = np.random.default_rng(0).normal(size=(3, 80))
+    drawn = roc_picture([curve], mu=0.27) + inversion_picture(InvertedPatients(strips, strips, -strips))
+    assert drawn.count("<svg") == 2
+    assert "<image" not in drawn  # the page's policy would not show it
+    assert "mathdefault" not in drawn
+    assert "0.020 at 0.01" in drawn
 
 
 def test_a_broken_guard_ends_with_1_and_says_which_check_noticed(study_file: Path, tmp_path: Path) -> None:
