@@ -53,8 +53,7 @@ def phases(document: StudyDocument, *, signing_key: bytes) -> tuple[tuple[Told, 
     plan = document.plan
     roster = plan.roster
     first, last = roster[0], roster[-1]
-    without_first, without_last = roster[1:], roster[:-1]
-    split = {site: without_last if site == first else without_first if site == last else roster for site in roster}
+    split = told_rosters(plan, 1)
     return (
         tuple(_refused(plan)),
         tuple(_offered(document, signing_key)),
@@ -67,11 +66,18 @@ def phases(document: StudyDocument, *, signing_key: bytes) -> tuple[tuple[Told, 
         (_vector(plan, first, "alone once more", roster, round_=1, attempt=2),),
         # Everybody hears that `last` is away, but `last`.
         tuple(
-            _vector(plan, site, "present and absent", roster if site == last else without_last, round_=2)
+            _vector(plan, site, "present and absent", roster if site == last else roster[:-1], round_=2)
             for site in roster
         ),
         (_refusal(plan, first, "more than the reserve", "budget_exceeded", roster=roster, round_=2, attempt=1),),
     )
+
+
+def told_rosters(plan: StudyPlan, attempt: int) -> dict[str, tuple[str, ...]]:
+    """What each hospital hears in the first two attempts at round 1: the whole roster, then the split one."""
+    roster = plan.roster
+    split = {roster[0]: roster[:-1], roster[-1]: roster[1:]}
+    return {site: split.get(site, roster) if attempt == 1 else roster for site in roster}
 
 
 def may_open(plan: StudyPlan, coefficients: Mapping[Which, int]) -> bool:

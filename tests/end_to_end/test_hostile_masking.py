@@ -19,6 +19,7 @@ from flwr.app.message.message import make_message
 from flwr.app.metadata import Metadata
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
+from scipy import stats
 from tests.end_to_end.flower_processes import REPOSITORY, SITES, until
 from tests.end_to_end.hostile_masking import (
     RESERVE,
@@ -29,6 +30,7 @@ from tests.end_to_end.hostile_masking import (
     check_openings,
     opening,
     phases,
+    told_rosters,
 )
 from tests.end_to_end.hostile_masking_app import ANSWERS, SITECUSTOMIZE
 from tests.end_to_end.hostile_questions import VECTOR
@@ -38,9 +40,13 @@ from tests.leaks import leaks_in
 from oncofed.client.relay import build_node_app
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.token import read_digits
+from oncofed.privacy.masking import Attempt, MaskingPairs, masked
+from oncofed.privacy.policy import shared_release
+from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.study_document import StudyDocument
 from oncofed.secret_files import read_secret
 
+BY_CHANCE = 1e-6
 CONTEXT = Context(run_id=1, node_id=1000, node_config={}, state=RecordDict(), run_config={})
 
 
@@ -135,6 +141,7 @@ def check(some: Installed, document: StudyDocument, found: Found) -> None:
     asked = told_in(some, document)
     assert found.words == [(told.name, told.answer) for told in asked]
     check_openings(document.plan, found.vectors)
+    check_noise(some, document.plan, found.vectors)
     check_that_the_search_finds(some, found)
     for site, hospital in some.hospitals.items():
         own = [told for told in asked if told.site == site and told.by_guard]
@@ -147,6 +154,31 @@ def check(some: Installed, document: StudyDocument, found: Found) -> None:
         assert {(by, int(round_), int(attempt)) for _, by, round_, attempt in charged} == released
         assert len(charged) == len(released) <= document.plan.charged_rounds
         assert leaks_in(hospital.left_guard(), hospital.planted) == []
+
+
+def check_noise(some: Installed, plan: StudyPlan, vectors: Mapping[Which, NDArray[np.uint64]]) -> None:
+    """With the hospitals' own keys the masks come off, and what two attempts at the same weights differ by is noise.
+
+    Fails by chance with a probability below 1e-6. This is the noise of the guards' own processes.
+    """
+    share = shared_release(plan.privacy).share_standard_deviation
+    public_keys = {member.site: bytes.fromhex(member.masking_public_key) for member in plan.members}
+    differences = []
+    for site, hospital in some.hospitals.items():
+        key = read_secret(hospital.folder.masking_key)
+        pairs = MaskingPairs(own=site, private_key=key, public_keys=public_keys)
+        bare = []
+        for attempt in (0, 1):
+            told = Attempt(plan.hash, 1, attempt, told_rosters(plan, attempt)[site])
+            mask = masked(np.zeros(plan.model.parameters, dtype=np.int64), pairs=pairs, attempt=told, largest_entry=0)
+            bare.append((vectors[site, 1, attempt] - mask.words).view(np.int64))
+        assert np.abs(bare[0]).max() < 2**36, "the masks are off"
+        differences.append((bare[1] - bare[0]) / (share * np.sqrt(2)))
+    noise = np.concatenate(differences)
+    squares = float((noise**2).sum())
+    assert 2 * min(stats.chi2.cdf(squares, noise.size), stats.chi2.sf(squares, noise.size)) > BY_CHANCE
+    for wrong in (0.5, 2.0):  # power: noise half or twice as large would be noticed
+        assert min(stats.chi2.cdf(squares / wrong**2, noise.size), stats.chi2.sf(squares / wrong**2, noise.size)) < 1e-4
 
 
 def check_that_the_search_finds(some: Installed, found: Found) -> None:
