@@ -1,15 +1,15 @@
 """What does a coordinator ask that wants to see into a masked sum? One list of lies for two tests, and what opens.
 
-It has the consortium's signing key and may tell each hospital anything. `phases` is for a plan of two rounds and two
-reserve rounds, with one dropout allowed, that every hospital has approved. `opening` tries every combination of all
-the vectors that came back, with coefficients -1, 0 and 1: those whose masks cancel.
+It has the consortium's signing key and may tell each hospital anything. `phases` is for a plan of two rounds and three
+reserve rounds, with one dropout allowed, that every hospital has approved. `opening` tries every combination of the
+vectors that came back to any two attempts, with coefficients -1, 0 and 1: those whose masks cancel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 from flwr.app import RecordDict
@@ -23,7 +23,7 @@ from oncofed.protocol.messages import ContributeRequest
 from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.protocol.study_document import StudyDocument, document_bytes, signed_document
 
-ROUNDS, RESERVE = 2, 2
+ROUNDS, RESERVE = 2, 3
 
 Which = tuple[str, int, int]
 """Hospital, round, attempt."""
@@ -69,7 +69,13 @@ def phases(document: StudyDocument, *, signing_key: bytes) -> tuple[tuple[Told, 
             _vector(plan, site, "present and absent", roster if site == last else roster[:-1], round_=2)
             for site in roster
         ),
-        (_refusal(plan, first, "more than the reserve", "budget_exceeded", roster=roster, round_=2, attempt=1),),
+        tuple(
+            _vector(
+                plan, site, "other weights for one", roster, round_=2, attempt=1, factor=2.0 if site == first else 1.0
+            )
+            for site in roster
+        ),
+        (_refusal(plan, first, "more than the reserve", "budget_exceeded", roster=roster, round_=2, attempt=2),),
     )
 
 
@@ -86,23 +92,29 @@ def may_open(plan: StudyPlan, coefficients: Mapping[Which, int]) -> bool:
     honest = {coefficients[site, 1, 0] for site in roster}
     second = {coefficients[site, 2, 0] for site in roster[:-1]}
     lone = [coefficients[site, 1, 1] for site in roster]
+    lone += [coefficients[site, 2, 1] for site in roster]
     lone += [coefficients[roster[0], 1, 2], coefficients[roster[-1], 2, 0]]
     return len(honest) == 1 and len(second) == 1 and not any(lone)
 
 
-def opening(vectors: Vectors) -> Iterator[dict[Which, int]]:
-    """Every combination of the vectors, with coefficients -1, 0 and 1, in which the masks have cancelled."""
-    words = np.stack([vector[:_LOOKED_AT] for vector in vectors.values()])
-    signs = np.array(list(product((-1, 0, 1), repeat=len(words))), dtype=np.int64)
-    for some in np.array_split(signs, max(1, len(signs) // 100_000)):
-        totals = (some.astype(np.uint64) @ words).view(np.int64)
-        for found in some[(np.abs(totals.astype(np.float64)) < _OPEN_BELOW).all(axis=1)]:
-            yield {which: int(sign) for which, sign in zip(vectors, found, strict=True)}
+def opening(vectors: Vectors) -> list[dict[Which, int]]:
+    """Combinations of the vectors of any two attempts, with coefficients -1, 0 and 1, whose masks have cancelled."""
+    found = {}
+    attempts = sorted({which[1:] for which in vectors})
+    for two in combinations(attempts, 2):
+        asked = [which for which in vectors if which[1:] in two]
+        words = np.stack([vectors[which][:_LOOKED_AT] for which in asked])
+        signs = np.array(list(product((-1, 0, 1), repeat=len(asked))), dtype=np.int64)
+        totals = (signs.astype(np.uint64) @ words).view(np.int64)
+        for each in signs[(np.abs(totals.astype(np.float64)) < _OPEN_BELOW).all(axis=1)]:
+            combination = dict.fromkeys(vectors, 0) | {which: int(one) for which, one in zip(asked, each, strict=True)}
+            found[tuple(combination.values())] = combination
+    return list(found.values())
 
 
 def check_openings(plan: StudyPlan, vectors: Vectors) -> None:
     """What may open opens, and nothing else does."""
-    found = list(opening(vectors))
+    found = opening(vectors)
     wrong = [combination for combination in found if not may_open(plan, combination)]
     assert wrong == [], wrong[:3]
     assert len(found) == 9, "two sums, each with -1, 0 or 1"
@@ -189,8 +201,10 @@ def _signed(plan: StudyPlan, document: StudyDocument, signing_key: bytes) -> Stu
     return signed_document(plan, schema_toml=document.schema_toml, signing_key=signing_key)
 
 
-def _vector(plan: StudyPlan, site: str, name: str, roster: Sequence[str], *, round_: int, attempt: int = 0) -> Told:
-    request = _request(plan, site, roster, round_=round_, attempt=attempt)
+def _vector(
+    plan: StudyPlan, site: str, name: str, roster: Sequence[str], *, round_: int, attempt: int = 0, factor: float = 1.0
+) -> Told:
+    request = _request(plan, site, roster, round_=round_, attempt=attempt, factor=factor)
     which = (site, round_, attempt)
     return Told(f"{site}: {name}", site, TRAIN, encode_request(request), VECTOR, which=which)
 
@@ -213,5 +227,9 @@ def _refusal(
 def _request(
     plan: StudyPlan, site: str, roster: Sequence[str], *, round_: int, attempt: int = 0, factor: float = 1.0
 ) -> ContributeRequest:
-    weights = factor * np.random.default_rng(1).normal(scale=0.1, size=plan.model.parameters)
-    return ContributeRequest(plan.hash, site, round_, attempt, tuple(roster), weights)
+    return ContributeRequest(plan.hash, site, round_, attempt, tuple(roster), factor * weights_of(plan))
+
+
+def weights_of(plan: StudyPlan) -> NDArray[np.float64]:
+    """What each hospital is sent, but where it is said."""
+    return np.random.default_rng(1).normal(scale=0.1, size=plan.model.parameters)

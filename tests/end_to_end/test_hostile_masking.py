@@ -1,8 +1,9 @@
 """Can a coordinator that has turned hostile see into the masked sums of hospitals that follow the protocol?
 
-It replaces keys, splits the roster, calls one hospital present and absent, replays an attempt, lies about dropouts and
-lowers the threshold. What is not the protocol's is refused, without a charge, and noted; of what is answered, only sums
-over whole rosters open. First through each hospital's relay and the guard's own process; then through the whole chain.
+It replaces keys, splits the roster, calls one hospital present and absent, replays an attempt, lies about dropouts,
+sends one hospital other weights and lowers the threshold. What is not the protocol's is refused, without a charge, and
+noted; of what is answered, only sums over whole rosters open. First through each hospital's relay and the guard's own
+process; then through the whole chain.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from tests.end_to_end.hostile_masking import (
     opening,
     phases,
     told_rosters,
+    weights_of,
 )
 from tests.end_to_end.hostile_masking_app import ANSWERS, SITECUSTOMIZE
 from tests.end_to_end.hostile_questions import VECTOR
@@ -40,7 +42,7 @@ from tests.leaks import leaks_in
 from oncofed.client.relay import build_node_app
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.token import read_digits
-from oncofed.privacy.masking import Attempt, MaskingPairs, masked
+from oncofed.privacy.masking import Attempt, MaskingPairs, content_hash_of, masked
 from oncofed.privacy.policy import shared_release
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.study_document import StudyDocument
@@ -169,7 +171,7 @@ def check_noise(some: Installed, plan: StudyPlan, vectors: Mapping[Which, NDArra
         pairs = MaskingPairs(own=site, private_key=key, public_keys=public_keys)
         bare = []
         for attempt in (0, 1):
-            told = Attempt(plan.hash, 1, attempt, told_rosters(plan, attempt)[site])
+            told = Attempt(plan.hash, 1, attempt, told_rosters(plan, attempt)[site], content_hash_of(weights_of(plan)))
             mask = masked(np.zeros(plan.model.parameters, dtype=np.int64), pairs=pairs, attempt=told, largest_entry=0)
             bare.append((vectors[site, 1, attempt] - mask.words).view(np.int64))
         assert np.abs(bare[0]).max() < 2**36, "the masks are off"
