@@ -89,6 +89,17 @@ PRIVACY = {
 """One hospital may be missing and one may side with the coordinator, so two of four shares of noise are guaranteed."""
 
 
+def study_of(privacy: str) -> str:
+    """The study file."""
+    return _STUDY.format(privacy=PRIVACY[privacy])
+
+
+def policy_of(table: Path, *, privacy: str) -> str:
+    """Each hospital's policy.toml. Noise may be shared only where the hospital says so."""
+    shared = "fewest_colluding_tolerated = 1" if privacy == "distributed" else ""
+    return _POLICY.format(path=table, shared=shared)
+
+
 @dataclass(frozen=True)
 class Demo:
     """told: one line for each command that is run, so that a reader can repeat it. privacy: a key of `PRIVACY`."""
@@ -128,7 +139,7 @@ class Demo:
         own = _fingerprint(self.oncofed("coordinator", "enrol", str(self.coordinator), quiet=True))
         for hospital in HOSPITALS:
             self._enrol(hospital, coordinators_fingerprint=own)
-        (self.root / "study.toml").write_text(_STUDY.format(privacy=PRIVACY[self.privacy]))
+        (self.root / "study.toml").write_text(study_of(self.privacy))
         (self.root / "schema.toml").write_text((self.root / "consortium" / "schema.toml").read_text())
         signed = self.oncofed(
             *("study", "sign", str(self.root / "study.toml"), "--coordinator", str(self.coordinator)),
@@ -143,9 +154,7 @@ class Demo:
         acceptance = str(self.root / f"{hospital}.acceptance.json")
         self.oncofed("site", "init", node, "--name", hospital, "--port", str(_free_port()))
         table = self.root / f"{hospital}.parquet"
-        (self.node(hospital) / "policy.toml").write_text(
-            _POLICY.format(path=table, shared="fewest_colluding_tolerated = 1" if self.privacy == "distributed" else "")
-        )
+        (self.node(hospital) / "policy.toml").write_text(policy_of(table, privacy=self.privacy))
         heard = _fingerprint(self.oncofed("site", "request", node, "--out", request))
         self.oncofed(
             *("coordinator", "approve", str(self.coordinator), request, "--out", acceptance, "--fingerprint", heard)

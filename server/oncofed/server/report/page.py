@@ -121,11 +121,22 @@ def _promise(plan: StudyPlan, cost: PlanCost | None) -> Facts:
         ("Suits hospitals of", f"up to {whole(cost.largest_cohort)} patients"),
         ("Unit and neighbours", "one patient of one hospital; tables with and without that patient"),
         ("Noise multiplier", f"{plan.privacy.noise_multiplier:.4g}"),
+        ("Whose noise", _whose_noise(plan)),
     ]
 
 
 def _measured(study: DeployedStudy) -> Measured | None:
     return None if study.weights is None else measured(study.plan, study.summaries, study.weights)
+
+
+def _whose_noise(plan: StudyPlan) -> str:
+    shares = plan.privacy.shares
+    if shares is None:
+        return "every hospital's own, in full: it trusts nobody"
+    return (
+        f"a sum's, shared under masks by {whole(shares.sites)} hospitals, of which {whole(shares.dropouts)} may be "
+        f"missing and {whole(shares.colluding)} may side with the coordinator; the others are trusted to add their shares"
+    )
 
 
 def _mean_answering(study: DeployedStudy) -> float | None:

@@ -12,6 +12,7 @@ import pytest
 from tests.html_pages import HOSTILE, Page, unsafe
 from tests.unit.server.report.fake_studies import BEGAN, fake_plan, fake_schema, fake_study, row
 
+from oncofed.protocol.plan import PrivacyMode, SharedNoise
 from oncofed.server.report.attendance import Presence
 from oncofed.server.report.page import render_report, write_report
 from oncofed.server.report.plots import COLOURS, attendance_picture
@@ -175,6 +176,16 @@ def test_a_study_without_noise_is_said_to_protect_nobody() -> None:
     text = text_of(STUDIES["not private"]())
     assert "Nothing in this study is private." in text
     assert "No privacy cost is counted" in text
+
+
+def test_a_page_says_whose_noise_it_is_and_who_is_trusted() -> None:
+    assert "every hospital's own, in full: it trusts nobody" in text_of(fake_study())
+    plan = fake_study().plan
+    shares = SharedNoise(len(plan.roster), dropouts=1, colluding=0, scale_bits=20, parameters=plan.model.parameters)
+    shared = replace(plan, privacy=replace(plan.privacy, mode=PrivacyMode.DISTRIBUTED, shares=shares))
+    text = text_of(fake_study(plan=shared))
+    assert f"shared under masks by {len(plan.roster)} hospitals, of which 1 may be missing and 0 may side" in text
+    assert "it trusts nobody" not in text
 
 
 def test_every_finished_page_shows_the_plan_hash_and_the_model() -> None:
