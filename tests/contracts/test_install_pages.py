@@ -136,7 +136,7 @@ def test_removal_leaves_what_was_spent_and_nothing_else(tmp_path: Path) -> None:
         (stubs / name).chmod(0o755)
     ledger = folder.ledger.read_bytes()
     environment = {**os.environ, "PATH": f"{stubs}:{os.environ['PATH']}"}
-    subprocess.run(["bash", "-e", "-c", block], check=True, env=environment)
+    subprocess.run(["sh", "-e", "-c", block], check=True, env=environment)
     shutil.rmtree(stubs)
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir()}
     kept = {f"root/oncofed-kept/{name}" for name in ("policy.toml", "audit.jsonl", "ledger.sqlite")}

@@ -135,7 +135,7 @@ def _whose_noise(plan: StudyPlan) -> str:
         return "every hospital's own, in full: it trusts nobody"
     return (
         f"a sum's, shared under masks by {whole(shares.sites)} hospitals, of which {whole(shares.dropouts)} may be "
-        f"missing and {whole(shares.colluding)} may side with the coordinator; the others are trusted to add their shares"
+        f"missing and {whole(shares.colluding)} may side with the coordinator; the others are trusted to add theirs"
     )
 
 
