@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from oncofed.client import guard, noise_sharing
+from oncofed.client import guard
 from oncofed.client.node.folder import NodeFolder
 from oncofed.client.service import process
 from oncofed.client.training import clipped_direction, local_contribution
@@ -48,6 +48,7 @@ if __name__ == "__main__":
         _befall(node)
         return clipped_direction(*given, **named)
 
+    assert {"local_contribution", "clipped_direction"} <= set(vars(guard)), "what is put in place is what is called"
     setattr(guard, "local_contribution", troubled)  # noqa: B010 - a name that the guard imports, and does not offer
-    setattr(noise_sharing, "clipped_direction", troubled_share)  # noqa: B010 - the same in mode `distributed`
+    setattr(guard, "clipped_direction", troubled_share)  # noqa: B010 - the same in mode `distributed`
     sys.exit(process.main(sys.argv))
