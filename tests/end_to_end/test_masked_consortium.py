@@ -101,7 +101,7 @@ def test_a_hospital_is_killed_between_question_and_answer(four: Supervised) -> N
     study = four.study("shared_killed", rounds=3, privacy=DISTRIBUTED)
     assert (study.document.plan.quorum, study.document.plan.smallest_roster) == (3, 3)
     four.begin(study)
-    study.wait_for_round(1)
+    study.wait_for_round(1, seconds=500)
     four.trouble("die_after_charge")
     completed(four, study)
     assert TROUBLED in study.told("waiting")
@@ -133,7 +133,7 @@ def test_two_are_away_which_is_one_too_many(four: Supervised) -> None:
     """Nothing opens, and what was lost with them is the charge of one attempt; one of them back, the study goes on."""
     study = four.study("shared_too_few", rounds=6, privacy=DISTRIBUTED, patience=30)
     four.begin(study)
-    study.wait_for_round(1)
+    study.wait_for_round(1, seconds=500)
     for site in SITES[:2]:
         four.stop(site)
     status = four.finish(study, seconds=900)
