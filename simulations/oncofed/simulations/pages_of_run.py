@@ -81,7 +81,10 @@ def _path(text: str | None) -> Path | None:
 
 
 def _only(kind: type, found: dict[str, Any]) -> dict[str, Any]:
-    return {field.name: found[field.name] for field in fields(kind)}
+    names = {field.name for field in fields(kind)}
+    if not names <= set(found):
+        raise InvalidInput([Fault("study.json", "is of another version of oncofed", "Run the study again.")])
+    return {name: found[name] for name in names}
 
 
 def _data(found: dict[str, Any]) -> DataSpec:
@@ -91,6 +94,7 @@ def _data(found: dict[str, Any]) -> DataSpec:
         | {
             "table": _path(found["table"]),
             "schema": _path(found["schema"]),
+            "modality_weights": tuple((Modality(name), weight) for name, weight in found.get("modality_weights", ())),
             "modalities": None if modalities is None else tuple(Modality(each) for each in modalities),
         }
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,8 @@ name = "small"
 [data.synthetic]
 patients = 300
 hospitals = 3
+[data.modality_weights]
+rna_expression = 0.2
 [sites]
 partition = "column"
 [evaluation]
@@ -58,6 +62,13 @@ def test_patients_and_contributions_are_those_that_the_run_explained(run: Path) 
 def test_a_wrong_name_or_folder_is_told(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="hospital_02"):
         hospital_of_run(run, "nowhere")
+    older = tmp_path / "older"
+    shutil.copytree(run, older)
+    settings = json.loads((older / "study.json").read_text())
+    del settings["settings"]["data"]["modality_weights"]
+    (older / "study.json").write_text(json.dumps(settings))
+    with pytest.raises(InvalidInput, match="another version"):
+        hospital_of_run(older, None)
     with pytest.raises(InvalidInput, match="no finished run"):
         hospital_of_run(tmp_path, None)
     assert oncofed("pages", tmp_path).code == 2
