@@ -33,8 +33,8 @@ STANDARD_ERRORS = 1.96 + 0.84
 """An effect of so many standard errors is found four times out of five, at 5 % significance, two-sided."""
 
 AFFORDABLE = 0.05
-"""Below this share of information, markers did not raise the C-index within tumour types on TCGA (docs/benchmarks.md:
-2 % at epsilon 1 with noise in full brought nothing, 9 % at epsilon 3 did)."""
+"""Below this share of information, markers did not raise the C-index within tumour types on TCGA (docs/benchmarks.md,
+noise in full: at epsilon 1, with 1 %, they brought nothing; at epsilon 3, with 8 %, they did)."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from oncofed.simulations.sweep.epsilon_plot import draw_epsilon, epsilon_figure, has_several_epsilons, means_by_epsilon
+from oncofed.simulations.sweep.epsilon_plot import (
+    best_mean,
+    draw_epsilon,
+    epsilon_figure,
+    has_several_epsilons,
+    means_by_epsilon,
+)
 
 ROWS = [
     # privacy, variant, seed, noise, c_index, within, pooled, pooled within, alone
@@ -52,6 +58,14 @@ def test_lines_and_references_are_drawn_in_both_panels() -> None:
     assert drawn["distributed"] == pytest.approx([0.70])
     assert drawn["local"] == pytest.approx([0.64, 0.69])
     assert [line.get_ydata()[0] for line in within.lines if line.get_linestyle() == "--"] == pytest.approx([0.64])  # type: ignore[index]
+
+
+def test_a_dashed_line_is_of_the_best_setting_and_not_of_all_together() -> None:
+    worse = TABLE[TABLE["privacy"] == "none"].assign(c_index=0.5, pooled_ridge_cox=0.5, **{"sweep.variant": "poor"})
+    table = pd.concat([TABLE, worse], ignore_index=True)
+    assert best_mean(table[table["privacy"] == "none"], "c_index") == pytest.approx(0.73)
+    assert best_mean(table, "pooled_ridge_cox") == pytest.approx(0.72)
+    assert best_mean(table.assign(c_index=np.nan), "c_index") is None
 
 
 def test_a_table_without_types_has_one_panel(tmp_path: Path) -> None:
