@@ -173,9 +173,9 @@ def network_figure(pairs: Sequence[Interaction]) -> Figure:
     for pair in pairs:
         for name in (pair.first, pair.second):
             totals[name] = totals.get(name, 0.0) + pair.strength
-    # Around from the strongest: every other one to the other side, so that strong ones do not crowd together.
+    # Every third beside each other, so that the strongest three stand a third of the circle apart.
     falling = sorted(totals, key=lambda name: -totals[name])
-    names = falling[::2] + falling[1::2][::-1]
+    names = falling[::3] + falling[1::3] + falling[2::3]
     angles = np.pi / 2 - 2 * np.pi * np.arange(len(names)) / len(names)
     place = {name: (float(np.cos(angle)), float(np.sin(angle))) for name, angle in zip(names, angles, strict=True)}
     traces, seen = [], set()

@@ -18,10 +18,12 @@ from oncofed.client.pages.figures import (
     dependence_figure,
     groups_figure,
     label,
+    network_figure,
     strength_figure,
     survival_figure,
     waterfall_figure,
 )
+from oncofed.client.pages.interaction_view import strongest_interactions
 from oncofed.client.pages.patient_view import patient_view
 from oncofed.cohort.schema import Kind, Marker, Modality
 
@@ -80,6 +82,7 @@ def test_figures_are_json_and_equal_names_keep_their_places() -> None:
         strength_figure(strongest),
         dependence_figure(found),
         groups_figure(groups, shown.grid, endpoint="overall_survival"),
+        network_figure(strongest_interactions(shown, endpoint, everybody) or ()),
     ]
     assert all(json.dumps(figure, allow_nan=False) for figure in figures)
     bars = waterfall_figure(view)["data"][0]
