@@ -1,9 +1,9 @@
 """What do the released votes say: which markers and pairs carry the model's prognosis across the consortium?
 
 `vote_summaries` draws up the two summaries for a plan; `read_markers` and `read_pairs` read what came back. Everything
-after the release is arithmetic on noised numbers and costs no privacy: so the search for pairs is hierarchical without
-asking twice. The markers with the most votes are the candidates, and only their pairs are looked at, among which the
-largest of the noise is smaller than among all.
+after the release is arithmetic on noised numbers and costs no privacy: so the search for pairs may be hierarchical
+without asking twice, by looking only at pairs of the markers with the most votes. It was measured to find fewer than
+looking at all pairs (docs/explanations.md): their noise is hardly larger, and not every pair is one of key markers.
 
 Nothing is shown where too few patients stand behind it: a part (everybody, or one tumour entity) is shown when its
 noised count reaches the plan's `smallest_shown` and twice the standard deviation of the count's noise. A marker is
@@ -27,7 +27,6 @@ from oncofed.protocol.vote_layout import COUNT_WEIGHT, EFFECTS_WEIGHT, OWN_WEIGH
 FloatArray = NDArray[np.float64]
 
 KEY_MARKERS, INTERACTIONS = "key_markers", "interactions"
-CANDIDATES = 40
 SMALLEST_SHOWN = 500.0
 """Patients from which votes with the noise of one hospital name the first 20 markers with recall 0.93
 (`../shared/privacy.md`)."""
@@ -179,11 +178,12 @@ def read_pairs(
     spec: SummarySpec,
     schema: StudySchema,
     hospitals: int,
-    candidates: int = CANDIDATES,
+    candidates: int | None = None,
 ) -> tuple[KeyPair, ...]:
-    """Pairs of the candidates that stand out of the noise, most voters first; nothing when there are too few patients.
+    """Pairs that stand out of the noise, most voters first; nothing when there are too few patients.
 
     vector  (cells,), the released sum of kind `interactions`. markers: of the release of `key_markers`.
+    candidates  look only at pairs of so many markers, those with the most votes; None: at all.
     """
     votes, names = _votes_of(spec), voted_names(schema)
     if not markers.everybody.markers:

@@ -49,7 +49,7 @@ def cohort_and_relevance(count: int = 200, *, skin: int = 60) -> tuple[Cohort, n
     cohort = Cohort(SCHEMA, tuple(map(str, range(count))), values, blank, blank + 1, blank > 0)
     relevance = np.zeros((count, 5))
     relevance[:, 0] = (values[:, 0] - 60) / 10
-    relevance[:, 1] = np.nan_to_num(-(values[:, 1] - 40) / 50, nan=0.4)  # being unmeasured is bad
+    relevance[:, 1] = np.nan_to_num(-(values[:, 1] - 40) / 50, nan=-0.4)  # being unmeasured is good
     relevance[:, 2] = 0.01 * rng.normal(size=count)
     relevance[:, 3] = np.where(values[:, 3] == 1, -3.0, 0.0)
     relevance[:, 4] = 0.02 * np.isnan(values[:, 1])

@@ -139,6 +139,15 @@ def test_without_any_interaction_z_is_standard_normal() -> None:
     assert kstest(1.3 * z, "norm").pvalue < 1e-3, "the check must notice 30 %"
 
 
+def test_a_main_effect_that_the_penalty_held_back_does_not_pass_for_an_interaction() -> None:
+    rng = np.random.default_rng(9)
+    x = rng.normal(size=(4000, 10)) + 1.0  # so that a product goes with each of its two
+    events, at_risk = outcomes(0.4 * x[:, 0] - 0.4 * x[:, 1], rng)
+    fit = fit_additive(x, events=events, at_risk=at_risk, penalty=1e5)
+    found = interaction_evidence(x, names=tuple("abcdefghij"), residual=fit.residual, expected=fit.expected)
+    assert np.abs(found.z[0, 2:]).max() < 4
+
+
 def test_a_true_pair_is_found_with_its_sign() -> None:
     for sign in (1, -1):
         z = evidence_of(0.15 * sign, seed=3)
