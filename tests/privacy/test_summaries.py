@@ -6,6 +6,7 @@ privacy.md, tests 1, 5, 6 and 10, for sums that are released after the last roun
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from tests.doubles import (
     GRID,
     drawn_patients,
@@ -29,6 +31,7 @@ from tests.doubles import (
 from tests.privacy.test_guard import UnreadablePatients, uncomputable
 from tests.summaries import evaluation_of, summary_request
 
+from oncofed.client import held_out_counts
 from oncofed.client.guard import Guard, LoadPatients
 from oncofed.client.noise_sharing import NoiseSharing
 from oncofed.client.summaries import KINDS, PatientRows, bounded_sum, refuse_unknown
@@ -59,8 +62,10 @@ from oncofed.privacy.policy import (
     shared_release,
 )
 from oncofed.protocol.messages import ContributeRequest, SummariseRequest
-from oncofed.protocol.plan import Member, PrivacyMode, SharedNoise, StudyPlan, SummaryKind, TrainingSpec
+from oncofed.protocol.plan import Member, PrivacyMode, SharedNoise, StudyPlan, SummaryKind, SummarySpec, TrainingSpec
 from oncofed.survival.likelihood import PatientTensors
+
+FloatArray = NDArray[np.float64]
 
 TRAINING = TrainingSpec(rounds=12)
 MODEL = model_spec(endpoints=2)
@@ -125,6 +130,44 @@ def refusal_of(guard: Guard, request: SummariseRequest) -> RefusalCode:
 # The bound
 
 
+def test_a_kind_cannot_let_who_else_is_there_decide_over_a_row() -> None:
+    """Of a kind that gave other rows to an even number of patients than to an odd one, everybody's would change."""
+
+    def rows(plan: StudyPlan, spec: SummarySpec, weights: FloatArray, patients: PatientTensors) -> FloatArray:
+        found: FloatArray = np.zeros((len(patients), spec.cells))
+        found[:, len(patients) % 2] = 1.0
+        return found
+
+    kinds = {SummaryKind.EVALUATION: PatientRows(held_out=True, faults=lambda plan, spec: [], rows=rows)}
+    weights = drawn_weights(MODEL, seed=0)
+    everybody = bounded_sum(PLAN, SPEC, weights, HELD_OUT, kinds=kinds).vector
+    moved = everybody - bounded_sum(PLAN, SPEC, weights, without(HELD_OUT, 0), kinds=kinds).vector
+    assert np.linalg.norm(moved) <= 1
+    together = rows(PLAN, SPEC, weights, HELD_OUT).sum(axis=0)
+    assert np.linalg.norm(together - rows(PLAN, SPEC, weights, without(HELD_OUT, 0)).sum(axis=0)) > 30
+
+
+def counts_at_an_edge(seed: int) -> FloatArray:
+    """The evaluation's rows of many patients of one profile, whose log hazard ratio is an edge to the last bit."""
+    model = model_spec(columns=61, hidden_units=())
+    plan = replace(PLAN, model=model)
+    patients = drawn_patients(model, 1, seed=seed).rows(torch.zeros(251, dtype=torch.int64))
+    weights = drawn_weights(model, seed=seed)
+    edge = float((patients.x @ torch.as_tensor(weights[-61:]))[0])
+    spec = evaluation_of(plan, edges=(edge,))
+    return KINDS[SummaryKind.EVALUATION].rows(plan, spec, weights, patients)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_patients_who_are_alike_are_counted_in_one_cell_also_at_an_edge(seed: int) -> None:
+    assert len(np.unique(counts_at_an_edge(seed), axis=0)) == 1
+
+
+def test_with_a_plain_product_they_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_out_counts, "one_by_one", lambda network, fed: nullcontext())
+    assert any(len(np.unique(counts_at_an_edge(seed), axis=0)) > 1 for seed in range(20))
+
+
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_one_patient_moves_the_sum_by_one_at_most(data: st.DataObject) -> None:
@@ -153,10 +196,9 @@ def test_the_bound_is_reached_and_is_one_for_all_endpoints_together() -> None:
 
 def test_a_kind_that_forgets_its_bound_is_cut_and_one_whose_row_is_not_finite_adds_nothing() -> None:
     def too_long(plan: StudyPlan, spec: Any, weights: Any, patients: PatientTensors) -> np.ndarray[Any, Any]:
-        rows = np.ones((len(patients), spec.cells)) * 50.0
-        rows[0] = np.nan
-        rows[1] = 1e200
-        return rows
+        length = np.where(patients.x[:, 0] == HELD_OUT.x[0, 0], np.nan, 50.0)
+        length = np.where(patients.x[:, 0] == HELD_OUT.x[1, 0], 1e200, length)
+        return np.repeat(length[:, None], spec.cells, axis=1)
 
     kinds = {SummaryKind.EVALUATION: PatientRows(held_out=True, faults=lambda plan, spec: [], rows=too_long)}
     total = bounded_sum(PLAN, SPEC, np.zeros(MODEL.parameters), HELD_OUT, kinds=kinds).vector
@@ -172,6 +214,12 @@ def test_sums_of_two_groups_add_up() -> None:
 
 
 # The charge
+
+
+def test_more_held_out_patients_than_delta_suits_are_refused_and_free() -> None:
+    guard = guard_of(held_out=lambda: HELD_OUT.rows(torch.zeros(10_001, dtype=torch.int64)))
+    assert refusal_of(guard, summary_request(PLAN)) is RefusalCode.NOT_READY
+    assert not guard.ledger.charges()
 
 
 def test_an_evaluation_is_charged_as_what_it_is_and_reads_only_held_out_patients() -> None:

@@ -3,7 +3,10 @@
 `KINDS` is the fixed list of what this hospital computes; a plan with another kind, or with numbers that do not fit its
 kind, is refused before any patient is read. A kind says whose patients it is about and gives one row a patient. The
 bound is not the kind's affair: whatever it gives, each row is cut to length 1 here before rows are added, and a row
-with a number that is not finite adds exactly nothing.
+with a number that is not finite adds exactly nothing. Nor is it the kind's affair that a row is of one patient alone: a
+kind is asked about one patient at a time. Given many, the last bits of a matrix product would depend on who else is
+there, and with weights of a hostile server's choice such a bit decides a vote, for many patients at once (see
+`survival.one_by_one`; a summary is computed once, so here it may take its time).
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from oncofed.client import explanation_votes, held_out_counts
@@ -26,9 +30,6 @@ FloatArray = NDArray[np.float64]
 L2_NORM_BOUND = 1.0
 """Of one patient's row, in every summary."""
 
-_NUMBERS_AT_ONCE = 4_000_000
-"""Bounds memory; sums are in float64, so the cut makes no difference above rounding."""
-
 
 @dataclass(frozen=True)
 class PatientRows:
@@ -36,7 +37,7 @@ class PatientRows:
 
     held_out  whether it is about the patients that training never sees, or about those that it does.
     faults    why a plan's summary of this kind cannot be computed, in words; empty when it can.
-    rows      (patients, cells): what each patient adds, from the patient and public numbers alone.
+    rows      (patients, cells): what each patient adds, from the patient and public numbers. Here, of one at a time.
     """
 
     held_out: bool
@@ -72,14 +73,13 @@ def bounded_sum(
     plan: StudyPlan, spec: SummarySpec, weights: FloatArray, patients: PatientTensors, *, kinds: Kinds = KINDS
 ) -> BoundedSum:
     """The sum of all patients' rows, each cut to length 1. Without any noise yet: it may not leave so."""
-    total = BoundedSum(np.zeros(spec.cells), L2_NORM_BOUND)
-    at_once = max(1, _NUMBERS_AT_ONCE // spec.cells)
-    for start in range(0, len(patients), at_once):
-        some = patients.rows(slice(start, start + at_once))
-        rows = kinds[spec.kind].rows(plan, spec, weights, some)
-        assert rows.shape == (len(some), spec.cells), "a kind gives one row a patient, as long as the plan says"
-        total = total + BoundedSum(_cut(rows, usable=some.usable.numpy()).sum(axis=0), L2_NORM_BOUND)
-    return total
+    total = np.zeros(spec.cells)
+    for place in range(len(patients)):
+        alone = patients.rows(torch.tensor([place]))  # a copy: where it lies in memory must not matter either
+        row = kinds[spec.kind].rows(plan, spec, weights, alone)
+        assert row.shape == (1, spec.cells), "a kind gives one row a patient, as long as the plan says"
+        total += _cut(row, usable=alone.usable.numpy())[0]
+    return BoundedSum(total, L2_NORM_BOUND)
 
 
 def _cut(rows: FloatArray, *, usable: NDArray[np.bool_]) -> FloatArray:
