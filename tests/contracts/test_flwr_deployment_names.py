@@ -19,7 +19,7 @@ from flwr.proto.runtime_pb2 import AcquireTaskRequest
 from flwr.supercore import sql_mixin
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, TaskType
 from flwr.supercore.control.control_http_client import ControlHttpClient
-from flwr.supercore.inflatable import inflatable_utils
+from flwr.supercore.inflatable import inflatable_protobuf_utils, inflatable_utils
 from flwr.supercore.protobuf.client import ProtobufClient
 from flwr.supercore.retry import http_retry
 from flwr.supercore.superexec import run_superexec
@@ -203,6 +203,14 @@ def test_a_superlink_waits_for_its_database_as_long_as_we_say(monkeypatch: pytes
     codes = http_retry._RETRYABLE_STATUS_CODES
     assert 503 in codes
     assert 500 not in codes, "then the gate need not translate it"
+
+
+def test_a_push_that_a_restart_cuts_off_fails_with_messages_that_have_their_ids() -> None:
+    """prompt_grid: it returns no replies then, and the round tells its questions apart by their ids."""
+    source = inspect.getsource(HttpGrid.push_messages)
+    assert source.index('["_message_id"] = msg.object_id') < source.index("_try_push_messages(run_id, messages)")
+    assert "raise ObjectPushError" in inspect.getsource(inflatable_protobuf_utils)
+    assert vars(inflatable_protobuf_utils)["ObjectPushError"] is inflatable_utils.ObjectPushError
 
 
 def test_flowers_own_grid_still_sleeps_too_long() -> None:

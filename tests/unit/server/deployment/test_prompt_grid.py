@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pytest
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
+from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
@@ -90,3 +91,18 @@ def test_nothing_to_ask_is_answered_at_once() -> None:
     clock, inner = Clock(), SlowGrid(after=1)
     assert list(PromptGrid(inner, sleep=clock.sleep, monotonic=clock.now).send_and_receive([])) == []
     assert (inner.pulled, clock.seconds) == ([], 0.0)
+
+
+class CutOffGrid(SlowGrid):
+    """The SuperLink is killed while it is told the content of the messages."""
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        super().push_messages(messages)
+        raise ObjectPushError("id 0", 1, "a session that the new SuperLink does not know")
+
+
+def test_questions_that_a_restart_cut_off_are_unanswered_and_can_be_told_apart() -> None:
+    clock, inner, asked = Clock(), CutOffGrid(after=1), questions()
+    assert list(PromptGrid(inner, sleep=clock.sleep, monotonic=clock.now).send_and_receive(asked)) == []
+    assert [message.metadata.message_id for message in asked] == ["id 0", "id 1"]
+    assert clock.seconds == 0.0
