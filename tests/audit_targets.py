@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from tests.doubles import drawn_patients, model_spec, study_plan
+from tests.doubles import calibrated_privacy, drawn_patients, model_spec, study_plan
 
-from oncofed.privacy.policy import calibrated_privacy
 from oncofed.protocol.plan import PrivacyMode, SharedNoise, StudyPlan, TrainingSpec
 from oncofed.simulations.audit.audit import Effort
 from oncofed.simulations.audit.target import Target

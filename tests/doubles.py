@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from oncofed.cohort.schema import TimeUnit
 from oncofed.privacy.accounting import RELATION
 from oncofed.privacy.noise import NoiseSource
+from oncofed.privacy.policy import calibrated_together
 from oncofed.protocol.messages import ContributeRequest
-from oncofed.protocol.plan import ModelSpec, PrivacyMode, PrivacySpec, StudyPlan, TrainingSpec
+from oncofed.protocol.plan import ModelSpec, PrivacyMode, PrivacySpec, SharedNoise, StudyPlan, TrainingSpec
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import parameter_count
@@ -153,3 +154,18 @@ def request_for(
         roster=plan.roster,
         weights=drawn_weights(plan.model, seed=0) if weights is None else weights,
     )
+
+
+def calibrated_privacy(
+    training: TrainingSpec,
+    *,
+    epsilon: float,
+    delta: float,
+    l2_norm_bound: float,
+    reserve_rounds: int,
+    shares: SharedNoise | None = None,
+) -> PrivacySpec:
+    """As a study without summaries gets it. shares: None for mode `local`, else mode `distributed`."""
+    mode = PrivacyMode.LOCAL if shares is None else PrivacyMode.DISTRIBUTED
+    asked = PrivacySpec(mode, epsilon, delta, 0.0, l2_norm_bound, RELATION, reserve_rounds, shares)
+    return calibrated_together(training, asked, [])[0]

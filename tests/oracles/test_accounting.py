@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opacus.accountants import PRVAccountant
 from scipy import optimize, stats
-from tests.doubles import FULL_BATCH_SIGMA
+from tests.doubles import FULL_BATCH_SIGMA, calibrated_privacy
 
 from oncofed.errors import UnaccountedEvent
 from oncofed.privacy.accounting import (
@@ -34,7 +34,7 @@ from oncofed.privacy.accounting import (
     epsilon_of,
     smallest_noise_multiplier,
 )
-from oncofed.privacy.policy import calibrated_privacy, release_of_one_round
+from oncofed.privacy.policy import release_of_one_round
 from oncofed.protocol.plan import TrainingMode, TrainingSpec
 
 DELTA = 1e-5

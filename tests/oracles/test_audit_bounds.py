@@ -16,7 +16,6 @@ from oncofed.simulations.audit.accountant import agree, independent_epsilon
 from oncofed.simulations.audit.bounds import (
     epsilon_of_rates,
     gaussian_epsilon,
-    gaussian_mu,
     gaussian_true_positives,
     mu_at_least,
     one_run_epsilon,
@@ -89,7 +88,6 @@ def test_the_gaussian_bound_is_the_accountants() -> None:
         assert gaussian_epsilon(mu, DELTA) == pytest.approx(
             epsilon_of([GaussianRelease(1 / mu)], delta=DELTA), abs=2e-3
         )
-        assert gaussian_mu(gaussian_epsilon(mu, DELTA), DELTA) == pytest.approx(mu, rel=1e-6)
     assert gaussian_epsilon(math.inf, DELTA) == math.inf
     assert gaussian_epsilon(0.0, DELTA) == 0.0
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.doubles import FULL_BATCH_SIGMA
+from tests.doubles import FULL_BATCH_SIGMA, calibrated_privacy
 
 from oncofed.client.records.sqlite_ledger import SqliteLedger, create_ledger
 from oncofed.errors import BudgetExceeded, CheckpointDamaged, RefusalCode, RequestRefused, UnaccountedEvent
@@ -30,7 +30,6 @@ from oncofed.privacy.ledger import (
     refuse_if_over_budget,
     spent_epsilon,
 )
-from oncofed.privacy.policy import calibrated_privacy
 from oncofed.protocol.plan import TrainingSpec
 from oncofed.simulations.engines.journal_ledger import JournalLedger
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.doubles import drawn_patients, local_privacy, no_privacy, study_plan
+from tests.doubles import calibrated_privacy, drawn_patients, local_privacy, no_privacy, study_plan
 
 from oncofed.client.guard import Guard
 from oncofed.errors import PrivacyRefusal
@@ -21,7 +21,6 @@ from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.privacy.policy import (
     SMALLEST_L2_NORM_BOUND,
     SitePolicy,
-    calibrated_privacy,
     release_of_one_round,
     without_privacy,
 )

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.doubles import drawn_patients, drawn_weights, model_spec, no_privacy, study_plan
+from tests.doubles import calibrated_privacy, drawn_patients, drawn_weights, model_spec, no_privacy, study_plan
 
 from oncofed.client.guard import Guard
 from oncofed.client.noise_sharing import NoiseSharing
@@ -28,7 +28,6 @@ from oncofed.privacy.masking import (
 from oncofed.privacy.noise import NoNoise, OperatingSystemNoise
 from oncofed.privacy.policy import (
     SitePolicy,
-    calibrated_privacy,
     largest_entry_of,
     release_of_one_round,
     shared_release,

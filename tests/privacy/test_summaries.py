@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.doubles import (
     GRID,
+    calibrated_privacy,
     drawn_patients,
     drawn_weights,
     joined,
@@ -51,7 +52,6 @@ from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.privacy.policy import (
     SitePolicy,
     WantedSummary,
-    calibrated_privacy,
     calibrated_together,
     largest_entry_of,
     of_two_hospitals,

@@ -26,8 +26,7 @@ IntArray = NDArray[np.intp]
 MONOTONE = 0.5
 """Rank correlation of value and relevance from which a marker is said to have a direction."""
 SMALLEST_GROUP = 10
-"""Patients below which neither an entity nor a bin of a dependence is shown."""
-BINS = 10
+"""Patients below which an entity is not shown."""
 
 
 class Direction(StrEnum):
@@ -62,18 +61,6 @@ class CohortExplanation:
     patients: int
     markers: tuple[MarkerRole, ...]
     carrying_90_percent: int
-
-
-@dataclass(frozen=True)
-class DependenceBin:
-    """Patients of similar value: the middle value, and the median and middle half of their relevances."""
-
-    patients: int
-    value: float
-    median: float
-    low: float
-    high: float
-    category: str = ""
 
 
 def explain_cohort(names: tuple[str, ...], relevance: FloatArray, cohort: Cohort) -> CohortExplanation:
@@ -127,33 +114,6 @@ def markers_carrying(relevance: FloatArray, *, share: float) -> int:
         return 0
     # A hair less, so that rounding asks for no marker more.
     return int(np.searchsorted(np.cumsum(falling), share * total * (1 - 1e-12))) + 1
-
-
-def dependence(name: str, relevance: FloatArray, cohort: Cohort) -> tuple[DependenceBin, ...]:
-    """How a marker's relevance goes with its value, in up to BINS bins of measured patients, smallest value first.
-
-    relevance  (patients,), of this marker. A bin holds SMALLEST_GROUP patients at least, who are of one value where
-               values are few; a category is a bin. Raises KeyError for a name that is no marker.
-    """
-    values = cohort.marker_values(name)
-    marker = marker_of(cohort, name)
-    assert marker is not None
-    measured = np.flatnonzero(~np.isnan(values))
-    levels = np.unique(values[measured])
-    if marker.kind is Kind.CATEGORICAL or len(levels) <= BINS:
-        groups = [measured[values[measured] == level] for level in levels]
-    else:
-        edges = np.unique(np.quantile(values[measured], np.linspace(0, 1, BINS + 1)))
-        place = np.clip(np.searchsorted(edges, values[measured], side="right") - 1, 0, len(edges) - 2)
-        groups = [measured[place == index] for index in range(len(edges) - 1)]
-    return tuple(_bin(marker, values[rows], relevance[rows]) for rows in groups if len(rows) >= SMALLEST_GROUP)
-
-
-def _bin(marker: Marker, values: FloatArray, relevance: FloatArray) -> DependenceBin:
-    low, median, high = np.quantile(relevance, [0.25, 0.5, 0.75]).tolist()
-    value = float(np.median(values))
-    category = marker.categories[int(value)] if marker.kind is Kind.CATEGORICAL else ""
-    return DependenceBin(len(values), value, median, low, high, category)
 
 
 def marker_of(cohort: Cohort, name: str) -> Marker | None:

@@ -26,7 +26,6 @@ from oncofed.privacy.shared_noise import LARGEST_PATIENTS, SharedIntegerRelease
 from oncofed.protocol.plan import (
     PrivacyMode,
     PrivacySpec,
-    SharedNoise,
     StudyPlan,
     SummarySpec,
     TrainingMode,
@@ -112,24 +111,6 @@ def most_patients(privacy: PrivacySpec) -> int:
     return min(largest_patients(privacy.delta), LARGEST_PATIENTS)
 
 
-def calibrated_privacy(
-    training: TrainingSpec,
-    *,
-    epsilon: float,
-    delta: float,
-    l2_norm_bound: float,
-    reserve_rounds: int,
-    shares: SharedNoise | None = None,
-) -> PrivacySpec:
-    """The smallest noise that keeps all rounds plus the reserve for repeated ones within epsilon.
-
-    shares  None for mode `local`; else mode `distributed`.
-    """
-    mode = PrivacyMode.LOCAL if shares is None else PrivacyMode.DISTRIBUTED
-    asked = PrivacySpec(mode, epsilon, delta, 0.0, l2_norm_bound, RELATION, reserve_rounds, shares)
-    return _calibrated(training, asked, [])[0]
-
-
 @dataclass(frozen=True)
 class WantedSummary:
     """A summary whose noise is still to be found.
@@ -150,14 +131,8 @@ def calibrated_together(
     """
     if privacy.mode is PrivacyMode.NONE:
         return privacy, tuple(replace(each.spec, noise_multiplier=0.0) for each in wanted)
-    return _calibrated(training, privacy, wanted)
-
-
-def _calibrated(
-    training: TrainingSpec, asked: PrivacySpec, wanted: Sequence[WantedSummary]
-) -> tuple[PrivacySpec, tuple[SummarySpec, ...]]:
-    assert asked.epsilon is not None
-    rounds = training.rounds + asked.reserve_rounds
+    assert privacy.epsilon is not None
+    rounds = training.rounds + privacy.reserve_rounds
     left = 1 - sum(each.budget_share for each in wanted)
     if not (left > 0 and all(each.budget_share > 0 for each in wanted)):
         raise ValueError("summaries need shares of the budget that are positive and leave some for training")
@@ -173,11 +148,11 @@ def _calibrated(
         )
 
     def releases(sigma: float) -> list[PrivacyEvent]:
-        of_round = release_of_one_round(training, replace(asked, noise_multiplier=sigma))
+        of_round = release_of_one_round(training, replace(privacy, noise_multiplier=sigma))
         return [*[of_round] * rounds, *(release_of_summary(s) for s in summaries(sigma) for _ in range(s.attempts))]
 
-    sigma = smallest_noise_multiplier(releases, epsilon=asked.epsilon, delta=asked.delta)
-    return replace(asked, noise_multiplier=sigma), summaries(sigma)
+    sigma = smallest_noise_multiplier(releases, epsilon=privacy.epsilon, delta=privacy.delta)
+    return replace(privacy, noise_multiplier=sigma), summaries(sigma)
 
 
 def without_privacy(*, l2_norm_bound: float | None) -> PrivacySpec:

@@ -1,4 +1,4 @@
-"""Are strengths, directions, counts and dependences what the relevances say, for a whole cohort and by entity?"""
+"""Are strengths, directions and counts what the relevances say, for a whole cohort and by entity?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 from oncofed.client.cohort_explanation import (
     SMALLEST_GROUP,
     Direction,
-    dependence,
     explain_cohort,
     explain_entities,
     markers_carrying,
@@ -95,18 +94,3 @@ def test_entities_are_explained_by_their_own_patients_and_small_ones_not_at_all(
     assert found["lung"].markers[0].name == "age"
     cohort, relevance = cohort_and_relevance(skin=SMALLEST_GROUP - 1)
     assert list(explain_entities(NAMES, relevance, cohort)) == ["lung"]
-
-
-def test_dependence_follows_the_measured_values() -> None:
-    cohort, relevance = cohort_and_relevance()
-    bins = dependence("albumin", relevance[:, 1], cohort)
-    assert sum(each.patients for each in bins) == 150
-    assert [each.value for each in bins] == sorted(each.value for each in bins)
-    medians = [each.median for each in bins]
-    assert medians == sorted(medians, reverse=True)
-    assert all(each.low <= each.median <= each.high for each in bins)
-    by_category = {each.category: each.median for each in dependence("entity", relevance[:, 3], cohort)}
-    assert by_category == {"lung": 0.0, "skin": -3.0}
-    assert [each.value for each in dependence("sex", relevance[:, 2], cohort)] == [0.0, 1.0]
-    with pytest.raises(KeyError):
-        dependence("laboratory", relevance[:, 4], cohort)

@@ -13,7 +13,7 @@ from flwr.app import Context
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from numpy.typing import NDArray
-from tests.doubles import drawn_patients, drawn_weights, model_spec, no_privacy, study_plan
+from tests.doubles import calibrated_privacy, drawn_patients, drawn_weights, model_spec, no_privacy, study_plan
 
 from oncofed.client.guard import Guard
 from oncofed.client.noise_sharing import NoiseSharing
@@ -23,7 +23,7 @@ from oncofed.privacy.integer_noise import NoIntegerNoise
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.privacy.noise import OperatingSystemNoise
-from oncofed.privacy.policy import SitePolicy, calibrated_privacy
+from oncofed.privacy.policy import SitePolicy
 from oncofed.protocol.messages import ContributeRequest, Contribution, SummariseRequest
 from oncofed.protocol.plan import Member, SharedNoise, Strategy, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.server.deployment.prompt_grid import PromptGrid

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.doubles import drawn_patients, drawn_weights, model_spec, no_privacy, study_plan
+from tests.doubles import calibrated_privacy, drawn_patients, drawn_weights, model_spec, no_privacy, study_plan
 from tests.summaries import evaluation_of
 
 from oncofed.client.guard import Guard
@@ -22,7 +22,7 @@ from oncofed.privacy.integer_noise import NoIntegerNoise
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.privacy.noise import OperatingSystemNoise
-from oncofed.privacy.policy import SitePolicy, WantedSummary, calibrated_privacy, calibrated_together
+from oncofed.privacy.policy import SitePolicy, WantedSummary, calibrated_together
 from oncofed.protocol.messages import ContributeRequest, Contribution, SummariseRequest
 from oncofed.protocol.plan import Member, PrivacyMode, SharedNoise, StudyPlan, TrainingSpec
 from oncofed.server.app import build_server_app

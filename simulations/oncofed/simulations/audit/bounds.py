@@ -84,11 +84,6 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
     return float(optimize.brentq(lambda epsilon: gaussian_delta(epsilon, mu) - delta, 0.0, _LARGEST_EPSILON))
 
 
-def gaussian_mu(epsilon: float, delta: float) -> float:
-    """The mu at which that mechanism spends epsilon at delta."""
-    return float(optimize.brentq(lambda mu: gaussian_delta(epsilon, mu) - delta, 1e-9, 100.0))
-
-
 def gaussian_true_positives(mu: float, false_positives: float) -> float:
     """The most true positives that any attack on that mechanism has at this share of false ones."""
     return float(stats.norm.cdf(stats.norm.ppf(false_positives) + mu))
