@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,25 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, Request
 from tests.pages_hospital import PASSWORD, Served, served
 
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.application import application
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.serving import server_of
-
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @dataclass
@@ -62,9 +49,8 @@ class Visited:
         self.page.wait_for_url(lambda url: "sign-in" not in url)
 
     def drawn(self, count: int) -> None:
-        """Wait until so many pictures are drawn."""
-        self.page.wait_for_selector(f'body[data-drawn="{count}"]')
-        assert self.page.locator(".plot:has(.main-svg)").count() == count
+        """Wait until so many pictures are there."""
+        self.page.wait_for_function("count => document.querySelectorAll('.plot > svg').length === count", arg=count)
 
     def left_the_host(self) -> list[str]:
         return [url for url in self.requests if not url.startswith((self.address, "data:", "blob:"))]
@@ -87,13 +73,3 @@ def serving(folder: Path, hospital: HospitalPrognosis) -> Iterator[tuple[Served,
             finally:
                 server.should_exit = True
                 thread.join()
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        try:
-            yield browser
-        finally:
-            browser.close()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
-from tests.end_to_end.pages_browser import CHROMIUM, Visited, chromium, serving
+from tests.end_to_end.pages_browser import Visited, serving
 from tests.pages_hospital import Served, hospital
 
 from oncofed.client.pages.accounts import Role
+from oncofed.simulations.benchmarks.browser import CHROMIUM, chromium
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="NOT TESTED: a hospital's pages in a browser. apt-get install chromium to test it."
@@ -116,22 +116,6 @@ def test_pictures_and_tables_can_be_taken_away(visit: Visited, tmp_path: Path) -
     assert visit.left_the_host() == []
 
 
-def test_a_patient_prints_on_a_few_pages_with_the_warning_and_without_buttons(visit: Visited) -> None:
-    page = visit.page
-    visit.sign_in(Role.CLINICIAN)
-    page.keyboard.type(PATIENT)
-    page.keyboard.press("Enter")
-    visit.drawn(2)
-    printed = page.pdf(format="A4", print_background=True)
-    pages = len(re.findall(rb"/Type\s*/Page\b", printed))
-    assert 2 <= pages <= 4
-    page.emulate_media(media="print")
-    assert page.locator(".research").is_visible()
-    assert not page.locator("button.print").is_visible()
-    assert not page.locator(".save-png").first.is_visible()
-    assert visit.troubles == []
-
-
 def test_an_old_page_is_not_left_on_an_unattended_screen(visit: Visited) -> None:
     visit.page.clock.install()
     visit.sign_in(Role.CLINICIAN)
@@ -141,28 +125,3 @@ def test_an_old_page_is_not_left_on_an_unattended_screen(visit: Visited) -> None
     visit.page.context.clear_cookies()  # as when the session is over at the server
     visit.page.clock.fast_forward(903_000)
     visit.page.wait_for_url(re.compile("sign-in"))
-
-
-@pytest.mark.slow
-def test_the_first_view_of_a_patient_takes_less_than_a_second_with_5000_patients(
-    browser: Browser, tmp_path: Path
-) -> None:
-    from tests.end_to_end.large_hospital import large_hospital  # noqa: PLC0415 - takes seconds to import and make
-
-    shown = large_hospital(5000)
-    with serving(tmp_path, shown) as (_, address):
-        took = []
-        for row in (17, 400, 4000):
-            context = browser.new_context()
-            visit = Visited(context.new_page(), address)
-            visit.sign_in(Role.CLINICIAN)
-            visit.page.wait_for_load_state("networkidle")
-            visit.page.keyboard.type(shown.cohort.patient_ids[row])
-            began = time.perf_counter()
-            visit.page.keyboard.press("Enter")
-            visit.drawn(2)
-            took.append(time.perf_counter() - began)
-            assert visit.troubles == []
-            context.close()
-    print("first view of a patient, seconds:", [f"{each:.2f}" for each in took])
-    assert sorted(took)[1] < 1.0

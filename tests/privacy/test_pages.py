@@ -16,10 +16,11 @@ from urllib.parse import quote
 import jinja2
 import pytest
 from fastapi.routing import APIRoute
-from tests.html_pages import Page
+from markupsafe import Markup
+from tests.html_pages import Page, unsafe
 from tests.pages_hospital import PASSWORD, PLAN_HASH, Served, hospital, secret_of, served, submit
 
-from oncofed.client.pages import account_pages, cohort_pages, patient_pages, rendering, shield
+from oncofed.client.pages import account_pages, cohort_pages, drawing, patient_pages, rendering, shield
 from oncofed.client.pages import desk as desk_module
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.sessions import Session
@@ -139,9 +140,9 @@ def test_a_made_up_identifier_finds_nobody(here: Served, typed: str) -> None:
     assert here.events()[-1] == ("page_search", "not_found", "clinician")
 
 
-def test_static_files_are_the_three_and_no_path_leads_elsewhere(here: Served) -> None:
+def test_static_files_are_the_two_and_no_path_leads_elsewhere(here: Served) -> None:
     client = here.client()
-    for name in ("pages.css", "pages.js", "plotly.min.js"):
+    for name in ("pages.css", "pages.js"):
         assert client.get(f"/static/{name}").status_code == 200
     for name in ("..%2fdesk.py", "../desk.py", "%2e%2e/desk.py", "..%2f..%2f..%2fetc%2fpasswd", "/etc/passwd", ""):
         answer = client.get(f"/static/{name}")
@@ -313,14 +314,21 @@ def test_names_and_categories_are_text_on_every_page(here: Served, monkeypatch: 
         rendering._environment.cache_clear()
 
 
-def test_plotly_gets_no_markup_either(here: Served) -> None:
-    """It reads tags in labels by itself, after everything was unescaped."""
+def test_pictures_hold_names_as_text_and_nothing_that_runs_or_loads(
+    here: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clinician = here.signed_in(Role.CLINICIAN)
-    page = Page(clinician.get("/cohort?marker=entity").text)
-    figures = page.values("data-figure")
-    assert len(figures) == 4
-    assert any("planted" in figure for figure in figures)
-    assert not any("<script" in figure or "<img" in figure for figure in figures)
+
+    def pictures() -> list[str]:
+        answers = [clinician.get(each).text for each in (here.opened(clinician), "/cohort?marker=entity")]
+        return [picture for text in answers for picture in re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)]
+
+    shown = pictures()
+    assert len(shown) == 6
+    assert any("planted" in each for each in shown)
+    assert [problem for each in shown for problem in unsafe(each)] == []
+    monkeypatch.setattr(drawing, "escape", Markup)
+    assert [problem for each in pictures() for problem in unsafe(each)] != [], "the check must be able to fail"
 
 
 def test_every_answer_forbids_scripts_frames_and_keeping(here: Served) -> None:
@@ -330,7 +338,8 @@ def test_every_answer_forbids_scripts_frames_and_keeping(here: Served) -> None:
     for answer in [clinician.get(each) for each in addresses] + [here.client().get("/sign-in")]:
         policy = dict(part.strip().partition(" ")[::2] for part in answer.headers["content-security-policy"].split(";"))
         assert policy["default-src"] == "'none'"
-        assert policy["script-src"] == "'self'"
+        assert policy["script-src"] == policy["style-src"] == "'self'"
+        assert "unsafe" not in answer.headers["content-security-policy"]
         assert policy["frame-ancestors"] == "'none'"
         assert "http" not in answer.headers["content-security-policy"]
         assert answer.headers["x-frame-options"] == "DENY"

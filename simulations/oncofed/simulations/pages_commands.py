@@ -28,13 +28,14 @@ def pages(run_folder: Path, site: str | None, port: int) -> None:
     from tempfile import TemporaryDirectory
 
     from oncofed.client.pages.accounts import Accounts, Role
+    from oncofed.client.pages.preparation import prepare
     from oncofed.client.pages.serving import Place, desk_for, serve
     from oncofed.client.pages.sessions import Timeouts
     from oncofed.client.pages.viewing_record import viewing_key
     from oncofed.simulations.pages_of_run import hospital_of_run
 
     hospital, place = hospital_of_run(run_folder, site), Place(port=port)
-    hospital.endpoint(0)
+    prepare(hospital, say=click.echo)
     with TemporaryDirectory(prefix="oncofed-pages-") as name:
         folder = Path(name)
         password = "-".join(secrets.token_hex(2) for _ in range(4))

@@ -11,6 +11,7 @@ import torch
 from click.testing import CliRunner
 
 from oncofed.client.guard import Guard
+from oncofed.client.one_thread import one_thread
 from oncofed.client.training import local_contribution
 from oncofed.protocol.messages import ContributeRequest, Contribution
 from oncofed.simulations.benchmarks import __main__ as entry
@@ -19,7 +20,7 @@ from oncofed.simulations.benchmarks.contribution import contribution_table
 from oncofed.simulations.benchmarks.made_up import model, patients, plan
 from oncofed.simulations.benchmarks.masking import masking_table
 from oncofed.simulations.benchmarks.rounds import rounds_table
-from oncofed.simulations.benchmarks.side_by_side import Spread, interleaved, one_thread, ratio
+from oncofed.simulations.benchmarks.side_by_side import Spread, interleaved, ratio
 from oncofed.simulations.benchmarks.tables import Table, verdict
 from oncofed.survival.likelihood import patient_losses
 from oncofed.survival.network import PrognosisNetwork, parameter_vector

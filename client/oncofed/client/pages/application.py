@@ -1,7 +1,6 @@
 """How do the pages of a hospital become one application, and which answer does a refusal get?
 
-FastAPI without its own pages: no schema, no documentation. Plotly's script is served from the installed package, so
-that nothing is ever fetched from outside.
+FastAPI without its own pages: no schema, no documentation.
 """
 
 from __future__ import annotations
@@ -18,19 +17,17 @@ from oncofed.client.pages import account_pages, cohort_pages, patient_pages
 from oncofed.client.pages.account_pages import signed_out
 from oncofed.client.pages.desk import Desk, PageRefused, SignInNeeded, desk_of
 from oncofed.client.pages.peer_user import user_of_connection
-from oncofed.client.pages.plotly_script import plotly_script
 from oncofed.client.pages.rendering import open_page
 from oncofed.client.pages.shield import Shield
 from oncofed.client.pages.viewing_record import UNKNOWN_PAGE
 
 _SCRIPT, _STYLE = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
-_STATIC = {"pages.css": _STYLE, "pages.js": _SCRIPT, "plotly.min.js": _SCRIPT}
+_STATIC = {"pages.css": _STYLE, "pages.js": _SCRIPT}
 
 
 def application(desk: Desk, *, refused_users: frozenset[int] = frozenset()) -> FastAPI:
     """The pages, behind their shield. refused_users: uids of this machine whose connections are refused."""
     ours = Path(str(files("oncofed.client.pages").joinpath("static")))
-    paths = {name: plotly_script() if name == "plotly.min.js" else ours / name for name in _STATIC}
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk = desk
     for pages in (account_pages, patient_pages, cohort_pages):
@@ -38,10 +35,10 @@ def application(desk: Desk, *, refused_users: frozenset[int] = frozenset()) -> F
 
     @app.get("/static/{name}")
     def static(name: str) -> Response:
-        """Style, script and Plotly: the only files that are served."""
-        if name not in paths:
+        """Style and script: the only files that are served."""
+        if name not in _STATIC:
             raise HTTPException(404)
-        return FileResponse(paths[name], media_type=_STATIC[name])
+        return FileResponse(ours / name, media_type=_STATIC[name])
 
     @app.exception_handler(SignInNeeded)
     def to_sign_in(request: Request, _: Exception) -> Response:

@@ -21,14 +21,16 @@ from oncofed.client.pages.cohort_view import (
 )
 from oncofed.client.pages.csv_export import csv_text
 from oncofed.client.pages.desk import Visit, refusal, visit_of
-from oncofed.client.pages.figures import dependence_figure, groups_figure, network_figure, strength_figure
+from oncofed.client.pages.figures import groups_figure, told_times
 from oncofed.client.pages.group_outcome import GroupOutcome
-from oncofed.client.pages.hospital import EndpointPrognosis, Peers
+from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, Peers
 from oncofed.client.pages.interaction_view import TOGETHER_WORDS, Interaction, strongest_interactions
+from oncofed.client.pages.marker_figures import dependence_figure, network_figure, strength_figure
 from oncofed.client.pages.patient_pages import endpoint_number
 from oncofed.client.pages.rendering import page
 from oncofed.client.pages.viewing_record import COHORT, EXPORT, UNKNOWN_PAGE
 from oncofed.client.pages.wording import marker_label, time, words
+from oncofed.survival.grid import TimeGrid
 
 router = APIRouter()
 
@@ -55,13 +57,19 @@ class Choice:
         return dependence(hospital, self.endpoint, self.peers.rows, source=self.marker)
 
     def interactions(self) -> tuple[Interaction, ...] | None:
-        hospital = self.visit.desk.hospital
-        key = ("interactions", self.endpoint.number, self.entity)
-        found = hospital.kept(key, lambda: strongest_interactions(hospital, self.endpoint, self.peers.rows) or ())
-        return cast("tuple[Interaction, ...]", found) or None
+        return kept_interactions(self.visit.desk.hospital, self.endpoint, self.peers, entity=self.entity)
 
     def groups(self) -> tuple[GroupOutcome, ...]:
         return risk_groups(self.visit.desk.hospital, self.endpoint, self.peers.rows)
+
+
+def kept_interactions(
+    hospital: HospitalPrognosis, endpoint: EndpointPrognosis, peers: Peers, *, entity: int | None
+) -> tuple[Interaction, ...] | None:
+    """Computed once for each endpoint and entity. peers: of that entity, or everybody."""
+    key = ("interactions", endpoint.number, entity)
+    found = hospital.kept(key, lambda: strongest_interactions(hospital, endpoint, peers.rows) or ())
+    return cast("tuple[Interaction, ...]", found) or None
 
 
 def choice_of(visit: Anyone, endpoint: str = "0", entity: str = "", marker: str = "") -> Choice:
@@ -73,8 +81,7 @@ def choice_of(visit: Anyone, endpoint: str = "0", entity: str = "", marker: str 
         raise refusal(visit, UNKNOWN_PAGE, 404, "There is no such group here, or it has too few patients.")
     if marker and hospital.marker(marker) is None:
         raise refusal(visit, UNKNOWN_PAGE, 404, "The study has no such marker.")
-    everybody = Peers(np.ones(len(hospital.cohort), dtype=np.bool_), "patients of this hospital", False)
-    peers = hospital.of_entity(int(entity)) if entity else everybody
+    peers = hospital.of_entity(int(entity)) if entity else hospital.everybody
     prognosis = hospital.endpoint(number)
     return Choice(visit, prognosis, peers, int(entity) if entity else None, marker)
 
@@ -117,7 +124,7 @@ def cohort(choice: Chosen) -> Response:
         "groups": groups,
         "groups_figure": groups_figure(groups, hospital.grid, endpoint=choice.endpoint.name) if groups else None,
         "group_medians": [time(group.median, unit) for group in groups],
-        "risk_times": _risk_table(groups, unit),
+        "risk_times": _risk_table(groups, hospital.grid),
         "recalibration": choice.endpoint.recalibration,
         "slope_deviation": _slope_deviation(choice.endpoint),
         "floor": hospital.smallest_group,
@@ -137,20 +144,18 @@ def _slope_deviation(endpoint: EndpointPrognosis) -> float:
     return 0.0 if found is None else float(np.sqrt(found.covariance[-1, -1]))
 
 
-def _risk_table(groups: tuple[GroupOutcome, ...], unit: str) -> list[tuple[str, list[str]]]:
-    """Numbers at risk at a handful of times; what is below the floor is not shown."""
-    if not groups:
-        return []
-    longest = max(groups, key=lambda group: float(group.times[-1])).times
+def _risk_table(groups: tuple[GroupOutcome, ...], grid: TimeGrid) -> list[tuple[str, list[str]]]:
+    """Numbers at risk at the times of the picture's axis; what is below the floor is not shown."""
     found = []
-    for moment in longest[:: max(1, len(longest) // 6)]:
+    for moment in told_times(grid):
         counts = [
             f"{int(group.at_risk[int(abs(group.times - moment).argmin())]):,}"
             if group.times[0] <= moment <= group.times[-1]
             else "few"
             for group in groups
         ]
-        found.append((time(float(moment), unit), counts))
+        if set(counts) != {"few"}:
+            found.append((time(moment, grid.unit), counts))
     return found
 
 

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from oncofed.client.cohort_explanation import MONOTONE, mean_absolute, rank_correlation
 from oncofed.client.pages.group_outcome import GroupOutcome, group_outcome
 from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis
-from oncofed.client.pages.wording import MODALITY_NAMES, marker_label, source_label, words
+from oncofed.client.pages.wording import (
+    MODALITY_NAMES,
+    is_decimal_logarithm,
+    marker_label,
+    shown_unit,
+    shown_value,
+    source_label,
+    words,
+)
 from oncofed.cohort.schema import Kind, Marker, Modality
 
 FloatArray = NDArray[np.float64]
@@ -44,7 +52,8 @@ class MarkerStrength:
 class Dependence:
     """Contribution against value: one bin of values, or one category, at each place.
 
-    at         (bins,) the median value of a bin, or the category's place. labels: of categories; empty for numbers.
+    at         (bins,) the median value of a bin in `unit`, or the category's place.
+    labels     of categories; empty for numbers. logarithmic: whether these are best drawn on a logarithmic scale.
     low, median, high  (bins,) the tenth, fiftieth and ninetieth of a hundred contributions.
     counts     (bins,) patients, each at least the floor.
     left_out   categories that too few patients have.
@@ -52,6 +61,7 @@ class Dependence:
 
     label: str
     unit: str
+    logarithmic: bool
     labels: tuple[str, ...]
     at: FloatArray
     low: FloatArray
@@ -81,7 +91,7 @@ def strongest_markers(
                 source=source,
                 label=source_label(hospital.schema, source),
                 modality=MODALITY_NAMES[Modality(source) if marker is None else marker.modality],
-                unit="" if marker is None else marker.unit,
+                unit="" if marker is None else shown_unit(marker),
                 strength=float(strength[place]),
                 share=float(strength[place]) / total,
                 direction=_direction(hospital, marker, relevance[:, place], rows),
@@ -136,9 +146,10 @@ def dependence(
     named = marker.kind in (Kind.CATEGORICAL, Kind.BINARY)
     return Dependence(
         label=marker_label(marker),
-        unit=marker.unit,
+        unit=shown_unit(marker),
+        logarithmic=is_decimal_logarithm(marker),
         labels=tuple(_level(marker, value) for value in at) if named else (),
-        at=np.arange(len(groups), dtype=np.float64) if named else at,
+        at=np.arange(len(groups), dtype=np.float64) if named else np.array([shown_value(marker, each) for each in at]),
         low=quantiles[:, 0],
         median=quantiles[:, 1],
         high=quantiles[:, 2],

@@ -73,6 +73,7 @@ def serve(
 
     read_site(folder)
     from oncofed.client.pages.of_node import accounts_file, hospital_of, key_file, refuse_place, refused_users
+    from oncofed.client.pages.preparation import prepare
     from oncofed.client.pages.serving import desk_for
     from oncofed.client.pages.serving import serve as serve_pages
     from oncofed.client.pages.sessions import Timeouts
@@ -81,8 +82,9 @@ def serve(
     refuse_place(folder, place)
     refused = refused_users(folder)
     go_on_as("guard", folder)
+    hospital = hospital_of(folder, plan=plan, smallest_group=smallest_group)
     desk = desk_for(
-        hospital_of(folder, plan=plan, smallest_group=smallest_group),
+        hospital,
         accounts=accounts_file(folder),
         key=viewing_key(key_file(folder)),
         audit_log=folder.audit_log,
@@ -92,6 +94,7 @@ def serve(
     if not any(account.enabled for account in desk.accounts.all()):
         remedy = f"oncofed site pages add-user {folder.root} NAME --role administrator"
         raise InvalidInput([Fault("accounts", "there is none, so nobody could sign in", remedy)])
+    prepare(hospital, say=click.echo)
     where = f"https://{name}" if name else f"http://127.0.0.1:{place.port}"
     serve_pages(desk, place, refused_users=refused, ready=lambda: click.echo(f"The pages are at {where}"))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from threading import BoundedSemaphore
 from urllib.parse import parse_qsl, urlsplit
@@ -32,7 +33,7 @@ class Desk:
     """All that the routes work with.
 
     secure        cookies go over TLS only. hosts: names under which the pages may be asked for.
-    audit_log     shown to administrators.
+    audit_log     shown to administrators. now: the time that stands on a page, in the hospital's zone.
     """
 
     hospital: HospitalPrognosis
@@ -44,6 +45,7 @@ class Desk:
     secure: bool
     hosts: frozenset[str]
     timeouts: Timeouts = Timeouts()  # noqa: RUF009 - frozen
+    now: Callable[[], datetime] = lambda: datetime.now().astimezone()
     checking: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(_AT_ONCE))
 
     @property

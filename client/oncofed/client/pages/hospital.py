@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -128,7 +129,7 @@ class HospitalPrognosis:
         return found
 
     def _computed(self, number: int, name: str) -> EndpointPrognosis:
-        x = torch.as_tensor(encode(self.cohort))
+        x = torch.as_tensor(self.encoded)
         sources, relevance = marker_relevance(self.network, x, columns(self.schema), endpoint=number)
         ratio = relevance.sum(axis=1)
         with torch.no_grad():
@@ -144,12 +145,20 @@ class HospitalPrognosis:
 
     def peers(self, row: int) -> Peers:
         """Patients of the same tumour entity, the patient among them, or all when those are too few to be shown."""
-        everybody = Peers(np.ones(len(self.cohort), dtype=np.bool_), "patients of this hospital", False)
         entity = self.entity_values
         if entity is None or np.isnan(entity[row]):
-            return everybody
+            return self.everybody
         same = self.of_entity(int(entity[row]))
-        return same if len(same) > self.smallest_group else everybody
+        return same if len(same) > self.smallest_group else self.everybody
+
+    @property
+    def everybody(self) -> Peers:
+        return Peers(np.ones(len(self.cohort), dtype=np.bool_), "patients of this hospital", False)
+
+    @cached_property
+    def encoded(self) -> FloatArray:
+        """(patients, columns), as the network reads them."""
+        return encode(self.cohort)
 
     @property
     def entity_values(self) -> FloatArray | None:

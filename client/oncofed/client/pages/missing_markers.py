@@ -5,6 +5,8 @@ same tumour at this hospital (of all tumours when those are too few), everything
 tenth and the ninetieth of a hundred answers is the range. A modality of which nothing was measured is filled as a
 whole, from one patient at a time, so that its markers fit each other.
 
+Each patient is encoded alone, column by column, so a value that was taken over is its donor's encoded columns.
+
 A range says how much the model's answer could change. It does not say that the marker should be measured.
 """
 
@@ -16,10 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from oncofed.client.one_thread import one_thread
 from oncofed.client.pages.hospital import HospitalPrognosis, Peers
 from oncofed.client.pages.wording import MODALITY_NAMES, marker_label
-from oncofed.cohort.cohort import Cohort
-from oncofed.cohort.encoding import encode
+from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Modality
 
 FloatArray = NDArray[np.float64]
@@ -56,21 +58,32 @@ class CouldChange:
 def could_change(hospital: HospitalPrognosis, row: int, peers: Peers, *, endpoint: int) -> tuple[CouldChange, ...]:
     """What is missing, the widest range first; what cannot be said comes last."""
     values, floor = hospital.cohort.values, hospital.smallest_group
-    groups = _missing(hospital, row)
+    groups, encoded = _missing(hospital, row), hospital.encoded
+    read_from: dict[str, list[int]] = {}
+    for place, column in enumerate(columns(hospital.schema)):
+        read_from.setdefault(column.source, []).append(place)
     filled: list[FloatArray] = []
-    for columns, _, _ in groups:
-        donors = _donors(values, columns, peers, row, floor)
-        rows = np.repeat(values[[row]], len(donors), axis=0)
-        rows[:, columns] = values[donors][:, columns]
+    for members, _, modality in groups:
+        donors = _donors(values, members, peers, row, floor)
+        sources = [hospital.schema.markers[index].name for index in members]
+        if np.isnan(values[row, _of(hospital, modality)]).all():
+            sources.append(modality.value)  # the flag of a modality without any value is the donor's, too
+        taken = [place for source in sources for place in read_from.get(source, ())]
+        rows = np.repeat(encoded[[row]], len(donors), axis=0)
+        rows[:, taken] = encoded[donors][:, taken]
         filled.append(rows)
-    change = _log_hazard_ratio(hospital, np.concatenate([values[[row]], *filled]), endpoint=endpoint)
+    change = _log_hazard_ratio(hospital, np.concatenate([encoded[[row]], *filled]), endpoint=endpoint)
     found, start = [], 1
-    for (columns, name, modality), rows in zip(groups, filled, strict=True):
+    for (members, name, modality), rows in zip(groups, filled, strict=True):
         answers = change[start : start + len(rows)] - change[0]
         start += len(rows)
         low, high = (float(limit) for limit in np.quantile(answers, _LIMITS)) if len(answers) else (None, None)
-        found.append(CouldChange(name, modality, len(columns), low, high))
+        found.append(CouldChange(name, modality, len(members), low, high))
     return tuple(sorted(found, key=lambda each: (each.low is None, -each.width, each.name)))
+
+
+def _of(hospital: HospitalPrognosis, modality: Modality) -> list[int]:
+    return [index for index, marker in enumerate(hospital.schema.markers) if marker.modality is modality]
 
 
 def _missing(hospital: HospitalPrognosis, row: int) -> list[tuple[list[int], str, Modality]]:
@@ -79,7 +92,7 @@ def _missing(hospital: HospitalPrognosis, row: int) -> list[tuple[list[int], str
     missing = np.isnan(hospital.cohort.values[row])
     groups: list[tuple[list[int], str, Modality]] = []
     for modality in Modality:
-        members = [index for index, marker in enumerate(markers) if marker.modality is modality]
+        members = _of(hospital, modality)
         if len(members) > 1 and missing[members].all():
             groups.append((members, f"{MODALITY_NAMES[modality]} (all {len(members)} markers)", modality))
         else:
@@ -98,16 +111,7 @@ def _donors(values: FloatArray, columns: list[int], peers: Peers, row: int, floo
     return np.zeros(0, dtype=np.intp)
 
 
-def _log_hazard_ratio(hospital: HospitalPrognosis, values: FloatArray, *, endpoint: int) -> FloatArray:
-    """Of rows of marker values that need not be anybody's."""
-    rows, endpoints = len(values), len(hospital.schema.endpoints)
-    asked = Cohort(
-        schema=hospital.schema,
-        patient_ids=tuple(str(row) for row in range(rows)),
-        values=values,
-        entry=np.zeros((rows, endpoints)),
-        exit=np.ones((rows, endpoints)),
-        observed=np.zeros((rows, endpoints), dtype=np.bool_),
-    )
-    with torch.no_grad():
-        return np.asarray(hospital.network(torch.as_tensor(encode(asked)))[:, endpoint].numpy(), dtype=np.float64)
+def _log_hazard_ratio(hospital: HospitalPrognosis, encoded: FloatArray, *, endpoint: int) -> FloatArray:
+    """Of rows of the network's input that need not be anybody's."""
+    with one_thread(), torch.no_grad():
+        return np.asarray(hospital.network(torch.as_tensor(encoded))[:, endpoint].numpy(), dtype=np.float64)

@@ -26,7 +26,7 @@ def key_file(folder: NodeFolder) -> Path:
 def hospital_of(folder: NodeFolder, *, plan: str, smallest_group: int) -> HospitalPrognosis:
     """plan: how its hash begins; empty for the only one with a model. Raises InvalidInput or SignatureInvalid."""
     found = plan_with_model(folder, plan)
-    hospital = HospitalPrognosis(
+    return HospitalPrognosis(
         site=read_site(folder).name,
         study=found.document.plan.study,
         plan_hash=found.document.plan.hash,
@@ -34,8 +34,6 @@ def hospital_of(folder: NodeFolder, *, plan: str, smallest_group: int) -> Hospit
         cohort=present_cohort(folder, found),
         smallest_group=smallest_group,
     )
-    hospital.endpoint(0)  # now, so that the first clinician does not wait for it
-    return hospital
 
 
 def refused_users(folder: NodeFolder) -> frozenset[int]:

@@ -14,8 +14,9 @@ from fastapi.responses import RedirectResponse
 
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.desk import Form, FormOf, Visit, refusal, visit_of
-from oncofed.client.pages.figures import survival_figure, waterfall_figure
+from oncofed.client.pages.figures import survival_figure
 from oncofed.client.pages.hospital import HospitalPrognosis
+from oncofed.client.pages.marker_figures import waterfall_figure
 from oncofed.client.pages.patient_view import PatientView, patient_view
 from oncofed.client.pages.rendering import page
 from oncofed.client.pages.viewing_record import NOT_FOUND, PATIENT, SEARCH, UNKNOWN_PAGE, UNKNOWN_PATIENT

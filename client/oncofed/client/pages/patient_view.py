@@ -16,6 +16,7 @@ from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, 
 from oncofed.client.pages.missing_markers import CouldChange, could_change
 from oncofed.client.pages.recalibration import Band, band
 from oncofed.client.pages.similar import SimilarPatients, similar_patients
+from oncofed.client.pages.usual_values import Others, usual_values
 from oncofed.client.pages.wording import (
     MODALITY_NAMES,
     NOT_MEASURED,
@@ -24,10 +25,11 @@ from oncofed.client.pages.wording import (
     hazard_ratio,
     marker_label,
     marker_value,
-    number,
     percent,
     reference_range,
     reference_value,
+    shown_number,
+    shown_unit,
     source_label,
 )
 from oncofed.cohort.schema import Kind, Marker, Modality
@@ -153,9 +155,9 @@ def _curve(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, ratio: flo
 def _markers(
     hospital: HospitalPrognosis, prognosis: EndpointPrognosis, row: int, peers: Peers
 ) -> tuple[MarkerRow, ...]:
-    relevance = prognosis.relevance[row]
+    relevance, values = prognosis.relevance[row], hospital.cohort.values[row]
     position = {marker.name: index for index, marker in enumerate(hospital.schema.markers)}
-    others = peers.rows & (np.arange(len(peers.rows)) != row)
+    usual = usual_values(hospital, peers)
     found = []
     for place in np.argsort(-np.abs(relevance), kind="stable"):
         source, part = prognosis.sources[place], float(relevance[place])
@@ -164,10 +166,10 @@ def _markers(
             if abs(part) >= _FLAT:
                 found.append(_whole_modality(hospital, source, part))
             continue
-        marker, values = hospital.schema.markers[column], hospital.cohort.values[:, column]
-        if np.isnan(values[row]) and abs(part) < _FLAT:
+        marker, value = hospital.schema.markers[column], float(values[column])
+        if np.isnan(value) and abs(part) < _FLAT:
             continue  # it stands among what is missing
-        found.append(_marker_row(marker, float(values[row]), part, values[others], hospital.smallest_group))
+        found.append(_marker_row(marker, value, part, usual.without(column, value), hospital.smallest_group))
     return tuple(found)
 
 
@@ -176,13 +178,13 @@ def _whole_modality(hospital: HospitalPrognosis, source: str, part: float) -> Ma
     return MarkerRow(label, modality, NOT_MEASURED, "", "measured", "", "", "", "", part, hazard_ratio(part), False)
 
 
-def _marker_row(marker: Marker, value: float, part: float, among: FloatArray, floor: int) -> MarkerRow:
-    usual_range, unusual = _usual(marker, value, among[~np.isnan(among)], floor)
+def _marker_row(marker: Marker, value: float, part: float, others: Others, floor: int) -> MarkerRow:
+    usual_range, unusual = _usual(marker, value, others, floor)
     return MarkerRow(
         label=marker_label(marker),
         modality=MODALITY_NAMES[marker.modality],
         value=marker_value(marker, value),
-        unit=marker.unit if not np.isnan(value) else "",
+        unit=shown_unit(marker) if not np.isnan(value) else "",
         reference=reference_value(marker),
         reference_range=reference_range(marker),
         outside=against_reference(marker, value),
@@ -194,20 +196,20 @@ def _marker_row(marker: Marker, value: float, part: float, among: FloatArray, fl
     )
 
 
-def _usual(marker: Marker, value: float, measured: FloatArray, floor: int) -> tuple[str, str]:
-    """What is usual among these values, and in which way this value is not."""
-    if len(measured) < floor:
+def _usual(marker: Marker, value: float, others: Others, floor: int) -> tuple[str, str]:
+    """What is usual among the others, and in which way this value is not."""
+    if len(others) < floor:
         return "too few measured", ""
     if marker.kind in (Kind.CATEGORICAL, Kind.BINARY):
         if np.isnan(value):
             return "", ""
-        same = int((measured == value).sum())
+        same = others.with_value(value)
         if same < floor:
-            return f"{marker_value(marker, value)} in {floored(same, floor)} of {len(measured):,}", "rare"
-        share = same / len(measured)
+            return f"{marker_value(marker, value)} in {floored(same, floor)} of {len(others):,}", "rare"
+        share = same / len(others)
         return f"{marker_value(marker, value)} in {percent(share)}", "rare" if share < _RARE else ""
-    low, high = (float(limit) for limit in np.quantile(measured, _USUAL))
-    told = f"{number(low, 3)} to {number(high, 3)}"
+    low, high = (others.quantile(share) for share in _USUAL)
+    told = f"{shown_number(marker, low, 3)} to {shown_number(marker, high, 3)}"
     return told, "above" if value > high else "below" if value < low else ""
 
 

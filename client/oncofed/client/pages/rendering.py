@@ -1,12 +1,10 @@
 """How does a view become a page? Templates of this package, with every value escaped.
 
-A figure travels as JSON in an attribute, where escaping is the same as everywhere; a script of ours reads it. A name
-that a template misspells is an error.
+A picture is an element that `drawing` has escaped already. A name that a template misspells is an error.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cache
 
@@ -15,9 +13,7 @@ from fastapi.responses import HTMLResponse
 
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.desk import Desk, Visit
-from oncofed.client.pages.figures import Figure
-from oncofed.client.pages.plotly_script import plotly_styles
-from oncofed.client.pages.wording import capital, floored, hazard_ratio, percent, time, words
+from oncofed.client.pages.wording import capital, floored, hazard_ratio, number, percent, time, words
 
 
 @cache
@@ -32,8 +28,8 @@ def _environment() -> jinja2.Environment:
     environment.filters.update(
         capital=capital,
         floored=floored,
+        number=number,
         hazard_ratio=hazard_ratio,
-        json=_json,
         percent=percent,
         time=time,
         words=words,
@@ -41,8 +37,10 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _json(figure: Figure) -> str:
-    return json.dumps(figure, allow_nan=False, separators=(",", ":"))
+def read_templates() -> None:
+    """Compile all of them, which takes longer than to fill them in."""
+    for name in _environment().list_templates():
+        _environment().get_template(name)
 
 
 _LINKS = {
@@ -83,9 +81,10 @@ def _page(template: str, desk: Desk, content: Mapping[str, object], status: int)
         "site": desk.hospital.site,
         "study": desk.hospital.study,
         "example": desk.hospital.example,
+        "model": desk.hospital.plan_hash[:12],
+        "shown_at": f"{desk.now():%d %B %Y, %H:%M %Z}".lstrip("0"),
         "idle_seconds": int(desk.timeouts.idle),
         "here": "",
-        "plotly_styles": plotly_styles(),
     }
     text = _environment().get_template(template).render({**common, **content})
     return HTMLResponse(text, status_code=status)

@@ -7,6 +7,7 @@ exact than it is; small counts are written as "fewer than" the floor. Texts are 
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 
@@ -28,6 +29,17 @@ MODALITY_NAMES = {
 }
 
 _LARGEST_LOG_RATIO = math.log(1000)
+_LARGEST_EXPONENT = 300.0
+_SMALLEST_PLAIN, _LARGEST_PLAIN = 1e-6, 1e9
+_PART_OF_THE_NAME = frozenset({"", "grade", "level", "ratio", "score", "stage"})
+"""No unit of a value."""
+_SPELT = {"%": "percent", "‰": "per_mille", "°c": "celsius", "ml/min/1.73m2": "ml_per_min"}
+"""Units as tables spell them at the end of a name, where it is not the unit with `_per_`."""
+_RAISED = {"2": "\N{SUPERSCRIPT TWO}", "3": "\N{SUPERSCRIPT THREE}"}
+_ACRONYMS = frozenset(
+    {"afp", "alt", "ast", "bmi", "ca", "cea", "cnv", "crp", "ct", "dna", "ecog", "egfr", "gfr", "ggt", "hb", "hdl"}
+    | {"her2", "inr", "ldh", "ldl", "mri", "n", "nrs", "parp", "psa", "rna", "t", "tnm", "tsh", "uicc", "vegf"}
+)
 
 
 def words(name: str) -> str:
@@ -36,12 +48,42 @@ def words(name: str) -> str:
 
 
 def marker_label(marker: Marker) -> str:
-    """Its name in words, without the unit at the end that many tables write there: the unit has a place of its own."""
-    unit = marker.unit.lower() if marker.kind is Kind.CONTINUOUS else ""
-    inner = unit.partition("(")[2].removesuffix(")") if unit.startswith(("log10(", "log2(")) else unit
-    spelt = "percent" if inner == "%" else inner.replace("/", "_per_")
-    name = marker.name.removesuffix(f"_{spelt}") if spelt else marker.name
-    return words(name)
+    """Its name in words, without scale and unit, which many tables write there: the value is shown with its unit."""
+    unit = _inner_unit(marker).lower()
+    spelt = _SPELT.get(unit, unit.replace("1/", "per_").replace("/", "_per_").replace("µ", "u"))
+    name = marker.name if unit in _PART_OF_THE_NAME else marker.name.removesuffix(f"_{spelt}")
+    if is_decimal_logarithm(marker):
+        name = marker.name.removeprefix("log10_") if unit == "years" else name.removeprefix("log10_")  # pack years
+    return " ".join(each.upper() if each.lower() in _ACRONYMS else each for each in words(name).split())
+
+
+def is_decimal_logarithm(marker: Marker) -> bool:
+    """Whether the table holds the decimal logarithm of what a laboratory reports: shown is the number itself."""
+    return marker.kind is Kind.CONTINUOUS and marker.unit.lower().startswith("log10(")
+
+
+def shown_unit(marker: Marker) -> str:
+    """Of the value as it is shown; empty for a plain number, and where the label says it ("UICC stage")."""
+    unit = _inner_unit(marker) if is_decimal_logarithm(marker) else marker.unit
+    said = unit in _PART_OF_THE_NAME or unit.lower() in marker_label(marker).lower().split()
+    return "" if said else re.sub(r"(?<=m)([23])\b", lambda found: _RAISED[found[1]], unit)
+
+
+def shown_value(marker: Marker, value: float) -> float:
+    """In `shown_unit`."""
+    return 10.0 ** min(value, _LARGEST_EXPONENT) if is_decimal_logarithm(marker) else value
+
+
+def shown_number(marker: Marker, value: float, digits: int = 4) -> str:
+    """In `shown_unit`, with as many digits as mean anything after a logarithm was rounded."""
+    return number(shown_value(marker, value), 3 if is_decimal_logarithm(marker) else digits)
+
+
+def _inner_unit(marker: Marker) -> str:
+    if marker.kind is not Kind.CONTINUOUS:
+        return ""
+    scale, bracket, inner = marker.unit.partition("(")
+    return inner.removesuffix(")") if bracket and scale.lower() in ("log10", "log2") else marker.unit
 
 
 def capital(text: str) -> str:
@@ -50,8 +92,11 @@ def capital(text: str) -> str:
 
 
 def number(value: float, digits: int = 4) -> str:
-    """So many significant digits at most, with a true minus sign."""
-    return f"{value:.{digits}g}".replace("-", MINUS)
+    """At most so many significant digits, a true minus sign, a power of ten only where zeros would fill the line."""
+    short = f"{value:.{digits}g}"
+    if "e" in short and _SMALLEST_PLAIN <= abs(value) < _LARGEST_PLAIN:
+        short = f"{float(short):,.{digits + 3}f}".rstrip("0").rstrip(".")
+    return short.replace("-", MINUS)
 
 
 def hazard_ratio(log_hazard_ratio: float) -> str:
@@ -94,7 +139,7 @@ def marker_value(marker: Marker, value: float) -> str:
         return words(marker.categories[int(value)])
     if marker.kind is Kind.BINARY:
         return "yes" if value > 0.5 else "no"
-    return number(value)
+    return shown_number(marker, value)
 
 
 def reference_range(marker: Marker) -> str:
@@ -102,7 +147,7 @@ def reference_range(marker: Marker) -> str:
     if marker.reference_range is None:
         return ""
     low, high = marker.reference_range
-    return f"{number(low)} to {number(high)}"
+    return f"{shown_number(marker, low)} to {shown_number(marker, high)}"
 
 
 def against_reference(marker: Marker, value: float) -> str:
@@ -119,7 +164,7 @@ def reference_value(marker: Marker) -> str:
         return words(marker.reference_category)
     if marker.kind is Kind.BINARY and marker.centre in (0.0, 1.0):
         return "yes" if marker.centre else "no"
-    return number(marker.centre)
+    return shown_number(marker, marker.centre)
 
 
 def source_label(schema: StudySchema, source: str) -> str:

@@ -17,6 +17,7 @@ import torch
 from oncofed.simulations.benchmarks.command_line import command_line_table
 from oncofed.simulations.benchmarks.contribution import contribution_table
 from oncofed.simulations.benchmarks.explanation import explanation_table
+from oncofed.simulations.benchmarks.first_view import first_view_table
 from oncofed.simulations.benchmarks.masking import masking_table
 from oncofed.simulations.benchmarks.rounds import rounds_table
 from oncofed.simulations.benchmarks.tables import Table
@@ -28,6 +29,7 @@ PARTS: dict[str, Callable[[bool], Table]] = {
         contribution_table(repetitions=5, batches=(256, 2048)) if quick else contribution_table(repetitions=15)
     ),
     "explanation": lambda quick: explanation_table(repetitions=3 if quick else 9),
+    "first-view": lambda quick: first_view_table(patients=5000, views=7 if quick else 25),
     "masking": lambda quick: masking_table(rounds=3, sites=(10, 50)) if quick else masking_table(rounds=9),
     "rounds": lambda quick: rounds_table(rounds=3, sites=(10, 100)) if quick else rounds_table(rounds=7),
 }

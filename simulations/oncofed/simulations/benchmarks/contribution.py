@@ -22,12 +22,13 @@ from opacus.optimizers import DPOptimizer, DPOptimizerFastGradientClipping
 from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
 from torch import Tensor, nn
 
+from oncofed.client.one_thread import one_thread
 from oncofed.client.training import local_contribution
 from oncofed.privacy.mechanism import PrivateOptimizer, clipped_gradient_sum
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.protocol.plan import ModelSpec, StudyPlan
 from oncofed.simulations.benchmarks.made_up import STUDY_COLUMNS, model, patients, plan
-from oncofed.simulations.benchmarks.side_by_side import Spread, interleaved, one_thread, ratio
+from oncofed.simulations.benchmarks.side_by_side import Spread, interleaved, ratio
 from oncofed.simulations.benchmarks.tables import Table, verdict
 from oncofed.survival.likelihood import PatientTensors, negative_log_likelihood, patient_losses
 from oncofed.survival.network import PrognosisNetwork, parameter_count, parameter_vector

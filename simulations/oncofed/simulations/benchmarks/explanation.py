@@ -14,10 +14,11 @@ import torch
 from captum.attr import LRP, IntegratedGradients
 
 from oncofed.client.explanation import marker_relevance
+from oncofed.client.one_thread import one_thread
 from oncofed.client.relevance_rules import Rule
 from oncofed.cohort.encoding import columns
 from oncofed.simulations.benchmarks.made_up import model, patients
-from oncofed.simulations.benchmarks.side_by_side import Spread, interleaved, one_thread, processor_seconds, ratio
+from oncofed.simulations.benchmarks.side_by_side import Spread, interleaved, processor_seconds, ratio
 from oncofed.simulations.benchmarks.tables import Table, verdict
 from oncofed.simulations.synthetic.consortium import PUBLISHED_PATIENTS
 from oncofed.simulations.synthetic.schema import consortium_schema

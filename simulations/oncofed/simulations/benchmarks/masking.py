@@ -17,6 +17,7 @@ import numpy as np
 from flwr.app import Context
 
 from oncofed.client.guard import Guard
+from oncofed.client.one_thread import one_thread
 from oncofed.client.relay import build_client_app
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.masking import MaskingPairs
@@ -26,7 +27,7 @@ from oncofed.server.app import flower_says_errors_only
 from oncofed.server.rounds import RoundReport, questions_of, step
 from oncofed.server.state import FederationState, initial_state
 from oncofed.simulations.benchmarks.made_up import STUDY_COLUMNS, model, patients, plan
-from oncofed.simulations.benchmarks.side_by_side import Spread, one_thread, processor_seconds, ratio
+from oncofed.simulations.benchmarks.side_by_side import Spread, processor_seconds, ratio
 from oncofed.simulations.benchmarks.tables import Table, verdict
 from oncofed.simulations.engines.in_process_grid import InProcessGrid
 from oncofed.simulations.engines.node_directory import answer_partition_queries, find_nodes, partition_of

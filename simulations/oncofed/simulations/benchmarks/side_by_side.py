@@ -10,11 +10,8 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-
-import torch
 
 processor_seconds = time.process_time
 
@@ -64,14 +61,3 @@ def _seconds_a_call(work: Callable[[], object], calls: int) -> float:
     for _ in range(calls):
         work()
     return max((processor_seconds() - began) / calls, 1e-9)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """With several threads, processor time is their sum, and ratios would depend on the machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -4,27 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 
-import numpy as np
 import pytest
-from tests.pages_hospital import hospital
 
 from oncofed.client.pages import wording
-from oncofed.client.pages.cohort_view import dependence, risk_groups, strongest_markers
 from oncofed.client.pages.csv_export import csv_text
-from oncofed.client.pages.figures import (
-    dependence_figure,
-    groups_figure,
-    label,
-    network_figure,
-    strength_figure,
-    survival_figure,
-    waterfall_figure,
-)
-from oncofed.client.pages.interaction_view import strongest_interactions
-from oncofed.client.pages.patient_view import patient_view
 from oncofed.cohort.schema import Kind, Marker, Modality
 
 
@@ -58,39 +43,50 @@ def test_counts_below_the_floor_are_not_told() -> None:
     ("name", "unit", "said"),
     [
         ("age_years", "years", "age"),
-        ("log10_ldh_u_per_l", "log10(U/l)", "log10 ldh"),
+        ("log10_ldh_u_per_l", "log10(U/l)", "LDH"),
+        ("log10_pack_years", "log10(years)", "pack years"),
+        ("log10_ferritin_ug_per_l", "log10(µg/l)", "ferritin"),
+        ("leukocytes_per_nl", "1/nl", "leukocytes"),
+        ("body_temperature_celsius", "°C", "body temperature"),
+        ("total_fat_to_muscle_ratio", "ratio", "total fat to muscle ratio"),
         ("quick_percent", "%", "quick"),
-        ("uicc_stage", "", "uicc stage"),
-        ("crp", "mg/l", "crp"),
+        ("uicc_stage", "", "UICC stage"),
+        ("crp", "mg/l", "CRP"),
     ],
 )
 def test_a_unit_stands_beside_the_name_and_not_in_it(name: str, unit: str, said: str) -> None:
     assert wording.marker_label(Marker(name, Modality.CLINICAL, Kind.CONTINUOUS, unit)) == said
 
 
-def test_figures_are_json_and_equal_names_keep_their_places() -> None:
-    shown = hospital()
-    view, endpoint = patient_view(shown, 4, endpoint=0), shown.endpoint(0)
-    everybody = np.ones(len(shown.cohort), dtype=np.bool_)
-    strongest = strongest_markers(shown, endpoint, everybody)
-    found = dependence(shown, endpoint, everybody, source="age_years")
-    assert found is not None
-    groups = risk_groups(shown, endpoint, everybody)
-    figures = [
-        survival_figure(view, shown.grid),
-        waterfall_figure(view),
-        strength_figure(strongest),
-        dependence_figure(found),
-        groups_figure(groups, shown.grid, endpoint="overall_survival"),
-        network_figure(strongest_interactions(shown, endpoint, everybody) or ()),
-    ]
-    assert all(json.dumps(figure, allow_nan=False) for figure in figures)
-    bars = waterfall_figure(view)["data"][0]
-    assert len(set(bars["y"])) == len(bars["y"])
-    assert sum(bars["x"][:-1]) == pytest.approx(bars["x"][-1], abs=1e-3)
-    assert bars["x"][-1] == pytest.approx(view.log_hazard_ratio, abs=1e-4)
+@pytest.mark.parametrize(
+    ("unit", "value", "said"),
+    [
+        ("mg/l", 22.387, "22.39 mg/l"),
+        ("log10(mg/l)", 1.35, "22.4 mg/l"),
+        ("log10(U/l)", -1.0, "0.1 U/l"),
+        ("log2(ratio)", -1.17, f"{wording.MINUS}1.17 log2(ratio)"),
+        ("cm2/m2", 41.0, "41 cm\N{SUPERSCRIPT TWO}/m\N{SUPERSCRIPT TWO}"),
+        ("1/nl", 250000.0, "250,000 1/nl"),
+        ("stage", 4.0, "4"),
+        ("ratio", 0.5, "0.5"),
+    ],
+)
+def test_a_value_is_shown_as_a_laboratory_reports_it(unit: str, value: float, said: str) -> None:
+    marker = Marker("uicc_stage", Modality.CLINICAL, Kind.CONTINUOUS, unit)
+    assert f"{wording.marker_value(marker, value)} {wording.shown_unit(marker)}".strip() == said
 
 
-def test_labels_are_no_markup_and_short() -> None:
-    assert label("<b>a & b</b>") == "&lt;b&gt;a &amp; b&lt;/b&gt;"
-    assert len(label("x" * 500)) == 44
+def test_a_reference_range_is_in_the_unit_of_the_value() -> None:
+    marker = Marker(
+        "log10_crp",
+        Modality.LABORATORY,
+        Kind.CONTINUOUS,
+        "log10(mg/l)",
+        (-1.0, 3.0),
+        1.0,
+        0.5,
+        reference_range=(-1.0, 0.7),
+    )
+    assert wording.reference_range(marker) == "0.1 to 5.01"
+    assert wording.reference_value(marker) == "10"
+    assert wording.against_reference(marker, 1.35) == "high"

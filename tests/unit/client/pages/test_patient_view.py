@@ -7,11 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.pages_hospital import ENTITY, hospital
 
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.missing_markers import could_change
 from oncofed.client.pages.patient_view import PatientView, patient_view
+from oncofed.client.pages.usual_values import UsualValues
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import encode
 from oncofed.survival.kaplan_meier import kaplan_meier
@@ -84,6 +87,38 @@ def test_what_measuring_could_change_is_what_other_patients_values_would_give(vi
     (rna,) = (each for each in view.missing if each.markers == 2)
     assert (rna.low, rna.high) == pytest.approx((low, high))
     assert rna.width > 0.01
+
+
+def test_a_single_marker_is_taken_over_alone_and_the_rest_of_its_kind_stays() -> None:
+    values = HOSPITAL.cohort.values.copy()
+    values[ROW, 4:] = (np.nan, 0.7)
+    values[ROW, 1] = np.nan
+    changed = with_values(HOSPITAL, values)
+    peers = changed.peers(ROW)
+    missing = {each.name: each for each in could_change(changed, ROW, peers, endpoint=1)}
+    own = log_hazard_ratio(values[[ROW]].copy(), 1)[0]
+    for column, marker in ((1, "CRP"), (4, HOSPITAL.schema.markers[4].name)):
+        donors = np.flatnonzero(peers.rows & ~np.isnan(values[:, column]) & (np.arange(len(values)) != ROW))
+        donors = donors[np.linspace(0, len(donors) - 1, min(100, len(donors))).astype(int)]
+        filled = np.repeat(values[[ROW]], len(donors), axis=0)
+        filled[:, column] = values[donors, column]
+        low, high = np.quantile(log_hazard_ratio(filled, 1) - own, (0.1, 0.9))
+        found = missing[" ".join(marker.replace("_", " ").split())]
+        assert (found.low, found.high) == pytest.approx((low, high))
+
+
+@given(st.lists(st.integers(0, 9).map(float), min_size=2, max_size=40), st.data())
+def test_leaving_one_value_out_by_its_place_is_leaving_it_out(values: list[float], data: st.DataObject) -> None:
+    own = data.draw(st.sampled_from([*values, np.nan]))
+    rest = list(values)
+    if not np.isnan(own):
+        rest.remove(own)
+    others = UsualValues((np.sort(values),)).without(0, own)
+    assert len(others) == len(rest)
+    for share in (0.0, 0.05, 0.5, 0.95, 1.0):
+        assert others.quantile(share) == pytest.approx(np.quantile(rest, share))
+    for value in (0.0, 4.0, own):
+        assert others.with_value(value) == rest.count(value)
 
 
 def test_a_marker_that_too_few_have_gets_no_range() -> None:
@@ -166,7 +201,7 @@ def test_a_laboratory_value_stands_against_its_reference_range() -> None:
     for value, said in ((4.9, ""), (5.1, "high"), (-0.1, "low")):
         values[ROW, 1] = value
         found = patient_view(with_values(HOSPITAL, values), ROW, endpoint=0)
-        crp = next(row for row in found.markers if row.label == "crp")
+        crp = next(row for row in found.markers if row.label == "CRP")
         assert (crp.reference_range, crp.outside) == ("0 to 5", said)
         assert next(row for row in found.markers if row.label == "age").reference_range == ""
 

@@ -1,27 +1,31 @@
 "use strict";
-// Draws each figure that a page holds, saves it as PNG, prints, and leaves the page when the session has run out.
-// Nothing here asks the network for anything.
+// Saves a picture as PNG, prints, and leaves the page when the session has run out.
+// Nothing here asks the network for anything; without it the pages show everything.
 (() => {
-  const settings = { displayModeBar: false, responsive: true, showTips: false, displaylogo: false };
-  const printWidth = 660;
+  const sharper = 2;
 
-  const draw = (plot) => {
-    const figure = JSON.parse(plot.dataset.figure);
-    plot.style.minHeight = `${figure.layout.height}px`;
-    Plotly.newPlot(plot, figure.data, figure.layout, settings);
-    const button = plot.closest("figure").querySelector(".save-png");
-    button.addEventListener("click", () => {
-      Plotly.downloadImage(plot, { format: "png", filename: figure.name, width: 1000, height: figure.layout.height, scale: 2 });
+  const save = (plot) => {
+    const picture = plot.querySelector("svg");
+    const { width, height } = picture.viewBox.baseVal;
+    const alone = picture.cloneNode(true);
+    alone.setAttribute("width", width);
+    alone.setAttribute("height", height);
+    const image = new Image();
+    image.addEventListener("load", () => {
+      const canvas = document.createElement("canvas");
+      canvas.width = sharper * width;
+      canvas.height = sharper * height;
+      canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+      const link = document.createElement("a");
+      link.download = `${plot.dataset.name}.png`;
+      link.href = canvas.toDataURL("image/png");
+      link.click();
     });
+    image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(new XMLSerializer().serializeToString(alone))}`;
   };
-
-  const plots = [...document.querySelectorAll("[data-figure]")];
-  plots.forEach(draw);
-  document.body.dataset.drawn = String(plots.length);
-
-  const resized = (width) => plots.forEach((plot) => Plotly.relayout(plot, width === null ? { autosize: true } : { autosize: false, width }));
-  window.addEventListener("beforeprint", () => resized(printWidth));
-  window.addEventListener("afterprint", () => resized(null));
+  document.querySelectorAll(".save-png").forEach((button) => {
+    button.addEventListener("click", () => save(button.closest("figure").querySelector(".plot")));
+  });
   document.querySelectorAll("button.print").forEach((button) => button.addEventListener("click", () => window.print()));
 
   // What was shown shall not stay on an unattended screen.

@@ -13,13 +13,11 @@ from oncofed.survival.network import network_with, parameter_count
 
 
 def large_hospital(patients: int) -> HospitalPrognosis:
-    """Its endpoint 0 is computed, as the command does before it serves."""
+    """Nothing of it is computed yet."""
     made = generate(patients=patients, hospitals=1)
     schema = made.schema
     endpoints = tuple(endpoint.name for endpoint in schema.endpoints)
     spec = ModelSpec(len(columns(schema)), endpoints, schema.grid, schema.baseline_hazard, (16,))
     weights = np.random.default_rng(1).normal(scale=0.05, size=parameter_count(spec))
     cohort = validate(made.table, schema, where="synthetic")
-    found = HospitalPrognosis("large", "synthetic", "cd" * 32, network_with(spec, weights), cohort, example=True)
-    found.endpoint(0)
-    return found
+    return HospitalPrognosis("large", "synthetic", "cd" * 32, network_with(spec, weights), cohort, example=True)

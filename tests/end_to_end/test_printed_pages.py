@@ -1,0 +1,150 @@
+"""Is a printed page whole, does it say whose it is, and is every sheet of it told from a medical device's?
+
+What Chromium makes of the page as PDF is read back word by word, with the places where the words stand.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+from tests.end_to_end.pages_browser import Visited, serving
+from tests.pages_hospital import PLAN_HASH, hospital
+
+from oncofed.client.pages.accounts import Role
+from oncofed.simulations.benchmarks.browser import CHROMIUM, chromium
+
+PDFTOTEXT = shutil.which("pdftotext")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or PDFTOTEXT is None,
+    reason="NOT TESTED: a hospital's pages on paper. apt-get install chromium poppler-utils to test it.",
+)
+
+HOSPITAL = hospital()
+PATIENT = HOSPITAL.cohort.patient_ids[7]
+WARNING = "Research software. Not a medical device, and not a recommendation for any treatment."
+BUTTONS = ("Print or save", "Save picture", "Sign out", "Password", "CSV", "Skip to", "The numbers")
+SIDE_POINTS = 15 / 25.4 * 72
+"""The margin of the style sheet, in points."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """words: each with its left and right end, in points."""
+
+    width: float
+    text: str
+    words: tuple[tuple[float, float, str], ...]
+
+
+def printed(page: Page, folder: Path) -> list[Sheet]:
+    assert PDFTOTEXT is not None
+    path = folder / "printed.pdf"
+    page.pdf(path=path, prefer_css_page_size=True)
+    boxes = subprocess.run([PDFTOTEXT, "-bbox", path, "-"], capture_output=True, text=True, check=True).stdout
+    sheets = []
+    for width, inner in re.findall(r'<page width="([\d.]+)"[^>]*>(.*?)</page>', boxes, flags=re.DOTALL):
+        found = re.findall(r'<word xMin="([\d.]+)"[^>]*xMax="([\d.]+)"[^>]*>(.*?)</word>', inner)
+        words = tuple((float(left), float(right), unescape(word)) for left, right, word in found)
+        sheets.append(Sheet(float(width), " ".join(word for *_, word in words), words))
+    return sheets
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visited]:
+    with serving(tmp_path_factory.mktemp("pages"), HOSPITAL) as (_, address):
+        context = browser.new_context(viewport={"width": 1180, "height": 900})
+        found = Visited(context.new_page(), address)
+        found.sign_in(Role.CLINICIAN)
+        yield found
+        context.close()
+
+
+@pytest.fixture
+def patient(visit: Visited) -> Page:
+    visit.page.goto(f"{visit.address}/patients")
+    visit.page.keyboard.type(PATIENT)
+    visit.page.keyboard.press("Enter")
+    visit.drawn(2)
+    return visit.page
+
+
+@pytest.fixture
+def cohort(visit: Visited) -> Page:
+    visit.page.goto(f"{visit.address}/cohort")
+    visit.drawn(4)
+    return visit.page
+
+
+@pytest.mark.parametrize(("name", "about"), [("patient", f"Patient {PATIENT}"), ("cohort", "Cohort")])
+def test_every_sheet_says_what_it_is_whose_and_when(
+    name: str, about: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    sheets = printed(request.getfixturevalue(name), tmp_path)
+    assert 2 <= len(sheets) <= 5
+    for number, sheet in enumerate(sheets, start=1):
+        assert sheet.text.startswith(WARNING)
+        head = sheet.text.removeprefix(WARNING)[:250]
+        assert head.startswith(f" Bonn \N{MIDDLE DOT} {about}, overall survival")
+        assert f"model of study lung ({PLAN_HASH[:12]})" in head
+        assert re.search(r"\d{1,2} [A-Z][a-z]+ 20\d\d, \d\d:\d\d \S+, clinician", head)
+        assert sheet.text.endswith(f"Page {number} of {len(sheets)}")
+
+
+@pytest.mark.parametrize("name", ["patient", "cohort"])
+def test_nothing_of_a_table_or_picture_is_cut_off_or_lost(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    page: Page = request.getfixturevalue(name)
+    cells = [*page.locator(":not(details) > .scroll td").all_inner_texts(), *page.locator("h1, h2").all_inner_texts()]
+    drawn = page.locator(".plot svg text").all_text_contents()
+    assert len(cells) > 30
+    sheets = printed(page, tmp_path)
+    # Where a line breaks is the printer's affair.
+    text = re.sub(r"\s", "", " ".join(sheet.text for sheet in sheets))
+    lost = [said for said in (*cells, *drawn) if re.sub(r"\s", "", said) not in text]
+    assert lost == []
+    for sheet in sheets:
+        for left, right, word in sheet.words:
+            assert left >= SIDE_POINTS - 3, word
+            assert right <= sheet.width - SIDE_POINTS + 3, word
+    assert not [button for button in BUTTONS for sheet in sheets if button in sheet.text]
+
+
+def test_a_picture_is_never_torn_from_itself_or_its_caption(patient: Page, tmp_path: Path) -> None:
+    pictures = {
+        "Months since time zero": ("100 %", "Out of 100 patients whom"),
+        "hazard ratio, against the reference": ("Age: ", "Orange, to the right"),
+    }
+    seen = set()
+    for centimetres in range(0, 18, 2):
+        patient.evaluate(f"document.querySelector('h1').style.marginBottom = '{centimetres}cm'")
+        texts = [sheet.text.replace("\N{NO-BREAK SPACE}", " ") for sheet in printed(patient, tmp_path)]
+        for axis, parts in pictures.items():
+            (on,) = (place for place, text in enumerate(texts) if axis in text)
+            assert [part for part in parts if part not in texts[on]] == []
+            seen.add((axis, on))
+    assert len(seen) > len(pictures), "the pictures must have been moved over an edge"
+
+
+def test_paper_is_white_and_ink_is_dark(patient: Page) -> None:
+    patient.emulate_media(media="print")
+    shown = "element => { const s = getComputedStyle(element); return [s.backgroundColor, s.color]; }"
+    for selector in ("body", "main", "td", ".note"):
+        background, ink = patient.locator(selector).first.evaluate(shown)
+        assert background in ("rgba(0, 0, 0, 0)", "rgb(255, 255, 255)")
+        assert max(map(int, re.findall(r"\d+", ink)[:3])) < 128, selector
+    patient.emulate_media(media="screen")
