@@ -11,8 +11,10 @@ from __future__ import annotations
 import base64
 import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 SMALLEST_NUMBER = 1000
 
@@ -38,6 +40,25 @@ def leaks_in(captured: Sequence[bytes], planted: Planted) -> list[str]:
         for number in planted.numbers:
             found += [f"{number} as {form}" for form, pattern in _forms_of_number(number) if re.search(pattern, piece)]
     return sorted(set(found))
+
+
+def fractions_in(captured: Sequence[bytes], fractions: Iterable[float]) -> list[float]:
+    """Those that a capture holds as the bytes of a float64, in either order and at any place, or as their digits.
+
+    For numbers with many digits, such as a patient's relevances, of which there may be thousands. 0 is passed over.
+    """
+    sought = {value for value in map(float, fractions) if value != 0}
+    as_bytes = {struct.pack(order, value): value for value in sought for order in ("<d", ">d")}
+    as_text = {f"{abs(value):.6g}".encode(): value for value in sought}
+    patterns = np.array([int.from_bytes(pattern, "little") for pattern in as_bytes], dtype=np.uint64)
+    values = list(as_bytes.values())
+    found: set[float] = set()
+    for piece in captured:
+        for offset in range(8):
+            words = np.frombuffer(piece, np.uint64, count=max(0, (len(piece) - offset) // 8), offset=offset)
+            found.update(values[place] for place in np.flatnonzero(np.isin(patterns, words)))
+        found.update(as_text[digits] for digits in set(re.findall(rb"\d+\.\d{4,}", piece)) & as_text.keys())
+    return sorted(found)
 
 
 def _forms_of_text(text: str) -> Iterator[tuple[str, bytes]]:

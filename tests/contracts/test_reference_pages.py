@@ -71,6 +71,7 @@ horizon = 24
 [privacy]
 mode = "none"
 [held_out]
+[explanations]
 """
 STUDY_OF_A_TABLE = STUDY.replace("[data.synthetic]", '[data]\ntable = "study.toml"\nschema = "study.toml"')
 
@@ -206,6 +207,7 @@ def study_defaults(study: Study, consortium: Consortium) -> dict[str, Callable[[
         "[training]": lambda key: getattr(study.training, key),
         "[privacy]": lambda key: getattr(study.privacy, key),
         "[held_out]": lambda key: getattr(study.settings.held_out, key),
+        "[explanations]": lambda key: getattr(study.settings.explanations, key),
         "[consortium]": lambda key: getattr(consortium, key),
     }
 

@@ -2,6 +2,7 @@
 
 fails_once     the data source fails once, at its first reading, with a text that quotes a patient and both counts.
 leaks          instead of the noised sum leave a record number and both counts, which no barrier behind it recognises.
+tells_of_one   a summary is not the sum of votes but the first patient's relevances, and gets no noise.
 adds_no_share  masks its sum without a share of the noise, so that what opens can be compared.
 """
 
@@ -17,12 +18,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from oncofed.client import approved_patients, guard
+from oncofed.client.explanation import column_relevance
 from oncofed.client.node.folder import NodeFolder
 from oncofed.client.policy_file import read_policy
 from oncofed.client.service import node_guard, process
 from oncofed.client.sources import read_source_cohort
 from oncofed.cohort.cohort import Cohort
 from oncofed.privacy.integer_noise import NoIntegerNoise
+from oncofed.privacy.mechanism import BoundedSum
+from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.survival.likelihood import PatientTensors
+from oncofed.survival.network import network_with
 
 BYTES_A_NUMBER = 8
 
@@ -59,12 +65,22 @@ def leak(folder: NodeFolder) -> None:
     setattr(guard, "local_contribution", leaking)  # noqa: B010 - as above
 
 
+def tell_of_one(folder: NodeFolder) -> None:
+    def of_one(
+        plan: StudyPlan, spec: SummarySpec, weights: NDArray[np.float64], patients: PatientTensors
+    ) -> BoundedSum:
+        found = column_relevance(network_with(plan.model, weights), patients.x[:1], endpoint=0)[0]
+        return BoundedSum(np.resize(found, spec.cells), 1.0)
+
+    setattr(guard, "bounded_sum", lambda *given, **_: of_one(*given))  # noqa: B010 - as above
+    setattr(guard, "noised", lambda total, *_, **__: total.vector)  # noqa: B010 - as above
+
+
 def add_no_share(_: NodeFolder) -> None:
     setattr(node_guard, "OperatingSystemIntegerNoise", NoIntegerNoise)  # noqa: B010 - as above
 
 
 if __name__ == "__main__":
-    {"fails_once": fail_once, "leaks": leak, "adds_no_share": add_no_share}[sys.argv.pop()](
-        NodeFolder(Path(sys.argv[1]))
-    )
+    odd = {"fails_once": fail_once, "leaks": leak, "tells_of_one": tell_of_one, "adds_no_share": add_no_share}
+    odd[sys.argv.pop()](NodeFolder(Path(sys.argv[1])))
     sys.exit(process.main(sys.argv))

@@ -28,14 +28,8 @@ from oncofed.privacy.policy import SitePolicy
 from oncofed.protocol.messages import SummariseRequest
 from oncofed.protocol.plan import ModelSpec, StudyPlan, SummarySpec, TrainingSpec, VoteSpec
 from oncofed.protocol.vote_layout import VoteLayout
-from oncofed.server.explanation_votes import (
-    INTERACTIONS,
-    KEY_MARKERS,
-    entity_names,
-    read_markers,
-    read_pairs,
-    voted_names,
-)
+from oncofed.server.explanation_settings import INTERACTIONS, KEY_MARKERS, entity_names, voted_names
+from oncofed.server.explanation_votes import read_markers, read_pairs
 from oncofed.simulations.explanation_study.release import plan_with_votes, released
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.likelihood import PatientTensors, patient_tensors
@@ -61,6 +55,7 @@ SCHEMA = StudySchema(
     },
     tumour_entity="entity",
 )
+NAMES = tuple(marker.name for marker in SCHEMA.markers)
 MODEL = ModelSpec(len(columns(SCHEMA)), ("death",), GRID, (0.01,), (6,))
 POLICY = SitePolicy("registry", 10.0, 1e-5)
 
@@ -131,12 +126,15 @@ def test_votes_are_for_the_strongest_and_effects_point_where_higher_values_do() 
         for place in strongest - {0}:
             value = cohort.values[patient, place] if place < len(SCHEMA.markers) else np.nan
             sign = np.sign(own[place]) * (-1 if value < 0 else 1)  # unmeasured is no lower value
-            expected = 0.49 * share * sign * min(abs(own[place]) / 0.5, 1)
+            expected = 0.4 * share * sign * min(abs(own[place]) / 0.5, 1)
             assert rows[patient, layout.effects][place] == pytest.approx(expected)
         entity = 1 if cohort.values[patient, 0] == 1 else 0
         blocks = rows[patient, layout.own].reshape(2, VOTES.markers)
-        np.testing.assert_allclose(blocks[entity] / 0.45, rows[patient, layout.votes] / 0.7)
+        np.testing.assert_allclose(blocks[entity] / 0.42, rows[patient, layout.votes] / 0.7)
         assert not blocks[1 - entity].any()
+        effects = rows[patient, layout.own_effects].reshape(2, VOTES.markers)
+        np.testing.assert_allclose(effects[entity] / 0.33, rows[patient, layout.effects] / 0.4)
+        assert not effects[1 - entity].any()
         assert np.flatnonzero(rows[patient, layout.count]).tolist() == [entity]
     assert entity_names(SCHEMA) == ("lung", "skin")
 
@@ -192,6 +190,7 @@ def test_a_plan_whose_votes_do_not_fit_the_model_is_refused() -> None:
         replace(MARKERS, votes=None),
         replace(MARKERS, cells=MARKERS.cells + 1),
         replace(MARKERS, votes=replace(VOTES, column_markers=VOTES.column_markers[1:])),
+        replace(MARKERS, votes=replace(VOTES, column_markers=(-1, *VOTES.column_markers[1:]))),
         replace(MARKERS, votes=replace(VOTES, largest_effect=0.0)),
         replace(MARKERS, votes=replace(VOTES, entity_columns=(999,))),
         replace(MARKERS, votes=replace(VOTES, most_votes=0)),
@@ -234,19 +233,56 @@ def test_below_the_floor_nothing_is_shown_of_everybody_or_of_an_entity() -> None
     assert not one_kind.by_entity["skin"].markers
 
 
-def test_what_is_shown_is_the_count_of_voters_and_their_mean_effect() -> None:
+def test_what_is_shown_is_the_count_of_voters_and_their_mean_effect_of_all_and_by_entity() -> None:
     cohort = cohort_of(900, seed=7)
     names, relevance = marker_relevance(
         network_with(MODEL, WEIGHTS), patient_tensors(cohort).x, columns(SCHEMA), endpoint=0
     )
     markers, _ = read(900)
-    chosen = np.argsort(-np.abs(relevance), axis=1, kind="stable")[:, :10]
-    voters = {name: int((chosen == place).any(axis=1).sum()) for place, name in enumerate(names)}
-    for marker in markers.everybody.markers:
-        assert marker.voters == pytest.approx(voters[marker.name])
-        assert abs(marker.effect) <= 0.5
-    most = sorted(voters.values(), reverse=True)[: len(markers.everybody.markers)]
-    np.testing.assert_allclose([marker.voters for marker in markers.everybody.markers], most)
+    chosen = np.zeros(relevance.shape, np.bool_)
+    np.put_along_axis(chosen, np.argsort(-np.abs(relevance), axis=1, kind="stable")[:, :10], True, axis=1)
+    signs = np.ones(relevance.shape)
+    for place, name in enumerate(names):
+        if name in NAMES:  # else the flag of a modality
+            signs[cohort.marker_values(name) < 0, place] = -1
+    effects = np.clip(relevance, -0.5, 0.5) * signs
+    is_skin = cohort.values[:, 0] == 1
+    for part, own in {
+        "all": np.ones(900, np.bool_),
+        "lung": ~is_skin,
+        "skin": is_skin,
+    }.items():
+        found = markers.everybody if part == "all" else markers.by_entity[part]
+        voters = {name: int(chosen[own, place].sum()) for place, name in enumerate(names)}
+        most = sorted(voters.values(), reverse=True)[: len(found.markers)]
+        np.testing.assert_allclose([marker.voters for marker in found.markers], most)
+        for marker in found.markers:
+            place = names.index(marker.name)
+            of_voters = effects[own & chosen[:, place], place]
+            assert marker.voters == pytest.approx(voters[marker.name])
+            assert marker.effect == pytest.approx(of_voters.mean(), abs=1e-9)
+            assert marker.direction == np.sign(of_voters.mean())
+        held = np.cumsum(sorted(voters.values(), reverse=True)) / (10 * own.sum())
+        assert found.carry_most == int(np.flatnonzero(held >= 0.9)[0]) + 1
+        assert found.share_of_votes == pytest.approx(held[len(found.markers) - 1])
+
+
+def test_a_direction_that_the_noise_may_have_decided_is_not_told() -> None:
+    votes, layout = VOTES, VoteLayout.of(VOTES)
+    vector = np.zeros(MARKERS.cells)
+    vector[layout.count] = 0.25 * 5000
+    one_vote = 0.7 / math.sqrt(votes.most_votes)
+    vector[layout.votes] = one_vote * 5000
+    one_effect = 0.4 / math.sqrt(votes.most_votes) / votes.largest_effect
+    sd = MARKERS.noise_multiplier
+    vector[layout.effects][:4] = [2.1 * sd, 1.9 * sd, -1.9 * sd, -2.1 * sd]
+    found = read_markers(vector, plan=PLAN, spec=MARKERS, schema=SCHEMA, hospitals=1)
+    by_name = {marker.name: marker for marker in found.everybody.markers}
+    first = [by_name[name] for name in voted_names(SCHEMA)[:4]]
+    assert [marker.direction for marker in first] == [1, 0, 0, -1]
+    assert first[0].effect == pytest.approx(2.1 * sd / one_effect / 5000)
+    assert first[0].effect_sd == pytest.approx(sd / one_effect / 5000)
+    assert first[0].voters_sd == pytest.approx(sd / one_vote)
 
 
 def test_noise_alone_shows_next_to_nothing() -> None:

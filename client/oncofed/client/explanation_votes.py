@@ -8,6 +8,7 @@ because a patient's influence must be bounded: with votes nobody's is wasted on 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import (
     COUNT_WEIGHT,
     EFFECTS_WEIGHT,
+    OWN_EFFECTS_WEIGHT,
     OWN_WEIGHT,
     VOTES_WEIGHT,
     VoteLayout,
@@ -54,14 +56,18 @@ def marker_rows(plan: StudyPlan, spec: SummarySpec, weights: FloatArray, patient
     share = 1 / math.sqrt(votes.most_votes)
     effects = (relevance / votes.largest_effect).clamp(-1.0, 1.0) * _value_signs(votes, patients.x)
     entity = _entity(votes, patients.x)
-    rows = torch.zeros(len(patients), layout.own.stop, dtype=torch.float64)
+    rows = torch.zeros(len(patients), layout.own_effects.stop, dtype=torch.float64)
     everybody = torch.arange(len(patients))
     rows[everybody, layout.count.start + entity] = COUNT_WEIGHT
     rows[:, layout.votes] = chosen * (VOTES_WEIGHT * share)
     rows[:, layout.effects] = chosen * effects * (EFFECTS_WEIGHT * share)
     if votes.entities:
-        own = rows[:, layout.own].view(len(patients), votes.entities, votes.markers)
-        own[everybody, entity] = chosen * (OWN_WEIGHT * share)
+        for part, values, weight in (
+            (layout.own, chosen, OWN_WEIGHT),
+            (layout.own_effects, chosen * effects, OWN_EFFECTS_WEIGHT),
+        ):
+            own = rows[:, part].view(len(patients), votes.entities, votes.markers)
+            own[everybody, entity] = values * (weight * share)
     return np.asarray(rows.numpy())
 
 
@@ -73,7 +79,7 @@ def pair_rows(plan: StudyPlan, spec: SummarySpec, weights: FloatArray, patients:
     layer = hidden_layer_of(network_with(plan.model, weights))
     if layer is not None:
         gather = _gather(votes)
-        first, second = (torch.as_tensor(index) for index in np.triu_indices(votes.markers, k=1))
+        first, second = _pairs(votes.markers)
         for start in range(0, len(patients), PATIENTS_AT_ONCE):
             part = slice(start, start + PATIENTS_AT_ONCE)
             x = patients.x[part]
@@ -92,21 +98,29 @@ def _strongest(relevance: Tensor, most: int) -> Tensor:
     return chosen.scatter_(1, top.indices, (top.values > 0).double())
 
 
+# Rows are made of one patient at a time (`client.summaries`), so what depends on the plan alone is made once.
+
+
+@lru_cache(maxsize=4)
+def _pairs(markers: int) -> tuple[Tensor, Tensor]:
+    """First and second marker of each pair, in the order of the cells."""
+    first, second = np.triu_indices(markers, k=1)
+    return torch.as_tensor(first), torch.as_tensor(second)
+
+
+@lru_cache(maxsize=4)
 def _gather(votes: VoteSpec) -> Tensor:
     """(columns, markers): 1 where a column is of a marker that gets votes."""
     found = torch.zeros(len(votes.column_markers), votes.markers, dtype=torch.float64)
     for column, place in enumerate(votes.column_markers):
-        marker = place if place >= 0 else -1 - place
-        if marker < votes.markers:
-            found[column, marker] = 1.0
+        if place < votes.markers:
+            found[column, place] = 1.0
     return found
 
 
 def _value_signs(votes: VoteSpec, x: Tensor) -> Tensor:
     """(patients, markers): -1 where the value lies below the public centre, else 1: a category, a flag, the centre."""
-    values = _gather(votes)
-    values[[column for column, place in enumerate(votes.column_markers) if place < 0]] = 0.0
-    return torch.where(x @ values < 0, -1.0, 1.0).double()
+    return torch.where(x @ _gather(votes) < 0, -1.0, 1.0).double()  # flags and categories are never below 0
 
 
 def _entity(votes: VoteSpec, x: Tensor) -> Tensor:

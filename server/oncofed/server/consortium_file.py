@@ -1,9 +1,9 @@
 """Which study does a coordinator want to run with real hospitals?
 
 `read_consortium` reads the same ``study.toml`` that `oncofed simulate` reads: [study], [data] schema, [model],
-[training], [privacy], [held_out], and a section of its own, [consortium]. What only a simulation needs ([sites],
-[evaluation], the table itself) is passed over, so that a study that was tried on one machine is the study that is
-offered.
+[training], [privacy], [held_out], [explanations], and a section of its own, [consortium]. What only a simulation needs
+([sites], [evaluation], the table itself) is passed over, so that a study that was tried on one machine is the study
+that is offered.
 Every fault is reported at once. Paths are relative to the file.
 """
 
@@ -16,6 +16,7 @@ from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.schema_file import parse_schema, read_schema
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import Member, StudyPlan
+from oncofed.server.evaluation.measured import evaluation_in
 from oncofed.server.plan_settings import SECTIONS, PlanSettings, plan_from, read_plan_settings
 from oncofed.server.strategies import strategy_faults
 from oncofed.toml_section import Section, read_toml
@@ -109,7 +110,7 @@ def plan_for(
         released=consortium.released,
         round_timeout_seconds=consortium.round_timeout_seconds,
         patience_seconds=consortium.patience_seconds,
-        held_out_fraction=consortium.settings.held_out.fraction if plan.summaries else 0.0,
+        held_out_fraction=0.0 if evaluation_in(plan) is None else consortium.settings.held_out.fraction,
     )
     if consortium.quorum is not None and consortium.quorum > len(members):
         remedy = "Enrol more hospitals, or lower it."

@@ -1,9 +1,9 @@
 """What do the released votes say: which markers and pairs carry the model's prognosis across the consortium?
 
-`vote_summaries` draws up the two summaries for a plan; `read_markers` and `read_pairs` read what came back. Everything
-after the release is arithmetic on noised numbers and costs no privacy: so the search for pairs may be hierarchical
-without asking twice, by looking only at pairs of the markers with the most votes. It was measured to find fewer than
-looking at all pairs (docs/explanations.md): their noise is hardly larger, and not every pair is one of key markers.
+Everything after the release is arithmetic on noised numbers and costs no privacy: so the search for pairs may be
+hierarchical without asking twice, by looking only at pairs of the markers with the most votes. It was measured to find
+fewer than looking at all pairs (docs/explanations.md): their noise is hardly larger, and not every pair is one of key
+markers.
 
 Nothing is shown where too few patients stand behind it: a part (everybody, or one tumour entity) is shown when its
 noised count reaches the plan's `smallest_shown` and twice the standard deviation of the count's noise. A marker is
@@ -13,112 +13,83 @@ shown when its votes stand out of the noise of that many numbers.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from oncofed.cohort.encoding import Role, columns
 from oncofed.cohort.schema import StudySchema
 from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummaryKind, SummarySpec, VoteSpec
-from oncofed.protocol.vote_layout import COUNT_WEIGHT, EFFECTS_WEIGHT, OWN_WEIGHT, VOTES_WEIGHT, VoteLayout, cells_of
+from oncofed.protocol.vote_layout import (
+    COUNT_WEIGHT,
+    EFFECTS_WEIGHT,
+    OWN_EFFECTS_WEIGHT,
+    OWN_WEIGHT,
+    VOTES_WEIGHT,
+    VoteLayout,
+)
+from oncofed.server.explanation_settings import entity_names, voted_names
+from oncofed.server.state import ReleasedSummary
 
 FloatArray = NDArray[np.float64]
 
-KEY_MARKERS, INTERACTIONS = "key_markers", "interactions"
-SMALLEST_SHOWN = 500.0
-"""Patients from which votes with the noise of one hospital name the first 20 markers with recall 0.93
-(`../shared/privacy.md`)."""
 FALSE_SHOWN = 0.05
 """Bound on the chance that anything is shown that nobody voted for."""
 
+MOST = 0.9
+"""Of the votes: how many markers hold them is told."""
 
-def vote_summaries(schema: StudySchema, *, smallest_shown: float = SMALLEST_SHOWN) -> tuple[SummarySpec, SummarySpec]:
-    """Of the schema's markers, and of their pairs; noise and shares are still to be found."""
-    markers, pairs = vote_spec(schema, with_modalities=True), vote_spec(schema, with_modalities=False)
-    return (
-        SummarySpec(
-            KEY_MARKERS,
-            SummaryKind.KEY_MARKERS,
-            cells_of(SummaryKind.KEY_MARKERS, markers),
-            0.0,
-            smallest_shown=smallest_shown,
-            votes=markers,
-        ),
-        SummarySpec(
-            INTERACTIONS,
-            SummaryKind.INTERACTIONS,
-            cells_of(SummaryKind.INTERACTIONS, pairs),
-            0.0,
-            smallest_shown=smallest_shown,
-            votes=pairs,
-        ),
-    )
-
-
-def vote_spec(schema: StudySchema, *, with_modalities: bool) -> VoteSpec:
-    """with_modalities  whether a modality's missing flag can be voted for, as a marker can."""
-    names, encoded = voted_names(schema), columns(schema)
-    place = {name: index for index, name in enumerate(names)}
-    places = [place[column.source] for column in encoded]
-    return VoteSpec(
-        column_markers=tuple(
-            -1 - own if column.role is Role.MISSING else own for own, column in zip(places, encoded, strict=True)
-        ),
-        markers=len(names) if with_modalities else len(schema.markers),
-        entity_columns=tuple(
-            index
-            for index, column in enumerate(encoded)
-            if with_modalities and column.source == schema.tumour_entity and column.role is Role.CATEGORY
-        ),
-    )
-
-
-def voted_names(schema: StudySchema) -> tuple[str, ...]:
-    """Of the places in a vote: the markers, then the modalities that have a flag of their own."""
-    markers = tuple(marker.name for marker in schema.markers)
-    return tuple(dict.fromkeys((*markers, *(column.source for column in columns(schema)))))
-
-
-def entity_names(schema: StudySchema) -> tuple[str, ...]:
-    """Of the entities in a vote. The first holds the patients of unknown entity, too."""
-    marker = next((each for each in schema.markers if each.name == schema.tumour_entity), None)
-    if marker is None:
-        return ()
-    others = [category for category in marker.categories if category != marker.reference_category]
-    return (marker.reference_category, *others)
+SURE = 2.0
+"""Standard deviations of its noise from which on an effect's direction is told. Once in 40 it is the wrong one."""
 
 
 @dataclass(frozen=True)
 class KeyMarker:
     """voters  noised number of patients of whose strongest markers it is one.
     effect  noised mean of their relevances, each cut at the plan's bound: log hazard ratio, positive where a higher
-            value raises the hazard. Its sign is the direction.
+            value raises the hazard.
+    voters_sd, effect_sd  of the noise in it.
     """
 
     name: str
     voters: float
+    voters_sd: float
     effect: float
+    effect_sd: float
+
+    @property
+    def direction(self) -> int:
+        """1 where a higher value raises the hazard, -1 where it lowers it, 0 where the noise may have decided."""
+        return 0 if abs(self.effect) <= SURE * self.effect_sd else 1 if self.effect > 0 else -1
 
 
 @dataclass(frozen=True)
 class KeyPair:
     """net_voters  noised number of patients of whose strongest pairs it is one, less those in whom it has the other
-    sign: positive where higher values of both together are worse than their sum.
+    sign: positive where higher values of both together are worse than their sum. noise_sd: in it.
     """
 
     first: str
     second: str
     net_voters: float
+    noise_sd: float
 
 
 @dataclass(frozen=True)
 class ReleasedPart:
-    """patients: noised. markers: those that stand out of the noise, most voters first; empty below the floor."""
+    """patients: noised. markers: those that stand out of the noise, most voters first; empty below the floor.
+
+    share_of_votes  of all votes of these patients, as counted with noise, those for the markers shown.
+    carry_most      how many of the first markers hold MOST of all votes; None where all that are shown hold less.
+    """
 
     patients: float
+    patients_sd: float
     markers: tuple[KeyMarker, ...]
+    share_of_votes: float = 0.0
+    carry_most: int | None = None
 
 
 @dataclass(frozen=True)
@@ -126,8 +97,42 @@ class ReleasedMarkers:
     """ranked  every marker by noised votes, for the search of pairs; not for showing."""
 
     everybody: ReleasedPart
-    by_entity: dict[str, ReleasedPart]
+    by_entity: Mapping[str, ReleasedPart]
     ranked: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ReleasedExplanations:
+    """What may be told of a study's model. hospitals: whose patients voted.
+
+    pairs   None where the plan asks for none, or they were not released.
+    """
+
+    spec: SummarySpec
+    hospitals: tuple[str, ...]
+    markers: ReleasedMarkers
+    pairs: tuple[KeyPair, ...] | None
+
+
+def summary_of(plan: StudyPlan, kind: SummaryKind) -> SummarySpec | None:
+    """The plan's summary of this kind."""
+    return next((each for each in plan.summaries if each.kind is kind), None)
+
+
+def released_explanations(
+    plan: StudyPlan, schema: StudySchema, summaries: Mapping[str, ReleasedSummary]
+) -> ReleasedExplanations | None:
+    """None when the plan asks for no key markers, or they were not released."""
+    spec, of_pairs = (summary_of(plan, kind) for kind in (SummaryKind.KEY_MARKERS, SummaryKind.INTERACTIONS))
+    released = None if spec is None else summaries.get(spec.name)
+    if spec is None or released is None:
+        return None
+    markers = read_markers(released.vector, plan=plan, spec=spec, schema=schema, hospitals=len(released.answered))
+    pairs, released_pairs = None, None if of_pairs is None else summaries.get(of_pairs.name)
+    if of_pairs is not None and released_pairs is not None:
+        hospitals = len(released_pairs.answered)
+        pairs = read_pairs(released_pairs.vector, markers, plan=plan, spec=of_pairs, schema=schema, hospitals=hospitals)
+    return ReleasedExplanations(spec, released.answered, markers, pairs)
 
 
 def noise_sd(plan: StudyPlan, spec: SummarySpec, *, hospitals: int) -> float:
@@ -142,32 +147,72 @@ def read_markers(
 ) -> ReleasedMarkers:
     """vector  (cells,), the released sum."""
     votes, names, sd = _votes_of(spec), voted_names(schema), noise_sd(plan, spec, hospitals=hospitals)
-    layout, each_vote = VoteLayout.of(votes), 1 / math.sqrt(votes.most_votes)
-    counts = vector[layout.count] / COUNT_WEIGHT
-    of_all = vector[layout.votes] / (VOTES_WEIGHT * each_vote)
-    summed = vector[layout.effects] / (EFFECTS_WEIGHT * each_vote) * votes.largest_effect
-
-    def part(patients: float, count_sd: float, voters: FloatArray, voters_sd: float) -> ReleasedPart:
-        if not patients >= max(spec.smallest_shown, 2 * count_sd):
-            return ReleasedPart(patients, ())
-        least = voters_sd * float(norm.isf(FALSE_SHOWN / len(voters)))
-        shown = [place for place in np.argsort(-voters, kind="stable") if voters[place] > max(least, 0.0)]
-        effects = summed[shown] / of_all[shown]
-        bounded = np.clip(effects, -votes.largest_effect, votes.largest_effect)
-        found = [
-            KeyMarker(names[place], float(voters[place]), float(effect))
-            for place, effect in zip(shown, bounded, strict=True)
-        ]
-        return ReleasedPart(patients, tuple(found))
-
-    count_sd = sd / COUNT_WEIGHT
-    everybody = part(float(counts.sum()), count_sd * math.sqrt(len(counts)), of_all, sd / (VOTES_WEIGHT * each_vote))
-    own = vector[layout.own].reshape(votes.entities, votes.markers) / (OWN_WEIGHT * each_vote)
+    layout = VoteLayout.of(votes)
+    counts, count_sd, of_all = vector[layout.count] / COUNT_WEIGHT, sd / COUNT_WEIGHT, vector[layout.votes]
+    everybody = _Summed(
+        float(counts.sum()),
+        count_sd * math.sqrt(len(counts)),
+        of_all,
+        vector[layout.effects],
+        VOTES_WEIGHT,
+        EFFECTS_WEIGHT,
+    )
+    own, own_effects = (
+        vector[block].reshape(votes.entities, votes.markers) for block in (layout.own, layout.own_effects)
+    )
     by_entity = {
-        entity: part(float(count), count_sd, voters, sd / (OWN_WEIGHT * each_vote))
-        for entity, count, voters in zip(entity_names(schema) if votes.entities else (), counts, own, strict=False)
+        entity: _Summed(float(counts[at]), count_sd, own[at], own_effects[at], OWN_WEIGHT, OWN_EFFECTS_WEIGHT)
+        for at, entity in enumerate(entity_names(schema) if votes.entities else ())
     }
-    return ReleasedMarkers(everybody, by_entity, tuple(np.argsort(-of_all, kind="stable").tolist()))
+    return ReleasedMarkers(
+        _part(everybody, spec, names, sd),
+        {entity: _part(summed, spec, names, sd) for entity, summed in by_entity.items()},
+        tuple(np.argsort(-of_all, kind="stable").tolist()),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Summed:
+    """Of everybody or of one entity. votes, effects: (markers,), noised, as they were summed with these weights."""
+
+    patients: float
+    patients_sd: float
+    votes: FloatArray
+    effects: FloatArray
+    votes_weight: float
+    effects_weight: float
+
+
+def _part(summed: _Summed, spec: SummarySpec, names: tuple[str, ...], sd: float) -> ReleasedPart:
+    """sd: of the noise on each number."""
+    if not summed.patients >= max(spec.smallest_shown, 2 * summed.patients_sd):
+        return ReleasedPart(summed.patients, summed.patients_sd, ())
+    votes = _votes_of(spec)
+    one_vote = summed.votes_weight / math.sqrt(votes.most_votes)
+    effect_unit = votes.largest_effect * math.sqrt(votes.most_votes) / summed.effects_weight
+    voters, voters_sd = summed.votes / one_vote, sd / one_vote
+    least = voters_sd * float(norm.isf(FALSE_SHOWN / len(voters)))
+    shown = [place for place in np.argsort(-voters, kind="stable") if voters[place] > max(least, 0.0)]
+    bounded = np.clip(summed.effects[shown] * effect_unit / voters[shown], -votes.largest_effect, votes.largest_effect)
+    found = tuple(
+        KeyMarker(
+            name=names[place],
+            voters=float(voters[place]),
+            voters_sd=voters_sd,
+            effect=float(effect),
+            effect_sd=float(sd * effect_unit / voters[place]),
+        )
+        for place, effect in zip(shown, bounded, strict=True)
+    )
+    held = np.cumsum(voters[shown]) / max(float(voters.sum()), 1.0)
+    enough = np.flatnonzero(held >= MOST)
+    return ReleasedPart(
+        summed.patients,
+        summed.patients_sd,
+        found,
+        share_of_votes=float(held[-1]) if found else 0.0,
+        carry_most=int(enough[0]) + 1 if len(enough) else None,
+    )
 
 
 def read_pairs(
@@ -196,7 +241,7 @@ def read_pairs(
     least = sd * float(norm.isf(FALSE_SHOWN / (2 * max(len(pairs), 1))))
     standing = [(i, j) for i, j in pairs if abs(net[i, j]) > max(least, 0.0)]
     standing.sort(key=lambda pair: -abs(net[pair]))
-    return tuple(KeyPair(names[i], names[j], float(net[i, j])) for i, j in standing)
+    return tuple(KeyPair(names[i], names[j], float(net[i, j]), sd) for i, j in standing)
 
 
 def _votes_of(spec: SummarySpec) -> VoteSpec:

@@ -1,4 +1,4 @@
-"""What do [model], [training], [privacy] and [held_out] of a study file ask for, and which plan comes of them?
+"""Which plan do [model], [training], [privacy], [held_out] and [explanations] of a study file ask for?
 
 The same sections describe a simulation and a real consortium, so both read them here. Faults are added to the
 sections' own list, so that a file is judged as a whole.
@@ -7,7 +7,7 @@ sections' own list, so that a file is judged as a whole.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
@@ -23,10 +23,11 @@ from oncofed.protocol.plan import (
     TrainingMode,
     TrainingSpec,
 )
+from oncofed.server.explanation_settings import ExplanationRequest, read_explanations, wanted_explanations
 from oncofed.server.held_out_settings import HeldOutRequest, read_held_out, wanted_summaries
 from oncofed.toml_section import Section
 
-SECTIONS = ("model", "training", "privacy", "held_out")
+SECTIONS = ("model", "training", "privacy", "held_out", "explanations")
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class PrivacyRequest:
 
 @dataclass(frozen=True)
 class PlanSettings:
-    """The four sections, read and checked."""
+    """The five sections, read and checked."""
 
     hidden_units: tuple[int, ...]
     linear_branch: bool
@@ -59,9 +60,12 @@ class PlanSettings:
     training: TrainingSpec
     privacy: PrivacyRequest
     held_out: HeldOutRequest
+    explanations: ExplanationRequest = field(default_factory=ExplanationRequest)
 
 
-def read_plan_settings(*, model: Section, training: Section, privacy: Section, held_out: Section) -> PlanSettings:
+def read_plan_settings(
+    *, model: Section, training: Section, privacy: Section, held_out: Section, explanations: Section
+) -> PlanSettings:
     """The settings; faults go to the sections' list, and the caller raises InvalidInput when there are any."""
     settings = PlanSettings(
         hidden_units=_hidden_units(model),
@@ -70,7 +74,12 @@ def read_plan_settings(*, model: Section, training: Section, privacy: Section, h
         training=_training(training),
         privacy=_privacy(privacy),
         held_out=read_held_out(held_out),
+        explanations=read_explanations(explanations),
     )
+    if settings.held_out.budget_share < 1 <= settings.held_out.budget_share + settings.explanations.budget_share:
+        explanations.fault(
+            "budget_share", "leaves, with that of [held_out], nothing for training", "Lower one of the two."
+        )
     if not settings.hidden_units and not settings.linear_branch:
         model.fault("hidden_units", "leaves no network at all", "Give hidden units, or keep the linear branch.")
     return settings
@@ -100,7 +109,10 @@ def plan_from(
         linear_branch=settings.linear_branch,
     )
     asked = _privacy_asked(settings.privacy, sites=len(roster), parameters=model.parameters)
-    wanted = wanted_summaries(settings.held_out, model, asked)
+    wanted = (
+        *wanted_summaries(settings.held_out, model, asked),
+        *wanted_explanations(settings.explanations, schema, model, asked),
+    )
     privacy, summaries = calibrated_together(settings.training, asked, wanted)
     if quorum is None:
         quorum = len(roster) - (0 if privacy.shares is None else privacy.shares.dropouts)

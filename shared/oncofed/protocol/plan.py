@@ -162,8 +162,8 @@ class SummaryKind(StrEnum):
 class VoteSpec:
     """How patients vote for markers. Every number is public.
 
-    column_markers  for each column of the model, the place of its marker; of a missing flag -1 - place. Columns of a
-                    place from `markers` on are looked at and get no votes.
+    column_markers  for each column of the model, the place of its marker. Columns of a place from `markers` on
+                    are looked at and get no votes.
     most_votes      of one patient.
     largest_effect  in log hazard ratio: relevances are cut there.
     entity_columns  the columns of the tumour entity's categories after the reference one; empty: nothing by entity.

@@ -9,7 +9,8 @@ all that one patient adds is at most 1 long (Euclidean norm), whatever the patie
     EFFECTS  M numbers: for the same markers the relevance, cut at `largest_effect` and in its units, positive where a
              higher value (a category, being unmeasured) raises the hazard.
     OWN      E * M numbers: the votes once more, among the numbers of the patient's own entity.
-Each part has a public weight; their squares add up to at most 1.
+    OWN_EFFECTS  E * M numbers: the effects once more, likewise.
+Each part has a public weight; their squares add up to at most 1. Votes weigh most: without them nothing is found.
 `interactions`: M * (M - 1) / 2 numbers, one for each pair i < j in the order (0, 1), (0, 2), ...: for each pair voted
 for 1 / sqrt(most_votes), negative where higher values of both together lower the hazard.
 
@@ -27,7 +28,7 @@ from oncofed.protocol.plan import SummaryKind, SummarySpec, VoteSpec
 
 FloatArray = NDArray[np.float64]
 
-COUNT_WEIGHT, VOTES_WEIGHT, EFFECTS_WEIGHT, OWN_WEIGHT = 0.25, 0.7, 0.49, 0.45
+COUNT_WEIGHT, VOTES_WEIGHT, EFFECTS_WEIGHT, OWN_WEIGHT, OWN_EFFECTS_WEIGHT = 0.25, 0.7, 0.4, 0.42, 0.33
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,12 @@ class VoteLayout:
     votes: slice
     effects: slice
     own: slice
+    own_effects: slice
 
     @staticmethod
     def of(votes: VoteSpec) -> VoteLayout:
-        ends = np.cumsum([max(votes.entities, 1), votes.markers, votes.markers, votes.entities * votes.markers])
+        by_entity = votes.entities * votes.markers
+        ends = np.cumsum([max(votes.entities, 1), votes.markers, votes.markers, by_entity, by_entity])
         starts = (0, *ends[:-1].tolist())
         return VoteLayout(*(slice(start, end) for start, end in zip(starts, ends.tolist(), strict=True)))
 
@@ -50,7 +53,7 @@ def cells_of(kind: SummaryKind, votes: VoteSpec) -> int:
     """How many numbers a summary of this kind has."""
     if kind is SummaryKind.INTERACTIONS:
         return votes.markers * (votes.markers - 1) // 2
-    return int(VoteLayout.of(votes).own.stop)
+    return int(VoteLayout.of(votes).own_effects.stop)
 
 
 def vote_faults(spec: SummarySpec, *, columns: int) -> list[str]:
@@ -61,6 +64,8 @@ def vote_faults(spec: SummarySpec, *, columns: int) -> list[str]:
     found = []
     if len(votes.column_markers) != columns:
         found.append(f"it names {len(votes.column_markers)} columns where the model has {columns}")
+    if any(place < 0 for place in votes.column_markers):
+        found.append("it gives a column to a marker that is not there")
     if not (votes.markers >= 2 and 1 <= votes.most_votes <= votes.markers):
         found.append("it has fewer than two markers, or as many votes as there are none for")
     if any(not 0 <= column < columns for column in votes.entity_columns):

@@ -93,10 +93,12 @@ def federate(
     resume: bool,
     figures: RoundFigures,
     held_out: Mapping[str, Cohort] | None = None,
+    summarised: Callable[[FederationState], None] = lambda state: None,
 ) -> Federated:
     """Train from the start, or from the run folder's checkpoint, to the plan's last round and its last summary.
 
-    held_out  the patients whom each hospital sets aside, where the plan measures them.
+    held_out    the patients whom each hospital sets aside, where the plan measures them.
+    summarised  told after each summary.
 
     Each finished round is on disk before `figures` is asked for it and the next begins. Raises FederationFailure, and
     InvalidInput when a hospital has more patients than the plan's promise holds for: its guard would never answer.
@@ -113,7 +115,9 @@ def federate(
 
     def measured(state: FederationState, report: RoundReport) -> dict[str, Any]:
         states[:] = [state]
-        if not state.summaries:  # what comes after the last round is no round
+        if state.summaries:  # what comes after the last round is no round
+            summarised(state)
+        else:
             rows.append(_row(report) | figures(state, report))
         return {"rounds": rows, "ledgers": _ledgers_to_json(hosts.ledgers)}
 

@@ -13,6 +13,7 @@ from oncofed.cohort.cohort import Cohort
 from oncofed.privacy.accounting import PrivacyEvent, epsilon_of
 from oncofed.protocol.plan import StudyPlan
 from oncofed.server.evaluation.measured import Measured
+from oncofed.server.explanation_votes import ReleasedExplanations
 from oncofed.simulations.study import Study
 from oncofed.survival.bootstrap import BootstrapInterval
 from oncofed.survival.calibration import Calibration
@@ -81,6 +82,7 @@ class RunResult:
     rounds      one row a round: round, attempt, seconds, update_l2_norm, answered, rejected, test_c_index.
     releases    that each site's ledger was charged for, oldest first; empty in mode `none`.
     measured    what hospitals released privately of the same patients; None where the study does not ask for it.
+    released_explanations  what hospitals released privately of what carries the prognosis; None likewise.
     left_out    patients of the table that the study assigns to no site, or keeps from training and test.
     """
 
@@ -96,6 +98,7 @@ class RunResult:
     left_out: int
     seconds_total: float
     measured: Measured | None = None
+    released_explanations: ReleasedExplanations | None = None
 
     @property
     def main(self) -> EndpointResult:

@@ -37,7 +37,9 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.server.checkpoint import has_checkpoint
 from oncofed.server.evaluation.concordance import Estimate
-from oncofed.server.evaluation.measured import Measured, measured
+from oncofed.server.evaluation.measured import Measured, evaluation_in, measured
+from oncofed.server.explanation_votes import ReleasedExplanations, ReleasedPart, released_explanations
+from oncofed.server.report.released_explanations import shown_entities
 from oncofed.server.rounds import RoundReport
 from oncofed.server.state import FederationState
 from oncofed.server.strategies import strategy_faults
@@ -114,6 +116,7 @@ def run_study(
         left_out=patients.left_out,
         seconds_total=time.perf_counter() - began,
         measured=measured(plan, federated.state.summaries, federated.state.weights),
+        released_explanations=released_explanations(plan, schema, federated.state.summaries),
     )
     if report:
         _write_explanations(run_folder, patients.hospitals, relevances)
@@ -183,6 +186,8 @@ def _train(
 
     def figures(state: FederationState, report: RoundReport) -> dict[str, Any]:
         progress("rounds", state.round, plan.training.rounds)
+        if state.round == plan.training.rounds and plan.summaries:
+            progress("releasing", 0, len(plan.summaries))
         current = network_with(network.spec, state.weights)
         return {"test_c_index": test_c_index(current, x_test, patients.test)}
 
@@ -194,7 +199,8 @@ def _train(
         engine=engine,
         resume=resume,
         figures=figures,
-        held_out=patients.held_out if plan.summaries else None,
+        held_out=None if evaluation_in(plan) is None else patients.held_out,
+        summarised=lambda state: progress("releasing", len(state.summaries), len(plan.summaries)),
     )
 
 
@@ -287,6 +293,9 @@ def metrics(result: RunResult) -> dict[str, Any]:
         "test": by_endpoint[result.main.name] | {"patients": len(result.test), "endpoint": result.main.name},
         "endpoints": by_endpoint,
         "privately_released": None if result.measured is None else _released(result.measured),
+        "key_markers_privately_released": None
+        if result.released_explanations is None
+        else _released_markers(result.released_explanations),
         "baselines": None
         if beside is None
         else {
@@ -330,6 +339,22 @@ def _released(measured: Measured) -> dict[str, Any]:
             for name, found in measured.endpoints.items()
         },
     }
+
+
+def _released_markers(found: ReleasedExplanations) -> dict[str, Any]:
+    """The same of what carries the prognosis. Empty: nothing may be shown."""
+    everybody = found.markers.everybody
+    return {
+        "patients": everybody.patients,
+        "carry_90_percent_of_votes": everybody.carry_most,
+        "share_of_votes_shown": everybody.share_of_votes,
+        "by_entity": {entity: [asdict(marker) for marker in part.markers] for entity, part in _parts(found).items()},
+        "pairs": None if found.pairs is None else [asdict(pair) for pair in found.pairs],
+    }
+
+
+def _parts(found: ReleasedExplanations) -> dict[str, ReleasedPart]:
+    return {"all": found.markers.everybody, **shown_entities(found)}
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -15,14 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from oncofed.protocol.plan import PrivacyMode, StudyPlan
+from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummaryKind
 from oncofed.protocol.plan_words import PlanCost, cost_of, plan_in_words
 from oncofed.server.evaluation.measured import Measured, evaluation_in, measured
+from oncofed.server.explanation_votes import released_explanations, summary_of
 from oncofed.server.report.attendance import in_ranges, presence, troubles
 from oncofed.server.report.html_page import rendered, write_page
 from oncofed.server.report.linear_effects import LinearEffect, linear_effects
 from oncofed.server.report.numbers import counted, decimals, one_line, plain_name, scientific, whole
-from oncofed.server.report.plots import STRONGEST, attendance_picture, effects_picture, rounds_picture
+from oncofed.server.report.plots import (
+    STRONGEST,
+    attendance_picture,
+    effects_picture,
+    key_markers_picture,
+    rounds_picture,
+)
+from oncofed.server.report.released_explanations import page_of_markers
 from oncofed.server.report.spending import site_costs
 from oncofed.server.report.study import DeployedStudy, state_in_words
 
@@ -76,6 +84,7 @@ def _content(study: DeployedStudy) -> dict[str, Any]:
         "delivered": _delivered(study),
         "measured": _measured(study),
         "evaluation_planned": evaluation_in(plan) is not None,
+        **_key_markers(study),
         "unit": plan.model.grid.unit,
         "effects": _effects(study),
         "identity": _identity(study),
@@ -127,6 +136,16 @@ def _promise(plan: StudyPlan, cost: PlanCost | None) -> Facts:
 
 def _measured(study: DeployedStudy) -> Measured | None:
     return None if study.weights is None else measured(study.plan, study.summaries, study.weights)
+
+
+def _key_markers(study: DeployedStudy) -> dict[str, Any]:
+    found = None if study.weights is None else released_explanations(study.plan, study.schema, study.summaries)
+    told = None if found is None else page_of_markers(found, study.plan, study.schema)
+    return {
+        "key_markers": told,
+        "key_markers_figure": None if told is None else key_markers_picture(told.rows, alternative=told.alternative),
+        "key_markers_planned": summary_of(study.plan, SummaryKind.KEY_MARKERS) is not None,
+    }
 
 
 def _whose_noise(plan: StudyPlan) -> str:

@@ -1,4 +1,4 @@
-"""How do a deployed study's rounds and its model look?
+"""How do a deployed study's rounds, its model and what hospitals released of its markers look?
 
 Each function draws one figure of the report as inline SVG. What cannot be drawn is None, and the page says why.
 """
@@ -19,6 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from oncofed.server.report.attendance import Presence
 from oncofed.server.report.linear_effects import LinearEffect
 from oncofed.server.report.numbers import counted, decimals, hazard_ratio, one_line, shortened, signed
+from oncofed.server.report.released_explanations import MarkerRow
 from oncofed.server.report.study import RoundRow
 from oncofed.server.report.svg import (
     BLUE,
@@ -188,6 +189,35 @@ def effects_picture(effects: Sequence[LinearEffect], *, endpoint: str, number: i
 
     height = 0.95 + 0.235 * len(shown)
     return picture(paint, name=f"effects{number}", alternative=alternative, height_inches=height)
+
+
+def key_markers_picture(rows: Sequence[MarkerRow], *, alternative: str) -> Markup | None:
+    """In how many of the patients each marker is among the strongest, with the noise's interval; None without rows."""
+    shown = rows[:STRONGEST]
+    if not shown:
+        return None
+    colours = {1: VERMILLION, -1: BLUE, 0: GREY}
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        places = np.arange(len(shown))
+        shares = np.array([row.share for row in shown])
+        spread = np.array([(row.high - row.low) / 2 * row.share / row.voters for row in shown])
+        axes.barh(places, 100 * shares, height=0.62, color=[colours[row.direction] for row in shown])
+        if spread.any():
+            axes.errorbar(100 * shares, places, xerr=100 * spread, fmt="none", ecolor=INK, elinewidth=1, capsize=2)
+        axes.set_yticks(places, [shortened(one_line(row.name), LONGEST_EFFECT) for row in shown])
+        axes.set_ylim(len(shown) - 0.4, -0.6)
+        axes.set_xlim(0, None)
+        axes.set_xlabel("per cent of patients of whose strongest markers it is one")
+        without_frame(axes, grid="x")
+        named = {1: "raises the hazard", -1: "lowers the hazard", 0: "by category, or lost in the noise"}
+        present = {row.direction for row in shown}
+        handles = [Patch(color=colours[each], label=label) for each, label in named.items() if each in present]
+        axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=3, borderaxespad=0.1)
+
+    height = 0.95 + 0.235 * len(shown)
+    return picture(paint, name="key-markers", alternative=alternative, height_inches=height)
 
 
 def _short(step: str) -> str:

@@ -24,15 +24,8 @@ from oncofed.privacy.accounting import PrivacyEvent, epsilon_of, smallest_noise_
 from oncofed.privacy.policy import release_of_summary, releases_of
 from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummarySpec
 from oncofed.protocol.vote_layout import VoteLayout
-from oncofed.server.explanation_votes import (
-    INTERACTIONS,
-    KEY_MARKERS,
-    KeyPair,
-    ReleasedMarkers,
-    read_markers,
-    read_pairs,
-    vote_summaries,
-)
+from oncofed.server.explanation_settings import INTERACTIONS, KEY_MARKERS, ExplanationRequest, vote_summaries
+from oncofed.server.explanation_votes import KeyPair, ReleasedMarkers, read_markers, read_pairs
 from oncofed.server.state import ReleasedSummary
 from oncofed.simulations.federation import Engine, federate
 from oncofed.survival.likelihood import patient_tensors
@@ -66,10 +59,12 @@ def plan_with_votes(
 ) -> StudyPlan:
     """The plan with both summaries, which together cost `epsilon` by themselves; its own epsilon grows by them.
 
-    smallest_shown  None: as in `server.explanation_votes`.
+    smallest_shown  None: as in `server.explanation_settings`.
     """
-    floor = {} if smallest_shown is None else {"smallest_shown": smallest_shown}
-    specs: tuple[SummarySpec, ...] = vote_summaries(schema, **floor)
+    request = ExplanationRequest(pairs=True)
+    if smallest_shown is not None:
+        request = replace(request, smallest_shown=smallest_shown)
+    specs = vote_summaries(schema, request)
     shares = plan.privacy.shares
     if shares is not None:
         specs = tuple(replace(spec, shares=replace(shares, parameters=spec.cells)) for spec in specs)

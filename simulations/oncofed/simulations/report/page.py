@@ -27,6 +27,8 @@ from oncofed.server.report.numbers import (
     scientific,
     whole,
 )
+from oncofed.server.report.plots import key_markers_picture
+from oncofed.server.report.released_explanations import page_of_markers
 from oncofed.simulations.report.cohorts import cohort_row, cohort_rows, table_rows
 from oncofed.simulations.report.explanations import MODALITY_NAMES, Explanations, explanations
 from oncofed.simulations.report.marker_plots import (
@@ -91,6 +93,7 @@ def _content(result: RunResult) -> dict[str, Any]:
         **_training(result, measured_on),
         **_performance(result),
         **_explained(result),
+        **_key_markers(result),
     }
 
 
@@ -199,6 +202,15 @@ def _explained(result: RunResult) -> dict[str, Any]:
         "strongest_figure": None if found is None else strongest_picture(found.strongest),
         "modalities_figure": None if found is None else modalities_picture(found.modalities),
         "patient_figures": figures,
+    }
+
+
+def _key_markers(result: RunResult) -> dict[str, Any]:
+    found = result.released_explanations
+    told = None if found is None else page_of_markers(found, result.plan, result.test.schema)
+    return {
+        "key_markers": told,
+        "key_markers_figure": None if told is None else key_markers_picture(told.rows, alternative=told.alternative),
     }
 
 

@@ -1,0 +1,132 @@
+"""What does [explanations] of a study file ask for: are key markers released, and how much may that cost?
+
+The summaries are of kinds `key_markers` and `interactions` (`protocol.vote_layout`), about the patients whom hospitals
+train on. Faults are added to the section's own list, so that a file is judged as a whole; what does not fit schema or
+model raises InvalidInput when the plan is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from oncofed.cohort.encoding import Role, columns
+from oncofed.cohort.schema import StudySchema
+from oncofed.errors import Fault, InvalidInput
+from oncofed.privacy.policy import WantedSummary
+from oncofed.protocol.plan import ModelSpec, PrivacySpec, SummaryKind, SummarySpec, VoteSpec
+from oncofed.protocol.vote_layout import cells_of
+from oncofed.toml_section import Section
+
+KEY_MARKERS, INTERACTIONS = "key_markers", "interactions"
+"""The names of the summaries."""
+
+
+@dataclass(frozen=True)
+class ExplanationRequest:
+    """How hospitals release what carries the prognosis. budget_share 0: they do not.
+
+    budget_share    of what the plan's noise lets through (in 1 / noise_multiplier^2), for all of it together; in mode
+                    `none` any above 0.
+    pairs           whether pairs of markers are released too, for half of the share.
+    most_votes, largest_effect  as in `VoteSpec`. smallest_shown, attempts  as in `SummarySpec`; 500 is from how many
+                    patients votes with the noise of one hospital at epsilon 1 name the first 20 markers with recall
+                    0.93 (`../shared/privacy.md`).
+    """
+
+    budget_share: float = 0.0
+    pairs: bool = False
+    smallest_shown: float = 500.0
+    most_votes: int = 10
+    largest_effect: float = 0.5
+    attempts: int = 1
+
+
+def read_explanations(section: Section) -> ExplanationRequest:
+    """The request; without the section, the one that asks for nothing."""
+    default = ExplanationRequest()
+    request = ExplanationRequest(
+        budget_share=section.number_or("budget_share", default.budget_share, at_least=0),
+        pairs=section.flag("pairs", default.pairs),
+        smallest_shown=section.number_or("smallest_shown", default.smallest_shown, at_least=0),
+        most_votes=section.whole_number_or("most_votes", default.most_votes, at_least=1),
+        largest_effect=section.number_or("largest_effect", default.largest_effect, above=0),
+        attempts=section.whole_number_or("attempts", default.attempts, at_least=1),
+    )
+    if request.budget_share >= 1:
+        section.fault("budget_share", "leaves nothing for training", "Choose a part below 1, such as 0.2.")
+    return request
+
+
+def wanted_explanations(
+    request: ExplanationRequest, schema: StudySchema, model: ModelSpec, privacy: PrivacySpec
+) -> tuple[WantedSummary, ...]:
+    """The summaries, if any are asked for. Raises InvalidInput where schema or model has nothing to vote for."""
+    if not request.budget_share:
+        return ()
+    faults = []
+    if request.most_votes > len(schema.markers) or len(schema.markers) < 2:
+        what = f"is above the {len(schema.markers)} markers of the schema, or there are not even two"
+        faults.append(Fault("[explanations], most_votes", what, "Lower it, or leave the section out."))
+    if request.pairs and len(model.hidden_units) != 1:
+        remedy = "Give [model] hidden_units one number, such as [16], or set pairs = false."
+        faults.append(Fault("[explanations], pairs", "needs a model with one hidden layer", remedy))
+    if faults:
+        raise InvalidInput(faults)
+    specs = vote_summaries(schema, request)
+    return tuple(
+        WantedSummary(
+            spec if privacy.shares is None else replace(spec, shares=replace(privacy.shares, parameters=spec.cells)),
+            request.budget_share / len(specs),
+        )
+        for spec in specs
+    )
+
+
+def vote_summaries(schema: StudySchema, request: ExplanationRequest) -> tuple[SummarySpec, ...]:
+    """Of the schema's markers and, if asked for, of their pairs; noise and shares are still to be found."""
+
+    def spec(name: str, kind: SummaryKind, votes: VoteSpec) -> SummarySpec:
+        return SummarySpec(
+            name,
+            kind,
+            cells_of(kind, votes),
+            0.0,
+            attempts=request.attempts,
+            smallest_shown=request.smallest_shown,
+            votes=replace(votes, most_votes=request.most_votes, largest_effect=request.largest_effect),
+        )
+
+    markers = spec(KEY_MARKERS, SummaryKind.KEY_MARKERS, vote_spec(schema, with_modalities=True))
+    if not request.pairs:
+        return (markers,)
+    return markers, spec(INTERACTIONS, SummaryKind.INTERACTIONS, vote_spec(schema, with_modalities=False))
+
+
+def vote_spec(schema: StudySchema, *, with_modalities: bool) -> VoteSpec:
+    """with_modalities  whether a modality's missing flag can be voted for, as a marker can."""
+    names, encoded = voted_names(schema), columns(schema)
+    place = {name: index for index, name in enumerate(names)}
+    return VoteSpec(
+        column_markers=tuple(place[column.source] for column in encoded),
+        markers=len(names) if with_modalities else len(schema.markers),
+        entity_columns=tuple(
+            index
+            for index, column in enumerate(encoded)
+            if with_modalities and column.source == schema.tumour_entity and column.role is Role.CATEGORY
+        ),
+    )
+
+
+def voted_names(schema: StudySchema) -> tuple[str, ...]:
+    """Of the places in a vote: the markers, then the modalities that have a flag of their own."""
+    markers = tuple(marker.name for marker in schema.markers)
+    return tuple(dict.fromkeys((*markers, *(column.source for column in columns(schema)))))
+
+
+def entity_names(schema: StudySchema) -> tuple[str, ...]:
+    """Of the entities in a vote. The first holds the patients of unknown entity, too."""
+    marker = next((each for each in schema.markers if each.name == schema.tumour_entity), None)
+    if marker is None:
+        return ()
+    others = [category for category in marker.categories if category != marker.reference_category]
+    return (marker.reference_category, *others)
