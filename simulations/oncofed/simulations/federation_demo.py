@@ -2,9 +2,9 @@
 
 One coordinator and four hospitals as processes of their own on loopback, set up with the very commands that a
 coordinator and hospital IT type: keys, enrolment by request and acceptance, policies, a signed plan, four approvals,
-training with differential privacy, delivery of the model, the report. The patients are invented. With `--privacy
-distributed` hospitals share the noise of masked sums. Everything runs as one user, which is for trying out only;
-docs/install-hospital.md shows the real installation.
+training with differential privacy, release of the key markers, delivery of the model, the report. The patients are
+invented. With `--privacy distributed` hospitals share the noise of masked sums. Everything runs as one user, which is
+for trying out only; docs/install-hospital.md shows the real installation.
 
 Whatever is started here is ended here, by its process id, also after Ctrl-C or a failure.
 """
@@ -62,6 +62,9 @@ epsilon = 3
 delta = 1e-5
 l2_norm_bound = 2
 reserve_rounds = 2
+
+[explanations]
+budget_share = 0.15
 
 [consortium]
 round_timeout_seconds = 60
@@ -208,6 +211,9 @@ def run(root: Path, *, patients: int, privacy: str, console: Console) -> None:
         _watch(demo, plan_hash, console)
     report = root / "report.html"
     demo.oncofed("coordinator", "report", str(demo.coordinator), "--out", str(report))
+    console.print(
+        demo.oncofed("study", "explain", str(demo.coordinator), "--most", "8"), highlight=False, soft_wrap=True
+    )
     console.print(demo.oncofed("site", "ledger", str(demo.node(HOSPITALS[0]))), highlight=False)
     patient = str(pd.read_parquet(root / f"{HOSPITALS[0]}.parquet")["patient_id"].iloc[0])
     explained = demo.oncofed("site", "explain", str(demo.node(HOSPITALS[0])), "--patient", patient, "--top", "8")

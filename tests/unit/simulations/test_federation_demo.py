@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 from tests.command_line import oncofed
-from tests.installed_node import SCHEMA
 
 from oncofed.client.policy_file import read_policy
 from oncofed.simulations.federation_demo import PRIVACY, policy_of, study_of
+from oncofed.simulations.synthetic.schema import consortium_schema
+from oncofed.simulations.synthetic.schema_writing import schema_as_toml
 
 
 @pytest.mark.parametrize("privacy", PRIVACY)
 def test_the_study_of_each_mode_has_no_fault_and_its_policies_allow_it(privacy: str, tmp_path: Path) -> None:
-    (tmp_path / "schema.toml").write_text(SCHEMA)
+    (tmp_path / "schema.toml").write_text(schema_as_toml(consortium_schema()))
     (tmp_path / "study.toml").write_text(study_of(privacy))
     shown = oncofed("study", "show", tmp_path / "study.toml")
     assert shown.code == 0, shown.text
