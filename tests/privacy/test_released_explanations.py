@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chi2
 from tests.doubles import local_privacy, study_plan
 
 from oncofed.client.explanation import marker_relevance
@@ -24,13 +27,15 @@ from oncofed.errors import PrivacyRefusal
 from oncofed.privacy.accounting import GaussianRelease, epsilon_of
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.noise import OperatingSystemNoise
-from oncofed.privacy.policy import SitePolicy
+from oncofed.privacy.policy import SitePolicy, noise_of_sum
 from oncofed.protocol.messages import SummariseRequest
-from oncofed.protocol.plan import ModelSpec, StudyPlan, SummarySpec, TrainingSpec, VoteSpec
+from oncofed.protocol.plan import ModelSpec, PrivacyMode, SharedNoise, StudyPlan, SummarySpec, TrainingSpec, VoteSpec
 from oncofed.protocol.vote_layout import VoteLayout
 from oncofed.server.explanation_settings import INTERACTIONS, KEY_MARKERS, entity_names, voted_names
 from oncofed.server.explanation_votes import read_markers, read_pairs
 from oncofed.simulations.explanation_study.release import plan_with_votes, released
+from oncofed.simulations.federation import Engine, federate
+from oncofed.simulations.masking_keys import simulated_member
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.likelihood import PatientTensors, patient_tensors
 from oncofed.survival.network import network_with
@@ -214,8 +219,8 @@ def read(patients: int, *, only_lung: bool = False) -> Any:
     tensors = patient_tensors(cohort)
     of_markers, of_pairs = QUIET.summaries
     sums = [bounded_sum(QUIET, spec, WEIGHTS, tensors).vector for spec in QUIET.summaries]
-    markers = read_markers(sums[0], plan=QUIET, spec=of_markers, schema=SCHEMA, hospitals=1)
-    return markers, read_pairs(sums[1], markers, plan=QUIET, spec=of_pairs, schema=SCHEMA, hospitals=1)
+    markers = read_markers(sums[0], spec=of_markers, schema=SCHEMA, hospitals=1)
+    return markers, read_pairs(sums[1], markers, spec=of_pairs, schema=SCHEMA, hospitals=1)
 
 
 def test_below_the_floor_nothing_is_shown_of_everybody_or_of_an_entity() -> None:
@@ -276,7 +281,7 @@ def test_a_direction_that_the_noise_may_have_decided_is_not_told() -> None:
     one_effect = 0.4 / math.sqrt(votes.most_votes) / votes.largest_effect
     sd = MARKERS.noise_multiplier
     vector[layout.effects][:4] = [2.1 * sd, 1.9 * sd, -1.9 * sd, -2.1 * sd]
-    found = read_markers(vector, plan=PLAN, spec=MARKERS, schema=SCHEMA, hospitals=1)
+    found = read_markers(vector, spec=MARKERS, schema=SCHEMA, hospitals=1)
     by_name = {marker.name: marker for marker in found.everybody.markers}
     first = [by_name[name] for name in voted_names(SCHEMA)[:4]]
     assert [marker.direction for marker in first] == [1, 0, 0, -1]
@@ -290,7 +295,7 @@ def test_noise_alone_shows_next_to_nothing() -> None:
     for seed in range(40):
         vector = PLAN.summaries[0].noise_multiplier * np.random.default_rng(seed).normal(size=MARKERS.cells)
         vector[VoteLayout.of(VOTES).count] += 0.25 * 300  # many patients, none of whom voted
-        found = read_markers(vector, plan=PLAN, spec=MARKERS, schema=SCHEMA, hospitals=1)
+        found = read_markers(vector, spec=MARKERS, schema=SCHEMA, hospitals=1)
         shown += bool(found.everybody.markers)
     assert shown <= 8, "0.05 of 40 is 2; more than 8 has a probability below 1e-3"
 
@@ -303,3 +308,26 @@ def test_a_federation_releases_both_and_charges_every_hospital() -> None:
     assert found.epsilon == pytest.approx(1.0, abs=2e-3)
     assert plan.summary(INTERACTIONS) is not None
     assert 0 <= found.recall <= 1
+
+
+@pytest.mark.parametrize("mode", ["local", "distributed"])
+def test_the_noise_that_is_told_is_the_noise_of_the_sum(mode: str) -> None:
+    roster = ("Bonn", "Essen", "Kiel")
+    plan = replace(base_plan(rounds=1), roster=roster, quorum=3)
+    if mode == "distributed":
+        shares = SharedNoise(3, 0, 2, 20, MODEL.parameters)
+        privacy = replace(plan.privacy, mode=PrivacyMode.DISTRIBUTED, shares=shares)
+        plan = replace(plan, privacy=privacy, members=tuple(simulated_member(site) for site in roster))
+    plan = plan_with_votes(plan, SCHEMA, epsilon=1.0, smallest_shown=50.0)
+    hospitals = {site: cohort_of(60, seed=number) for number, site in enumerate(roster)}
+    with tempfile.TemporaryDirectory() as folder:
+        state = federate(
+            plan, hospitals, run_folder=Path(folder), engine=Engine.GRID, resume=False, figures=lambda *_: {}
+        ).state
+    for spec in plan.summaries:
+        exact = sum(bounded_sum(plan, spec, state.weights, patient_tensors(each)).vector for each in hospitals.values())
+        off = state.summaries[spec.name].vector - exact
+        told = noise_of_sum(spec, hospitals=3)
+        assert told == pytest.approx(spec.noise_multiplier * math.sqrt(3))  # of one share, and one alone is guaranteed
+        squares = float((off**2).sum()) / told**2
+        assert 1e-7 < chi2.cdf(squares, off.size) < 1 - 1e-7

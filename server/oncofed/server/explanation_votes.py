@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from oncofed.cohort.schema import StudySchema
-from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummaryKind, SummarySpec, VoteSpec
+from oncofed.privacy.policy import noise_of_sum
+from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import (
     COUNT_WEIGHT,
     EFFECTS_WEIGHT,
@@ -127,26 +128,17 @@ def released_explanations(
     released = None if spec is None else summaries.get(spec.name)
     if spec is None or released is None:
         return None
-    markers = read_markers(released.vector, plan=plan, spec=spec, schema=schema, hospitals=len(released.answered))
+    markers = read_markers(released.vector, spec=spec, schema=schema, hospitals=len(released.answered))
     pairs, released_pairs = None, None if of_pairs is None else summaries.get(of_pairs.name)
     if of_pairs is not None and released_pairs is not None:
         hospitals = len(released_pairs.answered)
-        pairs = read_pairs(released_pairs.vector, markers, plan=plan, spec=of_pairs, schema=schema, hospitals=hospitals)
+        pairs = read_pairs(released_pairs.vector, markers, spec=of_pairs, schema=schema, hospitals=hospitals)
     return ReleasedExplanations(spec, released.answered, markers, pairs)
 
 
-def noise_sd(plan: StudyPlan, spec: SummarySpec, *, hospitals: int) -> float:
-    """Standard deviation of the noise on each number of the sum. In mode `distributed`, of the guaranteed shares."""
-    if plan.privacy.mode is PrivacyMode.LOCAL:
-        return spec.noise_multiplier * math.sqrt(hospitals)
-    return spec.noise_multiplier
-
-
-def read_markers(
-    vector: FloatArray, *, plan: StudyPlan, spec: SummarySpec, schema: StudySchema, hospitals: int
-) -> ReleasedMarkers:
+def read_markers(vector: FloatArray, *, spec: SummarySpec, schema: StudySchema, hospitals: int) -> ReleasedMarkers:
     """vector  (cells,), the released sum."""
-    votes, names, sd = _votes_of(spec), voted_names(schema), noise_sd(plan, spec, hospitals=hospitals)
+    votes, names, sd = _votes_of(spec), voted_names(schema), noise_of_sum(spec, hospitals=hospitals)
     layout = VoteLayout.of(votes)
     counts, count_sd, of_all = vector[layout.count] / COUNT_WEIGHT, sd / COUNT_WEIGHT, vector[layout.votes]
     everybody = _Summed(
@@ -219,7 +211,6 @@ def read_pairs(
     vector: FloatArray,
     markers: ReleasedMarkers,
     *,
-    plan: StudyPlan,
     spec: SummarySpec,
     schema: StudySchema,
     hospitals: int,
@@ -237,7 +228,7 @@ def read_pairs(
     net = np.zeros((votes.markers, votes.markers))
     net[np.triu_indices(votes.markers, k=1)] = vector * math.sqrt(votes.most_votes)
     pairs = [(i, j) for place, i in enumerate(chosen) for j in chosen[place + 1 :]]
-    sd = noise_sd(plan, spec, hospitals=hospitals) * math.sqrt(votes.most_votes)
+    sd = noise_of_sum(spec, hospitals=hospitals) * math.sqrt(votes.most_votes)
     least = sd * float(norm.isf(FALSE_SHOWN / (2 * max(len(pairs), 1))))
     standing = [(i, j) for i, j in pairs if abs(net[i, j]) > max(least, 0.0)]
     standing.sort(key=lambda pair: -abs(net[pair]))

@@ -78,6 +78,15 @@ def shared_release(noise: PrivacySpec | SummarySpec) -> SharedIntegerRelease:
     )
 
 
+def noise_of_sum(spec: SummarySpec, *, hospitals: int) -> float:
+    """Standard deviation of the noise of each number in the sum over so many hospitals, in units of the bound."""
+    if spec.shares is None:
+        return spec.noise_multiplier * math.sqrt(hospitals)
+    release = shared_release(spec)
+    # Rounding adds 1/12 of a squared step a hospital, which is nothing beside a share.
+    return release.share_standard_deviation / release.scale * math.sqrt(hospitals)
+
+
 def of_two_hospitals(one: Sequence[PrivacyEvent], other: Sequence[PrivacyEvent]) -> tuple[PrivacyEvent, ...]:
     """What a patient released who took part at two hospitals of a study, given what each of them was charged for.
 

@@ -7,13 +7,12 @@ sums too large.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.privacy.policy import shared_release
+from oncofed.privacy.policy import noise_of_sum
 from oncofed.protocol.plan import StudyPlan, SummarySpec
 from oncofed.server.state import ReleasedSummary
 from oncofed.survival.held_out import CountLayout
@@ -55,12 +54,3 @@ def tables_of(plan: StudyPlan, spec: SummarySpec, released: ReleasedSummary) -> 
         endpoint: EndpointCounts(counts[number], noise_sd, spec.edges, spec.time_bounds)
         for number, endpoint in enumerate(plan.model.endpoints)
     }
-
-
-def noise_of_sum(spec: SummarySpec, *, hospitals: int) -> float:
-    """Standard deviation of the noise of each number in the sum over so many hospitals, in units of the bound."""
-    if spec.shares is None:
-        return spec.noise_multiplier * math.sqrt(hospitals)
-    release = shared_release(spec)
-    # Rounding adds 1/12 of a squared step a hospital, which is nothing beside a share.
-    return release.share_standard_deviation / release.scale * math.sqrt(hospitals)

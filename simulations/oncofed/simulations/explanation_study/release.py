@@ -114,7 +114,7 @@ def compared(
     """came_back  the released sums, by name."""
     schema = next(iter(hospitals.values())).schema
     of_markers, of_pairs = _spec(plan, KEY_MARKERS), _spec(plan, INTERACTIONS)
-    reading: dict[str, Any] = {"plan": plan, "schema": schema, "hospitals": len(came_back[KEY_MARKERS].answered)}
+    reading: dict[str, Any] = {"schema": schema, "hospitals": len(came_back[KEY_MARKERS].answered)}
     markers = read_markers(came_back[KEY_MARKERS].vector, spec=of_markers, **reading)
     pairs = read_pairs(came_back[INTERACTIONS].vector, markers, spec=of_pairs, **reading)
     exact = {spec.name: _without_noise(plan, spec, weights, hospitals) for spec in plan.summaries}

@@ -10,11 +10,11 @@ from tests.doubles import drawn_weights, local_privacy, model_spec, study_plan
 from tests.statistical.test_held_out_intervals import EDGES, GRID, TRUTH
 from tests.summaries import evaluation_of
 
-from oncofed.privacy.policy import shared_release
+from oncofed.privacy.policy import noise_of_sum, shared_release
 from oncofed.protocol.plan import SharedNoise
 from oncofed.server.evaluation.concordance import concordance_of
 from oncofed.server.evaluation.figures import EndpointFigures, figures_of, group_centres, hazards, observed_risk
-from oncofed.server.evaluation.held_out_table import EndpointCounts, noise_of_sum, tables_of
+from oncofed.server.evaluation.held_out_table import EndpointCounts, tables_of
 from oncofed.server.evaluation.measured import measured
 from oncofed.server.state import ReleasedSummary
 from oncofed.survival.curves import risk_at

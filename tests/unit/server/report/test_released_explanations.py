@@ -15,7 +15,7 @@ from tests.command_line import oncofed
 from tests.unit.server.report.fake_studies import fake_plan, fake_schema, fake_study
 
 from oncofed.cohort.schema import Kind, Marker, Modality, StudySchema
-from oncofed.protocol.plan import SharedNoise, StudyPlan, SummaryKind
+from oncofed.protocol.plan import StudyPlan, SummaryKind
 from oncofed.protocol.vote_layout import VoteLayout
 from oncofed.server.deployment import runs
 from oncofed.server.deployment.folder import CoordinatorFolder
@@ -27,7 +27,7 @@ from oncofed.server.explanation_settings import (
     vote_summaries,
     voted_names,
 )
-from oncofed.server.explanation_votes import ReleasedExplanations, noise_sd, released_explanations, summary_of
+from oncofed.server.explanation_votes import ReleasedExplanations, released_explanations, summary_of
 from oncofed.server.report import reading
 from oncofed.server.report.page import render_report
 from oncofed.server.report.released_explanations import (
@@ -108,17 +108,6 @@ def test_rows_are_what_was_released_with_the_interval_of_its_noise() -> None:
     assert (rows["female sex"].direction, rows["female sex"].effect) == (-1, "yes: lower hazard")
     assert (rows["smoking"].direction, rows["smoking"].effect, rows["smoking"].size) == (0, *["by category"] * 2)
     assert set(rows) == {"age", "female sex", "smoking"}  # 20 voters do not stand out, 0 neither
-
-
-def test_noise_is_of_the_hospitals_in_mode_local_and_of_the_sum_in_mode_distributed() -> None:
-    plan = explained_plan()
-    spec = plan.summaries[0]
-    assert noise_sd(plan, spec, hospitals=9) == pytest.approx(12.0)
-    shares = SharedNoise(4, 0, 1, 20, spec.cells)
-    distributed = replace(
-        plan, privacy=replace(plan.privacy, mode=type(plan.privacy.mode)("distributed"), shares=shares)
-    )
-    assert noise_sd(distributed, spec, hospitals=9) == pytest.approx(4.0)
 
 
 def test_the_page_shows_markers_entities_and_pairs_and_what_it_holds_back() -> None:
