@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,3 +58,24 @@ def test_by_default_nothing_is_released(tmp_path: Path) -> None:
     result = run_study(small_study(tmp_path, "evaluation.baselines=false"), tmp_path / "run", report=False)
     assert result.released_explanations is None
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["key_markers_privately_released"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="the extra `ray` is not installed")
+def test_flowers_ray_engine_releases_the_same_as_our_own_grid(tmp_path: Path) -> None:
+    small_study(tmp_path)  # writes the file
+    settings = (*EXPLAINED, "held_out.budget_share=0.2", "held_out.horizon=24", "privacy.mode=none")
+    found = {}
+    for engine in ("grid", "ray"):  # Ray in a process of its own, which leaves handles open
+        call = [sys.executable, "-m", "oncofed.cli", "simulate", str(tmp_path / "study.toml"), "--engine", engine]
+        call += [part for setting in settings for part in ("--set", setting)]
+        run = tmp_path / engine
+        done = subprocess.run([*call, "--out", str(run)], capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        metrics = json.loads((run / "metrics.json").read_text(), parse_float=lambda digits: round(float(digits), 6))
+        found[engine] = (metrics["privately_released"], metrics["key_markers_privately_released"])
+    figures, markers = found["grid"]
+    assert figures
+    assert markers["by_entity"]["all"]
+    assert markers["pairs"]
+    assert found["ray"] == found["grid"]
