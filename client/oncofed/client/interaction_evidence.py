@@ -14,6 +14,7 @@ All moments of all pairs are matrix products of markers by markers: no pair is l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,7 @@ from scipy.stats import norm
 
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import Column, Role, columns, encode
-from oncofed.cohort.schema import Kind
+from oncofed.cohort.schema import Kind, StudySchema
 
 FloatArray = NDArray[np.float64]
 
@@ -79,18 +80,33 @@ def fit_additive_to(cohort: Cohort, *, endpoint: int) -> AdditiveFit:
 
     coefficients  begin with those of the encoded columns.
     """
-    encoded = columns(cohort.schema)
-    kinds = {marker.name: marker.kind for marker in cohort.schema.markers}
-    numeric = tuple(
-        index
-        for index, column in enumerate(encoded)
-        if column.role is Role.VALUE and kinds[column.source] is not Kind.BINARY
-    )
     grid = cohort.schema.grid
     return fit_additive(
-        with_curves(encode(cohort), numeric),
+        with_curves(encode(cohort), _numeric_columns(cohort.schema)),
         events=grid.events(cohort.exit[:, endpoint], cohort.observed[:, endpoint]),
         at_risk=grid.at_risk(cohort.entry[:, endpoint], cohort.exit[:, endpoint]),
+    )
+
+
+def own_spreads(cohort: Cohort, additive: AdditiveFit) -> FloatArray:
+    """(markers,): spread over patients of what each marker adds in the additive model, curve included, flags not."""
+    encoded, numeric = columns(cohort.schema), _numeric_columns(cohort.schema)
+    added = with_curves(encode(cohort), numeric) * additive.coefficients
+    owners = [*encoded, *(encoded[index] for index in numeric)]
+    found = np.zeros(len(cohort.schema.markers))
+    for place, marker in enumerate(cohort.schema.markers):
+        own = [index for index in _own_columns(owners, marker.name) if owners[index].role is not Role.MISSING]
+        found[place] = added[:, own].sum(axis=1).std()
+    return found
+
+
+def _numeric_columns(schema: StudySchema) -> tuple[int, ...]:
+    """Which encoded columns hold numbers that can be curved."""
+    kinds = {marker.name: marker.kind for marker in schema.markers}
+    return tuple(
+        index
+        for index, column in enumerate(columns(schema))
+        if column.role is Role.VALUE and kinds[column.source] is not Kind.BINARY
     )
 
 
@@ -108,7 +124,8 @@ class InteractionEvidence:
     """names    markers, in the order of rows and columns.
     z        (markers, markers), symmetric: positive where the pair together is worse than the sum; NaN: not tested.
     p, q     two-sided p-value, and the smallest false-discovery rate at which the pair is found; 1 if not tested.
-    slope    one-step estimate of the coefficient of the product of the two values; NaN: not tested.
+    slope    one-step estimate of the coefficient of the product of the two values, and its standard error; NaN: not
+             tested.
     """
 
     names: tuple[str, ...]
@@ -116,6 +133,7 @@ class InteractionEvidence:
     p: FloatArray
     q: FloatArray
     slope: FloatArray
+    standard_error: FloatArray
 
 
 def interaction_evidence(
@@ -135,7 +153,9 @@ def interaction_evidence(
     q = np.ones_like(p)
     q[upper] = benjamini_hochberg(p[upper], tested=tested[upper])
     q = np.minimum(q, q.T)
-    return InteractionEvidence(names, z, p, q, np.where(tested, score / safe, np.nan))
+    return InteractionEvidence(
+        names, z, p, q, np.where(tested, score / safe, np.nan), np.where(tested, 1 / np.sqrt(safe), np.nan)
+    )
 
 
 def benjamini_hochberg(p: FloatArray, *, tested: NDArray[np.bool_]) -> FloatArray:
@@ -217,5 +237,5 @@ def marker_values(cohort: Cohort, additive: AdditiveFit) -> tuple[tuple[str, ...
     return tuple(marker.name for marker in schema.markers), found
 
 
-def _own_columns(encoded: tuple[Column, ...], name: str) -> list[int]:
+def _own_columns(encoded: Sequence[Column], name: str) -> list[int]:
     return [index for index, column in enumerate(encoded) if column.source == name]

@@ -176,6 +176,7 @@ def test_a_pair_that_hardly_occurs_is_not_tested() -> None:
     assert np.isnan(found.z[0, 1])
     assert found.q[0, 1] == found.p[0, 1] == 1
     assert np.isfinite(found.z[0, 2])
+    np.testing.assert_allclose(found.slope / found.standard_error, found.z)
     assert np.isnan(np.diag(found.z)).all()
 
 

@@ -14,7 +14,8 @@ import torch
 
 from oncofed.client.cohort_explanation import explain_cohort, explain_entities, mean_absolute
 from oncofed.client.explanation import marker_relevance
-from oncofed.client.interaction_evidence import fit_additive_to, interaction_evidence, marker_values
+from oncofed.client.interaction_evidence import fit_additive_to, interaction_evidence, marker_values, own_spreads
+from oncofed.client.interaction_strength import interaction_strength
 from oncofed.client.interactions import model_interactions, ranked_pairs
 from oncofed.client.relevance_rules import Rule
 from oncofed.cohort.cohort import Cohort
@@ -126,8 +127,8 @@ def _fidelity(trained: Trained, some: Cohort, rng: np.random.Generator) -> Itera
 
 def _stability(trained: Trained, some: Cohort) -> Iterator[str]:
     x, generator = encoded(some), torch.Generator().manual_seed(1)
-    yield "| what is compared | rule | order of markers | first 20 in common | within patients |"
-    yield "|---|---|---|---|---|"
+    yield "| compared | rule | order of markers | first 20 in common | within patients | a patient's first 10 |"
+    yield "|---|---|---|---|---|---|"
     for rule in Rule:
         explained = [
             marker_relevance(network, x, trained.columns, endpoint=0, rule=rule)[1] for network in trained.networks
@@ -161,21 +162,25 @@ def _interactions(study: Study, trained: Trained) -> Iterator[str]:
     additive = fit_additive_to(cohort, endpoint=0)
     names, values = marker_values(cohort, additive)
     evidence = interaction_evidence(values, names=names, residual=additive.residual, expected=additive.expected)
+    strength = interaction_strength(evidence, values=values, own_spreads=own_spreads(cohort, additive))
     model = model_interactions(network, encoded(cohort), trained.columns, names=names, values=values, endpoint=0)
     if study.data.table is None:
-        found = pair_recovery(_truth(study), evidence, model, cohort)
+        found = pair_recovery(_truth(study), strength, evidence, model, cohort)
         yield (
-            f"- of the {found.sought} strongest true pairs, among the first {found.shown}: {found.by_both} by model "
-            f"and evidence together, {found.by_evidence} by evidence, {found.by_model} by the model alone"
+            f"- of the {found.sought} strongest true pairs, among the first {found.shown}: {found.by_strength} by "
+            f"likely size, {found.by_evidence} by evidence (z) alone, {found.by_model} by the model alone, "
+            f"{found.by_both} by model and evidence multiplied"
         )
-        yield f"- {found.significant} pairs at a false-discovery rate of 5 %, {found.false} of them no true pair"
-    order = ranked_pairs(np.abs(np.nan_to_num(evidence.z)) * model.strength)[:SHOWN_PAIRS]
-    yield "\n| pair | in the model: strength | slope | in the outcomes: z | q |"
-    yield "|---|---|---|---|---|"
-    for i, j in order:
+        yield f"- of the pairs at a false-discovery rate of 5 %, {found.false} are no true pair"
+    significant = int(np.triu(evidence.q <= 0.05, k=1).sum())
+    yield f"- {significant} pairs at a false-discovery rate of 5 %; the smallest q is {evidence.q.min():.2g}"
+    yield f"- heredity {strength.prior.heredity:.1f} (0: strong markers are no likelier to interact)"
+    yield "\n| pair | in the outcomes: likely size | z | q | in the model: strength | slope |"
+    yield "|---|---|---|---|---|---|"
+    for i, j in ranked_pairs(strength.strength)[:SHOWN_PAIRS]:
         yield (
-            f"| {names[i]} × {names[j]} | {model.strength[i, j]:.3f} | {model.slope[i, j]:+.3f} "
-            f"| {evidence.z[i, j]:+.2f} | {evidence.q[i, j]:.2g} |"
+            f"| {names[i]} × {names[j]} | {strength.strength[i, j]:.3f} | {evidence.z[i, j]:+.2f} "
+            f"| {evidence.q[i, j]:.2g} | {model.strength[i, j]:.3f} | {model.slope[i, j]:+.3f} |"
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.client.interaction_evidence import InteractionEvidence
+from oncofed.client.interaction_strength import InteractionStrength
 from oncofed.client.interactions import ModelInteractions, ranked_pairs
 from oncofed.cohort.cohort import Cohort
 from oncofed.simulations.synthetic.hazard import LogHazardRatio
@@ -68,6 +69,7 @@ class PairRecovery:
 
     sought: int
     shown: int
+    by_strength: int
     by_evidence: int
     by_model: int
     by_both: int
@@ -77,6 +79,7 @@ class PairRecovery:
 
 def pair_recovery(
     truth: LogHazardRatio,
+    strength: InteractionStrength,
     evidence: InteractionEvidence,
     model: ModelInteractions,
     cohort: Cohort,
@@ -84,15 +87,15 @@ def pair_recovery(
     sought: int = 20,
     shown: int = 40,
 ) -> PairRecovery:
-    """evidence, model  of the same markers."""
+    """strength, evidence, model  of the same markers. by_both: evidence |z| times strength in the model."""
     names = evidence.names
-    assert names == model.names
+    assert names == model.names == strength.names
     spread = truth.interaction_contributions(cohort.schema, cohort.values).std(axis=0)
     pairs = [frozenset((pair.first, pair.second)) for pair in truth.interactions]
     strongest = {pairs[place] for place in np.argsort(-spread, kind="stable")[:sought]}
 
-    def found(strength: FloatArray) -> int:
-        first = [frozenset((names[i], names[j])) for i, j in ranked_pairs(strength)[:shown]]
+    def found(order: FloatArray) -> int:
+        first = [frozenset((names[i], names[j])) for i, j in ranked_pairs(order)[:shown]]
         return len(strongest & set(first))
 
     size = np.abs(np.nan_to_num(evidence.z))
@@ -100,6 +103,7 @@ def pair_recovery(
     return PairRecovery(
         sought=sought,
         shown=shown,
+        by_strength=found(strength.strength),
         by_evidence=found(size),
         by_model=found(model.strength),
         by_both=found(size * model.strength),

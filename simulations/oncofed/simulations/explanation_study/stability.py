@@ -22,21 +22,25 @@ from oncofed.survival.network import PrognosisNetwork
 FloatArray = NDArray[np.float64]
 
 STRONGEST = 20
+STRONGEST_OF_A_PATIENT = 10
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """order      rank correlation of the markers' strengths.
-    strongest  how many of the STRONGEST of one are among those of the other, as a share.
-    patients   median over patients of the correlation of their relevances.
+    """order         rank correlation of the markers' strengths.
+    strongest     how many of the STRONGEST of one are among those of the other, as a share.
+    patients      median over patients of the correlation of their relevances.
+    of_a_patient  mean over patients: how many of their STRONGEST_OF_A_PATIENT markers are among those of the other, on
+                  the same side, as a share.
     """
 
     order: float
     strongest: float
     patients: float
+    of_a_patient: float
 
     def __str__(self) -> str:
-        return f"{self.order:.3f} | {self.strongest:.2f} | {self.patients:.3f}"
+        return f"{self.order:.3f} | {self.strongest:.2f} | {self.patients:.3f} | {self.of_a_patient:.2f}"
 
 
 def agreement(one: FloatArray, other: FloatArray) -> Agreement:
@@ -44,7 +48,13 @@ def agreement(one: FloatArray, other: FloatArray) -> Agreement:
     first, second = mean_absolute(one), mean_absolute(other)
     tops = [set(np.argsort(-strength, kind="stable")[:STRONGEST].tolist()) for strength in (first, second)]
     each = [_correlation(a, b) for a, b in zip(one, other, strict=True)]
-    return Agreement(rank_correlation(first, second), len(tops[0] & tops[1]) / STRONGEST, float(np.nanmedian(each)))
+    shown = [_of_each(relevance) for relevance in (one, other)]
+    return Agreement(
+        order=rank_correlation(first, second),
+        strongest=len(tops[0] & tops[1]) / STRONGEST,
+        patients=float(np.nanmedian(each)),
+        of_a_patient=float((shown[0] * shown[1] > 0).sum(axis=1).mean()) / STRONGEST_OF_A_PATIENT,
+    )
 
 
 def mean_agreement(explanations: Sequence[FloatArray]) -> Agreement:
@@ -62,6 +72,14 @@ def shuffled(network: PrognosisNetwork, *, linear: bool, hidden: bool, generator
             for weight in () if branch is None else branch.parameters():
                 order = torch.randperm(weight.numel(), generator=generator)
                 weight.copy_(weight.reshape(-1)[order].view_as(weight))
+    return found
+
+
+def _of_each(relevance: FloatArray) -> FloatArray:
+    """(patients, players): 1 or -1 for the patient's strongest, by their sign; 0 for the rest."""
+    found = np.zeros_like(relevance)
+    strongest = np.argsort(-np.abs(relevance), axis=1, kind="stable")[:, :STRONGEST_OF_A_PATIENT]
+    np.put_along_axis(found, strongest, np.sign(np.take_along_axis(relevance, strongest, axis=1)), axis=1)
     return found
 
 

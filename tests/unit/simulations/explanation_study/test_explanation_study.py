@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from click.testing import CliRunner
 
 from oncofed.client.explanation import marker_relevance
 from oncofed.client.interaction_evidence import InteractionEvidence
+from oncofed.client.interaction_strength import InteractionStrength, PairPrior
 from oncofed.client.interactions import ModelInteractions
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import Column, Role
@@ -107,6 +110,16 @@ def test_agreement_knows_the_same_from_another_and_shuffling_makes_it_another() 
     np.testing.assert_array_equal(marker_relevance(same, x, COLUMNS, endpoint=0)[1], one)
 
 
+def test_a_patients_first_markers_agree_if_they_are_the_same_and_on_the_same_side() -> None:
+    one = np.tile(np.arange(1.0, 31.0), (3, 1))  # the first ten are the last ten players
+    one[:, ::2] *= -1
+    other = one.copy()
+    other[0, 20:25] *= -1
+    other[1] = one[1, ::-1]
+    assert agreement(one, one).of_a_patient == 1.0
+    assert agreement(one, other).of_a_patient == pytest.approx((0.5 + 0 + 1) / 3)
+
+
 def synthetic() -> tuple[Cohort, LogHazardRatio]:
     made = generate(patients=400, hospitals=2, seed=5)
     return validate(made.table, made.schema, where="synthetic"), death()
@@ -133,11 +146,14 @@ def test_true_pairs_are_counted_among_the_first_and_false_ones_among_the_claimed
         strength[place[pair.first], place[pair.second]] = strength[place[pair.second], place[pair.first]] = size
     q = np.where(strength > 0, 0.01, 1.0)
     q[0, 5] = q[5, 0] = 0.04
-    evidence = InteractionEvidence(names, -strength, q, q, strength)
+    evidence = InteractionEvidence(names, -strength, q, q, strength, q)
+    likely = InteractionStrength(names, np.roll(strength, 1, axis=(0, 1)), PairPrior(-7.0, 0.0, 0.05))
     model = ModelInteractions(names, strength[::-1, ::-1].copy(), strength)
-    found = pair_recovery(truth, evidence, model, cohort)
+    found = pair_recovery(truth, likely, evidence, model, cohort)
     assert (found.by_evidence, found.significant, found.false) == (20, len(truth.interactions) + 1, 1)
     assert found.by_model < 5
+    assert found.by_strength < 5
+    assert pair_recovery(truth, replace(likely, strength=strength), evidence, model, cohort).by_strength == 20
 
 
 def test_the_command_runs_to_its_end(studies: Path, tmp_path: Path) -> None:
