@@ -99,7 +99,6 @@ def cohort(choice: Chosen) -> Response:
         first = next((each.source for each in strongest if hospital.marker(each.source) is not None), "")
         choice = Choice(visit, choice.endpoint, choice.peers, choice.entity, first)
     found, interactions = choice.dependence(), choice.interactions()
-    unit = hospital.grid.unit
     content = {
         "here": "/cohort",
         "endpoints": hospital.endpoint_names,
@@ -123,7 +122,7 @@ def cohort(choice: Chosen) -> Response:
         "network": None if interactions is None else network_figure(interactions),
         "groups": groups,
         "groups_figure": groups_figure(groups, hospital.grid, endpoint=choice.endpoint.name) if groups else None,
-        "group_medians": [time(group.median, unit) for group in groups],
+        "group_medians": [group.median_words(hospital.grid.unit) for group in groups],
         "risk_times": _risk_table(groups, hospital.grid),
         "recalibration": choice.endpoint.recalibration,
         "slope_deviation": _slope_deviation(choice.endpoint),

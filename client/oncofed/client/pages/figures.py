@@ -57,15 +57,15 @@ def survival_figure(view: PatientView, grid: TimeGrid) -> Picture:
         shade = Stroke(BETTER, width=0)
         keys.append(Key(f"{100 * LEVEL:.0f} % band of this hospital", shade, _BAND))
         keys.append(Key("model as released", released))
-    if similar is not None:
+    if similar is not None and similar.has_curve:
         keys.append(Key(f"observed: {similar.patients} similar patients", observed))
-    frame = _Frame.under(keys, grid, f"{capital(words(view.endpoint.name))}, % of such patients")
+    frame = _Frame.under(keys, grid, f"{capital(words(view.endpoint.name))}: without the event")
     x, marks = frame.across(course.times), []
     if course.adjusted is not None:
         band = course.adjusted
         marks.append(area(x, frame.up(band.low), frame.up(band.high), BETTER, opacity=_BAND))
         marks.append(curve(x, frame.up(course.released), released))
-    if similar is not None:
+    if similar is not None and similar.has_curve:
         marks.append(curve(frame.across(similar.times), frame.up(similar.survival), observed, step=True))
     marks.append(curve(x, frame.up(course.survival), own))
     return frame.picture("survival", [*marks, *frame.moments(grid, lambda moment: _said_of(view, moment))])
@@ -88,7 +88,7 @@ def groups_figure(groups: Sequence[GroupOutcome], grid: TimeGrid, *, endpoint: s
     """Kaplan-Meier curves of risk groups, with their limits."""
     drawn = list(zip(groups, _GROUPS, strict=False))
     keys = [Key(group.name, stroke, _GROUP_BAND) for group, stroke in drawn]
-    frame = _Frame.under(keys, grid, f"{capital(words(endpoint))}, % of patients")
+    frame = _Frame.under(keys, grid, f"{capital(words(endpoint))}: without the event")
     marks = [
         area(
             frame.across(group.times),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from oncofed.client.pages.wording import time
 from oncofed.cohort.cohort import Cohort
 from oncofed.survival.curves import NOT_REACHED
 from oncofed.survival.grid import TimeGrid
@@ -28,7 +29,7 @@ class GroupOutcome:
 
     survival, low, high  (times,), Kaplan-Meier with pointwise 95 % limits; low and high NaN where they are not known.
     at_risk   (times,), under observation just before each time; at least the floor.
-    median    in the grid's unit, or NOT_REACHED within `times`.
+    median    in the grid's unit, or NOT_REACHED within `times`, which may end long before the grid does.
     """
 
     name: str
@@ -40,6 +41,19 @@ class GroupOutcome:
     high: FloatArray
     at_risk: FloatArray
     median: float
+
+    @property
+    def has_curve(self) -> bool:
+        """Not when so few are left after the first moment that there is nothing to draw."""
+        return len(self.times) > 1
+
+    def median_words(self, unit: str) -> str:
+        """A median that lies beyond what may be shown is not said to be unreached."""
+        if not self.has_curve:
+            return "not known: too few were followed"
+        if self.median != NOT_REACHED:
+            return time(self.median, unit)
+        return f"not reached by {time(float(self.times[-1]), unit)}"
 
 
 def group_outcome(

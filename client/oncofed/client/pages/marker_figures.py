@@ -53,6 +53,7 @@ _RATIOS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.33, 0.5, 0.67, 0.8, 0.9, 1, 1.1, 
 _FEWEST_TICKS, _MOST_TICKS = 3, 9
 _ROW, _BAR, _BELOW = 30.0, 20.0, 58.0
 _RIGHT = WIDTH - 24
+_MOST_STAGES = 13
 _CLOSEST_TICKS = 0.055
 """Of the axis: nearer, two numbers would touch."""
 _LIKED = frozenset({0.1, 0.2, 0.5, 1, 2, 5, 10})
@@ -131,7 +132,7 @@ def _by_value(found: Dependence, limits: _Scale) -> Picture:
     values = np.log10(found.at) if found.logarithmic else found.at
     room = max(0.04 * float(np.ptp(values)), 1e-3)
     begin, end = float(values[0]) - room, float(values[-1]) + room
-    x = Axis(begin, end, left, _RIGHT, _decades(begin, end) if found.logarithmic else _rounds(begin, end))
+    x = Axis(begin, end, left, _RIGHT, _decades(begin, end) if found.logarithmic else _rounds(begin, end, found.at))
     y = Axis(low, high, bottom, top, ticks)
     unit = f" [{found.unit}]" if found.unit else ""
     marks = across(x, top=top, bottom=bottom, title=capital(f"{found.label}{unit}"))
@@ -230,8 +231,11 @@ def _ratio_limits(low: float, high: float) -> _Scale:
     return start, end, tuple((float(np.log(ratio)), f"{ratio:g}") for ratio in sorted(spread))
 
 
-def _rounds(low: float, high: float) -> tuple[tuple[float, str], ...]:
-    return tuple((value, number(value)) for value in round_ticks(low, high))
+def _rounds(low: float, high: float, values: FloatArray) -> tuple[tuple[float, str], ...]:
+    """Whole numbers alone where the values are few whole numbers, such as stages."""
+    whole = bool((values == values.round()).all()) and high - low <= _MOST_STAGES
+    ticks = np.arange(math.ceil(low), high).tolist() if whole else round_ticks(low, high)
+    return tuple((float(value), number(value)) for value in ticks)
 
 
 def _decades(low: float, high: float) -> tuple[tuple[float, str], ...]:

@@ -110,7 +110,7 @@ def _content(hospital: HospitalPrognosis, view: PatientView, word: str) -> dict[
         "last_bound": time(grid.bounds[-1], grid.unit),
         "recalibration": recalibration,
         "expected": None if recalibration is None else round(recalibration.expected),
-        "similar_median": None if view.similar is None else time(view.similar.outcome.median, grid.unit),
+        "similar_median": None if view.similar is None else view.similar.outcome.median_words(grid.unit),
     }
 
 
@@ -126,7 +126,10 @@ def _interval(view: PatientView, unit: str) -> str:
     adjusted = view.curve.adjusted
     if adjusted is None:
         return ""
-    return f"{time(adjusted.median_low, unit)} to {time(adjusted.median_high, unit)}"
+    low, high = time(adjusted.median_low, unit), time(adjusted.median_high, unit)
+    if NOT_REACHED in (adjusted.median_low, adjusted.median_high):
+        return high if low == high else f"from {low}, upper end not reached"
+    return f"{low} to {high}"
 
 
 def _at_times(hospital: HospitalPrognosis, view: PatientView) -> list[tuple[str, str, str, str]]:

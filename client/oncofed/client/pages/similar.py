@@ -41,7 +41,9 @@ def similar_patients(
     """The outcome of the most similar ones, the patient not among them; None when the floor asks for too many."""
     others = np.flatnonzero(peers.rows)
     others = others[others != row]
-    wanted = max(hospital.smallest_group, min(MOST, int(_USUAL_SHARE * len(others))))
+    # As many again as the floor asks for, or the first who leaves observation would end their curve.
+    roomy = min(2 * hospital.smallest_group, int(_LARGEST_SHARE * len(others)))
+    wanted = max(hospital.smallest_group, min(MOST, max(roomy, int(_USUAL_SHARE * len(others)))))
     if wanted > _LARGEST_SHARE * len(others):
         return None
     distance = np.linalg.norm(endpoint.relevance[others] - endpoint.relevance[row], axis=1)

@@ -30,7 +30,7 @@ MODALITY_NAMES = {
 
 _LARGEST_LOG_RATIO = math.log(1000)
 _LARGEST_EXPONENT = 300.0
-_SMALLEST_PLAIN, _LARGEST_PLAIN = 1e-6, 1e9
+_SMALLEST_PLAIN, _LARGEST_PLAIN, _FIRST_SEPARATED = 1e-6, 1e9, 1e4
 _PART_OF_THE_NAME = frozenset({"", "grade", "level", "ratio", "score", "stage"})
 """No unit of a value."""
 _SPELT = {"%": "percent", "‰": "per_mille", "°c": "celsius", "ml/min/1.73m2": "ml_per_min"}
@@ -95,7 +95,8 @@ def number(value: float, digits: int = 4) -> str:
     """At most so many significant digits, a true minus sign, a power of ten only where zeros would fill the line."""
     short = f"{value:.{digits}g}"
     if "e" in short and _SMALLEST_PLAIN <= abs(value) < _LARGEST_PLAIN:
-        short = f"{float(short):,.{digits + 3}f}".rstrip("0").rstrip(".")
+        plain = f"{float(short):,.{digits + 3}f}".rstrip("0").rstrip(".")
+        short = plain if abs(value) >= _FIRST_SEPARATED else plain.replace(",", "")
     return short.replace("-", MINUS)
 
 

@@ -163,6 +163,27 @@ def test_similar_are_those_with_the_nearest_contributions_and_the_patient_is_not
     assert similar.times[-1] < 60
 
 
+def test_of_a_rare_tumour_enough_are_alike_for_a_curve() -> None:
+    found = patient_view(hospital(60), ROW, endpoint=0)
+    others = len(found.peers) - 1
+    assert others // 4 < 10 < others // 2
+    assert found.similar is not None
+    assert found.similar.outcome.patients == min(20, others // 2)
+    assert found.similar.outcome.has_curve
+
+
+def test_a_median_beyond_what_may_be_shown_is_not_said_to_be_unreached(view: PatientView) -> None:
+    assert view.similar is not None
+    seen = view.similar.outcome
+    assert seen.times[-1] < 60
+    never = replace(seen, median=np.inf)
+    assert never.median_words("months") == f"not reached by {seen.times[-1]:.0f}\N{NO-BREAK SPACE}months"
+    alone = replace(never, times=seen.times[:1], survival=seen.survival[:1])
+    assert "not known" in alone.median_words("months")
+    assert not alone.has_curve
+    assert replace(seen, median=21.0).median_words("months") == "21\N{NO-BREAK SPACE}months"
+
+
 def test_a_patient_at_a_risk_unlike_the_similar_ones_is_said_to_be() -> None:
     prognosis = HOSPITAL.endpoint(0)
     highest = int(np.argmax(prognosis.log_hazard_ratio))

@@ -157,6 +157,27 @@ def test_a_logarithmic_marker_is_shown_in_its_own_unit() -> None:
     assert [dots[0], dots[-1]] == pytest.approx([ticks["100"], ticks["1000"]], abs=0.2)
 
 
+def test_a_group_without_a_curve_has_no_line_and_no_key() -> None:
+    assert VIEW.similar is not None
+    outcome = VIEW.similar.outcome
+    first = replace(
+        outcome, **{name: getattr(outcome, name)[:1] for name in ("times", "survival", "low", "high", "at_risk")}
+    )
+    view = replace(VIEW, similar=replace(VIEW.similar, outcome=first))
+    before, after = (survival_figure(each, HOSPITAL.grid).svg for each in (VIEW, view))
+    assert ("observed:" in before, "observed:" in after) == (True, False)
+    assert before.count("<path") == after.count("<path") + 1
+
+
+def test_stages_are_told_by_whole_numbers_alone() -> None:
+    age = dependence(HOSPITAL, ENDPOINT, EVERYBODY, source="age_years")
+    assert age is not None
+    four = {name: getattr(age, name)[:4] for name in ("low", "median", "high", "counts")}
+    stage = replace(age, label="UICC stage", unit="", at=np.arange(1.0, 5.0), **four)
+    below = [each for each in found(tree_of(dependence_figure(stage)), "text") if each.get("y") == "352"]
+    assert [each.text for each in below] == ["1", "2", "3", "4"]
+
+
 @pytest.mark.parametrize("last", [1.0, 5.0, 60.0, 120.0, 365.0, 5000.0])
 def test_a_time_axis_says_a_dozen_times_at_most(last: float) -> None:
     times = told_times(TimeGrid((0.0, last)))
