@@ -42,11 +42,19 @@ class Visited:
     def sign_in(self, role: Role, password: str = PASSWORD) -> None:
         """By keyboard alone: the first field has the focus."""
         self.page.goto(self.address)
+        self.page.wait_for_selector("#name:focus")
         self.page.keyboard.type(role.value)
         self.page.keyboard.press("Tab")
         self.page.keyboard.type(password)
         self.page.keyboard.press("Enter")
         self.page.wait_for_url(lambda url: "sign-in" not in url)
+
+    def find(self, patient_id: str) -> None:
+        """By keyboard alone, from the page of the search to the patient's."""
+        self.page.wait_for_selector("#patient_id:focus")
+        self.page.keyboard.type(patient_id)
+        self.page.keyboard.press("Enter")
+        self.drawn(2)
 
     def drawn(self, count: int) -> None:
         """Wait until so many pictures are there."""

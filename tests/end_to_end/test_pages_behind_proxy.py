@@ -262,9 +262,7 @@ def test_a_clinician_signs_in_and_sees_a_patient_through_the_proxy(here: Proxied
         (cookie,) = context.cookies()
         assert (cookie["name"], cookie["secure"], cookie["httpOnly"]) == ("__Host-oncofed", True, True)
         assert (cookie["sameSite"], cookie["path"]) == ("Strict", "/")
-        visit.page.keyboard.type(PATIENT)
-        visit.page.keyboard.press("Enter")
-        visit.drawn(2)
+        visit.find(PATIENT)
         assert visit.page.url.startswith(f"https://{NAME}/patients/")
         assert PATIENT in visit.page.inner_text("h1")
         assert PATIENT not in visit.page.url

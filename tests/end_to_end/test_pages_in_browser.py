@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 from tests.end_to_end.pages_browser import Visited, serving
-from tests.pages_hospital import Served, hospital
+from tests.pages_hospital import PASSWORD, Served, hospital
 
 from oncofed.client.pages.accounts import Role
 from oncofed.simulations.benchmarks.browser import CHROMIUM, chromium
@@ -45,9 +45,7 @@ def visit(browser: Browser, pages: tuple[Served, str]) -> Iterator[Visited]:
 def test_a_clinician_goes_all_the_way_by_keyboard_and_nothing_leaves_the_host(visit: Visited) -> None:
     page = visit.page
     visit.sign_in(Role.CLINICIAN)
-    page.keyboard.type(PATIENT)
-    page.keyboard.press("Enter")
-    visit.drawn(2)
+    visit.find(PATIENT)
     assert PATIENT in page.inner_text("h1")
     assert PATIENT not in page.url
     text = page.inner_text("body")
@@ -98,6 +96,47 @@ def test_a_clinician_goes_all_the_way_by_keyboard_and_nothing_leaves_the_host(vi
     assert len(visit.requests) > 15, "the check must see what is asked for"
 
 
+OUTSIDE = """() => [...document.querySelectorAll('.plot > svg')].flatMap(svg => {
+  const { width, height } = svg.viewBox.baseVal, inverse = svg.getScreenCTM().inverse();
+  return [...svg.querySelectorAll('text')].filter(text => {
+    const box = text.getBoundingClientRect();
+    const corners = [[box.left, box.top], [box.right, box.bottom]];
+    const [low, high] = corners.map(at => new DOMPoint(...at).matrixTransform(inverse));
+    return low.x < 0 || low.y < -1 || high.x > width || high.y > height + 1;
+  }).map(text => text.textContent);
+})"""
+"""The words of pictures that stand outside them, as this browser's font has them."""
+
+
+def test_no_word_of_a_picture_is_cut_off(visit: Visited) -> None:
+    page = visit.page
+    visit.sign_in(Role.CLINICIAN)
+    visit.find(PATIENT)
+    assert page.evaluate(OUTSIDE) == []
+    for query in ("", "?marker=entity", "?marker=crp_mg_per_l"):
+        page.goto(f"{visit.address}/cohort{query}")
+        visit.drawn(4)
+        assert page.evaluate(OUTSIDE) == []
+    page.evaluate("document.querySelector('.plot text').setAttribute('x', '-400')")
+    assert len(page.evaluate(OUTSIDE)) == 1, "the check must be able to fail"
+
+
+def test_without_scripts_a_patients_page_shows_everything_all_the_same(
+    browser: Browser, pages: tuple[Served, str]
+) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(pages[1])
+    page.fill("#name", Role.CLINICIAN.value)
+    page.fill("#password", PASSWORD)
+    page.click("main button")
+    page.fill("#patient_id", PATIENT)
+    page.click("main button")
+    page.locator(".plot > svg path").first.wait_for()
+    assert page.locator(".plot > svg").count() == 2
+    context.close()
+
+
 def test_pictures_and_tables_can_be_taken_away(visit: Visited, tmp_path: Path) -> None:
     page = visit.page
     visit.sign_in(Role.ANALYST)
@@ -119,9 +158,7 @@ def test_pictures_and_tables_can_be_taken_away(visit: Visited, tmp_path: Path) -
 def test_an_old_page_is_not_left_on_an_unattended_screen(visit: Visited) -> None:
     visit.page.clock.install()
     visit.sign_in(Role.CLINICIAN)
-    visit.page.keyboard.type(PATIENT)
-    visit.page.keyboard.press("Enter")
-    visit.drawn(2)
+    visit.find(PATIENT)
     visit.page.context.clear_cookies()  # as when the session is over at the server
     visit.page.clock.fast_forward(903_000)
     visit.page.wait_for_url(re.compile("sign-in"))

@@ -76,9 +76,7 @@ def visit(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def patient(visit: Visited) -> Page:
     visit.page.goto(f"{visit.address}/patients")
-    visit.page.keyboard.type(PATIENT)
-    visit.page.keyboard.press("Enter")
-    visit.drawn(2)
+    visit.find(PATIENT)
     return visit.page
 
 

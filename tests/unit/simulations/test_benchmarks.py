@@ -15,8 +15,9 @@ from oncofed.client.one_thread import one_thread
 from oncofed.client.training import local_contribution
 from oncofed.protocol.messages import ContributeRequest, Contribution
 from oncofed.simulations.benchmarks import __main__ as entry
-from oncofed.simulations.benchmarks import contribution, masking, rounds
+from oncofed.simulations.benchmarks import browser, contribution, masking, rounds
 from oncofed.simulations.benchmarks.contribution import contribution_table
+from oncofed.simulations.benchmarks.first_view import first_view_table
 from oncofed.simulations.benchmarks.made_up import model, patients, plan
 from oncofed.simulations.benchmarks.masking import masking_table
 from oncofed.simulations.benchmarks.rounds import rounds_table
@@ -152,3 +153,23 @@ def test_the_command_prints_and_writes_the_tables(tmp_path: Path, monkeypatch: p
     assert "A note." in ran.stdout
     assert "measuring" not in ran.stdout
     assert "## A title\n\n| what | ratio |\n|---|---|\n| this | 0.70 |\n\nA note.\n" in page.read_text()
+
+
+@pytest.mark.slow
+def test_a_first_view_is_measured_in_a_browser_beside_the_shortest_way() -> None:
+    if browser.CHROMIUM is None:
+        pytest.skip("NOT TESTED: that a first view is measured. apt-get install chromium to test it.")
+    table = first_view_table(patients=60, views=3)
+    ((patients, view, nobody, ratio, ready),) = table.rows
+    assert patients == "60"
+    assert 0 < float(nobody.split()[0]) < float(view.split()[0]) * 3
+    assert float(ratio.split()[0]) > 0
+    assert float(ready) >= 0
+    assert "wanted at most 1" in table.notes[-1]
+
+
+def test_without_a_browser_it_says_that_nothing_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browser, "CHROMIUM", None)
+    table = first_view_table(patients=60, views=3)
+    assert table.rows == ()
+    assert table.notes[0].startswith("NOT MEASURED")
