@@ -65,9 +65,8 @@ def could_change(hospital: HospitalPrognosis, row: int, peers: Peers, *, endpoin
     filled: list[FloatArray] = []
     for members, _, modality in groups:
         donors = _donors(values, members, peers, row, floor)
-        sources = [hospital.schema.markers[index].name for index in members]
-        if np.isnan(values[row, _of(hospital, modality)]).all():
-            sources.append(modality.value)  # the flag of a modality without any value is the donor's, too
+        # The flag of a modality without any value, too: a donor has one, and so would the patient.
+        sources = [*(hospital.schema.markers[index].name for index in members), modality.value]
         taken = [place for source in sources for place in read_from.get(source, ())]
         rows = np.repeat(encoded[[row]], len(donors), axis=0)
         rows[:, taken] = encoded[donors][:, taken]
