@@ -348,6 +348,29 @@ def test_every_answer_forbids_scripts_frames_and_keeping(here: Served) -> None:
     assert "max-age" in clinician.get("/static/pages.css").headers["cache-control"]
 
 
+def test_an_update_is_never_shown_with_the_style_and_script_of_before(
+    here: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are kept by browsers for a day, under an address that their content gives."""
+    client = here.client()
+
+    def addresses() -> list[str]:
+        page = Page(client.get("/sign-in").text)
+        return [each for each in page.values("href") + page.values("src") if each.startswith("/static/")]
+
+    before = addresses()
+    assert len(before) == 2
+    assert all(client.get(each).status_code == 200 for each in before)
+    real = Path.read_bytes
+    changed = {"pages.css": b"/* changed */"}
+    monkeypatch.setattr(Path, "read_bytes", lambda path: real(path) + changed.get(path.name, b""))
+    rendering.static_version.cache_clear()
+    try:
+        assert set(addresses()).isdisjoint(before)
+    finally:
+        rendering.static_version.cache_clear()
+
+
 def test_every_view_is_written_down_with_who_and_a_code_for_whom(here: Served) -> None:
     clinician, administrator = here.signed_in(Role.CLINICIAN), here.signed_in(Role.ADMINISTRATOR)
     patient = HOSPITAL.cohort.patient_ids[5]

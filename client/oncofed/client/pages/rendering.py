@@ -5,8 +5,10 @@ A picture is an element that `drawing` has escaped already. A name that a templa
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from functools import cache
+from importlib.resources import files
 
 import jinja2
 from fastapi.responses import HTMLResponse
@@ -35,6 +37,14 @@ def _environment() -> jinja2.Environment:
         words=words,
     )
     return environment
+
+
+@cache
+def static_version() -> str:
+    """Of style and script together: a browser keeps them for a day, and an update shall not be shown with old ones."""
+    folder = files("oncofed.client.pages").joinpath("static")
+    contents = [each.read_bytes() for each in sorted(folder.iterdir(), key=lambda each: each.name)]
+    return hashlib.sha256(b"".join(contents)).hexdigest()[:12]
 
 
 def read_templates() -> None:
@@ -81,6 +91,7 @@ def _page(template: str, desk: Desk, content: Mapping[str, object], status: int)
         "site": desk.hospital.site,
         "study": desk.hospital.study,
         "example": desk.hospital.example,
+        "version": static_version(),
         "model": desk.hospital.plan_hash[:12],
         "shown_at": f"{desk.now():%d %B %Y, %H:%M %Z}".lstrip("0"),
         "idle_seconds": int(desk.timeouts.idle),
