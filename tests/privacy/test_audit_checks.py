@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from _pytest.mark.structures import ParameterSet
-from tests.audit_targets import ROUNDS_TO_OVERFIT, SMALL, small_target
+from tests.audit_targets import ROUNDS_TO_OVERFIT, SMALL, small_target, small_target_with_summaries
 
 from oncofed.protocol.plan import PrivacyMode
 from oncofed.simulations.audit.audit import CHECKS, FULL, audited, checks
@@ -24,11 +24,12 @@ from oncofed.simulations.audit.ledger_count import LEDGER
 from oncofed.simulations.audit.mask_soundness import MASKS
 from oncofed.simulations.audit.membership import LEAST_OF_CONTROL, MEMBERSHIP, likelihood_ratios
 from oncofed.simulations.audit.mutant_table import NOTHING_BROKEN
-from oncofed.simulations.audit.mutants import MUTANTS, mutants_of
+from oncofed.simulations.audit.mutants import MUTANTS, SUMMARY_MUTANTS, mutants_of
 from oncofed.simulations.audit.noise_scale import FRESH_NOISE, NOISE_SCALE
 from oncofed.simulations.audit.one_run import ONE_RUN, REPEATED_CANARIES
 from oncofed.simulations.audit.sensitivity import SENSITIVITY
 from oncofed.simulations.audit.study_target import target_of
+from oncofed.simulations.audit.summaries import SUMMARIES
 from oncofed.simulations.audit.target import Target, replaced
 from oncofed.simulations.audit.verdict import Outcome, Verdict
 from oncofed.simulations.study import read_study
@@ -90,7 +91,7 @@ def verdict_of(check: str, target: Target) -> Verdict:
 def test_the_real_guard_fails_no_check(mode: PrivacyMode, _mutant: str, check: str) -> None:
     verdict = verdict_of(check, target_for(check, mode))
     assert not verdict.failed, verdict.measured
-    if check == MASKS and mode is LOCAL:
+    if (check == MASKS and mode is LOCAL) or check == SUMMARIES:  # its plan has none; below is one that has
         assert verdict.outcome is Outcome.NOT_APPLICABLE
     elif not (check == INVERSION and mode is SHARED):  # where rounding to so few bits hides patients by itself
         assert verdict.passed, verdict.measured
@@ -128,6 +129,43 @@ def test_a_mutant_differs_from_the_real_target_in_one_part_and_leaves_nothing_be
             pass
     assert verdict_of(LEDGER, real).passed
     assert verdict_of(SENSITIVITY, real).passed
+
+
+CAUGHT_OF_SUMMARIES = {
+    (LOCAL, "no noise"),
+    (LOCAL, "half noise"),
+    (LOCAL, "uncharged rounds"),
+    (LOCAL, "summary without noise"),
+    (LOCAL, "patients counted twice"),
+    (SHARED, "no noise"),
+    (SHARED, "half noise"),
+    (SHARED, "uncharged rounds"),
+    (SHARED, "rounding for free"),
+    (SHARED, "patients counted twice"),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_summaries_of_the_real_guard_pass(mode: PrivacyMode) -> None:
+    verdict = verdict_of(SUMMARIES, small_target_with_summaries(mode))
+    assert verdict.passed, verdict.measured
+    assert {"largest of evaluation", "ratio of key_markers"} <= set(verdict.figures)
+
+
+@pytest.mark.parametrize(
+    ("mode", "mutant"),
+    [  # of each mode one is in the gate
+        pytest.param(mode, mutant, marks=[] if mutant == "patients counted twice" else [pytest.mark.slow])
+        for mode, mutant in sorted(CAUGHT_OF_SUMMARIES)
+    ],
+)
+def test_each_defect_of_summaries_is_caught(mode: PrivacyMode, mutant: str) -> None:
+    target = small_target_with_summaries(mode)
+    assert verdict_of(SUMMARIES, mutants_of(mode, with_summaries=True)[mutant].of(target)).failed
+
+
+def test_every_mutant_of_summaries_is_among_them() -> None:
+    assert {(mode, mutant.name) for mutant in SUMMARY_MUTANTS for mode in mutant.modes} <= CAUGHT_OF_SUMMARIES
 
 
 def test_a_part_that_was_replaced_is_put_back_after_a_failure() -> None:

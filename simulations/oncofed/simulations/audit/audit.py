@@ -22,6 +22,7 @@ from oncofed.simulations.audit.membership import MEMBERSHIP, membership
 from oncofed.simulations.audit.noise_scale import FRESH_NOISE, NOISE_SCALE, fresh_noise, noise_scale
 from oncofed.simulations.audit.one_run import ONE_RUN, REPEATED_CANARIES, one_run, repeated_canaries
 from oncofed.simulations.audit.sensitivity import SENSITIVITY, sensitivity
+from oncofed.simulations.audit.summaries import SUMMARIES, summaries
 from oncofed.simulations.audit.target import Target
 from oncofed.simulations.audit.verdict import Verdict
 
@@ -40,6 +41,7 @@ class Effort:
     left_out           patients who are left out one by one, at each set of weights.
     inverted           patients of the hospital whose sums are to be inverted.
     mask_pairs         pairs of hospitals whose stream is looked at.
+    summary_draws      numbers with noise that are looked at of each summary, in pairs of hospitals.
     """
 
     noise_pairs: int = 16
@@ -49,14 +51,17 @@ class Effort:
     left_out: int = 40
     inverted: int = 500
     mask_pairs: int = 12
+    summary_draws: int = 8000
 
 
 FULL = Effort()
-QUICK = Effort(noise_pairs=4, canary_runs=3, models=8, members=100, left_out=8, inverted=300, mask_pairs=4)
+QUICK = Effort(
+    noise_pairs=4, canary_runs=3, models=8, members=100, left_out=8, inverted=300, mask_pairs=4, summary_draws=2000
+)
 
 
 def checks(effort: Effort) -> Mapping[str, Check]:
-    """By name, the quickest first."""
+    """By name, the quickest first; what only some plans have is last."""
     return {
         LEDGER: ledger_count,
         FRESH_NOISE: fresh_noise,
@@ -67,6 +72,7 @@ def checks(effort: Effort) -> Mapping[str, Check]:
         ONE_RUN: partial(one_run, patients=100),
         REPEATED_CANARIES: partial(repeated_canaries, runs=effort.canary_runs),
         MEMBERSHIP: partial(membership, models=effort.models, patients=effort.members),
+        SUMMARIES: partial(summaries, draws=effort.summary_draws, patients=25, left_out=effort.left_out),
     }
 
 

@@ -84,7 +84,8 @@ def _audit_of_a_study(
     from oncofed.simulations.audit.study_target import target_of  # noqa: PLC0415
 
     names = _chosen(only, CHECKS, option="--checks")
-    mutants = mutants_of(study.privacy.mode)
+    asked = study.settings.held_out.budget_share + study.settings.explanations.budget_share
+    mutants = mutants_of(study.privacy.mode, with_summaries=asked > 0)
     broken = None if mutant is None else mutants[_chosen(mutant, tuple(mutants), option="--mutant")[0]]
     target = target_of(study)
     if broken is not None:

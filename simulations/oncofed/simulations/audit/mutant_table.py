@@ -41,9 +41,10 @@ _SIGNS: Mapping[Outcome, str] = {
 def rows_of(target: Target, *, effort: Effort, seed: int, only: Sequence[str] = CHECKS) -> list[Row]:
     """The target as it is, and then each of its mutants."""
     rows: list[Row] = []
+    mutants = mutants_of(target.plan.privacy.mode, with_summaries=bool(target.plan.summaries))
     for name, mutated in {
         NOTHING_BROKEN: target,
-        **{mutant.name: mutant.of(target) for mutant in mutants_of(target.plan.privacy.mode).values()},
+        **{mutant.name: mutant.of(target) for mutant in mutants.values()},
     }.items():
         click.echo(f"auditing: {name} ...", err=True)
         rows.append((name, audited(mutated, effort=effort, seed=seed, only=only)))

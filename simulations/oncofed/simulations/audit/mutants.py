@@ -20,6 +20,7 @@ from torch import Tensor
 
 from oncofed.client import guard as guard_module
 from oncofed.client import noise_sharing, training
+from oncofed.client.summaries import Kinds, bounded_sum
 from oncofed.client.training import local_contribution
 from oncofed.privacy.accounting import PrivacyEvent
 from oncofed.privacy.integer_noise import NoIntegerNoise, OperatingSystemIntegerNoise
@@ -28,7 +29,7 @@ from oncofed.privacy.masking import Attempt, MaskedVector, MaskingPairs, masked
 from oncofed.privacy.mechanism import BoundedSum, clipped_gradient_sum
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.privacy.shared_noise import SharedIntegerRelease
-from oncofed.protocol.plan import PrivacyMode
+from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummarySpec
 from oncofed.simulations.audit.pair_streams import without_pair
 from oncofed.simulations.audit.target import SilentNoise, Target, replaced
 from oncofed.survival.likelihood import PatientTensors
@@ -49,9 +50,10 @@ class Mutant:
     of: Callable[[Target], Target]
 
 
-def mutants_of(mode: PrivacyMode) -> dict[str, Mutant]:
-    """By name, those that a target of this mode can have."""
-    return {mutant.name: mutant for mutant in MUTANTS if mode in mutant.modes}
+def mutants_of(mode: PrivacyMode, *, with_summaries: bool = False) -> dict[str, Mutant]:
+    """By name, those that a target of this mode can have. with_summaries: whether its plan has any."""
+    possible = (*MUTANTS, *(SUMMARY_MUTANTS if with_summaries else ()))
+    return {mutant.name: mutant for mutant in possible if mode in mutant.modes}
 
 
 class HalfNoise(OperatingSystemNoise):
@@ -158,6 +160,17 @@ def _one_stream_missing(
     return MaskedVector(pairs.own, attempt, words)
 
 
+def _summed_twice(
+    plan: StudyPlan, spec: SummarySpec, weights: FloatArray, patients: PatientTensors, *, kinds: Kinds
+) -> BoundedSum:
+    honest = bounded_sum(plan, spec, weights, patients, kinds=kinds)
+    return honest + honest
+
+
+def _without_noise(total: BoundedSum, noise: NoiseSource, *, noise_multiplier: float) -> FloatArray:
+    return total.vector
+
+
 def _while_answering(module: object, name: str, by: object) -> Callable[[Target], Target]:
     def enter() -> AbstractContextManager[Any]:
         return replaced(module, name, by)
@@ -239,3 +252,19 @@ MUTANTS: tuple[Mutant, ...] = (
         _while_answering(guard_module, "Charge", _charge_without_rounding),
     ),
 )
+
+SUMMARY_MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "summary without noise",
+        "what is released after the last round gets no noise; the rounds get theirs",
+        _LOCAL,
+        _while_answering(guard_module, "noised", _without_noise),
+    ),
+    Mutant(
+        "patients counted twice",
+        "each patient is added to a summary twice",
+        BOTH,
+        _while_answering(guard_module, "bounded_sum", _summed_twice),
+    ),
+)
+"""Of targets whose plan has summaries."""

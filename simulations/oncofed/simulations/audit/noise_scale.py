@@ -46,7 +46,7 @@ def noise_scale(target: Target, rng: np.random.Generator, *, pairs: int) -> Verd
         f"the noise has {np.sqrt(total / size):.4f} times the plan's standard deviation (interval {low:.4f} to "
         f"{high:.4f}, from {size:,} draws); {thin} of {noise.shape[1]:,} coordinates have too little",
         f"the interval at 1 - {BY_CHANCE:g} holds 1, and no coordinate's spread is that improbable",
-        Power(f"noise of {_noticed_scale(size):.3f} times the plan's, in all coordinates together", NOTICED),
+        Power(f"noise of {noticed_scale(size):.3f} times the plan's, in all coordinates together", NOTICED),
         {"ratio": float(np.sqrt(total / size)), "low": float(low), "high": float(high), "thin_coordinates": thin},
     )
 
@@ -67,7 +67,7 @@ def _differences(target: Target, rng: np.random.Generator, *, pairs: int) -> Flo
     return np.asarray(np.stack(found) / np.sqrt(2))
 
 
-def _noticed_scale(size: int) -> float:
+def noticed_scale(size: int) -> float:
     """The largest scale below 1 that is noticed with probability NOTICED."""
     return float(np.sqrt(stats.chi2.ppf(BY_CHANCE / 2, size) / stats.chi2.ppf(NOTICED, size)))
 

@@ -36,8 +36,8 @@ def sensitivity(target: Target, rng: np.random.Generator, *, patients: int, left
     everybody = target.patients.rows(torch.as_tensor(rng.permutation(len(target.patients))[:patients]))
     silent = target.without_noise
     largest, charged = 0.0, target.sensitivity
-    for weights in _weights(target, rng):
-        crowd, outliers = _with_outliers(everybody, weights=weights, target=target)
+    for weights in several_weights(target, rng):
+        crowd, outliers = crowd_with_outliers(everybody, weights=weights, target=target)
         hospital = silent.hospital(crowd)
         total = hospital.release(weights)
         event = hospital.charges[0].event
@@ -65,12 +65,13 @@ def sensitivity(target: Target, rng: np.random.Generator, *, patients: int, left
     )
 
 
-def _weights(target: Target, rng: np.random.Generator) -> list[FloatArray]:
+def several_weights(target: Target, rng: np.random.Generator) -> list[FloatArray]:
+    """The model's first weights, and two sets that lie ever further from them."""
     start = first_weights(target.plan.model)
     return [start, *(start + rng.normal(scale=scale, size=len(start)) for scale in (0.05, 0.5))]
 
 
-def _with_outliers(patients: PatientTensors, *, weights: FloatArray, target: Target) -> tuple[PatientTensors, int]:
+def crowd_with_outliers(patients: PatientTensors, *, weights: FloatArray, target: Target) -> tuple[PatientTensors, int]:
     """The patients behind a few outliers: patients drawn out, and a long survivor of a very high hazard."""
     network = network_with(target.plan.model, weights)
     with torch.no_grad():

@@ -30,8 +30,8 @@ from oncofed.privacy.ledger import Budget, Charge, Ledger, MemoryLedger
 from oncofed.privacy.masking import Attempt, MaskedVector, content_hash_of, unmasked_sum
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.privacy.policy import largest_entry_of, shared_release
-from oncofed.protocol.messages import ContributeRequest
-from oncofed.protocol.plan import PrivacyMode, StudyPlan
+from oncofed.protocol.messages import ContributeRequest, SummariseRequest
+from oncofed.protocol.plan import PrivacyMode, PrivacySpec, StudyPlan, SummarySpec
 from oncofed.simulations.masking_keys import simulated_sharing
 from oncofed.simulations.site_policy import site_policy
 from oncofed.survival.likelihood import PatientTensors
@@ -110,17 +110,25 @@ class Target:
 
         Mode `distributed`: of the guaranteed shares together, which rounding up makes a little more than the plan's.
         """
+        return self.sigma_of(self.plan.privacy)
+
+    def sigma_of(self, noise: PrivacySpec | SummarySpec) -> float:
+        """The same of a summary, in units of its own bound."""
         if not self.is_shared:
-            return self.plan.privacy.noise_multiplier
-        release = shared_release(self.plan.privacy)
+            return noise.noise_multiplier
+        release = shared_release(noise)
         return release.share_standard_deviation * math.sqrt(release.honest_shares) / release.scale
 
     @property
     def sensitivity(self) -> float:
         """How far one patient may move a release, in units of the clip norm."""
+        return self.sensitivity_of(self.plan.privacy)
+
+    def sensitivity_of(self, noise: PrivacySpec | SummarySpec) -> float:
+        """The same of a summary, in units of its own bound."""
         if not self.is_shared:
             return 1.0
-        release = shared_release(self.plan.privacy)
+        release = shared_release(noise)
         return release.integer_sensitivity / release.scale
 
     @property
@@ -173,7 +181,7 @@ class GuardHospital:
             ledger=self.target.ledger(policy.budget),
             noise=self.target.noise(),
             sharing=None if keyed is None else NoiseSharing(keyed.masking_key, shares),
-            held_out=lambda: nobody(self.target),  # the rounds are what is attacked
+            held_out=lambda: patients,  # whatever is released, it is of the patients under attack
         )
 
     def release(self, weights: FloatArray) -> FloatArray:
@@ -194,6 +202,22 @@ class GuardHospital:
         release = shared_release(self.target.plan.privacy)
         limit = largest_entry_of(release, delta=self.target.plan.privacy.delta)
         return unmasked_sum(parts, largest_entry=limit) / release.scale
+
+    def summarise(self, spec: SummarySpec, weights: FloatArray) -> FloatArray:
+        """(cells,): the answer to a summary of the plan, in units of its bound. Asked again, the very same question."""
+        plan = self.target.plan
+        roster = self.roster if self.target.is_shared else plan.roster
+        request = SummariseRequest(self._plan_hash, self.site, spec.name, 0, roster, weights, spec.cells)
+        with self.target.broken():
+            if not self.target.is_shared:
+                return np.asarray(self._guards[self.site].summarise(request).vector)
+            attempt = Attempt(self._plan_hash, spec.name, 0, roster, content_hash_of(weights))
+            parts = [
+                MaskedVector(site, attempt, guard.summarise(replace(request, site=site)).vector)
+                for site, guard in self._guards.items()
+            ]
+        release = shared_release(spec)
+        return unmasked_sum(parts, largest_entry=largest_entry_of(release, delta=plan.privacy.delta)) / release.scale
 
     def parts(self, request: ContributeRequest) -> list[MaskedVector]:
         """What leaves each hospital of the roster, masked. Mode `distributed` only."""
