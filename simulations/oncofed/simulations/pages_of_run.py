@@ -18,7 +18,7 @@ from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Modality
 from oncofed.errors import Fault, InvalidInput
-from oncofed.protocol.plan import ModelSpec
+from oncofed.protocol.plan import ModelSpec, PrivacyMode
 from oncofed.simulations.partition import consortium
 from oncofed.simulations.run import tables_of
 from oncofed.simulations.study import DataSpec, EvaluationSpec, Part, Partition, SitesSpec, Split
@@ -57,6 +57,7 @@ def hospital_of_run(run_folder: Path, site: str | None) -> HospitalPrognosis:
         network=network_with(model, weights),
         cohort=patients.hospitals[chosen],
         example=data.table is None,
+        noise_in_model=plan["privacy"]["mode"] != PrivacyMode.NONE.value,
     )
 
 

@@ -57,6 +57,7 @@ def test_patients_and_contributions_are_those_that_the_run_explained(run: Path) 
             shown.endpoint(0).relevance, kept[list(shown.endpoint(0).sources)].to_numpy(), atol=1e-9
         )
         assert shown.example
+        assert not shown.noise_in_model
 
 
 def test_a_wrong_name_or_folder_is_told(run: Path, tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ def cohort(choice: Chosen) -> Response:
     content = {
         "here": "/cohort",
         "endpoints": hospital.endpoint_names,
+        "noise_in_model": hospital.noise_in_model,
         "endpoint": choice.endpoint,
         "entities": [(number, words(hospital.entity_names[number])) for number in hospital.entities_shown()],
         "entity": choice.entity,

@@ -73,6 +73,7 @@ class HospitalPrognosis:
 
     site, study   names for headings. plan_hash: for the audit log.
     example       True where the patients are invented, and the pages must say so.
+    noise_in_model  whether privacy noise went into the model's weights, so that explanations depend on it.
     """
 
     site: str
@@ -82,6 +83,7 @@ class HospitalPrognosis:
     cohort: Cohort
     smallest_group: int = SMALLEST_GROUP
     example: bool = False
+    noise_in_model: bool = True
     _rows: dict[str, int] = field(init=False, repr=False)
     _endpoints: dict[int, EndpointPrognosis] = field(init=False, repr=False, default_factory=dict)
     _kept: dict[tuple[object, ...], object] = field(init=False, repr=False, default_factory=dict)

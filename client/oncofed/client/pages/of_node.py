@@ -13,6 +13,7 @@ from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.serving import Place
 from oncofed.client.site.explaining import plan_with_model, present_cohort, released_network
 from oncofed.errors import Fault, InvalidInput
+from oncofed.protocol.plan import PrivacyMode
 
 
 def accounts_file(folder: NodeFolder) -> Path:
@@ -33,6 +34,7 @@ def hospital_of(folder: NodeFolder, *, plan: str, smallest_group: int) -> Hospit
         network=released_network(folder, found),
         cohort=present_cohort(folder, found),
         smallest_group=smallest_group,
+        noise_in_model=found.document.plan.privacy.mode is not PrivacyMode.NONE,
     )
 
 

@@ -95,6 +95,7 @@ def _content(hospital: HospitalPrognosis, view: PatientView, word: str) -> dict[
         "endpoints": hospital.endpoint_names,
         "unit": grid.unit,
         "floor": hospital.smallest_group,
+        "noise_in_model": hospital.noise_in_model,
         "survival": survival_figure(view, grid),
         "waterfall": waterfall_figure(view),
         "first_markers": markers[:_ROWS_AT_FIRST],
