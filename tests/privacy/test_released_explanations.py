@@ -270,6 +270,8 @@ def test_what_is_shown_is_the_count_of_voters_and_their_mean_effect_of_all_and_b
         held = np.cumsum(sorted(voters.values(), reverse=True)) / (10 * own.sum())
         assert found.carry_most == int(np.flatnonzero(held >= 0.9)[0]) + 1
         assert found.share_of_votes == pytest.approx(held[len(found.markers) - 1])
+        assert found.voting == pytest.approx(own.sum())
+        assert found.voting_sd == pytest.approx(found.markers[0].voters_sd * math.sqrt(VOTES.markers) / 10)
 
 
 def test_a_direction_that_the_noise_may_have_decided_is_not_told() -> None:

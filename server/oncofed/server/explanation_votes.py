@@ -80,8 +80,9 @@ class KeyPair:
 
 @dataclass(frozen=True)
 class ReleasedPart:
-    """patients: noised. markers: those that stand out of the noise, most voters first; empty below the floor.
+    """patients: noised count, for the floor. markers: those that stand out, most voters first; empty below the floor.
 
+    voting          patients as all votes tell, which is less noisy: over `most_votes`. voting_sd: of its noise.
     share_of_votes  of all votes of these patients, as counted with noise, those for the markers shown.
     carry_most      how many of the first markers hold MOST of all votes; None where all that are shown hold less.
     """
@@ -89,6 +90,8 @@ class ReleasedPart:
     patients: float
     patients_sd: float
     markers: tuple[KeyMarker, ...]
+    voting: float = 0.0
+    voting_sd: float = 0.0
     share_of_votes: float = 0.0
     carry_most: int | None = None
 
@@ -196,12 +199,15 @@ def _part(summed: _Summed, spec: SummarySpec, names: tuple[str, ...], sd: float)
         )
         for place, effect in zip(shown, bounded, strict=True)
     )
-    held = np.cumsum(voters[shown]) / max(float(voters.sum()), 1.0)
+    all_votes = float(voters.sum())
+    held = np.cumsum(voters[shown]) / max(all_votes, 1.0)
     enough = np.flatnonzero(held >= MOST)
     return ReleasedPart(
         summed.patients,
         summed.patients_sd,
         found,
+        voting=all_votes / votes.most_votes,
+        voting_sd=voters_sd * math.sqrt(len(voters)) / votes.most_votes,
         share_of_votes=float(held[-1]) if found else 0.0,
         carry_most=int(enough[0]) + 1 if len(enough) else None,
     )

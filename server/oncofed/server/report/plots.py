@@ -202,7 +202,7 @@ def key_markers_picture(rows: Sequence[MarkerRow], *, alternative: str) -> Marku
         axes = figure.subplots()
         places = np.arange(len(shown))
         shares = np.array([row.share for row in shown])
-        spread = np.array([(row.high - row.low) / 2 * row.share / row.voters for row in shown])
+        spread = np.array([[row.share - row.share_low for row in shown], [row.share_high - row.share for row in shown]])
         axes.barh(places, 100 * shares, height=0.62, color=[colours[row.direction] for row in shown])
         if spread.any():
             axes.errorbar(100 * shares, places, xerr=100 * spread, fmt="none", ecolor=INK, elinewidth=1, capsize=2)

@@ -24,7 +24,7 @@ _EVERYBODY = "all"
 
 @dataclass(frozen=True)
 class MarkerRow:
-    """voters, low, high: noised number of patients, and its interval. share: of the patients.
+    """voters, low, high: noised number of patients, and its interval. share: of the patients, and its interval.
 
     direction  1: a higher value (or being unmeasured) raises the hazard; -1: lowers it; 0: not known, or by category.
     effect     the direction in words. size: the mean hazard ratio of the voters and its interval, in words.
@@ -35,6 +35,8 @@ class MarkerRow:
     low: float
     high: float
     share: float
+    share_low: float
+    share_high: float
     direction: int
     effect: str
     size: str
@@ -42,18 +44,24 @@ class MarkerRow:
 
 def marker_rows(part: ReleasedPart, schema: StudySchema) -> tuple[MarkerRow, ...]:
     """Of the markers that may be shown, most voters first."""
-    return tuple(
-        MarkerRow(
-            name=_shown(marker.name, schema),
-            voters=marker.voters,
-            low=marker.voters - NORMAL_95 * marker.voters_sd,
-            high=marker.voters + NORMAL_95 * marker.voters_sd,
-            share=min(marker.voters / part.patients, 1.0),
-            direction=0 if _kind(marker.name, schema) is Kind.CATEGORICAL else marker.direction,
-            effect=_effect(marker, schema),
-            size=_size(marker, schema),
-        )
-        for marker in part.markers
+    return tuple(_row(marker, part, schema) for marker in part.markers)
+
+
+def _row(marker: KeyMarker, part: ReleasedPart, schema: StudySchema) -> MarkerRow:
+    share = marker.voters / part.voting
+    share_sd = math.hypot(marker.voters_sd, share * part.voting_sd) / part.voting
+    low, middle, high = (min(max(share + step * NORMAL_95 * share_sd, 0.0), 1.0) for step in (-1, 0, 1))
+    return MarkerRow(
+        name=_shown(marker.name, schema),
+        voters=marker.voters,
+        low=marker.voters - NORMAL_95 * marker.voters_sd,
+        high=marker.voters + NORMAL_95 * marker.voters_sd,
+        share=middle,
+        share_low=low,
+        share_high=high,
+        direction=0 if _kind(marker.name, schema) is Kind.CATEGORICAL else marker.direction,
+        effect=_effect(marker, schema),
+        size=_size(marker, schema),
     )
 
 
@@ -96,7 +104,7 @@ class PairRow:
 
 def pair_rows(found: ReleasedExplanations, schema: StudySchema) -> tuple[PairRow, ...]:
     """Of the pairs that may be shown, most net voters first."""
-    patients = found.markers.everybody.patients
+    patients = found.markers.everybody.voting
     return tuple(
         PairRow(
             first=_shown(pair.first, schema),
@@ -112,7 +120,7 @@ def pair_rows(found: ReleasedExplanations, schema: StudySchema) -> tuple[PairRow
 def shown_entities(found: ReleasedExplanations) -> Mapping[str, ReleasedPart]:
     """Those of which something may be told, most patients first."""
     above = [(entity, part) for entity, part in found.markers.by_entity.items() if part.markers]
-    return dict(sorted(above, key=lambda item: -item[1].patients))
+    return dict(sorted(above, key=lambda item: -item[1].voting))
 
 
 def carrying_in_words(part: ReleasedPart) -> str:
@@ -150,12 +158,12 @@ def explanation_lines(found: ReleasedExplanations, plan: StudyPlan, schema: Stud
         yield f"Nothing may be shown: about {whole(everybody.patients)} patients, or no marker stands out of the noise."
         return
     yield ""
-    spread = f" (noise: ±{whole(NORMAL_95 * everybody.patients_sd)})" if everybody.patients_sd else ""
-    yield f"All {whole(everybody.patients)} patients{spread}: {carrying_in_words(everybody)}."
+    spread = f" (noise: ±{whole(NORMAL_95 * everybody.voting_sd)})" if everybody.voting_sd else ""
+    yield f"All {whole(everybody.voting)} patients{spread}: {carrying_in_words(everybody)}."
     yield from _table(everybody, schema, most=most)
     for entity, part in shown_entities(found).items():
         yield ""
-        yield f"{plain_name(entity)}, {whole(part.patients)} patients: {carrying_in_words(part)}."
+        yield f"{plain_name(entity)}, {whole(part.voting)} patients: {carrying_in_words(part)}."
         yield from _table(part, schema, most=min(most, SHOWN_OF_ENTITY))
     hidden = len(found.markers.by_entity) - len(shown_entities(found))
     if hidden:
@@ -171,7 +179,7 @@ def _table(part: ReleasedPart, schema: StudySchema, *, most: int) -> Iterator[st
     width = max(len("marker"), *(len(row.name) for row in rows))
     yield f"  {'marker':{width}s}  {'of patients':>22s}  {'hazard ratio (95 %)':24s}  effect"
     for row in rows:
-        share = f"{row.share:.0%} ({row.low / part.patients:.0%} to {row.high / part.patients:.0%})"
+        share = f"{row.share:.0%} ({row.share_low:.0%} to {row.share_high:.0%})"
         yield f"  {row.name:{width}s}  {share:>22s}  {row.size:24s}  {row.effect}"
 
 
@@ -188,7 +196,8 @@ def explanation_table(found: ReleasedExplanations) -> pd.DataFrame:
     rows: list[dict[str, object]] = [
         {
             "patients_of": entity,
-            "patients": round(part.patients, 1),
+            "patients": round(part.voting, 1),
+            "patients_noise_sd": round(part.voting_sd, 1),
             "marker": marker.name,
             "second_marker": "",
             "voters": round(marker.voters, 1),
@@ -202,7 +211,8 @@ def explanation_table(found: ReleasedExplanations) -> pd.DataFrame:
     rows += [
         {
             "patients_of": _EVERYBODY,
-            "patients": round(found.markers.everybody.patients, 1),
+            "patients": round(found.markers.everybody.voting, 1),
+            "patients_noise_sd": round(found.markers.everybody.voting_sd, 1),
             "marker": pair.first,
             "second_marker": pair.second,
             "voters": round(pair.net_voters, 1),
@@ -243,13 +253,13 @@ def page_of_markers(found: ReleasedExplanations, plan: StudyPlan, schema: StudyS
     pairs = pair_rows(found, schema)
     return PageOfMarkers(
         how=how_in_words(found, plan),
-        patients=everybody.patients,
+        patients=everybody.voting,
         carrying=carrying_in_words(everybody),
         cut_at=f"{hazard_ratio(votes.largest_effect)} or {hazard_ratio(-votes.largest_effect)}",
         rows=marker_rows(everybody, schema)[:SHOWN],
         entities=tuple(
             (
-                f"{plain_name(entity)}, {whole(part.patients)} patients",
+                f"{plain_name(entity)}, {whole(part.voting)} patients",
                 carrying_in_words(part).capitalize(),
                 marker_rows(part, schema)[:SHOWN_OF_ENTITY],
             )

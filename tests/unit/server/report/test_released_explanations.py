@@ -45,7 +45,8 @@ ENTITY = Marker(
 SCHEMA: StudySchema = replace(fake_schema(extra_markers=(ENTITY,)), tumour_entity="entity")
 VOTERS = {"age": 1500.0, "female_sex": 900.0, "smoking": 700.0, "albumin": 20.0, "entity": 0.0}
 EFFECTS = {"age": 0.3, "female_sex": -0.2, "smoking": 0.1, "albumin": 0.1, "entity": 0.0}
-PATIENTS = {"lung": 1000.0, "skin": 700.0, "colon": 100.0}
+PATIENTS = {"lung": 900.0, "skin": 600.0, "colon": 60.0}
+"""As many as cast two votes each."""
 
 
 def explained_plan(*, private: bool = True, pairs: bool = True, sd: float = 4.0) -> StudyPlan:
@@ -101,7 +102,13 @@ def test_rows_are_what_was_released_with_the_interval_of_its_noise() -> None:
     age = rows["age"]
     assert (age.direction, age.effect) == (1, "higher value: higher hazard")
     assert [age.low, age.voters, age.high] == pytest.approx([1500 - 1.96 * sd, 1500, 1500 + 1.96 * sd])
-    assert age.share == pytest.approx(1500 / 1800)
+    assert age.share == pytest.approx(1500 / 1560)
+    voting_sd = sd * math.sqrt(len(VOTERS)) / 2
+    share_sd = math.sqrt((sd / 1560) ** 2 + (1500 * voting_sd / 1560**2) ** 2)
+    smoking = rows["smoking"]
+    assert smoking.share_high - smoking.share < age.share - age.share_low  # less of the patients' noise is in it
+    assert age.share - age.share_low == pytest.approx(1.96 * share_sd)
+    assert age.share_high == pytest.approx(min(1.0, age.share + 1.96 * share_sd))
     effect_sd = 4.0 * math.sqrt(3) / (0.4 / math.sqrt(2)) * 0.5 / 1500
     low, high = math.exp(0.3 - 1.96 * effect_sd), math.exp(0.3 + 1.96 * effect_sd)
     assert age.size == f"1.35 ({low:.3g} to {high:.3g})"
@@ -114,10 +121,10 @@ def test_the_page_shows_markers_entities_and_pairs_and_what_it_holds_back() -> N
     page = words(study(explained_plan()))
     assert "Each patient of 3 hospitals votes for the 2 markers that move" in page
     assert "The votes are counted with noise, charged to each hospital" in page
-    assert "Of 1,800 patients, as counted with noise, 3 markers hold 90 % of all votes" in page
-    assert "age 1,500 (1,473 to 1,527) 83" in page
-    assert "lung, 1,000 patients" in page
-    assert "skin, 700 patients" in page
+    assert "Of 1,560 patients, as counted with noise, 3 markers hold 90 % of all votes" in page
+    assert "age 1,500 (1,473 to 1,527) 96" in page
+    assert "lung, 900 patients" in page
+    assert "skin, 600 patients" in page
     assert "nothing above" not in page
     assert "Not shown, because too few patients or no marker stands out of the noise: colon." in page
     assert "age female sex −400" in page.replace("-400", "−400")
@@ -155,14 +162,14 @@ def test_a_name_cannot_be_markup() -> None:
 def test_a_terminal_gets_the_same() -> None:
     plan = explained_plan()
     text = "\n".join(explanation_lines(told(plan), plan, SCHEMA, most=2))
-    assert "All 1,800 patients (noise: ±" in text
-    assert re.search(r"age +83% \(82% to 85%\) +1\.35 \(.*higher hazard", text)
+    assert "All 1,560 patients (noise: ±" in text
+    assert re.search(r"age +96% \(94% to 99%\) +1\.35 \(.*higher hazard", text)
     assert "smoking" not in text  # at most two
-    assert "lung, 1,000 patients" in text
+    assert "lung, 900 patients" in text
     assert "colon" not in text
     assert "Not shown, too few patients or nothing above the noise: 1 entity." in text
     assert "2 pairs of markers stand out of the noise." in text
-    assert "age x female sex: 22% of patients; both high: better than their sum" in text
+    assert "age x female sex: 26% of patients; both high: better than their sum" in text
     few = "\n".join(explanation_lines(told(plan, patients=0.2), plan, SCHEMA, most=2))
     assert "Nothing may be shown" in few
     assert "age" not in few.replace("average", "")
