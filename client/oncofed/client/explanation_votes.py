@@ -58,10 +58,11 @@ def marker_rows(plan: StudyPlan, spec: SummarySpec, weights: FloatArray, patient
     entity = _entity(votes, patients.x)
     rows = torch.zeros(len(patients), layout.own_effects.stop, dtype=torch.float64)
     everybody = torch.arange(len(patients))
-    rows[everybody, layout.count.start + entity] = COUNT_WEIGHT
+    rows[:, layout.count.start] = COUNT_WEIGHT
     rows[:, layout.votes] = chosen * (VOTES_WEIGHT * share)
     rows[:, layout.effects] = chosen * effects * (EFFECTS_WEIGHT * share)
     if votes.entities:
+        rows[everybody, layout.count.start + 1 + entity] = COUNT_WEIGHT
         for part, values, weight in (
             (layout.own, chosen, OWN_WEIGHT),
             (layout.own_effects, chosen * effects, OWN_EFFECTS_WEIGHT),

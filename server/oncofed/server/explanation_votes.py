@@ -80,18 +80,16 @@ class KeyPair:
 
 @dataclass(frozen=True)
 class ReleasedPart:
-    """patients: noised count, for the floor. markers: those that stand out, most voters first; empty below the floor.
+    """patients: noised. markers: those that stand out of the noise, most voters first; empty below the floor.
 
-    voting          patients as all votes tell, which is less noisy: over `most_votes`. voting_sd: of its noise.
-    share_of_votes  of all votes of these patients, as counted with noise, those for the markers shown.
+    patients_sd     of the noise in it.
+    share_of_votes  of as many votes as these patients have, those for the markers shown.
     carry_most      how many of the first markers hold MOST of all votes; None where all that are shown hold less.
     """
 
     patients: float
     patients_sd: float
     markers: tuple[KeyMarker, ...]
-    voting: float = 0.0
-    voting_sd: float = 0.0
     share_of_votes: float = 0.0
     carry_most: int | None = None
 
@@ -144,19 +142,12 @@ def read_markers(vector: FloatArray, *, spec: SummarySpec, schema: StudySchema, 
     votes, names, sd = _votes_of(spec), voted_names(schema), noise_of_sum(spec, hospitals=hospitals)
     layout = VoteLayout.of(votes)
     counts, count_sd, of_all = vector[layout.count] / COUNT_WEIGHT, sd / COUNT_WEIGHT, vector[layout.votes]
-    everybody = _Summed(
-        float(counts.sum()),
-        count_sd * math.sqrt(len(counts)),
-        of_all,
-        vector[layout.effects],
-        VOTES_WEIGHT,
-        EFFECTS_WEIGHT,
-    )
+    everybody = _Summed(float(counts[0]), count_sd, of_all, vector[layout.effects], VOTES_WEIGHT, EFFECTS_WEIGHT)
     own, own_effects = (
         vector[block].reshape(votes.entities, votes.markers) for block in (layout.own, layout.own_effects)
     )
     by_entity = {
-        entity: _Summed(float(counts[at]), count_sd, own[at], own_effects[at], OWN_WEIGHT, OWN_EFFECTS_WEIGHT)
+        entity: _Summed(float(counts[1 + at]), count_sd, own[at], own_effects[at], OWN_WEIGHT, OWN_EFFECTS_WEIGHT)
         for at, entity in enumerate(entity_names(schema) if votes.entities else ())
     }
     return ReleasedMarkers(
@@ -199,15 +190,12 @@ def _part(summed: _Summed, spec: SummarySpec, names: tuple[str, ...], sd: float)
         )
         for place, effect in zip(shown, bounded, strict=True)
     )
-    all_votes = float(voters.sum())
-    held = np.cumsum(voters[shown]) / max(all_votes, 1.0)
+    held = np.cumsum(voters[shown]) / (summed.patients * votes.most_votes)
     enough = np.flatnonzero(held >= MOST)
     return ReleasedPart(
         summed.patients,
         summed.patients_sd,
         found,
-        voting=all_votes / votes.most_votes,
-        voting_sd=voters_sd * math.sqrt(len(voters)) / votes.most_votes,
         share_of_votes=float(held[-1]) if found else 0.0,
         carry_most=int(enough[0]) + 1 if len(enough) else None,
     )

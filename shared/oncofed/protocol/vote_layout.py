@@ -4,7 +4,7 @@ A patient votes for the `most_votes` markers (or pairs of markers) that move the
 all that one patient adds is at most 1 long (Euclidean norm), whatever the patient.
 
 `key_markers`, with M markers and E tumour entities (the first is the reference category, or unknown):
-    COUNT    max(E, 1) numbers: in which entity the patient is.
+    COUNT    1 + E numbers: that there is a patient, and in which entity.
     VOTES    M numbers, 1 / sqrt(most_votes) for each marker voted for.
     EFFECTS  M numbers: for the same markers the relevance, cut at `largest_effect` and in its units, positive where a
              higher value (a category, being unmeasured) raises the hazard.
@@ -28,7 +28,7 @@ from oncofed.protocol.plan import SummaryKind, SummarySpec, VoteSpec
 
 FloatArray = NDArray[np.float64]
 
-COUNT_WEIGHT, VOTES_WEIGHT, EFFECTS_WEIGHT, OWN_WEIGHT, OWN_EFFECTS_WEIGHT = 0.25, 0.7, 0.4, 0.42, 0.33
+COUNT_WEIGHT, VOTES_WEIGHT, EFFECTS_WEIGHT, OWN_WEIGHT, OWN_EFFECTS_WEIGHT = 0.2, 0.7, 0.4, 0.42, 0.3
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class VoteLayout:
     @staticmethod
     def of(votes: VoteSpec) -> VoteLayout:
         by_entity = votes.entities * votes.markers
-        ends = np.cumsum([max(votes.entities, 1), votes.markers, votes.markers, by_entity, by_entity])
+        ends = np.cumsum([1 + votes.entities, votes.markers, votes.markers, by_entity, by_entity])
         starts = (0, *ends[:-1].tolist())
         return VoteLayout(*(slice(start, end) for start, end in zip(starts, ends.tolist(), strict=True)))
 

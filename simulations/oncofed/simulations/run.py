@@ -346,7 +346,6 @@ def _released_markers(found: ReleasedExplanations) -> dict[str, Any]:
     everybody = found.markers.everybody
     return {
         "patients": everybody.patients,
-        "patients_by_votes": everybody.voting,
         "carry_90_percent_of_votes": everybody.carry_most,
         "share_of_votes_shown": everybody.share_of_votes,
         "by_entity": {entity: [asdict(marker) for marker in part.markers] for entity, part in _parts(found).items()},

@@ -48,8 +48,8 @@ def marker_rows(part: ReleasedPart, schema: StudySchema) -> tuple[MarkerRow, ...
 
 
 def _row(marker: KeyMarker, part: ReleasedPart, schema: StudySchema) -> MarkerRow:
-    share = marker.voters / part.voting
-    share_sd = math.hypot(marker.voters_sd, share * part.voting_sd) / part.voting
+    share = marker.voters / part.patients
+    share_sd = math.hypot(marker.voters_sd, share * part.patients_sd) / part.patients
     low, middle, high = (min(max(share + step * NORMAL_95 * share_sd, 0.0), 1.0) for step in (-1, 0, 1))
     return MarkerRow(
         name=_shown(marker.name, schema),
@@ -104,7 +104,7 @@ class PairRow:
 
 def pair_rows(found: ReleasedExplanations, schema: StudySchema) -> tuple[PairRow, ...]:
     """Of the pairs that may be shown, most net voters first."""
-    patients = found.markers.everybody.voting
+    patients = found.markers.everybody.patients
     return tuple(
         PairRow(
             first=_shown(pair.first, schema),
@@ -120,7 +120,7 @@ def pair_rows(found: ReleasedExplanations, schema: StudySchema) -> tuple[PairRow
 def shown_entities(found: ReleasedExplanations) -> Mapping[str, ReleasedPart]:
     """Those of which something may be told, most patients first."""
     above = [(entity, part) for entity, part in found.markers.by_entity.items() if part.markers]
-    return dict(sorted(above, key=lambda item: -item[1].voting))
+    return dict(sorted(above, key=lambda item: -item[1].patients))
 
 
 def carrying_in_words(part: ReleasedPart) -> str:
@@ -158,12 +158,12 @@ def explanation_lines(found: ReleasedExplanations, plan: StudyPlan, schema: Stud
         yield f"Nothing may be shown: about {whole(everybody.patients)} patients, or no marker stands out of the noise."
         return
     yield ""
-    spread = f" (noise: ±{whole(NORMAL_95 * everybody.voting_sd)})" if everybody.voting_sd else ""
-    yield f"All {whole(everybody.voting)} patients{spread}: {carrying_in_words(everybody)}."
+    spread = f" (noise: ±{whole(NORMAL_95 * everybody.patients_sd)})" if everybody.patients_sd else ""
+    yield f"All {whole(everybody.patients)} patients{spread}: {carrying_in_words(everybody)}."
     yield from _table(everybody, schema, most=most)
     for entity, part in shown_entities(found).items():
         yield ""
-        yield f"{plain_name(entity)}, {whole(part.voting)} patients: {carrying_in_words(part)}."
+        yield f"{plain_name(entity)}, {whole(part.patients)} patients: {carrying_in_words(part)}."
         yield from _table(part, schema, most=min(most, SHOWN_OF_ENTITY))
     hidden = len(found.markers.by_entity) - len(shown_entities(found))
     if hidden:
@@ -196,8 +196,8 @@ def explanation_table(found: ReleasedExplanations) -> pd.DataFrame:
     rows: list[dict[str, object]] = [
         {
             "patients_of": entity,
-            "patients": round(part.voting, 1),
-            "patients_noise_sd": round(part.voting_sd, 1),
+            "patients": round(part.patients, 1),
+            "patients_noise_sd": round(part.patients_sd, 1),
             "marker": marker.name,
             "second_marker": "",
             "voters": round(marker.voters, 1),
@@ -211,8 +211,8 @@ def explanation_table(found: ReleasedExplanations) -> pd.DataFrame:
     rows += [
         {
             "patients_of": _EVERYBODY,
-            "patients": round(found.markers.everybody.voting, 1),
-            "patients_noise_sd": round(found.markers.everybody.voting_sd, 1),
+            "patients": round(found.markers.everybody.patients, 1),
+            "patients_noise_sd": round(found.markers.everybody.patients_sd, 1),
             "marker": pair.first,
             "second_marker": pair.second,
             "voters": round(pair.net_voters, 1),
@@ -253,13 +253,13 @@ def page_of_markers(found: ReleasedExplanations, plan: StudyPlan, schema: StudyS
     pairs = pair_rows(found, schema)
     return PageOfMarkers(
         how=how_in_words(found, plan),
-        patients=everybody.voting,
+        patients=everybody.patients,
         carrying=carrying_in_words(everybody),
         cut_at=f"{hazard_ratio(votes.largest_effect)} or {hazard_ratio(-votes.largest_effect)}",
         rows=marker_rows(everybody, schema)[:SHOWN],
         entities=tuple(
             (
-                f"{plain_name(entity)}, {whole(part.voting)} patients",
+                f"{plain_name(entity)}, {whole(part.patients)} patients",
                 carrying_in_words(part).capitalize(),
                 marker_rows(part, schema)[:SHOWN_OF_ENTITY],
             )

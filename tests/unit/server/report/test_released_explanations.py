@@ -46,7 +46,7 @@ SCHEMA: StudySchema = replace(fake_schema(extra_markers=(ENTITY,)), tumour_entit
 VOTERS = {"age": 1500.0, "female_sex": 900.0, "smoking": 700.0, "albumin": 20.0, "entity": 0.0}
 EFFECTS = {"age": 0.3, "female_sex": -0.2, "smoking": 0.1, "albumin": 0.1, "entity": 0.0}
 PATIENTS = {"lung": 900.0, "skin": 600.0, "colon": 60.0}
-"""As many as cast two votes each."""
+"""Their votes, two each, are those of VOTERS."""
 
 
 def explained_plan(*, private: bool = True, pairs: bool = True, sd: float = 4.0) -> StudyPlan:
@@ -67,11 +67,12 @@ def released(plan: StudyPlan, *, patients: float = 1.0) -> dict[str, ReleasedSum
     voters = np.array([VOTERS[name] for name in names]) * patients
     effects = voters * np.array([EFFECTS[name] for name in names]) / votes.largest_effect
     each = 1 / math.sqrt(votes.most_votes)
-    vector[layout.count] = 0.25 * np.array(list(PATIENTS.values())) * patients
+    counts = [sum(PATIENTS.values()), *PATIENTS.values()]
+    vector[layout.count] = 0.2 * np.array(counts) * patients
     vector[layout.votes] = 0.7 * each * voters
     vector[layout.effects] = 0.4 * each * effects
     vector[layout.own] = (0.42 * each * np.outer(share, voters)).ravel()
-    vector[layout.own_effects] = (0.33 * each * np.outer(share, effects)).ravel()
+    vector[layout.own_effects] = (0.3 * each * np.outer(share, effects)).ravel()
     found = {KEY_MARKERS: ReleasedSummary(vector, plan.roster[:3])}
     of_pairs = summary_of(plan, SummaryKind.INTERACTIONS)
     if of_pairs is not None:
@@ -103,8 +104,8 @@ def test_rows_are_what_was_released_with_the_interval_of_its_noise() -> None:
     assert (age.direction, age.effect) == (1, "higher value: higher hazard")
     assert [age.low, age.voters, age.high] == pytest.approx([1500 - 1.96 * sd, 1500, 1500 + 1.96 * sd])
     assert age.share == pytest.approx(1500 / 1560)
-    voting_sd = sd * math.sqrt(len(VOTERS)) / 2
-    share_sd = math.sqrt((sd / 1560) ** 2 + (1500 * voting_sd / 1560**2) ** 2)
+    patients_sd = 4.0 * math.sqrt(3) / 0.2
+    share_sd = math.sqrt((sd / 1560) ** 2 + (1500 * patients_sd / 1560**2) ** 2)
     smoking = rows["smoking"]
     assert smoking.share_high - smoking.share < age.share - age.share_low  # less of the patients' noise is in it
     assert age.share - age.share_low == pytest.approx(1.96 * share_sd)
@@ -163,7 +164,7 @@ def test_a_terminal_gets_the_same() -> None:
     plan = explained_plan()
     text = "\n".join(explanation_lines(told(plan), plan, SCHEMA, most=2))
     assert "All 1,560 patients (noise: ±" in text
-    assert re.search(r"age +96% \(94% to 99%\) +1\.35 \(.*higher hazard", text)
+    assert re.search(r"age +96% \(92% to 100%\) +1\.35 \(.*higher hazard", text)
     assert "smoking" not in text  # at most two
     assert "lung, 900 patients" in text
     assert "colon" not in text
