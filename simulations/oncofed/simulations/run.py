@@ -38,8 +38,8 @@ from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.server.checkpoint import has_checkpoint
 from oncofed.server.evaluation.concordance import Estimate
 from oncofed.server.evaluation.measured import Measured, evaluation_in, measured
-from oncofed.server.explanation_votes import ReleasedExplanations, ReleasedPart, released_explanations
-from oncofed.server.report.released_explanations import shown_entities
+from oncofed.server.explanation_votes import ReleasedExplanations, released_explanations
+from oncofed.server.report.released_explanations import shown_parts
 from oncofed.server.rounds import RoundReport
 from oncofed.server.state import FederationState
 from oncofed.server.strategies import strategy_faults
@@ -348,13 +348,11 @@ def _released_markers(found: ReleasedExplanations) -> dict[str, Any]:
         "patients": everybody.patients,
         "carry_90_percent_of_votes": everybody.carry_most,
         "share_of_votes_shown": everybody.share_of_votes,
-        "by_entity": {entity: [asdict(marker) for marker in part.markers] for entity, part in _parts(found).items()},
+        "by_entity": {
+            entity: [asdict(marker) for marker in part.markers] for entity, part in shown_parts(found).items()
+        },
         "pairs": None if found.pairs is None else [asdict(pair) for pair in found.pairs],
     }
-
-
-def _parts(found: ReleasedExplanations) -> dict[str, ReleasedPart]:
-    return {"all": found.markers.everybody, **shown_entities(found)}
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

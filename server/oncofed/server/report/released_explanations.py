@@ -123,6 +123,11 @@ def shown_entities(found: ReleasedExplanations) -> Mapping[str, ReleasedPart]:
     return dict(sorted(above, key=lambda item: -item[1].patients))
 
 
+def shown_parts(found: ReleasedExplanations) -> Mapping[str, ReleasedPart]:
+    """The same behind everybody, who are called "all"."""
+    return {_EVERYBODY: found.markers.everybody, **shown_entities(found)}
+
+
 def carrying_in_words(part: ReleasedPart) -> str:
     """How many markers hold 90 % of the votes."""
     if part.carry_most is not None:
@@ -192,7 +197,6 @@ def _pairs(found: ReleasedExplanations, schema: StudySchema, *, most: int) -> It
 
 def explanation_table(found: ReleasedExplanations) -> pd.DataFrame:
     """Everything that may be shown, a row for each marker of each part, then for each pair; for a CSV file."""
-    parts = {_EVERYBODY: found.markers.everybody, **shown_entities(found)}
     rows: list[dict[str, object]] = [
         {
             "patients_of": entity,
@@ -205,7 +209,7 @@ def explanation_table(found: ReleasedExplanations) -> pd.DataFrame:
             "mean_log_hazard_ratio": round(marker.effect, 4),
             "mean_log_hazard_ratio_noise_sd": round(marker.effect_sd, 4),
         }
-        for entity, part in parts.items()
+        for entity, part in shown_parts(found).items()
         for marker in part.markers
     ]
     rows += [

@@ -8,6 +8,7 @@ guard started anew, all generators that have a seed being set to the same before
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,20 +35,19 @@ def noise_scale(target: Target, rng: np.random.Generator, *, pairs: int) -> Verd
     """Fails when the spread of the noise contradicts the plan, or any coordinate's is too small, each by BY_CHANCE."""
     noise = _differences(target, rng, pairs=pairs) / target.sigma  # standard normal, if all is well
     size = noise.size
-    total = float(np.square(noise).sum())
-    low, high = (np.sqrt(total / stats.chi2.isf(tail, size)) for tail in (BY_CHANCE / 2, 1 - BY_CHANCE / 2))
+    ratio, low, high = scale_of(noise)
     by_coordinate = np.square(noise).sum(axis=0)
     least = float(stats.chi2.ppf(BY_CHANCE / noise.shape[1], pairs))
     thin = int((by_coordinate < least).sum())
-    fits = bool(low <= 1 <= high)
+    fits = low <= 1 <= high
     return Verdict(
         NOISE_SCALE,
         Outcome.PASSED if fits and thin == 0 else Outcome.FAILED,
-        f"the noise has {np.sqrt(total / size):.4f} times the plan's standard deviation (interval {low:.4f} to "
+        f"the noise has {ratio:.4f} times the plan's standard deviation (interval {low:.4f} to "
         f"{high:.4f}, from {size:,} draws); {thin} of {noise.shape[1]:,} coordinates have too little",
         f"the interval at 1 - {BY_CHANCE:g} holds 1, and no coordinate's spread is that improbable",
         Power(f"noise of {noticed_scale(size):.3f} times the plan's, in all coordinates together", NOTICED),
-        {"ratio": float(np.sqrt(total / size)), "low": float(low), "high": float(high), "thin_coordinates": thin},
+        {"ratio": ratio, "low": low, "high": high, "thin_coordinates": thin},
     )
 
 
@@ -65,6 +65,13 @@ def _differences(target: Target, rng: np.random.Generator, *, pairs: int) -> Flo
             else:
                 found.append(hospital.release(weights) - hospital.release(weights))
     return np.asarray(np.stack(found) / np.sqrt(2))
+
+
+def scale_of(noise: FloatArray) -> tuple[float, float, float]:
+    """Root mean square of normal noise around 0, and the interval at 1 - BY_CHANCE of its standard deviation."""
+    total = float(np.square(noise).sum())
+    low, high = (math.sqrt(total / stats.chi2.isf(tail, noise.size)) for tail in (BY_CHANCE / 2, 1 - BY_CHANCE / 2))
+    return math.sqrt(total / noise.size), low, high
 
 
 def noticed_scale(size: int) -> float:

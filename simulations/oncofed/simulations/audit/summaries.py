@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 
 from oncofed.privacy.policy import release_of_summary
 from oncofed.privacy.shared_noise import CLIP_ROUNDING
 from oncofed.protocol.plan import SummarySpec
 from oncofed.simulations.audit.crafted import first_weights
-from oncofed.simulations.audit.noise_scale import noticed_scale
+from oncofed.simulations.audit.noise_scale import noticed_scale, scale_of
 from oncofed.simulations.audit.sensitivity import crowd_with_outliers, several_weights
 from oncofed.simulations.audit.target import Target
 from oncofed.simulations.audit.verdict import BY_CHANCE, NOTICED, Outcome, Power, Verdict, not_applicable
@@ -93,15 +92,14 @@ def _found(
     rows = rng.permutation(len(target.patients))
     some = target.patients.rows(torch.as_tensor(rows[:_PATIENTS]))
     noise = _differences(target, spec, some, pairs=math.ceil(draws / spec.cells)) / target.sigma_of(spec)
-    total = float(np.square(noise).sum())
-    low, high = (np.sqrt(total / stats.chi2.isf(tail, noise.size)) for tail in (BY_CHANCE / 2, 1 - BY_CHANCE / 2))
+    ratio, low, high = scale_of(noise)
     everybody = target.patients.rows(torch.as_tensor(rows[:patients]))
     return _Found(
         name=spec.name,
         draws=noise.size,
-        ratio=float(np.sqrt(total / noise.size)),
-        low=float(low),
-        high=float(high),
+        ratio=ratio,
+        low=low,
+        high=high,
         largest=_largest_move(target, spec, everybody, rng, left_out=left_out),
         charged=target.sensitivity_of(spec),
         charge_faults=_charge_faults(target, spec, some),
