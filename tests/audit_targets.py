@@ -37,9 +37,18 @@ MODEL = model_spec(columns=COLUMNS, hidden_units=(16,), baseline_weight=0.5)
 def small_plan(mode: PrivacyMode, *, rounds: int) -> StudyPlan:
     """Epsilon 1; of four hospitals where the noise is shared, rounded coarsely so that it shows."""
     roster = ("Bonn", "Celle", "Essen", "Hof")
-    shares = SharedNoise(4, 1, 1, 6, MODEL.parameters) if mode is PrivacyMode.DISTRIBUTED else None
+    shares = SharedNoise(4, 1, 1) if mode is PrivacyMode.DISTRIBUTED else None
     training = TrainingSpec(rounds=rounds, server_learning_rate=0.05)
-    privacy = calibrated_privacy(training, epsilon=1.0, delta=1e-5, l2_norm_bound=0.5, reserve_rounds=1, shares=shares)
+    privacy = calibrated_privacy(
+        training,
+        epsilon=1.0,
+        delta=1e-5,
+        l2_norm_bound=0.5,
+        reserve_rounds=1,
+        shares=shares,
+        parameters=MODEL.parameters,
+        scale_bits=6,
+    )
     plan = replace(study_plan(model=MODEL, training=training, privacy=privacy), roster=roster, quorum=4)
     return plan if shares is None else replace(plan, members=tuple(map(simulated_member, roster)))
 
@@ -68,8 +77,6 @@ def small_target_with_summaries(mode: PrivacyMode) -> Target:
     votes = VoteSpec(column_markers=tuple(range(COLUMNS)), markers=COLUMNS)
     cells = cells_of(SummaryKind.KEY_MARKERS, votes)
     markers = SummarySpec("key_markers", SummaryKind.KEY_MARKERS, cells, 9.0, votes=votes)
-    if target.plan.privacy.shares is not None:
-        markers = replace(markers, shares=replace(target.plan.privacy.shares, parameters=cells))
     plan = replace(target.plan, summaries=(evaluation_of(target.plan, noise_multiplier=9.0), markers))
     total = epsilon_of(releases_of(plan), delta=plan.privacy.delta)
     return replace(target, plan=replace(plan, privacy=replace(plan.privacy, epsilon=total + 1e-6)))

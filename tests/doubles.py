@@ -11,12 +11,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from oncofed.client.training import ascent_sum, weights_after_local_steps
 from oncofed.cohort.schema import TimeUnit
 from oncofed.privacy.accounting import RELATION
 from oncofed.privacy.noise import NoiseSource
 from oncofed.privacy.policy import calibrated_together
+from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.messages import ContributeRequest
-from oncofed.protocol.plan import ModelSpec, PrivacyMode, PrivacySpec, SharedNoise, StudyPlan, TrainingSpec
+from oncofed.protocol.plan import (
+    ModelSpec,
+    PrivacyMode,
+    PrivacySpec,
+    SharedNoise,
+    StudyPlan,
+    TrainingMode,
+    TrainingSpec,
+)
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import parameter_count
@@ -34,11 +44,21 @@ class SeededNoise:
     def __init__(self, seed: int) -> None:
         self._generator = np.random.default_rng(seed)
 
-    def standard_normal(self, size: int) -> FloatArray:
-        return self._generator.standard_normal(size)
+    def discrete_gaussian(self, size: int, *, standard_deviation: int) -> NDArray[np.int64]:
+        return np.rint(self._generator.normal(scale=standard_deviation, size=size)).astype(np.int64)
 
-    def uniform(self, size: int) -> FloatArray:
-        return self._generator.random(size)
+    def chosen(self, size: int, *, probability: float) -> NDArray[np.bool_]:
+        return self._generator.random(size) < probability
+
+
+class SilentNoise(SeededNoise):
+    """Draws zeros and, unlike `NoNoise`, may stand in a guard whose plan promises noise."""
+
+    def __init__(self) -> None:
+        super().__init__(seed=0)
+
+    def discrete_gaussian(self, size: int, *, standard_deviation: int) -> NDArray[np.int64]:
+        return np.zeros(size, dtype=np.int64)
 
 
 @dataclass
@@ -48,16 +68,16 @@ class RecordedNoise:
     source: NoiseSource
 
     def __post_init__(self) -> None:
-        self.normals: list[FloatArray] = []
-        self.uniforms: list[FloatArray] = []
+        self.drawn: list[NDArray[np.int64]] = []
+        self.batches: list[NDArray[np.bool_]] = []
 
-    def standard_normal(self, size: int) -> FloatArray:
-        self.normals.append(self.source.standard_normal(size))
-        return self.normals[-1]
+    def discrete_gaussian(self, size: int, *, standard_deviation: int) -> NDArray[np.int64]:
+        self.drawn.append(self.source.discrete_gaussian(size, standard_deviation=standard_deviation))
+        return self.drawn[-1]
 
-    def uniform(self, size: int) -> FloatArray:
-        self.uniforms.append(self.source.uniform(size))
-        return self.uniforms[-1]
+    def chosen(self, size: int, *, probability: float) -> NDArray[np.bool_]:
+        self.batches.append(self.source.chosen(size, probability=probability))
+        return self.batches[-1]
 
 
 def model_spec(
@@ -156,6 +176,16 @@ def request_for(
     )
 
 
+def round_contribution(
+    plan: StudyPlan, weights: FloatArray, patients: PatientTensors, *, noise: NoiseSource
+) -> FloatArray:
+    """What a guard lets out in a round of the modes `none` and `local`, without its ledger and its checks."""
+    release = release_of_round(plan)
+    if plan.training.mode is TrainingMode.EPOCHS:
+        return weights_after_local_steps(plan, weights, patients, release=release, noise=noise)
+    return np.asarray(release.sealed(ascent_sum(plan, weights, patients), noise=noise))
+
+
 def calibrated_privacy(
     training: TrainingSpec,
     *,
@@ -164,8 +194,10 @@ def calibrated_privacy(
     l2_norm_bound: float,
     reserve_rounds: int,
     shares: SharedNoise | None = None,
+    parameters: int = 100,
+    scale_bits: int = 20,
 ) -> PrivacySpec:
     """As a study without summaries gets it. shares: None for mode `local`, else mode `distributed`."""
     mode = PrivacyMode.LOCAL if shares is None else PrivacyMode.DISTRIBUTED
-    asked = PrivacySpec(mode, epsilon, delta, 0.0, l2_norm_bound, RELATION, reserve_rounds, shares)
-    return calibrated_together(training, asked, [])[0]
+    asked = PrivacySpec(mode, epsilon, delta, 0.0, l2_norm_bound, RELATION, reserve_rounds, shares, scale_bits)
+    return calibrated_together(training, asked, [], parameters=parameters)[0]

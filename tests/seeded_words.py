@@ -18,7 +18,7 @@ def seeded_words(seed: int) -> Words:
 
 
 class SeededIntegerNoise:
-    """An IntegerNoiseSource whose draws can be asked for again."""
+    """An NoiseSource whose draws can be asked for again."""
 
     def __init__(self, seed: int) -> None:
         self._words = seeded_words(seed)

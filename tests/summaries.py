@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from oncofed.protocol.messages import SummariseRequest
-from oncofed.protocol.plan import SharedNoise, StudyPlan, SummaryKind, SummarySpec
+from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
 from oncofed.survival.held_out import CountLayout
 
 EDGES = (-0.5, 0.0, 0.7)
@@ -16,12 +16,11 @@ EDGES = (-0.5, 0.0, 0.7)
 def evaluation_of(
     plan: StudyPlan, *, noise_multiplier: float = 2.0, attempts: int = 2, edges: tuple[float, ...] = EDGES
 ) -> SummarySpec:
-    """Held-out counts on the plan's own grid, their noise shared as that of its rounds."""
+    """Held-out counts on the plan's own grid."""
     bounds = plan.model.grid.bounds
     cells = CountLayout(len(plan.model.endpoints), edges, bounds).cells
-    shares: SharedNoise | None = None if plan.privacy.shares is None else replace(plan.privacy.shares, parameters=cells)
     return SummarySpec(
-        "evaluation", SummaryKind.EVALUATION, cells, noise_multiplier, attempts, 0.0, edges, bounds, bounds[-1], shares
+        "evaluation", SummaryKind.EVALUATION, cells, noise_multiplier, attempts, 0.0, edges, bounds, bounds[-1]
     )
 
 

@@ -77,7 +77,7 @@ def tell_of_one(folder: NodeFolder) -> None:
 
 
 def add_no_share(_: NodeFolder) -> None:
-    setattr(node_guard, "OperatingSystemIntegerNoise", NoIntegerNoise)  # noqa: B010 - as above
+    setattr(node_guard, "OperatingSystemNoise", NoIntegerNoise)  # noqa: B010 - as above
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from oncofed.privacy.integer_noise import OperatingSystemIntegerNoise, largest_entry, noised, rounded
+from oncofed.privacy.bounded_sum import BoundedSum
+from oncofed.privacy.integer_noise import rounded
 from oncofed.privacy.masking import (
     Attempt,
     MaskedVector,
@@ -23,6 +24,7 @@ from oncofed.privacy.masking import (
     unmasked_sum,
 )
 from oncofed.privacy.noise import OperatingSystemNoise
+from oncofed.privacy.releases import Masked
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 
 Made = TypeVar("Made")
@@ -46,12 +48,13 @@ def main(sites: int, parameters: int) -> None:
     public_keys = {site: public_masking_key_of(key) for site, key in keys.items()}
     own = next(iter(keys))
     attempt = Attempt("0" * 64, 1, 0, tuple(keys), "0" * 64)
-    limit = largest_entry(release, largest_patients=1000)
+    part = Masked(release, 1.0, largest_patients=1000)
+    limit = part.largest_entry
     clipped = np.random.default_rng(0).normal(size=parameters)
     print(f"{sites} sites, {parameters} parameters, share of standard deviation {release.share_standard_deviation}")
-    total = timed("round one sum", lambda: rounded(clipped, release=release, largest_patients=1000))
-    timed("(for comparison: float64 Gaussian noise)", lambda: OperatingSystemNoise().standard_normal(parameters))
-    vector = timed("add a share of discrete Gaussian noise", lambda: noised(total, OperatingSystemIntegerNoise()))
+    timed("round one sum", lambda: rounded(clipped, release=release, largest_patients=1000))
+    total, noise = BoundedSum(clipped, 1.0), OperatingSystemNoise()
+    vector = timed("round and add a share of noise", lambda: part.noised_integers(total, noise))
 
     def pairs() -> MaskingPairs:
         made = MaskingPairs(own=own, private_key=keys[own], public_keys=public_keys)

@@ -13,11 +13,13 @@ from typing import Any, NoReturn, cast
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.doubles import (
     FULL_BATCH_SIGMA,
     SeededNoise,
+    SilentNoise,
     drawn_patients,
     drawn_weights,
     local_privacy,
@@ -28,22 +30,21 @@ from tests.doubles import (
 
 from oncofed.client import guard as guard_module
 from oncofed.client.guard import Guard, LoadPatients
-from oncofed.client.records.answers import Answers, FolderAnswers, MemoryAnswers
+from oncofed.client.records.answers import Answers, FolderAnswers
 from oncofed.errors import PrivacyRefusal, RecordUnwritable, RefusalCode, RequestRefused
-from oncofed.privacy import policy as policy_module
-from oncofed.privacy.accounting import GaussianRelease, SampledGaussianRelease
 from oncofed.privacy.ledger import Budget, Charge, Ledger, MemoryLedger
 from oncofed.privacy.noise import NoiseSource, NoNoise, OperatingSystemNoise
 from oncofed.privacy.policy import SitePolicy
-from oncofed.privacy.shared_noise import LARGEST_PATIENTS
-from oncofed.protocol.messages import ContributeRequest, Contribution, GuardPort
+from oncofed.privacy.releases import release_of_round
+from oncofed.privacy.shared_noise import SampledIntegerRelease
+from oncofed.protocol.messages import ContributeRequest, GuardPort
 from oncofed.protocol.plan import StudyPlan, TrainingMode, TrainingSpec
 from oncofed.survival.likelihood import PatientTensors
 
 PLANTED = "MRN-0047-11"
 PLAN = study_plan()
 POLICY = SitePolicy("registry", largest_epsilon=1.0, delta=1e-5)
-SIXTY_ROUNDS = GaussianRelease(FULL_BATCH_SIGMA)
+SIXTY_ROUNDS = release_of_round(PLAN).event
 
 
 class PatientsTouched(Exception):
@@ -108,40 +109,25 @@ def refusal_of(guard: GuardPort, request: ContributeRequest) -> RefusalCode:
     return refusal.value.code
 
 
-class ManyPatients:
-    """So many, and nothing else about them."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-
-    def __len__(self) -> int:
-        return self._count
-
-
 # More patients than the plan's promise holds for
 
 
-@pytest.mark.parametrize(("delta", "most"), [(1e-5, 10_000), (1e-6, 100_000), (1e-7, LARGEST_PATIENTS)])
-def test_more_patients_than_delta_suits_are_refused_and_free(
-    delta: float, most: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    plan = study_plan(privacy=replace(local_privacy(noise_multiplier=60.0), delta=delta))
+def test_a_hospital_of_more_patients_than_the_promise_holds_for_answers_as_any_other() -> None:
+    """A refusal would say how many there are. Each number is that of so many patients at most, before the noise."""
+    privacy = replace(local_privacy(noise_multiplier=60.0), delta=0.01)
+    plan, policy = study_plan(privacy=privacy), replace(POLICY, delta=0.01)
+    one = drawn_patients(plan.model, 1, seed=0)
 
-    def code(count: int) -> tuple[RefusalCode, int]:
-        guard = guard_with(plan=plan, patients=lambda: cast(PatientTensors, ManyPatients(count)))
-        return refusal_of(guard, request_for(plan)), len(guard.ledger.charges())
+    def largest_number(count: int) -> float:
+        patients = one.rows(torch.zeros(count, dtype=torch.int64))
+        guard = guard_with(plan=plan, policy=policy, patients=lambda: patients, noise=SilentNoise())
+        vector = guard.contribute(request_for(plan)).vector
+        assert [charge.event for charge in guard.ledger.charges()] == [release_of_round(plan).event]
+        return float(np.abs(vector).max())
 
-    assert code(most + 1) == (RefusalCode.NOT_READY, 0)
-    assert f"more than the {most} patients" in caplog.text
-    assert str(most + 1) not in caplog.text
-    assert code(most) == (RefusalCode.INTERNAL, 1)  # charged, and then this double has nothing to compute from
-
-
-def test_without_privacy_any_number_of_patients_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy_module, "LARGEST_PATIENTS", 3)
-    open_plan = study_plan(privacy=no_privacy())
-    guard_with(plan=open_plan, policy=replace(POLICY, allow_no_privacy=True)).contribute(request_for(open_plan))
-    assert refusal_of(guard_with(), request_for(PLAN)) is RefusalCode.NOT_READY  # and 20 are more than 3
+    assert 5 < largest_number(10) < 10
+    assert largest_number(11) == pytest.approx(1.1 * largest_number(10), abs=1e-5) or largest_number(11) == 10
+    assert largest_number(1000) == 10
 
 
 # Repetition
@@ -223,7 +209,9 @@ def test_local_epochs_are_charged_as_what_they_are() -> None:
     plan = study_plan(training=training, privacy=local_privacy(noise_multiplier=5.0))
     guard = guard_with(plan=plan)
     guard.contribute(request_for(plan))
-    assert [one.event for one in guard.ledger.charges()] == [SampledGaussianRelease(5.0, 0.2, 3)]
+    assert [one.event for one in guard.ledger.charges()] == [
+        SampledIntegerRelease(5.0, plan.model.parameters, 20, 1.0, sampling_rate=0.2, steps=3)
+    ]
 
 
 # Refusals
@@ -327,6 +315,20 @@ def test_over_budget_no_patient_is_read() -> None:
     assert table.reads == 0
 
 
+@pytest.mark.parametrize("mode", TrainingMode)
+def test_what_has_no_bound_beside_another_study_is_refused_unread(mode: TrainingMode) -> None:
+    """Sums over patients drawn by lot, of this plan or of the one before it. The budget would allow both."""
+    epochs, full_batch = (TrainingSpec(mode=mode, rounds=2, local_steps=2) for mode in reversed(TrainingMode))
+    private, table = local_privacy(noise_multiplier=60.0), UnreadablePatients()
+    first, second = (study_plan(training=training, privacy=private) for training in (epochs, full_batch))
+    plan, before = (first, second) if mode is TrainingMode.EPOCHS else (second, first)
+    made = Charge(f"{before.hash}/Bonn/1/0", "hash", release_of_round(before).event)
+    guard = guard_with(plan=plan, patients=table, ledger=MemoryLedger(POLICY.budget, [made]))
+    assert refusal_of(guard, request_for(plan)) is RefusalCode.BUDGET_EXCEEDED
+    assert table.reads == 0
+    assert list(guard.ledger.charges()) == [made]
+
+
 def test_below_the_budget_the_table_is_read() -> None:
     """Or else the test above would pass with a table that nobody ever reads."""
     table = UnreadablePatients()
@@ -335,13 +337,19 @@ def test_below_the_budget_the_table_is_read() -> None:
 
 
 def test_the_charge_is_recorded_before_anything_is_computed_from_patients() -> None:
-    """A crash while computing wastes the charge; it never takes it back, and the release is not tried again."""
+    charged: list[int] = []
+
+    class Watched(UncomputablePatients):
+        def __getattr__(self, name: str) -> NoReturn:
+            charged.append(len(ledger.charges()))
+            super().__getattr__(name)
+
     ledger = MemoryLedger(POLICY.budget)
-    guard = guard_with(patients=uncomputable, ledger=ledger)
-    refusal_of(guard, request_for(PLAN))
+    guard = guard_with(patients=lambda: cast(PatientTensors, Watched()), ledger=ledger)
+    guard.contribute(request_for(PLAN))
+    assert charged
+    assert set(charged) == {1}
     assert [one.identity for one in ledger.charges()] == [f"{PLAN.hash}/Bonn/1/0"]
-    assert refusal_of(guard, request_for(PLAN)) is RefusalCode.REQUEST_CONFLICT
-    assert len(ledger.charges()) == 1
 
 
 def test_patients_that_are_not_ready_cost_nothing() -> None:
@@ -385,16 +393,6 @@ def test_after_a_restart_the_identical_request_gets_the_same_bytes(tmp_path: Pat
     assert table.reads == 0
 
 
-def test_an_answer_is_kept_before_it_leaves() -> None:
-    class DiskFull(MemoryAnswers):
-        def keep(self, contribution: Contribution, *, identity: str, request_hash: str) -> None:
-            raise RecordUnwritable("the disk is full")
-
-    guard = guard_with(answers=DiskFull())
-    assert refusal_of(guard, request_for(PLAN)) is RefusalCode.NOT_READY
-    assert len(guard.ledger.charges()) == 1  # wasted, and never given back
-
-
 def test_a_ledger_that_cannot_be_written_costs_nothing_and_the_local_log_says_why(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -430,9 +428,9 @@ def test_no_text_of_an_exception_leaves(
     def fails(*_args: object, **_named: object) -> NoReturn:
         raise error(f"patient {PLANTED}")
 
-    monkeypatch.setattr(guard_module, "local_contribution", fails)
+    monkeypatch.setattr(guard_module, "ascent_sum", fails)
     with caplog.at_level(logging.INFO):
-        assert refusal_of(guard_with(), request_for(PLAN)) is RefusalCode.INTERNAL
+        guard_with().contribute(request_for(PLAN))
     assert PLANTED not in caplog.text
     assert error.__name__ in caplog.text  # the hospital's own staff learn what kind of failure it was
 
@@ -441,7 +439,7 @@ def test_an_interruption_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> No
     def stops(*_args: object, **_named: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(guard_module, "local_contribution", stops)
+    monkeypatch.setattr(guard_module, "ascent_sum", stops)
     with pytest.raises(KeyboardInterrupt):
         guard_with().contribute(request_for(PLAN))
 
@@ -452,6 +450,44 @@ def test_refusals_do_not_log_weights_or_hashes(caplog: pytest.LogCaptureFixture)
         refusal_of(guard_with(), replace(request_for(PLAN), plan_hash=PLANTED))
     assert PLANTED not in caplog.text
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+# What the plan promised its patients, whatever the policy would allow
+
+
+def small_study() -> tuple[StudyPlan, SitePolicy]:
+    """Two rounds and one for a repetition, on a source whose policy allows a thousand."""
+    privacy = replace(local_privacy(noise_multiplier=60.0), reserve_rounds=1)
+    return study_plan(training=TrainingSpec(rounds=2), privacy=privacy), replace(POLICY, largest_epsilon=50.0)
+
+
+@pytest.mark.parametrize("mode", TrainingMode)
+def test_a_plan_is_answered_as_often_as_it_said_and_then_no_patient_is_read(mode: TrainingMode) -> None:
+    plan, policy = small_study()
+    plan = replace(plan, training=replace(plan.training, mode=mode, local_steps=2))
+    guard = guard_with(plan=plan, policy=policy)
+    for attempt in range(3):
+        answered = guard.contribute(request_for(plan, round_=1, attempt=attempt)).vector.tobytes()
+    table = UnreadablePatients()
+    again = guard_with(plan=plan, policy=policy, ledger=guard.ledger, patients=table)
+    for fresh in (request_for(plan, round_=1, attempt=3), request_for(plan, round_=2)):
+        for each in (guard, again):
+            assert refusal_of(each, fresh) is RefusalCode.BUDGET_EXCEEDED
+    assert table.reads == 0
+    assert len(guard.ledger.charges()) == 3
+    assert guard.contribute(request_for(plan, round_=1, attempt=2)).vector.tobytes() == answered
+    assert refusal_of(again, request_for(plan, round_=1, attempt=2)) is RefusalCode.REQUEST_CONFLICT
+
+
+def test_other_plans_other_hospitals_and_summaries_do_not_count_against_it() -> None:
+    plan, policy = small_study()
+    own = [f"{plan.hash}/Bonn/1/{attempt}" for attempt in range(2)]
+    others = [f"{'0' * 64}/Bonn/1/0", f"{plan.hash}/Essen/1/0", f"{plan.hash}/Bonn/summary/evaluation/0"]
+    event = release_of_round(plan).event
+    ledger = MemoryLedger(policy.budget, [Charge(identity, "hash", event) for identity in (*own, *others)])
+    guard = guard_with(plan=plan, policy=policy, ledger=ledger)
+    guard.contribute(request_for(plan, round_=2))
+    assert refusal_of(guard, request_for(plan, round_=2, attempt=1)) is RefusalCode.BUDGET_EXCEEDED
 
 
 # No privacy, where the hospital allows it by name

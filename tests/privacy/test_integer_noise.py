@@ -19,21 +19,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
+from tests.doubles import SeededNoise
 from tests.seeded_words import SeededIntegerNoise, seeded_words
 
 from oncofed.errors import PrivacyRefusal
 from oncofed.privacy import integer_noise
+from oncofed.privacy import noise as noise_module
+from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.integer_noise import (
     LARGEST_STANDARD_DEVIATION,
-    NoIntegerNoise,
-    OperatingSystemIntegerNoise,
     discrete_gaussian,
     largest_entry,
     largest_sum_entry,
-    noised,
     refuse_unless_it_fits,
     rounded,
 )
+from oncofed.privacy.noise import NoNoise, OperatingSystemNoise
+from oncofed.privacy.releases import Local, Masked
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 
 BY_CHANCE = 1e-6
@@ -50,7 +52,7 @@ def release_of(
 
 
 def moved(one: NDArray[np.float64], other: NDArray[np.float64], release: SharedIntegerRelease, n: int = 1000) -> float:
-    first, second = (rounded(vector, release=release, largest_patients=n).vector for vector in (one, other))
+    first, second = (rounded(vector, release=release, largest_patients=n) for vector in (one, other))
     return math.sqrt(sum(int(step) ** 2 for step in first - second))
 
 
@@ -99,7 +101,7 @@ def test_the_worst_neighbours_of_a_fine_grid_are_within_the_sensitivity_and_beyo
     release = release_of(parameters=2, scale_bits=1)
     grid = np.arange(-1.5, 1.5, 0.125)
     points = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
-    images = np.stack([rounded(point, release=release, largest_patients=10).vector for point in points])
+    images = np.stack([rounded(point, release=release, largest_patients=10) for point in points])
     apart = np.linalg.norm(points[:, None] - points[None], axis=-1)
     steps = np.linalg.norm(images[:, None] - images[None], axis=-1)
     worst = float(steps[apart <= release.l2_norm_bound].max())
@@ -109,11 +111,16 @@ def test_the_worst_neighbours_of_a_fine_grid_are_within_the_sensitivity_and_beyo
 def test_entries_are_clamped_before_the_noise_to_what_the_plans_patients_can_add_up_to() -> None:
     release = release_of(parameters=4, scale_bits=4, bound=0.3)
     total = rounded(np.array([1e300, -1e300, 0.26, -2.9]), release=release, largest_patients=10)
-    assert total.vector.tolist() == [48, -48, 4, -46]
+    assert total.tolist() == [48, -48, 4, -46]
     assert largest_sum_entry(release, largest_patients=10) == 48
     assert largest_entry(release, largest_patients=10) == 48 + 40 * release.share_standard_deviation
-    with_noise = np.stack([noised(total, OperatingSystemIntegerNoise()) for _ in range(50)])
-    assert (with_noise[:, 0] > 48).any()  # the noise itself is not cut
+    # In the units of a release, whose bound is 1: the noise itself is not cut, and its middle is where the sum was cut.
+    part = Local(release_of(parameters=4, scale_bits=4), 0.3, largest_patients=10)
+    sums = BoundedSum(np.array([1e300, -1e300, 0.0, 0.0]), 0.3)
+    with_noise = np.stack([part.noised_integers(sums, OperatingSystemNoise()) for _ in range(400)])
+    assert (np.abs(with_noise[:, :2]) > 160).any(axis=0).all()
+    spread = part.sum_event.share_standard_deviation / math.sqrt(400)
+    assert with_noise.mean(axis=0) == pytest.approx([160, -160, 0, 0], abs=6 * spread)
 
 
 @pytest.mark.parametrize("vector", [np.zeros(2), np.array([0.0, np.nan, 0.0]), np.array([0.0, np.inf, 0.0])])
@@ -155,12 +162,14 @@ def test_what_fits_cannot_wrap_and_what_could_is_refused(sites: int, bits: int, 
         assert worst < 2**63
 
 
-def test_noise_is_added_once_to_each_parameter_with_the_releases_share() -> None:
-    release = release_of(parameters=500, scale_bits=10)
-    total = rounded(np.linspace(-1, 1, 500), release=release, largest_patients=10)
-    share = SeededIntegerNoise(3).discrete_gaussian(500, standard_deviation=release.share_standard_deviation)
-    np.testing.assert_array_equal(noised(total, SeededIntegerNoise(3)) - total.vector, share)
-    np.testing.assert_array_equal(noised(total, NoIntegerNoise()), total.vector)
+@pytest.mark.parametrize("kind", [Local, Masked])
+def test_noise_is_added_once_to_each_parameter_with_the_releases_share(kind: type[Local | Masked]) -> None:
+    event = release_of(parameters=500, scale_bits=10)
+    part, total = kind(event, 0.25, largest_patients=10), np.linspace(-1, 1, 500)
+    whole = rounded(total / 0.25, release=event, largest_patients=10)
+    share = SeededNoise(3).discrete_gaussian(500, standard_deviation=event.share_standard_deviation)
+    np.testing.assert_array_equal(part.noised_integers(BoundedSum(total, 0.25), SeededNoise(3)) - whole, share)
+    np.testing.assert_array_equal(part.noised_integers(BoundedSum(total, 0.25), NoNoise(seed=0)), whole)
 
 
 # --- the discrete Gaussian
@@ -185,7 +194,7 @@ def p_of_sigma(draws: IntArray, sigma: float, *, of: int) -> float:
 
 @pytest.mark.parametrize("sigma", [1, 2, 3, 5, 8])
 def test_small_deviations_have_the_exact_probabilities(sigma: int) -> None:
-    draws = OperatingSystemIntegerNoise().discrete_gaussian(200_000, standard_deviation=sigma)
+    draws = OperatingSystemNoise().discrete_gaussian(200_000, standard_deviation=sigma)
     assert p_of_sigma(draws, sigma, of=sigma) > BY_CHANCE
     for wrong in (0.9, 1.1):
         assert p_of_sigma(draws, wrong * sigma, of=sigma) < BY_CHANCE
@@ -196,7 +205,7 @@ def test_small_deviations_have_the_exact_probabilities(sigma: int) -> None:
 
 @pytest.mark.parametrize("sigma", [1000, 7_575_962, 2**40 + 1, LARGEST_STANDARD_DEVIATION])
 def test_large_deviations_are_gaussian_to_their_tails(sigma: int) -> None:
-    scaled = OperatingSystemIntegerNoise().discrete_gaussian(200_000, standard_deviation=sigma) / sigma
+    scaled = OperatingSystemNoise().discrete_gaussian(200_000, standard_deviation=sigma) / sigma
     assert stats.kstest(scaled, "norm").pvalue > BY_CHANCE
     squares = float(np.square(scaled).sum())
     assert 2 * min(stats.chi2.cdf(squares, scaled.size), stats.chi2.sf(squares, scaled.size)) > BY_CHANCE
@@ -214,7 +223,7 @@ def test_large_deviations_are_gaussian_to_their_tails(sigma: int) -> None:
 )
 def test_what_is_below_a_bound_is_uniform(s: int) -> None:
     """Each third of the range equally often, both signs; and every value, where there are few."""
-    j, negative, usable = integer_noise._below(s, integer_noise._operating_system_words(60_000))
+    j, negative, usable = integer_noise._below(s, noise_module._words(60_000))
     j, negative = j[usable], negative[usable]
     assert j.min() >= 0
     assert j.max() < s
@@ -237,7 +246,7 @@ def test_of_all_words_each_value_below_a_bound_comes_equally_often(s: int) -> No
 
 def test_the_lowest_bits_of_a_large_deviation_are_fair() -> None:
     """A draw made of a float64 would have zeros there. Fails by chance below 1e-50."""
-    draws = OperatingSystemIntegerNoise().discrete_gaussian(4000, standard_deviation=2**44)
+    draws = OperatingSystemNoise().discrete_gaussian(4000, standard_deviation=2**44)
     for bit in range(20):
         assert stats.binomtest(int((draws >> bit & 1).sum()), draws.size, 0.5).pvalue > BY_CHANCE
 
@@ -245,7 +254,7 @@ def test_the_lowest_bits_of_a_large_deviation_are_fair() -> None:
 def test_the_shares_of_a_release_add_up_to_its_noise() -> None:
     release = SharedIntegerRelease(2.0, 20_000, 12, 0.5, sites=7, dropouts=1, colluding=2)
     shares = [
-        OperatingSystemIntegerNoise().discrete_gaussian(20_000, standard_deviation=release.share_standard_deviation)
+        OperatingSystemNoise().discrete_gaussian(20_000, standard_deviation=release.share_standard_deviation)
         for _ in range(release.honest_shares)
     ]
     sigma = release.noise_multiplier * release.l2_norm_bound * release.scale
@@ -258,7 +267,7 @@ def test_the_shares_of_a_release_add_up_to_its_noise() -> None:
 
 
 def test_draws_are_independent_and_none_is_used_twice() -> None:
-    draws = OperatingSystemIntegerNoise().discrete_gaussian(200_000, standard_deviation=2**44)
+    draws = OperatingSystemNoise().discrete_gaussian(200_000, standard_deviation=2**44)
     assert len(set(draws.tolist())) == draws.size
     for values in (draws / 2**44, np.square(draws / 2**44)):
         for lag in (1, 2, 100_000):
@@ -271,10 +280,10 @@ def test_seeds_have_no_effect() -> None:
         np.random.seed(1)
         random.seed(1)
         before = repr(np.random.get_state()), repr(random.getstate())
-        released.append(OperatingSystemIntegerNoise().discrete_gaussian(1000, standard_deviation=2**40))
+        released.append(OperatingSystemNoise().discrete_gaussian(1000, standard_deviation=2**40))
         assert (repr(np.random.get_state()), repr(random.getstate())) == before
     assert not np.intersect1d(released[0], released[1]).size
-    assert "seed" not in inspect.signature(OperatingSystemIntegerNoise).parameters
+    assert "seed" not in inspect.signature(OperatingSystemNoise).parameters
     # The double of the tests, for which this must fail:
     one, again = (SeededIntegerNoise(1).discrete_gaussian(1000, standard_deviation=2**40) for _ in range(2))
     np.testing.assert_array_equal(one, again)
@@ -282,7 +291,7 @@ def test_seeds_have_no_effect() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 2, 63, 64, 65, 1000])
 def test_any_number_of_draws(size: int) -> None:
-    draws = OperatingSystemIntegerNoise().discrete_gaussian(size, standard_deviation=2**40)
+    draws = OperatingSystemNoise().discrete_gaussian(size, standard_deviation=2**40)
     assert draws.shape == (size,)
     assert draws.dtype == np.int64
 
@@ -290,7 +299,7 @@ def test_any_number_of_draws(size: int) -> None:
 @pytest.mark.parametrize("deviation", [0, -1, 2.0, True, LARGEST_STANDARD_DEVIATION + 1])
 def test_a_deviation_that_is_no_positive_whole_number_is_refused(deviation: int) -> None:
     with pytest.raises(ValueError, match="whole number"):
-        OperatingSystemIntegerNoise().discrete_gaussian(5, standard_deviation=deviation)
+        OperatingSystemNoise().discrete_gaussian(5, standard_deviation=deviation)
 
 
 @pytest.mark.parametrize("sigma", [1, 3, 12_345, 2**44])

@@ -27,7 +27,8 @@ from oncofed.client.records.sqlite_ledger import SqliteLedger, create_ledger, ve
 from oncofed.errors import RefusalCode, RequestRefused
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.noise import OperatingSystemNoise
-from oncofed.privacy.policy import SitePolicy, release_of_one_round
+from oncofed.privacy.policy import SitePolicy
+from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.plan import StudyPlan
 
 PLAN = study_plan()
@@ -38,7 +39,7 @@ PATIENTS = drawn_patients(PLAN.model, 20, seed=0)
 @pytest.fixture(scope="module", autouse=True)
 def _accountant_is_loaded() -> None:
     """Once here, and not in every fork."""
-    event = release_of_one_round(PLAN.training, PLAN.privacy)
+    event = release_of_round(PLAN).event
     for releases in (1, 2, 3, PLAN.charged_rounds):
         epsilon_of([event] * releases, delta=POLICY.delta)
 
@@ -103,8 +104,8 @@ STEPS = {
     "after INSERT": Step(at_statement("INSERT", before=False), charged=False),
     "before COMMIT": Step(at_statement("COMMIT", before=True), charged=False),
     "after COMMIT": Step(at_statement("COMMIT", before=False), charged=True),
-    "before computing": Step(around(guard_module, "local_contribution", before=True), charged=True),
-    "after computing": Step(around(guard_module, "local_contribution", before=False), charged=True),
+    "before computing": Step(around(guard_module, "ascent_sum", before=True), charged=True),
+    "after computing": Step(around(guard_module, "ascent_sum", before=False), charged=True),
     "before the identity is kept": Step(around(answers_module, "replace_durably", before=True), charged=True),
     "before the answer is kept": Step(around(answers_module, "replace_durably", call=2, before=True), charged=True),
     "after the answer is kept": Step(

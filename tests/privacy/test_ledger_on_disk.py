@@ -17,22 +17,31 @@ from oncofed.client.records.chain import START, Anchor
 from oncofed.client.records.ledger_view import ledger_view, rounds_left
 from oncofed.client.records.sqlite_ledger import SqliteLedger, create_ledger, ledger_head, read_ledger
 from oncofed.errors import BudgetExceeded
-from oncofed.privacy.accounting import GaussianRelease, PrivacyEvent, SampledGaussianRelease
+from oncofed.privacy.accounting import PrivacyEvent
 from oncofed.privacy.ledger import Budget, Charge, spent_epsilon
+from oncofed.privacy.shared_noise import SampledIntegerRelease, SharedIntegerRelease
 
 BUDGET = Budget(largest_epsilon=3.0, delta=1e-5)
 FIRST, SECOND, THIRD = "1" * 64, "2" * 64, "3" * 64
 
 
+def local(noise_multiplier: float) -> SharedIntegerRelease:
+    return SharedIntegerRelease(noise_multiplier, 100, 20, 1.0, 1, 0, 0)
+
+
+SHARED = SharedIntegerRelease(9.5, 100, 20, 1.0, 9, 2, 2)
+SAMPLED = SampledIntegerRelease(3.0, 100, 20, 1.0, 0.1, 10)
+
+
 def independent_epsilon(events: list[PrivacyEvent]) -> float:
+    """As if the noise were Gaussian and nothing rounded: that is within 1e-4 of it."""
     accountant = PLDAccountant(NeighboringRelation.ADD_OR_REMOVE_ONE)
     for event in events:
-        if isinstance(event, GaussianRelease):
-            accountant.compose(GaussianDpEvent(event.noise_multiplier))
-        else:
-            assert isinstance(event, SampledGaussianRelease)
+        if isinstance(event, SampledIntegerRelease):
             step = PoissonSampledDpEvent(event.sampling_rate, GaussianDpEvent(event.noise_multiplier))
             accountant.compose(SelfComposedDpEvent(step, event.steps))
+        else:
+            accountant.compose(GaussianDpEvent(event.noise_multiplier))
     return float(accountant.get_epsilon(BUDGET.delta))
 
 
@@ -40,14 +49,24 @@ def opened(folder: Path) -> SqliteLedger:
     return SqliteLedger(folder / "ledger.sqlite", data_source="registry", budget=BUDGET)
 
 
-def test_the_epsilon_survives_and_equals_an_independent_one(tmp_path: Path) -> None:
+OF_SUMS: list[tuple[str, PrivacyEvent, int]] = [
+    (FIRST, local(12.0), 10),
+    (SECOND, SHARED, 3),  # a new study on the same source
+    (FIRST, local(12.0), 10),  # and the first one is resumed
+    (THIRD, local(9.5), 5),
+]
+BY_EPOCHS: list[tuple[str, PrivacyEvent, int]] = [
+    (FIRST, SAMPLED, 4),  # a source of its own
+    (FIRST, local(9.5), 2),  # its summaries
+    (FIRST, SAMPLED, 2),  # and rounds that were repeated
+]
+
+
+@pytest.mark.parametrize("studies", [OF_SUMS, BY_EPOCHS], ids=["of sums", "by epochs"])
+def test_the_epsilon_survives_and_equals_an_independent_one(
+    tmp_path: Path, studies: list[tuple[str, PrivacyEvent, int]]
+) -> None:
     create_ledger(tmp_path / "ledger.sqlite")
-    studies: list[tuple[str, PrivacyEvent, int]] = [
-        (FIRST, GaussianRelease(12.0), 10),
-        (SECOND, SampledGaussianRelease(4.0, 0.1, 10), 3),  # a new study on the same source
-        (FIRST, GaussianRelease(12.0), 10),  # and the first one is resumed
-        (THIRD, GaussianRelease(9.5), 5),
-    ]
     events: list[PrivacyEvent] = []
     for run, (plan_hash, event, rounds) in enumerate(studies):
         for number in range(rounds):
@@ -61,16 +80,16 @@ def test_the_epsilon_survives_and_equals_an_independent_one(tmp_path: Path) -> N
 def test_the_view_says_what_was_spent_and_what_the_rest_buys(tmp_path: Path) -> None:
     create_ledger(tmp_path / "ledger.sqlite")
     for number in range(20):
-        opened(tmp_path).charge(Charge(f"{FIRST}/Bonn/{number}/0", "hash", GaussianRelease(12.0)))
-    opened(tmp_path).charge(Charge(f"{SECOND}/Bonn/1/0", "hash", GaussianRelease(7.0)))
+        opened(tmp_path).charge(Charge(f"{FIRST}/Bonn/{number}/0", "hash", local(12.0)))
+    opened(tmp_path).charge(Charge(f"{SECOND}/Bonn/1/0", "hash", local(7.0)))
     other = SqliteLedger(tmp_path / "ledger.sqlite", data_source="other", budget=BUDGET)
-    other.charge(Charge(f"{FIRST}/Bonn/1/0", "hash", GaussianRelease(2.0)))
+    other.charge(Charge(f"{FIRST}/Bonn/1/0", "hash", local(2.0)))
     view = ledger_view(
         read_ledger(tmp_path / "ledger.sqlite"),
         data_source="registry",
         budget=BUDGET,
         head=ledger_head(tmp_path / "ledger.sqlite"),
-        next_event=GaussianRelease(12.0),
+        next_event=local(12.0),
         study_names={FIRST: "Lung 2026"},
     )
     assert view.releases == 21
@@ -81,9 +100,9 @@ def test_the_view_says_what_was_spent_and_what_the_rest_buys(tmp_path: Path) -> 
     assert 10 < view.rounds_left < 1000
     ledger = opened(tmp_path)
     for number in range(view.rounds_left):
-        ledger.charge(Charge(f"{THIRD}/Bonn/{number}/0", "hash", GaussianRelease(12.0)))
+        ledger.charge(Charge(f"{THIRD}/Bonn/{number}/0", "hash", local(12.0)))
     with pytest.raises(BudgetExceeded):
-        ledger.charge(Charge(f"{THIRD}/Bonn/one-more/0", "hash", GaussianRelease(12.0)))
+        ledger.charge(Charge(f"{THIRD}/Bonn/one-more/0", "hash", local(12.0)))
     text = "\n".join(view.lines())
     for words in (
         "epsilon",
@@ -101,14 +120,14 @@ def test_the_view_says_what_was_spent_and_what_the_rest_buys(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("made", "event", "expected"),
     [
-        (0, GaussianRelease(1.0), 0),
-        (0, GaussianRelease(1.5), 1),
-        (60, GaussianRelease(11.0), 2),
-        (62, GaussianRelease(11.0), 0),
+        (0, local(1.0), 0),
+        (0, local(1.5), 1),
+        (60, local(11.0), 2),
+        (62, local(11.0), 0),
     ],
 )
 def test_rounds_left_at_the_edges(made: int, event: PrivacyEvent, expected: int) -> None:
-    assert rounds_left([GaussianRelease(11.0)] * made, event, budget=BUDGET) == expected
+    assert rounds_left([local(11.0)] * made, event, budget=BUDGET) == expected
 
 
 def test_an_empty_source_has_spent_nothing() -> None:

@@ -22,7 +22,7 @@ from scipy import stats
 
 from oncofed.errors import PrivacyRefusal
 from oncofed.privacy import masking
-from oncofed.privacy.integer_noise import OperatingSystemIntegerNoise, largest_entry, noised, rounded
+from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.masking import (
     Attempt,
     MaskedVector,
@@ -33,6 +33,8 @@ from oncofed.privacy.masking import (
     refuse_roster,
     unmasked_sum,
 )
+from oncofed.privacy.noise import OperatingSystemNoise
+from oncofed.privacy.releases import Masked
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 
 BY_CHANCE = 1e-6
@@ -163,18 +165,23 @@ def test_the_masked_sum_of_many_sites_is_the_integer_sum(sites: int) -> None:
 
 def test_a_round_from_clipped_sums_to_the_noised_sum_at_the_server() -> None:
     """Rounded, noised, masked, added: the server's numbers are the integer sum, and on the scale those of the sum."""
-    release = SharedIntegerRelease(3.0, 300, 20, 0.5, sites=5, dropouts=1, colluding=1)
-    limit = largest_entry(release, largest_patients=5000)
+    release = Masked(SharedIntegerRelease(3.0, 300, 20, 1.0, sites=5, dropouts=1, colluding=1), 0.5, 5000)
     rng = np.random.default_rng(1)
     sums = {site: rng.normal(scale=30.0, size=300) for site in FIVE.roster}
-    shares = {
-        site: noised(rounded(total, release=release, largest_patients=5000), OperatingSystemIntegerNoise())
-        for site, total in sums.items()
-    }
-    opened = unmasked_sum(FIVE.all_masked(shares, ATTEMPT, largest_entry=limit), largest_entry=limit)
-    assert opened.tolist() == exact_sum(shares)
-    noise = opened / release.scale - sum(sums.values())
-    sigma = release.share_standard_deviation * np.sqrt(5) / release.scale
+    shares, parts = {}, []
+    for site, total in sums.items():
+
+        def mask(integers: IntArray, largest_entry: int, site: str = site) -> WordArray:
+            assert largest_entry == release.largest_entry
+            shares[site] = integers
+            return FIVE.masked(integers, site, ATTEMPT, largest_entry=largest_entry).words
+
+        parts.append((site, release.sealed(BoundedSum(total, 0.5), noise=OperatingSystemNoise(), mask=mask)))
+    (opened,) = release.opened(parts, attempt=ATTEMPT)
+    assert (opened * release.sum_event.scale).tolist() == exact_sum(shares)
+    noise = 0.5 * opened - sum(sums.values())
+    sigma = 0.5 * release.noise_of_sum(hospitals=5)
+    assert sigma == pytest.approx(0.5 * 3.0 * np.sqrt(5 / 3), rel=1e-6)
     assert 0.7 * sigma < np.std(noise) < 1.3 * sigma  # 300 draws; sums of 30 would be far outside
 
 

@@ -15,15 +15,16 @@ from tests.doubles import calibrated_privacy, drawn_patients, local_privacy, no_
 
 from oncofed.client.guard import Guard
 from oncofed.errors import PrivacyRefusal
-from oncofed.privacy.accounting import GaussianRelease, SampledGaussianRelease
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.privacy.policy import (
     SMALLEST_L2_NORM_BOUND,
     SitePolicy,
-    release_of_one_round,
+    releases_of,
     without_privacy,
 )
+from oncofed.privacy.releases import release_of_round
+from oncofed.privacy.shared_noise import SampledIntegerRelease, SharedIntegerRelease
 from oncofed.protocol.plan import PrivacyMode, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.survival.network import parameter_count
 
@@ -60,6 +61,18 @@ OBJECTIONS: dict[str, tuple[Callable[[StudyPlan], StudyPlan], str]] = {
     "another relation": (lambda p: replace(p, privacy=replace(p.privacy, relation="replace_one")), "relation"),
     "no privacy": (lambda p: replace(p, privacy=no_privacy()), "no privacy"),
     "a false promise": (lambda p: replace(p, privacy=replace(p.privacy, epsilon=0.5)), "promises patients 0.5"),
+    "whole steps that a float64 does not hold": (
+        lambda p: replace(p, privacy=replace(p.privacy, scale_bits=40)),
+        "a float64 does not hold them",
+    ),
+    "steps as large as the noise": (
+        lambda p: replace(p, privacy=replace(p.privacy, scale_bits=0)),
+        "need epsilon",
+    ),
+    "steps that are no whole number": (
+        lambda p: replace(p, privacy=replace(p.privacy, scale_bits=19.5)),  # type: ignore[arg-type]  # as a file may say
+        "cannot be accounted for",
+    ),
     "no promise": (lambda p: replace(p, privacy=replace(p.privacy, epsilon=None)), "promises patients None"),
     "sampling that cannot be": (
         lambda p: replace(p, training=replace(p.training, mode=TrainingMode.EPOCHS, sampling_rate=0.0)),
@@ -87,7 +100,7 @@ def test_a_weaker_plan_is_refused_when_the_guard_starts(change: Callable[[StudyP
 def test_all_objections_are_listed_together() -> None:
     faulty = replace(
         PLAN,
-        privacy=replace(PLAN.privacy, relation="replace_one", l2_norm_bound=None, delta=1e-4, noise_multiplier=10.0),
+        privacy=replace(PLAN.privacy, relation="replace_one", l2_norm_bound=1e-9, delta=1e-4, noise_multiplier=10.0),
     )
     with pytest.raises(PrivacyRefusal) as refusal:
         POLICY.refuse_unless_allowed(faulty)
@@ -159,7 +172,14 @@ def test_a_calibrated_plan_is_accepted_by_the_policy_it_was_made_for() -> None:
 
 
 def test_a_round_costs_what_it_releases() -> None:
-    epochs = TrainingSpec(mode=TrainingMode.EPOCHS, local_steps=7, sampling_rate=0.3)
-    assert release_of_one_round(TrainingSpec(), local_privacy(noise_multiplier=2.0)) == GaussianRelease(2.0)
-    assert release_of_one_round(epochs, local_privacy(noise_multiplier=2.0)) == SampledGaussianRelease(2.0, 0.3, 7)
-    assert local_privacy().mode is PrivacyMode.LOCAL
+    """In units of the clip norm, whatever that is: one hospital and one share, once or in each step."""
+    privacy, parameters = local_privacy(noise_multiplier=2.0, l2_norm_bound=0.3), parameter_count(PLAN.model)
+    epochs = TrainingSpec(mode=TrainingMode.EPOCHS, rounds=3, local_steps=7, sampling_rate=0.3)
+    assert release_of_round(study_plan(privacy=privacy)).event == SharedIntegerRelease(
+        2.0, parameters, 20, 1.0, sites=1, dropouts=0, colluding=0
+    )
+    in_steps = study_plan(training=epochs, privacy=privacy)
+    once = SampledIntegerRelease(2.0, parameters, 20, 1.0, sampling_rate=0.3, steps=7)
+    assert release_of_round(in_steps).event == once
+    assert releases_of(replace(in_steps, privacy=replace(privacy, reserve_rounds=2))) == (once,) * 5
+    assert privacy.mode is PrivacyMode.LOCAL

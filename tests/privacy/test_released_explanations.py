@@ -24,10 +24,12 @@ from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Endpoint, Kind, Marker, MissingFlags, Modality, ModalityEncoding, StudySchema
 from oncofed.errors import PrivacyRefusal
-from oncofed.privacy.accounting import GaussianRelease, epsilon_of
+from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.noise import OperatingSystemNoise
-from oncofed.privacy.policy import SitePolicy, noise_of_sum
+from oncofed.privacy.policy import SitePolicy
+from oncofed.privacy.releases import release_of_summary
+from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.messages import SummariseRequest
 from oncofed.protocol.plan import ModelSpec, PrivacyMode, SharedNoise, StudyPlan, SummarySpec, TrainingSpec, VoteSpec
 from oncofed.protocol.vote_layout import VoteLayout
@@ -186,7 +188,10 @@ def test_each_release_is_charged_and_both_together_cost_the_stated_epsilon() -> 
         first, again = (guard.summarise(request).vector for _ in range(2))
         np.testing.assert_array_equal(first, again)
     events = [charge.event for charge in ledger.charges()]
-    assert events == [GaussianRelease(MARKERS.noise_multiplier), GaussianRelease(PAIRS.noise_multiplier)]
+    assert events == [
+        SharedIntegerRelease(spec.noise_multiplier, spec.cells, 20, 1.0, sites=1, dropouts=0, colluding=0)
+        for spec in (MARKERS, PAIRS)
+    ]
     assert epsilon_of(events, delta=PLAN.privacy.delta) == pytest.approx(1.0, abs=2e-3)
 
 
@@ -219,8 +224,8 @@ def read(patients: int, *, only_lung: bool = False) -> Any:
     tensors = patient_tensors(cohort)
     of_markers, of_pairs = QUIET.summaries
     sums = [bounded_sum(QUIET, spec, WEIGHTS, tensors).vector for spec in QUIET.summaries]
-    markers = read_markers(sums[0], spec=of_markers, schema=SCHEMA, hospitals=1)
-    return markers, read_pairs(sums[1], markers, spec=of_pairs, schema=SCHEMA, hospitals=1)
+    markers = read_markers(sums[0], spec=of_markers, schema=SCHEMA, noise_sd=1e-3)
+    return markers, read_pairs(sums[1], markers, spec=of_pairs, schema=SCHEMA, noise_sd=1e-3)
 
 
 def test_below_the_floor_nothing_is_shown_of_everybody_or_of_an_entity() -> None:
@@ -283,7 +288,7 @@ def test_a_direction_that_the_noise_may_have_decided_is_not_told() -> None:
     one_effect = 0.4 / math.sqrt(votes.most_votes) / votes.largest_effect
     sd = MARKERS.noise_multiplier
     vector[layout.effects][:4] = [2.1 * sd, 1.9 * sd, -1.9 * sd, -2.1 * sd]
-    found = read_markers(vector, spec=MARKERS, schema=SCHEMA, hospitals=1)
+    found = read_markers(vector, spec=MARKERS, schema=SCHEMA, noise_sd=sd)
     by_name = {marker.name: marker for marker in found.everybody.markers}
     first = [by_name[name] for name in voted_names(SCHEMA)[:4]]
     assert [marker.direction for marker in first] == [1, 0, 0, -1]
@@ -297,7 +302,7 @@ def test_noise_alone_shows_next_to_nothing() -> None:
     for seed in range(40):
         vector = PLAN.summaries[0].noise_multiplier * np.random.default_rng(seed).normal(size=MARKERS.cells)
         vector[VoteLayout.of(VOTES).count] += 0.2 * 300  # many patients, none of whom voted
-        found = read_markers(vector, spec=MARKERS, schema=SCHEMA, hospitals=1)
+        found = read_markers(vector, spec=MARKERS, schema=SCHEMA, noise_sd=MARKERS.noise_multiplier)
         shown += bool(found.everybody.markers)
     assert shown <= 8, "0.05 of 40 is 2; more than 8 has a probability below 1e-3"
 
@@ -317,7 +322,7 @@ def test_the_noise_that_is_told_is_the_noise_of_the_sum(mode: str) -> None:
     roster = ("Bonn", "Essen", "Kiel")
     plan = replace(base_plan(rounds=1), roster=roster, quorum=3)
     if mode == "distributed":
-        shares = SharedNoise(3, 0, 2, 20, MODEL.parameters)
+        shares = SharedNoise(3, 0, 2)
         privacy = replace(plan.privacy, mode=PrivacyMode.DISTRIBUTED, shares=shares)
         plan = replace(plan, privacy=privacy, members=tuple(simulated_member(site) for site in roster))
     plan = plan_with_votes(plan, SCHEMA, epsilon=1.0, smallest_shown=50.0)
@@ -329,7 +334,9 @@ def test_the_noise_that_is_told_is_the_noise_of_the_sum(mode: str) -> None:
     for spec in plan.summaries:
         exact = sum(bounded_sum(plan, spec, state.weights, patient_tensors(each)).vector for each in hospitals.values())
         off = state.summaries[spec.name].vector - exact
-        told = noise_of_sum(spec, hospitals=3)
-        assert told == pytest.approx(spec.noise_multiplier * math.sqrt(3))  # of one share, and one alone is guaranteed
+        told = release_of_summary(plan, spec).noise_of_sum(hospitals=3)
+        assert told == pytest.approx(
+            spec.noise_multiplier * math.sqrt(3), rel=1e-6
+        )  # of one share, and one alone is guaranteed
         squares = float((off**2).sum()) / told**2
         assert 1e-7 < chi2.cdf(squares, off.size) < 1 - 1e-7

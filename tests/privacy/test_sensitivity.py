@@ -19,7 +19,8 @@ from torch import Tensor
 
 from oncofed.errors import PrivacyRefusal
 from oncofed.privacy import mechanism
-from oncofed.privacy.mechanism import BoundedSum, clipped_gradient_sum
+from oncofed.privacy.bounded_sum import BoundedSum
+from oncofed.privacy.mechanism import clipped_gradient_sum
 from oncofed.survival.likelihood import PatientTensors, patient_losses
 from oncofed.survival.network import PrognosisNetwork, network_with, parameter_vector
 

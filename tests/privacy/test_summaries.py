@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.doubles import (
     GRID,
+    SilentNoise,
     calibrated_privacy,
     drawn_patients,
     drawn_weights,
@@ -34,35 +35,34 @@ from tests.summaries import evaluation_of, summary_request
 
 from oncofed.client import held_out_counts
 from oncofed.client.guard import Guard, LoadPatients
-from oncofed.client.noise_sharing import NoiseSharing
+from oncofed.client.sum_masks import SumMasks
 from oncofed.client.summaries import KINDS, PatientRows, bounded_sum, refuse_unknown
 from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
-from oncofed.privacy.accounting import GaussianRelease, epsilon_of
-from oncofed.privacy.integer_noise import IntegerNoiseSource, NoIntegerNoise, OperatingSystemIntegerNoise
+from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.ledger import Charge, MemoryLedger, charge_from_json, charge_to_json
-from oncofed.privacy.masking import (
-    Attempt,
-    MaskedVector,
-    content_hash_of,
-    new_masking_key,
-    public_masking_key_of,
-    unmasked_sum,
-)
-from oncofed.privacy.noise import OperatingSystemNoise
+from oncofed.privacy.masking import Attempt, content_hash_of, new_masking_key, public_masking_key_of
+from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.privacy.policy import (
     SitePolicy,
     WantedSummary,
     calibrated_together,
-    largest_entry_of,
     of_two_hospitals,
     planned_releases_of,
-    release_of_one_round,
-    release_of_summary,
     releases_of,
-    shared_release,
 )
+from oncofed.privacy.releases import release_of_round, release_of_summary
+from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.messages import ContributeRequest, SummariseRequest
-from oncofed.protocol.plan import Member, PrivacyMode, SharedNoise, StudyPlan, SummaryKind, SummarySpec, TrainingSpec
+from oncofed.protocol.plan import (
+    Member,
+    PrivacyMode,
+    PrivacySpec,
+    SharedNoise,
+    StudyPlan,
+    SummaryKind,
+    SummarySpec,
+    TrainingSpec,
+)
 from oncofed.survival.likelihood import PatientTensors
 
 FloatArray = NDArray[np.float64]
@@ -71,26 +71,34 @@ TRAINING = TrainingSpec(rounds=12)
 MODEL = model_spec(endpoints=2)
 
 
+def rounds_alone(shares: SharedNoise | None = None) -> PrivacySpec:
+    return calibrated_privacy(
+        TRAINING,
+        epsilon=3.0,
+        delta=1e-5,
+        l2_norm_bound=1.0,
+        reserve_rounds=1,
+        shares=shares,
+        parameters=MODEL.parameters,
+    )
+
+
 def plan_with_summary(privacy_mode: PrivacyMode = PrivacyMode.LOCAL, **changes: Any) -> StudyPlan:
     """Twelve rounds and one evaluation, which takes a fifth of epsilon 3."""
     shared = privacy_mode is PrivacyMode.DISTRIBUTED
     shares = SHARES if shared else None
-    if privacy_mode is PrivacyMode.NONE:
-        privacy = no_privacy()
-    else:
-        privacy = calibrated_privacy(
-            TRAINING, epsilon=3.0, delta=1e-5, l2_norm_bound=1.0, reserve_rounds=1, shares=shares
-        )
+    privacy = no_privacy() if privacy_mode is PrivacyMode.NONE else rounds_alone(shares)
     plan = study_plan(model=MODEL, training=TRAINING, privacy=privacy)
     if shared:
         plan = replace(plan, roster=SITES, members=MEMBERS, quorum=3)
-    privacy, summaries = calibrated_together(TRAINING, privacy, [WantedSummary(evaluation_of(plan), 0.2)])
+    wanted = [WantedSummary(evaluation_of(plan), 0.2)]
+    privacy, summaries = calibrated_together(TRAINING, privacy, wanted, parameters=MODEL.parameters)
     return replace(plan, privacy=privacy, summaries=summaries, **changes)
 
 
 SITES = ("Bonn", "Celle", "Essen", "Hof")
 KEYS = {site: new_masking_key() for site in SITES}
-SHARES = SharedNoise(sites=4, dropouts=1, colluding=1, scale_bits=20, parameters=MODEL.parameters)
+SHARES = SharedNoise(sites=4, dropouts=1, colluding=1)
 MEMBERS = tuple(Member(site, "", public_masking_key_of(KEYS[site]).hex()) for site in SITES)
 POLICY = SitePolicy("registry", 3.0, 1e-5, allow_no_privacy=True, fewest_colluding_tolerated=1)
 PLAN = plan_with_summary()
@@ -105,7 +113,7 @@ def guard_of(
     site: str = "Bonn",
     held_out: LoadPatients = lambda: HELD_OUT,
     ledger: MemoryLedger | None = None,
-    integer_noise: IntegerNoiseSource | None = None,
+    noise: NoiseSource | None = None,
     patients: LoadPatients | None = None,
 ) -> Guard:
     return Guard(
@@ -114,8 +122,8 @@ def guard_of(
         policy=POLICY,
         patients=patients or UnreadablePatients(),  # nobody who is trained on is ever read for an evaluation
         ledger=ledger or MemoryLedger(POLICY.budget),
-        noise=OperatingSystemNoise(),
-        sharing=NoiseSharing(KEYS[site], integer_noise or OperatingSystemIntegerNoise()),
+        noise=noise or OperatingSystemNoise(),
+        masks=SumMasks(KEYS[site]),
         held_out=held_out,
     )
 
@@ -216,32 +224,30 @@ def test_sums_of_two_groups_add_up() -> None:
 # The charge
 
 
-def test_more_held_out_patients_than_delta_suits_are_refused_and_free() -> None:
-    guard = guard_of(held_out=lambda: HELD_OUT.rows(torch.zeros(10_001, dtype=torch.int64)))
-    assert refusal_of(guard, summary_request(PLAN)) is RefusalCode.NOT_READY
-    assert not guard.ledger.charges()
-
-
 def test_an_evaluation_is_charged_as_what_it_is_and_reads_only_held_out_patients() -> None:
     guard = guard_of()
     answer = guard.summarise(summary_request(PLAN))
     assert answer.vector.shape == (SPEC.cells,)
     assert answer.noised
     (charge,) = guard.ledger.charges()
-    assert charge.event == GaussianRelease(SPEC.noise_multiplier)
+    assert charge.event == SharedIntegerRelease(SPEC.noise_multiplier, SPEC.cells, 20, 1.0, 1, 0, 0)
     assert charge.identity == f"{PLAN.hash}/Bonn/summary/evaluation/0"
     assert charge_from_json(charge_to_json(charge)) == charge
 
 
 def test_the_charge_is_recorded_before_anything_is_computed() -> None:
+    """From patients from whom nothing can be: noise of the very form leaves, for one charge."""
     guard = guard_of(held_out=uncomputable)
-    assert refusal_of(guard, summary_request(PLAN)) is RefusalCode.INTERNAL
-    assert [charge.event for charge in guard.ledger.charges()] == [release_of_summary(SPEC)]
-    assert refusal_of(guard, summary_request(PLAN)) is RefusalCode.REQUEST_CONFLICT
+    answer = guard.summarise(summary_request(PLAN))
+    assert release_of_summary(PLAN, SPEC).fault_of(answer.vector) == ""
+    assert [charge.event for charge in guard.ledger.charges()] == [release_of_summary(PLAN, SPEC).event]
+    assert guard.summarise(summary_request(PLAN)).vector.tobytes() == answer.vector.tobytes()
+    assert len(guard.ledger.charges()) == 1
 
 
 def test_over_budget_no_patient_is_read() -> None:
     full = MemoryLedger(POLICY.budget, [Charge(f"s/{n}", "h", event) for n, event in enumerate(releases_of(PLAN))])
+    assert not any(charge.plan_hash == PLAN.hash for charge in full.charges()), "another study's, so it is the ledger"
     table = UnreadablePatients()
     assert refusal_of(guard_of(held_out=table, ledger=full), summary_request(PLAN)) is RefusalCode.BUDGET_EXCEEDED
     assert table.reads == 0
@@ -344,8 +350,8 @@ def test_rounds_and_summaries_together_spend_epsilon_and_no_more() -> None:
 
 
 def test_without_summaries_the_noise_is_what_it_was() -> None:
-    before = calibrated_privacy(TRAINING, epsilon=3.0, delta=1e-5, l2_norm_bound=1.0, reserve_rounds=1)
-    assert calibrated_together(TRAINING, before, []) == (before, ())
+    before = rounds_alone()
+    assert calibrated_together(TRAINING, before, [], parameters=MODEL.parameters) == (before, ())
 
 
 BROKEN: dict[str, Any] = {
@@ -354,7 +360,6 @@ BROKEN: dict[str, Any] = {
     "noise that is no number": {"noise_multiplier": math.nan},
     "more attempts": {"attempts": 4},
     "no attempt": {"attempts": 0},
-    "shares in mode local": {"shares": replace(SHARES, parameters=SPEC.cells)},
 }
 
 
@@ -372,21 +377,27 @@ def test_the_policys_smallest_noise_and_largest_size_hold_for_summaries_too() ->
         replace(POLICY, largest_parameters=SPEC.cells - 1).refuse_unless_allowed(PLAN)
 
 
-def test_a_summary_whose_noise_is_shared_by_fewer_than_its_rounds_is_refused() -> None:
-    spec = SHARED.summaries[0]
-    POLICY.refuse_unless_allowed(SHARED)
-    assert spec.shares is not None
-    for shares in (None, replace(spec.shares, dropouts=2), replace(spec.shares, parameters=1)):
-        with pytest.raises(PrivacyRefusal, match="not shared"):
-            POLICY.refuse_unless_allowed(replace(SHARED, summaries=(replace(spec, shares=shares),)))
+def test_a_summarys_noise_is_shared_as_that_of_its_rounds_and_in_the_same_steps() -> None:
+    """There is one statement of both in a plan. Its clip norm is the rounds' alone."""
+    for made, others in ((SHARED, (4, 1, 1)), (PLAN, (1, 0, 0))):
+        plan = replace(made, privacy=replace(made.privacy, scale_bits=17, l2_norm_bound=0.3))
+        spec = plan.summaries[0]
+        expected = SharedIntegerRelease(spec.noise_multiplier, spec.cells, 17, 1.0, *others)
+        assert release_of_summary(plan, spec).event == expected
+        of_round = release_of_round(plan).event
+        assert of_round == replace(
+            expected, noise_multiplier=plan.privacy.noise_multiplier, parameters=MODEL.parameters
+        )
+        assert release_of_summary(plan, spec).needs_everybody == release_of_round(plan).needs_everybody
 
 
 def test_a_patient_of_two_hospitals_pays_for_a_summary_in_both() -> None:
     """With rounds of unequal numbers, each release is matched with its own kind."""
-    of_round, of_summary = release_of_one_round(TRAINING, SHARED.privacy), release_of_summary(SHARED.summaries[0])
+    of_round = release_of_round(SHARED).event
+    of_summary = release_of_summary(SHARED, SHARED.summaries[0]).event
     both = of_two_hospitals([of_round] * 3 + [of_summary], [of_round] * 2 + [of_summary])
     assert sorted(map(repr, both)) == sorted(map(repr, [of_round] * (4 * 2 + 1) + [of_summary] * 4))
-    local = [release_of_summary(SPEC)]
+    local = [release_of_summary(PLAN, SPEC).event]
     assert of_two_hospitals(local, local) == (*local, *local)
 
 
@@ -395,7 +406,7 @@ def test_a_patient_of_two_hospitals_pays_for_a_summary_in_both() -> None:
 
 def test_the_noise_is_the_plans() -> None:
     plan = replace(PLAN, privacy=local_privacy(noise_multiplier=20.0))
-    spec = evaluation_of(plan, noise_multiplier=3.0, attempts=40)
+    spec = evaluation_of(plan, noise_multiplier=30.0, attempts=12)
     plan = replace(plan, training=TrainingSpec(rounds=1), summaries=(spec,))
     policy = replace(POLICY, largest_epsilon=100.0)
     plan = replace(plan, privacy=replace(plan.privacy, epsilon=100.0))
@@ -409,10 +420,10 @@ def test_the_noise_is_the_plans() -> None:
         held_out=lambda: HELD_OUT,
     )
     exact = bounded_sum(plan, spec, WEIGHTS, HELD_OUT).vector
-    noise = np.concatenate([guard.summarise(summary_request(plan, attempt=n)).vector - exact for n in range(40)])
+    noise = np.concatenate([guard.summarise(summary_request(plan, attempt=n)).vector - exact for n in range(12)])
     # A normal sample's spread is within 6 / sqrt(2 n) of its sigma with p < 1e-8.
-    assert abs(noise.std() / 3.0 - 1) < 6 / math.sqrt(2 * noise.size)
-    assert abs(noise.mean()) < 6 * 3.0 / math.sqrt(noise.size)
+    assert abs(noise.std() / 30.0 - 1) < 6 / math.sqrt(2 * noise.size)
+    assert abs(noise.mean()) < 6 * 30.0 / math.sqrt(noise.size)
 
 
 def test_without_privacy_the_sum_is_exact_free_and_says_that_it_hides_nothing() -> None:
@@ -421,27 +432,27 @@ def test_without_privacy_the_sum_is_exact_free_and_says_that_it_hides_nothing() 
     answer = guard.summarise(summary_request(plan))
     np.testing.assert_array_equal(answer.vector, bounded_sum(plan, plan.summaries[0], WEIGHTS, HELD_OUT).vector)
     assert not answer.noised
+    assert (answer.vector != np.rint(answer.vector * 2**20) / 2**20).any(), "nor rounded"
     assert not guard.summarise(summary_request(plan)).noised
     assert guard.ledger.charges() == ()
 
 
-def opened(plan: StudyPlan, vectors: dict[str, Any], *, release: int | str) -> np.ndarray[Any, Any]:
-    attempt = Attempt(plan.hash, release, 0, tuple(sorted(vectors)), content_hash_of(WEIGHTS))
-    shared = shared_release(plan.summaries[0])
-    masked = [MaskedVector(site, attempt, vector) for site, vector in vectors.items()]
-    return unmasked_sum(masked, largest_entry=largest_entry_of(shared, delta=1e-5)) / shared.scale
+def opened(vectors: dict[str, Any], *, attempt: int = 0) -> FloatArray:
+    belongs = Attempt(SHARED.hash, "evaluation", attempt, tuple(sorted(vectors)), content_hash_of(WEIGHTS))
+    (total,) = release_of_summary(SHARED, SHARED.summaries[0]).opened(list(vectors.items()), attempt=belongs)
+    return total
 
 
 def test_masked_summaries_add_up_to_the_plain_sum_and_one_tells_nothing() -> None:
     patients = {site: drawn_patients(MODEL, 20, seed=n) for n, site in enumerate(SITES)}
 
     def vector_of(site: str) -> Any:
-        guard = guard_of(SHARED, site=site, held_out=lambda: patients[site], integer_noise=NoIntegerNoise())
+        guard = guard_of(SHARED, site=site, held_out=lambda: patients[site], noise=SilentNoise())
         return guard.summarise(summary_request(SHARED, site=site)).vector
 
     vectors = {site: vector_of(site) for site in SITES}
     plain = sum(bounded_sum(SHARED, SHARED.summaries[0], WEIGHTS, each).vector for each in patients.values())
-    assert np.abs(opened(SHARED, vectors, release="evaluation") - plain).max() <= 4 * 0.5 / 2**20
+    assert np.abs(opened(vectors) - plain).max() <= 4 * 0.5 / 2**20
     upper = vectors["Bonn"] >> np.uint64(48)
     assert np.count_nonzero((upper == 0) | (upper == 0xFFFF)) <= 2
 
@@ -457,10 +468,7 @@ def test_the_noise_of_a_masked_summary_is_what_the_guaranteed_shares_promise_and
             .vector
             for site in SITES
         }
-        belongs = Attempt(SHARED.hash, "evaluation", attempt, SITES, content_hash_of(WEIGHTS))
-        masked = [MaskedVector(site, belongs, vector) for site, vector in vectors.items()]
-        total = unmasked_sum(masked, largest_entry=largest_entry_of(shared_release(spec), delta=1e-5)) / 2**20
-        noise.append(total - 4 * bounded_sum(SHARED, spec, WEIGHTS, patients).vector)
+        noise.append(opened(vectors, attempt=attempt) - 4 * bounded_sum(SHARED, spec, WEIGHTS, patients).vector)
     spread = np.concatenate(noise)
     assert abs(spread.std() / (spec.noise_multiplier * math.sqrt(4 / 2)) - 1) < 6 / math.sqrt(2 * spread.size)
 

@@ -2,13 +2,20 @@
 
 The guard owns a hospital's patients, its policy and its ledger. It holds its own copy of the plan that the hospital
 approved and answers nothing else. Order of an answer, to a round or to a summary: check the request; look for the
-answer it had before; ask the ledger whether it could pay (until here no patient is read); load the patients; charge the
-ledger, durably, before anything is computed from them; compute; keep the bytes, durably; answer. A crash may waste a
-charge; it never releases without one. Patients that cannot be had, or are more than the plan's promise holds for
-(`NOT_READY`), cost nothing, nor does a ledger that cannot be written: the same code, and the local log says why.
+answer it had before; ask plan and ledger whether it could pay (until here no patient is read); load the patients;
+charge the ledger, durably, before anything is computed from them; compute; keep the bytes, durably; answer. A crash
+may waste a charge; it never releases without one. Patients that cannot be had cost nothing, nor does a ledger that
+cannot be written (`NOT_READY`); the local log says why.
 
-Everything that leaves is a noised sum or a code from `errors.RefusalCode`; no text about data, not even when something
-of ours fails: of an unexpected exception the local log gets the type, and the text only at level DEBUG.
+What is computed, charged and checked is one object, the release (`privacy.releases`). *Once a charge is made, an answer
+of the release's form leaves, whatever fails*: a failure could depend on a patient, so it must look like any answer.
+What cannot be computed, or is not of the release's form, is replaced by what a hospital without patients would send,
+noise alone; the local log and the audit log say so, and nobody else is told. An answer that cannot be kept leaves all
+the same: it is the one answer to its charge, and the ledger refuses to make another. (Without random numbers from the
+operating system nothing leaves; that depends on no patient.)
+
+Everything that leaves is a release or a code from `errors.RefusalCode`; no text about data, not even when something of
+ours fails: of an unexpected exception the local log gets the type, and the text only at level DEBUG.
 """
 
 from __future__ import annotations
@@ -16,21 +23,23 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.client.noise_sharing import NoiseSharing
 from oncofed.client.records.answers import Answers, MemoryAnswers
-from oncofed.client.summaries import KINDS, Kinds, bounded_sum, noised, refuse_unknown
-from oncofed.client.training import clipped_direction, local_contribution
-from oncofed.errors import BudgetExceeded, PrivacyRefusal, RecordFailure, RefusalCode, RequestRefused
-from oncofed.privacy.accounting import PrivacyEvent
+from oncofed.client.sum_masks import SumMasks
+from oncofed.client.summaries import KINDS, Kinds, bounded_sum, refuse_unknown
+from oncofed.client.training import ascent_sum, weights_after_local_steps
+from oncofed.errors import PrivacyRefusal, RecordFailure, RefusalCode, RequestRefused
+from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.ledger import Charge, Ledger, refuse_unless_payable
-from oncofed.privacy.masking import Attempt, content_hash_of, refuse_roster
+from oncofed.privacy.masking import Attempt, content_hash_of
 from oncofed.privacy.noise import NoiseSource, NoNoise
-from oncofed.privacy.policy import SitePolicy, most_patients, release_of_one_round, release_of_summary
-from oncofed.privacy.shared_noise import SharedIntegerRelease
+from oncofed.privacy.policy import SitePolicy
+from oncofed.privacy.releases import Mask, Release, release_of_round, release_of_summary
 from oncofed.protocol.messages import (
     AnyRequest,
     ContributeRequest,
@@ -38,24 +47,50 @@ from oncofed.protocol.messages import (
     SummariseRequest,
     identity_text,
     in_words,
+    of_same_kind,
 )
-from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummarySpec
+from oncofed.protocol.plan import StudyPlan, SummarySpec, TrainingMode
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import parameter_count
 
 LoadPatients = Callable[[], PatientTensors]
 """Reads some of the hospital's patients; called only for a request that will be charged. May raise RequestRefused."""
 
-Compute = Callable[[PatientTensors, NoiseSource], NDArray[np.float64] | NDArray[np.uint64]]
-"""What leaves, computed from patients that the ledger has paid for."""
+Told = Callable[[str, AnyRequest], None]
+"""Is told of a failure after a charge, by one of the words below, and of the request. For the audit log."""
+
+NOISE_ALONE = "noise_alone"
+"""What was to leave could not be computed, or was of another form; noise left in its place."""
+NOT_KEPT = "answer_not_kept"
+"""The answer left and could not be kept: asked again, the request is refused."""
 
 _log = logging.getLogger(__name__)
+
+
+def tell_nobody(word: str, request: AnyRequest) -> None:
+    """The null listener."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """How one request is answered.
+
+    allowed     how many attempts at the like the plan lets a hospital be charged for.
+    of          what leaves, from patients. of_nobody: the same from noise alone.
+    """
+
+    release: Release
+    allowed: int
+    load: LoadPatients
+    of: Callable[[PatientTensors, NoiseSource], NDArray[Any]]
+    of_nobody: Callable[[NoiseSource], NDArray[Any]]
 
 
 class Guard:
     """The in-process guard of one hospital; implements `protocol.messages.GuardPort`.
 
     patients  who is trained on. held_out: who never is; needed where a summary of the plan is about them.
+    masks     mode `distributed` needs them.
     kinds     what may be asked in a summary; others than `client.summaries.KINDS` in tests only.
     """
 
@@ -69,9 +104,10 @@ class Guard:
         ledger: Ledger,
         noise: NoiseSource,
         answers: Answers | None = None,
-        sharing: NoiseSharing | None = None,  # mode `distributed` needs it
+        masks: SumMasks | None = None,
         held_out: LoadPatients | None = None,
         kinds: Kinds = KINDS,
+        told: Told = tell_nobody,
     ) -> None:
         policy.refuse_unless_allowed(plan)
         refuse_unknown(plan, kinds)
@@ -79,20 +115,23 @@ class Guard:
             raise PrivacyRefusal("the plan measures patients set aside, and this guard was given none")
         if ledger.budget != policy.budget:
             raise PrivacyRefusal(f"the ledger keeps another budget than the policy of {policy.data_source} gives")
-        if plan.privacy.mode is not PrivacyMode.NONE and isinstance(noise, NoNoise):
+        round_release = release_of_round(plan)
+        if round_release.is_protected and isinstance(noise, NoNoise):
             raise PrivacyRefusal("the plan promises noise, and this guard was given a source that adds none")
-        if plan.privacy.mode is PrivacyMode.DISTRIBUTED:
-            if sharing is None:
+        if round_release.needs_everybody:
+            if masks is None:
                 raise PrivacyRefusal("the plan shares its noise, and this guard has no masking key")
-            sharing.refuse_unless_fit(plan, site=site)
+            masks.refuse_unless_fit(plan, site=site)
         self.site = site
         self.plan = plan
-        self._sharing = sharing
         self.ledger = ledger
-        self._patients = _of_few_enough(patients, plan, site=site)
-        self._held_out = None if held_out is None else _of_few_enough(held_out, plan, site=site)
+        self._round_release = round_release
+        self._masks = masks
+        self._patients = patients
+        self._held_out = held_out
         self._kinds = kinds
         self._noise = noise
+        self._told = told
         self._plan_hash = plan.hash
         self._answers: Answers = MemoryAnswers() if answers is None else answers
 
@@ -121,58 +160,72 @@ class Guard:
 
     def _contribution(self, request: ContributeRequest) -> Contribution:
         self._refuse_malformed(request)
-        if not 1 <= request.round <= self.plan.training.rounds or request.attempt < 0:
+        plan, release = self.plan, self._round_release
+        if not 1 <= request.round <= plan.training.rounds or request.attempt < 0:
             raise RequestRefused(RefusalCode.ROUND_OUT_OF_RANGE)
-        plan, event = self.plan, release_of_one_round(self.plan.training, self.plan.privacy)
+        if plan.training.mode is TrainingMode.FULL_BATCH:
+            work = self._sum_work(
+                request,
+                release,
+                self._patients,
+                lambda patients: ascent_sum(plan, request.weights, patients),
+                allowed=plan.charged_rounds,
+            )
+        else:
 
-        def compute(patients: PatientTensors, noise: NoiseSource) -> NDArray[np.float64] | NDArray[np.uint64]:
-            if isinstance(event, SharedIntegerRelease):
-                return self._masked(clipped_direction(plan, request.weights, patients), request.round, request, event)
-            return local_contribution(plan, request.weights, patients, noise=noise)
+            def steps(patients: PatientTensors | None, noise: NoiseSource) -> NDArray[Any]:
+                return weights_after_local_steps(plan, request.weights, patients, release=release, noise=noise)
 
-        return Contribution(self._released(request, event, self._patients, compute))
+            work = _Work(release, plan.charged_rounds, self._patients, steps, lambda noise: steps(None, noise))
+        return Contribution(self._released(request, work))
 
     def _summary(self, request: SummariseRequest) -> Contribution:
         self._refuse_malformed(request)
         spec = self.plan.summary(request.summary)
         if spec is None or not 0 <= request.attempt < spec.attempts or request.cells != spec.cells:
             raise RequestRefused(RefusalCode.ROUND_OUT_OF_RANGE)
-        vector = self._released(
-            request, release_of_summary(spec), self._patients_of(spec), self._computing(spec, request)
+        release = release_of_summary(self.plan, spec)
+        work = self._sum_work(
+            request,
+            release,
+            self._patients_of(spec),
+            lambda patients: bounded_sum(self.plan, spec, request.weights, patients, kinds=self._kinds),
+            allowed=spec.attempts,
         )
-        return Contribution(vector, noised=self.plan.privacy.mode is not PrivacyMode.NONE)
+        return Contribution(self._released(request, work), noised=release.is_protected)
 
     def _patients_of(self, spec: SummarySpec) -> LoadPatients:
         of_held_out = self._held_out if self._kinds[spec.kind].held_out else self._patients
         assert of_held_out is not None
         return of_held_out
 
-    def _computing(self, spec: SummarySpec, request: SummariseRequest) -> Compute:
-        event = release_of_summary(spec)
-
-        def compute(patients: PatientTensors, noise: NoiseSource) -> NDArray[np.float64] | NDArray[np.uint64]:
-            total = bounded_sum(self.plan, spec, request.weights, patients, kinds=self._kinds)
-            if isinstance(event, SharedIntegerRelease):
-                return self._masked(total.vector, spec.name, request, event)
-            return noised(total, noise, noise_multiplier=spec.noise_multiplier)
-
-        return compute
-
-    def _masked(
+    def _sum_work(
         self,
-        bounded: NDArray[np.float64],
-        release: int | str,
         request: AnyRequest,
-        event: SharedIntegerRelease,
-    ) -> NDArray[np.uint64]:
-        assert self._sharing is not None
-        content = content_hash_of(request.weights)
-        attempt = Attempt(request.plan_hash, release, request.attempt, request.roster, content)
-        return self._sharing.masked_part(bounded, own=self.site, plan=self.plan, release=event, attempt=attempt)
+        release: Release,
+        load: LoadPatients,
+        total: Callable[[PatientTensors], BoundedSum],
+        *,
+        allowed: int,
+    ) -> _Work:
+        mask = self._mask_for(request)
+        return _Work(
+            release,
+            allowed,
+            load,
+            lambda patients, noise: release.sealed(total(patients), noise=noise, mask=mask),
+            lambda noise: release.sealed_without_patients(noise=noise, mask=mask),
+        )
 
-    def _released(
-        self, request: AnyRequest, event: PrivacyEvent, load: LoadPatients, compute: Compute
-    ) -> NDArray[np.float64] | NDArray[np.uint64]:
+    def _mask_for(self, request: AnyRequest) -> Mask | None:
+        if self._masks is None:
+            return None
+        name = request.summary if isinstance(request, SummariseRequest) else request.round
+        content = content_hash_of(request.weights)
+        attempt = Attempt(request.plan_hash, name, request.attempt, request.roster, content)
+        return self._masks.of(attempt, plan=self.plan, own=self.site)
+
+    def _released(self, request: AnyRequest, work: _Work) -> NDArray[Any]:
         """The answer it had before; or charge, compute, keep."""
         identity, request_hash = identity_text(request), request.hash
         answered = self._answers.find(request_hash)
@@ -180,28 +233,58 @@ class Guard:
             return answered.vector
         if self._answers.content_of(identity) not in (None, request_hash):
             raise RequestRefused(RefusalCode.REQUEST_CONFLICT)
-        if self.plan.privacy.mode is PrivacyMode.NONE:
-            patients = load()
-            # Nothing is hidden here, so who joins a batch may follow from the request, and a run can be repeated.
-            noise: NoiseSource = NoNoise(seed=int(hashlib.sha256(identity.encode()).hexdigest()[:16], 16))
+        if work.release.is_protected:
+            patients = self._charged_patients(request, Charge(identity, request_hash, work.release.event), work)
+            vector = self._whatever_fails(request, work, patients)
+            vector.setflags(write=False)
+            try:
+                self._answers.keep(Contribution(vector), identity=identity, request_hash=request_hash)
+            except RecordFailure as failure:
+                _log.error("site %s cannot keep its answer to %s: %s", self.site, in_words(request), failure)
+                self._tell(NOT_KEPT, request)
         else:
-            patients = self._charged_patients(Charge(identity, request_hash, event), load, what=in_words(request))
-            noise = self._noise
-        vector = compute(patients, noise)
-        vector.setflags(write=False)
-        self._answers.keep(Contribution(vector), identity=identity, request_hash=request_hash)
+            # Nothing is hidden here, so who joins a batch may follow from the request, and a run can be repeated.
+            unhidden = NoNoise(seed=int(hashlib.sha256(identity.encode()).hexdigest()[:16], 16))
+            vector = work.of(work.load(), unhidden)
+            vector.setflags(write=False)
+            self._answers.keep(Contribution(vector), identity=identity, request_hash=request_hash)
         return vector
 
-    def _charged_patients(self, charge: Charge, load: LoadPatients, *, what: str) -> PatientTensors:
+    def _charged_patients(self, request: AnyRequest, charge: Charge, work: _Work) -> PatientTensors:
         """The patients, for one computation that the ledger has paid for."""
+        # Patients were promised the plan's epsilon, whatever more the policy would allow the data source.
+        made = {one.identity for one in self.ledger.charges() if of_same_kind(one.identity, request)}
+        if len(made) >= work.allowed and charge.identity not in made:
+            _log.warning("site %s refuses %s: the plan has had all that it promised", self.site, in_words(request))
+            raise RequestRefused(RefusalCode.BUDGET_EXCEEDED)
         try:
             refuse_unless_payable(self.ledger, charge)
-            patients = load()
+            patients = work.load()
             self.ledger.charge(charge)
-        except BudgetExceeded as refusal:
-            _log.warning("site %s refuses %s: %s", self.site, what, refusal)
+        except PrivacyRefusal as refusal:
+            _log.warning("site %s refuses %s: %s", self.site, in_words(request), refusal)
             raise RequestRefused(RefusalCode.BUDGET_EXCEEDED) from None
         return patients
+
+    def _whatever_fails(self, request: AnyRequest, work: _Work, patients: PatientTensors) -> NDArray[Any]:
+        """What leaves for a charge that is made."""
+        try:
+            vector = work.of(patients, self._noise)
+            fault = work.release.fault_of(vector)
+        except Exception as error:  # its text may quote data
+            _log.debug("the failure in full", exc_info=error)
+            fault = type(error).__name__
+        if not fault:
+            return vector
+        _log.error("site %s answers %s with noise alone: %s", self.site, in_words(request), fault)
+        self._tell(NOISE_ALONE, request)
+        return work.of_nobody(self._noise)
+
+    def _tell(self, word: str, request: AnyRequest) -> None:
+        try:
+            self._told(word, request)
+        except RecordFailure as failure:
+            _log.error("%s cannot be noted: %s", word, failure)
 
     def _refuse_malformed(self, request: AnyRequest) -> None:
         if request.plan_hash != self._plan_hash:
@@ -216,32 +299,8 @@ class Guard:
 
     def _is_our_roster(self, roster: tuple[str, ...]) -> bool:
         """Whether this hospital may answer an attempt among these. A masked sum of too few would open one of them."""
-        shares = self.plan.privacy.shares
-        if shares is None:
-            return self.site in roster
         try:
-            refuse_roster(roster, plan_roster=self.plan.roster, own=self.site, dropouts=shares.dropouts)
+            self._round_release.refuse_roster(roster, plan_roster=self.plan.roster, own=self.site)
         except PrivacyRefusal:
             return False
         return True
-
-
-def _of_few_enough(load: LoadPatients, plan: StudyPlan, *, site: str) -> LoadPatients:
-    """The same patients, or RequestRefused(NOT_READY) when they are more than the plan's delta and bounds hold for."""
-    if plan.privacy.mode is PrivacyMode.NONE:
-        return load
-    most = most_patients(plan.privacy)
-
-    def patients() -> PatientTensors:
-        found = load()
-        if len(found) > most:
-            _log.error(
-                "site %s cannot answer: it has more than the %d patients that the plan's promise holds for (delta is "
-                "to be at most 1 / (10 x patients)). Ask the coordinator for a plan with a smaller delta.",
-                site,
-                most,
-            )
-            raise RequestRefused(RefusalCode.NOT_READY)
-        return found
-
-    return patients

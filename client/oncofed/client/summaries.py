@@ -20,15 +20,12 @@ from numpy.typing import NDArray
 
 from oncofed.client import explanation_votes, held_out_counts
 from oncofed.errors import PrivacyRefusal
-from oncofed.privacy.mechanism import BoundedSum
-from oncofed.privacy.noise import NoiseSource
+from oncofed.privacy.bounded_sum import BoundedSum
+from oncofed.privacy.releases import SUMMARY_L2_NORM_BOUND
 from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
 from oncofed.survival.likelihood import PatientTensors
 
 FloatArray = NDArray[np.float64]
-
-L2_NORM_BOUND = 1.0
-"""Of one patient's row, in every summary."""
 
 
 @dataclass(frozen=True)
@@ -79,17 +76,12 @@ def bounded_sum(
         row = kinds[spec.kind].rows(plan, spec, weights, alone)
         assert row.shape == (1, spec.cells), "a kind gives one row a patient, as long as the plan says"
         total += _cut(row, usable=alone.usable.numpy())[0]
-    return BoundedSum(total, L2_NORM_BOUND)
+    return BoundedSum(total, SUMMARY_L2_NORM_BOUND)
 
 
 def _cut(rows: FloatArray, *, usable: NDArray[np.bool_]) -> FloatArray:
     with np.errstate(over="ignore", invalid="ignore"):
         lengths = np.linalg.norm(rows, axis=1)
     included = usable & np.isfinite(lengths)
-    factor = L2_NORM_BOUND / np.maximum(lengths, L2_NORM_BOUND)
+    factor = SUMMARY_L2_NORM_BOUND / np.maximum(lengths, SUMMARY_L2_NORM_BOUND)
     return np.where(included[:, None], rows, 0.0) * np.where(included, factor, 0.0)[:, None]
-
-
-def noised(total: BoundedSum, noise: NoiseSource, *, noise_multiplier: float) -> FloatArray:
-    """(cells,): one release of mode `local`, or, with a source that adds none, of mode `none`."""
-    return total.vector + noise_multiplier * total.l2_norm_bound * noise.standard_normal(total.vector.size)

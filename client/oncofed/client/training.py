@@ -14,68 +14,46 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.mechanism import PrivateOptimizer, clipped_gradient_sum
-from oncofed.privacy.noise import NoiseSource, NoNoise
-from oncofed.protocol.plan import StudyPlan, TrainingMode
+from oncofed.privacy.noise import NoiseSource
+from oncofed.privacy.releases import Release
+from oncofed.protocol.plan import StudyPlan
 from oncofed.survival.likelihood import PatientTensors
-from oncofed.survival.network import network_with, parameter_vector
+from oncofed.survival.network import PrognosisNetwork, network_with, parameter_vector
+
+FloatArray = NDArray[np.float64]
 
 
-def local_contribution(
-    plan: StudyPlan, weights: NDArray[np.float64], patients: PatientTensors, *, noise: NoiseSource
-) -> NDArray[np.float64]:
-    """The vector that leaves the hospital in one round; see `protocol.messages.Contribution`.
+def ascent_sum(plan: StudyPlan, weights: FloatArray, patients: PatientTensors) -> BoundedSum:
+    """What `full_batch` releases: the clipped sum uphill, with NO noise yet. It may not leave so."""
+    total = clipped_gradient_sum(network_with(plan.model, weights), patients, l2_norm_bound=_bound(plan))
+    return BoundedSum(-total.vector, total.l2_norm_bound)
 
-    noise  also draws who joins a batch, because who took part must stay as secret as the noise.
+
+def weights_after_local_steps(
+    plan: StudyPlan, weights: FloatArray, patients: PatientTensors | None, *, release: Release, noise: NoiseSource
+) -> FloatArray:
+    """What `epochs` releases: the weights after DP-SGD (Abadi et al., CCS 2016), Poisson-sampled, over a public number.
+
+    patients  None: nobody, so that the weights follow from noise alone.
+    noise     also draws who joins a batch, because who took part must stay as secret as the noise.
+
+    mu pulls to the global weights. Each step's sum is noised before anything is made of it, so the weights follow from
+    noised sums and public numbers.
     """
-    if plan.training.mode is TrainingMode.FULL_BATCH:
-        return _ascent_direction(plan, weights, patients, noise, noise_multiplier=plan.privacy.noise_multiplier)
-    return _weights_after_local_steps(plan, weights, patients, noise)
-
-
-def clipped_direction(plan: StudyPlan, weights: NDArray[np.float64], patients: PatientTensors) -> NDArray[np.float64]:
-    """(parameters,): the clipped sum of `full_batch` in units of the clip norm, with NO noise: it may not leave so."""
-    return _ascent_direction(plan, weights, patients, NoNoise(seed=0), noise_multiplier=0.0)
-
-
-def _ascent_direction(
-    plan: StudyPlan,
-    weights: NDArray[np.float64],
-    patients: PatientTensors,
-    noise: NoiseSource,
-    *,
-    noise_multiplier: float,
-) -> NDArray[np.float64]:
-    network = network_with(plan.model, weights)
-    bound = _bound(plan)
-    optimizer = PrivateOptimizer(
-        torch.optim.SGD(network.parameters(), lr=1.0),
-        noise_multiplier=noise_multiplier,
-        l2_norm_bound=bound,
-        expected_batch_size=None,
-        noise=noise,
-    )
-    released = optimizer.noised(clipped_gradient_sum(network, patients, l2_norm_bound=bound))
-    return -released / (bound if math.isfinite(bound) else 1.0)
-
-
-def _weights_after_local_steps(
-    plan: StudyPlan, weights: NDArray[np.float64], patients: PatientTensors, noise: NoiseSource
-) -> NDArray[np.float64]:
-    """DP-SGD (Abadi et al., CCS 2016) with Poisson sampling and a public divisor; mu pulls to the global weights."""
     training, bound = plan.training, _bound(plan)
+    unit = bound if math.isfinite(bound) else 1.0
     network = network_with(plan.model, weights)
     start = [parameter.detach().clone() for parameter in network.parameters()]
     optimizer = PrivateOptimizer(
         torch.optim.SGD(network.parameters(), lr=training.local_learning_rate),
-        noise_multiplier=plan.privacy.noise_multiplier,
         l2_norm_bound=bound,
         expected_batch_size=training.expected_batch_size,
-        noise=noise,
+        noised=lambda total: release.noised(total, noise) * unit,
     )
     for _ in range(training.local_steps):
-        joins = torch.as_tensor(noise.uniform(len(patients)) < training.sampling_rate)
-        optimizer.noised(clipped_gradient_sum(network, patients.rows(joins), l2_norm_bound=bound))
+        optimizer.take_gradients(_sum_of_a_batch(plan, network, patients, noise))
         with torch.no_grad():
             for parameter, origin in zip(network.parameters(), start, strict=True):
                 assert parameter.grad is not None
@@ -84,6 +62,15 @@ def _weights_after_local_steps(
                     parameter.grad += training.weight_decay * parameter
         optimizer.original_optimizer.step()
     return parameter_vector(network)
+
+
+def _sum_of_a_batch(
+    plan: StudyPlan, network: PrognosisNetwork, patients: PatientTensors | None, noise: NoiseSource
+) -> BoundedSum:
+    if patients is None:
+        return BoundedSum.of_nobody(plan.model.parameters, l2_norm_bound=_bound(plan))
+    joins = torch.as_tensor(noise.chosen(len(patients), probability=plan.training.sampling_rate))
+    return clipped_gradient_sum(network, patients.rows(joins), l2_norm_bound=_bound(plan))
 
 
 def _bound(plan: StudyPlan) -> float:

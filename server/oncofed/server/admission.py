@@ -1,8 +1,8 @@
 """Which of the replies of a round may be combined, and which hospital's fault is each other one?
 
 A reply is admitted when it answers a message of this attempt, comes from the node it was sent to, is the only one to
-do so, repeats the plan, site, round and attempt it was asked for, and holds a finite vector of the model's shape that
-an honest hospital could have sent (`plausible_length`).
+do so, repeats the plan, site, round and attempt it was asked for, and holds a vector that an honest hospital could have
+sent (`privacy.releases` says what that is).
 
 Promises: the result does not depend on the order of arrival (admitted: roster order). Every hospital of the roster is
 either admitted or rejected with a cause in words. Replies are matched by `reply_to_message_id` alone: a failure
@@ -12,19 +12,17 @@ repeated: it may quote the exception of a program that saw data.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from flwr.app import Message
 from numpy.typing import NDArray
 
 from oncofed.errors import RefusalCode, RequestRefused
+from oncofed.privacy.releases import Release
 from oncofed.protocol.codec import MalformedAnswer, decode_answer, question_of
-from oncofed.protocol.messages import AnyRequest, SummariseRequest, numbers_asked_for
-from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummarySpec, TrainingMode
+from oncofed.protocol.messages import AnyRequest
 
 # flwr 1.41 numbers its errors and has no public names for them: tests/contracts/test_flwr_names.py.
 _ERROR_WORDS = {
@@ -50,10 +48,6 @@ REFUSAL_WORDS = {
     RefusalCode.INTERNAL: "an error there; its own log says more",
 }
 """What a hospital's code means to a reader."""
-
-_NOISE_TAIL = 6.0
-"""Standard deviations by which a noise vector's length exceeds the square root of its size at most: all but exp(-18) of
-the time (Gaussian concentration; Boucheron, Lugosi and Massart, Concentration Inequalities, 2013, theorem 5.6)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,41 +95,16 @@ class _NotAdmitted(Exception):
         super().__init__(reason)
 
 
-def plausible_length(plan: StudyPlan, summary: SummarySpec | None = None) -> float:
-    """No honest hospital's vector is longer, in units of the clip norm; infinite where the plan sets no such bound.
-
-    Mode `full_batch` with privacy mode `local`: the sum of at most n_max clipped gradients, each at most 1 long, and
-    the noise. n_max = 1 / (10 delta) is the largest hospital for which the plan's delta is small enough
-    (docs/privacy.md). Public, so it says nothing of a hospital; generous, so it stops the absurd and not the merely
-    wrong: that is for a robust strategy. Without clipping there is no bound, in mode `epochs` none is known for
-    weights, and of a masked vector nothing can be said. summary: for its vector in place of a round's.
-    """
-    privacy = plan.privacy
-    if privacy.mode is not PrivacyMode.LOCAL:
-        return math.inf
-    if summary is not None:
-        return _longest(privacy.delta, summary.noise_multiplier, summary.cells)
-    if plan.training.mode is not TrainingMode.FULL_BATCH:
-        return math.inf
-    return _longest(privacy.delta, privacy.noise_multiplier, plan.model.parameters)
-
-
-def _longest(delta: float, noise_multiplier: float, numbers: int) -> float:
-    return 1 / (10 * delta) + noise_multiplier * (math.sqrt(numbers) + _NOISE_TAIL)
-
-
 def admit(
     replies: Iterable[Message],
     *,
     questions: Mapping[str, Question],
     patience_seconds: float,
-    longest: float = math.inf,
-    masked: bool = False,
+    release: Release,
 ) -> Admission:
     """questions by message id, in roster order. patience_seconds is only for the words about silent hospitals.
 
-    longest  vector that is admitted, in the vectors' own unit.
-    masked   whether contributions must be masked integers, of which nothing more can be checked one by one.
+    release  what was asked for; it knows what an honest hospital sends.
     """
     answers: dict[str, list[Message]] = {message_id: [] for message_id in questions}
     strays: list[Message] = []
@@ -147,9 +116,7 @@ def admit(
     for message_id, question in questions.items():
         try:
             admitted.append(
-                _admit_one(
-                    question, answers[message_id], patience_seconds=patience_seconds, longest=longest, masked=masked
-                )
+                _admit_one(question, answers[message_id], patience_seconds=patience_seconds, release=release)
             )
         except _NotAdmitted as reason:
             rejected.append(Rejection(question.request.site, str(reason), reason.code))
@@ -160,7 +127,7 @@ def admit(
 
 
 def _admit_one(
-    question: Question, replies: Sequence[Message], *, patience_seconds: float, longest: float, masked: bool
+    question: Question, replies: Sequence[Message], *, patience_seconds: float, release: Release
 ) -> SiteVector:
     request = question.request
     if not replies:
@@ -180,21 +147,9 @@ def _admit_one(
         raise _NotAdmitted(f"malformed answer: {fault}") from None
     if told != question_of(request):
         raise _NotAdmitted("answered for another plan, round, attempt or site")
-    if contribution.vector.shape != (numbers_asked_for(request),):
-        asked = "summary" if isinstance(request, SummariseRequest) else "model"
-        raise _NotAdmitted(
-            f"sent {contribution.vector.size} numbers where the {asked} has {numbers_asked_for(request)}"
-        )
-    if contribution.vector.dtype != (np.uint64 if masked else np.float64):
-        raise _NotAdmitted("sent unmasked numbers" if masked else "sent masked numbers where the plan has none")
-    if masked:
-        return SiteVector(request.site, contribution.vector, reply)
-    if not np.isfinite(contribution.vector).all():
-        raise _NotAdmitted("sent numbers that are not finite")
-    with np.errstate(over="ignore"):  # the squares of huge numbers: an infinite length, and rightly too long
-        length = np.linalg.norm(contribution.vector)
-    if length > longest:
-        raise _NotAdmitted(f"sent a vector longer than any honest one can be ({longest:.0f} clip norms)")
+    reason = release.fault_of(contribution.vector) or release.implausibility_of(contribution.vector)
+    if reason:
+        raise _NotAdmitted(reason)
     return SiteVector(request.site, contribution.vector, reply)
 
 

@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from oncofed.cohort.encoding import Role, columns
 from oncofed.cohort.schema import Kind, StudySchema
 from oncofed.errors import Fault, InvalidInput
+from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.server.plan_settings import PlanSettings, plan_from
 
@@ -136,10 +137,9 @@ def _plan(
 
 def noise_of_all_rounds(plan: StudyPlan) -> float:
     """Standard deviation of the noise in the mean over rounds of the sum over all hospitals; all of them answer."""
-    sites, privacy = len(plan.roster), plan.privacy
-    assert privacy.l2_norm_bound is not None
-    variances = sites if privacy.shares is None else sites / privacy.shares.guaranteed_shares
-    return privacy.noise_multiplier * privacy.l2_norm_bound * math.sqrt(variances / plan.training.rounds)
+    assert plan.privacy.l2_norm_bound is not None
+    of_sum = release_of_round(plan).noise_of_sum(hospitals=len(plan.roster))
+    return of_sum * plan.privacy.l2_norm_bound / math.sqrt(plan.training.rounds)
 
 
 def bought_by(schema: StudySchema, *, events: float, noise: float) -> tuple[Bought, ...]:

@@ -13,7 +13,7 @@ from oncofed.cohort.encoding import Role, columns
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.policy import WantedSummary
-from oncofed.protocol.plan import ModelSpec, PrivacySpec, SummaryKind, SummarySpec, VoteSpec
+from oncofed.protocol.plan import ModelSpec, SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import cells_of
 from oncofed.toml_section import Section
 
@@ -58,7 +58,7 @@ def read_explanations(section: Section) -> ExplanationRequest:
 
 
 def wanted_explanations(
-    request: ExplanationRequest, schema: StudySchema, model: ModelSpec, privacy: PrivacySpec
+    request: ExplanationRequest, schema: StudySchema, model: ModelSpec
 ) -> tuple[WantedSummary, ...]:
     """The summaries, if any are asked for. Raises InvalidInput where schema or model has nothing to vote for."""
     if not request.budget_share:
@@ -73,13 +73,7 @@ def wanted_explanations(
     if faults:
         raise InvalidInput(faults)
     specs = vote_summaries(schema, request)
-    return tuple(
-        WantedSummary(
-            spec if privacy.shares is None else replace(spec, shares=replace(privacy.shares, parameters=spec.cells)),
-            request.budget_share / len(specs),
-        )
-        for spec in specs
-    )
+    return tuple(WantedSummary(spec, request.budget_share / len(specs)) for spec in specs)
 
 
 def vote_summaries(schema: StudySchema, request: ExplanationRequest) -> tuple[SummarySpec, ...]:

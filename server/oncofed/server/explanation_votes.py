@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from oncofed.cohort.schema import StudySchema
-from oncofed.privacy.policy import noise_of_sum
+from oncofed.privacy.releases import release_of_summary
 from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import (
     COUNT_WEIGHT,
@@ -129,17 +129,18 @@ def released_explanations(
     released = None if spec is None else summaries.get(spec.name)
     if spec is None or released is None:
         return None
-    markers = read_markers(released.vector, spec=spec, schema=schema, hospitals=len(released.answered))
+    sd = release_of_summary(plan, spec).noise_of_sum(hospitals=len(released.answered))
+    markers = read_markers(released.vector, spec=spec, schema=schema, noise_sd=sd)
     pairs, released_pairs = None, None if of_pairs is None else summaries.get(of_pairs.name)
     if of_pairs is not None and released_pairs is not None:
-        hospitals = len(released_pairs.answered)
-        pairs = read_pairs(released_pairs.vector, markers, spec=of_pairs, schema=schema, hospitals=hospitals)
+        sd = release_of_summary(plan, of_pairs).noise_of_sum(hospitals=len(released_pairs.answered))
+        pairs = read_pairs(released_pairs.vector, markers, spec=of_pairs, schema=schema, noise_sd=sd)
     return ReleasedExplanations(spec, released.answered, markers, pairs)
 
 
-def read_markers(vector: FloatArray, *, spec: SummarySpec, schema: StudySchema, hospitals: int) -> ReleasedMarkers:
-    """vector  (cells,), the released sum."""
-    votes, names, sd = _votes_of(spec), voted_names(schema), noise_of_sum(spec, hospitals=hospitals)
+def read_markers(vector: FloatArray, *, spec: SummarySpec, schema: StudySchema, noise_sd: float) -> ReleasedMarkers:
+    """vector  (cells,), the released sum. noise_sd: of the noise in each of its numbers."""
+    votes, names, sd = _votes_of(spec), voted_names(schema), noise_sd
     layout = VoteLayout.of(votes)
     counts, count_sd, of_all = vector[layout.count] / COUNT_WEIGHT, sd / COUNT_WEIGHT, vector[layout.votes]
     everybody = _Summed(float(counts[0]), count_sd, of_all, vector[layout.effects], VOTES_WEIGHT, EFFECTS_WEIGHT)
@@ -207,12 +208,13 @@ def read_pairs(
     *,
     spec: SummarySpec,
     schema: StudySchema,
-    hospitals: int,
+    noise_sd: float,
     candidates: int | None = None,
 ) -> tuple[KeyPair, ...]:
     """Pairs that stand out of the noise, most voters first; nothing when there are too few patients.
 
-    vector  (cells,), the released sum of kind `interactions`. markers: of the release of `key_markers`.
+    vector  (cells,), the released sum of kind `interactions`; noise_sd: of the noise in each of its numbers.
+    markers of the release of `key_markers`.
     candidates  look only at pairs of so many markers, those with the most votes; None: at all.
     """
     votes, names = _votes_of(spec), voted_names(schema)
@@ -222,7 +224,7 @@ def read_pairs(
     net = np.zeros((votes.markers, votes.markers))
     net[np.triu_indices(votes.markers, k=1)] = vector * math.sqrt(votes.most_votes)
     pairs = [(i, j) for place, i in enumerate(chosen) for j in chosen[place + 1 :]]
-    sd = noise_of_sum(spec, hospitals=hospitals) * math.sqrt(votes.most_votes)
+    sd = noise_sd * math.sqrt(votes.most_votes)
     least = sd * float(norm.isf(FALSE_SHOWN / (2 * max(len(pairs), 1))))
     standing = [(i, j) for i, j in pairs if abs(net[i, j]) > max(least, 0.0)]
     standing.sort(key=lambda pair: -abs(net[pair]))

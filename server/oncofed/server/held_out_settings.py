@@ -6,11 +6,11 @@ InvalidInput when the plan is made.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.policy import WantedSummary
-from oncofed.protocol.plan import ModelSpec, PrivacySpec, SummaryKind, SummarySpec
+from oncofed.protocol.plan import ModelSpec, SummaryKind, SummarySpec
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.held_out import CountLayout
 from oncofed.toml_section import Section
@@ -61,7 +61,7 @@ def read_held_out(section: Section) -> HeldOutRequest:
     return request
 
 
-def wanted_summaries(request: HeldOutRequest, model: ModelSpec, privacy: PrivacySpec) -> tuple[WantedSummary, ...]:
+def wanted_summaries(request: HeldOutRequest, model: ModelSpec) -> tuple[WantedSummary, ...]:
     """The evaluation, if one is asked for. Raises InvalidInput for times that the schema does not have."""
     if not request.budget_share:
         return ()
@@ -78,7 +78,6 @@ def wanted_summaries(request: HeldOutRequest, model: ModelSpec, privacy: Privacy
         edges=request.risk_edges,
         time_bounds=times,
         horizon=request.horizon,
-        shares=None if privacy.shares is None else replace(privacy.shares, parameters=cells),
     )
     return (WantedSummary(spec, request.budget_share),)
 

@@ -36,7 +36,7 @@ class PrivacyRequest:
 
     reserve_rounds      repeated rounds that the noise is calibrated to beside the planned ones.
     clip_without_noise  in mode `none`, whether l2_norm_bound is used all the same (a control without noise).
-    dropouts, colluding, scale_bits  mode `distributed`: as in `protocol.plan.SharedNoise`.
+    dropouts, colluding  mode `distributed`: as in `protocol.plan.SharedNoise`. scale_bits: as in `PrivacySpec`.
     """
 
     mode: PrivacyMode
@@ -108,14 +108,14 @@ def plan_from(
         baseline_weight=settings.baseline_weight,
         linear_branch=settings.linear_branch,
     )
-    asked = _privacy_asked(settings.privacy, sites=len(roster), parameters=model.parameters)
+    asked = _privacy_asked(settings.privacy, sites=len(roster))
     wanted = (
-        *wanted_summaries(settings.held_out, model, asked),
-        *wanted_explanations(settings.explanations, schema, model, asked),
+        *wanted_summaries(settings.held_out, model),
+        *wanted_explanations(settings.explanations, schema, model),
     )
-    privacy, summaries = calibrated_together(settings.training, asked, wanted)
+    privacy, summaries = calibrated_together(settings.training, asked, wanted, parameters=model.parameters)
     if quorum is None:
-        quorum = len(roster) - (0 if privacy.shares is None else privacy.shares.dropouts)
+        quorum = len(roster) - privacy.dropouts
     return StudyPlan(
         study=study,
         schema_hash=schema.hash,
@@ -129,7 +129,7 @@ def plan_from(
     )
 
 
-def _privacy_asked(request: PrivacyRequest, *, sites: int, parameters: int) -> PrivacySpec:
+def _privacy_asked(request: PrivacyRequest, *, sites: int) -> PrivacySpec:
     """All but the noise, which is to be found."""
     if request.mode is PrivacyMode.NONE:
         return without_privacy(l2_norm_bound=request.l2_norm_bound if request.clip_without_noise else None)
@@ -137,7 +137,7 @@ def _privacy_asked(request: PrivacyRequest, *, sites: int, parameters: int) -> P
     assert request.l2_norm_bound is not None
     shares = None
     if request.mode is PrivacyMode.DISTRIBUTED:
-        shares = SharedNoise(sites, request.dropouts, request.colluding, request.scale_bits, parameters)
+        shares = SharedNoise(sites, request.dropouts, request.colluding)
         if shares.guaranteed_shares < 1:
             what = f"{sites} hospitals less {request.dropouts} dropouts and {request.colluding} colluding leave nobody"
             raise InvalidInput([Fault("[privacy], dropouts", what, "Lower dropouts or colluding, or enrol more.")])
@@ -149,6 +149,7 @@ def _privacy_asked(request: PrivacyRequest, *, sites: int, parameters: int) -> P
         l2_norm_bound=request.l2_norm_bound,
         reserve_rounds=request.reserve_rounds,
         shares=shares,
+        scale_bits=request.scale_bits,
     )
 
 
@@ -202,7 +203,7 @@ def _privacy(section: Section) -> PrivacyRequest:
     request = PrivacyRequest(
         mode=mode,
         epsilon=section.number("epsilon", required=private, above=0),
-        delta=section.number_or("delta", 1e-5, above=0),
+        delta=section.number_or("delta", 1e-6, above=0),
         l2_norm_bound=section.number("l2_norm_bound", required=private, at_least=SMALLEST_L2_NORM_BOUND),
         reserve_rounds=section.whole_number_or("reserve_rounds", 0, at_least=0),
         clip_without_noise=section.flag("clip_without_noise", False),

@@ -25,10 +25,11 @@ from flwr.app import Message, MessageType
 from flwr.serverapp import Grid
 
 from oncofed.errors import FederationFailure, QuorumLost, RefusalCode
+from oncofed.privacy.releases import Release, release_of_round
 from oncofed.protocol.codec import encode_requests, payload_bytes
 from oncofed.protocol.messages import AnyRequest, ContributeRequest
-from oncofed.protocol.plan import StudyPlan, SummarySpec
-from oncofed.server.admission import REFUSAL_WORDS, Admission, Question, Rejection, admit, plausible_length
+from oncofed.protocol.plan import StudyPlan
+from oncofed.server.admission import REFUSAL_WORDS, Admission, Question, Rejection, admit
 from oncofed.server.checkpoint import Json, save_checkpoint
 from oncofed.server.state import FederationState
 from oncofed.server.strategies import combine
@@ -123,7 +124,8 @@ def step(
 ) -> tuple[FederationState, RoundReport]:
     """The state after the round that `questions` (by message id, in roster order) opened. Changes no argument."""
     received = tuple(replies)
-    admission = admitted_quorum(received, plan=plan, questions=questions, what=f"round {state.round + 1}")
+    what = f"round {state.round + 1}"
+    admission = admitted_quorum(received, plan=plan, questions=questions, what=what, release=release_of_round(plan))
     weights, optimiser = combine(admission.admitted, state=state, plan=plan)
     report = RoundReport(
         round=state.round + 1,
@@ -144,18 +146,11 @@ def admitted_quorum(
     plan: StudyPlan,
     questions: Mapping[str, Question],
     what: str,
-    summary: SummarySpec | None = None,
+    release: Release,
 ) -> Admission:
-    """Enough answers, or QuorumLost with every cause. what: "round 3". summary: that was asked for, if one was."""
-    masked = plan.privacy.shares is not None
-    admission = admit(
-        replies,
-        questions=questions,
-        patience_seconds=plan.round_timeout_seconds,
-        longest=plausible_length(plan, summary),
-        masked=masked,
-    )
-    needed = len(questions) if masked else plan.quorum  # a masked sum opens with everybody's part or not at all
+    """Enough answers, or QuorumLost with every cause. what: "round 3". release: that was asked for."""
+    admission = admit(replies, questions=questions, patience_seconds=plan.round_timeout_seconds, release=release)
+    needed = len(questions) if release.needs_everybody else plan.quorum
     if len(admission.admitted) < needed:
         causes = "\n".join(f"  - {rejection}{_explained(rejection)}" for rejection in admission.rejected)
         raise QuorumLost(
@@ -243,7 +238,7 @@ def asked_until_answered(
                 raise
             patience.told(lost)
             before = state.attempt
-            if plan.privacy.shares is not None and asked_before and len(lost.answered) >= plan.smallest_roster:
+            if release_of_round(plan).needs_everybody and asked_before and len(lost.answered) >= plan.smallest_roster:
                 # Among those that are there, with fresh masks and noise, and a charge for each.
                 left_out = state.left_out | (set(state.roster or plan.roster) - set(lost.answered))
                 state = replace(state, attempt=state.attempt + 1, roster=lost.answered, left_out=left_out)
@@ -264,7 +259,7 @@ def _present_in_time(
 ) -> tuple[str, ...]:
     """Whom to ask; empty means everybody. As long as too few for a masked sum are there, waits and asks nobody."""
     began = patience.clock()
-    while plan.privacy.shares is not None:
+    while release_of_round(plan).needs_everybody:
         present = _present(grid, plan, nodes, left_out=state.left_out)
         if present:
             return present

@@ -25,6 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
@@ -41,12 +42,10 @@ from flwr.serverapp.strategy import (
 from numpy.typing import NDArray
 
 from oncofed.errors import Fault, FederationFailure, PrivacyRefusal
-from oncofed.privacy.integer_noise import refuse_unless_it_fits
-from oncofed.privacy.masking import Attempt, content_hash_of
-from oncofed.privacy.policy import largest_patients, shared_release
+from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.plan import Strategy, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.server.admission import SiteVector
-from oncofed.server.masked_sum import opened_sum
+from oncofed.server.opening import opened
 from oncofed.server.state import FederationState
 
 SITE_WEIGHT_KEY = "public-site-weight"
@@ -109,8 +108,13 @@ def strategy_faults(plan: StudyPlan) -> tuple[Fault, ...]:
         faults.append(
             Fault("training.site_weights", f"{training.strategy} treats all sites alike", "Leave site_weights out")
         )
-    if plan.privacy.shares is not None:
-        faults += _faults_of_masked_sums(plan)
+    try:
+        release = release_of_round(plan)
+        release.refuse_unless_sound()
+    except PrivacyRefusal as refusal:
+        faults.append(Fault("privacy.scale_bits", str(refusal), "Lower it; 20 is usual."))
+    else:
+        faults += _faults_of_masked_sums(plan) if release.needs_everybody else []
     if training.strategy is Strategy.TRIMMED_AVERAGE and not 0 < training.trim_fraction < 0.5:
         faults.append(Fault("training.trim_fraction", "it must lie between 0 and 0.5", "0.2 is usual"))
     elif training.strategy is Strategy.TRIMMED_AVERAGE and int(training.trim_fraction * quorum) == 0:
@@ -144,16 +148,12 @@ def strategy_faults(plan: StudyPlan) -> tuple[Fault, ...]:
 
 
 def _faults_of_masked_sums(plan: StudyPlan) -> list[Fault]:
-    """What needs more than the sum of all contributions, or a sum that could wrap."""
+    """What needs more than the sum of all contributions."""
     training = plan.training
     faults = []
     if plan.quorum != plan.smallest_roster:
         what = f"a masked sum is made of {plan.smallest_roster} hospitals at least, and counts with so many"
         faults.append(Fault("quorum", what, "Leave it out: it follows from privacy.dropouts."))
-    try:
-        refuse_unless_it_fits(shared_release(plan.privacy), largest_patients=largest_patients(plan.privacy.delta))
-    except PrivacyRefusal as refusal:
-        faults.append(Fault("privacy.scale_bits", str(refusal), "Lower it; 20 is usual."))
     if training.mode is not TrainingMode.FULL_BATCH:
         faults.append(Fault("training.mode", "privacy mode distributed needs full_batch", 'Set mode = "full_batch".'))
     if training.strategy in _UNWEIGHTED:
@@ -169,10 +169,14 @@ def combine(
 ) -> tuple[NDArray[np.float64], Mapping[str, NDArray[np.float64]]]:
     """The next weights and optimiser arrays. Raises FederationFailure when the result is not finite.
 
-    Masked contributions are those of an attempt's whole roster: only their sum means anything.
+    Where only the sum of all means anything, the mean over the hospitals stands as if one of them had sent it.
     """
-    if plan.privacy.shares is not None:
-        contributions = (_opened(contributions, state=state, plan=plan),)
+    read = opened(contributions, release=release_of_round(plan), name=state.round + 1, state=state, plan=plan)
+    hospitals = len(contributions) // len(read)
+    contributions = tuple(
+        replace(contribution, vector=vector / hospitals)
+        for contribution, vector in zip(contributions, read, strict=False)  # a sum of all is one
+    )
     strategy = build_strategy(plan.training)
     restore_optimiser(strategy, state)
     public_weights = plan.training.site_weights or (1.0,) * len(plan.roster)
@@ -199,19 +203,6 @@ def combine(
             "or use a robust strategy if one hospital's numbers are absurd."
         )
     return combined, optimiser
-
-
-def _opened(contributions: Sequence[SiteVector], *, state: FederationState, plan: StudyPlan) -> SiteVector:
-    """The mean over the hospitals, as if one of them had sent it. Raises FederationFailure when masks do not cancel."""
-    number, roster = state.round + 1, state.roster or plan.roster
-    total = opened_sum(
-        contributions,
-        attempt=Attempt(plan.hash, number, state.attempt, roster, content_hash_of(state.weights)),
-        release=shared_release(plan.privacy),
-        delta=plan.privacy.delta,
-        what=f"round {number}",
-    )
-    return SiteVector(contributions[0].site, total / len(contributions), contributions[0].reply)
 
 
 def export_optimiser(strategy: FedAvg) -> dict[str, NDArray[np.float64]]:

@@ -20,14 +20,13 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from oncofed.errors import FederationFailure
-from oncofed.privacy.masking import Attempt, content_hash_of
-from oncofed.privacy.policy import shared_release
+from oncofed.privacy.releases import release_of_summary
 from oncofed.protocol.codec import SUMMARY_QUERY, payload_bytes
 from oncofed.protocol.messages import SummariseRequest
 from oncofed.protocol.plan import StudyPlan, SummarySpec
 from oncofed.server.admission import Admission, Question
 from oncofed.server.checkpoint import save_checkpoint
-from oncofed.server.masked_sum import opened_sum
+from oncofed.server.opening import opened
 from oncofed.server.rounds import (
     NO_PATIENCE,
     ExtraSource,
@@ -119,7 +118,8 @@ class _Asking:
     ) -> tuple[FederationState, RoundReport]:
         """The state with the sum in it."""
         received, what = tuple(replies), f"summary {self._summary.name}"
-        admission = admitted_quorum(received, plan=plan, questions=questions, what=what, summary=self._summary)
+        release = release_of_summary(plan, self._summary)
+        admission = admitted_quorum(received, plan=plan, questions=questions, what=what, release=release)
         total = self._total(admission, state=state, plan=plan, what=what)
         answered = tuple(part.site for part in admission.admitted)
         report = RoundReport(
@@ -137,16 +137,9 @@ class _Asking:
     def _total(
         self, admission: Admission, *, state: FederationState, plan: StudyPlan, what: str
     ) -> NDArray[np.float64]:
-        if self._summary.shares is not None:
-            roster, content = state.roster or plan.roster, content_hash_of(state.weights)
-            return opened_sum(
-                admission.admitted,
-                attempt=Attempt(plan.hash, self._summary.name, state.attempt, roster, content),
-                release=shared_release(self._summary),
-                delta=plan.privacy.delta,
-                what=what,
-            )
-        total: NDArray[np.float64] = np.sum([part.vector for part in admission.admitted], axis=0, dtype=np.float64)
+        release = release_of_summary(plan, self._summary)
+        read = opened(admission.admitted, release=release, name=self._summary.name, state=state, plan=plan)
+        total: NDArray[np.float64] = np.sum(read, axis=0, dtype=np.float64)
         if not np.isfinite(total).all():
             raise FederationFailure(f"{what}: the sum is not finite")
         return total

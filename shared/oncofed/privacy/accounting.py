@@ -1,12 +1,22 @@
 """What epsilon do the recorded releases of one data source add up to?
 
 Events are kept and epsilon is derived from them, by dp-accounting's privacy-loss distributions (PLD) under the relation
-"add or remove one patient". An event without a proven bound is refused, never assumed to be free. A sum with shared
-integer noise counts as the Gaussian release that it provably is all but a post-processing of (`shared_noise`), so all
-kinds compose on one ledger. Imports no torch.
+"add or remove one patient". An event without a proven bound is refused, never assumed to be free. A sum with integer
+noise counts as the Gaussian release that it provably is all but a post-processing of (`shared_noise`). Torch-free.
+
+What is composed is chosen on the way: the next weights, and the next study with its noise, depend on what was released.
+- *Sums over everybody* are charged as Gaussians. The rule "stop before the sum of mu^2 passes a bound fixed beforehand"
+  keeps the whole (mu-)Gaussian private, however noise and number of releases are chosen on the way (a filter: Smith and
+  Thakurta 2022, theorem 3.1; Koskela, Tobaben, Honkela 2023). What integers add to it (the H of `shared_noise`) is
+  charged as EXCESS_ALLOWED, once and fixed beforehand, and no more is let in, so that the bound on mu does not move.
+- *Sums over patients drawn by lot* have no such filter as tight as their PLD. A PLD is proven for a collection of
+  releases that is fixed beforehand, in whatever order and however early they are stopped (Zhu, Dong, Wang 2022, theorem
+  10, with the order chosen by induction). A plan is such a collection. So a ledger takes them from one plan alone, and
+  with them nothing of any other plan (`ledger.refuse_if_over_budget`); `one_collection` is that rule.
 
 Sources: Koskela, Jaelkoe, Honkela, AISTATS 2020 (PLD accounting); Doroshenko et al., PoPETs 2022 (connect-the-dots, as
-in dp-accounting); Balle and Wang, ICML 2018 (analytic Gaussian, the oracle of the tests).
+in dp-accounting); Balle and Wang, ICML 2018 (analytic Gaussian, the oracle of the tests); Smith and Thakurta,
+arXiv:2210.17520; Koskela, Tobaben, Honkela, ICLR 2023; Zhu, Dong, Wang, AISTATS 2022.
 """
 
 from __future__ import annotations
@@ -18,7 +28,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from oncofed.errors import UnaccountedEvent
-from oncofed.privacy.shared_noise import SharedIntegerRelease, faults_of, gaussian_equivalent
+from oncofed.privacy.shared_noise import GaussianEquivalent, SampledIntegerRelease, SharedIntegerRelease
 
 RELATION = "add_or_remove_one_patient"
 
@@ -26,28 +36,37 @@ LEAST_NOISE_MULTIPLIER = 0.05
 """A release with less noise, alone or all Gaussian ones together, has an epsilon above 270. That is no protection and
 takes a PLD minutes and gigabytes, so epsilon is then said to be infinite, which is an upper bound as well."""
 
-
-_LARGEST_EXCESS = 100.0
-"""Shares so small that epsilon would be above 200 for that alone: no protection, as above."""
+EXCESS_ALLOWED = 1e-9
+"""The H of `shared_noise`, for all releases of a source together; shares of a usual size use 1e-30. More is said to
+have an infinite epsilon: the shares are too small, and more scale bits are the remedy."""
 
 
 @dataclass(frozen=True, order=True)
 class GaussianRelease:
-    """A sum in which each patient's part is at most the bound, plus Gaussian noise of noise_multiplier x bound."""
+    """A sum in which each patient's part is at most the bound, plus Gaussian noise of noise_multiplier x bound.
+
+    Nothing releases it: noise here is of integers. It is what they are compared with, by tests and by reports.
+    """
 
     noise_multiplier: float
 
+    sites = 1
+    sampling_rate = 1.0
+    steps = 1
 
-@dataclass(frozen=True, order=True)
-class SampledGaussianRelease:
-    """`steps` such sums, each over patients drawn independently with probability `sampling_rate` (Poisson)."""
+    @property
+    def faults(self) -> list[str]:
+        """Why no bound covers it; empty when one does."""
+        sound = math.isfinite(self.noise_multiplier) and self.noise_multiplier >= 0
+        return [] if sound else ["its noise multiplier must be finite and not negative"]
 
-    noise_multiplier: float
-    sampling_rate: float
-    steps: int
+    @property
+    def gaussian(self) -> GaussianEquivalent:
+        """Itself."""
+        return GaussianEquivalent(self.noise_multiplier, 0.0)
 
 
-PrivacyEvent = GaussianRelease | SampledGaussianRelease | SharedIntegerRelease
+PrivacyEvent = GaussianRelease | SharedIntegerRelease | SampledIntegerRelease
 
 
 def delta_for(largest_patients: int) -> float:
@@ -73,22 +92,22 @@ def epsilon_of(events: Iterable[PrivacyEvent], *, delta: float) -> float:
     return _epsilon(tuple(sorted(counted.items(), key=repr)), delta)
 
 
+def one_collection(charged: Iterable[tuple[str, PrivacyEvent]]) -> bool:
+    """Whether these releases, each with the plan it belongs to, have a proven bound together: see the module."""
+    plans, sampled = set[str](), False
+    for plan, event in charged:
+        plans.add(plan)
+        sampled |= event.sampling_rate < 1
+    return not sampled or len(plans) <= 1
+
+
 def _refuse_unaccountable(event: object) -> None:
-    if type(event) not in (GaussianRelease, SampledGaussianRelease, SharedIntegerRelease):
+    if type(event) not in (GaussianRelease, SharedIntegerRelease, SampledIntegerRelease):
         # Not isinstance: a subclass may mean another mechanism.
         raise UnaccountedEvent(f"no bound is known for a release of type {type(event).__name__}")
     assert isinstance(event, PrivacyEvent)
-    if isinstance(event, SharedIntegerRelease):
-        faults = faults_of(event)
-        if faults:
-            raise UnaccountedEvent("a release with shared noise cannot be accounted for: " + "; ".join(faults))
-        return
-    if isinstance(event, SampledGaussianRelease) and not (
-        0 < event.sampling_rate <= 1 and isinstance(event.steps, int) and event.steps >= 1
-    ):
-        raise UnaccountedEvent("a sampled release needs a sampling rate in (0, 1] and a whole number of steps")
-    if not (math.isfinite(event.noise_multiplier) and event.noise_multiplier >= 0):
-        raise UnaccountedEvent("a noise multiplier must be finite and not negative")
+    if event.faults:
+        raise UnaccountedEvent("a release cannot be accounted for: " + "; ".join(event.faults))
 
 
 @lru_cache(maxsize=4096)
@@ -102,7 +121,7 @@ def _epsilon(counted: tuple[tuple[PrivacyEvent, int], ...], delta: float) -> flo
     from dp_accounting.pld.pld_privacy_accountant import PLDAccountant  # noqa: PLC0415
     from dp_accounting.privacy_accountant import NeighboringRelation  # noqa: PLC0415
 
-    sampled = any(isinstance(event, SampledGaussianRelease) for event, _ in counted)
+    sampled = any(event.sampling_rate < 1 for event, _ in counted)
     # PLDs are rounded pessimistically at any step. One Gaussian is exact to 1e-6 at the coarse one, ten times as fast.
     accountant = PLDAccountant(
         NeighboringRelation.ADD_OR_REMOVE_ONE, value_discretization_interval=1e-4 if sampled else 1e-3
@@ -110,24 +129,22 @@ def _epsilon(counted: tuple[tuple[PrivacyEvent, int], ...], delta: float) -> flo
     # Gaussian sums compose exactly: precisions 1/sigma^2 add up (a PLD of one Gaussian instead of many convolutions).
     precision, excess = 0.0, 0.0
     for event, count in counted:
-        if isinstance(event, GaussianRelease):
-            precision += count * (1 / event.noise_multiplier) ** 2
-        elif isinstance(event, SharedIntegerRelease):
-            equivalent = gaussian_equivalent(event)
-            if equivalent.noise_multiplier < LEAST_NOISE_MULTIPLIER:
-                return math.inf
-            precision += count * (1 / equivalent.noise_multiplier) ** 2
-            excess += count * equivalent.excess
-    if precision > LEAST_NOISE_MULTIPLIER**-2 or not excess < _LARGEST_EXCESS:
+        sums, gaussian = count * event.steps, event.gaussian
+        excess += sums * gaussian.excess
+        if gaussian.noise_multiplier < LEAST_NOISE_MULTIPLIER:
+            return math.inf
+        if event.sampling_rate < 1:
+            step = PoissonSampledDpEvent(event.sampling_rate, GaussianDpEvent(gaussian.noise_multiplier))
+            accountant.compose(SelfComposedDpEvent(step, sums))
+        else:
+            precision += sums * (1 / gaussian.noise_multiplier) ** 2
+    if precision > LEAST_NOISE_MULTIPLIER**-2 or not excess <= EXCESS_ALLOWED:
         return math.inf
     if precision > 0:
         accountant.compose(GaussianDpEvent(precision**-0.5))
-    for event, count in counted:
-        if isinstance(event, SampledGaussianRelease):
-            step = PoissonSampledDpEvent(event.sampling_rate, GaussianDpEvent(event.noise_multiplier))
-            accountant.compose(SelfComposedDpEvent(step, event.steps * count))
-    # Each probability of the integer releases is within exp(+-excess) of the one accounted for: `shared_noise`, step 4.
-    return float(accountant.get_epsilon(delta * math.exp(-excess))) + 2 * excess if counted else 0.0
+    # Each probability of the integer releases is within exp(+-H) of the one accounted for: `shared_noise`, step 4.
+    allowed = EXCESS_ALLOWED if excess > 0 else 0.0
+    return float(accountant.get_epsilon(delta * math.exp(-allowed))) + 2 * allowed if counted else 0.0
 
 
 def smallest_noise_multiplier(

@@ -1,4 +1,4 @@
-"""How does a hospital's sum become integers, and where does its integer share of the noise come from?
+"""How does a hospital's sum become integers, and how is integer noise drawn?
 
 Rounding. A hospital rounds its sum, not each patient (the closed form of `mechanism` never forms one patient's part).
 Its order is: bounded sum, scale, clamp, round, clamp, add noise, mask.
@@ -9,8 +9,7 @@ Its order is: bounded sum, scale, clamp, round, clamp, add noise, mask.
 Clamping comes before the noise. After it, it would be a function of one hospital's patients and of one share of the
 noise; the proof of `shared_noise` is about the sum of shares, and no longer about such a sum.
 
-Noise. Exact samples of the discrete Gaussian N_Z(0, s^2), s a whole number: see `discrete_gaussian`. The production
-source takes no seed. Imports no torch.
+Noise. Exact samples of the discrete Gaussian N_Z(0, s^2), s a whole number: see `discrete_gaussian`. Imports no torch.
 
 Sources: Canonne, Kamath, Steinke, NeurIPS 2020; Karney, ACM TOMS 42 (2016), algorithm D, whose split of a draw into
 whole standard deviations and a rest this is; Lemire, ACM TOMACS 29 (2019).
@@ -19,12 +18,9 @@ whole standard deviations and a rest this is; Lemire, ACM TOMACS 29 (2019).
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,14 +42,6 @@ _SURELY = 2.0**-30
 """Two float64 logarithms that differ by more than this are surely different: a million times their error."""
 _BITS = 32
 """Of a uniform number, at first: one word of 64 holds two of them. As many more are drawn as a comparison needs."""
-
-
-@dataclass(frozen=True, eq=False)
-class IntegerSum:
-    """A hospital's clipped sum in integers; the release says by how much one patient moves it."""
-
-    vector: NDArray[np.int64]
-    release: SharedIntegerRelease
 
 
 def largest_sum_entry(release: SharedIntegerRelease, *, largest_patients: int) -> int:
@@ -84,8 +72,8 @@ def refuse_unless_it_fits(release: SharedIntegerRelease, *, largest_patients: in
         raise PrivacyRefusal("the plan's integers are refused: " + "; ".join(reasons))
 
 
-def rounded(clipped: NDArray[np.float64], *, release: SharedIntegerRelease, largest_patients: int) -> IntegerSum:
-    """A clipped sum times the release's scale, clamped and rounded to the nearest integers.
+def rounded(clipped: NDArray[np.float64], *, release: SharedIntegerRelease, largest_patients: int) -> NDArray[np.int64]:
+    """(parameters,): a clipped sum times the release's scale, clamped and rounded to the nearest integers.
 
     clipped  (parameters,), the sum of parts of at most release.l2_norm_bound; finite.
 
@@ -97,41 +85,7 @@ def rounded(clipped: NDArray[np.float64], *, release: SharedIntegerRelease, larg
     refuse_unless_it_fits(release, largest_patients=largest_patients)
     limit = largest_sum_entry(release, largest_patients=largest_patients)
     within = np.clip(clipped, -(2.0**62) / release.scale, 2.0**62 / release.scale) * float(release.scale)
-    return IntegerSum(np.clip(np.rint(within).astype(np.int64), -limit, limit), release)
-
-
-def noised(total: IntegerSum, noise: IntegerNoiseSource) -> NDArray[np.int64]:
-    """The sum plus a fresh share of the noise. Not private by itself: only the sum over an attempt's roster is."""
-    share = noise.discrete_gaussian(total.release.parameters, standard_deviation=total.release.share_standard_deviation)
-    return total.vector + share
-
-
-class IntegerNoiseSource(Protocol):
-    """Fresh randomness at each call; nothing about a draw can be asked for again."""
-
-    def discrete_gaussian(self, size: int, *, standard_deviation: int) -> NDArray[np.int64]:
-        """(size,), independent N_Z(0, standard_deviation^2)."""
-        ...
-
-
-class OperatingSystemIntegerNoise:
-    """Discrete Gaussian draws from `os.urandom`. Takes no seed."""
-
-    def discrete_gaussian(self, size: int, *, standard_deviation: int) -> NDArray[np.int64]:
-        """(size,), exact; see the function of this name."""
-        return discrete_gaussian(_operating_system_words, size, standard_deviation=standard_deviation)
-
-
-class NoIntegerNoise:
-    """The null twin: adds nothing. For parity tests."""
-
-    def discrete_gaussian(self, size: int, *, standard_deviation: int) -> NDArray[np.int64]:
-        """(size,), zeros."""
-        return np.zeros(size, dtype=np.int64)
-
-
-def _operating_system_words(count: int) -> NDArray[np.uint64]:
-    return np.frombuffer(os.urandom(8 * count), dtype=np.uint64)
+    return np.clip(np.rint(within).astype(np.int64), -limit, limit)
 
 
 def discrete_gaussian(words: Words, size: int, *, standard_deviation: int) -> NDArray[np.int64]:

@@ -11,22 +11,27 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from oncofed.errors import BudgetExceeded, RefusalCode, RequestRefused
-from oncofed.privacy.accounting import GaussianRelease, PrivacyEvent, SampledGaussianRelease, epsilon_of
-from oncofed.privacy.shared_noise import SharedIntegerRelease
+from oncofed.errors import BudgetExceeded, RefusalCode, RequestRefused, UnaccountedEvent
+from oncofed.privacy.accounting import GaussianRelease, PrivacyEvent, epsilon_of, one_collection
+from oncofed.privacy.shared_noise import SampledIntegerRelease, SharedIntegerRelease
 
 
 @dataclass(frozen=True)
 class Charge:
     """One release: what it was for (a request's identity and content hash) and what it cost.
 
-    identity      names the release within all studies; asked again with another hash, it is refused.
+    identity      names the release within all studies, and begins with its plan's hash and a slash; asked again with
+                  another hash, it is refused.
     request_hash  the content.
     """
 
     identity: str
     request_hash: str
     event: PrivacyEvent
+
+    @property
+    def plan_hash(self) -> str:
+        return self.identity.split("/", 1)[0]
 
 
 @dataclass(frozen=True)
@@ -56,13 +61,24 @@ class Ledger(Protocol):
         ...
 
 
-def refuse_if_over_budget(ledger: Ledger, event: PrivacyEvent) -> None:
-    """Raises BudgetExceeded when one more `event` would exceed the budget."""
-    epsilon = epsilon_of([*(charge.event for charge in ledger.charges()), event], delta=ledger.budget.delta)
+def refuse_if_over_budget(ledger: Ledger, charge: Charge) -> None:
+    """Raises BudgetExceeded when one more charge would exceed the budget, or has no proven bound with what was made."""
+    made = [*ledger.charges(), charge]
+    refuse_unless_one_collection([(one.plan_hash, one.event) for one in made])
+    epsilon = epsilon_of([one.event for one in made], delta=ledger.budget.delta)
     if not epsilon <= ledger.budget.largest_epsilon:  # so written, a budget that is not a number buys nothing
         raise BudgetExceeded(
             f"one more release would bring this data source to epsilon {epsilon:.3f}; its policy allows "
             f"{ledger.budget.largest_epsilon:.3f} at delta {ledger.budget.delta:g}"
+        )
+
+
+def refuse_unless_one_collection(charged: Sequence[tuple[str, PrivacyEvent]]) -> None:
+    """Raises UnaccountedEvent when no bound is proven for these releases, each with its plan, together."""
+    if not one_collection(charged):
+        raise UnaccountedEvent(
+            "a study that trains by epochs needs a data source of its own: no bound is proven for it together with "
+            "another study's releases, chosen after it or before"
         )
 
 
@@ -73,7 +89,7 @@ def refuse_unless_payable(ledger: Ledger, charge: Charge) -> None:
     """
     if any(made.identity == charge.identity for made in ledger.charges()):
         raise RequestRefused(RefusalCode.REQUEST_CONFLICT)
-    refuse_if_over_budget(ledger, charge.event)
+    refuse_if_over_budget(ledger, charge)
 
 
 def spent_epsilon(ledger: Ledger) -> float:
@@ -99,7 +115,7 @@ class MemoryLedger:
     def charge(self, charge: Charge) -> None:
         if charge.identity in self._identities:
             raise RequestRefused(RefusalCode.REQUEST_CONFLICT)
-        refuse_if_over_budget(self, charge.event)
+        refuse_if_over_budget(self, charge)
         self._charges.append(charge)
         self._identities.add(charge.identity)
 
@@ -120,7 +136,7 @@ def charge_from_json(record: dict[str, Any]) -> Charge:
     identity, request_hash = str(fields.pop("identity")), str(fields.pop("request_hash"))
     release = {
         "GaussianRelease": GaussianRelease,
-        "SampledGaussianRelease": SampledGaussianRelease,
         "SharedIntegerRelease": SharedIntegerRelease,
+        "SampledIntegerRelease": SampledIntegerRelease,
     }
     return Charge(identity, request_hash, release[fields.pop("release")](**fields))

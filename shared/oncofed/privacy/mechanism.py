@@ -1,9 +1,8 @@
-"""How is one patient's influence on a hospital's gradient sum bounded, and how is it hidden?
+"""How is one patient's influence on a hospital's gradient sum bounded?
 
-Each patient's gradient is cut to `l2_norm_bound`, the cut gradients are summed (never averaged: a mean's noise scale
-would give the number of patients away), and Gaussian noise of `noise_multiplier * l2_norm_bound` is added. Unit: one
-patient; neighbours: add or remove that patient. A value that is bounded says so in its type, so noise cannot be scaled
-to another bound.
+Each patient's gradient is cut to `l2_norm_bound` and the cut gradients are summed (never averaged: a mean's noise scale
+would give the number of patients away); `releases` adds the noise. Unit: one patient; neighbours: add or remove that
+patient. A value that is bounded says so in its type, so noise cannot be scaled to another bound.
 
 Clipping is in closed form. A patient's gradient of a bias-free linear layer is the outer product of the layer's input a
 and the gradient g at its output, so its norm is |a| |g| and the clipped sum is one matrix product; no per-patient
@@ -11,8 +10,8 @@ gradient is ever formed (Goodfellow, "Efficient per-example gradient computation
 
 What one patient adds is a function of that patient and of public numbers, to the last bit: `survival.one_by_one` says
 why it must be and how it is. Only the final sum over patients may be rounded in any order. That moves it by n^2 2^-53
-bounds at most, and is charged for in mode `distributed` (`shared_noise.CLIP_ROUNDING`). Noise and steps go through
-Opacus' optimiser with its random numbers replaced by a `NoiseSource`.
+bounds at most, and is charged for (`shared_noise.CLIP_ROUNDING`). The local steps of mode `epochs` go through Opacus'
+optimiser, with integer noise in place of its own.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from oncofed.errors import PrivacyRefusal
-from oncofed.privacy.noise import NoiseSource
+from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.survival.likelihood import PatientTensors, patient_losses
 from oncofed.survival.network import PrognosisNetwork
 from oncofed.survival.one_by_one import GridRows, norms_of, one_by_one, root, row_sums
@@ -37,22 +36,6 @@ PatientLosses = Callable[[PrognosisNetwork, PatientTensors], Tensor]
 
 PATIENTS_AT_ONCE = 4096
 """Bounds memory; sums are in float64, so the cut makes no difference above rounding."""
-
-
-@dataclass(frozen=True, eq=False)
-class BoundedSum:
-    """A sum over patients to which each adds a vector of at most `l2_norm_bound` in the Euclidean norm.
-
-    `a + b` is the sum over the union of two disjoint groups of patients; both must have the same bound.
-    """
-
-    vector: NDArray[np.float64]
-    l2_norm_bound: float
-
-    def __add__(self, other: BoundedSum) -> BoundedSum:
-        if other.l2_norm_bound != self.l2_norm_bound:
-            raise ValueError("sums of different bounds cannot be added")
-        return BoundedSum(self.vector + other.vector, self.l2_norm_bound)
 
 
 def clipped_gradient_sum(
@@ -193,60 +176,53 @@ def _fed_alike(records: Sequence[_LayerRecord], at_outputs: Sequence[Tensor]) ->
 
 
 class PrivateOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]  # Opacus ships no types
-    """Opacus' optimiser for gradients that are already clipped and summed, with noise from a `NoiseSource`.
+    """Opacus' optimiser for gradients that are already clipped and summed, with noise from elsewhere.
 
     Opacus would draw from a `torch.Generator`, whose seed is 64 bits and whose float32 tails end at 5.77 standard
-    deviations; its `secure_mode` needs a package that cannot be installed. `expected_batch_size` is a public constant.
+    deviations, and add floats to the sum; its `secure_mode` needs a package that cannot be installed.
+
+    noised               a sum -> the sum with its noise, in the sum's own unit (`releases`).
+    expected_batch_size  a public constant.
     """
 
     def __init__(
         self,
         optimizer: Optimizer,
         *,
-        noise_multiplier: float,
         l2_norm_bound: float,
-        expected_batch_size: float | None,
-        noise: NoiseSource,
+        expected_batch_size: float,
+        noised: Callable[[BoundedSum], NDArray[np.float64]],
     ) -> None:
         super().__init__(
             optimizer,
-            noise_multiplier=noise_multiplier,
+            noise_multiplier=0.0,  # of Opacus' own noise
             max_grad_norm=l2_norm_bound,
             expected_batch_size=expected_batch_size,
-            loss_reduction="sum" if expected_batch_size is None else "mean",
+            loss_reduction="mean",
         )
-        self._noise = noise
+        self._noised = noised
 
     def accumulate(self) -> None:
-        """Opacus would copy each gradient; those of `noised` are nobody else's."""
+        """Opacus would copy each gradient; those of `take_gradients` are nobody else's."""
         for parameter in self.params:
             parameter.summed_grad = parameter.grad
 
     def add_noise(self) -> None:
-        """Sets each parameter's `.grad` to clipped sum plus noise of standard deviation noise_multiplier x bound."""
-        sizes = [parameter.numel() for parameter in self.params]
-        if self.noise_multiplier > 0 and not np.isfinite(self.max_grad_norm):
-            raise PrivacyRefusal("noise cannot be scaled to an unbounded sum: state a clip norm")
-        standard_deviation = self.noise_multiplier * self.max_grad_norm if self.noise_multiplier > 0 else 0.0
-        draws = torch.as_tensor(self._noise.standard_normal(sum(sizes)) * standard_deviation)
-        for parameter, draw in zip(self.params, torch.split(draws, sizes), strict=True):
-            parameter.grad = parameter.summed_grad + draw.view_as(parameter)
+        """Sets each parameter's `.grad` to the noised sum."""
+        summed = torch.cat([parameter.summed_grad.reshape(-1) for parameter in self.params])
+        noised = self._noised(BoundedSum(np.asarray(summed.numpy(), dtype=np.float64), self.max_grad_norm))
+        for parameter, part in zip(self.params, self._split(noised), strict=True):
+            parameter.grad = part.view_as(parameter)
 
-    def noised(self, clipped: BoundedSum) -> NDArray[np.float64]:
-        """(parameters,): one release of a clipped sum. Its bound must be the one the noise is scaled to."""
+    def take_gradients(self, clipped: BoundedSum) -> None:
+        """Each parameter's `.grad` is that of one noised sum, over the batch size. Raises PrivacyRefusal."""
         if clipped.l2_norm_bound != self.max_grad_norm:
             raise PrivacyRefusal("the sum was clipped to another bound than the noise is scaled to")
         self.zero_grad(set_to_none=True)
-        sizes = [parameter.numel() for parameter in self.params]
-        parts = torch.split(torch.tensor(clipped.vector), sizes)
-        for parameter, part in zip(self.params, parts, strict=True):
+        for parameter, part in zip(self.params, self._split(clipped.vector), strict=True):
             parameter.grad = part.view_as(parameter)
         if not self.pre_step():
             raise PrivacyRefusal("Opacus was told to skip this step, so no noise was added")
-        flat = torch.cat([parameter.grad.reshape(-1) for parameter in self.params])
-        return np.asarray(flat.numpy(), dtype=np.float64)
 
-    def noised_step(self, clipped: BoundedSum) -> None:
-        """One release of a clipped sum, and one step of the wrapped optimiser with it."""
-        self.noised(clipped)
-        self.original_optimizer.step()
+    def _split(self, vector: NDArray[np.float64]) -> tuple[Tensor, ...]:
+        return torch.split(torch.tensor(vector), [parameter.numel() for parameter in self.params])

@@ -11,18 +11,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from oncofed.errors import PrivacyRefusal, UnaccountedEvent
-from oncofed.privacy.accounting import (
-    RELATION,
-    GaussianRelease,
-    PrivacyEvent,
-    SampledGaussianRelease,
-    epsilon_of,
-    smallest_noise_multiplier,
-)
-from oncofed.privacy.integer_noise import largest_entry, refuse_unless_it_fits
+from oncofed.errors import PrivacyRefusal
+from oncofed.privacy.accounting import RELATION, PrivacyEvent, epsilon_of, smallest_noise_multiplier
 from oncofed.privacy.ledger import Budget
-from oncofed.privacy.shared_noise import LARGEST_PATIENTS, SharedIntegerRelease
+from oncofed.privacy.releases import release_of_round, release_of_summary, round_release, summary_release
 from oncofed.protocol.plan import (
     PrivacyMode,
     PrivacySpec,
@@ -37,54 +29,16 @@ SMALLEST_L2_NORM_BOUND = 1e-4
 input. No study needs so small a bound; whoever wants one has a loss of another scale."""
 
 
-def release_of_one_round(training: TrainingSpec, privacy: PrivacySpec) -> PrivacyEvent:
-    """What one hospital releases in one round of one attempt."""
-    noise_multiplier = privacy.noise_multiplier
-    if privacy.shares is not None:
-        return shared_release(privacy)
-    if training.mode is TrainingMode.FULL_BATCH:
-        return GaussianRelease(noise_multiplier)
-    return SampledGaussianRelease(noise_multiplier, training.sampling_rate, training.local_steps)
-
-
-def release_of_summary(summary: SummarySpec) -> PrivacyEvent:
-    """What one hospital releases in one attempt at a summary."""
-    return GaussianRelease(summary.noise_multiplier) if summary.shares is None else shared_release(summary)
-
-
 def releases_of(plan: StudyPlan) -> tuple[PrivacyEvent, ...]:
     """Everything that a plan may ever charge one hospital for, reserve and repeated attempts included."""
-    summaries = [release_of_summary(each) for each in plan.summaries for _ in range(each.attempts)]
-    return (*[release_of_one_round(plan.training, plan.privacy)] * plan.charged_rounds, *summaries)
+    summaries = [release_of_summary(plan, each).event for each in plan.summaries for _ in range(each.attempts)]
+    return (*[release_of_round(plan).event] * plan.charged_rounds, *summaries)
 
 
 def planned_releases_of(plan: StudyPlan) -> tuple[PrivacyEvent, ...]:
     """The same if nothing need be repeated."""
-    rounds = [release_of_one_round(plan.training, plan.privacy)] * plan.training.rounds
-    return (*rounds, *map(release_of_summary, plan.summaries))
-
-
-def shared_release(noise: PrivacySpec | SummarySpec) -> SharedIntegerRelease:
-    """One masked sum of a plan of mode `distributed`; parts are in units of the clip norm: the bound is 1."""
-    assert noise.shares is not None
-    return SharedIntegerRelease(
-        noise_multiplier=noise.noise_multiplier,
-        parameters=noise.shares.parameters,
-        scale_bits=noise.shares.scale_bits,
-        l2_norm_bound=1.0,
-        sites=noise.shares.sites,
-        dropouts=noise.shares.dropouts,
-        colluding=noise.shares.colluding,
-    )
-
-
-def noise_of_sum(spec: SummarySpec, *, hospitals: int) -> float:
-    """Standard deviation of the noise of each number in the sum over so many hospitals, in units of the bound."""
-    if spec.shares is None:
-        return spec.noise_multiplier * math.sqrt(hospitals)
-    release = shared_release(spec)
-    # Rounding adds 1/12 of a squared step a hospital, which is nothing beside a share.
-    return release.share_standard_deviation / release.scale * math.sqrt(hospitals)
+    rounds = [release_of_round(plan).event] * plan.training.rounds
+    return (*rounds, *(release_of_summary(plan, each).event for each in plan.summaries))
 
 
 def of_two_hospitals(one: Sequence[PrivacyEvent], other: Sequence[PrivacyEvent]) -> tuple[PrivacyEvent, ...]:
@@ -100,24 +54,9 @@ def of_two_hospitals(one: Sequence[PrivacyEvent], other: Sequence[PrivacyEvent])
     moved: list[PrivacyEvent] = []
     for event in dict.fromkeys((*one, *other)):
         fewer, more = sorted((ours[event], theirs[event]))
-        shared_sums = fewer if isinstance(event, SharedIntegerRelease) else 0
+        shared_sums = fewer if event.sites > 1 else 0
         moved += [event] * (fewer + more + 2 * shared_sums)
     return tuple(moved)
-
-
-def largest_entry_of(release: SharedIntegerRelease, *, delta: float) -> int:
-    """What no entry of a contribution to a masked sum exceeds, from public numbers: delta bounds the patients."""
-    return largest_entry(release, largest_patients=largest_patients(delta))
-
-
-def largest_patients(delta: float) -> int:
-    """Up to how many patients of a hospital delta is at most 1 / (10 patients)."""
-    return max(1, math.floor(1 / (10 * delta) + 1e-9))
-
-
-def most_patients(privacy: PrivacySpec) -> int:
-    """Up to how many patients of a hospital the plan's promise holds there: delta suits them, and so does float64."""
-    return min(largest_patients(privacy.delta), LARGEST_PATIENTS)
 
 
 @dataclass(frozen=True)
@@ -132,11 +71,12 @@ class WantedSummary:
 
 
 def calibrated_together(
-    training: TrainingSpec, privacy: PrivacySpec, wanted: Sequence[WantedSummary]
+    training: TrainingSpec, privacy: PrivacySpec, wanted: Sequence[WantedSummary], *, parameters: int
 ) -> tuple[PrivacySpec, tuple[SummarySpec, ...]]:
     """The smallest noise that keeps rounds and summaries, with all that may be repeated, within the plan's epsilon.
 
-    privacy  as asked for; its noise multiplier is found anew. Mode `none` adds no noise to either.
+    privacy     as asked for; its noise multiplier is found anew. Mode `none` adds no noise to either.
+    parameters  of the model.
     """
     if privacy.mode is PrivacyMode.NONE:
         return privacy, tuple(replace(each.spec, noise_multiplier=0.0) for each in wanted)
@@ -157,8 +97,9 @@ def calibrated_together(
         )
 
     def releases(sigma: float) -> list[PrivacyEvent]:
-        of_round = release_of_one_round(training, replace(privacy, noise_multiplier=sigma))
-        return [*[of_round] * rounds, *(release_of_summary(s) for s in summaries(sigma) for _ in range(s.attempts))]
+        of_round = round_release(training, replace(privacy, noise_multiplier=sigma), parameters=parameters).event
+        of_summaries = (summary_release(each, privacy).event for each in summaries(sigma) for _ in range(each.attempts))
+        return [*[of_round] * rounds, *of_summaries]
 
     sigma = smallest_noise_multiplier(releases, epsilon=privacy.epsilon, delta=privacy.delta)
     return replace(privacy, noise_multiplier=sigma), summaries(sigma)
@@ -238,17 +179,14 @@ class SitePolicy:
         return reasons
 
     def _objections_to_summaries(self, plan: StudyPlan) -> list[str]:
-        """Whether each one's noise is at least what the policy wants, and shared as the rounds' noise is."""
+        """Whether each one's noise is at least what the policy wants."""
         reasons = []
-        expected = plan.privacy.shares
         for summary in plan.summaries:
             sigma = summary.noise_multiplier
             if not (sigma >= self.smallest_noise_multiplier and sigma > 0):
                 reasons.append(f"the noise multiplier {sigma:g} of its {summary.name} is too small")
             if not (summary.attempts >= 1 and summary.cells >= 1):
                 reasons.append(f"its {summary.name} has no cell or no attempt")
-            if summary.shares != (None if expected is None else replace(expected, parameters=summary.cells)):
-                reasons.append(f"the noise of its {summary.name} is not shared as that of its rounds")
         return reasons
 
     def _objections_to_shares(self, plan: StudyPlan) -> list[str]:
@@ -261,8 +199,8 @@ class SitePolicy:
         reasons = []
         if plan.training.mode is not TrainingMode.FULL_BATCH:
             reasons.append("noise is shared in the training mode full_batch only")
-        if shares.sites != len(plan.roster) or shares.parameters != plan.model.parameters:
-            reasons.append("its shares are of another roster or model than its own")
+        if shares.sites != len(plan.roster):
+            reasons.append("its shares are of another roster than its own")
         if not (shares.dropouts >= 0 and shares.colluding >= 0 and shares.guaranteed_shares >= 1):
             reasons.append("its dropouts and colluding hospitals leave nobody whose noise counts")
         if len({member.masking_public_key for member in plan.members if member.masking_public_key}) != shares.sites:
@@ -277,10 +215,10 @@ class SitePolicy:
 
     def _objections_to_epsilon(self, plan: StudyPlan) -> list[str]:
         privacy = plan.privacy
-        releases = releases_of(plan)
         what = "rounds and summaries" if plan.summaries else "rounds"
         reasons = []
         try:
+            releases = releases_of(plan)
             needed = epsilon_of(releases, delta=self.delta)
             if not needed <= self.largest_epsilon:
                 reasons.append(f"its {what} need epsilon {needed:.3f}, above {self.largest_epsilon:g}")
@@ -288,19 +226,17 @@ class SitePolicy:
                 truth, promise = epsilon_of(releases, delta=privacy.delta), privacy.epsilon
                 if promise is None or not truth <= promise:
                     reasons.append(f"its {what} need epsilon {truth:.3f}, and it promises patients {promise}")
-        except UnaccountedEvent as refusal:
-            reasons.append(f"its {what} cannot be accounted for: {refusal}")
-        return [*reasons, *_objections_to_range(plan)]
+        except PrivacyRefusal as refusal:
+            return [f"its {what} cannot be accounted for: {refusal}"]
+        return [*reasons, *_objections_to_integers(plan)]
 
 
-def _objections_to_range(plan: StudyPlan) -> list[str]:
+def _objections_to_integers(plan: StudyPlan) -> list[str]:
     """A plan whose sum could wrap would be charged for each time, and then refused."""
     objections = []
-    sums: list[PrivacySpec | SummarySpec] = [plan.privacy, *plan.summaries]
-    for noise in sums:
-        if noise.shares is not None and 0 < plan.privacy.delta < 1:
-            try:
-                refuse_unless_it_fits(shared_release(noise), largest_patients=largest_patients(plan.privacy.delta))
-            except PrivacyRefusal as refusal:
-                objections.append(str(refusal))
+    for release in (release_of_round(plan), *(release_of_summary(plan, each) for each in plan.summaries)):
+        try:
+            release.refuse_unless_sound()
+        except PrivacyRefusal as refusal:
+            objections.append(str(refusal))
     return objections

@@ -1,7 +1,9 @@
-"""How private is a sum to which several hospitals each add an integer share of the noise?
+"""How private is a sum to which several hospitals each add an integer share of the noise, or one hospital all of it?
 
 A `SharedIntegerRelease` is one such sum, told in public numbers only. From it follow the share that each hospital draws
-and what its ledger is charged, so that the two cannot disagree. Imports no torch.
+and what its ledger is charged, so that the two cannot disagree. With one hospital and one share it is what a hospital
+adds that trusts nobody (mode `local`); a `SampledIntegerRelease` is several of those, each over patients drawn by lot.
+Imports no torch.
 
 Unit: one patient; neighbours: add or remove that patient. What is promised is promised by the guaranteed minimum of
 K - d - t shares: K hospitals, at most d absent, at most t who tell their shares to whom one hides from (a hospital that
@@ -31,6 +33,12 @@ which lies in [1 - e(v), 1 + e(v)], and is 1 + e(v) at c = 0.
 4. If the Gaussian mechanisms (variance hv - u, sensitivity D) together are (eps, delta)-private, then for each event E
    P[E] <= e^H P'[E] <= e^H (e^eps Q'[E] + delta) <= e^(eps + 2H) Q[E] + e^H delta. So the integer releases are
    (eps + 2H, e^H delta)-private. u is ours to choose; with shares of some size, u = 4 gives eta = 1e-34.
+5. *Patients drawn by lot.* Let each of the others take part with probability q, independently, and let S be who does.
+   The release is the mixture over S of s(S) + noise. By step 3 each of its terms is within e^(+-P eta) of the term of
+   the mixture of post-processed Gaussians N(s(S), hv - u), at each point; so the mixtures are, with the same factor.
+   With one patient more each term becomes (1 - q) of itself and q of one whose mean is at most D further, rounding and
+   all. So the mixture of Gaussians is the Poisson-sampled Gaussian mechanism of sensitivity D, which dp-accounting
+   bounds.
 
 Sources: Canonne, Kamath, Steinke, NeurIPS 2020 (the discrete Gaussian, and Poisson summation for it); Kairouz, Liu,
 Steinke, ICML 2021, theorem 1 (sums of discrete Gaussians, with which step 1 agrees up to constants; their zCDP bound is
@@ -79,6 +87,24 @@ class SharedIntegerRelease:
     dropouts: int
     colluding: int
 
+    sampling_rate = 1.0
+    steps = 1
+
+    @property
+    def faults(self) -> list[str]:
+        """Why no bound covers this release; empty when one does."""
+        return faults_of(self)
+
+    @property
+    def of_one_step(self) -> SharedIntegerRelease:
+        """Itself: see `SampledIntegerRelease`."""
+        return self
+
+    @property
+    def gaussian(self) -> GaussianEquivalent:
+        """As what Gaussian release one sum over everybody counts. There must be no faults."""
+        return gaussian_equivalent(self)
+
     @property
     def scale(self) -> int:
         """A power of two, so that scaling a float64 is exact."""
@@ -100,6 +126,49 @@ class SharedIntegerRelease:
     def integer_sensitivity(self) -> float:
         """How far one patient moves the rounded sum: scale x bound + sqrt(parameters); see `integer_noise.rounded`."""
         return self.scale * self.l2_norm_bound * (1 + CLIP_ROUNDING) + math.sqrt(self.parameters)
+
+
+@dataclass(frozen=True, order=True)
+class SampledIntegerRelease:
+    """`steps` sums of one hospital, each with its own noise in integers, over patients drawn by lot.
+
+    sampling_rate  the probability with which each patient takes part in a step, independently (Poisson sampling).
+    The other fields are those of `SharedIntegerRelease`, of each step.
+    """
+
+    noise_multiplier: float
+    parameters: int
+    scale_bits: int
+    l2_norm_bound: float
+    sampling_rate: float
+    steps: int
+
+    sites = 1
+
+    @property
+    def faults(self) -> list[str]:
+        """Why no bound covers this release; empty when one does."""
+        if type(self.steps) is not int or self.steps < 1 or not 0 < self.sampling_rate <= 1:
+            return ["it needs a sampling rate in (0, 1] and a whole number of steps"]
+        return self.of_one_step.faults
+
+    @property
+    def gaussian(self) -> GaussianEquivalent:
+        """As what Gaussian release one step counts, if everybody took part. There must be no faults."""
+        return self.of_one_step.gaussian
+
+    @property
+    def of_one_step(self) -> SharedIntegerRelease:
+        """One step's sum, if everybody took part."""
+        return SharedIntegerRelease(
+            noise_multiplier=self.noise_multiplier,
+            parameters=self.parameters,
+            scale_bits=self.scale_bits,
+            l2_norm_bound=self.l2_norm_bound,
+            sites=1,
+            dropouts=0,
+            colluding=0,
+        )
 
 
 def share_variance(sigma: float, *, sites: int, dropouts: int, colluding: int) -> float:

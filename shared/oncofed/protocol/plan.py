@@ -38,26 +38,22 @@ class Strategy(StrEnum):
 class PrivacyMode(StrEnum):
     NONE = "none"
     LOCAL = "local"
-    """Every hospital adds the whole noise itself and trusts nobody."""
+    """Every hospital adds the whole noise itself and trusts nobody: one hospital, one share."""
     DISTRIBUTED = "distributed"
     """Hospitals share the noise of a masked sum, and trust that enough of them are honest and answer (SharedNoise)."""
 
 
 @dataclass(frozen=True)
 class SharedNoise:
-    """How the noise of a masked sum is shared, and of what the sum is made. Every number is public.
+    """How the noise of a masked sum is shared. Every number is public.
 
     sites          K, the roster's length. dropouts: d, how many may be missing from a sum. colluding: t, how many
                    hospitals may tell the server their share of the noise. Each adds variance sigma^2 / (K - d - t).
-    scale_bits     one clip norm is 2**scale_bits integers.
-    parameters     numbers in a contribution.
     """
 
     sites: int
     dropouts: int
     colluding: int
-    scale_bits: int
-    parameters: int
 
     @property
     def guaranteed_shares(self) -> int:
@@ -133,6 +129,7 @@ class PrivacySpec:
     noise_multiplier  standard deviation of the noise in units of l2_norm_bound; 0 in mode `none`. Mode `local`: of
                       every hospital's own. Mode `distributed`: of the guaranteed shares in a sum together.
     shares            mode `distributed` only.
+    scale_bits        of the integers that leave: one clip norm is 2**scale_bits steps. Not used in mode `none`.
     l2_norm_bound     clip norm of one patient's gradient; None in mode `none` means no clipping.
     reserve_rounds    how many repeated rounds (after a crash, say) epsilon covers beside the planned ones.
     """
@@ -145,6 +142,17 @@ class PrivacySpec:
     relation: str = "add_or_remove_one_patient"
     reserve_rounds: int = 0
     shares: SharedNoise | None = None
+    scale_bits: int = 20
+
+    @property
+    def dropouts(self) -> int:
+        """How many hospitals may be missing from a sum that opens as a whole only; else nobody is needed for it."""
+        return 0 if self.shares is None else self.shares.dropouts
+
+    @property
+    def colluding(self) -> int:
+        """How many hospitals may tell their noise to whom the others hide from; 0 where nobody relies on another's."""
+        return 0 if self.shares is None else self.shares.colluding
 
 
 class SummaryKind(StrEnum):
@@ -195,7 +203,8 @@ class SummarySpec:
                       among them.
     horizon           kind `evaluation`: the time, one of `time_bounds`, by which risks are compared.
     votes             kinds `key_markers` and `interactions` only.
-    shares            mode `distributed` only; its `parameters` are the cells.
+
+    How its noise is shared, if it is, and its integers' scale are the rounds'.
     """
 
     name: str
@@ -207,7 +216,6 @@ class SummarySpec:
     edges: tuple[float, ...] = ()
     time_bounds: tuple[float, ...] = ()
     horizon: float = 0.0
-    shares: SharedNoise | None = None
     votes: VoteSpec | None = None
 
 
@@ -270,8 +278,8 @@ class StudyPlan:
 
     @property
     def smallest_roster(self) -> int:
-        """How many hospitals an attempt must be made of at least."""
-        return self.quorum if self.privacy.shares is None else len(self.roster) - self.privacy.shares.dropouts
+        """How many hospitals an attempt must be made of at least, where its sum opens as a whole only."""
+        return len(self.roster) - self.privacy.dropouts
 
     def summary(self, name: str) -> SummarySpec | None:
         """The summary of this name."""

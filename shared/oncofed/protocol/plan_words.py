@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from oncofed.cohort.schema import StudySchema
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.policy import of_two_hospitals, planned_releases_of, releases_of
+from oncofed.privacy.releases import largest_patients, release_of_round, release_of_summary
 from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummaryKind, SummarySpec, TrainingMode
 
 _WIDTH = 100
@@ -27,7 +28,7 @@ class PlanCost:
     largest         with every round of the reserve and every repeated attempt as well; no hospital is ever charged for
                     more.
     two_hospitals   of a patient whom two hospitals of the study treat, at most.
-    largest_cohort  patients up to whom the plan's delta is no more than 1 / (10 patients).
+    largest_cohort  patients up to whom the promise holds (`releases.largest_patients`).
     """
 
     planned: float
@@ -46,7 +47,7 @@ def cost_of(plan: StudyPlan) -> PlanCost | None:
         planned=epsilon_of(planned_releases_of(plan), delta=privacy.delta),
         largest=epsilon_of(everything, delta=privacy.delta),
         two_hospitals=epsilon_of(of_two_hospitals(everything, everything), delta=privacy.delta),
-        largest_cohort=math.floor(1 / (10 * privacy.delta) + 1e-9),
+        largest_cohort=largest_patients(privacy.delta),
     )
 
 
@@ -93,15 +94,7 @@ def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
         if plan.training.mode is TrainingMode.FULL_BATCH
         else f"the model after some steps of training on your patients{but}"
     )
-    noised = (
-        "without any noise"
-        if plan.privacy.mode is PrivacyMode.NONE
-        else f"each patient's part limited to length {plan.privacy.l2_norm_bound:g}, with random noise of standard "
-        f"deviation {plan.privacy.noise_multiplier:.3g} times that limit on each number"
-        if plan.privacy.shares is None
-        else f"each patient's part limited to length {plan.privacy.l2_norm_bound:g}, with a share of random noise, "
-        "under a mask that only the sum over the hospitals takes off"
-    )
+    noised = release_of_round(plan).noise_words
     yield (
         f"WHAT LEAVES: in each of {plan.training.rounds} rounds one list of {parameters:,} numbers: {made}, {noised}. "
         f"{_BESIDE_SUMMARIES if plan.summaries else ''}Else only fixed words: approved, refused, and why. "
@@ -135,15 +128,7 @@ def _summary_words(plan: StudyPlan, summary: SummarySpec) -> str:
         if plan.held_out_fraction
         else ""
     )
-    limit = "each patient's part limited to length 1"
-    noised = (
-        "without any noise"
-        if plan.privacy.mode is PrivacyMode.NONE
-        else f"{limit}, with random noise of standard deviation {summary.noise_multiplier:.3g} on each number"
-        if summary.shares is None
-        else f"{limit}, with a share of random noise, under a mask as in the rounds; the noise of the sum is at least "
-        f"{summary.noise_multiplier:.3g}"
-    )
+    noised = release_of_summary(plan, summary).noise_words
     return f'{times}, as "{summary.name}", one list of {summary.cells:,} numbers: {what}, {noised}.{set_aside}'
 
 

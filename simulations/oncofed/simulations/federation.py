@@ -24,7 +24,7 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.accounting import PrivacyEvent
 from oncofed.privacy.ledger import Charge, Ledger, MemoryLedger, charge_from_json, charge_to_json
 from oncofed.privacy.noise import OperatingSystemNoise
-from oncofed.privacy.policy import most_patients
+from oncofed.privacy.releases import largest_patients
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.server.app import build_server_app
 from oncofed.server.checkpoint import load_checkpoint
@@ -36,7 +36,7 @@ from oncofed.simulations.engines.in_process_grid import run_in_process
 from oncofed.simulations.engines.node_directory import answer_partition_queries, find_nodes, partition_of
 from oncofed.simulations.engines.ray_engine import run_on_ray
 from oncofed.simulations.engines.ray_hospitals import RayHospitals
-from oncofed.simulations.masking_keys import simulated_member, simulated_sharing
+from oncofed.simulations.masking_keys import simulated_masks, simulated_member
 from oncofed.simulations.site_policy import site_policy
 from oncofed.simulations.study import Study
 from oncofed.survival.likelihood import PatientTensors, patient_tensors
@@ -212,7 +212,7 @@ class LocalHospitals:
 def _refuse_too_many(plan: StudyPlan, hospitals: Mapping[str, Cohort]) -> None:
     if plan.privacy.mode is PrivacyMode.NONE:
         return
-    most = most_patients(plan.privacy)
+    most = largest_patients(plan.privacy.delta)
     remedy = "Choose delta of at most 1 / (10 x patients of the largest hospital you expect)."
     what = f"has more than {most:,} patients, for which [privacy] delta is too large"
     too_many = [Fault(f"hospital {site}", what, remedy) for site, cohort in hospitals.items() if len(cohort) > most]
@@ -231,6 +231,6 @@ def simulated_guard(
         patients=lambda: patients,
         ledger=ledger,
         noise=OperatingSystemNoise(),
-        sharing=simulated_sharing(plan, site),
+        masks=simulated_masks(plan, site),
         held_out=None if held_out is None else (lambda: held_out),
     )

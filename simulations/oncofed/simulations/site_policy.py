@@ -11,10 +11,9 @@ def site_policy(plan: StudyPlan, site: str) -> SitePolicy:
     if plan.privacy.mode is PrivacyMode.NONE:
         return SitePolicy(site, largest_epsilon=0.0, delta=1e-5, allow_no_privacy=True)
     assert plan.privacy.epsilon is not None
-    shares = plan.privacy.shares
     return SitePolicy(
         site,
         largest_epsilon=plan.privacy.epsilon,
         delta=plan.privacy.delta,
-        fewest_colluding_tolerated=None if shares is None else shares.colluding,
+        fewest_colluding_tolerated=plan.privacy.colluding,
     )

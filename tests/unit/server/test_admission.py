@@ -11,13 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
+from tests.summaries import evaluation_of
 
 from oncofed.errors import RefusalCode
+from oncofed.privacy.releases import Local, Masked, Release, Unprotected, release_of_round, release_of_summary
+from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.codec import encode_refusal
 from oncofed.protocol.plan import PrivacyMode, PrivacySpec, StudyPlan, TrainingMode, TrainingSpec
-from oncofed.server.admission import Admission, Rejection, admit, plausible_length
+from oncofed.server.admission import Admission, Rejection, admit
 
 GOOD = np.arange(6.0)
+STEP = 2.0**-20
+PLAIN = Unprotected(6, 1.0)
+NOISED = Local(SharedIntegerRelease(4.0, 6, 20, 1.0, 1, 0, 0), 2.0, largest_patients=60)
+MASKED = Masked(SharedIntegerRelease(4.0, 6, 20, 1.0, 5, 1, 1), 2.0, largest_patients=60)
 NAN = np.array([0.0, 1.0, np.nan, 3.0, 4.0, 5.0])
 INFINITE = np.array([0.0, 1.0, -np.inf, 3.0, 4.0, 5.0])
 PLANTED = "patient 4711"
@@ -27,8 +34,8 @@ def admitted_sites(admission: Admission) -> list[str]:
     return [one.site for one in admission.admitted]
 
 
-def ask(exchange: Any, replies: list[Message]) -> Admission:
-    return admit(replies, questions=exchange.questions, patience_seconds=30.0)
+def ask(exchange: Any, replies: list[Message], release: Release = PLAIN) -> Admission:
+    return admit(replies, questions=exchange.questions, patience_seconds=30.0, release=release)
 
 
 def test_good_replies_are_admitted_in_roster_order_whatever_the_arrival(
@@ -58,8 +65,8 @@ BAD: dict[str, tuple[Callable[[Any], list[Message]], str]] = {
     ),
     "NaN": (lambda x: [x.reply("Bonn", NAN)], "sent numbers that are not finite"),
     "infinite": (lambda x: [x.reply("Bonn", INFINITE)], "sent numbers that are not finite"),
-    "short": (lambda x: [x.reply("Bonn", GOOD[:5])], "sent 5 numbers where the model has 6"),
-    "long": (lambda x: [x.reply("Bonn", np.arange(7.0))], "sent 7 numbers where the model has 6"),
+    "short": (lambda x: [x.reply("Bonn", GOOD[:5])], "sent 5 numbers where 6 were asked for"),
+    "long": (lambda x: [x.reply("Bonn", np.arange(7.0))], "sent 7 numbers where 6 were asked for"),
     "empty": (
         lambda x: [x.containing("Bonn", RecordDict())],
         "malformed answer: keys are missing or there are others than the protocol's",
@@ -87,27 +94,49 @@ def test_a_bad_reply_is_rejected_for_its_hospital_alone(
     assert PLANTED not in str(admission.rejected)
 
 
-LONGEST = 100.0
-LENGTHS = {
-    "just short enough": (np.array([0.0, 99.9, 0.0, 0.0, 0.0, 0.0]), True),
-    "each number short enough, all together too long": (np.full(6, 50.0), False),
-    "one number too long": (np.array([0.0, -100.1, 0.0, 0.0, 0.0, 0.0]), False),
-    "squares overflow": (np.full(6, 1e300), False),
+LONGEST = 60 + 4 * (math.sqrt(6) + 6)
+"""93.8 clip norms: the patients' and the noise's."""
+LARGEST = 60 + 40 * 4.0
+"""Of one number."""
+NO_STEPS = "sent numbers that are no whole steps of the plan's noise"
+TOO_LARGE = "sent a number larger than any hospital's can be"
+TOO_LONG = f"sent a vector longer than any honest one can be ({LONGEST:.0f} clip norms)"
+FORMS: dict[str, tuple[Any, Release, str]] = {
+    "whole steps": (np.array([0.0, -STEP, 3 * STEP, 5.0, -80.0, 47.0]), NOISED, ""),
+    "half a step": (GOOD + np.array([0, 0, 0, 0, 0, STEP / 2]), NOISED, NO_STEPS),
+    "a tenth": (np.full(6, 0.1), NOISED, NO_STEPS),
+    "less than a step": (np.array([5e-324, 0.0, 0.0, 0.0, 0.0, 0.0]), NOISED, NO_STEPS),
+    "another zero": (np.array([1.0, -0.0, 0.0, 0.0, 0.0, 0.0]), NOISED, NO_STEPS),
+    "too large": (np.array([0.0, 0.0, LARGEST + STEP, 0.0, 0.0, 0.0]), NOISED, TOO_LARGE),
+    "too small": (np.array([0.0, 0.0, -LARGEST - STEP, 0.0, 0.0, 0.0]), NOISED, TOO_LARGE),
+    "squares overflow": (np.full(6, 1e300), NOISED, TOO_LARGE),
+    "the largest, which is too long": (np.array([0.0, 0.0, LARGEST, 0.0, 0.0, 0.0]), NOISED, TOO_LONG),
+    "just short enough": (np.array([0.0, 93.75, 0.0, 0.0, 0.0, 0.0]), NOISED, ""),
+    "each number short enough, all together too long": (np.full(6, 50.0), NOISED, TOO_LONG),
+    "one number too long": (np.array([0.0, -93.875, 0.0, 0.0, 0.0, 0.0]), NOISED, TOO_LONG),
+    "masked": (np.arange(6, dtype=np.uint64), MASKED, ""),
+    "any words": (np.full(6, 2**64 - 1, dtype=np.uint64), MASKED, ""),
+    "not masked": (GOOD, MASKED, "sent unmasked numbers"),
+    "too few masked": (np.arange(5, dtype=np.uint64), MASKED, "sent 5 numbers where 6 were asked for"),
+    "masked in a plan without masks": (
+        np.arange(6, dtype=np.uint64),
+        NOISED,
+        "sent masked numbers where the plan has none",
+    ),
+    "any number, without noise": (np.array([0.1, -0.0, 1e300, 0.0, 0.0, 0.0]), PLAIN, ""),
 }
 
 
-@pytest.mark.parametrize(("vector", "fits"), LENGTHS.values(), ids=LENGTHS)
-def test_a_vector_longer_than_any_honest_one_is_rejected_by_name(
-    vector: Any, fits: bool, plan: StudyPlan, exchange: Callable[..., Any]
+@pytest.mark.parametrize(("vector", "release", "reason"), FORMS.values(), ids=FORMS)
+def test_what_no_honest_hospital_sends_is_rejected_by_name(
+    vector: Any, release: Release, reason: str, plan: StudyPlan, exchange: Callable[..., Any]
 ) -> None:
     open_round = exchange(plan)
-    vectors = dict.fromkeys(plan.roster, GOOD) | {"Bonn": vector}
-    admission = admit(
-        open_round.all_well(vectors), questions=open_round.questions, patience_seconds=30.0, longest=LONGEST
-    )
-    assert ("Bonn" in admitted_sites(admission)) is fits
-    reason = "sent a vector longer than any honest one can be (100 clip norms)"
-    assert admission.rejected == (() if fits else (Rejection("Bonn", reason),))
+    good = GOOD if release is not MASKED else np.arange(6, dtype=np.uint64)
+    vectors = dict.fromkeys(plan.roster, good) | {"Bonn": vector}
+    admission = ask(open_round, open_round.all_well(vectors), release)
+    assert ("Bonn" in admitted_sites(admission)) is (reason == "")
+    assert admission.rejected == (() if reason == "" else (Rejection("Bonn", reason),))
 
 
 def test_the_longest_honest_vector_follows_from_the_plan_alone(plan: StudyPlan) -> None:
@@ -116,14 +145,35 @@ def test_the_longest_honest_vector_follows_from_the_plan_alone(plan: StudyPlan) 
         training=TrainingSpec(mode=TrainingMode.FULL_BATCH),
         privacy=PrivacySpec(PrivacyMode.LOCAL, 3.0, 1e-5, 4.0, 2.0),
     )
+
+    def longest(plan: StudyPlan) -> float:
+        """Found by asking."""
+        release, low, high = release_of_round(plan), 1.0, 1e9
+        one = np.zeros(plan.model.parameters)
+        while high - low > 1e-3:
+            one[0] = (low + high) / 2
+            low, high = (low, one[0]) if release.implausibility_of(one) else (one[0], high)
+        return low
+
     parameters = plan.model.parameters
-    assert plausible_length(private) == pytest.approx(10_000 + 4 * (parameters**0.5 + 6))
+    expected = 10_000 + 4 * (parameters**0.5 + 6)
+    assert longest(private) == pytest.approx(expected, abs=0.01)
     # The clip norm is the unit, so it does not matter; where nothing is clipped, or weights travel, nothing is known.
-    assert plausible_length(replace(private, privacy=replace(private.privacy, l2_norm_bound=9.0))) == plausible_length(
-        private
-    )
-    assert plausible_length(replace(private, privacy=plan.privacy)) == math.inf
-    assert plausible_length(replace(private, training=plan.training)) == math.inf
+    assert longest(replace(private, privacy=replace(private.privacy, l2_norm_bound=9.0))) == longest(private)
+    smaller = replace(private, privacy=replace(private.privacy, delta=1e-4))
+    assert longest(smaller) == pytest.approx(expected - 9_000, abs=0.01)
+    assert longest(replace(private, privacy=plan.privacy)) == pytest.approx(1e9)
+    assert longest(replace(private, training=plan.training)) == pytest.approx(1e9)
+
+
+def test_a_summarys_longest_vector_has_its_own_noise_and_length(plan: StudyPlan) -> None:
+    private = replace(plan, privacy=PrivacySpec(PrivacyMode.LOCAL, 3.0, 1e-5, 4.0, 2.0))
+    release = release_of_summary(private, evaluation_of(private, noise_multiplier=300.0))
+    expected = 10_000 + 300 * (release.numbers**0.5 + 6)
+    for length, told in ((expected - 1, False), (expected + 1, True)):
+        vector = np.zeros(release.numbers)
+        vector[0] = math.floor(length)
+        assert bool(release.implausibility_of(vector)) is told
 
 
 def test_replies_to_no_question_of_the_round_are_named_and_harm_nobody(

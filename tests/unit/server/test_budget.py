@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from oncofed.client.training import clipped_direction
+from oncofed.client.training import ascent_sum
 from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import InvalidInput
@@ -92,7 +92,7 @@ def test_the_information_left_is_what_noised_gradients_of_patients_give() -> Non
     )
     model = ModelSpec(columns, ("death",), grid, (0.4,), hidden_units=())
     plan = StudyPlan("s", "0", model, TrainingSpec(), without_privacy(l2_norm_bound=1e6), ("only",), 1)
-    gradient = clipped_direction(plan, np.zeros(model.parameters), tensors)[model.baseline_parameters :] * 1e6
+    gradient = ascent_sum(plan, np.zeros(model.parameters), tensors).vector[model.baseline_parameters :]
     information = x.T @ (x * np.minimum(time, 1)[:, None] * 0.4)
     noise = 40.0
     draws = rng.normal(scale=noise, size=(4000, columns))

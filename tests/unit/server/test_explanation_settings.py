@@ -8,6 +8,7 @@ import pytest
 
 from oncofed.cohort.encoding import columns
 from oncofed.errors import InvalidInput
+from oncofed.privacy.releases import release_of_summary
 from oncofed.protocol.plan import Member, StudyPlan, SummaryKind
 from oncofed.protocol.plan_words import cost_of, plan_in_words
 from oncofed.protocol.vote_layout import vote_faults
@@ -90,8 +91,9 @@ def test_key_markers_get_their_share_within_the_studys_epsilon(privacy: str, tmp
     assert cost.largest <= 2.0
     assert share_of(plan, "key_markers") == pytest.approx(0.2, rel=0.02)
     assert plan.held_out_fraction == 0.0  # nobody is set aside for it
-    assert (spec.shares is None) == (plan.privacy.shares is None)
-    assert spec.shares is None or spec.shares.parameters == spec.cells
+    release = release_of_summary(plan, spec)
+    assert release.needs_everybody is (privacy == SHARED)
+    assert release.numbers == spec.cells
 
 
 def test_pairs_take_half_of_the_share(tmp_path: Path) -> None:

@@ -13,16 +13,22 @@ from flwr.app import Context
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from numpy.typing import NDArray
-from tests.doubles import calibrated_privacy, drawn_patients, drawn_weights, model_spec, no_privacy, study_plan
+from tests.doubles import (
+    SilentNoise,
+    calibrated_privacy,
+    drawn_patients,
+    drawn_weights,
+    model_spec,
+    no_privacy,
+    study_plan,
+)
 
 from oncofed.client.guard import Guard
-from oncofed.client.noise_sharing import NoiseSharing
 from oncofed.client.relay import build_client_app
+from oncofed.client.sum_masks import SumMasks
 from oncofed.errors import FederationFailure, QuorumLost, RefusalCode, RequestRefused
-from oncofed.privacy.integer_noise import NoIntegerNoise
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.masking import new_masking_key, public_masking_key_of
-from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.privacy.policy import SitePolicy
 from oncofed.protocol.messages import ContributeRequest, Contribution, SummariseRequest
 from oncofed.protocol.plan import Member, SharedNoise, Strategy, StudyPlan, TrainingMode, TrainingSpec
@@ -37,13 +43,22 @@ SITES = ("Bonn", "Celle", "Essen", "Hof")
 KEYS = {site: new_masking_key() for site in SITES}
 MODEL = model_spec()
 TRAINING = TrainingSpec(rounds=3, server_learning_rate=0.1)
-SHARES = SharedNoise(sites=4, dropouts=1, colluding=1, scale_bits=30, parameters=MODEL.parameters)
+SHARES = SharedNoise(sites=4, dropouts=1, colluding=1)
 POLICY = SitePolicy("registry", largest_epsilon=3.0, delta=1e-5, fewest_colluding_tolerated=1, allow_no_privacy=True)
 START = drawn_weights(MODEL, seed=0)
 
 
 def shared_plan() -> StudyPlan:
-    privacy = calibrated_privacy(TRAINING, epsilon=3.0, delta=1e-5, l2_norm_bound=1.0, reserve_rounds=3, shares=SHARES)
+    privacy = calibrated_privacy(
+        TRAINING,
+        epsilon=3.0,
+        delta=1e-5,
+        l2_norm_bound=1.0,
+        reserve_rounds=3,
+        shares=SHARES,
+        parameters=MODEL.parameters,
+        scale_bits=30,
+    )
     members = tuple(Member(site, "", public_masking_key_of(KEYS[site]).hex()) for site in SITES)
     plan = study_plan(model=MODEL, training=TRAINING, privacy=privacy)
     return replace(plan, roster=SITES, quorum=3, members=members, round_timeout_seconds=30.0)
@@ -71,8 +86,8 @@ class Hospitals:
             policy=POLICY,
             patients=lambda: patients,
             ledger=MemoryLedger(POLICY.budget),
-            noise=OperatingSystemNoise(),
-            sharing=NoiseSharing(KEYS[site], NoIntegerNoise()),
+            noise=SilentNoise(),
+            masks=SumMasks(KEYS[site]),
         )
 
     def contribute(self, request: ContributeRequest) -> Contribution:
@@ -205,7 +220,7 @@ def test_what_does_not_cancel_moves_no_model(spoilt: Callable[[NDArray[Any]], ND
 
 
 def test_a_sum_that_could_wrap_or_another_quorum_than_the_sums_own_is_refused() -> None:
-    wrapping = replace(PLAN, privacy=replace(PLAN.privacy, shares=replace(SHARES, scale_bits=46)))
+    wrapping = replace(PLAN, privacy=replace(PLAN.privacy, scale_bits=46))
     assert {fault.where for fault in strategy_faults(wrapping)} == {"privacy.scale_bits"}
     for quorum in (1, 2, 4):
         assert {fault.where for fault in strategy_faults(replace(PLAN, quorum=quorum))} == {"quorum"}

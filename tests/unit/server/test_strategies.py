@@ -12,6 +12,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from oncofed.errors import FederationFailure
+from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.plan import Strategy, StudyPlan, TrainingMode
 from oncofed.server.admission import admit
 from oncofed.server.state import FederationState, initial_state
@@ -31,7 +32,9 @@ def run(exchange: Callable[..., Any]) -> Callable[[StudyPlan, Vectors, Federatio
     def run_(plan: StudyPlan, vectors: Vectors, state: FederationState) -> FederationState:
         open_round = exchange(plan, round_=state.round + 1, weights=state.weights)
         replies = open_round.all_well(dict(zip(plan.roster, vectors, strict=False)))
-        admission = admit(replies, questions=open_round.questions, patience_seconds=1.0)
+        admission = admit(
+            replies, questions=open_round.questions, patience_seconds=1.0, release=release_of_round(plan)
+        )
         assert len(admission.admitted) == len(vectors)
         weights, optimiser = combine(admission.admitted, state=state, plan=plan)
         return FederationState(round=state.round + 1, weights=weights, optimiser=optimiser)
@@ -186,7 +189,12 @@ def test_public_weights_stay_with_their_sites_when_one_is_missing(
     open_round = exchange(plan)
     vectors = some_vectors(3)
     present = {site: vector for site, vector in zip(plan.roster, vectors, strict=True) if site != "Bonn"}
-    admission = admit(open_round.all_well(present), questions=open_round.questions, patience_seconds=1.0)
+    admission = admit(
+        open_round.all_well(present),
+        questions=open_round.questions,
+        patience_seconds=1.0,
+        release=release_of_round(plan),
+    )
     weights, _ = combine(admission.admitted, state=initial_state(np.zeros(6)), plan=plan)
     expected = np.average(list(present.values()), axis=0, weights=[1.0, 3.0, 4.0, 5.0])
     np.testing.assert_allclose(weights, expected, rtol=1e-12)

@@ -10,15 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.doubles import calibrated_privacy, drawn_patients, drawn_weights, model_spec, no_privacy, study_plan
+from tests.doubles import (
+    SilentNoise,
+    calibrated_privacy,
+    drawn_patients,
+    drawn_weights,
+    model_spec,
+    no_privacy,
+    study_plan,
+)
 from tests.summaries import evaluation_of
 
 from oncofed.client.guard import Guard
-from oncofed.client.noise_sharing import NoiseSharing
 from oncofed.client.relay import build_client_app
+from oncofed.client.sum_masks import SumMasks
 from oncofed.client.summaries import bounded_sum
 from oncofed.errors import FederationFailure, QuorumLost, RefusalCode, RequestRefused
-from oncofed.privacy.integer_noise import NoIntegerNoise
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.privacy.noise import OperatingSystemNoise
@@ -38,7 +45,7 @@ KEYS = {site: new_masking_key() for site in SITES}
 MODEL = model_spec()
 TRAINING = TrainingSpec(rounds=2, server_learning_rate=0.1)
 POLICY = SitePolicy("registry", 3.0, 1e-5, allow_no_privacy=True, fewest_colluding_tolerated=1)
-SHARES = SharedNoise(sites=4, dropouts=1, colluding=1, scale_bits=20, parameters=MODEL.parameters)
+SHARES = SharedNoise(sites=4, dropouts=1, colluding=1)
 IMPATIENT = replace(NO_PATIENCE, seconds=10.0, clock=lambda: 0.0, sleep=lambda seconds: None)
 
 
@@ -53,7 +60,7 @@ def plan_of(mode: PrivacyMode, *, attempts: int = 2) -> StudyPlan:
         )
     plan = replace(plan, privacy=privacy)
     wanted = WantedSummary(evaluation_of(plan, attempts=attempts), 0.3)
-    privacy, summaries = calibrated_together(TRAINING, privacy, [wanted])
+    privacy, summaries = calibrated_together(TRAINING, privacy, [wanted], parameters=MODEL.parameters)
     return replace(plan, privacy=privacy, summaries=summaries)
 
 
@@ -79,8 +86,8 @@ class Hospitals:
             policy=POLICY,
             patients=lambda: trained_on,
             ledger=MemoryLedger(POLICY.budget),
-            noise=OperatingSystemNoise(),
-            sharing=NoiseSharing(KEYS[site], NoIntegerNoise()),
+            noise=SilentNoise() if self.plan.privacy.shares else OperatingSystemNoise(),
+            masks=SumMasks(KEYS[site]),
             held_out=lambda: HELD_OUT[site],
         )
 

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from tests.doubles import SilentNoise, round_contribution
 
 from oncofed.client.guard import Guard
 from oncofed.client.one_thread import one_thread
-from oncofed.client.training import local_contribution
+from oncofed.client.training import ascent_sum
+from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.protocol.messages import ContributeRequest, Contribution
+from oncofed.protocol.plan import StudyPlan
 from oncofed.simulations.benchmarks import __main__ as entry
 from oncofed.simulations.benchmarks import browser, contribution, masking, rounds
 from oncofed.simulations.benchmarks.contribution import contribution_table
@@ -23,7 +26,7 @@ from oncofed.simulations.benchmarks.masking import masking_table
 from oncofed.simulations.benchmarks.rounds import rounds_table
 from oncofed.simulations.benchmarks.side_by_side import Spread, interleaved, ratio
 from oncofed.simulations.benchmarks.tables import Table, verdict
-from oncofed.survival.likelihood import patient_losses
+from oncofed.survival.likelihood import PatientTensors, patient_losses
 from oncofed.survival.network import PrognosisNetwork, parameter_vector
 
 
@@ -71,13 +74,11 @@ def test_loop_and_grid_train_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     table = rounds_table(rounds=3, sites=(2, 4), with_ray=False)
     assert [row[2:4] for row in table.rows] == [("no", "2"), ("no", "4"), ("yes", "2"), ("yes", "4")]
 
-    class HalfADirection:
-        def __call__(self, *arguments: object, **named: object) -> np.ndarray:
-            direction: np.ndarray = whole(*arguments, **named)  # type: ignore[arg-type]  # passed on as it came
-            return direction * np.linspace(0.5, -0.5, len(direction))
+    def half_a_direction(study: StudyPlan, weights: np.ndarray, cohort: PatientTensors) -> BoundedSum:
+        whole = ascent_sum(study, weights, cohort)
+        return BoundedSum(whole.vector * np.linspace(0.5, -0.5, len(whole.vector)), whole.l2_norm_bound)
 
-    whole = local_contribution
-    monkeypatch.setattr(rounds, "local_contribution", HalfADirection())
+    monkeypatch.setattr(rounds, "ascent_sum", half_a_direction)
     with pytest.raises(AssertionError, match="Not equal"):
         rounds_table(rounds=1, sites=(2,), with_ray=False)
 
@@ -127,20 +128,13 @@ def test_the_float32_twin_has_the_same_gradient() -> None:
 
 
 def test_the_private_contribution_measured_is_the_products() -> None:
-    """Without noise the two must be the same vector."""
+    """Without noise the two must be the same vector, but for the direction: uphill there."""
     spec = model(columns=6, hidden_units=(3,))
     network = PrognosisNetwork(spec, initialisation_seed=1)
     cohort, study = patients(30, columns=6, seed=1), plan(spec, sites=1, rounds=1, private=True)
-
-    class Silent:
-        def standard_normal(self, size: int) -> np.ndarray:
-            return np.zeros(size)
-
-        uniform = standard_normal
-
-    measured = contribution._private(network, cohort, study, noise=Silent())()
-    product = local_contribution(study, parameter_vector(network), cohort, noise=Silent())
-    np.testing.assert_array_equal(np.asarray(measured), product)
+    measured = contribution._private(network, cohort, study, noise=SilentNoise())()
+    product = round_contribution(study, parameter_vector(network), cohort, noise=SilentNoise())
+    np.testing.assert_array_equal(-np.asarray(measured), product)
     assert np.linalg.norm(product) > 0.1
 
 

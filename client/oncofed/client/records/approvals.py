@@ -28,9 +28,9 @@ from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
 from oncofed.durable import replace_durably, unwritable
-from oncofed.errors import PrivacyRefusal, RecordDamaged
+from oncofed.errors import PrivacyRefusal, RecordDamaged, UnaccountedEvent
 from oncofed.privacy.accounting import epsilon_of
-from oncofed.privacy.ledger import Ledger
+from oncofed.privacy.ledger import Ledger, refuse_unless_one_collection
 from oncofed.privacy.policy import releases_of
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 
@@ -200,10 +200,16 @@ def _of_the_ledger(plan: StudyPlan, source: SourcePolicy, ledger: Ledger) -> lis
         return []
     charges = ledger.charges()
     made = Counter(charge.event for charge in charges if charge.identity.startswith(f"{plan.hash}/"))
-    to_come = (Counter(releases_of(plan)) - made).elements()  # an approval that is given again half-way
+    to_come = tuple((Counter(releases_of(plan)) - made).elements())  # an approval that is given again half-way
     budget = ledger.budget
     if budget != source.site_policy.budget:
         return ["the ledger keeps another budget than the policy of this data source gives"]
+    try:
+        refuse_unless_one_collection(
+            [*((charge.plan_hash, charge.event) for charge in charges), *((plan.hash, event) for event in to_come)]
+        )
+    except UnaccountedEvent as refusal:
+        return [str(refusal)]
     needed = epsilon_of([*(charge.event for charge in charges), *to_come], delta=budget.delta)
     if needed <= budget.largest_epsilon:
         return []

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from oncofed.client.records.chain import Anchor
 from oncofed.client.records.sqlite_ledger import Entry
-from oncofed.privacy.accounting import GaussianRelease, PrivacyEvent, epsilon_of
+from oncofed.privacy.accounting import PrivacyEvent, epsilon_of
 from oncofed.privacy.ledger import Budget
-from oncofed.privacy.shared_noise import SharedIntegerRelease
 
 MOST_ROUNDS_COUNTED = 100_000
 """More rounds than this are told as "more than"; nobody plans them."""
@@ -81,7 +80,7 @@ def ledger_view(
     """The view of one data source.
 
     entries      of the whole file, as `sqlite_ledger.read_ledger` gives them.
-    next_event   the round whose number is asked for: `policy.release_of_one_round` of a plan.
+    next_event   the round whose number is asked for: `releases.release_of_round(plan).event`.
     study_names  names by plan hash; a plan without one goes by the beginning of its hash.
     """
     own = [entry for entry in entries if entry.data_source == data_source]
@@ -134,8 +133,6 @@ def _counted(number: int, word: str) -> str:
 
 def _words(event: PrivacyEvent) -> str:
     noise = f"noise of {event.noise_multiplier:g} times one patient's largest part"
-    if isinstance(event, GaussianRelease):
-        return noise
-    if isinstance(event, SharedIntegerRelease):
-        return f"{noise}, shared by at least {event.honest_shares} hospitals"
-    return f"{event.steps} steps of {noise}, each patient taking part with probability {event.sampling_rate:g}"
+    if event.sampling_rate < 1:
+        return f"{event.steps} steps of {noise}, each patient taking part with probability {event.sampling_rate:g}"
+    return noise if event.sites == 1 else f"{noise} at least, in a sum of {event.sites} hospitals"

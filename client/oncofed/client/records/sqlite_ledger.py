@@ -108,7 +108,7 @@ class SqliteLedger:
                 made = _charges_of(self._data_source, entries)
                 if any(other.identity == charge.identity for other in made):
                     raise RequestRefused(RefusalCode.REQUEST_CONFLICT)
-                refuse_if_over_budget(_Frozen(self._budget, made), charge.event)
+                refuse_if_over_budget(_Frozen(self._budget, made), charge)
                 _insert(connection, entries, data_source=self._data_source, charge=charge, now=self._clock())
                 connection.execute("COMMIT")
             except BaseException:

@@ -27,7 +27,6 @@ from oncofed.client.approved_patients import ApprovedPatients
 from oncofed.client.guard import Guard, LoadPatients
 from oncofed.client.held_out_split import HeldOutSplit, split_name
 from oncofed.client.node.folder import NodeFolder
-from oncofed.client.noise_sharing import NoiseSharing
 from oncofed.client.policy_file import NodePolicy, read_policy
 from oncofed.client.records.answers import FolderAnswers
 from oncofed.client.records.approvals import Approval, Approvals, Decision
@@ -35,9 +34,9 @@ from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.repeats import Repeats
 from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.client.service.wire_form import is_hash
+from oncofed.client.sum_masks import SumMasks
 from oncofed.durable import replace_durably, unwritable
 from oncofed.errors import InvalidInput, PrivacyRefusal, RefusalCode, RequestRefused, SignatureInvalid
-from oncofed.privacy.integer_noise import OperatingSystemIntegerNoise
 from oncofed.privacy.masking import public_masking_key_of
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.protocol.messages import (
@@ -48,12 +47,9 @@ from oncofed.protocol.messages import (
     NodeDescription,
     PlanState,
     SummariseRequest,
-    identity_text,
-    in_words,
-    of_same_kind,
 )
 from oncofed.protocol.model_file import SignedModel, verified_weights
-from oncofed.protocol.plan import Member, PrivacyMode, StudyPlan
+from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.protocol.study_document import StudyDocument, read_document, schema_of, verify_document
 from oncofed.secret_files import read_secret
 from oncofed.survival.likelihood import PatientTensors
@@ -109,16 +105,11 @@ class NodeGuard:
 
     def contribute(self, request: ContributeRequest) -> Contribution:
         """As the port says."""
-        guard = self._guard_for(self._approval_of(request.plan_hash))
-        _refuse_beyond_the_plan(guard, request, allowed=guard.plan.charged_rounds)
-        return guard.contribute(request)
+        return self._guard_for(self._approval_of(request.plan_hash)).contribute(request)
 
     def summarise(self, request: SummariseRequest) -> Contribution:
         """As the port says."""
-        guard = self._guard_for(self._approval_of(request.plan_hash))
-        spec = guard.plan.summary(request.summary)
-        _refuse_beyond_the_plan(guard, request, allowed=0 if spec is None else spec.attempts)
-        return guard.summarise(request)
+        return self._guard_for(self._approval_of(request.plan_hash)).summarise(request)
 
     def offer_plan(self, document: bytes) -> PlanState:
         """As the port says; REFUSED for a document that is not kept."""
@@ -225,7 +216,8 @@ class NodeGuard:
                 ledger=SqliteLedger(self._folder.ledger, data_source=source.name, budget=source.site_policy.budget),
                 noise=self._noise,
                 answers=self._answers,
-                sharing=NoiseSharing(self._keys.masking, OperatingSystemIntegerNoise()),
+                masks=SumMasks(self._keys.masking),
+                told=self._note_failure,
             )
         except (InvalidInput, PrivacyRefusal) as refusal:
             _log.warning(
@@ -264,6 +256,11 @@ class NodeGuard:
             _log.error("the policy cannot be read (%s); every request is refused", type(error).__name__)
             raise RequestRefused(RefusalCode.NOT_READY) from None
 
+    def _note_failure(self, word: str, request: AnyRequest) -> None:
+        """Of an answer that left all the same. No number of it is told: a summary has a name in its place."""
+        round_ = request.round if isinstance(request, ContributeRequest) else None
+        self._audit.append(word, plan_hash=request.plan_hash, round_=round_, attempt=request.attempt)
+
     def _document_path(self, plan_hash: str) -> Path:
         return self._folder.plans / f"{plan_hash}.json"
 
@@ -290,14 +287,3 @@ def _of_enough_patients(load: LoadPatients, approved: ApprovedPatients, policy: 
         return load()
 
     return patients
-
-
-def _refuse_beyond_the_plan(guard: Guard, request: AnyRequest, *, allowed: int) -> None:
-    """Patients were promised the plan's epsilon, whatever more the policy would allow the data source."""
-    plan: StudyPlan = guard.plan
-    if plan.privacy.mode is PrivacyMode.NONE:
-        return
-    made = {charge.identity for charge in guard.ledger.charges() if of_same_kind(charge.identity, request)}
-    if len(made) >= allowed and identity_text(request) not in made:
-        _log.warning("plan %s has had all that it promised to ask for: %s", plan.hash[:12], in_words(request))
-        raise RequestRefused(RefusalCode.BUDGET_EXCEEDED)

@@ -100,7 +100,7 @@ def ledger(folder: NodeFolder, anchor: str | None) -> None:
     from oncofed.client.records.ledger_view import ledger_view
     from oncofed.client.records.sqlite_ledger import read_ledger, verify_ledger
     from oncofed.client.site.inbox import approved_plans, offered_plans
-    from oncofed.privacy.policy import release_of_one_round
+    from oncofed.privacy.releases import release_of_round
 
     go_on_as("guard", folder)
     head = verify_ledger(folder.ledger, anchor=anchor)
@@ -112,7 +112,7 @@ def ledger(folder: NodeFolder, anchor: str | None) -> None:
             for document in approved_plans(folder, named.name)
             if document.plan.privacy.noise_multiplier > 0
         ]
-        event = release_of_one_round(private[-1].training, private[-1].privacy) if private else None
+        event = release_of_round(private[-1]).event if private else None
         view = ledger_view(
             entries,
             data_source=named.name,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.privacy.policy import noise_of_sum
+from oncofed.privacy.releases import release_of_summary
 from oncofed.protocol.plan import StudyPlan, SummarySpec
 from oncofed.server.state import ReleasedSummary
 from oncofed.survival.held_out import CountLayout
@@ -49,7 +49,7 @@ def tables_of(plan: StudyPlan, spec: SummarySpec, released: ReleasedSummary) -> 
     """One table for each endpoint, in the plan's order."""
     layout = CountLayout(len(plan.model.endpoints), spec.edges, spec.time_bounds)
     counts = released.vector.reshape(layout.shape) / layout.weight
-    noise_sd = noise_of_sum(spec, hospitals=len(released.answered)) / layout.weight
+    noise_sd = release_of_summary(plan, spec).noise_of_sum(hospitals=len(released.answered)) / layout.weight
     return {
         endpoint: EndpointCounts(counts[number], noise_sd, spec.edges, spec.time_bounds)
         for number, endpoint in enumerate(plan.model.endpoints)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from oncofed.privacy.accounting import PrivacyEvent, epsilon_of
-from oncofed.privacy.policy import release_of_one_round, release_of_summary
+from oncofed.privacy.releases import release_of_round, release_of_summary
 from oncofed.protocol.plan import PrivacyMode
 from oncofed.server.report.study import DeployedStudy
 
@@ -45,10 +45,10 @@ def asked_attempts(study: DeployedStudy) -> int:
 
 def site_costs(study: DeployedStudy) -> tuple[SiteCost, ...]:
     """One for each hospital, in roster order."""
-    of_round = release_of_one_round(study.plan.training, study.plan.privacy)
+    of_round = release_of_round(study.plan).event
     # A summary that was asked for may have cost every attempt the plan has for it; the others cost nothing yet.
     asked = [of_round] * asked_attempts(study) + [
-        release_of_summary(summary)
+        release_of_summary(study.plan, summary).event
         for summary in study.plan.summaries
         if study.trained
         for _ in range(summary.attempts)
@@ -56,7 +56,7 @@ def site_costs(study: DeployedStudy) -> tuple[SiteCost, ...]:
     costs = []
     for site, rounds in study.answers.items():
         summaries = [
-            release_of_summary(summary)
+            release_of_summary(study.plan, summary).event
             for summary in study.plan.summaries
             if (released := study.summaries.get(summary.name)) is not None and site in released.answered
         ]

@@ -17,6 +17,7 @@ import numpy as np
 
 from oncofed.simulations.audit.inversion import INVERSION, inversion
 from oncofed.simulations.audit.ledger_count import LEDGER, ledger_count
+from oncofed.simulations.audit.low_bits import LOW_BITS, low_bits
 from oncofed.simulations.audit.mask_soundness import MASKS, mask_soundness
 from oncofed.simulations.audit.membership import MEMBERSHIP, membership
 from oncofed.simulations.audit.noise_scale import FRESH_NOISE, NOISE_SCALE, fresh_noise, noise_scale
@@ -25,6 +26,7 @@ from oncofed.simulations.audit.sensitivity import SENSITIVITY, sensitivity
 from oncofed.simulations.audit.summaries import SUMMARIES, summaries
 from oncofed.simulations.audit.target import Target
 from oncofed.simulations.audit.verdict import Verdict
+from oncofed.simulations.audit.what_is_added import WHAT_IS_ADDED, what_is_added
 
 Check = Callable[[Target, np.random.Generator], Verdict]
 Progress = Callable[[str, int, int], None]
@@ -41,6 +43,7 @@ class Effort:
     left_out           patients who are left out one by one, at each set of weights.
     inverted           patients of the hospital whose sums are to be inverted.
     mask_pairs         pairs of hospitals whose stream is looked at.
+    low_bit_releases   releases without a patient, and as many with one.
     summary_draws      numbers with noise that are looked at of each summary, in pairs of hospitals.
     """
 
@@ -51,12 +54,21 @@ class Effort:
     left_out: int = 40
     inverted: int = 500
     mask_pairs: int = 12
+    low_bit_releases: int = 40
     summary_draws: int = 8000
 
 
 FULL = Effort()
 QUICK = Effort(
-    noise_pairs=4, canary_runs=3, models=8, members=100, left_out=8, inverted=300, mask_pairs=4, summary_draws=2000
+    noise_pairs=4,
+    canary_runs=3,
+    models=8,
+    members=100,
+    left_out=8,
+    inverted=300,
+    mask_pairs=4,
+    low_bit_releases=8,
+    summary_draws=2000,
 )
 
 
@@ -66,6 +78,8 @@ def checks(effort: Effort) -> Mapping[str, Check]:
         LEDGER: ledger_count,
         FRESH_NOISE: fresh_noise,
         NOISE_SCALE: partial(noise_scale, pairs=effort.noise_pairs),
+        LOW_BITS: partial(low_bits, releases=effort.low_bit_releases),
+        WHAT_IS_ADDED: partial(what_is_added, patients=60),
         SENSITIVITY: partial(sensitivity, patients=150, left_out=effort.left_out),
         MASKS: partial(mask_soundness, pairs=effort.mask_pairs),
         INVERSION: partial(inversion, patients=effort.inverted),

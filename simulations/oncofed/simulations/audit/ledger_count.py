@@ -12,8 +12,8 @@ import math
 import numpy as np
 
 from oncofed.errors import RequestRefused
-from oncofed.privacy.accounting import GaussianRelease, PrivacyEvent, epsilon_of
-from oncofed.privacy.policy import shared_release
+from oncofed.privacy.accounting import epsilon_of
+from oncofed.privacy.releases import release_of_round
 from oncofed.simulations.audit.accountant import AGREEMENT, agree, independent_epsilon
 from oncofed.simulations.audit.crafted import first_weights
 from oncofed.simulations.audit.target import Target, nobody
@@ -42,8 +42,7 @@ def ledger_count(target: Target, rng: np.random.Generator) -> Verdict:
     charges = hospital.charges
     ledgers = epsilon_of([charge.event for charge in charges], delta=privacy.delta)
     # What the plan promises to add, not what the ledger says of it.
-    one: PrivacyEvent = shared_release(privacy) if target.is_shared else GaussianRelease(privacy.noise_multiplier)
-    truth = independent_epsilon([one] * answers, delta=privacy.delta)
+    truth = independent_epsilon([release_of_round(plan).event] * answers, delta=privacy.delta)
     promised = math.inf if privacy.epsilon is None else privacy.epsilon
     faults = [
         *([f"{answers - len(charges)} of {answers} releases are not on the ledger"] if answers > len(charges) else []),

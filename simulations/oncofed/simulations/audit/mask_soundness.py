@@ -16,13 +16,13 @@ from scipy import stats
 
 from oncofed.errors import PrivacyRefusal
 from oncofed.privacy.masking import MaskedVector, unmasked_sum
-from oncofed.privacy.policy import largest_entry_of, shared_release
+from oncofed.privacy.releases import Masked, release_of_round
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.simulations.audit.crafted import first_weights
 from oncofed.simulations.audit.pair_streams import pair_secret, without_pair
 from oncofed.simulations.audit.target import GuardHospital, Target
 from oncofed.simulations.audit.verdict import BY_CHANCE, NOTICED, Outcome, Power, Verdict, not_applicable
-from oncofed.simulations.masking_keys import simulated_sharing
+from oncofed.simulations.masking_keys import simulated_masks
 
 MASKS = "mask soundness"
 
@@ -38,9 +38,10 @@ def mask_soundness(target: Target, rng: np.random.Generator, *, pairs: int) -> V
     weights = first_weights(plan.model) + rng.normal(scale=0.05, size=plan.model.parameters)
     request = ContributeRequest(plan.hash, hospital.site, 1, 0, hospital.roster, weights)
     parts = hospital.parts(request)
-    release = shared_release(plan.privacy)
-    limit = largest_entry_of(release, delta=plan.privacy.delta)
-    exact = np.rint(target.clipped_sum(target.patients, weights) * release.scale)
+    release = release_of_round(plan)
+    assert isinstance(release, Masked)
+    limit = release.largest_entry
+    exact = np.rint(target.clipped_sum(target.patients, weights) * release.sum_event.scale)
     opened = _opened(parts, limit)
     views = {f"the part of {part.site}": part.words for part in parts}
     opens = 0
@@ -84,7 +85,7 @@ def _opened(parts: list[MaskedVector], limit: int) -> NDArray[np.int64] | None:
 def _seen_by_all_but(hospital: GuardHospital, part: MaskedVector, *, peer: str) -> NDArray[np.uint64]:
     """The part with the streams of all pairs taken off but the one that it shares with `peer`."""
     plan = hospital.target.plan
-    keyed = simulated_sharing(plan, part.site)
+    keyed = simulated_masks(plan, part.site)
     assert keyed is not None
     public = {member.site: bytes.fromhex(member.masking_public_key) for member in plan.members}
     words = part.words

@@ -19,19 +19,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oncofed.client import guard as guard_module
-from oncofed.client import noise_sharing, training
+from oncofed.client import sum_masks, training
+from oncofed.client.guard import Guard
 from oncofed.client.summaries import Kinds, bounded_sum
-from oncofed.client.training import local_contribution
+from oncofed.privacy import mechanism
 from oncofed.privacy.accounting import PrivacyEvent
-from oncofed.privacy.integer_noise import NoIntegerNoise, OperatingSystemIntegerNoise
+from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.ledger import Budget, Charge, MemoryLedger
 from oncofed.privacy.masking import Attempt, MaskedVector, MaskingPairs, masked
-from oncofed.privacy.mechanism import BoundedSum, clipped_gradient_sum
+from oncofed.privacy.mechanism import clipped_gradient_sum
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
+from oncofed.privacy.releases import Local, Release, release_of_round, release_of_summary
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummarySpec
 from oncofed.simulations.audit.pair_streams import without_pair
-from oncofed.simulations.audit.target import SilentNoise, Target, replaced
+from oncofed.simulations.audit.target import SilentNoise, Target, replaced, sum_event_of
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import PrognosisNetwork
 
@@ -59,13 +61,6 @@ def mutants_of(mode: PrivacyMode, *, with_summaries: bool = False) -> dict[str, 
 class HalfNoise(OperatingSystemNoise):
     """Half the standard deviation."""
 
-    def standard_normal(self, size: int) -> FloatArray:
-        return super().standard_normal(size) / 2
-
-
-class HalfIntegerNoise(OperatingSystemIntegerNoise):
-    """Half the standard deviation."""
-
     def discrete_gaussian(self, size: int, *, standard_deviation: int) -> NDArray[np.int64]:
         return super().discrete_gaussian(size, standard_deviation=standard_deviation // 2)
 
@@ -73,8 +68,9 @@ class HalfIntegerNoise(OperatingSystemIntegerNoise):
 class TorchNoise(OperatingSystemNoise):
     """torch's global generator, which anybody in the process may seed."""
 
-    def standard_normal(self, size: int) -> FloatArray:
-        return np.asarray(torch.randn(size, dtype=torch.float64).numpy())
+    def discrete_gaussian(self, size: int, *, standard_deviation: int) -> NDArray[np.int64]:
+        drawn = torch.randn(size, dtype=torch.float64) * standard_deviation
+        return np.asarray(drawn.round().to(torch.int64).numpy())
 
 
 class RestartedNoise(OperatingSystemNoise):
@@ -83,11 +79,11 @@ class RestartedNoise(OperatingSystemNoise):
     def __init__(self) -> None:
         self._generator = np.random.default_rng(0)
 
-    def standard_normal(self, size: int) -> FloatArray:
-        return self._generator.standard_normal(size)
+    def discrete_gaussian(self, size: int, *, standard_deviation: int) -> NDArray[np.int64]:
+        return np.rint(self._generator.normal(scale=standard_deviation, size=size)).astype(np.int64)
 
 
-class ReusedShares(OperatingSystemIntegerNoise):
+class ReusedShares(OperatingSystemNoise):
     """One share, drawn once and given again for each release."""
 
     def __init__(self) -> None:
@@ -138,8 +134,12 @@ def _cox(network: PrognosisNetwork, patients: PatientTensors, *, l2_norm_bound: 
     return clipped_gradient_sum(network, patients, l2_norm_bound=l2_norm_bound, losses=cox_partial_likelihood)
 
 
-def _mean(plan: Any, weights: FloatArray, patients: PatientTensors, *, noise: NoiseSource) -> FloatArray:
-    return local_contribution(plan, weights, patients, noise=noise) / max(1, len(patients))
+_answer_to_a_charge = Guard._whatever_fails  # a defect must come after the guard's own check of the form
+
+
+def _mean(guard: Guard, request: Any, work: Any, patients: PatientTensors) -> FloatArray:
+    vector, scale = _answer_to_a_charge(guard, request, work, patients), sum_event_of(work.release).scale
+    return np.rint(vector * scale / max(1, len(patients))) / scale
 
 
 def _charge_without_rounding(identity: str, request_hash: str, event: PrivacyEvent) -> Charge:
@@ -167,8 +167,36 @@ def _summed_twice(
     return honest + honest
 
 
-def _without_noise(total: BoundedSum, noise: NoiseSource, *, noise_multiplier: float) -> FloatArray:
-    return total.vector
+class _Floats(Local):
+    """Noise in floats on a sum in floats, as a first version had it."""
+
+    def noised(self, total: BoundedSum, noise: NoiseSource) -> FloatArray:
+        scale = self.sum_event.noise_multiplier
+        return total.vector / self.l2_norm_bound + scale * np.random.default_rng().standard_normal(self.numbers)
+
+    def fault_of(self, vector: NDArray[Any]) -> str:
+        return ""
+
+
+def _round_in_floats(plan: StudyPlan) -> Release:
+    honest = release_of_round(plan)
+    assert isinstance(honest, Local)
+    return _Floats(honest.sum_event, honest.l2_norm_bound, honest.largest_patients)
+
+
+def _left_in(excluded: Tensor, rows: Tensor) -> Tensor:
+    return rows
+
+
+class _Silent(Local):
+    def noised_integers(self, total: BoundedSum, noise: NoiseSource) -> NDArray[np.int64]:
+        return super().noised_integers(total, SilentNoise())
+
+
+def _summary_without_noise(plan: StudyPlan, spec: SummarySpec) -> Release:
+    honest = release_of_summary(plan, spec)
+    assert isinstance(honest, Local)
+    return _Silent(honest.sum_event, honest.l2_norm_bound, honest.largest_patients)
 
 
 def _while_answering(module: object, name: str, by: object) -> Callable[[Target], Target]:
@@ -185,17 +213,25 @@ MUTANTS: tuple[Mutant, ...] = (
         "no noise",
         "nothing is added to the sum",
         BOTH,
-        lambda target: (
-            replace(target, shares=NoIntegerNoise) if target.is_shared else replace(target, noise=SilentNoise)
-        ),
+        lambda target: replace(target, noise=SilentNoise),
     ),
     Mutant(
         "half noise",
         "the noise has half its standard deviation",
         BOTH,
-        lambda target: (
-            replace(target, shares=HalfIntegerNoise) if target.is_shared else replace(target, noise=HalfNoise)
-        ),
+        lambda target: replace(target, noise=HalfNoise),
+    ),
+    Mutant(
+        "float noise",
+        "a float is drawn and added to the sum of floats",
+        _LOCAL,
+        _while_answering(guard_module, "release_of_round", _round_in_floats),
+    ),
+    Mutant(
+        "odd patients left in",
+        "a patient whose numbers are no numbers is added all the same",
+        BOTH,
+        _while_answering(mechanism, "_without", _left_in),
     ),
     Mutant(
         "no clip",
@@ -219,7 +255,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "reused shares",
         "a hospital's share of the noise is drawn once and used in each release",
         _SHARED,
-        lambda target: replace(target, shares=ReusedShares),
+        lambda target: replace(target, noise=ReusedShares),
     ),
     Mutant(
         "uncharged rounds",
@@ -237,13 +273,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "mean for sum",
         "the noised sum is divided by the number of patients",
         _LOCAL,
-        _while_answering(guard_module, "local_contribution", _mean),
+        _while_answering(Guard, "_whatever_fails", _mean),
     ),
     Mutant(
         "a mask left out",
         "the first two hospitals of a roster do not mask against each other",
         _SHARED,
-        _while_answering(noise_sharing, "masked", _one_stream_missing),
+        _while_answering(sum_masks, "masked", _one_stream_missing),
     ),
     Mutant(
         "rounding for free",
@@ -258,7 +294,7 @@ SUMMARY_MUTANTS: tuple[Mutant, ...] = (
         "summary without noise",
         "what is released after the last round gets no noise; the rounds get theirs",
         _LOCAL,
-        _while_answering(guard_module, "noised", _without_noise),
+        _while_answering(guard_module, "release_of_summary", _summary_without_noise),
     ),
     Mutant(
         "patients counted twice",

@@ -28,7 +28,8 @@ from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import Modality
 from oncofed.errors import CheckpointDamaged, Fault, InvalidInput, PrivacyRefusal
 from oncofed.privacy.ledger import Charge, charge_from_json
-from oncofed.privacy.policy import release_of_one_round, releases_of, without_privacy
+from oncofed.privacy.policy import releases_of, without_privacy
+from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.protocol.plan_file import plan_from_json
 from oncofed.server.app import flower_says_errors_only
@@ -168,7 +169,7 @@ def _released_weights(run: _Run) -> Verdict:
 def _charges(run: _Run) -> Verdict:
     """Every contribution that was combined, against the ledgers."""
     plan, delta = run.plan, run.plan.privacy.delta
-    event = release_of_one_round(plan.training, plan.privacy)
+    event = release_of_round(plan).event
     answered, faults = int(run.rounds["answered"].sum()), []
     of_rounds = {
         site: [charge for charge in charges if _is_round_of(run.stated_hash, charge)]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from oncofed.privacy.policy import release_of_summary
+from oncofed.privacy.releases import release_of_summary
 from oncofed.privacy.shared_noise import CLIP_ROUNDING
 from oncofed.protocol.plan import SummarySpec
 from oncofed.simulations.audit.crafted import first_weights
@@ -91,7 +91,8 @@ def _found(
 ) -> _Found:
     rows = rng.permutation(len(target.patients))
     some = target.patients.rows(torch.as_tensor(rows[:_PATIENTS]))
-    noise = _differences(target, spec, some, pairs=math.ceil(draws / spec.cells)) / target.sigma_of(spec)
+    release = release_of_summary(target.plan, spec)
+    noise = _differences(target, spec, some, pairs=math.ceil(draws / spec.cells)) / target.noise_of(release)
     ratio, low, high = scale_of(noise)
     everybody = target.patients.rows(torch.as_tensor(rows[:patients]))
     return _Found(
@@ -101,7 +102,7 @@ def _found(
         low=low,
         high=high,
         largest=_largest_move(target, spec, everybody, rng, left_out=left_out),
-        charged=target.sensitivity_of(spec),
+        charged=target.sensitivity_of(release),
         charge_faults=_charge_faults(target, spec, some),
     )
 
@@ -133,8 +134,8 @@ def _charge_faults(target: Target, spec: SummarySpec, patients: PatientTensors) 
     hospital.release(weights)
     before = len(hospital.charges)
     first, again = (hospital.summarise(spec, weights) for _ in range(2))
-    events = [charge.event for charge in hospital.charges[before:]]
+    events, due = [charge.event for charge in hospital.charges[before:]], release_of_summary(target.plan, spec).event
     return (
-        *(() if events == [release_of_summary(spec)] else (f"{len(events)} charges, or of something else",)),
+        *(() if events == [due] else (f"{len(events)} charges, or of something else",)),
         *(() if np.array_equal(first, again) else ("the same question is answered anew",)),
     )

@@ -23,16 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.client.guard import Guard
-from oncofed.client.noise_sharing import NoiseSharing
-from oncofed.client.training import clipped_direction
-from oncofed.privacy.integer_noise import IntegerNoiseSource, NoIntegerNoise, OperatingSystemIntegerNoise
+from oncofed.client.training import ascent_sum
 from oncofed.privacy.ledger import Budget, Charge, Ledger, MemoryLedger
-from oncofed.privacy.masking import Attempt, MaskedVector, content_hash_of, unmasked_sum
+from oncofed.privacy.masking import Attempt, MaskedVector, content_hash_of
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
-from oncofed.privacy.policy import largest_entry_of, shared_release
+from oncofed.privacy.releases import Local, Masked, Release, release_of_round, release_of_summary
+from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.messages import ContributeRequest, SummariseRequest
-from oncofed.protocol.plan import PrivacyMode, PrivacySpec, StudyPlan, SummarySpec
-from oncofed.simulations.masking_keys import simulated_sharing
+from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.simulations.masking_keys import simulated_masks
 from oncofed.simulations.site_policy import site_policy
 from oncofed.survival.likelihood import PatientTensors
 
@@ -60,16 +59,12 @@ class Hospital(Protocol):
         ...
 
 
-class SilentNoise:
+class SilentNoise(OperatingSystemNoise):
     """Draws zeros: takes the noise off a guard, and leaves all else."""
 
-    def standard_normal(self, size: int) -> FloatArray:
+    def discrete_gaussian(self, size: int, *, standard_deviation: int) -> NDArray[np.int64]:
         """(size,), zeros."""
-        return np.zeros(size)
-
-    def uniform(self, size: int) -> FloatArray:
-        """(size,), as the operating system gives them."""
-        return OperatingSystemNoise().uniform(size)
+        return np.zeros(size, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +73,7 @@ class Target:
     patients  whom an attack may put into a hospital.
     reference patients of the same kind whom the attacker knows, none of them among `patients`.
     discrete  (columns,) the public value of each category or flag column when it is set; 0 for other columns.
-    noise, shares, ledger   what each new guard is given.
+    noise, ledger   what each new guard is given.
     broken    entered whenever a guard is made or asked; of the real target it changes nothing.
     """
 
@@ -87,7 +82,6 @@ class Target:
     reference: PatientTensors
     discrete: FloatArray
     noise: Callable[[], NoiseSource] = OperatingSystemNoise
-    shares: Callable[[], IntegerNoiseSource] = OperatingSystemIntegerNoise
     ledger: Callable[[Budget], Ledger] = MemoryLedger
     broken: Breaks = nullcontext
 
@@ -98,38 +92,36 @@ class Target:
     @property
     def without_noise(self) -> Target:
         """The same target with its noise taken off: what it adds up, for controls and for measuring sensitivity."""
-        return replace(self, noise=SilentNoise, shares=NoIntegerNoise)
+        return replace(self, noise=SilentNoise)
+
+    @property
+    def release(self) -> Release:
+        """Of a round."""
+        return release_of_round(self.plan)
 
     @property
     def is_shared(self) -> bool:
-        return self.plan.privacy.mode is PrivacyMode.DISTRIBUTED
+        return self.release.needs_everybody
 
     @property
     def sigma(self) -> float:
-        """Standard deviation that the noise of a release must have, in units of the clip norm.
+        """Standard deviation that the noise of a release must have, in units of the clip norm."""
+        return self.noise_of(self.release)
 
-        Mode `distributed`: of the guaranteed shares together, which rounding up makes a little more than the plan's.
-        """
-        return self.sigma_of(self.plan.privacy)
-
-    def sigma_of(self, noise: PrivacySpec | SummarySpec) -> float:
-        """The same of a summary, in units of its own bound."""
-        if not self.is_shared:
-            return noise.noise_multiplier
-        release = shared_release(noise)
-        return release.share_standard_deviation * math.sqrt(release.honest_shares) / release.scale
+    def noise_of(self, release: Release) -> float:
+        """The same of any. Of the guaranteed shares together, which rounding up makes a little more than the plan's."""
+        event = sum_event_of(release)
+        return release.noise_of_sum(hospitals=event.honest_shares)
 
     @property
     def sensitivity(self) -> float:
         """How far one patient may move a release, in units of the clip norm."""
-        return self.sensitivity_of(self.plan.privacy)
+        return self.sensitivity_of(self.release)
 
-    def sensitivity_of(self, noise: PrivacySpec | SummarySpec) -> float:
-        """The same of a summary, in units of its own bound."""
-        if not self.is_shared:
-            return 1.0
-        release = shared_release(noise)
-        return release.integer_sensitivity / release.scale
+    def sensitivity_of(self, release: Release) -> float:
+        """The same of any."""
+        event = sum_event_of(release)
+        return event.integer_sensitivity / event.scale
 
     @property
     def mu(self) -> float:
@@ -143,7 +135,14 @@ class Target:
 
     def clipped_sum(self, patients: PatientTensors, weights: FloatArray) -> FloatArray:
         """What honest code adds up for these patients, without noise. Never of a mutant: the attacker's knowledge."""
-        return clipped_direction(self.plan, weights, patients)
+        total = ascent_sum(self.plan, weights, patients)
+        return total.vector / total.l2_norm_bound
+
+
+def sum_event_of(release: Release) -> SharedIntegerRelease:
+    """What one sum of a protected release is charged."""
+    assert isinstance(release, Local | Masked), "nothing is promised of an unprotected release"
+    return release.sum_event
 
 
 def nobody(target: Target) -> PatientTensors:
@@ -155,72 +154,66 @@ class GuardHospital:
     """A `Hospital` made of the project's own guards."""
 
     def __init__(self, target: Target, patients: PatientTensors) -> None:
-        plan, shares = target.plan, target.plan.privacy.shares
+        plan = target.plan
         self.target = target
-        self.roster = plan.roster if shares is None else plan.roster[: len(plan.roster) - shares.dropouts]
+        self.roster = plan.roster[: plan.smallest_roster]
         self.site = self.roster[0]
-        colluding = self.roster[len(self.roster) - (0 if shares is None else shares.colluding) :]
+        colluding = self.roster[len(self.roster) - plan.privacy.colluding :]
         with target.broken():
-            self._guards = {self.site: self._guard(self.site, patients, target.shares())}
-            if shares is not None:
-                for site in self.roster[1:]:
-                    source = NoIntegerNoise() if site in colluding else target.shares()
-                    self._guards[site] = self._guard(site, nobody(target), source)
+            self._guards = {self.site: self._guard(self.site, patients, target.noise())}
+            for site in self.roster[1:] if target.is_shared else ():
+                source = SilentNoise() if site in colluding else target.noise()
+                self._guards[site] = self._guard(site, nobody(target), source)
         self._plan_hash = plan.hash
         self.asked = 0
         self._last: ContributeRequest | None = None
 
-    def _guard(self, site: str, patients: PatientTensors, shares: IntegerNoiseSource) -> Guard:
+    def _guard(self, site: str, patients: PatientTensors, noise: NoiseSource) -> Guard:
         plan, policy = self.target.plan, site_policy(self.target.plan, site)
-        keyed = simulated_sharing(plan, site)
         return Guard(
             site=site,
             plan=plan,
             policy=policy,
             patients=lambda: patients,
             ledger=self.target.ledger(policy.budget),
-            noise=self.target.noise(),
-            sharing=None if keyed is None else NoiseSharing(keyed.masking_key, shares),
+            noise=noise,
+            masks=simulated_masks(plan, site),
             held_out=lambda: patients,  # whatever is released, it is of the patients under attack
         )
 
     def release(self, weights: FloatArray) -> FloatArray:
         plan = self.target.plan
         round_ = min(self.asked + 1, plan.training.rounds)
-        roster = self.roster if self.target.is_shared else plan.roster
-        self._last = ContributeRequest(self._plan_hash, self.site, round_, self.asked + 1 - round_, roster, weights)
+        self._last = ContributeRequest(
+            self._plan_hash, self.site, round_, self.asked + 1 - round_, self.roster, weights
+        )
         answer = self.release_again()
         self.asked += 1
         return answer
 
     def release_again(self) -> FloatArray:
         assert self._last is not None
-        if not self.target.is_shared:
-            with self.target.broken():
-                return np.asarray(self._guards[self.site].contribute(self._last).vector)
-        parts = self.parts(self._last)
-        release = shared_release(self.target.plan.privacy)
-        limit = largest_entry_of(release, delta=self.target.plan.privacy.delta)
-        return unmasked_sum(parts, largest_entry=limit) / release.scale
+        return self._opened(self.target.release, self.parts(self._last))
 
     def summarise(self, spec: SummarySpec, weights: FloatArray) -> FloatArray:
         """(cells,): the answer to a summary of the plan, in units of its bound. Asked again, the very same question."""
         plan = self.target.plan
-        roster = self.roster if self.target.is_shared else plan.roster
-        request = SummariseRequest(self._plan_hash, self.site, spec.name, 0, roster, weights, spec.cells)
+        request = SummariseRequest(self._plan_hash, self.site, spec.name, 0, self.roster, weights, spec.cells)
         with self.target.broken():
-            if not self.target.is_shared:
-                return np.asarray(self._guards[self.site].summarise(request).vector)
-            attempt = Attempt(self._plan_hash, spec.name, 0, roster, content_hash_of(weights))
+            attempt = Attempt(self._plan_hash, spec.name, 0, self.roster, content_hash_of(weights))
             parts = [
                 MaskedVector(site, attempt, guard.summarise(replace(request, site=site)).vector)
                 for site, guard in self._guards.items()
             ]
-        release = shared_release(spec)
-        return unmasked_sum(parts, largest_entry=largest_entry_of(release, delta=plan.privacy.delta)) / release.scale
+        return self._opened(release_of_summary(plan, spec), parts)
+
+    @staticmethod
+    def _opened(release: Release, parts: list[MaskedVector]) -> FloatArray:
+        (read,) = release.opened([(part.site, part.words) for part in parts], attempt=parts[0].attempt)
+        return read
 
     def parts(self, request: ContributeRequest) -> list[MaskedVector]:
-        """What leaves each hospital of the roster, masked. Mode `distributed` only."""
+        """What leaves each hospital of the roster; in mode `local`, the one under attack."""
         content = content_hash_of(request.weights)
         attempt = Attempt(request.plan_hash, request.round, request.attempt, request.roster, content)
         with self.target.broken():

@@ -32,7 +32,7 @@ from oncofed.simulations.benchmarks.tables import Table, verdict
 from oncofed.simulations.engines.in_process_grid import InProcessGrid
 from oncofed.simulations.engines.node_directory import answer_partition_queries, find_nodes, partition_of
 from oncofed.simulations.federation import simulated_guard
-from oncofed.simulations.masking_keys import simulated_member, simulated_sharing
+from oncofed.simulations.masking_keys import simulated_masks, simulated_member
 from oncofed.simulations.site_policy import site_policy
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import PrognosisNetwork, parameter_vector
@@ -140,7 +140,7 @@ def masking_table(*, rounds: int, sites: tuple[int, ...] = SITES) -> Table:
 def masking_plan(spec: ModelSpec, *, sites: int, rounds: int) -> StudyPlan:
     """As `made_up.plan`, with its noise shared."""
     study = plan(spec, sites=sites, rounds=WARM_UP_ROUNDS + rounds, private=True)
-    shares = SharedNoise(sites, sites // 10, sites // 10, 20, spec.parameters)
+    shares = SharedNoise(sites, sites // 10, sites // 10)
     privacy = replace(study.privacy, mode=PrivacyMode.DISTRIBUTED, shares=shares)
     members = tuple(simulated_member(site) for site in study.roster)
     return replace(study, privacy=privacy, members=members, quorum=sites - shares.dropouts)
@@ -187,11 +187,11 @@ def _one_round(
 def exchange_seconds(study: StudyPlan) -> float:
     """Of one hospital with all others."""
     own = study.roster[0]
-    sharing = simulated_sharing(study, own)
-    assert sharing is not None
+    masks = simulated_masks(study, own)
+    assert masks is not None
     public_keys = {member.site: bytes.fromhex(member.masking_public_key) for member in study.members}
     began = processor_seconds()
-    pairs = MaskingPairs(own=own, private_key=sharing.masking_key, public_keys=public_keys)
+    pairs = MaskingPairs(own=own, private_key=masks.masking_key, public_keys=public_keys)
     for peer in study.roster[1:]:
         pairs.secret(peer)
     return processor_seconds() - began

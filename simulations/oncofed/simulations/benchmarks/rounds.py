@@ -19,9 +19,10 @@ from safetensors.torch import save_file
 
 from oncofed.client.one_thread import one_thread
 from oncofed.client.relay import build_client_app
-from oncofed.client.training import local_contribution
+from oncofed.client.training import ascent_sum
 from oncofed.privacy.ledger import MemoryLedger
-from oncofed.privacy.noise import NoiseSource, NoNoise, OperatingSystemNoise
+from oncofed.privacy.noise import OperatingSystemNoise
+from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.plan import ModelSpec, PrivacyMode, StudyPlan
 from oncofed.server.app import build_server_app
 from oncofed.server.rounds import RoundReport
@@ -156,8 +157,7 @@ def _grid_and_loop(study: StudyPlan, cohorts: list[PatientTensors], start: Float
 
 def _bare_loop(study: StudyPlan, cohorts: list[PatientTensors], start: FloatArray) -> Callable[[], FloatArray]:
     training = study.training
-    private = study.privacy.mode is PrivacyMode.LOCAL
-    noise: NoiseSource = OperatingSystemNoise() if private else NoNoise(seed=1)
+    release, noise = release_of_round(study), OperatingSystemNoise()
     weights: FloatArray = start
     m, v, finished = np.zeros_like(start), np.zeros_like(start), 0
 
@@ -165,7 +165,7 @@ def _bare_loop(study: StudyPlan, cohorts: list[PatientTensors], start: FloatArra
         nonlocal weights, m, v, finished
         total = np.zeros_like(weights)
         for cohort in cohorts:
-            total += local_contribution(study, weights, cohort, noise=noise)
+            total += release.sealed(ascent_sum(study, weights, cohort), noise=noise)
         update = total / len(cohorts)
         m = training.beta_1 * m + (1 - training.beta_1) * update
         v = training.beta_2 * v + (1 - training.beta_2) * update**2

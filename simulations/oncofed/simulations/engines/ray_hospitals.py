@@ -22,7 +22,7 @@ from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.protocol.plan import StudyPlan
 from oncofed.simulations.engines.journal_ledger import JournalLedger
 from oncofed.simulations.engines.node_directory import partition_of
-from oncofed.simulations.masking_keys import simulated_sharing
+from oncofed.simulations.masking_keys import simulated_masks
 from oncofed.simulations.site_policy import site_policy
 from oncofed.survival.likelihood import PatientTensors, patient_tensors
 
@@ -87,6 +87,6 @@ def _guard(plan: StudyPlan, folder: Path, site: str) -> Guard:
         patients=lambda: _patients(home / _PATIENTS),
         ledger=_ledger(plan, folder, site),
         noise=OperatingSystemNoise(),
-        sharing=simulated_sharing(plan, site),
+        masks=simulated_masks(plan, site),
         held_out=(lambda: _patients(home / _HELD_OUT)) if (home / _HELD_OUT).exists() else None,
     )

@@ -21,7 +21,8 @@ from oncofed.client.summaries import bounded_sum
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.privacy.accounting import PrivacyEvent, epsilon_of, smallest_noise_multiplier
-from oncofed.privacy.policy import release_of_summary, releases_of
+from oncofed.privacy.policy import releases_of
+from oncofed.privacy.releases import release_of_summary
 from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummarySpec
 from oncofed.protocol.vote_layout import VoteLayout
 from oncofed.server.explanation_settings import INTERACTIONS, KEY_MARKERS, ExplanationRequest, vote_summaries
@@ -65,14 +66,11 @@ def plan_with_votes(
     if smallest_shown is not None:
         request = replace(request, smallest_shown=smallest_shown)
     specs = vote_summaries(schema, request)
-    shares = plan.privacy.shares
-    if shares is not None:
-        specs = tuple(replace(spec, shares=replace(shares, parameters=spec.cells)) for spec in specs)
     if plan.privacy.mode is PrivacyMode.NONE:
         return replace(plan, summaries=specs)
 
     def releases(sigma: float) -> list[PrivacyEvent]:
-        return [release_of_summary(replace(spec, noise_multiplier=sigma)) for spec in specs]
+        return [release_of_summary(plan, replace(spec, noise_multiplier=sigma)).event for spec in specs]
 
     sigma = smallest_noise_multiplier(releases, epsilon=epsilon, delta=plan.privacy.delta)
     grown = replace(plan, summaries=tuple(replace(spec, noise_multiplier=sigma) for spec in specs))
@@ -114,9 +112,16 @@ def compared(
     """came_back  the released sums, by name."""
     schema = next(iter(hospitals.values())).schema
     of_markers, of_pairs = _spec(plan, KEY_MARKERS), _spec(plan, INTERACTIONS)
-    reading: dict[str, Any] = {"schema": schema, "hospitals": len(came_back[KEY_MARKERS].answered)}
-    markers = read_markers(came_back[KEY_MARKERS].vector, spec=of_markers, **reading)
-    pairs = read_pairs(came_back[INTERACTIONS].vector, markers, spec=of_pairs, **reading)
+    noise_sd = {
+        spec.name: release_of_summary(plan, spec).noise_of_sum(hospitals=len(came_back[spec.name].answered))
+        for spec in (of_markers, of_pairs)
+    }
+    markers = read_markers(
+        came_back[KEY_MARKERS].vector, spec=of_markers, schema=schema, noise_sd=noise_sd[KEY_MARKERS]
+    )
+    pairs = read_pairs(
+        came_back[INTERACTIONS].vector, markers, spec=of_pairs, schema=schema, noise_sd=noise_sd[INTERACTIONS]
+    )
     exact = {spec.name: _without_noise(plan, spec, weights, hospitals) for spec in plan.summaries}
     assert of_markers.votes is not None
     layout = VoteLayout.of(of_markers.votes)

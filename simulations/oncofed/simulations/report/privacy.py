@@ -16,8 +16,7 @@ from dataclasses import dataclass
 
 from scipy.special import ndtr, ndtri
 
-from oncofed.privacy.accounting import GaussianRelease, PrivacyEvent, SampledGaussianRelease
-from oncofed.privacy.shared_noise import SharedIntegerRelease, gaussian_equivalent
+from oncofed.privacy.accounting import PrivacyEvent
 from oncofed.protocol.plan import PrivacyMode, PrivacySpec, TrainingMode
 from oncofed.server.report.numbers import counted, decimals, percent, plain_name, scientific, whole
 from oncofed.simulations.privacy_spent import Spent, spent_at_one, spent_at_two
@@ -51,18 +50,11 @@ def recognised_at_most(releases: Sequence[PrivacyEvent], *, epsilon: float, delt
     """
     if math.isinf(epsilon):
         return 1.0
-    gaussian = [
-        GaussianRelease(gaussian_equivalent(release).noise_multiplier)
-        if isinstance(release, SharedIntegerRelease)
-        else release
-        for release in releases
-        if not isinstance(release, SampledGaussianRelease)
-    ]
-    if len(gaussian) < len(releases):
+    if any(release.sampling_rate < 1 for release in releases):
         raised = math.exp(min(epsilon, 700.0)) * FALSE_ALARMS + delta
         return min(raised, 1 - math.exp(-epsilon) * max(0.0, 1 - delta - FALSE_ALARMS))
     # All sums together are worth one sum whose signal-to-noise ratio is this:
-    distance = math.sqrt(sum(release.noise_multiplier**-2 for release in gaussian))
+    distance = math.sqrt(sum(release.steps * release.gaussian.noise_multiplier**-2 for release in releases))
     return float(ndtr(ndtri(FALSE_ALARMS) + distance))
 
 

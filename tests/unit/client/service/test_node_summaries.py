@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.doubles import round_contribution
 from tests.installed_node import SITE, InstalledNode, installed_node, table
 from tests.summaries import evaluation_of, summary_request
 
 from oncofed.client.held_out_split import HeldOutSplit, split_name, split_secret
 from oncofed.client.summaries import bounded_sum
-from oncofed.client.training import local_contribution
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.cohort.validation import validate
 from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
@@ -88,7 +88,7 @@ def test_who_is_measured_is_never_trained_on_and_nobody_is_lost(node: InstalledN
 
     def gradient(rows: np.ndarray) -> np.ndarray:
         weights = node.request(plan).weights
-        return local_contribution(plan, weights, patients.rows(torch.as_tensor(rows)), noise=NoNoise(seed=0))
+        return round_contribution(plan, weights, patients.rows(torch.as_tensor(rows)), noise=NoNoise(seed=0))
 
     np.testing.assert_allclose(trained, gradient(~set_aside), atol=1e-9)
     np.testing.assert_allclose(of_all - trained, gradient(set_aside), atol=1e-9)

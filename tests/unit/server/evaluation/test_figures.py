@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.doubles import drawn_weights, local_privacy, model_spec, study_plan
+from tests.doubles import drawn_weights, local_privacy, model_spec, no_privacy, study_plan
 from tests.statistical.test_held_out_intervals import EDGES, GRID, TRUTH
 from tests.summaries import evaluation_of
 
-from oncofed.privacy.policy import noise_of_sum, shared_release
-from oncofed.protocol.plan import SharedNoise
+from oncofed.privacy.releases import release_of_summary
+from oncofed.protocol.plan import PrivacyMode, SharedNoise
 from oncofed.server.evaluation.concordance import concordance_of
 from oncofed.server.evaluation.figures import EndpointFigures, figures_of, group_centres, hazards, observed_risk
 from oncofed.server.evaluation.held_out_table import EndpointCounts, tables_of
@@ -125,12 +125,15 @@ def test_sums_become_counts_of_patients_again() -> None:
 
 
 def test_the_noise_of_a_shared_sum_is_that_of_all_shares_present() -> None:
-    shares = SharedNoise(sites=10, dropouts=2, colluding=2, scale_bits=20, parameters=SPEC.cells)
-    spec = replace(SPEC, shares=shares)
-    assert noise_of_sum(spec, hospitals=10) == pytest.approx(3.0 * (10 / 6) ** 0.5, rel=1e-5)
-    assert noise_of_sum(spec, hospitals=8) == pytest.approx(3.0 * (8 / 6) ** 0.5, rel=1e-5)
-    assert shared_release(spec).honest_shares == 6
-    assert noise_of_sum(replace(SPEC, noise_multiplier=0.0), hospitals=10) == 0.0
+    shares = SharedNoise(sites=10, dropouts=2, colluding=2)
+    shared = replace(PLAN, privacy=replace(PLAN.privacy, mode=PrivacyMode.DISTRIBUTED, shares=shares))
+    release = release_of_summary(shared, SPEC)
+    assert release.noise_of_sum(hospitals=10) == pytest.approx(3.0 * (10 / 6) ** 0.5, rel=1e-5)
+    assert release.noise_of_sum(hospitals=8) == pytest.approx(3.0 * (8 / 6) ** 0.5, rel=1e-5)
+    tables = tables_of(shared, SPEC, ReleasedSummary(np.zeros(SPEC.cells), ("Bonn",) * 8))
+    assert [table.noise_sd for table in tables.values()] == pytest.approx([3.0 * (8 / 6) ** 0.5 * 2**0.5] * 2, rel=1e-5)
+    without = replace(PLAN, privacy=no_privacy())
+    assert release_of_summary(without, replace(SPEC, noise_multiplier=0.0)).noise_of_sum(hospitals=10) == 0.0
 
 
 def test_nothing_is_measured_where_nothing_was_asked_for_or_released() -> None:

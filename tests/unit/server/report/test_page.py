@@ -181,7 +181,7 @@ def test_a_study_without_noise_is_said_to_protect_nobody() -> None:
 def test_a_page_says_whose_noise_it_is_and_who_is_trusted() -> None:
     assert "every hospital's own, in full: it trusts nobody" in text_of(fake_study())
     plan = fake_study().plan
-    shares = SharedNoise(len(plan.roster), dropouts=1, colluding=0, scale_bits=20, parameters=plan.model.parameters)
+    shares = SharedNoise(len(plan.roster), dropouts=1, colluding=0)
     shared = replace(plan, privacy=replace(plan.privacy, mode=PrivacyMode.DISTRIBUTED, shares=shares))
     text = text_of(fake_study(plan=shared))
     assert f"shared under masks by {len(plan.roster)} hospitals, of which 1 may be missing and 0 may side" in text

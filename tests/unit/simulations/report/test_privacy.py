@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,8 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 from tests.unit.simulations.report.fake_results import NOISE_MULTIPLIER, ROUNDS, fake_result
 
-from oncofed.privacy.accounting import GaussianRelease, SampledGaussianRelease, epsilon_of
+from oncofed.privacy.accounting import GaussianRelease, epsilon_of
+from oncofed.privacy.shared_noise import SampledIntegerRelease, SharedIntegerRelease
 from oncofed.protocol.plan import PrivacyMode, TrainingMode
 from oncofed.simulations.report.privacy import FALSE_ALARMS, privacy_statement, recognised_at_most
 from oncofed.simulations.results import RunResult
@@ -60,8 +62,26 @@ def test_the_best_attack_on_a_gaussian_sum_recognises_that_many() -> None:
     assert (taking_part > threshold).mean() == pytest.approx(found, abs=0.004)
 
 
+@pytest.mark.parametrize("sites", [1, 7])
+def test_sums_with_integer_noise_are_told_as_the_gaussian_of_what_is_guaranteed(sites: int) -> None:
+    """By hand: the guaranteed shares together, less the 4 of the proof, over one clip norm and the rounding."""
+    shared = SharedIntegerRelease(10.0, 400, 8, 1.0, sites, 0, 0)
+    sigma = math.sqrt(sites * shared.share_standard_deviation**2 - 4) / (256 * (1 + 1e-5) + 20)
+    expected = recognised_at_most([GaussianRelease(sigma)] * 30, epsilon=5.0, delta=1e-5)
+    assert recognised_at_most([shared] * 30, epsilon=5.0, delta=1e-5) == pytest.approx(expected, abs=1e-9)
+    unrounded = recognised_at_most([GaussianRelease(10.0)] * 30, epsilon=5.0, delta=1e-5)
+    assert expected > 1.01 * unrounded
+
+
+def test_steps_with_everybody_are_told_as_so_many_sums() -> None:
+    in_one = [SampledIntegerRelease(10.0, 400, 20, 1.0, 1.0, 30)]
+    in_many = [SharedIntegerRelease(10.0, 400, 20, 1.0, 1, 0, 0)] * 30
+    found = recognised_at_most(in_one, epsilon=5.0, delta=1e-5)
+    assert found == pytest.approx(recognised_at_most(in_many, epsilon=5.0, delta=1e-5), abs=1e-9)
+
+
 def test_sampled_sums_are_bounded_by_epsilon_and_delta_alone() -> None:
-    release = [SampledGaussianRelease(1.0, 0.1, 10)]
+    release = [SampledIntegerRelease(1.0, 100, 20, 1.0, 0.1, 10)]
     assert recognised_at_most(release, epsilon=1.0, delta=1e-5) == pytest.approx(np.e * 0.01 + 1e-5)
     strict = recognised_at_most(release, epsilon=6.0, delta=0.0)
     assert strict == pytest.approx(1 - np.exp(-6.0) * 0.99)
@@ -111,7 +131,7 @@ def test_every_fact_a_privacy_officer_asks_for_is_there(result: RunResult) -> No
 def test_sampling_is_told(result: RunResult) -> None:
     training = replace(result.plan.training, mode=TrainingMode.EPOCHS, local_steps=10, sampling_rate=0.1)
     plan = replace(result.plan, training=training, privacy=replace(result.plan.privacy, noise_multiplier=3.0))
-    release = SampledGaussianRelease(3.0, 0.1, 10)
+    release = SampledIntegerRelease(3.0, plan.model.parameters, 20, 1.0, 0.1, 10)
     releases = dict.fromkeys(result.hospitals, (release,) * ROUNDS)
     statement = privacy_statement(replace(result, plan=plan, releases=releases))
     assert "10 steps a round, each patient in a step with probability 0.1" in dict(statement.facts)["Releases"]
