@@ -9,6 +9,9 @@ Clipping is in closed form. A patient's gradient of a bias-free linear layer is 
 and the gradient g at its output, so its norm is |a| |g| and the clipped sum is one matrix product; no per-patient
 gradient is ever formed (Goodfellow, "Efficient per-example gradient computations", 2015).
 
+The bound is enforced on what is added: after the cut each patient's norm is computed once more, and the patient adds
+exactly 0 unless it is within the bound. So no constant and no weight can make a cut that is none (one that is NaN, say).
+
 What one patient adds is a function of that patient and of public numbers, to the last bit: `survival.one_by_one` says
 why it must be and how it is. Only the final sum over patients may be rounded in any order. That moves it by n^2 2^-53
 bounds at most, and is charged for in mode `distributed` (`shared_noise.CLIP_ROUNDING`). Noise and steps go through
@@ -34,6 +37,9 @@ from oncofed.survival.network import PrognosisNetwork
 from oncofed.survival.one_by_one import GridRows, norms_of, one_by_one, root, row_sums
 
 PatientLosses = Callable[[PrognosisNetwork, PatientTensors], Tensor]
+
+ROUNDING_OF_A_NORM = 1e-7
+"""What the computation of a norm may be off by, as a part of it; `shared_noise.CLIP_ROUNDING` covers it."""
 
 PATIENTS_AT_ONCE = 4096
 """Bounds memory; sums are in float64, so the cut makes no difference above rounding."""
@@ -73,6 +79,7 @@ def clipped_gradient_sum(
     | longer gradient                               | the gradient scaled to the bound |
     | input, loss or gradient not finite, or with a | exactly nothing, and nobody is told |
     | number of 2^500 (3e150) or more, in any layer |      |
+    | longer than the bound after the cut, or NaN   | exactly nothing, likewise |
 
     Raises PrivacyRefusal when `losses` does not return one number for each patient: a loss that is already summed or
     of shape (patients, 1) would silently not be clipped; and for a bound that is not positive.
@@ -130,19 +137,31 @@ def cut_parts(
         )
     groups = _fed_alike(records, torch.autograd.grad(values.sum(), [record.output for record in records]))
     included = patients.usable & torch.isfinite(values.detach())
-    norms = []
-    for group in groups:
-        of_output, fits = norms_of(group.at_output)
-        norms.append(of_output * group.fed.norms)
-        included &= fits & group.fed.fits
-    factor = (l2_norm_bound / _length(norms)).clamp(max=1.0)
+    length, fits = _lengths(groups, [group.at_output for group in groups])
+    factor = (l2_norm_bound / length).clamp(max=1.0)
+    cut = [group.at_output * factor[:, None] for group in groups]
+    included &= fits & _within(l2_norm_bound, groups, cut)
     excluded = torch.nonzero(~included)[:, 0]
     return [
-        CutPart(
-            group.fed.values, _without(excluded, group.at_output * factor[:, None]), group.parameters, group.outputs
-        )
-        for group in groups
+        CutPart(group.fed.values, _without(excluded, rows), group.parameters, group.outputs)
+        for group, rows in zip(groups, cut, strict=True)
     ]
+
+
+def _within(l2_norm_bound: float, groups: Sequence[_FedAlike], cut: Sequence[Tensor]) -> Tensor:
+    """(patients,): whether what each would add, looked at once more after the cut, is within the bound. NaN is not."""
+    length, fits = _lengths(groups, cut)
+    return fits & (length <= l2_norm_bound * (1 + ROUNDING_OF_A_NORM))
+
+
+def _lengths(groups: Sequence[_FedAlike], at_outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """(patients,), (patients,): how long all that each adds is, and whether all of it fits (else 0 is said of it)."""
+    norms, all_fit = [], torch.ones(len(at_outputs[0]), dtype=torch.bool)
+    for group, at_output in zip(groups, at_outputs, strict=True):
+        of_output, fits = norms_of(at_output)
+        norms.append(of_output * group.fed.norms)
+        all_fit &= fits & group.fed.fits
+    return _length(norms), all_fit
 
 
 def _length(norms: Sequence[Tensor]) -> Tensor:

@@ -31,10 +31,7 @@ from oncofed.protocol.plan import (
     TrainingMode,
     TrainingSpec,
 )
-
-SMALLEST_L2_NORM_BOUND = 1e-4
-"""Of a clip norm. What float64 cannot tell from 0 must stay far below it: a square below 2^-1074, say, times that of an
-input. No study needs so small a bound; whoever wants one has a loss of another scale."""
+from oncofed.ranges import outside, told
 
 
 def release_of_one_round(training: TrainingSpec, privacy: PrivacySpec) -> PrivacyEvent:
@@ -214,9 +211,7 @@ class SitePolicy:
         for summary in plan.summaries:
             if self.largest_parameters is not None and not summary.cells <= self.largest_parameters:
                 reasons.append(f"its {summary.name} has {summary.cells} numbers, above {self.largest_parameters}")
-        if not 0 <= plan.held_out_fraction < 1:
-            reasons.append("it sets aside a part of the patients that does not lie in [0, 1)")
-        return reasons
+        return [*reasons, *_objections_to_constants(plan)]
 
     def _objections_to_privacy(self, plan: StudyPlan) -> list[str]:
         privacy = plan.privacy
@@ -226,8 +221,8 @@ class SitePolicy:
         reasons = [*of_sums]
         if privacy.relation != RELATION:
             reasons.append(f"its relation is {privacy.relation!r}; this ledger accounts for {RELATION!r}")
-        if privacy.l2_norm_bound is None or not SMALLEST_L2_NORM_BOUND <= privacy.l2_norm_bound < float("inf"):
-            reasons.append(f"it states no finite clip norm of at least {SMALLEST_L2_NORM_BOUND:g}")
+        if privacy.l2_norm_bound is None:
+            reasons.append("it states no clip norm")
         # Each comparison is written so that a number that is not one fails it.
         if not 0 < privacy.delta <= self.delta:
             reasons.append(f"its delta {privacy.delta:g} does not lie in (0, {self.delta:g}]")
@@ -291,6 +286,11 @@ class SitePolicy:
         except UnaccountedEvent as refusal:
             reasons.append(f"its {what} cannot be accounted for: {refusal}")
         return [*reasons, *_objections_to_range(plan)]
+
+
+def _objections_to_constants(plan: StudyPlan) -> list[str]:
+    """Whether each public number lies in its range."""
+    return [f"its {each.where} is {told(each.number)}, outside {each.range.words}" for each in outside(plan)]
 
 
 def _objections_to_range(plan: StudyPlan) -> list[str]:
