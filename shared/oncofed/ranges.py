@@ -231,8 +231,11 @@ def numbers_in(record: object) -> Iterator[PlacedNumber]:
 def _numbers_in(record: object, where: str) -> Iterator[PlacedNumber]:
     assert is_dataclass(record)
     owner = type(record).__name__
-    for field in (*(each.name for each in fields(record)), *_ALSO.get(owner, ())):
-        yield from _numbers_of(f"{owner}.{field}", getattr(record, field), f"{where}{field}")
+    for each in fields(record):
+        yield from _numbers_of(f"{owner}.{each.name}", getattr(record, each.name), f"{where}{each.name}")
+    for name in _ALSO.get(owner, ()):
+        value = getattr(record, name)
+        yield from _numbers_of(f"{owner}.{name}", value if isinstance(value, int) else tuple(value), f"{where}{name}")
 
 
 def _numbers_of(name: str, value: object, where: str) -> Iterator[PlacedNumber]:
@@ -241,15 +244,12 @@ def _numbers_of(name: str, value: object, where: str) -> Iterator[PlacedNumber]:
     elif isinstance(value, Mapping):
         for key, each in value.items():
             yield from _numbers_of(name, each, f"{where}.{key}")
-    elif isinstance(value, str | bool | None):
-        return
-    elif isinstance(value, int | float):
-        yield PlacedNumber(where, name, value, RANGES[name])
-    else:
-        items = list(value)  # type: ignore[call-overload]  # a tuple or an array: there is nothing else in a plan
-        yield PlacedNumber(f"{where}{_COUNT}", f"{name}{_COUNT}", len(items), RANGES[f"{name}{_COUNT}"])
-        for place, each in enumerate(items):
+    elif isinstance(value, tuple):
+        yield PlacedNumber(f"{where}{_COUNT}", f"{name}{_COUNT}", len(value), RANGES[f"{name}{_COUNT}"])
+        for place, each in enumerate(value):
             yield from _numbers_of(name, each, f"{where}[{place}]")
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield PlacedNumber(where, name, value, RANGES[name])
 
 
 def outside(record: object) -> list[PlacedNumber]:

@@ -45,7 +45,7 @@ class ExplanationRequest:
 def read_explanations(section: Section) -> ExplanationRequest:
     """The request; without the section, the one that asks for nothing."""
     default = ExplanationRequest()
-    request = ExplanationRequest(
+    return ExplanationRequest(
         budget_share=section.number_or(
             "budget_share", default.budget_share, within=range_of(ExplanationRequest, "budget_share")
         ),
@@ -61,7 +61,6 @@ def read_explanations(section: Section) -> ExplanationRequest:
         ),
         attempts=section.whole_number_or("attempts", default.attempts, within=range_of(ExplanationRequest, "attempts")),
     )
-    return request
 
 
 def wanted_explanations(

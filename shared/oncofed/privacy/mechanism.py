@@ -10,7 +10,7 @@ and the gradient g at its output, so its norm is |a| |g| and the clipped sum is 
 gradient is ever formed (Goodfellow, "Efficient per-example gradient computations", 2015).
 
 The bound is enforced on what is added: after the cut each patient's norm is computed once more, and the patient adds
-exactly 0 unless it is within the bound. So no constant and no weight can make a cut that is none (one that is NaN, say).
+exactly 0 unless it is within the bound. So no constant and no weight can make a cut that does not cut (NaN, say).
 
 What one patient adds is a function of that patient and of public numbers, to the last bit: `survival.one_by_one` says
 why it must be and how it is. Only the final sum over patients may be rounded in any order. That moves it by n^2 2^-53

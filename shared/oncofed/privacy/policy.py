@@ -200,7 +200,9 @@ class SitePolicy:
             raise PrivacyRefusal(f"the policy of {self.data_source} refuses this plan: " + "; ".join(reasons))
 
     def _objections(self, plan: StudyPlan) -> list[str]:
-        return [*self._objections_to_what_is_run(plan), *self._objections_to_privacy(plan)]
+        # What numbers outside their ranges would cost is not asked: a million million rounds take a while to add up.
+        of_constants = _objections_to_constants(plan)
+        return [*self._objections_to_what_is_run(plan), *(of_constants or self._objections_to_privacy(plan))]
 
     def _objections_to_what_is_run(self, plan: StudyPlan) -> list[str]:
         reasons = []
@@ -211,7 +213,7 @@ class SitePolicy:
         for summary in plan.summaries:
             if self.largest_parameters is not None and not summary.cells <= self.largest_parameters:
                 reasons.append(f"its {summary.name} has {summary.cells} numbers, above {self.largest_parameters}")
-        return [*reasons, *_objections_to_constants(plan)]
+        return reasons
 
     def _objections_to_privacy(self, plan: StudyPlan) -> list[str]:
         privacy = plan.privacy
