@@ -101,7 +101,7 @@ FAULTS = {
     "negative epsilon": ("largest_epsilon = 3.0", "largest_epsilon = -1", "below 0"),
     "true for a number": ("largest_epsilon = 3.0", "largest_epsilon = true", "not a finite number"),
     "delta 0": ("delta = 1e-5", "delta = 0", "below 1e-9"),
-    "delta 1": ("delta = 1e-5", "delta = 1.0", "above 0.01"),
+    "delta 1": ("delta = 1e-5", "delta = 1.0", "above 1e-5"),
     "negative noise": ("smallest_noise_multiplier = 5.0", "smallest_noise_multiplier = -5", "below 0"),
     "a text for true": ("allow_no_privacy = true", 'allow_no_privacy = "no"', "true or false"),
     "half a patient": ("smallest_cohort = 50", "smallest_cohort = 50.5", "whole number"),
