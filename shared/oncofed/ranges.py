@@ -63,7 +63,7 @@ def told(number: float) -> str:
     """As people write it; any number, also one that no float64 holds."""
     if isinstance(number, float) and math.isnan(number):
         return "not a number"
-    if not -_ENDLESS < number < _ENDLESS:
+    if not -_ENDLESS <= number <= _ENDLESS:
         return f"beyond {'-' if number < 0 else ''}1e300"
     if number == int(number) and abs(number) < 1e9:
         return f"{int(number):,}"
@@ -234,7 +234,9 @@ def _numbers_in(record: object, where: str) -> Iterator[PlacedNumber]:
         yield from _numbers_of(f"{owner}.{each.name}", getattr(record, each.name), f"{where}{each.name}")
     for name in _ALSO.get(owner, ()):
         value = getattr(record, name)
-        yield from _numbers_of(f"{owner}.{name}", value if isinstance(value, int) else tuple(value), f"{where}{name}")
+        yield from _numbers_of(
+            f"{owner}.{name}", value if isinstance(value, int | float) else tuple(value), f"{where}{name}"
+        )
 
 
 def _numbers_of(name: str, value: object, where: str) -> Iterator[PlacedNumber]:

@@ -260,7 +260,7 @@ def readers(page: str, heading: str) -> tuple[Callable[[Path], object], str]:
     return read_study, STUDY.replace('schema = "schema.toml"', "")
 
 
-@pytest.mark.parametrize(("page", "heading", "key"), PAGES, ids=lambda place: str(place))
+@pytest.mark.parametrize(("page", "heading", "key"), PAGES, ids=str)
 def test_a_number_outside_its_range_is_refused_by_name(page: str, heading: str, key: str, tmp_path: Path) -> None:
     name = row_of(page, heading, key)
     read, text = readers(page, heading)

@@ -137,10 +137,14 @@ def cut_parts(
         )
     groups = _fed_alike(records, torch.autograd.grad(values.sum(), [record.output for record in records]))
     included = patients.usable & torch.isfinite(values.detach())
-    length, fits = _lengths(groups, [group.at_output for group in groups])
-    factor = (l2_norm_bound / length).clamp(max=1.0)
+    norms = []
+    for group in groups:
+        of_output, fits = norms_of(group.at_output)
+        norms.append(of_output * group.fed.norms)
+        included &= fits & group.fed.fits
+    factor = (l2_norm_bound / _length(norms)).clamp(max=1.0)
     cut = [group.at_output * factor[:, None] for group in groups]
-    included &= fits & _within(l2_norm_bound, groups, cut)
+    included &= _within(l2_norm_bound, groups, cut)
     excluded = torch.nonzero(~included)[:, 0]
     return [
         CutPart(group.fed.values, _without(excluded, rows), group.parameters, group.outputs)
@@ -149,19 +153,15 @@ def cut_parts(
 
 
 def _within(l2_norm_bound: float, groups: Sequence[_FedAlike], cut: Sequence[Tensor]) -> Tensor:
-    """(patients,): whether what each would add, looked at once more after the cut, is within the bound. NaN is not."""
-    length, fits = _lengths(groups, cut)
-    return fits & (length <= l2_norm_bound * (1 + ROUNDING_OF_A_NORM))
+    """(patients,): whether what each would add is within the bound, as told by itself and not by how it was cut.
 
-
-def _lengths(groups: Sequence[_FedAlike], at_outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """(patients,), (patients,): how long all that each adds is, and whether all of it fits (else 0 is said of it)."""
-    norms, all_fit = [], torch.ones(len(at_outputs[0]), dtype=torch.bool)
-    for group, at_output in zip(groups, at_outputs, strict=True):
-        of_output, fits = norms_of(at_output)
-        norms.append(of_output * group.fed.norms)
-        all_fit &= fits & group.fed.fits
-    return _length(norms), all_fit
+    In the plainest way: the sum of squares. One that overflows, or is NaN, is not within. One that underflows belongs
+    to less than 1e-11 even where it meets the largest input that fits.
+    """
+    squares = torch.zeros(len(cut[0]), dtype=torch.float64)
+    for group, rows in zip(groups, cut, strict=True):
+        squares += row_sums(rows.square()) * group.fed.norms.square()
+    return squares <= (l2_norm_bound * (1 + ROUNDING_OF_A_NORM)) ** 2
 
 
 def _length(norms: Sequence[Tensor]) -> Tensor:
