@@ -61,7 +61,7 @@ def rows_of(name: str, kind: Any, seen: set[type]) -> Iterator[str]:
         yield name
     elif get_origin(kind) is not None and issubclass(get_origin(kind), Mapping):
         yield from rows_of(name, get_args(kind)[1], seen)
-    elif is_dataclass(kind):
+    elif isinstance(kind, type) and is_dataclass(kind):
         yield from rows_needed(kind, seen)
     else:  # a kind of value that nobody thought of could hold a number
         assert kind in (NoneType, bool, Path) or issubclass(kind, str), f"{name} is a {kind}"

@@ -187,9 +187,10 @@ def crafted(node: InstalledNode, plan: StudyPlan) -> np.ndarray[Any, np.dtype[np
     (age,) = (place for place, column in enumerate(columns(schema)) if column.source == "age" and column.weight == 1)
     network = network_with(plan.model, np.zeros(plan.model.parameters))
     assert network.relu_branch is not None
+    first, last = (each for each in network.relu_branch if isinstance(each, torch.nn.Linear))
     with torch.no_grad():
-        network.relu_branch[0].weight[0, age] = 1e6
-        network.relu_branch[2].weight[0, 0] = 1.0
+        first.weight[0, age] = 1e6
+        last.weight[0, 0] = 1.0
     return parameter_vector(network)
 
 

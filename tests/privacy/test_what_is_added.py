@@ -263,15 +263,20 @@ def test_a_cut_that_does_not_cut_enough_adds_nothing_and_without_the_second_look
     assert violations(case) == [f"patient {row} adds more than the bound" for row in range(3)]
 
 
+def baseline_row(case: Case) -> GridRows:
+    network, told = network_with(case.spec, case.weights), dict[Tensor, GridRows]()
+
+    def note(parameter: Tensor, fed: GridRows, _output: Tensor) -> None:
+        told[parameter] = fed
+
+    with one_by_one.one_by_one(network, case.patients.fed, note=note):
+        network.log_hazard(case.patients.x)
+    return told[network.baseline.correction]
+
+
 def test_a_baseline_weight_that_is_too_large_is_told_as_that() -> None:
     """So rows say of themselves what is true: there is one place where they are made."""
     for weight, fits in ((1.0, True), (1e150, True), (2.0**500, False), (1e300, False)):
-        case = one_case(baseline_weight=weight)
-        network, told = network_with(case.spec, case.weights), dict[Tensor, GridRows]()
-        with one_by_one.one_by_one(
-            network, case.patients.fed, note=lambda of, fed, _, told=told: told.update({of: fed})
-        ):
-            network.log_hazard(case.patients.x)
-        row = told[network.baseline.correction]
+        row = baseline_row(one_case(baseline_weight=weight))
         assert row.fits.tolist() == [fits] * 3
         assert bool(row.values.any()) is fits
