@@ -1,9 +1,9 @@
 """Which faults does one table of a TOML file have?
 
 A `Section` hands out the fields of one TOML table and notes every fault instead of stopping at the first: missing
-fields, wrong types, numbers outside their bounds, unknown choices, and (on `close`) fields that nobody asked for.
+fields, wrong types, numbers outside their ranges, unknown choices, and (on `close`) fields that nobody asked for.
 A getter that noted a fault returns its default, or an empty value of its type; the caller raises `InvalidInput` with
-the collected faults before such a placeholder can be used. Imports nothing but the standard library.
+the collected faults before such a placeholder can be used. Imports no torch.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from oncofed.errors import Fault, InvalidInput
+from oncofed.ranges import Range, told
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -102,57 +103,46 @@ class Section:
             return default
         return value
 
-    def number(
-        self,
-        key: str,
-        *,
-        required: bool = False,
-        above: float | None = None,
-        at_least: float | None = None,
-        at_most: float | None = None,
-    ) -> float | None:
-        """A finite number within the bounds, or None when the field is absent or at fault."""
+    def number(self, key: str, *, within: Range, required: bool = False) -> float | None:
+        """A finite number in its range, or None when the field is absent or at fault."""
+        value = self._number(key, within, required=required)
+        return None if value is None else float(value)
+
+    def whole_number(self, key: str, *, within: Range, required: bool = False) -> int | None:
+        """A whole number in its range, or None when the field is absent or at fault."""
+        assert within.whole
+        value = self._number(key, within, required=required)
+        assert value is None or isinstance(value, int)
+        return value
+
+    def _number(self, key: str, within: Range, *, required: bool) -> float | None:
         value = self._take(key, required=required)
         if value is None:
             return None
         if not _is_number(value):
             self.fault(key, "is not a finite number", "Write a number, without quotes.")
             return None
-        number = float(value)  # type: ignore[arg-type]  # _is_number has just looked
-        if above is not None and not number > above:
-            self.fault(key, f"is not above {above:g}", f"Choose a number above {above:g}.")
-            return None
-        if at_least is not None and number < at_least:
-            self.fault(key, f"is below {at_least:g}", f"Choose a number of at least {at_least:g}.")
-            return None
-        if at_most is not None and number > at_most:
-            self.fault(key, f"is above {at_most:g}", f"Choose a number of at most {at_most:g}.")
-            return None
-        return number
-
-    def whole_number(
-        self, key: str, *, required: bool = False, at_least: int | None = None, at_most: int | None = None
-    ) -> int | None:
-        """A whole number within the bounds, or None when the field is absent or at fault."""
-        noted = len(self.faults)
-        number = self.number(key, required=required, at_least=at_least, at_most=at_most)
-        if number is None or len(self.faults) > noted:
-            return None
-        if not isinstance(self._content[key], int):
+        assert isinstance(value, int | float)
+        if within.whole and not isinstance(value, int):
             self.fault(key, "is not a whole number", "Write a whole number.")
             return None
-        return int(number)
+        return value if self._lies(key, value, within) else None
 
-    def number_or(
-        self, key: str, default: float, *, above: float | None = None, at_least: float | None = None
-    ) -> float:
+    def _lies(self, key: str, number: float, within: Range, *, has: str = "is") -> bool:
+        if number in within:
+            return True
+        side = f"below {told(within.least)}" if number < within.least else f"above {told(within.most)}"
+        self.fault(key, f"{has} {side}", within.remedy)
+        return False
+
+    def number_or(self, key: str, default: float, *, within: Range) -> float:
         """As `number`, with a default for an absent field."""
-        value = self.number(key, above=above, at_least=at_least)
+        value = self.number(key, within=within)
         return default if value is None else value
 
-    def whole_number_or(self, key: str, default: int, *, at_least: int) -> int:
+    def whole_number_or(self, key: str, default: int, *, within: Range) -> int:
         """As `whole_number`, with a default for an absent field."""
-        value = self.whole_number(key, at_least=at_least)
+        value = self.whole_number(key, within=within)
         return default if value is None else value
 
     def choice(self, key: str, kind: type[Choice], *, required: bool = False) -> Choice | None:
@@ -166,13 +156,24 @@ class Section:
             return None
         return kind(value)
 
-    def numbers(self, key: str, *, required: bool = False) -> tuple[float, ...] | None:
-        """A list of finite numbers, or None when the field is absent or at fault."""
+    def numbers(self, key: str, *, within: Range, count: Range, required: bool = False) -> tuple[float, ...] | None:
+        """A list of finite numbers, each in its range, or None when the field is absent or at fault.
+
+        count  how many there may be.
+        """
         value = self._take(key, required=required)
         if value is None:
             return None
         if not isinstance(value, list) or not all(_is_number(item) for item in value):
             self.fault(key, "is not a list of finite numbers", "Write numbers in square brackets.")
+            return None
+        if within.whole and not all(isinstance(item, int) for item in value):
+            self.fault(key, "holds a number that is not whole", "Write whole numbers.")
+            return None
+        wrong = [item for item in value if item not in within]
+        if (wrong and not self._lies(key, wrong[0], within, has="holds a number")) or not self._lies(
+            key, len(value), count, has="has a length"
+        ):
             return None
         return tuple(float(item) for item in value)
 

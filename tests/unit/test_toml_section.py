@@ -8,7 +8,12 @@ from enum import StrEnum
 import pytest
 
 from oncofed.errors import Fault
+from oncofed.ranges import Range
 from oncofed.toml_section import Section
+
+ANY = Range(-1e6, 1e6, 0, 1)
+PART = Range(0, 1, 0, 1)
+WHOLE = Range(1, 100, 1, 100, whole=True)
 
 
 class Engine(StrEnum):
@@ -26,14 +31,14 @@ def test_right_fields_are_handed_out_without_a_fault() -> None:
     )
     assert run.required_text("name") == "a"
     assert run.flag("resume", False) is True
-    assert run.whole_number("rounds", required=True, at_least=1) == 60
-    assert run.number("rate", above=0.0, at_most=1.0) == 0.5
+    assert run.whole_number("rounds", within=WHOLE, required=True) == 60
+    assert run.number("rate", within=PART) == 0.5
     assert run.choice("engine", Engine) is Engine.RAY
-    assert run.numbers("bounds") == (0.0, 1.5)
+    assert run.numbers("bounds", within=ANY, count=WHOLE) == (0.0, 1.5)
     assert run.texts("sites") == ("a", "b")
     inner = run.section("privacy", heading="study.toml: [privacy]")
     assert inner is not None
-    assert inner.whole_number("x") == 1
+    assert inner.whole_number("x", within=WHOLE) == 1
     run.close()
     inner.close()
     assert run.faults == []
@@ -44,8 +49,12 @@ def test_absent_fields_that_are_not_required_are_no_fault() -> None:
     assert run.text("name") is None
     assert run.text("name", "default") == "default"
     assert run.flag("resume", True) is True
-    assert (run.number("a"), run.whole_number("b"), run.choice("c", Engine)) == (None, None, None)
-    assert (run.numbers("d"), run.texts("e"), run.sections("f")) == (None, None, [])
+    assert (run.number("a", within=ANY), run.whole_number("b", within=WHOLE), run.choice("c", Engine)) == (
+        None,
+        None,
+        None,
+    )
+    assert (run.numbers("d", within=ANY, count=WHOLE), run.texts("e"), run.sections("f")) == (None, None, [])
     assert run.section("g", heading="[g]") is None
     run.close()
     assert run.faults == []
@@ -56,16 +65,18 @@ BAD: list[tuple[dict[str, object], Callable[[Section], object], str]] = [
     ({"x": " "}, lambda s: s.required_text("x"), "is not a text"),
     ({}, lambda s: s.required_text("x"), "is missing"),
     ({"x": 1}, lambda s: s.flag("x", False), "is not true or false"),
-    ({"x": True}, lambda s: s.number("x"), "is not a finite number"),
-    ({"x": float("inf")}, lambda s: s.number("x"), "is not a finite number"),
-    ({"x": 0}, lambda s: s.number("x", above=0.0), "is not above 0"),
-    ({"x": -1}, lambda s: s.number("x", at_least=0.0), "is below 0"),
-    ({"x": 2}, lambda s: s.number("x", at_most=1.0), "is above 1"),
-    ({"x": 2.0}, lambda s: s.whole_number("x"), "is not a whole number"),
-    ({"x": 0}, lambda s: s.whole_number("x", at_least=1), "is below 1"),
-    ({}, lambda s: s.whole_number("x", required=True), "is missing"),
+    ({"x": True}, lambda s: s.number("x", within=ANY), "is not a finite number"),
+    ({"x": float("inf")}, lambda s: s.number("x", within=ANY), "is not a finite number"),
+    ({"x": -1}, lambda s: s.number("x", within=PART), "is below 0"),
+    ({"x": 2}, lambda s: s.number("x", within=PART), "is above 1"),
+    ({"x": 2.0}, lambda s: s.whole_number("x", within=WHOLE), "is not a whole number"),
+    ({"x": 0}, lambda s: s.whole_number("x", within=WHOLE), "is below 1"),
+    ({}, lambda s: s.whole_number("x", within=WHOLE, required=True), "is missing"),
+    ({"x": [0.5, -1]}, lambda s: s.numbers("x", within=PART, count=WHOLE), "holds a number below 0"),
+    ({"x": [1, 2.0]}, lambda s: s.numbers("x", within=WHOLE, count=WHOLE), "holds a number that is not whole"),
+    ({"x": []}, lambda s: s.numbers("x", within=PART, count=WHOLE), "has a length below 1"),
     ({"x": "rays"}, lambda s: s.choice("x", Engine), "is not one of the known values"),
-    ({"x": [1, "2"]}, lambda s: s.numbers("x"), "is not a list of finite numbers"),
+    ({"x": [1, "2"]}, lambda s: s.numbers("x", within=ANY, count=WHOLE), "is not a list of finite numbers"),
     ({"x": "abc"}, lambda s: s.texts("x"), "is not a list of texts"),
     ({"x": ["a", ""]}, lambda s: s.texts("x"), "holds an empty text"),
     ({"x": ["a", "a"]}, lambda s: s.texts("x"), 'names "a" more than once'),

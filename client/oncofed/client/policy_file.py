@@ -31,6 +31,7 @@ from pathlib import Path
 from oncofed.client.sources import SourceKind, SourceSpec
 from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.policy import SitePolicy
+from oncofed.ranges import range_of
 from oncofed.toml_section import Section, closest, read_toml
 
 _PLAN_HASH = re.compile(r"[0-9a-f]{64}")
@@ -74,8 +75,12 @@ def read_policy(path: Path) -> NodePolicy:
     file = Section(path.name, read_toml(path), faults)
     node = file.section("node", heading=f"{path.name}: [node]", required=True)
     node = node or Section(f"{path.name}: [node]", {}, [])
-    smallest_cohort = node.whole_number("smallest_cohort", required=True, at_least=1) or 0
-    largest_parameters = node.whole_number("largest_parameters", required=True, at_least=1) or 0
+    smallest_cohort = node.whole_number(
+        "smallest_cohort", within=range_of(NodePolicy, "smallest_cohort"), required=True
+    )
+    largest_parameters = node.whole_number(
+        "largest_parameters", within=range_of(NodePolicy, "largest_parameters"), required=True
+    )
     allowed_plans = _allowed_plans(node)
     node.close()
     tables = file.sections("source")
@@ -86,7 +91,7 @@ def read_policy(path: Path) -> NodePolicy:
         section = Section(f"{path.name}: [[source]] number {number}", content, faults)
         source = _source(section)
         site_policy = _site_policy(
-            section, source.name, allowed_plans=allowed_plans, largest_parameters=largest_parameters
+            section, source.name, allowed_plans=allowed_plans, largest_parameters=largest_parameters or 0
         )
         section.close()
         sources.append(SourcePolicy(source, site_policy))
@@ -96,7 +101,7 @@ def read_policy(path: Path) -> NodePolicy:
         faults.append(Fault(path.name, f'names the source "{name}" more than once', "Give each a name of its own."))
     if faults:
         raise InvalidInput(faults)
-    return NodePolicy(smallest_cohort, largest_parameters, allowed_plans, tuple(sources))
+    return NodePolicy(smallest_cohort or 0, largest_parameters or 0, allowed_plans, tuple(sources))
 
 
 def _allowed_plans(node: Section) -> tuple[str, ...] | None:
@@ -142,13 +147,18 @@ def _absolute(section: Section, key: str, text: str | None) -> Path | None:
 def _site_policy(
     section: Section, name: str, *, allowed_plans: tuple[str, ...] | None, largest_parameters: int
 ) -> SitePolicy:
+    def limit(key: str) -> float:
+        return section.number(key, within=range_of(SitePolicy, key), required=True) or 0.0
+
     return SitePolicy(
         data_source=name,
-        largest_epsilon=section.number("largest_epsilon", required=True, at_least=0.0) or 0.0,
-        delta=section.number("delta", required=True, above=0.0, at_most=0.01) or 0.0,
-        smallest_noise_multiplier=section.number("smallest_noise_multiplier", required=True, at_least=0.0) or 0.0,
+        largest_epsilon=limit("largest_epsilon"),
+        delta=limit("delta"),
+        smallest_noise_multiplier=limit("smallest_noise_multiplier"),
         allow_no_privacy=section.flag("allow_no_privacy", False),
         allowed_plans=allowed_plans,
         largest_parameters=largest_parameters,
-        fewest_colluding_tolerated=section.whole_number("fewest_colluding_tolerated", at_least=0),
+        fewest_colluding_tolerated=section.whole_number(
+            "fewest_colluding_tolerated", within=range_of(SitePolicy, "fewest_colluding_tolerated")
+        ),
     )

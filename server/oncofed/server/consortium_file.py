@@ -16,6 +16,7 @@ from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.schema_file import parse_schema, read_schema
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import Member, StudyPlan
+from oncofed.ranges import range_of
 from oncofed.server.evaluation.measured import evaluation_in
 from oncofed.server.plan_settings import SECTIONS, PlanSettings, plan_from, read_plan_settings
 from oncofed.server.strategies import strategy_faults
@@ -60,13 +61,13 @@ def read_consortium(path: Path) -> Consortium:
     file.close()
     head, own = sections["study"], sections["consortium"]
     schema, schema_toml = _schema(sections["data"], path.parent)
-    seed = head.whole_number("seed", at_least=0)
+    seed = head.whole_number("seed", within=range_of(Consortium, "seed"))
     settings = read_plan_settings(**{name: sections[name] for name in SECTIONS})
-    timeout = own.number("round_timeout_seconds", above=0)
-    patience = own.number("patience_seconds", at_least=0)
+    timeout = own.number("round_timeout_seconds", within=range_of(StudyPlan, "round_timeout_seconds"))
+    patience = own.number("patience_seconds", within=range_of(StudyPlan, "patience_seconds"))
     name, title = head.required_text("name"), head.text("title") or ""
     head.ignore("explain_site")
-    quorum = own.whole_number("quorum", at_least=1)
+    quorum = own.whole_number("quorum", within=range_of(StudyPlan, "quorum"))
     released = own.texts("released")
     for section in sections.values():
         section.close()

@@ -15,6 +15,7 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.policy import WantedSummary
 from oncofed.protocol.plan import ModelSpec, SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import cells_of
+from oncofed.ranges import range_of
 from oncofed.toml_section import Section
 
 KEY_MARKERS, INTERACTIONS = "key_markers", "interactions"
@@ -44,17 +45,22 @@ class ExplanationRequest:
 def read_explanations(section: Section) -> ExplanationRequest:
     """The request; without the section, the one that asks for nothing."""
     default = ExplanationRequest()
-    request = ExplanationRequest(
-        budget_share=section.number_or("budget_share", default.budget_share, at_least=0),
+    return ExplanationRequest(
+        budget_share=section.number_or(
+            "budget_share", default.budget_share, within=range_of(ExplanationRequest, "budget_share")
+        ),
         pairs=section.flag("pairs", default.pairs),
-        smallest_shown=section.number_or("smallest_shown", default.smallest_shown, at_least=0),
-        most_votes=section.whole_number_or("most_votes", default.most_votes, at_least=1),
-        largest_effect=section.number_or("largest_effect", default.largest_effect, above=0),
-        attempts=section.whole_number_or("attempts", default.attempts, at_least=1),
+        smallest_shown=section.number_or(
+            "smallest_shown", default.smallest_shown, within=range_of(ExplanationRequest, "smallest_shown")
+        ),
+        most_votes=section.whole_number_or(
+            "most_votes", default.most_votes, within=range_of(ExplanationRequest, "most_votes")
+        ),
+        largest_effect=section.number_or(
+            "largest_effect", default.largest_effect, within=range_of(ExplanationRequest, "largest_effect")
+        ),
+        attempts=section.whole_number_or("attempts", default.attempts, within=range_of(ExplanationRequest, "attempts")),
     )
-    if request.budget_share >= 1:
-        section.fault("budget_share", "leaves nothing for training", "Choose a part below 1, such as 0.2.")
-    return request
 
 
 def wanted_explanations(

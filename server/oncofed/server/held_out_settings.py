@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.policy import WantedSummary
 from oncofed.protocol.plan import ModelSpec, SummaryKind, SummarySpec
+from oncofed.ranges import count_of, range_of
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.held_out import CountLayout
 from oncofed.toml_section import Section
@@ -40,20 +41,24 @@ class HeldOutRequest:
 def read_held_out(section: Section) -> HeldOutRequest:
     """The request; without the section, the one that asks for nothing."""
     default = HeldOutRequest()
-    edges = section.numbers("risk_edges")
-    request = HeldOutRequest(
-        budget_share=section.number_or("budget_share", default.budget_share, at_least=0),
-        horizon=section.number("horizon", above=0),
-        fraction=section.number_or("fraction", default.fraction, above=0),
-        risk_edges=default.risk_edges if edges is None else edges,
-        times=section.numbers("times"),
-        smallest_shown=section.number_or("smallest_shown", default.smallest_shown, at_least=0),
-        attempts=section.whole_number_or("attempts", default.attempts, at_least=1),
+    edges = section.numbers(
+        "risk_edges", within=range_of(HeldOutRequest, "risk_edges"), count=count_of(HeldOutRequest, "risk_edges")
     )
-    if request.budget_share >= 1:
-        section.fault("budget_share", "leaves nothing for training", "Choose a part below 1, such as 0.2.")
-    if request.fraction >= 1:
-        section.fault("fraction", "leaves nobody to train on", "Choose a fraction below 1, such as 0.2.")
+    request = HeldOutRequest(
+        budget_share=section.number_or(
+            "budget_share", default.budget_share, within=range_of(HeldOutRequest, "budget_share")
+        ),
+        horizon=section.number("horizon", within=range_of(HeldOutRequest, "horizon")),
+        fraction=section.number_or("fraction", default.fraction, within=range_of(HeldOutRequest, "fraction")),
+        risk_edges=default.risk_edges if edges is None else edges,
+        times=section.numbers(
+            "times", within=range_of(HeldOutRequest, "times"), count=count_of(HeldOutRequest, "times")
+        ),
+        smallest_shown=section.number_or(
+            "smallest_shown", default.smallest_shown, within=range_of(HeldOutRequest, "smallest_shown")
+        ),
+        attempts=section.whole_number_or("attempts", default.attempts, within=range_of(HeldOutRequest, "attempts")),
+    )
     if list(request.risk_edges) != sorted(set(request.risk_edges)):
         section.fault("risk_edges", "do not rise", "List log hazard ratios from low to high, such as [-0.5, 0, 0.5].")
     if request.budget_share and request.horizon is None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput
-from oncofed.privacy.policy import SMALLEST_L2_NORM_BOUND, calibrated_together, without_privacy
+from oncofed.privacy.policy import calibrated_together, without_privacy
 from oncofed.protocol.plan import (
     ModelSpec,
     PrivacyMode,
@@ -23,6 +23,7 @@ from oncofed.protocol.plan import (
     TrainingMode,
     TrainingSpec,
 )
+from oncofed.ranges import count_of, range_of
 from oncofed.server.explanation_settings import ExplanationRequest, read_explanations, wanted_explanations
 from oncofed.server.held_out_settings import HeldOutRequest, read_held_out, wanted_summaries
 from oncofed.toml_section import Section
@@ -70,7 +71,7 @@ def read_plan_settings(
     settings = PlanSettings(
         hidden_units=_hidden_units(model),
         linear_branch=model.flag("linear_branch", True),
-        baseline_weight=model.number_or("baseline_weight", 1.0, above=0),
+        baseline_weight=model.number_or("baseline_weight", 1.0, within=range_of(PlanSettings, "baseline_weight")),
         training=_training(training),
         privacy=_privacy(privacy),
         held_out=read_held_out(held_out),
@@ -154,63 +155,64 @@ def _privacy_asked(request: PrivacyRequest, *, sites: int) -> PrivacySpec:
 
 
 def _hidden_units(section: Section) -> tuple[int, ...]:
-    units = section.numbers("hidden_units")
-    if units is None:
-        return (16,)
-    if any(unit < 1 or unit != int(unit) for unit in units):
-        section.fault("hidden_units", "are not positive whole numbers", "Write for instance [16], or [] for none.")
-    return tuple(int(unit) for unit in units)
+    units = section.numbers(
+        "hidden_units", within=range_of(PlanSettings, "hidden_units"), count=count_of(PlanSettings, "hidden_units")
+    )
+    return (16,) if units is None else tuple(int(unit) for unit in units)
 
 
 def _training(section: Section) -> TrainingSpec:
     default = TrainingSpec()
-    site_weights = section.numbers("site_weights")
-    spec = TrainingSpec(
+
+    def number(key: str) -> float:
+        fallback: float = getattr(default, key)
+        return section.number_or(key, fallback, within=range_of(TrainingSpec, key))
+
+    def whole(key: str) -> int:
+        fallback: int = getattr(default, key)
+        return section.whole_number_or(key, fallback, within=range_of(TrainingSpec, key))
+
+    site_weights = section.numbers(
+        "site_weights", within=range_of(TrainingSpec, "site_weights"), count=count_of(TrainingSpec, "site_weights")
+    )
+    return TrainingSpec(
         mode=section.choice("mode", TrainingMode) or default.mode,
         strategy=section.choice("strategy", Strategy) or default.strategy,
-        rounds=section.whole_number_or("rounds", default.rounds, at_least=1),
-        server_learning_rate=section.number_or("server_learning_rate", default.server_learning_rate, above=0),
-        beta_1=section.number_or("beta_1", default.beta_1, at_least=0),
-        beta_2=section.number_or("beta_2", default.beta_2, at_least=0),
-        tau=section.number_or("tau", default.tau, above=0),
-        weight_decay=section.number_or("weight_decay", default.weight_decay, at_least=0),
-        local_learning_rate=section.number_or("local_learning_rate", default.local_learning_rate, above=0),
-        local_steps=section.whole_number_or("local_steps", default.local_steps, at_least=1),
-        sampling_rate=section.number_or("sampling_rate", default.sampling_rate, above=0),
-        expected_batch_size=section.number_or("expected_batch_size", default.expected_batch_size, above=0),
-        proximal_mu=section.number_or("proximal_mu", default.proximal_mu, at_least=0),
-        trim_fraction=section.number_or("trim_fraction", default.trim_fraction, at_least=0),
-        malicious_sites=section.whole_number_or("malicious_sites", default.malicious_sites, at_least=0),
+        rounds=whole("rounds"),
+        server_learning_rate=number("server_learning_rate"),
+        beta_1=number("beta_1"),
+        beta_2=number("beta_2"),
+        tau=number("tau"),
+        weight_decay=number("weight_decay"),
+        local_learning_rate=number("local_learning_rate"),
+        local_steps=whole("local_steps"),
+        sampling_rate=number("sampling_rate"),
+        expected_batch_size=number("expected_batch_size"),
+        proximal_mu=number("proximal_mu"),
+        trim_fraction=number("trim_fraction"),
+        malicious_sites=whole("malicious_sites"),
         site_weights=site_weights or (),
     )
-    for key, value in (("beta_1", spec.beta_1), ("beta_2", spec.beta_2)):
-        if value >= 1:
-            section.fault(key, "is not below 1", "Choose a number in [0, 1).")
-    if spec.sampling_rate > 1:
-        section.fault("sampling_rate", "is above 1", "Choose a probability in (0, 1].")
-    if spec.trim_fraction >= 0.5:
-        section.fault("trim_fraction", "trims everything", "Choose a fraction below 0.5.")
-    if any(weight <= 0 for weight in spec.site_weights):
-        section.fault("site_weights", "are not all positive", "Give one positive public number a site.")
-    return spec
 
 
 def _privacy(section: Section) -> PrivacyRequest:
     mode = section.choice("mode", PrivacyMode, required=True) or PrivacyMode.LOCAL
     private, shared = mode is not PrivacyMode.NONE, mode is PrivacyMode.DISTRIBUTED
-    dropouts = section.whole_number("dropouts", required=shared, at_least=0)
-    colluding = section.whole_number("colluding", required=shared, at_least=0)
-    request = PrivacyRequest(
+
+    def number(key: str, *, required: bool = False) -> float | None:
+        return section.number(key, within=range_of(PrivacyRequest, key), required=required)
+
+    def whole(key: str, *, required: bool = False) -> int | None:
+        return section.whole_number(key, within=range_of(PrivacyRequest, key), required=required)
+
+    return PrivacyRequest(
         mode=mode,
-        epsilon=section.number("epsilon", required=private, above=0),
-        delta=section.number_or("delta", 1e-6, above=0),
-        l2_norm_bound=section.number("l2_norm_bound", required=private, at_least=SMALLEST_L2_NORM_BOUND),
-        reserve_rounds=section.whole_number_or("reserve_rounds", 0, at_least=0),
+        epsilon=number("epsilon", required=private),
+        delta=number("delta") or 1e-6,
+        l2_norm_bound=number("l2_norm_bound", required=private),
+        reserve_rounds=whole("reserve_rounds") or 0,
         clip_without_noise=section.flag("clip_without_noise", False),
-        dropouts=dropouts or 0,
-        colluding=colluding or 0,
-        scale_bits=section.whole_number_or("scale_bits", PrivacyRequest.scale_bits, at_least=8),
+        dropouts=whole("dropouts", required=shared) or 0,
+        colluding=whole("colluding", required=shared) or 0,
+        scale_bits=whole("scale_bits") or PrivacyRequest.scale_bits,
     )
-    if request.delta > 1e-5:
-        section.fault("delta", "is above 1e-5", "Choose at most 1e-5: policy is min(1e-5, 1/(10 n_max)).")
-    return request

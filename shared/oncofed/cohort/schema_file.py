@@ -27,6 +27,7 @@ from oncofed.cohort.schema import (
     TimeUnit,
 )
 from oncofed.errors import Fault, InvalidInput
+from oncofed.ranges import count_of, range_faults, range_of
 from oncofed.survival.grid import TimeGrid
 from oncofed.toml_section import Section, closest, parse_toml, read_toml
 
@@ -81,7 +82,7 @@ def _schema_in(where: str, file_content: dict[str, object]) -> StudySchema:
     faults.extend(_faults_between_sections(where, header, endpoints, markers))
     if faults:
         raise InvalidInput(faults)
-    return StudySchema(
+    schema = StudySchema(
         name=header.name,
         patient_id=header.patient_id,
         markers=tuple(markers),
@@ -94,6 +95,9 @@ def _schema_in(where: str, file_content: dict[str, object]) -> StudySchema:
         largest_encoded_value=header.largest_encoded_value,
         zero_time_becomes=time.zero_time_becomes,
     )
+    if faults := range_faults(schema, where=where):  # what follows from several fields, such as an interval's width
+        raise InvalidInput(faults)
+    return schema
 
 
 def _named(file: Section, key: str) -> Section:
@@ -119,7 +123,11 @@ def _read_header(section: Section) -> _Header:
         patient_id=section.required_text("patient_id"),
         site_column=section.text("site_column"),
         tumour_entity=section.text("tumour_entity"),
-        largest_encoded_value=section.number("largest_encoded_value", above=0.0) or StudySchema.largest_encoded_value,
+        largest_encoded_value=section.number_or(
+            "largest_encoded_value",
+            StudySchema.largest_encoded_value,
+            within=range_of(StudySchema, "largest_encoded_value"),
+        ),
         missing_codes=section.texts("missing_codes", blank_allowed=True) or (),
     )
     section.close()
@@ -128,8 +136,10 @@ def _read_header(section: Section) -> _Header:
 
 def _read_time(section: Section) -> _Time:
     unit = section.choice("unit", TimeUnit, required=True) or TimeUnit.MONTHS
-    bounds = section.numbers("interval_bounds", required=True)
-    zero_time_becomes = section.number("zero_time_becomes", above=0.0)
+    bounds = section.numbers(
+        "interval_bounds", within=range_of(TimeGrid, "bounds"), count=count_of(TimeGrid, "bounds"), required=True
+    )
+    zero_time_becomes = section.number("zero_time_becomes", within=range_of(StudySchema, "zero_time_becomes"))
     section.close()
     grid = TimeGrid((0.0, 1.0))
     if bounds is not None:
@@ -151,7 +161,7 @@ def _read_endpoint(section: Section) -> tuple[Endpoint, float]:
         death_event_column=section.text("death_event"),
         death=section.choice("death", DeathPolicy) or DeathPolicy.COMPOSITE,
     )
-    hazard = section.number("baseline_hazard", required=True, above=0.0)
+    hazard = section.number("baseline_hazard", within=range_of(StudySchema, "baseline_hazard"), required=True)
     if "death" in section and "death_event" not in section:
         section.fault("death", "says what a death means, but no column tells deaths", "Add death_event, or drop death.")
     section.close()
@@ -173,8 +183,8 @@ def _read_modalities(file: Section) -> dict[Modality, ModalityEncoding]:
             file.faults.append(Fault(heading, "is not a known modality", closest(key, known)))
             continue
         default = ModalityEncoding()
-        weight = section.number("weight", at_least=0.0)
-        missing_weight = section.number("missing_weight", at_least=0.0)
+        weight = section.number("weight", within=range_of(ModalityEncoding, "weight"))
+        missing_weight = section.number("missing_weight", within=range_of(ModalityEncoding, "missing_weight"))
         found[Modality(key)] = ModalityEncoding(
             weight=default.weight if weight is None else weight,
             missing_weight=default.missing_weight if missing_weight is None else missing_weight,
@@ -198,7 +208,7 @@ def _read_markers(section: Section, missing_codes: tuple[str, ...]) -> list[Mark
 
     modality = section.choice("modality", Modality, required=True) or Modality.CLINICAL
     kind = section.choice("kind", Kind, required=True)
-    weight = section.number("weight", at_least=0.0)
+    weight = section.number("weight", within=range_of(Marker, "weight"))
     own_codes = section.texts("missing_codes", blank_allowed=True)
     marker = Marker(
         name="",
@@ -235,32 +245,26 @@ def _with_categories(section: Section, marker: Marker) -> Marker:
 
 def _with_scale(section: Section, marker: Marker) -> Marker:
     numeric = marker.kind in _NUMERIC
-    span = section.numbers("plausible_range", required=True) if numeric else (0.0, 1.0)
-    if span is not None and len(span) != 2:
-        section.fault("plausible_range", "is not a pair", "Write [lowest, highest].")
-        span = None
-    elif span is not None and not span[0] < span[1]:
-        section.fault("plausible_range", "is reversed or empty", "Write [lowest, highest], the lowest first.")
-        span = None
-    centre = section.number("centre", required=numeric)
-    scale = section.number("scale", required=numeric, above=0.0)
+    span = _pair(section, "plausible_range", required=True) if numeric else (0.0, 1.0)
+    centre = section.number("centre", within=range_of(Marker, "centre"), required=numeric)
+    scale = section.number("scale", within=range_of(Marker, "scale"), required=numeric)
     if centre is not None and span is not None and not span[0] <= centre <= span[1]:
         section.fault("centre", "lies outside the plausible range", "Choose the public centre inside the range.")
     return replace(
         marker,
-        plausible_range=(span[0], span[1]) if numeric and span is not None else None,
-        reference_range=_reference_range(section) if numeric else None,
+        plausible_range=span if numeric else None,
+        reference_range=_pair(section, "reference_range") if numeric else None,
         centre=0.0 if centre is None else centre,
         scale=1.0 if scale is None else scale,
     )
 
 
-def _reference_range(section: Section) -> tuple[float, float] | None:
-    found = section.numbers("reference_range")
+def _pair(section: Section, key: str, *, required: bool = False) -> tuple[float, float] | None:
+    found = section.numbers(key, within=range_of(Marker, key), count=count_of(Marker, key), required=required)
     if found is None:
         return None
-    if len(found) != 2 or not found[0] < found[1]:
-        section.fault("reference_range", "is no pair, or reversed", "Write [lowest, highest], the lowest first.")
+    if not found[0] < found[1]:
+        section.fault(key, "is reversed or empty", "Write [lowest, highest], the lowest first.")
         return None
     return found[0], found[1]
 

@@ -8,6 +8,9 @@ Clipping is in closed form. A patient's gradient of a bias-free linear layer is 
 and the gradient g at its output, so its norm is |a| |g| and the clipped sum is one matrix product; no per-patient
 gradient is ever formed (Goodfellow, "Efficient per-example gradient computations", 2015).
 
+The bound is enforced on what is added: after the cut each patient's norm is computed once more, and the patient adds
+exactly 0 unless it is within the bound. So no constant and no weight can make a cut that does not cut (NaN, say).
+
 What one patient adds is a function of that patient and of public numbers, to the last bit: `survival.one_by_one` says
 why it must be and how it is. Only the final sum over patients may be rounded in any order. That moves it by n^2 2^-53
 bounds at most, and is charged for (`shared_noise.CLIP_ROUNDING`). The local steps of mode `epochs` go through Opacus'
@@ -34,6 +37,9 @@ from oncofed.survival.one_by_one import GridRows, norms_of, one_by_one, root, ro
 
 PatientLosses = Callable[[PrognosisNetwork, PatientTensors], Tensor]
 
+ROUNDING_OF_A_NORM = 1e-7
+"""What the computation of a norm may be off by, as a part of it; `shared_noise.CLIP_ROUNDING` covers it."""
+
 PATIENTS_AT_ONCE = 4096
 """Bounds memory; sums are in float64, so the cut makes no difference above rounding."""
 
@@ -56,6 +62,7 @@ def clipped_gradient_sum(
     | longer gradient                               | the gradient scaled to the bound |
     | input, loss or gradient not finite, or with a | exactly nothing, and nobody is told |
     | number of 2^500 (3e150) or more, in any layer |      |
+    | longer than the bound after the cut, or NaN   | exactly nothing, likewise |
 
     Raises PrivacyRefusal when `losses` does not return one number for each patient: a loss that is already summed or
     of shape (patients, 1) would silently not be clipped; and for a bound that is not positive.
@@ -119,13 +126,25 @@ def cut_parts(
         norms.append(of_output * group.fed.norms)
         included &= fits & group.fed.fits
     factor = (l2_norm_bound / _length(norms)).clamp(max=1.0)
+    cut = [group.at_output * factor[:, None] for group in groups]
+    included &= _within(l2_norm_bound, groups, cut)
     excluded = torch.nonzero(~included)[:, 0]
     return [
-        CutPart(
-            group.fed.values, _without(excluded, group.at_output * factor[:, None]), group.parameters, group.outputs
-        )
-        for group in groups
+        CutPart(group.fed.values, _without(excluded, rows), group.parameters, group.outputs)
+        for group, rows in zip(groups, cut, strict=True)
     ]
+
+
+def _within(l2_norm_bound: float, groups: Sequence[_FedAlike], cut: Sequence[Tensor]) -> Tensor:
+    """(patients,): whether what each would add is within the bound, as told by itself and not by how it was cut.
+
+    In the plainest way: the sum of squares. One that overflows, or is NaN, is not within. One that underflows belongs
+    to less than 1e-11 even where it meets the largest input that fits.
+    """
+    squares = torch.zeros(len(cut[0]), dtype=torch.float64)
+    for group, rows in zip(groups, cut, strict=True):
+        squares += row_sums(rows.square()) * group.fed.norms.square()
+    return squares <= (l2_norm_bound * (1 + ROUNDING_OF_A_NORM)) ** 2
 
 
 def _length(norms: Sequence[Tensor]) -> Tensor:

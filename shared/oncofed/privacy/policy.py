@@ -23,10 +23,7 @@ from oncofed.protocol.plan import (
     TrainingMode,
     TrainingSpec,
 )
-
-SMALLEST_L2_NORM_BOUND = 1e-4
-"""Of a clip norm. What float64 cannot tell from 0 must stay far below it: a square below 2^-1074, say, times that of an
-input. No study needs so small a bound; whoever wants one has a loss of another scale."""
+from oncofed.ranges import outside, told
 
 
 def releases_of(plan: StudyPlan) -> tuple[PrivacyEvent, ...]:
@@ -144,7 +141,9 @@ class SitePolicy:
             raise PrivacyRefusal(f"the policy of {self.data_source} refuses this plan: " + "; ".join(reasons))
 
     def _objections(self, plan: StudyPlan) -> list[str]:
-        return [*self._objections_to_what_is_run(plan), *self._objections_to_privacy(plan)]
+        # What numbers outside their ranges would cost is not asked: a million million rounds take a while to add up.
+        of_constants = _objections_to_constants(plan)
+        return [*self._objections_to_what_is_run(plan), *(of_constants or self._objections_to_privacy(plan))]
 
     def _objections_to_what_is_run(self, plan: StudyPlan) -> list[str]:
         reasons = []
@@ -155,8 +154,6 @@ class SitePolicy:
         for summary in plan.summaries:
             if self.largest_parameters is not None and not summary.cells <= self.largest_parameters:
                 reasons.append(f"its {summary.name} has {summary.cells} numbers, above {self.largest_parameters}")
-        if not 0 <= plan.held_out_fraction < 1:
-            reasons.append("it sets aside a part of the patients that does not lie in [0, 1)")
         return reasons
 
     def _objections_to_privacy(self, plan: StudyPlan) -> list[str]:
@@ -167,8 +164,8 @@ class SitePolicy:
         reasons = [*of_sums]
         if privacy.relation != RELATION:
             reasons.append(f"its relation is {privacy.relation!r}; this ledger accounts for {RELATION!r}")
-        if privacy.l2_norm_bound is None or not SMALLEST_L2_NORM_BOUND <= privacy.l2_norm_bound < float("inf"):
-            reasons.append(f"it states no finite clip norm of at least {SMALLEST_L2_NORM_BOUND:g}")
+        if privacy.l2_norm_bound is None:
+            reasons.append("it states no clip norm")
         # Each comparison is written so that a number that is not one fails it.
         if not 0 < privacy.delta <= self.delta:
             reasons.append(f"its delta {privacy.delta:g} does not lie in (0, {self.delta:g}]")
@@ -229,6 +226,11 @@ class SitePolicy:
         except PrivacyRefusal as refusal:
             return [f"its {what} cannot be accounted for: {refusal}"]
         return [*reasons, *_objections_to_integers(plan)]
+
+
+def _objections_to_constants(plan: StudyPlan) -> list[str]:
+    """Whether each public number lies in its range."""
+    return [f"its {each.where} is {told(each.number)}, outside {each.range.words}" for each in outside(plan)]
 
 
 def _objections_to_integers(plan: StudyPlan) -> list[str]:

@@ -16,6 +16,7 @@ from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.policy import of_two_hospitals, planned_releases_of, releases_of
 from oncofed.privacy.releases import largest_patients, release_of_round, release_of_summary
 from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummaryKind, SummarySpec, TrainingMode
+from oncofed.ranges import unusual
 
 _WIDTH = 100
 
@@ -59,6 +60,7 @@ def noise_share(plan: StudyPlan, *, patients: int) -> float:
 def plan_in_words(plan: StudyPlan, schema: StudySchema, *, parameters: int, patients: int | None = None) -> str:
     """parameters: how many numbers the model has. patients: the hospital's own number, which goes nowhere."""
     paragraphs = [*_purpose(plan, schema), *_what_leaves(plan, parameters), *_promise(plan), *_joining(plan, patients)]
+    paragraphs += _unusual(plan, schema)
     paragraphs += [
         "NOT PROTECTED: that your hospital takes part, and in which rounds it answered; whatever the final model says "
         "of cancer patients in general; a patient's data at other hospitals, unless counted as above.",
@@ -77,6 +79,19 @@ def _purpose(plan: StudyPlan, schema: StudySchema) -> Iterator[str]:
         f"WHO: {len(plan.roster)} hospitals ({', '.join(plan.roster)}). A round counts when {plan.quorum} of them "
         "answer. Each keeps its table; no patient's row leaves a hospital."
     )
+
+
+def _unusual(plan: StudyPlan, schema: StudySchema) -> Iterator[str]:
+    found = [*unusual(plan), *(f"schema {each}" for each in unusual(schema))]
+    if found:
+        more = f"; and {len(found) - _MOST_UNUSUAL} more" if len(found) > _MOST_UNUSUAL else ""
+        yield (
+            "UNUSUAL: these public constants are allowed, and other than in most studies. Ask why: "
+            f"{'; '.join(found[:_MOST_UNUSUAL])}{more}."
+        )
+
+
+_MOST_UNUSUAL = 40
 
 
 def _counted(schema: StudySchema) -> dict[str, int]:

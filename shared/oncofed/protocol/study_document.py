@@ -19,6 +19,7 @@ from oncofed.errors import Fault, InvalidInput, SignatureInvalid
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.plan_file import plan_from_json
 from oncofed.protocol.signing import public_key_of, sign, verify
+from oncofed.ranges import range_faults
 
 LARGEST_BYTES = 4_000_000
 _FORMAT = "oncofed study plan 1"
@@ -36,7 +37,12 @@ class StudyDocument:
 
 
 def signed_document(plan: StudyPlan, *, schema_toml: str, signing_key: bytes) -> StudyDocument:
-    """The plan as the coordinator with this key offers it. Raises InvalidInput when plan and schema do not fit."""
+    """The plan as the coordinator with this key offers it.
+
+    Raises InvalidInput for a public number outside its range, and when plan and schema do not fit.
+    """
+    if faults := range_faults(plan, where="study plan"):
+        raise InvalidInput(faults)
     document = StudyDocument(plan, schema_toml, b"")
     schema_of(document)
     if plan.coordinator_public_key != public_key_of(signing_key).hex():

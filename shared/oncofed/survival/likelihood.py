@@ -70,14 +70,13 @@ class PatientTensors:
     @cached_property
     def fed(self) -> GridRows:
         """x as it is multiplied: the same in every round. No copy when x is on the grid already."""
-        fed = on_grid(self.x)
-        return GridRows(self.x, fed.fits, fed.norms) if torch.equal(fed.values, self.x) else fed
+        return on_grid(self.x, keep=True)
 
     def rows(self, index: Tensor | slice) -> PatientTensors:
-        found = PatientTensors(self.x[index], self.events[index], self.at_risk[index], self.usable[index])
         fed = self.fed.rows(index)
-        same = fed.values if self.fed.values is not self.x else found.x
-        found.__dict__["fed"] = GridRows(same, fed.fits, fed.norms)
+        x = fed.values if self.fed.values is self.x else self.x[index]
+        found = PatientTensors(x, self.events[index], self.at_risk[index], self.usable[index])
+        found.__dict__["fed"] = fed
         return found
 
 

@@ -46,7 +46,7 @@ _EXPONENT_OF_FLOAT64 = 0x7FF0_0000_0000_0000
 
 @dataclass(frozen=True, eq=False)
 class GridRows:
-    """Rows to be multiplied exactly.
+    """Rows to be multiplied exactly. `on_grid` alone makes them, so that what they say of themselves is true.
 
     values  (rows, columns), each row on its own grid; zeros where it does not fit.
     fits    (rows,): whether all its numbers are finite and below 2^500.
@@ -58,15 +58,19 @@ class GridRows:
     norms: Tensor
 
     def rows(self, index: Tensor | slice) -> GridRows:
+        """Some of them."""
         return GridRows(self.values[index], self.fits[index], self.norms[index])
 
 
-def on_grid(rows: Tensor) -> GridRows:
-    """(rows, columns), float64, as the grid has them; what is on it already stays as it is."""
-    fits, power, rows = _fitting(rows)
+def on_grid(rows: Tensor, *, keep: bool = False) -> GridRows:
+    """(rows, columns), float64, as the grid has them; what is on it already stays as it is.
+
+    keep  where all of them are on it already, they are not copied: nobody may change them afterwards.
+    """
+    fits, power, fitting = _fitting(rows)
     step = (power * 2.0 ** -_input_bits(rows.shape[1]))[:, None]
-    values = (rows / step).trunc_().mul_(step)
-    return GridRows(values, fits, _norms(values, power))
+    values = (fitting / step).trunc_().mul_(step)
+    return GridRows(rows if keep and torch.equal(values, rows) else values, fits, _norms(values, power))
 
 
 def norms_of(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -259,9 +263,8 @@ def _baseline(layer: BaselineHazard, note: Note) -> Callable[[Tensor], Tensor]:
         log_hazard = layer.log_hazard()
         spread: Tensor = _Spread.apply(log_hazard_ratio, log_hazard.shape[1])  # type: ignore[no-untyped-call]  # as above
         output = log_hazard + spread
-        rows = len(log_hazard_ratio)
-        weight = torch.full((rows, 1), layer.weight, dtype=torch.float64)
-        note(layer.correction, GridRows(weight, torch.ones(rows, dtype=torch.bool), weight.abs()[:, 0]), output)
+        weight = torch.full((len(log_hazard_ratio), 1), layer.weight, dtype=torch.float64)
+        note(layer.correction, on_grid(weight), output)
         return output
 
     return forward

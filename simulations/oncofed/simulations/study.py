@@ -18,6 +18,7 @@ from pathlib import Path
 from oncofed.cohort.schema import Modality
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import TrainingSpec
+from oncofed.ranges import count_of, range_of
 from oncofed.server.plan_settings import SECTIONS, PlanSettings, PrivacyRequest, read_plan_settings
 from oncofed.toml_section import Section, closest, read_toml
 
@@ -155,7 +156,7 @@ def read_study(path: Path, *, overrides: Sequence[str] = (), seed: int | None = 
         raise InvalidInput(faults)
     empty = {name: section or Section(f"{path.name}: [{name}]", {}, faults) for name, section in sections.items()}
     assert head is not None
-    own_seed = head.whole_number("seed", at_least=0)
+    own_seed = head.whole_number("seed", within=range_of(Study, "seed"))
     settings = read_plan_settings(**{name: empty[name] for name in SECTIONS})
     study = Study(
         name=head.required_text("name"),
@@ -221,9 +222,13 @@ def _data(section: Section, folder: Path) -> DataSpec:
         schema=None,
         modalities=modalities,
         modality_weights=weights,
-        synthetic_patients=synthetic.whole_number_or("patients", 15_726, at_least=100),
-        synthetic_hospitals=synthetic.whole_number_or("hospitals", 12, at_least=1),
-        synthetic_seed=synthetic.whole_number_or("seed", 1, at_least=0),
+        synthetic_patients=synthetic.whole_number_or(
+            "patients", 15_726, within=range_of(DataSpec, "synthetic_patients")
+        ),
+        synthetic_hospitals=synthetic.whole_number_or(
+            "hospitals", 12, within=range_of(DataSpec, "synthetic_hospitals")
+        ),
+        synthetic_seed=synthetic.whole_number_or("seed", 1, within=range_of(DataSpec, "synthetic_seed")),
     )
     synthetic.close()
     return spec
@@ -247,7 +252,8 @@ def _modality_weights(section: Section) -> tuple[tuple[Modality, float], ...]:
     weights = section.section("modality_weights", heading=heading)
     if weights is None:
         return ()
-    given = [(modality, weights.number(modality.value, above=0)) for modality in Modality]
+    within = range_of(DataSpec, "modality_weights")
+    given = [(modality, weights.number(modality.value, within=within)) for modality in Modality]
     weights.close()
     return tuple((modality, weight) for modality, weight in given if weight is not None)
 
@@ -257,13 +263,13 @@ def _sites(section: Section, folder: Path) -> SitesSpec:
     hashed, assigned = partition is Partition.HASH, partition is Partition.ASSIGNED
     spec = SitesSpec(
         partition=partition,
-        count=section.whole_number("count", required=hashed, at_least=1),
+        count=section.whole_number("count", within=range_of(SitesSpec, "count"), required=hashed),
         assignment_table=_existing(section, "assignment_table", folder, required=assigned),
         assignment_patient_id=section.text("assignment_patient_id", required=assigned) or "",
         assignment_column=section.text("assignment_column", required=assigned) or "",
         site_pattern=section.text("site_pattern", required=assigned) or "",
         test_pattern=section.text("test_pattern") or "",
-        quorum=section.whole_number("quorum", at_least=1),
+        quorum=section.whole_number("quorum", within=range_of(SitesSpec, "quorum")),
     )
     for key, pattern in (("site_pattern", spec.site_pattern), ("test_pattern", spec.test_pattern)):
         try:
@@ -278,21 +284,29 @@ def _sites(section: Section, folder: Path) -> SitesSpec:
 
 def _evaluation(section: Section) -> EvaluationSpec:
     default = EvaluationSpec(Split.RANDOM, 1.0)
-    horizon = section.number("horizon", required=True, above=0)
-    seeds = section.numbers("reserved_seeds")
+    horizon = section.number("horizon", within=range_of(EvaluationSpec, "horizon"), required=True)
+    seeds = section.numbers(
+        "reserved_seeds",
+        within=range_of(EvaluationSpec, "reserved_seeds"),
+        count=count_of(EvaluationSpec, "reserved_seeds"),
+    )
     spec = EvaluationSpec(
         split=section.choice("split", Split) or Split.RANDOM,
         horizon=1.0 if horizon is None else horizon,
-        test_fraction=section.number_or("test_fraction", default.test_fraction, above=0),
-        folds=section.whole_number_or("folds", default.folds, at_least=2),
-        fold=section.whole_number_or("fold", default.fold, at_least=0),
+        test_fraction=section.number_or(
+            "test_fraction", default.test_fraction, within=range_of(EvaluationSpec, "test_fraction")
+        ),
+        folds=section.whole_number_or("folds", default.folds, within=range_of(EvaluationSpec, "folds")),
+        fold=section.whole_number_or("fold", default.fold, within=range_of(EvaluationSpec, "fold")),
         part=section.choice("part", Part) or Part.TEST,
         reserved_seeds=default.reserved_seeds if seeds is None else tuple(int(seed) for seed in seeds),
-        bootstrap_resamples=section.whole_number_or("bootstrap_resamples", default.bootstrap_resamples, at_least=20),
+        bootstrap_resamples=section.whole_number_or(
+            "bootstrap_resamples",
+            default.bootstrap_resamples,
+            within=range_of(EvaluationSpec, "bootstrap_resamples"),
+        ),
         baselines=section.flag("baselines", default.baselines),
     )
-    if spec.test_fraction >= 1:
-        section.fault("test_fraction", "leaves nobody to train on", "Choose a fraction below 1, such as 0.2.")
     if spec.fold >= spec.folds:
         section.fault("fold", "is not one of the folds", "The first fold is 0, the last is folds - 1.")
     if spec.part is Part.VALIDATION and spec.split is not Split.RANDOM:

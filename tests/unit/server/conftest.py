@@ -36,7 +36,11 @@ def plan() -> StudyPlan:
         study="test",
         schema_hash="0" * 64,
         model=ModelSpec(
-            columns=PARAMETERS - 1, endpoints=("os",), grid=TimeGrid((0.0, 12.0)), baseline_hazard=(0.1,), hidden_units=()
+            columns=PARAMETERS - 1,
+            endpoints=("os",),
+            grid=TimeGrid((0.0, 12.0)),
+            baseline_hazard=(0.1,),
+            hidden_units=(),
         ),
         training=TrainingSpec(mode=TrainingMode.EPOCHS, rounds=4),
         privacy=PrivacySpec(PrivacyMode.NONE, None, 1e-5, 0.0, 1.0),

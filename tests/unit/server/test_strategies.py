@@ -32,9 +32,7 @@ def run(exchange: Callable[..., Any]) -> Callable[[StudyPlan, Vectors, Federatio
     def run_(plan: StudyPlan, vectors: Vectors, state: FederationState) -> FederationState:
         open_round = exchange(plan, round_=state.round + 1, weights=state.weights)
         replies = open_round.all_well(dict(zip(plan.roster, vectors, strict=False)))
-        admission = admit(
-            replies, questions=open_round.questions, patience_seconds=1.0, release=release_of_round(plan)
-        )
+        admission = admit(replies, questions=open_round.questions, patience_seconds=1.0, release=release_of_round(plan))
         assert len(admission.admitted) == len(vectors)
         weights, optimiser = combine(admission.admitted, state=state, plan=plan)
         return FederationState(round=state.round + 1, weights=weights, optimiser=optimiser)

@@ -81,13 +81,13 @@ def test_all_faults_are_told_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("privacy.epsilon=0", "not above 0"),
+        ("privacy.epsilon=0", "below 0.001"),
         ("privacy.l2_norm_bound=1e-5", "below 0.0001"),
         ("privacy.mode=secret", "not one of the known values"),
-        ("training.beta_1=1", "not below 1"),
+        ("training.beta_1=1", "above 0.999999"),
         ("training.sampling_rate=2", "above 1"),
-        ("training.trim_fraction=0.5", "trims everything"),
-        ("evaluation.test_fraction=1", "nobody to train on"),
+        ("training.trim_fraction=0.5", "above 0.4999"),
+        ("evaluation.test_fraction=1", "above 0.99"),
         ("evaluation.fold=7", "not one of the folds"),
         ("sites.partition=hash", "count"),
         ("sites.partition=assigned", "assignment_table"),
@@ -98,7 +98,7 @@ def test_all_faults_are_told_together(tmp_path: Path) -> None:
         ('data.modalities=["clinicall"]', "is not a modality"),
         ("data.modalities=[]", "is empty"),
         ("data.modality_weights={clinicall = 1}", "not a known field"),
-        ("data.modality_weights={clinical = 0}", "not above 0"),
+        ("data.modality_weights={clinical = 0}", "below 1e-6"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, override: str, told: str) -> None:

@@ -53,7 +53,11 @@ def _fields(plan: StudyPlan) -> list[PlacedNumber]:
     found = []
     for placed in numbers_in(plan):
         place = re.search(r"\[(\d+)\]", placed.where)
-        if not placed.where.endswith(")") and _has(plan, placed.where) and int(place[1] if place else 0) < _MOST_IN_A_LIST:
+        if (
+            not placed.where.endswith(")")
+            and _has(plan, placed.where)
+            and int(place[1] if place else 0) < _MOST_IN_A_LIST
+        ):
             found.append(placed)
     return found
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from oncofed.client.service.public_times import PublicTimes
+from oncofed.protocol.answer_times import AnswerTimes, answer_times_of
 
 from oncofed.client import training
-from oncofed.client.service.public_times import PublicTimes
 from oncofed.errors import RequestRefused
-from oncofed.protocol.answer_times import AnswerTimes, answer_times_of
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.simulations.audit.crafted import first_weights
 from oncofed.simulations.audit.target import GuardHospital, Target, nobody, replaced
@@ -53,7 +53,9 @@ def refusals(target: Target, rng: np.random.Generator, *, questions: int) -> Ver
         or f"{len(asked)} questions, the same words ({', '.join(kinds)}) whoever is there; a failure looks like an answer; "
         "answers leave at public times",
         "no word, failure or time follows from the patients",
-        Power("a refusal that any of these questions provokes; a failure that is told; an answer that does not wait", 1.0),
+        Power(
+            "a refusal that any of these questions provokes; a failure that is told; an answer that does not wait", 1.0
+        ),
         {"questions": len(asked), "apart": apart, "times": len(left)},
     )
 
@@ -64,7 +66,9 @@ def _questions(target: Target, rng: np.random.Generator, count: int) -> list[Con
     roster = plan.roster[: plan.smallest_roster]
     made: list[ContributeRequest] = []
     for _ in range(count):
-        right = ContributeRequest(plan.hash, roster[0], int(rng.integers(1, plan.training.rounds + 1)), 0, roster, weights)
+        right = ContributeRequest(
+            plan.hash, roster[0], int(rng.integers(1, plan.training.rounds + 1)), 0, roster, weights
+        )
         wrong: dict[str, Any] = {
             "nothing": {},
             "repeated": made[int(rng.integers(len(made)))].__dict__ if made else {},
