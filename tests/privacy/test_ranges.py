@@ -48,7 +48,7 @@ from oncofed.survival.network import network_with, parameter_vector
 
 SIGNING_KEY = new_signing_key()
 MODEL = model_spec()
-SHARES = SharedNoise(sites=2, dropouts=0, colluding=0, scale_bits=20, parameters=MODEL.parameters)
+SHARES = SharedNoise(sites=2, dropouts=0, colluding=0)
 VOTES = VoteSpec((0, 1, 2, 3), markers=4, most_votes=2, entity_columns=(1, 2))
 PLAN = replace(
     study_plan(model=MODEL, training=TrainingSpec(site_weights=(1.0, 2.0))),
@@ -58,7 +58,7 @@ PLAN = replace(
     released=("the model",),
     summaries=(
         SummarySpec("evaluation", SummaryKind.EVALUATION, 9, 30.0, edges=(0.0, 1.0), time_bounds=(0.0, 12.0)),
-        SummarySpec("key_markers", SummaryKind.KEY_MARKERS, 9, 30.0, votes=VOTES, shares=SHARES),
+        SummarySpec("key_markers", SummaryKind.KEY_MARKERS, 9, 30.0, votes=VOTES),
     ),
 )
 PLACES = list(numbers_in(PLAN))
