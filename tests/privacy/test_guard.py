@@ -30,12 +30,10 @@ from oncofed.client import guard as guard_module
 from oncofed.client.guard import Guard, LoadPatients
 from oncofed.client.records.answers import Answers, FolderAnswers, MemoryAnswers
 from oncofed.errors import PrivacyRefusal, RecordUnwritable, RefusalCode, RequestRefused
-from oncofed.privacy import policy as policy_module
 from oncofed.privacy.accounting import GaussianRelease, SampledGaussianRelease
 from oncofed.privacy.ledger import Budget, Charge, Ledger, MemoryLedger
 from oncofed.privacy.noise import NoiseSource, NoNoise, OperatingSystemNoise
 from oncofed.privacy.policy import SitePolicy
-from oncofed.privacy.shared_noise import LARGEST_PATIENTS
 from oncofed.protocol.messages import ContributeRequest, Contribution, GuardPort
 from oncofed.protocol.plan import StudyPlan, TrainingMode, TrainingSpec
 from oncofed.survival.likelihood import PatientTensors
@@ -54,13 +52,10 @@ class PatientsTouched(Exception):
 
 
 class UncomputablePatients:
-    """Patients that were read, and raise when anything is computed from them but whether they are too many."""
+    """Patients that were read, and raise when anything is computed from them."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise PatientsTouched
-
-    def __len__(self) -> int:
-        return 20
 
 
 class UnreadablePatients:
@@ -106,42 +101,6 @@ def refusal_of(guard: GuardPort, request: ContributeRequest) -> RefusalCode:
     assert refusal.value.__cause__ is None
     assert refusal.value.__context__ is None  # nor does an exception that saw data hang on behind
     return refusal.value.code
-
-
-class ManyPatients:
-    """So many, and nothing else about them."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-
-    def __len__(self) -> int:
-        return self._count
-
-
-# More patients than the plan's promise holds for
-
-
-@pytest.mark.parametrize(("delta", "most"), [(1e-5, 10_000), (1e-6, 100_000), (1e-7, LARGEST_PATIENTS)])
-def test_more_patients_than_delta_suits_are_refused_and_free(
-    delta: float, most: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    plan = study_plan(privacy=replace(local_privacy(noise_multiplier=60.0), delta=delta))
-
-    def code(count: int) -> tuple[RefusalCode, int]:
-        guard = guard_with(plan=plan, patients=lambda: cast(PatientTensors, ManyPatients(count)))
-        return refusal_of(guard, request_for(plan)), len(guard.ledger.charges())
-
-    assert code(most + 1) == (RefusalCode.NOT_READY, 0)
-    assert f"more than the {most} patients" in caplog.text
-    assert str(most + 1) not in caplog.text
-    assert code(most) == (RefusalCode.INTERNAL, 1)  # charged, and then this double has nothing to compute from
-
-
-def test_without_privacy_any_number_of_patients_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy_module, "LARGEST_PATIENTS", 3)
-    open_plan = study_plan(privacy=no_privacy())
-    guard_with(plan=open_plan, policy=replace(POLICY, allow_no_privacy=True)).contribute(request_for(open_plan))
-    assert refusal_of(guard_with(), request_for(PLAN)) is RefusalCode.NOT_READY  # and 20 are more than 3
 
 
 # Repetition

@@ -21,6 +21,7 @@ from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.privacy.policy import (
     SMALLEST_L2_NORM_BOUND,
     SitePolicy,
+    most_patients,
     release_of_one_round,
     without_privacy,
 )
@@ -33,6 +34,12 @@ POLICY = SitePolicy("registry", largest_epsilon=1.0, delta=1e-5)
 
 def test_a_plan_of_this_policy_is_accepted() -> None:
     POLICY.refuse_unless_allowed(PLAN)
+
+
+@pytest.mark.parametrize(("delta", "most"), [(1e-5, 10_000), (1e-6, 100_000), (1e-7, 200_000), (1e-9, 200_000)])
+def test_how_many_patients_the_promise_of_a_delta_holds_for(delta: float, most: int) -> None:
+    """Delta is to be at most 1 / (10 x patients); for more than 200,000 float64's rounding is not bounded."""
+    assert most_patients(replace(PLAN.privacy, delta=delta)) == most
 
 
 OBJECTIONS: dict[str, tuple[Callable[[StudyPlan], StudyPlan], str]] = {

@@ -4,8 +4,8 @@ The guard owns a hospital's patients, its policy and its ledger. It holds its ow
 approved and answers nothing else. Order of an answer, to a round or to a summary: check the request; look for the
 answer it had before; ask the ledger whether it could pay (until here no patient is read); load the patients; charge the
 ledger, durably, before anything is computed from them; compute; keep the bytes, durably; answer. A crash may waste a
-charge; it never releases without one. Patients that cannot be had, or are more than the plan's promise holds for
-(`NOT_READY`), cost nothing, nor does a ledger that cannot be written: the same code, and the local log says why.
+charge; it never releases without one. Patients that cannot be had (`NOT_READY`) cost nothing, nor does a ledger that
+cannot be written: the same code, and the local log says why.
 
 Everything that leaves is a noised sum or a code from `errors.RefusalCode`; no text about data, not even when something
 of ours fails: of an unexpected exception the local log gets the type, and the text only at level DEBUG.
@@ -29,7 +29,7 @@ from oncofed.privacy.accounting import PrivacyEvent
 from oncofed.privacy.ledger import Charge, Ledger, refuse_unless_payable
 from oncofed.privacy.masking import Attempt, content_hash_of, refuse_roster
 from oncofed.privacy.noise import NoiseSource, NoNoise
-from oncofed.privacy.policy import SitePolicy, most_patients, release_of_one_round, release_of_summary
+from oncofed.privacy.policy import SitePolicy, release_of_one_round, release_of_summary
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.messages import (
     AnyRequest,
@@ -89,8 +89,8 @@ class Guard:
         self.plan = plan
         self._sharing = sharing
         self.ledger = ledger
-        self._patients = _of_few_enough(patients, plan, site=site)
-        self._held_out = None if held_out is None else _of_few_enough(held_out, plan, site=site)
+        self._patients = patients
+        self._held_out = held_out
         self._kinds = kinds
         self._noise = noise
         self._plan_hash = plan.hash
@@ -224,24 +224,3 @@ class Guard:
         except PrivacyRefusal:
             return False
         return True
-
-
-def _of_few_enough(load: LoadPatients, plan: StudyPlan, *, site: str) -> LoadPatients:
-    """The same patients, or RequestRefused(NOT_READY) when they are more than the plan's delta and bounds hold for."""
-    if plan.privacy.mode is PrivacyMode.NONE:
-        return load
-    most = most_patients(plan.privacy)
-
-    def patients() -> PatientTensors:
-        found = load()
-        if len(found) > most:
-            _log.error(
-                "site %s cannot answer: it has more than the %d patients that the plan's promise holds for (delta is "
-                "to be at most 1 / (10 x patients)). Ask the coordinator for a plan with a smaller delta.",
-                site,
-                most,
-            )
-            raise RequestRefused(RefusalCode.NOT_READY)
-        return found
-
-    return patients
