@@ -123,7 +123,13 @@ class InstalledNode:
 
     @property
     def approvals(self) -> Approvals:
-        return Approvals(self.folder.approvals, self.folder.bundles, self.audit_log, self.folder.held_out_secret)
+        return Approvals(
+            self.folder.approvals,
+            self.folder.bundles,
+            self.audit_log,
+            self.folder.held_out_secret,
+            self.folder.patients,
+        )
 
     def guard(self) -> NodeGuard:
         return NodeGuard(self.folder, site=SITE, keys=self.keys)
@@ -163,6 +169,8 @@ class InstalledNode:
             coordinator_public_key=public_key_of(self.signing_key).hex(),
             bundle_sha256="0" * 64,
             released=("the model",),
+            answer_seconds=0.05,
+            summary_answer_seconds=0.05,
         )
 
     def document(self, plan: StudyPlan | None = None) -> StudyDocument:

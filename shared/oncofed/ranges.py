@@ -156,6 +156,8 @@ _TABLE: tuple[tuple[str, Range], ...] = (
         "StudyPlan.round_timeout_seconds, Consortium.round_timeout_seconds",
         Range(0.05, 604_800, 1, 86_400),
     ),
+    ("StudyPlan.answer_seconds, Consortium.answer_seconds", Range(0.05, 60, 0.2, 10)),
+    ("StudyPlan.summary_answer_seconds, Consortium.summary_answer_seconds", Range(0.05, 60, 2, 60)),
     ("StudyPlan.patience_seconds, Consortium.patience_seconds", Range(0, 2_592_000, 0, 604_800)),
     ("StudyPlan.version", _whole(1, 1, 1, 1)),
     ("StudyPlan.held_out_fraction", Range(1e-3, 0.9, 0.05, 0.5, or_zero=True)),

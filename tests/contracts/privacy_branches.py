@@ -1,7 +1,7 @@
 """How often does the code ask which privacy mode it is in? `python -m tests.contracts.privacy_branches` lists it.
 
-A branch is a condition (if, while, assert, conditional expression, comprehension, match) that names a mode, looks whether
-noise is shared, or asks for the type of a release or of its event. What is released is decided in one place
+A branch is a condition (if, while, assert, conditional expression, comprehension, match) that names a mode, looks
+whether noise is shared, or asks for the type of a release or of its event. What is released is decided in one place
 (`privacy.releases`); each further place may decide otherwise.
 """
 

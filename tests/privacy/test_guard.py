@@ -55,13 +55,10 @@ class PatientsTouched(Exception):
 
 
 class UncomputablePatients:
-    """Patients that were read, and raise when anything is computed from them but whether they are too many."""
+    """Patients that were read, and raise when anything is computed from them."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise PatientsTouched
-
-    def __len__(self) -> int:
-        return 20
 
 
 class UnreadablePatients:

@@ -22,7 +22,7 @@ from oncofed.privacy.policy import (
     releases_of,
     without_privacy,
 )
-from oncofed.privacy.releases import release_of_round
+from oncofed.privacy.releases import largest_patients, release_of_round
 from oncofed.privacy.shared_noise import SampledIntegerRelease, SharedIntegerRelease
 from oncofed.protocol.plan import PrivacyMode, PrivacySpec, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.ranges import range_of
@@ -34,6 +34,12 @@ POLICY = SitePolicy("registry", largest_epsilon=1.0, delta=1e-5)
 
 def test_a_plan_of_this_policy_is_accepted() -> None:
     POLICY.refuse_unless_allowed(PLAN)
+
+
+@pytest.mark.parametrize(("delta", "most"), [(1e-5, 10_000), (1e-6, 100_000), (1e-7, 200_000), (1e-9, 200_000)])
+def test_how_many_patients_the_promise_of_a_delta_holds_for(delta: float, most: int) -> None:
+    """Delta is to be at most 1 / (10 x patients); for more than 200,000 float64's rounding is not bounded."""
+    assert largest_patients(delta) == most
 
 
 OBJECTIONS: dict[str, tuple[Callable[[StudyPlan], StudyPlan], str]] = {

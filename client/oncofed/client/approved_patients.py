@@ -1,98 +1,60 @@
-"""Are these still the patients that somebody approved, who of them is set aside, and what are they for the likelihood?
+"""Who are the patients that somebody approved, for a guard?
 
-The patients of one approved plan, read when a guard needs them. A file whose stamp has not changed is not read again; a
-database always is. What was read must have the very content that was approved: else the request is refused as
-`NOT_READY`, nothing is charged, and the local audit log (nobody else) is told whether the table changed or cannot be
-read.
+Those that were frozen at the approval, read from their file when a guard first needs them and kept in memory. The table
+itself is not looked at again: whether it changed, grew, shrank or went away follows from patients, and a refusal
+that depends on it would tell of them. A file that is lost or damaged is `NOT_READY` whatever is in it, nothing is
+charged, and the local log names the file and the remedy.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
-import numpy as np
-
-from oncofed.client.held_out_split import HeldOutSplit
-from oncofed.client.records.approvals import Approval, Decision
-from oncofed.client.records.audit_log import AuditLog
-from oncofed.client.sources import SourceSpec, SourceStamp, read_source_cohort, stamp_of
-from oncofed.cohort.cohort import Cohort
-from oncofed.cohort.schema import StudySchema
-from oncofed.errors import InvalidInput, RefusalCode, RequestRefused
-from oncofed.survival.likelihood import PatientTensors, patient_tensors
+from oncofed.client.records.frozen_patients import read_frozen
+from oncofed.errors import RecordFailure, RefusalCode, RequestRefused
+from oncofed.survival.likelihood import PatientTensors, tensors_of
 
 _log = logging.getLogger(__name__)
-
-REFUSED = "patients_refused"
-CHANGED = "patients_changed"
-UNREADABLE = "patients_unreadable"
-"""An event of the audit log, and its two reasons."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Read:
-    trained_on: PatientTensors
-    held_out: PatientTensors
-    patients: int
 
 
 @dataclass(eq=False)
 class ApprovedPatients:
-    """Implements `guard.LoadPatients` for one approval: called, it gives those who are trained on.
+    """`trained_on` and `held_out` are `guard.LoadPatients` for one approval.
 
-    split  who is set aside; None: nobody.
+    file, sha256  as the approval froze them.
+    on_reading    told each time that the file is about to be read: that takes longer with more patients.
     """
 
-    approval: Approval
-    source: SourceSpec
-    schema: StudySchema
-    audit: AuditLog
-    split: HeldOutSplit | None = None
-    _kept: tuple[SourceStamp, _Read] | None = field(default=None, init=False)
+    file: Path
+    sha256: str
+    on_reading: Callable[[], None] = lambda: None
+    _kept: tuple[PatientTensors, PatientTensors] | None = field(default=None, init=False)
 
-    def __post_init__(self) -> None:
-        assert self.approval.decision is Decision.APPROVED
-        assert self.approval.data_source == self.source.name
-
-    def __call__(self) -> PatientTensors:
-        """The patients who are trained on. Raises RequestRefused(NOT_READY)."""
-        return self._read().trained_on
+    def trained_on(self) -> PatientTensors:
+        """Raises RequestRefused(NOT_READY)."""
+        return self._both()[0]
 
     def held_out(self) -> PatientTensors:
-        """The patients who are set aside. Raises RequestRefused(NOT_READY)."""
-        return self._read().held_out
+        """Raises RequestRefused(NOT_READY)."""
+        return self._both()[1]
 
-    def count(self) -> int:
-        """All of them. Raises RequestRefused(NOT_READY)."""
-        return self._read().patients
+    def _both(self) -> tuple[PatientTensors, PatientTensors]:
+        if self._kept is None:
+            self.on_reading()
+            self._kept = self._read()
+        return self._kept
 
-    def _read(self) -> _Read:
-        stamp = stamp_of(self.source)  # before reading: what is written meanwhile is noticed the next time
-        if stamp is not None and self._kept is not None and self._kept[0] == stamp:
-            return self._kept[1]
-        self._kept = None
-        cohort = self._approved_cohort()
-        set_aside = np.zeros(len(cohort), np.bool_) if self.split is None else self.split.held_out(cohort.patient_ids)
-        read = _Read(
-            trained_on=patient_tensors(cohort.subset(np.flatnonzero(~set_aside))),
-            held_out=patient_tensors(cohort.subset(np.flatnonzero(set_aside))),
-            patients=len(cohort),
-        )
-        if stamp is not None:
-            self._kept = (stamp, read)
-        return read
-
-    def _approved_cohort(self) -> Cohort:
+    def _read(self) -> tuple[PatientTensors, PatientTensors]:
         try:
-            cohort = read_source_cohort(self.source, self.schema)
-        except InvalidInput as fault:
-            _log.debug("the data source is at fault: %s", fault)
-            reason = UNREADABLE
-        else:
-            if cohort.content_hash == self.approval.cohort_hash:
-                return cohort
-            reason = CHANGED
-        _log.warning("plan %s is refused: %s since its approval", self.approval.plan_hash[:12], reason)
-        self.audit.append(REFUSED, plan_hash=self.approval.plan_hash, code=reason)
+            trained_on, held_out = read_frozen(self.file, sha256=self.sha256)
+            return tensors_of(trained_on), tensors_of(held_out)
+        except RecordFailure as failure:  # our own words, and the remedy
+            _log.error("the approved patients cannot be had, and nothing is released: %s", failure)
+        except Exception as error:  # too little memory, say: one code for all, so that none of them tells how many
+            _log.error("reading %s fails with %s, and nothing is released", self.file, type(error).__name__)
+            _log.debug("the failure in full", exc_info=error)
+        # Outside the handlers, so that no exception that saw patients travels along as this one's context.
         raise RequestRefused(RefusalCode.NOT_READY)

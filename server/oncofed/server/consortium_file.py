@@ -15,6 +15,7 @@ from pathlib import Path
 from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.schema_file import parse_schema, read_schema
 from oncofed.errors import Fault, InvalidInput
+from oncofed.protocol.answer_times import time_faults
 from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.ranges import range_of
 from oncofed.server.evaluation.measured import evaluation_in
@@ -31,7 +32,7 @@ class Consortium:
     """A study file as a coordinator means it.
 
     quorum                how many hospitals must answer for a round to count; None means all.
-    round_timeout_seconds, patience_seconds  as in `StudyPlan`.
+    round_timeout_seconds, patience_seconds, answer_seconds, summary_answer_seconds  as in `StudyPlan`.
     released              what will be published, in words.
     """
 
@@ -44,6 +45,8 @@ class Consortium:
     quorum: int | None
     round_timeout_seconds: float
     patience_seconds: float
+    answer_seconds: float
+    summary_answer_seconds: float
     released: tuple[str, ...]
 
 
@@ -63,8 +66,10 @@ def read_consortium(path: Path) -> Consortium:
     schema, schema_toml = _schema(sections["data"], path.parent)
     seed = head.whole_number("seed", within=range_of(Consortium, "seed"))
     settings = read_plan_settings(**{name: sections[name] for name in SECTIONS})
-    timeout = own.number("round_timeout_seconds", within=range_of(StudyPlan, "round_timeout_seconds"))
-    patience = own.number("patience_seconds", within=range_of(StudyPlan, "patience_seconds"))
+    timeout, patience, answer, summary_answer = (
+        own.number(key, within=range_of(StudyPlan, key))
+        for key in ("round_timeout_seconds", "patience_seconds", "answer_seconds", "summary_answer_seconds")
+    )
     name, title = head.required_text("name"), head.text("title") or ""
     head.ignore("explain_site")
     quorum = own.whole_number("quorum", within=range_of(StudyPlan, "quorum"))
@@ -83,6 +88,8 @@ def read_consortium(path: Path) -> Consortium:
         quorum=quorum,
         round_timeout_seconds=StudyPlan.round_timeout_seconds if timeout is None else timeout,
         patience_seconds=StudyPlan.patience_seconds if patience is None else patience,
+        answer_seconds=StudyPlan.answer_seconds if answer is None else answer,
+        summary_answer_seconds=StudyPlan.summary_answer_seconds if summary_answer is None else summary_answer,
         released=_DEFAULT_RELEASES if released is None else released,
     )
 
@@ -111,8 +118,13 @@ def plan_for(
         released=consortium.released,
         round_timeout_seconds=consortium.round_timeout_seconds,
         patience_seconds=consortium.patience_seconds,
+        answer_seconds=consortium.answer_seconds,
+        summary_answer_seconds=consortium.summary_answer_seconds,
         held_out_fraction=0.0 if evaluation_in(plan) is None else consortium.settings.held_out.fraction,
     )
+    if times := time_faults(plan):
+        remedy = "Give hospitals more time, or let their answers leave sooner."
+        raise InvalidInput([Fault(f"[consortium], {name}", what, remedy) for name, what in times])
     if consortium.quorum is not None and consortium.quorum > len(members):
         remedy = "Enrol more hospitals, or lower it."
         raise InvalidInput([Fault("[consortium], quorum", f"is above the {len(members)} hospitals named", remedy)])

@@ -246,6 +246,10 @@ class StudyPlan:
     bundle_sha256           the only Flower bundle a hospital's node may run for this plan.
     released                what will be published of the study, in words.
     patience_seconds        how long the coordinator waits, beyond the round's own limit, for hospitals it needs.
+
+    Not in a simulation, which does not wait (`protocol.answer_times`):
+    answer_seconds          a hospital's answer to a round leaves after a multiple of this time.
+    summary_answer_seconds  the same for a summary.
     """
 
     study: str
@@ -265,6 +269,8 @@ class StudyPlan:
     patience_seconds: float = 600.0
     summaries: tuple[SummarySpec, ...] = ()
     held_out_fraction: float = 0.0
+    answer_seconds: float = 0.5
+    summary_answer_seconds: float = 10.0
 
     @property
     def canonical(self) -> str:

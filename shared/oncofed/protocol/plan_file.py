@@ -16,6 +16,7 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from oncofed.errors import Fault, InvalidInput
+from oncofed.protocol.answer_times import time_faults
 from oncofed.protocol.plan import StudyPlan
 
 _SUMMARY_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -49,6 +50,7 @@ def _contradictions(plan: StudyPlan, where: str) -> list[Fault]:
         found.append(Fault(f"{where}.privacy.reserve_rounds", "is negative", _REMEDY))
     if not 0 <= plan.held_out_fraction < 1:
         found.append(Fault(f"{where}.held_out_fraction", "does not lie in [0, 1)", _REMEDY))
+    found += [Fault(f"{where}.{name}", what, _REMEDY) for name, what in time_faults(plan)]
     names = [summary.name for summary in plan.summaries]
     if len(set(names)) < len(names) or not all(_SUMMARY_NAME.fullmatch(name) for name in names):
         found.append(Fault(f"{where}.summaries", "do not each have a short name of their own", _REMEDY))

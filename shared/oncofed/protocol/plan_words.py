@@ -15,6 +15,7 @@ from oncofed.cohort.schema import StudySchema
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.policy import of_two_hospitals, planned_releases_of, releases_of
 from oncofed.privacy.releases import largest_patients, release_of_round, release_of_summary
+from oncofed.protocol.answer_times import READING
 from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummaryKind, SummarySpec, TrainingMode
 from oncofed.ranges import unusual
 
@@ -115,8 +116,18 @@ def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
         f"{_BESIDE_SUMMARIES if plan.summaries else ''}Else only fixed words: approved, refused, and why. "
         f"No {'other ' if plan.summaries else ''}count, no name, no text of yours."
     )
+    yield (
+        f"WHEN: a round's answer leaves your hospital {plan.answer_seconds:g} s after it was asked for (a first one "
+        f"{READING * plan.answer_seconds:g} s), however long it took"
+        f"{_of_summaries(plan)}. If it takes longer, it leaves after twice that time, or three times, which tells "
+        "something of how many patients you have."
+    )
     for summary in plan.summaries:
         yield f"AFTER THE LAST ROUND: {_summary_words(plan, summary)}"
+
+
+def _of_summaries(plan: StudyPlan) -> str:
+    return f"; one to what the next paragraph names, {plan.summary_answer_seconds:g} s" if plan.summaries else ""
 
 
 _BESIDE_SUMMARIES = "After the last round, what the next paragraph names. "

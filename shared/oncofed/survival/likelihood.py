@@ -13,12 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from oncofed.cohort.cohort import Cohort
-from oncofed.cohort.encoding import encode
+from oncofed.survival.encoded_patients import EncodedPatients, encoded_patients
 from oncofed.survival.network import PrognosisNetwork
 from oncofed.survival.one_by_one import GridRows, exponential, on_grid, sum_of_each
 
@@ -81,16 +80,13 @@ class PatientTensors:
 
 
 def patient_tensors(cohort: Cohort) -> PatientTensors:
-    """Encode a cohort with its schema's public constants and lay its outcomes on the public grid."""
-    grid = cohort.schema.grid
-    endpoints = range(len(cohort.schema.endpoints))
-    events = [grid.events(cohort.exit[:, e], cohort.observed[:, e]) for e in endpoints]
-    at_risk = [grid.at_risk(cohort.entry[:, e], cohort.exit[:, e]) for e in endpoints]
-    return PatientTensors.of(
-        torch.as_tensor(encode(cohort)),
-        torch.as_tensor(np.stack(events, axis=1)),
-        torch.as_tensor(np.stack(at_risk, axis=1)),
-    )
+    """A cohort, encoded with its schema's public constants, its outcomes on the public grid."""
+    return tensors_of(encoded_patients(cohort))
+
+
+def tensors_of(encoded: EncodedPatients) -> PatientTensors:
+    """The same patients for torch."""
+    return PatientTensors.of(*(torch.as_tensor(part) for part in (encoded.x, encoded.events, encoded.at_risk)))
 
 
 def negative_log_likelihood(log_hazard: Tensor, events: Tensor, at_risk: Tensor) -> Tensor:

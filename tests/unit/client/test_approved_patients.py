@@ -1,155 +1,193 @@
-"""Does a guard see the patients that were approved, and no others?"""
+"""Does a guard see the patients that were approved, as they were then, and nothing of the table since?"""
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.numpy
 import torch
-from tests.doubles import request_for
-from tests.hospital import NOON, SCHEMA, SITE, TABLE, plan_of_hospital, policy_for, written_csv
+from tests.installed_node import SITE, SOURCE, InstalledNode, installed_node, table
+from tests.summaries import evaluation_of
 
 from oncofed.client import approved_patients as module
 from oncofed.client.approved_patients import ApprovedPatients
-from oncofed.client.guard import Guard
-from oncofed.client.records.approvals import Approvals
-from oncofed.client.records.audit_log import AuditLog, verify_audit_log
-from oncofed.client.sources import SourceKind, SourceSpec, read_source_cohort
+from oncofed.client.held_out_split import HeldOutSplit
+from oncofed.client.policy_file import read_policy
+from oncofed.client.sources import read_source_cohort
+from oncofed.cohort.cohort import Cohort
+from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import RefusalCode, RequestRefused
-from oncofed.privacy.ledger import MemoryLedger
-from oncofed.privacy.noise import OperatingSystemNoise
-from oncofed.survival.likelihood import patient_tensors
-
-PLAN = plan_of_hospital()
-PLANTED = "MRN-0047-11"
-
-
-def approved(folder: Path, source: SourceSpec) -> ApprovedPatients:
-    audit = AuditLog(folder / "audit.jsonl")
-    policy, one = policy_for(source)
-    approval = Approvals(folder / "approvals", folder / "bundles", audit, folder / "held_out.key").approve(
-        PLAN,
-        SCHEMA,
-        site=SITE,
-        policy=policy,
-        source=one,
-        ledger=MemoryLedger(one.site_policy.budget),
-        approved_by="Dr. A",
-        now=NOON,
-    )
-    return ApprovedPatients(approval, source, SCHEMA, audit)
-
-
-def code_of(patients: ApprovedPatients) -> RefusalCode:
-    with pytest.raises(RequestRefused) as refusal:
-        patients()
-    return refusal.value.code
-
-
-def reasons(folder: Path) -> list[str]:
-    return [entry.code for entry in verify_audit_log(folder / "audit.jsonl").entries if entry.code]
+from oncofed.protocol.plan import StudyPlan
+from oncofed.survival.likelihood import PatientTensors, patient_tensors
 
 
 @pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """One entry each time the source is read."""
-    found: list[str] = []
-
-    def read(source: SourceSpec, schema: object) -> object:
-        found.append(source.name)
-        return read_source_cohort(source, SCHEMA)
-
-    monkeypatch.setattr(module, "read_source_cohort", read)
-    return found
+def node() -> Iterator[InstalledNode]:
+    with installed_node() as here:
+        yield here
 
 
-def test_the_patients_are_those_of_the_table(tmp_path: Path) -> None:
-    source = written_csv(tmp_path)
-    patients = approved(tmp_path, source)()
-    expected = patient_tensors(read_source_cohort(source, SCHEMA))
-    assert torch.equal(patients.x, expected.x)
-    assert torch.equal(patients.at_risk, expected.at_risk)
+def cohort_of(node: InstalledNode) -> Cohort:
+    source = read_policy(node.folder.policy).source(SOURCE).source
+    return read_source_cohort(source, parse_schema(node.document().schema_toml, where="schema"))
 
 
-def test_a_file_is_read_once_while_it_stays_as_it_is(tmp_path: Path, reads: list[str]) -> None:
-    patients = approved(tmp_path, written_csv(tmp_path))
-    assert reads == []  # nothing is read before somebody asks
-    assert patients() is patients()
-    assert len(reads) == 1
+def approved(node: InstalledNode, plan: StudyPlan | None = None) -> ApprovedPatients:
+    approval = node.approve(plan)
+    return ApprovedPatients(node.approvals.patients_file(approval.plan_hash), approval.patients_sha256)
 
 
-def test_a_file_written_again_with_the_same_patients_is_read_again_and_accepted(
-    tmp_path: Path, reads: list[str]
+def same(found: PatientTensors, expected: PatientTensors) -> bool:
+    parts = ("x", "events", "at_risk", "usable")
+    return all(torch.equal(getattr(found, part), getattr(expected, part)) for part in parts)
+
+
+def test_the_patients_are_those_of_the_table(node: InstalledNode) -> None:
+    patients = approved(node)
+    assert same(patients.trained_on(), patient_tensors(cohort_of(node)))
+    assert len(patients.held_out()) == 0
+
+
+def test_who_is_set_aside_was_decided_at_the_approval(node: InstalledNode) -> None:
+    measured = evaluation_of(node.plan(), noise_multiplier=20.0)
+    privacy = replace(node.plan().privacy, epsilon=1.5)
+    plan = replace(node.plan(), privacy=privacy, summaries=(measured,), held_out_fraction=0.3)
+    patients, cohort = approved(node, plan), cohort_of(node)
+    split = HeldOutSplit(node.folder.held_out_secret.read_bytes(), SOURCE, 0.3)
+    node.folder.held_out_secret.unlink()  # it is needed no more
+    rows = split.held_out(cohort.patient_ids)
+    assert same(patients.held_out(), patient_tensors(cohort.subset(np.flatnonzero(rows))))
+    assert same(patients.trained_on(), patient_tensors(cohort.subset(np.flatnonzero(~rows))))
+
+
+def change(node: InstalledNode) -> None:
+    changed = table()
+    changed.loc[0, "age"] = 99.5
+    changed.to_csv(node.table_path, index=False)
+
+
+BECOMES: dict[str, Callable[[InstalledNode], None]] = {
+    "changed": change,
+    "longer": lambda node: table(1238).to_csv(node.table_path, index=False),
+    "shorter than the policy allows": lambda node: table(49).to_csv(node.table_path, index=False),
+    "of another form": lambda node: node.table_path.write_text("nonsense"),
+    "away": lambda node: node.table_path.unlink(),
+}
+
+
+@pytest.mark.parametrize("become", BECOMES.values(), ids=BECOMES)
+def test_whatever_becomes_of_the_table_answers_are_made_from_the_approved_patients(
+    node: InstalledNode, become: Callable[[InstalledNode], None]
 ) -> None:
-    patients = approved(tmp_path, written_csv(tmp_path))
-    patients()
-    written_csv(tmp_path, TABLE.iloc[::-1])
-    patients()
-    assert len(reads) == 2
-    assert reasons(tmp_path) == []
+    expected = patient_tensors(cohort_of(node))
+    patients = approved(node)
+    become(node)
+    assert same(patients.trained_on(), expected)
+    node.guard().offer_plan(node.offer())
+    guard = node.guard()
+    guard.contribute(node.request())
+    assert [event for event, _ in node.events()] == ["approved", "plan_kept"]
 
 
-def test_a_file_that_changed_is_refused_until_it_is_approved_again(tmp_path: Path) -> None:
-    patients = approved(tmp_path, written_csv(tmp_path))
-    patients()
-    changed = TABLE.copy()
-    changed.loc[1, "crp"] = 0.2  # one cell of one patient
-    source = written_csv(tmp_path, changed)
-    assert [code_of(patients) for _ in range(2)] == [RefusalCode.NOT_READY] * 2
-    assert reasons(tmp_path) == ["patients_changed"] * 2
-    assert len(approved(tmp_path, source)()) == 7
-    written_csv(tmp_path)
-    assert len(patients()) == 7  # what was approved first is there again
+def test_approved_again_the_table_as_it_is_then_takes_part(node: InstalledNode) -> None:
+    first = approved(node)
+    change(node)
+    again = approved(node)
+    assert same(again.trained_on(), patient_tensors(cohort_of(node)))
+    with pytest.raises(RequestRefused):  # of the first approval there is nothing left
+        first.trained_on()
 
 
-def test_a_file_that_is_gone_or_broken_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    source = written_csv(tmp_path)
-    patients = approved(tmp_path, source)
-    assert source.path is not None
-    source.path.write_text(source.path.read_text().replace("12.25", PLANTED))
-    assert code_of(patients) is RefusalCode.NOT_READY
-    source.path.unlink()
-    assert code_of(patients) is RefusalCode.NOT_READY
-    assert reasons(tmp_path) == ["patients_unreadable"] * 2
-    assert PLANTED not in caplog.text
-    assert PLANTED.encode() not in (tmp_path / "audit.jsonl").read_bytes()
+def test_the_file_is_read_once_and_says_when(node: InstalledNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    approval, readings = node.approve(), list[str]()
+    file = node.approvals.patients_file(approval.plan_hash)
+    patients = ApprovedPatients(file, approval.patients_sha256, lambda: readings.append("read"))
+    assert readings == []  # nothing is read before somebody asks
+    assert patients.trained_on() is patients.trained_on()
+    patients.held_out()
+    assert readings == ["read"]
 
 
-def test_a_database_is_read_each_time_and_one_changed_cell_is_noticed(tmp_path: Path, reads: list[str]) -> None:
-    with closing(sqlite3.connect(tmp_path / "patients.db")) as connection:
-        TABLE.to_sql("patients", connection, index=False)
-    (tmp_path / "address").write_text(f"sqlite:///{tmp_path / 'patients.db'}")
-    statement = "SELECT * FROM patients"
-    source = SourceSpec("registry", SourceKind.SQL, statement=statement, url_file=tmp_path / "address")
-    patients = approved(tmp_path, source)
-    patients()
-    patients()
-    assert len(reads) == 2
-    with closing(sqlite3.connect(tmp_path / "patients.db")) as connection:
-        connection.execute("UPDATE patients SET crp = 0.2 WHERE patient = ?", (PLANTED,))
-        connection.commit()
-    assert code_of(patients) is RefusalCode.NOT_READY
-    assert reasons(tmp_path) == ["patients_changed"]
+def test_the_file_is_the_guards_alone_and_names_nobody(node: InstalledNode) -> None:
+    approval = node.approve()
+    file = node.approvals.patients_file(approval.plan_hash)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    content = file.read_bytes()
+    assert set(safetensors.numpy.load(content)) == {
+        f"{group}.{part}" for group in ("trained_on", "held_out") for part in ("x", "events", "at_risk")
+    }
+    for record in table()["record_number"]:
+        assert record.encode() not in content
 
 
-def test_a_guard_refuses_changed_patients_without_a_charge(tmp_path: Path) -> None:
-    patients = approved(tmp_path, written_csv(tmp_path))
-    policy = policy_for(patients.source)[1].site_policy
-    guard = Guard(
-        site=SITE,
-        plan=PLAN,
-        policy=policy,
-        patients=patients,
-        ledger=MemoryLedger(policy.budget),
-        noise=OperatingSystemNoise(),
-    )
-    written_csv(tmp_path, TABLE.iloc[1:])
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "lost": lambda path: path.unlink(),
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "one bit": lambda path: path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1])),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_file_is_not_ready_free_and_told_here_with_its_remedy(
+    node: InstalledNode, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    guard = node.guard()
+    guard.offer_plan(node.offer())
+    file = node.approvals.patients_file(node.approve().plan_hash)
+    damage(file)
     with pytest.raises(RequestRefused) as refusal:
-        guard.contribute(request_for(PLAN))
+        guard.contribute(node.request())
     assert refusal.value.code is RefusalCode.NOT_READY
-    assert list(guard.ledger.charges()) == []
-    written_csv(tmp_path)
-    assert guard.contribute(request_for(PLAN)).vector.shape == (PLAN.model.parameters,)
-    assert len(guard.ledger.charges()) == 1
+    assert node.charges() == ()
+    assert str(file) in caplog.text
+    assert "Approve the plan again" in caplog.text
+    if not file.is_dir():
+        node.approve()
+        guard.contribute(node.request())
+
+
+def test_whatever_goes_wrong_in_reading_is_one_code(
+    node: InstalledNode, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Large hospitals may have too little memory where small ones have enough."""
+    patients = approved(node)
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError(f"1237 patients of {SITE}")
+
+    monkeypatch.setattr(module, "read_frozen", fail)
+    with pytest.raises(RequestRefused) as refusal:
+        patients.trained_on()
+    assert refusal.value.code is RefusalCode.NOT_READY
+    assert refusal.value.__context__ is None
+    assert "MemoryError" in caplog.text
+    assert "1237" not in caplog.text
+
+
+def test_declining_removes_them(node: InstalledNode) -> None:
+    plan = node.plan()
+    file = node.approvals.patients_file(node.approve(plan).plan_hash)
+    unfinished = file.with_name(file.name + ".unfinished")
+    unfinished.write_bytes(b"what a kill left")
+    node.approvals.decline(plan, declined_by="Dr. Example", now=datetime.now(UTC))
+    assert list(file.parent.iterdir()) == []
+    node.approvals.decline(plan, declined_by="Dr. Example", now=datetime.now(UTC))  # nothing is there, and that is fine
+
+
+def test_an_approval_of_an_earlier_version_waits_to_be_given_again(node: InstalledNode) -> None:
+    node.guard().offer_plan(node.offer())
+    approval = node.approve()
+    path = node.folder.approvals / f"{approval.plan_hash}.json"
+    path.write_text(path.read_text().replace(approval.patients_sha256, ""))
+    with pytest.raises(RequestRefused) as refusal:
+        node.guard().contribute(node.request())
+    assert refusal.value.code is RefusalCode.NOT_READY

@@ -183,14 +183,18 @@ def test_a_round_whose_weights_are_no_numbers_does_not_count(plan: StudyPlan, tm
 
 
 def test_an_absurd_vector_does_not_reach_the_average(plan: StudyPlan) -> None:
-    """Finite, so that only its length gives it away."""
+    """Finite, and in whole steps of the plan's noise, so that only its length gives it away."""
+
+    def in_steps(request: ContributeRequest) -> Contribution:
+        honest = ParabolaHospital(plan, plan.roster.index(request.site)).contribute(request)
+        return Contribution(np.rint(honest.vector * 2**20) / 2**20 + 0.0)
 
     def absurd(request: ContributeRequest) -> Contribution:
-        return Contribution(np.full_like(request.weights, 1e5))
+        return Contribution(np.full_like(request.weights, 1e4))
 
     privacy = PrivacySpec(PrivacyMode.LOCAL, 3.0, 1e-5, 4.0, 2.0)
     private = replace(with_strategy(plan, Strategy.FEDAVG), privacy=privacy, quorum=4)
-    _, reports = run(private, app=hospitals(private, {"Bonn": absurd}))
+    _, reports = run(private, app=hospitals(private, dict.fromkeys(plan.roster, in_steps) | {"Bonn": absurd}))
     reason = "sent a vector longer than any honest one can be (10035 clip norms)"
     assert [report.rejected for report in reports] == [(Rejection("Bonn", reason),)] * 4
     assert max(report.update_l2_norm for report in reports) < 100

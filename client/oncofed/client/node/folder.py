@@ -60,6 +60,11 @@ class NodeFolder:
         return self.guard / "approvals"
 
     @property
+    def patients(self) -> Path:
+        """The patients of approved plans as they were approved, <plan hash>.safetensors."""
+        return self.guard / "patients"
+
+    @property
     def answers(self) -> Path:
         return self.guard / "answers"
 

@@ -1,12 +1,15 @@
 """Which plans did a person of this hospital approve, for which patients, and which did they decline?
 
 An approval is one file, ``<plan hash>.json``: the plan, the data source, the hash of the cohort as it was then, who and
-when. The cohort is frozen with it: patients that differ later take part in nothing until somebody approves again.
+when. The patients are frozen with it (`frozen_patients`): until somebody approves again, or declines, every answer is
+made from them, whatever becomes of the table. Whether there are too few or too many of them is decided here, by a
+person, and never again: a refusal at a request would tell the coordinator of the table.
 
 Promises: `approve` looks at everything the policy says, and at what the ledger has already spent, and tells every
 objection at once. The file of approved bundles, which the hospital's SuperNode obeys, holds those of approved plans and
-no others. Refused: a table with faults, a cohort below the policy's smallest, a plan of another schema or without this
-hospital, and another data source for a plan that already has one: its requests would be answered twice. Torch-free.
+no others. Refused: a table with faults, fewer patients than the policy's smallest cohort or more than the plan's
+promise holds for, a plan of another schema or without this hospital, and another data source for a plan that already
+has one: its requests would be answered twice. Torch-free.
 """
 
 from __future__ import annotations
@@ -20,9 +23,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from oncofed.client.held_out_split import split_name, split_secret
+import numpy as np
+
+from oncofed.client.held_out_split import HeldOutSplit, split_name, split_secret
 from oncofed.client.policy_file import NodePolicy, SourcePolicy
 from oncofed.client.records.audit_log import AuditLog
+from oncofed.client.records.frozen_patients import freeze, thaw
 from oncofed.client.sources import read_source_cohort
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns
@@ -32,7 +38,9 @@ from oncofed.errors import PrivacyRefusal, RecordDamaged, UnaccountedEvent
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.ledger import Ledger, refuse_unless_one_collection
 from oncofed.privacy.policy import releases_of
+from oncofed.privacy.releases import largest_patients
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
+from oncofed.survival.encoded_patients import EncodedPatients, encoded_patients
 
 _PLAN_HASH = re.compile(r"[0-9a-f]{64}")
 _BUNDLES_MODE = 0o644
@@ -48,8 +56,11 @@ class Decision(StrEnum):
 class Approval:
     """One decision.
 
-    cohort_hash  of the patients in the order of their identifiers; empty when declined.
-    split        names the secret by which patients are set aside (`held_out_split`); empty where none are.
+    cohort_hash      of the patients in the order of their identifiers, to tell people here that the table is another
+                     one by now; empty when declined.
+    split            names the secret by which patients are set aside (`held_out_split`); empty where none are.
+    patients_sha256  of the file of frozen patients; empty when declined, and in approvals of earlier versions, which
+                     must be given again.
     """
 
     plan_hash: str
@@ -60,6 +71,7 @@ class Approval:
     decided_by: str
     decided_at: str
     split: str = ""
+    patients_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,12 +82,18 @@ class Approvals:
     bundles_file  the SHA-256 of each approved plan's bundle, one a line.
     audit         where each decision is told.
     held_out_secret  made when a study that sets patients aside is first approved.
+    patients      where approved patients are frozen, ``patients/``.
     """
 
     folder: Path
     bundles_file: Path
     audit: AuditLog
     held_out_secret: Path
+    patients: Path
+
+    def patients_file(self, plan_hash: str) -> Path:
+        """Where the patients of an approved plan are frozen."""
+        return self.patients / f"{plan_hash}.safetensors"
 
     def find(self, plan_hash: str) -> Approval | None:
         """The latest decision about a plan, None without one. Raises RecordDamaged."""
@@ -107,7 +125,7 @@ class Approvals:
         approved_by: str,
         now: datetime,
     ) -> Approval:
-        """Approve a plan for the patients that the source holds now.
+        """Approve a plan for the patients that the source holds now, and freeze them.
 
         ledger  of that source. Raises PrivacyRefusal with every objection, InvalidInput with every fault of the table;
                 then nothing is approved. What was approved before stays as it was.
@@ -119,7 +137,8 @@ class Approvals:
                 "coordinator for a new plan."
             )
         source.site_policy.refuse_unless_allowed(plan)
-        split = split_name(split_secret(self.held_out_secret)) if plan.held_out_fraction else ""
+        secret = split_secret(self.held_out_secret) if plan.held_out_fraction else b""
+        split = split_name(secret) if secret else ""
         objections = [*_of_the_plan(plan, schema, site=site), *_of_the_ledger(plan, source, ledger)]
         if before is not None and before.split not in ("", split):
             objections.append(
@@ -129,7 +148,8 @@ class Approvals:
         if objections:
             raise PrivacyRefusal("this plan cannot be approved: " + "; ".join(objections))
         cohort = read_source_cohort(source.source, schema)
-        _refuse_small(cohort, policy)
+        _refuse_number(cohort, plan, policy)
+        trained_on, held_out = _parted(cohort, plan, secret=secret, data_source=source.name)
         approval = Approval(
             plan_hash=plan.hash,
             decision=Decision.APPROVED,
@@ -139,12 +159,14 @@ class Approvals:
             decided_by=approved_by,
             decided_at=now.astimezone(UTC).isoformat(timespec="seconds"),
             split=split,
+            # First: a kill in between leaves patients that no approval names, and the plan waits to be approved again.
+            patients_sha256=freeze(self.patients_file(plan.hash), trained_on=trained_on, held_out=held_out),
         )
         self._write(approval)
         return approval
 
     def decline(self, plan: StudyPlan, *, declined_by: str, now: datetime) -> Approval:
-        """Decline a plan, or withdraw its approval: from now on its requests are refused."""
+        """Decline a plan, or withdraw its approval: its requests are refused from now on, and nobody stays frozen."""
         before = self.find(plan.hash)
         declined = Approval(
             plan_hash=plan.hash,
@@ -175,6 +197,7 @@ class Approvals:
             # The code may no longer run before anybody learns that the plan was declined.
             self._write_bundles(one for one in self.all() if one.plan_hash != approval.plan_hash)
             replace_durably(path, json.dumps(asdict(approval), sort_keys=True, indent=1).encode() + b"\n")
+            thaw(self.patients_file(approval.plan_hash))
 
     def _write_bundles(self, approvals: Iterable[Approval]) -> None:
         bundles = {one.bundle_sha256 for one in approvals if one.decision is Decision.APPROVED and one.bundle_sha256}
@@ -219,11 +242,32 @@ def _of_the_ledger(plan: StudyPlan, source: SourcePolicy, ledger: Ledger) -> lis
     ]
 
 
-def _refuse_small(cohort: Cohort, policy: NodePolicy) -> None:
+def _refuse_number(cohort: Cohort, plan: StudyPlan, policy: NodePolicy) -> None:
+    """Too few for the policy, or too many for the plan. Says neither how many there are."""
     if len(cohort) < policy.smallest_cohort:
         raise PrivacyRefusal(
             f"this data source holds fewer patients than the policy's smallest_cohort, {policy.smallest_cohort}"
         )
+    if plan.privacy.mode is PrivacyMode.NONE:
+        return
+    most = largest_patients(plan.privacy.delta)
+    if len(cohort) > most:
+        raise PrivacyRefusal(
+            f"this data source holds more than the {most:,} patients that the plan's promise holds for (delta is to be "
+            "at most 1 / (10 x patients)). Ask the coordinator for a plan with a smaller delta."
+        )
+
+
+def _parted(
+    cohort: Cohort, plan: StudyPlan, *, secret: bytes, data_source: str
+) -> tuple[EncodedPatients, EncodedPatients]:
+    """Those who are trained on, and those who are set aside."""
+    if plan.held_out_fraction == 0:
+        set_aside = np.zeros(len(cohort), np.bool_)
+    else:
+        set_aside = HeldOutSplit(secret, data_source, plan.held_out_fraction).held_out(cohort.patient_ids)
+    trained_on, held_out = (cohort.subset(np.flatnonzero(chosen)) for chosen in (~set_aside, set_aside))
+    return encoded_patients(trained_on), encoded_patients(held_out)
 
 
 def _read(content: bytes, path: Path, plan_hash: str) -> Approval:

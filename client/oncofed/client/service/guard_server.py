@@ -27,6 +27,7 @@ import numpy as np
 from oncofed.client.records.audit_log import AuditLog, Released
 from oncofed.client.records.repeats import Repeats
 from oncofed.client.service import egress
+from oncofed.client.service.public_times import PublicTimes
 from oncofed.client.service.token import fits
 from oncofed.client.service.unix_socket import claimed_place, give_to_group_of_folder, socket_rights
 from oncofed.client.service.wire_form import (
@@ -90,13 +91,23 @@ class _Question:
 
 @contextmanager
 def serving(
-    guard: NodeGuardPort, *, socket: Path, token_sha256: str, site: str, audit: AuditLog
+    guard: NodeGuardPort,
+    *,
+    socket: Path,
+    token_sha256: str,
+    site: str,
+    audit: AuditLog,
+    times: PublicTimes | None = None,
 ) -> Iterator[grpc.Server]:
-    """While inside, `guard` answers at `socket` to whoever holds the token. Raises InvalidInput, see `unix_socket`."""
+    """While inside, `guard` answers at `socket` to whoever holds the token. Raises InvalidInput, see `unix_socket`.
+
+    times  when answers leave; None: at once, for a guard without patients.
+    """
     desk = _Desk(guard, site=site, audit=audit)
-    handlers = {
-        method: grpc.unary_unary_rpc_method_handler(desk.respond_to(read)) for method, read in desk.methods.items()
-    }
+    behaviours = {method: desk.respond_to(read) for method, read in desk.methods.items()}
+    if times is not None:
+        behaviours = {method: times.of(method, behaviour) for method, behaviour in behaviours.items()}
+    handlers = {method: grpc.unary_unary_rpc_method_handler(behaviour) for method, behaviour in behaviours.items()}
     server = grpc.server(
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="guard"),
         handlers=[grpc.method_handlers_generic_handler(SERVICE, handlers)],

@@ -1,15 +1,16 @@
 """Which plans may this hospital take part in, and which guard answers for each?
 
 `NodeGuard` is what stands behind the socket. For a plan's hash it looks up, in this order: the approval, the signed
-document, the policy, the data source, the ledger; from them it builds a `client.guard.Guard`, and keeps it as long as
-approval and policy are the same. Both are looked at for every request, so that a plan which is declined, or a policy
-that is tightened, counts at once.
+document, the policy, the ledger; from them it builds a `client.guard.Guard`, and keeps it as long as approval and
+policy are the same. Both are looked at for every request, so that a plan which is declined, or a policy that is
+tightened, counts at once. The table is not looked at: its patients were frozen when somebody approved.
 
 Promises: only documents and models that the pinned coordinator signed are kept; a plan must name this hospital with its
 own node key; a plan is charged no oftener than its rounds and its reserve, however many attempts are asked for; nothing
-a server sends chooses policy, source, noise or ledger. Refused: `NOT_APPROVED` for a plan without approval, or that the
-policy no longer allows; `NOT_READY` for a policy that cannot be read. Every answer is noted by the server in front
-(`guard_server`); this module notes beside it what was kept, and why not.
+a server sends chooses policy, source, noise or ledger; no code follows from the patients. Refused: `NOT_APPROVED` for a
+plan without approval, or that the policy no longer allows; `NOT_READY` for a policy, or frozen patients, that cannot be
+read. Every answer is noted by the server in front (`guard_server`); this module notes beside it what was kept, and why
+not.
 """
 
 from __future__ import annotations
@@ -24,10 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.client.approved_patients import ApprovedPatients
-from oncofed.client.guard import Guard, LoadPatients
-from oncofed.client.held_out_split import HeldOutSplit, split_name
+from oncofed.client.guard import Guard
 from oncofed.client.node.folder import NodeFolder
-from oncofed.client.policy_file import NodePolicy, read_policy
+from oncofed.client.policy_file import read_policy
 from oncofed.client.records.answers import FolderAnswers
 from oncofed.client.records.approvals import Approval, Approvals, Decision
 from oncofed.client.records.audit_log import AuditLog
@@ -36,9 +36,10 @@ from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.client.service.wire_form import is_hash
 from oncofed.client.sum_masks import SumMasks
 from oncofed.durable import replace_durably, unwritable
-from oncofed.errors import InvalidInput, PrivacyRefusal, RefusalCode, RequestRefused, SignatureInvalid
+from oncofed.errors import InvalidInput, PrivacyRefusal, RecordFailure, RefusalCode, RequestRefused, SignatureInvalid
 from oncofed.privacy.masking import public_masking_key_of
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
+from oncofed.protocol.answer_times import AnswerTimes, answer_times_of
 from oncofed.protocol.messages import (
     AnyRequest,
     ContributeRequest,
@@ -49,10 +50,8 @@ from oncofed.protocol.messages import (
     SummariseRequest,
 )
 from oncofed.protocol.model_file import SignedModel, verified_weights
-from oncofed.protocol.plan import Member, StudyPlan
-from oncofed.protocol.study_document import StudyDocument, read_document, schema_of, verify_document
-from oncofed.secret_files import read_secret
-from oncofed.survival.likelihood import PatientTensors
+from oncofed.protocol.plan import Member
+from oncofed.protocol.study_document import StudyDocument, read_document, verify_document
 from oncofed.survival.network import parameter_count
 
 MOST_OFFERS = 100
@@ -98,10 +97,28 @@ class NodeGuard:
         self._keys = keys
         self._noise = OperatingSystemNoise() if noise is None else noise
         self._audit = AuditLog(folder.audit_log)
-        self._approvals = Approvals(folder.approvals, folder.bundles, self._audit, folder.held_out_secret)
+        self._approvals = Approvals(
+            folder.approvals, folder.bundles, self._audit, folder.held_out_secret, folder.patients
+        )
         self._answers = FolderAnswers(folder.answers)
         self._guards: OrderedDict[str, tuple[_Basis, Guard]] = OrderedDict()
         self._repeats = Repeats()
+        self._readings = 0
+
+    @property
+    def readings(self) -> int:
+        """How often approved patients have been read from the disk."""
+        return self._readings
+
+    def times_of(self, plan_hash: str) -> AnswerTimes:
+        """When answers for this plan leave; if nobody approved it, as plans that do not say. Never raises."""
+        kept = self._guards.get(plan_hash)
+        if kept is not None:
+            return answer_times_of(kept[1].plan)
+        try:
+            return answer_times_of(self._document(self._approval_of(plan_hash)).plan)
+        except (RequestRefused, RecordFailure):
+            return AnswerTimes()
 
     def contribute(self, request: ContributeRequest) -> Contribution:
         """As the port says."""
@@ -205,14 +222,14 @@ class NodeGuard:
         try:
             source = policy.source(approval.data_source)
             approved = ApprovedPatients(
-                approval, source.source, schema_of(document), self._audit, self._split(document.plan, approval)
+                self._approvals.patients_file(approval.plan_hash), approval.patients_sha256, self._count_reading
             )
             return Guard(
                 site=self._site,
                 plan=document.plan,
                 policy=source.site_policy,
-                patients=_of_enough_patients(approved, approved, policy),
-                held_out=_of_enough_patients(approved.held_out, approved, policy),
+                patients=approved.trained_on,
+                held_out=approved.held_out,
                 ledger=SqliteLedger(self._folder.ledger, data_source=source.name, budget=source.site_policy.budget),
                 noise=self._noise,
                 answers=self._answers,
@@ -225,15 +242,8 @@ class NodeGuard:
             )
             raise RequestRefused(RefusalCode.NOT_APPROVED) from None
 
-    def _split(self, plan: StudyPlan, approval: Approval) -> HeldOutSplit | None:
-        """Who is set aside, as at the approval. Raises PrivacyRefusal when that cannot be told any more."""
-        if plan.held_out_fraction == 0:
-            return None
-        path = self._folder.held_out_secret
-        secret = read_secret(path)  # none is made here: another one would set other patients aside
-        if split_name(secret) != approval.split:
-            raise PrivacyRefusal(f"{path.name} is not the one of its approval, and would set other patients aside")
-        return HeldOutSplit(secret, approval.data_source, plan.held_out_fraction)
+    def _count_reading(self) -> None:
+        self._readings += 1
 
     def _document(self, approval: Approval) -> StudyDocument:
         """The approved document, verified again: its file may have been changed since."""
@@ -276,14 +286,3 @@ class NodeGuard:
         _log.warning("a model that was sent is not kept: %s", reason)
         self._audit.append("model_not_kept", plan_hash=plan_hash, code=reason)
         return DeliveryState.REFUSED
-
-
-def _of_enough_patients(load: LoadPatients, approved: ApprovedPatients, policy: NodePolicy) -> LoadPatients:
-    """The policy's smallest cohort may have been raised since the approval."""
-
-    def patients() -> PatientTensors:
-        if approved.count() < policy.smallest_cohort:
-            raise RequestRefused(RefusalCode.NOT_APPROVED)
-        return load()
-
-    return patients

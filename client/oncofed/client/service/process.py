@@ -20,6 +20,7 @@ from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.sqlite_ledger import verify_ledger
 from oncofed.client.service.guard_server import serving
 from oncofed.client.service.node_guard import NodeGuard, PinnedKeys
+from oncofed.client.service.public_times import PublicTimes
 from oncofed.client.service.token import read_digits
 from oncofed.errors import Fault, InvalidInput, OncofedError
 from oncofed.secret_files import read_secret
@@ -66,6 +67,7 @@ def _serve(folder: NodeFolder, ended: threading.Event) -> None:
         token_sha256=read_digits(folder.token_sha256),
         site=settings.name,
         audit=audit,
+        times=PublicTimes(guard),
     ):
         audit.append("guard_started")
         _log.info("the guard of %s listens; its policy has %d data sources", settings.name, len(policy.sources))

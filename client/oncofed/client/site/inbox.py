@@ -30,7 +30,9 @@ class OfferedPlan:
 
 def approvals_of(folder: NodeFolder) -> Approvals:
     """The node's decisions."""
-    return Approvals(folder.approvals, folder.bundles, AuditLog(folder.audit_log), folder.held_out_secret)
+    return Approvals(
+        folder.approvals, folder.bundles, AuditLog(folder.audit_log), folder.held_out_secret, folder.patients
+    )
 
 
 def offered_plans(folder: NodeFolder) -> tuple[OfferedPlan, ...]:

@@ -15,6 +15,7 @@ from functools import partial
 
 import numpy as np
 
+from oncofed.simulations.audit.constants import CONSTANTS, constants
 from oncofed.simulations.audit.inversion import INVERSION, inversion
 from oncofed.simulations.audit.ledger_count import LEDGER, ledger_count
 from oncofed.simulations.audit.low_bits import LOW_BITS, low_bits
@@ -22,6 +23,7 @@ from oncofed.simulations.audit.mask_soundness import MASKS, mask_soundness
 from oncofed.simulations.audit.membership import MEMBERSHIP, membership
 from oncofed.simulations.audit.noise_scale import FRESH_NOISE, NOISE_SCALE, fresh_noise, noise_scale
 from oncofed.simulations.audit.one_run import ONE_RUN, REPEATED_CANARIES, one_run, repeated_canaries
+from oncofed.simulations.audit.refusals import REFUSALS, refusals
 from oncofed.simulations.audit.sensitivity import SENSITIVITY, sensitivity
 from oncofed.simulations.audit.summaries import SUMMARIES, summaries
 from oncofed.simulations.audit.target import Target
@@ -44,6 +46,7 @@ class Effort:
     inverted           patients of the hospital whose sums are to be inverted.
     mask_pairs         pairs of hospitals whose stream is looked at.
     low_bit_releases   releases without a patient, and as many with one.
+    questions          right and wrong ones, asked of three hospitals.
     summary_draws      numbers with noise that are looked at of each summary, in pairs of hospitals.
     """
 
@@ -55,6 +58,7 @@ class Effort:
     inverted: int = 500
     mask_pairs: int = 12
     low_bit_releases: int = 40
+    questions: int = 400
     summary_draws: int = 8000
 
 
@@ -68,6 +72,7 @@ QUICK = Effort(
     inverted=300,
     mask_pairs=4,
     low_bit_releases=8,
+    questions=80,
     summary_draws=2000,
 )
 
@@ -80,6 +85,8 @@ def checks(effort: Effort) -> Mapping[str, Check]:
         NOISE_SCALE: partial(noise_scale, pairs=effort.noise_pairs),
         LOW_BITS: partial(low_bits, releases=effort.low_bit_releases),
         WHAT_IS_ADDED: partial(what_is_added, patients=60),
+        CONSTANTS: constants,
+        REFUSALS: partial(refusals, questions=effort.questions),
         SENSITIVITY: partial(sensitivity, patients=150, left_out=effort.left_out),
         MASKS: partial(mask_soundness, pairs=effort.mask_pairs),
         INVERSION: partial(inversion, patients=effort.inverted),

@@ -1,8 +1,8 @@
 """Is a plan refused whose public constants lie outside of their ranges, each of them and at both ends?
 
 A public constant multiplies or divides what is made of patients. One that is finite and absurd can make a bound no
-bound, so every one has a range (`oncofed.ranges`). Here each number of the plan is put outside of its range in turn, and
-a guard is asked for, under a policy that allows whatever the plan promises.
+bound, so every one has a range (`oncofed.ranges`). Here each number of the plan is put outside of its range in turn,
+and a guard is asked for, under a policy that allows whatever the plan promises.
 """
 
 from __future__ import annotations

@@ -21,8 +21,10 @@ from torch import Tensor
 from oncofed.client import guard as guard_module
 from oncofed.client import sum_masks, training
 from oncofed.client.guard import Guard
+from oncofed.client.service.public_times import PublicTimes
 from oncofed.client.summaries import Kinds, bounded_sum
-from oncofed.privacy import mechanism
+from oncofed.errors import RefusalCode, RequestRefused
+from oncofed.privacy import mechanism, policy
 from oncofed.privacy.accounting import PrivacyEvent
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.ledger import Budget, Charge, MemoryLedger
@@ -184,6 +186,30 @@ def _round_in_floats(plan: StudyPlan) -> Release:
     return _Floats(honest.sum_event, honest.l2_norm_bound, honest.largest_patients)
 
 
+def _any_number(plan: StudyPlan) -> list[str]:
+    return []
+
+
+_load_and_charge = Guard._charged_patients
+
+
+def _few_only(guard: Guard, request: Any, charge: Charge, work: Any) -> PatientTensors:
+    if len(work.load()) > _FEW:
+        raise RequestRefused(RefusalCode.NOT_READY)
+    return _load_and_charge(guard, request, charge, work)
+
+
+_FEW = 20
+
+
+def _telling(guard: Guard, request: Any, work: Any, patients: PatientTensors) -> NDArray[Any]:
+    return np.asarray(work.of(patients, guard._noise))
+
+
+def _at_once(times: PublicTimes, arrival: float, period: float) -> None:
+    """No wait."""
+
+
 def _left_in(excluded: Tensor, rows: Tensor) -> Tensor:
     return rows
 
@@ -232,6 +258,30 @@ MUTANTS: tuple[Mutant, ...] = (
         "a patient whose numbers are no numbers is added all the same",
         BOTH,
         _while_answering(mechanism, "_without", _left_in),
+    ),
+    Mutant(
+        "any constant",
+        "a policy looks at no range of a public constant",
+        BOTH,
+        _while_answering(policy, "_objections_to_constants", _any_number),
+    ),
+    Mutant(
+        "refused by size",
+        "a hospital of many patients refuses when it is asked",
+        BOTH,
+        _while_answering(Guard, "_charged_patients", _few_only),
+    ),
+    Mutant(
+        "failures told",
+        "a computation that fails after its charge is answered with a code",
+        BOTH,
+        _while_answering(Guard, "_whatever_fails", _telling),
+    ),
+    Mutant(
+        "answers at once",
+        "an installed guard lets an answer go as soon as it is computed",
+        BOTH,
+        _while_answering(PublicTimes, "_wait", _at_once),
     ),
     Mutant(
         "no clip",

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from oncofed.client.service.public_times import PublicTimes
-from oncofed.protocol.answer_times import AnswerTimes, answer_times_of
 
 from oncofed.client import training
+from oncofed.client.service.public_times import PublicTimes
 from oncofed.errors import RequestRefused
+from oncofed.protocol.answer_times import AnswerTimes, answer_times_of
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.simulations.audit.crafted import first_weights
 from oncofed.simulations.audit.target import GuardHospital, Target, nobody, replaced
@@ -50,8 +50,8 @@ def refusals(target: Target, rng: np.random.Generator, *, questions: int) -> Ver
         REFUSALS,
         Outcome.FAILED if faults else Outcome.PASSED,
         "; ".join(faults)
-        or f"{len(asked)} questions, the same words ({', '.join(kinds)}) whoever is there; a failure looks like an answer; "
-        "answers leave at public times",
+        or f"{len(asked)} questions get the same words whoever is there ({', '.join(kinds)}); a failure "
+        "looks like an answer; answers leave at public times",
         "no word, failure or time follows from the patients",
         Power(
             "a refusal that any of these questions provokes; a failure that is told; an answer that does not wait", 1.0

@@ -49,6 +49,11 @@ class Hospital(Protocol):
         """
         ...
 
+    def answer(self, request: ContributeRequest) -> NDArray[Any]:
+        """What leaves the hospital under attack for this question, opened or not. Raises RequestRefused."""
+        with self.target.broken():
+            return self._guards[self.site].contribute(request).vector
+
     def release_again(self) -> FloatArray:
         """The answer to the very same question as last time, once more."""
         ...
@@ -190,6 +195,11 @@ class GuardHospital:
         answer = self.release_again()
         self.asked += 1
         return answer
+
+    def answer(self, request: ContributeRequest) -> NDArray[Any]:
+        """What leaves the hospital under attack for this question, opened or not. Raises RequestRefused."""
+        with self.target.broken():
+            return self._guards[self.site].contribute(request).vector
 
     def release_again(self) -> FloatArray:
         assert self._last is not None

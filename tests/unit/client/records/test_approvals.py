@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from tests.hardship import no_file_longer_than
 from tests.hospital import NOON, SCHEMA, SITE, TABLE, plan_of_hospital, policy_for, written_csv
@@ -19,6 +20,7 @@ from oncofed.cohort.schema import StudySchema
 from oncofed.errors import InvalidInput, PrivacyRefusal, RecordDamaged, RecordUnwritable
 from oncofed.privacy.accounting import GaussianRelease
 from oncofed.privacy.ledger import Charge, Ledger, MemoryLedger
+from oncofed.privacy.policy import without_privacy
 from oncofed.protocol.plan import StudyPlan
 
 PLAN = plan_of_hospital()
@@ -27,7 +29,7 @@ EVENT = GaussianRelease(PLAN.privacy.noise_multiplier)
 
 def approvals(folder: Path) -> Approvals:
     audit = AuditLog(folder / "audit.jsonl", clock=lambda: NOON)
-    return Approvals(folder / "approvals", folder / "bundles", audit, folder / "held_out.key")
+    return Approvals(folder / "approvals", folder / "bundles", audit, folder / "held_out.key", folder / "patients")
 
 
 def approve(
@@ -40,11 +42,13 @@ def approve(
     smallest_cohort: int = 5,
     largest_epsilon: float = 1.0,
     ledger: Ledger | None = None,
+    allow_no_privacy: bool = False,
 ) -> str:
     """The cohort's hash in the approval."""
     policy, one = policy_for(
         source or written_csv(folder), smallest_cohort=smallest_cohort, largest_epsilon=largest_epsilon
     )
+    one = replace(one, site_policy=replace(one.site_policy, allow_no_privacy=allow_no_privacy))
     return (
         approvals(folder)
         .approve(
@@ -137,6 +141,23 @@ def test_what_the_policy_forbids_is_not_approved(tmp_path: Path, change: dict[st
 
 def test_seven_patients_are_enough_for_seven(tmp_path: Path) -> None:
     approve(tmp_path, smallest_cohort=7)
+
+
+def many(patients: int) -> pd.DataFrame:
+    found = pd.concat([TABLE] * (patients // len(TABLE) + 1), ignore_index=True).iloc[:patients]
+    return found.assign(patient=[f"{row:05d}" for row in range(patients)])
+
+
+def test_more_patients_than_the_plans_delta_suits_are_not_approved(tmp_path: Path) -> None:
+    """By a person, once; at a request it would tell the coordinator how many there are."""
+    approve(tmp_path, source=written_csv(tmp_path, many(10_000)))  # delta 1e-5
+    with pytest.raises(
+        PrivacyRefusal, match=r"more than the 10,000 patients .* a plan with a smaller delta"
+    ) as refusal:
+        approve(tmp_path, source=written_csv(tmp_path, many(10_001)))
+    assert "10001" not in str(refusal.value).replace(",", "")
+    unprotected = replace(PLAN, privacy=without_privacy(l2_norm_bound=None))
+    approve(tmp_path, plan=unprotected, source=written_csv(tmp_path, many(10_001)), allow_no_privacy=True)
 
 
 def test_what_was_spent_before_counts(tmp_path: Path) -> None:

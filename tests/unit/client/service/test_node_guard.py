@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from tests.installed_node import MASKING_PUBLIC_KEY, NODE_KEY, SITE, InstalledNode, installed_node, table
+from tests.installed_node import MASKING_PUBLIC_KEY, NODE_KEY, SITE, InstalledNode, installed_node
 
 from oncofed.client.service import node_guard as module
 from oncofed.client.service.node_guard import NodeGuard
-from oncofed.errors import RefusalCode, RequestRefused
+from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
 from oncofed.protocol.messages import ContributeRequest, DeliveryState, NodeDescription, PlanState
 from oncofed.protocol.model_file import signed_model
 from oncofed.protocol.plan import Member, StudyPlan
@@ -161,7 +161,6 @@ TIGHTER = {
     "smaller models": ("largest_parameters = 1000", "largest_parameters = 2"),
     "other plans": ('allowed_plans = ["any"]', f'allowed_plans = ["{"0" * 64}"]'),
     "another source": ('name = "registry"', 'name = "other"'),
-    "a larger cohort": ("smallest_cohort = 50", "smallest_cohort = 5000"),
 }
 
 
@@ -190,18 +189,15 @@ def test_a_policy_that_cannot_be_read_stops_everything(approved: InstalledNode, 
     assert len(approved.charges()) == 1
 
 
-def test_patients_that_changed_are_refused_until_approved_again(approved: InstalledNode) -> None:
+def test_a_larger_smallest_cohort_is_for_approvals_to_come(approved: InstalledNode) -> None:
+    """Asked at each request it would tell of the table; who wants it declines, or approves again."""
     guard = approved.guard()
     guard.contribute(approved.request())
-    changed = table()
-    changed.loc[0, "age"] = 99.5
-    changed.to_csv(approved.table_path, index=False)
-    assert refusal_of(guard, approved.request(round_=2)) is RefusalCode.NOT_READY
-    assert len(approved.charges()) == 1
-    assert ("patients_refused", "patients_changed") in approved.events()
-    approved.approve()
+    approved.set_policy("smallest_cohort = 50", "smallest_cohort = 5000")
     guard.contribute(approved.request(round_=2))
-    assert len(approved.charges()) == 2
+    with pytest.raises(PrivacyRefusal, match="fewer patients"):
+        approved.approve()
+    guard.contribute(approved.request(round_=3))  # an approval that was refused takes nothing back
 
 
 def test_a_document_that_was_changed_on_the_disk_is_refused(approved: InstalledNode) -> None:

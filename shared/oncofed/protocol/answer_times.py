@@ -1,0 +1,47 @@
+"""After how long does a hospital's answer leave?
+
+At an installed hospital: after a multiple of a time that the plan says, the smallest that is possible. So who waits for
+the answer learns nothing of how long it took, unless it took longer than that time. Both ends know the times: the guard
+waits by them, and a coordinator must give hospitals longer. Imports no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from oncofed.protocol.plan import StudyPlan
+
+READING = 4
+"""An answer to a round for which patients had to be read first leaves after a multiple of so many times as long."""
+
+
+@dataclass(frozen=True)
+class AnswerTimes:
+    """round_seconds: of an answer to a round. summary_seconds: of one to a summary."""
+
+    round_seconds: float = StudyPlan.answer_seconds
+    summary_seconds: float = StudyPlan.summary_answer_seconds
+
+    def period(self, *, of_summary: bool, read: bool) -> float:
+        """read: whether patients had to be read for this answer, as for the first one after a start or an approval."""
+        if of_summary:
+            return self.summary_seconds
+        return self.round_seconds * READING if read else self.round_seconds
+
+
+def answer_times_of(plan: StudyPlan) -> AnswerTimes:
+    """What the plan says."""
+    return AnswerTimes(plan.answer_seconds, plan.summary_answer_seconds)
+
+
+def time_faults(plan: StudyPlan) -> tuple[tuple[str, str], ...]:
+    """What is wrong with the plan's times (beside `oncofed.ranges`): pairs of a field and what is wrong with it."""
+    found = []
+    times = answer_times_of(plan)
+    longest = times.period(of_summary=False, read=True)
+    if plan.summaries:
+        longest = max(longest, times.summary_seconds)
+    if plan.round_timeout_seconds <= longest:
+        what = f"is not above {longest:g}, the seconds after which a hospital's answer leaves when all is well"
+        found.append(("round_timeout_seconds", what))
+    return tuple(found)
