@@ -184,16 +184,16 @@ def test_a_round_whose_weights_are_no_numbers_does_not_count(plan: StudyPlan, tm
 
 def test_an_absurd_vector_does_not_reach_the_average(plan: StudyPlan) -> None:
     """Finite, and in whole steps of the plan's noise, so that only its length gives it away."""
+    privacy = PrivacySpec(PrivacyMode.LOCAL, 3.0, 1e-5, 4.0, 2.0)
+    private = replace(with_strategy(plan, Strategy.FEDAVG), privacy=privacy, quorum=4)
 
     def in_steps(request: ContributeRequest) -> Contribution:
-        honest = ParabolaHospital(plan, plan.roster.index(request.site)).contribute(request)
+        honest = ParabolaHospital(private, plan.roster.index(request.site)).contribute(request)
         return Contribution(np.rint(honest.vector * 2**20) / 2**20 + 0.0)
 
     def absurd(request: ContributeRequest) -> Contribution:
         return Contribution(np.full_like(request.weights, 1e4))
 
-    privacy = PrivacySpec(PrivacyMode.LOCAL, 3.0, 1e-5, 4.0, 2.0)
-    private = replace(with_strategy(plan, Strategy.FEDAVG), privacy=privacy, quorum=4)
     _, reports = run(private, app=hospitals(private, dict.fromkeys(plan.roster, in_steps) | {"Bonn": absurd}))
     reason = "sent a vector longer than any honest one can be (10035 clip norms)"
     assert [report.rejected for report in reports] == [(Rejection("Bonn", reason),)] * 4

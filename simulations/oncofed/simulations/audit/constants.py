@@ -31,11 +31,17 @@ def constants(target: Target, _: np.random.Generator) -> Verdict:
     tried, taken = 0, []
     for placed in _fields(target.plan):
         for number in _outside(placed):
+            try:
+                plan = _with(target.plan, placed.where, number)
+            except ValueError:  # a value that refuses itself, as a time grid does
+                continue
             tried += 1
             try:
-                replace(target, plan=_with(target.plan, placed.where, number)).hospital(nobody(target))
-            except (OncofedError, ValueError, ArithmeticError):
+                replace(target, plan=plan).hospital(nobody(target))
+            except OncofedError:
                 continue
+            except (ValueError, ArithmeticError, MemoryError):  # a guard that falls over has refused nothing
+                pass
             taken.append(f"{placed.where} = {number:g}")
     few = ", ".join(taken[:5]) + (f" and {len(taken) - 5} more" if len(taken) > 5 else "")
     return Verdict(

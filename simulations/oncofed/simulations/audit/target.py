@@ -49,11 +49,6 @@ class Hospital(Protocol):
         """
         ...
 
-    def answer(self, request: ContributeRequest) -> NDArray[Any]:
-        """What leaves the hospital under attack for this question, opened or not. Raises RequestRefused."""
-        with self.target.broken():
-            return self._guards[self.site].contribute(request).vector
-
     def release_again(self) -> FloatArray:
         """The answer to the very same question as last time, once more."""
         ...
@@ -161,7 +156,7 @@ class GuardHospital:
     def __init__(self, target: Target, patients: PatientTensors) -> None:
         plan = target.plan
         self.target = target
-        self.roster = plan.roster[: plan.smallest_roster]
+        self.roster = plan.roster[: max(1, plan.smallest_roster)]
         self.site = self.roster[0]
         colluding = self.roster[len(self.roster) - plan.privacy.colluding :]
         with target.broken():

@@ -25,7 +25,9 @@ def test_a_finished_study_counts_answers_and_attempts() -> None:
     aachen, bonn = site_costs(fake_study(done=3, rows=rows, plan=PLAN))
     assert (aachen.answers, bonn.answers, aachen.asked, bonn.asked) == (3, 1, 4, 4)
     expected = [epsilon_of([GaussianRelease(12.0)] * count, delta=1e-5) for count in (3, 4, 1, 4)]
-    assert [aachen.epsilon, aachen.epsilon_at_most, bonn.epsilon, bonn.epsilon_at_most] == pytest.approx(expected)
+    # Rounding to the plan's steps of 2**-20 makes a release dearer than the Gaussian by 1e-5 or so of its epsilon.
+    told = [aachen.epsilon, aachen.epsilon_at_most, bonn.epsilon, bonn.epsilon_at_most]
+    assert told == pytest.approx(expected, rel=1e-4)
 
 
 def test_what_is_not_known_counts_as_all_that_the_plan_allows() -> None:
