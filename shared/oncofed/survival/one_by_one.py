@@ -64,9 +64,13 @@ class GridRows:
 def on_grid(rows: Tensor) -> GridRows:
     """(rows, columns), float64, as the grid has them; what is on it already stays as it is."""
     fits, power, rows = _fitting(rows)
-    step = (power * 2.0 ** -_input_bits(rows.shape[1]))[:, None]
-    values = (rows / step).trunc_().mul_(step)
+    values = _multiples(rows, power, bits=_input_bits(rows.shape[1]))
     return GridRows(values, fits, _norms(values, power))
+
+
+def _multiples(rows: Tensor, power: Tensor, *, bits: int) -> Tensor:
+    step = (power * 2.0**-bits)[:, None]
+    return (rows / step).trunc_().mul_(step)
 
 
 def norms_of(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,6 +130,21 @@ def exact_product(fed: GridRows, weight: Tensor) -> Tensor:
     outputs = len(weight)
     together = (sums[:, :outputs] + sums[:, outputs:] * 2.0 ** -(_PIECE_BITS + 1)) * power[:, 0]
     return together.add_(0.0)  # the sign of a zero does depend on the order; after this there is one zero
+
+
+def exact_inner_products(one: Tensor, other: Tensor) -> Tensor:
+    """(rows, terms, some), (rows, terms, others) -> (rows, some, others): summed over the terms, each row by itself.
+
+    For two sides that are both a row's own. The numbers that are summed with one another, along the terms, are cut to
+    multiples of a power of two of their own as in the module's docstring, here of 2^-b p with 2 (b + 1) + log2(terms)
+    <= 53, without pieces (b = 23 for 9 to 32 terms). Where they do not fit they are taken as zeros.
+    """
+    bits = (_FLOAT64_BITS - math.ceil(math.log2(one.shape[1]))) // 2 - 1
+    cut = []
+    for numbers in (one, other):
+        _, power, fitting = _fitting(numbers)
+        cut.append(_multiples(fitting, power, bits=bits))
+    return torch.bmm(cut[0].mT, cut[1]).add_(0.0)  # one zero, as in `exact_product`
 
 
 class _ExactLinear(torch.autograd.Function):
