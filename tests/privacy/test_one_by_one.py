@@ -7,6 +7,7 @@ one patient then moved the clipped sum by hundreds of clip norms.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import mpmath  # type: ignore[import-untyped]  # ships no types
@@ -22,7 +23,15 @@ from oncofed.protocol.plan import ModelSpec
 from oncofed.survival import one_by_one
 from oncofed.survival.likelihood import PatientTensors, patient_losses
 from oncofed.survival.network import PrognosisNetwork, network_with
-from oncofed.survival.one_by_one import GridRows, exact_product, exponential, norms_of, on_grid, row_sums
+from oncofed.survival.one_by_one import (
+    GridRows,
+    exact_inner_products,
+    exact_product,
+    exponential,
+    norms_of,
+    on_grid,
+    row_sums,
+)
 
 FloatArray = NDArray[np.float64]
 
@@ -245,6 +254,30 @@ def test_the_product_is_close_to_the_plain_one() -> None:
         exact, plain = exact_product(on_grid(inputs), weights), inputs @ weights.T
         lengths = inputs.norm(dim=1)[:, None] * weights.norm(dim=1)
         assert float(((exact - plain).abs() / lengths).max()) < 1e-7
+
+
+@pytest.mark.parametrize("terms", [1, 2, 8, 16, 17, 256])
+def test_no_inner_product_is_ever_rounded(terms: int) -> None:
+    """Against Python's integers, for numbers of one sign that are as large as they may be."""
+    one, other = (each.T.expand(2, -1, -1).contiguous() for each in largest_rows(terms, rows=4, seed=terms))
+    got = exact_inner_products(one, other)
+    bits = (53 - math.ceil(math.log2(terms))) // 2 - 1
+    for some in range(4):
+        for others in range(4):
+            sides = ((one, some), (other, others))
+            numbers = [[int(x * 2**bits) for x in side[1, :, column].tolist()] for side, column in sides]
+            exact = sum(x * y for x, y in zip(*numbers, strict=True))
+            assert exact.bit_length() <= 53
+            assert float(got[1, some, others]) == exact / 4**bits
+
+
+def test_inner_products_are_close_to_plain_ones_and_the_same_for_terms_in_any_order() -> None:
+    rng = np.random.default_rng(0)
+    one, other = (torch.as_tensor(rng.normal(size=(5, 16, 30)) * 10.0 ** rng.integers(-9, 9)) for _ in range(2))
+    exact, order = exact_inner_products(one, other), torch.as_tensor(rng.permutation(16))
+    assert torch.equal(exact, exact_inner_products(one[:, order], other[:, order]))
+    lengths = one.norm(dim=1)[:, :, None] * other.norm(dim=1)[:, None, :]
+    assert float(((exact - torch.bmm(one.mT, other)).abs() / lengths).max()) < 1e-6
 
 
 def test_what_is_on_the_grid_stays() -> None:

@@ -60,7 +60,6 @@ from oncofed.protocol.plan import (
     SharedNoise,
     StudyPlan,
     SummaryKind,
-    SummarySpec,
     TrainingSpec,
 )
 from oncofed.survival.likelihood import PatientTensors
@@ -136,23 +135,6 @@ def refusal_of(guard: Guard, request: SummariseRequest) -> RefusalCode:
 
 
 # The bound
-
-
-def test_a_kind_cannot_let_who_else_is_there_decide_over_a_row() -> None:
-    """Of a kind that gave other rows to an even number of patients than to an odd one, everybody's would change."""
-
-    def rows(plan: StudyPlan, spec: SummarySpec, weights: FloatArray, patients: PatientTensors) -> FloatArray:
-        found: FloatArray = np.zeros((len(patients), spec.cells))
-        found[:, len(patients) % 2] = 1.0
-        return found
-
-    kinds = {SummaryKind.EVALUATION: PatientRows(held_out=True, faults=lambda plan, spec: [], rows=rows)}
-    weights = drawn_weights(MODEL, seed=0)
-    everybody = bounded_sum(PLAN, SPEC, weights, HELD_OUT, kinds=kinds).vector
-    moved = everybody - bounded_sum(PLAN, SPEC, weights, without(HELD_OUT, 0), kinds=kinds).vector
-    assert np.linalg.norm(moved) <= 1
-    together = rows(PLAN, SPEC, weights, HELD_OUT).sum(axis=0)
-    assert np.linalg.norm(together - rows(PLAN, SPEC, weights, without(HELD_OUT, 0)).sum(axis=0)) > 30
 
 
 def counts_at_an_edge(seed: int) -> FloatArray:

@@ -17,7 +17,6 @@ Everything here stays in the hospital.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,12 +24,12 @@ from captum.attr import LRP
 from numpy.typing import NDArray
 from torch import Tensor
 
+from oncofed.client.marker_columns import MarkerColumns
 from oncofed.client.relevance_rules import Rule, hidden_layer_of, relevance_of_columns
 from oncofed.cohort.encoding import Column
 from oncofed.survival.network import PrognosisNetwork
 
 FloatArray = NDArray[np.float64]
-IndexArray = NDArray[np.intp]
 
 PATIENTS_AT_ONCE = 256
 """Few enough that the intermediate matrices of a study's columns stay in a processor's cache."""
@@ -65,11 +64,11 @@ def marker_relevance(
     columns  of the schema, as many as x has.
     returns  names in order of first appearance, and (patients, names).
     """
-    folding = _Folding.of(columns)
-    relevance = np.empty((len(x), len(folding.names)))
+    names, by_marker = _by_marker(columns)
+    relevance = np.empty((len(x), len(names)))
     for rows in _batches(len(x)):
-        folding.into(relevance[rows], _relevance(network, x[rows], endpoint=endpoint, rule=rule).numpy())
-    return folding.names, relevance
+        by_marker.into(relevance[rows], _relevance(network, x[rows], endpoint=endpoint, rule=rule).numpy())
+    return names, relevance
 
 
 def captum_relevance(network: PrognosisNetwork, x: Tensor, *, endpoint: int) -> Tensor:
@@ -99,44 +98,11 @@ def fold_to_markers(relevance: FloatArray, columns: tuple[Column, ...]) -> tuple
 
     returns  names in order of first appearance, and (patients, names); row sums are unchanged.
     """
-    folding = _Folding.of(columns)
-    folded = np.empty((len(relevance), len(folding.names)))
-    folding.into(folded, relevance)
-    return folding.names, folded
+    names, by_marker = _by_marker(columns)
+    return names, by_marker.sums(relevance)
 
 
-@dataclass(frozen=True, eq=False)
-class _Folding:
-    """first, second  each marker's first column; and which markers have a second, and where. rest: all beyond."""
-
-    names: tuple[str, ...]
-    first: IndexArray
-    with_second: IndexArray
-    second: IndexArray
-    rest: tuple[tuple[int, IndexArray], ...]
-
-    @staticmethod
-    def of(columns: tuple[Column, ...]) -> _Folding:
-        members: dict[str, list[int]] = {}
-        for index, column in enumerate(columns):
-            members.setdefault(column.source, []).append(index)
-        own = list(members.values())
-        with_second = [place for place, indices in enumerate(own) if len(indices) > 1]
-        return _Folding(
-            names=tuple(members),
-            first=_indices([indices[0] for indices in own]),
-            with_second=_indices(with_second),
-            second=_indices([own[place][1] for place in with_second]),
-            rest=tuple((place, _indices(own[place][2:])) for place in with_second if len(own[place]) > 2),
-        )
-
-    def into(self, folded: FloatArray, relevance: FloatArray) -> None:
-        """A few long sums, rather than one a column: this is half the work of explaining everybody."""
-        np.take(relevance, self.first, axis=1, out=folded)
-        folded[:, self.with_second] += relevance[:, self.second]
-        for place, indices in self.rest:
-            folded[:, place] += relevance[:, indices].sum(axis=1)
-
-
-def _indices(places: list[int]) -> IndexArray:
-    return np.array(places, dtype=np.intp)
+def _by_marker(columns: tuple[Column, ...]) -> tuple[tuple[str, ...], MarkerColumns]:
+    names = tuple(dict.fromkeys(column.source for column in columns))
+    place = {name: index for index, name in enumerate(names)}
+    return names, MarkerColumns.of([place[column.source] for column in columns], markers=len(names))

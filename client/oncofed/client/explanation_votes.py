@@ -3,6 +3,9 @@
 Kinds `key_markers` and `interactions` of `client.summaries`; what each number means is `protocol.vote_layout`. A
 patient's votes follow from the model and the patient's own input alone. Votes rather than relevances are summed,
 because a patient's influence must be bounded: with votes nobody's is wasted on having an extreme prognosis.
+
+A row is the same bits whoever else is there, as `client.summaries` asks. Products of matrices are exact ones; what else
+is done has one result, entry by entry; and of equally strong markers those that stand first get the votes.
 """
 
 from __future__ import annotations
@@ -15,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from oncofed.client.explanation import column_relevance
 from oncofed.client.interactions import PATIENTS_AT_ONCE, patient_interactions
-from oncofed.client.relevance_rules import hidden_layer_of
+from oncofed.client.marker_columns import MarkerColumns
+from oncofed.client.relevance_rules import EXACT, Rule, hidden_layer_of, relevance_of_columns
 from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import (
     COUNT_WEIGHT,
@@ -49,26 +52,25 @@ def marker_rows(plan: StudyPlan, spec: SummarySpec, weights: FloatArray, patient
     """(patients, cells), each row at most 1 long."""
     votes = spec.votes
     assert votes is not None
-    layout, gather = VoteLayout.of(votes), _gather(votes)
-    by_column = torch.as_tensor(column_relevance(network_with(plan.model, weights), patients.x, endpoint=ENDPOINT))
-    relevance = by_column @ gather
-    chosen = _strongest(relevance, votes.most_votes)
-    share = 1 / math.sqrt(votes.most_votes)
-    effects = (relevance / votes.largest_effect).clamp(-1.0, 1.0) * _value_signs(votes, patients.x)
-    entity = _entity(votes, patients.x)
+    layout, by_marker = VoteLayout.of(votes), _by_marker(votes)
+    by_column = relevance_of_columns(
+        network_with(plan.model, weights), patients.x, endpoint=ENDPOINT, rule=Rule.AVERAGED, products=EXACT
+    )
+    relevance = torch.as_tensor(by_marker.sums(by_column.numpy()))
+    chosen, voted = _strongest(relevance.abs(), votes.most_votes)
+    share = voted / math.sqrt(votes.most_votes)
+    cut = (relevance.gather(1, chosen) / votes.largest_effect).clamp_(-1.0, 1.0)
+    effects = share * cut * _value_signs(votes, patients.x).gather(1, chosen)
     rows = torch.zeros(len(patients), layout.own_effects.stop, dtype=torch.float64)
-    everybody = torch.arange(len(patients))
     rows[:, layout.count.start] = COUNT_WEIGHT
-    rows[:, layout.votes] = chosen * (VOTES_WEIGHT * share)
-    rows[:, layout.effects] = chosen * effects * (EFFECTS_WEIGHT * share)
+    rows.scatter_(1, layout.votes.start + chosen, VOTES_WEIGHT * share)
+    rows.scatter_(1, layout.effects.start + chosen, EFFECTS_WEIGHT * effects)
     if votes.entities:
-        rows[everybody, layout.count.start + 1 + entity] = COUNT_WEIGHT
-        for part, values, weight in (
-            (layout.own, chosen, OWN_WEIGHT),
-            (layout.own_effects, chosen * effects, OWN_EFFECTS_WEIGHT),
-        ):
-            own = rows[:, part].view(len(patients), votes.entities, votes.markers)
-            own[everybody, entity] = values * (weight * share)
+        entity = _entity(votes, patients.x)[:, None]
+        own = entity * votes.markers + chosen
+        rows.scatter_(1, layout.count.start + 1 + entity, COUNT_WEIGHT)
+        rows.scatter_(1, layout.own.start + own, OWN_WEIGHT * share)
+        rows.scatter_(1, layout.own_effects.start + own, OWN_EFFECTS_WEIGHT * effects)
     return np.asarray(rows.numpy())
 
 
@@ -79,27 +81,46 @@ def pair_rows(plan: StudyPlan, spec: SummarySpec, weights: FloatArray, patients:
     rows = torch.zeros(len(patients), spec.cells, dtype=torch.float64)
     layer = hidden_layer_of(network_with(plan.model, weights))
     if layer is not None:
-        gather = _gather(votes)
-        first, second = _pairs(votes.markers)
         for start in range(0, len(patients), PATIENTS_AT_ONCE):
             part = slice(start, start + PATIENTS_AT_ONCE)
-            x = patients.x[part]
-            found = patient_interactions(layer[0], layer[1][ENDPOINT], x, gather)[:, first, second]
-            signs = _value_signs(votes, x)
-            strongest = found.abs().topk(min(votes.most_votes, spec.cells), dim=1).indices
-            signed = found.sign() * signs[:, first] * signs[:, second] / math.sqrt(votes.most_votes)
-            rows[part].scatter_(1, strongest, signed.gather(1, strongest))
+            rows[part].scatter_(1, *_pair_votes(votes, layer, patients.x[part]))
     return np.asarray(rows.numpy())
 
 
-def _strongest(relevance: Tensor, most: int) -> Tensor:
-    """(patients, markers), 1.0 where voted for: at most `most` a patient, never for a relevance of 0."""
-    top = relevance.abs().topk(most, dim=1)
-    chosen = torch.zeros_like(relevance)
-    return chosen.scatter_(1, top.indices, (top.values > 0).double())
+def _pair_votes(votes: VoteSpec, layer: tuple[Tensor, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """(patients, most), (patients, most): which cells, and what goes there."""
+    first, second = _pairs(votes.markers)
+    units, outputs = layer
+    found = torch.as_tensor(
+        np.take(  # of matrices that nobody holds on to: they are most of the memory
+            patient_interactions(units, outputs[ENDPOINT], x, _by_marker(votes), products=EXACT).flatten(1).numpy(),
+            first * votes.markers + second,
+            axis=1,
+        )
+    )
+    chosen, voted = _strongest(found.abs(), min(votes.most_votes, found.shape[1]))
+    signs = _value_signs(votes, x)
+    directions = signs.gather(1, first[chosen]) * signs.gather(1, second[chosen])
+    return chosen, found.gather(1, chosen).sign() * directions * voted / math.sqrt(votes.most_votes)
 
 
-# Rows are made of one patient at a time (`client.summaries`), so what depends on the plan alone is made once.
+def _strongest(strength: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Which are a patient's strongest, and for which of them (1.0) the patient votes: not for those of no strength.
+
+    strength  (patients, candidates), at least 0; of equal ones the first are the stronger.
+    returns   (patients, most), (patients, most). With a number that is NaN a patient votes for none.
+    """
+    top = strength.topk(min(most + 1, strength.shape[1]), dim=1)
+    chosen = top.indices[:, :most].clone()
+    if top.values.shape[1] > most:
+        # Where the last that is in equals the first that is out, torch does not say which it takes.
+        tied = torch.nonzero((top.values[:, most - 1] == top.values[:, most]) & (top.values[:, most] > 0))[:, 0]
+        chosen[tied] = strength[tied].argsort(dim=1, descending=True, stable=True)[:, :most]
+    is_number = ~top.values[:, :1].isnan()  # NaN counts as the strongest
+    return chosen, ((strength.gather(1, chosen) > 0) & is_number).double()
+
+
+# Rows are made of some patients at a time (`client.summaries`), so what depends on the plan alone is made once.
 
 
 @lru_cache(maxsize=4)
@@ -110,18 +131,14 @@ def _pairs(markers: int) -> tuple[Tensor, Tensor]:
 
 
 @lru_cache(maxsize=4)
-def _gather(votes: VoteSpec) -> Tensor:
-    """(columns, markers): 1 where a column is of a marker that gets votes."""
-    found = torch.zeros(len(votes.column_markers), votes.markers, dtype=torch.float64)
-    for column, place in enumerate(votes.column_markers):
-        if place < votes.markers:
-            found[column, place] = 1.0
-    return found
+def _by_marker(votes: VoteSpec) -> MarkerColumns:
+    return MarkerColumns.of(votes.column_markers, markers=votes.markers)
 
 
 def _value_signs(votes: VoteSpec, x: Tensor) -> Tensor:
     """(patients, markers): -1 where the value lies below the public centre, else 1: a category, a flag, the centre."""
-    return torch.where(x @ _gather(votes) < 0, -1.0, 1.0).double()  # flags and categories are never below 0
+    sums = torch.as_tensor(_by_marker(votes).sums(x.numpy()))
+    return torch.where(sums < 0, -1.0, 1.0).double()  # flags and categories are never below 0
 
 
 def _entity(votes: VoteSpec, x: Tensor) -> Tensor:
@@ -129,4 +146,5 @@ def _entity(votes: VoteSpec, x: Tensor) -> Tensor:
     if not votes.entity_columns:
         return torch.zeros(len(x), dtype=torch.int64)
     of_category = x[:, list(votes.entity_columns)] != 0
-    return torch.where(of_category.any(dim=1), of_category.double().argmax(dim=1) + 1, 0)
+    first = torch.as_tensor(of_category.numpy().argmax(axis=1))  # numpy's promise, should there be several
+    return torch.where(of_category.any(dim=1), first + 1, 0)

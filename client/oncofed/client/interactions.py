@@ -27,7 +27,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from oncofed.client.relevance_rules import curvature, hidden_layer_of, unit_sums
+from oncofed.client.marker_columns import MarkerColumns
+from oncofed.client.relevance_rules import PLAIN, Products, curvature, hidden_layer_of, unit_sums
 from oncofed.cohort.encoding import Column
 from oncofed.survival.network import PrognosisNetwork
 
@@ -73,10 +74,10 @@ def model_interactions(
     layer = hidden_layer_of(network)
     if layer is not None:
         units, outputs = layer
-        gather = _columns_of(names, columns)
+        by_marker = _columns_of(names, columns)
         for start in range(0, len(x), PATIENTS_AT_ONCE):
             rows = slice(start, start + PATIENTS_AT_ONCE)
-            found = patient_interactions(units, outputs[endpoint], x[rows], gather)
+            found = patient_interactions(units, outputs[endpoint], x[rows], by_marker)
             products = torch.tensor(values[rows])
             squared += found.square().sum(dim=0).numpy()
             along += torch.einsum("pij,pi,pj->ij", found, products, products).numpy()
@@ -88,26 +89,22 @@ def model_interactions(
     return ModelInteractions(names, strength, slope)
 
 
-def patient_interactions(units: Tensor, output: Tensor, x: Tensor, gather: Tensor) -> Tensor:
+def patient_interactions(
+    units: Tensor, output: Tensor, x: Tensor, by_marker: MarkerColumns, *, products: Products = PLAIN
+) -> Tensor:
     """(patients, markers, markers): the interaction of every pair in every patient; the diagonal means nothing.
 
     units, output  (units, columns) and (units,): weights of the hidden layer, and of one endpoint's output.
-    gather         (columns, markers): 1 where a column belongs to a marker.
     """
-    kappa = curvature(*unit_sums(units, x))
-    contributions = (x[:, None, :] * units) @ gather  # (patients, units, markers)
+    kappa = curvature(*unit_sums(units, x, products=products))
+    contributions = torch.as_tensor(by_marker.sums((x[:, None, :] * units).numpy()))  # (patients, units, markers)
     weighted = contributions * (kappa * output)[:, :, None]
-    return torch.bmm(weighted.transpose(1, 2), contributions)
+    return products.inner(weighted, contributions)
 
 
-def _columns_of(names: tuple[str, ...], columns: tuple[Column, ...]) -> Tensor:
-    """(columns, names): 1 where a column belongs to a marker."""
+def _columns_of(names: tuple[str, ...], columns: tuple[Column, ...]) -> MarkerColumns:
     place = {name: index for index, name in enumerate(names)}
-    gather = torch.zeros(len(columns), len(names), dtype=torch.float64)
-    for index, column in enumerate(columns):
-        if column.source in place:
-            gather[index, place[column.source]] = 1.0
-    return gather
+    return MarkerColumns.of([place.get(column.source, len(names)) for column in columns], markers=len(names))
 
 
 def ranked_pairs(strength: FloatArray) -> list[tuple[int, int]]:

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from tests.summaries import evaluation_of
 from tests.unit.server.report.fake_studies import fake_plan, fake_schema, fake_study
 
