@@ -29,12 +29,12 @@ from oncofed.privacy.accounting import (
     LEAST_NOISE_MULTIPLIER,
     GaussianRelease,
     PrivacyEvent,
-    SampledGaussianRelease,
     delta_for,
     epsilon_of,
     smallest_noise_multiplier,
 )
-from oncofed.privacy.policy import release_of_one_round
+from oncofed.privacy.releases import round_release
+from oncofed.privacy.shared_noise import SampledIntegerRelease, SharedIntegerRelease
 from oncofed.protocol.plan import TrainingMode, TrainingSpec
 
 DELTA = 1e-5
@@ -135,17 +135,22 @@ def epsilon_by_convolution(steps: list[tuple[SampledStep, int]], delta: float) -
     return worst
 
 
+def sampled(multiplier: float, rate: float, steps: int) -> SampledIntegerRelease:
+    """In steps so fine that it counts as the Gaussian of this multiplier, but for the CLIP_ROUNDING of 1e-5."""
+    return SampledIntegerRelease(multiplier, 1, 30, 1.0, rate, steps)
+
+
 SAMPLED = [
-    SampledGaussianRelease(1.0, 0.1, 100),
-    SampledGaussianRelease(5.427, 0.1, 200),
-    SampledGaussianRelease(2.0, 0.02, 1000),
-    SampledGaussianRelease(0.7, 0.01, 300),
-    SampledGaussianRelease(FULL_BATCH_SIGMA, 1.0, 60),
+    sampled(1.0, 0.1, 100),
+    sampled(5.427, 0.1, 200),
+    sampled(2.0, 0.02, 1000),
+    sampled(0.7, 0.01, 300),
+    sampled(FULL_BATCH_SIGMA, 1.0, 60),
 ]
 
 
 @pytest.mark.parametrize("release", SAMPLED, ids=str)
-def test_sampled_sums_equal_an_independent_convolution(release: SampledGaussianRelease) -> None:
+def test_sampled_sums_equal_an_independent_convolution(release: SampledIntegerRelease) -> None:
     step = SampledStep(release.noise_multiplier, release.sampling_rate)
     ours = epsilon_of([release], delta=DELTA)
     assert ours == pytest.approx(epsilon_by_convolution([(step, release.steps)], DELTA), abs=0.005)
@@ -157,7 +162,7 @@ def test_sampled_sums_equal_an_independent_convolution(release: SampledGaussianR
 @pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")  # Opacus takes logarithms of zero on its way,
 @pytest.mark.filterwarnings("ignore:Optimal order is the largest:UserWarning")  # and a Renyi bound to size its grid
 @pytest.mark.parametrize("release", SAMPLED, ids=str)
-def test_sampled_sums_equal_opacus_prv_accountant(release: SampledGaussianRelease) -> None:
+def test_sampled_sums_equal_opacus_prv_accountant(release: SampledIntegerRelease) -> None:
     accountant = PRVAccountant()
     accountant.history = [(release.noise_multiplier, release.sampling_rate, release.steps)]
     theirs = accountant.get_epsilon(delta=DELTA, eps_error=0.01, delta_error=DELTA * 1e-3)
@@ -166,7 +171,7 @@ def test_sampled_sums_equal_opacus_prv_accountant(release: SampledGaussianReleas
 
 def test_different_kinds_of_release_compose() -> None:
     ours = epsilon_of(
-        [GaussianRelease(6.0), *[SampledGaussianRelease(2.0, 0.05, 10)] * 20, GaussianRelease(8.0)], delta=DELTA
+        [GaussianRelease(6.0), *[sampled(2.0, 0.05, 10)] * 20, GaussianRelease(8.0)], delta=DELTA
     )
     twin = epsilon_by_convolution(
         [(SampledStep(6.0, 1.0), 1), (SampledStep(8.0, 1.0), 1), (SampledStep(2.0, 0.05), 200)], DELTA
@@ -184,7 +189,7 @@ def test_one_sampled_step_is_its_closed_form() -> None:
         added = step.cdf_without(np.array(lower)) - math.exp(epsilon) * step.cdf_with(np.array(lower))
         return float(max(removed, added))
 
-    ours = epsilon_of([SampledGaussianRelease(0.9, 0.2, 1)], delta=DELTA)
+    ours = epsilon_of([sampled(0.9, 0.2, 1)], delta=DELTA)
     assert ours == pytest.approx(epsilon_where(delta_at, DELTA), abs=2e-3)
 
 
@@ -193,7 +198,7 @@ def test_the_renyi_bound_is_looser(release: PrivacyEvent, caplog: pytest.LogCapt
     """privacy.md: by 7 to 13 % at the usual settings. Never tighter, or one of the two is wrong."""
     caplog.set_level(logging.ERROR)  # it says at length which orders it leaves out
     event = GaussianDpEvent(release.noise_multiplier)
-    if isinstance(release, SampledGaussianRelease):
+    if isinstance(release, SampledIntegerRelease):
         event = SelfComposedDpEvent(PoissonSampledDpEvent(release.sampling_rate, event), release.steps)
     accountant = RdpAccountant(neighboring_relation=NeighboringRelation.ADD_OR_REMOVE_ONE)
     accountant.compose(event)
@@ -218,12 +223,12 @@ def test_another_release_costs_more_and_more_noise_costs_less(multipliers: list[
 
 def test_sampled_releases_are_monotone_in_each_number() -> None:
     def epsilon(multiplier: float = 6.0, rate: float = 0.1, steps: int = 50) -> float:
-        return epsilon_of([SampledGaussianRelease(multiplier, rate, steps)], delta=DELTA)
+        return epsilon_of([sampled(multiplier, rate, steps)], delta=DELTA)
 
     assert epsilon(multiplier=5.9) > epsilon() > epsilon(multiplier=6.1)
     assert epsilon(rate=0.09) < epsilon() < epsilon(rate=0.11)
     assert epsilon(steps=49) < epsilon() < epsilon(steps=51)
-    in_five_parts = epsilon_of([SampledGaussianRelease(6.0, 0.1, 10)] * 5, delta=DELTA)
+    in_five_parts = epsilon_of([sampled(6.0, 0.1, 10)] * 5, delta=DELTA)
     assert epsilon() == pytest.approx(in_five_parts, abs=1e-9)
     assert epsilon(rate=1.0) == pytest.approx(gaussian_epsilon(6.0 / math.sqrt(50), DELTA), rel=1e-3)
 
@@ -235,7 +240,7 @@ def test_nothing_released_costs_nothing() -> None:
 def test_no_noise_is_infinite_even_beside_much_noise() -> None:
     assert epsilon_of([GaussianRelease(0.0)], delta=DELTA) == math.inf
     assert epsilon_of([*[GaussianRelease(50.0)] * 5, GaussianRelease(0.0)], delta=DELTA) == math.inf
-    assert epsilon_of([SampledGaussianRelease(0.0, 0.01, 1)], delta=DELTA) == math.inf
+    assert epsilon_of([sampled(0.0, 0.01, 1)], delta=DELTA) == math.inf
 
 
 @pytest.mark.parametrize("multiplier", [1e-320, 1e-160, 1e-9, 1e-3, 0.049])
@@ -243,7 +248,7 @@ def test_next_to_no_noise_is_infinite_and_takes_no_time(multiplier: float) -> No
     """A PLD of it takes minutes and gigabytes: a plan could stop a hospital's guard that way."""
     started = time.monotonic()
     assert epsilon_of([GaussianRelease(multiplier)], delta=DELTA) == math.inf
-    assert epsilon_of([SampledGaussianRelease(multiplier, 0.1, 10)], delta=DELTA) == math.inf
+    assert epsilon_of([sampled(multiplier, 0.1, 10)], delta=DELTA) == math.inf
     assert epsilon_of([GaussianRelease(1.0)] * 100_000, delta=DELTA) == math.inf
     assert time.monotonic() - started < 1
 
@@ -281,15 +286,15 @@ class RoundedGaussianRelease(GaussianRelease):
         GaussianRelease(-1.0),
         GaussianRelease(math.nan),
         GaussianRelease(math.inf),
-        SampledGaussianRelease(10.0, 0.0, 5),
-        SampledGaussianRelease(10.0, -0.1, 5),
-        SampledGaussianRelease(10.0, 1.1, 5),
-        SampledGaussianRelease(10.0, math.nan, 5),
-        SampledGaussianRelease(10.0, 0.1, 0),
-        SampledGaussianRelease(10.0, 0.1, -3),
-        SampledGaussianRelease(10.0, 0.1, 2.5),  # type: ignore[arg-type]  # as a journal might hold it
-        SampledGaussianRelease(10.0, 0.1, math.inf),  # type: ignore[arg-type]
-        SampledGaussianRelease(math.nan, 0.1, 5),
+        sampled(10.0, 0.0, 5),
+        sampled(10.0, -0.1, 5),
+        sampled(10.0, 1.1, 5),
+        sampled(10.0, math.nan, 5),
+        sampled(10.0, 0.1, 0),
+        sampled(10.0, 0.1, -3),
+        sampled(10.0, 0.1, 2.5),  # type: ignore[arg-type]  # as a journal might hold it
+        sampled(10.0, 0.1, math.inf),  # type: ignore[arg-type]
+        sampled(math.nan, 0.1, 5),
     ],
     ids=str,
 )
@@ -309,8 +314,8 @@ def test_a_delta_outside_its_range_is_refused(delta: float) -> None:
 def test_calibrated_noise_spends_the_epsilon_and_no_more(epsilon: float, rounds: int, reserve: int) -> None:
     training = TrainingSpec(rounds=rounds)
     privacy = calibrated_privacy(training, epsilon=epsilon, delta=DELTA, l2_norm_bound=1.0, reserve_rounds=reserve)
-    release = release_of_one_round(training, privacy)
-    assert isinstance(release, GaussianRelease)
+    release = round_release(training, privacy, parameters=100).event
+    assert release == SharedIntegerRelease(privacy.noise_multiplier, 100, 20, 1.0, 1, 0, 0)
     all_rounds = epsilon_of([release] * (rounds + reserve), delta=DELTA)
     assert epsilon - 1e-3 * epsilon <= all_rounds <= epsilon
     assert epsilon_of([release] * (rounds + reserve + 1), delta=DELTA) > epsilon
@@ -321,8 +326,8 @@ def test_calibrated_noise_spends_the_epsilon_and_no_more(epsilon: float, rounds:
 def test_calibrated_noise_of_local_epochs() -> None:
     training = TrainingSpec(mode=TrainingMode.EPOCHS, rounds=20, local_steps=10, sampling_rate=0.1)
     privacy = calibrated_privacy(training, epsilon=1.0, delta=DELTA, l2_norm_bound=1.0, reserve_rounds=2)
-    sampled = SampledGaussianRelease(privacy.noise_multiplier, 0.1, 10)
-    assert release_of_one_round(training, privacy) == sampled
+    steps = SampledIntegerRelease(privacy.noise_multiplier, 100, 20, 1.0, 0.1, 10)
+    assert round_release(training, privacy, parameters=100).event == steps
     step = SampledStep(privacy.noise_multiplier, 0.1)
     assert epsilon_by_convolution([(step, 220)], DELTA) == pytest.approx(1.0, abs=1e-3)
 

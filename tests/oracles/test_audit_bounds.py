@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 from tests.doubles import FULL_BATCH_SIGMA
 
-from oncofed.privacy.accounting import GaussianRelease, PrivacyEvent, SampledGaussianRelease, epsilon_of
-from oncofed.privacy.shared_noise import SharedIntegerRelease
+from oncofed.privacy.accounting import GaussianRelease, PrivacyEvent, epsilon_of
+from oncofed.privacy.shared_noise import SampledIntegerRelease, SharedIntegerRelease
 from oncofed.simulations.audit.accountant import agree, independent_epsilon
 from oncofed.simulations.audit.bounds import (
     epsilon_of_rates,
@@ -129,8 +129,8 @@ SHARED = SharedIntegerRelease(12.0, 5000, 10, 1.0, sites=8, dropouts=1, colludin
         [GaussianRelease(FULL_BATCH_SIGMA)] * 60,
         [GaussianRelease(5.0), GaussianRelease(9.0)],
         [SHARED] * 30,
-        [SampledGaussianRelease(2.0, 0.05, 100)],
-        [SampledGaussianRelease(2.0, 0.05, 50), GaussianRelease(8.0)],
+        [SampledIntegerRelease(2.0, 5000, 10, 1.0, 0.05, 100)],
+        [SampledIntegerRelease(2.0, 5000, 20, 1.0, 0.05, 50), GaussianRelease(8.0)],
     ],
     ids=str,
 )

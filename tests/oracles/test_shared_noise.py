@@ -24,7 +24,6 @@ from oncofed.errors import UnaccountedEvent
 from oncofed.privacy.accounting import (
     GaussianRelease,
     PrivacyEvent,
-    SampledGaussianRelease,
     epsilon_of,
     smallest_noise_multiplier,
 )
@@ -32,6 +31,7 @@ from oncofed.privacy.integer_noise import rounded
 from oncofed.privacy.policy import of_two_hospitals
 from oncofed.privacy.shared_noise import (
     GaussianEquivalent,
+    SampledIntegerRelease,
     SharedIntegerRelease,
     equivalent_of_shares,
     gaussian_equivalent,
@@ -123,7 +123,7 @@ def worst_pairs(release: SharedIntegerRelease) -> list[tuple[FloatArray, FloatAr
     """Every way in which one patient moves the sum that `rounded` makes, from all sums on a grid of an eighth."""
     steps = np.arange(-1.5, 1.5 + 1e-9, 0.125)
     points = [np.array(point) for point in itertools.product(steps, repeat=release.parameters)]
-    images = np.stack([rounded(point, release=release, largest_patients=100).vector for point in points])
+    images = np.stack([rounded(point, release=release, largest_patients=100) for point in points])
     table = np.stack(points)
     moves = set()
     for point, image in zip(table, images, strict=True):
@@ -186,7 +186,7 @@ def test_rounds_with_shared_noise_and_other_releases_compose() -> None:
     mixed: list[PrivacyEvent] = [release, GaussianRelease(gaussian), release]
     assert delta_beside_gaussian(epsilon_of(mixed, delta=DELTA)) <= DELTA
     assert delta_beside_gaussian(epsilon_of(mixed[:2], delta=DELTA)) > DELTA
-    with_sampled = epsilon_of([*mixed, SampledGaussianRelease(2.0, 0.05, 10)], delta=DELTA)
+    with_sampled = epsilon_of([*mixed, SampledIntegerRelease(2.0, 1, 4, 1.0, 0.05, 10)], delta=DELTA)
     assert with_sampled > epsilon_of(mixed, delta=DELTA)
 
 

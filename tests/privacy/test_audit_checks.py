@@ -19,19 +19,23 @@ from tests.audit_targets import ROUNDS_TO_OVERFIT, SMALL, small_target, small_ta
 
 from oncofed.protocol.plan import PrivacyMode
 from oncofed.simulations.audit.audit import CHECKS, FULL, audited, checks
+from oncofed.simulations.audit.constants import CONSTANTS
 from oncofed.simulations.audit.inversion import INVERSION
 from oncofed.simulations.audit.ledger_count import LEDGER
+from oncofed.simulations.audit.low_bits import LOW_BITS
 from oncofed.simulations.audit.mask_soundness import MASKS
 from oncofed.simulations.audit.membership import LEAST_OF_CONTROL, MEMBERSHIP, likelihood_ratios
 from oncofed.simulations.audit.mutant_table import NOTHING_BROKEN
 from oncofed.simulations.audit.mutants import MUTANTS, SUMMARY_MUTANTS, mutants_of
 from oncofed.simulations.audit.noise_scale import FRESH_NOISE, NOISE_SCALE
 from oncofed.simulations.audit.one_run import ONE_RUN, REPEATED_CANARIES
+from oncofed.simulations.audit.refusals import REFUSALS
 from oncofed.simulations.audit.sensitivity import SENSITIVITY
 from oncofed.simulations.audit.study_target import target_of
 from oncofed.simulations.audit.summaries import SUMMARIES
 from oncofed.simulations.audit.target import Target, replaced
 from oncofed.simulations.audit.verdict import Outcome, Verdict
+from oncofed.simulations.audit.what_is_added import WHAT_IS_ADDED
 from oncofed.simulations.study import read_study
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -39,15 +43,26 @@ LOCAL, SHARED = PrivacyMode.LOCAL, PrivacyMode.DISTRIBUTED
 MODES = (LOCAL, SHARED)
 
 CAUGHT_BY: dict[tuple[PrivacyMode, str], set[str]] = {
-    (LOCAL, "no noise"): {FRESH_NOISE, NOISE_SCALE, INVERSION, ONE_RUN, REPEATED_CANARIES, MEMBERSHIP},
+    (LOCAL, "no noise"): {LOW_BITS, FRESH_NOISE, NOISE_SCALE, INVERSION, ONE_RUN, REPEATED_CANARIES, MEMBERSHIP},
     (LOCAL, "half noise"): {NOISE_SCALE, REPEATED_CANARIES},
-    (LOCAL, "no clip"): {SENSITIVITY, INVERSION, ONE_RUN, REPEATED_CANARIES},
+    (LOCAL, "float noise"): {LOW_BITS, SENSITIVITY, WHAT_IS_ADDED},
+    (LOCAL, "odd patients left in"): {WHAT_IS_ADDED},
+    (LOCAL, "any constant"): {CONSTANTS},
+    (LOCAL, "refused by size"): {REFUSALS},
+    (LOCAL, "failures told"): {REFUSALS},
+    (LOCAL, "answers at once"): {REFUSALS},
+    (LOCAL, "no clip"): {LOW_BITS, SENSITIVITY, WHAT_IS_ADDED, INVERSION, ONE_RUN, REPEATED_CANARIES},
     (LOCAL, "seeded noise"): {FRESH_NOISE},
     (LOCAL, "restarted noise"): {FRESH_NOISE, MEMBERSHIP},
     (LOCAL, "uncharged rounds"): {LEDGER},
-    (LOCAL, "Cox loss"): {SENSITIVITY},
+    (LOCAL, "Cox loss"): {SENSITIVITY, WHAT_IS_ADDED},
     (LOCAL, "mean for sum"): {NOISE_SCALE},
-    (SHARED, "no noise"): {FRESH_NOISE, NOISE_SCALE, ONE_RUN, REPEATED_CANARIES, MEMBERSHIP},
+    (SHARED, "odd patients left in"): {WHAT_IS_ADDED},
+    (SHARED, "any constant"): {CONSTANTS},
+    (SHARED, "refused by size"): {REFUSALS},
+    (SHARED, "failures told"): {REFUSALS},
+    (SHARED, "answers at once"): {REFUSALS},
+    (SHARED, "no noise"): {LOW_BITS, FRESH_NOISE, NOISE_SCALE, ONE_RUN, REPEATED_CANARIES, MEMBERSHIP},
     (SHARED, "half noise"): {NOISE_SCALE},
     (SHARED, "no clip"): {SENSITIVITY, MASKS, ONE_RUN, REPEATED_CANARIES},
     (SHARED, "reused shares"): {FRESH_NOISE, NOISE_SCALE},

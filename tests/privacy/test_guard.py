@@ -111,20 +111,19 @@ def refusal_of(guard: GuardPort, request: ContributeRequest) -> RefusalCode:
 
 def test_a_hospital_of_more_patients_than_the_promise_holds_for_answers_as_any_other() -> None:
     """A refusal would say how many there are. Each number is that of so many patients at most, before the noise."""
-    privacy = replace(local_privacy(noise_multiplier=60.0), delta=0.01)
-    plan, policy = study_plan(privacy=privacy), replace(POLICY, delta=0.01)
-    one = drawn_patients(plan.model, 1, seed=0)
+    one = drawn_patients(PLAN.model, 1, seed=0)
 
     def largest_number(count: int) -> float:
         patients = one.rows(torch.zeros(count, dtype=torch.int64))
-        guard = guard_with(plan=plan, policy=policy, patients=lambda: patients, noise=SilentNoise())
-        vector = guard.contribute(request_for(plan)).vector
-        assert [charge.event for charge in guard.ledger.charges()] == [release_of_round(plan).event]
+        guard = guard_with(patients=lambda: patients, noise=SilentNoise())
+        vector = guard.contribute(request_for(PLAN)).vector
+        assert [charge.event for charge in guard.ledger.charges()] == [SIXTY_ROUNDS]
         return float(np.abs(vector).max())
 
-    assert 5 < largest_number(10) < 10
-    assert largest_number(11) == pytest.approx(1.1 * largest_number(10), abs=1e-5) or largest_number(11) == 10
-    assert largest_number(1000) == 10
+    of_one = largest_number(1)
+    assert 0.5 < of_one < 1
+    assert largest_number(10_000) == pytest.approx(10_000 * of_one)
+    assert largest_number(30_000) == 10_000
 
 
 # Repetition
@@ -340,6 +339,9 @@ def test_the_charge_is_recorded_before_anything_is_computed_from_patients() -> N
         def __getattr__(self, name: str) -> NoReturn:
             charged.append(len(ledger.charges()))
             super().__getattr__(name)
+
+        def __len__(self) -> int:  # which Python looks for without asking `__getattr__`
+            return len(self.rows)
 
     ledger = MemoryLedger(POLICY.budget)
     guard = guard_with(patients=lambda: cast(PatientTensors, Watched()), ledger=ledger)

@@ -29,10 +29,11 @@ from oncofed.client.service.guard_server import serving
 from oncofed.client.service.node_guard import NodeGuard
 from oncofed.client.service.token import token_sha256
 from oncofed.client.sources import SourceKind, SourceSpec, read_source_cohort
-from oncofed.client.training import local_contribution
+from oncofed.client.training import ascent_sum
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
-from oncofed.privacy.accounting import GaussianRelease
+from oncofed.privacy.releases import release_of_round
+from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.codec import (
     decode_answer,
     decode_delivery_state,
@@ -46,7 +47,7 @@ from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.survival.likelihood import patient_tensors
 
 CONTEXT = Context(run_id=1, node_id=1000, node_config={}, state=RecordDict(), run_config={})
-SIGMA = 9.0
+CHARGED = SharedIntegerRelease(9.0, 22, 20, 1.0, sites=1, dropouts=0, colluding=0)
 
 
 def message_with(content: RecordDict, kind: str) -> Message:
@@ -79,7 +80,9 @@ class Hospital:
         schema = parse_schema(self.node.document().schema_toml, where="schema")
         source = SourceSpec("registry", SourceKind.CSV, path=self.node.table_path)
         patients = patient_tensors(read_source_cohort(source, schema))
-        return local_contribution(self.node.plan(), request.weights, patients, noise=SeededNoise(0)).tobytes()
+        plan = self.node.plan()
+        total = ascent_sum(plan, request.weights, patients)
+        return bytes(release_of_round(plan).sealed(total, noise=SeededNoise(0)).tobytes())
 
 
 @contextmanager
@@ -112,7 +115,7 @@ def test_the_question_itself_gets_what_the_plan_prescribes(hospital: Hospital) -
     question, contribution = decode_answer(hospital.asked(encode_request(request), "train"))
     assert question == question_of(request)
     assert contribution.vector.tobytes() == hospital.prescribed(request)
-    assert [charge.event for charge in hospital.node.charges()] == [GaussianRelease(SIGMA)]
+    assert [charge.event for charge in hospital.node.charges()] == [CHARGED]
 
 
 SETTINGS = (
@@ -223,7 +226,7 @@ def test_no_key_of_a_message_changes_what_leaves(change: dict[str, Any]) -> None
     if "refusal" in answer:
         with pytest.raises(RequestRefused):
             decode_answer(answer)
-        assert charged in ([], [GaussianRelease(SIGMA)])
+        assert charged in ([], [CHARGED])
         assert change != HARMLESS
     else:
         question, contribution = decode_answer(answer)
@@ -231,7 +234,7 @@ def test_no_key_of_a_message_changes_what_leaves(change: dict[str, Any]) -> None
         assert change["beside"] is None
         assert question == question_of(request)
         assert contribution.vector.tobytes() == prescribed
-        assert charged == [GaussianRelease(SIGMA)]
+        assert charged == [CHARGED]
 
 
 def plans(node: InstalledNode) -> dict[str, StudyPlan]:

@@ -15,6 +15,7 @@ from functools import partial
 
 import numpy as np
 
+from oncofed.errors import RequestRefused
 from oncofed.simulations.audit.constants import CONSTANTS, constants
 from oncofed.simulations.audit.inversion import INVERSION, inversion
 from oncofed.simulations.audit.ledger_count import LEDGER, ledger_count
@@ -27,7 +28,7 @@ from oncofed.simulations.audit.refusals import REFUSALS, refusals
 from oncofed.simulations.audit.sensitivity import SENSITIVITY, sensitivity
 from oncofed.simulations.audit.summaries import SUMMARIES, summaries
 from oncofed.simulations.audit.target import Target
-from oncofed.simulations.audit.verdict import Verdict
+from oncofed.simulations.audit.verdict import Outcome, Power, Verdict
 from oncofed.simulations.audit.what_is_added import WHAT_IS_ADDED, what_is_added
 
 Check = Callable[[Target, np.random.Generator], Verdict]
@@ -122,10 +123,24 @@ def audited(
         progress(name, number, len(chosen))
         began = time.perf_counter()
         with _quiet():
-            verdict = check(target, np.random.default_rng([seed, CHECKS.index(name)]))
+            try:
+                verdict = check(target, np.random.default_rng([seed, CHECKS.index(name)]))
+            except RequestRefused as refusal:
+                verdict = _refused(name, refusal)
         verdicts.append(replace(verdict, seconds=time.perf_counter() - began))
     progress("done", len(chosen), len(chosen))
     return tuple(verdicts)
+
+
+def _refused(check: str, refusal: RequestRefused) -> Verdict:
+    """Within its plan a guard answers whatever patients it holds."""
+    return Verdict(
+        check,
+        Outcome.FAILED,
+        f"the guard refused a question of its plan: {refusal.code}",
+        "every question of the plan is answered",
+        Power("a refusal", 1.0),
+    )
 
 
 @contextmanager
