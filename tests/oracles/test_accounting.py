@@ -170,9 +170,7 @@ def test_sampled_sums_equal_opacus_prv_accountant(release: SampledIntegerRelease
 
 
 def test_different_kinds_of_release_compose() -> None:
-    ours = epsilon_of(
-        [GaussianRelease(6.0), *[sampled(2.0, 0.05, 10)] * 20, GaussianRelease(8.0)], delta=DELTA
-    )
+    ours = epsilon_of([GaussianRelease(6.0), *[sampled(2.0, 0.05, 10)] * 20, GaussianRelease(8.0)], delta=DELTA)
     twin = epsilon_by_convolution(
         [(SampledStep(6.0, 1.0), 1), (SampledStep(8.0, 1.0), 1), (SampledStep(2.0, 0.05), 200)], DELTA
     )

@@ -36,11 +36,13 @@ from oncofed.client.records.answers import Answers, FolderAnswers
 from oncofed.client.sum_masks import SumMasks
 from oncofed.client.summaries import bounded_sum
 from oncofed.client.training import ascent_sum, weights_after_local_steps
+from oncofed.durable import replace_durably
 from oncofed.errors import PrivacyRefusal, RecordUnwritable, RefusalCode, RequestRefused
 from oncofed.privacy import releases
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.ledger import Charge, MemoryLedger
 from oncofed.privacy.masking import Attempt, content_hash_of, new_masking_key, public_masking_key_of
+from oncofed.privacy.mechanism import PrivateOptimizer
 from oncofed.privacy.noise import NoiseSource
 from oncofed.privacy.policy import SitePolicy
 from oncofed.privacy.releases import Local, Masked, Release, release_of_round, release_of_summary
@@ -130,7 +132,7 @@ class Asked:
     answers: Answers | None = None
     patients: PatientTensors | None = None
     ledger: MemoryLedger = field(default_factory=lambda: MemoryLedger(POLICY.budget))
-    told: list[tuple[str, AnyRequest]] = field(default_factory=list)
+    told: list[tuple[str, str]] = field(default_factory=list)
     tell: Told | None = None
 
     def __post_init__(self) -> None:
@@ -146,7 +148,7 @@ class Asked:
             noise=self.noise,
             answers=self.answers,
             masks=SumMasks(KEYS[self.site]),
-            told=self.tell or (lambda word, request: self.told.append((word, request))),
+            told=self.tell or (lambda word, request: self.told.append((word, request.hash))),
         )
 
     def asked(self, request: AnyRequest | None = None) -> NDArray[Any]:
@@ -173,7 +175,7 @@ def refuse_unless_like_any_answer(asked: Asked, answer: NDArray[Any], *, words: 
     assert answer.dtype == (np.uint64 if release.needs_everybody else np.float64)
     assert release.fault_of(answer) == ""
     assert list(asked.ledger.charges()) == [Charge(identity_text(request), request.hash, release.event)]
-    assert asked.told == [(word, request) for word in words]
+    assert asked.told == [(word, request.hash) for word in words]
 
 
 def refuse_unless_repeatable(asked: Asked, answer: NDArray[Any]) -> None:
@@ -259,7 +261,7 @@ OF_STEPS: dict[str, Failure] = {
     "drawing the noise of a later step": once(DRAWING, call=STEPS),
     "choosing a batch": once((SeededNoise, "chosen")),
     "choosing a later batch": once((SeededNoise, "chosen"), call=3),
-    "a step of the optimiser": once((training.PrivateOptimizer, "take_gradients"), call=2),
+    "a step of the optimiser": once((PrivateOptimizer, "take_gradients"), call=2),
     "weights that are no numbers": once((training, "parameter_vector"), gives=lambda weights: weights * np.nan),
     "too few weights": once((training, "parameter_vector"), gives=lambda weights: weights[1:]),
 }
@@ -407,7 +409,7 @@ def test_what_a_full_disk_cut_short_is_refused_after_a_restart_as_well(
     """On real files: of which the first names the content, and the second holds the answer."""
     case = CASES["round, local"]
     unwritable = RecordUnwritable("an answer cannot be written (No space left on device)")
-    inner, calls = answers_module.replace_durably, 0
+    inner, calls = replace_durably, 0
 
     def full(*positional: Any, **named: Any) -> None:
         nonlocal calls
