@@ -7,9 +7,11 @@ too. The length is computed here, exactly, from the vector that a patient adds, 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -280,3 +282,11 @@ def test_a_baseline_weight_that_is_too_large_is_told_as_that() -> None:
         row = baseline_row(one_case(baseline_weight=weight))
         assert row.fits.tolist() == [fits] * 3
         assert bool(row.values.any()) is fits
+
+
+def test_no_other_module_makes_rows_that_are_multiplied() -> None:
+    roots = (Path(__file__).parents[2] / root for root in ("shared", "client", "server", "simulations"))
+    making = {
+        path.name: len(re.findall(r"\bGridRows\(", path.read_text())) for root in roots for path in root.rglob("*.py")
+    }
+    assert {name: count for name, count in making.items() if count} == {"one_by_one.py": 2}  # `on_grid`, some of them
