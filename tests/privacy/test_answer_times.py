@@ -27,7 +27,7 @@ from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.signing import new_signing_key
 
 ROUNDS = 200
-SECONDS = 0.25
+SECONDS = 0.4
 SIZES = (1_000, 4_000)
 SIGNING_KEY = new_signing_key()
 
