@@ -206,10 +206,10 @@ class InstalledNode:
 
 
 @contextmanager
-def installed_node() -> Iterator[InstalledNode]:
-    """In a folder whose path is short enough for a socket."""
+def installed_node(*, signing_key: bytes | None = None) -> Iterator[InstalledNode]:
+    """In a folder whose path is short enough for a socket. signing_key: the coordinator's, a new one without it."""
     with TemporaryDirectory(prefix="oncofed-") as name:
-        node = InstalledNode(NodeFolder(Path(name) / "node"), new_signing_key())
+        node = InstalledNode(NodeFolder(Path(name) / "node"), signing_key or new_signing_key())
         create(node.folder, SiteSettings(SITE, "127.0.0.1:9094", None))
         table().to_csv(node.table_path, index=False)
         node.folder.policy.write_text(POLICY.format(table=node.table_path))

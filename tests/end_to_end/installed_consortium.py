@@ -87,6 +87,8 @@ server_learning_rate = 0.03
 [consortium]
 round_timeout_seconds = 60
 patience_seconds = 120
+answer_seconds = 0.1
+summary_answer_seconds = 1
 {quorum}
 """
 NOISE = 'mode = "local"\nepsilon = 3\ndelta = 1e-5\nl2_norm_bound = 2\nreserve_rounds = {reserve}'

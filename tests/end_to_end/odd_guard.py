@@ -1,6 +1,6 @@
 """``python -m tests.end_to_end.odd_guard NODE WHAT``: the guard's process with one thing wrong inside. WHAT is
 
-fails_once     the data source fails once, at its first reading, with a text that quotes a patient and both counts.
+fails_once     reading the approved patients fails once, with a text that quotes a patient and both counts.
 leaks          instead of the noised sum leave a record number and both counts, which no barrier behind it recognises.
 tells_of_one   a summary is not the sum of votes but the first patient's relevances, and gets no noise.
 adds_no_share  masks its sum without a share of the noise, so that what opens can be compared.
@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,12 +20,12 @@ from oncofed.client import approved_patients, guard
 from oncofed.client.explanation import column_relevance
 from oncofed.client.node.folder import NodeFolder
 from oncofed.client.policy_file import read_policy
+from oncofed.client.records.frozen_patients import read_frozen
 from oncofed.client.service import node_guard, process
-from oncofed.client.sources import read_source_cohort
-from oncofed.cohort.cohort import Cohort
 from oncofed.privacy.integer_noise import NoIntegerNoise
 from oncofed.privacy.mechanism import BoundedSum
 from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.survival.encoded_patients import EncodedPatients
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import network_with
 
@@ -45,12 +44,12 @@ def fail_once(folder: NodeFolder) -> None:
     record, patients, deaths = secrets_of(folder)
     readings = itertools.count()
 
-    def read(*given: Any) -> Cohort:
+    def read(path: Path, *, sha256: str) -> tuple[EncodedPatients, EncodedPatients]:
         if next(readings) == 0:
             raise RuntimeError(f"row of {record}: {patients} patients and {deaths} deaths do not fit in memory")
-        return read_source_cohort(*given)
+        return read_frozen(path, sha256=sha256)
 
-    setattr(approved_patients, "read_source_cohort", read)  # noqa: B010 - mypy is right that it is not ours to set
+    setattr(approved_patients, "read_frozen", read)  # noqa: B010 - mypy is right that it is not ours to set
 
 
 def leak(folder: NodeFolder) -> None:

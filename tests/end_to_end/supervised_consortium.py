@@ -84,6 +84,8 @@ reserve_rounds = 2
 [consortium]
 round_timeout_seconds = {timeout}
 patience_seconds = {patience}
+answer_seconds = 0.1
+summary_answer_seconds = 1
 {quorum}
 """
 LOCAL = '"local"'

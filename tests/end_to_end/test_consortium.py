@@ -61,7 +61,7 @@ class Capture:
 class Finished:
     """A study with noise, what was captured in it, and, where it was run, the same study without noise after it.
 
-    odd: the hospital whose data source failed, or nobody. A round that it could not answer is asked again of all.
+    odd: the hospital whose patients could not be read once, or nobody. A round it could not answer is asked again of all.
     """
 
     four: Installed
@@ -183,7 +183,7 @@ def check_rounds(done: Finished) -> None:
     assert all(line["answered"] == list(done.noised.plan.roster) and line["rejected"] == [] for line in finished)
     waited = [str(line["cause"]) for line in lines(study / "events.jsonl") if line["event"] == "waiting"]
     assert len(waited) == (1 if done.odd else 0)
-    assert all(f"- {done.odd}: refused: internal" in cause for cause in waited)
+    assert all(f"- {done.odd}: refused: not_ready" in cause for cause in waited)
     seconds = [float(str(line["seconds"])) for line in finished][1:]
     print(f"seconds of a round, the first left out: median {statistics.median(seconds):.2f}, {seconds}")
 
@@ -219,7 +219,7 @@ def check_audit(done: Finished) -> None:
             (left,) = entry.left
             assert (left.name, left.shape, left.dtype) == ("vector", (plan.model.parameters,), "float64")
         refused = [(entry.round, entry.code) for entry in asked if not entry.left]
-        assert refused == ([(1, "internal")] if site == done.odd else [])
+        assert refused == ([(1, "not_ready")] if site == done.odd else [])
         events = [entry.event for entry in of_plan if entry.event != "contribute"]
         assert {"plan_kept", "approved", "model_kept", "deliver_model"} <= set(events)
         assert "unchanged and in order" in cli("site", "audit", str(hospital.folder.root), "--verify")

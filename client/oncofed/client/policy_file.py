@@ -8,7 +8,7 @@ an environment variable of its own), and two sources of one name.
 A whole file::
 
     [node]
-    smallest_cohort = 50            # fewer patients take part in no study
+    smallest_cohort = 50            # with fewer patients no plan is approved
     largest_parameters = 100_000    # of a model
     allowed_plans = ["any"]         # any that somebody here approves; or the hashes of the only ones
 

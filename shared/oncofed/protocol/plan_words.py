@@ -117,17 +117,16 @@ def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
         f"No {'other ' if plan.summaries else ''}count, no name, no text of yours."
     )
     yield (
-        f"WHEN: a round's answer leaves your hospital {plan.answer_seconds:g} s after it was asked for (a first one "
-        f"{READING * plan.answer_seconds:g} s), however long it took"
-        f"{_of_summaries(plan)}. If it takes longer, it leaves after twice that time, or three times, which tells "
-        "something of how many patients you have."
+        f"WHEN: the answer to a round leaves your hospital {plan.answer_seconds:g} s after the question (the first one "
+        f"after a start, {READING * plan.answer_seconds:g} s{_of_summaries(plan)}), however long it took. One that "
+        "takes longer leaves after twice or three times as long, which tells something of how many patients you have."
     )
     for summary in plan.summaries:
         yield f"AFTER THE LAST ROUND: {_summary_words(plan, summary)}"
 
 
 def _of_summaries(plan: StudyPlan) -> str:
-    return f"; one to what the next paragraph names, {plan.summary_answer_seconds:g} s" if plan.summaries else ""
+    return f"; after the last round, {plan.summary_answer_seconds:g} s" if plan.summaries else ""
 
 
 _BESIDE_SUMMARIES = "After the last round, what the next paragraph names. "

@@ -69,6 +69,7 @@ budget_share = 0.15
 [consortium]
 round_timeout_seconds = 60
 patience_seconds = 300
+summary_answer_seconds = 2
 """
 _POLICY = """\
 [node]

@@ -226,9 +226,11 @@ def _in_words(document: StudyDocument) -> str:
 @click.option("--source", required=True, help="Name of the data source in policy.toml that takes part.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
-    """Approve a plan for the patients that a data source holds now.
+    """Approve a plan for the patients that a data source holds now, and freeze them.
 
-    Reads and checks the whole table. If the table changes later, nothing is answered until you approve again.
+    Reads and checks the whole table, and writes the patients down as they are now, for the guard alone. Every answer is
+    made from them, whatever becomes of the table, until you approve again, which freezes the table as it is then, or
+    decline, which removes them.
 
     \b
     Example:
@@ -264,13 +266,15 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
         now=datetime.now(UTC),
     )
     click.echo(f"Approved: {document.plan.study} on {source}. The running node answers from now on.")
+    click.echo("Its patients are frozen as they are now: a table that changes later changes no answer.")
+    click.echo("To take a newer table, approve again; to remove the frozen patients, oncofed site decline.")
 
 
 @site.command()
 @NODE
 @click.argument("plan", metavar="HASH")
 def decline(folder: NodeFolder, plan: str) -> None:
-    """Decline a plan, or withdraw its approval: its requests are refused from now on.
+    """Decline a plan, or withdraw its approval: its requests are refused from now on, its frozen patients removed.
 
     \b
     Example:

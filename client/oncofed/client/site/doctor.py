@@ -2,7 +2,7 @@
 
 Each check answers one question about the machine and gives a finding: fine, a warning (it works, but not as in a
 hospital's daily use), or a fault (it will not work, or is not safe), with the remedy. A check that itself fails is a
-fault, never an end. Nothing here reads a patient.
+fault, never an end. Of the tables, which are read to compare them, nothing is told.
 
 Run it as root for the whole picture: another user cannot look into all folders, and then the findings say so.
 """
@@ -26,6 +26,7 @@ from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.token import read_digits
 from oncofed.client.site.findings import Finding, Verdict
 from oncofed.client.site.network_checks import coordinator_findings, port_findings
+from oncofed.client.site.patient_checks import patient_findings
 from oncofed.client.site.setup import places
 from oncofed.client.sources import SourceKind
 from oncofed.errors import InvalidInput, OncofedError, RequestRefused
@@ -55,6 +56,7 @@ def examine(folder: NodeFolder, *, now: Callable[[], datetime] = lambda: datetim
         ("audit log", lambda: _audit_log(folder)),
         ("guard", lambda: _guard(folder)),
         ("bundles", lambda: _bundles(folder)),
+        ("patients", lambda: patient_findings(folder)),
     )
     return tuple(finding for topic, check in checks for finding in _examined(topic, check))
 

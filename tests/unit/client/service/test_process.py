@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -58,7 +59,10 @@ def test_a_process_serves_and_ends_when_told() -> None:
             assert channel.offer_plan(node.offer()) is PlanState.OFFERED
             node.approve()  # by another process, while this one serves
             request = node.request()
+            channel.contribute(request)  # reads the patients
+            began = time.monotonic()
             answer = channel.contribute(request)
+            assert time.monotonic() - began >= node.plan().answer_seconds  # although it is kept and need only be sent
             assert channel.contribute(request).vector.tobytes() == answer.vector.tobytes()
             channel.close()
         finally:
@@ -75,8 +79,7 @@ def test_a_process_serves_and_ends_when_told() -> None:
             "plan_kept",
             "offer_plan",
             "approved",
-            "contribute",
-            "contribute",
+            *["contribute"] * 3,
         ]
 
 

@@ -61,6 +61,7 @@ def test_a_whole_node_has_no_fault_but_the_coordinator_that_is_not_there(node: I
     found = {finding.topic: finding.verdict for finding in examine(node.folder)}
     assert found == {
         **dict.fromkeys(("versions", "file rights", "disk", "policy", "keys", "port", "ledger", "audit log"), FINE),
+        "patients": FINE,  # nobody's are needed yet
         "users": WARNING,  # one for all, for trying out
         "coordinator": FAULT,
         "guard": WARNING,  # is not running
@@ -224,7 +225,7 @@ def test_a_check_that_itself_fails_is_a_finding_without_its_text(
     found = examine(node.folder)
     assert "MRN" not in "".join(map(str, found))
     assert [finding.topic for finding in found if "itself failed (RuntimeError)" in finding.what] == ["policy"]
-    assert found[-1].topic == "bundles", "and all others were made"
+    assert found[-1].topic == "patients", "and all others were made"
 
 
 def test_the_command_says_it_and_ends_with_1(node: InstalledNode, monkeypatch: pytest.MonkeyPatch) -> None:

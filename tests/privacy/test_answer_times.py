@@ -1,0 +1,97 @@
+"""Can anybody who waits for a hospital's answers tell from their times how many patients it has?
+
+Two installed nodes, of 1,000 and of 4,000 patients, each behind its real socket, are asked for 200 rounds, in turns, so
+that the machine's other work meets both alike. Their times pass a Kolmogorov-Smirnov test; without the wait the same
+test tells them apart.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import ks_2samp
+from tests.installed_node import InstalledNode, installed_node, table
+from tests.node_guards import TOKEN
+
+from oncofed.client.service.guard_channel import GuardChannel
+from oncofed.client.service.guard_server import serving
+from oncofed.client.service.public_times import PublicTimes
+from oncofed.client.service.token import token_sha256
+from oncofed.privacy.policy import calibrated_together
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.signing import new_signing_key
+
+ROUNDS = 200
+SECONDS = 0.4
+SIZES = (1_000, 4_000)
+SIGNING_KEY = new_signing_key()
+
+
+def plan_of(node: InstalledNode) -> StudyPlan:
+    plan = node.plan()
+    plan = replace(
+        plan,
+        answer_seconds=SECONDS,
+        training=replace(plan.training, rounds=ROUNDS),
+        model=replace(plan.model, hidden_units=(32,)),
+    )
+    privacy, _ = calibrated_together(plan.training, plan.privacy, ())
+    return replace(plan, privacy=privacy)
+
+
+@contextmanager
+def hospital(patients: int, *, waits: bool) -> Iterator[tuple[InstalledNode, GuardChannel]]:
+    """A node that has answered one request, so that its patients are read."""
+    with installed_node(signing_key=SIGNING_KEY) as node:
+        table(patients).to_csv(node.table_path, index=False)
+        guard, plan = node.guard(), plan_of(node)
+        guard.offer_plan(node.offer(plan))
+        node.approve(plan)
+        with serving(
+            guard,
+            socket=node.folder.socket,
+            token_sha256=token_sha256(TOKEN),
+            site="Bonn",
+            audit=node.audit_log,
+            times=PublicTimes(guard) if waits else None,
+        ):
+            channel = GuardChannel(socket=node.folder.socket, token=TOKEN)
+            channel.contribute(node.request(plan, round_=1))
+            yield node, channel
+            channel.close()
+
+
+def answer_times(*, waits: bool, rounds: int = ROUNDS) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds until the answer was there: of the smaller hospital, and of the larger one."""
+    with ExitStack() as stack:
+        both = [stack.enter_context(hospital(patients, waits=waits)) for patients in SIZES]
+        plan = plan_of(both[0][0])
+        found: tuple[list[float], list[float]] = ([], [])
+        for round_ in range(2, rounds + 1):
+            for place in (0, 1) if round_ % 2 else (1, 0):
+                node, channel = both[place]
+                request = node.request(plan, round_=round_)
+                began = time.perf_counter()
+                channel.contribute(request)
+                found[place].append(time.perf_counter() - began)
+        return np.array(found[0]), np.array(found[1])
+
+
+@pytest.mark.slow
+def test_times_of_a_small_and_a_large_hospital_are_not_told_apart() -> None:
+    small, large = answer_times(waits=True)
+    assert min(small.min(), large.min()) >= SECONDS
+    assert np.median(np.concatenate([small, large])) < 1.2 * SECONDS  # most leave after the first multiple
+    assert ks_2samp(small, large).pvalue > 0.001
+
+
+@pytest.mark.slow
+def test_without_the_wait_the_same_test_tells_them_apart() -> None:
+    small, large = answer_times(waits=False)
+    assert np.median(small) < np.median(large)
+    assert ks_2samp(small, large).pvalue < 1e-6
