@@ -18,6 +18,7 @@ from tests.doubles import calibrated_privacy, drawn_patients, drawn_weights, mod
 from oncofed.client.guard import Guard
 from oncofed.client.noise_sharing import NoiseSharing
 from oncofed.client.relay import build_client_app
+from oncofed.client.service.desk import Desk, unsigned_desk
 from oncofed.errors import FederationFailure, QuorumLost, RefusalCode, RequestRefused
 from oncofed.privacy.integer_noise import NoIntegerNoise
 from oncofed.privacy.ledger import MemoryLedger
@@ -108,8 +109,8 @@ def run(
         states.append(state)
         reports.append(report)
 
-    def connect(context: Context) -> Hospitals:
-        return hospitals
+    def connect(context: Context) -> Desk:
+        return unsigned_desk(hospitals)
 
     client: ClientApp = answer_partition_queries(build_client_app(connect))
     server = ServerApp()

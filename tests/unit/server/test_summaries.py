@@ -16,6 +16,7 @@ from tests.summaries import evaluation_of
 from oncofed.client.guard import Guard
 from oncofed.client.noise_sharing import NoiseSharing
 from oncofed.client.relay import build_client_app
+from oncofed.client.service.desk import unsigned_desk
 from oncofed.client.summaries import bounded_sum
 from oncofed.errors import FederationFailure, QuorumLost, RefusalCode, RequestRefused
 from oncofed.privacy.integer_noise import NoIntegerNoise
@@ -103,7 +104,7 @@ def run(
     patience: Patience = NO_PATIENCE,
     start: FederationState | None = None,
 ) -> FederationState:
-    client = answer_partition_queries(build_client_app(lambda context: hospitals))
+    client = answer_partition_queries(build_client_app(lambda context: unsigned_desk(hospitals)))
     server = build_server_app(
         plan=hospitals.plan,
         nodes=lambda grid: find_nodes(grid, roster=SITES),
@@ -238,7 +239,7 @@ def test_a_checkpoint_of_before_there_were_summaries_is_read(tmp_path: Path) -> 
 
 def test_the_summary_report_tells_who_answered(tmp_path: Path) -> None:
     hospitals, told = Hospitals(plan_of(PrivacyMode.NONE)), list[tuple[str, RoundReport]]()
-    client = answer_partition_queries(build_client_app(lambda context: hospitals))
+    client = answer_partition_queries(build_client_app(lambda context: unsigned_desk(hospitals)))
     server = build_server_app(
         plan=hospitals.plan,
         nodes=lambda grid: find_nodes(grid, roster=SITES),
