@@ -16,6 +16,7 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 from tests.leaks import Planted
+from tests.node_guards import ANSWER_KEY
 
 from oncofed.client.node.folder import NodeFolder, SiteSettings
 from oncofed.client.policy_file import read_policy
@@ -39,6 +40,7 @@ SITE = "Bonn"
 NODE_KEY = "ecdsa-sha2-nistp384 AAAA-of-Bonn"
 MASKING_KEY = new_masking_key()
 MASKING_PUBLIC_KEY = public_masking_key_of(MASKING_KEY).hex()
+ANSWER_PUBLIC_KEY = public_key_of(ANSWER_KEY).hex()
 SOURCE = "registry"
 PATIENTS = 1237
 SCHEMA = """
@@ -111,7 +113,7 @@ class InstalledNode:
 
     @property
     def keys(self) -> PinnedKeys:
-        return PinnedKeys(public_key_of(self.signing_key), NODE_KEY, MASKING_KEY)
+        return PinnedKeys(public_key_of(self.signing_key), NODE_KEY, MASKING_KEY, ANSWER_KEY)
 
     @property
     def table_path(self) -> Path:
@@ -163,7 +165,7 @@ class InstalledNode:
             roster=(SITE, "Essen"),
             quorum=2,
             members=(
-                Member(SITE, NODE_KEY, MASKING_PUBLIC_KEY),
+                Member(SITE, NODE_KEY, MASKING_PUBLIC_KEY, ANSWER_PUBLIC_KEY),
                 Member("Essen", "ecdsa-sha2-nistp384 AAAA-of-Essen", "0" * 64),
             ),
             coordinator_public_key=public_key_of(self.signing_key).hex(),

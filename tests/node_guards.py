@@ -1,7 +1,11 @@
-"""Guards for the tests of the service: an honest one, and one that does whatever a test tells it to."""
+"""Guards for the tests of the service: an honest one, and one that does whatever a test tells it to; and who asks them.
+
+`Asker` asks as a coordinator does, whose hospitals' answers are signed: values in, bytes between, values out.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,22 +19,77 @@ from oncofed.client.records.audit_log import AuditEntry, AuditLog, verify_audit_
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.guard_server import serving
 from oncofed.client.service.token import token_sha256
+from oncofed.protocol import guard_pb2 as pb
+from oncofed.protocol.answer import content_of
 from oncofed.protocol.messages import (
+    BytesPort,
     ContributeRequest,
     Contribution,
+    Delivery,
     DeliveryState,
     NodeDescription,
     NodeGuardPort,
     PlanState,
     SummariseRequest,
 )
+from oncofed.protocol.signing import new_signing_key, public_key_of
+from oncofed.protocol.wire_form import (
+    Method,
+    contribution_in,
+    delivery_question,
+    delivery_state_in,
+    description_in,
+    offer_question,
+    plan_state_in,
+    question_of,
+    serialised,
+)
 
 TOKEN = "0123456789abcdef" * 4
+ANSWER_KEY = new_signing_key()
 SITE = "Bonn"
 REQUEST = ContributeRequest(
     plan_hash="ab" * 32, site=SITE, round=3, attempt=1, roster=(SITE, "Essen"), weights=np.linspace(0.1, 0.9, 5)
 )
 SUMMARY = SummariseRequest(REQUEST.plan_hash, SITE, "evaluation", 1, REQUEST.roster, REQUEST.weights, cells=5)
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Raises RequestRefused with a guard's code, AnswerRejected, or WrongForm. answer_key: the guard's public one."""
+
+    port: BytesPort
+    answer_key: bytes | None = field(default_factory=lambda: public_key_of(ANSWER_KEY))
+
+    def content(self, method: Method, question: bytes) -> bytes:
+        """The reply in the answer to these bytes."""
+        answer = self.port.ask(method, question)
+        asked = hashlib.sha256(question).digest()
+        return content_of(answer, question_sha256=asked, method=method, public_key=self.answer_key)
+
+    def contribute(self, request: ContributeRequest) -> Contribution:
+        return contribution_in(self.content(Method.CONTRIBUTE, question_of(request)))
+
+    def summarise(self, request: SummariseRequest) -> Contribution:
+        return contribution_in(self.content(Method.SUMMARISE, question_of(request)))
+
+    def offer_plan(self, document: bytes) -> PlanState:
+        return plan_state_in(self.content(Method.OFFER_PLAN, offer_question(document)))
+
+    def plan_status(self, plan_hash: str) -> PlanState:
+        question = serialised(pb.PlanStatusRequest(plan_hash=plan_hash))
+        return plan_state_in(self.content(Method.PLAN_STATUS, question))
+
+    def deliver_model(self, model: bytes, signature: bytes, plan_hash: str) -> DeliveryState:
+        question = delivery_question(Delivery(plan_hash, model, signature))
+        return delivery_state_in(self.content(Method.DELIVER_MODEL, question))
+
+    def describe(self) -> NodeDescription:
+        return description_in(self.content(Method.DESCRIBE, b""))
+
+    def close(self) -> None:
+        if isinstance(self.port, GuardChannel):
+            self.port.close()
 
 
 @dataclass
@@ -108,6 +167,9 @@ class Served:
     def channel(self, *, socket: Path | None = None, token: str = TOKEN, answer_seconds: float = 10.0) -> GuardChannel:
         return GuardChannel(socket=socket or self.socket, token=token, answer_seconds=answer_seconds, start_seconds=0.5)
 
+    def asker(self, *, socket: Path | None = None, token: str = TOKEN, answer_seconds: float = 10.0) -> Asker:
+        return Asker(self.channel(socket=socket, token=token, answer_seconds=answer_seconds))
+
     def audit(self) -> tuple[AuditEntry, ...]:
         return verify_audit_log(self.folder / "audit.jsonl").entries
 
@@ -118,5 +180,12 @@ def served(guard: NodeGuardPort) -> Iterator[Served]:
     with TemporaryDirectory(prefix="oncofed-") as name:
         here = Served(Path(name))
         audit = AuditLog(here.folder / "audit.jsonl")
-        with serving(guard, socket=here.socket, token_sha256=token_sha256(TOKEN), site=SITE, audit=audit):
+        with serving(
+            guard,
+            socket=here.socket,
+            token_sha256=token_sha256(TOKEN),
+            site=SITE,
+            audit=audit,
+            answer_key=ANSWER_KEY,
+        ):
             yield here

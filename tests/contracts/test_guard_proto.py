@@ -10,10 +10,10 @@ from google.protobuf import __version__ as protobuf_version
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from tests.contracts.generated_guard import GENERATED, SHARED, generate
 
-from oncofed.client.service.wire_form import DELIVERY_STATES, PLAN_STATES, REFUSALS
 from oncofed.errors import RefusalCode
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.messages import DeliveryState, PlanState
+from oncofed.protocol.wire_form import DELIVERY_STATES, PLAN_STATES, REFUSALS
 
 
 def test_the_checked_in_python_is_what_protoc_makes(tmp_path: Path) -> None:

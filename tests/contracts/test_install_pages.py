@@ -119,7 +119,8 @@ def test_removal_leaves_what_was_spent_and_nothing_else(tmp_path: Path) -> None:
     folder = NodeFolder(tmp_path / "etc" / "oncofed")
     create(folder, SiteSettings("charite", "127.0.0.1:9094", None))
     AuditLog(folder.audit_log).append("guard_started")
-    for path in (folder.node_key, folder.masking_key, folder.models / "m", folder.root / "database.url"):
+    keys = (folder.node_key, folder.masking_key, folder.answer_key)
+    for path in (*keys, folder.models / "m", folder.root / "database.url"):
         path.write_text("secret")
     units, table, program = tmp_path / "etc/systemd/system", tmp_path / "srv/oncofed", tmp_path / "opt/oncofed"
     link = tmp_path / "usr/local/bin/oncofed"

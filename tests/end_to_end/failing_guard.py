@@ -17,7 +17,7 @@ from typing import Any
 from oncofed.client import guard
 from oncofed.client.node.folder import NodeFolder
 from oncofed.client.service import process
-from oncofed.client.training import clipped_direction, local_contribution
+from oncofed.client.training import ascent_sum
 
 
 def trouble_file(folder: NodeFolder) -> Path:
@@ -42,13 +42,8 @@ if __name__ == "__main__":
 
     def troubled(*given: Any, **named: Any) -> Any:
         _befall(node)
-        return local_contribution(*given, **named)
+        return ascent_sum(*given, **named)
 
-    def troubled_share(*given: Any, **named: Any) -> Any:
-        _befall(node)
-        return clipped_direction(*given, **named)
-
-    assert {"local_contribution", "clipped_direction"} <= set(vars(guard)), "what is put in place is what is called"
-    setattr(guard, "local_contribution", troubled)  # noqa: B010 - a name that the guard imports, and does not offer
-    setattr(guard, "clipped_direction", troubled_share)  # noqa: B010 - the same in mode `distributed`
+    assert "ascent_sum" in vars(guard), "what is put in place is what is called"
+    setattr(guard, "ascent_sum", troubled)  # noqa: B010 - a name that the guard imports, and does not offer
     sys.exit(process.main(sys.argv))

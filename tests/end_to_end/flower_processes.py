@@ -24,7 +24,7 @@ from oncofed.client.node.folder import NodeFolder
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.protocol.bundle import bundle_sha256
 from oncofed.protocol.enrolment import acceptance_bytes, request_bytes
-from oncofed.protocol.plan import Member, StudyPlan, TrainingSpec
+from oncofed.protocol.plan import StudyPlan, TrainingSpec
 from oncofed.protocol.study_document import document_bytes, signed_document
 from oncofed.secret_files import read_secret
 from oncofed.server.deployment.certificates import create_keys
@@ -73,7 +73,7 @@ def signed_plan(coordinator: CoordinatorFolder, *, rounds: int) -> StudyPlan:
         schema_hash=parse_schema(schema_toml, where="schema").hash,
         roster=tuple(sites),
         quorum=len(sites),
-        members=tuple(Member(site.site, site.node_public_key, site.masking_public_key) for site in sites.values()),
+        members=tuple(site.member for site in sites.values()),
         coordinator_public_key=coordinator.public_key.read_text().strip(),
         bundle_sha256=bundle_sha256(),
         round_timeout_seconds=120.0,

@@ -35,7 +35,6 @@ from oncofed.client.records.audit_log import AuditEntry, verify_audit_log
 from oncofed.client.records.sqlite_ledger import Entry, read_ledger, verify_ledger
 from oncofed.client.site.setup import create, settings_text
 from oncofed.protocol.bundle import bundle_sha256
-from oncofed.protocol.plan import Member
 from oncofed.protocol.study_document import StudyDocument, document_bytes, signed_document
 from oncofed.secret_files import read_secret
 from oncofed.server.consortium_file import plan_for, read_consortium
@@ -204,7 +203,7 @@ class Installed:
         consortium = read_consortium(folder / "study.toml")
         plan = plan_for(
             consortium,
-            members=tuple(Member(site.site, site.node_public_key, site.masking_public_key) for site in sites.values()),
+            members=tuple(site.member for site in sites.values()),
             coordinator_public_key=bytes.fromhex(coordinator.public_key.read_text().strip()),
             bundle_sha256=bundle_sha256(),
         )

@@ -14,7 +14,7 @@ from tests.installed_node import SOURCE
 from tests.leaks import leaks_in
 
 from oncofed.privacy.accounting import epsilon_of
-from oncofed.privacy.policy import shared_release
+from oncofed.privacy.releases import release_of_round
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.plan import StudyPlan
 from oncofed.server.deployment.control import RunStatus
@@ -40,7 +40,7 @@ def independent_epsilon(plan: StudyPlan) -> float:
     """By dp-accounting, from the shares that are there at the least and what one patient moves in integer steps."""
     shares = plan.privacy.shares
     assert shares is not None
-    scale = 2**shares.scale_bits
+    scale = 2**plan.privacy.scale_bits
     guaranteed = shares.sites - shares.dropouts - shares.colluding
     share_sd = math.ceil(plan.privacy.noise_multiplier * scale / math.sqrt(guaranteed))
     moved = scale + math.sqrt(plan.model.parameters)
@@ -52,7 +52,7 @@ def independent_epsilon(plan: StudyPlan) -> float:
 def check_spending(hospital: Hospital, plan: StudyPlan) -> None:
     entries = [entry for entry in hospital.charges() if entry.charge.identity.startswith(plan.hash)]
     assert [entry.data_source for entry in entries] == [SOURCE] * plan.training.rounds
-    assert {entry.charge.event for entry in entries} == {shared_release(plan.privacy)}
+    assert {entry.charge.event for entry in entries} == {release_of_round(plan).event}
     spent = epsilon_of([entry.charge.event for entry in entries], delta=plan.privacy.delta)
     assert spent == pytest.approx(plan.privacy.epsilon, abs=0.02)
     assert spent == pytest.approx(independent_epsilon(plan), abs=0.02)

@@ -1,8 +1,8 @@
 """``python -m tests.end_to_end.odd_guard NODE WHAT``: the guard's process with one thing wrong inside. WHAT is
 
 fails_once     reading the approved patients fails once, with a text that quotes a patient and both counts.
-leaks          instead of the noised sum leave a record number and both counts, which no barrier behind it recognises.
-tells_of_one   a summary is not the sum of votes but the first patient's relevances, and gets no noise.
+leaks          instead of the noised sum leave a record number and both counts, past the guard's own look at its form.
+tells_of_one   a summary is not the sum of votes but the first patient's relevances. Mode `none` adds no noise to it.
 adds_no_share  masks its sum without a share of the noise, so that what opens can be compared.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from tests.doubles import SilentNoise
 
 from oncofed.client import approved_patients, guard
 from oncofed.client.explanation import column_relevance
@@ -22,8 +23,8 @@ from oncofed.client.node.folder import NodeFolder
 from oncofed.client.policy_file import read_policy
 from oncofed.client.records.frozen_patients import read_frozen
 from oncofed.client.service import node_guard, process
-from oncofed.privacy.integer_noise import NoIntegerNoise
-from oncofed.privacy.mechanism import BoundedSum
+from oncofed.privacy.bounded_sum import BoundedSum
+from oncofed.protocol.messages import ContributeRequest
 from oncofed.protocol.plan import StudyPlan, SummarySpec
 from oncofed.survival.encoded_patients import EncodedPatients
 from oncofed.survival.likelihood import PatientTensors
@@ -56,12 +57,13 @@ def leak(folder: NodeFolder) -> None:
     record, patients, deaths = secrets_of(folder)
     text = np.frombuffer(record.ljust(-(-len(record) // BYTES_A_NUMBER) * BYTES_A_NUMBER).encode())
 
-    def leaking(plan: object, weights: NDArray[np.float64], *_: object, **__: object) -> NDArray[np.float64]:
-        vector = weights.copy()
+    def leaking(_: guard.Guard, request: ContributeRequest, *__: object) -> NDArray[np.float64]:
+        vector = request.weights.copy()
         vector[: text.size + 2] = [*text, patients, deaths]
         return vector
 
-    setattr(guard, "local_contribution", leaking)  # noqa: B010 - as above
+    assert hasattr(guard.Guard, "_whatever_fails"), "what is put in place is what is called"
+    setattr(guard.Guard, "_whatever_fails", leaking)  # noqa: B010 - as above
 
 
 def tell_of_one(folder: NodeFolder) -> None:
@@ -72,11 +74,10 @@ def tell_of_one(folder: NodeFolder) -> None:
         return BoundedSum(np.resize(found, spec.cells), 1.0)
 
     setattr(guard, "bounded_sum", lambda *given, **_: of_one(*given))  # noqa: B010 - as above
-    setattr(guard, "noised", lambda total, *_, **__: total.vector)  # noqa: B010 - as above
 
 
 def add_no_share(_: NodeFolder) -> None:
-    setattr(node_guard, "OperatingSystemNoise", NoIntegerNoise)  # noqa: B010 - as above
+    setattr(node_guard, "OperatingSystemNoise", SilentNoise)  # noqa: B010 - as above
 
 
 if __name__ == "__main__":

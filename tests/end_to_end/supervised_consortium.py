@@ -29,7 +29,6 @@ from oncofed.client.records.audit_log import verify_audit_log
 from oncofed.client.records.sqlite_ledger import Entry, read_ledger, verify_ledger
 from oncofed.client.site.setup import create
 from oncofed.protocol.bundle import bundle_sha256
-from oncofed.protocol.plan import Member
 from oncofed.protocol.study_document import StudyDocument, document_bytes, signed_document
 from oncofed.secret_files import read_secret
 from oncofed.server.checkpoint import load_checkpoint
@@ -177,7 +176,7 @@ class Supervised:
         sites = read_sites(self.coordinator)
         plan = plan_for(
             consortium,
-            members=tuple(Member(site.site, site.node_public_key, site.masking_public_key) for site in sites.values()),
+            members=tuple(site.member for site in sites.values()),
             coordinator_public_key=bytes.fromhex(self.coordinator.public_key.read_text().strip()),
             bundle_sha256=bundle_sha256(),
         )

@@ -25,7 +25,7 @@ from tests.leaks import Planted, leaks_in
 
 from oncofed.client.policy_file import read_policy
 from oncofed.client.sources import read_source_cohort
-from oncofed.privacy.accounting import GaussianRelease, epsilon_of
+from oncofed.privacy.accounting import epsilon_of
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.model_file import SignedModel, verified_weights
 from oncofed.protocol.study_document import StudyDocument, schema_of
@@ -61,7 +61,7 @@ class Capture:
 class Finished:
     """A study with noise, what was captured in it, and, where it was run, the same study without noise after it.
 
-    odd: the hospital whose patients could not be read once, or nobody. A round it could not answer is asked again of all.
+    odd: the hospital whose patients could not be read once, or nobody. A round it could not answer is asked again.
     """
 
     four: Installed
@@ -196,7 +196,8 @@ def check_spending(done: Finished) -> None:
     for hospital in done.four.hospitals.values():
         entries = [entry for entry in hospital.charges() if entry.charge.identity.startswith(plan.hash)]
         assert [entry.data_source for entry in entries] == [SOURCE] * rounds
-        assert [entry.charge.event for entry in entries] == [GaussianRelease(sigma)] * rounds
+        one = SharedIntegerRelease(sigma, plan.model.parameters, plan.privacy.scale_bits, 1.0, 1, 0, 0)
+        assert [entry.charge.event for entry in entries] == [one] * rounds
         epsilon = epsilon_of([entry.charge.event for entry in entries], delta=delta)
         assert epsilon == pytest.approx(plan.privacy.epsilon, abs=0.02)
         assert epsilon == pytest.approx(independent, abs=0.02)

@@ -43,7 +43,7 @@ from oncofed.client.relay import build_node_app
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.token import read_digits
 from oncofed.privacy.masking import Attempt, MaskingPairs, content_hash_of, masked
-from oncofed.privacy.policy import shared_release
+from oncofed.privacy.releases import Masked, release_of_round
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.study_document import StudyDocument
 from oncofed.secret_files import read_secret
@@ -163,7 +163,9 @@ def check_noise(some: Installed, plan: StudyPlan, vectors: Mapping[Which, NDArra
 
     Fails by chance with a probability below 1e-6. This is the noise of the guards' own processes.
     """
-    share = shared_release(plan.privacy).share_standard_deviation
+    release = release_of_round(plan)
+    assert isinstance(release, Masked)
+    share = release.sum_event.share_standard_deviation
     public_keys = {member.site: bytes.fromhex(member.masking_public_key) for member in plan.members}
     differences = []
     for site, hospital in some.hospitals.items():

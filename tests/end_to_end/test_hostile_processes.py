@@ -35,9 +35,9 @@ from oncofed.client.relay import build_node_app
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.guard_server import UNKNOWN_METHOD
 from oncofed.client.service.token import read_digits
-from oncofed.client.service.wire_form import SERVICE
 from oncofed.protocol.bundle import build_bundle, bundle_hash
 from oncofed.protocol.study_document import StudyDocument
+from oncofed.protocol.wire_form import SERVICE
 from oncofed.secret_files import read_secret
 from oncofed.server.deployment.control import Control
 

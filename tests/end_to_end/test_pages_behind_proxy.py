@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.end_to_end.pages_browser import Visited
 from tests.hardened_units import settings_of
 from tests.installed_node import MASKING_KEY, NODE_KEY, InstalledNode, installed_node, table
+from tests.node_guards import ANSWER_KEY
 from tests.privacy.test_installed_users import GUARD, NOBODY, RELAY, UIDS, USERS
 from tests.privacy.test_two_users import CONNECT, can
 
@@ -126,6 +127,7 @@ def delivered_node() -> Iterator[InstalledNode]:
             file.write(f'\n[coordinator]\naddress = "127.0.0.1:1"\npublic_key = "{node.keys.coordinator.hex()}"\n')
         folder.node_public_key.write_text(NODE_KEY + "\n")
         write_secret(folder.masking_key, MASKING_KEY)
+        write_secret(folder.answer_key, ANSWER_KEY)
         table().to_csv(node.table_path, index=False)
         os.chown(node.table_path, GUARD, GUARD)
         os.chmod(node.table_path, 0o600)

@@ -66,7 +66,7 @@ def recorded(here: Served, questions: tuple[Callable[[Any], object], ...] = EVER
     """What left the guard while it was asked, and how many questions it refused."""
     outside = here.folder / "outside.sock"
     with RecordingProxy(listen=outside, forward=here.socket) as proxy:
-        channel = here.channel(socket=outside)
+        channel = here.asker(socket=outside)
         refused = ask_everything(channel, questions)
         channel.close()
     return proxy.answers(), refused

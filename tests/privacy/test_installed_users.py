@@ -39,11 +39,14 @@ from pathlib import Path
 from tests.node_guards import HonestGuard
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.service.guard_server import serving
+from oncofed.secret_files import read_secret
 root, digits, uid = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 os.umask(0o077)
 os.setgroups([]); os.setgid(uid); os.setuid(uid)
 audit = AuditLog(root / "guard" / "audit.jsonl")
-with serving(HonestGuard(), socket=root / "run" / "guard.sock", token_sha256=digits, site="Bonn", audit=audit):
+with serving(HonestGuard(), socket=root / "run" / "guard.sock", token_sha256=digits, site="Bonn", audit=audit,
+    answer_key=read_secret(root / "guard" / "answer.key"),
+):
     audit.append("guard_started")
     print("ready", flush=True)
     sys.stdin.read()
@@ -98,6 +101,8 @@ PLACES: dict[str, Callable[[InstalledNode], Path]] = {
     "audit log": lambda node: node.folder.audit_log,
     "policy": lambda node: node.folder.policy,
     "token's hash": lambda node: node.folder.token_sha256,
+    "masking key": lambda node: node.folder.masking_key,
+    "answer key": lambda node: node.folder.answer_key,
     "approvals": lambda node: node.folder.approvals,
     "node key": lambda node: node.folder.node_key,
     "node's secret": lambda node: node.folder.node_secret,
@@ -108,7 +113,7 @@ PLACES: dict[str, Callable[[InstalledNode], Path]] = {
     "site.toml": lambda node: node.folder.settings,
     "public key": lambda node: node.folder.node_public_key,
 }
-OF_THE_GUARD = ("patients", "ledger", "audit log", "policy", "token's hash")
+OF_THE_GUARD = ("patients", "ledger", "audit log", "policy", "token's hash", "masking key", "answer key")
 REFUSED = [
     *[(RELAY, READ, name) for name in (*OF_THE_GUARD, "node key", "node's secret")],
     *[(NODE, READ, name) for name in (*OF_THE_GUARD, "token", "relay's secret")],

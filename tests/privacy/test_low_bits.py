@@ -442,9 +442,7 @@ def test_so_is_every_number_that_leaves_a_guard(scale_bits: int, noise: NoiseSou
         assert isinstance(noise, OperatingSystemNoise) or (vector == 0).any()
 
 
-@pytest.mark.parametrize(
-    "numbers", [[0.5, -0.0], [2.0**-21], [1 / 3], [5e-324], [np.nextafter(1.0, 2.0)]], ids=lambda numbers: str(numbers)
-)
+@pytest.mark.parametrize("numbers", [[0.5, -0.0], [2.0**-21], [1 / 3], [5e-324], [np.nextafter(1.0, 2.0)]], ids=str)
 def test_other_numbers_are_noticed_here_and_by_the_release(numbers: list[float]) -> None:
     assert not is_in_whole_steps(np.array(numbers), scale_bits=20)
     release = Local(SharedIntegerRelease(1.0, len(numbers), 20, 1.0, 1, 0, 0), 1.0, 10)

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 from tests.installed_node import InstalledNode, installed_node
-from tests.node_guards import HonestGuard
+from tests.node_guards import ANSWER_KEY, HonestGuard
 
 from oncofed.client.service.guard_server import serving
 from oncofed.client.service.token import new_token, token_sha256
+from oncofed.secret_files import write_secret
 
 GUARD, RELAY, STRANGER = 0, 61001, 65534
 """uids. The guard serves as root here, because this process cannot become root again; that makes it no weaker: all
@@ -62,8 +63,14 @@ def handed_over() -> Iterator[InstalledNode]:
             os.chown(path, RELAY, RELAY)
         os.chown(folder.run, GUARD, RELAY)
         os.chmod(node.table_path, 0o640)
+        write_secret(folder.answer_key, ANSWER_KEY)
         with serving(
-            HonestGuard(), socket=folder.socket, token_sha256=token_sha256(token), site="Bonn", audit=node.audit_log
+            HonestGuard(),
+            socket=folder.socket,
+            token_sha256=token_sha256(token),
+            site="Bonn",
+            audit=node.audit_log,
+            answer_key=ANSWER_KEY,
         ):
             yield node
 
@@ -108,7 +115,8 @@ def test_the_relay_cannot_put_a_socket_of_its_own_in_the_guards_place(node: Inst
 def test_nobody_else_opens_patients_ledger_or_records(node: InstalledNode, uid: int) -> None:
     folder = node.folder
     node.audit_log.append("guard_started")
-    for path in (node.table_path, folder.ledger, folder.audit_log, folder.token_sha256, folder.policy):
+    of_the_guard = (folder.ledger, folder.audit_log, folder.token_sha256, folder.policy, folder.answer_key)
+    for path in (node.table_path, *of_the_guard):
         assert path.exists()
         assert not can(uid, READ, path), path.name
         assert not can(uid, WRITE, path), path.name

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from oncofed.client.relay import build_node_app
+from oncofed.client.relay import build_client_app
 from oncofed.client.service.guard_channel import GuardChannel, channel_from_environment
 
 
@@ -17,4 +17,4 @@ def _guard() -> GuardChannel:
     return channel_from_environment()
 
 
-app = build_node_app(lambda _: _guard())
+app = build_client_app(lambda _: _guard())

@@ -1,8 +1,9 @@
 """Which of the replies of a round may be combined, and which hospital's fault is each other one?
 
 A reply is admitted when it answers a message of this attempt, comes from the node it was sent to, is the only one to
-do so, repeats the plan, site, round and attempt it was asked for, and holds a vector that an honest hospital could have
-sent (`privacy.releases` says what that is).
+do so, holds what the hospital's guard answered to the very bytes it was sent (`protocol.answer`: hash of the question,
+and the guard's signature where the plan names its key), and is a vector that an honest hospital could have sent
+(`privacy.releases` says what that is).
 
 Promises: the result does not depend on the order of arrival (admitted: roster order). Every hospital of the roster is
 either admitted or rejected with a cause in words. Replies are matched by `reply_to_message_id` alone: a failure
@@ -21,8 +22,10 @@ from numpy.typing import NDArray
 
 from oncofed.errors import RefusalCode, RequestRefused
 from oncofed.privacy.releases import Release
-from oncofed.protocol.codec import MalformedAnswer, decode_answer, question_of
+from oncofed.protocol.answer import AnswerRejected, content_of
+from oncofed.protocol.codec import decode_answer
 from oncofed.protocol.messages import AnyRequest
+from oncofed.protocol.wire_form import WrongForm, contribution_in, method_of
 
 # flwr 1.41 numbers its errors and has no public names for them: tests/contracts/test_flwr_names.py.
 _ERROR_WORDS = {
@@ -61,10 +64,17 @@ class SiteVector:
 
 @dataclass(frozen=True)
 class Question:
-    """A message that was sent. node_id is where to; request.site says whom."""
+    """A message that was sent. node_id is where to; request.site says whom.
+
+    sha256, size_bytes  of the request's bytes as they were sent.
+    answer_key          of the hospital's guard, as the plan names it; None where the plan names none.
+    """
 
     node_id: int
     request: AnyRequest
+    sha256: bytes
+    size_bytes: int
+    answer_key: bytes | None = None
 
 
 @dataclass(frozen=True, order=True)
@@ -140,13 +150,19 @@ def _admit_one(
     if reply.metadata.src_node_id != question.node_id:
         raise _NotAdmitted(f"node {reply.metadata.src_node_id} answered in its place")
     try:
-        told, contribution = decode_answer(reply.content)
+        content = content_of(
+            decode_answer(reply.content),
+            question_sha256=question.sha256,
+            method=method_of(request),
+            public_key=question.answer_key,
+        )
+        contribution = contribution_in(content)
     except RequestRefused as refusal:
         raise _NotAdmitted(f"refused: {refusal.code}", refusal.code) from None
-    except MalformedAnswer as fault:
+    except AnswerRejected as fault:
+        raise _NotAdmitted(str(fault)) from None
+    except WrongForm as fault:
         raise _NotAdmitted(f"malformed answer: {fault}") from None
-    if told != question_of(request):
-        raise _NotAdmitted("answered for another plan, round, attempt or site")
     reason = release.fault_of(contribution.vector) or release.implausibility_of(contribution.vector)
     if reason:
         raise _NotAdmitted(reason)

@@ -21,14 +21,16 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from flwr.app import Message, MessageType
+from flwr.app import Message
 from flwr.serverapp import Grid
 
 from oncofed.errors import FederationFailure, QuorumLost, RefusalCode
 from oncofed.privacy.releases import Release, release_of_round
-from oncofed.protocol.codec import encode_requests, payload_bytes
+from oncofed.protocol.codec import MESSAGE_TYPE, encode_question, payload_bytes
 from oncofed.protocol.messages import AnyRequest, ContributeRequest
 from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.wire_form import method_of
+from oncofed.protocol.wire_form import questions_of as question_bytes_of
 from oncofed.server.admission import REFUSAL_WORDS, Admission, Question, Rejection, admit
 from oncofed.server.checkpoint import Json, save_checkpoint
 from oncofed.server.state import FederationState
@@ -41,7 +43,7 @@ class RoundReport:
 
     answered        admitted hospitals, in roster order.
     update_l2_norm  length of the change of the global weights.
-    bytes_down, bytes_up  of vectors, all hospitals together; up counts every reply, admitted or not.
+    bytes_down, bytes_up  of questions and answers, all hospitals together; up counts every reply, admitted or not.
     seconds         from building the first message to the combined weights, checkpoint excluded.
     """
 
@@ -103,19 +105,24 @@ def questions_of(
         roster=roster,
         weights=state.weights,
     )
-    return addressed(request, kind=MessageType.TRAIN, group=str(state.round + 1), plan=plan, nodes=nodes)
+    return addressed(request, group=str(state.round + 1), plan=plan, nodes=nodes)
 
 
 def addressed(
-    request: AnyRequest, *, kind: str, group: str, plan: StudyPlan, nodes: Mapping[str, int]
+    request: AnyRequest, *, group: str, plan: StudyPlan, nodes: Mapping[str, int]
 ) -> list[tuple[Question, Message]]:
-    """The request to each hospital of its roster, in that order. kind, group: Flower's."""
-    messages = []
-    for site, content in encode_requests(request, sites=request.roster).items():
+    """The request to each hospital of its roster, in that order. group: Flower's."""
+    messages, answer_keys, method = [], plan.answer_keys, method_of(request)
+    for site, content, sha256 in question_bytes_of(request, sites=request.roster):
         message = Message(
-            content, dst_node_id=nodes[site], message_type=kind, ttl=plan.round_timeout_seconds, group_id=group
+            encode_question(method, content),
+            dst_node_id=nodes[site],
+            message_type=MESSAGE_TYPE,
+            ttl=plan.round_timeout_seconds,
+            group_id=group,
         )
-        messages.append((Question(nodes[site], replace(request, site=site)), message))
+        question = Question(nodes[site], replace(request, site=site), sha256, len(content), answer_keys.get(site))
+        messages.append((question, message))
     return messages
 
 
@@ -133,7 +140,7 @@ def step(
         answered=tuple(contribution.site for contribution in admission.admitted),
         rejected=admission.rejected,
         update_l2_norm=float(np.linalg.norm(weights - state.weights)),
-        bytes_down=sum(question.request.weights.nbytes for question in questions.values()),
+        bytes_down=sum(question.size_bytes for question in questions.values()),
         bytes_up=sum(payload_bytes(reply.content) for reply in received if reply.has_content()),
     )
     after = FederationState(round=state.round + 1, weights=weights, optimiser=optimiser, left_out=state.left_out)

@@ -166,7 +166,6 @@ def sign(study_file: Path, folder: Path, sites: str | None, out: Path) -> None:
       oncofed study sign lung/study.toml --coordinator COORD --sites charite,ukb --out lung.plan.json
     """
     from oncofed.protocol.bundle import bundle_sha256  # noqa: PLC0415
-    from oncofed.protocol.plan import Member  # noqa: PLC0415  # as above
     from oncofed.protocol.study_document import document_bytes, signed_document  # noqa: PLC0415
     from oncofed.secret_files import read_secret  # noqa: PLC0415
     from oncofed.server.consortium_file import plan_for, read_consortium  # noqa: PLC0415
@@ -187,9 +186,7 @@ def sign(study_file: Path, folder: Path, sites: str | None, out: Path) -> None:
     signing_key = read_secret(coordinator.signing_key)
     plan = plan_for(
         consortium,
-        members=tuple(
-            Member(name, enrolled[name].node_public_key, enrolled[name].masking_public_key) for name in wanted
-        ),
+        members=tuple(enrolled[name].member for name in wanted),
         coordinator_public_key=bytes.fromhex(coordinator.public_key.read_text().strip()),
         bundle_sha256=bundle_sha256(),
     )

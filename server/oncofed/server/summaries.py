@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from oncofed.errors import FederationFailure
 from oncofed.privacy.releases import release_of_summary
-from oncofed.protocol.codec import SUMMARY_QUERY, payload_bytes
+from oncofed.protocol.codec import payload_bytes
 from oncofed.protocol.messages import SummariseRequest
 from oncofed.protocol.plan import StudyPlan, SummarySpec
 from oncofed.server.admission import Admission, Question
@@ -105,8 +105,7 @@ class _Asking:
             weights=state.weights,
             cells=self._summary.cells,
         )
-        kind = f"query.{SUMMARY_QUERY}"
-        return addressed(request, kind=kind, group=self._summary.name, plan=plan, nodes=nodes)
+        return addressed(request, group=self._summary.name, plan=plan, nodes=nodes)
 
     def close(
         self,
@@ -128,7 +127,7 @@ class _Asking:
             answered=answered,
             rejected=admission.rejected,
             update_l2_norm=0.0,
-            bytes_down=sum(question.request.weights.nbytes for question in questions.values()),
+            bytes_down=sum(question.size_bytes for question in questions.values()),
             bytes_up=sum(payload_bytes(reply.content) for reply in received if reply.has_content()),
         )
         released = {**state.summaries, self._summary.name: ReleasedSummary(total, answered, state.attempt)}

@@ -1,9 +1,9 @@
 """What do a hospital and the coordinator exchange before the first connection, so that each knows the other's keys?
 
 Like a certificate request. The hospital makes its node key, which never leaves it, and sends a **request**: its name,
-the public key, and a signature that proves it holds the private one. The coordinator approves and sends back an
-**acceptance**: its address, its CA certificate, its Ed25519 public key, and the fingerprint of the request it answers,
-signed. Both are one canonical JSON object; neither holds a secret, so both may travel by mail.
+the public key, those of its guard, and a signature that proves it holds the private one. The coordinator approves and
+sends back an **acceptance**: its address, its CA certificate, its Ed25519 public key, and the fingerprint of the
+request it answers, signed. Both are one canonical JSON object; neither holds a secret, so both may travel by mail.
 
 Promises: a fingerprint is SHA-256 of the canonical bytes, cut to 128 bits and grouped for reading out on the telephone.
 `coordinator_fingerprint` covers what the hospital pins (name aside) and is the same for every hospital.
@@ -19,7 +19,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -39,9 +39,9 @@ LARGEST_BYTES = 64 * 1024
 SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]{0,252}):(?P<port>[1-9][0-9]{0,4})")
 
-_REQUEST_FORMAT = "oncofed-enrolment-request-1"
+_REQUEST_FORMAT = "oncofed-enrolment-request-2"
 _ACCEPTANCE_FORMAT = "oncofed-enrolment-acceptance-1"
-_PROOF_CONTEXT = b"oncofed enrolment request 1\n"
+_PROOF_CONTEXT = b"oncofed enrolment request 2\n"
 _ACCEPTANCE_CONTEXT = "enrolment acceptance"
 
 
@@ -50,12 +50,14 @@ class EnrolmentRequest:
     """site                the name the hospital will have in every roster.
     node_public_key     one line, OpenSSH, without comment.
     masking_public_key  X25519 of the hospital's guard, hexadecimal: other hospitals derive masks with it.
+    answer_public_key   Ed25519 of the hospital's guard, hexadecimal: signs every answer of the hospital's.
     proof               ECDSA-SHA384 with the node's private key over the others, hexadecimal.
     """
 
     site: str
     node_public_key: str
     masking_public_key: str
+    answer_public_key: str
     proof: str
 
 
@@ -76,13 +78,20 @@ class Acceptance:
     signature: str
 
 
-def new_request(site: str, *, node_private_key: bytes, masking_public_key: bytes) -> EnrolmentRequest:
+def new_request(
+    site: str, *, node_private_key: bytes, masking_public_key: bytes, answer_public_key: bytes
+) -> EnrolmentRequest:
     """The request of the holder of an OpenSSH private key. Raises InvalidInput for an unusable name or key."""
     key = load_node_key(node_private_key)
-    public_key = openssh_line(key.public_key())
-    masking = masking_public_key.hex()
-    proof = key.sign(_proved(site, public_key, masking), ec.ECDSA(hashes.SHA384())).hex()
-    return read_request(request_bytes(EnrolmentRequest(site, public_key, masking, proof)))
+    unproved = EnrolmentRequest(
+        site=site,
+        node_public_key=openssh_line(key.public_key()),
+        masking_public_key=masking_public_key.hex(),
+        answer_public_key=answer_public_key.hex(),
+        proof="",
+    )
+    proof = key.sign(_proved(unproved), ec.ECDSA(hashes.SHA384())).hex()
+    return read_request(request_bytes(replace(unproved, proof=proof)))
 
 
 def request_bytes(request: EnrolmentRequest) -> bytes:
@@ -105,6 +114,8 @@ def read_request(content: bytes) -> EnrolmentRequest:
         )
     if not re.fullmatch(r"[0-9a-f]{64}", request.masking_public_key):
         faults.append(Fault("request, masking_public_key", "is not an X25519 key", "Make the request anew."))
+    if not re.fullmatch(r"[0-9a-f]{64}", request.answer_public_key):
+        faults.append(Fault("request, answer_public_key", "is not an Ed25519 key", "Make the request anew."))
     key = _public_key(request.node_public_key)
     if key is None or openssh_line(key) != request.node_public_key:
         faults.append(
@@ -114,11 +125,7 @@ def read_request(content: bytes) -> EnrolmentRequest:
         raise InvalidInput(faults)
     assert key is not None
     try:
-        key.verify(
-            bytes.fromhex(request.proof),
-            _proved(request.site, request.node_public_key, request.masking_public_key),
-            ec.ECDSA(hashes.SHA384()),
-        )
+        key.verify(bytes.fromhex(request.proof), _proved(request), ec.ECDSA(hashes.SHA384()))
     except (InvalidSignature, ValueError):
         raise SignatureInvalid("the request's proof does not fit its key: it was changed on its way") from None
     return request
@@ -223,9 +230,8 @@ def _public_key(line: str) -> ec.EllipticCurvePublicKey | None:
     return key if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP384R1) else None
 
 
-def _proved(site: str, node_public_key: str, masking_public_key: str) -> bytes:
-    fields = {"masking_public_key": masking_public_key, "node_public_key": node_public_key, "site": site}
-    return _PROOF_CONTEXT + _canonical(fields)
+def _proved(request: EnrolmentRequest) -> bytes:
+    return _PROOF_CONTEXT + _canonical({key: value for key, value in asdict(request).items() if key != "proof"})
 
 
 def _signed(acceptance: Acceptance) -> bytes:

@@ -52,39 +52,55 @@ DELIVERY_STATE_UNSPECIFIED: DeliveryState
 DELIVERY_STATE_ACCEPTED: DeliveryState
 DELIVERY_STATE_REFUSED: DeliveryState
 
-class ContributeRequest(_message.Message):
-    __slots__ = ("plan_hash", "site", "round", "attempt", "roster", "weights")
-    PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
+class Answer(_message.Message):
+    __slots__ = ("content", "question", "signature")
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    content: bytes
+    question: bytes
+    signature: bytes
+    def __init__(self, content: _Optional[bytes] = ..., question: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Roster(_message.Message):
+    __slots__ = ("site",)
     SITE_FIELD_NUMBER: _ClassVar[int]
+    site: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, site: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ContributeRequest(_message.Message):
+    __slots__ = ("plan_hash", "round", "attempt", "roster", "weights", "site")
+    PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     ROSTER_FIELD_NUMBER: _ClassVar[int]
     WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    SITE_FIELD_NUMBER: _ClassVar[int]
     plan_hash: str
-    site: str
     round: int
     attempt: int
-    roster: _containers.RepeatedScalarFieldContainer[str]
+    roster: bytes
     weights: bytes
-    def __init__(self, plan_hash: _Optional[str] = ..., site: _Optional[str] = ..., round: _Optional[int] = ..., attempt: _Optional[int] = ..., roster: _Optional[_Iterable[str]] = ..., weights: _Optional[bytes] = ...) -> None: ...
+    site: str
+    def __init__(self, plan_hash: _Optional[str] = ..., round: _Optional[int] = ..., attempt: _Optional[int] = ..., roster: _Optional[bytes] = ..., weights: _Optional[bytes] = ..., site: _Optional[str] = ...) -> None: ...
 
 class SummariseRequest(_message.Message):
-    __slots__ = ("plan_hash", "site", "summary", "attempt", "roster", "weights", "cells")
+    __slots__ = ("plan_hash", "summary", "attempt", "roster", "weights", "cells", "site")
     PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
-    SITE_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     ROSTER_FIELD_NUMBER: _ClassVar[int]
     WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     CELLS_FIELD_NUMBER: _ClassVar[int]
+    SITE_FIELD_NUMBER: _ClassVar[int]
     plan_hash: str
-    site: str
     summary: str
     attempt: int
-    roster: _containers.RepeatedScalarFieldContainer[str]
+    roster: bytes
     weights: bytes
     cells: int
-    def __init__(self, plan_hash: _Optional[str] = ..., site: _Optional[str] = ..., summary: _Optional[str] = ..., attempt: _Optional[int] = ..., roster: _Optional[_Iterable[str]] = ..., weights: _Optional[bytes] = ..., cells: _Optional[int] = ...) -> None: ...
+    site: str
+    def __init__(self, plan_hash: _Optional[str] = ..., summary: _Optional[str] = ..., attempt: _Optional[int] = ..., roster: _Optional[bytes] = ..., weights: _Optional[bytes] = ..., cells: _Optional[int] = ..., site: _Optional[str] = ...) -> None: ...
 
 class ContributeReply(_message.Message):
     __slots__ = ("vector", "refusal", "masked", "counts")

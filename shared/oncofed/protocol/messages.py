@@ -175,7 +175,7 @@ class NodeDescription:
 
 
 class GuardPort(Protocol):
-    """The only door to a hospital's data. In a simulation a guard object; in a deployment a unix socket."""
+    """The only door to a hospital's data: a guard's object, which knows requests and their answers as values."""
 
     def contribute(self, request: ContributeRequest) -> Contribution:
         """Raises RequestRefused with a code from a fixed list, and nothing else."""
@@ -200,3 +200,11 @@ class NodeGuardPort(GuardPort, Protocol):
         ...
 
     def describe(self) -> NodeDescription: ...
+
+
+class BytesPort(Protocol):
+    """The guard as the relay knows it: bytes in, bytes out. In a deployment a unix socket, in a simulation the desk."""
+
+    def ask(self, method: str, question: bytes) -> bytes:
+        """The guard's answer (`protocol.answer`). Raises RequestRefused when there is none, and nothing else."""
+        ...

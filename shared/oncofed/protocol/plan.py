@@ -225,11 +225,13 @@ class Member:
 
     node_public_key     ECDSA P-384 in OpenSSH form, by which Flower knows its node; empty in a simulation.
     masking_public_key  X25519, hexadecimal: with it the others derive the masks of sums; needed in mode `distributed`.
+    answer_public_key   Ed25519, hexadecimal: whose signature stands under every answer; empty in a simulation.
     """
 
     site: str
     node_public_key: str
     masking_public_key: str = ""
+    answer_public_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -281,6 +283,11 @@ class StudyPlan:
     def hash(self) -> str:
         """SHA-256 of the canonical text."""
         return hashlib.sha256(self.canonical.encode()).hexdigest()
+
+    @property
+    def answer_keys(self) -> dict[str, bytes]:
+        """By hospital, of those that have one: with which guard's key its answers must be signed."""
+        return {each.site: bytes.fromhex(each.answer_public_key) for each in self.members if each.answer_public_key}
 
     @property
     def smallest_roster(self) -> int:

@@ -20,6 +20,7 @@ from oncofed.protocol.answer_times import time_faults
 from oncofed.protocol.plan import StudyPlan
 
 _SUMMARY_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_KEY = re.compile(r"[0-9a-f]{64}")
 _REMEDY = "Ask the coordinator for the document that `oncofed study sign` wrote."
 
 
@@ -42,6 +43,9 @@ def _contradictions(plan: StudyPlan, where: str) -> list[Fault]:
         found.append(Fault(f"{where}.roster", "is not a sorted list of distinct names", _REMEDY))
     if plan.members and tuple(member.site for member in plan.members) != plan.roster:
         found.append(Fault(f"{where}.members", "are not the hospitals of the roster, in its order", _REMEDY))
+    keys = (key for member in plan.members for key in (member.masking_public_key, member.answer_public_key) if key)
+    if not all(_KEY.fullmatch(key) for key in keys):
+        found.append(Fault(f"{where}.members", "have a key that is not 64 hexadecimal digits", _REMEDY))
     if not 1 <= plan.quorum <= len(plan.roster):
         found.append(Fault(f"{where}.quorum", "does not lie between 1 and the roster's length", _REMEDY))
     if plan.training.rounds < 1:

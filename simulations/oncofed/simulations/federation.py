@@ -18,6 +18,7 @@ from flwr.app import Context
 
 from oncofed.client.guard import Guard
 from oncofed.client.relay import build_client_app
+from oncofed.client.service.desk import Desk, unsigned_desk
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput
@@ -205,8 +206,8 @@ class LocalHospitals:
     def ledgers(self) -> dict[str, Ledger]:
         return {guard.site: guard.ledger for guard in self.guards}
 
-    def __call__(self, context: Context) -> Guard:
-        return self.guards[partition_of(context)]
+    def __call__(self, context: Context) -> Desk:
+        return unsigned_desk(self.guards[partition_of(context)])
 
 
 def _refuse_too_many(plan: StudyPlan, hospitals: Mapping[str, Cohort]) -> None:

@@ -1,4 +1,4 @@
-"""Does the relay pass on what the guard says, and nothing that went wrong inside?"""
+"""Does the relay pass on what the guard says, byte for byte, and nothing that went wrong inside?"""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
-import numpy as np
 import pytest
-from flwr.app import Context, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.app.message.message import make_message
 from flwr.app.metadata import Metadata
 from flwr.clientapp import ClientApp
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oncofed.client.relay import build_client_app
 from oncofed.errors import RefusalCode, RequestRefused
-from oncofed.protocol.codec import decode_answer, encode_request, question_of
-from oncofed.protocol.messages import ContributeRequest, Contribution, GuardPort, SummariseRequest
+from oncofed.protocol.codec import MESSAGE_TYPE, decode_answer, encode_question
+from oncofed.protocol.messages import BytesPort
+from oncofed.protocol.wire_form import Method
 
 PLANTED = "MRN-0047-11"
-REQUEST = ContributeRequest(
-    plan_hash="ab12", site="Bonn", round=1, attempt=0, roster=("Bonn", "Essen"), weights=np.arange(4.0)
-)
+QUESTION = encode_question(Method.CONTRIBUTE, b"a question")
 CONTEXT = Context(run_id=1, node_id=1000, node_config={"partition-id": 0}, state=RecordDict(), run_config={})
 
 
@@ -38,7 +38,7 @@ def message_with(content: RecordDict) -> Message:
         group_id="1",
         created_at=0.0,
         ttl=1e10,
-        message_type="train",
+        message_type=MESSAGE_TYPE,
     )
     return make_message(metadata, content)
 
@@ -51,22 +51,19 @@ def wire_bytes(message: Message) -> bytes:
 class Guard:
     """Answers with a function."""
 
-    def __init__(self, answer: Callable[[ContributeRequest], object]) -> None:
+    def __init__(self, answer: Callable[[str, bytes], object]) -> None:
         self.answer = answer
 
-    def contribute(self, request: ContributeRequest) -> Contribution:
-        return cast(Contribution, self.answer(request))
-
-    def summarise(self, request: SummariseRequest) -> Contribution:
-        raise AssertionError("this plan has no summaries")
+    def ask(self, method: str, question: bytes) -> bytes:
+        return cast(bytes, self.answer(method, question))
 
 
-def relay(answer: Callable[[ContributeRequest], object]) -> ClientApp:
+def relay(answer: Callable[[str, bytes], object]) -> ClientApp:
     return build_client_app(lambda context: Guard(answer))
 
 
-def raising(error: BaseException) -> Callable[[object], GuardPort]:
-    def fail(_: object) -> GuardPort:
+def raising(error: BaseException) -> Callable[..., Any]:
+    def fail(*_: object) -> BytesPort:
         raise error
 
     return fail
@@ -80,41 +77,51 @@ class TalkativeRefusal(RequestRefused):
         self.code = PLANTED  # type: ignore[assignment]
 
 
-def test_the_guards_vector_and_the_question_come_back() -> None:
-    reply = relay(lambda request: Contribution(2.0 * request.weights))(message_with(encode_request(REQUEST)), CONTEXT)
-    question, contribution = decode_answer(reply.content)
+@given(question=st.binary(), answer=st.binary())
+def test_bytes_go_and_come_as_they_are(question: bytes, answer: bytes) -> None:
+    """Whatever they are: what they mean is for the two ends."""
+    seen: list[tuple[str, bytes]] = []
+
+    def ask(method: str, asked: bytes) -> bytes:
+        seen.append((method, asked))
+        return answer
+
+    reply = relay(ask)(message_with(encode_question(Method.SUMMARISE, question)), CONTEXT)
     assert reply.metadata.reply_to_message_id == "question-1"
-    assert question == question_of(REQUEST)
-    assert contribution.vector.tolist() == [0.0, 2.0, 4.0, 6.0]
+    assert decode_answer(reply.content) == answer
+    assert seen == [("Summarise", question)]
 
 
 def test_the_guard_is_found_by_the_nodes_context() -> None:
     seen: list[Context] = []
 
-    def connect(context: Context) -> GuardPort:
+    def connect(context: Context) -> BytesPort:
         seen.append(context)
-        return Guard(lambda request: Contribution(np.zeros(4)))
+        return Guard(lambda *_: b"")
 
-    build_client_app(connect)(message_with(encode_request(REQUEST)), CONTEXT)
+    build_client_app(connect)(message_with(QUESTION), CONTEXT)
     assert seen == [CONTEXT]
 
 
+def told(app: ClientApp, content: RecordDict = QUESTION) -> RefusalCode:
+    with pytest.raises(RequestRefused) as refusal:
+        decode_answer(app(message_with(content), CONTEXT).content)
+    return refusal.value.code
+
+
 @pytest.mark.parametrize("code", list(RefusalCode))
-def test_a_refusal_leaves_as_its_code(code: RefusalCode) -> None:
-    reply = relay(raising(RequestRefused(code)))(message_with(encode_request(REQUEST)), CONTEXT)
-    with pytest.raises(RequestRefused) as refusal:
-        decode_answer(reply.content)
-    assert refusal.value.code is code
+def test_without_an_answer_the_server_gets_one_of_two_codes(code: RefusalCode) -> None:
+    app = relay(raising(RequestRefused(code)))
+    assert told(app) is (RefusalCode.NOT_READY if code is RefusalCode.NOT_READY else RefusalCode.INTERNAL)
 
 
-def test_a_malformed_request_never_reaches_the_guard() -> None:
+@pytest.mark.parametrize(
+    "change", [{"epsilon": 100.0}, {"method": "Describe"}, {"method": "ListFiles"}, {"content": "q"}]
+)
+def test_a_malformed_question_never_reaches_the_guard(change: dict[str, Any]) -> None:
     called: list[object] = []
-    content = encode_request(REQUEST)
-    del content["weights"]
-    reply = relay(called.append)(message_with(content), CONTEXT)
-    with pytest.raises(RequestRefused) as refusal:
-        decode_answer(reply.content)
-    assert refusal.value.code is RefusalCode.MALFORMED_WEIGHTS
+    content = RecordDict({"question": ConfigRecord({"method": "Contribute", "content": b"q"} | change)})
+    assert told(relay(lambda *asked: called.append(asked)), content) is RefusalCode.INTERNAL
     assert not called
 
 
@@ -123,34 +130,30 @@ FAILURES: dict[str, ClientApp] = {
     "guard raises in a chain": relay(raising(ExceptionGroup(PLANTED, [KeyError(PLANTED)]))),
     "guard refuses in words": relay(raising(TalkativeRefusal())),
     "no connection": build_client_app(raising(OSError(f"/data/{PLANTED}.csv"))),
-    "a text in place of a contribution": relay(lambda _: PLANTED),
-    "a text in place of a vector": relay(lambda _: Contribution(PLANTED)),  # type: ignore[arg-type]
-    "texts in a vector": relay(lambda _: Contribution(np.array([PLANTED] * 4, dtype=object))),
-    "bytes in a longer vector": relay(lambda _: Contribution(np.frombuffer(PLANTED.encode() * 8))),
+    "a text in place of bytes": relay(lambda *_: PLANTED),
+    "a list in place of bytes": relay(lambda *_: [PLANTED.encode()]),
+    "nothing": relay(lambda *_: None),
 }
 
 
 @pytest.mark.parametrize("app", FAILURES.values(), ids=FAILURES)
 def test_nothing_of_a_failure_leaves_but_the_code_internal(app: ClientApp, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        reply = app(message_with(encode_request(REQUEST)), CONTEXT)
+        reply = app(message_with(QUESTION), CONTEXT)
     assert PLANTED.encode() not in wire_bytes(reply)
     assert PLANTED not in caplog.text
     assert not reply.has_error()
-    with pytest.raises(RequestRefused) as refusal:
-        decode_answer(reply.content)
-    assert refusal.value.code is RefusalCode.INTERNAL
+    assert told(app) is RefusalCode.INTERNAL
 
 
 def test_the_search_finds_a_leak_that_is_planted_on_purpose() -> None:
-    """Twelve numbers of a vector may carry any text: what keeps it out is the guard, and the search can see it."""
-    numbers = np.frombuffer((PLANTED + " " * (32 - len(PLANTED))).encode())
-    reply = relay(lambda _: Contribution(numbers))(message_with(encode_request(REQUEST)), CONTEXT)
+    """Bytes may carry any text: what keeps it out is the guard, and the search can see it."""
+    reply = relay(lambda *_: PLANTED.encode())(message_with(QUESTION), CONTEXT)
     assert PLANTED.encode() in wire_bytes(reply)
 
 
 def test_an_unexpected_failure_is_told_locally_by_type_and_place(caplog: pytest.LogCaptureFixture) -> None:
-    FAILURES["guard raises"](message_with(encode_request(REQUEST)), CONTEXT)
+    FAILURES["guard raises"](message_with(QUESTION), CONTEXT)
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert "RuntimeError" in caplog.text

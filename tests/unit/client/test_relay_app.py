@@ -1,4 +1,4 @@
-"""Does the deployed relay pass on all three kinds of message, say nothing else, and start fast?"""
+"""Does the deployed relay pass on every question, say nothing else, and start fast?"""
 
 from __future__ import annotations
 
@@ -10,47 +10,48 @@ import pytest
 from flwr.app import Context, Message, RecordDict
 from flwr.app.message.message import make_message
 from flwr.app.metadata import Metadata
-from tests.node_guards import REQUEST, TOKEN, HonestGuard, HostileGuard, Served, raising, served
+from tests.node_guards import REQUEST, SUMMARY, TOKEN, Asker, HonestGuard, HostileGuard, Served, raising, served
 
 from oncofed.client import relay_app
 from oncofed.client.service.guard_channel import SOCKET_VARIABLE, TOKEN_FILE_VARIABLE
 from oncofed.errors import RefusalCode, RequestRefused
-from oncofed.protocol.codec import (
-    decode_answer,
-    decode_delivery_state,
-    decode_plan_state,
-    encode_delivery,
-    encode_offer,
-    encode_request,
-    question_of,
-)
-from oncofed.protocol.messages import Delivery, DeliveryState, NodeGuardPort, PlanState
+from oncofed.protocol.codec import MESSAGE_TYPE, decode_answer, encode_question
+from oncofed.protocol.messages import DeliveryState, PlanState
+from oncofed.protocol.wire_form import Method
 
 PLANTED = "MRN-0047-11"
 CONTEXT = Context(run_id=1, node_id=1000, node_config={}, state=RecordDict(), run_config={})
-QUESTIONS: dict[str, tuple[RecordDict, Callable[[RecordDict], object]]] = {
-    "train": (encode_request(REQUEST), decode_answer),
-    "query.offer": (encode_offer(b"document"), decode_plan_state),
-    "query.deliver": (encode_delivery(Delivery(REQUEST.plan_hash, b"model", b"s")), decode_delivery_state),
+
+
+class ThroughTheRelay:
+    """`BytesPort` as the coordinator sees it: a Flower message to the deployed app, and its reply."""
+
+    def ask(self, method: str, question: bytes) -> bytes:
+        metadata = Metadata(
+            run_id=1,
+            message_id="question-1",
+            src_node_id=1,
+            dst_node_id=1000,
+            reply_to_message_id="",
+            group_id="1",
+            created_at=0.0,
+            ttl=1e10,
+            message_type=MESSAGE_TYPE,
+        )
+        reply: Message = relay_app.app(make_message(metadata, encode_question(Method(method), question)), CONTEXT)
+        assert reply.metadata.reply_to_message_id == "question-1"
+        assert not reply.has_error()
+        assert PLANTED not in str(reply.content)
+        return decode_answer(reply.content)
+
+
+COORDINATOR = Asker(ThroughTheRelay())
+QUESTIONS: dict[str, Callable[[], object]] = {
+    "round": lambda: COORDINATOR.contribute(REQUEST),
+    "summary": lambda: COORDINATOR.summarise(SUMMARY),
+    "offer": lambda: COORDINATOR.offer_plan(b"document"),
+    "delivery": lambda: COORDINATOR.deliver_model(b"model", b"s", REQUEST.plan_hash),
 }
-
-
-def asked(kind: str, content: RecordDict) -> RecordDict:
-    metadata = Metadata(
-        run_id=1,
-        message_id="question-1",
-        src_node_id=1,
-        dst_node_id=1000,
-        reply_to_message_id="",
-        group_id="1",
-        created_at=0.0,
-        ttl=1e10,
-        message_type=kind,
-    )
-    reply: Message = relay_app.app(make_message(metadata, content), CONTEXT)
-    assert reply.metadata.reply_to_message_id == "question-1"
-    assert not reply.has_error()
-    return reply.content
 
 
 @pytest.fixture
@@ -69,38 +70,33 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Served], None
     relay_app._guard.cache_clear()
 
 
-def served_to(guard: NodeGuardPort, connect: Callable[[Served], None]) -> dict[str, RecordDict]:
+def test_each_question_reaches_the_guard(connect: Callable[[Served], None]) -> None:
+    guard = HonestGuard()
     with served(guard) as here:
         connect(here)
-        return {kind: asked(kind, content) for kind, (content, _) in QUESTIONS.items()}
+        assert COORDINATOR.contribute(REQUEST).vector.tolist() == (0.5 * REQUEST.weights).tolist()
+        assert COORDINATOR.summarise(SUMMARY).vector.size == SUMMARY.cells
+        assert COORDINATOR.offer_plan(b"document") is PlanState.OFFERED
+        assert COORDINATOR.deliver_model(b"model", b"s", REQUEST.plan_hash) is DeliveryState.ACCEPTED
+    assert guard.asked[2:] == [b"document", (b"model", b"s", REQUEST.plan_hash)]
 
 
-def test_each_kind_of_message_reaches_the_guard(connect: Callable[[Served], None]) -> None:
-    guard = HonestGuard()
-    answers = served_to(guard, connect)
-    assert decode_answer(answers["train"])[0] == question_of(REQUEST)
-    assert decode_plan_state(answers["query.offer"]) is PlanState.OFFERED
-    assert decode_delivery_state(answers["query.deliver"]) is DeliveryState.ACCEPTED
-    assert guard.asked[1:] == [b"document", (b"model", b"s", REQUEST.plan_hash)]
-
-
-def test_nothing_of_a_failure_leaves_but_its_code(connect: Callable[[Served], None]) -> None:
-    answers = served_to(HostileGuard(raising(RuntimeError(PLANTED))), connect)
-    for kind, (_, decode) in QUESTIONS.items():
+@pytest.mark.parametrize("ask", QUESTIONS.values(), ids=QUESTIONS)
+def test_nothing_of_a_failure_leaves_but_its_code(ask: Callable[[], object], connect: Callable[[Served], None]) -> None:
+    with served(HostileGuard(raising(RuntimeError(PLANTED)))) as here:
+        connect(here)
         with pytest.raises(RequestRefused) as refusal:
-            decode(answers[kind])
-        assert refusal.value.code is RefusalCode.INTERNAL
-        assert PLANTED not in str(answers[kind])
+            ask()
+    assert refusal.value.code is RefusalCode.INTERNAL
 
 
-@pytest.mark.parametrize("kind", QUESTIONS)
+@pytest.mark.parametrize("ask", QUESTIONS.values(), ids=QUESTIONS)
 def test_a_relay_that_is_not_set_up_says_not_ready(
-    kind: str, connect: Callable[[Served], None], monkeypatch: pytest.MonkeyPatch
+    ask: Callable[[], object], connect: Callable[[Served], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(SOCKET_VARIABLE, raising=False)
-    content, decode = QUESTIONS[kind]
     with pytest.raises(RequestRefused) as refusal:
-        decode(asked(kind, content))
+        ask()
     assert refusal.value.code is RefusalCode.NOT_READY
 
 
@@ -119,7 +115,7 @@ def test_beside_flower_the_relay_imports_only_a_few_modules_of_ours() -> None:
         "oncofed.client.service",
         "oncofed.client.service.guard_channel",
         "oncofed.client.service.token",
-        "oncofed.client.service.wire_form",
+        "oncofed.protocol.wire_form",
         "oncofed.protocol.guard_pb2",
     }
     foreign = {name.partition(".")[0] for name in loaded - flower} - {"oncofed"}

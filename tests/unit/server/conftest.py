@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -12,8 +13,11 @@ from flwr.app.message.message import make_message
 from flwr.app.metadata import Metadata
 from numpy.typing import NDArray
 
-from oncofed.protocol.codec import encode_contribution
-from oncofed.protocol.messages import ContributeRequest, Contribution
+from oncofed.errors import RefusalCode
+from oncofed.protocol import guard_pb2 as pb
+from oncofed.protocol.answer import answer_to
+from oncofed.protocol.codec import encode_answer
+from oncofed.protocol.messages import ContributeRequest
 from oncofed.protocol.plan import (
     ModelSpec,
     PrivacyMode,
@@ -22,6 +26,7 @@ from oncofed.protocol.plan import (
     TrainingMode,
     TrainingSpec,
 )
+from oncofed.protocol.wire_form import REFUSALS, question_of, serialised
 from oncofed.server.admission import Question
 from oncofed.survival.grid import TimeGrid
 
@@ -62,9 +67,12 @@ class Exchange:
             roster=plan.roster,
             weights=np.zeros(PARAMETERS) if weights is None else weights,
         )
-        self.questions: dict[str, Question] = {
-            f"to {site}": Question(1000 + index, replace(template, site=site)) for index, site in enumerate(plan.roster)
-        }
+        self.questions: dict[str, Question] = {}
+        for index, site in enumerate(plan.roster):
+            request = replace(template, site=site)
+            content = question_of(request)
+            sha256, key = hashlib.sha256(content).digest(), plan.answer_keys.get(site)
+            self.questions[f"to {site}"] = Question(1000 + index, request, sha256, len(content), key)
 
     def metadata(self, site: str, *, src_node_id: int | None = None, reply_to: str | None = None) -> Metadata:
         return Metadata(
@@ -87,11 +95,29 @@ class Exchange:
         question: Mapping[str, object] | None = None,
         src_node_id: int | None = None,
         reply_to: str | None = None,
+        signing_key: bytes | None = None,
     ) -> Message:
-        """A well-formed answer. question  changes to the request it claims to answer."""
-        request = replace(self.questions[f"to {site}"].request, weights=vector, **(question or {}))  # type: ignore[arg-type]
-        content = encode_contribution(Contribution(vector), to=request)
-        return make_message(self.metadata(site, src_node_id=src_node_id, reply_to=reply_to), content)
+        """A well-formed answer. question  changes to the request it answers."""
+        reply = serialised(pb.ContributeReply(vector=vector.tobytes()))
+        answer = self.answer(site, reply, question=question, signing_key=signing_key)
+        return make_message(self.metadata(site, src_node_id=src_node_id, reply_to=reply_to), encode_answer(answer))
+
+    def answer(
+        self,
+        site: str,
+        reply: bytes,
+        *,
+        question: Mapping[str, object] | None = None,
+        signing_key: bytes | None = None,
+    ) -> bytes:
+        """The bytes of an answer with any reply in it."""
+        request = replace(self.questions[f"to {site}"].request, **(question or {}))  # type: ignore[arg-type]
+        return answer_to(question_of(request), reply, method="Contribute", signing_key=signing_key)
+
+    def refusal(self, site: str, code: RefusalCode) -> Message:
+        """By the guard."""
+        reply = serialised(pb.PlanReply(refusal=REFUSALS[code]))
+        return self.containing(site, encode_answer(self.answer(site, reply)))
 
     def containing(self, site: str, content: RecordDict) -> Message:
         """Any content."""

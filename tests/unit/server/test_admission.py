@@ -16,8 +16,11 @@ from tests.summaries import evaluation_of
 from oncofed.errors import RefusalCode
 from oncofed.privacy.releases import Local, Masked, Release, Unprotected, release_of_round, release_of_summary
 from oncofed.privacy.shared_noise import SharedIntegerRelease
-from oncofed.protocol.codec import encode_refusal
-from oncofed.protocol.plan import PrivacyMode, PrivacySpec, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.protocol import guard_pb2 as pb
+from oncofed.protocol.codec import encode_answer, encode_unanswered
+from oncofed.protocol.plan import Member, PrivacyMode, PrivacySpec, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.protocol.signing import new_signing_key, public_key_of
+from oncofed.protocol.wire_form import serialised
 from oncofed.server.admission import Admission, Rejection, admit
 
 GOOD = np.arange(6.0)
@@ -28,6 +31,8 @@ MASKED = Masked(SharedIntegerRelease(4.0, 6, 20, 1.0, 5, 1, 1), 2.0, largest_pat
 NAN = np.array([0.0, 1.0, np.nan, 3.0, 4.0, 5.0])
 INFINITE = np.array([0.0, 1.0, -np.inf, 3.0, 4.0, 5.0])
 PLANTED = "patient 4711"
+GOOD_REPLY = serialised(pb.ContributeReply(vector=GOOD.tobytes()))
+UNKNOWN_FIELD = b"\x7a\x03abc"
 
 
 def admitted_sites(admission: Admission) -> list[str]:
@@ -56,12 +61,32 @@ BAD: dict[str, tuple[Callable[[Any], list[Message]], str]] = {
     "relay raised": (lambda x: [x.failure("Bonn", 2, PLANTED)], "the relay raised an exception"),
     "new error": (lambda x: [x.failure("Bonn", 77, PLANTED)], "Flower reports error 77"),
     "refuses": (
-        lambda x: [x.containing("Bonn", encode_refusal(RefusalCode.BUDGET_EXCEEDED))],
+        lambda x: [x.refusal("Bonn", RefusalCode.BUDGET_EXCEEDED)],
         "refused: budget_exceeded",
     ),
     "refuses in words": (
-        lambda x: [x.containing("Bonn", RecordDict({"refusal": ConfigRecord({"code": PLANTED})}))],
-        "malformed answer: the refusal's code is not in the list",
+        lambda x: [x.containing("Bonn", RecordDict({"unanswered": ConfigRecord({"code": PLANTED})}))],
+        "malformed answer: not in the protocol's records",
+    ),
+    "relay has no answer": (
+        lambda x: [x.containing("Bonn", encode_unanswered(RefusalCode.NOT_READY))],
+        "refused: not_ready",
+    ),
+    "relay says it was charged": (
+        lambda x: [x.containing("Bonn", RecordDict({"unanswered": ConfigRecord({"code": "request_conflict"})}))],
+        "malformed answer: not in the protocol's records",
+    ),
+    "another reply": (
+        lambda x: [x.containing("Bonn", encode_answer(x.answer("Bonn", serialised(pb.PlanReply(state=1)))))],
+        "malformed answer: unknown fields, or not in the one form",
+    ),
+    "a field rides along": (
+        lambda x: [x.containing("Bonn", encode_answer(x.answer("Bonn", GOOD_REPLY + UNKNOWN_FIELD)))],
+        "malformed answer: unknown fields, or not in the one form",
+    ),
+    "a field rides along outside": (
+        lambda x: [x.containing("Bonn", encode_answer(x.answer("Bonn", GOOD_REPLY) + UNKNOWN_FIELD))],
+        "malformed answer: unknown fields, or not in the one form",
     ),
     "NaN": (lambda x: [x.reply("Bonn", NAN)], "sent numbers that are not finite"),
     "infinite": (lambda x: [x.reply("Bonn", INFINITE)], "sent numbers that are not finite"),
@@ -69,14 +94,14 @@ BAD: dict[str, tuple[Callable[[Any], list[Message]], str]] = {
     "long": (lambda x: [x.reply("Bonn", np.arange(7.0))], "sent 7 numbers where 6 were asked for"),
     "empty": (
         lambda x: [x.containing("Bonn", RecordDict())],
-        "malformed answer: keys are missing or there are others than the protocol's",
+        "malformed answer: not in the protocol's records",
     ),
     "twice": (lambda x: [x.reply("Bonn", GOOD), x.reply("Bonn", GOOD)], "answered 2 times"),
     "impostor": (lambda x: [x.reply("Bonn", GOOD, src_node_id=1000)], "node 1000 answered in its place"),
 } | {
     f"other {field}": (
         lambda x, field=field, value=value: [x.reply("Bonn", GOOD, question={field: value})],
-        "answered for another plan, round, attempt or site",
+        "answered another question than the one it was sent",
     )
     for field, value in {"plan_hash": "f" * 64, "site": "Essen", "round": 2, "attempt": 1}.items()
 }
@@ -125,6 +150,67 @@ FORMS: dict[str, tuple[Any, Release, str]] = {
     ),
     "any number, without noise": (np.array([0.1, -0.0, 1e300, 0.0, 0.0, 0.0]), PLAIN, ""),
 }
+
+KEY = new_signing_key()
+
+
+def of_bonns_key(plan: StudyPlan) -> StudyPlan:
+    """The same plan, which names Bonn's key."""
+    keys = {"Bonn": public_key_of(KEY).hex()}
+    return replace(plan, members=tuple(Member(site, "", "", keys.get(site, "")) for site in plan.roster))
+
+
+def one_byte_changed(answer: bytes) -> bytes:
+    """A number of the vector, as a relay that encodes anew might have it: in its lowest bit."""
+    place = answer.index(GOOD.tobytes()) + 8
+    return answer[:place] + bytes([answer[place] ^ 1]) + answer[place + 1 :]
+
+
+SIGNED: dict[str, tuple[Callable[[Any], Message], str]] = {
+    "unsigned": (lambda x: x.reply("Bonn", GOOD), "its guard has not signed the answer"),
+    "another's key": (
+        lambda x: x.reply("Bonn", GOOD, signing_key=new_signing_key()),
+        "the answer is not what its guard signed",
+    ),
+    "one bit changed on the way": (
+        lambda x: x.containing("Bonn", encode_answer(one_byte_changed(x.answer("Bonn", GOOD_REPLY, signing_key=KEY)))),
+        "the answer is not what its guard signed",
+    ),
+    "of another round": (
+        lambda x: x.reply("Bonn", GOOD, question={"round": 2}, signing_key=KEY),
+        "answered another question than the one it was sent",
+    ),
+    "an unsigned refusal": (
+        lambda x: x.refusal("Bonn", RefusalCode.REQUEST_CONFLICT),
+        "its guard has not signed the answer",
+    ),
+}
+
+
+@pytest.mark.parametrize(("bad", "reason"), SIGNED.values(), ids=SIGNED)
+def test_where_the_plan_names_a_key_only_what_its_guard_signed_is_admitted(
+    bad: Callable[[Any], Message], reason: str, plan: StudyPlan, exchange: Callable[..., Any]
+) -> None:
+    open_round = exchange(of_bonns_key(plan))
+    others = [site for site in plan.roster if site != "Bonn"]
+    admission = ask(open_round, [bad(open_round), *open_round.all_well(dict.fromkeys(others, GOOD))])
+    assert admitted_sites(admission) == others
+    assert admission.rejected == (Rejection("Bonn", reason),)
+    assert admission.rejected[0].code is None, "so that nobody is charged anew for what a relay claims"
+
+
+def test_what_the_guard_signed_is_admitted(plan: StudyPlan, exchange: Callable[..., Any]) -> None:
+    open_round = exchange(of_bonns_key(plan))
+    admission = ask(open_round, [open_round.reply("Bonn", GOOD, signing_key=KEY)])
+    assert admitted_sites(admission) == ["Bonn"]
+
+
+def test_a_signature_that_nobody_can_check_is_no_part_of_an_answer(
+    plan: StudyPlan, exchange: Callable[..., Any]
+) -> None:
+    open_round = exchange(plan)
+    admission = ask(open_round, [open_round.reply("Bonn", GOOD, signing_key=KEY)])
+    assert admitted_sites(admission) == []
 
 
 @pytest.mark.parametrize(("vector", "release", "reason"), FORMS.values(), ids=FORMS)

@@ -25,6 +25,7 @@ from tests.doubles import (
 
 from oncofed.client.guard import Guard
 from oncofed.client.relay import build_client_app
+from oncofed.client.service.desk import Desk, unsigned_desk
 from oncofed.client.sum_masks import SumMasks
 from oncofed.errors import FederationFailure, QuorumLost, RefusalCode, RequestRefused
 from oncofed.privacy.ledger import MemoryLedger
@@ -123,8 +124,8 @@ def run(
         states.append(state)
         reports.append(report)
 
-    def connect(context: Context) -> Hospitals:
-        return hospitals
+    def connect(context: Context) -> Desk:
+        return unsigned_desk(hospitals)
 
     client: ClientApp = answer_partition_queries(build_client_app(connect))
     server = ServerApp()

@@ -18,6 +18,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
 from oncofed.client.relay import build_client_app
+from oncofed.client.service.desk import Desk, unsigned_desk
 from oncofed.errors import FederationFailure, InvalidInput, QuorumLost, RefusalCode, RequestRefused
 from oncofed.protocol.messages import ContributeRequest, Contribution, SummariseRequest
 from oncofed.protocol.plan import PrivacyMode, PrivacySpec, Strategy, StudyPlan, TrainingMode
@@ -51,8 +52,8 @@ def hospitals(plan: StudyPlan, misbehaving: Mapping[str, Behaviour] | None = Non
         def summarise(self, request: SummariseRequest) -> Contribution:
             raise AssertionError("this plan has no summaries")
 
-    def connect(context: Context) -> Guard:
-        return Guard(partition_of(context))
+    def connect(context: Context) -> Desk:
+        return unsigned_desk(Guard(partition_of(context)))
 
     return answer_partition_queries(build_client_app(connect))
 
@@ -135,8 +136,8 @@ def test_a_report_says_what_happened(plan: StudyPlan) -> None:
     for report, before, after in zip(reports, states, states[1:], strict=False):
         assert report.answered == ("Aachen", "Coburg", "Dessau", "Essen")
         assert report.rejected == (Rejection("Bonn", "refused: budget_exceeded"),)
-        assert report.bytes_down == 5 * PARAMETERS * 8
-        assert report.bytes_up == 4 * PARAMETERS * 8
+        assert 5 * PARAMETERS * 8 < report.bytes_down < 5 * (PARAMETERS * 8 + 200), "weights, and little beside them"
+        assert 4 * PARAMETERS * 8 < report.bytes_up < 5 * (PARAMETERS * 8 + 200)
         assert report.update_l2_norm == pytest.approx(np.sqrt(np.sum((after.weights - before.weights) ** 2)))
         assert 0 < report.seconds < 10
 
@@ -146,7 +147,7 @@ def test_a_report_says_what_happened(plan: StudyPlan) -> None:
     [
         (refuse, "Bonn: refused: budget_exceeded"),
         (fail, "Bonn: refused: internal"),
-        (answer_nan, "Bonn: sent numbers that are not finite"),
+        (answer_nan, "Bonn: refused: internal"),
     ],
 )
 def test_the_quorum_is_met_with_one_hospital_failing_and_missed_with_two(
@@ -168,7 +169,7 @@ def test_a_round_whose_weights_are_no_numbers_does_not_count(plan: StudyPlan, tm
     """Without clipping no length is too long, and the squares of an optimiser overflow."""
 
     def huge(request: ContributeRequest) -> Contribution:
-        return Contribution(np.full_like(request.weights, 1e300))
+        return Contribution(np.append(np.full(PARAMETERS - 1, 1e300), 0.5))  # whole numbers alone would be held back
 
     def huge_later(request: ContributeRequest) -> Contribution:
         return huge(request) if request.round == 2 else Contribution(request.weights + 1.0)

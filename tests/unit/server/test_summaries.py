@@ -23,6 +23,7 @@ from tests.summaries import evaluation_of
 
 from oncofed.client.guard import Guard
 from oncofed.client.relay import build_client_app
+from oncofed.client.service.desk import unsigned_desk
 from oncofed.client.sum_masks import SumMasks
 from oncofed.client.summaries import bounded_sum
 from oncofed.errors import FederationFailure, QuorumLost, RefusalCode, RequestRefused
@@ -110,7 +111,7 @@ def run(
     patience: Patience = NO_PATIENCE,
     start: FederationState | None = None,
 ) -> FederationState:
-    client = answer_partition_queries(build_client_app(lambda context: hospitals))
+    client = answer_partition_queries(build_client_app(lambda context: unsigned_desk(hospitals)))
     server = build_server_app(
         plan=hospitals.plan,
         nodes=lambda grid: find_nodes(grid, roster=SITES),
@@ -245,7 +246,7 @@ def test_a_checkpoint_of_before_there_were_summaries_is_read(tmp_path: Path) -> 
 
 def test_the_summary_report_tells_who_answered(tmp_path: Path) -> None:
     hospitals, told = Hospitals(plan_of(PrivacyMode.NONE)), list[tuple[str, RoundReport]]()
-    client = answer_partition_queries(build_client_app(lambda context: hospitals))
+    client = answer_partition_queries(build_client_app(lambda context: unsigned_desk(hospitals)))
     server = build_server_app(
         plan=hospitals.plan,
         nodes=lambda grid: find_nodes(grid, roster=SITES),

@@ -32,6 +32,7 @@ from oncofed.protocol.enrolment import (
     request_bytes,
     same_fingerprint,
 )
+from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.secret_files import private_folder, read_secret, write_secret
 
 
@@ -53,6 +54,9 @@ def make_request(folder: NodeFolder) -> EnrolmentRequest:
     if not folder.masking_key.exists():
         private_folder(folder.guard)
         write_secret(folder.masking_key, new_masking_key())
+    if not folder.answer_key.exists():
+        private_folder(folder.guard)
+        write_secret(folder.answer_key, new_signing_key())
     private = read_secret(folder.node_key)
     folder.node_public_key.write_text(openssh_line(load_node_key(private).public_key()) + "\n")
     kept = folder.node / "request.json"
@@ -71,8 +75,12 @@ def make_request(folder: NodeFolder) -> EnrolmentRequest:
 
 
 def _new_request(folder: NodeFolder, name: str, node_private_key: bytes) -> EnrolmentRequest:
-    masking = public_masking_key_of(read_secret(folder.masking_key))
-    return new_request(name, node_private_key=node_private_key, masking_public_key=masking)
+    return new_request(
+        name,
+        node_private_key=node_private_key,
+        masking_public_key=public_masking_key_of(read_secret(folder.masking_key)),
+        answer_public_key=public_key_of(read_secret(folder.answer_key)),
+    )
 
 
 def own_request(folder: NodeFolder) -> EnrolmentRequest:

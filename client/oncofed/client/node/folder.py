@@ -79,6 +79,11 @@ class NodeFolder:
         return self.guard / "masking.key"
 
     @property
+    def answer_key(self) -> Path:
+        """Ed25519: signs each answer that leaves the guard."""
+        return self.guard / "answer.key"
+
+    @property
     def held_out_secret(self) -> Path:
         """Decides which patients are set aside in studies that measure some; made when the first one is approved."""
         return self.guard / "held_out.key"

@@ -4,7 +4,8 @@ One line of JSON an event, appended, flushed to the disk, chained to the line be
 append to one file: each line is written under a lock, in one piece.
 
 Promises: no field has room for a patient's value or a count of patients: words are short and of a fixed alphabet, and
-of what left there are the name, shape, type and size, which are the model's. When `append` returns, the line is on the
+of what left there are the name, shape, type and size, which are the model's, and a hash of the bytes, by which whoever
+has captured or kept them can tell that they are the ones. When `append` returns, the line is on the
 disk. A line that a kill or a full disk cut short is never silently lost: `verify_audit_log` reports it, and the next
 append closes it and writes down how many bytes it had. Any other damage is told with the number of the first bad line.
 """
@@ -41,12 +42,16 @@ _KEYS = {"number", "time", "event", "plan_hash", "round", "attempt", "code", "by
 
 @dataclass(frozen=True)
 class Released:
-    """One thing that left: its name, shape and type, and its size. Nothing of its content."""
+    """One thing that left: its name, shape, type and size, and the hash of the answer that held it.
+
+    sha256  hexadecimal, of exactly the bytes that left: the whole `Answer` (`protocol.answer`), signature and all.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     size_bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.client.service.wire_form import (
+from oncofed.protocol import guard_pb2 as pb
+from oncofed.protocol.messages import PROTOCOL_VERSION, Contribution, DeliveryState, PlanState
+from oncofed.protocol.wire_form import (
     BYTES_A_NUMBER,
     DELIVERY_STATES,
     PLAN_STATES,
@@ -39,8 +41,6 @@ from oncofed.client.service.wire_form import (
     vector_bytes,
     vector_of,
 )
-from oncofed.protocol import guard_pb2 as pb
-from oncofed.protocol.messages import PROTOCOL_VERSION, Contribution, DeliveryState, PlanState
 
 
 @dataclass(frozen=True)

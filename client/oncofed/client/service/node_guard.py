@@ -6,7 +6,7 @@ policy are the same. Both are looked at for every request, so that a plan which 
 tightened, counts at once. The table is not looked at: its patients were frozen when somebody approved.
 
 Promises: only documents and models that the pinned coordinator signed are kept; a plan must name this hospital with its
-own node key; a plan is charged no oftener than its rounds and its reserve, however many attempts are asked for; nothing
+own keys; a plan is charged no oftener than its rounds and its reserve, however many attempts are asked for; nothing
 a server sends chooses policy, source, noise or ledger; no code follows from the patients. Refused: `NOT_APPROVED` for a
 plan without approval, or that the policy no longer allows; `NOT_READY` for a policy, or frozen patients, that cannot be
 read. Every answer is noted by the server in front (`guard_server`); this module notes beside it what was kept, and why
@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,6 @@ from oncofed.client.records.approvals import Approval, Approvals, Decision
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.repeats import Repeats
 from oncofed.client.records.sqlite_ledger import SqliteLedger
-from oncofed.client.service.wire_form import is_hash
 from oncofed.client.sum_masks import SumMasks
 from oncofed.durable import replace_durably, unwritable
 from oncofed.errors import InvalidInput, PrivacyRefusal, RecordFailure, RefusalCode, RequestRefused, SignatureInvalid
@@ -51,7 +50,9 @@ from oncofed.protocol.messages import (
 )
 from oncofed.protocol.model_file import SignedModel, verified_weights
 from oncofed.protocol.plan import Member
+from oncofed.protocol.signing import public_key_of
 from oncofed.protocol.study_document import StudyDocument, read_document, verify_document
+from oncofed.protocol.wire_form import is_hash
 from oncofed.survival.network import parameter_count
 
 MOST_OFFERS = 100
@@ -67,17 +68,23 @@ _log = logging.getLogger(__name__)
 class PinnedKeys:
     """coordinator  Ed25519, 32 raw bytes, as pinned at `site accept`. node  this hospital's own, OpenSSH, one line.
 
-    masking  the guard's own private X25519 key, 32 raw bytes.
+    masking, answer  the guard's own private keys, X25519 and Ed25519, 32 raw bytes each.
     """
 
     coordinator: bytes
     node: str
-    masking: bytes
+    masking: bytes = field(repr=False)
+    answer: bytes = field(repr=False)
 
     @property
     def masking_public(self) -> str:
         """As plans name it."""
         return public_masking_key_of(self.masking).hex()
+
+    @property
+    def answer_public(self) -> str:
+        """As plans name it."""
+        return public_key_of(self.answer).hex()
 
 
 @dataclass(frozen=True)
@@ -138,7 +145,8 @@ class NodeGuard:
         except SignatureInvalid:
             return self._refused_offer("another_signature", document)
         plan = offered.plan
-        if Member(self._site, self._keys.node, self._keys.masking_public) not in plan.members:
+        own = Member(self._site, self._keys.node, self._keys.masking_public, self._keys.answer_public)
+        if own not in plan.members:
             return self._refused_offer("not_a_member", document, plan.hash)
         path = self._document_path(plan.hash)
         if not path.exists():

@@ -56,8 +56,8 @@ def main(arguments: list[str]) -> int:
 def _serve(folder: NodeFolder, ended: threading.Event) -> None:
     settings = read_site(folder)
     policy = read_policy(folder.policy)
-    masking_key = read_secret(folder.masking_key)
-    keys = PinnedKeys(_coordinator_key(settings.enrolled.public_key), _node_key(folder), masking_key)
+    coordinator, node = _coordinator_key(settings.enrolled.public_key), _node_key(folder)
+    keys = PinnedKeys(coordinator, node, read_secret(folder.masking_key), read_secret(folder.answer_key))
     verify_ledger(folder.ledger, anchor=None)
     guard = NodeGuard(folder, site=settings.name, keys=keys)
     audit = AuditLog(folder.audit_log)
@@ -67,6 +67,7 @@ def _serve(folder: NodeFolder, ended: threading.Event) -> None:
         token_sha256=read_digits(folder.token_sha256),
         site=settings.name,
         audit=audit,
+        answer_key=keys.answer,
         times=PublicTimes(guard),
     ):
         audit.append("guard_started")

@@ -22,9 +22,9 @@ from typing import Any, Protocol
 
 import grpc
 
-from oncofed.client.service.wire_form import WrongForm, parsed
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.answer_times import AnswerTimes
+from oncofed.protocol.wire_form import WrongForm, parsed
 
 Behaviour = Callable[[bytes, grpc.ServicerContext], bytes]
 

@@ -206,6 +206,7 @@ def _add(folder: NodeFolder, document: bytes, *, where: str) -> None:
         bytes.fromhex(settings.enrolled.public_key),
         folder.node_public_key.read_text("ascii").strip(),
         read_secret(folder.masking_key),
+        read_secret(folder.answer_key),
     )
     if NodeGuard(folder, site=settings.name, keys=keys).offer_plan(document) is PlanState.REFUSED:
         remedy = "It must be signed by the pinned coordinator and name this hospital with its own key."

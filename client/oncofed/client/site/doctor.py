@@ -9,6 +9,7 @@ Run it as root for the whole picture: another user cannot look into all folders,
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import stat
 import sys
@@ -30,8 +31,11 @@ from oncofed.client.site.patient_checks import patient_findings
 from oncofed.client.site.setup import places
 from oncofed.client.sources import SourceKind
 from oncofed.errors import InvalidInput, OncofedError, RequestRefused
+from oncofed.protocol.answer import AnswerRejected, content_of
 from oncofed.protocol.bundle import bundle_sha256
 from oncofed.protocol.enrolment import load_node_key, openssh_line
+from oncofed.protocol.signing import public_key_of
+from oncofed.protocol.wire_form import Method, description_in
 from oncofed.secret_files import read_secret
 
 _SMALLEST_FREE_BYTES = 1_000_000_000
@@ -213,13 +217,19 @@ def _guard(folder: NodeFolder) -> Iterator[Finding]:
         remedy = f"oncofed site start {folder.root}, or systemctl start oncofed-guard"
         yield Finding("guard", Verdict.WARNING, "is not running", remedy)
         return
-    folder.token.open("rb").close()  # else a token that this user may not read would seem to be none
+    for secret in (folder.token, folder.answer_key):
+        secret.open("rb").close()  # else one that this user may not read would seem to be none
+    signer = public_key_of(read_secret(folder.answer_key))
     channel = GuardChannel(socket=folder.socket, token=read_digits(folder.token), start_seconds=1.0)
     try:
-        channel.describe()
+        answer, asked = channel.ask(Method.DESCRIBE, b""), hashlib.sha256(b"").digest()
+        description_in(content_of(answer, question_sha256=asked, method=Method.DESCRIBE, public_key=signer))
     except RequestRefused as refused:
         remedy = "Look at its log; start it again."
         yield Finding("guard", Verdict.FAULT, f"does not answer on its socket ({refused.code})", remedy)
+    except AnswerRejected as fault:
+        remedy = "Restart it. Its answers must be signed with guard/answer.key, or the coordinator refuses them."
+        yield Finding("guard", Verdict.FAULT, str(fault), remedy)
     else:
         yield Finding("guard", Verdict.FINE, "answers on its socket")
     finally:

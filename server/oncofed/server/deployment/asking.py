@@ -1,19 +1,23 @@
 """How is each hospital asked something that is no round: to consider a plan, to take a model?
 
 `ask_all` sends one message to each hospital and says what each answered, in words where it is no answer. Replies are
-matched by the message they answer, as in a round, and the text inside a Flower error is never repeated.
+matched by the message they answer and by their signatures, as in a round, and the text inside a Flower error is never
+repeated.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from flwr.app import Message, RecordDict
+from flwr.app import Message
 from flwr.serverapp import Grid
 
 from oncofed.errors import RequestRefused
-from oncofed.protocol.codec import MalformedAnswer
+from oncofed.protocol.answer import AnswerRejected, content_of
+from oncofed.protocol.codec import MESSAGE_TYPE, decode_answer, encode_question
+from oncofed.protocol.wire_form import Method, WrongForm
 from oncofed.server.admission import error_words
 
 _State = TypeVar("_State")
@@ -21,16 +25,21 @@ _State = TypeVar("_State")
 
 def ask_all(
     grid: Grid,
-    content: RecordDict,
+    question: bytes,
     *,
-    message_type: str,
+    method: Method,
     nodes: Mapping[str, int],
-    decode: Callable[[RecordDict], _State],
+    answer_keys: Mapping[str, bytes],
+    decode: Callable[[bytes], _State],
     timeout_seconds: float,
 ) -> tuple[dict[str, _State], dict[str, str]]:
-    """The state each hospital answered, and why each other one has none; both by hospital, in the order of `nodes`."""
+    """The state each hospital answered, and why each other one has none; both by hospital, in the order of `nodes`.
+
+    answer_keys  of the plan. decode: as `protocol.wire_form` reads a reply.
+    """
+    content, sha256 = encode_question(method, question), hashlib.sha256(question).digest()
     messages = {
-        site: Message(content, dst_node_id=node_id, message_type=message_type, ttl=timeout_seconds)
+        site: Message(content, dst_node_id=node_id, message_type=MESSAGE_TYPE, ttl=timeout_seconds)
         for site, node_id in nodes.items()
     }
     replies = {
@@ -49,9 +58,12 @@ def ask_all(
             silent[site] = "another node answered in its place"
         else:
             try:
-                states[site] = decode(reply.content)
+                answer, key = decode_answer(reply.content), answer_keys.get(site)
+                states[site] = decode(content_of(answer, question_sha256=sha256, method=method, public_key=key))
             except RequestRefused as refusal:
                 silent[site] = f"refused: {refusal.code}"
-            except MalformedAnswer:
-                silent[site] = "malformed answer"
+            except AnswerRejected as fault:
+                silent[site] = str(fault)
+            except WrongForm as fault:
+                silent[site] = f"malformed answer: {fault}"
     return states, silent

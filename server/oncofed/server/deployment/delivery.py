@@ -14,9 +14,9 @@ from pathlib import Path
 from flwr.serverapp import Grid
 
 from oncofed.durable import replace_durably
-from oncofed.protocol.codec import DELIVERY_QUERY, decode_delivery_state, encode_delivery
 from oncofed.protocol.messages import Delivery, DeliveryState
 from oncofed.protocol.model_file import SignedModel, signed_model
+from oncofed.protocol.wire_form import Method, delivery_question, delivery_state_in
 from oncofed.server.deployment.asking import ask_all
 from oncofed.server.state import FederationState
 
@@ -34,19 +34,27 @@ def release_model(study: Path, state: FederationState, *, plan_hash: str, signin
 
 
 def deliver_model(
-    grid: Grid, study: Path, model: SignedModel, nodes: Mapping[str, int], *, plan_hash: str, rounds: int
+    grid: Grid,
+    study: Path,
+    model: SignedModel,
+    nodes: Mapping[str, int],
+    *,
+    plan_hash: str,
+    answer_keys: Mapping[str, bytes],
+    rounds: int,
 ) -> dict[str, str]:
-    """What each hospital said of the model, in words; noted in release.json.
+    """What each hospital said of the model, in words; noted in release.json. answer_keys: of the plan.
 
     A hospital that accepted this very model earlier, and is away now, has it still.
     """
     before = _accepted(study, model)
     states, silent = ask_all(
         grid,
-        encode_delivery(Delivery(plan_hash, model.content, model.signature)),
-        message_type=f"query.{DELIVERY_QUERY}",
+        delivery_question(Delivery(plan_hash, model.content, model.signature)),
+        method=Method.DELIVER_MODEL,
         nodes=nodes,
-        decode=decode_delivery_state,
+        answer_keys=answer_keys,
+        decode=delivery_state_in,
         timeout_seconds=_ANSWER_SECONDS,
     )
     delivered = {

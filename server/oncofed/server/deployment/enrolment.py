@@ -30,6 +30,7 @@ from oncofed.protocol.enrolment import (
     read_request,
     request_bytes,
 )
+from oncofed.protocol.plan import Member
 from oncofed.secret_files import read_secret
 from oncofed.server.deployment.folder import CoordinatorFolder, read_settings
 
@@ -41,8 +42,14 @@ class ApprovedSite:
     site: str
     node_public_key: str
     masking_public_key: str
+    answer_public_key: str
     request_fingerprint: str
     node_id: int | None = None
+
+    @property
+    def member(self) -> Member:
+        """As plans name it."""
+        return Member(self.site, self.node_public_key, self.masking_public_key, self.answer_public_key)
 
 
 class NodeRegistry(Protocol):
@@ -92,7 +99,11 @@ def approve(folder: CoordinatorFolder, request_content: bytes) -> Acceptance:
 
 def _approved(request: EnrolmentRequest) -> ApprovedSite:
     return ApprovedSite(
-        request.site, request.node_public_key, request.masking_public_key, fingerprint(request_bytes(request))
+        request.site,
+        request.node_public_key,
+        request.masking_public_key,
+        request.answer_public_key,
+        fingerprint(request_bytes(request)),
     )
 
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from flwr.serverapp import Grid
 
 from oncofed.errors import QuorumLost
-from oncofed.protocol.codec import OFFER_QUERY, decode_plan_state, encode_offer
 from oncofed.protocol.messages import PlanState
 from oncofed.protocol.study_document import StudyDocument, document_bytes
+from oncofed.protocol.wire_form import Method, offer_question, plan_state_in
 from oncofed.server.deployment.asking import ask_all
 
 _FINAL = (PlanState.DECLINED, PlanState.REFUSED)
@@ -47,14 +47,15 @@ def offer_until_approved(
     told  what each hospital said, in words, whenever that has changed.
     """
     began, before = patience.clock(), dict[str, str]()
-    quorum, content = document.plan.quorum, encode_offer(document_bytes(document))
+    quorum, question = document.plan.quorum, offer_question(document_bytes(document))
     while True:
         states, silent = ask_all(
             grid,
-            content,
-            message_type=f"query.{OFFER_QUERY}",
+            question,
+            method=Method.OFFER_PLAN,
             nodes=nodes,
-            decode=decode_plan_state,
+            answer_keys=document.plan.answer_keys,
+            decode=plan_state_in,
             timeout_seconds=_ANSWER_SECONDS,
         )
         words = {site: states[site].value if site in states else silent[site] for site in nodes}

@@ -19,11 +19,10 @@ from pathlib import Path
 from oncofed.durable import replace_durably
 from oncofed.errors import Fault, FederationFailure, InvalidInput
 from oncofed.protocol.bundle import PLAN_HASH, build_bundle, bundle_hash
-from oncofed.protocol.plan import Member
 from oncofed.protocol.study_document import StudyDocument, document_bytes, read_document, verify_document
 from oncofed.server.deployment.at_work import is_at_work
 from oncofed.server.deployment.control import Control, ControlRefused, RunStatus, UnknownRun
-from oncofed.server.deployment.enrolment import ApprovedSite, read_sites, register_approved
+from oncofed.server.deployment.enrolment import read_sites, register_approved
 from oncofed.server.deployment.folder import CoordinatorFolder
 from oncofed.server.deployment.study_files import EVENTS, ROUNDS
 
@@ -50,7 +49,7 @@ def take_in(folder: CoordinatorFolder, content: bytes) -> StudyDocument:
     faults = []
     for member in document.plan.members:
         site = sites.get(member.site)
-        if site is None or _keys_of(site) != _keys_of(member):
+        if site is None or site.member != member:
             what = f"{member.site} is not enrolled with the key that the plan names"
             faults.append(Fault("plan", what, "Enrol it, and sign the study again."))
     if not document.plan.members:
@@ -144,10 +143,6 @@ def find_study(folder: CoordinatorFolder, beginning: str) -> str:
     what = "no study here has a hash that begins so" if not found else "several studies have a hash that begins so"
     listed = ", ".join(name[:12] for name in known) or "none; start one with `oncofed coordinator run`"
     raise InvalidInput([Fault("study", what, f"Known: {listed}.")])
-
-
-def _keys_of(hospital: ApprovedSite | Member) -> tuple[str, str]:
-    return hospital.node_public_key, hospital.masking_public_key
 
 
 class _Tail:

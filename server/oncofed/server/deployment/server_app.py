@@ -83,9 +83,11 @@ def sign_and_deliver(
 ) -> Mapping[str, str]:
     """With the signing key of the coordinator's folder."""
     folder = _own_folder()
-    study, plan_hash = folder.study(document.plan.hash), document.plan.hash
-    model = release_model(study, state, plan_hash=plan_hash, signing_key=read_secret(folder.signing_key))
-    return deliver_model(grid, study, model, nodes, plan_hash=plan_hash, rounds=state.round)
+    plan, study = document.plan, folder.study(document.plan.hash)
+    model = release_model(study, state, plan_hash=plan.hash, signing_key=read_secret(folder.signing_key))
+    return deliver_model(
+        grid, study, model, nodes, plan_hash=plan.hash, answer_keys=plan.answer_keys, rounds=state.round
+    )
 
 
 def run_study(

@@ -19,6 +19,7 @@ from flwr.app import Context
 from oncofed.client.guard import Guard
 from oncofed.client.one_thread import one_thread
 from oncofed.client.relay import build_client_app
+from oncofed.client.service.desk import Desk, unsigned_desk
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.masking import MaskingPairs
 from oncofed.protocol.messages import ContributeRequest, Contribution, SummariseRequest
@@ -67,8 +68,8 @@ class _Hospitals:
     def __init__(self, plans: Sequence[StudyPlan], cohorts: Sequence[PatientTensors]) -> None:
         self.guards = {study.hash: _guards(study, cohorts) for study in plans}
 
-    def __call__(self, context: Context) -> _OneHospital:
-        return _OneHospital(self, partition_of(context))
+    def __call__(self, context: Context) -> Desk:
+        return unsigned_desk(_OneHospital(self, partition_of(context)))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import numpy as np
 from flwr.app import Context
 from numpy.typing import NDArray
 
+from oncofed.client.service.desk import Desk, unsigned_desk
 from oncofed.errors import RefusalCode, RequestRefused
 from oncofed.protocol.messages import ContributeRequest, Contribution, SummariseRequest
 from oncofed.protocol.plan import StudyPlan, TrainingMode
@@ -61,6 +62,6 @@ class ConnectToParabola:
 
     plan: StudyPlan
 
-    def __call__(self, context: Context) -> ParabolaHospital:
+    def __call__(self, context: Context) -> Desk:
         """The hospital whose place in the roster is the node's partition."""
-        return ParabolaHospital(self.plan, partition_of(context))
+        return unsigned_desk(ParabolaHospital(self.plan, partition_of(context)))

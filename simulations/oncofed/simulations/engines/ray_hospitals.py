@@ -16,6 +16,7 @@ from flwr.app import Context
 from safetensors.torch import load_file, save_file
 
 from oncofed.client.guard import Guard
+from oncofed.client.service.desk import Desk, unsigned_desk
 from oncofed.cohort.cohort import Cohort
 from oncofed.privacy.ledger import Ledger
 from oncofed.privacy.noise import OperatingSystemNoise
@@ -57,8 +58,8 @@ class RayHospitals:
     def ledgers(self) -> dict[str, Ledger]:
         return {site: _ledger(self.plan, self.folder, site) for site in self.plan.roster}
 
-    def __call__(self, context: Context) -> Guard:
-        return _guard(self.plan, self.folder, self.plan.roster[partition_of(context)])
+    def __call__(self, context: Context) -> Desk:
+        return unsigned_desk(_guard(self.plan, self.folder, self.plan.roster[partition_of(context)]))
 
 
 def _write(path: Path, cohort: Cohort) -> None:

@@ -6,17 +6,15 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-from tests.node_guards import REQUEST, SITE, TOKEN, HonestGuard, HostileGuard, Served, served
+from tests.node_guards import ANSWER_KEY, REQUEST, SITE, TOKEN, Asker, HonestGuard, HostileGuard, Served, served
 
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.service.guard_channel import (
@@ -27,10 +25,9 @@ from oncofed.client.service.guard_channel import (
 )
 from oncofed.client.service.guard_server import serving
 from oncofed.client.service.token import token_sha256
-from oncofed.client.service.wire_form import SERVICE, serialised
 from oncofed.errors import RefusalCode, RequestRefused
-from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.messages import Contribution, NodeDescription
+from oncofed.protocol.wire_form import SERVICE
 
 
 def refusal_of(ask: Callable[[], object]) -> RefusalCode:
@@ -39,38 +36,28 @@ def refusal_of(ask: Callable[[], object]) -> RefusalCode:
     return refusal.value.code
 
 
-@contextmanager
-def answering(reply: bytes) -> Iterator[GuardChannel]:
-    """Somebody who answers every question with these bytes."""
-    handler = grpc.unary_unary_rpc_method_handler(lambda _, __: reply)
-    methods = dict.fromkeys(("Contribute", "OfferPlan", "PlanStatus", "DeliverModel", "Describe"), handler)
-    server = grpc.server(
-        ThreadPoolExecutor(max_workers=1), handlers=[grpc.method_handlers_generic_handler(SERVICE, methods)]
-    )
-    with TemporaryDirectory(prefix="oncofed-") as name:
-        server.add_insecure_port(f"unix:{name}/sock")
-        server.start()
-        channel = GuardChannel(socket=Path(name) / "sock", token=TOKEN, answer_seconds=5, start_seconds=1)
-        yield channel
-        channel.close()
-        server.stop(None).wait()
-
-
 def test_a_guard_that_is_down_is_not_ready_within_its_time(tmp_path: Path) -> None:
     channel = GuardChannel(socket=tmp_path / "none", token=TOKEN, start_seconds=0.3)
     began = time.monotonic()
-    assert refusal_of(channel.describe) is RefusalCode.NOT_READY
+    assert refusal_of(lambda: channel.ask("Describe", b"")) is RefusalCode.NOT_READY
     assert 0.2 < time.monotonic() - began < 5
 
 
 def test_a_guard_that_is_just_starting_is_waited_for() -> None:
     with TemporaryDirectory(prefix="oncofed-") as name, ThreadPoolExecutor(max_workers=1) as pool:
         here, audit = Served(Path(name)), AuditLog(Path(name) / "audit.jsonl")
-        channel = GuardChannel(socket=here.socket, token=TOKEN, answer_seconds=5, start_seconds=20)
+        channel = Asker(GuardChannel(socket=here.socket, token=TOKEN, answer_seconds=5, start_seconds=20))
         answer = pool.submit(channel.describe)
         time.sleep(0.3)
         assert not answer.done()
-        with serving(HonestGuard(), socket=here.socket, token_sha256=token_sha256(TOKEN), site=SITE, audit=audit):
+        with serving(
+            HonestGuard(),
+            socket=here.socket,
+            token_sha256=token_sha256(TOKEN),
+            site=SITE,
+            audit=audit,
+            answer_key=ANSWER_KEY,
+        ):
             assert answer.result(timeout=20) == NodeDescription(SITE)
         channel.close()
 
@@ -83,7 +70,7 @@ def test_a_guard_that_takes_too_long_is_not_ready() -> None:
         return Contribution(np.full(5, 0.3))
 
     with served(HostileGuard(act)) as here:
-        channel = here.channel(answer_seconds=0.3)
+        channel = here.asker(answer_seconds=0.3)
         began = time.monotonic()
         assert refusal_of(lambda: channel.contribute(REQUEST)) is RefusalCode.NOT_READY
         assert time.monotonic() - began < 5
@@ -102,54 +89,52 @@ def test_a_question_whose_sender_has_gone_is_not_put_to_the_guard() -> None:
         return Contribution(np.full(5, 0.3))
 
     with served(HostileGuard(act)) as here, ThreadPoolExecutor(max_workers=1) as pool:
-        patient = pool.submit(here.channel().contribute, REQUEST)
+        patient = pool.submit(here.asker().contribute, REQUEST)
         assert first.wait(5)
-        assert refusal_of(lambda: here.channel(answer_seconds=0.2).contribute(REQUEST)) is RefusalCode.NOT_READY
+        assert refusal_of(lambda: here.asker(answer_seconds=0.2).contribute(REQUEST)) is RefusalCode.NOT_READY
         time.sleep(0.2)
         done.set()
         patient.result(timeout=5)
         with contextlib.suppress(RequestRefused):
-            here.channel().describe()  # behind the one that gave up
+            here.asker().describe()  # behind the one that gave up
     assert len(asked) == 2
 
 
 def test_a_wrong_token_is_not_ready_and_told_locally(caplog: pytest.LogCaptureFixture) -> None:
     with served(HonestGuard()) as here, caplog.at_level(logging.ERROR):
-        assert refusal_of(here.channel(token="0" * 64).describe) is RefusalCode.NOT_READY
+        assert refusal_of(here.asker(token="0" * 64).describe) is RefusalCode.NOT_READY
     assert "UNAUTHENTICATED" in caplog.text
     assert TOKEN not in caplog.text
 
 
-ANSWERS: dict[str, bytes] = {
-    "nothing": b"",
-    "no message": b"\xff\xff",
-    "another length": serialised(pb.ContributeReply(vector=b"0" * 48)),
-    "half a number": serialised(pb.ContributeReply(vector=b"0" * 43)),
-    "an unknown refusal": serialised(pb.PlanReply(refusal=99)),  # type: ignore[arg-type]  # outside its list, on purpose
-    "no refusal": serialised(pb.PlanReply(refusal=pb.REFUSAL_UNSPECIFIED)),
-    "an unknown state": serialised(pb.PlanReply(state=99)),  # type: ignore[arg-type]  # outside its list, on purpose
-    "more fields": serialised(pb.PlanReply(refusal=pb.REFUSAL_INTERNAL)) + b"\x7a\x03abc",
-}
+def test_bytes_go_and_come_as_they_are() -> None:
+    """Whatever they are: what they mean is for the two ends."""
+    seen: list[bytes] = []
 
+    def answer(question: bytes, _: object) -> bytes:
+        seen.append(question)
+        return b"\xff\x00no message"
 
-@pytest.mark.parametrize("reply", ANSWERS.values(), ids=ANSWERS)
-def test_an_answer_of_another_form_is_internal(reply: bytes) -> None:
-    with answering(reply) as channel:
-        asks: tuple[Callable[[], Any], ...] = (
-            lambda: channel.contribute(REQUEST),
-            lambda: channel.offer_plan(b""),
-            lambda: channel.plan_status(""),
-            lambda: channel.deliver_model(b"", b"", ""),
-        )
-        for ask in asks:
-            assert refusal_of(ask) is RefusalCode.INTERNAL
+    methods = {"Contribute": grpc.unary_unary_rpc_method_handler(answer)}
+    handler = grpc.method_handlers_generic_handler(SERVICE, methods)
+    server = grpc.server(ThreadPoolExecutor(max_workers=1), handlers=[handler])
+    with TemporaryDirectory(prefix="oncofed-") as name:
+        server.add_insecure_port(f"unix:{name}/sock")
+        server.start()
+        channel = GuardChannel(socket=Path(name) / "sock", token=TOKEN, answer_seconds=5, start_seconds=1)
+        assert channel.ask("Contribute", b"\x00\xffneither") == b"\xff\x00no message"
+        assert seen == [b"\x00\xffneither"]
+        assert refusal_of(lambda: channel.ask("Summarise", b"")) is RefusalCode.INTERNAL, "nobody answers this"
+        channel.close()
+        server.stop(None).wait()
 
 
 def test_the_environment_names_the_guard_and_the_token() -> None:
     with served(HonestGuard()) as here:
         token_file = here.folder / "token"
         token_file.write_text(TOKEN + "\n")
-        channel = channel_from_environment({SOCKET_VARIABLE: str(here.socket), TOKEN_FILE_VARIABLE: str(token_file)})
+        environment = {SOCKET_VARIABLE: str(here.socket), TOKEN_FILE_VARIABLE: str(token_file)}
+        channel = Asker(channel_from_environment(environment))
         assert channel.describe() == NodeDescription(SITE)
         channel.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import subprocess
@@ -16,19 +17,33 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from tests.node_guards import REQUEST, SITE, SUMMARY, TOKEN, HonestGuard, HostileGuard, Served, raising, served
+from tests.node_guards import (
+    ANSWER_KEY,
+    REQUEST,
+    SITE,
+    SUMMARY,
+    TOKEN,
+    HonestGuard,
+    HostileGuard,
+    Served,
+    raising,
+    served,
+)
 
 from oncofed.client.records.audit_log import AuditLog, Released
-from oncofed.client.service.guard_server import HELD_BACK, WRONG_TOKEN, serving
+from oncofed.client.service import egress
+from oncofed.client.service.desk import HELD_BACK
+from oncofed.client.service.guard_server import WRONG_TOKEN, serving
 from oncofed.client.service.token import token_sha256
-from oncofed.client.service.wire_form import LARGEST_MESSAGE, SERVICE, contribute_message, serialised
 from oncofed.errors import InvalidInput, RefusalCode, RequestRefused
 from oncofed.protocol import guard_pb2 as pb
+from oncofed.protocol.answer import answer_to
 from oncofed.protocol.messages import Contribution, DeliveryState, NodeDescription, PlanState
+from oncofed.protocol.wire_form import LARGEST_MESSAGE, SERVICE, Method, question_of, serialised
 
 PLANTED = "MRN-0047-11"
 HASH = REQUEST.plan_hash
-GOOD = contribute_message(REQUEST)
+GOOD = question_of(REQUEST)
 
 
 def called(here: Served, method: str, content: bytes, metadata: tuple[tuple[str, str | bytes], ...]) -> bytes:
@@ -47,7 +62,7 @@ BEARER = (("authorization", f"Bearer {TOKEN}"),)
 def test_each_question_reaches_the_guard_and_its_answer_comes_back() -> None:
     guard = HonestGuard()
     with served(guard) as here:
-        channel = here.channel()
+        channel = here.asker()
         contribution = channel.contribute(REQUEST)
         assert contribution.vector.tobytes() == (0.5 * REQUEST.weights).tobytes()
         summary = channel.summarise(SUMMARY)
@@ -64,12 +79,11 @@ def test_each_question_reaches_the_guard_and_its_answer_comes_back() -> None:
 
 def test_every_answer_is_in_the_audit_log_with_what_left() -> None:
     with served(HonestGuard()) as here:
-        channel = here.channel()
-        channel.contribute(REQUEST)
-        channel.plan_status("no hash at all")
+        answer = here.channel().ask(Method.CONTRIBUTE, GOOD)
+        here.asker().plan_status("no hash at all")
         first, second = here.audit()
     assert (first.event, first.plan_hash, first.round, first.attempt) == ("contribute", HASH, 3, 1)
-    assert first.left == (Released("vector", (5,), "float64", 40),)
+    assert first.left == (Released("vector", (5,), "float64", 40, hashlib.sha256(answer).hexdigest()),)
     assert (second.event, second.plan_hash, second.code, second.left) == ("plan_status", "malformed", "approved", ())
 
 
@@ -77,14 +91,14 @@ def test_nothing_leaves_when_the_audit_log_cannot_be_written() -> None:
     with served(HonestGuard()) as here:
         (here.folder / "audit.jsonl").mkdir()
         with pytest.raises(RequestRefused) as refusal:
-            here.channel().contribute(REQUEST)
+            here.asker().contribute(REQUEST)
     assert refusal.value.code is RefusalCode.NOT_READY
 
 
 @pytest.mark.parametrize("code", list(RefusalCode))
 def test_a_refusal_arrives_as_its_code(code: RefusalCode) -> None:
     with served(HostileGuard(raising(RequestRefused(code)))) as here:
-        channel = here.channel()
+        channel = here.asker()
         for ask in asks(channel):
             with pytest.raises(RequestRefused) as refusal:
                 ask()
@@ -164,7 +178,7 @@ HELD = {name for name, act in HOSTILE.items() if not act.__qualname__.startswith
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_guard_that_misbehaves_gets_no_word_out(name: str) -> None:
     with served(HostileGuard(HOSTILE[name])) as here:
-        for ask in asks(here.channel()):
+        for ask in asks(here.asker()):
             with pytest.raises(RequestRefused) as refusal:
                 ask()
             assert refusal.value.code is RefusalCode.INTERNAL
@@ -177,8 +191,9 @@ def test_a_guard_that_misbehaves_gets_no_word_out(name: str) -> None:
 def test_no_text_reaches_grpcs_details() -> None:
     """Not with a status of gRPC's own either: a call always ends well, with a reply."""
     with served(HostileGuard(raising(RuntimeError(PLANTED)))) as here:
-        answer = called(here, f"{SERVICE}/Contribute", serialised(GOOD), BEARER)
-    assert answer == serialised(pb.ContributeReply(refusal=pb.REFUSAL_INTERNAL))
+        answer = called(here, f"{SERVICE}/Contribute", GOOD, BEARER)
+    reply = serialised(pb.ContributeReply(refusal=pb.REFUSAL_INTERNAL))
+    assert answer == answer_to(GOOD, reply, method="Contribute", signing_key=ANSWER_KEY)
 
 
 # A question of another form
@@ -190,10 +205,10 @@ def _nested(reply: bytes) -> bytes:
 
 MALFORMED = {
     "no message": b"\xff\xff\xff",
-    "an unknown field": _nested(serialised(GOOD)),
+    "an unknown field": _nested(GOOD),
     "half a number": serialised(pb.ContributeRequest(plan_hash=HASH, weights=b"1234567")),
     "NaN": serialised(pb.ContributeRequest(plan_hash=HASH, weights=np.array([np.nan]).tobytes())),
-    "a field twice": serialised(GOOD) + serialised(pb.ContributeRequest(round=3)),
+    "a field twice": GOOD + serialised(pb.ContributeRequest(round=3)),
 }
 
 
@@ -202,8 +217,36 @@ def test_a_question_of_another_form_never_reaches_the_guard(content: bytes) -> N
     guard = HonestGuard()
     with served(guard) as here:
         answer = called(here, f"{SERVICE}/Contribute", content, BEARER)
-    assert answer == serialised(pb.ContributeReply(refusal=pb.REFUSAL_MALFORMED_WEIGHTS))
+    reply = serialised(pb.ContributeReply(refusal=pb.REFUSAL_MALFORMED_WEIGHTS))
+    assert answer == answer_to(content, reply, method="Contribute", signing_key=ANSWER_KEY)
     assert not guard.asked
+
+
+def test_what_egress_checked_is_what_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Byte for byte, with its question's hash and the signature around it, and nothing beside."""
+    checked: list[bytes] = []
+    contribution_of = egress.contribution_of
+
+    def watching(numbers: int) -> egress.Check:
+        def check(content: bytes) -> egress.Leaving:
+            checked.append(content)
+            return contribution_of(numbers)(content)
+
+        return check
+
+    monkeypatch.setattr(egress, "contribution_of", watching)
+    with served(HonestGuard()) as here:
+        answer = here.channel().ask(Method.CONTRIBUTE, GOOD)
+    left = pb.Answer()
+    left.ParseFromString(answer)
+    assert [left.content] == checked
+    assert answer == answer_to(GOOD, checked[0], method="Contribute", signing_key=ANSWER_KEY)
+
+
+def test_the_same_question_gets_the_same_bytes() -> None:
+    with served(HonestGuard()) as here:
+        channel = here.channel()
+        assert channel.ask(Method.CONTRIBUTE, GOOD) == channel.ask(Method.CONTRIBUTE, GOOD)
 
 
 # Token and services
@@ -227,7 +270,7 @@ def test_without_the_token_there_is_no_answer_and_no_text(metadata: tuple[tuple[
     with served(guard) as here:
         for method in ("Contribute", "OfferPlan", "PlanStatus", "DeliverModel", "Describe", "Other"):
             with pytest.raises(grpc.RpcError) as error:
-                called(here, f"{SERVICE}/{method}", serialised(GOOD), metadata)
+                called(here, f"{SERVICE}/{method}", GOOD, metadata)
             assert error.value.code() is grpc.StatusCode.UNAUTHENTICATED
             assert error.value.details() == ""
     assert not guard.asked
@@ -283,14 +326,14 @@ def test_the_limit_of_a_message_is_the_products() -> None:
             except grpc.RpcError as error:
                 code = error.code()
             assert (code is grpc.StatusCode.RESOURCE_EXHAUSTED) is refused, (size, code)
-        assert here.channel().describe() == NodeDescription(SITE), "it goes on working"
+        assert here.asker().describe() == NodeDescription(SITE), "it goes on working"
         assert [entry.event for entry in here.audit()] == ["offer_plan", "describe"]
 
 
 def test_the_same_offer_is_noted_once_and_whatever_differs_at_once() -> None:
     guard = TalkingGuard()
     with served(guard) as here:
-        channel = here.channel()
+        channel = here.asker()
         for state, document in (
             *[(PlanState.OFFERED, b"one")] * 20,
             (PlanState.OFFERED, b"two"),
@@ -334,7 +377,7 @@ def test_one_question_at_a_time() -> None:
         channel.contribute(REQUEST)
 
     with served(HostileGuard(act)) as here:
-        threads = [threading.Thread(target=ask, args=(here.channel(),)) for _ in range(3)]
+        threads = [threading.Thread(target=ask, args=(here.asker(),)) for _ in range(3)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -357,6 +400,7 @@ def serve_at(socket: Path) -> Any:
         token_sha256=token_sha256(TOKEN),
         site=SITE,
         audit=AuditLog(socket.parent.parent / "audit.jsonl"),
+        answer_key=ANSWER_KEY,
     )
 
 
@@ -399,14 +443,14 @@ def test_the_socket_of_a_dead_guard_is_replaced() -> None:
         subprocess.run([sys.executable, "-c", bind, str(here.socket)], check=True)
         assert stat.S_ISSOCK(here.socket.stat().st_mode)
         with serve_at(here.socket):
-            assert here.channel().describe() == NodeDescription(SITE)
+            assert here.asker().describe() == NodeDescription(SITE)
 
 
 def test_the_socket_of_a_living_guard_is_refused_and_goes_on_working() -> None:
     with served(HonestGuard()) as here:
         with pytest.raises(InvalidInput, match="guard that is running"), serve_at(here.socket):
             pass
-        assert here.channel().describe() == NodeDescription(SITE)
+        assert here.asker().describe() == NodeDescription(SITE)
 
 
 def test_a_living_guard_is_noticed_even_when_its_lock_file_was_deleted() -> None:
@@ -414,7 +458,7 @@ def test_a_living_guard_is_noticed_even_when_its_lock_file_was_deleted() -> None
         here.socket.with_suffix(".lock").unlink()
         with pytest.raises(InvalidInput, match="guard that is running"), serve_at(here.socket):
             pass
-        assert here.channel().describe() == NodeDescription(SITE)
+        assert here.asker().describe() == NodeDescription(SITE)
 
 
 def test_a_guard_that_is_about_to_start_is_noticed_by_its_lock() -> None:

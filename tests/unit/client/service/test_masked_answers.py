@@ -9,9 +9,8 @@ import pytest
 
 from oncofed.client.records.answers import FolderAnswers
 from oncofed.client.service.egress import EgressViolation, Rule, contribution_of, only_a_vector
-from oncofed.client.service.wire_form import serialised
-from oncofed.protocol.codec import decode_answer, encode_contribution
 from oncofed.protocol.messages import ContributeRequest, Contribution
+from oncofed.protocol.wire_form import contribution_in, serialised
 
 WORDS = np.random.default_rng(5).integers(0, 2**64, 500, dtype=np.uint64)
 REQUEST = ContributeRequest("ab" * 32, "Bonn", 1, 0, ("Bonn", "Essen"), np.zeros(500))
@@ -39,8 +38,8 @@ def test_another_number_of_words_is_held_back() -> None:
     assert held.value.rule is Rule.ANOTHER_LENGTH
 
 
-def test_flowers_records_carry_the_words_bit_for_bit() -> None:
-    _, contribution = decode_answer(encode_contribution(Contribution(WORDS), to=REQUEST))
+def test_replies_carry_the_words_bit_for_bit() -> None:
+    contribution = contribution_in(serialised(only_a_vector(Contribution(WORDS))))
     assert contribution.vector.dtype == np.uint64
     assert contribution.vector.tolist() == WORDS.tolist()
 

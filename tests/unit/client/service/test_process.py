@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 from tests.installed_node import MASKING_KEY, NODE_KEY, SITE, InstalledNode, installed_node
-from tests.node_guards import TOKEN
+from tests.node_guards import ANSWER_KEY, TOKEN, Asker
 
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.process import main
@@ -31,6 +31,7 @@ def enrolled_node() -> Iterator[InstalledNode]:
             file.write(f'\n[coordinator]\naddress = "127.0.0.1:8443"\npublic_key = "{key}"\n')
         folder.node_public_key.write_text(NODE_KEY + "\n")
         write_secret(folder.masking_key, MASKING_KEY)
+        write_secret(folder.answer_key, ANSWER_KEY)
         folder.token_sha256.write_text(token_sha256(TOKEN))
         yield node
 
@@ -54,7 +55,7 @@ def test_a_process_serves_and_ends_when_told() -> None:
             text=True,
         )
         try:
-            channel = GuardChannel(socket=node.folder.socket, token=TOKEN, answer_seconds=10, start_seconds=60)
+            channel = Asker(GuardChannel(socket=node.folder.socket, token=TOKEN, answer_seconds=10, start_seconds=60))
             assert channel.describe() == NodeDescription(SITE)
             assert channel.offer_plan(node.offer()) is PlanState.OFFERED
             node.approve()  # by another process, while this one serves

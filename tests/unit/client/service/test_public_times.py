@@ -7,10 +7,10 @@ from typing import cast
 
 import grpc
 import pytest
+from oncofed.client.service.wire_form import contribute_message, serialised, summarise_message
 from tests.node_guards import REQUEST, SUMMARY
 
 from oncofed.client.service.public_times import PublicTimes
-from oncofed.client.service.wire_form import contribute_message, serialised, summarise_message
 from oncofed.protocol.answer_times import AnswerTimes
 
 ROUND, WHOLE_SUMMARY = serialised(contribute_message(REQUEST)), serialised(summarise_message(SUMMARY))

@@ -9,10 +9,10 @@ import pytest
 from tests.node_guards import REQUEST, SUMMARY, HonestGuard, HostileGuard, served
 
 from oncofed.client.service.egress import EgressViolation, Rule, contribution_of, only_a_vector, summary_of
-from oncofed.client.service.wire_form import WrongForm, parsed, serialised, summarise_message, summarise_request
 from oncofed.errors import RefusalCode, RequestRefused
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.messages import Contribution
+from oncofed.protocol.wire_form import WrongForm, parsed, question_of, serialised, summarise_request
 
 COUNTS = np.array([12.0, 0.0, 47.0, 3.0, 0.0])
 
@@ -55,9 +55,9 @@ def test_a_round_has_no_answer_that_hides_nothing() -> None:
     assert held.value.rule is Rule.NOT_NOISED
     with served(HostileGuard(lambda: Contribution(COUNTS, noised=False))) as here:
         with pytest.raises(RequestRefused) as refused:
-            here.channel().contribute(REQUEST)
+            here.asker().contribute(REQUEST)
         assert refused.value.code is RefusalCode.INTERNAL
-        answer = here.channel().summarise(SUMMARY)
+        answer = here.asker().summarise(SUMMARY)
         assert (answer.vector.tolist(), answer.noised) == (COUNTS.tolist(), False)
         first, second = here.audit()
     assert first.code == "not_noised"
@@ -66,21 +66,20 @@ def test_a_round_has_no_answer_that_hides_nothing() -> None:
 
 def test_the_audit_log_names_the_summary_that_left_and_its_size() -> None:
     with served(HonestGuard()) as here:
-        here.channel().summarise(SUMMARY)
+        here.asker().summarise(SUMMARY)
         (entry,) = here.audit()
     assert (entry.event, entry.plan_hash, entry.round, entry.attempt) == ("summarise", SUMMARY.plan_hash, None, 1)
     assert [(left.name, left.shape, left.size_bytes) for left in entry.left] == [("evaluation.vector", (5,), 40)]
 
 
 def test_a_request_is_the_same_on_both_sides_of_the_socket() -> None:
-    message = parsed(pb.SummariseRequest, serialised(summarise_message(SUMMARY)))
-    assert summarise_request(message).hash == SUMMARY.hash
+    assert summarise_request(question_of(SUMMARY)).hash == SUMMARY.hash
 
 
 @pytest.mark.parametrize("change", [{"cells": 0}, {"cells": -1}, {"cells": 2**62}, {"weights": b"1234567"}])
 def test_what_no_answer_could_fit_is_no_question(change: dict[str, Any]) -> None:
-    message = summarise_message(SUMMARY)
+    message = parsed(pb.SummariseRequest, question_of(SUMMARY))
     for name, value in change.items():
         setattr(message, name, value)
     with pytest.raises(WrongForm):
-        summarise_request(message)
+        summarise_request(serialised(message))

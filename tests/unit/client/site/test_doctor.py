@@ -23,6 +23,8 @@ from oncofed.client.site import doctor
 from oncofed.client.site.doctor import examine
 from oncofed.client.site.findings import Finding, Verdict, worst
 from oncofed.protocol.bundle import bundle_sha256
+from oncofed.protocol.signing import new_signing_key
+from oncofed.secret_files import read_secret
 
 FINE, WARNING, FAULT = Verdict.FINE, Verdict.WARNING, Verdict.FAULT
 
@@ -197,6 +199,7 @@ def test_a_guard_that_runs_answers(node: InstalledNode) -> None:
         token_sha256=read_digits(node.folder.token_sha256),
         site=SITE,
         audit=node.audit_log,
+        answer_key=read_secret(node.folder.answer_key),
     ):
         (found,) = of(node, "guard")
         assert found.verdict is FINE
@@ -204,6 +207,19 @@ def test_a_guard_that_runs_answers(node: InstalledNode) -> None:
         node.folder.token.write_text(new_token())
         (found,) = of(node, "guard")
         assert found.verdict is FAULT
+
+
+def test_a_guard_that_signs_with_another_key_is_told_of(node: InstalledNode) -> None:
+    with serving(
+        HonestGuard(),
+        socket=node.folder.socket,
+        token_sha256=read_digits(node.folder.token_sha256),
+        site=SITE,
+        audit=node.audit_log,
+        answer_key=new_signing_key(),
+    ):
+        (found,) = of(node, "guard")
+    assert (found.verdict, found.what) == (FAULT, "the answer is not what its guard signed")
 
 
 def test_a_user_who_may_not_look_is_sent_to_root(node: InstalledNode, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ import pytest
 import torch
 from tests.command_line import oncofed
 from tests.installed_node import MASKING_KEY, NODE_KEY, SITE, SOURCE, InstalledNode, installed_node, planted
+from tests.node_guards import ANSWER_KEY, Asker
 
 from oncofed.client.explanation import column_relevance
 from oncofed.client.records.audit_log import AuditLog
@@ -47,6 +48,7 @@ def node() -> Iterator[InstalledNode]:
             file.write(f'\n[coordinator]\naddress = "127.0.0.1:1"\npublic_key = "{here.keys.coordinator.hex()}"\n')
         here.folder.node_public_key.write_text(NODE_KEY + "\n")
         write_secret(here.folder.masking_key, MASKING_KEY)
+        write_secret(here.folder.answer_key, ANSWER_KEY)
         yield here
 
 
@@ -243,8 +245,8 @@ def test_status_tells_of_a_plan_that_was_declined_half_way(approved: InstalledNo
 
 
 @contextmanager
-def answering(node: InstalledNode) -> Iterator[GuardChannel]:
-    """As the relay asks: through the server that writes the audit log."""
+def answering(node: InstalledNode) -> Iterator[Asker]:
+    """As a coordinator asks: through the server that writes the audit log."""
     folder = node.folder
     with serving(
         node.guard(),
@@ -252,8 +254,9 @@ def answering(node: InstalledNode) -> Iterator[GuardChannel]:
         token_sha256=read_digits(folder.token_sha256),
         site=SITE,
         audit=AuditLog(folder.audit_log),
+        answer_key=ANSWER_KEY,
     ):
-        channel = GuardChannel(socket=folder.socket, token=read_digits(folder.token))
+        channel = Asker(GuardChannel(socket=folder.socket, token=read_digits(folder.token)))
         yield channel
         channel.close()
 

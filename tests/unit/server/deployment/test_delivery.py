@@ -39,7 +39,7 @@ def deliver(
         return states, {site: "no answer within 120 s" for site in nodes if site not in states}
 
     patch.setattr(delivery, "ask_all", ask_all)
-    return deliver_model(cast(Grid, None), folder, model, NODES, plan_hash=PLAN, rounds=3)
+    return deliver_model(cast(Grid, None), folder, model, NODES, plan_hash=PLAN, answer_keys={}, rounds=3)
 
 
 def noted(folder: Path) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from oncofed.client.relay import build_node_app
+from oncofed.client.relay import build_client_app
+from oncofed.client.service.desk import Desk, questions_to_node
 from oncofed.errors import QuorumLost, RefusalCode, RequestRefused
+from oncofed.protocol.codec import GUARD_QUERY
 from oncofed.protocol.messages import (
     ContributeRequest,
     Contribution,
@@ -92,10 +94,11 @@ class Clock:
 
 
 def over(hospitals: list[Hospital], ask: Callable[[Grid, Mapping[str, int]], None]) -> None:
-    def connect(context: Context) -> Hospital:
-        return hospitals[partition_of(context)]
+    def connect(context: Context) -> Desk:
+        questions = questions_to_node(hospitals[partition_of(context)], site=SITES[partition_of(context)])
+        return Desk(questions, audit=None, answer_key=None)
 
-    client: ClientApp = answer_partition_queries(build_node_app(connect))
+    client: ClientApp = answer_partition_queries(build_client_app(connect))
     server = ServerApp()
 
     @server.main()
@@ -176,7 +179,7 @@ def test_the_model_reaches_everybody_signed_and_is_kept(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "release.json").read_text())["delivered"] == {}
 
     def ask(grid: Grid, nodes: Mapping[str, int]) -> None:
-        deliver_model(grid, tmp_path, model, nodes, plan_hash="ab" * 32, rounds=60)
+        deliver_model(grid, tmp_path, model, nodes, plan_hash="ab" * 32, answer_keys={}, rounds=60)
 
     over(hospitals, ask)
     for hospital in hospitals:
@@ -192,7 +195,7 @@ def test_the_model_reaches_everybody_signed_and_is_kept(tmp_path: Path) -> None:
 def test_a_message_of_another_kind_is_no_state() -> None:
     client = ClientApp()
 
-    @client.query("offer")
+    @client.query(GUARD_QUERY)
     def nonsense(message: Message, context: Context) -> Message:
         return Message(RecordDict(), reply_to=message)
 

@@ -1,0 +1,163 @@
+"""Do questions and replies arrive as they were sent, bit for bit, and in one form only?"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from oncofed.errors import RefusalCode, RequestRefused
+from oncofed.protocol import guard_pb2 as pb
+from oncofed.protocol.messages import (
+    AnyRequest,
+    ContributeRequest,
+    Delivery,
+    DeliveryState,
+    NodeDescription,
+    PlanState,
+    SummariseRequest,
+)
+from oncofed.protocol.wire_form import (
+    DELIVERY_STATES,
+    PLAN_STATES,
+    REFUSALS,
+    Method,
+    WrongForm,
+    contribute_request,
+    contribution_in,
+    delivery_question,
+    delivery_state_in,
+    description_in,
+    method_of,
+    offer_question,
+    parsed,
+    plan_state_in,
+    question_of,
+    questions_of,
+    serialised,
+    summarise_request,
+)
+
+ROUND = ContributeRequest("ab12", "Köln/Süd", 3, 1, ("Essen", "Köln/Süd"), np.arange(4.0))
+SUMMARY = SummariseRequest("ab12", "Köln/Süd", "evaluation", 1, ("Essen", "Köln/Süd"), np.arange(4.0), cells=7)
+
+
+@given(weights=arrays(np.float64, st.integers(0, 50), elements=st.floats()))
+def test_a_request_arrives_as_it_was_sent_even_when_it_is_not_finite(weights: np.ndarray) -> None:
+    of_round, of_summary = replace(ROUND, weights=weights), replace(SUMMARY, weights=weights)
+    received: tuple[AnyRequest, AnyRequest] = (
+        contribute_request(question_of(of_round)),
+        summarise_request(question_of(of_summary)),
+    )
+    for sent, found in zip((of_round, of_summary), received, strict=True):
+        assert (found.identity, found.roster, found.hash) == (sent.identity, sent.roster, sent.hash)
+        assert found.weights.tobytes() == weights.tobytes()
+    assert received[1].cells == 7  # type: ignore[union-attr]  # the second is a summary's
+
+
+def test_received_weights_cannot_be_changed_in_place() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        contribute_request(question_of(ROUND)).weights[0] = 7.0
+
+
+@pytest.mark.parametrize("request_", [ROUND, SUMMARY], ids=["round", "summary"])
+def test_each_site_is_asked_as_if_it_were_the_only_one(request_: AnyRequest) -> None:
+    sites = ("Essen", "Köln/Süd", "")
+    asked = list(questions_of(request_, sites=sites))
+    assert [site for site, _, _ in asked] == list(sites)
+    for site, question, sha256 in asked:
+        assert question == question_of(replace(request_, site=site))
+        assert sha256 == hashlib.sha256(question).digest()
+
+
+def test_a_question_for_a_round_is_none_for_a_summary_and_the_other_way_round() -> None:
+    assert (method_of(ROUND), method_of(SUMMARY)) == (Method.CONTRIBUTE, Method.SUMMARISE)
+    with pytest.raises(WrongForm):
+        summarise_request(question_of(ROUND))
+    with pytest.raises(WrongForm):
+        contribute_request(question_of(SUMMARY))
+
+
+UNKNOWN_FIELD = b"\x7a\x03abc"
+GOOD = question_of(ROUND)
+BAD_QUESTIONS = {
+    "no message": b"\xff\xff",
+    "an unknown field": GOOD + UNKNOWN_FIELD,
+    "a field twice": GOOD + serialised(pb.ContributeRequest(round=3)),
+    "the site first": serialised(pb.ContributeRequest(site="Köln/Süd")) + question_of(replace(ROUND, site="")),
+    "half a number": serialised(pb.ContributeRequest(weights=b"1234567")),
+    "no roster": serialised(pb.ContributeRequest(roster=b"\xff")),
+    "an unknown field in the roster": serialised(pb.ContributeRequest(roster=UNKNOWN_FIELD)),
+}
+
+
+@pytest.mark.parametrize("question", BAD_QUESTIONS.values(), ids=BAD_QUESTIONS)
+def test_a_question_has_one_form(question: bytes) -> None:
+    with pytest.raises(WrongForm):
+        contribute_request(question)
+
+
+def test_documents_and_models_arrive_as_they_were_sent() -> None:
+    assert parsed(pb.OfferPlanRequest, offer_question(b"\0\xffdocument")).document == b"\0\xffdocument"
+    sent = parsed(pb.DeliverModelRequest, delivery_question(Delivery("ab", model=b"\0model", signature=b"s")))
+    assert (sent.plan_hash, sent.model, sent.signature) == ("ab", b"\0model", b"s")
+
+
+# Replies
+
+
+@given(vector=arrays(np.float64, st.integers(0, 20), elements=st.floats()))
+def test_a_vector_arrives_as_it_was_sent(vector: np.ndarray) -> None:
+    noised = contribution_in(serialised(pb.ContributeReply(vector=vector.tobytes())))
+    counts = contribution_in(serialised(pb.ContributeReply(counts=vector.tobytes())))
+    assert noised.vector.tobytes() == counts.vector.tobytes() == vector.tobytes()
+    assert (noised.noised, counts.noised) == (True, False)
+
+
+def test_masked_words_arrive_as_they_were_sent() -> None:
+    words = np.array([0, 1, 2**64 - 1], dtype=np.uint64)
+    found = contribution_in(serialised(pb.ContributeReply(masked=words.tobytes()))).vector
+    assert (found.dtype, found.tolist()) == (np.uint64, words.tolist())
+
+
+def test_states_and_descriptions_arrive() -> None:
+    for state, number in PLAN_STATES.items():
+        assert plan_state_in(serialised(pb.PlanReply(state=number))) is PlanState(state)
+    for delivered, number in DELIVERY_STATES.items():
+        assert delivery_state_in(serialised(pb.DeliverModelReply(state=number))) is DeliveryState(delivered)
+    described = pb.DescribeReply(description=pb.Description(site="Bonn", protocol_version=7))
+    assert description_in(serialised(described)) == NodeDescription("Bonn", 7)
+
+
+READERS = (contribution_in, plan_state_in, delivery_state_in, description_in)
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_a_refusal_is_raised_by_its_code(read: object) -> None:
+    for code, number in REFUSALS.items():
+        with pytest.raises(RequestRefused) as refusal:
+            read(serialised(pb.PlanReply(refusal=number)))  # type: ignore[operator]  # one of the four above
+        assert refusal.value.code is RefusalCode(code)
+
+
+BAD_REPLIES = {
+    "nothing": b"",
+    "no message": b"\xff\xff",
+    "half a number": serialised(pb.ContributeReply(vector=b"0" * 43)),
+    "an unknown refusal": serialised(pb.PlanReply(refusal=99)),  # type: ignore[arg-type]  # outside its list, on purpose
+    "no refusal": serialised(pb.PlanReply(refusal=pb.REFUSAL_UNSPECIFIED)),
+    "an unknown state": serialised(pb.PlanReply(state=99)),  # type: ignore[arg-type]  # outside its list, on purpose
+    "more fields": serialised(pb.PlanReply(refusal=pb.REFUSAL_INTERNAL)) + UNKNOWN_FIELD,
+}
+
+
+@pytest.mark.parametrize("content", BAD_REPLIES.values(), ids=BAD_REPLIES)
+def test_a_reply_has_one_form(content: bytes) -> None:
+    for read in READERS:
+        with pytest.raises(WrongForm):
+            read(content)
