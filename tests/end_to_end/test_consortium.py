@@ -26,6 +26,7 @@ from tests.leaks import Planted, leaks_in
 from oncofed.client.policy_file import read_policy
 from oncofed.client.sources import read_source_cohort
 from oncofed.privacy.accounting import epsilon_of
+from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.model_file import SignedModel, verified_weights
 from oncofed.protocol.study_document import StudyDocument, schema_of

@@ -113,7 +113,7 @@ def test_the_epsilon_reported_is_that_of_an_independent_count_of_the_releases(tm
     run_study(small_study(tmp_path), tmp_path / "run")
     privacy = json.loads((tmp_path / "run" / "privacy.json").read_text())
     expected = epsilon_of([GaussianRelease(privacy["noise_multiplier"])] * 4, delta=privacy["delta"])
-    assert privacy["epsilon"] == pytest.approx(expected, abs=1e-6)
+    assert privacy["epsilon"] == pytest.approx(expected, rel=1e-4)  # sums are rounded to steps of 2**-20
     assert 1.95 < privacy["epsilon"] <= 2.0
     assert set(privacy["epsilon_by_site"].values()) == {privacy["epsilon"]}
     assert privacy["epsilon_of_a_patient_in_two_hospitals"] > privacy["epsilon"]
@@ -164,7 +164,8 @@ def test_a_resumed_run_charges_each_round_once(tmp_path: Path) -> None:
         run_study(study, tmp_path / "run", progress=stop_after(2))
     result = run_study(study, tmp_path / "run", resume=True)
     expected = epsilon_of([GaussianRelease(result.plan.privacy.noise_multiplier)] * 4, delta=1e-5)
-    assert set(result.epsilons.values()) == {expected}
+    (epsilon,) = set(result.epsilons.values())
+    assert epsilon == pytest.approx(expected, rel=1e-4)
 
 
 def test_killed_in_a_round_a_run_goes_on_where_it_was(tmp_path: Path, command: Command) -> None:
@@ -314,5 +315,5 @@ def test_the_ray_engine_trains_the_same_model_and_charges_the_same(tmp_path: Pat
         assert np.abs(private[name] - grid[name]).max() > 1e-3, "noise must be seen"
     privacy = json.loads((tmp_path / "private" / "privacy.json").read_text())
     expected = epsilon_of([GaussianRelease(privacy["noise_multiplier"])] * 4, delta=privacy["delta"])
-    assert list(privacy["epsilon_by_site"].values()) == pytest.approx([expected] * 3, abs=1e-6)
+    assert list(privacy["epsilon_by_site"].values()) == pytest.approx([expected] * 3, rel=1e-4)
     assert len(list((tmp_path / "private" / "sites").glob("*/ledger.jsonl"))) == 3

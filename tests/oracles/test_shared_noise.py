@@ -22,6 +22,7 @@ from tests.oracles.test_accounting import epsilon_where, gaussian_delta, gaussia
 
 from oncofed.errors import UnaccountedEvent
 from oncofed.privacy.accounting import (
+    EXCESS_ALLOWED,
     GaussianRelease,
     PrivacyEvent,
     epsilon_of,
@@ -203,7 +204,7 @@ def pmf_of_many(variance: float, shares: int) -> FloatArray:
     return total
 
 
-@pytest.mark.parametrize(("scale_bits", "noise_multiplier"), [(0, 1.0), (4, 1.5), (8, 2.1), (8, 1.0)])
+@pytest.mark.parametrize(("scale_bits", "noise_multiplier"), [(2, 5.2), (4, 1.5), (8, 2.1), (8, 1.0)])
 def test_what_a_patient_of_two_hospitals_is_charged_bounds_the_true_loss(
     scale_bits: int, noise_multiplier: float
 ) -> None:
@@ -413,7 +414,7 @@ def test_the_equivalent_in_numbers() -> None:
     )
 
 
-def test_what_shares_of_one_step_differ_from_a_gaussian_is_charged() -> None:
+def test_shares_of_one_step_differ_too_much_from_a_gaussian_to_be_charged_as_one() -> None:
     """So small that the excess is seen: 0.02 of epsilon, above the accountant's own rounding."""
     release = SharedIntegerRelease(1.0, 100, 0, 1.0, sites=2, dropouts=0, colluding=0)
     assert release.share_standard_deviation == 1
@@ -423,5 +424,20 @@ def test_what_shares_of_one_step_differ_from_a_gaussian_is_charged() -> None:
         for excess in (equivalent.excess, 0.0)
     )
     assert charged - without > 0.02
-    assert epsilon_of([release], delta=DELTA) >= charged - 1e-6
     assert epsilon_of([GaussianRelease(equivalent.noise_multiplier)], delta=DELTA) < charged - 1e-3
+    assert equivalent.excess > EXCESS_ALLOWED
+    assert epsilon_of([release], delta=DELTA) == math.inf
+    assert epsilon_of([SharedIntegerRelease(5.0, 5, 20, 1.0, 5, 1, 1), release], delta=DELTA) == math.inf
+
+
+@pytest.mark.parametrize("releases", [1, 30])
+def test_what_integers_may_differ_from_gaussians_is_charged_once_and_beforehand(releases: int) -> None:
+    """Step 4 of the proof with the most H that is let in: 2 H of epsilon, and e^-H of delta; whatever is released."""
+    release = SharedIntegerRelease(20.0, 100, 4, 1.0, sites=2, dropouts=0, colluding=0)
+    equivalent = gaussian_equivalent(release)
+    assert releases * equivalent.excess < EXCESS_ALLOWED
+    charged = epsilon_of([release] * releases, delta=DELTA)
+    as_gaussians = epsilon_of(
+        [GaussianRelease(equivalent.noise_multiplier)] * releases, delta=DELTA * math.exp(-EXCESS_ALLOWED)
+    )
+    assert charged - as_gaussians == pytest.approx(2 * EXCESS_ALLOWED, rel=1e-3)
