@@ -62,7 +62,7 @@ class Capture:
 class Finished:
     """A study with noise, what was captured in it, and, where it was run, the same study without noise after it.
 
-    odd: the hospital whose patients could not be read once, or nobody. A round it could not answer is asked again.
+    odd: the hospital whose patients could not be read once, or nobody. A round without it is asked again of all.
     """
 
     four: Installed

@@ -109,7 +109,8 @@ def test_in_a_whole_study_nothing_planted_leaves_the_guard(
         monkeypatch.setattr(guard_module, "local_contribution", quoting)
         with pytest.raises(RequestRefused, match="internal"):
             channel.contribute(node.request(round_=3))
-        table(patients=1238).to_csv(node.table_path, index=False)
+        node.approvals.patients_file(plan.hash).write_text(RECORD)
+        node.set_policy("[node]", "[node]  # written again, so that the patients are read again")
         with pytest.raises(RequestRefused, match="not_ready"):
             channel.contribute(node.request(round_=3, attempt=1))
         channel.close()

@@ -72,7 +72,7 @@ def change(node: InstalledNode) -> None:
     changed.to_csv(node.table_path, index=False)
 
 
-BECOMES: dict[str, Callable[[InstalledNode], None]] = {
+BECOMES: dict[str, Callable[[InstalledNode], object]] = {
     "changed": change,
     "longer": lambda node: table(1238).to_csv(node.table_path, index=False),
     "shorter than the policy allows": lambda node: table(49).to_csv(node.table_path, index=False),
@@ -83,7 +83,7 @@ BECOMES: dict[str, Callable[[InstalledNode], None]] = {
 
 @pytest.mark.parametrize("become", BECOMES.values(), ids=BECOMES)
 def test_whatever_becomes_of_the_table_answers_are_made_from_the_approved_patients(
-    node: InstalledNode, become: Callable[[InstalledNode], None]
+    node: InstalledNode, become: Callable[[InstalledNode], object]
 ) -> None:
     expected = patient_tensors(cohort_of(node))
     patients = approved(node)
@@ -127,12 +127,17 @@ def test_the_file_is_the_guards_alone_and_names_nobody(node: InstalledNode) -> N
         assert record.encode() not in content
 
 
+def folder_in_its_place(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "lost": lambda path: path.unlink(),
     "empty": lambda path: path.write_bytes(b""),
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-1]),
     "one bit": lambda path: path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1])),
-    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a folder": folder_in_its_place,
 }
 
 

@@ -61,6 +61,31 @@ def test_a_quorum_above_the_roster_is_refused(tmp_path: Path) -> None:
         plan_for(consortium, members=MEMBERS, coordinator_public_key=b"", bundle_sha256="")
 
 
+def written(folder: Path, *lines: str) -> Path:
+    """The template with these lines in its [consortium]."""
+    (folder / "schema.toml").write_text((TEMPLATES / "schema.toml").read_text())
+    text = (TEMPLATES / "study.toml").read_text().replace("round_timeout_seconds = 120", "\n".join(lines))
+    (folder / "study.toml").write_text(text)
+    return folder / "study.toml"
+
+
+def test_times_of_answers_stand_in_the_plan_and_in_its_words(tmp_path: Path) -> None:
+    path = written(tmp_path, "answer_seconds = 0.7", "summary_answer_seconds = 4", "round_timeout_seconds = 3")
+    consortium = read_consortium(path)
+    plan = plan_for(consortium, members=MEMBERS, coordinator_public_key=b"", bundle_sha256="")
+    assert (plan.answer_seconds, plan.summary_answer_seconds) == (0.7, 4.0)
+    words = " ".join(plan_in_words(plan, consortium.schema, parameters=1234).split())
+    assert "leaves your hospital 0.7 s after the question (the first one after a start, 2.8 s)" in words
+
+
+def test_times_that_would_tell_or_cannot_be_kept_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"answer_seconds.*is below 0\.05"):
+        read_consortium(written(tmp_path, "answer_seconds = 0.01"))
+    short = read_consortium(written(tmp_path, "round_timeout_seconds = 2"))
+    with pytest.raises(InvalidInput, match=r"\[consortium\], round_timeout_seconds.*is not above 2"):
+        plan_for(short, members=MEMBERS, coordinator_public_key=b"", bundle_sha256="")
+
+
 def test_words_for_a_data_protection_officer_hold_the_figures() -> None:
     consortium = read_consortium(TEMPLATES / "study.toml")
     plan = plan_for(consortium, members=MEMBERS, coordinator_public_key=b"", bundle_sha256="")

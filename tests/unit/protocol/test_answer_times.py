@@ -1,0 +1,61 @@
+"""Is a plan refused whose times would tell how long answers take, or whose rounds end before an answer may leave?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.doubles import study_plan
+from tests.summaries import evaluation_of
+
+from oncofed.errors import InvalidInput
+from oncofed.protocol.answer_times import LONGEST_SECONDS, SHORTEST_SECONDS, AnswerTimes, time_faults
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.plan_file import plan_from_json
+
+PLAN = study_plan()
+MEASURED = replace(PLAN, summaries=(evaluation_of(PLAN),), held_out_fraction=0.2)
+
+
+def test_a_plan_that_does_not_say_has_sound_times() -> None:
+    assert (PLAN.answer_seconds, PLAN.summary_answer_seconds) == (0.5, 10.0)
+    assert AnswerTimes() == AnswerTimes(0.5, 10.0)
+    assert time_faults(PLAN) == time_faults(MEASURED) == ()
+
+
+AT_THE_LIMITS = [
+    {"answer_seconds": SHORTEST_SECONDS, "summary_answer_seconds": SHORTEST_SECONDS},
+    {"answer_seconds": LONGEST_SECONDS, "summary_answer_seconds": LONGEST_SECONDS},
+    {"round_timeout_seconds": 2.01},
+]
+BEYOND: dict[str, tuple[StudyPlan, dict[str, Any], str]] = {
+    "no time": (PLAN, {"answer_seconds": 0.0}, "answer_seconds"),
+    "a negative time": (PLAN, {"answer_seconds": -1.0}, "answer_seconds"),
+    "too short": (PLAN, {"answer_seconds": 0.0499}, "answer_seconds"),
+    "too long": (PLAN, {"answer_seconds": 60.1}, "answer_seconds"),
+    "too short for a summary": (PLAN, {"summary_answer_seconds": 0.01}, "summary_answer_seconds"),
+    "too long for a summary": (PLAN, {"summary_answer_seconds": 61.0}, "summary_answer_seconds"),
+    "a round that ends before the first answer leaves": (PLAN, {"round_timeout_seconds": 2.0}, "round_timeout_seconds"),
+    "one that ends before a summary leaves": (MEASURED, {"round_timeout_seconds": 10.0}, "round_timeout_seconds"),
+}
+
+
+@pytest.mark.parametrize("change", AT_THE_LIMITS)
+def test_times_at_the_limits_are_taken(change: dict[str, Any]) -> None:
+    plan = replace(PLAN, **change)
+    assert time_faults(plan) == ()
+    assert plan_from_json(json.loads(plan.canonical)) == plan
+
+
+@pytest.mark.parametrize(("plan", "change", "named"), BEYOND.values(), ids=BEYOND)
+def test_times_beyond_them_are_refused_by_name(plan: StudyPlan, change: dict[str, Any], named: str) -> None:
+    changed = replace(plan, **change)
+    assert [name for name, _ in time_faults(changed)] == [named]
+    with pytest.raises(InvalidInput, match=rf"plan\.{named}: is not"):
+        plan_from_json(json.loads(changed.canonical))
+
+
+def test_a_round_without_summaries_need_not_wait_for_one() -> None:
+    assert time_faults(replace(PLAN, round_timeout_seconds=10.0)) == ()
