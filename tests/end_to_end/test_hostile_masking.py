@@ -49,6 +49,7 @@ from oncofed.protocol.study_document import StudyDocument
 from oncofed.secret_files import read_secret
 
 BY_CHANCE = 1e-6
+EVENTS = ("contribute", "offer_plan", "malformed_message")
 CONTEXT = Context(run_id=1, node_id=1000, node_config={}, state=RecordDict(), run_config={})
 
 
@@ -147,7 +148,7 @@ def check(some: Installed, document: StudyDocument, found: Found) -> None:
     check_that_the_search_finds(some, found)
     for site, hospital in some.hospitals.items():
         own = [told for told in asked if told.site == site and told.by_guard]
-        entries = [entry for entry in hospital.audit() if entry.event in ("contribute", "offer_plan")]
+        entries = [entry for entry in hospital.audit() if entry.event in EVENTS]
         noted = Counter(VECTOR if entry.left else entry.code for entry in entries)
         assert noted == Counter(told.answer for told in own)
         assert all(entry.left[0].name == "masked" for entry in entries if entry.left)

@@ -45,6 +45,7 @@ from oncofed.server.deployment.control import Control
 SITE = "Bonn"
 CONTEXT = Context(run_id=1, node_id=1000, node_config={}, state=RecordDict(), run_config={})
 OTHER_CODE_SECONDS = 120
+EVENTS = ("contribute", "offer_plan", "deliver_model", "malformed_message")
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def check_other_code(bonn: Alone) -> None:
 def check_hospital(bonn: Alone, questions: Sequence[Asked], *, vectors: int) -> None:
     """What its records say, and what left it."""
     hospital, plan = bonn.hospital, bonn.document.plan
-    entries = [entry for entry in hospital.audit() if entry.event in ("contribute", "offer_plan", "deliver_model")]
+    entries = [entry for entry in hospital.audit() if entry.event in EVENTS]
     noted = Counter(VECTOR if entry.left else entry.code for entry in entries)
     assert noted == Counter(one.in_audit_log for one in questions if one.in_audit_log)
     assert [entry.round for entry in entries if entry.left] == [1, 2]
