@@ -6,11 +6,17 @@ installed one. Only tests may do so, and only in this way: nothing in a folder o
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 from flwr.app import Context
 
+from oncofed.client.node.folder import NodeFolder
 from oncofed.client.node.superexec import main
-from oncofed.client.relay import build_node_app
+from oncofed.client.relay import build_client_app
+from oncofed.client.service.desk import Desk, questions_to_node
+from oncofed.client.service.guard_channel import SOCKET_VARIABLE
 from oncofed.protocol.messages import (
     ContributeRequest,
     Contribution,
@@ -19,6 +25,7 @@ from oncofed.protocol.messages import (
     PlanState,
     SummariseRequest,
 )
+from oncofed.secret_files import read_secret
 
 
 class EchoGuard:
@@ -28,7 +35,7 @@ class EchoGuard:
         return Contribution(request.weights + 1.0)
 
     def summarise(self, request: SummariseRequest) -> Contribution:
-        return Contribution(np.ones(request.cells))
+        return Contribution(np.full(request.cells, 0.5))
 
     def offer_plan(self, document: bytes) -> PlanState:
         return PlanState.APPROVED
@@ -43,11 +50,13 @@ class EchoGuard:
         raise NotImplementedError
 
 
-def connect(context: Context) -> EchoGuard:
-    return EchoGuard()
+def connect(context: Context) -> Desk:
+    # The guard's socket would lie in NODE/run.
+    key = read_secret(NodeFolder(Path(os.environ[SOCKET_VARIABLE]).parents[1]).answer_key)
+    return Desk(questions_to_node(EchoGuard(), site=""), audit=None, answer_key=key)
 
 
-app = build_node_app(connect)
+app = build_client_app(connect)
 
 if __name__ == "__main__":
     main(relay_app="tests.end_to_end.fake_relay_app:app")

@@ -14,14 +14,15 @@ from itertools import combinations, product
 import numpy as np
 from flwr.app import RecordDict
 from numpy.typing import NDArray
-from tests.end_to_end.hostile_questions import OFFER, TRAIN, VECTOR
+from tests.end_to_end.hostile_questions import OFFER, TRAIN, VECTOR, offer, question, reply_in
 
 from oncofed.errors import RequestRefused
 from oncofed.privacy.masking import new_masking_key, public_masking_key_of
-from oncofed.protocol.codec import decode_answer, decode_plan_state, encode_offer, encode_request
+from oncofed.protocol.codec import encode_question
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.protocol.plan import Member, StudyPlan
-from oncofed.protocol.study_document import StudyDocument, document_bytes, signed_document
+from oncofed.protocol.study_document import StudyDocument, signed_document
+from oncofed.protocol.wire_form import contribution_in, plan_state_in, question_of
 
 ROUNDS, RESERVE = 2, 3
 
@@ -124,8 +125,8 @@ def answer_in(kind: str, content: RecordDict) -> tuple[str, NDArray[np.uint64] |
     """What a hospital's answer is, in a word, and its masked vector."""
     try:
         if kind == OFFER:
-            return decode_plan_state(content).value, None
-        _, contribution = decode_answer(content)
+            return plan_state_in(reply_in(content)).value, None
+        contribution = contribution_in(reply_in(content))
     except RequestRefused as refusal:
         return refusal.code.value, None
     assert contribution.vector.dtype == np.uint64, "whatever is asked, no vector leaves without its mask"
@@ -149,9 +150,12 @@ def _refused(plan: StudyPlan) -> Iterator[Told]:
         }
         for name, told in lists.items():
             yield _refusal(plan, own, name, "wrong_site", roster=told, round_=1)
-        content = encode_request(_request(plan, own, roster, round_=1))
-        content.config_records["request"]["masking-keys"] = "00" * 32
-        yield Told(f"{own}: keys in a request", own, TRAIN, content, "malformed_weights", by_guard=False)
+        content = question(_request(plan, own, roster, round_=1))
+        content.config_records["question"]["masking-keys"] = "00" * 32
+        yield Told(f"{own}: keys beside a question", own, TRAIN, content, "internal", by_guard=False)
+        keys = question_of(_request(plan, own, roster, round_=1)) + b"\x7a\x20" + bytes(32)
+        told_of = encode_question(TRAIN, keys)
+        yield Told(f"{own}: keys in a question", own, TRAIN, told_of, "malformed_weights")
 
 
 def _replayed(plan: StudyPlan) -> Iterator[Told]:
@@ -194,7 +198,7 @@ def _of_offered(document: StudyDocument, signing_key: bytes) -> Iterator[Told]:
 
 
 def _offer(name: str, site: str, document: StudyDocument, answer: str) -> Told:
-    return Told(f"{site}: offered: {name}", site, OFFER, encode_offer(document_bytes(document)), answer)
+    return Told(f"{site}: offered: {name}", site, OFFER, offer(document), answer)
 
 
 def _signed(plan: StudyPlan, document: StudyDocument, signing_key: bytes) -> StudyDocument:
@@ -206,7 +210,7 @@ def _vector(
 ) -> Told:
     request = _request(plan, site, roster, round_=round_, attempt=attempt, factor=factor)
     which = (site, round_, attempt)
-    return Told(f"{site}: {name}", site, TRAIN, encode_request(request), VECTOR, which=which)
+    return Told(f"{site}: {name}", site, TRAIN, question(request), VECTOR, which=which)
 
 
 def _refusal(
@@ -221,7 +225,7 @@ def _refusal(
     factor: float = 1.0,
 ) -> Told:
     request = _request(plan, site, roster, round_=round_, attempt=attempt, factor=factor)
-    return Told(f"{site}: {name}", site, TRAIN, encode_request(request), code)
+    return Told(f"{site}: {name}", site, TRAIN, question(request), code)
 
 
 def _request(

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from flwr.app import Context, Message
 from flwr.serverapp import Grid, ServerApp
 from tests.end_to_end.hostile_masking import Told, answer_in, phases
+from tests.end_to_end.hostile_questions import message_type_of
 
 from oncofed.protocol.bundle import PLAN_HASH
 from oncofed.secret_files import read_secret
@@ -42,7 +43,13 @@ def main(grid: Grid, context: Context) -> None:
 
 def _answers(grid: Grid, asked: Sequence[Told], nodes: Mapping[str, int]) -> list[tuple[str, str]]:
     messages = [
-        Message(one.content, dst_node_id=nodes[one.site], message_type=one.kind, ttl=_WAIT_SECONDS, group_id="1")
+        Message(
+            one.content,
+            dst_node_id=nodes[one.site],
+            message_type=message_type_of(one.kind),
+            ttl=_WAIT_SECONDS,
+            group_id="1",
+        )
         for one in asked
     ]
     replies = {

@@ -13,21 +13,25 @@ from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from numpy.typing import NDArray
 
 from oncofed.errors import RequestRefused
-from oncofed.protocol.codec import (
-    decode_answer,
-    decode_delivery_state,
-    decode_plan_state,
-    encode_delivery,
-    encode_offer,
-    encode_request,
-)
+from oncofed.protocol import guard_pb2 as pb
+from oncofed.protocol.codec import MESSAGE_TYPE, decode_answer, encode_question
 from oncofed.protocol.messages import ContributeRequest, Delivery
 from oncofed.protocol.model_file import signed_model
 from oncofed.protocol.plan import Member, PrivacyMode, StudyPlan
 from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.protocol.study_document import StudyDocument, document_bytes, signed_document
+from oncofed.protocol.wire_form import (
+    Method,
+    contribution_in,
+    delivery_question,
+    delivery_state_in,
+    offer_question,
+    parsed,
+    plan_state_in,
+    question_of,
+)
 
-TRAIN, OFFER, DELIVER = "train", "query.offer", "query.deliver"
+TRAIN, OFFER, DELIVER = Method.CONTRIBUTE, Method.OFFER_PLAN, Method.DELIVER_MODEL
 VECTOR = "a vector"
 NO_SUCH_QUESTION = "no such question"
 """Flower itself finds no function for the message, and answers with an error."""
@@ -35,7 +39,10 @@ NO_SUCH_QUESTION = "no such question"
 
 @dataclass(frozen=True)
 class Asked:
-    """answer: what must come back. in_audit_log: what the guard notes of it; empty when the relay refuses it."""
+    """kind: a method, or another type of Flower's. answer: what must come back.
+
+    in_audit_log  what the guard notes of it; empty when the relay refuses it.
+    """
 
     name: str
     kind: str
@@ -50,7 +57,7 @@ def phases(document: StudyDocument, site: str, *, signing_key: bytes) -> tuple[t
     return (
         tuple(_before(plan, site)),
         tuple(
-            Asked(f"round {round_}", TRAIN, encode_request(request_of(plan, site, round_=round_)), VECTOR, VECTOR)
+            Asked(f"round {round_}", TRAIN, question(request_of(plan, site, round_=round_)), VECTOR, VECTOR)
             for round_ in (1, 2)
         ),
         (
@@ -64,12 +71,32 @@ def phases(document: StudyDocument, site: str, *, signing_key: bytes) -> tuple[t
 def answer_in(kind: str, content: RecordDict) -> str:
     """What a hospital's answer is, in a word."""
     try:
+        reply = reply_in(content)
         if kind == TRAIN:
-            decode_answer(content)
+            contribution_in(reply)
             return VECTOR
-        return (decode_plan_state if kind == OFFER else decode_delivery_state)(content).value
+        return (plan_state_in if kind == OFFER else delivery_state_in)(reply).value
     except RequestRefused as refusal:
         return refusal.code.value
+
+
+def reply_in(content: RecordDict) -> bytes:
+    """What a guard said, whatever it was asked."""
+    reply: bytes = parsed(pb.Answer, decode_answer(content)).content
+    return reply
+
+
+def question(request: ContributeRequest) -> RecordDict:
+    return encode_question(Method.CONTRIBUTE, question_of(request))
+
+
+def offer(document: StudyDocument) -> RecordDict:
+    return encode_question(Method.OFFER_PLAN, offer_question(document_bytes(document)))
+
+
+def message_type_of(kind: str) -> str:
+    """Flower's, of a question of this kind."""
+    return MESSAGE_TYPE if kind in set(Method) else kind
 
 
 def request_of(plan: StudyPlan, site: str, *, round_: int, attempt: int = 0) -> ContributeRequest:
@@ -115,39 +142,44 @@ def _after(plan: StudyPlan, site: str) -> Iterator[Asked]:
 
 def _crafted(requests: Mapping[str, tuple[ContributeRequest, str]]) -> Iterator[Asked]:
     for name, (request, code) in requests.items():
-        yield Asked(name, TRAIN, encode_request(request), code, code)
+        yield Asked(name, TRAIN, question(request), code, code)
 
 
 def _of_other_plans(document: StudyDocument, site: str, *, signing_key: bytes) -> Iterator[Asked]:
     for name, plan in other_plans(document.plan).items():
-        offer = encode_offer(document_bytes(_signed(plan, document, signing_key)))
-        yield Asked(f"{name}: offered", OFFER, offer, "offered", "offered")
+        yield Asked(f"{name}: offered", OFFER, offer(_signed(plan, document, signing_key)), "offered", "offered")
         request = request_of(plan, site, round_=1)
-        yield Asked(name, TRAIN, encode_request(request), "not_approved", "not_approved")
+        yield Asked(name, TRAIN, question(request), "not_approved", "not_approved")
     key = new_signing_key()
     theirs = _signed(replace(document.plan, coordinator_public_key=public_key_of(key).hex()), document, key)
-    yield Asked("a plan of somebody else", OFFER, encode_offer(document_bytes(theirs)), "refused", "refused")
+    yield Asked("a plan of somebody else", OFFER, offer(theirs), "refused", "refused")
     forged = replace(document, plan=replace(document.plan, study="forged"))
-    yield Asked("a plan with another's signature", OFFER, encode_offer(document_bytes(forged)), "refused", "refused")
+    yield Asked("a plan with another's signature", OFFER, offer(forged), "refused", "refused")
     without = replace(document.plan, members=tuple(_with_another_key(document.plan.members, site)))
-    unmeant = encode_offer(document_bytes(_signed(without, document, signing_key)))
+    unmeant = offer(_signed(without, document, signing_key))
     yield Asked("a plan for another key", OFFER, unmeant, "refused", "refused")
 
 
 def _of_other_kinds(plan: StudyPlan, site: str) -> Iterator[Asked]:
     for key, value in (("noise-multiplier", 0.0), ("l2-norm-bound", 1e9), ("files", "/etc/passwd")):
-        content = encode_request(request_of(plan, site, round_=2, attempt=2))
-        content.config_records["request"][key] = value
-        yield Asked(f"a request with {key}", TRAIN, content, "malformed_weights")
-    beside = encode_request(request_of(plan, site, round_=2, attempt=2))
+        content = question(request_of(plan, site, round_=2, attempt=2))
+        content.config_records["question"][key] = value
+        yield Asked(f"a question with {key}", TRAIN, content, "internal")
+    beside = question(request_of(plan, site, round_=2, attempt=2))
     beside["data"] = ArrayRecord([np.zeros(2)])
-    yield Asked("a request with more arrays", TRAIN, beside, "malformed_weights")
+    yield Asked("a question with arrays beside it", TRAIN, beside, "internal")
+    more = encode_question(Method.CONTRIBUTE, question_of(request_of(plan, site, round_=2, attempt=2)) + b"\x7a\x03abc")
+    yield Asked("a question with a field that nobody knows", TRAIN, more, "malformed_weights", "malformed_weights")
+    described = encode_question(Method.DESCRIBE, b"")
+    yield Asked("a question that is the hospital's own", TRAIN, described, "internal")
     files = RecordDict({"files": ConfigRecord({"path": "/"})})
     yield Asked("a list of files as an offer", OFFER, files, "internal")
-    for kind in ("query.files", "query", "evaluate"):
+    for kind in ("query.files", "query", "train", "evaluate"):
         yield Asked(f"a list of files by {kind}", kind, files, NO_SUCH_QUESTION)
     forged = signed_model(_weights(plan), plan_hash=plan.hash, signing_key=new_signing_key())
-    delivery = encode_delivery(Delivery(plan.hash, forged.content, forged.signature))
+    delivery = encode_question(
+        Method.DELIVER_MODEL, delivery_question(Delivery(plan.hash, forged.content, forged.signature))
+    )
     yield Asked("a model signed by somebody else", DELIVER, delivery, "refused", "refused")
 
 

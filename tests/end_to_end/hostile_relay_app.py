@@ -1,33 +1,28 @@
 """``python -m tests.end_to_end.hostile_relay_app NODE``: the relay of a hospital that lies when a test asks it to.
 
-While there is a file NODE/lie, the guard's answer is replaced by what the file names: ``nan``, ``huge`` or ``shape``.
-Importing it loosens the relay's codec in this process, so no test imports it.
+While there is a file NODE/lie, the guard's answer to a round is replaced by what the file names. ``nan``, ``huge`` or
+``shape``: as if the guard lied, with the signature of its key, which no relay of the product can read. ``byte``: what a
+relay alone can do, one bit of a number changed on the way.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from flwr.app import Context, RecordDict
+from flwr.app import Context
 from tests.end_to_end.failing_site import lie_file
 
-from oncofed.client import relay
 from oncofed.client.node.folder import NodeFolder
 from oncofed.client.node.superexec import main
-from oncofed.client.relay import build_node_app
+from oncofed.client.relay import build_client_app
 from oncofed.client.service.guard_channel import SOCKET_VARIABLE, GuardChannel, channel_from_environment
-from oncofed.protocol.codec import encode_contribution
-from oncofed.protocol.messages import (
-    ContributeRequest,
-    Contribution,
-    DeliveryState,
-    NodeDescription,
-    PlanState,
-    SummariseRequest,
-)
+from oncofed.protocol import guard_pb2 as pb
+from oncofed.protocol.answer import answer_to
+from oncofed.protocol.wire_form import Method, contribution_in, parsed, serialised, vector_bytes
+from oncofed.secret_files import read_secret
 
 LIES = {
     "nan": lambda vector: np.full_like(vector, np.nan),
@@ -41,43 +36,26 @@ class LyingGuard:
     """The hospital's guard, except for its contributions."""
 
     honest: GuardChannel
-    lie: Path
+    node: NodeFolder
 
-    def contribute(self, request: ContributeRequest) -> Contribution:
-        answer = self.honest.contribute(request)
-        return Contribution(LIES[self.lie.read_text()](answer.vector)) if self.lie.exists() else answer
-
-    def summarise(self, request: SummariseRequest) -> Contribution:
-        return self.honest.summarise(request)
-
-    def offer_plan(self, document: bytes) -> PlanState:
-        return self.honest.offer_plan(document)
-
-    def plan_status(self, plan_hash: str) -> PlanState:
-        return self.honest.plan_status(plan_hash)
-
-    def deliver_model(self, model: bytes, signature: bytes, plan_hash: str) -> DeliveryState:
-        return self.honest.deliver_model(model, signature, plan_hash)
-
-    def describe(self) -> NodeDescription:
-        return self.honest.describe()
-
-
-def encode_whatever(answer: Contribution, *, to: ContributeRequest) -> RecordDict:
-    """The relay's codec would not send another shape."""
-    return encode_contribution(answer, to=replace(to, weights=answer.vector))
-
-
-setattr(relay, "encode_contribution", encode_whatever)  # noqa: B010 - a name that the relay imports, and does not offer
+    def ask(self, method: str, question: bytes) -> bytes:
+        answer, lie = self.honest.ask(method, question), lie_file(self.node)
+        if method != Method.CONTRIBUTE or not lie.exists():
+            return answer
+        said, content = lie.read_text(), parsed(pb.Answer, answer).content
+        if said == "byte":
+            place = answer.index(content) + len(content) // 2
+            return answer[:place] + bytes([answer[place] ^ 1]) + answer[place + 1 :]
+        reply = pb.ContributeReply(vector=vector_bytes(LIES[said](contribution_in(content).vector)))
+        return answer_to(question, serialised(reply), method=method, signing_key=read_secret(self.node.answer_key))
 
 
 def connect(_: Context) -> LyingGuard:
     # The guard's socket lies in NODE/run.
-    node = NodeFolder(Path(os.environ[SOCKET_VARIABLE]).parents[1])
-    return LyingGuard(channel_from_environment(), lie_file(node))
+    return LyingGuard(channel_from_environment(), NodeFolder(Path(os.environ[SOCKET_VARIABLE]).parents[1]))
 
 
-app = build_node_app(connect)
+app = build_client_app(connect)
 
 if __name__ == "__main__":
     main(relay_app="tests.end_to_end.hostile_relay_app:app")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from flwr.app import Context, Message
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid, ServerApp
-from tests.end_to_end.hostile_questions import NO_SUCH_QUESTION, Asked, answer_in, phases
+from tests.end_to_end.hostile_questions import NO_SUCH_QUESTION, Asked, answer_in, message_type_of, phases
 
 from oncofed.protocol.bundle import PLAN_HASH
 from oncofed.secret_files import read_secret
@@ -43,7 +43,9 @@ def main(grid: Grid, context: Context) -> None:
 
 def _answers(grid: Grid, asked: Sequence[Asked], node_id: int) -> dict[str, str]:
     messages = [
-        Message(one.content, dst_node_id=node_id, message_type=one.kind, ttl=_WAIT_SECONDS, group_id="1")
+        Message(
+            one.content, dst_node_id=node_id, message_type=message_type_of(one.kind), ttl=_WAIT_SECONDS, group_id="1"
+        )
         for one in asked
     ]
     replies = {

@@ -15,17 +15,16 @@ from oncofed.client.node.folder import NodeFolder
 from oncofed.client.node.superexec import main
 from oncofed.client.relay_app import app as honest
 from oncofed.client.service.guard_channel import TOKEN_FILE_VARIABLE
+from oncofed.protocol.codec import GUARD_QUERY, decode_question
+from oncofed.protocol.wire_form import Method
 
 app = ClientApp()
 
 
-@app.query("offer")
-def offer(message: Message, context: Context) -> Message:
-    return honest(message, context)
-
-
-@app.train()
-def contribute(message: Message, context: Context) -> Message:
+@app.query(GUARD_QUERY)
+def ask(message: Message, context: Context) -> Message:
+    if decode_question(message.content)[0] is not Method.CONTRIBUTE:
+        return honest(message, context)
     from tests.end_to_end.odd_guard import secrets_of  # noqa: PLC0415 - torch, which the others need not wait for
 
     node = Path(os.environ[TOKEN_FILE_VARIABLE]).resolve().parent.parent

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import pytest
 from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism
+from tests.captured_answers import answers_in, hashes_of, noted_hashes
 from tests.end_to_end.installed_consortium import Hospital, Installed, cli
 from tests.installed_node import SOURCE
 from tests.leaks import leaks_in
@@ -77,6 +78,9 @@ def check_exit(hospital: Hospital, plan: StudyPlan) -> None:
         assert (left.name, left.shape, left.dtype) == ("masked", (plan.model.parameters,), "uint64")
     vectors = masked_in(hospital.left_guard())
     assert len(set(vectors)) == plan.training.rounds
+    for pieces in (hospital.left_guard(), hospital.left_relay()):
+        left = hashes_of(answers_in(pieces, numbers=plan.model.parameters))
+        assert noted_hashes(entries) <= left <= noted_hashes(hospital.audit()), "there may have been other studies"
     passed_on = b"".join(hospital.left_relay())
     assert all(vector in passed_on for vector in vectors)
     assert leaks_in(hospital.left_guard(), hospital.planted) == []
@@ -90,8 +94,9 @@ def masked_in(pieces: list[bytes]) -> list[bytes]:
     found = []
     for piece in pieces:
         if len(piece) > 100 and piece[:1] == b"\0":
-            reply = pb.ContributeReply()
-            reply.ParseFromString(piece[GRPC_PREFIX_BYTES:])
+            answer, reply = pb.Answer(), pb.ContributeReply()
+            answer.ParseFromString(piece[GRPC_PREFIX_BYTES:])
+            reply.ParseFromString(answer.content)
             if reply.WhichOneof("reply") == "masked":
                 found.append(reply.masked)
     return found

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism
 from numpy.typing import NDArray
+from tests.captured_answers import answers_in, hashes_of, noted_hashes
 from tests.end_to_end.installed_consortium import NO_NOISE, SHARED_NOISE, Hospital, Installed, cli, installed
 from tests.end_to_end.masked_checks import check_masked
 from tests.installed_node import SOURCE
@@ -52,8 +53,9 @@ class Capture:
         found = []
         for piece in self.guard:
             if len(piece) > 100 and piece[:1] == b"\0":
-                reply = pb.ContributeReply()
-                reply.ParseFromString(piece[GRPC_PREFIX_BYTES:])
+                answer, reply = pb.Answer(), pb.ContributeReply()
+                answer.ParseFromString(piece[GRPC_PREFIX_BYTES:])
+                reply.ParseFromString(answer.content)
                 found.append(reply.vector)
         return found
 
@@ -247,8 +249,14 @@ def check_delivery(done: Finished, folder: Path) -> None:
 
 
 def check_exits(done: Finished) -> None:
-    hidden = everybody(done.four)
-    for capture in done.captured.values():
+    hidden, plan = everybody(done.four), done.noised.plan
+    for site, capture in done.captured.items():
+        left_guard = answers_in(capture.guard, numbers=plan.model.parameters)
+        left_relay = answers_in(capture.relay, numbers=plan.model.parameters)
+        of_plan = [entry for entry in done.four.hospitals[site].audit() if entry.plan_hash == plan.hash]
+        noted = noted_hashes(of_plan)
+        assert hashes_of(left_relay) == hashes_of(left_guard) == noted, "what the log says has left, to the last bit"
+        assert len(noted) == done.rounds
         assert len(set(capture.vectors)) == done.rounds, "asked again, a guard gives the same bytes again"
         passed_on = b"".join(capture.relay)
         assert all(vector in passed_on for vector in capture.vectors), "the relay's exit is seen as plaintext"

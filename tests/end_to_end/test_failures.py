@@ -250,6 +250,7 @@ def test_a_table_is_changed_after_its_approval(four: Supervised) -> None:
         ("nan", "sent numbers that are not finite"),
         ("huge", "sent a vector longer than any honest one can be"),
         ("shape", "sent 21 numbers where the model has 22"),
+        ("byte", "the answer is not what its guard signed"),
     ],
 )
 def test_a_hospitals_lie_is_named_and_counts_for_nothing(lie: str, cause: str, four: Supervised) -> None:

@@ -35,11 +35,11 @@ from tests.end_to_end.hostile_masking import (
     weights_of,
 )
 from tests.end_to_end.hostile_masking_app import ANSWERS, SITECUSTOMIZE
-from tests.end_to_end.hostile_questions import VECTOR
+from tests.end_to_end.hostile_questions import VECTOR, message_type_of
 from tests.end_to_end.installed_consortium import SHARED_NOISE, Installed, installed
 from tests.leaks import leaks_in
 
-from oncofed.client.relay import build_node_app
+from oncofed.client.relay import build_client_app
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.token import read_digits
 from oncofed.privacy.masking import Attempt, MaskingPairs, content_hash_of, masked
@@ -49,6 +49,7 @@ from oncofed.protocol.study_document import StudyDocument
 from oncofed.secret_files import read_secret
 
 BY_CHANCE = 1e-6
+EVENTS = ("contribute", "offer_plan", "malformed_message")
 CONTEXT = Context(run_id=1, node_id=1000, node_config={}, state=RecordDict(), run_config={})
 
 
@@ -77,7 +78,7 @@ def asked_of(app: ClientApp, told: Told) -> tuple[str, NDArray[np.uint64] | None
         group_id="1",
         created_at=0.0,
         ttl=1e10,
-        message_type=told.kind,
+        message_type=message_type_of(told.kind),
     )
     reply = app(make_message(metadata, told.content), CONTEXT)
     assert isinstance(reply, Message)
@@ -92,7 +93,7 @@ def through_relays(some: Installed, asked: Sequence[Told]) -> Found:
             socket=hospital.relays_view.socket, token=read_digits(hospital.folder.token), answer_seconds=60
         )
         channels.append(channel)
-        apps[site] = build_node_app(lambda _, channel=channel: channel)  # type: ignore[misc]
+        apps[site] = build_client_app(lambda _, channel=channel: channel)  # type: ignore[misc]
     for told in asked:
         found.add(told, *asked_of(apps[told.site], told))
     for channel in channels:
@@ -147,7 +148,7 @@ def check(some: Installed, document: StudyDocument, found: Found) -> None:
     check_that_the_search_finds(some, found)
     for site, hospital in some.hospitals.items():
         own = [told for told in asked if told.site == site and told.by_guard]
-        entries = [entry for entry in hospital.audit() if entry.event in ("contribute", "offer_plan")]
+        entries = [entry for entry in hospital.audit() if entry.event in EVENTS]
         noted = Counter(VECTOR if entry.left else entry.code for entry in entries)
         assert noted == Counter(told.answer for told in own)
         assert all(entry.left[0].name == "masked" for entry in entries if entry.left)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.captured_answers import answers_in, hashes_of, noted_hashes
 from tests.end_to_end.installed_consortium import NO_NOISE, NOISE, SHARED_NOISE, Installed, cli, installed
 from tests.installed_node import SOURCE
 from tests.leaks import leaks_in
@@ -69,3 +70,7 @@ def test_each_mode_measures_the_patients_set_aside(tmp_path: Path) -> None:
         for hospital in four.hospitals.values():  # numbers may leave, in mode none, and are called counts there
             only_texts = replace(hospital.planted, numbers=())
             assert leaks_in(hospital.left_relay(), only_texts) == []
+            cells = document.plan.summaries[0].cells
+            for pieces in (hospital.left_guard(), hospital.left_relay()):
+                left = [answers_in(pieces, numbers=each) for each in (document.plan.model.parameters, cells)]
+                assert hashes_of(left[0] | left[1]) == noted_hashes(hospital.audit())

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from tests.installed_node import InstalledNode, installed_node, planted, table
 from tests.leaks import Planted, leaks_in
-from tests.node_guards import REQUEST, TOKEN, HostileGuard, Served, raising, served
+from tests.node_guards import ANSWER_KEY, REQUEST, TOKEN, Asker, HostileGuard, Served, raising, served
 from tests.recording_proxy import RecordingProxy
 
 from oncofed.client import guard as guard_module
@@ -91,10 +91,11 @@ def test_in_a_whole_study_nothing_planted_leaves_the_guard(
             token_sha256=token_sha256(TOKEN),
             site="Bonn",
             audit=node.audit_log,
+            answer_key=ANSWER_KEY,
         ),
         RecordingProxy(listen=outside, forward=node.folder.socket) as proxy,
     ):
-        channel = GuardChannel(socket=outside, token=TOKEN, answer_seconds=20, start_seconds=1)
+        channel = Asker(GuardChannel(socket=outside, token=TOKEN, answer_seconds=20, start_seconds=1))
         channel.offer_plan(node.offer())
         node.approve()
         for round_ in (1, 2):
@@ -197,10 +198,9 @@ def test_the_search_finds_a_leak_that_is_planted_on_purpose(name: str, monkeypat
 
 def test_the_search_finds_an_exceptions_text_in_grpcs_details(monkeypatch: pytest.MonkeyPatch) -> None:
     """gRPC's own habit, were it not kept from ever seeing an exception."""
-    monkeypatch.setattr(
-        guard_server._Desk, "respond_to", lambda desk, read: lambda content, _: desk._guard.contribute(REQUEST)
-    )
-    with served(HostileGuard(raising(ValueError(f"patient {RECORD}, one of {PATIENTS} of us")))) as here:
+    guard = HostileGuard(raising(ValueError(f"patient {RECORD}, one of {PATIENTS} of us")))
+    monkeypatch.setattr(guard_server, "_answering", lambda *_: lambda content, _: guard.contribute(REQUEST))
+    with served(guard) as here:
         answers, _ = recorded(here, EVERY_QUESTION[:1])
     assert leaks_in(answers, HIDDEN) == [f"'{RECORD}' as text", f"{PATIENTS} as decimal text"]
 

@@ -21,9 +21,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.doubles import SeededNoise
 from tests.installed_node import SITE, InstalledNode, installed_node
-from tests.node_guards import TOKEN
+from tests.node_guards import ANSWER_KEY, TOKEN, Asker
 
-from oncofed.client.relay import build_node_app
+from oncofed.client.relay import build_client_app
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.guard_server import serving
 from oncofed.client.service.node_guard import NodeGuard
@@ -34,23 +34,18 @@ from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
 from oncofed.privacy.releases import release_of_round
 from oncofed.privacy.shared_noise import SharedIntegerRelease
-from oncofed.protocol.codec import (
-    decode_answer,
-    decode_delivery_state,
-    decode_plan_state,
-    encode_offer,
-    encode_request,
-    question_of,
-)
-from oncofed.protocol.messages import ContributeRequest, PlanState
+from oncofed.protocol import guard_pb2 as pb
+from oncofed.protocol.codec import MESSAGE_TYPE, decode_answer, encode_question
+from oncofed.protocol.messages import ContributeRequest, Contribution, PlanState
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
+from oncofed.protocol.wire_form import Method, contribution_in, question_of, serialised
 from oncofed.survival.likelihood import patient_tensors
 
 CONTEXT = Context(run_id=1, node_id=1000, node_config={}, state=RecordDict(), run_config={})
 CHARGED = SharedIntegerRelease(9.0, 22, 20, 1.0, sites=1, dropouts=0, colluding=0)
 
 
-def message_with(content: RecordDict, kind: str) -> Message:
+def message_with(content: RecordDict, kind: str = MESSAGE_TYPE) -> Message:
     metadata = Metadata(
         run_id=1,
         message_id="question-1",
@@ -65,16 +60,35 @@ def message_with(content: RecordDict, kind: str) -> Message:
     return make_message(metadata, content)
 
 
+class _Said:
+    """`BytesPort` of one answer."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+
+    def ask(self, method: str, question: bytes) -> bytes:
+        return self._answer
+
+
 class Hospital:
     """A node behind its relay. Noise from a seed, so that what must leave can be computed beside it."""
 
     def __init__(self, node: InstalledNode) -> None:
         self.node = node
         self.channel = GuardChannel(socket=node.folder.socket, token=TOKEN, answer_seconds=20, start_seconds=1)
-        self.app = build_node_app(lambda _: self.channel)
+        self.app = build_client_app(lambda _: self.channel)
 
-    def asked(self, content: RecordDict, kind: str) -> RecordDict:
+    def asked(self, content: RecordDict, kind: str = MESSAGE_TYPE) -> RecordDict:
         return self.app(message_with(content, kind), CONTEXT).content
+
+    def ask(self, method: str, question: bytes) -> bytes:
+        """`BytesPort` through Flower's records."""
+        return decode_answer(self.asked(encode_question(Method(method), question)))
+
+    def answered(self, content: RecordDict, question: bytes) -> Contribution:
+        """What the answer to this content holds, if it is one to this question."""
+        answer = decode_answer(self.asked(content))
+        return contribution_in(Asker(_Said(answer)).content(Method.CONTRIBUTE, question))
 
     def prescribed(self, request: ContributeRequest) -> bytes:
         schema = parse_schema(self.node.document().schema_toml, where="schema")
@@ -95,9 +109,10 @@ def deployed() -> Iterator[Hospital]:
             token_sha256=token_sha256(TOKEN),
             site=SITE,
             audit=node.audit_log,
+            answer_key=ANSWER_KEY,
         ):
             here = Hospital(node)
-            here.channel.offer_plan(node.offer())
+            Asker(here.channel).offer_plan(node.offer())
             node.approve()
             yield here
             here.channel.close()
@@ -112,8 +127,7 @@ def hospital() -> Iterator[Hospital]:
 def test_the_question_itself_gets_what_the_plan_prescribes(hospital: Hospital) -> None:
     """What the fuzzed questions are compared with."""
     request = hospital.node.request()
-    question, contribution = decode_answer(hospital.asked(encode_request(request), "train"))
-    assert question == question_of(request)
+    contribution = Asker(hospital).contribute(request)
     assert contribution.vector.tobytes() == hospital.prescribed(request)
     assert [charge.event for charge in hospital.node.charges()] == [CHARGED]
 
@@ -155,6 +169,7 @@ VALUES = st.one_of(
 def changes(draw: st.DrawFn) -> dict[str, Any]:
     """What a coordinator writes into, beside or over a well-formed request."""
     return {
+        "unknown": draw(st.sampled_from([(), (), (), (2,), (9,), (15,), (9, 9)])),
         "added": draw(st.dictionaries(st.sampled_from(SETTINGS), VALUES, max_size=3)),
         "beside": draw(st.sampled_from([None, "config", "metrics", "arrays"])),
         "round": draw(st.sampled_from([1, 1, 1, 0, 4, -1, 2**40])),
@@ -166,7 +181,7 @@ def changes(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def questioned(node: InstalledNode, change: dict[str, Any]) -> tuple[ContributeRequest, RecordDict]:
+def questioned(node: InstalledNode, change: dict[str, Any]) -> tuple[ContributeRequest, bytes, RecordDict]:
     own = node.request()
     plans = {"own": own.plan_hash, "weaker": node.weaker().hash, "empty": "", "upper case": own.plan_hash.upper()}
     weights = {
@@ -186,9 +201,12 @@ def questioned(node: InstalledNode, change: dict[str, Any]) -> tuple[ContributeR
         roster=change["roster"],
         weights=weights[change["weights"]],
     )
-    content = encode_request(request)
+    question = question_of(request)
+    for number in change["unknown"]:
+        question += bytes([number << 3 | 2, 3]) + b"abc"
+    content = encode_question(Method.CONTRIBUTE, question)
     for key, value in change["added"].items():
-        content.config_records["request"][key] = value
+        content.config_records["question"][key] = value
     beside: dict[str, ArrayRecord | ConfigRecord | MetricRecord] = {
         "config": ConfigRecord({"noise-multiplier": 0.0}),
         "metrics": MetricRecord({"epsilon": 100.0}),
@@ -196,10 +214,11 @@ def questioned(node: InstalledNode, change: dict[str, Any]) -> tuple[ContributeR
     }
     if change["beside"]:
         content["privacy"] = beside[change["beside"]]
-    return request, content
+    return request, question, content
 
 
 HARMLESS: dict[str, Any] = {
+    "unknown": (),
     "added": {},
     "beside": None,
     "round": 1,
@@ -215,26 +234,27 @@ HARMLESS: dict[str, Any] = {
 @given(change=changes())
 @example(change=HARMLESS)
 @example(change=HARMLESS | {"added": {"noise-multiplier": 0.0}})
+@example(change=HARMLESS | {"unknown": (9,)})
 @example(change=HARMLESS | {"plan": "weaker"})
 @example(change=HARMLESS | {"round": 4})
 def test_no_key_of_a_message_changes_what_leaves(change: dict[str, Any]) -> None:
     with deployed() as hospital:
-        request, content = questioned(hospital.node, change)
-        answer = hospital.asked(content, "train")
+        request, question, content = questioned(hospital.node, change)
+        try:
+            vector = hospital.answered(content, question).vector.tobytes()
+        except RequestRefused:
+            vector = b""
         charged = [charge.event for charge in hospital.node.charges()]
-        prescribed = hospital.prescribed(request) if "refusal" not in answer else b""
-    if "refusal" in answer:
-        with pytest.raises(RequestRefused):
-            decode_answer(answer)
+        prescribed = hospital.prescribed(request) if vector else b""
+    if vector:
+        assert not change["added"]
+        assert not change["unknown"]
+        assert change["beside"] is None
+        assert vector == prescribed
+        assert charged == [CHARGED]
+    else:
         assert charged in ([], [CHARGED])
         assert change != HARMLESS
-    else:
-        question, contribution = decode_answer(answer)
-        assert not change["added"]
-        assert change["beside"] is None
-        assert question == question_of(request)
-        assert contribution.vector.tobytes() == prescribed
-        assert charged == [CHARGED]
 
 
 def plans(node: InstalledNode) -> dict[str, StudyPlan]:
@@ -273,27 +293,41 @@ FORBIDDEN = (
 def test_a_plan_that_the_policy_forbids_is_never_answered(hospital: Hospital, name: str) -> None:
     """Kept, so that people can read it; refused when they would approve it; and no approval, no answer."""
     node, plan = hospital.node, plans(hospital.node)[name]
-    assert decode_plan_state(hospital.asked(encode_offer(node.offer(plan)), "query.offer")) is PlanState.OFFERED
+    assert Asker(hospital).offer_plan(node.offer(plan)) is PlanState.OFFERED
     with pytest.raises(PrivacyRefusal):
         node.approve(plan)
     with pytest.raises(RequestRefused) as refusal:
-        decode_answer(hospital.asked(encode_request(node.request(plan)), "train"))
+        Asker(hospital).contribute(node.request(plan))
     assert refusal.value.code is RefusalCode.NOT_APPROVED
     assert node.charges() == ()
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
-@given(key=st.text(max_size=12), record=st.sampled_from(["offer", "delivery", "plan", "files"]), value=VALUES)
-def test_no_other_key_of_an_offer_or_a_delivery_is_read(
-    query_hospital: Hospital, key: str, record: str, value: object
+@given(
+    key=st.text(max_size=12),
+    record=st.sampled_from(["question", "offer", "delivery", "plan", "files"]),
+    method=st.sampled_from(["OfferPlan", "DeliverModel", "PlanStatus", "Describe", "ListFiles", "../Contribute"]),
+    value=VALUES,
+)
+def test_no_other_key_and_no_other_method_is_read(
+    query_hospital: Hospital, key: str, record: str, method: str, value: object
 ) -> None:
-    content = RecordDict({record: ConfigRecord({key: value})})  # type: ignore[dict-item]  # any value
-    for kind, decode in (("query.offer", decode_plan_state), ("query.deliver", decode_delivery_state)):
-        if kind == "query.offer" and record == "offer" and key == "document" and type(value) is bytes:
-            continue
-        with pytest.raises(RequestRefused) as refusal:
-            decode(query_hospital.asked(content, kind))
-        assert refusal.value.code is RefusalCode.INTERNAL
+    if method in ("OfferPlan", "DeliverModel") and record == "question" and key == "content" and type(value) is bytes:
+        return
+    content = RecordDict({record: ConfigRecord({key: value, "method": method})})  # type: ignore[dict-item]  # any value
+    before = len(query_hospital.node.entries())
+    with pytest.raises(RequestRefused) as refusal:
+        decode_answer(query_hospital.asked(content))
+    assert refusal.value.code is RefusalCode.INTERNAL
+    assert len(query_hospital.node.entries()) == before, "the guard is not even asked"
+    assert len(list(query_hospital.node.folder.plans.iterdir())) == 1
+    assert list(query_hospital.node.folder.models.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xff", serialised(pb.PlanStatusRequest(plan_hash="x"))])
+def test_another_document_or_model_is_not_kept(query_hospital: Hospital, content: bytes) -> None:
+    for method in (Method.OFFER_PLAN, Method.DELIVER_MODEL):
+        Asker(query_hospital).content(method, content)
     assert len(list(query_hospital.node.folder.plans.iterdir())) == 1
     assert list(query_hospital.node.folder.models.iterdir()) == []
 
@@ -305,6 +339,6 @@ def query_hospital() -> Iterator[Hospital]:
 
 
 def test_there_is_no_question_for_files(hospital: Hospital) -> None:
-    for kind in ("query.files", "query", "evaluate"):
+    for kind in ("query.files", "query", "train", "evaluate"):
         with pytest.raises(ValueError, match=r"No .* function"):
             hospital.asked(RecordDict({"files": ConfigRecord({"path": "/"})}), kind)

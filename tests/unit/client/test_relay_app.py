@@ -115,7 +115,6 @@ def test_beside_flower_the_relay_imports_only_a_few_modules_of_ours() -> None:
         "oncofed.client.service",
         "oncofed.client.service.guard_channel",
         "oncofed.client.service.token",
-        "oncofed.protocol.wire_form",
         "oncofed.protocol.guard_pb2",
     }
     foreign = {name.partition(".")[0] for name in loaded - flower} - {"oncofed"}

@@ -3,7 +3,7 @@
 Promises: whatever the guard's object does, what comes out is an `Answer` (`protocol.answer`) around a vector, a state,
 a public description or a code, as bytes that `egress` has passed, and not one other; it is noted in the audit log
 before it is returned, a vector with the hash of exactly the bytes that leave; the same plan offered again with the same
-answer is noted once an hour (`records.repeats`). `Desk.ask` never raises, so that no text of an exception goes
+answer, and bytes that are no question, are noted once an hour (`records.repeats`). `Desk.ask` never raises, so that no text of an exception goes
 anywhere: every failure in between is the code `internal`. When the ledger, the audit log or an answer cannot be
 written, nothing leaves but the code `not_ready`, and the local log names the file and the remedy.
 
@@ -213,7 +213,8 @@ def _malformed() -> Question:
     def refuse() -> bytes:
         raise RequestRefused(RefusalCode.MALFORMED_WEIGHTS)
 
-    return Question(Asked("malformed_message"), refuse, egress.plan_state)
+    # A coordinator can send these without end, so not each one is noted.
+    return Question(Asked("malformed_message", sameness="malformed"), refuse, egress.plan_state)
 
 
 def _reply_of(reply: Callable[[], bytes]) -> bytes:

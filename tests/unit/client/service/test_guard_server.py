@@ -330,6 +330,15 @@ def test_the_limit_of_a_message_is_the_products() -> None:
         assert [entry.event for entry in here.audit()] == ["offer_plan", "describe"]
 
 
+def test_what_is_no_question_is_noted_once_however_often_it_comes() -> None:
+    with served(HonestGuard()) as here:
+        for content in (*MALFORMED.values(), *MALFORMED.values()):
+            called(here, f"{SERVICE}/Contribute", content, BEARER)
+        events = [entry.event for entry in here.audit()]
+    assert events.count("malformed_message") == 1
+    assert set(events) == {"malformed_message", "contribute"}, "weights that are not finite are a question"
+
+
 def test_the_same_offer_is_noted_once_and_whatever_differs_at_once() -> None:
     guard = TalkingGuard()
     with served(guard) as here:
