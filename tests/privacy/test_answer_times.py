@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 from tests.installed_node import InstalledNode, installed_node, table
-from tests.node_guards import TOKEN
+from tests.node_guards import ANSWER_KEY, TOKEN, Asker
 
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.guard_server import serving
@@ -40,12 +40,12 @@ def plan_of(node: InstalledNode) -> StudyPlan:
         training=replace(plan.training, rounds=ROUNDS),
         model=replace(plan.model, hidden_units=(32,)),
     )
-    privacy, _ = calibrated_together(plan.training, plan.privacy, ())
+    privacy, _ = calibrated_together(plan.training, plan.privacy, (), parameters=plan.model.parameters)
     return replace(plan, privacy=privacy)
 
 
 @contextmanager
-def hospital(patients: int, *, waits: bool) -> Iterator[tuple[InstalledNode, GuardChannel]]:
+def hospital(patients: int, *, waits: bool) -> Iterator[tuple[InstalledNode, Asker]]:
     """A node that has answered one request, so that its patients are read."""
     with installed_node(signing_key=SIGNING_KEY) as node:
         table(patients).to_csv(node.table_path, index=False)
@@ -58,9 +58,10 @@ def hospital(patients: int, *, waits: bool) -> Iterator[tuple[InstalledNode, Gua
             token_sha256=token_sha256(TOKEN),
             site="Bonn",
             audit=node.audit_log,
+            answer_key=ANSWER_KEY,
             times=PublicTimes(guard) if waits else None,
         ):
-            channel = GuardChannel(socket=node.folder.socket, token=TOKEN)
+            channel = Asker(GuardChannel(socket=node.folder.socket, token=TOKEN))
             channel.contribute(node.request(plan, round_=1))
             yield node, channel
             channel.close()

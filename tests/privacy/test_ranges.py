@@ -16,7 +16,7 @@ import pytest
 import torch
 from tests.doubles import model_spec, study_plan
 from tests.installed_node import SCHEMA, SITE, InstalledNode, installed_node, table
-from tests.node_guards import TOKEN
+from tests.node_guards import ANSWER_KEY, TOKEN, Asker
 
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.guard_server import serving
@@ -212,8 +212,15 @@ def said_by_the_node(node: InstalledNode, *, baseline_weight: float, one_is_olde
     guard.offer_plan(node.offer(plan))
     node.approve(plan)
     said = []
-    with serving(guard, socket=node.folder.socket, token_sha256=token_sha256(TOKEN), site=SITE, audit=node.audit_log):
-        channel = GuardChannel(socket=node.folder.socket, token=TOKEN)
+    with serving(
+        guard,
+        socket=node.folder.socket,
+        token_sha256=token_sha256(TOKEN),
+        site=SITE,
+        audit=node.audit_log,
+        answer_key=ANSWER_KEY,
+    ):
+        channel = Asker(GuardChannel(socket=node.folder.socket, token=TOKEN))
         for round_ in (1, 2, 3):
             request = replace(node.request(plan, round_=round_), weights=crafted(node, plan))
             try:

@@ -100,7 +100,7 @@ def plan_of(node: InstalledNode) -> StudyPlan:
 def calibrated(plan: StudyPlan) -> StudyPlan:
     plan = replace(plan, training=replace(plan.training, rounds=40), privacy=replace(plan.privacy, reserve_rounds=4))
     wanted = WantedSummary(evaluation_of(plan, attempts=2), 0.2)
-    privacy, summaries = calibrated_together(plan.training, plan.privacy, (wanted,))
+    privacy, summaries = calibrated_together(plan.training, plan.privacy, (wanted,), parameters=plan.model.parameters)
     return replace(plan, privacy=privacy, summaries=summaries, held_out_fraction=0.3)
 
 

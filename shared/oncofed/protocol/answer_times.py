@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from oncofed.protocol.plan import StudyPlan
+from oncofed.ranges import range_of
 
 READING = 4
 """An answer to a round for which patients had to be read first leaves after a multiple of so many times as long."""
@@ -35,8 +36,12 @@ def answer_times_of(plan: StudyPlan) -> AnswerTimes:
 
 
 def time_faults(plan: StudyPlan) -> tuple[tuple[str, str], ...]:
-    """What is wrong with the plan's times (beside `oncofed.ranges`): pairs of a field and what is wrong with it."""
-    found = []
+    """What is wrong with the plan's times: pairs of a field and what is wrong with it."""
+    found = [
+        (name, f"is not {range_of(StudyPlan, name).words}")
+        for name in ("answer_seconds", "summary_answer_seconds")
+        if getattr(plan, name) not in range_of(StudyPlan, name)
+    ]
     times = answer_times_of(plan)
     longest = times.period(of_summary=False, read=True)
     if plan.summaries:

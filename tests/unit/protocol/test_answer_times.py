@@ -11,11 +11,12 @@ from tests.doubles import study_plan
 from tests.summaries import evaluation_of
 
 from oncofed.errors import InvalidInput
-from oncofed.protocol.answer_times import LONGEST_SECONDS, SHORTEST_SECONDS, AnswerTimes, time_faults
+from oncofed.protocol.answer_times import AnswerTimes, time_faults
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.plan_file import plan_from_json
 
 PLAN = study_plan()
+SHORTEST_SECONDS, LONGEST_SECONDS = 0.05, 60.0
 MEASURED = replace(PLAN, summaries=(evaluation_of(PLAN),), held_out_fraction=0.2)
 
 

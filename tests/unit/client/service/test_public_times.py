@@ -7,13 +7,13 @@ from typing import cast
 
 import grpc
 import pytest
-from oncofed.client.service.wire_form import contribute_message, serialised, summarise_message
 from tests.node_guards import REQUEST, SUMMARY
 
 from oncofed.client.service.public_times import PublicTimes
 from oncofed.protocol.answer_times import AnswerTimes
+from oncofed.protocol.wire_form import question_of
 
-ROUND, WHOLE_SUMMARY = serialised(contribute_message(REQUEST)), serialised(summarise_message(SUMMARY))
+ROUND, WHOLE_SUMMARY = question_of(REQUEST), question_of(SUMMARY)
 TIMES = AnswerTimes(round_seconds=0.5, summary_seconds=3.0)
 ARRIVAL = 1000.0
 
