@@ -3,9 +3,9 @@
 Promises: whatever the guard's object does, what comes out is an `Answer` (`protocol.answer`) around a vector, a state,
 a public description or a code, as bytes that `egress` has passed, and not one other; it is noted in the audit log
 before it is returned, a vector with the hash of exactly the bytes that leave; the same plan offered again with the same
-answer, and bytes that are no question, are noted once an hour (`records.repeats`). `Desk.ask` never raises, so that no text of an exception goes
-anywhere: every failure in between is the code `internal`. When the ledger, the audit log or an answer cannot be
-written, nothing leaves but the code `not_ready`, and the local log names the file and the remedy.
+answer, and bytes that are no question, are noted once an hour (`records.repeats`). `Desk.ask` never raises, so that no
+text of an exception goes anywhere: every failure in between is the code `internal`. When the ledger, the audit log or
+an answer cannot be written, nothing leaves but the code `not_ready`, and the local log names the file and the remedy.
 
 In a deployment `guard_server` puts it behind a socket; in a simulation it is called in the process.
 """
