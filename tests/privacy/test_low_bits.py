@@ -151,7 +151,7 @@ DRAWS, TOO_FEW = 500_000, 2_000
 def log_ratios(mechanism: Mechanism) -> FloatArray:
     """(sizes, grids, own grids): of the target's absence over its presence, from so many draws of either.
 
-    What both give too seldom to be told apart is one cell.
+    Own grids that both have too seldom are one cell for each size and grid.
     """
     event = SharedIntegerRelease(SIGMA, DRAWS, PRIVACY.scale_bits, 1.0, 1, 0, 0)
     release, rng = mechanism(Local(event, 1.0, 10_000)), np.random.default_rng(0)
@@ -164,7 +164,7 @@ def log_ratios(mechanism: Mechanism) -> FloatArray:
     absent, present = counted(np.zeros(DRAWS)), counted(rng.normal(scale=0.03, size=DRAWS))
     seldom = absent + present < TOO_FEW
     for counts in (absent, present):
-        counts[seldom] = counts[seldom].sum()
+        counts[:] = np.where(seldom, np.where(seldom, counts, 0.0).sum(axis=2, keepdims=True), counts)
     return np.log((absent + 0.5) / (present + 0.5))
 
 
