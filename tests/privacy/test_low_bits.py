@@ -58,7 +58,7 @@ FloatArray = NDArray[np.float64]
 Places = NDArray[np.bool_]
 
 UNSURE, CERTAIN = 5.0, 50.0
-"""Log likelihood ratios. Chance in the table of likelihoods has a standard deviation of 0.6 over 800 numbers."""
+"""Log likelihood ratios. Chance in the table of likelihoods has a standard deviation of 0.5 over 800 numbers."""
 ROUNDS = 60
 COLUMNS, RARE, UNITS = 100, 10, 8
 MODEL = model_spec(columns=COLUMNS, hidden_units=(UNITS,), endpoints=3)
@@ -144,14 +144,14 @@ def features(numbers: FloatArray) -> tuple[NDArray[np.int64], ...]:
     return size, grid, np.clip(grid_of(numbers) + 4, 0, OWN_GRIDS - 1)
 
 
-DRAWS, TOO_FEW = 500_000, 2_000
+DRAWS, TOO_FEW, CAUTION = 500_000, 2_000, 20.0
 
 
 @cache
 def log_ratios(mechanism: Mechanism) -> FloatArray:
     """(sizes, grids, own grids): of the target's absence over its presence, from so many draws of either.
 
-    Own grids that both have too seldom are one cell for each size and grid.
+    Own grids that both have too seldom are one cell for each size and grid; a cell says nothing before it was seen.
     """
     event = SharedIntegerRelease(SIGMA, DRAWS, PRIVACY.scale_bits, 1.0, 1, 0, 0)
     release, rng = mechanism(Local(event, 1.0, 10_000)), np.random.default_rng(0)
@@ -165,7 +165,7 @@ def log_ratios(mechanism: Mechanism) -> FloatArray:
     seldom = absent + present < TOO_FEW
     for counts in (absent, present):
         counts[:] = np.where(seldom, np.where(seldom, counts, 0.0).sum(axis=2, keepdims=True), counts)
-    return np.log((absent + 0.5) / (present + 0.5))
+    return np.log((absent + CAUTION) / (present + CAUTION))
 
 
 def log_ratio(mechanism: Mechanism, numbers: FloatArray) -> float:

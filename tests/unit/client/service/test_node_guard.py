@@ -14,6 +14,7 @@ from tests.installed_node import MASKING_PUBLIC_KEY, NODE_KEY, SITE, InstalledNo
 from oncofed.client.service import node_guard as module
 from oncofed.client.service.node_guard import NodeGuard
 from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
+from oncofed.protocol.answer_times import AnswerTimes
 from oncofed.protocol.messages import ContributeRequest, DeliveryState, NodeDescription, PlanState
 from oncofed.protocol.model_file import signed_model
 from oncofed.protocol.plan import Member, StudyPlan
@@ -187,6 +188,27 @@ def test_a_policy_that_cannot_be_read_stops_everything(approved: InstalledNode, 
     assert refusal_of(guard, approved.request(round_=2)) is RefusalCode.NOT_READY
     approved.folder.policy.write_text(before)
     assert len(approved.charges()) == 1
+
+
+def test_the_guard_says_when_answers_leave_and_when_it_read_patients(approved: InstalledNode) -> None:
+    guard, own = approved.guard(), AnswerTimes(0.05, 0.05)
+    assert (guard.readings, guard.times_of(approved.plan().hash)) == (0, own)
+    for round_ in (1, 2):
+        guard.contribute(approved.request(round_=round_))
+        assert (guard.readings, guard.times_of(approved.plan().hash)) == (1, own)
+    approved.set_policy("[node]", "[node]  # written again")
+    guard.contribute(approved.request(round_=3))
+    assert guard.readings == 2
+    assert approved.guard().readings == 0
+
+
+@pytest.mark.parametrize("plan_hash", ["", "0" * 64, "../" * 5])
+def test_a_plan_that_nobody_approved_has_the_times_of_one_that_does_not_say(
+    approved: InstalledNode, plan_hash: str
+) -> None:
+    assert approved.guard().times_of(plan_hash) == AnswerTimes()
+    (approved.folder.approvals / f"{'0' * 64}.json").write_text("a damaged decision")
+    assert approved.guard().times_of(plan_hash) == AnswerTimes()
 
 
 def test_a_larger_smallest_cohort_is_for_approvals_to_come(approved: InstalledNode) -> None:
