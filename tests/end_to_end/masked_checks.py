@@ -79,8 +79,8 @@ def check_exit(hospital: Hospital, plan: StudyPlan) -> None:
     vectors = masked_in(hospital.left_guard())
     assert len(set(vectors)) == plan.training.rounds
     for pieces in (hospital.left_guard(), hospital.left_relay()):
-        left = hashes_of(answers_in(pieces, numbers=plan.model.parameters))
-        assert noted_hashes(entries) <= left <= noted_hashes(hospital.audit()), "there may have been other studies"
+        captured = hashes_of(answers_in(pieces, numbers=plan.model.parameters))
+        assert noted_hashes(entries) <= captured <= noted_hashes(hospital.audit()), "there may have been other studies"
     passed_on = b"".join(hospital.left_relay())
     assert all(vector in passed_on for vector in vectors)
     assert leaks_in(hospital.left_guard(), hospital.planted) == []

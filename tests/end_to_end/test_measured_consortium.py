@@ -70,7 +70,7 @@ def test_each_mode_measures_the_patients_set_aside(tmp_path: Path) -> None:
         for hospital in four.hospitals.values():  # numbers may leave, in mode none, and are called counts there
             only_texts = replace(hospital.planted, numbers=())
             assert leaks_in(hospital.left_relay(), only_texts) == []
-            cells = document.plan.summaries[0].cells
+            lengths = (document.plan.model.parameters, document.plan.summaries[0].cells)
             for pieces in (hospital.left_guard(), hospital.left_relay()):
-                left = [answers_in(pieces, numbers=each) for each in (document.plan.model.parameters, cells)]
-                assert hashes_of(left[0] | left[1]) == noted_hashes(hospital.audit())
+                captured = {one for numbers in lengths for one in answers_in(pieces, numbers=numbers)}
+                assert hashes_of(captured) == noted_hashes(hospital.audit())

@@ -77,7 +77,9 @@ BAD: dict[str, tuple[Callable[[Any], list[Message]], str]] = {
         "malformed answer: not in the protocol's records",
     ),
     "another reply": (
-        lambda x: [x.containing("Bonn", encode_answer(x.answer("Bonn", serialised(pb.PlanReply(state=1)))))],
+        lambda x: [
+            x.containing("Bonn", encode_answer(x.answer("Bonn", serialised(pb.PlanReply(state=pb.PLAN_STATE_OFFERED)))))
+        ],
         "malformed answer: unknown fields, or not in the one form",
     ),
     "a field rides along": (

@@ -257,4 +257,5 @@ def test_the_summary_report_tells_who_answered(tmp_path: Path) -> None:
     run_in_process(server, client, node_count=4)
     ((name, report),) = told
     assert (name, report.round, report.answered) == ("evaluation", 2, SITES)
-    assert report.bytes_up == 4 * 8 * hospitals.plan.summaries[0].cells
+    numbers = 8 * hospitals.plan.summaries[0].cells
+    assert 4 * numbers < report.bytes_up < 4 * (numbers + 100), "numbers, and little beside them"

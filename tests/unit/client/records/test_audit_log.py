@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
     audit = log(found)
     audit.append("approved", plan_hash=PLAN, by="Dr. A. Weiß")
     for round_ in range(1, 5):
-        vector = Released("vector", (17,), "float64", 136)
+        vector = Released("vector", (17,), "float64", 136, "cd" * 32)
         audit.append("contribute", plan_hash=PLAN, round_=round_, attempt=0, left=[vector])
     audit.append("contribute", plan_hash=PLAN, round_=5, attempt=0, code="budget_exceeded")
     return found
@@ -41,7 +41,7 @@ def test_it_keeps_who_asked_what_and_what_left(path: Path) -> None:
     first, second, *_, last = report.entries
     assert (first.event, first.by, first.left) == ("approved", "Dr. A. Weiß", ())
     assert (second.plan_hash, second.round, second.attempt, second.code) == (PLAN, 1, 0, "")
-    assert second.left == (Released("vector", (17,), "float64", 136),)
+    assert second.left == (Released("vector", (17,), "float64", 136, "cd" * 32),)
     assert last.code == "budget_exceeded"
     assert first.time == "2026-11-23T12:00:00.000+00:00"
     assert (report.closed_torn_lines, report.torn_bytes) == (0, 0)
