@@ -61,7 +61,10 @@ UNSURE, CERTAIN = 5.0, 50.0
 """Log likelihood ratios. Chance in the table of likelihoods has a standard deviation of 0.5 over 800 numbers."""
 ROUNDS = 60
 COLUMNS, RARE, UNITS = 100, 10, 8
-MODEL = model_spec(columns=COLUMNS, hidden_units=(UNITS,), endpoints=3)
+ENDPOINTS = tuple(f"endpoint_{number}" for number in range(8))
+MODEL = replace(
+    model_spec(columns=COLUMNS, hidden_units=(UNITS,)), endpoints=ENDPOINTS, baseline_hazard=(0.02,) * len(ENDPOINTS)
+)
 TRAINING = TrainingSpec(rounds=ROUNDS)
 PRIVACY = calibrated_privacy(
     TRAINING, epsilon=1.0, delta=1e-5, l2_norm_bound=1.0, reserve_rounds=2, parameters=MODEL.parameters
@@ -288,7 +291,7 @@ def asked_often(spec: SummarySpec, patients: PatientTensors) -> FloatArray:
     weights = weights_for_summaries()
     moved = bounded_sum(plan, spec, weights, TARGET).vector != 0
     moved &= bounded_sum(plan, spec, weights, OTHERS).vector == 0
-    assert moved.sum() >= 3
+    assert moved.sum() >= len(ENDPOINTS)
     guard = guard_of(plan, few)
     questions = (summary_request(plan, attempt=attempt, weights=weights) for attempt in range(spec.attempts))
     return np.concatenate([guard.summarise(question).vector[moved] for question in questions])

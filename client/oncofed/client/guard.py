@@ -67,6 +67,11 @@ NOT_KEPT = "answer_not_kept"
 _log = logging.getLogger(__name__)
 
 
+def _told_locally(error: Exception) -> str:
+    """Our own words, or the type of another exception, whose text may quote data."""
+    return str(error) if isinstance(error, RecordFailure) else type(error).__name__
+
+
 def tell_nobody(word: str, request: AnyRequest) -> None:
     """The null listener."""
 
@@ -239,8 +244,10 @@ class Guard:
             vector.setflags(write=False)
             try:
                 self._answers.keep(Contribution(vector), identity=identity, request_hash=request_hash)
-            except RecordFailure as failure:
-                _log.error("site %s cannot keep its answer to %s: %s", self.site, in_words(request), failure)
+            except Exception as error:  # whatever it is: the charge is made
+                _log.error(
+                    "site %s cannot keep its answer to %s: %s", self.site, in_words(request), _told_locally(error)
+                )
                 self._tell(NOT_KEPT, request)
         else:
             # Nothing is hidden here, so who joins a batch may follow from the request, and a run can be repeated.
@@ -283,8 +290,8 @@ class Guard:
     def _tell(self, word: str, request: AnyRequest) -> None:
         try:
             self._told(word, request)
-        except RecordFailure as failure:
-            _log.error("%s cannot be noted: %s", word, failure)
+        except Exception as error:  # what left has left
+            _log.error("%s cannot be noted: %s", word, _told_locally(error))
 
     def _refuse_malformed(self, request: AnyRequest) -> None:
         if request.plan_hash != self._plan_hash:
