@@ -362,9 +362,14 @@ def test_a_masked_sum_opens_though_one_part_of_it_is_noise_alone(name: str, monk
 # Keeping it
 
 
+EACH_ERROR = pytest.mark.parametrize("error", [RecordUnwritable("the disk is full"), Broken()], ids=["ours", "another"])
+
+
 @dataclass
 class FullDisk:
     """Answers that find nothing and keep nothing."""
+
+    error: Exception = field(default_factory=lambda: RecordUnwritable("the disk is full"))
 
     def find(self, request_hash: str) -> None:
         return None
@@ -373,7 +378,7 @@ class FullDisk:
         return None
 
     def keep(self, contribution: Any, *, identity: str, request_hash: str) -> None:
-        raise RecordUnwritable("the disk is full")
+        raise self.error
 
 
 def refuse_unless_gone(asked: Asked) -> None:
@@ -384,14 +389,18 @@ def refuse_unless_gone(asked: Asked) -> None:
     assert len(asked.ledger.charges()) == 1
 
 
+@EACH_ERROR
 @EACH_CASE
-def test_an_answer_that_cannot_be_kept_leaves_and_is_the_only_one(case: Case) -> None:
+def test_an_answer_that_cannot_be_kept_leaves_and_is_the_only_one(
+    case: Case, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     """It is charged already. A refusal instead would cost another charge and tell of the disk."""
-    asked, kept = Asked(case, answers=FullDisk()), Asked(case)
+    asked, kept = Asked(case, answers=FullDisk(error)), Asked(case)
     answer = asked.asked()
     refuse_unless_like_any_answer(asked, answer, words=[NOT_KEPT])
     assert answer.tobytes() == kept.asked().tobytes()
     refuse_unless_gone(asked)
+    assert PLANTED not in caplog.text
 
 
 @EACH_CASE
@@ -425,18 +434,19 @@ def test_what_a_full_disk_cut_short_is_refused_after_a_restart_as_well(
     refuse_unless_gone(Asked(case, answers=FolderAnswers(tmp_path), ledger=asked.ledger))
 
 
+@EACH_ERROR
 @EACH_CASE
 def test_an_audit_log_that_cannot_be_written_holds_no_answer_back(
-    case: Case, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    case: Case, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def unwritable(word: str, request: AnyRequest) -> None:
-        raise RecordUnwritable(f"audit.jsonl cannot be written ({word})")
+        raise error
 
     FAILURES["the sum over patients"](monkeypatch, case)
     asked = Asked(case, answers=FullDisk(), tell=unwritable)
     refuse_unless_like_any_answer(asked, asked.asked(), words=[])
-    for word in (NOISE_ALONE, NOT_KEPT):
-        assert f"audit.jsonl cannot be written ({word})" in caplog.text
+    assert all(f"{word} cannot be noted" in caplog.text for word in (NOISE_ALONE, NOT_KEPT))
+    assert PLANTED not in caplog.text
 
 
 # Where nothing can leave
@@ -484,11 +494,15 @@ def test_a_guard_that_refuses_instead_would_be_noticed(
     assert len(asked.ledger.charges()) == 1
 
 
-def test_a_guard_that_keeps_back_what_it_cannot_keep_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard_module, "RecordFailure", KeyError)  # so that the rule looks for another failure
-    asked = Asked(CASES["round, local"], answers=FullDisk())
-    assert asked.refusal() is RefusalCode.INTERNAL
-    assert len(asked.ledger.charges()) == 1
+def test_a_guard_that_keeps_back_what_it_cannot_keep_would_be_noticed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def kept_back(guard: Guard, word: str, request: AnyRequest) -> None:
+        raise RequestRefused(RefusalCode.NOT_READY)
+
+    monkeypatch.setattr(Guard, "_tell", kept_back)
+    with pytest.raises(RequestRefused):
+        test_an_answer_that_cannot_be_kept_leaves_and_is_the_only_one(CASES["round, local"], Broken(), caplog)
 
 
 def test_a_guard_that_sends_something_made_of_patients_instead_would_be_noticed(

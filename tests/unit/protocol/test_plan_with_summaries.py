@@ -60,7 +60,7 @@ def words(plan: StudyPlan) -> str:
 def test_the_words_say_what_leaves_of_whom_with_which_noise_and_that_it_is_counted() -> None:
     told = words(PLAN)
     assert f'as "evaluation", one list of {SPEC.cells} numbers' in told
-    assert "standard deviation 7.25 on each number" in told
+    assert "standard deviation 7.25 times that limit on each number" in told
     assert "Set aside are 20% of your patients" in told
     assert "all your patients but those set aside" in told
     assert "after 60 rounds and evaluation" in told

@@ -90,7 +90,7 @@ class Exchange:
     def reply(
         self,
         site: str,
-        vector: NDArray[np.float64],
+        vector: NDArray[np.float64] | NDArray[np.uint64],
         *,
         question: Mapping[str, object] | None = None,
         src_node_id: int | None = None,
@@ -98,7 +98,9 @@ class Exchange:
         signing_key: bytes | None = None,
     ) -> Message:
         """A well-formed answer. question  changes to the request it answers."""
-        reply = serialised(pb.ContributeReply(vector=vector.tobytes()))
+        numbers = vector.tobytes()
+        masked = vector.dtype == np.uint64
+        reply = serialised(pb.ContributeReply(masked=numbers) if masked else pb.ContributeReply(vector=numbers))
         answer = self.answer(site, reply, question=question, signing_key=signing_key)
         return make_message(self.metadata(site, src_node_id=src_node_id, reply_to=reply_to), encode_answer(answer))
 
@@ -127,7 +129,7 @@ class Exchange:
         """As Flower reports a failed node: from the SuperLink's node id."""
         return make_message(self.metadata(site, src_node_id=1), error=Error(code, reason))
 
-    def all_well(self, vectors: Mapping[str, NDArray[np.float64]]) -> list[Message]:
+    def all_well(self, vectors: Mapping[str, NDArray[np.float64] | NDArray[np.uint64]]) -> list[Message]:
         return [self.reply(site, vector) for site, vector in vectors.items()]
 
 

@@ -27,7 +27,8 @@ def test_the_study_that_was_simulated_is_the_study_that_is_offered() -> None:
     assert plan.coordinator_public_key == "01" * 32
     assert plan.privacy.reserve_rounds == 2
     release = GaussianRelease(plan.privacy.noise_multiplier)
-    assert epsilon_of([release] * 62, delta=1e-5) == pytest.approx(3.0, abs=0.02)
+    assert plan.privacy.delta == 1e-6
+    assert epsilon_of([release] * 62, delta=1e-6) == pytest.approx(3.0, abs=0.02)
 
 
 def test_the_templates_have_no_faults() -> None:
@@ -93,13 +94,13 @@ def test_words_for_a_data_protection_officer_hold_the_figures() -> None:
     assert cost is not None
     assert cost.planned < cost.largest <= 3.0 < cost.two_hospitals
     assert cost.largest == pytest.approx(3.0, abs=0.02)
-    assert cost.largest_cohort == 10_000
+    assert cost.largest_cohort == 100_000
     words = plan_in_words(plan, consortium.schema, parameters=1234, patients=40)
     one_line = " ".join(words.split())
     for expected in (
         "aachen, bonn, celle",
         "1,234 numbers",
-        f"epsilon {cost.planned:.2f} at delta 1e-05",
+        f"epsilon {cost.planned:.2f} at delta 1e-06",
         f"{cost.largest:.2f} if all 4 reserve rounds",
         f"epsilon up to {cost.two_hospitals:.2f}",
         f"({noise_share(plan, patients=40):.0%} for 40 patients)",

@@ -193,7 +193,7 @@ def test_an_absurd_vector_does_not_reach_the_average(plan: StudyPlan) -> None:
         return Contribution(np.rint(honest.vector * 2**20) / 2**20 + 0.0)
 
     def absurd(request: ContributeRequest) -> Contribution:
-        return Contribution(np.full_like(request.weights, 1e4))
+        return Contribution(np.full_like(request.weights, 1e4 + 0.5))
 
     _, reports = run(private, app=hospitals(private, dict.fromkeys(plan.roster, in_steps) | {"Bonn": absurd}))
     reason = "sent a vector longer than any honest one can be (10034 clip norms)"

@@ -18,13 +18,13 @@ from oncofed.client.records.audit_log import AuditLog, verify_audit_log
 from oncofed.client.sources import SourceSpec, read_source_cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import InvalidInput, PrivacyRefusal, RecordDamaged, RecordUnwritable
-from oncofed.privacy.accounting import GaussianRelease
 from oncofed.privacy.ledger import Charge, Ledger, MemoryLedger
 from oncofed.privacy.policy import without_privacy
+from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.plan import StudyPlan
 
 PLAN = plan_of_hospital()
-EVENT = GaussianRelease(PLAN.privacy.noise_multiplier)
+EVENT = release_of_round(PLAN).event
 
 
 def approvals(folder: Path) -> Approvals:

@@ -96,7 +96,7 @@ def test_a_measurement_is_charged_once_and_refused_beyond_its_attempts(node: Ins
     assert [charge.identity for charge in node.charges()] == [f"{plan.hash}/{SITE}/summary/evaluation/0"]
     with pytest.raises(RequestRefused) as refused:
         node.guard().summarise(request(plan, attempt=1))
-    assert refused.value.code is RefusalCode.BUDGET_EXCEEDED
+    assert refused.value.code is RefusalCode.ROUND_OUT_OF_RANGE
     for round_ in (1, 2, 3):  # and it takes nothing from the rounds
         node.guard().contribute(node.request(plan, round_=round_))
     node.guard().contribute(node.request(plan, round_=3, attempt=1))
