@@ -292,10 +292,10 @@ SCHEMA_CASES = (
         "schema_constants",
         (
             '"age_years", plausible_range: is reversed',
-            '"age_years", scale: is not above 0',
+            '"age_years", scale: is below 1e-9',
             '"ecog", centre: lies outside',
             "interval_bounds: is not a rising time axis",
-            '"overall_survival", baseline_hazard: is not above 0',
+            '"overall_survival", baseline_hazard: is below 1e-8',
             '"entity", reference_category: is not among categories',
         ),
         faults=6,

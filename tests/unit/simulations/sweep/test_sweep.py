@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from tests.unit.simulations.sweep.sweep_study import write_study
 
 from oncofed.errors import InvalidInput
+from oncofed.ranges import RANGES, Range
 from oncofed.simulations.run import run_study
 from oncofed.simulations.study import read_study
 from oncofed.simulations.sweep import sweep as module
@@ -24,6 +25,12 @@ from oncofed.simulations.sweep.sweep import Swept, run_sweep
 
 FAILS = "training.server_learning_rate=0.02,1e308"
 """The second makes the weights overflow in the second round."""
+
+
+@pytest.fixture(autouse=True)
+def any_learning_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting inside its range makes a run fail, and some run here must."""
+    monkeypatch.setitem(RANGES, "TrainingSpec.server_learning_rate", Range(1e-8, 1e308, 1e-4, 1))
 
 
 @dataclass
