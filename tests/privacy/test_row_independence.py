@@ -100,7 +100,7 @@ def weights_of(model: ModelSpec, patients: PatientTensors, rng: np.random.Genera
         case 1:
             return np.asarray(honest * 10.0 ** rng.integers(-6, 7, size))
         case 2:
-            return np.asarray(honest * 10.0 ** rng.choice([-300.0, -160.0, 100.0, 155.0, 300.0]))
+            return honest * float(rng.choice([1e-300, 1e-160, 1e100, 1e155, 1e300]))
         case 3:
             return np.where(rng.random(size) < 0.5, 0.0, honest)
         case 4 | 5:
@@ -350,7 +350,7 @@ def by_hand(model: ModelSpec, weights: FloatArray, x: FloatArray) -> FloatArray:
     network = network_with(model, weights)
     assert network.linear_branch is not None
     if len(model.hidden_units) > 1:
-        return np.asarray(captum_relevance(network, torch.as_tensor(x[None]), endpoint=0).numpy()[0])
+        return np.asarray(captum_relevance(network, torch.as_tensor(x[None]), endpoint=0)[0].numpy())
     relevance: FloatArray = x * network.linear_branch.weight[0].detach().numpy()
     for c, kappa, output in unit_parts(*layer_of(network), x):
         a, spread = c.sum(), (c**2).sum()

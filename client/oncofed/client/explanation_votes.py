@@ -108,7 +108,8 @@ def _strongest(strength: Tensor, most: int) -> tuple[Tensor, Tensor]:
     """Which are a patient's strongest, and for which of them (1.0) the patient votes: not for those of no strength.
 
     strength  (patients, candidates), at least 0; of equal ones the first are the stronger.
-    returns   (patients, most), (patients, most). With a number that is NaN a patient votes for none.
+              NaN counts as the strongest, and nobody votes for it.
+    returns   (patients, most), (patients, most).
     """
     top = strength.topk(min(most + 1, strength.shape[1]), dim=1)
     chosen = top.indices[:, :most].clone()
@@ -116,8 +117,7 @@ def _strongest(strength: Tensor, most: int) -> tuple[Tensor, Tensor]:
         # Where the last that is in equals the first that is out, torch does not say which it takes.
         tied = torch.nonzero((top.values[:, most - 1] == top.values[:, most]) & (top.values[:, most] > 0))[:, 0]
         chosen[tied] = strength[tied].argsort(dim=1, descending=True, stable=True)[:, :most]
-    is_number = ~top.values[:, :1].isnan()  # NaN counts as the strongest
-    return chosen, ((strength.gather(1, chosen) > 0) & is_number).double()
+    return chosen, (strength.gather(1, chosen) > 0).double()
 
 
 # Rows are made of some patients at a time (`client.summaries`), so what depends on the plan alone is made once.

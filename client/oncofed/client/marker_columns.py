@@ -54,7 +54,7 @@ class MarkerColumns:
     def into(self, found: FloatArray, of_columns: FloatArray) -> None:
         """A few long sums, rather than one a column: this is half the work of explaining everybody."""
         if len(self.first) == self.markers:
-            np.take(of_columns, self.first, axis=-1, out=found)
+            np.take(of_columns, self.first, axis=-1, out=found, mode="clip")  # or else numpy would go by a copy
         else:
             found[...] = 0.0
             found[..., self.with_first] = of_columns[..., self.first]

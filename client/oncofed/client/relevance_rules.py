@@ -50,16 +50,26 @@ class Rule(StrEnum):
 class Products:
     """How matrices are multiplied.
 
-    linear  (patients, inputs) and (outputs, inputs) -> (patients, outputs): summed over the inputs.
+    linear  (patients, inputs), (outputs, inputs) and something to add it to, which may be overwritten: (patients,
+            outputs) or None -> (patients, outputs), summed over the inputs.
     inner   (patients, terms, some) and (patients, terms, others) -> (patients, some, others): summed over the terms.
     """
 
-    linear: Callable[[Tensor, Tensor], Tensor]
+    linear: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     inner: Callable[[Tensor, Tensor], Tensor]
 
 
-PLAIN = Products(nn.functional.linear, lambda some, others: torch.bmm(some.mT, others))
-EXACT = Products(lambda rows, weight: exact_product(on_grid(rows), weight), exact_inner_products)
+def _plain_linear(rows: Tensor, weight: Tensor, onto: Tensor | None) -> Tensor:
+    return rows @ weight.T if onto is None else onto.addmm_(rows, weight.T)
+
+
+def _exact_linear(rows: Tensor, weight: Tensor, onto: Tensor | None) -> Tensor:
+    product = exact_product(on_grid(rows), weight)
+    return product if onto is None else onto.add_(product)
+
+
+PLAIN = Products(_plain_linear, lambda some, others: torch.bmm(some.mT, others))
+EXACT = Products(_exact_linear, exact_inner_products)
 
 
 def hidden_layer_of(network: PrognosisNetwork) -> tuple[Tensor, Tensor] | None:
@@ -96,8 +106,8 @@ def relevance_of_columns(
         kappa = curvature(sums, squares)
         linear_share = output * (1 + sums * kappa) / 2
         square_share = output * torch.where(squares > 0, (sums.abs() - sums.square() * kappa) / (2 * squares), 0.0)
-        found = products.linear(square_share, units.square().T).mul_(x)
-        found.add_(products.linear(linear_share, units.T))
+        found = products.linear(square_share, units.square().T, None).mul_(x)
+        found = products.linear(linear_share, units.T, found)
     if weight is not None:
         found.add_(weight)
     return found.mul_(x)
@@ -105,22 +115,21 @@ def relevance_of_columns(
 
 def _gradient(branch: nn.Sequential, x: Tensor, *, endpoint: int, products: Products) -> Tensor:
     """(patients, columns): of one output at the inputs, where a unit at its kink is switched off."""
-    weights = [layer.weight.detach() for layer in branch if isinstance(layer, nn.Linear)]
-    *hidden, last = weights
+    *hidden, last = [layer.weight.detach() for layer in branch if isinstance(layer, nn.Linear)]
     fed, active = x, []
     for weight in hidden:
-        sums = products.linear(fed, weight)
+        sums = products.linear(fed, weight, None)
         active.append(sums > 0)
         fed = sums.clamp_(min=0.0)
     slope = last[endpoint]
     for weight, on in zip(reversed(hidden), reversed(active), strict=True):
-        slope = products.linear(torch.where(on, slope, 0.0), weight.T)
+        slope = products.linear(torch.where(on, slope, 0.0), weight.T, None)
     return slope
 
 
 def unit_sums(units: Tensor, x: Tensor, *, products: Products = PLAIN) -> tuple[Tensor, Tensor]:
     """a and Q of the module's docstring, each (patients, units)."""
-    return products.linear(x, units), products.linear(x.square(), units.square())
+    return products.linear(x, units, None), products.linear(x.square(), units.square(), None)
 
 
 def curvature(sums: Tensor, squares: Tensor) -> Tensor:

@@ -274,7 +274,8 @@ class Local(_Integers):
         fault = _fault_of_floats(vector, numbers=self.numbers)
         if fault or self.of_steps is not None:
             return fault
-        steps = vector * self.sum_event.scale
+        with np.errstate(over="ignore"):  # huge numbers: an infinite one is rightly too large
+            steps = vector * self.sum_event.scale
         if not (steps == np.rint(steps)).all() or np.signbit(vector[vector == 0]).any():
             return "sent numbers that are no whole steps of the plan's noise"
         if (np.abs(steps) > self.largest_entry).any():
@@ -287,7 +288,9 @@ class Local(_Integers):
             return ""
         spread = self.noise_of_sum(hospitals=1)
         longest = self.largest_patients + spread * (math.sqrt(self.numbers) + _NOISE_TAIL)
-        if np.linalg.norm(vector) > longest:
+        with np.errstate(over="ignore"):
+            length = np.linalg.norm(vector)
+        if length > longest:
             return f"sent a vector longer than any honest one can be ({longest:.0f} clip norms)"
         return ""
 

@@ -82,7 +82,7 @@ def counted(
     group = np.searchsorted(np.asarray(layout.edges), log_hazard_ratio, side="left")
     seen = (at_risk > 0) | (events > 0)
     last = intervals - 1 - np.argmax(seen[:, :, ::-1], axis=2)
-    observed = np.asarray((events > 0).any(axis=2))
+    observed = np.any(events > 0, axis=2)
     time = np.searchsorted(np.asarray(layout.time_bounds), np.asarray(grid.bounds)[last + 1], side="left") - 1
     patient, endpoint = np.nonzero(seen[:, :, 0] & np.isfinite(log_hazard_ratio))
     place = (patient, endpoint)

@@ -25,6 +25,7 @@ from oncofed.simulations.benchmarks.made_up import model, patients, plan
 from oncofed.simulations.benchmarks.masking import masking_table
 from oncofed.simulations.benchmarks.rounds import rounds_table
 from oncofed.simulations.benchmarks.side_by_side import Spread, interleaved, ratio
+from oncofed.simulations.benchmarks.summaries import summaries_table
 from oncofed.simulations.benchmarks.tables import Table, verdict
 from oncofed.survival.likelihood import PatientTensors, patient_losses
 from oncofed.survival.network import PrognosisNetwork, parameter_vector
@@ -150,6 +151,19 @@ def test_the_command_prints_and_writes_the_tables(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.slow
+def test_summaries_are_timed_of_all_patients_and_of_one_at_a_time() -> None:
+    table = summaries_table(many=30, units=2, repetitions=1)
+    assert [row[:2] for row in table.rows] == [
+        ("evaluation", "120"),
+        ("key_markers", "27,651"),
+        ("interactions", "61,075"),
+    ]
+    for _, _, seconds, together, alone, times in table.rows:
+        assert float(seconds) / 30 * 1000 == pytest.approx(float(together), abs=0.2)
+        assert float(alone) / float(together) == pytest.approx(float(times), rel=0.2)
+    assert len(table.notes) == 1 + 3
+
+
 def test_a_first_view_is_measured_in_a_browser_beside_the_shortest_way() -> None:
     if browser.CHROMIUM is None:
         pytest.skip("NOT TESTED: that a first view is measured. apt-get install chromium to test it.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oncofed.client.one_thread import one_thread
 from oncofed.client.summaries import bounded_sum
@@ -26,7 +27,7 @@ from oncofed.survival.network import parameter_count
 EDGES = (-1.0, -0.5, 0.0, 0.5, 1.0)
 PATIENTS = 15_000
 SAMPLE = 60
-"""Patients who are asked about one at a time, spread over the repetitions."""
+"""Patients who are asked about one at a time."""
 MOST_SECONDS = {SummaryKind.EVALUATION: 10.0, SummaryKind.KEY_MARKERS: 30.0, SummaryKind.INTERACTIONS: 30.0}
 
 
@@ -72,10 +73,10 @@ def _summaries() -> tuple[SummarySpec, ...]:
 
 
 def _seconds(
-    study: StudyPlan, summary: SummarySpec, weights: np.ndarray, cohort: PatientTensors, repetitions: int
+    study: StudyPlan, summary: SummarySpec, weights: NDArray[np.float64], cohort: PatientTensors, repetitions: int
 ) -> tuple[float, float]:
     """Of all at once, and of one patient when each is asked about alone."""
-    one_each = [cohort.rows(slice(place, place + 1)) for place in range(SAMPLE)]
+    one_each = [cohort.rows(slice(place, place + 1)) for place in range(min(SAMPLE, len(cohort)))]
     together: list[float] = []
     alone: list[float] = []
     for _ in range(repetitions):
