@@ -34,7 +34,7 @@ def patients(count: int, *, columns: int, seed: int) -> PatientTensors:
 
 def plan(spec: ModelSpec, *, sites: int, rounds: int, private: bool) -> StudyPlan:
     """Full-batch FedAdam; the noise is about that of epsilon 3 over 60 rounds, and the budget without end."""
-    privacy = PrivacySpec(PrivacyMode.LOCAL, 1e6, 1e-5, 11.0, 2.0, RELATION)
+    privacy = PrivacySpec(PrivacyMode.LOCAL, 1e3, 1e-5, 11.0, 2.0, RELATION)
     if not private:
         privacy = PrivacySpec(PrivacyMode.NONE, None, 0.0, 0.0, None, RELATION)
     roster = tuple(f"site_{number:04d}" for number in range(sites))
