@@ -33,7 +33,14 @@ from oncofed.client.records.answers import Answers, MemoryAnswers
 from oncofed.client.sum_masks import SumMasks
 from oncofed.client.summaries import KINDS, Kinds, bounded_sum, refuse_unknown
 from oncofed.client.training import ascent_sum, weights_after_local_steps
-from oncofed.errors import PrivacyRefusal, RecordFailure, RefusalCode, RequestRefused
+from oncofed.errors import (
+    BudgetExceeded,
+    PrivacyRefusal,
+    RecordFailure,
+    RefusalCode,
+    RequestRefused,
+    UnaccountedEvent,
+)
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.ledger import Charge, Ledger, refuse_unless_payable
 from oncofed.privacy.masking import Attempt, content_hash_of
@@ -268,7 +275,7 @@ class Guard:
             refuse_unless_payable(self.ledger, charge)
             patients = work.load()
             self.ledger.charge(charge)
-        except PrivacyRefusal as refusal:
+        except (BudgetExceeded, UnaccountedEvent) as refusal:
             _log.warning("site %s refuses %s: %s", self.site, in_words(request), refusal)
             raise RequestRefused(RefusalCode.BUDGET_EXCEEDED) from None
         return patients

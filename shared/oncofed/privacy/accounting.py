@@ -96,6 +96,7 @@ def one_collection(charged: Iterable[tuple[str, PrivacyEvent]]) -> bool:
     """Whether these releases, each with the plan it belongs to, have a proven bound together: see the module."""
     plans, sampled = set[str](), False
     for plan, event in charged:
+        _refuse_unaccountable(event)
         plans.add(plan)
         sampled |= event.sampling_rate < 1
     return not sampled or len(plans) <= 1

@@ -372,7 +372,7 @@ def summary_release(summary: SummarySpec, privacy: PrivacySpec) -> Release:
 
 def largest_patients(delta: float) -> int:
     """Up to how many patients of a hospital the promise holds: delta suits them, and so does float64."""
-    return max(1, min(math.floor(1 / (10 * delta) + 1e-9), LARGEST_PATIENTS))
+    return max(1, math.floor(min(1 / (10 * delta) + 1e-9, LARGEST_PATIENTS)))
 
 
 def _release(
