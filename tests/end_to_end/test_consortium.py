@@ -56,7 +56,7 @@ class Capture:
                 answer, reply = pb.Answer(), pb.ContributeReply()
                 answer.ParseFromString(piece[GRPC_PREFIX_BYTES:])
                 reply.ParseFromString(answer.content)
-                found.append(reply.vector)
+                found += [reply.vector] if reply.vector else []
         return found
 
 
