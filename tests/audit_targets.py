@@ -47,7 +47,7 @@ def small_plan(mode: PrivacyMode, *, rounds: int) -> StudyPlan:
         reserve_rounds=1,
         shares=shares,
         parameters=MODEL.parameters,
-        scale_bits=6,
+        scale_bits=20 if shares is None else 6,
     )
     plan = replace(study_plan(model=MODEL, training=training, privacy=privacy), roster=roster, quorum=4)
     return plan if shares is None else replace(plan, members=tuple(map(simulated_member, roster)))

@@ -85,11 +85,11 @@ OBJECTIONS: dict[str, tuple[Callable[[StudyPlan], StudyPlan], str]] = {
     ),
     "steps as large as the noise": (
         lambda p: replace(p, privacy=replace(p.privacy, scale_bits=0)),
-        "need epsilon",
+        "scale_bits is 0, outside",
     ),
     "steps that are no whole number": (
         lambda p: replace(p, privacy=replace(p.privacy, scale_bits=19.5)),  # type: ignore[arg-type]  # as a file may say
-        "cannot be accounted for",
+        "scale_bits is 19.5, outside",
     ),
     "no promise": (lambda p: replace(p, privacy=replace(p.privacy, epsilon=None)), "promises patients None"),
     "sampling that cannot be": (

@@ -30,7 +30,7 @@ from oncofed.client.sources import read_source_cohort
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import OncofedError, PrivacyRefusal, RefusalCode, RequestRefused
-from oncofed.privacy import policy as policy_module
+from oncofed.privacy import releases as releases_module
 from oncofed.privacy.policy import WantedSummary, calibrated_together
 from oncofed.protocol.messages import AnyRequest, ContributeRequest, Contribution, SummariseRequest
 from oncofed.protocol.plan import StudyPlan
@@ -89,7 +89,7 @@ WORLDS = {
 
 @pytest.fixture(autouse=True)
 def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy_module, "LARGEST_PATIENTS", MOST)
+    monkeypatch.setattr(releases_module, "LARGEST_PATIENTS", MOST)
 
 
 def plan_of(node: InstalledNode) -> StudyPlan:

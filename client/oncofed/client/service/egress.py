@@ -62,6 +62,9 @@ _Reply = TypeVar("_Reply", pb.ContributeReply, pb.PlanReply, pb.DeliverModelRepl
 _State = TypeVar("_State", PlanState, DeliveryState)
 _MOST_SMALL_BY_CHANCE = 4
 """So many of a hundred masked numbers have equal upper bits with a probability below 1e-14."""
+_TOO_MANY_TO_BE_WHOLE_BY_CHANCE = 5
+"""Noised numbers are whole steps of 2**-4 at the coarsest, of 2**-20 usually: so many are all whole once in 10^6, and
+once in 10^30. The answer is then lost; that follows from a noised answer alone, and tells no more."""
 _SMALLEST_NORMAL = np.finfo(np.float64).tiny
 
 
@@ -198,7 +201,7 @@ def _refuse_unless_like_noise(content: bytes, numbers: int) -> None:
     size = np.abs(vector[vector != 0])
     if (size < _SMALLEST_NORMAL).any():
         raise EgressViolation(Rule.INTEGER_BYTES)
-    if size.size and (size == np.floor(size)).all():
+    if size.size and numbers >= _TOO_MANY_TO_BE_WHOLE_BY_CHANCE and (size == np.floor(size)).all():
         raise EgressViolation(Rule.WHOLE_NUMBERS)
 
 

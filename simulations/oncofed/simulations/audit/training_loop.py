@@ -13,7 +13,8 @@ from flwr.app import Message, MessageType, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 from numpy.typing import NDArray
 
-from oncofed.protocol.plan import PrivacyMode, Strategy, StudyPlan
+from oncofed.privacy.policy import without_privacy
+from oncofed.protocol.plan import Strategy, StudyPlan
 from oncofed.server.admission import SiteVector
 from oncofed.server.state import initial_state
 from oncofed.server.strategies import combine
@@ -36,7 +37,7 @@ class Trained:
 
 def trained(plan: StudyPlan, hospital: Hospital) -> Trained:
     """All rounds of the plan, from its first weights."""
-    alone = replace(plan, privacy=replace(plan.privacy, mode=PrivacyMode.LOCAL, shares=None))
+    alone = replace(plan, privacy=without_privacy(l2_norm_bound=None), members=())  # releases are opened already
     if plan.training.strategy in _COMPARING:
         alone = replace(alone, training=replace(plan.training, strategy=Strategy.FEDAVG))
     # Message(...) asks this process-wide value who is sending; Flower's own engines set it just so.
