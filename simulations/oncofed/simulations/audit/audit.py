@@ -79,15 +79,11 @@ QUICK = Effort(
 
 
 def checks(effort: Effort) -> Mapping[str, Check]:
-    """By name, the quickest first; what only some plans have is last."""
+    """By name. The place of a check picks its stream of random numbers, so new ones stand at the end."""
     return {
         LEDGER: ledger_count,
         FRESH_NOISE: fresh_noise,
         NOISE_SCALE: partial(noise_scale, pairs=effort.noise_pairs),
-        LOW_BITS: partial(low_bits, releases=effort.low_bit_releases),
-        WHAT_IS_ADDED: partial(what_is_added, patients=60),
-        CONSTANTS: constants,
-        REFUSALS: partial(refusals, questions=effort.questions),
         SENSITIVITY: partial(sensitivity, patients=150, left_out=effort.left_out),
         MASKS: partial(mask_soundness, pairs=effort.mask_pairs),
         INVERSION: partial(inversion, patients=effort.inverted),
@@ -95,6 +91,10 @@ def checks(effort: Effort) -> Mapping[str, Check]:
         REPEATED_CANARIES: partial(repeated_canaries, runs=effort.canary_runs),
         MEMBERSHIP: partial(membership, models=effort.models, patients=effort.members),
         SUMMARIES: partial(summaries, draws=effort.summary_draws, patients=25, left_out=effort.left_out),
+        LOW_BITS: partial(low_bits, releases=effort.low_bit_releases),
+        WHAT_IS_ADDED: partial(what_is_added, patients=60),
+        CONSTANTS: constants,
+        REFUSALS: partial(refusals, questions=effort.questions),
     }
 
 
