@@ -109,14 +109,16 @@ def _strongest(strength: Tensor, most: int) -> tuple[Tensor, Tensor]:
 
     strength  (patients, candidates), at least 0; of equal ones the first are the stronger.
               NaN counts as the strongest, and nobody votes for it.
-    returns   (patients, most), (patients, most).
+    returns   (patients, most), in the candidates' order; (patients, most).
+
+    The same steps for everybody, tied or not: what a tie costs more would tell who has one, by the time it takes.
     """
-    top = strength.topk(min(most + 1, strength.shape[1]), dim=1)
-    chosen = top.indices[:, :most].clone()
-    if top.values.shape[1] > most:
-        # Where the last that is in equals the first that is out, torch does not say which it takes.
-        tied = torch.nonzero((top.values[:, most - 1] == top.values[:, most]) & (top.values[:, most] > 0))[:, 0]
-        chosen[tied] = strength[tied].argsort(dim=1, descending=True, stable=True)[:, :most]
+    rank = torch.where(strength.isnan(), math.inf, strength)
+    last = rank.topk(most, dim=1).values[:, -1:]
+    larger, equal = rank > last, rank == last
+    room = most - larger.sum(dim=1, keepdim=True)
+    taken = larger | (equal & (equal.cumsum(dim=1) <= room))
+    chosen = taken.nonzero()[:, 1].view(len(strength), most)
     return chosen, (strength.gather(1, chosen) > 0).double()
 
 
