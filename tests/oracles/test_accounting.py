@@ -27,6 +27,7 @@ from tests.doubles import FULL_BATCH_SIGMA, calibrated_privacy
 from oncofed.errors import UnaccountedEvent
 from oncofed.privacy.accounting import (
     LEAST_NOISE_MULTIPLIER,
+    MOST_SAMPLED_STEPS,
     GaussianRelease,
     PrivacyEvent,
     delta_for,
@@ -351,3 +352,11 @@ def test_delta_is_at_most_one_in_ten_of_the_largest_hospital() -> None:
     for none in (0, -5):
         with pytest.raises(ValueError, match="patients"):
             delta_for(none)
+
+
+def test_more_sampled_steps_than_the_accountant_is_exact_for_cost_without_end() -> None:
+    """With sampling at nearly 1 the truth is a Gaussian's; from 100,000 steps on its delta is above what is charged."""
+    few, many = (sampled(100.0, 1e-4, steps) for steps in (MOST_SAMPLED_STEPS, MOST_SAMPLED_STEPS + 1))
+    assert epsilon_of([few], delta=1e-6) < 10
+    assert math.isinf(epsilon_of([many], delta=1e-6))
+    assert math.isinf(epsilon_of([few, few], delta=1e-6))

@@ -208,7 +208,7 @@ class TestEveryLedger:
         first = Charge("first/Bonn/1/0", "hash", before)
         ledger.charge(first)
         another = Charge("second/Bonn/1/0", "hash", after)
-        with pytest.raises(UnaccountedEvent, match="data source of its own"):
+        with pytest.raises(UnaccountedEvent, match="patients whom no other study uses"):
             ledger.charge(another)
         ledger = implementation.reopen(ledger, tmp_path)
         assert list(ledger.charges()) == [first]
@@ -325,9 +325,9 @@ def test_a_study_that_has_no_bound_beside_what_was_released_is_not_approved(befo
         first, second = plans.pop(before), *plans.values()
         node.approve(first)
         node.ledger().charge(Charge(f"{first.hash}/Bonn/1/0", "hash", release_of_round(first).event))
-        with pytest.raises(PrivacyRefusal, match="data source of its own"):
+        with pytest.raises(PrivacyRefusal, match="patients whom no other study uses"):
             node.approve(second)
-        with pytest.raises(PrivacyRefusal, match="data source of its own"):
+        with pytest.raises(PrivacyRefusal, match="patients whom no other study uses"):
             node.approve(by_epochs(node, study="another by epochs"))
         node.approve(first)  # what it goes on with itself has one
 

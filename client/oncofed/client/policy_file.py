@@ -99,9 +99,26 @@ def read_policy(path: Path) -> NodePolicy:
     names = [source.name for source in sources]
     for name in sorted({name for name in names if name and names.count(name) > 1}):
         faults.append(Fault(path.name, f'names the source "{name}" more than once', "Give each a name of its own."))
+    faults += _tables_named_twice(path.name, sources)
     if faults:
         raise InvalidInput(faults)
     return NodePolicy(smallest_cohort or 0, largest_parameters or 0, allowed_plans, tuple(sources))
+
+
+def _tables_named_twice(where: str, sources: list[SourcePolicy]) -> list[Fault]:
+    """One table under two names would have two budgets for the same patients."""
+    found: dict[object, str] = {}
+    faults = []
+    for source in sources:
+        spec = source.source
+        table = spec.path.resolve() if spec.path is not None else (spec.statement, spec.url_file, spec.url_variable)
+        if table in found and table != (None, None, None):
+            what = (
+                f'names one table twice, as "{found[table]}" and as "{source.name}", with two budgets for its patients'
+            )
+            faults.append(Fault(where, what, "Keep one of the two, the one under which the ledger has counted."))
+        found.setdefault(table, source.name)
+    return faults
 
 
 def _allowed_plans(node: Section) -> tuple[str, ...] | None:

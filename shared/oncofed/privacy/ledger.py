@@ -77,8 +77,8 @@ def refuse_unless_one_collection(charged: Sequence[tuple[str, PrivacyEvent]]) ->
     """Raises UnaccountedEvent when no bound is proven for these releases, each with its plan, together."""
     if not one_collection(charged):
         raise UnaccountedEvent(
-            "a study that trains by epochs needs a data source of its own: no bound is proven for it together with "
-            "another study's releases, chosen after it or before"
+            "a study that trains by epochs needs patients whom no other study uses: no bound is proven for it together "
+            "with another study's releases, chosen after it or before"
         )
 
 

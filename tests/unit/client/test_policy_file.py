@@ -138,3 +138,12 @@ def test_all_faults_are_told_together(tmp_path: Path) -> None:
 def test_a_missing_file_allows_nothing(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="does not exist"):
         read_policy(tmp_path / "policy.toml")
+
+
+@pytest.mark.parametrize("path", ["/srv/oncofed/registry.parquet", "/srv/oncofed/../oncofed/registry.parquet"])
+def test_one_table_under_two_names_would_have_two_budgets(tmp_path: Path, path: str) -> None:
+    second = WHOLE[WHOLE.index("[[source]]") : WHOLE.index('[[source]]\nname = "trial_7"')]
+    second = second.replace("tumour-registry", "registry-again").replace("/srv/oncofed/registry.parquet", path)
+    (tmp_path / "policy.toml").write_text(WHOLE + second)
+    with pytest.raises(InvalidInput, match='one table twice, as "tumour-registry" and as "registry-again"'):
+        read_policy(tmp_path / "policy.toml")
