@@ -51,7 +51,7 @@ def test_key_markers_are_released_and_charged(mode: str, tmp_path: Path) -> None
         expected = [GaussianRelease(result.plan.privacy.noise_multiplier)] * 4
         expected += [GaussianRelease(each.noise_multiplier) for each in (markers, pairs)]
         (epsilon,) = set(result.epsilons.values())
-        assert epsilon == pytest.approx(epsilon_of(expected, delta=1e-6), rel=1e-4)  # rounded to steps of 2**-20
+        assert epsilon == pytest.approx(epsilon_of(expected, delta=1e-6), rel=5e-4)  # rounded to steps of 2**-20
         assert "then key markers, once" in (tmp_path / "run" / "report.html").read_text()
 
 
