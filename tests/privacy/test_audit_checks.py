@@ -53,7 +53,7 @@ CAUGHT_BY: dict[tuple[PrivacyMode, str], set[str]] = {
     (LOCAL, "answers at once"): {REFUSALS},
     (LOCAL, "no clip"): {LOW_BITS, SENSITIVITY, WHAT_IS_ADDED, ONE_RUN, REPEATED_CANARIES},
     (LOCAL, "seeded noise"): {FRESH_NOISE},
-    (LOCAL, "restarted noise"): {FRESH_NOISE, MEMBERSHIP},
+    (LOCAL, "restarted noise"): {LOW_BITS, FRESH_NOISE, MEMBERSHIP},
     (LOCAL, "uncharged rounds"): {LEDGER},
     (LOCAL, "Cox loss"): {SENSITIVITY, WHAT_IS_ADDED},
     (LOCAL, "mean for sum"): {NOISE_SCALE, WHAT_IS_ADDED},

@@ -8,7 +8,7 @@ Summarise        the same, as many as the question's cells; or `counts`: as many
 OfferPlan, PlanStatus, DeliverModel    `state`: one of its list; or a refusal
 Describe         the site's own name as configured, and the protocol's version; or a refusal
 
-A refusal is one code of `errors.RefusalCode`. Two things that a noised sum never is are refused as well: a number below
+A refusal is one code of `errors.RefusalCode`. Two things that noise hardly makes are refused too: a number below
 the smallest normal float64 (that is how a count looks when its integer's bytes are read as a float64), and a vector
 whose numbers are all whole (counts). A second barrier, not the first: sixteen digits of noise can carry anything, so
 what keeps data out of a vector is the guard's own mechanism; this keeps out whatever a mistake elsewhere would add.
