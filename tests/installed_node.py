@@ -16,7 +16,7 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 from tests.leaks import Planted
-from tests.node_guards import ANSWER_KEY
+from tests.node_guards import ANSWER_KEY, COORDINATOR_KEY
 
 from oncofed.client.node.folder import NodeFolder, SiteSettings
 from oncofed.client.policy_file import read_policy
@@ -32,7 +32,7 @@ from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.protocol import study_document
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.protocol.plan import Member, ModelSpec, PrivacyMode, PrivacySpec, StudyPlan, TrainingSpec
-from oncofed.protocol.signing import new_signing_key, public_key_of
+from oncofed.protocol.signing import public_key_of
 from oncofed.protocol.study_document import StudyDocument, document_bytes, schema_of, signed_document
 from oncofed.survival.network import parameter_count
 
@@ -208,10 +208,10 @@ class InstalledNode:
 
 
 @contextmanager
-def installed_node(*, signing_key: bytes | None = None) -> Iterator[InstalledNode]:
-    """In a folder whose path is short enough for a socket. signing_key: the coordinator's, a new one without it."""
+def installed_node(*, signing_key: bytes = COORDINATOR_KEY) -> Iterator[InstalledNode]:
+    """In a folder whose path is short enough for a socket. signing_key: the coordinator's."""
     with TemporaryDirectory(prefix="oncofed-") as name:
-        node = InstalledNode(NodeFolder(Path(name) / "node"), signing_key or new_signing_key())
+        node = InstalledNode(NodeFolder(Path(name) / "node"), signing_key)
         create(node.folder, SiteSettings(SITE, "127.0.0.1:9094", None))
         table().to_csv(node.table_path, index=False)
         node.folder.policy.write_text(POLICY.format(table=node.table_path))

@@ -32,8 +32,10 @@ from oncofed.protocol.messages import (
     PlanState,
     SummariseRequest,
 )
+from oncofed.protocol.question import signed_question
 from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.protocol.wire_form import (
+    ASKED_FROM_OUTSIDE,
     Method,
     contribution_in,
     delivery_question,
@@ -47,6 +49,8 @@ from oncofed.protocol.wire_form import (
 
 TOKEN = "0123456789abcdef" * 4
 ANSWER_KEY = new_signing_key()
+COORDINATOR_KEY = new_signing_key()
+COORDINATOR_PUBLIC = public_key_of(COORDINATOR_KEY)
 SITE = "Bonn"
 REQUEST = ContributeRequest(
     plan_hash="ab" * 32, site=SITE, round=3, attempt=1, roster=(SITE, "Essen"), weights=np.linspace(0.1, 0.9, 5)
@@ -54,17 +58,29 @@ REQUEST = ContributeRequest(
 SUMMARY = SummariseRequest(REQUEST.plan_hash, SITE, "evaluation", 1, REQUEST.roster, REQUEST.weights, cells=5)
 
 
+def signed(request: bytes, method: Method = Method.CONTRIBUTE) -> bytes:
+    """The question of the tests' coordinator."""
+    return signed_question(request, method=method, signing_key=COORDINATOR_KEY)
+
+
 @dataclass(frozen=True)
 class Asker:
-    """Raises RequestRefused with a guard's code, AnswerRejected, or WrongForm. answer_key: the guard's public one."""
+    """Raises RequestRefused with a guard's code, AnswerRejected, or WrongForm.
+
+    answer_key   the guard's public one. signing_key: the coordinator's; None asks like a stranger.
+    """
 
     port: BytesPort
     answer_key: bytes | None = field(default_factory=lambda: public_key_of(ANSWER_KEY))
+    signing_key: bytes | None = COORDINATOR_KEY
 
-    def content(self, method: Method, question: bytes) -> bytes:
+    def content(self, method: Method, request: bytes) -> bytes:
         """The reply in the answer to these bytes."""
+        question = request
+        if self.signing_key is not None and method in ASKED_FROM_OUTSIDE:
+            question = signed_question(request, method=method, signing_key=self.signing_key)
         answer = self.port.ask(method, question)
-        asked = hashlib.sha256(question).digest()
+        asked = hashlib.sha256(request).digest()
         return content_of(answer, question_sha256=asked, method=method, public_key=self.answer_key)
 
     def contribute(self, request: ContributeRequest) -> Contribution:
@@ -74,7 +90,7 @@ class Asker:
         return contribution_in(self.content(Method.SUMMARISE, question_of(request)))
 
     def offer_plan(self, document: bytes) -> PlanState:
-        return plan_state_in(self.content(Method.OFFER_PLAN, offer_question(document)))
+        return plan_state_in(self.content(Method.OFFER_PLAN, offer_question(document, nonce=b"")))
 
     def plan_status(self, plan_hash: str) -> PlanState:
         question = serialised(pb.PlanStatusRequest(plan_hash=plan_hash))
@@ -187,5 +203,6 @@ def served(guard: NodeGuardPort) -> Iterator[Served]:
             site=SITE,
             audit=audit,
             answer_key=ANSWER_KEY,
+            asker_key=COORDINATOR_PUBLIC,
         ):
             yield here

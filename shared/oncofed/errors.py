@@ -96,6 +96,7 @@ class RefusalCode(StrEnum):
     MALFORMED_WEIGHTS = "malformed_weights"
     BUDGET_EXCEEDED = "budget_exceeded"
     INTERNAL = "internal"
+    NOT_SIGNED = "not_signed"
 
 
 class RequestRefused(OncofedError):
@@ -114,11 +115,13 @@ class QuorumLost(FederationFailure):
     """Fewer hospitals answered than the plan's quorum.
 
     answered                the hospitals that were admitted.
-    charged_without_answer  whether a hospital was charged for this attempt and has lost its answer: asking it the same
+    charged_without_answer  those that were charged for this attempt and have lost their answer: asking them the same
                             again cannot help, a new attempt can.
     """
 
-    def __init__(self, message: str, *, charged_without_answer: bool = False, answered: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, message: str, *, charged_without_answer: frozenset[str] = frozenset(), answered: tuple[str, ...] = ()
+    ) -> None:
         self.answered = answered
         self.charged_without_answer = charged_without_answer
         super().__init__(message)

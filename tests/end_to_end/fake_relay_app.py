@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from flwr.app import Context
 
-from oncofed.client.node.folder import NodeFolder
+from oncofed.client.node.folder import NodeFolder, read_site
 from oncofed.client.node.superexec import main
 from oncofed.client.relay import build_client_app
 from oncofed.client.service.desk import Desk, questions_to_node
@@ -52,8 +52,10 @@ class EchoGuard:
 
 def connect(context: Context) -> Desk:
     # The guard's socket would lie in NODE/run.
-    key = read_secret(NodeFolder(Path(os.environ[SOCKET_VARIABLE]).parents[1]).answer_key)
-    return Desk(questions_to_node(EchoGuard(), site=""), audit=None, answer_key=key)
+    folder = NodeFolder(Path(os.environ[SOCKET_VARIABLE]).parents[1])
+    accepted = read_site(folder).enrolled
+    key, coordinator = read_secret(folder.answer_key), bytes.fromhex(accepted.public_key)
+    return Desk(questions_to_node(EchoGuard(), site=""), audit=None, answer_key=key, asker_key=coordinator)
 
 
 app = build_client_app(connect)

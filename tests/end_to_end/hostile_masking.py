@@ -14,7 +14,7 @@ from itertools import combinations, product
 import numpy as np
 from flwr.app import RecordDict
 from numpy.typing import NDArray
-from tests.end_to_end.hostile_questions import OFFER, TRAIN, VECTOR, offer, question, reply_in
+from tests.end_to_end.hostile_questions import OFFER, TRAIN, VECTOR, offer, question, reply_in, signed_by
 
 from oncofed.errors import RequestRefused
 from oncofed.privacy.masking import new_masking_key, public_masking_key_of
@@ -55,7 +55,7 @@ def phases(document: StudyDocument, *, signing_key: bytes) -> tuple[tuple[Told, 
     roster = plan.roster
     first, last = roster[0], roster[-1]
     split = told_rosters(plan, 1)
-    return (
+    phases = (
         tuple(_refused(plan)),
         tuple(_offered(document, signing_key)),
         tuple(_of_offered(document, signing_key)),
@@ -77,6 +77,9 @@ def phases(document: StudyDocument, *, signing_key: bytes) -> tuple[tuple[Told, 
             for site in roster
         ),
         (_refusal(plan, first, "more than the reserve", "budget_exceeded", roster=roster, round_=2, attempt=2),),
+    )
+    return tuple(
+        tuple(replace(told, content=signed_by(signing_key, told.content)) for told in phase) for phase in phases
     )
 
 

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from oncofed.errors import RequestRefused
 from oncofed.protocol import guard_pb2 as pb
-from oncofed.protocol.codec import MESSAGE_TYPE, decode_answer, encode_question
+from oncofed.protocol.codec import MESSAGE_TYPE, decode_answer, decode_question, encode_question
 from oncofed.protocol.messages import ContributeRequest, Delivery
 from oncofed.protocol.model_file import signed_model
 from oncofed.protocol.plan import Member, PrivacyMode, StudyPlan
+from oncofed.protocol.question import signed_question
 from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.protocol.study_document import StudyDocument, document_bytes, signed_document
 from oncofed.protocol.wire_form import (
@@ -54,7 +55,7 @@ class Asked:
 def phases(document: StudyDocument, site: str, *, signing_key: bytes) -> tuple[tuple[Asked, ...], ...]:
     """Each to be asked when the one before is answered. The second is the plan's own: all that may ever leave."""
     plan = document.plan
-    return (
+    phases = (
         tuple(_before(plan, site)),
         tuple(
             Asked(f"round {round_}", TRAIN, question(request_of(plan, site, round_=round_)), VECTOR, VECTOR)
@@ -66,6 +67,17 @@ def phases(document: StudyDocument, site: str, *, signing_key: bytes) -> tuple[t
             *_of_other_kinds(plan, site),
         ),
     )
+    signed = [[replace(one, content=signed_by(signing_key, one.content)) for one in phase] for phase in phases]
+    return (tuple(signed[0]), tuple(signed[1]), (*signed[2], *_of_strangers(plan, site)))
+
+
+def signed_by(signing_key: bytes, content: RecordDict) -> RecordDict:
+    """As a coordinator signs it; what is no question stays as it is."""
+    try:
+        method, request = decode_question(content)
+    except RequestRefused:
+        return content
+    return encode_question(method, signed_question(request, method=method, signing_key=signing_key))
 
 
 def answer_in(kind: str, content: RecordDict) -> str:
@@ -91,7 +103,7 @@ def question(request: ContributeRequest) -> RecordDict:
 
 
 def offer(document: StudyDocument) -> RecordDict:
-    return encode_question(Method.OFFER_PLAN, offer_question(document_bytes(document)))
+    return encode_question(Method.OFFER_PLAN, offer_question(document_bytes(document), nonce=b""))
 
 
 def message_type_of(kind: str) -> str:
@@ -181,6 +193,14 @@ def _of_other_kinds(plan: StudyPlan, site: str) -> Iterator[Asked]:
         Method.DELIVER_MODEL, delivery_question(Delivery(plan.hash, forged.content, forged.signature))
     )
     yield Asked("a model signed by somebody else", DELIVER, delivery, "refused", "refused")
+
+
+def _of_strangers(plan: StudyPlan, site: str) -> Iterator[Asked]:
+    """Whoever carries questions, and has no key of the coordinator's. The guard notes all of them together, once."""
+    own = question(replace(request_of(plan, site, round_=2), attempt=3))
+    forged = signed_by(new_signing_key(), own)
+    for name, content in {"a round that nobody signed": own, "a round that somebody else signed": forged}.items():
+        yield Asked(name, TRAIN, content, "not_signed")
 
 
 def _weights(plan: StudyPlan) -> NDArray[np.float64]:

@@ -47,7 +47,12 @@ class LyingGuard:
             place = answer.index(content) + len(content) // 2
             return answer[:place] + bytes([answer[place] ^ 1]) + answer[place + 1 :]
         reply = pb.ContributeReply(vector=vector_bytes(LIES[said](contribution_in(content).vector)))
-        return answer_to(question, serialised(reply), method=method, signing_key=read_secret(self.node.answer_key))
+        return answer_to(
+            parsed(pb.Question, question).request,
+            serialised(reply),
+            method=method,
+            signing_key=read_secret(self.node.answer_key),
+        )
 
 
 def connect(_: Context) -> LyingGuard:

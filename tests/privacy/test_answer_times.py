@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 from tests.installed_node import InstalledNode, installed_node, table
-from tests.node_guards import ANSWER_KEY, TOKEN, Asker
+from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, TOKEN, Asker
 
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.guard_server import serving
@@ -24,12 +24,10 @@ from oncofed.client.service.public_times import PublicTimes
 from oncofed.client.service.token import token_sha256
 from oncofed.privacy.policy import calibrated_together
 from oncofed.protocol.plan import StudyPlan
-from oncofed.protocol.signing import new_signing_key
 
 ROUNDS = 200
 SECONDS = 0.4
 SIZES = (1_000, 4_000)
-SIGNING_KEY = new_signing_key()
 
 
 def plan_of(node: InstalledNode) -> StudyPlan:
@@ -47,7 +45,7 @@ def plan_of(node: InstalledNode) -> StudyPlan:
 @contextmanager
 def hospital(patients: int, *, waits: bool) -> Iterator[tuple[InstalledNode, Asker]]:
     """A node that has answered one request, so that its patients are read."""
-    with installed_node(signing_key=SIGNING_KEY) as node:
+    with installed_node() as node:
         table(patients).to_csv(node.table_path, index=False)
         guard, plan = node.guard(), plan_of(node)
         guard.offer_plan(node.offer(plan))
@@ -59,6 +57,7 @@ def hospital(patients: int, *, waits: bool) -> Iterator[tuple[InstalledNode, Ask
             site="Bonn",
             audit=node.audit_log,
             answer_key=ANSWER_KEY,
+            asker_key=COORDINATOR_PUBLIC,
             times=PublicTimes(guard) if waits else None,
         ):
             channel = Asker(GuardChannel(socket=node.folder.socket, token=TOKEN))

@@ -18,7 +18,17 @@ import numpy as np
 import pytest
 from tests.installed_node import InstalledNode, installed_node, planted, table
 from tests.leaks import Planted, leaks_in
-from tests.node_guards import ANSWER_KEY, REQUEST, TOKEN, Asker, HostileGuard, Served, raising, served
+from tests.node_guards import (
+    ANSWER_KEY,
+    COORDINATOR_PUBLIC,
+    REQUEST,
+    TOKEN,
+    Asker,
+    HostileGuard,
+    Served,
+    raising,
+    served,
+)
 from tests.recording_proxy import RecordingProxy
 
 from oncofed.client import guard as guard_module
@@ -92,6 +102,7 @@ def test_in_a_whole_study_nothing_planted_leaves_the_guard(
             site="Bonn",
             audit=node.audit_log,
             answer_key=ANSWER_KEY,
+            asker_key=COORDINATOR_PUBLIC,
         ),
         RecordingProxy(listen=outside, forward=node.folder.socket) as proxy,
     ):

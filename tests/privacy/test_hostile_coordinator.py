@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.doubles import SeededNoise
 from tests.installed_node import SITE, InstalledNode, installed_node
-from tests.node_guards import ANSWER_KEY, TOKEN, Asker
+from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, TOKEN, Asker, signed
 
 from oncofed.client.relay import build_client_app
 from oncofed.client.service.guard_channel import GuardChannel
@@ -110,6 +110,7 @@ def deployed() -> Iterator[Hospital]:
             site=SITE,
             audit=node.audit_log,
             answer_key=ANSWER_KEY,
+            asker_key=COORDINATOR_PUBLIC,
         ):
             here = Hospital(node)
             Asker(here.channel).offer_plan(node.offer())
@@ -204,7 +205,7 @@ def questioned(node: InstalledNode, change: dict[str, Any]) -> tuple[ContributeR
     question = question_of(request)
     for number in change["unknown"]:
         question += bytes([number << 3 | 2, 3]) + b"abc"
-    content = encode_question(Method.CONTRIBUTE, question)
+    content = encode_question(Method.CONTRIBUTE, signed(question))
     for key, value in change["added"].items():
         content.config_records["question"][key] = value
     beside: dict[str, ArrayRecord | ConfigRecord | MetricRecord] = {

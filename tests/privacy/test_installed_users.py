@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(
 SERVE = """
 import os, sys
 from pathlib import Path
-from tests.node_guards import HonestGuard
+from tests.node_guards import COORDINATOR_PUBLIC, HonestGuard
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.service.guard_server import serving
 from oncofed.secret_files import read_secret
@@ -45,7 +45,7 @@ os.umask(0o077)
 os.setgroups([]); os.setgid(uid); os.setuid(uid)
 audit = AuditLog(root / "guard" / "audit.jsonl")
 with serving(HonestGuard(), socket=root / "run" / "guard.sock", token_sha256=digits, site="Bonn", audit=audit,
-    answer_key=read_secret(root / "guard" / "answer.key"),
+    answer_key=read_secret(root / "guard" / "answer.key"), asker_key=COORDINATOR_PUBLIC,
 ):
     audit.append("guard_started")
     print("ready", flush=True)

@@ -16,7 +16,7 @@ import pytest
 import torch
 from tests.doubles import model_spec, study_plan
 from tests.installed_node import SCHEMA, SITE, InstalledNode, installed_node, table
-from tests.node_guards import ANSWER_KEY, TOKEN, Asker
+from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, TOKEN, Asker
 
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.guard_server import serving
@@ -219,6 +219,7 @@ def said_by_the_node(node: InstalledNode, *, baseline_weight: float, one_is_olde
         site=SITE,
         audit=node.audit_log,
         answer_key=ANSWER_KEY,
+        asker_key=COORDINATOR_PUBLIC,
     ):
         channel = Asker(GuardChannel(socket=node.folder.socket, token=TOKEN))
         for round_ in (1, 2, 3):

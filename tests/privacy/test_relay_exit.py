@@ -19,7 +19,7 @@ from flwr.app.metadata import Metadata
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 from tests.captured_answers import answers_in, hashes_of, noted_hashes
 from tests.installed_node import ANSWER_PUBLIC_KEY, SITE, InstalledNode, installed_node
-from tests.node_guards import ANSWER_KEY, TOKEN
+from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, TOKEN, signed
 
 from oncofed.client.relay import build_client_app
 from oncofed.client.service.guard_channel import GuardChannel
@@ -43,7 +43,8 @@ class Relay:
 
     def asked(self, request: AnyRequest) -> bytes:
         metadata = Metadata(1, "question-1", 1, 1000, "", "1", 0.0, 1e10, MESSAGE_TYPE)
-        question = encode_question(method_of(request), question_of(request))
+        method = method_of(request)
+        question = encode_question(method, signed(question_of(request), method))
         reply: Message = self._app(make_message(metadata, question), CONTEXT)
         self.captured += [part.deflate() for part in get_all_nested_objects(reply).values()]
         return decode_answer(reply.content)
@@ -71,6 +72,7 @@ def at_work() -> Iterator[tuple[InstalledNode, Relay]]:
             site=SITE,
             audit=node.audit_log,
             answer_key=ANSWER_KEY,
+            asker_key=COORDINATOR_PUBLIC,
         ),
     ):
         channel = GuardChannel(socket=node.folder.socket, token=TOKEN, answer_seconds=20, start_seconds=1)

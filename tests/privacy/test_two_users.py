@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from tests.installed_node import InstalledNode, installed_node
-from tests.node_guards import ANSWER_KEY, HonestGuard
+from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, HonestGuard
 
 from oncofed.client.service.guard_server import serving
 from oncofed.client.service.token import new_token, token_sha256
@@ -71,6 +71,7 @@ def handed_over() -> Iterator[InstalledNode]:
             site="Bonn",
             audit=node.audit_log,
             answer_key=ANSWER_KEY,
+            asker_key=COORDINATOR_PUBLIC,
         ):
             yield node
 

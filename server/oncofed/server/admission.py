@@ -49,6 +49,7 @@ REFUSAL_WORDS = {
     RefusalCode.MALFORMED_WEIGHTS: "the weights it was sent were not of the plan's form",
     RefusalCode.BUDGET_EXCEEDED: "its privacy budget is used up",
     RefusalCode.INTERNAL: "an error there; its own log says more",
+    RefusalCode.NOT_SIGNED: "the question that arrived there is not signed by the coordinator whom it has accepted",
 }
 """What a hospital's code means to a reader."""
 

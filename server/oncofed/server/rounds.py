@@ -10,6 +10,8 @@ Waiting for answers is bounded by the plan's round_timeout_seconds. What the obs
 With `Patience` a round without quorum is asked again instead, for a bounded time: the very same attempt while hospitals
 are merely missing, since those that answered give the same bytes again without a charge; a new attempt, with fresh
 noise and a new charge everywhere, only when a hospital was charged and has no answer any more (it was killed between).
+One hospital causes one such attempt at most before a person resumes the study: each is paid for by the patients of all.
+After that it is waited for, and gone on without where the quorum allows it.
 """
 
 from __future__ import annotations
@@ -143,7 +145,13 @@ def step(
         bytes_down=sum(question.size_bytes for question in questions.values()),
         bytes_up=sum(payload_bytes(reply.content) for reply in received if reply.has_content()),
     )
-    after = FederationState(round=state.round + 1, weights=weights, optimiser=optimiser, left_out=state.left_out)
+    after = FederationState(
+        round=state.round + 1,
+        weights=weights,
+        optimiser=optimiser,
+        left_out=state.left_out,
+        asked_afresh=state.asked_afresh,
+    )
     return after, report
 
 
@@ -162,7 +170,7 @@ def admitted_quorum(
         causes = "\n".join(f"  - {rejection}{_explained(rejection)}" for rejection in admission.rejected)
         raise QuorumLost(
             f"{what}: {len(admission.admitted)} of {len(questions)} hospitals answered, {needed} must.\n{causes}",
-            charged_without_answer=any(_charged_without_answer(each) for each in admission.rejected),
+            charged_without_answer=frozenset(each.site for each in admission.rejected if _charged_without_answer(each)),
             answered=tuple(contribution.site for contribution in admission.admitted),
         )
     return admission
@@ -244,14 +252,16 @@ def asked_until_answered(
             if patience.clock() - began >= patience.seconds:
                 raise
             patience.told(lost)
-            before = state.attempt
-            if release_of_round(plan).needs_everybody and asked_before and len(lost.answered) >= plan.smallest_roster:
+            before, missing = state.attempt, set(state.roster or plan.roster) - set(lost.answered)
+            enough = release_of_round(plan).needs_everybody and len(lost.answered) >= plan.smallest_roster
+            if enough and asked_before and missing - state.left_out:
                 # Among those that are there, with fresh masks and noise, and a charge for each.
-                left_out = state.left_out | (set(state.roster or plan.roster) - set(lost.answered))
+                left_out = state.left_out | missing
                 state = replace(state, attempt=state.attempt + 1, roster=lost.answered, left_out=left_out)
                 asked_before = False
-            elif lost.charged_without_answer:
-                state = replace(state, attempt=state.attempt + 1)
+            elif lost.charged_without_answer - state.asked_afresh:
+                asked_afresh = state.asked_afresh | lost.charged_without_answer
+                state = replace(state, attempt=state.attempt + 1, asked_afresh=asked_afresh)
             else:
                 asked_before = True
             if most_attempts is not None and before < state.attempt >= most_attempts:

@@ -41,6 +41,7 @@ class FederationState:
     summaries  what was released after the last round, by name.
     left_out   hospitals that were online and yet cost everybody an attempt at a masked sum; they are not asked again
                before the study is resumed, unless the others are too few.
+    asked_afresh  hospitals that lost an answer and so cost everybody an attempt; not again before it is resumed.
     """
 
     round: int
@@ -49,6 +50,7 @@ class FederationState:
     attempt: int = 0
     roster: tuple[str, ...] = ()
     left_out: frozenset[str] = frozenset()
+    asked_afresh: frozenset[str] = frozenset()
     summaries: Mapping[str, ReleasedSummary] = field(default_factory=lambda: NO_SUMMARIES)
 
 

@@ -1,6 +1,6 @@
 """Is this what the guard of that hospital answered to this very question?
 
-An answer is the bytes of `guard.proto`'s `Answer`: the reply as `egress` let it out, the hash of the question's bytes
+An answer is the bytes of `guard.proto`'s `Answer`: the reply as `egress` let it out, the hash of the request's bytes
 as the guard received them, and the signature of the guard's own key over method, hash and reply. The key never leaves
 the guard; its public half stands in the plan. So whoever carries an answer can neither change it nor give it to another
 question.
@@ -28,9 +28,9 @@ class AnswerRejected(FederationFailure):
     """A hospital's answer counts for nothing; the text says why."""
 
 
-def answer_to(question: bytes, content: bytes, *, method: str, signing_key: bytes | None) -> bytes:
-    """The answer with this reply. signing_key: None in a simulation, whose answers nobody carries."""
-    asked = hashlib.sha256(question).digest()
+def answer_to(request: bytes, content: bytes, *, method: str, signing_key: bytes | None) -> bytes:
+    """The answer with this reply to a request. signing_key: None in a simulation, whose answers nobody carries."""
+    asked = hashlib.sha256(request).digest()
     signature = b""
     if signing_key is not None:
         signature = sign(signing_key, context=_CONTEXT, message=_signed(method, asked, content))
@@ -40,7 +40,7 @@ def answer_to(question: bytes, content: bytes, *, method: str, signing_key: byte
 def content_of(answer: bytes, *, question_sha256: bytes, method: str, public_key: bytes | None) -> bytes:
     """The reply in an answer to a question.
 
-    question_sha256  of the very bytes that were sent. public_key: the guard's Ed25519, if the plan names one.
+    question_sha256  of the very request that was sent. public_key: the guard's Ed25519, if the plan names one.
     """
     try:
         found = parsed(pb.Answer, answer)

@@ -19,6 +19,7 @@ class Refusal(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUSAL_INTERNAL: _ClassVar[Refusal]
     REFUSAL_NOT_APPROVED: _ClassVar[Refusal]
     REFUSAL_NOT_READY: _ClassVar[Refusal]
+    REFUSAL_NOT_SIGNED: _ClassVar[Refusal]
 
 class PlanState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -43,6 +44,7 @@ REFUSAL_BUDGET_EXCEEDED: Refusal
 REFUSAL_INTERNAL: Refusal
 REFUSAL_NOT_APPROVED: Refusal
 REFUSAL_NOT_READY: Refusal
+REFUSAL_NOT_SIGNED: Refusal
 PLAN_STATE_UNSPECIFIED: PlanState
 PLAN_STATE_OFFERED: PlanState
 PLAN_STATE_APPROVED: PlanState
@@ -51,6 +53,14 @@ PLAN_STATE_REFUSED: PlanState
 DELIVERY_STATE_UNSPECIFIED: DeliveryState
 DELIVERY_STATE_ACCEPTED: DeliveryState
 DELIVERY_STATE_REFUSED: DeliveryState
+
+class Question(_message.Message):
+    __slots__ = ("request", "signature")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    request: bytes
+    signature: bytes
+    def __init__(self, request: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class Answer(_message.Message):
     __slots__ = ("content", "question", "signature")
@@ -115,10 +125,12 @@ class ContributeReply(_message.Message):
     def __init__(self, vector: _Optional[bytes] = ..., refusal: _Optional[_Union[Refusal, str]] = ..., masked: _Optional[bytes] = ..., counts: _Optional[bytes] = ...) -> None: ...
 
 class OfferPlanRequest(_message.Message):
-    __slots__ = ("document",)
+    __slots__ = ("document", "nonce")
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
     document: bytes
-    def __init__(self, document: _Optional[bytes] = ...) -> None: ...
+    nonce: bytes
+    def __init__(self, document: _Optional[bytes] = ..., nonce: _Optional[bytes] = ...) -> None: ...
 
 class PlanStatusRequest(_message.Message):
     __slots__ = ("plan_hash",)

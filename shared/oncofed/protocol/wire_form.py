@@ -62,7 +62,7 @@ class Method(StrEnum):
 
 
 ASKED_FROM_OUTSIDE: Final = (Method.CONTRIBUTE, Method.SUMMARISE, Method.OFFER_PLAN, Method.DELIVER_MODEL)
-"""By a coordinator; the others are for the hospital itself."""
+"""By a coordinator, signed (`protocol.question`); the others are for the hospital itself, and bare."""
 
 
 class WrongForm(Exception):
@@ -132,8 +132,9 @@ def questions_of(request: AnyRequest, *, sites: Iterable[str]) -> Iterator[tuple
         yield site, same_for_all + last, digest.digest()
 
 
-def offer_question(document: bytes) -> bytes:
-    return serialised(pb.OfferPlanRequest(document=document))
+def offer_question(document: bytes, *, nonce: bytes) -> bytes:
+    """nonce: another one each time."""
+    return serialised(pb.OfferPlanRequest(document=document, nonce=nonce))
 
 
 def delivery_question(delivery: Delivery) -> bytes:

@@ -104,7 +104,7 @@ def test_a_question_has_one_form(question: bytes) -> None:
 
 
 def test_documents_and_models_arrive_as_they_were_sent() -> None:
-    assert parsed(pb.OfferPlanRequest, offer_question(b"\0\xffdocument")).document == b"\0\xffdocument"
+    assert parsed(pb.OfferPlanRequest, offer_question(b"\0\xffdocument", nonce=b"n")).document == b"\0\xffdocument"
     sent = parsed(pb.DeliverModelRequest, delivery_question(Delivery("ab", model=b"\0model", signature=b"s")))
     assert (sent.plan_hash, sent.model, sent.signature) == ("ab", b"\0model", b"s")
 

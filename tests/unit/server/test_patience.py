@@ -90,6 +90,37 @@ def test_a_lost_answer_makes_one_new_attempt_for_all(everybody: StudyPlan) -> No
     assert [request.attempt for request in other.asked] == [0, 1]
 
 
+def test_one_hospital_costs_the_others_one_attempt_and_no_more(everybody: StudyPlan) -> None:
+    """One that says at each asking that its answer is lost would spend the budget of all the others."""
+    hostile = Ailing(everybody, times=100, code=RefusalCode.REQUEST_CONFLICT)
+    other = Ailing(everybody, times=0, code=RefusalCode.INTERNAL, partition=1)
+    with pytest.raises(QuorumLost, match="Aachen"):
+        patient_run(everybody, {"Aachen": hostile, "Bonn": other}, seconds=60.0)
+    assert len(other.asked) > 3
+    assert {request.attempt for request in other.asked} == {0, 1}
+
+
+def test_nor_in_a_later_round(everybody: StudyPlan) -> None:
+    class LosesEach(Ailing):
+        def __call__(self, request: ContributeRequest) -> Contribution:
+            self.asked.append(request)
+            if request.attempt == 0:
+                raise RequestRefused(self.code)
+            return ParabolaHospital(self.plan, self.partition).contribute(request)
+
+    hostile = LosesEach(everybody, times=0, code=RefusalCode.REQUEST_CONFLICT)
+    with pytest.raises(QuorumLost, match="round 2"):
+        patient_run(everybody, {"Aachen": hostile}, seconds=60.0)
+    assert {(request.round, request.attempt) for request in hostile.asked} == {(1, 0), (1, 1), (2, 0)}
+
+
+def test_two_hospitals_may_each_lose_an_answer(everybody: StudyPlan) -> None:
+    first = Ailing(everybody, times=1, code=RefusalCode.REQUEST_CONFLICT)
+    second = Ailing(everybody, times=2, code=RefusalCode.REQUEST_CONFLICT, partition=1)
+    reports, _, _ = patient_run(everybody, {"Aachen": first, "Bonn": second}, seconds=60.0)
+    assert [(report.round, report.attempt) for report in reports] == [(1, 0), (2, 1), (3, 0)]
+
+
 def test_patience_ends(everybody: StudyPlan) -> None:
     ailing = Ailing(everybody, times=100, code=RefusalCode.INTERNAL)
     with pytest.raises(QuorumLost, match="round 2"):

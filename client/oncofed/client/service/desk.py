@@ -3,9 +3,10 @@
 Promises: whatever the guard's object does, what comes out is an `Answer` (`protocol.answer`) around a vector, a state,
 a public description or a code, as bytes that `egress` has passed, and not one other; it is noted in the audit log
 before it is returned, a vector with the hash of exactly the bytes that leave; the same plan offered again with the same
-answer, and bytes that are no question, are noted once an hour (`records.repeats`). `Desk.ask` never raises, so that no
-text of an exception goes anywhere: every failure in between is the code `internal`. When the ledger or the audit log
-cannot be written, nothing leaves but the code `not_ready`, and the local log names the file and the remedy.
+answer, bytes that are no question, and questions that the coordinator did not sign, are noted once an hour
+(`records.repeats`). A question from outside is not looked at before its signature fits. `Desk.ask` never raises, so
+that no text of an exception goes anywhere: every failure in between is the code `internal`. When the ledger or the
+audit log cannot be written, nothing leaves but the code `not_ready`, and the local log names the file and the remedy.
 
 In a deployment `guard_server` puts it behind a socket; in a simulation it is called in the process.
 """
@@ -34,7 +35,9 @@ from oncofed.protocol.messages import (
     NodeGuardPort,
     PlanState,
 )
+from oncofed.protocol.question import request_in, unverified_request_in
 from oncofed.protocol.wire_form import (
+    ASKED_FROM_OUTSIDE,
     BYTES_A_NUMBER,
     DELIVERY_STATES,
     PLAN_STATES,
@@ -86,18 +89,29 @@ class Desk:
 
     audit       None in a simulation, which keeps no log.
     answer_key  Ed25519, private; None in a simulation, whose answers nobody carries.
+    asker_key   Ed25519, public, of the coordinator, the only one who is answered from outside; None likewise.
     """
 
-    def __init__(self, questions: Mapping[str, Read], *, audit: AuditLog | None, answer_key: bytes | None) -> None:
+    def __init__(
+        self,
+        questions: Mapping[str, Read],
+        *,
+        audit: AuditLog | None,
+        answer_key: bytes | None,
+        asker_key: bytes | None,
+    ) -> None:
         self._questions = questions
         self._audit = audit
         self._answer_key = answer_key
+        self._asker_key = asker_key
         self._repeats = Repeats()
 
     def ask(self, method: str, question: bytes) -> bytes:
         """The answer; never raises."""
+        request = question
         try:
-            return self._answer(method, question)
+            request, known = self._request_in(method, question)
+            return self._answer(method, request, known=known)
         except RecordFailure as failure:  # our own words, and the remedy
             _log.error("a question cannot be answered, and nothing leaves: %s", failure)
             code = RefusalCode.NOT_READY
@@ -105,11 +119,20 @@ class Desk:
             _log.error("a question fails with %s; the answer is `internal`", type(error).__name__)
             _log.debug("the failure in full", exc_info=error)
             code = RefusalCode.INTERNAL
-        return self._sealed(_refusal(code), method, question)
+        return self._sealed(_refusal(code), method, request)
 
-    def _answer(self, method: str, content: bytes) -> bytes:
+    def _request_in(self, method: str, question: bytes) -> tuple[bytes, bool]:
+        """The bytes to answer, and whether they come from whom they must."""
+        if self._asker_key is None or method not in ASKED_FROM_OUTSIDE:
+            return question, True
         try:
-            question = self._questions[method](content)
+            return request_in(question, method=method, public_key=self._asker_key), True
+        except RequestRefused:
+            return unverified_request_in(question), False
+
+    def _answer(self, method: str, content: bytes, *, known: bool) -> bytes:
+        try:
+            question = self._questions[method](content) if known else _of_a_stranger()
         except WrongForm:
             question = _malformed()
         try:
@@ -125,8 +148,8 @@ class Desk:
             self._note_word(question.asked, leaving.what)
         return answer
 
-    def _sealed(self, reply: bytes, method: str, question: bytes) -> bytes:
-        return answer_to(question, reply, method=method, signing_key=self._answer_key)
+    def _sealed(self, reply: bytes, method: str, request: bytes) -> bytes:
+        return answer_to(request, reply, method=method, signing_key=self._answer_key)
 
     def _note_vector(self, asked: Asked, leaving: egress.Leaving, answer: bytes) -> None:
         if self._audit is None:  # before a hash is made in vain: a simulated hospital answers thousands of times
@@ -206,15 +229,23 @@ def questions_to_node(guard: NodeGuardPort, *, site: str) -> dict[str, Read]:
 
 def unsigned_desk(guard: GuardPort) -> Desk:
     """For a simulation: the same bytes travel as from hospital to coordinator; nothing is signed or logged."""
-    return Desk(questions_to(guard), audit=None, answer_key=None)
+    return Desk(questions_to(guard), audit=None, answer_key=None, asker_key=None)
 
 
 def _malformed() -> Question:
-    def refuse() -> bytes:
-        raise RequestRefused(RefusalCode.MALFORMED_WEIGHTS)
+    return _refused("malformed_message", RefusalCode.MALFORMED_WEIGHTS)
 
-    # A coordinator can send these without end, so not each one is noted.
-    return Question(Asked("malformed_message", sameness="malformed"), refuse, egress.plan_state)
+
+def _of_a_stranger() -> Question:
+    return _refused("unsigned_question", RefusalCode.NOT_SIGNED)
+
+
+def _refused(event: str, code: RefusalCode) -> Question:
+    def refuse() -> bytes:
+        raise RequestRefused(code)
+
+    # These can be sent without end, so not each one is noted.
+    return Question(Asked(event, sameness=event), refuse, egress.plan_state)
 
 
 def _reply_of(reply: Callable[[], bytes]) -> bytes:

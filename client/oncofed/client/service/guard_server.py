@@ -46,14 +46,15 @@ def serving(
     site: str,
     audit: AuditLog,
     answer_key: bytes,
+    asker_key: bytes,
     times: PublicTimes | None = None,
 ) -> Iterator[grpc.Server]:
     """While inside, `guard` answers at `socket` to whoever holds the token. Raises InvalidInput, see `unix_socket`.
 
-    answer_key  Ed25519, private: signs what leaves.
+    answer_key  Ed25519, private: signs what leaves. asker_key: the coordinator's, public: it signs what is asked.
     times       when answers leave; None: at once, for a guard without patients.
     """
-    desk = Desk(questions_to_node(guard, site=site), audit=audit, answer_key=answer_key)
+    desk = Desk(questions_to_node(guard, site=site), audit=audit, answer_key=answer_key, asker_key=asker_key)
     behaviours = {method.value: _answering(desk, method) for method in Method}
     if times is not None:
         behaviours = {method: times.of(method, behaviour) for method, behaviour in behaviours.items()}

@@ -68,6 +68,7 @@ def _serve(folder: NodeFolder, ended: threading.Event) -> None:
         site=settings.name,
         audit=audit,
         answer_key=keys.answer,
+        asker_key=keys.coordinator,
         times=PublicTimes(guard),
     ):
         audit.append("guard_started")

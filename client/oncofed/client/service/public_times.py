@@ -88,7 +88,7 @@ class PublicTimes:
 
 def _plan_hash(form: Any, content: bytes) -> str:
     try:
-        found: str = parsed(form, content).plan_hash
+        found: str = parsed(form, parsed(pb.Question, content).request).plan_hash
     except WrongForm:
         return ""
     return found

@@ -1,13 +1,16 @@
 """Who has approved the plan? Each hospital is offered it, again and again, until all have decided or patience ends.
 
 Promises: no weights are sent to anybody before at least the plan's quorum has approved; who has not, and why, is told
-after every asking. A hospital that approves later is asked in the next round like any other. Waiting is bounded.
+after every asking. What a hospital says is about that very asking: what it said earlier, sent again by whoever carries
+answers, counts for nothing. A hospital that approves later is asked in the next round like any other. Waiting is
+bounded.
 
 Refuses, with QuorumLost: a study that too many declined, at once; one that too few approved in time.
 """
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +25,7 @@ from oncofed.server.deployment.asking import ask_all
 
 _FINAL = (PlanState.DECLINED, PlanState.REFUSED)
 _ANSWER_SECONDS = 60.0
+_NONCE_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,11 @@ def offer_until_approved(
     told  what each hospital said, in words, whenever that has changed.
     """
     began, before = patience.clock(), dict[str, str]()
-    quorum, question = document.plan.quorum, offer_question(document_bytes(document))
+    quorum, content = document.plan.quorum, document_bytes(document)
     while True:
         states, silent = ask_all(
             grid,
-            question,
+            offer_question(content, nonce=secrets.token_bytes(_NONCE_BYTES)),
             method=Method.OFFER_PLAN,
             nodes=nodes,
             answer_keys=document.plan.answer_keys,

@@ -9,15 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from flwr.app import Message, RecordDict
+from flwr.app import Message
 from flwr.serverapp import Grid
 from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
-from flwr.supercore.run import Run
+
+from oncofed.server.deployment.wrapped_grid import WrappedGrid
 
 POLL_SECONDS = 0.2
 
 
-class PromptGrid(Grid):
+class PromptGrid(WrappedGrid):
     """sleep and monotonic are clocks, as arguments for tests."""
 
     def __init__(
@@ -28,37 +29,10 @@ class PromptGrid(Grid):
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._grid = grid
+        super().__init__(grid)
         self._poll_seconds = poll_seconds
         self._sleep = sleep
         self._monotonic = monotonic
-
-    def set_run(self, run: Run) -> None:
-        """The wrapped Grid's."""
-        self._grid.set_run(run)
-
-    @property
-    def run(self) -> Run:
-        """The wrapped Grid's."""
-        return self._grid.run
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """The wrapped Grid's."""
-        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
-
-    def get_node_ids(self) -> Iterable[int]:
-        """The nodes that are online now."""
-        return self._grid.get_node_ids()
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """The wrapped Grid's."""
-        return self._grid.push_messages(messages)
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """The wrapped Grid's."""
-        return self._grid.pull_messages(message_ids)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Push, and pull until each message has its reply or `timeout` seconds have passed."""

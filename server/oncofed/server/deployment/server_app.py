@@ -38,6 +38,7 @@ from oncofed.server.deployment.enrolment import ApprovedSite, read_sites
 from oncofed.server.deployment.folder import CoordinatorFolder
 from oncofed.server.deployment.offering import OfferPatience, offer_until_approved
 from oncofed.server.deployment.prompt_grid import PromptGrid
+from oncofed.server.deployment.signing_grid import SigningGrid
 from oncofed.server.deployment.study_files import StudyFiles
 from oncofed.server.deployment.superexec import COORDINATOR
 from oncofed.server.rounds import Patience, RoundReport, run_rounds
@@ -262,9 +263,10 @@ def build_app(*, offer: Offer, deliver: Deliver) -> ServerApp:
     def main(grid: Grid, context: Context) -> None:
         ask_again_soon()
         with flower_says_errors_only():
+            folder = _own_folder()
             run_study(
-                PromptGrid(grid),
-                folder=_own_folder(),
+                SigningGrid(PromptGrid(grid), signing_key=read_secret(folder.signing_key)),
+                folder=folder,
                 plan_hash=str(context.run_config[PLAN_HASH]),
                 offer=offer,
                 deliver=deliver,

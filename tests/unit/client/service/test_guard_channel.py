@@ -14,7 +14,18 @@ from tempfile import TemporaryDirectory
 import grpc
 import numpy as np
 import pytest
-from tests.node_guards import ANSWER_KEY, REQUEST, SITE, TOKEN, Asker, HonestGuard, HostileGuard, Served, served
+from tests.node_guards import (
+    ANSWER_KEY,
+    COORDINATOR_PUBLIC,
+    REQUEST,
+    SITE,
+    TOKEN,
+    Asker,
+    HonestGuard,
+    HostileGuard,
+    Served,
+    served,
+)
 
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.service.guard_channel import (
@@ -57,6 +68,7 @@ def test_a_guard_that_is_just_starting_is_waited_for() -> None:
             site=SITE,
             audit=audit,
             answer_key=ANSWER_KEY,
+            asker_key=COORDINATOR_PUBLIC,
         ):
             assert answer.result(timeout=20) == NodeDescription(SITE)
         channel.close()

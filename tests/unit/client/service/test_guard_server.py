@@ -19,15 +19,18 @@ import numpy as np
 import pytest
 from tests.node_guards import (
     ANSWER_KEY,
+    COORDINATOR_PUBLIC,
     REQUEST,
     SITE,
     SUMMARY,
     TOKEN,
+    Asker,
     HonestGuard,
     HostileGuard,
     Served,
     raising,
     served,
+    signed,
 )
 
 from oncofed.client.records.audit_log import AuditLog, Released
@@ -39,6 +42,7 @@ from oncofed.errors import InvalidInput, RefusalCode, RequestRefused
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.answer import answer_to
 from oncofed.protocol.messages import Contribution, DeliveryState, NodeDescription, PlanState
+from oncofed.protocol.signing import new_signing_key
 from oncofed.protocol.wire_form import LARGEST_MESSAGE, SERVICE, Method, question_of, serialised
 
 PLANTED = "MRN-0047-11"
@@ -79,7 +83,7 @@ def test_each_question_reaches_the_guard_and_its_answer_comes_back() -> None:
 
 def test_every_answer_is_in_the_audit_log_with_what_left() -> None:
     with served(HonestGuard()) as here:
-        answer = here.channel().ask(Method.CONTRIBUTE, GOOD)
+        answer = here.channel().ask(Method.CONTRIBUTE, signed(GOOD))
         here.asker().plan_status("no hash at all")
         first, second = here.audit()
     assert (first.event, first.plan_hash, first.round, first.attempt) == ("contribute", HASH, 3, 1)
@@ -191,7 +195,7 @@ def test_a_guard_that_misbehaves_gets_no_word_out(name: str) -> None:
 def test_no_text_reaches_grpcs_details() -> None:
     """Not with a status of gRPC's own either: a call always ends well, with a reply."""
     with served(HostileGuard(raising(RuntimeError(PLANTED)))) as here:
-        answer = called(here, f"{SERVICE}/Contribute", GOOD, BEARER)
+        answer = called(here, f"{SERVICE}/Contribute", signed(GOOD), BEARER)
     reply = serialised(pb.ContributeReply(refusal=pb.REFUSAL_INTERNAL))
     assert answer == answer_to(GOOD, reply, method="Contribute", signing_key=ANSWER_KEY)
 
@@ -216,10 +220,32 @@ MALFORMED = {
 def test_a_question_of_another_form_never_reaches_the_guard(content: bytes) -> None:
     guard = HonestGuard()
     with served(guard) as here:
-        answer = called(here, f"{SERVICE}/Contribute", content, BEARER)
+        answer = called(here, f"{SERVICE}/Contribute", signed(content), BEARER)
     reply = serialised(pb.ContributeReply(refusal=pb.REFUSAL_MALFORMED_WEIGHTS))
     assert answer == answer_to(content, reply, method="Contribute", signing_key=ANSWER_KEY)
     assert not guard.asked
+
+
+def test_a_question_that_the_coordinator_did_not_sign_never_reaches_the_guard() -> None:
+    """Whoever carries questions could ask for rounds of his own, and each would be charged to patients."""
+    guard = HonestGuard()
+    with served(guard) as here:
+        stranger = Asker(here.channel(), signing_key=new_signing_key())
+        for ask in (
+            lambda: stranger.contribute(REQUEST),
+            lambda: stranger.summarise(SUMMARY),
+            lambda: stranger.offer_plan(b"a document"),
+            lambda: stranger.deliver_model(b"model", b"signature", HASH),
+        ):
+            for _ in range(3):
+                with pytest.raises(RequestRefused) as refusal:
+                    ask()
+                assert refusal.value.code is RefusalCode.NOT_SIGNED
+            called(here, f"{SERVICE}/Contribute", GOOD, BEARER)
+        assert here.asker().contribute(REQUEST).vector.size == REQUEST.weights.size, "the coordinator is still answered"
+        noted = [(entry.event, entry.code) for entry in here.audit()]
+    assert len(guard.asked) == 1
+    assert noted == [("unsigned_question", "not_signed"), ("contribute", "")], "once, however often"
 
 
 def test_what_egress_checked_is_what_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +262,7 @@ def test_what_egress_checked_is_what_leaves(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(egress, "contribution_of", watching)
     with served(HonestGuard()) as here:
-        answer = here.channel().ask(Method.CONTRIBUTE, GOOD)
+        answer = here.channel().ask(Method.CONTRIBUTE, signed(GOOD))
     left = pb.Answer()
     left.ParseFromString(answer)
     assert [left.content] == checked
@@ -246,7 +272,7 @@ def test_what_egress_checked_is_what_leaves(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_same_question_gets_the_same_bytes() -> None:
     with served(HonestGuard()) as here:
         channel = here.channel()
-        assert channel.ask(Method.CONTRIBUTE, GOOD) == channel.ask(Method.CONTRIBUTE, GOOD)
+        assert channel.ask(Method.CONTRIBUTE, signed(GOOD)) == channel.ask(Method.CONTRIBUTE, signed(GOOD))
 
 
 # Token and services
@@ -318,8 +344,8 @@ def test_a_message_above_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -
 def test_the_limit_of_a_message_is_the_products() -> None:
     """Nobody can make a guard hold more than it needs for the largest model; what is a little smaller arrives."""
     with served(HonestGuard()) as here:
-        for size, refused in ((LARGEST_MESSAGE - 100, False), (LARGEST_MESSAGE + 1, True)):
-            question = serialised(pb.OfferPlanRequest(document=bytes(size)))
+        for size, refused in ((LARGEST_MESSAGE - 200, False), (LARGEST_MESSAGE + 1, True)):
+            question = signed(serialised(pb.OfferPlanRequest(document=bytes(size))), Method.OFFER_PLAN)
             code = None
             try:
                 called(here, f"{SERVICE}/OfferPlan", question, BEARER)
@@ -333,7 +359,7 @@ def test_the_limit_of_a_message_is_the_products() -> None:
 def test_what_is_no_question_is_noted_once_however_often_it_comes() -> None:
     with served(HonestGuard()) as here:
         for content in (*MALFORMED.values(), *MALFORMED.values()):
-            called(here, f"{SERVICE}/Contribute", content, BEARER)
+            called(here, f"{SERVICE}/Contribute", signed(content), BEARER)
         events = [entry.event for entry in here.audit()]
     assert events.count("malformed_message") == 1
     assert set(events) == {"malformed_message", "contribute"}, "weights that are not finite are a question"
@@ -410,6 +436,7 @@ def serve_at(socket: Path) -> Any:
         site=SITE,
         audit=AuditLog(socket.parent.parent / "audit.jsonl"),
         answer_key=ANSWER_KEY,
+        asker_key=COORDINATOR_PUBLIC,
     )
 
 

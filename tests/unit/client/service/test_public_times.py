@@ -7,13 +7,13 @@ from typing import cast
 
 import grpc
 import pytest
-from tests.node_guards import REQUEST, SUMMARY
+from tests.node_guards import REQUEST, SUMMARY, signed
 
 from oncofed.client.service.public_times import PublicTimes
 from oncofed.protocol.answer_times import AnswerTimes
-from oncofed.protocol.wire_form import question_of
+from oncofed.protocol.wire_form import Method, question_of
 
-ROUND, WHOLE_SUMMARY = question_of(REQUEST), question_of(SUMMARY)
+ROUND, WHOLE_SUMMARY = signed(question_of(REQUEST)), signed(question_of(SUMMARY), Method.SUMMARISE)
 TIMES = AnswerTimes(round_seconds=0.5, summary_seconds=3.0)
 ARRIVAL = 1000.0
 

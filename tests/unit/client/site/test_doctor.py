@@ -14,7 +14,7 @@ import pytest
 from tests.command_line import oncofed
 from tests.end_to_end.flower_processes import enrol, free_port, new_coordinator
 from tests.installed_node import SITE, InstalledNode, installed_node
-from tests.node_guards import HonestGuard
+from tests.node_guards import COORDINATOR_PUBLIC, HonestGuard
 
 from oncofed.client.node.enrolment import make_request
 from oncofed.client.service.guard_server import serving
@@ -200,6 +200,7 @@ def test_a_guard_that_runs_answers(node: InstalledNode) -> None:
         site=SITE,
         audit=node.audit_log,
         answer_key=read_secret(node.folder.answer_key),
+        asker_key=COORDINATOR_PUBLIC,
     ):
         (found,) = of(node, "guard")
         assert found.verdict is FINE
@@ -217,6 +218,7 @@ def test_a_guard_that_signs_with_another_key_is_told_of(node: InstalledNode) -> 
         site=SITE,
         audit=node.audit_log,
         answer_key=new_signing_key(),
+        asker_key=COORDINATOR_PUBLIC,
     ):
         (found,) = of(node, "guard")
     assert (found.verdict, found.what) == (FAULT, "the answer is not what its guard signed")

@@ -21,7 +21,7 @@ import pytest
 import torch
 from tests.command_line import oncofed
 from tests.installed_node import MASKING_KEY, NODE_KEY, SITE, SOURCE, InstalledNode, installed_node, planted
-from tests.node_guards import ANSWER_KEY, Asker
+from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, Asker
 
 from oncofed.client.explanation import column_relevance
 from oncofed.client.records.audit_log import AuditLog
@@ -255,6 +255,7 @@ def answering(node: InstalledNode) -> Iterator[Asker]:
         site=SITE,
         audit=AuditLog(folder.audit_log),
         answer_key=ANSWER_KEY,
+        asker_key=COORDINATOR_PUBLIC,
     ):
         channel = Asker(GuardChannel(socket=folder.socket, token=read_digits(folder.token)))
         yield channel

@@ -18,6 +18,7 @@ from oncofed.client.service.desk import Desk, questions_to_node
 from oncofed.errors import QuorumLost, RefusalCode, RequestRefused
 from oncofed.protocol.codec import GUARD_QUERY
 from oncofed.protocol.messages import (
+    BytesPort,
     ContributeRequest,
     Contribution,
     DeliveryState,
@@ -53,6 +54,7 @@ class Hospital:
     """Gives its states in turn, the last one for ever; remembers what it was sent."""
 
     states: list[PlanState | RefusalCode | Exception]
+    replayed: bool = False
     offered: list[bytes] = field(default_factory=list)
     delivered: list[SignedModel] = field(default_factory=list)
 
@@ -93,10 +95,26 @@ class Clock:
         self.seconds += seconds
 
 
+@dataclass
+class Replaying:
+    """A relay that gives the guard's first answer for ever; what it was asked later, the guard never hears."""
+
+    desk: Desk
+    first: bytes = b""
+
+    def ask(self, method: str, question: bytes) -> bytes:
+        self.first = self.first or self.desk.ask(method, question)
+        return self.first
+
+
 def over(hospitals: list[Hospital], ask: Callable[[Grid, Mapping[str, int]], None]) -> None:
-    def connect(context: Context) -> Desk:
-        questions = questions_to_node(hospitals[partition_of(context)], site=SITES[partition_of(context)])
-        return Desk(questions, audit=None, answer_key=None)
+    replaying: dict[int, Replaying] = {}
+
+    def connect(context: Context) -> BytesPort:
+        partition = partition_of(context)
+        questions = questions_to_node(hospitals[partition], site=SITES[partition])
+        desk = Desk(questions, audit=None, answer_key=None, asker_key=None)
+        return replaying.setdefault(partition, Replaying(desk)) if hospitals[partition].replayed else desk
 
     client: ClientApp = answer_partition_queries(build_client_app(connect))
     server = ServerApp()
@@ -140,6 +158,17 @@ def test_it_waits_for_the_last_to_decide_and_tells_each_change() -> None:
     document = read_document(late.offered[0])
     verify_document(document, public_key=public_key_of(KEY))
     assert document == document_with(2)
+
+
+def test_what_a_hospital_said_to_an_earlier_offer_is_no_answer_to_this_one() -> None:
+    """It approves and then declines, and its relay says `approved` for ever."""
+    others = [Hospital([PlanState.APPROVED]), Hospital([PlanState.OFFERED, PlanState.APPROVED])]
+    approved, told, _ = offered(
+        [Hospital([PlanState.APPROVED, PlanState.DECLINED], replayed=True), *others], quorum=2, seconds=60.0
+    )
+    assert told[0] == "aachen approved, bonn approved, celle offered"
+    assert "aachen answered another question than the one it was sent" in told[1]
+    assert approved == ("bonn", "celle")
 
 
 def test_with_the_quorum_it_goes_on_when_patience_ends() -> None:
