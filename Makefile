@@ -1,9 +1,10 @@
-# Everything runs in .venv, made from requirements.lock. Elsewhere, torch may come from another index:
+# Everything runs in .venv, made from the lock files. Elsewhere, torch may come from another index:
 #   make TORCH_INDEX=<address of an index that holds torch 2.13.0>
 PYTHON ?= python3.11
 TORCH_INDEX ?=
 PRIVACY ?=
 BIN := .venv/bin
+QUIET := --quiet --disable-pip-version-check
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
@@ -13,12 +14,14 @@ export RAY_USAGE_STATS_ENABLED := 0
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-.venv/ready: requirements.lock pyproject.toml
+LOCKS := requirements.lock requirements-dev.lock
+
+# Each file is taken only if its hash is in the lock; of another index's torch nobody here knows one.
+.venv/ready: $(LOCKS) requirements-torch.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip==25.3
-	$(BIN)/python -m pip install --quiet torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	$(BIN)/python -m pip install --quiet -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip install $(QUIET) $(if $(TORCH_INDEX),torch==2.13.0 --index-url $(TORCH_INDEX),--no-deps --require-hashes -r requirements-torch.lock)
+	$(BIN)/python -m pip install $(QUIET) --no-deps --require-hashes $(addprefix -r ,$(LOCKS))
+	$(BIN)/python -m pip install $(QUIET) --no-deps --no-build-isolation -e .
 	touch $@
 
 demo: .venv/ready  ## train the synthetic study of twelve hospitals, and show where its report is

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,14 +59,19 @@ class CountLayout:
     def faults(self, grid: TimeGrid) -> list[str]:
         """Why these numbers cut nothing, in words."""
         found = []
-        if not (np.isfinite(self.edges).all() and (np.diff(self.edges) > 0).all()):
+        if not (np.isfinite(self.edges).all() and _rising(self.edges)):
             found.append("its edges do not rise")
         bounds = self.time_bounds
         if len(bounds) < 2 or (bounds[0], bounds[-1]) != (grid.bounds[0], grid.bounds[-1]):
             found.append("its times do not begin and end with the grid")
-        elif not (set(bounds) <= set(grid.bounds) and (np.diff(bounds) > 0).all()):
+        elif not (set(bounds) <= set(grid.bounds) and _rising(bounds)):
             found.append("its times are not bounds of the grid, rising")
         return found
+
+
+def _rising(numbers: tuple[float, ...]) -> bool:
+    """Compared, not subtracted: the difference of two large floats overflows."""
+    return all(first < second for first, second in pairwise(numbers))
 
 
 def counted(

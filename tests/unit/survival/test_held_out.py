@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,3 +85,4 @@ def test_each_endpoint_counts_by_itself_and_all_together_are_one_long() -> None:
 def test_numbers_that_cut_nothing_are_named(layout: CountLayout) -> None:
     assert layout.faults(GRID)
     assert LAYOUT.faults(GRID) == []
+    assert replace(LAYOUT, edges=(-1.7e308, 1.7e308)).faults(GRID) == [], "whose difference is no float"

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from oncofed.errors import Fault, InvalidInput
+
 if TYPE_CHECKING:
+    from oncofed.protocol.plan import PrivacyMode
+    from oncofed.simulations.audit.mutants import Mutant
     from oncofed.simulations.audit.verdict import Verdict
 
 
@@ -79,14 +83,12 @@ def _audit_of_a_study(
     study = read_study(path, overrides=overrides, seed=seed)
 
     from oncofed.simulations.audit.audit import CHECKS, FULL, QUICK, audited  # noqa: PLC0415
-    from oncofed.simulations.audit.mutants import mutants_of  # noqa: PLC0415
     from oncofed.simulations.audit.report import UNSEEN_OF_A_STUDY, facts_of_target, write_report  # noqa: PLC0415
     from oncofed.simulations.audit.study_target import target_of  # noqa: PLC0415
 
     names = _chosen(only, CHECKS, option="--checks")
     asked = study.settings.held_out.budget_share + study.settings.explanations.budget_share
-    mutants = mutants_of(study.privacy.mode, with_summaries=asked > 0)
-    broken = None if mutant is None else mutants[_chosen(mutant, tuple(mutants), option="--mutant")[0]]
+    broken = None if mutant is None else _mutant(mutant, study.privacy.mode, with_summaries=asked > 0)
     target = target_of(study)
     if broken is not None:
         target = broken.of(target)
@@ -105,6 +107,16 @@ def _audit_of_a_study(
             draw_patients=study.data.table is None,
         )
     _end(title, verdicts, folder, quiet=quiet)
+
+
+def _mutant(name: str, mode: PrivacyMode, *, with_summaries: bool) -> Mutant:
+    try:
+        from oncofed.simulations.audit.mutants import mutants_of  # noqa: PLC0415
+    except ModuleNotFoundError:  # they are working defects: no wheel carries them into a hospital
+        remedy = "Run it from the repository."
+        raise InvalidInput([Fault("--mutant", "is not part of an installed oncofed", remedy)]) from None
+    mutants = mutants_of(mode, with_summaries=with_summaries)
+    return mutants[_chosen(name, tuple(mutants), option="--mutant")[0]]
 
 
 def _audit_of_a_run(run: Path, folder: Path | None, *, quiet: bool) -> None:

@@ -377,9 +377,12 @@ def test_the_template_is_found_as_package_data() -> None:
     assert (folder / "report.html.j2").is_file()
 
 
-def test_the_wheel_ships_the_template(tmp_path: Path) -> None:
+def test_the_wheel_ships_the_template_and_no_broken_guard(tmp_path: Path) -> None:
     pytest.importorskip("hatchling", reason="the build backend is not installed here")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
-    assert "oncofed/simulations/report/templates/report.html.j2" in zipfile.ZipFile(wheel).namelist()
+    shipped = zipfile.ZipFile(wheel).namelist()
+    assert "oncofed/simulations/report/templates/report.html.j2" in shipped
+    assert "oncofed/simulations/audit/commands.py" in shipped
+    assert [name for name in shipped if "mutant" in name] == []

@@ -1,0 +1,118 @@
+"""How are the lock files made? From the environment that `make` has set up: `python -m tests.contracts.lock_files`.
+
+requirements.lock        what a hospital or a coordinator installs, pages and PostgreSQL among it.
+requirements-dev.lock    what this repository needs beside that: tests, checks, the build, Flower's Ray engine.
+requirements-torch.lock  torch by itself, because it may come from another index. Written by hand.
+
+Each line has the SHA-256 of every wheel of that release on PyPI, so that pip takes nothing else, from wherever. Sources
+are left out where there is a wheel: a source runs its own program when it is installed.
+To change a version: `pip install 'name==version'` into `.venv`, and make the files again.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+import httpx
+from packaging.requirements import Requirement
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN, DEV, TORCH = (ROOT / f"requirements{part}.lock" for part in ("", "-dev", "-torch"))
+INSTALLED = "oncofed[pages,sql]"
+_HEADS = {
+    RUN: "# What a hospital or a coordinator installs.",
+    DEV: "# What this repository needs beside requirements.lock and requirements-torch.lock.",
+}
+_OF_ITSELF = {"oncofed", "torch", "pip"}
+_MINOR = 11
+_INTERPRETERS = (f"cp3{_MINOR}", f"py3{_MINOR}", "py3", "py2")
+_JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
+
+
+def needed(requirements: Iterable[str]) -> set[str]:
+    """The names of these packages and of all that they need here, as PyPI writes them."""
+    wanted: dict[str, set[str]] = {}
+    todo = [Requirement(each) for each in requirements]
+    while todo:
+        requirement = todo.pop()
+        name = normalised(requirement.name)
+        extras = wanted.get(name, set()) | requirement.extras
+        if wanted.get(name) == extras:
+            continue
+        wanted[name] = extras
+        for text in metadata.requires(name) or ():
+            more = Requirement(text)
+            if more.marker is None or any(more.marker.evaluate({"extra": extra}) for extra in (*extras, "")):
+                todo.append(more)
+    return set(wanted)
+
+
+def needed_to_run() -> set[str]:
+    return needed([INSTALLED]) - _OF_ITSELF
+
+
+def needed_beside() -> set[str]:
+    """For tests, checks, builds and Ray."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    groups = [*project["dependency-groups"]["dev"], *project["build-system"]["requires"], "editables", "oncofed[ray]"]
+    return needed(groups) - needed_to_run() - _OF_ITSELF
+
+
+def locked(path: Path) -> dict[str, tuple[str, set[str]]]:
+    """Version and hashes by name. Raises ValueError for a line that pins nothing or has no hash."""
+    found = {}
+    for line in path.read_text().replace("\\\n", " ").splitlines():
+        if not line or line.startswith("#"):
+            continue
+        pin, *hashes = line.split()
+        name, _, version = pin.partition("==")
+        if not version or not hashes or not all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", each) for each in hashes):
+            raise ValueError(f"{path.name}: {pin} is not pinned to a version and its hashes")
+        found[normalised(name)] = (version, {each.rpartition(":")[2] for each in hashes})
+    return found
+
+
+def normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _hashes(name: str, version: str) -> Iterator[str]:
+    """Of the release's wheels; of its source where there is none."""
+    answer = httpx.get(f"https://pypi.org/simple/{name}/", headers=_JSON, timeout=60, follow_redirects=True)
+    files = answer.raise_for_status().json()["files"]
+    wheels = [file for file in files if file["filename"].endswith(".whl") and _fits(file["filename"], version)]
+    sources = [file for file in files if normalised(file["filename"]).startswith(normalised(f"{name}-{version}.tar"))]
+    assert wheels or sources, (name, version)
+    for file in wheels or sources:
+        yield file["hashes"]["sha256"]
+
+
+def _fits(wheel: str, version: str) -> bool:
+    """Whether the wheel is of this release, for the one Python that the project is for and any machine."""
+    try:
+        _, released, _, tags = parse_wheel_filename(wheel)
+    except InvalidWheelFilename:  # of long ago
+        return False
+    return str(released) == version and any(
+        tag.interpreter in _INTERPRETERS or (tag.abi == "abi3" and int(tag.interpreter.removeprefix("cp3")) <= _MINOR)
+        for tag in tags
+    )
+
+
+def _write(path: Path, names: set[str]) -> None:
+    lines = [f"{_HEADS[path]} Made by: python -m tests.contracts.lock_files"]
+    for name in sorted(names):
+        version = metadata.version(name)
+        hashes = sorted(set(_hashes(name, version)))
+        lines.append(" \\\n    ".join([f"{name}=={version}", *(f"--hash=sha256:{each}" for each in hashes)]))
+    path.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    _write(RUN, needed_to_run())
+    _write(DEV, needed_beside())
