@@ -36,17 +36,22 @@ pytestmark = pytest.mark.skipif(
 SERVE = """
 import os, sys
 from pathlib import Path
-from tests.node_guards import COORDINATOR_PUBLIC, HonestGuard
+from tempfile import TemporaryDirectory
+from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, HonestGuard
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.service.guard_server import serving
 from oncofed.secret_files import read_secret
 root, digits, uid = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+def served(socket, audit, answer_key):
+    return serving(HonestGuard(), socket=socket, token_sha256=digits, site="Bonn", audit=audit, answer_key=answer_key,
+        asker_key=COORDINATOR_PUBLIC)
+# Once as root, for what is imported on the way: the guard's user may not be able to read where the packages lie.
+with TemporaryDirectory() as name, served(Path(name) / "run" / "guard.sock", AuditLog(Path(name) / "a"), ANSWER_KEY):
+    pass
 os.umask(0o077)
 os.setgroups([]); os.setgid(uid); os.setuid(uid)
 audit = AuditLog(root / "guard" / "audit.jsonl")
-with serving(HonestGuard(), socket=root / "run" / "guard.sock", token_sha256=digits, site="Bonn", audit=audit,
-    answer_key=read_secret(root / "guard" / "answer.key"), asker_key=COORDINATOR_PUBLIC,
-):
+with served(root / "run" / "guard.sock", audit, read_secret(root / "guard" / "answer.key")):
     audit.append("guard_started")
     print("ready", flush=True)
     sys.stdin.read()
