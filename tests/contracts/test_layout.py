@@ -46,6 +46,15 @@ def test_the_relay_imports_no_torch() -> None:
     assert not {"torch", "opacus", "captum", "pandas"} & loaded
 
 
+def test_the_guards_process_loads_nothing_it_does_not_need() -> None:
+    """It stands before the patients: what it loads can read them. Flower, plots, attributions: other processes."""
+    loaded = modules_after("import oncofed.client.service.process")
+    assert "torch" in loaded, "the check must see what is imported"
+    assert not {"opacus", "captum", "matplotlib", "PIL", "flwr", "sympy", "starlette", "dp_accounting", "ray"} & loaded
+    assert not {name for name in loaded if name.startswith(("oncofed.server", "oncofed.simulations"))}
+    assert not {name for name in loaded if name.startswith("oncofed.client.pages")}
+
+
 def test_a_wrong_study_file_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
     """Torch takes seconds, which a misspelt setting shall not cost."""
     (tmp_path / "study.toml").write_text("[privaci]\n")

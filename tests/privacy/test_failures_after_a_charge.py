@@ -42,9 +42,9 @@ from oncofed.privacy import releases
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.ledger import Charge, MemoryLedger
 from oncofed.privacy.masking import Attempt, content_hash_of, new_masking_key, public_masking_key_of
-from oncofed.privacy.mechanism import PrivateOptimizer
 from oncofed.privacy.noise import NoiseSource
 from oncofed.privacy.policy import SitePolicy
+from oncofed.privacy.private_optimizer import PrivateOptimizer
 from oncofed.privacy.releases import Local, Masked, Release, release_of_round, release_of_summary
 from oncofed.protocol.messages import AnyRequest, ContributeRequest, SummariseRequest, identity_text
 from oncofed.protocol.plan import Member, PrivacyMode, SharedNoise, StudyPlan, TrainingMode, TrainingSpec

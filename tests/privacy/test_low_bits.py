@@ -38,10 +38,10 @@ from tests.doubles import (
 from tests.summaries import evaluation_of, summary_request
 
 from oncofed.client import guard as guard_module
-from oncofed.client import training
 from oncofed.client.guard import Guard
 from oncofed.client.summaries import bounded_sum
 from oncofed.client.training import ascent_sum
+from oncofed.privacy import private_optimizer
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.mechanism import clipped_gradient_sum
@@ -326,7 +326,7 @@ def sums_of_local_steps(patients: PatientTensors) -> FloatArray:
     plan, seen, moved = local_steps(ROUNDS, learning_rate=1e-3), [], []
     rarest = of_the_rarest_column()
 
-    class Watched(training.PrivateOptimizer):  # type: ignore[name-defined,misc]  # Opacus ships no types
+    class Watched(private_optimizer.PrivateOptimizer):
         def take_gradients(self, clipped: BoundedSum) -> None:
             weights = torch.cat([parameter.detach().reshape(-1) for parameter in self.params])
             network = network_with(MODEL, np.asarray(weights.numpy()))
@@ -337,7 +337,7 @@ def sums_of_local_steps(patients: PatientTensors) -> FloatArray:
             seen.append(np.asarray(gradients.numpy()) * plan.training.expected_batch_size)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "PrivateOptimizer", Watched)
+        patch.setattr(private_optimizer, "PrivateOptimizer", Watched)
         guard_of(plan, patients).contribute(request_for(plan, weights=honest_weights(1)[0]))
     assert len(seen) == ROUNDS
     return np.concatenate([numbers[places] for numbers, places in zip(seen, moved, strict=True)])

@@ -36,9 +36,9 @@ from oncofed.client.training import ascent_sum
 from oncofed.errors import PrivacyRefusal
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.ledger import MemoryLedger
-from oncofed.privacy.mechanism import PrivateOptimizer
 from oncofed.privacy.noise import NoiseSource, NoNoise, OperatingSystemNoise
 from oncofed.privacy.policy import SitePolicy
+from oncofed.privacy.private_optimizer import PrivateOptimizer
 from oncofed.privacy.releases import Local, Masked, Release, release_of_round
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.plan import StudyPlan, TrainingMode, TrainingSpec

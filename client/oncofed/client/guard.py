@@ -21,6 +21,7 @@ ours fails: of an unexpected exception the local log gets the type, and the text
 from __future__ import annotations
 
 import hashlib
+import importlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -127,6 +128,9 @@ class Guard:
             raise PrivacyRefusal("the plan measures patients set aside, and this guard was given none")
         if ledger.budget != policy.budget:
             raise PrivacyRefusal(f"the ledger keeps another budget than the policy of {policy.data_source} gives")
+        if plan.training.mode is TrainingMode.EPOCHS:
+            # Opacus, which other guards need not load; here, because after a charge nothing may be missing.
+            importlib.import_module("oncofed.privacy.private_optimizer")
         round_release = release_of_round(plan)
         if round_release.is_protected and isinstance(noise, NoNoise):
             raise PrivacyRefusal("the plan promises noise, and this guard was given a source that adds none")

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from oncofed.privacy.bounded_sum import BoundedSum
-from oncofed.privacy.mechanism import PrivateOptimizer, clipped_gradient_sum
+from oncofed.privacy.mechanism import clipped_gradient_sum
 from oncofed.privacy.noise import NoiseSource
 from oncofed.privacy.releases import Release
 from oncofed.protocol.plan import StudyPlan
@@ -42,6 +42,8 @@ def weights_after_local_steps(
     mu pulls to the global weights. Each step's sum is noised before anything is made of it, so the weights follow from
     noised sums and public numbers.
     """
+    from oncofed.privacy.private_optimizer import PrivateOptimizer  # noqa: PLC0415 - Opacus; `guard` has loaded it
+
     training, bound = plan.training, _bound(plan)
     unit = bound if math.isfinite(bound) else 1.0
     network = network_with(plan.model, weights)
