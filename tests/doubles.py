@@ -5,6 +5,7 @@ Seeded noise exists here only: no product code may import this module, and the p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +15,14 @@ from numpy.typing import NDArray
 from oncofed.client.training import ascent_sum, weights_after_local_steps
 from oncofed.cohort.schema import TimeUnit
 from oncofed.privacy.accounting import RELATION
+from oncofed.privacy.masking import public_masking_key_of
 from oncofed.privacy.noise import NoiseSource
 from oncofed.privacy.policy import calibrated_together
 from oncofed.privacy.releases import release_of_round
+from oncofed.protocol.cards import card_of
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.protocol.plan import (
+    Member,
     ModelSpec,
     PrivacyMode,
     PrivacySpec,
@@ -36,6 +40,11 @@ FloatArray = NDArray[np.float64]
 GRID = TimeGrid((0.0, 6.0, 12.0, 24.0, 60.0), TimeUnit.MONTHS)
 FULL_BATCH_SIGMA = 28.9
 """Sixty rounds of it are one Gaussian of 3.73: epsilon 1.00 at delta 1e-5 (`../shared/privacy.md`)."""
+
+
+def cards_of(masking_keys: Mapping[str, bytes]) -> frozenset[str]:
+    """The cards of hospitals that have these private masking keys and no other key."""
+    return frozenset(card_of(Member(site, "", public_masking_key_of(key).hex())) for site, key in masking_keys.items())
 
 
 class SeededNoise:

@@ -18,11 +18,11 @@ UNFINISHED = ".unfinished"
 """How the name of a file ends that is being written. What a kill leaves under it is nobody's record."""
 
 
-def replace_durably(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Write `content` under the name `path`, in place of what may be there."""
+def replace_durably(path: Path, content: bytes, *, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
+    """Write `content` under the name `path`, in place of what may be there. owner: user and group; None: one's own."""
     unfinished = path.with_name(path.name + UNFINISHED)
     with unwritable(path):
-        _write(unfinished, content, mode=mode)
+        _write(unfinished, content, mode=mode, owner=owner)
         unfinished.replace(path)
         sync_folder(path.parent)
 
@@ -42,10 +42,12 @@ def create_durably(path: Path, content: bytes, *, mode: int = 0o600) -> bool:
     return True
 
 
-def _write(path: Path, content: bytes, *, mode: int) -> None:
+def _write(path: Path, content: bytes, *, mode: int, owner: tuple[int, int] | None = None) -> None:
     path.unlink(missing_ok=True)  # what a kill left, or a link that somebody laid there for root to follow
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
+        if owner is not None:
+            os.fchown(file.fileno(), *owner)
         os.fchmod(file.fileno(), mode)  # whatever the umask
         file.write(content)
         file.flush()

@@ -20,6 +20,7 @@ from tests.doubles import (
     RecordedNoise,
     SeededNoise,
     SilentNoise,
+    cards_of,
     drawn_patients,
     drawn_weights,
     local_privacy,
@@ -53,7 +54,7 @@ from oncofed.survival.likelihood import PatientTensors
 PLANTED = "MRN-0047-11"
 SITES = ("Bonn", "Celle", "Essen")
 KEYS = {site: new_masking_key() for site in SITES}
-POLICY = SitePolicy("registry", largest_epsilon=50.0, delta=1e-5, fewest_colluding_tolerated=0)
+POLICY = SitePolicy("registry", 50.0, 1e-5, fewest_colluding_tolerated=0, verified_cards=cards_of(KEYS))
 MODEL = model_spec()
 WEIGHTS = drawn_weights(MODEL, seed=0)
 STEPS = 4

@@ -26,6 +26,7 @@ from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import InvalidInput, PrivacyRefusal, RequestRefused
 from oncofed.privacy import policy
 from oncofed.privacy.policy import SitePolicy
+from oncofed.protocol.cards import card_of
 from oncofed.protocol.plan import (
     Member,
     PrivacyMode,
@@ -63,7 +64,9 @@ PLAN = replace(
 )
 PLACES = list(numbers_in(PLAN))
 DERIVED = ("model.parameters", "model.grid.widths")
-POLICY = SitePolicy("registry", largest_epsilon=10.0, delta=1e-5, fewest_colluding_tolerated=0)
+POLICY = SitePolicy(
+    "registry", 10.0, 1e-5, fewest_colluding_tolerated=0, verified_cards=frozenset(map(card_of, PLAN.members))
+)
 
 
 def put(record: Any, path: list[str], value: object) -> Any:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tests.doubles import (
     SilentNoise,
     calibrated_privacy,
+    cards_of,
     drawn_patients,
     drawn_weights,
     model_spec,
@@ -52,7 +53,9 @@ def privacy_at(delta: float, *, shares: SharedNoise | None = SHARES) -> PrivacyS
 
 
 PRIVACY = privacy_at(1e-5)
-POLICY = SitePolicy("registry", largest_epsilon=3.0, delta=1e-5, fewest_colluding_tolerated=1)
+POLICY = SitePolicy(
+    "registry", largest_epsilon=3.0, delta=1e-5, fewest_colluding_tolerated=1, verified_cards=cards_of(KEYS)
+)
 WEIGHTS = drawn_weights(MODEL, seed=0)
 
 

@@ -20,6 +20,7 @@ from tests.doubles import (
     GRID,
     SilentNoise,
     calibrated_privacy,
+    cards_of,
     drawn_patients,
     drawn_weights,
     joined,
@@ -99,7 +100,9 @@ SITES = ("Bonn", "Celle", "Essen", "Hof")
 KEYS = {site: new_masking_key() for site in SITES}
 SHARES = SharedNoise(sites=4, dropouts=1, colluding=1)
 MEMBERS = tuple(Member(site, "", public_masking_key_of(KEYS[site]).hex()) for site in SITES)
-POLICY = SitePolicy("registry", 3.0, 1e-5, allow_no_privacy=True, fewest_colluding_tolerated=1)
+POLICY = SitePolicy(
+    "registry", 3.0, 1e-5, allow_no_privacy=True, fewest_colluding_tolerated=1, verified_cards=cards_of(KEYS)
+)
 PLAN = plan_with_summary()
 SPEC = PLAN.summaries[0]
 SHARED = plan_with_summary(PrivacyMode.DISTRIBUTED)

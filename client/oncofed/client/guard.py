@@ -122,7 +122,7 @@ class Guard:
         kinds: Kinds = KINDS,
         told: Told = tell_nobody,
     ) -> None:
-        policy.refuse_unless_allowed(plan)
+        policy.refuse_unless_allowed(plan, site=site)
         refuse_unknown(plan, kinds)
         if held_out is None and any(kinds[spec.kind].held_out for spec in plan.summaries):
             raise PrivacyRefusal("the plan measures patients set aside, and this guard was given none")

@@ -20,6 +20,10 @@ A whole file::
     delta = 1e-5
     smallest_noise_multiplier = 5.0
     fewest_colluding_tolerated = 2  # only where studies may share their noise between hospitals; left out: they may not
+
+    [[peer]]                        # another hospital, whose card somebody here compared over the telephone
+    name = "essen"
+    card = "4f1c 22aa 90b1 7d3e 5c0f 8812 aa31 0b7e"
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ from pathlib import Path
 from oncofed.client.sources import SourceKind, SourceSpec
 from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.policy import SitePolicy
+from oncofed.protocol.cards import CARD
+from oncofed.protocol.enrolment import SITE_NAME
 from oncofed.ranges import range_of
 from oncofed.toml_section import Section, closest, read_toml
 
@@ -52,13 +58,22 @@ class SourcePolicy:
 
 
 @dataclass(frozen=True)
+class Peer:
+    """Another hospital. card: of its keys, as `protocol.cards` writes it; names differ, cards too."""
+
+    name: str
+    card: str
+
+
+@dataclass(frozen=True)
 class NodePolicy:
-    """allowed_plans: None allows any that somebody approves. The limits on plans stand in each source's policy, too."""
+    """allowed_plans: None allows any that somebody approves. What holds for all sources stands in each one's policy."""
 
     smallest_cohort: int
     largest_parameters: int
     allowed_plans: tuple[str, ...] | None
     sources: tuple[SourcePolicy, ...]
+    peers: tuple[Peer, ...] = ()
 
     def source(self, name: str) -> SourcePolicy:
         """The source of this name. Raises InvalidInput."""
@@ -83,6 +98,7 @@ def read_policy(path: Path) -> NodePolicy:
     )
     allowed_plans = _allowed_plans(node)
     node.close()
+    peers = _peers(path.name, file, faults)
     tables = file.sections("source")
     if not tables:
         faults.append(Fault(f"{path.name}: [[source]]", "there is none", "Add one for each table of patients."))
@@ -91,7 +107,11 @@ def read_policy(path: Path) -> NodePolicy:
         section = Section(f"{path.name}: [[source]] number {number}", content, faults)
         source = _source(section)
         site_policy = _site_policy(
-            section, source.name, allowed_plans=allowed_plans, largest_parameters=largest_parameters or 0
+            section,
+            source.name,
+            allowed_plans=allowed_plans,
+            largest_parameters=largest_parameters or 0,
+            verified_cards=frozenset(peer.card for peer in peers),
         )
         section.close()
         sources.append(SourcePolicy(source, site_policy))
@@ -102,7 +122,25 @@ def read_policy(path: Path) -> NodePolicy:
     faults += _tables_named_twice(path.name, sources)
     if faults:
         raise InvalidInput(faults)
-    return NodePolicy(smallest_cohort or 0, largest_parameters or 0, allowed_plans, tuple(sources))
+    return NodePolicy(smallest_cohort or 0, largest_parameters or 0, allowed_plans, tuple(sources), peers)
+
+
+def _peers(where: str, file: Section, faults: list[Fault]) -> tuple[Peer, ...]:
+    peers = []
+    for number, content in enumerate(file.sections("peer"), start=1):
+        section = Section(f"{where}: [[peer]] number {number}", content, faults)
+        name, card = section.required_text("name"), "".join(section.required_text("card").lower().split())
+        if name and not SITE_NAME.fullmatch(name):
+            section.fault("name", "is no hospital's name", "Write it as the plan does; see `oncofed site peers`.")
+        if card and not CARD.fullmatch(card):
+            remedy = "Write the eight groups of four digits that the hospital reads out from its `oncofed site card`."
+            section.fault("card", "is no card", remedy)
+        section.close()
+        peers.append(Peer(name, card))
+    for what, values in (("name", [peer.name for peer in peers]), ("card", [peer.card for peer in peers])):
+        for value in sorted({value for value in values if value and values.count(value) > 1}):
+            faults.append(Fault(where, f"has two peers of the {what} {value}", "Keep the one that was compared."))
+    return tuple(peers)
 
 
 def _tables_named_twice(where: str, sources: list[SourcePolicy]) -> list[Fault]:
@@ -162,7 +200,12 @@ def _absolute(section: Section, key: str, text: str | None) -> Path | None:
 
 
 def _site_policy(
-    section: Section, name: str, *, allowed_plans: tuple[str, ...] | None, largest_parameters: int
+    section: Section,
+    name: str,
+    *,
+    allowed_plans: tuple[str, ...] | None,
+    largest_parameters: int,
+    verified_cards: frozenset[str],
 ) -> SitePolicy:
     def limit(key: str) -> float:
         return section.number(key, within=range_of(SitePolicy, key), required=True) or 0.0
@@ -178,4 +221,5 @@ def _site_policy(
         fewest_colluding_tolerated=section.whole_number(
             "fewest_colluding_tolerated", within=range_of(SitePolicy, "fewest_colluding_tolerated")
         ),
+        verified_cards=verified_cards,
     )

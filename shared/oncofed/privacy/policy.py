@@ -15,6 +15,7 @@ from oncofed.errors import PrivacyRefusal
 from oncofed.privacy.accounting import RELATION, PrivacyEvent, epsilon_of, smallest_noise_multiplier
 from oncofed.privacy.ledger import Budget
 from oncofed.privacy.releases import release_of_round, release_of_summary, round_release, summary_release
+from oncofed.protocol.cards import card_of
 from oncofed.protocol.plan import (
     PrivacyMode,
     PrivacySpec,
@@ -24,6 +25,9 @@ from oncofed.protocol.plan import (
     TrainingSpec,
 )
 from oncofed.ranges import outside, told
+
+_NAMED = 5
+"""Hospitals in a message."""
 
 
 def releases_of(plan: StudyPlan) -> tuple[PrivacyEvent, ...]:
@@ -117,6 +121,8 @@ class SitePolicy:
     allow_no_privacy          whether a plan of mode `none` may run at all.
     fewest_colluding_tolerated  whom a plan of mode `distributed` must protect against: so many other hospitals may
                               side with the server. None refuses the mode, which trusts the rest to add their noise.
+    verified_cards            of hospitals that this one knows by itself (`protocol.cards`). The others may be invented
+                              by whoever made the plan, so each of them counts as one that sides with the server.
     allowed_plans             hashes of the only plans that may run; None allows any that somebody approves.
     largest_parameters        of a plan's model; None sets no limit.
     """
@@ -129,21 +135,27 @@ class SitePolicy:
     allowed_plans: tuple[str, ...] | None = None
     largest_parameters: int | None = None
     fewest_colluding_tolerated: int | None = None
+    verified_cards: frozenset[str] = frozenset()
 
     @property
     def budget(self) -> Budget:
         return Budget(self.largest_epsilon, self.delta)
 
-    def refuse_unless_allowed(self, plan: StudyPlan) -> None:
-        """Raises PrivacyRefusal that lists everything in the plan that this policy forbids."""
-        reasons = list(self._objections(plan))
+    def unverified(self, plan: StudyPlan, *, site: str) -> tuple[str, ...]:
+        """The plan's hospitals that the hospital `site` knows from the plan alone."""
+        others = (member for member in plan.members if member.site != site)
+        return tuple(member.site for member in others if card_of(member) not in self.verified_cards)
+
+    def refuse_unless_allowed(self, plan: StudyPlan, *, site: str = "") -> None:
+        """Raises PrivacyRefusal that lists everything in the plan that this policy forbids to this hospital, `site`."""
+        reasons = list(self._objections(plan, site))
         if reasons:
             raise PrivacyRefusal(f"the policy of {self.data_source} refuses this plan: " + "; ".join(reasons))
 
-    def _objections(self, plan: StudyPlan) -> list[str]:
+    def _objections(self, plan: StudyPlan, site: str) -> list[str]:
         # What numbers outside their ranges would cost is not asked: a million million rounds take a while to add up.
         of_constants = _objections_to_constants(plan)
-        return [*self._objections_to_what_is_run(plan), *(of_constants or self._objections_to_privacy(plan))]
+        return [*self._objections_to_what_is_run(plan), *(of_constants or self._objections_to_privacy(plan, site))]
 
     def _objections_to_what_is_run(self, plan: StudyPlan) -> list[str]:
         reasons = []
@@ -156,11 +168,11 @@ class SitePolicy:
                 reasons.append(f"its {summary.name} has {summary.cells} numbers, above {self.largest_parameters}")
         return reasons
 
-    def _objections_to_privacy(self, plan: StudyPlan) -> list[str]:
+    def _objections_to_privacy(self, plan: StudyPlan, site: str) -> list[str]:
         privacy = plan.privacy
         if privacy.mode is PrivacyMode.NONE:
             return [] if self.allow_no_privacy else ["it has no privacy, and allow_no_privacy is not set"]
-        of_sums = [*self._objections_to_shares(plan), *self._objections_to_summaries(plan)]
+        of_sums = [*self._objections_to_shares(plan, site), *self._objections_to_summaries(plan)]
         reasons = [*of_sums]
         if privacy.relation != RELATION:
             reasons.append(f"its relation is {privacy.relation!r}; this ledger accounts for {RELATION!r}")
@@ -186,7 +198,7 @@ class SitePolicy:
                 reasons.append(f"its {summary.name} has no cell or no attempt")
         return reasons
 
-    def _objections_to_shares(self, plan: StudyPlan) -> list[str]:
+    def _objections_to_shares(self, plan: StudyPlan, site: str) -> list[str]:
         """Whether the noise is shared as the mode says, and by enough hospitals."""
         mode, shares = plan.privacy.mode, plan.privacy.shares
         if mode is not PrivacyMode.DISTRIBUTED:
@@ -204,11 +216,24 @@ class SitePolicy:
             reasons.append("not every hospital has a masking key of its own")
         if self.fewest_colluding_tolerated is None:
             reasons.append("it trusts other hospitals to add noise, and fewest_colluding_tolerated is not set")
-        elif not shares.colluding >= self.fewest_colluding_tolerated:
-            reasons.append(
-                f"it withstands {shares.colluding} colluding hospitals, fewer than {self.fewest_colluding_tolerated}"
-            )
+        else:
+            reasons += self._objections_to_trust(plan, shares.colluding, self.fewest_colluding_tolerated, site)
         return reasons
+
+    def _objections_to_trust(self, plan: StudyPlan, withstood: int, wanted: int, site: str) -> list[str]:
+        """Whether enough of the others are there for certain.
+
+        An attempt is among K - d names of the plan, all with keys of the plan. Whoever this hospital does not know may
+        be the coordinator itself, so at least K - d - t of them add noise that it does not know, if t covers those.
+        """
+        unverified = self.unverified(plan, site=site)
+        if withstood >= wanted + len(unverified):
+            return []
+        more = "" if not unverified else f" and {len(unverified)} that nobody here has verified ({_some(unverified)})"
+        return [
+            f"it withstands {withstood} hospitals that side with the coordinator, and must withstand {wanted} by this "
+            f"policy's fewest_colluding_tolerated{more}"
+        ]
 
     def _objections_to_epsilon(self, plan: StudyPlan) -> list[str]:
         privacy = plan.privacy
@@ -226,6 +251,11 @@ class SitePolicy:
         except PrivacyRefusal as refusal:
             return [f"its {what} cannot be accounted for: {refusal}"]
         return [*reasons, *_objections_to_integers(plan)]
+
+
+def _some(names: tuple[str, ...]) -> str:
+    """The first few."""
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _objections_to_constants(plan: StudyPlan) -> list[str]:

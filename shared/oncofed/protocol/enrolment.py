@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from oncofed.errors import Fault, InvalidInput, SignatureInvalid
+from oncofed.protocol.plan import Member
 from oncofed.protocol.signing import public_key_of, sign, verify
 
 LARGEST_BYTES = 64 * 1024
@@ -92,6 +93,11 @@ def new_request(
     )
     proof = key.sign(_proved(unproved), ec.ECDSA(hashes.SHA384())).hex()
     return read_request(request_bytes(replace(unproved, proof=proof)))
+
+
+def member_of(request: EnrolmentRequest) -> Member:
+    """The hospital as plans name it."""
+    return Member(request.site, request.node_public_key, request.masking_public_key, request.answer_public_key)
 
 
 def request_bytes(request: EnrolmentRequest) -> bytes:

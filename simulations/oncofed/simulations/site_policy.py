@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from oncofed.privacy.policy import SitePolicy
+from oncofed.protocol.cards import card_of
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 
 
@@ -16,4 +17,5 @@ def site_policy(plan: StudyPlan, site: str) -> SitePolicy:
         largest_epsilon=plan.privacy.epsilon,
         delta=plan.privacy.delta,
         fewest_colluding_tolerated=plan.privacy.colluding,
+        verified_cards=frozenset(map(card_of, plan.members)),
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tests.doubles import (
     SilentNoise,
     calibrated_privacy,
+    cards_of,
     drawn_patients,
     drawn_weights,
     model_spec,
@@ -45,7 +46,9 @@ KEYS = {site: new_masking_key() for site in SITES}
 MODEL = model_spec()
 TRAINING = TrainingSpec(rounds=3, server_learning_rate=0.1)
 SHARES = SharedNoise(sites=4, dropouts=1, colluding=1)
-POLICY = SitePolicy("registry", largest_epsilon=3.0, delta=1e-5, fewest_colluding_tolerated=1, allow_no_privacy=True)
+POLICY = SitePolicy(
+    "registry", 3.0, 1e-5, allow_no_privacy=True, fewest_colluding_tolerated=1, verified_cards=cards_of(KEYS)
+)
 START = drawn_weights(MODEL, seed=0)
 
 

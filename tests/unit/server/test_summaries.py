@@ -14,6 +14,7 @@ import pytest
 from tests.doubles import (
     SilentNoise,
     calibrated_privacy,
+    cards_of,
     drawn_patients,
     drawn_weights,
     model_spec,
@@ -46,7 +47,9 @@ SITES = ("Bonn", "Celle", "Essen", "Hof")
 KEYS = {site: new_masking_key() for site in SITES}
 MODEL = model_spec()
 TRAINING = TrainingSpec(rounds=2, server_learning_rate=0.1)
-POLICY = SitePolicy("registry", 3.0, 1e-5, allow_no_privacy=True, fewest_colluding_tolerated=1)
+POLICY = SitePolicy(
+    "registry", 3.0, 1e-5, allow_no_privacy=True, fewest_colluding_tolerated=1, verified_cards=cards_of(KEYS)
+)
 SHARES = SharedNoise(sites=4, dropouts=1, colluding=1)
 IMPATIENT = replace(NO_PATIENCE, seconds=10.0, clock=lambda: 0.0, sleep=lambda seconds: None)
 

@@ -136,7 +136,7 @@ class Approvals:
                 f"this plan was approved for the data source {before.data_source}. Approve it for that one, or ask the "
                 "coordinator for a new plan."
             )
-        source.site_policy.refuse_unless_allowed(plan)
+        source.site_policy.refuse_unless_allowed(plan, site=site)
         secret = split_secret(self.held_out_secret) if plan.held_out_fraction else b""
         split = split_name(secret) if secret else ""
         objections = [*_of_the_plan(plan, schema, site=site), *_of_the_ledger(plan, source, ledger)]

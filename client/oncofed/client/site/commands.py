@@ -12,6 +12,7 @@ import click
 
 from oncofed.client.pages.commands import pages
 from oncofed.client.site.node_argument import NODE, go_on_as
+from oncofed.client.site.peer_commands import card, peers, verify
 from oncofed.client.site.watch_commands import audit, doctor, explain, ledger, status
 from oncofed.errors import Fault, InvalidInput
 
@@ -38,6 +39,8 @@ def site() -> None:
       oncofed site request NODE --out charite.request.json
       oncofed site accept NODE charite.acceptance.json
       oncofed site check NODE
+      oncofed site card NODE
+      oncofed site verify NODE essen
       oncofed site start NODE
       oncofed site plans NODE
       oncofed site approve NODE 4f1c --source tumour-registry
@@ -183,7 +186,7 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
     if plan_file is not None and mailed is not None:
         _add(folder, mailed, where=plan_file.name)
     if shown is not None:
-        click.echo(_in_words(find_plan(folder, shown).document))
+        click.echo(_in_words(folder, find_plan(folder, shown).document))
         return
     found = offered_plans(folder)
     for plan in found:
@@ -213,12 +216,18 @@ def _add(folder: NodeFolder, document: bytes, *, where: str) -> None:
         raise InvalidInput([Fault(where, "is not a plan for this hospital", remedy)])
 
 
-def _in_words(document: StudyDocument) -> str:
+def _in_words(folder: NodeFolder, document: StudyDocument) -> str:
+    """What the plan asks for, and who its hospitals are as far as this one knows."""
+    from oncofed.client.node.folder import read_site
+    from oncofed.client.policy_file import read_policy
+    from oncofed.client.site.peers import peers_in_words
     from oncofed.protocol.plan_words import plan_in_words
     from oncofed.protocol.study_document import schema_of
     from oncofed.survival.network import parameter_count
 
-    return plan_in_words(document.plan, schema_of(document), parameters=parameter_count(document.plan.model))
+    said = plan_in_words(document.plan, schema_of(document), parameters=parameter_count(document.plan.model))
+    known = peers_in_words(document.plan, read_policy(folder.policy).peers, site=read_site(folder).name)
+    return f"{said}\n{known}"
 
 
 @site.command()
@@ -249,7 +258,7 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     go_on_as("guard", folder)
     document = find_plan(folder, plan).document
     if not yes:
-        click.echo(_in_words(document))
+        click.echo(_in_words(folder, document))
         if not click.confirm(f"Approve it for data source {source}?"):
             click.echo("Not approved. To tell the coordinator: oncofed site decline")
             sys.exit(1)
@@ -352,5 +361,5 @@ def units(folder: NodeFolder, out: Path, databases: tuple[str, ...]) -> None:
     click.echo("Next: systemctl daemon-reload && systemctl enable --now oncofed.target")
 
 
-for _command in (status, doctor, ledger, audit, explain, pages):
+for _command in (card, verify, peers, status, doctor, ledger, audit, explain, pages):
     site.add_command(_command)

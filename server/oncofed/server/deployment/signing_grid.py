@@ -5,7 +5,7 @@ A hospital's guard answers no other (`protocol.question`). Signed on the way out
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from flwr.app import Message
 from flwr.serverapp import Grid
@@ -28,9 +28,11 @@ class SigningGrid(WrappedGrid):
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         return self._grid.send_and_receive(self._signed(messages), timeout=timeout)
 
-    def _signed(self, messages: Iterable[Message]) -> Iterator[Message]:
-        for message in messages:
+    def _signed(self, messages: Iterable[Message]) -> list[Message]:
+        """A list: Flower's Grid goes through the messages twice."""
+        listed = list(messages)
+        for message in listed:
             method, request = decode_question(message.content)
             question = signed_question(request, method=method, signing_key=self._signing_key)
             message.content = encode_question(method, question)
-            yield message
+        return listed

@@ -38,6 +38,7 @@ class SlowGrid(Grid):
         return [7, 8]
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        assert list(messages) == list(messages), "Flower's goes through them twice"
         for number, message in enumerate(messages):
             message.metadata.__dict__["_message_id"] = f"id {number}"
             self.sent[f"id {number}"] = message
