@@ -111,6 +111,10 @@ class NodeGuard:
         self._guards: OrderedDict[str, tuple[_Basis, Guard]] = OrderedDict()
         self._repeats = Repeats()
         self._readings = 0
+        try:
+            self._approvals.tidy()
+        except RecordFailure as failure:  # they are nobody's answer, and the next decision removes them
+            _log.error("patients that no decision names cannot be removed: %s", failure)
 
     @property
     def readings(self) -> int:
@@ -230,7 +234,7 @@ class NodeGuard:
         try:
             source = policy.source(approval.data_source)
             approved = ApprovedPatients(
-                self._approvals.patients_file(approval.plan_hash), approval.patients_sha256, self._count_reading
+                self._approvals.patients_file(approval), approval.patients_sha256, self._count_reading
             )
             return Guard(
                 site=self._site,

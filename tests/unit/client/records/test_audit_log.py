@@ -135,7 +135,7 @@ def test_what_was_cut_short_cannot_be_changed_afterwards(path: Path) -> None:
 
 
 def test_on_a_full_disk_the_caller_is_told_and_the_log_goes_on_later(path: Path) -> None:
-    with no_file_longer_than(path.stat().st_size + 50), pytest.raises(RecordUnwritable, match="Nothing was released"):
+    with no_file_longer_than(path.stat().st_size + 50), pytest.raises(RecordUnwritable, match="No space left"):
         log(path).append("declined")
     assert verify_audit_log(path).torn_bytes == 50
     log(path).append("declined")
