@@ -92,7 +92,7 @@ def test_whatever_becomes_of_the_table_answers_are_made_from_the_approved_patien
     node.guard().offer_plan(node.offer())
     guard = node.guard()
     guard.contribute(node.request())
-    assert [event for event, _ in node.events()] == ["approved", "plan_kept"]
+    assert [event for event, _ in node.events()] == ["approved", "plan_kept", "to_be_charged"]
 
 
 def test_approved_again_the_table_as_it_is_then_takes_part(node: InstalledNode) -> None:
