@@ -174,9 +174,9 @@ def test_what_was_announced_may_be_told_late_and_nothing_else(path: Path) -> Non
     audit = log(path)
     audit.announce("contribute", plan_hash=PLAN, round_=6, attempt=0)
     with full(path):
-        for other in ({"round_": 7, "attempt": 0}, {"round_": 6, "attempt": 1}, {}):
+        for round_, attempt in ((7, 0), (6, 1), (None, None)):
             with pytest.raises(RecordUnwritable):
-                audit.append("contribute", plan_hash=PLAN, **other)
+                audit.append("contribute", plan_hash=PLAN, round_=round_, attempt=attempt)
         with pytest.raises(RecordUnwritable):
             audit.append("contribute", plan_hash="cd" * 32, round_=6, attempt=0)
         audit.append("answer_not_kept", plan_hash=PLAN, round_=6, attempt=0)
