@@ -2,7 +2,9 @@
 
 Promises: when `replace_durably` or `create_durably` returns, the content survives a power failure; a kill at any
 instant leaves the old file or the new one, and no instant shows it with wider rights than `mode`. Refuses with
-RecordUnwritable when the disk does; then the old file is still there. `create_durably` never replaces a file.
+RecordUnwritable when the disk does; then the old file is still there, and nothing beside it. `create_durably` never
+replaces a file. After `hold_room` a file of that size does not fail for want of space, on file systems that write in
+place.
 """
 
 from __future__ import annotations
@@ -18,13 +20,42 @@ UNFINISHED = ".unfinished"
 """How the name of a file ends that is being written. What a kill leaves under it is nobody's record."""
 
 
-def replace_durably(path: Path, content: bytes, *, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
-    """Write `content` under the name `path`, in place of what may be there. owner: user and group; None: one's own."""
-    unfinished = path.with_name(path.name + UNFINISHED)
+def replace_durably(
+    path: Path, content: bytes, *, mode: int = 0o600, owner: tuple[int, int] | None = None, room: Path | None = None
+) -> None:
+    """Write `content` under the name `path`, in place of what may be there.
+
+    owner  user and group; None: one's own.
+    room   held by `hold_room` in the same folder, and used up by this; it has its own rights, not `mode`.
+    """
+    held = room is not None and room.exists()
+    unfinished = room if room is not None and held else path.with_name(path.name + UNFINISHED)
     with unwritable(path):
-        _write(unfinished, content, mode=mode, owner=owner)
-        unfinished.replace(path)
+        try:
+            if held:
+                _fill(unfinished, content)
+            else:
+                _write(unfinished, content, mode=mode, owner=owner)
+            unfinished.replace(path)
+        except BaseException:  # a full disk needs the bytes that it took
+            unfinished.unlink(missing_ok=True)
+            raise
         sync_folder(path.parent)
+
+
+def hold_room(room: Path, size_bytes: int) -> None:
+    """Take so many bytes of the disk for a file to come, for the owner alone. Raises RecordUnwritable."""
+    with unwritable(room):
+        descriptor = os.open(room, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, size_bytes)
+            os.fsync(descriptor)
+        except BaseException:
+            room.unlink()
+            raise
+        finally:
+            os.close(descriptor)
+        sync_folder(room.parent)
 
 
 def create_durably(path: Path, content: bytes, *, mode: int = 0o600) -> bool:
@@ -54,6 +85,14 @@ def _write(path: Path, content: bytes, *, mode: int, owner: tuple[int, int] | No
         os.fsync(file.fileno())
 
 
+def _fill(room: Path, content: bytes) -> None:
+    """Write into the blocks that are held already, and give back those that are too many."""
+    with os.fdopen(os.open(room, os.O_WRONLY | os.O_NOFOLLOW), "wb") as file:
+        file.write(content)
+        file.truncate()
+        os.fsync(file.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """A new name is durable only once the folder itself is on the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -71,6 +110,6 @@ def unwritable(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else type(error).__name__
         raise RecordUnwritable(
-            f"{path.name} cannot be written or read ({reason}). Nothing was released. "
+            f"{path.name} cannot be written or read ({reason}). "
             "Free space on its disk, check its owner and rights, and try again."
         ) from None

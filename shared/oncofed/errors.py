@@ -8,7 +8,7 @@ OncofedError
 │   └── SignatureInvalid  a document is not signed by whom it must be
 ├── RecordFailure         a record (ledger, audit log, answers, approvals; checkpoint, plan, model) cannot be relied on
 │   ├── RecordDamaged     it was changed, shortened or reordered, or is no record of this program
-│   └── RecordUnwritable  the disk is full, locked or failing; nothing was released
+│   └── RecordUnwritable  the disk is full, locked or failing; what it should record is not recorded
 ├── RequestRefused        a guard refuses a message; carries a code from a fixed list, never a text about data
 └── FederationFailure     a round cannot finish
     ├── QuorumLost        fewer hospitals answered than the plan demands

@@ -368,7 +368,7 @@ EACH_ERROR = pytest.mark.parametrize("error", [RecordUnwritable("the disk is ful
 
 @dataclass
 class FullDisk:
-    """Answers that find nothing and keep nothing."""
+    """Answers that find nothing and keep nothing, though there was room."""
 
     error: Exception = field(default_factory=lambda: RecordUnwritable("the disk is full"))
 
@@ -377,6 +377,9 @@ class FullDisk:
 
     def content_of(self, identity: str) -> None:
         return None
+
+    def make_room(self, numbers: int) -> None:
+        pass
 
     def keep(self, contribution: Any, *, identity: str, request_hash: str) -> None:
         raise self.error

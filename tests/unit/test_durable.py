@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.hardship import in_children, no_file_longer_than
 
-from oncofed.durable import UNFINISHED, create_durably, replace_durably
+from oncofed.durable import UNFINISHED, create_durably, hold_room, replace_durably
 from oncofed.errors import InvalidInput, RecordUnwritable
 from oncofed.secret_files import read_secret, write_secret
 
@@ -73,7 +74,60 @@ def test_a_full_disk_keeps_what_was_there_and_names_the_remedy(write: Callable[.
     with no_file_longer_than(4), pytest.raises(RecordUnwritable, match="Free space"):
         write(tmp_path / ("old" if write is replace_durably else "new"), b"longer than four")
     assert old.read_bytes() == b"before"
-    assert not (tmp_path / "new").exists()
+    assert os.listdir(tmp_path) == ["old"], "a full disk needs what the attempt took"
+
+
+@pytest.mark.parametrize(("step", "held"), [("fsync", False), ("fchmod", False), ("fsync", True)])
+def test_whatever_fails_in_writing_nothing_is_left_beside_the_old_file(
+    step: str, held: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, room = tmp_path / "old", tmp_path / f"room{UNFINISHED}"
+    replace_durably(old, b"before")
+    if held:
+        hold_room(room, 100)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "the disk fails")
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(RecordUnwritable):
+        replace_durably(old, b"after", room=room if held else None)
+    assert old.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["old"]
+
+
+# Room
+
+
+def test_what_has_room_is_written_into_it_and_gives_back_the_rest(tmp_path: Path, steps: list[str]) -> None:
+    room, record = tmp_path / f"room{UNFINISHED}", tmp_path / "record"
+    hold_room(room, 1_000_000)
+    held = room.stat()
+    assert held.st_blocks * 512 >= 1_000_000
+    assert stat.S_IMODE(held.st_mode) == 0o600
+    replace_durably(record, b"twelve bytes", room=room)
+    assert record.read_bytes() == b"twelve bytes"
+    assert record.stat().st_ino == held.st_ino, "the very blocks"
+    assert record.stat().st_blocks * 512 < 1_000_000
+    assert os.listdir(tmp_path) == ["record"]
+    assert steps == ["sync 1000000 bytes", "sync folder", "sync 12 bytes", "name", "sync folder"]
+
+
+def test_room_that_is_held_still_is_held_once(tmp_path: Path) -> None:
+    room = tmp_path / "room"
+    hold_room(room, 4_000)
+    hold_room(room, 9_000)
+    hold_room(room, 4_000)
+    assert room.stat().st_size == 9_000
+    assert os.listdir(tmp_path) == ["room"]
+
+
+def test_a_full_disk_has_no_room_and_keeps_none(tmp_path: Path) -> None:
+    with no_file_longer_than(4_000), pytest.raises(RecordUnwritable, match="Free space"):
+        hold_room(tmp_path / "room", 4_001)
+    assert os.listdir(tmp_path) == []
+    replace_durably(tmp_path / "record", b"without room", room=tmp_path / "room")
+    assert (tmp_path / "record").read_bytes() == b"without room"
 
 
 def test_a_file_that_exists_is_not_created_again(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 The guard owns a hospital's patients, its policy and its ledger. It holds its own copy of the plan that the hospital
 approved and answers nothing else. Order of an answer, to a round or to a summary: check the request; look for the
 answer it had before; ask plan and ledger whether it could pay (until here no patient is read); load the patients;
-charge the ledger, durably, before anything is computed from them; compute; keep the bytes, durably; answer. A crash
+make room for the answer on the disk and announce the charge in the audit log, so that neither can fail after it; charge
+the ledger, durably, before anything is computed from them; compute; keep the bytes, durably; answer. A crash
 may waste a charge; it never releases without one. Patients that cannot be had cost nothing, nor does a ledger that
 cannot be written (`NOT_READY`); the local log says why.
 
@@ -31,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.client.records.answers import Answers, MemoryAnswers
+from oncofed.client.records.audit_log import NOT_CHARGED
 from oncofed.client.sum_masks import SumMasks
 from oncofed.client.summaries import KINDS, Kinds, bounded_sum, refuse_unknown
 from oncofed.client.training import ascent_sum, weights_after_local_steps
@@ -55,6 +57,7 @@ from oncofed.protocol.messages import (
     SummariseRequest,
     identity_text,
     in_words,
+    numbers_asked_for,
     of_same_kind,
 )
 from oncofed.protocol.plan import StudyPlan, SummarySpec, TrainingMode
@@ -65,7 +68,10 @@ LoadPatients = Callable[[], PatientTensors]
 """Reads some of the hospital's patients; called only for a request that will be charged. May raise RequestRefused."""
 
 Told = Callable[[str, AnyRequest], None]
-"""Is told of a failure after a charge, by one of the words below, and of the request. For the audit log."""
+"""Is told of a failure after a charge, or of a charge that was announced and not made, by a word. For the audit log."""
+
+Announce = Callable[[AnyRequest], None]
+"""Is told that the answer to this request is about to be charged. What it raises stops the charge."""
 
 NOISE_ALONE = "noise_alone"
 """What was to leave could not be computed, or was of another form; noise left in its place."""
@@ -81,6 +87,10 @@ def _told_locally(error: Exception) -> str:
 
 
 def tell_nobody(word: str, request: AnyRequest) -> None:
+    """The null listener."""
+
+
+def announce_to_nobody(request: AnyRequest) -> None:
     """The null listener."""
 
 
@@ -121,6 +131,7 @@ class Guard:
         held_out: LoadPatients | None = None,
         kinds: Kinds = KINDS,
         told: Told = tell_nobody,
+        announce: Announce = announce_to_nobody,
     ) -> None:
         policy.refuse_unless_allowed(plan, site=site)
         refuse_unknown(plan, kinds)
@@ -148,6 +159,7 @@ class Guard:
         self._kinds = kinds
         self._noise = noise
         self._told = told
+        self._announce = announce
         self._plan_hash = plan.hash
         self._answers: Answers = MemoryAnswers() if answers is None else answers
 
@@ -278,7 +290,14 @@ class Guard:
         try:
             refuse_unless_payable(self.ledger, charge)
             patients = work.load()
-            self.ledger.charge(charge)
+            # What is written after the charge is to be certain before it.
+            self._answers.make_room(numbers_asked_for(request))
+            self._announce(request)
+            try:
+                self.ledger.charge(charge)
+            except BaseException:
+                self._tell(NOT_CHARGED, request)
+                raise
         except (BudgetExceeded, UnaccountedEvent) as refusal:
             _log.warning("site %s refuses %s: %s", self.site, in_words(request), refusal)
             raise RequestRefused(RefusalCode.BUDGET_EXCEEDED) from None

@@ -40,7 +40,7 @@ def cohort_of(node: InstalledNode) -> Cohort:
 
 def approved(node: InstalledNode, plan: StudyPlan | None = None) -> ApprovedPatients:
     approval = node.approve(plan)
-    return ApprovedPatients(node.approvals.patients_file(approval.plan_hash), approval.patients_sha256)
+    return ApprovedPatients(node.approvals.patients_file(approval), approval.patients_sha256)
 
 
 def same(found: PatientTensors, expected: PatientTensors) -> bool:
@@ -92,7 +92,7 @@ def test_whatever_becomes_of_the_table_answers_are_made_from_the_approved_patien
     node.guard().offer_plan(node.offer())
     guard = node.guard()
     guard.contribute(node.request())
-    assert [event for event, _ in node.events()] == ["approved", "plan_kept"]
+    assert [event for event, _ in node.events()] == ["approved", "plan_kept", "to_be_charged"]
 
 
 def test_approved_again_the_table_as_it_is_then_takes_part(node: InstalledNode) -> None:
@@ -106,7 +106,7 @@ def test_approved_again_the_table_as_it_is_then_takes_part(node: InstalledNode) 
 
 def test_the_file_is_read_once_and_says_when(node: InstalledNode, monkeypatch: pytest.MonkeyPatch) -> None:
     approval, readings = node.approve(), list[str]()
-    file = node.approvals.patients_file(approval.plan_hash)
+    file = node.approvals.patients_file(approval)
     patients = ApprovedPatients(file, approval.patients_sha256, lambda: readings.append("read"))
     assert readings == []  # nothing is read before somebody asks
     assert patients.trained_on() is patients.trained_on()
@@ -116,7 +116,7 @@ def test_the_file_is_read_once_and_says_when(node: InstalledNode, monkeypatch: p
 
 def test_the_file_is_the_guards_alone_and_names_nobody(node: InstalledNode) -> None:
     approval = node.approve()
-    file = node.approvals.patients_file(approval.plan_hash)
+    file = node.approvals.patients_file(approval)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     content = file.read_bytes()
@@ -147,7 +147,7 @@ def test_a_damaged_file_is_not_ready_free_and_told_here_with_its_remedy(
 ) -> None:
     guard = node.guard()
     guard.offer_plan(node.offer())
-    file = node.approvals.patients_file(node.approve().plan_hash)
+    file = node.approvals.patients_file(node.approve())
     damage(file)
     with pytest.raises(RequestRefused) as refusal:
         guard.contribute(node.request())
@@ -180,7 +180,7 @@ def test_whatever_goes_wrong_in_reading_is_one_code(
 
 def test_declining_removes_them(node: InstalledNode) -> None:
     plan = node.plan()
-    file = node.approvals.patients_file(node.approve(plan).plan_hash)
+    file = node.approvals.patients_file(node.approve(plan))
     unfinished = file.with_name(file.name + ".unfinished")
     unfinished.write_bytes(b"what a kill left")
     node.approvals.decline(plan, declined_by="Dr. Example", now=datetime.now(UTC))

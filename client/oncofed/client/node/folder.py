@@ -61,7 +61,7 @@ class NodeFolder:
 
     @property
     def patients(self) -> Path:
-        """The patients of approved plans as they were approved, <plan hash>.safetensors."""
+        """The patients of approved plans as they were approved, <plan hash>.<SHA-256>.safetensors."""
         return self.guard / "patients"
 
     @property

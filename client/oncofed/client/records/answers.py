@@ -4,6 +4,9 @@ An answer is kept before it is returned. Under the identity of a request (plan, 
 is ever answered; that is remembered for good, the bytes themselves only for the last few requests: a coordinator that
 repeats a question does so at once or after a restart, not rounds later.
 
+Before an answer is charged `make_room` takes the room on the disk that keeping it will need, and that of a line in the
+audit log beside it, which is free again when the answer is kept, just before that line is written.
+
 Refused: nothing here raises about an answer that is damaged or gone; it is simply not found, and the ledger then says
 that the request was charged already. RecordUnwritable when the disk refuses: then nothing may be released.
 """
@@ -20,8 +23,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.durable import UNFINISHED, replace_durably, unwritable
+from oncofed.durable import UNFINISHED, hold_room, replace_durably, unwritable
 from oncofed.protocol.messages import Contribution
+
+_BYTES_A_NUMBER = 8
+_BEFORE_THE_NUMBERS = 4096
+"""More than the two lines before a vector need."""
+_A_LINE_OF_THE_LOG = 65_536
+_DIGITS = 64
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +44,10 @@ class Answers(Protocol):
 
     def content_of(self, identity: str) -> str | None:
         """The hash of the request that was answered under this identity, whether or not its bytes are still there."""
+        ...
+
+    def make_room(self, numbers: int) -> None:
+        """Be sure that `keep` can keep an answer of so many numbers, before it is charged. Raises RecordUnwritable."""
         ...
 
     def keep(self, contribution: Contribution, *, identity: str, request_hash: str) -> None:
@@ -58,6 +71,9 @@ class MemoryAnswers:
         """As `Answers` says."""
         return self._content.get(identity)
 
+    def make_room(self, numbers: int) -> None:
+        """As `Answers` says: there is room."""
+
     def keep(self, contribution: Contribution, *, identity: str, request_hash: str) -> None:
         """As `Answers` says."""
         self._content[identity] = request_hash
@@ -71,11 +87,13 @@ class FolderAnswers:
 
     ``<request hash>.answer``        the line ``oncofed-answer 1 <SHA-256 of the rest>``, JSON in one line, the vector.
     ``<SHA-256 of identity>.asked``  the hash of the request that was answered under it.
+    ``*.unfinished``                 the room for the next two files.
     """
 
     def __init__(self, folder: Path, *, largest_number: int = 8) -> None:
         self._folder = folder
         self._largest_number = largest_number
+        self._answers_room, self._askeds_room = folder / f"answer{UNFINISHED}", folder / f"asked{UNFINISHED}"
         with unwritable(folder):
             folder.mkdir(mode=0o700, exist_ok=True)
             for torn in folder.glob(f"*{UNFINISHED}"):
@@ -104,6 +122,11 @@ class FolderAnswers:
             except FileNotFoundError:
                 return None
 
+    def make_room(self, numbers: int) -> None:
+        """As `Answers` says. What was not used is there for the next."""
+        hold_room(self._askeds_room, _DIGITS)
+        hold_room(self._answers_room, _BEFORE_THE_NUMBERS + numbers * _BYTES_A_NUMBER + _A_LINE_OF_THE_LOG)
+
     def keep(self, contribution: Contribution, *, identity: str, request_hash: str) -> None:
         """As `Answers` says."""
         kind = contribution.vector.dtype
@@ -112,8 +135,8 @@ class FolderAnswers:
         header = json.dumps(fields)
         body = header.encode() + b"\n" + vector.tobytes()
         # The identity first: a kill in between then leaves one that no other content can use.
-        replace_durably(self._asked(identity), request_hash.encode())
-        replace_durably(self._answer(request_hash), _first_line(body) + body)
+        replace_durably(self._asked(identity), request_hash.encode(), room=self._askeds_room)
+        replace_durably(self._answer(request_hash), _first_line(body) + body, room=self._answers_room)
         self._drop_oldest()
 
     def _answer(self, request_hash: str) -> Path:

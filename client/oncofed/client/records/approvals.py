@@ -6,7 +6,9 @@ made from them, whatever becomes of the table. Whether there are too few or too 
 person, and never again: a refusal at a request would tell the coordinator of the table.
 
 Promises: `approve` looks at everything the policy says, and at what the ledger has already spent, and tells every
-objection at once. The file of approved bundles, which the hospital's SuperNode obeys, holds those of approved plans and
+objection at once. Whatever fails, and at whatever instant a kill comes, a decision stands with the patients it names:
+the one before or the new one; patients that no decision names are removed by the next decision, or when the guard
+starts. The file of approved bundles, which the hospital's SuperNode obeys, holds those of approved plans and
 no others. Refused: a table with faults, fewer patients than the policy's smallest cohort or more than the plan's
 promise holds for, a plan of another schema or without this hospital, and another data source for a plan that already
 has one: its requests would be answered twice. Torch-free.
@@ -14,10 +16,13 @@ has one: its requests would be answered twice. Torch-free.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -28,13 +33,13 @@ import numpy as np
 from oncofed.client.held_out_split import HeldOutSplit, split_name, split_secret
 from oncofed.client.policy_file import NodePolicy, SourcePolicy
 from oncofed.client.records.audit_log import AuditLog
-from oncofed.client.records.frozen_patients import freeze, thaw
+from oncofed.client.records.frozen_patients import freeze, frozen_file, thaw
 from oncofed.client.sources import read_source_cohort
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
 from oncofed.durable import replace_durably, unwritable
-from oncofed.errors import PrivacyRefusal, RecordDamaged, UnaccountedEvent
+from oncofed.errors import PrivacyRefusal, RecordDamaged, RecordFailure, UnaccountedEvent
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.ledger import Ledger, refuse_unless_one_collection
 from oncofed.privacy.policy import releases_of
@@ -43,6 +48,7 @@ from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.survival.encoded_patients import EncodedPatients, encoded_patients
 
 _PLAN_HASH = re.compile(r"[0-9a-f]{64}")
+_FOLDER_MODE = 0o700
 _BUNDLES_MODE = 0o644
 """The SuperNode's user reads which bundles are approved; a hash of public code tells nothing."""
 
@@ -91,9 +97,9 @@ class Approvals:
     held_out_secret: Path
     patients: Path
 
-    def patients_file(self, plan_hash: str) -> Path:
-        """Where the patients of an approved plan are frozen."""
-        return self.patients / f"{plan_hash}.safetensors"
+    def patients_file(self, approval: Approval) -> Path:
+        """Where the patients of an approval are frozen."""
+        return frozen_file(self.patients, plan_hash=approval.plan_hash, sha256=approval.patients_sha256)
 
     def find(self, plan_hash: str) -> Approval | None:
         """The latest decision about a plan, None without one. Raises RecordDamaged."""
@@ -150,19 +156,20 @@ class Approvals:
         cohort = read_source_cohort(source.source, schema)
         _refuse_number(cohort, plan, policy)
         trained_on, held_out = _parted(cohort, plan, secret=secret, data_source=source.name)
-        approval = Approval(
-            plan_hash=plan.hash,
-            decision=Decision.APPROVED,
-            data_source=source.name,
-            cohort_hash=cohort.content_hash,
-            bundle_sha256=plan.bundle_sha256,
-            decided_by=approved_by,
-            decided_at=now.astimezone(UTC).isoformat(timespec="seconds"),
-            split=split,
-            # First: a kill in between leaves patients that no approval names, and the plan waits to be approved again.
-            patients_sha256=freeze(self.patients_file(plan.hash), trained_on=trained_on, held_out=held_out),
-        )
-        self._write(approval)
+        with self._one_at_a_time():
+            approval = Approval(
+                plan_hash=plan.hash,
+                decision=Decision.APPROVED,
+                data_source=source.name,
+                cohort_hash=cohort.content_hash,
+                bundle_sha256=plan.bundle_sha256,
+                decided_by=approved_by,
+                decided_at=now.astimezone(UTC).isoformat(timespec="seconds"),
+                split=split,
+                # First, and beside the file of the approval before, which is in force until this one is written.
+                patients_sha256=freeze(self.patients, plan_hash=plan.hash, trained_on=trained_on, held_out=held_out),
+            )
+            self._write(approval)
         return approval
 
     def decline(self, plan: StudyPlan, *, declined_by: str, now: datetime) -> Approval:
@@ -178,8 +185,37 @@ class Approvals:
             decided_at=now.astimezone(UTC).isoformat(timespec="seconds"),
             split="" if before is None else before.split,
         )
-        self._write(declined)
+        with self._one_at_a_time():
+            self._write(declined)
         return declined
+
+    def tidy(self) -> None:
+        """Remove patients that no decision names: a kill left them. Raises RecordUnwritable."""
+        with self._one_at_a_time():
+            pass
+
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        """Until the end nobody else decides or tidies. Then, and when it fails, patients that nobody names are gone."""
+        with unwritable(self.patients):
+            self.patients.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+            lock = os.open(self.patients, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            try:
+                yield
+            finally:
+                thaw(self.patients, unless=self._is_named)
+        finally:
+            os.close(lock)
+
+    def _is_named(self, file: Path) -> bool:
+        """Or may be: of a decision that cannot be read nothing is removed."""
+        try:
+            decided = self.find(file.name.partition(".")[0])
+        except RecordFailure:
+            return True
+        return decided is not None and file == self.patients_file(decided)
 
     def _path(self, plan_hash: str) -> Path:
         return self.folder / f"{plan_hash}.json"
@@ -188,7 +224,7 @@ class Approvals:
         # Told first: a kill in between leaves a decision that was told and is not in force, never the other way round.
         self.audit.append(approval.decision.value, plan_hash=approval.plan_hash, by=approval.decided_by)
         with unwritable(self.folder):
-            self.folder.mkdir(mode=0o700, exist_ok=True)
+            self.folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
         path = self._path(approval.plan_hash)
         if approval.decision is Decision.APPROVED:
             replace_durably(path, json.dumps(asdict(approval), sort_keys=True, indent=1).encode() + b"\n")
@@ -197,7 +233,6 @@ class Approvals:
             # The code may no longer run before anybody learns that the plan was declined.
             self._write_bundles(one for one in self.all() if one.plan_hash != approval.plan_hash)
             replace_durably(path, json.dumps(asdict(approval), sort_keys=True, indent=1).encode() + b"\n")
-            thaw(self.patients_file(approval.plan_hash))
 
     def _write_bundles(self, approvals: Iterable[Approval]) -> None:
         bundles = {one.bundle_sha256 for one in approvals if one.decision is Decision.APPROVED and one.bundle_sha256}

@@ -8,6 +8,10 @@ of what left there are the name, shape, type and size, which are the model's, an
 has captured or kept them can tell that they are the ones. When `append` returns, the line is on the
 disk. A line that a kill or a full disk cut short is never silently lost: `verify_audit_log` reports it, and the next
 append closes it and writes down how many bytes it had. Any other damage is told with the number of the first bad line.
+
+What is charged must leave, so its line may not be what fails. Before a charge it is announced; then the lines about it
+are owed where they cannot be written, and written before the next that can be. Where a kill comes in between,
+`verify_audit_log` tells of an answer that was announced and of which no line says what left.
 """
 
 from __future__ import annotations
@@ -16,8 +20,10 @@ import errno
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -25,10 +31,17 @@ from pathlib import Path
 
 from oncofed.client.records.chain import START, Anchor, head_of, link, refuse_unless_anchored
 from oncofed.durable import sync_folder, unwritable
-from oncofed.errors import RecordDamaged
+from oncofed.errors import RecordDamaged, RecordFailure
 
 TORN = "torn_line"
 """The event that tells of what a kill left unfinished before it."""
+
+TO_BE_CHARGED = "to_be_charged"
+"""The event before a charge: an answer is about to be charged, and then leaves whatever fails."""
+NOT_CHARGED = "not_charged"
+"""The event after it where the ledger refused: nothing was charged, nothing leaves."""
+HELD_BACK = "held_back"
+"""The event for an answer that `service.egress` stopped; its code is the rule."""
 
 _CLOSED = b"#torn\n"
 """Ends a line that was cut short, so that a whole line which does not fit is never taken for one."""
@@ -37,7 +50,11 @@ _PLAN_HASH = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[\w .@+-]{0,80}")
 _LONGEST_LINE = 65_536
 _LARGEST_NUMBER = 10**9
+_MOST_OWED = 8
+"""Lines that are owed at once. A charge has three at most, and there is no next one before they are written."""
 _KEYS = {"number", "time", "event", "plan_hash", "round", "attempt", "code", "by", "left", "torn", "previous", "hash"}
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,12 +88,16 @@ class AuditEntry:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """A sound log. closed_torn_lines: cut short by a kill, and a later line tells of it. torn_bytes: at the end."""
+    """A sound log. closed_torn_lines: cut short by a kill, and a later line tells of it. torn_bytes: at the end.
+
+    untold  what was announced to be charged, and no line says that it left or did not.
+    """
 
     entries: tuple[AuditEntry, ...]
     head: Anchor
     closed_torn_lines: int
     torn_bytes: int
+    untold: tuple[AuditEntry, ...]
 
     def lines(self) -> tuple[str, ...]:
         """For a person."""
@@ -85,15 +106,42 @@ class AuditReport:
             found.append(f"{self.closed_torn_lines} times a line was cut short by a kill or a full disk.")
         if self.torn_bytes:
             found.append(f"The last {self.torn_bytes} bytes are a line cut short; the next entry will close it.")
+        if self.untold:
+            last = self.untold[-1]
+            found.append(
+                f"{len(self.untold)} times an answer was to be charged and no line says what left: it is being made, "
+                f"or a kill or a full disk came in between. The last: line {last.number}, plan {last.plan_hash[:12]}."
+            )
         return tuple(found)
 
 
 class AuditLog:
-    """The log in one file; the first entry makes it."""
+    """The log in one file; the first entry makes it. For several threads.
+
+    What is announced to one object may be told late to the same object only.
+    """
 
     def __init__(self, path: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._path = path
         self._clock = clock
+        self._lock = threading.Lock()
+        self._announced: tuple[str, str, int | None, int | None] | None = None
+        self._owed: list[dict[str, object]] = []
+
+    def announce(self, event: str, *, plan_hash: str, round_: int | None, attempt: int | None) -> None:
+        """Write that the answer to this is about to be charged. Raises as `append` does: then it may not be charged.
+
+        event  that of the line which will say what left. Until then lines about this plan, round and attempt that
+               cannot be written are owed, and nothing is raised.
+        """
+        try:
+            self.append(TO_BE_CHARGED, plan_hash=plan_hash, round_=round_, attempt=attempt)
+        except RecordFailure:
+            # Its line may stand there all the same, where only the flush failed.
+            with self._lock:
+                self._owe(self._entry(NOT_CHARGED, plan_hash=plan_hash, round_=round_, attempt=attempt))
+            raise
+        self._announced = (event, plan_hash, round_, attempt)
 
     def append(
         self,
@@ -106,15 +154,44 @@ class AuditLog:
         by: str = "",
         left: Sequence[Released] = (),
     ) -> None:
-        """Write one line durably. Raises RecordUnwritable, or RecordDamaged when the file is no audit log.
+        """Write one line durably, and before it those that are owed. Of what was announced it may become owed itself.
+
+        Raises RecordUnwritable, or RecordDamaged when the file is no audit log.
 
         event, code  short words of ours, never a text that came from outside; anything else is an error of ours.
         plan_hash    64 hexadecimal digits; whatever else a request may hold there is written as "malformed".
         by           a name; what a name cannot hold is written as "?".
         """
+        fields = self._entry(event, plan_hash=plan_hash, round_=round_, attempt=attempt, code=code, by=by, left=left)
+        with self._lock:
+            announced = self._announced
+            try:
+                while self._owed:
+                    self._write(self._owed[0])
+                    del self._owed[0]
+                self._write(fields)
+            except RecordFailure as failure:
+                about_it = announced is not None and announced[1:] == (plan_hash, round_, attempt)
+                if not about_it or not self._owe(fields):
+                    raise
+                _log.error("%s is to be noted and is owed until it can be written: %s", event, failure)
+            if announced is not None and event in (announced[0], NOT_CHARGED):
+                self._announced = None
+
+    def _entry(
+        self,
+        event: str,
+        *,
+        plan_hash: str,
+        round_: int | None,
+        attempt: int | None,
+        code: str = "",
+        by: str = "",
+        left: Sequence[Released] = (),
+    ) -> dict[str, object]:
         assert _WORD.fullmatch(event), "an event is a short word of ours"
         assert not code or _WORD.fullmatch(code), "a code is a short word of ours"
-        fields = {
+        return {
             "time": self._clock().astimezone(UTC).isoformat(timespec="milliseconds"),
             "event": event,
             "plan_hash": plan_hash if not plan_hash or _PLAN_HASH.fullmatch(plan_hash) else "malformed",
@@ -124,6 +201,18 @@ class AuditLog:
             "by": by if _NAME.fullmatch(by) else "?",
             "left": [asdict(one) for one in left],
         }
+
+    def _owe(self, fields: dict[str, object]) -> bool:
+        """Whether it is owed now; once where it is the same but for the time."""
+        untimed = {**fields, "time": ""}
+        if any({**owed, "time": ""} == untimed for owed in self._owed):
+            return True
+        if len(self._owed) < _MOST_OWED:
+            self._owed.append(fields)
+            return True
+        return False
+
+    def _write(self, fields: Mapping[str, object]) -> None:
         with unwritable(self._path):
             descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             try:
@@ -173,7 +262,18 @@ def verify_audit_log(path: Path, *, anchor: str | None = None) -> AuditReport:
         entries.append(_entry(fields, path, number))
     if anchor is not None:
         refuse_unless_anchored(hashes, anchor, record=path.name)
-    return AuditReport(tuple(entries), head_of(hashes), closed, len(torn))
+    return AuditReport(tuple(entries), head_of(hashes), closed, len(torn), _untold(entries))
+
+
+def _untold(entries: Sequence[AuditEntry]) -> tuple[AuditEntry, ...]:
+    waiting: dict[tuple[str, int | None, int | None], list[AuditEntry]] = {}
+    for entry in entries:
+        same = waiting.setdefault((entry.plan_hash, entry.round, entry.attempt), [])
+        if entry.event == TO_BE_CHARGED:
+            same.append(entry)
+        elif same and (entry.left or entry.event in (NOT_CHARGED, HELD_BACK)):
+            same.pop()
+    return tuple(sorted((entry for same in waiting.values() for entry in same), key=lambda entry: entry.number))
 
 
 def _cut_short(line: bytes) -> bool:

@@ -1,8 +1,8 @@
 """In which form are patients kept between their approval and the end of their study?
 
-One safetensors file a plan, ``<plan hash>.safetensors``: x, events and at_risk of those who are trained on, and of
-those who are set aside. No identifier, no date. Its SHA-256 stands in the approval, so that what is read is what was
-approved or nothing.
+One safetensors file an approval, ``<plan hash>.<SHA-256>.safetensors``: x, events and at_risk of those who are trained
+on, and of those who are set aside. No identifier, no date. Its SHA-256 stands in the approval, so that what is read is
+what was approved or nothing; and in its name, so that approving again writes beside the file before, never over it.
 
 Promises: `read_frozen` gives what `freeze` wrote, bit for bit. Refused, with RecordDamaged: a file that is not there or
 is another than the approval says, whatever is in it. Imports no torch.
@@ -11,28 +11,32 @@ is another than the approval says, whatever is in it. Imports no torch.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import safetensors.numpy
 
-from oncofed.durable import UNFINISHED, replace_durably, sync_folder, unwritable
+from oncofed.durable import replace_durably, sync_folder, unwritable
 from oncofed.errors import RecordDamaged
 from oncofed.survival.encoded_patients import EncodedPatients
 
 _GROUPS = ("trained_on", "held_out")
 _PARTS = ("x", "events", "at_risk")
-_FOLDER_MODE = 0o700
 
 
-def freeze(path: Path, *, trained_on: EncodedPatients, held_out: EncodedPatients) -> str:
-    """Write them for the owner alone, in place of those before. The file's SHA-256. Raises RecordUnwritable."""
+def frozen_file(folder: Path, *, plan_hash: str, sha256: str) -> Path:
+    """Where they are frozen."""
+    return folder / f"{plan_hash}.{sha256}.safetensors"
+
+
+def freeze(folder: Path, *, plan_hash: str, trained_on: EncodedPatients, held_out: EncodedPatients) -> str:
+    """Write them for the owner alone. The file's SHA-256. Raises RecordUnwritable."""
     groups = zip(_GROUPS, (trained_on, held_out), strict=True)
     arrays = {f"{name}.{part}": getattr(group, part) for name, group in groups for part in _PARTS}
     content = safetensors.numpy.save(arrays)
-    with unwritable(path.parent):
-        path.parent.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-    replace_durably(path, content)
-    return hashlib.sha256(content).hexdigest()
+    sha256 = hashlib.sha256(content).hexdigest()
+    replace_durably(frozen_file(folder, plan_hash=plan_hash, sha256=sha256), content)
+    return sha256
 
 
 def read_frozen(path: Path, *, sha256: str) -> tuple[EncodedPatients, EncodedPatients]:
@@ -51,10 +55,11 @@ def read_frozen(path: Path, *, sha256: str) -> tuple[EncodedPatients, EncodedPat
     return trained_on, held_out
 
 
-def thaw(path: Path) -> None:
-    """Remove what was frozen, and what a kill left half-written. Raises RecordUnwritable."""
-    with unwritable(path):
-        for each in (path, path.with_name(path.name + UNFINISHED)):
-            each.unlink(missing_ok=True)
-        if path.parent.exists():
-            sync_folder(path.parent)
+def thaw(folder: Path, *, unless: Callable[[Path], bool]) -> None:
+    """Remove what is frozen there, and what a kill left half-written, but for some files. Raises RecordUnwritable."""
+    with unwritable(folder):
+        if folder.exists():
+            for path in sorted(folder.iterdir()):
+                if not unless(path):
+                    path.unlink()
+            sync_folder(folder)

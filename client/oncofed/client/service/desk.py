@@ -7,6 +7,7 @@ answer, bytes that are no question, and questions that the coordinator did not s
 (`records.repeats`). A question from outside is not looked at before its signature fits. `Desk.ask` never raises, so
 that no text of an exception goes anywhere: every failure in between is the code `internal`. When the ledger or the
 audit log cannot be written, nothing leaves but the code `not_ready`, and the local log names the file and the remedy.
+Only what was announced in the log, and charged, leaves all the same, and its own line comes late (`AuditLog.announce`).
 
 In a deployment `guard_server` puts it behind a socket; in a simulation it is called in the process.
 """
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oncofed.client.records.audit_log import AuditLog, Released
+from oncofed.client.records.audit_log import HELD_BACK, AuditLog, Released
 from oncofed.client.records.repeats import Repeats
 from oncofed.client.service import egress
 from oncofed.errors import RecordFailure, RefusalCode, RequestRefused
@@ -49,9 +50,6 @@ from oncofed.protocol.wire_form import (
     serialised,
     summarise_request,
 )
-
-HELD_BACK = "held_back"
-"""The audit log's event for an answer that `egress` stopped; its code is the rule."""
 
 _log = logging.getLogger(__name__)
 

@@ -3,7 +3,9 @@
 `NodeGuard` is what stands behind the socket. For a plan's hash it looks up, in this order: the approval, the signed
 document, the policy, the ledger; from them it builds a `client.guard.Guard`, and keeps it as long as approval and
 policy are the same. Both are looked at for every request, so that a plan which is declined, or a policy that is
-tightened, counts at once. The table is not looked at: its patients were frozen when somebody approved.
+tightened, counts at once. The process looks at approvals every few seconds too (`forget_unapproved`), so that patients
+whose approval is withdrawn do not stay in memory until somebody asks. The table is not looked at: its patients were
+frozen when somebody approved.
 
 Promises: only documents and models that the pinned coordinator signed are kept; a plan must name this hospital with its
 own keys; a plan is charged no oftener than its rounds and its reserve, however many attempts are asked for; nothing
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,7 +99,10 @@ class _Basis:
 
 
 class NodeGuard:
-    """Implements `protocol.messages.NodeGuardPort` for one installed hospital. For one thread at a time."""
+    """Implements `protocol.messages.NodeGuardPort` for one installed hospital.
+
+    For one thread at a time, but for `forget_unapproved`.
+    """
 
     def __init__(self, folder: NodeFolder, *, site: str, keys: PinnedKeys, noise: NoiseSource | None = None) -> None:
         self._folder = folder
@@ -109,8 +115,18 @@ class NodeGuard:
         )
         self._answers = FolderAnswers(folder.answers)
         self._guards: OrderedDict[str, tuple[_Basis, Guard]] = OrderedDict()
+        self._guards_lock = threading.Lock()
         self._repeats = Repeats()
         self._readings = 0
+        try:
+            self._approvals.tidy()
+        except RecordFailure as failure:  # they are nobody's answer, and the next decision removes them
+            _log.error("patients that no decision names cannot be removed: %s", failure)
+
+    @property
+    def audit(self) -> AuditLog:
+        """Who notes what left must note it here, where the charge was announced."""
+        return self._audit
 
     @property
     def readings(self) -> int:
@@ -126,6 +142,18 @@ class NodeGuard:
             return answer_times_of(self._document(self._approval_of(plan_hash)).plan)
         except (RequestRefused, RecordFailure):
             return AnswerTimes()
+
+    def forget_unapproved(self) -> None:
+        """Let go of patients in memory whose approval was withdrawn or given anew. From any thread; never raises."""
+        with self._guards_lock:
+            for plan_hash, (basis, _) in list(self._guards.items()):
+                try:
+                    decided = self._approvals.find(plan_hash)
+                except RecordFailure:  # a request would be refused
+                    decided = None
+                if decided != basis.approval:
+                    del self._guards[plan_hash]
+                    _log.info("the patients of plan %s are in memory no longer", plan_hash[:12])
 
     def contribute(self, request: ContributeRequest) -> Contribution:
         """As the port says."""
@@ -204,7 +232,8 @@ class NodeGuard:
     def _approval_of(self, plan_hash: str) -> Approval:
         decided = self._approvals.find(plan_hash)
         if decided is None or decided.decision is not Decision.APPROVED:
-            self._guards.pop(plan_hash, None)
+            with self._guards_lock:
+                self._guards.pop(plan_hash, None)
             raise RequestRefused(RefusalCode.NOT_APPROVED)
         return decided
 
@@ -212,12 +241,14 @@ class NodeGuard:
         basis = _Basis(approval, hashlib.sha256(self._policy_bytes()).hexdigest())
         kept = self._guards.get(approval.plan_hash)
         if kept is None or kept[0] != basis:
-            self._guards.pop(approval.plan_hash, None)
+            with self._guards_lock:
+                self._guards.pop(approval.plan_hash, None)
             kept = (basis, self._built(approval))
+        with self._guards_lock:
             self._guards[approval.plan_hash] = kept
+            self._guards.move_to_end(approval.plan_hash)
             while len(self._guards) > _MOST_GUARDS:
                 self._guards.popitem(last=False)
-        self._guards.move_to_end(approval.plan_hash)
         return kept[1]
 
     def _built(self, approval: Approval) -> Guard:
@@ -230,7 +261,7 @@ class NodeGuard:
         try:
             source = policy.source(approval.data_source)
             approved = ApprovedPatients(
-                self._approvals.patients_file(approval.plan_hash), approval.patients_sha256, self._count_reading
+                self._approvals.patients_file(approval), approval.patients_sha256, self._count_reading
             )
             return Guard(
                 site=self._site,
@@ -243,6 +274,7 @@ class NodeGuard:
                 answers=self._answers,
                 masks=SumMasks(self._keys.masking),
                 told=self._note_failure,
+                announce=self._announce,
             )
         except (InvalidInput, PrivacyRefusal) as refusal:
             _log.warning(
@@ -274,8 +306,13 @@ class NodeGuard:
             _log.error("the policy cannot be read (%s); every request is refused", type(error).__name__)
             raise RequestRefused(RefusalCode.NOT_READY) from None
 
+    def _announce(self, request: AnyRequest) -> None:
+        """Of a round or a summary. No number of it is told: a summary has a name in its place."""
+        round_, event = (request.round, "contribute") if isinstance(request, ContributeRequest) else (None, "summarise")
+        self._audit.announce(event, plan_hash=request.plan_hash, round_=round_, attempt=request.attempt)
+
     def _note_failure(self, word: str, request: AnyRequest) -> None:
-        """Of an answer that left all the same. No number of it is told: a summary has a name in its place."""
+        """Of an answer that left all the same, or of a charge that was announced and not made."""
         round_ = request.round if isinstance(request, ContributeRequest) else None
         self._audit.append(word, plan_hash=request.plan_hash, round_=round_, attempt=request.attempt)
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from oncofed.client.node.folder import NodeFolder, read_site
 from oncofed.client.policy_file import read_policy
-from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.sqlite_ledger import verify_ledger
 from oncofed.client.service.guard_server import serving
 from oncofed.client.service.node_guard import NodeGuard, PinnedKeys
@@ -26,6 +25,8 @@ from oncofed.errors import Fault, InvalidInput, OncofedError
 from oncofed.secret_files import read_secret
 from oncofed.supervision import end_with_parent
 
+LOOK_SECONDS = 10.0
+"""How often it looks whether patients in memory are approved still: after `decline` nobody stays for a minute."""
 _AT_FAULT = 2
 _ARGUMENTS = 2
 
@@ -60,20 +61,20 @@ def _serve(folder: NodeFolder, ended: threading.Event) -> None:
     keys = PinnedKeys(coordinator, node, read_secret(folder.masking_key), read_secret(folder.answer_key))
     verify_ledger(folder.ledger, anchor=None)
     guard = NodeGuard(folder, site=settings.name, keys=keys)
-    audit = AuditLog(folder.audit_log)
     with serving(
         guard,
         socket=folder.socket,
         token_sha256=read_digits(folder.token_sha256),
         site=settings.name,
-        audit=audit,
+        audit=guard.audit,
         answer_key=keys.answer,
         asker_key=keys.coordinator,
         times=PublicTimes(guard),
     ):
-        audit.append("guard_started")
+        guard.audit.append("guard_started")
         _log.info("the guard of %s listens; its policy has %d data sources", settings.name, len(policy.sources))
-        ended.wait()
+        while not ended.wait(LOOK_SECONDS):
+            guard.forget_unapproved()
         _log.info("the guard of %s ends", settings.name)
 
 

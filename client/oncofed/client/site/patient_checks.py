@@ -40,7 +40,7 @@ def _of(folder: NodeFolder, plan: OfferedPlan, approval: Approval) -> Finding:
     study = f"{plan.document.plan.study} ({approval.plan_hash[:12]})"
     again = f"oncofed site approve {folder.root} {approval.plan_hash[:12]} --source {approval.data_source}"
     try:
-        read_frozen(approvals_of(folder).patients_file(approval.plan_hash), sha256=approval.patients_sha256)
+        read_frozen(approvals_of(folder).patients_file(approval), sha256=approval.patients_sha256)
     except RecordDamaged as damaged:
         return Finding(_TOPIC, Verdict.FAULT, f"{study} is not answered: {damaged}", again)
     try:

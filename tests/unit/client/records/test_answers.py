@@ -134,3 +134,29 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
         replace_durably(path, b"newer")
     assert path.read_bytes() == b"old"
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_room_is_held_for_the_answer_its_name_and_a_line_of_the_audit_log(tmp_path: Path) -> None:
+    answers, folder = opened(tmp_path), tmp_path / "answers"
+    for numbers in (VALUES.size, 3):  # what was not used is there for the next
+        answers.make_room(numbers)
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+    assert set(sizes) == {"answer.unfinished", "asked.unfinished"}
+    held = {path.stat().st_ino for path in folder.iterdir()}
+    keep(answers, 4)
+    kept = {path.suffix: path.stat() for path in folder.iterdir()}
+    assert {found.st_ino for found in kept.values()} == held
+    assert sizes["answer.unfinished"] - kept[".answer"].st_size >= 65_536
+    assert sizes["asked.unfinished"] == kept[".asked"].st_size
+    found = answers.find(request_hash(4))
+    assert found is not None
+    assert found.vector.tobytes() == (VALUES * 5).tobytes()
+
+
+def test_where_there_is_no_room_the_guard_is_told(tmp_path: Path) -> None:
+    answers = opened(tmp_path)
+    with no_file_longer_than(1_000_000):
+        answers.make_room(100_000)
+        with pytest.raises(RecordUnwritable, match="Free space"):
+            answers.make_room(130_000)
+    assert not (tmp_path / "answers" / "answer.unfinished").exists()

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from tests.hardship import no_file_longer_than
 from tests.hospital import NOON, SCHEMA, SITE, TABLE, plan_of_hospital, policy_for, written_csv
 
+from oncofed.client.records import approvals as approvals_module
+from oncofed.client.records import frozen_patients
 from oncofed.client.records.approvals import Approvals, Decision
 from oncofed.client.records.audit_log import AuditLog, verify_audit_log
+from oncofed.client.records.frozen_patients import read_frozen
 from oncofed.client.sources import SourceSpec, read_source_cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import InvalidInput, PrivacyRefusal, RecordDamaged, RecordUnwritable
@@ -232,3 +239,143 @@ def test_on_a_full_disk_nothing_is_approved(tmp_path: Path) -> None:
     with no_file_longer_than(100), pytest.raises(RecordUnwritable):
         approve(tmp_path, source=replace(source))
     assert approvals(tmp_path).all() == ()
+
+
+# Approved again, and what comes in between
+
+
+def trap(home: Any, name: str, *, call: int = 1, before: bool) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Spring it around the so-many-th call of a function; what it gives takes the trap away."""
+
+    def arm(spring: Callable[[], None]) -> Callable[[], None]:
+        inner, calls = getattr(home, name), 0
+
+        def trapped(*positional: Any, **named: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if before and calls == call:
+                spring()
+            found = inner(*positional, **named)
+            if not before and calls == call:
+                spring()
+            return found
+
+        setattr(home, name, trapped)
+        return lambda: setattr(home, name, inner)
+
+    return arm
+
+
+FILES = (approvals_module, "replace_durably")
+STEPS = {
+    "before the patients are written": (trap(frozen_patients, "replace_durably", before=True), "old"),
+    "after the patients are written": (trap(frozen_patients, "replace_durably", before=False), "old"),
+    "before it is told": (trap(AuditLog, "append", before=True), "old"),
+    "after it is told": (trap(AuditLog, "append", before=False), "old"),
+    "before the decision is written": (trap(*FILES, call=1, before=True), "old"),
+    "after the decision is written": (trap(*FILES, call=1, before=False), "new"),
+    "before its bundle may run": (trap(*FILES, call=2, before=True), "new"),
+    "after its bundle may run": (trap(*FILES, call=2, before=False), "new"),
+    "before the old patients are removed": (trap(approvals_module, "thaw", before=True), "new"),
+    "after the old patients are removed": (trap(approvals_module, "thaw", before=False), "new"),
+}
+EACH_STEP = pytest.mark.parametrize(("arm", "in_force"), STEPS.values(), ids=STEPS)
+
+
+def decision_in_force(folder: Path, *, cohorts: dict[str, str], expected: str) -> None:
+    """It is the expected one, and the patients that it names can be read."""
+    here = approvals(folder)
+    found = here.find(PLAN.hash)
+    assert found is not None
+    assert found.cohort_hash == cohorts[expected]
+    trained_on, _ = read_frozen(here.patients_file(found), sha256=found.patients_sha256)
+    assert len(trained_on.x) == {"old": len(TABLE), "new": len(TABLE) - 1}[expected]
+
+
+def cohorts_of(folder: Path) -> dict[str, str]:
+    """Approves the old one."""
+    return {
+        "new": read_source_cohort(written_csv(folder, TABLE.iloc[:6]), SCHEMA).content_hash,
+        "old": approve(folder, source=written_csv(folder)),
+    }
+
+
+@EACH_STEP
+def test_a_kill_at_any_step_of_approving_again_leaves_a_decision_with_its_own_patients(
+    arm: Callable[[Callable[[], None]], object], in_force: str, tmp_path: Path
+) -> None:
+    cohorts, source = cohorts_of(tmp_path), written_csv(tmp_path, TABLE.iloc[:6])
+    child = os.fork()
+    if child == 0:
+        try:
+            arm(lambda: os.kill(os.getpid(), signal.SIGKILL))
+            approve(tmp_path, source=source)
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, "the trap was sprung"
+    decision_in_force(tmp_path, cohorts=cohorts, expected=in_force)
+    (tmp_path / "patients" / f"{PLAN.hash}.half.unfinished").touch()
+    approvals(tmp_path).tidy()
+    assert len(os.listdir(tmp_path / "patients")) == 1
+    decision_in_force(tmp_path, cohorts=cohorts, expected=in_force)
+    approve(tmp_path, source=source)
+    decision_in_force(tmp_path, cohorts=cohorts, expected="new")
+    assert len(os.listdir(tmp_path / "patients")) == 1
+
+
+@EACH_STEP
+def test_a_failure_at_any_step_does_so_too_and_leaves_nobody_whom_no_decision_names(
+    arm: Callable[[Callable[[], None]], Callable[[], None]], in_force: str, tmp_path: Path
+) -> None:
+    cohorts, source = cohorts_of(tmp_path), written_csv(tmp_path, TABLE.iloc[:6])
+
+    def fail() -> None:
+        raise RecordUnwritable("the disk fails")
+
+    disarm = arm(fail)
+    try:
+        with pytest.raises(RecordUnwritable):
+            approve(tmp_path, source=source)
+    finally:
+        disarm()
+    decision_in_force(tmp_path, cohorts=cohorts, expected=in_force)
+    if arm is not STEPS["before the old patients are removed"][0]:
+        assert len(os.listdir(tmp_path / "patients")) == 1
+
+
+def test_approving_the_same_patients_again_without_a_log_takes_nothing_back(tmp_path: Path) -> None:
+    """Both approvals name one file, and the one that fails must not remove it."""
+    cohort_hash = approve(tmp_path)
+    (tmp_path / "audit.jsonl").unlink()
+    (tmp_path / "audit.jsonl").mkdir()
+    with pytest.raises(RecordUnwritable):
+        approve(tmp_path)
+    decision_in_force(tmp_path, cohorts={"old": cohort_hash}, expected="old")
+
+
+def test_of_a_damaged_decision_nothing_is_removed(tmp_path: Path) -> None:
+    """Of the others what no decision names."""
+    approve(tmp_path)
+    before = os.listdir(tmp_path / "patients")
+    (tmp_path / "patients" / f"{'0' * 64}.{'0' * 64}.safetensors").touch()
+    path = tmp_path / "approvals" / f"{PLAN.hash}.json"
+    path.write_bytes(path.read_bytes()[:50])
+    approvals(tmp_path).tidy()
+    assert os.listdir(tmp_path / "patients") == before
+
+
+def test_who_tidies_waits_for_who_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guard that starts must not take away the patients of an approval that is just being written."""
+    approve(tmp_path)
+    inner, tidying = AuditLog.append, threading.Thread(target=approvals(tmp_path).tidy)
+
+    def meanwhile(log: AuditLog, *positional: Any, **named: Any) -> None:
+        tidying.start()
+        tidying.join(0.3)
+        assert tidying.is_alive(), "it waits"
+        inner(log, *positional, **named)
+
+    monkeypatch.setattr(AuditLog, "append", meanwhile)
+    cohort_hash = approve(tmp_path, source=written_csv(tmp_path, TABLE.iloc[:6]))
+    tidying.join()
+    decision_in_force(tmp_path, cohorts={"new": cohort_hash}, expected="new")

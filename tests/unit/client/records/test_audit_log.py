@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from tests.hardship import in_children, no_file_longer_than
 
-from oncofed.client.records.audit_log import AuditLog, Released, verify_audit_log
+from oncofed.client.records.audit_log import HELD_BACK, NOT_CHARGED, TO_BE_CHARGED, AuditLog, Released, verify_audit_log
 from oncofed.errors import RecordDamaged, RecordUnwritable
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -135,7 +136,7 @@ def test_what_was_cut_short_cannot_be_changed_afterwards(path: Path) -> None:
 
 
 def test_on_a_full_disk_the_caller_is_told_and_the_log_goes_on_later(path: Path) -> None:
-    with no_file_longer_than(path.stat().st_size + 50), pytest.raises(RecordUnwritable, match="Nothing was released"):
+    with no_file_longer_than(path.stat().st_size + 50), pytest.raises(RecordUnwritable, match="No space left"):
         log(path).append("declined")
     assert verify_audit_log(path).torn_bytes == 50
     log(path).append("declined")
@@ -155,6 +156,101 @@ def test_a_last_line_that_was_changed_stops_the_next_entry(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"budget_exceeded", b""))
     with pytest.raises(RecordDamaged):
         log(path).append("declined")
+
+
+# Announced before a charge
+
+
+@contextmanager
+def full(path: Path) -> Iterator[None]:
+    with no_file_longer_than(path.stat().st_size):
+        yield
+
+
+VECTOR = Released("vector", (17,), "float64", 136, "ef" * 32)
+
+
+def test_what_was_announced_may_be_told_late_and_nothing_else(path: Path) -> None:
+    audit = log(path)
+    audit.announce("contribute", plan_hash=PLAN, round_=6, attempt=0)
+    with full(path):
+        for round_, attempt in ((7, 0), (6, 1), (None, None)):
+            with pytest.raises(RecordUnwritable):
+                audit.append("contribute", plan_hash=PLAN, round_=round_, attempt=attempt)
+        with pytest.raises(RecordUnwritable):
+            audit.append("contribute", plan_hash="cd" * 32, round_=6, attempt=0)
+        audit.append("answer_not_kept", plan_hash=PLAN, round_=6, attempt=0)
+        audit.append("contribute", plan_hash=PLAN, round_=6, attempt=0, left=[VECTOR])
+        with pytest.raises(RecordUnwritable):  # that was it
+            audit.append("contribute", plan_hash=PLAN, round_=6, attempt=0, left=[VECTOR])
+    assert [entry.number for entry in verify_audit_log(path).untold] == [7]
+    audit.append("declined")
+    told = verify_audit_log(path).entries[7:]
+    assert [entry.event for entry in told] == ["answer_not_kept", "contribute", "declined"]
+    assert told[1].left == (VECTOR,)
+    audit.append("declined")
+    assert len(verify_audit_log(path).entries) == 11, "what was owed is told once"
+
+
+def test_what_cannot_be_announced_may_not_be_charged_and_is_told_once_as_not_charged(path: Path) -> None:
+    audit = log(path)
+    with full(path):
+        for _ in range(20):
+            with pytest.raises(RecordUnwritable):
+                audit.announce("contribute", plan_hash=PLAN, round_=6, attempt=0)
+    audit.append("declined")
+    assert [entry.event for entry in verify_audit_log(path).entries[6:]] == [NOT_CHARGED, "declined"]
+
+
+def test_only_so_much_is_owed(path: Path) -> None:
+    audit = log(path)
+    with full(path):
+        for round_ in range(1000):
+            with pytest.raises(RecordUnwritable):
+                audit.announce("contribute", plan_hash=PLAN, round_=round_, attempt=0)
+    audit.append("declined")
+    assert len(verify_audit_log(path).entries) < 20
+
+
+def test_no_charge_is_announced_before_what_is_owed_is_written(path: Path) -> None:
+    audit = log(path)
+    audit.announce("contribute", plan_hash=PLAN, round_=6, attempt=0)
+    with full(path):
+        audit.append("contribute", plan_hash=PLAN, round_=6, attempt=0, left=[VECTOR])
+    audit.announce("contribute", plan_hash=PLAN, round_=7, attempt=0)
+    assert [entry.event for entry in verify_audit_log(path).entries[6:]] == [
+        TO_BE_CHARGED,
+        "contribute",
+        TO_BE_CHARGED,
+    ]
+
+
+CLOSING: dict[str, tuple[str, list[Released], int]] = {
+    "what left": ("contribute", [VECTOR], 0),
+    "not charged": (NOT_CHARGED, [], 0),
+    "held back": (HELD_BACK, [], 0),
+    "a refusal later": ("contribute", [], 1),
+    "noise alone": ("noise_alone", [], 1),
+}
+
+
+@pytest.mark.parametrize(("event", "left", "untold"), CLOSING.values(), ids=CLOSING)
+def test_which_lines_say_what_became_of_it(path: Path, event: str, left: list[Released], untold: int) -> None:
+    audit = log(path)
+    audit.announce("contribute", plan_hash=PLAN, round_=6, attempt=0)
+    audit.append(event, plan_hash=PLAN, round_=6, attempt=1, left=left)
+    assert len(verify_audit_log(path).untold) == 1, "another attempt's line says nothing"
+    audit.append(event, plan_hash=PLAN, round_=6, attempt=0, left=left)
+    assert len(verify_audit_log(path).untold) == untold
+
+
+def test_of_two_that_were_announced_one_line_tells_of_one(path: Path) -> None:
+    """Two summaries of a plan, say, whose lines have no round."""
+    audit = log(path)
+    for _ in range(2):
+        audit.announce("summarise", plan_hash=PLAN, round_=None, attempt=0)
+    audit.append("summarise", plan_hash=PLAN, attempt=0, left=[VECTOR])
+    assert [entry.number for entry in verify_audit_log(path).untold] == [7]
 
 
 # Several processes

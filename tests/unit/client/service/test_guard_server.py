@@ -33,9 +33,8 @@ from tests.node_guards import (
     signed,
 )
 
-from oncofed.client.records.audit_log import AuditLog, Released
+from oncofed.client.records.audit_log import HELD_BACK, AuditLog, Released
 from oncofed.client.service import egress
-from oncofed.client.service.desk import HELD_BACK
 from oncofed.client.service.guard_server import WRONG_TOKEN, serving
 from oncofed.client.service.token import token_sha256
 from oncofed.errors import InvalidInput, RefusalCode, RequestRefused

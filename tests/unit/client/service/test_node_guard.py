@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,8 +18,10 @@ from tests.installed_node import (
     SITE,
     InstalledNode,
     installed_node,
+    table,
 )
 
+from oncofed.client import approved_patients
 from oncofed.client.service import node_guard as module
 from oncofed.client.service.node_guard import NodeGuard
 from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
@@ -27,6 +31,8 @@ from oncofed.protocol.model_file import signed_model
 from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.protocol.signing import new_signing_key, sign
 from oncofed.protocol.study_document import document_bytes
+from oncofed.survival.encoded_patients import EncodedPatients
+from oncofed.survival.likelihood import PatientTensors, tensors_of
 from oncofed.survival.network import parameter_count
 
 
@@ -166,6 +172,76 @@ def test_a_plan_that_is_declined_later_is_refused_at_once(approved: InstalledNod
     approved.approvals.decline(approved.plan(), declined_by="Dr. Example", now=datetime.now(UTC))
     assert refusal_of(guard, approved.request(round_=2)) is RefusalCode.NOT_APPROVED
     assert refusal_of(guard, approved.request()) is RefusalCode.NOT_APPROVED
+
+
+class Memory:
+    """The patients that were read and that anything still holds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._read: list[weakref.ref[PatientTensors]] = []
+
+        def tensors(patients: EncodedPatients) -> PatientTensors:
+            found = tensors_of(patients)
+            self._read.append(weakref.ref(found))
+            return found
+
+        monkeypatch.setattr(approved_patients, "tensors_of", tensors)
+
+    def __len__(self) -> int:
+        gc.collect()
+        return sum(one() is not None for one in self._read)
+
+
+def decline(node: InstalledNode) -> None:
+    node.approvals.decline(node.plan(), declined_by="Dr. Example", now=datetime.now(UTC))
+
+
+def damage(node: InstalledNode) -> None:
+    (node.folder.approvals / f"{node.plan().hash}.json").write_text("a damaged decision")
+
+
+def approve_others(node: InstalledNode) -> None:
+    table(100).to_csv(node.table_path, index=False)
+    node.approve()
+
+
+WITHDRAWN: dict[str, Callable[[InstalledNode], object]] = {
+    "declined": decline,
+    "approved anew": approve_others,
+    "damaged": damage,
+}
+
+
+@pytest.mark.parametrize("withdraw", WITHDRAWN.values(), ids=WITHDRAWN)
+def test_patients_whose_approval_is_withdrawn_leave_the_memory_without_a_question(
+    approved: InstalledNode, withdraw: Callable[[InstalledNode], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory, guard = Memory(monkeypatch), approved.guard()
+    guard.contribute(approved.request())
+    guard.forget_unapproved()
+    assert len(memory) == 2, "trained on, and set aside"
+    guard.contribute(approved.request(round_=2))
+    assert guard.readings == 1
+    withdraw(approved)
+    assert len(memory) == 2
+    guard.forget_unapproved()
+    assert len(memory) == 0
+
+
+def test_what_a_kill_left_frozen_is_removed_when_the_guard_starts(approved: InstalledNode) -> None:
+    (named,) = approved.folder.patients.iterdir()
+    for left in (f"{'0' * 64}.{'0' * 64}.safetensors", f"{named.name}.unfinished"):
+        (approved.folder.patients / left).write_bytes(b"patients")
+    approved.guard()
+    assert list(approved.folder.patients.iterdir()) == [named]
+
+
+def test_a_guard_that_cannot_tidy_starts_all_the_same(
+    approved: InstalledNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    (approved.folder.patients / "a folder").mkdir()
+    approved.guard().contribute(approved.request())
+    assert "cannot be removed" in caplog.text
 
 
 TIGHTER = {

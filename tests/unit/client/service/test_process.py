@@ -6,15 +6,23 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from tests.installed_node import MASKING_KEY, NODE_KEY, SITE, InstalledNode, installed_node
 from tests.node_guards import ANSWER_KEY, TOKEN, Asker
 
+from oncofed.client.records.audit_log import AuditLog
+from oncofed.client.service import process as process_module
 from oncofed.client.service.guard_channel import GuardChannel
+from oncofed.client.service.guard_server import serving
+from oncofed.client.service.node_guard import NodeGuard
 from oncofed.client.service.process import main
 from oncofed.client.service.token import token_sha256
 from oncofed.protocol.messages import NodeDescription, PlanState
@@ -80,8 +88,54 @@ def test_a_process_serves_and_ends_when_told() -> None:
             "plan_kept",
             "offer_plan",
             "approved",
+            "to_be_charged",
             *["contribute"] * 3,
         ]
+
+
+@dataclass
+class Recorded:
+    """The guard that `_serve` made, and the log that its answers were noted in."""
+
+    guard: NodeGuard | None = None
+    audit: AuditLog | None = None
+
+    @contextmanager
+    def serving(self, guard: NodeGuard, *, audit: AuditLog, **named: Any) -> Iterator[object]:
+        self.guard, self.audit = guard, audit
+        with serving(guard, audit=audit, **named) as server:
+            yield server
+
+
+def test_after_decline_nobody_stays_in_the_memory_of_a_process_that_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert process_module.LOOK_SECONDS <= 30, "docs/privacy.md says: within a minute"
+    monkeypatch.setattr(process_module, "LOOK_SECONDS", 0.05)
+    recorded, ended = Recorded(), threading.Event()
+    monkeypatch.setattr(process_module, "serving", recorded.serving)
+    with enrolled_node() as node:
+        thread = threading.Thread(target=process_module._serve, args=(node.folder, ended))
+        thread.start()
+        try:
+            asker = Asker(GuardChannel(socket=node.folder.socket, token=TOKEN, answer_seconds=10, start_seconds=60))
+            asker.offer_plan(node.offer())
+            node.approve()
+            asker.contribute(node.request())
+            asker.close()
+            guard = recorded.guard
+            assert guard is not None
+            assert recorded.audit is guard.audit, "what is announced there may be told late there"
+            assert len(guard._guards) == 1
+            node.approvals.decline(node.plan(), declined_by="Dr. Example", now=datetime.now(UTC))
+            assert list(node.folder.patients.iterdir()) == []
+            until = time.monotonic() + 10
+            while guard._guards and time.monotonic() < until:
+                time.sleep(0.02)
+            assert not guard._guards
+        finally:
+            ended.set()
+            thread.join()
 
 
 def misspelt(node: InstalledNode) -> None:

@@ -53,7 +53,7 @@ def test_another_table_is_a_warning_until_it_is_approved_or_put_back(node: Insta
 
 
 def test_lost_patients_are_a_fault_with_a_remedy(node: InstalledNode) -> None:
-    node.approvals.patients_file(node.approve().plan_hash).unlink()
+    node.approvals.patients_file(node.approve()).unlink()
     found = only(node)
     assert found.verdict is Verdict.FAULT
     assert "oncofed site approve" in found.remedy
