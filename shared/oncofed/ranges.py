@@ -7,7 +7,8 @@ infinities are outside every range.
 Ranges are wide enough for any study and narrow enough that no sum, product, square or logarithm of public constants,
 nor any of them with a patient's encoded values, leaves what float64 can hold: encoded values are at most 1e3 times
 1e2 times 1e2, a public log hazard lies within 35 of 0, and a clip norm is far above the smallest numbers. Weights are
-no public constants: a server may send any finite ones, and `privacy.mechanism` enforces the bound all the same.
+no constants of a file: `WEIGHT` bounds those that travel, and `privacy.mechanism` enforces the bound on what a patient
+adds at any finite ones.
 
 Imports no torch and nothing of the package but its errors.
 """
@@ -197,6 +198,10 @@ _TABLE: tuple[tuple[str, Range], ...] = (
 
 RANGES: Mapping[str, Range] = {name: span for names, span in _TABLE for name in names.split(", ")}
 """By class and field; of a list, each of its numbers. Rows that end in "(count)" are about a list's length."""
+
+WEIGHT = Range(-1e9, 1e9, -1e3, 1e3)
+"""Of a model, as it travels (`protocol.weights`). An honest study stays within: encoded values are seldom below 1e-3
+where they are not 0, and a log hazard ratio beyond 100 is none."""
 
 _ALSO: Mapping[str, tuple[str, ...]] = {"ModelSpec": ("parameters",), "TimeGrid": ("widths",)}
 """What follows from fields and has a range of its own."""

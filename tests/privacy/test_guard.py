@@ -233,6 +233,11 @@ MALFORMED: dict[str, tuple[dict[str, Any], RefusalCode]] = {
     "integers": ({"weights": WEIGHTS.astype(np.int64)}, RefusalCode.MALFORMED_WEIGHTS),
     "NaN": ({"weights": np.where(np.arange(len(WEIGHTS)) == 3, np.nan, WEIGHTS)}, RefusalCode.MALFORMED_WEIGHTS),
     "infinite": ({"weights": np.full_like(WEIGHTS, -np.inf)}, RefusalCode.MALFORMED_WEIGHTS),
+    "beyond their range": (
+        {"weights": np.full_like(WEIGHTS, np.nextafter(1e9, np.inf))},
+        RefusalCode.MALFORMED_WEIGHTS,
+    ),
+    "below it": ({"weights": np.full_like(WEIGHTS, -1.7e308)}, RefusalCode.MALFORMED_WEIGHTS),
     "no array": ({"weights": None}, RefusalCode.INTERNAL),
     "a round in words": ({"round": "one"}, RefusalCode.INTERNAL),
 }

@@ -61,6 +61,7 @@ from oncofed.protocol.messages import (
     of_same_kind,
 )
 from oncofed.protocol.plan import StudyPlan, SummarySpec, TrainingMode
+from oncofed.protocol.weights import in_range
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import parameter_count
 
@@ -331,7 +332,7 @@ class Guard:
         expected = (parameter_count(self.plan.model),)
         if request.weights.shape != expected or request.weights.dtype != np.float64:
             raise RequestRefused(RefusalCode.MALFORMED_WEIGHTS)
-        if not np.isfinite(request.weights).all():
+        if not in_range(request.weights):
             raise RequestRefused(RefusalCode.MALFORMED_WEIGHTS)
 
     def _is_our_roster(self, roster: tuple[str, ...]) -> bool:

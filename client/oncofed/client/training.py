@@ -19,6 +19,8 @@ from oncofed.privacy.mechanism import clipped_gradient_sum
 from oncofed.privacy.noise import NoiseSource
 from oncofed.privacy.releases import Release
 from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.weights import as_released
+from oncofed.ranges import WEIGHT
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import PrognosisNetwork, network_with, parameter_vector
 
@@ -40,7 +42,8 @@ def weights_after_local_steps(
     noise     also draws who joins a batch, because who took part must stay as secret as the noise.
 
     mu pulls to the global weights. Each step's sum is noised before anything is made of it, so the weights follow from
-    noised sums and public numbers.
+    noised sums and public numbers. They are kept within the range of weights after each step, so that no public
+    constants, no noise and no `weights` (which are within it) make what leaves one of another form.
     """
     from oncofed.privacy.private_optimizer import PrivateOptimizer  # noqa: PLC0415 - Opacus; `guard` has loaded it
 
@@ -63,7 +66,10 @@ def weights_after_local_steps(
                 if parameter is not network.baseline.correction:
                     parameter.grad += training.weight_decay * parameter
         optimizer.original_optimizer.step()
-    return parameter_vector(network)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.clamp_(WEIGHT.least, WEIGHT.most)
+    return as_released(parameter_vector(network))
 
 
 def _sum_of_a_batch(

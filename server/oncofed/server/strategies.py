@@ -44,6 +44,8 @@ from numpy.typing import NDArray
 from oncofed.errors import Fault, FederationFailure, PrivacyRefusal
 from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.plan import Strategy, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.protocol.weights import in_range
+from oncofed.ranges import WEIGHT
 from oncofed.server.admission import SiteVector
 from oncofed.server.opening import opened
 from oncofed.server.state import FederationState
@@ -167,7 +169,7 @@ def _faults_of_masked_sums(plan: StudyPlan) -> list[Fault]:
 def combine(
     contributions: Sequence[SiteVector], *, state: FederationState, plan: StudyPlan
 ) -> tuple[NDArray[np.float64], Mapping[str, NDArray[np.float64]]]:
-    """The next weights and optimiser arrays. Raises FederationFailure when the result is not finite.
+    """The next weights and optimiser arrays. Raises FederationFailure for weights that hospitals refuse.
 
     Where only the sum of all means anything, the mean over the hospitals stands as if one of them had sent it.
     """
@@ -195,10 +197,10 @@ def combine(
     combined: NDArray[np.float64] = arrays[VECTOR].numpy()
     optimiser = export_optimiser(strategy)
     # An overflow inside the optimiser can leave finite weights that never move again.
-    if not all(np.isfinite(array).all() for array in (combined, *optimiser.values())):
+    if not in_range(combined) or not all(np.isfinite(array).all() for array in optimiser.values()):
         largest = max(contributions, key=lambda one: float(np.abs(one.vector).max(initial=0.0)))
         raise FederationFailure(
-            f"round {state.round + 1}: the combined weights are not finite; "
+            f"round {state.round + 1}: the combined weights are beyond {WEIGHT.most:g} or not finite; "
             f"the largest numbers came from {largest.site}. Lower training.server_learning_rate, "
             "or use a robust strategy if one hospital's numbers are absurd."
         )

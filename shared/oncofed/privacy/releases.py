@@ -38,6 +38,7 @@ from oncofed.privacy.masking import Attempt, MaskedVector, refuse_roster, unmask
 from oncofed.privacy.noise import NoiseSource
 from oncofed.privacy.shared_noise import LARGEST_PATIENTS, SampledIntegerRelease, SharedIntegerRelease
 from oncofed.protocol.plan import PrivacyMode, PrivacySpec, StudyPlan, SummarySpec, TrainingMode, TrainingSpec
+from oncofed.protocol.weights import are_as_released
 
 FloatArray = NDArray[np.float64]
 Mask = Callable[[NDArray[np.int64], int], NDArray[np.uint64]]
@@ -270,10 +271,12 @@ class Local(_Integers):
         return self.sealed(self._nobody, noise=noise)
 
     def fault_of(self, vector: NDArray[Any]) -> str:
-        """A sum is in whole steps, no entry beyond the most, and has one zero."""
+        """A sum is in whole steps, no entry beyond the most, and has one zero; weights are `weights.as_released`."""
         fault = _fault_of_floats(vector, numbers=self.numbers)
-        if fault or self.of_steps is not None:
+        if fault:
             return fault
+        if self.of_steps is not None:
+            return "" if are_as_released(vector) else "sent weights that no local steps lead to"
         with np.errstate(over="ignore"):  # huge numbers: an infinite one is rightly too large
             steps = vector * self.sum_event.scale
         if not (steps == np.rint(steps)).all() or np.signbit(vector[vector == 0]).any():

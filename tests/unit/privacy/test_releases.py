@@ -286,9 +286,20 @@ def test_of_a_masked_part_only_the_form_can_be_seen() -> None:
     assert "unmasked" in release.fault_of(words.view(np.int64))
 
 
-def test_of_weights_and_of_what_has_no_noise_only_finite_numbers_are_asked() -> None:
-    steps = SampledIntegerRelease(2.0, 3, 8, 1.0, 0.1, 5)
-    for release in (Unprotected(3, 1.0), Unprotected(3, math.inf, of_steps=True), replace(local(3), of_steps=steps)):
+def test_weights_are_within_their_range_and_none_is_too_small_to_be_one() -> None:
+    release = replace(local(3), of_steps=SampledIntegerRelease(2.0, 3, 8, 1.0, 0.1, 5))
+    for good in ([0.1, 0.0, 1e9], [-1e9, 3.0, 47.0], [2.3e-308, 0.0, 1.0]):
+        assert release.fault_of(np.array(good)) == ""
+        assert release.implausibility_of(np.array(good)) == ""
+    for bad in (np.nextafter(1e9, np.inf), -1.1e9, 1e300, -0.0, 5e-324, -2e-308):
+        assert "no local steps lead to" in release.fault_of(np.array([0.1, 0.0, bad]))
+    assert "not finite" in release.fault_of(np.array([0.1, math.nan, 0.0]))
+    assert "numbers where 3" in release.fault_of(np.zeros(2))
+    assert "masked" in release.fault_of(np.zeros(3, dtype=np.uint64))
+
+
+def test_of_what_has_no_noise_only_finite_numbers_are_asked() -> None:
+    for release in (Unprotected(3, 1.0), Unprotected(3, math.inf, of_steps=True)):
         assert release.fault_of(np.array([0.1, -0.0, 1e300])) == ""
         assert release.implausibility_of(np.array([0.1, -0.0, 1e300])) == ""
         assert "not finite" in release.fault_of(np.array([0.1, math.nan, 0.0]))

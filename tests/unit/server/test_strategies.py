@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from oncofed.errors import FederationFailure
 from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.plan import Strategy, StudyPlan, TrainingMode
+from oncofed.ranges import WEIGHT
 from oncofed.server.admission import admit
 from oncofed.server.state import FederationState, initial_state
 from oncofed.server.strategies import combine, strategy_faults
@@ -208,8 +209,24 @@ def test_robust_strategies_resist_one_absurd_hospital_where_the_average_does_not
     robust = run(with_training(plan, strategy=strategy, malicious_sites=1), vectors, initial_state(np.zeros(6)))
     assert (robust.weights >= np.min(honest, axis=0)).all()
     assert (robust.weights <= np.max(honest, axis=0)).all()
-    average = run(with_training(plan, strategy=Strategy.FEDAVG), vectors, initial_state(np.zeros(6)))
-    assert np.abs(average.weights).max() > 100.0
+    average = with_training(plan, strategy=Strategy.FEDAVG)
+    if absurd / 5 in WEIGHT:
+        assert np.abs(run(average, vectors, initial_state(np.zeros(6))).weights).max() > 100.0
+    else:
+        with pytest.raises(FederationFailure, match=r"round 1: .* beyond 1e\+09 or not finite; .* came from Bonn"):
+            run(average, vectors, initial_state(np.zeros(6)))
+
+
+@pytest.mark.parametrize("mode", TrainingMode)
+def test_weights_that_hospitals_would_refuse_end_the_training(
+    mode: TrainingMode, plan: StudyPlan, run: Callable[..., FederationState]
+) -> None:
+    plan = with_training(plan, strategy=Strategy.FEDAVG, mode=mode, server_learning_rate=1.0)
+    most = np.full(6, WEIGHT.most)
+    assert (run(plan, [most] * 5, initial_state(np.zeros(6))).weights == WEIGHT.most).all()
+    for sign in (1, -1):
+        with pytest.raises(FederationFailure, match="beyond"):
+            run(plan, [np.nextafter(sign * most, sign * np.inf)] * 5, initial_state(np.zeros(6)))
 
 
 @pytest.mark.parametrize(("strategy", "absurd"), [(Strategy.FEDAVG, 1.7e308), (Strategy.FEDADAM, 1e200)])
