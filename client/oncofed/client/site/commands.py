@@ -250,6 +250,7 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
 
     from oncofed.client.node.folder import read_site
     from oncofed.client.policy_file import read_policy
+    from oncofed.client.records.agreement import refuse_disagreement
     from oncofed.client.records.sqlite_ledger import SqliteLedger
     from oncofed.client.site.inbox import approvals_of, find_plan
     from oncofed.protocol.study_document import schema_of
@@ -264,6 +265,7 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
             sys.exit(1)
     policy = read_policy(folder.policy)
     named = policy.source(source)
+    refuse_disagreement(folder)
     ledger = SqliteLedger(folder.ledger, data_source=named.name, budget=named.site_policy.budget)
     approvals_of(folder).approve(
         document.plan,
