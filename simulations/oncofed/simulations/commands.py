@@ -75,7 +75,10 @@ def simulate(
                 stages[stage] = bars.add_task(stage, total=total)
             bars.update(stages[stage], completed=done, total=total)
 
-        result = run_study(study, run_folder, engine=Engine(engine), resume=resume, progress=show)
+        def tell(note: str) -> None:
+            console.print(f"Note: {note}", markup=False, highlight=False, soft_wrap=True)
+
+        result = run_study(study, run_folder, engine=Engine(engine), resume=resume, progress=show, tell=tell)
     if not quiet:
         click.echo(_summary(result, run_folder))
 

@@ -83,6 +83,7 @@ class RunResult:
     releases    that each site's ledger was charged for, oldest first; empty in mode `none`.
     measured    what hospitals released privately of the same patients; None where the study does not ask for it.
     released_explanations  what hospitals released privately of what carries the prognosis; None likewise.
+    notes       on the table, in words: who is left out, what lies outside of the grid.
     left_out    patients of the table that the study assigns to no site, or keeps from training and test.
     """
 
@@ -97,6 +98,7 @@ class RunResult:
     releases: Mapping[str, tuple[PrivacyEvent, ...]]
     left_out: int
     seconds_total: float
+    notes: tuple[str, ...] = ()
     measured: Measured | None = None
     released_explanations: ReleasedExplanations | None = None
 

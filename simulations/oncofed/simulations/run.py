@@ -32,7 +32,8 @@ from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
 from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.schema_file import read_schema
-from oncofed.cohort.table import read_table
+from oncofed.cohort.table import Tell, keep_to_oneself, read_table
+from oncofed.cohort.validation import named_columns
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.server.checkpoint import has_checkpoint
@@ -69,16 +70,27 @@ def run_study(
     resume: bool = False,
     progress: Progress = no_progress,
     report: bool = True,
+    tell: Tell = keep_to_oneself,
 ) -> RunResult:
     """Run a study to its report. Raises InvalidInput before anything is written, FederationFailure while it runs.
 
+    tell    told at once what a person should know of the table: who is left out, what lies outside of the grid. The
+            same words stand in `RunResult.notes`.
     report  False writes neither report.html nor explanations, for sweeps of which only the figures are wanted.
     """
     began = time.perf_counter()
     _refuse_unfit(run_folder, study, engine=engine, resume=resume)
     progress("reading", 0, 1)
-    table, schema, where = table_of(study)
-    patients = consortium(table, schema, where=where, sites=study.sites, evaluation=study.evaluation, seed=study.seed)
+    notes: list[str] = []
+
+    def note(words: str) -> None:
+        notes.append(words)
+        tell(words)
+
+    table, schema, where = table_of(study, tell=note)
+    patients = consortium(
+        table, schema, where=where, sites=study.sites, evaluation=study.evaluation, seed=study.seed, tell=note
+    )
     explained = study.explain_site or next(iter(patients.hospitals))
     if explained not in patients.hospitals:
         known = ", ".join(patients.hospitals)
@@ -114,6 +126,7 @@ def run_study(
         rounds=federated.rounds,
         releases=federated.releases,
         left_out=patients.left_out,
+        notes=tuple(notes),
         seconds_total=time.perf_counter() - began,
         measured=measured(plan, federated.state.summaries, federated.state.weights),
         released_explanations=released_explanations(plan, schema, federated.state.summaries),
@@ -143,12 +156,12 @@ def _refuse_unfit(run_folder: Path, study: Study, *, engine: Engine, resume: boo
         raise InvalidInput([Fault(str(settings), "was written by a study with other settings", remedy)])
 
 
-def table_of(study: Study) -> tuple[pd.DataFrame, StudySchema, str]:
+def table_of(study: Study, *, tell: Tell = keep_to_oneself) -> tuple[pd.DataFrame, StudySchema, str]:
     """The table before it is cut, its schema, and its name for faults."""
-    return tables_of(study.data)
+    return tables_of(study.data, tell=tell)
 
 
-def tables_of(data: DataSpec) -> tuple[pd.DataFrame, StudySchema, str]:
+def tables_of(data: DataSpec, *, tell: Tell = keep_to_oneself) -> tuple[pd.DataFrame, StudySchema, str]:
     """The same, of a study's [data] alone."""
     if data.table is None:
         made = generate(
@@ -159,7 +172,7 @@ def tables_of(data: DataSpec) -> tuple[pd.DataFrame, StudySchema, str]:
         return made.table, _asked(data, made.schema), "synthetic consortium"
     assert data.schema is not None
     schema = _asked(data, read_schema(data.schema))
-    return read_table(data.table), schema, data.table.name
+    return read_table(data.table, columns=named_columns(schema), tell=tell), schema, data.table.name
 
 
 def _asked(data: DataSpec, schema: StudySchema) -> StudySchema:
@@ -305,6 +318,7 @@ def metrics(result: RunResult) -> dict[str, Any]:
             "local_only": dict(zip(result.hospitals, beside.local_only, strict=True)),
         },
         "privacy": {key: privacy_summary(result)[key] for key in ("mode", "epsilon", "delta", "relation")},
+        "notes": list(result.notes),
         "sites": len(result.hospitals),
         "rounds": len(result.rounds),
         "seconds": {"total": result.seconds_total, "per_round": float(seconds.mean())},

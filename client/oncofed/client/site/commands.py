@@ -151,7 +151,7 @@ def check(folder: NodeFolder) -> None:
     faults: list[Fault] = []
     for named in policy.sources:
         try:
-            table = read_source(named.source)
+            table = read_source(named.source, tell=click.echo)
         except InvalidInput as refused:
             faults += refused.faults
             continue
