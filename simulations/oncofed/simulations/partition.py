@@ -151,9 +151,10 @@ def _faults_of_events(train: Cohort, *, where: str, tell: Tell) -> list[Fault]:
             )
             faults.append(Fault(column, f'no event of "{endpoint.name}" lies in the time grid', remedy, found.events))
         elif found.inside < found.events:
+            end = f"{found.last_bound:g} {train.schema.grid.unit}"
             tell(
                 f"{found.inside} of {found.events} events of {endpoint.name} among the training patients lie in the "
-                f"time grid; the others come after {found.last_bound:g} {train.schema.grid.unit}, where follow-up is cut."
+                f"time grid; the others come after {end}, where follow-up is cut."
             )
     return faults
 

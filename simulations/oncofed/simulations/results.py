@@ -28,6 +28,8 @@ class EndpointResult:
     log_hazard_ratio  (patients,), positive is a worse prognosis.
     risk_at_horizon   (patients,), predicted probability of the event by the study's horizon.
     survival          (patients, times) predicted survival at `survival_times`, in the grid's unit.
+    c_index           NaN where no two of the patients can be compared; `notes` says so.
+    events            among these patients, and how many pairs of them the C-index compares.
     c_index_within_type  NaN where the schema names no tumour entity.
     uno_c_index, integrated_brier  NaN where they are undefined on these patients; `notes` says why.
     """
@@ -44,6 +46,8 @@ class EndpointResult:
     integrated_brier: float
     calibration: Calibration | None
     notes: tuple[str, ...] = ()
+    events: int = 0
+    comparable_pairs: int = 0
 
 
 @dataclass(frozen=True)

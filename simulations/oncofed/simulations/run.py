@@ -34,6 +34,7 @@ from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.schema_file import read_schema
 from oncofed.cohort.table import Tell, keep_to_oneself, read_table
 from oncofed.cohort.validation import named_columns
+from oncofed.durable import UNFINISHED
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.server.checkpoint import has_checkpoint
@@ -102,6 +103,7 @@ def run_study(
 
     run_folder.mkdir(parents=True, exist_ok=True)
     write_json(run_folder / "study.json", {"hash": study.hash, "engine": engine.value, "settings": asdict(study)})
+    resume = resume and has_checkpoint(run_folder)  # one that ended in its first round begins again
     federated = _train(plan, patients, run_folder, engine=engine, resume=resume, progress=progress)
     network = network_with(plan.model, federated.state.weights)
     train = pooled(patients.hospitals)
@@ -143,17 +145,23 @@ def run_study(
 def _refuse_unfit(run_folder: Path, study: Study, *, engine: Engine, resume: bool) -> None:
     settings = run_folder / "study.json"
     if not resume:
-        if run_folder.exists() and any(run_folder.iterdir()):
+        if run_folder.exists() and not _holds_no_round(run_folder):
             remedy = "Choose another folder, or add --resume to go on with the study in it."
             raise InvalidInput([Fault(str(run_folder), "is not empty", remedy)])
         return
-    if not settings.exists() or not has_checkpoint(run_folder):
+    if not settings.exists():
         remedy = "Start the study without --resume, in an empty folder."
         raise InvalidInput([Fault(str(run_folder), "holds no finished round to resume from", remedy)])
     written = json.loads(settings.read_text())
     if (written["hash"], written["engine"]) != (study.hash, engine.value):
         remedy = "Resume with the same study file, --set, --seed and --engine, or start in another folder."
         raise InvalidInput([Fault(str(settings), "was written by a study with other settings", remedy)])
+
+
+def _holds_no_round(run_folder: Path) -> bool:
+    """Empty, or what a run leaves that ended before its first round was finished."""
+    names = [entry.name for entry in run_folder.iterdir()]
+    return all(name in ("study.json", "study.tmp") or name.endswith(UNFINISHED) for name in names)
 
 
 def table_of(study: Study, *, tell: Tell = keep_to_oneself) -> tuple[pd.DataFrame, StudySchema, str]:
@@ -202,7 +210,9 @@ def _train(
         if state.round == plan.training.rounds and plan.summaries:
             progress("releasing", 0, len(plan.summaries))
         current = network_with(network.spec, state.weights)
-        return {"test_c_index": test_c_index(current, x_test, patients.test)}
+        reached = test_c_index(current, x_test, patients.test)
+        # Undefined where no two test patients can be compared; a checkpoint is JSON, which has no NaN.
+        return {"test_c_index": None if math.isnan(reached) else reached}
 
     progress("rounds", 0, plan.training.rounds)
     return federate(
@@ -289,6 +299,8 @@ def metrics(result: RunResult) -> dict[str, Any]:
     by_endpoint = {
         name: {
             "c_index": found.c_index,
+            "events": found.events,
+            "comparable_pairs": found.comparable_pairs,
             "c_index_ci95": [found.c_index_ci95.low, found.c_index_ci95.high],
             "uno_c_index": found.uno_c_index,
             "integrated_brier": found.integrated_brier,

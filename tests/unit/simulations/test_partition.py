@@ -289,7 +289,7 @@ def test_training_patients_without_an_event_are_a_fault() -> None:
 
 def test_events_beyond_the_grid_are_told_and_none_inside_is_a_fault() -> None:
     table = small_table()
-    with pytest.raises(InvalidInput, match='no event of "death" lies in the time grid .*beyond 60 months'):
+    with pytest.raises(InvalidInput, match=r'no event of "death" lies in the time grid .*beyond 60 months'):
         consortium(table.assign(months=table["months"] + 60), SCHEMA, where="s", sites=COLUMN, evaluation=FIFTH, seed=1)
     told: list[str] = []
     table.loc[table["months"] > 30, "months"] += 60
