@@ -129,6 +129,37 @@ def test_check_tells_lines_and_rows() -> None:
     assert f"{2 * len(table)} lines hold {len(table)} rows" in said.text
 
 
+def with_offered_plan(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Said:
+    """What check says of a changed table when a plan waits to be approved."""
+    with installed_node() as node:
+        with node.folder.settings.open("a") as file:
+            file.write(f'\n[coordinator]\naddress = "127.0.0.1:1"\npublic_key = "{node.keys.coordinator.hex()}"\n')
+        node.guard().offer_plan(node.offer())
+        change(pd.read_csv(node.table_path, dtype=str)).to_csv(node.table_path, index=False)
+        return oncofed("site", "check", node.folder.root)
+
+
+def test_check_says_whether_a_table_fits_an_offered_plan() -> None:
+    said = with_offered_plan(lambda table: table)
+    assert said.code == 0, said.text
+    assert "fits the study" in said.text
+    said = with_offered_plan(lambda table: table.assign(age="old"))
+    assert said.code == 2
+    assert 'column "age": is not a number' in said.text
+
+
+def test_check_tells_of_events_outside_of_the_grid() -> None:
+    later = {"survival_months": lambda table: (table["survival_months"].astype(float) + 200).astype(str)}
+    said = with_offered_plan(lambda table: table.assign(**later))
+    assert said.code == 2
+    assert "no event lies in the time grid" in said.text
+    said = with_offered_plan(
+        lambda table: table.assign(survival_months=["200", *table["survival_months"][1:]], death_observed="1")
+    )
+    assert said.code == 0, said.text
+    assert "some events of overall_survival come after" in said.text
+
+
 UNDEFINED: list[tuple[str, Callable[[pd.DataFrame], pd.DataFrame]]] = [
     ("one day", lambda table: table.assign(survival_months="7", death_observed="1")),
     ("six patients", lambda table: table.head(6).assign(death_observed="1", survival_months=["5", "6"] * 3)),
