@@ -262,7 +262,7 @@ def _quotes_in_doubt(text: NDArray[np.uint8], quotes: Positions) -> tuple[Positi
 
     def bounds(places: Positions) -> NDArray[np.bool_]:
         found = around[places]
-        return (found == _COMMA) | (found == _LF) | (found == _CR)
+        return np.isin(found, (_COMMA, _LF, _CR))
 
     opening, closing = quotes[0::2], quotes[1::2]
     doubled = np.zeros(len(opening), dtype=np.bool_)

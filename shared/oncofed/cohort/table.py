@@ -127,7 +127,8 @@ def _read_csv(content: bytes, shape: CsvShape, *, name: str, wanted: set[str] | 
         raise InvalidInput([Fault(name, what, "Write it again, with one kind of line end and no stray quotes.")])
     if wanted is not None and shape.over_several_lines:
         _refuse_line_ends(table, [position + 1 for position in kept], name=name)
-    return table.rename_columns([names[position] for position in kept]).to_pandas(ignore_metadata=True)
+    frame: pd.DataFrame = table.rename_columns([names[position] for position in kept]).to_pandas(ignore_metadata=True)
+    return frame
 
 
 def _refuse_line_ends(table: pa.Table, numbers: Sequence[int], *, name: str) -> None:
@@ -177,7 +178,8 @@ def _typed_cells(cells: pa.ChunkedArray) -> pd.Series | None:
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     if not (text or number or pa.types.is_boolean(kind) or pa.types.is_null(kind)):
         return None
-    return cells.to_pandas()
+    column: pd.Series = cells.to_pandas()
+    return column
 
 
 def _distinct_names(written: Sequence[str], *, name: str) -> list[str]:

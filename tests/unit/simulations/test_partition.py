@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -175,7 +176,7 @@ def test_a_hospital_column_may_be_stored_in_any_way() -> None:
     ]
 
 
-def places_of(rows: list[tuple[object, str]], folder: Path, *, parquet: bool = False) -> SitesSpec:
+def places_of(rows: Sequence[tuple[object, str]], folder: Path, *, parquet: bool = False) -> SitesSpec:
     sites = assignment(folder, [])
     frame = pd.DataFrame(rows, columns=["pid", "place"])
     path = folder / ("assignment.parquet" if parquet else "assignment.csv")
