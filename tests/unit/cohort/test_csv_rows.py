@@ -175,9 +175,9 @@ def test_a_line_end_in_a_column_of_the_schema_is_refused(tmp_path: Path) -> None
 
 
 def test_rows_are_as_long_as_they_are(tmp_path: Path) -> None:
-    """60,660 genes make a row of more than 1 MiB."""
+    """60,660 genes make a row of more than 1 MiB, and long cells one of several blocks."""
     genes = ",".join(f"ENSG{number:011d}" for number in range(60_660))
-    cells = ",".join(["12.345678901234567"] * 60_660)
+    cells = ",".join(["12.345678901234567" + "0" * 40] * 60_660)
     (tmp_path / "t.csv").write_text(f"id,{genes},outcome\n" + "".join(f"p{row},{cells},{row}\n" for row in range(3)))
     found = read_table(tmp_path / "t.csv", columns=WANTED)
     assert found.to_dict("list") == {"id": ["p0", "p1", "p2"], "outcome": ["0", "1", "2"]}
