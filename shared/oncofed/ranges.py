@@ -186,6 +186,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("NodePolicy.smallest_cohort", _whole(1, 200_000, 20, 1_000)),
     ("SitePolicy.allowed_plans (count), NodePolicy.allowed_plans (count)", _whole(0, 10_000, 0, 100)),
     ("NodePolicy.sources (count)", _whole(1, 1_000, 1, 20)),
+    ("NodePolicy.peers (count), SitePolicy.verified_cards (count)", _whole(0, _SITES, 0, 1_000)),
     # What only a simulation asks for
     ("DataSpec.synthetic_patients", _whole(100, 10_000_000, 100, 200_000)),
     ("DataSpec.synthetic_hospitals, SitesSpec.count", _whole(1, _SITES, 1, 1_000)),

@@ -6,11 +6,13 @@ by its own process group: SIGTERM, then after a grace period SIGKILL.
 
 Promises: nothing is ended by name; a process that was started is ended, also when the start of a later one fails. A
 service that ran for `steady_after_seconds` is started again without delay. The status file is replaced, never half
-written. A service whose supervisor is killed ends by itself when it calls `end_with_parent`.
+written. A service whose supervisor is killed ends by itself when it calls `end_with_parent`. Refused: a second
+supervisor with the same logs while one runs; it would start everything twice and write over the first one's status.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -18,19 +20,22 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO
 
+from oncofed.errors import Fault, InvalidInput
+
 _SUPERVISED = "ONCOFED_SUPERVISED"
 _LOOK_SECONDS = 0.1
 _ORPHAN_SECONDS = 0.5
 _LOG_BYTES = 5_000_000
 _LOG_FILES = 5
+_LOCK = "supervisor.lock"
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,21 @@ class _Running:
     readers: list[threading.Thread] = field(default_factory=list)
 
 
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """While inside, no other process is; its death frees the lock. Services do not inherit it."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        remedy = "Stop it first (Ctrl-C there, or systemctl stop), or leave it running."
+        raise InvalidInput([Fault(str(lock.parent.parent), "is started already", remedy)]) from None
+    else:
+        yield
+    finally:
+        os.close(descriptor)
+
+
 class Supervisor:
     """echo is given each line with the name of its service in front, e.g. `print`."""
 
@@ -85,8 +105,15 @@ class Supervisor:
         self._handlers: list[logging.Handler] = []
 
     def run(self) -> None:
-        """Start all, and keep them running until `stop`, or SIGTERM or SIGINT when in the main thread."""
+        """Start all, and keep them running until `stop`, or SIGTERM or SIGINT when in the main thread.
+
+        Raises InvalidInput when another one does so already.
+        """
         self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _alone(self._logs / _LOCK):
+            self._run()
+
+    def _run(self) -> None:
         before = {}
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):

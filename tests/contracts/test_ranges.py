@@ -51,7 +51,7 @@ def rows_of(name: str, kind: Any, seen: set[type]) -> Iterator[str]:
     if get_origin(kind) is UnionType:
         for each in get_args(kind):
             yield from rows_of(name, each, seen)
-    elif get_origin(kind) is tuple:
+    elif get_origin(kind) in (tuple, frozenset):
         yield f"{name} (count)"
         yield from rows_of(name, get_args(kind)[0], seen)
         for each in get_args(kind)[1:]:

@@ -147,7 +147,7 @@ def test_a_hostile_server_app_gets_the_plans_two_vectors_and_no_more() -> None:
         assert answers == {asked.name: asked.answer for asked in questions}
         check_hospital(bonn, questions, vectors=2)
         relay = one.processes.text(f"{SITE}-relay")
-        by_relay = [asked for asked in questions if not asked.in_audit_log and asked.answer != NO_SUCH_QUESTION]
+        by_relay = [asked for asked in questions if not asked.in_audit_log and asked.answer == "internal"]
         assert relay.count("a question is not answered: internal") >= len(by_relay) - 1
         assert leaks_in(bonn.hospital.left_relay(), bonn.hospital.planted) == []
         check_other_code(bonn)

@@ -31,9 +31,10 @@ from tests.summaries import evaluation_of, summary_request
 
 from oncofed.client import guard as guard_module
 from oncofed.client import sum_masks, training
-from oncofed.client.guard import NOISE_ALONE, NOT_KEPT, Guard, Told
+from oncofed.client.guard import NOISE_ALONE, Guard, Told
 from oncofed.client.records import answers as answers_module
 from oncofed.client.records.answers import Answers, FolderAnswers
+from oncofed.client.records.audit_log import NOT_KEPT
 from oncofed.client.sum_masks import SumMasks
 from oncofed.client.summaries import bounded_sum
 from oncofed.client.training import ascent_sum, weights_after_local_steps

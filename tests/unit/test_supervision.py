@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from oncofed.errors import InvalidInput
 from oncofed.supervision import Service, Supervisor
 
 SLEEPS = "import time; print('here', flush=True); time.sleep(600)"
@@ -184,3 +185,17 @@ def test_a_signal_ends_all(tmp_path: Path, number: signal.Signals) -> None:
         supervisor.kill()
         supervisor.wait()
     assert not alive(pid)
+
+
+def test_a_second_supervisor_of_the_same_folder_is_refused_and_the_first_is_left_alone(tmp_path: Path) -> None:
+    with running(Watched(tmp_path, service("one", SLEEPS))) as first:
+        until(lambda: first.status_file.exists() and "one" in first.status_file.read_text(), "it runs")
+        before = first.status_file.read_bytes()
+        second = Watched(tmp_path, service("two", SLEEPS))
+        with pytest.raises(InvalidInput, match="is started already"):
+            second.supervisor.run()
+        assert first.status_file.read_bytes() == before
+        assert alive(first.pid("one"))
+    again = Watched(tmp_path, service("one", SLEEPS))
+    with running(again):
+        until(lambda: '"pid": null' not in again.status_file.read_text(), "once the first has ended")

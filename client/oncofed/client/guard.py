@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.client.records.answers import Answers, MemoryAnswers
-from oncofed.client.records.audit_log import NOT_CHARGED
+from oncofed.client.records.audit_log import NOT_CHARGED, NOT_KEPT
 from oncofed.client.sum_masks import SumMasks
 from oncofed.client.summaries import KINDS, Kinds, bounded_sum, refuse_unknown
 from oncofed.client.training import ascent_sum, weights_after_local_steps
@@ -76,8 +76,6 @@ Announce = Callable[[AnyRequest], None]
 
 NOISE_ALONE = "noise_alone"
 """What was to leave could not be computed, or was of another form; noise left in its place."""
-NOT_KEPT = "answer_not_kept"
-"""The answer left and could not be kept: asked again, the request is refused."""
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ columns of one name, a database that cannot be held to reading.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -22,8 +22,8 @@ import pandas as pd
 
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
-from oncofed.cohort.table import read_table
-from oncofed.cohort.validation import validate
+from oncofed.cohort.table import Tell, keep_to_oneself, named_frame, read_table
+from oncofed.cohort.validation import named_columns, validate
 from oncofed.errors import Fault, InvalidInput
 
 if TYPE_CHECKING:
@@ -79,10 +79,12 @@ def stamp_of(source: SourceSpec) -> SourceStamp | None:
     return SourceStamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
-def read_source(source: SourceSpec) -> pd.DataFrame:
-    """The table, one row a patient. Raises InvalidInput."""
+def read_source(
+    source: SourceSpec, *, columns: Iterable[str] | None = None, tell: Tell = keep_to_oneself
+) -> pd.DataFrame:
+    """The table, one row a patient. Raises InvalidInput. Arguments as for `oncofed.cohort.table.read_table`."""
     if source.kind is SourceKind.SQL:
-        return _read_sql(source)
+        return _read_sql(source, columns)
     assert source.path is not None
     if source.path.suffix.lower() != f".{source.kind.value}":
         raise InvalidInput(
@@ -94,16 +96,17 @@ def read_source(source: SourceSpec) -> pd.DataFrame:
                 )
             ]
         )
-    return read_table(source.path)
+    return read_table(source.path, columns=columns, tell=tell)
 
 
 def read_source_cohort(source: SourceSpec, schema: StudySchema) -> Cohort:
     """The patients in the order of their identifiers: a database has no order of its own. Raises InvalidInput."""
-    cohort = validate(read_source(source), schema, where=f"data source {source.name}")
+    table = read_source(source, columns=named_columns(schema))
+    cohort = validate(table, schema, where=f"data source {source.name}")
     return cohort.subset(sorted(range(len(cohort)), key=lambda row: cohort.patient_ids[row]))
 
 
-def _read_sql(source: SourceSpec) -> pd.DataFrame:
+def _read_sql(source: SourceSpec, columns: Iterable[str] | None) -> pd.DataFrame:
     # Hospitals with files only need no database driver, and starting does not wait for it.
     import sqlalchemy  # noqa: PLC0415
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
@@ -128,9 +131,7 @@ def _read_sql(source: SourceSpec) -> pd.DataFrame:
         what = f"its database refuses or cannot be reached ({type(error).__name__})"
         remedy = "Try the statement of the policy in the database's own client, as the same user."
         raise InvalidInput([Fault(where, what, remedy)]) from None
-    _refuse_repeated(where, names)
-    # As objects: a column of whole numbers with an empty cell would else become floating-point numbers.
-    return pd.DataFrame(rows, columns=names, dtype=object)
+    return named_frame(rows, names, name=where, columns=columns)
 
 
 def _address(source: SourceSpec) -> URL:
@@ -165,10 +166,4 @@ def _read_only(connection: Connection, where: str) -> None:
         connection.rollback()
     else:
         what, remedy = "this kind of database cannot be held to reading", "Use PostgreSQL, or export a Parquet file."
-        raise InvalidInput([Fault(where, what, remedy)])
-
-
-def _refuse_repeated(where: str, names: Sequence[str]) -> None:
-    if len(set(names)) < len(names):
-        what, remedy = "two columns have one and the same name", "Name each column in the statement, with AS if needed."
         raise InvalidInput([Fault(where, what, remedy)])

@@ -1,16 +1,20 @@
 """What does a column of cells say: numbers, words, or neither?
 
-A column may come as text (CSV), typed (Parquet) or mixed (built by hand). The same cells give the same answer however
-they were stored: text is trimmed, an empty cell is "not measured", and a number is a number only if it is written as
-one, with a decimal point. "nan", "NA" or "-" are no numbers unless the schema lists them as missing codes: a
-hospital says what its codes mean, we do not guess. No function here raises for the content of a cell.
+A column may come as text (CSV), typed (Parquet), with decimals (a database) or mixed (built by hand). The same cells
+give the same answer however they were stored: text loses what cannot be seen (`oncofed.cohort.letters`), an empty cell
+is "not measured", and a number is a number only if it is written as one, with a decimal point. A whole number is its
+digits, be it stored as 3, 3.0 or decimal 3.00, and categories that are numbers are compared as numbers. "nan", "NA" or
+"-" are no numbers unless the schema lists them as missing codes: a hospital says what its codes mean, we do not guess.
+No function here raises for the content of a cell.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -18,7 +22,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from oncofed.cohort.letters import plain, plain_cells
+
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_WHOLE = r"^([+-]?[0-9]+)\.0+$"
 
 
 @dataclass(frozen=True)
@@ -42,14 +49,11 @@ class Categories:
 
 
 def words(column: pd.Series, missing_codes: Sequence[str] = ()) -> pa.Array:
-    """(rows,) trimmed texts, null where missing. A whole number becomes its digits: 3 and 3.0 are "3"."""
-    if _is_numeric(column):
-        found = pa.array([_digits(cell) for cell in _floats_or_ints(column)], type=pa.string())
-    else:
-        found = _as_strings(column)
-    found = pc.utf8_trim_whitespace(found)
-    missing = pc.is_in(found, value_set=pa.array(["", *(code.strip() for code in missing_codes)], type=pa.string()))
-    return pc.if_else(missing, pa.scalar(None, type=pa.string()), found)
+    """(rows,) plain texts, null where missing. A whole number becomes its digits: 3, 3.0 and "3.00" are "3"."""
+    found = _texts(column)
+    if pc.any(pc.match_substring(found, ".0"), min_count=0).as_py():
+        found = pc.replace_substring_regex(found, pattern=_WHOLE, replacement=r"\1")
+    return _without(found, missing_codes)
 
 
 def numbers(column: pd.Series, missing_codes: Sequence[str] = (), *, truth_words: bool = False) -> Numbers:
@@ -65,7 +69,8 @@ def numbers(column: pd.Series, missing_codes: Sequence[str] = (), *, truth_words
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
         malformed = np.isinf(values)
     else:
-        values, malformed = _parsed(words(column, missing_codes), truth_words=truth_words)
+        found = _without(_texts(column), missing_codes)
+        values, malformed = _parsed(found, truth_words=truth_words)
     for code in missing_codes:
         if _NUMBER.fullmatch(code.strip()):
             values = np.where(values == float(code), np.nan, values)
@@ -74,43 +79,92 @@ def numbers(column: pd.Series, missing_codes: Sequence[str] = (), *, truth_words
 
 
 def categories(column: pd.Series, vocabulary: Sequence[str], missing_codes: Sequence[str] = ()) -> Categories:
-    """The column as indices in `vocabulary`, compared exactly (capitals count)."""
+    """The column as indices in `vocabulary`: compared exactly (capitals count), else as numbers where both are."""
     found = words(column, missing_codes)
-    index = pc.index_in(found, value_set=pa.array(list(vocabulary), type=pa.string()))
-    unknown = pc.and_(pc.is_valid(found), pc.is_null(index))
-    return Categories(
-        index.cast(pa.float64()).to_numpy(zero_copy_only=False), unknown.to_numpy(zero_copy_only=False).astype(bool)
+    index = pc.index_in(
+        found, value_set=pa.array([plain(category).strip() for category in vocabulary], type=pa.string())
     )
+    values: NDArray[np.float64] = index.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    unknown = pc.and_(pc.is_valid(found), pc.is_null(index)).to_numpy(zero_copy_only=False).astype(bool)
+    if unknown.any():
+        values, unknown = values.copy(), unknown.copy()
+        by_number = _by_number(vocabulary)
+        codes = {float(code) for code in missing_codes if _NUMBER.fullmatch(code.strip())}
+        for row, cell in zip(np.flatnonzero(unknown), found.filter(pa.array(unknown)).to_pylist(), strict=True):
+            number = float(cell) if _NUMBER.fullmatch(cell) else None
+            if number in by_number or number in codes:
+                values[row], unknown[row] = by_number.get(number, np.nan), False
+    return Categories(values, unknown)
+
+
+def lost_digits(column: pd.Series) -> NDArray[np.bool_]:
+    """(rows,) whether a cell is a number that names nobody: with a fraction, or so large that it was rounded."""
+    typed = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
+    if not (pd.api.types.is_float_dtype(typed.dtype) or typed.dtype == object):
+        return np.zeros(len(typed), dtype=np.bool_)
+    return np.array([_is_no_name(cell) for cell in typed.tolist()], dtype=np.bool_)
+
+
+def _is_no_name(cell: object) -> bool:
+    if isinstance(cell, Decimal):
+        return cell.is_finite() and cell != cell.to_integral_value()
+    if isinstance(cell, float):
+        return bool(np.isfinite(cell)) and (not cell.is_integer() or abs(cell) >= 2**53)
+    return False
+
+
+def _by_number(vocabulary: Sequence[str]) -> dict[float | None, int]:
+    """The place of each category that is a number, and of which there is no second spelling."""
+    found: dict[float | None, list[int]] = {}
+    for place, category in enumerate(vocabulary):
+        if _NUMBER.fullmatch(plain(category).strip()):
+            found.setdefault(float(category), []).append(place)
+    return {number: places[0] for number, places in found.items() if len(places) == 1}
 
 
 def _is_numeric(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype)
 
 
-def _floats_or_ints(column: pd.Series) -> list[object]:
-    return [None if cell is pd.NA else cell for cell in column.tolist()]
+def _texts(column: pd.Series) -> pa.Array:
+    """(rows,) what stands in the cells, null where there is nothing."""
+    if _is_numeric(column):
+        return pa.array([_digits(cell) for cell in column.tolist()], type=pa.string())
+    return plain_cells(_as_strings(column))
+
+
+def _without(found: pa.Array, missing_codes: Sequence[str]) -> pa.Array:
+    """With null for empty cells and codes."""
+    codes = ["", *(plain(code).strip() for code in missing_codes)]
+    missing = pc.is_in(found, value_set=pa.array(codes, type=pa.string()))
+    return pc.if_else(missing, pa.scalar(None, type=pa.string()), found)
 
 
 def _digits(cell: object) -> str | None:
-    if cell is None or (isinstance(cell, float) and np.isnan(cell)):
+    """A number as people write it: without the zeros that only its storage has."""
+    if cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell)):
         return None
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
+    if isinstance(cell, Decimal) and cell.is_finite():
+        return str(int(cell)) if cell == cell.to_integral_value() else f"{cell.normalize():f}"
     return str(cell)
 
 
 def _as_strings(column: pd.Series) -> pa.Array:
-    plain = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
-    try:
-        return pa.array(plain, type=pa.string(), from_pandas=True)
-    except (pa.ArrowException, UnicodeError):
+    plain_type = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
+    found: pa.Array | None = None
+    with suppress(pa.ArrowException, UnicodeError):
+        found = pa.array(plain_type, type=pa.string(), from_pandas=True)
+    if found is None:
         # Mixed types, dates, or a lone surrogate. The cell's own text decides; what no text can hold becomes "?".
-        absent = plain.isna().to_numpy(dtype=bool)
+        absent = plain_type.isna().to_numpy(dtype=bool)
         texts = [
             None if gone else (_digits(cell) or "").encode("utf-8", "replace").decode()
-            for cell, gone in zip(plain.tolist(), absent, strict=True)
+            for cell, gone in zip(plain_type.tolist(), absent, strict=True)
         ]
-        return pa.array(texts, type=pa.string())
+        found = pa.array(texts, type=pa.string())
+    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
 
 
 def _parsed(found: pa.Array, *, truth_words: bool) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

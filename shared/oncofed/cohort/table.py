@@ -1,46 +1,77 @@
 """Which table does a file hold?
 
-Promise: a cell of a CSV file is handed on as the text that stands there (identifiers keep their leading zeros, a
-column is never half guessed), and a cell of a Parquet file with its own type. What a cell means is asked later, by
-`oncofed.cohort.validation`, which knows the schema. Refused: another format, and files that are missing, empty,
-ragged or have two columns of one name. No message repeats anything from the file, not even its first line, which in a
-file without a header would be a patient.
+The one reader of every table: the patients, the second table of a study that assigns them, and (names and repeated
+columns, `named_frame`) what a database answers. Promise: nothing is repaired. Either each row is read as it was meant,
+or the file is refused with the lines that leave a doubt (`oncofed.cohort.csv_rows`). A cell of a CSV file is handed on
+as the text that stands there (identifiers keep their leading zeros, a column is never half guessed), and a cell of a
+Parquet file with its own type. What a cell means is asked later, by `oncofed.cohort.validation`, which knows the
+schema. Refused: another format or encoding (`oncofed.cohort.file_kind`), and files that are missing, empty, ragged or
+have two columns of one name. No message repeats anything from the file, not even its first line, which in a file
+without a header would be a patient.
+
+Only the columns that are asked for are read: what else a file holds costs nothing and can break nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from oncofed.cohort.csv_rows import CsvShape, shape_of
+from oncofed.cohort.file_kind import content_of, refuse_if_not
+from oncofed.cohort.letters import plain
 from oncofed.errors import Fault, InvalidInput
+
+Tell = Callable[[str], None]
+"""Told what a person should know of a table that is read all the same: counts and columns, never a cell."""
 
 _UNREADABLE = (pa.ArrowException, OSError, UnicodeError)
 """What a damaged file raises. Its text may quote the file, so it is neither shown nor chained."""
 
+_SMALLEST_BLOCK = 1 << 20
+_LARGEST_BLOCK = (1 << 31) - 1
 
-def read_table(path: Path | str) -> pd.DataFrame:
+
+def keep_to_oneself(_: str) -> None:
+    """The null `Tell`."""
+
+
+def read_table(path: Path | str, *, columns: Iterable[str] | None = None, tell: Tell = keep_to_oneself) -> pd.DataFrame:
     """The table in a .csv (UTF-8, comma, header line) or .parquet file. Raises InvalidInput.
 
-    returns  one row a patient, a fresh range index; CSV cells are str, an empty cell is "".
+    columns  read these alone, and those whose names differ only in capitals or blanks, so that this can be told;
+             None: all. One that the file lacks is left out.
+    returns  one row a patient, a fresh range index; column names without what cannot be seen (`letters.plain`); CSV
+             cells are str, an empty cell is "".
     """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".parquet"):
         raise InvalidInput([Fault(path.name, "is neither .csv nor .parquet", "Export the table in one of the two.")])
-    if not path.is_file():
-        raise InvalidInput([Fault(path.name, "the file does not exist", "Check the path.")])
+    content = content_of(path)
+    if suffix == ".csv" and not content.strip():
+        raise InvalidInput([Fault(path.name, "the file is empty", "Export the table again, with its header line.")])
+    refuse_if_not(suffix, content, name=path.name)
+    wanted = None if columns is None else {_nearly(column) for column in columns}
     frame: pd.DataFrame | None = None
     with suppress(*_UNREADABLE):
-        content = path.read_bytes()
-        table = _read_csv(path, content) if suffix == ".csv" else _read_parquet(path, content)
-        # Index columns that pandas may have written into a Parquet file are ordinary columns here.
-        frame = table.to_pandas(ignore_metadata=True)
+        if suffix == ".csv":
+            shape = shape_of(content, name=path.name)
+            frame = _read_csv(content, shape, name=path.name, wanted=wanted)
+            if shape.over_several_lines:
+                tell(
+                    f"{path.name}: {shape.lines} lines hold {shape.rows} rows, since some quoted cells go over several "
+                    "lines. If each line was meant as a row, look for stray quotation marks."
+                )
+        else:
+            frame = _read_parquet(content, name=path.name, wanted=wanted)
     if frame is None:
         remedy = {
             ".csv": "Save it as UTF-8 text with commas, one header line and quotes around commas.",
@@ -50,61 +81,119 @@ def read_table(path: Path | str) -> pd.DataFrame:
     return frame
 
 
-def _read_csv(path: Path, content: bytes) -> pa.Table:
-    if not content.strip():
-        raise InvalidInput([Fault(path.name, "the file is empty", "Export the table again, with its header line.")])
-    if content.count(b'"') % 2:  # Else the last quote swallows the patients after it.
-        remedy = "Close every quote; write a quote inside a quoted cell twice."
-        raise InvalidInput([Fault(path.name, "quotation marks do not come in pairs", remedy)])
-    content += b"\n"  # so that a header line alone is a table without rows, with or without an end of line
-    names = _csv_header(path, content)
-    ragged_rows = 0
+def named_frame(
+    rows: Sequence[tuple[object, ...]], names: Sequence[str], *, name: str, columns: Iterable[str] | None = None
+) -> pd.DataFrame:
+    """What a database answered, as `read_table` gives it. Raises InvalidInput for two columns of one name."""
+    plain_names = _distinct_names(names, name=name)
+    # As objects: a column of whole numbers with an empty cell would else become floating-point numbers.
+    frame = pd.DataFrame(list(rows), columns=plain_names, dtype=object)
+    wanted = None if columns is None else {_nearly(column) for column in columns}
+    return frame.iloc[:, _positions(plain_names, wanted)]
 
-    def count_ragged(_: object) -> str:
-        nonlocal ragged_rows
-        ragged_rows += 1
-        return "skip"
 
+def _positions(names: Sequence[str], wanted: set[str] | None) -> list[int]:
+    return [position for position, name in enumerate(names) if wanted is None or _nearly(name) in wanted]
+
+
+def _nearly(name: str) -> str:
+    """Columns of one such name may be taken for one another; `oncofed.cohort.validation` says so."""
+    return plain(name).strip().casefold()
+
+
+def _read_csv(content: bytes, shape: CsvShape, *, name: str, wanted: set[str] | None) -> pd.DataFrame:
+    names = _distinct_names(shape.header, name=name)
+    kept = _positions(names, wanted)
+    if not kept or not shape.rows:
+        return pd.DataFrame({names[position]: [] for position in kept}, index=range(shape.rows), dtype=object)
+    places = [str(position) for position in range(len(names))]
     table = pyarrow.csv.read_csv(
-        pa.BufferReader(content),
-        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=count_ragged),
+        pa.BufferReader(pa.py_buffer(content).slice(shape.body_begins)),
+        read_options=pyarrow.csv.ReadOptions(
+            column_names=places,  # a row must fit into a block
+            block_size=min(max(_SMALLEST_BLOCK, 2 * shape.longest_bytes + 2), _LARGEST_BLOCK),
+        ),
+        parse_options=pyarrow.csv.ParseOptions(
+            quote_char='"' if shape.quoted else False, newlines_in_values=shape.over_several_lines
+        ),
         convert_options=pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            include_columns=[places[position] for position in kept],
+            column_types={places[position]: pa.string() for position in kept},
+            strings_can_be_null=False,
         ),
     )
-    if ragged_rows:
-        remedy = "Give every row as many cells as the header; put cells that hold a comma in quotes."
-        raise InvalidInput(
-            [Fault(path.name, "some rows have more or fewer cells than the header", remedy, ragged_rows)]
-        )
-    return table
+    if table.num_rows != shape.rows:
+        what = "its rows can be counted in two ways"
+        raise InvalidInput([Fault(name, what, "Write it again, with one kind of line end and no stray quotes.")])
+    if wanted is not None and shape.over_several_lines:
+        _refuse_line_ends(table, [position + 1 for position in kept], name=name)
+    frame: pd.DataFrame = table.rename_columns([names[position] for position in kept]).to_pandas(ignore_metadata=True)
+    return frame
 
 
-def _csv_header(path: Path, content: bytes) -> list[str]:
-    options = pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=lambda _: "skip")
-    with pyarrow.csv.open_csv(pa.BufferReader(content), parse_options=options) as reader:
-        names = list(reader.schema.names)
-    if len(names) == 1 and any(mark in names[0] for mark in (";", "\t", "|")):
-        remedy = "Export it with commas between cells and a point in decimal numbers."
-        raise InvalidInput([Fault(path.name, "cells are not separated by commas", remedy)])
-    _refuse_repeated(path, names)
-    return names
+def _refuse_line_ends(table: pa.Table, numbers: Sequence[int], *, name: str) -> None:
+    """They belong into a note, and a column that a schema names is no note: perhaps a stray quote joined two rows."""
+    faults = []
+    for number, cells in zip(numbers, table.itercolumns(), strict=True):
+        if broken := pc.sum(pc.match_substring_regex(cells, pattern=r"[\r\n]")).as_py():
+            remedy = "Look for stray quotation marks there, and leave line ends out."
+            faults.append(Fault(f"{name}: column number {number}", "has cells that hold a line end", remedy, broken))
+    if faults:
+        raise InvalidInput(faults)
 
 
-def _read_parquet(path: Path, content: bytes) -> pa.Table:
+def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None) -> pd.DataFrame:
     file = pyarrow.parquet.ParquetFile(pa.BufferReader(content))
-    _refuse_repeated(path, file.schema_arrow.names)
-    return file.read()
+    names = _distinct_names(file.schema_arrow.names, name=name)
+    kept = _positions(names, wanted)
+    read = file.read(columns=[file.schema_arrow.names[position] for position in kept])
+    by_name = dict(zip(read.column_names, read.itercolumns(), strict=True))
+    columns: dict[str, pd.Series] = {}
+    faults = []
+    for position in kept:
+        cells = by_name.get(file.schema_arrow.names[position])
+        column = None if cells is None else _typed_cells(cells)
+        if column is None:
+            what = "holds neither text nor numbers, such as dates or lists, or text that is not UTF-8"
+            faults.append(Fault(f"{name}: column number {position + 1}", what, "Write it as text or as numbers."))
+        else:
+            columns[names[position]] = column
+    if faults:
+        raise InvalidInput(faults)
+    return pd.DataFrame(columns, index=range(file.metadata.num_rows))
 
 
-def _refuse_repeated(path: Path, names: Sequence[str]) -> None:
-    """Columns are told by position: in a file without a header line, a column's "name" is a patient's value."""
+def _typed_cells(cells: pa.ChunkedArray) -> pd.Series | None:
+    """The cells with their own type, or None where that is no kind of text, number or truth."""
+    kind = cells.type
+    try:
+        if pa.types.is_dictionary(kind):
+            cells, kind = cells.cast(kind.value_type), kind.value_type
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):  # how some programs write text
+            cells, kind = cells.cast(pa.large_string()), pa.large_string()
+        cells.validate(full=True)  # text that is not UTF-8
+    except _UNREADABLE:
+        return None
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    if not (text or number or pa.types.is_boolean(kind) or pa.types.is_null(kind)):
+        return None
+    column: pd.Series = cells.to_pandas()
+    return column
+
+
+def _distinct_names(written: Sequence[str], *, name: str) -> list[str]:
+    """Without what cannot be seen. Raises InvalidInput for two of one name.
+
+    Columns are told by position: in a file without a header line, a column's "name" is a patient's value.
+    """
+    names = [plain(column) for column in written]
     positions: dict[str, list[int]] = {}
-    for position, name in enumerate(names, start=1):
-        positions.setdefault(name, []).append(position)
+    for position, column in enumerate(names, start=1):
+        positions.setdefault(column, []).append(position)
     faults = [
         Fault(
-            f"{path.name}: columns {' and '.join(map(str, found))}",
+            f"{name}: columns {' and '.join(map(str, found))}",
             "have one and the same name",
             "Rename or remove all but one; check that the first line is the header.",
         )
@@ -113,3 +202,4 @@ def _refuse_repeated(path: Path, names: Sequence[str]) -> None:
     ]
     if faults:
         raise InvalidInput(faults)
+    return names

@@ -15,8 +15,9 @@ import pandas as pd
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from oncofed.cohort.cells import Numbers, categories, numbers, words
+from oncofed.cohort.cells import Numbers, categories, lost_digits, numbers, words
 from oncofed.cohort.cohort import Cohort
+from oncofed.cohort.letters import plain
 from oncofed.cohort.schema import DeathPolicy, Endpoint, Kind, Marker, StudySchema, TimeUnit
 from oncofed.cohort.table import read_table
 from oncofed.errors import Fault, InvalidInput
@@ -30,7 +31,7 @@ _LONGEST_FOLLOW_UP = {TimeUnit.DAYS: 43_830, TimeUnit.WEEKS: 6_262, TimeUnit.MON
 
 def read_cohort(path: Path | str, schema: StudySchema) -> Cohort:
     """The cohort in a table file. Raises InvalidInput."""
-    return validate(read_table(path), schema, where=Path(path).name)
+    return validate(read_table(path, columns=named_columns(schema)), schema, where=Path(path).name)
 
 
 def validate(table: pd.DataFrame, schema: StudySchema, where: str) -> Cohort:
@@ -43,8 +44,8 @@ def validate(table: pd.DataFrame, schema: StudySchema, where: str) -> Cohort:
 
 def extra_columns(table: pd.DataFrame, schema: StudySchema) -> tuple[str, ...]:
     """The table's columns that the schema does not name. They may hold anything: show them to nobody outside."""
-    named = set(named_columns(schema))
-    return tuple(str(column) for column in table.columns if column not in named)
+    named = {plain(column) for column in named_columns(schema)}
+    return tuple(str(column) for column in table.columns if plain(str(column)) not in named)
 
 
 def named_columns(schema: StudySchema) -> tuple[str, ...]:
@@ -66,6 +67,9 @@ class _Validation:
         self.schema = schema
         self.where = where
         self.faults: list[Fault] = []
+        self._places: dict[str, list[int]] = {}
+        for position, name in enumerate(table.columns):
+            self._places.setdefault(plain(str(name)), []).append(position)
 
     def cohort(self) -> Cohort:
         schema = self.schema
@@ -101,7 +105,9 @@ class _Validation:
             self.faults.append(Fault(where, f"stands {found} times in the table", "Keep one of them."))
         if found == 0:
             # Whether a near miss exists may be said; how it is spelt in the table may not.
-            near = any(str(name).strip().lower() == column.strip().lower() for name in self.table.columns)
+            near = any(
+                plain(str(name)).strip().casefold() == plain(column).strip().casefold() for name in self.table.columns
+            )
             remedy = (
                 "Rename the one that differs only in capitals or blanks." if near else "Add it, or correct the schema."
             )
@@ -113,7 +119,7 @@ class _Validation:
         return self.table.iloc[:, positions[0]] if len(positions) == 1 else None
 
     def _positions(self, column: str) -> list[int]:
-        return [position for position, name in enumerate(self.table.columns) if name == column]
+        return self._places.get(plain(column), [])
 
     def _patient_ids(self) -> tuple[str, ...]:
         cells = self._cells(self.schema.patient_id)
@@ -123,6 +129,12 @@ class _Validation:
         found = words(cells)
         missing = pc.is_null(found).to_numpy(zero_copy_only=False).astype(bool)
         self._note(column, missing, "the identifier is missing", "Give every patient an identifier.")
+        self._note(
+            column,
+            lost_digits(cells),
+            "the identifier is a number with a fraction, or too large to be kept exactly",
+            "Store identifiers as text or as whole numbers.",
+        )
         identifiers = pd.Series(found.to_pylist(), dtype=object)
         repeated = identifiers.duplicated(keep=False).to_numpy() & ~missing
         self._note(column, repeated, "rows share their identifier with another row", "Keep one row for each patient.")

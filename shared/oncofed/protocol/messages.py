@@ -87,6 +87,15 @@ def identity_text(request: AnyRequest) -> str:
     return "/".join(map(str, request.identity))
 
 
+def release_of_identity(identity: str) -> tuple[str, int | str, int]:
+    """Plan hash, round or name of a summary, and attempt of an identity as text. Raises ValueError for another text."""
+    plan_hash, _, *rest = identity.split("/")
+    if len(rest) == 3 and rest[0] == _SUMMARY:
+        return plan_hash, rest[1], int(rest[2])
+    round_, attempt = rest
+    return plan_hash, int(round_), int(attempt)
+
+
 def in_words(request: AnyRequest) -> str:
     """E.g. "round 3"."""
     return f"summary {request.summary}" if isinstance(request, SummariseRequest) else f"round {request.round}"

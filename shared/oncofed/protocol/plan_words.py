@@ -180,9 +180,9 @@ def _promise(plan: StudyPlan) -> Iterator[str]:
         yield (
             f"WHOM YOU TRUST: the noise of a sum is shared. The promise holds against the coordinator together with "
             f"up to {shares.colluding} of the other hospitals, as long as the others add their shares; sums of fewer "
-            f"than {plan.smallest_roster} hospitals are never made. The coordinator wrote this plan, so a hospital whose "
-            f"card nobody here has compared counts as one of those {shares.colluding}. The noise of the sum is at least "
-            f"{plan.privacy.noise_multiplier:.3g} times the limit."
+            f"than {plan.smallest_roster} hospitals are never made. The coordinator wrote this plan, so a hospital "
+            f"whose card nobody here has compared counts as one of those {shares.colluding}. The noise of the sum is "
+            f"at least {plan.privacy.noise_multiplier:.3g} times the limit."
         )
     yield (
         f"TWO HOSPITALS: a patient whom two of the hospitals treat is counted in both: epsilon up to "

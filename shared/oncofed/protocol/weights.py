@@ -2,11 +2,13 @@
 
 To a hospital: within `ranges.WEIGHT`. A guard refuses others before it charges for them, and a coordinator whose
 training leads to others stops. From a hospital, in training mode `epochs`: within the range too, with one zero and
-nothing else below the smallest normal float64 (`as_released`), so that an answer's form can be checked by whoever gets
-it. Imports no torch.
+nothing else below the smallest normal float64, and not all whole, as counts are (`as_released`), so that an answer's
+form can be checked by whoever gets it. Imports no torch.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,8 @@ from oncofed.ranges import WEIGHT
 
 FloatArray = NDArray[np.float64]
 
+_NOT_WHOLE = 2.0**-20
+"""A float64 within the range has room for it."""
 _SMALLEST_NORMAL = float(np.finfo(np.float64).tiny)
 
 
@@ -24,12 +28,20 @@ def in_range(weights: FloatArray) -> bool:
 
 
 def as_released(weights: FloatArray) -> FloatArray:
-    """The nearest that may leave, of anything but NaN."""
+    """Those next to them that may leave, of anything but NaN."""
     within = np.clip(weights, WEIGHT.least, WEIGHT.most)
-    return np.where(np.abs(within) < _SMALLEST_NORMAL, 0.0, within)
+    found = np.where(np.abs(within) < _SMALLEST_NORMAL, 0.0, within)
+    if _all_whole(found):
+        found[0] -= math.copysign(_NOT_WHOLE, found[0])
+    return found
 
 
 def are_as_released(weights: FloatArray) -> bool:
     """Whether `as_released` gives such numbers."""
     tiny = weights[np.abs(weights) < _SMALLEST_NORMAL]
-    return in_range(weights) and not tiny.any() and not np.signbit(tiny).any()
+    return in_range(weights) and not tiny.any() and not np.signbit(tiny).any() and not _all_whole(weights)
+
+
+def _all_whole(weights: FloatArray) -> bool:
+    """As where a plan's steps vanish, or are whole: nobody's numbers, and not to be told from counts."""
+    return bool(weights.any() and (weights == np.floor(weights)).all())

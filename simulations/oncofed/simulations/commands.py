@@ -75,7 +75,10 @@ def simulate(
                 stages[stage] = bars.add_task(stage, total=total)
             bars.update(stages[stage], completed=done, total=total)
 
-        result = run_study(study, run_folder, engine=Engine(engine), resume=resume, progress=show)
+        def tell(note: str) -> None:
+            console.print(f"Note: {note}", markup=False, highlight=False, soft_wrap=True)
+
+        result = run_study(study, run_folder, engine=Engine(engine), resume=resume, progress=show, tell=tell)
     if not quiet:
         click.echo(_summary(result, run_folder))
 
@@ -84,18 +87,24 @@ def _summary(result: RunResult, run_folder: Path) -> str:
     from oncofed.simulations.privacy_spent import spent_at_one  # noqa: PLC0415 - as in `simulate`
 
     main, privacy = result.main, result.plan.privacy
-    interval = f"{main.c_index_ci95.low:.3f} to {main.c_index_ci95.high:.3f}"
+    counted = f"{len(result.test)} patients, {main.events} events, {main.comparable_pairs:,} comparable pairs"
+    interval = main.c_index_ci95
+    spread = (
+        "no interval is defined"
+        if math.isnan(interval.low)
+        else f"95 % interval {interval.low:.3f} to {interval.high:.3f}"
+    )
     lines = [
         f"{result.study.title or result.study.name}: {len(result.hospitals)} hospitals, {len(result.rounds)} rounds, "
         f"{result.seconds_total:.0f} s",
-        f"  C-index, federated        {main.c_index:.3f}  (95 % interval {interval}; {len(result.test)} patients)",
+        f"  C-index, federated        {_or_undefined(main.c_index)}  ({spread}; {counted})",
     ]
     if not math.isnan(main.c_index_within_type):
         lines.append(f"  within tumour types       {main.c_index_within_type:.3f}")
     if result.baselines is not None:
         lines += [
-            f"  each hospital alone       {result.baselines.local_only_mean:.3f}  (mean of ridge Cox)",
-            f"  pooled ridge Cox          {result.baselines.pooled_ridge_cox:.3f}",
+            f"  each hospital alone       {_or_undefined(result.baselines.local_only_mean)}  (mean of ridge Cox)",
+            f"  pooled ridge Cox          {_or_undefined(result.baselines.pooled_ridge_cox)}",
         ]
     spent = spent_at_one(result)
     if spent is not None:
@@ -107,3 +116,8 @@ def _summary(result: RunResult, run_folder: Path) -> str:
         lines.append("  privacy                   none: the updates are not protected")
     lines.append(f"Look at {run_folder / 'report.html'}")
     return "\n".join(lines)
+
+
+def _or_undefined(value: float) -> str:
+    """Where no two test patients can be compared there is no figure, and "nan" tells nobody why."""
+    return "not defined" if math.isnan(value) else f"{value:.3f}"

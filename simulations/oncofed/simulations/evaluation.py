@@ -20,7 +20,7 @@ from oncofed.simulations.study import EvaluationSpec
 from oncofed.survival.bootstrap import bootstrap_interval
 from oncofed.survival.brier import integrated_brier_score
 from oncofed.survival.calibration import calibration_at
-from oncofed.survival.concordance import concordance_index, uno_concordance_index
+from oncofed.survival.concordance import concordance, concordance_index, uno_concordance_index
 from oncofed.survival.curves import risk_at, survival_curves
 from oncofed.survival.kaplan_meier import censoring_distribution
 from oncofed.survival.network import PrognosisNetwork
@@ -92,6 +92,7 @@ def _endpoint_result(
             risk=risk[rows], time=time[rows], observed=observed[rows], entry=None if entry is None else entry[rows]
         )
 
+    pairs = concordance(risk=risk, time=time, observed=observed, entry=entry)
     horizon = min(evaluation.horizon, grid.bounds[-1])
     followed = min(float(time.max()), float(train.exit[:, index].max()), grid.bounds[-1])
     times = np.linspace(0, followed, 62)[1:-1]
@@ -101,6 +102,11 @@ def _endpoint_result(
     if entry is not None:
         notes.append(
             "Uno's C and the Brier score are computed without regard to delayed entry, as their authors define them."
+        )
+    if not pairs.comparable:
+        notes.append(
+            f"No C-index is defined on these patients: of {len(risk)} with {int(observed.sum())} events no two can be "
+            "compared, which takes one who has the event while the other is still followed."
         )
     try:
         censoring = censoring_distribution(time=train.exit[:, index], observed=train.observed[:, index])
@@ -117,7 +123,7 @@ def _endpoint_result(
         risk_at_horizon=risk_by_horizon,
         survival_times=times,
         survival=survival,
-        c_index=concordance_index(risk=risk, time=time, observed=observed, entry=entry),
+        c_index=pairs.index,
         c_index_ci95=bootstrap_interval(c_index, len(risk), rng, resamples=evaluation.bootstrap_resamples),
         c_index_within_type=float("nan")
         if codes is None
@@ -126,6 +132,8 @@ def _endpoint_result(
         integrated_brier=brier,
         calibration=calibration_at(horizon, predicted_risk=risk_by_horizon, time=time, observed=observed, entry=entry),
         notes=tuple(notes),
+        events=int(observed.sum()),
+        comparable_pairs=pairs.comparable,
     )
 
 

@@ -28,6 +28,8 @@ class EndpointResult:
     log_hazard_ratio  (patients,), positive is a worse prognosis.
     risk_at_horizon   (patients,), predicted probability of the event by the study's horizon.
     survival          (patients, times) predicted survival at `survival_times`, in the grid's unit.
+    c_index           NaN where no two of the patients can be compared; `notes` says so.
+    events            among these patients, and how many pairs of them the C-index compares.
     c_index_within_type  NaN where the schema names no tumour entity.
     uno_c_index, integrated_brier  NaN where they are undefined on these patients; `notes` says why.
     """
@@ -44,6 +46,8 @@ class EndpointResult:
     integrated_brier: float
     calibration: Calibration | None
     notes: tuple[str, ...] = ()
+    events: int = 0
+    comparable_pairs: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ class RunResult:
     releases    that each site's ledger was charged for, oldest first; empty in mode `none`.
     measured    what hospitals released privately of the same patients; None where the study does not ask for it.
     released_explanations  what hospitals released privately of what carries the prognosis; None likewise.
+    notes       on the table, in words: who is left out, what lies outside of the grid.
     left_out    patients of the table that the study assigns to no site, or keeps from training and test.
     """
 
@@ -97,6 +102,7 @@ class RunResult:
     releases: Mapping[str, tuple[PrivacyEvent, ...]]
     left_out: int
     seconds_total: float
+    notes: tuple[str, ...] = ()
     measured: Measured | None = None
     released_explanations: ReleasedExplanations | None = None
 

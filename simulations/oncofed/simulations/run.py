@@ -32,7 +32,9 @@ from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
 from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.schema_file import read_schema
-from oncofed.cohort.table import read_table
+from oncofed.cohort.table import Tell, keep_to_oneself, read_table
+from oncofed.cohort.validation import named_columns
+from oncofed.durable import UNFINISHED
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.server.checkpoint import has_checkpoint
@@ -69,16 +71,27 @@ def run_study(
     resume: bool = False,
     progress: Progress = no_progress,
     report: bool = True,
+    tell: Tell = keep_to_oneself,
 ) -> RunResult:
     """Run a study to its report. Raises InvalidInput before anything is written, FederationFailure while it runs.
 
+    tell    told at once what a person should know of the table: who is left out, what lies outside of the grid. The
+            same words stand in `RunResult.notes`.
     report  False writes neither report.html nor explanations, for sweeps of which only the figures are wanted.
     """
     began = time.perf_counter()
     _refuse_unfit(run_folder, study, engine=engine, resume=resume)
     progress("reading", 0, 1)
-    table, schema, where = table_of(study)
-    patients = consortium(table, schema, where=where, sites=study.sites, evaluation=study.evaluation, seed=study.seed)
+    notes: list[str] = []
+
+    def note(words: str) -> None:
+        notes.append(words)
+        tell(words)
+
+    table, schema, where = table_of(study, tell=note)
+    patients = consortium(
+        table, schema, where=where, sites=study.sites, evaluation=study.evaluation, seed=study.seed, tell=note
+    )
     explained = study.explain_site or next(iter(patients.hospitals))
     if explained not in patients.hospitals:
         known = ", ".join(patients.hospitals)
@@ -90,6 +103,7 @@ def run_study(
 
     run_folder.mkdir(parents=True, exist_ok=True)
     write_json(run_folder / "study.json", {"hash": study.hash, "engine": engine.value, "settings": asdict(study)})
+    resume = resume and has_checkpoint(run_folder)  # one that ended in its first round begins again
     federated = _train(plan, patients, run_folder, engine=engine, resume=resume, progress=progress)
     network = network_with(plan.model, federated.state.weights)
     train = pooled(patients.hospitals)
@@ -114,6 +128,7 @@ def run_study(
         rounds=federated.rounds,
         releases=federated.releases,
         left_out=patients.left_out,
+        notes=tuple(notes),
         seconds_total=time.perf_counter() - began,
         measured=measured(plan, federated.state.summaries, federated.state.weights),
         released_explanations=released_explanations(plan, schema, federated.state.summaries),
@@ -130,11 +145,11 @@ def run_study(
 def _refuse_unfit(run_folder: Path, study: Study, *, engine: Engine, resume: bool) -> None:
     settings = run_folder / "study.json"
     if not resume:
-        if run_folder.exists() and any(run_folder.iterdir()):
+        if run_folder.exists() and not _holds_no_round(run_folder):
             remedy = "Choose another folder, or add --resume to go on with the study in it."
             raise InvalidInput([Fault(str(run_folder), "is not empty", remedy)])
         return
-    if not settings.exists() or not has_checkpoint(run_folder):
+    if not settings.exists():
         remedy = "Start the study without --resume, in an empty folder."
         raise InvalidInput([Fault(str(run_folder), "holds no finished round to resume from", remedy)])
     written = json.loads(settings.read_text())
@@ -143,12 +158,18 @@ def _refuse_unfit(run_folder: Path, study: Study, *, engine: Engine, resume: boo
         raise InvalidInput([Fault(str(settings), "was written by a study with other settings", remedy)])
 
 
-def table_of(study: Study) -> tuple[pd.DataFrame, StudySchema, str]:
+def _holds_no_round(run_folder: Path) -> bool:
+    """Empty, or what a run leaves that ended before its first round was finished."""
+    names = [entry.name for entry in run_folder.iterdir()]
+    return all(name in ("study.json", "study.tmp") or name.endswith(UNFINISHED) for name in names)
+
+
+def table_of(study: Study, *, tell: Tell = keep_to_oneself) -> tuple[pd.DataFrame, StudySchema, str]:
     """The table before it is cut, its schema, and its name for faults."""
-    return tables_of(study.data)
+    return tables_of(study.data, tell=tell)
 
 
-def tables_of(data: DataSpec) -> tuple[pd.DataFrame, StudySchema, str]:
+def tables_of(data: DataSpec, *, tell: Tell = keep_to_oneself) -> tuple[pd.DataFrame, StudySchema, str]:
     """The same, of a study's [data] alone."""
     if data.table is None:
         made = generate(
@@ -159,7 +180,7 @@ def tables_of(data: DataSpec) -> tuple[pd.DataFrame, StudySchema, str]:
         return made.table, _asked(data, made.schema), "synthetic consortium"
     assert data.schema is not None
     schema = _asked(data, read_schema(data.schema))
-    return read_table(data.table), schema, data.table.name
+    return read_table(data.table, columns=named_columns(schema), tell=tell), schema, data.table.name
 
 
 def _asked(data: DataSpec, schema: StudySchema) -> StudySchema:
@@ -189,7 +210,9 @@ def _train(
         if state.round == plan.training.rounds and plan.summaries:
             progress("releasing", 0, len(plan.summaries))
         current = network_with(network.spec, state.weights)
-        return {"test_c_index": test_c_index(current, x_test, patients.test)}
+        reached = test_c_index(current, x_test, patients.test)
+        # Undefined where no two test patients can be compared; a checkpoint is JSON, which has no NaN.
+        return {"test_c_index": None if math.isnan(reached) else reached}
 
     progress("rounds", 0, plan.training.rounds)
     return federate(
@@ -276,6 +299,8 @@ def metrics(result: RunResult) -> dict[str, Any]:
     by_endpoint = {
         name: {
             "c_index": found.c_index,
+            "events": found.events,
+            "comparable_pairs": found.comparable_pairs,
             "c_index_ci95": [found.c_index_ci95.low, found.c_index_ci95.high],
             "uno_c_index": found.uno_c_index,
             "integrated_brier": found.integrated_brier,
@@ -305,6 +330,7 @@ def metrics(result: RunResult) -> dict[str, Any]:
             "local_only": dict(zip(result.hospitals, beside.local_only, strict=True)),
         },
         "privacy": {key: privacy_summary(result)[key] for key in ("mode", "epsilon", "delta", "relation")},
+        "notes": list(result.notes),
         "sites": len(result.hospitals),
         "rounds": len(result.rounds),
         "seconds": {"total": result.seconds_total, "per_round": float(seconds.mean())},

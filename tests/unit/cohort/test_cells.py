@@ -96,6 +96,11 @@ def test_decimals_of_parquet_are_numbers() -> None:
     np.testing.assert_array_equal(numbers(pd.Series([Decimal("1.5"), None])).values, [1.5, np.nan])
 
 
+def test_decimals_are_written_as_numbers_are() -> None:
+    cells = [Decimal("1E+2"), Decimal("2.50"), Decimal("3.00"), Decimal("NaN"), None]
+    assert words(pd.Series(cells)).to_pylist() == ["100", "2.5", "3", None, None]
+
+
 def test_a_whole_number_is_its_digits() -> None:
     for column in (
         pd.Series([3, 12]),

@@ -288,11 +288,12 @@ def test_of_a_masked_part_only_the_form_can_be_seen() -> None:
 
 def test_weights_are_within_their_range_and_none_is_too_small_to_be_one() -> None:
     release = replace(local(3), of_steps=SampledIntegerRelease(2.0, 3, 8, 1.0, 0.1, 5))
-    for good in ([0.1, 0.0, 1e9], [-1e9, 3.0, 47.0], [2.3e-308, 0.0, 1.0]):
+    for good in ([0.1, 0.0, 1e9], [-1e9, 3.0, 47.5], [0.0, 0.0, 0.0], [2.3e-308, 0.0, 1.0]):
         assert release.fault_of(np.array(good)) == ""
         assert release.implausibility_of(np.array(good)) == ""
     for bad in (np.nextafter(1e9, np.inf), -1.1e9, 1e300, -0.0, 5e-324, -2e-308):
         assert "no local steps lead to" in release.fault_of(np.array([0.1, 0.0, bad]))
+    assert "no local steps lead to" in release.fault_of(np.array([-1e9, 3.0, 47.0])), "as counts look"
     assert "not finite" in release.fault_of(np.array([0.1, math.nan, 0.0]))
     assert "numbers where 3" in release.fault_of(np.zeros(2))
     assert "masked" in release.fault_of(np.zeros(3, dtype=np.uint64))

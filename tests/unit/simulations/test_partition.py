@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -156,3 +157,147 @@ def test_a_row_without_a_hospital_is_a_fault_that_names_nobody(blank: str | None
         consortium(table, SCHEMA, where="small.csv", sites=COLUMN, evaluation=FIFTH, seed=1)
     assert "p007" not in str(caught.value)
     assert "1 row" in str(caught.value)
+
+
+def test_a_hospital_column_may_be_stored_in_any_way() -> None:
+    table = small_table()
+    numbers = table["hospital"].map({"north": 1, "south": 2, "west": 3})
+    for column in (numbers, numbers.astype(float), numbers.astype("category"), numbers.map("{}.0".format)):
+        found = consortium(
+            table.assign(hospital=column), SCHEMA, where="small.csv", sites=COLUMN, evaluation=FIFTH, seed=1
+        )
+        assert list(found.hospitals) == ["1", "2", "3"]
+        assert trained_on(found) == trained_on(cut())
+    coded = table.astype({"hospital": "category"})
+    assert list(consortium(coded, SCHEMA, where="s", sites=COLUMN, evaluation=FIFTH, seed=1).hospitals) == [
+        "north",
+        "south",
+        "west",
+    ]
+
+
+def places_of(rows: Sequence[tuple[object, str]], folder: Path, *, parquet: bool = False) -> SitesSpec:
+    sites = assignment(folder, [])
+    frame = pd.DataFrame(rows, columns=["pid", "place"])
+    path = folder / ("assignment.parquet" if parquet else "assignment.csv")
+    if parquet:
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False)
+    return replace(sites, assignment_table=path)
+
+
+BY_TABLE = EvaluationSpec(Split.ASSIGNED, 12.0)
+
+
+def everybody() -> list[tuple[object, str]]:
+    return [(f"p{row:03d}", f"{'test' if row % 5 == 0 else 'train'}_{row % 2}") for row in range(PATIENTS)]
+
+
+def told_by(sites: SitesSpec, table: pd.DataFrame | None = None) -> tuple[Consortium, list[str]]:
+    told: list[str] = []
+    table = small_table() if table is None else table
+    found = consortium(table, SCHEMA, where="s", sites=sites, evaluation=BY_TABLE, seed=1, tell=told.append)
+    return found, told
+
+
+def test_blanks_in_the_assignment_table_leave_nobody_out(tmp_path: Path) -> None:
+    rows = [(f"{patient} " if number % 2 else patient, place) for number, (patient, place) in enumerate(everybody())]
+    found, told = told_by(places_of(rows, tmp_path))
+    assert found.left_out == 0
+    assert told == []
+
+
+@pytest.mark.parametrize("parquet", [True, False])
+def test_identifiers_of_both_tables_may_be_stored_differently(tmp_path: Path, parquet: bool) -> None:
+    rows = [(float(number), place) for number, (_, place) in enumerate(everybody())]
+    found, told = told_by(places_of(rows, tmp_path, parquet=parquet), small_table().assign(patient=range(PATIENTS)))
+    assert found.left_out == 0
+    assert told == []
+
+
+def test_a_patient_who_is_listed_twice_is_a_fault(tmp_path: Path) -> None:
+    rows = [*everybody(), ("p003 ", "train_0"), (None, "train_1")]
+    with pytest.raises(InvalidInput) as caught:
+        told_by(places_of(rows, tmp_path))
+    assert [fault.count for fault in caught.value.faults] == [1, 2]
+    assert "p003" not in str(caught.value)
+
+
+def test_who_is_left_out_is_told(tmp_path: Path) -> None:
+    rows = [*everybody()[:150], ("nobody", "train_0")]
+    rows[7] = ("p007", "elsewhere")
+    found, told = told_by(places_of(rows, tmp_path))
+    assert found.left_out == 51
+    assert told == [
+        "50 of 200 patients are left out: assignment.csv does not list them.",
+        "1 of 200 patients are left out: what assignment.csv says of them does not fit site_pattern.",
+        "1 of 151 patients in assignment.csv are not in the table.",
+    ]
+
+
+def test_an_assignment_table_of_others_is_a_fault(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="names no patient of the first table"):
+        told_by(places_of([("x1", "train_0")], tmp_path))
+
+
+def test_stray_quotes_in_the_assignment_table_are_refused(tmp_path: Path) -> None:
+    sites = places_of([(f'"{patient}' if patient == "p003" else patient, p) for patient, p in everybody()], tmp_path)
+    assert sites.assignment_table is not None
+    sites.assignment_table.write_text(sites.assignment_table.read_text().replace('"""p003"', '"p003'))
+    with pytest.raises(InvalidInput, match="not closed"):
+        told_by(sites)
+
+
+def test_unfit_hospital_names_are_told_by_row() -> None:
+    table = small_table()
+    table["hospital"] = ["Ward (A)" if row == 4 else "x/y" if row in (9, 11) else "north" for row in range(PATIENTS)]
+    with pytest.raises(InvalidInput, match=r"first in row 5, 10 below the header, and hold \( \) /") as caught:
+        consortium(table, SCHEMA, where="small.csv", sites=COLUMN, evaluation=FIFTH, seed=1)
+    assert "Ward" not in str(caught.value)
+
+
+def test_hospital_names_that_are_alike_are_told() -> None:
+    table = small_table()
+    table.loc[::7, "hospital"] = "North"
+    table.loc[::11, "hospital"] = "NORTH "
+    told: list[str] = []
+    consortium(table, SCHEMA, where="s", sites=COLUMN, evaluation=FIFTH, seed=1, tell=told.append)
+    assert len(told) == 1
+    assert "3 hospital names differ from another one only in capitals" in told[0]
+    assert "there are 3 hospitals and not 5" in told[0]
+
+
+@pytest.mark.parametrize("evaluation", [FIFTH, EvaluationSpec(Split.FOLDS, 12.0), replace(FIFTH, part=Part.VALIDATION)])
+def test_no_seed_decides_whether_a_study_runs(evaluation: EvaluationSpec) -> None:
+    table = small_table()
+    table.loc[[3, 100, 199], "hospital"] = ["one", "two", "three"]
+    kept = 0
+    for seed in range(12):
+        told: list[str] = []
+        found = consortium(table, SCHEMA, where="s", sites=COLUMN, evaluation=evaluation, seed=seed, tell=told.append)
+        assert len(found.hospitals) == 6
+        assert not trained_on(found) & set(found.test.patient_ids)
+        kept += bool(told)
+    assert kept
+
+
+def test_training_patients_without_an_event_are_a_fault() -> None:
+    table = small_table().assign(dead=0)
+    with pytest.raises(InvalidInput, match='no training patient has the event of "death"'):
+        consortium(table, SCHEMA, where="s", sites=COLUMN, evaluation=FIFTH, seed=1)
+
+
+def test_events_beyond_the_grid_are_told_and_none_inside_is_a_fault() -> None:
+    table = small_table()
+    with pytest.raises(InvalidInput, match=r'no event of "death" lies in the time grid .*beyond 60 months'):
+        consortium(table.assign(months=table["months"] + 60), SCHEMA, where="s", sites=COLUMN, evaluation=FIFTH, seed=1)
+    told: list[str] = []
+    table.loc[table["months"] > 30, "months"] += 60
+    found = consortium(table, SCHEMA, where="s", sites=COLUMN, evaluation=FIFTH, seed=1, tell=told.append)
+    trained = table[table["patient"].isin(trained_on(found))]
+    inside = int(((trained["dead"] == 1) & (trained["months"] <= 60)).sum())
+    assert told == [
+        f"{inside} of {int(trained['dead'].sum())} events of death among the training patients lie in the time grid; "
+        "the others come after 60 months, where follow-up is cut."
+    ]

@@ -40,6 +40,8 @@ TO_BE_CHARGED = "to_be_charged"
 """The event before a charge: an answer is about to be charged, and then leaves whatever fails."""
 NOT_CHARGED = "not_charged"
 """The event after it where the ledger refused: nothing was charged, nothing leaves."""
+NOT_KEPT = "answer_not_kept"
+"""The event for an answer that left and could not be kept: asked again, the request is refused."""
 HELD_BACK = "held_back"
 """The event for an answer that `service.egress` stopped; its code is the rule."""
 

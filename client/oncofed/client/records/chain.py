@@ -66,10 +66,11 @@ def refuse_unless_anchored(hashes: Sequence[str], anchor: str, *, record: str) -
     if noted.entries > len(hashes):
         raise RecordDamaged(
             f"{record} has {len(hashes)} entries, and had {noted.entries} when the anchor was noted: the last ones "
-            "were taken out, or an older copy was put in its place. Do not release anything; restore the newest copy."
+            "were taken out, or an older copy was put in its place. Do not release anything, and put no older copy "
+            "back: docs/install-hospital.md, section 8."
         )
     if noted.hash != (hashes[noted.entries - 1] if noted.entries else START):
         raise RecordDamaged(
             f"{record} has another entry {noted.entries} than when the anchor was noted: it was rewritten. "
-            "Do not release anything; restore the newest copy that fits the anchor."
+            "Do not release anything, and put no older copy back: docs/install-hospital.md, section 8."
         )

@@ -56,6 +56,12 @@ _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "SQLITE_SCHEMA", 
 """What SQLite calls a file that is not a sound ledger; everything else is a disk or a lock."""
 
 
+_NO_OLDER_COPY = (
+    "Do not release anything, and put no copy back before its head is the newest that you noted outside: an older one "
+    "would spend the same privacy twice. docs/install-hospital.md, section 8."
+)
+
+
 @dataclass(frozen=True)
 class Entry:
     """One row. charged_at: UTC, ISO 8601. hash: over the row before it and all of this one."""
@@ -157,7 +163,7 @@ def verify_ledger(path: Path, *, anchor: str | None) -> Anchor:
         answer = connection.execute("PRAGMA integrity_check").fetchone()[0]
         entries = _entries(connection, path)
     if answer != "ok":
-        raise RecordDamaged(f"{path.name} is damaged on the disk. Do not release anything; restore the newest copy.")
+        raise RecordDamaged(f"{path.name} is damaged on the disk. {_NO_OLDER_COPY}")
     hashes = [entry.hash for entry in entries]
     if anchor is not None:
         refuse_unless_anchored(hashes, anchor, record=path.name)
@@ -188,8 +194,8 @@ def _opened(path: Path, *, lock_timeout_seconds: float) -> Iterator[sqlite3.Conn
     with unwritable(path):
         if not path.exists():
             raise RecordDamaged(
-                f"{path.name} does not exist in {path.parent}. Restore it from its newest copy. Only a new "
-                "installation, which has never released anything, may start with an empty ledger."
+                f"{path.name} does not exist in {path.parent}. {_NO_OLDER_COPY} Only a new installation, which has "
+                "never released anything, may start with an empty ledger."
             )
     with _sqlite_failures(path):
         # Mode rw: SQLite never makes a missing file anew.
@@ -202,7 +208,7 @@ def _opened(path: Path, *, lock_timeout_seconds: float) -> Iterator[sqlite3.Conn
             if not of_us or found != _SCHEMA:
                 raise RecordDamaged(
                     f"{path.name} is not a ledger of this program, or what keeps it append-only was taken out. "
-                    "Do not release anything; restore the newest copy."
+                    f"{_NO_OLDER_COPY}"
                 )
             yield connection
 
@@ -215,9 +221,7 @@ def _sqlite_failures(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", None) or type(error).__name__
         if name.startswith(_DAMAGED):
-            raise RecordDamaged(
-                f"{path.name} is not a sound ledger ({name}). Do not release anything; restore the newest copy."
-            ) from None
+            raise RecordDamaged(f"{path.name} is not a sound ledger ({name}). {_NO_OLDER_COPY}") from None
         raise RecordUnwritable(
             f"{path.name} cannot be written or read ({name}). Nothing was charged and nothing was released. "
             "Free space on its disk, check its owner and rights and that no other program holds it open, and try again."
@@ -248,7 +252,7 @@ def _entries(connection: sqlite3.Connection, path: Path) -> tuple[Entry, ...]:
 def _broken(path: Path, number: int) -> RecordDamaged:
     return RecordDamaged(
         f"{path.name}: entry {number} is not the one that was written there; it, or one before it, was changed, taken "
-        "out or moved. Do not release anything; restore the newest copy."
+        f"out or moved. {_NO_OLDER_COPY}"
     )
 
 

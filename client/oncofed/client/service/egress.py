@@ -9,7 +9,7 @@ OfferPlan, PlanStatus, DeliverModel    `state`: one of its list; or a refusal
 Describe         the site's own name as configured, and the protocol's version; or a refusal
 
 A refusal is one code of `errors.RefusalCode`. Two things that noise hardly makes are refused too: a number below
-the smallest normal float64 (that is how a count looks when its integer's bytes are read as a float64), and a summary
+the smallest normal float64 (that is how a count looks when its integer's bytes are read as a float64), and a vector
 whose numbers are all whole (counts). A second barrier, not the first: sixteen digits of noise can carry anything, so
 what keeps data out of a vector is the guard's own mechanism, and its own look at what it made (`Release.fault_of`,
 which knows the plan); this keeps out whatever a mistake elsewhere would add.
@@ -128,10 +128,7 @@ def summary_of(cells: int) -> Check:
     def released(content: bytes) -> Leaving:
         reply = _in_form(pb.ContributeReply, content)
         if reply.WhichOneof("reply") != "counts":
-            leaving = as_in_a_round(content)
-            if leaving.what == "vector":
-                _refuse_counts(vector_of(reply.vector))
-            return leaving
+            return as_in_a_round(content)
         _finite_vector(reply.counts, cells)
         return Leaving(content, "counts", cells)
 
@@ -205,11 +202,7 @@ def _refuse_unless_like_noise(content: bytes, numbers: int) -> None:
     size = np.abs(vector[vector != 0])
     if (size < _SMALLEST_NORMAL).any():
         raise EgressViolation(Rule.INTEGER_BYTES)
-
-
-def _refuse_counts(vector: NDArray[np.float64]) -> None:
-    """Of a summary only: weights of a round may be whole where a plan's steps are tiny, which is nobody's count."""
-    if vector.any() and vector.size >= _TOO_MANY_TO_BE_WHOLE_BY_CHANCE and (vector == np.floor(vector)).all():
+    if size.size and numbers >= _TOO_MANY_TO_BE_WHOLE_BY_CHANCE and (size == np.floor(size)).all():
         raise EgressViolation(Rule.WHOLE_NUMBERS)
 
 

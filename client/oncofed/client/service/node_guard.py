@@ -34,7 +34,8 @@ from numpy.typing import NDArray
 from oncofed.client.approved_patients import ApprovedPatients
 from oncofed.client.guard import Guard
 from oncofed.client.node.folder import NodeFolder
-from oncofed.client.policy_file import read_policy
+from oncofed.client.policy_file import SourcePolicy, read_policy
+from oncofed.client.records.agreement import Release, WitnessedLedger, refuse_disagreement
 from oncofed.client.records.answers import FolderAnswers
 from oncofed.client.records.approvals import Approval, Approvals, Decision
 from oncofed.client.records.audit_log import AuditLog
@@ -129,6 +130,7 @@ class NodeGuard:
         self._guards_lock = threading.Lock()
         self._repeats = Repeats()
         self._readings = 0
+        self._seen: set[Release] = set()
         try:
             self._approvals.tidy()
         except RecordFailure as failure:  # they are nobody's answer, and the next decision removes them
@@ -277,7 +279,7 @@ class NodeGuard:
                 policy=source.site_policy,
                 patients=approved.trained_on,
                 held_out=approved.held_out,
-                ledger=SqliteLedger(self._folder.ledger, data_source=source.name, budget=source.site_policy.budget),
+                ledger=self._ledger(source),
                 noise=self._noise,
                 answers=self._answers,
                 masks=SumMasks(self._keys.masking),
@@ -289,6 +291,12 @@ class NodeGuard:
                 "plan %s was approved, and the policy no longer allows it: %s", approval.plan_hash[:12], refusal
             )
             raise RequestRefused(RefusalCode.NOT_APPROVED) from None
+
+    def _ledger(self, source: SourcePolicy) -> WitnessedLedger:
+        """Raises RecordFailure when it, or what tells of the same releases, is not sound."""
+        self._seen |= refuse_disagreement(self._folder)
+        kept = SqliteLedger(self._folder.ledger, data_source=source.name, budget=source.site_policy.budget)
+        return WitnessedLedger(kept, self._seen)
 
     def _count_reading(self) -> None:
         self._readings += 1

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from oncofed.client.node.folder import NodeFolder, read_site
 from oncofed.client.policy_file import read_policy
+from oncofed.client.records.agreement import refuse_disagreement
 from oncofed.client.records.sqlite_ledger import verify_ledger
 from oncofed.client.service.guard_server import serving
 from oncofed.client.service.node_guard import NodeGuard, PinnedKeys
@@ -60,6 +61,7 @@ def _serve(folder: NodeFolder, ended: threading.Event) -> None:
     coordinator, node = _coordinator_key(settings.enrolled.public_key), _node_key(folder)
     keys = PinnedKeys(coordinator, node, read_secret(folder.masking_key), read_secret(folder.answer_key))
     verify_ledger(folder.ledger, anchor=None)
+    refuse_disagreement(folder)
     guard = NodeGuard(folder, site=settings.name, keys=keys)
     with serving(
         guard,

@@ -140,31 +140,32 @@ def accept(folder: NodeFolder, acceptance_file: Path, fingerprint: str | None) -
 @site.command()
 @NODE
 def check(folder: NodeFolder) -> None:
-    """Say every fault of policy.toml, and whether each data source can be read.
+    """Say every fault of policy.toml, whether each data source can be read, and whether it fits the plans at hand.
 
     \b
     Example:
       oncofed site check NODE
     """
     from oncofed.client.policy_file import read_policy
-    from oncofed.client.sources import read_source
+    from oncofed.client.site.source_checks import plans_at_hand, rows_of
 
     go_on_as("guard", folder)
     policy = read_policy(folder.policy)
+    plans = plans_at_hand(folder, tell=click.echo)
     faults: list[Fault] = []
     for named in policy.sources:
         try:
-            table = read_source(named.source)
+            rows = rows_of(named.source, plans, only_source=len(policy.sources) == 1, tell=click.echo)
         except InvalidInput as refused:
             faults += refused.faults
             continue
         click.echo(
-            f"{named.name}: {len(table)} rows, {len(table.columns)} columns; all studies together may spend epsilon "
+            f"{named.name}: {rows} rows; all studies together may spend epsilon "
             f"{named.site_policy.largest_epsilon:g} at delta {named.site_policy.delta:g}"
         )
     if faults:
         raise InvalidInput(faults)
-    click.echo(f"{folder.policy}: no faults. Whether a table fits a study is checked when its plan is approved.")
+    click.echo(f"{folder.policy}: no faults. Whether a table fits a study is checked here once its plan is offered.")
 
 
 @site.command()
@@ -250,6 +251,7 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
 
     from oncofed.client.node.folder import read_site
     from oncofed.client.policy_file import read_policy
+    from oncofed.client.records.agreement import refuse_disagreement
     from oncofed.client.records.sqlite_ledger import SqliteLedger
     from oncofed.client.site.inbox import approvals_of, find_plan
     from oncofed.protocol.study_document import schema_of
@@ -264,6 +266,7 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
             sys.exit(1)
     policy = read_policy(folder.policy)
     named = policy.source(source)
+    refuse_disagreement(folder)
     ledger = SqliteLedger(folder.ledger, data_source=named.name, budget=named.site_policy.budget)
     approvals_of(folder).approve(
         document.plan,

@@ -21,6 +21,7 @@ from pathlib import Path
 from oncofed.client.node.enrolment import own_request
 from oncofed.client.node.folder import NodeFolder, SiteSettings, read_site
 from oncofed.client.policy_file import read_policy
+from oncofed.client.records.agreement import refuse_disagreement
 from oncofed.client.records.audit_log import verify_audit_log
 from oncofed.client.records.sqlite_ledger import verify_ledger
 from oncofed.client.service.guard_channel import GuardChannel
@@ -58,6 +59,7 @@ def examine(folder: NodeFolder, *, now: Callable[[], datetime] = lambda: datetim
         ("port", lambda: port_findings(site)),
         ("ledger", lambda: _ledger(folder)),
         ("audit log", lambda: _audit_log(folder)),
+        ("records", lambda: _records(folder)),
         ("guard", lambda: _guard(folder)),
         ("bundles", lambda: _bundles(folder)),
         ("patients", lambda: patient_findings(folder)),
@@ -210,6 +212,11 @@ def _audit_log(folder: NodeFolder) -> Iterator[Finding]:
         return
     report = verify_audit_log(folder.audit_log)
     yield Finding("audit log", Verdict.FINE, "; ".join(report.lines()))
+
+
+def _records(folder: NodeFolder) -> Iterator[Finding]:
+    refuse_disagreement(folder)
+    yield Finding("records", Verdict.FINE, "ledger, audit log and answers tell of the same releases")
 
 
 def _guard(folder: NodeFolder) -> Iterator[Finding]:

@@ -116,8 +116,17 @@ def _answer(result: RunResult, privacy: PrivacyStatement, measured_on: str) -> s
     return (
         f"The model that {learned} trained together, {spent}, reaches a C-index of "
         f"{_or_unknown(main.c_index)}{spread} for {plain_name(main.name)} on {whole(len(result.test))} {measured_on}"
-        f"{compared}."
+        f"{_events(result)}{compared}."
     )
+
+
+def _events(result: RunResult) -> str:
+    """How much a C-index rests on."""
+    main = result.main
+    if not main.events:
+        return ""
+    pairs = counted(main.comparable_pairs, "comparable pair", "comparable pairs")
+    return f" ({counted(main.events, 'event', 'events')}, {pairs})"
 
 
 def _or_unknown(value: float) -> str:
@@ -215,8 +224,9 @@ def _key_markers(result: RunResult) -> dict[str, Any]:
 
 
 def _notes(result: RunResult) -> list[tuple[str, str]]:
-    """(endpoint, note), each once."""
-    found = [(plain_name(name), note) for name, endpoint in result.endpoints.items() for note in endpoint.notes]
+    """(endpoint, note), each once; of the table first."""
+    found = [("table", note) for note in result.notes]
+    found += [(plain_name(name), note) for name, endpoint in result.endpoints.items() for note in endpoint.notes]
     return list(dict.fromkeys(found))
 
 

@@ -104,15 +104,17 @@ def setting_columns(table: pd.DataFrame) -> list[str]:
 
 
 def summary_of(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a setting, in order of appearance: runs, failed, then NAME_mean and NAME_sd over seeds of each measure,
+    """One row a setting, in order of appearance: runs, failed, undefined (finished, but no two test patients can be
+    compared, so that a mean over the C-index leaves them out), then NAME_mean and NAME_sd over seeds of each measure,
     epsilon (largest), seconds (mean), and the means of the baselines. The standard deviation of one run is NaN.
     """
     settings = setting_columns(table)
     rows = []
     for values, group in table.groupby(settings, sort=False, dropna=False):
         row: dict[str, Any] = dict(zip(settings, values, strict=True))
-        finished = group[group["c_index"].notna()]
+        finished = group[(group["error"] == "") | group["c_index"].notna()]
         row |= {"runs": len(finished), "failed": len(group) - len(finished)}
+        row |= {"undefined": int(finished["c_index"].isna().sum())}
         for measure in MEASURES:
             row[f"{measure}_mean"] = finished[measure].mean()
             row[f"{measure}_sd"] = finished[measure].std(ddof=1)
@@ -142,7 +144,8 @@ def summary_lines(summary: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     heading = [*settings, "runs", *shown, "spent", "seconds", *beside]
     lines = []
     for row in summary.to_dict("records"):
-        runs = f"{row['runs']}" if not row["failed"] else f"{row['runs']} ({row['failed']} failed)"
+        beside_them = [f"{row[what]} {what}" for what in ("failed", "undefined") if row[what]]
+        runs = f"{row['runs']}" + (f" ({', '.join(beside_them)})" if beside_them else "")
         figures = [_mean_and_sd(row[f"{name}_mean"], row[f"{name}_sd"]) for name in shown.values()]
         spent = [_number(row["epsilon"], 2), _number(row["seconds_mean"], 0)]
         others = [_number(row[f"{name}_mean"], 3) for name in beside.values()]

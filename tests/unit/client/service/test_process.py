@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 from tests.installed_node import MASKING_KEY, NODE_KEY, SITE, InstalledNode, installed_node
-from tests.node_guards import ANSWER_KEY, TOKEN, Asker
+from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, TOKEN, Asker
 
 from oncofed.client.records.audit_log import AuditLog
+from oncofed.client.records.sqlite_ledger import create_ledger
 from oncofed.client.service import process as process_module
+from oncofed.client.service.desk import Desk, questions_to_node
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.guard_server import serving
 from oncofed.client.service.node_guard import NodeGuard
@@ -151,11 +153,26 @@ def no_ledger(node: InstalledNode) -> None:
     node.folder.ledger.unlink()
 
 
+def older_ledger(node: InstalledNode) -> None:
+    """As a copy of before the first answer would leave it."""
+    guard = node.guard()
+    guard.offer_plan(node.offer())
+    node.approve()
+    desk = Desk(
+        questions_to_node(guard, site=SITE), audit=guard.audit, answer_key=ANSWER_KEY, asker_key=COORDINATOR_PUBLIC
+    )
+    Asker(desk).contribute(node.request())
+    for file in node.folder.guard.glob("ledger.sqlite*"):
+        file.unlink()
+    create_ledger(node.folder.ledger)
+
+
 FAULTS: dict[str, tuple[Callable[[InstalledNode], None], str]] = {
     "a misspelt field of the policy": (misspelt, "smallest_cohrt"),
     "no policy": (lambda node: node.folder.policy.unlink(), "policy.toml"),
     "no coordinator": (no_coordinator, "no coordinator"),
     "no ledger": (no_ledger, "ledger.sqlite"),
+    "a ledger put back": (older_ledger, "the records disagree"),
     "no token": (lambda node: node.folder.token_sha256.unlink(), "token.sha256"),
     "no key of its own": (lambda node: node.folder.node_public_key.unlink(), "node.pub"),
 }

@@ -62,7 +62,9 @@ def of(node: InstalledNode, topic: str) -> list[Finding]:
 def test_a_whole_node_has_no_fault_but_the_coordinator_that_is_not_there(node: InstalledNode) -> None:
     found = {finding.topic: finding.verdict for finding in examine(node.folder)}
     assert found == {
-        **dict.fromkeys(("versions", "file rights", "disk", "policy", "keys", "port", "ledger", "audit log"), FINE),
+        **dict.fromkeys(
+            ("versions", "file rights", "disk", "policy", "keys", "port", "ledger", "audit log", "records"), FINE
+        ),
         "patients": FINE,  # nobody's are needed yet
         "users": WARNING,  # one for all, for trying out
         "coordinator": FAULT,

@@ -1,0 +1,123 @@
+"""Do the hospital's records tell of the same releases?
+
+Three of them do, and each is written at a moment of its own: the audit log (what was announced, and what left), the
+ledger (what was charged) and the folder of answers (``.asked``: what is never answered in another way). A ledger that
+was put back from an older copy is sound in itself, and would pay twice with the same epsilon; only the others know
+better. So they are compared: when the guard starts, by the doctor, when a plan is approved, and before each charge with
+what this process has seen itself (`WitnessedLedger`). Where they disagree nothing is released.
+
+Not found: all three put back together. They agree with each other; the coordinator knows how many answers it has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from oncofed.client.node.folder import NodeFolder
+from oncofed.client.records.audit_log import NOT_KEPT, TO_BE_CHARGED, AuditEntry, Released, verify_audit_log
+from oncofed.client.records.sqlite_ledger import read_ledger
+from oncofed.durable import unwritable
+from oncofed.errors import RecordDamaged
+from oncofed.privacy.ledger import Budget, Charge, Ledger
+from oncofed.protocol.messages import release_of_identity
+
+Release = tuple[str, int | str, int]
+"""Plan hash, round or name of a summary, attempt."""
+_Attempt = tuple[str, int | None, int | None]
+"""As a line of the audit log has it: of a summary without its name."""
+
+_PUT_BACK = (
+    "it was cut, or an older copy was put in its place. Nothing is released. Do not put back another copy; "
+    "docs/install-hospital.md, section 8, says what to do."
+)
+
+
+def refuse_disagreement(folder: NodeFolder) -> frozenset[Release]:
+    """What was charged and left so far. Raises RecordDamaged when a record knows of a release that another does not."""
+    # The log twice, because a guard may release meanwhile: what left is kept and charged before, announced earlier.
+    left = left_after_a_charge(verify_audit_log(folder.audit_log).entries)
+    with unwritable(folder.answers):
+        asked = frozenset(path.stem for path in folder.answers.glob("*.asked"))
+    charges = [entry.charge for entry in read_ledger(folder.ledger)]
+    announced = announced_in(verify_audit_log(folder.audit_log).entries)
+    found = disagreements(left, announced, charges, asked)
+    if found:
+        raise RecordDamaged(f"the records disagree: {'; '.join(found)}: {_PUT_BACK}")
+    return frozenset(left)
+
+
+def left_after_a_charge(entries: Sequence[AuditEntry]) -> dict[Release, bool]:
+    """What the audit log announced to be charged, and then let out; whether it was kept, too."""
+    announced, lost = announced_in(entries), {_attempt(entry) for entry in entries if entry.event == NOT_KEPT}
+    return {
+        (entry.plan_hash, _release(entry, left), entry.attempt): _attempt(entry) not in lost
+        for entry in entries
+        for left in entry.left
+        if entry.attempt is not None and _attempt(entry) in announced
+    }
+
+
+def announced_in(entries: Sequence[AuditEntry]) -> frozenset[_Attempt]:
+    """What the audit log announced to be charged, whether it was or not."""
+    return frozenset(_attempt(entry) for entry in entries if entry.event == TO_BE_CHARGED)
+
+
+def disagreements(
+    left: Mapping[Release, bool], announced: frozenset[_Attempt], charges: Sequence[Charge], asked: frozenset[str]
+) -> tuple[str, ...]:
+    """What one record knows and another does not, in words. asked: SHA-256 of the identities answered."""
+    charged = {release_of_identity(charge.identity): charge.identity for charge in charges}
+    unannounced = [
+        each for each in charged if (each[0], each[1] if isinstance(each[1], int) else None, each[2]) not in announced
+    ]
+    unasked = [
+        each
+        for each, kept in left.items()
+        if kept and each in charged and hashlib.sha256(charged[each].encode()).hexdigest() not in asked
+    ]
+    found = []
+    if missing := len(left.keys() - charged.keys()):
+        found.append(f"the audit log tells of {missing} releases that the ledger was not charged for")
+    if unannounced:
+        found.append(f"the ledger was charged for {len(unannounced)} releases that the audit log does not announce")
+    if unasked:
+        found.append(f"the folder of answers has lost {len(unasked)} releases that left")
+    return tuple(found)
+
+
+def _attempt(entry: AuditEntry) -> _Attempt:
+    return entry.plan_hash, entry.round, entry.attempt
+
+
+def _release(entry: AuditEntry, left: Released) -> int | str:
+    """The round, or the summary, whose name stands before the dot."""
+    return left.name.rpartition(".")[0] if entry.round is None else entry.round
+
+
+@dataclass
+class WitnessedLedger:
+    """A ledger that must still hold what was seen in it. seen: shared by all ledgers of a process, and added to."""
+
+    ledger: Ledger
+    seen: set[Release] = field(default_factory=set)
+
+    @property
+    def budget(self) -> Budget:
+        """As `privacy.ledger.Ledger` says."""
+        return self.ledger.budget
+
+    def charges(self) -> Sequence[Charge]:
+        """As `privacy.ledger.Ledger` says. Raises RecordDamaged when a charge that was seen is gone."""
+        found = self.ledger.charges()
+        missing = len(self.seen - {release_of_identity(charge.identity) for charge in found})
+        if missing:
+            raise RecordDamaged(f"the ledger has lost {missing} charges that were in it before: {_PUT_BACK}")
+        return found
+
+    def charge(self, charge: Charge) -> None:
+        """As `privacy.ledger.Ledger` says."""
+        self.charges()
+        self.ledger.charge(charge)
+        self.seen.add(release_of_identity(charge.identity))

@@ -1,0 +1,122 @@
+"""Is a file what its name says, and if not, what is it?
+
+Exports keep the name and change the content: a spreadsheet or a gzip archive called .csv, a text in the encoding of an
+old machine. Told by the first bytes and by the encoding, before anybody looks for cells. Nothing is guessed: a file
+that is not UTF-8 text is refused, since the same bytes are other letters in each of the older encodings.
+"""
+
+from __future__ import annotations
+
+import codecs
+import getpass
+from pathlib import Path
+
+from oncofed.errors import Fault, InvalidInput
+
+_TO_UTF8 = "Save it as UTF-8; in Excel: Save As, CSV UTF-8."
+_AS_CSV = "Export it as a CSV file in UTF-8 with commas."
+_SIGNATURES = (
+    (b"\x1f\x8b", "a gzip archive", "Unpack it first (gunzip)."),
+    (b"PK\x03\x04", "an Excel or other zip file", _AS_CSV),
+    (b"PK\x05\x06", "an empty zip file", _AS_CSV),
+    (b"\xd0\xcf\x11\xe0", "an old Excel file", _AS_CSV),
+    (b"PAR1", "a Parquet file", "Let its name end in .parquet."),
+    (b"ARROW1", "an Arrow (Feather) file", "Write it as Parquet, or as CSV."),
+    (b"BZh", "a bzip2 archive", "Unpack it first."),
+    (b"\xfd7zXZ", "an xz archive", "Unpack it first."),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard archive", "Unpack it first."),
+    (b"7z\xbc\xaf", "a 7-Zip archive", "Unpack it first."),
+    (b"SQLite format 3\x00", "an SQLite database", "Name it as a source of kind sql, or export the table."),
+    (b"%PDF", "a PDF document", _AS_CSV),
+    (b"ORC", "an ORC file", "Write it as Parquet, or as CSV."),
+    (b"{\\rtf", "a text document", _AS_CSV),
+    (b"$FL2", "an SPSS file", _AS_CSV),
+    (b"<stata_dta>", "a Stata file", _AS_CSV),
+    (b"HEADER RECORD*******", "a SAS file", _AS_CSV),
+)
+_ENCODINGS = (  # the longer marks first: one begins with another
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+_NOT_IN_WINDOWS_1252 = frozenset(b"\x81\x8d\x8f\x90\x9d")
+
+
+def content_of(path: Path) -> bytes:
+    """Everything in a file. Raises InvalidInput that tells a missing file from a forbidden one."""
+    try:
+        if not path.is_file():
+            raise InvalidInput([Fault(path.name, "the file does not exist", "Check the path.")])
+        return path.read_bytes()
+    except PermissionError:
+        what = f"the file may not be read by the user {_user()}"
+        remedy = f"Give that user the right to read it, and to enter the folders above it: {path.parent}."
+        fault = Fault(path.name, what, remedy)
+    except OSError as error:
+        fault = Fault(path.name, f"the file cannot be read ({type(error).__name__})", "Check the disk it is on.")
+    raise InvalidInput([fault])
+
+
+def refuse_if_not(suffix: str, content: bytes, *, name: str) -> None:
+    """Raises InvalidInput for content that is not of the kind that `suffix` (.csv, .parquet) says."""
+    if (found := _other_kind(suffix, content)) is not None:
+        what, remedy = found
+        raise InvalidInput([Fault(name, f"the file cannot be read as {suffix}: {what}", remedy)])
+
+
+def _other_kind(suffix: str, content: bytes) -> tuple[str, str] | None:
+    """What it is instead, and the remedy."""
+    by_beginning = [(beginning, f"it is {kind}", remedy) for beginning, kind, remedy in _SIGNATURES]
+    if suffix == ".csv":
+        by_beginning += [(mark, f"it is written in {encoding}", _TO_UTF8) for mark, encoding in _ENCODINGS]
+    for beginning, what, remedy in by_beginning:
+        if content.startswith(beginning):
+            return None if suffix == ".parquet" and beginning == b"PAR1" else (what, remedy)
+    if suffix == ".parquet":
+        return "it is no Parquet file", "Write it again, for example with pandas.DataFrame.to_parquet."
+    return _not_utf8(content)
+
+
+def _not_utf8(content: bytes) -> tuple[str, str] | None:
+    if b"\x00" in content:
+        return _with_nul(content)
+    if (at := _first_not_utf8(content)) is None:
+        return None
+    line = content.count(b"\n", 0, at) + 1
+    return f"it is not written in UTF-8 but {_likely_encoding(content)}, as line {line} shows", _TO_UTF8
+
+
+def _with_nul(content: bytes) -> tuple[str, str]:
+    start = content[:4096]
+    if max(start[::2].count(0), start[1::2].count(0)) > len(start) // 4:
+        return "it is written in UTF-16", _TO_UTF8
+    return "it is no text, or a damaged one", _AS_CSV
+
+
+def _first_not_utf8(content: bytes) -> int | None:
+    """The place of the first byte that cannot be UTF-8. In pieces: a table may be large."""
+    if content.isascii():
+        return None
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    step = 1 << 22
+    for begin in range(0, len(content), step):
+        kept = len(decoder.getstate()[0])  # of a letter that the last piece cut
+        try:
+            decoder.decode(content[begin : begin + step], final=begin + step >= len(content))
+        except UnicodeDecodeError as error:
+            return begin - kept + error.start
+    return None
+
+
+def _likely_encoding(content: bytes) -> str:
+    if _NOT_IN_WINDOWS_1252.intersection(content):
+        return "in an encoding of old computers (DOS or Macintosh)"
+    return "probably in Windows-1252 (Latin-1)"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "of this process"

@@ -1,0 +1,205 @@
+"""An older copy of a record is put back: does the hospital spend the same privacy twice?
+
+Each record is sound by itself. An older ledger would pay for answers whose charges it has forgotten; without the line
+of the audit log, or without the answers that were given, nobody could tell afterwards.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from tests.installed_node import SITE, InstalledNode, installed_node
+from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, Asker
+
+from oncofed.client.records import agreement
+from oncofed.client.records.agreement import refuse_disagreement
+from oncofed.client.service import node_guard
+from oncofed.client.service.desk import Desk, questions_to_node
+from oncofed.client.service.node_guard import NodeGuard
+from oncofed.client.site.doctor import examine
+from oncofed.client.site.findings import Verdict
+from oncofed.errors import RecordDamaged, RecordFailure, RefusalCode, RequestRefused
+
+
+def copied(ledger: Path, copy: Path) -> None:
+    """As the page on backups says."""
+    with closing(sqlite3.connect(ledger)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+
+
+def put_back(copy: Path, ledger: Path) -> None:
+    for file in ledger.parent.glob(f"{ledger.name}*"):
+        file.unlink()
+    shutil.copy(copy, ledger)
+    ledger.chmod(0o600)
+
+
+class Hospital:
+    """Two rounds are answered, of which the copies know the first."""
+
+    def __init__(self, node: InstalledNode) -> None:
+        self.node, self.folder = node, node.folder
+        self.started()
+        self.guard.offer_plan(node.offer())
+        node.approve()
+        assert self.asked(1) is None
+        self.old = node.folder.root / "old"
+        self.old.mkdir()
+        copied(self.folder.ledger, self.old / "ledger.sqlite")
+        shutil.copy(self.folder.audit_log, self.old / "audit.jsonl")
+        shutil.copytree(self.folder.answers, self.old / "answers")
+        assert self.asked(2) is None
+
+    def started(self) -> NodeGuard:
+        self.guard = self.node.guard()
+        self.desk = Desk(
+            questions_to_node(self.guard, site=SITE),
+            audit=self.guard.audit,
+            answer_key=ANSWER_KEY,
+            asker_key=COORDINATOR_PUBLIC,
+        )
+        return self.guard
+
+    def asked(self, round_: int, attempt: int = 0) -> RefusalCode | None:
+        """None: it was answered."""
+        try:
+            Asker(self.desk).contribute(self.node.request(round_=round_, attempt=attempt))
+        except RequestRefused as refused:
+            return refused.code
+        return None
+
+
+@contextmanager
+def hospital() -> Iterator[Hospital]:
+    with installed_node() as node:
+        yield Hospital(node)
+
+
+def older_ledger(here: Hospital) -> None:
+    put_back(here.old / "ledger.sqlite", here.folder.ledger)
+
+
+def cut_audit_log(here: Hospital) -> None:
+    shutil.copy(here.old / "audit.jsonl", here.folder.audit_log)
+
+
+def lost_answers(here: Hospital) -> None:
+    for asked in here.folder.answers.glob("*.asked"):
+        asked.unlink()
+
+
+def older_answers(here: Hospital) -> None:
+    shutil.rmtree(here.folder.answers)
+    shutil.copytree(here.old / "answers", here.folder.answers)
+
+
+def older_ledger_and_answers(here: Hospital) -> None:
+    older_ledger(here)
+    older_answers(here)
+
+
+ROLLED_BACK: dict[str, Callable[[Hospital], None]] = {
+    "an older ledger": older_ledger,
+    "an audit log whose end was cut": cut_audit_log,
+    "the folder of answers emptied": lost_answers,
+    "an older folder of answers": older_answers,
+    "an older ledger and older answers": older_ledger_and_answers,
+}
+EACH = pytest.mark.parametrize("roll_back", ROLLED_BACK.values(), ids=ROLLED_BACK)
+
+
+@EACH
+def test_after_a_start_nothing_is_released(roll_back: Callable[[Hospital], None]) -> None:
+    with hospital() as here:
+        roll_back(here)
+        charges = len(here.node.charges())
+        here.started()
+        assert here.asked(3) is RefusalCode.NOT_READY
+        assert len(here.node.charges()) == charges
+
+
+@EACH
+def test_the_records_are_said_to_disagree(roll_back: Callable[[Hospital], None]) -> None:
+    with hospital() as here:
+        refuse_disagreement(here.folder)
+        roll_back(here)
+        with pytest.raises(RecordDamaged, match="section 8"):
+            refuse_disagreement(here.folder)
+
+
+@EACH
+def test_the_doctor_tells_of_it(roll_back: Callable[[Hospital], None]) -> None:
+    with hospital() as here:
+
+        def told() -> list[Verdict]:
+            return [finding.verdict for finding in examine(here.folder) if finding.topic == "records"]
+
+        with here.folder.settings.open("a") as file:
+            file.write(f'\n[coordinator]\naddress = "127.0.0.1:1"\npublic_key = "{here.node.keys.coordinator.hex()}"\n')
+        assert told() == [Verdict.FINE]
+        roll_back(here)
+        assert told() == [Verdict.FAULT]
+
+
+def test_a_ledger_that_is_put_back_while_the_guard_runs_pays_for_nothing() -> None:
+    with hospital() as here:
+        older_ledger(here)
+        assert here.asked(3) is RefusalCode.NOT_READY
+        assert len(here.node.charges()) == 1
+
+
+def test_without_the_comparison_the_older_ledger_pays_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it is for: three rounds and a reserve of one are promised, and five answers leave."""
+
+    class Believing(agreement.WitnessedLedger):
+        def charges(self):  # type: ignore[no-untyped-def]
+            return self.ledger.charges()
+
+    with hospital() as here:
+        monkeypatch.setattr(node_guard, "refuse_disagreement", lambda _: frozenset())
+        monkeypatch.setattr(node_guard, "WitnessedLedger", Believing)
+        older_ledger(here)
+        here.started()
+        answered = 2 + sum(here.asked(3, attempt) is None for attempt in range(9))
+        assert answered == 5 > here.node.plan().charged_rounds
+
+
+def test_a_sound_hospital_goes_on_after_a_restart_a_lost_answer_and_another_plan() -> None:
+    with hospital() as here:
+        for answer in here.folder.answers.glob("*.answer"):  # only the newest are kept
+            answer.unlink()
+        here.started()
+        assert here.asked(2) is RefusalCode.REQUEST_CONFLICT
+        assert here.asked(3) is None
+        here.started()
+        assert here.asked(3) is None, "the same bytes again"
+        refuse_disagreement(here.folder)
+
+
+def test_a_kill_between_announcement_and_charge_or_charge_and_answer_is_no_disagreement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    for place in ("charge", "keep"):
+        with hospital() as here, monkeypatch.context() as patch:
+            if place == "charge":
+                patch.setattr(agreement.WitnessedLedger, "charge", kill)
+            else:
+                patch.setattr(here.guard._answers, "keep", lambda *_, **__: kill())
+            with pytest.raises(BaseException):  # noqa: B017 - whatever comes through is no answer
+                here.guard.contribute(here.node.request(round_=3))
+            patch.undo()
+            try:
+                refuse_disagreement(here.folder)
+            except RecordFailure as failure:
+                raise AssertionError(place) from failure

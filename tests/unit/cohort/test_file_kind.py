@@ -1,0 +1,77 @@
+"""Is a file that is not what its name says refused by the name of what it is, without a byte of a patient?"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from oncofed.cohort.table import read_table
+from oncofed.errors import InvalidInput
+
+TEXT = "id,town\nSECRET,Köln\n"
+
+
+def zipped() -> bytes:
+    into = io.BytesIO()
+    with zipfile.ZipFile(into, "w") as archive:
+        archive.writestr("xl/workbook.xml", TEXT)
+    return into.getvalue()
+
+
+KINDS = [
+    (gzip.compress(TEXT.encode()), "a gzip archive"),
+    (bz2.compress(TEXT.encode()), "a bzip2 archive"),
+    (lzma.compress(TEXT.encode()), "an xz archive"),
+    (zipped(), "an Excel or other zip file"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1SECRET", "an old Excel file"),
+    (b"PAR1SECRET", "a Parquet file"),
+    (TEXT.encode("utf-16"), "written in UTF-16"),
+    (TEXT.encode("utf-16-be"), "written in UTF-16"),
+    (TEXT.encode("utf-32"), "written in UTF-32"),
+    (TEXT.encode("cp1252"), "probably in Windows-1252 (Latin-1), as line 2 shows"),
+    ((TEXT + "SECRET,x,one too many").encode("cp1252"), "probably in Windows-1252"),
+    ((TEXT.replace("ö", "ü")).encode("cp850"), "an encoding of old computers"),
+    (b"id,town\nSECRET,\x00\n", "no text, or a damaged one"),
+]
+
+
+@pytest.mark.parametrize(("content", "kind"), KINDS)
+def test_what_it_is_instead_is_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], content: bytes, kind: str
+) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(InvalidInput) as caught:
+        read_table(tmp_path / "t.csv")
+    assert kind in str(caught.value)
+    assert "cannot be read as .csv" in str(caught.value)
+    assert len(caught.value.faults) == 1
+    printed = capfd.readouterr()
+    assert "SECRET" not in str(caught.value) + printed.out + printed.err
+    assert printed.err == ""  # where Arrow's own callbacks print what they cannot handle
+
+
+@pytest.mark.parametrize("length", [1 << 22, (1 << 22) - 1])
+def test_a_letter_at_the_border_of_two_pieces_is_one_letter(tmp_path: Path, length: int) -> None:
+    (tmp_path / "t.csv").write_bytes(b"id,note\nx," + b"a" * (length - 10) + "ö\n".encode())
+    assert len(read_table(tmp_path / "t.csv")) == 1
+
+
+def test_a_file_that_may_not_be_read_is_told_from_one_of_another_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "t.csv").write_text(TEXT)
+
+    def forbidden(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", "SECRET")
+
+    for method in ("read_bytes", "is_file"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, method, forbidden)
+            with pytest.raises(InvalidInput, match=r"t\.csv: the file may not be read by the user .*Give that user"):
+                read_table(tmp_path / "t.csv")
