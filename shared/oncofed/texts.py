@@ -142,7 +142,7 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("Acceptance.coordinator_address", _ADDRESS),
     ("Acceptance.ca_certificate", BLOCK),
     ("Acceptance.coordinator_public_key", _DIGITS),
-    ("Acceptance.request_fingerprint", _of("a fingerprint", 64, r"[0-9a-f]+([ -][0-9a-f]+)*")),
+    ("Acceptance.request_fingerprint", _LABEL),
     ("Acceptance.signature", _LONG_DIGITS),
     # Settings of an installation
     ("SiteSettings.runtime, Coordinator.address", _ADDRESS),

@@ -158,7 +158,7 @@ def _is_name(text: str) -> bool:
 def settings_text(settings: CoordinatorSettings) -> str:
     """A coordinator.toml with these settings. Raises InvalidInput for a text that would need escaping."""
     texts = (settings.name, settings.address, settings.listen, *settings.names)
-    if any('"' in text or "\\" in text or text not in LINE for text in texts):
+    if any('"' in text or "\\" in text or (text and text not in LINE) for text in texts):
         what = "a text is not one plain line, or holds a quote or a backslash"
         raise InvalidInput([Fault("coordinator.toml", what, "Choose plain texts.")])
     names = ", ".join(f'"{name}"' for name in settings.names)
