@@ -28,7 +28,8 @@ from oncofed.errors import InvalidInput
 from oncofed.protocol.enrolment import Acceptance, EnrolmentRequest, read_acceptance, read_request
 from oncofed.protocol.plan import Member, SharedNoise, StudyPlan, SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.plan_file import plan_from_json
-from oncofed.protocol.study_document import StudyDocument
+from oncofed.protocol.signing import new_signing_key, public_key_of
+from oncofed.protocol.study_document import StudyDocument, document_bytes, read_document, signed_document
 from oncofed.server.consortium_file import Consortium, read_consortium
 from oncofed.server.deployment.folder import CoordinatorFolder, CoordinatorSettings, read_settings
 from oncofed.simulations.study import Study, read_study
@@ -345,6 +346,33 @@ def test_a_thousand_nasty_texts_in_all_text_fields_of_a_schema_at_once() -> None
             parse_schema(content, where="schema.toml")
         told = [each for each in refused.value.faults if "cannot be seen" in each.what or "longer" in each.what]
         assert len(told) >= places - 1, ascii(text)  # two in one list are told once
+
+
+def test_a_name_in_a_schema_is_no_essay() -> None:
+    fine, long = "x" * 200, "x" * 201
+    for old in ("lung", "patient", "survival", "age", "ecog", "sclc"):
+        content = filled("schema.toml")[0]
+        parse_schema(content.replace(f'"{old}"', f'"{fine}"'), where="schema.toml")
+        with pytest.raises(InvalidInput, match="longer than 200"):
+            parse_schema(content.replace(f'"{old}"', f'"{long}"'), where="schema.toml")
+
+
+def test_a_coordinator_signs_no_nasty_text() -> None:
+    key = new_signing_key()
+    schema = filled("schema.toml")[0]
+    plan = replace(
+        full_plan(),
+        schema_hash=parse_schema(schema, where="schema").hash,
+        coordinator_public_key=public_key_of(key).hex(),
+    )
+    signed_document(plan, schema_toml=schema, signing_key=key)
+    with pytest.raises(InvalidInput, match=r"plan.released\[0\]"):
+        signed_document(replace(plan, released=(NASTY[0],)), schema_toml=schema, signing_key=key)
+    with pytest.raises(InvalidInput, match="schema_toml"):
+        signed_document(plan, schema_toml=f"# \u202e\n{schema}", signing_key=key)
+    hostile = StudyDocument(plan, f"# \u202e\n{schema}", b"0" * 64)
+    with pytest.raises(InvalidInput, match="cannot be seen"):
+        read_document(document_bytes(hostile))
 
 
 # --- what is exchanged before the first connection
