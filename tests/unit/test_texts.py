@@ -111,12 +111,15 @@ def test_only_what_draws_by_itself_gets_past() -> None:
     assert sys.stderr is before is drawn_on_error()
 
 
-@pytest.mark.parametrize("text", [text for text in NASTY if "\x00" not in text and len(text) < 200], ids=short)
-def test_what_a_person_types_is_shown_harmlessly(text: str, tmp_path: Path) -> None:
-    for arguments in (("study", "show", text), ("study", "hash", str(tmp_path / f"x{text}")), (text,)):
-        said = oncofed(*arguments)
-        assert said.code
-        assert controls_in(said.text) == []
+@pytest.mark.parametrize("text", [*NASTY, *made(20)], ids=short)
+def test_what_a_file_says_is_shown_harmlessly(text: str, tmp_path: Path) -> None:
+    """The name of an unknown field is told back as it stands in the file."""
+    study = tmp_path / "study.toml"
+    study.write_text("".join((*('"', *(f"\\U{ord(each):08X}" for each in text), '" = 1\n'),)))
+    said = oncofed("study", "validate", study)
+    assert said.code == 2
+    assert "is not a known field" in said.text
+    assert controls_in(said.text) == []
 
 
 def test_a_log_has_one_line_for_a_message() -> None:
