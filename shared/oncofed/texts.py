@@ -106,7 +106,9 @@ NAME = _of(
     100,
     r"[^\W_][\w .\-]*",
 )
-_SITE = _of("a usable name (letters a to z, digits, - and _; a letter or digit first)", 64, r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_SITE = _of(
+    "a usable name (letters a to z, digits, - and _; a letter or digit first)", 64, r"[A-Za-z0-9][A-Za-z0-9_-]*"
+)
 _SOURCE = _of("a short name (a to z, 0 to 9, - and _)", 64, r"[a-z0-9][a-z0-9_-]*")
 _SUMMARY = _of("a name of a to z, 0 to 9 and _, a letter first", 40, r"[a-z][a-z0-9_]*")
 _VARIABLE = _of("the name of an environment variable", 128, r"[A-Za-z_][A-Za-z0-9_]*")
@@ -229,9 +231,10 @@ def spreadsheet_table(table: pd.DataFrame) -> pd.DataFrame:
     def harmless(value: object) -> object:
         return spreadsheet_cell(value) if isinstance(value, str) else value
 
-    return table.rename(columns=harmless).apply(
+    found: pd.DataFrame = table.rename(columns=harmless).apply(
         lambda column: column if column.dtype.kind in "biuf" else column.map(harmless)
     )
+    return found
 
 
 def spreadsheet_cell(text: str) -> str:

@@ -390,7 +390,7 @@ def test_every_text_of_an_enrolment_file_refuses_it_by_name(
     names = [each.name for each in fields(owner)]
     content = json.dumps({"format": form, **dict.fromkeys(names, text)}, sort_keys=True, separators=(",", ":"))
     with pytest.raises(InvalidInput) as refused:
-        read(content.encode())  # type: ignore[operator]  # one of two functions
+        read(content.encode())
     named = " ".join(fault.where for fault in refused.value.faults)
     refusing = [name for name in names if text not in ONLY_LINES or name not in ("request_fingerprint",)]
     assert all(name in named for name in refusing)

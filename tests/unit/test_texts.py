@@ -103,12 +103,14 @@ def test_a_plain_stream_shows_any_text_in_any_encoding(encoding: str) -> None:
 
 
 def test_only_what_draws_by_itself_gets_past() -> None:
-    before = sys.stderr
+    before: object = sys.stderr
     with plain_output():
         assert isinstance(sys.stdout, Plain)
         assert isinstance(sys.stderr, Plain)
         assert drawn_on_error() is before
-    assert sys.stderr is before is drawn_on_error()
+    after: object = sys.stderr
+    assert after is before
+    assert drawn_on_error() is before
 
 
 @pytest.mark.parametrize("text", [*NASTY, *made(20)], ids=short)
