@@ -115,6 +115,7 @@ _VARIABLE = _of("the name of an environment variable", 128, r"[A-Za-z_][A-Za-z0-
 _ADDRESS = _of("an address, host:port", 260, r"[A-Za-z0-9][A-Za-z0-9.-]*:[0-9]{1,5}")
 _DIGITS = _of("64 hexadecimal digits", 64, r"[0-9a-f]{64}")
 _DIGITS_OR_NOTHING = _of(_DIGITS.words, 64, r"[0-9a-f]{64}", or_empty=True)
+_CARD = _of("32 hexadecimal digits", 32, r"[0-9a-f]{32}")
 _LONG_DIGITS = _of("hexadecimal digits", 512, r"[0-9a-f]+", or_empty=True)
 
 _TABLE: tuple[tuple[str, TextKind], ...] = (
@@ -127,7 +128,7 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("ModelSpec.endpoints", _LABEL),
     ("TimeGrid.unit, PrivacySpec.relation", _SUMMARY),
     ("SummarySpec.name", _SUMMARY),
-    ("Member.site, EnrolmentRequest.site, Acceptance.site, SiteSettings.name", _SITE),
+    ("Member.site, EnrolmentRequest.site, Acceptance.site, SiteSettings.name, Peer.name", _SITE),
     ("Member.node_public_key", TextKind("a key on one line", 400, or_empty=True)),
     ("Member.masking_public_key, Member.answer_public_key", _DIGITS_OR_NOTHING),
     ("StudyDocument.schema_toml, Consortium.schema_toml", BLOCK),
@@ -153,6 +154,7 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("CoordinatorSettings.name, CoordinatorSettings.names", _LABEL),
     ("CoordinatorSettings.address, CoordinatorSettings.listen", _ADDRESS),
     ("SourceSpec.name, SitePolicy.data_source", _SOURCE),
+    ("Peer.card, SitePolicy.verified_cards", _CARD),
     ("SourceSpec.statement", BLOCK),
     ("SourceSpec.url_variable", _VARIABLE),
     ("SitePolicy.allowed_plans, NodePolicy.allowed_plans", _DIGITS),
