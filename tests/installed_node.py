@@ -20,7 +20,7 @@ from tests.node_guards import ANSWER_KEY, COORDINATOR_KEY
 
 from oncofed.client.node.folder import NodeFolder, SiteSettings
 from oncofed.client.policy_file import read_policy
-from oncofed.client.records.approvals import Approval, Approvals
+from oncofed.client.records.approvals import Approval, Approvals, Trial, no_trial
 from oncofed.client.records.audit_log import AuditEntry, AuditLog, verify_audit_log
 from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.client.service.node_guard import NodeGuard, PinnedKeys
@@ -183,7 +183,7 @@ class InstalledNode:
     def offer(self, plan: StudyPlan | None = None) -> bytes:
         return document_bytes(self.document(plan))
 
-    def approve(self, plan: StudyPlan | None = None) -> Approval:
+    def approve(self, plan: StudyPlan | None = None, *, trial: Trial = no_trial) -> Approval:
         document, policy = self.document(plan), read_policy(self.folder.policy)
         return self.approvals.approve(
             document.plan,
@@ -194,6 +194,7 @@ class InstalledNode:
             ledger=self.ledger(),
             approved_by="Dr. Example",
             now=datetime.now(UTC),
+            trial=trial,
         )
 
     def request(self, plan: StudyPlan | None = None, *, round_: int = 1, attempt: int = 0) -> ContributeRequest:

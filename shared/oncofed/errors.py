@@ -9,6 +9,7 @@ OncofedError
 ├── RecordFailure         a record (ledger, audit log, answers, approvals; checkpoint, plan, model) cannot be relied on
 │   ├── RecordDamaged     it was changed, shortened or reordered, or is no record of this program
 │   └── RecordUnwritable  the disk is full, locked or failing; what it should record is not recorded
+├── EntropyFailure        the operating system gives no random numbers, so there is no noise and nothing leaves
 ├── RequestRefused        a guard refuses a message; carries a code from a fixed list, never a text about data
 └── FederationFailure     a round cannot finish
     ├── QuorumLost        fewer hospitals answered than the plan demands
@@ -70,6 +71,10 @@ class UnaccountedEvent(PrivacyRefusal):
 
 class SignatureInvalid(PrivacyRefusal):
     """A document was changed, or signed by another key than the pinned one."""
+
+
+class EntropyFailure(OncofedError):
+    """The operating system's random numbers cannot be random, so no noise can be drawn and nothing may leave."""
 
 
 class RecordFailure(OncofedError):

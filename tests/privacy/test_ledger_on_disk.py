@@ -127,7 +127,16 @@ def test_the_view_says_what_was_spent_and_what_the_rest_buys(tmp_path: Path) -> 
     ],
 )
 def test_rounds_left_at_the_edges(made: int, event: PrivacyEvent, expected: int) -> None:
-    assert rounds_left([local(11.0)] * made, event, budget=BUDGET) == expected
+    assert rounds_left([(FIRST, local(11.0))] * made, event, plan_hash=SECOND, budget=BUDGET) == expected
+
+
+def test_no_round_is_left_beside_a_study_that_trains_by_epochs() -> None:
+    """The ledger refuses both ways round, so the view must not promise one."""
+    steps = SampledIntegerRelease(9.0, 5, 20, 1.0, 0.01, 10)
+    for made, following in ((steps, local(11.0)), (local(11.0), steps)):
+        assert rounds_left([(FIRST, made)], following, plan_hash=SECOND, budget=BUDGET) == 0
+        assert rounds_left([(FIRST, made)], following, plan_hash=FIRST, budget=BUDGET) > 0
+    assert rounds_left([], steps, plan_hash=SECOND, budget=BUDGET) > 0
 
 
 def test_an_empty_source_has_spent_nothing() -> None:

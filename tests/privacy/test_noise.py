@@ -8,6 +8,7 @@ exactly a discrete Gaussian is the affair of `test_integer_noise`.
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import random
 from collections.abc import Callable
@@ -33,7 +34,7 @@ from tests.doubles import (
 
 from oncofed.client.guard import Guard
 from oncofed.client.training import ascent_sum
-from oncofed.errors import PrivacyRefusal
+from oncofed.errors import EntropyFailure, PrivacyRefusal, RefusalCode, RequestRefused
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.noise import NoiseSource, NoNoise, OperatingSystemNoise
@@ -135,6 +136,29 @@ def test_draws_beyond_the_float32_tail_can_occur(whole: int, sign: int, monkeypa
     entropy_in_turn(monkeypatch, of_rest, of_whole, 2**63, 2**63, 2**63)
     drawn = OperatingSystemNoise().discrete_gaussian(1, standard_deviation=2**20)
     assert drawn.tolist() == [sign * whole * 2**20]
+
+
+@pytest.mark.parametrize("word", [0, 2**64 - 1, 2**63])
+@pytest.mark.parametrize("standard_deviation", [1, 28, 2**20, 2**45])
+def test_without_entropy_there_is_an_end_and_no_noise(
+    word: int, standard_deviation: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be searched for for ever, or be the same each time; some words can be used once."""
+    monkeypatch.setattr(os, "urandom", lambda size: word.to_bytes(8, "little") * (size // 8))
+    with contextlib.suppress(EntropyFailure):
+        drawn = OperatingSystemNoise().discrete_gaussian(3, standard_deviation=standard_deviation)
+        assert len(set(drawn.tolist())) == 1
+
+
+def test_where_there_is_no_entropy_nothing_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = study_plan(training=ONE_ROUND)
+    weights, patients = drawn_weights(plan.model, seed=0), drawn_patients(plan.model, 5, seed=0)
+    monkeypatch.setattr(os, "urandom", bytes)
+    with pytest.raises(EntropyFailure, match="not random"):
+        OperatingSystemNoise().discrete_gaussian(1, standard_deviation=2**20)
+    with pytest.raises(RequestRefused) as refused:
+        answer_of(plan, weights, patients, noise=OperatingSystemNoise())
+    assert refused.value.code is RefusalCode.INTERNAL
 
 
 def test_draws_within_a_release_are_uncorrelated() -> None:

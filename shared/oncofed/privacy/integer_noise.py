@@ -25,7 +25,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.errors import PrivacyRefusal
+from oncofed.errors import EntropyFailure, PrivacyRefusal
 from oncofed.privacy.shared_noise import LARGEST_PATIENTS, SharedIntegerRelease
 
 Words = Callable[[int], NDArray[np.uint64]]
@@ -42,6 +42,13 @@ _SURELY = 2.0**-30
 """Two float64 logarithms that differ by more than this are surely different: a million times their error."""
 _BITS = 32
 """Of a uniform number, at first: one word of 64 holds two of them. As many more are drawn as a comparison needs."""
+
+_MOST_CANDIDATES = 16
+"""For a number and 64 more, where each is kept with a probability above 0.24. Fair bits need so many with a probability
+below 2^-400 (Chernoff)."""
+_MOST_BITS = 512
+"""Of a uniform number. Fair bits leave a comparison open for so long with a probability below 2^-400."""
+_NOT_FAIR = "the operating system's random numbers are not random, so there is no noise, and nothing leaves"
 
 
 def largest_sum_entry(release: SharedIntegerRelease, *, largest_patients: int) -> int:
@@ -103,15 +110,19 @@ def discrete_gaussian(words: Words, size: int, *, standard_deviation: int) -> ND
     comparisons of a uniform real number with an exponential is made in float64 where a margin a million times numpy's
     documented error settles it, and in exact arithmetic, with as many further bits as it takes, where it does not (a
     few times in 10^8 draws). j and the sign are exact in integers. There is no approximation to be accounted for. What
-    is assumed: os.urandom's bits are fair, and numpy's logarithm is right to 2^-40.
+    is assumed: os.urandom's bits are fair, and numpy's logarithm is right to 2^-40. Raises EntropyFailure for bits that
+    cannot be fair, since no number of them would do: nothing but zeros, say.
     """
     if type(standard_deviation) is not int or not 1 <= standard_deviation <= LARGEST_STANDARD_DEVIATION:
         raise ValueError(f"the standard deviation must be a whole number from 1 to {LARGEST_STANDARD_DEVIATION}")
     drawn = np.empty(size, dtype=np.int64)
-    filled = 0
+    filled = tried = 0
     while filled < size:
+        if tried > _MOST_CANDIDATES * (size + 64):
+            raise EntropyFailure(_NOT_FAIR)
         # Each candidate is kept or not by itself, so taking the first that are kept favours none.
         candidates = min(21 * (size - filled) // 10 + 64, _CANDIDATES_AT_ONCE)
+        tried += candidates
         kept = _kept(words, candidates, s=standard_deviation)[: size - filled]
         drawn[filled : filled + len(kept)] = kept
         filled += len(kept)
@@ -203,7 +214,7 @@ class _LazyUniform:
         """Whether U < exp(-gamma), gamma >= 0: decided between bounds that close in on either."""
         if gamma == 0:
             return True
-        while True:
+        while self._bits < _MOST_BITS:
             low, high = _exp_of_minus(gamma, digits=self._bits // 3 + 10)
             if Fraction(self._leading + 1, 1 << self._bits) <= low:
                 return True
@@ -211,6 +222,7 @@ class _LazyUniform:
                 return False
             self._leading = (self._leading << 64) | int(self._words(1)[0])
             self._bits += 64
+        raise EntropyFailure(_NOT_FAIR)
 
 
 def _exp_of_minus(gamma: Fraction, *, digits: int) -> tuple[Fraction, Fraction]:

@@ -18,6 +18,10 @@ READING = 4
 15,000 patients of 500 columns are read in half a second of a processor's time.
 """
 
+_FIELDS = ("answer_seconds", "summary_answer_seconds")
+MOST_WAITING = 8
+"""Questions that a guard holds at once, the one that it answers among them. One more is turned away at once."""
+
 
 @dataclass(frozen=True)
 class AnswerTimes:
@@ -27,7 +31,7 @@ class AnswerTimes:
     summary_seconds: float = StudyPlan.summary_answer_seconds
 
     def period(self, *, of_summary: bool, read: bool) -> float:
-        """read: whether patients had to be read for this answer, as for the first one after a start or an approval."""
+        """read: whether patients had to be read for it, as for a plan's first answer after a start or an approval."""
         if of_summary:
             return self.summary_seconds
         return self.round_seconds * READING if read else self.round_seconds
@@ -38,11 +42,17 @@ def answer_times_of(plan: StudyPlan) -> AnswerTimes:
     return AnswerTimes(plan.answer_seconds, plan.summary_answer_seconds)
 
 
+def longest_wait_seconds() -> float:
+    """For an answer, by plans in their ranges: behind as many others as a guard holds, each as slow as may be."""
+    longest = AnswerTimes(*(range_of(StudyPlan, name).most for name in _FIELDS))
+    return MOST_WAITING * max(longest.period(of_summary=of_summary, read=True) for of_summary in (True, False))
+
+
 def time_faults(plan: StudyPlan) -> tuple[tuple[str, str], ...]:
     """What is wrong with the plan's times: pairs of a field and what is wrong with it."""
     found = [
         (name, f"is not {range_of(StudyPlan, name).words}")
-        for name in ("answer_seconds", "summary_answer_seconds")
+        for name in _FIELDS
         if getattr(plan, name) not in range_of(StudyPlan, name)
     ]
     times = answer_times_of(plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import replace
 from typing import Any
@@ -10,10 +11,12 @@ import pytest
 from tests.doubles import study_plan
 from tests.summaries import evaluation_of
 
+from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.errors import InvalidInput
-from oncofed.protocol.answer_times import AnswerTimes, time_faults
+from oncofed.protocol.answer_times import MOST_WAITING, AnswerTimes, longest_wait_seconds, time_faults
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.plan_file import plan_from_json
+from oncofed.ranges import range_of
 
 PLAN = study_plan()
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.05, 60.0
@@ -24,6 +27,13 @@ def test_a_plan_that_does_not_say_has_sound_times() -> None:
     assert (PLAN.answer_seconds, PLAN.summary_answer_seconds) == (0.5, 10.0)
     assert AnswerTimes() == AnswerTimes(0.5, 10.0)
     assert time_faults(PLAN) == time_faults(MEASURED) == ()
+
+
+def test_a_relay_waits_longer_than_a_guard_does_for_all_that_it_holds() -> None:
+    """Else a question at the end of the queue would be `not_ready`, and the guard would answer it for nobody."""
+    longest = max(4 * range_of(StudyPlan, "answer_seconds").most, range_of(StudyPlan, "summary_answer_seconds").most)
+    assert longest_wait_seconds() == MOST_WAITING * longest
+    assert inspect.signature(GuardChannel).parameters["answer_seconds"].default > longest_wait_seconds()
 
 
 AT_THE_LIMITS = [

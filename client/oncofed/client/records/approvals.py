@@ -21,7 +21,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -51,6 +51,14 @@ _PLAN_HASH = re.compile(r"[0-9a-f]{64}")
 _FOLDER_MODE = 0o700
 _BUNDLES_MODE = 0o644
 """The SuperNode's user reads which bundles are approved; a hash of public code tells nothing."""
+
+
+Trial = Callable[[Path, str], None]
+"""Is given the file of frozen patients and its SHA-256. Raises PrivacyRefusal where answers would not do."""
+
+
+def no_trial(file: Path, sha256: str) -> None:
+    """The null trial."""
 
 
 class Decision(StrEnum):
@@ -130,11 +138,15 @@ class Approvals:
         ledger: Ledger,
         approved_by: str,
         now: datetime,
+        trial: Trial = no_trial,
     ) -> Approval:
         """Approve a plan for the patients that the source holds now, and freeze them.
 
-        ledger  of that source. Raises PrivacyRefusal with every objection, InvalidInput with every fault of the table;
-                then nothing is approved. What was approved before stays as it was.
+        ledger  of that source.
+        trial   of the frozen patients, before the approval is in force.
+
+        Raises PrivacyRefusal with every objection (the trial's apart), InvalidInput with every fault of the table; then
+        nothing is approved. What was approved before stays as it was.
         """
         before = self.find(plan.hash)
         if before is not None and before.data_source not in ("", source.name):
@@ -169,6 +181,7 @@ class Approvals:
                 # First, and beside the file of the approval before, which is in force until this one is written.
                 patients_sha256=freeze(self.patients, plan_hash=plan.hash, trained_on=trained_on, held_out=held_out),
             )
+            trial(self.patients_file(approval), approval.patients_sha256)
             self._write(approval)
         return approval
 

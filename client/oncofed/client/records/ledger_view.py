@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from oncofed.client.records.chain import Anchor
 from oncofed.client.records.sqlite_ledger import Entry
-from oncofed.privacy.accounting import PrivacyEvent, epsilon_of
+from oncofed.privacy.accounting import PrivacyEvent, epsilon_of, one_collection
 from oncofed.privacy.ledger import Budget
 
 MOST_ROUNDS_COUNTED = 100_000
@@ -76,11 +76,13 @@ def ledger_view(
     head: Anchor,
     next_event: PrivacyEvent | None,
     study_names: Mapping[str, str],
+    next_plan: str = "",
 ) -> LedgerView:
     """The view of one data source.
 
     entries      of the whole file, as `sqlite_ledger.read_ledger` gives them.
     next_event   the round whose number is asked for: `releases.release_of_round(plan).event`.
+    next_plan    the hash of its plan; a study that trains by epochs shares a source with no other.
     study_names  names by plan hash; a plan without one goes by the beginning of its hash.
     """
     own = [entry for entry in entries if entry.data_source == data_source]
@@ -104,13 +106,28 @@ def ledger_view(
             for plan_hash, made in by_plan.items()
         ),
         next_event=next_event,
-        rounds_left=None if next_event is None else rounds_left(events, next_event, budget=budget),
+        rounds_left=None
+        if next_event is None
+        else rounds_left(
+            [(entry.charge.plan_hash, entry.charge.event) for entry in own],
+            next_event,
+            plan_hash=next_plan,
+            budget=budget,
+        ),
         head=head,
     )
 
 
-def rounds_left(events: Sequence[PrivacyEvent], event: PrivacyEvent, *, budget: Budget) -> int:
-    """How many more of `event` fit, up to MOST_ROUNDS_COUNTED: by the ledger's own rule for each next charge."""
+def rounds_left(
+    charged: Sequence[tuple[str, PrivacyEvent]], event: PrivacyEvent, *, plan_hash: str, budget: Budget
+) -> int:
+    """How many more of a plan's `event` fit, up to MOST_ROUNDS_COUNTED: by the ledger's own rules for each next charge.
+
+    charged  what was released, each with its plan.
+    """
+    if not one_collection([*charged, (plan_hash, event)]):
+        return 0
+    events = [made for _, made in charged]
 
     def fits(rounds: int) -> bool:
         return epsilon_of([*events, *[event] * rounds], delta=budget.delta) <= budget.largest_epsilon

@@ -20,12 +20,14 @@ import grpc
 
 from oncofed.client.service.token import read_digits
 from oncofed.errors import InvalidInput, RefusalCode, RequestRefused
+from oncofed.protocol.answer_times import longest_wait_seconds
 from oncofed.protocol.wire_form import OPTIONS, SERVICE
 
 SOCKET_VARIABLE: Final = "ONCOFED_GUARD_SOCKET"
 TOKEN_FILE_VARIABLE: Final = "ONCOFED_RELAY_TOKEN_FILE"  # noqa: S105  # names a file, holds no secret
 
-_ANSWER_SECONDS = 300.0
+_ANSWER_SECONDS = longest_wait_seconds() + 30.0
+"""More than a guard waits on purpose, by what a busy machine may need."""
 _START_SECONDS = 10.0
 """A guard needs four seconds to start, most of them for torch; a restart should not cost a round."""
 _PAUSE_SECONDS = 0.05

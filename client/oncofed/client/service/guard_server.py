@@ -23,6 +23,7 @@ from oncofed.client.service.desk import Desk, questions_to_node
 from oncofed.client.service.public_times import PublicTimes
 from oncofed.client.service.token import fits
 from oncofed.client.service.unix_socket import claimed_place, give_to_group_of_folder, socket_rights
+from oncofed.protocol.answer_times import MOST_WAITING
 from oncofed.protocol.messages import NodeGuardPort
 from oncofed.protocol.wire_form import OPTIONS, SERVICE, Method
 
@@ -31,7 +32,6 @@ WRONG_TOKEN = "wrong_token"  # noqa: S105 - an event, no secret
 UNKNOWN_METHOD = "unknown_method"
 """The audit log's event for a question that there is none of; its name came from outside and is not kept."""
 
-_WAITING_QUESTIONS = 8
 _GRACE_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def serving(
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="guard"),
         handlers=[grpc.method_handlers_generic_handler(SERVICE, handlers)],
         interceptors=[_TokenCheck(token_sha256, audit)],
-        maximum_concurrent_rpcs=_WAITING_QUESTIONS,
+        maximum_concurrent_rpcs=MOST_WAITING,
         options=[*OPTIONS, ("grpc.so_reuseport", 0)],
     )
     with claimed_place(socket):

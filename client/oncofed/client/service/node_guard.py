@@ -7,6 +7,11 @@ tightened, counts at once. The process looks at approvals every few seconds too 
 whose approval is withdrawn do not stay in memory until somebody asks. The table is not looked at: its patients were
 frozen when somebody approved.
 
+Patients are read once for each approval, at the first question about its plan, and stay in memory until somebody
+declines or approves anew. How many plans' patients there are is so decided by persons: were some let go for others, a
+coordinator could have them read again and again, and reading takes longer with more patients. Who wants the memory back
+declines plans that are finished.
+
 Promises: only documents and models that the pinned coordinator signed are kept; a plan must name this hospital with its
 own keys; a plan is charged no oftener than its rounds and its reserve, however many attempts are asked for; nothing
 a server sends chooses policy, source, noise or ledger; no code follows from the patients. Refused: `NOT_APPROVED` for a
@@ -20,7 +25,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,8 +65,6 @@ from oncofed.survival.network import parameter_count
 
 MOST_OFFERS = 100
 """Documents kept; each is at most 4 MB, and a coordinator shall not fill a hospital's disk."""
-_MOST_GUARDS = 4
-"""Plans whose patients are held in memory."""
 _LARGEST_HEADER_BYTES = 10_008
 
 _log = logging.getLogger(__name__)
@@ -99,6 +101,15 @@ class _Basis:
     policy_sha256: str
 
 
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """For one approved plan. patients: of the approval, whatever the policy says. guard: None where it allows none."""
+
+    basis: _Basis
+    patients: ApprovedPatients
+    guard: Guard | None
+
+
 class NodeGuard:
     """Implements `protocol.messages.NodeGuardPort` for one installed hospital.
 
@@ -115,7 +126,7 @@ class NodeGuard:
             folder.approvals, folder.bundles, self._audit, folder.held_out_secret, folder.patients
         )
         self._answers = FolderAnswers(folder.answers)
-        self._guards: OrderedDict[str, tuple[_Basis, Guard]] = OrderedDict()
+        self._guards: dict[str, _Kept] = {}
         self._guards_lock = threading.Lock()
         self._repeats = Repeats()
         self._readings = 0
@@ -138,8 +149,8 @@ class NodeGuard:
     def times_of(self, plan_hash: str) -> AnswerTimes:
         """When answers for this plan leave; if nobody approved it, as plans that do not say. Never raises."""
         kept = self._guards.get(plan_hash)
-        if kept is not None:
-            return answer_times_of(kept[1].plan)
+        if kept is not None and kept.guard is not None:
+            return answer_times_of(kept.guard.plan)
         try:
             return answer_times_of(self._document(self._approval_of(plan_hash)).plan)
         except (RequestRefused, RecordFailure):
@@ -148,12 +159,12 @@ class NodeGuard:
     def forget_unapproved(self) -> None:
         """Let go of patients in memory whose approval was withdrawn or given anew. From any thread; never raises."""
         with self._guards_lock:
-            for plan_hash, (basis, _) in list(self._guards.items()):
+            for plan_hash, kept in list(self._guards.items()):
                 try:
                     decided = self._approvals.find(plan_hash)
                 except RecordFailure:  # a request would be refused
                     decided = None
-                if decided != basis.approval:
+                if decided != kept.basis.approval:
                     del self._guards[plan_hash]
                     _log.info("the patients of plan %s are in memory no longer", plan_hash[:12])
 
@@ -242,18 +253,18 @@ class NodeGuard:
     def _guard_for(self, approval: Approval) -> Guard:
         basis = _Basis(approval, hashlib.sha256(self._policy_bytes()).hexdigest())
         kept = self._guards.get(approval.plan_hash)
-        if kept is None or kept[0] != basis:
+        if kept is None or kept.basis.approval != approval:
+            file = self._approvals.patients_file(approval)
+            kept = _Kept(basis, ApprovedPatients(file, approval.patients_sha256, self._count_reading), None)
+        guard = kept.guard if kept.basis == basis else None
+        try:
+            guard = guard or self._built(approval, kept.patients)
+        finally:
             with self._guards_lock:
-                self._guards.pop(approval.plan_hash, None)
-            kept = (basis, self._built(approval))
-        with self._guards_lock:
-            self._guards[approval.plan_hash] = kept
-            self._guards.move_to_end(approval.plan_hash)
-            while len(self._guards) > _MOST_GUARDS:
-                self._guards.popitem(last=False)
-        return kept[1]
+                self._guards[approval.plan_hash] = _Kept(basis, kept.patients, guard)
+        return guard
 
-    def _built(self, approval: Approval) -> Guard:
+    def _built(self, approval: Approval, approved: ApprovedPatients) -> Guard:
         document = self._document(approval)
         try:
             policy = read_policy(self._folder.policy)
@@ -262,9 +273,6 @@ class NodeGuard:
             raise RequestRefused(RefusalCode.NOT_READY) from None
         try:
             source = policy.source(approval.data_source)
-            approved = ApprovedPatients(
-                self._approvals.patients_file(approval), approval.patients_sha256, self._count_reading
-            )
             return Guard(
                 site=self._site,
                 plan=document.plan,

@@ -5,8 +5,8 @@ smallest k that is possible. Refusals and repeated answers too: whoever asks lea
 depends on patients is done before the wait: computing, checking, writing down, signing, serialising. k above 1 tells
 something of their number; the local log then says so.
 
-Where patients had to be read from the disk the time is four times as long. Whether they had to be follows from starts,
-approvals and earlier questions, which are no secret.
+Where patients had to be read from the disk the time of a round is four times as long. They are read at a plan's first
+question after a start or an approval, and only then, which is no secret.
 
 The guard answers one question at a time, and the wait holds its one thread on purpose: whatever is asked meanwhile is
 answered when the one before it has left, so that it does not tell when that one was finished.

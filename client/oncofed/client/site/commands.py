@@ -241,7 +241,8 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
 
     Reads and checks the whole table, and writes the patients down as they are now, for the guard alone. Every answer is
     made from them, whatever becomes of the table, until you approve again, which freezes the table as it is then, or
-    decline, which removes them.
+    decline, which removes them. Each kind of answer is tried first, and a plan whose times are too short for this
+    machine is refused.
 
     \b
     Example:
@@ -254,7 +255,9 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     from oncofed.client.records.agreement import refuse_disagreement
     from oncofed.client.records.sqlite_ledger import SqliteLedger
     from oncofed.client.site.inbox import approvals_of, find_plan
+    from oncofed.client.trial import measured, refuse_if_slow
     from oncofed.protocol.study_document import schema_of
+    from oncofed.secret_files import read_secret
 
     by = person()
     go_on_as("guard", folder)
@@ -277,6 +280,17 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
         ledger=ledger,
         approved_by=by,
         now=datetime.now(UTC),
+        trial=lambda file, sha256: refuse_if_slow(
+            document.plan,
+            measured(
+                document.plan,
+                site=read_site(folder).name,
+                policy=named.site_policy,
+                masking_key=read_secret(folder.masking_key),
+                file=file,
+                sha256=sha256,
+            ),
+        ),
     )
     click.echo(f"Approved: {document.plan.study} on {source}. The running node answers from now on.")
     click.echo("Its patients are frozen as they are now: a table that changes later changes no answer.")

@@ -119,6 +119,7 @@ def ledger(folder: NodeFolder, anchor: str | None) -> None:
             budget=named.site_policy.budget,
             head=head,
             next_event=event,
+            next_plan=private[-1].hash if private else "",
             study_names=names,
         )
         for line in view.lines():

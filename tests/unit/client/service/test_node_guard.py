@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import weakref
@@ -284,10 +285,34 @@ def test_the_guard_says_when_answers_leave_and_when_it_read_patients(approved: I
     for round_ in (1, 2):
         guard.contribute(approved.request(round_=round_))
         assert (guard.readings, guard.times_of(approved.plan().hash)) == (1, own)
-    approved.set_policy("[node]", "[node]  # written again")
-    guard.contribute(approved.request(round_=3))
-    assert guard.readings == 2
     assert approved.guard().readings == 0
+
+
+def test_nobody_outside_can_have_patients_read_twice_and_a_policy_that_is_written_again_does_not(
+    approved: InstalledNode,
+) -> None:
+    """Reading takes longer with more patients."""
+    guard = approved.guard()
+    plans = [replace(approved.plan(), study=f"study {number}") for number in range(9)]
+    for plan in plans:
+        guard.offer_plan(approved.offer(plan))
+        approved.approve(plan)
+    for _ in range(2):
+        for plan in plans:  # those that do not fit into the budget read nobody
+            with contextlib.suppress(RequestRefused):
+                guard.contribute(approved.request(plan))
+    assert guard.readings == len(plans)
+    approved.set_policy("[node]", "[node]  # written again")
+    guard.contribute(approved.request(plans[0], round_=2))
+    for before, after in TIGHTER.values():
+        approved.set_policy(before, after)
+        assert refusal_of(guard, approved.request(plans[0], round_=3)) is RefusalCode.NOT_APPROVED
+        approved.set_policy(after, before)
+    guard.contribute(approved.request(plans[0], round_=3))
+    assert guard.readings == len(plans)
+    approved.approve(plans[0])
+    guard.contribute(approved.request(plans[0], round_=1, attempt=1))
+    assert guard.readings == len(plans) + 1
 
 
 @pytest.mark.parametrize("plan_hash", ["", "0" * 64, "../" * 5])

@@ -23,6 +23,7 @@ from tests.command_line import oncofed
 from tests.installed_node import MASKING_KEY, NODE_KEY, SITE, SOURCE, InstalledNode, installed_node, planted
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, Asker
 
+from oncofed.client import trial
 from oncofed.client.explanation import column_relevance
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.service.guard_channel import GuardChannel
@@ -168,6 +169,16 @@ def test_a_policy_that_forbids_the_plan_says_so_with_1(offered: InstalledNode) -
     assert said.code == 1
     assert "noise" in said.text
     assert "Traceback" not in said.text
+
+
+def test_a_plan_that_is_too_fast_for_the_patients_says_so_with_1(
+    offered: InstalledNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "measured", lambda *_, **__: trial.Seconds(reading=0.0, round_=0.03, summary=0.0))
+    said = oncofed("site", "approve", offered.folder.root, hash_of(offered), "--source", SOURCE, "--yes")
+    assert said.code == 1
+    assert "Ask the coordinator for a plan with answer_seconds of 0.1 or more (it has 0.05)." in said.text
+    assert offered.approvals.find(offered.plan().hash) is None
 
 
 @pytest.mark.parametrize("command", ["plans", "status", "ledger"])
