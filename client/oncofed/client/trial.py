@@ -16,6 +16,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from oncofed.client.approved_patients import ApprovedPatients
@@ -140,8 +141,8 @@ def measured(
         ]
         return Seconds(
             reading,
-            shortest(lambda: answered(round_)),
-            max((shortest(lambda one=one: answered(one)) for one in summaries), default=0.0),
+            shortest(partial(answered, round_)),
+            max((shortest(partial(answered, one)) for one in summaries), default=0.0),
         )
     except RequestRefused as refusal:
         _log.error("a trial of plan %s is refused: %s", plan.hash[:12], refusal.code)
