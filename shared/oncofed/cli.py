@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points, version
 import click
 
 from oncofed.errors import InvalidInput, OncofedError
+from oncofed.texts import one_line, plain_output
 
 GROUP = "oncofed.commands"
 
@@ -49,7 +50,15 @@ def oncofed() -> None:
 
 
 def main() -> None:
-    """Run the command line; faults become words on standard error and an exit code, never a traceback."""
+    """Run the command line; faults become words on standard error and an exit code, never a traceback.
+
+    Whatever is said goes through `texts.Plain`: no text that came from elsewhere moves a cursor or hides a line.
+    """
+    with plain_output():
+        _run()
+
+
+def _run() -> None:
     try:
         oncofed.main(standalone_mode=False)
     except click.ClickException as fault:
@@ -68,7 +77,7 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         # Of a file that a person named: rights, a missing folder, a full disk. Its name is theirs; no content is told.
-        about = f" {error.filename}" if error.filename else ""
+        about = f" {one_line(str(error.filename))}" if error.filename else ""
         click.echo(f"oncofed:{about}: {error.strerror or type(error).__name__}. Check its rights and disk.", err=True)
         sys.exit(1)
 

@@ -1,8 +1,9 @@
 """How do several processes run as one command that survives the death of any of them?
 
-`Supervisor` starts each service in a session of its own, writes its output to a log that rotates, starts it again when
-it dies (waiting longer each time that it dies early), says in one JSON file what runs, and on stop ends every process
-by its own process group: SIGTERM, then after a grace period SIGKILL.
+`Supervisor` starts each service in a session of its own, writes its output, line by line and without
+control characters, to a log that rotates, starts it again when it dies (waiting longer each time that it dies early),
+says in one JSON file what runs, and on stop ends every process by its own process group: SIGTERM, then after a grace
+period SIGKILL.
 
 Promises: nothing is ended by name; a process that was started is ended, also when the start of a later one fails. A
 service that ran for `steady_after_seconds` is started again without delay. The status file is replaced, never half
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import IO
 
 from oncofed.errors import Fault, InvalidInput
+from oncofed.texts import LogLines, one_line
 
 _SUPERVISED = "ONCOFED_SUPERVISED"
 _LOOK_SECONDS = 0.1
@@ -186,7 +188,7 @@ class Supervisor:
         logger = self._log_of(name)
         with output:
             for line in output:
-                text = line.decode(errors="replace").rstrip()
+                text = one_line(line.decode(errors="replace").rstrip())
                 logger.info(text)
                 self._echo(f"[{name}] {text}")
 
@@ -195,7 +197,7 @@ class Supervisor:
         handler = RotatingFileHandler(
             self._logs / f"{name}.log", maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, delay=True
         )
-        handler.setFormatter(logging.Formatter(f"%(asctime)s [{name}] %(message)s"))
+        handler.setFormatter(LogLines(f"%(asctime)s [{name}] %(message)s"))
         logger.addHandler(handler)
         self._handlers.append(handler)
         return logger

@@ -1,9 +1,9 @@
 """Which faults does one table of a TOML file have?
 
 A `Section` hands out the fields of one TOML table and notes every fault instead of stopping at the first: missing
-fields, wrong types, numbers outside their ranges, unknown choices, and (on `close`) fields that nobody asked for.
-A getter that noted a fault returns its default, or an empty value of its type; the caller raises `InvalidInput` with
-the collected faults before such a placeholder can be used. Imports no torch.
+fields, wrong types, numbers outside their ranges, texts that are not of their kind, unknown choices, and (on `close`)
+fields that nobody asked for. A getter that noted a fault returns its default, or an empty value of its type; the caller
+raises `InvalidInput` with the collected faults before such a placeholder can be used. Imports no torch.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.ranges import Range, told
+from oncofed.texts import LINE, TextKind
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -80,18 +81,23 @@ class Section:
             self.fault(key, "is missing", "Add this field.")
         return value
 
-    def text(self, key: str, default: str | None = None, *, required: bool = False) -> str | None:
-        """A text that is not blank."""
+    def text(
+        self, key: str, default: str | None = None, *, kind: TextKind = LINE, required: bool = False
+    ) -> str | None:
+        """A text of its kind that is not blank."""
         value = self._take(key, required=required)
         if value is None:
             return default
         if not isinstance(value, str) or not value.strip():
             self.fault(key, "is not a text", "Write a text in quotes that is not empty.")
             return default
+        if wrong := kind.fault(value):
+            self.fault(key, wrong, kind.remedy)
+            return default
         return value
 
-    def required_text(self, key: str) -> str:
-        return self.text(key, required=True) or ""
+    def required_text(self, key: str, *, kind: TextKind = LINE) -> str:
+        return self.text(key, kind=kind, required=True) or ""
 
     def flag(self, key: str, default: bool) -> bool:
         """true or false."""
@@ -177,8 +183,10 @@ class Section:
             return None
         return tuple(float(item) for item in value)
 
-    def texts(self, key: str, *, required: bool = False, blank_allowed: bool = False) -> tuple[str, ...] | None:
-        """A list of distinct texts, or None when the field is absent or at fault."""
+    def texts(
+        self, key: str, *, kind: TextKind = LINE, required: bool = False, blank_allowed: bool = False
+    ) -> tuple[str, ...] | None:
+        """A list of distinct texts of their kind, or None when the field is absent or at fault."""
         value = self._take(key, required=required)
         if value is None:
             return None
@@ -187,6 +195,10 @@ class Section:
             return None
         if not blank_allowed and not all(item.strip() for item in value):
             self.fault(key, "holds an empty text", "Remove the empty text.")
+            return None
+        wrong = next((found for item in value if item.strip() and (found := kind.fault(item))), None)
+        if wrong:
+            self.fault(key, f"holds a text that {wrong}", kind.remedy)
             return None
         twice = sorted({item for item in value if value.count(item) > 1})
         if twice:

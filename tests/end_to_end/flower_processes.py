@@ -19,11 +19,13 @@ from pathlib import Path
 
 from tests.doubles import no_privacy, study_plan
 
-from oncofed.client.node.enrolment import accept, make_request
+from oncofed.client.node.enrolment import accept, make_request, own_request
 from oncofed.client.node.folder import NodeFolder
+from oncofed.client.site.peers import add_peer
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.protocol.bundle import bundle_sha256
-from oncofed.protocol.enrolment import acceptance_bytes, request_bytes
+from oncofed.protocol.cards import card_of
+from oncofed.protocol.enrolment import acceptance_bytes, member_of, request_bytes
 from oncofed.protocol.plan import StudyPlan, TrainingSpec
 from oncofed.protocol.study_document import document_bytes, signed_document
 from oncofed.secret_files import read_secret
@@ -62,6 +64,14 @@ def new_node(root: Path, name: str) -> NodeFolder:
 def enrol(coordinator: CoordinatorFolder, node: NodeFolder) -> None:
     acceptance = approve(coordinator, request_bytes(make_request(node)))
     accept(node, acceptance_bytes(acceptance), heard_fingerprint=own_fingerprint(coordinator))
+
+
+def verify_each_other(nodes: Mapping[str, NodeFolder]) -> None:
+    """Each hospital has read its card out to each other one."""
+    cards = {site: card_of(member_of(own_request(node))) for site, node in nodes.items()}
+    for site, node in nodes.items():
+        for other in nodes.keys() - {site}:
+            add_peer(node, name=other, card=cards[other])
 
 
 def signed_plan(coordinator: CoordinatorFolder, *, rounds: int) -> StudyPlan:

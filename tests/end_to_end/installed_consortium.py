@@ -24,21 +24,18 @@ from tests.end_to_end.flower_processes import (
     free_port,
     new_coordinator,
     until,
+    verify_each_other,
 )
 from tests.installed_node import SCHEMA, SOURCE, planted, table
 from tests.leaks import Planted
 from tests.recording_proxy import RecordingProxy
 
 from oncofed.cli import oncofed
-from oncofed.client.node.enrolment import own_request
 from oncofed.client.node.folder import NodeFolder, SiteSettings, read_site
 from oncofed.client.records.audit_log import AuditEntry, verify_audit_log
 from oncofed.client.records.sqlite_ledger import Entry, read_ledger, verify_ledger
-from oncofed.client.site.peers import add_peer
 from oncofed.client.site.setup import create, settings_text
 from oncofed.protocol.bundle import bundle_sha256
-from oncofed.protocol.cards import card_of
-from oncofed.protocol.enrolment import member_of
 from oncofed.protocol.study_document import StudyDocument, document_bytes, signed_document
 from oncofed.secret_files import read_secret
 from oncofed.server.consortium_file import plan_for, read_consortium
@@ -274,11 +271,8 @@ def installed(*, sites: tuple[str, ...] = SITES) -> Iterator[Installed]:
         hospitals = {site: _hospital(root, site, proxies) for site in sites}
         for hospital in hospitals.values():
             enrol(coordinator, hospital.folder)
-        for site, hospital in hospitals.items():
-            for other in hospitals.keys() - {site}:
-                card = card_of(member_of(own_request(hospitals[other].folder)))
-                add_peer(hospital.folder, name=other, card=card)
         nodes = {site: hospital.folder for site, hospital in hospitals.items()}
+        verify_each_other(nodes)
         try:
             yield Installed(root, Consortium(coordinator, nodes, processes), hospitals)
         finally:

@@ -20,7 +20,16 @@ from typing import Any
 
 from tests.end_to_end.failing_guard import trouble_file
 from tests.end_to_end.failing_site import lie_file
-from tests.end_to_end.flower_processes import SITES, Consortium, Processes, enrol, free_port, new_coordinator, until
+from tests.end_to_end.flower_processes import (
+    SITES,
+    Consortium,
+    Processes,
+    enrol,
+    free_port,
+    new_coordinator,
+    until,
+    verify_each_other,
+)
 from tests.end_to_end.installed_consortium import cli
 from tests.installed_node import SCHEMA, SOURCE, table
 
@@ -324,6 +333,7 @@ def supervised() -> Iterator[Supervised]:
             patients.to_csv(node.root / "patients.csv", index=False)
             node.policy.write_text(POLICY.format(source=SOURCE, table=node.root / "patients.csv"))
             enrol(coordinator, node)
+        verify_each_other(nodes)
         log = root / "logs"
         log.mkdir()
         processes = Processes(log)

@@ -38,10 +38,10 @@ from oncofed.privacy.policy import SitePolicy
 from oncofed.protocol.cards import CARD
 from oncofed.protocol.enrolment import SITE_NAME
 from oncofed.ranges import range_of
+from oncofed.texts import text_of
 from oncofed.toml_section import Section, closest, read_toml
 
 _PLAN_HASH = re.compile(r"[0-9a-f]{64}")
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _ANY = "any"
 
 
@@ -170,13 +170,14 @@ def _allowed_plans(node: Section) -> tuple[str, ...] | None:
 
 
 def _source(section: Section) -> SourceSpec:
-    name = section.required_text("name")
-    if name and not _NAME.fullmatch(name):
-        section.fault("name", "is not a short name", "Use a to z, 0 to 9, - and _, at most 64.")
+    name = section.required_text("name", kind=text_of(SourceSpec, "name"))
     kind = section.choice("kind", SourceKind, required=True)
     if kind is SourceKind.SQL:
-        statement = section.required_text("statement")
-        url_file, url_variable = section.text("url_file"), section.text("url_variable")
+        statement = section.required_text("statement", kind=text_of(SourceSpec, "statement"))
+        url_file, url_variable = (
+            section.text("url_file"),
+            section.text("url_variable", kind=text_of(SourceSpec, "url_variable")),
+        )
         if (url_file is None) == (url_variable is None):
             section.fault("url_file", "or url_variable must be given, and one only", "Say where the address lies.")
         return SourceSpec(

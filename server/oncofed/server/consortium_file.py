@@ -21,6 +21,7 @@ from oncofed.ranges import range_of
 from oncofed.server.evaluation.measured import evaluation_in
 from oncofed.server.plan_settings import SECTIONS, PlanSettings, plan_from, read_plan_settings
 from oncofed.server.strategies import strategy_faults
+from oncofed.texts import text_of
 from oncofed.toml_section import Section, read_toml
 
 _ONLY_SIMULATED = ("sites", "evaluation")
@@ -70,17 +71,18 @@ def read_consortium(path: Path) -> Consortium:
         own.number(key, within=range_of(StudyPlan, key))
         for key in ("round_timeout_seconds", "patience_seconds", "answer_seconds", "summary_answer_seconds")
     )
-    name, title = head.required_text("name"), head.text("title") or ""
+    name = head.required_text("name", kind=text_of(Consortium, "name"))
+    title = head.text("title", kind=text_of(Consortium, "title"))
     head.ignore("explain_site")
     quorum = own.whole_number("quorum", within=range_of(StudyPlan, "quorum"))
-    released = own.texts("released")
+    released = own.texts("released", kind=text_of(Consortium, "released"))
     for section in sections.values():
         section.close()
     if faults or schema is None:
         raise InvalidInput(faults)
     return Consortium(
         name=name,
-        title=title,
+        title=title or "",
         schema=schema,
         schema_toml=schema_toml,
         settings=settings,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from oncofed.errors import Fault, InvalidInput
+from oncofed.texts import spreadsheet_table
 
 if TYPE_CHECKING:
     from oncofed.cohort.schema import StudySchema
@@ -250,7 +251,7 @@ def explain(folder: Path, plan: str, most: int, csv_file: Path | None) -> None:
     for line in explanation_lines(told, found.plan, found.schema, most=most):
         click.echo(line)
     if csv_file is not None:
-        explanation_table(told).to_csv(csv_file, index=False)
+        spreadsheet_table(explanation_table(told)).to_csv(csv_file, index=False)
         click.echo(
             f"\nWrote {csv_file}. Pictures: oncofed coordinator report {folder} {plan_hash[:12]} --out report.html"
         )

@@ -29,6 +29,7 @@ from oncofed.cohort.schema import (
 from oncofed.errors import Fault, InvalidInput
 from oncofed.ranges import count_of, range_faults, range_of
 from oncofed.survival.grid import TimeGrid
+from oncofed.texts import text_faults
 from oncofed.toml_section import Section, closest, parse_toml, read_toml
 
 _NUMERIC = (Kind.CONTINUOUS, Kind.ORDINAL)
@@ -95,7 +96,8 @@ def _schema_in(where: str, file_content: dict[str, object]) -> StudySchema:
         largest_encoded_value=header.largest_encoded_value,
         zero_time_becomes=time.zero_time_becomes,
     )
-    if faults := range_faults(schema, where=where):  # what follows from several fields, such as an interval's width
+    # What follows from several fields, such as an interval's width; and names that are longer than a line may be.
+    if faults := [*range_faults(schema, where=where), *text_faults(schema, where=where)]:
         raise InvalidInput(faults)
     return schema
 

@@ -35,6 +35,7 @@ from cryptography.hazmat.primitives.serialization import (
 from oncofed.errors import Fault, InvalidInput, SignatureInvalid
 from oncofed.protocol.plan import Member
 from oncofed.protocol.signing import public_key_of, sign, verify
+from oncofed.texts import text_faults
 
 LARGEST_BYTES = 64 * 1024
 SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -109,19 +110,7 @@ def read_request(content: bytes) -> EnrolmentRequest:
     """A request whose sender holds the private key. Raises InvalidInput and SignatureInvalid."""
     fields = _read(content, format_=_REQUEST_FORMAT, keys=EnrolmentRequest.__dataclass_fields__)
     request = EnrolmentRequest(**fields)
-    faults = []
-    if not SITE_NAME.fullmatch(request.site):
-        faults.append(
-            Fault(
-                "request, site",
-                "is not a usable name",
-                "Use 1 to 64 letters, digits, - and _ (a letter or digit first).",
-            )
-        )
-    if not re.fullmatch(r"[0-9a-f]{64}", request.masking_public_key):
-        faults.append(Fault("request, masking_public_key", "is not an X25519 key", "Make the request anew."))
-    if not re.fullmatch(r"[0-9a-f]{64}", request.answer_public_key):
-        faults.append(Fault("request, answer_public_key", "is not an Ed25519 key", "Make the request anew."))
+    faults = text_faults(request, where="request")
     key = _public_key(request.node_public_key)
     if key is None or openssh_line(key) != request.node_public_key:
         faults.append(
@@ -164,7 +153,7 @@ def read_acceptance(content: bytes) -> Acceptance:
     Raises InvalidInput and SignatureInvalid.
     """
     acceptance = Acceptance(**_read(content, format_=_ACCEPTANCE_FORMAT, keys=Acceptance.__dataclass_fields__))
-    faults = []
+    faults = text_faults(acceptance, where="acceptance")
     match = ADDRESS.fullmatch(acceptance.coordinator_address)
     if match is None or int(match["port"]) > 65535:
         faults.append(Fault("acceptance, coordinator_address", "is not host:port", "Ask for a new acceptance."))
@@ -172,8 +161,6 @@ def read_acceptance(content: bytes) -> Acceptance:
         x509.load_pem_x509_certificate(acceptance.ca_certificate.encode())
     except ValueError:
         faults.append(Fault("acceptance, ca_certificate", "is not a PEM certificate", "Ask for a new acceptance."))
-    if not re.fullmatch(r"[0-9a-f]{64}", acceptance.coordinator_public_key):
-        faults.append(Fault("acceptance, coordinator_public_key", "is not an Ed25519 key", "Ask for a new acceptance."))
     if not re.fullmatch(r"[0-9a-f]{128}", acceptance.signature):
         faults.append(Fault("acceptance, signature", "is not a signature", "Ask for a new acceptance."))
     if faults:

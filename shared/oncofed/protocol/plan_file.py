@@ -1,8 +1,8 @@
 """Which `StudyPlan` do these JSON values describe?
 
 Promise: `plan_from_json(json.loads(plan.canonical)) == plan`. Refused: a missing or additional key, a value of another
-type (1 is no float here, True no integer), a number that is not finite: a plan is a contract, so nothing is guessed
-or filled in. All faults are reported together. Imports no torch.
+type (1 is no float here, True no integer), a number that is not finite, a text of another kind (`texts.TEXTS`): a plan
+is a contract, so nothing is guessed or filled in. All faults are reported together. Imports no torch.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.answer_times import time_faults
 from oncofed.protocol.plan import StudyPlan
+from oncofed.texts import TEXTS
 
 _SUMMARY_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -63,29 +64,31 @@ def _contradictions(plan: StudyPlan, where: str) -> list[Fault]:
     return found
 
 
-def _read(kind: Any, value: object, where: str, faults: list[Fault]) -> Any:
-    """The value as `kind`, or a placeholder after a fault was noted."""
+def _read(kind: Any, value: object, where: str, faults: list[Fault], *, name: str = "") -> Any:
+    """The value as `kind`, or a placeholder after a fault was noted. name: the field's, as in `TEXTS`."""
     if is_dataclass(kind):
         return _read_record(kind, value, where, faults)
     if get_origin(kind) is tuple:
-        return _read_list(get_args(kind)[0], value, where, faults)
+        return _read_list(get_args(kind)[0], value, where, faults, name=name)
     if get_origin(kind) is UnionType:
         inner = next(each for each in get_args(kind) if each is not NoneType)
-        return None if value is None else _read(inner, value, where, faults)
+        return None if value is None else _read(inner, value, where, faults, name=name)
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         if isinstance(value, str) and value in {member.value for member in kind}:
             return kind(value)
     elif type(value) is kind and not (isinstance(value, float) and not math.isfinite(value)):
+        if isinstance(value, str) and (wrong := TEXTS[name].fault(value)):
+            faults.append(Fault(where, wrong, _REMEDY))
         return value
     faults.append(Fault(where, "is missing or of another type than the plan's", _REMEDY))
     return None
 
 
-def _read_list(kind: Any, value: object, where: str, faults: list[Fault]) -> tuple[Any, ...]:
+def _read_list(kind: Any, value: object, where: str, faults: list[Fault], *, name: str) -> tuple[Any, ...]:
     if not isinstance(value, list):
         faults.append(Fault(where, "is not a list", _REMEDY))
         return ()
-    return tuple(_read(kind, each, f"{where}[{number}]", faults) for number, each in enumerate(value))
+    return tuple(_read(kind, each, f"{where}[{number}]", faults, name=name) for number, each in enumerate(value))
 
 
 def _read_record(kind: Any, value: object, where: str, faults: list[Fault]) -> Any:
@@ -96,7 +99,10 @@ def _read_record(kind: Any, value: object, where: str, faults: list[Fault]) -> A
     names = [each.name for each in fields(kind)]
     noted = len(faults)
     faults += [Fault(f"{where}.{key}", "is not a field of a plan", _REMEDY) for key in value if key not in names]
-    read = {name: _read(hints[name], value.get(name, MISSING), f"{where}.{name}", faults) for name in names}
+    read = {
+        name: _read(hints[name], value.get(name, MISSING), f"{where}.{name}", faults, name=f"{kind.__name__}.{name}")
+        for name in names
+    }
     if len(faults) > noted:
         return None
     try:

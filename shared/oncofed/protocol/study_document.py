@@ -20,6 +20,7 @@ from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.plan_file import plan_from_json
 from oncofed.protocol.signing import public_key_of, sign, verify
 from oncofed.ranges import range_faults
+from oncofed.texts import text_faults, text_of
 
 LARGEST_BYTES = 4_000_000
 _FORMAT = "oncofed study plan 1"
@@ -39,11 +40,11 @@ class StudyDocument:
 def signed_document(plan: StudyPlan, *, schema_toml: str, signing_key: bytes) -> StudyDocument:
     """The plan as the coordinator with this key offers it.
 
-    Raises InvalidInput for a public number outside its range, and when plan and schema do not fit.
+    Raises InvalidInput for a public number outside its range, a text of another kind, and a schema that does not fit.
     """
-    if faults := range_faults(plan, where="study plan"):
-        raise InvalidInput(faults)
     document = StudyDocument(plan, schema_toml, b"")
+    if faults := [*range_faults(plan, where="study plan"), *text_faults(document, where="study document")]:
+        raise InvalidInput(faults)
     schema_of(document)
     if plan.coordinator_public_key != public_key_of(signing_key).hex():
         raise SignatureInvalid("the plan names another coordinator's key than the one it would be signed with")
@@ -79,6 +80,8 @@ def read_document(content: bytes, *, where: str = "study plan") -> StudyDocument
         canonical = isinstance(schema_toml, str) and document_bytes(document) == content
     except (TypeError, ValueError):
         canonical = False
+    if isinstance(schema_toml, str) and (wrong := text_of(StudyDocument, "schema_toml").fault(schema_toml)):
+        raise InvalidInput([Fault(f"{where}: schema", wrong, _REMEDY)])
     if not canonical:
         raise InvalidInput([Fault(where, "is not in its canonical form", _REMEDY)])
     schema_of(document, where=where)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from oncofed.texts import drawn_on_error
+
 if TYPE_CHECKING:
     from oncofed.simulations.results import RunResult
 
@@ -59,7 +61,7 @@ def simulate(
     from oncofed.simulations.federation import Engine  # noqa: PLC0415
     from oncofed.simulations.run import run_study  # noqa: PLC0415
 
-    console = rich.console.Console(stderr=True, quiet=quiet)
+    console = rich.console.Console(file=drawn_on_error(), quiet=quiet)
     with rich.progress.Progress(
         rich.progress.TextColumn("{task.description:10s}"),
         rich.progress.BarColumn(),
@@ -67,6 +69,8 @@ def simulate(
         rich.progress.TimeElapsedColumn(),
         rich.progress.TimeRemainingColumn(),
         console=console,
+        redirect_stdout=False,  # rich would write past what makes texts harmless
+        redirect_stderr=False,
     ) as bars:
         stages: dict[str, rich.progress.TaskID] = {}
 

@@ -20,6 +20,7 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import TrainingSpec
 from oncofed.ranges import count_of, range_of
 from oncofed.server.plan_settings import SECTIONS, PlanSettings, PrivacyRequest, read_plan_settings
+from oncofed.texts import text_of
 from oncofed.toml_section import Section, closest, read_toml
 
 
@@ -159,9 +160,9 @@ def read_study(path: Path, *, overrides: Sequence[str] = (), seed: int | None = 
     own_seed = head.whole_number("seed", within=range_of(Study, "seed"))
     settings = read_plan_settings(**{name: empty[name] for name in SECTIONS})
     study = Study(
-        name=head.required_text("name"),
-        title=head.text("title") or "",
-        explain_site=head.text("explain_site"),
+        name=head.required_text("name", kind=text_of(Study, "name")),
+        title=head.text("title", kind=text_of(Study, "title")) or "",
+        explain_site=head.text("explain_site", kind=text_of(Study, "explain_site")),
         data=_data(empty["data"], path.parent),
         sites=_sites(empty["sites"], path.parent),
         evaluation=_evaluation(empty["evaluation"]),
@@ -261,14 +262,18 @@ def _modality_weights(section: Section) -> tuple[tuple[Modality, float], ...]:
 def _sites(section: Section, folder: Path) -> SitesSpec:
     partition = section.choice("partition", Partition, required=True) or Partition.COLUMN
     hashed, assigned = partition is Partition.HASH, partition is Partition.ASSIGNED
+
+    def text(key: str, *, required: bool = False) -> str:
+        return section.text(key, kind=text_of(SitesSpec, key), required=required) or ""
+
     spec = SitesSpec(
         partition=partition,
         count=section.whole_number("count", within=range_of(SitesSpec, "count"), required=hashed),
         assignment_table=_existing(section, "assignment_table", folder, required=assigned),
-        assignment_patient_id=section.text("assignment_patient_id", required=assigned) or "",
-        assignment_column=section.text("assignment_column", required=assigned) or "",
-        site_pattern=section.text("site_pattern", required=assigned) or "",
-        test_pattern=section.text("test_pattern") or "",
+        assignment_patient_id=text("assignment_patient_id", required=assigned),
+        assignment_column=text("assignment_column", required=assigned),
+        site_pattern=text("site_pattern", required=assigned),
+        test_pattern=text("test_pattern"),
         quorum=section.whole_number("quorum", within=range_of(SitesSpec, "quorum")),
     )
     for key, pattern in (("site_pattern", spec.site_pattern), ("test_pattern", spec.test_pattern)):

@@ -94,7 +94,7 @@ def test_a_request_for_anothers_key_has_no_proof(request_file: EnrolmentRequest)
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "-x", "a b", "x" * 65, "Köln"])
 def test_names_that_are_no_file_names_are_refused(name: str) -> None:
-    with pytest.raises(InvalidInput, match="usable name"):
+    with pytest.raises(InvalidInput, match="site"):
         new_request(name, node_private_key=NODE_KEY, masking_public_key=MASKING_KEY, answer_public_key=ANSWER_KEY)
 
 

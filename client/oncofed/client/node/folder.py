@@ -16,7 +16,8 @@ from pathlib import Path
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.bundle import bundle_sha256
-from oncofed.protocol.enrolment import ADDRESS, SITE_NAME
+from oncofed.protocol.enrolment import ADDRESS
+from oncofed.texts import text_of
 from oncofed.toml_section import Section, read_toml
 
 LOOPBACK = "127.0.0.1"
@@ -224,9 +225,7 @@ def read_site(folder: NodeFolder) -> SiteSettings:
     name, runtime, coordinator = "", _DEFAULT_RUNTIME, None
     section = top.section("site", heading="[site]", required=True)
     if section is not None:
-        name = section.required_text("name")
-        if name and not SITE_NAME.fullmatch(name):
-            section.fault("name", "is not a usable name", "Use 1 to 64 letters, digits, - and _.")
+        name = section.required_text("name", kind=text_of(SiteSettings, "name"))
         section.close()
     sockets = top.section("sockets", heading="[sockets]")
     if sockets is not None:
@@ -237,7 +236,9 @@ def read_site(folder: NodeFolder) -> SiteSettings:
         sockets.close()
     accepted = top.section("coordinator", heading="[coordinator]")
     if accepted is not None:
-        coordinator = Coordinator(accepted.required_text("address"), accepted.required_text("public_key"))
+        coordinator = Coordinator(
+            *(accepted.required_text(key, kind=text_of(Coordinator, key)) for key in ("address", "public_key"))
+        )
         accepted.close()
     users = _users(top)
     top.close()
@@ -250,7 +251,9 @@ def _users(top: Section) -> NodeUsers | None:
     section = top.section("users", heading="[users]")
     if section is None:
         return None
-    users = NodeUsers(*(section.required_text(role) for role in ("guard", "node", "relay")))
+    users = NodeUsers(
+        *(section.required_text(role, kind=text_of(NodeUsers, role)) for role in ("guard", "node", "relay"))
+    )
     if len({users.guard, users.node, users.relay}) != 3:
         section.fault("guard", "is not a user of its own", "Name three users, or leave [users] out to try it as one.")
     section.close()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from oncofed.client.site.node_argument import NODE, go_on_as
+from oncofed.client.site.person import person
 from oncofed.errors import Fault, InvalidInput
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ def add_user(folder: NodeFolder, name: str, role: str) -> None:
     """
     from oncofed.client.pages.accounts import Role
 
-    by, accounts = _who(), _accounts(folder)
+    by, accounts = person(), _accounts(folder)
     accounts.add(name, Role(role), _new_password())
     _note(folder, "add", by)
     click.echo(f"{name} may sign in as {role}.")
@@ -130,7 +129,7 @@ def set_password(folder: NodeFolder, name: str) -> None:
     Example:
       oncofed site pages set-password NODE dr.klein
     """
-    by, accounts = _who(), _accounts(folder)
+    by, accounts = person(), _accounts(folder)
     accounts.set_password(name, _new_password())
     _note(folder, "password", by)
     click.echo(f"{name} has a new password.")
@@ -147,7 +146,7 @@ def disable(folder: NodeFolder, name: str, again: bool) -> None:
     Example:
       oncofed site pages disable NODE dr.klein
     """
-    by = _who()
+    by = person()
     _accounts(folder).set_enabled(name, again)
     _note(folder, "enable" if again else "disable", by)
     click.echo(f"{name} is {'enabled' if again else 'disabled'}.")
@@ -194,11 +193,6 @@ def _accounts(folder: NodeFolder) -> Accounts:
 
     go_on_as("guard", folder)
     return Accounts(accounts_file(folder))
-
-
-def _who() -> str:
-    """The person, also behind sudo."""
-    return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def _note(folder: NodeFolder, change: str, by: str) -> None:

@@ -30,6 +30,7 @@ from oncofed.client.pages.sessions import Sessions, SignInDelay, Timeouts
 from oncofed.client.pages.viewing_record import ViewingRecord
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.errors import Fault, InvalidInput
+from oncofed.texts import one_line
 
 LOOPBACK = "127.0.0.1"
 _MOST_CONNECTIONS = 100
@@ -145,7 +146,7 @@ class _Plain(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         said = record.getMessage() if record.exc_info is None else "failed"
-        return f"{self.formatTime(record)} {record.levelname} {record.name}: {said.splitlines()[0] if said else ''}"
+        return f"{self.formatTime(record)} {record.levelname} {record.name}: {one_line(said)}"
 
 
 def log_plainly() -> None:

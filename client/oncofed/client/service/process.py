@@ -25,6 +25,7 @@ from oncofed.client.service.token import read_digits
 from oncofed.errors import Fault, InvalidInput, OncofedError
 from oncofed.secret_files import read_secret
 from oncofed.supervision import end_with_parent
+from oncofed.texts import LogLines, shown
 
 LOOK_SECONDS = 10.0
 """How often it looks whether patients in memory are approved still: after `decline` nobody stays for a minute."""
@@ -39,7 +40,9 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != _ARGUMENTS:
         sys.stderr.write("usage: python -m oncofed.client.service.process NODE\n")
         return _AT_FAULT
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogLines("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     # What this process writes is nobody else's, and a core file would hold patients.
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -50,7 +53,7 @@ def main(arguments: list[str]) -> int:
     try:
         _serve(NodeFolder(Path(arguments[1]).absolute()), ended)
     except OncofedError as fault:
-        sys.stderr.write(f"the guard does not start: {fault}\n")
+        sys.stderr.write(f"the guard does not start: {shown(str(fault))}\n")
         return _AT_FAULT
     return 0
 

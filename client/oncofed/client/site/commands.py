@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from oncofed.client.pages.commands import pages
 from oncofed.client.site.node_argument import NODE, go_on_as
 from oncofed.client.site.peer_commands import card, peers, verify
+from oncofed.client.site.person import person
 from oncofed.client.site.watch_commands import audit, doctor, explain, ledger, status
 from oncofed.errors import Fault, InvalidInput
 
@@ -259,7 +259,7 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     from oncofed.protocol.study_document import schema_of
     from oncofed.secret_files import read_secret
 
-    by = _who()
+    by = person()
     go_on_as("guard", folder)
     document = find_plan(folder, plan).document
     if not yes:
@@ -311,16 +311,11 @@ def decline(folder: NodeFolder, plan: str) -> None:
 
     from oncofed.client.site.inbox import approvals_of, find_plan
 
-    by = _who()
+    by = person()
     go_on_as("guard", folder)
     document = find_plan(folder, plan).document
     approvals_of(folder).decline(document.plan, declined_by=by, now=datetime.now(UTC))
     click.echo(f"Declined: {document.plan.study}.")
-
-
-def _who() -> str:
-    """The person, also behind sudo."""
-    return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 @site.command()

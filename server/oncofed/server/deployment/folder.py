@@ -12,6 +12,7 @@ from pathlib import Path
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.enrolment import ADDRESS
+from oncofed.texts import LINE, text_of
 from oncofed.toml_section import Section, read_toml
 
 LOOPBACK = "127.0.0.1"
@@ -126,10 +127,10 @@ def read_settings(folder: CoordinatorFolder) -> CoordinatorSettings:
     settings = CoordinatorSettings("", "", "", ())
     if section is not None:
         settings = CoordinatorSettings(
-            name=section.required_text("name"),
+            name=section.required_text("name", kind=text_of(CoordinatorSettings, "name")),
             address=section.required_text("address"),
             listen=section.required_text("listen"),
-            names=section.texts("names", required=True) or (),
+            names=section.texts("names", kind=text_of(CoordinatorSettings, "names"), required=True) or (),
         )
         section.close()
         for key, value in (("address", settings.address), ("listen", settings.listen)):
@@ -157,8 +158,9 @@ def _is_name(text: str) -> bool:
 def settings_text(settings: CoordinatorSettings) -> str:
     """A coordinator.toml with these settings. Raises InvalidInput for a text that would need escaping."""
     texts = (settings.name, settings.address, settings.listen, *settings.names)
-    if any('"' in text or "\\" in text or not text.isprintable() for text in texts):
-        raise InvalidInput([Fault("coordinator.toml", "a text holds a quote or a backslash", "Choose plain texts.")])
+    if any('"' in text or "\\" in text or (text and text not in LINE) for text in texts):
+        what = "a text is not one plain line, or holds a quote or a backslash"
+        raise InvalidInput([Fault("coordinator.toml", what, "Choose plain texts.")])
     names = ", ".join(f'"{name}"' for name in settings.names)
     return (
         "[coordinator]\n"

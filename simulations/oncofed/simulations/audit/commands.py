@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from oncofed.errors import Fault, InvalidInput
+from oncofed.texts import drawn_on_error
 
 if TYPE_CHECKING:
     from oncofed.protocol.plan import PrivacyMode
@@ -159,7 +160,9 @@ def _progress_bar(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
         rich.progress.BarColumn(),
         rich.progress.MofNCompleteColumn(),
         rich.progress.TimeElapsedColumn(),
-        console=rich.console.Console(stderr=True, quiet=quiet),
+        console=rich.console.Console(file=drawn_on_error(), quiet=quiet),
+        redirect_stdout=False,  # rich would write past what makes texts harmless
+        redirect_stderr=False,
     ) as bars:
         task = bars.add_task("preparing", total=None)
         yield lambda check, done, total: bars.update(task, description=check, completed=done, total=total)

@@ -38,6 +38,7 @@ from oncofed.simulations.sweep.grid import SweepRun
 from oncofed.simulations.sweep.plot import draw_sweep
 from oncofed.simulations.sweep.separate_processes import Outcome, run_in_processes
 from oncofed.simulations.sweep.table import summary_markdown, summary_of, table_of_runs
+from oncofed.texts import spreadsheet_table
 
 SweepProgress = Callable[[str, int, int, str | None], None]
 """Told the name of what has just ended, how much has, how much there is, and why it failed if it did."""
@@ -83,8 +84,8 @@ def run_sweep(
     )
     summary = summary_of(table)
     table.to_parquet(folder / "table.parquet", index=False)
-    table.to_csv(folder / "table.csv", index=False)
-    summary.to_csv(folder / "summary.csv", index=False)
+    spreadsheet_table(table).to_csv(folder / "table.csv", index=False)
+    spreadsheet_table(summary).to_csv(folder / "summary.csv", index=False)
     (folder / "summary.md").write_text(summary_markdown(summary))
     title = runs[0].study.title or runs[0].study.name
     draw_sweep(table, svg=folder / "plot.svg", png=folder / "plot.png", title=title)

@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from tests.installed_node import installed_node
+from tests.nasty_texts import controls_in
 from tests.pages_hospital import hospital, served
 
 from oncofed.client.pages.of_node import refuse_place
@@ -150,3 +151,10 @@ def test_the_pages_are_served_over_a_unix_socket_and_end_when_asked(
         servers[0].should_exit = True
         thread.join(20)
         assert not (tmp_path / "s").exists()
+
+
+def test_a_line_of_the_log_is_one_and_has_no_control() -> None:
+    record = logging.makeLogRecord({"msg": "GET %s", "args": ("/a\r\nb\x1b[2J\u202e",)})
+    line = _Plain().format(record)
+    assert controls_in(line) == []
+    assert "\n" not in line
