@@ -120,7 +120,9 @@ def test_removal_leaves_what_was_spent_and_nothing_else(tmp_path: Path) -> None:
     create(folder, SiteSettings("charite", "127.0.0.1:9094", None))
     AuditLog(folder.audit_log).append("guard_started")
     keys = (folder.node_key, folder.masking_key, folder.answer_key)
-    for path in (*keys, folder.models / "m", folder.root / "database.url"):
+    folder.answers.mkdir(exist_ok=True)
+    of_answers = (folder.answers / "1a.asked", folder.answers / "2b.answer")
+    for path in (*keys, folder.models / "m", folder.root / "database.url", *of_answers):
         path.write_text("secret")
     units, table, program = tmp_path / "etc/systemd/system", tmp_path / "srv/oncofed", tmp_path / "opt/oncofed"
     link = tmp_path / "usr/local/bin/oncofed"
@@ -140,6 +142,6 @@ def test_removal_leaves_what_was_spent_and_nothing_else(tmp_path: Path) -> None:
     subprocess.run(["sh", "-e", "-c", block], check=True, env=environment)
     shutil.rmtree(stubs)
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir()}
-    kept = {f"root/oncofed-kept/{name}" for name in ("policy.toml", "audit.jsonl", "ledger.sqlite")}
+    kept = {f"root/oncofed-kept/{name}" for name in ("policy.toml", "audit.jsonl", "ledger.sqlite", "answers/1a.asked")}
     assert left == kept | {"etc/systemd/system/other.service"}
     assert (tmp_path / "root/oncofed-kept/ledger.sqlite").read_bytes() == ledger

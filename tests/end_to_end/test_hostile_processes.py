@@ -127,7 +127,7 @@ def test_an_unknown_method_is_refused_and_logged(bonn: Alone) -> None:
             with pytest.raises(grpc.RpcError) as refusal:
                 channel.unary_unary(method)(b"/etc/passwd", metadata=metadata, timeout=20)
             assert refusal.value.code() is grpc.StatusCode.UNIMPLEMENTED
-    assert [entry.event for entry in hospital.audit()].count(UNKNOWN_METHOD) == len(UNKNOWN_METHODS)
+    assert [entry.event for entry in hospital.audit()].count(UNKNOWN_METHOD) == 1, "once an hour"
     assert hospital.charges() == ()
     assert leaks_in(hospital.left_guard(), hospital.planted) == []
 

@@ -382,7 +382,7 @@ class FullDisk:
     def make_room(self, numbers: int) -> None:
         pass
 
-    def keep(self, contribution: Any, *, identity: str, request_hash: str) -> None:
+    def keep(self, contribution: Any, *, identity: str, request_hash: str, charged: bool) -> None:
         raise self.error
 
 

@@ -10,20 +10,25 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.installed_node import SITE, InstalledNode, installed_node
+from tests.installed_node import SITE, SOURCE, InstalledNode, installed_node
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, Asker
 
+from oncofed.client.policy_file import read_policy
 from oncofed.client.records import agreement
 from oncofed.client.records.agreement import refuse_disagreement
+from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.client.service import node_guard
 from oncofed.client.service.desk import Desk, questions_to_node
 from oncofed.client.service.node_guard import NodeGuard
 from oncofed.client.site.doctor import examine
 from oncofed.client.site.findings import Verdict
 from oncofed.errors import RecordDamaged, RecordFailure, RefusalCode, RequestRefused
+from oncofed.protocol.study_document import schema_of
 
 
 def copied(ledger: Path, copy: Path) -> None:
@@ -98,6 +103,12 @@ def older_answers(here: Hospital) -> None:
     shutil.copytree(here.old / "answers", here.folder.answers)
 
 
+def older_ledger_and_log(here: Hospital) -> None:
+    """The natural mistake: both from one night."""
+    older_ledger(here)
+    cut_audit_log(here)
+
+
 def older_ledger_and_answers(here: Hospital) -> None:
     older_ledger(here)
     older_answers(here)
@@ -109,6 +120,7 @@ ROLLED_BACK: dict[str, Callable[[Hospital], None]] = {
     "the folder of answers emptied": lost_answers,
     "an older folder of answers": older_answers,
     "an older ledger and older answers": older_ledger_and_answers,
+    "an older ledger and an older audit log": older_ledger_and_log,
 }
 EACH = pytest.mark.parametrize("roll_back", ROLLED_BACK.values(), ids=ROLLED_BACK)
 
@@ -161,7 +173,7 @@ def test_without_the_comparison_the_older_ledger_pays_again(monkeypatch: pytest.
             return self.ledger.charges()
 
     with hospital() as here:
-        monkeypatch.setattr(node_guard, "refuse_disagreement", lambda _: frozenset())
+        monkeypatch.setattr(node_guard, "refuse_disagreement", lambda _: None)
         monkeypatch.setattr(node_guard, "WitnessedLedger", Believing)
         older_ledger(here)
         here.started()
@@ -203,3 +215,51 @@ def test_a_kill_between_announcement_and_charge_or_charge_and_answer_is_no_disag
                 refuse_disagreement(here.folder)
             except RecordFailure as failure:
                 raise AssertionError(place) from failure
+
+
+def test_a_second_data_source_and_a_second_start_are_no_disagreement() -> None:
+    with hospital() as here:
+        node = here.node
+        text = node.folder.policy.read_text()
+        source = text[text.index("[[source]]") :]
+        node.folder.policy.write_text(
+            text + "\n" + source.replace(f'"{SOURCE}"', '"biobank"').replace("patients.csv", "biobank.csv")
+        )
+        shutil.copy(node.table_path, node.folder.root / "biobank.csv")
+        plan = replace(node.plan(), study="another")
+        here.guard.offer_plan(node.offer(plan))
+        document, policy = node.document(plan), read_policy(node.folder.policy)
+        biobank = policy.source("biobank")
+        ledger = SqliteLedger(node.folder.ledger, data_source="biobank", budget=biobank.site_policy.budget)
+        node.approvals.approve(
+            document.plan,
+            schema_of(document),
+            site=SITE,
+            policy=policy,
+            source=biobank,
+            ledger=ledger,
+            approved_by="Dr. Example",
+            now=datetime.now(UTC),
+        )
+        for start in (False, True):
+            if start:
+                here.started()
+            Asker(here.desk).contribute(node.request(plan, round_=1 + start))
+            refuse_disagreement(here.folder)
+        assert here.asked(3) is None
+
+
+def test_an_attempt_that_no_record_has_room_for_is_refused_before_it_is_charged() -> None:
+    with hospital() as here:
+        for attempt in (10**9, 2**62, here.node.plan().charged_rounds + 1):
+            assert here.asked(3, attempt) is RefusalCode.ROUND_OUT_OF_RANGE
+        assert len(here.node.charges()) == 2
+        refuse_disagreement(here.folder)
+
+
+def test_what_the_page_on_removal_keeps_is_enough_to_go_on() -> None:
+    with hospital() as here:
+        for answer in here.folder.answers.iterdir():
+            if answer.suffix != ".asked":
+                answer.unlink()
+        refuse_disagreement(here.folder)

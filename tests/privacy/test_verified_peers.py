@@ -151,3 +151,12 @@ def test_a_card_is_of_the_name_and_every_key() -> None:
     assert len({card_of(each) for each in (card, *others)}) == len(others) + 1
     assert card_in_words(card).replace(" ", "") == card_of(card)
     assert [len(group) for group in card_in_words(card).split()] == [4] * 8
+
+
+@pytest.mark.parametrize("key", ["00" * 32, "01" + "00" * 31])
+def test_a_key_with_which_everybody_shares_one_secret_is_refused_before_anything_is_charged(key: str) -> None:
+    """Verified or not: with it the masks of all others fail after each charge."""
+    plan = replace(PLAN, members=(*PLAN.members[:-1], replace(PLAN.members[-1], masking_public_key=key)))
+    with pytest.raises(PrivacyRefusal, match="no masking key"):
+        SumMasks(KEYS[OWN]).refuse_unless_fit(plan, site=OWN)
+    SumMasks(KEYS[OWN]).refuse_unless_fit(PLAN, site=OWN)

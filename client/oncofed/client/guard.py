@@ -188,7 +188,8 @@ class Guard:
     def _contribution(self, request: ContributeRequest) -> Contribution:
         self._refuse_malformed(request)
         plan, release = self.plan, self._round_release
-        if not 1 <= request.round <= plan.training.rounds or request.attempt < 0:
+        # An attempt is a charge to somebody, so there are no more of them than the plan may charge for.
+        if not 1 <= request.round <= plan.training.rounds or not 0 <= request.attempt <= plan.charged_rounds:
             raise RequestRefused(RefusalCode.ROUND_OUT_OF_RANGE)
         if plan.training.mode is TrainingMode.FULL_BATCH:
             work = self._sum_work(
@@ -265,7 +266,7 @@ class Guard:
             vector = self._whatever_fails(request, work, patients)
             vector.setflags(write=False)
             try:
-                self._answers.keep(Contribution(vector), identity=identity, request_hash=request_hash)
+                self._answers.keep(Contribution(vector), identity=identity, request_hash=request_hash, charged=True)
             except Exception as error:  # whatever it is: the charge is made
                 _log.error(
                     "site %s cannot keep its answer to %s: %s", self.site, in_words(request), _told_locally(error)
@@ -276,7 +277,7 @@ class Guard:
             unhidden = NoNoise(seed=int(hashlib.sha256(identity.encode()).hexdigest()[:16], 16))
             vector = work.of(work.load(), unhidden)
             vector.setflags(write=False)
-            self._answers.keep(Contribution(vector), identity=identity, request_hash=request_hash)
+            self._answers.keep(Contribution(vector), identity=identity, request_hash=request_hash, charged=False)
         return vector
 
     def _charged_patients(self, request: AnyRequest, charge: Charge, work: _Work) -> PatientTensors:

@@ -30,10 +30,16 @@ class SumMasks:
     """By plan hash: what is shared with another hospital is the same in all rounds."""
 
     def refuse_unless_fit(self, plan: StudyPlan, *, site: str) -> None:
-        """Raises PrivacyRefusal when the plan names another masking key for this hospital."""
+        """Raises PrivacyRefusal when the plan names another masking key for this hospital, or one that is none.
+
+        All keys are exchanged here, before anything is charged: one that fails would fail after each charge.
+        """
         named = {member.site: member.masking_public_key for member in plan.members}
         if named.get(site) != public_masking_key_of(self.masking_key).hex():
             raise PrivacyRefusal("the plan names another masking key for this hospital than its own")
+        pairs = self._pairs_of(plan, own=site, plan_hash=plan.hash)
+        for peer in named.keys() - {site}:
+            pairs.secret(peer)
 
     def of(self, attempt: Attempt, *, plan: StudyPlan, own: str) -> Mask:
         """The masks of the hospital `own` in this attempt at the plan."""

@@ -11,7 +11,8 @@ With `Patience` a round without quorum is asked again instead, for a bounded tim
 are merely missing, since those that answered give the same bytes again without a charge; a new attempt, with fresh
 noise and a new charge everywhere, only when a hospital was charged and has no answer any more (it was killed between).
 One hospital causes one such attempt at most before a person resumes the study: each is paid for by the patients of all.
-After that it is waited for, and gone on without where the quorum allows it.
+After that it is waited for, and gone on without where the quorum allows it. An attempt that nobody answers, because all
+were asked it in an earlier run, costs nobody anything, and the next one is asked at once.
 """
 
 from __future__ import annotations
@@ -254,7 +255,11 @@ def asked_until_answered(
             patience.told(lost)
             before, missing = state.attempt, set(state.roster or plan.roster) - set(lost.answered)
             enough = release_of_round(plan).needs_everybody and len(lost.answered) >= plan.smallest_roster
-            if enough and asked_before and missing - state.left_out:
+            free = lost.charged_without_answer == missing and not lost.answered
+            if free:
+                # Everybody was asked this in an earlier run, among others.
+                state = replace(state, attempt=state.attempt + 1)
+            elif enough and (asked_before or lost.charged_without_answer) and missing - state.left_out:
                 # Among those that are there, with fresh masks and noise, and a charge for each.
                 left_out = state.left_out | missing
                 state = replace(state, attempt=state.attempt + 1, roster=lost.answered, left_out=left_out)
@@ -266,9 +271,10 @@ def asked_until_answered(
                 asked_before = True
             if most_attempts is not None and before < state.attempt >= most_attempts:
                 raise
+            if not free:
+                patience.sleep(patience.pause_seconds)
         else:
             return after, replace(report, seconds=time.perf_counter() - asked_at)
-        patience.sleep(patience.pause_seconds)
 
 
 def _present_in_time(

@@ -3,9 +3,9 @@
 A question from outside is the bytes of `guard.proto`'s `Question`: the request as `wire_form` writes it, and the
 signature of the coordinator's key over the method and the request's SHA-256. A hospital has pinned the key. So whoever
 carries a question can neither change it nor ask one of his own: what he could ask would be charged to patients.
-He can ask again what was asked before, which gets the same bytes and no charge.
+He can deliver a question late, or again: what was answered before gets the same bytes and no charge.
 
-Promises: nothing of the request is parsed before its signature fits. A request signed again is the same bytes. In a
+Promises: nothing of the request is answered before its signature fits. A request signed again is the same bytes. In a
 simulation, where nobody carries a question, it travels bare. Imports no torch.
 """
 

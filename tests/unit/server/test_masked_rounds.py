@@ -195,6 +195,31 @@ def test_a_hospital_that_is_there_and_fails_costs_one_attempt_and_is_left_out() 
     assert second == [(0, SITES), (0, SITES), (1, ("Bonn", "Celle", "Hof"))]
 
 
+def test_a_hospital_that_says_its_answer_is_lost_and_is_silent_then_costs_one_attempt() -> None:
+    """One word after another may not buy one attempt after another."""
+
+    def essen_lies(request: ContributeRequest) -> Contribution | None:
+        if request.site == "Essen" and request.round >= 2:
+            raise RequestRefused(RefusalCode.REQUEST_CONFLICT if request.attempt == 0 else RefusalCode.INTERNAL)
+        return None
+
+    hospitals = Hospitals(PLAN, essen_lies)
+    _, reports = run(hospitals)
+    assert [(report.attempt, len(report.answered)) for report in reports] == [(0, 4), (1, 3), (0, 3)]
+    assert hospitals.charges() == {"Bonn": 4, "Celle": 4, "Essen": 1, "Hof": 4}
+
+
+def test_a_round_that_was_begun_among_others_in_earlier_runs_goes_on_in_a_free_attempt() -> None:
+    """A run that ended inside a round forgets its attempts; everybody remembers them."""
+    hospitals = Hospitals(PLAN)
+    for attempt in (0, 1):
+        for site in SITES:
+            hospitals.contribute(ContributeRequest(PLAN.hash, site, 1, attempt, SITES, START))
+    _, reports = run(hospitals, away=lambda: {"Hof"})
+    assert [report.attempt for report in reports] == [2, 0, 0]
+    assert hospitals.charges() == {"Bonn": 5, "Celle": 5, "Essen": 5, "Hof": 2}
+
+
 def test_with_more_missing_than_the_noise_allows_nothing_is_opened() -> None:
     def two_fail(request: ContributeRequest) -> Contribution | None:
         if request.site in ("Essen", "Hof"):

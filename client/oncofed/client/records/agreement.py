@@ -34,8 +34,8 @@ _PUT_BACK = (
 )
 
 
-def refuse_disagreement(folder: NodeFolder) -> frozenset[Release]:
-    """What was charged and left so far. Raises RecordDamaged when a record knows of a release that another does not."""
+def refuse_disagreement(folder: NodeFolder) -> None:
+    """Raises RecordDamaged when a record knows of a release that another does not."""
     # The log twice, because a guard may release meanwhile: what left is kept and charged before, announced earlier.
     left = left_after_a_charge(verify_audit_log(folder.audit_log).entries)
     with unwritable(folder.answers):
@@ -45,7 +45,6 @@ def refuse_disagreement(folder: NodeFolder) -> frozenset[Release]:
     found = disagreements(left, announced, charges, asked)
     if found:
         raise RecordDamaged(f"the records disagree: {'; '.join(found)}: {_PUT_BACK}")
-    return frozenset(left)
 
 
 def left_after_a_charge(entries: Sequence[AuditEntry]) -> dict[Release, bool]:
@@ -78,6 +77,9 @@ def disagreements(
         if kept and each in charged and hashlib.sha256(charged[each].encode()).hexdigest() not in asked
     ]
     found = []
+    known = {hashlib.sha256(identity.encode()).hexdigest() for identity in charged.values()}
+    if missing := len(asked - known):
+        found.append(f"the folder of answers tells of {missing} releases that the ledger was not charged for")
     if missing := len(left.keys() - charged.keys()):
         found.append(f"the audit log tells of {missing} releases that the ledger was not charged for")
     if unannounced:
@@ -98,7 +100,10 @@ def _release(entry: AuditEntry, left: Released) -> int | str:
 
 @dataclass
 class WitnessedLedger:
-    """A ledger that must still hold what was seen in it. seen: shared by all ledgers of a process, and added to."""
+    """The ledger of one data source, which must still hold whatever was seen in it.
+
+    seen  by this process, in this data source; added to.
+    """
 
     ledger: Ledger
     seen: set[Release] = field(default_factory=set)
@@ -111,9 +116,11 @@ class WitnessedLedger:
     def charges(self) -> Sequence[Charge]:
         """As `privacy.ledger.Ledger` says. Raises RecordDamaged when a charge that was seen is gone."""
         found = self.ledger.charges()
-        missing = len(self.seen - {release_of_identity(charge.identity) for charge in found})
+        releases = {release_of_identity(charge.identity) for charge in found}
+        missing = len(self.seen - releases)
         if missing:
             raise RecordDamaged(f"the ledger has lost {missing} charges that were in it before: {_PUT_BACK}")
+        self.seen |= releases
         return found
 
     def charge(self, charge: Charge) -> None:

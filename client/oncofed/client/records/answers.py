@@ -17,6 +17,7 @@ import hashlib
 import json
 import logging
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -31,6 +32,7 @@ _BEFORE_THE_NUMBERS = 4096
 """More than the two lines before a vector need."""
 _A_LINE_OF_THE_LOG = 65_536
 _DIGITS = 64
+_CHARGED, _FREE = ".asked", ".free"
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ class Answers(Protocol):
         """Be sure that `keep` can keep an answer of so many numbers, before it is charged. Raises RecordUnwritable."""
         ...
 
-    def keep(self, contribution: Contribution, *, identity: str, request_hash: str) -> None:
+    def keep(self, contribution: Contribution, *, identity: str, request_hash: str, charged: bool) -> None:
         """Remember an answer, durably where the implementation is durable at all. Raises RecordUnwritable."""
         ...
 
@@ -74,7 +76,7 @@ class MemoryAnswers:
     def make_room(self, numbers: int) -> None:
         """As `Answers` says: there is room."""
 
-    def keep(self, contribution: Contribution, *, identity: str, request_hash: str) -> None:
+    def keep(self, contribution: Contribution, *, identity: str, request_hash: str, charged: bool) -> None:
         """As `Answers` says."""
         self._content[identity] = request_hash
         self._kept[request_hash] = contribution
@@ -86,7 +88,8 @@ class FolderAnswers:
     """Answers as files, for one guard process at a time.
 
     ``<request hash>.answer``        the line ``oncofed-answer 1 <SHA-256 of the rest>``, JSON in one line, the vector.
-    ``<SHA-256 of identity>.asked``  the hash of the request that was answered under it.
+    ``<SHA-256 of identity>.asked``  the hash of the request that was answered under it, after a charge; ``.free``:
+                                     under a plan that hides nothing and charges nothing.
     ``*.unfinished``                 the room for the next two files.
     """
 
@@ -117,17 +120,17 @@ class FolderAnswers:
     def content_of(self, identity: str) -> str | None:
         """As `Answers` says. An entry that is there but unreadable is another content: better refused than repeated."""
         with unwritable(self._folder):
-            try:
-                return self._asked(identity).read_text("ascii", errors="replace")
-            except FileNotFoundError:
-                return None
+            for ending in (_CHARGED, _FREE):
+                with suppress(FileNotFoundError):
+                    return self._asked(identity, ending).read_text("ascii", errors="replace")
+        return None
 
     def make_room(self, numbers: int) -> None:
         """As `Answers` says. What was not used is there for the next."""
         hold_room(self._askeds_room, _DIGITS)
         hold_room(self._answers_room, _BEFORE_THE_NUMBERS + numbers * _BYTES_A_NUMBER + _A_LINE_OF_THE_LOG)
 
-    def keep(self, contribution: Contribution, *, identity: str, request_hash: str) -> None:
+    def keep(self, contribution: Contribution, *, identity: str, request_hash: str, charged: bool) -> None:
         """As `Answers` says."""
         kind = contribution.vector.dtype
         vector = np.ascontiguousarray(contribution.vector, dtype=kind.newbyteorder("<"))
@@ -135,15 +138,16 @@ class FolderAnswers:
         header = json.dumps(fields)
         body = header.encode() + b"\n" + vector.tobytes()
         # The identity first: a kill in between then leaves one that no other content can use.
-        replace_durably(self._asked(identity), request_hash.encode(), room=self._askeds_room)
+        asked = self._asked(identity, _CHARGED if charged else _FREE)
+        replace_durably(asked, request_hash.encode(), room=self._askeds_room)
         replace_durably(self._answer(request_hash), _first_line(body) + body, room=self._answers_room)
         self._drop_oldest()
 
     def _answer(self, request_hash: str) -> Path:
         return self._folder / f"{request_hash}.answer"
 
-    def _asked(self, identity: str) -> Path:
-        return self._folder / f"{hashlib.sha256(identity.encode()).hexdigest()}.asked"
+    def _asked(self, identity: str, ending: str) -> Path:
+        return self._folder / f"{hashlib.sha256(identity.encode()).hexdigest()}{ending}"
 
     def _drop_oldest(self) -> None:
         with unwritable(self._folder):

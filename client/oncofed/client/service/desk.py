@@ -4,7 +4,7 @@ Promises: whatever the guard's object does, what comes out is an `Answer` (`prot
 a public description or a code, as bytes that `egress` has passed, and not one other; it is noted in the audit log
 before it is returned, a vector with the hash of exactly the bytes that leave; the same plan offered again with the same
 answer, bytes that are no question, and questions that the coordinator did not sign, are noted once an hour
-(`records.repeats`). A question from outside is not looked at before its signature fits. `Desk.ask` never raises, so
+(`records.repeats`). A question from outside is not answered before its signature fits. `Desk.ask` never raises, so
 that no text of an exception goes anywhere: every failure in between is the code `internal`. When the ledger or the
 audit log cannot be written, nothing leaves but the code `not_ready`, and the local log names the file and the remedy.
 Only what was announced in the log, and charged, leaves all the same, and its own line comes late (`AuditLog.announce`).
@@ -201,20 +201,21 @@ def questions_to_node(guard: NodeGuardPort, *, site: str) -> dict[str, Read]:
 
     def plan_status(content: bytes) -> Question:
         plan_hash = parsed(pb.PlanStatusRequest, content).plan_hash
-        asked = Asked("plan_status", plan_hash)
+        asked = Asked("plan_status", plan_hash, sameness="plan_status")
         return Question(asked, lambda: _plan_reply(guard.plan_status(plan_hash)), egress.plan_state)
 
     def deliver_model(content: bytes) -> Question:
         sent = parsed(pb.DeliverModelRequest, content)
         return Question(
-            Asked("deliver_model", sent.plan_hash),
+            Asked("deliver_model", sent.plan_hash, sameness=hashlib.sha256(content).hexdigest()),
             lambda: _delivery_reply(guard.deliver_model(sent.model, sent.signature, sent.plan_hash)),
             egress.delivery_state,
         )
 
     def describe(content: bytes) -> Question:
         parsed(pb.DescribeRequest, content)
-        return Question(Asked("describe"), lambda: _description_reply(guard.describe()), egress.description_of(site))
+        asked = Asked("describe", sameness="describe")
+        return Question(asked, lambda: _description_reply(guard.describe()), egress.description_of(site))
 
     return {
         **questions_to(guard),

@@ -100,15 +100,15 @@ class _TokenCheck(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc has no 
         if len(shown) == 1 and _bearer_fits(shown[0], self._token_sha256):
             handler = continuation(details)
             if handler is None:
-                self._note(UNKNOWN_METHOD, lambda: self._audit.append(UNKNOWN_METHOD))
+                self._seldom(UNKNOWN_METHOD)
             return handler
-        # Anybody who reaches the socket could fill the disk with lines, so not each time.
-        self._note(WRONG_TOKEN, lambda: self._repeats.note(WRONG_TOKEN, lambda: self._audit.append(WRONG_TOKEN)))
+        self._seldom(WRONG_TOKEN)
         return self._refuse
 
-    def _note(self, event: str, write: Callable[[], None]) -> None:
+    def _seldom(self, event: str) -> None:
+        """Noted once an hour: whoever reaches the socket could fill the disk with lines."""
         try:
-            write()
+            self._repeats.note(event, lambda: self._audit.append(event))
         except Exception as error:  # gRPC would send its text; the call is refused all the same
             _log.error("%s: it cannot be noted (%s)", event, type(error).__name__)
 

@@ -130,7 +130,7 @@ class NodeGuard:
         self._guards_lock = threading.Lock()
         self._repeats = Repeats()
         self._readings = 0
-        self._seen: set[Release] = set()
+        self._seen: dict[str, set[Release]] = {}
         try:
             self._approvals.tidy()
         except RecordFailure as failure:  # they are nobody's answer, and the next decision removes them
@@ -294,9 +294,9 @@ class NodeGuard:
 
     def _ledger(self, source: SourcePolicy) -> WitnessedLedger:
         """Raises RecordFailure when it, or what tells of the same releases, is not sound."""
-        self._seen |= refuse_disagreement(self._folder)
+        refuse_disagreement(self._folder)
         kept = SqliteLedger(self._folder.ledger, data_source=source.name, budget=source.site_policy.budget)
-        return WitnessedLedger(kept, self._seen)
+        return WitnessedLedger(kept, self._seen.setdefault(source.name, set()))
 
     def _count_reading(self) -> None:
         self._readings += 1
@@ -344,6 +344,9 @@ class NodeGuard:
         return PlanState.REFUSED
 
     def _refused_model(self, reason: str, plan_hash: str) -> DeliveryState:
-        _log.warning("a model that was sent is not kept: %s", reason)
-        self._audit.append("model_not_kept", plan_hash=plan_hash, code=reason)
+        def note() -> None:
+            _log.warning("a model that was sent is not kept: %s", reason)
+            self._audit.append("model_not_kept", plan_hash=plan_hash, code=reason)
+
+        self._repeats.note(("model_not_kept", reason, plan_hash), note)
         return DeliveryState.REFUSED

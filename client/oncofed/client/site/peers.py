@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from oncofed.client.node.folder import NodeFolder, read_site
 from oncofed.client.policy_file import Peer, read_policy
-from oncofed.durable import replace_durably
+from oncofed.durable import replace_durably, sync_folder
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.cards import CARD, card_in_words, card_of
 from oncofed.protocol.enrolment import SITE_NAME, fingerprint
@@ -21,18 +21,30 @@ def add_peer(folder: NodeFolder, *, name: str, card: str) -> None:
     if not CARD.fullmatch(digits):
         what = "is not eight groups of four digits (0 to 9, a to f)"
         faults.append(Fault("--card", what, "Let it be read out again: oncofed site card."))
-    known = {peer.name: peer.card for peer in read_policy(folder.policy).peers}
+    policy = folder.policy.resolve()  # where it is a link, what it leads to
+    known = {peer.name: peer.card for peer in read_policy(policy).peers}
     if known.get(name, digits) != digits:
         remedy = f"Ask {name} why its keys have changed, then remove its [[peer]] from {folder.policy}."
         faults.append(Fault("--card", f"is another one than was verified for {name} before", remedy))
+    if digits in [card for peer, card in known.items() if peer != name]:
+        remedy = "A card belongs to one hospital. Was one of the two names misspelt? Correct it in the policy."
+        faults.append(Fault("--card", "was verified before, for another hospital", remedy))
     if faults:
         raise InvalidInput(faults)
     if name in known:
         return
-    before, found = folder.policy.read_text("utf-8"), folder.policy.stat()
+    before, found = policy.read_text("utf-8"), policy.stat()
     words = " ".join(digits[start : start + 4] for start in range(0, len(digits), 4))
     text = f'{before.rstrip()}\n\n[[peer]]\nname = "{name}"\ncard = "{words}"\n'
-    replace_durably(folder.policy, text.encode(), mode=found.st_mode & 0o777, owner=(found.st_uid, found.st_gid))
+    owner = (found.st_uid, found.st_gid)
+    candidate = policy.with_name(f"{policy.name}.candidate")
+    replace_durably(candidate, text.encode(), mode=found.st_mode & 0o777, owner=owner)
+    try:
+        read_policy(candidate)  # what was written by hand may not bear a section behind it
+        candidate.replace(policy)
+    finally:
+        candidate.unlink(missing_ok=True)
+    sync_folder(policy.parent)
 
 
 def peers_in_words(plan: StudyPlan, peers: Sequence[Peer], *, site: str) -> str:

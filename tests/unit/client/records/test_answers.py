@@ -27,7 +27,7 @@ def request_hash(number: int) -> str:
 
 def keep(answers: Answers, number: int) -> None:
     contribution = Contribution(VALUES * (1 + number))
-    answers.keep(contribution, identity=f"plan/Bonn/{number}/0", request_hash=request_hash(number))
+    answers.keep(contribution, identity=f"plan/Bonn/{number}/0", request_hash=request_hash(number), charged=True)
 
 
 @pytest.fixture(params=list(OPEN.values()), ids=list(OPEN))

@@ -45,7 +45,7 @@ def test_replies_carry_the_words_bit_for_bit() -> None:
 
 
 def test_a_kept_answer_comes_back_as_it_was(tmp_path: Path) -> None:
-    FolderAnswers(tmp_path).keep(Contribution(WORDS), identity="one", request_hash=REQUEST.hash)
+    FolderAnswers(tmp_path).keep(Contribution(WORDS), identity="one", request_hash=REQUEST.hash, charged=True)
     found = FolderAnswers(tmp_path).find(REQUEST.hash)
     assert found is not None
     assert found.vector.dtype == np.uint64

@@ -81,6 +81,33 @@ def test_a_hospital_whose_keys_have_changed_is_asked_about_before_it_is_believed
     assert read_policy(node.folder.policy).peers == (Peer("essen", DIGITS),)
 
 
+def test_what_would_break_the_policy_is_not_written(node: InstalledNode) -> None:
+    said = oncofed("site", "verify", node.folder.root, "esen", "--card", HEARD)
+    assert said.code == 0
+    before = node.folder.policy.read_bytes()
+    said = oncofed("site", "verify", node.folder.root, "essen", "--card", HEARD)
+    assert (said.code, "misspelt" in said.text) == (2, True), said.text
+    assert node.folder.policy.read_bytes() == before
+    inline = before.decode().replace("[node]", f'peer = [{{name = "esen", card = "{DIGITS}"}}]\n[node]')
+    inline = inline[: inline.index("[[peer]]")]
+    node.folder.policy.write_text(inline)
+    read_policy(node.folder.policy)
+    said = oncofed("site", "verify", node.folder.root, "bochum", "--card", HEARD.replace("4", "5"))
+    assert said.code == 2, said.text
+    assert node.folder.policy.read_text() == inline
+    assert not list(node.folder.root.glob("policy.toml.*"))
+
+
+def test_a_policy_that_is_a_link_stays_one(node: InstalledNode, tmp_path: Path) -> None:
+    kept = tmp_path / "rules.toml"
+    kept.write_bytes(node.folder.policy.read_bytes())
+    node.folder.policy.unlink()
+    node.folder.policy.symlink_to(kept)
+    assert oncofed("site", "verify", node.folder.root, "essen", "--card", HEARD).code == 0
+    assert node.folder.policy.is_symlink()
+    assert read_policy(kept).peers == (Peer("essen", DIGITS),)
+
+
 def test_of_a_plan_each_hospital_is_shown_with_its_card_and_what_is_known(node: InstalledNode, tmp_path: Path) -> None:
     plan = node.plan()
     (tmp_path / "plan.json").write_bytes(node.offer())
