@@ -249,7 +249,6 @@ FAILURES: dict[str, Failure] = {
 }
 OF_MASKS: dict[str, Failure] = {
     "masking": once((sum_masks, "masked")),
-    "a key exchange": once((sum_masks, "MaskingPairs")),
     "what is masked is of another form": once(
         (sum_masks, "masked"), gives=lambda part: replace(part, words=part.words[1:])
     ),
