@@ -108,7 +108,7 @@ def test_in_a_whole_study_nothing_planted_leaves_the_guard(
     ):
         channel = Asker(GuardChannel(socket=outside, token=TOKEN, answer_seconds=20, start_seconds=1))
         channel.offer_plan(node.offer())
-        approval = node.approve()
+        node.approve()
         for round_ in (1, 2):
             channel.contribute(node.request(round_=round_))
             channel.contribute(node.request(round_=round_))
@@ -120,8 +120,8 @@ def test_in_a_whole_study_nothing_planted_leaves_the_guard(
                 channel.contribute(request)
         monkeypatch.setattr(guard_module, "ascent_sum", quoting)
         channel.contribute(node.request(round_=3))  # noise alone, and nothing of what was quoted
-        node.approvals.patients_file(approval).write_text(RECORD)
-        node.set_policy("[node]", "[node]  # written again, so that the patients are read again")
+        # Approved anew, so that they are read again.
+        node.approvals.patients_file(node.approve()).write_text(RECORD)
         with pytest.raises(RequestRefused, match="not_ready"):
             channel.contribute(node.request(round_=3, attempt=1))
         channel.close()

@@ -48,13 +48,13 @@ kind = "binary"
 
 
 def report(number: int, rejected: tuple[Rejection, ...] = ()) -> RoundReport:
-    return RoundReport(number, 0, ("Aachen", "Bonn: north"), rejected, 0.5, 100, 90, seconds=1.25)
+    return RoundReport(number, 0, ("Aachen", "Bonn north"), rejected, 0.5, 100, 90, seconds=1.25)
 
 
 @pytest.fixture
 def plan() -> StudyPlan:
     schema = parse_schema(SCHEMA, where="schema")
-    sites = ("Aachen", "Bonn", "Bonn: north")
+    sites = ("Aachen", "Bonn", "Bonn north")
     return fake_plan(schema, sites=sites, rounds=3, coordinator_public_key=public_key_of(KEY).hex())
 
 
@@ -64,7 +64,7 @@ def folder(tmp_path: Path, plan: StudyPlan) -> Path:
     (tmp_path / "plan.json").write_bytes(document_bytes(signed_document(plan, schema_toml=SCHEMA, signing_key=KEY)))
     files = StudyFiles(tmp_path, lambda: NOW)
     files.note("started", round=0, attempt=0)
-    files.note_round(report(1, (Rejection("Bonn", "no answer within 3 s: x"), Rejection("Bonn: north", "late"))))
+    files.note_round(report(1, (Rejection("Bonn", "no answer within 3 s: x"), Rejection("Bonn north", "late"))))
     files.note_round(report(2, (Rejection("node 12", "answered no question of this round"),)))
     files.note("stopped", cause="no quorum\n  - Bonn: gone")
     save_checkpoint(tmp_path, state=state_of(plan, 2), plan_hash=plan.hash)
@@ -89,8 +89,8 @@ def test_a_running_study_is_read_as_it_was_written(folder: Path, plan: StudyPlan
     assert study.plan == plan
     assert [row.round for row in study.rounds] == [1, 2]
     first, second = study.rounds
-    assert first.answered == ("Aachen", "Bonn: north")
-    assert first.rejected == (("Bonn", "no answer within 3 s: x"), ("Bonn: north", "late"))
+    assert first.answered == ("Aachen", "Bonn north")
+    assert first.rejected == (("Bonn", "no answer within 3 s: x"), ("Bonn north", "late"))
     assert second.rejected == (("node 12", "answered no question of this round"),)
     assert (first.update_l2_norm, first.bytes_down, first.bytes_up, first.seconds) == (0.5, 100, 90, 1.25)
     assert first.finished_at == NOW
