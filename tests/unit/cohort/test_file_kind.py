@@ -41,7 +41,7 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize(("content", "kind"), KINDS)
+@pytest.mark.parametrize(("content", "kind"), KINDS, ids=range(len(KINDS)))
 def test_what_it_is_instead_is_said(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], content: bytes, kind: str
 ) -> None:
