@@ -120,7 +120,8 @@ def test_in_a_whole_study_nothing_planted_leaves_the_guard(
                 channel.contribute(request)
         monkeypatch.setattr(guard_module, "ascent_sum", quoting)
         channel.contribute(node.request(round_=3))  # noise alone, and nothing of what was quoted
-        # Approved anew, so that they are read again.
+        # Others are approved, so that they are read again.
+        table().iloc[:-1].to_csv(node.table_path, index=False)
         node.approvals.patients_file(node.approve()).write_text(RECORD)
         with pytest.raises(RequestRefused, match="not_ready"):
             channel.contribute(node.request(round_=3, attempt=1))
