@@ -39,7 +39,7 @@ FloatArray = NDArray[np.float64]
 
 GRID = TimeGrid((0.0, 6.0, 12.0, 24.0, 60.0), TimeUnit.MONTHS)
 FULL_BATCH_SIGMA = 28.9
-"""Sixty rounds of it are one Gaussian of 3.73: epsilon 1.00 at delta 1e-5 (`../shared/privacy.md`)."""
+"""Sixty rounds of it are one Gaussian of 3.73: epsilon 1.00 at delta 1e-5."""
 
 
 def cards_of(masking_keys: Mapping[str, bytes]) -> frozenset[str]:

@@ -34,6 +34,7 @@ from oncofed.protocol.messages import ContributeRequest
 from oncofed.protocol.plan import Member, ModelSpec, PrivacyMode, PrivacySpec, StudyPlan, TrainingSpec
 from oncofed.protocol.signing import public_key_of
 from oncofed.protocol.study_document import StudyDocument, document_bytes, schema_of, signed_document
+from oncofed.secret_files import write_secret
 from oncofed.survival.network import parameter_count
 
 SITE = "Bonn"
@@ -132,6 +133,14 @@ class InstalledNode:
             self.folder.held_out_secret,
             self.folder.patients,
         )
+
+    def enrol(self) -> None:
+        """As `site request` and `site accept` leave it: its keys, and the pinned coordinator."""
+        with self.folder.settings.open("a") as file:
+            file.write(f'\n[coordinator]\naddress = "127.0.0.1:1"\npublic_key = "{self.keys.coordinator.hex()}"\n')
+        self.folder.node_public_key.write_text(NODE_KEY + "\n")
+        write_secret(self.folder.masking_key, MASKING_KEY)
+        write_secret(self.folder.answer_key, ANSWER_KEY)
 
     def guard(self) -> NodeGuard:
         return NodeGuard(self.folder, site=SITE, keys=self.keys)

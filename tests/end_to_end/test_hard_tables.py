@@ -132,8 +132,7 @@ def test_check_tells_lines_and_rows() -> None:
 def with_offered_plan(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Said:
     """What check says of a changed table when a plan waits to be approved."""
     with installed_node() as node:
-        with node.folder.settings.open("a") as file:
-            file.write(f'\n[coordinator]\naddress = "127.0.0.1:1"\npublic_key = "{node.keys.coordinator.hex()}"\n')
+        node.enrol()
         node.guard().offer_plan(node.offer())
         change(pd.read_csv(node.table_path, dtype=str)).to_csv(node.table_path, index=False)
         return oncofed("site", "check", node.folder.root)

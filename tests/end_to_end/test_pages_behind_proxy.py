@@ -32,8 +32,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.end_to_end.pages_browser import Visited
 from tests.hardened_units import settings_of
-from tests.installed_node import MASKING_KEY, NODE_KEY, InstalledNode, installed_node, table
-from tests.node_guards import ANSWER_KEY
+from tests.installed_node import InstalledNode, installed_node, table
 from tests.privacy.test_installed_users import GUARD, NOBODY, RELAY, UIDS, USERS
 from tests.privacy.test_two_users import CONNECT, can
 
@@ -44,7 +43,6 @@ from oncofed.client.records.audit_log import verify_audit_log
 from oncofed.client.site.setup import create, hand_over
 from oncofed.protocol.messages import DeliveryState
 from oncofed.protocol.model_file import signed_model
-from oncofed.secret_files import write_secret
 from oncofed.simulations.benchmarks.browser import CHROMIUM, chromium
 from oncofed.survival.network import parameter_count
 
@@ -123,11 +121,7 @@ def delivered_node() -> Iterator[InstalledNode]:
         folder = node.folder
         os.chmod(folder.root.parent, 0o755)
         create(folder, SiteSettings("Bonn", "127.0.0.1:9094", None, USERS))
-        with folder.settings.open("a") as file:
-            file.write(f'\n[coordinator]\naddress = "127.0.0.1:1"\npublic_key = "{node.keys.coordinator.hex()}"\n')
-        folder.node_public_key.write_text(NODE_KEY + "\n")
-        write_secret(folder.masking_key, MASKING_KEY)
-        write_secret(folder.answer_key, ANSWER_KEY)
+        node.enrol()
         table().to_csv(node.table_path, index=False)
         os.chown(node.table_path, GUARD, GUARD)
         os.chmod(node.table_path, 0o600)

@@ -151,8 +151,7 @@ def test_the_doctor_tells_of_it(roll_back: Callable[[Hospital], None]) -> None:
         def told() -> list[Verdict]:
             return [finding.verdict for finding in examine(here.folder) if finding.topic == "records"]
 
-        with here.folder.settings.open("a") as file:
-            file.write(f'\n[coordinator]\naddress = "127.0.0.1:1"\npublic_key = "{here.node.keys.coordinator.hex()}"\n')
+        here.node.enrol()
         assert told() == [Verdict.FINE]
         roll_back(here)
         assert told() == [Verdict.FAULT]

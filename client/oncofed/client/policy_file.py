@@ -35,8 +35,6 @@ from pathlib import Path
 from oncofed.client.sources import SourceKind, SourceSpec
 from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.policy import SitePolicy
-from oncofed.protocol.cards import CARD
-from oncofed.protocol.enrolment import SITE_NAME
 from oncofed.ranges import range_of
 from oncofed.texts import text_of
 from oncofed.toml_section import Section, closest, read_toml
@@ -130,9 +128,9 @@ def _peers(where: str, file: Section, faults: list[Fault]) -> tuple[Peer, ...]:
     for number, content in enumerate(file.sections("peer"), start=1):
         section = Section(f"{where}: [[peer]] number {number}", content, faults)
         name, card = section.required_text("name"), "".join(section.required_text("card").lower().split())
-        if name and not SITE_NAME.fullmatch(name):
+        if name and name not in text_of(Peer, "name"):
             section.fault("name", "is no hospital's name", "Write it as the plan does; see `oncofed site peers`.")
-        if card and not CARD.fullmatch(card):
+        if card and card not in text_of(Peer, "card"):
             remedy = "Write the eight groups of four digits that the hospital reads out from its `oncofed site card`."
             section.fault("card", "is no card", remedy)
         section.close()

@@ -29,9 +29,7 @@ class ExplanationRequest:
     budget_share    of what the plan's noise lets through (in 1 / noise_multiplier^2), for all of it together; in mode
                     `none` any above 0.
     pairs           whether pairs of markers are released too, for half of the share.
-    most_votes, largest_effect  as in `VoteSpec`. smallest_shown, attempts  as in `SummarySpec`; 500 is from how many
-                    patients votes with the noise of one hospital at epsilon 1 name the first 20 markers with recall
-                    0.93 (`../shared/privacy.md`).
+    most_votes, largest_effect  as in `VoteSpec`. smallest_shown, attempts  as in `SummarySpec`.
     """
 
     budget_share: float = 0.0

@@ -10,8 +10,9 @@ Waiting for answers is bounded by the plan's round_timeout_seconds. What the obs
 With `Patience` a round without quorum is asked again instead, for a bounded time: the very same attempt while hospitals
 are merely missing, since those that answered give the same bytes again without a charge; a new attempt, with fresh
 noise and a new charge everywhere, only when a hospital was charged and has no answer any more (it was killed between).
-One hospital causes one such attempt at most before a person resumes the study: each is paid for by the patients of all.
-After that it is waited for, and gone on without where the quorum allows it. An attempt that nobody answers, because all
+One hospital causes one such attempt at most before a person resumes the study (of masked sums two, if another one is
+away at the first): each is paid for by the patients of all. After that it is waited for, and gone on without where the
+quorum allows it. An attempt that nobody answers, because all
 were asked it in an earlier run, costs nobody anything, and the next one is asked at once.
 """
 

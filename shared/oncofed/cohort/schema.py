@@ -1,8 +1,8 @@
 """What does a study call its markers and outcomes, and which public constants describe them?
 
 A schema is public: it is written before anyone looks at a table, from units and medical knowledge, and is the only
-source of centres, scales, ranges, vocabularies and the time grid (`../shared/design.md`, decision 4). Reading one from
-TOML is `oncofed.cohort.schema_file`.
+source of centres, scales, ranges, vocabularies and the time grid. Reading one from TOML is
+`oncofed.cohort.schema_file`.
 """
 
 from __future__ import annotations

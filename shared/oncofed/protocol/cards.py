@@ -9,12 +9,9 @@ hospital's: it could invent all others, and take every mask off. Imports no torc
 from __future__ import annotations
 
 import json
-import re
 
 from oncofed.protocol.enrolment import fingerprint
 from oncofed.protocol.plan import Member
-
-CARD = re.compile(r"[0-9a-f]{32}")
 
 
 def card_of(member: Member) -> str:

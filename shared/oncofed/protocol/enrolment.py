@@ -38,7 +38,6 @@ from oncofed.protocol.signing import public_key_of, sign, verify
 from oncofed.texts import text_faults
 
 LARGEST_BYTES = 64 * 1024
-SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]{0,252}):(?P<port>[1-9][0-9]{0,4})")
 
 _REQUEST_FORMAT = "oncofed-enrolment-request-2"
@@ -177,7 +176,12 @@ def read_acceptance(content: bytes) -> Acceptance:
 def fingerprint(content: bytes) -> str:
     """For the telephone: eight groups of four hexadecimal digits."""
     digits = hashlib.sha256(content).hexdigest()[:32]
-    return " ".join(digits[start : start + 4] for start in range(0, 32, 4))
+    return in_groups(digits)
+
+
+def in_groups(digits: str) -> str:
+    """For reading out: groups of four."""
+    return " ".join(digits[start : start + 4] for start in range(0, len(digits), 4))
 
 
 def coordinator_fingerprint(*, ca_certificate: str, coordinator_public_key: str) -> str:

@@ -9,7 +9,7 @@ Everywhere: `log_hazard_ratio` (patients,) is f(x) of one endpoint, positive = w
 interval k, -inf allowed (no hazard there); times are in the grid's unit. Beyond the last bound the model says
 nothing: such times raise ValueError, and a median that lies there is infinite, "not reached".
 
-Source: Friedman, Annals of Statistics 10 (1982); `../shared/design.md`, decision 2.
+Source: Friedman, Annals of Statistics 10 (1982).
 """
 
 from __future__ import annotations

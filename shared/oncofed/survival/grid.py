@@ -1,8 +1,8 @@
 """On which public time axis is the hazard piecewise constant, and what does a patient add to each interval?
 
 Promise: delayed entry and censoring inside an interval are exact, because a patient counts with the *fraction* of
-the interval spent at risk (`../shared/design.md`, decision 2). Nothing here is learned from data: the bounds come
-from the study's schema. Imports no torch.
+the interval spent at risk. Nothing here is learned from data: the bounds come from the study's schema. Imports no
+torch.
 
 Source: Friedman, "Piecewise exponential models for survival data with covariates", Annals of Statistics 10 (1982).
 """

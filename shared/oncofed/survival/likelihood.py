@@ -3,9 +3,10 @@
 Piecewise-constant hazard with proportional hazards: with d_k the event in interval k and p_k the fraction of interval k
 spent at risk, a patient's negative log likelihood is sum_k p_k exp(b_k + f) - d_k (b_k + f). (Constants that do not
 depend on the parameters are left out.) The loss is a sum over patients: this is what makes clipping each patient's
-gradient bound that patient's influence, which the Cox partial likelihood does not allow (`../shared/privacy.md`).
+gradient bound that patient's influence, which the Cox partial likelihood does not allow (docs/privacy.md, "How
+it is done").
 
-Source: Friedman, Annals of Statistics 10 (1982), equation 2.3, in the notation of `../shared/design.md`, decision 2.
+Source: Friedman, Annals of Statistics 10 (1982), equation 2.3.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How well does the ordinary method do: a ridge Cox regression on one pooled table, or on one hospital's alone?
 
 It is a baseline beside a federated study and never part of one: the partial likelihood does not bound a patient's
-influence (`../shared/design.md`, decision 1), so it must not be trained under a privacy promise.
+influence (docs/privacy.md, "How it is done"), so it must not be trained under a privacy promise.
 
 Promises: `fit_ridge_cox` minimises -log partial likelihood (Breslow ties) + penalty / 2 * |w|^2, a *sum* over events,
 so `penalty` means what scikit-survival's CoxPHSurvivalAnalysis(alpha=penalty) means and matters less the more

@@ -143,7 +143,7 @@ def run(
             start=initial_state(START),
             checkpoint_folder=None,
             observer=observe,
-            patience=Patience(seconds=seconds, clock=lambda: 0.0, sleep=lambda seconds: None),
+            patience=Patience(seconds=seconds, clock=count().__next__, sleep=lambda seconds: None),
         )
 
     run_in_process(server, client, node_count=len(SITES))

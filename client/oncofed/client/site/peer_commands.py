@@ -68,6 +68,7 @@ def peers(folder: NodeFolder, plan: str | None) -> None:
     from oncofed.client.policy_file import read_policy
     from oncofed.client.site.inbox import find_plan
     from oncofed.client.site.peers import peers_in_words
+    from oncofed.protocol.enrolment import in_groups
 
     go_on_as("guard", folder)
     policy = read_policy(folder.policy)
@@ -76,7 +77,6 @@ def peers(folder: NodeFolder, plan: str | None) -> None:
         click.echo(peers_in_words(document.plan, policy.peers, site=read_site(folder).name))
         return
     for peer in policy.peers:
-        groups = " ".join(peer.card[start : start + 4] for start in range(0, len(peer.card), 4))
-        click.echo(f"{peer.name:24s} {groups}")
+        click.echo(f"{peer.name:24s} {in_groups(peer.card)}")
     if not policy.peers:
         click.echo(f"None yet. To verify one, call it: oncofed site verify {folder.root} HOSPITAL")

@@ -8,17 +8,18 @@ from oncofed.client.node.folder import NodeFolder, read_site
 from oncofed.client.policy_file import Peer, read_policy
 from oncofed.durable import replace_durably, sync_folder
 from oncofed.errors import Fault, InvalidInput
-from oncofed.protocol.cards import CARD, card_in_words, card_of
-from oncofed.protocol.enrolment import SITE_NAME, fingerprint
+from oncofed.protocol.cards import card_in_words, card_of
+from oncofed.protocol.enrolment import fingerprint, in_groups
 from oncofed.protocol.plan import Member, StudyPlan
+from oncofed.texts import text_of
 
 
 def add_peer(folder: NodeFolder, *, name: str, card: str) -> None:
     """Append a [[peer]] to policy.toml, whose owner and rights stay. Raises InvalidInput; then nothing is written."""
     digits, faults = "".join(card.lower().split()), []
-    if not SITE_NAME.fullmatch(name) or name == read_site(folder).name:
+    if name not in text_of(Peer, "name") or name == read_site(folder).name:
         faults.append(Fault("HOSPITAL", "is not the name of another hospital", "Write it as its card begins."))
-    if not CARD.fullmatch(digits):
+    if digits not in text_of(Peer, "card"):
         what = "is not eight groups of four digits (0 to 9, a to f)"
         faults.append(Fault("--card", what, "Let it be read out again: oncofed site card."))
     policy = folder.policy.resolve()  # where it is a link, what it leads to
@@ -34,8 +35,7 @@ def add_peer(folder: NodeFolder, *, name: str, card: str) -> None:
     if name in known:
         return
     before, found = policy.read_text("utf-8"), policy.stat()
-    words = " ".join(digits[start : start + 4] for start in range(0, len(digits), 4))
-    text = f'{before.rstrip()}\n\n[[peer]]\nname = "{name}"\ncard = "{words}"\n'
+    text = f'{before.rstrip()}\n\n[[peer]]\nname = "{name}"\ncard = "{in_groups(digits)}"\n'
     owner = (found.st_uid, found.st_gid)
     candidate = policy.with_name(f"{policy.name}.candidate")
     replace_durably(candidate, text.encode(), mode=found.st_mode & 0o777, owner=owner)

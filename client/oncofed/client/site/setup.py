@@ -21,8 +21,8 @@ from oncofed.client.records.sqlite_ledger import create_ledger
 from oncofed.client.service.token import new_token, token_sha256
 from oncofed.durable import replace_durably
 from oncofed.errors import Fault, InvalidInput
-from oncofed.protocol.enrolment import SITE_NAME
 from oncofed.secret_files import write_secret
+from oncofed.texts import text_of
 
 PRIVATE, SHOWN = 0o700, 0o755
 SOCKETS = 0o2750
@@ -88,7 +88,7 @@ def create(folder: NodeFolder, settings: SiteSettings) -> None:
 
 def _refuse_unusable(folder: NodeFolder, settings: SiteSettings) -> None:
     faults = []
-    if not SITE_NAME.fullmatch(settings.name):
+    if settings.name not in text_of(SiteSettings, "name"):
         remedy = "Use 1 to 64 letters, digits, - and _ (a letter or digit first)."
         faults.append(Fault("--name", "is not a usable name", remedy))
     for role in ("guard", "node", "relay") if settings.users is not None else ():

@@ -132,9 +132,8 @@ def integrated_brier(n: FloatArray, time_bounds: tuple[float, ...], centres: Flo
     after = np.exp(-np.cumsum(censoring))
     during = np.exp(-np.cumsum(censoring) + 0.5 * censoring)
     patients = n.sum()
-    if (
-        patients <= 0 or not (after[:last] > 0).all() or not (during[:last] > 0).all()
-    ):  # counted with noise, nobody may be left
+    # Of counts with noise there may be nobody, or nobody left to stand for those who were censored.
+    if patients <= 0 or not (np.minimum(after, during)[:last] > 0).all():
         return float("nan")
     scores = [0.0]
     for number, time in enumerate(time_bounds[1 : last + 1]):

@@ -21,13 +21,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
-from flwr.supercore.run import Run
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.server.app import flower_says_errors_only
+from oncofed.server.deployment.wrapped_grid import WrappedGrid
 
 # Ray's worker processes inherit these; Flower reads its own when it is imported, so see `_no_reports` too.
 _QUIET_ENVIRONMENT = {
@@ -99,37 +99,19 @@ class _Stopped(Exception):
     """The run was interrupted while the server waited."""
 
 
-class _StoppableGrid(Grid):
+class _StoppableGrid(WrappedGrid):
     """Flower runs the ServerApp in a thread and does not end it on Ctrl-C: it would wait a whole round more."""
 
     def __init__(self, grid: Grid, *, node_count: int, stop: threading.Event) -> None:
-        self._grid = grid
+        super().__init__(grid)
         self._node_count = node_count
         self._stop = stop
-
-    def set_run(self, run: Run) -> None:
-        self._grid.set_run(run)
-
-    @property
-    def run(self) -> Run:
-        return self._grid.run
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
 
     def get_node_ids(self) -> list[int]:
         """All of them: Flower starts the ServerApp before it has registered the nodes."""
         while len(node_ids := list(self._grid.get_node_ids())) < self._node_count:
             self._pause()
         return node_ids
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        return self._grid.push_messages(messages)
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        return self._grid.pull_messages(message_ids)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         waiting = set(self.push_messages(messages))

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.installed_node import MASKING_KEY, NODE_KEY, SITE, InstalledNode, installed_node
+from tests.installed_node import SITE, InstalledNode, installed_node
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, TOKEN, Asker
 
 from oncofed.client.records.audit_log import AuditLog
@@ -28,21 +28,13 @@ from oncofed.client.service.node_guard import NodeGuard
 from oncofed.client.service.process import main
 from oncofed.client.service.token import token_sha256
 from oncofed.protocol.messages import NodeDescription, PlanState
-from oncofed.protocol.signing import public_key_of
-from oncofed.secret_files import write_secret
 
 
 @contextmanager
 def enrolled_node() -> Iterator[InstalledNode]:
     with installed_node() as node:
-        folder = node.folder
-        with folder.settings.open("a") as file:
-            key = public_key_of(node.signing_key).hex()
-            file.write(f'\n[coordinator]\naddress = "127.0.0.1:8443"\npublic_key = "{key}"\n')
-        folder.node_public_key.write_text(NODE_KEY + "\n")
-        write_secret(folder.masking_key, MASKING_KEY)
-        write_secret(folder.answer_key, ANSWER_KEY)
-        folder.token_sha256.write_text(token_sha256(TOKEN))
+        node.enrol()
+        node.folder.token_sha256.write_text(token_sha256(TOKEN))
         yield node
 
 

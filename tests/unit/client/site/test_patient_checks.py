@@ -10,15 +10,12 @@ from tests.installed_node import PATIENTS, InstalledNode, installed_node, table
 
 from oncofed.client.site.findings import Finding, Verdict
 from oncofed.client.site.patient_checks import patient_findings
-from oncofed.protocol.signing import public_key_of
 
 
 @pytest.fixture
 def node() -> Iterator[InstalledNode]:
     with installed_node() as node:
-        with node.folder.settings.open("a") as file:
-            key = public_key_of(node.signing_key).hex()
-            file.write(f'\n[coordinator]\naddress = "127.0.0.1:8443"\npublic_key = "{key}"\n')
+        node.enrol()
         node.guard().offer_plan(node.offer())
         yield node
 

@@ -10,13 +10,11 @@ from pathlib import Path
 import pytest
 from tests.command_line import oncofed
 from tests.end_to_end.flower_processes import enrol, new_coordinator
-from tests.installed_node import MASKING_KEY, NODE_KEY, InstalledNode, installed_node
-from tests.node_guards import ANSWER_KEY
+from tests.installed_node import InstalledNode, installed_node
 
 from oncofed.client.policy_file import Peer, read_policy
 from oncofed.protocol.cards import card_in_words, card_of
 from oncofed.protocol.plan import SharedNoise
-from oncofed.secret_files import write_secret
 from oncofed.server.deployment.enrolment import read_sites
 
 ESSEN = 1
@@ -27,11 +25,7 @@ DIGITS = "4f1c22aa90b17d3e5c0f8812aa310b7e"
 @pytest.fixture
 def node() -> Iterator[InstalledNode]:
     with installed_node() as here:
-        with here.folder.settings.open("a") as file:
-            file.write(f'\n[coordinator]\naddress = "127.0.0.1:1"\npublic_key = "{here.keys.coordinator.hex()}"\n')
-        here.folder.node_public_key.write_text(NODE_KEY + "\n")
-        write_secret(here.folder.masking_key, MASKING_KEY)
-        write_secret(here.folder.answer_key, ANSWER_KEY)
+        here.enrol()
         yield here
 
 

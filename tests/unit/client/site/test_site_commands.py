@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 import torch
 from tests.command_line import oncofed
-from tests.installed_node import MASKING_KEY, NODE_KEY, SITE, SOURCE, InstalledNode, installed_node, planted
+from tests.installed_node import SITE, SOURCE, InstalledNode, installed_node, planted
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, Asker
 
 from oncofed.client import trial
@@ -36,7 +36,6 @@ from oncofed.protocol.messages import DeliveryState
 from oncofed.protocol.model_file import signed_model
 from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.protocol.study_document import document_bytes, signed_document
-from oncofed.secret_files import write_secret
 from oncofed.survival.curves import median_survival
 from oncofed.survival.network import network_with, parameter_count
 
@@ -45,11 +44,7 @@ from oncofed.survival.network import network_with, parameter_count
 def node() -> Iterator[InstalledNode]:
     """Its coordinator is pinned."""
     with installed_node() as here:
-        with here.folder.settings.open("a") as file:
-            file.write(f'\n[coordinator]\naddress = "127.0.0.1:1"\npublic_key = "{here.keys.coordinator.hex()}"\n')
-        here.folder.node_public_key.write_text(NODE_KEY + "\n")
-        write_secret(here.folder.masking_key, MASKING_KEY)
-        write_secret(here.folder.answer_key, ANSWER_KEY)
+        here.enrol()
         yield here
 
 
