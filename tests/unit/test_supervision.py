@@ -192,6 +192,7 @@ def test_a_second_supervisor_of_the_same_folder_is_refused_and_the_first_is_left
         until(lambda: first.status_file.exists() and "one" in first.status_file.read_text(), "it runs")
         before = first.status_file.read_bytes()
         second = Watched(tmp_path, service("two", SLEEPS))
+        second.supervisor.stop()  # were it not refused, it would end at once
         with pytest.raises(InvalidInput, match="is started already"):
             second.supervisor.run()
         assert first.status_file.read_bytes() == before

@@ -247,6 +247,20 @@ def test_a_question_that_the_coordinator_did_not_sign_never_reaches_the_guard() 
     assert noted == [("unsigned_question", "not_signed"), ("contribute", "")], "once, however often"
 
 
+def test_words_that_leave_again_and_again_fill_no_log() -> None:
+    """A relay may call as often as it likes; what needs no patient waits for nothing."""
+    with served(HonestGuard()) as here:
+        channel = here.asker()
+        for number in range(5):
+            channel.describe()
+            channel.plan_status(f"{number:064x}")
+            channel.deliver_model(b"model", b"signature", HASH)
+            with pytest.raises(grpc.RpcError):
+                called(here, f"{SERVICE}/List{number}", b"", BEARER)
+        events = [entry.event for entry in here.audit()]
+    assert sorted(events) == ["deliver_model", "describe", "plan_status", "unknown_method"]
+
+
 def test_what_egress_checked_is_what_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Byte for byte, with its question's hash and the signature around it, and nothing beside."""
     checked: list[bytes] = []

@@ -91,6 +91,15 @@ def test_no_patients_and_negative_counts_raise_nothing(counts: np.ndarray) -> No
         assert found.patients.value == counts.sum()
 
 
+def test_where_noise_leaves_nobody_after_the_first_time_the_brier_score_is_not_defined_and_nothing_is_divided() -> None:
+    """Nearly everybody seems to be censored at once, so that a patient who is left stands for infinitely many."""
+    counts = np.zeros((6, 5, 2))
+    counts[:, 0, 0], counts[:, 1, 0] = 1_000.0, -499.99
+    found = figures(counts, smallest_shown=0.0).integrated_brier
+    assert found is not None
+    assert np.isnan(found.value)
+
+
 def test_counts_without_a_comparable_pair_have_no_c() -> None:
     counts = np.zeros((6, 5, 2))
     counts[:, 1, 0] = 20.0  # nobody has an event
