@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -265,3 +266,20 @@ def test_a_run_that_crashed_in_its_first_round_can_go_on_or_begin_again(
         assert said.code == 0, said.text
         c_index = figures(folder)["test"]["c_index"]  # type: ignore[index]  # an object of JSON
         assert math.isfinite(c_index)
+
+
+def test_a_folder_in_which_a_run_is_at_work_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also before its first round is finished, when the folder looks like one that a crash left."""
+    train, beside = running._train, list[Said]()
+
+    def while_training(*arguments: Any, **named: Any) -> Any:
+        if not beside:
+            beside.append(Said(0, ""))
+            beside.extend(simulated(tmp_path, patients(), *more) for more in ((), ("--resume",)))
+        return train(*arguments, **named)
+
+    monkeypatch.setattr(running, "_train", while_training)
+    assert simulated(tmp_path, patients()).code == 0
+    for said in beside[1:]:
+        assert said.code == 2
+        assert "another run is at work in it" in said.text

@@ -12,12 +12,14 @@ RUN/                      what it is
 
 from __future__ import annotations
 
+import fcntl
 import importlib.metadata
 import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -102,8 +104,39 @@ def run_study(
     progress("reading", 1, 1)
 
     run_folder.mkdir(parents=True, exist_ok=True)
+    with _alone_in(run_folder):
+        _refuse_unfit(run_folder, study, engine=engine, resume=resume)  # another run may have ended here meanwhile
+        return _run(
+            study,
+            plan,
+            patients,
+            run_folder,
+            explained=explained,
+            notes=notes,
+            engine=engine,
+            resume=resume and has_checkpoint(run_folder),  # one that ended in its first round begins again
+            progress=progress,
+            report=report,
+            began=began,
+        )
+
+
+def _run(
+    study: Study,
+    plan: StudyPlan,
+    patients: Consortium,
+    run_folder: Path,
+    *,
+    explained: str,
+    notes: Sequence[str],
+    engine: Engine,
+    resume: bool,
+    progress: Progress,
+    report: bool,
+    began: float,
+) -> RunResult:
+    """All that is written. `began` is `time.perf_counter` at the start of the whole."""
     write_json(run_folder / "study.json", {"hash": study.hash, "engine": engine.value, "settings": asdict(study)})
-    resume = resume and has_checkpoint(run_folder)  # one that ended in its first round begins again
     federated = _train(plan, patients, run_folder, engine=engine, resume=resume, progress=progress)
     network = network_with(plan.model, federated.state.weights)
     train = pooled(patients.hospitals)
@@ -131,7 +164,7 @@ def run_study(
         notes=tuple(notes),
         seconds_total=time.perf_counter() - began,
         measured=measured(plan, federated.state.summaries, federated.state.weights),
-        released_explanations=released_explanations(plan, schema, federated.state.summaries),
+        released_explanations=released_explanations(plan, patients.test.schema, federated.state.summaries),
     )
     if report:
         _write_explanations(run_folder, patients.hospitals, relevances)
@@ -140,6 +173,20 @@ def run_study(
         write_report(result, run_folder / "report.html")
     progress("measuring", 3, 3)
     return result
+
+
+@contextmanager
+def _alone_in(run_folder: Path) -> Iterator[None]:
+    """Until the run ends, whatever ends it. Raises InvalidInput while another run is at work in the folder."""
+    descriptor = os.open(run_folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        remedy = "Wait until it has ended, or choose another folder."
+        raise InvalidInput([Fault(str(run_folder), "another run is at work in it", remedy)]) from None
+    finally:
+        os.close(descriptor)
 
 
 def _refuse_unfit(run_folder: Path, study: Study, *, engine: Engine, resume: bool) -> None:
