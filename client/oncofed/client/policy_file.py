@@ -17,7 +17,7 @@ A whole file::
     kind = "parquet"                # or "csv", with path; or "sql", with statement and url_file or url_variable
     path = "/srv/oncofed/registry.parquet"
     largest_epsilon = 3.0           # of all studies together
-    delta = 1e-5
+    delta = 1e-6
     smallest_noise_multiplier = 5.0
     fewest_colluding_tolerated = 2  # only where studies may share their noise between hospitals; left out: they may not
 

@@ -59,7 +59,7 @@ weight_decay = 3
 [privacy]
 {{privacy}}
 epsilon = 3
-delta = 1e-5
+delta = 1e-6
 l2_norm_bound = 2
 reserve_rounds = 2
 
@@ -82,7 +82,7 @@ name = "registry"
 kind = "parquet"
 path = "{path}"
 largest_epsilon = 3.0
-delta = 1e-5
+delta = 1e-6
 smallest_noise_multiplier = 1.0
 {shared}
 """
