@@ -248,8 +248,8 @@ def test_a_table_is_changed_after_its_approval(four: Supervised) -> None:
     ("lie", "cause"),
     [
         ("nan", "sent numbers that are not finite"),
-        ("huge", "sent a vector longer than any honest one can be"),
-        ("shape", "sent 21 numbers where the model has 22"),
+        ("huge", "sent a number larger than any hospital's can be"),
+        ("shape", "sent 21 numbers where 22 were asked for"),
         ("byte", "the answer is not what its guard signed"),
     ],
 )
