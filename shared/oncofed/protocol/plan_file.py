@@ -8,7 +8,6 @@ is a contract, so nothing is guessed or filled in. All faults are reported toget
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
@@ -20,8 +19,6 @@ from oncofed.protocol.answer_times import time_faults
 from oncofed.protocol.plan import StudyPlan
 from oncofed.texts import TEXTS
 
-_SUMMARY_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_KEY = re.compile(r"[0-9a-f]{64}")
 _REMEDY = "Ask the coordinator for the document that `oncofed study sign` wrote."
 
 
@@ -44,9 +41,6 @@ def _contradictions(plan: StudyPlan, where: str) -> list[Fault]:
         found.append(Fault(f"{where}.roster", "is not a sorted list of distinct names", _REMEDY))
     if plan.members and tuple(member.site for member in plan.members) != plan.roster:
         found.append(Fault(f"{where}.members", "are not the hospitals of the roster, in its order", _REMEDY))
-    keys = (key for member in plan.members for key in (member.masking_public_key, member.answer_public_key) if key)
-    if not all(_KEY.fullmatch(key) for key in keys):
-        found.append(Fault(f"{where}.members", "have a key that is not 64 hexadecimal digits", _REMEDY))
     if not 1 <= plan.quorum <= len(plan.roster):
         found.append(Fault(f"{where}.quorum", "does not lie between 1 and the roster's length", _REMEDY))
     if plan.training.rounds < 1:
@@ -57,8 +51,8 @@ def _contradictions(plan: StudyPlan, where: str) -> list[Fault]:
         found.append(Fault(f"{where}.held_out_fraction", "does not lie in [0, 1)", _REMEDY))
     found += [Fault(f"{where}.{name}", what, _REMEDY) for name, what in time_faults(plan)]
     names = [summary.name for summary in plan.summaries]
-    if len(set(names)) < len(names) or not all(_SUMMARY_NAME.fullmatch(name) for name in names):
-        found.append(Fault(f"{where}.summaries", "do not each have a short name of their own", _REMEDY))
+    if len(set(names)) < len(names):
+        found.append(Fault(f"{where}.summaries", "do not each have a name of their own", _REMEDY))
     if any(summary.attempts < 1 or summary.cells < 1 for summary in plan.summaries):
         found.append(Fault(f"{where}.summaries", "have fewer than one attempt or cell", _REMEDY))
     return found
