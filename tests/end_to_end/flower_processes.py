@@ -31,7 +31,7 @@ from oncofed.protocol.study_document import document_bytes, signed_document
 from oncofed.secret_files import read_secret
 from oncofed.server.deployment.certificates import create_keys
 from oncofed.server.deployment.control import Control, ControlRefused, RunStatus
-from oncofed.server.deployment.enrolment import approve, own_fingerprint, read_sites, register_approved
+from oncofed.server.deployment.enrolment import approve, own_fingerprint, read_sites, settle_nodes
 from oncofed.server.deployment.folder import CoordinatorFolder, CoordinatorSettings, settings_text
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -153,7 +153,7 @@ class Consortium:
     def registered(self) -> bool:
         try:
             with Control.of(self.coordinator) as control:
-                register_approved(self.coordinator, control)
+                settle_nodes(self.coordinator, control)
         except ControlRefused:
             return False
         return True
