@@ -26,7 +26,9 @@ class Allowances(Generic[_Who]):
 
     def left(self, who: _Who) -> float:
         """How many more times, now."""
-        left, at = self._left.get(who, (float(self._at_once), 0.0))
+        if who not in self._left:
+            return self._at_once
+        left, at = self._left[who]
         return min(self._at_once, left + (self._clock() - at) * self._a_second)
 
     def take(self, who: _Who) -> bool:
