@@ -258,7 +258,7 @@ def enrol(folder: CoordinatorFolder) -> None:
     sites = read_sites(folder)
     for site in sites.values():
         click.echo(f"{site.site:24s} {site.standing:10s} request {site.request_fingerprint}")
-    click.echo(f"{sum(site.is_member for site in sites.values())} members. To enrol another one:")
+    click.echo(f"Members: {sum(site.is_member for site in sites.values())}. To enrol another one:")
     click.echo("  there:  oncofed site init NODE --name NAME; oncofed site request NODE --out NAME.request.json")
     click.echo(f"  here:   oncofed coordinator approve {folder.root} NAME.request.json --out NAME.acceptance.json")
     click.echo(f"  there:  oncofed site accept NODE NAME.acceptance.json --fingerprint '{own_fingerprint(folder)}'")

@@ -183,16 +183,16 @@ def last_change(folder: CoordinatorFolder) -> int:
 
 def member_fault(member: Member, sites: Mapping[str, ApprovedSite]) -> Fault | None:
     """Why a study of a plan that names this member cannot go on; None when it can."""
-    site, where = sites.get(member.site), f"plan, {member.site}"
+    name, site = member.site, sites.get(member.site)
     sign_anew = "sign the study again without it."
     if site is None:
-        return Fault(where, "is not enrolled", f"Approve its request, or {sign_anew}")
+        return Fault("plan", f"{name} is not enrolled", f"Approve its request, or {sign_anew}")
     if site.standing is Standing.REMOVED:
-        return Fault(where, "was removed", f"Approve its request anew, or {sign_anew}")
+        return Fault("plan", f"{name} was removed", f"Approve its request anew, or {sign_anew}")
     if site.standing is Standing.SUSPENDED:
-        return Fault(where, "is suspended", f"oncofed coordinator readmit COORD {member.site}, or {sign_anew}")
+        return Fault("plan", f"{name} is suspended", f"oncofed coordinator readmit COORD {name}, or {sign_anew}")
     if site.member != member:
-        return Fault(where, "is not enrolled with the keys that the plan names", "Sign the study again.")
+        return Fault("plan", f"{name} is not enrolled with the keys that the plan names", "Sign the study again.")
     return None
 
 

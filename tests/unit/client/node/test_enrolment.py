@@ -102,7 +102,7 @@ def test_a_second_key_under_one_name_is_refused(
 ) -> None:
     approve(coordinator, request_bytes(make_request(bonn)))
     impostor = make_request(new_node(tmp_path / "impostor", "Bonn"))
-    with pytest.raises(InvalidInput, match="another key is approved"):
+    with pytest.raises(InvalidInput, match="other keys are approved"):
         approve(coordinator, request_bytes(impostor))
 
 
@@ -131,6 +131,9 @@ class Registry:
         self.nodes[public_key] = 2**64 - 1 - len(self.nodes)
         return self.nodes[public_key]
 
+    def unregister_node(self, node_id: int) -> None:
+        self.nodes = {key: known for key, known in self.nodes.items() if known != node_id}
+
 
 def test_registration_may_be_repeated_and_follows_a_new_database(
     coordinator: CoordinatorFolder, bonn: NodeFolder
@@ -142,7 +145,8 @@ def test_registration_may_be_repeated_and_follows_a_new_database(
     assert first["Bonn"].node_id == 2**64 - 1
     fresh = Registry()
     fresh.nodes[b"somebody"] = 1
-    assert settle_nodes(coordinator, fresh)["Bonn"].node_id == 2**64 - 2
+    assert settle_nodes(coordinator, fresh)["Bonn"].node_id == 2**64 - 1
+    assert b"somebody" not in fresh.nodes  # who is no member is no node
 
 
 def test_two_that_register_at_once_wait_for_each_other(coordinator: CoordinatorFolder, bonn: NodeFolder) -> None:
