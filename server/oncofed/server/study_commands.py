@@ -180,8 +180,8 @@ def sign(study_file: Path, folder: Path, sites: str | None, out: Path) -> None:
     wanted = tuple(enrolled) if sites is None else tuple(dict.fromkeys(name.strip() for name in sites.split(",")))
     if unknown := [name for name in wanted if name not in enrolled]:
         remedy = f"Members: {', '.join(enrolled) or 'none'}."
-        sites = read_sites(coordinator)
-        said = {name: f"is {sites[name].standing}" if name in sites else "is not enrolled" for name in unknown}
+        known = read_sites(coordinator)
+        said = {name: f"is {known[name].standing}" if name in known else "is not enrolled" for name in unknown}
         raise InvalidInput([Fault("--sites", f'"{name}" {said[name]}', remedy) for name in unknown])
     if not wanted:
         remedy = "Enrol one first: oncofed coordinator enrol COORD"

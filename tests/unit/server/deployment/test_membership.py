@@ -23,11 +23,12 @@ from oncofed.protocol.enrolment import (
 )
 from oncofed.protocol.plan import StudyPlan
 from oncofed.server.deployment.at_work import at_work
+from oncofed.server.deployment.control import Control
 from oncofed.server.deployment.enrolment import Standing, approve, read_members, read_sites, settle_nodes
 from oncofed.server.deployment.folder import CoordinatorFolder
 from oncofed.server.deployment.member_keys import MemberKeys, key_bytes
 from oncofed.server.deployment.membership import readmit, remove, rotate, suspend
-from oncofed.server.deployment.runs import take_in
+from oncofed.server.deployment.runs import begin, take_in
 from oncofed.server.deployment.server_app import nodes_of
 
 
@@ -222,6 +223,32 @@ def test_a_plan_that_names_one_who_is_off_is_refused_by_name(
         nodes_of(plan, read_sites(consortium.folder))
 
 
+@pytest.mark.parametrize(("off", "told"), [(suspend, "Bonn is suspended"), (remove, "Bonn was removed")])
+def test_a_study_that_names_one_who_is_off_is_not_begun(
+    off: Callable[[CoordinatorFolder, str], object], told: str, consortium: Consortium
+) -> None:
+    plan, _ = plan_of(consortium)
+    off(consortium.folder, "Bonn")
+
+    class Untouched(Control):
+        def __init__(self) -> None:
+            pass
+
+    with pytest.raises(InvalidInput, match=told):
+        begin(consortium.folder, Untouched(), plan.hash)
+
+
+def test_a_study_is_signed_for_members_only(consortium: Consortium, tmp_path: Path) -> None:
+    assert oncofed("study", "new", tmp_path / "lung").code == 0
+    suspend(consortium.folder, "Bonn")
+    out = tmp_path / "plan.json"
+    signing = ("study", "sign", tmp_path / "lung" / "study.toml", "--coordinator", consortium.folder.root, "--out", out)
+    said = oncofed(*signing, "--sites", "Bonn,Essen")
+    assert (said.code, '"Bonn" is suspended. Members: Essen.' in said.text) == (2, True)
+    said = oncofed(*signing)
+    assert (said.code, "Signed for Essen:" in said.text) == (0, True), said.text
+
+
 def test_a_plan_with_former_keys_is_refused_by_name(consortium: Consortium) -> None:
     plan, document = plan_of(consortium)
     rotate(consortium.folder, "Bonn", new_keys(consortium.nodes["Bonn"]))
@@ -236,11 +263,12 @@ def test_a_plan_with_former_keys_is_refused_by_name(consortium: Consortium) -> N
 def test_while_a_study_runs_nobody_is_removed_and_anybody_suspended(consortium: Consortium) -> None:
     plan, _ = plan_of(consortium)
     request = new_keys(consortium.nodes["Essen"])
+    refused: tuple[Callable[[], object], ...] = (
+        lambda: remove(consortium.folder, "Bonn"),
+        lambda: rotate(consortium.folder, "Essen", request),
+    )
     with at_work(consortium.folder.study(plan.hash)):
-        for call in (
-            lambda: remove(consortium.folder, "Bonn"),
-            lambda: rotate(consortium.folder, "Essen", request),
-        ):
+        for call in refused:
             with pytest.raises(InvalidInput, match=rf"{plan.hash[:12]}.*is running.*coordinator suspend"):
                 call()
         said = oncofed("coordinator", "suspend", consortium.folder.root, "Bonn")
