@@ -46,6 +46,8 @@ _ARRIVALS_AT_A_TIME = 64
 class DoorLimits:
     """connections       open at once, but for 127.0.0.1's own `of_loopback`.
     of_an_address     among them; several hospitals may stand behind one address.
+    of_a_hospital     known ones: of more, its oldest is known no longer, else one that has many addresses could fill
+                      all the room with them.
     opened_a_second   by one address, on average; `opened_at_once` in a burst.
     silent_seconds    from a connection's beginning, or a request's first byte, until its headers are complete.
     """
@@ -53,6 +55,7 @@ class DoorLimits:
     connections: int = 2_048
     of_an_address: int = 256
     of_loopback: int = 1_024
+    of_a_hospital: int = 32
     opened_a_second: float = 20.0
     opened_at_once: int = 300
     silent_seconds: float = 20.0
@@ -82,11 +85,11 @@ def raise_open_files() -> int:
 
 @dataclass(eq=False)
 class Visit:
-    """One open connection. end: closes it, from outside, whatever it is doing. known: a hospital's."""
+    """One open connection. end: closes it, from outside, whatever it is doing. known: which hospital's it is."""
 
     peer: Peer
     end: Callable[[], None]
-    known: bool = False
+    known: str | None = None
     _silence: asyncio.TimerHandle | None = None
 
     def await_headers(self, seconds: float) -> None:
@@ -112,6 +115,7 @@ class Doorkeeper:
     clock: Callable[[], float]
     _of: dict[str, OrderedDict[Visit, None]] = field(default_factory=dict)
     _peers: dict[Peer, Visit] = field(default_factory=dict)
+    _known: dict[str, OrderedDict[Visit, None]] = field(default_factory=dict)
     _opened: Allowances[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -145,13 +149,30 @@ class Doorkeeper:
         visits.pop(visit, None)
         if not visits:
             self._of.pop(visit.peer[0], None)
+        self._unknow(visit)
         if self._peers.get(visit.peer) is visit:
             del self._peers[visit.peer]
 
-    def know(self, peer: Peer) -> None:
+    def know(self, peer: Peer, hospital: str) -> None:
         """A hospital has shown on this connection that it is one."""
-        if peer in self._peers:
-            self._peers[peer].known = True
+        visit = self._peers.get(peer)
+        if visit is None or visit.known == hospital:
+            return
+        self._unknow(visit)
+        visit.known = hospital
+        known = self._known.setdefault(hospital, OrderedDict())
+        known[visit] = None
+        if len(known) > self.limits.of_a_hospital:
+            self._unknow(next(iter(known)))
+
+    def _unknow(self, visit: Visit) -> None:
+        if visit.known is None:
+            return
+        known = self._known[visit.known]
+        del known[visit]
+        if not known:
+            del self._known[visit.known]
+        visit.known = None
 
     def visit_of(self, peer: Peer) -> Visit | None:
         """The open connection from there."""
@@ -170,7 +191,7 @@ class Doorkeeper:
 
     def _ended(self, visits: OrderedDict[Visit, None]) -> bool:
         """Whether the oldest that nobody knows was ended."""
-        oldest = next((visit for visit in visits if not visit.known), None)
+        oldest = next((visit for visit in visits if visit.known is None), None)
         if oldest is None:
             return False
         self.leave(oldest)

@@ -59,7 +59,7 @@ def test_who_is_known_is_not_ended_for_another_and_fills_no_more_than_the_room()
     comings = Comings()
     for port in range(6):
         assert comings.come(HOSPITAL, port)
-        comings.keeper.know((HOSPITAL, port))
+        comings.keeper.know((HOSPITAL, port), "Bonn")
     assert not comings.come(HOSPITAL, 6)
     assert comings.ended == []
     comings.leave((HOSPITAL, 3))
@@ -85,11 +85,25 @@ def test_addresses_without_number_leave_room_for_a_hospital() -> None:
     for number in range(1000):
         assert comings.come(f"10.0.{number // 256}.{number % 256}", 1)
     assert comings.come(HOSPITAL, 1)
-    comings.keeper.know((HOSPITAL, 1))
+    comings.keeper.know((HOSPITAL, 1), "Bonn")
     for number in range(1000):
         assert comings.come(f"10.1.{number // 256}.{number % 256}", 1)
     assert (HOSPITAL, 1) not in comings.ended
     assert len(comings.keeper) == LIMITS.connections
+
+
+def test_one_hospital_with_many_addresses_does_not_fill_the_room_of_another() -> None:
+    comings = Comings(replace(LIMITS, of_a_hospital=3))
+    for number in range(100):
+        assert comings.come(f"10.0.0.{number}", 1)
+        comings.keeper.know((f"10.0.0.{number}", 1), "Bonn")
+    assert comings.come(HOSPITAL, 1)
+    comings.keeper.know((HOSPITAL, 1), "Essen")
+    for number in range(100, 200):
+        assert comings.come(f"10.0.0.{number}", 1)
+        comings.keeper.know((f"10.0.0.{number}", 1), "Bonn")
+    assert comings.keeper.visit_of((HOSPITAL, 1)) is not None
+    assert sorted(len(known) for known in comings.keeper._known.values()) == [1, 3]
 
 
 def test_one_address_opens_so_many_a_second_and_others_as_they_like() -> None:
@@ -117,6 +131,7 @@ def test_nothing_is_left_of_what_has_left() -> None:
     comings = Comings()
     for port in range(3):
         assert comings.come(STRANGER, port)
+        comings.keeper.know((STRANGER, port), "Bonn")
         visit = comings.keeper.visit_of((STRANGER, port))
         assert visit is not None
         comings.keeper.leave(visit)
@@ -124,6 +139,7 @@ def test_nothing_is_left_of_what_has_left() -> None:
     assert len(comings.keeper) == 0
     assert comings.keeper.visit_of((STRANGER, 1)) is None
     assert not comings.keeper._of
+    assert not comings.keeper._known
 
 
 @pytest.mark.parametrize("files", [64, 256, 1024, 4096, 524_288])

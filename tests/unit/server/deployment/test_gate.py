@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -93,17 +94,17 @@ def members() -> Members:
 
 
 @pytest.fixture
-def known() -> list[tuple[str, int]]:
+def known() -> list[tuple[str, int, str]]:
     return []
 
 
 @pytest.fixture
-def gate(inner: Inner, clock: Clock, members: Members, known: list[tuple[str, int]]) -> Gate:
+def gate(inner: Inner, clock: Clock, members: Members, known: list[tuple[str, int, str]]) -> Gate:
     return Gate(
         inner,
         admin_token=TOKEN,
         members=members,
-        know=known.append,
+        know=lambda peer, key: known.append((*peer, key)),
         monotonic=clock,
         now=clock.now,
         started=STARTED,
@@ -206,9 +207,9 @@ def test_anybody_reaches_health(gate: Gate) -> None:
     assert ask(gate, "/health", peer=HOSPITAL) == 200
 
 
-def test_a_member_reaches_fleet_and_its_connection_is_known(gate: Gate, known: list[tuple[str, int]]) -> None:
+def test_a_member_reaches_fleet_and_its_connection_is_known(gate: Gate, known: list[tuple[str, int, str]]) -> None:
     assert ask(gate, PULL, peer=HOSPITAL, headers=signed()) == 200
-    assert known == [(HOSPITAL, 4711)]
+    assert known == [(HOSPITAL, 4711, der(BONN).hex())]
 
 
 @pytest.mark.parametrize(
@@ -288,7 +289,7 @@ FORGED: Mapping[str, Callable[[], dict[str, str]]] = {
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
 @pytest.mark.parametrize("path", [PULL, PUSH, "/v1/fleet/register-node", "/v1/fleet/activate-node"])
 def test_without_a_members_signature_nothing_of_a_body_is_read(
-    forged: Callable[[], dict[str, str]], path: str, gate: Gate, inner: Inner, known: list[tuple[str, int]]
+    forged: Callable[[], dict[str, str]], path: str, gate: Gate, inner: Inner, known: list[tuple[str, int, str]]
 ) -> None:
     body, sent = Body([b"x" * 100] * 5, announced=500), list[Message]()
     assert ask(gate, path, peer=HOSPITAL, headers=forged(), body=body, sent=sent) == 401
@@ -425,6 +426,26 @@ def test_more_than_was_announced_reaches_nobody(announced: int | None, gate: Gat
     assert ask(gate, PUSH, headers=signed(), body=body) == 413
     assert inner.reached == []
     assert body.read <= 3
+
+
+def test_a_body_that_comes_in_small_pieces_takes_no_more_memory(gate: Gate, inner: Inner) -> None:
+    """A list of 100,000 pieces of two bytes is 30 MB."""
+    pieces = 100_000
+    gate._limits = GateLimits()
+
+    class Pieces(Body):
+        async def receive(self) -> Message:
+            self.read += 2
+            return {"type": "http.request", "body": self.read.to_bytes(4)[2:], "more_body": self.read < 2 * pieces}
+
+    tracemalloc.start()
+    try:
+        assert ask(gate, PUSH, headers=signed(), body=Pieces(announced=2 * pieces)) == 200
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(inner.bodies[0]) == 2 * pieces
+    assert most < 3_000_000
 
 
 # How long
