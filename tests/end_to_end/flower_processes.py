@@ -108,7 +108,7 @@ class Processes:
             self.running[name] = subprocess.Popen(
                 (sys.executable, "-m", *command),
                 cwd=REPOSITORY,
-                env={**os.environ, "PYTHONPATH": str(REPOSITORY), **(environment or {})},
+                env={**os.environ, "PYTHONPATH": _search_path(), **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -133,6 +133,11 @@ class Processes:
 
     def text(self, name: str) -> str:
         return (self.log / f"{name}.log").read_text(errors="replace")
+
+
+def _search_path() -> str:
+    """The tests', before whatever says where the product is: it need not be the one that is installed."""
+    return os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
