@@ -1,7 +1,8 @@
-"""``python -m tests.end_to_end.strangers PORT COUNT SECONDS``: half-sent connections from 127.0.0.2, without end.
+"""``python -m tests.end_to_end.strangers PORT COUNT``: half-sent connections from 127.0.0.2, until it is ended.
 
 Keeps trying to have COUNT of them: TCP alone, half of a TLS greeting, half of a request's headers, headers that drip.
-Whatever the server ends is opened anew. Prints how many were opened, and how many were open at most, as JSON.
+Whatever the server ends is opened anew. Prints every second how many were begun, and how many are and were open, as
+JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Strangers:
         self._port = port
         self._tls = ssl.create_default_context()
         self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
-        self.opened = self.open = self.most = 0
+        self.tried = self.open = self.most = 0
 
     async def for_ever(self, number: int) -> None:
         while True:
@@ -34,10 +35,11 @@ class Strangers:
 
     async def _once(self, kind: int) -> None:
         tls = self._tls if kind >= 2 else None
+        self.tried += 1
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", self._port, local_addr=(STRANGER, 0), ssl=tls, ssl_handshake_timeout=60 if tls else None
         )
-        self.opened, self.open = self.opened + 1, self.open + 1
+        self.open += 1
         self.most = max(self.most, self.open)
         try:
             writer.write((b"", _GREETING, _HEADERS, _HEADERS)[kind])
@@ -52,15 +54,14 @@ class Strangers:
 
 
 async def main() -> None:
-    port, count, seconds = (int(argument) for argument in sys.argv[1:])
+    port, count = (int(argument) for argument in sys.argv[1:])
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     strangers = Strangers(port)
     tasks = [asyncio.create_task(strangers.for_ever(number)) for number in range(count)]
-    await asyncio.sleep(seconds)
-    print(json.dumps({"opened": strangers.opened, "most": strangers.most}), flush=True)
-    for task in tasks:
-        task.cancel()
+    while tasks:
+        await asyncio.sleep(1)
+        print(json.dumps({"tried": strangers.tried, "open": strangers.open, "most": strangers.most}), flush=True)
 
 
 if __name__ == "__main__":
