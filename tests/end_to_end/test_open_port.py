@@ -162,17 +162,17 @@ def strangers(one: Consortium) -> dict[str, int]:
 def test_a_removed_hospital_is_offline_within_a_minute_and_back_when_it_is_approved(tmp_path: Path) -> None:
     with consortium(tmp_path / "c", sites=("Bonn", "Essen")) as two:
         two.processes.start("coordinator", "oncofed.cli", "coordinator", "start", str(two.coordinator.root))
-        until(two.registered, seconds=60, what="the SuperLink answers")
+        until(two.registered, seconds=240, what="the SuperLink answers")
         for site in two.nodes:
             two.start_supernode(site)
         two.wait_online(2)
         began = time.monotonic()
         assert oncofed("coordinator", "remove", two.coordinator.root, "Bonn").code == 0
         until(lambda: two.online() == 1, seconds=60, what="Bonn is off")
-        two.processes.running["Bonn-supernode"].wait(60)  # a 401 ends it
+        two.processes.running["Bonn-supernode"].wait(120)  # a 401 ends it
         print(f"off after {time.monotonic() - began:.1f} s")
         two.start_supernode("Bonn")
-        two.processes.running["Bonn-supernode"].wait(60)
+        two.processes.running["Bonn-supernode"].wait(120)
         assert two.online() == 1
 
         request = tmp_path / "bonn.request.json"
@@ -193,7 +193,7 @@ def test_a_removed_hospital_is_offline_within_a_minute_and_back_when_it_is_appro
         rotating = ("coordinator", "rotate", two.coordinator.root, "Bonn", request)
         assert oncofed(*rotating, "--fingerprint", fingerprint(request.read_bytes())).code == 0
         two.processes.start("coordinator", "oncofed.cli", "coordinator", "start", str(two.coordinator.root))
-        until(lambda: known_keys(two) == {members_key(two, "Bonn")}, seconds=60, what="only Bonn's new key is known")
+        until(lambda: known_keys(two) == {members_key(two, "Bonn")}, seconds=240, what="only Bonn's new key is known")
         two.start_supernode("Bonn")
         two.wait_online(1)
         # And of what is changed while it runs, without a word to it.
