@@ -23,10 +23,13 @@ Address = Path | tuple[str, int]
 
 
 class RecordingProxy:
-    """`with RecordingProxy(listen=..., forward=...) as proxy:` passes connections on until it is left."""
+    """`with RecordingProxy(listen=..., forward=...) as proxy:` passes connections on until it is left.
 
-    def __init__(self, *, listen: Address, forward: Address) -> None:
-        self._listen, self._forward = listen, forward
+    come_from  the far side sees connections from this address of the machine; None: from whichever it would be.
+    """
+
+    def __init__(self, *, listen: Address, forward: Address, come_from: str | None = None) -> None:
+        self._listen, self._forward, self._come_from = listen, forward, come_from
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._sent: list[tuple[bytearray, bytearray]] = []
@@ -68,6 +71,8 @@ class RecordingProxy:
                 return
             far = _socket_for(self._forward)
             try:
+                if self._come_from is not None:
+                    far.bind((self._come_from, 0))
                 far.connect(_name(self._forward))
             except OSError:
                 near.close()

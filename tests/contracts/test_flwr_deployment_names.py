@@ -10,23 +10,32 @@ import ast
 import dataclasses
 import inspect
 import sqlite3
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 from flwr.common import constant
 from flwr.proto.control_pb2 import ListNodesRequest, ListRunsRequest, RegisterNodeRequest, StartRunRequest
+from flwr.proto.message_pb2 import PushObjectRequest
+from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
+from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
 from flwr.supercore import sql_mixin
-from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, TaskType
+from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLWR_PRIVATE_MAX_CONCURRENT_OBJ_PULLS, TaskType
 from flwr.supercore.control.control_http_client import ControlHttpClient
-from flwr.supercore.inflatable import inflatable_protobuf_utils, inflatable_utils
+from flwr.supercore.inflatable import inflatable_object, inflatable_protobuf_utils, inflatable_utils
 from flwr.supercore.protobuf.client import ProtobufClient
 from flwr.supercore.retry import http_retry
 from flwr.supercore.superexec import run_superexec
 from flwr.supercore.superexec.executor import Executor
 from flwr.superlink import main as superlink_main
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
-from flwr.superlink.config_loader import SuperLinkLifespanConfig, load_control_authn_plugin
+from flwr.superlink.config_loader import (
+    SuperLinkLifespanConfig,
+    get_federation_manager,
+    get_objectstore_linkstate_factories,
+    load_control_authn_plugin,
+)
 from flwr.superlink.grid import HttpGrid, http_grid
 from flwr.superlink.routers.fleet import node_auth
 from flwr.supernode import fleet_http_connection, start_client_internal
@@ -37,6 +46,8 @@ from flwr.supernode.runtime import run_clientapp
 from oncofed.client.node.flower_names import replace_in
 from oncofed.client.node.superexec import WarmExecutor
 from oncofed.protocol import prompt_transfer
+from oncofed.protocol.codec import encode_answer
+from oncofed.protocol.wire_form import LARGEST_MESSAGE
 from oncofed.server.deployment import gate, superlink
 
 
@@ -155,6 +166,10 @@ def test_what_a_node_signs_is_the_time_alone_and_for_how_long() -> None:
     assert (
         'verify_signature(\n            bytes_to_public_key(public_key), timestamp.encode("ascii"), signature' in source
     )
+    assert (
+        "not -SYSTEM_TIME_TOLERANCE\n            < age\n            < TIMESTAMP_TOLERANCE + SYSTEM_TIME_TOLERANCE"
+        in source
+    )
     tolerance = constant.TIMESTAMP_TOLERANCE + 2 * constant.SYSTEM_TIME_TOLERANCE
     assert tolerance < gate.REMEMBERED_SECONDS
     assert (constant.TIMESTAMP_HEADER, FLEET_HTTP_PUBLIC_KEY_HEADER) == ("flwr-timestamp", "flwr-public-key")
@@ -170,7 +185,7 @@ def test_the_control_client_takes_our_header() -> None:
         "interceptors",
         "retry_invoker",
     ]
-    for name in ("RegisterNode", "ListNodes", "StartRun", "ListRuns", "StopRun"):
+    for name in ("RegisterNode", "UnregisterNode", "ListNodes", "StartRun", "ListRuns", "StopRun"):
         assert hasattr(ControlHttpClient, name)
     assert {"fab", "override_config"} <= set(StartRunRequest.DESCRIPTOR.fields_by_name)
     assert "public_key" in RegisterNodeRequest.DESCRIPTOR.fields_by_name
@@ -203,6 +218,47 @@ def test_a_superlink_waits_for_its_database_as_long_as_we_say(monkeypatch: pytes
     codes = http_retry._RETRYABLE_STATUS_CODES
     assert 503 in codes
     assert 500 not in codes, "then the gate need not translate it"
+
+
+# Flower's own use of alembic, at the making of a database.
+@pytest.mark.filterwarnings("ignore:No path_separator found in configuration:DeprecationWarning")
+def test_the_key_of_a_node_that_was_unregistered_can_be_registered_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """superlink.free_keys_of_unregistered_nodes: a hospital that was suspended comes back with its key."""
+    monkeypatch.setattr(SqlLinkState, "delete_node", SqlLinkState.delete_node)  # put back afterwards
+    state = get_objectstore_linkstate_factories(str(tmp_path / "a.db"), get_federation_manager())[1].state()
+    first = state.create_node("us", "us", b"key", 30.0)
+    state.delete_node("us", first)
+    with pytest.raises(ValueError, match="already in use"):  # else the replaced method is needed no longer
+        state.create_node("us", "us", b"key", 30.0)
+
+    superlink.free_keys_of_unregistered_nodes()
+    state = get_objectstore_linkstate_factories(str(tmp_path / "b.db"), get_federation_manager())[1].state()
+    first = state.create_node("us", "us", b"key", 30.0)
+    other = state.create_node("us", "us", b"other", 30.0)
+    state.delete_node("us", first)
+    assert state.get_node_id_by_public_key(b"key") is None
+    again = state.create_node("us", "us", b"key", 30.0)
+    assert again != first
+    assert (state.get_node_id_by_public_key(b"key"), state.get_node_id_by_public_key(b"other")) == (again, other)
+    with pytest.raises(ValueError, match="already deleted"):
+        state.delete_node("us", first)
+
+
+def test_the_gate_takes_the_largest_message_as_flower_sends_it() -> None:
+    """gate.LARGEST_BODY: the bytes of an answer or question are one object, in one request; all else is small."""
+    content = encode_answer(bytes(LARGEST_MESSAGE))
+    objects = inflatable_object.get_all_nested_objects(content)
+    sizes = sorted(
+        PushObjectRequest(
+            node=Node(node_id=2**64 - 1), run_id=2**64 - 1, object_id=name, object_content=each.deflate()
+        ).ByteSize()
+        for name, each in objects.items()
+    )
+    assert LARGEST_MESSAGE < sizes[-1] <= gate.LARGEST_BODY
+    assert sizes[-2] < gate.SMALL_BODY
+    assert gate.GateLimits().pulls_of_a_key >= FLWR_PRIVATE_MAX_CONCURRENT_OBJ_PULLS
 
 
 def test_a_push_that_a_restart_cuts_off_fails_with_messages_that_have_their_ids() -> None:

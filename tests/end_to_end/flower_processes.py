@@ -31,7 +31,7 @@ from oncofed.protocol.study_document import document_bytes, signed_document
 from oncofed.secret_files import read_secret
 from oncofed.server.deployment.certificates import create_keys
 from oncofed.server.deployment.control import Control, ControlRefused, RunStatus
-from oncofed.server.deployment.enrolment import approve, own_fingerprint, read_sites, register_approved
+from oncofed.server.deployment.enrolment import approve, own_fingerprint, read_sites, settle_nodes
 from oncofed.server.deployment.folder import CoordinatorFolder, CoordinatorSettings, settings_text
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -108,7 +108,7 @@ class Processes:
             self.running[name] = subprocess.Popen(
                 (sys.executable, "-m", *command),
                 cwd=REPOSITORY,
-                env={**os.environ, "PYTHONPATH": str(REPOSITORY), **(environment or {})},
+                env={**os.environ, "PYTHONPATH": _search_path(), **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -135,6 +135,11 @@ class Processes:
         return (self.log / f"{name}.log").read_text(errors="replace")
 
 
+def _search_path() -> str:
+    """The tests', before whatever says where the product is: it need not be the one that is installed."""
+    return os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
@@ -153,7 +158,7 @@ class Consortium:
     def registered(self) -> bool:
         try:
             with Control.of(self.coordinator) as control:
-                register_approved(self.coordinator, control)
+                settle_nodes(self.coordinator, control)
         except ControlRefused:
             return False
         return True

@@ -11,6 +11,7 @@ import click
 from oncofed.errors import Fault, FederationFailure, InvalidInput, OncofedError
 
 if TYPE_CHECKING:
+    from oncofed.protocol.enrolment import EnrolmentRequest
     from oncofed.server.deployment.folder import CoordinatorFolder
     from oncofed.server.deployment.runs import Progress
 
@@ -27,6 +28,7 @@ def _folder_of(context: click.Context, parameter: click.Parameter, value: Path) 
 _FOLDER = click.argument(
     "folder", metavar="COORD", type=click.Path(file_okay=False, path_type=Path), callback=_folder_of
 )
+_HOSPITAL = click.argument("hospital", metavar="HOSPITAL")
 _STUDY = click.argument("study", metavar="[HASH]", default="")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -47,6 +49,7 @@ def coordinator() -> None:
       oncofed coordinator status COORD
       oncofed coordinator resume COORD
       oncofed coordinator report COORD --out lung.html
+      oncofed coordinator suspend COORD charite
     """
 
 
@@ -120,34 +123,129 @@ def approve(folder: CoordinatorFolder, request_file: Path, out: Path, fingerprin
     Example:
       oncofed coordinator approve COORD charite.request.json --out charite.acceptance.json
     """
-    from oncofed.protocol.enrolment import acceptance_bytes, read_request, request_bytes, same_fingerprint
-    from oncofed.protocol.enrolment import fingerprint as digest
-    from oncofed.server.deployment.control import Control, ControlRefused
+    from oncofed.protocol.enrolment import acceptance_bytes
     from oncofed.server.deployment.enrolment import approve as approve_request
-    from oncofed.server.deployment.enrolment import own_fingerprint, register_approved
+    from oncofed.server.deployment.enrolment import own_fingerprint
 
     content = request_file.read_bytes()
-    request = read_request(content)
-    told = digest(request_bytes(request))
-    heard = fingerprint or click.prompt(f"Fingerprint that {request.site} reads out by telephone")
-    if not same_fingerprint(told, heard):
-        what = f"its fingerprint is {told}, not the one you heard"
-        raise InvalidInput([Fault(request_file.name, what, "Ask the hospital to send it again.")])
+    request = _heard_request(request_file.name, content, fingerprint)
     acceptance = approve_request(folder, content)
     out.write_bytes(acceptance_bytes(acceptance))
-    try:
-        with Control.of(folder) as control:
-            register_approved(folder, control)
-    except ControlRefused as refused:
-        click.echo(f"The server will learn of this hospital when it starts ({refused})")
+    _settle(folder)
     click.echo(f"{request.site} is enrolled. Send {out} back, and read out your own fingerprint:")
     click.echo(f"  {own_fingerprint(folder)}")
+
+
+def _heard_request(name: str, content: bytes, heard: str | None) -> EnrolmentRequest:
+    """The request, if its fingerprint is what the hospital read out."""
+    from oncofed.protocol.enrolment import fingerprint, read_request, request_bytes, same_fingerprint
+
+    request = read_request(content)
+    told = fingerprint(request_bytes(request))
+    if not same_fingerprint(told, heard or click.prompt(f"Fingerprint that {request.site} reads out by telephone")):
+        what = f"its fingerprint is {told}, not the one you heard"
+        raise InvalidInput([Fault(name, what, "Ask the hospital to send it again.")])
+    return request
+
+
+def _settle(folder: CoordinatorFolder) -> None:
+    """Tell the server, if it runs, who the members are by now."""
+    from oncofed.server.deployment.control import Control, ControlRefused
+    from oncofed.server.deployment.enrolment import settle_nodes
+
+    try:
+        with Control.of(folder) as control:
+            settle_nodes(folder, control)
+    except ControlRefused as refused:
+        click.echo(f"The server will learn of it when it starts ({refused})")
+
+
+@coordinator.command()
+@_FOLDER
+@_HOSPITAL
+def suspend(folder: CoordinatorFolder, hospital: str) -> None:
+    """Take a hospital off at once, until `readmit`: its key counts no longer. Works while studies run.
+
+    \b
+    Example:
+      oncofed coordinator suspend COORD charite
+    """
+    from oncofed.server.deployment.membership import suspend as suspend_member
+    from oncofed.server.deployment.runs import studies_at_work
+
+    suspend_member(folder, hospital)
+    click.echo(f"{hospital} is suspended: its node is refused from now on. Undo: oncofed coordinator readmit")
+    for plan_hash in studies_at_work(folder, hospital):
+        click.echo(
+            f"Study {plan_hash[:12]} goes on without it as long as its quorum allows, and waits for it otherwise. It "
+            "cannot be resumed while the hospital is suspended."
+        )
+    _settle(folder)
+
+
+@coordinator.command()
+@_FOLDER
+@_HOSPITAL
+def readmit(folder: CoordinatorFolder, hospital: str) -> None:
+    """Make a suspended hospital a member again, with the keys it had.
+
+    \b
+    Example:
+      oncofed coordinator readmit COORD charite
+    """
+    from oncofed.server.deployment.membership import readmit as readmit_member
+
+    readmit_member(folder, hospital)
+    click.echo(f"{hospital} is a member.")
+    _settle(folder)
+
+
+@coordinator.command()
+@_FOLDER
+@_HOSPITAL
+def remove(folder: CoordinatorFolder, hospital: str) -> None:
+    """End a hospital's membership: its key counts no longer, and no plan may name it. To undo: `approve` a request.
+
+    Refused while a study that names it is running; `suspend` is not.
+
+    \b
+    Example:
+      oncofed coordinator remove COORD charite
+    """
+    from oncofed.server.deployment.membership import remove as remove_member
+
+    remove_member(folder, hospital)
+    click.echo(f"{hospital} is removed: its node is refused from now on, and studies whose plan names it cannot go on.")
+    _settle(folder)
+
+
+@coordinator.command()
+@_FOLDER
+@_HOSPITAL
+@click.argument("request_file", metavar="REQUEST", type=_FILE)
+@click.option("--fingerprint", help="What the hospital read out by telephone; asked for when left out.")
+def rotate(folder: CoordinatorFolder, hospital: str, request_file: Path, fingerprint: str | None) -> None:
+    """Let a hospital's new keys count in place of the former ones, which are refused from then on.
+
+    \b
+    Example:
+      oncofed coordinator rotate COORD charite charite.request.json
+    """
+    from oncofed.server.deployment.membership import rotate as rotate_keys
+
+    request = _heard_request(request_file.name, request_file.read_bytes(), fingerprint)
+    rotate_keys(folder, hospital, request)
+    click.echo(
+        f"{hospital} has the keys of {request_file.name}. It need not accept anything, but start its node again."
+    )
+    click.echo("Plans that name the former keys cannot go on: sign new ones.")
+    _settle(folder)
 
 
 @coordinator.command()
 @_FOLDER
 def enrol(folder: CoordinatorFolder) -> None:
-    """List the enrolled hospitals, and say how another one enrols.
+    """List the hospitals that were approved and who is a member, and say how another one enrols.
 
     \b
     Example:
@@ -159,8 +257,8 @@ def enrol(folder: CoordinatorFolder) -> None:
     read_settings(folder)  # a folder that is no coordinator's is told as that
     sites = read_sites(folder)
     for site in sites.values():
-        click.echo(f"{site.site:24s} request {site.request_fingerprint}")
-    click.echo(f"{len(sites)} hospitals. To enrol another one:")
+        click.echo(f"{site.site:24s} {site.standing:10s} request {site.request_fingerprint}")
+    click.echo(f"Members: {sum(site.is_member for site in sites.values())}. To enrol another one:")
     click.echo("  there:  oncofed site init NODE --name NAME; oncofed site request NODE --out NAME.request.json")
     click.echo(f"  here:   oncofed coordinator approve {folder.root} NAME.request.json --out NAME.acceptance.json")
     click.echo(f"  there:  oncofed site accept NODE NAME.acceptance.json --fingerprint '{own_fingerprint(folder)}'")
@@ -180,7 +278,7 @@ def start(folder: CoordinatorFolder) -> None:
     import time
 
     from oncofed.server.deployment.control import Control, ControlRefused
-    from oncofed.server.deployment.enrolment import register_approved
+    from oncofed.server.deployment.enrolment import last_change, settle_nodes
     from oncofed.server.deployment.folder import read_settings
     from oncofed.supervision import Service, Supervisor
 
@@ -194,21 +292,26 @@ def start(folder: CoordinatorFolder) -> None:
         service("superexec", "oncofed.server.deployment.superexec"),
     ]
 
-    def register() -> None:
+    def settle() -> None:
+        said = ""
         while True:
+            changed = last_change(folder)
             try:
                 with Control.of(folder) as control:
-                    sites = register_approved(folder, control)
+                    members = settle_nodes(folder, control)
+                now = f"Ready on {settings.listen} for {len(members)} hospitals."
             except ControlRefused:
                 time.sleep(1.0)
+                continue
             except OncofedError as fault:  # the server runs, and hospitals that it knows already may go on
-                click.echo(f"Hospitals could not be registered: {fault}")
-                return
-            else:
-                click.echo(f"Ready on {settings.listen} for {len(sites)} enrolled hospitals.")
-                return
+                now = f"Hospitals could not be registered: {fault}"
+            if now != said:
+                click.echo(now)
+                said = now
+            while last_change(folder) == changed:  # what a command could not tell a server that was down
+                time.sleep(2.0)
 
-    threading.Thread(target=register, daemon=True).start()
+    threading.Thread(target=settle, daemon=True).start()
     Supervisor(services, logs=folder.logs, status=folder.status, echo=click.echo).run()
 
 
@@ -335,6 +438,7 @@ def status(folder: CoordinatorFolder, study: str) -> None:
         found, states = None, {}
     for site in sites.values():
         state = states.get(site.node_id, "unknown") if site.node_id is not None else "not registered"
+        state = state if site.is_member else site.standing
         click.echo(f"{site.site:24s} {state}")
     if found is not None:
         click.echo(f"run {found[0]}: {found[1].status} {found[1].outcome}".rstrip())

@@ -212,6 +212,11 @@ def openssh_line(key: ec.EllipticCurvePublicKey) -> str:
     return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
+def is_node_key(line: str) -> bool:
+    """Whether `flower_public_key` can read it."""
+    return _public_key(line) is not None
+
+
 def flower_public_key(openssh: str) -> bytes:
     """The same public key as Flower's SuperLink stores it: PEM, SubjectPublicKeyInfo."""
     key = _public_key(openssh)

@@ -90,7 +90,7 @@ def test_a_hospital_that_is_not_enrolled_is_named_with_those_that_are(
     said = oncofed("study", "sign", study, "--coordinator", coordinator.root, "--out", out, "--sites", "Bonn,Bona")
     assert said.code == 2
     assert '"Bona" is not enrolled' in said.text
-    assert "Enrolled: Bonn, Essen, Kiel." in said.text
+    assert "Members: Bonn, Essen, Kiel." in said.text
     assert not out.exists()
 
 

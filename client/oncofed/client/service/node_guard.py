@@ -13,7 +13,8 @@ coordinator could have them read again and again, and reading takes longer with 
 declines plans that are finished.
 
 Promises: only documents and models that the pinned coordinator signed are kept; a plan must name this hospital with its
-own keys; a plan is charged no oftener than its rounds and its reserve, however many attempts are asked for; nothing
+own keys; a plan is charged no oftener than its rounds and its reserve, however many attempts are asked for; no
+number of offers keeps a further one out (`records.offers`); nothing
 a server sends chooses policy, source, noise or ledger; no code follows from the patients. Refused: `NOT_APPROVED` for a
 plan without approval, or that the policy no longer allows; `NOT_READY` for a policy, or frozen patients, that cannot be
 read. Every answer is noted by the server in front (`guard_server`); this module notes beside it what was kept, and why
@@ -26,7 +27,6 @@ import hashlib
 import logging
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ from oncofed.client.records.agreement import Release, WitnessedLedger, refuse_di
 from oncofed.client.records.answers import FolderAnswers
 from oncofed.client.records.approvals import Approval, Approvals, Decision
 from oncofed.client.records.audit_log import AuditLog
+from oncofed.client.records.offers import Offers
 from oncofed.client.records.repeats import Repeats
 from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.client.sum_masks import SumMasks
@@ -63,8 +64,6 @@ from oncofed.protocol.study_document import StudyDocument, read_document, verify
 from oncofed.protocol.wire_form import is_hash
 from oncofed.survival.network import parameter_count
 
-MOST_OFFERS = 100
-"""Documents kept; each is at most 4 MB, and a coordinator shall not fill a hospital's disk."""
 _LARGEST_HEADER_BYTES = 10_008
 
 _log = logging.getLogger(__name__)
@@ -125,6 +124,7 @@ class NodeGuard:
         self._approvals = Approvals(
             folder.approvals, folder.bundles, self._audit, folder.held_out_secret, folder.patients
         )
+        self._offers = Offers(folder.plans, self._approvals.find)
         self._answers = FolderAnswers(folder.answers)
         self._guards: dict[str, _Kept] = {}
         self._guards_lock = threading.Lock()
@@ -189,17 +189,17 @@ class NodeGuard:
         own = Member(self._site, self._keys.node, self._keys.masking_public, self._keys.answer_public)
         if own not in plan.members:
             return self._refused_offer("not_a_member", document, plan.hash)
-        path = self._document_path(plan.hash)
-        if not path.exists():
-            if len(list(self._folder.plans.glob("*.json"))) >= MOST_OFFERS:
-                return self._refused_offer("too_many_offers", document, plan.hash)
-            replace_durably(path, document)
-            self._audit.append("plan_kept", plan_hash=plan.hash)
+        if not self._offers.path(plan.hash).exists():
+            if self._offers.keep(plan.hash, document):
+                # A coordinator that offers without end would else fill the log, two lines a plan.
+                self._repeats.note("plan_gave_way", lambda: self._audit.append("plan_gave_way", plan_hash=plan.hash))
+            else:
+                self._audit.append("plan_kept", plan_hash=plan.hash)
         return self.plan_status(plan.hash)
 
     def plan_status(self, plan_hash: str) -> PlanState:
         """As the port says; REFUSED for a plan that is not kept."""
-        if not is_hash(plan_hash) or not self._document_path(plan_hash).exists():
+        if not is_hash(plan_hash) or not self._offers.path(plan_hash).exists():
             return PlanState.REFUSED
         decided = self._approvals.find(plan_hash)
         if decided is None:
@@ -303,7 +303,7 @@ class NodeGuard:
 
     def _document(self, approval: Approval) -> StudyDocument:
         """The approved document, verified again: its file may have been changed since."""
-        path = self._document_path(approval.plan_hash)
+        path = self._offers.path(approval.plan_hash)
         try:
             document = read_document(path.read_bytes())
             verify_document(document, public_key=self._keys.coordinator)
@@ -331,9 +331,6 @@ class NodeGuard:
         """Of an answer that left all the same, or of a charge that was announced and not made."""
         round_ = request.round if isinstance(request, ContributeRequest) else None
         self._audit.append(word, plan_hash=request.plan_hash, round_=round_, attempt=request.attempt)
-
-    def _document_path(self, plan_hash: str) -> Path:
-        return self._folder.plans / f"{plan_hash}.json"
 
     def _refused_offer(self, reason: str, document: bytes, plan_hash: str = "") -> PlanState:
         def note() -> None:

@@ -44,6 +44,7 @@ def site() -> None:
       oncofed site start NODE
       oncofed site plans NODE
       oncofed site approve NODE 4f1c --source tumour-registry
+      oncofed site forget NODE --waiting
       oncofed site ledger NODE
       oncofed site doctor NODE
     """
@@ -180,14 +181,16 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
       oncofed site plans NODE
       oncofed site plans NODE --show 4f1c
     """
-    from oncofed.client.site.inbox import find_plan, offered_plans
+    from oncofed.client.site.inbox import looked_at, offered_plans
+    from oncofed.protocol.study_document import read_document
 
     mailed = None if plan_file is None else plan_file.read_bytes()  # where perhaps only root may read
     go_on_as("guard", folder)
     if plan_file is not None and mailed is not None:
         _add(folder, mailed, where=plan_file.name)
+        looked_at(folder, read_document(mailed).plan.hash)
     if shown is not None:
-        click.echo(_in_words(folder, find_plan(folder, shown).document))
+        click.echo(_in_words(folder, looked_at(folder, shown).document))
         return
     found = offered_plans(folder)
     for plan in found:
@@ -254,14 +257,14 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     from oncofed.client.policy_file import read_policy
     from oncofed.client.records.agreement import refuse_disagreement
     from oncofed.client.records.sqlite_ledger import SqliteLedger
-    from oncofed.client.site.inbox import approvals_of, find_plan
+    from oncofed.client.site.inbox import approvals_of, looked_at, offers_of
     from oncofed.client.trial import measured, refuse_if_slow
-    from oncofed.protocol.study_document import schema_of
+    from oncofed.protocol.study_document import document_bytes, schema_of
     from oncofed.secret_files import read_secret
 
     by = person()
     go_on_as("guard", folder)
-    document = find_plan(folder, plan).document
+    document = looked_at(folder, plan).document
     if not yes:
         click.echo(_in_words(folder, document))
         if not click.confirm(f"Approve it for data source {source}?"):
@@ -292,6 +295,8 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
             ),
         ),
     )
+    if not offers_of(folder).path(document.plan.hash).exists():  # somebody else here has just said `forget`
+        offers_of(folder).keep(document.plan.hash, document_bytes(document))
     click.echo(f"Approved: {document.plan.study} on {source}. The running node answers from now on.")
     click.echo("Its patients are frozen as they are now: a table that changes later changes no answer.")
     click.echo("To take a newer table, approve again; to remove the frozen patients, oncofed site decline.")
@@ -315,7 +320,34 @@ def decline(folder: NodeFolder, plan: str) -> None:
     go_on_as("guard", folder)
     document = find_plan(folder, plan).document
     approvals_of(folder).decline(document.plan, declined_by=by, now=datetime.now(UTC))
-    click.echo(f"Declined: {document.plan.study}.")
+    click.echo(f"Declined: {document.plan.study}. To take it off the list: oncofed site forget")
+
+
+@site.command()
+@NODE
+@click.argument("plan", metavar="[HASH]", default="")
+@click.option("--waiting", is_flag=True, help="All that wait for a decision.")
+def forget(folder: NodeFolder, plan: str, waiting: bool) -> None:
+    """Take a plan off the list: one that nobody decided on, or that was declined. It may be offered again.
+
+    \b
+    Examples:
+      oncofed site forget NODE 4f1c
+      oncofed site forget NODE --waiting
+    """
+    from oncofed.client.site.inbox import find_plan, offered_plans, offers_of
+
+    if bool(plan) == waiting:
+        raise click.UsageError("Name a plan, or add --waiting.")
+    go_on_as("guard", folder)
+    waits = [each for each in offered_plans(folder) if each.decision is None] if waiting else []
+    for each in waits if waiting else [find_plan(folder, plan)]:
+        if not offers_of(folder).forget(each.document.plan.hash):
+            remedy = f"Withdraw the approval first: oncofed site decline {folder.root} {each.document.plan.hash[:12]}"
+            raise InvalidInput([Fault("plan", "is approved", remedy)])
+        click.echo(f"Forgotten: {each.document.plan.hash[:12]}  {each.document.plan.study}")
+    if waiting and not waits:
+        click.echo("No plan waits for a decision.")
 
 
 @site.command()

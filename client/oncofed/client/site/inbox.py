@@ -6,11 +6,13 @@ keeps one that came by mail: the same checks for both. Every document is verifie
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from oncofed.client.node.folder import NodeFolder, read_site
 from oncofed.client.records.approvals import Approval, Approvals, Decision
 from oncofed.client.records.audit_log import AuditLog
+from oncofed.client.records.offers import MOST_WAITING, Offers
 from oncofed.errors import Fault, InvalidInput, SignatureInvalid
 from oncofed.protocol.study_document import StudyDocument, read_document, verify_document
 
@@ -35,21 +37,43 @@ def approvals_of(folder: NodeFolder) -> Approvals:
     )
 
 
+def offers_of(folder: NodeFolder) -> Offers:
+    """The plans that lie here."""
+    return Offers(folder.plans, approvals_of(folder).find)
+
+
 def offered_plans(folder: NodeFolder) -> tuple[OfferedPlan, ...]:
     """All of them, those that wait first. Raises SignatureInvalid when a file was changed."""
-    found = [_read(folder, plan_hash) for plan_hash in _kept(folder)]
+    found = []
+    for plan_hash in offers_of(folder).hashes():
+        with suppress(FileNotFoundError):  # it has given way to a newer one, just now
+            found.append(_read(folder, plan_hash))
     return tuple(sorted(found, key=lambda plan: (plan.decision is not None, plan.document.plan.study)))
 
 
 def find_plan(folder: NodeFolder, beginning: str) -> OfferedPlan:
     """The plan whose hash begins so. Raises InvalidInput when there is none, or more than one."""
-    names = _kept(folder)
+    names = offers_of(folder).hashes()
     found = [name for name in names if name.startswith(beginning)]
-    if len(found) != 1:
-        what = "no plan here has a hash that begins so" if not found else "several plans have a hash that begins so"
-        listed = ", ".join(name[:12] for name in names) or "none; the coordinator has not offered any"
-        raise InvalidInput([Fault("plan", what, f"Known: {listed}.")])
-    return _read(folder, found[0])
+    if len(found) == 1:
+        with suppress(FileNotFoundError):  # as in `offered_plans`
+            return _read(folder, found[0])
+    what = "several plans have a hash that begins so" if len(found) > 1 else "no plan here has a hash that begins so"
+    listed = ", ".join(name[:12] for name in names) or "none; the coordinator has not offered any"
+    remedy = (
+        f"Known: {listed}. One that nobody here has looked at gives way when the coordinator offers more than "
+        f"{MOST_WAITING}; while it waits for an answer, it offers the plan again."
+    )
+    raise InvalidInput([Fault("plan", what, remedy)])
+
+
+def looked_at(folder: NodeFolder, beginning: str) -> OfferedPlan:
+    """The same, and from now on it gives way to none: somebody here looks at it, or decides."""
+    plan = find_plan(folder, beginning)
+    with suppress(FileNotFoundError):
+        offers_of(folder).show(plan.document.plan.hash)
+        return plan
+    return looked_at(folder, beginning)  # it gave way in between; if it is not here again, that says so
 
 
 def approved_plans(folder: NodeFolder, data_source: str) -> tuple[StudyDocument, ...]:
@@ -61,11 +85,6 @@ def approved_plans(folder: NodeFolder, data_source: str) -> tuple[StudyDocument,
         and plan.decision.decision is Decision.APPROVED
         and plan.decision.data_source == data_source
     )
-
-
-def _kept(folder: NodeFolder) -> list[str]:
-    # Not by glob: in a folder that may not be read it finds nothing, as if no plan had come.
-    return sorted(path.stem for path in folder.plans.iterdir() if path.suffix == ".json")
 
 
 def _read(folder: NodeFolder, plan_hash: str) -> OfferedPlan:

@@ -66,14 +66,14 @@ def peers(folder: NodeFolder, plan: str | None) -> None:
     """
     from oncofed.client.node.folder import read_site
     from oncofed.client.policy_file import read_policy
-    from oncofed.client.site.inbox import find_plan
+    from oncofed.client.site.inbox import looked_at
     from oncofed.client.site.peers import peers_in_words
     from oncofed.protocol.enrolment import in_groups
 
     go_on_as("guard", folder)
     policy = read_policy(folder.policy)
     if plan is not None:
-        document = find_plan(folder, plan).document
+        document = looked_at(folder, plan).document
         click.echo(peers_in_words(document.plan, policy.peers, site=read_site(folder).name))
         return
     for peer in policy.peers:

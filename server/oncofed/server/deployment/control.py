@@ -1,4 +1,4 @@
-"""How does the coordinator tell its SuperLink what to do? Five calls over loopback, with the administrator's token.
+"""How does the coordinator tell its SuperLink what to do? Six calls over loopback, with the administrator's token.
 
 Refuses nothing itself; what the SuperLink refuses becomes `ControlRefused` with Flower's words.
 """
@@ -6,6 +6,7 @@ Refuses nothing itself; what the SuperLink refuses becomes `ControlRefused` with
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,7 @@ from flwr.proto.control_pb2 import (
     RegisterNodeRequest,
     StartRunRequest,
     StopRunRequest,
+    UnregisterNodeRequest,
 )
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.supercore.control.control_http_client import ControlHttpClient
@@ -101,6 +103,11 @@ class Control:
         """Let the holder of this key (PEM) connect; its node id."""
         with _refusals():
             return int(self._client.RegisterNode(RegisterNodeRequest(public_key=public_key)).node_id)
+
+    def unregister_node(self, node_id: int) -> None:
+        """Let it connect no longer, and take it off the nodes that are online; fine where there is none."""
+        with suppress(NotThere), _refusals():
+            self._client.UnregisterNode(UnregisterNodeRequest(node_id=node_id))
 
     def list_nodes(self) -> tuple[Node, ...]:
         """Every registered node."""

@@ -19,10 +19,11 @@ from pathlib import Path
 from oncofed.durable import replace_durably
 from oncofed.errors import Fault, FederationFailure, InvalidInput
 from oncofed.protocol.bundle import PLAN_HASH, build_bundle, bundle_hash
+from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.study_document import StudyDocument, document_bytes, read_document, verify_document
 from oncofed.server.deployment.at_work import is_at_work
 from oncofed.server.deployment.control import Control, ControlRefused, RunStatus, UnknownRun
-from oncofed.server.deployment.enrolment import read_sites, register_approved
+from oncofed.server.deployment.enrolment import member_fault, read_sites, settle_nodes
 from oncofed.server.deployment.folder import CoordinatorFolder
 from oncofed.server.deployment.study_files import EVENTS, ROUNDS
 
@@ -46,12 +47,8 @@ def take_in(folder: CoordinatorFolder, content: bytes) -> StudyDocument:
     document = read_document(content)
     verify_document(document, public_key=bytes.fromhex(folder.public_key.read_text().strip()))
     sites = read_sites(folder)
-    faults = []
-    for member in document.plan.members:
-        site = sites.get(member.site)
-        if site is None or site.member != member:
-            what = f"{member.site} is not enrolled with the key that the plan names"
-            faults.append(Fault("plan", what, "Enrol it, and sign the study again."))
+    found = (member_fault(member, sites) for member in document.plan.members)
+    faults = [fault for fault in found if fault is not None]
     if not document.plan.members:
         faults.append(Fault("plan", "names no hospital", "Sign it with `oncofed study sign`."))
     if document.plan.bundle_sha256 != bundle_hash(build_bundle()):
@@ -68,14 +65,37 @@ def take_in(folder: CoordinatorFolder, content: bytes) -> StudyDocument:
 def begin(folder: CoordinatorFolder, control: Control, plan_hash: str) -> int:
     """Start or go on with a study; the run's id."""
     running = current_run(folder, control, plan_hash)
+    _refuse_unless_members(folder, plan_hash)
     if is_at_work(folder.study(plan_hash)):
         raise FederationFailure("this study is running already. Follow it with `oncofed coordinator status`.")
     if running is not None and not running[1].finished:
         control.stop_run(running[0])
-    register_approved(folder, control)
+    settle_nodes(folder, control)
     run_id = control.start_run(build_bundle(), {PLAN_HASH: plan_hash})
     replace_durably(folder.study(plan_hash) / _RUN, json.dumps({"run_id": run_id}).encode())
     return run_id
+
+
+def _refuse_unless_members(folder: CoordinatorFolder, plan_hash: str) -> None:
+    """By name, before anything is started; the run looks again."""
+    sites = read_sites(folder)
+    found = (member_fault(member, sites) for member in _kept_plan(folder, plan_hash).members)
+    if faults := [fault for fault in found if fault is not None]:
+        raise InvalidInput(faults)
+
+
+def studies_at_work(folder: CoordinatorFolder, site: str) -> tuple[str, ...]:
+    """The hash of each study that a process works on now and whose plan names the hospital."""
+    return tuple(
+        plan_hash
+        for plan_hash in known_studies(folder)
+        if is_at_work(folder.study(plan_hash)) and site in _kept_plan(folder, plan_hash).roster
+    )
+
+
+def _kept_plan(folder: CoordinatorFolder, plan_hash: str) -> StudyPlan:
+    path = folder.study(plan_hash) / _PLAN
+    return read_document(path.read_bytes(), where=str(path)).plan
 
 
 def current_run(folder: CoordinatorFolder, control: Control, plan_hash: str) -> tuple[int, RunStatus] | None:

@@ -7,8 +7,8 @@ Promises: which node is which hospital is decided by the keys in the signed plan
 registered. Each round is on disk before the next begins. What ends the run is in events.jsonl, in words; of a run that
 was killed, the next one says so.
 
-Refuses: a plan file with another hash than asked for, a hospital of the roster that is not approved, or approved with
-another key than the plan's, and a study that another process works on.
+Refuses: a plan file with another hash than asked for, a hospital of the roster that is no member or has other keys than
+the plan's, and a study that another process works on.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from oncofed.server.checkpoint import has_checkpoint, load_checkpoint
 from oncofed.server.deployment.at_work import PATIENCE_SECONDS as LOCK_SECONDS
 from oncofed.server.deployment.at_work import at_work
 from oncofed.server.deployment.delivery import deliver_model, release_model
-from oncofed.server.deployment.enrolment import ApprovedSite, read_sites
+from oncofed.server.deployment.enrolment import ApprovedSite, member_fault, read_sites
 from oncofed.server.deployment.folder import CoordinatorFolder
 from oncofed.server.deployment.offering import OfferPatience, offer_until_approved
 from oncofed.server.deployment.prompt_grid import PromptGrid
@@ -207,14 +207,12 @@ def nodes_of(plan: StudyPlan, sites: Mapping[str, ApprovedSite]) -> dict[str, in
     """Node ids by hospital. Raises InvalidInput for each member without a registered node of the plan's key."""
     nodes, faults = {}, []
     for member in plan.members:
-        site = sites.get(member.site)
-        where = f"sites/{member.site}.json"
-        if site is None:
-            faults.append(Fault(where, "the hospital is in the plan but not approved", "Approve its request."))
-        elif site.node_public_key != member.node_public_key:
-            faults.append(Fault(where, "its key is not the one in the plan", "Sign a new plan with the new key."))
-        elif site.node_id is None:
-            faults.append(Fault(where, "its key is not registered yet", "Start the coordinator, which registers it."))
+        fault, site = member_fault(member, sites), sites.get(member.site)
+        if fault is not None:
+            faults.append(fault)
+        elif site is None or site.node_id is None:
+            remedy = "Start the coordinator, which registers it."
+            faults.append(Fault(f"sites/{member.site}.json", "its key is not registered yet", remedy))
         else:
             nodes[member.site] = site.node_id
     if faults:

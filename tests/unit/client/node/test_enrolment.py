@@ -17,7 +17,7 @@ from oncofed.client.node.folder import NodeFolder, read_site
 from oncofed.errors import InvalidInput
 from oncofed.protocol.enrolment import acceptance_bytes, request_bytes
 from oncofed.server.deployment.certificates import create_keys, renew_server_certificate
-from oncofed.server.deployment.enrolment import approve, own_fingerprint, read_sites, register_approved
+from oncofed.server.deployment.enrolment import approve, own_fingerprint, read_sites, settle_nodes
 from oncofed.server.deployment.folder import CoordinatorFolder, read_settings
 
 
@@ -102,7 +102,7 @@ def test_a_second_key_under_one_name_is_refused(
 ) -> None:
     approve(coordinator, request_bytes(make_request(bonn)))
     impostor = make_request(new_node(tmp_path / "impostor", "Bonn"))
-    with pytest.raises(InvalidInput, match="another key is approved"):
+    with pytest.raises(InvalidInput, match="other keys are approved"):
         approve(coordinator, request_bytes(impostor))
 
 
@@ -131,18 +131,22 @@ class Registry:
         self.nodes[public_key] = 2**64 - 1 - len(self.nodes)
         return self.nodes[public_key]
 
+    def unregister_node(self, node_id: int) -> None:
+        self.nodes = {key: known for key, known in self.nodes.items() if known != node_id}
+
 
 def test_registration_may_be_repeated_and_follows_a_new_database(
     coordinator: CoordinatorFolder, bonn: NodeFolder
 ) -> None:
     approve(coordinator, request_bytes(make_request(bonn)))
     registry = Registry()
-    first = register_approved(coordinator, registry)
-    assert register_approved(coordinator, registry) == first == read_sites(coordinator)
+    first = settle_nodes(coordinator, registry)
+    assert settle_nodes(coordinator, registry) == first == read_sites(coordinator)
     assert first["Bonn"].node_id == 2**64 - 1
     fresh = Registry()
     fresh.nodes[b"somebody"] = 1
-    assert register_approved(coordinator, fresh)["Bonn"].node_id == 2**64 - 2
+    assert settle_nodes(coordinator, fresh)["Bonn"].node_id == 2**64 - 1
+    assert b"somebody" not in fresh.nodes  # who is no member is no node
 
 
 def test_two_that_register_at_once_wait_for_each_other(coordinator: CoordinatorFolder, bonn: NodeFolder) -> None:
@@ -157,7 +161,7 @@ def test_two_that_register_at_once_wait_for_each_other(coordinator: CoordinatorF
 
     registry = Slow()
     with ThreadPoolExecutor(2) as pool:
-        both = [pool.submit(register_approved, coordinator, registry) for _ in range(2)]
+        both = [pool.submit(settle_nodes, coordinator, registry) for _ in range(2)]
         first, second = (each.result(timeout=10) for each in both)
     assert first == second == read_sites(coordinator)
 

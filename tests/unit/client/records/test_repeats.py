@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oncofed.client.records.repeats import Repeats
+from oncofed.client.records.repeats import MOST, Repeats
 
 
 def test_it_is_told_once_in_each_pause() -> None:
@@ -31,10 +31,14 @@ def test_what_could_not_be_told_is_told_the_next_time() -> None:
     assert told == ["offer"]
 
 
-def test_a_flood_of_different_things_is_told_and_takes_no_more_memory() -> None:
-    told = list[int]()
-    repeats = Repeats()
-    for number in range(1000):
+def test_a_flood_of_different_things_fills_neither_log_nor_memory_and_ends_with_the_hour() -> None:
+    now, told = [0.0], list[int]()
+    repeats = Repeats(pause_seconds=3600.0, clock=lambda: now[0])
+    for number in range(10_000):
+        now[0] += 0.1
         repeats.note(number, lambda number=number: told.append(number))  # type: ignore[misc]
-    assert len(told) == 1000
-    assert len(repeats._noted) == 256
+    assert told == list(range(MOST))
+    assert len(repeats._noted) == MOST
+    now[0] = 3601.0
+    repeats.note(-1, lambda: told.append(-1))
+    assert told[-1] == -1

