@@ -89,7 +89,7 @@ def full_plan() -> StudyPlan:
     votes = VoteSpec(column_markers=(0,), markers=2)
     return replace(
         plan,
-        members=(Member("Bonn", "key", "a" * 64, "b" * 64), Member("Essen", "key", "c" * 64, "d" * 64)),
+        members=(Member("Bonn", "key", "b" * 64), Member("Essen", "key", "d" * 64)),
         coordinator_public_key="e" * 64,
         bundle_sha256="f" * 64,
         released=("the model", "this plan"),

@@ -209,7 +209,6 @@ def _add(folder: NodeFolder, document: bytes, *, where: str) -> None:
     keys = PinnedKeys(
         bytes.fromhex(settings.enrolled.public_key),
         folder.node_public_key.read_text("ascii").strip(),
-        read_secret(folder.masking_key),
         read_secret(folder.answer_key),
     )
     if NodeGuard(folder, site=settings.name, keys=keys).offer_plan(document) is PlanState.REFUSED:
@@ -257,7 +256,6 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     from oncofed.client.site.inbox import approvals_of, find_plan
     from oncofed.client.trial import measured, refuse_if_slow
     from oncofed.protocol.study_document import schema_of
-    from oncofed.secret_files import read_secret
 
     by = person()
     go_on_as("guard", folder)
@@ -286,7 +284,6 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
                 document.plan,
                 site=read_site(folder).name,
                 policy=named.site_policy,
-                masking_key=read_secret(folder.masking_key),
                 file=file,
                 sha256=sha256,
             ),

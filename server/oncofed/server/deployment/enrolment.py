@@ -41,7 +41,6 @@ class ApprovedSite:
 
     site: str
     node_public_key: str
-    masking_public_key: str
     answer_public_key: str
     request_fingerprint: str
     node_id: int | None = None
@@ -49,7 +48,7 @@ class ApprovedSite:
     @property
     def member(self) -> Member:
         """As plans name it."""
-        return Member(self.site, self.node_public_key, self.masking_public_key, self.answer_public_key)
+        return Member(self.site, self.node_public_key, self.answer_public_key)
 
 
 class NodeRegistry(Protocol):
@@ -101,7 +100,6 @@ def _approved(request: EnrolmentRequest) -> ApprovedSite:
     return ApprovedSite(
         request.site,
         request.node_public_key,
-        request.masking_public_key,
         request.answer_public_key,
         fingerprint(request_bytes(request)),
     )
