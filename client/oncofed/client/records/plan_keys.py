@@ -69,12 +69,14 @@ class PlanKeys:
         listed = [[key.site, key.public_key.hex(), key.signature.hex()] for key in keys]
         replace_durably(self.folder / f"{plan_hash}.json", json.dumps(listed).encode() + b"\n")
 
-    def forget(self, plan_hash: str) -> None:
-        """Remove this hospital's private key. Raises RecordUnwritable."""
+    def forget(self, plan_hash: str) -> bool:
+        """Remove this hospital's private key; whether there was one. Raises RecordUnwritable."""
         with unwritable(self.folder):
-            if self._own(plan_hash).exists():
-                self._own(plan_hash).unlink()
-                sync_folder(self.folder)
+            if not self._own(plan_hash).exists():
+                return False
+            self._own(plan_hash).unlink()
+            sync_folder(self.folder)
+        return True
 
     def tidy(self, *, unless: Callable[[str], bool]) -> None:
         """Remove the private keys, and what a kill left half-written, but of some plans. Raises RecordUnwritable."""

@@ -130,7 +130,7 @@ class NodeGuard:
             self._approvals.tidy()
             for model in sorted(folder.models.glob("*.safetensors")):
                 self._close(model.stem)  # a kill came in between
-        except (RecordFailure, InvalidInput) as failure:  # they are nobody's answer, and the next decision removes them
+        except RecordFailure as failure:  # they are nobody's answer, and the next decision removes them
             _log.error("patients or keys that no decision names cannot be removed: %s", failure)
 
     @property
@@ -220,8 +220,7 @@ class NodeGuard:
 
     def _close(self, plan_hash: str) -> None:
         """Of a plan whose model has come: without its masking key what was recorded of it stays closed for good."""
-        if self._masking.own(plan_hash) is not None:
-            self._masking.forget(plan_hash)
+        if self._masking.forget(plan_hash):
             with self._guards_lock:
                 self._guards.pop(plan_hash, None)
 
