@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ from tests.privacy.trusting_hospitals import (
     weights_of,
 )
 
-from oncofed.client.trust import Reason, Untrusted
+from oncofed.client.trust import Reason, Standing, Untrusted, decided, declined, exchanged
 from oncofed.errors import RequestRefused
 from oncofed.privacy.masking import Attempt, content_hash_of, new_masking_key, public_masking_key_of
 from oncofed.protocol.messages import ContributeRequest, DeliveryState, PlanState
@@ -157,7 +158,26 @@ def test_an_approval_is_of_one_plan_and_no_other() -> None:
     assert adversary.deliver(BONN, model_of(OTHER), plan=OTHER) is DeliveryState.REFUSED
 
 
+def test_a_decision_about_one_plan_is_none_about_another_document() -> None:
+    """The file of an approved document was changed for another one's that the coordinator signed, too."""
+    stale = partial(decided, Standing(OTHER), plan_hash=PLAN.hash, state=PlanState.APPROVED, masking_key="")
+    assert reason_of(stale) is Reason.ANOTHER_PLAN
+    adversary = Adversary()
+    adversary.offer(BONN, offer_of(OTHER))
+    adversary.hospitals[BONN].standings[PLAN.hash] = adversary.hospitals[BONN].standings[OTHER.hash]
+    assert reason_of(lambda: adversary.hospitals[BONN].approve(PLAN.hash)) is Reason.ANOTHER_PLAN
+
+
 # --- Exchange
+
+
+def test_keys_are_exchanged_under_an_approval_that_is_in_force() -> None:
+    adversary = Adversary()
+    keys = adversary.begin()
+    in_force = adversary.hospitals[BONN].standings[PLAN.hash]
+    assert exchanged(in_force, keys.values(), own=BONN).keys == in_force.keys
+    for standing in (Standing(PLAN), declined(in_force)):
+        assert reason_of(partial(exchanged, standing, keys.values(), own=BONN)) is Reason.NOT_APPROVED
 
 
 def test_before_anybody_approves_no_key_leaves_and_nothing_is_answered() -> None:
@@ -233,12 +253,13 @@ def test_a_question_about_a_hospital_whose_key_is_not_known_is_refused_and_free(
     assert not adversary.hospitals[BONN].ledger.charges()
 
 
-def test_a_hospital_whose_key_is_lost_makes_no_second_one() -> None:
-    """A folder restored from before the key; its peers keep the first."""
+@pytest.mark.parametrize("found", [{}, {PLAN.hash: new_masking_key()}], ids=["none", "another one"])
+def test_a_hospital_whose_key_is_lost_makes_no_second_one(found: dict[str, bytes]) -> None:
+    """A folder that was restored; its peers keep the first."""
     adversary = Adversary()
     adversary.begin()
     hospital = adversary.hospitals[BONN]
-    hospital.private_keys.clear()
+    hospital.private_keys = dict(found)
     hospital.guards.clear()
     assert code_of(lambda: adversary.give_keys(BONN, ())) == "not_ready"
     assert code_of(lambda: adversary.vector(BONN, request_to(BONN))) == "not_ready"
@@ -288,7 +309,8 @@ def test_too_few_hospitals_are_not_answered() -> None:
     adversary = Adversary()
     adversary.begin()
     for roster in ((BONN,), (BONN, COLLUDING), (*SITES, "Zwickau"), tuple(reversed(SITES)), SITES[1:]):
-        assert code_of(lambda roster=roster: adversary.vector(BONN, request_to(BONN, roster=roster))) == "wrong_site"
+        request = request_to(BONN, roster=roster)
+        assert code_of(partial(adversary.vector, BONN, request)) == "wrong_site"
 
 
 def test_a_policy_that_was_tightened_counts_at_once() -> None:
