@@ -16,15 +16,18 @@ from tests.privacy.trusting_hospitals import (
     SITES,
     Hospital,
     offer_of,
+    weights_of,
 )
 
 from oncofed.client.relay import build_client_app
-from oncofed.errors import RecordDamaged
+from oncofed.errors import QuorumLost, RecordDamaged
 from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.protocol.masking_keys import SignedMaskingKey, signed_masking_key
 from oncofed.protocol.messages import BytesPort
 from oncofed.server.deployment.key_exchange import ANOTHER, KEYS, KeyExchange
 from oncofed.server.deployment.signing_grid import SigningGrid
+from oncofed.server.rounds import RoundReport, run_rounds
+from oncofed.server.state import initial_state
 from oncofed.simulations.engines.in_process_grid import InProcessGrid
 from oncofed.simulations.engines.node_directory import answer_partition_queries, find_nodes, partition_of
 
@@ -151,3 +154,40 @@ def test_a_damaged_file_of_keys_is_said_to_be_one(tmp_path: Path, damage: bytes)
     (tmp_path / KEYS).write_bytes(damage)
     with pytest.raises(RecordDamaged, match="hospitals give the same keys again"):
         World().exchange(tmp_path)
+
+
+def test_a_masked_study_runs_among_those_who_approved_and_the_rest_costs_nobody_anything(tmp_path: Path) -> None:
+    """The rounds themselves, through relays and desks."""
+    world = World()
+    world.approve(*HONEST)
+    exchange = world.exchange(tmp_path)
+    reports: list[RoundReport] = []
+    state = run_rounds(
+        exchange.grid,
+        plan=PLAN,
+        nodes=exchange.nodes,
+        start=initial_state(weights_of(PLAN)),
+        checkpoint_folder=None,
+        observer=lambda _, report: reports.append(report),
+        ready=exchange,
+    )
+    assert state.round == PLAN.training.rounds
+    assert [(report.attempt, report.answered) for report in reports] == [(0, HONEST)] * PLAN.training.rounds
+    for site, hospital in world.hospitals.items():
+        assert len(hospital.ledger.charges()) == (PLAN.training.rounds if site in HONEST else 0)
+
+
+def test_with_too_few_masking_keys_nobody_is_asked_and_who_is_unready_is_named(tmp_path: Path) -> None:
+    world = World()
+    world.approve(*HONEST[:2])
+    exchange = world.exchange(tmp_path)
+    with pytest.raises(QuorumLost, match="Without the others' masking keys: Hof, Ulm"):
+        run_rounds(
+            exchange.grid,
+            plan=PLAN,
+            nodes=exchange.nodes,
+            start=initial_state(weights_of(PLAN)),
+            checkpoint_folder=None,
+            ready=exchange,
+        )
+    assert not any(hospital.ledger.charges() for hospital in world.hospitals.values())
