@@ -5,13 +5,14 @@ Seeded noise exists here only: no product code may import this module, and the p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from oncofed.client.sum_masks import SumMasks
 from oncofed.client.training import ascent_sum, weights_after_local_steps
 from oncofed.cohort.schema import TimeUnit
 from oncofed.privacy.accounting import RELATION
@@ -42,9 +43,19 @@ FULL_BATCH_SIGMA = 28.9
 """Sixty rounds of it are one Gaussian of 3.73: epsilon 1.00 at delta 1e-5."""
 
 
-def cards_of(masking_keys: Mapping[str, bytes]) -> frozenset[str]:
-    """The cards of hospitals that have these private masking keys and no other key."""
-    return frozenset(card_of(Member(site, "", public_masking_key_of(key).hex())) for site, key in masking_keys.items())
+def members_of(sites: Iterable[str]) -> tuple[Member, ...]:
+    """Hospitals that nobody carries messages for, so that they need no key of years."""
+    return tuple(Member(site, "") for site in sites)
+
+
+def cards_of(sites: Iterable[str]) -> frozenset[str]:
+    """The cards of these."""
+    return frozenset(map(card_of, members_of(sites)))
+
+
+def masks_of(site: str, private_keys: Mapping[str, bytes]) -> SumMasks:
+    """Of a hospital that knows the masking keys of all these."""
+    return SumMasks(private_keys[site], {each: public_masking_key_of(key) for each, key in private_keys.items()})
 
 
 class SeededNoise:

@@ -22,13 +22,13 @@ from oncofed.client.node.folder import NodeFolder, SiteSettings
 from oncofed.client.policy_file import read_policy
 from oncofed.client.records.approvals import Approval, Approvals, Trial, no_trial
 from oncofed.client.records.audit_log import AuditEntry, AuditLog, verify_audit_log
+from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.client.service.node_guard import NodeGuard, PinnedKeys
 from oncofed.client.site.setup import create
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.privacy.ledger import Charge
-from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.protocol import study_document
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.protocol.plan import Member, ModelSpec, PrivacyMode, PrivacySpec, StudyPlan, TrainingSpec
@@ -39,8 +39,6 @@ from oncofed.survival.network import parameter_count
 
 SITE = "Bonn"
 NODE_KEY = "ecdsa-sha2-nistp384 AAAA-of-Bonn"
-MASKING_KEY = new_masking_key()
-MASKING_PUBLIC_KEY = public_masking_key_of(MASKING_KEY).hex()
 ANSWER_PUBLIC_KEY = public_key_of(ANSWER_KEY).hex()
 SOURCE = "registry"
 PATIENTS = 1237
@@ -114,7 +112,7 @@ class InstalledNode:
 
     @property
     def keys(self) -> PinnedKeys:
-        return PinnedKeys(public_key_of(self.signing_key), NODE_KEY, MASKING_KEY, ANSWER_KEY)
+        return PinnedKeys(public_key_of(self.signing_key), NODE_KEY, ANSWER_KEY)
 
     @property
     def table_path(self) -> Path:
@@ -132,6 +130,7 @@ class InstalledNode:
             self.audit_log,
             self.folder.held_out_secret,
             self.folder.patients,
+            PlanKeys(self.folder.masking),
         )
 
     def enrol(self) -> None:
@@ -139,7 +138,6 @@ class InstalledNode:
         with self.folder.settings.open("a") as file:
             file.write(f'\n[coordinator]\naddress = "127.0.0.1:1"\npublic_key = "{self.keys.coordinator.hex()}"\n')
         self.folder.node_public_key.write_text(NODE_KEY + "\n")
-        write_secret(self.folder.masking_key, MASKING_KEY)
         write_secret(self.folder.answer_key, ANSWER_KEY)
 
     def guard(self) -> NodeGuard:
@@ -174,8 +172,8 @@ class InstalledNode:
             roster=(SITE, "Essen"),
             quorum=2,
             members=(
-                Member(SITE, NODE_KEY, MASKING_PUBLIC_KEY, ANSWER_PUBLIC_KEY),
-                Member("Essen", "ecdsa-sha2-nistp384 AAAA-of-Essen", "0" * 64),
+                Member(SITE, NODE_KEY, ANSWER_PUBLIC_KEY),
+                Member("Essen", "ecdsa-sha2-nistp384 AAAA-of-Essen"),
             ),
             coordinator_public_key=public_key_of(self.signing_key).hex(),
             bundle_sha256="0" * 64,

@@ -21,6 +21,7 @@ from oncofed.client.service.guard_server import serving
 from oncofed.client.service.token import token_sha256
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.answer import content_of
+from oncofed.protocol.masking_keys import SignedMaskingKey, signed_masking_key
 from oncofed.protocol.messages import (
     BytesPort,
     ContributeRequest,
@@ -41,6 +42,8 @@ from oncofed.protocol.wire_form import (
     delivery_question,
     delivery_state_in,
     description_in,
+    masking_key_in,
+    masking_keys_question,
     offer_question,
     plan_state_in,
     question_of,
@@ -55,6 +58,7 @@ SITE = "Bonn"
 REQUEST = ContributeRequest(
     plan_hash="ab" * 32, site=SITE, round=3, attempt=1, roster=(SITE, "Essen"), weights=np.linspace(0.1, 0.9, 5)
 )
+OWN_MASKING_KEY = signed_masking_key(bytes(range(32)), plan_hash="ab" * 32, site=SITE, answer_key=ANSWER_KEY)
 SUMMARY = SummariseRequest(REQUEST.plan_hash, SITE, "evaluation", 1, REQUEST.roster, REQUEST.weights, cells=5)
 
 
@@ -100,6 +104,10 @@ class Asker:
         question = delivery_question(Delivery(plan_hash, model, signature))
         return delivery_state_in(self.content(Method.DELIVER_MODEL, question))
 
+    def masking_keys(self, plan_hash: str, keys: tuple[SignedMaskingKey, ...]) -> SignedMaskingKey:
+        question = masking_keys_question(plan_hash, keys, nonce=b"")
+        return masking_key_in(self.content(Method.MASKING_KEYS, question))
+
     def describe(self) -> NodeDescription:
         return description_in(self.content(Method.DESCRIBE, b""))
 
@@ -134,6 +142,10 @@ class HonestGuard:
         self.asked.append((model, signature, plan_hash))
         return DeliveryState.ACCEPTED
 
+    def masking_keys(self, plan_hash: str, keys: tuple[SignedMaskingKey, ...]) -> SignedMaskingKey:
+        self.asked.append((plan_hash, keys))
+        return OWN_MASKING_KEY
+
     def describe(self) -> NodeDescription:
         return NodeDescription(SITE)
 
@@ -158,6 +170,9 @@ class HostileGuard:
 
     def deliver_model(self, model: bytes, signature: bytes, plan_hash: str) -> DeliveryState:
         return cast(DeliveryState, self.act())
+
+    def masking_keys(self, plan_hash: str, keys: tuple[SignedMaskingKey, ...]) -> SignedMaskingKey:
+        return cast(SignedMaskingKey, self.act())
 
     def describe(self) -> NodeDescription:
         return cast(NodeDescription, self.act())

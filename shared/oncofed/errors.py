@@ -102,6 +102,7 @@ class RefusalCode(StrEnum):
     BUDGET_EXCEEDED = "budget_exceeded"
     INTERNAL = "internal"
     NOT_SIGNED = "not_signed"
+    WRONG_KEYS = "wrong_keys"
 
 
 class RequestRefused(OncofedError):

@@ -130,7 +130,7 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("SummarySpec.name", _SUMMARY),
     ("Member.site, EnrolmentRequest.site, Acceptance.site, SiteSettings.name, Peer.name", _SITE),
     ("Member.node_public_key", TextKind("a key on one line", 400, or_empty=True)),
-    ("Member.masking_public_key, Member.answer_public_key", _DIGITS_OR_NOTHING),
+    ("Member.answer_public_key", _DIGITS_OR_NOTHING),
     ("StudyDocument.schema_toml, Consortium.schema_toml", BLOCK),
     # The schema
     ("StudySchema.name, StudySchema.patient_id, StudySchema.site_column, StudySchema.tumour_entity", _LABEL),
@@ -140,7 +140,7 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("Endpoint.entry_column, Endpoint.death_event_column", _LABEL),
     # What is exchanged before the first connection
     ("EnrolmentRequest.node_public_key", TextKind("a key on one line", 400)),
-    ("EnrolmentRequest.masking_public_key, EnrolmentRequest.answer_public_key", _DIGITS),
+    ("EnrolmentRequest.answer_public_key", _DIGITS),
     ("EnrolmentRequest.proof", _LONG_DIGITS),
     ("Acceptance.coordinator_address", _ADDRESS),
     ("Acceptance.ca_certificate", BLOCK),

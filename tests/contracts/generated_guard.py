@@ -1,6 +1,6 @@
 """How is the Python of `guard.proto` made? By protoc of grpcio-tools: `python -m tests.contracts.generated_guard`.
 
-Only the messages are generated, not gRPC's stubs: guard_server and guard_channel name the six methods themselves, so
+Only the messages are generated, not gRPC's stubs: guard_server and guard_channel name the methods themselves, so
 that bytes can be checked between the messages and the wire.
 """
 

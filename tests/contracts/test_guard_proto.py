@@ -42,10 +42,10 @@ def test_each_list_has_one_number_for_each_of_ours_and_none_beside_zero(
     assert sorted(listed.values()) == [0, *sorted(known.values())]
 
 
-def test_only_contributions_and_descriptions_have_room_for_bytes_or_texts() -> None:
+def test_only_contributions_keys_and_descriptions_have_room_for_bytes_or_texts() -> None:
     """All else a guard can say is a number of a list."""
     replies = [message for name, message in pb.DESCRIPTOR.message_types_by_name.items() if name.endswith("Reply")]
-    assert len(replies) == 4
+    assert len(replies) == 5
     roomy = {
         f"{message.name}.{field.name}"
         for message in replies
@@ -53,7 +53,7 @@ def test_only_contributions_and_descriptions_have_room_for_bytes_or_texts() -> N
         if field.type != field.TYPE_ENUM
     }
     vectors = {f"ContributeReply.{form}" for form in ("vector", "masked", "counts")}
-    assert roomy == vectors | {"DescribeReply.description"}
+    assert roomy == vectors | {"DescribeReply.description", "MaskingKeysReply.key"}
 
 
 def test_every_refusal_has_number_two_so_that_one_form_does_for_all() -> None:

@@ -119,7 +119,7 @@ def test_removal_leaves_what_was_spent_and_nothing_else(tmp_path: Path) -> None:
     folder = NodeFolder(tmp_path / "etc" / "oncofed")
     create(folder, SiteSettings("charite", "127.0.0.1:9094", None))
     AuditLog(folder.audit_log).append("guard_started")
-    keys = (folder.node_key, folder.masking_key, folder.answer_key)
+    keys = (folder.node_key, folder.masking / f"{'1a' * 32}.key", folder.answer_key)
     folder.answers.mkdir(exist_ok=True)
     of_answers = (folder.answers / "1a.asked", folder.answers / "2b.answer")
     for path in (*keys, folder.models / "m", folder.root / "database.url", *of_answers):

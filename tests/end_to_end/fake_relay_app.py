@@ -17,6 +17,7 @@ from oncofed.client.node.superexec import main
 from oncofed.client.relay import build_client_app
 from oncofed.client.service.desk import Desk, questions_to_node
 from oncofed.client.service.guard_channel import SOCKET_VARIABLE
+from oncofed.protocol.masking_keys import SignedMaskingKey
 from oncofed.protocol.messages import (
     ContributeRequest,
     Contribution,
@@ -45,6 +46,9 @@ class EchoGuard:
 
     def deliver_model(self, model: bytes, signature: bytes, plan_hash: str) -> DeliveryState:
         return DeliveryState.ACCEPTED
+
+    def masking_keys(self, plan_hash: str, keys: tuple[SignedMaskingKey, ...]) -> SignedMaskingKey:
+        raise NotImplementedError
 
     def describe(self) -> NodeDescription:
         raise NotImplementedError

@@ -7,7 +7,8 @@ vectors that came back to any two attempts, with coefficients -1, 0 and 1: those
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 
@@ -19,10 +20,19 @@ from tests.end_to_end.hostile_questions import OFFER, TRAIN, VECTOR, offer, ques
 from oncofed.errors import RequestRefused
 from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.protocol.codec import encode_question
+from oncofed.protocol.masking_keys import SignedMaskingKey, signed_masking_key
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.protocol.plan import Member, StudyPlan
+from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.protocol.study_document import StudyDocument, signed_document
-from oncofed.protocol.wire_form import contribution_in, plan_state_in, question_of
+from oncofed.protocol.wire_form import (
+    Method,
+    contribution_in,
+    masking_key_in,
+    masking_keys_question,
+    plan_state_in,
+    question_of,
+)
 
 ROUNDS, RESERVE = 2, 3
 
@@ -47,6 +57,40 @@ class Told:
     answer: str
     by_guard: bool = True
     which: Which | None = None
+
+
+def exchange(
+    document: StudyDocument, send: Callable[[str, RecordDict], RecordDict], *, signing_key: bytes
+) -> dict[str, str]:
+    """Before all phases: each hospital's masking key to all others, and what the first says to other keys, in words.
+
+    send  to a hospital; what came back.
+    """
+    plan = document.plan
+
+    def asked(site: str, keys: Iterable[SignedMaskingKey]) -> SignedMaskingKey:
+        request = masking_keys_question(plan.hash, keys, nonce=secrets.token_bytes(16))
+        content = encode_question(Method.MASKING_KEYS, request)
+        return masking_key_in(reply_in(send(site, signed_by(signing_key, content))))
+
+    true = {site: asked(site, ()) for site in plan.roster}
+    first, second = plan.roster[:2]
+    own = public_masking_key_of(new_masking_key())
+    forged = signed_masking_key(own, plan_hash=plan.hash, site=second, answer_key=signing_key)
+    said = {}
+    for name, key in {
+        "its own, signed by itself": forged,
+        "its own, with the hospital's signature": replace(true[second], public_key=own),
+        "another hospital's": replace(true[first], site=second),
+    }.items():
+        try:
+            asked(first, [key])
+            said[name] = "kept"
+        except RequestRefused as refusal:
+            said[name] = refusal.code.value
+    for site in plan.roster:
+        assert asked(site, true.values()) == true[site]
+    return said
 
 
 def phases(document: StudyDocument, *, signing_key: bytes) -> tuple[tuple[Told, ...], ...]:
@@ -174,11 +218,11 @@ def other_plans(plan: StudyPlan) -> dict[str, StudyPlan]:
     """Plans of the same coordinator that would let it see more."""
     shares, privacy = plan.privacy.shares, plan.privacy
     assert shares is not None
-    key = public_masking_key_of(new_masking_key()).hex()
-    own_keys = tuple(replace(member, masking_public_key=key) for member in plan.members[1:])
+    key = public_key_of(new_signing_key()).hex()
+    own_keys = tuple(replace(member, answer_public_key=key) for member in plan.members[1:])
     lower = replace(privacy, shares=replace(shares, dropouts=shares.sites - 1, colluding=0))
     return {
-        "the coordinator's masking key for all others": replace(plan, members=(plan.members[0], *own_keys)),
+        "the coordinator's answer key for all others": replace(plan, members=(plan.members[0], *own_keys)),
         "a lower threshold": replace(plan, privacy=lower),
         "less noise": replace(plan, privacy=replace(privacy, noise_multiplier=privacy.noise_multiplier / 2)),
     }
@@ -189,9 +233,9 @@ def _offered(document: StudyDocument, signing_key: bytes) -> Iterator[Told]:
     first = document.plan.members[0]
     for name, plan in other_plans(document.plan).items():
         yield _offer(name, first.site, _signed(plan, document, signing_key), "offered")
-    replaced: tuple[Member, ...] = (replace(first, masking_public_key=public_masking_key_of(new_masking_key()).hex()),)
+    replaced: tuple[Member, ...] = (replace(first, answer_public_key=public_key_of(new_signing_key()).hex()),)
     plan = replace(document.plan, members=(*replaced, *document.plan.members[1:]))
-    yield _offer("another masking key for this hospital", first.site, _signed(plan, document, signing_key), "refused")
+    yield _offer("another answer key for this hospital", first.site, _signed(plan, document, signing_key), "refused")
 
 
 def _of_offered(document: StudyDocument, signing_key: bytes) -> Iterator[Told]:

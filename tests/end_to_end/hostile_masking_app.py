@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from flwr.app import Context, Message
+from flwr.app import Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
-from tests.end_to_end.hostile_masking import Told, answer_in, phases
+from tests.end_to_end.hostile_masking import Told, answer_in, exchange, phases
 from tests.end_to_end.hostile_questions import message_type_of
 
 from oncofed.protocol.bundle import PLAN_HASH
+from oncofed.protocol.codec import MESSAGE_TYPE
 from oncofed.secret_files import read_secret
 from oncofed.server.deployment import server_app
 from oncofed.server.deployment.enrolment import read_sites
@@ -36,7 +37,16 @@ def main(grid: Grid, context: Context) -> None:
     prompt = PromptGrid(grid)
     server_app.wait_for_nodes(prompt, document.plan, nodes, patience_seconds=_WAIT_SECONDS)
     found: list[tuple[str, str]] = []
-    for asked in phases(document, signing_key=read_secret(folder.signing_key)):
+    signing_key = read_secret(folder.signing_key)
+
+    def send(site: str, content: RecordDict) -> RecordDict:
+        message = Message(content, dst_node_id=nodes[site], message_type=MESSAGE_TYPE, ttl=_WAIT_SECONDS)
+        (reply,) = prompt.send_and_receive([message], timeout=_WAIT_SECONDS)
+        return reply.content
+
+    said = exchange(document, send, signing_key=signing_key)
+    assert set(said.values()) == {"wrong_keys"}, said
+    for asked in phases(document, signing_key=signing_key):
         found += _answers(prompt, asked, nodes)
     (folder.study(document.plan.hash) / ANSWERS).write_text(json.dumps(found))
 

@@ -64,7 +64,7 @@ def with_quotes(*rows: int) -> Write:
 
 
 def typed(found: pd.DataFrame) -> pd.DataFrame:
-    numbers = {name: float for name in ("sex_female", "age", "survival_months", "death_observed")}
+    numbers = dict.fromkeys(("sex_female", "age", "survival_months", "death_observed"), float)
     return found.astype(numbers)
 
 

@@ -29,6 +29,7 @@ from tests.end_to_end.hostile_masking import (
     Which,
     answer_in,
     check_openings,
+    exchange,
     opening,
     phases,
     told_rosters,
@@ -42,10 +43,11 @@ from tests.leaks import leaks_in
 from oncofed.client.relay import build_client_app
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.token import read_digits
-from oncofed.privacy.masking import Attempt, MaskingPairs, content_hash_of, masked
+from oncofed.privacy.masking import Attempt, MaskingPairs, content_hash_of, masked, public_masking_key_of
 from oncofed.privacy.releases import Masked, release_of_round
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.study_document import StudyDocument
+from oncofed.protocol.wire_form import Method
 from oncofed.secret_files import read_secret
 
 BY_CHANCE = 1e-6
@@ -68,7 +70,12 @@ class Found:
 
 
 def asked_of(app: ClientApp, told: Told) -> tuple[str, NDArray[np.uint64] | None]:
-    """The answer of a relay, as Flower would call it."""
+    """The answer of a relay, in a word."""
+    return answer_in(told.kind, passed_on(app, told.kind, told.content))
+
+
+def passed_on(app: ClientApp, kind: str, content: RecordDict) -> RecordDict:
+    """As Flower would call it."""
     metadata = Metadata(
         run_id=1,
         message_id="question-1",
@@ -78,14 +85,14 @@ def asked_of(app: ClientApp, told: Told) -> tuple[str, NDArray[np.uint64] | None
         group_id="1",
         created_at=0.0,
         ttl=1e10,
-        message_type=message_type_of(told.kind),
+        message_type=message_type_of(kind),
     )
-    reply = app(make_message(metadata, told.content), CONTEXT)
+    reply = app(make_message(metadata, content), CONTEXT)
     assert isinstance(reply, Message)
-    return answer_in(told.kind, reply.content)
+    return reply.content
 
 
-def through_relays(some: Installed, asked: Sequence[Told]) -> Found:
+def through_relays(some: Installed, document: StudyDocument, asked: Sequence[Told]) -> Found:
     """Through each hospital's recording proxy to the guard's own process."""
     found, apps, channels = Found(), dict[str, ClientApp](), list[GuardChannel]()
     for site, hospital in some.hospitals.items():
@@ -94,6 +101,12 @@ def through_relays(some: Installed, asked: Sequence[Told]) -> Found:
         )
         channels.append(channel)
         apps[site] = build_client_app(lambda _, channel=channel: channel)  # type: ignore[misc]
+    said = exchange(
+        document,
+        lambda site, content: passed_on(apps[site], Method.MASKING_KEYS, content),
+        signing_key=read_secret(some.base.coordinator.signing_key),
+    )
+    assert set(said.values()) == {"wrong_keys"}, said
     for told in asked:
         found.add(told, *asked_of(apps[told.site], told))
     for channel in channels:
@@ -117,7 +130,7 @@ def test_guards_processes_let_nobody_see_into_a_sum() -> None:
         three.approve(document, by_mail=True)
         for hospital in three.hospitals.values():
             until(hospital.folder.socket.exists, seconds=60, what="the guard listens")
-        check(three, document, through_relays(three, told_in(three, document)))
+        check(three, document, through_relays(three, document, told_in(three, document)))
 
 
 @pytest.mark.slow
@@ -167,10 +180,12 @@ def check_noise(some: Installed, plan: StudyPlan, vectors: Mapping[Which, NDArra
     release = release_of_round(plan)
     assert isinstance(release, Masked)
     share = release.sum_event.share_standard_deviation
-    public_keys = {member.site: bytes.fromhex(member.masking_public_key) for member in plan.members}
+    keys = {
+        site: read_secret(hospital.folder.masking / f"{plan.hash}.key") for site, hospital in some.hospitals.items()
+    }
+    public_keys = {site: public_masking_key_of(key) for site, key in keys.items()}
     differences = []
-    for site, hospital in some.hospitals.items():
-        key = read_secret(hospital.folder.masking_key)
+    for site, key in keys.items():
         pairs = MaskingPairs(own=site, private_key=key, public_keys=public_keys)
         bare = []
         for attempt in (0, 1):

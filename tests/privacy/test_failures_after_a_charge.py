@@ -24,6 +24,8 @@ from tests.doubles import (
     drawn_patients,
     drawn_weights,
     local_privacy,
+    masks_of,
+    members_of,
     model_spec,
     study_plan,
 )
@@ -35,7 +37,6 @@ from oncofed.client.guard import NOISE_ALONE, Guard, Told
 from oncofed.client.records import answers as answers_module
 from oncofed.client.records.answers import Answers, FolderAnswers
 from oncofed.client.records.audit_log import NOT_KEPT
-from oncofed.client.sum_masks import SumMasks
 from oncofed.client.summaries import bounded_sum
 from oncofed.client.training import ascent_sum, weights_after_local_steps
 from oncofed.durable import replace_durably
@@ -43,13 +44,13 @@ from oncofed.errors import PrivacyRefusal, RecordUnwritable, RefusalCode, Reques
 from oncofed.privacy import releases
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.ledger import Charge, MemoryLedger
-from oncofed.privacy.masking import Attempt, content_hash_of, new_masking_key, public_masking_key_of
+from oncofed.privacy.masking import Attempt, content_hash_of, new_masking_key
 from oncofed.privacy.noise import NoiseSource
 from oncofed.privacy.policy import SitePolicy
 from oncofed.privacy.private_optimizer import PrivateOptimizer
 from oncofed.privacy.releases import Local, Masked, Release, release_of_round, release_of_summary
 from oncofed.protocol.messages import AnyRequest, ContributeRequest, SummariseRequest, identity_text
-from oncofed.protocol.plan import Member, PrivacyMode, SharedNoise, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.protocol.plan import PrivacyMode, SharedNoise, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.survival.likelihood import PatientTensors
 
 PLANTED = "MRN-0047-11"
@@ -77,7 +78,7 @@ def plan_of(mode: PrivacyMode, training_mode: TrainingMode = TrainingMode.FULL_B
     privacy = replace(local_privacy(noise_multiplier=60.0), mode=mode, shares=shares, epsilon=50.0)
     in_two = TrainingSpec(mode=training_mode, rounds=2, local_steps=STEPS, sampling_rate=0.5)
     plan = study_plan(model=MODEL, training=in_two, privacy=privacy)
-    members = tuple(Member(site, "", public_masking_key_of(KEYS[site]).hex()) for site in SITES)
+    members = members_of(SITES)
     plan = replace(plan, roster=SITES, quorum=3, members=members)
     return replace(plan, summaries=(evaluation_of(plan, noise_multiplier=60.0),))
 
@@ -149,7 +150,7 @@ class Asked:
             ledger=self.ledger,
             noise=self.noise,
             answers=self.answers,
-            masks=SumMasks(KEYS[self.site]),
+            masks=masks_of(self.site, KEYS),
             told=self.tell or (lambda word, request: self.told.append((word, request.hash))),
         )
 

@@ -106,7 +106,7 @@ PLACES: dict[str, Callable[[InstalledNode], Path]] = {
     "audit log": lambda node: node.folder.audit_log,
     "policy": lambda node: node.folder.policy,
     "token's hash": lambda node: node.folder.token_sha256,
-    "masking key": lambda node: node.folder.masking_key,
+    "masking keys": lambda node: node.folder.masking,
     "answer key": lambda node: node.folder.answer_key,
     "approvals": lambda node: node.folder.approvals,
     "node key": lambda node: node.folder.node_key,

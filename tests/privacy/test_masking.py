@@ -36,6 +36,7 @@ from oncofed.privacy.masking import (
 from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.privacy.releases import Masked
 from oncofed.privacy.shared_noise import SharedIntegerRelease
+from oncofed.simulations.audit.pair_streams import without_pair
 
 BY_CHANCE = 1e-6
 PLAN_HASH = "ab" * 32
@@ -287,6 +288,22 @@ def test_another_key_leaves_the_sum_uniform_and_is_refused() -> None:
         unmasked_sum(answers, largest_entry=2**40)
 
 
+def test_two_hospitals_that_were_told_different_keys_of_a_third_share_no_stream() -> None:
+    """The third sides with the server and has two keys, so its own streams come off; the pair's must not cancel."""
+    third, key = FIVE.roster[2], new_masking_key()
+    others = Consortium({**FIVE.private_keys, third: key}, {**FIVE.public_keys, third: public_masking_key_of(key)})
+    one, other = FIVE.roster[:2]
+    attempt = replace(ATTEMPT, roster=(one, other, third))
+    zeros = np.zeros(40_000, dtype=np.int64)
+
+    def left(told: Consortium, site: str) -> NDArray[np.uint64]:
+        words, secret = told.masked(zeros, site, attempt).words, told.pairs(third).secret(site)
+        return without_pair(words, own=site, peer=third, secret=secret, attempt=attempt, keys=told.public_keys)
+
+    assert not (left(FIVE, one) + left(FIVE, other)).any()
+    assert p_of_uniform(left(FIVE, one) + left(others, other)) > BY_CHANCE
+
+
 def test_changed_bytes_are_refused_when_they_matter() -> None:
     answers = FIVE.all_masked(VECTORS, ATTEMPT)
     words = answers[2].words.copy()
@@ -412,7 +429,8 @@ def test_the_stream_is_made_as_the_document_says() -> None:
 
     extracted = hmac.new(framed(PLAN_HASH), secret, "sha256").digest()
     roster = hashlib.sha256(framed(*ATTEMPT.roster)).hexdigest()
-    info = framed("oncofed masking 2", "3", "1", roster, CONTENT_HASH, one, two)
+    keys = hashlib.sha256(b"".join(FIVE.public_keys[site] for site in ATTEMPT.roster)).hexdigest()
+    info = framed("oncofed masking 3", "3", "1", roster, keys, CONTENT_HASH, one, two)
     key = hmac.new(extracted, info + b"\x01", "sha256").digest()
     blocks = b"".join(chacha20_block(key, counter) for counter in range(3))
     assert stream.tolist() == [int.from_bytes(blocks[8 * n : 8 * n + 8], "little") for n in range(20)]

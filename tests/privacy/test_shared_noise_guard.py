@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from tests.doubles import (
     cards_of,
     drawn_patients,
     drawn_weights,
+    members_of,
     model_spec,
     no_privacy,
     study_plan,
@@ -31,10 +33,11 @@ from oncofed.privacy.policy import SitePolicy, releases_of
 from oncofed.privacy.releases import Local, Masked, largest_patients, release_of_round
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.messages import ContributeRequest
-from oncofed.protocol.plan import Member, PrivacyMode, PrivacySpec, SharedNoise, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.protocol.plan import PrivacyMode, PrivacySpec, SharedNoise, StudyPlan, TrainingMode, TrainingSpec
 
 SITES = ("Bonn", "Celle", "Essen", "Hof", "Ulm")
 KEYS = {site: new_masking_key() for site in SITES}
+PUBLIC_KEYS = {site: public_masking_key_of(key) for site, key in KEYS.items()}
 MODEL = model_spec()
 TRAINING = TrainingSpec(rounds=10)
 SHARES = SharedNoise(sites=5, dropouts=1, colluding=1)
@@ -60,9 +63,8 @@ WEIGHTS = drawn_weights(MODEL, seed=0)
 
 
 def plan_with(privacy: PrivacySpec) -> StudyPlan:
-    members = tuple(Member(site, "", public_masking_key_of(KEYS[site]).hex()) for site in SITES)
     made = study_plan(model=MODEL, training=TRAINING, privacy=privacy)
-    return replace(made, roster=SITES, quorum=4, members=members)
+    return replace(made, roster=SITES, quorum=4, members=members_of(SITES))
 
 
 PLAN = plan_with(PRIVACY)
@@ -76,6 +78,7 @@ def guard_of(
     plan: StudyPlan = PLAN,
     policy: SitePolicy = POLICY,
     key: bytes | None = None,
+    keys: Mapping[str, bytes] | None = None,
 ) -> Guard:
     patients = drawn_patients(MODEL, 40, seed=SITES.index(site))
     return Guard(
@@ -85,7 +88,7 @@ def guard_of(
         patients=lambda: patients,
         ledger=MemoryLedger(policy.budget),
         noise=noise or OperatingSystemNoise(),
-        masks=SumMasks(key or KEYS[site]),
+        masks=SumMasks(key or KEYS[site], PUBLIC_KEYS if keys is None else keys),
     )
 
 
@@ -293,9 +296,19 @@ def test_sharing_needs_the_policys_word_and_full_batch_and_everybodys_key() -> N
     epochs = replace(PLAN, training=replace(TRAINING, mode=TrainingMode.EPOCHS))
     with pytest.raises(PrivacyRefusal, match="full_batch"):
         POLICY.refuse_unless_allowed(epochs)
-    twice = (PLAN.members[0], replace(PLAN.members[1], masking_public_key=PLAN.members[0].masking_public_key))
-    with pytest.raises(PrivacyRefusal, match="masking key"):
-        POLICY.refuse_unless_allowed(replace(PLAN, members=(*twice, *PLAN.members[2:])))
+    for members in ((), PLAN.members[:-1]):  # who is not named could not be verified, either
+        with pytest.raises(PrivacyRefusal, match="members"):
+            POLICY.refuse_unless_allowed(replace(PLAN, members=members))
+
+
+def test_a_guard_that_knows_no_key_of_a_hospital_asked_refuses_and_charges_nothing() -> None:
+    known = {site: key for site, key in PUBLIC_KEYS.items() if site != SITES[-1]}
+    guard = guard_of("Bonn", keys=known)
+    with pytest.raises(RequestRefused) as refused:
+        guard.contribute(request("Bonn"))
+    assert refused.value.code is RefusalCode.WRONG_KEYS
+    assert not guard.ledger.charges()
+    assert guard.contribute(request("Bonn", roster=SITES[:-1])).vector.dtype == np.uint64
 
 
 def test_a_guard_without_its_own_masking_key_does_not_start() -> None:

@@ -25,6 +25,8 @@ from tests.doubles import (
     drawn_weights,
     joined,
     local_privacy,
+    masks_of,
+    members_of,
     model_spec,
     no_privacy,
     study_plan,
@@ -36,12 +38,11 @@ from tests.summaries import evaluation_of, summary_request
 
 from oncofed.client import held_out_counts
 from oncofed.client.guard import Guard, LoadPatients
-from oncofed.client.sum_masks import SumMasks
 from oncofed.client.summaries import KINDS, PatientRows, bounded_sum, refuse_unknown
 from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.ledger import Charge, MemoryLedger, charge_from_json, charge_to_json
-from oncofed.privacy.masking import Attempt, content_hash_of, new_masking_key, public_masking_key_of
+from oncofed.privacy.masking import Attempt, content_hash_of, new_masking_key
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.privacy.policy import (
     SitePolicy,
@@ -55,7 +56,6 @@ from oncofed.privacy.releases import release_of_round, release_of_summary
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.messages import ContributeRequest, SummariseRequest
 from oncofed.protocol.plan import (
-    Member,
     PrivacyMode,
     PrivacySpec,
     SharedNoise,
@@ -99,7 +99,7 @@ def plan_with_summary(privacy_mode: PrivacyMode = PrivacyMode.LOCAL, **changes: 
 SITES = ("Bonn", "Celle", "Essen", "Hof")
 KEYS = {site: new_masking_key() for site in SITES}
 SHARES = SharedNoise(sites=4, dropouts=1, colluding=1)
-MEMBERS = tuple(Member(site, "", public_masking_key_of(KEYS[site]).hex()) for site in SITES)
+MEMBERS = members_of(SITES)
 POLICY = SitePolicy(
     "registry", 3.0, 1e-5, allow_no_privacy=True, fewest_colluding_tolerated=1, verified_cards=cards_of(KEYS)
 )
@@ -125,7 +125,7 @@ def guard_of(
         patients=patients or UnreadablePatients(),  # nobody who is trained on is ever read for an evaluation
         ledger=ledger or MemoryLedger(POLICY.budget),
         noise=noise or OperatingSystemNoise(),
-        masks=SumMasks(KEYS[site]),
+        masks=masks_of(site, KEYS),
         held_out=held_out,
     )
 

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.doubles import calibrated_privacy, cards_of, drawn_patients, drawn_weights, model_spec, study_plan
+from tests.doubles import (
+    calibrated_privacy,
+    cards_of,
+    drawn_patients,
+    drawn_weights,
+    masks_of,
+    members_of,
+    model_spec,
+    study_plan,
+)
 
 from oncofed.client.guard import Guard
 from oncofed.client.sum_masks import SumMasks
@@ -42,10 +51,6 @@ MODEL = model_spec(columns=50, hidden_units=(8,))
 TRAINING = TrainingSpec(rounds=60)
 
 
-def member(site: str) -> Member:
-    return Member(site, "", public_masking_key_of(KEYS[site]).hex())
-
-
 def plan_with(colluding: int = COLLUDING) -> StudyPlan:
     privacy = calibrated_privacy(
         TRAINING,
@@ -57,7 +62,7 @@ def plan_with(colluding: int = COLLUDING) -> StudyPlan:
         parameters=MODEL.parameters,
     )
     plan = study_plan(model=MODEL, training=TRAINING, privacy=privacy)
-    return replace(plan, roster=SITES, quorum=len(SITES) - DROPOUTS, members=tuple(map(member, SITES)))
+    return replace(plan, roster=SITES, quorum=len(SITES) - DROPOUTS, members=members_of(SITES))
 
 
 PLAN = plan_with()
@@ -65,7 +70,7 @@ TRUSTING = SitePolicy("registry", 1.0, 1e-5, fewest_colluding_tolerated=0)
 
 
 def knowing(*sites: str, fewest: int = 0) -> SitePolicy:
-    cards = cards_of({site: KEYS[site] for site in sites})
+    cards = cards_of(sites)
     return replace(TRUSTING, fewest_colluding_tolerated=fewest, verified_cards=cards)
 
 
@@ -78,7 +83,7 @@ def guard_with(policy: SitePolicy) -> Guard:
         patients=lambda: patients,
         ledger=MemoryLedger(policy.budget),
         noise=OperatingSystemNoise(),
-        masks=SumMasks(KEYS[OWN]),
+        masks=masks_of(OWN, KEYS),
     )
 
 
@@ -87,7 +92,7 @@ def seen_by_a_coordinator_that_is_everybody_else(guard: Guard) -> float:
     weights, roster = drawn_weights(MODEL, seed=0), SITES[: len(SITES) - DROPOUTS]
     answer = guard.contribute(ContributeRequest(PLAN.hash, OWN, 1, 0, roster, weights)).vector
     attempt = Attempt(PLAN.hash, 1, 0, roster, content_hash_of(weights))
-    public = {each.site: bytes.fromhex(each.masking_public_key) for each in PLAN.members}
+    public = {site: public_masking_key_of(key) for site, key in KEYS.items()}
     total = np.array(answer)
     for peer in roster[1:]:  # the others' vectors, all of zeros, have just the masks in them
         pairs = MaskingPairs(own=peer, private_key=KEYS[peer], public_keys=public)
@@ -123,14 +128,8 @@ def test_each_hospital_that_is_not_verified_counts_as_one_that_sides_with_the_co
 
 def test_a_verified_hospital_with_another_key_is_not_verified() -> None:
     knowing(*SITES[1:]).refuse_unless_allowed(PLAN, site=OWN)
-    for change in ({"masking_public_key": "ab" * 32}, {"node_public_key": "x"}, {"answer_public_key": "cd" * 32}):
+    for change in ({"node_public_key": "x"}, {"answer_public_key": "cd" * 32}):
         members = (*PLAN.members[:-3], *(replace(each, **change) for each in PLAN.members[-3:]))
-        if "masking_public_key" in change:
-            keys = ("ab" * 32, "cd" * 32, "ef" * 32)
-            members = (
-                *PLAN.members[:-3],
-                *(replace(each, masking_public_key=key) for each, key in zip(PLAN.members[-3:], keys, strict=True)),
-            )
         changed = replace(PLAN, members=members)
         assert knowing(*SITES[1:]).unverified(changed, site=OWN) == SITES[-3:]
         with pytest.raises(PrivacyRefusal, match="3 that nobody here has verified"):
@@ -145,9 +144,9 @@ def test_ones_own_card_makes_nobody_else_known() -> None:
 
 
 def test_a_card_is_of_the_name_and_every_key() -> None:
-    card = Member("essen", "node", "masking", "answer")
-    others = [replace(card, **{field: "other"}) for field in ("site", "node_public_key", "masking_public_key")]
-    others += [replace(card, answer_public_key="other"), Member("essen", "nodemasking", "", "answer")]
+    card = Member("essen", "node", "answer")
+    others = [replace(card, **{field: "other"}) for field in ("site", "node_public_key", "answer_public_key")]
+    others += [Member("essen", "nodeanswer", ""), Member("essennode", "", "answer")]
     assert len({card_of(each) for each in (card, *others)}) == len(others) + 1
     assert card_in_words(card).replace(" ", "") == card_of(card)
     assert [len(group) for group in card_in_words(card).split()] == [4] * 8
@@ -156,7 +155,7 @@ def test_a_card_is_of_the_name_and_every_key() -> None:
 @pytest.mark.parametrize("key", ["00" * 32, "01" + "00" * 31])
 def test_a_key_with_which_everybody_shares_one_secret_is_refused_before_anything_is_charged(key: str) -> None:
     """Verified or not: with it the masks of all others fail after each charge."""
-    plan = replace(PLAN, members=(*PLAN.members[:-1], replace(PLAN.members[-1], masking_public_key=key)))
+    public = {site: public_masking_key_of(each) for site, each in KEYS.items()}
     with pytest.raises(PrivacyRefusal, match="no masking key"):
-        SumMasks(KEYS[OWN]).refuse_unless_fit(plan, site=OWN)
-    SumMasks(KEYS[OWN]).refuse_unless_fit(PLAN, site=OWN)
+        SumMasks(KEYS[OWN], {**public, SITES[-1]: bytes.fromhex(key)}).refuse_unless_fit(site=OWN)
+    SumMasks(KEYS[OWN], public).refuse_unless_fit(site=OWN)

@@ -112,7 +112,7 @@ class Guard:
     """The in-process guard of one hospital; implements `protocol.messages.GuardPort`.
 
     patients  who is trained on. held_out: who never is; needed where a summary of the plan is about them.
-    masks     mode `distributed` needs them.
+    masks     of this plan; mode `distributed` needs them.
     kinds     what may be asked in a summary; others than `client.summaries.KINDS` in tests only.
     """
 
@@ -147,7 +147,7 @@ class Guard:
         if round_release.needs_everybody:
             if masks is None:
                 raise PrivacyRefusal("the plan shares its noise, and this guard has no masking key")
-            masks.refuse_unless_fit(plan, site=site)
+            masks.refuse_unless_fit(site=site)
         self.site = site
         self.plan = plan
         self.ledger = ledger
@@ -251,7 +251,7 @@ class Guard:
         name = request.summary if isinstance(request, SummariseRequest) else request.round
         content = content_hash_of(request.weights)
         attempt = Attempt(request.plan_hash, name, request.attempt, request.roster, content)
-        return self._masks.of(attempt, plan=self.plan, own=self.site)
+        return self._masks.of(attempt, own=self.site)
 
     def _released(self, request: AnyRequest, work: _Work) -> NDArray[Any]:
         """The answer it had before; or charge, compute, keep."""
@@ -328,6 +328,8 @@ class Guard:
             raise RequestRefused(RefusalCode.WRONG_PLAN)
         if request.site != self.site or not self._is_our_roster(request.roster):
             raise RequestRefused(RefusalCode.WRONG_SITE)
+        if self._masks is not None and not self._masks.know(request.roster):
+            raise RequestRefused(RefusalCode.WRONG_KEYS)
         expected = (parameter_count(self.plan.model),)
         if request.weights.shape != expected or request.weights.dtype != np.float64:
             raise RequestRefused(RefusalCode.MALFORMED_WEIGHTS)

@@ -1,60 +1,65 @@
-"""Under which masks does a hospital's part of a sum leave?
+"""Under which masks does a hospital's part of a sum leave, in one plan?
 
-The guard's own masking key makes, with the other hospitals' keys in the plan, the masks of one attempt
-(`privacy.masking`). What is put under them is made by a release (`privacy.releases`): integers that hold this
-hospital's share of the noise already.
+This hospital's masking key of the plan makes, with the other hospitals', the masks of one attempt (`privacy.masking`).
+What is put under them is made by a release (`privacy.releases`): integers that hold this hospital's share of the noise
+already. Whose the others' keys are was asked before (`client.trust`).
 
-Promises: the private masking key stays here. Refused: a plan whose pinned key of this hospital is not the one that
-belongs to its private key.
+Promises: the private masking key stays here. Refused: keys of which this hospital's is not the one that belongs to its
+private key.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.errors import PrivacyRefusal
-from oncofed.privacy.masking import Attempt, MaskingPairs, masked, public_masking_key_of
+from oncofed.privacy.masking import Attempt, MaskingPairs, masked, new_masking_key, public_masking_key_of
 from oncofed.privacy.releases import Mask
-from oncofed.protocol.plan import StudyPlan
 
 
 @dataclass(frozen=True)
 class SumMasks:
-    """masking_key  X25519, 32 raw bytes; never leaves the guard."""
+    """masking_key  X25519, 32 raw bytes; never leaves the guard.
+
+    public_keys  of the plan's hospitals whose key is known here, this one's among them; 32 raw bytes each.
+    """
 
     masking_key: bytes = field(repr=False)
+    public_keys: Mapping[str, bytes]
     _pairs: dict[str, MaskingPairs] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """By plan hash: what is shared with another hospital is the same in all rounds."""
 
-    def refuse_unless_fit(self, plan: StudyPlan, *, site: str) -> None:
-        """Raises PrivacyRefusal when the plan names another masking key for this hospital, or one that is none.
+    @staticmethod
+    def against_nobody(own: str, others: Iterable[str]) -> SumMasks:
+        """With keys for the others that nobody else has: for a trial, whose answers go nowhere."""
+        key = new_masking_key()
+        keys = {site: key if site == own else new_masking_key() for site in {own, *others}}
+        return SumMasks(key, {site: public_masking_key_of(each) for site, each in keys.items()})
+
+    def refuse_unless_fit(self, *, site: str) -> None:
+        """Raises PrivacyRefusal when another masking key is named for this hospital, or one that is none.
 
         All keys are exchanged here, before anything is charged: one that fails would fail after each charge.
         """
-        named = {member.site: member.masking_public_key for member in plan.members}
-        if named.get(site) != public_masking_key_of(self.masking_key).hex():
-            raise PrivacyRefusal("the plan names another masking key for this hospital than its own")
-        pairs = self._pairs_of(plan, own=site, plan_hash=plan.hash)
-        for peer in named.keys() - {site}:
+        pairs = self._pairs_of(site)
+        for peer in self.public_keys.keys() - {site}:
             pairs.secret(peer)
 
-    def of(self, attempt: Attempt, *, plan: StudyPlan, own: str) -> Mask:
-        """The masks of the hospital `own` in this attempt at the plan."""
+    def know(self, roster: Iterable[str]) -> bool:
+        """Whether there is a key of each of these."""
+        return set(roster) <= self.public_keys.keys()
+
+    def of(self, attempt: Attempt, *, own: str) -> Mask:
+        """The masks of the hospital `own` in this attempt."""
 
         def mask(integers: NDArray[np.int64], largest_entry: int) -> NDArray[np.uint64]:
-            pairs = self._pairs_of(plan, own=own, plan_hash=attempt.plan_hash)
-            return masked(integers, pairs=pairs, attempt=attempt, largest_entry=largest_entry).words
+            return masked(integers, pairs=self._pairs_of(own), attempt=attempt, largest_entry=largest_entry).words
 
         return mask
 
-    def _pairs_of(self, plan: StudyPlan, *, own: str, plan_hash: str) -> MaskingPairs:
-        if plan_hash not in self._pairs:
-            self._pairs[plan_hash] = MaskingPairs(
-                own=own,
-                private_key=self.masking_key,
-                public_keys={member.site: bytes.fromhex(member.masking_public_key) for member in plan.members},
-            )
-        return self._pairs[plan_hash]
+    def _pairs_of(self, own: str) -> MaskingPairs:
+        if own not in self._pairs:
+            self._pairs[own] = MaskingPairs(own=own, private_key=self.masking_key, public_keys=self.public_keys)
+        return self._pairs[own]

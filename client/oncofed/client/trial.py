@@ -88,7 +88,6 @@ def measured(
     *,
     site: str,
     policy: SitePolicy,
-    masking_key: bytes,
     file: Path,
     sha256: str,
     clocks: Sequence[Callable[[], float]] = (time.perf_counter, time.process_time),
@@ -98,7 +97,7 @@ def measured(
     clocks  the shortest counts: what others do on the machine makes the first longer, several processors the other.
     """
     weights = parameter_vector(PrognosisNetwork(plan.model, initialisation_seed=plan.initialisation_seed))
-    masks = SumMasks(masking_key)
+    masks = None if plan.privacy.shares is None else SumMasks.against_nobody(site, plan.roster)
 
     def read() -> ApprovedPatients:
         patients = ApprovedPatients(file, sha256)

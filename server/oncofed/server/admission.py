@@ -50,6 +50,7 @@ REFUSAL_WORDS = {
     RefusalCode.BUDGET_EXCEEDED: "its privacy budget is used up",
     RefusalCode.INTERNAL: "an error there; its own log says more",
     RefusalCode.NOT_SIGNED: "the question that arrived there is not signed by the coordinator whom it has accepted",
+    RefusalCode.WRONG_KEYS: "it was not given the masking key of each hospital asked, or was given two of one hospital",
 }
 """What a hospital's code means to a reader."""
 

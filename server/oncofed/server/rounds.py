@@ -19,7 +19,7 @@ were asked it in an earlier run, costs nobody anything, and the next one is aske
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -94,6 +94,17 @@ def no_observer(state: FederationState, report: RoundReport) -> None:
 def no_extra(state: FederationState, report: RoundReport) -> Json:
     """The null source."""
     return None
+
+
+class Ready(Protocol):
+    """Says which of the hospitals that are online can take part in a masked attempt together."""
+
+    def __call__(self, online: Sequence[str]) -> tuple[str, ...]: ...
+
+
+def everybody_online(online: Sequence[str]) -> tuple[str, ...]:
+    """The null twin: hospitals know each other's masking keys already."""
+    return tuple(online)
 
 
 def questions_of(
@@ -188,12 +199,15 @@ def run_rounds(
     observer: Observer = no_observer,
     extra: ExtraSource = no_extra,
     patience: Patience = NO_PATIENCE,
+    ready: Ready = everybody_online,
 ) -> FederationState:
     """Run from `start` to the plan's last round. checkpoint_folder None keeps nothing (benchmarks)."""
     refuse_without_nodes(plan, nodes)
     state = start
     while state.round < plan.training.rounds:
-        state, report = asked_until_answered(grid, state, questions_of, step, plan=plan, nodes=nodes, patience=patience)
+        state, report = asked_until_answered(
+            grid, state, questions_of, step, plan=plan, nodes=nodes, patience=patience, ready=ready
+        )
         if checkpoint_folder is not None:
             save_checkpoint(checkpoint_folder, state=state, plan_hash=plan.hash, extra=extra(state, report))
         observer(state, report)
@@ -238,10 +252,12 @@ def asked_until_answered(
     nodes: Mapping[str, int],
     patience: Patience,
     most_attempts: int | None = None,
+    ready: Ready = everybody_online,
 ) -> tuple[FederationState, RoundReport]:
     """One round, or one summary, in as many attempts as it takes. Raises QuorumLost when patience or attempts end."""
     began, asked_before = patience.clock(), False
-    state = replace(state, roster=_present_in_time(grid, state, plan=plan, nodes=nodes, patience=patience))
+    present = _present_in_time(grid, state, plan=plan, nodes=nodes, patience=patience, ready=ready)
+    state = replace(state, roster=present)
     while True:
         asked_at = time.perf_counter()
         asked = ask(state, plan=plan, nodes=nodes)
@@ -279,19 +295,30 @@ def asked_until_answered(
 
 
 def _present_in_time(
-    grid: Grid, state: FederationState, *, plan: StudyPlan, nodes: Mapping[str, int], patience: Patience
+    grid: Grid,
+    state: FederationState,
+    *,
+    plan: StudyPlan,
+    nodes: Mapping[str, int],
+    patience: Patience,
+    ready: Ready,
 ) -> tuple[str, ...]:
     """Whom to ask; empty means everybody. As long as too few for a masked sum are there, waits and asks nobody."""
     began = patience.clock()
     while release_of_round(plan).needs_everybody:
-        present = _present(grid, plan, nodes, left_out=state.left_out)
+        nodes_online = set(grid.get_node_ids())
+        online = tuple(site for site in plan.roster if nodes[site] in nodes_online)
+        # Who cannot take part yet would be charged for nothing, and so would all others.
+        able = ready(online) if len(online) >= plan.smallest_roster else ()
+        present = _present(plan, able, left_out=state.left_out)
         if present:
             return present
-        online = set(grid.get_node_ids())
-        absent = ", ".join(site for site in plan.roster if nodes[site] not in online)
+        absent = ", ".join(site for site in plan.roster if site not in online)
+        unready = ", ".join(site for site in online if site not in able)
         lost = QuorumLost(
             f"round {state.round + 1}: a masked sum needs {plan.smallest_roster} hospitals, so nobody is asked. "
-            f"Not online: {absent}"
+            f"Not online: {absent or '-'}"
+            + (f". Without the others' masking keys: {unready}" if len(online) >= plan.smallest_roster else "")
         )
         if patience.clock() - began >= patience.seconds:
             raise lost
@@ -300,10 +327,8 @@ def _present_in_time(
     return ()
 
 
-def _present(grid: Grid, plan: StudyPlan, nodes: Mapping[str, int], *, left_out: frozenset[str]) -> tuple[str, ...]:
+def _present(plan: StudyPlan, present: tuple[str, ...], *, left_out: frozenset[str]) -> tuple[str, ...]:
     """Of whom to ask for a masked sum: it opens with everybody's part or not at all. Empty: too few are there."""
-    online = set(grid.get_node_ids())
-    present = tuple(site for site in plan.roster if nodes[site] in online)
     willing = tuple(site for site in present if site not in left_out)
     return next((roster for roster in (willing, present) if len(roster) >= plan.smallest_roster), ())
 

@@ -31,10 +31,12 @@ from oncofed.server.rounds import (
     NO_PATIENCE,
     ExtraSource,
     Patience,
+    Ready,
     RoundReport,
     addressed,
     admitted_quorum,
     asked_until_answered,
+    everybody_online,
     no_extra,
     refuse_without_nodes,
 )
@@ -63,6 +65,7 @@ def run_summaries(
     observer: SummaryObserver = no_summary_observer,
     extra: ExtraSource = no_extra,
     patience: Patience = NO_PATIENCE,
+    ready: Ready = everybody_online,
 ) -> FederationState:
     """Ask for each summary that is missing. start: after the last round. Raises FederationFailure, see the module."""
     refuse_without_nodes(plan, nodes)
@@ -79,6 +82,7 @@ def run_summaries(
             nodes=nodes,
             patience=patience,
             most_attempts=summary.attempts,
+            ready=ready,
         )
         if checkpoint_folder is not None:
             save_checkpoint(checkpoint_folder, state=state, plan_hash=plan.hash, extra=extra(state, report))

@@ -4,14 +4,14 @@ Each pair of hospitals of an attempt shares a stream of pseudo-random numbers mo
 adds it to its vector, the other subtracts it. In the sum over the attempt's whole roster all of them cancel, and the
 sum modulo 2^64 is that of the vectors. Anything short of that holds at least one stream that the server does not know.
 
-Keys. Each hospital has one static X25519 key pair; the public keys stand in the plan that every hospital approved, so a
-server cannot replace them. A pair's stream is ChaCha20 under
-HKDF-SHA256(X25519 secret, salt = plan hash, info = domain, round, attempt, hash of the roster, hash of the weights that
-were sent, both names in order). For a summary the domain is another and its name stands in the round's place, so that
-no stream is ever used twice. A server that tells two hospitals different rosters, rounds, attempts or weights gets
-streams that do not cancel. That the weights are in it also holds where a guard forgets what it answered (a ledger
-restored from a backup): two answers to one attempt with other weights have other masks, so their difference opens
-nothing; with the same weights it tells the difference of two draws of noise.
+Keys. For each plan each hospital makes one X25519 key pair; whose a public key is, others know by a signature
+(`protocol.masking_keys`), so a server cannot replace it. A pair's stream is ChaCha20 under HKDF-SHA256(X25519 secret,
+salt = plan hash, info = domain, round, attempt, hash of the roster, hash of the roster's public keys, hash of the
+weights that were sent, both names in order). For a summary the domain is another and its name stands in the round's
+place, so that no stream is ever used twice. A server that tells two hospitals different rosters, keys, rounds, attempts
+or weights gets streams that do not cancel. That the weights are in it also holds where a guard forgets what it answered
+(a ledger restored from a backup): two answers to one attempt with other weights have other masks, so their difference
+opens nothing; with the same weights it tells the difference of two draws of noise.
 
 Dropouts. If somebody is missing, nothing is revealed: the server starts a new attempt among those who are there, with
 fresh masks, fresh noise and a new charge at each hospital. There is no second secret to ask for, so there is nothing
@@ -32,9 +32,8 @@ Promises, if X25519, HKDF-SHA256 and ChaCha20 are what they are taken for: to wh
 an attempt tell their sum if its whole roster answered it, and otherwise nothing. No key is needed for that sum: whoever
 sees all the vectors can add them up. Whoever has the private key of one hospital takes off every mask of that hospital:
 each of its vectors that was ever recorded is open, also a lone answer to an attempt that failed, and of the others'
-vectors their sum. So with the keys of t hospitals one knows their vectors and the sum of the others'. Not promised:
-that the sum is right (a hospital can add what it likes), and secrecy of a hospital's old vectors after its key is
-stolen (the keys are static).
+vectors their sum. So with the keys of t hospitals one knows their vectors and the sum of the others'. A key is of one
+plan: whoever has it opens nothing of another. Not promised: that the sum is right (a hospital can add what it likes).
 
 Sources: Bonawitz et al., CCS 2017 (pairwise masks; their secret sharing is replaced by attempts:
 docs/secure-aggregation.md); RFC 7748, 5869, 8439, through the package cryptography. Imports no torch.
@@ -56,8 +55,8 @@ from numpy.typing import NDArray
 
 from oncofed.errors import PrivacyRefusal
 
-_DOMAIN = "oncofed masking 2"
-_SUMMARY_DOMAIN = "oncofed masking of summaries 2"
+_DOMAIN = "oncofed masking 3"
+_SUMMARY_DOMAIN = "oncofed masking of summaries 3"
 _KEY_BYTES = 32
 
 
@@ -135,32 +134,35 @@ class MaskingPairs:
     """One hospital's end of what it shares with each other hospital of a plan, for all rounds and attempts.
 
     own, private_key  the hospital and its key, which stays in here.
-    public_keys       of all hospitals of the plan, as approved; 32 bytes each, distinct.
+    public_keys       of the hospitals of the plan whose key is known, this one's among them; 32 bytes each, distinct.
 
     The exchange with another hospital is made at the first need of it and kept: it costs as much as a stream of 100
-    kB. Raises PrivacyRefusal when two hospitals have one key, or the plan pins another for this one.
+    kB. Raises PrivacyRefusal when two hospitals have one key, or another is named for this one.
     """
 
     def __init__(self, *, own: str, private_key: bytes, public_keys: Mapping[str, bytes]) -> None:
         if len(set(public_keys.values())) != len(public_keys):
             raise PrivacyRefusal("two hospitals of the plan have the same masking key")
         if public_keys.get(own) != public_masking_key_of(private_key):
-            raise PrivacyRefusal("the plan pins another masking key for this hospital than it holds")
+            raise PrivacyRefusal("another masking key is named for this hospital than it holds")
         self.own = own
-        self.names = frozenset(public_keys)
         self._private_key = X25519PrivateKey.from_private_bytes(private_key)
-        self._public_keys = dict(public_keys)
+        self.public_keys = dict(public_keys)
         self._secrets: dict[str, bytes] = {}
 
     def secret(self, peer: str) -> bytes:
         """32 bytes, the same at the peer. Raises PrivacyRefusal for a key that is none, or weak."""
         if peer not in self._secrets:
             try:
-                public_key = X25519PublicKey.from_public_bytes(self._public_keys[peer])
+                public_key = X25519PublicKey.from_public_bytes(self.public_keys[peer])
                 self._secrets[peer] = self._private_key.exchange(public_key)
             except ValueError:  # of another length, or a point of small order, with which everybody shares the secret 0
-                raise PrivacyRefusal("the plan pins something that is no masking key") from None
+                raise PrivacyRefusal("something is named that is no masking key") from None
         return self._secrets[peer]
+
+    def hash_of_keys(self, roster: Sequence[str]) -> str:
+        """SHA-256 of the roster's public keys, in its order: the same at whoever was told the same."""
+        return hashlib.sha256(b"".join(self.public_keys[site] for site in roster)).hexdigest()
 
 
 def masked(vector: NDArray[np.int64], *, pairs: MaskingPairs, attempt: Attempt, largest_entry: int) -> MaskedVector:
@@ -222,8 +224,8 @@ def _refuse_unmaskable(pairs: MaskingPairs, attempt: Attempt) -> None:
     roster = attempt.roster
     if not _is_sorted(roster) or pairs.own not in roster or len(roster) < 2:
         raise PrivacyRefusal("masks need a sorted roster of at least two distinct hospitals, one's own among them")
-    if not set(roster) <= pairs.names:
-        raise PrivacyRefusal("the plan pins no masking key for a hospital of the roster")
+    if not set(roster) <= pairs.public_keys.keys():
+        raise PrivacyRefusal("no masking key is known of a hospital of the roster")
 
 
 def _is_sorted(names: Sequence[str]) -> bool:
@@ -237,7 +239,7 @@ class _Streams:
         roster_hash = hashlib.sha256(_framed(attempt.roster)).hexdigest()
         self._pairs = pairs
         self._salt = _framed((attempt.plan_hash,))
-        self._info = _framed((*attempt.domain, roster_hash, attempt.content_hash))
+        self._info = _framed((*attempt.domain, roster_hash, pairs.hash_of_keys(attempt.roster), attempt.content_hash))
         self._zeros = bytes(8 * size)
         self._stream = bytearray(8 * size)
 

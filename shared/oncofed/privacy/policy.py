@@ -212,8 +212,8 @@ class SitePolicy:
             reasons.append("its shares are of another roster than its own")
         if not (shares.dropouts >= 0 and shares.colluding >= 0 and shares.guaranteed_shares >= 1):
             reasons.append("its dropouts and colluding hospitals leave nobody whose noise counts")
-        if len({member.masking_public_key for member in plan.members if member.masking_public_key}) != shares.sites:
-            reasons.append("not every hospital has a masking key of its own")
+        if tuple(member.site for member in plan.members) != plan.roster:
+            reasons.append("its members are not the hospitals of its roster")
         if self.fewest_colluding_tolerated is None:
             reasons.append("it trusts other hospitals to add noise, and fewest_colluding_tolerated is not set")
         else:

@@ -1,7 +1,7 @@
 """What do a hospital and the coordinator exchange before the first connection, so that each knows the other's keys?
 
 Like a certificate request. The hospital makes its node key, which never leaves it, and sends a **request**: its name,
-the public key, those of its guard, and a signature that proves it holds the private one. The coordinator approves and
+the public key, that of its guard, and a signature that proves it holds the private one. The coordinator approves and
 sends back an **acceptance**: its address, its CA certificate, its Ed25519 public key, and the fingerprint of the
 request it answers, signed. Both are one canonical JSON object; neither holds a secret, so both may travel by mail.
 
@@ -40,9 +40,9 @@ from oncofed.texts import text_faults
 LARGEST_BYTES = 64 * 1024
 ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]{0,252}):(?P<port>[1-9][0-9]{0,4})")
 
-_REQUEST_FORMAT = "oncofed-enrolment-request-2"
+_REQUEST_FORMAT = "oncofed-enrolment-request-3"
 _ACCEPTANCE_FORMAT = "oncofed-enrolment-acceptance-1"
-_PROOF_CONTEXT = b"oncofed enrolment request 2\n"
+_PROOF_CONTEXT = b"oncofed enrolment request 3\n"
 _ACCEPTANCE_CONTEXT = "enrolment acceptance"
 
 
@@ -50,14 +50,12 @@ _ACCEPTANCE_CONTEXT = "enrolment acceptance"
 class EnrolmentRequest:
     """site                the name the hospital will have in every roster.
     node_public_key     one line, OpenSSH, without comment.
-    masking_public_key  X25519 of the hospital's guard, hexadecimal: other hospitals derive masks with it.
     answer_public_key   Ed25519 of the hospital's guard, hexadecimal: signs every answer of the hospital's.
     proof               ECDSA-SHA384 with the node's private key over the others, hexadecimal.
     """
 
     site: str
     node_public_key: str
-    masking_public_key: str
     answer_public_key: str
     proof: str
 
@@ -79,15 +77,12 @@ class Acceptance:
     signature: str
 
 
-def new_request(
-    site: str, *, node_private_key: bytes, masking_public_key: bytes, answer_public_key: bytes
-) -> EnrolmentRequest:
+def new_request(site: str, *, node_private_key: bytes, answer_public_key: bytes) -> EnrolmentRequest:
     """The request of the holder of an OpenSSH private key. Raises InvalidInput for an unusable name or key."""
     key = load_node_key(node_private_key)
     unproved = EnrolmentRequest(
         site=site,
         node_public_key=openssh_line(key.public_key()),
-        masking_public_key=masking_public_key.hex(),
         answer_public_key=answer_public_key.hex(),
         proof="",
     )
@@ -97,7 +92,7 @@ def new_request(
 
 def member_of(request: EnrolmentRequest) -> Member:
     """The hospital as plans name it."""
-    return Member(request.site, request.node_public_key, request.masking_public_key, request.answer_public_key)
+    return Member(request.site, request.node_public_key, request.answer_public_key)
 
 
 def request_bytes(request: EnrolmentRequest) -> bytes:

@@ -20,6 +20,7 @@ class Refusal(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUSAL_NOT_APPROVED: _ClassVar[Refusal]
     REFUSAL_NOT_READY: _ClassVar[Refusal]
     REFUSAL_NOT_SIGNED: _ClassVar[Refusal]
+    REFUSAL_WRONG_KEYS: _ClassVar[Refusal]
 
 class PlanState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -45,6 +46,7 @@ REFUSAL_INTERNAL: Refusal
 REFUSAL_NOT_APPROVED: Refusal
 REFUSAL_NOT_READY: Refusal
 REFUSAL_NOT_SIGNED: Refusal
+REFUSAL_WRONG_KEYS: Refusal
 PLAN_STATE_UNSPECIFIED: PlanState
 PLAN_STATE_OFFERED: PlanState
 PLAN_STATE_APPROVED: PlanState
@@ -163,6 +165,34 @@ class DeliverModelReply(_message.Message):
     state: DeliveryState
     refusal: Refusal
     def __init__(self, state: _Optional[_Union[DeliveryState, str]] = ..., refusal: _Optional[_Union[Refusal, str]] = ...) -> None: ...
+
+class SignedMaskingKey(_message.Message):
+    __slots__ = ("site", "public_key", "signature")
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    site: str
+    public_key: bytes
+    signature: bytes
+    def __init__(self, site: _Optional[str] = ..., public_key: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class MaskingKeysRequest(_message.Message):
+    __slots__ = ("plan_hash", "key", "nonce")
+    PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    plan_hash: str
+    key: _containers.RepeatedCompositeFieldContainer[SignedMaskingKey]
+    nonce: bytes
+    def __init__(self, plan_hash: _Optional[str] = ..., key: _Optional[_Iterable[_Union[SignedMaskingKey, _Mapping]]] = ..., nonce: _Optional[bytes] = ...) -> None: ...
+
+class MaskingKeysReply(_message.Message):
+    __slots__ = ("key", "refusal")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    key: SignedMaskingKey
+    refusal: Refusal
+    def __init__(self, key: _Optional[_Union[SignedMaskingKey, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, str]] = ...) -> None: ...
 
 class DescribeRequest(_message.Message):
     __slots__ = ()

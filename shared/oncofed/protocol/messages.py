@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from oncofed.protocol.masking_keys import SignedMaskingKey
+
 
 @dataclass(frozen=True, eq=False)
 class ContributeRequest:
@@ -206,6 +208,10 @@ class NodeGuardPort(GuardPort, Protocol):
 
     def deliver_model(self, model: bytes, signature: bytes, plan_hash: str) -> DeliveryState:
         """The fields of a `Delivery`. May be repeated at will."""
+        ...
+
+    def masking_keys(self, plan_hash: str, keys: tuple[SignedMaskingKey, ...]) -> SignedMaskingKey:
+        """This hospital's masking key for the plan, once those of the others are kept. May be repeated at will."""
         ...
 
     def describe(self) -> NodeDescription: ...

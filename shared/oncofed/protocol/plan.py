@@ -224,13 +224,12 @@ class Member:
     """A hospital and its public keys.
 
     node_public_key     ECDSA P-384 in OpenSSH form, by which Flower knows its node; empty in a simulation.
-    masking_public_key  X25519, hexadecimal: with it the others derive the masks of sums; needed in mode `distributed`.
-    answer_public_key   Ed25519, hexadecimal: whose signature stands under every answer; empty in a simulation.
+    answer_public_key   Ed25519, hexadecimal: whose signature stands under every answer, and under the key with which
+                        the hospital masks its sums in a plan; empty in a simulation.
     """
 
     site: str
     node_public_key: str
-    masking_public_key: str = ""
     answer_public_key: str = ""
 
 

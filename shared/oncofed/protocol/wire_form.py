@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from oncofed.errors import RefusalCode, RequestRefused
 from oncofed.protocol import guard_pb2 as pb
+from oncofed.protocol.masking_keys import SignedMaskingKey
 from oncofed.protocol.messages import (
     AnyRequest,
     ContributeRequest,
@@ -58,10 +59,17 @@ class Method(StrEnum):
     OFFER_PLAN = "OfferPlan"
     PLAN_STATUS = "PlanStatus"
     DELIVER_MODEL = "DeliverModel"
+    MASKING_KEYS = "MaskingKeys"
     DESCRIBE = "Describe"
 
 
-ASKED_FROM_OUTSIDE: Final = (Method.CONTRIBUTE, Method.SUMMARISE, Method.OFFER_PLAN, Method.DELIVER_MODEL)
+ASKED_FROM_OUTSIDE: Final = (
+    Method.CONTRIBUTE,
+    Method.SUMMARISE,
+    Method.OFFER_PLAN,
+    Method.DELIVER_MODEL,
+    Method.MASKING_KEYS,
+)
 """By a coordinator, signed (`protocol.question`); the others are for the hospital itself, and bare."""
 
 
@@ -143,6 +151,25 @@ def delivery_question(delivery: Delivery) -> bytes:
     )
 
 
+def masking_keys_question(plan_hash: str, keys: Iterable[SignedMaskingKey], *, nonce: bytes) -> bytes:
+    """nonce: another one each time."""
+    return serialised(pb.MaskingKeysRequest(plan_hash=plan_hash, key=[_key_message(key) for key in keys], nonce=nonce))
+
+
+def masking_keys_in(question: bytes) -> tuple[str, tuple[SignedMaskingKey, ...]]:
+    """The plan's hash and the keys, unverified. Raises WrongForm."""
+    message = parsed(pb.MaskingKeysRequest, question)
+    return message.plan_hash, tuple(SignedMaskingKey(key.site, key.public_key, key.signature) for key in message.key)
+
+
+def masking_key_reply(key: SignedMaskingKey) -> bytes:
+    return serialised(pb.MaskingKeysReply(key=_key_message(key)))
+
+
+def _key_message(key: SignedMaskingKey) -> pb.SignedMaskingKey:
+    return pb.SignedMaskingKey(site=key.site, public_key=key.public_key, signature=key.signature)
+
+
 def _request_message(request: AnyRequest) -> pb.ContributeRequest | pb.SummariseRequest:
     weights, roster = vector_bytes(request.weights), serialised(pb.Roster(site=request.roster))
     if isinstance(request, SummariseRequest):
@@ -203,7 +230,7 @@ def _roster_in(content: bytes) -> tuple[str, ...]:
 def contribution_in(content: bytes) -> Contribution:
     """The vector of a reply, its numbers unchecked: they may be NaN.
 
-    This and the next three raise RequestRefused with the hospital's code when it refuses, and WrongForm.
+    This and the next four raise RequestRefused with the hospital's code when it refuses, and WrongForm.
     """
     reply = parsed(pb.ContributeReply, content)
     if reply.WhichOneof("reply") == "masked":
@@ -219,6 +246,12 @@ def plan_state_in(content: bytes) -> PlanState:
 
 def delivery_state_in(content: bytes) -> DeliveryState:
     return code_of(_given(parsed(pb.DeliverModelReply, content), "state"), DELIVERY_STATES)
+
+
+def masking_key_in(content: bytes) -> SignedMaskingKey:
+    """A hospital's own, unverified."""
+    key = _given(parsed(pb.MaskingKeysReply, content), "key")
+    return SignedMaskingKey(key.site, key.public_key, key.signature)
 
 
 def description_in(content: bytes) -> NodeDescription:

@@ -14,7 +14,6 @@ from oncofed.client import guard as guard_module
 from oncofed.client.policy_file import read_policy
 from oncofed.client.trial import STEPS_SECONDS, Seconds, measured, refuse_if_slow
 from oncofed.errors import PrivacyRefusal
-from oncofed.privacy.masking import new_masking_key
 from oncofed.protocol.plan import StudyPlan
 
 
@@ -71,7 +70,6 @@ def tried(node: InstalledNode, plan: StudyPlan, *clocks: Callable[[], float]) ->
         plan,
         site=SITE,
         policy=read_policy(node.folder.policy).source(SOURCE).site_policy,
-        masking_key=new_masking_key(),
         file=node.approvals.patients_file(approval),
         sha256=approval.patients_sha256,
         clocks=clocks,

@@ -10,7 +10,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.end_to_end.flower_processes import new_coordinator
 
 from oncofed.errors import InvalidInput, SignatureInvalid
-from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.protocol.enrolment import (
     Acceptance,
     EnrolmentRequest,
@@ -27,13 +26,12 @@ from oncofed.protocol.signing import new_signing_key, public_key_of
 
 NODE_KEY = ec.generate_private_key(ec.SECP384R1()).private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
 SIGNING_KEY = new_signing_key()
-MASKING_KEY = public_masking_key_of(new_masking_key())
 ANSWER_KEY = public_key_of(new_signing_key())
 
 
 @pytest.fixture(scope="module")
 def request_file() -> EnrolmentRequest:
-    return new_request("Bonn", node_private_key=NODE_KEY, masking_public_key=MASKING_KEY, answer_public_key=ANSWER_KEY)
+    return new_request("Bonn", node_private_key=NODE_KEY, answer_public_key=ANSWER_KEY)
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +62,6 @@ def test_a_request_under_another_name_has_no_proof(request_file: EnrolmentReques
         read_request(changed(request_bytes(request_file), "site", "Essen"))
 
 
-def test_a_request_for_anothers_masking_key_has_no_proof(request_file: EnrolmentRequest) -> None:
-    other = public_masking_key_of(new_masking_key()).hex()
-    with pytest.raises(SignatureInvalid):
-        read_request(changed(request_bytes(request_file), "masking_public_key", other))
-
-
 def test_a_request_for_anothers_answer_key_has_no_proof(request_file: EnrolmentRequest) -> None:
     """Or its answers would be signed by somebody else."""
     other = public_key_of(new_signing_key()).hex()
@@ -85,7 +77,6 @@ def test_a_request_for_anothers_key_has_no_proof(request_file: EnrolmentRequest)
         node_private_key=ec.generate_private_key(ec.SECP384R1()).private_bytes(
             Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()
         ),
-        masking_public_key=MASKING_KEY,
         answer_public_key=ANSWER_KEY,
     )
     with pytest.raises(SignatureInvalid):
@@ -95,14 +86,14 @@ def test_a_request_for_anothers_key_has_no_proof(request_file: EnrolmentRequest)
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "-x", "a b", "x" * 65, "Köln"])
 def test_names_that_are_no_file_names_are_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match="site"):
-        new_request(name, node_private_key=NODE_KEY, masking_public_key=MASKING_KEY, answer_public_key=ANSWER_KEY)
+        new_request(name, node_private_key=NODE_KEY, answer_public_key=ANSWER_KEY)
 
 
 def test_other_kinds_of_keys_are_refused() -> None:
     for key in (ed25519.Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1())):
         private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
         with pytest.raises(InvalidInput, match="P-384"):
-            new_request("Bonn", node_private_key=private, masking_public_key=MASKING_KEY, answer_public_key=ANSWER_KEY)
+            new_request("Bonn", node_private_key=private, answer_public_key=ANSWER_KEY)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"null", b"[" * 10_000, b"x" * 100_000])

@@ -159,7 +159,7 @@ KEY = new_signing_key()
 def of_bonns_key(plan: StudyPlan) -> StudyPlan:
     """The same plan, which names Bonn's key."""
     keys = {"Bonn": public_key_of(KEY).hex()}
-    return replace(plan, members=tuple(Member(site, "", "", keys.get(site, "")) for site in plan.roster))
+    return replace(plan, members=tuple(Member(site, "", keys.get(site, "")) for site in plan.roster))
 
 
 def one_byte_changed(answer: bytes) -> bytes:

@@ -19,6 +19,8 @@ from tests.doubles import (
     cards_of,
     drawn_patients,
     drawn_weights,
+    masks_of,
+    members_of,
     model_spec,
     no_privacy,
     study_plan,
@@ -27,13 +29,12 @@ from tests.doubles import (
 from oncofed.client.guard import Guard
 from oncofed.client.relay import build_client_app
 from oncofed.client.service.desk import Desk, unsigned_desk
-from oncofed.client.sum_masks import SumMasks
 from oncofed.errors import FederationFailure, QuorumLost, RefusalCode, RequestRefused
 from oncofed.privacy.ledger import MemoryLedger
-from oncofed.privacy.masking import new_masking_key, public_masking_key_of
+from oncofed.privacy.masking import new_masking_key
 from oncofed.privacy.policy import SitePolicy
 from oncofed.protocol.messages import ContributeRequest, Contribution, SummariseRequest
-from oncofed.protocol.plan import Member, SharedNoise, Strategy, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.protocol.plan import SharedNoise, Strategy, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.server.deployment.prompt_grid import PromptGrid
 from oncofed.server.rounds import Patience, RoundReport, run_rounds
 from oncofed.server.state import FederationState, initial_state
@@ -63,7 +64,7 @@ def shared_plan() -> StudyPlan:
         parameters=MODEL.parameters,
         scale_bits=30,
     )
-    members = tuple(Member(site, "", public_masking_key_of(KEYS[site]).hex()) for site in SITES)
+    members = members_of(SITES)
     plan = study_plan(model=MODEL, training=TRAINING, privacy=privacy)
     return replace(plan, roster=SITES, quorum=3, members=members, round_timeout_seconds=30.0)
 
@@ -91,7 +92,7 @@ class Hospitals:
             patients=lambda: patients,
             ledger=MemoryLedger(POLICY.budget),
             noise=SilentNoise(),
-            masks=SumMasks(KEYS[site]),
+            masks=masks_of(site, KEYS),
         )
 
     def contribute(self, request: ContributeRequest) -> Contribution:

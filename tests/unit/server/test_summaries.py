@@ -17,6 +17,8 @@ from tests.doubles import (
     cards_of,
     drawn_patients,
     drawn_weights,
+    masks_of,
+    members_of,
     model_spec,
     no_privacy,
     study_plan,
@@ -26,15 +28,14 @@ from tests.summaries import evaluation_of
 from oncofed.client.guard import Guard
 from oncofed.client.relay import build_client_app
 from oncofed.client.service.desk import unsigned_desk
-from oncofed.client.sum_masks import SumMasks
 from oncofed.client.summaries import bounded_sum
 from oncofed.errors import FederationFailure, QuorumLost, RefusalCode, RequestRefused
 from oncofed.privacy.ledger import MemoryLedger
-from oncofed.privacy.masking import new_masking_key, public_masking_key_of
+from oncofed.privacy.masking import new_masking_key
 from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.privacy.policy import SitePolicy, WantedSummary, calibrated_together
 from oncofed.protocol.messages import ContributeRequest, Contribution, SummariseRequest
-from oncofed.protocol.plan import Member, PrivacyMode, SharedNoise, StudyPlan, TrainingSpec
+from oncofed.protocol.plan import PrivacyMode, SharedNoise, StudyPlan, TrainingSpec
 from oncofed.server.app import build_server_app
 from oncofed.server.checkpoint import load_checkpoint
 from oncofed.server.rounds import NO_PATIENCE, Patience, RoundReport
@@ -55,7 +56,7 @@ IMPATIENT = replace(NO_PATIENCE, seconds=10.0, clock=lambda: 0.0, sleep=lambda s
 
 
 def plan_of(mode: PrivacyMode, *, attempts: int = 2) -> StudyPlan:
-    members = tuple(Member(site, "", public_masking_key_of(KEYS[site]).hex()) for site in SITES)
+    members = members_of(SITES)
     plan = replace(study_plan(model=MODEL, training=TRAINING), roster=SITES, members=members, quorum=3)
     privacy = no_privacy()
     if mode is not PrivacyMode.NONE:
@@ -92,7 +93,7 @@ class Hospitals:
             patients=lambda: trained_on,
             ledger=MemoryLedger(POLICY.budget),
             noise=SilentNoise() if self.plan.privacy.shares else OperatingSystemNoise(),
-            masks=SumMasks(KEYS[site]),
+            masks=masks_of(site, KEYS),
             held_out=lambda: HELD_OUT[site],
         )
 

@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from oncofed.client.node.folder import NodeFolder, read_site
 from oncofed.errors import Fault, InvalidInput
-from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.protocol.enrolment import (
     Acceptance,
     EnrolmentRequest,
@@ -51,9 +50,6 @@ def make_request(folder: NodeFolder) -> EnrolmentRequest:
         write_secret(folder.node_secret, secrets.token_bytes(32), mode=0o400)
     if not folder.relay_secret.exists():
         write_secret(folder.relay_secret, read_secret(folder.node_secret), mode=0o400)
-    if not folder.masking_key.exists():
-        private_folder(folder.guard)
-        write_secret(folder.masking_key, new_masking_key())
     if not folder.answer_key.exists():
         private_folder(folder.guard)
         write_secret(folder.answer_key, new_signing_key())
@@ -78,7 +74,6 @@ def _new_request(folder: NodeFolder, name: str, node_private_key: bytes) -> Enro
     return new_request(
         name,
         node_private_key=node_private_key,
-        masking_public_key=public_masking_key_of(read_secret(folder.masking_key)),
         answer_public_key=public_key_of(read_secret(folder.answer_key)),
     )
 

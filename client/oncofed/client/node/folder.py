@@ -75,13 +75,13 @@ class NodeFolder:
         return self.guard / "models"
 
     @property
-    def masking_key(self) -> Path:
-        """X25519: masks the guard's sums in studies that share their noise."""
-        return self.guard / "masking.key"
+    def masking(self) -> Path:
+        """For each approved plan that shares its noise: <plan hash>.key, this hospital's, and <plan hash>.json, all."""
+        return self.guard / "masking"
 
     @property
     def answer_key(self) -> Path:
-        """Ed25519: signs each answer that leaves the guard."""
+        """Ed25519: signs each answer that leaves the guard, and its masking keys."""
         return self.guard / "answer.key"
 
     @property

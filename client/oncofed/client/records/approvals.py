@@ -34,7 +34,9 @@ from oncofed.client.held_out_split import HeldOutSplit, split_name, split_secret
 from oncofed.client.policy_file import NodePolicy, SourcePolicy
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.frozen_patients import freeze, frozen_file, thaw
+from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.client.sources import read_source_cohort
+from oncofed.client.trust import Untrusted, refuse_second_key
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
@@ -75,6 +77,8 @@ class Approval:
     split            names the secret by which patients are set aside (`held_out_split`); empty where none are.
     patients_sha256  of the file of frozen patients; empty when declined, and in approvals of earlier versions, which
                      must be given again.
+    masking_key      this hospital's for the plan, public, where the plan shares its noise; kept when it is declined,
+                     because a plan gets no second one (`client.trust`).
     """
 
     plan_hash: str
@@ -86,6 +90,7 @@ class Approval:
     decided_at: str
     split: str = ""
     patients_sha256: str = ""
+    masking_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ class Approvals:
     audit         where each decision is told.
     held_out_secret  made when a study that sets patients aside is first approved.
     patients      where approved patients are frozen, ``patients/``.
+    masking       the masking keys of approved plans.
     """
 
     folder: Path
@@ -104,6 +110,7 @@ class Approvals:
     audit: AuditLog
     held_out_secret: Path
     patients: Path
+    masking: PlanKeys
 
     def patients_file(self, approval: Approval) -> Path:
         """Where the patients of an approval are frozen."""
@@ -155,6 +162,7 @@ class Approvals:
                 "coordinator for a new plan."
             )
         source.site_policy.refuse_unless_allowed(plan, site=site)
+        self._refuse_second_key(plan, before)
         secret = split_secret(self.held_out_secret) if plan.held_out_fraction else b""
         split = split_name(secret) if secret else ""
         objections = [*_of_the_plan(plan, schema, site=site), *_of_the_ledger(plan, source, ledger)]
@@ -180,6 +188,7 @@ class Approvals:
                 split=split,
                 # First, and beside the file of the approval before, which is in force until this one is written.
                 patients_sha256=freeze(self.patients, plan_hash=plan.hash, trained_on=trained_on, held_out=held_out),
+                masking_key="" if plan.privacy.shares is None else self.masking.make(plan.hash),
             )
             trial(self.patients_file(approval), approval.patients_sha256)
             self._write(approval)
@@ -197,13 +206,14 @@ class Approvals:
             decided_by=declined_by,
             decided_at=now.astimezone(UTC).isoformat(timespec="seconds"),
             split="" if before is None else before.split,
+            masking_key="" if before is None else before.masking_key,
         )
         with self._one_at_a_time():
             self._write(declined)
         return declined
 
     def tidy(self) -> None:
-        """Remove patients that no decision names: a kill left them. Raises RecordUnwritable."""
+        """Remove patients and keys that no decision names: a kill left them. Raises RecordUnwritable."""
         with self._one_at_a_time():
             pass
 
@@ -219,6 +229,7 @@ class Approvals:
                 yield
             finally:
                 thaw(self.patients, unless=self._is_named)
+                self.masking.tidy(unless=self._needs_key)
         finally:
             os.close(lock)
 
@@ -229,6 +240,22 @@ class Approvals:
         except RecordFailure:
             return True
         return decided is not None and file == self.patients_file(decided)
+
+    def _needs_key(self, plan_hash: str) -> bool:
+        """Likewise."""
+        try:
+            decided = self.find(plan_hash)
+        except RecordFailure:
+            return True
+        return decided is not None and decided.decision is Decision.APPROVED and bool(decided.masking_key)
+
+    def _refuse_second_key(self, plan: StudyPlan, before: Approval | None) -> None:
+        if plan.privacy.shares is None or before is None or not before.masking_key:
+            return
+        try:
+            refuse_second_key(before=before.masking_key, held=self.masking.held(plan.hash))
+        except Untrusted as refusal:
+            raise PrivacyRefusal(f"this plan cannot be approved: {refusal.told}") from None
 
     def _path(self, plan_hash: str) -> Path:
         return self.folder / f"{plan_hash}.json"

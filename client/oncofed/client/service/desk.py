@@ -27,6 +27,7 @@ from oncofed.client.service import egress
 from oncofed.errors import RecordFailure, RefusalCode, RequestRefused
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.answer import answer_to
+from oncofed.protocol.masking_keys import SignedMaskingKey
 from oncofed.protocol.messages import (
     AnyRequest,
     Contribution,
@@ -46,6 +47,9 @@ from oncofed.protocol.wire_form import (
     Method,
     WrongForm,
     contribute_request,
+    masking_key_reply,
+    masking_keys_in,
+    masking_keys_question,
     parsed,
     serialised,
     summarise_request,
@@ -212,6 +216,16 @@ def questions_to_node(guard: NodeGuardPort, *, site: str) -> dict[str, Read]:
             egress.delivery_state,
         )
 
+    def masking_keys(content: bytes) -> Question:
+        plan_hash, keys = masking_keys_in(content)
+        # Without the nonce, so that the same keys are the same question.
+        sameness = hashlib.sha256(masking_keys_question(plan_hash, keys, nonce=b"")).hexdigest()
+        return Question(
+            Asked("masking_keys", plan_hash, sameness=sameness),
+            lambda: _masking_key_reply(guard.masking_keys(plan_hash, keys)),
+            egress.masking_key_of(site),
+        )
+
     def describe(content: bytes) -> Question:
         parsed(pb.DescribeRequest, content)
         asked = Asked("describe", sameness="describe")
@@ -222,6 +236,7 @@ def questions_to_node(guard: NodeGuardPort, *, site: str) -> dict[str, Read]:
         Method.OFFER_PLAN: offer_plan,
         Method.PLAN_STATUS: plan_status,
         Method.DELIVER_MODEL: deliver_model,
+        Method.MASKING_KEYS: masking_keys,
         Method.DESCRIBE: describe,
     }
 
@@ -287,6 +302,12 @@ def _delivery_reply(state: object) -> bytes:
     if type(state) is not DeliveryState:
         raise egress.EgressViolation(egress.Rule.ANOTHER_VALUE)
     return serialised(pb.DeliverModelReply(state=DELIVERY_STATES[state]))
+
+
+def _masking_key_reply(key: object) -> bytes:
+    if type(key) is not SignedMaskingKey:
+        raise egress.EgressViolation(egress.Rule.ANOTHER_VALUE)
+    return masking_key_reply(key)
 
 
 def _description_reply(description: object) -> bytes:

@@ -6,6 +6,7 @@ Contribute       `vector`: exactly as many float64 as the question's weights, al
 Summarise        the same, as many as the question's cells; or `counts`: as many finite float64, of which the guard says
                  that its plan hides nothing
 OfferPlan, PlanStatus, DeliverModel    `state`: one of its list; or a refusal
+MaskingKeys      the site's own name, a public key and a signature of just their lengths; or a refusal
 Describe         the site's own name as configured, and the protocol's version; or a refusal
 
 A refusal is one code of `errors.RefusalCode`. Two things that noise hardly makes are refused too: a number below
@@ -29,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.protocol import guard_pb2 as pb
+from oncofed.protocol.masking_keys import KEY_BYTES, SIGNATURE_BYTES
 from oncofed.protocol.messages import PROTOCOL_VERSION, Contribution, DeliveryState, PlanState
 from oncofed.protocol.wire_form import (
     BYTES_A_NUMBER,
@@ -48,7 +50,7 @@ from oncofed.protocol.wire_form import (
 class Leaving:
     """content: checked. numbers: length of the vector.
 
-    what  `vector`, `masked`, `counts`, `description`, a state or a refusal's code.
+    what  `vector`, `masked`, `counts`, `masking_key`, `description`, a state or a refusal's code.
     """
 
     content: bytes
@@ -59,7 +61,9 @@ class Leaving:
 Check = Callable[[bytes], Leaving]
 """Bytes that were to be sent -> the same bytes, checked. Raises EgressViolation."""
 
-_Reply = TypeVar("_Reply", pb.ContributeReply, pb.PlanReply, pb.DeliverModelReply, pb.DescribeReply)
+_Reply = TypeVar(
+    "_Reply", pb.ContributeReply, pb.PlanReply, pb.DeliverModelReply, pb.DescribeReply, pb.MaskingKeysReply
+)
 _State = TypeVar("_State", PlanState, DeliveryState)
 _MOST_SMALL_BY_CHANCE = 4
 """So many of a hundred masked numbers have equal upper bits with a probability below 1e-14."""
@@ -88,6 +92,8 @@ class Rule(StrEnum):
     NOT_MASKED = "not_masked"
     """Integers of the size of a sum, not of a mask."""
     ANOTHER_DESCRIPTION = "another_description"
+    ANOTHER_KEY = "another_key"
+    """No key of this hospital's, or longer than a key and its signature are."""
     OUTSIDE_ITS_LIST = "outside_its_list"
     """A state or a code."""
 
@@ -179,6 +185,21 @@ def description_of(site: str) -> Check:
     return released
 
 
+def masking_key_of(site: str) -> Check:
+    """Answers to MaskingKeys of the guard of this site."""
+
+    def released(content: bytes) -> Leaving:
+        reply = _in_form(pb.MaskingKeysReply, content)
+        if reply.WhichOneof("reply") == "key":
+            key = reply.key
+            if key.site != site or (len(key.public_key), len(key.signature)) != (KEY_BYTES, SIGNATURE_BYTES):
+                raise EgressViolation(Rule.ANOTHER_KEY)
+            return Leaving(content, "masking_key")
+        return Leaving(content, _refusal_in(reply))
+
+    return released
+
+
 def _in_form(kind: type[_Reply], content: bytes) -> _Reply:
     if type(content) is not bytes:
         raise EgressViolation(Rule.ANOTHER_FORM)
@@ -225,7 +246,9 @@ def _state_in(reply: pb.PlanReply | pb.DeliverModelReply, states: dict[_State, i
         raise EgressViolation(Rule.OUTSIDE_ITS_LIST) from None
 
 
-def _refusal_in(reply: pb.ContributeReply | pb.PlanReply | pb.DeliverModelReply | pb.DescribeReply) -> str:
+def _refusal_in(
+    reply: pb.ContributeReply | pb.PlanReply | pb.DeliverModelReply | pb.DescribeReply | pb.MaskingKeysReply,
+) -> str:
     if reply.WhichOneof("reply") == "refusal":
         try:
             return code_of(reply.refusal, REFUSALS).value

@@ -1,11 +1,11 @@
 """Which plans may this hospital take part in, and which guard answers for each?
 
-`NodeGuard` is what stands behind the socket. For a plan's hash it looks up, in this order: the approval, the signed
-document, the policy, the ledger; from them it builds a `client.guard.Guard`, and keeps it as long as approval and
-policy are the same. Both are looked at for every request, so that a plan which is declined, or a policy that is
-tightened, counts at once. The process looks at approvals every few seconds too (`forget_unapproved`), so that patients
-whose approval is withdrawn do not stay in memory until somebody asks. The table is not looked at: its patients were
-frozen when somebody approved.
+`NodeGuard` is what stands behind the socket: what it believes of a plan is `client.trust`, to which it adds files. For
+a plan's hash it looks up, in this order: the approval, the signed document, the policy, the ledger; from them it builds
+a `client.guard.Guard`, and keeps it as long as approval and policy are the same. Both are looked at for every request,
+so that a plan which is declined, or a policy that is tightened, counts at once. The process looks at approvals every
+few seconds too (`forget_unapproved`), so that patients whose approval is withdrawn do not stay in memory until somebody
+asks. The table is not looked at: its patients were frozen when somebody approved.
 
 Patients are read once for each approval, at the first question about its plan, and stay in memory until somebody
 declines or approves anew. How many plans' patients there are is so decided by persons: were some let go for others, a
@@ -13,12 +13,12 @@ coordinator could have them read again and again, and reading takes longer with 
 declines plans that are finished.
 
 Promises: only documents and models that the pinned coordinator signed are kept; a plan must name this hospital with its
-own keys; a plan is charged no oftener than its rounds and its reserve, however many attempts are asked for; no
-number of offers keeps a further one out (`records.offers`); nothing
-a server sends chooses policy, source, noise or ledger; no code follows from the patients. Refused: `NOT_APPROVED` for a
-plan without approval, or that the policy no longer allows; `NOT_READY` for a policy, or frozen patients, that cannot be
-read. Every answer is noted by the server in front (`guard_server`); this module notes beside it what was kept, and why
-not.
+own keys; a plan is charged no oftener than its rounds and its reserve, however many attempts are asked for; no number
+of offers keeps a further one out (`records.offers`); nothing a server sends chooses policy, source, noise or ledger; no
+code follows from the patients. Refused: `NOT_APPROVED` for a plan without approval, or that the policy no longer allows;
+`NOT_READY` for a policy, or frozen patients, that cannot be read, and for a masking key that is gone; `WRONG_KEYS` for
+other hospitals' keys that they did not sign. Every answer is noted by the server in front (`guard_server`); this module
+notes beside it what was kept, and why not.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ import logging
 import threading
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
+from oncofed.client import trust
 from oncofed.client.approved_patients import ApprovedPatients
 from oncofed.client.guard import Guard
 from oncofed.client.node.folder import NodeFolder
@@ -40,14 +38,17 @@ from oncofed.client.records.answers import FolderAnswers
 from oncofed.client.records.approvals import Approval, Approvals, Decision
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.offers import Offers
+from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.client.records.repeats import Repeats
 from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.client.sum_masks import SumMasks
+from oncofed.client.trust import Pinned, Reason, Standing, Untrusted
 from oncofed.durable import replace_durably, unwritable
-from oncofed.errors import InvalidInput, PrivacyRefusal, RecordFailure, RefusalCode, RequestRefused, SignatureInvalid
+from oncofed.errors import InvalidInput, PrivacyRefusal, RecordFailure, RefusalCode, RequestRefused
 from oncofed.privacy.masking import public_masking_key_of
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.protocol.answer_times import AnswerTimes, answer_times_of
+from oncofed.protocol.masking_keys import SignedMaskingKey, signed_masking_key
 from oncofed.protocol.messages import (
     AnyRequest,
     ContributeRequest,
@@ -57,14 +58,12 @@ from oncofed.protocol.messages import (
     PlanState,
     SummariseRequest,
 )
-from oncofed.protocol.model_file import SignedModel, verified_weights
+from oncofed.protocol.model_file import SignedModel
 from oncofed.protocol.plan import Member
 from oncofed.protocol.signing import public_key_of
-from oncofed.protocol.study_document import StudyDocument, read_document, verify_document
 from oncofed.protocol.wire_form import is_hash
-from oncofed.survival.network import parameter_count
 
-_LARGEST_HEADER_BYTES = 10_008
+_STATES = {Decision.APPROVED: PlanState.APPROVED, Decision.DECLINED: PlanState.DECLINED}
 
 _log = logging.getLogger(__name__)
 
@@ -73,23 +72,16 @@ _log = logging.getLogger(__name__)
 class PinnedKeys:
     """coordinator  Ed25519, 32 raw bytes, as pinned at `site accept`. node  this hospital's own, OpenSSH, one line.
 
-    masking, answer  the guard's own private keys, X25519 and Ed25519, 32 raw bytes each.
+    answer  the guard's own private key, Ed25519, 32 raw bytes.
     """
 
     coordinator: bytes
     node: str
-    masking: bytes = field(repr=False)
     answer: bytes = field(repr=False)
 
-    @property
-    def masking_public(self) -> str:
-        """As plans name it."""
-        return public_masking_key_of(self.masking).hex()
-
-    @property
-    def answer_public(self) -> str:
-        """As plans name it."""
-        return public_key_of(self.answer).hex()
+    def pinned(self, site: str) -> Pinned:
+        """What the hospital of this name knows before any plan."""
+        return Pinned(self.coordinator, Member(site, self.node, public_key_of(self.answer).hex()))
 
 
 @dataclass(frozen=True)
@@ -98,6 +90,7 @@ class _Basis:
 
     approval: Approval
     policy_sha256: str
+    masking_keys: tuple[SignedMaskingKey, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,10 +112,12 @@ class NodeGuard:
         self._folder = folder
         self._site = site
         self._keys = keys
+        self._pinned = keys.pinned(site)
+        self._masking = PlanKeys(folder.masking)
         self._noise = OperatingSystemNoise() if noise is None else noise
         self._audit = AuditLog(folder.audit_log)
         self._approvals = Approvals(
-            folder.approvals, folder.bundles, self._audit, folder.held_out_secret, folder.patients
+            folder.approvals, folder.bundles, self._audit, folder.held_out_secret, folder.patients, self._masking
         )
         self._offers = Offers(folder.plans, self._approvals.find)
         self._answers = FolderAnswers(folder.answers)
@@ -133,8 +128,10 @@ class NodeGuard:
         self._seen: dict[str, set[Release]] = {}
         try:
             self._approvals.tidy()
+            for model in sorted(folder.models.glob("*.safetensors")):
+                self._close(model.stem)  # a kill came in between
         except RecordFailure as failure:  # they are nobody's answer, and the next decision removes them
-            _log.error("patients that no decision names cannot be removed: %s", failure)
+            _log.error("patients or keys that no decision names cannot be removed: %s", failure)
 
     @property
     def audit(self) -> AuditLog:
@@ -152,7 +149,7 @@ class NodeGuard:
         if kept is not None and kept.guard is not None:
             return answer_times_of(kept.guard.plan)
         try:
-            return answer_times_of(self._document(self._approval_of(plan_hash)).plan)
+            return answer_times_of(self._standing(self._approval_of(plan_hash)).plan)
         except (RequestRefused, RecordFailure):
             return AnswerTimes()
 
@@ -179,16 +176,9 @@ class NodeGuard:
     def offer_plan(self, document: bytes) -> PlanState:
         """As the port says; REFUSED for a document that is not kept."""
         try:
-            offered = read_document(document)
-            verify_document(offered, public_key=self._keys.coordinator)
-        except InvalidInput:
-            return self._refused_offer("another_form", document)
-        except SignatureInvalid:
-            return self._refused_offer("another_signature", document)
-        plan = offered.plan
-        own = Member(self._site, self._keys.node, self._keys.masking_public, self._keys.answer_public)
-        if own not in plan.members:
-            return self._refused_offer("not_a_member", document, plan.hash)
+            plan = trust.offered(document, pinned=self._pinned).plan
+        except Untrusted as refusal:
+            return self._refused_offer(refusal.reason, document, refusal.plan_hash)
         if not self._offers.path(plan.hash).exists():
             if self._offers.keep(plan.hash, document):
                 # A coordinator that offers without end would else fill the log, two lines a plan.
@@ -204,39 +194,53 @@ class NodeGuard:
         decided = self._approvals.find(plan_hash)
         if decided is None:
             return PlanState.OFFERED
-        return PlanState.APPROVED if decided.decision is Decision.APPROVED else PlanState.DECLINED
+        return _STATES[decided.decision]
 
     def deliver_model(self, model: bytes, signature: bytes, plan_hash: str) -> DeliveryState:
         """As the port says. One model a plan: another one later is refused, even if it is signed."""
-        try:
-            plan = self._document(self._approval_of(plan_hash)).plan
-        except RequestRefused:
-            return self._refused_model("not_approved", plan_hash)
-        parameters = parameter_count(plan.model)
-        if len(model) > parameters * 8 + _LARGEST_HEADER_BYTES:
-            return self._refused_model("too_large", plan_hash)
-
-        def weights_in(sent: SignedModel) -> NDArray[np.float64]:
-            return verified_weights(sent, public_key=self._keys.coordinator, plan_hash=plan_hash, parameters=parameters)
-
-        try:
-            weights = weights_in(SignedModel(model, signature))
-        except SignatureInvalid:
-            return self._refused_model("another_signature", plan_hash)
-        except InvalidInput:
-            return self._refused_model("another_form", plan_hash)
         path = self._folder.models / f"{plan_hash}.safetensors"
-        with unwritable(path):
-            if path.exists():
-                # By its numbers: safetensors writes the same model's header in one order or another.
-                kept = weights_in(SignedModel(path.read_bytes(), path.with_suffix(".signature").read_bytes()))
-                same = np.array_equal(kept, weights)
-                return DeliveryState.ACCEPTED if same else self._refused_model("another_model", plan_hash)
-        # The signature first: a model is never there without it.
-        replace_durably(path.with_suffix(".signature"), signature)
-        replace_durably(path, model)
-        self._audit.append("model_kept", plan_hash=plan_hash)
+        try:
+            standing = self._standing(self._approval_of(plan_hash))
+            with unwritable(path):
+                if path.exists():
+                    kept = SignedModel(path.read_bytes(), path.with_suffix(".signature").read_bytes())
+                    standing = trust.delivered(standing, kept, pinned=self._pinned)
+            trust.delivered(standing, SignedModel(model, signature), pinned=self._pinned)
+        except RequestRefused:
+            return self._refused_model(Reason.NOT_APPROVED, plan_hash)
+        except Untrusted as refusal:
+            return self._refused_model(refusal.reason, plan_hash)
+        if standing.model is None:
+            # The signature first: a model is never there without it.
+            replace_durably(path.with_suffix(".signature"), signature)
+            replace_durably(path, model)
+            self._audit.append("model_kept", plan_hash=plan_hash)
+        self._close(plan_hash)
         return DeliveryState.ACCEPTED
+
+    def _close(self, plan_hash: str) -> None:
+        """Of a plan whose model has come: without its masking key what was recorded of it stays closed for good."""
+        if self._masking.forget(plan_hash):
+            with self._guards_lock:
+                self._guards.pop(plan_hash, None)
+
+    def masking_keys(self, plan_hash: str, keys: tuple[SignedMaskingKey, ...]) -> SignedMaskingKey:
+        """As the port says. Raises RequestRefused: NOT_READY where this hospital's own key is gone."""
+        approval = self._approval_of(plan_hash)
+        try:
+            standing = self._standing(approval)
+            trust.refuse_unanswerable(standing, key_held=self._masking.held(plan_hash))
+            before = trust.exchanged(standing, self._masking.others(plan_hash), own=self._site)
+            after = trust.exchanged(before, keys, own=self._site)
+        except Untrusted as refusal:
+            self._refused_keys(refusal, plan_hash)
+            own = refusal.reason in (Reason.NO_MASKING_KEY, Reason.ANOTHER_OWN_KEY)
+            raise RequestRefused(RefusalCode.NOT_READY if own else RefusalCode.WRONG_KEYS) from None
+        if after.keys != before.keys:
+            self._masking.keep(plan_hash, after.keys.values())
+        return signed_masking_key(
+            bytes.fromhex(after.masking_key), plan_hash=plan_hash, site=self._site, answer_key=self._keys.answer
+        )
 
     def describe(self) -> NodeDescription:
         """As the port says."""
@@ -251,21 +255,24 @@ class NodeGuard:
         return decided
 
     def _guard_for(self, approval: Approval) -> Guard:
-        basis = _Basis(approval, hashlib.sha256(self._policy_bytes()).hexdigest())
+        masking_keys = self._masking.others(approval.plan_hash) if approval.masking_key else ()
+        basis = _Basis(approval, hashlib.sha256(self._policy_bytes()).hexdigest(), masking_keys)
         kept = self._guards.get(approval.plan_hash)
         if kept is None or kept.basis.approval != approval:
             file = self._approvals.patients_file(approval)
             kept = _Kept(basis, ApprovedPatients(file, approval.patients_sha256, self._count_reading), None)
         guard = kept.guard if kept.basis == basis else None
         try:
-            guard = guard or self._built(approval, kept.patients)
+            guard = guard or self._built(basis, kept.patients)
         finally:
             with self._guards_lock:
                 self._guards[approval.plan_hash] = _Kept(basis, kept.patients, guard)
         return guard
 
-    def _built(self, approval: Approval, approved: ApprovedPatients) -> Guard:
-        document = self._document(approval)
+    def _built(self, basis: _Basis, approved: ApprovedPatients) -> Guard:
+        approval = basis.approval
+        standing = self._standing(approval)
+        masks = self._masks(standing, basis.masking_keys)
         try:
             policy = read_policy(self._folder.policy)
         except InvalidInput as fault:
@@ -275,14 +282,14 @@ class NodeGuard:
             source = policy.source(approval.data_source)
             return Guard(
                 site=self._site,
-                plan=document.plan,
+                plan=standing.plan,
                 policy=source.site_policy,
                 patients=approved.trained_on,
                 held_out=approved.held_out,
                 ledger=self._ledger(source),
                 noise=self._noise,
                 answers=self._answers,
-                masks=SumMasks(self._keys.masking),
+                masks=masks,
                 told=self._note_failure,
                 announce=self._announce,
             )
@@ -291,6 +298,25 @@ class NodeGuard:
                 "plan %s was approved, and the policy no longer allows it: %s", approval.plan_hash[:12], refusal
             )
             raise RequestRefused(RefusalCode.NOT_APPROVED) from None
+
+    def _masks(self, standing: Standing, others: tuple[SignedMaskingKey, ...]) -> SumMasks | None:
+        """None where the plan shares no noise. Raises RequestRefused(NOT_READY) for keys that are gone or changed."""
+        plan_hash = standing.plan.hash
+        try:
+            key = self._masking.own(plan_hash)
+            held = "" if key is None else public_masking_key_of(key).hex()
+            trust.refuse_unanswerable(standing, key_held=held)
+            if standing.plan.privacy.shares is None:
+                return None
+            assert key is not None
+            known = trust.exchanged(standing, others, own=self._site).public_keys(own=self._site)
+            masks = SumMasks(key, known)
+            masks.refuse_unless_fit(site=self._site)
+        except (Untrusted, InvalidInput, PrivacyRefusal) as refusal:
+            said = refusal.told or refusal.reason if isinstance(refusal, Untrusted) else refusal
+            _log.error("plan %s cannot be answered: %s", plan_hash[:12], said)
+            raise RequestRefused(RefusalCode.NOT_READY) from None
+        return masks
 
     def _ledger(self, source: SourcePolicy) -> WitnessedLedger:
         """Raises RecordFailure when it, or what tells of the same releases, is not sound."""
@@ -301,19 +327,21 @@ class NodeGuard:
     def _count_reading(self) -> None:
         self._readings += 1
 
-    def _document(self, approval: Approval) -> StudyDocument:
-        """The approved document, verified again: its file may have been changed since."""
+    def _standing(self, approval: Approval) -> Standing:
+        """Of the approved document, verified again: its file may have been changed since."""
         path = self._offers.path(approval.plan_hash)
         try:
-            document = read_document(path.read_bytes())
-            verify_document(document, public_key=self._keys.coordinator)
-        except (OSError, InvalidInput, SignatureInvalid) as fault:
-            _log.error("the document of plan %s is lost or damaged (%s)", approval.plan_hash[:12], type(fault).__name__)
+            standing = trust.from_coordinator(path.read_bytes(), pinned=self._pinned)
+            return trust.decided(
+                standing,
+                plan_hash=approval.plan_hash,
+                state=_STATES[approval.decision],
+                masking_key=approval.masking_key,
+            )
+        except (OSError, Untrusted) as fault:
+            said = fault.reason if isinstance(fault, Untrusted) else type(fault).__name__
+            _log.error("the document of plan %s is lost or damaged (%s)", approval.plan_hash[:12], said)
             raise RequestRefused(RefusalCode.NOT_APPROVED) from None
-        if document.plan.hash != approval.plan_hash:
-            _log.error("the document of plan %s is another plan's", approval.plan_hash[:12])
-            raise RequestRefused(RefusalCode.NOT_APPROVED)
-        return document
 
     def _policy_bytes(self) -> bytes:
         try:
@@ -339,6 +367,13 @@ class NodeGuard:
 
         self._repeats.note((reason, hashlib.sha256(document).digest()), note)
         return PlanState.REFUSED
+
+    def _refused_keys(self, refusal: Untrusted, plan_hash: str) -> None:
+        def note() -> None:
+            _log.error("masking keys of plan %s are not kept: %s", plan_hash[:12], refusal.told or refusal.reason)
+            self._audit.append("masking_keys_not_kept", plan_hash=plan_hash, code=refusal.reason)
+
+        self._repeats.note(("masking_keys_not_kept", refusal.reason, plan_hash), note)
 
     def _refused_model(self, reason: str, plan_hash: str) -> DeliveryState:
         def note() -> None:

@@ -62,7 +62,7 @@ def _serve(folder: NodeFolder, ended: threading.Event) -> None:
     settings = read_site(folder)
     policy = read_policy(folder.policy)
     coordinator, node = _coordinator_key(settings.enrolled.public_key), _node_key(folder)
-    keys = PinnedKeys(coordinator, node, read_secret(folder.masking_key), read_secret(folder.answer_key))
+    keys = PinnedKeys(coordinator, node, read_secret(folder.answer_key))
     verify_ledger(folder.ledger, anchor=None)
     refuse_disagreement(folder)
     guard = NodeGuard(folder, site=settings.name, keys=keys)

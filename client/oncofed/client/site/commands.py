@@ -212,7 +212,6 @@ def _add(folder: NodeFolder, document: bytes, *, where: str) -> None:
     keys = PinnedKeys(
         bytes.fromhex(settings.enrolled.public_key),
         folder.node_public_key.read_text("ascii").strip(),
-        read_secret(folder.masking_key),
         read_secret(folder.answer_key),
     )
     if NodeGuard(folder, site=settings.name, keys=keys).offer_plan(document) is PlanState.REFUSED:
@@ -259,8 +258,7 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     from oncofed.client.records.sqlite_ledger import SqliteLedger
     from oncofed.client.site.inbox import approvals_of, looked_at, offers_of
     from oncofed.client.trial import measured, refuse_if_slow
-    from oncofed.protocol.study_document import document_bytes, schema_of
-    from oncofed.secret_files import read_secret
+    from oncofed.protocol.study_document import schema_of
 
     by = person()
     go_on_as("guard", folder)
@@ -289,7 +287,6 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
                 document.plan,
                 site=read_site(folder).name,
                 policy=named.site_policy,
-                masking_key=read_secret(folder.masking_key),
                 file=file,
                 sha256=sha256,
             ),

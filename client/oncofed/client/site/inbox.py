@@ -13,6 +13,7 @@ from oncofed.client.node.folder import NodeFolder, read_site
 from oncofed.client.records.approvals import Approval, Approvals, Decision
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.offers import MOST_WAITING, Offers
+from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.errors import Fault, InvalidInput, SignatureInvalid
 from oncofed.protocol.study_document import StudyDocument, read_document, verify_document
 
@@ -33,7 +34,12 @@ class OfferedPlan:
 def approvals_of(folder: NodeFolder) -> Approvals:
     """The node's decisions."""
     return Approvals(
-        folder.approvals, folder.bundles, AuditLog(folder.audit_log), folder.held_out_secret, folder.patients
+        folder.approvals,
+        folder.bundles,
+        AuditLog(folder.audit_log),
+        folder.held_out_secret,
+        folder.patients,
+        PlanKeys(folder.masking),
     )
 
 

@@ -51,7 +51,15 @@ def places(folder: NodeFolder) -> tuple[Place, ...]:
 
 
 def _of_the_guard(folder: NodeFolder) -> tuple[Path, ...]:
-    return (folder.guard, folder.plans, folder.approvals, folder.patients, folder.answers, folder.models)
+    return (
+        folder.guard,
+        folder.plans,
+        folder.approvals,
+        folder.patients,
+        folder.masking,
+        folder.answers,
+        folder.models,
+    )
 
 
 def create(folder: NodeFolder, settings: SiteSettings) -> None:

@@ -58,7 +58,6 @@ class ApprovedSite:
 
     site: str
     node_public_key: str
-    masking_public_key: str
     answer_public_key: str
     request_fingerprint: str
     node_id: int | None = None
@@ -68,7 +67,7 @@ class ApprovedSite:
     @property
     def member(self) -> Member:
         """As plans name it."""
-        return Member(self.site, self.node_public_key, self.masking_public_key, self.answer_public_key)
+        return Member(self.site, self.node_public_key, self.answer_public_key)
 
     @property
     def is_member(self) -> bool:
@@ -146,7 +145,6 @@ def of_request(request: EnrolmentRequest, *, before: ApprovedSite | None) -> App
     return ApprovedSite(
         request.site,
         request.node_public_key,
-        request.masking_public_key,
         request.answer_public_key,
         fingerprint(request_bytes(request)),
         former_keys=former,

@@ -36,12 +36,13 @@ from oncofed.server.deployment.at_work import at_work
 from oncofed.server.deployment.delivery import deliver_model, release_model
 from oncofed.server.deployment.enrolment import ApprovedSite, member_fault, read_sites
 from oncofed.server.deployment.folder import CoordinatorFolder
+from oncofed.server.deployment.key_exchange import KeyExchange
 from oncofed.server.deployment.offering import OfferPatience, offer_until_approved
 from oncofed.server.deployment.prompt_grid import PromptGrid
 from oncofed.server.deployment.signing_grid import SigningGrid
 from oncofed.server.deployment.study_files import StudyFiles
 from oncofed.server.deployment.superexec import COORDINATOR
-from oncofed.server.rounds import Patience, RoundReport, run_rounds
+from oncofed.server.rounds import Patience, Ready, RoundReport, everybody_online, run_rounds
 from oncofed.server.state import FederationState, initial_state
 from oncofed.server.summaries import run_summaries
 
@@ -140,6 +141,12 @@ def _run_alone(
                 told_last = str(lost)
                 files.note("waiting", cause=told_last)
 
+        def unready(words: Mapping[str, str]) -> None:
+            files.note("masking_keys", said=_listed(words))
+
+        ready: Ready = everybody_online
+        if plan.privacy.shares is not None:
+            ready = KeyExchange(grid, plan, nodes, files.folder, unready)
         state = run_rounds(
             grid,
             plan=plan,
@@ -148,8 +155,9 @@ def _run_alone(
             checkpoint_folder=folder.study(plan_hash),
             observer=observe,
             patience=Patience(seconds=plan.patience_seconds, told=waiting),
+            ready=ready,
         )
-        state = _summarised(grid, state, plan=plan, nodes=nodes, files=files, told=waiting)
+        state = _summarised(grid, state, plan=plan, nodes=nodes, files=files, told=waiting, ready=ready)
         said = deliver(grid, document, nodes, state)
         if said:
             files.note("delivered", said=_listed(said))
@@ -169,6 +177,7 @@ def _summarised(
     nodes: Mapping[str, int],
     files: StudyFiles,
     told: Callable[[QuorumLost], None],
+    ready: Ready,
 ) -> FederationState:
     """With the summaries that could be had. One that could not does not keep the model from the hospitals."""
 
@@ -184,6 +193,7 @@ def _summarised(
             checkpoint_folder=files.folder,
             observer=observe,
             patience=Patience(seconds=plan.patience_seconds, told=told),
+            ready=ready,
         )
     except FederationFailure as failure:
         files.note("no_summary", cause=str(failure))

@@ -87,12 +87,13 @@ def _seen_by_all_but(hospital: GuardHospital, part: MaskedVector, *, peer: str) 
     plan = hospital.target.plan
     keyed = simulated_masks(plan, part.site)
     assert keyed is not None
-    public = {member.site: bytes.fromhex(member.masking_public_key) for member in plan.members}
     words = part.words
     for other in part.attempt.roster:
         if other not in (part.site, peer):
-            secret = pair_secret(keyed.masking_key, public[other])
-            words = without_pair(words, own=part.site, peer=other, secret=secret, attempt=part.attempt)
+            secret = pair_secret(keyed.masking_key, keyed.public_keys[other])
+            words = without_pair(
+                words, own=part.site, peer=other, secret=secret, attempt=part.attempt, keys=keyed.public_keys
+            )
     return words
 
 

@@ -158,7 +158,9 @@ def _one_stream_missing(
     if pairs.own not in (first, second):
         return honest
     peer = second if pairs.own == first else first
-    words = without_pair(honest.words, own=pairs.own, peer=peer, secret=pairs.secret(peer), attempt=attempt)
+    words = without_pair(
+        honest.words, own=pairs.own, peer=peer, secret=pairs.secret(peer), attempt=attempt, keys=pairs.public_keys
+    )
     return MaskedVector(pairs.own, attempt, words)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -27,19 +27,22 @@ def pair_secret(private_key: bytes, public_key: bytes) -> bytes:
     return X25519PrivateKey.from_private_bytes(private_key).exchange(X25519PublicKey.from_public_bytes(public_key))
 
 
-def pair_stream(size: int, *, own: str, peer: str, secret: bytes, attempt: Attempt) -> Words:
-    """(size,): of a round. ChaCha20 under HKDF-SHA256 of the pair's secret, salted with the plan."""
+def pair_stream(size: int, *, own: str, peer: str, secret: bytes, attempt: Attempt, keys: Mapping[str, bytes]) -> Words:
+    """(size,): of a round. ChaCha20 under HKDF-SHA256 of the pair's secret, salted with the plan. keys: public."""
     roster = hashlib.sha256(_with_lengths(attempt.roster)).hexdigest()
-    what = ["oncofed masking 2", str(attempt.release), str(attempt.attempt), roster, attempt.content_hash]
+    known = hashlib.sha256(b"".join(keys[site] for site in attempt.roster)).hexdigest()
+    what = ["oncofed masking 3", str(attempt.release), str(attempt.attempt), roster, known, attempt.content_hash]
     info = _with_lengths([*what, min(own, peer), max(own, peer)])
     key = HKDF(algorithm=SHA256(), length=32, salt=_with_lengths([attempt.plan_hash]), info=info).derive(secret)
     stream = Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None).encryptor().update(bytes(8 * size))
     return np.frombuffer(stream, dtype="<u8").astype(np.uint64)
 
 
-def without_pair(words: Words, *, own: str, peer: str, secret: bytes, attempt: Attempt) -> Words:
+def without_pair(
+    words: Words, *, own: str, peer: str, secret: bytes, attempt: Attempt, keys: Mapping[str, bytes]
+) -> Words:
     """A masked vector of `own` with the stream that it shares with `peer` taken off."""
-    stream = pair_stream(len(words), own=own, peer=peer, secret=secret, attempt=attempt)
+    stream = pair_stream(len(words), own=own, peer=peer, secret=secret, attempt=attempt, keys=keys)
     return words - stream if own < peer else words + stream
 
 

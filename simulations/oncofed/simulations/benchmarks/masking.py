@@ -190,9 +190,8 @@ def exchange_seconds(study: StudyPlan) -> float:
     own = study.roster[0]
     masks = simulated_masks(study, own)
     assert masks is not None
-    public_keys = {member.site: bytes.fromhex(member.masking_public_key) for member in study.members}
     began = processor_seconds()
-    pairs = MaskingPairs(own=own, private_key=masks.masking_key, public_keys=public_keys)
+    pairs = MaskingPairs(own=own, private_key=masks.masking_key, public_keys=masks.public_keys)
     for peer in study.roster[1:]:
         pairs.secret(peer)
     return processor_seconds() - began

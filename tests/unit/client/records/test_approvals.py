@@ -22,6 +22,7 @@ from oncofed.client.records import frozen_patients
 from oncofed.client.records.approvals import Approvals, Decision
 from oncofed.client.records.audit_log import AuditLog, verify_audit_log
 from oncofed.client.records.frozen_patients import read_frozen
+from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.client.sources import SourceSpec, read_source_cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import InvalidInput, PrivacyRefusal, RecordDamaged, RecordUnwritable
@@ -36,7 +37,14 @@ EVENT = release_of_round(PLAN).event
 
 def approvals(folder: Path) -> Approvals:
     audit = AuditLog(folder / "audit.jsonl", clock=lambda: NOON)
-    return Approvals(folder / "approvals", folder / "bundles", audit, folder / "held_out.key", folder / "patients")
+    return Approvals(
+        folder / "approvals",
+        folder / "bundles",
+        audit,
+        folder / "held_out.key",
+        folder / "patients",
+        PlanKeys(folder / "masking"),
+    )
 
 
 def approve(

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from tests.installed_node import (
     ANSWER_PUBLIC_KEY,
-    MASKING_PUBLIC_KEY,
     NODE_KEY,
     SITE,
     InstalledNode,
@@ -111,16 +110,15 @@ OFFERS: dict[str, tuple[Callable[[InstalledNode], bytes], str]] = {
     "another signature": (another_signature, "another_signature"),
     "a changed number": (a_changed_number, "another_signature"),
     "another hospital": (
-        with_members(Member("Essen", NODE_KEY, MASKING_PUBLIC_KEY, ANSWER_PUBLIC_KEY)),
+        with_members(Member("Essen", NODE_KEY, ANSWER_PUBLIC_KEY)),
         "not_a_member",
     ),
     "another key for us": (
-        with_members(Member(SITE, "ecdsa-sha2-nistp384 AAAA-of-Essen", MASKING_PUBLIC_KEY, ANSWER_PUBLIC_KEY)),
+        with_members(Member(SITE, "ecdsa-sha2-nistp384 AAAA-of-Essen", ANSWER_PUBLIC_KEY)),
         "not_a_member",
     ),
-    "another masking key for us": (with_members(Member(SITE, NODE_KEY, "1" * 64, ANSWER_PUBLIC_KEY)), "not_a_member"),
-    "another answer key for us": (with_members(Member(SITE, NODE_KEY, MASKING_PUBLIC_KEY, "1" * 64)), "not_a_member"),
-    "no answer key for us": (with_members(Member(SITE, NODE_KEY, MASKING_PUBLIC_KEY)), "not_a_member"),
+    "another answer key for us": (with_members(Member(SITE, NODE_KEY, "1" * 64)), "not_a_member"),
+    "no answer key for us": (with_members(Member(SITE, NODE_KEY)), "not_a_member"),
 }
 
 

@@ -128,9 +128,7 @@ def test_a_plan_that_shares_its_noise_is_not_approved_with_a_hospital_nobody_kno
     plan = node.plan()
     mode = type(plan.privacy.mode)("distributed")
     privacy = replace(plan.privacy, mode=mode, noise_multiplier=29.0, epsilon=1.0, shares=SharedNoise(2, 0, 0))
-    plan = replace(
-        plan, privacy=privacy, members=(plan.members[0], replace(plan.members[1], masking_public_key="1" * 64))
-    )
+    plan = replace(plan, privacy=privacy)
     node.set_policy("largest_epsilon", "fewest_colluding_tolerated = 0\nlargest_epsilon")
     (node.folder.plans / f"{plan.hash}.json").write_bytes(node.offer(plan))
     source = str(read_policy(node.folder.policy).sources[0].name)

@@ -17,6 +17,7 @@ from oncofed.client.relay import build_client_app
 from oncofed.client.service.desk import Desk, questions_to_node
 from oncofed.errors import QuorumLost, RefusalCode, RequestRefused
 from oncofed.protocol.codec import GUARD_QUERY
+from oncofed.protocol.masking_keys import SignedMaskingKey
 from oncofed.protocol.messages import (
     BytesPort,
     ContributeRequest,
@@ -72,6 +73,9 @@ class Hospital:
         return DeliveryState.ACCEPTED
 
     def plan_status(self, plan_hash: str) -> PlanState:
+        raise AssertionError
+
+    def masking_keys(self, plan_hash: str, keys: tuple[SignedMaskingKey, ...]) -> SignedMaskingKey:
         raise AssertionError
 
     def describe(self) -> NodeDescription:

@@ -124,7 +124,7 @@ def test_what_another_coordinator_signed_is_refused(signed: Signed) -> None:
 
 def test_every_reason_against_a_plan_is_told_at_once_and_nothing_is_kept(signed: Signed) -> None:
     first, second = signed.plan.members
-    members = (Member("Bonn", second.node_public_key, second.masking_public_key), Member("Kiel", first.node_public_key))
+    members = (Member("Bonn", second.node_public_key, second.answer_public_key), Member("Kiel", first.node_public_key))
     plan = replace(signed.plan, members=members, roster=("Bonn", "Kiel"), bundle_sha256="0" * 64)
     before = known_studies(signed.folder)
     with pytest.raises(InvalidInput) as refused:
