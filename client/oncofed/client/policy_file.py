@@ -11,6 +11,7 @@ A whole file::
     smallest_cohort = 50            # with fewer patients no plan is approved
     largest_parameters = 100_000    # of a model
     allowed_plans = ["any"]         # any that somebody here approves; or the hashes of the only ones
+    # plans_with_lost_answers = []  # after a loss of records: docs/install-hospital.md, section 8
 
     [[source]]
     name = "tumour-registry"        # stable for good: the ledger counts under it
@@ -65,13 +66,17 @@ class Peer:
 
 @dataclass(frozen=True)
 class NodePolicy:
-    """allowed_plans: None allows any that somebody approves. What holds for all sources stands in each one's policy."""
+    """allowed_plans: None allows any that somebody approves. What holds for all sources stands in each one's policy.
+
+    plans_with_lost_answers  their answers are not in the records any more, and somebody has paid for them otherwise.
+    """
 
     smallest_cohort: int
     largest_parameters: int
     allowed_plans: tuple[str, ...] | None
     sources: tuple[SourcePolicy, ...]
     peers: tuple[Peer, ...] = ()
+    plans_with_lost_answers: tuple[str, ...] = ()
 
     def source(self, name: str) -> SourcePolicy:
         """The source of this name. Raises InvalidInput."""
@@ -95,6 +100,7 @@ def read_policy(path: Path) -> NodePolicy:
         "largest_parameters", within=range_of(NodePolicy, "largest_parameters"), required=True
     )
     allowed_plans = _allowed_plans(node)
+    lost = _plan_hashes(node, "plans_with_lost_answers", node.texts("plans_with_lost_answers") or ())
     node.close()
     peers = _peers(path.name, file, faults)
     tables = file.sections("source")
@@ -120,7 +126,7 @@ def read_policy(path: Path) -> NodePolicy:
     faults += _tables_named_twice(path.name, sources)
     if faults:
         raise InvalidInput(faults)
-    return NodePolicy(smallest_cohort or 0, largest_parameters or 0, allowed_plans, tuple(sources), peers)
+    return NodePolicy(smallest_cohort or 0, largest_parameters or 0, allowed_plans, tuple(sources), peers, lost)
 
 
 def _peers(where: str, file: Section, faults: list[Fault]) -> tuple[Peer, ...]:
@@ -161,9 +167,13 @@ def _allowed_plans(node: Section) -> tuple[str, ...] | None:
     plans = node.texts("allowed_plans", required=True) or ()
     if plans == (_ANY,):
         return None
+    return _plan_hashes(node, "allowed_plans", plans, otherwise=f', or ["{_ANY}"]')
+
+
+def _plan_hashes(node: Section, key: str, plans: tuple[str, ...], *, otherwise: str = "") -> tuple[str, ...]:
     if not all(_PLAN_HASH.fullmatch(plan) for plan in plans):
-        remedy = f'Write the 64 digits that `oncofed site plans` shows for each, or ["{_ANY}"].'
-        node.fault("allowed_plans", "holds a text that is no plan's hash", remedy)
+        remedy = f"Write the 64 digits that `oncofed site plans` shows for each{otherwise}."
+        node.fault(key, "holds a text that is no plan's hash", remedy)
     return plans
 
 

@@ -24,47 +24,47 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1concofed/protocol/guard.proto\x12\x10oncofed.protocol\".\n\x08Question\x12\x0f\n\x07request\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\">\n\x06\x41nswer\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x10\n\x08question\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"\x16\n\x06Roster\x12\x0c\n\x04site\x18\x01 \x03(\t\"u\n\x11\x43ontributeRequest\x12\x11\n\tplan_hash\x18\x01 \x01(\t\x12\r\n\x05round\x18\x03 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x03\x12\x0e\n\x06roster\x18\x05 \x01(\x0c\x12\x0f\n\x07weights\x18\x06 \x01(\x0c\x12\x0c\n\x04site\x18\x08 \x01(\t\"\x85\x01\n\x10SummariseRequest\x12\x11\n\tplan_hash\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x03\x12\x0e\n\x06roster\x18\x05 \x01(\x0c\x12\x0f\n\x07weights\x18\x06 \x01(\x0c\x12\r\n\x05\x63\x65lls\x18\x07 \x01(\x03\x12\x0c\n\x04site\x18\x08 \x01(\t\"~\n\x0f\x43ontributeReply\x12\x10\n\x06vector\x18\x01 \x01(\x0cH\x00\x12,\n\x07refusal\x18\x02 \x01(\x0e\x32\x19.oncofed.protocol.RefusalH\x00\x12\x10\n\x06masked\x18\x03 \x01(\x0cH\x00\x12\x10\n\x06\x63ounts\x18\x04 \x01(\x0cH\x00\x42\x07\n\x05reply\"3\n\x10OfferPlanRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\r\n\x05nonce\x18\x02 \x01(\x0c\"&\n\x11PlanStatusRequest\x12\x11\n\tplan_hash\x18\x01 \x01(\t\"p\n\tPlanReply\x12,\n\x05state\x18\x01 \x01(\x0e\x32\x1b.oncofed.protocol.PlanStateH\x00\x12,\n\x07refusal\x18\x02 \x01(\x0e\x32\x19.oncofed.protocol.RefusalH\x00\x42\x07\n\x05reply\"J\n\x13\x44\x65liverModelRequest\x12\r\n\x05model\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x11\n\tplan_hash\x18\x03 \x01(\t\"|\n\x11\x44\x65liverModelReply\x12\x30\n\x05state\x18\x01 \x01(\x0e\x32\x1f.oncofed.protocol.DeliveryStateH\x00\x12,\n\x07refusal\x18\x02 \x01(\x0e\x32\x19.oncofed.protocol.RefusalH\x00\x42\x07\n\x05reply\"\x11\n\x0f\x44\x65scribeRequest\"5\n\x0b\x44\x65scription\x12\x0c\n\x04site\x18\x01 \x01(\t\x12\x18\n\x10protocol_version\x18\x02 \x01(\x03\"|\n\rDescribeReply\x12\x34\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32\x1d.oncofed.protocol.DescriptionH\x00\x12,\n\x07refusal\x18\x02 \x01(\x0e\x32\x19.oncofed.protocol.RefusalH\x00\x42\x07\n\x05reply*\xab\x02\n\x07Refusal\x12\x17\n\x13REFUSAL_UNSPECIFIED\x10\x00\x12\x16\n\x12REFUSAL_WRONG_PLAN\x10\x01\x12\x16\n\x12REFUSAL_WRONG_SITE\x10\x02\x12\x1e\n\x1aREFUSAL_ROUND_OUT_OF_RANGE\x10\x03\x12\x1c\n\x18REFUSAL_REQUEST_CONFLICT\x10\x04\x12\x1d\n\x19REFUSAL_MALFORMED_WEIGHTS\x10\x05\x12\x1b\n\x17REFUSAL_BUDGET_EXCEEDED\x10\x06\x12\x14\n\x10REFUSAL_INTERNAL\x10\x07\x12\x18\n\x14REFUSAL_NOT_APPROVED\x10\x08\x12\x15\n\x11REFUSAL_NOT_READY\x10\t\x12\x16\n\x12REFUSAL_NOT_SIGNED\x10\n*\x89\x01\n\tPlanState\x12\x1a\n\x16PLAN_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12PLAN_STATE_OFFERED\x10\x01\x12\x17\n\x13PLAN_STATE_APPROVED\x10\x02\x12\x17\n\x13PLAN_STATE_DECLINED\x10\x03\x12\x16\n\x12PLAN_STATE_REFUSED\x10\x04*h\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44\x45LIVERY_STATE_ACCEPTED\x10\x01\x12\x1a\n\x16\x44\x45LIVERY_STATE_REFUSED\x10\x02\x32\xad\x03\n\x05Guard\x12\x42\n\nContribute\x12\x1a.oncofed.protocol.Question\x1a\x18.oncofed.protocol.Answer\x12\x41\n\tSummarise\x12\x1a.oncofed.protocol.Question\x1a\x18.oncofed.protocol.Answer\x12\x41\n\tOfferPlan\x12\x1a.oncofed.protocol.Question\x1a\x18.oncofed.protocol.Answer\x12K\n\nPlanStatus\x12#.oncofed.protocol.PlanStatusRequest\x1a\x18.oncofed.protocol.Answer\x12\x44\n\x0c\x44\x65liverModel\x12\x1a.oncofed.protocol.Question\x1a\x18.oncofed.protocol.Answer\x12G\n\x08\x44\x65scribe\x12!.oncofed.protocol.DescribeRequest\x1a\x18.oncofed.protocol.Answerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1concofed/protocol/guard.proto\x12\x10oncofed.protocol\".\n\x08Question\x12\x0f\n\x07request\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\">\n\x06\x41nswer\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x10\n\x08question\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"\x16\n\x06Roster\x12\x0c\n\x04site\x18\x01 \x03(\t\"\x87\x01\n\x11\x43ontributeRequest\x12\x11\n\tplan_hash\x18\x01 \x01(\t\x12\r\n\x05round\x18\x03 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x03\x12\x0e\n\x06roster\x18\x05 \x01(\x0c\x12\x0f\n\x07weights\x18\x06 \x01(\x0c\x12\x0c\n\x04site\x18\x08 \x01(\t\x12\x10\n\x08\x61nswered\x18\t \x03(\t\"\x97\x01\n\x10SummariseRequest\x12\x11\n\tplan_hash\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x03\x12\x0e\n\x06roster\x18\x05 \x01(\x0c\x12\x0f\n\x07weights\x18\x06 \x01(\x0c\x12\r\n\x05\x63\x65lls\x18\x07 \x01(\x03\x12\x0c\n\x04site\x18\x08 \x01(\t\x12\x10\n\x08\x61nswered\x18\t \x03(\t\"~\n\x0f\x43ontributeReply\x12\x10\n\x06vector\x18\x01 \x01(\x0cH\x00\x12,\n\x07refusal\x18\x02 \x01(\x0e\x32\x19.oncofed.protocol.RefusalH\x00\x12\x10\n\x06masked\x18\x03 \x01(\x0cH\x00\x12\x10\n\x06\x63ounts\x18\x04 \x01(\x0cH\x00\x42\x07\n\x05reply\"3\n\x10OfferPlanRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\r\n\x05nonce\x18\x02 \x01(\x0c\"&\n\x11PlanStatusRequest\x12\x11\n\tplan_hash\x18\x01 \x01(\t\"p\n\tPlanReply\x12,\n\x05state\x18\x01 \x01(\x0e\x32\x1b.oncofed.protocol.PlanStateH\x00\x12,\n\x07refusal\x18\x02 \x01(\x0e\x32\x19.oncofed.protocol.RefusalH\x00\x42\x07\n\x05reply\"J\n\x13\x44\x65liverModelRequest\x12\r\n\x05model\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x11\n\tplan_hash\x18\x03 \x01(\t\"|\n\x11\x44\x65liverModelReply\x12\x30\n\x05state\x18\x01 \x01(\x0e\x32\x1f.oncofed.protocol.DeliveryStateH\x00\x12,\n\x07refusal\x18\x02 \x01(\x0e\x32\x19.oncofed.protocol.RefusalH\x00\x42\x07\n\x05reply\"\x11\n\x0f\x44\x65scribeRequest\"5\n\x0b\x44\x65scription\x12\x0c\n\x04site\x18\x01 \x01(\t\x12\x18\n\x10protocol_version\x18\x02 \x01(\x03\"|\n\rDescribeReply\x12\x34\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32\x1d.oncofed.protocol.DescriptionH\x00\x12,\n\x07refusal\x18\x02 \x01(\x0e\x32\x19.oncofed.protocol.RefusalH\x00\x42\x07\n\x05reply*\xab\x02\n\x07Refusal\x12\x17\n\x13REFUSAL_UNSPECIFIED\x10\x00\x12\x16\n\x12REFUSAL_WRONG_PLAN\x10\x01\x12\x16\n\x12REFUSAL_WRONG_SITE\x10\x02\x12\x1e\n\x1aREFUSAL_ROUND_OUT_OF_RANGE\x10\x03\x12\x1c\n\x18REFUSAL_REQUEST_CONFLICT\x10\x04\x12\x1d\n\x19REFUSAL_MALFORMED_WEIGHTS\x10\x05\x12\x1b\n\x17REFUSAL_BUDGET_EXCEEDED\x10\x06\x12\x14\n\x10REFUSAL_INTERNAL\x10\x07\x12\x18\n\x14REFUSAL_NOT_APPROVED\x10\x08\x12\x15\n\x11REFUSAL_NOT_READY\x10\t\x12\x16\n\x12REFUSAL_NOT_SIGNED\x10\n*\x89\x01\n\tPlanState\x12\x1a\n\x16PLAN_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12PLAN_STATE_OFFERED\x10\x01\x12\x17\n\x13PLAN_STATE_APPROVED\x10\x02\x12\x17\n\x13PLAN_STATE_DECLINED\x10\x03\x12\x16\n\x12PLAN_STATE_REFUSED\x10\x04*h\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44\x45LIVERY_STATE_ACCEPTED\x10\x01\x12\x1a\n\x16\x44\x45LIVERY_STATE_REFUSED\x10\x02\x32\xad\x03\n\x05Guard\x12\x42\n\nContribute\x12\x1a.oncofed.protocol.Question\x1a\x18.oncofed.protocol.Answer\x12\x41\n\tSummarise\x12\x1a.oncofed.protocol.Question\x1a\x18.oncofed.protocol.Answer\x12\x41\n\tOfferPlan\x12\x1a.oncofed.protocol.Question\x1a\x18.oncofed.protocol.Answer\x12K\n\nPlanStatus\x12#.oncofed.protocol.PlanStatusRequest\x1a\x18.oncofed.protocol.Answer\x12\x44\n\x0c\x44\x65liverModel\x12\x1a.oncofed.protocol.Question\x1a\x18.oncofed.protocol.Answer\x12G\n\x08\x44\x65scribe\x12!.oncofed.protocol.DescribeRequest\x1a\x18.oncofed.protocol.Answerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'oncofed.protocol.guard_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REFUSAL']._serialized_start=1179
-  _globals['_REFUSAL']._serialized_end=1478
-  _globals['_PLANSTATE']._serialized_start=1481
-  _globals['_PLANSTATE']._serialized_end=1618
-  _globals['_DELIVERYSTATE']._serialized_start=1620
-  _globals['_DELIVERYSTATE']._serialized_end=1724
+  _globals['_REFUSAL']._serialized_start=1216
+  _globals['_REFUSAL']._serialized_end=1515
+  _globals['_PLANSTATE']._serialized_start=1518
+  _globals['_PLANSTATE']._serialized_end=1655
+  _globals['_DELIVERYSTATE']._serialized_start=1657
+  _globals['_DELIVERYSTATE']._serialized_end=1761
   _globals['_QUESTION']._serialized_start=50
   _globals['_QUESTION']._serialized_end=96
   _globals['_ANSWER']._serialized_start=98
   _globals['_ANSWER']._serialized_end=160
   _globals['_ROSTER']._serialized_start=162
   _globals['_ROSTER']._serialized_end=184
-  _globals['_CONTRIBUTEREQUEST']._serialized_start=186
-  _globals['_CONTRIBUTEREQUEST']._serialized_end=303
-  _globals['_SUMMARISEREQUEST']._serialized_start=306
-  _globals['_SUMMARISEREQUEST']._serialized_end=439
-  _globals['_CONTRIBUTEREPLY']._serialized_start=441
-  _globals['_CONTRIBUTEREPLY']._serialized_end=567
-  _globals['_OFFERPLANREQUEST']._serialized_start=569
-  _globals['_OFFERPLANREQUEST']._serialized_end=620
-  _globals['_PLANSTATUSREQUEST']._serialized_start=622
-  _globals['_PLANSTATUSREQUEST']._serialized_end=660
-  _globals['_PLANREPLY']._serialized_start=662
-  _globals['_PLANREPLY']._serialized_end=774
-  _globals['_DELIVERMODELREQUEST']._serialized_start=776
-  _globals['_DELIVERMODELREQUEST']._serialized_end=850
-  _globals['_DELIVERMODELREPLY']._serialized_start=852
-  _globals['_DELIVERMODELREPLY']._serialized_end=976
-  _globals['_DESCRIBEREQUEST']._serialized_start=978
-  _globals['_DESCRIBEREQUEST']._serialized_end=995
-  _globals['_DESCRIPTION']._serialized_start=997
-  _globals['_DESCRIPTION']._serialized_end=1050
-  _globals['_DESCRIBEREPLY']._serialized_start=1052
-  _globals['_DESCRIBEREPLY']._serialized_end=1176
-  _globals['_GUARD']._serialized_start=1727
-  _globals['_GUARD']._serialized_end=2156
+  _globals['_CONTRIBUTEREQUEST']._serialized_start=187
+  _globals['_CONTRIBUTEREQUEST']._serialized_end=322
+  _globals['_SUMMARISEREQUEST']._serialized_start=325
+  _globals['_SUMMARISEREQUEST']._serialized_end=476
+  _globals['_CONTRIBUTEREPLY']._serialized_start=478
+  _globals['_CONTRIBUTEREPLY']._serialized_end=604
+  _globals['_OFFERPLANREQUEST']._serialized_start=606
+  _globals['_OFFERPLANREQUEST']._serialized_end=657
+  _globals['_PLANSTATUSREQUEST']._serialized_start=659
+  _globals['_PLANSTATUSREQUEST']._serialized_end=697
+  _globals['_PLANREPLY']._serialized_start=699
+  _globals['_PLANREPLY']._serialized_end=811
+  _globals['_DELIVERMODELREQUEST']._serialized_start=813
+  _globals['_DELIVERMODELREQUEST']._serialized_end=887
+  _globals['_DELIVERMODELREPLY']._serialized_start=889
+  _globals['_DELIVERMODELREPLY']._serialized_end=1013
+  _globals['_DESCRIBEREQUEST']._serialized_start=1015
+  _globals['_DESCRIBEREQUEST']._serialized_end=1032
+  _globals['_DESCRIPTION']._serialized_start=1034
+  _globals['_DESCRIPTION']._serialized_end=1087
+  _globals['_DESCRIBEREPLY']._serialized_start=1089
+  _globals['_DESCRIBEREPLY']._serialized_end=1213
+  _globals['_GUARD']._serialized_start=1764
+  _globals['_GUARD']._serialized_end=2193
 # @@protoc_insertion_point(module_scope)

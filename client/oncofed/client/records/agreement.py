@@ -6,20 +6,31 @@ was put back from an older copy is sound in itself, and would pay twice with the
 better. So they are compared: when the guard starts, by the doctor, when a plan is approved, and before each charge with
 what this process has seen itself (`WitnessedLedger`). Where they disagree nothing is released.
 
-Not found: all three put back together. They agree with each other; the coordinator knows how many answers it has.
+All three put back together agree with each other. Then only who had the answers knows: the coordinator tells with each
+question the last answer it has had (`protocol.messages`), and `refuse_forgotten` looks whether the ledger was charged
+for it. What the coordinator makes up costs it the hospital's answers; what it leaves out is not found. Neither is what
+left and never reached it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from oncofed.client.node.folder import NodeFolder
-from oncofed.client.records.audit_log import NOT_KEPT, TO_BE_CHARGED, AuditEntry, Released, verify_audit_log
+from oncofed.client.policy_file import read_policy
+from oncofed.client.records.audit_log import (
+    FORGOTTEN,
+    NOT_KEPT,
+    TO_BE_CHARGED,
+    AuditEntry,
+    Released,
+    verify_audit_log,
+)
 from oncofed.client.records.sqlite_ledger import read_ledger
 from oncofed.durable import unwritable
-from oncofed.errors import RecordDamaged
+from oncofed.errors import InvalidInput, RecordDamaged
 from oncofed.privacy.ledger import Budget, Charge, Ledger
 from oncofed.protocol.messages import release_of_identity
 
@@ -45,6 +56,42 @@ def refuse_disagreement(folder: NodeFolder) -> None:
     found = disagreements(left, announced, charges, asked)
     if found:
         raise RecordDamaged(f"the records disagree: {'; '.join(found)}: {_PUT_BACK}")
+
+
+def refuse_forgotten(folder: NodeFolder, told: Collection[str], *, plan_hash: str) -> frozenset[str]:
+    """What of `told` the ledger was charged for. Raises RecordDamaged when some of it is missing.
+
+    told  identities of answers that the coordinator says it has had, of whatever data source; never shown, for they
+          come from outside. plan_hash: of the plan it asks about now.
+
+    Of other plans a policy may say that their answers are lost (`plans_with_lost_answers`): somebody here has paid for
+    them otherwise. Not of this one: it would be answered more often than it promised.
+    """
+    charged = {entry.charge.identity for entry in read_ledger(folder.ledger)}
+    missing = {release.split("/", 1)[0] for release in told if release not in charged}
+    given_up = _given_up(folder) if missing - {plan_hash} else frozenset()
+    if missing - (given_up - {plan_hash}):
+        raise RecordDamaged(
+            f"the coordinator has had answers, of {len(missing)} plans, that the ledger was not charged for: an older "
+            "copy of all records was put in place of these, or the coordinator is mistaken. Nothing is released. Put "
+            "nothing else back; docs/install-hospital.md, section 8, says what to do."
+        )
+    return frozenset(told) & charged
+
+
+def _given_up(folder: NodeFolder) -> frozenset[str]:
+    try:
+        return frozenset(read_policy(folder.policy).plans_with_lost_answers)
+    except InvalidInput:  # then every request is refused anyway
+        return frozenset()
+
+
+def forgotten_since_the_last_answer(entries: Sequence[AuditEntry]) -> AuditEntry | None:
+    """What a coordinator told, if it has had no answer since then: the newest line of it. For people."""
+    for entry in reversed(entries):
+        if entry.left or entry.event == FORGOTTEN:
+            return entry if entry.event == FORGOTTEN else None
+    return None
 
 
 def left_after_a_charge(entries: Sequence[AuditEntry]) -> dict[Release, bool]:

@@ -42,6 +42,8 @@ NOT_CHARGED = "not_charged"
 """The event after it where the ledger refused: nothing was charged, nothing leaves."""
 NOT_KEPT = "answer_not_kept"
 """The event for an answer that left and could not be kept: asked again, the request is refused."""
+FORGOTTEN = "answers_not_in_the_ledger"
+"""The event for a question of a coordinator that has had answers which the ledger was not charged for."""
 HELD_BACK = "held_back"
 """The event for an answer that `service.egress` stopped; its code is the rule."""
 

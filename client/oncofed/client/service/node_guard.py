@@ -35,15 +35,23 @@ from oncofed.client.approved_patients import ApprovedPatients
 from oncofed.client.guard import Guard
 from oncofed.client.node.folder import NodeFolder
 from oncofed.client.policy_file import SourcePolicy, read_policy
-from oncofed.client.records.agreement import Release, WitnessedLedger, refuse_disagreement
+from oncofed.client.records.agreement import Release, WitnessedLedger, refuse_disagreement, refuse_forgotten
 from oncofed.client.records.answers import FolderAnswers
 from oncofed.client.records.approvals import Approval, Approvals, Decision
-from oncofed.client.records.audit_log import AuditLog
+from oncofed.client.records.audit_log import FORGOTTEN, AuditLog
 from oncofed.client.records.repeats import Repeats
 from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.client.sum_masks import SumMasks
 from oncofed.durable import replace_durably, unwritable
-from oncofed.errors import InvalidInput, PrivacyRefusal, RecordFailure, RefusalCode, RequestRefused, SignatureInvalid
+from oncofed.errors import (
+    InvalidInput,
+    PrivacyRefusal,
+    RecordDamaged,
+    RecordFailure,
+    RefusalCode,
+    RequestRefused,
+    SignatureInvalid,
+)
 from oncofed.privacy.masking import public_masking_key_of
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.protocol.answer_times import AnswerTimes, answer_times_of
@@ -131,6 +139,7 @@ class NodeGuard:
         self._repeats = Repeats()
         self._readings = 0
         self._seen: dict[str, set[Release]] = {}
+        self._known_past = frozenset[str]()
         try:
             self._approvals.tidy()
         except RecordFailure as failure:  # they are nobody's answer, and the next decision removes them
@@ -170,11 +179,11 @@ class NodeGuard:
 
     def contribute(self, request: ContributeRequest) -> Contribution:
         """As the port says."""
-        return self._guard_for(self._approval_of(request.plan_hash)).contribute(request)
+        return self._guard_with_its_past(request).contribute(request)
 
     def summarise(self, request: SummariseRequest) -> Contribution:
         """As the port says."""
-        return self._guard_for(self._approval_of(request.plan_hash)).summarise(request)
+        return self._guard_with_its_past(request).summarise(request)
 
     def offer_plan(self, document: bytes) -> PlanState:
         """As the port says; REFUSED for a document that is not kept."""
@@ -249,6 +258,25 @@ class NodeGuard:
                 self._guards.pop(plan_hash, None)
             raise RequestRefused(RefusalCode.NOT_APPROVED)
         return decided
+
+    def _guard_with_its_past(self, request: AnyRequest) -> Guard:
+        """The guard of the plan, once the ledger is known to hold whatever the coordinator says it has had."""
+        guard = self._guard_for(self._approval_of(request.plan_hash))
+        told = frozenset(request.answered) - self._known_past
+        if told:
+            try:
+                self._known_past |= refuse_forgotten(self._folder, told, plan_hash=request.plan_hash)
+            except RecordDamaged as older:
+                self._note_forgotten(older, request.plan_hash)
+                raise RequestRefused(RefusalCode.NOT_READY) from None
+        return guard
+
+    def _note_forgotten(self, older: RecordDamaged, plan_hash: str) -> None:
+        def note() -> None:
+            _log.error("a question is not answered: %s", older)
+            self._audit.append(FORGOTTEN, plan_hash=plan_hash)
+
+        self._repeats.note(FORGOTTEN, note)
 
     def _guard_for(self, approval: Approval) -> Guard:
         basis = _Basis(approval, hashlib.sha256(self._policy_bytes()).hexdigest())

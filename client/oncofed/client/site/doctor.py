@@ -21,7 +21,7 @@ from pathlib import Path
 from oncofed.client.node.enrolment import own_request
 from oncofed.client.node.folder import NodeFolder, SiteSettings, read_site
 from oncofed.client.policy_file import read_policy
-from oncofed.client.records.agreement import refuse_disagreement
+from oncofed.client.records.agreement import forgotten_since_the_last_answer, refuse_disagreement
 from oncofed.client.records.audit_log import verify_audit_log
 from oncofed.client.records.sqlite_ledger import verify_ledger
 from oncofed.client.service.guard_channel import GuardChannel
@@ -216,7 +216,12 @@ def _audit_log(folder: NodeFolder) -> Iterator[Finding]:
 
 def _records(folder: NodeFolder) -> Iterator[Finding]:
     refuse_disagreement(folder)
-    yield Finding("records", Verdict.FINE, "ledger, audit log and answers tell of the same releases")
+    told = forgotten_since_the_last_answer(verify_audit_log(folder.audit_log).entries)
+    if told is None:
+        yield Finding("records", Verdict.FINE, "ledger, audit log and answers tell of the same releases")
+        return
+    what = f"at {told.time} the coordinator had answers that the ledger was not charged for; nothing was answered since"
+    yield Finding("records", Verdict.FAULT, what, "docs/install-hospital.md, section 8. Put nothing else back.")
 
 
 def _guard(folder: NodeFolder) -> Iterator[Finding]:

@@ -37,6 +37,7 @@ from oncofed.server.deployment.delivery import deliver_model, release_model
 from oncofed.server.deployment.enrolment import ApprovedSite, read_sites
 from oncofed.server.deployment.folder import CoordinatorFolder
 from oncofed.server.deployment.offering import OfferPatience, offer_until_approved
+from oncofed.server.deployment.past_answers import with_past_answers
 from oncofed.server.deployment.prompt_grid import PromptGrid
 from oncofed.server.deployment.signing_grid import SigningGrid
 from oncofed.server.deployment.study_files import StudyFiles
@@ -123,7 +124,7 @@ def _run_alone(
         document = load_study(folder, plan_hash)
         plan = document.plan
         nodes = nodes_of(plan, read_sites(folder))
-        start = start_of(plan, folder.study(plan_hash))
+        start = with_past_answers(start_of(plan, folder.study(plan_hash)), plan=plan, folder=folder)
         files.note("started", round=start.round, attempt=start.attempt)
         wait_for_nodes(grid, plan, nodes, patience_seconds=patience_seconds)
         if start.round < plan.training.rounds:
