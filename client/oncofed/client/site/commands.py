@@ -13,7 +13,7 @@ from oncofed.client.pages.commands import pages
 from oncofed.client.site.node_argument import NODE, go_on_as
 from oncofed.client.site.peer_commands import card, peers, verify
 from oncofed.client.site.person import person
-from oncofed.client.site.watch_commands import audit, doctor, explain, ledger, status
+from oncofed.client.site.watch_commands import audit, close_log, doctor, explain, ledger, status
 from oncofed.errors import Fault, InvalidInput
 
 if TYPE_CHECKING:
@@ -373,5 +373,5 @@ def units(folder: NodeFolder, out: Path, databases: tuple[str, ...]) -> None:
     click.echo("Next: systemctl daemon-reload && systemctl enable --now oncofed.target")
 
 
-for _command in (card, verify, peers, status, doctor, ledger, audit, explain, pages):
+for _command in (card, verify, peers, status, doctor, ledger, audit, close_log, explain, pages):
     site.add_command(_command)

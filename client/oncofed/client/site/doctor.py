@@ -23,6 +23,7 @@ from oncofed.client.node.folder import NodeFolder, SiteSettings, read_site
 from oncofed.client.policy_file import read_policy
 from oncofed.client.records.agreement import forgotten_since_the_last_answer, refuse_disagreement
 from oncofed.client.records.audit_log import verify_audit_log
+from oncofed.client.records.closed_log import verify_closing
 from oncofed.client.records.sqlite_ledger import verify_ledger
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.token import read_digits
@@ -207,11 +208,18 @@ def _ledger(folder: NodeFolder) -> Iterator[Finding]:
 
 
 def _audit_log(folder: NodeFolder) -> Iterator[Finding]:
-    if not folder.audit_log.exists():
+    report = verify_audit_log(folder.audit_log)
+    if not report.entries:
         yield Finding("audit log", Verdict.FINE, "empty: nobody has asked anything yet")
         return
-    report = verify_audit_log(folder.audit_log)
     yield Finding("audit log", Verdict.FINE, "; ".join(report.lines()))
+    if not report.archives:
+        return
+    site, own = read_site(folder).name, public_key_of(read_secret(folder.answer_key)).hex()
+    for archive, head in report.archives:
+        if verify_closing(archive, head, site=site) != own:
+            what = f"{archive.name} was signed with another key than answer.key is now"
+            yield Finding("audit log", Verdict.WARNING, what, "Compare its head with the one that was noted outside.")
 
 
 def _records(folder: NodeFolder) -> Iterator[Finding]:
