@@ -138,7 +138,7 @@ class NodeGuard:
         self._guards_lock = threading.Lock()
         self._repeats = Repeats()
         self._readings = 0
-        self._seen: dict[str, set[Release]] = {}
+        self._seen: dict[frozenset[str], set[Release]] = {}
         self._known_past = frozenset[str]()
         try:
             self._approvals.tidy()
@@ -323,8 +323,13 @@ class NodeGuard:
     def _ledger(self, source: SourcePolicy) -> WitnessedLedger:
         """Raises RecordFailure when it, or what tells of the same releases, is not sound."""
         refuse_disagreement(self._folder)
-        kept = SqliteLedger(self._folder.ledger, data_source=source.name, budget=source.site_policy.budget)
-        return WitnessedLedger(kept, self._seen.setdefault(source.name, set()))
+        kept = SqliteLedger(
+            self._folder.ledger,
+            data_source=source.name,
+            budget=source.site_policy.budget,
+            counted_with=source.counted_with,
+        )
+        return WitnessedLedger(kept, self._seen.setdefault(frozenset([source.name, *source.counted_with]), set()))
 
     def _count_reading(self) -> None:
         self._readings += 1

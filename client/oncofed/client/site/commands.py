@@ -146,7 +146,7 @@ def check(folder: NodeFolder) -> None:
     Example:
       oncofed site check NODE
     """
-    from oncofed.client.policy_file import read_policy
+    from oncofed.client.policy_file import read_policy, shared_in_words
     from oncofed.client.site.source_checks import plans_at_hand, rows_of
 
     go_on_as("guard", folder)
@@ -161,7 +161,7 @@ def check(folder: NodeFolder) -> None:
             continue
         click.echo(
             f"{named.name}: {rows} rows; all studies together may spend epsilon "
-            f"{named.site_policy.largest_epsilon:g} at delta {named.site_policy.delta:g}"
+            f"{named.site_policy.largest_epsilon:g} at delta {named.site_policy.delta:g}{shared_in_words(named)}"
         )
     if faults:
         raise InvalidInput(faults)
@@ -270,7 +270,12 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     policy = read_policy(folder.policy)
     named = policy.source(source)
     refuse_disagreement(folder)
-    ledger = SqliteLedger(folder.ledger, data_source=named.name, budget=named.site_policy.budget)
+    ledger = SqliteLedger(
+        folder.ledger,
+        data_source=named.name,
+        budget=named.site_policy.budget,
+        counted_with=named.counted_with,
+    )
     approvals_of(folder).approve(
         document.plan,
         schema_of(document),

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from oncofed.client.node.enrolment import own_request
 from oncofed.client.node.folder import NodeFolder, SiteSettings, read_site
-from oncofed.client.policy_file import read_policy
+from oncofed.client.policy_file import read_policy, shared_in_words
 from oncofed.client.records.agreement import forgotten_since_the_last_answer, refuse_disagreement
 from oncofed.client.records.audit_log import verify_audit_log
 from oncofed.client.records.closed_log import verify_closing
@@ -172,6 +172,10 @@ def _disk(folder: NodeFolder) -> Iterator[Finding]:
 def _policy(folder: NodeFolder) -> Iterator[Finding]:
     policy = read_policy(folder.policy)
     yield Finding("policy", Verdict.FINE, f"{len(policy.sources)} data source(s), no unknown field")
+    for source in policy.sources:
+        if source.counted_with:
+            what = f"{source.name}: epsilon {source.site_policy.largest_epsilon:g}{shared_in_words(source)}"
+            yield Finding("policy", Verdict.FINE, what)
     for named in policy.sources:
         # Of a database, the file that holds its address and perhaps a password.
         is_table = named.source.kind is not SourceKind.SQL

@@ -96,7 +96,7 @@ def ledger(folder: NodeFolder, anchor: str | None) -> None:
       oncofed site ledger NODE
       oncofed site ledger NODE --verify 12:8c1f...
     """
-    from oncofed.client.policy_file import read_policy
+    from oncofed.client.policy_file import read_policy, shared_in_words
     from oncofed.client.records.ledger_view import ledger_view
     from oncofed.client.records.sqlite_ledger import read_ledger, verify_ledger
     from oncofed.client.site.inbox import approved_plans, offered_plans
@@ -121,6 +121,8 @@ def ledger(folder: NodeFolder, anchor: str | None) -> None:
             next_event=event,
             next_plan=private[-1].hash if private else "",
             study_names=names,
+            counted_with=named.counted_with,
+            shared=shared_in_words(named),
         )
         for line in view.lines():
             click.echo(line)
