@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -16,15 +17,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.installed_node import SITE, SOURCE, InstalledNode, installed_node
+from tests.command_line import oncofed
+from tests.installed_node import SITE, SOURCE, InstalledNode, installed_node, table
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, Asker
 
 from oncofed.client.policy_file import read_policy
 from oncofed.client.records import agreement
 from oncofed.client.records.agreement import refuse_disagreement
-from oncofed.client.records.audit_log import FORGOTTEN
+from oncofed.client.records.audit_log import FORGOTTEN, AuditLog
 from oncofed.client.records.sqlite_ledger import SqliteLedger
-from oncofed.client.service import node_guard
+from oncofed.client.service import node_guard, process
 from oncofed.client.service.desk import Desk, questions_to_node
 from oncofed.client.service.node_guard import NodeGuard
 from oncofed.client.site.doctor import examine
@@ -162,6 +164,52 @@ def test_the_doctor_tells_of_it(roll_back: Callable[[Hospital], None]) -> None:
         assert told() == [Verdict.FAULT]
 
 
+@EACH
+def test_the_guards_process_does_not_start(roll_back: Callable[[Hospital], None]) -> None:
+    with hospital() as here:
+        here.node.enrol()
+        roll_back(here)
+        with pytest.raises(RecordDamaged, match="section 8"):
+            process._serve(here.folder, threading.Event())
+        assert not here.folder.socket.exists()
+
+
+@EACH
+def test_no_plan_is_approved(roll_back: Callable[[Hospital], None]) -> None:
+    with hospital() as here:
+        here.node.enrol()
+        plan = replace(here.node.plan(), study="another")
+        here.guard.offer_plan(here.node.offer(plan))
+        roll_back(here)
+        said = oncofed("site", "approve", here.folder.root, plan.hash, "--source", SOURCE, "--yes")
+        assert said.code != 0
+        assert "section 8" in said.text
+        assert here.node.approvals.find(plan.hash) is None
+
+
+def test_a_log_that_was_closed_still_tells_of_what_it_announced() -> None:
+    with hospital() as here:
+        archive, _ = AuditLog(here.folder.audit_log).close(by="", vouched=lambda _: b"")
+        refuse_disagreement(here.folder)
+        assert here.asked(3) is None, "the guard has not been told that it was closed"
+        here.started()
+        assert here.asked(3, 1) is None
+        away = here.folder.root / "away"
+        archive.rename(away)
+        here.started()
+        assert here.asked(3, 2) is RefusalCode.NOT_READY
+        away.rename(archive)
+        assert here.asked(3, 1) is None, "put back from any backup, the same bytes again"
+
+
+def test_an_open_log_that_is_put_back_from_before_it_was_closed_is_told() -> None:
+    with hospital() as here:
+        AuditLog(here.folder.audit_log).close(by="", vouched=lambda _: b"")
+        cut_audit_log(here)
+        here.started()
+        assert here.asked(3) is RefusalCode.NOT_READY
+
+
 def test_a_ledger_that_is_put_back_while_the_guard_runs_pays_for_nothing() -> None:
     with hospital() as here:
         older_ledger(here)
@@ -229,7 +277,7 @@ def test_a_second_data_source_and_a_second_start_are_no_disagreement() -> None:
         node.folder.policy.write_text(
             text + "\n" + source.replace(f'"{SOURCE}"', '"biobank"').replace("patients.csv", "biobank.csv")
         )
-        shutil.copy(node.table_path, node.folder.root / "biobank.csv")
+        table(600, prefix="B-11", seed=7).to_csv(node.folder.root / "biobank.csv", index=False)
         plan = replace(node.plan(), study="another")
         here.guard.offer_plan(node.offer(plan))
         document, policy = node.document(plan), read_policy(node.folder.policy)

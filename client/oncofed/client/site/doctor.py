@@ -217,6 +217,9 @@ def _audit_log(folder: NodeFolder) -> Iterator[Finding]:
         yield Finding("audit log", Verdict.FINE, "empty: nobody has asked anything yet")
         return
     yield Finding("audit log", Verdict.FINE, "; ".join(report.lines()))
+    if report.closing_unfinished:
+        what = "somebody began to close it and was stopped; it is open, and whole"
+        yield Finding("audit log", Verdict.WARNING, what, f"oncofed site close-log {folder.root}")
     if not report.archives:
         return
     site, own = read_site(folder).name, public_key_of(read_secret(folder.answer_key)).hex()
