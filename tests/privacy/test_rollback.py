@@ -335,7 +335,8 @@ def test_a_whole_older_folder_agrees_with_itself_and_is_told_by_the_coordinators
         told = [record.getMessage() for record in caplog.records if "has had answers" in record.getMessage()]
         assert len(told) == 1
         assert "section 8" in told[0]
-        assert "Put nothing else back" in told[0]
+        assert "Put nothing back but as" in told[0]
+        assert here.node.plan().hash in told[0]
 
 
 def test_without_the_coordinators_count_a_whole_older_folder_pays_again() -> None:
@@ -352,6 +353,16 @@ def test_it_is_told_while_the_guard_runs_and_of_a_summary_or_another_attempt_too
         for missing in (had(here, 2, 1), f"{here.node.plan().hash}/{SITE}/summary/evaluation/0", "nonsense", ""):
             assert here.asked(3, 1, answered=(known, missing)) is RefusalCode.NOT_READY, missing
         assert here.asked(3, 1, answered=(known,)) is None
+
+
+def test_what_a_coordinator_makes_up_is_shown_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    with hospital() as here:
+        nasty = "\x1b[2Jplan/../x/3/0"
+        assert here.asked(3, answered=(nasty, f"{'AB' * 32}/{SITE}/1/0")) is RefusalCode.NOT_READY
+        assert "unknown plans" in caplog.text
+        assert "\x1b" not in caplog.text
+        assert "ABAB" not in caplog.text
+        assert b"\x1b" not in here.folder.audit_log.read_bytes()
 
 
 def test_a_coordinator_that_knows_less_than_the_ledger_is_answered() -> None:

@@ -130,7 +130,7 @@ def read_policy(path: Path) -> NodePolicy:
     for number, content in enumerate(tables, start=1):
         section = Section(f"{path.name}: [[source]] number {number}", content, faults)
         source = _source(section)
-        same_patients_as = section.text("same_patients_as", kind=text_of(SourceSpec, "name"))
+        same_patients_as = section.text("same_patients_as", kind=text_of(SourcePolicy, "same_patients_as"))
         site_policy = _site_policy(
             section,
             source.name,

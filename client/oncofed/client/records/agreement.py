@@ -33,12 +33,14 @@ from oncofed.durable import unwritable
 from oncofed.errors import InvalidInput, RecordDamaged
 from oncofed.privacy.ledger import Budget, Charge, Ledger
 from oncofed.protocol.messages import release_of_identity
+from oncofed.protocol.wire_form import is_hash
 
 Release = tuple[str, int | str, int]
 """Plan hash, round or name of a summary, attempt."""
 _Attempt = tuple[str, int | None, int | None]
 """As a line of the audit log has it: of a summary without its name."""
 
+_MOST_NAMED = 8
 _PUT_BACK = (
     "it was cut, or an older copy was put in its place. Nothing is released. Do not put back another copy; "
     "docs/install-hospital.md, section 8, says what to do."
@@ -61,8 +63,8 @@ def refuse_disagreement(folder: NodeFolder) -> None:
 def refuse_forgotten(folder: NodeFolder, told: Collection[str], *, plan_hash: str) -> frozenset[str]:
     """What of `told` the ledger was charged for. Raises RecordDamaged when some of it is missing.
 
-    told  identities of answers that the coordinator says it has had, of whatever data source; never shown, for they
-          come from outside. plan_hash: of the plan it asks about now.
+    told  identities of answers that the coordinator says it has had, of whatever data source. They come from outside:
+          nothing of them is shown but hashes. plan_hash: of the plan it asks about now.
 
     Of other plans a policy may say that their answers are lost (`plans_with_lost_answers`): somebody here has paid for
     them otherwise. Not of this one: it would be answered more often than it promised.
@@ -71,10 +73,11 @@ def refuse_forgotten(folder: NodeFolder, told: Collection[str], *, plan_hash: st
     missing = {release.split("/", 1)[0] for release in told if release not in charged}
     given_up = _given_up(folder) if missing - {plan_hash} else frozenset()
     if missing - (given_up - {plan_hash}):
+        named = ", ".join([plan for plan in sorted(missing) if is_hash(plan)][:_MOST_NAMED]) or "unknown plans"
         raise RecordDamaged(
-            f"the coordinator has had answers, of {len(missing)} plans, that the ledger was not charged for: an older "
-            "copy of all records was put in place of these, or the coordinator is mistaken. Nothing is released. Put "
-            "nothing else back; docs/install-hospital.md, section 8, says what to do."
+            f"the coordinator has had answers that the ledger was not charged for: an older copy of all records was "
+            "put in place of these, or the coordinator is mistaken. Nothing is released. Put nothing back but as "
+            f"docs/install-hospital.md, section 8, says. They belong to {named}."
         )
     return frozenset(told) & charged
 

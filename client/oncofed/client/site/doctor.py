@@ -236,7 +236,7 @@ def _records(folder: NodeFolder) -> Iterator[Finding]:
         yield Finding("records", Verdict.FINE, "ledger, audit log and answers tell of the same releases")
         return
     what = f"at {told.time} the coordinator had answers that the ledger was not charged for; nothing was answered since"
-    yield Finding("records", Verdict.FAULT, what, "docs/install-hospital.md, section 8. Put nothing else back.")
+    yield Finding("records", Verdict.FAULT, what, "Put nothing back but as docs/install-hospital.md, section 8, says.")
 
 
 def _guard(folder: NodeFolder) -> Iterator[Finding]:
