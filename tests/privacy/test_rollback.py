@@ -169,8 +169,10 @@ def test_the_guards_process_does_not_start(roll_back: Callable[[Hospital], None]
     with hospital() as here:
         here.node.enrol()
         roll_back(here)
+        at_once = threading.Event()
+        at_once.set()
         with pytest.raises(RecordDamaged, match="section 8"):
-            process._serve(here.folder, threading.Event())
+            process._serve(here.folder, at_once)
         assert not here.folder.socket.exists()
 
 
@@ -383,6 +385,8 @@ def test_of_another_plan_a_person_may_say_that_its_answers_are_lost_and_of_this_
         node.set_policy("[node]\n", f"[node]\n{given_up}")
         assert here.asked(3, answered=(lost,)) is None
         assert here.asked(3, 1, answered=(lost, had(here, 7))) is RefusalCode.NOT_READY
+        here.node.set_policy(given_up, "")
+        assert here.asked(3, 1, answered=(lost,)) is RefusalCode.NOT_READY, "somebody thought better of it"
 
 
 def test_the_doctor_says_what_the_coordinator_told_until_something_is_answered() -> None:

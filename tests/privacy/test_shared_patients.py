@@ -121,6 +121,8 @@ def test_a_plan_that_the_other_source_has_paid_for_is_not_approved_and_alone_it_
             if refused:
                 with pytest.raises(PrivacyRefusal, match="has spent already"):
                     here.approve(two, OTHER)
+                told = oncofed("site", "approve", node.folder.root, two.hash, "--source", OTHER, "--yes")
+                assert (told.code, "has spent already" in told.text) == (1, True)
             else:
                 here.approve(two, OTHER)
 

@@ -71,11 +71,18 @@ def _opened(path: Path) -> int:
     with suppress(FileNotFoundError):  # whoever closed the log is between two steps, or was killed there
         begun_of(path).rename(path)
         sync_folder(path.parent)
-    with suppress(FileNotFoundError):
-        return os.open(path, flags)
-    if archives_beside(path):
-        raise lost(path)
-    return os.open(path, flags | os.O_CREAT, 0o600)
+    return os.open(path, flags | os.O_CREAT, 0o600)  # an empty one beside closed logs is no beginning: `AuditLog`
+
+
+@contextmanager
+def closing(path: Path) -> Iterator[None]:
+    """While inside, nobody else closes the log: two would take each other's new one for their own."""
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def archives_beside(path: Path) -> frozenset[Path]:

@@ -40,6 +40,7 @@ from oncofed.client.records.audit_files import (
     archive_of,
     archives_beside,
     begun_of,
+    closing,
     closing_of,
     files_of,
     locked,
@@ -217,7 +218,7 @@ class AuditLog:
 
         Raises InvalidInput when nothing was noted since it was begun, RecordDamaged for a log that is not sound.
         """
-        with self._lock, unwritable(self._path), locked(self._path) as descriptor:
+        with self._lock, unwritable(self._path), closing(self._path), locked(self._path) as descriptor:
             report = verify_audit_log(self._path)
             if not report.entries or report.entries[-1].event == LOG_BEGUN:
                 raise InvalidInput([Fault(self._path.name, "has no entry to close", "Nothing is to be done.")])
@@ -303,8 +304,6 @@ def verify_audit_log(path: Path, *, anchor: str | None = None) -> AuditReport:
     with unwritable(path):
         files = files_of(path)
     for file, content in files:
-        if torn:
-            raise _bad(file, 1)
         for number, line in enumerate(content.splitlines(keepends=True), start=1):
             fields = fields_in(line)
             if fields is None and cut_short(line):

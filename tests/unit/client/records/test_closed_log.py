@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from oncofed.client.records import audit_log
+from oncofed.client.records import audit_files, audit_log
 from oncofed.client.records.audit_files import LOG_BEGUN, LOG_CLOSED, archive_of, closing_of
 from oncofed.client.records.audit_log import AuditLog, verify_audit_log
 from oncofed.client.records.chain import Anchor
@@ -109,6 +109,38 @@ def test_no_line_is_lost_when_many_write_while_it_is_closed(path: Path) -> None:
     found = [event for event in events(path) if event not in (LOG_CLOSED, LOG_BEGUN)]
     assert sorted(found[3:]) == sorted(f"{name}{number}" for name in "abc" for number in range(30))
     assert len(verify_audit_log(path).archives) > 1
+
+
+def test_many_may_close_it_at_a_time(path: Path) -> None:
+    def close() -> None:
+        for number in range(10):
+            log(path).append(f"line{number}")
+            with suppress(InvalidInput):
+                closed(path)
+
+    closers = [threading.Thread(target=close) for _ in range(4)]
+    for closer in closers:
+        closer.start()
+    for closer in closers:
+        closer.join()
+    found = [event for event in events(path) if event.startswith("line")]
+    assert sorted(found) == sorted(f"line{number}" for number in range(10) for _ in closers)
+
+
+def test_a_log_that_is_closed_while_it_is_read_is_read_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content_of, looked = audit_files._content_of, list[Path]()
+
+    def closed_meanwhile(place: Path) -> bytes:
+        content = content_of(place)
+        looked.append(place)
+        if len(looked) == 1:
+            with monkeypatch.context() as patch:
+                patch.setattr(audit_files, "_content_of", content_of)
+                closed(path)
+        return content
+
+    monkeypatch.setattr(audit_files, "_content_of", closed_meanwhile)
+    assert events(path) == ["one", "two", "three", LOG_CLOSED, LOG_BEGUN]
 
 
 def test_there_must_be_something_to_close(path: Path, tmp_path: Path) -> None:
