@@ -35,6 +35,8 @@ from oncofed.server.deployment.enrolment import approve, own_fingerprint, read_s
 from oncofed.server.deployment.folder import CoordinatorFolder, CoordinatorSettings, settings_text
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+_IMPORTED = (str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")]))
+"""The code that this process imports, also where that is another tree than the one that is installed."""
 SITES = ("Berlin", "Bonn", "Essen", "Hamburg")
 
 
@@ -108,7 +110,7 @@ class Processes:
             self.running[name] = subprocess.Popen(
                 (sys.executable, "-m", *command),
                 cwd=REPOSITORY,
-                env={**os.environ, "PYTHONPATH": str(REPOSITORY), **(environment or {})},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(_IMPORTED), **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -7,7 +7,7 @@ better. So they are compared: when the guard starts, by the doctor, when a plan 
 what this process has seen itself (`WitnessedLedger`). Where they disagree nothing is released.
 
 All three put back together agree with each other. Then only who had the answers knows: the coordinator tells with each
-question the last answer it has had (`protocol.messages`), and `refuse_forgotten` looks whether the ledger was charged
+question the last answer it has had (`protocol.messages`), and `forgotten` looks whether the ledger was charged
 for it. What the coordinator makes up costs it the hospital's answers; what it leaves out is not found. Neither is what
 left and never reached it.
 """
@@ -60,8 +60,8 @@ def refuse_disagreement(folder: NodeFolder) -> None:
         raise RecordDamaged(f"the records disagree: {'; '.join(found)}: {_PUT_BACK}")
 
 
-def refuse_forgotten(folder: NodeFolder, told: Collection[str], *, plan_hash: str) -> frozenset[str]:
-    """What of `told` the ledger was charged for. Raises RecordDamaged when some of it is missing.
+def forgotten(folder: NodeFolder, told: Collection[str], *, plan_hash: str) -> str:
+    """Why nothing may be released, in words, when the ledger was not charged for one of `told`; else empty.
 
     told  identities of answers that the coordinator says it has had, of whatever data source. They come from outside:
           nothing of them is shown but hashes. plan_hash: of the plan it asks about now.
@@ -69,17 +69,19 @@ def refuse_forgotten(folder: NodeFolder, told: Collection[str], *, plan_hash: st
     Of other plans a policy may say that their answers are lost (`plans_with_lost_answers`): somebody here has paid for
     them otherwise. Not of this one: it would be answered more often than it promised.
     """
+    if not told:
+        return ""
     charged = {entry.charge.identity for entry in read_ledger(folder.ledger)}
     missing = {release.split("/", 1)[0] for release in told if release not in charged}
     given_up = _given_up(folder) if missing - {plan_hash} else frozenset()
-    if missing - (given_up - {plan_hash}):
-        named = ", ".join([plan for plan in sorted(missing) if is_hash(plan)][:_MOST_NAMED]) or "unknown plans"
-        raise RecordDamaged(
-            f"the coordinator has had answers that the ledger was not charged for: an older copy of all records was "
-            "put in place of these, or the coordinator is mistaken. Nothing is released. Put nothing back but as "
-            f"docs/install-hospital.md, section 8, says. They belong to {named}."
-        )
-    return frozenset(told) & charged
+    if not missing - (given_up - {plan_hash}):
+        return ""
+    named = ", ".join([plan for plan in sorted(missing) if is_hash(plan)][:_MOST_NAMED]) or "unknown plans"
+    return (
+        "the coordinator has had answers that the ledger was not charged for: an older copy of all records was put in "
+        "place of these, or the coordinator is mistaken. Nothing is released. Put nothing back but as "
+        f"docs/install-hospital.md, section 8, says. They belong to {named}."
+    )
 
 
 def _given_up(folder: NodeFolder) -> frozenset[str]:

@@ -35,7 +35,7 @@ from oncofed.client.approved_patients import ApprovedPatients
 from oncofed.client.guard import Guard
 from oncofed.client.node.folder import NodeFolder
 from oncofed.client.policy_file import SourcePolicy, read_policy
-from oncofed.client.records.agreement import Release, WitnessedLedger, refuse_disagreement, refuse_forgotten
+from oncofed.client.records.agreement import Release, WitnessedLedger, forgotten, refuse_disagreement
 from oncofed.client.records.answers import FolderAnswers
 from oncofed.client.records.approvals import Approval, Approvals, Decision
 from oncofed.client.records.audit_log import FORGOTTEN, AuditLog
@@ -46,7 +46,6 @@ from oncofed.durable import replace_durably, unwritable
 from oncofed.errors import (
     InvalidInput,
     PrivacyRefusal,
-    RecordDamaged,
     RecordFailure,
     RefusalCode,
     RequestRefused,
@@ -139,7 +138,6 @@ class NodeGuard:
         self._repeats = Repeats()
         self._readings = 0
         self._seen: dict[frozenset[str], set[Release]] = {}
-        self._known_past = frozenset[str]()
         try:
             self._approvals.tidy()
         except RecordFailure as failure:  # they are nobody's answer, and the next decision removes them
@@ -262,16 +260,13 @@ class NodeGuard:
     def _guard_with_its_past(self, request: AnyRequest) -> Guard:
         """The guard of the plan, once the ledger is known to hold whatever the coordinator says it has had."""
         guard = self._guard_for(self._approval_of(request.plan_hash))
-        told = frozenset(request.answered) - self._known_past
-        if told:
-            try:
-                self._known_past |= refuse_forgotten(self._folder, told, plan_hash=request.plan_hash)
-            except RecordDamaged as older:
-                self._note_forgotten(older, request.plan_hash)
-                raise RequestRefused(RefusalCode.NOT_READY) from None
+        older = forgotten(self._folder, request.answered, plan_hash=request.plan_hash)
+        if older:
+            self._note_forgotten(older, request.plan_hash)
+            raise RequestRefused(RefusalCode.NOT_READY)
         return guard
 
-    def _note_forgotten(self, older: RecordDamaged, plan_hash: str) -> None:
+    def _note_forgotten(self, older: str, plan_hash: str) -> None:
         def note() -> None:
             _log.error("a question is not answered: %s", older)
             self._audit.append(FORGOTTEN, plan_hash=plan_hash)
