@@ -185,7 +185,9 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("SitePolicy.largest_parameters, NodePolicy.largest_parameters", _whole(1, 20_000_000, 100, 1_000_000)),
     ("NodePolicy.smallest_cohort", _whole(1, 200_000, 20, 1_000)),
     ("SitePolicy.allowed_plans (count), NodePolicy.allowed_plans (count)", _whole(0, 10_000, 0, 100)),
+    ("NodePolicy.plans_with_lost_answers (count)", _whole(0, 10_000, 0, 100)),
     ("NodePolicy.sources (count)", _whole(1, 1_000, 1, 20)),
+    ("SourcePolicy.counted_with (count)", _whole(0, 1_000, 0, 20)),
     ("NodePolicy.peers (count), SitePolicy.verified_cards (count)", _whole(0, _SITES, 0, 1_000)),
     # What only a simulation asks for
     ("DataSpec.synthetic_patients", _whole(100, 10_000_000, 100, 200_000)),

@@ -154,10 +154,11 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("CoordinatorSettings.name, CoordinatorSettings.names", _LABEL),
     ("CoordinatorSettings.address, CoordinatorSettings.listen", _ADDRESS),
     ("SourceSpec.name, SitePolicy.data_source", _SOURCE),
+    ("SourcePolicy.same_patients_as, SourcePolicy.counted_with, SourcePolicy.epsilon_of", _SOURCE),
     ("Peer.card, SitePolicy.verified_cards", _CARD),
     ("SourceSpec.statement", BLOCK),
     ("SourceSpec.url_variable", _VARIABLE),
-    ("SitePolicy.allowed_plans, NodePolicy.allowed_plans", _DIGITS),
+    ("SitePolicy.allowed_plans, NodePolicy.allowed_plans, NodePolicy.plans_with_lost_answers", _DIGITS),
     # The study file
     ("Study.title, Consortium.title", TextKind(_SENTENCE.words, _SENTENCE.most, or_empty=True)),
     ("Study.explain_site", NAME),

@@ -194,6 +194,7 @@ POLICY = """
 smallest_cohort = 50
 largest_parameters = 1000
 allowed_plans = ["@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]
+plans_with_lost_answers = ["@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]
 [[source]]
 name = "@registry"
 kind = "csv"
@@ -214,6 +215,7 @@ name = "@third"
 kind = "sql"
 statement = "@SELECT 2"
 url_file = "@/etc/address"
+same_patients_as = "@registry"
 largest_epsilon = 3.0
 delta = 1e-5
 smallest_noise_multiplier = 5.0

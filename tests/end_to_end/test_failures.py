@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from tests.end_to_end.failing_guard import trouble_file
 from tests.end_to_end.flower_processes import SITES, until
 from tests.end_to_end.supervised_consortium import TROUBLED, Study, Supervised, supervised
 
+from oncofed.client.records.audit_log import FORGOTTEN, verify_audit_log
 from oncofed.client.site.findings import Verdict
 from oncofed.client.site.patient_checks import patient_findings
 
@@ -238,6 +240,35 @@ def test_a_table_is_changed_after_its_approval(four: Supervised) -> None:
         table.write_bytes(approved)
     assert "not_ready" not in json.dumps([study.lines("events.jsonl"), study.rounds])
     four.sound(study)
+    note(four, study, since=began)
+
+
+def test_a_whole_older_folder_is_put_back_and_then_the_true_one(four: Supervised) -> None:
+    """All records of last night agree with each other; only the coordinator has had an answer since."""
+    study = four.study("older_folder", rounds=3, patience=600)
+    guard, last_night, true = (four.nodes[HONEST].root / name for name in ("guard", "last_night", "true"))
+    four.stop(HONEST)
+    shutil.copytree(guard, last_night)
+    four.start_site(HONEST)
+    four.base.wait_online(len(SITES))
+    four.begin(study)
+    study.wait_for_round(1)
+    began = time.monotonic()
+    four.stop(HONEST)
+    guard.rename(true)
+    shutil.copytree(last_night, guard)
+    four.start_site(HONEST)
+    until(lambda: f"{HONEST}: refused: not_ready" in study.told("waiting"), seconds=240, what="the cause is told")
+    four.stop(HONEST)
+    assert not four.charges(HONEST, study), "the older folder paid for nothing"
+    assert "the coordinator has had answers" in four.hospital_log(HONEST, "guard")
+    told = [entry.event for entry in verify_audit_log(four.nodes[HONEST].audit_log).entries]
+    assert told.count(FORGOTTEN) == 1
+    shutil.rmtree(guard)
+    true.rename(guard)
+    four.start_site(HONEST)
+    completed(four, study)
+    four.sound(study, wasted=1)
     note(four, study, since=began)
 
 

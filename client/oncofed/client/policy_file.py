@@ -2,8 +2,10 @@
 
 Promise: every fault of the file is told at once, with field and remedy; an unknown or misspelt field is a fault, and so
 is a missing one: no limit has a default, because a limit that somebody forgot to write would be one that nobody chose.
-Nothing that a server sends is ever read here. Refused: a password in this file (a database's address lies in a file or
-an environment variable of its own), and two sources of one name.
+Nothing that a server sends is ever read here. Sources that share patients have one budget: each counts what is charged
+to the others, under the smallest epsilon and the smallest delta of them all. Refused: a password in this file (a
+database's address lies in a file or an environment variable of its own), two sources of one name, and one table under
+two names that are not said to share their patients.
 
 A whole file::
 
@@ -11,6 +13,7 @@ A whole file::
     smallest_cohort = 50            # with fewer patients no plan is approved
     largest_parameters = 100_000    # of a model
     allowed_plans = ["any"]         # any that somebody here approves; or the hashes of the only ones
+    # plans_with_lost_answers = []  # after a loss of records: docs/install-hospital.md, section 8
 
     [[source]]
     name = "tumour-registry"        # stable for good: the ledger counts under it
@@ -20,6 +23,7 @@ A whole file::
     delta = 1e-6
     smallest_noise_multiplier = 5.0
     fewest_colluding_tolerated = 2  # only where studies may share their noise between hospitals; left out: they may not
+    # same_patients_as = "biobank"  # another [[source]] with some of the same patients: one budget for both
 
     [[peer]]                        # another hospital, whose card somebody here compared over the telephone
     name = "essen"
@@ -29,7 +33,7 @@ A whole file::
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from oncofed.client.sources import SourceKind, SourceSpec
@@ -45,10 +49,18 @@ _ANY = "any"
 
 @dataclass(frozen=True)
 class SourcePolicy:
-    """One data source: where it is, and what may be done with it."""
+    """One data source: where it is, and what may be done with it.
+
+    same_patients_as  the source that this one shares patients with, as the file says.
+    counted_with      all that share patients with this one. site_policy has the budget of all of them together.
+    epsilon_of        the source whose largest_epsilon that is.
+    """
 
     source: SourceSpec
     site_policy: SitePolicy
+    same_patients_as: str | None = None
+    counted_with: tuple[str, ...] = ()
+    epsilon_of: str = ""
 
     @property
     def name(self) -> str:
@@ -65,13 +77,17 @@ class Peer:
 
 @dataclass(frozen=True)
 class NodePolicy:
-    """allowed_plans: None allows any that somebody approves. What holds for all sources stands in each one's policy."""
+    """allowed_plans: None allows any that somebody approves. What holds for all sources stands in each one's policy.
+
+    plans_with_lost_answers  their answers are not in the records any more, and somebody has paid for them otherwise.
+    """
 
     smallest_cohort: int
     largest_parameters: int
     allowed_plans: tuple[str, ...] | None
     sources: tuple[SourcePolicy, ...]
     peers: tuple[Peer, ...] = ()
+    plans_with_lost_answers: tuple[str, ...] = ()
 
     def source(self, name: str) -> SourcePolicy:
         """The source of this name. Raises InvalidInput."""
@@ -80,6 +96,15 @@ class NodePolicy:
                 return source
         known = [source.name for source in self.sources]
         raise InvalidInput([Fault("policy", f'has no data source "{name}"', closest(name, known))])
+
+
+def shared_in_words(source: SourcePolicy) -> str:
+    """What follows "epsilon 1.5 at delta 1e-05" where patients are shared."""
+    if not source.counted_with:
+        return ""
+    return (
+        f", together with {', '.join(source.counted_with)}: the same patients, and the epsilon of {source.epsilon_of}"
+    )
 
 
 def read_policy(path: Path) -> NodePolicy:
@@ -95,6 +120,7 @@ def read_policy(path: Path) -> NodePolicy:
         "largest_parameters", within=range_of(NodePolicy, "largest_parameters"), required=True
     )
     allowed_plans = _allowed_plans(node)
+    lost = _plan_hashes(node, "plans_with_lost_answers", node.texts("plans_with_lost_answers") or ())
     node.close()
     peers = _peers(path.name, file, faults)
     tables = file.sections("source")
@@ -104,6 +130,7 @@ def read_policy(path: Path) -> NodePolicy:
     for number, content in enumerate(tables, start=1):
         section = Section(f"{path.name}: [[source]] number {number}", content, faults)
         source = _source(section)
+        same_patients_as = section.text("same_patients_as", kind=text_of(SourcePolicy, "same_patients_as"))
         site_policy = _site_policy(
             section,
             source.name,
@@ -112,15 +139,16 @@ def read_policy(path: Path) -> NodePolicy:
             verified_cards=frozenset(peer.card for peer in peers),
         )
         section.close()
-        sources.append(SourcePolicy(source, site_policy))
+        sources.append(SourcePolicy(source, site_policy, same_patients_as))
     file.close()
     names = [source.name for source in sources]
     for name in sorted({name for name in names if name and names.count(name) > 1}):
         faults.append(Fault(path.name, f'names the source "{name}" more than once', "Give each a name of its own."))
-    faults += _tables_named_twice(path.name, sources)
+    faults += [*_patients_not_named_once(path.name, sources), *_tables_named_twice(path.name, sources)]
     if faults:
         raise InvalidInput(faults)
-    return NodePolicy(smallest_cohort or 0, largest_parameters or 0, allowed_plans, tuple(sources), peers)
+    together = tuple(_counted_together(source, sources) for source in sources)
+    return NodePolicy(smallest_cohort or 0, largest_parameters or 0, allowed_plans, together, peers, lost)
 
 
 def _peers(where: str, file: Section, faults: list[Fault]) -> tuple[Peer, ...]:
@@ -143,27 +171,74 @@ def _peers(where: str, file: Section, faults: list[Fault]) -> tuple[Peer, ...]:
 
 def _tables_named_twice(where: str, sources: list[SourcePolicy]) -> list[Fault]:
     """One table under two names would have two budgets for the same patients."""
-    found: dict[object, str] = {}
+    found: dict[object, SourcePolicy] = {}
     faults = []
     for source in sources:
         spec = source.source
         table = spec.path.resolve() if spec.path is not None else (spec.statement, spec.url_file, spec.url_variable)
-        if table in found and table != (None, None, None):
-            what = (
-                f'names one table twice, as "{found[table]}" and as "{source.name}", with two budgets for its patients'
+        if table in found and table != (None, None, None) and _first_of(found[table]) != _first_of(source):
+            first = found[table].name
+            what = f'names one table twice, as "{first}" and as "{source.name}", with two budgets for its patients'
+            remedy = (
+                "Keep the one under which the ledger has counted. If it has counted under both, say in one of them "
+                f'that they are the same patients, such as same_patients_as = "{first}".'
             )
-            faults.append(Fault(where, what, "Keep one of the two, the one under which the ledger has counted."))
-        found.setdefault(table, source.name)
+            faults.append(Fault(where, what, remedy))
+        found.setdefault(table, source)
     return faults
+
+
+def _first_of(source: SourcePolicy) -> str:
+    """The source that stands for all that share patients with this one."""
+    return source.same_patients_as or source.name
+
+
+def _patients_not_named_once(where: str, sources: list[SourcePolicy]) -> list[Fault]:
+    """Who shares patients with whom is said of each source once, and of one source by all the others."""
+    by_name = {source.name: source for source in sources}
+    faults = []
+    for source in sources:
+        other = source.same_patients_as
+        if other is None:
+            continue
+        if other == source.name:
+            what, remedy = "names itself", "Leave it out, or name the other source."
+        elif other not in by_name:
+            what, remedy = f'names "{other}", which is no source', closest(other, list(by_name))
+        elif by_name[other].same_patients_as is not None:
+            what = f'names "{other}", which names another one itself'
+            remedy = "Choose one of these sources, leave the field out there, and name that one in all others."
+        else:
+            continue
+        faults.append(Fault(f'{where}: [[source]] "{source.name}": same_patients_as', what, remedy))
+    return faults
+
+
+def _counted_together(source: SourcePolicy, sources: list[SourcePolicy]) -> SourcePolicy:
+    """The source with the budget of all that share its patients."""
+    group = [each for each in sources if _first_of(each) == _first_of(source)]
+    strictest = min(group, key=lambda each: each.site_policy.largest_epsilon)
+    budget = replace(
+        source.site_policy,
+        largest_epsilon=strictest.site_policy.largest_epsilon,
+        # A bound that holds at a smaller delta holds at a larger one.
+        delta=min(each.site_policy.delta for each in group),
+    )
+    others = tuple(each.name for each in group if each.name != source.name)
+    return replace(source, site_policy=budget, counted_with=others, epsilon_of=strictest.name)
 
 
 def _allowed_plans(node: Section) -> tuple[str, ...] | None:
     plans = node.texts("allowed_plans", required=True) or ()
     if plans == (_ANY,):
         return None
+    return _plan_hashes(node, "allowed_plans", plans, otherwise=f', or ["{_ANY}"]')
+
+
+def _plan_hashes(node: Section, key: str, plans: tuple[str, ...], *, otherwise: str = "") -> tuple[str, ...]:
     if not all(_PLAN_HASH.fullmatch(plan) for plan in plans):
-        remedy = f'Write the 64 digits that `oncofed site plans` shows for each, or ["{_ANY}"].'
-        node.fault("allowed_plans", "holds a text that is no plan's hash", remedy)
+        remedy = f"Write the 64 digits that `oncofed site plans` shows for each{otherwise}."
+        node.fault(key, "holds a text that is no plan's hash", remedy)
     return plans
 
 

@@ -45,7 +45,8 @@ REFUSAL_WORDS = {
     RefusalCode.ROUND_OUT_OF_RANGE: "the plan has no such round or summary, or no such attempt at it",
     RefusalCode.REQUEST_CONFLICT: "it was charged for this round before and its answer is lost",
     RefusalCode.NOT_APPROVED: "nobody there has approved the plan, or its policy no longer allows it",
-    RefusalCode.NOT_READY: "its guard is down, a file of its own is lost, or its disk is full; see its log",
+    RefusalCode.NOT_READY: "its guard is down, a file of its own is lost, its disk is full, or its records are older "
+    "than answers that are here; see its log",
     RefusalCode.MALFORMED_WEIGHTS: "the weights it was sent were not of the plan's form",
     RefusalCode.BUDGET_EXCEEDED: "its privacy budget is used up",
     RefusalCode.INTERNAL: "an error there; its own log says more",

@@ -1,8 +1,8 @@
 """Where does a federation go on after the power failed? At the last finished round, from one file.
 
 ``round.checkpoint`` is, in this order: the line ``oncofed-checkpoint 1 <SHA-256 of all that follows>``, one line of
-JSON (plan hash, round, attempt, who answered each summary, and an `extra` that is the caller's), and the arrays as
-safetensors. No pickle.
+JSON (plan hash, round, attempt, who answered each summary, each hospital's last answer, and an `extra` that is the
+caller's), and the arrays as safetensors. No pickle.
 
 Promises: the new file is complete on the disk before it takes the old one's name, so that a kill at any instant leaves
 the previous checkpoint or the next, and never a mixture. Loading gives back bit-identical arrays.
@@ -55,6 +55,7 @@ def save_checkpoint(folder: Path, *, state: FederationState, plan_hash: str, ext
         "round": state.round,
         "attempt": state.attempt,
         "summaries": summaries,
+        "answered": None if state.answered is None else dict(state.answered),
         "extra": extra,
     }
     arrays = {_WEIGHTS: state.weights} | {_OPTIMISER + name: array for name, array in state.optimiser.items()}
@@ -100,5 +101,6 @@ def load_checkpoint(folder: Path, *, plan_hash: str) -> Checkpoint:
             name: ReleasedSummary(vectors[_SUMMARY + name], tuple(kept["answered"]), kept["attempt"])
             for name, kept in header.get("summaries", {}).items()  # files of before there were any
         },
+        answered=header.get("answered"),
     )
     return Checkpoint(state, header["extra"])

@@ -31,7 +31,7 @@ from flwr.serverapp import Grid
 from oncofed.errors import FederationFailure, QuorumLost, RefusalCode
 from oncofed.privacy.releases import Release, release_of_round
 from oncofed.protocol.codec import MESSAGE_TYPE, encode_question, payload_bytes
-from oncofed.protocol.messages import AnyRequest, ContributeRequest
+from oncofed.protocol.messages import AnyRequest, ContributeRequest, identity_text
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.wire_form import method_of
 from oncofed.protocol.wire_form import questions_of as question_bytes_of
@@ -120,15 +120,16 @@ def questions_of(
         roster=roster,
         weights=state.weights,
     )
-    return addressed(request, group=str(state.round + 1), plan=plan, nodes=nodes)
+    return addressed(request, state, group=str(state.round + 1), plan=plan, nodes=nodes)
 
 
 def addressed(
-    request: AnyRequest, *, group: str, plan: StudyPlan, nodes: Mapping[str, int]
+    request: AnyRequest, state: FederationState, *, group: str, plan: StudyPlan, nodes: Mapping[str, int]
 ) -> list[tuple[Question, Message]]:
-    """The request to each hospital of its roster, in that order. group: Flower's."""
+    """The request to each hospital of its roster, in that order, with what it has answered before. group: Flower's."""
     messages, answer_keys, method = [], plan.answer_keys, method_of(request)
-    for site, content, sha256 in question_bytes_of(request, sites=request.roster):
+    answered = _answered_before(state, request.roster)
+    for site, content, sha256 in question_bytes_of(request, sites=request.roster, answered=answered):
         message = Message(
             encode_question(method, content),
             dst_node_id=nodes[site],
@@ -139,6 +140,23 @@ def addressed(
         question = Question(nodes[site], replace(request, site=site), sha256, len(content), answer_keys.get(site))
         messages.append((question, message))
     return messages
+
+
+def _answered_before(state: FederationState, roster: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+    own = {site: (identity,) for site, identity in (state.answered or {}).items()}
+    if not own:
+        return state.answered_elsewhere
+    return {site: (*own.get(site, ()), *state.answered_elsewhere.get(site, ())) for site in roster}
+
+
+def credited(
+    state: FederationState, questions: Iterable[Question], *, answered: Iterable[str]
+) -> Mapping[str, str] | None:
+    """`state.answered` after these hospitals have answered these questions."""
+    if state.answered is None:
+        return None
+    asked = {question.request.site: question.request for question in questions}
+    return {**state.answered, **{site: identity_text(asked[site]) for site in answered}}
 
 
 def step(
@@ -164,6 +182,8 @@ def step(
         optimiser=optimiser,
         left_out=state.left_out,
         asked_afresh=state.asked_afresh,
+        answered=credited(state, questions.values(), answered=report.answered),
+        answered_elsewhere=state.answered_elsewhere,
     )
     return after, report
 
@@ -286,6 +306,9 @@ def asked_until_answered(
                 state = replace(state, attempt=state.attempt + 1, asked_afresh=asked_afresh)
             else:
                 asked_before = True
+            if before < state.attempt:  # no sooner: an attempt that is asked again is the very same question
+                credit = credited(state, questions.values(), answered=lost.answered)
+                state = replace(state, answered=credit)
             if most_attempts is not None and before < state.attempt >= most_attempts:
                 raise
             if not free:

@@ -26,6 +26,7 @@ class ReleasedSummary:
 
 
 NO_SUMMARIES: Mapping[str, ReleasedSummary] = MappingProxyType({})
+NOTHING_ELSEWHERE: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,10 @@ class FederationState:
     left_out   hospitals that were online and yet cost everybody an attempt at a masked sum; they are not asked again
                before the study is resumed, unless the others are too few.
     asked_afresh  hospitals that lost an answer and so cost everybody an attempt; not again before it is resumed.
+    answered   each hospital's last charged answer that this study has had (`messages.identity_text`), told it with each
+               question: its records may be older than that. None where it is not kept (a simulation, whose ledgers and
+               server have one checkpoint; a plan that charges nothing).
+    answered_elsewhere  the same of the coordinator's other studies. Not part of a checkpoint.
     """
 
     round: int
@@ -52,6 +57,8 @@ class FederationState:
     left_out: frozenset[str] = frozenset()
     asked_afresh: frozenset[str] = frozenset()
     summaries: Mapping[str, ReleasedSummary] = field(default_factory=lambda: NO_SUMMARIES)
+    answered: Mapping[str, str] | None = None
+    answered_elsewhere: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: NOTHING_ELSEWHERE)
 
 
 def initial_state(weights: NDArray[np.float64]) -> FederationState:

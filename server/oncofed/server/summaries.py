@@ -36,6 +36,7 @@ from oncofed.server.rounds import (
     addressed,
     admitted_quorum,
     asked_until_answered,
+    credited,
     everybody_online,
     no_extra,
     refuse_without_nodes,
@@ -109,7 +110,7 @@ class _Asking:
             weights=state.weights,
             cells=self._summary.cells,
         )
-        return addressed(request, group=self._summary.name, plan=plan, nodes=nodes)
+        return addressed(request, state, group=self._summary.name, plan=plan, nodes=nodes)
 
     def close(
         self,
@@ -135,7 +136,8 @@ class _Asking:
             bytes_up=sum(payload_bytes(reply.content) for reply in received if reply.has_content()),
         )
         released = {**state.summaries, self._summary.name: ReleasedSummary(total, answered, state.attempt)}
-        return replace(state, attempt=0, roster=(), summaries=released), report
+        credit = credited(state, questions.values(), answered=answered)
+        return replace(state, attempt=0, roster=(), summaries=released, answered=credit), report
 
     def _total(
         self, admission: Admission, *, state: FederationState, plan: StudyPlan, what: str

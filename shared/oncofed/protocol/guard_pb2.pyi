@@ -81,23 +81,25 @@ class Roster(_message.Message):
     def __init__(self, site: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ContributeRequest(_message.Message):
-    __slots__ = ("plan_hash", "round", "attempt", "roster", "weights", "site")
+    __slots__ = ("plan_hash", "round", "attempt", "roster", "weights", "site", "answered")
     PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     ROSTER_FIELD_NUMBER: _ClassVar[int]
     WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     SITE_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_FIELD_NUMBER: _ClassVar[int]
     plan_hash: str
     round: int
     attempt: int
     roster: bytes
     weights: bytes
     site: str
-    def __init__(self, plan_hash: _Optional[str] = ..., round: _Optional[int] = ..., attempt: _Optional[int] = ..., roster: _Optional[bytes] = ..., weights: _Optional[bytes] = ..., site: _Optional[str] = ...) -> None: ...
+    answered: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, plan_hash: _Optional[str] = ..., round: _Optional[int] = ..., attempt: _Optional[int] = ..., roster: _Optional[bytes] = ..., weights: _Optional[bytes] = ..., site: _Optional[str] = ..., answered: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SummariseRequest(_message.Message):
-    __slots__ = ("plan_hash", "summary", "attempt", "roster", "weights", "cells", "site")
+    __slots__ = ("plan_hash", "summary", "attempt", "roster", "weights", "cells", "site", "answered")
     PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -105,6 +107,7 @@ class SummariseRequest(_message.Message):
     WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     CELLS_FIELD_NUMBER: _ClassVar[int]
     SITE_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_FIELD_NUMBER: _ClassVar[int]
     plan_hash: str
     summary: str
     attempt: int
@@ -112,7 +115,8 @@ class SummariseRequest(_message.Message):
     weights: bytes
     cells: int
     site: str
-    def __init__(self, plan_hash: _Optional[str] = ..., summary: _Optional[str] = ..., attempt: _Optional[int] = ..., roster: _Optional[bytes] = ..., weights: _Optional[bytes] = ..., cells: _Optional[int] = ..., site: _Optional[str] = ...) -> None: ...
+    answered: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, plan_hash: _Optional[str] = ..., summary: _Optional[str] = ..., attempt: _Optional[int] = ..., roster: _Optional[bytes] = ..., weights: _Optional[bytes] = ..., cells: _Optional[int] = ..., site: _Optional[str] = ..., answered: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ContributeReply(_message.Message):
     __slots__ = ("vector", "refusal", "masked", "counts")

@@ -24,6 +24,10 @@ class ContributeRequest:
     attempt    0 is the first; a repeated round is a new attempt with fresh noise and a new charge.
     roster     the hospitals asked in this attempt, sorted.
     weights    (parameters,) float64, the global model in the network's canonical order.
+    answered   what the coordinator knows of this hospital's past: for each of its studies the last answer of the
+               hospital's that was charged and that it has had (`identity_text`), but for what this attempt brings.
+               A ledger is a chain: one that holds the last holds all before it. It asks for nothing, so it is in
+               neither identity nor hash: a question that is asked again after a restart is the same one.
     """
 
     plan_hash: str
@@ -32,6 +36,7 @@ class ContributeRequest:
     attempt: int
     roster: tuple[str, ...]
     weights: NDArray[np.float64]
+    answered: tuple[str, ...] = ()
 
     @property
     def identity(self) -> tuple[str, str, int, int]:
@@ -40,7 +45,7 @@ class ContributeRequest:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the whole request: the key under which a guard answers again without a charge."""
+        """SHA-256 of all that is asked: the key under which a guard answers again without a charge."""
         digest = hashlib.sha256(_framed((self.plan_hash, self.site, str(self.round), str(self.attempt))))
         digest.update(_framed_roster(self.roster))
         digest.update(np.ascontiguousarray(self.weights).tobytes())
@@ -52,7 +57,7 @@ class SummariseRequest:
     """One hospital's share of one attempt at one of the plan's summaries, with the model of the last round.
 
     summary  its name in the plan. cells: how many numbers are asked for; other than the plan's are refused.
-    attempt, roster, weights, plan_hash, site  as in `ContributeRequest`.
+    attempt, roster, weights, plan_hash, site, answered  as in `ContributeRequest`.
     """
 
     plan_hash: str
@@ -62,6 +67,7 @@ class SummariseRequest:
     roster: tuple[str, ...]
     weights: NDArray[np.float64]
     cells: int
+    answered: tuple[str, ...] = ()
 
     @property
     def identity(self) -> tuple[str, str, str, str, int]:
@@ -70,7 +76,7 @@ class SummariseRequest:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the whole request, never that of a `ContributeRequest`."""
+        """SHA-256 of all that is asked, never that of a `ContributeRequest`."""
         parts = (_SUMMARY, self.plan_hash, self.site, self.summary, str(self.attempt), str(self.cells))
         digest = hashlib.sha256(_framed(parts))
         digest.update(_framed_roster(self.roster))

@@ -9,7 +9,7 @@ Imports neither torch nor Flower. How a reply is bound to its question: `protoco
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from functools import lru_cache
@@ -127,15 +127,20 @@ def question_of(request: AnyRequest) -> bytes:
     return serialised(_request_message(request))
 
 
-def questions_of(request: AnyRequest, *, sites: Iterable[str]) -> Iterator[tuple[str, bytes, bytes]]:
+def questions_of(
+    request: AnyRequest, *, sites: Iterable[str], answered: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, bytes, bytes]]:
     """The same question to each of `sites` in place of the request's own: the site, the bytes, their SHA-256.
 
-    `site` is the last field of both messages, so that what is before it is written and hashed once for all.
+    answered  by site, for the field of that name.
+
+    `site` and `answered` are the last fields of both messages, so that what is before them is written and hashed once
+    for all.
     """
-    same_for_all = serialised(_request_message(replace(request, site="")))
+    same_for_all = serialised(_request_message(replace(request, site="", answered=())))
     hashed = hashlib.sha256(same_for_all)
     for site in sites:
-        last, digest = serialised(pb.ContributeRequest(site=site)), hashed.copy()
+        last, digest = serialised(pb.ContributeRequest(site=site, answered=answered.get(site, ()))), hashed.copy()
         digest.update(last)
         yield site, same_for_all + last, digest.digest()
 
@@ -181,6 +186,7 @@ def _request_message(request: AnyRequest) -> pb.ContributeRequest | pb.Summarise
             roster=roster,
             weights=weights,
             cells=request.cells,
+            answered=request.answered,
         )
     return pb.ContributeRequest(
         plan_hash=request.plan_hash,
@@ -189,6 +195,7 @@ def _request_message(request: AnyRequest) -> pb.ContributeRequest | pb.Summarise
         attempt=request.attempt,
         roster=roster,
         weights=weights,
+        answered=request.answered,
     )
 
 
@@ -202,6 +209,7 @@ def contribute_request(question: bytes) -> ContributeRequest:
         attempt=message.attempt,
         roster=_roster_in(message.roster),
         weights=vector_of(message.weights),
+        answered=tuple(message.answered),
     )
 
 
@@ -218,6 +226,7 @@ def summarise_request(question: bytes) -> SummariseRequest:
         roster=_roster_in(message.roster),
         weights=vector_of(message.weights),
         cells=message.cells,
+        answered=tuple(message.answered),
     )
 
 

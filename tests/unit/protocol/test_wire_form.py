@@ -53,6 +53,8 @@ def test_a_request_arrives_as_it_was_sent_even_when_it_is_not_finite(weights: np
     summary = summarise_request(question_of(of_summary))
     pairs: tuple[tuple[AnyRequest, AnyRequest], ...] = (
         (of_round, contribute_request(question_of(of_round))),
+        (of_round, contribute_request(question_of(replace(of_round, answered=("ab12/Köln/Süd/2/0",))))),
+        (of_summary, summarise_request(question_of(replace(of_summary, answered=("ab12/Köln/Süd/2/0",))))),
         (of_summary, summary),
     )
     for sent, found in pairs:
@@ -69,10 +71,11 @@ def test_received_weights_cannot_be_changed_in_place() -> None:
 @pytest.mark.parametrize("request_", [ROUND, SUMMARY], ids=["round", "summary"])
 def test_each_site_is_asked_as_if_it_were_the_only_one(request_: AnyRequest) -> None:
     sites = ("Essen", "Köln/Süd", "")
-    asked = list(questions_of(request_, sites=sites))
+    answered = {"Essen": ("ab12/Essen/2/0", "cd34/Essen/summary/evaluation/1"), "elsewhere": ("x",)}
+    asked = list(questions_of(request_, sites=sites, answered=answered))
     assert [site for site, _, _ in asked] == list(sites)
     for site, question, sha256 in asked:
-        assert question == question_of(replace(request_, site=site))
+        assert question == question_of(replace(request_, site=site, answered=answered.get(site, ())))
         assert sha256 == hashlib.sha256(question).digest()
 
 

@@ -249,6 +249,18 @@ def test_a_checkpoint_of_before_there_were_summaries_is_read(tmp_path: Path) -> 
     assert (state.round, dict(state.summaries)) == (2, {})
 
 
+def test_who_answered_is_told_it_with_the_next_question_and_a_summary_is_an_answer(tmp_path: Path) -> None:
+    told: list[tuple[str, ...]] = []
+    hospitals = Hospitals(plan_of(PrivacyMode.LOCAL), lambda request: told.append(request.answered))
+    state = run(hospitals, tmp_path, start=replace(initial_state(drawn_weights(MODEL, seed=0)), answered={}))
+    plan_hash = hospitals.plan.hash
+    assert sorted(told) == sorted((f"{plan_hash}/{site}/2/0",) for site in SITES)
+    assert state.answered is not None
+    assert state.answered == {site: guard.ledger.charges()[-1].identity for site, guard in hospitals.guards.items()}, (
+        "as the ledgers name them"
+    )
+
+
 def test_the_summary_report_tells_who_answered(tmp_path: Path) -> None:
     hospitals, told = Hospitals(plan_of(PrivacyMode.NONE)), list[tuple[str, RoundReport]]()
     client = answer_partition_queries(build_client_app(lambda context: unsigned_desk(hospitals)))

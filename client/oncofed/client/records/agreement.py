@@ -6,28 +6,41 @@ was put back from an older copy is sound in itself, and would pay twice with the
 better. So they are compared: when the guard starts, by the doctor, when a plan is approved, and before each charge with
 what this process has seen itself (`WitnessedLedger`). Where they disagree nothing is released.
 
-Not found: all three put back together. They agree with each other; the coordinator knows how many answers it has.
+All three put back together agree with each other. Then only who had the answers knows: the coordinator tells with each
+question the last answer it has had (`protocol.messages`), and `forgotten` looks whether the ledger was charged
+for it. What the coordinator makes up costs it the hospital's answers; what it leaves out is not found. Neither is what
+left and never reached it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from oncofed.client.node.folder import NodeFolder
-from oncofed.client.records.audit_log import NOT_KEPT, TO_BE_CHARGED, AuditEntry, Released, verify_audit_log
+from oncofed.client.policy_file import read_policy
+from oncofed.client.records.audit_log import (
+    FORGOTTEN,
+    NOT_KEPT,
+    TO_BE_CHARGED,
+    AuditEntry,
+    Released,
+    verify_audit_log,
+)
 from oncofed.client.records.sqlite_ledger import read_ledger
 from oncofed.durable import unwritable
-from oncofed.errors import RecordDamaged
+from oncofed.errors import InvalidInput, RecordDamaged
 from oncofed.privacy.ledger import Budget, Charge, Ledger
 from oncofed.protocol.messages import release_of_identity
+from oncofed.protocol.wire_form import is_hash
 
 Release = tuple[str, int | str, int]
 """Plan hash, round or name of a summary, attempt."""
 _Attempt = tuple[str, int | None, int | None]
 """As a line of the audit log has it: of a summary without its name."""
 
+_MOST_NAMED = 8
 _PUT_BACK = (
     "it was cut, or an older copy was put in its place. Nothing is released. Do not put back another copy; "
     "docs/install-hospital.md, section 8, says what to do."
@@ -45,6 +58,45 @@ def refuse_disagreement(folder: NodeFolder) -> None:
     found = disagreements(left, announced, charges, asked)
     if found:
         raise RecordDamaged(f"the records disagree: {'; '.join(found)}: {_PUT_BACK}")
+
+
+def forgotten(folder: NodeFolder, told: Collection[str], *, plan_hash: str) -> str:
+    """Why nothing may be released, in words, when the ledger was not charged for one of `told`; else empty.
+
+    told  identities of answers that the coordinator says it has had, of whatever data source. They come from outside:
+          nothing of them is shown but hashes. plan_hash: of the plan it asks about now.
+
+    Of other plans a policy may say that their answers are lost (`plans_with_lost_answers`): somebody here has paid for
+    them otherwise. Not of this one: it would be answered more often than it promised.
+    """
+    if not told:
+        return ""
+    charged = {entry.charge.identity for entry in read_ledger(folder.ledger)}
+    missing = {release.split("/", 1)[0] for release in told if release not in charged}
+    given_up = _given_up(folder) if missing - {plan_hash} else frozenset()
+    if not missing - (given_up - {plan_hash}):
+        return ""
+    named = ", ".join([plan for plan in sorted(missing) if is_hash(plan)][:_MOST_NAMED]) or "unknown plans"
+    return (
+        "the coordinator has had answers that the ledger was not charged for: an older copy of all records was put in "
+        "place of these, or the coordinator is mistaken. Nothing is released. Put nothing back but as "
+        f"docs/install-hospital.md, section 8, says. They belong to {named}."
+    )
+
+
+def _given_up(folder: NodeFolder) -> frozenset[str]:
+    try:
+        return frozenset(read_policy(folder.policy).plans_with_lost_answers)
+    except InvalidInput:  # then every request is refused anyway
+        return frozenset()
+
+
+def forgotten_since_the_last_answer(entries: Sequence[AuditEntry]) -> AuditEntry | None:
+    """What a coordinator told, if it has had no answer since then: the newest line of it. For people."""
+    for entry in reversed(entries):
+        if entry.left or entry.event == FORGOTTEN:
+            return entry if entry.event == FORGOTTEN else None
+    return None
 
 
 def left_after_a_charge(entries: Sequence[AuditEntry]) -> dict[Release, bool]:

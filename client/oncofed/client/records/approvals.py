@@ -73,7 +73,8 @@ class Approval:
     """One decision.
 
     cohort_hash      of the patients in the order of their identifiers, to tell people here that the table is another
-                     one by now; empty when declined.
+                     one by now, and that a second source holds the same; of a plan that was declined, those that it
+                     was last approved for.
     split            names the secret by which patients are set aside (`held_out_split`); empty where none are.
     patients_sha256  of the file of frozen patients; empty when declined, and in approvals of earlier versions, which
                      must be given again.
@@ -175,6 +176,7 @@ class Approvals:
             raise PrivacyRefusal("this plan cannot be approved: " + "; ".join(objections))
         cohort = read_source_cohort(source.source, schema)
         _refuse_number(cohort, plan, policy)
+        _refuse_copy(cohort, source, self.all())
         trained_on, held_out = _parted(cohort, plan, secret=secret, data_source=source.name)
         with self._one_at_a_time():
             approval = Approval(
@@ -201,7 +203,7 @@ class Approvals:
             plan_hash=plan.hash,
             decision=Decision.DECLINED,
             data_source="" if before is None else before.data_source,  # so that it cannot come back on another source
-            cohort_hash="",
+            cohort_hash="" if before is None else before.cohort_hash,
             bundle_sha256="",
             decided_by=declined_by,
             decided_at=now.astimezone(UTC).isoformat(timespec="seconds"),
@@ -330,6 +332,16 @@ def _refuse_number(cohort: Cohort, plan: StudyPlan, policy: NodePolicy) -> None:
         raise PrivacyRefusal(
             f"this data source holds more than the {most:,} patients that the plan's promise holds for (delta is to be "
             "at most 1 / (10 x patients)). Ask the coordinator for a plan with a smaller delta."
+        )
+
+
+def _refuse_copy(cohort: Cohort, source: SourcePolicy, decisions: Iterable[Approval]) -> None:
+    """The same patients under two names would have two budgets. Found only where not one value differs."""
+    same = (one.data_source for one in decisions if one.cohort_hash == cohort.content_hash)
+    for other in sorted({*same} - {source.name, *source.counted_with}):
+        raise PrivacyRefusal(
+            f"{source.name} holds the very patients that were approved as {other}, and would give them a second "
+            f'budget. Approve it as {other}, or write same_patients_as = "{other}" into the [[source]] {source.name}.'
         )
 
 

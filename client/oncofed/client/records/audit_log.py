@@ -9,6 +9,12 @@ has captured or kept them can tell that they are the ones. When `append` returns
 disk. A line that a kill or a full disk cut short is never silently lost: `verify_audit_log` reports it, and the next
 append closes it and writes down how many bytes it had. Any other damage is told with the number of the first bad line.
 
+A log may be closed and begun anew (`AuditLog.close`). The closed file keeps its lines under another name for good, and
+the new one goes on with the next number and the hash of the last line: all of them are one chain, read as one, and a
+head that was noted outside stays good. Nobody need stop meanwhile. A kill at any instant leaves the log open, or closed
+with the new one at hand, which whoever writes next puts in its place. Refused: a log without the closed ones that it
+goes on from, and closed ones that it does not go on from.
+
 What is charged must leave, so its line may not be what fails. Before a charge it is announced; then the lines about it
 are owed where they cannot be written, and written before the next that can be. Where a kill comes in between,
 `verify_audit_log` tells of an answer that was announced and of which no line says what left.
@@ -17,21 +23,33 @@ are owed where they cannot be written, and written before the next that can be. 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
-import json
 import logging
 import os
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from oncofed.client.records.chain import START, Anchor, head_of, link, refuse_unless_anchored
-from oncofed.durable import sync_folder, unwritable
-from oncofed.errors import RecordDamaged, RecordFailure
+from oncofed.client.records.audit_files import (
+    LOG_BEGUN,
+    LOG_CLOSED,
+    archive_of,
+    archives_beside,
+    begun_of,
+    closing,
+    closing_of,
+    files_of,
+    locked,
+    lost,
+)
+from oncofed.client.records.audit_line import CUT_SHORT_MARK, LONGEST_LINE, cut_short, fields_in, line_of, tells_of
+from oncofed.client.records.chain import START, Anchor, head_of, refuse_unless_anchored
+from oncofed.durable import replace_durably, sync_folder, unwritable
+from oncofed.errors import Fault, InvalidInput, RecordDamaged, RecordFailure
 
 TORN = "torn_line"
 """The event that tells of what a kill left unfinished before it."""
@@ -42,19 +60,18 @@ NOT_CHARGED = "not_charged"
 """The event after it where the ledger refused: nothing was charged, nothing leaves."""
 NOT_KEPT = "answer_not_kept"
 """The event for an answer that left and could not be kept: asked again, the request is refused."""
+FORGOTTEN = "answers_not_in_the_ledger"
+"""The event for a question of a coordinator that has had answers which the ledger was not charged for."""
 HELD_BACK = "held_back"
 """The event for an answer that `service.egress` stopped; its code is the rule."""
 
-_CLOSED = b"#torn\n"
-"""Ends a line that was cut short, so that a whole line which does not fit is never taken for one."""
 _WORD = re.compile(r"[a-z][a-z0-9_.]{0,39}")
 _PLAN_HASH = re.compile(r"[0-9a-f]{64}")
-_NAME = re.compile(r"[\w .@+-]{0,80}")
-_LONGEST_LINE = 65_536
+_NAME = re.compile(r"[\w .@+-]{0,80}(?: \(claimed\))?")
+"""As `site.person` tells it."""
 _LARGEST_NUMBER = 10**9
 _MOST_OWED = 8
 """Lines that are owed at once. A charge has three at most, and there is no next one before they are written."""
-_KEYS = {"number", "time", "event", "plan_hash", "round", "attempt", "code", "by", "left", "torn", "previous", "hash"}
 
 _log = logging.getLogger(__name__)
 
@@ -92,7 +109,9 @@ class AuditEntry:
 class AuditReport:
     """A sound log. closed_torn_lines: cut short by a kill, and a later line tells of it. torn_bytes: at the end.
 
-    untold  what was announced to be charged, and no line says that it left or did not.
+    entries   of the closed logs too.
+    untold    what was announced to be charged, and no line says that it left or did not.
+    archives  the closed logs, oldest first, each with its head.
     """
 
     entries: tuple[AuditEntry, ...]
@@ -100,10 +119,21 @@ class AuditReport:
     closed_torn_lines: int
     torn_bytes: int
     untold: tuple[AuditEntry, ...]
+    archives: tuple[tuple[Path, Anchor], ...] = ()
+
+    @property
+    def closing_unfinished(self) -> bool:
+        """Whether somebody began to close the log, and was stopped."""
+        return bool(self.entries) and self.entries[-1].event == LOG_CLOSED
 
     def lines(self) -> tuple[str, ...]:
         """For a person."""
         found = [f"{len(self.entries)} entries, unchanged and in order. Head, to note outside: {self.head}"]
+        if self.archives:
+            closed, head = self.archives[-1]
+            found.append(f"{head.entries} of them are in {len(self.archives)} closed logs, the last {closed.name}.")
+        if self.closing_unfinished:
+            found.append("Its closing was begun and not finished: oncofed site close-log does it again.")
         if self.closed_torn_lines:
             found.append(f"{self.closed_torn_lines} times a line was cut short by a kill or a full disk.")
         if self.torn_bytes:
@@ -180,13 +210,37 @@ class AuditLog:
             if announced is not None and event in (announced[0], NOT_CHARGED):
                 self._announced = None
 
+    def close(self, *, by: str, vouched: Callable[[Anchor], bytes]) -> tuple[Path, Anchor]:
+        """Close the log and begin a new one. Other processes may write to it meanwhile; they wait.
+
+        vouched  what to keep beside the closed log, given its head (`closed_log.signed_closing`).
+        returns  the closed log, and its head.
+
+        Raises InvalidInput when nothing was noted since it was begun, RecordDamaged for a log that is not sound.
+        """
+        with self._lock, unwritable(self._path), closing(self._path), locked(self._path) as descriptor:
+            report = verify_audit_log(self._path)
+            if not report.entries or report.entries[-1].event == LOG_BEGUN:
+                raise InvalidInput([Fault(self._path.name, "has no entry to close", "Nothing is to be done.")])
+            head = self._append_locked(descriptor, self._entry(LOG_CLOSED, by=by))
+            closed, begun = archive_of(self._path, head.entries), begun_of(self._path)
+            replace_durably(closing_of(closed), vouched(head))
+            line, _ = line_of({**self._entry(LOG_BEGUN, by=by), "torn": None}, after=head)
+            replace_durably(begun, line)
+            self._path.rename(closed)
+            sync_folder(self._path.parent)
+            with suppress(FileNotFoundError):  # somebody who writes was faster
+                begun.rename(self._path)
+            sync_folder(self._path.parent)
+        return closed, head
+
     def _entry(
         self,
         event: str,
         *,
-        plan_hash: str,
-        round_: int | None,
-        attempt: int | None,
+        plan_hash: str = "",
+        round_: int | None = None,
+        attempt: int | None = None,
         code: str = "",
         by: str = "",
         left: Sequence[Released] = (),
@@ -215,29 +269,27 @@ class AuditLog:
         return False
 
     def _write(self, fields: Mapping[str, object]) -> None:
-        with unwritable(self._path):
-            descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                self._append_locked(descriptor, fields)
-            finally:
-                os.close(descriptor)
+        with unwritable(self._path), locked(self._path) as descriptor:
+            self._append_locked(descriptor, fields)
 
-    def _append_locked(self, descriptor: int, fields: Mapping[str, object]) -> None:
+    def _append_locked(self, descriptor: int, fields: Mapping[str, object]) -> Anchor:
         head, torn = _end_of(descriptor, self._path)
+        if head.entries == 0 and archives_beside(self._path):
+            raise lost(self._path)
         content = b""
         if torn:
             note = {"bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}
             told = {**dict.fromkeys(fields, ""), "time": fields["time"], "event": TORN, "torn": note}
-            line, head = _line({**told, "round": None, "attempt": None, "left": []}, after=head)
-            content += (b"" if torn.endswith(_CLOSED) else _CLOSED) + line
-        line, _ = _line({**fields, "torn": None}, after=head)
+            line, head = line_of({**told, "round": None, "attempt": None, "left": []}, after=head)
+            content += (b"" if torn.endswith(CUT_SHORT_MARK) else CUT_SHORT_MARK) + line
+        line, after = line_of({**fields, "torn": None}, after=head)
         content += line
         if os.write(descriptor, content) != len(content):
             raise OSError(errno.ENOSPC, "the line was cut short")
         os.fsync(descriptor)
         if head.entries == 0 or torn:
             sync_folder(self._path.parent)
+        return after
 
 
 def verify_audit_log(path: Path, *, anchor: str | None = None) -> AuditReport:
@@ -245,26 +297,29 @@ def verify_audit_log(path: Path, *, anchor: str | None = None) -> AuditReport:
 
     anchor  a head that was noted earlier; without one, lines taken off the end do not show.
     """
-    with unwritable(path):
-        content = path.read_bytes() if path.exists() else b""
     entries: list[AuditEntry] = []
     hashes: list[str] = []
+    archives: list[tuple[Path, Anchor]] = []
     closed, torn = 0, b""
-    for number, line in enumerate(content.splitlines(keepends=True), start=1):
-        fields = _fields(line)
-        if fields is None and _cut_short(line):
-            torn += line
-            continue
-        if fields is None or not _tells_of(fields["torn"], torn):
-            raise _bad(path, number)
-        closed, torn = closed + (torn != b""), b""
-        if fields["number"] != len(hashes) + 1 or fields["previous"] != head_of(hashes).hash:
-            raise _bad(path, number)
-        hashes.append(str(fields["hash"]))
-        entries.append(_entry(fields, path, number))
+    with unwritable(path):
+        files = files_of(path)
+    for file, content in files:
+        for number, line in enumerate(content.splitlines(keepends=True), start=1):
+            fields = fields_in(line)
+            if fields is None and cut_short(line):
+                torn += line
+                continue
+            if fields is None or not tells_of(fields["torn"], torn):
+                raise _bad(file, number)
+            closed, torn = closed + (torn != b""), b""
+            if fields["number"] != len(hashes) + 1 or fields["previous"] != head_of(hashes).hash:
+                raise _bad(file, number)
+            hashes.append(str(fields["hash"]))
+            entries.append(_entry(fields, file, number))
+        archives.append((file, head_of(hashes)))
     if anchor is not None:
         refuse_unless_anchored(hashes, anchor, record=path.name)
-    return AuditReport(tuple(entries), head_of(hashes), closed, len(torn), _untold(entries))
+    return AuditReport(tuple(entries), head_of(hashes), closed, len(torn), _untold(entries), tuple(archives[:-1]))
 
 
 def _untold(entries: Sequence[AuditEntry]) -> tuple[AuditEntry, ...]:
@@ -278,55 +333,17 @@ def _untold(entries: Sequence[AuditEntry]) -> tuple[AuditEntry, ...]:
     return tuple(sorted((entry for same in waiting.values() for entry in same), key=lambda entry: entry.number))
 
 
-def _cut_short(line: bytes) -> bool:
-    return not line.endswith(b"\n") or line.endswith(_CLOSED)
-
-
-def _tells_of(told: object, torn: bytes) -> bool:
-    """What was cut short is only ever followed by the entry that tells of it, and that entry follows nothing else."""
-    if not torn or told is None:
-        return not torn and told is None
-    digests = {hashlib.sha256(part).hexdigest() for part in (torn, torn.removesuffix(_CLOSED))}
-    return isinstance(told, dict) and told.get("sha256") in digests
-
-
 def _bad(path: Path, line_number: int) -> RecordDamaged:
     return RecordDamaged(
         f"{path.name}: line {line_number} is not what was written there; it, or one before it, was changed, taken out "
-        "or moved. Keep the file as it is and compare it with the newest copy."
+        "or moved. Keep the file as it is, and put no older copy in its place; docs/install-hospital.md, section 8, "
+        "says what to do."
     )
 
 
 def _small(number: int | None) -> int | None:
     """A round as a request may claim it; what is no small number is left out."""
     return number if type(number) is int and abs(number) < _LARGEST_NUMBER else None
-
-
-def _line(fields: dict[str, object], *, after: Anchor) -> tuple[bytes, Anchor]:
-    numbered = {"number": after.entries + 1, **fields, "previous": after.hash}
-    hash_ = link(after.hash, _canonical(numbered))
-    line = _canonical({**numbered, "hash": hash_}) + b"\n"
-    assert len(line) <= _LONGEST_LINE, "an entry is short"
-    return line, Anchor(after.entries + 1, hash_)
-
-
-def _canonical(fields: dict[str, object]) -> bytes:
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
-
-
-def _fields(line: bytes) -> dict[str, object] | None:
-    """A whole line's fields when its own hash fits, else None."""
-    if not line.endswith(b"\n") or len(line) > _LONGEST_LINE:
-        return None
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(found, dict) or set(found) != _KEYS or not isinstance(found["previous"], str):
-        return None
-    unsigned = {key: value for key, value in found.items() if key != "hash"}
-    sound = found["hash"] == link(found["previous"], _canonical(unsigned)) and _canonical(found) + b"\n" == line
-    return found if sound else None
 
 
 def _entry(fields: dict[str, object], path: Path, line_number: int) -> AuditEntry:
@@ -343,17 +360,20 @@ def _entry(fields: dict[str, object], path: Path, line_number: int) -> AuditEntr
 def _end_of(descriptor: int, path: Path) -> tuple[Anchor, bytes]:
     """The head of the chain, and what a kill left after it."""
     size = os.fstat(descriptor).st_size
-    start = max(0, size - 4 * _LONGEST_LINE)
+    start = max(0, size - 4 * LONGEST_LINE)
     tail = os.pread(descriptor, size - start, start)
     torn = b""
     for line in reversed(tail.splitlines(keepends=True)):
-        fields = _fields(line)
+        fields = fields_in(line)
         if fields is not None:
             return Anchor(int(str(fields["number"])), str(fields["hash"])), torn
-        if not _cut_short(line):
+        if not cut_short(line):
             break
         torn = line + torn
     else:
         if start == 0:
             return Anchor(0, START), torn
-    raise RecordDamaged(f"{path.name} does not end in an entry of an audit log. Keep it as it is; restore a copy.")
+    raise RecordDamaged(
+        f"{path.name} does not end in an entry of an audit log. Keep it as it is, and put no older copy in its place; "
+        "docs/install-hospital.md, section 8, says what to do."
+    )

@@ -6,7 +6,7 @@ given kind, counted with the accountant itself, and not as a difference alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from oncofed.client.records.chain import Anchor
@@ -31,7 +31,10 @@ class StudySpending:
 
 @dataclass(frozen=True)
 class LedgerView:
-    """next_event: the kind of round asked about, None when nobody asked. rounds_left: how many of it still fit."""
+    """next_event: the kind of round asked about, None when nobody asked. rounds_left: how many of it still fit.
+
+    shared  in words: the sources that share its patients, whose charges are counted with its own.
+    """
 
     data_source: str
     budget: Budget
@@ -41,6 +44,7 @@ class LedgerView:
     next_event: PrivacyEvent | None
     rounds_left: int | None
     head: Anchor
+    shared: str = ""
 
     def lines(self) -> tuple[str, ...]:
         """For a person who decides about data, not about mathematics."""
@@ -49,7 +53,7 @@ class LedgerView:
         found = [
             f"Data source {self.data_source}",
             f"  spent: epsilon {self.spent_epsilon:.3f} of {epsilon:.3f} at delta {delta:g}, "
-            f"in {_counted(self.releases, 'release')}",
+            f"in {_counted(self.releases, 'release')}{self.shared}",
             f"  left:  epsilon {left:.3f}",
         ]
         if self.rounds_left is not None and self.next_event is not None:
@@ -77,6 +81,8 @@ def ledger_view(
     next_event: PrivacyEvent | None,
     study_names: Mapping[str, str],
     next_plan: str = "",
+    counted_with: Collection[str] = (),
+    shared: str = "",
 ) -> LedgerView:
     """The view of one data source.
 
@@ -84,8 +90,9 @@ def ledger_view(
     next_event   the round whose number is asked for: `releases.release_of_round(plan).event`.
     next_plan    the hash of its plan; a study that trains by epochs shares a source with no other.
     study_names  names by plan hash; a plan without one goes by the beginning of its hash.
+    counted_with  sources that share its patients; shared: the same in words.
     """
-    own = [entry for entry in entries if entry.data_source == data_source]
+    own = [entry for entry in entries if entry.data_source == data_source or entry.data_source in counted_with]
     events = [entry.charge.event for entry in own]
     by_plan: dict[str, list[Entry]] = {}
     for entry in own:
@@ -115,6 +122,7 @@ def ledger_view(
             budget=budget,
         ),
         head=head,
+        shared=shared,
     )
 
 

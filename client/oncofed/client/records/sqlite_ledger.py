@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -76,7 +76,8 @@ class Entry:
 class SqliteLedger:
     """The ledger of one data source in a file that several share; implements `privacy.ledger.Ledger`.
 
-    data_source  the stable id of the hospital's policy. Studies, plan versions and restarts all count under it.
+    data_source   the stable id of the hospital's policy. Studies, plan versions and restarts all count under it.
+    counted_with  the ids of sources that share patients with it. What is charged to them counts here, too.
     """
 
     def __init__(
@@ -85,11 +86,13 @@ class SqliteLedger:
         *,
         data_source: str,
         budget: Budget,
+        counted_with: Sequence[str] = (),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         lock_timeout_seconds: float = SECONDS_TO_WAIT_FOR_A_LOCK,
     ) -> None:
         self._path = path
         self._data_source = data_source
+        self._counted = frozenset([data_source, *counted_with])
         self._budget = budget
         self._clock = clock
         self._lock_timeout_seconds = lock_timeout_seconds
@@ -103,7 +106,7 @@ class SqliteLedger:
     def charges(self) -> Sequence[Charge]:
         """As `privacy.ledger.Ledger` says."""
         with _opened(self._path, lock_timeout_seconds=self._lock_timeout_seconds) as connection:
-            return _charges_of(self._data_source, _entries(connection, self._path))
+            return _charges_of(self._counted, _entries(connection, self._path))
 
     def charge(self, charge: Charge) -> None:
         """As `privacy.ledger.Ledger` says. Raises RecordDamaged or RecordUnwritable; then nothing is charged."""
@@ -111,7 +114,7 @@ class SqliteLedger:
             connection.execute("BEGIN IMMEDIATE")  # from here on no other process can charge
             try:
                 entries = _entries(connection, self._path)
-                made = _charges_of(self._data_source, entries)
+                made = _charges_of(self._counted, entries)
                 if any(other.identity == charge.identity for other in made):
                     raise RequestRefused(RefusalCode.REQUEST_CONFLICT)
                 refuse_if_over_budget(_Frozen(self._budget, made), charge)
@@ -184,8 +187,8 @@ class _Frozen:
         raise AssertionError("a snapshot is only read")
 
 
-def _charges_of(data_source: str, entries: Sequence[Entry]) -> tuple[Charge, ...]:
-    return tuple(entry.charge for entry in entries if entry.data_source == data_source)
+def _charges_of(data_sources: Collection[str], entries: Sequence[Entry]) -> tuple[Charge, ...]:
+    return tuple(entry.charge for entry in entries if entry.data_source in data_sources)
 
 
 @contextmanager

@@ -3,10 +3,11 @@
 Promises: whatever the guard's object does, what comes out is an `Answer` (`protocol.answer`) around a vector, a state,
 a public description or a code, as bytes that `egress` has passed, and not one other; it is noted in the audit log
 before it is returned, a vector with the hash of exactly the bytes that leave; the same plan offered again with the same
-answer, bytes that are no question, and questions that the coordinator did not sign, are noted once an hour
-(`records.repeats`). A question from outside is not answered before its signature fits. `Desk.ask` never raises, so
-that no text of an exception goes anywhere: every failure in between is the code `internal`. When the ledger or the
-audit log cannot be written, nothing leaves but the code `not_ready`, and the local log names the file and the remedy.
+answer, the same round or summary refused again, bytes that are no question, and questions that the coordinator did not
+sign, are noted once an hour (`records.repeats`). A question from outside is not answered before its signature fits.
+`Desk.ask` never raises, so that no text of an exception goes anywhere: every failure in between is the code `internal`.
+When the ledger or the audit log cannot be written, nothing leaves but the code `not_ready`, and the local log names the
+file and the remedy.
 Only what was announced in the log, and charged, leaves all the same, and its own line comes late (`AuditLog.announce`).
 
 In a deployment `guard_server` puts it behind a socket; in a simulation it is called in the process.
@@ -182,13 +183,17 @@ def questions_to(guard: GuardPort) -> dict[str, Read]:
 
     def contribute(content: bytes) -> Question:
         request = contribute_request(content)
-        asked = Asked("contribute", request.plan_hash, request.round, request.attempt)
+        sameness = _sameness(request.plan_hash, str(request.round), request.attempt)
+        asked = Asked("contribute", request.plan_hash, request.round, request.attempt, sameness)
         check = egress.contribution_of(request.weights.size)
         return Question(asked, lambda: _vector_reply(request, lambda: guard.contribute(request)), check)
 
     def summarise(content: bytes) -> Question:
         request = summarise_request(content)
-        asked = Asked("summarise", request.plan_hash, attempt=request.attempt, summary=request.summary)
+        sameness = _sameness(request.plan_hash, request.summary, request.attempt)
+        asked = Asked(
+            "summarise", request.plan_hash, attempt=request.attempt, sameness=sameness, summary=request.summary
+        )
         check = egress.summary_of(request.cells)
         return Question(asked, lambda: _vector_reply(request, lambda: guard.summarise(request)), check)
 
@@ -244,6 +249,11 @@ def questions_to_node(guard: NodeGuardPort, *, site: str) -> dict[str, Read]:
 def unsigned_desk(guard: GuardPort) -> Desk:
     """For a simulation: the same bytes travel as from hospital to coordinator; nothing is signed or logged."""
     return Desk(questions_to(guard), audit=None, answer_key=None, asker_key=None)
+
+
+def _sameness(plan_hash: str, name: str, attempt: int) -> str:
+    """Of a round or summary that is refused again and again: whoever carries questions can deliver one without end."""
+    return hashlib.sha256(f"{plan_hash}/{name}/{attempt}".encode()).hexdigest()
 
 
 def _malformed() -> Question:

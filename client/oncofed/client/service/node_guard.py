@@ -15,7 +15,7 @@ declines plans that are finished.
 Promises: only documents and models that the pinned coordinator signed are kept; a plan must name this hospital with its
 own keys; a plan is charged no oftener than its rounds and its reserve, however many attempts are asked for; no number
 of offers keeps a further one out (`records.offers`); nothing a server sends chooses policy, source, noise or ledger; no
-code follows from the patients. Refused: `NOT_APPROVED` for a plan without approval, or that the policy no longer allows;
+code follows from the patients. Refused: `NOT_APPROVED` for a plan without approval, or that the policy does not allow;
 `NOT_READY` for a policy, or frozen patients, that cannot be read, and for a masking key that is gone; `WRONG_KEYS` for
 other hospitals' keys that they did not sign. Every answer is noted by the server in front (`guard_server`); this module
 notes beside it what was kept, and why not.
@@ -33,10 +33,10 @@ from oncofed.client.approved_patients import ApprovedPatients
 from oncofed.client.guard import Guard
 from oncofed.client.node.folder import NodeFolder
 from oncofed.client.policy_file import SourcePolicy, read_policy
-from oncofed.client.records.agreement import Release, WitnessedLedger, refuse_disagreement
+from oncofed.client.records.agreement import Release, WitnessedLedger, forgotten, refuse_disagreement
 from oncofed.client.records.answers import FolderAnswers
 from oncofed.client.records.approvals import Approval, Approvals, Decision
-from oncofed.client.records.audit_log import AuditLog
+from oncofed.client.records.audit_log import FORGOTTEN, AuditLog
 from oncofed.client.records.offers import Offers
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.client.records.repeats import Repeats
@@ -125,7 +125,7 @@ class NodeGuard:
         self._guards_lock = threading.Lock()
         self._repeats = Repeats()
         self._readings = 0
-        self._seen: dict[str, set[Release]] = {}
+        self._seen: dict[frozenset[str], set[Release]] = {}
         try:
             self._approvals.tidy()
             for model in sorted(folder.models.glob("*.safetensors")):
@@ -167,11 +167,11 @@ class NodeGuard:
 
     def contribute(self, request: ContributeRequest) -> Contribution:
         """As the port says."""
-        return self._guard_for(self._approval_of(request.plan_hash)).contribute(request)
+        return self._guard_with_its_past(request).contribute(request)
 
     def summarise(self, request: SummariseRequest) -> Contribution:
         """As the port says."""
-        return self._guard_for(self._approval_of(request.plan_hash)).summarise(request)
+        return self._guard_with_its_past(request).summarise(request)
 
     def offer_plan(self, document: bytes) -> PlanState:
         """As the port says; REFUSED for a document that is not kept."""
@@ -254,6 +254,22 @@ class NodeGuard:
             raise RequestRefused(RefusalCode.NOT_APPROVED)
         return decided
 
+    def _guard_with_its_past(self, request: AnyRequest) -> Guard:
+        """The guard of the plan, once the ledger is known to hold whatever the coordinator says it has had."""
+        guard = self._guard_for(self._approval_of(request.plan_hash))
+        older = forgotten(self._folder, request.answered, plan_hash=request.plan_hash)
+        if older:
+            self._note_forgotten(older, request.plan_hash)
+            raise RequestRefused(RefusalCode.NOT_READY)
+        return guard
+
+    def _note_forgotten(self, older: str, plan_hash: str) -> None:
+        def note() -> None:
+            _log.error("a question is not answered: %s", older)
+            self._audit.append(FORGOTTEN, plan_hash=plan_hash)
+
+        self._repeats.note(FORGOTTEN, note)
+
     def _guard_for(self, approval: Approval) -> Guard:
         masking_keys = self._masking.others(approval.plan_hash) if approval.masking_key else ()
         basis = _Basis(approval, hashlib.sha256(self._policy_bytes()).hexdigest(), masking_keys)
@@ -321,8 +337,13 @@ class NodeGuard:
     def _ledger(self, source: SourcePolicy) -> WitnessedLedger:
         """Raises RecordFailure when it, or what tells of the same releases, is not sound."""
         refuse_disagreement(self._folder)
-        kept = SqliteLedger(self._folder.ledger, data_source=source.name, budget=source.site_policy.budget)
-        return WitnessedLedger(kept, self._seen.setdefault(source.name, set()))
+        kept = SqliteLedger(
+            self._folder.ledger,
+            data_source=source.name,
+            budget=source.site_policy.budget,
+            counted_with=source.counted_with,
+        )
+        return WitnessedLedger(kept, self._seen.setdefault(frozenset([source.name, *source.counted_with]), set()))
 
     def _count_reading(self) -> None:
         self._readings += 1

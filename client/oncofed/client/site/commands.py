@@ -13,7 +13,7 @@ from oncofed.client.pages.commands import pages
 from oncofed.client.site.node_argument import NODE, go_on_as
 from oncofed.client.site.peer_commands import card, peers, verify
 from oncofed.client.site.person import person
-from oncofed.client.site.watch_commands import audit, doctor, explain, ledger, status
+from oncofed.client.site.watch_commands import audit, close_log, doctor, explain, ledger, status
 from oncofed.errors import Fault, InvalidInput
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def check(folder: NodeFolder) -> None:
     Example:
       oncofed site check NODE
     """
-    from oncofed.client.policy_file import read_policy
+    from oncofed.client.policy_file import read_policy, shared_in_words
     from oncofed.client.site.source_checks import plans_at_hand, rows_of
 
     go_on_as("guard", folder)
@@ -162,7 +162,7 @@ def check(folder: NodeFolder) -> None:
             continue
         click.echo(
             f"{named.name}: {rows} rows; all studies together may spend epsilon "
-            f"{named.site_policy.largest_epsilon:g} at delta {named.site_policy.delta:g}"
+            f"{named.site_policy.largest_epsilon:g} at delta {named.site_policy.delta:g}{shared_in_words(named)}"
         )
     if faults:
         raise InvalidInput(faults)
@@ -258,7 +258,7 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     from oncofed.client.records.sqlite_ledger import SqliteLedger
     from oncofed.client.site.inbox import approvals_of, looked_at, offers_of
     from oncofed.client.trial import measured, refuse_if_slow
-    from oncofed.protocol.study_document import schema_of
+    from oncofed.protocol.study_document import document_bytes, schema_of
 
     by = person()
     go_on_as("guard", folder)
@@ -271,7 +271,12 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     policy = read_policy(folder.policy)
     named = policy.source(source)
     refuse_disagreement(folder)
-    ledger = SqliteLedger(folder.ledger, data_source=named.name, budget=named.site_policy.budget)
+    ledger = SqliteLedger(
+        folder.ledger,
+        data_source=named.name,
+        budget=named.site_policy.budget,
+        counted_with=named.counted_with,
+    )
     approvals_of(folder).approve(
         document.plan,
         schema_of(document),
@@ -402,5 +407,5 @@ def units(folder: NodeFolder, out: Path, databases: tuple[str, ...]) -> None:
     click.echo("Next: systemctl daemon-reload && systemctl enable --now oncofed.target")
 
 
-for _command in (card, verify, peers, status, doctor, ledger, audit, explain, pages):
+for _command in (card, verify, peers, status, doctor, ledger, audit, close_log, explain, pages):
     site.add_command(_command)

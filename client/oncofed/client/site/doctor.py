@@ -20,9 +20,10 @@ from pathlib import Path
 
 from oncofed.client.node.enrolment import own_request
 from oncofed.client.node.folder import NodeFolder, SiteSettings, read_site
-from oncofed.client.policy_file import read_policy
-from oncofed.client.records.agreement import refuse_disagreement
+from oncofed.client.policy_file import read_policy, shared_in_words
+from oncofed.client.records.agreement import forgotten_since_the_last_answer, refuse_disagreement
 from oncofed.client.records.audit_log import verify_audit_log
+from oncofed.client.records.closed_log import verify_closing
 from oncofed.client.records.sqlite_ledger import verify_ledger
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.token import read_digits
@@ -171,6 +172,10 @@ def _disk(folder: NodeFolder) -> Iterator[Finding]:
 def _policy(folder: NodeFolder) -> Iterator[Finding]:
     policy = read_policy(folder.policy)
     yield Finding("policy", Verdict.FINE, f"{len(policy.sources)} data source(s), no unknown field")
+    for source in policy.sources:
+        if source.counted_with:
+            what = f"{source.name}: epsilon {source.site_policy.largest_epsilon:g}{shared_in_words(source)}"
+            yield Finding("policy", Verdict.FINE, what)
     for named in policy.sources:
         # Of a database, the file that holds its address and perhaps a password.
         is_table = named.source.kind is not SourceKind.SQL
@@ -207,16 +212,31 @@ def _ledger(folder: NodeFolder) -> Iterator[Finding]:
 
 
 def _audit_log(folder: NodeFolder) -> Iterator[Finding]:
-    if not folder.audit_log.exists():
+    report = verify_audit_log(folder.audit_log)
+    if not report.entries:
         yield Finding("audit log", Verdict.FINE, "empty: nobody has asked anything yet")
         return
-    report = verify_audit_log(folder.audit_log)
     yield Finding("audit log", Verdict.FINE, "; ".join(report.lines()))
+    if report.closing_unfinished:
+        what = "somebody began to close it and was stopped; it is open, and whole"
+        yield Finding("audit log", Verdict.WARNING, what, f"oncofed site close-log {folder.root}")
+    if not report.archives:
+        return
+    site, own = read_site(folder).name, public_key_of(read_secret(folder.answer_key)).hex()
+    for archive, head in report.archives:
+        if verify_closing(archive, head, site=site) != own:
+            what = f"{archive.name} was signed with another key than answer.key is now"
+            yield Finding("audit log", Verdict.WARNING, what, "Compare its head with the one that was noted outside.")
 
 
 def _records(folder: NodeFolder) -> Iterator[Finding]:
     refuse_disagreement(folder)
-    yield Finding("records", Verdict.FINE, "ledger, audit log and answers tell of the same releases")
+    told = forgotten_since_the_last_answer(verify_audit_log(folder.audit_log).entries)
+    if told is None:
+        yield Finding("records", Verdict.FINE, "ledger, audit log and answers tell of the same releases")
+        return
+    what = f"at {told.time} the coordinator had answers that the ledger was not charged for; nothing was answered since"
+    yield Finding("records", Verdict.FAULT, what, "Put nothing back but as docs/install-hospital.md, section 8, says.")
 
 
 def _guard(folder: NodeFolder) -> Iterator[Finding]:

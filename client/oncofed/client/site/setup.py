@@ -106,7 +106,8 @@ def _refuse_unusable(folder: NodeFolder, settings: SiteSettings) -> None:
             faults += [Fault("--users", fault.what, fault.remedy) for fault in unknown.faults]
     if folder.audit_log.exists() and not folder.ledger.exists():
         remedy = (
-            "Restore site.toml and the ledger from their newest copies. An empty ledger would forget what was spent."
+            "An empty ledger would forget what was spent, and so would an older copy. docs/install-hospital.md, "
+            "section 8, says what may be put back; site.toml may come from any backup."
         )
         faults.append(Fault(str(folder.root), "was a node before, and its ledger is lost", remedy))
     if faults:

@@ -1,4 +1,4 @@
-"""How does one see what a node does, has spent and has let out? Five commands of `oncofed site`."""
+"""How does one see what a node does, has spent and has let out? Six commands of `oncofed site`."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def ledger(folder: NodeFolder, anchor: str | None) -> None:
       oncofed site ledger NODE
       oncofed site ledger NODE --verify 12:8c1f...
     """
-    from oncofed.client.policy_file import read_policy
+    from oncofed.client.policy_file import read_policy, shared_in_words
     from oncofed.client.records.ledger_view import ledger_view
     from oncofed.client.records.sqlite_ledger import read_ledger, verify_ledger
     from oncofed.client.site.inbox import approved_plans, offered_plans
@@ -121,6 +121,8 @@ def ledger(folder: NodeFolder, anchor: str | None) -> None:
             next_event=event,
             next_plan=private[-1].hash if private else "",
             study_names=names,
+            counted_with=named.counted_with,
+            shared=shared_in_words(named),
         )
         for line in view.lines():
             click.echo(line)
@@ -147,10 +149,10 @@ def audit(folder: NodeFolder, verify: bool, anchor: str | None, last: int) -> No
     from oncofed.client.records.audit_log import verify_audit_log
 
     go_on_as("guard", folder)
-    if not folder.audit_log.exists():
+    report = verify_audit_log(folder.audit_log, anchor=anchor)
+    if not report.entries:
         click.echo("Empty: nobody has asked anything yet.")
         return
-    report = verify_audit_log(folder.audit_log, anchor=anchor)
     if not verify:
         for entry in report.entries[-last:]:
             about = f"plan {entry.plan_hash[:12]}" if entry.plan_hash else ""
@@ -160,6 +162,34 @@ def audit(folder: NodeFolder, verify: bool, anchor: str | None, last: int) -> No
             click.echo("  ".join(word for word in words if word))
     for line in report.lines():
         click.echo(line)
+
+
+@click.command("close-log")
+@NODE
+def close_log(folder: NodeFolder) -> None:
+    """Close the audit log, sign its head with the guard's key, and begin a new one. The guard may run.
+
+    The closed log stays beside the new one, which goes on from it: both are read as one. Send the head and the closing
+    elsewhere; whoever has them can tell whether a log that is shown later is that one.
+
+    \b
+    Example:
+      oncofed site close-log NODE
+    """
+    from oncofed.client.node.folder import read_site
+    from oncofed.client.records.audit_files import closing_of
+    from oncofed.client.records.audit_log import AuditLog
+    from oncofed.client.records.closed_log import signed_closing
+    from oncofed.client.site.person import person
+    from oncofed.secret_files import read_secret
+
+    by = person()
+    go_on_as("guard", folder)
+    vouched = signed_closing(site=read_site(folder).name, answer_key=read_secret(folder.answer_key))
+    closed, head = AuditLog(folder.audit_log).close(by=by, vouched=vouched)
+    click.echo(f"Closed: {closed}. Leave it there: the new log goes on from it.")
+    click.echo(f"Head, to note outside: {head}")
+    click.echo(f"Signed by the guard in {closing_of(closed)}; a copy of it belongs outside, too.")
 
 
 @click.command()

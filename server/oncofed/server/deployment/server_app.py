@@ -38,6 +38,7 @@ from oncofed.server.deployment.enrolment import ApprovedSite, member_fault, read
 from oncofed.server.deployment.folder import CoordinatorFolder
 from oncofed.server.deployment.key_exchange import KeyExchange
 from oncofed.server.deployment.offering import OfferPatience, offer_until_approved
+from oncofed.server.deployment.past_answers import with_past_answers
 from oncofed.server.deployment.prompt_grid import PromptGrid
 from oncofed.server.deployment.signing_grid import SigningGrid
 from oncofed.server.deployment.study_files import StudyFiles
@@ -124,7 +125,7 @@ def _run_alone(
         document = load_study(folder, plan_hash)
         plan = document.plan
         nodes = nodes_of(plan, read_sites(folder))
-        start = start_of(plan, folder.study(plan_hash))
+        start = with_past_answers(start_of(plan, folder.study(plan_hash)), plan=plan, folder=folder)
         files.note("started", round=start.round, attempt=start.attempt)
         wait_for_nodes(grid, plan, nodes, patience_seconds=patience_seconds)
         if start.round < plan.training.rounds:

@@ -103,7 +103,7 @@ def test_an_approval_freezes_the_cohort_and_says_who_and_when(tmp_path: Path) ->
 
 def test_its_bundle_may_run_until_the_plan_is_declined(tmp_path: Path) -> None:
     other = replace(PLAN, study="other", bundle_sha256="ef" * 32)
-    approve(tmp_path)
+    cohort_hash = approve(tmp_path)
     approve(tmp_path, plan=other)
     bundles = tmp_path / "bundles"
     assert bundles.read_text().split() == ["cd" * 32, "ef" * 32]
@@ -112,7 +112,7 @@ def test_its_bundle_may_run_until_the_plan_is_declined(tmp_path: Path) -> None:
     assert bundles.read_text().split() == ["ef" * 32]
     found = approvals(tmp_path).find(PLAN.hash)
     assert found is not None
-    assert (found.decision, found.cohort_hash) == (Decision.DECLINED, "")
+    assert (found.decision, found.cohort_hash) == (Decision.DECLINED, cohort_hash), "what was spent stays spent"
     assert events(tmp_path) == ["approved", "approved", "declined"]
 
 

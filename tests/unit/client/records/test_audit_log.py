@@ -288,6 +288,22 @@ def test_what_a_request_claims_is_cut_to_its_form(path: Path) -> None:
     assert PLANTED.encode() not in path.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("by", "kept"),
+    [
+        ("Dr. A. Weiß", True),
+        ("meyer (claimed)", True),
+        ("meyer (claimed) x", False),
+        ("(claimed)", False),
+        ("meyer (sure)", False),
+        ("meyer (claimed)\n", False),
+    ],
+)
+def test_a_name_is_told_as_it_is_known(by: str, kept: bool, path: Path) -> None:
+    log(path).append("approved", by=by)
+    assert verify_audit_log(path).entries[-1].by == (by if kept else "?")
+
+
 @pytest.mark.parametrize("word", [PLANTED, "", "A text of an exception", "a" * 41, "x\n"])
 def test_an_event_is_a_word_of_ours(path: Path, word: str) -> None:
     with pytest.raises(AssertionError):

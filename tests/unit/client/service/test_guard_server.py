@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -367,6 +368,27 @@ def test_the_limit_of_a_message_is_the_products() -> None:
             assert (code is grpc.StatusCode.RESOURCE_EXHAUSTED) is refused, (size, code)
         assert here.asker().describe() == NodeDescription(SITE), "it goes on working"
         assert [entry.event for entry in here.audit()] == ["offer_plan", "describe"]
+
+
+def test_a_round_or_summary_that_is_refused_again_is_noted_once_and_each_that_is_answered_is_noted() -> None:
+    """Whoever carries questions may deliver one that the coordinator signed without end."""
+    refusing = HostileGuard(raising(RequestRefused(RefusalCode.REQUEST_CONFLICT)))
+    with served(refusing) as here:
+        asker = here.asker()
+        for attempt in (1, 2):
+            for _ in range(5):
+                with pytest.raises(RequestRefused):
+                    asker.contribute(replace(REQUEST, attempt=attempt))
+                with pytest.raises(RequestRefused):
+                    asker.summarise(replace(SUMMARY, attempt=attempt))
+        found = [(entry.event, entry.attempt, entry.code) for entry in here.audit()]
+    assert sorted(found, key=str) == sorted(
+        ((event, attempt, "request_conflict") for event in ("contribute", "summarise") for attempt in (1, 2)), key=str
+    )
+    with served(HonestGuard()) as here:
+        for _ in range(3):
+            here.asker().contribute(REQUEST)
+        assert len([entry for entry in here.audit() if entry.left]) == 3
 
 
 def test_what_is_no_question_is_noted_once_however_often_it_comes() -> None:

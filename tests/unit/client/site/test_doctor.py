@@ -17,6 +17,8 @@ from tests.installed_node import SITE, InstalledNode, installed_node
 from tests.node_guards import COORDINATOR_PUBLIC, HonestGuard
 
 from oncofed.client.node.enrolment import make_request
+from oncofed.client.records.audit_files import LOG_CLOSED, closing_of
+from oncofed.client.records.closed_log import signed_closing
 from oncofed.client.service.guard_server import serving
 from oncofed.client.service.token import new_token, read_digits
 from oncofed.client.site import doctor
@@ -110,6 +112,14 @@ def exchange_key(node: InstalledNode) -> None:
     request.write_bytes(kept)
 
 
+def closed_log(node: InstalledNode, *, site: str = SITE, key: bytes | None = None) -> Path:
+    node.audit_log.append("guard_started")
+    vouched = signed_closing(site=site, answer_key=key or read_secret(node.folder.answer_key))
+    closed, _ = node.audit_log.close(by="", vouched=vouched)
+    assert (site, key) != (SITE, None) or all(finding.verdict is FINE for finding in of(node, "audit log"))
+    return closed
+
+
 SPOILS = {
     "guard folder open": Spoil(
         "file rights", lambda node: node.folder.guard.chmod(0o755), "guard is open", "site init"
@@ -138,6 +148,22 @@ SPOILS = {
     "changed ledger": Spoil("ledger", damage_ledger, "append-only was taken out", "install-hospital"),
     "changed audit": Spoil(
         "audit log", lambda node: node.folder.audit_log.write_text('{"a": 1}\n'), "line 1", "install-hospital"
+    ),
+    "no closed log": Spoil("audit log", lambda node: closed_log(node).unlink(), "any backup", "install-hospital"),
+    "changed closed log": Spoil(
+        "audit log", lambda node: closed_log(node).write_text('{"a": 1}\n'), "line 1", "install-hospital"
+    ),
+    "no closing": Spoil(
+        "audit log", lambda node: closing_of(closed_log(node)).unlink(), "any backup", "install-hospital"
+    ),
+    "another hospital's closing": Spoil(
+        "audit log", lambda node: closed_log(node, site="Essen"), "does not vouch", "install-hospital"
+    ),
+    "another key's closing": Spoil(
+        "audit log", lambda node: closed_log(node, key=new_signing_key()), "another key", "head", WARNING
+    ),
+    "a closing that was stopped": Spoil(
+        "audit log", lambda node: node.audit_log.append(LOG_CLOSED), "was stopped", "close-log", WARNING
     ),
     "stale socket": Spoil("guard", lambda node: node.folder.socket.touch(), "not_ready", "start it again"),
     "other version's plan": Spoil(

@@ -25,7 +25,10 @@ from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, Asker
 
 from oncofed.client import trial
 from oncofed.client.explanation import column_relevance
+from oncofed.client.records.audit_files import archive_of
 from oncofed.client.records.audit_log import AuditLog
+from oncofed.client.records.chain import parse_anchor
+from oncofed.client.records.closed_log import verify_closing
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.guard_server import serving
 from oncofed.client.service.token import read_digits
@@ -286,6 +289,27 @@ def test_an_audit_log_that_was_changed_is_told_with_1(approved: InstalledNode) -
     path.write_text(path.read_text().replace("approved", "declined", 1))
     said = oncofed("site", "audit", approved.folder.root, "--verify")
     assert (said.code, "line" in said.text) == (1, True)
+
+
+def test_a_closed_log_is_read_on_and_its_head_shows_that_nothing_is_missing(approved: InstalledNode) -> None:
+    root = approved.folder.root
+    said = oncofed("site", "close-log", root)
+    assert said.code == 0, said.text
+    head = re.search(r"Head, to note outside: (\d+:[0-9a-f]{64})", said.text)
+    assert head is not None
+    archive = archive_of(approved.folder.audit_log, int(head[1].partition(":")[0]))
+    assert str(archive) in said.text
+    vouches = verify_closing(archive, parse_anchor(head[1]), site=SITE)
+    assert vouches == public_key_of(ANSWER_KEY).hex(), "as plans name it"
+    assert oncofed("site", "audit", root, "--verify", "--anchor", head[1]).code == 0
+    shown = oncofed("site", "audit", root)
+    assert "approved" in shown.text
+    assert "log_closed" in shown.text
+    again = oncofed("site", "close-log", root)
+    assert (again.code, "no entry to close" in again.text) == (2, True)
+    archive.unlink()
+    gone = oncofed("site", "audit", root)
+    assert (gone.code, f"{archive.name}, a closed audit log, is lost" in gone.text) == (1, True)
 
 
 def test_a_model_explains_a_patient_and_the_parts_add_up(delivered: InstalledNode) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pytest
 from flwr.serverapp import Grid
 from tests.end_to_end.flower_processes import enrol, new_coordinator, new_node, signed_plan
@@ -18,11 +19,14 @@ from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.protocol.study_document import document_bytes, read_document, signed_document
 from oncofed.secret_files import read_secret
+from oncofed.server.checkpoint import save_checkpoint
+from oncofed.server.deployment import server_app
 from oncofed.server.deployment.at_work import at_work
 from oncofed.server.deployment.control import Control, ControlRefused, RunStatus, UnknownRun
 from oncofed.server.deployment.folder import CoordinatorFolder
 from oncofed.server.deployment.runs import Progress, begin, current_run, find_study, follow, known_studies, take_in
 from oncofed.server.deployment.server_app import no_delivery, no_offer, run_study
+from oncofed.server.state import FederationState
 
 RUNNING, COMPLETED = RunStatus("running", "", ""), RunStatus("finished", "completed", "")
 STARTED = 77
@@ -249,6 +253,34 @@ def test_a_run_that_was_killed_is_told_of_by_the_next(last: str, told: bool, sig
         )
     events = [json.loads(line)["event"] for line in (signed.study / "events.jsonl").read_text().splitlines()]
     assert events == [last, *(["interrupted"] if told else []), "started", "stopped"]
+
+
+def test_a_run_tells_hospitals_what_they_answered_in_other_studies(
+    signed: Signed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = signed.folder.study("ef" * 32)
+    other.mkdir(parents=True)
+    answered = {"Bonn": f"{'ef' * 32}/Bonn/2/0"}
+    save_checkpoint(other, state=FederationState(2, np.ones(3), answered=answered), plan_hash=other.name)
+    begun: list[FederationState] = []
+
+    def rounds(*_: object, start: FederationState, **__: object) -> FederationState:
+        begun.append(start)
+        return start
+
+    begin(signed.folder, control_of(FakeControl()), signed.plan.hash)  # notes the node ids
+    monkeypatch.setattr(server_app, "run_rounds", rounds)
+    monkeypatch.setattr(server_app, "run_summaries", rounds)
+    monkeypatch.setattr(server_app, "wait_for_nodes", lambda *_, **__: ())
+    run_study(
+        cast(Grid, None),
+        folder=signed.folder,
+        plan_hash=signed.plan.hash,
+        offer=no_offer,
+        deliver=no_delivery,
+        patience_seconds=0.0,
+    )
+    assert begun[0].answered_elsewhere == {"Bonn": (answered["Bonn"],)}
 
 
 def lines_told(signed: Signed, fake: FakeControl, *, steps: dict[int, bytes]) -> list[Progress]:

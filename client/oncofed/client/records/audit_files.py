@@ -1,0 +1,136 @@
+"""In which files does an audit log lie, and which of them is open?
+
+``audit.jsonl`` is open. ``audit.<entries>.jsonl`` is closed, for good, with so many entries in all logs up to its end;
+``audit.<entries>.closing`` says who vouches for it (`closed_log`). ``audit.jsonl.next`` is there while a log is closed:
+the new one, until the old one has its other name. Whoever writes next puts it in its place if a kill came between.
+
+Promises: one writer at a time, whatever the process, and never to a log that was closed while it waited. Refused, with
+RecordDamaged: a log without the closed ones that it goes on from, and closed ones that the log does not go on from.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from oncofed.client.records.audit_line import fields_in
+from oncofed.durable import sync_folder
+from oncofed.errors import RecordDamaged
+
+LOG_CLOSED = "log_closed"
+"""The last event of a closed log; also where a kill kept it from being closed, and then others follow."""
+LOG_BEGUN = "log_begun"
+"""The first event of a log that goes on from a closed one."""
+
+_LOOKS = 3
+"""A log that is closed between two looks is found whole by the next; nobody closes one twice in that time."""
+
+
+def archive_of(path: Path, entries: int) -> Path:
+    """Where a log is kept that was closed with so many entries in all."""
+    return path.with_name(f"{path.stem}.{entries}{path.suffix}")
+
+
+def closing_of(archive: Path) -> Path:
+    """Where it is kept who vouches for a closed log."""
+    return archive.with_suffix(".closing")
+
+
+def begun_of(path: Path) -> Path:
+    """Where the new log waits until the old one has its other name."""
+    return path.with_name(path.name + ".next")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[int]:
+    """The open log, for one writer at a time: not the one that was closed while it waited."""
+    while True:
+        descriptor = _opened(path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), path.stat()):
+                    break
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: Path) -> int:
+    flags = os.O_RDWR | os.O_APPEND
+    with suppress(FileNotFoundError):
+        return os.open(path, flags)
+    with suppress(FileNotFoundError):  # whoever closed the log is between two steps, or was killed there
+        begun_of(path).rename(path)
+        sync_folder(path.parent)
+    return os.open(path, flags | os.O_CREAT, 0o600)  # an empty one beside closed logs is no beginning: `AuditLog`
+
+
+@contextmanager
+def closing(path: Path) -> Iterator[None]:
+    """While inside, nobody else closes the log: two would take each other's new one for their own."""
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def archives_beside(path: Path) -> frozenset[Path]:
+    """Closed logs, whether this one goes on from them or not."""
+    found = path.parent.glob(f"{path.stem}.*{path.suffix}")
+    return frozenset(each for each in found if each.name[len(path.stem) + 1 : -len(path.suffix)].isdecimal())
+
+
+def lost(path: Path) -> RecordDamaged:
+    """What to say of a log that does not go on from the closed ones beside it."""
+    return RecordDamaged(
+        f"{path.name} is lost, or is another one than went on from the closed logs beside it. Nothing is released. Put "
+        "no older copy in its place; docs/install-hospital.md, section 8, says what to do."
+    )
+
+
+def files_of(path: Path) -> list[tuple[Path, bytes]]:
+    """The log and the closed ones that it goes on from, oldest first, with what is in them. Checks no chain."""
+    for _ in range(_LOOKS):
+        found = _found(path)
+        if archives_beside(path) <= {file for file, _ in found}:
+            return found
+    raise lost(path)
+
+
+def _found(path: Path) -> list[tuple[Path, bytes]]:
+    found = [(path, _content_of(path))]
+    while (before := _entries_before(found[0][1])) > 0:
+        archive = archive_of(path, before)
+        if not archive.exists() or any(archive == file for file, _ in found):
+            raise RecordDamaged(
+                f"{archive.name}, a closed audit log, is lost. Put it back from any backup: it never changes, and "
+                "whether it is the one is checked. Until then nothing is released."
+            )
+        found.insert(0, (archive, archive.read_bytes()))
+    return found
+
+
+def _content_of(path: Path) -> bytes:
+    for place in (path, begun_of(path), path):  # it may be closed at this moment
+        with suppress(FileNotFoundError):
+            return place.read_bytes()
+    return b""
+
+
+def _entries_before(content: bytes) -> int:
+    """How many there are in closed logs, by what the first line of this one says."""
+    fields = fields_in(content[: content.find(b"\n") + 1])
+    if fields is None or fields["event"] != LOG_BEGUN or type(fields["number"]) is not int:
+        return 0
+    return fields["number"] - 1

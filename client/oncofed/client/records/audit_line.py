@@ -1,0 +1,58 @@
+"""How does a line of the audit log look?
+
+JSON of fixed keys in one form, chained to the line before by its hash. A line that a kill cut short is closed by a mark
+of its own, so that no whole line is ever taken for one, and the line after it says how many bytes it had.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from oncofed.client.records.chain import Anchor, link
+
+CUT_SHORT_MARK = b"#torn\n"
+"""Ends a line that was cut short, so that a whole line which does not fit is never taken for one."""
+LONGEST_LINE = 65_536
+_KEYS = {"number", "time", "event", "plan_hash", "round", "attempt", "code", "by", "left", "torn", "previous", "hash"}
+
+
+def line_of(fields: dict[str, object], *, after: Anchor) -> tuple[bytes, Anchor]:
+    """The line that follows this head, and the head that it makes."""
+    numbered = {"number": after.entries + 1, **fields, "previous": after.hash}
+    hash_ = link(after.hash, _canonical(numbered))
+    line = _canonical({**numbered, "hash": hash_}) + b"\n"
+    assert len(line) <= LONGEST_LINE, "an entry is short"
+    return line, Anchor(after.entries + 1, hash_)
+
+
+def _canonical(fields: dict[str, object]) -> bytes:
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+
+
+def fields_in(line: bytes) -> dict[str, object] | None:
+    """A whole line's fields when its own hash fits, else None."""
+    if not line.endswith(b"\n") or len(line) > LONGEST_LINE:
+        return None
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or set(found) != _KEYS or not isinstance(found["previous"], str):
+        return None
+    unsigned = {key: value for key, value in found.items() if key != "hash"}
+    sound = found["hash"] == link(found["previous"], _canonical(unsigned)) and _canonical(found) + b"\n" == line
+    return found if sound else None
+
+
+def cut_short(line: bytes) -> bool:
+    """Whether it is what a kill left of a line."""
+    return not line.endswith(b"\n") or line.endswith(CUT_SHORT_MARK)
+
+
+def tells_of(told: object, torn: bytes) -> bool:
+    """What was cut short is only ever followed by the entry that tells of it, and that entry follows nothing else."""
+    if not torn or told is None:
+        return not torn and told is None
+    digests = {hashlib.sha256(part).hexdigest() for part in (torn, torn.removesuffix(CUT_SHORT_MARK))}
+    return isinstance(told, dict) and told.get("sha256") in digests
