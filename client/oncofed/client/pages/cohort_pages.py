@@ -114,7 +114,7 @@ def cohort(choice: Chosen) -> Response:
         else "",
         "markers": sorted((marker_label(each), each.name) for each in hospital.schema.markers),
         "among": choice.peers.label,
-        "patients": hospital.disclosure.count(len(choice.peers)),
+        "patients": hospital.at_least(choice.peers),
         "strongest": strongest[:_LISTED],
         "carrying": _carrying(strongest),
         "total": len(strongest),
@@ -150,7 +150,7 @@ def _slope_deviation(endpoint: EndpointPrognosis) -> float:
 
 def _fitted(endpoint: EndpointPrognosis, hospital: HospitalPrognosis) -> Fitted | None:
     found = endpoint.recalibration
-    return None if found is None else Fitted.of(found, hospital.disclosure)
+    return None if found is None else Fitted.of(found, hospital.at_least(hospital.everybody), hospital.disclosure)
 
 
 def _risk_table(groups: tuple[GroupOutcome, ...], grid: TimeGrid) -> list[tuple[str, list[str]]]:

@@ -79,6 +79,12 @@ def strongest_markers(
     """Every marker with a strength that may be told, strongest first; equally strong ones in the schema's order."""
     relevance = endpoint.relevance[peers.rows]
     strength = hospital.disclosure.means(np.abs(relevance), endpoint.tops)
+    strata = hospital.units.strata[peers.rows]
+    for place, source in enumerate(endpoint.sources):
+        levels = _few_values(hospital, source, endpoint.relevance[:, place])
+        if levels is not None:
+            step = step_of(float(endpoint.tops[place]))
+            strength[place] = _of_levels(levels[peers.rows], relevance[:, place], strata, hospital.disclosure, step)
     total = float(strength.sum())
     found = []
     for place in np.argsort(-strength, kind="stable"):
@@ -98,6 +104,41 @@ def strongest_markers(
             )
         )
     return tuple(found)
+
+
+def _few_values(hospital: HospitalPrognosis, source: str, relevance: FloatArray) -> FloatArray | None:
+    """(published patients,): which of its values each has, NaN for none; None for a marker of many values."""
+    marker = hospital.marker(source)
+    if marker is None:
+        return (relevance != 0).astype(np.float64)  # whether the whole modality is missing
+    values = hospital.units.cohort.marker_values(source)
+    return None if _has_many_values(marker, values) else values
+
+
+def _has_many_values(marker: Marker, values: FloatArray) -> bool:
+    return marker.kind is Kind.CONTINUOUS and len(np.unique(values[~np.isnan(values)])) > _MOST_BINS
+
+
+def _of_levels(
+    levels: FloatArray, relevance: FloatArray, strata: IntArray, disclosure: Disclosure, step: float
+) -> float:
+    """Of each value that a stratum tells: the middle of its share, times its middle contribution."""
+    total = 0.0
+    for stratum in np.unique(strata):
+        rows = strata == stratum
+        patients = int(rows.sum())
+        for group in (rows & same for same in _each_value(levels)):
+            if disclosure.told(int(group.sum())):
+                share = disclosure.share(int(group.sum()), patients)
+                middle = disclosure.middle(relevance[group], step=step)
+                total += disclosure.count(patients) * (share.low + share.high) / 2 * abs(middle)
+    weight = disclosure.count_of_strata(strata)
+    return total / weight if weight else 0.0
+
+
+def _each_value(levels: FloatArray) -> list[BoolArray]:
+    missing = np.isnan(levels)
+    return [missing, *(levels == level for level in np.unique(levels[~missing]))]
 
 
 def _direction(hospital: HospitalPrognosis, marker: Marker | None, relevance: FloatArray, rows: BoolArray) -> str:
@@ -130,11 +171,11 @@ def dependence(
     values = every[peers.rows]
     contribution = endpoint.relevance[peers.rows, endpoint.sources.index(source)]
     measured = ~np.isnan(values)
-    if marker.kind is Kind.CONTINUOUS and len(np.unique(every[~np.isnan(every)])) > _MOST_BINS:
+    if _has_many_values(marker, every):
         places = np.flatnonzero(measured)
         groups = [places[group] for group in bins(values[measured], disclosure)]
     else:
-        levels = levels_told(every, hospital.units.of, peers.unit, disclosure)
+        levels = levels_told(values, hospital.units.strata[peers.rows], disclosure)
         groups = [np.flatnonzero(values == level) for level in levels]
     if not groups:
         return None
@@ -160,15 +201,14 @@ def _level(marker: Marker, value: float) -> str:
     return "yes" if value > 0.5 else "no"
 
 
-def levels_told(values: FloatArray, unit_of: IntArray, unit: int | None, disclosure: Disclosure) -> list[float]:
-    """Which values of a marker are shown, of one unit or, unit None, of all together: those that some unit shows.
+def levels_told(values: FloatArray, strata: IntArray, disclosure: Disclosure) -> list[float]:
+    """Which values of a marker are shown of a group: those that one of its strata shows.
 
-    values, unit_of  (patients,), of all units.
+    values, strata  (patients,)
     """
-    asked = [int(each) for each in np.unique(unit_of)] if unit is None else [unit]
     told: set[float] = set()
-    for each in asked:
-        found, counts = np.unique(values[(unit_of == each) & ~np.isnan(values)], return_counts=True)
+    for stratum in np.unique(strata):
+        found, counts = np.unique(values[(strata == stratum) & ~np.isnan(values)], return_counts=True)
         told |= {float(level) for level, count in zip(found, counts, strict=True) if disclosure.told(int(count))}
     return sorted(told)
 

@@ -4,39 +4,41 @@ A reader must not learn anything of fewer than `floor` patients: not from a figu
 (between tumours, markers, pages, two versions of the table), not from any system of them. The rules:
 
 1. Patients belong to *units*: each tumour with at least `crowd` (twice the floor) patients, and one of all the rest,
-   which is left out of every figure where it has fewer than the floor. A figure is about one unit or about all of
-   them.
-2. How many patients a unit has, or how many events all have, is told rounded down to a multiple of the floor.
-3. Of any other group, such as the patients with one value of a marker in a unit, no count is told. A figure of it is
-   told when it has at least `crowd` patients; a value is shown for all units when it is shown for one of them.
-4. A share of a group of at least `crowd` is told as a range (low, high] that is as wide as the floor's patients are.
-5. A mean absolute contribution is rounded down to a multiple of what the floor's patients can move it by, and a
-   patient's part of it is capped at what the floor's largest of all are on average.
+   which is left out of every figure where it has fewer than the floor. A figure is about one unit or about all. What
+   a unit has been published in (`published`) are its *strata*, each with at least the crowd, the first rest the
+   floor.
+2. How many patients a stratum has, or how many events all have, is told rounded down to a multiple of the floor; of a
+   unit and of all as the sum of the strata.
+3. How many of a stratum have a value of a marker is told as a share at most: a range whose ends are multiples of what
+   the floor's patients are of it, from 0 where few have it, else from at least one such multiple below the truth. Of
+   a unit and of all it is made of these.
+4. A figure of patients with one value, or in a bin of values, is told of at least `crowd` patients; of a value where
+   one stratum has as many.
+5. How strong a marker is, is made for a marker of few values from shares (3) and figures (4). For one of many values
+   it is a mean absolute contribution, told as a multiple of what the floor's patients can move it by, strictly below
+   what it is unless it is 0, each patient's part capped at what the floor's largest of all are on average.
 6. A middle or a quantile has at least `floor` patients on either side, and is rounded to a public step: it is no
    patient's value. It is no mean of neighbours, either: where values repeat, such a mean would count them.
 7. A curve is told at times of a public axis, each after at least `floor` more events, and with at least `crowd` under
    observation. Between them it is drawn straight, so that no step is anybody's.
 
-**What follows.** Take any set S of values of one marker in some units that in truth fewer than `floor` (f) patients
-have (for instance "smokers with skin cancer", or a complement of it). The counts that agree with all that is told
-take at least f values on S, so that "fewer than f" is all that a reader knows:
+**What follows.** Let n be the patients of a stratum, told as r <= n < r + f, f the floor, and S be those of them who
+have a value of a marker, or one of several, or none that is known; in truth fewer than f. Then at least f counts of S
+agree with everything that is told of the stratum:
 
-- *One unit*, n of it, told as r <= n < r + f. Its values are told as ranges (a share, rule 4), as "at least 2f" (rule
-  3), or not; what is not told is below 2f. S holds none of the first two kinds, as each of those has at least 2f (a
-  share's lowest range reaches from 0 to at least f, and then S may be anything in it). Its count is at most min(2f -
-  1, what is left). If what is left may be 2f - 1 or more, it goes from at most f - 1 up to 2f - 1. Else every value
-  that is told may be larger than its lower end by f - 1, so nothing need be left: S may be 0; and as r and lower ends
-  are multiples of f, what is left reaches f - 1. Either way there are at least f counts. Of shares the same: each is
-  strictly above its lower end, so the lower ends, multiples of a width of at least f patients, add up to one width
-  less than 1 at most.
-- *Several units*: of all together nothing more is told of a value than that some unit shows it (rule 3), and the sum
-  of the units' counts. A sum of values below 2f that are not told, one in each of several units, is at most the sum
-  of what each may be and at least the sum of what each must be, so it takes no fewer counts than the widest of them.
-- *Differences of figures* are of units: all minus some leaves other units, of f or more (rule 1), because everybody
-  is a union of units. A mean is a count of steps like rule 2: patients that fewer than f have make less than one step
-  of it.
-- *Two versions* of the table (`published`): a unit is the same in both or differs from each earlier one in at
-  least f patients.
+- S may be 0. All others together are more than n - f, so the upper ends of their shares, multiples of f n / r, add up
+  to more than n - f n / r, and to n at least.
+- S may be f - 1 or more. The share of its values reaches to f n / r at least, and none of them is told by rule 4. Any
+  other value may be as few as its lower end, which lies below the truth by f n / r or more, if it is not 0; or as 2f,
+  where rule 4 tells it. If one of them can be fewer by f, those can be in S. If none can, they are 2f or nothing
+  each, so that their sum is a multiple of f and at most r, and n may be r + f - 1.
+- Of a unit and of all nothing is told of a value but what follows from the strata (2 to 5). So what several strata
+  have of it is known as the sum of what is known of each, and takes no fewer counts than in the widest of them.
+- Differences of figures of many values are of units or batches: all minus some leaves others, of f or more (1),
+  because everybody is a union of them. What fewer than f make of a mean is less than a step of it.
+
+`tests/privacy/test_disclosure.py` asks an integer solver for those counts, over random tables and their next
+versions.
 
 What is not claimed: that a reader who knows from elsewhere how all but one of a group are learns nothing of the last.
 Only noise promises that; what leaves a hospital has it, and these pages leave nowhere.
@@ -55,9 +57,10 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
+BoolArray = NDArray[np.bool_]
 
-_WIDTHS = (0.05, 0.1, 0.25, 0.5)
-"""Of a share's range; the narrowest that holds the floor's patients."""
+_NARROWEST, _WIDEST = 0.05, 0.9
+"""Of a share's range."""
 NINE_IN_TEN, EIGHT_IN_TEN, HALF = "nine in ten", "eight in ten", "half"
 _TAILS = ((0.05, NINE_IN_TEN), (0.1, EIGHT_IN_TEN), (0.25, HALF))
 _PER_SCALE = 10
@@ -109,14 +112,33 @@ class Disclosure:
         """At least so many: rounded down, so 0 stands for fewer than the floor."""
         return number // self.floor * self.floor
 
-    def share(self, number: int, of: int) -> Share | None:
-        """How many of a group; None where the group is too small for a range that is narrower than all of it."""
-        width = next((width for width in _WIDTHS if width * of >= self.floor), None)
-        if width is None:
+    def count_of_strata(self, strata: IntArray) -> int:
+        """Of one stratum or several: what is told of each alone."""
+        return sum(self.count(int(number)) for number in np.unique(strata, return_counts=True)[1])
+
+    def share(self, number: int, of: int) -> Share:
+        """How many of a stratum, measured or not: between multiples of what the floor's patients are of it."""
+        told = self.count(of)
+        each = max(1, math.ceil(_NARROWEST * told / self.floor)) * self.floor
+        # Just above a multiple it is the range above, at it the one below: that all have it is never told.
+        above = max(math.ceil(round(number / of * told / each, 9)) - 1, 0)
+        return Share(max(above - 1, 0) * each / told, min((above + 1) * each / told, 1.0))
+
+    def share_of_strata(self, having: BoolArray, strata: IntArray) -> Share | None:
+        """Of one stratum or several, from what is told of each alone; None where that says nothing.
+
+        having, strata  (patients,)
+        """
+        parts = [strata == each for each in np.unique(strata)]
+        weights = [self.count(int(rows.sum())) for rows in parts]
+        if not sum(weights):
             return None
-        # Just above a bound it is the range above, at it the range below: no share is ever known exactly.
-        above = max(math.ceil(round(number / of / width, 9)) - 1, 0)
-        return Share(above * width, (above + 1) * width)
+        shares = [self.share(int(having[rows].sum()), int(rows.sum())) for rows in parts]
+        low, high = (
+            sum(weight * limit for weight, limit in zip(weights, limits, strict=True)) / sum(weights)
+            for limits in ([share.low for share in shares], [share.high for share in shares])
+        )
+        return Share(low, high) if high - low < _WIDEST else None
 
     def middle(self, values: FloatArray, *, step: float) -> float:
         """The median, on the step. Of a group that is told."""
@@ -152,7 +174,9 @@ class Disclosure:
             return np.zeros(absolute.shape[1])
         step = tops * self.floor / self.count(len(absolute))
         mean = np.minimum(absolute, tops).mean(axis=0)
-        steps = np.floor(np.divide(mean, step, out=np.zeros_like(mean), where=step > 0) * (1 + 1e-12))
+        # Of exactly so many steps, one fewer: as for a share, that all have it is not told from that nearly all do.
+        steps = np.ceil(np.divide(mean, step, out=np.zeros_like(mean), where=step > 0) * (1 - 1e-12)) - 1
+        steps = np.maximum(steps, 0)
         return np.asarray(steps * step, dtype=np.float64)
 
     def moments(self, events: IntArray, at_risk: FloatArray) -> IntArray:

@@ -198,6 +198,10 @@ class HospitalPrognosis:
     def everybody(self) -> Peers:
         return Peers(np.ones(len(self.units.of), dtype=np.bool_), "patients of this hospital", False, None)
 
+    def at_least(self, peers: Peers) -> int:
+        """How many they are, as it may be told."""
+        return self.disclosure.count_of_strata(self.units.strata[peers.rows])
+
     @cached_property
     def published_encoded(self) -> FloatArray:
         """(published patients, columns), as the network reads them."""

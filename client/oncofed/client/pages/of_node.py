@@ -72,9 +72,13 @@ def publish(folder: NodeFolder, *, plan: str) -> Iterator[str]:
     write_published(path, new.published)
     name = cohort.schema.tumour_entity
     categories = next((each.categories for each in cohort.schema.markers if each.name == name), ())
-    for units, said in ((new.renewed, "as in the table now"), (new.kept, f"kept: fewer than {floor} patients changed")):
+    for units, said in (
+        (new.grown, "new patients are in"),
+        (new.followed, "follow-up is as in the table now"),
+        (new.waiting, "the rest waits: too few patients are new or have changed"),
+    ):
         for unit in units:
-            yield f"{'all others' if unit == REST else words(categories[unit])}: {said}"
+            yield f"{'all other tumours' if unit == REST else words(categories[unit])}: {said}"
 
 
 def refused_users(folder: NodeFolder) -> frozenset[int]:

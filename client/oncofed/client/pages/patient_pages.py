@@ -98,7 +98,7 @@ def _content(hospital: HospitalPrognosis, view: PatientView, word: str) -> dict[
         "unit": grid.unit,
         "floor": hospital.smallest_group,
         "crowd": hospital.disclosure.crowd,
-        "peers": hospital.disclosure.count(len(view.peers)),
+        "peers": hospital.at_least(view.peers),
         "noise_in_model": hospital.noise_in_model,
         "survival": survival_figure(view, grid),
         "waterfall": waterfall_figure(view),
@@ -114,7 +114,9 @@ def _content(hospital: HospitalPrognosis, view: PatientView, word: str) -> dict[
         "not_reached": curve.median == NOT_REACHED,
         "last_bound": time(grid.bounds[-1], grid.unit),
         "recalibration": recalibration,
-        "fitted": None if recalibration is None else Fitted.of(recalibration, hospital.disclosure),
+        "fitted": None
+        if recalibration is None
+        else Fitted.of(recalibration, hospital.at_least(hospital.everybody), hospital.disclosure),
         "similar_median": None if view.similar is None else view.similar.outcome.median_words(grid.unit),
     }
 

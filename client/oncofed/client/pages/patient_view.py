@@ -118,14 +118,14 @@ def patient_view(hospital: HospitalPrognosis, row: int, *, endpoint: int) -> Pat
     """Raises IndexError for an endpoint that does not exist."""
     prognosis, peers, own = hospital.endpoint(endpoint), hospital.peers(row), hospital.own(endpoint, row)
     ratio = own.log_hazard_ratio
-    lower = int((prognosis.log_hazard_ratio[peers.rows] < ratio).sum())
+    lower = prognosis.log_hazard_ratio[peers.rows] < ratio
     return PatientView(
         patient_id=hospital.cohort.patient_ids[row],
         endpoint=prognosis,
         peers=peers,
         log_hazard_ratio=ratio,
         curve=_curve(hospital, prognosis, ratio),
-        percentile=hospital.disclosure.share(lower, len(peers)),
+        percentile=hospital.disclosure.share_of_strata(lower, hospital.units.strata[peers.rows]),
         markers=_markers(hospital, prognosis, own, row, peers),
         modalities=_modalities(hospital, prognosis, own, row),
         missing=could_change(hospital, row, peers, endpoint=endpoint),

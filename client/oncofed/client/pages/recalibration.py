@@ -68,10 +68,8 @@ class Fitted:
     expected: int
 
     @staticmethod
-    def of(found: Recalibration, disclosure: Disclosure) -> Fitted:
-        return Fitted(
-            disclosure.count(found.patients), disclosure.count(found.events), disclosure.count(round(found.expected))
-        )
+    def of(found: Recalibration, patients: int, disclosure: Disclosure) -> Fitted:
+        return Fitted(patients, disclosure.count(found.events), disclosure.count(round(found.expected)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from oncofed.client.pages.hospital import HospitalPrognosis, Peers
 from oncofed.cohort.schema import Kind, Marker
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
 
 _TAIL = 0.05
 
@@ -33,20 +34,19 @@ def usual_values(hospital: HospitalPrognosis, peers: Peers) -> tuple[Usual, ...]
     """Of all markers of the schema, kept for the next patient of the same group."""
 
     def found() -> tuple[Usual, ...]:
-        values = hospital.units.cohort.values[peers.rows]
+        values, strata = hospital.units.cohort.values[peers.rows], hospital.units.strata[peers.rows]
         markers = hospital.schema.markers
         return tuple(
-            usual(marker, column[~np.isnan(column)], hospital.disclosure, of_one_unit=peers.unit is not None)
-            for marker, column in zip(markers, values.T, strict=True)
+            usual(marker, column, strata, hospital.disclosure) for marker, column in zip(markers, values.T, strict=True)
         )
 
     return cast("tuple[Usual, ...]", hospital.kept(("usual values", peers.unit), found))
 
 
-def usual(marker: Marker, measured: FloatArray, disclosure: Disclosure, *, of_one_unit: bool) -> Usual:
-    """Shares are told of one unit alone: of all units together they would tell those of a unit that tells none."""
+def usual(marker: Marker, values: FloatArray, strata: IntArray, disclosure: Disclosure) -> Usual:
+    """values, strata  (patients,) of the group; NaN where it was not measured."""
     if marker.kind is Kind.CONTINUOUS:
+        measured = values[~np.isnan(values)]
         return Usual(disclosure.spread(measured, widest=_TAIL, step=step_of(marker.scale)), ())
     levels = 2 if marker.kind is Kind.BINARY else len(marker.categories)
-    counts = [int((measured == level).sum()) for level in range(levels)]
-    return Usual(None, tuple(disclosure.share(count, len(measured)) if of_one_unit else None for count in counts))
+    return Usual(None, tuple(disclosure.share_of_strata(values == level, strata) for level in range(levels)))

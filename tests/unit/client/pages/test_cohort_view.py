@@ -34,7 +34,7 @@ def test_strength_is_the_mean_absolute_contribution_rounded_down() -> None:
         top = sum(parts[-10:]) / 10
         exact = sum(min(part, top) for part in parts) / len(parts)
         step = top * 10 / 390
-        assert exact - step < by_source.get(source, 0.0) <= exact * (1 + 1e-9)
+        assert exact - step * (1 + 1e-9) <= by_source.get(source, 0.0) < exact
         assert by_source.get(source, 0.0) / step == pytest.approx(round(by_source.get(source, 0.0) / step))
     assert sum(each.share for each in found) == pytest.approx(1)
     assert [each.strength for each in found] == sorted(by_source.values(), reverse=True)
