@@ -289,7 +289,7 @@ def test_no_two_versions_tell_a_group_below_the_floor(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seed", "versions"), itertools.product(range(200, 400), (1, 2)))
+@pytest.mark.parametrize(("seed", "versions"), list(itertools.product(range(200, 400), (1, 2))))
 def test_no_figure_of_200_tables_and_their_next_versions_tells_a_group_below_the_floor(
     seed: int, versions: int
 ) -> None:
