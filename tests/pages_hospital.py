@@ -23,7 +23,8 @@ from oncofed.client.pages.accounts import Accounts, Cost, Role
 from oncofed.client.pages.application import application
 from oncofed.client.pages.desk import Desk
 from oncofed.client.pages.hospital import HospitalPrognosis
-from oncofed.client.pages.sessions import Sessions, SignInDelay
+from oncofed.client.pages.password_turns import PasswordTurns
+from oncofed.client.pages.sessions import Sessions
 from oncofed.client.pages.viewing_record import ViewingRecord
 from oncofed.client.records.audit_log import AuditEntry, AuditLog, verify_audit_log
 from oncofed.cohort.cohort import Cohort
@@ -208,7 +209,7 @@ def served(
         hospital=shown or hospital(),
         accounts=accounts,
         sessions=Sessions(clock=clock),
-        delay=SignInDelay(clock=clock),
+        turns=PasswordTurns(clock=clock),
         record=ViewingRecord(AuditLog(log), key=b"k" * 32, plan_hash=PLAN_HASH, clock=clock),
         audit_log=log,
         secure=secure,

@@ -20,7 +20,17 @@ from markupsafe import Markup
 from tests.html_pages import Page, unsafe
 from tests.pages_hospital import PASSWORD, PLAN_HASH, Served, hospital, secret_of, served, submit
 
-from oncofed.client.pages import account_pages, cohort_pages, drawing, patient_pages, rendering, shield
+from oncofed.client.pages import (
+    account_pages,
+    cohort_pages,
+    drawing,
+    password_turns,
+    patient_pages,
+    peer_user,
+    rendering,
+    shield,
+)
+from oncofed.client.pages import accounts as accounts_module
 from oncofed.client.pages import desk as desk_module
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.sessions import Session
@@ -254,6 +264,71 @@ def test_guessing_a_password_is_slowed_down_and_written_down(here: Served) -> No
     assert client.post("/sign-in", data=right).status_code == 303
 
 
+def test_who_knows_a_name_does_not_lock_it_elsewhere(here: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shield, "ends_of", lambda scope: None)  # as on the socket, where the proxy says who asks
+    monkeypatch.setattr(peer_user, "ends_of", lambda scope: None)
+    client, right = here.client(), {"name": "clinician", "password": PASSWORD}
+    for _ in range(4):
+        client.post("/sign-in", data={**right, "password": "wrong"}, headers={"x-real-ip": "10.1.0.66"})
+    assert client.post("/sign-in", data=right, headers={"x-real-ip": "10.1.0.66"}).status_code == 429
+    assert client.post("/sign-in", data=right, headers={"x-real-ip": "10.1.0.7"}).status_code == 303
+    monkeypatch.setattr(password_turns, "_mark", lambda *parts: parts[-1].encode())  # by the name alone
+    for _ in range(4):
+        client.post("/sign-in", data={**right, "password": "wrong"}, headers={"x-real-ip": "10.1.0.66"})
+    assert client.post("/sign-in", data=right, headers={"x-real-ip": "10.1.0.7"}).status_code == 429
+
+
+def test_on_loopback_nobody_says_who_he_is(here: Served) -> None:
+    client, right = here.client(), {"name": "clinician", "password": PASSWORD}
+    for number in range(4):
+        client.post("/sign-in", data={**right, "password": "wrong"}, headers={"x-real-ip": f"10.1.0.{number}"})
+    assert client.post("/sign-in", data=right, headers={"x-real-ip": "10.1.0.9"}).status_code == 429
+
+
+def test_a_browser_behind_the_proxy_is_known_by_what_one_subscriber_has() -> None:
+    def peer(address: str | None) -> str:
+        headers = [] if address is None else [(b"x-real-ip", address.encode())]
+        scope = {"type": "http", "client": None, "server": ("/run/pages.sock", None), "headers": headers}
+        return peer_user.peer_of(scope, None)
+
+    assert peer("192.0.2.7") != peer("192.0.2.8")
+    assert peer("2001:db8::1") == peer("2001:db8::ffff:2") != peer("2001:db8:0:1::1")
+    assert peer(None) == peer("a, b") == peer("")
+
+
+@pytest.mark.parametrize("form", ["/sign-in", "/password", "/accounts/add", "/accounts/password"])
+def test_every_scrypt_of_the_pages_is_inside_a_turn(here: Served, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    running: list[int] = []
+    derived = accounts_module._derived
+
+    def seen(password: str, account: accounts_module.Account) -> bytes:
+        running.append(here.desk.turns.running)
+        return derived(password, account)
+
+    fields = {"name": "dr.neu", "password": "a long new password", "role": "analyst"}
+    fields |= {"old": PASSWORD, "new": fields["password"], "again": fields["password"]}
+    administrator = here.signed_in(Role.ADMINISTRATOR)
+    submit(administrator, "/accounts", "/accounts/add", **{**fields, "name": "dr.alt"})
+    monkeypatch.setattr(accounts_module, "_derived", seen)
+    if form == "/sign-in":
+        here.client().post(form, data=fields)
+    else:
+        submit(
+            administrator, "/accounts", form, **{**fields, "name": "dr.alt" if form.endswith("password") else "dr.neu"}
+        )
+    assert running, "the form must make the server work"
+    assert set(running) == {1}
+
+
+def test_a_change_of_password_is_slowed_down_like_a_sign_in(here: Served) -> None:
+    client, new = here.signed_in(Role.CLINICIAN), "another long password"
+    answers = [submit(client, "/password", "/password", old="wrong", new=new, again=new) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [400, 400, 400, 429]
+    assert submit(client, "/password", "/password", old=PASSWORD, new=new, again=new).status_code == 429
+    here.clock.seconds += 2
+    assert submit(client, "/password", "/password", old=PASSWORD, new=new, again=new).status_code == 303
+
+
 def test_an_unknown_name_and_a_wrong_password_are_the_same_answer(here: Served) -> None:
     client = here.client()
     answers = [client.post("/sign-in", data={"name": name, "password": "wrong"}) for name in ("clinician", "nobody")]
@@ -284,6 +359,35 @@ def test_the_users_that_run_what_the_coordinator_sends_are_refused(
         assert here.events()[-1] == ("page_refused", "node_user", "")
         here.refused_users = frozenset({61002})
         assert here.client().get("/sign-in").status_code == 200
+
+
+def test_a_connection_of_which_nobody_knows_whose_it_is_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with served(tmp_path, shown=HOSPITAL, users=frozenset({61001})) as here:
+        monkeypatch.setattr("oncofed.client.pages.application.user_of_connection", lambda client, server: None)
+        assert here.client().get("/sign-in").status_code == 421
+        assert here.events()[-1] == ("page_refused", "unknown_user", "")
+        assert "does not say which user" in caplog.text
+        monkeypatch.setattr("oncofed.client.pages.application.user_of_connection", lambda client, server: 0)
+        assert here.client().get("/sign-in").status_code == 200
+        here.refused_users = frozenset()  # where no user is refused, none has to be known
+        monkeypatch.setattr("oncofed.client.pages.application.user_of_connection", lambda client, server: None)
+        assert here.client().get("/sign-in").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "ends"),
+    [
+        (None, ("/run/pages.sock", None), False),
+        (("", 0), ("/run/pages.sock", None), False),
+        (None, ("127.0.0.1", 8440), True),
+        (None, None, True),
+        (("127.0.0.1", 0), ("127.0.0.1", 8440), True),
+    ],
+)
+def test_only_a_unix_socket_has_no_ends_to_be_asked_for(client: object, server: object, ends: bool) -> None:
+    assert (peer_user.ends_of({"type": "http", "client": client, "server": server}) is not None) == ends
 
 
 def test_names_and_categories_are_text_on_every_page(here: Served, monkeypatch: pytest.MonkeyPatch) -> None:

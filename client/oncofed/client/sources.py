@@ -6,7 +6,7 @@ write, with the statement as the policy gives it; whatever a source is, its cell
 
 Promises: the address of a database, which may hold a password, is never in the policy and never in a message; nor is
 anything of the table, not even the database's own words about it. Refused, with InvalidInput: what cannot be read, two
-columns of one name, a database that cannot be held to reading.
+columns of one name, a database that cannot be held to reading, an address that others than its file's owner may read.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.table import Tell, keep_to_oneself, named_frame, read_table
 from oncofed.cohort.validation import named_columns, validate
 from oncofed.errors import Fault, InvalidInput
+from oncofed.secret_files import read_secret
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
@@ -141,10 +142,16 @@ def _address(source: SourceSpec) -> URL:
     where = f"data source {source.name}"
     if source.url_file is not None:
         try:
-            text = source.url_file.read_text("utf-8").strip()
-        except (OSError, UnicodeError):
+            text = read_secret(source.url_file).decode("utf-8").strip()
+        except UnicodeError:
             remedy = "Write it there, readable by the guard's user alone."
             raise InvalidInput([Fault(where, "the file with its database's address cannot be read", remedy)]) from None
+        except InvalidInput as refused:  # its remedies are right, and it names the file and not the source
+            faults = [
+                Fault(where, f"of the file with its database's address: {each.what}", each.remedy)
+                for each in refused.faults
+            ]
+            raise InvalidInput(faults) from None
     else:
         assert source.url_variable is not None
         text = os.environ.get(source.url_variable, "").strip()

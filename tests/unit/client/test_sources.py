@@ -70,7 +70,9 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 def database(folder: Path, url: str, statement: str = SELECT) -> SourceSpec:
+    (folder / "address").unlink(missing_ok=True)
     (folder / "address").write_text(f"{url}\n")
+    (folder / "address").chmod(0o400)
     return SourceSpec("registry", SourceKind.SQL, statement=statement, url_file=folder / "address")
 
 
@@ -98,8 +100,20 @@ def test_an_address_that_leads_nowhere_is_told_without_it(tmp_path: Path, url: s
 
 def test_a_missing_address_file_is_told(tmp_path: Path) -> None:
     source = SourceSpec("registry", SourceKind.SQL, statement=SELECT, url_file=tmp_path / "none")
-    with pytest.raises(InvalidInput, match="cannot be read"):
+    with pytest.raises(InvalidInput, match=r"registry: of the file .* does not exist"):
         read_source(source)
+
+
+@pytest.mark.parametrize("mode", [0o440, 0o404, 0o644, 0o420, 0o402, 0o401])
+def test_an_address_that_others_may_read_or_change_is_refused(tmp_path: Path, sqlite_url: str, mode: int) -> None:
+    source = database(tmp_path, sqlite_url)
+    assert len(read_source(source)) == 7
+    (tmp_path / "address").chmod(mode)
+    with pytest.raises(InvalidInput, match="others than its owner") as refusal:
+        read_source(source)
+    assert "patients.db" not in str(refusal.value)
+    (tmp_path / "address").chmod(0o600)
+    assert len(read_source(source)) == 7
 
 
 def test_sqlite_is_held_to_reading_too(tmp_path: Path, sqlite_url: str) -> None:

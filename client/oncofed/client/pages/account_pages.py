@@ -12,7 +12,19 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from oncofed.client.pages.accounts import SHORTEST_PASSWORD, Role
-from oncofed.client.pages.desk import Desk, Fields, Form, FormOf, PageRefused, Visit, desk_of, fields_of, visit_of
+from oncofed.client.pages.desk import (
+    Desk,
+    Fields,
+    Form,
+    FormOf,
+    PageRefused,
+    Visit,
+    desk_of,
+    fields_of,
+    peer_of_request,
+    visit_of,
+)
+from oncofed.client.pages.password_turns import NoTurn
 from oncofed.client.pages.rendering import first_page, open_page, page
 from oncofed.client.pages.viewing_record import (
     ACCOUNTS,
@@ -54,23 +66,19 @@ def sign_in(request: Request, fields: Annotated[Fields, Depends(fields_of)]) -> 
     """A new session, for the right password."""
     desk = desk_of(request)
     name, password = fields.get("name", "").strip(), fields.get("password", "")
-    wait = desk.delay.seconds_left(name)
-    if wait > 0:
-        desk.record.refused("", WAITS)
-        said = f"Too many wrong passwords. Try again in {int(wait) + 1} seconds."
-        return open_page("sign_in.html.j2", desk, {"said": said}, status=429)
-    if not desk.checking.acquire(blocking=False):
-        return open_page("sign_in.html.j2", desk, {"said": "Others are signing in. Try again."}, status=503)
+    peer = peer_of_request(request)
     try:
-        account = desk.accounts.checked(name, password)
-    finally:
-        desk.checking.release()
+        with desk.turns.turn(name, peer):
+            account = desk.accounts.checked(name, password)
+    except NoTurn as refused:
+        desk.record.refused("", WAITS)
+        return open_page("sign_in.html.j2", desk, {"said": _wait(refused)}, status=429)
     if account is None:
-        desk.delay.failed(name)
+        desk.turns.failed(name, peer)
         # Not a name that is none: people type their password there.
         desk.record.refused(name if desk.accounts.find(name) is not None else "", WRONG_PASSWORD)
         return open_page("sign_in.html.j2", desk, {"said": "Name or password is wrong."}, status=401)
-    desk.delay.succeeded(name)
+    desk.turns.succeeded(name, peer)
     desk.record.viewed(account.name, SIGN_IN)
     before = request.cookies.get(desk.cookie, "")
     if before:
@@ -105,20 +113,28 @@ def password_page(visit: Anybody) -> Response:
 @router.post("/password")
 def change_password(form: AnybodysForm) -> Response:
     """The old one first; then all sessions of the account are over."""
-    desk, said = form.desk, ""
-    if desk.delay.seconds_left(form.by) > 0 or desk.accounts.checked(form.by, form.text("old")) is None:
-        desk.delay.failed(form.by)
+    desk, peer = form.desk, form.visit.peer
+
+    def again(said: str, status: int = 400) -> Response:
+        return page("password.html.j2", form.visit, {"said": said, "shortest": SHORTEST_PASSWORD}, status=status)
+
+    if form.text("new") != form.text("again"):
+        return again("The new password was typed in two ways.")
+    try:
+        with desk.turns.turn(form.by, peer):
+            right = desk.accounts.checked(form.by, form.text("old")) is not None
+            if right:
+                desk.accounts.set_password(form.by, form.text("new"))
+    except NoTurn as refused:
+        desk.record.refused(form.by, WAITS)
+        return again(_wait(refused), 429)
+    except InvalidInput as refused:
+        return again(_said(refused))
+    if not right:
+        desk.turns.failed(form.by, peer)
         desk.record.refused(form.by, WRONG_PASSWORD)
-        said = "The present password is wrong."
-    elif form.text("new") != form.text("again"):
-        said = "The new password was typed in two ways."
-    else:
-        try:
-            desk.accounts.set_password(form.by, form.text("new"))
-        except InvalidInput as refused:
-            said = _said(refused)
-    if said:
-        return page("password.html.j2", form.visit, {"said": said, "shortest": SHORTEST_PASSWORD}, status=400)
+        return again("The present password is wrong.")
+    desk.turns.succeeded(form.by, peer)
     desk.record.viewed(form.by, ACCOUNTS, "own_password")
     return signed_out(desk)
 
@@ -153,15 +169,26 @@ def change_account(form: AdministratorForm, change: str) -> Response:
         if change == "add":
             if form.text("role") not in list(Role):
                 return _accounts(form.visit, "Choose a role.", status=400)
-            desk.accounts.add(name, Role(form.text("role")), form.text("password"))
+            with desk.turns.turn(form.by, form.visit.peer):
+                desk.accounts.add(name, Role(form.text("role")), form.text("password"))
+            desk.turns.succeeded(form.by, form.visit.peer)
         elif change == "password":
-            desk.accounts.set_password(name, form.text("password"))
+            with desk.turns.turn(form.by, form.visit.peer):
+                desk.accounts.set_password(name, form.text("password"))
+            desk.turns.succeeded(form.by, form.visit.peer)
         else:
             desk.accounts.set_enabled(name, change == "enable")
+    except NoTurn as refused:
+        desk.record.refused(form.by, WAITS)
+        return _accounts(form.visit, _wait(refused), status=429)
     except InvalidInput as refused:
         return _accounts(form.visit, _said(refused), status=400)
     desk.record.viewed(form.by, ACCOUNTS, change)
     return RedirectResponse("/accounts", _SEE_OTHER)
+
+
+def _wait(refused: NoTurn) -> str:
+    return f"Too many passwords are tried. Try again in {int(refused.seconds) + 1} seconds."
 
 
 def _said(refused: InvalidInput) -> str:

@@ -1,10 +1,11 @@
 """Which page shows a hospital's patients as a whole, and which files can be taken from it?
 
-Everything on it is about groups of at least the floor's patients. Each download is an entry of the audit log.
+Every figure on it has gone through `disclosure`. Each download is an entry of the audit log.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -27,9 +28,10 @@ from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, 
 from oncofed.client.pages.interaction_view import TOGETHER_WORDS, Interaction, strongest_interactions
 from oncofed.client.pages.marker_figures import dependence_figure, network_figure, strength_figure
 from oncofed.client.pages.patient_pages import endpoint_number
+from oncofed.client.pages.recalibration import Fitted
 from oncofed.client.pages.rendering import page
 from oncofed.client.pages.viewing_record import COHORT, EXPORT, UNKNOWN_PAGE
-from oncofed.client.pages.wording import marker_label, time, words
+from oncofed.client.pages.wording import marker_label, percent, time, words
 from oncofed.survival.grid import TimeGrid
 
 router = APIRouter()
@@ -50,25 +52,25 @@ class Choice:
     marker: str
 
     def strongest(self) -> tuple[MarkerStrength, ...]:
-        return strongest_markers(self.visit.desk.hospital, self.endpoint, self.peers.rows)
+        return strongest_markers(self.visit.desk.hospital, self.endpoint, self.peers)
 
     def dependence(self) -> Dependence | None:
         hospital = self.visit.desk.hospital
-        return dependence(hospital, self.endpoint, self.peers.rows, source=self.marker)
+        return dependence(hospital, self.endpoint, self.peers, source=self.marker)
 
     def interactions(self) -> tuple[Interaction, ...] | None:
-        return kept_interactions(self.visit.desk.hospital, self.endpoint, self.peers, entity=self.entity)
+        return kept_interactions(self.visit.desk.hospital, self.endpoint, self.peers)
 
     def groups(self) -> tuple[GroupOutcome, ...]:
-        return risk_groups(self.visit.desk.hospital, self.endpoint, self.peers.rows)
+        return risk_groups(self.visit.desk.hospital, self.endpoint, self.peers)
 
 
 def kept_interactions(
-    hospital: HospitalPrognosis, endpoint: EndpointPrognosis, peers: Peers, *, entity: int | None
+    hospital: HospitalPrognosis, endpoint: EndpointPrognosis, peers: Peers
 ) -> tuple[Interaction, ...] | None:
-    """Computed once for each endpoint and entity. peers: of that entity, or everybody."""
-    key = ("interactions", endpoint.number, entity)
-    found = hospital.kept(key, lambda: strongest_interactions(hospital, endpoint, peers.rows) or ())
+    """Computed once for each endpoint and group."""
+    key = ("interactions", endpoint.number, peers.unit)
+    found = hospital.kept(key, lambda: strongest_interactions(hospital, endpoint, peers) or ())
     return cast("tuple[Interaction, ...]", found) or None
 
 
@@ -112,7 +114,7 @@ def cohort(choice: Chosen) -> Response:
         else "",
         "markers": sorted((marker_label(each), each.name) for each in hospital.schema.markers),
         "among": choice.peers.label,
-        "patients": len(choice.peers),
+        "patients": hospital.at_least(choice.peers),
         "strongest": strongest[:_LISTED],
         "carrying": _carrying(strongest),
         "total": len(strongest),
@@ -126,8 +128,10 @@ def cohort(choice: Chosen) -> Response:
         "group_medians": [group.median_words(hospital.grid.unit) for group in groups],
         "risk_times": _risk_table(groups, hospital.grid),
         "recalibration": choice.endpoint.recalibration,
+        "fitted": _fitted(choice.endpoint, hospital),
         "slope_deviation": _slope_deviation(choice.endpoint),
         "floor": hospital.smallest_group,
+        "crowd": hospital.disclosure.crowd,
     }
     return page("cohort.html.j2", visit, content)
 
@@ -144,18 +148,19 @@ def _slope_deviation(endpoint: EndpointPrognosis) -> float:
     return 0.0 if found is None else float(np.sqrt(found.covariance[-1, -1]))
 
 
+def _fitted(endpoint: EndpointPrognosis, hospital: HospitalPrognosis) -> Fitted | None:
+    found = endpoint.recalibration
+    return None if found is None else Fitted.of(found, hospital.at_least(hospital.everybody), hospital.disclosure)
+
+
 def _risk_table(groups: tuple[GroupOutcome, ...], grid: TimeGrid) -> list[tuple[str, list[str]]]:
-    """Numbers at risk at the times of the picture's axis; what is below the floor is not shown."""
+    """The curves at the times of the picture's axis, as they are drawn."""
     found = []
     for moment in told_times(grid):
-        counts = [
-            f"{int(group.at_risk[int(abs(group.times - moment).argmin())]):,}"
-            if group.times[0] <= moment <= group.times[-1]
-            else "few"
-            for group in groups
-        ]
-        if set(counts) != {"few"}:
-            found.append((time(moment, grid.unit), counts))
+        shares = [group.at(moment) for group in groups]
+        if any(share is not None for share in shares):
+            told = ["not known" if share is None else percent(share) for share in shares]
+            found.append((time(moment, grid.unit), told))
     return found
 
 
@@ -173,15 +178,25 @@ def strongest_csv(choice: Chosen) -> Response:
 def dependence_csv(choice: Chosen) -> Response:
     """Bins of one marker's values."""
     found = choice.dependence()
-    heading = ("value", "unit", "patients", "log_hazard_ratio_10th", "log_hazard_ratio_median", "log_hazard_ratio_90th")
+    heading = (
+        "value",
+        "unit",
+        "log_hazard_ratio_middle",
+        "log_hazard_ratio_low",
+        "log_hazard_ratio_high",
+        "low_to_high",
+    )
     rows = (
         []
         if found is None
         else [
-            (found.labels[place] if found.labels else float(at), found.unit, count, float(low), float(mid), float(high))
-            for place, (at, count, low, mid, high) in enumerate(
-                zip(found.at, found.counts, found.low, found.median, found.high, strict=True)
+            (
+                found.labels[place] if found.labels else float(at),
+                found.unit,
+                float(middle),
+                *((math.nan, math.nan, "") if spread is None else (spread.low, spread.high, spread.holds)),
             )
+            for place, (at, middle, spread) in enumerate(zip(found.at, found.middle, found.spreads, strict=True))
         ]
     )
     return _file(choice, "dependence", csv_text(heading, rows))
@@ -202,13 +217,11 @@ def interactions_csv(choice: Chosen) -> Response:
 def groups_csv(choice: Chosen) -> Response:
     """Kaplan-Meier curves of the risk groups."""
     unit = choice.visit.desk.hospital.grid.unit
-    heading = ("group", f"time_{unit}", "survival", "low_95", "high_95", "at_risk")
+    heading = ("group", f"time_{unit}", "survival", "low_95", "high_95")
     rows = [
-        (group.name, float(when), float(share), float(low), float(high), int(at_risk))
+        (group.name, float(when), float(share), float(low), float(high))
         for group in choice.groups()
-        for when, share, low, high, at_risk in zip(
-            group.times, group.survival, group.low, group.high, group.at_risk, strict=True
-        )
+        for when, share, low, high in zip(group.times, group.survival, group.low, group.high, strict=True)
     ]
     return _file(choice, "risk-groups", csv_text(heading, rows))
 

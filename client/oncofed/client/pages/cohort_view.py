@@ -1,7 +1,7 @@
 """Which markers carry the prognosis at this hospital, how, and how did its risk groups fare?
 
-Everything is said of groups of at least the floor's patients: means, bins of values, thirds of the risk. No point in a
-picture is a patient, so an analyst who may see no patient may see all of this.
+Everything is about published patients and goes through `disclosure`: means, bins of values, thirds of the risk. No
+point in a picture is a patient, so an analyst who may see no patient may see all of this.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.client.cohort_explanation import MONOTONE, mean_absolute, rank_correlation
+from oncofed.client.cohort_explanation import MONOTONE, rank_correlation
+from oncofed.client.pages.disclosure import Disclosure, Spread, step_of
 from oncofed.client.pages.group_outcome import GroupOutcome, group_outcome
-from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis
+from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, Peers
 from oncofed.client.pages.wording import (
     MODALITY_NAMES,
     is_decimal_logarithm,
@@ -27,14 +28,17 @@ from oncofed.cohort.schema import Kind, Marker, Modality
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.intp]
 
 _MOST_BINS = 12
-_QUANTILES = (0.1, 0.5, 0.9)
+_TAIL = 0.1
+_CROWDS_FOR_A_SPREAD = 2
+"""In a bin, where there are enough patients for four such bins."""
 
 
 @dataclass(frozen=True)
 class MarkerStrength:
-    """strength  mean absolute contribution, in log hazard ratio. share: of all markers' strength.
+    """strength  mean absolute contribution, in log hazard ratio, rounded down. share: of all markers' strength.
 
     direction  what a higher value does, in words.
     """
@@ -52,11 +56,11 @@ class MarkerStrength:
 class Dependence:
     """Contribution against value: one bin of values, or one category, at each place.
 
-    at         (bins,) the median value of a bin in `unit`, or the category's place.
+    at         (bins,) the middle value of a bin in `unit`, or the category's place.
     labels     of categories; empty for numbers. logarithmic: whether these are best drawn on a logarithmic scale.
-    low, median, high  (bins,) the tenth, fiftieth and ninetieth of a hundred contributions.
-    counts     (bins,) patients, each at least the floor.
-    left_out   categories that too few patients have.
+    middle     (bins,) contributions in the middle of a bin.
+    spreads    (bins,) where most of its contributions lie; None where too few patients have such a value.
+    left_out   whether some have a value, or none, that too few have to be shown.
     """
 
     label: str
@@ -64,21 +68,23 @@ class Dependence:
     logarithmic: bool
     labels: tuple[str, ...]
     at: FloatArray
-    low: FloatArray
-    median: FloatArray
-    high: FloatArray
-    counts: tuple[int, ...]
-    left_out: int
+    middle: FloatArray
+    spreads: tuple[Spread | None, ...]
+    left_out: bool
 
 
 def strongest_markers(
-    hospital: HospitalPrognosis, endpoint: EndpointPrognosis, rows: BoolArray
+    hospital: HospitalPrognosis, endpoint: EndpointPrognosis, peers: Peers
 ) -> tuple[MarkerStrength, ...]:
-    """Every marker with any strength, strongest first; nothing for fewer patients than the floor."""
-    if int(rows.sum()) < hospital.smallest_group:
-        return ()
-    relevance = endpoint.relevance[rows]
-    strength = mean_absolute(relevance)
+    """Every marker with a strength that may be told, strongest first; equally strong ones in the schema's order."""
+    relevance = endpoint.relevance[peers.rows]
+    strength = hospital.disclosure.means(np.abs(relevance), endpoint.tops)
+    strata = hospital.units.strata[peers.rows]
+    for place, source in enumerate(endpoint.sources):
+        levels = _few_values(hospital, source, endpoint.relevance[:, place])
+        if levels is not None:
+            step = step_of(float(endpoint.tops[place]))
+            strength[place] = _of_levels(levels[peers.rows], relevance[:, place], strata, hospital.disclosure, step)
     total = float(strength.sum())
     found = []
     for place in np.argsort(-strength, kind="stable"):
@@ -94,10 +100,45 @@ def strongest_markers(
                 unit="" if marker is None else shown_unit(marker),
                 strength=float(strength[place]),
                 share=float(strength[place]) / total,
-                direction=_direction(hospital, marker, relevance[:, place], rows),
+                direction=_direction(hospital, marker, relevance[:, place], peers.rows),
             )
         )
     return tuple(found)
+
+
+def _few_values(hospital: HospitalPrognosis, source: str, relevance: FloatArray) -> FloatArray | None:
+    """(published patients,): which of its values each has, NaN for none; None for a marker of many values."""
+    marker = hospital.marker(source)
+    if marker is None:
+        return (relevance != 0).astype(np.float64)  # whether the whole modality is missing
+    values = hospital.units.cohort.marker_values(source)
+    return None if _has_many_values(marker, values) else values
+
+
+def _has_many_values(marker: Marker, values: FloatArray) -> bool:
+    return marker.kind is Kind.CONTINUOUS and len(np.unique(values[~np.isnan(values)])) > _MOST_BINS
+
+
+def _of_levels(
+    levels: FloatArray, relevance: FloatArray, strata: IntArray, disclosure: Disclosure, step: float
+) -> float:
+    """Of each value that a stratum tells: the middle of its share, times its middle contribution."""
+    total = 0.0
+    for stratum in np.unique(strata):
+        rows = strata == stratum
+        patients = int(rows.sum())
+        for group in (rows & same for same in _each_value(levels)):
+            if disclosure.told(int(group.sum())):
+                share = disclosure.share(int(group.sum()), patients)
+                middle = disclosure.middle(relevance[group], step=step)
+                total += disclosure.count(patients) * (share.low + share.high) / 2 * abs(middle)
+    weight = disclosure.count_of_strata(strata)
+    return total / weight if weight else 0.0
+
+
+def _each_value(levels: FloatArray) -> list[BoolArray]:
+    missing = np.isnan(levels)
+    return [missing, *(levels == level for level in np.unique(levels[~missing]))]
 
 
 def _direction(hospital: HospitalPrognosis, marker: Marker | None, relevance: FloatArray, rows: BoolArray) -> str:
@@ -105,9 +146,9 @@ def _direction(hospital: HospitalPrognosis, marker: Marker | None, relevance: Fl
         return f"not measured: {_higher(float(relevance.sum()))}"
     if marker.kind is Kind.CATEGORICAL:
         return "by category"
-    values = hospital.cohort.marker_values(marker.name)[rows]
+    values = hospital.units.cohort.marker_values(marker.name)[rows]
     measured = ~np.isnan(values)
-    if int(measured.sum()) < hospital.smallest_group:
+    if not hospital.disclosure.told(int(measured.sum())):
         return "too few measured"
     correlation = rank_correlation(values[measured], relevance[measured])
     if not abs(correlation) >= MONOTONE:
@@ -120,41 +161,37 @@ def _higher(sign: float) -> str:
 
 
 def dependence(
-    hospital: HospitalPrognosis, endpoint: EndpointPrognosis, rows: BoolArray, *, source: str
+    hospital: HospitalPrognosis, endpoint: EndpointPrognosis, peers: Peers, *, source: str
 ) -> Dependence | None:
     """None for a name that is no marker, or when too few patients have it measured."""
-    marker = hospital.marker(source)
+    marker, disclosure = hospital.marker(source), hospital.disclosure
     if marker is None:
         return None
-    values = hospital.cohort.marker_values(source)
-    measured = rows & ~np.isnan(values)
-    if int(measured.sum()) < hospital.smallest_group:
-        return None
-    contribution = endpoint.relevance[measured, endpoint.sources.index(source)]
-    values = values[measured]
-    levels = np.unique(values)
-    if marker.kind is Kind.CONTINUOUS or len(levels) > _MOST_BINS:
-        groups, left_out = _bins(values, hospital.smallest_group), 0
+    every = hospital.units.cohort.marker_values(source)
+    values = every[peers.rows]
+    contribution = endpoint.relevance[peers.rows, endpoint.sources.index(source)]
+    measured = ~np.isnan(values)
+    if _has_many_values(marker, every):
+        places = np.flatnonzero(measured)
+        groups = [places[group] for group in bins(values[measured], disclosure)]
     else:
-        by_level = [values == level for level in levels]
-        groups = [group for group in by_level if int(group.sum()) >= hospital.smallest_group]
-        left_out = len(by_level) - len(groups)
+        levels = levels_told(values, hospital.units.strata[peers.rows], disclosure)
+        groups = [np.flatnonzero(values == level) for level in levels]
     if not groups:
         return None
-    quantiles = np.array([np.quantile(contribution[group], _QUANTILES) for group in groups])
-    at = np.array([np.median(values[group]) for group in groups])
     named = marker.kind in (Kind.CATEGORICAL, Kind.BINARY)
+    value_step = step_of(marker.scale) if marker.kind is Kind.CONTINUOUS else 1.0
+    at = [disclosure.middle(values[group], step=value_step) for group in groups]
+    step = step_of(float(endpoint.tops[endpoint.sources.index(source)]))
     return Dependence(
         label=marker_label(marker),
         unit=shown_unit(marker),
         logarithmic=is_decimal_logarithm(marker),
         labels=tuple(_level(marker, value) for value in at) if named else (),
         at=np.arange(len(groups), dtype=np.float64) if named else np.array([shown_value(marker, each) for each in at]),
-        low=quantiles[:, 0],
-        median=quantiles[:, 1],
-        high=quantiles[:, 2],
-        counts=tuple(int(group.sum()) for group in groups),
-        left_out=left_out,
+        middle=np.array([disclosure.middle(contribution[group], step=step) for group in groups]),
+        spreads=tuple(disclosure.spread(contribution[group], widest=_TAIL, step=step) for group in groups),
+        left_out=sum(len(group) for group in groups) < len(values),
     )
 
 
@@ -164,37 +201,54 @@ def _level(marker: Marker, value: float) -> str:
     return "yes" if value > 0.5 else "no"
 
 
-def _bins(values: FloatArray, floor: int) -> list[BoolArray]:
-    """About equally many patients in each, at least the floor; equal values are never parted."""
-    wanted = max(1, min(_MOST_BINS, len(values) // floor))
+def levels_told(values: FloatArray, strata: IntArray, disclosure: Disclosure) -> list[float]:
+    """Which values of a marker are shown of a group: those that one of its strata shows.
+
+    values, strata  (patients,)
+    """
+    told: set[float] = set()
+    for stratum in np.unique(strata):
+        found, counts = np.unique(values[(strata == stratum) & ~np.isnan(values)], return_counts=True)
+        told |= {float(level) for level, count in zip(found, counts, strict=True) if disclosure.told(int(count))}
+    return sorted(told)
+
+
+def bins(values: FloatArray, disclosure: Disclosure) -> list[BoolArray]:
+    """About equally many patients in each, at least as many as may be told; equal values are never parted."""
+    crowd = disclosure.crowd
+    if len(values) < crowd:
+        return []
+    roomy = _CROWDS_FOR_A_SPREAD * crowd
+    size = roomy if len(values) >= 4 * roomy else crowd
+    wanted = max(1, min(_MOST_BINS, len(values) // size))
     edges = np.unique(np.quantile(values, np.linspace(0, 1, wanted + 1)[1:-1]))
     number = np.searchsorted(edges, values, side="left")
     groups: list[BoolArray] = []
     for each in range(len(edges) + 1):
         group = number == each
-        if groups and int(groups[-1].sum()) < floor:
+        if groups and int(groups[-1].sum()) < crowd:
             groups[-1] = groups[-1] | group  # ties left the one before too small
         else:
             groups.append(group)
-    if len(groups) > 1 and int(groups[-1].sum()) < floor:
+    if len(groups) > 1 and int(groups[-1].sum()) < crowd:
         groups[-2:] = [groups[-2] | groups[-1]]
     return groups
 
 
-def risk_groups(hospital: HospitalPrognosis, endpoint: EndpointPrognosis, rows: BoolArray) -> tuple[GroupOutcome, ...]:
-    """Thirds of the predicted risk; nothing for a third that is smaller than the floor."""
+def risk_groups(hospital: HospitalPrognosis, endpoint: EndpointPrognosis, peers: Peers) -> tuple[GroupOutcome, ...]:
+    """Thirds of the predicted risk; nothing for a third of which too little may be told."""
     ratio = endpoint.log_hazard_ratio
-    if not rows.any():
+    if not len(peers):
         return ()
-    third = np.searchsorted(np.quantile(ratio[rows], (1 / 3, 2 / 3)), ratio, side="left")
+    third = np.searchsorted(np.quantile(ratio[peers.rows], (1 / 3, 2 / 3)), ratio, side="left")
     found = [
         group_outcome(
             name,
-            hospital.cohort,
-            rows & (third == each),
+            hospital.units.cohort,
+            peers.rows & (third == each),
             endpoint=endpoint.number,
             grid=hospital.grid,
-            floor=hospital.smallest_group,
+            disclosure=hospital.disclosure,
         )
         for each, name in enumerate(("low risk", "middle risk", "high risk"))
     ]

@@ -43,7 +43,7 @@ def pages() -> None:
     help="Instead of a port: for a reverse proxy.",
 )
 @click.option("--name", metavar="HOST", help="Behind a reverse proxy with TLS: the name in the browser's address.")
-@click.option("--smallest-group", type=click.IntRange(min=5), default=10, show_default=True, help="The floor.")
+@click.option("--smallest-group", type=click.IntRange(min=5), help="The floor, chosen once for a study; 10 if not.")
 @click.option("--idle-minutes", type=click.IntRange(1, 120), default=15, show_default=True, help="Then sign in again.")
 def serve(
     folder: NodeFolder,
@@ -51,7 +51,7 @@ def serve(
     port: int | None,
     socket: Path | None,
     name: str | None,
-    smallest_group: int,
+    smallest_group: int | None,
     idle_minutes: int,
 ) -> None:
     """Serve the pages until Ctrl-C or SIGTERM, on this machine only.
@@ -96,6 +96,29 @@ def serve(
     prepare(hospital, say=click.echo)
     where = f"https://{name}" if name else f"http://127.0.0.1:{place.port}"
     serve_pages(desk, place, refused_users=refused, ready=lambda: click.echo(f"The pages are at {where}"))
+
+
+@pages.command()
+@NODE
+@click.option("--plan", default="", metavar="HASH", help="The study; left out: the only one with a model.")
+def publish(folder: NodeFolder, plan: str) -> None:
+    """Take the table as it is now for all figures of groups, where enough patients have changed.
+
+    Start the pages again afterwards. Why figures do not change each night: see docs/pages.md.
+
+    \b
+    Example:
+      oncofed site pages publish NODE
+    """
+    from oncofed.client.pages.of_node import publish as take
+    from oncofed.client.pages.viewing_record import PUBLISHED
+    from oncofed.client.records.audit_log import AuditLog
+
+    by = person()
+    go_on_as("guard", folder)
+    for line in take(folder, plan=plan):
+        click.echo(line)
+    AuditLog(folder.audit_log).append(PUBLISHED, by=by)
 
 
 @pages.command("add-user")

@@ -8,10 +8,9 @@ answered, and says nothing of what there would have been to see.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from threading import BoundedSemaphore
 from urllib.parse import parse_qsl, urlsplit
 
 from fastapi import Request
@@ -19,19 +18,19 @@ from starlette.concurrency import run_in_threadpool
 
 from oncofed.client.pages.accounts import Accounts, Role
 from oncofed.client.pages.hospital import HospitalPrognosis
-from oncofed.client.pages.sessions import Session, Sessions, SignInDelay, Timeouts
+from oncofed.client.pages.password_turns import PasswordTurns
+from oncofed.client.pages.sessions import Session, Sessions, Timeouts
 from oncofed.client.pages.viewing_record import FORM, NO_SESSION, ROLE, ViewingRecord
 
 _LARGEST_FORM_BYTES = 16_384
 _MOST_FIELDS = 20
-_AT_ONCE = 2
-"""Passwords checked at one time: each takes 128 MiB, and who has no account shall not fill the memory."""
 
 
 @dataclass(frozen=True, eq=False)
 class Desk:
     """All that the routes work with.
 
+    turns         around every check and every new hash of a password.
     secure        cookies go over TLS only. hosts: names under which the pages may be asked for.
     audit_log     shown to administrators. now: the time that stands on a page, in the hospital's zone.
     """
@@ -39,14 +38,13 @@ class Desk:
     hospital: HospitalPrognosis
     accounts: Accounts
     sessions: Sessions
-    delay: SignInDelay
+    turns: PasswordTurns
     record: ViewingRecord
     audit_log: Path
     secure: bool
     hosts: frozenset[str]
     timeouts: Timeouts = Timeouts()  # noqa: RUF009 - frozen
     now: Callable[[], datetime] = lambda: datetime.now().astimezone()
-    checking: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(_AT_ONCE))
 
     @property
     def cookie(self) -> str:
@@ -56,11 +54,12 @@ class Desk:
 
 @dataclass(frozen=True, eq=False)
 class Visit:
-    """A request by somebody who may make it."""
+    """A request by somebody who may make it. peer: whose connection it is."""
 
     desk: Desk
     session: Session
     identifier: str
+    peer: str
 
     @property
     def by(self) -> str:
@@ -86,6 +85,11 @@ def desk_of(request: Request) -> Desk:
     return desk
 
 
+def peer_of_request(request: Request) -> str:
+    """As the shield has found it, for a form."""
+    return str(request.state.peer)
+
+
 def visit_of(*roles: Role) -> Callable[[Request], Visit]:
     """A dependency: the visit of somebody with one of these roles. Raises SignInNeeded or PageRefused."""
 
@@ -97,9 +101,10 @@ def visit_of(*roles: Role) -> Callable[[Request], Visit]:
             if identifier:  # over, or made up
                 desk.record.refused("", NO_SESSION)
             raise SignInNeeded
+        visit = Visit(desk, session, identifier, peer_of_request(request))
         if session.role not in roles:
-            raise refusal(Visit(desk, session, identifier), ROLE, 403, "Your account is not for this page.")
-        return Visit(desk, session, identifier)
+            raise refusal(visit, ROLE, 403, "Your account is not for this page.")
+        return visit
 
     return check
 

@@ -58,7 +58,7 @@ def survival_figure(view: PatientView, grid: TimeGrid) -> Picture:
         keys.append(Key(f"{100 * LEVEL:.0f} % band of this hospital", shade, _BAND))
         keys.append(Key("model as released", released))
     if similar is not None and similar.has_curve:
-        keys.append(Key(f"observed: {similar.patients} similar patients", observed))
+        keys.append(Key("observed: similar patients", observed))
     frame = _Frame.under(keys, grid, f"{capital(words(view.endpoint.name))}: without the event")
     x, marks = frame.across(course.times), []
     if course.adjusted is not None:
@@ -66,7 +66,7 @@ def survival_figure(view: PatientView, grid: TimeGrid) -> Picture:
         marks.append(area(x, frame.up(band.low), frame.up(band.high), BETTER, opacity=_BAND))
         marks.append(curve(x, frame.up(course.released), released))
     if similar is not None and similar.has_curve:
-        marks.append(curve(frame.across(similar.times), frame.up(similar.survival), observed, step=True))
+        marks.append(curve(frame.across(similar.times), frame.up(similar.survival), observed))
     marks.append(curve(x, frame.up(course.survival), own))
     return frame.picture("survival", [*marks, *frame.moments(grid, lambda moment: _said_of(view, moment))])
 
@@ -78,10 +78,8 @@ def _said_of(view: PatientView, moment: float) -> list[str]:
         low, high = (percent(float(limit[place])) for limit in (course.adjusted.low, course.adjusted.high))
         said += f" (band {low} to {high})"
     lines = [said]
-    similar = None if view.similar is None else view.similar.outcome
-    if similar is not None and similar.times[0] <= moment <= similar.times[-1]:
-        lines.append(f"similar patients {percent(_step_at(similar, moment))}")
-    return lines
+    share = None if view.similar is None else view.similar.outcome.at(moment)
+    return lines if share is None else [*lines, f"similar patients {percent(share)}"]
 
 
 def groups_figure(groups: Sequence[GroupOutcome], grid: TimeGrid, *, endpoint: str) -> Picture:
@@ -96,25 +94,16 @@ def groups_figure(groups: Sequence[GroupOutcome], grid: TimeGrid, *, endpoint: s
             frame.up(group.high),
             stroke.colour,
             opacity=_GROUP_BAND,
-            step=True,
         )
         for group, stroke in drawn
     ]
-    marks += [curve(frame.across(group.times), frame.up(group.survival), stroke, step=True) for group, stroke in drawn]
+    marks += [curve(frame.across(group.times), frame.up(group.survival), stroke) for group, stroke in drawn]
 
     def said(moment: float) -> list[str]:
-        return [
-            f"{group.name} {percent(_step_at(group, moment))}"
-            for group in groups
-            if group.times[0] <= moment <= group.times[-1]
-        ]
+        told = [(group.name, group.at(moment)) for group in groups]
+        return [f"{name} {percent(share)}" for name, share in told if share is not None]
 
     return frame.picture("risk-groups", [*marks, *frame.moments(grid, said)])
-
-
-def _step_at(group: GroupOutcome, moment: float) -> float:
-    """The last value at or before; the moment lies within the curve."""
-    return float(group.survival[int(np.searchsorted(group.times, moment, side="right")) - 1])
 
 
 def told_times(grid: TimeGrid) -> tuple[float, ...]:

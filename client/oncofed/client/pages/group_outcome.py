@@ -1,7 +1,7 @@
 """How did a group of this hospital's patients fare? In aggregate only, and only for a group that is large enough.
 
-Kaplan-Meier on a fixed time axis, so that no step tells the day of one patient's death, and no further than there are
-as many patients under observation as the floor asks for. Counts below the floor are said to be small, no more.
+Kaplan-Meier, told at those times of a public axis that `disclosure` allows: each after enough more events that none of
+them can be told apart, and no further than enough patients are under observation. No number of patients or events is.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from oncofed.client.pages.disclosure import Disclosure
+from oncofed.client.pages.disclosure import survival as rounded_survival
 from oncofed.client.pages.wording import time
 from oncofed.cohort.cohort import Cohort
 from oncofed.survival.curves import NOT_REACHED
@@ -25,67 +27,68 @@ _POINTS = 60
 
 @dataclass(frozen=True, eq=False)
 class GroupOutcome:
-    """times   (times,), from 0, no further than the floor's patients are at risk.
+    """times   (times,), rising, from 0 or from when enough are under observation.
 
     survival, low, high  (times,), Kaplan-Meier with pointwise 95 % limits; low and high NaN where they are not known.
-    at_risk   (times,), under observation just before each time; at least the floor.
     median    in the grid's unit, or NOT_REACHED within `times`, which may end long before the grid does.
     """
 
     name: str
-    patients: int
-    events: int
     times: FloatArray
     survival: FloatArray
     low: FloatArray
     high: FloatArray
-    at_risk: FloatArray
     median: float
 
     @property
     def has_curve(self) -> bool:
-        """Not when so few are left after the first moment that there is nothing to draw."""
+        """Not when there is nothing to tell after the first moment."""
         return len(self.times) > 1
 
     def median_words(self, unit: str) -> str:
         """A median that lies beyond what may be shown is not said to be unreached."""
         if not self.has_curve:
-            return "not known: too few were followed"
+            return "not known: too few events, or too few were followed"
         if self.median != NOT_REACHED:
             return time(self.median, unit)
         return f"not reached by {time(float(self.times[-1]), unit)}"
 
+    def at(self, moment: float) -> float | None:
+        """Between two told times by a straight line, as the curve is drawn; None outside."""
+        if not self.times[0] <= moment <= self.times[-1]:
+            return None
+        return float(np.interp(moment, self.times, self.survival))
+
 
 def group_outcome(
-    name: str, cohort: Cohort, rows: BoolArray, *, endpoint: int, grid: TimeGrid, floor: int
+    name: str, cohort: Cohort, rows: BoolArray, *, endpoint: int, grid: TimeGrid, disclosure: Disclosure
 ) -> GroupOutcome | None:
-    """None for fewer patients than the floor, or when they are never that many at one time."""
-    if int(rows.sum()) < floor:
+    """None for a group of which nothing may be told, or when too few of it are ever observed at one time."""
+    if not disclosure.told(int(rows.sum())):
         return None
     entry, exit_ = cohort.entry[rows, endpoint], cohort.exit[rows, endpoint]
     observed = cohort.observed[rows, endpoint] & (exit_ <= grid.bounds[-1])
-    times = np.linspace(0.0, grid.bounds[-1], _POINTS + 1)
-    entered = (entry[None, :] < times[:, None]) | (entry[None, :] == 0)
-    at_risk = (entered & (exit_[None, :] >= times[:, None])).sum(axis=1).astype(np.float64)
-    enough = np.flatnonzero(at_risk >= floor)
-    if not len(enough):
+    axis = np.linspace(0.0, grid.bounds[-1], _POINTS + 1)
+    entered = (entry[None, :] < axis[:, None]) | (entry[None, :] == 0)
+    at_risk = (entered & (exit_[None, :] >= axis[:, None])).sum(axis=1).astype(np.float64)
+    events = (observed[None, :] & (exit_[None, :] <= axis[:, None])).sum(axis=1)
+    times = axis[disclosure.moments(events, at_risk)]
+    if not len(times):
         return None
-    # With delayed entry few may be under observation at first: what comes before the floor is met is left out, too.
-    begin = int(enough[0])
-    stop = begin + int(np.argmin(np.append(at_risk[begin:] >= floor, False)))
-    kept = slice(begin, stop)
     curve = kaplan_meier(time=exit_, observed=observed, entry=entry)
-    low, high = curve.interval_at(times[kept])
-    survival = curve.at(times[kept])
-    below = np.flatnonzero(survival <= 0.5)
+    low, high = curve.interval_at(times)
+    survival = rounded_survival(curve.at(times))
     return GroupOutcome(
         name=name,
-        patients=int(rows.sum()),
-        events=int(observed.sum()),
-        times=times[kept],
+        times=times,
         survival=survival,
-        low=low,
-        high=high,
-        at_risk=at_risk[kept],
-        median=float(times[kept][below[0]]) if len(below) else NOT_REACHED,
+        low=rounded_survival(low),
+        high=rounded_survival(high),
+        median=_half(times, survival, axis),
     )
+
+
+def _half(times: FloatArray, survival: FloatArray, axis: FloatArray) -> float:
+    """When the drawn curve has fallen to one half, on the public axis."""
+    below = np.flatnonzero(np.interp(axis, times, survival, left=1.0, right=1.0) <= 0.5)
+    return float(axis[below[0]]) if len(below) else NOT_REACHED

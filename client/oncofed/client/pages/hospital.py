@@ -1,10 +1,9 @@
 """What does the released model say about all patients of this hospital, so that any one of them is seen at once?
 
-Relevances, log hazard ratios and the adjustment to this hospital's outcomes are computed once for each endpoint, when
-it is first asked for, and kept: a page of one patient then compares with all the others in milliseconds. Everything
-here stays in the hospital.
-
-The floor: whatever is said of a group is said only of at least `smallest_group` patients.
+A patient's own page is of the table as it is now. Everything that is said of a group is of the *published* patients
+(`published`), which stay the same until a person publishes anew, and goes through the one layer that decides what may
+be told (`disclosure`). Their relevances, log hazard ratios and the adjustment to this hospital's outcomes are
+computed once for each endpoint, when it is first asked for, and kept. Everything here stays in the hospital.
 """
 
 from __future__ import annotations
@@ -19,7 +18,10 @@ import torch
 from numpy.typing import NDArray
 
 from oncofed.client.explanation import marker_relevance
+from oncofed.client.one_thread import one_thread
+from oncofed.client.pages.disclosure import Disclosure
 from oncofed.client.pages.recalibration import Recalibration, recalibrate
+from oncofed.client.pages.units import REST, Units, units_of
 from oncofed.client.pages.wording import words
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
@@ -35,12 +37,13 @@ SMALLEST_GROUP = 10
 
 @dataclass(frozen=True, eq=False)
 class EndpointPrognosis:
-    """One endpoint, all patients.
+    """One endpoint, all published patients.
 
     relevance         (patients, sources) log hazard ratios; each row adds up to `log_hazard_ratio`.
     sources           names of markers, and of modalities that may be missing as a whole.
     log_baseline_hazard  (intervals,), as released.
     recalibration     to this hospital's outcomes; None when there are too few.
+    tops              (sources,), the cap of a patient's part in a mean absolute contribution.
     """
 
     number: int
@@ -50,18 +53,29 @@ class EndpointPrognosis:
     log_hazard_ratio: FloatArray
     log_baseline_hazard: FloatArray
     recalibration: Recalibration | None
+    tops: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class OwnPrognosis:
+    """One endpoint, one patient of the table as it is now. relevance: (sources,), adding up to `log_hazard_ratio`."""
+
+    relevance: FloatArray
+    log_hazard_ratio: float
 
 
 @dataclass(frozen=True, eq=False)
 class Peers:
-    """With whom a patient is compared.
+    """A group of published patients, with whom a patient is compared.
 
-    rows   (patients,). label: such as "patients with melanoma". same_tumour: False where it is all patients.
+    rows   (published patients,). label: such as "patients with melanoma". same_tumour: False where it is all of them.
+    unit   whose they are; None for all units together.
     """
 
     rows: BoolArray
     label: str
     same_tumour: bool
+    unit: int | None
 
     def __len__(self) -> int:
         return int(self.rows.sum())
@@ -72,6 +86,7 @@ class HospitalPrognosis:
     """A hospital's patients under one released model.
 
     site, study   names for headings. plan_hash: for the audit log.
+    cohort        as the table is now. published: of whom figures are told; left out, as for an example, the same.
     example       True where the patients are invented, and the pages must say so.
     noise_in_model  whether privacy noise went into the model's weights, so that explanations depend on it.
     """
@@ -82,6 +97,7 @@ class HospitalPrognosis:
     network: PrognosisNetwork
     cohort: Cohort
     smallest_group: int = SMALLEST_GROUP
+    published: Units | None = None
     example: bool = False
     noise_in_model: bool = True
     _rows: dict[str, int] = field(init=False, repr=False)
@@ -104,8 +120,17 @@ class HospitalPrognosis:
     def endpoint_names(self) -> tuple[str, ...]:
         return self.network.spec.endpoints
 
+    @property
+    def disclosure(self) -> Disclosure:
+        return Disclosure(self.smallest_group)
+
+    @cached_property
+    def units(self) -> Units:
+        """The published patients."""
+        return units_of(self.cohort, self.disclosure) if self.published is None else self.published
+
     def row_of(self, patient_id: str) -> int | None:
-        """The row of a patient, or None."""
+        """The row of a patient in the table as it is now, or None."""
         return self._rows.get(patient_id)
 
     def marker(self, source: str) -> Marker | None:
@@ -120,6 +145,17 @@ class HospitalPrognosis:
                 self._endpoints[number] = self._computed(number, name)
             return self._endpoints[number]
 
+    def own(self, number: int, row: int) -> OwnPrognosis:
+        """Of one patient of the table as it is now."""
+        with one_thread():
+            x = torch.as_tensor(self.encoded(row))
+            _, relevance = marker_relevance(self.network, x, columns(self.schema), endpoint=number)
+        return OwnPrognosis(relevance[0], float(relevance[0].sum()))
+
+    def encoded(self, row: int) -> FloatArray:
+        """(1, columns), as the network reads a patient of the table as it is now."""
+        return encode(self.cohort.subset([row]))
+
     def kept(self, key: tuple[object, ...], compute: Callable[[], object]) -> object:
         """What takes seconds and is asked for again: computed once for each key."""
         with self._lock:
@@ -131,42 +167,45 @@ class HospitalPrognosis:
         return found
 
     def _computed(self, number: int, name: str) -> EndpointPrognosis:
-        x = torch.as_tensor(self.encoded)
+        cohort, grid = self.units.cohort, self.grid
+        x = torch.as_tensor(self.published_encoded)
         sources, relevance = marker_relevance(self.network, x, columns(self.schema), endpoint=number)
         ratio = relevance.sum(axis=1)
         with torch.no_grad():
             baseline = np.asarray(self.network.baseline.log_hazard()[number].numpy(), dtype=np.float64)
-        grid = self.grid
+        events = grid.events(cohort.exit[:, number], cohort.observed[:, number])
         recalibration = recalibrate(
             ratio,
             log_baseline_hazard=baseline,
-            events=grid.events(self.cohort.exit[:, number], self.cohort.observed[:, number]),
-            at_risk=grid.at_risk(self.cohort.entry[:, number], self.cohort.exit[:, number]),
+            events=events if events.sum() >= self.smallest_group else np.zeros_like(events),
+            at_risk=grid.at_risk(cohort.entry[:, number], cohort.exit[:, number]),
         )
-        return EndpointPrognosis(number, name, sources, relevance, ratio, baseline, recalibration)
+        tops = self.disclosure.tops(np.abs(relevance))
+        return EndpointPrognosis(number, name, sources, relevance, ratio, baseline, recalibration, tops)
 
     def peers(self, row: int) -> Peers:
-        """Patients of the same tumour entity, the patient among them, or all when those are too few to be shown."""
-        entity = self.entity_values
-        if entity is None or np.isnan(entity[row]):
-            return self.everybody
-        same = self.of_entity(int(entity[row]))
-        return same if len(same) > self.smallest_group else self.everybody
+        """Published patients of the same tumour entity, or all where those are no unit."""
+        unit = self.unit_now(row)
+        return self.everybody if unit == REST else self.of_entity(unit)
+
+    def unit_now(self, row: int) -> int:
+        """Of the published units, to which would this patient of the table as it is now belong?"""
+        name = self.schema.tumour_entity
+        value = np.nan if name is None else float(self.cohort.marker_values(name)[row])
+        return int(value) if value in self.entities_shown() else REST
 
     @property
     def everybody(self) -> Peers:
-        return Peers(np.ones(len(self.cohort), dtype=np.bool_), "patients of this hospital", False)
+        return Peers(np.ones(len(self.units.of), dtype=np.bool_), "patients of this hospital", False, None)
+
+    def at_least(self, peers: Peers) -> int:
+        """How many they are, as it may be told."""
+        return self.disclosure.count_of_strata(self.units.strata[peers.rows])
 
     @cached_property
-    def encoded(self) -> FloatArray:
-        """(patients, columns), as the network reads them."""
-        return encode(self.cohort)
-
-    @property
-    def entity_values(self) -> FloatArray | None:
-        """(patients,), the index of each one's tumour entity; None where the schema names no such marker."""
-        name = self.schema.tumour_entity
-        return None if name is None else self.cohort.marker_values(name)
+    def published_encoded(self) -> FloatArray:
+        """(published patients, columns), as the network reads them."""
+        return encode(self.units.cohort)
 
     @property
     def entity_names(self) -> tuple[str, ...]:
@@ -175,15 +214,14 @@ class HospitalPrognosis:
         return () if marker is None else marker.categories
 
     def of_entity(self, number: int) -> Peers:
-        """The patients of one entity, however many."""
-        values = self.entity_values
-        assert values is not None
-        return Peers(values == number, f"patients with {words(self.entity_names[number])}", True)
+        """The published patients of one tumour that is shown, or of the rest."""
+        rows = self.units.of == number
+        if number != REST:
+            return Peers(rows, f"patients with {words(self.entity_names[number])}", True, number)
+        alone = not self.entities_shown()
+        label = "patients of this hospital" if alone else "patients of this hospital with rarer tumours"
+        return Peers(rows, label, False, number)
 
     def entities_shown(self) -> tuple[int, ...]:
-        """Entities with at least the floor's patients, by the schema's order."""
-        if self.entity_values is None:
-            return ()
-        return tuple(
-            number for number in range(len(self.entity_names)) if len(self.of_entity(number)) >= self.smallest_group
-        )
+        """Tumours that are units of their own, by the schema's order."""
+        return self.units.numbers()

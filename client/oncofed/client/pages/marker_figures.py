@@ -108,8 +108,9 @@ def strength_figure(markers: Sequence[MarkerStrength]) -> Picture:
 
 
 def dependence_figure(found: Dependence) -> Picture:
-    """Contribution against value: the middle, and where eight of ten patients of a bin lie."""
-    limits = _ratio_limits(min(0.0, float(found.low.min())), max(0.0, float(found.high.max())))
+    """Contribution against value: the middle, and where most patients of a bin lie, if that may be told."""
+    ends = [0.0, *found.middle.tolist(), *(end for each in found.spreads if each for end in (each.low, each.high))]
+    limits = _ratio_limits(min(ends), max(ends))
     return _by_category(found, limits) if found.labels else _by_value(found, limits)
 
 
@@ -118,10 +119,11 @@ def _by_category(found: Dependence, limits: _Scale) -> Picture:
     marks = [*frame.marks, line(frame.x.at(0), frame.top(0), frame.x.at(0), frame.bottom, Stroke(QUIET, width=1.4))]
     for row in range(len(found.labels)):
         height = frame.top(row) + _ROW / 2
-        ends = [frame.x.at(float(limit[row])) for limit in (found.low, found.high)]
-        marks.append(line(ends[0], height, ends[1], height, _WHISKER))
-        marks += [line(end, height - 5, end, height + 5, _WHISKER) for end in ends]
-        middle = float(found.median[row])
+        spread, middle = found.spreads[row], float(found.middle[row])
+        if spread is not None:
+            ends = [frame.x.at(limit) for limit in (spread.low, spread.high)]
+            marks.append(line(ends[0], height, ends[1], height, _WHISKER))
+            marks += [line(end, height - 5, end, height + 5, _WHISKER) for end in ends]
         marks.append(circle(frame.x.at(middle), height, 4.5, BETTER, said=f"hazard ratio {hazard_ratio(middle)}"))
     return picture("dependence", height=frame.bottom + _BELOW, marks=marks)
 
@@ -139,11 +141,12 @@ def _by_value(found: Dependence, limits: _Scale) -> Picture:
     marks += upright(y, left=left, right=_RIGHT, title="hazard ratio")
     marks.append(line(left, y.at(0), _RIGHT, y.at(0), Stroke(QUIET, width=1.4)))
     places = np.array([x.at(each) for each in values.tolist()])
-    marks.append(curve(places, np.array([y.at(each) for each in found.median.tolist()]), Stroke(BETTER, width=2)))
-    for place, limit, middle, other in zip(places.tolist(), found.low, found.median, found.high, strict=True):
-        ends = [y.at(float(limit)), y.at(float(other))]
-        marks.append(line(place, ends[0], place, ends[1], _WHISKER))
-        marks += [line(place - 5, each, place + 5, each, _WHISKER) for each in ends]
+    marks.append(curve(places, np.array([y.at(each) for each in found.middle.tolist()]), Stroke(BETTER, width=2)))
+    for place, middle, spread in zip(places.tolist(), found.middle, found.spreads, strict=True):
+        if spread is not None:
+            ends = [y.at(spread.low), y.at(spread.high)]
+            marks.append(line(place, ends[0], place, ends[1], _WHISKER))
+            marks += [line(place - 5, each, place + 5, each, _WHISKER) for each in ends]
         marks.append(
             circle(place, y.at(float(middle)), 4.5, BETTER, said=f"hazard ratio {hazard_ratio(float(middle))}")
         )

@@ -1,9 +1,9 @@
 """What has not been measured in this patient, and how far could measuring it move the prognosis?
 
 For each marker that is missing, the model is asked again with the values that were measured in other patients of the
-same tumour at this hospital (of all tumours when those are too few), everything else unchanged. What lies between the
-tenth and the ninetieth of a hundred answers is the range. A modality of which nothing was measured is filled as a
-whole, from one patient at a time, so that its markers fit each other.
+same tumour at this hospital (of all tumours when those are too few), everything else unchanged. What eight in ten of
+a hundred answers lie in is the range, or half of them where there are fewer. A modality of which nothing was measured
+is filled as a whole, from one patient at a time, so that its markers fit each other.
 
 Each patient is encoded alone, column by column, so a value that was taken over is its donor's encoded columns.
 
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from oncofed.client.one_thread import one_thread
+from oncofed.client.pages.disclosure import LOG_RATIO_STEP, Spread
 from oncofed.client.pages.hospital import HospitalPrognosis, Peers
 from oncofed.client.pages.wording import MODALITY_NAMES, marker_label
 from oncofed.cohort.encoding import columns
@@ -27,7 +28,7 @@ from oncofed.cohort.schema import Modality
 FloatArray = NDArray[np.float64]
 
 _MOST_DONORS = 100
-_LIMITS = (0.1, 0.9)
+_TAIL = 0.1
 _SEEN = 0.005
 
 
@@ -35,50 +36,47 @@ _SEEN = 0.005
 class CouldChange:
     """name    of a marker, or of a modality that is missing as a whole. markers: how many that are.
 
-    low, high  how much the log hazard ratio would change, between the tenth and the ninetieth of a hundred; None when
-               fewer patients than the floor have it measured.
+    change  within which limits the log hazard ratio would change; None when too few patients have it measured.
     """
 
     name: str
     modality: Modality
     markers: int
-    low: float | None
-    high: float | None
+    change: Spread | None
 
     @property
     def moves(self) -> bool:
         """Whether a reader would see it: a range that is not written as 1.00 to 1.00."""
-        return self.low is not None and self.high is not None and max(-self.low, self.high) >= _SEEN
+        return self.change is not None and max(-self.change.low, self.change.high) >= _SEEN
 
     @property
     def width(self) -> float:
-        return 0.0 if self.low is None or self.high is None else self.high - self.low
+        return 0.0 if self.change is None else self.change.high - self.change.low
 
 
 def could_change(hospital: HospitalPrognosis, row: int, peers: Peers, *, endpoint: int) -> tuple[CouldChange, ...]:
     """What is missing, the widest range first; what cannot be said comes last."""
-    values, floor = hospital.cohort.values, hospital.smallest_group
-    groups, encoded = _missing(hospital, row), hospital.encoded
+    groups, own, donor = _missing(hospital, row), hospital.encoded(row), hospital.published_encoded
     read_from: dict[str, list[int]] = {}
     for place, column in enumerate(columns(hospital.schema)):
         read_from.setdefault(column.source, []).append(place)
     filled: list[FloatArray] = []
     for members, _, modality in groups:
-        donors = _donors(values, members, peers, row, floor)
+        donors = _donors(hospital, members, peers)
         # The flag of a modality without any value, too: a donor has one, and so would the patient.
         sources = [*(hospital.schema.markers[index].name for index in members), modality.value]
         taken = [place for source in sources for place in read_from.get(source, ())]
-        rows = np.repeat(encoded[[row]], len(donors), axis=0)
-        rows[:, taken] = encoded[donors][:, taken]
+        rows = np.repeat(own, len(donors), axis=0)
+        rows[:, taken] = donor[donors][:, taken]
         filled.append(rows)
-    change = _log_hazard_ratio(hospital, np.concatenate([encoded[[row]], *filled]), endpoint=endpoint)
+    ratio = _log_hazard_ratio(hospital, np.concatenate([own, *filled]), endpoint=endpoint)
     found, start = [], 1
     for (members, name, modality), rows in zip(groups, filled, strict=True):
-        answers = change[start : start + len(rows)] - change[0]
+        answers = ratio[start : start + len(rows)] - ratio[0]
         start += len(rows)
-        low, high = (float(limit) for limit in np.quantile(answers, _LIMITS)) if len(answers) else (None, None)
-        found.append(CouldChange(name, modality, len(members), low, high))
-    return tuple(sorted(found, key=lambda each: (each.low is None, -each.width, each.name)))
+        change = hospital.disclosure.spread(answers, widest=_TAIL, step=LOG_RATIO_STEP)
+        found.append(CouldChange(name, modality, len(members), change))
+    return tuple(sorted(found, key=lambda each: (each.change is None, -each.width, each.name)))
 
 
 def _of(hospital: HospitalPrognosis, modality: Modality) -> list[int]:
@@ -99,13 +97,12 @@ def _missing(hospital: HospitalPrognosis, row: int) -> list[tuple[list[int], str
     return groups
 
 
-def _donors(values: FloatArray, columns: list[int], peers: Peers, row: int, floor: int) -> NDArray[np.intp]:
-    """Rows that have any of the columns measured: of the peers if they are enough, else of everybody, else none."""
-    measured: NDArray[np.bool_] = np.asarray(~np.isnan(values[:, columns]).all(axis=1))
-    measured[row] = False
+def _donors(hospital: HospitalPrognosis, columns: list[int], peers: Peers) -> NDArray[np.intp]:
+    """Published patients who have any of the columns measured: of the peers if they are enough, else of everybody."""
+    measured: NDArray[np.bool_] = np.asarray(~np.isnan(hospital.units.cohort.values[:, columns]).all(axis=1))
     for among in (measured & peers.rows, measured):
         donors = np.flatnonzero(among)
-        if len(donors) >= floor:
+        if len(donors) >= hospital.disclosure.fewest_spread:
             return donors[np.linspace(0, len(donors) - 1, min(len(donors), _MOST_DONORS)).astype(np.intp)]
     return np.zeros(0, dtype=np.intp)
 

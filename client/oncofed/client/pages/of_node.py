@@ -1,16 +1,21 @@
 """What do the pages of a hospital's node show, and which of its files do they use?
 
-The delivered model, verified again, and the patients as the data source holds them when the pages start. Accounts and
-the key of the audit log's codes lie with the guard, whose user runs the pages.
+The delivered model, verified again, and the patients as the data source holds them when the pages start; for figures of
+groups, the patients that were published for this study. They, the accounts and the key of the audit log's codes lie
+with the guard, whose user runs the pages.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from oncofed.client.node.folder import NodeFolder, NodeUsers, read_site
-from oncofed.client.pages.hospital import HospitalPrognosis
+from oncofed.client.pages.hospital import SMALLEST_GROUP, HospitalPrognosis
+from oncofed.client.pages.published import read_published, refuse_other_floor, renewal, write_published
 from oncofed.client.pages.serving import Place
+from oncofed.client.pages.units import REST
+from oncofed.client.pages.wording import words
 from oncofed.client.site.explaining import plan_with_model, present_cohort, released_network
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import PrivacyMode
@@ -24,18 +29,56 @@ def key_file(folder: NodeFolder) -> Path:
     return folder.guard / "pages.key"
 
 
-def hospital_of(folder: NodeFolder, *, plan: str, smallest_group: int) -> HospitalPrognosis:
-    """plan: how its hash begins; empty for the only one with a model. Raises InvalidInput or SignatureInvalid."""
+def published_file(folder: NodeFolder, plan_hash: str) -> Path:
+    return folder.guard / f"pages-published-{plan_hash}.zip"
+
+
+def hospital_of(folder: NodeFolder, *, plan: str, smallest_group: int | None = None) -> HospitalPrognosis:
+    """What is published is shown; if nothing is, the table as it is now is published first.
+
+    plan            how its hash begins; empty for the only one with a model.
+    smallest_group  the floor; None: that of what is published, or SMALLEST_GROUP.
+
+    Raises InvalidInput, SignatureInvalid, RecordFailure.
+    """
     found = plan_with_model(folder, plan)
+    path = published_file(folder, found.document.plan.hash)
+    cohort = present_cohort(folder, found)
+    published = read_published(path, cohort.schema)
+    if published is None:
+        published = renewal(None, cohort, floor=smallest_group or SMALLEST_GROUP).published
+        write_published(path, published)
+    refuse_other_floor(published, smallest_group)
     return HospitalPrognosis(
         site=read_site(folder).name,
         study=found.document.plan.study,
         plan_hash=found.document.plan.hash,
         network=released_network(folder, found),
-        cohort=present_cohort(folder, found),
-        smallest_group=smallest_group,
+        cohort=cohort,
+        smallest_group=published.floor,
+        published=published.units,
         noise_in_model=found.document.plan.privacy.mode is not PrivacyMode.NONE,
     )
+
+
+def publish(folder: NodeFolder, *, plan: str) -> Iterator[str]:
+    """Take a new version of the table for the figures of groups; lines that say of which tumours."""
+    found = plan_with_model(folder, plan)
+    path = published_file(folder, found.document.plan.hash)
+    cohort = present_cohort(folder, found)
+    before = read_published(path, cohort.schema)
+    floor = SMALLEST_GROUP if before is None else before.floor
+    new = renewal(before, cohort, floor=floor)
+    write_published(path, new.published)
+    name = cohort.schema.tumour_entity
+    categories = next((each.categories for each in cohort.schema.markers if each.name == name), ())
+    for units, said in (
+        (new.grown, "new patients are in"),
+        (new.followed, "follow-up is as in the table now"),
+        (new.waiting, "the rest waits: too few patients are new or have changed"),
+    ):
+        for unit in units:
+            yield f"{'all other tumours' if unit == REST else words(categories[unit])}: {said}"
 
 
 def refused_users(folder: NodeFolder) -> frozenset[int]:

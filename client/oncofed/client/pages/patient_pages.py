@@ -6,6 +6,7 @@ which means nothing in any other session.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import numpy as np
@@ -18,6 +19,7 @@ from oncofed.client.pages.figures import survival_figure
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.marker_figures import waterfall_figure
 from oncofed.client.pages.patient_view import PatientView, patient_view
+from oncofed.client.pages.recalibration import Fitted
 from oncofed.client.pages.rendering import page
 from oncofed.client.pages.viewing_record import NOT_FOUND, PATIENT, SEARCH, UNKNOWN_PAGE, UNKNOWN_PATIENT
 from oncofed.client.pages.wording import percent, time, words
@@ -95,6 +97,8 @@ def _content(hospital: HospitalPrognosis, view: PatientView, word: str) -> dict[
         "endpoints": hospital.endpoint_names,
         "unit": grid.unit,
         "floor": hospital.smallest_group,
+        "crowd": hospital.disclosure.crowd,
+        "peers": hospital.at_least(view.peers),
         "noise_in_model": hospital.noise_in_model,
         "survival": survival_figure(view, grid),
         "waterfall": waterfall_figure(view),
@@ -102,25 +106,26 @@ def _content(hospital: HospitalPrognosis, view: PatientView, word: str) -> dict[
         "other_markers": markers[_ROWS_AT_FIRST:],
         "first_missing": missing[:_MISSING_AT_FIRST],
         "other_missing": missing[_MISSING_AT_FIRST:],
-        "hardly": sum(each.markers for each in view.missing if each.low is not None and not each.moves),
-        "not_known": sum(each.markers for each in view.missing if each.low is None),
+        "hardly": sum(each.markers for each in view.missing if each.change is not None and not each.moves),
+        "not_known": sum(each.markers for each in view.missing if each.change is None),
         "interval": _interval(view, grid.unit),
         "times": _at_times(hospital, view),
         "entity": _entity(hospital, view),
         "not_reached": curve.median == NOT_REACHED,
         "last_bound": time(grid.bounds[-1], grid.unit),
         "recalibration": recalibration,
-        "expected": None if recalibration is None else round(recalibration.expected),
+        "fitted": None
+        if recalibration is None
+        else Fitted.of(recalibration, hospital.at_least(hospital.everybody), hospital.disclosure),
         "similar_median": None if view.similar is None else view.similar.outcome.median_words(grid.unit),
     }
 
 
 def _entity(hospital: HospitalPrognosis, view: PatientView) -> str:
     """The tumour in words; empty when it is not known."""
-    row, values = hospital.row_of(view.patient_id), hospital.entity_values
-    if row is None or values is None or values[row] != values[row]:
-        return ""
-    return words(hospital.entity_names[int(values[row])])
+    row, name = hospital.row_of(view.patient_id), hospital.schema.tumour_entity
+    value = math.nan if row is None or name is None else float(hospital.cohort.marker_values(name)[row])
+    return "" if math.isnan(value) else words(hospital.entity_names[int(value)])
 
 
 def _interval(view: PatientView, unit: str) -> str:
@@ -139,10 +144,8 @@ def _at_times(hospital: HospitalPrognosis, view: PatientView) -> list[tuple[str,
     for bound in _told_times(hospital.grid):
         place = int(abs(curve.times - bound).argmin())
         limits = "" if curve.adjusted is None else _limits(curve.adjusted.low[place], curve.adjusted.high[place])
-        observed = "not known"
-        similar = None if view.similar is None else view.similar.outcome
-        if similar is not None and similar.times[0] <= bound <= similar.times[-1]:
-            observed = percent(float(similar.survival[int(abs(similar.times - bound).argmin())]))
+        share = None if view.similar is None else view.similar.outcome.at(bound)
+        observed = "not known" if share is None else percent(share)
         found.append((time(bound, hospital.grid.unit), percent(float(curve.survival[place])), limits, observed))
     return found
 

@@ -2,7 +2,8 @@
 
 All hazard ratios are the released model's, against the reference patient; they multiply up to the patient's own. The
 curve, its band and the median are adjusted to this hospital's outcomes (`recalibration`) where these are enough, else
-they are the released model's and the page says so.
+they are the released model's and the page says so. The patient's own values are exact; what is said of others goes
+through `disclosure`.
 """
 
 from __future__ import annotations
@@ -12,20 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, Peers
+from oncofed.client.pages.disclosure import NINE_IN_TEN, Share
+from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, OwnPrognosis, Peers
 from oncofed.client.pages.missing_markers import CouldChange, could_change
 from oncofed.client.pages.recalibration import Band, band
 from oncofed.client.pages.similar import SimilarPatients, similar_patients
-from oncofed.client.pages.usual_values import Others, usual_values
+from oncofed.client.pages.usual_values import Usual, usual_values
 from oncofed.client.pages.wording import (
     MODALITY_NAMES,
     NOT_MEASURED,
     against_reference,
-    floored,
     hazard_ratio,
     marker_label,
     marker_value,
-    percent,
     reference_range,
     reference_value,
     shown_number,
@@ -38,8 +38,7 @@ from oncofed.survival.curves import median_survival, survival_curves
 FloatArray = NDArray[np.float64]
 
 _POINTS = 241
-_USUAL = (0.05, 0.95)
-_RARE = 0.05
+_RARE = 0.1
 _FLAT = 5e-4
 """A contribution that no reader would see: its hazard ratio is written 1.00."""
 
@@ -98,7 +97,7 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class PatientView:
-    """percentile  share of the peers with a lower log hazard ratio, in [0, 1]; None when they are too few.
+    """percentile  share of the peers with a lower log hazard ratio; None when they are too few.
 
     markers      all that contribute, strongest first; those that were not measured are among them.
     """
@@ -108,7 +107,7 @@ class PatientView:
     peers: Peers
     log_hazard_ratio: float
     curve: Curve
-    percentile: float | None
+    percentile: Share | None
     markers: tuple[MarkerRow, ...]
     modalities: tuple[ModalityTotal, ...]
     missing: tuple[CouldChange, ...]
@@ -117,23 +116,20 @@ class PatientView:
 
 def patient_view(hospital: HospitalPrognosis, row: int, *, endpoint: int) -> PatientView:
     """Raises IndexError for an endpoint that does not exist."""
-    prognosis, peers = hospital.endpoint(endpoint), hospital.peers(row)
-    ratio = float(prognosis.log_hazard_ratio[row])
-    others = prognosis.log_hazard_ratio[peers.rows]
-    enough = len(peers) > hospital.smallest_group
+    prognosis, peers, own = hospital.endpoint(endpoint), hospital.peers(row), hospital.own(endpoint, row)
+    ratio = own.log_hazard_ratio
+    lower = prognosis.log_hazard_ratio[peers.rows] < ratio
     return PatientView(
         patient_id=hospital.cohort.patient_ids[row],
         endpoint=prognosis,
         peers=peers,
         log_hazard_ratio=ratio,
         curve=_curve(hospital, prognosis, ratio),
-        percentile=float(((others < ratio).sum() + 0.5 * ((others == ratio).sum() - 1)) / (len(others) - 1))
-        if enough
-        else None,
-        markers=_markers(hospital, prognosis, row, peers),
-        modalities=_modalities(hospital, prognosis, row),
+        percentile=hospital.disclosure.share_of_strata(lower, hospital.units.strata[peers.rows]),
+        markers=_markers(hospital, prognosis, own, row, peers),
+        modalities=_modalities(hospital, prognosis, own, row),
         missing=could_change(hospital, row, peers, endpoint=endpoint),
-        similar=similar_patients(hospital, prognosis, row, peers),
+        similar=similar_patients(hospital, prognosis, row, own),
     )
 
 
@@ -153,9 +149,9 @@ def _curve(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, ratio: flo
 
 
 def _markers(
-    hospital: HospitalPrognosis, prognosis: EndpointPrognosis, row: int, peers: Peers
+    hospital: HospitalPrognosis, prognosis: EndpointPrognosis, own: OwnPrognosis, row: int, peers: Peers
 ) -> tuple[MarkerRow, ...]:
-    relevance, values = prognosis.relevance[row], hospital.cohort.values[row]
+    relevance, values = own.relevance, hospital.cohort.values[row]
     position = {marker.name: index for index, marker in enumerate(hospital.schema.markers)}
     usual = usual_values(hospital, peers)
     found = []
@@ -169,7 +165,7 @@ def _markers(
         marker, value = hospital.schema.markers[column], float(values[column])
         if np.isnan(value) and abs(part) < _FLAT:
             continue  # it stands among what is missing
-        found.append(_marker_row(marker, value, part, usual.without(column, value), hospital.smallest_group))
+        found.append(_marker_row(marker, value, part, usual[column]))
     return tuple(found)
 
 
@@ -178,8 +174,8 @@ def _whole_modality(hospital: HospitalPrognosis, source: str, part: float) -> Ma
     return MarkerRow(label, modality, NOT_MEASURED, "", "measured", "", "", "", "", part, hazard_ratio(part), False)
 
 
-def _marker_row(marker: Marker, value: float, part: float, others: Others, floor: int) -> MarkerRow:
-    usual_range, unusual = _usual(marker, value, others, floor)
+def _marker_row(marker: Marker, value: float, part: float, usual: Usual) -> MarkerRow:
+    usual_range, unusual = _usual(marker, value, usual)
     return MarkerRow(
         label=marker_label(marker),
         modality=MODALITY_NAMES[marker.modality],
@@ -196,27 +192,27 @@ def _marker_row(marker: Marker, value: float, part: float, others: Others, floor
     )
 
 
-def _usual(marker: Marker, value: float, others: Others, floor: int) -> tuple[str, str]:
-    """What is usual among the others, and in which way this value is not."""
-    if len(others) < floor:
-        return "too few measured", ""
-    if marker.kind in (Kind.CATEGORICAL, Kind.BINARY):
-        if np.isnan(value):
+def _usual(marker: Marker, value: float, usual: Usual) -> tuple[str, str]:
+    """What is usual in the group, and in which way this value is not."""
+    if marker.kind is not Kind.CONTINUOUS:
+        share = None if np.isnan(value) else usual.shares[int(value)]
+        if share is None:
             return "", ""
-        same = others.with_value(value)
-        if same < floor:
-            return f"{marker_value(marker, value)} in {floored(same, floor)} of {len(others):,}", "rare"
-        share = same / len(others)
-        return f"{marker_value(marker, value)} in {percent(share)}", "rare" if share < _RARE else ""
-    low, high = (others.quantile(share) for share in _USUAL)
-    told = f"{shown_number(marker, low, 3)} to {shown_number(marker, high, 3)}"
-    return told, "above" if value > high else "below" if value < low else ""
+        return f"{marker_value(marker, value)} in {share}", "rare" if share.high <= _RARE else ""
+    if usual.spread is None:
+        return "too few measured", ""
+    spread = usual.spread
+    told = f"{shown_number(marker, spread.low, 3)} to {shown_number(marker, spread.high, 3)}"
+    told += "" if spread.holds == NINE_IN_TEN else f" ({spread.holds})"
+    return told, "above" if value > spread.high else "below" if value < spread.low else ""
 
 
-def _modalities(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, row: int) -> tuple[ModalityTotal, ...]:
+def _modalities(
+    hospital: HospitalPrognosis, prognosis: EndpointPrognosis, own: OwnPrognosis, row: int
+) -> tuple[ModalityTotal, ...]:
     by_name = {marker.name: marker.modality for marker in hospital.schema.markers}
     totals: dict[Modality, float] = {}
-    for source, part in zip(prognosis.sources, prognosis.relevance[row], strict=True):
+    for source, part in zip(prognosis.sources, own.relevance, strict=True):
         modality = by_name.get(source) or Modality(source)
         totals[modality] = totals.get(modality, 0.0) + float(part)
     found = []

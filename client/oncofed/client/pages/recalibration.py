@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from oncofed.client.pages.disclosure import Disclosure
 from oncofed.survival.curves import NOT_REACHED
 from oncofed.survival.grid import TimeGrid
 
@@ -56,6 +57,19 @@ class Recalibration:
     patients: int
     events: int
     expected: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How the model fits here, as it is told: patients and events at least so many, what was expected as coarsely."""
+
+    patients: int
+    events: int
+    expected: int
+
+    @staticmethod
+    def of(found: Recalibration, patients: int, disclosure: Disclosure) -> Fitted:
+        return Fitted(patients, disclosure.count(found.events), disclosure.count(round(found.expected)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse
 
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.desk import Desk, Visit
-from oncofed.client.pages.wording import capital, floored, hazard_ratio, number, percent, time, words
+from oncofed.client.pages.wording import capital, hazard_ratio, number, percent, time, words
 
 
 @cache
@@ -29,7 +29,6 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(
         capital=capital,
-        floored=floored,
         number=number,
         hazard_ratio=hazard_ratio,
         percent=percent,

@@ -26,7 +26,8 @@ from oncofed.client.pages.accounts import Accounts
 from oncofed.client.pages.application import application
 from oncofed.client.pages.desk import Desk
 from oncofed.client.pages.hospital import HospitalPrognosis
-from oncofed.client.pages.sessions import Sessions, SignInDelay, Timeouts
+from oncofed.client.pages.password_turns import PasswordTurns
+from oncofed.client.pages.sessions import Sessions, Timeouts
 from oncofed.client.pages.viewing_record import ViewingRecord
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.errors import Fault, InvalidInput
@@ -68,7 +69,7 @@ def desk_for(
         hospital=hospital,
         accounts=Accounts(accounts),
         sessions=Sessions(clock=time.monotonic, timeouts=timeouts),
-        delay=SignInDelay(clock=time.monotonic),
+        turns=PasswordTurns(clock=time.monotonic),
         record=ViewingRecord(AuditLog(audit_log), key=key, plan_hash=hospital.plan_hash, clock=time.monotonic),
         audit_log=audit_log,
         secure=place.secure,

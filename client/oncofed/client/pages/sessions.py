@@ -5,8 +5,7 @@ restart ends them all. Each has a secret for its forms, and gives every patient 
 own: an address says nothing of the patient, and means nothing in another session.
 
 Promises: an identifier is made anew at each sign-in, so nobody can plant one; a session ends when it lies idle, after a
-working day at most, and when the account's password or state changes. Wrong passwords for a name make the next try
-wait, twice as long each time up to a limit, whether or not the name exists.
+working day at most, and when the account's password or state changes.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from oncofed.client.pages.accounts import Account, Role
 
 _BYTES = 32
 _MOST_SESSIONS = 1000
-_MOST_NAMES = 10_000
 _MOST_PATIENTS = 2000
 """In one session: far more than a person opens in a day, and few enough to be no way to fill the memory."""
 
@@ -118,34 +116,3 @@ class Sessions:
 
 def _hash(identifier: str) -> str:
     return hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-class SignInDelay:
-    """How long must a name wait before its next try? Nothing for the first few, then twice as long each time."""
-
-    FREE_TRIES = 3
-    LONGEST_SECONDS = 300.0
-
-    def __init__(self, *, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def seconds_left(self, name: str) -> float:
-        with self._lock:
-            failures, last = self._failures.get(_hash(name), (0, 0.0))
-        if failures < self.FREE_TRIES:
-            return 0.0
-        wait = min(2.0 ** (failures - self.FREE_TRIES), self.LONGEST_SECONDS)
-        return max(0.0, last + wait - self._clock())
-
-    def failed(self, name: str) -> None:
-        with self._lock:
-            failures, _ = self._failures.pop(_hash(name), (0, 0.0))
-            self._failures[_hash(name)] = (failures + 1, self._clock())
-            if len(self._failures) > _MOST_NAMES:
-                self._failures.popitem(last=False)
-
-    def succeeded(self, name: str) -> None:
-        with self._lock:
-            self._failures.pop(_hash(name), None)

@@ -1,9 +1,10 @@
 """What holds for every request and every answer, whichever page it is about?
 
 Refused before anything else sees it: a host name that is not ours (another site's name that was made to lead here),
-and a connection of the users that run what the coordinator sends. Every answer carries the same strict headers; pages
-are never kept by a browser or proxy. What fails inside becomes a page without details; the log gets the kind and the
-place of the failure, and no text of it, which might quote a patient.
+and a connection of the users that run what the coordinator sends, or one of which the system does not say whose it
+is. Every answer carries the same strict headers; pages are never kept by a browser or proxy. What fails inside
+becomes a page without details; the log gets the kind and the place of the failure, and no text of it, which might
+quote a patient.
 
 The access log names the method, the page's pattern, the answer's status and the time that it took: no address as it
 was asked for, no query.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -22,7 +23,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oncofed.client.pages.desk import Desk
-from oncofed.client.pages.viewing_record import HOST, NODE_USER
+from oncofed.client.pages.peer_user import UserOf, ends_of, peer_of
+from oncofed.client.pages.viewing_record import HOST, NODE_USER, UNKNOWN_USER
 
 _log = logging.getLogger("oncofed.client.pages")
 
@@ -54,7 +56,10 @@ _FAILED = "Something failed here. It was noted; please tell whoever runs these p
 
 
 class Shield:
-    """ASGI middleware, outermost. user_of: of a connection's two ends, who made it, or None when that is not known."""
+    """ASGI middleware, outermost. user_of: of a connection's two ends, who made it, or None when that is not known.
+
+    What the desk needs to know of a connection, its peer, stands in the request's state.
+    """
 
     def __init__(
         self,
@@ -62,7 +67,7 @@ class Shield:
         *,
         desk: Desk,
         refused_users: frozenset[int],
-        user_of: Callable[[tuple[str, int], tuple[str, int]], int | None],
+        user_of: UserOf,
     ) -> None:
         self._app = app
         self._desk = desk
@@ -108,11 +113,16 @@ class Shield:
         host = Headers(scope=scope).get("host", "")
         if host not in self._desk.hosts:
             return HOST
-        client, server = scope.get("client"), scope.get("server")
-        if self._refused_users and client and server and client[1] and server[1]:
-            user = self._user_of((client[0], client[1]), (server[0], server[1]))
+        ends = ends_of(scope)
+        asked = self._refused_users or scope["method"] == "POST"
+        user = self._user_of(*ends) if asked and ends is not None else None
+        if self._refused_users and ends is not None:
+            if user is None:
+                _log.warning("a connection was refused: the system does not say which user of this machine made it")
+                return UNKNOWN_USER
             if user in self._refused_users:
                 return NODE_USER
+        scope.setdefault("state", {})["peer"] = peer_of(scope, user)
         return None
 
 

@@ -1,7 +1,7 @@
 """How are a number, a marker and a group written for a clinician?
 
 Promises: what is not known is said in words, never "nan"; a hazard ratio has two or three digits and says nothing more
-exact than it is; small counts are written as "fewer than" the floor. Texts are plain: escaping is the template's.
+exact than it is. Texts are plain: escaping is the template's.
 """
 
 from __future__ import annotations
@@ -125,11 +125,6 @@ def time(value: float, unit: str) -> str:
     if value == NOT_REACHED:
         return "not reached"
     return f"{value:.2g}\N{NO-BREAK SPACE}{unit}" if value < 10 else f"{value:.0f}\N{NO-BREAK SPACE}{unit}"
-
-
-def floored(count: int, floor: int) -> str:
-    """A count; what is neither none nor at least the floor is only said to be small."""
-    return f"fewer than {floor}" if 0 < count < floor else f"{count:,}"
 
 
 def marker_value(marker: Marker, value: float) -> str:

@@ -185,6 +185,9 @@ def _policy(folder: NodeFolder) -> Iterator[Finding]:
         file = f"the file of data source {named.name}" if is_table else f"the database's address of {named.name}"
         if not path.is_file():
             yield Finding("policy", Verdict.FAULT, f"{file} is not there", f"Check {key} in {folder.policy.name}.")
+        elif not is_table and path.stat().st_mode & 0o077:
+            what = f"others than its owner may read {file}, so it is not used"
+            yield Finding("policy", Verdict.FAULT, what, f"chmod 400 {path}")
         elif path.stat().st_mode & 0o007:
             what = f"every user of this machine may read or write {file}"
             yield Finding("policy", Verdict.WARNING, what, f"chmod o-rwx {path}")

@@ -1,4 +1,4 @@
-"""Why is this patient's prognosis what it is, and what moves prognoses here? Tables, from the delivered model.
+"""Why is this patient's prognosis what it is? A table, from the delivered model.
 
 The model is verified again (signature, plan, size) before it is used. Relevances are log hazard ratios relative to the
 reference patient and add up to the patient's own; the curve is the model's survival for this patient. Nothing leaves.
@@ -13,8 +13,6 @@ import torch
 
 from oncofed.client.explanation import marker_relevance
 from oncofed.client.node.folder import NodeFolder, read_site
-from oncofed.client.pages.cohort_view import strongest_markers
-from oncofed.client.pages.hospital import HospitalPrognosis, Peers
 from oncofed.client.policy_file import read_policy
 from oncofed.client.site.inbox import OfferedPlan, offered_plans
 from oncofed.client.sources import read_source_cohort
@@ -42,30 +40,6 @@ def explain_patient(folder: NodeFolder, *, beginning: str, patient_id: str, most
     for number, endpoint in enumerate(plan.document.plan.model.endpoints):
         yield from _of_endpoint(network, patient, x, number=number, endpoint=endpoint, most_markers=most_markers)
     yield "A log hazard ratio above 0 means a worse prognosis than the reference patient's. Research use only."
-
-
-def explain_cohort(folder: NodeFolder, *, beginning: str, most_markers: int) -> Iterator[str]:
-    """The strongest markers overall and in each tumour entity. Nothing is said of fewer patients than the floor."""
-    plan = plan_with_model(folder, beginning)
-    hospital = HospitalPrognosis(
-        site=read_site(folder).name,
-        study=plan.document.plan.study,
-        plan_hash=plan.document.plan.hash,
-        network=released_network(folder, plan),
-        cohort=present_cohort(folder, plan),
-    )
-    yield f"Study {hospital.study}, patients of {hospital.site}"
-    groups = [Peers(np.ones(len(hospital.cohort), dtype=np.bool_), "all patients", False)]
-    groups += [hospital.of_entity(number) for number in hospital.entities_shown()]
-    for number, name in enumerate(hospital.endpoint_names):
-        for group in groups:
-            found = strongest_markers(hospital, hospital.endpoint(number), group.rows)
-            yield f"\n{name.replace('_', ' ')}, {group.label}"
-            if not found:
-                yield f"  nothing to say: fewer than {hospital.smallest_group} patients, or no difference between them"
-            for each in found[:most_markers]:
-                yield f"  {each.strength:6.3f}  {each.share:4.0%}  {each.source:32s} {each.direction}"
-    yield "Mean absolute log hazard ratio, share of all markers, direction. Research use only."
 
 
 def _of_endpoint(

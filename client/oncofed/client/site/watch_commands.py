@@ -207,13 +207,15 @@ def explain(folder: NodeFolder, plan: str, patient: str | None, cohort: bool, to
       oncofed site explain NODE --patient 4711
       oncofed site explain NODE --cohort
     """
-    from oncofed.client.site.explaining import explain_cohort, explain_patient
+    from oncofed.client.pages.cohort_lines import explain_cohort
+    from oncofed.client.pages.of_node import hospital_of
+    from oncofed.client.site.explaining import explain_patient
 
     if cohort and patient:
         raise InvalidInput([Fault("--cohort", "stands beside --patient", "Give one of the two.")])
     if cohort:
         go_on_as("guard", folder)
-        for line in explain_cohort(folder, beginning=plan, most_markers=top):
+        for line in explain_cohort(hospital_of(folder, plan=plan), most_markers=top):
             click.echo(line)
         return
     patient = patient or click.prompt("Patient")

@@ -35,10 +35,6 @@ def test_shares(share: float, said: str) -> None:
     assert wording.percent(share).replace("\N{NO-BREAK SPACE}", " ") == said
 
 
-def test_counts_below_the_floor_are_not_told() -> None:
-    assert [wording.floored(count, 10) for count in (0, 1, 9, 10, 1234)] == ["0", *["fewer than 10"] * 2, "10", "1,234"]
-
-
 @pytest.mark.parametrize(
     ("name", "unit", "said"),
     [

@@ -9,7 +9,7 @@ import torch
 from tests.pages_hospital import hospital
 
 from oncofed.client.one_thread import one_thread
-from oncofed.client.pages import cohort_pages, usual_values
+from oncofed.client.pages import cohort_pages, similar, usual_values
 from oncofed.client.pages import hospital as hospital_module
 from oncofed.client.pages.cohort_pages import kept_interactions
 from oncofed.client.pages.patient_view import patient_view
@@ -24,16 +24,17 @@ def test_after_it_nobody_waits_for_what_is_the_same_for_all(monkeypatch: pytest.
     def late(*_: object, **__: object) -> None:
         raise AssertionError("computed while somebody waits")
 
-    monkeypatch.setattr(hospital_module, "marker_relevance", late)
-    monkeypatch.setattr(usual_values, "UsualValues", late)
+    monkeypatch.setattr(hospital_module, "recalibrate", late)
+    monkeypatch.setattr(usual_values, "usual", late)
+    monkeypatch.setattr(similar, "alike", late)
     monkeypatch.setattr(cohort_pages, "strongest_interactions", late)
     for number in range(len(shown.endpoint_names)):
         for row in (0, 5):  # of a rare tumour, and of a frequent one
             assert patient_view(shown, row, endpoint=number).markers
-        assert kept_interactions(shown, shown.endpoint(number), shown.everybody, entity=None)
+        assert kept_interactions(shown, shown.endpoint(number), shown.everybody)
     monkeypatch.undo()
     unprepared = hospital()
-    monkeypatch.setattr(usual_values, "UsualValues", late)
+    monkeypatch.setattr(usual_values, "usual", late)
     with pytest.raises(AssertionError, match="while somebody waits"):
         patient_view(unprepared, 5, endpoint=0)
 

@@ -6,7 +6,7 @@ import pytest
 from tests.pages_hospital import Clock
 
 from oncofed.client.pages.accounts import Account, Role
-from oncofed.client.pages.sessions import Session, Sessions, SignInDelay, Timeouts
+from oncofed.client.pages.sessions import Session, Sessions, Timeouts
 
 ACCOUNT = Account("dr.klein", Role.CLINICIAN, "", "", 0, 0, 0)
 
@@ -78,18 +78,3 @@ def test_a_patients_word_is_of_one_session_and_says_nothing(sessions: Sessions) 
     assert second.row_of(word) is None
     assert second.word_for(7) != word
     assert first.word_for(8) != word
-
-
-def test_wrong_passwords_make_the_next_try_wait_longer_each_time(clock: Clock) -> None:
-    delay, waits = SignInDelay(clock=clock), []
-    for _ in range(16):
-        delay.failed("dr.klein")
-        waits.append(delay.seconds_left("dr.klein"))
-        clock.seconds += waits[-1]
-        assert delay.seconds_left("dr.klein") == 0
-    assert waits[:6] == [0, 0, 1, 2, 4, 8]
-    assert waits[-1] == SignInDelay.LONGEST_SECONDS
-    assert delay.seconds_left("dr.gross") == 0
-    delay.succeeded("dr.klein")
-    delay.failed("dr.klein")
-    assert delay.seconds_left("dr.klein") == 0
