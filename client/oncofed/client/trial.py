@@ -97,7 +97,7 @@ def measured(
     clocks  the shortest counts: what others do on the machine makes the first longer, several processors the other.
     """
     weights = parameter_vector(PrognosisNetwork(plan.model, initialisation_seed=plan.initialisation_seed))
-    masks = None if plan.privacy.shares is None else SumMasks.against_nobody(site, plan.roster)
+    masks = SumMasks.against_nobody(site, plan.roster) if plan.needs_masking_keys else None
 
     def read() -> ApprovedPatients:
         patients = ApprovedPatients(file, sha256)

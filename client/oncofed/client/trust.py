@@ -142,7 +142,7 @@ def approved(standing: Standing, *, plan_hash: str, policy: SitePolicy, site: st
     except PrivacyRefusal as refusal:
         raise Untrusted(Reason.AGAINST_THE_POLICY, str(refusal)) from None
     masking_key = ""
-    if standing.plan.privacy.shares is not None:
+    if standing.plan.needs_masking_keys:
         refuse_second_key(before=standing.masking_key, held=key_held)
         masking_key = key_held
     return decided(standing, plan_hash=plan_hash, state=PlanState.APPROVED, masking_key=masking_key)
@@ -195,7 +195,7 @@ def exchanged(standing: Standing, keys: Iterable[SignedMaskingKey], *, own: str)
 def refuse_unanswerable(standing: Standing, *, key_held: str) -> None:
     """Step 5. key_held: as in `approved`. Raises Untrusted unless questions about the plan may be answered."""
     _refuse_unapproved(standing)
-    if standing.plan.privacy.shares is not None:
+    if standing.plan.needs_masking_keys:
         if not standing.masking_key:
             raise Untrusted(Reason.NO_MASKING_KEY, "this plan was approved by an earlier version: approve it again")
         refuse_second_key(before=standing.masking_key, held=key_held)

@@ -289,6 +289,11 @@ class StudyPlan:
         return {each.site: bytes.fromhex(each.answer_public_key) for each in self.members if each.answer_public_key}
 
     @property
+    def needs_masking_keys(self) -> bool:
+        """Whether each hospital makes one for it (`protocol.masking_keys`)."""
+        return self.privacy.shares is not None
+
+    @property
     def smallest_roster(self) -> int:
         """How many hospitals an attempt must be made of at least, where its sum opens as a whole only."""
         return len(self.roster) - self.privacy.dropouts

@@ -22,7 +22,7 @@ def simulated_member(site: str) -> Member:
 
 def simulated_masks(plan: StudyPlan, site: str) -> SumMasks | None:
     """What the guard of a simulated hospital needs; None where the plan shares no noise."""
-    if plan.privacy.shares is None:
+    if not plan.needs_masking_keys:
         return None
     plan_hash = plan.hash
     return SumMasks(_key(plan_hash, site), _public_keys(plan_hash, plan.roster))

@@ -190,7 +190,7 @@ class Approvals:
                 split=split,
                 # First, and beside the file of the approval before, which is in force until this one is written.
                 patients_sha256=freeze(self.patients, plan_hash=plan.hash, trained_on=trained_on, held_out=held_out),
-                masking_key="" if plan.privacy.shares is None else self.masking.make(plan.hash),
+                masking_key=self.masking.make(plan.hash) if plan.needs_masking_keys else "",
             )
             trial(self.patients_file(approval), approval.patients_sha256)
             self._write(approval)
@@ -252,7 +252,7 @@ class Approvals:
         return decided is not None and decided.decision is Decision.APPROVED and bool(decided.masking_key)
 
     def _refuse_second_key(self, plan: StudyPlan, before: Approval | None) -> None:
-        if plan.privacy.shares is None or before is None or not before.masking_key:
+        if not plan.needs_masking_keys or before is None or not before.masking_key:
             return
         try:
             refuse_second_key(before=before.masking_key, held=self.masking.held(plan.hash))

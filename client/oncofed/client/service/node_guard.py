@@ -322,7 +322,7 @@ class NodeGuard:
             key = self._masking.own(plan_hash)
             held = "" if key is None else public_masking_key_of(key).hex()
             trust.refuse_unanswerable(standing, key_held=held)
-            if standing.plan.privacy.shares is None:
+            if not standing.plan.needs_masking_keys:
                 return None
             assert key is not None
             known = trust.exchanged(standing, others, own=self._site).public_keys(own=self._site)

@@ -146,7 +146,7 @@ def _run_alone(
             files.note("masking_keys", said=_listed(words))
 
         ready: Ready = everybody_online
-        if plan.privacy.shares is not None:
+        if plan.needs_masking_keys:
             ready = KeyExchange(grid, plan, nodes, files.folder, unready)
         state = run_rounds(
             grid,
