@@ -79,6 +79,8 @@ uids, group, mask, *words = eval(sys.argv[1]), *sys.argv[2:]
 NodeUsers.ids = staticmethod(lambda name: (uids[name], uids[name]))
 # The interpreter may lie where only root can read: whatever is imported late is asked for now.
 hospital_of(NodeFolder(Path(words[2])), plan="", smallest_group=10)
+for published in NodeFolder(Path(words[2])).guard.glob("pages-published-*"):
+    published.unlink()  # it would be root's
 with TemporaryDirectory() as folder, served(Path(folder)) as here:
     server_of(application(here.desk)).config.load()
     here.signed_in(Role.CLINICIAN).get("/cohort")
