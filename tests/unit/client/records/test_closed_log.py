@@ -18,6 +18,7 @@ from oncofed.client.records.audit_files import LOG_BEGUN, LOG_CLOSED, archive_of
 from oncofed.client.records.audit_log import AuditLog, verify_audit_log
 from oncofed.client.records.chain import Anchor
 from oncofed.client.records.closed_log import signed_closing, verify_closing
+from oncofed.durable import replace_durably, sync_folder
 from oncofed.errors import InvalidInput, RecordDamaged, RecordFailure
 from oncofed.protocol.signing import new_signing_key, public_key_of
 
@@ -179,8 +180,8 @@ def closed_with_a_cut(path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> b
         return step
 
     with monkeypatch.context() as patch:
-        patch.setattr(audit_log, "replace_durably", cutting(audit_log.replace_durably))
-        patch.setattr(audit_log, "sync_folder", cutting(audit_log.sync_folder))
+        patch.setattr(audit_log, "replace_durably", cutting(replace_durably))
+        patch.setattr(audit_log, "sync_folder", cutting(sync_folder))
         patch.setattr(Path, "rename", cutting(Path.rename))
         patch.setattr(os, "write", cutting(os.write))
         try:
@@ -236,6 +237,11 @@ def joined(path: Path) -> None:
     archive_of(path, 4).unlink()
 
 
+def both_lost(path: Path) -> None:
+    path.unlink()
+    archive_of(path, 7).unlink()
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "a closed log is lost": lambda path: archive_of(path, 4).unlink(),
     "the newest closed log is lost": lambda path: archive_of(path, 7).unlink(),
@@ -261,7 +267,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
         b"".join(path.read_bytes().splitlines(keepends=True)[1:])
     ),
     "the open log is another one": begun_at_one,
-    "the open log and the last closed one are lost": lambda path: (path.unlink(), archive_of(path, 7).unlink()),
+    "the open log and the last closed one are lost": both_lost,
 }
 
 
@@ -303,7 +309,12 @@ def test_who_vouches_for_a_closed_log(path: Path) -> None:
             look()
         assert what
     stranger = public_key_of(new_signing_key()).hex()
-    for content in ({**fields, "public_key": stranger}, {**fields, "signature": "00" * 64}, {}, [], "x", None):
+    contents: tuple[object, ...] = (
+        {**fields, "public_key": stranger},
+        {**fields, "signature": "00" * 64},
+        *({}, [], "x", None),
+    )
+    for content in contents:
         closing.write_text("" if content is None else json.dumps(content))
         with pytest.raises(RecordDamaged, match="any backup"):
             verify_closing(archive, head, site="Bonn")

@@ -91,7 +91,7 @@ def consortium(tmp_path: Path) -> Consortium:
 def new_keys(node: NodeFolder, *, all_of_them: bool = True) -> EnrolmentRequest:
     """As a hospital makes them: what is to be new is taken away, and `site request` makes it."""
     (node.node / "request.json").unlink()
-    node.masking_key.unlink()
+    node.answer_key.unlink()
     if all_of_them:
         node.node_key.unlink()
     return make_request(node)
@@ -159,7 +159,7 @@ def test_only_the_guards_keys_may_be_new(consortium: Consortium) -> None:
         approve(consortium.folder, request_bytes(request))
     rotate(consortium.folder, "Bonn", request)
     site = read_sites(consortium.folder)["Bonn"]
-    assert (site.masking_public_key, site.former_keys) == (request.masking_public_key, ())
+    assert (site.answer_public_key, site.former_keys) == (request.answer_public_key, ())
     assert consortium.holds(consortium.key()) == "Bonn"
 
 
