@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -26,7 +26,7 @@ from tests.pages_hospital import hospital as pages_hospital
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.cohort_view import dependence, risk_groups, strongest_markers
 from oncofed.client.pages.disclosure import Disclosure, Share
-from oncofed.client.pages.hospital import HospitalPrognosis
+from oncofed.client.pages.hospital import HospitalPrognosis, Peers
 from oncofed.client.pages.interaction_view import strongest_interactions
 from oncofed.client.pages.published import Published, renewal
 from oncofed.client.pages.recalibration import Fitted
@@ -106,7 +106,10 @@ class Shown:
 def shown(hospital: HospitalPrognosis, marker: str) -> Shown:
     endpoint = hospital.endpoint(0)
     place = [each.name for each in SCHEMA.markers].index(marker)
-    groups = {None: hospital.everybody, **{each: hospital.of_entity(each) for each in hospital.entities_shown()}}
+    groups: dict[int | None, Peers] = {
+        None: hospital.everybody,
+        **{each: hospital.of_entity(each) for each in hospital.entities_shown()},
+    }
     at_least = {unit: hospital.at_least(peers) for unit, peers in groups.items()}
     levels = {}
     for unit, peers in groups.items():
@@ -150,11 +153,11 @@ def strata(versions: list[Shown], levels: int) -> Iterator[Stratum]:
             before[unit] = least, dots, sums
             if least > least_before:
                 of_these = {
-                    level: tuple(
-                        (now - then) / (least - least_before)
-                        for now, then in zip(limits, sums_before[level], strict=True)
+                    level: (
+                        (low - sums_before[level][0]) / (least - least_before),
+                        (high - sums_before[level][1]) / (least - least_before),
                     )
-                    for level, limits in sums.items()
+                    for level, (low, high) in sums.items()
                     if level in sums_before
                 }
                 # Of the rest no page of its own says what is below.
@@ -172,14 +175,15 @@ class Attack:
         self.solved: dict[tuple[int, tuple[float, ...], int], int] = {}
         self.strata = list(strata(versions, levels))
         self.cells = [(stratum, level) for stratum in range(len(self.strata)) for level in range(levels + 1)]
+        self.at, self.value = np.array(self.cells).T
         self.rows: list[FloatArray] = []
         self.low: list[float] = []
         self.high: list[float] = []
         for place, told in enumerate(self.strata):
-            patients = self.of(lambda at, _, place=place: at == place)
+            patients = self.of(self.at == place)
             self.know(patients, told.at_least, told.at_least + unknown)
             for level in range(levels):
-                count = self.of(lambda at, each, place=place, level=level: (at, each) == (place, level))
+                count = self.of((self.at == place) & (self.value == level))
                 if level in told.many:
                     self.know(count, crowd, np.inf)
                 if level in told.few:
@@ -189,9 +193,9 @@ class Attack:
                     self.know(count - low * patients, ROUNDING if low > ROUNDING else 0, np.inf)
                     self.know(count - high * patients, -np.inf, ROUNDING)
 
-    def of(self, chosen: Callable[[int, int], bool]) -> FloatArray:
-        """1 for each cell (stratum, value) that is chosen."""
-        return np.array([float(chosen(*cell)) for cell in self.cells])
+    def of(self, chosen: NDArray[np.bool_]) -> FloatArray:
+        """1 for each cell (stratum `at`, value) that is chosen."""
+        return chosen.astype(np.float64)
 
     def know(self, row: FloatArray, low: float, high: float) -> None:
         self.rows.append(row)
@@ -215,7 +219,10 @@ class Attack:
             about = np.flatnonzero(rows.any(axis=1))
             known = LinearConstraint(rows[about], np.array(self.low)[about], np.array(self.high)[about])
             found = milp(
-                sign * np.array(asked), constraints=known, integrality=np.ones(len(asked)), bounds=Bounds(0, 500)
+                sign * np.array(asked),
+                constraints=known,
+                integrality=np.ones(len(asked), dtype=np.int64),
+                bounds=Bounds(0, 500),
             )
             assert found.success, "the truth agrees with what is told"
             self.solved[place, asked, sign] = round(sign * found.fun)
@@ -224,20 +231,20 @@ class Attack:
 
 def groups_to_try(attack: Attack, rng: np.random.Generator) -> Iterator[tuple[str, FloatArray]]:
     """Cells, what several units have of a value, all that lack one, some at random; those of one version, or of all."""
-    places, levels = range(len(attack.strata)), range(attack.levels + 1)
+    places, levels, at, each = range(len(attack.strata)), range(attack.levels + 1), attack.at, attack.value
     for place in places:
-        yield f"stratum {place}", attack.of(lambda at, _, place=place: at == place)
+        yield f"stratum {place}", attack.of(at == place)
     for level in levels:
-        yield f"all with {level}", attack.of(lambda _, each, level=level: each == level)
-        yield f"all without {level}", attack.of(lambda _, each, level=level: each != level)
+        yield f"all with {level}", attack.of(each == level)
+        yield f"all without {level}", attack.of(each != level)
         for place in places:
             here = f"{level} in stratum {place}"
-            yield here, attack.of(lambda at, each, place=place, level=level: (at, each) == (place, level))
-            yield f"all but {here}", attack.of(lambda at, each, place=place, level=level: at == place and each != level)
-            yield f"not {here}", attack.of(lambda at, each, place=place, level=level: at != place and each == level)
+            yield here, attack.of((at == place) & (each == level))
+            yield f"all but {here}", attack.of((at == place) & (each != level))
+            yield f"not {here}", attack.of((at != place) & (each == level))
     for _ in range(6):
-        some = {cell for cell in attack.cells if rng.random() < 0.25}
-        yield f"{sorted(some)}", attack.of(lambda at, each, some=some: (at, each) in some)
+        some = rng.random(len(attack.cells)) < 0.25
+        yield f"some: {np.flatnonzero(some).tolist()}", attack.of(some)
 
 
 def truth(attack: Attack, units: Units, marker: str) -> FloatArray:

@@ -110,8 +110,9 @@ def _few_values(hospital: HospitalPrognosis, source: str, relevance: FloatArray)
     """(published patients,): which of its values each has, NaN for none; None for a marker of many values."""
     marker = hospital.marker(source)
     if marker is None:
-        return (relevance != 0).astype(np.float64)  # whether the whole modality is missing
-    values = hospital.units.cohort.marker_values(source)
+        missing: FloatArray = (relevance != 0).astype(np.float64)  # of the whole modality
+        return missing
+    values: FloatArray = hospital.units.cohort.marker_values(source)
     return None if _has_many_values(marker, values) else values
 
 

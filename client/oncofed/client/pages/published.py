@@ -25,6 +25,7 @@ import secrets
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,7 +177,7 @@ def read_published(path: Path, schema: StudySchema) -> Published | None:
         raise RecordDamaged(f"{path.name} was changed. Restore its newest copy: it says what was told before.")
     with zipfile.ZipFile(io.BytesIO(body)) as file:
         about = json.loads(file.read("about.json"))
-        arrays = {name: _array(file, name) for name in ("of", "batch", *_OF_COHORT)}
+        arrays: dict[str, Any] = {name: _array(file, name) for name in ("of", "batch", *_OF_COHORT)}
     if about["schema"] != schema.hash:
         raise RecordDamaged(f"{path.name} is of another schema. Restore its newest copy: it says what was told before.")
     cohort = Cohort(schema, tuple(about["patients"]), **{name: arrays[name] for name in _OF_COHORT})

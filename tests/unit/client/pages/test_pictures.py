@@ -139,9 +139,8 @@ def test_what_the_pointer_is_told_are_the_curves_numbers() -> None:
 
 def test_a_limit_that_is_not_known_is_left_off() -> None:
     (group, *_) = risk_groups(HOSPITAL, ENDPOINT, EVERYBODY)
-    group = replace(
-        group, **{name: np.linspace(1.0, 0.5, 12) for name in ("survival", "low", "high")}, times=np.arange(12.0)
-    )
+    falling = np.linspace(1.0, 0.5, 12)
+    group = replace(group, survival=falling, low=falling, high=falling, times=np.arange(12.0))
     low = group.low.copy()
     low[5:8] = np.nan
     tree = tree_of(groups_figure([replace(group, low=low)], HOSPITAL.grid, endpoint="os"))

@@ -70,12 +70,9 @@ def test_nobody_is_published_twice_and_who_has_left_stays() -> None:
     first = renewal(None, of_tumours({0: 100}), floor=10).published
     other_tumour = renewal(first, of_tumours({0: 60, 1: 30}), floor=10).published
     assert counted(other_tumour) == {0: 100, 1: 30}
-    corrected = Cohort(
-        TABLE.schema,
-        *(getattr(of_tumours({0: 100}), name) for name in ("patient_ids",)),
-        np.where(np.arange(len(TABLE.schema.markers)) == ENTITY, 1.0, of_tumours({0: 100}).values),
-        *(np.array(getattr(of_tumours({0: 100}), name)) for name in ("entry", "exit", "observed")),
-    )
+    lung = of_tumours({0: 100})
+    values = np.where(np.arange(len(TABLE.schema.markers)) == ENTITY, 1.0, lung.values)
+    corrected = Cohort(lung.schema, lung.patient_ids, values, lung.entry, lung.exit, lung.observed)
     again = renewal(other_tumour, corrected, floor=10).published
     np.testing.assert_array_equal(again.units.cohort.values, other_tumour.units.cohort.values)
 
