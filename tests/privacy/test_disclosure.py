@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -100,7 +100,7 @@ class Shown:
 
     at_least: dict[int | None, int]
     levels: dict[int | None, frozenset[int]]
-    shares: dict[int, tuple[Share | None, ...]]
+    shares: dict[int, Mapping[float, Share | None]]
 
 
 def shown(hospital: HospitalPrognosis, marker: str) -> Shown:
@@ -145,7 +145,7 @@ def strata(versions: list[Shown], levels: int) -> Iterator[Stratum]:
         for unit, least in list(in_units.items()):
             dots = told.levels[None] - frozenset().union(*(told.levels[each] for each in in_units if each != REST))
             dots = dots if unit == REST else told.levels[unit]
-            shares = dict(enumerate(told.shares[unit])) if unit != REST else {}
+            shares = {int(level): share for level, share in told.shares[unit].items()} if unit != REST else {}
             sums = {level: (share.low * least, share.high * least) for level, share in shares.items() if share}
             least_before, dots_before, sums_before = before.get(
                 unit, (0, frozenset(), dict.fromkeys(range(levels), (0.0, 0.0)))

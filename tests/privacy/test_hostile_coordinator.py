@@ -321,7 +321,7 @@ def test_no_other_key_and_no_other_method_is_read(
         decode_answer(query_hospital.asked(content))
     assert refusal.value.code is RefusalCode.INTERNAL
     assert len(query_hospital.node.entries()) == before, "the guard is not even asked"
-    assert len(list(query_hospital.node.folder.plans.iterdir())) == 1
+    assert len(list(query_hospital.node.folder.plans.glob("*.json"))) == 1
     assert list(query_hospital.node.folder.models.iterdir()) == []
 
 
@@ -329,7 +329,7 @@ def test_no_other_key_and_no_other_method_is_read(
 def test_another_document_or_model_is_not_kept(query_hospital: Hospital, content: bytes) -> None:
     for method in (Method.OFFER_PLAN, Method.DELIVER_MODEL):
         Asker(query_hospital).content(method, content)
-    assert len(list(query_hospital.node.folder.plans.iterdir())) == 1
+    assert len(list(query_hospital.node.folder.plans.glob("*.json"))) == 1
     assert list(query_hospital.node.folder.models.iterdir()) == []
 
 

@@ -118,13 +118,13 @@ PLACES: dict[str, Callable[[InstalledNode], Path]] = {
     "site.toml": lambda node: node.folder.settings,
     "public key": lambda node: node.folder.node_public_key,
 }
-OF_THE_GUARD = ("patients", "ledger", "audit log", "policy", "token's hash", "masking key", "answer key")
+OF_THE_GUARD = ("patients", "ledger", "audit log", "policy", "token's hash", "answer key")
 REFUSED = [
     *[(RELAY, READ, name) for name in (*OF_THE_GUARD, "node key", "node's secret")],
     *[(NODE, READ, name) for name in (*OF_THE_GUARD, "token", "relay's secret")],
     *[(GUARD, READ, name) for name in ("node key", "node's secret", "token", "relay's secret")],
     *[(NOBODY, READ, name) for name in (*OF_THE_GUARD, "node key", "token", "relay's secret")],
-    *[(uid, LIST, "approvals") for uid in (RELAY, NODE, NOBODY)],
+    *[(uid, LIST, name) for name in ("approvals", "masking keys") for uid in (RELAY, NODE, NOBODY)],
     *[(uid, CONNECT, "socket") for uid in (NODE, NOBODY)],
     (GUARD, WRITE, "policy"),
     *[(uid, WRITE, "bundles") for uid in (RELAY, NODE, NOBODY)],

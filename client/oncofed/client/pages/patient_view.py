@@ -195,7 +195,7 @@ def _marker_row(marker: Marker, value: float, part: float, usual: Usual) -> Mark
 def _usual(marker: Marker, value: float, usual: Usual) -> tuple[str, str]:
     """What is usual in the group, and in which way this value is not."""
     if marker.kind is not Kind.CONTINUOUS:
-        share = None if np.isnan(value) else usual.shares[int(value)]
+        share = None if np.isnan(value) else usual.share_of(value)
         if share is None:
             return "", ""
         return f"{marker_value(marker, value)} in {share}", "rare" if share.high <= _RARE else ""

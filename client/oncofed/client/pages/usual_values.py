@@ -6,6 +6,7 @@ one patient. Computed once for a group and kept.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -24,10 +25,18 @@ _TAIL = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Usual:
-    """Of one marker. spread: of numbers, None where too few have it measured. shares: of each category or answer."""
+    """Of one marker.
+
+    spread  of numbers, None where too few have it measured.
+    shares  of each category, answer or level. nobody: of a level that none of the group has.
+    """
 
     spread: Spread | None
-    shares: tuple[Share | None, ...]
+    shares: Mapping[float, Share | None]
+    nobody: Share | None
+
+    def share_of(self, level: float) -> Share | None:
+        return self.shares.get(level, self.nobody)
 
 
 def usual_values(hospital: HospitalPrognosis, peers: Peers) -> tuple[Usual, ...]:
@@ -47,6 +56,10 @@ def usual(marker: Marker, values: FloatArray, strata: IntArray, disclosure: Disc
     """values, strata  (patients,) of the group; NaN where it was not measured."""
     if marker.kind is Kind.CONTINUOUS:
         measured = values[~np.isnan(values)]
-        return Usual(disclosure.spread(measured, widest=_TAIL, step=step_of(marker.scale)), ())
-    levels = 2 if marker.kind is Kind.BINARY else len(marker.categories)
-    return Usual(None, tuple(disclosure.share_of_strata(values == level, strata) for level in range(levels)))
+        return Usual(disclosure.spread(measured, widest=_TAIL, step=step_of(marker.scale)), {}, None)
+    if marker.kind is Kind.ORDINAL:
+        levels = np.unique(values[~np.isnan(values)]).tolist()
+    else:
+        levels = [float(level) for level in range(2 if marker.kind is Kind.BINARY else len(marker.categories))]
+    shares = {level: disclosure.share_of_strata(values == level, strata) for level in levels}
+    return Usual(None, shares, disclosure.share_of_strata(np.zeros(len(values), dtype=np.bool_), strata))
