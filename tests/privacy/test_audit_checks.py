@@ -53,7 +53,7 @@ CAUGHT_BY: dict[tuple[PrivacyMode, str], set[str]] = {
     (LOCAL, "answers at once"): {REFUSALS},
     (LOCAL, "no clip"): {LOW_BITS, SENSITIVITY, WHAT_IS_ADDED, ONE_RUN, REPEATED_CANARIES},
     (LOCAL, "seeded noise"): {FRESH_NOISE},
-    (LOCAL, "restarted noise"): {LOW_BITS, FRESH_NOISE, MEMBERSHIP},
+    (LOCAL, "restarted noise"): {LOW_BITS, FRESH_NOISE},
     (LOCAL, "uncharged rounds"): {LEDGER},
     (LOCAL, "Cox loss"): {SENSITIVITY, WHAT_IS_ADDED},
     (LOCAL, "mean for sum"): {NOISE_SCALE, WHAT_IS_ADDED},
@@ -73,8 +73,9 @@ CAUGHT_BY: dict[tuple[PrivacyMode, str], set[str]] = {
 }
 """By mode and mutant, the checks that must fail it, as the tables of docs/audit.md say."""
 
-ON_THE_STUDY_ONLY = {(SHARED, "no noise", INVERSION)}
-"""Caught on the audit study by a few patients; on the small target rounding to even fewer bits hides them all."""
+ON_THE_STUDY_ONLY = {(SHARED, "no noise", INVERSION), (LOCAL, "restarted noise", MEMBERSHIP)}
+"""Caught on the audit study only: by a few patients, since on the small target rounding to even fewer bits hides them
+all; and with 48 models, since 14 tell too little of a noise that is the same in all of them."""
 
 
 def target_for(check: str, mode: PrivacyMode) -> Target:

@@ -31,7 +31,7 @@ from oncofed.client.service.desk import Desk, questions_to_node
 from oncofed.client.service.node_guard import NodeGuard
 from oncofed.client.site.doctor import examine
 from oncofed.client.site.findings import Verdict
-from oncofed.errors import RecordDamaged, RecordFailure, RefusalCode, RequestRefused
+from oncofed.errors import PrivacyRefusal, RecordDamaged, RecordFailure, RefusalCode, RequestRefused
 from oncofed.protocol.messages import identity_text
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.study_document import schema_of
@@ -381,12 +381,23 @@ def test_of_another_plan_a_person_may_say_that_its_answers_are_lost_and_of_this_
         node, another = here.node, replace(here.node.plan(), study="before the loss")
         lost = had(here, 7, plan=another)
         assert here.asked(3, answered=(lost,)) is RefusalCode.NOT_READY
-        given_up = f'plans_with_lost_answers = ["{another.hash}", "{node.plan().hash}"]\n'
+        given_up = f'plans_with_lost_answers = ["{another.hash}"]\n'
         node.set_policy("[node]\n", f"[node]\n{given_up}")
         assert here.asked(3, answered=(lost,)) is None
         assert here.asked(3, 1, answered=(lost, had(here, 7))) is RefusalCode.NOT_READY
         here.node.set_policy(given_up, "")
         assert here.asked(3, 1, answered=(lost,)) is RefusalCode.NOT_READY, "somebody thought better of it"
+
+
+def test_a_plan_whose_answers_are_lost_is_never_answered_again_whatever_a_coordinator_says_or_does_not() -> None:
+    with hospital() as here:
+        here.node.set_policy("[node]\n", f'[node]\nplans_with_lost_answers = ["{here.node.plan().hash}"]\n')
+        before = here.node.charges()
+        for past in ((), (had(here, 1),), (had(here, 7),)):
+            assert here.asked(3, answered=past) is RefusalCode.NOT_READY
+        assert here.node.charges() == before
+        with pytest.raises(PrivacyRefusal, match="plans_with_lost_answers"):
+            here.node.approve()
 
 
 def test_the_doctor_says_what_the_coordinator_told_until_something_is_answered() -> None:

@@ -7,12 +7,14 @@ it can make none for a hospital whose answer key it has not got. Once a plan is 
 whoever steals a hospital's keys later opens nothing of it.
 
 Refused, with SignatureInvalid: a key that the member of that name did not sign for this plan; a member without an
-answer key. Imports no torch.
+answer key; what is no usable point. Imports no torch.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from oncofed.errors import SignatureInvalid
 from oncofed.protocol.plan import StudyPlan
@@ -40,10 +42,24 @@ def signed_masking_key(public_key: bytes, *, plan_hash: str, site: str, answer_k
 def verify_masking_key(key: SignedMaskingKey, *, plan: StudyPlan) -> None:
     """Raises SignatureInvalid unless the plan's member of that name signed it for this plan."""
     answer_key = plan.answer_keys.get(key.site)
-    if answer_key is None or len(key.public_key) != KEY_BYTES:
+    if answer_key is None or not _can_be_used(key.public_key):
         raise SignatureInvalid("a masking key is of no hospital of the plan, or of another form")
     message = _signed(key.public_key, plan_hash=plan.hash, site=key.site)
     verify(answer_key, context=_CONTEXT, message=message, signature=key.signature)
+
+
+def _can_be_used(public_key: bytes) -> bool:
+    """Whether it is one spelling of one point that has a secret with every key: 32 bytes, below 2^255 - 19.
+
+    A point of small order would fail at every other hospital, and a second spelling would be a second key of one point.
+    """
+    if len(public_key) != KEY_BYTES or int.from_bytes(public_key, "little") >= 2**255 - 19:
+        return False
+    try:
+        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(public_key))
+    except ValueError:
+        return False
+    return True
 
 
 def _signed(public_key: bytes, *, plan_hash: str, site: str) -> bytes:

@@ -36,6 +36,11 @@ from oncofed.protocol.messages import (
 SERVICE: Final = "oncofed.protocol.Guard"
 LARGEST_MESSAGE: Final = 64 * 1024 * 1024
 """Bytes, both ways."""
+MOST_ANSWERED: Final = 2_000
+"""Former answers that a question names: one for each study of a coordinator with this hospital."""
+_LONGEST_IDENTITY: Final = 256
+_LARGEST_MASKING_KEYS: Final = 10_000 * 256
+"""Bytes of as many signed keys as a plan can have hospitals."""
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", LARGEST_MESSAGE),
     ("grpc.max_send_message_length", LARGEST_MESSAGE),
@@ -163,6 +168,8 @@ def masking_keys_question(plan_hash: str, keys: Iterable[SignedMaskingKey], *, n
 
 def masking_keys_in(question: bytes) -> tuple[str, tuple[SignedMaskingKey, ...]]:
     """The plan's hash and the keys, unverified. Raises WrongForm."""
+    if len(question) > _LARGEST_MASKING_KEYS:  # before it is read: an empty key takes two bytes, and much memory
+        raise WrongForm("more masking keys than a study can have")
     message = parsed(pb.MaskingKeysRequest, question)
     return message.plan_hash, tuple(SignedMaskingKey(key.site, key.public_key, key.signature) for key in message.key)
 
@@ -209,8 +216,19 @@ def contribute_request(question: bytes) -> ContributeRequest:
         attempt=message.attempt,
         roster=_roster_in(message.roster),
         weights=vector_of(message.weights),
-        answered=tuple(message.answered),
+        answered=_answered_in(message),
     )
+
+
+def _answered_in(message: pb.ContributeRequest | pb.SummariseRequest) -> tuple[str, ...]:
+    """One for each study of a coordinator. They are in no hash, so that their number and length have a bound here."""
+    told = message.answered
+    if len(told) > MOST_ANSWERED or any(len(each) > _LONGEST_IDENTITY for each in told):
+        raise WrongForm("more about former answers than a coordinator can know")
+    found = tuple(told)
+    if len(set(found)) != len(found):
+        raise WrongForm("a former answer is named twice")
+    return found
 
 
 def summarise_request(question: bytes) -> SummariseRequest:
@@ -226,7 +244,7 @@ def summarise_request(question: bytes) -> SummariseRequest:
         roster=_roster_in(message.roster),
         weights=vector_of(message.weights),
         cells=message.cells,
-        answered=tuple(message.answered),
+        answered=_answered_in(message),
     )
 
 

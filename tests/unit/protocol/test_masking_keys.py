@@ -28,6 +28,16 @@ OTHERS = {
     "no key": replace(BONN, public_key=b""),
     "another plan": signed_masking_key(PUBLIC, plan_hash="ab" * 32, site="Bonn", answer_key=KEY),
     "a longer key": signed_masking_key(PUBLIC + b"x", plan_hash=PLAN.hash, site="Bonn", answer_key=KEY),
+    **{
+        name: signed_masking_key(point, plan_hash=PLAN.hash, site="Bonn", answer_key=KEY)
+        for name, point in {
+            "no point": bytes(32),
+            "the point of order 1": (1).to_bytes(32, "little"),
+            "a point of order 8": bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
+            "a second spelling of it": PUBLIC[:31] + bytes([PUBLIC[31] | 128]),
+            "a second spelling of a small number": (2**255 - 19 + 9).to_bytes(32, "little"),
+        }.items()
+    },
     "another signer": signed_masking_key(PUBLIC, plan_hash=PLAN.hash, site="Bonn", answer_key=new_signing_key()),
     "no signature": replace(BONN, signature=b""),
     "an answer's signature": replace(BONN, signature=sign(KEY, context="answer", message=PUBLIC)),

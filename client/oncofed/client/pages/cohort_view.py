@@ -60,7 +60,6 @@ class Dependence:
     labels     of categories; empty for numbers. logarithmic: whether these are best drawn on a logarithmic scale.
     middle     (bins,) contributions in the middle of a bin.
     spreads    (bins,) where most of its contributions lie; None where too few patients have such a value.
-    left_out   whether some have a value, or none, that too few have to be shown.
     """
 
     label: str
@@ -70,7 +69,6 @@ class Dependence:
     at: FloatArray
     middle: FloatArray
     spreads: tuple[Spread | None, ...]
-    left_out: bool
 
 
 def strongest_markers(
@@ -192,7 +190,6 @@ def dependence(
         at=np.arange(len(groups), dtype=np.float64) if named else np.array([shown_value(marker, each) for each in at]),
         middle=np.array([disclosure.middle(contribution[group], step=step) for group in groups]),
         spreads=tuple(disclosure.spread(contribution[group], widest=_TAIL, step=step) for group in groups),
-        left_out=sum(len(group) for group in groups) < len(values),
     )
 
 

@@ -167,6 +167,11 @@ class Approvals:
         secret = split_secret(self.held_out_secret) if plan.held_out_fraction else b""
         split = split_name(secret) if secret else ""
         objections = [*_of_the_plan(plan, schema, site=site), *_of_the_ledger(plan, source, ledger)]
+        if plan.hash in policy.plans_with_lost_answers:
+            objections.append(
+                "the policy names it in plans_with_lost_answers: it was answered before, and would be answered more "
+                "often than it promised; ask the coordinator for a new plan"
+            )
         if before is not None and before.split not in ("", split):
             objections.append(
                 f"{self.held_out_secret.name} is another one than when it was first approved, and would set other "

@@ -294,6 +294,9 @@ class NodeGuard:
         except InvalidInput as fault:
             _log.error("the policy is at fault; every request is refused: %s", fault)
             raise RequestRefused(RefusalCode.NOT_READY) from None
+        if approval.plan_hash in policy.plans_with_lost_answers:  # whatever a coordinator says, or keeps silent about
+            _log.error("plan %s is never answered again: the policy says that its answers are lost", approval.plan_hash)
+            raise RequestRefused(RefusalCode.NOT_READY)
         try:
             source = policy.source(approval.data_source)
             return Guard(

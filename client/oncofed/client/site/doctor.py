@@ -88,7 +88,11 @@ def _site(folder: NodeFolder) -> SiteSettings | Finding:
     try:
         return read_site(folder)
     except InvalidInput as error:
-        return Finding("site.toml", Verdict.FAULT, str(error), f"oncofed site init {folder.root} --name NAME")
+        remedy = (
+            "Restore site.toml from any backup. Without one: oncofed site init on this same folder, with the same "
+            "--name and --users as at first, and enrol again. Never with another folder: its ledger would be empty."
+        )
+        return Finding("site.toml", Verdict.FAULT, str(error), remedy)
 
 
 def _versions() -> Iterator[Finding]:

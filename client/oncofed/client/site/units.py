@@ -31,7 +31,11 @@ def node_units(folder: NodeFolder, *, databases: tuple[str, ...]) -> dict[str, s
     """The text of each unit by file name. databases: IP addresses or networks, or "local". Raises InvalidInput."""
     site = read_site(folder)
     if site.users is None:
-        remedy = f"As root: oncofed site init NEW --name {site.name} --users oncofed-guard,oncofed-node,oncofed-relay"
+        remedy = (
+            "Write them into it: guard, node and relay, each with its system user. Then, as root: oncofed site init "
+            f"{folder.root} --name {site.name} --users GUARD,NODE,RELAY. Never make a new folder for a node that has a "
+            "ledger: its own would be empty."
+        )
         raise InvalidInput([Fault("site.toml: [users]", "is missing: this node runs as one user", remedy)])
     policy = read_policy(folder.policy)
     faults = [*_out_of_sight(folder, policy), *_of_databases(policy, databases)]

@@ -81,7 +81,10 @@ class KeyExchange:
 
     def _gather(self, sites: Sequence[str]) -> None:
         answers = self._asked_of(sites, ())
-        fresh = {site: key for site, key in answers.items() if site not in self._keys}
+        known = {key.public_key for key in self._keys.values()}
+        taken = {site for site, key in answers.items() if site not in self._keys and key.public_key in known}
+        self._say(dict.fromkeys(taken, "gave another hospital's masking key"))
+        fresh = {site: key for site, key in answers.items() if site not in self._keys and site not in taken}
         if fresh:
             self._keys.update(fresh)
             _keep(self.study / KEYS, self._keys)

@@ -149,6 +149,20 @@ def test_a_key_that_is_not_the_hospitals_own_is_not_passed_on(tmp_path: Path) ->
     assert "Ulm" not in world.hospitals["Bonn"].standings[PLAN.hash].keys
 
 
+def test_a_hospital_that_gives_anothers_key_is_named_and_spoils_it_for_nobody(tmp_path: Path) -> None:
+    world = World()
+    world.approve(*HONEST)
+    exchange = world.exchange(tmp_path)
+    assert world.asked_now(exchange)[0] == HONEST
+    world.approve("Ulm")
+    stolen = world.hospitals[HONEST[0]].masking_keys(PLAN.hash, ()).public_key
+    copy = signed_masking_key(stolen, plan_hash=PLAN.hash, site="Ulm", answer_key=ANSWER_KEYS["Ulm"])
+    world.hospitals["Ulm"].masking_keys = lambda plan_hash, keys: copy  # type: ignore[method-assign]
+    world.seconds += 1e6
+    assert world.asked_now(exchange)[0] == HONEST
+    assert world.told[-1] == {"Ulm": "gave another hospital's masking key"}
+
+
 @pytest.mark.parametrize("damage", [b"", b"{}x", b'{"Ulm": ["00", "00"]}', b"[1]"])
 def test_a_damaged_file_of_keys_is_said_to_be_one(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / KEYS).write_bytes(damage)
