@@ -14,8 +14,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-
 from oncofed.errors import SignatureInvalid
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.signing import sign, verify
@@ -53,6 +51,9 @@ def _can_be_used(public_key: bytes) -> bool:
 
     A point of small order would fail at every other hospital, and a second spelling would be a second key of one point.
     """
+    # Not at the top: the relay, which carries keys and judges none, starts for each message.
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey  # noqa: PLC0415
+
     if len(public_key) != KEY_BYTES or int.from_bytes(public_key, "little") >= 2**255 - 19:
         return False
     try:
