@@ -283,3 +283,13 @@ def test_a_folder_in_which_a_run_is_at_work_is_left_alone(tmp_path: Path, monkey
     for said in beside[1:]:
         assert said.code == 2
         assert "another run is at work in it" in said.text
+
+
+def test_what_else_blocks_is_not_told_as_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def blocked(*_: object, **__: object) -> None:
+        raise BlockingIOError("a pipe is full")
+
+    monkeypatch.setattr(running, "_train", blocked)
+    said = simulated(tmp_path, patients())
+    assert said.code != 0
+    assert "another run is at work" not in said.text

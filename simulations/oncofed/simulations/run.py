@@ -180,11 +180,12 @@ def _alone_in(run_folder: Path) -> Iterator[None]:
     """Until the run ends, whatever ends it. Raises InvalidInput while another run is at work in the folder."""
     descriptor = os.open(run_folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            remedy = "Wait until it has ended, or choose another folder."
+            raise InvalidInput([Fault(str(run_folder), "another run is at work in it", remedy)]) from None
         yield
-    except BlockingIOError:
-        remedy = "Wait until it has ended, or choose another folder."
-        raise InvalidInput([Fault(str(run_folder), "another run is at work in it", remedy)]) from None
     finally:
         os.close(descriptor)
 

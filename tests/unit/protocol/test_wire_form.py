@@ -24,6 +24,7 @@ from oncofed.protocol.messages import (
 )
 from oncofed.protocol.wire_form import (
     DELIVERY_STATES,
+    MOST_ANSWERED,
     PLAN_STATES,
     REFUSALS,
     Method,
@@ -33,6 +34,7 @@ from oncofed.protocol.wire_form import (
     delivery_question,
     delivery_state_in,
     description_in,
+    masking_keys_in,
     method_of,
     offer_question,
     parsed,
@@ -96,6 +98,9 @@ BAD_QUESTIONS = {
     "the site first": serialised(pb.ContributeRequest(site="Köln/Süd")) + question_of(replace(ROUND, site="")),
     "half a number": serialised(pb.ContributeRequest(weights=b"1234567")),
     "no roster": serialised(pb.ContributeRequest(roster=b"\xff")),
+    "a former answer twice": GOOD + serialised(pb.ContributeRequest(answered=["a/1", "a/1"])),
+    "a former answer that is long": GOOD + serialised(pb.ContributeRequest(answered=["a" * 257])),
+    "too many former answers": GOOD + serialised(pb.ContributeRequest(answered=map(str, range(MOST_ANSWERED + 1)))),
     "an unknown field in the roster": serialised(pb.ContributeRequest(roster=UNKNOWN_FIELD)),
 }
 
@@ -104,6 +109,20 @@ BAD_QUESTIONS = {
 def test_a_question_has_one_form(question: bytes) -> None:
     with pytest.raises(WrongForm):
         contribute_request(question)
+
+
+def test_as_many_former_answers_as_a_coordinator_can_have_are_read() -> None:
+    told = [f"{number:0256d}" for number in range(MOST_ANSWERED)]
+    assert list(contribute_request(GOOD + serialised(pb.ContributeRequest(answered=told))).answered) == told
+
+
+def test_more_masking_keys_than_a_study_can_have_are_not_read() -> None:
+    def of(keys: int) -> bytes:
+        return serialised(pb.MaskingKeysRequest(plan_hash="0" * 64, key=[pb.SignedMaskingKey()] * keys))
+
+    assert len(masking_keys_in(of(10_000))[1]) == 10_000
+    with pytest.raises(WrongForm):
+        masking_keys_in(of(1_300_000))
 
 
 def test_documents_and_models_arrive_as_they_were_sent() -> None:

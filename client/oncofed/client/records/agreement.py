@@ -67,14 +67,14 @@ def forgotten(folder: NodeFolder, told: Collection[str], *, plan_hash: str) -> s
           nothing of them is shown but hashes. plan_hash: of the plan it asks about now.
 
     Of other plans a policy may say that their answers are lost (`plans_with_lost_answers`): somebody here has paid for
-    them otherwise. Not of this one: it would be answered more often than it promised.
+    them otherwise. Those plans themselves `NodeGuard` never answers again, whatever is told.
     """
     if not told:
         return ""
     charged = {entry.charge.identity for entry in read_ledger(folder.ledger)}
     missing = {release.split("/", 1)[0] for release in told if release not in charged}
     given_up = _given_up(folder) if missing - {plan_hash} else frozenset()
-    if not missing - (given_up - {plan_hash}):
+    if not missing - given_up:
         return ""
     named = ", ".join([plan for plan in sorted(missing) if is_hash(plan)][:_MOST_NAMED]) or "unknown plans"
     return (

@@ -1,7 +1,8 @@
 """Is what happens again worth another line of the audit log? At its first time, and then once an hour.
 
 A coordinator offers a plan every few seconds for as long as it waits for approvals; a hundred equal lines would hide
-the one that matters. What leaves a hospital is never counted as a repetition: only fixed words may go unnoted.
+the one that matters. A vector that leaves is never counted as a repetition: only fixed words, and a plan's one public
+masking key, may go unnoted.
 
 Promises: what differs in anything is told at once, up to `MOST` different things within an hour; of more, which only
 somebody makes who wants to fill the disk, nothing is told until the hour is over. When the log could not be written,

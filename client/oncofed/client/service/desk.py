@@ -4,7 +4,8 @@ Promises: whatever the guard's object does, what comes out is an `Answer` (`prot
 a public description or a code, as bytes that `egress` has passed, and not one other; it is noted in the audit log
 before it is returned, a vector with the hash of exactly the bytes that leave; the same plan offered again with the same
 answer, the same round or summary refused again, bytes that are no question, and questions that the coordinator did not
-sign, are noted once an hour (`records.repeats`). A question from outside is not answered before its signature fits.
+sign, are noted once an hour, and of a hundred different ones in it no more (`records.repeats`, where a masking key is a
+word). A question from outside is not answered before its signature fits.
 `Desk.ask` never raises, so that no text of an exception goes anywhere: every failure in between is the code `internal`.
 When the ledger or the audit log cannot be written, nothing leaves but the code `not_ready`, and the local log names the
 file and the remedy.
