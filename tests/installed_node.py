@@ -25,6 +25,7 @@ from oncofed.client.records.audit_log import AuditEntry, AuditLog, verify_audit_
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.client.service.node_guard import NodeGuard, PinnedKeys
+from oncofed.client.service.public_times import Pace
 from oncofed.client.site.setup import create
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema_file import parse_schema
@@ -140,8 +141,8 @@ class InstalledNode:
         self.folder.node_public_key.write_text(NODE_KEY + "\n")
         write_secret(self.folder.answer_key, ANSWER_KEY)
 
-    def guard(self) -> NodeGuard:
-        return NodeGuard(self.folder, site=SITE, keys=self.keys)
+    def guard(self, *, pace: Pace | None = None) -> NodeGuard:
+        return NodeGuard(self.folder, site=SITE, keys=self.keys, pace=pace)
 
     def events(self) -> list[tuple[str, str]]:
         return [(entry.event, entry.code) for entry in self.entries()]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,12 +26,12 @@ class ApprovedPatients:
     """`trained_on` and `held_out` are `guard.LoadPatients` for one approval.
 
     file, sha256  as the approval froze them.
-    on_reading    told each time that the file is about to be read: that takes longer with more patients.
+    reading       around each reading of the file: that takes longer with more patients.
     """
 
     file: Path
     sha256: str
-    on_reading: Callable[[], None] = lambda: None
+    reading: Callable[[], AbstractContextManager[None]] = nullcontext
     _kept: tuple[PatientTensors, PatientTensors] | None = field(default=None, init=False)
 
     def trained_on(self) -> PatientTensors:
@@ -43,8 +44,8 @@ class ApprovedPatients:
 
     def _both(self) -> tuple[PatientTensors, PatientTensors]:
         if self._kept is None:
-            self.on_reading()
-            self._kept = self._read()
+            with self.reading():
+                self._kept = self._read()
         return self._kept
 
     def _read(self) -> tuple[PatientTensors, PatientTensors]:

@@ -74,6 +74,9 @@ Told = Callable[[str, AnyRequest], None]
 Announce = Callable[[AnyRequest], None]
 """Is told that the answer to this request is about to be charged. What it raises stops the charge."""
 
+Begins = Callable[[AnyRequest], None]
+"""Is told that what takes longer with more patients begins here; it ends when the answer has left."""
+
 NOISE_ALONE = "noise_alone"
 """What was to leave could not be computed, or was of another form; noise left in its place."""
 
@@ -131,6 +134,7 @@ class Guard:
         kinds: Kinds = KINDS,
         told: Told = tell_nobody,
         announce: Announce = announce_to_nobody,
+        begins: Begins = announce_to_nobody,
     ) -> None:
         policy.refuse_unless_allowed(plan, site=site)
         refuse_unknown(plan, kinds)
@@ -159,6 +163,7 @@ class Guard:
         self._noise = noise
         self._told = told
         self._announce = announce
+        self._begins = begins
         self._plan_hash = plan.hash
         self._answers: Answers = MemoryAnswers() if answers is None else answers
 
@@ -263,6 +268,7 @@ class Guard:
             raise RequestRefused(RefusalCode.REQUEST_CONFLICT)
         if work.release.is_protected:
             patients = self._charged_patients(request, Charge(identity, request_hash, work.release.event), work)
+            self._begins(request)
             vector = self._whatever_fails(request, work, patients)
             vector.setflags(write=False)
             try:
@@ -275,7 +281,9 @@ class Guard:
         else:
             # Nothing is hidden here, so who joins a batch may follow from the request, and a run can be repeated.
             unhidden = NoNoise(seed=int(hashlib.sha256(identity.encode()).hexdigest()[:16], 16))
-            vector = work.of(work.load(), unhidden)
+            patients = work.load()
+            self._begins(request)
+            vector = work.of(patients, unhidden)
             vector.setflags(write=False)
             self._answers.keep(Contribution(vector), identity=identity, request_hash=request_hash, charged=False)
         return vector

@@ -6,8 +6,8 @@ plan is made, by a guard as a coordinator would find it, with a ledger in memory
 that takes more than half of its times is refused, with the times that would do. They are rounded up to coarse steps,
 so that whoever hears of them learns little of how many patients there are.
 
-Not measured, because it does not depend on patients: the disk of ledger, answers and audit log. Refused as well: a plan
-for which no answer can be made here, since a guard would send noise in its place each time.
+Not measured, because it does not depend on patients: the question, the disk of ledger, answers and audit log. Refused
+as well: a plan for which no answer can be made here, since a guard would send noise in its place each time.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ class Seconds:
     @property
     def round_time(self) -> float:
         """The shortest `answer_seconds` that would do."""
-        return max(self.round_, (self.reading + self.round_) / READING) / PART
+        return max(self.round_, self.reading / READING) / PART
 
     @property
     def summary_time(self) -> float:
-        """The shortest `summary_answer_seconds`: of them there is one time, read or not."""
-        return (self.reading + self.summary) / PART if self.summary else 0.0
+        """The shortest `summary_answer_seconds`."""
+        return self.summary / PART
 
 
 def refuse_if_slow(plan: StudyPlan, took: Seconds) -> None:

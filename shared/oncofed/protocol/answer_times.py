@@ -1,8 +1,9 @@
 """After how long does a hospital's answer leave?
 
-At an installed hospital: after a multiple of a time that the plan says, the smallest that is possible. So who waits for
-the answer learns nothing of how long it took, unless it took longer than that time. Both ends know the times: the guard
-waits by them, and a coordinator must give hospitals longer. Imports no torch.
+At an installed hospital: after what is done without patients, and then a multiple of a time that the plan says, the
+smallest that is possible. So who waits for the answer learns nothing of how long it took, unless it took longer than
+that time. Both ends know the times: the guard waits by them, and a coordinator must give hospitals longer. Imports no
+torch.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from oncofed.protocol.plan import StudyPlan
 from oncofed.ranges import range_of
 
 READING = 4
-"""An answer to a round for which patients had to be read first leaves after a multiple of so many times as long.
+"""Reading patients, before a plan's first answer, ends after a multiple of so many times `answer_seconds`.
 
 15,000 patients of 500 columns are read in half a second of a processor's time.
 """
@@ -30,11 +31,14 @@ class AnswerTimes:
     round_seconds: float = StudyPlan.answer_seconds
     summary_seconds: float = StudyPlan.summary_answer_seconds
 
-    def period(self, *, of_summary: bool, read: bool) -> float:
-        """read: whether patients had to be read for it, as for a plan's first answer after a start or an approval."""
-        if of_summary:
-            return self.summary_seconds
-        return self.round_seconds * READING if read else self.round_seconds
+    @property
+    def reading_seconds(self) -> float:
+        """Of reading the patients, before a plan's first answer after a start or an approval."""
+        return self.round_seconds * READING
+
+    def longest(self, *, with_summaries: bool) -> float:
+        """Of the first answer, when all is well."""
+        return self.reading_seconds + max(self.round_seconds, self.summary_seconds if with_summaries else 0.0)
 
 
 def answer_times_of(plan: StudyPlan) -> AnswerTimes:
@@ -45,7 +49,7 @@ def answer_times_of(plan: StudyPlan) -> AnswerTimes:
 def longest_wait_seconds() -> float:
     """For an answer, by plans in their ranges: behind as many others as a guard holds, each as slow as may be."""
     longest = AnswerTimes(*(range_of(StudyPlan, name).most for name in _FIELDS))
-    return MOST_WAITING * max(longest.period(of_summary=of_summary, read=True) for of_summary in (True, False))
+    return MOST_WAITING * longest.longest(with_summaries=True)
 
 
 def time_faults(plan: StudyPlan) -> tuple[tuple[str, str], ...]:
@@ -55,10 +59,7 @@ def time_faults(plan: StudyPlan) -> tuple[tuple[str, str], ...]:
         for name in _FIELDS
         if getattr(plan, name) not in range_of(StudyPlan, name)
     ]
-    times = answer_times_of(plan)
-    longest = times.period(of_summary=False, read=True)
-    if plan.summaries:
-        longest = max(longest, times.summary_seconds)
+    longest = answer_times_of(plan).longest(with_summaries=bool(plan.summaries))
     if plan.round_timeout_seconds <= longest:
         what = f"is not above {longest:g}, the seconds after which a hospital's answer leaves when all is well"
         found.append(("round_timeout_seconds", what))

@@ -117,8 +117,9 @@ def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
         f"No {'other ' if plan.summaries else ''}count, no name, no text of yours."
     )
     yield (
-        f"WHEN: the answer to a round leaves your hospital {plan.answer_seconds:g} s after the question (the first one "
-        f"after a start, {READING * plan.answer_seconds:g} s{_of_summaries(plan)}), however long it took. One that "
+        f"WHEN: the answer to a round leaves your hospital {plan.answer_seconds:g} s after its question was "
+        f"charged (before the first one after a start, patients are read for {READING * plan.answer_seconds:g} s"
+        f"{_of_summaries(plan)}), however long it took. One that "
         "takes longer leaves after twice or three times as long, which tells something of how many patients you have."
     )
     for summary in plan.summaries:

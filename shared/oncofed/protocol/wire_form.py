@@ -39,6 +39,8 @@ LARGEST_MESSAGE: Final = 64 * 1024 * 1024
 MOST_ANSWERED: Final = 2_000
 """Former answers that a question names: one for each study of a coordinator with this hospital."""
 _LONGEST_IDENTITY: Final = 256
+_LONGEST_ROSTER: Final = 2_000_000
+"""Bytes; ten thousand hospitals (`oncofed.ranges`) of names of any length that there is."""
 _LARGEST_MASKING_KEYS: Final = 10_000 * 256
 """Bytes of as many signed keys as a plan can have hospitals."""
 OPTIONS: Final = (
@@ -251,6 +253,8 @@ def summarise_request(question: bytes) -> SummariseRequest:
 @lru_cache(maxsize=8)
 def _roster_in(content: bytes) -> tuple[str, ...]:
     """Cached because each of a thousand simulated hospitals is sent the same thousand names."""
+    if len(content) > _LONGEST_ROSTER:  # parsed it would take many times as much memory, and be kept
+        raise WrongForm("more hospitals than a plan can name")
     return tuple(parsed(pb.Roster, content).site)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,12 +107,19 @@ def test_approved_again_the_table_as_it_is_then_takes_part(node: InstalledNode) 
 
 def test_the_file_is_read_once_and_says_when(node: InstalledNode, monkeypatch: pytest.MonkeyPatch) -> None:
     approval, readings = node.approve(), list[str]()
+
+    @contextmanager
+    def reading() -> Iterator[None]:
+        readings.append("begins")
+        yield
+        readings.append("ends")
+
     file = node.approvals.patients_file(approval)
-    patients = ApprovedPatients(file, approval.patients_sha256, lambda: readings.append("read"))
+    patients = ApprovedPatients(file, approval.patients_sha256, reading)
     assert readings == []  # nothing is read before somebody asks
     assert patients.trained_on() is patients.trained_on()
     patients.held_out()
-    assert readings == ["read"]
+    assert readings == ["begins", "ends"]
 
 
 def test_the_file_is_the_guards_alone_and_names_nobody(node: InstalledNode) -> None:

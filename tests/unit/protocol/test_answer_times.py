@@ -31,7 +31,7 @@ def test_a_plan_that_does_not_say_has_sound_times() -> None:
 
 def test_a_relay_waits_longer_than_a_guard_does_for_all_that_it_holds() -> None:
     """Else a question at the end of the queue would be `not_ready`, and the guard would answer it for nobody."""
-    longest = max(4 * range_of(StudyPlan, "answer_seconds").most, range_of(StudyPlan, "summary_answer_seconds").most)
+    longest = 4 * range_of(StudyPlan, "answer_seconds").most + range_of(StudyPlan, "summary_answer_seconds").most
     assert longest_wait_seconds() == MOST_WAITING * longest
     assert inspect.signature(GuardChannel).parameters["answer_seconds"].default > longest_wait_seconds()
 
@@ -39,7 +39,7 @@ def test_a_relay_waits_longer_than_a_guard_does_for_all_that_it_holds() -> None:
 AT_THE_LIMITS = [
     {"answer_seconds": SHORTEST_SECONDS, "summary_answer_seconds": SHORTEST_SECONDS},
     {"answer_seconds": LONGEST_SECONDS, "summary_answer_seconds": LONGEST_SECONDS},
-    {"round_timeout_seconds": 2.01},
+    {"round_timeout_seconds": 2.51},
 ]
 BEYOND: dict[str, tuple[StudyPlan, dict[str, Any], str]] = {
     "no time": (PLAN, {"answer_seconds": 0.0}, "answer_seconds"),
@@ -48,8 +48,8 @@ BEYOND: dict[str, tuple[StudyPlan, dict[str, Any], str]] = {
     "too long": (PLAN, {"answer_seconds": 60.1}, "answer_seconds"),
     "too short for a summary": (PLAN, {"summary_answer_seconds": 0.01}, "summary_answer_seconds"),
     "too long for a summary": (PLAN, {"summary_answer_seconds": 61.0}, "summary_answer_seconds"),
-    "a round that ends before the first answer leaves": (PLAN, {"round_timeout_seconds": 2.0}, "round_timeout_seconds"),
-    "one that ends before a summary leaves": (MEASURED, {"round_timeout_seconds": 10.0}, "round_timeout_seconds"),
+    "a round that ends before the first answer leaves": (PLAN, {"round_timeout_seconds": 2.5}, "round_timeout_seconds"),
+    "one that ends before a summary leaves": (MEASURED, {"round_timeout_seconds": 12.0}, "round_timeout_seconds"),
 }
 
 

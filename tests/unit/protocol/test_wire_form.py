@@ -100,6 +100,7 @@ BAD_QUESTIONS = {
     "no roster": serialised(pb.ContributeRequest(roster=b"\xff")),
     "a former answer twice": GOOD + serialised(pb.ContributeRequest(answered=["a/1", "a/1"])),
     "a former answer that is long": GOOD + serialised(pb.ContributeRequest(answered=["a" * 257])),
+    "a roster beyond any plan": GOOD + serialised(pb.ContributeRequest(roster=b"\n\x00" * 1_000_001)),
     "too many former answers": GOOD + serialised(pb.ContributeRequest(answered=map(str, range(MOST_ANSWERED + 1)))),
     "an unknown field in the roster": serialised(pb.ContributeRequest(roster=UNKNOWN_FIELD)),
 }

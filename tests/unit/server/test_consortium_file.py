@@ -71,12 +71,13 @@ def written(folder: Path, *lines: str) -> Path:
 
 
 def test_times_of_answers_stand_in_the_plan_and_in_its_words(tmp_path: Path) -> None:
-    path = written(tmp_path, "answer_seconds = 0.7", "summary_answer_seconds = 4", "round_timeout_seconds = 3")
+    path = written(tmp_path, "answer_seconds = 0.7", "summary_answer_seconds = 4", "round_timeout_seconds = 4")
     consortium = read_consortium(path)
     plan = plan_for(consortium, members=MEMBERS, coordinator_public_key=b"", bundle_sha256="")
     assert (plan.answer_seconds, plan.summary_answer_seconds) == (0.7, 4.0)
     words = " ".join(plan_in_words(plan, consortium.schema, parameters=1234).split())
-    assert "leaves your hospital 0.7 s after the question (the first one after a start, 2.8 s)" in words
+    assert "leaves your hospital 0.7 s after its question was charged (" in words
+    assert "(before the first one after a start, patients are read for 2.8 s)" in words
 
 
 def test_times_that_would_tell_or_cannot_be_kept_are_refused(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ import hashlib
 import logging
 import threading
 from dataclasses import dataclass, field
+from functools import partial
 
 from oncofed.client import trust
 from oncofed.client.approved_patients import ApprovedPatients
@@ -41,6 +42,7 @@ from oncofed.client.records.offers import Offers
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.client.records.repeats import Repeats
 from oncofed.client.records.sqlite_ledger import SqliteLedger
+from oncofed.client.service.public_times import NoPace, Pace
 from oncofed.client.sum_masks import SumMasks
 from oncofed.client.trust import Pinned, Reason, Standing, Untrusted
 from oncofed.durable import replace_durably, unwritable
@@ -108,7 +110,15 @@ class NodeGuard:
     For one thread at a time, but for `forget_unapproved`.
     """
 
-    def __init__(self, folder: NodeFolder, *, site: str, keys: PinnedKeys, noise: NoiseSource | None = None) -> None:
+    def __init__(
+        self,
+        folder: NodeFolder,
+        *,
+        site: str,
+        keys: PinnedKeys,
+        noise: NoiseSource | None = None,
+        pace: Pace | None = None,
+    ) -> None:
         self._folder = folder
         self._site = site
         self._keys = keys
@@ -124,7 +134,7 @@ class NodeGuard:
         self._guards: dict[str, _Kept] = {}
         self._guards_lock = threading.Lock()
         self._repeats = Repeats()
-        self._readings = 0
+        self._pace = NoPace() if pace is None else pace
         self._seen: dict[frozenset[str], set[Release]] = {}
         try:
             self._approvals.tidy()
@@ -137,21 +147,6 @@ class NodeGuard:
     def audit(self) -> AuditLog:
         """Who notes what left must note it here, where the charge was announced."""
         return self._audit
-
-    @property
-    def readings(self) -> int:
-        """How often approved patients have been read from the disk."""
-        return self._readings
-
-    def times_of(self, plan_hash: str) -> AnswerTimes:
-        """When answers for this plan leave; if nobody approved it, as plans that do not say. Never raises."""
-        kept = self._guards.get(plan_hash)
-        if kept is not None and kept.guard is not None:
-            return answer_times_of(kept.guard.plan)
-        try:
-            return answer_times_of(self._standing(self._approval_of(plan_hash)).plan)
-        except (RequestRefused, RecordFailure):
-            return AnswerTimes()
 
     def forget_unapproved(self) -> None:
         """Let go of patients in memory whose approval was withdrawn or given anew. From any thread; never raises."""
@@ -276,7 +271,9 @@ class NodeGuard:
         kept = self._guards.get(approval.plan_hash)
         if kept is None or kept.basis.approval != approval:
             file = self._approvals.patients_file(approval)
-            kept = _Kept(basis, ApprovedPatients(file, approval.patients_sha256, self._count_reading), None)
+            seconds = answer_times_of(self._standing(approval).plan).reading_seconds
+            reading = partial(self._pace.reading, seconds)
+            kept = _Kept(basis, ApprovedPatients(file, approval.patients_sha256, reading), None)
         guard = kept.guard if kept.basis == basis else None
         try:
             guard = guard or self._built(basis, kept.patients)
@@ -311,6 +308,7 @@ class NodeGuard:
                 masks=masks,
                 told=self._note_failure,
                 announce=self._announce,
+                begins=partial(self._begins, answer_times_of(standing.plan)),
             )
         except (InvalidInput, PrivacyRefusal) as refusal:
             _log.warning(
@@ -348,9 +346,6 @@ class NodeGuard:
         )
         return WitnessedLedger(kept, self._seen.setdefault(frozenset([source.name, *source.counted_with]), set()))
 
-    def _count_reading(self) -> None:
-        self._readings += 1
-
     def _standing(self, approval: Approval) -> Standing:
         """Of the approved document, verified again: its file may have been changed since."""
         path = self._offers.path(approval.plan_hash)
@@ -378,6 +373,10 @@ class NodeGuard:
         """Of a round or a summary. No number of it is told: a summary has a name in its place."""
         round_, event = (request.round, "contribute") if isinstance(request, ContributeRequest) else (None, "summarise")
         self._audit.announce(event, plan_hash=request.plan_hash, round_=round_, attempt=request.attempt)
+
+    def _begins(self, times: AnswerTimes, request: AnyRequest) -> None:
+        of_round = isinstance(request, ContributeRequest)
+        self._pace.begins(times.round_seconds if of_round else times.summary_seconds)
 
     def _note_failure(self, word: str, request: AnyRequest) -> None:
         """Of an answer that left all the same, or of a charge that was announced and not made."""

@@ -65,7 +65,8 @@ def _serve(folder: NodeFolder, ended: threading.Event) -> None:
     keys = PinnedKeys(coordinator, node, read_secret(folder.answer_key))
     verify_ledger(folder.ledger, anchor=None)
     refuse_disagreement(folder)
-    guard = NodeGuard(folder, site=settings.name, keys=keys)
+    times = PublicTimes()
+    guard = NodeGuard(folder, site=settings.name, keys=keys, pace=times)
     with serving(
         guard,
         socket=folder.socket,
@@ -74,7 +75,7 @@ def _serve(folder: NodeFolder, ended: threading.Event) -> None:
         audit=guard.audit,
         answer_key=keys.answer,
         asker_key=keys.coordinator,
-        times=PublicTimes(guard),
+        times=times,
     ):
         guard.audit.append("guard_started")
         _log.info("the guard of %s listens; its policy has %d data sources", settings.name, len(policy.sources))

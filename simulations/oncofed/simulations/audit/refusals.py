@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from oncofed.client import training
 from oncofed.client.service.public_times import PublicTimes
 from oncofed.errors import RequestRefused
-from oncofed.protocol.answer_times import AnswerTimes, answer_times_of
+from oncofed.protocol.answer_times import answer_times_of
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.simulations.audit.crafted import first_weights
 from oncofed.simulations.audit.target import GuardHospital, Target, nobody, replaced
@@ -117,14 +117,9 @@ def _while_failing(target: Target, patients: PatientTensors) -> str:
 
 @dataclass
 class _Machine:
-    """A clock that goes on while work is done and while somebody sleeps, and a guard that says its plan's times."""
+    """A clock that goes on while work is done and while somebody sleeps."""
 
-    times: AnswerTimes
     now: float = 0.0
-    readings: int = 0
-
-    def times_of(self, plan_hash: str) -> AnswerTimes:
-        return self.times
 
     def clock(self) -> float:
         return self.now
@@ -135,13 +130,15 @@ class _Machine:
 
 def _leaves_after(target: Target, seconds: float) -> float:
     """When an installed guard's answer leaves whose computation takes so long; to a millisecond."""
-    machine = _Machine(answer_times_of(target.plan))
+    machine = _Machine()
+    times = PublicTimes(clock=machine.clock, sleep=machine.sleep)
 
     def work(content: bytes, context: Any) -> bytes:
+        times.begins(answer_times_of(target.plan).round_seconds)
         machine.now += seconds
         return content
 
     with target.broken():
-        waiting: Any = PublicTimes(machine, clock=machine.clock, sleep=machine.sleep).of("Contribute", work)
+        waiting: Any = times.of("Contribute", work)
         waiting(b"", None)
     return round(machine.now, 3)

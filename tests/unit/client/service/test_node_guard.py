@@ -8,8 +8,10 @@ import json
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,13 +26,14 @@ from tests.installed_node import (
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, signed
 
 from oncofed.client import approved_patients
+from oncofed.client import guard as guard_module
 from oncofed.client.records import offers
 from oncofed.client.records.offers import MOST_WAITING
 from oncofed.client.service.desk import Desk, questions_to_node
 from oncofed.client.service.node_guard import NodeGuard
 from oncofed.client.site.inbox import looked_at, offers_of
+from oncofed.client.training import ascent_sum
 from oncofed.errors import InvalidInput, PrivacyRefusal, RefusalCode, RequestRefused
-from oncofed.protocol.answer_times import AnswerTimes
 from oncofed.protocol.messages import ContributeRequest, DeliveryState, NodeDescription, PlanState
 from oncofed.protocol.model_file import signed_model
 from oncofed.protocol.plan import Member, StudyPlan
@@ -308,6 +311,28 @@ def test_a_plan_that_is_declined_later_is_refused_at_once(approved: InstalledNod
     assert refusal_of(guard, approved.request()) is RefusalCode.NOT_APPROVED
 
 
+@dataclass
+class Pace:
+    """What a guard said of its work with patients, with seconds. looks: called at each beginning of an answer."""
+
+    told: list[tuple[str, float]] = field(default_factory=list)
+    looks: Callable[[], None] = lambda: None
+
+    @property
+    def readings(self) -> int:
+        return [word for word, _ in self.told].count("reading")
+
+    @contextmanager
+    def reading(self, seconds: float) -> Iterator[None]:
+        self.told.append(("reading", seconds))
+        yield
+        self.told.append(("read", 0.0))
+
+    def begins(self, seconds: float) -> None:
+        self.told.append(("begins", seconds))
+        self.looks()
+
+
 class Memory:
     """The patients that were read and that anything still holds."""
 
@@ -350,12 +375,13 @@ WITHDRAWN: dict[str, Callable[[InstalledNode], object]] = {
 def test_patients_whose_approval_is_withdrawn_leave_the_memory_without_a_question(
     approved: InstalledNode, withdraw: Callable[[InstalledNode], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    memory, guard = Memory(monkeypatch), approved.guard()
+    memory, pace = Memory(monkeypatch), Pace()
+    guard = approved.guard(pace=pace)
     guard.contribute(approved.request())
     guard.forget_unapproved()
     assert len(memory) == 2, "trained on, and set aside"
     guard.contribute(approved.request(round_=2))
-    assert guard.readings == 1
+    assert pace.readings == 1
     withdraw(approved)
     assert len(memory) == 2
     guard.forget_unapproved()
@@ -412,20 +438,47 @@ def test_a_policy_that_cannot_be_read_stops_everything(approved: InstalledNode, 
     assert len(approved.charges()) == 1
 
 
-def test_the_guard_says_when_answers_leave_and_when_it_read_patients(approved: InstalledNode) -> None:
-    guard, own = approved.guard(), AnswerTimes(0.05, 0.05)
-    assert (guard.readings, guard.times_of(approved.plan().hash)) == (0, own)
-    for round_ in (1, 2):
-        guard.contribute(approved.request(round_=round_))
-        assert (guard.readings, guard.times_of(approved.plan().hash)) == (1, own)
-    assert approved.guard().readings == 0
+def test_the_guard_says_when_it_reads_patients_and_when_it_begins_an_answer_from_them(approved: InstalledNode) -> None:
+    plan = replace(approved.plan(), answer_seconds=0.07)
+    pace = Pace()
+    guard = approved.guard(pace=pace)
+    guard.offer_plan(approved.offer(plan))
+    approved.approve(plan)
+    assert pace.told == []
+    guard.contribute(approved.request(plan))
+    assert pace.told == [("reading", 4 * 0.07), ("read", 0.0), ("begins", 0.07)]
+    assert refusal_of(guard, replace(approved.request(plan), round=99)) is RefusalCode.ROUND_OUT_OF_RANGE
+    guard.contribute(approved.request(plan, round_=2))
+    assert pace.told[3:] == [("begins", 0.07)]
+    guard.contribute(approved.request(plan, round_=2))
+    assert len(pace.told) == 4, "a repetition looks at nobody"
+
+
+def test_an_answer_begins_when_it_is_charged_and_before_anybody_is_looked_at(
+    approved: InstalledNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is charged takes as long as the ledger before it; counted in, it would say what the patients' part does."""
+    found: list[tuple[int, str, int]] = []
+    computed: list[object] = []
+    pace = Pace(looks=lambda: found.append((len(approved.charges()), approved.events()[-1][0], len(computed))))
+    guard = approved.guard(pace=pace)
+
+    def counted(*given: Any) -> Any:
+        computed.append(None)
+        return ascent_sum(*given)
+
+    monkeypatch.setattr(guard_module, "ascent_sum", counted)
+    guard.contribute(approved.request())
+    assert found == [(1, "to_be_charged", 0)]
+    assert len(computed) == 1
 
 
 def test_nobody_outside_can_have_patients_read_twice_and_a_policy_that_is_written_again_does_not(
     approved: InstalledNode,
 ) -> None:
     """Reading takes longer with more patients."""
-    guard = approved.guard()
+    pace = Pace()
+    guard = approved.guard(pace=pace)
     plans = [replace(approved.plan(), study=f"study {number}") for number in range(9)]
     for plan in plans:
         guard.offer_plan(approved.offer(plan))
@@ -434,7 +487,7 @@ def test_nobody_outside_can_have_patients_read_twice_and_a_policy_that_is_writte
         for plan in plans:  # those that do not fit into the budget read nobody
             with contextlib.suppress(RequestRefused):
                 guard.contribute(approved.request(plan))
-    assert guard.readings == len(plans)
+    assert pace.readings == len(plans)
     approved.set_policy("[node]", "[node]  # written again")
     guard.contribute(approved.request(plans[0], round_=2))
     for before, after in TIGHTER.values():
@@ -442,20 +495,11 @@ def test_nobody_outside_can_have_patients_read_twice_and_a_policy_that_is_writte
         assert refusal_of(guard, approved.request(plans[0], round_=3)) is RefusalCode.NOT_APPROVED
         approved.set_policy(after, before)
     guard.contribute(approved.request(plans[0], round_=3))
-    assert guard.readings == len(plans)
+    assert pace.readings == len(plans)
     table().iloc[:-1].to_csv(approved.table_path, index=False)
     approved.approve(plans[0])
     guard.contribute(approved.request(plans[0], round_=1, attempt=1))
-    assert guard.readings == len(plans) + 1
-
-
-@pytest.mark.parametrize("plan_hash", ["", "0" * 64, "../" * 5])
-def test_a_plan_that_nobody_approved_has_the_times_of_one_that_does_not_say(
-    approved: InstalledNode, plan_hash: str
-) -> None:
-    assert approved.guard().times_of(plan_hash) == AnswerTimes()
-    (approved.folder.approvals / f"{'0' * 64}.json").write_text("a damaged decision")
-    assert approved.guard().times_of(plan_hash) == AnswerTimes()
+    assert pace.readings == len(plans) + 1
 
 
 def test_a_larger_smallest_cohort_is_for_approvals_to_come(approved: InstalledNode) -> None:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,7 +26,9 @@ from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.guard_server import serving
 from oncofed.client.service.node_guard import NodeGuard
 from oncofed.client.service.process import main
+from oncofed.client.service.public_times import PUBLIC_SECONDS
 from oncofed.client.service.token import token_sha256
+from oncofed.protocol.answer_times import READING
 from oncofed.protocol.messages import NodeDescription, PlanState
 
 
@@ -62,10 +64,12 @@ def test_a_process_serves_and_ends_when_told() -> None:
             assert channel.offer_plan(node.offer()) is PlanState.OFFERED
             node.approve()  # by another process, while this one serves
             request = node.request()
-            channel.contribute(request)  # reads the patients
             began = time.monotonic()
             answer = channel.contribute(request)
-            assert time.monotonic() - began >= node.plan().answer_seconds  # although it is kept and need only be sent
+            assert time.monotonic() - began >= (READING + 1) * node.plan().answer_seconds
+            began = time.monotonic()
+            channel.contribute(replace(request, round=2))
+            assert time.monotonic() - began >= PUBLIC_SECONDS + node.plan().answer_seconds
             assert channel.contribute(request).vector.tobytes() == answer.vector.tobytes()
             channel.close()
         finally:
@@ -75,15 +79,15 @@ def test_a_process_serves_and_ends_when_told() -> None:
             )  # one that does not end raises; a busy machine may take its time
         assert process.returncode == 0, errors
         assert not node.folder.socket.exists()
-        assert len(node.charges()) == 1
+        assert len(node.charges()) == 2
         assert [event for event, _ in node.events()] == [
             "guard_started",
             "describe",
             "plan_kept",
             "offer_plan",
             "approved",
-            "to_be_charged",
-            *["contribute"] * 3,
+            *["to_be_charged", "contribute"] * 2,
+            "contribute",
         ]
 
 
