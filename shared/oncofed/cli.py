@@ -66,7 +66,11 @@ def _run() -> None:
         sys.exit(fault.exit_code)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as end:
+        if isinstance(end.__context__, EOFError):
+            remedy = "Type it in a terminal, or give the answer as an option; --help names it."
+            click.echo(f"oncofed: a question was asked and nobody is here to answer it. {remedy}", err=True)
+            sys.exit(2)
         click.echo("Interrupted. What was finished is kept; of simulate and sweep, --resume goes on.", err=True)
         sys.exit(130)
     except InvalidInput as fault:
