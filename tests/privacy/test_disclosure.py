@@ -28,6 +28,7 @@ from oncofed.client.pages.cohort_view import dependence, risk_groups, strongest_
 from oncofed.client.pages.disclosure import Disclosure, Share
 from oncofed.client.pages.hospital import HospitalPrognosis, Peers
 from oncofed.client.pages.interaction_view import strongest_interactions
+from oncofed.client.pages.outcome_parts import fewest_for_parts
 from oncofed.client.pages.published import Published, renewal
 from oncofed.client.pages.recalibration import Fitted
 from oncofed.client.pages.units import REST, Units
@@ -373,7 +374,9 @@ def test_the_cohort_page_has_no_number_that_is_not_of_the_layer(tmp_path: Path) 
     said += (
         " " + " ".join(f"{each.name} {words(each.name)}" for each in here.schema.markers) + " ".join(here.entity_names)
     )
-    said += f" {here.at_least(everybody)} {here.smallest_group} {here.disclosure.crowd}"
+    said += (
+        f" {here.at_least(everybody)} {here.smallest_group} {here.disclosure.crowd} {fewest_for_parts(here.disclosure)}"
+    )
     strongest = strongest_markers(here, endpoint, everybody)
     said += f" {len(strongest)} " + " ".join(f"{percent(each.share)} {each.label}" for each in strongest)
     said += " " + " ".join(map(str, range(len(strongest) + 1)))
@@ -390,7 +393,7 @@ def test_the_cohort_page_has_no_number_that_is_not_of_the_layer(tmp_path: Path) 
         said += f" {group.median_words('months')} " + " ".join(percent(each) for each in shares if each is not None)
     said += " " + " ".join(f"{moment:g}" for moment in range(61))
     assert endpoint.recalibration is not None
-    fitted = Fitted.of(endpoint.recalibration, here.at_least(everybody), here.disclosure)
+    fitted = Fitted.of(endpoint.recalibration, here.disclosure)
     deviation = float(endpoint.recalibration.covariance[-1, -1]) ** 0.5
     limits = [endpoint.recalibration.slope + times * deviation for times in (-1.96, 0, 1.96)]
     said += f" {fitted.patients} {fitted.events} {fitted.expected} " + " ".join(f"{each:.2f}" for each in limits)

@@ -22,11 +22,12 @@ from oncofed.client.pages.cohort_view import (
 )
 from oncofed.client.pages.csv_export import csv_text
 from oncofed.client.pages.desk import Visit, refusal, visit_of
-from oncofed.client.pages.figures import groups_figure, told_times
+from oncofed.client.pages.figures import groups_figure
 from oncofed.client.pages.group_outcome import GroupOutcome
 from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, Peers
 from oncofed.client.pages.interaction_view import TOGETHER_WORDS, Interaction, strongest_interactions
 from oncofed.client.pages.marker_figures import dependence_figure, network_figure, strength_figure
+from oncofed.client.pages.outcome_parts import fewest_for_parts, told_times
 from oncofed.client.pages.patient_pages import endpoint_number
 from oncofed.client.pages.recalibration import Fitted
 from oncofed.client.pages.rendering import page
@@ -132,6 +133,7 @@ def cohort(choice: Chosen) -> Response:
         "slope_deviation": _slope_deviation(choice.endpoint),
         "floor": hospital.smallest_group,
         "crowd": hospital.disclosure.crowd,
+        "fewest_for_parts": fewest_for_parts(hospital.disclosure),
     }
     return page("cohort.html.j2", visit, content)
 
@@ -150,7 +152,7 @@ def _slope_deviation(endpoint: EndpointPrognosis) -> float:
 
 def _fitted(endpoint: EndpointPrognosis, hospital: HospitalPrognosis) -> Fitted | None:
     found = endpoint.recalibration
-    return None if found is None else Fitted.of(found, hospital.at_least(hospital.everybody), hospital.disclosure)
+    return None if found is None else Fitted.of(found, hospital.disclosure)
 
 
 def _risk_table(groups: tuple[GroupOutcome, ...], grid: TimeGrid) -> list[tuple[str, list[str]]]:
@@ -215,7 +217,7 @@ def interactions_csv(choice: Chosen) -> Response:
 
 @router.get("/cohort/risk-groups.csv")
 def groups_csv(choice: Chosen) -> Response:
-    """Kaplan-Meier curves of the risk groups."""
+    """Observed courses of the risk groups."""
     unit = choice.visit.desk.hospital.grid.unit
     heading = ("group", f"time_{unit}", "survival", "low_95", "high_95")
     rows = [

@@ -15,6 +15,7 @@ from oncofed.client.cohort_explanation import MONOTONE, rank_correlation
 from oncofed.client.pages.disclosure import Disclosure, Spread, step_of
 from oncofed.client.pages.group_outcome import GroupOutcome, group_outcome
 from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, Peers
+from oncofed.client.pages.outcome_parts import THIRDS, public_axis
 from oncofed.client.pages.wording import (
     MODALITY_NAMES,
     is_decimal_logarithm,
@@ -98,7 +99,7 @@ def strongest_markers(
                 unit="" if marker is None else shown_unit(marker),
                 strength=float(strength[place]),
                 share=float(strength[place]) / total,
-                direction=_direction(hospital, marker, relevance[:, place], peers.rows),
+                direction=_direction(hospital, endpoint, marker, source, peers),
             )
         )
     return tuple(found)
@@ -140,19 +141,34 @@ def _each_value(levels: FloatArray) -> list[BoolArray]:
     return [missing, *(levels == level for level in np.unique(levels[~missing]))]
 
 
-def _direction(hospital: HospitalPrognosis, marker: Marker | None, relevance: FloatArray, rows: BoolArray) -> str:
+def _direction(
+    hospital: HospitalPrognosis, endpoint: EndpointPrognosis, marker: Marker | None, source: str, peers: Peers
+) -> str:
+    """From the middle contributions that are told."""
     if marker is None:
-        return f"not measured: {_higher(float(relevance.sum()))}"
+        missing = np.abs(endpoint.relevance[:, endpoint.sources.index(source)]) > 0
+        told = levels_told(
+            missing.astype(np.float64)[peers.rows], hospital.units.strata[peers.rows], hospital.disclosure
+        )
+        if 1.0 not in told:
+            return "too few without it"
+        without = endpoint.relevance[peers.rows & missing, endpoint.sources.index(source)]
+        middle = hospital.disclosure.middle(without, step=_step_of(endpoint, source))
+        return f"not measured: {_higher(middle)}"
     if marker.kind is Kind.CATEGORICAL:
         return "by category"
-    values = hospital.units.cohort.marker_values(marker.name)[rows]
-    measured = ~np.isnan(values)
-    if not hospital.disclosure.told(int(measured.sum())):
+    found = dependence(hospital, endpoint, peers, source=source)
+    if found is None:
         return "too few measured"
-    correlation = rank_correlation(values[measured], relevance[measured])
+    correlation = rank_correlation(found.at, found.middle)
     if not abs(correlation) >= MONOTONE:
         return "no single direction"
     return f"{'yes' if marker.kind is Kind.BINARY else 'higher value'}: {_higher(correlation)}"
+
+
+def _step_of(endpoint: EndpointPrognosis, source: str) -> float:
+    """Of contributions of one source."""
+    return step_of(float(endpoint.tops[endpoint.sources.index(source)]))
 
 
 def _higher(sign: float) -> str:
@@ -181,7 +197,7 @@ def dependence(
     named = marker.kind in (Kind.CATEGORICAL, Kind.BINARY)
     value_step = step_of(marker.scale) if marker.kind is Kind.CONTINUOUS else 1.0
     at = [disclosure.middle(values[group], step=value_step) for group in groups]
-    step = step_of(float(endpoint.tops[endpoint.sources.index(source)]))
+    step = _step_of(endpoint, source)
     return Dependence(
         label=marker_label(marker),
         unit=shown_unit(marker),
@@ -234,20 +250,14 @@ def bins(values: FloatArray, disclosure: Disclosure) -> list[BoolArray]:
 
 
 def risk_groups(hospital: HospitalPrognosis, endpoint: EndpointPrognosis, peers: Peers) -> tuple[GroupOutcome, ...]:
-    """Thirds of the predicted risk; nothing for a third of which too little may be told."""
-    ratio = endpoint.log_hazard_ratio
-    if not len(peers):
-        return ()
-    third = np.searchsorted(np.quantile(ratio[peers.rows], (1 / 3, 2 / 3)), ratio, side="left")
+    """Thirds of the predicted risk, each within the own tumour; nothing for a third of which too little may be told."""
     found = [
         group_outcome(
             name,
-            hospital.units.cohort,
-            peers.rows & (third == each),
-            endpoint=endpoint.number,
-            grid=hospital.grid,
+            [part for part in endpoint.parts if part.third == third and peers.unit in (None, part.unit)],
+            axis=public_axis(hospital.grid),
             disclosure=hospital.disclosure,
         )
-        for each, name in enumerate(("low risk", "middle risk", "high risk"))
+        for third, name in enumerate(THIRDS)
     ]
     return tuple(group for group in found if group is not None)

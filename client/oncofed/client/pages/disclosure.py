@@ -19,8 +19,11 @@ A reader must not learn anything of fewer than `floor` patients: not from a figu
    what it is unless it is 0, each patient's part capped at what the floor's largest of all are on average.
 6. A middle or a quantile has at least `floor` patients on either side, and is rounded to a public step: it is no
    patient's value. It is no mean of neighbours, either: where values repeat, such a mean would count them.
-7. A curve is told at times of a public axis, each after at least `floor` more events, and with at least `crowd` under
-   observation. Between them it is drawn straight, so that no step is anybody's.
+7. Whatever is said of outcomes (curves, medians, limits, how the model fits) is a function of parts that do not overlap
+   (`outcome_parts`): of how many patients a part has, how many had an event by a time of a public axis and how many were
+   under observation then, each rounded down to a multiple of the floor; and of the part's middle predicted risk (6).
+   So each of those numbers, and by how much another version's differs, agrees with `floor` counts or more.
+8. Words about a direction are made from middles that are told.
 
 **What follows.** Let n be the patients of a stratum, told as r <= n < r + f, f the floor, and S be those of them who
 have a value of a marker, or one of several, or none that is known; in truth fewer than f. Then at least f counts of S
@@ -178,22 +181,6 @@ class Disclosure:
         steps = np.ceil(np.divide(mean, step, out=np.zeros_like(mean), where=step > 0) * (1 - 1e-12)) - 1
         steps = np.maximum(steps, 0)
         return np.asarray(steps * step, dtype=np.float64)
-
-    def moments(self, events: IntArray, at_risk: FloatArray) -> IntArray:
-        """At which of a public axis' times a curve is told: see rule 7.
-
-        events   (times,), how many have had one by then. at_risk: (times,), under observation just before.
-        """
-        enough = np.flatnonzero(at_risk >= self.crowd)
-        found: list[int] = []
-        told = 0
-        for place in enough.tolist():
-            if found and at_risk[found[-1] : place].min() < self.crowd:
-                break  # what was interrupted is not taken up again
-            if (not found and int(events[place]) == 0) or int(events[place]) - told >= self.floor:
-                found.append(place)
-                told = int(events[place])
-        return np.array(found, dtype=np.intp)
 
 
 def on_step(value: float, step: float) -> float:

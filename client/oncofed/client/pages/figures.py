@@ -30,6 +30,7 @@ from oncofed.client.pages.drawing import (
     upright,
 )
 from oncofed.client.pages.group_outcome import GroupOutcome
+from oncofed.client.pages.outcome_parts import told_times
 from oncofed.client.pages.patient_view import PatientView
 from oncofed.client.pages.recalibration import LEVEL
 from oncofed.client.pages.wording import capital, percent, time, words
@@ -44,7 +45,6 @@ _BAND, _GROUP_BAND = 0.16, 0.12
 _LEFT, _RIGHT, _HEIGHT = 66.0, WIDTH - 24, 320.0
 _BELOW = 58.0
 _MOMENTS = 60
-_MOST_TICKS = 12
 _SHARES = tuple((share, f"{100 * share:.0f}\N{NO-BREAK SPACE}%") for share in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0))
 
 
@@ -83,7 +83,7 @@ def _said_of(view: PatientView, moment: float) -> list[str]:
 
 
 def groups_figure(groups: Sequence[GroupOutcome], grid: TimeGrid, *, endpoint: str) -> Picture:
-    """Kaplan-Meier curves of risk groups, with their limits."""
+    """Observed courses of risk groups, with their limits."""
     drawn = list(zip(groups, _GROUPS, strict=False))
     keys = [Key(group.name, stroke, _GROUP_BAND) for group, stroke in drawn]
     frame = _Frame.under(keys, grid, f"{capital(words(endpoint))}: without the event")
@@ -104,13 +104,6 @@ def groups_figure(groups: Sequence[GroupOutcome], grid: TimeGrid, *, endpoint: s
         return [f"{name} {percent(share)}" for name, share in told if share is not None]
 
     return frame.picture("risk-groups", [*marks, *frame.moments(grid, said)])
-
-
-def told_times(grid: TimeGrid) -> tuple[float, ...]:
-    """What a time axis says: from 0 to the last bound, in steps that people use."""
-    last = grid.bounds[-1]
-    step = next((each for each in (1, 2, 3, 6, 12, 24, 60, 120) if last / each <= _MOST_TICKS), last / 10)
-    return tuple(np.arange(0, last * (1 + 1e-9), step).tolist())
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from oncofed.client.explanation import marker_relevance
 from oncofed.client.one_thread import one_thread
 from oncofed.client.pages.disclosure import Disclosure
-from oncofed.client.pages.recalibration import Recalibration, recalibrate
+from oncofed.client.pages.group_outcome import estimated
+from oncofed.client.pages.outcome_parts import Part, parts_of, public_axis
+from oncofed.client.pages.recalibration import FEWEST_EVENTS, Recalibration, recalibrate
 from oncofed.client.pages.units import REST, Units, units_of
 from oncofed.client.pages.wording import words
 from oncofed.cohort.cohort import Cohort
@@ -42,7 +44,7 @@ class EndpointPrognosis:
     relevance         (patients, sources) log hazard ratios; each row adds up to `log_hazard_ratio`.
     sources           names of markers, and of modalities that may be missing as a whole.
     log_baseline_hazard  (intervals,), as released.
-    recalibration     to this hospital's outcomes; None when there are too few.
+    parts             what is told of outcomes. recalibration: to them; None when there are too few.
     tops              (sources,), the cap of a patient's part in a mean absolute contribution.
     """
 
@@ -52,6 +54,7 @@ class EndpointPrognosis:
     relevance: FloatArray
     log_hazard_ratio: FloatArray
     log_baseline_hazard: FloatArray
+    parts: tuple[Part, ...]
     recalibration: Recalibration | None
     tops: FloatArray
 
@@ -167,21 +170,40 @@ class HospitalPrognosis:
         return found
 
     def _computed(self, number: int, name: str) -> EndpointPrognosis:
-        cohort, grid = self.units.cohort, self.grid
+        grid = self.grid
         x = torch.as_tensor(self.published_encoded)
         sources, relevance = marker_relevance(self.network, x, columns(self.schema), endpoint=number)
         ratio = relevance.sum(axis=1)
         with torch.no_grad():
             baseline = np.asarray(self.network.baseline.log_hazard()[number].numpy(), dtype=np.float64)
-        events = grid.events(cohort.exit[:, number], cohort.observed[:, number])
-        recalibration = recalibrate(
-            ratio,
-            log_baseline_hazard=baseline,
-            events=events if events.sum() >= self.smallest_group else np.zeros_like(events),
-            at_risk=grid.at_risk(cohort.entry[:, number], cohort.exit[:, number]),
-        )
+        parts = parts_of(self.units, relevance, endpoint=number, grid=grid, disclosure=self.disclosure)
+        fitted = self._fitted(parts, baseline)
         tops = self.disclosure.tops(np.abs(relevance))
-        return EndpointPrognosis(number, name, sources, relevance, ratio, baseline, recalibration, tops)
+        return EndpointPrognosis(number, name, sources, relevance, ratio, baseline, parts, fitted, tops)
+
+    def _fitted(self, parts: tuple[Part, ...], log_baseline_hazard: FloatArray) -> Recalibration | None:
+        """To what is told of the parts: each as so many patients of its middle risk."""
+        told = sum(int(part.events[-1]) for part in parts)
+        if told < FEWEST_EVENTS:
+            return None
+        axis = public_axis(self.grid)
+        each = [estimated(part, axis, self.disclosure) for part in parts]
+        bounds = np.searchsorted(axis, np.round(self.grid.bounds, 9))
+        lived = [np.diff(axis) * (one.at_risk[:-1] + one.at_risk[1:]) / 2 for one in each]
+        found = recalibrate(
+            np.array([part.log_hazard_ratio for part in parts]),
+            log_baseline_hazard=log_baseline_hazard,
+            events=np.array([np.diff(one.events[bounds]) for one in each]),
+            at_risk=np.array([np.add.reduceat(one, bounds[:-1]) for one in lived]) / self.grid.widths,
+        )
+        wider = 1 + sum(one.squared_error for one in each) / told
+        patients = sum(part.patients for part in parts)
+        events = round(sum(float(one.events[-1]) for one in each))
+        return (
+            None
+            if found is None
+            else replace(found, covariance=found.covariance * wider, patients=patients, events=events)
+        )
 
     def peers(self, row: int) -> Peers:
         """Published patients of the same tumour entity, or all where those are no unit."""
@@ -219,8 +241,9 @@ class HospitalPrognosis:
         if number != REST:
             return Peers(rows, f"patients with {words(self.entity_names[number])}", True, number)
         alone = not self.entities_shown()
-        label = "patients of this hospital" if alone else "patients of this hospital with rarer tumours"
-        return Peers(rows, label, False, number)
+        return Peers(rows, "patients of this hospital" if alone else self.rarer, False, number)
+
+    rarer = "patients of this hospital with rarer tumours"
 
     def entities_shown(self) -> tuple[int, ...]:
         """Tumours that are units of their own, by the schema's order."""

@@ -18,6 +18,7 @@ from oncofed.client.pages.desk import Form, FormOf, Visit, refusal, visit_of
 from oncofed.client.pages.figures import survival_figure
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.marker_figures import waterfall_figure
+from oncofed.client.pages.outcome_parts import fewest_for_parts
 from oncofed.client.pages.patient_view import PatientView, patient_view
 from oncofed.client.pages.recalibration import Fitted
 from oncofed.client.pages.rendering import page
@@ -98,6 +99,7 @@ def _content(hospital: HospitalPrognosis, view: PatientView, word: str) -> dict[
         "unit": grid.unit,
         "floor": hospital.smallest_group,
         "crowd": hospital.disclosure.crowd,
+        "fewest_for_parts": fewest_for_parts(hospital.disclosure),
         "peers": hospital.at_least(view.peers),
         "noise_in_model": hospital.noise_in_model,
         "survival": survival_figure(view, grid),
@@ -114,9 +116,7 @@ def _content(hospital: HospitalPrognosis, view: PatientView, word: str) -> dict[
         "not_reached": curve.median == NOT_REACHED,
         "last_bound": time(grid.bounds[-1], grid.unit),
         "recalibration": recalibration,
-        "fitted": None
-        if recalibration is None
-        else Fitted.of(recalibration, hospital.at_least(hospital.everybody), hospital.disclosure),
+        "fitted": None if recalibration is None else Fitted.of(recalibration, hospital.disclosure),
         "similar_median": None if view.similar is None else view.similar.outcome.median_words(grid.unit),
     }
 

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from oncofed.client.pages.cohort_pages import kept_interactions
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.rendering import read_templates
-from oncofed.client.pages.similar import alike_kept
-from oncofed.client.pages.units import REST
 from oncofed.client.pages.usual_values import usual_values
 from oncofed.client.pages.wording import words
 
@@ -25,8 +23,6 @@ def prepare(hospital: HospitalPrognosis, *, say: Callable[[str], None]) -> None:
         say(f"Explaining {patients}: {words(name)} ...")
         prognosis = hospital.endpoint(number)
         kept_interactions(hospital, prognosis, hospital.everybody)
-        for unit in (REST, *hospital.entities_shown()):
-            alike_kept(hospital, prognosis, unit)
     say("Putting the values of each tumour's patients in order ...")
     usual_values(hospital, hospital.everybody)
     for entity in hospital.entities_shown():

@@ -61,15 +61,15 @@ class Recalibration:
 
 @dataclass(frozen=True)
 class Fitted:
-    """How the model fits here, as it is told: patients and events at least so many, what was expected as coarsely."""
+    """How the model fits here, as it is told: patients at least so many, events and what was expected as coarsely."""
 
     patients: int
     events: int
     expected: int
 
     @staticmethod
-    def of(found: Recalibration, patients: int, disclosure: Disclosure) -> Fitted:
-        return Fitted(patients, disclosure.count(found.events), disclosure.count(round(found.expected)))
+    def of(found: Recalibration, disclosure: Disclosure) -> Fitted:
+        return Fitted(found.patients, disclosure.count(found.events), disclosure.count(round(found.expected)))
 
 
 @dataclass(frozen=True, eq=False)

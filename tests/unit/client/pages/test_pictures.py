@@ -17,7 +17,7 @@ from tests.pages_hospital import hospital
 from oncofed.client.pages import drawing
 from oncofed.client.pages.cohort_view import dependence, risk_groups, strongest_markers
 from oncofed.client.pages.drawing import INK, Key, Picture, Stroke, legend, round_ticks, width_of
-from oncofed.client.pages.figures import BETTER, WORSE, groups_figure, survival_figure, told_times
+from oncofed.client.pages.figures import BETTER, WORSE, groups_figure, survival_figure
 from oncofed.client.pages.interaction_view import Interaction, strongest_interactions
 from oncofed.client.pages.marker_figures import (
     dependence_figure,
@@ -26,6 +26,7 @@ from oncofed.client.pages.marker_figures import (
     strength_figure,
     waterfall_figure,
 )
+from oncofed.client.pages.outcome_parts import told_times
 from oncofed.client.pages.patient_view import patient_view
 from oncofed.survival.grid import TimeGrid
 

@@ -9,7 +9,7 @@ import torch
 from tests.pages_hospital import hospital
 
 from oncofed.client.one_thread import one_thread
-from oncofed.client.pages import cohort_pages, similar, usual_values
+from oncofed.client.pages import cohort_pages, usual_values
 from oncofed.client.pages import hospital as hospital_module
 from oncofed.client.pages.cohort_pages import kept_interactions
 from oncofed.client.pages.patient_view import patient_view
@@ -26,7 +26,7 @@ def test_after_it_nobody_waits_for_what_is_the_same_for_all(monkeypatch: pytest.
 
     monkeypatch.setattr(hospital_module, "recalibrate", late)
     monkeypatch.setattr(usual_values, "usual", late)
-    monkeypatch.setattr(similar, "alike", late)
+    monkeypatch.setattr(hospital_module, "parts_of", late)
     monkeypatch.setattr(cohort_pages, "strongest_interactions", late)
     for number in range(len(shown.endpoint_names)):
         for row in (0, 5):  # of a rare tumour, and of a frequent one

@@ -1,0 +1,145 @@
+"""Into which parts are patients put for figures of what became of them, and what is told of a part?
+
+Every figure of outcomes, of all, of a tumour, of a third of the risk, of similar patients, and how the model fits, is
+made of what is told of parts, and of nothing else. A part tells how many patients it has, how many of them had an event
+by each time of a public axis and how many were under observation then: rounded down to a multiple of the floor, each.
+So with one version or two nothing is told of outcomes but such numbers, and each agrees with as many counts as the
+floor has patients.
+
+Parts do not overlap. A unit's patients are put in the order of their risk and cut into thirds, and a third into groups
+of patients alike, who differ less in how each marker moves the hazard (in halves, along the marker in whose
+contributions they differ most; microaggregation: Domingo-Ferrer and Mateo-Sanz, IEEE TKDE 14 (2002)). Units too small
+for thirds are put together. How large each part is follows from the told number of patients: were it cut from the
+exact one, sizes of three parts would give that away. Whoever is left over when numbers are rounded is in the last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oncofed.client.pages.disclosure import LOG_RATIO_STEP, Disclosure
+from oncofed.client.pages.units import Units
+from oncofed.survival.grid import TimeGrid
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+
+TOGETHER = -2
+"""Whose part it is, where that is several units'."""
+THIRDS = ("low risk", "middle risk", "high risk")
+MOST = 50
+_MOST_TICKS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """unit, third, patients, log_hazard_ratio (the middle one), events and at_risk are told; rows and centre are not.
+
+    unit     its number, or TOGETHER. third: place in THIRDS, of the unit's risk.
+    events   (times,), how many have had one by then. at_risk: (times,), under observation just before.
+    rows     of the published patients. centre: (sources,), their mean contributions.
+    """
+
+    unit: int
+    third: int
+    patients: int
+    log_hazard_ratio: float
+    events: IntArray
+    at_risk: IntArray
+    rows: IntArray
+    centre: FloatArray
+
+
+def told_times(grid: TimeGrid) -> tuple[float, ...]:
+    """What a time axis says: from 0 to the last bound, in steps that people use."""
+    last = grid.bounds[-1]
+    step = next((each for each in (1, 2, 3, 6, 12, 24, 60, 120) if last / each <= _MOST_TICKS), last / 10)
+    return tuple(np.arange(0, last * (1 + 1e-9), step).tolist())
+
+
+def public_axis(grid: TimeGrid) -> FloatArray:
+    """Times at which parts are counted: what an axis says, and the model's intervals."""
+    return np.unique(np.round([*told_times(grid), *grid.bounds], 9))
+
+
+def parts_of(
+    units: Units, relevance: FloatArray, *, endpoint: int, grid: TimeGrid, disclosure: Disclosure
+) -> tuple[Part, ...]:
+    """Of one endpoint. relevance: (published patients, sources), its log hazard ratios."""
+    found: list[Part] = []
+    ratio, axis, floor = relevance.sum(axis=1), public_axis(grid), disclosure.floor
+    for unit, members, tens in _large_enough(units, disclosure):
+        order = members[np.argsort(ratio[members], kind="stable")]
+        fewest = max(2, min(MOST // floor, tens // 4))
+        for third, (rows, tens_in_third) in enumerate(_cut(order, _equal(tens, len(THIRDS)), floor)):
+            for group, size in _alike(rows, tens_in_third, relevance, fewest=fewest, floor=floor):
+                events, at_risk = _counted(units, group, endpoint=endpoint, grid=grid, axis=axis)
+                found.append(
+                    Part(
+                        unit=unit,
+                        third=third,
+                        patients=size * floor,
+                        log_hazard_ratio=disclosure.middle(ratio[group], step=LOG_RATIO_STEP),
+                        events=events // floor * floor,
+                        at_risk=np.minimum(at_risk // floor, size) * floor,
+                        rows=group,
+                        centre=relevance[group].mean(axis=0),
+                    )
+                )
+    return tuple(found)
+
+
+def fewest_for_parts(disclosure: Disclosure) -> int:
+    """Patients, as told, below which a unit has no thirds of its own."""
+    return len(THIRDS) * disclosure.crowd
+
+
+def _large_enough(units: Units, disclosure: Disclosure) -> list[tuple[int, IntArray, int]]:
+    """Unit, its patients, and how many multiples of the floor are told of them."""
+    needed = fewest_for_parts(disclosure)
+    found, small = [], np.zeros(len(units.of), dtype=np.bool_)
+    for unit in np.unique(units.of).tolist():
+        rows = units.of == unit
+        told = disclosure.count_of_strata(units.strata[rows])
+        if told < needed:
+            small |= rows
+        else:
+            found.append((unit, np.flatnonzero(rows), told // disclosure.floor))
+    told = disclosure.count_of_strata(units.strata[small])
+    if told >= needed:
+        found.append((TOGETHER, np.flatnonzero(small), told // disclosure.floor))
+    return found
+
+
+def _equal(tens: int, pieces: int) -> list[int]:
+    return [tens // pieces + (place < tens % pieces) for place in range(pieces)]
+
+
+def _cut(order: IntArray, sizes: list[int], floor: int) -> list[tuple[IntArray, int]]:
+    """So many multiples of the floor each; the last has whoever is left over, too."""
+    ends = [0, *(np.cumsum(sizes)[:-1] * floor).tolist(), len(order)]
+    return [(order[ends[place] : ends[place + 1]], size) for place, size in enumerate(sizes)]
+
+
+def _alike(rows: IntArray, tens: int, relevance: FloatArray, *, fewest: int, floor: int) -> list[tuple[IntArray, int]]:
+    """Groups of at least `fewest` multiples of the floor."""
+    if tens < 2 * fewest:
+        return [(rows, tens)]
+    along = relevance[rows][:, int(relevance[rows].var(axis=0).argmax())]
+    halves = _cut(rows[np.argsort(along, kind="stable")], _equal(tens, 2), floor)
+    return [group for half, size in halves for group in _alike(half, size, relevance, fewest=fewest, floor=floor)]
+
+
+def _counted(
+    units: Units, rows: IntArray, *, endpoint: int, grid: TimeGrid, axis: FloatArray
+) -> tuple[IntArray, IntArray]:
+    cohort = units.cohort
+    entry, exit_ = cohort.entry[rows, endpoint], cohort.exit[rows, endpoint]
+    observed = cohort.observed[rows, endpoint] & (exit_ <= grid.bounds[-1])
+    entered = (entry[None, :] < axis[:, None]) | (entry[None, :] == 0)
+    at_risk = (entered & (exit_[None, :] >= axis[:, None])).sum(axis=1)
+    events = (observed[None, :] & (exit_[None, :] <= axis[:, None])).sum(axis=1)
+    return events.astype(np.intp), at_risk.astype(np.intp)
