@@ -298,6 +298,7 @@ def test_what_follows_from_several_fields_of_a_schema_has_a_range_too(tmp_path: 
 POLICY = """
 [node]
 smallest_cohort = 50
+smallest_group = 10
 largest_parameters = 1000
 allowed_plans = ["any"]
 [[source]]
@@ -311,6 +312,7 @@ fewest_colluding_tolerated = 2
 """
 POLICY_ROWS = {
     "smallest_cohort": "NodePolicy",
+    "smallest_group": "NodePolicy",
     "largest_parameters": "NodePolicy",
     "largest_epsilon": "SitePolicy",
     "delta": "SitePolicy",

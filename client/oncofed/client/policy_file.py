@@ -1,7 +1,7 @@
 """What does a hospital's own policy file allow?
 
 Promise: every fault of the file is told at once, with field and remedy; an unknown or misspelt field is a fault, and so
-is a missing one: no limit has a default, because a limit that somebody forgot to write would be one that nobody chose.
+is a missing one: no limit on what leaves has a default, because one that somebody forgot to write nobody chose.
 Nothing that a server sends is ever read here. Sources that share patients have one budget: each counts what is charged
 to the others, under the smallest epsilon and the smallest delta of them all. Refused: a password in this file (a
 database's address lies in a file or an environment variable of its own), two sources of one name, and one table under
@@ -13,6 +13,7 @@ A whole file::
     smallest_cohort = 50            # with fewer patients no plan is approved
     largest_parameters = 100_000    # of a model
     allowed_plans = ["any"]         # any that somebody here approves; or the hashes of the only ones
+    # smallest_group = 10           # pages tell nothing of fewer patients
     # plans_with_lost_answers = []  # after a loss of records: docs/install-hospital.md, section 8
 
     [[source]]
@@ -80,6 +81,7 @@ class NodePolicy:
     """allowed_plans: None allows any that somebody approves. What holds for all sources stands in each one's policy.
 
     plans_with_lost_answers  their answers are not in the records any more, and somebody has paid for them otherwise.
+    smallest_group           the floor of figures of groups on the pages, which do not leave the hospital.
     """
 
     smallest_cohort: int
@@ -88,6 +90,7 @@ class NodePolicy:
     sources: tuple[SourcePolicy, ...]
     peers: tuple[Peer, ...] = ()
     plans_with_lost_answers: tuple[str, ...] = ()
+    smallest_group: int = 10
 
     def source(self, name: str) -> SourcePolicy:
         """The source of this name. Raises InvalidInput."""
@@ -119,6 +122,7 @@ def read_policy(path: Path) -> NodePolicy:
     largest_parameters = node.whole_number(
         "largest_parameters", within=range_of(NodePolicy, "largest_parameters"), required=True
     )
+    smallest_group = node.whole_number("smallest_group", within=range_of(NodePolicy, "smallest_group"))
     allowed_plans = _allowed_plans(node)
     lost = _plan_hashes(node, "plans_with_lost_answers", node.texts("plans_with_lost_answers") or ())
     node.close()
@@ -148,7 +152,15 @@ def read_policy(path: Path) -> NodePolicy:
     if faults:
         raise InvalidInput(faults)
     together = tuple(_counted_together(source, sources) for source in sources)
-    return NodePolicy(smallest_cohort or 0, largest_parameters or 0, allowed_plans, together, peers, lost)
+    return NodePolicy(
+        smallest_cohort or 0,
+        largest_parameters or 0,
+        allowed_plans,
+        together,
+        peers,
+        lost,
+        smallest_group or NodePolicy.smallest_group,
+    )
 
 
 def _peers(where: str, file: Section, faults: list[Fault]) -> tuple[Peer, ...]:

@@ -132,6 +132,7 @@ def cohort(choice: Chosen) -> Response:
         "fitted": _fitted(choice.endpoint, hospital),
         "slope_deviation": _slope_deviation(choice.endpoint),
         "floor": hospital.smallest_group,
+        "as_of": hospital.follow_up_as_of(choice.peers, choice.endpoint.number),
         "crowd": hospital.disclosure.crowd,
         "fewest_for_parts": fewest_for_parts(hospital.disclosure),
     }

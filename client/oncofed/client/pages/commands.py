@@ -43,7 +43,6 @@ def pages() -> None:
     help="Instead of a port: for a reverse proxy.",
 )
 @click.option("--name", metavar="HOST", help="Behind a reverse proxy with TLS: the name in the browser's address.")
-@click.option("--smallest-group", type=click.IntRange(min=5), help="The floor, chosen once for a study; 10 if not.")
 @click.option("--idle-minutes", type=click.IntRange(1, 120), default=15, show_default=True, help="Then sign in again.")
 def serve(
     folder: NodeFolder,
@@ -51,7 +50,6 @@ def serve(
     port: int | None,
     socket: Path | None,
     name: str | None,
-    smallest_group: int | None,
     idle_minutes: int,
 ) -> None:
     """Serve the pages until Ctrl-C or SIGTERM, on this machine only.
@@ -80,8 +78,9 @@ def serve(
 
     refuse_place(folder, place)
     refused = refused_users(folder)
+    by = person()
     go_on_as("guard", folder)
-    hospital = hospital_of(folder, plan=plan, smallest_group=smallest_group)
+    hospital = hospital_of(folder, plan=plan, by=by)
     desk = desk_for(
         hospital,
         accounts=accounts_file(folder),
@@ -101,24 +100,28 @@ def serve(
 @pages.command()
 @NODE
 @click.option("--plan", default="", metavar="HASH", help="The study; left out: the only one with a model.")
-def publish(folder: NodeFolder, plan: str) -> None:
+@click.option("--anew", is_flag=True, help="All figures of groups, with the policy's smallest_group.")
+@click.option("--after-loss", is_flag=True, help="What was published is lost, and I say that enough have come since.")
+def publish(folder: NodeFolder, plan: str, anew: bool, after_loss: bool) -> None:
     """Take the table as it is now for all figures of groups, where enough patients have changed.
 
     Start the pages again afterwards. Why figures do not change each night: see docs/pages.md.
 
     \b
-    Example:
+    Examples:
       oncofed site pages publish NODE
+      oncofed site pages publish NODE --anew
     """
     from oncofed.client.pages.of_node import publish as take
-    from oncofed.client.pages.viewing_record import PUBLISHED
-    from oncofed.client.records.audit_log import AuditLog
+    from oncofed.client.pages.of_node import publish_anew
 
+    if after_loss and not anew:
+        raise InvalidInput([Fault("--after-loss", "stands without --anew", "Give both.")])
     by = person()
     go_on_as("guard", folder)
-    for line in take(folder, plan=plan):
+    lines = publish_anew(folder, plan=plan, after_loss=after_loss, by=by) if anew else take(folder, plan=plan, by=by)
+    for line in lines:
         click.echo(line)
-    AuditLog(folder.audit_log).append(PUBLISHED, by=by)
 
 
 @pages.command("add-user")

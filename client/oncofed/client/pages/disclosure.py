@@ -19,10 +19,10 @@ A reader must not learn anything of fewer than `floor` patients: not from a figu
    what it is unless it is 0, each patient's part capped at what the floor's largest of all are on average.
 6. A middle or a quantile has at least `floor` patients on either side, and is rounded to a public step: it is no
    patient's value. It is no mean of neighbours, either: where values repeat, such a mean would count them.
-7. Whatever is said of outcomes (curves, medians, limits, how the model fits) is a function of parts that do not overlap
-   (`outcome_parts`): of how many patients a part has, how many had an event by a time of a public axis and how many were
-   under observation then, each rounded down to a multiple of the floor; and of the part's middle predicted risk (6).
-   So each of those numbers, and by how much another version's differs, agrees with `floor` counts or more.
+7. Whatever is said of outcomes (curves, medians, limits, how the model fits) follows from parts that do not overlap
+   (`outcome_parts`): of how many patients a part has, how many had an event by a time of a public axis and how many
+   were under observation then, each rounded down to a multiple of the floor; and of the part's middle predicted risk
+   (6). So each of those numbers, and by how much another version's differs, agrees with `floor` counts or more.
 8. Words about a direction are made from middles that are told.
 
 **What follows.** Let n be the patients of a stratum, told as r <= n < r + f, f the floor, and S be those of them who

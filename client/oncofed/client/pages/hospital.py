@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import cached_property
 
 import numpy as np
@@ -33,6 +34,7 @@ from oncofed.survival.network import PrognosisNetwork
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.intp]
 
 SMALLEST_GROUP = 10
 
@@ -90,6 +92,7 @@ class HospitalPrognosis:
 
     site, study   names for headings. plan_hash: for the audit log.
     cohort        as the table is now. published: of whom figures are told; left out, as for an example, the same.
+    as_of         (published patients, endpoints), the day (its ordinal) whose follow-up is shown; None if not kept.
     example       True where the patients are invented, and the pages must say so.
     noise_in_model  whether privacy noise went into the model's weights, so that explanations depend on it.
     """
@@ -101,6 +104,7 @@ class HospitalPrognosis:
     cohort: Cohort
     smallest_group: int = SMALLEST_GROUP
     published: Units | None = None
+    as_of: IntArray | None = None
     example: bool = False
     noise_in_model: bool = True
     _rows: dict[str, int] = field(init=False, repr=False)
@@ -223,6 +227,13 @@ class HospitalPrognosis:
     def at_least(self, peers: Peers) -> int:
         """How many they are, as it may be told."""
         return self.disclosure.count_of_strata(self.units.strata[peers.rows])
+
+    def follow_up_as_of(self, peers: Peers, endpoint: int) -> tuple[date, ...]:
+        """The oldest day whose follow-up is shown of them and the newest, or one; empty if it is not kept."""
+        if self.as_of is None or not len(peers):
+            return ()
+        days = self.as_of[peers.rows, endpoint]
+        return tuple(date.fromordinal(int(day)) for day in sorted({days.min(), days.max()}))
 
     @cached_property
     def published_encoded(self) -> FloatArray:

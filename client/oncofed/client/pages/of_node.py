@@ -7,18 +7,44 @@ with the guard, whose user runs the pages.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from oncofed.client.node.folder import NodeFolder, NodeUsers, read_site
-from oncofed.client.pages.hospital import SMALLEST_GROUP, HospitalPrognosis
-from oncofed.client.pages.published import read_published, refuse_other_floor, renewal, write_published
+from oncofed.client.pages.hospital import HospitalPrognosis
+from oncofed.client.pages.publication_record import (
+    BEGUN_ANEW,
+    PUBLISHED,
+    TAKEN_BACK,
+    publish_content,
+    published_content,
+)
+from oncofed.client.pages.published import (
+    Members,
+    Published,
+    Renewal,
+    among,
+    begun_anew,
+    content_of,
+    members_of,
+    published_of,
+    renewal,
+)
 from oncofed.client.pages.serving import Place
 from oncofed.client.pages.units import REST
 from oncofed.client.pages.wording import words
+from oncofed.client.policy_file import read_policy
 from oncofed.client.site.explaining import plan_with_model, present_cohort, released_network
-from oncofed.errors import Fault, InvalidInput
+from oncofed.client.site.inbox import OfferedPlan
+from oncofed.cohort.cohort import Cohort
+from oncofed.cohort.schema import StudySchema
+from oncofed.errors import Fault, InvalidInput, RecordDamaged
 from oncofed.protocol.plan import PrivacyMode
+
+_DIGITS = 16
 
 
 def accounts_file(folder: NodeFolder) -> Path:
@@ -29,26 +55,88 @@ def key_file(folder: NodeFolder) -> Path:
     return folder.guard / "pages.key"
 
 
-def published_file(folder: NodeFolder, plan_hash: str) -> Path:
-    return folder.guard / f"pages-published-{plan_hash}.zip"
+def published_file(folder: NodeFolder, source: str) -> Path:
+    """source: that stands for all which share patients."""
+    return folder.guard / f"pages-published-{hashlib.sha256(source.encode()).hexdigest()[:_DIGITS]}.zip"
 
 
-def hospital_of(folder: NodeFolder, *, plan: str, smallest_group: int | None = None) -> HospitalPrognosis:
+def beside(path: Path, schema: StudySchema) -> Path:
+    """Of a study whose schema is not that of the first one which was published from the source."""
+    return path.with_name(f"{path.stem}-{schema.hash[:_DIGITS]}.zip")
+
+
+@dataclass(frozen=True, eq=False)
+class Publication:
+    """What a study shows of groups: where it lies, under which floor, of which of the patients as they are now.
+
+    members  of the file beside which it lies; None where it is that one.
+    before   None where nothing is published yet. by: the person who publishes.
+    """
+
+    folder: NodeFolder
+    plan: OfferedPlan
+    path: Path
+    floor: int
+    cohort: Cohort
+    members: Members | None
+    before: Published | None
+    by: str
+
+    @staticmethod
+    def of(folder: NodeFolder, plan: OfferedPlan, cohort: Cohort, *, by: str) -> Publication:
+        """Raises InvalidInput where the policy asks for a stricter floor than that of what is published."""
+        policy, source = read_policy(folder.policy), "" if plan.decision is None else plan.decision.data_source
+        first = published_file(folder, policy.source(source).same_patients_as or source)
+        content, members, path = published_content(first, log=folder.audit_log), None, first
+        floor = policy.smallest_group
+        if content is not None:
+            found = members_of(content, name=first.name)
+            floor = found.floor
+            if found.schema != cohort.schema.hash:
+                members, path = found, beside(first, cohort.schema)
+                cohort, content = among(found, cohort), published_content(path, log=folder.audit_log)
+        before = None if content is None else published_of(content, cohort.schema, name=path.name)
+        return Publication(folder, plan, path, floor, cohort, members, before, by)
+
+    def refuse_stricter_policy(self) -> None:
+        """Raises InvalidInput. A floor that was lowered in the policy stays what it was."""
+        asked = read_policy(self.folder.policy).smallest_group
+        if asked > self.floor:
+            what = f"is {asked}, and figures of groups were published with {self.floor}"
+            remedy = f"`oncofed site pages publish {self.folder.root} --anew` begins them anew with {asked}."
+            raise InvalidInput([Fault("policy: [node]: smallest_group", what, remedy)])
+
+    def renewed(self) -> Renewal:
+        """Published."""
+        key = b"" if self.members is None else self.members.key
+        found = renewal(self.before, self.cohort, floor=self.floor, key=key, today=_today())
+        self.keep(found.published, event=PUBLISHED)
+        return found
+
+    def keep(self, published: Published, *, event: str) -> None:
+        """Note it and put it in its place."""
+        publish_content(
+            self.path,
+            content_of(published),
+            log=self.folder.audit_log,
+            by=self.by,
+            plan_hash=self.plan.document.plan.hash,
+            event=event,
+        )
+
+
+def hospital_of(folder: NodeFolder, *, plan: str, by: str = "") -> HospitalPrognosis:
     """What is published is shown; if nothing is, the table as it is now is published first.
 
-    plan            how its hash begins; empty for the only one with a model.
-    smallest_group  the floor; None: that of what is published, or SMALLEST_GROUP.
+    plan  how its hash begins; empty for the only one with a model. by: the person, if it is to be published.
 
     Raises InvalidInput, SignatureInvalid, RecordFailure.
     """
     found = plan_with_model(folder, plan)
-    path = published_file(folder, found.document.plan.hash)
     cohort = present_cohort(folder, found)
-    published = read_published(path, cohort.schema)
-    if published is None:
-        published = renewal(None, cohort, floor=smallest_group or SMALLEST_GROUP).published
-        write_published(path, published)
-    refuse_other_floor(published, smallest_group)
+    publication = Publication.of(folder, found, cohort, by=by)
+    publication.refuse_stricter_policy()
+    published = publication.before or publication.renewed().published
     return HospitalPrognosis(
         site=read_site(folder).name,
         study=found.document.plan.study,
@@ -57,19 +145,20 @@ def hospital_of(folder: NodeFolder, *, plan: str, smallest_group: int | None = N
         cohort=cohort,
         smallest_group=published.floor,
         published=published.units,
+        as_of=published.as_of,
         noise_in_model=found.document.plan.privacy.mode is not PrivacyMode.NONE,
     )
 
 
-def publish(folder: NodeFolder, *, plan: str) -> Iterator[str]:
+def publish(folder: NodeFolder, *, plan: str, by: str) -> Iterator[str]:
     """Take a new version of the table for the figures of groups; lines that say of which tumours."""
     found = plan_with_model(folder, plan)
-    path = published_file(folder, found.document.plan.hash)
     cohort = present_cohort(folder, found)
-    before = read_published(path, cohort.schema)
-    floor = SMALLEST_GROUP if before is None else before.floor
-    new = renewal(before, cohort, floor=floor)
-    write_published(path, new.published)
+    publication = Publication.of(folder, found, cohort, by=by)
+    publication.refuse_stricter_policy()
+    new = publication.renewed()
+    if publication.members is not None:
+        yield "Who is published follows the study that was the first to use this data source: publish that one first."
     name = cohort.schema.tumour_entity
     categories = next((each.categories for each in cohort.schema.markers if each.name == name), ())
     for units, said in (
@@ -79,6 +168,43 @@ def publish(folder: NodeFolder, *, plan: str) -> Iterator[str]:
     ):
         for unit in units:
             yield f"{'all other tumours' if unit == REST else words(categories[unit])}: {said}"
+
+
+def publish_anew(folder: NodeFolder, *, plan: str, after_loss: bool, by: str) -> Iterator[str]:
+    """Begin all figures of groups anew, under the policy's floor.
+
+    after_loss  what was published is lost, and a person says that enough patients have changed.
+    """
+    found = plan_with_model(folder, plan)
+    cohort, policy = present_cohort(folder, found), read_policy(folder.policy)
+    floor = policy.smallest_group
+    if after_loss:
+        source = "" if found.decision is None else found.decision.data_source
+        path = published_file(folder, policy.source(source).same_patients_as or source)
+        try:
+            published_content(path, log=folder.audit_log)
+        except RecordDamaged:
+            publication = Publication(folder, found, path, floor, cohort, None, None, by)
+            first = renewal(None, cohort, floor=floor, today=_today()).published
+        else:
+            what, remedy = "stands, though nothing is lost", "Leave it out: then the program counts who has changed."
+            raise InvalidInput([Fault("--after-loss", what, remedy)])
+    else:
+        publication = Publication.of(folder, found, cohort, by=by)
+        if publication.before is None or publication.members is not None:
+            what = "is not of the study from which this data source was published first, or nothing is published"
+            raise InvalidInput([Fault("--anew", what, "Name that study with --plan, or leave out --anew.")])
+        first = begun_anew(publication.before, cohort, floor=floor, today=_today())
+    for other in publication.path.parent.glob(f"{publication.path.stem}-*.zip"):
+        publish_content(
+            other, TAKEN_BACK, log=folder.audit_log, by=by, plan_hash=found.document.plan.hash, event=BEGUN_ANEW
+        )
+    publication.keep(first, event=BEGUN_ANEW)
+    yield f"All figures of groups are of the table as it is now, of groups of at least {floor} patients."
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
 
 
 def refused_users(folder: NodeFolder) -> frozenset[int]:

@@ -6,14 +6,20 @@ would not tell anybody apart, unit by unit (`units`):
 
 - *new patients* of a tumour, as a batch of their own, when there are at least twice the floor of them; till then they
   wait. What is told of the unit is the sum of what is told of each batch, so two versions tell a batch and no more;
-- *follow-up* of those who are published already, when that of at least the floor of a unit's patients has changed.
+- *follow-up* of those who are published already, endpoint by endpoint: when it is known of nobody or of at least the
+  floor of a unit's patients that they had an event, and of nobody or of at least the floor that they were observed
+  otherwise. *Corrections* of events, when there are at least the floor of them. Till then what was known before stays,
+  with its date, and whether nobody or a few wait is not told apart.
 
 Markers of who is published stay as they were then, and so does who has left the table: a correction would be the
-difference of two versions. They are right on the patient's own page, and in the figures of the next study.
+difference of two versions. They are right on the patient's own page, and in figures of groups when a person has all of
+them begun anew (`begun_anew`), for which in each tumour that was shown at least twice the floor of patients must have
+come, or left.
 
-The file holds marker values and follow-up of the published patients, and instead of identifiers keyed hashes. Promises:
-whole or not at all, for its owner alone, refused when it was changed or was published for another study, or with
-another floor: two floors would be two roundings of one number.
+The file holds marker values and follow-up of the published patients, and instead of identifiers keyed hashes. It is one
+for a data source, whatever studies use it, and for one floor: two would be two roundings of one number. A study with
+another schema has a file beside it, of the same patients (`among`). Promises: whole or not at all, for its owner alone,
+refused when it was changed; what was told before cannot be lost in silence (`publication_record`).
 """
 
 from __future__ import annotations
@@ -23,8 +29,8 @@ import io
 import json
 import secrets
 import zipfile
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -34,26 +40,30 @@ from oncofed.client.pages.disclosure import Disclosure
 from oncofed.client.pages.units import REST, Units, entity_of_each, unit_of_each
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
-from oncofed.durable import replace_durably, unwritable
 from oncofed.errors import Fault, InvalidInput, RecordDamaged
-from oncofed.secret_files import read_secret
 
 IntArray = NDArray[np.intp]
+BoolArray = NDArray[np.bool_]
 
 _HASH_BYTES = 16
 _KEY_BYTES = 32
 _SHA256_DIGITS = 64
-_OF_COHORT = ("values", "entry", "exit", "observed")
+_OF_OUTCOME = ("entry", "exit", "observed")
+_OF_COHORT = ("values", *_OF_OUTCOME)
 
 
 @dataclass(frozen=True, eq=False)
 class Published:
-    """units: what is shown; identifiers are keyed hashes. key: theirs. versions: how many there were, this included."""
+    """units: what is shown; identifiers are keyed hashes. key: theirs. versions: how many there were, this included.
+
+    as_of  (patients, endpoints), the day (its ordinal) whose follow-up is shown.
+    """
 
     units: Units
     floor: int
     key: bytes
     versions: int
+    as_of: IntArray
 
 
 @dataclass(frozen=True)
@@ -70,14 +80,24 @@ class Renewal:
     waiting: tuple[int, ...]
 
 
-def renewal(before: Published | None, cohort: Cohort, *, floor: int) -> Renewal:
-    """A new version from the table as it is now. before: None for the first one, else of this floor."""
+def renewal(
+    before: Published | None, cohort: Cohort, *, floor: int, key: bytes = b"", today: date | None = None
+) -> Renewal:
+    """A new version from the table as it is now. before: None for the first one, else of this floor.
+
+    key  of a first one; made where it is left out. today: left out where nobody looks at it.
+    """
     assert before is None or before.floor == floor
-    key = secrets.token_bytes(_KEY_BYTES) if before is None else before.key
+    key = before.key if before is not None else key or secrets.token_bytes(_KEY_BYTES)
+    day = date.min.toordinal() if today is None else today.toordinal()
     old = _none_of(cohort) if before is None else before.units
     version = 1 if before is None else before.versions + 1
     hashes = tuple(hashed(patient, key) for patient in cohort.patient_ids)
-    old, followed, late = _followed(old, cohort, hashes, floor)
+    endpoints = cohort.exit.shape[1]
+    as_of = np.zeros((0, endpoints), dtype=np.intp) if before is None else before.as_of.copy()
+    old, taken_now, late = _followed(old, cohort, hashes, floor)
+    as_of[taken_now] = day
+    followed = tuple(int(each) for each in np.unique(old.of[taken_now.any(axis=1)]))
     known = set(old.cohort.patient_ids)
     new = cohort.subset([row for row, each in enumerate(hashes) if each not in known])
     unit, taken = _batches(old, new, floor)
@@ -87,7 +107,8 @@ def renewal(before: Published | None, cohort: Cohort, *, floor: int) -> Renewal:
         np.concatenate([old.batch, np.full(int(taken.sum()), version, dtype=np.intp)]),
     )
     grown, waiting = (tuple(int(each) for each in np.unique(unit[rows])) for rows in (taken, ~taken))
-    published = Published(units, floor, key, version)
+    as_of = np.concatenate([as_of, np.full((int(taken.sum()), endpoints), day, dtype=np.intp)])
+    published = Published(units, floor, key, version, as_of)
     return Renewal(published, grown, followed, tuple(sorted({*waiting, *late})))
 
 
@@ -108,25 +129,63 @@ def _batches(old: Units, new: Cohort, floor: int) -> tuple[IntArray, NDArray[np.
 
 def _followed(
     old: Units, cohort: Cohort, hashes: tuple[str, ...], floor: int
-) -> tuple[Units, tuple[int, ...], tuple[int, ...]]:
-    """The published patients with their follow-up as it is now, in which units it is, and in which it is not yet."""
+) -> tuple[Units, BoolArray, tuple[int, ...]]:
+    """The published patients with their follow-up as it is now, of whom and which endpoint, and units that wait.
+
+    Of a unit and an endpoint it is taken as a whole, the dead with the living, or curves would be of the one or the
+    other; corrections of events apart from it.
+    """
     place = {each: row for row, each in enumerate(hashes)}
     now = np.array([place.get(each, -1) for each in old.cohort.patient_ids], dtype=np.intp)
-    outcome = {name: np.array(getattr(old.cohort, name)) for name in _OF_COHORT[1:]}
-    changed = np.zeros(len(now), dtype=np.bool_)
-    for name, column in outcome.items():
-        changed[now >= 0] |= (column[now >= 0] != getattr(cohort, name)[now[now >= 0]]).any(axis=1)
-    followed, late = [], []
-    for unit in np.unique(old.of[changed]):
-        rows = changed & (old.of == unit)
-        if int(rows.sum()) < floor:
-            late.append(int(unit))
-            continue
-        followed.append(int(unit))
-        for name, column in outcome.items():
-            column[rows] = getattr(cohort, name)[now[rows]]
+    here = (now >= 0)[:, None]
+    before = {name: getattr(old.cohort, name) for name in _OF_OUTCOME}
+    after = {name: np.where(here, getattr(cohort, name)[now], before[name]) for name in _OF_OUTCOME}
+    changed: BoolArray = np.any([before[name] != after[name] for name in _OF_OUTCOME], axis=0)
+    corrected = changed & before["observed"]
+    event = changed & ~before["observed"] & after["observed"]
+    otherwise = changed & ~before["observed"] & ~after["observed"]
+    taken, late = np.zeros_like(changed), set[int]()
+    for unit in np.unique(old.of).tolist():
+        rows = (old.of == unit)[:, None]
+        for together in ((event, otherwise), (corrected,)):
+            counts = np.array([(rows & kind).sum(axis=0) for kind in together])
+            enough = ((counts == 0) | (counts >= floor)).all(axis=0)
+            taken |= rows & np.any(together, axis=0) & enough
+            if (counts[:, ~enough] > 0).any():
+                late.add(unit)
+    outcome = {name: np.where(taken, after[name], before[name]) for name in _OF_OUTCOME}
     found = Cohort(old.cohort.schema, old.cohort.patient_ids, old.cohort.values, **outcome)
-    return Units(found, old.of, old.batch), tuple(followed), tuple(late)
+    return Units(found, old.of, old.batch), taken, tuple(sorted(late))
+
+
+def begun_anew(before: Published, cohort: Cohort, *, floor: int, today: date) -> Published:
+    """All figures of the table as it is now, with markers as they are now, under a floor that may be another one.
+
+    Raises InvalidInput unless in each unit that was shown enough patients have come, or have left: of two pictures of
+    the same patients, rounded in two ways, one could tell what each alone does not.
+    """
+    enough = Disclosure(max(floor, before.floor)).crowd
+    hashes = np.array([hashed(patient, before.key) for patient in cohort.patient_ids])
+    entity, old = entity_of_each(cohort), before.units
+    come = ~np.isin(hashes, np.array(old.cohort.patient_ids))
+    gone = ~np.isin(np.array(old.cohort.patient_ids), hashes)
+    for unit in np.unique(old.of).tolist():
+        mine = ~np.isin(entity, old.numbers()) if unit == REST else entity == unit
+        if max(int((come & mine).sum()), int((gone & (old.of == unit)).sum())) < enough:
+            what = "are published, and in one of the tumours shown too few patients have come or left since"
+            remedy = (
+                f"Wait until at least {enough} of each have; `oncofed site pages publish` takes what it can meanwhile."
+            )
+            raise InvalidInput([Fault("figures of groups", what, remedy)])
+    first = renewal(None, cohort, floor=floor, today=today).published
+    return replace(first, versions=before.versions + 1)
+
+
+def among(members: Members, cohort: Cohort) -> Cohort:
+    """Those of a cohort who are published."""
+    return cohort.subset(
+        [row for row, each in enumerate(cohort.patient_ids) if hashed(each, members.key) in members.patients]
+    )
 
 
 def hashed(patient: str, key: bytes) -> str:
@@ -144,8 +203,8 @@ def _together(old: Cohort, new: Cohort, key: bytes) -> Cohort:
     return Cohort(old.schema, (*old.patient_ids, *(hashed(each, key) for each in new.patient_ids)), **arrays)
 
 
-def write_published(path: Path, published: Published) -> None:
-    """Raises RecordUnwritable."""
+def content_of(published: Published) -> bytes:
+    """Of the file."""
     units, cohort = published.units, published.units.cohort
     about = {
         "floor": published.floor,
@@ -154,7 +213,12 @@ def write_published(path: Path, published: Published) -> None:
         "versions": published.versions,
         "patients": cohort.patient_ids,
     }
-    arrays = {"of": units.of, "batch": units.batch, **{name: getattr(cohort, name) for name in _OF_COHORT}}
+    arrays = {
+        "of": units.of,
+        "batch": units.batch,
+        "as_of": published.as_of,
+        **{name: getattr(cohort, name) for name in _OF_COHORT},
+    }
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("about.json", json.dumps(about))
@@ -163,35 +227,45 @@ def write_published(path: Path, published: Published) -> None:
             np.save(written, array, allow_pickle=False)
             file.writestr(f"{name}.npy", written.getvalue())
     body = content.getvalue()
-    replace_durably(path, hashlib.sha256(body).hexdigest().encode() + body, mode=0o600)
+    return hashlib.sha256(body).hexdigest().encode() + body
 
 
-def read_published(path: Path, schema: StudySchema) -> Published | None:
-    """None where nothing is published yet. Raises RecordDamaged, or InvalidInput if it cannot be read or others may."""
-    with unwritable(path):
-        if not path.exists():
-            return None
-    content = read_secret(path)
+def published_of(content: bytes, schema: StudySchema, *, name: str) -> Published:
+    """From the content of a file of this name. Raises RecordDamaged."""
+    about = _about(content, name)
+    if about["schema"] != schema.hash:
+        raise RecordDamaged(f"{name} is of another schema. Restore its newest copy: it says what was told before.")
+    with zipfile.ZipFile(io.BytesIO(content[_SHA256_DIGITS:])) as file:
+        arrays: dict[str, Any] = {each: _array(file, each) for each in ("of", "batch", "as_of", *_OF_COHORT)}
+    cohort = Cohort(schema, tuple(about["patients"]), **{each: arrays[each] for each in _OF_COHORT})
+    units = Units(cohort, arrays["of"], arrays["batch"])
+    return Published(units, about["floor"], bytes.fromhex(about["key"]), about["versions"], arrays["as_of"])
+
+
+def _about(content: bytes, name: str) -> dict[str, Any]:
     digest, body = content[:_SHA256_DIGITS], content[_SHA256_DIGITS:]
     if hashlib.sha256(body).hexdigest().encode() != digest:
-        raise RecordDamaged(f"{path.name} was changed. Restore its newest copy: it says what was told before.")
+        raise RecordDamaged(f"{name} was changed. Restore its newest copy: it says what was told before.")
     with zipfile.ZipFile(io.BytesIO(body)) as file:
-        about = json.loads(file.read("about.json"))
-        arrays: dict[str, Any] = {name: _array(file, name) for name in ("of", "batch", *_OF_COHORT)}
-    if about["schema"] != schema.hash:
-        raise RecordDamaged(f"{path.name} is of another schema. Restore its newest copy: it says what was told before.")
-    cohort = Cohort(schema, tuple(about["patients"]), **{name: arrays[name] for name in _OF_COHORT})
-    units = Units(cohort, arrays["of"], arrays["batch"])
-    return Published(units, about["floor"], bytes.fromhex(about["key"]), about["versions"])
+        found: dict[str, Any] = json.loads(file.read("about.json"))
+    return found
+
+
+@dataclass(frozen=True)
+class Members:
+    """What is published, whatever its schema: who, and under which floor."""
+
+    schema: str
+    floor: int
+    key: bytes
+    patients: frozenset[str]
+
+
+def members_of(content: bytes, *, name: str) -> Members:
+    """From the content of a file of this name. Raises RecordDamaged."""
+    about = _about(content, name)
+    return Members(about["schema"], about["floor"], bytes.fromhex(about["key"]), frozenset(about["patients"]))
 
 
 def _array(file: zipfile.ZipFile, name: str) -> NDArray[np.generic]:
     return np.asarray(np.load(io.BytesIO(file.read(f"{name}.npy")), allow_pickle=False))
-
-
-def refuse_other_floor(published: Published, floor: int | None) -> None:
-    """Raises InvalidInput. floor: None accepts that of what is published."""
-    if floor not in (None, published.floor):
-        what = f"is not {published.floor}, with which the figures of this study were published here"
-        remedy = f"Give --smallest-group {published.floor}: two floors would be two roundings of one number."
-        raise InvalidInput([Fault("--smallest-group", what, remedy)])

@@ -30,7 +30,6 @@ PATIENT, COHORT, EXPORT, AUDIT, ACCOUNTS = (
     "page_accounts",
 )
 SEARCH, SIGN_IN, SIGN_OUT, REFUSED = "page_search", "page_sign_in", "page_sign_out", "page_refused"
-PUBLISHED = "page_published"
 NOT_FOUND, WRONG_PASSWORD = "not_found", "wrong_password"
 NO_SESSION, ROLE, FORM, UNKNOWN_PATIENT, HOST, NODE_USER, UNKNOWN_USER, UNKNOWN_PAGE, WAITS, MORE = (
     "no_session",

@@ -210,12 +210,14 @@ def explain(folder: NodeFolder, plan: str, patient: str | None, cohort: bool, to
     from oncofed.client.pages.cohort_lines import explain_cohort
     from oncofed.client.pages.of_node import hospital_of
     from oncofed.client.site.explaining import explain_patient
+    from oncofed.client.site.person import person
 
     if cohort and patient:
         raise InvalidInput([Fault("--cohort", "stands beside --patient", "Give one of the two.")])
     if cohort:
+        by = person()
         go_on_as("guard", folder)
-        for line in explain_cohort(hospital_of(folder, plan=plan), most_markers=top):
+        for line in explain_cohort(hospital_of(folder, plan=plan, by=by), most_markers=top):
             click.echo(line)
         return
     patient = patient or click.prompt("Patient")

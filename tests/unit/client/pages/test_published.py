@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from datetime import date
 
 import numpy as np
 import pytest
@@ -10,10 +10,11 @@ from tests.pages_hospital import ENTITY, hospital
 
 from oncofed.client.pages.published import (
     Published,
-    read_published,
-    refuse_other_floor,
+    begun_anew,
+    content_of,
+    members_of,
+    published_of,
     renewal,
-    write_published,
 )
 from oncofed.client.pages.units import REST
 from oncofed.cohort.cohort import Cohort
@@ -22,7 +23,7 @@ from oncofed.errors import InvalidInput, RecordDamaged
 TABLE = hospital(460, seed=3).cohort
 
 
-def of_tumours(counts: dict[int, int], *, begin: int = 0, shift: int = 0) -> Cohort:
+def of_tumours(counts: dict[int, int], *, begin: int = 0) -> Cohort:
     """So many patients with each tumour; identifiers and values follow from their place in the table."""
     values = np.array(TABLE.values)
     rows = []
@@ -30,9 +31,8 @@ def of_tumours(counts: dict[int, int], *, begin: int = 0, shift: int = 0) -> Coh
         chosen = range(begin + 150 * tumour, begin + 150 * tumour + count)
         rows += list(chosen)
         values[list(chosen), ENTITY] = tumour
-    exits = np.array(TABLE.exit)
-    exits[rows[:shift]] += 0.5
-    table = Cohort(TABLE.schema, TABLE.patient_ids, values, TABLE.entry.copy(), exits, TABLE.observed.copy())
+    arrays = TABLE.entry.copy(), TABLE.exit.copy(), TABLE.observed.copy()
+    table = Cohort(TABLE.schema, TABLE.patient_ids, values, *arrays)
     return table.subset(rows)
 
 
@@ -77,48 +77,88 @@ def test_nobody_is_published_twice_and_who_has_left_stays() -> None:
     np.testing.assert_array_equal(again.units.cohort.values, other_tumour.units.cohort.values)
 
 
-@pytest.mark.parametrize(("changed", "followed"), [(0, ()), (1, ()), (9, ()), (10, (0,)), (100, (0,))])
-def test_follow_up_is_taken_when_that_of_enough_has_changed(changed: int, followed: tuple[int, ...]) -> None:
-    first = renewal(None, of_tumours({0: 100}), floor=10).published
-    found = renewal(first, of_tumours({0: 100}, shift=changed), floor=10)
-    assert found.followed == followed
-    differ = (found.published.units.cohort.exit != first.units.cohort.exit).any(axis=1).sum()
-    assert differ == (changed if followed else 0)
-    assert found.waiting == ((0,) if changed and not followed else ())
+def followed_up(of: Cohort, *, events: int = 0, longer: int = 0, undone: int = 0) -> Cohort:
+    """Of the first endpoint: so many who lived have had an event, so many live on, and so many had none after all."""
+    exits, observed = np.array(of.exit), np.array(of.observed)
+    alive, dead = np.flatnonzero(~observed[:, 0]), np.flatnonzero(observed[:, 0])
+    exits[alive[: events + longer], 0] += 0.5
+    observed[alive[:events], 0] = True
+    observed[dead[:undone], 0] = False
+    return Cohort(of.schema, of.patient_ids, of.values.copy(), of.entry.copy(), exits, observed)
 
 
-def test_the_file_is_its_owners_alone_holds_no_identifier_and_is_read_as_it_was_written(tmp_path: Path) -> None:
-    path = tmp_path / "published.zip"
-    assert read_published(path, TABLE.schema) is None
+@pytest.mark.parametrize(
+    ("changed", "taken", "waits"),
+    [
+        ({}, 0, False),
+        ({"events": 10}, 10, False),
+        ({"longer": 10}, 10, False),
+        ({"events": 10, "longer": 15}, 25, False),
+        ({"longer": 9}, 0, True),
+        ({"events": 9}, 0, True),
+        ({"events": 1, "longer": 24}, 0, True),  # or one death could be read off the difference
+        ({"events": 10, "longer": 9}, 0, True),
+        ({"undone": 1}, 0, True),
+        ({"undone": 10}, 10, False),
+        ({"events": 10, "longer": 15, "undone": 3}, 25, True),
+    ],
+)
+def test_follow_up_is_taken_when_of_each_kind_of_change_there_is_none_or_are_enough(
+    changed: dict[str, int], taken: int, waits: bool
+) -> None:
+    table = of_tumours({0: 100})
+    first = renewal(None, table, floor=10, today=date(2026, 1, 1)).published
+    found = renewal(first, followed_up(table, **changed), floor=10, today=date(2026, 2, 1))
+    before, after = first.units.cohort, found.published.units.cohort
+    differ = (before.exit != after.exit) | (before.observed != after.observed)
+    assert differ.sum() == taken
+    assert (found.followed, found.waiting) == ((0,) if taken else (), (0,) if waits else ())
+    days = np.where(differ, date(2026, 2, 1).toordinal(), date(2026, 1, 1).toordinal())
+    np.testing.assert_array_equal(found.published.as_of, days)
+
+
+def test_who_waits_counts_when_more_have_come() -> None:
+    """Nine deaths wait; with the tenth all ten are taken, because it is counted from what was told."""
+    table = of_tumours({0: 100})
+    first = renewal(None, table, floor=10).published
+    second = renewal(first, followed_up(table, events=9), floor=10).published
+    third = renewal(second, followed_up(table, events=10), floor=10).published
+    deaths = [int(each.units.cohort.observed[:, 0].sum()) for each in (first, second, third)]
+    assert deaths == [deaths[0], deaths[0], deaths[0] + 10]
+
+
+def test_beginning_anew_needs_enough_who_have_come_or_left_in_each_tumour() -> None:
+    first = renewal(None, of_tumours({0: 100, 1: 30}), floor=10).published
+    for counts in ({0: 100, 1: 30}, {0: 130, 1: 49}, {0: 119, 1: 50}):
+        with pytest.raises(InvalidInput, match="too few patients have come or left"):
+            begun_anew(first, of_tumours(counts), floor=10, today=date(2026, 2, 1))
+    with pytest.raises(InvalidInput, match="at least 30"):
+        begun_anew(first, of_tumours({0: 120, 1: 50}), floor=15, today=date(2026, 2, 1))
+    anew = begun_anew(first, of_tumours({0: 130, 1: 60}), floor=15, today=date(2026, 2, 1))
+    assert (counted(anew), anew.floor, anew.versions) == ({0: 130, 1: 60}, 15, 2)
+    left = begun_anew(first, of_tumours({0: 70, 1: 10}), floor=10, today=date(2026, 2, 1))
+    assert counted(left) == {0: 70, REST: 10}
+
+
+def test_the_file_holds_no_identifier_and_is_read_as_it_was_written() -> None:
     written = renewal(None, of_tumours({0: 100, 1: 30}), floor=10).published
-    write_published(path, written)
-    assert path.stat().st_mode & 0o077 == 0
-    assert b"MRN" not in path.read_bytes()
+    content = content_of(written)
+    assert b"MRN" not in content
     assert not any("MRN" in patient for patient in written.units.cohort.patient_ids)
-    read = read_published(path, TABLE.schema)
-    assert read is not None
+    read = published_of(content, TABLE.schema, name="published.zip")
     assert (read.floor, read.key, read.versions) == (10, written.key, 1)
     assert read.units.cohort.content_hash == written.units.cohort.content_hash
     np.testing.assert_array_equal(read.units.strata, written.units.strata)
+    np.testing.assert_array_equal(read.as_of, written.as_of)
     assert counted(renewal(read, of_tumours({0: 101, 1: 30}), floor=10).published) == {0: 100, 1: 30}
 
 
-def test_a_changed_file_or_another_floor_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "published.zip"
-    written = renewal(None, of_tumours({0: 100}), floor=10).published
-    write_published(path, written)
-    content = bytearray(path.read_bytes())
+def test_a_changed_file_is_refused() -> None:
+    content = bytearray(content_of(renewal(None, of_tumours({0: 100}), floor=10).published))
     for place in (3, len(content) // 2, len(content) - 1):
         changed = bytearray(content)
         changed[place] ^= 1
-        path.write_bytes(changed)
         with pytest.raises(RecordDamaged):
-            read_published(path, TABLE.schema)
-    path.write_bytes(content)
-    path.chmod(0o640)
-    with pytest.raises(InvalidInput, match="others than its owner"):
-        read_published(path, TABLE.schema)
-    refuse_other_floor(written, None)
-    refuse_other_floor(written, 10)
-    with pytest.raises(InvalidInput, match="is not 10"):
-        refuse_other_floor(written, 5)
+            published_of(bytes(changed), TABLE.schema, name="published.zip")
+        with pytest.raises(RecordDamaged):
+            members_of(bytes(changed), name="published.zip")
