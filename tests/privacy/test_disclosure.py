@@ -7,9 +7,12 @@ than the floor is told when that leaves fewer possible counts than "fewer than t
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
 import math
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -20,15 +23,16 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 from tests.html_pages import Page
-from tests.pages_hospital import PLAN_HASH, served
+from tests.pages_hospital import PLAN_HASH, TestClient, secret_of, served
 from tests.pages_hospital import hospital as pages_hospital
 
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.cohort_view import dependence, risk_groups, strongest_markers
 from oncofed.client.pages.disclosure import Disclosure, Share
-from oncofed.client.pages.hospital import HospitalPrognosis, Peers
+from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.interaction_view import strongest_interactions
 from oncofed.client.pages.outcome_parts import fewest_for_parts
+from oncofed.client.pages.preparation import prepare
 from oncofed.client.pages.published import Published, renewal
 from oncofed.client.pages.recalibration import Fitted
 from oncofed.client.pages.units import REST, Units
@@ -104,21 +108,79 @@ class Shown:
     shares: dict[int, Mapping[float, Share | None]]
 
 
-def shown(hospital: HospitalPrognosis, marker: str) -> Shown:
-    endpoint = hospital.endpoint(0)
+def probes(units: Units) -> Cohort:
+    """Patients of whom no figure is told, one for each value in each unit: what any patient's page could tell."""
+    rows = [
+        (float(unit), float(level % 2), float(level)) for unit in units.numbers() for level in range(len(DRUGS))
+    ] or [(0.0, 0.0, 0.0)]
+    return cohort_of(np.array(rows))
+
+
+def shown(hospital: HospitalPrognosis, folder: Path) -> dict[str, Shown]:
+    """By marker: read from what is served, pages, pictures, tables and exports alike."""
+    with served(folder, shown=hospital) as here, here.signed_in(Role.ANALYST) as analyst:
+        units: list[int | None] = [None, *hospital.entities_shown()]
+        offered = re.findall(
+            r'<option value="(\d*)"', _between(analyst.get("/cohort").text, 'id="entity"', "</select>")
+        )
+        assert [int(each) for each in offered if each] == units[1:]
+        with here.signed_in(Role.CLINICIAN) as clinician:
+            secret = secret_of(clinician.get("/patients"))
+            usual = {
+                unit: [
+                    _opened(clinician, hospital.cohort.patient_ids[row], secret)
+                    for row in np.flatnonzero(hospital.cohort.values[:, 0] == unit).tolist()
+                ]
+                for unit in units[1:]
+            }
+        return {marker: _of_marker(hospital, marker, analyst, units, usual) for marker in ATTACKED}
+
+
+def _opened(clinician: TestClient, patient: str, secret: str) -> str:
+    """The text of a patient's page."""
+    found = clinician.post("/patients/find", data={"form_secret": secret, "patient_id": patient})
+    text = re.sub(r"<[^>]*>", " ", clinician.get(found.headers["location"]).text)
+    return " ".join(text.replace("\N{NO-BREAK SPACE}", " ").split())
+
+
+def _of_marker(
+    hospital: HospitalPrognosis,
+    marker: str,
+    analyst: TestClient,
+    units: list[int | None],
+    usual: Mapping[int | None, list[str]],
+) -> Shown:
     place = [each.name for each in SCHEMA.markers].index(marker)
-    groups: dict[int | None, Peers] = {
-        None: hospital.everybody,
-        **{each: hospital.of_entity(each) for each in hospital.entities_shown()},
-    }
-    at_least = {unit: hospital.at_least(peers) for unit, peers in groups.items()}
-    levels = {}
-    for unit, peers in groups.items():
-        found = dependence(hospital, endpoint, peers, source=marker)
-        names = ["no", "yes"] if marker == "smoker" else list(DRUGS)
-        levels[unit] = frozenset() if found is None else frozenset(names.index(label) for label in found.labels)
-    shares = {unit: usual_values(hospital, peers)[place].shares for unit, peers in groups.items() if unit is not None}
+    names = ["no", "yes"] if marker == "smoker" else list(DRUGS)
+    at_least: dict[int | None, int] = {}
+    levels: dict[int | None, frozenset[int]] = {}
+    shares: dict[int, Mapping[float, Share | None]] = {}
+    for unit in units:
+        asked = {"marker": marker, "entity": "" if unit is None else str(unit)}
+        html = analyst.get("/cohort", params=asked).text
+        lead = re.search(r'class="lead">(?:At least ([\d,]+)|Too few) ', html)
+        assert lead is not None
+        at_least[unit] = int((lead[1] or "0").replace(",", ""))
+        rows = csv.DictReader(io.StringIO(analyst.get("/cohort/dependence.csv", params=asked).text.lstrip("\ufeff")))
+        levels[unit] = frozenset(names.index(row["value"]) for row in rows)
+        drawn = _between(html, 'data-name="dependence"', "</svg>")
+        assert drawn.count("<circle") == len(levels[unit]), "the picture tells what the export does"
+        if unit is None:
+            continue
+        # A page tells whole per cent. Who knows the rules finds the multiples of which they are.
+        exact = usual_values(hospital, hospital.of_entity(unit))[place].shares
+        for level, name in enumerate(names):
+            of_level = f"{name} in {exact[float(level)]}".replace("\N{NO-BREAK SPACE}", " ")
+            told = any(of_level in text for text in usual[unit])
+            assert told == (exact[float(level)] is not None)
+            assert told or not any(re.search(rf"\b{name} in (at most|more than|\d+ to)", text) for text in usual[unit])
+        shares[unit] = exact
     return Shown(at_least, levels, shares)
+
+
+def _between(text: str, begin: str, end: str) -> str:
+    """Empty where it does not begin."""
+    return text.partition(begin)[2].partition(end)[0]
 
 
 @dataclass(frozen=True)
@@ -271,9 +333,14 @@ def told_too_much(seed: int, *, versions: int = 1, exact: bool = False, crowd: i
         values = np.concatenate([values, drawn(rng, int(rng.choice([1, 2, floor - 1, 2 * floor, 3 * floor, 80])))])
         publications.append(renewal(publications[0], cohort_of(values), floor=floor).published)
     found = []
+    with tempfile.TemporaryDirectory() as name:
+        told = []
+        for each in publications:
+            folder = Path(name) / str(len(told))
+            folder.mkdir()
+            told.append(shown(hospital_of(probes(each.units), each, floor), folder))
     for marker, levels in ATTACKED.items():
-        told = [shown(hospital_of(cohort_of(values), each, floor), marker) for each in publications]
-        attack = Attack(floor, levels, told, exact=exact, crowd=crowd)
+        attack = Attack(floor, levels, [each[marker] for each in told], exact=exact, crowd=crowd)
         true = truth(attack, publications[-1].units, marker)
         assert true.sum() == len(publications[-1].units.of)
         for name, group in groups_to_try(attack, rng) if attack.strata else ():
@@ -297,11 +364,10 @@ def test_no_two_versions_tell_a_group_below_the_floor(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seed", "versions"), list(itertools.product(range(200, 400), (1, 2))))
-def test_no_figure_of_200_tables_and_their_next_versions_tells_a_group_below_the_floor(
-    seed: int, versions: int
-) -> None:
-    assert told_too_much(seed, versions=versions) == []
+@pytest.mark.parametrize("seed", range(200, 400))
+def test_no_figure_of_200_tables_and_their_next_versions_tells_a_group_below_the_floor(seed: int) -> None:
+    """Who has both versions has the first one, too."""
+    assert told_too_much(seed, versions=2) == []
 
 
 def test_without_rounding_of_counts_groups_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,6 +429,20 @@ def test_a_newcomer_changes_nothing_until_enough_have_come_and_a_person_publishe
     assert told[3] == told[0], "another night"
     assert told[4] == told[1], "and a person has published"
     assert told[5] != told[2], "the check must be able to fail"
+
+
+def test_no_page_says_how_many_patients_there_are_exactly(tmp_path: Path) -> None:
+    said: list[str] = []
+    here = pages_hospital(407)
+    prepare(here, say=said.append)
+    with served(tmp_path, shown=here) as pages:
+        clinician, analyst = pages.signed_in(Role.CLINICIAN), pages.signed_in(Role.ANALYST)
+        answers = [clinician.get("/patients"), clinician.get(pages.opened(clinician)), analyst.get("/cohort")]
+        said += [Page(answer.text).text for answer in answers]
+    assert re.search(r"At least (390|400) patients", said[-3])
+    exact = {len(here.cohort), len(here.units.of), *(len(here.of_entity(each)) for each in here.entities_shown())}
+    for text in said:
+        assert not {f"{each:,}" for each in exact} & set(re.findall(NUMBER, text))
 
 
 def test_the_cohort_page_has_no_number_that_is_not_of_the_layer(tmp_path: Path) -> None:

@@ -50,7 +50,13 @@ def search_page(visit: Clinician) -> Response:
 def _search(visit: Visit, said: str, *, status: int) -> Response:
     ids = visit.desk.hospital.cohort.patient_ids
     recent = [(word, ids[row]) for word, row in reversed(visit.session.opened.items())][:_RECENT]
-    content = {"recent": recent, "said": said, "patients": len(ids), "here": "/patients"}
+    hospital = visit.desk.hospital
+    content = {
+        "recent": recent,
+        "said": said,
+        "patients": hospital.at_least(hospital.everybody),
+        "here": "/patients",
+    }
     return page("search.html.j2", visit, content, status=status)
 
 

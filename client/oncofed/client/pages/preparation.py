@@ -18,7 +18,7 @@ from oncofed.client.pages.wording import words
 def prepare(hospital: HospitalPrognosis, *, say: Callable[[str], None]) -> None:
     """say: what is being done, a line each time."""
     read_templates()
-    patients = f"{len(hospital.cohort):,} patients"
+    patients = f"at least {hospital.at_least(hospital.everybody):,} patients"
     for number, name in enumerate(hospital.endpoint_names):
         say(f"Explaining {patients}: {words(name)} ...")
         prognosis = hospital.endpoint(number)
