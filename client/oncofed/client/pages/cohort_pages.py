@@ -53,7 +53,8 @@ class Choice:
     marker: str
 
     def strongest(self) -> tuple[MarkerStrength, ...]:
-        return strongest_markers(self.visit.desk.hospital, self.endpoint, self.peers)
+        """The direction of those that the page lists alone."""
+        return kept_strongest(self.visit.desk.hospital, self.endpoint, self.peers)
 
     def dependence(self) -> Dependence | None:
         hospital = self.visit.desk.hospital
@@ -64,6 +65,15 @@ class Choice:
 
     def groups(self) -> tuple[GroupOutcome, ...]:
         return risk_groups(self.visit.desk.hospital, self.endpoint, self.peers)
+
+
+def kept_strongest(
+    hospital: HospitalPrognosis, endpoint: EndpointPrognosis, peers: Peers
+) -> tuple[MarkerStrength, ...]:
+    """Computed once for each endpoint and group."""
+    key = ("strongest", endpoint.number, peers.unit)
+    found = hospital.kept(key, lambda: strongest_markers(hospital, endpoint, peers, with_direction=_LISTED))
+    return cast("tuple[MarkerStrength, ...]", found)
 
 
 def kept_interactions(
@@ -171,9 +181,8 @@ def _risk_table(groups: tuple[GroupOutcome, ...], grid: TimeGrid) -> list[tuple[
 def strongest_csv(choice: Chosen) -> Response:
     """All markers, strongest first."""
     heading = ("marker", "modality", "unit", "mean_absolute_log_hazard_ratio", "share", "direction")
-    rows = [
-        (each.label, each.modality, each.unit, each.strength, each.share, each.direction) for each in choice.strongest()
-    ]
+    strongest = strongest_markers(choice.visit.desk.hospital, choice.endpoint, choice.peers)
+    rows = [(each.label, each.modality, each.unit, each.strength, each.share, each.direction) for each in strongest]
     return _file(choice, "strongest-markers", csv_text(heading, rows))
 
 

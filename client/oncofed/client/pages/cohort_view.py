@@ -73,9 +73,12 @@ class Dependence:
 
 
 def strongest_markers(
-    hospital: HospitalPrognosis, endpoint: EndpointPrognosis, peers: Peers
+    hospital: HospitalPrognosis, endpoint: EndpointPrognosis, peers: Peers, *, with_direction: int | None = None
 ) -> tuple[MarkerStrength, ...]:
-    """Every marker with a strength that may be told, strongest first; equally strong ones in the schema's order."""
+    """Every marker with a strength that may be told, strongest first; equally strong ones in the schema's order.
+
+    with_direction  of how many the direction is found, too, which takes most of the time; left out: of all.
+    """
     relevance = endpoint.relevance[peers.rows]
     strength = hospital.disclosure.means(np.abs(relevance), endpoint.tops)
     strata = hospital.units.strata[peers.rows]
@@ -99,7 +102,9 @@ def strongest_markers(
                 unit="" if marker is None else shown_unit(marker),
                 strength=float(strength[place]),
                 share=float(strength[place]) / total,
-                direction=_direction(hospital, endpoint, marker, source, peers),
+                direction=_direction(hospital, endpoint, marker, source, peers)
+                if with_direction is None or len(found) < with_direction
+                else "",
             )
         )
     return tuple(found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from oncofed.client.pages.cohort_pages import kept_interactions
+from oncofed.client.pages.cohort_pages import kept_interactions, kept_strongest
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.rendering import read_templates
 from oncofed.client.pages.usual_values import usual_values
@@ -22,6 +22,7 @@ def prepare(hospital: HospitalPrognosis, *, say: Callable[[str], None]) -> None:
     for number, name in enumerate(hospital.endpoint_names):
         say(f"Explaining {patients}: {words(name)} ...")
         prognosis = hospital.endpoint(number)
+        kept_strongest(hospital, prognosis, hospital.everybody)
         kept_interactions(hospital, prognosis, hospital.everybody)
     say("Putting the values of each tumour's patients in order ...")
     usual_values(hospital, hospital.everybody)

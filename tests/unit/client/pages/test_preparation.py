@@ -11,7 +11,7 @@ from tests.pages_hospital import hospital
 from oncofed.client.one_thread import one_thread
 from oncofed.client.pages import cohort_pages, usual_values
 from oncofed.client.pages import hospital as hospital_module
-from oncofed.client.pages.cohort_pages import kept_interactions
+from oncofed.client.pages.cohort_pages import kept_interactions, kept_strongest
 from oncofed.client.pages.patient_view import patient_view
 from oncofed.client.pages.preparation import prepare
 
@@ -28,10 +28,12 @@ def test_after_it_nobody_waits_for_what_is_the_same_for_all(monkeypatch: pytest.
     monkeypatch.setattr(usual_values, "usual", late)
     monkeypatch.setattr(hospital_module, "parts_of", late)
     monkeypatch.setattr(cohort_pages, "strongest_interactions", late)
+    monkeypatch.setattr(cohort_pages, "strongest_markers", late)
     for number in range(len(shown.endpoint_names)):
         for row in (0, 5):  # of a rare tumour, and of a frequent one
             assert patient_view(shown, row, endpoint=number).markers
         assert kept_interactions(shown, shown.endpoint(number), shown.everybody)
+        assert kept_strongest(shown, shown.endpoint(number), shown.everybody)
     monkeypatch.undo()
     unprepared = hospital()
     monkeypatch.setattr(usual_values, "usual", late)
