@@ -20,10 +20,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from httpx import Client
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 from tests.html_pages import Page
-from tests.pages_hospital import PLAN_HASH, TestClient, secret_of, served
+from tests.pages_hospital import PLAN_HASH, secret_of, served
 from tests.pages_hospital import hospital as pages_hospital
 
 from oncofed.client.pages.accounts import Role
@@ -136,7 +137,7 @@ def shown(hospital: HospitalPrognosis, folder: Path) -> dict[str, Shown]:
         return {marker: _of_marker(hospital, marker, analyst, units, usual) for marker in ATTACKED}
 
 
-def _opened(clinician: TestClient, patient: str, secret: str) -> str:
+def _opened(clinician: Client, patient: str, secret: str) -> str:
     """The text of a patient's page."""
     found = clinician.post("/patients/find", data={"form_secret": secret, "patient_id": patient})
     text = re.sub(r"<[^>]*>", " ", clinician.get(found.headers["location"]).text)
@@ -146,7 +147,7 @@ def _opened(clinician: TestClient, patient: str, secret: str) -> str:
 def _of_marker(
     hospital: HospitalPrognosis,
     marker: str,
-    analyst: TestClient,
+    analyst: Client,
     units: list[int | None],
     usual: Mapping[int | None, list[str]],
 ) -> Shown:
@@ -334,7 +335,7 @@ def told_too_much(seed: int, *, versions: int = 1, exact: bool = False, crowd: i
         publications.append(renewal(publications[0], cohort_of(values), floor=floor).published)
     found = []
     with tempfile.TemporaryDirectory() as name:
-        told = []
+        told: list[dict[str, Shown]] = []
         for each in publications:
             folder = Path(name) / str(len(told))
             folder.mkdir()

@@ -88,7 +88,7 @@ def strongest_markers(
             step = step_of(float(endpoint.tops[place]))
             strength[place] = _of_levels(levels[peers.rows], relevance[:, place], strata, hospital.disclosure, step)
     total = float(strength.sum())
-    found = []
+    found: list[MarkerStrength] = []
     for place in np.argsort(-strength, kind="stable"):
         if not strength[place] > 0:
             break
