@@ -19,7 +19,7 @@ from oncofed.client.pages.preparation import prepare
 def test_after_it_nobody_waits_for_what_is_the_same_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     shown, said = hospital(), list[str]()
     prepare(shown, say=said.append)
-    assert [line.startswith("Explaining at least 390 patients: ") for line in said] == [True, True, False]
+    assert [line.startswith("Explaining at least 380 patients: ") for line in said] == [True, True, False]
 
     def late(*_: object, **__: object) -> None:
         raise AssertionError("computed while somebody waits")
