@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,11 @@ class CoordinatorFolder:
     @property
     def sites(self) -> Path:
         return self.root / "sites"
+
+    @property
+    def decisions(self) -> Path:
+        """What was decided last about each hospital: by it an older copy of `sites` is found (`member_files`)."""
+        return self.root / "decisions"
 
     @property
     def database(self) -> Path:
@@ -145,6 +151,13 @@ def read_settings(folder: CoordinatorFolder) -> CoordinatorSettings:
     if faults:
         raise InvalidInput(faults)
     return settings
+
+
+def refuse_other_folder(folder: CoordinatorFolder) -> None:
+    """Raises InvalidInput where no coordinator is. One whose settings are damaged still is one."""
+    if not os.path.lexists(folder.settings):
+        what, remedy = "is no coordinator's folder: it has no coordinator.toml", "Look at the path."
+        raise InvalidInput([Fault(str(folder.root), what, f"{remedy} A new one: oncofed coordinator init")])
 
 
 def _is_name(text: str) -> bool:

@@ -23,8 +23,9 @@ from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.study_document import StudyDocument, document_bytes, read_document, verify_document
 from oncofed.server.deployment.at_work import is_at_work
 from oncofed.server.deployment.control import Control, ControlRefused, RunStatus, UnknownRun
-from oncofed.server.deployment.enrolment import member_fault, read_sites, settle_nodes
+from oncofed.server.deployment.enrolment import member_fault, settle_nodes
 from oncofed.server.deployment.folder import CoordinatorFolder
+from oncofed.server.deployment.member_files import look_at
 from oncofed.server.deployment.study_files import EVENTS, ROUNDS
 
 _LOOK_SECONDS = 0.5
@@ -46,8 +47,8 @@ def take_in(folder: CoordinatorFolder, content: bytes) -> StudyDocument:
     """Keep a signed study document under its plan's hash. The same one twice is fine."""
     document = read_document(content)
     verify_document(document, public_key=bytes.fromhex(folder.public_key.read_text().strip()))
-    sites = read_sites(folder)
-    found = (member_fault(member, sites) for member in document.plan.members)
+    hospitals = look_at(folder)
+    found = (member_fault(member, hospitals) for member in document.plan.members)
     faults = [fault for fault in found if fault is not None]
     if not document.plan.members:
         faults.append(Fault("plan", "names no hospital", "Sign it with `oncofed study sign`."))
@@ -78,8 +79,8 @@ def begin(folder: CoordinatorFolder, control: Control, plan_hash: str) -> int:
 
 def _refuse_unless_members(folder: CoordinatorFolder, plan_hash: str) -> None:
     """By name, before anything is started; the run looks again."""
-    sites = read_sites(folder)
-    found = (member_fault(member, sites) for member in _kept_plan(folder, plan_hash).members)
+    hospitals = look_at(folder)
+    found = (member_fault(member, hospitals) for member in _kept_plan(folder, plan_hash).members)
     if faults := [fault for fault in found if fault is not None]:
         raise InvalidInput(faults)
 

@@ -34,9 +34,10 @@ from oncofed.server.checkpoint import has_checkpoint, load_checkpoint
 from oncofed.server.deployment.at_work import PATIENCE_SECONDS as LOCK_SECONDS
 from oncofed.server.deployment.at_work import at_work
 from oncofed.server.deployment.delivery import deliver_model, release_model
-from oncofed.server.deployment.enrolment import ApprovedSite, member_fault, read_sites
+from oncofed.server.deployment.enrolment import member_fault
 from oncofed.server.deployment.folder import CoordinatorFolder
 from oncofed.server.deployment.key_exchange import KeyExchange
+from oncofed.server.deployment.member_files import Hospitals, look_at
 from oncofed.server.deployment.offering import OfferPatience, offer_until_approved
 from oncofed.server.deployment.past_answers import with_past_answers
 from oncofed.server.deployment.prompt_grid import PromptGrid
@@ -124,7 +125,7 @@ def _run_alone(
     try:
         document = load_study(folder, plan_hash)
         plan = document.plan
-        nodes = nodes_of(plan, read_sites(folder))
+        nodes = nodes_of(plan, look_at(folder))
         start = with_past_answers(start_of(plan, folder.study(plan_hash)), plan=plan, folder=folder)
         files.note("started", round=start.round, attempt=start.attempt)
         wait_for_nodes(grid, plan, nodes, patience_seconds=patience_seconds)
@@ -214,11 +215,11 @@ def load_study(folder: CoordinatorFolder, plan_hash: str) -> StudyDocument:
     return document
 
 
-def nodes_of(plan: StudyPlan, sites: Mapping[str, ApprovedSite]) -> dict[str, int]:
+def nodes_of(plan: StudyPlan, hospitals: Hospitals) -> dict[str, int]:
     """Node ids by hospital. Raises InvalidInput for each member without a registered node of the plan's key."""
     nodes, faults = {}, []
     for member in plan.members:
-        fault, site = member_fault(member, sites), sites.get(member.site)
+        fault, site = member_fault(member, hospitals), hospitals.known.get(member.site)
         if fault is not None:
             faults.append(fault)
         elif site is None or site.node_id is None:

@@ -17,8 +17,9 @@ from oncofed.client.node.folder import NodeFolder, read_site
 from oncofed.errors import InvalidInput
 from oncofed.protocol.enrolment import acceptance_bytes, request_bytes
 from oncofed.server.deployment.certificates import create_keys, renew_server_certificate
-from oncofed.server.deployment.enrolment import approve, own_fingerprint, read_sites, settle_nodes
+from oncofed.server.deployment.enrolment import approve, own_fingerprint, settle_nodes
 from oncofed.server.deployment.folder import CoordinatorFolder, read_settings
+from oncofed.server.deployment.member_files import read_sites
 
 
 @pytest.fixture
