@@ -226,3 +226,11 @@ def test_a_path_where_no_coordinator_is_stays_as_it_was(command: tuple[str, ...]
         assert said.code == 2, said.text
         assert str(wrong) in said.text
         assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_file_edited_by_hand_lets_nobody_in(consortium: Consortium) -> None:
+    suspend(consortium.folder, "Bonn")
+    path = consortium.folder.sites / "Bonn.json"
+    path.write_text(path.read_text().replace('"suspended"', '"member"'))
+    assert not member(consortium)
+    assert "does not say what" in str(look_at(consortium.folder).damaged["Bonn"])
