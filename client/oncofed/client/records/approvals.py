@@ -22,7 +22,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -221,8 +221,12 @@ class Approvals:
 
     def tidy(self) -> None:
         """Remove patients and keys that no decision names: a kill left them. Raises RecordUnwritable."""
-        with self._one_at_a_time():
+        with self.at_rest():
             pass
+
+    def at_rest(self) -> AbstractContextManager[None]:
+        """While inside nobody decides, so that decisions and patients can be copied. Raises RecordUnwritable."""
+        return self._one_at_a_time()
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from oncofed.client.pages.commands import pages
+from oncofed.client.site.backup_commands import backup, restore
 from oncofed.client.site.node_argument import NODE, go_on_as
 from oncofed.client.site.peer_commands import card, peers, verify
 from oncofed.client.site.person import person
@@ -47,6 +48,7 @@ def site() -> None:
       oncofed site forget NODE --waiting
       oncofed site ledger NODE
       oncofed site doctor NODE
+      oncofed site backup NODE tonight.tar
     """
 
 
@@ -407,5 +409,5 @@ def units(folder: NodeFolder, out: Path, databases: tuple[str, ...]) -> None:
     click.echo("Next: systemctl daemon-reload && systemctl enable --now oncofed.target")
 
 
-for _command in (card, verify, peers, status, doctor, ledger, audit, close_log, explain, pages):
+for _command in (card, verify, peers, status, doctor, ledger, audit, close_log, explain, pages, backup, restore):
     site.add_command(_command)
