@@ -48,7 +48,7 @@ from oncofed.errors import Fault, InvalidInput, RecordDamaged, RecordFailure
 _FORM = 1
 _MANIFEST = "backup.json"
 _LEDGER = "guard/ledger.sqlite"
-_PARTS = ("site.toml", "policy.toml", "node.pub", "approved/", "guard/", "node/", "relay/", "pages/")
+_PARTS = ("site.toml", "policy.toml", "node.pub", "approved/", "guard/", "node/", "relay/")
 _SECTION = "docs/install-hospital.md, section 8, says what to do."
 
 

@@ -110,9 +110,11 @@ def test_a_folder_whose_records_disagree_is_not_backed_up(node: InstalledNode, f
     assert [path.name for path in file.parent.iterdir() if path.name.startswith(".")] == []
 
 
-def test_no_link_is_followed(node: InstalledNode, file: Path, tmp_path: Path) -> None:
-    (tmp_path / "of root").write_text("secret")
-    (node.folder.guard / "link").symlink_to(tmp_path / "of root")
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_no_link_is_followed(link: Callable[[Path, Path], None], node: InstalledNode, file: Path) -> None:
+    secret = file.parent / "of root"
+    secret.write_text("secret")
+    link(node.folder.guard / "link", secret)
     with pytest.raises(InvalidInput, match="is a link"):
         back_up(node.folder, file, now=NOW)
     assert not file.exists()
