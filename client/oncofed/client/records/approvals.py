@@ -123,7 +123,7 @@ class Approvals:
             return None
         path = self._path(plan_hash)
         with unwritable(path):
-            if not path.exists():
+            if not os.path.lexists(path):
                 return None
             content = path.read_bytes()
         return _read(content, path, plan_hash)
@@ -370,7 +370,7 @@ def _read(content: bytes, path: Path, plan_hash: str) -> Approval:
     try:
         fields = json.loads(content)
         approval = Approval(**{**fields, "decision": Decision(fields["decision"])})
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         approval = None
     texts = [] if approval is None else list(asdict(approval).values())
     if approval is None or approval.plan_hash != plan_hash or not all(isinstance(text, str) for text in texts):

@@ -206,18 +206,16 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
 
 def _add(folder: NodeFolder, document: bytes, *, where: str) -> None:
     from oncofed.client.node.folder import read_site
-    from oncofed.client.service.node_guard import NodeGuard, PinnedKeys
+    from oncofed.client.service.node_guard import NodeGuard
+    from oncofed.client.service.pinned_keys import pinned_keys
     from oncofed.protocol.messages import PlanState
-    from oncofed.secret_files import read_secret
 
     settings = read_site(folder)
-    keys = PinnedKeys(
-        bytes.fromhex(settings.enrolled.public_key),
-        folder.node_public_key.read_text("ascii").strip(),
-        read_secret(folder.answer_key),
-    )
-    if NodeGuard(folder, site=settings.name, keys=keys).offer_plan(document) is PlanState.REFUSED:
-        remedy = "It must be signed by the pinned coordinator and name this hospital with its own key."
+    if (
+        NodeGuard(folder, site=settings.name, keys=pinned_keys(folder, settings)).offer_plan(document)
+        is PlanState.REFUSED
+    ):
+        remedy = "It must be signed by the pinned coordinator and name this hospital with its own key, node.pub."
         raise InvalidInput([Fault(where, "is not a plan for this hospital", remedy)])
 
 

@@ -26,8 +26,8 @@ from oncofed.protocol.enrolment import (
     request_bytes,
 )
 from oncofed.protocol.plan import Member
-from oncofed.secret_files import read_secret
-from oncofed.server.deployment.folder import CoordinatorFolder, read_settings
+from oncofed.secret_files import read_signing_key
+from oncofed.server.deployment.folder import CoordinatorFolder, coordinator_public_key, public_text, read_settings
 from oncofed.server.deployment.member_files import (
     ApprovedSite,
     Hospitals,
@@ -84,8 +84,8 @@ def approve(folder: CoordinatorFolder, request_content: bytes) -> Acceptance:
         acceptance = new_acceptance(
             request,
             coordinator_address=settings.address,
-            ca_certificate=folder.ca_certificate.read_text(),
-            signing_key=read_secret(folder.signing_key),
+            ca_certificate=_authority(folder),
+            signing_key=read_signing_key(folder.signing_key),
         )
         if before is None or not before.is_member:
             decide(folder, of_request(request, before=before))
@@ -121,8 +121,13 @@ def of_request(request: EnrolmentRequest, *, before: ApprovedSite | None) -> App
 def own_fingerprint(folder: CoordinatorFolder) -> str:
     """What a hospital compares before it accepts."""
     return coordinator_fingerprint(
-        ca_certificate=folder.ca_certificate.read_text(), coordinator_public_key=folder.public_key.read_text().strip()
+        ca_certificate=_authority(folder), coordinator_public_key=coordinator_public_key(folder).hex()
     )
+
+
+def _authority(folder: CoordinatorFolder) -> str:
+    """As it was written, with the newline at its end: fingerprints are of exactly this text."""
+    return public_text(folder.ca_certificate) + "\n"
 
 
 def member_fault(member: Member, hospitals: Hospitals) -> Fault | None:
