@@ -15,6 +15,7 @@ from pathlib import Path
 from oncofed.durable import create_durably
 from oncofed.errors import Fault, InvalidInput
 
+_SIGNING_KEY_BYTES = 32
 _OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -43,6 +44,15 @@ def read_secret(path: Path) -> bytes:
         else:
             return content
     raise InvalidInput([fault])
+
+
+def read_signing_key(path: Path) -> bytes:
+    """An Ed25519 key's 32 bytes (`protocol.signing`). Raises InvalidInput for any other number of them, too."""
+    content = read_secret(path)
+    if len(content) != _SIGNING_KEY_BYTES:
+        what = f"is no signing key: it does not have {_SIGNING_KEY_BYTES} bytes"
+        raise InvalidInput([Fault(str(path), what, "Restore it from a backup; documents name the key that it was.")])
+    return content
 
 
 def private_folder(path: Path) -> Path:

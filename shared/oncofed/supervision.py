@@ -37,6 +37,8 @@ _LOOK_SECONDS = 0.1
 _ORPHAN_SECONDS = 0.5
 _LOG_BYTES = 5_000_000
 _LOG_FILES = 5
+_LARGEST_PID = 2**22
+"""Of Linux."""
 _LOCK = "supervisor.lock"
 
 
@@ -234,6 +236,32 @@ class Supervisor:
         unfinished = self._status.with_suffix(".unfinished")
         unfinished.write_text(text + "\n")
         unfinished.replace(self._status)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One service as the status file has it. pid: None when it was not running then."""
+
+    process: str
+    pid: int | None
+    since: str
+    restarts: int
+
+
+def read_status(status: Path) -> tuple[Seen, ...]:
+    """What a supervisor wrote last; it may be long gone. Raises InvalidInput for a damaged file."""
+    try:
+        listed = json.loads(status.read_bytes())["processes"]
+        found = tuple(Seen(each["process"], each["pid"], each["since"] or "", each["restarts"]) for each in listed)
+        for seen in found:
+            if not (isinstance(seen.process, str) and isinstance(seen.since, str) and isinstance(seen.restarts, int)):
+                raise TypeError("another form")
+            if not (seen.pid is None or (type(seen.pid) is int and 0 < seen.pid <= _LARGEST_PID)):
+                raise ValueError("no process has that id")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        remedy = "Remove it: it is written again when a service starts or ends. Nothing else is in it."
+        raise InvalidInput([Fault(str(status), "cannot be read, or is damaged", remedy)]) from None
+    return found
 
 
 def end_with_parent() -> None:

@@ -31,8 +31,9 @@ from oncofed.protocol.study_document import document_bytes, signed_document
 from oncofed.secret_files import read_secret
 from oncofed.server.deployment.certificates import create_keys
 from oncofed.server.deployment.control import Control, ControlRefused, RunStatus
-from oncofed.server.deployment.enrolment import approve, own_fingerprint, read_sites, settle_nodes
+from oncofed.server.deployment.enrolment import approve, own_fingerprint, settle_nodes
 from oncofed.server.deployment.folder import CoordinatorFolder, CoordinatorSettings, settings_text
+from oncofed.server.deployment.member_files import read_sites
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SITES = ("Berlin", "Bonn", "Essen", "Hamburg")

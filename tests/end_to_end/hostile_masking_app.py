@@ -18,7 +18,7 @@ from oncofed.protocol.bundle import PLAN_HASH
 from oncofed.protocol.codec import MESSAGE_TYPE
 from oncofed.secret_files import read_secret
 from oncofed.server.deployment import server_app
-from oncofed.server.deployment.enrolment import read_sites
+from oncofed.server.deployment.member_files import look_at
 from oncofed.server.deployment.prompt_grid import PromptGrid
 
 ANSWERS = "answers.json"
@@ -33,7 +33,7 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     folder = server_app._own_folder()
     document = server_app.load_study(folder, str(context.run_config[PLAN_HASH]))
-    nodes = server_app.nodes_of(document.plan, read_sites(folder))
+    nodes = server_app.nodes_of(document.plan, look_at(folder))
     prompt = PromptGrid(grid)
     server_app.wait_for_nodes(prompt, document.plan, nodes, patience_seconds=_WAIT_SECONDS)
     found: list[tuple[str, str]] = []

@@ -17,7 +17,7 @@ from tests.end_to_end.hostile_questions import NO_SUCH_QUESTION, Asked, answer_i
 from oncofed.protocol.bundle import PLAN_HASH
 from oncofed.secret_files import read_secret
 from oncofed.server.deployment import server_app
-from oncofed.server.deployment.enrolment import read_sites
+from oncofed.server.deployment.member_files import look_at
 from oncofed.server.deployment.prompt_grid import PromptGrid
 
 ANSWERS = "answers.json"
@@ -32,7 +32,7 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     folder = server_app._own_folder()
     document = server_app.load_study(folder, str(context.run_config[PLAN_HASH]))
-    ((site, node_id),) = server_app.nodes_of(document.plan, read_sites(folder)).items()
+    ((site, node_id),) = server_app.nodes_of(document.plan, look_at(folder)).items()
     prompt = PromptGrid(grid)
     server_app.wait_for_nodes(prompt, document.plan, {site: node_id}, patience_seconds=_WAIT_SECONDS)
     found: dict[str, str] = {}

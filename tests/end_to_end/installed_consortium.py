@@ -40,7 +40,7 @@ from oncofed.protocol.study_document import StudyDocument, document_bytes, signe
 from oncofed.secret_files import read_secret
 from oncofed.server.consortium_file import plan_for, read_consortium
 from oncofed.server.deployment.control import Control, RunStatus
-from oncofed.server.deployment.enrolment import read_sites
+from oncofed.server.deployment.member_files import read_sites
 from oncofed.server.deployment.runs import begin, current_run, take_in
 
 PATIENTS = dict(zip(SITES, (1237, 1361, 1489, 1613), strict=True))

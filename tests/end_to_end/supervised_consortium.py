@@ -43,7 +43,7 @@ from oncofed.secret_files import read_secret
 from oncofed.server.checkpoint import load_checkpoint
 from oncofed.server.consortium_file import plan_for, read_consortium
 from oncofed.server.deployment.control import Control, ControlRefused, RunStatus
-from oncofed.server.deployment.enrolment import read_sites
+from oncofed.server.deployment.member_files import read_sites
 from oncofed.server.deployment.runs import begin, current_run, take_in
 
 PATIENTS = dict(zip(SITES, (64, 75, 88, 97), strict=True))

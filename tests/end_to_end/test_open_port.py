@@ -37,8 +37,8 @@ from oncofed.client.node.enrolment import make_request, own_request
 from oncofed.protocol.bundle import build_bundle
 from oncofed.protocol.enrolment import fingerprint, flower_public_key, load_node_key, request_bytes
 from oncofed.server.deployment.control import Control, ControlRefused
-from oncofed.server.deployment.enrolment import read_sites
 from oncofed.server.deployment.folder import read_settings
+from oncofed.server.deployment.member_files import read_sites
 
 HOSPITALS = "127.0.0.4"
 GIB = 1024**3

@@ -9,28 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from oncofed.errors import Fault, FederationFailure, InvalidInput, OncofedError
+from oncofed.server.coordinator_argument import FILE, FOLDER, NEW_FOLDER, STUDY
+from oncofed.server.membership_commands import approve, enrol, readmit, remove, rotate, suspend, tell_of_files
 
 if TYPE_CHECKING:
-    from oncofed.protocol.enrolment import EnrolmentRequest
     from oncofed.server.deployment.folder import CoordinatorFolder
     from oncofed.server.deployment.runs import Progress
 
 # Everything but click is imported where it is used, so that `oncofed --help` answers at once.
 # ruff: noqa: PLC0415
-
-
-def _folder_of(context: click.Context, parameter: click.Parameter, value: Path) -> CoordinatorFolder:
-    from oncofed.server.deployment.folder import CoordinatorFolder
-
-    return CoordinatorFolder(value.resolve())
-
-
-_FOLDER = click.argument(
-    "folder", metavar="COORD", type=click.Path(file_okay=False, path_type=Path), callback=_folder_of
-)
-_HOSPITAL = click.argument("hospital", metavar="HOSPITAL")
-_STUDY = click.argument("study", metavar="[HASH]", default="")
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group()
@@ -54,7 +41,7 @@ def coordinator() -> None:
 
 
 @coordinator.command()
-@_FOLDER
+@NEW_FOLDER
 @click.option("--name", help="Of the consortium, for people. Needed for a new folder.")
 @click.option("--address", metavar="HOST:PORT", help="What hospitals connect to. Needed for a new folder.")
 @click.option("--listen", metavar="HOST:PORT", help="0.0.0.0 (all interfaces) or 127.0.0.1; default: all, same port.")
@@ -112,160 +99,7 @@ def init(
 
 
 @coordinator.command()
-@_FOLDER
-@click.argument("request_file", metavar="REQUEST", type=_FILE)
-@click.option("--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--fingerprint", help="What the hospital read out by telephone; asked for when left out.")
-def approve(folder: CoordinatorFolder, request_file: Path, out: Path, fingerprint: str | None) -> None:
-    """Approve a hospital's enrolment request, and write the acceptance to send back.
-
-    \b
-    Example:
-      oncofed coordinator approve COORD charite.request.json --out charite.acceptance.json
-    """
-    from oncofed.protocol.enrolment import acceptance_bytes
-    from oncofed.server.deployment.enrolment import approve as approve_request
-    from oncofed.server.deployment.enrolment import own_fingerprint
-
-    content = request_file.read_bytes()
-    request = _heard_request(request_file.name, content, fingerprint)
-    acceptance = approve_request(folder, content)
-    out.write_bytes(acceptance_bytes(acceptance))
-    _settle(folder)
-    click.echo(f"{request.site} is enrolled. Send {out} back, and read out your own fingerprint:")
-    click.echo(f"  {own_fingerprint(folder)}")
-
-
-def _heard_request(name: str, content: bytes, heard: str | None) -> EnrolmentRequest:
-    """The request, if its fingerprint is what the hospital read out."""
-    from oncofed.protocol.enrolment import fingerprint, read_request, request_bytes, same_fingerprint
-
-    request = read_request(content)
-    told = fingerprint(request_bytes(request))
-    if not same_fingerprint(told, heard or click.prompt(f"Fingerprint that {request.site} reads out by telephone")):
-        what = f"its fingerprint is {told}, not the one you heard"
-        raise InvalidInput([Fault(name, what, "Ask the hospital to send it again.")])
-    return request
-
-
-def _settle(folder: CoordinatorFolder) -> None:
-    """Tell the server, if it runs, who the members are by now."""
-    from oncofed.server.deployment.control import Control, ControlRefused
-    from oncofed.server.deployment.enrolment import settle_nodes
-
-    try:
-        with Control.of(folder) as control:
-            settle_nodes(folder, control)
-    except ControlRefused as refused:
-        click.echo(f"The server will learn of it when it starts ({refused})")
-
-
-@coordinator.command()
-@_FOLDER
-@_HOSPITAL
-def suspend(folder: CoordinatorFolder, hospital: str) -> None:
-    """Take a hospital off at once, until `readmit`: its key counts no longer. Works while studies run.
-
-    \b
-    Example:
-      oncofed coordinator suspend COORD charite
-    """
-    from oncofed.server.deployment.membership import suspend as suspend_member
-    from oncofed.server.deployment.runs import studies_at_work
-
-    suspend_member(folder, hospital)
-    click.echo(f"{hospital} is suspended: its node is refused from now on. Undo: oncofed coordinator readmit")
-    for plan_hash in studies_at_work(folder, hospital):
-        click.echo(
-            f"Study {plan_hash[:12]} goes on without it as long as its quorum allows, and waits for it otherwise. It "
-            "cannot be resumed while the hospital is suspended."
-        )
-    _settle(folder)
-
-
-@coordinator.command()
-@_FOLDER
-@_HOSPITAL
-def readmit(folder: CoordinatorFolder, hospital: str) -> None:
-    """Make a suspended hospital a member again, with the keys it had.
-
-    \b
-    Example:
-      oncofed coordinator readmit COORD charite
-    """
-    from oncofed.server.deployment.membership import readmit as readmit_member
-
-    readmit_member(folder, hospital)
-    click.echo(f"{hospital} is a member.")
-    _settle(folder)
-
-
-@coordinator.command()
-@_FOLDER
-@_HOSPITAL
-def remove(folder: CoordinatorFolder, hospital: str) -> None:
-    """End a hospital's membership: its key counts no longer, and no plan may name it. To undo: `approve` a request.
-
-    Refused while a study that names it is running; `suspend` is not.
-
-    \b
-    Example:
-      oncofed coordinator remove COORD charite
-    """
-    from oncofed.server.deployment.membership import remove as remove_member
-
-    remove_member(folder, hospital)
-    click.echo(f"{hospital} is removed: its node is refused from now on, and studies whose plan names it cannot go on.")
-    _settle(folder)
-
-
-@coordinator.command()
-@_FOLDER
-@_HOSPITAL
-@click.argument("request_file", metavar="REQUEST", type=_FILE)
-@click.option("--fingerprint", help="What the hospital read out by telephone; asked for when left out.")
-def rotate(folder: CoordinatorFolder, hospital: str, request_file: Path, fingerprint: str | None) -> None:
-    """Let a hospital's new keys count in place of the former ones, which are refused from then on.
-
-    \b
-    Example:
-      oncofed coordinator rotate COORD charite charite.request.json
-    """
-    from oncofed.server.deployment.membership import rotate as rotate_keys
-
-    request = _heard_request(request_file.name, request_file.read_bytes(), fingerprint)
-    rotate_keys(folder, hospital, request)
-    click.echo(
-        f"{hospital} has the keys of {request_file.name}. It need not accept anything, but start its node again."
-    )
-    click.echo("Plans that name the former keys cannot go on: sign new ones.")
-    _settle(folder)
-
-
-@coordinator.command()
-@_FOLDER
-def enrol(folder: CoordinatorFolder) -> None:
-    """List the hospitals that were approved and who is a member, and say how another one enrols.
-
-    \b
-    Example:
-      oncofed coordinator enrol COORD
-    """
-    from oncofed.server.deployment.enrolment import own_fingerprint, read_sites
-    from oncofed.server.deployment.folder import read_settings
-
-    read_settings(folder)  # a folder that is no coordinator's is told as that
-    sites = read_sites(folder)
-    for site in sites.values():
-        click.echo(f"{site.site:24s} {site.standing:10s} request {site.request_fingerprint}")
-    click.echo(f"Members: {sum(site.is_member for site in sites.values())}. To enrol another one:")
-    click.echo("  there:  oncofed site init NODE --name NAME; oncofed site request NODE --out NAME.request.json")
-    click.echo(f"  here:   oncofed coordinator approve {folder.root} NAME.request.json --out NAME.acceptance.json")
-    click.echo(f"  there:  oncofed site accept NODE NAME.acceptance.json --fingerprint '{own_fingerprint(folder)}'")
-
-
-@coordinator.command()
-@_FOLDER
+@FOLDER
 def start(folder: CoordinatorFolder) -> None:
     """Run the server until Ctrl-C or SIGTERM: SuperLink and SuperExec, started again when they die.
 
@@ -278,8 +112,9 @@ def start(folder: CoordinatorFolder) -> None:
     import time
 
     from oncofed.server.deployment.control import Control, ControlRefused
-    from oncofed.server.deployment.enrolment import last_change, settle_nodes
+    from oncofed.server.deployment.enrolment import settle_nodes
     from oncofed.server.deployment.folder import read_settings
+    from oncofed.server.deployment.member_files import last_change, look_at
     from oncofed.supervision import Service, Supervisor
 
     settings = read_settings(folder)
@@ -297,9 +132,11 @@ def start(folder: CoordinatorFolder) -> None:
         while True:
             changed = last_change(folder)
             try:
+                told = look_at(folder).told  # before older copies are written again
                 with Control.of(folder) as control:
                     members = settle_nodes(folder, control)
                 now = f"Ready on {settings.listen} for {len(members)} hospitals."
+                now = "\n".join([*told, now])
             except ControlRefused:
                 time.sleep(1.0)
                 continue
@@ -316,7 +153,7 @@ def start(folder: CoordinatorFolder) -> None:
 
 
 @coordinator.command()
-@_FOLDER
+@FOLDER
 @click.option("--out", required=True, metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--user", default="oncofed-coordinator", show_default=True, help="The system user that COORD belongs to.")
 def units(folder: CoordinatorFolder, out: Path, user: str) -> None:
@@ -335,8 +172,8 @@ def units(folder: CoordinatorFolder, out: Path, user: str) -> None:
 
 
 @coordinator.command()
-@_FOLDER
-@click.argument("plan_file", metavar="PLAN", type=_FILE)
+@FOLDER
+@click.argument("plan_file", metavar="PLAN", type=FILE)
 @click.option("--detach", is_flag=True, help="Start it and return; follow it with `status`.")
 def run(folder: CoordinatorFolder, plan_file: Path, detach: bool) -> None:
     """Offer a signed plan to its hospitals, train when they have approved, and deliver the model.
@@ -354,8 +191,8 @@ def run(folder: CoordinatorFolder, plan_file: Path, detach: bool) -> None:
 
 
 @coordinator.command()
-@_FOLDER
-@_STUDY
+@FOLDER
+@STUDY
 @click.option("--detach", is_flag=True, help="Start it and return; follow it with `status`.")
 def resume(folder: CoordinatorFolder, study: str, detach: bool) -> None:
     """Go on with a study after its last finished round; of a finished one, deliver the model again.
@@ -410,8 +247,8 @@ def _tell(progress: Progress) -> None:
 
 
 @coordinator.command()
-@_FOLDER
-@_STUDY
+@FOLDER
+@STUDY
 def status(folder: CoordinatorFolder, study: str) -> None:
     """Say what runs, which hospitals are online, and how far a study is.
 
@@ -420,14 +257,14 @@ def status(folder: CoordinatorFolder, study: str) -> None:
       oncofed coordinator status COORD
     """
     from oncofed.server.deployment.control import Control, ControlRefused
-    from oncofed.server.deployment.enrolment import read_sites
     from oncofed.server.deployment.folder import read_settings
+    from oncofed.server.deployment.member_files import look_at
     from oncofed.server.deployment.runs import current_run, find_study, known_studies
     from oncofed.server.report.reading import read_deployed_study
     from oncofed.server.report.status import status_lines
 
     read_settings(folder)
-    sites, studies = read_sites(folder), known_studies(folder)
+    hospitals, studies = look_at(folder), known_studies(folder)
     plan_hash = find_study(folder, study) if study or len(studies) == 1 else ""
     try:
         with Control.of(folder) as control:
@@ -436,10 +273,13 @@ def status(folder: CoordinatorFolder, study: str) -> None:
     except ControlRefused as refused:
         click.echo(f"The server is not running ({refused})")
         found, states = None, {}
-    for site in sites.values():
+    for site in hospitals.known.values():
         state = states.get(site.node_id, "unknown") if site.node_id is not None else "not registered"
         state = state if site.is_member else site.standing
         click.echo(f"{site.site:24s} {state}")
+    for name in hospitals.damaged:
+        click.echo(f"{name:24s} damaged")
+    tell_of_files(folder)
     if found is not None:
         click.echo(f"run {found[0]}: {found[1].status} {found[1].outcome}".rstrip())
     if plan_hash:
@@ -451,8 +291,8 @@ def status(folder: CoordinatorFolder, study: str) -> None:
 
 
 @coordinator.command()
-@_FOLDER
-@_STUDY
+@FOLDER
+@STUDY
 def stop(folder: CoordinatorFolder, study: str) -> None:
     """Stop a running study. Finished rounds are kept, and `resume` goes on.
 
@@ -474,8 +314,8 @@ def stop(folder: CoordinatorFolder, study: str) -> None:
 
 
 @coordinator.command()
-@_FOLDER
-@_STUDY
+@FOLDER
+@STUDY
 @click.option("--out", required=True, metavar="FILE.html", type=click.Path(dir_okay=False, path_type=Path))
 def report(folder: CoordinatorFolder, study: str, out: Path) -> None:
     """Write the study's report: one page, readable offline.
@@ -490,3 +330,7 @@ def report(folder: CoordinatorFolder, study: str, out: Path) -> None:
 
     write_report(read_deployed_study(folder.study(find_study(folder, study))), out)
     click.echo(f"Look at {out}")
+
+
+for _command in (approve, suspend, readmit, remove, rotate, enrol):
+    coordinator.add_command(_command)

@@ -168,29 +168,34 @@ def sign(study_file: Path, folder: Path, sites: str | None, out: Path) -> None:
     """
     from oncofed.protocol.bundle import bundle_sha256  # noqa: PLC0415
     from oncofed.protocol.study_document import document_bytes, signed_document  # noqa: PLC0415
-    from oncofed.secret_files import read_secret  # noqa: PLC0415
+    from oncofed.secret_files import read_signing_key  # noqa: PLC0415
     from oncofed.server.consortium_file import plan_for, read_consortium  # noqa: PLC0415
-    from oncofed.server.deployment.enrolment import read_members, read_sites  # noqa: PLC0415
-    from oncofed.server.deployment.folder import CoordinatorFolder, read_settings  # noqa: PLC0415
+    from oncofed.server.deployment.folder import CoordinatorFolder, coordinator_public_key, read_settings  # noqa: PLC0415
+    from oncofed.server.deployment.member_files import look_at  # noqa: PLC0415
 
     coordinator = CoordinatorFolder(folder.resolve())
     read_settings(coordinator)  # a folder that is no coordinator's is told as that, not as one without hospitals
     consortium = read_consortium(study_file)
-    enrolled = read_members(coordinator)
+    hospitals = look_at(coordinator)
+    for told in hospitals.told:
+        click.echo(told, err=True)
+    enrolled = {name: site for name, site in hospitals.known.items() if site.is_member}
     wanted = tuple(enrolled) if sites is None else tuple(dict.fromkeys(name.strip() for name in sites.split(",")))
     if unknown := [name for name in wanted if name not in enrolled]:
         remedy = f"Members: {', '.join(enrolled) or 'none'}."
-        known = read_sites(coordinator)
-        said = {name: f"is {known[name].standing}" if name in known else "is not enrolled" for name in unknown}
+        said = {
+            name: f"is {hospitals.known[name].standing}" if name in hospitals.known else "is not enrolled"
+            for name in unknown
+        }
         raise InvalidInput([Fault("--sites", f'"{name}" {said[name]}', remedy) for name in unknown])
     if not wanted:
         remedy = "Enrol one first: oncofed coordinator enrol COORD"
         raise InvalidInput([Fault(str(folder), "no hospital is enrolled", remedy)])
-    signing_key = read_secret(coordinator.signing_key)
+    signing_key = read_signing_key(coordinator.signing_key)
     plan = plan_for(
         consortium,
         members=tuple(enrolled[name].member for name in wanted),
-        coordinator_public_key=bytes.fromhex(coordinator.public_key.read_text().strip()),
+        coordinator_public_key=coordinator_public_key(coordinator),
         bundle_sha256=bundle_sha256(),
     )
     document = signed_document(plan, schema_toml=consortium.schema_toml, signing_key=signing_key)

@@ -12,8 +12,9 @@ from tests.end_to_end.flower_processes import free_port, new_node
 
 from oncofed.client.node.enrolment import make_request
 from oncofed.protocol.enrolment import fingerprint, request_bytes
-from oncofed.server.deployment.enrolment import own_fingerprint, read_sites
+from oncofed.server.deployment.enrolment import own_fingerprint
 from oncofed.server.deployment.folder import CoordinatorFolder, read_settings
+from oncofed.server.deployment.member_files import read_sites
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from oncofed.protocol.enrolment import (
     same_fingerprint,
 )
 from oncofed.protocol.signing import new_signing_key, public_key_of
-from oncofed.secret_files import private_folder, read_secret, write_secret
+from oncofed.secret_files import private_folder, read_secret, read_signing_key, write_secret
 
 
 def make_request(folder: NodeFolder) -> EnrolmentRequest:
@@ -74,7 +74,7 @@ def _new_request(folder: NodeFolder, name: str, node_private_key: bytes) -> Enro
     return new_request(
         name,
         node_private_key=node_private_key,
-        answer_public_key=public_key_of(read_secret(folder.answer_key)),
+        answer_public_key=public_key_of(read_signing_key(folder.answer_key)),
     )
 
 

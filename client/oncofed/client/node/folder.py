@@ -22,6 +22,7 @@ from oncofed.toml_section import Section, read_toml
 
 LOOPBACK = "127.0.0.1"
 _DEFAULT_RUNTIME = f"{LOOPBACK}:9094"
+_KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,18 @@ class Coordinator:
     address: str
     public_key: str
 
+    @property
+    def key(self) -> bytes:
+        """32 bytes. Raises InvalidInput for another text."""
+        try:
+            content = bytes.fromhex(self.public_key)
+        except ValueError:
+            content = b""
+        if len(content) != _KEY_BYTES:
+            what = "public_key is no key"
+            raise InvalidInput([Fault("site.toml: [coordinator]", what, "Run `oncofed site accept`.")])
+        return content
+
 
 @dataclass(frozen=True)
 class NodeUsers:
@@ -223,7 +236,7 @@ def read_site(folder: NodeFolder) -> SiteSettings:
     faults: list[Fault] = []
     top = Section(folder.settings.name, read_toml(folder.settings), faults)
     name, runtime, coordinator = "", _DEFAULT_RUNTIME, None
-    section = top.section("site", heading="[site]", required=True)
+    section = top.section("site", heading=f"{folder.settings.name}: [site]", required=True)
     if section is not None:
         name = section.required_text("name", kind=text_of(SiteSettings, "name"))
         section.close()

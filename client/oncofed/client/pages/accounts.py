@@ -81,7 +81,7 @@ class Accounts:
             text = self._path.read_text("utf-8") if self._path.exists() else "[]"
         try:
             found = [Account(**{**each, "role": Role(each["role"])}) for each in json.loads(text)]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, RecursionError, TypeError, KeyError):
             raise RecordDamaged(f"{self._path.name} is no file of accounts. Restore it from a backup.") from None
         return tuple(sorted(found, key=lambda account: account.name))
 

@@ -22,7 +22,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -123,7 +123,7 @@ class Approvals:
             return None
         path = self._path(plan_hash)
         with unwritable(path):
-            if not path.exists():
+            if not os.path.lexists(path):
                 return None
             content = path.read_bytes()
         return _read(content, path, plan_hash)
@@ -221,8 +221,12 @@ class Approvals:
 
     def tidy(self) -> None:
         """Remove patients and keys that no decision names: a kill left them. Raises RecordUnwritable."""
-        with self._one_at_a_time():
+        with self.at_rest():
             pass
+
+    def at_rest(self) -> AbstractContextManager[None]:
+        """While inside nobody decides, so that decisions and patients can be copied. Raises RecordUnwritable."""
+        return self._one_at_a_time()
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
@@ -366,7 +370,7 @@ def _read(content: bytes, path: Path, plan_hash: str) -> Approval:
     try:
         fields = json.loads(content)
         approval = Approval(**{**fields, "decision": Decision(fields["decision"])})
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         approval = None
     texts = [] if approval is None else list(asdict(approval).values())
     if approval is None or approval.plan_hash != plan_hash or not all(isinstance(text, str) for text in texts):

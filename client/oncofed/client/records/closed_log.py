@@ -48,7 +48,7 @@ def verify_closing(archive: Path, head: Anchor, *, site: str) -> str:
         fields = json.loads(content)
         key, signature = str(fields["public_key"]), bytes.fromhex(fields["signature"])
         verify(bytes.fromhex(key), context=_CONTEXT, message=_message(site, str(head)), signature=signature)
-    except (ValueError, KeyError, TypeError, SignatureInvalid):
+    except (ValueError, RecursionError, KeyError, TypeError, SignatureInvalid):
         raise RecordDamaged(
             f"{path.name} is missing, or does not vouch for {archive.name}. Put it back from any backup: it never "
             "changes."

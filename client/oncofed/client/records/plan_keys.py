@@ -59,7 +59,7 @@ class PlanKeys:
                 SignedMaskingKey(str(site), bytes.fromhex(key), bytes.fromhex(signature))
                 for site, key, signature in json.loads(content)
             )
-        except (ValueError, TypeError):
+        except (ValueError, RecursionError, TypeError):
             raise RecordDamaged(
                 f"{path} holds no keys, and nobody knows any more which it held. Ask the coordinator for a new plan."
             ) from None

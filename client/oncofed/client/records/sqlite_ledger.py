@@ -146,6 +146,15 @@ def create_ledger(path: Path) -> None:
         sync_folder(path.parent)
 
 
+def copy_ledger(path: Path, copy: Path) -> None:
+    """Make a whole copy under a name that is free, while others may charge: each charge is in it, or none of it."""
+    with _opened(path, lock_timeout_seconds=SECONDS_TO_WAIT_FOR_A_LOCK) as connection:
+        with unwritable(copy):
+            os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        with _sqlite_failures(copy), closing(sqlite3.connect(copy, isolation_level=None)) as target:
+            connection.backup(target)
+
+
 def read_ledger(path: Path) -> tuple[Entry, ...]:
     """Every row of every data source, oldest first. Raises RecordDamaged when the chain does not hold."""
     with _opened(path, lock_timeout_seconds=SECONDS_TO_WAIT_FOR_A_LOCK) as connection:

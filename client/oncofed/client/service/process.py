@@ -19,11 +19,11 @@ from oncofed.client.policy_file import read_policy
 from oncofed.client.records.agreement import refuse_disagreement
 from oncofed.client.records.sqlite_ledger import verify_ledger
 from oncofed.client.service.guard_server import serving
-from oncofed.client.service.node_guard import NodeGuard, PinnedKeys
+from oncofed.client.service.node_guard import NodeGuard
+from oncofed.client.service.pinned_keys import pinned_keys
 from oncofed.client.service.public_times import PublicTimes
 from oncofed.client.service.token import read_digits
-from oncofed.errors import Fault, InvalidInput, OncofedError
-from oncofed.secret_files import read_secret
+from oncofed.errors import OncofedError
 from oncofed.supervision import end_with_parent
 from oncofed.texts import LogLines, shown
 
@@ -61,8 +61,7 @@ def main(arguments: list[str]) -> int:
 def _serve(folder: NodeFolder, ended: threading.Event) -> None:
     settings = read_site(folder)
     policy = read_policy(folder.policy)
-    coordinator, node = _coordinator_key(settings.enrolled.public_key), _node_key(folder)
-    keys = PinnedKeys(coordinator, node, read_secret(folder.answer_key))
+    keys = pinned_keys(folder, settings)
     verify_ledger(folder.ledger, anchor=None)
     refuse_disagreement(folder)
     times = PublicTimes()
@@ -82,24 +81,6 @@ def _serve(folder: NodeFolder, ended: threading.Event) -> None:
         while not ended.wait(LOOK_SECONDS):
             guard.forget_unapproved()
         _log.info("the guard of %s ends", settings.name)
-
-
-def _coordinator_key(digits: str) -> bytes:
-    try:
-        key = bytes.fromhex(digits)
-    except ValueError:
-        key = b""
-    if len(key) != 32:
-        raise InvalidInput([Fault("site.toml: [coordinator]", "public_key is no key", "Run `oncofed site accept`.")])
-    return key
-
-
-def _node_key(folder: NodeFolder) -> str:
-    try:
-        return folder.node_public_key.read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        remedy = "Run `oncofed site request`; the guard's user must be able to read this file, which is public."
-        raise InvalidInput([Fault(str(folder.node_public_key), "is missing or cannot be read", remedy)]) from None
 
 
 if __name__ == "__main__":

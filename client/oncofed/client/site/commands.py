@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from oncofed.client.pages.commands import pages
+from oncofed.client.site.backup_commands import backup, restore
 from oncofed.client.site.node_argument import NODE, go_on_as
 from oncofed.client.site.peer_commands import card, peers, verify
 from oncofed.client.site.person import person
@@ -47,6 +48,7 @@ def site() -> None:
       oncofed site forget NODE --waiting
       oncofed site ledger NODE
       oncofed site doctor NODE
+      oncofed site backup NODE tonight.tar
     """
 
 
@@ -204,18 +206,16 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
 
 def _add(folder: NodeFolder, document: bytes, *, where: str) -> None:
     from oncofed.client.node.folder import read_site
-    from oncofed.client.service.node_guard import NodeGuard, PinnedKeys
+    from oncofed.client.service.node_guard import NodeGuard
+    from oncofed.client.service.pinned_keys import pinned_keys
     from oncofed.protocol.messages import PlanState
-    from oncofed.secret_files import read_secret
 
     settings = read_site(folder)
-    keys = PinnedKeys(
-        bytes.fromhex(settings.enrolled.public_key),
-        folder.node_public_key.read_text("ascii").strip(),
-        read_secret(folder.answer_key),
-    )
-    if NodeGuard(folder, site=settings.name, keys=keys).offer_plan(document) is PlanState.REFUSED:
-        remedy = "It must be signed by the pinned coordinator and name this hospital with its own key."
+    if (
+        NodeGuard(folder, site=settings.name, keys=pinned_keys(folder, settings)).offer_plan(document)
+        is PlanState.REFUSED
+    ):
+        remedy = "It must be signed by the pinned coordinator and name this hospital with its own key, node.pub."
         raise InvalidInput([Fault(where, "is not a plan for this hospital", remedy)])
 
 
@@ -407,5 +407,5 @@ def units(folder: NodeFolder, out: Path, databases: tuple[str, ...]) -> None:
     click.echo("Next: systemctl daemon-reload && systemctl enable --now oncofed.target")
 
 
-for _command in (card, verify, peers, status, doctor, ledger, audit, close_log, explain, pages):
+for _command in (card, verify, peers, status, doctor, ledger, audit, close_log, explain, pages, backup, restore):
     site.add_command(_command)

@@ -38,7 +38,7 @@ from oncofed.protocol.bundle import bundle_sha256
 from oncofed.protocol.enrolment import load_node_key, openssh_line
 from oncofed.protocol.signing import public_key_of
 from oncofed.protocol.wire_form import Method, description_in
-from oncofed.secret_files import read_secret
+from oncofed.secret_files import read_secret, read_signing_key
 
 _SMALLEST_FREE_BYTES = 1_000_000_000
 _WANTED = {"flwr": "1.41", "opacus": "1.6"}
@@ -229,7 +229,7 @@ def _audit_log(folder: NodeFolder) -> Iterator[Finding]:
         yield Finding("audit log", Verdict.WARNING, what, f"oncofed site close-log {folder.root}")
     if not report.archives:
         return
-    site, own = read_site(folder).name, public_key_of(read_secret(folder.answer_key)).hex()
+    site, own = read_site(folder).name, public_key_of(read_signing_key(folder.answer_key)).hex()
     for archive, head in report.archives:
         if verify_closing(archive, head, site=site) != own:
             what = f"{archive.name} was signed with another key than answer.key is now"
@@ -253,7 +253,7 @@ def _guard(folder: NodeFolder) -> Iterator[Finding]:
         return
     for secret in (folder.token, folder.answer_key):
         secret.open("rb").close()  # else one that this user may not read would seem to be none
-    signer = public_key_of(read_secret(folder.answer_key))
+    signer = public_key_of(read_signing_key(folder.answer_key))
     channel = GuardChannel(socket=folder.socket, token=read_digits(folder.token), start_seconds=1.0)
     try:
         answer, asked = channel.ask(Method.DESCRIBE, b""), hashlib.sha256(b"").digest()

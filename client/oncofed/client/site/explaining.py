@@ -97,7 +97,7 @@ def released_network(folder: NodeFolder, plan: OfferedPlan) -> PrognosisNetwork:
     try:
         weights = verified_weights(
             model,
-            public_key=bytes.fromhex(read_site(folder).enrolled.public_key),
+            public_key=read_site(folder).enrolled.key,
             plan_hash=agreed.hash,
             parameters=parameter_count(agreed.model),
         )

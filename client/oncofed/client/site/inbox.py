@@ -97,7 +97,7 @@ def _read(folder: NodeFolder, plan_hash: str) -> OfferedPlan:
     path = folder.plans / f"{plan_hash}.json"
     document = read_document(path.read_bytes(), where=path.name)
     try:
-        verify_document(document, public_key=bytes.fromhex(read_site(folder).enrolled.public_key))
+        verify_document(document, public_key=read_site(folder).enrolled.key)
     except SignatureInvalid as refused:
         raise SignatureInvalid(
             f"{path}: {refused}. Was it changed, or is it of a coordinator this hospital has left? Take it out of the "

@@ -29,16 +29,15 @@ def status(folder: NodeFolder) -> None:
     Example:
       oncofed site status NODE
     """
-    import json
-
     from oncofed.client.records.audit_log import verify_audit_log
     from oncofed.client.site.inbox import offered_plans
     from oncofed.client.site.progress import progress
+    from oncofed.supervision import read_status
 
-    if folder.status.exists():
-        for process in json.loads(folder.status.read_text())["processes"]:
-            state = f"runs since {process['since']}" if _is_alive(process["pid"]) else "does not run"
-            click.echo(f"{process['process']:10s} {state}, started again {process['restarts']} times")
+    if os.path.lexists(folder.status):
+        for seen in read_status(folder.status):
+            state = f"runs since {seen.since}" if _is_alive(seen.pid) else "does not run"
+            click.echo(f"{seen.process:10s} {state}, started again {seen.restarts} times")
     else:
         click.echo("Not started with `oncofed site start`; for the services ask systemctl status 'oncofed-*'.")
     go_on_as("guard", folder)
@@ -181,11 +180,11 @@ def close_log(folder: NodeFolder) -> None:
     from oncofed.client.records.audit_log import AuditLog
     from oncofed.client.records.closed_log import signed_closing
     from oncofed.client.site.person import person
-    from oncofed.secret_files import read_secret
+    from oncofed.secret_files import read_signing_key
 
     by = person()
     go_on_as("guard", folder)
-    vouched = signed_closing(site=read_site(folder).name, answer_key=read_secret(folder.answer_key))
+    vouched = signed_closing(site=read_site(folder).name, answer_key=read_signing_key(folder.answer_key))
     closed, head = AuditLog(folder.audit_log).close(by=by, vouched=vouched)
     click.echo(f"Closed: {closed}. Leave it there: the new log goes on from it.")
     click.echo(f"Head, to note outside: {head}")

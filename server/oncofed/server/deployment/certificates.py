@@ -24,9 +24,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.secret_files import private_folder, read_secret, write_secret
-from oncofed.server.deployment.folder import LOOPBACK, CoordinatorFolder, CoordinatorSettings
+from oncofed.server.deployment.folder import LOOPBACK, CoordinatorFolder, CoordinatorSettings, public_text
 
 AUTHORITY_DAYS = 3650
 SERVER_DAYS = 825
@@ -47,6 +48,17 @@ def create_keys(folder: CoordinatorFolder, settings: CoordinatorSettings, *, now
     write_secret(folder.admin_token, secrets.token_hex(32).encode())
 
 
+def authority_certificate(folder: CoordinatorFolder) -> bytes:
+    """In PEM: by it the coordinator's own commands know their server. Raises InvalidInput."""
+    content = public_text(folder.ca_certificate).encode()
+    try:
+        x509.load_pem_x509_certificate(content)
+    except ValueError:
+        remedy = "Restore it from a backup of keys/."
+        raise InvalidInput([Fault(str(folder.ca_certificate), "is no certificate", remedy)]) from None
+    return content
+
+
 def renew_server_certificate(folder: CoordinatorFolder, settings: CoordinatorSettings, *, now: datetime) -> None:
     """A new server key and certificate of the same authority, for new names or a new period."""
     folder.server_key.unlink(missing_ok=True)
@@ -54,9 +66,12 @@ def renew_server_certificate(folder: CoordinatorFolder, settings: CoordinatorSet
 
 
 def _write_server_certificate(folder: CoordinatorFolder, settings: CoordinatorSettings, *, now: datetime) -> None:
-    authority_key = load_pem_private_key(read_secret(folder.ca_key), password=None)
+    try:
+        authority_key = load_pem_private_key(read_secret(folder.ca_key), password=None)
+    except ValueError:
+        raise InvalidInput([Fault(str(folder.ca_key), "is no key", "Restore it from a backup of keys/.")]) from None
     assert isinstance(authority_key, ec.EllipticCurvePrivateKey)
-    authority = x509.load_pem_x509_certificate(folder.ca_certificate.read_bytes())
+    authority = x509.load_pem_x509_certificate(authority_certificate(folder))
     key = ec.generate_private_key(ec.SECP256R1())
     names = list(dict.fromkeys((*settings.names, "localhost", LOOPBACK)))
     certificate = (

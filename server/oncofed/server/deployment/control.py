@@ -28,9 +28,10 @@ from flwr.supercore.fab import Fab
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
 
-from oncofed.errors import FederationFailure
+from oncofed.errors import Fault, FederationFailure, InvalidInput
 from oncofed.protocol.bundle import bundle_hash
 from oncofed.secret_files import read_secret
+from oncofed.server.deployment.certificates import authority_certificate
 from oncofed.server.deployment.folder import CoordinatorFolder, read_settings
 from oncofed.server.deployment.gate import ADMIN_HEADER
 
@@ -69,6 +70,14 @@ class RunStatus:
         return self.status == "finished"
 
 
+def _token(folder: CoordinatorFolder) -> bytes:
+    token = read_secret(folder.admin_token)
+    if not token.isascii():
+        remedy = "Restore it from a backup of keys/."
+        raise InvalidInput([Fault(str(folder.admin_token), "is no token", remedy)])
+    return token
+
+
 class Control:
     """A connection to the SuperLink of one coordinator. Use as a context manager."""
 
@@ -85,8 +94,8 @@ class Control:
         """With the folder's address and token."""
         return Control(
             address=read_settings(folder).local_address,
-            ca_certificate=folder.ca_certificate.read_bytes(),
-            admin_token=read_secret(folder.admin_token),
+            ca_certificate=authority_certificate(folder),
+            admin_token=_token(folder),
         )
 
     def __enter__(self) -> Self:

@@ -71,7 +71,7 @@ def _accepted(study: Path, model: SignedModel) -> dict[str, str]:
         if release["model_sha256"] != model.hash:
             return {}
         return {site: word for site, word in release["delivered"].items() if word == DeliveryState.ACCEPTED.value}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return {}
 
 

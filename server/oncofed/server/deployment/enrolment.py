@@ -1,25 +1,18 @@
 """Which hospitals may connect, and which node of Flower's is which hospital?
 
-One file a hospital, sites/<name>.json, written when a request is approved, and changed by `membership` as long as the
-hospital is known. The SuperLink learns of the keys while it runs: `settle_nodes` makes it know those of members and no
-others, and the file then holds the node id too.
+`member_files` keeps what was decided about each; it is written when a request is approved, and changed by `membership`
+as long as the hospital is known. The SuperLink learns of the keys while it runs: `settle_nodes` makes it know those of
+members and no others, and sites/<name>.json then holds the node id too.
 
 Refuses: other keys under a name in use, one key under two names, a key that was replaced by another one.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, fields, replace
-from enum import StrEnum
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
-from oncofed.durable import replace_durably
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.enrolment import (
     Acceptance,
@@ -27,51 +20,25 @@ from oncofed.protocol.enrolment import (
     coordinator_fingerprint,
     fingerprint,
     flower_public_key,
-    is_node_key,
     member_of,
     new_acceptance,
     read_request,
     request_bytes,
 )
 from oncofed.protocol.plan import Member
-from oncofed.secret_files import read_secret
-from oncofed.server.deployment.folder import CoordinatorFolder, read_settings
-
-
-class Standing(StrEnum):
-    """MEMBER  its key may speak to the SuperLink, and plans may name it. SUSPENDED: neither, until it is readmitted.
-
-    REMOVED  neither, until a request of its is approved anew.
-    """
-
-    MEMBER = "member"
-    SUSPENDED = "suspended"
-    REMOVED = "removed"
-
-
-@dataclass(frozen=True)
-class ApprovedSite:
-    """node_id  Flower's, None unless the key is registered with the SuperLink.
-
-    former_keys  node keys that it had before: nobody's, for good.
-    """
-
-    site: str
-    node_public_key: str
-    answer_public_key: str
-    request_fingerprint: str
-    node_id: int | None = None
-    standing: Standing = Standing.MEMBER
-    former_keys: tuple[str, ...] = ()
-
-    @property
-    def member(self) -> Member:
-        """As plans name it."""
-        return Member(self.site, self.node_public_key, self.answer_public_key)
-
-    @property
-    def is_member(self) -> bool:
-        return self.standing is Standing.MEMBER
+from oncofed.secret_files import read_signing_key
+from oncofed.server.deployment.folder import CoordinatorFolder, coordinator_public_key, public_text, read_settings
+from oncofed.server.deployment.member_files import (
+    ApprovedSite,
+    Hospitals,
+    Standing,
+    changing,
+    decide,
+    look_at,
+    mend,
+    read_members,
+    settling,
+)
 
 
 class NodeRegistry(Protocol):
@@ -95,9 +62,11 @@ def approve(folder: CoordinatorFolder, request_content: bytes) -> Acceptance:
     """
     request = read_request(request_content)
     with changing(folder):
-        known = read_sites(folder)
-        faults = key_faults(request, known)
-        before = known.get(request.site)
+        hospitals = look_at(folder)
+        faults = key_faults(request, hospitals.copies)
+        if request.site in hospitals.damaged:
+            faults.append(hospitals.damaged[request.site])
+        before = hospitals.known.get(request.site)
         where = f"sites/{request.site}.json"
         if before is not None and before.standing is Standing.SUSPENDED:
             remedy = f"oncofed coordinator readmit COORD {request.site}"
@@ -115,26 +84,24 @@ def approve(folder: CoordinatorFolder, request_content: bytes) -> Acceptance:
         acceptance = new_acceptance(
             request,
             coordinator_address=settings.address,
-            ca_certificate=folder.ca_certificate.read_text(),
-            signing_key=read_secret(folder.signing_key),
+            ca_certificate=_authority(folder),
+            signing_key=read_signing_key(folder.signing_key),
         )
         if before is None or not before.is_member:
-            write_site(folder, of_request(request, before=before))
+            decide(folder, of_request(request, before=before))
     return acceptance
 
 
-def key_faults(request: EnrolmentRequest, known: Mapping[str, ApprovedSite]) -> list[Fault]:
+def key_faults(request: EnrolmentRequest, copies: Iterable[ApprovedSite]) -> list[Fault]:
     """Whether the node key is another hospital's, or was replaced before."""
     key, remedy = request.node_public_key, "Ask for a request with a new key."
-    faults = [
-        Fault(f"sites/{other.site}.json", "this key belongs to another name already", remedy)
-        for other in known.values()
-        if other.site != request.site and key in (other.node_public_key, *other.former_keys)
-    ]
-    own = known.get(request.site)
-    if own is not None and key in own.former_keys:
-        faults.append(Fault(f"sites/{request.site}.json", "this key was replaced by another one", remedy))
-    return faults
+    found = set()
+    for copy in copies:
+        if copy.site != request.site and key in (copy.node_public_key, *copy.former_keys):
+            found.add(Fault(f"sites/{copy.site}.json", "this key belongs to another name already", remedy))
+        if copy.site == request.site and key in copy.former_keys:
+            found.add(Fault(f"sites/{copy.site}.json", "this key was replaced by another one", remedy))
+    return sorted(found)
 
 
 def of_request(request: EnrolmentRequest, *, before: ApprovedSite | None) -> ApprovedSite:
@@ -154,35 +121,21 @@ def of_request(request: EnrolmentRequest, *, before: ApprovedSite | None) -> App
 def own_fingerprint(folder: CoordinatorFolder) -> str:
     """What a hospital compares before it accepts."""
     return coordinator_fingerprint(
-        ca_certificate=folder.ca_certificate.read_text(), coordinator_public_key=folder.public_key.read_text().strip()
+        ca_certificate=_authority(folder), coordinator_public_key=coordinator_public_key(folder).hex()
     )
 
 
-def read_sites(folder: CoordinatorFolder) -> dict[str, ApprovedSite]:
-    """All hospitals that were ever approved, by name, in the order of their names. Raises InvalidInput."""
-    sites = {}
-    for path in sorted(folder.sites.glob("*.json")):
-        site = read_site(path)
-        if site.site != path.stem:
-            raise InvalidInput([Fault(str(path), "holds another hospital's name", "Restore the file's own name.")])
-        sites[site.site] = site
-    return sites
+def _authority(folder: CoordinatorFolder) -> str:
+    """As it was written, with the newline at its end: fingerprints are of exactly this text."""
+    return public_text(folder.ca_certificate) + "\n"
 
 
-def read_members(folder: CoordinatorFolder) -> dict[str, ApprovedSite]:
-    """Those that may take part. Raises InvalidInput."""
-    return {name: site for name, site in read_sites(folder).items() if site.is_member}
-
-
-def last_change(folder: CoordinatorFolder) -> int:
-    """Differs after each change of a membership."""
-    return folder.sites.stat().st_mtime_ns if folder.sites.exists() else 0
-
-
-def member_fault(member: Member, sites: Mapping[str, ApprovedSite]) -> Fault | None:
+def member_fault(member: Member, hospitals: Hospitals) -> Fault | None:
     """Why a study of a plan that names this member cannot go on; None when it can."""
-    name, site = member.site, sites.get(member.site)
+    name, site = member.site, hospitals.known.get(member.site)
     sign_anew = "sign the study again without it."
+    if name in hospitals.damaged:
+        return hospitals.damaged[name]
     if site is None:
         return Fault("plan", f"{name} is not enrolled", f"Approve its request, or {sign_anew}")
     if site.standing is Standing.REMOVED:
@@ -197,9 +150,11 @@ def member_fault(member: Member, sites: Mapping[str, ApprovedSite]) -> Fault | N
 def settle_nodes(folder: CoordinatorFolder, registry: NodeRegistry) -> dict[str, ApprovedSite]:
     """Make the SuperLink know the key of each member and no other, and note the node ids; the members.
 
+    A copy of a decision that is older, or that an earlier version did not keep, is written again.
+
     Safe to repeat, also by two at once.
     """
-    with _one_at_a_time(folder):
+    with settling(folder):
         known = dict(registry.node_ids())
         keys = {name: flower_public_key(site.node_public_key) for name, site in read_members(folder).items()}
         for key in known.keys() - set(keys.values()):
@@ -207,61 +162,8 @@ def settle_nodes(folder: CoordinatorFolder, registry: NodeRegistry) -> dict[str,
         for key in set(keys.values()) - known.keys():
             known[key] = registry.register_node(key)
         with changing(folder):  # while the SuperLink answered, somebody may have changed a membership
-            for name, site in read_sites(folder).items():
+            for name, site in look_at(folder).known.items():
                 key = flower_public_key(site.node_public_key)
                 node_id = known.get(key) if site.is_member and keys.get(name) == key else None
-                if node_id != site.node_id:
-                    write_site(folder, replace(site, node_id=node_id))
+                mend(folder, replace(site, node_id=node_id))
             return read_members(folder)
-
-
-def _one_at_a_time(folder: CoordinatorFolder) -> AbstractContextManager[None]:
-    """`coordinator start` and `coordinator run` settle at the same moment."""
-    return _locked(folder.sites / ".settling")
-
-
-def changing(folder: CoordinatorFolder) -> AbstractContextManager[None]:
-    """Whoever reads what stands in sites/ to change it does so inside; never for long."""
-    return _locked(folder.sites / ".changing")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def write_site(folder: CoordinatorFolder, site: ApprovedSite) -> None:
-    """Inside `changing`."""
-    path = folder.sites / f"{site.site}.json"
-    replace_durably(path, json.dumps(asdict(site), indent=2, sort_keys=True).encode() + b"\n")
-
-
-def read_site(path: Path) -> ApprovedSite:
-    """One hospital's file. Raises InvalidInput."""
-    try:
-        entries = json.loads(path.read_bytes())
-        site = ApprovedSite(
-            **{
-                **entries,
-                "standing": Standing(entries.get("standing", Standing.MEMBER)),
-                "former_keys": tuple(entries.get("former_keys", ())),
-            }
-        )
-        texts = [getattr(site, name) for name in _TEXTS]
-        sound = all(type(text) is str for text in (*texts, *site.former_keys))
-        sound = sound and (site.node_id is None or type(site.node_id) is int) and is_node_key(site.node_public_key)
-    except (OSError, ValueError, TypeError, AttributeError):
-        sound = False
-    if not sound:
-        remedy = "Restore it from a backup; without one, take it out of the folder and approve the hospital anew."
-        raise InvalidInput([Fault(str(path), "cannot be read", remedy)])
-    return site
-
-
-_TEXTS = [field.name for field in fields(ApprovedSite) if field.type == "str"]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from oncofed.texts import LINE, text_of
 from oncofed.toml_section import Section, read_toml
 
 LOOPBACK = "127.0.0.1"
+_KEY_BYTES = 32
+_FROM_A_BACKUP = "Restore it from a backup of keys/."
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - the operator chooses it in coordinator.toml; the gate guards it
 
@@ -71,6 +74,11 @@ class CoordinatorFolder:
         return self.root / "sites"
 
     @property
+    def decisions(self) -> Path:
+        """What was decided last about each hospital: by it an older copy of `sites` is found (`member_files`)."""
+        return self.root / "decisions"
+
+    @property
     def database(self) -> Path:
         return self.root / "superlink.db"
 
@@ -122,7 +130,7 @@ def read_settings(folder: CoordinatorFolder) -> CoordinatorSettings:
     """The folder's coordinator.toml. Raises InvalidInput with every fault."""
     faults: list[Fault] = []
     top = Section(folder.settings.name, read_toml(folder.settings), faults)
-    section = top.section("coordinator", heading="[coordinator]", required=True)
+    section = top.section("coordinator", heading=f"{folder.settings.name}: [coordinator]", required=True)
     top.close()
     settings = CoordinatorSettings("", "", "", ())
     if section is not None:
@@ -145,6 +153,33 @@ def read_settings(folder: CoordinatorFolder) -> CoordinatorSettings:
     if faults:
         raise InvalidInput(faults)
     return settings
+
+
+def coordinator_public_key(folder: CoordinatorFolder) -> bytes:
+    """32 bytes: what plans are signed with. Raises InvalidInput."""
+    text = public_text(folder.public_key)
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise InvalidInput([Fault(str(folder.public_key), "is no key", _FROM_A_BACKUP)])
+    return key
+
+
+def public_text(path: Path) -> str:
+    """A file of keys/ that is no secret. Raises InvalidInput."""
+    try:
+        return path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        raise InvalidInput([Fault(str(path), "is missing or cannot be read", _FROM_A_BACKUP)]) from None
+
+
+def refuse_other_folder(folder: CoordinatorFolder) -> None:
+    """Raises InvalidInput where no coordinator is. One whose settings are damaged still is one."""
+    if not os.path.lexists(folder.settings):
+        what, remedy = "is no coordinator's folder: it has no coordinator.toml", "Look at the path."
+        raise InvalidInput([Fault(str(folder.root), what, f"{remedy} A new one: oncofed coordinator init")])
 
 
 def _is_name(text: str) -> bool:

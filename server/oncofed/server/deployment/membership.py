@@ -11,7 +11,8 @@ every request, so that a key counts no longer from that instant; the SuperLink t
 | removed   | refused     | refused | as it is    | member  | refused          |
 
 Refuses to remove a hospital, or to replace its keys, while a study that names it is running: that study could not be
-resumed. In an emergency `suspend` it, which works at any time.
+resumed. In an emergency `suspend` it, which works at any time: also when files of other hospitals are damaged, and when
+one of its own two is. What lets a hospital in again wants both of its files sound.
 """
 
 from __future__ import annotations
@@ -21,27 +22,20 @@ from dataclasses import replace
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.enrolment import EnrolmentRequest, member_of
-from oncofed.server.deployment.enrolment import (
-    ApprovedSite,
-    Standing,
-    changing,
-    key_faults,
-    of_request,
-    read_sites,
-    write_site,
-)
+from oncofed.server.deployment.enrolment import key_faults, of_request
 from oncofed.server.deployment.folder import CoordinatorFolder
+from oncofed.server.deployment.member_files import ApprovedSite, Standing, changing, decide, look_at
 from oncofed.server.deployment.runs import studies_at_work
 
 
 def suspend(folder: CoordinatorFolder, name: str) -> ApprovedSite:
     """Its key counts for nothing until `readmit`. Raises InvalidInput."""
-    return _changed(folder, name, _to(Standing.SUSPENDED, refused=Standing.REMOVED))
+    return _changed(folder, name, _to(Standing.SUSPENDED, refused=Standing.REMOVED), lets_in=False)
 
 
 def readmit(folder: CoordinatorFolder, name: str) -> ApprovedSite:
     """A suspended hospital is a member again, with the keys it had. Raises InvalidInput."""
-    return _changed(folder, name, _to(Standing.MEMBER, refused=Standing.REMOVED))
+    return _changed(folder, name, _to(Standing.MEMBER, refused=Standing.REMOVED), lets_in=True)
 
 
 def remove(folder: CoordinatorFolder, name: str) -> ApprovedSite:
@@ -52,7 +46,7 @@ def remove(folder: CoordinatorFolder, name: str) -> ApprovedSite:
             _refuse_while_running(folder, name)
         return replace(site, standing=Standing.REMOVED)
 
-    return _changed(folder, name, removed)
+    return _changed(folder, name, removed, lets_in=False)
 
 
 def rotate(folder: CoordinatorFolder, name: str, request: EnrolmentRequest) -> ApprovedSite:
@@ -64,7 +58,7 @@ def rotate(folder: CoordinatorFolder, name: str, request: EnrolmentRequest) -> A
     def rotated(site: ApprovedSite) -> ApprovedSite:
         if request.site != name:
             raise InvalidInput([Fault("request", f"is of {request.site}, not of {name}", "Ask for the right file.")])
-        if faults := key_faults(request, read_sites(folder)):
+        if faults := key_faults(request, look_at(folder).copies):
             raise InvalidInput(faults)
         if site.standing is Standing.REMOVED:
             raise InvalidInput([_removed(name)])
@@ -73,19 +67,25 @@ def rotate(folder: CoordinatorFolder, name: str, request: EnrolmentRequest) -> A
         _refuse_while_running(folder, name)
         return of_request(request, before=site)
 
-    return _changed(folder, name, rotated)
+    return _changed(folder, name, rotated, lets_in=True)
 
 
-def _changed(folder: CoordinatorFolder, name: str, change: Callable[[ApprovedSite], ApprovedSite]) -> ApprovedSite:
+def _changed(
+    folder: CoordinatorFolder, name: str, change: Callable[[ApprovedSite], ApprovedSite], *, lets_in: bool
+) -> ApprovedSite:
     with changing(folder):
-        sites = read_sites(folder)
-        if name not in sites:
-            remedy = f"Known: {', '.join(sites) or 'none'}."
+        hospitals = look_at(folder)
+        before = hospitals.known.get(name)
+        if before is None and name in hospitals.damaged:
+            copy = None if lets_in else hospitals.newest_copy(name)
+            if copy is None:
+                raise InvalidInput([hospitals.damaged[name]])
+            return decide(folder, change(copy))
+        if before is None:
+            remedy = f"Known: {', '.join(sorted({*hospitals.known, *hospitals.damaged})) or 'none'}."
             raise InvalidInput([Fault("HOSPITAL", f'no hospital "{name}" was ever approved', remedy)])
-        after = change(sites[name])
-        if after != sites[name]:
-            write_site(folder, after)
-    return after
+        after = change(before)
+        return before if after == before else decide(folder, after)
 
 
 def _to(standing: Standing, *, refused: Standing) -> Callable[[ApprovedSite], ApprovedSite]:

@@ -23,8 +23,9 @@ from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.study_document import StudyDocument, document_bytes, read_document, verify_document
 from oncofed.server.deployment.at_work import is_at_work
 from oncofed.server.deployment.control import Control, ControlRefused, RunStatus, UnknownRun
-from oncofed.server.deployment.enrolment import member_fault, read_sites, settle_nodes
-from oncofed.server.deployment.folder import CoordinatorFolder
+from oncofed.server.deployment.enrolment import member_fault, settle_nodes
+from oncofed.server.deployment.folder import CoordinatorFolder, coordinator_public_key
+from oncofed.server.deployment.member_files import look_at
 from oncofed.server.deployment.study_files import EVENTS, ROUNDS
 
 _LOOK_SECONDS = 0.5
@@ -45,9 +46,9 @@ class Progress:
 def take_in(folder: CoordinatorFolder, content: bytes) -> StudyDocument:
     """Keep a signed study document under its plan's hash. The same one twice is fine."""
     document = read_document(content)
-    verify_document(document, public_key=bytes.fromhex(folder.public_key.read_text().strip()))
-    sites = read_sites(folder)
-    found = (member_fault(member, sites) for member in document.plan.members)
+    verify_document(document, public_key=coordinator_public_key(folder))
+    hospitals = look_at(folder)
+    found = (member_fault(member, hospitals) for member in document.plan.members)
     faults = [fault for fault in found if fault is not None]
     if not document.plan.members:
         faults.append(Fault("plan", "names no hospital", "Sign it with `oncofed study sign`."))
@@ -78,8 +79,8 @@ def begin(folder: CoordinatorFolder, control: Control, plan_hash: str) -> int:
 
 def _refuse_unless_members(folder: CoordinatorFolder, plan_hash: str) -> None:
     """By name, before anything is started; the run looks again."""
-    sites = read_sites(folder)
-    found = (member_fault(member, sites) for member in _kept_plan(folder, plan_hash).members)
+    hospitals = look_at(folder)
+    found = (member_fault(member, hospitals) for member in _kept_plan(folder, plan_hash).members)
     if faults := [fault for fault in found if fault is not None]:
         raise InvalidInput(faults)
 
@@ -108,7 +109,7 @@ def current_run(folder: CoordinatorFolder, control: Control, plan_hash: str) -> 
         run_id = int(json.loads(path.read_bytes())["run_id"])
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         remedy = "Remove it when no run is going on; finished rounds are kept elsewhere."
         raise InvalidInput([Fault(str(path), "is damaged", remedy)]) from None
     try:
@@ -181,5 +182,5 @@ class _Tail:
         whole = content[: content.rfind(b"\n") + 1]
         self._offset += len(whole)
         for line in whole.splitlines():
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 yield Progress(self._kind, json.loads(line))

@@ -28,15 +28,16 @@ from oncofed.protocol.bundle import PLAN_HASH
 from oncofed.protocol.plan import StudyPlan, SummarySpec
 from oncofed.protocol.prompt_transfer import ask_again_soon
 from oncofed.protocol.study_document import StudyDocument, read_document, verify_document
-from oncofed.secret_files import read_secret
+from oncofed.secret_files import read_signing_key
 from oncofed.server.app import flower_says_errors_only
 from oncofed.server.checkpoint import has_checkpoint, load_checkpoint
 from oncofed.server.deployment.at_work import PATIENCE_SECONDS as LOCK_SECONDS
 from oncofed.server.deployment.at_work import at_work
 from oncofed.server.deployment.delivery import deliver_model, release_model
-from oncofed.server.deployment.enrolment import ApprovedSite, member_fault, read_sites
-from oncofed.server.deployment.folder import CoordinatorFolder
+from oncofed.server.deployment.enrolment import member_fault
+from oncofed.server.deployment.folder import CoordinatorFolder, coordinator_public_key
 from oncofed.server.deployment.key_exchange import KeyExchange
+from oncofed.server.deployment.member_files import Hospitals, look_at
 from oncofed.server.deployment.offering import OfferPatience, offer_until_approved
 from oncofed.server.deployment.past_answers import with_past_answers
 from oncofed.server.deployment.prompt_grid import PromptGrid
@@ -87,7 +88,7 @@ def sign_and_deliver(
     """With the signing key of the coordinator's folder."""
     folder = _own_folder()
     plan, study = document.plan, folder.study(document.plan.hash)
-    model = release_model(study, state, plan_hash=plan.hash, signing_key=read_secret(folder.signing_key))
+    model = release_model(study, state, plan_hash=plan.hash, signing_key=read_signing_key(folder.signing_key))
     return deliver_model(
         grid, study, model, nodes, plan_hash=plan.hash, answer_keys=plan.answer_keys, rounds=state.round
     )
@@ -124,7 +125,7 @@ def _run_alone(
     try:
         document = load_study(folder, plan_hash)
         plan = document.plan
-        nodes = nodes_of(plan, read_sites(folder))
+        nodes = nodes_of(plan, look_at(folder))
         start = with_past_answers(start_of(plan, folder.study(plan_hash)), plan=plan, folder=folder)
         files.note("started", round=start.round, attempt=start.attempt)
         wait_for_nodes(grid, plan, nodes, patience_seconds=patience_seconds)
@@ -210,15 +211,15 @@ def load_study(folder: CoordinatorFolder, plan_hash: str) -> StudyDocument:
         raise InvalidInput([Fault(str(path), "does not exist", "Sign the study first.")]) from None
     if document.plan.hash != plan_hash:
         raise InvalidInput([Fault(str(path), "holds another plan than its folder's name", "Sign the study again.")])
-    verify_document(document, public_key=bytes.fromhex(folder.public_key.read_text().strip()))
+    verify_document(document, public_key=coordinator_public_key(folder))
     return document
 
 
-def nodes_of(plan: StudyPlan, sites: Mapping[str, ApprovedSite]) -> dict[str, int]:
+def nodes_of(plan: StudyPlan, hospitals: Hospitals) -> dict[str, int]:
     """Node ids by hospital. Raises InvalidInput for each member without a registered node of the plan's key."""
     nodes, faults = {}, []
     for member in plan.members:
-        fault, site = member_fault(member, sites), sites.get(member.site)
+        fault, site = member_fault(member, hospitals), hospitals.known.get(member.site)
         if fault is not None:
             faults.append(fault)
         elif site is None or site.node_id is None:
@@ -274,7 +275,7 @@ def build_app(*, offer: Offer, deliver: Deliver) -> ServerApp:
         with flower_says_errors_only():
             folder = _own_folder()
             run_study(
-                SigningGrid(PromptGrid(grid), signing_key=read_secret(folder.signing_key)),
+                SigningGrid(PromptGrid(grid), signing_key=read_signing_key(folder.signing_key)),
                 folder=folder,
                 plan_hash=str(context.run_config[PLAN_HASH]),
                 offer=offer,

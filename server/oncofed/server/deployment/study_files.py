@@ -37,7 +37,7 @@ class StudyFiles:
         """The newest event's name, or "" before the first."""
         path = self.folder / EVENTS
         for line in reversed(path.read_bytes().splitlines() if path.exists() else []):
-            with suppress(ValueError):  # cut short by a kill
+            with suppress(ValueError, RecursionError):  # cut short by a kill
                 return str(json.loads(line)["event"])
         return ""
 

@@ -127,7 +127,7 @@ def serve(folder: CoordinatorFolder) -> None:
     app.add_middleware(
         Gate,
         admin_token=read_secret(folder.admin_token),
-        members=MemberKeys(folder.sites),
+        members=MemberKeys(folder),
         know=keeper.know,
         monotonic=time.monotonic,
         now=lambda: datetime.now(UTC),

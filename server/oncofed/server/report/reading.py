@@ -66,7 +66,7 @@ def _with_model(study: DeployedStudy, folder: Path) -> DeployedStudy:
         sha256, signature, delivered = str(release["model_sha256"]), str(release["signature"]), release["delivered"]
         model = SignedModel((folder / MODEL).read_bytes(), bytes.fromhex(signature))
         said = {str(site): str(word) for site, word in delivered.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise InvalidInput([Fault(str(where), "is not what a run writes", _RESTORE)]) from None
     weights = verified_weights(
         model,
@@ -86,7 +86,7 @@ def _read(path: Path, line: Callable[[Mapping[str, object]], _Row]) -> Iterator[
     for number, text in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
         try:
             fields = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         try:
             yield line(fields)

@@ -15,7 +15,7 @@ from tests.installed_node import InstalledNode, installed_node
 from oncofed.client.policy_file import Peer, read_policy
 from oncofed.protocol.cards import card_in_words, card_of
 from oncofed.protocol.plan import SharedNoise
-from oncofed.server.deployment.enrolment import read_sites
+from oncofed.server.deployment.member_files import read_sites
 
 ESSEN = 1
 HEARD = "4f1c 22AA 90b1 7d3e  5c0f 8812 aa31 0b7e"

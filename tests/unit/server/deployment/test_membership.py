@@ -24,8 +24,9 @@ from oncofed.protocol.enrolment import (
 from oncofed.protocol.plan import StudyPlan
 from oncofed.server.deployment.at_work import at_work
 from oncofed.server.deployment.control import Control
-from oncofed.server.deployment.enrolment import Standing, approve, read_members, read_sites, settle_nodes
+from oncofed.server.deployment.enrolment import approve, settle_nodes
 from oncofed.server.deployment.folder import CoordinatorFolder
+from oncofed.server.deployment.member_files import Standing, look_at, read_members, read_sites
 from oncofed.server.deployment.member_keys import MemberKeys, key_bytes
 from oncofed.server.deployment.membership import readmit, remove, rotate, suspend
 from oncofed.server.deployment.runs import begin, take_in
@@ -59,7 +60,7 @@ class Consortium:
         for node in self.nodes.values():
             enrol(self.folder, node)
         self.registry = Registry()
-        self.keys = MemberKeys(self.folder.sites)
+        self.keys = MemberKeys(self.folder)
         self.settle()
 
     def settle(self) -> None:
@@ -220,7 +221,7 @@ def test_a_plan_that_names_one_who_is_off_is_refused_by_name(
     with pytest.raises(InvalidInput, match=told):
         take_in(consortium.folder, document)
     with pytest.raises(InvalidInput, match=told):
-        nodes_of(plan, read_sites(consortium.folder))
+        nodes_of(plan, look_at(consortium.folder))
 
 
 @pytest.mark.parametrize(("off", "told"), [(suspend, "Bonn is suspended"), (remove, "Bonn was removed")])
@@ -254,7 +255,7 @@ def test_a_plan_with_former_keys_is_refused_by_name(consortium: Consortium) -> N
     rotate(consortium.folder, "Bonn", new_keys(consortium.nodes["Bonn"]))
     for call in (
         lambda: take_in(consortium.folder, document),
-        lambda: nodes_of(plan, read_sites(consortium.folder)),
+        lambda: nodes_of(plan, look_at(consortium.folder)),
     ):
         with pytest.raises(InvalidInput, match="Bonn is not enrolled with the keys"):
             call()
@@ -283,13 +284,13 @@ def test_while_a_study_runs_nobody_is_removed_and_anybody_suspended(consortium: 
 
 def test_a_file_that_cannot_be_read_takes_only_its_own_hospital_off(consortium: Consortium) -> None:
     (consortium.folder.sites / "Bonn.json").write_text("{")
-    keys = MemberKeys(consortium.folder.sites)
+    keys = MemberKeys(consortium.folder)
     assert (keys.site_of(consortium.key()), keys.site_of(consortium.key("Essen"))) == (None, "Essen")
 
 
 def test_a_file_edited_by_hand_counts_within_seconds(consortium: Consortium) -> None:
     now = [0.0]
-    keys = MemberKeys(consortium.folder.sites, monotonic=lambda: now[0], wall_clock=lambda: 1e12)
+    keys = MemberKeys(consortium.folder, monotonic=lambda: now[0], wall_clock=lambda: 1e12)
     assert keys.site_of(consortium.key()) == "Bonn"
     path = consortium.folder.sites / "Bonn.json"
     path.write_text(json.dumps({**json.loads(path.read_bytes()), "standing": "removed"}))  # no change of the folder
@@ -300,7 +301,7 @@ def test_a_file_edited_by_hand_counts_within_seconds(consortium: Consortium) -> 
 def test_two_changes_at_the_same_instant_both_count(consortium: Consortium) -> None:
     """File systems count time in steps."""
     stamp = consortium.folder.sites.stat().st_mtime_ns
-    keys = MemberKeys(consortium.folder.sites, monotonic=lambda: 0.0, wall_clock=lambda: stamp / 1e9)
+    keys = MemberKeys(consortium.folder, monotonic=lambda: 0.0, wall_clock=lambda: stamp / 1e9)
     assert keys.site_of(consortium.key()) == "Bonn"
     suspend(consortium.folder, "Bonn")
     os.utime(consortium.folder.sites, ns=(stamp, stamp))
@@ -322,9 +323,9 @@ def test_two_changes_at_the_same_instant_both_count(consortium: Consortium) -> N
 def test_a_file_with_another_content_is_nobodys(change: dict[str, object], consortium: Consortium) -> None:
     path = consortium.folder.sites / "Bonn.json"
     path.write_text(json.dumps({**json.loads(path.read_bytes()), **change}))
-    with pytest.raises(InvalidInput):
-        read_sites(consortium.folder)
-    assert MemberKeys(consortium.folder.sites).site_of(consortium.key()) is None
+    hospitals = look_at(consortium.folder)
+    assert (set(hospitals.known), str(path) in str(hospitals.damaged["Bonn"])) == ({"Essen"}, True)
+    assert MemberKeys(consortium.folder).site_of(consortium.key()) is None
 
 
 def test_a_file_of_an_earlier_version_is_a_members(consortium: Consortium) -> None:
@@ -332,7 +333,7 @@ def test_a_file_of_an_earlier_version_is_a_members(consortium: Consortium) -> No
     before = json.loads(path.read_bytes())
     path.write_text(json.dumps({key: before[key] for key in before if key not in ("standing", "former_keys")}))
     assert consortium.standing() is Standing.MEMBER
-    assert MemberKeys(consortium.folder.sites).site_of(consortium.key()) == "Bonn"
+    assert MemberKeys(consortium.folder).site_of(consortium.key()) == "Bonn"
 
 
 # Commands
