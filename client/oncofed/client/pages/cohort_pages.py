@@ -150,7 +150,7 @@ def _slope_deviation(endpoint: EndpointPrognosis) -> float:
 
 def _fitted(endpoint: EndpointPrognosis, hospital: HospitalPrognosis) -> Fitted | None:
     found = endpoint.recalibration
-    return None if found is None else Fitted.of(found, hospital.at_least(hospital.everybody), hospital.disclosure)
+    return None if found is None else hospital.fitted(found)
 
 
 def _risk_table(groups: tuple[GroupOutcome, ...], grid: TimeGrid) -> list[tuple[str, list[str]]]:

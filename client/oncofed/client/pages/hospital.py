@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 
 from oncofed.client.explanation import marker_relevance
+from oncofed.client.held_out_split import HeldOutSplit
 from oncofed.client.one_thread import one_thread
 from oncofed.client.pages.disclosure import Disclosure
-from oncofed.client.pages.recalibration import Recalibration, recalibrate
+from oncofed.client.pages.recalibration import Fitted, Recalibration, recalibrate
 from oncofed.client.pages.units import REST, Units, units_of
 from oncofed.client.pages.wording import words
 from oncofed.cohort.cohort import Cohort
@@ -89,6 +90,7 @@ class HospitalPrognosis:
     cohort        as the table is now. published: of whom figures are told; left out, as for an example, the same.
     example       True where the patients are invented, and the pages must say so.
     noise_in_model  whether privacy noise went into the model's weights, so that explanations depend on it.
+    split         by which patients were set aside from training; None where none were.
     """
 
     site: str
@@ -100,6 +102,7 @@ class HospitalPrognosis:
     published: Units | None = None
     example: bool = False
     noise_in_model: bool = True
+    split: HeldOutSplit | None = None
     _rows: dict[str, int] = field(init=False, repr=False)
     _endpoints: dict[int, EndpointPrognosis] = field(init=False, repr=False, default_factory=dict)
     _kept: dict[tuple[object, ...], object] = field(init=False, repr=False, default_factory=dict)
@@ -173,12 +176,25 @@ class HospitalPrognosis:
         ratio = relevance.sum(axis=1)
         with torch.no_grad():
             baseline = np.asarray(self.network.baseline.log_hazard()[number].numpy(), dtype=np.float64)
-        events = grid.events(cohort.exit[:, number], cohort.observed[:, number])
-        recalibration = recalibrate(
-            ratio,
-            log_baseline_hazard=baseline,
-            events=events if events.sum() >= self.smallest_group else np.zeros_like(events),
-            at_risk=grid.at_risk(cohort.entry[:, number], cohort.exit[:, number]),
+        events_of_all = grid.events(cohort.exit[:, number], cohort.observed[:, number])
+        at_risk = grid.at_risk(cohort.entry[:, number], cohort.exit[:, number])
+
+        def recalibrated(rows: BoolArray, *, with_slope: bool) -> Recalibration | None:
+            events = events_of_all[rows]
+            return recalibrate(
+                ratio[rows],
+                log_baseline_hazard=baseline,
+                events=events if events.sum() >= self.smallest_group else np.zeros_like(events),
+                at_risk=at_risk[rows],
+                with_slope=with_slope,
+            )
+
+        everybody = np.ones(len(cohort), dtype=np.bool_)
+        unseen = recalibrated(self.set_aside, with_slope=True)
+        recalibration = (
+            recalibrated(everybody, with_slope=self.noise_in_model)
+            if unseen is None
+            else replace(unseen, set_aside=True)
         )
         tops = self.disclosure.tops(np.abs(relevance))
         return EndpointPrognosis(number, name, sources, relevance, ratio, baseline, recalibration, tops)
@@ -193,6 +209,25 @@ class HospitalPrognosis:
         name = self.schema.tumour_entity
         value = np.nan if name is None else float(self.cohort.marker_values(name)[row])
         return int(value) if value in self.entities_shown() else REST
+
+    @cached_property
+    def set_aside(self) -> BoolArray:
+        """(published patients,): who was never trained on, of those groups of which enough were set aside.
+
+        A group (of one unit and one batch) with fewer than the floor is left out, so that no two versions of a figure
+        of these patients differ by fewer.
+        """
+        cohort, strata = self.units.cohort, self.units.strata
+        if self.split is None:
+            return np.zeros(len(cohort), dtype=np.bool_)
+        drawn = self.split.held_out(cohort.patient_ids)
+        enough = np.bincount(strata, weights=drawn, minlength=1) >= self.smallest_group
+        return np.asarray(drawn & enough[strata])
+
+    def fitted(self, found: Recalibration) -> Fitted:
+        """How the model fits here, as it may be told."""
+        rows = self.set_aside if found.set_aside else np.ones(len(self.units.of), dtype=np.bool_)
+        return Fitted.of(found, self.disclosure.count_of_strata(self.units.strata[rows]), self.disclosure)
 
     @property
     def everybody(self) -> Peers:

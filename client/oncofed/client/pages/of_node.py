@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from oncofed.client.held_out_split import HeldOutSplit, split_name
 from oncofed.client.node.folder import NodeFolder, NodeUsers, read_site
 from oncofed.client.pages.hospital import SMALLEST_GROUP, HospitalPrognosis
 from oncofed.client.pages.published import read_published, refuse_other_floor, renewal, write_published
@@ -17,8 +18,10 @@ from oncofed.client.pages.serving import Place
 from oncofed.client.pages.units import REST
 from oncofed.client.pages.wording import words
 from oncofed.client.site.explaining import plan_with_model, present_cohort, released_network
+from oncofed.client.site.inbox import OfferedPlan
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import PrivacyMode
+from oncofed.secret_files import read_secret
 
 
 def accounts_file(folder: NodeFolder) -> Path:
@@ -58,7 +61,19 @@ def hospital_of(folder: NodeFolder, *, plan: str, smallest_group: int | None = N
         smallest_group=published.floor,
         published=published.units,
         noise_in_model=found.document.plan.privacy.mode is not PrivacyMode.NONE,
+        split=_split(folder, found),
     )
+
+
+def _split(folder: NodeFolder, found: OfferedPlan) -> HeldOutSplit | None:
+    """By which the study's patients were set aside; None where none were, or the secret is another one by now."""
+    fraction, decision = found.document.plan.held_out_fraction, found.decision
+    if not fraction or decision is None or not folder.held_out_secret.is_file():
+        return None
+    secret = read_secret(folder.held_out_secret)
+    if split_name(secret) != decision.split:
+        return None
+    return HeldOutSplit(secret, decision.data_source, fraction)
 
 
 def publish(folder: NodeFolder, *, plan: str) -> Iterator[str]:

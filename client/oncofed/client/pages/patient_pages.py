@@ -19,7 +19,6 @@ from oncofed.client.pages.figures import survival_figure
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.marker_figures import waterfall_figure
 from oncofed.client.pages.patient_view import PatientView, patient_view
-from oncofed.client.pages.recalibration import Fitted
 from oncofed.client.pages.rendering import page
 from oncofed.client.pages.viewing_record import NOT_FOUND, PATIENT, SEARCH, UNKNOWN_PAGE, UNKNOWN_PATIENT
 from oncofed.client.pages.wording import percent, time, words
@@ -114,9 +113,7 @@ def _content(hospital: HospitalPrognosis, view: PatientView, word: str) -> dict[
         "not_reached": curve.median == NOT_REACHED,
         "last_bound": time(grid.bounds[-1], grid.unit),
         "recalibration": recalibration,
-        "fitted": None
-        if recalibration is None
-        else Fitted.of(recalibration, hospital.at_least(hospital.everybody), hospital.disclosure),
+        "fitted": None if recalibration is None else hospital.fitted(recalibration),
         "similar_median": None if view.similar is None else view.similar.outcome.median_words(grid.unit),
     }
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from tests.pages_hospital import ENTITY, hospital
 
+from oncofed.client.held_out_split import HeldOutSplit
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.missing_markers import could_change
 from oncofed.client.pages.patient_view import PatientView, patient_view
@@ -233,3 +234,34 @@ def test_a_laboratory_value_stands_against_its_reference_range() -> None:
 def test_the_floor_is_the_hospitals() -> None:
     strict = replace(HOSPITAL, smallest_group=200)
     assert patient_view(strict, ROW, endpoint=0).similar is None
+
+
+def test_only_patients_set_aside_or_hidden_by_noise_say_how_far_risks_are_spread() -> None:
+    split = HeldOutSplit(b"s" * 32, "registry", 0.5)
+    by_lot = replace(hospital(600), split=split)
+    rows = split.held_out(by_lot.units.cohort.patient_ids)
+    found = by_lot.endpoint(0).recalibration
+    assert found is not None
+    assert (found.set_aside, found.with_slope) == (True, True)
+    assert found.patients == by_lot.set_aside.sum() <= rows.sum() < 0.6 * len(rows)
+    assert not (by_lot.set_aside & ~rows).any()
+    told = by_lot.fitted(found)
+    assert told.patients <= found.patients
+    assert told.patients % by_lot.smallest_group == 0
+
+    without = replace(hospital(600), noise_in_model=False).endpoint(0).recalibration
+    assert without is not None
+    assert (without.set_aside, without.with_slope, without.slope) == (False, False, 1.0)
+    noised = hospital(600).endpoint(0).recalibration
+    assert noised is not None
+    assert (noised.set_aside, noised.with_slope) == (False, True)
+
+
+def test_of_a_unit_with_few_patients_set_aside_none_is_taken() -> None:
+    """So that two versions of the figure differ by the floor at least."""
+    few = replace(hospital(600), split=HeldOutSplit(b"s" * 32, "registry", 0.02))
+    drawn, strata = few.split.held_out(few.units.cohort.patient_ids), few.units.strata  # type: ignore[union-attr]
+    counts = {int(each): int(drawn[strata == each].sum()) for each in np.unique(strata)}
+    assert any(0 < count < few.smallest_group for count in counts.values())
+    for each, count in counts.items():
+        assert few.set_aside[strata == each].sum() == (count if count >= few.smallest_group else 0)
