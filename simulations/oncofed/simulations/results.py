@@ -31,7 +31,10 @@ class EndpointResult:
     c_index           NaN where no two of the patients can be compared; `notes` says so.
     events            among these patients, and how many pairs of them the C-index compares.
     c_index_within_type  NaN where the schema names no tumour entity.
-    uno_c_index, integrated_brier  NaN where they are undefined on these patients; `notes` says why.
+    uno_c_index, integrated_brier  NaN where they are undefined on these patients, as with delayed entry; `notes` says.
+    brier_gain        by which share the Brier score is below that of one curve for everybody (index of prediction
+                      accuracy): 0 is worth nothing, and below 0 the model does harm.
+    brier_until       the time to which both are integrated: the horizon, or where a tenth is still followed.
     """
 
     name: str
@@ -48,6 +51,8 @@ class EndpointResult:
     notes: tuple[str, ...] = ()
     events: int = 0
     comparable_pairs: int = 0
+    brier_gain: float = float("nan")
+    brier_until: float = float("nan")
 
 
 @dataclass(frozen=True)

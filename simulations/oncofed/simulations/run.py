@@ -141,7 +141,7 @@ def _run(
     network = network_with(plan.model, federated.state.weights)
     train = pooled(patients.hospitals)
     progress("measuring", 0, 3)
-    endpoints = endpoint_results(network, train=train, test=patients.test, evaluation=study.evaluation, seed=study.seed)
+    endpoints = endpoint_results(network, patients=patients, evaluation=study.evaluation, seed=study.seed)
     progress("measuring", 1, 3)
     beside = baselines(patients.hospitals, train=train, test=patients.test) if study.evaluation.baselines else None
     progress("measuring", 2, 3)
@@ -352,6 +352,8 @@ def metrics(result: RunResult) -> dict[str, Any]:
             "c_index_ci95": [found.c_index_ci95.low, found.c_index_ci95.high],
             "uno_c_index": found.uno_c_index,
             "integrated_brier": found.integrated_brier,
+            "brier_gain": found.brier_gain,
+            "brier_until": found.brier_until,
             "c_index_within_type": found.c_index_within_type,
             "calibration_slope": None if found.calibration is None else found.calibration.slope,
             "expected_to_observed": None if found.calibration is None else found.calibration.expected_to_observed,
