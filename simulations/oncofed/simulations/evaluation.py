@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import encode
+from oncofed.cohort.schema import StudySchema
 from oncofed.simulations.partition import Consortium
-from oncofed.simulations.results import Baselines, EndpointResult
+from oncofed.simulations.results import Baselines, EndpointResult, ExpectedByWindow
 from oncofed.simulations.ridge_cox import cross_validated_penalty, fit_ridge_cox
 from oncofed.simulations.study import EvaluationSpec
 from oncofed.survival.bootstrap import bootstrap_interval
@@ -25,6 +26,7 @@ from oncofed.survival.calibration import calibration_at
 from oncofed.survival.censoring import censoring_by_hospital
 from oncofed.survival.concordance import concordance, concordance_index, uno_concordance_index
 from oncofed.survival.curves import risk_at, survival_curves
+from oncofed.survival.expected_events import ExpectedOfGroup, expected_events
 from oncofed.survival.kaplan_meier import censoring_distribution, kaplan_meier
 from oncofed.survival.network import PrognosisNetwork
 
@@ -42,6 +44,11 @@ def entity_codes(cohort: Cohort) -> FloatArray | None:
     if cohort.schema.tumour_entity is None:
         return None
     return np.nan_to_num(cohort.marker_values(cohort.schema.tumour_entity), nan=-1.0)
+
+
+def entity_names(schema: StudySchema) -> tuple[str, ...]:
+    """By code; empty when the schema names no such marker."""
+    return next((marker.categories for marker in schema.markers if marker.name == schema.tumour_entity), ())
 
 
 def test_c_index(network: PrognosisNetwork, x: torch.Tensor, test: Cohort) -> float:
@@ -134,12 +141,43 @@ def _endpoint_result(
         else concordance_index(risk=risk, time=time, observed=observed, entry=entry, group=codes),
         uno_c_index=weighted.uno_c_index,
         integrated_brier=weighted.integrated_brier,
+        expected=_expected(index, risk, log_baseline, patients=patients, horizon=horizon),
         brier_gain=weighted.brier_gain,
         brier_until=weighted.until,
         calibration=calibration_at(horizon, predicted_risk=risk_by_horizon, time=time, observed=observed, entry=entry),
         notes=tuple(notes),
         events=int(observed.sum()),
         comparable_pairs=pairs.comparable,
+    )
+
+
+def _expected(
+    index: int, risk: FloatArray, log_baseline: FloatArray, *, patients: Consortium, horizon: float
+) -> ExpectedByWindow:
+    """In three windows: a third of the horizon, the rest of it, and what comes after."""
+    test, last = patients.test, patients.test.schema.grid.bounds[-1]
+    bounds = (0.0, horizon / 3, horizon, *((last,) if last > horizon else ()))
+    names = entity_names(test.schema)
+    codes = entity_codes(test)
+
+    def of(groups: dict[str, NDArray[np.bool_]]) -> tuple[ExpectedOfGroup, ...]:
+        return expected_events(
+            risk,
+            log_baseline_hazard=log_baseline,
+            grid=test.schema.grid,
+            bounds=bounds,
+            entry=test.entry[:, index],
+            exit_=test.exit[:, index],
+            observed=test.observed[:, index],
+            groups={name: rows for name, rows in groups.items() if rows.any()},
+        )
+
+    everybody = of({"all": np.ones(len(test), dtype=np.bool_)}) or (ExpectedOfGroup("all", 0, ()),)
+    return ExpectedByWindow(
+        bounds,
+        everybody[0],
+        () if codes is None else of({name: codes == code for code, name in enumerate(names)}),
+        of({site: patients.test_sites == site for site in patients.hospitals}),
     )
 
 
