@@ -109,6 +109,7 @@ def _content(hospital: HospitalPrognosis, view: PatientView, word: str) -> dict[
         "not_known": sum(each.markers for each in view.missing if each.change is None),
         "interval": _interval(view, grid.unit),
         "times": _at_times(hospital, view),
+        "incidence": _incidence_at_times(hospital, view),
         "entity": _entity(hospital, view),
         "not_reached": curve.median == NOT_REACHED,
         "last_bound": time(grid.bounds[-1], grid.unit),
@@ -145,6 +146,19 @@ def _at_times(hospital: HospitalPrognosis, view: PatientView) -> list[tuple[str,
         observed = "not known" if share is None else percent(share)
         found.append((time(bound, hospital.grid.unit), percent(float(curve.survival[place])), limits, observed))
     return found
+
+
+def _incidence_at_times(hospital: HospitalPrognosis, view: PatientView) -> list[tuple[str, str, str]]:
+    """Time; who had the event by then; who died before. Empty where that is not known, or the curve says it all."""
+    found = view.incidence
+    if found is None or found.event is None or found.died_before is None:
+        return []
+    rows = []
+    for bound in _told_times(hospital.grid):
+        place = int(abs(view.curve.times - bound).argmin())
+        shares = (percent(float(each[place])) for each in (found.event, found.died_before))
+        rows.append((time(bound, hospital.grid.unit), *shares))
+    return rows
 
 
 def _told_times(grid: TimeGrid) -> list[float]:
