@@ -26,7 +26,7 @@ from oncofed.client.pages.units import REST, Units, units_of
 from oncofed.client.pages.wording import words
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
-from oncofed.cohort.schema import Marker, StudySchema
+from oncofed.cohort.schema import Marker, Modality, StudySchema
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.network import PrognosisNetwork
 
@@ -209,6 +209,11 @@ class HospitalPrognosis:
         name = self.schema.tumour_entity
         value = np.nan if name is None else float(self.cohort.marker_values(name)[row])
         return int(value) if value in self.entities_shown() else REST
+
+    @property
+    def treatments(self) -> bool:
+        """Whether the schema has markers of treatments, whose contributions are easily taken for effects."""
+        return any(marker.modality is Modality.TREATMENT for marker in self.schema.markers)
 
     @cached_property
     def set_aside(self) -> BoolArray:

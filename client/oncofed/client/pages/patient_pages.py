@@ -114,6 +114,7 @@ def _content(hospital: HospitalPrognosis, view: PatientView, word: str) -> dict[
         "not_reached": curve.median == NOT_REACHED,
         "last_bound": time(grid.bounds[-1], grid.unit),
         "recalibration": recalibration,
+        "treatments": hospital.treatments,
         "fitted": None if recalibration is None else hospital.fitted(recalibration),
         "similar_median": None if view.similar is None else view.similar.outcome.median_words(grid.unit),
     }

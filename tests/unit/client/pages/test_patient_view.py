@@ -19,7 +19,7 @@ from oncofed.client.pages.patient_view import PatientView, patient_view
 from oncofed.client.pages.similar import alike
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import encode
-from oncofed.cohort.schema import DeathPolicy
+from oncofed.cohort.schema import DeathPolicy, Modality
 from oncofed.survival.kaplan_meier import kaplan_meier
 
 HOSPITAL = hospital()
@@ -308,3 +308,17 @@ def test_the_page_of_such_an_endpoint_says_what_its_curve_leaves_out(tmp_path: P
             texts = [browser.get(f"{path}?endpoint={number}").text for number in (0, 1)]
         assert ["leave out that patients may die first" in text for text in texts] == [False, True]
         assert ["with deaths counted" in text for text in texts] == [False, told]
+
+
+@pytest.mark.parametrize("modality", [Modality.CLINICAL, Modality.TREATMENT])
+def test_pages_warn_of_a_treatments_contribution(tmp_path: Path, modality: Modality) -> None:
+    here = hospital()
+    markers = tuple(
+        replace(marker, modality=modality) if marker.name == "smoker" else marker for marker in here.schema.markers
+    )
+    changed = replace(here, cohort=replace(here.cohort, schema=replace(here.schema, markers=markers)))
+    with served(tmp_path, shown=changed) as pages:
+        clinician, analyst = pages.signed_in(Role.CLINICIAN), pages.signed_in(Role.ANALYST)
+        texts = [clinician.get(pages.opened(clinician, ROW)).text, analyst.get("/cohort").text]
+    said = ["treatment, which was chosen" in text or "Its contribution says nothing" in text for text in texts]
+    assert said == [modality is Modality.TREATMENT] * 2
