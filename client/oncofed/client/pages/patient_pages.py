@@ -157,8 +157,8 @@ def _incidence_at_times(hospital: HospitalPrognosis, view: PatientView) -> list[
     rows = []
     for bound in _told_times(hospital.grid):
         place = int(abs(view.curve.times - bound).argmin())
-        shares = (percent(float(each[place])) for each in (found.event, found.died_before))
-        rows.append((time(bound, hospital.grid.unit), *shares))
+        event, died = percent(float(found.event[place])), percent(float(found.died_before[place]))
+        rows.append((time(bound, hospital.grid.unit), event, died))
     return rows
 
 
