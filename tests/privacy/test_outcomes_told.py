@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,6 @@ from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.published import Published, renewal
 from oncofed.client.pages.units import Units
 from oncofed.cohort.cohort import Cohort
-from oncofed.survival.grid import TimeGrid
 
 FloatArray = NDArray[np.float64]
 
@@ -110,11 +110,9 @@ def test_without_rounding_one_outcome_is_seen(tmp_path: Path, monkeypatch: pytes
     chosen = next(other for other in others if rounded(other) == rounded(first))
     rounding, axis = outcome_parts.parts_of, outcome_parts.public_axis(network().spec.grid)
 
-    def unrounded(
-        units: Units, relevance: FloatArray, *, endpoint: int, grid: TimeGrid, disclosure: Disclosure
-    ) -> tuple[outcome_parts.Part, ...]:
+    def unrounded(units: Units, relevance: FloatArray, *, endpoint: int, **rest: Any) -> tuple[outcome_parts.Part, ...]:
         cohort, found = units.cohort, []
-        for part in rounding(units, relevance, endpoint=endpoint, grid=grid, disclosure=disclosure):
+        for part in rounding(units, relevance, endpoint=endpoint, **rest):
             ends, observed = cohort.exit[part.rows, endpoint], cohort.observed[part.rows, endpoint]
             events = np.array([int((observed & (ends <= moment)).sum()) for moment in axis])
             found.append(replace(part, events=events))
@@ -157,10 +155,47 @@ def test_sizes_of_parts_say_no_more_than_the_rounded_number_of_patients(patients
         units = published_of(cohort).units
         relevance = np.random.default_rng(0).normal(size=(of, 3))
         parts = outcome_parts.parts_of(
-            units, relevance, endpoint=0, grid=network().spec.grid, disclosure=Disclosure(FLOOR)
+            units,
+            relevance,
+            set_aside=np.zeros(of, dtype=np.bool_),
+            endpoint=0,
+            grid=network().spec.grid,
+            disclosure=Disclosure(FLOOR),
         )
         assert sum(len(part.rows) for part in parts) == of
         assert all(part.at_risk.max() <= part.patients for part in parts)
         sizes.append([(part.third, part.patients) for part in parts])
     assert all(each == sizes[0] for each in sizes)
     assert sum(size for _, size in sizes[0]) == patients // FLOOR * FLOOR
+
+
+@pytest.mark.parametrize(
+    ("aside", "apart"), [(0, False), (55, False), (60, True), (69, True), (150, True), (155, False)]
+)
+def test_who_was_set_aside_is_in_parts_of_their_own_where_both_sides_are_many_and_nobody_is_in_two(
+    aside: int, apart: bool
+) -> None:
+    """Of 210 patients. Were the two kinds of parts to overlap, their difference could be told."""
+    of = 210
+    values = np.array(TABLE.values[:of])
+    values[:, ENTITY] = 0.0
+    cohort = Cohort(
+        TABLE.schema, TABLE.patient_ids[:of], values, TABLE.entry[:of], TABLE.exit[:of], TABLE.observed[:of]
+    )
+    set_aside = np.arange(of) < aside
+    parts = outcome_parts.parts_of(
+        published_of(cohort).units,
+        np.random.default_rng(0).normal(size=(of, 3)),
+        set_aside=set_aside,
+        endpoint=0,
+        grid=network().spec.grid,
+        disclosure=Disclosure(FLOOR),
+    )
+    assert sorted(np.concatenate([part.rows for part in parts]).tolist()) == list(range(of))
+    assert any(part.unseen for part in parts) is apart
+    for part in parts:
+        assert not apart or set_aside[part.rows].all() == part.unseen
+        assert not apart or set_aside[part.rows].any() == part.unseen
+        assert part.patients % FLOOR == 0
+    unseen = sum(part.patients for part in parts if part.unseen)
+    assert unseen == (aside // FLOOR * FLOOR if apart else 0)

@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from oncofed.server.evaluation.concordance import concordance_of
-from oncofed.server.evaluation.figures import figures_of, observed_risk
+from oncofed.server.evaluation.concordance import Estimate, concordance_of
 from oncofed.server.evaluation.held_out_table import EndpointCounts
+from oncofed.server.evaluation.observed_risk import observed_risk, observed_risk_with_interval
 from oncofed.survival.grid import TimeGrid
 
 TABLES = 400
@@ -77,24 +77,92 @@ def test_c_is_unbiased_at_little_noise_and_the_interval_says_when_nothing_is_kno
     assert np.median(widths) > 0.95
 
 
-@pytest.mark.slow  # a quarter of a minute
-def test_the_observed_risk_of_a_group_is_covered_too() -> None:
-    """Four groups of six are large enough to be shown; a spread is laid around a noised figure, so near 95 %."""
-    horizon, hits, shown = 36.0, 0, 0
-    log_baseline = np.log(np.array([0.13, 0.13, 0.13, 0.45, 0.8]))
-    truth = [observed_risk(TRUTH[group], GRID.bounds, horizon) for group in range(6)]
-    for number, table in enumerate(tables(3.7)[:60]):
-        figures = figures_of(
-            table,
-            log_baseline_hazard=log_baseline,
-            grid=GRID,
-            horizon=horizon,
-            smallest_shown=50,
-            rng=np.random.default_rng(number),
-        )
-        for group, true in zip(figures.groups, truth, strict=True):
-            if group.observed is not None:
-                shown += 1
-                hits += group.observed.low <= true <= group.observed.high
-    assert shown > 200
-    assert 0.89 <= hits / shown <= 0.99
+# What share of a group had the event by 36 months. The truth is that of the hazards which made the counts.
+
+UNKNOWN_SPREAD = np.full(3, 1 / 3)
+HORIZON = 3  # times
+
+
+def group_counts(patients: int, risk: float) -> np.ndarray:
+    """(times, 2): what is expected of a group in which this share would have had the event by 36 months."""
+    hazard = np.array([1, 1, 1, 3.5, 6]) * -np.log1p(-risk) / 3
+    censoring = np.array([0.35, 0.45, 0.45, 0.8, 3.0])
+    staying = np.exp(-np.cumsum(np.concatenate(([0.0], (hazard + censoring)[:-1]))))
+    leaving = staying * -np.expm1(-(hazard + censoring))
+    events = leaving * hazard / (hazard + censoring)
+    counts = patients * np.stack([leaving - events, events], axis=-1)
+    counts[-1, 0] += patients - counts.sum()
+    return np.asarray(counts)
+
+
+def groups_drawn(patients: int, risk: float, noise_sd: float, *, repeats: int = 600) -> list[np.ndarray]:
+    rng, expected = np.random.default_rng(20261129), group_counts(patients, risk)
+    return [rng.poisson(expected) + noise_sd * rng.standard_normal(expected.shape) for _ in range(repeats)]
+
+
+def with_interval(drawn: list[np.ndarray], noise_sd: float, *, risk: float) -> list[Estimate]:
+    found = (
+        observed_risk_with_interval(n, noise_sd=noise_sd, predicted=risk, spread_of_hazard=UNKNOWN_SPREAD)
+        for n in drawn
+    )
+    return [each for each in found if each is not None]
+
+
+CASES = [
+    (100, 0.03, 0.0),
+    (150, 0.03, 0.0),
+    (400, 0.03, 0.0),
+    (150, 0.30, 0.0),
+    (400, 0.30, 3.5),
+    (400, 0.03, 9.3),
+    (400, 0.30, 9.3),
+    (1000, 0.03, 9.3),
+    (400, 0.60, 3.5),
+]
+
+
+@pytest.mark.parametrize(("patients", "risk", "noise_sd"), CASES)
+def test_the_observed_risk_of_a_group_is_unbiased_and_covered(patients: int, risk: float, noise_sd: float) -> None:
+    found = with_interval(groups_drawn(patients, risk, noise_sd), noise_sd, risk=risk)
+    assert len(found) > 300
+    values = np.array([each.value for each in found])
+    assert values.mean() == pytest.approx(risk, abs=0.008 + 3 * values.std() / len(found) ** 0.5)
+    covered = float(np.mean([each.low <= risk <= each.high for each in found]))
+    assert 0.92 <= covered <= 0.985
+    forgetful = [
+        observed_risk_with_interval(n, noise_sd=0.0, predicted=risk, spread_of_hazard=UNKNOWN_SPREAD)
+        for n in groups_drawn(patients, risk, noise_sd)
+    ]
+    without = float(np.mean([each.low <= risk <= each.high for each in forgetful if each is not None]))
+    assert noise_sd < 9 or without < 0.9, "an interval that forgets the noise fails"
+
+
+def test_cutting_negative_events_would_make_low_risks_too_high() -> None:
+    drawn = groups_drawn(400, 0.03, 9.3)
+    cut = [np.stack([n[:, 0], np.maximum(n[:, 1], 0.0)], axis=-1) for n in drawn]
+    kept, raised = (np.mean([observed_risk(n, times=HORIZON) for n in each]) for each in (drawn, cut))
+    assert kept == pytest.approx(0.03, abs=0.01)
+    assert raised > 0.05
+
+
+@pytest.mark.parametrize("risk", [0.03, 0.3, 0.885, 0.987])
+def test_of_many_patients_the_observed_risk_is_that_of_the_hazard(risk: float) -> None:
+    """Without noise what is left is how coarse times blur; to leave out half of all who end 1.1 to 1.5 points."""
+    rng, patients = np.random.default_rng(5), 400_000
+    event, censored = 36 * rng.exponential(size=patients) / -np.log1p(-risk), rng.uniform(6, 60, patients)
+    time = np.searchsorted(GRID.bounds, np.minimum(event, censored), side="left") - 1
+    counts = np.bincount(2 * time + (event <= censored), minlength=10).reshape(5, 2).astype(float)
+    assert observed_risk(counts, times=HORIZON) == pytest.approx(risk, abs=0.0055)
+    ended = counts.sum(axis=1)
+    begun = np.cumsum(ended[::-1])[::-1]
+    old = 1 - np.exp(-(counts[:, 1][:HORIZON] / (begun - ended / 2)[:HORIZON]).sum())
+    assert risk < 0.8 or old < risk - 0.01
+
+
+def test_one_coarse_time_without_censoring_is_a_share() -> None:
+    assert observed_risk(np.array([[0.0, 80.0], [20.0, 0.0]]), times=1) == pytest.approx(0.8)
+
+
+def test_what_noise_would_move_by_more_than_a_tenth_is_not_shown() -> None:
+    assert with_interval(groups_drawn(100, 0.03, 9.3, repeats=50), 9.3, risk=0.03) == []
+    assert len(with_interval(groups_drawn(500, 0.03, 9.3, repeats=50), 9.3, risk=0.03)) > 45

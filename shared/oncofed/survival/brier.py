@@ -2,19 +2,23 @@
 
 The Brier score at t is the mean squared distance between the predicted probability of being event-free at t and the
 truth (0 or 1). Patients censored before t have no known truth; inverse probability of censoring weights let the
-others speak for them. 0 is perfect; predicting 0.5 for everybody gives 0.25. Equal to scikit-survival's
-`brier_score` and `integrated_brier_score` wherever those answer; unlike them, this also answers without any event.
+others speak for them. 0 is perfect; predicting 0.5 for everybody gives 0.25.
 
-It takes no delayed entry: see `kaplan_meier.censoring_distribution`. On such data it is computed as if everybody had
-been followed from the origin, which flatters no model over another but is not the Brier score of the population.
+An event at T is weighted by the probability of not having been censored *before* T, because at a time with both the
+event came first. scikit-survival takes the probability after T. Where no time has both, the answers are equal; of
+follow-up in whole quarters theirs is 0.010 too high, of half-years 0.019. Unlike theirs, this also answers without any
+event.
 
-Source: Graf et al., Statistics in Medicine 18 (1999).
+It takes no delayed entry, and nobody who has some should ask: see `kaplan_meier.censoring_distribution`.
+
+Sources: Graf et al., Statistics in Medicine 18 (1999); Gerds and Schumacher, Biometrical Journal 48 (2006).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from oncofed.survival.censoring import CensoringByGroup
 from oncofed.survival.follow_up import BoolArray, FloatArray, checked_follow_up
 from oncofed.survival.kaplan_meier import KaplanMeier
 
@@ -25,14 +29,14 @@ def brier_score(
     horizons: FloatArray,
     time: FloatArray,
     observed: BoolArray,
-    censoring: KaplanMeier,
+    censoring: KaplanMeier | CensoringByGroup,
 ) -> FloatArray:
     """Brier score at each horizon.
 
     survival        (patients, horizons), predicted probability of being event-free, in [0, 1]: not a risk.
     horizons        (horizons,), strictly rising, not negative, each before the last follow-up of these patients.
     time, observed  (patients,), of the patients evaluated.
-    censoring       `kaplan_meier.censoring_distribution` of the *training* patients.
+    censoring       of the *training* patients: `kaplan_meier.censoring_distribution`, or one for each hospital.
     returns         (horizons,)
 
     An event, or a horizon, where the training data leave no chance of being uncensored (G = 0) gets weight zero, as
@@ -52,8 +56,11 @@ def brier_score(
 
     died = follow_up.observed[:, None] & (follow_up.time[:, None] <= points)
     alive = follow_up.time[:, None] > points
-    uncensored_at_end = censoring.at(follow_up.time)
-    uncensored_at_horizon = censoring.at(points)
+    curves = (
+        CensoringByGroup.same(censoring, patients=len(follow_up)) if isinstance(censoring, KaplanMeier) else censoring
+    )
+    uncensored_at_end = curves.just_before(follow_up.time)
+    uncensored_at_horizon = curves.at(points)
     if np.isnan(uncensored_at_horizon).any() or np.isnan(uncensored_at_end[died.any(axis=1)]).any():
         raise ValueError("horizons must lie within the training follow-up")
     weight_died = _inverse(uncensored_at_end)[:, None] * died
@@ -68,7 +75,7 @@ def integrated_brier_score(
     horizons: FloatArray,
     time: FloatArray,
     observed: BoolArray,
-    censoring: KaplanMeier,
+    censoring: KaplanMeier | CensoringByGroup,
 ) -> float:
     """Mean of the Brier score between the first and the last horizon (trapezoids). Needs at least two horizons."""
     points = np.asarray(horizons, dtype=np.float64)

@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
 from oncofed.survival.follow_up import BoolArray, FloatArray, FollowUp, checked_follow_up, checked_per_patient
 from oncofed.survival.kaplan_meier import kaplan_meier
@@ -46,13 +47,16 @@ class Calibration:
     expected_to_observed  mean predicted risk over mean observed risk, each group by its patients; above 1 the model
                           is too gloomy. Not one Kaplan-Meier of everybody: with delayed entry that estimates the risk
                           of those who never came to entry too, whom nobody made a prediction for.
-    slope                 see the module; 1 is right.
+    slope                 see the module; 1 is right. slope_low, slope_high: its interval, from the information of the
+                          partial likelihood; NaN where the slope is.
     """
 
     horizon: float
     groups: tuple[CalibrationGroup, ...]
     expected_to_observed: float
     slope: float
+    slope_low: float
+    slope_high: float
 
 
 def calibration_at(
@@ -87,11 +91,15 @@ def calibration_at(
     )
     expected = sum(group.patients * group.predicted for group in found)
     seen = sum(group.patients * group.observed for group in found)
+    slope, deviation = _slope(horizon, predicted, follow_up)
+    half = float(ndtri((1 + level) / 2)) * deviation
     return Calibration(
         horizon=horizon,
         groups=found,
         expected_to_observed=expected / seen if seen > 0 else float("nan"),
-        slope=_slope(horizon, predicted, follow_up),
+        slope=slope,
+        slope_low=slope - half,
+        slope_high=slope + half,
     )
 
 
@@ -109,8 +117,11 @@ def _group(horizon: float, predicted: FloatArray, follow_up: FollowUp, level: fl
     )
 
 
-def _slope(horizon: float, predicted: FloatArray, follow_up: FollowUp) -> float:
-    """One-covariate Cox regression (Breslow) of the follow-up cut at the horizon, by damped Newton steps."""
+def _slope(horizon: float, predicted: FloatArray, follow_up: FollowUp) -> tuple[float, float]:
+    """One-covariate Cox regression (Breslow) of the follow-up cut at the horizon, by damped Newton steps.
+
+    Returns the coefficient and its standard deviation.
+    """
     # risks of exactly 0 or 1 have no finite log(-log); they are moved in by an amount no prediction can mean
     inside = np.clip(predicted, 1e-12, 1 - 1e-12)
     covariate = np.log(-np.log1p(-inside))
@@ -119,7 +130,7 @@ def _slope(horizon: float, predicted: FloatArray, follow_up: FollowUp) -> float:
     exit_, covariate = follow_up.time[order], covariate[order]
     event = follow_up.observed[order] & (exit_ <= horizon)
     if not event.any() or np.ptp(covariate) == 0:
-        return float("nan")
+        return float("nan"), float("nan")
 
     # by falling exit time, those still followed at t are a prefix; those not yet entered are one by falling entry
     by_entry = np.argsort(-follow_up.entry[order], kind="stable")
@@ -148,16 +159,16 @@ def _slope(horizon: float, predicted: FloatArray, follow_up: FollowUp) -> float:
     likelihood, gradient, curvature = moments(slope)
     for _ in range(100):
         if not curvature > 1e-12 * event.sum() * np.ptp(covariate) ** 2:
-            return float("nan")  # flat: nobody to compare with, or the slope runs away to infinity
+            return float("nan"), float("nan")  # flat: nobody to compare with, or the slope runs away to infinity
         step = gradient / curvature
         new = moments(slope + step)
         while not new[0] >= likelihood - 1e-12 * abs(likelihood):
             step /= 2
             if abs(step) < 1e-12:
-                return slope
+                return slope, curvature**-0.5
             new = moments(slope + step)
         slope += step
         likelihood, gradient, curvature = new
         if abs(step) < 1e-10 * max(1.0, abs(slope)):
-            return slope
-    return float("nan")
+            return slope, curvature**-0.5
+    return float("nan"), float("nan")

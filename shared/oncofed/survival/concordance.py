@@ -125,7 +125,7 @@ def uno_concordance_index(
         _group_codes(None, patients=len(follow_up)),
     )
     counted = np.ones(len(pairs.time), dtype=np.bool_) if tau is None else pairs.time < tau
-    uncensored = censoring.at(pairs.time[counted])
+    uncensored = censoring.before(pairs.time[counted])
     if not (uncensored > 0).all():
         raise ValueError("events lie where the training follow-up has ended: choose a smaller tau")
     weight = uncensored**-2.0

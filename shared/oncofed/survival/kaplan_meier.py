@@ -18,6 +18,7 @@ Jewell and Wang, Biometrika 74 (1987), delayed entry.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.special import ndtri
@@ -47,13 +48,19 @@ class KaplanMeier:
         """Survival at any times. NaN after the last follow-up, unless survival had reached 0 by then."""
         return self._step(self.survival, before=1.0, times=times)
 
+    def before(self, times: FloatArray) -> FloatArray:
+        """Survival just before any times: what happens at the very time is not in it yet. NaN as in `at`."""
+        return self._step(self.survival, before=1.0, times=times, side="left")
+
     def interval_at(self, times: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Lower and upper limit at any times; NaN where they are not known."""
         return self._step(self.low, before=np.nan, times=times), self._step(self.high, before=np.nan, times=times)
 
-    def _step(self, values: FloatArray, *, before: float, times: FloatArray) -> FloatArray:
+    def _step(
+        self, values: FloatArray, *, before: float, times: FloatArray, side: Literal["left", "right"] = "right"
+    ) -> FloatArray:
         asked = np.asarray(times, dtype=np.float64)
-        answer = np.concatenate(([before], values))[np.searchsorted(self.times, asked, side="right")]
+        answer = np.concatenate(([before], values))[np.searchsorted(self.times, asked, side=side)]
         known_until = -np.inf if len(self.times) == 0 else self.times[-1] if self.survival[-1] > 0 else np.inf
         return np.where(asked > known_until, np.nan, answer)
 

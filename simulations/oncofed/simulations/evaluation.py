@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,18 +15,25 @@ from numpy.typing import NDArray
 
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import encode
-from oncofed.simulations.results import Baselines, EndpointResult
+from oncofed.cohort.schema import StudySchema
+from oncofed.simulations.partition import Consortium
+from oncofed.simulations.results import Baselines, EndpointResult, ExpectedByWindow
 from oncofed.simulations.ridge_cox import cross_validated_penalty, fit_ridge_cox
 from oncofed.simulations.study import EvaluationSpec
 from oncofed.survival.bootstrap import bootstrap_interval
 from oncofed.survival.brier import integrated_brier_score
 from oncofed.survival.calibration import calibration_at
+from oncofed.survival.censoring import censoring_by_hospital
 from oncofed.survival.concordance import concordance, concordance_index, uno_concordance_index
 from oncofed.survival.curves import risk_at, survival_curves
-from oncofed.survival.kaplan_meier import censoring_distribution
+from oncofed.survival.expected_events import ExpectedOfGroup, expected_events
+from oncofed.survival.kaplan_meier import censoring_distribution, kaplan_meier
 from oncofed.survival.network import PrognosisNetwork
 
 FloatArray = NDArray[np.float64]
+
+FEWEST_FOLLOWED_SHARE = 0.1
+"""Of patients: the Brier score ends where fewer are still followed, each of whom would stand for many."""
 
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 """Of a ridge Cox on public scales; chosen by cross-validation inside the data it is fitted on."""
@@ -38,6 +46,11 @@ def entity_codes(cohort: Cohort) -> FloatArray | None:
     return np.nan_to_num(cohort.marker_values(cohort.schema.tumour_entity), nan=-1.0)
 
 
+def entity_names(schema: StudySchema) -> tuple[str, ...]:
+    """By code; empty when the schema names no such marker."""
+    return next((marker.categories for marker in schema.markers if marker.name == schema.tumour_entity), ())
+
+
 def test_c_index(network: PrognosisNetwork, x: torch.Tensor, test: Cohort) -> float:
     """Harrell's C of the first endpoint: the training curve's one number."""
     with torch.no_grad():
@@ -46,9 +59,10 @@ def test_c_index(network: PrognosisNetwork, x: torch.Tensor, test: Cohort) -> fl
 
 
 def endpoint_results(
-    network: PrognosisNetwork, *, train: Cohort, test: Cohort, evaluation: EvaluationSpec, seed: int
+    network: PrognosisNetwork, *, patients: Consortium, evaluation: EvaluationSpec, seed: int
 ) -> dict[str, EndpointResult]:
-    """Every measure for every endpoint. train: all training patients; its follow-up gives the censoring weights."""
+    """Every measure for every endpoint, on the patients set aside. Hospitals' training patients weigh the censored."""
+    test = patients.test
     with torch.no_grad():
         ratios = np.asarray(network(torch.as_tensor(encode(test))).numpy())
         baseline = np.asarray(network.baseline.log_hazard().numpy())
@@ -59,8 +73,7 @@ def endpoint_results(
             index,
             ratios[:, index],
             baseline[index],
-            train=train,
-            test=test,
+            patients=patients,
             evaluation=evaluation,
             rng=np.random.default_rng([seed, index]),
         )
@@ -78,11 +91,11 @@ def _endpoint_result(
     risk: FloatArray,
     log_baseline: FloatArray,
     *,
-    train: Cohort,
-    test: Cohort,
+    patients: Consortium,
     evaluation: EvaluationSpec,
     rng: np.random.Generator,
 ) -> EndpointResult:
+    test = patients.test
     grid = test.schema.grid
     time, observed, entry = test.exit[:, index], test.observed[:, index], _entry(test, index)
     codes = entity_codes(test)
@@ -94,28 +107,26 @@ def _endpoint_result(
 
     pairs = concordance(risk=risk, time=time, observed=observed, entry=entry)
     horizon = min(evaluation.horizon, grid.bounds[-1])
-    followed = min(float(time.max()), float(train.exit[:, index].max()), grid.bounds[-1])
+    followed = min(float(time.max()), grid.bounds[-1])
     times = np.linspace(0, followed, 62)[1:-1]
     survival = survival_curves(risk, log_baseline_hazard=log_baseline, grid=grid, times=times)
     notes: list[str] = []
-    uno, brier = float("nan"), float("nan")
-    if entry is not None:
-        notes.append(
-            "Uno's C and the Brier score are computed without regard to delayed entry, as their authors define them."
-        )
     if not pairs.comparable:
         notes.append(
             f"No C-index is defined on these patients: of {len(risk)} with {int(observed.sum())} events no two can be "
             "compared, which takes one who has the event while the other is still followed."
         )
-    try:
-        censoring = censoring_distribution(time=train.exit[:, index], observed=train.observed[:, index])
-        uno = uno_concordance_index(risk=risk, time=time, observed=observed, censoring=censoring, tau=horizon)
-        brier = integrated_brier_score(
-            survival=survival, horizons=times, time=time, observed=observed, censoring=censoring
+    weighted = _Weighted(float("nan"), float("nan"), float("nan"), float("nan"))
+    if entry is not None:
+        notes.append(
+            "Uno's C and the Brier score are not defined with delayed entry: they weigh by when patients would be "
+            "censored, which is bound to when they entered. Harrell's C and the calibration take it into account."
         )
-    except ValueError as undefined:
-        notes.append(f"Not every measure is defined on these patients: {undefined}")
+    else:
+        try:
+            weighted = _weighted(index, risk, log_baseline, patients=patients, horizon=horizon)
+        except ValueError as undefined:
+            notes.append(f"Not every measure is defined on these patients: {undefined}")
     risk_by_horizon = risk_at(horizon, risk, log_baseline_hazard=log_baseline, grid=grid)
     return EndpointResult(
         name=name,
@@ -128,13 +139,82 @@ def _endpoint_result(
         c_index_within_type=float("nan")
         if codes is None
         else concordance_index(risk=risk, time=time, observed=observed, entry=entry, group=codes),
-        uno_c_index=uno,
-        integrated_brier=brier,
+        uno_c_index=weighted.uno_c_index,
+        integrated_brier=weighted.integrated_brier,
+        expected=_expected(index, risk, log_baseline, patients=patients, horizon=horizon),
+        brier_gain=weighted.brier_gain,
+        brier_until=weighted.until,
         calibration=calibration_at(horizon, predicted_risk=risk_by_horizon, time=time, observed=observed, entry=entry),
         notes=tuple(notes),
         events=int(observed.sum()),
         comparable_pairs=pairs.comparable,
     )
+
+
+def _expected(
+    index: int, risk: FloatArray, log_baseline: FloatArray, *, patients: Consortium, horizon: float
+) -> ExpectedByWindow:
+    """In three windows: a third of the horizon, the rest of it, and what comes after."""
+    test, last = patients.test, patients.test.schema.grid.bounds[-1]
+    bounds = (0.0, horizon / 3, horizon, *((last,) if last > horizon else ()))
+    names = entity_names(test.schema)
+    codes = entity_codes(test)
+
+    def of(groups: dict[str, NDArray[np.bool_]]) -> tuple[ExpectedOfGroup, ...]:
+        return expected_events(
+            risk,
+            log_baseline_hazard=log_baseline,
+            grid=test.schema.grid,
+            bounds=bounds,
+            entry=test.entry[:, index],
+            exit_=test.exit[:, index],
+            observed=test.observed[:, index],
+            groups={name: rows for name, rows in groups.items() if rows.any()},
+        )
+
+    everybody = of({"all": np.ones(len(test), dtype=np.bool_)}) or (ExpectedOfGroup("all", 0, ()),)
+    return ExpectedByWindow(
+        bounds,
+        everybody[0],
+        () if codes is None else of({name: codes == code for code, name in enumerate(names)}),
+        of({site: patients.test_sites == site for site in patients.hospitals}),
+    )
+
+
+@dataclass(frozen=True)
+class _Weighted:
+    """Measures that weigh by the inverse probability of being followed. See `EndpointResult`."""
+
+    uno_c_index: float
+    integrated_brier: float
+    brier_gain: float
+    until: float
+
+
+def _weighted(
+    index: int, risk: FloatArray, log_baseline: FloatArray, *, patients: Consortium, horizon: float
+) -> _Weighted:
+    """Up to the horizon, or to where a tenth is still followed. ValueError where the follow-up gives no answer."""
+    test, grid = patients.test, patients.test.schema.grid
+    time, observed = test.exit[:, index], test.observed[:, index]
+    training = {site: (cohort.exit[:, index], cohort.observed[:, index]) for site, cohort in patients.hospitals.items()}
+    train_time, train_observed = (np.concatenate([each[part] for each in training.values()]) for part in (0, 1))
+    pooled_censoring = censoring_distribution(time=train_time, observed=train_observed)
+    uno = uno_concordance_index(risk=risk, time=time, observed=observed, censoring=pooled_censoring, tau=horizon)
+    until = min(horizon, *(float(np.quantile(each, 1 - FEWEST_FOLLOWED_SHARE)) for each in (time, train_time)))
+    times = np.linspace(0, until, 62)[1:]
+    times[-1] *= 1 - 1e-12  # strictly before the last follow-up, where everybody was followed for as long
+    censoring = censoring_by_hospital(training, patients.test_sites, until=until)
+
+    def brier(survival: FloatArray) -> float:
+        return integrated_brier_score(
+            survival=survival, horizons=times, time=time, observed=observed, censoring=censoring
+        )
+
+    score = brier(survival_curves(risk, log_baseline_hazard=log_baseline, grid=grid, times=times))
+    nothing_known = kaplan_meier(time=train_time, observed=train_observed).at(times)
+    null = brier(np.tile(nothing_known, (len(risk), 1)))
+    return _Weighted(uno, score, 1 - score / null if null > 0 else float("nan"), until)
 
 
 def baselines(hospitals: Mapping[str, Cohort], *, train: Cohort, test: Cohort) -> Baselines:

@@ -37,13 +37,14 @@ _FIT_FOR_A_FOLDER = re.compile(r"\w[\w .\-]{0,99}")
 class Consortium:
     """hospitals  training patients by site, sites sorted by name. left_out  rows in neither.
 
-    test      patients set aside, pooled. held_out: the same, by site; a site may have none.
+    test      patients set aside, pooled. held_out: the same, by site; a site may have none. test_sites: (test,).
     """
 
     hospitals: Mapping[str, Cohort]
     test: Cohort
     held_out: Mapping[str, Cohort]
     left_out: int
+    test_sites: NDArray[np.str_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,9 @@ def consortium(
     hospitals = {name: cohort.subset(rows) for name, rows in by_site.items()}
     used = len(test) + sum(map(len, by_site.values()))
     held_out = {name: cohort.subset(test[placement.site[test] == name]) for name in names}
-    return Consortium(hospitals, cohort.subset(test), held_out, left_out=len(cohort) - used)
+    return Consortium(
+        hospitals, cohort.subset(test), held_out, left_out=len(cohort) - used, test_sites=placement.site[test]
+    )
 
 
 def _somebody_in_each(

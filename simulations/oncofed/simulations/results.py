@@ -17,8 +17,19 @@ from oncofed.server.explanation_votes import ReleasedExplanations
 from oncofed.simulations.study import Study
 from oncofed.survival.bootstrap import BootstrapInterval
 from oncofed.survival.calibration import Calibration
+from oncofed.survival.expected_events import ExpectedOfGroup
 
 FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ExpectedByWindow:
+    """bounds  of the windows, in the grid's unit. entities: empty where the schema names no tumour entity."""
+
+    bounds: tuple[float, ...]
+    everybody: ExpectedOfGroup
+    entities: tuple[ExpectedOfGroup, ...]
+    hospitals: tuple[ExpectedOfGroup, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +42,11 @@ class EndpointResult:
     c_index           NaN where no two of the patients can be compared; `notes` says so.
     events            among these patients, and how many pairs of them the C-index compares.
     c_index_within_type  NaN where the schema names no tumour entity.
-    uno_c_index, integrated_brier  NaN where they are undefined on these patients; `notes` says why.
+    uno_c_index, integrated_brier  NaN where they are undefined on these patients, as with delayed entry; `notes` says.
+    expected          events against those that the model expects, of everybody, by tumour type and by hospital.
+    brier_gain        by which share the Brier score is below that of one curve for everybody (index of prediction
+                      accuracy): 0 is worth nothing, and below 0 the model does harm.
+    brier_until       the time to which both are integrated: the horizon, or where a tenth is still followed.
     """
 
     name: str
@@ -48,6 +63,9 @@ class EndpointResult:
     notes: tuple[str, ...] = ()
     events: int = 0
     comparable_pairs: int = 0
+    expected: ExpectedByWindow | None = None
+    brier_gain: float = float("nan")
+    brier_until: float = float("nan")
 
 
 @dataclass(frozen=True)

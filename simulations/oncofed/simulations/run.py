@@ -52,9 +52,10 @@ from oncofed.simulations.federation import Engine, Federated, federate, plan_of
 from oncofed.simulations.partition import Consortium, consortium
 from oncofed.simulations.privacy_spent import spent_at_one, spent_at_two
 from oncofed.simulations.report.page import write_report
-from oncofed.simulations.results import Relevance, RunResult
+from oncofed.simulations.results import ExpectedByWindow, Relevance, RunResult
 from oncofed.simulations.study import DataSpec, Study
 from oncofed.simulations.synthetic.consortium import generate
+from oncofed.survival.expected_events import ExpectedOfGroup
 from oncofed.survival.network import PrognosisNetwork, network_with
 
 Progress = Callable[[str, int, int], None]
@@ -141,7 +142,7 @@ def _run(
     network = network_with(plan.model, federated.state.weights)
     train = pooled(patients.hospitals)
     progress("measuring", 0, 3)
-    endpoints = endpoint_results(network, train=train, test=patients.test, evaluation=study.evaluation, seed=study.seed)
+    endpoints = endpoint_results(network, patients=patients, evaluation=study.evaluation, seed=study.seed)
     progress("measuring", 1, 3)
     beside = baselines(patients.hospitals, train=train, test=patients.test) if study.evaluation.baselines else None
     progress("measuring", 2, 3)
@@ -352,10 +353,16 @@ def metrics(result: RunResult) -> dict[str, Any]:
             "c_index_ci95": [found.c_index_ci95.low, found.c_index_ci95.high],
             "uno_c_index": found.uno_c_index,
             "integrated_brier": found.integrated_brier,
+            "brier_gain": found.brier_gain,
+            "brier_until": found.brier_until,
             "c_index_within_type": found.c_index_within_type,
             "calibration_slope": None if found.calibration is None else found.calibration.slope,
+            "calibration_slope_ci95": None
+            if found.calibration is None
+            else [found.calibration.slope_low, found.calibration.slope_high],
             "expected_to_observed": None if found.calibration is None else found.calibration.expected_to_observed,
         }
+        | {"events_and_expected": None if found.expected is None else _expected(found.expected)}
         for name, found in result.endpoints.items()
     }
     beside = result.baselines
@@ -382,6 +389,20 @@ def metrics(result: RunResult) -> dict[str, Any]:
         "sites": len(result.hospitals),
         "rounds": len(result.rounds),
         "seconds": {"total": result.seconds_total, "per_round": float(seconds.mean())},
+    }
+
+
+def _expected(found: ExpectedByWindow) -> dict[str, Any]:
+    """[events, expected] in each window: of everybody, by tumour type and by hospital."""
+
+    def told(group: ExpectedOfGroup) -> list[list[float]]:
+        return [[each.observed, each.expected] for each in group.windows]
+
+    return {
+        "window_bounds": list(found.bounds),
+        "all": told(found.everybody),
+        "by_type": {group.name: told(group) for group in found.entities},
+        "by_hospital": {group.name: told(group) for group in found.hospitals},
     }
 
 

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from oncofed.survival.curves import NOT_REACHED, median_survival, risk_at, survival_curves, time_to_survival
+from oncofed.survival.curves import (
+    NOT_REACHED,
+    cumulative_incidence,
+    median_survival,
+    risk_at,
+    survival_curves,
+    time_to_survival,
+)
 from oncofed.survival.grid import TimeGrid
 
 GRID = TimeGrid((0.0, 3.0, 6.0, 12.0, 36.0))
@@ -104,3 +111,33 @@ def test_malformed_inputs_are_refused() -> None:
     for level in (0.0, 1.0, 50.0):
         with pytest.raises(ValueError, match="between 0 and 1"):
             time_to_survival(level, np.zeros(1), log_baseline_hazard=BASELINE, grid=GRID)
+
+
+def test_cumulative_incidence_is_the_integral_of_each_hazard_over_those_who_are_still_free() -> None:
+    grid = TimeGrid((0.0, 6.0, 18.0, 60.0))
+    rates = np.array([[0.02, 0.05, 0.01], [0.03, 0.0, 0.04]])  # a month
+    times = np.array([0.0, 3.0, 6.0, 20.0, 60.0])
+
+    def rate(cause: int, t: float) -> float:
+        return float(rates[cause, min(int(np.searchsorted(grid.bounds, t, side="left")) - 1, 2)]) if t > 0 else 0.0
+
+    def free(t: float) -> float:
+        fine = np.clip(t - np.asarray(grid.bounds[:-1]), 0, grid.widths)
+        return float(np.exp(-(rates.sum(axis=0) * fine).sum()))
+
+    found = cumulative_incidence(rates * grid.widths, grid=grid, times=times)
+    for cause in (0, 1):
+        slowly = [quad(lambda t, c=cause: rate(c, t) * free(t), 0, end, points=(6, 18), limit=200)[0] for end in times]
+        np.testing.assert_allclose(found[cause], slowly, atol=1e-7)
+    np.testing.assert_allclose(found.sum(axis=0) + [free(t) for t in times], 1.0)
+
+
+def test_with_deaths_fewer_have_the_event_than_in_a_world_without() -> None:
+    grid = TimeGrid((0.0, 36.0))
+    event, died = cumulative_incidence(np.array([[0.02 * 36], [0.03 * 36]]), grid=grid, times=np.array([36.0]))[:, 0]
+    assert event == pytest.approx(0.4 * (1 - np.exp(-1.8)))  # 0.334; one minus exp(-0.72) is 0.513
+    assert died == pytest.approx(0.6 * (1 - np.exp(-1.8)))
+    with pytest.raises(ValueError, match="last bound"):
+        cumulative_incidence(np.array([[1.0]]), grid=grid, times=np.array([37.0]))
+    with pytest.raises(ValueError, match="negative"):
+        cumulative_incidence(np.array([[-1.0]]), grid=grid, times=np.array([1.0]))

@@ -139,6 +139,7 @@ def cohort(choice: Chosen) -> Response:
         "group_medians": [group.median_words(hospital.grid.unit) for group in groups],
         "risk_times": _risk_table(groups, hospital.grid),
         "recalibration": choice.endpoint.recalibration,
+        "treatments": hospital.treatments,
         "fitted": _fitted(choice.endpoint, hospital),
         "slope_deviation": _slope_deviation(choice.endpoint),
         "floor": hospital.smallest_group,

@@ -9,7 +9,7 @@ computed once for each endpoint, when it is first asked for, and kept. Everythin
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from oncofed.client.explanation import marker_relevance
+from oncofed.client.held_out_split import HeldOutSplit
 from oncofed.client.one_thread import one_thread
 from oncofed.client.pages.disclosure import Disclosure
 from oncofed.client.pages.group_outcome import estimated
@@ -28,7 +29,7 @@ from oncofed.client.pages.units import REST, Units, units_of
 from oncofed.client.pages.wording import words
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
-from oncofed.cohort.schema import Marker, StudySchema
+from oncofed.cohort.schema import Marker, Modality, StudySchema
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.network import PrognosisNetwork
 
@@ -95,6 +96,7 @@ class HospitalPrognosis:
     as_of         (published patients, endpoints), the day (its ordinal) whose follow-up is shown; None if not kept.
     example       True where the patients are invented, and the pages must say so.
     noise_in_model  whether privacy noise went into the model's weights, so that explanations depend on it.
+    split         by which patients were set aside from training; None where none were.
     """
 
     site: str
@@ -107,6 +109,7 @@ class HospitalPrognosis:
     as_of: IntArray | None = None
     example: bool = False
     noise_in_model: bool = True
+    split: HeldOutSplit | None = None
     _rows: dict[str, int] = field(init=False, repr=False)
     _endpoints: dict[int, EndpointPrognosis] = field(init=False, repr=False, default_factory=dict)
     _kept: dict[tuple[object, ...], object] = field(init=False, repr=False, default_factory=dict)
@@ -180,12 +183,28 @@ class HospitalPrognosis:
         ratio = relevance.sum(axis=1)
         with torch.no_grad():
             baseline = np.asarray(self.network.baseline.log_hazard()[number].numpy(), dtype=np.float64)
-        parts = parts_of(self.units, relevance, endpoint=number, grid=grid, disclosure=self.disclosure)
+        parts = parts_of(
+            self.units,
+            relevance,
+            set_aside=self.set_aside,
+            endpoint=number,
+            grid=grid,
+            disclosure=self.disclosure,
+        )
         fitted = self._fitted(parts, baseline)
         tops = self.disclosure.tops(np.abs(relevance))
         return EndpointPrognosis(number, name, sources, relevance, ratio, baseline, parts, fitted, tops)
 
     def _fitted(self, parts: tuple[Part, ...], log_baseline_hazard: FloatArray) -> Recalibration | None:
+        """To patients who were set aside, where there are enough of them (see `recalibration`); else to all."""
+        unseen = self._fitted_to([part for part in parts if part.unseen], log_baseline_hazard, with_slope=True)
+        if unseen is not None:
+            return replace(unseen, set_aside=True)
+        return self._fitted_to(parts, log_baseline_hazard, with_slope=self.noise_in_model)
+
+    def _fitted_to(
+        self, parts: Sequence[Part], log_baseline_hazard: FloatArray, *, with_slope: bool
+    ) -> Recalibration | None:
         """To what is told of the parts: each as so many patients of its middle risk."""
         told = sum(int(part.events[-1]) for part in parts)
         if told < FEWEST_EVENTS:
@@ -199,6 +218,7 @@ class HospitalPrognosis:
             log_baseline_hazard=log_baseline_hazard,
             events=np.array([np.diff(one.events[bounds]) for one in each]),
             at_risk=np.array([np.add.reduceat(one, bounds[:-1]) for one in lived]) / self.grid.widths,
+            with_slope=with_slope,
         )
         wider = 1 + sum(one.squared_error for one in each) / told
         patients = sum(part.patients for part in parts)
@@ -219,6 +239,25 @@ class HospitalPrognosis:
         name = self.schema.tumour_entity
         value = np.nan if name is None else float(self.cohort.marker_values(name)[row])
         return int(value) if value in self.entities_shown() else REST
+
+    @property
+    def treatments(self) -> bool:
+        """Whether the schema has markers of treatments, whose contributions are easily taken for effects."""
+        return any(marker.modality is Modality.TREATMENT for marker in self.schema.markers)
+
+    @cached_property
+    def set_aside(self) -> BoolArray:
+        """(published patients,): who was never trained on, of those groups of which enough were set aside.
+
+        A group (of one unit and one batch) with fewer than the floor is left out, so that no two versions of a figure
+        of these patients differ by fewer.
+        """
+        cohort, strata = self.units.cohort, self.units.strata
+        if self.split is None:
+            return np.zeros(len(cohort), dtype=np.bool_)
+        drawn = self.split.held_out(cohort.patient_ids)
+        enough = np.bincount(strata, weights=drawn, minlength=1) >= self.smallest_group
+        return np.asarray(drawn & enough[strata])
 
     @property
     def everybody(self) -> Peers:

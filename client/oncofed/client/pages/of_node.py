@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from oncofed.client.held_out_split import HeldOutSplit, split_name
 from oncofed.client.node.folder import NodeFolder, NodeUsers, read_site
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.publication_record import (
@@ -43,6 +44,7 @@ from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput, RecordDamaged
 from oncofed.protocol.plan import PrivacyMode
+from oncofed.secret_files import read_secret
 
 _DIGITS = 16
 
@@ -147,7 +149,19 @@ def hospital_of(folder: NodeFolder, *, plan: str, by: str = "") -> HospitalProgn
         published=published.units,
         as_of=published.as_of,
         noise_in_model=found.document.plan.privacy.mode is not PrivacyMode.NONE,
+        split=_split(folder, found),
     )
+
+
+def _split(folder: NodeFolder, found: OfferedPlan) -> HeldOutSplit | None:
+    """By which the study's patients were set aside; None where none were, or the secret is another one by now."""
+    fraction, decision = found.document.plan.held_out_fraction, found.decision
+    if not fraction or decision is None or not folder.held_out_secret.is_file():
+        return None
+    secret = read_secret(folder.held_out_secret)
+    if split_name(secret) != decision.split:
+        return None
+    return HeldOutSplit(secret, decision.data_source, fraction)
 
 
 def publish(folder: NodeFolder, *, plan: str, by: str) -> Iterator[str]:

@@ -8,9 +8,11 @@ floor has patients.
 
 Parts do not overlap. A unit's patients are put in the order of their risk and cut into thirds, and a third into groups
 of patients alike, who differ less in how each marker moves the hazard (in halves, along the marker in whose
-contributions they differ most; microaggregation: Domingo-Ferrer and Mateo-Sanz, IEEE TKDE 14 (2002)). Units too small
-for thirds are put together. How large each part is follows from the told number of patients: were it cut from the
-exact one, sizes of three parts would give that away. Whoever is left over when numbers are rounded is in the last.
+contributions they differ most; microaggregation: Domingo-Ferrer and Mateo-Sanz, IEEE TKDE 14 (2002)). Where enough of
+a unit were set aside from training, they and the others are cut apart, so that how the model fits can be told of those
+whom it has not seen. Units too small for thirds are put together. How large each part is follows from the told number
+of patients: were it cut from the exact one, sizes of three parts would give that away. Whoever is left over when
+numbers are rounded is in the last.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from oncofed.survival.grid import TimeGrid
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
+BoolArray = NDArray[np.bool_]
 
 TOGETHER = -2
 """Whose part it is, where that is several units'."""
@@ -39,12 +42,14 @@ class Part:
     """unit, third, patients, log_hazard_ratio (the middle one), events and at_risk are told; rows and centre are not.
 
     unit     its number, or TOGETHER. third: place in THIRDS, of the unit's risk.
+    unseen   whether all of them were set aside from training.
     events   (times,), how many have had one by then. at_risk: (times,), under observation just before.
     rows     of the published patients. centre: (sources,), their mean contributions.
     """
 
     unit: int
     third: int
+    unseen: bool
     patients: int
     log_hazard_ratio: float
     events: IntArray
@@ -66,12 +71,18 @@ def public_axis(grid: TimeGrid) -> FloatArray:
 
 
 def parts_of(
-    units: Units, relevance: FloatArray, *, endpoint: int, grid: TimeGrid, disclosure: Disclosure
+    units: Units,
+    relevance: FloatArray,
+    *,
+    set_aside: BoolArray,
+    endpoint: int,
+    grid: TimeGrid,
+    disclosure: Disclosure,
 ) -> tuple[Part, ...]:
-    """Of one endpoint. relevance: (published patients, sources), its log hazard ratios."""
+    """Of one endpoint. relevance: (published patients, sources), its log hazard ratios. set_aside: from training."""
     found: list[Part] = []
     ratio, axis, floor = relevance.sum(axis=1), public_axis(grid), disclosure.floor
-    for unit, members, tens in _large_enough(units, disclosure):
+    for unit, unseen, members, tens in _large_enough(units, set_aside, disclosure):
         order = members[np.argsort(ratio[members], kind="stable")]
         fewest = max(2, min(MOST // floor, tens // 4))
         for third, (rows, tens_in_third) in enumerate(_cut(order, _equal(tens, len(THIRDS)), floor)):
@@ -81,6 +92,7 @@ def parts_of(
                     Part(
                         unit=unit,
                         third=third,
+                        unseen=unseen,
                         patients=size * floor,
                         log_hazard_ratio=disclosure.middle(ratio[group], step=LOG_RATIO_STEP),
                         events=events // floor * floor,
@@ -97,21 +109,25 @@ def fewest_for_parts(disclosure: Disclosure) -> int:
     return len(THIRDS) * disclosure.crowd
 
 
-def _large_enough(units: Units, disclosure: Disclosure) -> list[tuple[int, IntArray, int]]:
-    """Unit, its patients, and how many multiples of the floor are told of them."""
+def _large_enough(units: Units, set_aside: BoolArray, disclosure: Disclosure) -> list[tuple[int, bool, IntArray, int]]:
+    """Unit, whether set aside, its patients, and how many multiples of the floor are told of them."""
     needed = fewest_for_parts(disclosure)
+
+    def told(rows: BoolArray) -> int:
+        return disclosure.count_of_strata(units.strata[rows])
+
     found, small = [], np.zeros(len(units.of), dtype=np.bool_)
     for unit in np.unique(units.of).tolist():
         rows = units.of == unit
-        told = disclosure.count_of_strata(units.strata[rows])
-        if told < needed:
+        if told(rows) < needed:
             small |= rows
+        elif min(told(rows & set_aside), told(rows & ~set_aside)) < needed:
+            found.append((unit, False, rows))
         else:
-            found.append((unit, np.flatnonzero(rows), told // disclosure.floor))
-    told = disclosure.count_of_strata(units.strata[small])
-    if told >= needed:
-        found.append((TOGETHER, np.flatnonzero(small), told // disclosure.floor))
-    return found
+            found += [(unit, True, rows & set_aside), (unit, False, rows & ~set_aside)]
+    if told(small) >= needed:
+        found.append((TOGETHER, False, small))
+    return [(unit, unseen, np.flatnonzero(rows), told(rows) // disclosure.floor) for unit, unseen, rows in found]
 
 
 def _equal(tens: int, pieces: int) -> list[int]:

@@ -118,10 +118,12 @@ def _content(hospital: HospitalPrognosis, view: PatientView, word: str) -> dict[
         "not_known": sum(each.markers for each in view.missing if each.change is None),
         "interval": _interval(view, grid.unit),
         "times": _at_times(hospital, view),
+        "incidence": _incidence_at_times(hospital, view),
         "entity": _entity(hospital, view),
         "not_reached": curve.median == NOT_REACHED,
         "last_bound": time(grid.bounds[-1], grid.unit),
         "recalibration": recalibration,
+        "treatments": hospital.treatments,
         "fitted": None if recalibration is None else Fitted.of(recalibration, hospital.disclosure),
         "similar_median": None if view.similar is None else view.similar.outcome.median_words(grid.unit),
     }
@@ -154,6 +156,19 @@ def _at_times(hospital: HospitalPrognosis, view: PatientView) -> list[tuple[str,
         observed = "not known" if share is None else percent(share)
         found.append((time(bound, hospital.grid.unit), percent(float(curve.survival[place])), limits, observed))
     return found
+
+
+def _incidence_at_times(hospital: HospitalPrognosis, view: PatientView) -> list[tuple[str, str, str]]:
+    """Time; who had the event by then; who died before. Empty where that is not known, or the curve says it all."""
+    found = view.incidence
+    if found is None or found.event is None or found.died_before is None:
+        return []
+    rows = []
+    for bound in _told_times(hospital.grid):
+        place = int(abs(view.curve.times - bound).argmin())
+        event, died = percent(float(found.event[place])), percent(float(found.died_before[place]))
+        rows.append((time(bound, hospital.grid.unit), event, died))
+    return rows
 
 
 def _told_times(grid: TimeGrid) -> list[float]:

@@ -32,8 +32,8 @@ from oncofed.client.pages.wording import (
     shown_unit,
     source_label,
 )
-from oncofed.cohort.schema import Kind, Marker, Modality
-from oncofed.survival.curves import median_survival, survival_curves
+from oncofed.cohort.schema import DeathPolicy, Kind, Marker, Modality
+from oncofed.survival.curves import cumulative_incidence, median_survival, survival_curves
 
 FloatArray = NDArray[np.float64]
 
@@ -96,10 +96,21 @@ class Curve:
 
 
 @dataclass(frozen=True, eq=False)
+class Incidence:
+    """Of an endpoint for which death ends the follow-up: (times,) of the curve, the share who have had the event by
+    then, and who died before they had it. None: the study has no endpoint for death, so neither is known.
+    """
+
+    event: FloatArray | None
+    died_before: FloatArray | None
+
+
+@dataclass(frozen=True, eq=False)
 class PatientView:
     """percentile  share of the peers with a lower log hazard ratio; None when they are too few.
 
     markers      all that contribute, strongest first; those that were not measured are among them.
+    incidence    None for an endpoint whose curve is of everything that may happen, as of overall survival.
     """
 
     patient_id: str
@@ -112,6 +123,7 @@ class PatientView:
     modalities: tuple[ModalityTotal, ...]
     missing: tuple[CouldChange, ...]
     similar: SimilarPatients | None
+    incidence: Incidence | None
 
 
 def patient_view(hospital: HospitalPrognosis, row: int, *, endpoint: int) -> PatientView:
@@ -130,6 +142,7 @@ def patient_view(hospital: HospitalPrognosis, row: int, *, endpoint: int) -> Pat
         modalities=_modalities(hospital, prognosis, own, row),
         missing=could_change(hospital, row, peers, endpoint=endpoint),
         similar=similar_patients(hospital, prognosis, row, own),
+        incidence=_incidence(hospital, prognosis, ratio, row),
     )
 
 
@@ -146,6 +159,40 @@ def _curve(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, ratio: flo
         float(median_survival(asked, log_baseline_hazard=baseline, grid=grid)[0]),
         adjusted,
     )
+
+
+def _incidence(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, ratio: float, row: int) -> Incidence | None:
+    """From the two hazards that the model has, each adjusted to this hospital as far as its curve is."""
+    endpoint = hospital.schema.endpoints[prognosis.number]
+    if endpoint.death_event_column is None or endpoint.death is not DeathPolicy.CENSORING:
+        return None
+    death = next(
+        (
+            number
+            for number, each in enumerate(hospital.schema.endpoints)
+            if each.event_column == endpoint.death_event_column
+        ),
+        None,
+    )
+    if death is None:
+        return Incidence(None, None)
+    of_death = hospital.endpoint(death)
+    hazards = np.stack(
+        [
+            _cumulative_hazards(prognosis, ratio),
+            _cumulative_hazards(of_death, hospital.own(death, row).log_hazard_ratio),
+        ]
+    )
+    times = np.linspace(0.0, hospital.grid.bounds[-1], _POINTS)
+    return Incidence(*cumulative_incidence(hazards, grid=hospital.grid, times=times))
+
+
+def _cumulative_hazards(prognosis: EndpointPrognosis, ratio: float) -> FloatArray:
+    """(intervals,)"""
+    adjusted = prognosis.recalibration
+    if adjusted is None:
+        return np.asarray(np.exp(prognosis.log_baseline_hazard + ratio))
+    return np.asarray(np.exp(prognosis.log_baseline_hazard + adjusted.corrections + adjusted.slope * ratio))
 
 
 def _markers(

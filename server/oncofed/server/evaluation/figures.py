@@ -1,15 +1,15 @@
 """What do the noised counts of one endpoint say about the model, each figure with an interval?
 
 - C of the groups of risk (`concordance`).
-- Calibration at a horizon: in each group the risk that was observed, from events over patients at risk in each time
-  (occurrence over exposure, who is censored or has the event counts half of that time), beside the risks that the model
-  gives at the group's edges: where it is well calibrated, the observed one lies between them.
+- Calibration at a horizon: in each group the risk that was observed (`observed_risk`), beside the risks that the
+  model gives at the group's edges: where it is well calibrated, the observed one lies between them.
 - The Brier score, integrated to the horizon, weighted by the inverse probability of censoring (Graf et al., Statistics
   in Medicine 18, 1999), with one prediction a group: the model's risk in the group's middle.
 
-Intervals of all but C: the counts are drawn again around what they are, with the variance of a Poisson number and that
-of the noise, and the figure's spread is laid around it. Suppressed (None) is every figure of fewer patients, as counted
-with their noise, than the plan's floor or than twice the noise of that very count: of those the noise would speak.
+The interval of the Brier score: the counts are drawn again around what they are, with the variance of a Poisson number
+and that of the noise, and the figure's spread is laid around it. Suppressed (None) is every figure of fewer patients,
+as counted with their noise, than the plan's floor or than twice the noise of that very count, and an observed risk that
+noise alone would move by more than a tenth: of those the noise would speak.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from oncofed.server.evaluation.concordance import Estimate, concordance_of
 from oncofed.server.evaluation.held_out_table import EndpointCounts
+from oncofed.server.evaluation.observed_risk import conditional_risks, observed_risk_with_interval
 from oncofed.survival.curves import risk_at
 from oncofed.survival.grid import TimeGrid
 
@@ -38,7 +39,8 @@ class GroupFigures:
 
     patients   with noise; interval of the noise alone.
     predicted  the model's risks by the horizon at the two edges; at one edge the other is 0 or 1.
-    observed   risk by the horizon; None: suppressed.
+    observed   risk by the horizon, which noise may carry below 0 or above 1, and its interval, which it may not; None:
+               suppressed.
     """
 
     above: float | None
@@ -83,9 +85,7 @@ def figures_of(
         patients=_total(table.counts, table.noise_sd),
         c_index=concordance_of(table) if shown else None,
         integrated_brier=spread(lambda n: integrated_brier(n, table.time_bounds, centres, model)) if shown else None,
-        groups=tuple(
-            _group(table, number, model, smallest_shown=smallest_shown, rng=rng) for number in range(len(centres))
-        ),
+        groups=tuple(_group(table, number, model, smallest_shown=smallest_shown) for number in range(len(centres))),
         horizon=horizon,
     )
 
@@ -99,6 +99,13 @@ class _Model:
     def risk(self, time: float, log_hazard_ratio: FloatArray) -> FloatArray:
         return risk_at(time, log_hazard_ratio, log_baseline_hazard=self.log_baseline_hazard, grid=self.grid)
 
+    def spread_of_hazard(self, bounds: tuple[float, ...]) -> FloatArray:
+        """(bounds - 1,): which part of the baseline's cumulative hazard falls between two bounds; all add up to 1."""
+        gathered = np.concatenate(([0.0], np.cumsum(np.exp(self.log_baseline_hazard))))
+        parts = np.diff(np.interp(bounds, self.grid.bounds, gathered))
+        # Of a model without any hazard: evenly, as nothing is known.
+        return np.asarray(parts / parts.sum() if parts.sum() > 0 else np.full(len(parts), 1 / len(parts)))
+
 
 def group_centres(edges: tuple[float, ...]) -> FloatArray:
     """(groups,): the log hazard ratio that stands for a group; an open one is taken to be as wide as its neighbour."""
@@ -109,28 +116,14 @@ def group_centres(edges: tuple[float, ...]) -> FloatArray:
     return np.asarray((bounds[:-1] + bounds[1:]) / 2)
 
 
-def hazards(n: FloatArray) -> FloatArray:
-    """(..., times) from (..., times, 2): cumulative hazard gathered in each time; NaN where nobody is at risk."""
-    ended = n.sum(axis=-1)
-    beginning = np.cumsum(ended[..., ::-1], axis=-1)[..., ::-1]
-    exposed = beginning - 0.5 * ended
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(exposed > 0, np.maximum(n[..., 1], 0.0) / exposed, np.nan)
-
-
-def observed_risk(n: FloatArray, time_bounds: tuple[float, ...], horizon: float) -> float:
-    """Risk of the event by the horizon in one group; n is (times, 2)."""
-    times = time_bounds.index(horizon)
-    return float(-np.expm1(-hazards(n)[:times].sum()))
-
-
 def integrated_brier(n: FloatArray, time_bounds: tuple[float, ...], centres: FloatArray, model: _Model) -> float:
     """Mean over time up to the horizon of the Brier score at the table's bounds, joined by straight lines from 0."""
     last = time_bounds.index(model.horizon)
-    # Who is censored in a time leaves at its middle, so that censoring is half of it for events in that time.
-    censoring = np.nan_to_num(hazards(n.sum(axis=0)[..., ::-1]))
-    after = np.exp(-np.cumsum(censoring))
-    during = np.exp(-np.cumsum(censoring) + 0.5 * censoring)
+    # Censored and events change places: half of those with the event are at risk of being censored in that time, and an
+    # event in the middle of a time has seen half of its censoring.
+    staying = 1 - np.nan_to_num(conditional_risks(n.sum(axis=0)[..., ::-1]))
+    after = np.cumprod(staying)
+    during = np.concatenate(([1.0], after[:-1])) * (1 + staying) / 2
     patients = n.sum()
     # Of counts with noise there may be nobody, or nobody left to stand for those who were censored.
     if patients <= 0 or not (np.minimum(after, during)[:last] > 0).all():
@@ -145,9 +138,7 @@ def integrated_brier(n: FloatArray, time_bounds: tuple[float, ...], centres: Flo
     return float((widths * (np.array(scores[:-1]) + np.array(scores[1:])) / 2).sum() / model.horizon)
 
 
-def _group(
-    table: EndpointCounts, number: int, model: _Model, *, smallest_shown: float, rng: np.random.Generator
-) -> GroupFigures:
+def _group(table: EndpointCounts, number: int, model: _Model, *, smallest_shown: float) -> GroupFigures:
     own = EndpointCounts(table.counts[number][None], table.noise_sd, (), table.time_bounds)
     above = table.edges[number - 1] if number else None
     up_to = table.edges[number] if number < len(table.edges) else None
@@ -166,7 +157,12 @@ def _group(
             0.0 if above is None else float(model.risk(model.horizon, np.array([above]))[0]),
             1.0 if up_to is None else float(model.risk(model.horizon, np.array([up_to]))[0]),
         ),
-        observed=_clipped(_spread(lambda n: observed_risk(n[0], table.time_bounds, model.horizon), own, rng))
+        observed=observed_risk_with_interval(
+            own.counts[0],
+            noise_sd=own.noise_sd,
+            predicted=float(model.risk(model.horizon, group_centres(table.edges)[[number]])[0]),
+            spread_of_hazard=model.spread_of_hazard(table.time_bounds[: last + 2]),
+        )
         if shown
         else None,
     )
@@ -179,11 +175,6 @@ def _total(counts: FloatArray, noise_sd: float) -> Estimate:
 
 def _is_shown(patients: Estimate, smallest_shown: float, noise_sd: float) -> bool:
     return patients.value >= max(smallest_shown, _DEVIATIONS_SHOWN * noise_sd)
-
-
-def _clipped(estimate: Estimate) -> Estimate:
-    """A risk lies between 0 and 1, and so does what it could be."""
-    return Estimate(estimate.value, max(0.0, estimate.low), min(1.0, estimate.high))
 
 
 def _spread(figure: Callable[[FloatArray], float], table: EndpointCounts, rng: np.random.Generator) -> Estimate:

@@ -47,6 +47,7 @@ from oncofed.simulations.report.plots import (
 )
 from oncofed.simulations.report.privacy import PrivacyStatement, privacy_statement
 from oncofed.simulations.report.risk_groups import risk_groups
+from oncofed.simulations.report.wrong_risks import expected_rows, warnings, window_names
 from oncofed.simulations.results import RunResult
 from oncofed.simulations.study import Part, Partition
 
@@ -92,6 +93,7 @@ def _content(result: RunResult) -> dict[str, Any]:
         **_cohorts(result),
         **_training(result, measured_on),
         **_performance(result),
+        **_expected(result),
         **_explained(result),
         **_key_markers(result),
     }
@@ -194,6 +196,24 @@ def _performance(result: RunResult) -> dict[str, Any]:
         if calibration is None
         else sum(math.isnan(group.observed) for group in calibration.groups),
         "names_tumour_entity": test.schema.tumour_entity is not None,
+    }
+
+
+def _expected(result: RunResult) -> dict[str, Any]:
+    """Events against those that the model expects, and what of it must stand at the top."""
+    unit, found = result.test.schema.grid.unit, result.main.expected
+    tables = []
+    if found is not None:
+        for title, groups in (
+            ("Everybody", (found.everybody,)),
+            ("By tumour type", found.entities),
+            ("By hospital", found.hospitals if len(found.hospitals) <= NAMED_SITES else ()),
+        ):
+            tables += [(title, expected_rows(groups))] if groups else []
+    return {
+        "wrong_risks": warnings(result.main, unit),
+        "expected_windows": () if found is None else window_names(found.bounds, unit),
+        "expected_tables": tables,
     }
 
 

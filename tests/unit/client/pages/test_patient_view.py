@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tests.pages_hospital import ENTITY, hospital
+from tests.pages_hospital import ENTITY, hospital, served
 
+from oncofed.client.held_out_split import HeldOutSplit
+from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.missing_markers import could_change
 from oncofed.client.pages.patient_view import PatientView, patient_view
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import encode
+from oncofed.cohort.schema import DeathPolicy, Modality
 from oncofed.survival.kaplan_meier import kaplan_meier
 
 HOSPITAL = hospital()
@@ -235,3 +239,86 @@ def test_a_laboratory_value_stands_against_its_reference_range() -> None:
 def test_the_floor_is_the_hospitals() -> None:
     strict = replace(HOSPITAL, smallest_group=200)
     assert patient_view(strict, ROW, endpoint=0).similar is None
+
+
+def test_only_patients_set_aside_or_hidden_by_noise_say_how_far_risks_are_spread() -> None:
+    split = HeldOutSplit(b"s" * 32, "registry", 0.5)
+    by_lot = replace(hospital(600), split=split)
+    rows = split.held_out(by_lot.units.cohort.patient_ids)
+    found = by_lot.endpoint(0).recalibration
+    assert found is not None
+    assert (found.set_aside, found.with_slope) == (True, True)
+    assert 0.3 * len(rows) < found.patients <= by_lot.set_aside.sum() <= rows.sum() < 0.6 * len(rows)
+    assert not (by_lot.set_aside & ~rows).any()
+    assert found.patients % by_lot.smallest_group == 0
+
+    without = replace(hospital(600), noise_in_model=False).endpoint(0).recalibration
+    assert without is not None
+    assert (without.set_aside, without.with_slope, without.slope) == (False, False, 1.0)
+    noised = hospital(600).endpoint(0).recalibration
+    assert noised is not None
+    assert (noised.set_aside, noised.with_slope) == (False, True)
+
+
+def test_of_a_unit_with_few_patients_set_aside_none_is_taken() -> None:
+    """So that two versions of the figure differ by the floor at least."""
+    few = replace(hospital(600), split=HeldOutSplit(b"s" * 32, "registry", 0.02))
+    drawn, strata = few.split.held_out(few.units.cohort.patient_ids), few.units.strata  # type: ignore[union-attr]
+    counts = {int(each): int(drawn[strata == each].sum()) for each in np.unique(strata)}
+    assert any(0 < count < few.smallest_group for count in counts.values())
+    for each, count in counts.items():
+        assert few.set_aside[strata == each].sum() == (count if count >= few.smallest_group else 0)
+
+
+def censored_by_death(death_event: str) -> HospitalPrognosis:
+    """The second endpoint's follow-up ends with a death that this column tells."""
+    here = hospital()
+    first, second = here.schema.endpoints
+    other = replace(second, death_event_column=death_event, death=DeathPolicy.CENSORING)
+    return replace(here, cohort=replace(here.cohort, schema=replace(here.schema, endpoints=(first, other))))
+
+
+def test_where_death_ends_follow_up_the_share_with_the_event_is_told_with_deaths_counted() -> None:
+    here = censored_by_death("death")
+    assert patient_view(here, ROW, endpoint=0).incidence is None
+    shown = patient_view(here, ROW, endpoint=1)
+    assert shown.incidence is not None
+    assert shown.incidence.event is not None
+    assert shown.incidence.died_before is not None
+    of_death = patient_view(here, ROW, endpoint=0).curve.survival
+    alone = 1 - shown.curve.survival  # in a world without death
+    assert (shown.incidence.event[1:] < alone[1:]).all()
+    none = 1 - shown.incidence.event - shown.incidence.died_before
+    np.testing.assert_allclose(none, shown.curve.survival * of_death, atol=1e-9)
+
+
+def test_of_a_study_without_an_endpoint_for_death_no_share_is_made_up() -> None:
+    shown = patient_view(censored_by_death("another_column"), ROW, endpoint=1).incidence
+    assert shown is not None
+    assert shown.event is shown.died_before is None
+
+
+def test_the_page_of_such_an_endpoint_says_what_its_curve_leaves_out(tmp_path: Path) -> None:
+    for column, told in (("death", True), ("another_column", False)):
+        (folder := tmp_path / column).mkdir()
+        here = censored_by_death(column)
+        with served(folder, shown=here) as pages:
+            browser = pages.signed_in(Role.CLINICIAN)
+            path = pages.opened(browser, ROW)
+            texts = [browser.get(f"{path}?endpoint={number}").text for number in (0, 1)]
+        assert ["leave out that patients may die first" in text for text in texts] == [False, True]
+        assert ["with deaths counted" in text for text in texts] == [False, told]
+
+
+@pytest.mark.parametrize("modality", [Modality.CLINICAL, Modality.TREATMENT])
+def test_pages_warn_of_a_treatments_contribution(tmp_path: Path, modality: Modality) -> None:
+    here = hospital()
+    markers = tuple(
+        replace(marker, modality=modality) if marker.name == "smoker" else marker for marker in here.schema.markers
+    )
+    changed = replace(here, cohort=replace(here.cohort, schema=replace(here.schema, markers=markers)))
+    with served(tmp_path, shown=changed) as pages:
+        clinician, analyst = pages.signed_in(Role.CLINICIAN), pages.signed_in(Role.ANALYST)
+        texts = [clinician.get(pages.opened(clinician, ROW)).text, analyst.get("/cohort").text]
+    said = ["treatment, which was chosen" in text or "Its contribution says nothing" in text for text in texts]
+    assert said == [modality is Modality.TREATMENT] * 2

@@ -13,9 +13,10 @@ from tests.summaries import evaluation_of
 from oncofed.privacy.releases import release_of_summary
 from oncofed.protocol.plan import PrivacyMode, SharedNoise
 from oncofed.server.evaluation.concordance import concordance_of
-from oncofed.server.evaluation.figures import EndpointFigures, figures_of, group_centres, hazards, observed_risk
+from oncofed.server.evaluation.figures import EndpointFigures, figures_of, group_centres
 from oncofed.server.evaluation.held_out_table import EndpointCounts, tables_of
 from oncofed.server.evaluation.measured import measured
+from oncofed.server.evaluation.observed_risk import conditional_risks, observed_risk
 from oncofed.server.state import ReleasedSummary
 from oncofed.survival.curves import risk_at
 from oncofed.survival.held_out import CountLayout
@@ -60,11 +61,13 @@ def test_the_brier_score_is_lower_for_a_model_that_knows_than_for_one_that_does_
     assert knowing.low < knowing.value < knowing.high
 
 
-def test_occurrence_over_exposure() -> None:
+def test_the_actuarial_estimate() -> None:
     """10 patients: 2 events and 2 censored in the first time, 3 events in the second, 3 censored in the third."""
     n = np.array([[2.0, 2.0], [0.0, 3.0], [3.0, 0.0]])
-    np.testing.assert_allclose(hazards(n), [2 / 8, 3 / 4.5, 0.0])
-    assert observed_risk(n, (0.0, 1.0, 2.0, 3.0), 2.0) == pytest.approx(1 - np.exp(-(2 / 8 + 3 / 4.5)))
+    np.testing.assert_allclose(conditional_risks(n), [2 / 9, 3 / 6, 0.0])
+    assert observed_risk(n, times=2) == pytest.approx(1 - (7 / 9) * (3 / 6))
+    n[0, 1] = -1.0  # with noise; 7 begin
+    assert observed_risk(n, times=1) == pytest.approx(-1 / -(7 - 1) * -1)
 
 
 def test_a_group_below_the_floor_is_not_shown_and_with_few_patients_nothing_is() -> None:

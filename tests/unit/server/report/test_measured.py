@@ -49,7 +49,7 @@ def test_figures_come_with_their_intervals_their_noise_and_who_released_them() -
 def test_figures_of_few_patients_are_not_shown() -> None:
     plan = measured_plan()
     told = words(replace(fake_study(plan=plan), summaries={"evaluation": released(plan, patients=40.0)}))
-    assert "C-index of the groups of risk not shown: too few patients" in told
+    assert "C-index of the groups of risk not shown: too few patients for the noise" in told
 
 
 def test_without_privacy_the_page_says_so() -> None:

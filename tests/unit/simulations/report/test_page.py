@@ -211,7 +211,9 @@ def _without_follow_up_to_the_horizon(result: RunResult) -> RunResult:
     main = result.main
     assert main.calibration is not None
     groups = tuple(replace(group, observed=NAN, low=NAN, high=NAN) for group in main.calibration.groups)
-    unknown = replace(main.calibration, groups=groups, slope=NAN, expected_to_observed=NAN)
+    unknown = replace(
+        main.calibration, groups=groups, slope=NAN, slope_low=NAN, slope_high=NAN, expected_to_observed=NAN
+    )
     return replace(result, endpoints={main.name: replace(main, calibration=unknown)})
 
 

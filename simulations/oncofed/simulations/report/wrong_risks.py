@@ -1,0 +1,95 @@
+"""Are the predicted risks wrong, for whom and when, so that it must stand at the top of a report?
+
+Told is what both matters and is no chance: a slope outside of 0.85 to 1.15 whose interval leaves 1 out; and events of a
+group of patients in a window of time that are less than 3/4 or more than 4/3 of those expected, where the
+chance of it is below 5 % for all groups and windows together (Bonferroni). What is not told may still be wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from oncofed.server.report.numbers import decimals, plain_name, whole
+from oncofed.simulations.results import EndpointResult, ExpectedByWindow
+from oncofed.survival.expected_events import Expected, ExpectedOfGroup
+
+RIGHT_SLOPE = (0.85, 1.15)
+RIGHT_RATIO = (0.75, 4 / 3)
+CHANCE = 0.05
+_MOST_NAMED = 4
+
+
+@dataclass(frozen=True)
+class ExpectedRow:
+    """name of a group; of each window and all along: (events, expected, ratio with limits), and whether it is wrong."""
+
+    name: str
+    patients: int
+    cells: tuple[tuple[Expected, bool], ...]
+
+
+def expected_rows(groups: tuple[ExpectedOfGroup, ...]) -> tuple[ExpectedRow, ...]:
+    """Each group in each window, and all along."""
+    tests = sum(len(group.windows) + 1 for group in groups)
+    return tuple(
+        ExpectedRow(
+            plain_name(group.name),
+            group.patients,
+            tuple((each, _is_wrong(each, tests)) for each in (*group.windows, group.all_along)),
+        )
+        for group in groups
+    )
+
+
+def window_names(bounds: tuple[float, ...], unit: str) -> tuple[str, ...]:
+    """As a table's headings."""
+    spans = [f"{decimals(begin, 0)} to {decimals(end, 0)} {unit}" for begin, end in pairwise(bounds)]
+    return (*spans, "all along")
+
+
+def warnings(endpoint: EndpointResult, unit: str) -> tuple[str, ...]:
+    """Sentences for the top; empty where nothing stands out."""
+    found = []
+    calibration = endpoint.calibration
+    if calibration is not None and not RIGHT_SLOPE[0] <= calibration.slope <= RIGHT_SLOPE[1]:
+        low, high = calibration.slope_low, calibration.slope_high
+        if high < 1 or low > 1:
+            what = (
+                "too extreme: high risks are told too high and low ones too low"
+                if calibration.slope < 1
+                else "too timid: high risks are told too low and low ones too high"
+            )
+            found.append(
+                f"Predicted risks are {what} (calibration slope {decimals(calibration.slope, 2)}, 95 % interval "
+                f"{decimals(low, 2)} to {decimals(high, 2)}, where 1 is right)."
+            )
+    if endpoint.expected is not None:
+        found += _of_windows(endpoint.expected, unit)
+    return tuple(found)
+
+
+def _of_windows(expected: ExpectedByWindow, unit: str) -> list[str]:
+    names = window_names(expected.bounds, unit)
+    wrong = [
+        (row.name, names[place], cell)
+        for groups in ((expected.everybody,), expected.entities)
+        for row in expected_rows(groups)
+        for place, (cell, is_wrong) in enumerate(row.cells)
+        if is_wrong
+    ]
+    if not wrong:
+        return []
+    worst = sorted(wrong, key=lambda each: each[2].p_value)[:_MOST_NAMED]
+    named = "; ".join(
+        f"{'everybody' if name == 'all' else name}, {window}: {whole(cell.observed)} events where "
+        f"{decimals(cell.expected, 0)} were predicted"
+        for name, window, cell in worst
+    )
+    more = len(wrong) - len(worst)
+    rest = f" ({whole(more)} more in section 6)" if more else ""
+    return [f"More or fewer events came than the model predicts: {named}{rest}."]
+
+
+def _is_wrong(cell: Expected, tests: int) -> bool:
+    return cell.expected > 0 and not RIGHT_RATIO[0] <= cell.ratio <= RIGHT_RATIO[1] and cell.p_value < CHANCE / tests
