@@ -41,6 +41,7 @@ from oncofed.client.records.audit_log import FORGOTTEN, AuditLog
 from oncofed.client.records.offers import Offers
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.client.records.repeats import Repeats
+from oncofed.client.records.source_memory import remember_sources
 from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.client.service.public_times import NoPace, Pace
 from oncofed.client.sum_masks import SumMasks
@@ -288,6 +289,7 @@ class NodeGuard:
         masks = self._masks(standing, basis.masking_keys)
         try:
             policy = read_policy(self._folder.policy)
+            remember_sources(self._folder, policy, self._audit)
         except InvalidInput as fault:
             _log.error("the policy is at fault; every request is refused: %s", fault)
             raise RequestRefused(RefusalCode.NOT_READY) from None

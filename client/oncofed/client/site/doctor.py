@@ -24,6 +24,7 @@ from oncofed.client.policy_file import read_policy, shared_in_words
 from oncofed.client.records.agreement import forgotten_since_the_last_answer, refuse_disagreement
 from oncofed.client.records.audit_log import verify_audit_log
 from oncofed.client.records.closed_log import verify_closing
+from oncofed.client.records.source_memory import refuse_fresh_budgets
 from oncofed.client.records.sqlite_ledger import verify_ledger
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.token import read_digits
@@ -60,6 +61,7 @@ def examine(folder: NodeFolder, *, now: Callable[[], datetime] = lambda: datetim
         ("port", lambda: port_findings(site)),
         ("ledger", lambda: _ledger(folder)),
         ("audit log", lambda: _audit_log(folder)),
+        ("sources", lambda: _sources(folder)),
         ("records", lambda: _records(folder)),
         ("guard", lambda: _guard(folder)),
         ("bundles", lambda: _bundles(folder)),
@@ -234,6 +236,11 @@ def _audit_log(folder: NodeFolder) -> Iterator[Finding]:
         if verify_closing(archive, head, site=site) != own:
             what = f"{archive.name} was signed with another key than answer.key is now"
             yield Finding("audit log", Verdict.WARNING, what, "Compare its head with the one that was noted outside.")
+
+
+def _sources(folder: NodeFolder) -> Iterator[Finding]:
+    refuse_fresh_budgets(folder, read_policy(folder.policy))
+    yield Finding("sources", Verdict.FINE, "no source has a budget that its patients spent under another name")
 
 
 def _records(folder: NodeFolder) -> Iterator[Finding]:
