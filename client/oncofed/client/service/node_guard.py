@@ -33,7 +33,7 @@ from oncofed.client import trust
 from oncofed.client.approved_patients import ApprovedPatients
 from oncofed.client.guard import Guard
 from oncofed.client.node.folder import NodeFolder
-from oncofed.client.policy_file import SourcePolicy, read_policy
+from oncofed.client.policy_file import NodePolicy, SourcePolicy, read_policy
 from oncofed.client.records.agreement import Release, WitnessedLedger, forgotten, refuse_disagreement
 from oncofed.client.records.answers import FolderAnswers
 from oncofed.client.records.approvals import Approval, Approvals, Decision
@@ -289,7 +289,6 @@ class NodeGuard:
         masks = self._masks(standing, basis.masking_keys)
         try:
             policy = read_policy(self._folder.policy)
-            remember_sources(self._folder, policy, self._audit)
         except InvalidInput as fault:
             _log.error("the policy is at fault; every request is refused: %s", fault)
             raise RequestRefused(RefusalCode.NOT_READY) from None
@@ -298,6 +297,7 @@ class NodeGuard:
             raise RequestRefused(RefusalCode.NOT_READY)
         try:
             source = policy.source(approval.data_source)
+            self._remember(policy)
             return Guard(
                 site=self._site,
                 plan=standing.plan,
@@ -317,6 +317,14 @@ class NodeGuard:
                 "plan %s was approved, and the policy no longer allows it: %s", approval.plan_hash[:12], refusal
             )
             raise RequestRefused(RefusalCode.NOT_APPROVED) from None
+
+    def _remember(self, policy: NodePolicy) -> None:
+        """Raises RequestRefused where patients would have a second budget under this policy."""
+        try:
+            remember_sources(self._folder, policy, self._audit)
+        except InvalidInput as fault:
+            _log.error("the policy is at fault; every request is refused: %s", fault)
+            raise RequestRefused(RefusalCode.NOT_READY) from None
 
     def _masks(self, standing: Standing, others: tuple[SignedMaskingKey, ...]) -> SumMasks | None:
         """None where the plan shares no noise. Raises RequestRefused(NOT_READY) for keys that are gone or changed."""

@@ -61,7 +61,6 @@ def examine(folder: NodeFolder, *, now: Callable[[], datetime] = lambda: datetim
         ("port", lambda: port_findings(site)),
         ("ledger", lambda: _ledger(folder)),
         ("audit log", lambda: _audit_log(folder)),
-        ("sources", lambda: _sources(folder)),
         ("records", lambda: _records(folder)),
         ("guard", lambda: _guard(folder)),
         ("bundles", lambda: _bundles(folder)),
@@ -197,6 +196,7 @@ def _policy(folder: NodeFolder) -> Iterator[Finding]:
         elif path.stat().st_mode & 0o007:
             what = f"every user of this machine may read or write {file}"
             yield Finding("policy", Verdict.WARNING, what, f"chmod o-rwx {path}")
+    refuse_fresh_budgets(folder, policy)
 
 
 def _keys(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:
@@ -236,11 +236,6 @@ def _audit_log(folder: NodeFolder) -> Iterator[Finding]:
         if verify_closing(archive, head, site=site) != own:
             what = f"{archive.name} was signed with another key than answer.key is now"
             yield Finding("audit log", Verdict.WARNING, what, "Compare its head with the one that was noted outside.")
-
-
-def _sources(folder: NodeFolder) -> Iterator[Finding]:
-    refuse_fresh_budgets(folder, read_policy(folder.policy))
-    yield Finding("sources", Verdict.FINE, "no source has a budget that its patients spent under another name")
 
 
 def _records(folder: NodeFolder) -> Iterator[Finding]:
