@@ -72,7 +72,7 @@ class Asked:
         return {one.sha256 for entry in self.node.entries() for one in entry.left}
 
     def events(self) -> list[str]:
-        return [event for event, _ in self.node.events() if event not in ("plan_kept", "approved", "source_named")]
+        return [event for event, _ in self.node.events() if event not in ("plan_kept", "approved")]
 
     def untold(self) -> int:
         return len(verify_audit_log(self.node.folder.audit_log).untold)

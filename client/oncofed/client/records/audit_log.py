@@ -172,6 +172,11 @@ class AuditLog:
         self._announced: tuple[str, str, int | None, int | None] | None = None
         self._owed: list[dict[str, object]] = []
 
+    @property
+    def path(self) -> Path:
+        """Of the open log."""
+        return self._path
+
     def announce(self, event: str, *, plan_hash: str, round_: int | None, attempt: int | None) -> None:
         """Write that the answer to this is about to be charged. Raises as `append` does: then it may not be charged.
 

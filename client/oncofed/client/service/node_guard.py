@@ -36,8 +36,9 @@ from oncofed.client.node.folder import NodeFolder
 from oncofed.client.policy_file import NodePolicy, SourcePolicy, read_policy
 from oncofed.client.records.agreement import Release, WitnessedLedger, forgotten, refuse_disagreement
 from oncofed.client.records.answers import FolderAnswers
-from oncofed.client.records.approvals import Approval, Approvals, Decision
+from oncofed.client.records.approvals import STATES, Approvals
 from oncofed.client.records.audit_log import FORGOTTEN, AuditLog
+from oncofed.client.records.decisions import Approval, Decision
 from oncofed.client.records.offers import Offers
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.client.records.repeats import Repeats
@@ -65,8 +66,6 @@ from oncofed.protocol.model_file import SignedModel
 from oncofed.protocol.plan import Member
 from oncofed.protocol.signing import public_key_of
 from oncofed.protocol.wire_form import is_hash
-
-_STATES = {Decision.APPROVED: PlanState.APPROVED, Decision.DECLINED: PlanState.DECLINED}
 
 _log = logging.getLogger(__name__)
 
@@ -141,6 +140,8 @@ class NodeGuard:
             self._approvals.tidy()
             for model in sorted(folder.models.glob("*.safetensors")):
                 self._close(model.stem)  # a kill came in between
+            for words in self._approvals.disagreements():
+                _log.error("a decision is not what the audit log tells: %s", words)
         except RecordFailure as failure:  # they are nobody's answer, and the next decision removes them
             _log.error("patients or keys that no decision names cannot be removed: %s", failure)
 
@@ -190,7 +191,7 @@ class NodeGuard:
         decided = self._approvals.find(plan_hash)
         if decided is None:
             return PlanState.OFFERED
-        return _STATES[decided.decision]
+        return STATES[decided.decision]
 
     def deliver_model(self, model: bytes, signature: bytes, plan_hash: str) -> DeliveryState:
         """As the port says. One model a plan: another one later is refused, even if it is signed."""
@@ -364,7 +365,7 @@ class NodeGuard:
             return trust.decided(
                 standing,
                 plan_hash=approval.plan_hash,
-                state=_STATES[approval.decision],
+                state=STATES[approval.decision],
                 masking_key=approval.masking_key,
             )
         except (OSError, Untrusted) as fault:

@@ -204,7 +204,7 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
         click.echo(f"{plan.document.plan.hash[:12]}  {plan.document.plan.study:24s} {plan.state}{source}")
     if not found:
         click.echo("None yet. A running node gets them from the coordinator.")
-    elif any(plan.decision is None for plan in found):
+    elif any(plan.waits for plan in found):
         click.echo(f"Read one: oncofed site plans {folder.root} --show HASH; then approve or decline it.")
 
 
@@ -351,7 +351,7 @@ def forget(folder: NodeFolder, plan: str, waiting: bool) -> None:
     if bool(plan) == waiting:
         raise click.UsageError("Name a plan, or add --waiting.")
     go_on_as("guard", folder)
-    waits = [each for each in offered_plans(folder) if each.decision is None] if waiting else []
+    waits = [each for each in offered_plans(folder) if each.waits] if waiting else []
     for each in waits if waiting else [find_plan(folder, plan)]:
         if not offers_of(folder).forget(each.document.plan.hash):
             remedy = f"Withdraw the approval first: oncofed site decline {folder.root} {each.document.plan.hash[:12]}"

@@ -29,6 +29,7 @@ from oncofed.client.records.sqlite_ledger import verify_ledger
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.token import read_digits
 from oncofed.client.site.findings import Finding, Verdict
+from oncofed.client.site.inbox import approvals_of
 from oncofed.client.site.network_checks import coordinator_findings, port_findings
 from oncofed.client.site.patient_checks import patient_findings
 from oncofed.client.site.setup import places
@@ -240,8 +241,14 @@ def _audit_log(folder: NodeFolder) -> Iterator[Finding]:
 
 def _records(folder: NodeFolder) -> Iterator[Finding]:
     refuse_disagreement(folder)
+    wrong = approvals_of(folder).disagreements()
+    for what in wrong:
+        remedy = f"oncofed site approve or decline {folder.root} with that plan; put no copy back."
+        yield Finding("records", Verdict.FAULT, what, remedy)
     told = forgotten_since_the_last_answer(verify_audit_log(folder.audit_log).entries)
     if told is None:
+        if wrong:
+            return
         yield Finding("records", Verdict.FINE, "ledger, audit log and answers tell of the same releases")
         return
     what = f"at {told.time} the coordinator had answers that the ledger was not charged for; nothing was answered since"

@@ -81,7 +81,6 @@ def test_a_process_serves_and_ends_when_told() -> None:
         assert not node.folder.socket.exists()
         assert len(node.charges()) == 2
         assert [event for event, _ in node.events()] == [
-            "source_named",
             "guard_started",
             "describe",
             "plan_kept",
