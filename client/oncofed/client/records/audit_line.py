@@ -3,8 +3,8 @@
 JSON of fixed keys in one form, chained to the line before by its hash. A line that a kill cut short is closed by a mark
 of its own, so that no whole line is ever taken for one, and the line after it says how many bytes it had.
 
-Some lines hold `facts`, which must not be forgotten with the files that they are about: names of data sources as the
-policy has them, and hashes. They have no room for a patient's value either.
+Some lines hold `facts`, most of which must not be forgotten with the files that they are about: names of data sources
+as the policy has them, and hashes. They have no room for a patient's value either.
 """
 
 from __future__ import annotations
@@ -28,8 +28,12 @@ _FACTS = {
     "decision": _DIGITS,
     "split": _DIGITS,
     "masking_key": _DIGITS,
+    "times": re.compile(r"[0-9]{1,12}"),
 }
-"""What a line may say besides, and in which form. table: the hash of where a source's patients lie."""
+"""What a line may say besides, and in which form.
+
+table: the hash of where a source's patients lie. times: how often something was asked that is not noted by itself.
+"""
 
 
 def well_formed(facts: object) -> bool:

@@ -56,6 +56,7 @@ from oncofed.client.records.audit_line import (
     well_formed,
 )
 from oncofed.client.records.chain import START, Anchor, head_of, refuse_unless_anchored
+from oncofed.client.records.repeats import NOT_NOTED
 from oncofed.durable import replace_durably, sync_folder, unwritable
 from oncofed.errors import Fault, InvalidInput, RecordDamaged, RecordFailure
 
@@ -215,7 +216,7 @@ class AuditLog:
         """
         fields = self._entry(event, plan_hash=plan_hash, round_=round_, attempt=attempt, code=code, by=by, left=left)
         if told := {key: text for key, text in (facts or {}).items() if text}:
-            assert well_formed(told), "facts are names of sources and hashes"
+            assert well_formed(told), "facts are names of sources, hashes and how often"
             fields["facts"] = told
         with self._lock:
             announced = self._announced
@@ -231,6 +232,10 @@ class AuditLog:
                 _log.error("%s is to be noted and is owed until it can be written: %s", event, failure)
             if announced is not None and event in (announced[0], NOT_CHARGED):
                 self._announced = None
+
+    def count(self, times: int) -> None:
+        """How many things more there were than are noted one by one (`repeats`). Raises as `append` does."""
+        self.append(NOT_NOTED, facts={"times": str(times)})
 
     def close(self, *, by: str, vouched: Callable[[Anchor], bytes]) -> tuple[Path, Anchor]:
         """Close the log and begin a new one. Other processes may write to it meanwhile; they wait.

@@ -133,7 +133,7 @@ class NodeGuard:
         self._answers = FolderAnswers(folder.answers)
         self._guards: dict[str, _Kept] = {}
         self._guards_lock = threading.Lock()
-        self._repeats = Repeats()
+        self._repeats = Repeats(self._audit.count)
         self._pace = NoPace() if pace is None else pace
         self._seen: dict[frozenset[str], set[Release]] = {}
         try:
@@ -179,7 +179,11 @@ class NodeGuard:
         if not self._offers.path(plan.hash).exists():
             if self._offers.keep(plan.hash, document):
                 # A coordinator that offers without end would else fill the log, two lines a plan.
-                self._repeats.note("plan_gave_way", lambda: self._audit.append("plan_gave_way", plan_hash=plan.hash))
+                self._repeats.note(
+                    "plan_gave_way",
+                    lambda: self._audit.append("plan_gave_way", plan_hash=plan.hash),
+                    of_few=True,
+                )
             else:
                 self._audit.append("plan_kept", plan_hash=plan.hash)
         return self.plan_status(plan.hash)
@@ -265,7 +269,7 @@ class NodeGuard:
             _log.error("a question is not answered: %s", older)
             self._audit.append(FORGOTTEN, plan_hash=plan_hash)
 
-        self._repeats.note(FORGOTTEN, note)
+        self._repeats.note(FORGOTTEN, note, of_few=True)
 
     def _guard_for(self, approval: Approval) -> Guard:
         masking_keys = self._masking.others(approval.plan_hash) if approval.masking_key else ()

@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.installed_node import NODE_KEY, SITE, InstalledNode, installed_node
+from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, Asker
 
 from oncofed.client.records import approvals as approvals_module
 from oncofed.client.records.plan_keys import PlanKeys
+from oncofed.client.records.repeats import MOST, NOT_NOTED
+from oncofed.client.service.desk import Desk, questions_to_node
 from oncofed.client.service.node_guard import NodeGuard
 from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
 from oncofed.privacy.masking import new_masking_key, public_masking_key_of
@@ -197,6 +200,24 @@ def test_a_model_that_comes_while_its_plan_is_approved_again_leaves_no_second_ke
     assert named == {first.public_key.hex()}
     assert refused(node.guard(), plan) is RefusalCode.NOT_READY
     assert unanswered(node.guard(), plan) is RefusalCode.NOT_READY
+
+
+def test_a_masking_key_that_leaves_has_a_line_of_its_own_each_time_also_in_a_flood_of_refusals(
+    node: InstalledNode, plan: StudyPlan
+) -> None:
+    guard = node.guard()
+    desk = Desk(
+        questions_to_node(guard, site=SITE), audit=guard.audit, answer_key=ANSWER_KEY, asker_key=COORDINATOR_PUBLIC
+    )
+    asker = Asker(desk)
+    for number in range(2 * MOST):
+        asker.offer_plan(number.to_bytes(4))
+    for _ in range(2):
+        asker.masking_keys(plan.hash, ())
+    lines = [entry for entry in node.entries() if entry.code == "masking_key"]
+    assert [(line.event, line.plan_hash) for line in lines] == [("masking_keys", plan.hash)] * 2
+    counts = [int(entry.facts["times"]) for entry in node.entries() if entry.event == NOT_NOTED]
+    assert max(counts) > MOST / 2, "the flood is counted"
 
 
 def test_a_kill_between_the_model_and_the_end_of_the_key_is_made_good(node: InstalledNode, plan: StudyPlan) -> None:
