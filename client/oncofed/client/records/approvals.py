@@ -101,9 +101,9 @@ class Approvals:
             return None
         for _ in range(_LOOKS):
             told = self._told.by_plan().get(plan_hash)
-            written = (self._read(self._next(plan_hash)), self._read(self._path(plan_hash)))
             if told is None and not self._path(plan_hash).exists():
                 return None
+            written = (self._read(self._next(plan_hash)), self._read(self._path(plan_hash)))
             for decided in written:
                 if decided is not None and told is not None and told.is_of(decided):
                     return decided

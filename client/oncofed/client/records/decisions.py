@@ -12,6 +12,7 @@ Reading goes on where it ended before: a log that grows is not read again from i
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -164,14 +165,16 @@ class ToldDecisions:
         with unwritable(self._path):
             if not self._path.exists():
                 return False
+            found = self._path.stat()
+            if found.st_ino != self._inode or found.st_size < self._read:
+                return False
+            if found.st_size == self._read:
+                return True
             with self._path.open("rb") as log:
-                if self._path.stat().st_ino != self._inode:
-                    return False
-                end = log.seek(0, 2)
-                if end < self._read:
+                if os.fstat(log.fileno()).st_ino != self._inode:  # it was closed, just now
                     return False
                 log.seek(self._read)
-                content = log.read(end - self._read)
+                content = log.read()
         lines, head = [], self._head
         whole = content[: content.rfind(b"\n") + 1]
         for line in whole.splitlines(keepends=True):
