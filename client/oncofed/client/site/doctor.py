@@ -22,6 +22,7 @@ from oncofed.client.node.enrolment import own_request
 from oncofed.client.node.folder import NodeFolder, SiteSettings, read_site
 from oncofed.client.policy_file import read_policy, shared_in_words
 from oncofed.client.records.agreement import forgotten_since_the_last_answer, refuse_disagreement
+from oncofed.client.records.audit_files import copies_beside
 from oncofed.client.records.audit_log import verify_audit_log
 from oncofed.client.records.closed_log import verify_closing
 from oncofed.client.records.source_memory import refuse_fresh_budgets
@@ -230,6 +231,9 @@ def _audit_log(folder: NodeFolder) -> Iterator[Finding]:
     if report.closing_unfinished:
         what = "somebody began to close it and was stopped; it is open, and whole"
         yield Finding("audit log", Verdict.WARNING, what, f"oncofed site close-log {folder.root}")
+    for copy in sorted(copies_beside(folder.audit_log)):
+        what = f"{copy.name} has the name of a closed log and is none: a copy, which nothing goes on from"
+        yield Finding("audit log", Verdict.WARNING, what, "Keep copies in another folder.")
     if not report.archives:
         return
     site, own = read_site(folder).name, public_key_of(read_secret(folder.answer_key)).hex()
