@@ -4,8 +4,9 @@
 the old one as it was. Files, clocks and logs are the callers' (`service.node_guard`, `records.approvals`,
 `site.inbox`), and nobody but it decides.
 
- 1. Offer. A document has the one form, is signed by the pinned coordinator, names that coordinator, and names this
-    hospital with this hospital's own keys. What was decided about a plan is not undone by offering it again.
+ 1. Offer. A document has the one form, is signed by the pinned coordinator, names that coordinator, has each number
+    in its range, and names this hospital with this hospital's own keys. What was decided about a plan is not undone by
+    offering it again.
  2. Verify. Of the plan's other hospitals those are known whose card (name and keys) is pinned in this hospital's
     policy; each other one counts as one that sides with the coordinator (`privacy.policy`).
  3. Approve. A person approves one hash, with a policy that allows that plan. Where noise is shared, a fresh masking key
@@ -40,6 +41,7 @@ from oncofed.protocol.messages import PlanState
 from oncofed.protocol.model_file import SignedModel, verified_weights
 from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.protocol.study_document import StudyDocument, read_document, verify_document
+from oncofed.ranges import outside
 
 LARGEST_HEADER_BYTES = 10_008
 """Of a model's file."""
@@ -50,6 +52,8 @@ class Reason(StrEnum):
 
     ANOTHER_FORM = "another_form"
     ANOTHER_SIGNATURE = "another_signature"
+    OUTSIDE_RANGES = "outside_ranges"
+    """A number of the plan lies outside its range (`oncofed.ranges`)."""
     NOT_A_MEMBER = "not_a_member"
     ANOTHER_PLAN = "another_plan"
     NOT_APPROVED = "not_approved"
@@ -114,8 +118,10 @@ class Standing:
 
 
 def offered(content: bytes, *, pinned: Pinned) -> Standing:
-    """Step 1. Raises Untrusted: another form, another signature, not a member."""
+    """Step 1. Raises Untrusted: another form, another signature, outside its ranges, not a member."""
     standing = from_coordinator(content, pinned=pinned)
+    if outside(standing.plan):  # nobody could approve it, and to tell what it asks for might take for ever
+        raise Untrusted(Reason.OUTSIDE_RANGES, plan_hash=standing.plan.hash)
     if pinned.own not in standing.plan.members:
         raise Untrusted(Reason.NOT_A_MEMBER, plan_hash=standing.plan.hash)
     return standing
