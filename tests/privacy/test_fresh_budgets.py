@@ -243,7 +243,7 @@ def test_a_node_of_an_earlier_version_keeps_the_names_that_it_has(
         with monkeypatch.context() as earlier:
             earlier.setattr(source_memory.SourceMemory, "news", lambda *_: [])
             spent(node)
-        assert not [entry for entry in node.entries() if entry.facts]
+        assert not [entry for entry in node.entries() if entry.event == source_memory.NAMED]
         source = renamed(node) if renamed_before else "biobank"
         assert is_refused_everywhere(node, source) is renamed_before
 
