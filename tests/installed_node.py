@@ -20,9 +20,11 @@ from tests.node_guards import ANSWER_KEY, COORDINATOR_KEY
 
 from oncofed.client.node.folder import NodeFolder, SiteSettings
 from oncofed.client.policy_file import read_policy
-from oncofed.client.records.approvals import Approval, Approvals, Trial, no_trial
+from oncofed.client.records.approvals import Approvals, Trial, no_trial
 from oncofed.client.records.audit_log import AuditEntry, AuditLog, verify_audit_log
+from oncofed.client.records.decisions import Approval
 from oncofed.client.records.plan_keys import PlanKeys
+from oncofed.client.records.source_memory import NAMED
 from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.client.service.node_guard import NodeGuard, PinnedKeys
 from oncofed.client.service.public_times import Pace
@@ -145,7 +147,8 @@ class InstalledNode:
         return NodeGuard(self.folder, site=SITE, keys=self.keys, pace=pace)
 
     def events(self) -> list[tuple[str, str]]:
-        return [(entry.event, entry.code) for entry in self.entries()]
+        """Without the names of its sources, which a guard notes when it first reads a policy."""
+        return [(entry.event, entry.code) for entry in self.entries() if entry.event != NAMED]
 
     def entries(self) -> tuple[AuditEntry, ...]:
         return verify_audit_log(self.folder.audit_log).entries

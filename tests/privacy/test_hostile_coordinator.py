@@ -269,7 +269,6 @@ def plans(node: InstalledNode) -> dict[str, StudyPlan]:
         "no clip": replace(plan, privacy=replace(privacy, l2_norm_bound=None)),
         "a larger epsilon": replace(plan, privacy=replace(privacy, noise_multiplier=5.0, epsilon=9.0)),
         "another relation": replace(plan, privacy=replace(privacy, relation="replace_one_patient")),
-        "a large delta": replace(plan, privacy=replace(privacy, delta=0.1)),
         "more rounds": replace(plan, training=replace(training, rounds=600)),
         "a larger model": replace(plan, model=replace(plan.model, hidden_units=(500,))),
         "another schema's columns": replace(plan, model=replace(plan.model, columns=9)),
@@ -283,7 +282,6 @@ FORBIDDEN = (
     "no clip",
     "a larger epsilon",
     "another relation",
-    "a large delta",
     "more rounds",
     "a larger model",
     "another schema's columns",
@@ -299,6 +297,16 @@ def test_a_plan_that_the_policy_forbids_is_never_answered(hospital: Hospital, na
         node.approve(plan)
     with pytest.raises(RequestRefused) as refusal:
         Asker(hospital).contribute(node.request(plan))
+    assert refusal.value.code is RefusalCode.NOT_APPROVED
+    assert node.charges() == ()
+
+
+def test_a_plan_beyond_the_ranges_is_not_even_kept(hospital: Hospital) -> None:
+    node, plan = hospital.node, hospital.node.plan()
+    beyond = replace(plan, privacy=replace(plan.privacy, delta=0.1))
+    assert Asker(hospital).offer_plan(node.offer(beyond)) is PlanState.REFUSED
+    with pytest.raises(RequestRefused) as refusal:
+        Asker(hospital).contribute(node.request(beyond))
     assert refusal.value.code is RefusalCode.NOT_APPROVED
     assert node.charges() == ()
 

@@ -38,7 +38,7 @@ class Node:
 
     def plan(self, _: NodeFolder, beginning: str) -> SimpleNamespace:
         privacy = SimpleNamespace(mode=PrivacyMode.NONE)
-        plan = SimpleNamespace(hash=PLAN_HASH, study=beginning, privacy=privacy)
+        plan = SimpleNamespace(hash=PLAN_HASH, study=beginning, privacy=privacy, held_out_fraction=0.0)
         return SimpleNamespace(document=SimpleNamespace(plan=plan), decision=SimpleNamespace(data_source="registry"))
 
     def table(self, _: NodeFolder, plan: SimpleNamespace) -> Cohort:

@@ -18,6 +18,7 @@ from tests.doubles import model_spec, study_plan
 from tests.installed_node import SCHEMA, SITE, InstalledNode, installed_node, table
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, TOKEN, Asker
 
+from oncofed.client import trust
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.guard_server import serving
 from oncofed.client.service.token import token_sha256
@@ -249,7 +250,8 @@ def test_a_plan_with_a_baseline_weight_that_no_clip_survives_is_not_approved(bas
 def test_and_without_that_refusal_the_answer_does_not_say_whether_a_patient_is_there(
     baseline_weight: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(policy, "outside", lambda plan: [])
+    for home in (policy, trust):
+        monkeypatch.setattr(home, "outside", lambda plan: [])
     with installed_node() as node:
         for one_is_older in (False, True):
             said = said_by_the_node(node, baseline_weight=baseline_weight, one_is_older=one_is_older)

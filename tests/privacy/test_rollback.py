@@ -25,6 +25,7 @@ from oncofed.client.policy_file import read_policy
 from oncofed.client.records import agreement
 from oncofed.client.records.agreement import refuse_disagreement
 from oncofed.client.records.audit_log import FORGOTTEN, AuditLog
+from oncofed.client.records.source_memory import say_other_patients
 from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.client.service import node_guard, process
 from oncofed.client.service.desk import Desk, questions_to_node
@@ -283,6 +284,7 @@ def test_a_second_data_source_and_a_second_start_are_no_disagreement() -> None:
         plan = replace(node.plan(), study="another")
         here.guard.offer_plan(node.offer(plan))
         document, policy = node.document(plan), read_policy(node.folder.policy)
+        say_other_patients(node.folder, policy, node.audit_log, name="biobank", by="Dr. Example")
         biobank = policy.source("biobank")
         ledger = SqliteLedger(node.folder.ledger, data_source="biobank", budget=biobank.site_policy.budget)
         node.approvals.approve(

@@ -179,14 +179,19 @@ def test_a_study_by_epochs_wants_patients_whom_no_other_study_uses_under_either_
     here.ledger(OTHER).charge(sampled)
 
 
-def test_a_policy_that_takes_it_back_is_no_lost_ledger(here: Hospital) -> None:
-    """Whoever answers for data protection decides; the guard that runs goes on."""
+def test_a_policy_that_takes_it_back_is_refused_until_somebody_says_so_and_that_is_no_lost_ledger(
+    here: Hospital,
+) -> None:
+    """Whoever answers for data protection decides, by name; the guard that runs goes on then."""
     one, two = here.plan("one"), here.plan("two")
     here.approve(one, SOURCE)
     here.approve(two, OTHER)
     assert here.asked(one, 1) is None
     assert here.asked(two, 1) is None
     here.node.set_policy(SAID, "")
+    assert here.asked(one, 2) is RefusalCode.NOT_READY
+    assert oncofed("site", "other-patients", here.node.folder.root, OTHER, "--yes").code == 0
+    here.node.set_policy("largest_epsilon = 3.0", "largest_epsilon = 2.9")
     assert here.asked(one, 2) is None
     assert here.asked(two, 2) is None
     assert len(here.ledger(OTHER).charges()) == 2

@@ -1,10 +1,12 @@
 """What can somebody who sends bytes bring this hospital to believe of a plan? A state machine without I/O.
 
 `Standing` is where the hospital stands with one plan; each step gives a new one, or refuses with `Untrusted` and leaves
-the old one as it was. Files, clocks and logs are the callers' (`service.node_guard`, `records.approvals`).
+the old one as it was. Files, clocks and logs are the callers' (`service.node_guard`, `records.approvals`,
+`site.inbox`), and nobody but it decides.
 
- 1. Offer. A document has the one form, is signed by the pinned coordinator, names that coordinator, and names this
-    hospital with this hospital's own keys. What was decided about a plan is not undone by offering it again.
+ 1. Offer. A document has the one form, is signed by the pinned coordinator, names that coordinator, has each number
+    in its range, and names this hospital with this hospital's own keys. What was decided about a plan is not undone by
+    offering it again.
  2. Verify. Of the plan's other hospitals those are known whose card (name and keys) is pinned in this hospital's
     policy; each other one counts as one that sides with the coordinator (`privacy.policy`).
  3. Approve. A person approves one hash, with a policy that allows that plan. Where noise is shared, a fresh masking key
@@ -32,13 +34,14 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.errors import InvalidInput, PrivacyRefusal, SignatureInvalid
+from oncofed.errors import Fault, InvalidInput, PrivacyRefusal, SignatureInvalid
 from oncofed.privacy.policy import SitePolicy
 from oncofed.protocol.masking_keys import SignedMaskingKey, verify_masking_key
 from oncofed.protocol.messages import PlanState
 from oncofed.protocol.model_file import SignedModel, verified_weights
 from oncofed.protocol.plan import Member, StudyPlan
-from oncofed.protocol.study_document import read_document, verify_document
+from oncofed.protocol.study_document import StudyDocument, read_document, verify_document
+from oncofed.ranges import outside
 
 LARGEST_HEADER_BYTES = 10_008
 """Of a model's file."""
@@ -49,6 +52,8 @@ class Reason(StrEnum):
 
     ANOTHER_FORM = "another_form"
     ANOTHER_SIGNATURE = "another_signature"
+    OUTSIDE_RANGES = "outside_ranges"
+    """A number of the plan lies outside its range (`oncofed.ranges`)."""
     NOT_A_MEMBER = "not_a_member"
     ANOTHER_PLAN = "another_plan"
     NOT_APPROVED = "not_approved"
@@ -71,12 +76,14 @@ class Untrusted(Exception):
 
     told       for people here; nothing of it leaves.
     plan_hash  of a document that the coordinator signed.
+    faults     of a document of another form.
     """
 
-    def __init__(self, reason: Reason, told: str = "", *, plan_hash: str = "") -> None:
+    def __init__(self, reason: Reason, told: str = "", *, plan_hash: str = "", faults: tuple[Fault, ...] = ()) -> None:
         self.reason = reason
         self.told = told
         self.plan_hash = plan_hash
+        self.faults = faults
         super().__init__(reason.value)
 
 
@@ -111,8 +118,10 @@ class Standing:
 
 
 def offered(content: bytes, *, pinned: Pinned) -> Standing:
-    """Step 1. Raises Untrusted: another form, another signature, not a member."""
+    """Step 1. Raises Untrusted: another form, another signature, outside its ranges, not a member."""
     standing = from_coordinator(content, pinned=pinned)
+    if outside(standing.plan):  # nobody could approve it, and to tell what it asks for might take for ever
+        raise Untrusted(Reason.OUTSIDE_RANGES, plan_hash=standing.plan.hash)
     if pinned.own not in standing.plan.members:
         raise Untrusted(Reason.NOT_A_MEMBER, plan_hash=standing.plan.hash)
     return standing
@@ -120,14 +129,19 @@ def offered(content: bytes, *, pinned: Pinned) -> Standing:
 
 def from_coordinator(content: bytes, *, pinned: Pinned) -> Standing:
     """The first half of step 1, for a document of which the second half was looked at before."""
+    return Standing(document_of(content, coordinator=pinned.coordinator).plan)
+
+
+def document_of(content: bytes, *, coordinator: bytes, where: str = "study plan") -> StudyDocument:
+    """The same, for those who read it. where: how faults of its form call it. Raises Untrusted."""
     try:
-        document = read_document(content)
-        verify_document(document, public_key=pinned.coordinator)
-    except InvalidInput:
-        raise Untrusted(Reason.ANOTHER_FORM) from None
-    except SignatureInvalid:
-        raise Untrusted(Reason.ANOTHER_SIGNATURE) from None
-    return Standing(document.plan)
+        document = read_document(content, where=where)
+        verify_document(document, public_key=coordinator)
+    except InvalidInput as refused:
+        raise Untrusted(Reason.ANOTHER_FORM, faults=refused.faults) from None
+    except SignatureInvalid as refused:
+        raise Untrusted(Reason.ANOTHER_SIGNATURE, str(refused)) from None
+    return document
 
 
 def approved(standing: Standing, *, plan_hash: str, policy: SitePolicy, site: str, key_held: str) -> Standing:

@@ -20,7 +20,8 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2, poisson
+from scipy.special import pdtr, pdtrc
+from scipy.stats import chi2
 
 from oncofed.survival.follow_up import BoolArray, FloatArray
 from oncofed.survival.grid import TimeGrid
@@ -49,7 +50,8 @@ class Expected:
     @property
     def p_value(self) -> float:
         """Two-sided, that the model is right."""
-        fewer, more = poisson.cdf(self.observed, self.expected), poisson.sf(self.observed - 1, self.expected)
+        fewer = pdtr(self.observed, self.expected)
+        more = pdtrc(self.observed - 1, self.expected) if self.observed else 1.0
         return float(min(1.0, 2 * min(fewer, more)))
 
 

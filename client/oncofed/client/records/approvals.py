@@ -5,6 +5,11 @@ when. The patients are frozen with it (`frozen_patients`): until somebody approv
 made from them, whatever becomes of the table. Whether there are too few or too many of them is decided here, by a
 person, and never again: a refusal at a request would tell the coordinator of the table.
 
+The audit log tells of each decision before it is in force, and which one is the last (`decisions`): a file that was put
+back from an older copy is in force no longer, a plan that was declined stays so, and of a file that is lost or damaged
+the log still knows the source, the split and the masking key. Whether a plan may be approved, and with which masking
+key, is decided by `client.trust`; this module adds files, and a lock.
+
 Promises: `approve` looks at everything the policy says, and at what the ledger has already spent, and tells every
 objection at once. Whatever fails, and at whatever instant a kill comes, a decision stands with the patients it names:
 the one before or the new one; patients that no decision names are removed by the next decision, or when the guard
@@ -17,43 +22,47 @@ has one: its requests would be answered twice. Torch-free.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
-from collections import Counter
+import secrets
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from oncofed.client import trust
 from oncofed.client.held_out_split import HeldOutSplit, split_name, split_secret
 from oncofed.client.policy_file import NodePolicy, SourcePolicy
 from oncofed.client.records.audit_log import AuditLog
+from oncofed.client.records.decisions import Approval, Decision, ToldDecisions, approval_in, content_of
 from oncofed.client.records.frozen_patients import freeze, frozen_file, thaw
+from oncofed.client.records.objections import of_the_ledger, of_the_plan, refuse_copy, refuse_number
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.client.sources import read_source_cohort
-from oncofed.client.trust import Untrusted, refuse_second_key
+from oncofed.client.trust import Reason, Standing, Untrusted
 from oncofed.cohort.cohort import Cohort
-from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
-from oncofed.durable import replace_durably, unwritable
-from oncofed.errors import PrivacyRefusal, RecordDamaged, RecordFailure, UnaccountedEvent
-from oncofed.privacy.accounting import epsilon_of
-from oncofed.privacy.ledger import Ledger, refuse_unless_one_collection
-from oncofed.privacy.policy import releases_of
-from oncofed.privacy.releases import largest_patients
-from oncofed.protocol.plan import PrivacyMode, StudyPlan
+from oncofed.durable import replace_durably, sync_folder, unwritable
+from oncofed.errors import PrivacyRefusal, RecordDamaged, RecordFailure
+from oncofed.privacy.ledger import Ledger
+from oncofed.privacy.masking import new_masking_key, public_masking_key_of
+from oncofed.protocol.messages import PlanState
+from oncofed.protocol.plan import StudyPlan
 from oncofed.survival.encoded_patients import EncodedPatients, encoded_patients
 
 _PLAN_HASH = re.compile(r"[0-9a-f]{64}")
 _FOLDER_MODE = 0o700
 _BUNDLES_MODE = 0o644
 """The SuperNode's user reads which bundles are approved; a hash of public code tells nothing."""
-
+_LOOKS = 3
+"""A decision that is written between two looks is found by the next."""
+_WORD_BYTES = 16
+STATES = {Decision.APPROVED: PlanState.APPROVED, Decision.DECLINED: PlanState.DECLINED}
+_DECISIONS = {state: decision for decision, state in STATES.items()}
 
 Trial = Callable[[Path, str], None]
 """Is given the file of frozen patients and its SHA-256. Raises PrivacyRefusal where answers would not do."""
@@ -61,37 +70,6 @@ Trial = Callable[[Path, str], None]
 
 def no_trial(file: Path, sha256: str) -> None:
     """The null trial."""
-
-
-class Decision(StrEnum):
-    APPROVED = "approved"
-    DECLINED = "declined"
-
-
-@dataclass(frozen=True)
-class Approval:
-    """One decision.
-
-    cohort_hash      of the patients in the order of their identifiers, to tell people here that the table is another
-                     one by now, and that a second source holds the same; of a plan that was declined, those that it
-                     was last approved for.
-    split            names the secret by which patients are set aside (`held_out_split`); empty where none are.
-    patients_sha256  of the file of frozen patients; empty when declined, and in approvals of earlier versions, which
-                     must be given again.
-    masking_key      this hospital's for the plan, public, where the plan shares its noise; kept when it is declined,
-                     because a plan gets no second one (`client.trust`).
-    """
-
-    plan_hash: str
-    decision: Decision
-    data_source: str
-    cohort_hash: str
-    bundle_sha256: str
-    decided_by: str
-    decided_at: str
-    split: str = ""
-    patients_sha256: str = ""
-    masking_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,22 +96,50 @@ class Approvals:
         return frozen_file(self.patients, plan_hash=approval.plan_hash, sha256=approval.patients_sha256)
 
     def find(self, plan_hash: str) -> Approval | None:
-        """The latest decision about a plan, None without one. Raises RecordDamaged."""
+        """The decision that is in force, None without one. Raises RecordDamaged where the last one is lost."""
         if not _PLAN_HASH.fullmatch(plan_hash):  # it may come from outside, and becomes the name of a file
             return None
-        path = self._path(plan_hash)
-        with unwritable(path):
-            if not os.path.lexists(path):
+        for _ in range(_LOOKS):
+            told = self._told.by_plan().get(plan_hash)
+            if told is None and not os.path.lexists(self._path(plan_hash)):
                 return None
-            content = path.read_bytes()
-        return _read(content, path, plan_hash)
+            written = (self._read(self._next(plan_hash)), self._read(self._path(plan_hash)))
+            for decided in written:
+                if decided is not None and told is not None and told.is_of(decided):
+                    return decided
+        if told is not None and told.decision is Decision.DECLINED:
+            return told.as_declined(plan_hash, written[1])
+        raise RecordDamaged(
+            f"{plan_hash}.json in {self.folder} is lost, damaged, or older than the last decision that the audit log "
+            "tells of, so the plan is not answered. Put no copy back: approve or decline again. What may not be "
+            "forgotten of it stands in the audit log."
+        )
 
     def all(self) -> tuple[Approval, ...]:
-        """Every decision, by plan hash. Raises RecordDamaged."""
+        """Every decision that is in force, by plan hash. One that is lost is in force no longer."""
+        with unwritable(self.folder):
+            names = {path.stem for path in self.folder.glob("*.json")} | self._told.by_plan().keys()
+        found = []
+        for name in sorted(names):
+            with suppress(RecordDamaged):
+                found.append(self.find(name))
+        return tuple(approval for approval in found if approval is not None)
+
+    def disagreements(self) -> tuple[str, ...]:
+        """Where a file is not the last decision that the audit log tells of, in words."""
         with unwritable(self.folder):
             names = sorted(path.stem for path in self.folder.glob("*.json"))
-        found = (self.find(name) for name in names)
-        return tuple(approval for approval in found if approval is not None)
+        found = []
+        for name in names:
+            try:
+                if self.find(name) not in (self._read(self._path(name)), self._read(self._next(name))):
+                    found.append(
+                        f"{name}.json in {self.folder} is an older copy: the audit log tells of a later decision, "
+                        "which stays in force. Decline the plan again"
+                    )
+            except RecordDamaged as damaged:
+                found.append(str(damaged))
+        return tuple(found)
 
     def approve(
         self,
@@ -156,17 +162,16 @@ class Approvals:
         Raises PrivacyRefusal with every objection (the trial's apart), InvalidInput with every fault of the table; then
         nothing is approved. What was approved before stays as it was.
         """
-        before = self.find(plan.hash)
+        before = self._remembered(plan.hash)
         if before is not None and before.data_source not in ("", source.name):
             raise PrivacyRefusal(
                 f"this plan was approved for the data source {before.data_source}. Approve it for that one, or ask the "
                 "coordinator for a new plan."
             )
-        source.site_policy.refuse_unless_allowed(plan, site=site)
-        self._refuse_second_key(plan, before)
+        self._trusted(plan, source, site=site)
         secret = split_secret(self.held_out_secret) if plan.held_out_fraction else b""
         split = split_name(secret) if secret else ""
-        objections = [*_of_the_plan(plan, schema, site=site), *_of_the_ledger(plan, source, ledger)]
+        objections = [*of_the_plan(plan, schema, site=site), *of_the_ledger(plan, source, ledger)]
         if plan.hash in policy.plans_with_lost_answers:
             objections.append(
                 "the policy names it in plans_with_lost_answers: it was answered before, and would be answered more "
@@ -180,22 +185,27 @@ class Approvals:
         if objections:
             raise PrivacyRefusal("this plan cannot be approved: " + "; ".join(objections))
         cohort = read_source_cohort(source.source, schema)
-        _refuse_number(cohort, plan, policy)
-        _refuse_copy(cohort, source, self.all())
+        refuse_number(cohort, plan, policy)
+        refuse_copy(cohort, source, self.all())
         trained_on, held_out = _parted(cohort, plan, secret=secret, data_source=source.name)
         with self._one_at_a_time():
+            # Once more: since then another person may have decided, or the plan's model come and its key gone.
+            standing, first_key = self._trusted(plan, source, site=site)
+            if first_key is not None:
+                self.masking.keep_own(plan.hash, first_key)
             approval = Approval(
                 plan_hash=plan.hash,
-                decision=Decision.APPROVED,
+                decision=_DECISIONS[standing.state],
                 data_source=source.name,
                 cohort_hash=cohort.content_hash,
                 bundle_sha256=plan.bundle_sha256,
                 decided_by=approved_by,
                 decided_at=now.astimezone(UTC).isoformat(timespec="seconds"),
                 split=split,
-                # First, and beside the file of the approval before, which is in force until this one is written.
+                # First, and beside the file of the approval before, which is in force until this one is told.
                 patients_sha256=freeze(self.patients, plan_hash=plan.hash, trained_on=trained_on, held_out=held_out),
-                masking_key=self.masking.make(plan.hash) if plan.needs_masking_keys else "",
+                masking_key=standing.masking_key,
+                told_as=secrets.token_hex(_WORD_BYTES),
             )
             trial(self.patients_file(approval), approval.patients_sha256)
             self._write(approval)
@@ -203,21 +213,55 @@ class Approvals:
 
     def decline(self, plan: StudyPlan, *, declined_by: str, now: datetime) -> Approval:
         """Decline a plan, or withdraw its approval: its requests are refused from now on, and nobody stays frozen."""
-        before = self.find(plan.hash)
-        declined = Approval(
-            plan_hash=plan.hash,
-            decision=Decision.DECLINED,
-            data_source="" if before is None else before.data_source,  # so that it cannot come back on another source
-            cohort_hash="" if before is None else before.cohort_hash,
-            bundle_sha256="",
-            decided_by=declined_by,
-            decided_at=now.astimezone(UTC).isoformat(timespec="seconds"),
-            split="" if before is None else before.split,
-            masking_key="" if before is None else before.masking_key,
-        )
         with self._one_at_a_time():
+            before = self._remembered(plan.hash)
+            standing = trust.declined(_standing(plan, before))
+            declined = Approval(
+                plan_hash=plan.hash,
+                decision=_DECISIONS[standing.state],
+                # So that it cannot come back on another source.
+                data_source="" if before is None else before.data_source,
+                cohort_hash="" if before is None else before.cohort_hash,
+                bundle_sha256="",
+                decided_by=declined_by,
+                decided_at=now.astimezone(UTC).isoformat(timespec="seconds"),
+                split="" if before is None else before.split,
+                masking_key=standing.masking_key,
+                told_as=secrets.token_hex(_WORD_BYTES),
+            )
             self._write(declined)
         return declined
+
+    def _trusted(self, plan: StudyPlan, source: SourcePolicy, *, site: str) -> tuple[Standing, bytes | None]:
+        """The plan, approved, and a fresh masking key where it gets its first one. Raises PrivacyRefusal."""
+        before, fresh = self._remembered(plan.hash), None
+        held = self.masking.held(plan.hash) if plan.needs_masking_keys else ""
+        if plan.needs_masking_keys and not held and (before is None or not before.masking_key):
+            fresh = new_masking_key()
+            held = public_masking_key_of(fresh).hex()
+        try:
+            standing = trust.approved(
+                _standing(plan, before), plan_hash=plan.hash, policy=source.site_policy, site=site, key_held=held
+            )
+        except Untrusted as refusal:
+            of_the_policy = refusal.reason is Reason.AGAINST_THE_POLICY
+            raise PrivacyRefusal(
+                refusal.told if of_the_policy else f"this plan cannot be approved: {refusal.told}"
+            ) from None
+        return standing, fresh
+
+    def _remembered(self, plan_hash: str) -> Approval | None:
+        """What earlier decisions about a plan said, whatever became of their files. Raises RecordDamaged."""
+        told, written = self._told.by_plan().get(plan_hash), self._read(self._path(plan_hash))
+        if told is not None and told.told_as:
+            return told.as_declined(plan_hash, written)
+        if written is None and (told is not None or self._path(plan_hash).exists()):
+            raise RecordDamaged(
+                f"{plan_hash}.json in {self.folder}, a decision of an earlier version, is lost or damaged, and nobody "
+                "knows any more for which data source it was. Put it back from any backup, or ask the coordinator for "
+                "a new plan."
+            )
+        return written
 
     def tidy(self) -> None:
         """Remove patients and keys that no decision names: a kill left them. Raises RecordUnwritable."""
@@ -241,6 +285,7 @@ class Approvals:
             finally:
                 thaw(self.patients, unless=self._is_named)
                 self.masking.tidy(unless=self._needs_key)
+                self._settle()
         finally:
             os.close(lock)
 
@@ -260,98 +305,66 @@ class Approvals:
             return True
         return decided is not None and decided.decision is Decision.APPROVED and bool(decided.masking_key)
 
-    def _refuse_second_key(self, plan: StudyPlan, before: Approval | None) -> None:
-        if not plan.needs_masking_keys or before is None or not before.masking_key:
-            return
-        try:
-            refuse_second_key(before=before.masking_key, held=self.masking.held(plan.hash))
-        except Untrusted as refusal:
-            raise PrivacyRefusal(f"this plan cannot be approved: {refusal.told}") from None
-
     def _path(self, plan_hash: str) -> Path:
         return self.folder / f"{plan_hash}.json"
 
+    def _next(self, plan_hash: str) -> Path:
+        """Where a decision waits until it is told."""
+        return self.folder / f"{plan_hash}.next"
+
+    def _read(self, path: Path) -> Approval | None:
+        """None where there is no decision about the plan of this name."""
+        try:
+            with unwritable(path):
+                return approval_in(path.read_bytes(), path.stem) if path.exists() else None
+        except FileNotFoundError:  # it has its other name, just now
+            return None
+
+    @cached_property
+    def _told(self) -> ToldDecisions:
+        return ToldDecisions(self.audit.path)
+
     def _write(self, approval: Approval) -> None:
-        # Told first: a kill in between leaves a decision that was told and is not in force, never the other way round.
-        self.audit.append(approval.decision.value, plan_hash=approval.plan_hash, by=approval.decided_by)
+        """It is in force from when it is told: a kill before leaves the old one, a kill afterwards the new one."""
         with unwritable(self.folder):
             self.folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-        path = self._path(approval.plan_hash)
-        if approval.decision is Decision.APPROVED:
-            replace_durably(path, json.dumps(asdict(approval), sort_keys=True, indent=1).encode() + b"\n")
-            self._write_bundles(self.all())
-        else:
+        if approval.decision is Decision.DECLINED:
             # The code may no longer run before anybody learns that the plan was declined.
             self._write_bundles(one for one in self.all() if one.plan_hash != approval.plan_hash)
-            replace_durably(path, json.dumps(asdict(approval), sort_keys=True, indent=1).encode() + b"\n")
+        waiting = self._next(approval.plan_hash)
+        replace_durably(waiting, content_of(approval))
+        self.audit.append(
+            approval.decision.value, plan_hash=approval.plan_hash, by=approval.decided_by, facts=approval.facts
+        )
+        with unwritable(self.folder):
+            waiting.replace(self._path(approval.plan_hash))
+            sync_folder(self.folder)
 
     def _write_bundles(self, approvals: Iterable[Approval]) -> None:
         bundles = {one.bundle_sha256 for one in approvals if one.decision is Decision.APPROVED and one.bundle_sha256}
-        replace_durably(self.bundles_file, "".join(f"{one}\n" for one in sorted(bundles)).encode(), mode=_BUNDLES_MODE)
+        content = "".join(f"{one}\n" for one in sorted(bundles)).encode()
+        with unwritable(self.bundles_file):
+            found = self.bundles_file.read_bytes() if self.bundles_file.exists() else b""
+        if found != content:
+            replace_durably(self.bundles_file, content, mode=_BUNDLES_MODE)
+
+    def _settle(self) -> None:
+        """Finish what a kill left after a decision was told; the bundles are those of approved plans."""
+        with unwritable(self.folder):
+            for waiting in sorted(self.folder.glob("*.next")):
+                if self.find(waiting.stem) == self._read(waiting):
+                    waiting.replace(self._path(waiting.stem))
+                else:
+                    waiting.unlink()
+        self._write_bundles(self.all())
 
 
-def _of_the_plan(plan: StudyPlan, schema: StudySchema, *, site: str) -> list[str]:
-    objections = []
-    if schema.hash != plan.schema_hash:
-        objections.append("its schema is not the one that came with it")
-    if plan.model.columns != len(columns(schema)):
-        objections.append("its model has another number of inputs than its schema")
-    if plan.model.endpoints != tuple(endpoint.name for endpoint in schema.endpoints) or plan.model.grid != schema.grid:
-        objections.append("its model has other endpoints or another time grid than its schema")
-    if site not in plan.roster:
-        objections.append("this hospital is not in its roster")
-    return objections
-
-
-def _of_the_ledger(plan: StudyPlan, source: SourcePolicy, ledger: Ledger) -> list[str]:
-    """What the plan's rounds and its reserve come to, beside all that the source was charged for already."""
-    if plan.privacy.mode is PrivacyMode.NONE:
-        return []
-    charges = ledger.charges()
-    made = Counter(charge.event for charge in charges if charge.identity.startswith(f"{plan.hash}/"))
-    to_come = tuple((Counter(releases_of(plan)) - made).elements())  # an approval that is given again half-way
-    budget = ledger.budget
-    if budget != source.site_policy.budget:
-        return ["the ledger keeps another budget than the policy of this data source gives"]
-    try:
-        refuse_unless_one_collection(
-            [*((charge.plan_hash, charge.event) for charge in charges), *((plan.hash, event) for event in to_come)]
-        )
-    except UnaccountedEvent as refusal:
-        return [str(refusal)]
-    needed = epsilon_of([*(charge.event for charge in charges), *to_come], delta=budget.delta)
-    if needed <= budget.largest_epsilon:
-        return []
-    return [
-        f"with what {source.name} has spent already its releases come to epsilon {needed:.3f}, above "
-        f"{budget.largest_epsilon:g}"
-    ]
-
-
-def _refuse_number(cohort: Cohort, plan: StudyPlan, policy: NodePolicy) -> None:
-    """Too few for the policy, or too many for the plan. Says neither how many there are."""
-    if len(cohort) < policy.smallest_cohort:
-        raise PrivacyRefusal(
-            f"this data source holds fewer patients than the policy's smallest_cohort, {policy.smallest_cohort}"
-        )
-    if plan.privacy.mode is PrivacyMode.NONE:
-        return
-    most = largest_patients(plan.privacy.delta)
-    if len(cohort) > most:
-        raise PrivacyRefusal(
-            f"this data source holds more than the {most:,} patients that the plan's promise holds for (delta is to be "
-            "at most 1 / (10 x patients)). Ask the coordinator for a plan with a smaller delta."
-        )
-
-
-def _refuse_copy(cohort: Cohort, source: SourcePolicy, decisions: Iterable[Approval]) -> None:
-    """The same patients under two names would have two budgets. Found only where not one value differs."""
-    same = (one.data_source for one in decisions if one.cohort_hash == cohort.content_hash)
-    for other in sorted({*same} - {source.name, *source.counted_with}):
-        raise PrivacyRefusal(
-            f"{source.name} holds the very patients that were approved as {other}, and would give them a second "
-            f'budget. Approve it as {other}, or write same_patients_as = "{other}" into the [[source]] {source.name}.'
-        )
+def _standing(plan: StudyPlan, before: Approval | None) -> Standing:
+    """Where the hospital stands with a plan, by what it decided."""
+    if before is None:
+        return Standing(plan)
+    state, key = STATES[before.decision], before.masking_key
+    return trust.decided(Standing(plan), plan_hash=before.plan_hash, state=state, masking_key=key)
 
 
 def _parted(
@@ -364,15 +377,3 @@ def _parted(
         set_aside = HeldOutSplit(secret, data_source, plan.held_out_fraction).held_out(cohort.patient_ids)
     trained_on, held_out = (cohort.subset(np.flatnonzero(chosen)) for chosen in (~set_aside, set_aside))
     return encoded_patients(trained_on), encoded_patients(held_out)
-
-
-def _read(content: bytes, path: Path, plan_hash: str) -> Approval:
-    try:
-        fields = json.loads(content)
-        approval = Approval(**{**fields, "decision": Decision(fields["decision"])})
-    except (ValueError, KeyError, TypeError, RecursionError):
-        approval = None
-    texts = [] if approval is None else list(asdict(approval).values())
-    if approval is None or approval.plan_hash != plan_hash or not all(isinstance(text, str) for text in texts):
-        raise RecordDamaged(f"{path.name} is no decision about its plan. Remove it, and approve or decline again.")
-    return approval

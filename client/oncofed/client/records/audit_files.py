@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from oncofed.client.records.audit_line import fields_in
+from oncofed.client.records.audit_line import LONGEST_LINE, fields_in
 from oncofed.durable import sync_folder
 from oncofed.errors import RecordDamaged
 
@@ -87,8 +87,25 @@ def closing(path: Path) -> Iterator[None]:
 
 def archives_beside(path: Path) -> frozenset[Path]:
     """Closed logs, whether this one goes on from them or not."""
+    return _so_named(path) - copies_beside(path)
+
+
+def copies_beside(path: Path) -> frozenset[Path]:
+    """Files with the name of a closed log that end in another entry than their name says: somebody made a copy."""
+    return frozenset(each for each in _so_named(path) if _is_copy(each))
+
+
+def _so_named(path: Path) -> frozenset[Path]:
     found = path.parent.glob(f"{path.stem}.*{path.suffix}")
-    return frozenset(each for each in found if each.name[len(path.stem) + 1 : -len(path.suffix)].isdecimal())
+    return frozenset(each for each in found if each.stem.rpartition(".")[2].isdecimal())
+
+
+def _is_copy(file: Path) -> bool:
+    with file.open("rb") as content:
+        content.seek(max(0, file.stat().st_size - 2 * LONGEST_LINE))
+        tail = content.read()
+    last = fields_in(tail[tail.rfind(b"\n", 0, -1) + 1 :])
+    return last is not None and str(last["number"]) != file.stem.rpartition(".")[2]
 
 
 def lost(path: Path) -> RecordDamaged:

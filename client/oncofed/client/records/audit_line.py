@@ -2,12 +2,17 @@
 
 JSON of fixed keys in one form, chained to the line before by its hash. A line that a kill cut short is closed by a mark
 of its own, so that no whole line is ever taken for one, and the line after it says how many bytes it had.
+
+Some lines hold `facts`, most of which must not be forgotten with the files that they are about: names of data sources
+as the policy has them, and hashes. They have no room for a patient's value either.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 
 from oncofed.client.records.chain import Anchor, link
 
@@ -15,6 +20,27 @@ CUT_SHORT_MARK = b"#torn\n"
 """Ends a line that was cut short, so that a whole line which does not fit is never taken for one."""
 LONGEST_LINE = 65_536
 _KEYS = {"number", "time", "event", "plan_hash", "round", "attempt", "code", "by", "left", "torn", "previous", "hash"}
+_SOURCE, _DIGITS = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}"), re.compile(r"[0-9a-f]{32,64}")
+_FACTS = {
+    "data_source": _SOURCE,
+    "shares_with": _SOURCE,
+    "table": _DIGITS,
+    "decision": _DIGITS,
+    "split": _DIGITS,
+    "masking_key": _DIGITS,
+    "times": re.compile(r"[0-9]{1,12}"),
+}
+"""What a line may say besides, and in which form.
+
+table: the hash of where a source's patients lie. times: how often something was asked that is not noted by itself.
+"""
+
+
+def well_formed(facts: object) -> bool:
+    """Whether these are facts that a line may hold."""
+    return isinstance(facts, Mapping) and all(
+        key in _FACTS and isinstance(text, str) and _FACTS[key].fullmatch(text) for key, text in facts.items()
+    )
 
 
 def line_of(fields: dict[str, object], *, after: Anchor) -> tuple[bytes, Anchor]:
@@ -38,7 +64,9 @@ def fields_in(line: bytes) -> dict[str, object] | None:
         found = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict) or set(found) != _KEYS or not isinstance(found["previous"], str):
+    if not isinstance(found, dict) or set(found) - {"facts"} != _KEYS or not isinstance(found["previous"], str):
+        return None
+    if not well_formed(found.get("facts", {})):
         return None
     unsigned = {key: value for key, value in found.items() if key != "hash"}
     sound = found["hash"] == link(found["previous"], _canonical(unsigned)) and _canonical(found) + b"\n" == line

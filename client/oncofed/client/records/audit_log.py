@@ -30,7 +30,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,8 +46,17 @@ from oncofed.client.records.audit_files import (
     locked,
     lost,
 )
-from oncofed.client.records.audit_line import CUT_SHORT_MARK, LONGEST_LINE, cut_short, fields_in, line_of, tells_of
+from oncofed.client.records.audit_line import (
+    CUT_SHORT_MARK,
+    LONGEST_LINE,
+    cut_short,
+    fields_in,
+    line_of,
+    tells_of,
+    well_formed,
+)
 from oncofed.client.records.chain import START, Anchor, head_of, refuse_unless_anchored
+from oncofed.client.records.repeats import NOT_NOTED
 from oncofed.durable import replace_durably, sync_folder, unwritable
 from oncofed.errors import Fault, InvalidInput, RecordDamaged, RecordFailure
 
@@ -92,7 +101,10 @@ class Released:
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One line. `left` is what left; `code` a refusal's code or a local reason; `by` a person of the hospital."""
+    """One line. `left` is what left; `code` a refusal's code or a local reason; `by` a person of the hospital.
+
+    facts  what must not be forgotten (`audit_line`).
+    """
 
     number: int
     time: str
@@ -103,6 +115,7 @@ class AuditEntry:
     code: str
     by: str
     left: tuple[Released, ...]
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -160,6 +173,11 @@ class AuditLog:
         self._announced: tuple[str, str, int | None, int | None] | None = None
         self._owed: list[dict[str, object]] = []
 
+    @property
+    def path(self) -> Path:
+        """Of the open log."""
+        return self._path
+
     def announce(self, event: str, *, plan_hash: str, round_: int | None, attempt: int | None) -> None:
         """Write that the answer to this is about to be charged. Raises as `append` does: then it may not be charged.
 
@@ -185,6 +203,7 @@ class AuditLog:
         code: str = "",
         by: str = "",
         left: Sequence[Released] = (),
+        facts: Mapping[str, str] | None = None,
     ) -> None:
         """Write one line durably, and before it those that are owed. Of what was announced it may become owed itself.
 
@@ -193,8 +212,12 @@ class AuditLog:
         event, code  short words of ours, never a text that came from outside; anything else is an error of ours.
         plan_hash    64 hexadecimal digits; whatever else a request may hold there is written as "malformed".
         by           a name; what a name cannot hold is written as "?".
+        facts        as `audit_line` has them; empty ones are left out.
         """
         fields = self._entry(event, plan_hash=plan_hash, round_=round_, attempt=attempt, code=code, by=by, left=left)
+        if told := {key: text for key, text in (facts or {}).items() if text}:
+            assert well_formed(told), "facts are names of sources, hashes and how often"
+            fields["facts"] = told
         with self._lock:
             announced = self._announced
             try:
@@ -209,6 +232,10 @@ class AuditLog:
                 _log.error("%s is to be noted and is owed until it can be written: %s", event, failure)
             if announced is not None and event in (announced[0], NOT_CHARGED):
                 self._announced = None
+
+    def count(self, times: int) -> None:
+        """How many things more there were than are noted one by one (`repeats`). Raises as `append` does."""
+        self.append(NOT_NOTED, facts={"times": str(times)})
 
     def close(self, *, by: str, vouched: Callable[[Anchor], bytes]) -> tuple[Path, Anchor]:
         """Close the log and begin a new one. Other processes may write to it meanwhile; they wait.
@@ -279,7 +306,7 @@ class AuditLog:
         content = b""
         if torn:
             note = {"bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}
-            told = {**dict.fromkeys(fields, ""), "time": fields["time"], "event": TORN, "torn": note}
+            told = {**dict.fromkeys(fields.keys() - {"facts"}, ""), "time": fields["time"], "event": TORN, "torn": note}
             line, head = line_of({**told, "round": None, "attempt": None, "left": []}, after=head)
             content += (b"" if torn.endswith(CUT_SHORT_MARK) else CUT_SHORT_MARK) + line
         line, after = line_of({**fields, "torn": None}, after=head)

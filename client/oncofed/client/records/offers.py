@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from oncofed.client.records.approvals import Approval, Decision
+from oncofed.client.records.decisions import Approval, Decision
 from oncofed.durable import replace_durably, unwritable
 from oncofed.errors import RecordFailure
 

@@ -4,8 +4,8 @@
 its model has come. ``<plan hash>.json`` holds the signed public keys of the others, as the coordinator brought them;
 they are verified again whenever they are read (`client.trust`), so the file need not be believed.
 
-Promises: a private key is on the disk, for its owner alone, before anybody can learn its public half; it is never made
-a second time over another. Imports no torch.
+Promises: a private key is on the disk, for its owner alone, before anybody can learn its public half; it is never
+written over another. That a plan gets no second one is for `approvals`, by what the audit log says. No torch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from oncofed.durable import replace_durably, sync_folder, unwritable
 from oncofed.errors import RecordDamaged
-from oncofed.privacy.masking import new_masking_key, public_masking_key_of
+from oncofed.privacy.masking import public_masking_key_of
 from oncofed.protocol.masking_keys import SignedMaskingKey
 from oncofed.secret_files import read_secret, write_secret
 
@@ -30,13 +30,12 @@ class PlanKeys:
 
     folder: Path
 
-    def make(self, plan_hash: str) -> str:
-        """The public half of the plan's key, hexadecimal; of the one that is there, or else of a fresh one."""
+    def keep_own(self, plan_hash: str, key: bytes) -> None:
+        """This hospital's private key, where there is none yet. Raises RecordUnwritable."""
         with unwritable(self.folder):
             self.folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
             if not self._own(plan_hash).exists():
-                write_secret(self._own(plan_hash), new_masking_key())
-        return public_masking_key_of(read_secret(self._own(plan_hash))).hex()
+                write_secret(self._own(plan_hash), key)
 
     def held(self, plan_hash: str) -> str:
         """The public half of the key that is there, hexadecimal; empty where it is gone."""

@@ -4,8 +4,8 @@ Promises: whatever the guard's object does, what comes out is an `Answer` (`prot
 a public description or a code, as bytes that `egress` has passed, and not one other; it is noted in the audit log
 before it is returned, a vector with the hash of exactly the bytes that leave; the same plan offered again with the same
 answer, the same round or summary refused again, bytes that are no question, and questions that the coordinator did not
-sign, are noted once an hour, and of a hundred different ones in it no more (`records.repeats`, where a masking key is a
-word). A question from outside is not answered before its signature fits.
+sign, are noted once an hour, and of more than a hundred different ones in it the number (`records.repeats`).
+A question from outside is not answered before its signature fits.
 `Desk.ask` never raises, so that no text of an exception goes anywhere: every failure in between is the code `internal`.
 When the ledger or the audit log cannot be written, nothing leaves but the code `not_ready`, and the local log names the
 file and the remedy.
@@ -108,7 +108,7 @@ class Desk:
         self._audit = audit
         self._answer_key = answer_key
         self._asker_key = asker_key
-        self._repeats = Repeats()
+        self._repeats = Repeats(self._count)
 
     def ask(self, method: str, question: bytes) -> bytes:
         """The answer; never raises."""
@@ -165,12 +165,16 @@ class Desk:
         self._note(asked, event=asked.event, left=(Released(name, (leaving.numbers,), kind, size, sha256),))
 
     def _note_word(self, asked: Asked, code: str) -> None:
-        """Nothing left but a word of a fixed list."""
-        if asked.sameness:
-            what = (asked.event, asked.sameness, code)
-            self._repeats.note(what, lambda: self._note(asked, event=asked.event, code=code))
+        """Nothing left but a word of a fixed list, or this hospital's masking key, which is told each time."""
+        if asked.sameness and code != egress.MASKING_KEY:
+            what, of_few = (asked.event, asked.sameness, code), asked.sameness == asked.event
+            self._repeats.note(what, lambda: self._note(asked, event=asked.event, code=code), of_few=of_few)
         else:
             self._note(asked, event=asked.event, code=code)
+
+    def _count(self, times: int) -> None:
+        if self._audit is not None:
+            self._audit.count(times)
 
     def _note(self, asked: Asked, *, event: str, code: str = "", left: tuple[Released, ...] = ()) -> None:
         if self._audit is not None:

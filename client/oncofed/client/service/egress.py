@@ -58,6 +58,9 @@ class Leaving:
     numbers: int = 0
 
 
+MASKING_KEY = "masking_key"
+"""What leaves where this hospital gives its own."""
+
 Check = Callable[[bytes], Leaving]
 """Bytes that were to be sent -> the same bytes, checked. Raises EgressViolation."""
 
@@ -194,7 +197,7 @@ def masking_key_of(site: str) -> Check:
             key = reply.key
             if key.site != site or (len(key.public_key), len(key.signature)) != (KEY_BYTES, SIGNATURE_BYTES):
                 raise EgressViolation(Rule.ANOTHER_KEY)
-            return Leaving(content, "masking_key")
+            return Leaving(content, MASKING_KEY)
         return Leaving(content, _refusal_in(reply))
 
     return released

@@ -92,7 +92,7 @@ class _TokenCheck(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc has no 
     def __init__(self, token_sha256: str, audit: AuditLog) -> None:
         self._token_sha256 = token_sha256
         self._audit = audit
-        self._repeats = Repeats()
+        self._repeats = Repeats(audit.count)
         self._refuse = grpc.unary_unary_rpc_method_handler(_unauthenticated)
 
     def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
@@ -108,7 +108,7 @@ class _TokenCheck(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc has no 
     def _seldom(self, event: str) -> None:
         """Noted once an hour: whoever reaches the socket could fill the disk with lines."""
         try:
-            self._repeats.note(event, lambda: self._audit.append(event))
+            self._repeats.note(event, lambda: self._audit.append(event), of_few=True)
         except Exception as error:  # gRPC would send its text; the call is refused all the same
             _log.error("%s: it cannot be noted (%s)", event, type(error).__name__)
 

@@ -33,14 +33,16 @@ from oncofed.client import trust
 from oncofed.client.approved_patients import ApprovedPatients
 from oncofed.client.guard import Guard
 from oncofed.client.node.folder import NodeFolder
-from oncofed.client.policy_file import SourcePolicy, read_policy
+from oncofed.client.policy_file import NodePolicy, SourcePolicy, read_policy
 from oncofed.client.records.agreement import Release, WitnessedLedger, forgotten, refuse_disagreement
 from oncofed.client.records.answers import FolderAnswers
-from oncofed.client.records.approvals import Approval, Approvals, Decision
+from oncofed.client.records.approvals import STATES, Approvals
 from oncofed.client.records.audit_log import FORGOTTEN, AuditLog
+from oncofed.client.records.decisions import Approval, Decision
 from oncofed.client.records.offers import Offers
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.client.records.repeats import Repeats
+from oncofed.client.records.source_memory import remember_sources
 from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.client.service.public_times import NoPace, Pace
 from oncofed.client.sum_masks import SumMasks
@@ -64,8 +66,6 @@ from oncofed.protocol.model_file import SignedModel
 from oncofed.protocol.plan import Member
 from oncofed.protocol.signing import public_key_of
 from oncofed.protocol.wire_form import is_hash
-
-_STATES = {Decision.APPROVED: PlanState.APPROVED, Decision.DECLINED: PlanState.DECLINED}
 
 _log = logging.getLogger(__name__)
 
@@ -133,13 +133,15 @@ class NodeGuard:
         self._answers = FolderAnswers(folder.answers)
         self._guards: dict[str, _Kept] = {}
         self._guards_lock = threading.Lock()
-        self._repeats = Repeats()
+        self._repeats = Repeats(self._audit.count)
         self._pace = NoPace() if pace is None else pace
         self._seen: dict[frozenset[str], set[Release]] = {}
         try:
             self._approvals.tidy()
             for model in sorted(folder.models.glob("*.safetensors")):
                 self._close(model.stem)  # a kill came in between
+            for words in self._approvals.disagreements():
+                _log.error("a decision is not what the audit log tells: %s", words)
         except RecordFailure as failure:  # they are nobody's answer, and the next decision removes them
             _log.error("patients or keys that no decision names cannot be removed: %s", failure)
 
@@ -177,7 +179,11 @@ class NodeGuard:
         if not self._offers.path(plan.hash).exists():
             if self._offers.keep(plan.hash, document):
                 # A coordinator that offers without end would else fill the log, two lines a plan.
-                self._repeats.note("plan_gave_way", lambda: self._audit.append("plan_gave_way", plan_hash=plan.hash))
+                self._repeats.note(
+                    "plan_gave_way",
+                    lambda: self._audit.append("plan_gave_way", plan_hash=plan.hash),
+                    of_few=True,
+                )
             else:
                 self._audit.append("plan_kept", plan_hash=plan.hash)
         return self.plan_status(plan.hash)
@@ -189,7 +195,7 @@ class NodeGuard:
         decided = self._approvals.find(plan_hash)
         if decided is None:
             return PlanState.OFFERED
-        return _STATES[decided.decision]
+        return STATES[decided.decision]
 
     def deliver_model(self, model: bytes, signature: bytes, plan_hash: str) -> DeliveryState:
         """As the port says. One model a plan: another one later is refused, even if it is signed."""
@@ -263,7 +269,7 @@ class NodeGuard:
             _log.error("a question is not answered: %s", older)
             self._audit.append(FORGOTTEN, plan_hash=plan_hash)
 
-        self._repeats.note(FORGOTTEN, note)
+        self._repeats.note(FORGOTTEN, note, of_few=True)
 
     def _guard_for(self, approval: Approval) -> Guard:
         masking_keys = self._masking.others(approval.plan_hash) if approval.masking_key else ()
@@ -296,6 +302,7 @@ class NodeGuard:
             raise RequestRefused(RefusalCode.NOT_READY)
         try:
             source = policy.source(approval.data_source)
+            self._remember(policy)
             return Guard(
                 site=self._site,
                 plan=standing.plan,
@@ -315,6 +322,14 @@ class NodeGuard:
                 "plan %s was approved, and the policy no longer allows it: %s", approval.plan_hash[:12], refusal
             )
             raise RequestRefused(RefusalCode.NOT_APPROVED) from None
+
+    def _remember(self, policy: NodePolicy) -> None:
+        """Raises RequestRefused where patients would have a second budget under this policy."""
+        try:
+            remember_sources(self._folder, policy, self._audit)
+        except InvalidInput as fault:
+            _log.error("the policy is at fault; every request is refused: %s", fault)
+            raise RequestRefused(RefusalCode.NOT_READY) from None
 
     def _masks(self, standing: Standing, others: tuple[SignedMaskingKey, ...]) -> SumMasks | None:
         """None where the plan shares no noise. Raises RequestRefused(NOT_READY) for keys that are gone or changed."""
@@ -354,7 +369,7 @@ class NodeGuard:
             return trust.decided(
                 standing,
                 plan_hash=approval.plan_hash,
-                state=_STATES[approval.decision],
+                state=STATES[approval.decision],
                 masking_key=approval.masking_key,
             )
         except (OSError, Untrusted) as fault:

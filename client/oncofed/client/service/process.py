@@ -17,6 +17,7 @@ from pathlib import Path
 from oncofed.client.node.folder import NodeFolder, read_site
 from oncofed.client.policy_file import read_policy
 from oncofed.client.records.agreement import refuse_disagreement
+from oncofed.client.records.source_memory import remember_sources
 from oncofed.client.records.sqlite_ledger import verify_ledger
 from oncofed.client.service.guard_server import serving
 from oncofed.client.service.node_guard import NodeGuard
@@ -66,6 +67,7 @@ def _serve(folder: NodeFolder, ended: threading.Event) -> None:
     refuse_disagreement(folder)
     times = PublicTimes()
     guard = NodeGuard(folder, site=settings.name, keys=keys, pace=times)
+    remember_sources(folder, policy, guard.audit)
     with serving(
         guard,
         socket=folder.socket,

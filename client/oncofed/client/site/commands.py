@@ -14,6 +14,7 @@ from oncofed.client.site.backup_commands import backup, restore
 from oncofed.client.site.node_argument import NODE, go_on_as
 from oncofed.client.site.peer_commands import card, peers, verify
 from oncofed.client.site.person import person
+from oncofed.client.site.source_commands import other_patients
 from oncofed.client.site.watch_commands import audit, close_log, doctor, explain, ledger, status
 from oncofed.errors import Fault, InvalidInput
 
@@ -150,12 +151,17 @@ def check(folder: NodeFolder) -> None:
       oncofed site check NODE
     """
     from oncofed.client.policy_file import read_policy, shared_in_words
+    from oncofed.client.records.source_memory import refuse_fresh_budgets
     from oncofed.client.site.source_checks import plans_at_hand, rows_of
 
     go_on_as("guard", folder)
     policy = read_policy(folder.policy)
     plans = plans_at_hand(folder, tell=click.echo)
     faults: list[Fault] = []
+    try:
+        refuse_fresh_budgets(folder, policy)
+    except InvalidInput as refused:
+        faults += refused.faults
     for named in policy.sources:
         try:
             rows = rows_of(named.source, plans, only_source=len(policy.sources) == 1, tell=click.echo)
@@ -200,7 +206,7 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
         click.echo(f"{plan.document.plan.hash[:12]}  {plan.document.plan.study:24s} {plan.state}{source}")
     if not found:
         click.echo("None yet. A running node gets them from the coordinator.")
-    elif any(plan.decision is None for plan in found):
+    elif any(plan.waits for plan in found):
         click.echo(f"Read one: oncofed site plans {folder.root} --show HASH; then approve or decline it.")
 
 
@@ -255,6 +261,8 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     from oncofed.client.node.folder import read_site
     from oncofed.client.policy_file import read_policy
     from oncofed.client.records.agreement import refuse_disagreement
+    from oncofed.client.records.audit_log import AuditLog
+    from oncofed.client.records.source_memory import remember_sources
     from oncofed.client.records.sqlite_ledger import SqliteLedger
     from oncofed.client.site.inbox import approvals_of, looked_at, offers_of
     from oncofed.client.trial import measured, refuse_if_slow
@@ -271,6 +279,7 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     policy = read_policy(folder.policy)
     named = policy.source(source)
     refuse_disagreement(folder)
+    remember_sources(folder, policy, AuditLog(folder.audit_log))
     ledger = SqliteLedger(
         folder.ledger,
         data_source=named.name,
@@ -342,7 +351,7 @@ def forget(folder: NodeFolder, plan: str, waiting: bool) -> None:
     if bool(plan) == waiting:
         raise click.UsageError("Name a plan, or add --waiting.")
     go_on_as("guard", folder)
-    waits = [each for each in offered_plans(folder) if each.decision is None] if waiting else []
+    waits = [each for each in offered_plans(folder) if each.waits] if waiting else []
     for each in waits if waiting else [find_plan(folder, plan)]:
         if not offers_of(folder).forget(each.document.plan.hash):
             remedy = f"Withdraw the approval first: oncofed site decline {folder.root} {each.document.plan.hash[:12]}"
@@ -407,5 +416,19 @@ def units(folder: NodeFolder, out: Path, databases: tuple[str, ...]) -> None:
     click.echo("Next: systemctl daemon-reload && systemctl enable --now oncofed.target")
 
 
-for _command in (card, verify, peers, status, doctor, ledger, audit, close_log, explain, pages, backup, restore):
+for _command in (
+    other_patients,
+    card,
+    verify,
+    peers,
+    status,
+    doctor,
+    ledger,
+    audit,
+    close_log,
+    explain,
+    pages,
+    backup,
+    restore,
+):
     site.add_command(_command)

@@ -22,12 +22,15 @@ from oncofed.client.node.enrolment import own_request
 from oncofed.client.node.folder import NodeFolder, SiteSettings, read_site
 from oncofed.client.policy_file import read_policy, shared_in_words
 from oncofed.client.records.agreement import forgotten_since_the_last_answer, refuse_disagreement
+from oncofed.client.records.audit_files import copies_beside
 from oncofed.client.records.audit_log import verify_audit_log
 from oncofed.client.records.closed_log import verify_closing
+from oncofed.client.records.source_memory import refuse_fresh_budgets
 from oncofed.client.records.sqlite_ledger import verify_ledger
 from oncofed.client.service.guard_channel import GuardChannel
 from oncofed.client.service.token import read_digits
 from oncofed.client.site.findings import Finding, Verdict
+from oncofed.client.site.inbox import approvals_of
 from oncofed.client.site.network_checks import coordinator_findings, port_findings
 from oncofed.client.site.patient_checks import patient_findings
 from oncofed.client.site.setup import places
@@ -195,6 +198,7 @@ def _policy(folder: NodeFolder) -> Iterator[Finding]:
         elif path.stat().st_mode & 0o007:
             what = f"every user of this machine may read or write {file}"
             yield Finding("policy", Verdict.WARNING, what, f"chmod o-rwx {path}")
+    refuse_fresh_budgets(folder, policy)
 
 
 def _keys(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:
@@ -227,6 +231,9 @@ def _audit_log(folder: NodeFolder) -> Iterator[Finding]:
     if report.closing_unfinished:
         what = "somebody began to close it and was stopped; it is open, and whole"
         yield Finding("audit log", Verdict.WARNING, what, f"oncofed site close-log {folder.root}")
+    for copy in sorted(copies_beside(folder.audit_log)):
+        what = f"{copy.name} has the name of a closed log and is none: a copy, which nothing goes on from"
+        yield Finding("audit log", Verdict.WARNING, what, "Keep copies in another folder.")
     if not report.archives:
         return
     site, own = read_site(folder).name, public_key_of(read_signing_key(folder.answer_key)).hex()
@@ -238,8 +245,14 @@ def _audit_log(folder: NodeFolder) -> Iterator[Finding]:
 
 def _records(folder: NodeFolder) -> Iterator[Finding]:
     refuse_disagreement(folder)
+    wrong = approvals_of(folder).disagreements()
+    for what in wrong:
+        remedy = f"oncofed site approve or decline {folder.root} with that plan; put no copy back."
+        yield Finding("records", Verdict.FAULT, what, remedy)
     told = forgotten_since_the_last_answer(verify_audit_log(folder.audit_log).entries)
     if told is None:
+        if wrong:
+            return
         yield Finding("records", Verdict.FINE, "ledger, audit log and answers tell of the same releases")
         return
     what = f"at {told.time} the coordinator had answers that the ledger was not charged for; nothing was answered since"

@@ -9,25 +9,36 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
+from oncofed.client import trust
 from oncofed.client.node.folder import NodeFolder, read_site
-from oncofed.client.records.approvals import Approval, Approvals, Decision
+from oncofed.client.records.approvals import Approvals
 from oncofed.client.records.audit_log import AuditLog
+from oncofed.client.records.decisions import Approval, Decision
 from oncofed.client.records.offers import MOST_WAITING, Offers
 from oncofed.client.records.plan_keys import PlanKeys
-from oncofed.errors import Fault, InvalidInput, SignatureInvalid
-from oncofed.protocol.study_document import StudyDocument, read_document, verify_document
+from oncofed.client.trust import Untrusted
+from oncofed.errors import Fault, InvalidInput, RecordDamaged, SignatureInvalid
+from oncofed.protocol.study_document import StudyDocument
 
 
 @dataclass(frozen=True)
 class OfferedPlan:
-    """decision: None while nobody here has decided."""
+    """decision: None while nobody here has decided. lost: why it is not known; then nothing is answered."""
 
     document: StudyDocument
     decision: Approval | None
+    lost: str = ""
+
+    @property
+    def waits(self) -> bool:
+        """For its first decision."""
+        return self.decision is None and not self.lost
 
     @property
     def state(self) -> str:
         """For a list: waits for a decision, approved, declined."""
+        if self.lost:
+            return "was decided, and is not answered: approve or decline it again"
         return "waits for a decision" if self.decision is None else self.decision.decision.value
 
 
@@ -50,10 +61,10 @@ def offers_of(folder: NodeFolder) -> Offers:
 
 def offered_plans(folder: NodeFolder) -> tuple[OfferedPlan, ...]:
     """All of them, those that wait first. Raises SignatureInvalid when a file was changed."""
-    found = []
+    found, decisions = [], approvals_of(folder)
     for plan_hash in offers_of(folder).hashes():
         with suppress(FileNotFoundError):  # it has given way to a newer one, just now
-            found.append(_read(folder, plan_hash))
+            found.append(_read(folder, plan_hash, decisions))
     return tuple(sorted(found, key=lambda plan: (plan.decision is not None, plan.document.plan.study)))
 
 
@@ -63,7 +74,7 @@ def find_plan(folder: NodeFolder, beginning: str) -> OfferedPlan:
     found = [name for name in names if name.startswith(beginning)]
     if len(found) == 1:
         with suppress(FileNotFoundError):  # as in `offered_plans`
-            return _read(folder, found[0])
+            return _read(folder, found[0], approvals_of(folder))
     what = "several plans have a hash that begins so" if len(found) > 1 else "no plan here has a hash that begins so"
     listed = ", ".join(name[:12] for name in names) or "none; the coordinator has not offered any"
     remedy = (
@@ -93,17 +104,22 @@ def approved_plans(folder: NodeFolder, data_source: str) -> tuple[StudyDocument,
     )
 
 
-def _read(folder: NodeFolder, plan_hash: str) -> OfferedPlan:
+def _read(folder: NodeFolder, plan_hash: str, decisions: Approvals) -> OfferedPlan:
     path = folder.plans / f"{plan_hash}.json"
-    document = read_document(path.read_bytes(), where=path.name)
+    coordinator = read_site(folder).enrolled.key
     try:
-        verify_document(document, public_key=read_site(folder).enrolled.key)
-    except SignatureInvalid as refused:
+        document = trust.document_of(path.read_bytes(), coordinator=coordinator, where=path.name)
+    except Untrusted as refused:
+        if refused.faults:
+            raise InvalidInput(refused.faults) from None
         raise SignatureInvalid(
-            f"{path}: {refused}. Was it changed, or is it of a coordinator this hospital has left? Take it out of the "
-            "folder; the pinned coordinator offers its plans again."
+            f"{path}: {refused.told}. Was it changed, or is it of a coordinator this hospital has left? Take it out of "
+            "the folder; the pinned coordinator offers its plans again."
         ) from None
     if document.plan.hash != plan_hash:
         remedy = "Remove it; the coordinator offers the plan again."
         raise InvalidInput([Fault(path.name, "holds another plan than its name says", remedy)])
-    return OfferedPlan(document, approvals_of(folder).find(plan_hash))
+    try:
+        return OfferedPlan(document, decisions.find(plan_hash))
+    except RecordDamaged as damaged:  # deciding again is the remedy, so it must be possible
+        return OfferedPlan(document, None, str(damaged))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from oncofed.client.node.folder import NodeFolder
 from oncofed.client.policy_file import read_policy
-from oncofed.client.records.approvals import Approval, Decision
+from oncofed.client.records.decisions import Approval, Decision
 from oncofed.client.records.frozen_patients import read_frozen
 from oncofed.client.site.findings import Finding, Verdict
 from oncofed.client.site.inbox import OfferedPlan, approvals_of, offered_plans
@@ -23,9 +23,13 @@ _TOPIC = "patients"
 
 def patient_findings(folder: NodeFolder) -> Iterator[Finding]:
     """One for each approved plan that has no model yet. Reads their tables."""
+    plans = offered_plans(folder) if folder.plans.exists() else ()
+    for plan in plans:
+        if plan.lost:
+            yield Finding(_TOPIC, Verdict.FAULT, plan.lost, f"oncofed site plans {folder.root}")
     running = [
         (plan, plan.decision)
-        for plan in (offered_plans(folder) if folder.plans.exists() else ())
+        for plan in plans
         if plan.decision is not None
         and plan.decision.decision is Decision.APPROVED
         and not (folder.models / f"{plan.decision.plan_hash}.safetensors").exists()

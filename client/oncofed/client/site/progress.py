@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from oncofed.client.records.approvals import Decision
 from oncofed.client.records.audit_log import AuditEntry
+from oncofed.client.records.decisions import Decision
 from oncofed.client.site.inbox import OfferedPlan
 
 MODEL_KEPT = "model_kept"

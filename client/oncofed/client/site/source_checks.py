@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from oncofed.client.node.folder import NodeFolder
-from oncofed.client.records.approvals import Decision
+from oncofed.client.records.decisions import Decision
 from oncofed.client.site.inbox import OfferedPlan, offered_plans
 from oncofed.client.sources import SourceSpec, read_source
 from oncofed.cohort.events_in_grid import events_in_grid
@@ -36,7 +36,7 @@ def rows_of(source: SourceSpec, plans: Sequence[OfferedPlan], *, only_source: bo
     studies = [
         (plan.document.plan.study, schema_of(plan.document))
         for plan in plans
-        if (only_source if plan.decision is None else _is_approved_on(source, plan))
+        if (only_source if plan.waits else _is_approved_on(source, plan))
     ]
     wanted = {column for _, schema in studies for column in named_columns(schema)}
     table = read_source(source, columns=wanted, tell=tell)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -18,9 +19,10 @@ from tests.hardship import no_file_longer_than
 from tests.hospital import NOON, SCHEMA, SITE, TABLE, plan_of_hospital, policy_for, written_csv
 
 from oncofed.client.records import approvals as approvals_module
-from oncofed.client.records import frozen_patients
-from oncofed.client.records.approvals import Approvals, Decision
+from oncofed.client.records import decisions, frozen_patients
+from oncofed.client.records.approvals import Approvals
 from oncofed.client.records.audit_log import AuditLog, verify_audit_log
+from oncofed.client.records.decisions import Decision, ToldDecisions
 from oncofed.client.records.frozen_patients import read_frozen
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.client.sources import SourceSpec, read_source_cohort
@@ -279,11 +281,11 @@ STEPS = {
     "before the patients are written": (trap(frozen_patients, "replace_durably", before=True), "old"),
     "after the patients are written": (trap(frozen_patients, "replace_durably", before=False), "old"),
     "before it is told": (trap(AuditLog, "append", before=True), "old"),
-    "after it is told": (trap(AuditLog, "append", before=False), "old"),
-    "before the decision is written": (trap(*FILES, call=1, before=True), "old"),
-    "after the decision is written": (trap(*FILES, call=1, before=False), "new"),
-    "before its bundle may run": (trap(*FILES, call=2, before=True), "new"),
-    "after its bundle may run": (trap(*FILES, call=2, before=False), "new"),
+    "after it is told": (trap(AuditLog, "append", before=False), "new"),
+    "before the decision waits": (trap(*FILES, call=1, before=True), "old"),
+    "after the decision waits": (trap(*FILES, call=1, before=False), "old"),
+    "before its bundle may run": (trap(Approvals, "_settle", before=True), "new"),
+    "after its bundle may run": (trap(Approvals, "_settle", before=False), "new"),
     "before the old patients are removed": (trap(approvals_module, "thaw", before=True), "new"),
     "after the old patients are removed": (trap(approvals_module, "thaw", before=False), "new"),
 }
@@ -354,10 +356,12 @@ def test_a_failure_at_any_step_does_so_too_and_leaves_nobody_whom_no_decision_na
 def test_approving_the_same_patients_again_without_a_log_takes_nothing_back(tmp_path: Path) -> None:
     """Both approvals name one file, and the one that fails must not remove it."""
     cohort_hash = approve(tmp_path)
-    (tmp_path / "audit.jsonl").unlink()
+    (tmp_path / "audit.jsonl").rename(tmp_path / "elsewhere")
     (tmp_path / "audit.jsonl").mkdir()
     with pytest.raises(RecordUnwritable):
         approve(tmp_path)
+    (tmp_path / "audit.jsonl").rmdir()
+    (tmp_path / "elsewhere").rename(tmp_path / "audit.jsonl")
     decision_in_force(tmp_path, cohorts={"old": cohort_hash}, expected="old")
 
 
@@ -387,3 +391,153 @@ def test_who_tidies_waits_for_who_decides(tmp_path: Path, monkeypatch: pytest.Mo
     cohort_hash = approve(tmp_path, source=written_csv(tmp_path, TABLE.iloc[:6]))
     tidying.join()
     decision_in_force(tmp_path, cohorts={"new": cohort_hash}, expected="new")
+
+
+# What the audit log still knows
+
+
+def decline(folder: Path) -> None:
+    approvals(folder).decline(PLAN, declined_by="Dr. B", now=NOON)
+
+
+def decision_file(folder: Path) -> Path:
+    return folder / "approvals" / f"{PLAN.hash}.json"
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"[]")], ids=["removed", "damaged"])
+@pytest.mark.parametrize("declined_after", [False, True])
+def test_a_decision_whose_file_is_gone_is_not_in_force_and_keeps_its_source(
+    tmp_path: Path, damage: Callable[[Path], object], declined_after: bool
+) -> None:
+    approve(tmp_path)
+    damage(decision_file(tmp_path))
+    with pytest.raises(RecordDamaged):
+        approvals(tmp_path).find(PLAN.hash)
+    if declined_after:
+        decline(tmp_path)
+    with pytest.raises(PrivacyRefusal, match="approved for the data source registry"):
+        approve(tmp_path, source=replace(written_csv(tmp_path), name="another"))
+    approve(tmp_path)
+    found = approvals(tmp_path).find(PLAN.hash)
+    assert found is not None
+    assert found.decision is Decision.APPROVED
+
+
+def test_a_split_is_remembered_without_its_file(tmp_path: Path) -> None:
+    plan = replace(PLAN, held_out_fraction=0.2, summaries=())
+    approve(tmp_path, plan=plan)
+    (tmp_path / "approvals" / f"{plan.hash}.json").unlink()
+    (tmp_path / "held_out.key").unlink()
+    with pytest.raises(PrivacyRefusal, match="other patients aside"):
+        approve(tmp_path, plan=plan)
+
+
+def kept(folder: Path) -> Callable[[], None]:
+    """A copy of approvals and patients as they are now; puts both back together."""
+    copies = [(folder / name, folder / f"copy of {name}") for name in ("approvals", "patients")]
+    for true, copy in copies:
+        shutil.copytree(true, copy)
+
+    def put_back() -> None:
+        for true, copy in copies:
+            shutil.rmtree(true)
+            shutil.copytree(copy, true)
+
+    return put_back
+
+
+def test_an_older_copy_of_approvals_and_patients_revives_nothing(tmp_path: Path) -> None:
+    """Neither a plan that was declined nor the patients of an approval before."""
+    approve(tmp_path)
+    first = kept(tmp_path)
+    decline(tmp_path)
+    first()
+    here = approvals(tmp_path)
+    found = here.find(PLAN.hash)
+    assert found is not None
+    assert (found.decision, found.data_source) == (Decision.DECLINED, "registry")
+    (told,) = here.disagreements()
+    assert "older copy" in told
+    here.tidy()
+    assert os.listdir(tmp_path / "patients") == []
+    assert (tmp_path / "bundles").read_text() == ""
+    approve(tmp_path, source=written_csv(tmp_path, TABLE.iloc[:6]))
+    assert not here.disagreements()
+    first()
+    with pytest.raises(RecordDamaged, match="older than the last decision"):
+        here.find(PLAN.hash)
+    assert len(here.disagreements()) == 1
+    approve(tmp_path)
+    assert not here.disagreements()
+
+
+def test_a_decision_of_which_no_log_tells_is_none(tmp_path: Path) -> None:
+    approve(tmp_path)
+    (tmp_path / "audit.jsonl").unlink()
+    with pytest.raises(RecordDamaged):
+        approvals(tmp_path).find(PLAN.hash)
+    with pytest.raises(RecordDamaged):
+        approvals(tmp_path).find(PLAN.hash)
+
+
+def as_an_earlier_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An approval whose file and line have no word."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr(decisions.Approval, "facts", {})
+        cohort_hash = approve(folder)
+    fields = json.loads(decision_file(folder).read_bytes())
+    decision_file(folder).write_text(json.dumps({key: text for key, text in fields.items() if key != "told_as"}))
+    return cohort_hash
+
+
+def test_a_decision_of_an_earlier_version_counts_until_its_file_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort_hash = as_an_earlier_version(tmp_path, monkeypatch)
+    found = approvals(tmp_path).find(PLAN.hash)
+    assert found is not None
+    assert (found.cohort_hash, found.data_source) == (cohort_hash, "registry")
+    older = kept(tmp_path)
+    decline(tmp_path)
+    older()
+    found = approvals(tmp_path).find(PLAN.hash)
+    assert found is not None
+    assert (found.decision, found.data_source) == (Decision.DECLINED, "registry")
+
+
+@pytest.mark.parametrize("act", [approve, decline])
+def test_of_an_earlier_version_nobody_guesses_what_a_lost_file_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], object]
+) -> None:
+    as_an_earlier_version(tmp_path, monkeypatch)
+    decision_file(tmp_path).unlink()
+    with pytest.raises(RecordDamaged, match="for which data source"):
+        act(tmp_path)
+
+
+def test_what_is_read_on_is_what_is_read_anew(tmp_path: Path) -> None:
+    """The log grows, is closed, and ends in a line cut short."""
+
+    def cut_short() -> None:
+        with (tmp_path / "audit.jsonl").open("ab") as file:
+            file.write(b'{"cut')
+
+    told, log = ToldDecisions(tmp_path / "audit.jsonl"), AuditLog(tmp_path / "audit.jsonl", clock=lambda: NOON)
+    steps: list[Callable[[], object]] = [
+        lambda: approve(tmp_path),
+        lambda: decline(tmp_path),
+        lambda: log.close(by="Dr. B", vouched=lambda _: b""),
+        lambda: approve(tmp_path),
+        lambda: log.append("guard_started"),
+        cut_short,
+        lambda: decline(tmp_path),
+        lambda: approve(tmp_path),
+    ]
+    for step in steps:
+        step()
+        assert told.by_plan() == ToldDecisions(tmp_path / "audit.jsonl").by_plan()
+    (last,) = told.by_plan().values()
+    assert (last.decision, last.data_source) == (Decision.APPROVED, "registry")
+    (tmp_path / "audit.jsonl").write_bytes((tmp_path / "audit.jsonl").read_bytes()[:-200])
+    log.append("guard_started")
+    assert told.by_plan() == ToldDecisions(tmp_path / "audit.jsonl").by_plan()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from oncofed.client.records import audit_files, audit_log
-from oncofed.client.records.audit_files import LOG_BEGUN, LOG_CLOSED, archive_of, closing_of
+from oncofed.client.records.audit_files import LOG_BEGUN, LOG_CLOSED, archive_of, closing_of, copies_beside
 from oncofed.client.records.audit_log import AuditLog, verify_audit_log
 from oncofed.client.records.chain import Anchor
 from oncofed.client.records.closed_log import signed_closing, verify_closing
@@ -259,7 +259,6 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
         path.with_name("x").rename(archive_of(path, 7)),
     ),
     "another chain": another_chain,
-    "one more closed log": lambda path: archive_of(path, 9).write_bytes(archive_of(path, 7).read_bytes()),
     "the open log is older": older_open_log,
     "the open log is lost": lambda path: path.unlink(),
     "the open log is empty": lambda path: path.write_bytes(b""),
@@ -321,3 +320,27 @@ def test_who_vouches_for_a_closed_log(path: Path) -> None:
     closing.unlink()
     with pytest.raises(RecordDamaged, match="any backup"):
         verify_closing(archive, head, site="Bonn")
+
+
+@pytest.mark.parametrize("closed_before", [False, True])
+def test_a_copy_under_the_name_of_a_closed_log_closes_nothing_and_is_told(tmp_path: Path, closed_before: bool) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(path)
+    log.append("guard_started")
+    if closed_before:
+        log.close(by="Dr. B", vouched=lambda _: b"")
+    copy = tmp_path / "audit.2026.jsonl"
+    copy.write_bytes(path.read_bytes())
+    log.append("guard_started")
+    assert verify_audit_log(path).entries[-1].event == "guard_started"
+    assert copies_beside(path) == {copy}
+
+
+def test_a_closed_log_under_its_own_name_is_no_copy(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    AuditLog(path).append("guard_started")
+    AuditLog(path).close(by="Dr. B", vouched=lambda _: b"")
+    assert copies_beside(path) == frozenset()
+    path.unlink()
+    with pytest.raises(RecordDamaged, match="lost"):
+        verify_audit_log(path)

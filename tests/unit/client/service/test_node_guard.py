@@ -112,6 +112,10 @@ OFFERS: dict[str, tuple[Callable[[InstalledNode], bytes], str]] = {
     "another coordinator": (another_coordinator, "another_signature"),
     "another signature": (another_signature, "another_signature"),
     "a changed number": (a_changed_number, "another_signature"),
+    "far outside of the ranges": (
+        lambda node: node.offer(replace(node.plan(), training=replace(node.plan().training, rounds=10**12))),
+        "outside_ranges",
+    ),
     "another hospital": (
         with_members(Member("Essen", NODE_KEY, ANSWER_PUBLIC_KEY)),
         "not_a_member",

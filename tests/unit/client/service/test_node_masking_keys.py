@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.installed_node import NODE_KEY, SITE, InstalledNode, installed_node
+from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, Asker
 
+from oncofed.client.records import approvals as approvals_module
+from oncofed.client.records.plan_keys import PlanKeys
+from oncofed.client.records.repeats import MOST, NOT_NOTED
+from oncofed.client.service.desk import Desk, questions_to_node
 from oncofed.client.service.node_guard import NodeGuard
 from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
 from oncofed.privacy.masking import new_masking_key, public_masking_key_of
@@ -164,6 +171,55 @@ def test_once_its_model_has_come_nothing_opens_what_was_recorded(node: Installed
         node.approve(plan)
 
 
+@pytest.mark.parametrize("when", ["the table is read", "the patients are frozen", "the key is looked at"])
+def test_a_model_that_comes_while_its_plan_is_approved_again_leaves_no_second_key(
+    node: InstalledNode, plan: StudyPlan, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between any two steps of the approval the guard closes the plan."""
+    guard, told = node.guard(), []
+    first = guard.masking_keys(plan.hash, ())
+    home, name = {
+        "the table is read": (approvals_module, "read_source_cohort"),
+        "the patients are frozen": (approvals_module, "freeze"),
+        "the key is looked at": (PlanKeys, "own"),
+    }[when]
+    inner = getattr(home, name)
+
+    def and_the_model_comes(*positional: Any, **named: Any) -> Any:
+        found = inner(*positional, **named)
+        monkeypatch.setattr(home, name, inner)
+        told.append(deliver(node, guard, plan))
+        return found
+
+    monkeypatch.setattr(home, name, and_the_model_comes)
+    with contextlib.suppress(PrivacyRefusal):
+        assert node.approve(plan).masking_key == first.public_key.hex()
+    assert told == [DeliveryState.ACCEPTED]
+    assert not list(node.folder.masking.glob("*.key"))
+    named = {entry.facts["masking_key"] for entry in node.entries() if "masking_key" in entry.facts}
+    assert named == {first.public_key.hex()}
+    assert refused(node.guard(), plan) is RefusalCode.NOT_READY
+    assert unanswered(node.guard(), plan) is RefusalCode.NOT_READY
+
+
+def test_a_masking_key_that_leaves_has_a_line_of_its_own_each_time_also_in_a_flood_of_refusals(
+    node: InstalledNode, plan: StudyPlan
+) -> None:
+    guard = node.guard()
+    desk = Desk(
+        questions_to_node(guard, site=SITE), audit=guard.audit, answer_key=ANSWER_KEY, asker_key=COORDINATOR_PUBLIC
+    )
+    asker = Asker(desk)
+    for number in range(2 * MOST):
+        asker.offer_plan(number.to_bytes(4))
+    for _ in range(2):
+        asker.masking_keys(plan.hash, ())
+    lines = [entry for entry in node.entries() if entry.code == "masking_key"]
+    assert [(line.event, line.plan_hash) for line in lines] == [("masking_keys", plan.hash)] * 2
+    counts = [int(entry.facts["times"]) for entry in node.entries() if entry.event == NOT_NOTED]
+    assert max(counts) > MOST / 2, "the flood is counted"
+
+
 def test_a_kill_between_the_model_and_the_end_of_the_key_is_made_good(node: InstalledNode, plan: StudyPlan) -> None:
     path = node.folder.masking / f"{plan.hash}.key"
     key = path.read_bytes()
@@ -175,7 +231,7 @@ def test_a_kill_between_the_model_and_the_end_of_the_key_is_made_good(node: Inst
 
 def test_a_kill_between_the_key_and_the_approval_is_made_good(node: InstalledNode) -> None:
     plan = shared_plan(node)
-    node.approvals.masking.make(plan.hash)
+    node.approvals.masking.keep_own(plan.hash, new_masking_key())
     node.guard()
     assert not list(node.folder.masking.iterdir())
 
@@ -201,6 +257,9 @@ def test_a_folder_from_before_the_approval_gives_a_key_that_its_first_one_shows_
     first = node.guard().masking_keys(plan.hash, ())
     for path in (*node.folder.masking.iterdir(), *node.folder.approvals.iterdir()):
         path.unlink()
+    with pytest.raises(PrivacyRefusal, match="Ask the coordinator for a new plan"):
+        node.approve(plan)  # the audit log knows
+    node.folder.audit_log.unlink()
     node.approve(plan)
     second = node.guard().masking_keys(plan.hash, ())
     assert second.public_key != first.public_key, "nobody here can know"

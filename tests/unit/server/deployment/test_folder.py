@@ -35,10 +35,10 @@ def test_all_faults_are_named_together(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as refusal:
         read_settings(written(tmp_path, text))
     assert [fault.where for fault in refusal.value.faults] == [
-        "[coordinator], name",
-        "[coordinator], port",
-        "[coordinator], address",
-        "[coordinator], listen",
+        "coordinator.toml: [coordinator], name",
+        "coordinator.toml: [coordinator], port",
+        "coordinator.toml: [coordinator], address",
+        "coordinator.toml: [coordinator], listen",
     ]
 
 

@@ -1,0 +1,202 @@
+"""What has this hospital decided about each plan, by what its audit log says?
+
+A decision is told in the log before it is in force, with what may never be forgotten of it: a word that no other
+decision has, the data source, the secret of the split, the masking key. Files of decisions (`approvals`) can be lost,
+damaged or put back from an older copy; the log, whose ends are compared with ledger and answers, says which file is
+the last, and what it said where it is gone.
+
+Promises: what is told of a plan is known to every later decision about it, whatever became of the files between.
+Reading goes on where it ended before: a log that grows is not read again from its beginning.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from oncofed.client.records.audit_line import fields_in
+from oncofed.client.records.audit_log import verify_audit_log
+from oncofed.client.records.chain import START, Anchor
+from oncofed.durable import unwritable
+
+
+class Decision(StrEnum):
+    APPROVED = "approved"
+    DECLINED = "declined"
+
+
+@dataclass(frozen=True)
+class Approval:
+    """One decision.
+
+    cohort_hash      of the patients in the order of their identifiers, to tell people here that the table is another
+                     one by now, and that a second source holds the same; of a plan that was declined, those that it
+                     was last approved for.
+    split            names the secret by which patients are set aside (`held_out_split`); empty where none are.
+    patients_sha256  of the file of frozen patients; empty when declined, and in approvals of earlier versions, which
+                     must be given again.
+    masking_key      this hospital's for the plan, public, where the plan shares its noise; kept when it is declined,
+                     because a plan gets no second one (`client.trust`).
+    told_as          the word by which the audit log tells this decision from others; empty in those of earlier
+                     versions.
+    """
+
+    plan_hash: str
+    decision: Decision
+    data_source: str
+    cohort_hash: str
+    bundle_sha256: str
+    decided_by: str
+    decided_at: str
+    split: str = ""
+    patients_sha256: str = ""
+    masking_key: str = ""
+    told_as: str = ""
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the audit log keeps of it."""
+        return {
+            "decision": self.told_as,
+            "data_source": self.data_source,
+            "split": self.split,
+            "masking_key": self.masking_key,
+        }
+
+
+def approval_in(content: bytes, plan_hash: str) -> Approval | None:
+    """The decision about this plan in the bytes of its file, None where there is none."""
+    try:
+        fields = json.loads(content)
+        approval = Approval(**{**fields, "decision": Decision(fields["decision"])})
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    texts = asdict(approval).values()
+    return approval if approval.plan_hash == plan_hash and all(isinstance(text, str) for text in texts) else None
+
+
+def content_of(approval: Approval) -> bytes:
+    """The inverse."""
+    return json.dumps(asdict(approval), sort_keys=True, indent=1).encode() + b"\n"
+
+
+@dataclass(frozen=True)
+class Told:
+    """The last decision about a plan in the log, and what all of them said. told_as: empty of earlier versions."""
+
+    decision: Decision
+    by: str
+    at: str
+    told_as: str
+    data_source: str
+    split: str
+    masking_key: str
+
+    def is_of(self, approval: Approval) -> bool:
+        """Whether it is this decision that was told."""
+        if not self.told_as:
+            return not approval.told_as and approval.decision is self.decision
+        return approval.told_as == self.told_as and approval.decision is self.decision
+
+    def as_declined(self, plan_hash: str, before: Approval | None) -> Approval:
+        """What was told, where its file is not there. before: an older decision whose file is."""
+        return Approval(
+            plan_hash,
+            Decision.DECLINED,
+            data_source=self.data_source or (before.data_source if before else ""),
+            cohort_hash=before.cohort_hash if before else "",
+            bundle_sha256="",
+            decided_by=self.by,
+            decided_at=self.at,
+            split=self.split or (before.split if before else ""),
+            masking_key=self.masking_key or (before.masking_key if before else ""),
+            told_as=self.told_as,
+        )
+
+
+def told_after(
+    told: Mapping[str, Told], lines: Iterable[tuple[str, str, str, str, Mapping[str, str]]]
+) -> dict[str, Told]:
+    """`told`, and what these lines add: event, plan hash, by, time and facts of each."""
+    found = dict(told)
+    for event, plan_hash, by, at, facts in lines:
+        if event not in tuple(Decision):
+            continue
+        before = found.get(plan_hash)
+
+        def kept(key: str, before: Told | None = before, facts: Mapping[str, str] = facts) -> str:
+            return facts.get(key, "") or ("" if before is None else str(getattr(before, key)))
+
+        found[plan_hash] = Told(
+            Decision(event),
+            by,
+            at,
+            facts.get("decision", ""),
+            kept("data_source"),
+            kept("split"),
+            kept("masking_key"),
+        )
+    return found
+
+
+class ToldDecisions:
+    """Of one audit log. For several threads."""
+
+    def __init__(self, audit_log: Path) -> None:
+        self._path = audit_log
+        self._lock = threading.Lock()
+        self._told: dict[str, Told] = {}
+        self._inode, self._read, self._head = -1, 0, Anchor(0, START)
+
+    def by_plan(self) -> Mapping[str, Told]:
+        """As the log is now. Raises RecordDamaged, RecordUnwritable."""
+        with self._lock:
+            if not self._goes_on():
+                self._read_anew()
+            return self._told
+
+    def _goes_on(self) -> bool:
+        """Whether the log goes on from where it was read to; then the rest is read."""
+        with unwritable(self._path):
+            if not self._path.exists():
+                return False
+            found = self._path.stat()
+            if found.st_ino != self._inode or found.st_size < self._read:
+                return False
+            if found.st_size == self._read:
+                return True
+            with self._path.open("rb") as log:
+                if os.fstat(log.fileno()).st_ino != self._inode:  # it was closed, just now
+                    return False
+                log.seek(self._read)
+                content = log.read()
+        lines, head = [], self._head
+        whole = content[: content.rfind(b"\n") + 1]
+        for line in whole.splitlines(keepends=True):
+            fields = fields_in(line)
+            if fields is None or fields["number"] != head.entries + 1 or fields["previous"] != head.hash:
+                return False
+            head = Anchor(head.entries + 1, str(fields["hash"]))
+            facts = fields.get("facts", {})
+            assert isinstance(facts, dict)
+            lines.append((*(str(fields[key]) for key in ("event", "plan_hash", "by", "time")), facts))
+        self._told = told_after(self._told, lines)  # type: ignore[arg-type]  # four texts and the facts
+        self._read, self._head = self._read + len(whole), head
+        return True
+
+    def _read_anew(self) -> None:
+        self._inode = -1
+        with unwritable(self._path):
+            inode, read = (self._path.stat().st_ino, self._path.stat().st_size) if self._path.exists() else (-1, 0)
+            start = self._path.read_bytes()[:read] if inode != -1 else b""
+        report = verify_audit_log(self._path)
+        self._told = told_after({}, ((one.event, one.plan_hash, one.by, one.time, one.facts) for one in report.entries))
+        last = fields_in(start[start.rfind(b"\n", 0, -1) + 1 :]) if start else None
+        if last is None or last["hash"] != report.head.hash:
+            return  # it grows at this moment, or ends in a line cut short: read anew the next time
+        self._inode, self._read, self._head = inode, read, report.head

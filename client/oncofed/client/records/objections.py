@@ -1,0 +1,88 @@
+"""What stands against approving a plan for the patients of a data source?
+
+What the plan, its schema and the ledger say is told all at once; of the patients, whose number nobody is told, whether
+they are too few, too many, or those of another source. Pure functions; whether the policy allows the plan at all is
+`client.trust`. Torch-free.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from oncofed.client.policy_file import NodePolicy, SourcePolicy
+from oncofed.client.records.decisions import Approval
+from oncofed.cohort.cohort import Cohort
+from oncofed.cohort.encoding import columns
+from oncofed.cohort.schema import StudySchema
+from oncofed.errors import PrivacyRefusal, UnaccountedEvent
+from oncofed.privacy.accounting import epsilon_of
+from oncofed.privacy.ledger import Ledger, refuse_unless_one_collection
+from oncofed.privacy.policy import releases_of
+from oncofed.privacy.releases import largest_patients
+from oncofed.protocol.plan import PrivacyMode, StudyPlan
+
+
+def of_the_plan(plan: StudyPlan, schema: StudySchema, *, site: str) -> list[str]:
+    """Where it does not fit its schema or this hospital."""
+    objections = []
+    if schema.hash != plan.schema_hash:
+        objections.append("its schema is not the one that came with it")
+    if plan.model.columns != len(columns(schema)):
+        objections.append("its model has another number of inputs than its schema")
+    if plan.model.endpoints != tuple(endpoint.name for endpoint in schema.endpoints) or plan.model.grid != schema.grid:
+        objections.append("its model has other endpoints or another time grid than its schema")
+    if site not in plan.roster:
+        objections.append("this hospital is not in its roster")
+    return objections
+
+
+def of_the_ledger(plan: StudyPlan, source: SourcePolicy, ledger: Ledger) -> list[str]:
+    """What the plan's rounds and its reserve come to, beside all that the source was charged for already."""
+    if plan.privacy.mode is PrivacyMode.NONE:
+        return []
+    charges = ledger.charges()
+    made = Counter(charge.event for charge in charges if charge.identity.startswith(f"{plan.hash}/"))
+    to_come = tuple((Counter(releases_of(plan)) - made).elements())  # an approval that is given again half-way
+    budget = ledger.budget
+    if budget != source.site_policy.budget:
+        return ["the ledger keeps another budget than the policy of this data source gives"]
+    try:
+        refuse_unless_one_collection(
+            [*((charge.plan_hash, charge.event) for charge in charges), *((plan.hash, event) for event in to_come)]
+        )
+    except UnaccountedEvent as refusal:
+        return [str(refusal)]
+    needed = epsilon_of([*(charge.event for charge in charges), *to_come], delta=budget.delta)
+    if needed <= budget.largest_epsilon:
+        return []
+    return [
+        f"with what {source.name} has spent already its releases come to epsilon {needed:.3f}, above "
+        f"{budget.largest_epsilon:g}"
+    ]
+
+
+def refuse_number(cohort: Cohort, plan: StudyPlan, policy: NodePolicy) -> None:
+    """Too few for the policy, or too many for the plan. Says neither how many there are."""
+    if len(cohort) < policy.smallest_cohort:
+        raise PrivacyRefusal(
+            f"this data source holds fewer patients than the policy's smallest_cohort, {policy.smallest_cohort}"
+        )
+    if plan.privacy.mode is PrivacyMode.NONE:
+        return
+    most = largest_patients(plan.privacy.delta)
+    if len(cohort) > most:
+        raise PrivacyRefusal(
+            f"this data source holds more than the {most:,} patients that the plan's promise holds for (delta is to be "
+            "at most 1 / (10 x patients)). Ask the coordinator for a plan with a smaller delta."
+        )
+
+
+def refuse_copy(cohort: Cohort, source: SourcePolicy, decisions: Iterable[Approval]) -> None:
+    """The same patients under two names would have two budgets. Found only where not one value differs."""
+    same = (one.data_source for one in decisions if one.cohort_hash == cohort.content_hash)
+    for other in sorted({*same} - {source.name, *source.counted_with}):
+        raise PrivacyRefusal(
+            f"{source.name} holds the very patients that were approved as {other}, and would give them a second "
+            f'budget. Approve it as {other}, or write same_patients_as = "{other}" into the [[source]] {source.name}.'
+        )

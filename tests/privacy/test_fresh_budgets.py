@@ -1,0 +1,267 @@
+"""Can a policy give patients who have spent a fresh budget, by calling their source otherwise?
+
+Each way to write it is tried on a node that has spent, wherever a policy is looked at; and each honest change is none.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from tests.command_line import oncofed
+from tests.installed_node import SITE, SOURCE, InstalledNode, installed_node, table
+from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, Asker
+
+from oncofed.client.policy_file import read_policy
+from oncofed.client.records import source_memory
+from oncofed.client.records.audit_log import AuditLog
+from oncofed.client.records.source_memory import OTHERS, remember_sources
+from oncofed.client.records.sqlite_ledger import read_ledger
+from oncofed.client.service import process
+from oncofed.client.service.desk import Desk, questions_to_node
+from oncofed.client.site.doctor import examine
+from oncofed.client.site.findings import Verdict
+from oncofed.errors import InvalidInput, RefusalCode, RequestRefused
+
+BIOBANK = """
+[[source]]
+name = "biobank"
+kind = "csv"
+path = "{folder}/biobank.csv"
+largest_epsilon = 1.5
+delta = 1e-5
+smallest_noise_multiplier = 5.0
+"""
+SAID = f'same_patients_as = "{SOURCE}"\n'
+
+
+def spent(node: InstalledNode, *, said: str = "", biobank: bool = True) -> None:
+    """A node whose registry has answered a round under a policy with a biobank."""
+    node.enrol()
+    table(800, prefix="B-11", seed=7).to_csv(node.folder.root / "biobank.csv", index=False)
+    if biobank:
+        with node.folder.policy.open("a") as file:
+            file.write(BIOBANK.format(folder=node.folder.root) + said)
+    guard = node.guard()
+    guard.offer_plan(node.offer())
+    node.approve()
+    assert asked(node, 1) is None
+    assert {entry.data_source for entry in read_ledger(node.folder.ledger)} == {SOURCE}
+
+
+def asked(node: InstalledNode, round_: int) -> RefusalCode | None:
+    guard = node.guard()
+    questions = questions_to_node(guard, site=SITE)
+    desk = Desk(questions, audit=guard.audit, answer_key=ANSWER_KEY, asker_key=COORDINATOR_PUBLIC)
+    try:
+        Asker(desk).contribute(node.request(round_=round_))
+    except RequestRefused as refused:
+        return refused.code
+    return None
+
+
+def is_refused_everywhere(node: InstalledNode, source: str) -> bool:
+    """At check, doctor, approve, the guard's start; the same everywhere, and with the remedy."""
+    root = node.folder.root
+    plan = replace(node.plan(), study="another")
+    node.guard().offer_plan(node.offer(plan))
+    texts = [
+        told.text if (told := oncofed("site", *words)).code else ""
+        for words in (
+            ("check", root),
+            ("doctor", root),
+            ("approve", root, plan.hash, "--source", source, "--yes"),
+        )
+    ]
+    try:
+        process._serve(node.folder, Ended())
+        texts.append("")
+    except InvalidInput as refused:
+        texts.append(str(refused))
+    refused_by = ["site other-patients" in text for text in texts]
+    assert len(set(refused_by)) == 1, texts
+    return refused_by[0]
+
+
+class Ended(threading.Event):
+    """A guard that starts ends at once."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return True
+
+
+def renamed(node: InstalledNode) -> str:
+    node.set_policy(f'name = "{SOURCE}"', 'name = "registry-2026"')
+    return "registry-2026"
+
+
+def renamed_with_another_file(node: InstalledNode) -> str:
+    moved(node)
+    return renamed(node)
+
+
+def a_second_name_beside_the_first(node: InstalledNode) -> str:
+    table(900, prefix="C-12", seed=8).to_csv(node.folder.root / "other.csv", index=False)
+    with node.folder.policy.open("a") as file:
+        file.write(BIOBANK.format(folder=node.folder.root).replace("biobank", "other"))
+    return "other"
+
+
+def names_exchanged(node: InstalledNode) -> str:
+    """Both names are known, and biobank has spent nothing."""
+    text = node.folder.policy.read_text()
+    text = text.replace('"biobank"', '"x"').replace(f'"{SOURCE}"', '"biobank"').replace('"x"', f'"{SOURCE}"')
+    node.folder.policy.write_text(text)
+    return "biobank"
+
+
+def what_has_not_spent_points_elsewhere(node: InstalledNode) -> str:
+    node.table_path.with_name("copy.csv").write_bytes(node.table_path.read_bytes())
+    node.set_policy("/biobank.csv", "/copy.csv")
+    return "biobank"
+
+
+def away_and_back(node: InstalledNode) -> str:
+    text = node.folder.policy.read_text()
+    start = text.index('[[source]]\nname = "biobank"')
+    node.folder.policy.write_text(text[:start])
+    remember_sources(node.folder, read_policy(node.folder.policy), node.audit_log)
+    node.folder.policy.write_text(text)
+    return "biobank"
+
+
+EVASIONS = (
+    renamed,
+    renamed_with_another_file,
+    a_second_name_beside_the_first,
+    names_exchanged,
+    what_has_not_spent_points_elsewhere,
+    away_and_back,
+)
+
+
+@pytest.mark.parametrize("evade", EVASIONS)
+def test_another_name_is_refused_everywhere_until_somebody_says_that_these_are_other_patients(
+    evade: Callable[[InstalledNode], str],
+) -> None:
+    with installed_node() as node:
+        spent(node)
+        assert not is_refused_everywhere(node, "biobank")
+        source = evade(node)
+        assert is_refused_everywhere(node, source)
+        assert asked(node, 2) in (RefusalCode.NOT_READY, RefusalCode.NOT_APPROVED)
+        told = oncofed("site", "other-patients", node.folder.root, source, "--yes")
+        assert (told.code, "Noted in the audit log" in told.text) == (0, True)
+        (said,) = (entry for entry in node.entries() if entry.event == OTHERS)
+        assert said.facts["data_source"] == source
+        assert said.by
+        assert not is_refused_everywhere(node, source)
+
+
+def test_without_the_memory_each_of_them_is_a_fresh_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_memory.SourceMemory, "faults", lambda *_, **__: [])
+    for evade in EVASIONS:
+        with installed_node() as node:
+            spent(node)
+            assert not is_refused_everywhere(node, evade(node))
+
+
+def without_the_union(node: InstalledNode) -> None:
+    node.set_policy(SAID, "")
+
+
+def without_the_other(node: InstalledNode) -> None:
+    text = node.folder.policy.read_text()
+    node.folder.policy.write_text(text[: text.index('[[source]]\nname = "biobank"')])
+
+
+@pytest.mark.parametrize("evade", [without_the_union, without_the_other])
+@pytest.mark.parametrize("charged", [True, False])
+def test_patients_who_were_shared_stay_so(evade: Callable[[InstalledNode], None], charged: bool) -> None:
+    """A source that is gone and never spent takes nothing with it."""
+    with installed_node() as node:
+        spent(node, said=SAID)
+        if charged:
+            source, plan = read_policy(node.folder.policy).source("biobank"), replace(node.plan(), study="two")
+            node.guard().offer_plan(node.offer(plan))
+            told = oncofed("site", "approve", node.folder.root, plan.hash, "--source", source.name, "--yes")
+            assert told.code == 0, told.text
+            Asker(desk_of(node)).contribute(node.request(plan))
+        evade(node)
+        assert is_refused_everywhere(node, SOURCE) is (charged or evade is without_the_union)
+
+
+def desk_of(node: InstalledNode) -> Desk:
+    guard = node.guard()
+    questions = questions_to_node(guard, site=SITE)
+    return Desk(questions, audit=guard.audit, answer_key=ANSWER_KEY, asker_key=COORDINATOR_PUBLIC)
+
+
+def moved(node: InstalledNode) -> None:
+    node.table_path.rename(node.table_path.with_name("moved.csv"))
+    node.set_policy("/patients.csv", "/moved.csv")
+
+
+def another_budget(node: InstalledNode) -> None:
+    node.set_policy("largest_epsilon = 1.5", "largest_epsilon = 1.2")
+
+
+def now_shared(node: InstalledNode) -> None:
+    with node.folder.policy.open("a") as file:
+        file.write(SAID)
+
+
+def new_and_shared(node: InstalledNode) -> None:
+    a_second_name_beside_the_first(node)
+    now_shared(node)
+
+
+@pytest.mark.parametrize("change", [moved, another_budget, now_shared, new_and_shared, without_the_other])
+def test_an_honest_change_is_none(change: Callable[[InstalledNode], object]) -> None:
+    with installed_node() as node:
+        spent(node)
+        change(node)
+        assert not is_refused_everywhere(node, SOURCE)
+        assert asked(node, 2) is None
+
+
+def test_as_long_as_nothing_was_spent_a_policy_may_be_written_anew() -> None:
+    with installed_node() as node:
+        node.enrol()
+        remember_sources(node.folder, read_policy(node.folder.policy), node.audit_log)
+        assert not is_refused_everywhere(node, renamed(node))
+
+
+@pytest.mark.parametrize("renamed_before", [False, True])
+def test_a_node_of_an_earlier_version_keeps_the_names_that_it_has(
+    renamed_before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its log holds no names yet; a source that has spent and is gone was called otherwise meanwhile."""
+    with installed_node() as node:
+        with monkeypatch.context() as earlier:
+            earlier.setattr(source_memory.SourceMemory, "news", lambda *_: [])
+            spent(node)
+        assert not [entry for entry in node.entries() if entry.event == source_memory.NAMED]
+        source = renamed(node) if renamed_before else "biobank"
+        assert is_refused_everywhere(node, source) is renamed_before
+
+
+def test_the_memory_is_in_the_chain_and_lives_on_when_the_log_is_closed() -> None:
+    with installed_node() as node:
+        spent(node, said=SAID)
+        AuditLog(node.folder.audit_log).close(by="Dr. Example", vouched=lambda _: b"")
+        without_the_union(node)
+        with pytest.raises(InvalidInput, match="shared patients with"):
+            remember_sources(node.folder, read_policy(node.folder.policy), node.audit_log)
+
+
+def test_the_doctor_names_the_source_and_the_remedy() -> None:
+    with installed_node() as node:
+        spent(node)
+        renamed(node)
+        (fault,) = (found for found in examine(node.folder) if "fresh budget" in found.what)
+        assert fault.verdict is Verdict.FAULT
+        assert "other-patients" in fault.remedy
+        assert SOURCE in fault.what
