@@ -13,11 +13,13 @@ from tests.command_line import oncofed
 from tests.installed_node import InstalledNode, installed_node
 from tests.pages_hospital import PLAN_HASH, SCHEMA, hospital, network
 
+from oncofed.client.held_out_split import HeldOutSplit, split_name, split_secret
 from oncofed.client.node.folder import NodeFolder
 from oncofed.client.pages import of_node, publication_record
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.of_node import hospital_of, publish, publish_anew, published_file
 from oncofed.client.pages.publication_record import code_of, publish_content, published_content
+from oncofed.client.pages.published import hashed, members_of
 from oncofed.cohort.cohort import Cohort
 from oncofed.errors import InvalidInput, RecordDamaged, RecordFailure
 from oncofed.protocol.plan import PrivacyMode
@@ -31,6 +33,7 @@ class Node:
     def __init__(self, node: InstalledNode, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.node, self.night = node.folder, node, TABLE.subset(range(400))
         self.schemas = {"one": SCHEMA, "two": SCHEMA, "other": replace(SCHEMA, name="other")}
+        self.held_out_fraction, self.split = 0.0, ""
         node.enrol()
         monkeypatch.setattr(of_node, "plan_with_model", self.plan)
         monkeypatch.setattr(of_node, "present_cohort", self.table)
@@ -38,8 +41,16 @@ class Node:
 
     def plan(self, _: NodeFolder, beginning: str) -> SimpleNamespace:
         privacy = SimpleNamespace(mode=PrivacyMode.NONE)
-        plan = SimpleNamespace(hash=PLAN_HASH, study=beginning, privacy=privacy, held_out_fraction=0.0)
-        return SimpleNamespace(document=SimpleNamespace(plan=plan), decision=SimpleNamespace(data_source="registry"))
+        fraction = self.held_out_fraction
+        plan = SimpleNamespace(hash=PLAN_HASH, study=beginning, privacy=privacy, held_out_fraction=fraction)
+        decision = SimpleNamespace(data_source="registry", split=self.split)
+        return SimpleNamespace(document=SimpleNamespace(plan=plan), decision=decision)
+
+    def set_aside(self, fraction: float) -> HeldOutSplit:
+        """As if a study had set so many of them aside."""
+        secret = split_secret(self.folder.held_out_secret)
+        self.held_out_fraction, self.split = fraction, split_name(secret)
+        return HeldOutSplit(secret, "registry", fraction)
 
     def table(self, _: NodeFolder, plan: SimpleNamespace) -> Cohort:
         of, schema = self.night, self.schemas[plan.document.plan.study]
@@ -176,6 +187,59 @@ def test_no_command_takes_a_floor(node: Node) -> None:
         said = oncofed("site", "pages", command, node.folder.root, "--smallest-group", "5")
         assert (said.code, "No such option" in said.text) == (2, True)
     assert not node.file.exists()
+
+
+def rows_of(shown: HospitalPrognosis, patients: set[str], key: bytes) -> list[bool]:
+    hashes = {hashed(each, key) for each in patients}
+    return [each in hashes for each in shown.units.cohort.patient_ids]
+
+
+def key_of(node: Node) -> bytes:
+    content = published_content(node.file, log=node.folder.audit_log)
+    assert content is not None
+    return members_of(content, name="").key
+
+
+def drawn_from(split: HeldOutSplit, cohort: Cohort) -> set[str]:
+    return {each for each, drawn in zip(cohort.patient_ids, split.held_out(cohort.patient_ids), strict=True) if drawn}
+
+
+def test_who_was_set_aside_is_told_by_the_lots_of_the_study_and_stays_so(node: Node) -> None:
+    """What is published holds no identifiers, and a lot is drawn by one."""
+    split = node.set_aside(0.3)
+    shown = node.shown()
+    aside = drawn_from(split, node.night)
+    assert shown.drawn is not None
+    assert shown.drawn.tolist() == rows_of(shown, aside, key_of(node))
+    assert 0.2 < shown.set_aside.mean() < 0.4
+    first = shown.set_aside.tolist()
+    node.night = TABLE.subset(range(40, 400))
+    assert node.shown().set_aside.tolist() == first, "who has left the table is still counted where he was"
+    node.night = TABLE.subset(range(40, 460))
+    list(publish(node.folder, plan="one", by=""))
+    grown = node.shown()
+    assert grown.drawn is not None
+    assert len(grown.drawn) > len(first)
+    assert grown.drawn.tolist() == rows_of(grown, drawn_from(split, TABLE), key_of(node))
+
+
+def test_nobody_counts_as_set_aside_whose_lot_is_not_known(node: Node) -> None:
+    """What was published before any study set patients aside, and when the secret is another one by now."""
+    assert node.shown().drawn is None
+    split = node.set_aside(0.3)
+    shown = node.shown()
+    assert shown.drawn is None
+    assert not shown.set_aside.any()
+    gone, node.night = set(TABLE.patient_ids[:40]), TABLE.subset(range(40, 400))
+    list(publish(node.folder, plan="one", by=""))
+    shown = node.shown()
+    assert shown.drawn is not None
+    assert shown.drawn.tolist() == rows_of(shown, drawn_from(split, TABLE) - gone, key_of(node))
+    node.folder.held_out_secret.unlink()
+    node.set_aside(0.3)
+    assert node.shown().drawn is None
+    list(publish(node.folder, plan="one", by=""))
+    assert node.shown().drawn is None
 
 
 def test_files_of_two_names_do_not_stand_for_each_other(tmp_path: Path) -> None:

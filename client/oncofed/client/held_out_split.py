@@ -14,7 +14,7 @@ import hashlib
 import hmac
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,20 +27,54 @@ _DOMAIN = b"oncofed held-out patients 1"
 _SECRET_BYTES = 32
 
 
+LotArray = NDArray[np.uint64]
+
+NO_LOT = np.uint64(2**64 - 1)
+"""Of somebody whose lot nobody knows any more: never set aside, whatever the fraction."""
+
+
+@dataclass(frozen=True)
+class Lots:
+    """secret: of the hospital. data_source: as its policy names it. All studies draw the same lots."""
+
+    secret: bytes = field(repr=False)
+    data_source: str
+
+    @property
+    def name(self) -> str:
+        """Tells these lots from others and nothing else."""
+        return hashlib.sha256(_DOMAIN + b"\nlots\n" + self._key).hexdigest()
+
+    @property
+    def _key(self) -> bytes:
+        return hmac.digest(self.secret, _DOMAIN + b"\n" + self.data_source.encode(), "sha256")
+
+    def of(self, patient_ids: Sequence[str]) -> LotArray:
+        """(patients,), by their identifiers in the table: a hash of one draws another lot."""
+        key = self._key
+        drawn = (hmac.digest(key, patient.encode(), "sha256")[:8] for patient in patient_ids)
+        return np.array([int.from_bytes(digest, "big") for digest in drawn], dtype=np.uint64)
+
+
 @dataclass(frozen=True)
 class HeldOutSplit:
-    """secret: of the hospital. data_source: as its policy names it. fraction: of the plan, in (0, 1)."""
+    """secret, data_source: of the lots. fraction: of the plan, in (0, 1)."""
 
-    secret: bytes
+    secret: bytes = field(repr=False)
     data_source: str
     fraction: float
 
+    @property
+    def lots(self) -> Lots:
+        return Lots(self.secret, self.data_source)
+
     def held_out(self, patient_ids: Sequence[str]) -> NDArray[np.bool_]:
         """(patients,): who is set aside; on average `fraction` of them."""
-        key = hmac.digest(self.secret, _DOMAIN + b"\n" + self.data_source.encode(), "sha256")
-        below = int(self.fraction * 2**64)
-        drawn = (hmac.digest(key, patient.encode(), "sha256")[:8] for patient in patient_ids)
-        return np.array([int.from_bytes(digest, "big") < below for digest in drawn], dtype=np.bool_)
+        return self.drawn(self.lots.of(patient_ids))
+
+    def drawn(self, lots: LotArray) -> NDArray[np.bool_]:
+        """The same, of lots that were drawn before."""
+        return np.asarray(lots < np.uint64(int(self.fraction * 2**64)))
 
 
 def split_secret(path: Path) -> bytes:

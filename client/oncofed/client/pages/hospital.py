@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 
 from oncofed.client.explanation import marker_relevance
-from oncofed.client.held_out_split import HeldOutSplit
 from oncofed.client.one_thread import one_thread
 from oncofed.client.pages.disclosure import Disclosure
 from oncofed.client.pages.group_outcome import estimated
@@ -96,7 +95,7 @@ class HospitalPrognosis:
     as_of         (published patients, endpoints), the day (its ordinal) whose follow-up is shown; None if not kept.
     example       True where the patients are invented, and the pages must say so.
     noise_in_model  whether privacy noise went into the model's weights, so that explanations depend on it.
-    split         by which patients were set aside from training; None where none were.
+    drawn         (published patients,), whom a lot set aside from training; None where nobody was, or nobody knows.
     """
 
     site: str
@@ -109,7 +108,7 @@ class HospitalPrognosis:
     as_of: IntArray | None = None
     example: bool = False
     noise_in_model: bool = True
-    split: HeldOutSplit | None = None
+    drawn: BoolArray | None = None
     _rows: dict[str, int] = field(init=False, repr=False)
     _endpoints: dict[int, EndpointPrognosis] = field(init=False, repr=False, default_factory=dict)
     _kept: dict[tuple[object, ...], object] = field(init=False, repr=False, default_factory=dict)
@@ -252,12 +251,11 @@ class HospitalPrognosis:
         A group (of one unit and one batch) with fewer than the floor is left out, so that no two versions of a figure
         of these patients differ by fewer.
         """
-        cohort, strata = self.units.cohort, self.units.strata
-        if self.split is None:
-            return np.zeros(len(cohort), dtype=np.bool_)
-        drawn = self.split.held_out(cohort.patient_ids)
-        enough = np.bincount(strata, weights=drawn, minlength=1) >= self.smallest_group
-        return np.asarray(drawn & enough[strata])
+        strata = self.units.strata
+        if self.drawn is None:
+            return np.zeros(len(strata), dtype=np.bool_)
+        enough = np.bincount(strata, weights=self.drawn, minlength=1) >= self.smallest_group
+        return np.asarray(self.drawn & enough[strata])
 
     @property
     def everybody(self) -> Peers:

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from oncofed.client.held_out_split import HeldOutSplit, split_name
+import numpy as np
+from numpy.typing import NDArray
+
+from oncofed.client.held_out_split import HeldOutSplit, Lots, split_name
 from oncofed.client.node.folder import NodeFolder, NodeUsers, read_site
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.publication_record import (
@@ -111,7 +114,8 @@ class Publication:
     def renewed(self) -> Renewal:
         """Published."""
         key = b"" if self.members is None else self.members.key
-        found = renewal(self.before, self.cohort, floor=self.floor, key=key, today=_today())
+        lots = lots_of(self.folder, self.plan)
+        found = renewal(self.before, self.cohort, floor=self.floor, key=key, today=_today(), lots=lots)
         self.keep(found.published, event=PUBLISHED)
         return found
 
@@ -149,19 +153,25 @@ def hospital_of(folder: NodeFolder, *, plan: str, by: str = "") -> HospitalProgn
         published=published.units,
         as_of=published.as_of,
         noise_in_model=found.document.plan.privacy.mode is not PrivacyMode.NONE,
-        split=_split(folder, found),
+        drawn=_drawn(published, lots_of(folder, found), found),
     )
 
 
-def _split(folder: NodeFolder, found: OfferedPlan) -> HeldOutSplit | None:
-    """By which the study's patients were set aside; None where none were, or the secret is another one by now."""
+def lots_of(folder: NodeFolder, found: OfferedPlan) -> Lots | None:
+    """Of the study's data source; None where no study of this node ever set patients aside."""
+    if found.decision is None or not folder.held_out_secret.is_file():
+        return None
+    return Lots(read_secret(folder.held_out_secret), found.decision.data_source)
+
+
+def _drawn(published: Published, lots: Lots | None, found: OfferedPlan) -> NDArray[np.bool_] | None:
+    """Who was set aside from this study; None where nobody was, or the lots that were kept are others than its."""
     fraction, decision = found.document.plan.held_out_fraction, found.decision
-    if not fraction or decision is None or not folder.held_out_secret.is_file():
+    if not fraction or lots is None or decision is None:
         return None
-    secret = read_secret(folder.held_out_secret)
-    if split_name(secret) != decision.split:
+    if split_name(lots.secret) != decision.split or published.lots_of != lots.name:
         return None
-    return HeldOutSplit(secret, decision.data_source, fraction)
+    return HeldOutSplit(lots.secret, lots.data_source, fraction).drawn(published.lots)
 
 
 def publish(folder: NodeFolder, *, plan: str, by: str) -> Iterator[str]:
@@ -199,7 +209,7 @@ def publish_anew(folder: NodeFolder, *, plan: str, after_loss: bool, by: str) ->
             published_content(path, log=folder.audit_log)
         except RecordDamaged:
             publication = Publication(folder, found, path, floor, cohort, None, None, by)
-            first = renewal(None, cohort, floor=floor, today=_today()).published
+            first = renewal(None, cohort, floor=floor, today=_today(), lots=lots_of(folder, found)).published
         else:
             what, remedy = "stands, though nothing is lost", "Leave it out: then the program counts who has changed."
             raise InvalidInput([Fault("--after-loss", what, remedy)])
@@ -208,7 +218,8 @@ def publish_anew(folder: NodeFolder, *, plan: str, after_loss: bool, by: str) ->
         if publication.before is None or publication.members is not None:
             what = "is not of the study from which this data source was published first, or nothing is published"
             raise InvalidInput([Fault("--anew", what, "Name that study with --plan, or leave out --anew.")])
-        first = begun_anew(publication.before, cohort, floor=floor, today=_today())
+        lots = lots_of(folder, found)
+        first = begun_anew(publication.before, cohort, floor=floor, today=_today(), lots=lots)
     for other in publication.path.parent.glob(f"{publication.path.stem}-*.zip"):
         publish_content(
             other, TAKEN_BACK, log=folder.audit_log, by=by, plan_hash=found.document.plan.hash, event=BEGUN_ANEW

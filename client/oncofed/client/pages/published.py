@@ -16,7 +16,8 @@ difference of two versions. They are right on the patient's own page, and in fig
 them begun anew (`begun_anew`), for which in each tumour that was shown at least twice the floor of patients must have
 come, or left.
 
-The file holds marker values and follow-up of the published patients, and instead of identifiers keyed hashes. It is one
+The file holds marker values and follow-up of the published patients, and instead of identifiers keyed hashes, with the
+lots by which studies set patients aside: they follow from identifiers, so nobody could draw them later. It is one
 for a data source, whatever studies use it, and for one floor: two would be two roundings of one number. A study with
 another schema has a file beside it, of the same patients (`among`). Promises: whole or not at all, for its owner alone,
 refused when it was changed; what was told before cannot be lost in silence (`publication_record`).
@@ -36,6 +37,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from oncofed.client.held_out_split import NO_LOT, LotArray, Lots
 from oncofed.client.pages.disclosure import Disclosure
 from oncofed.client.pages.units import REST, Units, entity_of_each, unit_of_each
 from oncofed.cohort.cohort import Cohort
@@ -57,6 +59,7 @@ class Published:
     """units: what is shown; identifiers are keyed hashes. key: theirs. versions: how many there were, this included.
 
     as_of  (patients, endpoints), the day (its ordinal) whose follow-up is shown.
+    lots   (patients,), NO_LOT of whom it is not known. lots_of: their name (`Lots`); empty where none are known.
     """
 
     units: Units
@@ -64,6 +67,8 @@ class Published:
     key: bytes
     versions: int
     as_of: IntArray
+    lots: LotArray
+    lots_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,11 +86,18 @@ class Renewal:
 
 
 def renewal(
-    before: Published | None, cohort: Cohort, *, floor: int, key: bytes = b"", today: date | None = None
+    before: Published | None,
+    cohort: Cohort,
+    *,
+    floor: int,
+    key: bytes = b"",
+    today: date | None = None,
+    lots: Lots | None = None,
 ) -> Renewal:
     """A new version from the table as it is now. before: None for the first one, else of this floor.
 
-    key  of a first one; made where it is left out. today: left out where nobody looks at it.
+    key   of a first one; made where it is left out. today: left out where nobody looks at it.
+    lots  drawn for those who are in the table, unless others were drawn before; None: of who is new they are not known.
     """
     assert before is None or before.floor == floor
     key = before.key if before is not None else key or secrets.token_bytes(_KEY_BYTES)
@@ -108,8 +120,24 @@ def renewal(
     )
     grown, waiting = (tuple(int(each) for each in np.unique(unit[rows])) for rows in (taken, ~taken))
     as_of = np.concatenate([as_of, np.full((int(taken.sum()), endpoints), day, dtype=np.intp)])
-    published = Published(units, floor, key, version, as_of)
+    lots_of, drawn = _lots_after(before, units, cohort, hashes, lots)
+    published = Published(units, floor, key, version, as_of, drawn, lots_of)
     return Renewal(published, grown, followed, tuple(sorted({*waiting, *late})))
+
+
+def _lots_after(
+    before: Published | None, units: Units, cohort: Cohort, hashes: tuple[str, ...], lots: Lots | None
+) -> tuple[str, LotArray]:
+    """The name of the lots and each published patient's. Whose is known keeps it."""
+    known = "" if before is None else before.lots_of
+    found = np.full(len(units.of), NO_LOT)
+    if before is not None:
+        found[: len(before.lots)] = before.lots
+    if lots is None or known not in ("", lots.name):
+        return known, found
+    by_hash = dict(zip(hashes, lots.of(cohort.patient_ids).tolist(), strict=True))
+    now = np.array([by_hash.get(each, int(NO_LOT)) for each in units.cohort.patient_ids], dtype=np.uint64)
+    return lots.name, np.where(found == NO_LOT, now, found)
 
 
 def _batches(old: Units, new: Cohort, floor: int) -> tuple[IntArray, NDArray[np.bool_]]:
@@ -158,7 +186,7 @@ def _followed(
     return Units(found, old.of, old.batch), taken, tuple(sorted(late))
 
 
-def begun_anew(before: Published, cohort: Cohort, *, floor: int, today: date) -> Published:
+def begun_anew(before: Published, cohort: Cohort, *, floor: int, today: date, lots: Lots | None = None) -> Published:
     """All figures of the table as it is now, with markers as they are now, under a floor that may be another one.
 
     Raises InvalidInput unless in each unit that was shown enough patients have come, or have left: of two pictures of
@@ -177,7 +205,7 @@ def begun_anew(before: Published, cohort: Cohort, *, floor: int, today: date) ->
                 f"Wait until at least {enough} of each have; `oncofed site pages publish` takes what it can meanwhile."
             )
             raise InvalidInput([Fault("figures of groups", what, remedy)])
-    first = renewal(None, cohort, floor=floor, today=today).published
+    first = renewal(None, cohort, floor=floor, today=today, lots=lots).published
     return replace(first, versions=before.versions + 1)
 
 
@@ -212,11 +240,13 @@ def content_of(published: Published) -> bytes:
         "key": published.key.hex(),
         "versions": published.versions,
         "patients": cohort.patient_ids,
+        "lots_of": published.lots_of,
     }
     arrays = {
         "of": units.of,
         "batch": units.batch,
         "as_of": published.as_of,
+        "lots": published.lots,
         **{name: getattr(cohort, name) for name in _OF_COHORT},
     }
     content = io.BytesIO()
@@ -237,9 +267,12 @@ def published_of(content: bytes, schema: StudySchema, *, name: str) -> Published
         raise RecordDamaged(f"{name} is of another schema. Restore its newest copy: it says what was told before.")
     with zipfile.ZipFile(io.BytesIO(content[_SHA256_DIGITS:])) as file:
         arrays: dict[str, Any] = {each: _array(file, each) for each in ("of", "batch", "as_of", *_OF_COHORT)}
+        # An earlier version kept no lots.
+        lots: Any = _array(file, "lots") if "lots_of" in about else np.full(len(arrays["of"]), NO_LOT)
     cohort = Cohort(schema, tuple(about["patients"]), **{each: arrays[each] for each in _OF_COHORT})
     units = Units(cohort, arrays["of"], arrays["batch"])
-    return Published(units, about["floor"], bytes.fromhex(about["key"]), about["versions"], arrays["as_of"])
+    key, lots_of = bytes.fromhex(about["key"]), about.get("lots_of", "")
+    return Published(units, about["floor"], key, about["versions"], arrays["as_of"], lots, lots_of)
 
 
 def _about(content: bytes, name: str) -> dict[str, Any]:

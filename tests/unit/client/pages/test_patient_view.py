@@ -243,8 +243,8 @@ def test_the_floor_is_the_hospitals() -> None:
 
 def test_only_patients_set_aside_or_hidden_by_noise_say_how_far_risks_are_spread() -> None:
     split = HeldOutSplit(b"s" * 32, "registry", 0.5)
-    by_lot = replace(hospital(600), split=split)
-    rows = split.held_out(by_lot.units.cohort.patient_ids)
+    rows = split.held_out(hospital(600).units.cohort.patient_ids)
+    by_lot = replace(hospital(600), drawn=rows)
     found = by_lot.endpoint(0).recalibration
     assert found is not None
     assert (found.set_aside, found.with_slope) == (True, True)
@@ -262,8 +262,10 @@ def test_only_patients_set_aside_or_hidden_by_noise_say_how_far_risks_are_spread
 
 def test_of_a_unit_with_few_patients_set_aside_none_is_taken() -> None:
     """So that two versions of the figure differ by the floor at least."""
-    few = replace(hospital(600), split=HeldOutSplit(b"s" * 32, "registry", 0.02))
-    drawn, strata = few.split.held_out(few.units.cohort.patient_ids), few.units.strata  # type: ignore[union-attr]
+    split = HeldOutSplit(b"s" * 32, "registry", 0.02)
+    few = replace(hospital(600), drawn=split.held_out(hospital(600).units.cohort.patient_ids))
+    assert few.drawn is not None
+    drawn, strata = few.drawn, few.units.strata
     counts = {int(each): int(drawn[strata == each].sum()) for each in np.unique(strata)}
     assert any(0 < count < few.smallest_group for count in counts.values())
     for each, count in counts.items():
