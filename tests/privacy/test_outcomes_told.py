@@ -170,7 +170,7 @@ def test_sizes_of_parts_say_no_more_than_the_rounded_number_of_patients(patients
 
 
 @pytest.mark.parametrize(
-    ("aside", "apart"), [(0, False), (55, False), (60, True), (69, True), (150, True), (155, False)]
+    ("aside", "apart"), [(0, False), (55, False), (60, True), (69, True), (149, True), (150, False)]
 )
 def test_who_was_set_aside_is_in_parts_of_their_own_where_both_sides_are_many_and_nobody_is_in_two(
     aside: int, apart: bool
@@ -199,3 +199,44 @@ def test_who_was_set_aside_is_in_parts_of_their_own_where_both_sides_are_many_an
         assert part.patients % FLOOR == 0
     unseen = sum(part.patients for part in parts if part.unseen)
     assert unseen == (aside // FLOOR * FLOOR if apart else 0)
+
+
+def parts_of_batches(patients: int, *, batches: int, aside: int, dead: int = 0) -> tuple[outcome_parts.Part, ...]:
+    """Of one tumour; the last so many have died early, and are the most at risk."""
+    shape = (patients, TABLE.exit.shape[1])
+    observed, exits = np.zeros(shape, dtype=np.bool_), np.full(shape, 70.0)
+    observed[patients - dead :], exits[patients - dead :] = True, 3.0
+    of = TABLE.subset(range(patients))
+    cohort = Cohort(TABLE.schema, of.patient_ids, of.values.copy(), np.zeros(shape), exits, observed)
+    units = Units(cohort, np.zeros(patients, dtype=np.intp), np.arange(patients) % batches)
+    relevance = np.stack([np.arange(patients, dtype=np.float64), np.zeros(patients)], axis=1)
+    return outcome_parts.parts_of(
+        units,
+        relevance,
+        set_aside=np.arange(patients) // batches < aside / batches,
+        endpoint=0,
+        grid=network().spec.grid,
+        disclosure=Disclosure(FLOOR),
+    )
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_sizes_of_both_kinds_of_parts_agree_with_as_many_counts_as_the_floor(batches: int) -> None:
+    """Three rounded numbers, of all, of some and of the others, would leave fewer."""
+    agreeing: dict[tuple[object, ...], set[tuple[int, int]]] = {}
+    for each in range(150, 170):
+        for aside in range(50, 90):
+            parts = parts_of_batches(each * batches, batches=batches, aside=aside * batches)
+            told = (each // FLOOR, *((part.unseen, part.third, part.patients) for part in parts))
+            agreeing.setdefault(told, set()).add((each, aside))
+    assert len(agreeing) > 2, "where they are cut apart, too"
+    for told, counts in agreeing.items():
+        assert len({each for each, _ in counts}) >= FLOOR, told
+        assert len({aside for _, aside in counts}) >= FLOOR, told
+
+
+def test_of_a_part_no_more_events_are_told_than_patients() -> None:
+    """More would tell of those left over: nine batches of 29 are told as 20 each, and 81 are in the last part."""
+    parts = parts_of_batches(9 * 29, batches=9, aside=0, dead=141)
+    assert len(parts[-1].rows) == 141
+    assert all(part.events.max() <= part.patients and part.at_risk.max() <= part.patients for part in parts)

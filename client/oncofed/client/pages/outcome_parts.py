@@ -11,8 +11,10 @@ of patients alike, who differ less in how each marker moves the hazard (in halve
 contributions they differ most; microaggregation: Domingo-Ferrer and Mateo-Sanz, IEEE TKDE 14 (2002)). Where enough of
 a unit were set aside from training, they and the others are cut apart, so that how the model fits can be told of those
 whom it has not seen. Units too small for thirds are put together. How large each part is follows from the told number
-of patients: were it cut from the exact one, sizes of three parts would give that away. Whoever is left over when
-numbers are rounded is in the last.
+of patients, and of those set aside: were it cut from the exact one, sizes of three parts would give that away. Of the
+others so many are told as there are at least by these two numbers; were they counted and rounded too, the three would
+say more of each than one does. Whoever is left over when numbers are rounded is in the last; what is told of a part is
+never more than its told number of patients, or it would tell of them.
 """
 
 from __future__ import annotations
@@ -95,7 +97,7 @@ def parts_of(
                         unseen=unseen,
                         patients=size * floor,
                         log_hazard_ratio=disclosure.middle(ratio[group], step=LOG_RATIO_STEP),
-                        events=events // floor * floor,
+                        events=np.minimum(events // floor, size) * floor,
                         at_risk=np.minimum(at_risk // floor, size) * floor,
                         rows=group,
                         centre=relevance[group].mean(axis=0),
@@ -119,15 +121,18 @@ def _large_enough(units: Units, set_aside: BoolArray, disclosure: Disclosure) ->
     found, small = [], np.zeros(len(units.of), dtype=np.bool_)
     for unit in np.unique(units.of).tolist():
         rows = units.of == unit
+        # As many fewer than the rest of what is told as the rounding of those set aside may hide, in each stratum.
+        aside, strata = told(rows & set_aside), len(np.unique(units.strata[rows & set_aside]))
+        others = told(rows) - aside - strata * disclosure.floor
         if told(rows) < needed:
             small |= rows
-        elif min(told(rows & set_aside), told(rows & ~set_aside)) < needed:
-            found.append((unit, False, rows))
+        elif min(aside, others) < needed:
+            found.append((unit, False, rows, told(rows)))
         else:
-            found += [(unit, True, rows & set_aside), (unit, False, rows & ~set_aside)]
+            found += [(unit, True, rows & set_aside, aside), (unit, False, rows & ~set_aside, others)]
     if told(small) >= needed:
-        found.append((TOGETHER, False, small))
-    return [(unit, unseen, np.flatnonzero(rows), told(rows) // disclosure.floor) for unit, unseen, rows in found]
+        found.append((TOGETHER, False, small, told(small)))
+    return [(unit, unseen, np.flatnonzero(rows), number // disclosure.floor) for unit, unseen, rows, number in found]
 
 
 def _equal(tens: int, pieces: int) -> list[int]:
