@@ -1,4 +1,4 @@
-"""Does any test notice when one line is wrong? `make mutants`, or some areas: `python -m tests.mutants pictures budget`.
+"""Does any test notice when one line is wrong? `make mutants`, or of some areas: `python -m tests.mutants pictures`.
 
 `mutants.toml` beside this file lists lines, what each becomes, and the quick test files that ought to fail then. Each
 mutant is made in a copy of the working tree, never in the tree itself, and its tests run there to the first failure.

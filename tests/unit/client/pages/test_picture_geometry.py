@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ STRONGEST = strongest_markers(HOSPITAL, ENDPOINT, EVERYBODY)
 
 def no_two_overlap(bars: list[Bar]) -> bool:
     levels = sorted(bars, key=lambda bar: bar.top)
-    return all(above.bottom < below.top for above, below in zip(levels, levels[1:], strict=False))
+    return all(above.bottom < below.top for above, below in pairwise(levels))
 
 
 def curve_like(picture: Drawn, key: Line) -> Line:
@@ -101,7 +102,7 @@ def test_a_strength_is_as_long_as_it_is_and_no_bar_lies_over_another() -> None:
         assert [across.value(bar.left), across.value(bar.right)] == pytest.approx([0, each.strength], abs=0.004)
         bars.append(bar)
     assert no_two_overlap(bars)
-    assert all(0 <= words.x - 0.4 * 14 * len(words.text) for words in found.words if words.anchor == "end")
+    assert all(words.x - 0.4 * 14 * len(words.text) >= 0 for words in found.words if words.anchor == "end")
 
 
 def test_steps_of_a_waterfall_do_not_lie_over_each_other() -> None:

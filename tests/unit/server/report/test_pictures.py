@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ A, S, R, N, U, F = (
 
 def no_two_overlap(bars: list[Bar]) -> bool:
     levels = sorted(bars, key=lambda bar: bar.top)
-    return all(above.bottom < below.top for above, below in zip(levels, levels[1:], strict=False))
+    return all(above.bottom < below.top for above, below in pairwise(levels))
 
 
 def in_the_plot(picture: Drawn) -> Drawn:
@@ -152,7 +153,8 @@ def test_what_reads_pictures_sees_a_bar_that_lies_over_another_and_a_colour_that
     over = (Bar(0, 1, 0, 11, "#d55e00"), Bar(0, 1, 10, 20, "#0072b2"))
     assert not no_two_overlap(list(over))
     assert no_two_overlap([over[0], replace(over[1], top=12.0)])
-    svg = '<svg><rect x="1" y="2" width="3" height="4" fill="#AB0000"/><path d="M0 0L5 5" fill="none" stroke="#00f"/></svg>'
+    bar = '<rect x="1" y="2" width="3" height="4" fill="#AB0000"/>'
+    svg = f'<svg>{bar}<path d="M0 0L5 5" fill="none" stroke="#00f"/></svg>'
     found = drawn(svg)
     assert found.bars == (Bar(1, 4, 2, 6, "#ab0000"),)
     assert isinstance(found.lines[0], Line)

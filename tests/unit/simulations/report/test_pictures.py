@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,7 @@ NAN = float("nan")
 
 def no_two_overlap(bars: list[Bar]) -> bool:
     levels = sorted(bars, key=lambda bar: bar.top)
-    return all(above.bottom < below.top for above, below in zip(levels, levels[1:], strict=False))
+    return all(above.bottom < below.top for above, below in pairwise(levels))
 
 
 def in_the_plot(picture: Drawn) -> Drawn:
