@@ -9,7 +9,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo demo-federation test check test-all bench clean
+.PHONY: help demo demo-federation test check test-all mutants bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ test: check  ## the gate: check, then every test that takes seconds
 
 test-all: check  ## the gate with the slow tests: Ray, real cohorts, acceptance figures
 	OMP_NUM_THREADS=1 $(BIN)/pytest
+
+mutants: .venv/ready  ## does a test notice each wrong line of tests/mutants/mutants.toml?
+	$(BIN)/python -m tests.mutants
 
 bench: .venv/ready  ## ratios, measured side by side
 	$(BIN)/python -m oncofed.simulations.benchmarks --out runs/bench.md

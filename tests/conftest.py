@@ -1,4 +1,4 @@
-"""What do tests share? The way to the two real cohorts, which are not part of the project."""
+"""What do tests share? A limit to their time, and the way to the two real cohorts, which are no part of the project."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ("tests.time_limit",)
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -121,6 +121,15 @@ def test_a_bad_reply_is_rejected_for_its_hospital_alone(
     assert PLANTED not in str(admission.rejected)
 
 
+def test_a_refusal_keeps_its_code_for_whoever_decides_what_to_ask_next(
+    plan: StudyPlan, exchange: Callable[..., Any]
+) -> None:
+    open_round = exchange(plan)
+    admission = ask(open_round, [open_round.refusal("Bonn", RefusalCode.REQUEST_CONFLICT)])
+    codes = {rejection.site: rejection.code for rejection in admission.rejected}
+    assert codes == {site: RefusalCode.REQUEST_CONFLICT if site == "Bonn" else None for site in plan.roster}
+
+
 LONGEST = 60 + 4 * (math.sqrt(6) + 6)
 """93.8 clip norms: the patients' and the noise's."""
 LARGEST = 60 + 40 * 4.0

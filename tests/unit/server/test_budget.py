@@ -78,6 +78,53 @@ def the(found: tuple[Offer, ...], mode: PrivacyMode, epsilon: float, rounds: int
     return one
 
 
+MIXED = (
+    SCHEMA.replace('names = ["a_rna", "b_rna", "c_rna"]', 'names = ["a_rna"]\nweight = 8.0')
+    + """
+[[marker]]
+names = ["b_rna", "c_rna"]
+modality = "rna_expression"
+kind = "continuous"
+unit = "z"
+plausible_range = [-10, 10]
+centre = 0
+scale = 1
+[[marker]]
+name = "stage"
+modality = "laboratory"
+kind = "categorical"
+categories = ["one", "two", "three"]
+reference_category = "one"
+"""
+)
+
+
+def test_a_modality_is_judged_by_its_median_weight_a_category_by_half_a_step_and_no_flag_counts() -> None:
+    """Oracle: E s^2 against the noise, with s of the column in the middle."""
+    noise, events = 30.0, 500.0
+    bought = {one.modality: one for one in bought_by(parse_schema(MIXED, where="x"), events=events, noise=noise)}
+    spreads = {"clinical": 1.0, "rna_expression": 0.1, "laboratory": 0.5}  # of RNA: 0.8, 0.1 and 0.1
+    for modality, spread in spreads.items():
+        information = events * spread**2
+        assert bought[modality].information_left == pytest.approx(information / (information + noise**2))
+    assert {modality: one.columns for modality, one in bought.items()} == {
+        "clinical": 1,
+        "rna_expression": 3,
+        "laboratory": 2,
+    }
+
+
+def test_a_tenth_of_the_hospitals_is_rounded_up_and_two_cannot_share_noise(schema: StudySchema) -> None:
+    def shared(sites: int) -> list[Offer]:
+        found = offers(settings(), schema, replace(GUESS, sites=sites), epsilons=(1.0,), rounds=(60,))
+        return [one for one in found if one.mode is PrivacyMode.DISTRIBUTED]
+
+    (eleven,) = shared(11)
+    assert eleven.noise == pytest.approx(eleven.noise_multiplier * 2 * math.sqrt(11 / (11 - 2 - 2) / 60))
+    assert len(shared(3)) == 1
+    assert shared(2) == []
+
+
 def test_the_information_left_is_what_noised_gradients_of_patients_give() -> None:
     """Oracle: patients with a known hazard, their real clipped sums, noise, one Newton step from the truth."""
     rng, patients, weight, columns = np.random.default_rng(4), 20_000, 0.3, 4

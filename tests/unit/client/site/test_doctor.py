@@ -89,6 +89,11 @@ def edit_settings(node: InstalledNode, before: str, after: str) -> None:
     settings.write_text(settings.read_text().replace(before, after))
 
 
+def write_open(secret: Path) -> None:
+    secret.write_text("00")
+    secret.chmod(0o644)
+
+
 def damage_ledger(node: InstalledNode) -> None:
     with sqlite3.connect(node.folder.ledger) as connection:
         connection.execute("DROP TRIGGER charge_is_never_removed")
@@ -123,6 +128,30 @@ def closed_log(node: InstalledNode, *, site: str = SITE, key: bytes | None = Non
 SPOILS = {
     "guard folder open": Spoil(
         "file rights", lambda node: node.folder.guard.chmod(0o755), "guard is open", "site init"
+    ),
+    "guard folder open to a group": Spoil(
+        "file rights", lambda node: node.folder.guard.chmod(0o750), "guard is open", "site init"
+    ),
+    "policy readable by all": Spoil(
+        "file rights", lambda node: node.folder.policy.chmod(0o644), "policy.toml is open", "site init"
+    ),
+    "policy written by a group": Spoil(
+        "file rights", lambda node: node.folder.policy.chmod(0o660), "policy.toml is open", "site init"
+    ),
+    "token open to a group": Spoil(
+        "file rights", lambda node: node.folder.token.chmod(0o640), "others may read", "chmod 600"
+    ),
+    "secret of the node open": Spoil(
+        "file rights", lambda node: write_open(node.folder.node_secret), "others may read", "chmod 600"
+    ),
+    "secret of the relay open": Spoil(
+        "file rights", lambda node: write_open(node.folder.relay_secret), "others may read", "chmod 600"
+    ),
+    "another user's folders": Spoil(
+        "file rights",
+        lambda node: edit_settings(node, "[sockets]", '[users]\nguard="daemon"\nnode="bin"\nrelay="nobody"\n[sockets]'),
+        "is not the guard's",
+        "site init",
     ),
     "run open": Spoil("file rights", lambda node: node.folder.run.chmod(0o2777), "run is open", "site init"),
     "token open": Spoil("file rights", lambda node: node.folder.token.chmod(0o644), "others may read", "chmod 600"),
@@ -189,6 +218,16 @@ def test_each_fault_is_told_with_its_remedy(spoil: Spoil, node: InstalledNode) -
     assert spoil.told in bad[0].what
     assert spoil.remedy in bad[0].remedy
     assert "geheim" not in str(bad)
+
+
+def test_a_folder_that_only_its_owner_may_enter_is_no_place_for_the_program(tmp_path: Path) -> None:
+    (tmp_path / "program").touch()
+    tmp_path.chmod(0o750)
+    assert doctor._closed_to_others(Path("/usr/bin/env")) is None
+    (tmp_path / "program").chmod(0o755)
+    found = doctor._closed_to_others(tmp_path / "program")
+    assert found is not None
+    assert found in tmp_path.parents or found == tmp_path
 
 
 def test_approved_plans_of_this_version_are_fine(node: InstalledNode) -> None:

@@ -1,0 +1,195 @@
+"""Does each picture of a hospital's pages show its numbers where they belong, in the colours of its legend?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from tests.drawn import Bar, Drawn, Line, coloured, drawn
+from tests.pages_hospital import hospital
+
+from oncofed.client.pages.cohort_view import dependence, strongest_markers
+from oncofed.client.pages.disclosure import Spread
+from oncofed.client.pages.drawing import Stroke, curve
+from oncofed.client.pages.figures import groups_figure, survival_figure
+from oncofed.client.pages.group_outcome import GroupOutcome
+from oncofed.client.pages.interaction_view import Interaction
+from oncofed.client.pages.marker_figures import dependence_figure, network_figure, strength_figure, waterfall_figure
+from oncofed.client.pages.patient_view import patient_view
+from oncofed.client.pages.wording import capital
+
+HOSPITAL = hospital()
+VIEW, ENDPOINT = patient_view(HOSPITAL, 4, endpoint=0), HOSPITAL.endpoint(0)
+EVERYBODY = HOSPITAL.everybody
+STRONGEST = strongest_markers(HOSPITAL, ENDPOINT, EVERYBODY)
+
+
+def no_two_overlap(bars: list[Bar]) -> bool:
+    levels = sorted(bars, key=lambda bar: bar.top)
+    return all(above.bottom < below.top for above, below in pairwise(levels))
+
+
+def curve_like(picture: Drawn, key: Line) -> Line:
+    """The curve that is stroked as this key."""
+    (found,) = [
+        line
+        for line in picture.lines
+        if (line.colour, line.dash, line.width) == (key.colour, key.dash, key.width) and len(line.points) > 2
+    ]
+    return found
+
+
+def test_each_curve_of_a_patient_is_the_one_that_its_key_names() -> None:
+    assert VIEW.curve.adjusted is not None
+    assert VIEW.similar is not None
+    found = drawn(survival_figure(VIEW, HOSPITAL.grid).svg)
+    across, upright = found.across(), found.upright()
+    outcome = VIEW.similar.outcome
+    curves = {
+        "this patient": (VIEW.curve.times, VIEW.curve.survival),
+        "model as released": (VIEW.curve.times, VIEW.curve.released),
+        "observed: similar patients": (outcome.times, outcome.survival),
+    }
+    assert np.abs(VIEW.curve.released - VIEW.curve.survival).max() > 0.01, "the two could not be told apart"
+    for name, (times, survival) in curves.items():
+        key = found.key(name)
+        assert isinstance(key, Line)
+        own = curve_like(found, key)
+        assert [across.value(x) for x in own.points[:, 0]] == pytest.approx(times.tolist(), abs=0.1)
+        assert [upright.value(y) for y in own.points[:, 1]] == pytest.approx(survival.tolist(), abs=0.003)
+
+
+def group(name: str, fall: float) -> GroupOutcome:
+    times = np.linspace(0.0, 48.0, 9)
+    survival = np.exp(-fall * times)
+    return GroupOutcome(name, times, survival, survival**1.3, survival**0.8, float("inf"))
+
+
+def test_each_group_is_drawn_as_its_key_says_within_its_limits() -> None:
+    groups = [group("low risk", 0.005), group("middle risk", 0.02), group("high risk", 0.05)]
+    found = drawn(groups_figure(groups, HOSPITAL.grid, endpoint="os").svg)
+    across, upright = found.across(), found.upright()
+    colours = set()
+    for each in groups:
+        key = found.key(each.name)
+        assert isinstance(key, Line)
+        colours.add(key.colour)
+        own = curve_like(found, key)
+        assert [across.value(x) for x in own.points[:, 0]] == pytest.approx(each.times.tolist(), abs=0.1)
+        assert [upright.value(y) for y in own.points[:, 1]] == pytest.approx(each.survival.tolist(), abs=0.003)
+        (band,) = coloured(found, key.colour).areas
+        around = [upright.value(y) for y in band.points[:, 1]]
+        assert around == pytest.approx([*each.high, *each.low[::-1]], abs=0.003)
+    assert len(colours) == 3
+
+
+def test_keys_that_take_two_rows_do_not_stand_on_each_other() -> None:
+    groups = [group(f"{'a long name of a group of patients ' * 2}{number}", 0.01 * number) for number in (1, 2, 3)]
+    found = drawn(groups_figure(groups, HOSPITAL.grid, endpoint="os").svg)
+    keys = [words for words in found.words if words.text.startswith("a long name")]
+    assert len({words.y for words in keys}) == 3
+    first_of_the_grid = min(line.points[:, 1].min() for line in found.lines if np.ptp(line.points[:, 1]) > 30)
+    assert max(words.y for words in keys) < first_of_the_grid
+
+
+def test_a_strength_is_as_long_as_it_is_and_no_bar_lies_over_another() -> None:
+    found = drawn(strength_figure(STRONGEST).svg)
+    across, bars = found.across(), []
+    for each in STRONGEST:
+        (bar,) = found.bars_at(capital(each.label)[:40])
+        assert [across.value(bar.left), across.value(bar.right)] == pytest.approx([0, each.strength], abs=0.004)
+        bars.append(bar)
+    assert no_two_overlap(bars)
+    assert all(words.x - 0.4 * 14 * len(words.text) >= 0 for words in found.words if words.anchor == "end")
+
+
+def test_steps_of_a_waterfall_do_not_lie_over_each_other() -> None:
+    found = drawn(waterfall_figure(VIEW).svg)
+    bars = [bar for bar in found.bars if bar.bottom - bar.top < 100]
+    assert len(bars) >= 6
+    assert no_two_overlap(bars)
+
+
+def test_a_value_has_its_middle_and_a_whisker_from_low_to_high() -> None:
+    by_value = dependence(HOSPITAL, ENDPOINT, EVERYBODY, source="age_years")
+    assert by_value is not None
+    assert not by_value.labels
+    middle = np.array([0.1, -0.3, 0.2, 0.5])
+    spreads = tuple(Spread(each - 0.05, each + 0.2, "nine in ten") for each in middle)
+    found = drawn(
+        dependence_figure(replace(by_value, at=np.array([40.0, 50.0, 60.0, 70.0]), middle=middle, spreads=spreads)).svg
+    )
+    across, upright = found.across(), found.upright()
+    log_upright = [np.log(upright.values), upright.along]
+    slope, start = np.polyfit(log_upright[1], log_upright[0], 1)
+    assert [across.value(dot.x) for dot in found.dots] == pytest.approx([40, 50, 60, 70], abs=0.1)
+    assert [start + slope * dot.y for dot in found.dots] == pytest.approx(middle.tolist(), abs=0.01)
+    (joined,) = [line for line in found.lines if len(line.points) == 4]
+    assert [start + slope * y for y in joined.points[:, 1]] == pytest.approx(middle.tolist(), abs=0.01)
+    for dot, spread in zip(found.dots, spreads, strict=True):
+        (whisker,) = [
+            line
+            for line in found.lines
+            if np.ptp(line.points[:, 0]) == 0 and abs(line.points[0, 0] - dot.x) < 0.5 and line.colour == _WHISKER
+        ]
+        ends = sorted(float(start + slope * y) for y in whisker.points[:, 1])
+        assert ends == pytest.approx([spread.low, spread.high], abs=0.01)
+
+
+_WHISKER = "#55626d"
+
+
+def test_a_category_has_its_middle_and_a_whisker_from_low_to_high() -> None:
+    by_category = dependence(HOSPITAL, ENDPOINT, EVERYBODY, source="entity")
+    assert by_category is not None
+    middle = np.array([0.1, -0.3])
+    spreads = (Spread(0.0, 0.4, "nine in ten"), None)
+    found = drawn(dependence_figure(replace(by_category, labels=("lung", "skin"), middle=middle, spreads=spreads)).svg)
+    across = found.across()
+    slope, start = np.polyfit(across.along, np.log(across.values), 1)
+    for name, value, spread in zip(("Lung", "Skin"), middle, spreads, strict=True):
+        level = found.said(name).y - 5
+        (dot,) = [dot for dot in found.dots if abs(dot.y - level) < 8]
+        assert start + slope * dot.x == pytest.approx(value, abs=0.01)
+        whiskers = [
+            line for line in found.lines if np.ptp(line.points[:, 1]) == 0 and abs(line.points[0, 1] - dot.y) < 0.5
+        ]
+        ends = [sorted(float(start + slope * x) for x in line.points[:, 0]) for line in whiskers]
+        assert ends == ([] if spread is None else [pytest.approx([spread.low, spread.high], abs=0.01)])
+
+
+def test_a_pair_is_joined_in_the_stroke_of_its_key_the_stronger_the_thicker() -> None:
+    pairs = (
+        Interaction("alpha", "beta", 0.4, True),
+        Interaction("gamma", "delta", 0.2, False),
+        Interaction("epsilon", "zeta", 0.1, None),
+    )
+    found = drawn(network_figure(pairs).svg)
+    keys = ("higher values together: worse", "higher values together: better", "depends on the category")
+    places = {
+        dot: min(found.words, key=lambda words, dot=dot: np.hypot(words.x - dot.x, words.y - dot.y))
+        for dot in found.dots
+    }  # type: ignore[misc]  # a default
+    widths = []
+    for pair, key in zip(pairs, keys, strict=True):
+        ends = [(dot.x, dot.y) for dot, words in places.items() if words.text.lower() in (pair.first, pair.second)]
+        assert len(ends) == 2
+        (line,) = [
+            line
+            for line in found.lines
+            if sorted(map(tuple, line.points.round(1).tolist())) == sorted((round(x, 1), round(y, 1)) for x, y in ends)
+        ]
+        shown = found.key(key)
+        assert isinstance(shown, Line)
+        assert (line.colour, line.dash) == (shown.colour, shown.dash)
+        widths.append(line.width)
+    assert widths == sorted(widths, reverse=True)
+    assert len({line.colour for line in found.lines}) == 3
+
+
+def test_a_stepped_curve_stays_level_until_it_falls() -> None:
+    x, y = np.array([0.0, 10.0, 20.0]), np.array([5.0, 6.0, 9.0])
+    (line,) = drawn(f"<svg>{curve(x, y, Stroke('#000000'), step=True)}</svg>").lines
+    assert line.points.tolist() == [[0, 5], [10, 5], [10, 6], [20, 6], [20, 9]]
