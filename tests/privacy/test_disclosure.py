@@ -38,13 +38,14 @@ from oncofed.client.pages.published import Published, renewal
 from oncofed.client.pages.recalibration import Fitted
 from oncofed.client.pages.units import REST, Units
 from oncofed.client.pages.usual_values import usual_values
-from oncofed.client.pages.wording import hazard_ratio, number, percent, words
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Endpoint, Kind, Marker, Modality, StudySchema
 from oncofed.protocol.plan import ModelSpec
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.network import network_with, parameter_count
+from oncofed.words.names import plain_name
+from oncofed.words.numbers import hazard_ratio, number, percent
 
 FloatArray = NDArray[np.float64]
 
@@ -453,7 +454,9 @@ def test_the_cohort_page_has_no_number_that_is_not_of_the_layer(tmp_path: Path) 
     template = files("oncofed.client.pages").joinpath("templates")
     said = "".join(template.joinpath(f"{name}.html.j2").read_text() for name in ("cohort", "macros", "page"))
     said += (
-        " " + " ".join(f"{each.name} {words(each.name)}" for each in here.schema.markers) + " ".join(here.entity_names)
+        " "
+        + " ".join(f"{each.name} {plain_name(each.name)}" for each in here.schema.markers)
+        + " ".join(here.entity_names)
     )
     said += (
         f" {here.at_least(everybody)} {here.smallest_group} {here.disclosure.crowd} {fewest_for_parts(here.disclosure)}"

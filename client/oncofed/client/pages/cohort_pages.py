@@ -32,8 +32,10 @@ from oncofed.client.pages.patient_pages import endpoint_number
 from oncofed.client.pages.recalibration import Fitted
 from oncofed.client.pages.rendering import page
 from oncofed.client.pages.viewing_record import COHORT, EXPORT, UNKNOWN_PAGE
-from oncofed.client.pages.wording import marker_label, percent, time, words
+from oncofed.client.pages.wording import marker_label, time
 from oncofed.survival.grid import TimeGrid
+from oncofed.words.names import plain_name
+from oncofed.words.numbers import percent
 
 router = APIRouter()
 
@@ -117,7 +119,7 @@ def cohort(choice: Chosen) -> Response:
         "endpoints": hospital.endpoint_names,
         "noise_in_model": hospital.noise_in_model,
         "endpoint": choice.endpoint,
-        "entities": [(number, words(hospital.entity_names[number])) for number in hospital.entities_shown()],
+        "entities": [(number, plain_name(hospital.entity_names[number])) for number in hospital.entities_shown()],
         "entity": choice.entity,
         "marker": choice.marker,
         "marker_name": next(marker_label(each) for each in hospital.schema.markers if each.name == choice.marker)

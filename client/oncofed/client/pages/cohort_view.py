@@ -16,16 +16,9 @@ from oncofed.client.pages.disclosure import Disclosure, Spread, step_of
 from oncofed.client.pages.group_outcome import GroupOutcome, group_outcome
 from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, Peers
 from oncofed.client.pages.outcome_parts import THIRDS, public_axis
-from oncofed.client.pages.wording import (
-    MODALITY_NAMES,
-    is_decimal_logarithm,
-    marker_label,
-    shown_unit,
-    shown_value,
-    source_label,
-    words,
-)
+from oncofed.client.pages.wording import is_decimal_logarithm, marker_label, shown_unit, shown_value, source_label
 from oncofed.cohort.schema import Kind, Marker, Modality
+from oncofed.words.names import MODALITY_NAMES, capital, plain_name
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -98,7 +91,7 @@ def strongest_markers(
             MarkerStrength(
                 source=source,
                 label=source_label(hospital.schema, source),
-                modality=MODALITY_NAMES[Modality(source) if marker is None else marker.modality],
+                modality=capital(MODALITY_NAMES[Modality(source) if marker is None else marker.modality]),
                 unit="" if marker is None else shown_unit(marker),
                 strength=float(strength[place]),
                 share=float(strength[place]) / total,
@@ -216,7 +209,7 @@ def dependence(
 
 def _level(marker: Marker, value: float) -> str:
     if marker.kind is Kind.CATEGORICAL:
-        return words(marker.categories[int(value)])
+        return plain_name(marker.categories[int(value)])
     return "yes" if value > 0.5 else "no"
 
 

@@ -14,27 +14,16 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from oncofed.client.pages.drawing import (
-    QUIET,
-    WIDTH,
-    Axis,
-    Key,
-    Picture,
-    Stroke,
-    across,
-    area,
-    curve,
-    legend,
-    picture,
-    rectangle,
-    upright,
-)
 from oncofed.client.pages.group_outcome import GroupOutcome
 from oncofed.client.pages.outcome_parts import told_times
 from oncofed.client.pages.patient_view import PatientView
 from oncofed.client.pages.recalibration import LEVEL
-from oncofed.client.pages.wording import capital, percent, time, words
+from oncofed.client.pages.wording import time
+from oncofed.picture.axes import Axis, Key, across, legend, upright
+from oncofed.picture.drawing import QUIET, WIDTH, Picture, Stroke, area, curve, picture, rectangle
 from oncofed.survival.grid import TimeGrid
+from oncofed.words.names import capital, plain_name
+from oncofed.words.numbers import percent
 
 FloatArray = NDArray[np.float64]
 
@@ -59,7 +48,7 @@ def survival_figure(view: PatientView, grid: TimeGrid) -> Picture:
         keys.append(Key("model as released", released))
     if similar is not None and similar.has_curve:
         keys.append(Key("observed: similar patients", observed))
-    frame = _Frame.under(keys, grid, f"{capital(words(view.endpoint.name))}: without the event")
+    frame = _Frame.under(keys, grid, f"{capital(plain_name(view.endpoint.name))}: without the event")
     x, marks = frame.across(course.times), []
     if course.adjusted is not None:
         band = course.adjusted
@@ -86,7 +75,7 @@ def groups_figure(groups: Sequence[GroupOutcome], grid: TimeGrid, *, endpoint: s
     """Observed courses of risk groups, with their limits."""
     drawn = list(zip(groups, _GROUPS, strict=False))
     keys = [Key(group.name, stroke, _GROUP_BAND) for group, stroke in drawn]
-    frame = _Frame.under(keys, grid, f"{capital(words(endpoint))}: without the event")
+    frame = _Frame.under(keys, grid, f"{capital(plain_name(endpoint))}: without the event")
     marks = [
         area(
             frame.across(group.times),

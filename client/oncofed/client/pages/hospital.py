@@ -25,12 +25,12 @@ from oncofed.client.pages.group_outcome import estimated
 from oncofed.client.pages.outcome_parts import Part, parts_of, public_axis
 from oncofed.client.pages.recalibration import FEWEST_EVENTS, Recalibration, recalibrate
 from oncofed.client.pages.units import REST, Units, units_of
-from oncofed.client.pages.wording import words
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
 from oncofed.cohort.schema import Marker, Modality, StudySchema
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.network import PrognosisNetwork
+from oncofed.words.names import plain_name
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -287,7 +287,7 @@ class HospitalPrognosis:
         """The published patients of one tumour that is shown, or of the rest."""
         rows = self.units.of == number
         if number != REST:
-            return Peers(rows, f"patients with {words(self.entity_names[number])}", True, number)
+            return Peers(rows, f"patients with {plain_name(self.entity_names[number])}", True, number)
         alone = not self.entities_shown()
         return Peers(rows, "patients of this hospital" if alone else self.rarer, False, number)
 

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from oncofed.client.one_thread import one_thread
 from oncofed.client.pages.disclosure import LOG_RATIO_STEP, Spread
 from oncofed.client.pages.hospital import HospitalPrognosis, Peers
-from oncofed.client.pages.wording import MODALITY_NAMES, marker_label
+from oncofed.client.pages.wording import marker_label
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Modality
+from oncofed.words.names import MODALITY_NAMES, capital
 
 FloatArray = NDArray[np.float64]
 
@@ -91,7 +92,7 @@ def _missing(hospital: HospitalPrognosis, row: int) -> list[tuple[list[int], str
     for modality in Modality:
         members = _of(hospital, modality)
         if len(members) > 1 and missing[members].all():
-            groups.append((members, f"{MODALITY_NAMES[modality]} (all {len(members)} markers)", modality))
+            groups.append((members, f"{capital(MODALITY_NAMES[modality])} (all {len(members)} markers)", modality))
         else:
             groups.extend(([index], marker_label(markers[index]), modality) for index in members if missing[index])
     return groups

@@ -39,7 +39,6 @@ from oncofed.client.pages.published import (
 )
 from oncofed.client.pages.serving import Place
 from oncofed.client.pages.units import REST
-from oncofed.client.pages.wording import words
 from oncofed.client.policy_file import read_policy
 from oncofed.client.site.explaining import plan_with_model, present_cohort, released_network
 from oncofed.client.site.inbox import OfferedPlan
@@ -48,6 +47,7 @@ from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput, RecordDamaged
 from oncofed.protocol.plan import PrivacyMode
 from oncofed.secret_files import read_secret
+from oncofed.words.names import plain_name
 
 _DIGITS = 16
 
@@ -191,7 +191,7 @@ def publish(folder: NodeFolder, *, plan: str, by: str) -> Iterator[str]:
         (new.waiting, "the rest waits: too few patients are new or have changed"),
     ):
         for unit in units:
-            yield f"{'all other tumours' if unit == REST else words(categories[unit])}: {said}"
+            yield f"{'all other tumours' if unit == REST else plain_name(categories[unit])}: {said}"
 
 
 def publish_anew(folder: NodeFolder, *, plan: str, after_loss: bool, by: str) -> Iterator[str]:

@@ -23,10 +23,12 @@ from oncofed.client.pages.patient_view import PatientView, patient_view
 from oncofed.client.pages.recalibration import Fitted
 from oncofed.client.pages.rendering import page
 from oncofed.client.pages.viewing_record import NOT_FOUND, PATIENT, SEARCH, UNKNOWN_PAGE, UNKNOWN_PATIENT
-from oncofed.client.pages.wording import percent, time, words
+from oncofed.client.pages.wording import time
 from oncofed.cohort.schema import TimeUnit
 from oncofed.survival.curves import NOT_REACHED
 from oncofed.survival.grid import TimeGrid
+from oncofed.words.names import plain_name
+from oncofed.words.numbers import percent
 
 router = APIRouter()
 
@@ -133,7 +135,7 @@ def _entity(hospital: HospitalPrognosis, view: PatientView) -> str:
     """The tumour in words; empty when it is not known."""
     row, name = hospital.row_of(view.patient_id), hospital.schema.tumour_entity
     value = math.nan if row is None or name is None else float(hospital.cohort.marker_values(name)[row])
-    return "" if math.isnan(value) else words(hospital.entity_names[int(value)])
+    return "" if math.isnan(value) else plain_name(hospital.entity_names[int(value)])
 
 
 def _interval(view: PatientView, unit: str) -> str:

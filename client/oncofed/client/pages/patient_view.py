@@ -20,10 +20,8 @@ from oncofed.client.pages.recalibration import Band, band
 from oncofed.client.pages.similar import SimilarPatients, similar_patients
 from oncofed.client.pages.usual_values import Usual, usual_values
 from oncofed.client.pages.wording import (
-    MODALITY_NAMES,
     NOT_MEASURED,
     against_reference,
-    hazard_ratio,
     marker_label,
     marker_value,
     reference_range,
@@ -34,6 +32,8 @@ from oncofed.client.pages.wording import (
 )
 from oncofed.cohort.schema import DeathPolicy, Kind, Marker, Modality
 from oncofed.survival.curves import cumulative_incidence, median_survival, survival_curves
+from oncofed.words.names import MODALITY_NAMES, capital
+from oncofed.words.numbers import hazard_ratio
 
 FloatArray = NDArray[np.float64]
 
@@ -217,7 +217,7 @@ def _markers(
 
 
 def _whole_modality(hospital: HospitalPrognosis, source: str, part: float) -> MarkerRow:
-    label, modality = source_label(hospital.schema, source), MODALITY_NAMES[Modality(source)]
+    label, modality = source_label(hospital.schema, source), capital(MODALITY_NAMES[Modality(source)])
     return MarkerRow(label, modality, NOT_MEASURED, "", "measured", "", "", "", "", part, hazard_ratio(part), False)
 
 
@@ -225,7 +225,7 @@ def _marker_row(marker: Marker, value: float, part: float, usual: Usual) -> Mark
     usual_range, unusual = _usual(marker, value, usual)
     return MarkerRow(
         label=marker_label(marker),
-        modality=MODALITY_NAMES[marker.modality],
+        modality=capital(MODALITY_NAMES[marker.modality]),
         value=marker_value(marker, value),
         unit=shown_unit(marker) if not np.isnan(value) else "",
         reference=reference_value(marker),
@@ -267,5 +267,5 @@ def _modalities(
         members = [index for index, marker in enumerate(hospital.schema.markers) if marker.modality is modality]
         measured = int((~np.isnan(hospital.cohort.values[row, members])).sum())
         told = f"{measured} of {len(members)}"
-        found.append(ModalityTotal(MODALITY_NAMES[modality], told, total, hazard_ratio(total)))
+        found.append(ModalityTotal(capital(MODALITY_NAMES[modality]), told, total, hazard_ratio(total)))
     return tuple(found)

@@ -12,7 +12,7 @@ from oncofed.client.pages.cohort_pages import kept_interactions, kept_strongest
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.rendering import read_templates
 from oncofed.client.pages.usual_values import usual_values
-from oncofed.client.pages.wording import words
+from oncofed.words.names import plain_name
 
 
 def prepare(hospital: HospitalPrognosis, *, say: Callable[[str], None]) -> None:
@@ -20,7 +20,7 @@ def prepare(hospital: HospitalPrognosis, *, say: Callable[[str], None]) -> None:
     read_templates()
     patients = f"at least {hospital.at_least(hospital.everybody):,} patients"
     for number, name in enumerate(hospital.endpoint_names):
-        say(f"Explaining {patients}: {words(name)} ...")
+        say(f"Explaining {patients}: {plain_name(name)} ...")
         prognosis = hospital.endpoint(number)
         kept_strongest(hospital, prognosis, hospital.everybody)
         kept_interactions(hospital, prognosis, hospital.everybody)

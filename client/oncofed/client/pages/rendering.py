@@ -15,7 +15,9 @@ from fastapi.responses import HTMLResponse
 
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.desk import Desk, Visit
-from oncofed.client.pages.wording import capital, hazard_ratio, number, percent, time, words
+from oncofed.client.pages.wording import time
+from oncofed.words.names import capital, plain_name
+from oncofed.words.numbers import hazard_ratio, number, percent
 
 
 @cache
@@ -33,7 +35,7 @@ def _environment() -> jinja2.Environment:
         hazard_ratio=hazard_ratio,
         percent=percent,
         time=time,
-        words=words,
+        plain_name=plain_name,
     )
     return environment
 

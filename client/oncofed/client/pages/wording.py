@@ -1,36 +1,21 @@
-"""How are a number, a marker and a group written for a clinician?
+"""How are a marker and its value written for a clinician? Numbers and names themselves are those of `oncofed.words`.
 
-Promises: what is not known is said in words, never "nan"; a hazard ratio has two or three digits and says nothing more
-exact than it is. Texts are plain: escaping is the template's.
+Promises: what is not known is said in words, never "nan". Texts are plain: escaping is the template's.
 """
 
 from __future__ import annotations
 
-import math
 import re
 
 import numpy as np
 
 from oncofed.cohort.schema import Kind, Marker, Modality, StudySchema
 from oncofed.survival.curves import NOT_REACHED
+from oncofed.words.names import MODALITY_NAMES, capital, plain_name
+from oncofed.words.numbers import number
 
 NOT_MEASURED = "not measured"
-MINUS = "\N{MINUS SIGN}"
-
-MODALITY_NAMES = {
-    Modality.CLINICAL: "Clinical",
-    Modality.LABORATORY: "Laboratory",
-    Modality.BODY_COMPOSITION: "Body composition",
-    Modality.DNA_MUTATION: "DNA mutations",
-    Modality.DNA_COPY_NUMBER: "DNA copy numbers",
-    Modality.RNA_EXPRESSION: "RNA expression",
-    Modality.PROTEIN_EXPRESSION: "Protein expression",
-    Modality.TREATMENT: "Treatment",
-}
-
-_LARGEST_LOG_RATIO = math.log(1000)
 _LARGEST_EXPONENT = 300.0
-_SMALLEST_PLAIN, _LARGEST_PLAIN, _FIRST_SEPARATED = 1e-6, 1e9, 1e4
 _PART_OF_THE_NAME = frozenset({"", "grade", "level", "ratio", "score", "stage"})
 """No unit of a value."""
 _SPELT = {"%": "percent", "‰": "per_mille", "°c": "celsius", "ml/min/1.73m2": "ml_per_min"}
@@ -42,11 +27,6 @@ _ACRONYMS = frozenset(
 )
 
 
-def words(name: str) -> str:
-    """A marker, endpoint or category as words."""
-    return " ".join(name.replace("_", " ").split())
-
-
 def marker_label(marker: Marker) -> str:
     """Its name in words, without scale and unit, which many tables write there: the value is shown with its unit."""
     unit = _inner_unit(marker).lower()
@@ -54,7 +34,7 @@ def marker_label(marker: Marker) -> str:
     name = marker.name if unit in _PART_OF_THE_NAME else marker.name.removesuffix(f"_{spelt}")
     if is_decimal_logarithm(marker):
         name = marker.name.removeprefix("log10_") if unit == "years" else name.removeprefix("log10_")  # pack years
-    return " ".join(each.upper() if each.lower() in _ACRONYMS else each for each in words(name).split())
+    return " ".join(each.upper() if each.lower() in _ACRONYMS else each for each in plain_name(name).split())
 
 
 def is_decimal_logarithm(marker: Marker) -> bool:
@@ -86,40 +66,6 @@ def _inner_unit(marker: Marker) -> str:
     return inner.removesuffix(")") if bracket and scale.lower() in ("log10", "log2") else marker.unit
 
 
-def capital(text: str) -> str:
-    """With its first letter large, the others as they are."""
-    return text[:1].upper() + text[1:]
-
-
-def number(value: float, digits: int = 4) -> str:
-    """At most so many significant digits, a true minus sign, a power of ten only where zeros would fill the line."""
-    short = f"{value:.{digits}g}"
-    if "e" in short and _SMALLEST_PLAIN <= abs(value) < _LARGEST_PLAIN:
-        plain = f"{float(short):,.{digits + 3}f}".rstrip("0").rstrip(".")
-        short = plain if abs(value) >= _FIRST_SEPARATED else plain.replace(",", "")
-    return short.replace("-", MINUS)
-
-
-def hazard_ratio(log_hazard_ratio: float) -> str:
-    """As a factor on the hazard."""
-    if abs(log_hazard_ratio) >= _LARGEST_LOG_RATIO:
-        return "above 1000" if log_hazard_ratio > 0 else "below 0.001"
-    ratio = math.exp(log_hazard_ratio)
-    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
-
-
-def percent(share: float) -> str:
-    """A share in [0, 1]; what is neither none nor all is never written as 0 or 100."""
-    if math.isnan(share):
-        return "not known"
-    whole = round(100 * share)
-    if whole == 0 and share > 0:
-        return "below 1\N{NO-BREAK SPACE}%"
-    if whole == 100 and share < 1:
-        return "above 99\N{NO-BREAK SPACE}%"
-    return f"{whole}\N{NO-BREAK SPACE}%"
-
-
 def time(value: float, unit: str) -> str:
     """A time, or that it is not reached."""
     if value == NOT_REACHED:
@@ -132,7 +78,7 @@ def marker_value(marker: Marker, value: float) -> str:
     if np.isnan(value):
         return NOT_MEASURED
     if marker.kind is Kind.CATEGORICAL:
-        return words(marker.categories[int(value)])
+        return plain_name(marker.categories[int(value)])
     if marker.kind is Kind.BINARY:
         return "yes" if value > 0.5 else "no"
     return shown_number(marker, value)
@@ -157,7 +103,7 @@ def against_reference(marker: Marker, value: float) -> str:
 def reference_value(marker: Marker) -> str:
     """What the reference patient has, against whom every contribution is counted."""
     if marker.kind is Kind.CATEGORICAL:
-        return words(marker.reference_category)
+        return plain_name(marker.reference_category)
     if marker.kind is Kind.BINARY and marker.centre in (0.0, 1.0):
         return "yes" if marker.centre else "no"
     return shown_number(marker, marker.centre)
@@ -168,4 +114,4 @@ def source_label(schema: StudySchema, source: str) -> str:
     for marker in schema.markers:
         if marker.name == source:
             return marker_label(marker)
-    return f"{MODALITY_NAMES[Modality(source)]}: none measured"
+    return f"{capital(MODALITY_NAMES[Modality(source)])}: none measured"

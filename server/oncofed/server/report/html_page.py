@@ -16,16 +16,8 @@ from pathlib import Path
 
 import jinja2
 
-from oncofed.server.report.numbers import (
-    counted,
-    decimals,
-    hazard_ratio,
-    percent,
-    plain_name,
-    scientific,
-    signed,
-    whole,
-)
+from oncofed.words.names import plain_name
+from oncofed.words.numbers import counted, decimals, hazard_ratio, percent, scientific, signed, whole
 
 _COMMON = "oncofed.server.report"
 

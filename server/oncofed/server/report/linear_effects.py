@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from oncofed.cohort.encoding import Column, Role, columns
 from oncofed.cohort.schema import Kind, Marker, StudySchema
 from oncofed.protocol.plan import ModelSpec
-from oncofed.server.report.numbers import plain_name
+from oncofed.words.names import plain_name
 
 
 @dataclass(frozen=True)

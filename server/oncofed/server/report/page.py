@@ -22,7 +22,6 @@ from oncofed.server.explanation_votes import released_explanations, summary_of
 from oncofed.server.report.attendance import in_ranges, presence, troubles
 from oncofed.server.report.html_page import rendered, write_page
 from oncofed.server.report.linear_effects import LinearEffect, linear_effects
-from oncofed.server.report.numbers import counted, decimals, one_line, plain_name, scientific, whole
 from oncofed.server.report.plots import (
     STRONGEST,
     attendance_picture,
@@ -33,6 +32,8 @@ from oncofed.server.report.plots import (
 from oncofed.server.report.released_explanations import page_of_markers
 from oncofed.server.report.spending import site_costs
 from oncofed.server.report.study import DeployedStudy, state_in_words
+from oncofed.words.names import one_line, plain_name
+from oncofed.words.numbers import counted, decimals, scientific, whole
 
 Facts = list[tuple[str, str]]
 

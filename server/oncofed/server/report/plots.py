@@ -18,7 +18,6 @@ from matplotlib.ticker import MaxNLocator
 
 from oncofed.server.report.attendance import Presence
 from oncofed.server.report.linear_effects import LinearEffect
-from oncofed.server.report.numbers import counted, decimals, hazard_ratio, one_line, shortened, signed
 from oncofed.server.report.released_explanations import MarkerRow
 from oncofed.server.report.study import RoundRow
 from oncofed.server.report.svg import (
@@ -32,6 +31,8 @@ from oncofed.server.report.svg import (
     picture,
     without_frame,
 )
+from oncofed.words.names import one_line, shortened
+from oncofed.words.numbers import counted, decimals, hazard_ratio, signed
 
 LONGEST_NAME = 28
 LONGEST_EFFECT = 56

@@ -14,7 +14,8 @@ import pandas as pd
 from oncofed.cohort.schema import Kind, StudySchema
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.server.explanation_votes import KeyMarker, ReleasedExplanations, ReleasedPart
-from oncofed.server.report.numbers import counted, hazard_ratio, percent, plain_name, whole
+from oncofed.words.names import plain_name
+from oncofed.words.numbers import counted, hazard_ratio, percent, whole
 
 NORMAL_95 = 1.96
 SHOWN = 20

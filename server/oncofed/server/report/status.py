@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from oncofed.protocol.plan_words import cost_of
 from oncofed.server.report.attendance import in_ranges, troubles
-from oncofed.server.report.numbers import counted, decimals, one_line
 from oncofed.server.report.study import DeployedStudy, state_in_words
+from oncofed.words.names import one_line
+from oncofed.words.numbers import counted, decimals
 
 _NAME_WIDTH = 30
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from oncofed.client.cohort_explanation import Direction, direction_of, markers_carrying, mean_absolute
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import Kind, Marker, Modality, StudySchema
-from oncofed.server.report.numbers import plain_name
 from oncofed.simulations.results import Relevance
+from oncofed.words.names import MODALITY_NAMES, plain_name
 
 FloatArray = NDArray[np.float64]
 
@@ -26,17 +26,6 @@ STRONGEST = 20
 IN_AN_EXAMPLE = 10
 SMALLEST_CATEGORY = 5
 """Patients a category needs before its effect is named."""
-
-MODALITY_NAMES = {
-    Modality.CLINICAL: "clinical",
-    Modality.LABORATORY: "laboratory",
-    Modality.BODY_COMPOSITION: "body composition",
-    Modality.DNA_MUTATION: "DNA mutation",
-    Modality.DNA_COPY_NUMBER: "DNA copy number",
-    Modality.RNA_EXPRESSION: "RNA expression",
-    Modality.PROTEIN_EXPRESSION: "protein expression",
-    Modality.TREATMENT: "treatment",
-}
 
 RAISES, LOWERS, MIXED = Direction.RAISES, Direction.LOWERS, Direction.MIXED
 

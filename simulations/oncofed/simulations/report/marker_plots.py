@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from oncofed.cohort.schema import Modality
-from oncofed.server.report.numbers import decimals, hazard_ratio, percent, shortened, signed
 from oncofed.server.report.svg import (
     BLUE,
     GREEN,
@@ -29,7 +28,9 @@ from oncofed.server.report.svg import (
     picture,
     without_frame,
 )
-from oncofed.simulations.report.explanations import LOWERS, MODALITY_NAMES, RAISES, ExamplePatient, MarkerStrength
+from oncofed.simulations.report.explanations import LOWERS, RAISES, ExamplePatient, MarkerStrength
+from oncofed.words.names import MODALITY_NAMES, shortened
+from oncofed.words.numbers import decimals, hazard_ratio, percent, signed
 
 COLOURS = {
     Modality.CLINICAL: BLUE,

@@ -19,18 +19,10 @@ from markupsafe import Markup
 
 from oncofed.protocol.plan import PrivacyMode, Strategy, TrainingMode
 from oncofed.server.report.html_page import rendered, write_page
-from oncofed.server.report.numbers import (
-    counted,
-    decimals,
-    percent,
-    plain_name,
-    scientific,
-    whole,
-)
 from oncofed.server.report.plots import key_markers_picture
 from oncofed.server.report.released_explanations import page_of_markers
 from oncofed.simulations.report.cohorts import cohort_row, cohort_rows, table_rows
-from oncofed.simulations.report.explanations import MODALITY_NAMES, Explanations, explanations
+from oncofed.simulations.report.explanations import Explanations, explanations
 from oncofed.simulations.report.marker_plots import (
     modalities_picture,
     strongest_picture,
@@ -50,6 +42,8 @@ from oncofed.simulations.report.risk_groups import risk_groups
 from oncofed.simulations.report.wrong_risks import expected_rows, warnings, window_names
 from oncofed.simulations.results import RunResult
 from oncofed.simulations.study import Part, Partition
+from oncofed.words.names import MODALITY_NAMES, plain_name
+from oncofed.words.numbers import counted, decimals, percent, scientific, whole
 
 PACKAGES = ("oncofed", "flwr", "torch", "opacus", "captum", "dp-accounting", "numpy", "pandas", "scipy")
 """Whose versions a reader needs to repeat the run."""

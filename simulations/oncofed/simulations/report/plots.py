@@ -14,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from oncofed.server.report.numbers import counted, decimals, percent, plain_name, shortened, whole
 from oncofed.server.report.svg import (
     BLUE,
     FAINT,
@@ -29,6 +28,8 @@ from oncofed.simulations.report.cohorts import CohortRow
 from oncofed.simulations.report.risk_groups import RiskGroup
 from oncofed.simulations.results import Baselines, EndpointResult
 from oncofed.survival.calibration import Calibration
+from oncofed.words.names import plain_name, shortened
+from oncofed.words.numbers import counted, decimals, percent, whole
 
 NAMED_SITES = 40
 """Up to so many hospitals each have a named row; beyond, only their distribution is drawn."""

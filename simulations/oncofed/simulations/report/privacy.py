@@ -18,9 +18,10 @@ from scipy.special import ndtr, ndtri
 
 from oncofed.privacy.accounting import PrivacyEvent
 from oncofed.protocol.plan import PrivacyMode, PrivacySpec, TrainingMode
-from oncofed.server.report.numbers import counted, decimals, percent, plain_name, scientific, whole
 from oncofed.simulations.privacy_spent import Spent, spent_at_one, spent_at_two
 from oncofed.simulations.results import RunResult
+from oncofed.words.names import plain_name
+from oncofed.words.numbers import counted, decimals, percent, scientific, whole
 
 FALSE_ALARMS = 0.01
 """Share of wrong accusations at which the words say how many patients could be recognised."""

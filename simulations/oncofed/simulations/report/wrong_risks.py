@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from oncofed.server.report.numbers import decimals, plain_name, whole
 from oncofed.simulations.results import EndpointResult, ExpectedByWindow
 from oncofed.survival.expected_events import Expected, ExpectedOfGroup
+from oncofed.words.names import plain_name
+from oncofed.words.numbers import decimals, whole
 
 RIGHT_SLOPE = (0.85, 1.15)
 RIGHT_RATIO = (0.75, 4 / 3)

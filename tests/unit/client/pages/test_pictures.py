@@ -14,9 +14,7 @@ from markupsafe import Markup
 from tests.html_pages import HOSTILE, unsafe
 from tests.pages_hospital import hospital
 
-from oncofed.client.pages import drawing
 from oncofed.client.pages.cohort_view import dependence, risk_groups, strongest_markers
-from oncofed.client.pages.drawing import INK, Key, Picture, Stroke, legend, round_ticks, width_of
 from oncofed.client.pages.figures import BETTER, WORSE, groups_figure, survival_figure
 from oncofed.client.pages.interaction_view import Interaction, strongest_interactions
 from oncofed.client.pages.marker_figures import (
@@ -28,6 +26,9 @@ from oncofed.client.pages.marker_figures import (
 )
 from oncofed.client.pages.outcome_parts import told_times
 from oncofed.client.pages.patient_view import patient_view
+from oncofed.picture import drawing
+from oncofed.picture.axes import Key, legend, round_ticks, width_of
+from oncofed.picture.drawing import INK, Picture, Stroke
 from oncofed.survival.grid import TimeGrid
 
 HOSPITAL = hospital()

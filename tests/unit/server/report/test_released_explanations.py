@@ -194,7 +194,7 @@ def test_a_page_names_as_many_as_it_can_and_counts_the_rest() -> None:
     page = page_of_markers(told(explained_plan()), explained_plan(), SCHEMA)
     assert page.hidden == ("colon",)
     assert page.pairs_beyond == 0
-    assert page.cut_at == "1.65 or 0.607"
+    assert page.cut_at == "1.65 or 0.61"
 
 
 def test_the_command_says_what_a_study_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

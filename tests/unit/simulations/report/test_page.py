@@ -315,7 +315,7 @@ def _everything_is_odd(result: RunResult) -> RunResult:
                 "no group of patients was followed to 36 months",
                 "Fewer than three groups",
                 "not reached",
-                "above 1,000,000",
+                "above 1000",
                 "In 60 rounds fewer than all hospitals answered; in 60 rounds an answer was not admitted",
             ),
         ),

@@ -14,16 +14,6 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from tests.unit.simulations.report.fake_results import fake_result
 
-from oncofed.server.report.numbers import (
-    counted,
-    decimals,
-    hazard_ratio,
-    percent,
-    plain_name,
-    scientific,
-    shortened,
-    signed,
-)
 from oncofed.server.report.svg import picture
 from oncofed.simulations.report.explanations import ExamplePatient, Part
 from oncofed.simulations.report.marker_plots import hazard_ratio_ticks, waterfall_limits, waterfall_picture
@@ -135,35 +125,6 @@ def test_hazard_ratio_ticks_lie_inside_and_are_few(low: float, high: float) -> N
     assert ticks == sorted(set(ticks))
     assert all(low - 1e-9 <= np.log(tick) <= high + 1e-9 for tick in ticks)
     assert 1.0 in ticks
-
-
-def test_numbers_for_readers() -> None:
-    minus = "\N{MINUS SIGN}"
-    assert [decimals(value) for value in (None, NAN, 0.7126, -1234.5)] == [
-        "not computed",
-        "not computed",
-        "0.713",
-        f"{minus}1,234.500",
-    ]
-    assert [decimals(value) for value in (float("inf"), -float("inf"))] == ["infinite", "minus infinite"]
-    assert [signed(value) for value in (0.25, -0.25, 0.001, -0.001)] == ["+0.25", f"{minus}0.25", "0.00", "0.00"]
-    assert [percent(value) for value in (0.256, None, NAN)] == ["26\N{NO-BREAK SPACE}%", "not computed", "not computed"]
-    assert [hazard_ratio(value) for value in (0.0, np.log(2.5), -2.0, 50.0, -50.0)] == [
-        "1",
-        "2.5",
-        "0.135",
-        "above 1,000,000",
-        "below 0.000001",
-    ]
-    assert [scientific(value) for value in (1e-5, 2.5e-7, 0.001, 0.0)] == [
-        "1e-5 (1 in 100,000)",
-        "2.5e-7 (1 in 4,000,000)",
-        "0.001 (1 in 1,000)",
-        "0",
-    ]
-    assert [counted(count, "round", "rounds") for count in (0, 1, 1200)] == ["0 rounds", "1 round", "1,200 rounds"]
-    assert plain_name(" tp53_\n mutation ") == "tp53 mutation"
-    assert [shortened("abcdef", limit) for limit in (6, 5)] == ["abcdef", "abcd…"]
 
 
 @pytest.mark.parametrize("weird", ["$x$", "$\\frac{", "a_{b}", "%s", "\\alpha"])

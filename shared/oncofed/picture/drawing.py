@@ -5,13 +5,13 @@ plain element with attributes of its own, so that the picture needs no style of 
 content policy needs no exception.
 
 Promises: every text is escaped and holds no control character; numbers are finite, or the mark is left out; nothing
-refers to anything outside the picture. Lengths are in units of a picture that is WIDTH wide.
+refers to anything outside the picture; the same marks give the same text. Lengths are in units of the picture, which on
+a page of a hospital is WIDTH wide, and in a report REPORT_WIDTH.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
-WIDTH = 860.0
+WIDTH, REPORT_WIDTH = 860.0, 1000.0
 FONT_SIZE = 14.0
 INK, QUIET, FAINT = "#1f2a33", "#55626d", "#e3e8ed"
+BLUE, SKY, GREEN, ORANGE = "#0072b2", "#56b4e9", "#009e73", "#e69f00"
+VERMILLION, PURPLE, OLIVE, GREY = "#d55e00", "#cc79a7", "#9a8a00", "#6b7680"
+"""Okabe and Ito's (Color Universal Design, 2008), told apart with any common vision; the yellow darkened for white."""
 _FONT = "Segoe UI, Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
 _DASHES = {"solid": "", "dash": "9 6", "dot": "2 4"}
-_LEGEND_LINE, _LEGEND_GAP, _LEGEND_ROW = 34.0, 22.0, 22.0
-_NARROW, _WIDE = frozenset("fijlrt.,:;'|!()[] /-"), frozenset("mwMW@%&")
 
 Attributes = Mapping[str, str | float]
 
@@ -37,20 +38,6 @@ class Picture:
 
     name: str
     svg: Markup
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Values `low` to `high` lie evenly between two places of the picture. ticks: values with what is written there."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-    ticks: tuple[tuple[float, str], ...]
-
-    def at(self, value: float) -> float:
-        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
 @dataclass(frozen=True)
@@ -72,26 +59,22 @@ class Stroke:
         return found
 
 
-@dataclass(frozen=True)
-class Key:
-    """One entry of a legend: a line, or an area where `fill` is its opacity."""
-
-    text: str
-    stroke: Stroke
-    fill: float = 0.0
-
-
 def picture(name: str, *, height: float, marks: Iterable[Markup]) -> Picture:
-    """All marks, over white."""
-    inner = Markup("").join([rectangle(0, 0, WIDTH, height, {"fill": "#ffffff"}), *marks])
-    attributes: Attributes = {
-        "xmlns": "http://www.w3.org/2000/svg",
-        "viewBox": f"0 0 {WIDTH:g} {height:g}",
-        "font-family": _FONT,
-        "font-size": FONT_SIZE,
-        "fill": INK,
-    }
-    return Picture(name, _element("svg", attributes, inner))
+    """All marks, over white; it can be saved as a file of its own."""
+    named = {"xmlns": "http://www.w3.org/2000/svg"}
+    return Picture(name, _whole(named, width=WIDTH, height=height, marks=marks))
+
+
+def report_picture(*, height: float, marks: Iterable[Markup], alternative: str, width: float = REPORT_WIDTH) -> Markup:
+    """All marks, over white, as an element of a report, with a text for those who do not see it."""
+    size: dict[str, str | float] = {"role": "img", "aria-label": _printable(alternative), "width": width}
+    return _whole(size, width=width, height=height, marks=marks)
+
+
+def _whole(attributes: Attributes, *, width: float, height: float, marks: Iterable[Markup]) -> Markup:
+    inner = Markup("").join([rectangle(0, 0, width, height, {"fill": "#ffffff"}), *marks])
+    look = {"viewBox": f"0 0 {width:g} {height:g}", "font-family": _FONT, "font-size": FONT_SIZE, "fill": INK}
+    return _element("svg", {**attributes, **look}, inner)
 
 
 def line(x0: float, y0: float, x1: float, y1: float, stroke: Stroke) -> Markup:
@@ -103,8 +86,13 @@ def rectangle(x: float, y: float, width: float, height: float, attributes: Attri
     return _element("rect", {"x": x, "y": y, "width": width, "height": height, **attributes}, _title(said))
 
 
-def circle(x: float, y: float, radius: float, colour: str, *, said: str = "") -> Markup:
-    return _element("circle", {"cx": x, "cy": y, "r": radius, "fill": colour}, _title(said))
+def circle(x: float, y: float, radius: float, colour: str, *, said: str = "", opacity: float = 1.0) -> Markup:
+    seen: Attributes = {"fill-opacity": opacity} if opacity < 1 else {}
+    return _element("circle", {"cx": x, "cy": y, "r": radius, "fill": colour, **seen}, _title(said))
+
+
+def polygon(corners: Iterable[tuple[float, float]], colour: str) -> Markup:
+    return _element("path", {"d": "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in corners) + "Z", "fill": colour})
 
 
 def text(x: float, y: float, words: str, *, anchor: str = "start", colour: str = INK, weight: int = 400) -> Markup:
@@ -141,60 +129,6 @@ def area(
     return _element("path", {"d": " ".join(found), "fill": colour, "fill-opacity": opacity})
 
 
-def across(axis: Axis, *, top: float, bottom: float, title: str) -> list[Markup]:
-    """A level axis below the picture's frame, its grid, and a title under it."""
-    marks = [line(axis.at(value), top, axis.at(value), bottom, Stroke(FAINT, width=1)) for value, _ in axis.ticks]
-    marks.append(line(axis.start, bottom, axis.end, bottom, Stroke(QUIET, width=1)))
-    marks += [text(axis.at(value), bottom + 20, said, anchor="middle") for value, said in axis.ticks]
-    if title:
-        marks.append(text((axis.start + axis.end) / 2, bottom + 44, title, anchor="middle"))
-    return marks
-
-
-def upright(axis: Axis, *, left: float, right: float, title: str) -> list[Markup]:
-    """An upright axis left of the frame, its grid, and a title that rises beside it."""
-    marks = [line(left, axis.at(value), right, axis.at(value), Stroke(FAINT, width=1)) for value, _ in axis.ticks]
-    marks.append(line(left, axis.start, left, axis.end, Stroke(QUIET, width=1)))
-    marks += [text(left - 8, axis.at(value) + 5, said, anchor="end") for value, said in axis.ticks]
-    marks.append(rising_text(16, (axis.start + axis.end) / 2, title))
-    return marks
-
-
-def legend(keys: Sequence[Key], *, left: float, top: float) -> tuple[list[Markup], float]:
-    """In rows that fit into the picture, and how high they are together."""
-    marks, x, y = [], left, top + 14
-    for key in keys:
-        wide = _LEGEND_LINE + 8 + width_of(key.text)
-        if x > left and x + wide > WIDTH - 10:
-            x, y = left, y + _LEGEND_ROW
-        if key.fill:
-            shade: dict[str, str | float] = {"fill": key.stroke.colour, "fill-opacity": key.fill}
-            marks.append(rectangle(x, y - 12, _LEGEND_LINE, 13, shade))
-        if key.stroke.width:
-            marks.append(line(x, y - 5, x + _LEGEND_LINE, y - 5, key.stroke))
-        marks.append(text(x + _LEGEND_LINE + 8, y, key.text))
-        x += wide + _LEGEND_GAP
-    return marks, y - top + 8
-
-
-def width_of(words: str) -> float:
-    """About, for the usual fonts without serifs: never far too small."""
-    ems = sum(0.33 if each in _NARROW else 0.89 if each in _WIDE else 0.7 if each.isupper() else 0.56 for each in words)
-    return ems * FONT_SIZE
-
-
-def round_ticks(low: float, high: float, *, about: int = 7) -> tuple[float, ...]:
-    """Values from low to high at a distance of 1, 2 or 5 times a power of ten."""
-    if not high > low:
-        return (low,)
-    rough = (high - low) / about
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= rough)
-    return tuple(
-        float(step * place) for place in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
-    )
-
-
 def _stepped(x: FloatArray, y: FloatArray, step: bool) -> tuple[FloatArray, FloatArray]:
     return (np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]) if step else (x, y)
 
@@ -215,7 +149,11 @@ def _title(said: str) -> Markup:
 
 
 def _plain(words: str) -> Markup:
-    return escape("".join(each if each.isprintable() or each == "\n" else " " for each in words))
+    return escape(_printable(words))
+
+
+def _printable(words: str) -> str:
+    return "".join(each if each.isprintable() or each == "\n" else " " for each in words)
 
 
 def _element(name: str, attributes: Attributes, inner: Markup = Markup("")) -> Markup:  # noqa: B008 - frozen
