@@ -14,6 +14,7 @@ from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.policy import calibrated_together, without_privacy
 from oncofed.protocol.plan import (
+    Bounding,
     ModelSpec,
     PrivacyMode,
     PrivacySpec,
@@ -37,6 +38,7 @@ class PrivacyRequest:
 
     reserve_rounds      repeated rounds that the noise is calibrated to beside the planned ones.
     clip_without_noise  in mode `none`, whether l2_norm_bound is used all the same (a control without noise).
+    bounding, hazard_cap  as in `PrivacySpec`.
     dropouts, colluding  mode `distributed`: as in `protocol.plan.SharedNoise`. scale_bits: as in `PrivacySpec`.
     """
 
@@ -49,6 +51,8 @@ class PrivacyRequest:
     dropouts: int = 0
     colluding: int = 0
     scale_bits: int = 20
+    bounding: Bounding = Bounding.CLIP
+    hazard_cap: float = PrivacySpec.hazard_cap
 
 
 @dataclass(frozen=True)
@@ -68,12 +72,13 @@ def read_plan_settings(
     *, model: Section, training: Section, privacy: Section, held_out: Section, explanations: Section
 ) -> PlanSettings:
     """The settings; faults go to the sections' list, and the caller raises InvalidInput when there are any."""
+    training_settings = _training(training)
     settings = PlanSettings(
         hidden_units=_hidden_units(model),
         linear_branch=model.flag("linear_branch", True),
         baseline_weight=model.number_or("baseline_weight", 1.0, within=range_of(PlanSettings, "baseline_weight")),
-        training=_training(training),
-        privacy=_privacy(privacy),
+        training=training_settings,
+        privacy=_privacy(privacy, training_settings.mode),
         held_out=read_held_out(held_out),
         explanations=read_explanations(explanations),
     )
@@ -133,7 +138,11 @@ def plan_from(
 def _privacy_asked(request: PrivacyRequest, *, sites: int) -> PrivacySpec:
     """All but the noise, which is to be found."""
     if request.mode is PrivacyMode.NONE:
-        return without_privacy(l2_norm_bound=request.l2_norm_bound if request.clip_without_noise else None)
+        return without_privacy(
+            l2_norm_bound=request.l2_norm_bound if request.clip_without_noise else None,
+            bounding=request.bounding,
+            hazard_cap=request.hazard_cap,
+        )
     assert request.epsilon is not None
     assert request.l2_norm_bound is not None
     shares = None
@@ -151,6 +160,8 @@ def _privacy_asked(request: PrivacyRequest, *, sites: int) -> PrivacySpec:
         reserve_rounds=request.reserve_rounds,
         shares=shares,
         scale_bits=request.scale_bits,
+        bounding=request.bounding,
+        hazard_cap=request.hazard_cap,
     )
 
 
@@ -195,7 +206,18 @@ def _training(section: Section) -> TrainingSpec:
     )
 
 
-def _privacy(section: Section) -> PrivacyRequest:
+def _bounding(section: Section, training: TrainingMode) -> Bounding:
+    """Local steps know the clip alone, and have it where nothing is asked for."""
+    asked = section.choice("bounding", Bounding)
+    if training is not TrainingMode.FULL_BATCH:
+        if asked not in (None, Bounding.CLIP):
+            what = f"is {asked}, and [training], mode {training} knows no bounding but {Bounding.CLIP}"
+            section.fault("bounding", what, f'Leave it out, or set the mode to "{TrainingMode.FULL_BATCH}".')
+        return Bounding.CLIP
+    return asked or PrivacyRequest.bounding
+
+
+def _privacy(section: Section, training: TrainingMode) -> PrivacyRequest:
     mode = section.choice("mode", PrivacyMode, required=True) or PrivacyMode.LOCAL
     private, shared = mode is not PrivacyMode.NONE, mode is PrivacyMode.DISTRIBUTED
 
@@ -215,4 +237,6 @@ def _privacy(section: Section) -> PrivacyRequest:
         dropouts=whole("dropouts", required=shared) or 0,
         colluding=whole("colluding", required=shared) or 0,
         scale_bits=whole("scale_bits") or PrivacyRequest.scale_bits,
+        bounding=_bounding(section, training),
+        hazard_cap=number("hazard_cap") or PrivacyRequest.hazard_cap,
     )

@@ -43,6 +43,16 @@ class PrivacyMode(StrEnum):
     """Hospitals share the noise of a masked sum, and trust that enough of them are honest and answer (SharedNoise)."""
 
 
+class Bounding(StrEnum):
+    """What makes one patient's part of a sum no longer than `l2_norm_bound`."""
+
+    CLIP = "clip"
+    """The gradient is cut to that length. How much is cut off depends on the outcome, so risks become too extreme."""
+    STOPPED = "stopped"
+    """Follow-up ends at `hazard_cap`, and the covariates alone give a weight (`survival.stopped_residuals`): unbiased.
+    Mode `full_batch` only."""
+
+
 @dataclass(frozen=True)
 class SharedNoise:
     """How the noise of a masked sum is shared. Every number is public.
@@ -130,8 +140,10 @@ class PrivacySpec:
                       every hospital's own. Mode `distributed`: of the guaranteed shares in a sum together.
     shares            mode `distributed` only.
     scale_bits        of the integers that leave: one clip norm is 2**scale_bits steps. Not used in mode `none`.
-    l2_norm_bound     clip norm of one patient's gradient; None in mode `none` means no clipping.
+    l2_norm_bound     of one patient's part of a sum; None in mode `none` means no bound.
     reserve_rounds    how many repeated rounds (after a crash, say) epsilon covers beside the planned ones.
+    bounding          how the bound is kept. hazard_cap: where follow-up ends then, in events that the current weights
+                      expect of the patient; not used by `clip`.
     """
 
     mode: PrivacyMode
@@ -143,6 +155,8 @@ class PrivacySpec:
     reserve_rounds: int = 0
     shares: SharedNoise | None = None
     scale_bits: int = 20
+    bounding: Bounding = Bounding.CLIP
+    hazard_cap: float = 1.0
 
     @property
     def dropouts(self) -> int:
