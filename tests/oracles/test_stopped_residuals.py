@@ -109,7 +109,7 @@ def outcomes(spec: ModelSpec, x: FloatArray) -> PatientTensors:
 FOUR = TimeGrid((0.0, 6.0, 12.0, 24.0, 60.0))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(data=st.data())
 def test_no_outcome_passes_the_bound_and_the_weight_looks_at_none(data: st.DataObject) -> None:
     """Seen before the core's second look, which would leave out whoever is beyond."""
@@ -238,14 +238,14 @@ def fitted(bounded: Bounded, patients: PatientTensors) -> FloatArray:
             for unit in np.eye(len(weights))
         ]
     ).T
-    for _ in range(20):
+    for _ in range(15):
         weights = weights - 0.7 * np.linalg.solve(slope, bounded(weights, patients))
-    assert np.linalg.norm(bounded(weights, patients)) < 1e-4 * len(patients)
+    assert np.linalg.norm(bounded(weights, patients)) < 5e-4 * len(patients)
     return weights
 
 
 def test_what_is_fitted_is_the_truth_and_with_cut_gradients_effects_are_too_large() -> None:
-    patients = drawn_from_the_truth(15_000, seed=1)
+    patients = drawn_from_the_truth(12_000, seed=1)
     right, wrong = fitted(stopped, patients), fitted(clipped, patients)
     np.testing.assert_allclose(right[4:], TRUE_WEIGHTS[4:], atol=0.06)
     np.testing.assert_allclose(right[:4], TRUE_WEIGHTS[:4], atol=0.2)  # half of it in log hazard

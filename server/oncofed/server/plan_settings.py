@@ -7,7 +7,7 @@ sections' own list, so that a file is judged as a whole.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
@@ -72,13 +72,14 @@ def read_plan_settings(
     *, model: Section, training: Section, privacy: Section, held_out: Section, explanations: Section
 ) -> PlanSettings:
     """The settings; faults go to the sections' list, and the caller raises InvalidInput when there are any."""
-    training_settings = _training(training)
+    mode = privacy.choice("mode", PrivacyMode, required=True) or PrivacyMode.LOCAL
+    training_settings = _training(training, is_private=mode is not PrivacyMode.NONE)
     settings = PlanSettings(
         hidden_units=_hidden_units(model),
         linear_branch=model.flag("linear_branch", True),
         baseline_weight=model.number_or("baseline_weight", 1.0, within=range_of(PlanSettings, "baseline_weight")),
         training=training_settings,
-        privacy=_privacy(privacy, training_settings.mode),
+        privacy=_privacy(privacy, mode, training_settings.mode),
         held_out=read_held_out(held_out),
         explanations=read_explanations(explanations),
     )
@@ -172,7 +173,21 @@ def _hidden_units(section: Section) -> tuple[int, ...]:
     return (16,) if units is None else tuple(int(unit) for unit in units)
 
 
-def _training(section: Section) -> TrainingSpec:
+CALIBRATION_ROUNDS = 3
+"""Of a private study that says nothing: one would do, and the others halve its noise."""
+
+
+def _calibration_rounds(section: Section, training: TrainingSpec, *, is_private: bool) -> int:
+    """Where nothing is asked for: as many as suit, none where they would be refused or nothing needs mending."""
+    asked = section.whole_number("calibration_rounds", within=range_of(TrainingSpec, "calibration_rounds"))
+    if asked is not None:
+        return asked
+    suits = training.mode is TrainingMode.FULL_BATCH and not training.site_weights
+    is_sum = training.strategy not in (Strategy.MEDIAN, Strategy.TRIMMED_AVERAGE, Strategy.KRUM)
+    return min(CALIBRATION_ROUNDS, training.rounds // 10) if is_private and suits and is_sum else 0
+
+
+def _training(section: Section, *, is_private: bool) -> TrainingSpec:
     default = TrainingSpec()
 
     def number(key: str) -> float:
@@ -186,7 +201,7 @@ def _training(section: Section) -> TrainingSpec:
     site_weights = section.numbers(
         "site_weights", within=range_of(TrainingSpec, "site_weights"), count=count_of(TrainingSpec, "site_weights")
     )
-    return TrainingSpec(
+    read = TrainingSpec(
         mode=section.choice("mode", TrainingMode) or default.mode,
         strategy=section.choice("strategy", Strategy) or default.strategy,
         rounds=whole("rounds"),
@@ -204,6 +219,7 @@ def _training(section: Section) -> TrainingSpec:
         malicious_sites=whole("malicious_sites"),
         site_weights=site_weights or (),
     )
+    return replace(read, calibration_rounds=_calibration_rounds(section, read, is_private=is_private))
 
 
 def _bounding(section: Section, training: TrainingMode) -> Bounding:
@@ -217,8 +233,7 @@ def _bounding(section: Section, training: TrainingMode) -> Bounding:
     return asked or PrivacyRequest.bounding
 
 
-def _privacy(section: Section, training: TrainingMode) -> PrivacyRequest:
-    mode = section.choice("mode", PrivacyMode, required=True) or PrivacyMode.LOCAL
+def _privacy(section: Section, mode: PrivacyMode, training: TrainingMode) -> PrivacyRequest:
     private, shared = mode is not PrivacyMode.NONE, mode is PrivacyMode.DISTRIBUTED
 
     def number(key: str, *, required: bool = False) -> float | None:

@@ -112,6 +112,8 @@ class TrainingSpec:
     sampling_rate, expected_batch_size, local_steps   mode `epochs` only: each patient joins a step's batch with
                             probability sampling_rate; the sum is divided by the public expected_batch_size.
     site_weights            public weight of each site in the average, in the roster's order; empty means equal.
+    calibration_rounds      mode `full_batch` only: the last so many rounds do not move the weights each by itself, but
+                            the level and the spread of all risks (`protocol.calibration_layout`).
     """
 
     mode: TrainingMode = TrainingMode.FULL_BATCH
@@ -130,6 +132,13 @@ class TrainingSpec:
     trim_fraction: float = 0.2
     malicious_sites: int = 0
     site_weights: tuple[float, ...] = ()
+    calibration_rounds: int = 0
+
+    def calibration_round(self, round_: int) -> int:
+        """Which of the calibration rounds this round is; 0 when it is none. 1 is the first of both."""
+        if self.mode is not TrainingMode.FULL_BATCH:
+            return 0
+        return max(0, round_ - (self.rounds - self.calibration_rounds))
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,8 @@ def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
     )
     noised = release_of_round(plan).noise_words + _stopped_words(plan)
     yield (
-        f"WHAT LEAVES: in each of {plan.training.rounds} rounds one list of {parameters:,} numbers: {made}, {noised}. "
+        f"WHAT LEAVES: in each of {plan.training.rounds} rounds one list of {parameters:,} numbers: {made}"
+        f"{_calibration_words(plan)}, {noised}. "
         f"{_BESIDE_SUMMARIES if plan.summaries else ''}Else only fixed words: approved, refused, and why. "
         f"No {'other ' if plan.summaries else ''}count, no name, no text of yours."
     )
@@ -124,6 +125,16 @@ def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
     )
     for summary in plan.summaries:
         yield f"AFTER THE LAST ROUND: {_summary_words(plan, summary)}"
+
+
+def _calibration_words(plan: StudyPlan) -> str:
+    count = plan.training.calibration_rounds if plan.training.calibration_round(plan.training.rounds) else 0
+    if not count:
+        return ""
+    return (
+        f" (in the last {count} instead sums of expected and observed events, also weighted with the predicted risk, "
+        "by which the model's risks are set right as a whole)"
+    )
 
 
 def _stopped_words(plan: StudyPlan) -> str:
