@@ -104,6 +104,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("TimeGrid.widths (count)", _whole(1, 200, 2, 60)),
     # Training
     ("TrainingSpec.rounds", _whole(1, 10_000, 1, 300)),
+    ("TrainingSpec.calibration_rounds", _whole(0, 100, 0, 10)),
     ("TrainingSpec.server_learning_rate", Range(1e-8, 1e3, 1e-4, 1)),
     ("TrainingSpec.beta_1", Range(0, 0.999_999, 0, 0.99)),
     ("TrainingSpec.beta_2", Range(0, 0.999_999, 0, 0.9999)),
@@ -124,6 +125,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("PrivacyRequest.delta", Range(1e-9, 1e-5, 1e-9, 1e-5)),
     ("PrivacySpec.noise_multiplier, SummarySpec.noise_multiplier", Range(1e-4, 1e6, 0.5, 1_000, or_zero=True)),
     ("PrivacySpec.l2_norm_bound, PrivacyRequest.l2_norm_bound", Range(1e-4, 1e6, 0.1, 10)),
+    ("PrivacySpec.hazard_cap, PrivacyRequest.hazard_cap", Range(0.01, 100, 0.3, 3)),
     ("PrivacySpec.reserve_rounds, PrivacyRequest.reserve_rounds", _whole(0, 10_000, 0, 30)),
     ("SharedNoise.sites", _whole(1, _SITES, 1, 200)),
     ("SharedNoise.dropouts, PrivacyRequest.dropouts", _whole(0, _SITES, 0, 40)),

@@ -29,8 +29,10 @@ from tests.doubles import (
 )
 
 from oncofed.client import guard as guard_module
+from oncofed.client.calibration_sums import calibration_sum
 from oncofed.client.guard import Guard, LoadPatients
 from oncofed.client.records.answers import Answers, FolderAnswers
+from oncofed.client.training import ascent_sum
 from oncofed.errors import PrivacyRefusal, RecordUnwritable, RefusalCode, RequestRefused
 from oncofed.privacy.ledger import Budget, Charge, Ledger, MemoryLedger
 from oncofed.privacy.noise import NoiseSource, NoNoise, OperatingSystemNoise
@@ -124,6 +126,23 @@ def test_a_hospital_of_more_patients_than_the_promise_holds_for_answers_as_any_o
     assert 0.5 < of_one < 1
     assert largest_number(10_000) == pytest.approx(10_000 * of_one)
     assert largest_number(30_000) == 10_000
+
+
+# Calibration rounds
+
+
+def test_the_last_rounds_are_calibration_sums_and_cost_what_a_round_costs() -> None:
+    training = TrainingSpec(rounds=5, calibration_rounds=2)
+    plan = study_plan(training=training)
+    drawn, guard = drawn_patients(plan.model, 20, seed=0), guard_with(plan=plan, noise=SilentNoise())
+    for round_ in range(1, 6):
+        request = request_for(plan, round_=round_)
+        total = (calibration_sum if round_ > 3 else ascent_sum)(plan, request.weights, drawn)
+        vector = guard.contribute(request).vector
+        np.testing.assert_allclose(vector, total.vector / total.l2_norm_bound, atol=1e-5)
+    assert {charge.event for charge in guard.ledger.charges()} == {release_of_round(plan).event}
+    stepwise = replace(plan, training=replace(training, mode=TrainingMode.EPOCHS))
+    assert not any(stepwise.training.calibration_round(round_) for round_ in range(1, 6))
 
 
 # Repetition

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tests.doubles import drawn_patients, drawn_weights, joined, model_spec, without
 from torch import Tensor
 
-from oncofed.privacy.mechanism import CutPart, clipped_gradient_sum, cut_parts
+from oncofed.privacy.mechanism import CutPart, clipped_gradient_sum, cut_parts, stopped_parts
 from oncofed.protocol.plan import ModelSpec
 from oncofed.survival import one_by_one
 from oncofed.survival.likelihood import PatientTensors, patient_losses
@@ -137,7 +137,11 @@ def bits(parts: list[CutPart], rows: Tensor) -> list[bytes]:
 
 
 def parts_of(network: PrognosisNetwork, patients: PatientTensors) -> list[CutPart]:
-    return cut_parts(network, patients, l2_norm_bound=0.3, losses=patient_losses)
+    """Cut, and stopped."""
+    return [
+        *cut_parts(network, patients, l2_norm_bound=0.3, losses=patient_losses),
+        *stopped_parts(network, patients, hazard_cap=0.7, l2_norm_bound=0.3),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +196,8 @@ def test_each_patients_part_is_no_longer_than_the_bound() -> None:
     spec = model_spec(columns=20, endpoints=2, hidden_units=(8, 4))
     network, patients = network_with(spec, hostile_weights(spec, seed=3)), drawn_patients(spec, 50, seed=3, scale=3.0)
     squares = sum(
-        part.at_output.square().sum(dim=1) * part.input.square().sum(dim=1) for part in parts_of(network, patients)
+        part.at_output.square().sum(dim=1) * part.input.square().sum(dim=1)
+        for part in cut_parts(network, patients, l2_norm_bound=0.3, losses=patient_losses)
     )
     lengths = np.sqrt(np.asarray(squares)) / 0.3
     assert 1 - 1e-12 < lengths.max() <= 1 + 1e-12

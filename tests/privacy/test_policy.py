@@ -24,8 +24,9 @@ from oncofed.privacy.policy import (
 )
 from oncofed.privacy.releases import largest_patients, release_of_round
 from oncofed.privacy.shared_noise import SampledIntegerRelease, SharedIntegerRelease
-from oncofed.protocol.plan import PrivacyMode, PrivacySpec, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.protocol.plan import Bounding, PrivacyMode, PrivacySpec, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.ranges import range_of
+from oncofed.survival.grid import TimeGrid
 from oncofed.survival.network import parameter_count
 
 PLAN = study_plan()
@@ -92,6 +93,23 @@ OBJECTIONS: dict[str, tuple[Callable[[StudyPlan], StudyPlan], str]] = {
         "scale_bits is 19.5, outside",
     ),
     "no promise": (lambda p: replace(p, privacy=replace(p.privacy, epsilon=None)), "promises patients None"),
+    "stopped residuals in local steps": (
+        lambda p: replace(
+            p,
+            training=replace(p.training, mode=TrainingMode.EPOCHS),
+            privacy=replace(p.privacy, bounding=Bounding.STOPPED),
+        ),
+        "mode epochs knows no bounding but clip",
+    ),
+    "no room for calibration": (
+        lambda p: replace(
+            p,
+            model=replace(p.model, columns=1, hidden_units=(), grid=TimeGrid((0.0, 12.0))),
+            training=replace(p.training, calibration_rounds=2),
+        ),
+        "no room for the sums of its calibration rounds",
+    ),
+    "a cap of nothing": (lambda p: replace(p, privacy=replace(p.privacy, hazard_cap=0.0)), "hazard_cap is 0, outside"),
     "sampling that cannot be": (
         lambda p: replace(p, training=replace(p.training, mode=TrainingMode.EPOCHS, sampling_rate=0.0)),
         "sampling_rate is 0, outside",

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from tests.doubles import model_spec
 from torch import Tensor
 
 from oncofed.privacy import mechanism
-from oncofed.privacy.mechanism import CutPart, cut_parts
+from oncofed.privacy.mechanism import CutPart, cut_parts, stopped_parts
 from oncofed.protocol.plan import ModelSpec, PrivacySpec
 from oncofed.ranges import Range, outside, range_of
 from oncofed.survival import one_by_one
@@ -48,15 +49,20 @@ class Case:
     l2_norm_bound: float
     weights: FloatArray
     patients: PatientTensors
+    hazard_cap: float | None = None
+    """None: gradients are cut."""
+
+
+def parts_of_case(case: Case, patients: PatientTensors) -> list[CutPart]:
+    network, bound = network_with(case.spec, case.weights), case.l2_norm_bound
+    if case.hazard_cap is None:
+        return cut_parts(network, patients, l2_norm_bound=bound, losses=patient_losses)
+    return stopped_parts(network, patients, hazard_cap=case.hazard_cap, l2_norm_bound=bound)
 
 
 def violations(case: Case) -> list[str]:
     """What is wrong with what each of the patients adds; nothing, one hopes."""
-    network, everyone = network_with(case.spec, case.weights), case.patients
-
-    def parts_of(patients: PatientTensors) -> list[CutPart]:
-        return cut_parts(network, patients, l2_norm_bound=case.l2_norm_bound, losses=patient_losses)
-
+    everyone, parts_of = case.patients, partial(parts_of_case, case)
     most = (Fraction(case.l2_norm_bound) * (1 + TOLERANCE)) ** 2
     together = bits(parts_of(everyone))
     backwards = bits(parts_of(everyone.rows(torch.arange(len(everyone) - 1, -1, -1))))[::-1]
@@ -147,7 +153,8 @@ def cases(draw: st.DrawFn, *, baseline_weight: st.SearchStrategy[float] = ALLOWE
         for odd in draw(st.lists(st.sampled_from(ABSURD), max_size=2)):
             part[rng.integers(n)][..., rng.integers(part.shape[-1])] = odd
     patients = PatientTensors.of(*map(torch.as_tensor, (x, events, at_risk)))
-    return Case(spec, draw(within(range_of(PrivacySpec, "l2_norm_bound"))), weights, patients)
+    cap = draw(st.one_of(st.none(), within(range_of(PrivacySpec, "hazard_cap"))))
+    return Case(spec, draw(within(range_of(PrivacySpec, "l2_norm_bound"))), weights, patients, cap)
 
 
 def properly(examples: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -189,18 +196,16 @@ def test_and_with_a_baseline_weight_that_no_plan_may_have(case: Case) -> None:
 
 def test_patients_of_these_cases_do_add_something() -> None:
     """Else all of the above were true of zeros."""
-    adding = []
+    adding: dict[bool, list[bool]] = {False: [], True: []}
 
-    @properly(200)
+    @properly(300)
     @given(case=cases())
     def look(case: Case) -> None:
-        parts = cut_parts(
-            network_with(case.spec, case.weights), case.patients, l2_norm_bound=1.0, losses=patient_losses
-        )
-        adding.append(any(bool((part.at_output != 0).any()) for part in parts))
+        parts = parts_of_case(replace(case, l2_norm_bound=1.0), case.patients)
+        adding[case.hazard_cap is None].append(any(bool((part.at_output != 0).any()) for part in parts))
 
     look()
-    assert 0.2 < np.mean(adding) < 0.95
+    assert all(0.2 < np.mean(found) < 0.95 for found in adding.values())
 
 
 # --- with a defence taken out
@@ -213,11 +218,11 @@ def ordinary_patients(spec: ModelSpec, *, n: int = 3) -> PatientTensors:
     return PatientTensors.of(x, events, torch.full_like(events, 0.5))
 
 
-def one_case(*, baseline_weight: float) -> Case:
+def one_case(*, baseline_weight: float, hazard_cap: float | None = None) -> Case:
     spec = model_spec(baseline_weight=baseline_weight, endpoints=1)
     weights = np.zeros(spec.parameters)
     weights[spec.baseline_parameters :] = 100.0
-    return Case(spec, 1.0, weights, ordinary_patients(spec))
+    return Case(spec, 1.0, weights, ordinary_patients(spec), hazard_cap)
 
 
 RIGHT = one_by_one._baseline
@@ -261,6 +266,18 @@ def test_a_cut_that_does_not_cut_enough_adds_nothing_and_without_the_second_look
     assert violations(case) == []
     parts = cut_parts(network_with(case.spec, case.weights), case.patients, l2_norm_bound=1.0, losses=patient_losses)
     assert not any(bool(part.at_output.any()) for part in parts)
+    nobody_looks(monkeypatch)
+    assert violations(case) == [f"patient {row} adds more than the bound" for row in range(3)]
+
+
+def test_a_weight_that_is_too_large_adds_nothing_and_without_the_second_look_is_noticed_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = replace(one_case(baseline_weight=1.0, hazard_cap=1.0), l2_norm_bound=0.1)
+    right = mechanism.squared_bound
+    monkeypatch.setattr(mechanism, "squared_bound", lambda *given, **named: right(*given, **named) / 100)
+    assert violations(case) == []
+    assert not any(bool(part.at_output.any()) for part in parts_of_case(case, case.patients))
     nobody_looks(monkeypatch)
     assert violations(case) == [f"patient {row} adds more than the bound" for row in range(3)]
 

@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from oncofed.client.calibration_sums import calibration_sum
 from oncofed.client.records.answers import Answers, MemoryAnswers
 from oncofed.client.records.audit_log import NOT_CHARGED, NOT_KEPT
 from oncofed.client.sum_masks import SumMasks
@@ -197,11 +198,12 @@ class Guard:
         if not 1 <= request.round <= plan.training.rounds or not 0 <= request.attempt <= plan.charged_rounds:
             raise RequestRefused(RefusalCode.ROUND_OUT_OF_RANGE)
         if plan.training.mode is TrainingMode.FULL_BATCH:
+            in_this_round = calibration_sum if plan.training.calibration_round(request.round) else ascent_sum
             work = self._sum_work(
                 request,
                 release,
                 self._patients,
-                lambda patients: ascent_sum(plan, request.weights, patients),
+                lambda patients: in_this_round(plan, request.weights, patients),
                 allowed=plan.charged_rounds,
             )
         else:

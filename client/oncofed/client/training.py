@@ -1,8 +1,8 @@
 """What does a hospital compute from its patients in one round?
 
 Two modes, both on the closed-form clipped sum of `oncofed.privacy.mechanism`:
-- full batch: one gradient sum over all patients; the optimiser is at the server;
-- epochs: several local (DP-)SGD steps, FedAvg's family; the new weights leave.
+- full batch: one gradient sum over all patients, bounded as the plan says; the optimiser is at the server;
+- epochs: several local (DP-)SGD steps on cut gradients, FedAvg's family; the new weights leave.
 All constants (sampling rate, steps, divisor) are the plan's, so none of them says how many patients there are.
 """
 
@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from oncofed.privacy.bounded_sum import BoundedSum
-from oncofed.privacy.mechanism import clipped_gradient_sum
+from oncofed.privacy.mechanism import clipped_gradient_sum, stopped_gradient_sum
 from oncofed.privacy.noise import NoiseSource
 from oncofed.privacy.releases import Release
-from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.plan import Bounding, StudyPlan
 from oncofed.protocol.weights import as_released
 from oncofed.ranges import WEIGHT
 from oncofed.survival.likelihood import PatientTensors
@@ -28,8 +28,12 @@ FloatArray = NDArray[np.float64]
 
 
 def ascent_sum(plan: StudyPlan, weights: FloatArray, patients: PatientTensors) -> BoundedSum:
-    """What `full_batch` releases: the clipped sum uphill, with NO noise yet. It may not leave so."""
-    total = clipped_gradient_sum(network_with(plan.model, weights), patients, l2_norm_bound=_bound(plan))
+    """What `full_batch` releases: the bounded sum uphill, with NO noise yet. It may not leave so."""
+    network, bound = network_with(plan.model, weights), _bound(plan)
+    if plan.privacy.bounding is Bounding.STOPPED and math.isfinite(bound):
+        total = stopped_gradient_sum(network, patients, hazard_cap=plan.privacy.hazard_cap, l2_norm_bound=bound)
+    else:
+        total = clipped_gradient_sum(network, patients, l2_norm_bound=bound)
     return BoundedSum(-total.vector, total.l2_norm_bound)
 
 

@@ -7,13 +7,14 @@ sections' own list, so that a file is judged as a whole.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.policy import calibrated_together, without_privacy
 from oncofed.protocol.plan import (
+    Bounding,
     ModelSpec,
     PrivacyMode,
     PrivacySpec,
@@ -37,6 +38,7 @@ class PrivacyRequest:
 
     reserve_rounds      repeated rounds that the noise is calibrated to beside the planned ones.
     clip_without_noise  in mode `none`, whether l2_norm_bound is used all the same (a control without noise).
+    bounding, hazard_cap  as in `PrivacySpec`.
     dropouts, colluding  mode `distributed`: as in `protocol.plan.SharedNoise`. scale_bits: as in `PrivacySpec`.
     """
 
@@ -49,6 +51,8 @@ class PrivacyRequest:
     dropouts: int = 0
     colluding: int = 0
     scale_bits: int = 20
+    bounding: Bounding = Bounding.CLIP
+    hazard_cap: float = PrivacySpec.hazard_cap
 
 
 @dataclass(frozen=True)
@@ -68,12 +72,14 @@ def read_plan_settings(
     *, model: Section, training: Section, privacy: Section, held_out: Section, explanations: Section
 ) -> PlanSettings:
     """The settings; faults go to the sections' list, and the caller raises InvalidInput when there are any."""
+    mode = privacy.choice("mode", PrivacyMode, required=True) or PrivacyMode.LOCAL
+    training_settings = _training(training, is_private=mode is not PrivacyMode.NONE)
     settings = PlanSettings(
         hidden_units=_hidden_units(model),
         linear_branch=model.flag("linear_branch", True),
         baseline_weight=model.number_or("baseline_weight", 1.0, within=range_of(PlanSettings, "baseline_weight")),
-        training=_training(training),
-        privacy=_privacy(privacy),
+        training=training_settings,
+        privacy=_privacy(privacy, mode, training_settings.mode),
         held_out=read_held_out(held_out),
         explanations=read_explanations(explanations),
     )
@@ -133,7 +139,11 @@ def plan_from(
 def _privacy_asked(request: PrivacyRequest, *, sites: int) -> PrivacySpec:
     """All but the noise, which is to be found."""
     if request.mode is PrivacyMode.NONE:
-        return without_privacy(l2_norm_bound=request.l2_norm_bound if request.clip_without_noise else None)
+        return without_privacy(
+            l2_norm_bound=request.l2_norm_bound if request.clip_without_noise else None,
+            bounding=request.bounding,
+            hazard_cap=request.hazard_cap,
+        )
     assert request.epsilon is not None
     assert request.l2_norm_bound is not None
     shares = None
@@ -151,6 +161,8 @@ def _privacy_asked(request: PrivacyRequest, *, sites: int) -> PrivacySpec:
         reserve_rounds=request.reserve_rounds,
         shares=shares,
         scale_bits=request.scale_bits,
+        bounding=request.bounding,
+        hazard_cap=request.hazard_cap,
     )
 
 
@@ -161,7 +173,21 @@ def _hidden_units(section: Section) -> tuple[int, ...]:
     return (16,) if units is None else tuple(int(unit) for unit in units)
 
 
-def _training(section: Section) -> TrainingSpec:
+CALIBRATION_ROUNDS = 3
+"""Of a private study that says nothing: one would do, and the others halve its noise."""
+
+
+def _calibration_rounds(section: Section, training: TrainingSpec, *, is_private: bool) -> int:
+    """Where nothing is asked for: as many as suit, none where they would be refused or nothing needs mending."""
+    asked = section.whole_number("calibration_rounds", within=range_of(TrainingSpec, "calibration_rounds"))
+    if asked is not None:
+        return asked
+    suits = training.mode is TrainingMode.FULL_BATCH and not training.site_weights
+    is_sum = training.strategy not in (Strategy.MEDIAN, Strategy.TRIMMED_AVERAGE, Strategy.KRUM)
+    return min(CALIBRATION_ROUNDS, training.rounds // 10) if is_private and suits and is_sum else 0
+
+
+def _training(section: Section, *, is_private: bool) -> TrainingSpec:
     default = TrainingSpec()
 
     def number(key: str) -> float:
@@ -175,7 +201,7 @@ def _training(section: Section) -> TrainingSpec:
     site_weights = section.numbers(
         "site_weights", within=range_of(TrainingSpec, "site_weights"), count=count_of(TrainingSpec, "site_weights")
     )
-    return TrainingSpec(
+    read = TrainingSpec(
         mode=section.choice("mode", TrainingMode) or default.mode,
         strategy=section.choice("strategy", Strategy) or default.strategy,
         rounds=whole("rounds"),
@@ -193,10 +219,21 @@ def _training(section: Section) -> TrainingSpec:
         malicious_sites=whole("malicious_sites"),
         site_weights=site_weights or (),
     )
+    return replace(read, calibration_rounds=_calibration_rounds(section, read, is_private=is_private))
 
 
-def _privacy(section: Section) -> PrivacyRequest:
-    mode = section.choice("mode", PrivacyMode, required=True) or PrivacyMode.LOCAL
+def _bounding(section: Section, training: TrainingMode) -> Bounding:
+    """Local steps know the clip alone, and have it where nothing is asked for."""
+    asked = section.choice("bounding", Bounding)
+    if training is not TrainingMode.FULL_BATCH:
+        if asked not in (None, Bounding.CLIP):
+            what = f"is {asked}, and [training], mode {training} knows no bounding but {Bounding.CLIP}"
+            section.fault("bounding", what, f'Leave it out, or set the mode to "{TrainingMode.FULL_BATCH}".')
+        return Bounding.CLIP
+    return asked or PrivacyRequest.bounding
+
+
+def _privacy(section: Section, mode: PrivacyMode, training: TrainingMode) -> PrivacyRequest:
     private, shared = mode is not PrivacyMode.NONE, mode is PrivacyMode.DISTRIBUTED
 
     def number(key: str, *, required: bool = False) -> float | None:
@@ -215,4 +252,6 @@ def _privacy(section: Section) -> PrivacyRequest:
         dropouts=whole("dropouts", required=shared) or 0,
         colluding=whole("colluding", required=shared) or 0,
         scale_bits=whole("scale_bits") or PrivacyRequest.scale_bits,
+        bounding=_bounding(section, training),
+        hazard_cap=number("hazard_cap") or PrivacyRequest.hazard_cap,
     )

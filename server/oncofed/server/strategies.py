@@ -43,11 +43,13 @@ from numpy.typing import NDArray
 
 from oncofed.errors import Fault, FederationFailure, PrivacyRefusal
 from oncofed.privacy.releases import release_of_round
+from oncofed.protocol.calibration_layout import has_room_for_calibration
 from oncofed.protocol.plan import Strategy, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.protocol.weights import in_range
 from oncofed.ranges import WEIGHT
 from oncofed.server.admission import SiteVector
 from oncofed.server.opening import opened
+from oncofed.server.recalibration import recalibrated
 from oncofed.server.state import FederationState
 
 SITE_WEIGHT_KEY = "public-site-weight"
@@ -110,6 +112,7 @@ def strategy_faults(plan: StudyPlan) -> tuple[Fault, ...]:
         faults.append(
             Fault("training.site_weights", f"{training.strategy} treats all sites alike", "Leave site_weights out")
         )
+    faults += _faults_of_calibration(plan)
     try:
         release = release_of_round(plan)
         release.refuse_unless_sound()
@@ -149,6 +152,25 @@ def strategy_faults(plan: StudyPlan) -> tuple[Fault, ...]:
     return tuple(faults)
 
 
+def _faults_of_calibration(plan: StudyPlan) -> list[Fault]:
+    """What calibration rounds cannot do: they are made of the sum of all."""
+    training, faults = plan.training, []
+    if not training.calibration_rounds:
+        return []
+    if training.mode is not TrainingMode.FULL_BATCH:
+        faults.append(("only full_batch has them", 'Leave them out, or set mode = "full_batch".'))
+    if training.calibration_rounds >= training.rounds:
+        faults.append((f"they leave none of {training.rounds} rounds for training", "Ask for fewer, or more rounds."))
+    if training.strategy in _UNWEIGHTED:
+        faults.append((f"{training.strategy} would not protect their sum from absurd hospitals", "Set them to 0."))
+    if training.site_weights:
+        faults.append(("they weigh all hospitals alike", "Leave site_weights out, or set them to 0."))
+    if not has_room_for_calibration(plan.model):
+        what = f"a model of {plan.model.parameters} parameters has no room for their sums"
+        faults.append((what, "Set them to 0."))
+    return [Fault("training.calibration_rounds", what, remedy) for what, remedy in faults]
+
+
 def _faults_of_masked_sums(plan: StudyPlan) -> list[Fault]:
     """What needs more than the sum of all contributions."""
     training = plan.training
@@ -173,7 +195,17 @@ def combine(
 
     Where only the sum of all means anything, the mean over the hospitals stands as if one of them had sent it.
     """
-    read = opened(contributions, release=release_of_round(plan), name=state.round + 1, state=state, plan=plan)
+    release = release_of_round(plan)
+    read = opened(contributions, release=release, name=state.round + 1, state=state, plan=plan)
+    if calibration_round := plan.training.calibration_round(state.round + 1):
+        noise = release.noise_of_sum(hospitals=len(contributions))
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = recalibrated(
+                state.weights, np.sum(read, axis=0), model=plan.model, calibration_round=calibration_round, noise=noise
+            )
+        if not in_range(moved):
+            raise FederationFailure(f"round {state.round + 1}: the calibrated weights are beyond {WEIGHT.most:g}")
+        return moved, dict(state.optimiser)
     hospitals = len(contributions) // len(read)
     contributions = tuple(
         replace(contribution, vector=vector / hospitals)

@@ -31,6 +31,7 @@ from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.survival.likelihood import PatientTensors, patient_losses
 from oncofed.survival.network import PrognosisNetwork
 from oncofed.survival.one_by_one import GridRows, norms_of, one_by_one, root, row_sums
+from oncofed.survival.stopped_residuals import squared_bound, stopped_residuals
 
 PatientLosses = Callable[[PrognosisNetwork, PatientTensors], Tensor]
 
@@ -64,13 +65,45 @@ def clipped_gradient_sum(
     Raises PrivacyRefusal when `losses` does not return one number for each patient: a loss that is already summed or
     of shape (patients, 1) would silently not be clipped; and for a bound that is not positive.
     """
+    return _sum_of(
+        network,
+        patients,
+        l2_norm_bound=l2_norm_bound,
+        parts_of=lambda some: cut_parts(network, some, l2_norm_bound=l2_norm_bound, losses=losses),
+    )
+
+
+def stopped_gradient_sum(
+    network: PrognosisNetwork, patients: PatientTensors, *, hazard_cap: float, l2_norm_bound: float
+) -> BoundedSum:
+    """Sum over patients of each one's gradient of the likelihood, stopped at `hazard_cap` and weighted to the bound.
+
+    `survival.stopped_residuals` says what is stopped, and why at the truth the expected sum is 0, as it is not when
+    gradients are cut. A patient's weight is the bound over the most that any outcome could make of that patient's
+    covariates, and at most 1: it does not look at the outcome. With an infinite bound, and a cap that nobody
+    reaches, it is the plain gradient. Who adds nothing, and what is refused, is as in `clipped_gradient_sum`.
+    """
+    return _sum_of(
+        network,
+        patients,
+        l2_norm_bound=l2_norm_bound,
+        parts_of=lambda some: stopped_parts(network, some, hazard_cap=hazard_cap, l2_norm_bound=l2_norm_bound),
+    )
+
+
+def _sum_of(
+    network: PrognosisNetwork,
+    patients: PatientTensors,
+    *,
+    l2_norm_bound: float,
+    parts_of: Callable[[PatientTensors], Sequence[CutPart]],
+) -> BoundedSum:
     if not l2_norm_bound > 0:
         raise PrivacyRefusal("the bound on a patient's gradient must be positive")
     total = BoundedSum(np.zeros(sum(parameter.numel() for parameter in network.parameters())), l2_norm_bound)
     for start in range(0, len(patients), PATIENTS_AT_ONCE):
         some = patients.rows(slice(start, start + PATIENTS_AT_ONCE))
-        parts = cut_parts(network, some, l2_norm_bound=l2_norm_bound, losses=losses)
-        total = total + BoundedSum(_summed(network, parts), l2_norm_bound)
+        total = total + BoundedSum(_summed(network, parts_of(some)), l2_norm_bound)
     return total
 
 
@@ -121,14 +154,75 @@ def cut_parts(
     for group in groups:
         of_output, fits = norms_of(group.at_output)
         norms.append(of_output * group.fed.norms)
-        included &= fits & group.fed.fits
+        included &= fits
     factor = (l2_norm_bound / _length(norms)).clamp(max=1.0)
     cut = [group.at_output * factor[:, None] for group in groups]
-    included &= _within(l2_norm_bound, groups, cut)
+    return _enforced(l2_norm_bound, groups, cut, included)
+
+
+def stopped_parts(
+    network: PrognosisNetwork, patients: PatientTensors, *, hazard_cap: float, l2_norm_bound: float
+) -> list[CutPart]:
+    """The same of `stopped_gradient_sum`."""
+    records: list[_LayerRecord] = []
+
+    def note(parameter: Tensor, fed: GridRows, output: Tensor) -> None:
+        records.append(_LayerRecord(parameter, fed, output))
+
+    with one_by_one(network, patients.fed, note=note):
+        log_hazard_ratio = network(patients.x)
+        log_hazard = network.baseline(log_hazard_ratio).detach()
+    baseline, layers = records[-1], records[:-1]
+    residuals = stopped_residuals(log_hazard, patients.events, patients.at_risk, cap=hazard_cap)
+    of_endpoints = [
+        _fed_alike(layers, torch.autograd.grad(column.sum(), [layer.output for layer in layers], retain_graph=True))
+        for column in log_hazard_ratio.unbind(dim=1)
+    ]
+    weight = _weight(of_endpoints, cap=hazard_cap, baseline_weight=network.baseline.weight, l2_norm_bound=l2_norm_bound)
+    weighted = residuals * weight[:, None, None]
+    together = row_sums(weighted.flatten(0, 1)).reshape(weighted.shape[:2])
+    groups = [*of_endpoints[0], *_fed_alike([baseline], [weighted])]
+    bounded = [
+        _weighted_sum([of[place].at_output for of in of_endpoints], together) for place in range(len(groups) - 1)
+    ]
+    return _enforced(l2_norm_bound, groups, [*bounded, weighted.flatten(1)], patients.usable)
+
+
+def _weight(
+    of_endpoints: Sequence[Sequence[_FedAlike]], *, cap: float, baseline_weight: float, l2_norm_bound: float
+) -> Tensor:
+    """(patients,): at most 1, and such that no outcome makes the whole longer than the bound."""
+    endpoints = range(len(of_endpoints))
+    squared = [torch.zeros(len(of_endpoints[0][0].at_output), dtype=torch.float64) for _ in endpoints]
+    for one in endpoints:
+        for other in endpoints:
+            inner = torch.zeros_like(squared[one])
+            for group, same in zip(of_endpoints[one], of_endpoints[other], strict=True):
+                inner = inner + row_sums(group.at_output * same.at_output) * group.fed.norms.square()
+            squared[one] = squared[one] + inner.abs()
+    most = squared_bound(torch.stack(squared, dim=1), cap=cap, baseline_weight=baseline_weight)
+    return (l2_norm_bound / root(most)).clamp(max=1.0)
+
+
+def _weighted_sum(rows: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """The endpoints' rows, each patient's times that patient's weight of the endpoint, one after the other."""
+    total = rows[0] * weights[:, :1]
+    for endpoint in range(1, len(rows)):
+        total = total + rows[endpoint] * weights[:, endpoint : endpoint + 1]
+    return total
+
+
+def _enforced(
+    l2_norm_bound: float, groups: Sequence[_FedAlike], bounded: Sequence[Tensor], included: Tensor
+) -> list[CutPart]:
+    """What is added: of each patient the bounded rows, if they are within the bound, else exactly nothing."""
+    included = included & _within(l2_norm_bound, groups, bounded)
+    for group in groups:
+        included &= group.fed.fits
     excluded = torch.nonzero(~included)[:, 0]
     return [
         CutPart(group.fed.values, _without(excluded, rows), group.parameters, group.outputs)
-        for group, rows in zip(groups, cut, strict=True)
+        for group, rows in zip(groups, bounded, strict=True)
     ]
 
 

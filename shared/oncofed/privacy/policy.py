@@ -15,8 +15,10 @@ from oncofed.errors import PrivacyRefusal
 from oncofed.privacy.accounting import RELATION, PrivacyEvent, epsilon_of, smallest_noise_multiplier
 from oncofed.privacy.ledger import Budget
 from oncofed.privacy.releases import release_of_round, release_of_summary, round_release, summary_release
+from oncofed.protocol.calibration_layout import has_room_for_calibration
 from oncofed.protocol.cards import card_of
 from oncofed.protocol.plan import (
+    Bounding,
     PrivacyMode,
     PrivacySpec,
     StudyPlan,
@@ -106,9 +108,13 @@ def calibrated_together(
     return replace(privacy, noise_multiplier=sigma), summaries(sigma)
 
 
-def without_privacy(*, l2_norm_bound: float | None) -> PrivacySpec:
+def without_privacy(
+    *, l2_norm_bound: float | None, bounding: Bounding = Bounding.CLIP, hazard_cap: float = PrivacySpec.hazard_cap
+) -> PrivacySpec:
     """Mode `none`: for a comparison, or for data that is public. A hospital's policy must allow it by name."""
-    return PrivacySpec(PrivacyMode.NONE, None, 0.0, 0.0, l2_norm_bound, RELATION)
+    return PrivacySpec(
+        PrivacyMode.NONE, None, 0.0, 0.0, l2_norm_bound, RELATION, bounding=bounding, hazard_cap=hazard_cap
+    )
 
 
 @dataclass(frozen=True)
@@ -159,6 +165,10 @@ class SitePolicy:
 
     def _objections_to_what_is_run(self, plan: StudyPlan) -> list[str]:
         reasons = []
+        if plan.training.mode is not TrainingMode.FULL_BATCH and plan.privacy.bounding is not Bounding.CLIP:
+            reasons.append(f"its training mode {plan.training.mode} knows no bounding but {Bounding.CLIP}")
+        if plan.training.calibration_rounds and not has_room_for_calibration(plan.model):
+            reasons.append("its model has no room for the sums of its calibration rounds")
         if self.allowed_plans is not None and plan.hash not in self.allowed_plans:
             reasons.append("its hash is not among the allowed plans")
         if self.largest_parameters is not None and not plan.model.parameters <= self.largest_parameters:

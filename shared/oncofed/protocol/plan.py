@@ -43,6 +43,16 @@ class PrivacyMode(StrEnum):
     """Hospitals share the noise of a masked sum, and trust that enough of them are honest and answer (SharedNoise)."""
 
 
+class Bounding(StrEnum):
+    """What makes one patient's part of a sum no longer than `l2_norm_bound`."""
+
+    CLIP = "clip"
+    """The gradient is cut to that length. How much is cut off depends on the outcome, so risks become too extreme."""
+    STOPPED = "stopped"
+    """Follow-up ends at `hazard_cap`, and the covariates alone give a weight (`survival.stopped_residuals`): unbiased.
+    Mode `full_batch` only."""
+
+
 @dataclass(frozen=True)
 class SharedNoise:
     """How the noise of a masked sum is shared. Every number is public.
@@ -102,6 +112,8 @@ class TrainingSpec:
     sampling_rate, expected_batch_size, local_steps   mode `epochs` only: each patient joins a step's batch with
                             probability sampling_rate; the sum is divided by the public expected_batch_size.
     site_weights            public weight of each site in the average, in the roster's order; empty means equal.
+    calibration_rounds      mode `full_batch` only: the last so many rounds do not move the weights each by itself, but
+                            the level and the spread of all risks (`protocol.calibration_layout`).
     """
 
     mode: TrainingMode = TrainingMode.FULL_BATCH
@@ -120,6 +132,13 @@ class TrainingSpec:
     trim_fraction: float = 0.2
     malicious_sites: int = 0
     site_weights: tuple[float, ...] = ()
+    calibration_rounds: int = 0
+
+    def calibration_round(self, round_: int) -> int:
+        """Which of the calibration rounds this round is; 0 when it is none. 1 is the first of both."""
+        if self.mode is not TrainingMode.FULL_BATCH:
+            return 0
+        return max(0, round_ - (self.rounds - self.calibration_rounds))
 
 
 @dataclass(frozen=True)
@@ -130,8 +149,10 @@ class PrivacySpec:
                       every hospital's own. Mode `distributed`: of the guaranteed shares in a sum together.
     shares            mode `distributed` only.
     scale_bits        of the integers that leave: one clip norm is 2**scale_bits steps. Not used in mode `none`.
-    l2_norm_bound     clip norm of one patient's gradient; None in mode `none` means no clipping.
+    l2_norm_bound     of one patient's part of a sum; None in mode `none` means no bound.
     reserve_rounds    how many repeated rounds (after a crash, say) epsilon covers beside the planned ones.
+    bounding          how the bound is kept. hazard_cap: where follow-up ends then, in events that the current weights
+                      expect of the patient; not used by `clip`.
     """
 
     mode: PrivacyMode
@@ -143,6 +164,8 @@ class PrivacySpec:
     reserve_rounds: int = 0
     shares: SharedNoise | None = None
     scale_bits: int = 20
+    bounding: Bounding = Bounding.CLIP
+    hazard_cap: float = 1.0
 
     @property
     def dropouts(self) -> int:

@@ -16,7 +16,7 @@ from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.policy import of_two_hospitals, planned_releases_of, releases_of
 from oncofed.privacy.releases import largest_patients, release_of_round, release_of_summary
 from oncofed.protocol.answer_times import READING
-from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummaryKind, SummarySpec, TrainingMode
+from oncofed.protocol.plan import Bounding, PrivacyMode, StudyPlan, SummaryKind, SummarySpec, TrainingMode
 from oncofed.ranges import unusual
 
 _WIDTH = 100
@@ -110,9 +110,10 @@ def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
         if plan.training.mode is TrainingMode.FULL_BATCH
         else f"the model after some steps of training on your patients{but}"
     )
-    noised = release_of_round(plan).noise_words
+    noised = release_of_round(plan).noise_words + _stopped_words(plan)
     yield (
-        f"WHAT LEAVES: in each of {plan.training.rounds} rounds one list of {parameters:,} numbers: {made}, {noised}. "
+        f"WHAT LEAVES: in each of {plan.training.rounds} rounds one list of {parameters:,} numbers: {made}"
+        f"{_calibration_words(plan)}, {noised}. "
         f"{_BESIDE_SUMMARIES if plan.summaries else ''}Else only fixed words: approved, refused, and why. "
         f"No {'other ' if plan.summaries else ''}count, no name, no text of yours."
     )
@@ -124,6 +125,25 @@ def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
     )
     for summary in plan.summaries:
         yield f"AFTER THE LAST ROUND: {_summary_words(plan, summary)}"
+
+
+def _calibration_words(plan: StudyPlan) -> str:
+    count = plan.training.calibration_rounds if plan.training.calibration_round(plan.training.rounds) else 0
+    if not count:
+        return ""
+    return (
+        f" (in the last {count} instead sums of expected and observed events, also weighted with the predicted risk, "
+        "by which the model's risks are set right as a whole)"
+    )
+
+
+def _stopped_words(plan: StudyPlan) -> str:
+    if plan.privacy.bounding is not Bounding.STOPPED or plan.privacy.l2_norm_bound is None:
+        return ""
+    return (
+        f" (a patient's follow-up counts up to where the model expects {plan.privacy.hazard_cap:g} events of that "
+        "patient, and the limit is kept by a weight that follows from the markers and not from the outcome)"
+    )
 
 
 def _of_summaries(plan: StudyPlan) -> str:

@@ -94,14 +94,18 @@ def negative_log_likelihood(log_hazard: Tensor, events: Tensor, at_risk: Tensor)
     """Each patient's loss.
 
     log_hazard  (patients, endpoints, intervals), b_k + f: the log cumulative hazard over the whole interval.
-    returns     (patients,), float64. Summed over endpoints. Above LARGEST_EXPONENT the exponential goes on as its
-                tangent, so that loss and gradient stay finite, keep their sign, and the gradient does not vanish as it
-                would under a clamp.
+    returns     (patients,), float64. Summed over endpoints.
     """
-    cumulative_hazard = exponential(log_hazard.clamp(max=LARGEST_EXPONENT)) * (
-        1 + (log_hazard - LARGEST_EXPONENT).clamp(min=0)
-    )
-    return sum_of_each(at_risk * cumulative_hazard - events * log_hazard)
+    return sum_of_each(at_risk * cumulative_hazard(log_hazard) - events * log_hazard)
+
+
+def cumulative_hazard(log_hazard: Tensor) -> Tensor:
+    """Over each whole interval, of one who is at risk all the time.
+
+    Above LARGEST_EXPONENT the exponential goes on as its tangent, so that loss and gradient stay finite, keep their
+    sign, and the gradient does not vanish as it would under a clamp.
+    """
+    return exponential(log_hazard.clamp(max=LARGEST_EXPONENT)) * (1 + (log_hazard - LARGEST_EXPONENT).clamp(min=0))
 
 
 def patient_losses(network: PrognosisNetwork, patients: PatientTensors) -> Tensor:

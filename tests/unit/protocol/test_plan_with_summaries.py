@@ -12,7 +12,7 @@ from tests.hospital import SCHEMA
 from tests.summaries import evaluation_of
 
 from oncofed.errors import InvalidInput
-from oncofed.protocol.plan import StudyPlan, SummaryKind
+from oncofed.protocol.plan import Bounding, StudyPlan, SummaryKind, TrainingMode
 from oncofed.protocol.plan_file import plan_from_json
 from oncofed.protocol.plan_words import cost_of, plan_in_words
 
@@ -70,6 +70,17 @@ def test_the_words_say_what_leaves_of_whom_with_which_noise_and_that_it_is_count
     assert before is not None
     assert cost.planned > before.planned
     assert cost.largest > cost.planned  # one attempt is in reserve
+
+
+def test_the_words_say_how_a_patient_is_bounded_and_what_the_last_rounds_send() -> None:
+    stopped = replace(WITHOUT.privacy, bounding=Bounding.STOPPED, hazard_cap=1.5)
+    told = words(replace(WITHOUT, privacy=stopped))
+    assert "counts up to where the model expects 1.5 events of that patient" in told
+    assert "up to where the model expects" not in words(WITHOUT)
+    training = replace(WITHOUT.training, calibration_rounds=3)
+    assert "in the last 3 instead sums of expected and observed events" in words(replace(WITHOUT, training=training))
+    assert "observed events" not in words(WITHOUT)
+    assert "observed events" not in words(replace(WITHOUT, training=replace(training, mode=TrainingMode.EPOCHS)))
 
 
 def test_without_privacy_the_words_promise_no_noise_for_a_summary_either() -> None:

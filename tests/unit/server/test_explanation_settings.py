@@ -9,7 +9,7 @@ import pytest
 from oncofed.cohort.encoding import columns
 from oncofed.errors import InvalidInput
 from oncofed.privacy.releases import release_of_summary
-from oncofed.protocol.plan import Member, StudyPlan, SummaryKind
+from oncofed.protocol.plan import Bounding, Member, StudyPlan, SummaryKind
 from oncofed.protocol.plan_words import cost_of, plan_in_words
 from oncofed.protocol.vote_layout import vote_faults
 from oncofed.server.consortium_file import plan_for, read_consortium
@@ -94,6 +94,35 @@ def test_key_markers_get_their_share_within_the_studys_epsilon(privacy: str, tmp
     release = release_of_summary(plan, spec)
     assert release.needs_everybody is (privacy == SHARED)
     assert release.numbers == spec.cells
+
+
+def test_a_private_study_that_says_nothing_is_calibrated_and_what_cannot_be_is_not(tmp_path: Path) -> None:
+    def rounds(training: str = "", privacy: str = LOCAL) -> int:
+        (tmp_path / "schema.toml").write_text(SCHEMA)
+        text = STUDY.format(hidden="[4]", privacy=privacy, more="").replace("rounds = 30", f"rounds = 30\n{training}")
+        (tmp_path / "study.toml").write_text(text)
+        return read_consortium(tmp_path / "study.toml").settings.training.calibration_rounds
+
+    assert rounds() == rounds(privacy=SHARED) == 3
+    assert rounds("calibration_rounds = 0") == 0
+    assert rounds("calibration_rounds = 7") == 7
+    assert rounds(privacy='mode = "none"') == 0
+    assert rounds('mode = "epochs"') == rounds('strategy = "krum"') == rounds("site_weights = [1, 2]") == 0
+
+
+def test_the_study_says_how_a_patient_is_bounded_and_local_steps_know_the_clip_alone(tmp_path: Path) -> None:
+    stopped = f'{LOCAL}\nbounding = "stopped"\nhazard_cap = 1.5'
+    privacy = plan_of(tmp_path, "", privacy=stopped).privacy
+    assert (privacy.bounding, privacy.hazard_cap) == (Bounding.STOPPED, 1.5)
+    assert plan_of(tmp_path, "").privacy.bounding is Bounding.CLIP
+    none = 'mode = "none"\nclip_without_noise = true\nl2_norm_bound = 1\nbounding = "stopped"'
+    assert plan_of(tmp_path, "", privacy=none).privacy.bounding is Bounding.STOPPED
+    by_steps = STUDY.format(hidden="[4]", privacy=stopped, more="").replace("rounds = 30", 'mode = "epochs"')
+    (tmp_path / "study.toml").write_text(by_steps)
+    with pytest.raises(InvalidInput, match="knows no bounding but clip"):
+        read_consortium(tmp_path / "study.toml")
+    with pytest.raises(InvalidInput, match="hazard_cap"):
+        plan_of(tmp_path, "", privacy=stopped.replace("1.5", "0"))
 
 
 def test_pairs_take_half_of_the_share(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from tests.doubles import (
     study_plan,
 )
 
+from oncofed.client.calibration_sums import calibration_sum
 from oncofed.client.guard import Guard
 from oncofed.client.relay import build_client_app
 from oncofed.client.service.desk import Desk, unsigned_desk
@@ -33,9 +34,11 @@ from oncofed.errors import FederationFailure, QuorumLost, RefusalCode, RequestRe
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.masking import new_masking_key
 from oncofed.privacy.policy import SitePolicy
+from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.messages import ContributeRequest, Contribution, SummariseRequest
 from oncofed.protocol.plan import SharedNoise, Strategy, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.server.deployment.prompt_grid import PromptGrid
+from oncofed.server.recalibration import recalibrated
 from oncofed.server.rounds import Patience, RoundReport, run_rounds
 from oncofed.server.state import FederationState, initial_state
 from oncofed.server.strategies import strategy_faults
@@ -158,6 +161,21 @@ def test_masked_rounds_end_where_plain_ones_do() -> None:
     assert np.abs(masked.weights - expected.weights).max() < 1e-6
     assert np.abs(expected.weights - START).max() > 0.1
     assert [report.answered for report in reports] == [SITES] * 3
+
+
+def test_a_masked_calibration_round_moves_level_and_spread_by_the_sum_of_all() -> None:
+    plan = replace(PLAN, training=replace(TRAINING, calibration_rounds=2))
+    reached, _ = run(Hospitals(plan))
+    expected, _ = run(Hospitals(replace(PLAN, training=replace(TRAINING, rounds=1))))
+    weights, noise = expected.weights, release_of_round(plan).noise_of_sum(hospitals=4)
+    for number in (1, 2):
+        sums = sum(
+            calibration_sum(plan, weights, drawn_patients(MODEL, 30, seed=seed)).vector for seed in range(len(SITES))
+        )
+        moved = recalibrated(weights, np.asarray(sums), model=MODEL, calibration_round=number, noise=noise)
+        assert np.abs(moved - weights).max() > 1e-3
+        weights = moved
+    assert np.abs(reached.weights - weights).max() < 1e-5
 
 
 def test_a_hospital_that_is_away_is_not_asked_and_costs_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 
 from oncofed.errors import FederationFailure
 from oncofed.privacy.releases import release_of_round
-from oncofed.protocol.plan import Strategy, StudyPlan, TrainingMode
+from oncofed.protocol.plan import ModelSpec, PrivacyMode, PrivacySpec, Strategy, StudyPlan, TrainingMode
 from oncofed.ranges import WEIGHT
 from oncofed.server.admission import admit
+from oncofed.server.recalibration import recalibrated
 from oncofed.server.state import FederationState, initial_state
 from oncofed.server.strategies import combine, strategy_faults
+from oncofed.survival.grid import TimeGrid
 
 Vectors = list[NDArray[np.float64]]
 RATE, BETA_1, BETA_2, TAU, DECAY = 0.05, 0.8, 0.95, 1e-7, 0.01
@@ -278,6 +281,31 @@ FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {},
         "training.strategy",
     ),
+    "calibration of local steps": ({"calibration_rounds": 1}, {}, "training.calibration_rounds"),
+    "nothing but calibration": (
+        {"calibration_rounds": 4, "mode": TrainingMode.FULL_BATCH},
+        {},
+        "training.calibration_rounds",
+    ),
+    "calibration by a robust sum": (
+        {"calibration_rounds": 1, "mode": TrainingMode.FULL_BATCH, "strategy": Strategy.MEDIAN},
+        {},
+        "training.calibration_rounds",
+    ),
+    "weighted calibration": (
+        {"calibration_rounds": 1, "mode": TrainingMode.FULL_BATCH, "site_weights": (1.0,) * 5},
+        {},
+        "training.calibration_rounds",
+    ),
+    "no room for calibration": (
+        {"calibration_rounds": 1, "mode": TrainingMode.FULL_BATCH},
+        {
+            "model": ModelSpec(
+                columns=3, endpoints=("os",), grid=TimeGrid((0.0, 12.0)), baseline_hazard=(0.1,), hidden_units=()
+            )
+        },
+        "training.calibration_rounds",
+    ),
     "Krum too small": (
         {"strategy": Strategy.KRUM, "malicious_sites": 1},
         {"quorum": 4},
@@ -292,6 +320,32 @@ def test_settings_that_do_not_do_what_they_say_are_named(
 ) -> None:
     faulty = replace(with_training(plan, **training), **changes)
     assert [fault.where for fault in strategy_faults(faulty)] == [where]
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_calibration_rounds_move_level_and_spread_by_the_sum_over_hospitals(
+    private: bool, plan: StudyPlan, run: Callable[..., FederationState]
+) -> None:
+    plan = with_training(plan, mode=TrainingMode.FULL_BATCH, strategy=Strategy.FEDADAM, calibration_rounds=2)
+    if private:
+        plan = replace(plan, privacy=PrivacySpec(PrivacyMode.LOCAL, 1.0, 1e-5, 2.0, 1.0))
+    state = run(plan, [np.round(vector) + 0.0 for vector in some_vectors(0)], initial_state(np.zeros(6)))
+    state = run(plan, [np.round(vector) + 0.0 for vector in some_vectors(1)], state)
+    of_one = np.array([-20.0, -12.0, 50.0, 4.0, 40.0, 0.0])
+    for number in (1, 2):
+        expected = recalibrated(
+            state.weights,
+            5 * of_one,
+            model=plan.model,
+            calibration_round=number,
+            noise=2.0 * math.sqrt(5) if private else 0.0,
+        )
+        after = run(plan, [of_one] * 5, state)
+        np.testing.assert_allclose(after.weights, expected, rtol=1e-5)
+        assert (after.weights[1:] / state.weights[1:]).std() < 1e-12  # as a whole
+        assert all((after.optimiser[name] == array).all() for name, array in state.optimiser.items())
+        state = after
+    assert abs(state.weights[1] / run(plan, [of_one] * 5, replace(state, round=1)).weights[1] - 1) > 1e-3  # no gradient
 
 
 @pytest.mark.parametrize("strategy", list(Strategy))

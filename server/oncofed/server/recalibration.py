@@ -1,0 +1,84 @@
+"""How do the sums of a calibration round change the level and the spread of the model's risks?
+
+Clipped gradients make risks too extreme, noise in the weights does too, and weight decay makes them too timid. All
+three are mended along two directions that matter to a patient: a common level, and a common factor of the log hazard
+ratio. Of these two a round's sums tell slope and curvature, so the step is Newton's; with noise of known size it is the
+estimate of a linear model with prior N(0, PRIOR^2) for both. Later calibration rounds are averaged with the earlier
+ones as far as noise is what they differ by, and set right what the first step, on a curved likelihood, has left.
+
+It costs what a round costs. The sums are of the patients who were trained on, so a spread that comes of fitting those
+very patients too closely stays; noise and clip do not hide in that way. The order of patients by risk does not change.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oncofed.protocol.calibration_layout import INFORMATION, SUMS
+from oncofed.protocol.plan import ModelSpec
+
+FloatArray = NDArray[np.float64]
+
+PRIOR = 0.5
+"""Standard deviation of what is looked for: a level within a factor of exp(1), a spread between nothing and twice."""
+
+LEFT = 0.1
+"""Standard deviation of what earlier steps leave without any noise."""
+
+LARGEST_SUM = 1e9
+"""No consortium has so many patients."""
+
+LARGEST_STEP = 0.7
+"""Of one round, whatever the sums say: the spread keeps its sign."""
+
+
+def recalibrated(
+    weights: FloatArray, sums: FloatArray, *, model: ModelSpec, calibration_round: int, noise: float
+) -> FloatArray:
+    """The next weights.
+
+    sums               over all hospitals, in units of one patient's bound; as long as a round's.
+    calibration_round  1 is the first.
+    noise              standard deviation in each of the sums.
+    """
+    changed = weights.copy()
+    intervals, endpoints = model.grid.intervals, len(model.endpoints)
+    for endpoint in range(endpoints):
+        level, spread = _step(
+            sums[SUMS * endpoint : SUMS * (endpoint + 1)], calibration_round=calibration_round, noise=noise
+        )
+        changed[intervals * endpoint : intervals * (endpoint + 1)] += level / model.baseline_weight
+        for own in _output_weights(model, endpoint):
+            changed[own] *= 1 + spread
+    return changed
+
+
+def _step(sums: FloatArray, *, calibration_round: int, noise: float) -> FloatArray:
+    """(2,): by how much the log hazard's level moves, and by which part of itself its spread does."""
+    if not (np.abs(sums) <= LARGEST_SUM).all():
+        return np.zeros(2)
+    of_level, of_spread, *curvature = sums
+    all_, mixed, squared = (number / INFORMATION for number in curvature)
+    matrix, slope = np.array([[all_, mixed], [mixed, squared]]), -np.array([of_level, of_spread])
+    # Who dies and who does not is as uncertain as the expected number of events.
+    variance = noise**2 + max(abs(all_), 1.0)
+    told = matrix.T @ matrix / variance
+    known = np.eye(2) / PRIOR**2
+    if calibration_round > 1:
+        known = np.linalg.inv(np.linalg.inv(known + (calibration_round - 1) * told) + np.eye(2) * LEFT**2)
+    found: FloatArray = np.linalg.solve(known + told, matrix.T @ slope / variance)
+    return np.clip(found, -LARGEST_STEP, LARGEST_STEP)
+
+
+def _output_weights(model: ModelSpec, endpoint: int) -> list[slice]:
+    """Where the weights of this endpoint's output lie: f is linear in them together."""
+    found = []
+    if model.linear_branch:
+        start = model.baseline_parameters + endpoint * model.columns
+        found.append(slice(start, start + model.columns))
+    if model.hidden_units:
+        last = model.hidden_units[-1]
+        start = model.parameters - (len(model.endpoints) - endpoint) * last
+        found.append(slice(start, start + last))
+    return found
