@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.mutants.listed import REPOSITORY, Mutant, faults_of, listed
@@ -35,7 +36,7 @@ def test_there_are_enough_of_every_area() -> None:
         ({"tests": ("test_gone.py",)}, "there is no test_gone.py"),
     ],
 )
-def test_a_mutant_that_does_not_fit_is_told_of(change: dict[str, str], told: str, tmp_path: Path) -> None:
+def test_a_mutant_that_does_not_fit_is_told_of(change: dict[str, Any], told: str, tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("a = 1\nb = 2\nif a:\n    b = 2\n")
     (tmp_path / "test_a.py").write_text("")
     fits = Mutant("rounds", "a.py", "a = 1", "a = 2", ("test_a.py",))

@@ -33,6 +33,7 @@ from oncofed.survival.grid import TimeGrid
 from oncofed.survival.likelihood import PatientTensors, patient_losses
 from oncofed.survival.network import BaselineHazard, network_with
 from oncofed.survival.one_by_one import GridRows
+from oncofed.survival.stopped_residuals import squared_bound
 
 FloatArray = NDArray[np.float64]
 
@@ -274,7 +275,7 @@ def test_a_weight_that_is_too_large_adds_nothing_and_without_the_second_look_is_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     case = replace(one_case(baseline_weight=1.0, hazard_cap=1.0), l2_norm_bound=0.1)
-    right = mechanism.squared_bound
+    right = squared_bound
     monkeypatch.setattr(mechanism, "squared_bound", lambda *given, **named: right(*given, **named) / 100)
     assert violations(case) == []
     assert not any(bool(part.at_output.any()) for part in parts_of_case(case, case.patients))

@@ -73,7 +73,12 @@ def report_picture(*, height: float, marks: Iterable[Markup], alternative: str, 
 
 def _whole(attributes: Attributes, *, width: float, height: float, marks: Iterable[Markup]) -> Markup:
     inner = Markup("").join([rectangle(0, 0, width, height, {"fill": "#ffffff"}), *marks])
-    look = {"viewBox": f"0 0 {width:g} {height:g}", "font-family": _FONT, "font-size": FONT_SIZE, "fill": INK}
+    look: dict[str, str | float] = {
+        "viewBox": f"0 0 {width:g} {height:g}",
+        "font-family": _FONT,
+        "font-size": FONT_SIZE,
+        "fill": INK,
+    }
     return _element("svg", {**attributes, **look}, inner)
 
 

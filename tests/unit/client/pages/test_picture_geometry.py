@@ -12,13 +12,13 @@ from tests.pages_hospital import hospital
 
 from oncofed.client.pages.cohort_view import dependence, strongest_markers
 from oncofed.client.pages.disclosure import Spread
-from oncofed.client.pages.drawing import Stroke, curve
 from oncofed.client.pages.figures import groups_figure, survival_figure
 from oncofed.client.pages.group_outcome import GroupOutcome
 from oncofed.client.pages.interaction_view import Interaction
 from oncofed.client.pages.marker_figures import dependence_figure, network_figure, strength_figure, waterfall_figure
 from oncofed.client.pages.patient_view import patient_view
-from oncofed.client.pages.wording import capital
+from oncofed.picture.drawing import Stroke, curve
+from oncofed.words.names import capital
 
 HOSPITAL = hospital()
 VIEW, ENDPOINT = patient_view(HOSPITAL, 4, endpoint=0), HOSPITAL.endpoint(0)
@@ -123,7 +123,7 @@ def test_a_value_has_its_middle_and_a_whisker_from_low_to_high() -> None:
     )
     across, upright = found.across(), found.upright()
     log_upright = [np.log(upright.values), upright.along]
-    slope, start = np.polyfit(log_upright[1], log_upright[0], 1)
+    slope, start = np.polyfit(np.asarray(log_upright[1], dtype=float), np.asarray(log_upright[0], dtype=float), 1)
     assert [across.value(dot.x) for dot in found.dots] == pytest.approx([40, 50, 60, 70], abs=0.1)
     assert [start + slope * dot.y for dot in found.dots] == pytest.approx(middle.tolist(), abs=0.01)
     (joined,) = [line for line in found.lines if len(line.points) == 4]
@@ -169,9 +169,9 @@ def test_a_pair_is_joined_in_the_stroke_of_its_key_the_stronger_the_thicker() ->
     found = drawn(network_figure(pairs).svg)
     keys = ("higher values together: worse", "higher values together: better", "depends on the category")
     places = {
-        dot: min(found.words, key=lambda words, dot=dot: np.hypot(words.x - dot.x, words.y - dot.y))
+        dot: found.words[int(np.argmin([np.hypot(words.x - dot.x, words.y - dot.y) for words in found.words]))]
         for dot in found.dots
-    }  # type: ignore[misc]  # a default
+    }
     widths = []
     for pair, key in zip(pairs, keys, strict=True):
         ends = [(dot.x, dot.y) for dot, words in places.items() if words.text.lower() in (pair.first, pair.second)]

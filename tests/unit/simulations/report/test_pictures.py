@@ -17,7 +17,6 @@ from oncofed.cohort.schema import Modality
 from oncofed.simulations.report.cohorts import CohortRow
 from oncofed.simulations.report.explanations import (
     LOWERS,
-    MODALITY_NAMES,
     RAISES,
     ExamplePatient,
     MarkerStrength,
@@ -40,6 +39,7 @@ from oncofed.simulations.report.risk_groups import RiskGroup
 from oncofed.survival.bootstrap import BootstrapInterval
 from oncofed.survival.calibration import Calibration, CalibrationGroup
 from oncofed.survival.kaplan_meier import kaplan_meier
+from oncofed.words.names import MODALITY_NAMES
 
 NAN = float("nan")
 
@@ -74,12 +74,12 @@ def test_a_hospitals_bar_is_its_events_and_behind_them_the_others() -> None:
         level = sizes.said(row.name).y - 3
         bars = [bar for bar in body.bars if bar.top < level < bar.bottom and bar.right - bar.left > 0.5]
         events, others = ([bar for bar in bars if bar.colour == colour] for colour in colours)
-        assert [(across.value(bar.left), across.value(bar.right)) for bar in events] == [
-            (pytest.approx(0, abs=0.2), pytest.approx(row.events, abs=0.2))
-        ]
+        (of_events,) = events
+        assert (across.value(of_events.left), across.value(of_events.right)) == pytest.approx((0, row.events), abs=0.2)
         if row.events < row.patients:
-            ends = [(across.value(bar.left), across.value(bar.right)) for bar in others]
-            assert ends == [(pytest.approx(row.events, abs=0.2), pytest.approx(row.patients, abs=0.2))]
+            (of_others,) = others
+            ends = (across.value(of_others.left), across.value(of_others.right))
+            assert ends == pytest.approx((row.events, row.patients), abs=0.2)
         (dot,) = [dot for dot in missing.dots if abs(dot.y - events[0].middle) < 3]
         assert shares.value(dot.x) == pytest.approx(row.share_missing, abs=0.003)
         firsts += events
@@ -124,10 +124,8 @@ def test_the_federation_stands_against_pooling_and_against_each_hospital_at_its_
     level = found.said("Federated").y - 3
     (whisker,) = [line for line in body.lines if np.ptp(line.points[:, 1]) == 0 and abs(line.points[0, 1] - level) < 5]
     assert [across.value(x) for x in whisker.points[:, 0]] == pytest.approx([0.69, 0.74], abs=0.001)
-    band = [bar for bar in body.bars if bar.opacity < 0.5]
-    assert [(across.value(bar.left), across.value(bar.right)) for bar in band] == [
-        (pytest.approx(0.69, abs=0.001), pytest.approx(0.74, abs=0.001))
-    ]
+    (band,) = [bar for bar in body.bars if bar.opacity < 0.5]
+    assert (across.value(band.left), across.value(band.right)) == pytest.approx((0.69, 0.74), abs=0.001)
     pooled = found.key("pooled")
     assert isinstance(pooled, Line)
     upright = [line for line in coloured(body, pooled.colour).lines if np.ptp(line.points[:, 0]) == 0]
@@ -226,7 +224,7 @@ def test_calibration_is_drawn_as_predicted_against_observed_with_its_interval_th
         CalibrationGroup(50, 0.02, 0.0, NAN, NAN),
     )
     risk = np.repeat([0.10, 0.30, 0.55, 0.02], 50)
-    picture = calibration_picture(Calibration(36.0, groups, 1.0, 1.0), risk, unit="months")
+    picture = calibration_picture(Calibration(36.0, groups, 1.0, 1.0, 0.9, 1.1), risk, unit="months")
     assert picture is not None
     found = drawn(picture)
     counts = found.said("patients")
