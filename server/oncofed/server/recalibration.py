@@ -67,8 +67,8 @@ def _step(sums: FloatArray, *, calibration_round: int, noise: float) -> FloatArr
     known = np.eye(2) / PRIOR**2
     if calibration_round > 1:
         known = np.linalg.inv(np.linalg.inv(known + (calibration_round - 1) * told) + np.eye(2) * LEFT**2)
-    found: FloatArray = np.linalg.solve(known + told, matrix.T @ slope / variance)
-    return np.clip(found, -LARGEST_STEP, LARGEST_STEP)
+    found = np.linalg.solve(known + told, matrix.T @ slope / variance)
+    return np.clip(np.asarray(found, dtype=np.float64), -LARGEST_STEP, LARGEST_STEP)
 
 
 def _output_weights(model: ModelSpec, endpoint: int) -> list[slice]:

@@ -138,8 +138,6 @@ def summary_lines(summary: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
         "within type": "c_index_within_type",
         "Uno's C": "uno_c_index",
         "Brier": "integrated_brier",
-        "slope": "calibration_slope",
-        "E/O": "expected_to_observed",
     }
     shown = {title: name for title, name in measures.items() if summary[f"{name}_mean"].notna().any()}
     beside = {
