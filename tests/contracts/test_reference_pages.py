@@ -19,7 +19,7 @@ import pytest
 from oncofed.cohort.schema import DeathPolicy, Kind, MissingFlags, Modality, StudySchema, TimeUnit
 from oncofed.cohort.schema_file import read_schema
 from oncofed.errors import InvalidInput
-from oncofed.protocol.plan import PrivacyMode, Strategy, TrainingMode
+from oncofed.protocol.plan import Bounding, PrivacyMode, Strategy, TrainingMode
 from oncofed.server.consortium_file import Consortium, read_consortium
 from oncofed.simulations.study import Part, Partition, Split, Study, read_study
 
@@ -159,6 +159,7 @@ CHOICES: Mapping[tuple[str, str, str], type[StrEnum]] = {
     ("study.md", "[training]", "mode"): TrainingMode,
     ("study.md", "[training]", "strategy"): Strategy,
     ("study.md", "[privacy]", "mode"): PrivacyMode,
+    ("study.md", "[privacy]", "bounding"): Bounding,
 }
 
 

@@ -136,10 +136,10 @@ def _plan(
 
 
 def noise_of_all_rounds(plan: StudyPlan) -> float:
-    """Standard deviation of the noise in the mean over rounds of the sum over all hospitals; all of them answer."""
+    """Standard deviation of the noise in the mean over rounds of gradients; all hospitals answer."""
     assert plan.privacy.l2_norm_bound is not None
     of_sum = release_of_round(plan).noise_of_sum(hospitals=len(plan.roster))
-    return of_sum * plan.privacy.l2_norm_bound / math.sqrt(plan.training.rounds)
+    return of_sum * plan.privacy.l2_norm_bound / math.sqrt(plan.training.rounds - plan.training.calibration_rounds)
 
 
 def bought_by(schema: StudySchema, *, events: float, noise: float) -> tuple[Bought, ...]:

@@ -73,7 +73,7 @@ def read_plan_settings(
 ) -> PlanSettings:
     """The settings; faults go to the sections' list, and the caller raises InvalidInput when there are any."""
     mode = privacy.choice("mode", PrivacyMode, required=True) or PrivacyMode.LOCAL
-    training_settings = _training(training, is_private=mode is not PrivacyMode.NONE)
+    training_settings = _training(training)
     settings = PlanSettings(
         hidden_units=_hidden_units(model),
         linear_branch=model.flag("linear_branch", True),
@@ -173,21 +173,7 @@ def _hidden_units(section: Section) -> tuple[int, ...]:
     return (16,) if units is None else tuple(int(unit) for unit in units)
 
 
-CALIBRATION_ROUNDS = 3
-"""Of a private study that says nothing: one would do, and the others halve its noise."""
-
-
-def _calibration_rounds(section: Section, training: TrainingSpec, *, is_private: bool) -> int:
-    """Where nothing is asked for: as many as suit, none where they would be refused or nothing needs mending."""
-    asked = section.whole_number("calibration_rounds", within=range_of(TrainingSpec, "calibration_rounds"))
-    if asked is not None:
-        return asked
-    suits = training.mode is TrainingMode.FULL_BATCH and not training.site_weights
-    is_sum = training.strategy not in (Strategy.MEDIAN, Strategy.TRIMMED_AVERAGE, Strategy.KRUM)
-    return min(CALIBRATION_ROUNDS, training.rounds // 10) if is_private and suits and is_sum else 0
-
-
-def _training(section: Section, *, is_private: bool) -> TrainingSpec:
+def _training(section: Section) -> TrainingSpec:
     default = TrainingSpec()
 
     def number(key: str) -> float:
@@ -201,7 +187,7 @@ def _training(section: Section, *, is_private: bool) -> TrainingSpec:
     site_weights = section.numbers(
         "site_weights", within=range_of(TrainingSpec, "site_weights"), count=count_of(TrainingSpec, "site_weights")
     )
-    read = TrainingSpec(
+    return TrainingSpec(
         mode=section.choice("mode", TrainingMode) or default.mode,
         strategy=section.choice("strategy", Strategy) or default.strategy,
         rounds=whole("rounds"),
@@ -218,8 +204,8 @@ def _training(section: Section, *, is_private: bool) -> TrainingSpec:
         trim_fraction=number("trim_fraction"),
         malicious_sites=whole("malicious_sites"),
         site_weights=site_weights or (),
+        calibration_rounds=whole("calibration_rounds"),
     )
-    return replace(read, calibration_rounds=_calibration_rounds(section, read, is_private=is_private))
 
 
 def _bounding(section: Section, training: TrainingMode) -> Bounding:

@@ -64,15 +64,11 @@ def _step(sums: FloatArray, *, calibration_round: int, noise: float) -> FloatArr
     # Who dies and who does not is as uncertain as the expected number of events.
     variance = noise**2 + max(abs(all_), 1.0)
     told = matrix.T @ matrix / variance
-    known: FloatArray = np.eye(2) / PRIOR**2
+    known = np.eye(2) / PRIOR**2
     if calibration_round > 1:
-        known = _inverse(_inverse(known + (calibration_round - 1) * told) + np.eye(2) * LEFT**2)
-    found: FloatArray = np.linalg.solve(known + told, matrix.T @ slope / variance)
-    return np.asarray(np.clip(found, -LARGEST_STEP, LARGEST_STEP), dtype=np.float64)
-
-
-def _inverse(matrix: FloatArray) -> FloatArray:
-    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+        known = np.linalg.inv(np.linalg.inv(known + (calibration_round - 1) * told) + np.eye(2) * LEFT**2)
+    found = np.linalg.solve(known + told, matrix.T @ slope / variance)
+    return np.clip(np.asarray(found, dtype=np.float64), -LARGEST_STEP, LARGEST_STEP)
 
 
 def _output_weights(model: ModelSpec, endpoint: int) -> list[slice]:

@@ -96,18 +96,16 @@ def test_key_markers_get_their_share_within_the_studys_epsilon(privacy: str, tmp
     assert release.numbers == spec.cells
 
 
-def test_a_private_study_that_says_nothing_is_calibrated_and_what_cannot_be_is_not(tmp_path: Path) -> None:
-    def rounds(training: str = "", privacy: str = LOCAL) -> int:
+def test_a_study_is_calibrated_where_it_says_so(tmp_path: Path) -> None:
+    def rounds(training: str = "") -> int:
         (tmp_path / "schema.toml").write_text(SCHEMA)
-        text = STUDY.format(hidden="[4]", privacy=privacy, more="").replace("rounds = 30", f"rounds = 30\n{training}")
+        text = STUDY.format(hidden="[4]", privacy=LOCAL, more="").replace("rounds = 30", f"rounds = 30\n{training}")
         (tmp_path / "study.toml").write_text(text)
         return read_consortium(tmp_path / "study.toml").settings.training.calibration_rounds
 
-    assert rounds() == rounds(privacy=SHARED) == 3
-    assert rounds("calibration_rounds = 0") == 0
+    assert rounds() == 0
     assert rounds("calibration_rounds = 7") == 7
-    assert rounds(privacy='mode = "none"') == 0
-    assert rounds('mode = "epochs"') == rounds('strategy = "krum"') == rounds("site_weights = [1, 2]") == 0
+
 
 
 def test_the_study_says_how_a_patient_is_bounded_and_local_steps_know_the_clip_alone(tmp_path: Path) -> None:

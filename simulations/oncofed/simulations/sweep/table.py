@@ -14,7 +14,14 @@ import pandas as pd
 from oncofed.protocol.plan import PrivacyMode
 from oncofed.simulations.sweep.grid import SweepRun
 
-MEASURES = ("c_index", "c_index_within_type", "uno_c_index", "integrated_brier")
+MEASURES = (
+    "c_index",
+    "c_index_within_type",
+    "uno_c_index",
+    "integrated_brier",
+    "calibration_slope",
+    "expected_to_observed",
+)
 COMPARISONS = ("pooled_ridge_cox", "pooled_ridge_cox_within_type", "local_only_mean")
 _NUMBERS = (*MEASURES, "c_index_low", "c_index_high", *COMPARISONS, "epsilon", "delta", "seconds", "seconds_per_round")
 
