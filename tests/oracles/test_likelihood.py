@@ -249,7 +249,7 @@ def test_delayed_entry_on_ten_intervals_finds_the_truth(delayed_entry: FollowUp)
 
 
 def test_wrong_ways_to_count_time_fail(delayed_entry: FollowUp) -> None:
-    """design.md: where the true S(24) is 0.487, touched intervals give 0.601 and no entry interval 0.368."""
+    """Where the true S(24) is 0.487, touched intervals give 0.601 and no entry interval 0.368."""
     some = FollowUp(
         delayed_entry.x[:30_000],
         delayed_entry.entry[:30_000],

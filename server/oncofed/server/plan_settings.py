@@ -7,7 +7,7 @@ sections' own list, so that a file is judged as a whole.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema

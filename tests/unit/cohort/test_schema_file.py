@@ -220,6 +220,7 @@ ONE_FAULT = [
     ("unit missing", 'unit = "years"\n', "", ['"age_years", unit', "missing"]),
     ("range missing", "plausible_range = [0, 120]\n", "", ['"age_years", plausible_range', "missing"]),
     ("range reversed", "[0, 120]", "[120, 0]", ['"age_years", plausible_range', "lowest first"]),
+    ("range empty", "[0, 120]", "[60, 60]", ['"age_years", plausible_range', "lowest first"]),
     ("range not a pair", "[0, 120]", "[0, 60, 120]", ['"age_years", plausible_range', "length above 2"]),
     (
         "reference range reversed",
@@ -241,6 +242,7 @@ ONE_FAULT = [
     ("category twice", '["adeno", "squamous"]', '["adeno", "adeno"]', ['"entity", categories', "more than once"]),
     ("one category", '["adeno", "squamous"]', '["adeno"]', ['"entity", categories', "fewer than two"]),
     ("blank at the edge", '"squamous"]', '"squamous "]', ['"entity", categories', "blank"]),
+    ("blank before it", '"squamous"]', '" squamous"]', ['"entity", categories', "blank"]),
     ("code is a category", '"unknown"]', '"squamous"]', ['"entity", missing_codes', "also a category"]),
     ("scale of categories", "weight = 2", "scale = 2", ['"entity", scale', "not used by a categorical"]),
     ("range of binary", 'kind = "binary"', 'kind = "binary"\nplausible_range = [0, 1]', ["not used by a binary"]),

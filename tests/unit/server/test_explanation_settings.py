@@ -107,7 +107,6 @@ def test_a_study_is_calibrated_where_it_says_so(tmp_path: Path) -> None:
     assert rounds("calibration_rounds = 7") == 7
 
 
-
 def test_the_study_says_how_a_patient_is_bounded_and_local_steps_know_the_clip_alone(tmp_path: Path) -> None:
     stopped = f'{LOCAL}\nbounding = "stopped"\nhazard_cap = 1.5'
     privacy = plan_of(tmp_path, "", privacy=stopped).privacy

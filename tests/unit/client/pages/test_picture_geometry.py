@@ -17,7 +17,7 @@ from oncofed.client.pages.group_outcome import GroupOutcome
 from oncofed.client.pages.interaction_view import Interaction
 from oncofed.client.pages.marker_figures import dependence_figure, network_figure, strength_figure, waterfall_figure
 from oncofed.client.pages.patient_view import patient_view
-from oncofed.picture.drawing import Stroke, curve
+from oncofed.picture.drawing import Axis, Stroke, curve
 from oncofed.words.names import capital
 
 HOSPITAL = hospital()
@@ -187,6 +187,16 @@ def test_a_pair_is_joined_in_the_stroke_of_its_key_the_stronger_the_thicker() ->
         widths.append(line.width)
     assert widths == sorted(widths, reverse=True)
     assert len({line.colour for line in found.lines}) == 3
+
+
+def test_an_axis_reaches_from_its_lowest_value_to_its_highest() -> None:
+    axis = Axis(-2.0, 3.0, 100.0, 600.0, ())
+    assert [axis.at(value) for value in (-2.0, 0.0, 3.0)] == [100, 300, 600]
+    found = drawn(waterfall_figure(VIEW).svg)
+    frame = max(line.points[:, 0].max() for line in found.lines if np.ptp(line.points[:, 1]) == 0)
+    marks = [*(bar.left for bar in found.bars if bar.bottom - bar.top < 100), *found.across().along]
+    assert max(words.x for words in found.words if words.anchor == "end" and words.text[:1].isupper()) < min(marks)
+    assert max(marks) <= frame + 0.1
 
 
 def test_a_stepped_curve_stays_level_until_it_falls() -> None:
