@@ -64,9 +64,10 @@ def _step(sums: FloatArray, *, calibration_round: int, noise: float) -> FloatArr
     # Who dies and who does not is as uncertain as the expected number of events.
     variance = noise**2 + max(abs(all_), 1.0)
     told = matrix.T @ matrix / variance
-    known = np.eye(2) / PRIOR**2
+    known: FloatArray = np.eye(2) / PRIOR**2
     if calibration_round > 1:
-        known = np.linalg.inv(np.linalg.inv(known + (calibration_round - 1) * told) + np.eye(2) * LEFT**2)
+        earlier = np.linalg.inv(known + (calibration_round - 1) * told)
+        known = np.asarray(np.linalg.inv(earlier + np.eye(2) * LEFT**2), dtype=np.float64)
     found = np.linalg.solve(known + told, matrix.T @ slope / variance)
     return np.clip(np.asarray(found, dtype=np.float64), -LARGEST_STEP, LARGEST_STEP)
 

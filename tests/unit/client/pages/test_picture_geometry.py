@@ -17,7 +17,8 @@ from oncofed.client.pages.group_outcome import GroupOutcome
 from oncofed.client.pages.interaction_view import Interaction
 from oncofed.client.pages.marker_figures import dependence_figure, network_figure, strength_figure, waterfall_figure
 from oncofed.client.pages.patient_view import patient_view
-from oncofed.picture.drawing import Axis, Stroke, curve
+from oncofed.picture.axes import Axis
+from oncofed.picture.drawing import Stroke, curve
 from oncofed.words.names import capital
 
 HOSPITAL = hospital()
