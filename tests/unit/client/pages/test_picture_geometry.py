@@ -168,10 +168,10 @@ def test_a_pair_is_joined_in_the_stroke_of_its_key_the_stronger_the_thicker() ->
     )
     found = drawn(network_figure(pairs).svg)
     keys = ("higher values together: worse", "higher values together: better", "depends on the category")
-    places = {
-        dot: min(found.words, key=lambda words, dot=dot: np.hypot(words.x - dot.x, words.y - dot.y))
-        for dot in found.dots
-    }  # type: ignore[misc]  # a default
+    places = {}
+    for dot in found.dots:
+        away = [float(np.hypot(words.x - dot.x, words.y - dot.y)) for words in found.words]
+        places[dot] = found.words[int(np.argmin(away))]
     widths = []
     for pair, key in zip(pairs, keys, strict=True):
         ends = [(dot.x, dot.y) for dot, words in places.items() if words.text.lower() in (pair.first, pair.second)]

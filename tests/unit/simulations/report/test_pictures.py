@@ -226,7 +226,8 @@ def test_calibration_is_drawn_as_predicted_against_observed_with_its_interval_th
         CalibrationGroup(50, 0.02, 0.0, NAN, NAN),
     )
     risk = np.repeat([0.10, 0.30, 0.55, 0.02], 50)
-    picture = calibration_picture(Calibration(36.0, groups, 1.0, 1.0), risk, unit="months")
+    found_here = Calibration(36.0, groups, expected_to_observed=1.0, slope=1.0, slope_low=0.9, slope_high=1.1)
+    picture = calibration_picture(found_here, risk, unit="months")
     assert picture is not None
     found = drawn(picture)
     counts = found.said("patients")
