@@ -169,8 +169,9 @@ class Drawn:
             if each.anchor == "end" and _number(each.text) is not None:
                 columns.setdefault(round(each.x), []).append(each)
         column = max(columns.values(), key=len)
-        level = [line.points[0, 1] for line in self.lines if len(line.points) == 2 and np.ptp(line.points[:, 1]) < 0.01]
-        nearest = [min(level, key=lambda y, at=each.y: abs(y - (at - 4))) for each in column]  # type: ignore[misc]  # a default
+        across = [line.points for line in self.lines if len(line.points) == 2]
+        level = np.array([float(points[0, 1]) for points in across if np.ptp(points[:, 1]) < 0.01])
+        nearest = [float(level[np.abs(level - (each.y - 4)).argmin()]) for each in column]
         return Scale(tuple(nearest), tuple(_number(each.text) or 0.0 for each in column))
 
 
