@@ -6,14 +6,17 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.installed_node import SITE, SOURCE, InstalledNode, installed_node
 
 from oncofed.client import guard as guard_module
+from oncofed.client.calibration_sums import calibration_sum
 from oncofed.client.policy_file import read_policy
 from oncofed.client.trial import STEPS_SECONDS, Seconds, measured, refuse_if_slow
 from oncofed.errors import PrivacyRefusal
+from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.protocol.plan import StudyPlan
 
 
@@ -81,6 +84,22 @@ def test_reading_and_each_kind_of_answer_are_measured_and_nothing_is_charged(nod
     assert took == Seconds(2.0, 6.0, 0.0)
     assert node.charges() == ()
     assert not node.folder.answers.exists() or not list(node.folder.answers.iterdir())
+
+
+def test_a_calibration_round_is_measured_as_well(node: InstalledNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It computes something else than the first round."""
+    now = [0.0]
+
+    def slowly(*given: Any) -> BoundedSum:
+        now[0] += 50.0
+        return calibration_sum(*given)
+
+    monkeypatch.setattr(guard_module, "calibration_sum", slowly)
+    plan = node.plan()
+    calibrated = replace(plan, training=replace(plan.training, calibration_rounds=1))
+    node.guard().offer_plan(node.offer(calibrated))
+    assert tried(node, plan, lambda: now[0]).round_ == 0.0
+    assert tried(node, calibrated, lambda: now[0]).round_ == 50.0
 
 
 def test_a_plan_for_which_no_answer_can_be_made_is_refused(
