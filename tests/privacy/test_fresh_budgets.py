@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from tests.command_line import oncofed
@@ -17,13 +18,15 @@ from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, Asker
 from oncofed.client.policy_file import read_policy
 from oncofed.client.records import source_memory
 from oncofed.client.records.audit_log import AuditLog
-from oncofed.client.records.source_memory import OTHERS, remember_sources
-from oncofed.client.records.sqlite_ledger import read_ledger
+from oncofed.client.records.source_memory import OTHERS, remember_sources, say_other_patients
+from oncofed.client.records.sqlite_ledger import SqliteLedger, read_ledger
 from oncofed.client.service import process
 from oncofed.client.service.desk import Desk, questions_to_node
 from oncofed.client.site.doctor import examine
 from oncofed.client.site.findings import Verdict
 from oncofed.errors import InvalidInput, RefusalCode, RequestRefused
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.study_document import schema_of
 
 BIOBANK = """
 [[source]]
@@ -265,3 +268,72 @@ def test_the_doctor_names_the_source_and_the_remedy() -> None:
         assert fault.verdict is Verdict.FAULT
         assert "other-patients" in fault.remedy
         assert SOURCE in fault.what
+
+
+def approve(node: InstalledNode, *, study: str, source: str) -> StudyPlan:
+    plan = replace(node.plan(), study=study)
+    node.guard().offer_plan(node.offer(plan))
+    policy = read_policy(node.folder.policy)
+    remember_sources(node.folder, policy, node.audit_log)
+    named = policy.source(source)
+    budget = named.site_policy.budget
+    node.approvals.approve(
+        plan,
+        schema_of(node.document(plan)),
+        site=SITE,
+        policy=policy,
+        source=named,
+        ledger=SqliteLedger(node.folder.ledger, data_source=source, budget=budget),
+        approved_by="Dr. Example",
+        now=datetime.now(UTC),
+    )
+    return plan
+
+
+def exchanged_tables(node: InstalledNode) -> tuple[StudyPlan, StudyPlan]:
+    """Two plans approved for one table, by mistake under two names, before anything is spent; a patient came between.
+
+    returns  that of registry, and that of biobank, whose name stands for another table by now.
+    """
+    node.enrol()
+    table(800, prefix="B-11", seed=7).to_csv(node.folder.root / "biobank.csv", index=False)
+    rightly = node.folder.policy.read_text() + BIOBANK.format(folder=node.folder.root)
+    node.folder.policy.write_text(
+        rightly.replace("/patients.csv", "/elsewhere.csv").replace("/biobank.csv", "/patients.csv")
+    )
+    by_mistake = approve(node, study="second", source="biobank")
+    node.folder.policy.write_text(rightly)
+    table(1238).to_csv(node.table_path, index=False)
+    return approve(node, study="first", source=SOURCE), by_mistake
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_tables_exchanged_before_anything_was_spent_have_one_budget(asked_before: bool) -> None:
+    """Also where a question that was refused has made the second plan's guard before the first one spends."""
+    with installed_node() as node:
+        first, second = exchanged_tables(node)
+        guard = node.guard()
+        if asked_before:
+            with pytest.raises(RequestRefused, match=RefusalCode.ROUND_OUT_OF_RANGE):
+                guard.contribute(node.request(second, round_=99))
+        guard.contribute(node.request(first))
+        with pytest.raises(RequestRefused, match=RefusalCode.NOT_READY):
+            guard.contribute(node.request(second))
+        assert {entry.data_source for entry in read_ledger(node.folder.ledger)} == {SOURCE}
+        policy = read_policy(node.folder.policy)
+        say_other_patients(node.folder, policy, node.audit_log, name="biobank", by="Dr. Example")
+        guard.contribute(node.request(second))
+
+
+def test_a_name_that_stood_for_a_table_which_another_has_spent_for_has_its_budget_at_each_charge() -> None:
+    """A guard that was made before anything was spent looks again once another source has spent."""
+    with installed_node() as node:
+        first, second = exchanged_tables(node)
+        names_exchanged(node)  # the present policy names that table as biobank again
+        guard = node.guard()
+        for plan in (first, second):
+            with pytest.raises(RequestRefused, match=RefusalCode.ROUND_OUT_OF_RANGE):
+                guard.contribute(node.request(plan, round_=99))
+        guard.contribute(node.request(second))
+        with pytest.raises(RequestRefused, match=RefusalCode.NOT_READY):
+            guard.contribute(node.request(first))

@@ -6,9 +6,10 @@ policy, what that policy calls its sources, where each one's patients lie (a has
 and a policy that says less is refused. What is right all the same, a person says once, and the log names that person.
 
 Refused, each with its remedy: beside a source that has spent, a name that is new, was gone meanwhile, or was never
-charged and points to another table by now, unless it shares the budget of all that have spent; patients who lie where
-those of another source that has spent lay; two sources whose patients were shared and are no longer. What it cannot
-find: the same patients in two sources that have had their own names and tables from the beginning.
+charged and points to another table by now, unless it shares the budget of all that have spent; patients who lie, or lay
+(a plan may be approved for them), where those of another source that has spent lay; two sources whose patients were
+shared and are no longer. What it cannot find: the same patients in two sources that have had their own names and tables
+from the beginning.
 """
 
 from __future__ import annotations
@@ -99,7 +100,8 @@ class SourceMemory:
             source.name not in self.charged and table not in self.tables.get(source.name, {table})
         ):
             return set(apart)
-        return {other for other in apart if table in self.tables.get(other, frozenset())}
+        lay = {table} | self.tables.get(source.name, frozenset())
+        return {other for other in apart if lay & self.tables.get(other, frozenset())}
 
     def _known(self, policy: NodePolicy) -> frozenset[str]:
         names = frozenset(source.name for source in policy.sources)

@@ -43,7 +43,7 @@ from oncofed.client.records.offers import Offers
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.client.records.repeats import Repeats
 from oncofed.client.records.source_memory import remember_sources
-from oncofed.client.records.sqlite_ledger import SqliteLedger
+from oncofed.client.records.sqlite_ledger import SqliteLedger, read_ledger
 from oncofed.client.service.public_times import NoPace, Pace
 from oncofed.client.sum_masks import SumMasks
 from oncofed.client.trust import Pinned, Reason, Standing, Untrusted
@@ -88,11 +88,15 @@ class PinnedKeys:
 
 @dataclass(frozen=True)
 class _Basis:
-    """What a guard was built on; another basis needs another guard."""
+    """What a guard was built on; another basis needs another guard.
+
+    charged  the data sources that have spent: once another one has, this one's patients may be its.
+    """
 
     approval: Approval
     policy_sha256: str
     masking_keys: tuple[SignedMaskingKey, ...]
+    charged: frozenset[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,7 +277,8 @@ class NodeGuard:
 
     def _guard_for(self, approval: Approval) -> Guard:
         masking_keys = self._masking.others(approval.plan_hash) if approval.masking_key else ()
-        basis = _Basis(approval, hashlib.sha256(self._policy_bytes()).hexdigest(), masking_keys)
+        charged = frozenset(entry.data_source for entry in read_ledger(self._folder.ledger))
+        basis = _Basis(approval, hashlib.sha256(self._policy_bytes()).hexdigest(), masking_keys, charged)
         kept = self._guards.get(approval.plan_hash)
         if kept is None or kept.basis.approval != approval:
             file = self._approvals.patients_file(approval)
