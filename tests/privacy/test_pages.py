@@ -23,7 +23,6 @@ from tests.pages_hospital import PASSWORD, PLAN_HASH, Served, hospital, secret_o
 from oncofed.client.pages import (
     account_pages,
     cohort_pages,
-    drawing,
     password_turns,
     patient_pages,
     peer_user,
@@ -37,6 +36,7 @@ from oncofed.client.pages.sessions import Session
 from oncofed.client.pages.viewing_record import ViewingRecord, patient_code, views_of
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.errors import RecordUnwritable
+from oncofed.picture import drawing
 
 HOSPITAL = hospital()
 PAGES = {

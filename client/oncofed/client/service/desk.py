@@ -28,7 +28,7 @@ from oncofed.client.records.repeats import Repeats
 from oncofed.client.service import egress
 from oncofed.errors import RecordFailure, RefusalCode, RequestRefused
 from oncofed.protocol import guard_pb2 as pb
-from oncofed.protocol.answer import answer_to
+from oncofed.protocol.answer import answer_to_hash, question_hash
 from oncofed.protocol.masking_keys import SignedMaskingKey
 from oncofed.protocol.messages import (
     AnyRequest,
@@ -115,7 +115,9 @@ class Desk:
         request = question
         try:
             request, known = self._request_in(method, question)
-            return self._answer(method, request, known=known)
+            # Before anything of a patient: a long question takes longer, and may not bring an answer near its time.
+            asked_hash = question_hash(request)
+            return self._answer(method, request, asked_hash, known=known)
         except RecordFailure as failure:  # our own words, and the remedy
             _log.error("a question cannot be answered, and nothing leaves: %s", failure)
             code = RefusalCode.NOT_READY
@@ -123,7 +125,7 @@ class Desk:
             _log.error("a question fails with %s; the answer is `internal`", type(error).__name__)
             _log.debug("the failure in full", exc_info=error)
             code = RefusalCode.INTERNAL
-        return self._sealed(_refusal(code), method, request)
+        return self._sealed(_refusal(code), method, question_hash(request))
 
     def _request_in(self, method: str, question: bytes) -> tuple[bytes, bool]:
         """The bytes to answer, and whether they come from whom they must."""
@@ -134,7 +136,7 @@ class Desk:
         except RequestRefused:
             return unverified_request_in(question), False
 
-    def _answer(self, method: str, content: bytes, *, known: bool) -> bytes:
+    def _answer(self, method: str, content: bytes, asked_hash: bytes, *, known: bool) -> bytes:
         try:
             question = self._questions[method](content) if known else _of_a_stranger()
         except WrongForm:
@@ -144,16 +146,16 @@ class Desk:
         except egress.EgressViolation as violation:
             _log.error("an answer was held back: %s", violation.rule)
             self._note(question.asked, event=HELD_BACK, code=violation.rule)
-            return self._sealed(_refusal(RefusalCode.INTERNAL), method, content)
-        answer = self._sealed(leaving.content, method, content)
+            return self._sealed(_refusal(RefusalCode.INTERNAL), method, asked_hash)
+        answer = self._sealed(leaving.content, method, asked_hash)
         if leaving.numbers:
             self._note_vector(question.asked, leaving, answer)
         else:
             self._note_word(question.asked, leaving.what)
         return answer
 
-    def _sealed(self, reply: bytes, method: str, request: bytes) -> bytes:
-        return answer_to(request, reply, method=method, signing_key=self._answer_key)
+    def _sealed(self, reply: bytes, method: str, asked_hash: bytes) -> bytes:
+        return answer_to_hash(asked_hash, reply, method=method, signing_key=self._answer_key)
 
     def _note_vector(self, asked: Asked, leaving: egress.Leaving, answer: bytes) -> None:
         if self._audit is None:  # before a hash is made in vain: a simulated hospital answers thousands of times

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
 import json
 import threading
 import weakref
@@ -39,7 +40,7 @@ from oncofed.protocol.model_file import signed_model
 from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.protocol.signing import new_signing_key, sign
 from oncofed.protocol.study_document import document_bytes
-from oncofed.protocol.wire_form import ASKED_FROM_OUTSIDE, Method, offer_question
+from oncofed.protocol.wire_form import ASKED_FROM_OUTSIDE, Method, offer_question, question_of
 from oncofed.survival.encoded_patients import EncodedPatients
 from oncofed.survival.likelihood import PatientTensors, tensors_of
 from oncofed.survival.network import parameter_count
@@ -475,6 +476,27 @@ def test_an_answer_begins_when_it_is_charged_and_before_anybody_is_looked_at(
     guard.contribute(approved.request())
     assert found == [(1, "to_be_charged", 0)]
     assert len(computed) == 1
+
+
+def test_a_long_question_is_hashed_before_an_answer_begins(
+    approved: InstalledNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    guard = approved.guard(pace=Pace(looks=lambda: order.append("begins")))
+    desk = Desk(
+        questions_to_node(guard, site=SITE),
+        audit=approved.audit_log,
+        answer_key=ANSWER_KEY,
+        asker_key=COORDINATOR_PUBLIC,
+    )
+
+    def hashed(request: bytes) -> bytes:
+        order.append("hashed")
+        return hashlib.sha256(request).digest()
+
+    monkeypatch.setattr("oncofed.client.service.desk.question_hash", hashed)
+    desk.ask(Method.CONTRIBUTE, signed(question_of(approved.request())))
+    assert order == ["hashed", "begins"]
 
 
 def test_nobody_outside_can_have_patients_read_twice_and_a_policy_that_is_written_again_does_not(
