@@ -131,7 +131,6 @@ def test_a_damaged_file_of_a_node_is_told_in_words(command: str, node: InUse) ->
         ("add", "guard/answer.key"),
         ("add", "node.pub"),
         ("close-log", "guard/answer.key"),
-        ("plans", "guard/approvals"),
         ("ledger", "guard/ledger.sqlite"),
         ("check", "policy.toml"),
     ],
@@ -141,6 +140,12 @@ def test_it_is_named_with_its_remedy_and_no_zero(command: str, file: str, node: 
     for about, damaged, said in node.each_file((command,), damages, below=file):
         assert said.code in (1, 2), about
         assert damaged.name in said.text, (about, said.text)
+
+
+def test_a_damaged_decision_closes_its_plan_alone_and_the_list_says_what_to_do(node: InUse) -> None:
+    for about, _, said in node.each_file(("plans",), ("empty", *QUICK, "a dangling link"), below="guard/approvals"):
+        assert said.code == 0, (about, said.text)
+        assert "is not answered: approve or decline it again" in said.text, about
 
 
 def test_a_damaged_file_of_a_coordinator_is_told_in_words(coordinator: InUse) -> None:

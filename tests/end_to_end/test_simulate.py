@@ -91,8 +91,10 @@ def test_a_run_leaves_a_model_its_figures_and_a_report(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run_study(small_study(tmp_path), run)
     metrics = json.loads((run / "metrics.json").read_text())
-    for name in ("c_index", "c_index_ci95", "uno_c_index", "integrated_brier", "c_index_within_type"):
+    for name in ("c_index", "c_index_ci95", "c_index_within_type"):
         assert metrics["test"][name] is not None, name
+    for name in ("uno_c_index", "integrated_brier"):  # the invented patients enter late, and neither is defined there
+        assert metrics["test"][name] is None, name
     assert {"pooled_ridge_cox", "local_only_mean", "local_only"} <= set(metrics["baselines"])
     assert len(metrics["baselines"]["local_only"]) == metrics["sites"] == 3
     assert metrics["rounds"] == 4
