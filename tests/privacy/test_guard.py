@@ -30,13 +30,14 @@ from tests.doubles import (
 
 from oncofed.client import guard as guard_module
 from oncofed.client.calibration_sums import calibration_sum
-from oncofed.client.guard import Guard, LoadPatients
+from oncofed.client.guard import Begins, Guard, LoadPatients, announce_to_nobody
 from oncofed.client.records.answers import Answers, FolderAnswers
 from oncofed.client.training import ascent_sum
 from oncofed.errors import PrivacyRefusal, RecordUnwritable, RefusalCode, RequestRefused
+from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.ledger import Budget, Charge, Ledger, MemoryLedger
 from oncofed.privacy.noise import NoiseSource, NoNoise, OperatingSystemNoise
-from oncofed.privacy.policy import SitePolicy
+from oncofed.privacy.policy import SitePolicy, without_privacy
 from oncofed.privacy.releases import release_of_round
 from oncofed.privacy.shared_noise import SampledIntegerRelease
 from oncofed.protocol.messages import ContributeRequest, GuardPort
@@ -86,6 +87,7 @@ def guard_with(
     ledger: Ledger | None = None,
     noise: NoiseSource | None = None,
     answers: Answers | None = None,
+    begins: Begins = announce_to_nobody,
 ) -> Guard:
     drawn = drawn_patients(plan.model, 20, seed=0)
     return Guard(
@@ -96,6 +98,7 @@ def guard_with(
         ledger=MemoryLedger(policy.budget) if ledger is None else ledger,
         noise=OperatingSystemNoise() if noise is None else noise,
         answers=answers,
+        begins=begins,
     )
 
 
@@ -106,6 +109,25 @@ def refusal_of(guard: GuardPort, request: ContributeRequest) -> RefusalCode:
     assert refusal.value.__cause__ is None
     assert refusal.value.__context__ is None  # nor does an exception that saw data hang on behind
     return refusal.value.code
+
+
+@pytest.mark.parametrize("protected", [True, False])
+def test_work_that_takes_longer_with_more_patients_begins_once_an_answer_and_before_any_of_it(
+    protected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+
+    def counted(*given: Any) -> BoundedSum:
+        order.append("computed")
+        return ascent_sum(*given)
+
+    monkeypatch.setattr("oncofed.client.guard.ascent_sum", counted)
+    plan = PLAN if protected else replace(PLAN, privacy=without_privacy(l2_norm_bound=None))
+    policy = POLICY if protected else replace(POLICY, allow_no_privacy=True)
+    guard = guard_with(plan=plan, policy=policy, begins=lambda _: order.append("begins"))
+    for _ in range(2):  # a repetition looks at nobody
+        guard.contribute(request_for(plan))
+        assert order == ["begins", "computed"]
 
 
 # More patients than the plan's promise holds for

@@ -32,6 +32,7 @@ from oncofed.protocol.wire_form import Method
 Behaviour = Callable[[bytes, grpc.ServicerContext], bytes]
 
 PUBLIC_SECONDS = 0.02
+"""What is done without patients takes a multiple of so long."""
 
 _PACED = (Method.CONTRIBUTE.value, Method.SUMMARISE.value)
 """The questions whose answers wait. All others are answered without a patient."""

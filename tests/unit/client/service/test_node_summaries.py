@@ -15,6 +15,7 @@ from tests.installed_node import SITE, InstalledNode, installed_node, table
 from tests.summaries import evaluation_of, summary_request
 
 from oncofed.client.held_out_split import HeldOutSplit, split_name, split_secret
+from oncofed.client.service.public_times import NoPace
 from oncofed.client.summaries import bounded_sum
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.cohort.validation import validate
@@ -61,6 +62,20 @@ def request(plan: StudyPlan, *, attempt: int = 0) -> SummariseRequest:
 def all_patients(node: InstalledNode) -> tuple[tuple[str, ...], PatientTensors]:
     cohort = validate(table(), parse_schema(node.document().schema_toml, where="schema"), where="table")
     return cohort.patient_ids, patient_tensors(cohort)
+
+
+def test_an_answer_to_a_summary_has_the_time_of_summaries(node: InstalledNode) -> None:
+    told: list[tuple[str, float]] = []
+
+    class Pace(NoPace):
+        def begins(self, seconds: float) -> None:
+            told.append(("begins", seconds))
+
+    plan = approved(node, replace(measuring(node.plan()), answer_seconds=0.07, summary_answer_seconds=0.9))
+    guard = node.guard(pace=Pace())
+    guard.summarise(request(plan))
+    guard.contribute(node.request(plan))
+    assert told == [("begins", 0.9), ("begins", 0.07)]
 
 
 def test_who_is_measured_is_never_trained_on_and_nobody_is_lost(node: InstalledNode) -> None:
