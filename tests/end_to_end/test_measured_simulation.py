@@ -99,7 +99,7 @@ def test_a_run_that_ends_before_its_figures_were_released_releases_them_when_res
     assert list(result.rounds["round"]) == [1, 2, 3, 4]
     again = run_study(study, tmp_path / "run", resume=True, report=False)  # nothing is asked or charged again
     assert again.releases == result.releases
-    assert again.measured == result.measured
+    assert repr(again.measured) == repr(result.measured)  # a figure may be NaN, as the noise will
 
 
 def test_by_default_nothing_is_released_and_the_noise_is_what_it_was(tmp_path: Path) -> None:
