@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from oncofed.client.sum_masks import SumMasks
-from oncofed.client.training import ascent_sum, weights_after_local_steps
+from oncofed.client.guard.sum_masks import SumMasks
+from oncofed.client.patients.training import ascent_sum, weights_after_local_steps
 from oncofed.cohort.schema import TimeUnit
 from oncofed.privacy.accounting import RELATION
 from oncofed.privacy.masking import public_masking_key_of

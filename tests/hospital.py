@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 from tests.doubles import GRID, local_privacy, model_spec, study_plan
 
-from oncofed.client.policy_file import NodePolicy, SourcePolicy
-from oncofed.client.sources import SourceKind, SourceSpec
+from oncofed.client.guard.policy_file import NodePolicy, SourcePolicy
+from oncofed.client.patients.sources import SourceKind, SourceSpec
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Endpoint, Kind, Marker, Modality, StudySchema
 from oncofed.privacy.policy import SitePolicy

@@ -18,17 +18,17 @@ import pandas as pd
 from tests.leaks import Planted
 from tests.node_guards import ANSWER_KEY, COORDINATOR_KEY
 
-from oncofed.client.node.folder import NodeFolder, SiteSettings
-from oncofed.client.policy_file import read_policy
+from oncofed.client.guard.node_guard import NodeGuard, PinnedKeys
+from oncofed.client.guard.policy_file import read_policy
+from oncofed.client.guard.public_times import Pace
+from oncofed.client.install.folder import NodeFolder, SiteSettings
+from oncofed.client.install.setup import create
 from oncofed.client.records.approvals import Approvals, Trial, no_trial
 from oncofed.client.records.audit_log import AuditEntry, AuditLog, verify_audit_log
 from oncofed.client.records.decisions import Approval
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.client.records.source_memory import NAMED
 from oncofed.client.records.sqlite_ledger import SqliteLedger
-from oncofed.client.service.node_guard import NodeGuard, PinnedKeys
-from oncofed.client.service.public_times import Pace
-from oncofed.client.site.setup import create
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.privacy.ledger import Charge

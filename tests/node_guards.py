@@ -15,10 +15,10 @@ from typing import Any, cast
 
 import numpy as np
 
+from oncofed.client.guard.guard_server import serving
+from oncofed.client.guard.token import token_sha256
 from oncofed.client.records.audit_log import AuditEntry, AuditLog, verify_audit_log
-from oncofed.client.service.guard_channel import GuardChannel
-from oncofed.client.service.guard_server import serving
-from oncofed.client.service.token import token_sha256
+from oncofed.client.relay.guard_channel import GuardChannel
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.answer import content_of
 from oncofed.protocol.masking_keys import SignedMaskingKey, signed_masking_key

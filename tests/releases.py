@@ -6,7 +6,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from oncofed.client.node.folder import NodeFolder
+from oncofed.client.install.folder import NodeFolder
 from oncofed.client.records.audit_log import AuditLog, Released
 from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.privacy.ledger import Budget, Charge

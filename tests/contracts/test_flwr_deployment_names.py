@@ -43,12 +43,12 @@ from flwr.supernode.cli.flower_supernode import SuperNodeLifespanConfig, _start_
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.runtime import run_clientapp
 
-from oncofed.client.node.flower_names import replace_in
-from oncofed.client.node.superexec import WarmExecutor
+from oncofed.client.relay.flower_names import replace_in
+from oncofed.client.relay.superexec import WarmExecutor
 from oncofed.protocol import prompt_transfer
 from oncofed.protocol.codec import encode_answer
 from oncofed.protocol.wire_form import LARGEST_MESSAGE
-from oncofed.server.deployment import gate, superlink
+from oncofed.server.flower import gate, superlink
 
 
 def names_called_in(function: object) -> set[str]:

@@ -21,7 +21,7 @@ from flwr.supercore.constant import FLWR_DISABLE_UPDATE_CHECK
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-from oncofed.server import admission
+from oncofed.server.rounds import admission
 from oncofed.simulations.engines import in_process_grid, node_directory
 
 

@@ -13,12 +13,12 @@ import click
 import pytest
 
 from oncofed.cli import oncofed
-from oncofed.client.node.folder import NodeFolder, SiteSettings
-from oncofed.client.policy_file import read_policy
+from oncofed.client.guard.policy_file import read_policy
+from oncofed.client.install.commands import site
+from oncofed.client.install.folder import NodeFolder, SiteSettings
+from oncofed.client.install.setup import create
+from oncofed.client.install.units import NAMES
 from oncofed.client.records.audit_log import AuditLog
-from oncofed.client.site.commands import site
-from oncofed.client.site.setup import create
-from oncofed.client.site.units import NAMES
 from oncofed.errors import InvalidInput
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -41,14 +41,14 @@ def modules_after(statement: str) -> set[str]:
 
 
 def test_the_relay_imports_no_torch() -> None:
-    loaded = modules_after("import oncofed.client.relay")
+    loaded = modules_after("import oncofed.client.relay.relay")
     assert "flwr" in loaded, "the check must see what is imported"
     assert not {"torch", "opacus", "captum", "pandas"} & loaded
 
 
 def test_the_guards_process_loads_nothing_it_does_not_need() -> None:
     """It stands before the patients: what it loads can read them. Flower, plots, attributions: other processes."""
-    loaded = modules_after("import oncofed.client.service.process")
+    loaded = modules_after("import oncofed.client.guard.process")
     assert "torch" in loaded, "the check must see what is imported"
     assert not {"opacus", "captum", "matplotlib", "PIL", "flwr", "sympy", "starlette", "dp_accounting", "ray"} & loaded
     assert not {name for name in loaded if name.startswith(("oncofed.server", "oncofed.simulations"))}
@@ -68,7 +68,7 @@ def test_a_wrong_study_file_is_refused_before_torch_is_imported(tmp_path: Path) 
         "assert 'privaci' in said.getvalue()"
     )
     assert "oncofed.simulations.study" in loaded, "the check must see what is imported"
-    assert not {"torch", "flwr", "pandas", "scipy", "oncofed.client.guard", "oncofed.server.app"} & loaded
+    assert not {"torch", "flwr", "pandas", "scipy", "oncofed.client.guard.guard", "oncofed.server.flower.app"} & loaded
 
 
 def test_help_imports_neither_torch_nor_either_end() -> None:
@@ -79,4 +79,4 @@ def test_help_imports_neither_torch_nor_either_end() -> None:
         "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n    main()"
     )
     assert "oncofed.simulations.commands" in loaded, "help lists the commands"
-    assert not {"torch", "flwr", "pandas", "oncofed.client.guard", "oncofed.server.app"} & loaded
+    assert not {"torch", "flwr", "pandas", "oncofed.client.guard.guard", "oncofed.server.flower.app"} & loaded

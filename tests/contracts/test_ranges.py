@@ -18,13 +18,13 @@ import pytest
 from tests.contracts.test_reference_pages import DOCS, reference
 
 from oncofed import ranges
-from oncofed.client.policy_file import NodePolicy, read_policy
+from oncofed.client.guard.policy_file import NodePolicy, read_policy
 from oncofed.cohort.schema import Marker, ModalityEncoding, StudySchema
 from oncofed.cohort.schema_file import read_schema
 from oncofed.errors import InvalidInput
 from oncofed.protocol.plan import StudyPlan
 from oncofed.ranges import RANGES, Range, told
-from oncofed.server.consortium_file import Consortium, read_consortium
+from oncofed.server.deployment.consortium_file import Consortium, read_consortium
 from oncofed.simulations.study import Study, read_study
 
 ROOTS: tuple[type, ...] = (StudyPlan, StudySchema, NodePolicy, Study, Consortium)

@@ -20,7 +20,7 @@ from oncofed.cohort.schema import DeathPolicy, Kind, MissingFlags, Modality, Stu
 from oncofed.cohort.schema_file import read_schema
 from oncofed.errors import InvalidInput
 from oncofed.protocol.plan import Bounding, PrivacyMode, Strategy, TrainingMode
-from oncofed.server.consortium_file import Consortium, read_consortium
+from oncofed.server.deployment.consortium_file import Consortium, read_consortium
 from oncofed.simulations.study import Part, Partition, Split, Study, read_study
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -20,8 +20,8 @@ import pytest
 from tests.doubles import study_plan
 from tests.nasty_texts import NASTY, ONLY_LINES, SURROGATES, controls_in, made, short
 
-from oncofed.client.node.folder import NodeFolder, SiteSettings, read_site
-from oncofed.client.policy_file import NodePolicy, read_policy
+from oncofed.client.guard.policy_file import NodePolicy, read_policy
+from oncofed.client.install.folder import NodeFolder, SiteSettings, read_site
 from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.schema_file import parse_schema, read_schema
 from oncofed.errors import InvalidInput
@@ -30,7 +30,7 @@ from oncofed.protocol.plan import Member, SharedNoise, StudyPlan, SummaryKind, S
 from oncofed.protocol.plan_file import plan_from_json
 from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.protocol.study_document import StudyDocument, document_bytes, read_document, signed_document
-from oncofed.server.consortium_file import Consortium, read_consortium
+from oncofed.server.deployment.consortium_file import Consortium, read_consortium
 from oncofed.server.deployment.folder import CoordinatorFolder, CoordinatorSettings, read_settings
 from oncofed.simulations.study import Study, read_study
 from oncofed.texts import TEXTS

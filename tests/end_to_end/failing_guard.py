@@ -14,10 +14,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from oncofed.client import guard
-from oncofed.client.node.folder import NodeFolder
-from oncofed.client.service import process
-from oncofed.client.training import ascent_sum
+from oncofed.client.guard import guard, process
+from oncofed.client.install.folder import NodeFolder
+from oncofed.client.patients.training import ascent_sum
 
 
 def trouble_file(folder: NodeFolder) -> Path:

@@ -10,8 +10,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from oncofed.client.node.folder import NodeFolder, read_site
-from oncofed.client.site.services import node_services
+from oncofed.client.install.folder import NodeFolder, read_site
+from oncofed.client.install.services import node_services
 from oncofed.supervision import Service, Supervisor
 
 MODULES = {"guard": "tests.end_to_end.failing_guard", "relay": "tests.end_to_end.hostile_relay_app"}

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from flwr.app import Context
 
-from oncofed.client.node.folder import NodeFolder, read_site
-from oncofed.client.node.superexec import main
-from oncofed.client.relay import build_client_app
-from oncofed.client.service.desk import Desk, questions_to_node
-from oncofed.client.service.guard_channel import SOCKET_VARIABLE
+from oncofed.client.guard.desk import Desk, questions_to_node
+from oncofed.client.install.folder import NodeFolder, read_site
+from oncofed.client.relay.guard_channel import SOCKET_VARIABLE
+from oncofed.client.relay.relay import build_client_app
+from oncofed.client.relay.superexec import main
 from oncofed.protocol.masking_keys import SignedMaskingKey
 from oncofed.protocol.messages import (
     ContributeRequest,

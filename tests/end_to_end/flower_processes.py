@@ -19,9 +19,9 @@ from pathlib import Path
 
 from tests.doubles import no_privacy, study_plan
 
-from oncofed.client.node.enrolment import accept, make_request, own_request
-from oncofed.client.node.folder import NodeFolder
-from oncofed.client.site.peers import add_peer
+from oncofed.client.install.enrolment import accept, make_request, own_request
+from oncofed.client.install.folder import NodeFolder
+from oncofed.client.install.peers import add_peer
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.protocol.bundle import bundle_sha256
 from oncofed.protocol.cards import card_of
@@ -30,10 +30,10 @@ from oncofed.protocol.plan import StudyPlan, TrainingSpec
 from oncofed.protocol.study_document import document_bytes, signed_document
 from oncofed.secret_files import read_secret
 from oncofed.server.deployment.certificates import create_keys
-from oncofed.server.deployment.control import Control, ControlRefused, RunStatus
 from oncofed.server.deployment.enrolment import approve, own_fingerprint, settle_nodes
 from oncofed.server.deployment.folder import CoordinatorFolder, CoordinatorSettings, settings_text
 from oncofed.server.deployment.member_files import read_sites
+from oncofed.server.flower.control import Control, ControlRefused, RunStatus
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SITES = ("Berlin", "Bonn", "Essen", "Hamburg")
@@ -153,7 +153,7 @@ class Consortium:
     processes: Processes
 
     def start_superlink(self) -> None:
-        self.processes.start("superlink", "oncofed.server.deployment.superlink", str(self.coordinator.root))
+        self.processes.start("superlink", "oncofed.server.flower.superlink", str(self.coordinator.root))
         until(self.registered, seconds=60, what="the SuperLink answers")
 
     def registered(self) -> bool:
@@ -165,10 +165,10 @@ class Consortium:
         return True
 
     def start_superexec(self) -> None:
-        self.processes.start("superexec", "oncofed.server.deployment.superexec", str(self.coordinator.root))
+        self.processes.start("superexec", "oncofed.server.flower.superexec", str(self.coordinator.root))
 
     def start_supernode(self, site: str) -> None:
-        self.processes.start(f"{site}-supernode", "oncofed.client.node.supernode", str(self.nodes[site].root))
+        self.processes.start(f"{site}-supernode", "oncofed.client.relay.supernode", str(self.nodes[site].root))
 
     def start_relay(self, site: str) -> None:
         self.processes.start(f"{site}-superexec", "tests.end_to_end.fake_relay_app", str(self.nodes[site].root))

@@ -15,10 +15,10 @@ import numpy as np
 from flwr.app import Context
 from tests.end_to_end.failing_site import lie_file
 
-from oncofed.client.node.folder import NodeFolder
-from oncofed.client.node.superexec import main
-from oncofed.client.relay import build_client_app
-from oncofed.client.service.guard_channel import SOCKET_VARIABLE, GuardChannel, channel_from_environment
+from oncofed.client.install.folder import NodeFolder
+from oncofed.client.relay.guard_channel import SOCKET_VARIABLE, GuardChannel, channel_from_environment
+from oncofed.client.relay.relay import build_client_app
+from oncofed.client.relay.superexec import main
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.answer import answer_to
 from oncofed.protocol.wire_form import Method, contribution_in, parsed, serialised, vector_bytes

@@ -16,9 +16,9 @@ from tests.end_to_end.hostile_questions import NO_SUCH_QUESTION, Asked, answer_i
 
 from oncofed.protocol.bundle import PLAN_HASH
 from oncofed.secret_files import read_secret
-from oncofed.server.deployment import server_app
 from oncofed.server.deployment.member_files import look_at
-from oncofed.server.deployment.prompt_grid import PromptGrid
+from oncofed.server.flower import server_app
+from oncofed.server.flower.prompt_grid import PromptGrid
 
 ANSWERS = "answers.json"
 _WAIT_SECONDS = 600.0

@@ -31,17 +31,17 @@ from tests.leaks import Planted
 from tests.recording_proxy import RecordingProxy
 
 from oncofed.cli import oncofed
-from oncofed.client.node.folder import NodeFolder, SiteSettings, read_site
+from oncofed.client.install.folder import NodeFolder, SiteSettings, read_site
+from oncofed.client.install.setup import create, settings_text
 from oncofed.client.records.audit_log import AuditEntry, verify_audit_log
 from oncofed.client.records.sqlite_ledger import Entry, read_ledger, verify_ledger
-from oncofed.client.site.setup import create, settings_text
 from oncofed.protocol.bundle import bundle_sha256
 from oncofed.protocol.study_document import StudyDocument, document_bytes, signed_document
 from oncofed.secret_files import read_secret
-from oncofed.server.consortium_file import plan_for, read_consortium
-from oncofed.server.deployment.control import Control, RunStatus
+from oncofed.server.deployment.consortium_file import plan_for, read_consortium
 from oncofed.server.deployment.member_files import read_sites
 from oncofed.server.deployment.runs import begin, current_run, take_in
+from oncofed.server.flower.control import Control, RunStatus
 
 PATIENTS = dict(zip(SITES, (1237, 1361, 1489, 1613), strict=True))
 """Four digits, so that a search for the exact number does not find it by chance; none looks like a year."""
@@ -102,10 +102,10 @@ reserve_rounds = {reserve}
 dropouts = 1
 colluding = 1"""
 
-GUARD = "oncofed.client.service.process"
-SUPERNODE = "oncofed.client.node.supernode"
-RELAY = "oncofed.client.node.superexec"
-SUPEREXEC = "oncofed.server.deployment.superexec"
+GUARD = "oncofed.client.guard.process"
+SUPERNODE = "oncofed.client.relay.supernode"
+RELAY = "oncofed.client.relay.superexec"
+SUPEREXEC = "oncofed.server.flower.superexec"
 
 _FRAMING = re.compile(rb"(?i)content-length: *\d+")
 """How long an HTTP message is may be any number, and is none of a hospital's."""

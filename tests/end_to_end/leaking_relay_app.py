@@ -11,10 +11,10 @@ from pathlib import Path
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-from oncofed.client.node.folder import NodeFolder
-from oncofed.client.node.superexec import main
-from oncofed.client.relay_app import app as honest
-from oncofed.client.service.guard_channel import TOKEN_FILE_VARIABLE
+from oncofed.client.install.folder import NodeFolder
+from oncofed.client.relay.app import app as honest
+from oncofed.client.relay.guard_channel import TOKEN_FILE_VARIABLE
+from oncofed.client.relay.superexec import main
 from oncofed.protocol.codec import GUARD_QUERY, decode_question
 from oncofed.protocol.wire_form import Method
 

@@ -18,7 +18,7 @@ from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.releases import release_of_round
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.plan import StudyPlan
-from oncofed.server.deployment.control import RunStatus
+from oncofed.server.flower.control import RunStatus
 
 GRPC_PREFIX_BYTES = 5
 

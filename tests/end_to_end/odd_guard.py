@@ -17,12 +17,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from tests.doubles import SilentNoise
 
-from oncofed.client import approved_patients, guard
-from oncofed.client.explanation import column_relevance
-from oncofed.client.node.folder import NodeFolder
-from oncofed.client.policy_file import read_policy
+from oncofed.client.guard import guard, node_guard, process
+from oncofed.client.guard.policy_file import read_policy
+from oncofed.client.install.folder import NodeFolder
+from oncofed.client.patients import approved_patients
 from oncofed.client.records.frozen_patients import read_frozen
-from oncofed.client.service import node_guard, process
+from oncofed.explanation.relevance import column_relevance
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.protocol.plan import StudyPlan, SummarySpec

@@ -24,8 +24,8 @@ from tests.end_to_end.flower_processes import consortium, signed_plan
 from tests.end_to_end.round_times_node import SITE, TIMES, note
 
 from oncofed.protocol.bundle import build_bundle, bundle_hash
-from oncofed.server.deployment import server_app
-from oncofed.server.deployment.prompt_grid import PromptGrid
+from oncofed.server.flower import server_app
+from oncofed.server.flower.prompt_grid import PromptGrid
 
 STEPS = (
     ("the SuperNode has heard of the question", "asked", "received"),

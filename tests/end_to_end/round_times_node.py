@@ -14,8 +14,8 @@ from typing import Any
 
 from tests.end_to_end.fake_relay_app import EchoGuard
 
-from oncofed.client.node import superexec
-from oncofed.client.node.flower_names import replace_in
+from oncofed.client.relay import superexec
+from oncofed.client.relay.flower_names import replace_in
 from oncofed.protocol.messages import ContributeRequest, Contribution
 
 TIMES = "ONCOFED_TEST_TIMES"
@@ -32,7 +32,7 @@ def timed_supernode() -> None:
     from flwr.common import serde  # noqa: PLC0415 - a relay has no use for it
     from flwr.supernode import fleet_http_connection, start_client_internal  # noqa: PLC0415 - a relay has no use for it
 
-    from oncofed.client.node import supernode  # noqa: PLC0415 - as above
+    from oncofed.client.relay import supernode  # noqa: PLC0415 - as above
 
     push, receive = start_client_internal._push_messages, serde.message_from_proto
 

@@ -33,18 +33,18 @@ from tests.end_to_end.flower_processes import (
 from tests.end_to_end.installed_consortium import cli
 from tests.installed_node import SCHEMA, SOURCE, table
 
-from oncofed.client.node.folder import NodeFolder, SiteSettings
+from oncofed.client.install.folder import NodeFolder, SiteSettings
+from oncofed.client.install.setup import create
 from oncofed.client.records.audit_log import verify_audit_log
 from oncofed.client.records.sqlite_ledger import Entry, read_ledger, verify_ledger
-from oncofed.client.site.setup import create
 from oncofed.protocol.bundle import bundle_sha256
 from oncofed.protocol.study_document import StudyDocument, document_bytes, signed_document
 from oncofed.secret_files import read_secret
-from oncofed.server.checkpoint import load_checkpoint
-from oncofed.server.consortium_file import plan_for, read_consortium
-from oncofed.server.deployment.control import Control, ControlRefused, RunStatus
+from oncofed.server.deployment.consortium_file import plan_for, read_consortium
 from oncofed.server.deployment.member_files import read_sites
 from oncofed.server.deployment.runs import begin, current_run, take_in
+from oncofed.server.flower.control import Control, ControlRefused, RunStatus
+from oncofed.server.rounds.checkpoint import load_checkpoint
 
 PATIENTS = dict(zip(SITES, (64, 75, 88, 97), strict=True))
 TROUBLED = SITES[-1]

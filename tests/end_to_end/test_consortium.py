@@ -24,14 +24,14 @@ from tests.end_to_end.masked_checks import check_masked
 from tests.installed_node import SOURCE
 from tests.leaks import Planted, leaks_in
 
-from oncofed.client.policy_file import read_policy
-from oncofed.client.sources import read_source_cohort
+from oncofed.client.guard.policy_file import read_policy
+from oncofed.client.patients.sources import read_source_cohort
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.model_file import SignedModel, verified_weights
 from oncofed.protocol.study_document import StudyDocument, schema_of
-from oncofed.server.deployment.control import RunStatus
+from oncofed.server.flower.control import RunStatus
 from oncofed.simulations.federation import Engine, federate
 
 ROUNDS, FEWER_ROUNDS = 10, 3

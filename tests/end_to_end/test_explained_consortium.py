@@ -12,13 +12,13 @@ from tests.end_to_end.installed_consortium import NO_NOISE, NOISE, SHARED_NOISE,
 from tests.installed_node import SOURCE
 from tests.leaks import fractions_in, leaks_in
 
-from oncofed.client.explanation import column_relevance
-from oncofed.client.policy_file import read_policy
-from oncofed.client.sources import read_source_cohort
-from oncofed.client.summaries import bounded_sum
+from oncofed.client.guard.policy_file import read_policy
+from oncofed.client.patients.sources import read_source_cohort
+from oncofed.client.patients.summaries import bounded_sum
+from oncofed.explanation.relevance import column_relevance
 from oncofed.protocol.study_document import StudyDocument, schema_of
-from oncofed.server.checkpoint import load_checkpoint
-from oncofed.server.state import FederationState
+from oncofed.server.rounds.checkpoint import load_checkpoint
+from oncofed.server.rounds.state import FederationState
 from oncofed.survival.likelihood import PatientTensors, patient_tensors
 from oncofed.survival.network import network_with
 

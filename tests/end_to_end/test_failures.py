@@ -23,9 +23,9 @@ from tests.end_to_end.failing_guard import trouble_file
 from tests.end_to_end.flower_processes import SITES, until
 from tests.end_to_end.supervised_consortium import TROUBLED, Study, Supervised, supervised
 
+from oncofed.client.install.findings import Verdict
+from oncofed.client.install.patient_checks import patient_findings
 from oncofed.client.records.audit_log import FORGOTTEN, verify_audit_log
-from oncofed.client.site.findings import Verdict
-from oncofed.client.site.patient_checks import patient_findings
 
 pytestmark = pytest.mark.slow
 

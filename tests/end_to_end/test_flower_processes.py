@@ -29,9 +29,9 @@ from tests.end_to_end.flower_processes import Consortium, consortium, new_coordi
 
 from oncofed.protocol.bundle import build_bundle, bundle_hash
 from oncofed.protocol.enrolment import load_node_key
-from oncofed.server.deployment.control import Control, ControlRefused
 from oncofed.server.deployment.folder import read_settings
 from oncofed.server.deployment.member_files import read_sites
+from oncofed.server.flower.control import Control, ControlRefused
 
 Keys = tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey]
 

@@ -40,9 +40,9 @@ from tests.end_to_end.hostile_questions import VECTOR, message_type_of
 from tests.end_to_end.installed_consortium import SHARED_NOISE, Installed, installed
 from tests.leaks import leaks_in
 
-from oncofed.client.relay import build_client_app
-from oncofed.client.service.guard_channel import GuardChannel
-from oncofed.client.service.token import read_digits
+from oncofed.client.guard.token import read_digits
+from oncofed.client.relay.guard_channel import GuardChannel
+from oncofed.client.relay.relay import build_client_app
 from oncofed.privacy.masking import Attempt, MaskingPairs, content_hash_of, masked, public_masking_key_of
 from oncofed.privacy.releases import Masked, release_of_round
 from oncofed.protocol.plan import StudyPlan

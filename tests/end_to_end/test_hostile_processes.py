@@ -32,15 +32,15 @@ from tests.end_to_end.hostile_server_app import ANSWERS, SITECUSTOMIZE
 from tests.end_to_end.installed_consortium import Hospital, Installed, installed
 from tests.leaks import leaks_in
 
-from oncofed.client.relay import build_client_app
-from oncofed.client.service.guard_channel import GuardChannel
-from oncofed.client.service.guard_server import UNKNOWN_METHOD
-from oncofed.client.service.token import read_digits
+from oncofed.client.guard.guard_server import UNKNOWN_METHOD
+from oncofed.client.guard.token import read_digits
+from oncofed.client.relay.guard_channel import GuardChannel
+from oncofed.client.relay.relay import build_client_app
 from oncofed.protocol.bundle import build_bundle, bundle_hash
 from oncofed.protocol.study_document import StudyDocument
 from oncofed.protocol.wire_form import SERVICE
 from oncofed.secret_files import read_secret
-from oncofed.server.deployment.control import Control
+from oncofed.server.flower.control import Control
 
 SITE = "Bonn"
 CONTEXT = Context(run_id=1, node_id=1000, node_config={}, state=RecordDict(), run_config={})

@@ -21,8 +21,8 @@ from tests.end_to_end.masked_checks import check_masked
 from tests.end_to_end.supervised_consortium import DISTRIBUTED, TROUBLED, Study, Supervised, supervised
 from tests.installed_node import SOURCE
 
-from oncofed.client.policy_file import read_policy
-from oncofed.client.sources import read_source_cohort
+from oncofed.client.guard.policy_file import read_policy
+from oncofed.client.patients.sources import read_source_cohort
 from oncofed.cohort.cohort import Cohort
 from oncofed.privacy.policy import without_privacy
 from oncofed.protocol.model_file import SignedModel, verified_weights

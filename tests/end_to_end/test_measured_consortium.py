@@ -13,12 +13,12 @@ from tests.end_to_end.installed_consortium import NO_NOISE, NOISE, SHARED_NOISE,
 from tests.installed_node import SOURCE
 from tests.leaks import leaks_in
 
-from oncofed.client.held_out_split import HeldOutSplit
-from oncofed.client.policy_file import read_policy
-from oncofed.client.sources import read_source_cohort
-from oncofed.client.summaries import bounded_sum
+from oncofed.client.guard.policy_file import read_policy
+from oncofed.client.patients.held_out_split import HeldOutSplit
+from oncofed.client.patients.sources import read_source_cohort
+from oncofed.client.patients.summaries import bounded_sum
 from oncofed.protocol.study_document import StudyDocument, schema_of
-from oncofed.server.checkpoint import load_checkpoint
+from oncofed.server.rounds.checkpoint import load_checkpoint
 from oncofed.survival.likelihood import patient_tensors
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.end_to_end.test_simulate import small_study
 
-import oncofed.server.app as server_app
+import oncofed.server.flower.app as server_app
 from oncofed.errors import InvalidInput
 from oncofed.privacy.accounting import GaussianRelease, epsilon_of
 from oncofed.simulations.partition import consortium

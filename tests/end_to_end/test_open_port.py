@@ -33,12 +33,12 @@ from tests.end_to_end.flower_processes import (
 from tests.end_to_end.strangers import STRANGER
 from tests.recording_proxy import RecordingProxy
 
-from oncofed.client.node.enrolment import make_request, own_request
+from oncofed.client.install.enrolment import make_request, own_request
 from oncofed.protocol.bundle import build_bundle
 from oncofed.protocol.enrolment import fingerprint, flower_public_key, load_node_key, request_bytes
-from oncofed.server.deployment.control import Control, ControlRefused
 from oncofed.server.deployment.folder import read_settings
 from oncofed.server.deployment.member_files import read_sites
+from oncofed.server.flower.control import Control, ControlRefused
 
 HOSPITALS = "127.0.0.4"
 GIB = 1024**3

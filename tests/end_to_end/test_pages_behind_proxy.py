@@ -36,11 +36,11 @@ from tests.installed_node import InstalledNode, installed_node, table
 from tests.privacy.test_installed_users import GUARD, NOBODY, RELAY, UIDS, USERS
 from tests.privacy.test_two_users import CONNECT, can
 
-from oncofed.client.node.folder import NodeFolder, NodeUsers, SiteSettings
+from oncofed.client.install.folder import NodeFolder, NodeUsers, SiteSettings
+from oncofed.client.install.setup import create, hand_over
 from oncofed.client.pages.accounts import Accounts, Cost, Role
 from oncofed.client.pages.of_node import accounts_file
 from oncofed.client.records.audit_log import verify_audit_log
-from oncofed.client.site.setup import create, hand_over
 from oncofed.protocol.messages import DeliveryState
 from oncofed.protocol.model_file import signed_model
 from oncofed.simulations.benchmarks.browser import CHROMIUM, chromium
@@ -68,12 +68,12 @@ SERVE = """
 import os, sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from oncofed.client.node.folder import NodeFolder, NodeUsers
+from oncofed.client.install.folder import NodeFolder, NodeUsers
 from oncofed.client.pages.application import application
 from oncofed.client.pages.serving import server_of
 from oncofed.client.pages import preparation
 from oncofed.client.pages.of_node import hospital_of
-from oncofed.client.site.commands import site
+from oncofed.client.install.commands import site
 from tests.pages_hospital import Role, served
 uids, group, mask, *words = eval(sys.argv[1]), *sys.argv[2:]
 NodeUsers.ids = staticmethod(lambda name: (uids[name], uids[name]))
@@ -84,7 +84,7 @@ for published in NodeFolder(Path(words[2])).guard.glob("pages-published-*"):
 with TemporaryDirectory() as folder, served(Path(folder)) as here:
     server_of(application(here.desk)).config.load()
     here.signed_in(Role.CLINICIAN).get("/cohort")
-import asyncio, uvicorn.loops.asyncio, uvicorn.loops.auto, oncofed.client.site.setup
+import asyncio, uvicorn.loops.asyncio, uvicorn.loops.auto, oncofed.client.install.setup
 os.umask(int(mask, 8))
 os.setgroups([uids["some-guard"]]); os.setgid(int(group)); os.setuid(uids["some-guard"])
 site(words)

@@ -22,11 +22,11 @@ SCRIPT = """
 import json, sys
 from dataclasses import replace
 import numpy as np
-from oncofed.client.relay import build_client_app
+from oncofed.client.relay.relay import build_client_app
 from oncofed.errors import QuorumLost
 from oncofed.protocol.plan import *
-from oncofed.server.app import build_server_app
-from oncofed.server.state import initial_state
+from oncofed.server.flower.app import build_server_app
+from oncofed.server.rounds.state import initial_state
 from oncofed.simulations.engines.in_process_grid import run_in_process
 from oncofed.simulations.engines.node_directory import answer_partition_queries, find_nodes
 from oncofed.simulations.engines.parabola_hospital import ConnectToParabola

@@ -64,6 +64,6 @@ def test_no_file_and_no_argument_reaches_the_terminal_with_a_control(text: str, 
 
 def test_the_guard_says_harmlessly_why_it_does_not_start(tmp_path: Path) -> None:
     (tmp_path / "site.toml").write_text(f"[site]\nname = 'bonn'\n{in_toml(HOSTILE[0])} = 1\n")
-    said = on_a_terminal("oncofed.client.service.process", tmp_path)
+    said = on_a_terminal("oncofed.client.guard.process", tmp_path)
     assert "the guard does not start" in said
     assert controls_in(said) == []

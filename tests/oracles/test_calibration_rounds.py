@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from tests.doubles import drawn_patients, drawn_weights, local_privacy, model_spec, no_privacy, study_plan
 from tests.oracles.test_stopped_residuals import TRUE_WEIGHTS, TRUTH, drawn_from_the_truth, outcomes
 
-from oncofed.client import calibration_sums
-from oncofed.client.calibration_sums import calibration_rows, calibration_sum
+from oncofed.client.patients import calibration_sums
+from oncofed.client.patients.calibration_sums import calibration_rows, calibration_sum
 from oncofed.protocol.calibration_layout import calibration_numbers
 from oncofed.protocol.plan import TrainingSpec
-from oncofed.server.recalibration import recalibrated
+from oncofed.server.rounds.recalibration import recalibrated
 from oncofed.survival.network import network_with
 
 FloatArray = NDArray[np.float64]

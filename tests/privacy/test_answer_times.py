@@ -20,11 +20,11 @@ from scipy.stats import ks_2samp
 from tests.installed_node import InstalledNode, installed_node, table
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, TOKEN, Asker
 
-from oncofed.client.service.guard_channel import GuardChannel
-from oncofed.client.service.guard_server import serving
-from oncofed.client.service.node_guard import NodeGuard
-from oncofed.client.service.public_times import PublicTimes
-from oncofed.client.service.token import token_sha256
+from oncofed.client.guard.guard_server import serving
+from oncofed.client.guard.node_guard import NodeGuard
+from oncofed.client.guard.public_times import PublicTimes
+from oncofed.client.guard.token import token_sha256
+from oncofed.client.relay.guard_channel import GuardChannel
 from oncofed.privacy.policy import calibrated_together
 from oncofed.protocol.messages import ContributeRequest, Contribution
 from oncofed.protocol.plan import StudyPlan

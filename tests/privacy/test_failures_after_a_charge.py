@@ -31,14 +31,15 @@ from tests.doubles import (
 )
 from tests.summaries import evaluation_of, summary_request
 
-from oncofed.client import guard as guard_module
-from oncofed.client import sum_masks, training
-from oncofed.client.guard import NOISE_ALONE, Guard, Told
+from oncofed.client.guard import guard as guard_module
+from oncofed.client.guard import sum_masks
+from oncofed.client.guard.guard import NOISE_ALONE, Guard, Told
+from oncofed.client.patients import training
+from oncofed.client.patients.summaries import bounded_sum
+from oncofed.client.patients.training import ascent_sum, weights_after_local_steps
 from oncofed.client.records import answers as answers_module
 from oncofed.client.records.answers import Answers, FolderAnswers
 from oncofed.client.records.audit_log import NOT_KEPT
-from oncofed.client.summaries import bounded_sum
-from oncofed.client.training import ascent_sum, weights_after_local_steps
 from oncofed.durable import replace_durably
 from oncofed.errors import PrivacyRefusal, RecordUnwritable, RefusalCode, RequestRefused
 from oncofed.privacy import releases

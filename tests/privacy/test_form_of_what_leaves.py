@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.doubles import SilentNoise, drawn_patients, model_spec, round_contribution, study_plan
 
-from oncofed.client import training as training_module
-from oncofed.client.service.egress import contribution_of, only_a_vector
-from oncofed.client.training import weights_after_local_steps
+from oncofed.client.guard.egress import contribution_of, only_a_vector
+from oncofed.client.patients import training as training_module
+from oncofed.client.patients.training import weights_after_local_steps
 from oncofed.errors import PrivacyRefusal
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.privacy.releases import release_of_round

@@ -15,15 +15,15 @@ from tests.command_line import oncofed
 from tests.installed_node import SITE, SOURCE, InstalledNode, installed_node, table
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, Asker
 
-from oncofed.client.policy_file import read_policy
+from oncofed.client.guard import process
+from oncofed.client.guard.desk import Desk, questions_to_node
+from oncofed.client.guard.policy_file import read_policy
+from oncofed.client.install.doctor import examine
+from oncofed.client.install.findings import Verdict
 from oncofed.client.records import source_memory
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.source_memory import OTHERS, remember_sources, say_other_patients
 from oncofed.client.records.sqlite_ledger import SqliteLedger, read_ledger
-from oncofed.client.service import process
-from oncofed.client.service.desk import Desk, questions_to_node
-from oncofed.client.site.doctor import examine
-from oncofed.client.site.findings import Verdict
 from oncofed.errors import InvalidInput, RefusalCode, RequestRefused
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.study_document import schema_of

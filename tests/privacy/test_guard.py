@@ -28,11 +28,11 @@ from tests.doubles import (
     study_plan,
 )
 
-from oncofed.client import guard as guard_module
-from oncofed.client.calibration_sums import calibration_sum
-from oncofed.client.guard import Begins, Guard, LoadPatients, announce_to_nobody
+from oncofed.client.guard import guard as guard_module
+from oncofed.client.guard.guard import Begins, Guard, LoadPatients, announce_to_nobody
+from oncofed.client.patients.calibration_sums import calibration_sum
+from oncofed.client.patients.training import ascent_sum
 from oncofed.client.records.answers import Answers, FolderAnswers
-from oncofed.client.training import ascent_sum
 from oncofed.errors import PrivacyRefusal, RecordUnwritable, RefusalCode, RequestRefused
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.ledger import Budget, Charge, Ledger, MemoryLedger
@@ -121,7 +121,7 @@ def test_work_that_takes_longer_with_more_patients_begins_once_an_answer_and_bef
         order.append("computed")
         return ascent_sum(*given)
 
-    monkeypatch.setattr("oncofed.client.guard.ascent_sum", counted)
+    monkeypatch.setattr("oncofed.client.guard.guard.ascent_sum", counted)
     plan = PLAN if protected else replace(PLAN, privacy=without_privacy(l2_norm_bound=None))
     policy = POLICY if protected else replace(POLICY, allow_no_privacy=True)
     guard = guard_with(plan=plan, policy=policy, begins=lambda _: order.append("begins"))

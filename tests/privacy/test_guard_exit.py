@@ -31,11 +31,11 @@ from tests.node_guards import (
 )
 from tests.recording_proxy import RecordingProxy
 
-from oncofed.client import guard as guard_module
-from oncofed.client.service import egress, guard_server
-from oncofed.client.service.guard_channel import GuardChannel
-from oncofed.client.service.guard_server import serving
-from oncofed.client.service.token import token_sha256
+from oncofed.client.guard import egress, guard_server
+from oncofed.client.guard import guard as guard_module
+from oncofed.client.guard.guard_server import serving
+from oncofed.client.guard.token import token_sha256
+from oncofed.client.relay.guard_channel import GuardChannel
 from oncofed.errors import RequestRefused
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.messages import Contribution, NodeDescription

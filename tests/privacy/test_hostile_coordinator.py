@@ -23,13 +23,13 @@ from tests.doubles import SeededNoise
 from tests.installed_node import SITE, InstalledNode, installed_node
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, TOKEN, Asker, signed
 
-from oncofed.client.relay import build_client_app
-from oncofed.client.service.guard_channel import GuardChannel
-from oncofed.client.service.guard_server import serving
-from oncofed.client.service.node_guard import NodeGuard
-from oncofed.client.service.token import token_sha256
-from oncofed.client.sources import SourceKind, SourceSpec, read_source_cohort
-from oncofed.client.training import ascent_sum
+from oncofed.client.guard.guard_server import serving
+from oncofed.client.guard.node_guard import NodeGuard
+from oncofed.client.guard.token import token_sha256
+from oncofed.client.patients.sources import SourceKind, SourceSpec, read_source_cohort
+from oncofed.client.patients.training import ascent_sum
+from oncofed.client.relay.guard_channel import GuardChannel
+from oncofed.client.relay.relay import build_client_app
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
 from oncofed.privacy.releases import release_of_round

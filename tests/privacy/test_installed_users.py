@@ -18,12 +18,12 @@ import pytest
 from tests.installed_node import InstalledNode, installed_node, table
 from tests.privacy.test_two_users import CONNECT, LIST, READ, SWAP, WRITE, can
 
-from oncofed.client.node.enrolment import make_request
-from oncofed.client.node.folder import NodeFolder, NodeUsers, SiteSettings
-from oncofed.client.site.doctor import examine
-from oncofed.client.site.findings import Verdict
-from oncofed.client.site.services import node_services
-from oncofed.client.site.setup import create, hand_over
+from oncofed.client.install.doctor import examine
+from oncofed.client.install.enrolment import make_request
+from oncofed.client.install.findings import Verdict
+from oncofed.client.install.folder import NodeFolder, NodeUsers, SiteSettings
+from oncofed.client.install.services import node_services
+from oncofed.client.install.setup import create, hand_over
 
 USERS = NodeUsers("some-guard", "some-node", "some-relay")
 UIDS = {"some-guard": 61001, "some-node": 61002, "some-relay": 61003}
@@ -39,7 +39,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, HonestGuard
 from oncofed.client.records.audit_log import AuditLog
-from oncofed.client.service.guard_server import serving
+from oncofed.client.guard.guard_server import serving
 from oncofed.secret_files import read_secret
 root, digits, uid = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 def served(socket, audit, answer_key):

@@ -19,8 +19,8 @@ from typing import Any, NoReturn
 import pytest
 from tests.doubles import drawn_patients, request_for, study_plan
 
-from oncofed.client import guard as guard_module
-from oncofed.client.guard import Guard
+from oncofed.client.guard import guard as guard_module
+from oncofed.client.guard.guard import Guard
 from oncofed.client.records import answers as answers_module
 from oncofed.client.records.answers import FolderAnswers
 from oncofed.client.records.sqlite_ledger import SqliteLedger, create_ledger, verify_ledger

@@ -37,10 +37,10 @@ from tests.doubles import (
 )
 from tests.summaries import evaluation_of, summary_request
 
-from oncofed.client import guard as guard_module
-from oncofed.client.guard import Guard
-from oncofed.client.summaries import bounded_sum
-from oncofed.client.training import ascent_sum
+from oncofed.client.guard import guard as guard_module
+from oncofed.client.guard.guard import Guard
+from oncofed.client.patients.summaries import bounded_sum
+from oncofed.client.patients.training import ascent_sum
 from oncofed.privacy import private_optimizer
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.ledger import MemoryLedger

@@ -32,8 +32,8 @@ from tests.doubles import (
     study_plan,
 )
 
-from oncofed.client.guard import Guard
-from oncofed.client.training import ascent_sum
+from oncofed.client.guard.guard import Guard
+from oncofed.client.patients.training import ascent_sum
 from oncofed.errors import EntropyFailure, PrivacyRefusal, RefusalCode, RequestRefused
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.ledger import MemoryLedger

@@ -26,7 +26,7 @@ from tests.doubles import (
 )
 from torch import Tensor
 
-from oncofed.client.guard import Guard
+from oncofed.client.guard.guard import Guard
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.mechanism import clipped_gradient_sum
 from oncofed.privacy.policy import SitePolicy

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.doubles import calibrated_privacy, drawn_patients, local_privacy, no_privacy, study_plan
 
-from oncofed.client.guard import Guard
+from oncofed.client.guard.guard import Guard
 from oncofed.errors import PrivacyRefusal
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.noise import OperatingSystemNoise

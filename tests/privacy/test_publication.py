@@ -13,13 +13,13 @@ from tests.command_line import oncofed
 from tests.installed_node import InstalledNode, installed_node
 from tests.pages_hospital import PLAN_HASH, SCHEMA, hospital, network
 
-from oncofed.client.held_out_split import HeldOutSplit, split_name, split_secret
-from oncofed.client.node.folder import NodeFolder
+from oncofed.client.install.folder import NodeFolder
 from oncofed.client.pages import of_node, publication_record
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.of_node import hospital_of, publish, publish_anew, published_file
 from oncofed.client.pages.publication_record import code_of, publish_content, published_content
 from oncofed.client.pages.published import hashed, members_of
+from oncofed.client.patients.held_out_split import HeldOutSplit, split_name, split_secret
 from oncofed.cohort.cohort import Cohort
 from oncofed.errors import InvalidInput, RecordDamaged, RecordFailure
 from oncofed.protocol.plan import PrivacyMode

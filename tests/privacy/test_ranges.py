@@ -18,10 +18,10 @@ from tests.doubles import model_spec, study_plan
 from tests.installed_node import SCHEMA, SITE, InstalledNode, installed_node, table
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, TOKEN, Asker
 
-from oncofed.client import trust
-from oncofed.client.service.guard_channel import GuardChannel
-from oncofed.client.service.guard_server import serving
-from oncofed.client.service.token import token_sha256
+from oncofed.client.guard import trust
+from oncofed.client.guard.guard_server import serving
+from oncofed.client.guard.token import token_sha256
+from oncofed.client.relay.guard_channel import GuardChannel
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import InvalidInput, PrivacyRefusal, RequestRefused

@@ -22,11 +22,11 @@ from tests.hardship import no_file_longer_than
 from tests.installed_node import SITE, InstalledNode, installed_node, table
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, Asker
 
-from oncofed.client import guard as guard_module
-from oncofed.client.guard import Guard
+from oncofed.client.guard import guard as guard_module
+from oncofed.client.guard.desk import Desk, questions_to_node
+from oncofed.client.guard.guard import Guard
 from oncofed.client.records.audit_log import NOT_CHARGED, TO_BE_CHARGED, AuditLog, verify_audit_log
 from oncofed.client.records.sqlite_ledger import SqliteLedger
-from oncofed.client.service.desk import Desk, questions_to_node
 from oncofed.errors import RecordUnwritable, RefusalCode, RequestRefused
 
 FEWEST, MOST = 60, 700

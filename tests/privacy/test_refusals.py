@@ -20,13 +20,13 @@ import pytest
 from tests.installed_node import SCHEMA, SITE, SOURCE, InstalledNode, installed_node, table
 from tests.summaries import evaluation_of
 
-from oncofed.client.approved_patients import ApprovedPatients
-from oncofed.client.node.folder import NodeFolder
-from oncofed.client.policy_file import read_policy
-from oncofed.client.service import node_guard
-from oncofed.client.service.node_guard import NodeGuard
-from oncofed.client.site.inbox import approvals_of
-from oncofed.client.sources import read_source_cohort
+from oncofed.client.guard import node_guard
+from oncofed.client.guard.node_guard import NodeGuard
+from oncofed.client.guard.policy_file import read_policy
+from oncofed.client.install.folder import NodeFolder
+from oncofed.client.install.inbox import approvals_of
+from oncofed.client.patients.approved_patients import ApprovedPatients
+from oncofed.client.patients.sources import read_source_cohort
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import OncofedError, PrivacyRefusal, RefusalCode, RequestRefused

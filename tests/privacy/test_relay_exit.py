@@ -21,10 +21,10 @@ from tests.captured_answers import answers_in, hashes_of, noted_hashes
 from tests.installed_node import ANSWER_PUBLIC_KEY, SITE, InstalledNode, installed_node
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, TOKEN, signed
 
-from oncofed.client.relay import build_client_app
-from oncofed.client.service.guard_channel import GuardChannel
-from oncofed.client.service.guard_server import serving
-from oncofed.client.service.token import token_sha256
+from oncofed.client.guard.guard_server import serving
+from oncofed.client.guard.token import token_sha256
+from oncofed.client.relay.guard_channel import GuardChannel
+from oncofed.client.relay.relay import build_client_app
 from oncofed.errors import RequestRefused
 from oncofed.protocol.answer import AnswerRejected, content_of
 from oncofed.protocol.codec import MESSAGE_TYPE, decode_answer, encode_question

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 from tests.doubles import local_privacy, study_plan
 
-from oncofed.client.explanation import marker_relevance
-from oncofed.client.guard import Guard
-from oncofed.client.interactions import model_interactions
-from oncofed.client.summaries import KINDS, bounded_sum, refuse_unknown
+from oncofed.client.guard.guard import Guard
+from oncofed.client.patients.summaries import KINDS, bounded_sum, refuse_unknown
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Endpoint, Kind, Marker, MissingFlags, Modality, ModalityEncoding, StudySchema
 from oncofed.errors import PrivacyRefusal
+from oncofed.explanation.interactions import model_interactions
+from oncofed.explanation.relevance import marker_relevance
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.noise import OperatingSystemNoise
@@ -33,11 +33,11 @@ from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.messages import SummariseRequest
 from oncofed.protocol.plan import ModelSpec, PrivacyMode, SharedNoise, StudyPlan, SummarySpec, TrainingSpec, VoteSpec
 from oncofed.protocol.vote_layout import VoteLayout
-from oncofed.server.explanation_settings import INTERACTIONS, KEY_MARKERS, entity_names, voted_names
-from oncofed.server.explanation_votes import read_markers, read_pairs
+from oncofed.server.rounds.explanation_votes import read_markers, read_pairs
 from oncofed.simulations.explanation_study.release import plan_with_votes, released
 from oncofed.simulations.federation import Engine, federate
 from oncofed.simulations.masking_keys import simulated_member
+from oncofed.study.explanation_settings import INTERACTIONS, KEY_MARKERS, entity_names, voted_names
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.likelihood import PatientTensors, patient_tensors
 from oncofed.survival.network import network_with

@@ -21,17 +21,17 @@ from tests.command_line import oncofed
 from tests.installed_node import SITE, SOURCE, InstalledNode, installed_node, table
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, Asker
 
-from oncofed.client.policy_file import read_policy
+from oncofed.client.guard import node_guard, process
+from oncofed.client.guard.desk import Desk, questions_to_node
+from oncofed.client.guard.node_guard import NodeGuard
+from oncofed.client.guard.policy_file import read_policy
+from oncofed.client.install.doctor import examine
+from oncofed.client.install.findings import Verdict
 from oncofed.client.records import agreement
 from oncofed.client.records.agreement import refuse_disagreement
 from oncofed.client.records.audit_log import FORGOTTEN, AuditLog
 from oncofed.client.records.source_memory import say_other_patients
 from oncofed.client.records.sqlite_ledger import SqliteLedger
-from oncofed.client.service import node_guard, process
-from oncofed.client.service.desk import Desk, questions_to_node
-from oncofed.client.service.node_guard import NodeGuard
-from oncofed.client.site.doctor import examine
-from oncofed.client.site.findings import Verdict
 from oncofed.errors import PrivacyRefusal, RecordDamaged, RecordFailure, RefusalCode, RequestRefused
 from oncofed.protocol.messages import identity_text
 from oncofed.protocol.plan import StudyPlan

@@ -22,11 +22,11 @@ from scipy.special import erfcx
 from tests.doubles import drawn_patients, drawn_weights, joined, model_spec, study_plan
 from tests.summaries import evaluation_of
 
-from oncofed.client import explanation_votes, held_out_counts, summaries
-from oncofed.client.explanation import captum_relevance
-from oncofed.client.marker_columns import MarkerColumns
-from oncofed.client.relevance_rules import PLAIN, hidden_layer_of
-from oncofed.client.summaries import KINDS, PatientRows, bounded_sum, cut
+from oncofed.client.patients import explanation_votes, held_out_counts, summaries
+from oncofed.client.patients.summaries import KINDS, PatientRows, bounded_sum, cut
+from oncofed.explanation.marker_columns import MarkerColumns
+from oncofed.explanation.relevance import captum_relevance
+from oncofed.explanation.rules import PLAIN, hidden_layer_of
 from oncofed.protocol.plan import ModelSpec, StudyPlan, SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import VoteLayout, cells_of
 from oncofed.survival.likelihood import PatientTensors

@@ -21,9 +21,9 @@ from tests.doubles import (
     study_plan,
 )
 
-from oncofed.client.guard import Guard
-from oncofed.client.sum_masks import SumMasks
-from oncofed.client.training import ascent_sum
+from oncofed.client.guard.guard import Guard
+from oncofed.client.guard.sum_masks import SumMasks
+from oncofed.client.patients.training import ascent_sum
 from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
 from oncofed.privacy.accounting import GaussianRelease, epsilon_of
 from oncofed.privacy.ledger import MemoryLedger, charge_from_json, charge_to_json

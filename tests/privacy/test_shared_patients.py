@@ -17,10 +17,10 @@ from tests.command_line import oncofed
 from tests.installed_node import SITE, SOURCE, InstalledNode, installed_node, table
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, Asker
 
-from oncofed.client.policy_file import NodePolicy, read_policy
+from oncofed.client.guard.desk import Desk, questions_to_node
+from oncofed.client.guard.policy_file import NodePolicy, read_policy
+from oncofed.client.install.doctor import examine
 from oncofed.client.records.sqlite_ledger import SqliteLedger, read_ledger
-from oncofed.client.service.desk import Desk, questions_to_node
-from oncofed.client.site.doctor import examine
 from oncofed.errors import InvalidInput, PrivacyRefusal, RefusalCode, RequestRefused, UnaccountedEvent
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.ledger import Charge

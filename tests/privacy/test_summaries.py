@@ -36,9 +36,9 @@ from tests.doubles import (
 from tests.privacy.test_guard import UnreadablePatients, uncomputable
 from tests.summaries import evaluation_of, summary_request
 
-from oncofed.client import held_out_counts
-from oncofed.client.guard import Guard, LoadPatients
-from oncofed.client.summaries import KINDS, PatientRows, bounded_sum, refuse_unknown
+from oncofed.client.guard.guard import Guard, LoadPatients
+from oncofed.client.patients import held_out_counts
+from oncofed.client.patients.summaries import KINDS, PatientRows, bounded_sum, refuse_unknown
 from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.ledger import Charge, MemoryLedger, charge_from_json, charge_to_json

@@ -37,7 +37,7 @@ from tests.privacy.trusting_hospitals import (
     weights_of,
 )
 
-from oncofed.client.trust import Reason, Standing, Untrusted, decided, declined, exchanged
+from oncofed.client.guard.trust import Reason, Standing, Untrusted, decided, declined, exchanged
 from oncofed.errors import RequestRefused
 from oncofed.privacy.masking import Attempt, content_hash_of, new_masking_key, public_masking_key_of
 from oncofed.protocol.messages import ContributeRequest, DeliveryState, PlanState

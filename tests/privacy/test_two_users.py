@@ -18,8 +18,8 @@ import pytest
 from tests.installed_node import InstalledNode, installed_node
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, HonestGuard
 
-from oncofed.client.service.guard_server import serving
-from oncofed.client.service.token import new_token, token_sha256
+from oncofed.client.guard.guard_server import serving
+from oncofed.client.guard.token import new_token, token_sha256
 from oncofed.secret_files import write_secret
 
 GUARD, RELAY, STRANGER = 0, 61001, 65534

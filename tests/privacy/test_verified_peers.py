@@ -23,9 +23,9 @@ from tests.doubles import (
     study_plan,
 )
 
-from oncofed.client.guard import Guard
-from oncofed.client.sum_masks import SumMasks
-from oncofed.client.training import ascent_sum
+from oncofed.client.guard.guard import Guard
+from oncofed.client.guard.sum_masks import SumMasks
+from oncofed.client.patients.training import ascent_sum
 from oncofed.errors import PrivacyRefusal
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.masking import (

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from tests.doubles import SilentNoise, calibrated_privacy, drawn_patients, drawn_weights
 from tests.installed_node import SCHEMA
 
-from oncofed.client import trust
-from oncofed.client.guard import Guard
-from oncofed.client.service.desk import Desk, questions_to_node
-from oncofed.client.sum_masks import SumMasks
-from oncofed.client.trust import Pinned, Reason, Standing, Untrusted
+from oncofed.client.guard import trust
+from oncofed.client.guard.desk import Desk, questions_to_node
+from oncofed.client.guard.guard import Guard
+from oncofed.client.guard.sum_masks import SumMasks
+from oncofed.client.guard.trust import Pinned, Reason, Standing, Untrusted
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import RefusalCode, RequestRefused

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import oncofed.simulations.synthetic.consortium as made
-from oncofed.client.interaction_evidence import fit_additive_to, interaction_evidence, marker_values, own_spreads
-from oncofed.client.interaction_strength import interaction_strength
-from oncofed.client.interactions import ModelInteractions
 from oncofed.cohort.cohort import Cohort
+from oncofed.explanation.interaction_evidence import fit_additive_to, interaction_evidence, marker_values, own_spreads
+from oncofed.explanation.interactions import ModelInteractions
+from oncofed.simulations.explanation_study.interaction_strength import interaction_strength
 from oncofed.simulations.explanation_study.recovery import PairRecovery, pair_recovery
 from oncofed.simulations.explanation_study.trained import Trained
 from oncofed.simulations.study import read_study

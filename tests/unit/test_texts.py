@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tests.command_line import oncofed
 from tests.nasty_texts import NASTY, ONLY_LINES, SURROGATES, controls_in, made, short
 
+from oncofed.client.install.person import person
 from oncofed.client.pages.csv_export import csv_text
-from oncofed.client.site.person import person
 from oncofed.supervision import Service, Supervisor
 from oncofed.texts import (
     LINE,

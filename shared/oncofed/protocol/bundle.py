@@ -12,8 +12,8 @@ import importlib.metadata
 import io
 import zipfile
 
-RELAY_APP = "oncofed.client.relay_app:app"
-SERVER_APP = "oncofed.server.deployment.server_app:app"
+RELAY_APP = "oncofed.client.relay.app:app"
+SERVER_APP = "oncofed.server.flower.server_app:app"
 PLAN_HASH = "plan-hash"
 """The one key of the run's configuration."""
 

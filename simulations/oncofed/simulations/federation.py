@@ -16,9 +16,9 @@ from typing import Any
 import pandas as pd
 from flwr.app import Context
 
-from oncofed.client.guard import Guard
-from oncofed.client.relay import build_client_app
-from oncofed.client.service.desk import Desk, unsigned_desk
+from oncofed.client.guard.desk import Desk, unsigned_desk
+from oncofed.client.guard.guard import Guard
+from oncofed.client.relay.relay import build_client_app
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput
@@ -27,12 +27,11 @@ from oncofed.privacy.ledger import Charge, Ledger, MemoryLedger, charge_from_jso
 from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.privacy.releases import largest_patients
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
-from oncofed.server.app import build_server_app
-from oncofed.server.checkpoint import load_checkpoint
-from oncofed.server.plan_settings import plan_from
-from oncofed.server.rounds import RoundReport
-from oncofed.server.state import FederationState, initial_state
-from oncofed.server.summaries import missing_summaries
+from oncofed.server.flower.app import build_server_app
+from oncofed.server.rounds.checkpoint import load_checkpoint
+from oncofed.server.rounds.rounds import RoundReport
+from oncofed.server.rounds.state import FederationState, initial_state
+from oncofed.server.rounds.summaries import missing_summaries
 from oncofed.simulations.engines.in_process_grid import run_in_process
 from oncofed.simulations.engines.node_directory import answer_partition_queries, find_nodes, partition_of
 from oncofed.simulations.engines.ray_engine import run_on_ray
@@ -40,6 +39,7 @@ from oncofed.simulations.engines.ray_hospitals import RayHospitals
 from oncofed.simulations.masking_keys import simulated_masks, simulated_member
 from oncofed.simulations.site_policy import site_policy
 from oncofed.simulations.study import Study
+from oncofed.study.plan_settings import plan_from
 from oncofed.survival.likelihood import PatientTensors, patient_tensors
 from oncofed.survival.network import PrognosisNetwork, parameter_vector
 

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
 
-from oncofed.client.sum_masks import SumMasks
+from oncofed.client.guard.sum_masks import SumMasks
 from oncofed.privacy.masking import public_masking_key_of
 from oncofed.protocol.plan import Member, StudyPlan
 

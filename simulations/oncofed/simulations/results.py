@@ -13,7 +13,7 @@ from oncofed.cohort.cohort import Cohort
 from oncofed.privacy.accounting import PrivacyEvent, epsilon_of
 from oncofed.protocol.plan import StudyPlan
 from oncofed.server.evaluation.measured import Measured
-from oncofed.server.explanation_votes import ReleasedExplanations
+from oncofed.server.rounds.explanation_votes import ReleasedExplanations
 from oncofed.simulations.study import Study
 from oncofed.survival.bootstrap import BootstrapInterval
 from oncofed.survival.calibration import Calibration

@@ -29,7 +29,6 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
-from oncofed.client.explanation import marker_relevance
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
 from oncofed.cohort.schema import StudySchema
@@ -38,15 +37,16 @@ from oncofed.cohort.table import Tell, keep_to_oneself, read_table
 from oncofed.cohort.validation import named_columns
 from oncofed.durable import UNFINISHED
 from oncofed.errors import Fault, InvalidInput
+from oncofed.explanation.relevance import marker_relevance
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
-from oncofed.server.checkpoint import has_checkpoint
 from oncofed.server.evaluation.concordance import Estimate
 from oncofed.server.evaluation.measured import Measured, evaluation_in, measured
-from oncofed.server.explanation_votes import ReleasedExplanations, released_explanations
 from oncofed.server.report.released_explanations import shown_parts
-from oncofed.server.rounds import RoundReport
-from oncofed.server.state import FederationState
-from oncofed.server.strategies import strategy_faults
+from oncofed.server.rounds.checkpoint import has_checkpoint
+from oncofed.server.rounds.explanation_votes import ReleasedExplanations, released_explanations
+from oncofed.server.rounds.rounds import RoundReport
+from oncofed.server.rounds.state import FederationState
+from oncofed.server.rounds.strategies import strategy_faults
 from oncofed.simulations.evaluation import baselines, endpoint_results, test_c_index
 from oncofed.simulations.federation import Engine, Federated, federate, plan_of
 from oncofed.simulations.partition import Consortium, consortium

@@ -19,7 +19,7 @@ from oncofed.cohort.schema import Modality
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import TrainingSpec
 from oncofed.ranges import count_of, range_of
-from oncofed.server.plan_settings import SECTIONS, PlanSettings, PrivacyRequest, read_plan_settings
+from oncofed.study.plan_settings import SECTIONS, PlanSettings, PrivacyRequest, read_plan_settings
 from oncofed.texts import text_of
 from oncofed.toml_section import Section, closest, read_toml
 

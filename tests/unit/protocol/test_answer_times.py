@@ -11,7 +11,7 @@ import pytest
 from tests.doubles import study_plan
 from tests.summaries import evaluation_of
 
-from oncofed.client.service.guard_channel import GuardChannel
+from oncofed.client.relay.guard_channel import GuardChannel
 from oncofed.errors import InvalidInput
 from oncofed.protocol.answer_times import MOST_WAITING, AnswerTimes, longest_wait_seconds, time_faults
 from oncofed.protocol.plan import StudyPlan

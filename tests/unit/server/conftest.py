@@ -27,7 +27,7 @@ from oncofed.protocol.plan import (
     TrainingSpec,
 )
 from oncofed.protocol.wire_form import REFUSALS, question_of, serialised
-from oncofed.server.admission import Question
+from oncofed.server.rounds.admission import Question
 from oncofed.survival.grid import TimeGrid
 
 SITES = ("Aachen", "Bonn", "Coburg", "Dessau", "Essen")

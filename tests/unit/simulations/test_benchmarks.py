@@ -11,9 +11,9 @@ import torch
 from click.testing import CliRunner
 from tests.doubles import SilentNoise, round_contribution
 
-from oncofed.client.guard import Guard
-from oncofed.client.one_thread import one_thread
-from oncofed.client.training import ascent_sum
+from oncofed.client.guard.guard import Guard
+from oncofed.client.guard.one_thread import one_thread
+from oncofed.client.patients.training import ascent_sum
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.protocol.messages import ContributeRequest, Contribution
 from oncofed.protocol.plan import StudyPlan

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from oncofed.client.site.node_argument import NODE, go_on_as
-from oncofed.client.site.person import person
+from oncofed.client.install.node_argument import NODE, go_on_as
+from oncofed.client.install.person import person
 from oncofed.errors import Fault, InvalidInput
 
 if TYPE_CHECKING:
-    from oncofed.client.node.folder import NodeFolder
+    from oncofed.client.install.folder import NodeFolder
     from oncofed.client.pages.accounts import Accounts
 
 # Everything but click is imported where it is used, so that `oncofed --help` answers at once.
@@ -66,7 +66,7 @@ def serve(
         remedy = "A socket is for a reverse proxy: give --socket and --name, and no --port."
         raise InvalidInput([Fault("--socket", what, remedy)])
     place = Place(port=None if socket is not None else port or 8440, socket=socket, name=name)
-    from oncofed.client.node.folder import read_site
+    from oncofed.client.install.folder import read_site
 
     read_site(folder)
     from oncofed.client.pages.of_node import accounts_file, hospital_of, key_file, refuse_place, refused_users

@@ -18,8 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from oncofed.client.explanation import marker_relevance
-from oncofed.client.one_thread import one_thread
+from oncofed.client.guard.one_thread import one_thread
 from oncofed.client.pages.disclosure import Disclosure
 from oncofed.client.pages.group_outcome import estimated
 from oncofed.client.pages.outcome_parts import Part, parts_of, public_axis
@@ -28,6 +27,7 @@ from oncofed.client.pages.units import REST, Units, units_of
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
 from oncofed.cohort.schema import Marker, Modality, StudySchema
+from oncofed.explanation.relevance import marker_relevance
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.network import PrognosisNetwork
 from oncofed.words.names import plain_name

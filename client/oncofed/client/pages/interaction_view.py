@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from oncofed.client.interactions import model_interactions, ranked_pairs
 from oncofed.client.pages.disclosure import Disclosure
 from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, Peers
 from oncofed.client.pages.wording import marker_label
-from oncofed.client.relevance_rules import hidden_layer_of
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Kind
+from oncofed.explanation.interactions import model_interactions, ranked_pairs
+from oncofed.explanation.rules import hidden_layer_of
 
 FloatArray = NDArray[np.float64]
 

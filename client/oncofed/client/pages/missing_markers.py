@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from oncofed.client.one_thread import one_thread
+from oncofed.client.guard.one_thread import one_thread
 from oncofed.client.pages.disclosure import LOG_RATIO_STEP, Spread
 from oncofed.client.pages.hospital import HospitalPrognosis, Peers
 from oncofed.client.pages.wording import marker_label

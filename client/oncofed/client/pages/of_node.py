@@ -16,8 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.client.held_out_split import HeldOutSplit, Lots, split_name
-from oncofed.client.node.folder import NodeFolder, NodeUsers, read_site
+from oncofed.client.guard.policy_file import read_policy
+from oncofed.client.install.explaining import plan_with_model, present_cohort, released_network
+from oncofed.client.install.folder import NodeFolder, NodeUsers, read_site
+from oncofed.client.install.inbox import OfferedPlan
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.publication_record import (
     BEGUN_ANEW,
@@ -39,9 +41,7 @@ from oncofed.client.pages.published import (
 )
 from oncofed.client.pages.serving import Place
 from oncofed.client.pages.units import REST
-from oncofed.client.policy_file import read_policy
-from oncofed.client.site.explaining import plan_with_model, present_cohort, released_network
-from oncofed.client.site.inbox import OfferedPlan
+from oncofed.client.patients.held_out_split import HeldOutSplit, Lots, split_name
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput, RecordDamaged

@@ -37,9 +37,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.client.held_out_split import NO_LOT, LotArray, Lots
 from oncofed.client.pages.disclosure import Disclosure
 from oncofed.client.pages.units import REST, Units, entity_of_each, unit_of_each
+from oncofed.client.patients.held_out_split import NO_LOT, LotArray, Lots
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput, RecordDamaged

@@ -18,8 +18,8 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from oncofed.client.node.folder import NodeFolder
-from oncofed.client.policy_file import read_policy
+from oncofed.client.guard.policy_file import read_policy
+from oncofed.client.install.folder import NodeFolder
 from oncofed.client.records.audit_log import (
     FORGOTTEN,
     NOT_KEPT,

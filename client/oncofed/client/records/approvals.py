@@ -34,16 +34,16 @@ from pathlib import Path
 
 import numpy as np
 
-from oncofed.client import trust
-from oncofed.client.held_out_split import HeldOutSplit, split_name, split_secret
-from oncofed.client.policy_file import NodePolicy, SourcePolicy
+from oncofed.client.guard import trust
+from oncofed.client.guard.policy_file import NodePolicy, SourcePolicy
+from oncofed.client.guard.trust import Reason, Standing, Untrusted
+from oncofed.client.patients.held_out_split import HeldOutSplit, split_name, split_secret
+from oncofed.client.patients.sources import read_source_cohort
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.decisions import Approval, Decision, ToldDecisions, approval_in, content_of
 from oncofed.client.records.frozen_patients import freeze, frozen_file, thaw
 from oncofed.client.records.objections import of_the_ledger, of_the_plan, refuse_copy, refuse_number
 from oncofed.client.records.plan_keys import PlanKeys
-from oncofed.client.sources import read_source_cohort
-from oncofed.client.trust import Reason, Standing, Untrusted
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.durable import replace_durably, sync_folder, unwritable

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from oncofed.client.policy_file import NodePolicy, SourcePolicy
+from oncofed.client.guard.policy_file import NodePolicy, SourcePolicy
 from oncofed.client.records.decisions import Approval
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns

@@ -20,11 +20,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from oncofed.client.node.folder import NodeFolder
-from oncofed.client.policy_file import NodePolicy
+from oncofed.client.guard.policy_file import NodePolicy
+from oncofed.client.install.folder import NodeFolder
+from oncofed.client.patients.sources import SourceSpec
 from oncofed.client.records.audit_log import AuditEntry, AuditLog, verify_audit_log
 from oncofed.client.records.sqlite_ledger import read_ledger
-from oncofed.client.sources import SourceSpec
 from oncofed.errors import Fault, InvalidInput
 
 NAMED = "source_named"

@@ -18,7 +18,7 @@ from oncofed.errors import RequestRefused
 from oncofed.protocol.answer import AnswerRejected, content_of
 from oncofed.protocol.codec import MESSAGE_TYPE, decode_answer, encode_question
 from oncofed.protocol.wire_form import Method, WrongForm
-from oncofed.server.admission import error_words
+from oncofed.server.rounds.admission import error_words
 
 _State = TypeVar("_State")
 

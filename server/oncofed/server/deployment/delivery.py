@@ -18,7 +18,7 @@ from oncofed.protocol.messages import Delivery, DeliveryState
 from oncofed.protocol.model_file import SignedModel, signed_model
 from oncofed.protocol.wire_form import Method, delivery_question, delivery_state_in
 from oncofed.server.deployment.asking import ask_all
-from oncofed.server.state import FederationState
+from oncofed.server.rounds.state import FederationState
 
 MODEL = "model.safetensors"
 RELEASE = "release.json"

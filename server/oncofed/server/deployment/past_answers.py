@@ -14,9 +14,9 @@ from dataclasses import replace
 
 from oncofed.errors import CheckpointDamaged
 from oncofed.protocol.plan import StudyPlan
-from oncofed.server.checkpoint import has_checkpoint, load_checkpoint
 from oncofed.server.deployment.folder import CoordinatorFolder
-from oncofed.server.state import FederationState
+from oncofed.server.rounds.checkpoint import has_checkpoint, load_checkpoint
+from oncofed.server.rounds.state import FederationState
 
 
 def with_past_answers(state: FederationState, *, plan: StudyPlan, folder: CoordinatorFolder) -> FederationState:

@@ -22,11 +22,11 @@ from oncofed.protocol.bundle import PLAN_HASH, build_bundle, bundle_hash
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.study_document import StudyDocument, document_bytes, read_document, verify_document
 from oncofed.server.deployment.at_work import is_at_work
-from oncofed.server.deployment.control import Control, ControlRefused, RunStatus, UnknownRun
 from oncofed.server.deployment.enrolment import member_fault, settle_nodes
 from oncofed.server.deployment.folder import CoordinatorFolder, coordinator_public_key
 from oncofed.server.deployment.member_files import look_at
 from oncofed.server.deployment.study_files import EVENTS, ROUNDS
+from oncofed.server.flower.control import Control, ControlRefused, RunStatus, UnknownRun
 
 _LOOK_SECONDS = 0.5
 _MOST_LOOKS_IN_VAIN = 120

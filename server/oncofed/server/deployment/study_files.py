@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from oncofed.server.rounds import RoundReport
+from oncofed.server.rounds.rounds import RoundReport
 
 ROUNDS = "rounds.jsonl"
 EVENTS = "events.jsonl"

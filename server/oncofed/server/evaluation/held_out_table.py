@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from oncofed.privacy.releases import release_of_summary
 from oncofed.protocol.plan import StudyPlan, SummarySpec
-from oncofed.server.state import ReleasedSummary
+from oncofed.server.rounds.state import ReleasedSummary
 from oncofed.survival.held_out import CountLayout
 
 FloatArray = NDArray[np.float64]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
 from oncofed.server.evaluation.figures import EndpointFigures, figures_of
 from oncofed.server.evaluation.held_out_table import tables_of
-from oncofed.server.state import ReleasedSummary
+from oncofed.server.rounds.state import ReleasedSummary
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from oncofed.errors import RefusalCode
-from oncofed.server.admission import REFUSAL_WORDS
 from oncofed.server.report.study import DeployedStudy, RoundRow
+from oncofed.server.rounds.admission import REFUSAL_WORDS
 
 _REFUSED = "refused: "
 _NOT_THERE = ("no answer", "the node is unavailable", "the question was lost", "the answer was lost")

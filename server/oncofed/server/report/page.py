@@ -18,7 +18,6 @@ import numpy as np
 from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummaryKind
 from oncofed.protocol.plan_words import PlanCost, cost_of, plan_in_words
 from oncofed.server.evaluation.measured import Measured, evaluation_in, measured
-from oncofed.server.explanation_votes import released_explanations, summary_of
 from oncofed.server.report.attendance import in_ranges, presence, troubles
 from oncofed.server.report.html_page import rendered, write_page
 from oncofed.server.report.linear_effects import LinearEffect, linear_effects
@@ -32,6 +31,7 @@ from oncofed.server.report.plots import (
 from oncofed.server.report.released_explanations import page_of_markers
 from oncofed.server.report.spending import site_costs
 from oncofed.server.report.study import DeployedStudy, state_in_words
+from oncofed.server.rounds.explanation_votes import released_explanations, summary_of
 from oncofed.words.names import one_line, plain_name
 from oncofed.words.numbers import counted, decimals, scientific, whole
 

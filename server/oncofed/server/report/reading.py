@@ -22,11 +22,11 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.model_file import SignedModel, verified_weights
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.study_document import read_document, schema_of
-from oncofed.server.checkpoint import has_checkpoint, load_checkpoint
 from oncofed.server.deployment.delivery import MODEL, RELEASE
 from oncofed.server.deployment.study_files import EVENTS, ROUNDS
 from oncofed.server.report.study import DeployedStudy, RoundRow, StudyEvent
-from oncofed.server.state import NO_SUMMARIES
+from oncofed.server.rounds.checkpoint import has_checkpoint, load_checkpoint
+from oncofed.server.rounds.state import NO_SUMMARIES
 
 _Row = TypeVar("_Row")
 

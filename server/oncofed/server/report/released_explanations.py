@@ -13,7 +13,7 @@ import pandas as pd
 
 from oncofed.cohort.schema import Kind, StudySchema
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
-from oncofed.server.explanation_votes import KeyMarker, ReleasedExplanations, ReleasedPart
+from oncofed.server.rounds.explanation_votes import KeyMarker, ReleasedExplanations, ReleasedPart
 from oncofed.words.names import plain_name
 from oncofed.words.numbers import counted, hazard_ratio, percent, whole
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from oncofed.cohort.schema import StudySchema
 from oncofed.protocol.plan import StudyPlan
-from oncofed.server.state import NO_SUMMARIES, ReleasedSummary
+from oncofed.server.rounds.state import NO_SUMMARIES, ReleasedSummary
 
 
 @dataclass(frozen=True)

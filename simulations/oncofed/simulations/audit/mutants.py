@@ -18,11 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from oncofed.client import guard as guard_module
-from oncofed.client import sum_masks, training
-from oncofed.client.guard import Guard
-from oncofed.client.service.public_times import PublicTimes
-from oncofed.client.summaries import Kinds, bounded_sum
+from oncofed.client.guard import guard as guard_module
+from oncofed.client.guard import sum_masks
+from oncofed.client.guard.guard import Guard
+from oncofed.client.guard.public_times import PublicTimes
+from oncofed.client.patients import training
+from oncofed.client.patients.summaries import Kinds, bounded_sum
 from oncofed.errors import RefusalCode, RequestRefused
 from oncofed.privacy import mechanism, policy
 from oncofed.privacy.accounting import PrivacyEvent

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.client import training
-from oncofed.client.service.public_times import PublicTimes
+from oncofed.client.guard.public_times import PublicTimes
+from oncofed.client.patients import training
 from oncofed.errors import RequestRefused
 from oncofed.protocol.answer_times import answer_times_of
 from oncofed.protocol.messages import ContributeRequest

@@ -32,8 +32,8 @@ from oncofed.privacy.policy import releases_of, without_privacy
 from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.protocol.plan_file import plan_from_json
-from oncofed.server.app import flower_says_errors_only
-from oncofed.server.checkpoint import load_checkpoint
+from oncofed.server.flower.app import flower_says_errors_only
+from oncofed.server.rounds.checkpoint import load_checkpoint
 from oncofed.simulations.audit.accountant import AGREEMENT, agree, independent_epsilon
 from oncofed.simulations.audit.verdict import Outcome, Power, Verdict, not_applicable
 from oncofed.simulations.federation import Engine, federate

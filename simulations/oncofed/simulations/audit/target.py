@@ -22,8 +22,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.client.guard import Guard
-from oncofed.client.training import ascent_sum
+from oncofed.client.guard.guard import Guard
+from oncofed.client.patients.training import ascent_sum
 from oncofed.privacy.ledger import Budget, Charge, Ledger, MemoryLedger
 from oncofed.privacy.masking import Attempt, MaskedVector, content_hash_of
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise

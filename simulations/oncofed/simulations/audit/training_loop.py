@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from oncofed.privacy.policy import without_privacy
 from oncofed.protocol.plan import Strategy, StudyPlan
-from oncofed.server.admission import SiteVector
-from oncofed.server.state import initial_state
-from oncofed.server.strategies import combine
+from oncofed.server.rounds.admission import SiteVector
+from oncofed.server.rounds.state import initial_state
+from oncofed.server.rounds.strategies import combine
 from oncofed.simulations.audit.crafted import first_weights
 from oncofed.simulations.audit.target import Hospital
 

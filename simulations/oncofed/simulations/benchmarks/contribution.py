@@ -22,8 +22,8 @@ from opacus.optimizers import DPOptimizer, DPOptimizerFastGradientClipping
 from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
 from torch import Tensor, nn
 
-from oncofed.client.one_thread import one_thread
-from oncofed.client.training import ascent_sum
+from oncofed.client.guard.one_thread import one_thread
+from oncofed.client.patients.training import ascent_sum
 from oncofed.privacy.mechanism import clipped_gradient_sum
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.privacy.releases import release_of_round

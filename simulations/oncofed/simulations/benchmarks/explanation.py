@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from captum.attr import LRP, IntegratedGradients
 
-from oncofed.client.explanation import marker_relevance
-from oncofed.client.one_thread import one_thread
-from oncofed.client.relevance_rules import Rule
+from oncofed.client.guard.one_thread import one_thread
 from oncofed.cohort.encoding import columns
+from oncofed.explanation.relevance import marker_relevance
+from oncofed.explanation.rules import Rule
 from oncofed.simulations.benchmarks.made_up import model, patients
 from oncofed.simulations.benchmarks.side_by_side import Spread, interleaved, processor_seconds, ratio
 from oncofed.simulations.benchmarks.tables import Table, verdict

@@ -16,17 +16,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from flwr.app import Context
 
-from oncofed.client.guard import Guard
-from oncofed.client.one_thread import one_thread
-from oncofed.client.relay import build_client_app
-from oncofed.client.service.desk import Desk, unsigned_desk
+from oncofed.client.guard.desk import Desk, unsigned_desk
+from oncofed.client.guard.guard import Guard
+from oncofed.client.guard.one_thread import one_thread
+from oncofed.client.relay.relay import build_client_app
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.masking import MaskingPairs
 from oncofed.protocol.messages import ContributeRequest, Contribution, SummariseRequest
 from oncofed.protocol.plan import ModelSpec, PrivacyMode, SharedNoise, StudyPlan
-from oncofed.server.app import flower_says_errors_only
-from oncofed.server.rounds import RoundReport, questions_of, step
-from oncofed.server.state import FederationState, initial_state
+from oncofed.server.flower.app import flower_says_errors_only
+from oncofed.server.rounds.rounds import RoundReport, questions_of, step
+from oncofed.server.rounds.state import FederationState, initial_state
 from oncofed.simulations.benchmarks.made_up import STUDY_COLUMNS, model, patients, plan
 from oncofed.simulations.benchmarks.side_by_side import Spread, processor_seconds, ratio
 from oncofed.simulations.benchmarks.tables import Table, verdict

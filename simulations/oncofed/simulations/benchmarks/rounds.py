@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from oncofed.client.one_thread import one_thread
-from oncofed.client.relay import build_client_app
-from oncofed.client.training import ascent_sum
+from oncofed.client.guard.one_thread import one_thread
+from oncofed.client.patients.training import ascent_sum
+from oncofed.client.relay.relay import build_client_app
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.plan import ModelSpec, PrivacyMode, StudyPlan
-from oncofed.server.app import build_server_app
-from oncofed.server.rounds import RoundReport
-from oncofed.server.state import FederationState, initial_state
+from oncofed.server.flower.app import build_server_app
+from oncofed.server.rounds.rounds import RoundReport
+from oncofed.server.rounds.state import FederationState, initial_state
 from oncofed.simulations.benchmarks.made_up import STUDY_COLUMNS, model, patients, plan
 from oncofed.simulations.benchmarks.side_by_side import Spread, processor_seconds, ratio
 from oncofed.simulations.benchmarks.tables import Table, verdict

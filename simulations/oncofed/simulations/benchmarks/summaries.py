@@ -11,15 +11,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.client.one_thread import one_thread
-from oncofed.client.summaries import bounded_sum
+from oncofed.client.guard.one_thread import one_thread
+from oncofed.client.patients.summaries import bounded_sum
 from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
-from oncofed.server.explanation_settings import ExplanationRequest, vote_summaries
 from oncofed.simulations.benchmarks.explanation import COLUMNS
 from oncofed.simulations.benchmarks.made_up import GRID, model, patients, plan
 from oncofed.simulations.benchmarks.side_by_side import processor_seconds
 from oncofed.simulations.benchmarks.tables import Table, verdict
 from oncofed.simulations.synthetic.schema import consortium_schema
+from oncofed.study.explanation_settings import ExplanationRequest, vote_summaries
 from oncofed.survival.held_out import CountLayout
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import parameter_count

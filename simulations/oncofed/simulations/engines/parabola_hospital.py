@@ -16,7 +16,7 @@ import numpy as np
 from flwr.app import Context
 from numpy.typing import NDArray
 
-from oncofed.client.service.desk import Desk, unsigned_desk
+from oncofed.client.guard.desk import Desk, unsigned_desk
 from oncofed.errors import RefusalCode, RequestRefused
 from oncofed.protocol.messages import ContributeRequest, Contribution, SummariseRequest
 from oncofed.protocol.plan import StudyPlan, TrainingMode

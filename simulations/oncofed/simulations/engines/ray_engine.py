@@ -26,8 +26,8 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from oncofed.errors import Fault, InvalidInput
-from oncofed.server.app import flower_says_errors_only
-from oncofed.server.deployment.wrapped_grid import WrappedGrid
+from oncofed.server.flower.app import flower_says_errors_only
+from oncofed.server.flower.wrapped_grid import WrappedGrid
 
 # Ray's worker processes inherit these; Flower reads its own when it is imported, so see `_no_reports` too.
 _QUIET_ENVIRONMENT = {

@@ -15,8 +15,8 @@ import torch
 from flwr.app import Context
 from safetensors.torch import load_file, save_file
 
-from oncofed.client.guard import Guard
-from oncofed.client.service.desk import Desk, unsigned_desk
+from oncofed.client.guard.desk import Desk, unsigned_desk
+from oncofed.client.guard.guard import Guard
 from oncofed.cohort.cohort import Cohort
 from oncofed.privacy.ledger import Ledger
 from oncofed.privacy.noise import OperatingSystemNoise

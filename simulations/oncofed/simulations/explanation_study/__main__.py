@@ -12,14 +12,14 @@ import click
 import numpy as np
 import torch
 
-from oncofed.client.cohort_explanation import explain_cohort, explain_entities, mean_absolute
-from oncofed.client.explanation import marker_relevance
-from oncofed.client.interaction_evidence import fit_additive_to, interaction_evidence, marker_values, own_spreads
-from oncofed.client.interaction_strength import interaction_strength
-from oncofed.client.interactions import model_interactions, ranked_pairs
-from oncofed.client.relevance_rules import Rule
+from oncofed.client.patients.cohort_explanation import explain_cohort, explain_entities, mean_absolute
 from oncofed.cohort.cohort import Cohort
+from oncofed.explanation.interaction_evidence import fit_additive_to, interaction_evidence, marker_values, own_spreads
+from oncofed.explanation.interactions import model_interactions, ranked_pairs
+from oncofed.explanation.relevance import marker_relevance
+from oncofed.explanation.rules import Rule
 from oncofed.simulations.explanation_study.fidelity import MARKERS, Interval, areas, methods
+from oncofed.simulations.explanation_study.interaction_strength import interaction_strength
 from oncofed.simulations.explanation_study.players import Players
 from oncofed.simulations.explanation_study.recovery import marker_recovery, pair_recovery
 from oncofed.simulations.explanation_study.release import lines as lines_of

@@ -21,9 +21,9 @@ from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, GammaRu
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from oncofed.client.explanation import column_relevance, fold_to_markers
-from oncofed.client.relevance_rules import Rule
 from oncofed.cohort.encoding import Column
+from oncofed.explanation.relevance import column_relevance, fold_to_markers
+from oncofed.explanation.rules import Rule
 from oncofed.simulations.explanation_study.players import Players, sampled_shapley
 from oncofed.survival.network import PrognosisNetwork
 

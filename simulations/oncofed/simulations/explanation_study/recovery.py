@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.client.interaction_evidence import InteractionEvidence
-from oncofed.client.interaction_strength import InteractionStrength
-from oncofed.client.interactions import ModelInteractions, ranked_pairs
 from oncofed.cohort.cohort import Cohort
+from oncofed.explanation.interaction_evidence import InteractionEvidence
+from oncofed.explanation.interactions import ModelInteractions, ranked_pairs
+from oncofed.simulations.explanation_study.interaction_strength import InteractionStrength
 from oncofed.simulations.synthetic.hazard import LogHazardRatio
 
 FloatArray = NDArray[np.float64]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.client.summaries import bounded_sum
+from oncofed.client.patients.summaries import bounded_sum
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.privacy.accounting import PrivacyEvent, epsilon_of, smallest_noise_multiplier
@@ -25,10 +25,10 @@ from oncofed.privacy.policy import releases_of
 from oncofed.privacy.releases import release_of_summary
 from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummarySpec
 from oncofed.protocol.vote_layout import VoteLayout
-from oncofed.server.explanation_settings import INTERACTIONS, KEY_MARKERS, ExplanationRequest, vote_summaries
-from oncofed.server.explanation_votes import KeyPair, ReleasedMarkers, read_markers, read_pairs
-from oncofed.server.state import ReleasedSummary
+from oncofed.server.rounds.explanation_votes import KeyPair, ReleasedMarkers, read_markers, read_pairs
+from oncofed.server.rounds.state import ReleasedSummary
 from oncofed.simulations.federation import Engine, federate
+from oncofed.study.explanation_settings import INTERACTIONS, KEY_MARKERS, ExplanationRequest, vote_summaries
 from oncofed.survival.likelihood import patient_tensors
 
 FloatArray = NDArray[np.float64]

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from oncofed.client.cohort_explanation import mean_absolute, rank_correlation
+from oncofed.client.patients.cohort_explanation import mean_absolute, rank_correlation
 from oncofed.survival.network import PrognosisNetwork
 
 FloatArray = NDArray[np.float64]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.client.cohort_explanation import Direction, direction_of, markers_carrying, mean_absolute
+from oncofed.client.patients.cohort_explanation import Direction, direction_of, markers_carrying, mean_absolute
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import Kind, Marker, Modality, StudySchema
 from oncofed.simulations.results import Relevance

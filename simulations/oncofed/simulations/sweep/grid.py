@@ -22,12 +22,12 @@ from pathlib import Path
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import PrivacyMode, Strategy, TrainingMode
-from oncofed.server.plan_settings import PrivacyRequest
-from oncofed.server.strategies import strategy_faults
+from oncofed.server.rounds.strategies import strategy_faults
 from oncofed.simulations.federation import plan_of
 from oncofed.simulations.partition import consortium
 from oncofed.simulations.run import table_of
 from oncofed.simulations.study import Split, Study, read_study
+from oncofed.study.plan_settings import PrivacyRequest
 from oncofed.toml_section import Section, closest, read_toml
 
 NO_PRIVACY = "none"

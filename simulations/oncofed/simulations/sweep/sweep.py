@@ -28,7 +28,7 @@ from typing import Any
 import pandas as pd
 
 from oncofed.errors import CheckpointDamaged, Fault, InvalidInput, OncofedError
-from oncofed.server.checkpoint import has_checkpoint
+from oncofed.server.rounds.checkpoint import has_checkpoint
 from oncofed.simulations.evaluation import baselines
 from oncofed.simulations.partition import consortium
 from oncofed.simulations.run import pooled, run_study, table_of, write_json

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.pages_hospital import ENTITY, hospital
 
-from oncofed.client.interactions import model_interactions
 from oncofed.client.pages.cohort_view import bins, dependence, risk_groups, strongest_markers
 from oncofed.client.pages.disclosure import Disclosure
 from oncofed.client.pages.group_outcome import group_outcome
@@ -19,6 +18,7 @@ from oncofed.client.pages.hospital import Peers
 from oncofed.client.pages.interaction_view import MOST_PAIRS, strongest_interactions
 from oncofed.client.pages.outcome_parts import public_axis
 from oncofed.cohort.encoding import columns, encode
+from oncofed.explanation.interactions import model_interactions
 from oncofed.survival.kaplan_meier import kaplan_meier
 
 HOSPITAL = hospital()

@@ -11,11 +11,11 @@ import pytest
 import torch
 from tests.pages_hospital import ENTITY, hospital, served
 
-from oncofed.client.held_out_split import HeldOutSplit
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.missing_markers import could_change
 from oncofed.client.pages.patient_view import PatientView, patient_view
+from oncofed.client.patients.held_out_split import HeldOutSplit
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import encode
 from oncofed.cohort.schema import DeathPolicy, Modality

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tests.pages_hospital import hospital
 
-from oncofed.client.one_thread import one_thread
+from oncofed.client.guard.one_thread import one_thread
 from oncofed.client.pages import cohort_pages, usual_values
 from oncofed.client.pages import hospital as hospital_module
 from oncofed.client.pages.cohort_pages import kept_interactions, kept_strongest

@@ -18,6 +18,7 @@ import pytest
 from tests.hardship import no_file_longer_than
 from tests.hospital import NOON, SCHEMA, SITE, TABLE, plan_of_hospital, policy_for, written_csv
 
+from oncofed.client.patients.sources import SourceSpec, read_source_cohort
 from oncofed.client.records import approvals as approvals_module
 from oncofed.client.records import decisions, frozen_patients
 from oncofed.client.records.approvals import Approvals
@@ -25,7 +26,6 @@ from oncofed.client.records.audit_log import AuditLog, verify_audit_log
 from oncofed.client.records.decisions import Decision, ToldDecisions
 from oncofed.client.records.frozen_patients import read_frozen
 from oncofed.client.records.plan_keys import PlanKeys
-from oncofed.client.sources import SourceSpec, read_source_cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import InvalidInput, PrivacyRefusal, RecordDamaged, RecordUnwritable
 from oncofed.privacy.ledger import Charge, Ledger, MemoryLedger

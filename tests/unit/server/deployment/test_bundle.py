@@ -13,7 +13,7 @@ import pytest
 from flwr.cli.install import install_from_fab
 from flwr.common.config import get_fab_config, get_metadata_from_config
 
-from oncofed.client.node import superexec
+from oncofed.client.relay import superexec
 from oncofed.protocol.bundle import RELAY_APP, SERVER_APP, build_bundle, bundle_hash, bundle_sha256
 
 

@@ -18,7 +18,7 @@ from oncofed.protocol.model_file import SignedModel, verified_weights
 from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.server.deployment import delivery
 from oncofed.server.deployment.delivery import MODEL, RELEASE, deliver_model, release_model
-from oncofed.server.state import FederationState
+from oncofed.server.rounds.state import FederationState
 
 KEY = new_signing_key()
 PLAN = "ab" * 32

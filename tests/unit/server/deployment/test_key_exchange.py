@@ -19,15 +19,15 @@ from tests.privacy.trusting_hospitals import (
     weights_of,
 )
 
-from oncofed.client.relay import build_client_app
+from oncofed.client.relay.relay import build_client_app
 from oncofed.errors import QuorumLost, RecordDamaged
 from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.protocol.masking_keys import SignedMaskingKey, signed_masking_key
 from oncofed.protocol.messages import BytesPort
 from oncofed.server.deployment.key_exchange import ANOTHER, KEYS, KeyExchange
-from oncofed.server.deployment.signing_grid import SigningGrid
-from oncofed.server.rounds import RoundReport, run_rounds
-from oncofed.server.state import initial_state
+from oncofed.server.flower.signing_grid import SigningGrid
+from oncofed.server.rounds.rounds import RoundReport, run_rounds
+from oncofed.server.rounds.state import initial_state
 from oncofed.simulations.engines.in_process_grid import InProcessGrid
 from oncofed.simulations.engines.node_directory import answer_partition_queries, find_nodes, partition_of
 

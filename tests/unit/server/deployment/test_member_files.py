@@ -11,7 +11,7 @@ import pytest
 from tests.command_line import oncofed
 from tests.unit.server.deployment.test_membership import Consortium, new_keys
 
-from oncofed.client.node.enrolment import make_request
+from oncofed.client.install.enrolment import make_request
 from oncofed.errors import InvalidInput
 from oncofed.protocol.enrolment import request_bytes
 from oncofed.server.deployment.enrolment import approve

@@ -11,8 +11,8 @@ import pytest
 from tests.command_line import oncofed
 from tests.end_to_end.flower_processes import enrol, free_port, new_coordinator, new_node, signed_plan
 
-from oncofed.client.node.enrolment import make_request
-from oncofed.client.node.folder import NodeFolder
+from oncofed.client.install.enrolment import make_request
+from oncofed.client.install.folder import NodeFolder
 from oncofed.errors import InvalidInput
 from oncofed.protocol.enrolment import (
     EnrolmentRequest,
@@ -23,14 +23,14 @@ from oncofed.protocol.enrolment import (
 )
 from oncofed.protocol.plan import StudyPlan
 from oncofed.server.deployment.at_work import at_work
-from oncofed.server.deployment.control import Control
 from oncofed.server.deployment.enrolment import approve, settle_nodes
 from oncofed.server.deployment.folder import CoordinatorFolder
 from oncofed.server.deployment.member_files import Standing, look_at, read_members, read_sites
 from oncofed.server.deployment.member_keys import MemberKeys, key_bytes
 from oncofed.server.deployment.membership import readmit, remove, rotate, suspend
 from oncofed.server.deployment.runs import begin, take_in
-from oncofed.server.deployment.server_app import nodes_of
+from oncofed.server.flower.control import Control
+from oncofed.server.flower.server_app import nodes_of
 
 
 class Registry:

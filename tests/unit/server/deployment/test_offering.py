@@ -13,8 +13,8 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from oncofed.client.relay import build_client_app
-from oncofed.client.service.desk import Desk, questions_to_node
+from oncofed.client.guard.desk import Desk, questions_to_node
+from oncofed.client.relay.relay import build_client_app
 from oncofed.errors import QuorumLost, RefusalCode, RequestRefused
 from oncofed.protocol.codec import GUARD_QUERY
 from oncofed.protocol.masking_keys import SignedMaskingKey
@@ -31,10 +31,10 @@ from oncofed.protocol.model_file import SignedModel, verified_weights
 from oncofed.protocol.plan import Member
 from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.protocol.study_document import StudyDocument, read_document, signed_document, verify_document
-from oncofed.server.consortium_file import plan_for, read_consortium
+from oncofed.server.deployment.consortium_file import plan_for, read_consortium
 from oncofed.server.deployment.delivery import deliver_model, release_model
 from oncofed.server.deployment.offering import OfferPatience, offer_until_approved
-from oncofed.server.state import FederationState
+from oncofed.server.rounds.state import FederationState
 from oncofed.simulations.engines.in_process_grid import run_in_process
 from oncofed.simulations.engines.node_directory import answer_partition_queries, find_nodes, partition_of
 

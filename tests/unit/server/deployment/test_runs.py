@@ -19,14 +19,14 @@ from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.protocol.study_document import document_bytes, read_document, signed_document
 from oncofed.secret_files import read_secret
-from oncofed.server.checkpoint import save_checkpoint
-from oncofed.server.deployment import server_app
 from oncofed.server.deployment.at_work import at_work
-from oncofed.server.deployment.control import Control, ControlRefused, RunStatus, UnknownRun
 from oncofed.server.deployment.folder import CoordinatorFolder
 from oncofed.server.deployment.runs import Progress, begin, current_run, find_study, follow, known_studies, take_in
-from oncofed.server.deployment.server_app import no_delivery, no_offer, run_study
-from oncofed.server.state import FederationState
+from oncofed.server.flower import server_app
+from oncofed.server.flower.control import Control, ControlRefused, RunStatus, UnknownRun
+from oncofed.server.flower.server_app import no_delivery, no_offer, run_study
+from oncofed.server.rounds.checkpoint import save_checkpoint
+from oncofed.server.rounds.state import FederationState
 
 RUNNING, COMPLETED = RunStatus("running", "", ""), RunStatus("finished", "completed", "")
 STARTED = 77

@@ -17,7 +17,7 @@ from oncofed.server.evaluation.figures import EndpointFigures, figures_of, group
 from oncofed.server.evaluation.held_out_table import EndpointCounts, tables_of
 from oncofed.server.evaluation.measured import measured
 from oncofed.server.evaluation.observed_risk import conditional_risks, observed_risk
-from oncofed.server.state import ReleasedSummary
+from oncofed.server.rounds.state import ReleasedSummary
 from oncofed.survival.curves import risk_at
 from oncofed.survival.held_out import CountLayout
 

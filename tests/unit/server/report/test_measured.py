@@ -15,7 +15,7 @@ from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.server.report.page import render_report
 from oncofed.server.report.spending import site_costs
 from oncofed.server.report.study import DeployedStudy
-from oncofed.server.state import ReleasedSummary
+from oncofed.server.rounds.state import ReleasedSummary
 
 
 def words(study: DeployedStudy) -> str:

@@ -17,14 +17,14 @@ from oncofed.protocol.model_file import signed_model
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.protocol.study_document import document_bytes, signed_document
-from oncofed.server.admission import Rejection
-from oncofed.server.checkpoint import save_checkpoint
 from oncofed.server.deployment.delivery import MODEL, RELEASE, release_model
 from oncofed.server.deployment.study_files import EVENTS, ROUNDS, StudyFiles
 from oncofed.server.report.page import render_report
 from oncofed.server.report.reading import read_deployed_study
-from oncofed.server.rounds import RoundReport
-from oncofed.server.state import FederationState
+from oncofed.server.rounds.admission import Rejection
+from oncofed.server.rounds.checkpoint import save_checkpoint
+from oncofed.server.rounds.rounds import RoundReport
+from oncofed.server.rounds.state import FederationState
 
 KEY = new_signing_key()
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)

@@ -19,15 +19,6 @@ from oncofed.protocol.plan import StudyPlan, SummaryKind
 from oncofed.protocol.vote_layout import VoteLayout
 from oncofed.server.deployment import runs
 from oncofed.server.deployment.folder import CoordinatorFolder
-from oncofed.server.explanation_settings import (
-    INTERACTIONS,
-    KEY_MARKERS,
-    ExplanationRequest,
-    entity_names,
-    vote_summaries,
-    voted_names,
-)
-from oncofed.server.explanation_votes import ReleasedExplanations, released_explanations, summary_of
 from oncofed.server.report import reading
 from oncofed.server.report.page import render_report
 from oncofed.server.report.released_explanations import (
@@ -37,7 +28,16 @@ from oncofed.server.report.released_explanations import (
     page_of_markers,
 )
 from oncofed.server.report.study import DeployedStudy
-from oncofed.server.state import ReleasedSummary
+from oncofed.server.rounds.explanation_votes import ReleasedExplanations, released_explanations, summary_of
+from oncofed.server.rounds.state import ReleasedSummary
+from oncofed.study.explanation_settings import (
+    INTERACTIONS,
+    KEY_MARKERS,
+    ExplanationRequest,
+    entity_names,
+    vote_summaries,
+    voted_names,
+)
 
 ENTITY = Marker(
     "entity", Modality.CLINICAL, Kind.CATEGORICAL, categories=("lung", "skin", "colon"), reference_category="lung"

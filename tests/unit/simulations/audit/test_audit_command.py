@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from oncofed.errors import InvalidInput
-from oncofed.server.checkpoint import load_checkpoint, save_checkpoint
+from oncofed.server.rounds.checkpoint import load_checkpoint, save_checkpoint
 from oncofed.simulations.audit.commands import audit
 from oncofed.simulations.audit.plots import inversion_picture, roc_picture
 from oncofed.simulations.audit.release import CALIBRATION, CHARGES, RELEASED_WEIGHTS, RERUN, audited_run

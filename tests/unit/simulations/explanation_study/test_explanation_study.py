@@ -10,16 +10,16 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from oncofed.client.explanation import marker_relevance
-from oncofed.client.interaction_evidence import InteractionEvidence
-from oncofed.client.interaction_strength import InteractionStrength, PairPrior
-from oncofed.client.interactions import ModelInteractions
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import Column, Role
 from oncofed.cohort.validation import validate
+from oncofed.explanation.interaction_evidence import InteractionEvidence
+from oncofed.explanation.interactions import ModelInteractions
+from oncofed.explanation.relevance import marker_relevance
 from oncofed.protocol.plan import ModelSpec
 from oncofed.simulations.explanation_study.__main__ import explanation_study
 from oncofed.simulations.explanation_study.fidelity import areas, methods
+from oncofed.simulations.explanation_study.interaction_strength import InteractionStrength, PairPrior
 from oncofed.simulations.explanation_study.players import Players, sampled_shapley
 from oncofed.simulations.explanation_study.recovery import marker_recovery, pair_recovery
 from oncofed.simulations.explanation_study.stability import agreement, shuffled

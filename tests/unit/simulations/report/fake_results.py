@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from oncofed.client.explanation import fold_to_markers
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
 from oncofed.cohort.schema import (
@@ -24,10 +23,9 @@ from oncofed.cohort.schema import (
     ModalityEncoding,
     StudySchema,
 )
+from oncofed.explanation.relevance import fold_to_markers
 from oncofed.privacy.accounting import GaussianRelease
 from oncofed.protocol.plan import ModelSpec, PrivacyMode, PrivacySpec, StudyPlan, TrainingSpec
-from oncofed.server.held_out_settings import HeldOutRequest
-from oncofed.server.plan_settings import PlanSettings, PrivacyRequest
 from oncofed.simulations.results import Baselines, EndpointResult, Relevance, RunResult
 from oncofed.simulations.study import (
     DataSpec,
@@ -37,6 +35,8 @@ from oncofed.simulations.study import (
     Split,
     Study,
 )
+from oncofed.study.held_out_settings import HeldOutRequest
+from oncofed.study.plan_settings import PlanSettings, PrivacyRequest
 from oncofed.survival.bootstrap import bootstrap_interval
 from oncofed.survival.calibration import calibration_at
 from oncofed.survival.concordance import concordance_index

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from tests.unit.simulations.report.fake_results import ENTITIES, coefficients, fake_cohort, fake_schema
 
-from oncofed.client.explanation import fold_to_markers
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
 from oncofed.cohort.schema import Marker, Modality
+from oncofed.explanation.relevance import fold_to_markers
 from oncofed.simulations.report.explanations import (
     LOWERS,
     MIXED,

@@ -1,0 +1,150 @@
+"""Can this machine answer a plan within its times, for the patients that somebody is about to approve?
+
+An answer that takes longer than the plan's time leaves one multiple later, and how much later tells something of the
+number of patients (`service.public_times`). So before an approval the frozen patients are read and each answer of the
+plan is made, by a guard as a coordinator would find it, with a ledger in memory; what it makes goes nowhere. A plan
+that takes more than half of its times is refused, with the times that would do. They are rounded up to coarse steps,
+so that whoever hears of them learns little of how many patients there are.
+
+Not measured, because it does not depend on patients: the question, the disk of ledger, answers and audit log. Refused
+as well: a plan for which no answer can be made here, since a guard would send noise in its place each time.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from oncofed.client.guard.guard import Guard
+from oncofed.client.guard.sum_masks import SumMasks
+from oncofed.client.patients.approved_patients import ApprovedPatients
+from oncofed.errors import PrivacyRefusal, RequestRefused
+from oncofed.privacy.ledger import MemoryLedger
+from oncofed.privacy.noise import OperatingSystemNoise
+from oncofed.privacy.policy import SitePolicy
+from oncofed.protocol.answer_times import READING, answer_times_of
+from oncofed.protocol.messages import AnyRequest, ContributeRequest, SummariseRequest
+from oncofed.protocol.plan import StudyPlan
+from oncofed.ranges import range_of
+from oncofed.survival.network import PrognosisNetwork, parameter_vector
+
+PART = 0.5
+"""Of a plan's time, at most: the machine may be busier on another day."""
+STEPS_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
+"""What is told of how long it took."""
+_TIMES = 3
+"""Measured so often, and the shortest counts: the first answer also reads what is then at hand."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """What it took. reading: the patients. round_: an answer to a round. summary: the longest, 0 without any."""
+
+    reading: float
+    round_: float
+    summary: float
+
+    @property
+    def round_time(self) -> float:
+        """The shortest `answer_seconds` that would do."""
+        return max(self.round_, self.reading / READING) / PART
+
+    @property
+    def summary_time(self) -> float:
+        """The shortest `summary_answer_seconds`."""
+        return self.summary / PART
+
+
+def refuse_if_slow(plan: StudyPlan, took: Seconds) -> None:
+    """Raises PrivacyRefusal with the times that would do."""
+    given = answer_times_of(plan)
+    wanted = {
+        "answer_seconds": (given.round_seconds, took.round_time),
+        "summary_answer_seconds": (given.summary_seconds, took.summary_time),
+    }
+    short = [_objection(field, has, needed) for field, (has, needed) in wanted.items() if needed > has]
+    if short:
+        raise PrivacyRefusal(
+            "this plan cannot be approved: answers from this data source would take more than half of its times on "
+            "this machine, and late ones tell something of how many patients there are. " + " ".join(short)
+        )
+
+
+def _objection(field: str, has: float, needed: float) -> str:
+    enough = [step for step in STEPS_SECONDS if needed <= step <= range_of(StudyPlan, field).most]
+    if not enough:
+        return f"No {field} that a plan may have would do: a smaller model, or a faster machine, please."
+    return f"Ask the coordinator for a plan with {field} of {enough[0]:g} or more (it has {has:g})."
+
+
+def measured(
+    plan: StudyPlan,
+    *,
+    site: str,
+    policy: SitePolicy,
+    file: Path,
+    sha256: str,
+    clocks: Sequence[Callable[[], float]] = (time.perf_counter, time.process_time),
+) -> Seconds:
+    """For the frozen patients in `file`. Raises PrivacyRefusal where no answer can be made.
+
+    clocks  the shortest counts: what others do on the machine makes the first longer, several processors the other.
+    """
+    weights = parameter_vector(PrognosisNetwork(plan.model, initialisation_seed=plan.initialisation_seed))
+    masks = SumMasks.against_nobody(site, plan.roster) if plan.needs_masking_keys else None
+
+    def read() -> ApprovedPatients:
+        patients = ApprovedPatients(file, sha256)
+        patients.trained_on()
+        return patients
+
+    def answered(request: AnyRequest) -> None:
+        failed: list[str] = []
+        guard = Guard(
+            site=site,
+            plan=plan,
+            policy=policy,
+            patients=kept.trained_on,
+            held_out=kept.held_out,
+            ledger=MemoryLedger(policy.budget),
+            noise=OperatingSystemNoise(),
+            masks=masks,
+            told=lambda word, _: failed.append(word),
+        )
+        if isinstance(request, ContributeRequest):
+            guard.contribute(request)
+        else:
+            guard.summarise(request)
+        if failed:
+            raise PrivacyRefusal("this plan cannot be approved: no answer to it can be made here; the log says why")
+
+    def shortest(act: Callable[[], object]) -> float:
+        took = []
+        for _ in range(_TIMES):
+            began = [clock() for clock in clocks]
+            act()
+            took += [clock() - before for clock, before in zip(clocks, began, strict=True)]
+        return min(took)
+
+    try:
+        reading, kept = shortest(read), read()
+        # A calibration round computes something else, and the last round is one where there is any.
+        kinds = {1, plan.training.rounds if plan.training.calibration_rounds else 1}
+        rounds = [ContributeRequest(plan.hash, site, number, 0, plan.roster, weights) for number in sorted(kinds)]
+        summaries = [
+            SummariseRequest(plan.hash, site, each.name, 0, plan.roster, weights, each.cells) for each in plan.summaries
+        ]
+        return Seconds(
+            reading,
+            max(shortest(partial(answered, one)) for one in rounds),
+            max((shortest(partial(answered, one)) for one in summaries), default=0.0),
+        )
+    except RequestRefused as refusal:
+        _log.error("a trial of plan %s is refused: %s", plan.hash[:12], refusal.code)
+    raise PrivacyRefusal("this plan cannot be approved: this hospital's guard would refuse it; the log says why")

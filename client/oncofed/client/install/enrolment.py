@@ -1,0 +1,130 @@
+"""How does a hospital get its keys, and come to trust one coordinator and no other?
+
+`make_request` makes the node key once (it never leaves node/) and gives the request to send. `accept` checks the
+coordinator's answer: it must answer this hospital's own request, be signed by the key it names, and that key and the
+certificate must have the fingerprint that the hospital heard from the coordinator by telephone.
+
+Refuses a second acceptance while a coordinator is pinned: changing coordinators is a decision, made by removing
+`[coordinator]` from site.toml and node/ca.crt.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from oncofed.client.install.folder import NodeFolder, read_site
+from oncofed.errors import Fault, InvalidInput
+from oncofed.protocol.enrolment import (
+    Acceptance,
+    EnrolmentRequest,
+    coordinator_fingerprint,
+    fingerprint,
+    load_node_key,
+    new_request,
+    openssh_line,
+    read_acceptance,
+    read_request,
+    request_bytes,
+    same_fingerprint,
+)
+from oncofed.protocol.signing import new_signing_key, public_key_of
+from oncofed.secret_files import private_folder, read_secret, read_signing_key, write_secret
+
+
+def make_request(folder: NodeFolder) -> EnrolmentRequest:
+    """The hospital's request; makes the node key and the secret of its processes where they do not exist.
+
+    ECDSA signatures are random, so the request is kept: asked again, the same one (and its fingerprint) is given.
+    """
+    site = read_site(folder)
+    private_folder(folder.node)
+    private_folder(folder.relay)
+    if not folder.node_key.exists():
+        key = ec.generate_private_key(ec.SECP384R1())
+        write_secret(folder.node_key, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+    if not folder.node_secret.exists():
+        write_secret(folder.node_secret, secrets.token_bytes(32), mode=0o400)
+    if not folder.relay_secret.exists():
+        write_secret(folder.relay_secret, read_secret(folder.node_secret), mode=0o400)
+    if not folder.answer_key.exists():
+        private_folder(folder.guard)
+        write_secret(folder.answer_key, new_signing_key())
+    private = read_secret(folder.node_key)
+    folder.node_public_key.write_text(openssh_line(load_node_key(private).public_key()) + "\n")
+    kept = folder.node / "request.json"
+    if not kept.exists():
+        write_secret(kept, request_bytes(_new_request(folder, site.name, private)))
+    request = own_request(folder)
+    if request.site != site.name:
+        raise InvalidInput(
+            [
+                Fault(
+                    "site.toml, name", f"was {request.site} when the request was made", f"Restore it, or remove {kept}."
+                )
+            ]
+        )
+    return request
+
+
+def _new_request(folder: NodeFolder, name: str, node_private_key: bytes) -> EnrolmentRequest:
+    return new_request(
+        name,
+        node_private_key=node_private_key,
+        answer_public_key=public_key_of(read_signing_key(folder.answer_key)),
+    )
+
+
+def own_request(folder: NodeFolder) -> EnrolmentRequest:
+    """The request this hospital made. Raises InvalidInput when there is none."""
+    return read_request(read_secret(folder.node / "request.json"))
+
+
+def accept(folder: NodeFolder, content: bytes, *, heard_fingerprint: str) -> Acceptance:
+    """Pin the coordinator of this acceptance.
+
+    heard_fingerprint  the coordinator's, as read out by telephone or printed in the consortium's contract.
+    raises             InvalidInput, SignatureInvalid; then nothing was written.
+    """
+    acceptance = read_acceptance(content)
+    request = own_request(folder)
+    faults = []
+    if acceptance.request_fingerprint != fingerprint(request_bytes(request)) or acceptance.site != request.site:
+        faults.append(
+            Fault("acceptance", "answers another request than this hospital's", "Send your request again, and ask why.")
+        )
+    told = fingerprint_of(acceptance)
+    if not same_fingerprint(told, heard_fingerprint):
+        faults.append(
+            Fault(
+                "acceptance",
+                f"the coordinator's fingerprint in it is {told}, not the one you heard",
+                "Call the coordinator on a number you know. Somebody may have changed the file.",
+            )
+        )
+    if read_site(folder).coordinator is not None:
+        faults.append(
+            Fault("site.toml", "a coordinator is pinned already", "Remove [coordinator] and node/ca.crt to change it.")
+        )
+    if faults:
+        raise InvalidInput(faults)
+    folder.ca_certificate.write_text(acceptance.ca_certificate)
+    with folder.settings.open("a") as file:
+        file.write(
+            f"\n[coordinator]  # pinned by `oncofed site accept`; fingerprint {told}\n"
+            f'address = "{acceptance.coordinator_address}"\n'
+            f'public_key = "{acceptance.coordinator_public_key}"\n'
+        )
+        file.flush()
+        os.fsync(file.fileno())
+    return acceptance
+
+
+def fingerprint_of(acceptance: Acceptance) -> str:
+    """To compare with what the coordinator says on the telephone."""
+    return coordinator_fingerprint(
+        ca_certificate=acceptance.ca_certificate, coordinator_public_key=acceptance.coordinator_public_key
+    )

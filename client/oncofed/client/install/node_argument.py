@@ -1,0 +1,31 @@
+"""Which node does a command mean, and as which user does it go on?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from oncofed.client.install.folder import NodeFolder
+
+# Everything but click is imported where it is used, so that `oncofed --help` answers at once.
+# ruff: noqa: PLC0415
+
+
+def _folder_of(context: click.Context, parameter: click.Parameter, value: Path) -> NodeFolder:
+    from oncofed.client.install.folder import NodeFolder
+
+    return NodeFolder(value.resolve())
+
+
+NODE = click.argument("folder", metavar="NODE", type=click.Path(file_okay=False, path_type=Path), callback=_folder_of)
+
+
+def go_on_as(role: str, folder: NodeFolder) -> None:
+    """Go on as the user this part of the node belongs to, when root and the node has users of its own."""
+    from oncofed.client.install.folder import read_site
+    from oncofed.client.install.setup import become
+
+    become(role, read_site(folder).users)

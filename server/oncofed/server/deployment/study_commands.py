@@ -1,0 +1,290 @@
+"""How does a coordinator draw up a study, read it as others will, and sign it? `oncofed study`."""
+
+from __future__ import annotations
+
+import math
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from oncofed.errors import Fault, InvalidInput
+from oncofed.texts import spreadsheet_table
+
+if TYPE_CHECKING:
+    from oncofed.cohort.schema import StudySchema
+    from oncofed.protocol.plan import StudyPlan
+    from oncofed.protocol.study_document import StudyDocument
+
+_STUDY_OR_PLAN = click.argument(
+    "study_file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+_TEMPLATES = ("study.toml", "schema.toml")
+
+
+@click.group()
+def study() -> None:
+    """Draw up a study for real hospitals: new, plan-budget, validate, show, hash, sign; then explain its model.
+
+    \b
+    Examples:
+      oncofed study new lung
+      oncofed study plan-budget lung/study.toml --sites 20 --patients 230 --event-rate 0.3
+      oncofed study validate lung/study.toml
+      oncofed study show lung/study.toml --patients 400
+      oncofed study sign lung/study.toml --coordinator /var/lib/oncofed-coordinator --out lung.plan.json
+      oncofed study hash lung.plan.json
+      oncofed study explain COORD --csv markers.csv
+    """
+
+
+@study.command()
+@click.argument("folder", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
+def new(folder: Path) -> None:
+    """Write study.toml and schema.toml to FOLDER, to be filled in.
+
+    \b
+    Example:
+      oncofed study new lung
+    """
+    taken = [name for name in _TEMPLATES if (folder / name).exists()]
+    if taken:
+        raise InvalidInput([Fault(str(folder / name), "exists already", "Choose another folder.") for name in taken])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _TEMPLATES:
+        (folder / name).write_text(files("oncofed.server").joinpath("templates", name).read_text("utf-8"), "utf-8")
+    click.echo(f"Wrote {folder / 'study.toml'} and {folder / 'schema.toml'}. Fill them in, then:")
+    click.echo(f"  oncofed study validate {folder / 'study.toml'}")
+
+
+@study.command()
+@_STUDY_OR_PLAN
+def validate(study_file: Path) -> None:
+    """Say every fault of a study file, or of a signed plan, at once.
+
+    \b
+    Examples:
+      oncofed study validate lung/study.toml
+      oncofed study validate lung.plan.json
+    """
+    plan, schema = _read(study_file)
+    click.echo(
+        f"{study_file}: no faults. {len(schema.markers)} markers, {plan.training.rounds} rounds, "
+        f"noise multiplier {plan.privacy.noise_multiplier:.4g}."
+    )
+
+
+@study.command("plan-budget")
+@_STUDY_OR_PLAN
+@click.option("--sites", type=click.IntRange(min=1), required=True, help="How many hospitals are expected.")
+@click.option("--patients", type=click.IntRange(min=1), required=True, help="Patients of each: a guess, not a count.")
+@click.option(
+    "--event-rate",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    required=True,
+    help="Part of them whose event will have been seen.",
+)
+@click.option("--epsilon", "epsilons", default="3,1", show_default=True, help="With commas.")
+@click.option("--rounds", help="With commas; left out: the study's own.")
+def plan_budget(
+    study_file: Path, sites: int, patients: int, event_rate: float, epsilons: str, rounds: str | None
+) -> None:
+    """Say what epsilon, rounds and hospital sizes buy, before anyone spends anything.
+
+    Reads no patient: only the study file, its schema, and your guesses.
+
+    \b
+    Examples:
+      oncofed study plan-budget lung/study.toml --sites 20 --patients 230 --event-rate 0.3
+      oncofed study plan-budget lung/study.toml --sites 8 --patients 900 --event-rate 0.5 --epsilon 4,2,1 --rounds 30,60
+    """
+    from oncofed.server.deployment.consortium_file import read_consortium  # noqa: PLC0415
+    from oncofed.study.budget import Guess, budget_in_words, offers  # noqa: PLC0415  # as above
+
+    if study_file.suffix != ".toml":
+        remedy = "Give the study file that it was made from."
+        raise InvalidInput([Fault(study_file.name, "is a signed plan, whose budget is fixed", remedy)])
+    consortium = read_consortium(study_file)
+    faults: list[Fault] = []
+    wanted = _positive_numbers("--epsilon", epsilons, faults)
+    counts = _positive_numbers("--rounds", rounds or str(consortium.settings.training.rounds), faults, whole=True)
+    if faults:
+        raise InvalidInput(faults)
+    guess = Guess(sites, patients, event_rate)
+    found = offers(
+        consortium.settings, consortium.schema, guess, epsilons=wanted, rounds=[int(count) for count in counts]
+    )
+    click.echo(budget_in_words(found, guess))
+
+
+def _positive_numbers(option: str, text: str, faults: list[Fault], *, whole: bool = False) -> list[float]:
+    numbers = []
+    for item in (part.strip() for part in text.split(",")):
+        try:
+            number = float(item)
+        except ValueError:
+            number = math.nan
+        if not 0 < number < math.inf or (whole and number != int(number)):
+            kind = "whole numbers above 0, as in 30,60" if whole else "numbers above 0, as in 3,1"
+            faults.append(Fault(option, f'"{item}" is not one', f"Write {kind}."))
+        numbers.append(number)
+    return numbers
+
+
+@study.command()
+@_STUDY_OR_PLAN
+@click.option("--patients", type=click.IntRange(min=1), help="Your hospital's patients, to see what joining costs it.")
+def show(study_file: Path, patients: int | None) -> None:
+    """Say in words what a study asks of a hospital and promises its patients.
+
+    \b
+    Examples:
+      oncofed study show lung/study.toml --patients 400
+      oncofed study show lung.plan.json
+    """
+    # Imported here so that `oncofed --help` answers at once.
+    from oncofed.protocol.plan_words import plan_in_words  # noqa: PLC0415
+    from oncofed.survival.network import parameter_count  # noqa: PLC0415
+
+    plan, schema = _read(study_file)
+    click.echo(plan_in_words(plan, schema, parameters=parameter_count(plan.model), patients=patients))
+
+
+@study.command()
+@_STUDY_OR_PLAN
+@click.option(
+    "--coordinator", "folder", required=True, metavar="COORD", type=click.Path(file_okay=False, path_type=Path)
+)
+@click.option("--sites", help="Names of enrolled hospitals, with commas; left out: all.")
+@click.option("--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+def sign(study_file: Path, folder: Path, sites: str | None, out: Path) -> None:
+    """Make a study file into a plan for enrolled hospitals, and sign it with the coordinator's key.
+
+    \b
+    Examples:
+      oncofed study sign lung/study.toml --coordinator COORD --out lung.plan.json
+      oncofed study sign lung/study.toml --coordinator COORD --sites charite,ukb --out lung.plan.json
+    """
+    from oncofed.protocol.bundle import bundle_sha256  # noqa: PLC0415
+    from oncofed.protocol.study_document import document_bytes, signed_document  # noqa: PLC0415
+    from oncofed.secret_files import read_signing_key  # noqa: PLC0415
+    from oncofed.server.deployment.consortium_file import plan_for, read_consortium  # noqa: PLC0415
+    from oncofed.server.deployment.folder import CoordinatorFolder, coordinator_public_key, read_settings  # noqa: PLC0415
+    from oncofed.server.deployment.member_files import look_at  # noqa: PLC0415
+
+    coordinator = CoordinatorFolder(folder.resolve())
+    read_settings(coordinator)  # a folder that is no coordinator's is told as that, not as one without hospitals
+    consortium = read_consortium(study_file)
+    hospitals = look_at(coordinator)
+    for told in hospitals.told:
+        click.echo(told, err=True)
+    enrolled = {name: site for name, site in hospitals.known.items() if site.is_member}
+    wanted = tuple(enrolled) if sites is None else tuple(dict.fromkeys(name.strip() for name in sites.split(",")))
+    if unknown := [name for name in wanted if name not in enrolled]:
+        remedy = f"Members: {', '.join(enrolled) or 'none'}."
+        said = {
+            name: f"is {hospitals.known[name].standing}" if name in hospitals.known else "is not enrolled"
+            for name in unknown
+        }
+        raise InvalidInput([Fault("--sites", f'"{name}" {said[name]}', remedy) for name in unknown])
+    if not wanted:
+        remedy = "Enrol one first: oncofed coordinator enrol COORD"
+        raise InvalidInput([Fault(str(folder), "no hospital is enrolled", remedy)])
+    signing_key = read_signing_key(coordinator.signing_key)
+    plan = plan_for(
+        consortium,
+        members=tuple(enrolled[name].member for name in wanted),
+        coordinator_public_key=coordinator_public_key(coordinator),
+        bundle_sha256=bundle_sha256(),
+    )
+    document = signed_document(plan, schema_toml=consortium.schema_toml, signing_key=signing_key)
+    out.write_bytes(document_bytes(document))
+    click.echo(f"Signed for {', '.join(plan.roster)}: {out}")
+    click.echo(f"Plan {plan.hash}")
+    click.echo(f"Next: oncofed coordinator run {folder} {out}")
+
+
+@study.command("hash")
+@_STUDY_OR_PLAN
+def plan_hash(study_file: Path) -> None:
+    """Print the hash by which hospitals approve a plan: the signed document's.
+
+    \b
+    Example:
+      oncofed study hash lung.plan.json
+    """
+    if study_file.suffix == ".toml":
+        remedy = "Sign it first (`oncofed study sign`): keys and hospitals are part of what is hashed."
+        raise InvalidInput([Fault(study_file.name, "is not a signed plan", remedy)])
+    click.echo(_signed(study_file).plan.hash)
+
+
+@study.command()
+@click.argument("folder", metavar="COORD", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("plan", metavar="[HASH]", default="")
+@click.option("--most", type=click.IntRange(min=1), default=20, show_default=True, help="Markers and pairs listed.")
+@click.option("--csv", "csv_file", metavar="FILE.csv", type=click.Path(dir_okay=False, path_type=Path))
+def explain(folder: Path, plan: str, most: int, csv_file: Path | None) -> None:
+    """Say which markers carry a finished study's model over all hospitals, as they released it with noise.
+
+    COORD is the coordinator's folder, HASH the beginning of the plan's hash where there are several studies. Only a
+    study whose file has [explanations] has something to say. Asks no hospital and costs no privacy.
+
+    \b
+    Examples:
+      oncofed study explain COORD
+      oncofed study explain COORD 4f1c --most 50 --csv markers.csv
+    """
+    from oncofed.protocol.plan import SummaryKind  # noqa: PLC0415  # as above
+    from oncofed.server.deployment.folder import CoordinatorFolder, read_settings  # noqa: PLC0415
+    from oncofed.server.deployment.runs import find_study  # noqa: PLC0415
+    from oncofed.server.report.reading import read_deployed_study  # noqa: PLC0415
+    from oncofed.server.report.released_explanations import explanation_lines, explanation_table  # noqa: PLC0415
+    from oncofed.server.rounds.explanation_votes import released_explanations, summary_of  # noqa: PLC0415
+
+    coordinator = CoordinatorFolder(folder.resolve())
+    read_settings(coordinator)  # a folder that is no coordinator's is told as that, not as one without studies
+    plan_hash = find_study(coordinator, plan)
+    found = read_deployed_study(coordinator.study(plan_hash))
+    told = released_explanations(found.plan, found.schema, found.summaries)
+    if told is None:
+        name = f"study {plan_hash[:12]}"
+        if summary_of(found.plan, SummaryKind.KEY_MARKERS) is None:
+            remedy = "Each hospital has its own: oncofed site explain. The next study may ask: [explanations]."
+            raise InvalidInput([Fault(name, "asked for no explanations", remedy)])
+        remedy = f"See how far it is: oncofed coordinator status {folder} {plan_hash[:12]}"
+        raise InvalidInput([Fault(name, "has not released its explanations", remedy)])
+    for line in explanation_lines(told, found.plan, found.schema, most=most):
+        click.echo(line)
+    if csv_file is not None:
+        spreadsheet_table(explanation_table(told)).to_csv(csv_file, index=False)
+        click.echo(
+            f"\nWrote {csv_file}. Pictures: oncofed coordinator report {folder} {plan_hash[:12]} --out report.html"
+        )
+
+
+def _read(study_file: Path) -> tuple[StudyPlan, StudySchema]:
+    """Of a signed plan, what it says; of a study file, the plan it would become with a few unnamed hospitals."""
+    from oncofed.protocol.plan import Member  # noqa: PLC0415  # as above
+    from oncofed.protocol.study_document import schema_of  # noqa: PLC0415
+    from oncofed.server.deployment.consortium_file import plan_for, read_consortium  # noqa: PLC0415
+
+    if study_file.suffix != ".toml":
+        document = _signed(study_file)
+        return document.plan, schema_of(document)
+    consortium = read_consortium(study_file)
+    privacy = consortium.settings.privacy
+    count = max(3, consortium.quorum or 0, privacy.dropouts + privacy.colluding + 1)
+    unnamed = tuple(Member(f"hospital-{number}", "") for number in range(1, count + 1))
+    plan = plan_for(consortium, members=unnamed, coordinator_public_key=b"", bundle_sha256="")
+    return plan, consortium.schema
+
+
+def _signed(study_file: Path) -> StudyDocument:
+    """A document that whoever it names as the coordinator has signed; whose key that is, each hospital has pinned."""
+    from oncofed.protocol.study_document import read_document, verify_document  # noqa: PLC0415  # as above
+
+    document = read_document(study_file.read_bytes(), where=study_file.name)
+    verify_document(document, public_key=bytes.fromhex(document.plan.coordinator_public_key))
+    return document

@@ -1,0 +1,220 @@
+"""What do epsilon, rounds and hospital sizes buy, before anyone spends anything?
+
+A calculation on public guesses (how many hospitals, how many patients each, which part of them has the event); no table
+is read. For each kind of marker it says which part of what the patients' events could teach the privacy noise leaves,
+and the smallest effect that would still be found.
+
+The argument. Near the optimum, the sum over patients of the gradient for a column of standard deviation s has variance
+E s^2 (E events; Fisher information of a proportional hazard). Over all rounds together, noise of standard deviation
+sigma C in each of T rounds counts as sigma C / sqrt(T) once, since rounds can be averaged. With H hospitals that each
+add noise in full, the sum has H times its variance; with shared noise, H / (H - d - t) times. So an estimate from
+noised sums has the variance that E s^2 / (E s^2 + noise^2) times the events would give without noise: the *share of
+information left*. Columns are taken as uncorrelated, measured in everybody, of standard deviation 1 before their public
+weight; clipping is taken to cut nothing off. All three make the answer a rough one: correlated markers share what they
+learn and do better, seldom measured ones worse.
+
+Sources: Schoenfeld, Biometrics 39 (1983), for events and detectable hazard ratios; Balle and Wang, ICML 2018, that
+averaging Gaussian releases of one sum equals one release of the joint noise. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from oncofed.cohort.encoding import Role, columns
+from oncofed.cohort.schema import Kind, StudySchema
+from oncofed.errors import Fault, InvalidInput
+from oncofed.privacy.releases import release_of_round
+from oncofed.protocol.plan import PrivacyMode, StudyPlan
+from oncofed.study.plan_settings import PlanSettings, plan_from
+
+STANDARD_ERRORS = 1.96 + 0.84
+"""An effect of so many standard errors is found four times out of five, at 5 % significance, two-sided."""
+
+AFFORDABLE = 0.05
+"""Below this share of information, markers did not raise the C-index within tumour types on TCGA (docs/benchmarks.md,
+noise in full: at epsilon 1, with 1 %, they brought nothing; at epsilon 3, with 8 %, they did)."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Public guesses about hospitals that have not joined yet.
+
+    sites                hospitals.
+    patients_per_site    a guess, not a count.
+    event_rate           part of the patients whose event will have been seen.
+    """
+
+    sites: int
+    patients_per_site: int
+    event_rate: float
+
+    @property
+    def events(self) -> float:
+        return self.sites * self.patients_per_site * self.event_rate
+
+
+@dataclass(frozen=True)
+class Bought:
+    """What one modality's markers get. information_left: 0 to 1. hazard_ratio: the smallest that is found, per SD."""
+
+    modality: str
+    columns: int
+    information_left: float
+    hazard_ratio: float
+
+    @property
+    def is_affordable(self) -> bool:
+        return self.information_left >= AFFORDABLE
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One way to spend. noise: of all rounds' sums together as if they were one, in units of the gradient."""
+
+    mode: PrivacyMode
+    epsilon: float
+    rounds: int
+    noise_multiplier: float
+    noise: float
+    bought: tuple[Bought, ...]
+
+
+def offers(
+    settings: PlanSettings,
+    schema: StudySchema,
+    guess: Guess,
+    *,
+    epsilons: Sequence[float],
+    rounds: Sequence[int],
+) -> tuple[Offer, ...]:
+    """Modes `local` and `distributed` x epsilons x rounds; else as the study file says.
+
+    A file of mode `local` says nothing of dropouts and colluding hospitals: a tenth of the hospitals each, rounded up.
+    Raises InvalidInput when the file states no clip norm.
+    """
+    if settings.privacy.l2_norm_bound is None:
+        raise InvalidInput([Fault("[privacy], l2_norm_bound", "is missing", "State a clip norm, such as 2.")])
+    found = []
+    for mode in (PrivacyMode.LOCAL, PrivacyMode.DISTRIBUTED):
+        if mode is PrivacyMode.DISTRIBUTED and guess.sites < 3:
+            continue  # nobody would be left to share the noise with
+        for epsilon in epsilons:
+            for count in rounds:
+                plan = _plan(settings, schema, guess, mode=mode, epsilon=epsilon, rounds=count)
+                noise = noise_of_all_rounds(plan)
+                found.append(
+                    Offer(
+                        mode=mode,
+                        epsilon=epsilon,
+                        rounds=count,
+                        noise_multiplier=plan.privacy.noise_multiplier,
+                        noise=noise,
+                        bought=bought_by(schema, events=guess.events, noise=noise),
+                    )
+                )
+    return tuple(found)
+
+
+def _plan(
+    settings: PlanSettings, schema: StudySchema, guess: Guess, *, mode: PrivacyMode, epsilon: float, rounds: int
+) -> StudyPlan:
+    asked = replace(settings.privacy, mode=mode, epsilon=epsilon)
+    if mode is PrivacyMode.DISTRIBUTED and settings.privacy.mode is not PrivacyMode.DISTRIBUTED:
+        tenth = math.ceil(guess.sites / 10)
+        asked = replace(asked, dropouts=tenth, colluding=tenth)
+    return plan_from(
+        replace(settings, privacy=asked, training=replace(settings.training, rounds=rounds)),
+        schema,
+        study="budget",
+        roster=tuple(f"hospital-{number:05d}" for number in range(guess.sites)),
+        quorum=None,
+        initialisation_seed=0,
+    )
+
+
+def noise_of_all_rounds(plan: StudyPlan) -> float:
+    """Standard deviation of the noise in the mean over rounds of gradients; all hospitals answer."""
+    assert plan.privacy.l2_norm_bound is not None
+    of_sum = release_of_round(plan).noise_of_sum(hospitals=len(plan.roster))
+    return of_sum * plan.privacy.l2_norm_bound / math.sqrt(plan.training.rounds - plan.training.calibration_rounds)
+
+
+def bought_by(schema: StudySchema, *, events: float, noise: float) -> tuple[Bought, ...]:
+    """For each modality of the schema, by the median weight of its markers' columns."""
+    kinds = {marker.name: marker for marker in schema.markers}
+    weights: dict[str, list[float]] = {}
+    for column in columns(schema):
+        if column.role is not Role.MISSING:
+            marker = kinds[column.source]
+            # Half of the patients in a category: a standard deviation of 1/2.
+            spread = 0.5 if marker.kind is Kind.CATEGORICAL else 1.0
+            weights.setdefault(marker.modality.value, []).append(column.weight * spread)
+    found = []
+    for modality, each in weights.items():
+        scale = sorted(each)[len(each) // 2]
+        information = events * scale**2
+        left = information / (information + noise**2)
+        standard_error = 1 / math.sqrt(events * left)
+        found.append(Bought(modality, len(each), left, math.exp(STANDARD_ERRORS * standard_error)))
+    return tuple(found)
+
+
+def hazard_ratio_alone(guess: Guess) -> float:
+    """What one hospital finds with its own patients, who need no noise there: per standard deviation."""
+    return math.exp(STANDARD_ERRORS / math.sqrt(guess.events / guess.sites))
+
+
+def budget_in_words(found: Sequence[Offer], guess: Guess) -> str:
+    """A table, and what follows from it."""
+    heads = [
+        "mode",
+        "epsilon",
+        "rounds",
+        "noise a round",
+        *(f"{one.modality} ({one.columns})" for one in found[0].bought),
+    ]
+    rows = [
+        [
+            offer.mode.value,
+            f"{offer.epsilon:g}",
+            str(offer.rounds),
+            f"{offer.noise_multiplier:.3g}",
+            *(f"{one.information_left:.0%}, HR {one.hazard_ratio:.2f}" for one in offer.bought),
+        ]
+        for offer in found
+    ]
+    widths = [max(len(row[place]) for row in [heads, *rows]) for place in range(len(heads))]
+    table = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [heads, *rows]
+    ]
+    return "\n".join(
+        [
+            f"{guess.sites} hospitals of {guess.patients_per_site:,} patients, {guess.event_rate:.0%} with the event: "
+            f"{guess.events:,.0f} events.",
+            "",
+            *table,
+            "",
+            "Noise a round: standard deviation at one hospital (local) or of the sum (distributed), in clip norms.",
+            "By modality (its columns): the share of what the events could teach that the noise leaves, and the",
+            "smallest hazard ratio per standard deviation found four times out of five. Roughly: correlated markers",
+            "do better.",
+            f"Without any noise: HR {math.exp(STANDARD_ERRORS / math.sqrt(guess.events)):.2f} pooled, "
+            f"{hazard_ratio_alone(guess):.2f} for a hospital alone.",
+            *_advice(found),
+        ]
+    )
+
+
+def _advice(found: Sequence[Offer]) -> list[str]:
+    """One line for each offer that some modality cannot be afforded with."""
+    lines = []
+    for offer in found:
+        if poor := [one.modality for one in offer.bought if not one.is_affordable]:
+            lines.append(
+                f"Not affordable with {offer.mode} noise at epsilon {offer.epsilon:g} (below {AFFORDABLE:.0%}): "
+                f"{', '.join(poor)}. Leave them out, share the noise, or enrol more."
+            )
+    return list(dict.fromkeys(lines))

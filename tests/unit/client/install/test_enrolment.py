@@ -1,0 +1,192 @@
+"""Does a hospital pin one coordinator: the one it heard on the telephone, for the request it sent?"""
+
+from __future__ import annotations
+
+import json
+import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.end_to_end.flower_processes import new_coordinator, new_node
+
+from oncofed.client.install.enrolment import accept, make_request
+from oncofed.client.install.folder import NodeFolder, read_site
+from oncofed.errors import InvalidInput
+from oncofed.protocol.enrolment import acceptance_bytes, request_bytes
+from oncofed.server.deployment.certificates import create_keys, renew_server_certificate
+from oncofed.server.deployment.enrolment import approve, own_fingerprint, settle_nodes
+from oncofed.server.deployment.folder import CoordinatorFolder, read_settings
+from oncofed.server.deployment.member_files import look_at, read_sites
+
+
+@pytest.fixture
+def coordinator(tmp_path: Path) -> CoordinatorFolder:
+    return new_coordinator(tmp_path / "coordinator")
+
+
+@pytest.fixture
+def bonn(tmp_path: Path) -> NodeFolder:
+    return new_node(tmp_path / "Bonn", "Bonn")
+
+
+def test_both_ends_know_each_other_afterwards(coordinator: CoordinatorFolder, bonn: NodeFolder) -> None:
+    request = make_request(bonn)
+    answer = approve(coordinator, request_bytes(request))
+    accept(bonn, acceptance_bytes(answer), heard_fingerprint=own_fingerprint(coordinator))
+    pinned = read_site(bonn).enrolled
+    assert pinned.public_key == coordinator.public_key.read_text().strip()
+    assert bonn.ca_certificate.read_bytes() == coordinator.ca_certificate.read_bytes()
+    assert read_sites(coordinator)["Bonn"].node_public_key == bonn.node_public_key.read_text().strip()
+
+
+def test_secrets_are_their_owners_alone(coordinator: CoordinatorFolder, bonn: NodeFolder) -> None:
+    make_request(bonn)
+    secrets = [
+        *(bonn.node_key, bonn.node_secret, bonn.relay_secret),
+        *(coordinator.ca_key, coordinator.server_key, coordinator.signing_key),
+        *(coordinator.superexec_secret, coordinator.admin_token),
+    ]
+    assert [path for path in secrets if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
+    assert [path for path in (bonn.node, bonn.relay, coordinator.keys) if path.stat().st_mode & 0o077] == []
+
+
+def test_asking_twice_makes_one_key_and_one_request(bonn: NodeFolder) -> None:
+    assert make_request(bonn) == make_request(bonn)
+
+
+def test_the_private_key_is_in_no_file_that_travels(coordinator: CoordinatorFolder, bonn: NodeFolder) -> None:
+    request = request_bytes(make_request(bonn))
+    answer = acceptance_bytes(approve(coordinator, request))
+    private = b"".join(bonn.node_key.read_bytes().splitlines()[1:-1])
+    assert len(private) > 200
+    for line in bonn.node_key.read_bytes().splitlines()[2:-1]:
+        assert line not in request
+        assert line not in answer
+
+
+def test_another_hospitals_acceptance_is_refused(
+    coordinator: CoordinatorFolder, bonn: NodeFolder, tmp_path: Path
+) -> None:
+    essen = new_node(tmp_path / "Essen", "Essen")
+    answer = approve(coordinator, request_bytes(make_request(essen)))
+    make_request(bonn)
+    with pytest.raises(InvalidInput, match="another request"):
+        accept(bonn, acceptance_bytes(answer), heard_fingerprint=own_fingerprint(coordinator))
+    assert not bonn.ca_certificate.exists()
+    assert read_site(bonn).coordinator is None
+
+
+def test_another_coordinators_acceptance_is_refused(
+    coordinator: CoordinatorFolder, bonn: NodeFolder, tmp_path: Path
+) -> None:
+    somebody = new_coordinator(tmp_path / "somebody")
+    answer = approve(somebody, request_bytes(make_request(bonn)))
+    with pytest.raises(InvalidInput, match="not the one you heard"):
+        accept(bonn, acceptance_bytes(answer), heard_fingerprint=own_fingerprint(coordinator))
+    assert not bonn.ca_certificate.exists()
+
+
+def test_a_second_coordinator_is_refused(coordinator: CoordinatorFolder, bonn: NodeFolder, tmp_path: Path) -> None:
+    answer = approve(coordinator, request_bytes(make_request(bonn)))
+    accept(bonn, acceptance_bytes(answer), heard_fingerprint=own_fingerprint(coordinator))
+    other = new_coordinator(tmp_path / "other")
+    again = approve(other, request_bytes(make_request(bonn)))
+    with pytest.raises(InvalidInput, match="pinned already"):
+        accept(bonn, acceptance_bytes(again), heard_fingerprint=own_fingerprint(other))
+
+
+def test_a_second_key_under_one_name_is_refused(
+    coordinator: CoordinatorFolder, bonn: NodeFolder, tmp_path: Path
+) -> None:
+    approve(coordinator, request_bytes(make_request(bonn)))
+    impostor = make_request(new_node(tmp_path / "impostor", "Bonn"))
+    with pytest.raises(InvalidInput, match="other keys are approved"):
+        approve(coordinator, request_bytes(impostor))
+
+
+def test_one_key_under_two_names_is_refused(coordinator: CoordinatorFolder, bonn: NodeFolder) -> None:
+    approve(coordinator, request_bytes(make_request(bonn)))
+    (bonn.node / "request.json").unlink()
+    bonn.settings.write_text(bonn.settings.read_text().replace('"Bonn"', '"Essen"'))
+    with pytest.raises(InvalidInput, match="another name"):
+        approve(coordinator, request_bytes(make_request(bonn)))
+
+
+def test_approving_twice_is_the_same_answer(coordinator: CoordinatorFolder, bonn: NodeFolder) -> None:
+    request = request_bytes(make_request(bonn))
+    assert approve(coordinator, request) == approve(coordinator, request)
+
+
+class Registry:
+    def __init__(self) -> None:
+        self.nodes: dict[bytes, int] = {}
+
+    def node_ids(self) -> dict[bytes, int]:
+        return dict(self.nodes)
+
+    def register_node(self, public_key: bytes) -> int:
+        assert public_key not in self.nodes
+        self.nodes[public_key] = 2**64 - 1 - len(self.nodes)
+        return self.nodes[public_key]
+
+    def unregister_node(self, node_id: int) -> None:
+        self.nodes = {key: known for key, known in self.nodes.items() if known != node_id}
+
+
+def test_registration_may_be_repeated_and_follows_a_new_database(
+    coordinator: CoordinatorFolder, bonn: NodeFolder
+) -> None:
+    approve(coordinator, request_bytes(make_request(bonn)))
+    registry = Registry()
+    first = settle_nodes(coordinator, registry)
+    assert settle_nodes(coordinator, registry) == first == read_sites(coordinator)
+    assert first["Bonn"].node_id == 2**64 - 1
+    fresh = Registry()
+    fresh.nodes[b"somebody"] = 1
+    assert settle_nodes(coordinator, fresh)["Bonn"].node_id == 2**64 - 1
+    assert b"somebody" not in fresh.nodes  # who is no member is no node
+
+
+def test_two_that_register_at_once_wait_for_each_other(coordinator: CoordinatorFolder, bonn: NodeFolder) -> None:
+    """`coordinator start` and `coordinator run`: both ask who is known before either has registered anybody."""
+    approve(coordinator, request_bytes(make_request(bonn)))
+
+    class Slow(Registry):
+        def node_ids(self) -> dict[bytes, int]:
+            found = super().node_ids()
+            time.sleep(0.2)
+            return found
+
+    registry = Slow()
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(settle_nodes, coordinator, registry) for _ in range(2)]
+        first, second = (each.result(timeout=10) for each in both)
+    assert first == second == read_sites(coordinator)
+
+
+def test_a_renamed_site_file_is_refused(coordinator: CoordinatorFolder, bonn: NodeFolder) -> None:
+    approve(coordinator, request_bytes(make_request(bonn)))
+    (coordinator.sites / "Bonn.json").rename(coordinator.sites / "Essen.json")
+    hospitals = look_at(coordinator)
+    assert (dict(hospitals.known), set(hospitals.damaged)) == ({}, {"Bonn", "Essen"})
+
+
+def test_an_existing_key_is_never_replaced(coordinator: CoordinatorFolder) -> None:
+    before = coordinator.ca_key.read_bytes()
+    with pytest.raises(InvalidInput, match="exists already"):
+        create_keys(coordinator, read_settings(coordinator), now=datetime.now(UTC))
+    assert coordinator.ca_key.read_bytes() == before
+    certificate = coordinator.server_certificate.read_bytes()
+    renew_server_certificate(coordinator, read_settings(coordinator), now=datetime.now(UTC))
+    assert coordinator.server_certificate.read_bytes() != certificate
+    assert coordinator.ca_key.read_bytes() == before
+
+
+def test_site_file_is_json_an_operator_can_read(coordinator: CoordinatorFolder, bonn: NodeFolder) -> None:
+    approve(coordinator, request_bytes(make_request(bonn)))
+    fields = json.loads((coordinator.sites / "Bonn.json").read_text())
+    assert fields["site"] == "Bonn"
+    assert fields["node_id"] is None
