@@ -12,6 +12,7 @@ from flwr.app.message.message import make_message
 from flwr.app.metadata import Metadata
 from tests.node_guards import REQUEST, SUMMARY, TOKEN, Asker, HonestGuard, HostileGuard, Served, raising, served
 
+from oncofed.client.relay import app as relay_app
 from oncofed.client.relay.guard_channel import SOCKET_VARIABLE, TOKEN_FILE_VARIABLE
 from oncofed.errors import RefusalCode, RequestRefused
 from oncofed.protocol.codec import MESSAGE_TYPE, decode_answer, encode_question
