@@ -76,6 +76,10 @@ class ApprovedSite:
     def is_member(self) -> bool:
         return self.standing is Standing.MEMBER
 
+    @property
+    def is_removed(self) -> bool:
+        return self.standing is Standing.REMOVED
+
 
 @dataclass(frozen=True)
 class Hospitals:

@@ -11,8 +11,10 @@ every request, so that a key counts no longer from that instant; the SuperLink t
 | removed   | refused     | refused | as it is    | member  | refused          |
 
 Refuses to remove a hospital, or to replace its keys, while a study that names it is running: that study could not be
-resumed. In an emergency `suspend` it, which works at any time: also when files of other hospitals are damaged, and when
-one of its own two is. What lets a hospital in again wants both of its files sound.
+resumed. In an emergency `suspend` it, which works at any time: also when files of other hospitals are damaged.
+
+Of a hospital whose own files are damaged nobody knows what was decided last, nor which keys it has: its key is refused
+already, `suspend` and `remove` both make it removed, and the only way in again is a request of its, approved anew.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from oncofed.server.deployment.runs import studies_at_work
 
 
 def suspend(folder: CoordinatorFolder, name: str) -> ApprovedSite:
-    """Its key counts for nothing until `readmit`. Raises InvalidInput."""
+    """Its key counts for nothing until `readmit`; one whose own files are damaged is removed. Raises InvalidInput."""
     return _changed(folder, name, _to(Standing.SUSPENDED, refused=Standing.REMOVED), lets_in=False)
 
 
@@ -80,7 +82,9 @@ def _changed(
             copy = None if lets_in else hospitals.newest_copy(name)
             if copy is None:
                 raise InvalidInput([hospitals.damaged[name]])
-            return decide(folder, change(copy))
+            former = {key for other in hospitals.copies if other.site == name for key in other.former_keys}
+            removed = replace(change(copy), standing=Standing.REMOVED, former_keys=tuple(sorted(former)))
+            return decide(folder, removed)
         if before is None:
             remedy = f"Known: {', '.join(sorted({*hospitals.known, *hospitals.damaged})) or 'none'}."
             raise InvalidInput([Fault("HOSPITAL", f'no hospital "{name}" was ever approved', remedy)])

@@ -89,8 +89,14 @@ def suspend(folder: CoordinatorFolder, hospital: str) -> None:
     from oncofed.server.deployment.membership import suspend as suspend_member
     from oncofed.server.deployment.runs import studies_at_work
 
-    suspend_member(folder, hospital)
-    click.echo(f"{hospital} is suspended: its node is refused from now on. Undo: oncofed coordinator readmit")
+    after = suspend_member(folder, hospital)
+    if after.is_removed:
+        click.echo(
+            f"{hospital} is removed, not only suspended: its files were damaged, so that nobody knows which keys it had. "
+            "Its node is refused. To undo, approve a request of its: oncofed coordinator approve"
+        )
+    else:
+        click.echo(f"{hospital} is suspended: its node is refused from now on. Undo: oncofed coordinator readmit")
     _settle(folder)
     for plan_hash in studies_at_work(folder, hospital):  # last: a damaged plan may stop this, and nothing else
         click.echo(

@@ -16,7 +16,7 @@ from oncofed.errors import InvalidInput
 from oncofed.protocol.enrolment import request_bytes
 from oncofed.server.deployment.enrolment import approve
 from oncofed.server.deployment.folder import CoordinatorFolder
-from oncofed.server.deployment.member_files import Standing, decide, look_at, read_sites
+from oncofed.server.deployment.member_files import ApprovedSite, Standing, decide, look_at, read_sites
 from oncofed.server.deployment.member_keys import MemberKeys
 from oncofed.server.deployment.membership import readmit, remove, rotate, suspend
 
@@ -109,6 +109,38 @@ def test_a_hospital_whose_own_file_is_damaged_can_be_taken_off_and_not_let_in(
     assert not member(consortium)
     approve(folder, request_bytes(make_request(consortium.nodes["Bonn"])))
     assert member(consortium)
+
+
+@pytest.mark.parametrize("off", [suspend, remove])
+@pytest.mark.parametrize("what", ["removed", "new keys", "edited"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_no_way_leads_from_damaged_files_back_to_a_former_membership(
+    damage: Callable[[Path], None],
+    what: str,
+    off: Callable[[CoordinatorFolder, str], ApprovedSite],
+    consortium: Consortium,
+    tmp_path: Path,
+) -> None:
+    """Last week's sites/ is put back, or one file edited, and what is newer cannot be read."""
+    folder, former = consortium.folder, consortium.key("Bonn")
+    in_sites, in_decisions = both_files(folder, "Bonn")
+    last_week = in_sites.read_bytes()
+    if what == "new keys":
+        rotate(folder, "Bonn", new_keys(consortium.nodes["Bonn"]))
+    else:
+        remove(folder, "Bonn")
+    if what == "edited":
+        in_sites.write_bytes(in_sites.read_bytes().replace(b'"removed"', b'"member"'))
+    else:
+        in_sites.write_bytes(last_week)
+        damage(in_decisions)
+        if damage is _folder:  # which no command removes
+            in_decisions.rmdir()
+    assert off(folder, "Bonn").standing is Standing.REMOVED
+    with pytest.raises(InvalidInput, match="was removed"):
+        readmit(folder, "Bonn")
+    assert MemberKeys(folder).site_of(former) is None
+    assert look_at(folder).known["Bonn"].is_removed
 
 
 @pytest.mark.parametrize("off", [suspend, remove])
