@@ -92,8 +92,8 @@ def suspend(folder: CoordinatorFolder, hospital: str) -> None:
     after = suspend_member(folder, hospital)
     if after.is_removed:
         click.echo(
-            f"{hospital} is removed, not only suspended: its files were damaged, so that nobody knows which keys it had. "
-            "Its node is refused. To undo, approve a request of its: oncofed coordinator approve"
+            f"{hospital} is removed, not only suspended: its files were damaged, so that nobody knows which keys it "
+            "had. Its node is refused. To undo, approve a request of its: oncofed coordinator approve"
         )
     else:
         click.echo(f"{hospital} is suspended: its node is refused from now on. Undo: oncofed coordinator readmit")
