@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from tests.end_to_end.test_simulate import small_study
 
-import oncofed.server.flower.app as server_app
-from oncofed.errors import InvalidInput
+from oncofed.errors import InvalidInput, QuorumLost
 from oncofed.privacy.accounting import GaussianRelease, epsilon_of
+from oncofed.server.rounds import course
 from oncofed.simulations.partition import consortium
 from oncofed.simulations.results import RunResult
 from oncofed.simulations.run import run_study, table_of
@@ -90,7 +90,7 @@ def test_a_run_that_ends_before_its_figures_were_released_releases_them_when_res
         raise Crash
 
     with monkeypatch.context() as patched:
-        patched.setattr(server_app, "run_summaries", crash)
+        patched.setattr(course, "run_summaries", crash)
         with pytest.raises(Crash):
             run_study(study, tmp_path / "run", report=False)
     result = run_study(study, tmp_path / "run", resume=True, report=False)
@@ -100,6 +100,26 @@ def test_a_run_that_ends_before_its_figures_were_released_releases_them_when_res
     again = run_study(study, tmp_path / "run", resume=True, report=False)  # nothing is asked or charged again
     assert again.releases == result.releases
     assert repr(again.measured) == repr(result.measured)  # a figure may be NaN, as the noise will
+
+
+def test_figures_that_cannot_be_had_are_told_and_keep_nobody_from_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, told = small_study(tmp_path, *MEASURED), list[str]()
+
+    def nobody(*_: object, **__: object) -> None:
+        raise QuorumLost("summary evaluation: 0 of 4 hospitals answered")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(course, "run_summaries", nobody)
+        result = run_study(study, tmp_path / "run", tell=told.append)
+    assert result.measured is None
+    (words,) = [words for about, words in result.notes if about == "released figures"]
+    assert words in told
+    assert "0 of 4 hospitals answered" in words
+    assert words in (tmp_path / "run" / "report.html").read_text()
+    again = run_study(study, tmp_path / "run", resume=True, report=False)
+    assert again.measured is not None
 
 
 def test_by_default_nothing_is_released_and_the_noise_is_what_it_was(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from oncofed.privacy.releases import largest_patients
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.server.flower.app import build_server_app
 from oncofed.server.rounds.checkpoint import load_checkpoint
+from oncofed.server.rounds.course import Unsummarised, ends_the_run
 from oncofed.server.rounds.rounds import RoundReport
 from oncofed.server.rounds.state import FederationState, initial_state
 from oncofed.server.rounds.summaries import missing_summaries
@@ -95,11 +96,13 @@ def federate(
     figures: RoundFigures,
     held_out: Mapping[str, Cohort] | None = None,
     summarised: Callable[[FederationState], None] = lambda state: None,
+    unsummarised: Unsummarised = ends_the_run,
 ) -> Federated:
     """Train from the start, or from the run folder's checkpoint, to the plan's last round and its last summary.
 
-    held_out    the patients whom each hospital sets aside, where the plan measures them.
-    summarised  told after each summary.
+    held_out      the patients whom each hospital sets aside, where the plan measures them.
+    summarised    told after each summary.
+    unsummarised  told why a summary could not be had; the model is there all the same.
 
     Each finished round is on disk before `figures` is asked for it and the next begins. Raises FederationFailure, and
     InvalidInput when a hospital has more patients than the plan's promise holds for: its guard would never answer.
@@ -128,6 +131,7 @@ def federate(
         nodes=lambda grid: find_nodes(grid, roster=plan.roster),
         start=start,
         checkpoint_folder=run_folder,
+        unsummarised=unsummarised,
         extra=measured,
     )
     if start.round < plan.training.rounds or missing_summaries(plan, start):

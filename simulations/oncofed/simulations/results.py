@@ -105,7 +105,8 @@ class RunResult:
     releases    that each site's ledger was charged for, oldest first; empty in mode `none`.
     measured    what hospitals released privately of the same patients; None where the study does not ask for it.
     released_explanations  what hospitals released privately of what carries the prognosis; None likewise.
-    notes       on the table, in words: who is left out, what lies outside of the grid.
+    notes       (about what, words): who is left out of the table and what lies outside of the grid; what was not
+                released.
     left_out    patients of the table that the study assigns to no site, or keeps from training and test.
     """
 
@@ -120,7 +121,7 @@ class RunResult:
     releases: Mapping[str, tuple[PrivacyEvent, ...]]
     left_out: int
     seconds_total: float
-    notes: tuple[str, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
     measured: Measured | None = None
     released_explanations: ReleasedExplanations | None = None
 

@@ -43,6 +43,7 @@ from oncofed.server.evaluation.concordance import Estimate
 from oncofed.server.evaluation.measured import Measured, evaluation_in, measured
 from oncofed.server.report.released_explanations import shown_parts
 from oncofed.server.rounds.checkpoint import has_checkpoint
+from oncofed.server.rounds.course import Unsummarised
 from oncofed.server.rounds.explanation_votes import ReleasedExplanations, released_explanations
 from oncofed.server.rounds.rounds import RoundReport
 from oncofed.server.rounds.state import FederationState
@@ -85,10 +86,10 @@ def run_study(
     began = time.perf_counter()
     _refuse_unfit(run_folder, study, engine=engine, resume=resume)
     progress("reading", 0, 1)
-    notes: list[str] = []
+    notes: list[tuple[str, str]] = []
 
-    def note(words: str) -> None:
-        notes.append(words)
+    def note(words: str, *, about: str = "table") -> None:
+        notes.append((about, words))
         tell(words)
 
     table, schema, where = table_of(study, tell=note)
@@ -114,6 +115,7 @@ def run_study(
             run_folder,
             explained=explained,
             notes=notes,
+            unsummarised=lambda failure: note(f"Not released: {failure}", about="released figures"),
             engine=engine,
             resume=resume and has_checkpoint(run_folder),  # one that ended in its first round begins again
             progress=progress,
@@ -129,7 +131,8 @@ def _run(
     run_folder: Path,
     *,
     explained: str,
-    notes: Sequence[str],
+    notes: Sequence[tuple[str, str]],
+    unsummarised: Unsummarised,
     engine: Engine,
     resume: bool,
     progress: Progress,
@@ -138,7 +141,9 @@ def _run(
 ) -> RunResult:
     """All that is written. `began` is `time.perf_counter` at the start of the whole."""
     write_json(run_folder / "study.json", {"hash": study.hash, "engine": engine.value, "settings": asdict(study)})
-    federated = _train(plan, patients, run_folder, engine=engine, resume=resume, progress=progress)
+    federated = _train(
+        plan, patients, run_folder, engine=engine, resume=resume, progress=progress, unsummarised=unsummarised
+    )
     network = network_with(plan.model, federated.state.weights)
     train = pooled(patients.hospitals)
     progress("measuring", 0, 3)
@@ -249,7 +254,14 @@ def _asked(data: DataSpec, schema: StudySchema) -> StudySchema:
 
 
 def _train(
-    plan: StudyPlan, patients: Consortium, run_folder: Path, *, engine: Engine, resume: bool, progress: Progress
+    plan: StudyPlan,
+    patients: Consortium,
+    run_folder: Path,
+    *,
+    engine: Engine,
+    resume: bool,
+    progress: Progress,
+    unsummarised: Unsummarised,
 ) -> Federated:
     x_test = torch.as_tensor(encode(patients.test))
     network = PrognosisNetwork(plan.model, initialisation_seed=0)
@@ -273,6 +285,7 @@ def _train(
         figures=figures,
         held_out=None if evaluation_in(plan) is None else patients.held_out,
         summarised=lambda state: progress("releasing", len(state.summaries), len(plan.summaries)),
+        unsummarised=unsummarised,
     )
 
 
@@ -385,7 +398,7 @@ def metrics(result: RunResult) -> dict[str, Any]:
             "local_only": dict(zip(result.hospitals, beside.local_only, strict=True)),
         },
         "privacy": {key: privacy_summary(result)[key] for key in ("mode", "epsilon", "delta", "relation")},
-        "notes": list(result.notes),
+        "notes": [words for _, words in result.notes],
         "sites": len(result.hospitals),
         "rounds": len(result.rounds),
         "seconds": {"total": result.seconds_total, "per_round": float(seconds.mean())},

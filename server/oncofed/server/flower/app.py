@@ -16,10 +16,11 @@ from flwr.serverapp import Grid, ServerApp
 
 from oncofed.errors import InvalidInput
 from oncofed.protocol.plan import StudyPlan
-from oncofed.server.rounds.rounds import NO_PATIENCE, ExtraSource, Observer, Patience, no_extra, no_observer, run_rounds
+from oncofed.server.rounds.course import Unsummarised, ends_the_run, run_course
+from oncofed.server.rounds.rounds import NO_PATIENCE, ExtraSource, Observer, Patience, no_extra, no_observer
 from oncofed.server.rounds.state import FederationState
 from oncofed.server.rounds.strategies import strategy_faults
-from oncofed.server.rounds.summaries import SummaryObserver, no_summary_observer, run_summaries
+from oncofed.server.rounds.summaries import SummaryObserver, no_summary_observer
 
 NodeDirectory = Callable[[Grid], Mapping[str, int]]
 """Finds the node id of each hospital of the roster."""
@@ -33,6 +34,7 @@ def build_server_app(
     checkpoint_folder: Path | None,
     observer: Observer = no_observer,
     summary_observer: SummaryObserver = no_summary_observer,
+    unsummarised: Unsummarised = ends_the_run,
     extra: ExtraSource = no_extra,
     patience: Patience = NO_PATIENCE,
 ) -> ServerApp:
@@ -51,24 +53,15 @@ def build_server_app(
     @app.main()
     def main(grid: Grid, context: Context) -> None:
         with flower_says_errors_only():
-            found = nodes(grid)
-            trained = run_rounds(
+            run_course(
                 grid,
                 plan=plan,
-                nodes=found,
+                nodes=nodes(grid),
                 start=start,
                 checkpoint_folder=checkpoint_folder,
                 observer=observer,
-                extra=extra,
-                patience=patience,
-            )
-            run_summaries(
-                grid,
-                plan=plan,
-                nodes=found,
-                start=trained,
-                checkpoint_folder=checkpoint_folder,
-                observer=summary_observer,
+                summary_observer=summary_observer,
+                unsummarised=unsummarised,
                 extra=extra,
                 patience=patience,
             )

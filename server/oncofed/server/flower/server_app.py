@@ -23,7 +23,7 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from oncofed.errors import Fault, FederationFailure, InvalidInput, OncofedError, QuorumLost
+from oncofed.errors import Fault, InvalidInput, OncofedError, QuorumLost
 from oncofed.protocol.bundle import PLAN_HASH
 from oncofed.protocol.plan import StudyPlan, SummarySpec
 from oncofed.protocol.prompt_transfer import ask_again_soon
@@ -44,9 +44,9 @@ from oncofed.server.flower.prompt_grid import PromptGrid
 from oncofed.server.flower.signing_grid import SigningGrid
 from oncofed.server.flower.superexec import COORDINATOR
 from oncofed.server.rounds.checkpoint import has_checkpoint, load_checkpoint
-from oncofed.server.rounds.rounds import Patience, Ready, RoundReport, everybody_online, run_rounds
+from oncofed.server.rounds.course import run_course
+from oncofed.server.rounds.rounds import Patience, Ready, RoundReport, everybody_online
 from oncofed.server.rounds.state import FederationState, initial_state
-from oncofed.server.rounds.summaries import run_summaries
 
 PATIENCE_SECONDS = 180.0
 """How long a run waits for its quorum of hospitals to be online."""
@@ -132,8 +132,8 @@ def _run_alone(
         if start.round < plan.training.rounds:
             offer(grid, document, nodes, files)
 
-        def observe(state: FederationState, report: RoundReport) -> None:
-            files.note_round(report)
+        def summarised(summary: SummarySpec, state: FederationState, report: RoundReport) -> None:
+            files.note("summary", name=summary.name, attempt=report.attempt, answered=", ".join(report.answered))
 
         told_last = ""
 
@@ -149,17 +149,18 @@ def _run_alone(
         ready: Ready = everybody_online
         if plan.needs_masking_keys:
             ready = KeyExchange(grid, plan, nodes, files.folder, unready)
-        state = run_rounds(
+        state = run_course(
             grid,
             plan=plan,
             nodes=nodes,
             start=start,
-            checkpoint_folder=folder.study(plan_hash),
-            observer=observe,
+            checkpoint_folder=files.folder,
+            unsummarised=lambda failure: files.note("no_summary", cause=str(failure)),
+            observer=lambda state, report: files.note_round(report),
+            summary_observer=summarised,
             patience=Patience(seconds=plan.patience_seconds, told=waiting),
             ready=ready,
         )
-        state = _summarised(grid, state, plan=plan, nodes=nodes, files=files, told=waiting, ready=ready)
         said = deliver(grid, document, nodes, state)
         if said:
             files.note("delivered", said=_listed(said))
@@ -169,37 +170,6 @@ def _run_alone(
         raise
     files.note("finished", round=state.round)
     return state
-
-
-def _summarised(
-    grid: Grid,
-    state: FederationState,
-    *,
-    plan: StudyPlan,
-    nodes: Mapping[str, int],
-    files: StudyFiles,
-    told: Callable[[QuorumLost], None],
-    ready: Ready,
-) -> FederationState:
-    """With the summaries that could be had. One that could not does not keep the model from the hospitals."""
-
-    def observe(summary: SummarySpec, state: FederationState, report: RoundReport) -> None:
-        files.note("summary", name=summary.name, attempt=report.attempt, answered=", ".join(report.answered))
-
-    try:
-        return run_summaries(
-            grid,
-            plan=plan,
-            nodes=nodes,
-            start=state,
-            checkpoint_folder=files.folder,
-            observer=observe,
-            patience=Patience(seconds=plan.patience_seconds, told=told),
-            ready=ready,
-        )
-    except FederationFailure as failure:
-        files.note("no_summary", cause=str(failure))
-        return start_of(plan, files.folder)
 
 
 def load_study(folder: CoordinatorFolder, plan_hash: str) -> StudyDocument:

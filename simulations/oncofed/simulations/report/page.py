@@ -238,8 +238,8 @@ def _key_markers(result: RunResult) -> dict[str, Any]:
 
 
 def _notes(result: RunResult) -> list[tuple[str, str]]:
-    """(endpoint, note), each once; of the table first."""
-    found = [("table", note) for note in result.notes]
+    """(about what, note), each once; of the table first."""
+    found = list(result.notes)
     found += [(plain_name(name), note) for name, endpoint in result.endpoints.items() for note in endpoint.notes]
     return list(dict.fromkeys(found))
 

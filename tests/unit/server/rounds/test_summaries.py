@@ -38,6 +38,7 @@ from oncofed.protocol.messages import ContributeRequest, Contribution, Summarise
 from oncofed.protocol.plan import PrivacyMode, SharedNoise, StudyPlan, TrainingSpec
 from oncofed.server.flower.app import build_server_app
 from oncofed.server.rounds.checkpoint import load_checkpoint
+from oncofed.server.rounds.course import Unsummarised, ends_the_run
 from oncofed.server.rounds.rounds import NO_PATIENCE, Patience, RoundReport
 from oncofed.server.rounds.state import FederationState, initial_state
 from oncofed.server.rounds.summaries import missing_summaries
@@ -115,6 +116,7 @@ def run(
     *,
     patience: Patience = NO_PATIENCE,
     start: FederationState | None = None,
+    unsummarised: Unsummarised = ends_the_run,
 ) -> FederationState:
     client = answer_partition_queries(build_client_app(lambda context: unsigned_desk(hospitals)))
     server = build_server_app(
@@ -122,6 +124,7 @@ def run(
         nodes=lambda grid: find_nodes(grid, roster=SITES),
         start=initial_state(drawn_weights(MODEL, seed=0)) if start is None else start,
         checkpoint_folder=folder,
+        unsummarised=unsummarised,
         patience=patience,
     )
     run_in_process(server, client, node_count=len(SITES))
@@ -179,6 +182,9 @@ def test_too_few_answers_lose_the_summary_and_not_the_model_and_the_next_run_ask
         run(hospitals, tmp_path)
     kept = load_checkpoint(tmp_path, plan_hash=hospitals.plan.hash).state
     assert (kept.round, kept.summaries) == (2, {})
+    told: list[FederationFailure] = []
+    run(hospitals, tmp_path, start=kept, unsummarised=told.append)
+    assert ["summary evaluation: 2 of 4" in str(failure) for failure in told] == [True], "and the run ends well"
     before = hospitals.charges()
     away.clear()
     state = run(hospitals, tmp_path, start=kept)
