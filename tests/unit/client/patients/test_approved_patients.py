@@ -21,11 +21,14 @@ from oncofed.client.patients import approved_patients as module
 from oncofed.client.patients.approved_patients import ApprovedPatients
 from oncofed.client.patients.held_out_split import HeldOutSplit
 from oncofed.client.patients.sources import read_source_cohort
+from oncofed.client.patients.summaries import bounded_sum
+from oncofed.client.patients.training import ascent_sum
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import RefusalCode, RequestRefused
 from oncofed.protocol.plan import StudyPlan
 from oncofed.survival.likelihood import PatientTensors, patient_tensors
+from oncofed.survival.network import parameter_count
 
 
 @pytest.fixture
@@ -65,6 +68,21 @@ def test_who_is_set_aside_was_decided_at_the_approval(node: InstalledNode) -> No
     rows = split.held_out(cohort.patient_ids)
     assert same(patients.held_out(), patient_tensors(cohort.subset(np.flatnonzero(rows))))
     assert same(patients.trained_on(), patient_tensors(cohort.subset(np.flatnonzero(~rows))))
+
+
+def test_all_that_is_made_of_patients_once_is_made_when_they_are_read(node: InstalledNode) -> None:
+    """What a first answer made of them, and later ones found, would add to the time of that answer alone."""
+    measured = evaluation_of(node.plan(), noise_multiplier=20.0)
+    privacy = replace(node.plan().privacy, epsilon=1.5)
+    plan = replace(node.plan(), privacy=privacy, summaries=(measured,), held_out_fraction=0.3)
+    patients = approved(node, plan)
+    groups = (patients.trained_on(), patients.held_out())
+    before = [set(vars(group)) for group in groups]
+    weights = np.zeros(parameter_count(plan.model))
+    ascent_sum(plan, weights, groups[0])
+    bounded_sum(plan, measured, weights, groups[1])
+    assert [set(vars(group)) for group in groups] == before
+    assert all("fed" in names for names in before)
 
 
 def change(node: InstalledNode) -> None:

@@ -12,8 +12,8 @@ from oncofed.protocol.plan import Member
 from oncofed.protocol.plan_words import cost_of, noise_share, plan_in_words
 from oncofed.server.deployment.consortium_file import plan_for, read_consortium
 
-STUDIES = Path(__file__).parents[3] / "simulations" / "studies"
-TEMPLATES = Path(__file__).parents[3] / "server" / "oncofed" / "server" / "templates"
+STUDIES = Path(__file__).parents[4] / "simulations" / "studies"
+TEMPLATES = Path(__file__).parents[4] / "server" / "oncofed" / "server" / "templates"
 MEMBERS = (Member("bonn", "key b"), Member("aachen", "key a"), Member("celle", "key c"))
 
 
