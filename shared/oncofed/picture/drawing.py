@@ -100,13 +100,21 @@ def polygon(corners: Iterable[tuple[float, float]], colour: str) -> Markup:
     return _element("path", {"d": "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in corners) + "Z", "fill": colour})
 
 
-def text(x: float, y: float, words: str, *, anchor: str = "start", colour: str = INK, weight: int = 400) -> Markup:
+def text(
+    x: float,
+    y: float,
+    words: str,
+    *,
+    anchor: str = "start",
+    colour: str = INK,
+    weight: int = 400,
+    size: float = FONT_SIZE,
+) -> Markup:
     """anchor: start, middle or end of the words at x. y: where they stand."""
-    return _element(
-        "text",
-        {"x": x, "y": y, "text-anchor": anchor, "fill": colour, "font-weight": weight},
-        _plain(words),
-    )
+    attributes: dict[str, str | float] = {"x": x, "y": y, "text-anchor": anchor, "fill": colour, "font-weight": weight}
+    if size != FONT_SIZE:
+        attributes["font-size"] = size
+    return _element("text", attributes, _plain(words))
 
 
 def rising_text(x: float, y: float, words: str) -> Markup:
