@@ -101,7 +101,8 @@ def upright_axes(found: list[Mark], scale: Callable[[float], float] = float) -> 
 def _axes(
     found: list[Mark], scale: Callable[[float], float], *, along: str, row: str, grid: str, shift: float, anchor: str
 ) -> list[ReadAxis]:
-    lines = {round(each.at(grid)[0], 1) for each in of(found, "line")}
+    long = [each for each in of(found, "line") if not 0 < math.dist(each.at("x1", "y1"), each.at("x2", "y2")) < 20]
+    lines = {round(each.at(grid)[0], 1) for each in long}
     rows: dict[float, list[tuple[float, float]]] = {}
     last: tuple[float, float] | None = None
     number = 0.0
@@ -124,7 +125,7 @@ def legend(found: list[Mark]) -> dict[str, Mark]:
     """The line, area or dot that stands left of each text of the legend."""
     entries: dict[str, Mark] = {}
     for before, each in pairwise(found):
-        if each.tag != "text":
+        if each.tag != "text" or "transform" in each.attributes:
             continue
         x, y = each.at("x", "y")
         if before.tag == "rect":
