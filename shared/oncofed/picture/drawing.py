@@ -73,7 +73,7 @@ def report_picture(*, height: float, marks: Iterable[Markup], alternative: str, 
 
 def _whole(attributes: Attributes, *, width: float, height: float, marks: Iterable[Markup]) -> Markup:
     inner = Markup("").join([rectangle(0, 0, width, height, {"fill": "#ffffff"}), *marks])
-    look: dict[str, str | float] = {
+    look: Attributes = {
         "viewBox": f"0 0 {width:g} {height:g}",
         "font-family": _FONT,
         "font-size": FONT_SIZE,

@@ -19,8 +19,10 @@ from oncofed.simulations.report.plots import (
     calibration_picture,
     cohorts_picture,
     comparison_picture,
+    survival_picture,
     training_picture,
 )
+from oncofed.simulations.report.risk_groups import risk_groups
 
 BLUE, SKY, GREY, VERMILLION, INK = "#0072b2", "#56b4e9", "#6b7680", "#d55e00", "#1f2a33"
 RESULT = fake_result(sites=4, patients=400)
@@ -61,9 +63,9 @@ def test_many_cohorts_fall_from_the_largest() -> None:
     found = marks(cohorts_picture(rows))
     assert within(found)
     patients, _ = upright_axes(found)
-    for colour, want in ((SKY, lambda row: row.patients), (BLUE, lambda row: row.events)):
+    for colour, want in ((SKY, "patients"), (BLUE, "events")):
         (path,) = of(found, "path", colour)
-        ordered = [want(row) for row in sorted(rows, key=lambda row: -row.patients)]
+        ordered = [getattr(row, want) for row in sorted(rows, key=lambda row: -row.patients)]
         upper = path.points[: 2 * len(rows) + 1]
         drawn = [patients.value(place) for place in upper[:-1:2, 1]]
         np.testing.assert_allclose(drawn, ordered, atol=0.3)
@@ -164,6 +166,32 @@ def test_observed_curves_step_at_the_event_and_predicted_ones_are_dashed_and_apa
     beneath = [each for each in risk if each.at("y")[0] == max(other.at("y")[0] for other in risk)]
     ticks = [x.value(each.at("x")[0]) for each in beneath]
     np.testing.assert_allclose(ticks, np.arange(0, 49, 6), atol=0.05)
+
+
+def test_a_runs_groups_are_drawn_in_their_colours_with_what_was_observed_as_steps() -> None:
+    main, test = RESULT.main, RESULT.test
+    groups = risk_groups(main, entry=test.entry[:, 0], exit_=test.exit[:, 0], observed=test.observed[:, 0])
+    svg = survival_picture(groups, times=main.survival_times, unit="months", endpoint="overall survival")
+    assert svg is not None
+    found = marks(svg)
+    assert within(found)
+    x, y, keys = level_axes(found)[0], upright_axes(found)[0], legend(found)
+    for group in groups:
+        for kind, dashed in (("observed", False), ("predicted", True)):
+            colour = keys[f"{group.name} risk, {kind}"].colour
+            (path,) = (
+                each
+                for each in of(found, "path", colour)
+                if each.attributes["fill"] == "none" and ("stroke-dasharray" in each.attributes) == dashed
+            )
+            corners = np.array([(x.value(place), y.value(height)) for place, height in path.points])
+            if dashed:
+                want = np.interp(corners[:, 0], [0.0, *main.survival_times], [1.0, *group.predicted])
+                np.testing.assert_allclose(corners[:, 1], want, atol=4e-3)
+            else:
+                levels = corners[1::2][:-1]  # before each step
+                want = group.observed.at(levels[:, 0] - 0.1)
+                assert (np.abs(levels[:, 1] - want) < 4e-3).mean() > 0.8, "steps nearer than 0.1 months apart"
 
 
 def test_calibration_has_predicted_level_and_observed_upright() -> None:
