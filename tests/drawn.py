@@ -216,6 +216,9 @@ def drawn(svg: str) -> Drawn:
                 elif _is_upright_rectangle(points):
                     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
                     bars.append(Bar(left, right, top, bottom, _colour(style), _opacity(style)))
+                elif np.ptp(points, axis=0).max() <= _SMALL:
+                    x, y = (points.min(axis=0) + points.max(axis=0)) / 2
+                    dots.append(Dot(float(x), float(y), _colour(style)))
                 else:
                     areas.append(Area(points, _colour(style), _opacity(style)))
     return Drawn(tuple(bars), tuple(lines), tuple(areas), tuple(dots), tuple(words))

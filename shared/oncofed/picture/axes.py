@@ -116,9 +116,10 @@ def counts(high: float, *, about: int = 7) -> tuple[tuple[float, str], ...]:
     return tuple((value, f"{value:,.0f}") for value in round_ticks(0, high, about=about) if value == round(value))
 
 
-def shares(high: float, *, about: int = 6) -> tuple[tuple[float, str], ...]:
-    """Of shares in [0, 1], from 0, written as per cent."""
-    return tuple((value, f"{100 * value:.6g}\N{NO-BREAK SPACE}%") for value in round_ticks(0, high, about=about))
+def shares(low: float, high: float, *, about: int = 6) -> tuple[tuple[float, str], ...]:
+    """Of shares, written as per cent."""
+    found = round_ticks(low, high, about=about)
+    return tuple((value, f"{plain_tick(100 * value)}\N{NO-BREAK SPACE}%") for value in found)
 
 
 def plain_tick(value: float) -> str:

@@ -73,7 +73,7 @@ def report_picture(*, height: float, marks: Iterable[Markup], alternative: str, 
 
 def _whole(attributes: Attributes, *, width: float, height: float, marks: Iterable[Markup]) -> Markup:
     inner = Markup("").join([rectangle(0, 0, width, height, {"fill": "#ffffff"}), *marks])
-    look: dict[str, str | float] = {
+    look: Attributes = {
         "viewBox": f"0 0 {width:g} {height:g}",
         "font-family": _FONT,
         "font-size": FONT_SIZE,
@@ -100,13 +100,21 @@ def polygon(corners: Iterable[tuple[float, float]], colour: str) -> Markup:
     return _element("path", {"d": "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in corners) + "Z", "fill": colour})
 
 
-def text(x: float, y: float, words: str, *, anchor: str = "start", colour: str = INK, weight: int = 400) -> Markup:
+def text(
+    x: float,
+    y: float,
+    words: str,
+    *,
+    anchor: str = "start",
+    colour: str = INK,
+    weight: int = 400,
+    size: float = FONT_SIZE,
+) -> Markup:
     """anchor: start, middle or end of the words at x. y: where they stand."""
-    return _element(
-        "text",
-        {"x": x, "y": y, "text-anchor": anchor, "fill": colour, "font-weight": weight},
-        _plain(words),
-    )
+    attributes: dict[str, str | float] = {"x": x, "y": y, "text-anchor": anchor, "fill": colour, "font-weight": weight}
+    if size != FONT_SIZE:
+        attributes["font-size"] = size
+    return _element("text", attributes, _plain(words))
 
 
 def rising_text(x: float, y: float, words: str) -> Markup:

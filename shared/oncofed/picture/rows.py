@@ -16,7 +16,6 @@ from oncofed.picture.scales import Scale
 BELOW = 58.0
 """What an axis with its title takes beneath the rows."""
 _MARGIN = 24.0
-_WIDEST_NAMES = 330.0
 WHISKER = Stroke(QUIET, width=1.4)
 
 
@@ -37,12 +36,13 @@ class Rows:
         right: float = WIDTH - _MARGIN,
         pitch: float = 30.0,
         above: float = 6.0,
+        widest_names: float = 330.0,
         left: float | None = None,
         bold_last: bool = False,
     ) -> None:
         low, high, ticks = scale
         self.pitch, self.above = pitch, above
-        self.left = min(max(width_of(name) for name in names), _WIDEST_NAMES) + 16 if left is None else left
+        self.left = min(max(width_of(name) for name in names), widest_names) + 16 if left is None else left
         self.bottom = self.top(len(names)) + 6
         self.x = Axis(low, high, self.left, right, ticks)
         self.marks: list[Markup] = across(self.x, top=self.top(0), bottom=self.bottom, title=title)

@@ -6,7 +6,6 @@ The same promises as in `figures`. Hazard ratios are drawn on a logarithmic scal
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,10 @@ from oncofed.client.pages.figures import BETTER, WORSE
 from oncofed.client.pages.interaction_view import Interaction
 from oncofed.client.pages.patient_view import MarkerRow, PatientView
 from oncofed.picture.axes import Axis, Key, across, legend, round_ticks, upright
-from oncofed.picture.drawing import INK, QUIET, WIDTH, Picture, Stroke, circle, curve, line, picture, text
+from oncofed.picture.drawing import INK, WIDTH, Picture, Stroke, circle, curve, line, picture, text
 from oncofed.picture.rows import BELOW, WHISKER, Rows
 from oncofed.picture.scales import Scale, decades, ratio_limits, whole_or_round
+from oncofed.picture.waterfall import sums, waterfall
 from oncofed.words.names import capital, shortened
 from oncofed.words.numbers import hazard_ratio
 
@@ -46,17 +46,18 @@ def waterfall_figure(view: PatientView) -> Picture:
     shown = view.markers[:_IN_A_WATERFALL]
     rest = view.log_hazard_ratio - sum(row.log_hazard_ratio for row in shown)
     steps = [*(row.log_hazard_ratio for row in shown), rest]
-    sums = [0.0, *np.cumsum(steps).tolist()]
+    ends = sums(steps)
     names = [*(label(_named(row)) for row in shown), "All other markers", "This patient"]
-    frame = Rows(names, ratio_limits(min(sums), max(sums)), "hazard ratio, against the reference patient")
-    marks = list(frame.marks)
-    for row, (begin, end) in enumerate(pairwise(sums)):
-        marks.append(line(frame.x.at(end), frame.top(row), frame.x.at(end), frame.top(row + 1), Stroke(QUIET, width=1)))
-        told = f"\N{MULTIPLICATION SIGN}\N{THIN SPACE}{hazard_ratio(end - begin)}"
-        marks += frame.bar(row, begin, end, WORSE if end > begin else BETTER, told, before=end < begin)
-    own = view.log_hazard_ratio
-    marks += frame.bar(len(steps), 0.0, own, INK, f"HR {hazard_ratio(own)}", before=own < 0)
-    marks.append(frame.zero())
+    frame = Rows(names, ratio_limits(min(ends), max(ends)), "hazard ratio, against the reference patient")
+    marks = waterfall(
+        frame,
+        steps,
+        worse=WORSE,
+        better=BETTER,
+        said=lambda part: f"\N{MULTIPLICATION SIGN}\N{THIN SPACE}{hazard_ratio(part)}",
+        said_whole=lambda own: f"HR {hazard_ratio(own)}",
+        whole=view.log_hazard_ratio,
+    )
     return picture("contributions", height=frame.bottom + BELOW, marks=marks)
 
 

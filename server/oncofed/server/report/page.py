@@ -213,9 +213,9 @@ def _effects(study: DeployedStudy) -> list[tuple[str, tuple[LinearEffect, ...], 
         (
             plain_name(endpoint),
             tuple(effect for effect in effects[:STRONGEST] if effect.log_hazard_ratio != 0),
-            effects_picture(effects, endpoint=plain_name(endpoint), number=number),
+            effects_picture(effects, endpoint=plain_name(endpoint)),
         )
-        for number, (endpoint, effects) in enumerate(by_endpoint.items(), start=1)
+        for endpoint, effects in by_endpoint.items()
     ]
 
 

@@ -10,34 +10,40 @@ from itertools import groupby
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch, PathPatch
-from matplotlib.path import Path
-from matplotlib.ticker import MaxNLocator
 
-from oncofed.server.report.attendance import Presence
-from oncofed.server.report.linear_effects import LinearEffect
-from oncofed.server.report.released_explanations import MarkerRow
-from oncofed.server.report.study import RoundRow
-from oncofed.server.report.svg import (
+from oncofed.picture.axes import Axis, Key, across, counts, legend, shares, to_limits, width_of
+from oncofed.picture.courses import Course, courses_picture
+from oncofed.picture.drawing import (
     BLUE,
+    FONT_SIZE,
     GREY,
     INK,
     ORANGE,
     PURPLE,
+    REPORT_WIDTH,
     SKY,
     VERMILLION,
-    picture,
-    without_frame,
+    Stroke,
+    line,
+    polygon,
+    rectangle,
+    report_picture,
+    text,
 )
+from oncofed.picture.rows import BELOW, Rows
+from oncofed.server.report.attendance import Presence
+from oncofed.server.report.linear_effects import LinearEffect
+from oncofed.server.report.released_explanations import MarkerRow
+from oncofed.server.report.study import RoundRow
 from oncofed.words.names import one_line, shortened
 from oncofed.words.numbers import counted, decimals, hazard_ratio, signed
 
 LONGEST_NAME = 28
 LONGEST_EFFECT = 56
 STRONGEST = 20
-_TALLEST_MATRIX_INCHES = 13.0
+_TALLEST_MATRIX = 1250.0
+_PITCH, _RIGHT = 25.0, REPORT_WIDTH - 24
+_LEGEND_LEFT, _WIDEST_NAMES = 8.0, 460.0
 
 COLOURS = {
     Presence.ANSWERED: SKY,
@@ -52,7 +58,7 @@ COLOURS = {
 def attendance_picture(matrix: Mapping[str, Sequence[Presence]], *, repeated: Sequence[int]) -> Markup:
     """Hospitals down, rounds across, a colour for what became of each. repeated: rounds that took several attempts."""
     sites, rounds = list(matrix), len(next(iter(matrix.values())))
-    row_inches = min(0.3 if len(sites) <= 12 else 0.21, _TALLEST_MATRIX_INCHES / len(sites))
+    pitch = min(28.0 if len(sites) <= 12 else 20.0, _TALLEST_MATRIX / len(sites))
     seen = {state for row in matrix.values() for state in row}
     troubled = [site for site, row in matrix.items() if seen & set(row) - {Presence.ANSWERED, Presence.AHEAD}]
     alternative = (
@@ -61,57 +67,34 @@ def attendance_picture(matrix: Mapping[str, Sequence[Presence]], *, repeated: Se
         "The table below says what happened at the others."
     )
 
-    def paint(figure: Figure) -> None:
-        axes = figure.subplots()
-        for state, shape in _shapes(matrix).items():
-            axes.add_patch(PathPatch(shape, facecolor=COLOURS[state], linewidth=0))
-        # Lines between the cells, so that those of a run need not be drawn one by one.
-        axes.vlines(np.arange(1, rounds) + 0.5, -0.5, len(sites) - 0.5, color="white", linewidth=min(2.0, 90 / rounds))
-        axes.hlines(
-            np.arange(1, len(sites)) - 0.5, 0.5, rounds + 0.5, color="white", linewidth=min(2.5, 9 * row_inches)
-        )
-        if repeated:
-            axes.plot(list(repeated), [-0.5 - 0.09 / row_inches] * len(repeated), "v", color=INK, markersize=4)
-        axes.set(xlim=(0.5, rounds + 0.5), ylim=(len(sites) - 0.5, -0.5 - 0.18 / row_inches), xlabel="round")
-        size = min(9.0, 60 * row_inches)
-        names = [shortened(one_line(site), LONGEST_NAME) for site in sites]
-        axes.set_yticks(range(len(sites)), names, fontsize=size)
-        axes.xaxis.set_major_locator(MaxNLocator(min(rounds, 12), integer=True, min_n_ticks=1))
-        without_frame(axes)
-        _legend(axes, seen, repeated=bool(repeated))
-
-    height = (1.15 if len(seen) + bool(repeated) > 4 else 0.95) + row_inches * len(sites)
-    return picture(paint, name="attendance", alternative=alternative, height_inches=height)
-
-
-def _shapes(matrix: Mapping[str, Sequence[Presence]]) -> dict[Presence, Path]:
-    """All cells of one state as one shape, a rectangle for each run of equal rounds: quick and small."""
-    corners: dict[Presence, list[tuple[float, float]]] = {}
-    for place, row in enumerate(matrix.values()):
+    keys = [Key.area(state.value, COLOURS[state]) for state in Presence if state in seen]
+    entries, high = legend(keys, left=_LEGEND_LEFT, top=0, right=REPORT_WIDTH)
+    size = min(14.0, 0.95 * pitch)
+    names = [shortened(one_line(site), LONGEST_NAME) for site in sites]
+    left = max(width_of(name) for name in names) * size / FONT_SIZE + 16
+    top = high + (22 if repeated else 6)
+    bottom = top + pitch * len(sites)
+    ticks = tuple(tick for tick in counts(rounds, about=min(rounds, 12)) if tick[0] >= 1) or ((1.0, "1"),)
+    x = Axis(0.5, rounds + 0.5, left, _RIGHT, ticks)
+    marks = [*entries, *across(x, top=bottom, bottom=bottom, title="round")]
+    for row, (name, states) in enumerate(zip(names, matrix.values(), strict=True)):
+        y = top + row * pitch
+        marks.append(text(left - 8, y + pitch / 2 + 0.35 * size, name, anchor="end", size=size))
         begin = 0.5
-        for state, members in groupby(row):
+        for state, members in groupby(states):
             end = begin + sum(1 for _ in members)
-            top, bottom = place - 0.5, place + 0.5
-            corners.setdefault(state, []).extend(
-                [(begin, top), (end, top), (end, bottom), (begin, bottom), (begin, top)]
-            )
+            cells: dict[str, str | float] = {"fill": COLOURS[state]}
+            marks.append(rectangle(x.at(begin), y, x.at(end) - x.at(begin), pitch, cells))
             begin = end
-    rectangle = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY]
-    return {state: Path(points, rectangle * (len(points) // 5)) for state, points in corners.items()}
-
-
-def _legend(axes: Axes, seen: set[Presence], *, repeated: bool) -> None:
-    handles: list[object] = [Patch(color=COLOURS[state], label=state.value) for state in Presence if state in seen]
-    if repeated:
-        handles += axes.plot([], [], "v", color=INK, markersize=4, linestyle="", label="asked more than once")
-    axes.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(-0.01, 1.0),
-        ncols=4,  # more would not fit beside long names, and shrink the grid
-        borderaxespad=0.1,
-        columnspacing=1.4,
-    )
+    # Lines between the cells, so that those of a run need not be drawn one by one.
+    between = Stroke("#ffffff", width=min(2.5, 90 / rounds))
+    marks += [line(x.at(each + 0.5), top, x.at(each + 0.5), bottom, between) for each in range(1, rounds)]
+    apart = Stroke("#ffffff", width=min(3.0, pitch / 8))
+    marks += [line(left, top + each * pitch, _RIGHT, top + each * pitch, apart) for each in range(1, len(sites))]
+    for number in repeated:
+        at = x.at(number)
+        marks.append(polygon(((at - 5, top - 12), (at + 5, top - 12), (at, top - 3)), INK))
+    return report_picture(height=bottom + 52, marks=marks, alternative=alternative)
 
 
 def rounds_picture(rows: Sequence[RoundRow], *, planned: int) -> Markup | None:
@@ -129,26 +112,15 @@ def rounds_picture(rows: Sequence[RoundRow], *, planned: int) -> Markup | None:
         f"{decimals(float(np.nanmedian(seconds)), 1)} seconds in the middle, {decimals(float(np.nanmax(seconds)), 1)} "
         "at most."
     )
-    number = np.arange(1, last + 1)
-
-    def paint(figure: Figure) -> None:
-        left, right = figure.subplots(1, 2)
-        for axes, values, colour, title in (
-            (left, update, VERMILLION, "Length of the update (L2 norm)"),
-            (right, seconds, BLUE, "Seconds"),
-        ):
-            lone = np.isnan(np.r_[np.nan, values[:-1]]) & np.isnan(np.r_[values[1:], np.nan])
-            axes.plot(number, values, color=colour)
-            axes.plot(number[lone], values[lone], "o", color=colour, markersize=4)  # a line needs two points
-            top = float(np.nanmax(values))
-            axes.set(title=title, xlabel="round", xlim=(0.5, max(planned, last) + 0.5), ylim=(0, 1.08 * top or 1.0))
-            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-
-    return picture(paint, name="rounds", alternative=alternative, height_inches=2.7)
+    courses = (
+        Course("Length of the update (L2 norm)", update, VERMILLION, low=0.0),
+        Course("Seconds", seconds, BLUE, low=0.0),
+    )
+    return courses_picture(courses, rounds=max(planned, last), alternative=alternative)
 
 
-def effects_picture(effects: Sequence[LinearEffect], *, endpoint: str, number: int) -> Markup | None:
-    """The strongest effects of the linear part as bars from 0; None when all are 0. number: of the endpoint."""
+def effects_picture(effects: Sequence[LinearEffect], *, endpoint: str) -> Markup | None:
+    """The strongest effects of the linear part as bars from 0; None when all are 0."""
     shown = [effect for effect in effects[:STRONGEST] if effect.log_hazard_ratio != 0]
     if not shown:
         return None
@@ -157,39 +129,31 @@ def effects_picture(effects: Sequence[LinearEffect], *, endpoint: str, number: i
         + " ".join(f"{effect.marker}, {effect.step}: {signed(effect.log_hazard_ratio, 3)}." for effect in shown[:3])
     )
 
-    def paint(figure: Figure) -> None:
-        axes = figure.subplots()
-        places = np.arange(len(shown))
-        values = [effect.log_hazard_ratio for effect in shown]
-        axes.barh(places, values, height=0.62, color=[VERMILLION if value > 0 else BLUE for value in values])
-        axes.axvline(0, color=GREY, linewidth=0.8)
-        names = [shortened(one_line(f"{effect.marker}: {_short(effect.step)}"), LONGEST_EFFECT) for effect in shown]
-        axes.set_yticks(places, names)
-        axes.set_ylim(len(shown) - 0.4, -0.6)
-        low, high = min(0.0, *values), max(0.0, *values)
-        room = 0.4 * (high - low)  # for the figures beside the bars
-        axes.set_xlim(low - room * (low < 0), high + room * (high > 0))
-        for place, value in zip(places, values, strict=True):
-            axes.annotate(
-                f"{signed(value, 3)} (\N{MULTIPLICATION SIGN} {hazard_ratio(value)})",
-                (value, place),
-                xytext=(4 if value > 0 else -4, 0),
-                textcoords="offset points",
-                ha="left" if value > 0 else "right",
-                va="center",
-                fontsize=8,
-                color=GREY,
-            )
-        axes.set_xlabel("log hazard ratio (in brackets: hazard ratio)")
-        without_frame(axes, grid="x")
-        handles = [
-            Patch(color=VERMILLION, label="higher hazard, worse prognosis"),
-            Patch(color=BLUE, label="lower hazard, better prognosis"),
-        ]
-        axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=2, borderaxespad=0.1)
-
-    height = 0.95 + 0.235 * len(shown)
-    return picture(paint, name=f"effects{number}", alternative=alternative, height_inches=height)
+    values = [effect.log_hazard_ratio for effect in shown]
+    low, high = min(0.0, *values), max(0.0, *values)
+    room = 0.4 * (high - low)  # for the figures beside the bars
+    low, high = low - room * (low < 0), high + room * (high > 0)
+    entries, above = legend(
+        [Key.area("higher hazard, worse prognosis", VERMILLION), Key.area("lower hazard, better prognosis", BLUE)],
+        left=_LEGEND_LEFT,
+        top=0,
+        right=REPORT_WIDTH,
+    )
+    frame = Rows(
+        [shortened(one_line(f"{effect.marker}: {_short(effect.step)}"), LONGEST_EFFECT) for effect in shown],
+        (low, high, to_limits(low, high)),
+        "log hazard ratio (in brackets: hazard ratio)",
+        right=_RIGHT,
+        pitch=_PITCH,
+        widest_names=_WIDEST_NAMES,
+        above=above + 4,
+    )
+    marks = [*entries, *frame.marks]
+    for row, value in enumerate(values):
+        told = f"{signed(value, 3)} (\N{MULTIPLICATION SIGN} {hazard_ratio(value)})"
+        marks += frame.bar(row, 0.0, value, VERMILLION if value > 0 else BLUE, told, before=value < 0)
+    marks.append(frame.zero())
+    return report_picture(height=frame.bottom + BELOW, marks=marks, alternative=alternative)
 
 
 def key_markers_picture(rows: Sequence[MarkerRow], *, alternative: str) -> Markup | None:
@@ -198,27 +162,29 @@ def key_markers_picture(rows: Sequence[MarkerRow], *, alternative: str) -> Marku
     if not shown:
         return None
     colours = {1: VERMILLION, -1: BLUE, 0: GREY}
-
-    def paint(figure: Figure) -> None:
-        axes = figure.subplots()
-        places = np.arange(len(shown))
-        shares = np.array([row.share for row in shown])
-        spread = np.array([[row.share - row.share_low for row in shown], [row.share_high - row.share for row in shown]])
-        axes.barh(places, 100 * shares, height=0.62, color=[colours[row.direction] for row in shown])
-        if spread.any():
-            axes.errorbar(100 * shares, places, xerr=100 * spread, fmt="none", ecolor=INK, elinewidth=1, capsize=2)
-        axes.set_yticks(places, [shortened(one_line(row.name), LONGEST_EFFECT) for row in shown])
-        axes.set_ylim(len(shown) - 0.4, -0.6)
-        axes.set_xlim(0, None)
-        axes.set_xlabel("per cent of patients of whose strongest markers it is one")
-        without_frame(axes, grid="x")
-        named = {1: "raises the hazard", -1: "lowers the hazard", 0: "by category, or lost in the noise"}
-        present = {row.direction for row in shown}
-        handles = [Patch(color=colours[each], label=label) for each, label in named.items() if each in present]
-        axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=3, borderaxespad=0.1)
-
-    height = 0.95 + 0.235 * len(shown)
-    return picture(paint, name="key-markers", alternative=alternative, height_inches=height)
+    named = {1: "raises the hazard", -1: "lowers the hazard", 0: "by category, or lost in the noise"}
+    present = {row.direction for row in shown}
+    keys = [Key.area(label, colours[each]) for each, label in named.items() if each in present]
+    entries, above = legend(keys, left=_LEGEND_LEFT, top=0, right=REPORT_WIDTH)
+    low = min(0.0, *(row.share_low for row in shown))
+    high = max(max(row.share, row.share_high) for row in shown)
+    high = high + 0.05 * (high - low) or 1.0
+    frame = Rows(
+        [shortened(one_line(row.name), LONGEST_EFFECT) for row in shown],
+        (low, high, shares(low, high)),
+        "patients of whose strongest markers it is one",
+        right=_RIGHT,
+        pitch=_PITCH,
+        widest_names=_WIDEST_NAMES,
+        above=above + 4,
+    )
+    marks = [*entries, *frame.marks]
+    for place, row in enumerate(shown):
+        marks += frame.bar(place, 0.0, row.share, colours[row.direction])
+        if row.share_low < row.share_high:
+            marks += frame.whisker(place, row.share_low, row.share_high, Stroke(INK, width=1.4))
+    marks.append(frame.zero())
+    return report_picture(height=frame.bottom + BELOW, marks=marks, alternative=alternative)
 
 
 def _short(step: str) -> str:

@@ -6,15 +6,27 @@ from collections.abc import Sequence
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 from scipy import stats
 
-from oncofed.server.report.svg import BLUE, GREY, ORANGE, SKY, VERMILLION, picture
+from oncofed.picture.axes import Axis, Key, across, legend, upright
+from oncofed.picture.drawing import (
+    BLUE,
+    GREY,
+    ORANGE,
+    REPORT_WIDTH,
+    SKY,
+    VERMILLION,
+    Stroke,
+    curve,
+    line,
+    rectangle,
+    report_picture,
+    text,
+)
 from oncofed.simulations.audit.verdict import InvertedPatients, RocCurve
 
 _SMALLEST_RATE = 1e-3
+_LEFT, _RIGHT, _HIGH, _APART, _STRIP = 92.0, REPORT_WIDTH - 24, 340.0, 20.0, 34.0
 _COLOURS = (BLUE, SKY, VERMILLION, ORANGE)
 
 
@@ -22,30 +34,28 @@ def roc_picture(curves: Sequence[RocCurve], *, mu: float) -> Markup:
     """True against false positives on logarithmic axes, with what the plan's noise allows at most."""
     grid = np.geomspace(_SMALLEST_RATE, 1.0, 200)
     alternative = "True positives against false positives of the membership game, on logarithmic axes. " + " ".join(
-        f"{curve.name}: {np.interp(0.01, curve.false_positives, curve.true_positives):.3f} at 0.01." for curve in curves
+        f"{each.name}: {np.interp(0.01, each.false_positives, each.true_positives):.3f} at 0.01." for each in curves
     )
 
-    def paint(figure: Figure) -> None:
-        axes: Axes = figure.subplots()
-        for curve, colour in zip(curves, _COLOURS, strict=False):
-            shown = np.interp(grid, curve.false_positives, curve.true_positives)
-            axes.plot(grid, np.maximum(shown, _SMALLEST_RATE), color=colour, label=curve.name)
-        allowed = stats.norm.cdf(stats.norm.ppf(grid[:-1]) + mu)
-        axes.plot(grid[:-1], allowed, color=GREY, linestyle="--", label="most that the noise allows")
-        axes.axvline(0.01, color=GREY, linewidth=0.8, linestyle=":")
-        axes.set(
-            xscale="log",
-            yscale="log",
-            xlim=(_SMALLEST_RATE, 1),
-            ylim=(_SMALLEST_RATE, 1),
-            xlabel="others taken for members (false positives)",
-            ylabel="members recognised (true positives)",
-        )
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
-        axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
-
-    return picture(paint, name="membership", alternative=alternative, height_inches=4.2)
+    allowed = stats.norm.cdf(stats.norm.ppf(grid[:-1]) + mu)
+    drawn = [
+        (Key(each.name, Stroke(colour)), grid, np.interp(grid, each.false_positives, each.true_positives))
+        for each, colour in zip(curves, _COLOURS, strict=False)
+    ]
+    drawn.append((Key("most that the noise allows", Stroke(GREY, "dash")), grid[:-1], allowed))
+    entries, top = legend([key for key, _, _ in drawn], left=_LEFT, top=0, right=REPORT_WIDTH)
+    top += 8
+    bottom, low = top + _HIGH, float(np.log10(_SMALLEST_RATE))
+    ticks = tuple((float(power), f"{10.0**power:g}") for power in range(int(low), 1))
+    x, y = Axis(low, 0.0, _LEFT, _RIGHT, ticks), Axis(low, 0.0, bottom, top, ticks)
+    marks = [*entries, *across(x, top=top, bottom=bottom, title="others taken for members (false positives)")]
+    marks += upright(y, left=_LEFT, right=_RIGHT, title="members recognised (true positives)")
+    marks.append(line(x.at(-2.0), top, x.at(-2.0), bottom, Stroke(GREY, "dot", 1.2)))
+    for key, rates, found in drawn:
+        level = np.array([x.at(each) for each in np.log10(rates).tolist()])
+        high = np.array([y.at(each) for each in np.log10(np.maximum(found, _SMALLEST_RATE)).tolist()])
+        marks.append(curve(level, high, key.stroke))
+    return report_picture(height=bottom + 56, marks=marks, alternative=alternative)
 
 
 def inversion_picture(found: InvertedPatients) -> Markup:
@@ -59,16 +69,25 @@ def inversion_picture(found: InvertedPatients) -> Markup:
         "the sums. Without noise the strips are alike; with noise they have nothing in common."
     )
 
-    def paint(figure: Figure) -> None:
-        for axes, group, title in zip(figure.subplots(1, 3), groups, titles, strict=True):
+    marks: list[Markup] = []
+    wide = (_RIGHT - _LEFT - 2 * _APART) / 3 / len(order)
+    for panel, (group, title) in enumerate(zip(groups, titles, strict=True)):
+        left = _LEFT + panel * (wide * len(order) + _APART)
+        marks.append(text(left, 18, title, weight=700))
+        for row, values in enumerate(group[:, order].tolist()):
+            top = 28 + row * _STRIP
+            if panel == 0:
+                marks.append(text(left - 8, top + _STRIP / 2 + 5, f"patient {row + 1}", anchor="end"))
             # Cells drawn one by one: an image inside the page would be something loaded, which the page forbids.
-            axes.pcolormesh(group[:, order], cmap="RdBu_r", vmin=-2, vmax=2)
-            axes.invert_yaxis()
-            axes.set_title(title)
-            axes.set_yticks(np.arange(len(group)) + 0.5, [f"patient {number}" for number in range(1, len(group) + 1)])
-            axes.set_xticks([])
-            axes.grid(visible=False)
-            if title != titles[0]:
-                axes.set_yticklabels([])
+            marks += [
+                rectangle(left + place * wide, top, wide, _STRIP - 2, {"fill": _shade(value)})
+                for place, value in enumerate(values)
+            ]
+    return report_picture(height=36 + _STRIP * len(found.true), marks=marks, alternative=alternative)
 
-    return picture(paint, name="inversion", alternative=alternative, height_inches=2.4)
+
+def _shade(value: float) -> str:
+    """White for 0, red for what is above, blue for what is below; full from 2 on."""
+    share = min(abs(value) / 2, 1.0)
+    full = (178, 24, 43) if value > 0 else (33, 102, 172)
+    return "#" + "".join(f"{round(255 + share * (each - 255)):02x}" for each in full)

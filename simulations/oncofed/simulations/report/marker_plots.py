@@ -8,26 +8,28 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from oncofed.cohort.schema import Modality
-from oncofed.server.report.svg import (
+from oncofed.picture.axes import Key, legend, to_limits
+from oncofed.picture.drawing import (
     BLUE,
     GREEN,
     GREY,
-    INK,
     OLIVE,
     ORANGE,
     PURPLE,
+    QUIET,
+    REPORT_WIDTH,
     SKY,
     VERMILLION,
-    picture,
-    without_frame,
+    Stroke,
+    line,
+    report_picture,
+    text,
 )
+from oncofed.picture.rows import BELOW, Rows
+from oncofed.picture.waterfall import sums, waterfall
 from oncofed.simulations.report.explanations import LOWERS, RAISES, ExamplePatient, MarkerStrength
 from oncofed.words.names import MODALITY_NAMES, shortened
 from oncofed.words.numbers import decimals, hazard_ratio, percent, signed
@@ -46,6 +48,7 @@ SIGNS = {RAISES: "\N{BLACK UP-POINTING TRIANGLE} raises", LOWERS: "\N{BLACK DOWN
 LONGEST_MARKER = 40
 LONGEST_LABEL = 50
 LONGEST_LEVEL = 24
+_PITCH, _RIGHT, _NARROW, _BARS_BEGIN = 25.0, REPORT_WIDTH - 24, 680.0, 380.0
 
 
 def strongest_picture(markers: Sequence[MarkerStrength]) -> Markup:
@@ -54,37 +57,22 @@ def strongest_picture(markers: Sequence[MarkerStrength]) -> Markup:
         f"{marker.name} {decimals(marker.strength)} ({marker.direction})" for marker in markers
     )
 
-    def paint(figure: Figure) -> None:
-        axes = figure.subplots()
-        places = np.arange(len(markers))
-        strengths = [marker.strength for marker in markers]
-        axes.barh(places, strengths, color=[COLOURS[marker.modality] for marker in markers], height=0.7)
-        for place, marker in zip(places, markers, strict=True):
-            axes.annotate(
-                SIGNS.get(marker.direction, ""),
-                (marker.strength, place),
-                (5, 0),
-                textcoords="offset points",
-                va="center",
-                color=GREY,
-                fontsize=8,
-            )
-        axes.set_yticks(places, [shortened(marker.name, LONGEST_MARKER) for marker in markers])
-        axes.set_ylim(len(markers) - 0.4, -0.6)
-        axes.set_xlim(0, 1.12 * max(strengths))
-        axes.set_xlabel("mean absolute relevance (log hazard ratio)")
-        without_frame(axes, grid="x")
-        present = [modality for modality in Modality if any(marker.modality is modality for marker in markers)]
-        axes.legend(
-            handles=[Patch(color=COLOURS[each], label=MODALITY_NAMES[each]) for each in present],
-            loc="lower left",
-            bbox_to_anchor=(-0.01, 1.0),
-            ncols=4,
-            borderaxespad=0.1,
-        )
-
-    height = 1.25 + 0.235 * len(markers)
-    return picture(paint, name="strongest", alternative=alternative, height_inches=height)
+    present = [modality for modality in Modality if any(marker.modality is modality for marker in markers)]
+    keys = [Key.area(MODALITY_NAMES[each], COLOURS[each]) for each in present]
+    entries, above = legend(keys, left=8, top=0, right=REPORT_WIDTH)
+    most = 1.15 * max(marker.strength for marker in markers)
+    frame = Rows(
+        [shortened(marker.name, LONGEST_MARKER) for marker in markers],
+        (0.0, most, to_limits(0.0, most)),
+        "mean absolute relevance (log hazard ratio)",
+        right=_RIGHT,
+        pitch=_PITCH,
+        above=above + 4,
+    )
+    marks = [*entries, *frame.marks]
+    for row, marker in enumerate(markers):
+        marks += frame.bar(row, 0.0, marker.strength, COLOURS[marker.modality], SIGNS.get(marker.direction, ""))
+    return report_picture(height=frame.bottom + BELOW, marks=marks, alternative=alternative)
 
 
 def modalities_picture(modalities: Sequence[tuple[Modality, float]]) -> Markup:
@@ -93,25 +81,16 @@ def modalities_picture(modalities: Sequence[tuple[Modality, float]]) -> Markup:
         f"{MODALITY_NAMES[modality]} {percent(share)}" for modality, share in modalities
     )
 
-    def paint(figure: Figure) -> None:
-        axes = figure.subplots()
-        places = np.arange(len(modalities))
-        axes.barh(
-            places, [share for _, share in modalities], color=[COLOURS[each] for each, _ in modalities], height=0.7
-        )
-        for place, (_, share) in zip(places, modalities, strict=True):
-            axes.annotate(percent(share), (share, place), (5, 0), textcoords="offset points", va="center")
-        axes.set_yticks(places, [MODALITY_NAMES[modality] for modality, _ in modalities])
-        axes.set_ylim(len(modalities) - 0.4, -0.6)
-        axes.set_xlim(0, 1.1 * max(share for _, share in modalities))
-        axes.set_xticks([])
-        without_frame(axes)
-
-    height = 0.25 + 0.25 * len(modalities)
-    return picture(paint, name="modalities", alternative=alternative, height_inches=height, width_inches=6.4)
+    names = [MODALITY_NAMES[modality] for modality, _ in modalities]
+    most = 1.12 * max(share for _, share in modalities)
+    frame = Rows(names, (0.0, most, ()), "", right=_NARROW - 24, pitch=_PITCH)
+    marks = list(frame.marks)
+    for row, (modality, share) in enumerate(modalities):
+        marks += frame.bar(row, 0.0, share, COLOURS[modality], percent(share))
+    return report_picture(height=frame.bottom + 8, width=_NARROW, marks=marks, alternative=alternative)
 
 
-def waterfall_picture(patient: ExamplePatient, *, number: int, limits: tuple[float, float]) -> Markup:
+def waterfall_picture(patient: ExamplePatient, *, limits: tuple[float, float]) -> Markup:
     """From the reference patient (0) to this patient's log hazard ratio, strongest marker first.
 
     limits  of the axis, the same for all patients so that they can be compared.
@@ -121,62 +100,43 @@ def waterfall_picture(patient: ExamplePatient, *, number: int, limits: tuple[flo
     if patient.other_count:
         steps.append(patient.others)
         labels.append(f"{patient.other_count:,} other markers together")
-    ends = np.cumsum(steps) if steps else np.zeros(0)
     alternative = (
         f"{patient.name}, {patient.place} log hazard ratio: {signed(patient.total)}, "
         f"a hazard ratio of {hazard_ratio(patient.total)}. "
         + "; ".join(f"{label} {signed(step)}" for label, step in zip(labels, steps, strict=True))
     )
 
-    height = 1.1 + 0.225 * (len(steps) + 1)
-
-    def paint(figure: Figure) -> None:
-        figure.set_layout_engine("none")  # so that the three patients' axes stand beneath each other
-        axes = figure.add_axes((0.36, 0.5 / height, 0.63, 1 - 1.0 / height))
-        axes.axvline(0, color=GREY, linewidth=0.8)
-        for place, (step, end) in enumerate(zip(steps, ends, strict=True)):
-            axes.barh(place, step, left=end - step, color=VERMILLION if step >= 0 else BLUE, height=0.66)
-            axes.plot([end, end], [place - 0.33, place + 1.33], color=GREY, linewidth=0.6)
-            _figure_beside(axes, step, at=end, place=place)
-        axes.barh(len(steps), patient.total, color=INK, height=0.66)
-        _figure_beside(axes, patient.total, at=patient.total, place=len(steps), weight="bold")
-        axes.set_yticks(range(len(steps) + 1), [*labels, "log hazard ratio of this patient"])
-        axes.get_yticklabels()[-1].set_fontweight("bold")
-        axes.set_ylim(len(steps) + 0.6, -0.6)
-        axes.set_xlim(*limits)
-        axes.set_xlabel("log hazard ratio against the reference patient")
-        without_frame(axes, grid="x")
-        ratios = hazard_ratio_ticks(limits)
-        above = axes.twiny()
-        above.set_xlim(*limits)
-        above.set_xticks(np.log(ratios), [f"{ratio:g}" for ratio in ratios])
-        above.set_xlabel("hazard ratio")
-        without_frame(above)
-
-    return picture(paint, name=f"patient{number}", alternative=alternative, height_inches=height)
-
-
-def _figure_beside(axes: Axes, step: float, *, at: float, place: int, weight: str = "normal") -> None:
-    """The step in figures where its bar ends, readable across grid lines."""
-    axes.annotate(
-        signed(step),
-        (at, place),
-        (4 if step >= 0 else -4, 0),
-        textcoords="offset points",
-        va="center",
-        ha="left" if step >= 0 else "right",
-        fontsize=8,
-        fontweight=weight,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
+    frame = Rows(
+        [*labels, "log hazard ratio of this patient"],
+        (*limits, to_limits(*limits)),
+        "log hazard ratio against the reference patient",
+        right=_RIGHT,
+        pitch=_PITCH,
+        above=52.0,
+        left=_BARS_BEGIN,  # so that the three patients' axes stand beneath each other
+        bold_last=True,
     )
+    marks = waterfall(
+        frame,
+        steps,
+        worse=VERMILLION,
+        better=BLUE,
+        said=signed,
+        said_whole=signed,
+        whole=patient.total,
+    )
+    above = [text((_BARS_BEGIN + _RIGHT) / 2, 16, "hazard ratio", anchor="middle")]
+    for ratio in hazard_ratio_ticks(limits):
+        at = frame.x.at(math.log(ratio))
+        above += [text(at, 38, f"{ratio:g}", anchor="middle"), line(at, 43, at, 48, Stroke(QUIET, width=1))]
+    return report_picture(height=frame.bottom + BELOW, marks=[*above, *marks], alternative=alternative)
 
 
 def waterfall_limits(patients: Sequence[ExamplePatient]) -> tuple[float, float]:
     """An axis on which every patient's steps, and the figures beside them, find room."""
     reached = [0.0]
     for patient in patients:
-        steps = [*(part.log_hazard_ratio for part in patient.parts), patient.others]
-        reached += [*np.cumsum(steps).tolist(), patient.total]
+        reached += [*sums([*(part.log_hazard_ratio for part in patient.parts), patient.others]), patient.total]
     low, high = min(reached), max(reached)
     room = 0.09 * max(high - low, 1e-3)
     return low - room, high + room

@@ -216,10 +216,7 @@ def _explained(result: RunResult) -> dict[str, Any]:
     figures: list[Markup] = []
     if found is not None:
         limits = waterfall_limits(found.examples)
-        figures = [
-            waterfall_picture(patient, number=number, limits=limits)
-            for number, patient in enumerate(found.examples, start=1)
-        ]
+        figures = [waterfall_picture(patient, limits=limits) for patient in found.examples]
     return {
         "explanations": found,
         "strongest_figure": None if found is None else strongest_picture(found.strongest),

@@ -10,20 +10,30 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from oncofed.server.report.svg import (
+from oncofed.picture import calibration as calibration_drawing
+from oncofed.picture import survival as survival_drawing
+from oncofed.picture.axes import Axis, Key, across, counts, legend, shares, to_limits, upright
+from oncofed.picture.courses import Course, courses_picture
+from oncofed.picture.drawing import (
     BLUE,
     FAINT,
     GREY,
     ORANGE,
+    QUIET,
+    REPORT_WIDTH,
     SKY,
     VERMILLION,
-    picture,
-    without_frame,
+    Stroke,
+    area,
+    circle,
+    line,
+    polygon,
+    rectangle,
+    report_picture,
+    text,
 )
+from oncofed.picture.rows import BELOW, Rows
 from oncofed.simulations.report.cohorts import CohortRow
 from oncofed.simulations.report.risk_groups import RiskGroup
 from oncofed.simulations.results import Baselines, EndpointResult
@@ -38,8 +48,8 @@ LONGEST_NAME = 34
 GROUP_COLOURS = {"low": BLUE, "middle": ORANGE, "high": VERMILLION}
 
 
-def _per_cent() -> PercentFormatter:
-    return PercentFormatter(1.0, decimals=0, symbol="\N{NO-BREAK SPACE}%")
+_PITCH, _RIGHT, _LEGEND_LEFT = 25.0, REPORT_WIDTH - 24, 8.0
+_SIZES_END, _MISSING_BEGIN, _PALE = 660.0, 700.0, 0.55
 
 
 def cohorts_picture(rows: Sequence[CohortRow]) -> Markup:
@@ -49,74 +59,74 @@ def cohorts_picture(rows: Sequence[CohortRow]) -> Markup:
         f"Bars: patients and events of {counted(len(rows), 'hospital', 'hospitals')}, "
         f"from {whole(fewest)} to {whole(most)} patients; beside them the share of marker values that are missing."
     )
-    named = len(rows) <= NAMED_SITES
-    height = 0.9 + 0.235 * len(rows) if named else 2.8
-
-    def paint(figure: Figure) -> None:
-        if named:
-            sizes, missing = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1.4))
-            _named_cohorts(sizes, missing, rows)
-        else:
-            sizes, missing = figure.subplots(1, 2, width_ratios=(3, 1.4))
-            _unnamed_cohorts(sizes, missing, rows)
-        handles, labels = sizes.get_legend_handles_labels()
-        sizes.legend(handles, labels, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=2, borderaxespad=0.1)
-
-    return picture(paint, name="cohorts", alternative=alternative, height_inches=height)
+    return (_named_cohorts if len(rows) <= NAMED_SITES else _unnamed_cohorts)(rows, alternative)
 
 
-def _named_cohorts(sizes: Axes, missing: Axes, rows: Sequence[CohortRow]) -> None:
-    places = np.arange(len(rows))
-    events = np.array([row.events for row in rows])
-    patients = np.array([row.patients for row in rows])
-    sizes.barh(places, events, color=BLUE, height=0.68, label="with the event")
-    sizes.barh(places, patients - events, left=events, color=SKY, alpha=0.55, height=0.68, label="without the event")
-    sizes.set_yticks(places, [shortened(plain_name(row.name), LONGEST_NAME) for row in rows])
-    sizes.set_xlabel("patients")
-    sizes.invert_yaxis()
-    without_frame(sizes, grid="x")
-    missing.plot([row.share_missing for row in rows], places, "o", color=GREY, markersize=5)
-    missing.set_xlabel("marker values missing")
-    missing.set_xlim(0, max(0.05, 1.15 * float(np.nanmax([0.0, *(row.share_missing for row in rows)]))))
-    missing.xaxis.set_major_formatter(_per_cent())
-    missing.xaxis.set_major_locator(MaxNLocator(4))
-    without_frame(missing, grid="x")
-    missing.grid(visible=True, axis="y")
-    missing.tick_params(labelleft=False)
+def _missing_axis(rows: Sequence[CohortRow]) -> Axis:
+    most = max(0.05, 1.15 * float(np.nanmax([0.0, *(row.share_missing for row in rows)])))
+    return Axis(0.0, most, _MISSING_BEGIN, _RIGHT, shares(0.0, most, about=4))
 
 
-def _unnamed_cohorts(sizes: Axes, missing: Axes, rows: Sequence[CohortRow]) -> None:
+def _named_cohorts(rows: Sequence[CohortRow], alternative: str) -> Markup:
+    keys = [Key.area("with the event", BLUE), Key.area("without the event", SKY, _PALE)]
+    entries, above = legend(keys, left=_LEGEND_LEFT, top=0, right=REPORT_WIDTH)
+    most = 1.02 * max(1, *(row.patients for row in rows))
+    frame = Rows(
+        [shortened(plain_name(row.name), LONGEST_NAME) for row in rows],
+        (0.0, most, counts(most)),
+        "patients",
+        right=_SIZES_END,
+        pitch=_PITCH,
+        above=above + 4,
+    )
+    missing = _missing_axis(rows)
+    marks = [*entries, *frame.marks]
+    marks += across(missing, top=frame.top(0), bottom=frame.bottom, title="marker values missing")
+    for place, row in enumerate(rows):
+        begin, with_event, end = (frame.x.at(each) for each in (0, row.events, row.patients))
+        top, high = frame.middle(place) - _PITCH / 3, _PITCH * 2 / 3
+        pale: dict[str, str | float] = {"fill": SKY, "fill-opacity": _PALE}
+        marks.append(rectangle(begin, top, with_event - begin, high, {"fill": BLUE}))
+        marks.append(rectangle(with_event, top, end - with_event, high, pale))
+        if not np.isnan(row.share_missing):
+            marks.append(circle(missing.at(row.share_missing), frame.middle(place), 4.5, GREY))
+    return report_picture(height=frame.bottom + BELOW, marks=marks, alternative=alternative)
+
+
+def _unnamed_cohorts(rows: Sequence[CohortRow], alternative: str) -> Markup:
+    keys = [Key.area("patients", SKY, _PALE), Key.area("of these with the event", BLUE)]
+    entries, above = legend(keys, left=_LEGEND_LEFT, top=0, right=REPORT_WIDTH)
+    top, bottom, left = above + 8, above + 218, 78.0
     largest_first = sorted(rows, key=lambda row: -row.patients)
-    places = np.arange(len(rows)) + 0.5
-    sizes.fill_between(
-        places,
-        [row.patients for row in largest_first],
-        step="mid",
-        color=SKY,
-        alpha=0.55,
-        linewidth=0,
-        label="patients",
-    )
-    sizes.fill_between(
-        places,
-        [row.events for row in largest_first],
-        step="mid",
-        color=BLUE,
-        linewidth=0,
-        label="of these with the event",
-    )
-    sizes.set(xlabel="hospitals, largest first", ylabel="patients", xlim=(0, len(rows)), ylim=(0, None))
-    missing.hist([row.share_missing for row in rows if row.patients], bins=20, color=GREY)
-    missing.set(xlabel="marker values missing", ylabel="hospitals")
-    missing.xaxis.set_major_formatter(_per_cent())
-    missing.xaxis.set_major_locator(MaxNLocator(4))
+    most = 1.02 * max(1, *(row.patients for row in rows))
+    x = Axis(0.0, float(len(rows)), left, _SIZES_END - 60, ())
+    y = Axis(0.0, most, bottom, top, counts(most, about=5))
+    marks = [*entries, *across(x, top=top, bottom=bottom, title="hospitals, largest first")]
+    marks += upright(y, left=left, right=x.end, title="patients")
+    edges = np.array([x.at(place) for place in range(len(rows) + 1)])
+    for values, colour, opacity in (
+        ([row.patients for row in largest_first], SKY, _PALE),
+        ([row.events for row in largest_first], BLUE, 1.0),
+    ):
+        high = np.array([y.at(value) for value in [*values, values[-1]]])
+        marks.append(area(edges, np.full(len(edges), bottom), high, colour, opacity=opacity, step=True))
+    missing = _missing_axis(rows)
+    known = [row.share_missing for row in rows if row.patients]
+    found, bins = np.histogram(known, bins=20, range=(0.0, missing.high))
+    z = Axis(0.0, 1.05 * max(1.0, float(found.max())), bottom, top, counts(float(found.max()), about=5))
+    marks += across(missing, top=top, bottom=bottom, title="marker values missing")
+    marks += upright(z, left=_MISSING_BEGIN, right=_RIGHT, title="hospitals", title_at=_MISSING_BEGIN - 44)
+    for number, begin, end in zip(found.tolist(), bins[:-1].tolist(), bins[1:].tolist(), strict=True):
+        if number:
+            wide = missing.at(end) - missing.at(begin)
+            marks.append(rectangle(missing.at(begin), z.at(number), wide, bottom - z.at(number), {"fill": GREY}))
+    return report_picture(height=bottom + BELOW, marks=marks, alternative=alternative)
 
 
 def training_picture(rounds: pd.DataFrame, *, measured_on: str) -> Markup | None:
     """C-index and length of the update, round by round."""
     if rounds.empty:
         return None
-    number = rounds["round"].to_numpy(dtype=np.float64)
     c_index = rounds["test_c_index"].to_numpy(dtype=np.float64)
     update = rounds["update_l2_norm"].to_numpy(dtype=np.float64)
     alternative = (
@@ -125,19 +135,15 @@ def training_picture(rounds: pd.DataFrame, *, measured_on: str) -> Markup | None
         f"{decimals(float(update[0]))} to {decimals(float(update[-1]))}."
     )
 
-    def paint(figure: Figure) -> None:
-        left, right = figure.subplots(1, 2)
-        marker = "o" if len(rounds) < 3 else ""
-        left.plot(number, c_index, color=BLUE, marker=marker)
-        left.axhline(0.5, color=GREY, linewidth=0.9, linestyle=":")
-        left.text(1.0, 0.5, "chance ", color=GREY, ha="right", va="bottom", transform=left.get_yaxis_transform())
-        left.set(title=f"C-index on {measured_on}", xlabel="round")
-        right.plot(number, update, color=VERMILLION, marker=marker)
-        right.set(title="Length of the update (L2 norm)", xlabel="round", ylim=(0, None))
-        for axes in (left, right):
-            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-
-    return picture(paint, name="training", alternative=alternative, height_inches=2.7)
+    places = rounds["round"].to_numpy(dtype=np.int64) - 1
+    last = int(places.max()) + 1
+    watched, moved = np.full(last, np.nan), np.full(last, np.nan)
+    watched[places], moved[places] = c_index, update
+    courses = (
+        Course(f"C-index on {measured_on}", watched, BLUE, chance=(0.5, "chance")),
+        Course("Length of the update (L2 norm)", moved, VERMILLION, low=0.0),
+    )
+    return courses_picture(courses, rounds=last, alternative=alternative)
 
 
 def comparison_picture(
@@ -152,55 +158,66 @@ def comparison_picture(
         f"mean {decimals(baselines.local_only_mean)}."
     )
     named = len(sites) <= NAMED_SITES
-    rows = len(sites) if named else 5
-
-    def paint(figure: Figure) -> None:
-        axes = figure.subplots()
-        _reference_lines(axes, main, baselines)
-        if named:
-            order = np.argsort(-alone, kind="stable")  # NaN comes last
-            places = np.arange(len(order)) + 2.0
-            for place, index in zip(places, order, strict=True):
-                if np.isnan(alone[index]):
-                    middle = axes.get_yaxis_transform()
-                    axes.text(0.5, place, "not computed", color=GREY, ha="center", va="center", transform=middle)
-            axes.plot(alone[order], places, "o", color=GREY, markersize=6)
-            names = [
-                f"{shortened(plain_name(sites[index]), LONGEST_NAME)}  ({whole(patients[index])})" for index in order
-            ]
+    order = np.argsort(-alone, kind="stable").tolist() if named else []  # NaN comes last
+    known = alone[~np.isnan(alone)]
+    crowd = 0 if named else 5
+    names = ["Federated", "Pooled ridge Cox"]
+    names += [f"{shortened(plain_name(sites[each]), LONGEST_NAME)}  ({whole(patients[each])})" for each in order]
+    if crowd:
+        low, high = (float(each) for each in ((known.min(), known.max()) if len(known) else (np.nan, np.nan)))
+        names += ["", f"{len(alone):,} hospitals alone", f"{decimals(low, 2)} to {decimals(high, 2)}", "", ""]
+    lines = _lines(main, baselines)
+    ends = [*known.tolist(), *(value for value, _ in lines)]
+    ends += [each for each in (interval.low, interval.high) if not np.isnan(each)]
+    begin, end = min(ends, default=0.5), max(ends, default=1.0)
+    room = 0.06 * (end - begin) or 0.05
+    shade = [] if np.isnan(interval.low) else [Key.area("95 % interval, federated", BLUE, 0.13)]
+    entries, above = legend([*shade, *(key for _, key in lines)], left=_LEGEND_LEFT, top=0, right=REPORT_WIDTH)
+    frame = Rows(
+        names,
+        (begin - room, end + room, to_limits(begin - room, end + room)),
+        "C-index (0.5 is chance, 1 is a perfect order)",
+        right=_RIGHT,
+        pitch=_PITCH,
+        above=above + 4,
+    )
+    x, top, bottom = frame.x, frame.top(0), frame.bottom
+    marks = [*entries]
+    if shade:
+        at = x.at(interval.low)
+        faint: dict[str, str | float] = {"fill": BLUE, "fill-opacity": 0.13}
+        marks.append(rectangle(at, top, x.at(interval.high) - at, bottom - top, faint))
+    marks += [*frame.marks, line(x.start, frame.top(2), x.end, frame.top(2), Stroke(FAINT, width=1))]
+    marks += [line(x.at(value), top, x.at(value), bottom, key.stroke) for value, key in lines]
+    if shade:
+        marks += frame.whisker(0, interval.low, interval.high, Stroke(BLUE, width=2))
+    if not np.isnan(main.c_index):
+        marks.append(frame.dot(0, main.c_index, BLUE, radius=6))
+    if not np.isnan(baselines.pooled_ridge_cox):
+        at, middle = x.at(baselines.pooled_ridge_cox), frame.middle(1)
+        marks.append(polygon(((at, middle - 6), (at + 6, middle), (at, middle + 6), (at - 6, middle)), VERMILLION))
+    for row, each in enumerate(order, start=2):
+        if np.isnan(alone[each]):
+            place = (x.start + x.end) / 2
+            marks.append(text(place, frame.middle(row) + 5, "not computed", anchor="middle", colour=QUIET))
         else:
-            known = alone[~np.isnan(alone)]
-            low, high = (known.min(), known.max()) if len(known) else (np.nan, np.nan)
-            spread = 0.15 + 3.7 * ((np.arange(len(alone)) * 0.618034) % 1.0)  # evenly spread, and always the same
-            axes.plot(alone, 2.0 + spread, "o", color=GREY, alpha=0.45, markersize=3.5, markeredgewidth=0)
-            places = np.array([4.0])
-            names = [f"{len(alone):,} hospitals alone\n{decimals(float(low), 2)} to {decimals(float(high), 2)}"]
-        axes.set_yticks([0.0, 1.0, *places], ["Federated", "Pooled ridge Cox", *names])
-        axes.set_ylim(rows + 1.6, -0.6)
-        axes.set_xlabel("C-index (0.5 is chance, 1 is a perfect order)")
-        without_frame(axes, grid="x")
-        axes.axhline(1.5, color=FAINT, linewidth=0.8)
-        handles, labels = axes.get_legend_handles_labels()
-        axes.legend(handles, labels, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=3, borderaxespad=0.1)
-
-    return picture(paint, name="comparison", alternative=alternative, height_inches=1.0 + 0.235 * (rows + 2))
+            marks.append(frame.dot(row, float(alone[each]), GREY))
+    if crowd:
+        room, spread = crowd * _PITCH - 16, (np.arange(len(alone)) * 0.618034) % 1.0  # always the same
+        for value, height in zip(alone.tolist(), spread.tolist(), strict=True):
+            if not np.isnan(value):
+                marks.append(circle(x.at(value), frame.top(2) + 8 + height * room, 3, GREY, opacity=0.45))
+    return report_picture(height=bottom + BELOW, marks=marks, alternative=alternative)
 
 
-def _reference_lines(axes: Axes, main: EndpointResult, baselines: Baselines) -> None:
-    interval = main.c_index_ci95
-    if not np.isnan(interval.low):
-        axes.axvspan(interval.low, interval.high, color=BLUE, alpha=0.13, linewidth=0, label="95 % interval, federated")
-        axes.plot([interval.low, interval.high], [0, 0], color=BLUE, linewidth=2)
-    axes.axvline(main.c_index, color=BLUE, linewidth=0.9)
-    axes.plot([main.c_index], [0], "o", color=BLUE, markersize=8)
-    pooled = baselines.pooled_ridge_cox
-    if not np.isnan(pooled):
-        axes.plot([pooled], [1], "D", color=VERMILLION, markersize=7)
-        axes.axvline(pooled, color=VERMILLION, linewidth=0.9, linestyle="--", label="pooled")
-    if not np.isnan(baselines.local_only_mean):
-        axes.axvline(
-            baselines.local_only_mean, color=GREY, linewidth=0.9, linestyle=":", label="mean of hospitals alone"
-        )
+def _lines(main: EndpointResult, baselines: Baselines) -> list[tuple[float, Key]]:
+    """Level with every row, what hospitals are compared with: those that are known."""
+    found = (
+        (main.c_index, Key("federated", Stroke(BLUE, width=1.2))),
+        (baselines.pooled_ridge_cox, Key("pooled", Stroke(VERMILLION, "dash", 1.2))),
+        (baselines.local_only_mean, Key("mean of hospitals alone", Stroke(GREY, "dot", 1.6))),
+    )
+    return [(value, key) for value, key in found if not np.isnan(value)]
 
 
 def survival_picture(
@@ -210,8 +227,7 @@ def survival_picture(
     if not groups or not len(times):
         return None
     end = float(times[-1])
-    at = np.linspace(0.0, end, 241)  # a step narrower than the line, whatever the number of patients
-    ticks = _time_ticks(end)
+    ticks = np.array(survival_drawing.time_ticks(end))
     alternative = (
         f"Survival curves over {end:.0f} {unit} for {counted(len(groups), 'group', 'groups')} of predicted risk. "
         + " ".join(
@@ -221,49 +237,21 @@ def survival_picture(
         )
     )
 
-    def paint(figure: Figure) -> None:
-        curves, counts = figure.subplots(2, 1, sharex=True, height_ratios=(5, 0.35 + 0.3 * len(groups)))
-        for group in groups:
-            colour = GROUP_COLOURS[group.name]
-            low, high = group.observed.interval_at(at)
-            curves.fill_between(at, low, high, step="post", color=colour, alpha=0.16, linewidth=0)
-            curves.step(at, group.observed.at(at), where="post", color=colour, label=f"{group.name} risk, observed")
-            curves.plot(
-                [0.0, *times],
-                [1.0, *group.predicted],
-                "--",
-                color=colour,
-                linewidth=1.3,
-                label=f"{group.name} risk, predicted",
-            )
-        curves.set(ylim=(0, 1.02), xlim=(0, end), ylabel="probability of being event-free")
-        curves.yaxis.set_major_formatter(_per_cent())
-        curves.set_xticks(ticks)
-        curves.tick_params(labelbottom=True)
-        curves.set_xlabel(f"{unit}")
-        curves.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=len(groups), borderaxespad=0.1)
-        _numbers_at_risk(counts, groups, ticks)
-
-    return picture(paint, name="survival", alternative=f"{endpoint}. {alternative}", height_inches=5.2)
-
-
-def _time_ticks(end: float) -> list[float]:
-    """Round times: multiples of 12 where that suits months, else what matplotlib finds round."""
-    step = next((step for step in (3, 6, 12, 24, 36, 60) if end / step <= 8 and end >= 12), None)
-    found = np.arange(0, end + 1e-9, step) if step else MaxNLocator(7).tick_values(0, end)
-    return [float(tick) for tick in found if 0 <= tick <= end]
-
-
-def _numbers_at_risk(axes: Axes, groups: Sequence[RiskGroup], ticks: Sequence[float]) -> None:
-    axes.set_ylim(len(groups) - 0.4, -1.1)
-    axes.set_yticks(range(len(groups)), [group.name for group in groups])
-    without_frame(axes)
-    axes.tick_params(labelbottom=False)
-    axes.tick_params(axis="y", pad=20)  # the first figure is centred under time zero
-    axes.text(0, -0.95, "Patients at risk", color=GREY, va="center", ha="left")
-    for place, group in enumerate(groups):
-        for tick, count in zip(ticks, group.at_risk(np.array(ticks)), strict=True):
-            axes.text(tick, place, whole(count), ha="center", va="center", clip_on=False)
+    drawn = [
+        survival_drawing.Group(
+            name=group.name,
+            colour=GROUP_COLOURS[group.name],
+            steps=group.observed.times,
+            survival=group.observed.survival,
+            low=group.observed.low,
+            high=group.observed.high,
+            predicted_at=np.concatenate(([0.0], times)),
+            predicted=np.concatenate(([1.0], group.predicted)),
+            at_risk=group.at_risk(ticks),
+        )
+        for group in groups
+    ]
+    return survival_drawing.survival_picture(drawn, end=end, unit=unit, alternative=f"{endpoint}. {alternative}")
 
 
 def calibration_picture(
@@ -276,7 +264,6 @@ def calibration_picture(
     predicted = np.array([group.predicted for group in known])
     observed = np.array([group.observed for group in known])
     # Where nobody or everybody had the event there is no interval, so only the dot is drawn.
-    below = np.array([0.0 if np.isnan(group.low) else group.observed - group.low for group in known])
     above = np.array([0.0 if np.isnan(group.high) else group.high - group.observed for group in known])
     top = min(1.0, 1.08 * float(max((observed + above).max(), predicted.max())))
     alternative = (
@@ -285,25 +272,6 @@ def calibration_picture(
         + "."
     )
 
-    def paint(figure: Figure) -> None:
-        axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(5, 1))
-        axes.plot([0, top], [0, top], color=GREY, linewidth=0.9, linestyle=":", label="perfect agreement")
-        axes.errorbar(
-            predicted,
-            observed,
-            yerr=np.vstack([below, above]),
-            fmt="o",
-            color=BLUE,
-            markersize=5,
-            linewidth=1.2,
-            label="observed, 95 % interval",
-        )
-        axes.set(xlim=(0, top), ylim=(0, top), ylabel=f"observed risk by {calibration.horizon:g} {unit}")
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, borderaxespad=0.1)
-        counts.hist(risk, bins=np.linspace(0, top, 41), color=SKY)
-        counts.set(xlabel=f"predicted risk by {calibration.horizon:g} {unit}", ylabel="patients")
-        counts.yaxis.set_major_locator(MaxNLocator(2, integer=True))
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(_per_cent())
-
-    return picture(paint, name="calibration", alternative=alternative, height_inches=5.0, width_inches=5.0)
+    points = [calibration_drawing.Point(group.predicted, group.observed, group.low, group.high) for group in known]
+    by = f"by {calibration.horizon:g} {unit}"
+    return calibration_drawing.calibration_picture(points, risk, top=top, risk_by=by, alternative=alternative)

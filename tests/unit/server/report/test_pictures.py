@@ -39,9 +39,7 @@ def in_the_plot(picture: Drawn) -> Drawn:
 
 def test_a_bar_of_an_effect_goes_from_nothing_to_the_effect_in_the_colour_of_its_way() -> None:
     sizes = {"age": 0.9, "sex": -0.5, "smoking": 0.3, "albumin": -0.05}
-    picture = effects_picture(
-        [LinearEffect(name, "step", size) for name, size in sizes.items()], endpoint="os", number=1
-    )
+    picture = effects_picture([LinearEffect(name, "step", size) for name, size in sizes.items()], endpoint="os")
     assert picture is not None
     found = drawn(picture)
     across, body = found.across(), in_the_plot(found)
@@ -80,7 +78,7 @@ def test_a_bar_of_a_marker_is_its_share_with_a_whisker_from_low_to_high() -> Non
     for each in rows:
         (bar,) = body.bars_at(each.name)
         bars.append(bar)
-        assert [across.value(bar.left), across.value(bar.right)] == pytest.approx([0, 100 * each.share], abs=0.2)
+        assert [across.value(bar.left), across.value(bar.right)] == pytest.approx([0, each.share], abs=0.002)
         assert bar.colour == keys[each.direction]
         (whisker,) = [
             line
@@ -90,7 +88,7 @@ def test_a_bar_of_a_marker_is_its_share_with_a_whisker_from_low_to_high() -> Non
             and np.ptp(line.points[:, 0]) > 12
         ]
         ends = sorted(across.value(x) for x in whisker.points[:, 0])
-        assert ends == pytest.approx([100 * each.share_low, 100 * each.share_high], abs=0.3)
+        assert ends == pytest.approx([each.share_low, each.share_high], abs=0.003)
     assert no_two_overlap(bars)
 
 

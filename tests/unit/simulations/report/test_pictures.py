@@ -64,7 +64,7 @@ COHORTS = [
 
 def test_a_hospitals_bar_is_its_events_and_behind_them_the_others() -> None:
     found = drawn(cohorts_picture(COHORTS))
-    split = found.said("marker values missing").x - 110
+    split = found.said("marker values missing").x - 150
     sizes, missing = found.between(right=split), found.between(left=split)
     across, shares = sizes.across(), missing.across()
     colours = [found.key(said).colour for said in ("with the event", "without the event")]
@@ -294,7 +294,7 @@ def test_a_waterfall_begins_at_nothing_and_each_bar_where_the_last_has_ended() -
     steps = [0.9, -0.4, 0.2, -0.1]
     parts = tuple(Part(f"marker {number}", "", step) for number, step in enumerate(steps))
     patient = ExamplePatient("Patient A", "lowest", parts, -0.25, 4, sum(steps) - 0.25)
-    found = drawn(waterfall_picture(patient, number=1, limits=waterfall_limits([patient])))
+    found = drawn(waterfall_picture(patient, limits=waterfall_limits([patient])))
     beneath = found.between(top=found.said("log hazard ratio against").y - 30)
     across = beneath.across()
     at, colours, bars = 0.0, {True: set[str](), False: set[str]()}, []
@@ -321,12 +321,12 @@ def test_a_step_to_the_right_has_the_colour_that_all_reports_give_to_a_higher_ha
     from oncofed.server.report.linear_effects import LinearEffect  # noqa: PLC0415 - of the other end, here alone
     from oncofed.server.report.plots import effects_picture  # noqa: PLC0415
 
-    effects = effects_picture([LinearEffect("a", "b", 0.5), LinearEffect("c", "d", -0.5)], endpoint="os", number=1)
+    effects = effects_picture([LinearEffect("a", "b", 0.5), LinearEffect("c", "d", -0.5)], endpoint="os")
     assert effects is not None
     keys = [drawn(effects).key(said).colour for said in ("higher hazard", "lower hazard")]
     parts = (Part("up", "", 0.9), Part("down", "", -0.4))
     patient = ExamplePatient("Patient A", "lowest", parts, 0.0, 0, 0.5)
-    found = drawn(waterfall_picture(patient, number=1, limits=waterfall_limits([patient])))
+    found = drawn(waterfall_picture(patient, limits=waterfall_limits([patient])))
     for name, colour in zip(("up", "down"), keys, strict=True):
         level = found.said(name).y - 3
         (bar,) = [bar for bar in found.bars if bar.top < level < bar.bottom and bar.colour not in ("white", "#ffffff")]

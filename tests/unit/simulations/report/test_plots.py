@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
-from matplotlib.figure import Figure
 from tests.unit.simulations.report.fake_results import fake_result
 
-from oncofed.server.report.svg import picture
 from oncofed.simulations.report.explanations import ExamplePatient, Part
 from oncofed.simulations.report.marker_plots import hazard_ratio_ticks, waterfall_limits, waterfall_picture
 from oncofed.simulations.report.plots import comparison_picture, survival_picture
@@ -29,33 +25,6 @@ def parsed(svg: Markup) -> ET.Element:
 
 def texts(svg: Markup) -> list[str]:
     return [element.text or "" for element in parsed(svg).iter("text")]
-
-
-def line(figure: Figure) -> None:
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], "o-")
-    axes.set_title('<b> & "quoted" id="x" font-family: y;')
-
-
-def test_a_picture_is_well_formed_and_says_what_it_shows() -> None:
-    svg = picture(line, name="line", alternative='a "line" <up>', height_inches=2)
-    (element,) = parsed(svg)
-    assert element.tag == "svg"
-    assert element.get("aria-label") == 'a "line" <up>'
-    assert element.get("role") == "img"
-    assert '<b> & "quoted" id="x" font-family: y;' in texts(svg)
-    assert "http" not in svg
-    assert "DejaVu" not in svg
-    assert "<style" not in svg
-
-
-def test_pictures_of_different_names_share_no_id() -> None:
-    first, second = (picture(line, name=name, alternative="x", height_inches=2) for name in ("one", "two"))
-    ids = [set(re.findall(r' id="([^"]*)"', re.sub(r">[^<]*<", "><", svg))) for svg in (first, second)]
-    assert ids[0]
-    assert ids[1]
-    assert not ids[0] & ids[1]
-    assert picture(line, name="one", alternative="x", height_inches=2) == first
 
 
 def test_hospitals_stand_by_falling_c_index_and_the_unknown_last() -> None:
@@ -92,7 +61,7 @@ def patient(steps: list[float], others: float) -> ExamplePatient:
 
 def test_a_waterfall_shows_each_step_the_rest_and_the_sum() -> None:
     one = patient([0.9, -0.25, 0.1], -0.05)
-    svg = waterfall_picture(one, number=1, limits=waterfall_limits([one]))
+    svg = waterfall_picture(one, limits=waterfall_limits([one]))
     found = texts(svg)
     minus = "\N{MINUS SIGN}"
     for text in (
@@ -125,11 +94,3 @@ def test_hazard_ratio_ticks_lie_inside_and_are_few(low: float, high: float) -> N
     assert ticks == sorted(set(ticks))
     assert all(low - 1e-9 <= np.log(tick) <= high + 1e-9 for tick in ticks)
     assert 1.0 in ticks
-
-
-@pytest.mark.parametrize("weird", ["$x$", "$\\frac{", "a_{b}", "%s", "\\alpha"])
-def test_names_are_never_formulas(weird: str) -> None:
-    def title(figure: Figure) -> None:
-        figure.subplots().set_title(weird)
-
-    assert weird in texts(picture(title, name="t", alternative="x", height_inches=2))
