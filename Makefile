@@ -17,11 +17,11 @@ help:  ## this list
 LOCKS := requirements.lock requirements-dev.lock
 
 # Each file is taken only if its hash is in the lock; of another index's torch nobody here knows one.
-.venv/ready: $(LOCKS) requirements-torch.lock pyproject.toml
+.venv/ready: $(LOCKS) requirements-torch.lock pyproject.toml server/pyproject.toml simulations/pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install $(QUIET) $(if $(TORCH_INDEX),torch==2.13.0 --index-url $(TORCH_INDEX),--no-deps --require-hashes -r requirements-torch.lock)
 	$(BIN)/python -m pip install $(QUIET) --no-deps --require-hashes $(addprefix -r ,$(LOCKS))
-	$(BIN)/python -m pip install $(QUIET) --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip install $(QUIET) --no-deps --no-build-isolation -e . -e ./server -e ./simulations
 	touch $@
 
 demo: .venv/ready  ## train the synthetic study of twelve hospitals, and show where its report is

@@ -23,12 +23,12 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN, DEV, TORCH = (ROOT / f"requirements{part}.lock" for part in ("", "-dev", "-torch"))
-INSTALLED = "oncofed[pages,sql]"
+INSTALLED = ("oncofed[pages,sql]", "oncofed-coordinator")
 _HEADS = {
     RUN: "# What a hospital or a coordinator installs.",
     DEV: "# What this repository needs beside requirements.lock and requirements-torch.lock.",
 }
-_OF_ITSELF = {"oncofed", "torch", "pip"}
+_OF_ITSELF = {"oncofed", "oncofed-coordinator", "oncofed-lab", "torch", "pip"}
 _MINOR = 11
 _INTERPRETERS = (f"cp3{_MINOR}", f"py3{_MINOR}", "py3", "py2")
 _JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
@@ -53,13 +53,18 @@ def needed(requirements: Iterable[str]) -> set[str]:
 
 
 def needed_to_run() -> set[str]:
-    return needed([INSTALLED]) - _OF_ITSELF
+    return needed(INSTALLED) - _OF_ITSELF
 
 
 def needed_beside() -> set[str]:
     """For tests, checks, builds and Ray."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    groups = [*project["dependency-groups"]["dev"], *project["build-system"]["requires"], "editables", "oncofed[ray]"]
+    groups = [
+        *project["dependency-groups"]["dev"],
+        *project["build-system"]["requires"],
+        "editables",
+        "oncofed-lab[ray]",
+    ]
     return needed(groups) - needed_to_run() - _OF_ITSELF
 
 

@@ -44,7 +44,7 @@ def run_on_ray(server_app: ServerApp, client_app: ClientApp, *, node_count: int,
     """Run both apps to the end. processes  worker processes, one core each; None takes every core Ray finds."""
     if importlib.util.find_spec("ray") is None:
         raise InvalidInput(
-            [Fault("--engine ray", "Ray is not installed", "Install oncofed[ray], or leave the option out")]
+            [Fault("--engine ray", "Ray is not installed", "Install 'oncofed-lab[ray]', or leave the option out")]
         )
     # Imported late: with Ray missing, Flower would end the process here.
     from flwr.simulation import run_simulation  # noqa: PLC0415
