@@ -29,6 +29,12 @@ def audit(
     seed      of the attacks' own choices.
     returns   one row a check: `outcome`, what was `measured`, the `threshold`, and the `defect` that it would notice.
     raises    InvalidInput for a run that promises nothing, has local steps or another network: these are not attacked.
+
+    >>> import oncofed.lab as of
+    >>> hospitals, test = of.split(of.synthetic(patients=200, hospitals=3), test=0.25)
+    >>> run = of.train(hospitals, privacy=of.local(epsilon=3), rounds=2, progress=False)
+    >>> of.audit(run, test, only=["ledger"])["outcome"].to_list()
+    ['passed']
     """
     faults = number_faults({"seed": seed}, owner=Study.__name__)
     if not run.releases:

@@ -8,6 +8,7 @@ In both, the parts of a patient add up to the log hazard ratio against the refer
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +141,8 @@ class Explanation:
         return f"<{self.endpoint} of {len(self.table):,} patients by {self.method}; parts miss sums by {self.gap:.1g}>"
 
     def _repr_html_(self) -> str:
-        return f"<p>{repr(self).strip('<>')}</p>{self.strongest.head(15).to_html(index=False, float_format=lambda each: f'{each:.3f}')}"
+        strongest = self.strongest.head(15).round(3).to_html(index=False)
+        return f"<p>{escape(repr(self).strip('<>'))}</p>{strongest}"
 
 
 def explain(model: Model, patients: Patients, *, endpoint: str | None = None) -> Explanation:

@@ -90,6 +90,12 @@ def baselines(hospitals: Mapping[str, Patients], test: Patients) -> pd.DataFrame
 
     returns  one row each, named `pooled` or `alone`; no federation has the first, every hospital has the second.
     raises   InvalidInput for patients of different schemas.
+
+    >>> import oncofed.lab as of
+    >>> of.baselines({}, of.synthetic(patients=100, hospitals=2))
+    Traceback (most recent call last):
+    oncofed.errors.InvalidInput: 1 fault
+      - hospitals: are none. Give at least one.
     """
     cohorts = {name: patients.cohort for name, patients in sorted(hospitals.items())}
     if not cohorts:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from oncofed.cohort import validation
 from oncofed.cohort.cohort import Cohort
+from oncofed.cohort.encoding import columns as encoded_columns
 from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.table import read_table
 from oncofed.errors import Fault, InvalidInput
@@ -44,6 +45,11 @@ class Patients:
 
     def __len__(self) -> int:
         return len(self.cohort)
+
+    @property
+    def columns(self) -> int:
+        """How many inputs a network has: more than markers, since categories and missing values have columns too."""
+        return len(encoded_columns(self.schema))
 
     @property
     def markers(self) -> pd.DataFrame:
@@ -125,7 +131,7 @@ def read_cohort(table: Path | str | pd.DataFrame, schema: StudySchema) -> Patien
     >>> import oncofed.lab as of
     >>> made = of.synthetic(patients=200, hospitals=3)
     >>> of.read_cohort(made.table, made.schema)
-    <synthetic_consortium: 200 patients, 350 markers; 97 x overall_survival, 139 x time_to_next_treatment>
+    <synthetic_consortium: 200 patients, 350 markers; 106 x overall_survival, 175 x time_to_next_treatment>
     """
     if isinstance(table, pd.DataFrame):
         return _checked(table.reset_index(drop=True), schema, "table")
@@ -136,6 +142,10 @@ def synthetic(patients: int = 1_000, hospitals: int = 6, *, seed: int = 1) -> Pa
     """An invented consortium of 38 tumour entities and 350 markers, in the shape of a published study.
 
     raises  InvalidInput unless there are at least 100 patients, and no fewer than hospitals.
+
+    >>> import oncofed.lab as of
+    >>> of.synthetic(patients=100, hospitals=2).markers["modality"].nunique()
+    8
     """
     faults = [
         *number_faults({"patients": patients}, owner=SYNTHETIC, prefix="synthetic_"),
