@@ -7,7 +7,7 @@ patients a round, and the optimiser is at the server; with it, the weights after
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Protocol
 
 from oncofed.errors import Fault, InvalidInput
@@ -61,6 +61,7 @@ class _Combined:
     """
 
     learning_rate: float = 0.03
+    _: KW_ONLY
     weight_decay: float = 0.0
     local: LocalSteps | None = None
 
@@ -71,7 +72,7 @@ class _Combined:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FedAdam(_Combined):
     """Adam at the server (Reddi et al., ICLR 2021); the usual choice here.
 
@@ -90,7 +91,7 @@ class FedAdam(_Combined):
         return replace(found, beta_1=self.beta_1, beta_2=self.beta_2, tau=self.tau)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FedYogi(FedAdam):
     """Yogi at the server: its second moment grows by additions."""
 
@@ -99,7 +100,7 @@ class FedYogi(FedAdam):
         return replace(super().spec, strategy=plan.Strategy.FEDYOGI)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FedAdagrad(_Combined):
     """Adagrad at the server."""
 
@@ -110,7 +111,7 @@ class FedAdagrad(_Combined):
         return replace(self._spec(plan.Strategy.FEDADAGRAD), tau=self.tau)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FedAvg(_Combined):
     """The mean of all hospitals (McMahan et al., AISTATS 2017); without `local`, gradient ascent on the mean sum."""
 
@@ -119,7 +120,7 @@ class FedAvg(_Combined):
         return self._spec(plan.Strategy.FEDAVG)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FedProx(_Combined):
     """FedAvg whose local steps are held near the global weights by mu (Li et al., MLSys 2020)."""
 
@@ -131,7 +132,7 @@ class FedProx(_Combined):
         return replace(self._spec(plan.Strategy.FEDPROX), proximal_mu=self.mu)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Median(_Combined):
     """The median of each number: against hospitals that send nonsense. Not in mode distributed."""
 
@@ -140,7 +141,7 @@ class Median(_Combined):
         return self._spec(plan.Strategy.MEDIAN)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrimmedAverage(_Combined):
     """The mean without the smallest and largest part `trim`, in (0, 0.5), of each number. Not in mode distributed."""
 
@@ -151,7 +152,7 @@ class TrimmedAverage(_Combined):
         return replace(self._spec(plan.Strategy.TRIMMED_AVERAGE), trim_fraction=self.trim)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Krum(_Combined):
     """The contribution nearest to its neighbours, of 2 malicious + 3 hospitals at least. Not in mode distributed."""
 

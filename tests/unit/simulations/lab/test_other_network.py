@@ -103,7 +103,7 @@ class Exploding(nn.Module):
         self.layer = nn.Linear(COLUMNS, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.layer(x) * torch.where(x[:, :1] > 2, 1e308, 1.0) * torch.where(x[:, :1] > 2, 10.0, 1.0)
+        out: Tensor = self.layer(x) * torch.where(x[:, :1] > 2, 1e30, 1.0) ** 12
         return out
 
 
@@ -163,18 +163,15 @@ class Mean(nn.Module):
         return out
 
 
-class Twice(nn.Module):
-    """One parameter that two layers hold."""
+class Borrowed(nn.Module):
+    """Takes a layer's weights without calling it, so that Opacus does not see what they do."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.one, self.two = nn.Linear(COLUMNS, COLUMNS), nn.Linear(COLUMNS, COLUMNS)
-        self.two.weight = self.one.weight
-        self.out = nn.Linear(COLUMNS, 2)
+        self.layer = nn.Linear(COLUMNS, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.out(torch.relu(self.two(torch.relu(self.one(x)))))
-        return out
+        return nn.functional.linear(x, self.layer.weight)
 
 
 class Counting(nn.Module):
@@ -210,7 +207,7 @@ def frozen() -> nn.Module:
         (lambda: nn.Sequential(network(), nn.Dropout(0.5)), "another answer when asked again"),
         (Counting, "another answer when asked again"),
         (Mean, "when other patients are in the batch"),
-        (Twice, "per-patient gradients"),
+        (Borrowed, "per-patient gradients"),
         (lambda: network(outputs=3), "where (6, 2) is needed"),
         (lambda: Wrong(lambda out: out.sum()), "where (6, 2) is needed"),
         (lambda: Wrong(lambda out: out.tolist()), "returns list"),
@@ -253,7 +250,7 @@ def test_integrated_gradients_of_a_linear_network_are_weight_times_input() -> No
     linear = nn.Linear(COLUMNS, 2).double()
     x = torch.randn(100, COLUMNS, dtype=DOUBLE)
     found = integrated_gradients(OtherNetwork(linear, SPEC), x, endpoint=1)
-    np.testing.assert_allclose(found, (x * linear.weight[1]).detach().numpy(), rtol=1e-9)
+    np.testing.assert_allclose(found, (x * linear.weight[1]).detach().numpy(), rtol=1e-6)
 
 
 def tiny() -> tuple[dict[str, of.Patients], of.Patients]:
