@@ -13,7 +13,7 @@ A plan describes our own network only. Of another one it says how many numbers t
 linear model with so many columns (`described`).
 
 Refused before training (`refuse_unfit`, on made-up inputs): what Opacus cannot take, outputs that depend on other
-patients of the batch or on chance, and layers whose per-patient gradients Opacus gets wrong.
+patients of the batch or on chance, and layers whose per-patient gradients Opacus gets wrong or misses.
 """
 
 from __future__ import annotations
@@ -261,7 +261,7 @@ def _faults_of_behaviour(network: OtherNetwork, spec: ModelSpec) -> Iterator[Fau
         yield Fault("network", what, "Compute each row by itself: no norms or sums over the batch.")
     elif not _gradients_fit(network, x, spec):
         what = "has a layer whose per-patient gradients Opacus does not get right"
-        yield Fault("network", what, "Use a layer once, and layers that Opacus knows.")
+        yield Fault("network", what, "Use layers by calling them, and such as Opacus knows.")
 
 
 def _gradients_fit(network: OtherNetwork, x: Tensor, spec: ModelSpec) -> bool:
