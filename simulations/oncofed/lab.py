@@ -10,8 +10,8 @@ a table names a patient. docs/lab.md goes through it.
 | read                  | `read_schema`, `read_cohort`, `synthetic`, `split` |
 | promise               | `no_privacy`, `local`, `distributed`, `budget` |
 | choose                | `prognosis`, `FedAdam` and other strategies, `LocalSteps` |
-| train                 | `train` |
-| ask                   | `evaluate`, `baselines`, `explain`, `audit`, `load_model` |
+| train                 | `train`, told to `mlflow_log` or `tensorboard_log` |
+| ask                   | `evaluate`, `calibration`, `baselines`, `explain`, `audit`, `load_model` |
 
 Privacy here is a simulation's: noise and accounting are real, but one process holds all patients.
 """
@@ -22,7 +22,8 @@ from oncofed.cohort.schema_file import read_schema
 from oncofed.errors import FederationFailure, InvalidInput
 from oncofed.simulations.lab.auditing import audit
 from oncofed.simulations.lab.explaining import Explanation, explain
-from oncofed.simulations.lab.measuring import baselines, evaluate
+from oncofed.simulations.lab.logs import mlflow_log, tensorboard_log
+from oncofed.simulations.lab.measuring import baselines, calibration, evaluate
 from oncofed.simulations.lab.model import Model, load_model
 from oncofed.simulations.lab.patients import Patients, read_cohort, split, synthetic
 from oncofed.simulations.lab.privacy import budget, distributed, local, no_privacy
@@ -59,16 +60,19 @@ __all__ = [
     "audit",
     "baselines",
     "budget",
+    "calibration",
     "distributed",
     "evaluate",
     "explain",
     "load_model",
     "local",
+    "mlflow_log",
     "no_privacy",
     "prognosis",
     "read_cohort",
     "read_schema",
     "split",
     "synthetic",
+    "tensorboard_log",
     "train",
 ]

@@ -19,25 +19,20 @@ from torch import Tensor
 from oncofed.client.cohort_explanation import explain_cohort
 from oncofed.client.explanation import fold_to_markers, marker_relevance
 from oncofed.client.one_thread import one_thread
-from oncofed.client.pages.drawing import Picture as Drawing
 from oncofed.client.pages.marker_figures import waterfall_figure
 from oncofed.client.pages.patient_view import MarkerRow
-from oncofed.client.pages.wording import (
-    MODALITY_NAMES,
-    hazard_ratio,
-    marker_label,
-    marker_value,
-    shown_unit,
-    source_label,
-)
+from oncofed.client.pages.wording import marker_label, marker_value, shown_unit, source_label
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Modality
 from oncofed.errors import Fault, InvalidInput
+from oncofed.picture.drawing import Picture as Drawing
 from oncofed.simulations.lab.model import Model
 from oncofed.simulations.lab.other_network import OtherNetwork
 from oncofed.simulations.lab.patients import Patients
 from oncofed.survival.follow_up import FloatArray
 from oncofed.survival.network import PrognosisNetwork
+from oncofed.words.names import MODALITY_NAMES
+from oncofed.words.numbers import hazard_ratio
 
 FEWEST_STEPS, MOST_STEPS = 32, 1024
 CLOSE = 1e-3

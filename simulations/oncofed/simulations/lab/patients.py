@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from oncofed.cohort import validation
 from oncofed.cohort.cohort import Cohort
@@ -33,11 +34,13 @@ class Patients:
     cohort  what the schema names of them, as arrays. They are read-only.
     table   as it was read, from which `split` cuts; None after it.
     where   what faults call the table.
+    sites   (patients,), where each was treated; None where nobody has said so. Of those whom `split` sets aside.
     """
 
     cohort: Cohort
     table: pd.DataFrame | None = None
     where: str = "table"
+    sites: NDArray[np.str_] | None = None
 
     @property
     def schema(self) -> StudySchema:
@@ -213,7 +216,8 @@ def split(
         tell=notes.append,
     )
     again = _under(patients.schema)
-    return Hospitals({name: again(cohort) for name, cohort in cut.hospitals.items()}, tuple(notes)), again(cut.test)
+    hospitals = Hospitals({name: again(cohort) for name, cohort in cut.hospitals.items()}, tuple(notes))
+    return hospitals, replace(again(cut.test), sites=cut.test_sites)
 
 
 def _under(schema: StudySchema) -> Callable[[Cohort], Patients]:

@@ -26,7 +26,7 @@ from oncofed.cohort.encoding import encode
 from oncofed.errors import Fault, FederationFailure, InvalidInput
 from oncofed.privacy.accounting import PrivacyEvent, epsilon_of
 from oncofed.privacy.releases import release_of_round
-from oncofed.protocol.plan import ModelSpec, StudyPlan, TrainingMode
+from oncofed.protocol.plan import Bounding, ModelSpec, StudyPlan, TrainingMode
 from oncofed.server.plan_settings import PlanSettings, model_of
 from oncofed.server.rounds import RoundReport
 from oncofed.server.state import FederationState
@@ -34,6 +34,7 @@ from oncofed.server.strategies import strategy_faults
 from oncofed.simulations.evaluation import Prognosis as Measured
 from oncofed.simulations.evaluation import test_c_index
 from oncofed.simulations.federation import Engine, Federated, federate, simulated_plan
+from oncofed.simulations.lab.logs import Log, Telling
 from oncofed.simulations.lab.model import COLUMNS, Model
 from oncofed.simulations.lab.numbers import number_faults
 from oncofed.simulations.lab.other_network import (
@@ -50,7 +51,7 @@ from oncofed.simulations.lab.privacy import Privacy
 from oncofed.simulations.lab.strategies import FedAdam, Prognosis, Strategy, settings_of
 from oncofed.simulations.model_file import metadata_of
 from oncofed.simulations.privacy_spent import spent_at_two
-from oncofed.simulations.progress import Progress, no_progress, progress_bars
+from oncofed.simulations.progress import Progress, no_progress, notebook_bars, progress_bars
 from oncofed.simulations.study import Study
 from oncofed.survival.follow_up import FloatArray
 from oncofed.survival.network import PrognosisNetwork, network_with
@@ -121,6 +122,7 @@ def train(
     seed: int = 1,
     test: Patients | None = None,
     progress: bool = True,
+    log: Log | None = None,
 ) -> Run:
     """Train one model across the hospitals.
 
@@ -132,6 +134,7 @@ def train(
     seed       of the own network's first weights, never of the privacy noise. A network that is given brings its own.
     test       measured after each round (C-index of the first endpoint). A simulation may look; a study may not.
     progress   a bar on the terminal, or below the notebook's cell.
+    log        `mlflow_log(...)` or `tensorboard_log(...)`: told of settings and of each round's row.
     raises     InvalidInput for what is wrong with settings or patients, before anything is computed; FederationFailure
                when the numbers run away.
 
@@ -163,8 +166,9 @@ def train(
     )
     if faults := list(strategy_faults(plan)):
         raise InvalidInput(faults)
-    with one_thread(), _shown(progress) as show:
-        federated, trained = _trained(plan, everybody, other, test, show)
+    with one_thread(), _shown(progress) as show, _logged(log, plan) as telling:
+        federated, trained = _trained(plan, everybody, other, test, show, telling)
+        telling.figures({"epsilon": _most_spent(federated.releases, plan)}, round_=plan.training.rounds)
     more = {} if other is None else {COLUMNS: str(spec.columns)}
     model = Model(trained, spec, metadata_of(plan, more))
     return Run(model, plan, federated.rounds, federated.releases, everybody)
@@ -174,6 +178,9 @@ def _other(network: nn.Module, spec: ModelSpec, settings: PlanSettings) -> Other
     if settings.training.mode is not TrainingMode.FULL_BATCH:
         what = "has local steps, and a network of one's own trains in full batches only"
         raise InvalidInput([Fault("strategy", what, "Leave `local` out, or use of.prognosis().")])
+    if settings.privacy.bounding is not Bounding.CLIP:
+        what = "bounds a patient's part by the form of the project's own network"
+        raise InvalidInput([Fault("privacy", what, "Leave `bounding` as it is, or use of.prognosis().")])
     refuse_unfit(network, spec=spec)
     return OtherNetwork(deepcopy(network), spec)
 
@@ -184,6 +191,7 @@ def _trained(
     other: OtherNetwork | None,
     test: Patients | None,
     show: Progress,
+    telling: Telling,
 ) -> tuple[Federated, PrognosisNetwork | OtherNetwork]:
     failures: list[str] = []
     guard: Any = Guard
@@ -200,10 +208,13 @@ def _trained(
 
     def figures(state: FederationState, report: RoundReport) -> dict[str, Any]:
         show("rounds", state.round, plan.training.rounds)
-        if x is None or test is None:
-            return {}
-        measured: Measured = at(state.weights)
-        return {"test_c_index": test_c_index(measured, x, test.cohort)}
+        reached: dict[str, float] = {}
+        if x is not None and test is not None:
+            measured: Measured = at(state.weights)
+            reached = {"test_c_index": test_c_index(measured, x, test.cohort)}
+        told = {"update_l2_norm": report.update_l2_norm, "answered": len(report.answered), "seconds": report.seconds}
+        telling.figures(told | reached, round_=state.round)
+        return dict(reached)
 
     show("rounds", 0, plan.training.rounds)
     federated = federate(
@@ -226,8 +237,25 @@ def _shown(progress: bool) -> Iterator[Progress]:
     if not progress:
         yield no_progress
         return
-    with progress_bars(rich.console.Console()) as show:
+    console = rich.console.Console()
+    with notebook_bars() if console.is_jupyter else progress_bars(console) as show:
         yield show
+
+
+@contextmanager
+def _logged(log: Log | None, plan: StudyPlan) -> Iterator[Telling]:
+    telling, finished = Telling(log), False
+    telling.settings(plan)
+    try:
+        yield telling
+        finished = True
+    finally:
+        telling.close(finished=finished)
+
+
+def _most_spent(releases: Mapping[str, tuple[PrivacyEvent, ...]], plan: StudyPlan) -> float:
+    spent = [epsilon_of(events, delta=plan.privacy.delta) for events in releases.values() if events]
+    return max(spent, default=math.inf)
 
 
 def _refuse_patients(hospitals: Mapping[str, Patients], test: Patients | None) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 import zlib
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -42,17 +45,23 @@ def test_patients(cohort: of.Patients) -> of.Patients:
     return of.split(cohort, seed=1)[1]
 
 
-def test_without_privacy_it_trains_the_very_model_of_a_run_with_a_folder(cohort: of.Patients, tmp_path: Path) -> None:
+@pytest.mark.parametrize("delayed_entry", [True, False])
+def test_without_privacy_it_trains_and_measures_the_very_model_of_a_run_with_a_folder(
+    tmp_path: Path, *, delayed_entry: bool
+) -> None:
+    folder = tmp_path / "example"
+    shutil.copytree(EXAMPLE, folder)
+    if not delayed_entry:  # else neither Uno's C nor a Brier score is defined
+        lines = (folder / "schema.toml").read_text().splitlines()
+        (folder / "schema.toml").write_text("\n".join(line for line in lines if not line.startswith("entry = ")))
     overrides = ["privacy.mode=none", "training.rounds=4", "training.weight_decay=1", "model.hidden_units=[4, 3]"]
-    study = read_study(EXAMPLE / "study.toml", overrides=overrides)
-    result = run_study(study, tmp_path / "run", report=False)
-    hospitals, test = of.split(cohort, seed=1)
-    strategy = of.FedAdam(0.02, weight_decay=1)
+    result = run_study(read_study(folder / "study.toml", overrides=overrides), tmp_path / "run", report=False)
+    hospitals, test = of.split(of.read_cohort(folder / "patients.csv", of.read_schema(folder / "schema.toml")), seed=1)
     run = of.train(
         hospitals,
         privacy=NOTHING,
         network=of.prognosis([4, 3]),
-        strategy=strategy,
+        strategy=of.FedAdam(0.02, weight_decay=1),
         rounds=4,
         test=test,
         progress=False,
@@ -60,17 +69,59 @@ def test_without_privacy_it_trains_the_very_model_of_a_run_with_a_folder(cohort:
     saved = of.load_model(tmp_path / "run" / "model.safetensors")
     assert np.array_equal(saved.log_hazard_ratio(test), run.model.log_hazard_ratio(test))
     assert run.rounds["test_c_index"].tolist() == result.rounds["test_c_index"].tolist()
-    figures = of.evaluate(run.model, test, hospitals=hospitals, at=24, seed=1).loc["overall_survival"]
     written = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert figures["c_index"] == written["test"]["c_index"]
-    assert [figures["low"], figures["high"]] == written["test"]["c_index_ci95"]
-    assert figures["uno"] == written["test"]["uno_c_index"]
-    assert figures["brier"] == written["test"]["integrated_brier"]
-    assert figures["slope"] == written["test"]["calibration_slope"]
+    expected = written["test"]
+    figures = of.evaluate(run.model, test, hospitals=hospitals, at=24, seed=1).loc["overall_survival"]
+    names = {
+        "uno": "uno_c_index",
+        "brier": "integrated_brier",
+        "slope": "calibration_slope",
+        "pairs": "comparable_pairs",
+    }
+    names |= {"pairs": "comparable_pairs"} | {
+        name: name for name in ("c_index", "brier_gain", "expected_to_observed", "events", "patients")
+    }
+    for mine, name in names.items():
+        same = math.isnan(figures[mine]) if expected[name] is None else figures[mine] == expected[name]
+        assert same, (mine, figures[mine], expected[name])
+    assert math.isnan(figures["uno"]) == math.isnan(figures["brier"]) == delayed_entry
+    assert [figures["low"], figures["high"]] == expected["c_index_ci95"]
+    assert [figures["slope_low"], figures["slope_high"]] == expected["calibration_slope_ci95"]
+    windows = expected["events_and_expected"]
+    assert figures["expected"] == pytest.approx(sum(number for _, number in windows["all"]))
+    found = of.calibration(run.model, test, hospitals=hospitals, at=24)
+    groups = {"all": windows["all"], **windows["by_type"], **windows["by_hospital"]}
+    assert len(found) == sum(map(len, groups.values()))
+    for group, rows in found.groupby("group"):
+        assert rows[["observed", "expected"]].to_numpy().tolist() == groups[str(group)], group
     alone = of.baselines(hospitals, test)
     assert alone["c_index"][0] == written["baselines"]["pooled_ridge_cox"]
     assert dict(zip(alone["hospital"][1:], alone["c_index"][1:], strict=True)) == written["baselines"]["local_only"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"], "the lab wrote nothing"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["example", "run"], "the lab wrote nothing"
+
+
+def test_risks_that_are_wrong_are_told_beside_the_c_index(run: of.Run, test_patients: of.Patients) -> None:
+    """A model that tells everybody three times the hazard ranks as well as before."""
+    network = deepcopy(run.model.network)
+    with torch.no_grad():
+        network.baseline.correction += math.log(3) / network.baseline.weight  # type: ignore[operator, union-attr]  # ours
+    gloomy = replace(run.model, network=network)
+    right, wrong = (of.evaluate(model, test_patients).loc["overall_survival"] for model in (run.model, gloomy))
+    assert wrong["c_index"] == right["c_index"]
+    assert wrong["expected"] == pytest.approx(3 * right["expected"])
+    assert "everybody, all along: " in wrong["wrong"]
+    assert "section" not in wrong["wrong"], "there is no report here"
+    assert wrong["expected_to_observed"] > 1.2 * right["expected_to_observed"]
+
+
+def test_hospitals_weigh_their_own_patients_where_it_is_known_who_they_are(
+    run: of.Run, test_patients: of.Patients
+) -> None:
+    named = of.calibration(run.model, test_patients)
+    assert set(named.query("by == 'hospital'")["group"]) == {"east", "north", "south", "west"}
+    unnamed = of.calibration(run.model, replace(test_patients, sites=None))
+    assert set(unnamed["by"]) == {"all", "entity"}
+    pd.testing.assert_frame_equal(named.query("by == 'all'"), unnamed.query("by == 'all'"))
 
 
 def test_nothing_that_is_shown_holds_a_patient(cohort: of.Patients, run: of.Run, test_patients: of.Patients) -> None:
