@@ -22,10 +22,10 @@ from oncofed.cohort.schema_file import read_schema
 from oncofed.errors import FederationFailure, InvalidInput
 from oncofed.simulations.lab.auditing import audit
 from oncofed.simulations.lab.explaining import Explanation, explain
-from oncofed.simulations.lab.logs import mlflow_log, tensorboard_log
+from oncofed.simulations.lab.logs import Log, mlflow_log, tensorboard_log
 from oncofed.simulations.lab.measuring import baselines, calibration, evaluate
 from oncofed.simulations.lab.model import Model, load_model
-from oncofed.simulations.lab.patients import Patients, read_cohort, split, synthetic
+from oncofed.simulations.lab.patients import Hospitals, Patients, read_cohort, split, synthetic
 from oncofed.simulations.lab.privacy import budget, distributed, local, no_privacy
 from oncofed.simulations.lab.strategies import (
     FedAdagrad,
@@ -49,9 +49,11 @@ __all__ = [
     "FedProx",
     "FedYogi",
     "FederationFailure",
+    "Hospitals",
     "InvalidInput",
     "Krum",
     "LocalSteps",
+    "Log",
     "Median",
     "Model",
     "Patients",

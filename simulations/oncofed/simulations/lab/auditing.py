@@ -19,11 +19,11 @@ from oncofed.survival.network import PrognosisNetwork
 
 
 def audit(
-    run: Run, test: Patients, *, only: Sequence[str] | None = None, thorough: bool = False, seed: int = 1
+    run: Run, test: Patients | None = None, *, only: Sequence[str] | None = None, thorough: bool = False, seed: int = 1
 ) -> pd.DataFrame:
     """Attack the guards that a run's hospitals had; docs/audit.md says what each check tries.
 
-    test      patients of the same kind whom the attacker knows: nobody who was trained on.
+    test      patients of the same kind whom the attacker knows: nobody who was trained on. None: the run's `set_aside`.
     only      names of checks; None: all of them, which takes minutes.
     thorough  with the samples of `oncofed audit`, else with those of its --quick.
     seed      of the attacks' own choices.
@@ -46,8 +46,13 @@ def audit(
     unknown = [name for name in only or () if name not in CHECKS]
     if unknown:
         faults.append(Fault("only", f"names no check: {', '.join(unknown)}", f"Possible: {', '.join(CHECKS)}."))
+    test = run.set_aside if test is None else test
+    if test is None or not len(test):
+        what = "are not known to the run: nobody whom the attacker could know"
+        faults.append(Fault("patients set aside", what, "Give them: of.audit(run, test)."))
     if faults:
         raise InvalidInput(faults)
+    assert test is not None
     same_schema({"test": test}, run.plan.schema_hash)
     cohorts = {name: patients.cohort for name, patients in run.hospitals.items()}
     target = target_from(run.plan, cohorts, test.cohort)

@@ -62,10 +62,7 @@ def mlflow_log(experiment: str = "oncofed", *, run: str | None = None, tracking_
     raises        InvalidInput where MLflow is not installed.
 
     >>> import oncofed.lab as of
-    >>> try:
-    ...     log = of.mlflow_log("lung")
-    ... except of.InvalidInput as missing:
-    ...     log = print(missing.faults[0].remedy)  # doctest: +SKIP
+    >>> log = of.mlflow_log("lung")  # doctest: +SKIP
     """
     tracking = _extra("mlflow.tracking", extra="mlflow")
 
@@ -82,6 +79,9 @@ def tensorboard_log(folder: Path | str) -> Log:
     """TensorBoard's event files in a folder, one folder a training. Extra `tensorboard`.
 
     raises  InvalidInput where TensorBoard is not installed.
+
+    >>> import oncofed.lab as of
+    >>> log = of.tensorboard_log("runs/lung")  # doctest: +SKIP
     """
     writer = _extra("torch.utils.tensorboard", extra="tensorboard").SummaryWriter
     return Log("TensorBoard", lambda: _TensorBoard(writer(log_dir=str(folder))))
@@ -91,7 +91,7 @@ def _extra(module: str, *, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError:
-        remedy = f"Install the extra: pip install 'oncofed[{extra}]'"
+        remedy = f"Install the extra: pip install 'oncofed[{extra}]'."
         raise InvalidInput([Fault(extra, "is not installed", remedy)]) from None
 
 

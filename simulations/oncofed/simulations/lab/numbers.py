@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
@@ -46,12 +46,12 @@ def _fault(where: str, value: Any, within: Range) -> list[Fault]:
     return [Fault(where, what, within.remedy)]
 
 
-def checked(record: Record, *, where: str, optional: tuple[str, ...] = ()) -> Record:
+def checked(record: Record, *, where: str, optional: tuple[str, ...] = (), others: Sequence[Fault] = ()) -> Record:
     """The record (a dataclass) with Python's own numbers. Raises InvalidInput with a fault for each that does not fit.
 
-    optional  fields that may be None.
+    optional  fields that may be None. others: faults that were found before, to be told with these.
     """
-    owner, found, faults = type(record).__name__, {}, list[Fault]()
+    owner, found, faults = type(record).__name__, {}, list(others)
     for field in fields(record):  # type: ignore[arg-type]  # a TypeVar cannot say that it is a dataclass
         name, value = f"{owner}.{field.name}", plain(getattr(record, field.name))
         if name in RANGES and not isinstance(value, tuple) and not (value is None and field.name in optional):

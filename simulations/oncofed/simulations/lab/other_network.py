@@ -32,6 +32,7 @@ from oncofed.client.guard import Guard
 from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.mechanism import ROUNDING_OF_A_NORM
+from oncofed.protocol.messages import ContributeRequest
 from oncofed.protocol.plan import ModelSpec, StudyPlan
 from oncofed.ranges import range_of
 from oncofed.survival.follow_up import FloatArray
@@ -203,9 +204,9 @@ class OtherGuard(Guard):
         super().__init__(**of_guard)
         self._gradients, self._failures = gradients, failures
 
-    def _ascent_sum(self, weights: FloatArray, patients: PatientTensors) -> BoundedSum:
+    def _round_sum(self, request: ContributeRequest, patients: PatientTensors) -> BoundedSum:
         try:
-            return self._gradients.ascent_sum(self.plan, weights, patients)
+            return self._gradients.ascent_sum(self.plan, request.weights, patients)
         except Exception as error:
             self._failures.append(f"{type(error).__name__}: {error}")
             raise

@@ -85,11 +85,13 @@ class Patients:
 class Hospitals(Mapping[str, Patients]):
     """Training patients by hospital, sorted by name. A mapping: `hospitals["north"]`, `len(hospitals)`.
 
-    notes  what was told while the table was cut: who is left out and why, which names are alike.
+    notes      what was told while the table was cut: who is left out and why, which names are alike.
+    set_aside  the other patients of the table, on whom nobody trains.
     """
 
     by_name: Mapping[str, Patients]
     notes: tuple[str, ...] = ()
+    set_aside: Patients | None = None
 
     def __getitem__(self, name: str) -> Patients:
         return self.by_name[name]
@@ -216,8 +218,9 @@ def split(
         tell=notes.append,
     )
     again = _under(patients.schema)
-    hospitals = Hospitals({name: again(cohort) for name, cohort in cut.hospitals.items()}, tuple(notes))
-    return hospitals, replace(again(cut.test), sites=cut.test_sites)
+    set_aside = replace(again(cut.test), sites=cut.test_sites)
+    by_name = {name: again(cohort) for name, cohort in cut.hospitals.items()}
+    return Hospitals(by_name, tuple(notes), set_aside), set_aside
 
 
 def _under(schema: StudySchema) -> Callable[[Cohort], Patients]:

@@ -11,8 +11,8 @@ from dataclasses import replace
 import pandas as pd
 
 from oncofed.cohort.schema import StudySchema
-from oncofed.errors import InvalidInput
-from oncofed.protocol.plan import PrivacyMode
+from oncofed.errors import Fault, InvalidInput
+from oncofed.protocol.plan import Bounding, PrivacyMode
 from oncofed.server.budget import Guess, bought_by, noise_of_all_rounds
 from oncofed.server.plan_settings import PrivacyRequest
 from oncofed.simulations.federation import simulated_plan
@@ -34,13 +34,23 @@ def no_privacy(*, clip: float | None = None) -> Privacy:
     return checked(request, where="no_privacy", optional=("epsilon", "l2_norm_bound"))
 
 
-def local(*, epsilon: float, delta: float = 1e-6, clip: float = 2.0, reserve_rounds: int = 0) -> Privacy:
+def local(
+    *,
+    epsilon: float,
+    delta: float = 1e-6,
+    clip: float = 2.0,
+    reserve_rounds: int = 0,
+    bounding: str = "clip",
+    hazard_cap: float = 1.0,
+) -> Privacy:
     """Every hospital adds the whole noise itself, and trusts nobody.
 
     epsilon         1e-3 to 1,000.
     delta           at most 1 / (10 x patients of the largest hospital).
     clip            the most that one patient's gradient may be long (Euclidean norm); 1 to 4 is usual.
     reserve_rounds  repeated rounds that epsilon covers beside the planned ones. A simulation needs none.
+    bounding        `clip` cuts a gradient to the norm, after which risks are too extreme; `stopped` ends a patient's
+                    follow-up where the model expects `hazard_cap` events, which is without bias (docs/privacy.md).
     raises          InvalidInput with every number that does not fit.
 
     >>> import oncofed.lab as of
@@ -52,7 +62,11 @@ def local(*, epsilon: float, delta: float = 1e-6, clip: float = 2.0, reserve_rou
       - local: epsilon: is -1, outside 0.001 to 1,000. Choose a number from 0.001 to 1,000; usual: 0.1 to 8.
       - local: delta: is 0.5, outside 1e-9 to 1e-5. Choose a number from 1e-9 to 1e-5; usual: 1e-9 to 1e-5.
     """
-    return checked(PrivacyRequest(PrivacyMode.LOCAL, epsilon, delta, clip, reserve_rounds), where="local")
+    way, faults = _bounding("local", bounding)
+    request = PrivacyRequest(
+        PrivacyMode.LOCAL, epsilon, delta, clip, reserve_rounds, bounding=way, hazard_cap=hazard_cap
+    )
+    return checked(request, where="local", others=faults)
 
 
 def distributed(
@@ -63,6 +77,8 @@ def distributed(
     colluding: int = 1,
     clip: float = 2.0,
     reserve_rounds: int = 0,
+    bounding: str = "clip",
+    hazard_cap: float = 1.0,
 ) -> Privacy:
     """Hospitals share the noise of a masked sum: less noise for the same epsilon, and some trust in the others.
 
@@ -74,10 +90,26 @@ def distributed(
     >>> of.distributed(epsilon=1, dropouts=2, colluding=1).dropouts
     2
     """
+    way, faults = _bounding("distributed", bounding)
     request = PrivacyRequest(
-        PrivacyMode.DISTRIBUTED, epsilon, delta, clip, reserve_rounds, dropouts=dropouts, colluding=colluding
+        PrivacyMode.DISTRIBUTED,
+        epsilon,
+        delta,
+        clip,
+        reserve_rounds,
+        dropouts=dropouts,
+        colluding=colluding,
+        bounding=way,
+        hazard_cap=hazard_cap,
     )
-    return checked(request, where="distributed")
+    return checked(request, where="distributed", others=faults)
+
+
+def _bounding(where: str, asked: str) -> tuple[Bounding, list[Fault]]:
+    known = [each.value for each in Bounding]
+    if asked in known:
+        return Bounding(asked), []
+    return Bounding.CLIP, [Fault(f"{where}: bounding", "is unknown", f"Possible: {', '.join(known)}.")]
 
 
 def budget(

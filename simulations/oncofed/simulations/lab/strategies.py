@@ -12,7 +12,7 @@ from typing import Protocol
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol import plan
-from oncofed.protocol.plan import TrainingMode, TrainingSpec
+from oncofed.protocol.plan import Bounding, TrainingMode, TrainingSpec
 from oncofed.ranges import count_of, range_of
 from oncofed.server.held_out_settings import HeldOutRequest
 from oncofed.server.plan_settings import PlanSettings, PrivacyRequest
@@ -208,9 +208,14 @@ def settings_of(
     *,
     rounds: int,
     network: Prognosis = Prognosis(),
+    calibration_rounds: int = 0,
 ) -> PlanSettings:
-    """What a study file would say. Raises InvalidInput for numbers out of their ranges."""
-    training = checked(replace(strategy.spec, rounds=rounds), where=type(strategy).__name__)
+    """What a study file would say. Raises InvalidInput for numbers out of their ranges, and for what does not fit."""
+    asked = replace(strategy.spec, rounds=rounds, calibration_rounds=calibration_rounds)
+    training = checked(asked, where=type(strategy).__name__)
+    if training.mode is not TrainingMode.FULL_BATCH and privacy.bounding is not Bounding.CLIP:
+        what = f"is {privacy.bounding}, and local steps know no bounding but {Bounding.CLIP}"
+        raise InvalidInput([Fault("privacy: bounding", what, "Leave it out, or leave out `local`.")])
     return PlanSettings(
         hidden_units=network.hidden,
         linear_branch=network.linear,

@@ -46,7 +46,7 @@ from oncofed.simulations.lab.other_network import (
     refuse_unfit,
     vector_of,
 )
-from oncofed.simulations.lab.patients import Patients, same_schema
+from oncofed.simulations.lab.patients import Hospitals, Patients, same_schema
 from oncofed.simulations.lab.privacy import Privacy
 from oncofed.simulations.lab.strategies import FedAdam, Prognosis, Strategy, settings_of
 from oncofed.simulations.model_file import metadata_of
@@ -67,6 +67,7 @@ class Run:
                given.
     releases   what each hospital's ledger was charged for; empty in mode none.
     hospitals  who was trained on.
+    set_aside  who was not: `test`, or those whom `split` set aside from these hospitals. None where nobody is known.
     """
 
     model: Model
@@ -74,6 +75,7 @@ class Run:
     rounds: pd.DataFrame
     releases: Mapping[str, tuple[PrivacyEvent, ...]]
     hospitals: Mapping[str, Patients]
+    set_aside: Patients | None = None
 
     @property
     def spent(self) -> pd.DataFrame:
@@ -119,6 +121,7 @@ def train(
     network: Prognosis | nn.Module = Prognosis(),  # noqa: B008 - frozen
     strategy: Strategy = FedAdam(),  # noqa: B008 - frozen
     rounds: int = 60,
+    calibration_rounds: int = 0,
     seed: int = 1,
     test: Patients | None = None,
     progress: bool = True,
@@ -130,7 +133,8 @@ def train(
     network    `prognosis(...)`, the project's own, or any `torch.nn.Module` that maps (patients, columns) in float64 to
                log hazard ratios: (patients,), or (patients, endpoints). It is copied, not changed. Another network
                needs a strategy without `local`, and bounds then hold in floating point, not to the last bit.
-    rounds     1 to 10,000.
+    rounds     1 to 10,000, and how many of them, at the end, set level and spread of all risks right (3 are enough;
+               docs/study.md).
     seed       of the own network's first weights, never of the privacy noise. A network that is given brings its own.
     test       measured after each round (C-index of the first endpoint). A simulation may look; a study may not.
     progress   a bar on the terminal, or below the notebook's cell.
@@ -152,7 +156,7 @@ def train(
         raise InvalidInput(faults)
     schema = next(iter(everybody.values())).schema
     own = network if isinstance(network, Prognosis) else Prognosis()
-    settings = settings_of(privacy, strategy, rounds=rounds, network=own)
+    settings = settings_of(privacy, strategy, rounds=rounds, network=own, calibration_rounds=calibration_rounds)
     spec = model_of(settings, schema)
     other = None if isinstance(network, Prognosis) else _other(network, spec, settings)
     plan = simulated_plan(
@@ -171,16 +175,24 @@ def train(
         telling.figures({"epsilon": _most_spent(federated.releases, plan)}, round_=plan.training.rounds)
     more = {} if other is None else {COLUMNS: str(spec.columns)}
     model = Model(trained, spec, metadata_of(plan, more))
-    return Run(model, plan, federated.rounds, federated.releases, everybody)
+    if test is None and isinstance(hospitals, Hospitals):
+        test = hospitals.set_aside
+    return Run(model, plan, federated.rounds, federated.releases, everybody, test)
 
 
 def _other(network: nn.Module, spec: ModelSpec, settings: PlanSettings) -> OtherNetwork:
+    faults = []
     if settings.training.mode is not TrainingMode.FULL_BATCH:
         what = "has local steps, and a network of one's own trains in full batches only"
-        raise InvalidInput([Fault("strategy", what, "Leave `local` out, or use of.prognosis().")])
+        faults.append(Fault("strategy", what, "Leave `local` out, or use of.prognosis()."))
     if settings.privacy.bounding is not Bounding.CLIP:
         what = "bounds a patient's part by the form of the project's own network"
-        raise InvalidInput([Fault("privacy", what, "Leave `bounding` as it is, or use of.prognosis().")])
+        faults.append(Fault("privacy: bounding", what, 'Use "clip", or of.prognosis().'))
+    if settings.training.calibration_rounds:
+        what = "are sums of the project's own network"
+        faults.append(Fault("calibration_rounds", what, "Leave them out, or use of.prognosis()."))
+    if faults:
+        raise InvalidInput(faults)
     refuse_unfit(network, spec=spec)
     return OtherNetwork(deepcopy(network), spec)
 
