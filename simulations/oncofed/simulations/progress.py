@@ -48,7 +48,7 @@ def progress_bars(console: rich.console.Console) -> Iterator[Progress]:
 
 
 @contextmanager
-def notebook_bars() -> Iterator[Progress]:
+def notebook_bars(clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
     """The same below the cell that runs, redrawn in place and a few times a second at most."""
     display: Any = importlib.import_module("IPython.display")
     stages: dict[str, tuple[int, int]] = {}
@@ -58,7 +58,7 @@ def notebook_bars() -> Iterator[Progress]:
     def show(stage: str, done: int, total: int) -> None:
         nonlocal drawn_at
         stages[stage] = (done, total)
-        now = time.monotonic()
+        now = clock()
         if done >= total or now - drawn_at >= _REDRAWN_AFTER_SECONDS:
             drawn_at = now
             shown.update(display.HTML(_drawn(stages)))

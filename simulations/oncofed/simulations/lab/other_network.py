@@ -49,6 +49,8 @@ NUMBERS_AT_ONCE = 4_000_000
 """A gradient is formed for each patient, so this bounds memory: 32 MB."""
 
 _PROBES = 6
+_MOVED = 0.05
+"""Standard deviation of what is added to the weights for the second look."""
 _ALIKE = 1e-6
 """Of a number's size: what other networks may differ by where they should not differ at all."""
 
@@ -75,7 +77,7 @@ class OtherNetwork(nn.Module):
         super().__init__()
         self.endpoints, self.columns = len(spec.endpoints), spec.columns
         self.correction = BaselineHazard(spec)
-        self.network = deepcopy(network).double()
+        self.network = deepcopy(network).double().train()  # always, so that what is measured is what was trained
 
     def outputs(self, x: Tensor) -> Tensor:
         """(patients, columns) -> (patients, endpoints)."""
@@ -150,7 +152,7 @@ class PatientGradients:
         from opacus import GradSampleModule  # noqa: PLC0415 - only where such a network is trained
 
         self._network = deepcopy(network)  # Opacus hangs itself to each layer
-        self._watched = GradSampleModule(self._network.network.train(), batch_first=True, loss_reduction="sum")
+        self._watched = GradSampleModule(self._network.network, batch_first=True, loss_reduction="sum")
 
     def ascent_sum(self, plan: StudyPlan, weights: FloatArray, patients: PatientTensors) -> BoundedSum:
         """As `client.training.ascent_sum`: the clipped sum uphill, with NO noise yet."""
@@ -208,7 +210,7 @@ class OtherGuard(Guard):
         try:
             return self._gradients.ascent_sum(self.plan, request.weights, patients)
         except Exception as error:
-            self._failures.append(f"{type(error).__name__}: {error}")
+            self._failures.append(type(error).__name__)  # its text may quote a patient
             raise
 
 
@@ -216,7 +218,7 @@ def refuse_unfit(network: nn.Module, *, spec: ModelSpec) -> None:
     """Raises InvalidInput with every reason why the network cannot be trained here. spec: of our own in its place."""
     faults = [*_faults_of_layers(network), *_faults_of_size(described(network, spec))]
     if not faults:
-        faults = list(_faults_of_behaviour(OtherNetwork(network, spec), spec))
+        faults = _faults_of_behaviour(OtherNetwork(network, spec), spec)
     if faults:
         raise InvalidInput(faults)
 
@@ -237,11 +239,19 @@ def _faults_of_layers(network: nn.Module) -> Iterator[Fault]:
         yield Fault("network", f"holds a layer that Opacus refuses ({first})", "Replace it, or see ModuleValidator.")
 
 
-def _faults_of_behaviour(network: OtherNetwork, spec: ModelSpec) -> Iterator[Fault]:
-    """Tried on numbers that are no patients."""
-    network.train()
+def _faults_of_behaviour(network: OtherNetwork, spec: ModelSpec) -> list[Fault]:
+    """Tried on numbers that are no patients, at the first weights and at others: a first weight of 0 hides a layer."""
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(_PROBES, spec.columns, generator=generator, dtype=torch.float64)
+    if faults := list(_faults_at_these_weights(network, x, spec)):
+        return faults
+    with torch.no_grad():
+        for parameter in network.trained:
+            parameter.add_(_MOVED * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    return list(_faults_at_these_weights(network, x, spec))
+
+
+def _faults_at_these_weights(network: OtherNetwork, x: Tensor, spec: ModelSpec) -> Iterator[Fault]:
     try:
         together = network.outputs(x).detach()
         again = network.outputs(x).detach()

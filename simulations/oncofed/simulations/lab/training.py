@@ -240,7 +240,10 @@ def _trained(
         guard=guard,
     )
     if failures:
-        raise FederationFailure(f"the network failed {len(failures)} times, at first with {failures[0]}")
+        raise FederationFailure(
+            f"the network failed {len(failures)} times on patients, at first with {failures[0]}. "
+            "What it said is not repeated here, for it may quote them: call the network on encoded patients yourself."
+        )
     return federated, at(federated.state.weights)
 
 

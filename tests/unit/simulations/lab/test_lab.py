@@ -11,6 +11,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -21,12 +22,16 @@ from tests.conftest import REPOSITORY
 
 import oncofed.lab as of
 from oncofed.errors import OncofedError
-from oncofed.protocol.plan import PrivacyMode
+from oncofed.protocol.plan import Bounding, PrivacyMode, TrainingMode
 from oncofed.simulations.run import run_study
 from oncofed.simulations.study import read_study
+from oncofed.survival.network import PrognosisNetwork
 
 EXAMPLE = REPOSITORY / "simulations/studies/own_table"
+UNTYPED: Any = of
+"""For what a type checker would not let through: a notebook has none."""
 NOTHING = of.no_privacy()
+STOPPED = of.local(epsilon=3, bounding="stopped")
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +76,7 @@ def test_without_privacy_it_trains_and_measures_the_very_model_of_a_run_with_a_f
     assert run.rounds["test_c_index"].tolist() == result.rounds["test_c_index"].tolist()
     written = json.loads((tmp_path / "run" / "metrics.json").read_text())
     expected = written["test"]
-    figures = of.evaluate(run.model, test, hospitals=hospitals, at=24, seed=1).loc["overall_survival"]
+    figures = of.evaluate(run.model, test, hospitals=hospitals, at=24, seed=1).to_dict("index")["overall_survival"]
     names = {
         "uno": "uno_c_index",
         "brier": "integrated_brier",
@@ -103,8 +108,9 @@ def test_without_privacy_it_trains_and_measures_the_very_model_of_a_run_with_a_f
 def test_risks_that_are_wrong_are_told_beside_the_c_index(run: of.Run, test_patients: of.Patients) -> None:
     """A model that tells everybody three times the hazard ranks as well as before."""
     network = deepcopy(run.model.network)
+    assert isinstance(network, PrognosisNetwork)
     with torch.no_grad():
-        network.baseline.correction += math.log(3) / network.baseline.weight  # type: ignore[operator, union-attr]  # ours
+        network.baseline.correction.add_(math.log(3) / network.baseline.weight)
     gloomy = replace(run.model, network=network)
     right, wrong = (of.evaluate(model, test_patients).loc["overall_survival"] for model in (run.model, gloomy))
     assert wrong["c_index"] == right["c_index"]
@@ -127,10 +133,7 @@ def test_hospitals_weigh_their_own_patients_where_it_is_known_who_they_are(
 def test_nothing_that_is_shown_holds_a_patient(cohort: of.Patients, run: of.Run, test_patients: of.Patients) -> None:
     hospitals, _ = of.split(cohort)
     why = of.explain(run.model, test_patients)
-    shown = [
-        repr(each) + each._repr_html_()
-        for each in (cohort, hospitals, hospitals["north"], run, why)  # type: ignore[attr-defined]  # all have it
-    ]
+    shown = [repr(each) + each._repr_html_() for each in (cohort, hospitals, hospitals["north"], run, why)]
     shown += [repr(run.model), why.waterfall(0).svg]
     for words in shown:
         assert not set(re.findall(r"L\d{4}", words)), words[:200]
@@ -201,11 +204,11 @@ def test_a_column_other_than_the_sites_cuts_too_and_the_schema_stays(cohort: of.
 
 
 def test_numbers_of_numpy_are_numbers(cohort: of.Patients) -> None:
-    hospitals, _ = of.split(cohort, test=np.float32(0.25), seed=np.int64(2))
-    run = of.train(
+    hospitals, _ = UNTYPED.split(cohort, test=np.float32(0.25), seed=np.int64(2))
+    run = UNTYPED.train(
         hospitals,
-        privacy=of.local(epsilon=np.float32(2.5), clip=np.int64(2)),
-        network=of.prognosis(np.array([3])),
+        privacy=UNTYPED.local(epsilon=np.float32(2.5), clip=np.int64(2)),
+        network=UNTYPED.prognosis(np.array([3])),
         rounds=np.int64(1),
         seed=np.int32(4),
         progress=False,
@@ -235,13 +238,18 @@ def test_each_strategy_trains(cohort: of.Patients, strategy: of.FedAvg) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (lambda c, h, t: of.local(epsilon="3"), "is not a number"),
+        (lambda c, h, t: UNTYPED.local(epsilon="3"), "is not a number"),
         (lambda c, h, t: of.local(epsilon=math.nan), "outside"),
-        (lambda c, h, t: of.local(epsilon=None), "is not a number"),
-        (lambda c, h, t: of.distributed(epsilon=1, dropouts=1.5), "not a whole number"),
+        (lambda c, h, t: UNTYPED.local(epsilon=None), "is not a number"),
+        (lambda c, h, t: UNTYPED.distributed(epsilon=1, dropouts=1.5), "not a whole number"),
         (lambda c, h, t: of.distributed(epsilon=1, dropouts=True), "is not a number"),
+        (lambda c, h, t: of.local(epsilon=1, bounding="cut"), "Possible: clip, stopped"),
+        (lambda c, h, t: of.distributed(epsilon=-1, bounding="cut"), "2 faults"),
+        (lambda c, h, t: of.local(epsilon=1, bounding="stopped", hazard_cap=0), "outside"),
+        (lambda c, h, t: of.train(h, privacy=NOTHING, rounds=3, calibration_rounds=3), "calibration_rounds"),
+        (lambda c, h, t: of.train(h, privacy=STOPPED, strategy=of.FedProx()), "know no bounding but clip"),
         (lambda c, h, t: of.prognosis([0]), "width"),
-        (lambda c, h, t: of.prognosis([2.5]), "width"),
+        (lambda c, h, t: UNTYPED.prognosis([2.5]), "width"),
         (lambda c, h, t: of.split(c, by="postcode"), "is not a column that the schema names"),
         (lambda c, h, t: of.split(c, test=1.5), "outside"),
         (lambda c, h, t: of.split(c, by=0), "outside"),
@@ -249,7 +257,7 @@ def test_each_strategy_trains(cohort: of.Patients, strategy: of.FedAvg) -> None:
         (lambda c, h, t: of.train({}, privacy=NOTHING), "are none"),
         (lambda c, h, t: of.train(h, privacy=NOTHING, rounds=0), "outside"),
         (lambda c, h, t: of.train(h, privacy=NOTHING, seed=-1), "outside"),
-        (lambda c, h, t: of.train(h, privacy=NOTHING, strategy=of.FedAdam("fast")), "is not a number"),
+        (lambda c, h, t: of.train(h, privacy=NOTHING, strategy=UNTYPED.FedAdam("fast")), "is not a number"),
         (lambda c, h, t: of.train(h, privacy=NOTHING, strategy=of.Krum(malicious=1)), "Krum needs 5 replies"),
         (lambda c, h, t: of.train(h, privacy=of.distributed(epsilon=1, dropouts=2, colluding=2)), "leave nobody"),
         (lambda c, h, t: of.train(h, privacy=NOTHING, test=of.synthetic(100, 2)), "another schema"),
@@ -275,6 +283,10 @@ def test_what_is_wrong_is_refused(
         (lambda m, t: m.log_hazard_ratio(of.synthetic(100, 2)), "another schema"),
         (lambda m, t: of.evaluate(m, t, at=500), "lies beyond 120"),
         (lambda m, t: of.evaluate(m, of.synthetic(100, 2), at=12), "another schema"),
+        (lambda m, t: of.evaluate(m, t, hospitals={"a": of.synthetic(100, 2)}), "another schema"),
+        (lambda m, t: of.evaluate(m, t, hospitals={}), "have nobody"),
+        (lambda m, t: of.evaluate(m, nobody(t), seed=-1), "2 faults"),
+        (lambda m, t: of.calibration(m, t, at=0), "outside"),
         (lambda m, t: of.explain(m, t, endpoint="x"), "Possible: overall_survival"),
     ],
 )
@@ -285,13 +297,41 @@ def test_what_a_model_cannot_say_is_refused(
         wrong(run.model, test_patients)
 
 
-def test_what_cannot_be_audited_is_refused(cohort: of.Patients) -> None:
+def nobody(patients: of.Patients) -> of.Patients:
+    return replace(patients, cohort=patients.cohort.subset(np.array([], dtype=np.int64)))
+
+
+def test_what_cannot_be_audited_is_refused(run: of.Run, test_patients: of.Patients) -> None:
+    steps = replace(run.plan, training=replace(run.plan.training, mode=TrainingMode.EPOCHS))
+    other = replace(run.model, network=torch.nn.Linear(1, 1))  # type: ignore[arg-type]  # not ours, whatever it is
+    refused: dict[str, Callable[[], object]] = {
+        "promises nothing that could be audited": lambda: of.audit(replace(run, releases={})),
+        "has local steps": lambda: of.audit(replace(run, plan=steps)),
+        "another network": lambda: of.audit(replace(run, model=other)),
+        "names no check: everything": lambda: of.audit(run, only=["everything"]),
+        "nobody whom the attacker": lambda: of.audit(replace(run, set_aside=None)),
+        "nobody whom the attacker could": lambda: of.audit(run, nobody(test_patients)),
+        "is described by another schema": lambda: of.audit(run, of.synthetic(100, 2)),
+        "outside": lambda: of.audit(run, seed=-1),
+    }
+    for said, call in refused.items():
+        with pytest.raises(OncofedError, match=said):
+            call()
+
+
+def test_a_run_knows_whom_its_attacker_may_know(cohort: of.Patients, run: of.Run) -> None:
     hospitals, test = of.split(cohort)
-    unprotected = of.train(hospitals, privacy=NOTHING, rounds=1, progress=False)
-    with pytest.raises(OncofedError, match="promises nothing that could be audited"):
-        of.audit(unprotected, test)
-    with pytest.raises(OncofedError, match="names no check"):
-        of.audit(unprotected, test, only=["everything"])
+    alone = of.train(hospitals, privacy=of.local(epsilon=3), rounds=1, progress=False)
+    assert (alone.set_aside is test, run.set_aside is not None) == (True, True)
+    assert of.train(dict(hospitals), privacy=NOTHING, rounds=1, progress=False).set_aside is None
+    assert of.audit(alone, only=["ledger"])["outcome"].tolist() == ["passed"]
+
+
+def test_patients_are_bounded_and_risks_calibrated_as_asked(cohort: of.Patients) -> None:
+    hospitals, _ = of.split(cohort)
+    run = of.train(hospitals, privacy=STOPPED, rounds=3, calibration_rounds=1, progress=False)
+    assert (run.plan.privacy.bounding, run.plan.training.calibration_rounds) == (Bounding.STOPPED, 1)
+    assert len(run.rounds) == 3
 
 
 def test_the_budget_is_that_of_the_command(cohort: of.Patients) -> None:

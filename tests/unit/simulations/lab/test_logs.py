@@ -77,8 +77,8 @@ def cut() -> tuple[of.Hospitals, of.Patients]:
 
 def train(cut: tuple[of.Hospitals, of.Patients], log: of.Log, **choice: Any) -> of.Run:
     hospitals, test = cut
-    choice = {"privacy": of.local(epsilon=2), "network": of.prognosis([2]), "rounds": 2, "test": test} | choice
-    return of.train(hospitals, progress=False, log=log, **choice)
+    usual: dict[str, Any] = {"privacy": of.local(epsilon=2), "network": of.prognosis([2]), "rounds": 2, "test": test}
+    return of.train(hospitals, progress=False, log=log, **(usual | choice))
 
 
 def test_mlflow_is_told_settings_and_each_rounds_figures(cut: tuple[of.Hospitals, of.Patients], client: Client) -> None:

@@ -6,6 +6,8 @@ The slow twin is torch's own gradient, one patient at a time.
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -66,7 +68,7 @@ def one_at_a_time(other: OtherNetwork, some: PatientTensors) -> Tensor:
 def test_each_patients_gradient_is_torchs_own() -> None:
     other, some = OtherNetwork(network(), SPEC), patients(7)
     with torch.no_grad():
-        other.correction.correction += 0.3
+        other.correction.correction.add_(0.3)
     found, losses = PatientGradients(other).gradients(some)
     torch.testing.assert_close(found, one_at_a_time(other, some))
     assert losses.shape == (7,)
@@ -163,6 +165,21 @@ class Mean(nn.Module):
         return out
 
 
+class Sleeping(nn.Module):
+    """Mixes patients by two weights that are 0 at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = network()
+        self.first, self.second = (nn.Linear(COLUMNS, COLUMNS, bias=False) for _ in range(2))
+        for layer in (self.first, self.second):
+            nn.init.zeros_(layer.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.inner(x + self.second(self.first(x).mean(dim=0, keepdim=True).expand_as(x)))
+        return out
+
+
 class Borrowed(nn.Module):
     """Takes a layer's weights without calling it, so that Opacus does not see what they do."""
 
@@ -207,6 +224,7 @@ def frozen() -> nn.Module:
         (lambda: nn.Sequential(network(), nn.Dropout(0.5)), "another answer when asked again"),
         (Counting, "another answer when asked again"),
         (Mean, "when other patients are in the batch"),
+        (Sleeping, "when other patients are in the batch"),
         (Borrowed, "per-patient gradients"),
         (lambda: network(outputs=3), "where (6, 2) is needed"),
         (lambda: Wrong(lambda out: out.sum()), "where (6, 2) is needed"),
@@ -307,16 +325,39 @@ def test_a_network_that_fails_on_patients_fails_the_run_and_is_not_noise_in_sile
 
         def forward(self, x: Tensor) -> Tensor:
             if len(x) > 10:
-                raise ValueError("too many")
+                raise ValueError(f"too many, such as {float(x.detach()[0, 0])}")
             out: Tensor = self.inner(x)
             return out
 
-    with pytest.raises(FederationFailure, match="ValueError"):
+    with pytest.raises(FederationFailure, match=r"at first with ValueError\. What it said") as told:
         of.train(hospitals, privacy=of.local(epsilon=2), network=Picky(), rounds=1, progress=False)
+    assert "such as" not in str(told.value)
 
 
-def test_local_steps_are_refused_for_it() -> None:
+def test_what_is_made_for_our_own_network_is_refused_for_it_all_at_once() -> None:
     hospitals, test = tiny()
+    with pytest.raises(InvalidInput) as refused:
+        of.train(
+            hospitals,
+            privacy=of.local(epsilon=2, bounding="stopped"),
+            network=small(test),
+            rounds=5,
+            calibration_rounds=2,
+            progress=False,
+        )
+    assert [fault.where for fault in refused.value.faults] == ["privacy: bounding", "calibration_rounds"]
     strategy = of.FedAvg(local=of.LocalSteps())
     with pytest.raises(InvalidInput, match="full batches only"):
         of.train(hospitals, privacy=of.no_privacy(), network=small(test), strategy=strategy, progress=False)
+
+
+def test_opacus_and_captum_are_loaded_for_such_a_network_only() -> None:
+    code = """
+import sys
+import oncofed.lab as of
+hospitals, test = of.split(of.synthetic(patients=100, hospitals=2))
+of.train(hospitals, privacy=of.local(epsilon=2), network=of.prognosis([2]), rounds=1, progress=False)
+loaded = {name for name in ("opacus", "captum", "mlflow", "tensorboard", "IPython") if name in sys.modules}
+assert not loaded, loaded
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
