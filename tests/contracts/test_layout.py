@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -27,6 +28,13 @@ def test_oncofed_is_a_namespace_package_so_that_its_roots_can_be_installed_apart
 def test_the_import_contracts_cover_every_portion() -> None:
     settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     assert set(settings["tool"]["importlinter"]["root_packages"]) == portions()
+
+
+def test_nothing_but_simulations_imports_the_lab() -> None:
+    """A module of its own in the namespace, which import contracts do not see."""
+    files = [path for root in ROOTS for path in (REPOSITORY / root).rglob("*.py")]
+    naming = {path for path in files if re.search(r"^ *(from|import) oncofed\.lab\b", path.read_text(), re.MULTILINE)}
+    assert naming == set()
 
 
 def test_init_files_are_empty_so_that_importing_a_package_imports_nothing_else() -> None:

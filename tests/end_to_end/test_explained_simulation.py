@@ -13,7 +13,8 @@ from tests.end_to_end.test_measured_simulation import MODES
 from tests.end_to_end.test_simulate import small_study
 
 from oncofed.privacy.accounting import GaussianRelease, epsilon_of
-from oncofed.simulations.run import Progress, run_study
+from oncofed.simulations.progress import Progress
+from oncofed.simulations.run import run_study
 
 EXPLAINED = (
     "explanations.budget_share=0.3",

@@ -22,7 +22,8 @@ from tests.end_to_end.malformed_cases import CASES, PRIVATE, SCHEMA, MalformedCa
 from oncofed.cli import main
 from oncofed.privacy.accounting import GaussianRelease, epsilon_of
 from oncofed.server.rounds.checkpoint import FILE_NAME
-from oncofed.simulations.run import Progress, run_study
+from oncofed.simulations.progress import Progress
+from oncofed.simulations.run import run_study
 from oncofed.simulations.study import Study, read_study
 
 SMALL = """

@@ -20,7 +20,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from captum.attr import LRP
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -73,6 +72,8 @@ def marker_relevance(
 
 def captum_relevance(network: PrognosisNetwork, x: Tensor, *, endpoint: int) -> Tensor:
     """(patients, columns): the epsilon rule by Captum's LRP, for a ReLU branch of any depth."""
+    from captum.attr import LRP  # noqa: PLC0415 - only deeper networks than studies have need it
+
     total = torch.zeros_like(x)
     if network.linear_branch is not None:
         total = total + x * network.linear_branch.weight[endpoint].detach()

@@ -100,21 +100,15 @@ def plan_from(
     roster: Sequence[str],
     quorum: int | None,
     initialisation_seed: int,
+    model: ModelSpec | None = None,
 ) -> StudyPlan:
     """The plan the hospitals approve: the settings, the schema's public constants, and the noise.
 
     quorum  None means all, and in mode `distributed` as many as a sum is made of at least; more than the roster holds
             is cut to all.
+    model   None: the network that the settings describe.
     """
-    model = ModelSpec(
-        columns=len(columns(schema)),
-        endpoints=tuple(endpoint.name for endpoint in schema.endpoints),
-        grid=schema.grid,
-        baseline_hazard=schema.baseline_hazard,
-        hidden_units=settings.hidden_units,
-        baseline_weight=settings.baseline_weight,
-        linear_branch=settings.linear_branch,
-    )
+    model = model_of(settings, schema) if model is None else model
     asked = _privacy_asked(settings.privacy, sites=len(roster))
     wanted = (
         *wanted_summaries(settings.held_out, model),
@@ -133,6 +127,19 @@ def plan_from(
         quorum=min(quorum, len(roster)),
         initialisation_seed=initialisation_seed,
         summaries=summaries,
+    )
+
+
+def model_of(settings: PlanSettings, schema: StudySchema) -> ModelSpec:
+    """The network that the settings describe, for tables of this schema."""
+    return ModelSpec(
+        columns=len(columns(schema)),
+        endpoints=tuple(endpoint.name for endpoint in schema.endpoints),
+        grid=schema.grid,
+        baseline_hazard=schema.baseline_hazard,
+        hidden_units=settings.hidden_units,
+        baseline_weight=settings.baseline_weight,
+        linear_branch=settings.linear_branch,
     )
 
 

@@ -56,28 +56,13 @@ def simulate(
     study = read_study(study_file, overrides=overrides, seed=seed)
 
     import rich.console  # noqa: PLC0415
-    import rich.progress  # noqa: PLC0415
 
     from oncofed.simulations.federation import Engine  # noqa: PLC0415
+    from oncofed.simulations.progress import progress_bars  # noqa: PLC0415
     from oncofed.simulations.run import run_study  # noqa: PLC0415
 
     console = rich.console.Console(file=drawn_on_error(), quiet=quiet)
-    with rich.progress.Progress(
-        rich.progress.TextColumn("{task.description:10s}"),
-        rich.progress.BarColumn(),
-        rich.progress.MofNCompleteColumn(),
-        rich.progress.TimeElapsedColumn(),
-        rich.progress.TimeRemainingColumn(),
-        console=console,
-        redirect_stdout=False,  # rich would write past what makes texts harmless
-        redirect_stderr=False,
-    ) as bars:
-        stages: dict[str, rich.progress.TaskID] = {}
-
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in stages:
-                stages[stage] = bars.add_task(stage, total=total)
-            bars.update(stages[stage], completed=done, total=total)
+    with progress_bars(console) as show:
 
         def tell(note: str) -> None:
             console.print(f"Note: {note}", markup=False, highlight=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -28,12 +29,31 @@ from oncofed.survival.concordance import concordance, concordance_index, uno_con
 from oncofed.survival.curves import risk_at, survival_curves
 from oncofed.survival.expected_events import ExpectedOfGroup, expected_events
 from oncofed.survival.kaplan_meier import censoring_distribution, kaplan_meier
-from oncofed.survival.network import PrognosisNetwork
 
 FloatArray = NDArray[np.float64]
 
 FEWEST_FOLLOWED_SHARE = 0.1
 """Of patients: the Brier score ends where fewer are still followed, each of whom would stand for many."""
+
+
+class Baseline(Protocol):
+    """Of the reference patient."""
+
+    def log_hazard(self) -> torch.Tensor:
+        """(endpoints, intervals), log cumulative hazard over each whole interval."""
+        ...
+
+
+class Prognosis(Protocol):
+    """What is measured: any network whose output is a log hazard ratio against the reference patient."""
+
+    @property
+    def baseline(self) -> Baseline: ...
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """(patients, columns) -> (patients, endpoints)."""
+        ...
+
 
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 """Of a ridge Cox on public scales; chosen by cross-validation inside the data it is fitted on."""
@@ -51,7 +71,7 @@ def entity_names(schema: StudySchema) -> tuple[str, ...]:
     return next((marker.categories for marker in schema.markers if marker.name == schema.tumour_entity), ())
 
 
-def test_c_index(network: PrognosisNetwork, x: torch.Tensor, test: Cohort) -> float:
+def test_c_index(network: Prognosis, x: torch.Tensor, test: Cohort) -> float:
     """Harrell's C of the first endpoint: the training curve's one number."""
     with torch.no_grad():
         risk = np.asarray(network(x)[:, 0].numpy())
@@ -59,7 +79,7 @@ def test_c_index(network: PrognosisNetwork, x: torch.Tensor, test: Cohort) -> fl
 
 
 def endpoint_results(
-    network: PrognosisNetwork, *, patients: Consortium, evaluation: EvaluationSpec, seed: int
+    network: Prognosis, *, patients: Consortium, evaluation: EvaluationSpec, seed: int
 ) -> dict[str, EndpointResult]:
     """Every measure for every endpoint, on the patients set aside. Hospitals' training patients weigh the censored."""
     test = patients.test

@@ -26,7 +26,7 @@ from oncofed.privacy.accounting import PrivacyEvent
 from oncofed.privacy.ledger import Charge, Ledger, MemoryLedger, charge_from_json, charge_to_json
 from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.privacy.releases import largest_patients
-from oncofed.protocol.plan import PrivacyMode, StudyPlan
+from oncofed.protocol.plan import ModelSpec, PrivacyMode, StudyPlan
 from oncofed.server.flower.app import build_server_app
 from oncofed.server.rounds.checkpoint import load_checkpoint
 from oncofed.server.rounds.course import Unsummarised, ends_the_run
@@ -40,7 +40,8 @@ from oncofed.simulations.engines.ray_hospitals import RayHospitals
 from oncofed.simulations.masking_keys import simulated_masks, simulated_member
 from oncofed.simulations.site_policy import site_policy
 from oncofed.simulations.study import Study
-from oncofed.study.plan_settings import plan_from
+from oncofed.study.plan_settings import PlanSettings, plan_from
+from oncofed.survival.follow_up import FloatArray
 from oncofed.survival.likelihood import PatientTensors, patient_tensors
 from oncofed.survival.network import PrognosisNetwork, parameter_vector
 
@@ -73,14 +74,23 @@ class Federated:
 
 def plan_of(study: Study, schema: StudySchema, *, roster: tuple[str, ...]) -> StudyPlan:
     """The plan that the simulated hospitals approve."""
-    plan = plan_from(
-        study.settings,
-        schema,
-        study=study.name,
-        roster=roster,
-        quorum=study.sites.quorum,
-        initialisation_seed=study.seed,
+    return simulated_plan(
+        study.settings, schema, study=study.name, roster=roster, quorum=study.sites.quorum, seed=study.seed
     )
+
+
+def simulated_plan(
+    settings: PlanSettings,
+    schema: StudySchema,
+    *,
+    study: str,
+    roster: tuple[str, ...],
+    quorum: int | None,
+    seed: int,
+    model: ModelSpec | None = None,
+) -> StudyPlan:
+    """The same without a study file. quorum, model: as in `plan_from`. seed: of the network's first weights."""
+    plan = plan_from(settings, schema, study=study, roster=roster, quorum=quorum, initialisation_seed=seed, model=model)
     if plan.privacy.shares is None:
         return plan
     return replace(plan, members=tuple(simulated_member(site) for site in roster))
@@ -90,31 +100,38 @@ def federate(
     plan: StudyPlan,
     hospitals: Mapping[str, Cohort],
     *,
-    run_folder: Path,
+    run_folder: Path | None,
     engine: Engine,
     resume: bool,
     figures: RoundFigures,
     held_out: Mapping[str, Cohort] | None = None,
     summarised: Callable[[FederationState], None] = lambda state: None,
     unsummarised: Unsummarised = ends_the_run,
+    first_weights: FloatArray | None = None,
+    guard: Callable[..., Guard] = Guard,
 ) -> Federated:
     """Train from the start, or from the run folder's checkpoint, to the plan's last round and its last summary.
 
-    held_out      the patients whom each hospital sets aside, where the plan measures them.
-    summarised    told after each summary.
-    unsummarised  told why a summary could not be had; the model is there all the same.
+    run_folder     None keeps nothing: no file is read or written, and there is nothing to resume. Engine `grid` only.
+    held_out       the patients whom each hospital sets aside, where the plan measures them.
+    summarised     told after each summary.
+    unsummarised   told why a summary could not be had; the model is there all the same.
+    first_weights  before the first round; None: of the plan's network, from its seed.
+    guard          makes each hospital's guard, from the arguments of `Guard`.
 
-    Each finished round is on disk before `figures` is asked for it and the next begins. Raises FederationFailure, and
-    InvalidInput when a hospital has more patients than the plan's promise holds for: its guard would never answer.
+    With a folder, each finished round is on disk before `figures` is asked for it and the next begins. Raises
+    FederationFailure, and InvalidInput when a hospital has more patients than the plan's promise holds for: its guard
+    would never answer.
     """
     _refuse_too_many(plan, hospitals)
-    start, rows, charges = _start(plan, run_folder, resume=resume)
+    start, rows, charges = _start(plan, run_folder, resume=resume, first_weights=first_weights)
     if engine is Engine.RAY:
+        assert run_folder is not None
         folder = run_folder / "sites"
         hosts: LocalHospitals | RayHospitals = RayHospitals.prepared(plan, hospitals, folder=folder, held_out=held_out)
         start = _after_wasted_charges(start, charges, hosts.ledgers)
     else:
-        hosts = LocalHospitals.of(plan, hospitals, charges, held_out=held_out)
+        hosts = LocalHospitals.of(plan, hospitals, charges, held_out=held_out, guard=guard)
     states = [start]
 
     def measured(state: FederationState, report: RoundReport) -> dict[str, Any]:
@@ -125,6 +142,10 @@ def federate(
             rows.append(_row(report) | figures(state, report))
         return {"rounds": rows, "ledgers": _ledgers_to_json(hosts.ledgers)}
 
+    def observed(state: FederationState, report: RoundReport) -> None:
+        if run_folder is None:  # else each checkpoint has asked for it
+            measured(state, report)
+
     client_app = answer_partition_queries(build_client_app(hosts))
     server_app = build_server_app(
         plan=plan,
@@ -132,6 +153,8 @@ def federate(
         start=start,
         checkpoint_folder=run_folder,
         unsummarised=unsummarised,
+        observer=observed,
+        summary_observer=lambda _, state, report: observed(state, report),
         extra=measured,
     )
     if start.round < plan.training.rounds or missing_summaries(plan, start):
@@ -143,11 +166,13 @@ def federate(
 
 
 def _start(
-    plan: StudyPlan, run_folder: Path, *, resume: bool
+    plan: StudyPlan, run_folder: Path | None, *, resume: bool, first_weights: FloatArray | None
 ) -> tuple[FederationState, list[Row], dict[str, list[Charge]]]:
     if not resume:
-        network = PrognosisNetwork(plan.model, initialisation_seed=plan.initialisation_seed)
-        return initial_state(parameter_vector(network)), [], {}
+        if first_weights is None:
+            first_weights = parameter_vector(PrognosisNetwork(plan.model, initialisation_seed=plan.initialisation_seed))
+        return initial_state(first_weights), [], {}
+    assert run_folder is not None
     checkpoint = load_checkpoint(run_folder, plan_hash=plan.hash)
     extra = checkpoint.extra
     assert isinstance(extra, dict)
@@ -191,6 +216,7 @@ class LocalHospitals:
         charges: Mapping[str, list[Charge]],
         *,
         held_out: Mapping[str, Cohort] | None = None,
+        guard: Callable[..., Guard] = Guard,
     ) -> LocalHospitals:
         """One guard a hospital, in roster order, each with the charges its ledger already holds."""
         return LocalHospitals(
@@ -201,6 +227,7 @@ class LocalHospitals:
                     patient_tensors(hospitals[site]),
                     MemoryLedger(site_policy(plan, site).budget, charges.get(site, [])),
                     held_out=None if held_out is None else patient_tensors(held_out[site]),
+                    guard=guard,
                 )
                 for site in plan.roster
             )
@@ -226,10 +253,16 @@ def _refuse_too_many(plan: StudyPlan, hospitals: Mapping[str, Cohort]) -> None:
 
 
 def simulated_guard(
-    plan: StudyPlan, site: str, patients: PatientTensors, ledger: Ledger, *, held_out: PatientTensors | None = None
+    plan: StudyPlan,
+    site: str,
+    patients: PatientTensors,
+    ledger: Ledger,
+    *,
+    held_out: PatientTensors | None = None,
+    guard: Callable[..., Guard] = Guard,
 ) -> Guard:
     """A guard as a hospital runs it: its noise is the operating system's, whatever a simulation's seed."""
-    return Guard(
+    return guard(
         site=site,
         plan=plan,
         policy=site_policy(plan, site),

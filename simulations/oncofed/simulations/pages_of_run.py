@@ -11,18 +11,15 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors import safe_open
-
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Modality
 from oncofed.errors import Fault, InvalidInput
-from oncofed.protocol.plan import ModelSpec, PrivacyMode
+from oncofed.protocol.plan import PrivacyMode
+from oncofed.simulations.model_file import SavedModel, read_model
 from oncofed.simulations.partition import consortium
 from oncofed.simulations.run import tables_of
 from oncofed.simulations.study import DataSpec, EvaluationSpec, Part, Partition, SitesSpec, Split
-from oncofed.survival.grid import TimeGrid
 from oncofed.survival.network import network_with
 
 _REMEDY = "Name the folder of a finished run: oncofed simulate STUDY.toml --out RUN"
@@ -30,7 +27,7 @@ _REMEDY = "Name the folder of a finished run: oncofed simulate STUDY.toml --out 
 
 def hospital_of_run(run_folder: Path, site: str | None) -> HospitalPrognosis:
     """site: None takes the first. Raises InvalidInput."""
-    settings, metadata, weights = _read(run_folder)
+    settings, saved = _read(run_folder)
     data = _data(settings["data"])
     table, schema, where = tables_of(data)
     patients = consortium(
@@ -41,40 +38,30 @@ def hospital_of_run(run_folder: Path, site: str | None) -> HospitalPrognosis:
         evaluation=_evaluation(settings["evaluation"]),
         seed=settings["seed"],
     )
-    if schema.hash != metadata["schema_hash"]:
+    if schema.hash != saved.metadata["schema_hash"]:
         raise InvalidInput([Fault(str(run_folder), "was run with another schema than the study has now", _REMEDY)])
     names = list(patients.hospitals)
     chosen = names[0] if site is None else site
     if chosen not in patients.hospitals:
         raise InvalidInput([Fault("--site", "is not a hospital of this run", f"Possible: {', '.join(names)}.")])
-    plan = json.loads(metadata["plan"])
-    model = _model(plan["model"])
+    plan, model = saved.plan, saved.spec
     assert model.columns == len(columns(schema))
     return HospitalPrognosis(
         site=chosen,
         study=plan["study"],
-        plan_hash=metadata["plan_hash"],
-        network=network_with(model, weights),
+        plan_hash=saved.metadata["plan_hash"],
+        network=network_with(model, saved.vector),
         cohort=patients.hospitals[chosen],
         example=data.table is None,
         noise_in_model=plan["privacy"]["mode"] != PrivacyMode.NONE.value,
     )
 
 
-def _read(run_folder: Path) -> tuple[dict[str, Any], dict[str, str], np.ndarray[tuple[int], np.dtype[np.float64]]]:
+def _read(run_folder: Path) -> tuple[dict[str, Any], SavedModel]:
     study, model = run_folder / "study.json", run_folder / "model.safetensors"
     if not study.is_file() or not model.is_file():
         raise InvalidInput([Fault(str(run_folder), "holds no finished run", _REMEDY)])
-    with safe_open(model, framework="numpy") as file:
-        metadata = dict(file.metadata())
-        parts = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    order = [name for name in ("baseline.correction", "linear_branch.weight") if name in parts]
-    order += sorted(
-        (name for name in parts if name.startswith("relu_branch.")), key=lambda name: int(name.split(".")[1])
-    )
-    assert set(order) == set(parts), "the network has these parameters alone"
-    weights = np.concatenate([parts[name].ravel() for name in order])
-    return json.loads(study.read_text())["settings"], metadata, weights
+    return json.loads(study.read_text())["settings"], read_model(model)
 
 
 def _path(text: str | None) -> Path | None:
@@ -113,13 +100,3 @@ def _evaluation(found: dict[str, Any]) -> EvaluationSpec:
         "reserved_seeds": tuple(found["reserved_seeds"]),
     }
     return EvaluationSpec(**_only(EvaluationSpec, found) | read)
-
-
-def _model(found: dict[str, Any]) -> ModelSpec:
-    read = {
-        "endpoints": tuple(found["endpoints"]),
-        "grid": TimeGrid(tuple(found["grid"]["bounds"]), found["grid"]["unit"]),
-        "baseline_hazard": tuple(found["baseline_hazard"]),
-        "hidden_units": tuple(found["hidden_units"]),
-    }
-    return ModelSpec(**_only(ModelSpec, found) | read)

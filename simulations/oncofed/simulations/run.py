@@ -13,12 +13,11 @@ RUN/                      what it is
 from __future__ import annotations
 
 import fcntl
-import importlib.metadata
 import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,7 +26,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import save_file
 
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
@@ -50,21 +48,16 @@ from oncofed.server.rounds.state import FederationState
 from oncofed.server.rounds.strategies import strategy_faults
 from oncofed.simulations.evaluation import baselines, endpoint_results, test_c_index
 from oncofed.simulations.federation import Engine, Federated, federate, plan_of
+from oncofed.simulations.model_file import metadata_of, write_model
 from oncofed.simulations.partition import Consortium, consortium
 from oncofed.simulations.privacy_spent import spent_at_one, spent_at_two
+from oncofed.simulations.progress import Progress, no_progress
 from oncofed.simulations.report.page import write_report
 from oncofed.simulations.results import ExpectedByWindow, Relevance, RunResult
 from oncofed.simulations.study import DataSpec, Study
 from oncofed.simulations.synthetic.consortium import generate
 from oncofed.survival.expected_events import ExpectedOfGroup
 from oncofed.survival.network import PrognosisNetwork, network_with
-
-Progress = Callable[[str, int, int], None]
-"""Told a stage's name, how much of it is done, and how much there is."""
-
-
-def no_progress(stage: str, done: int, total: int) -> None:
-    """The null listener."""
 
 
 def run_study(
@@ -319,15 +312,8 @@ def _write_explanations(run_folder: Path, hospitals: Mapping[str, Cohort], relev
 
 def _write(run_folder: Path, result: RunResult, network: PrognosisNetwork) -> None:
     result.rounds.to_parquet(run_folder / "rounds.parquet", index=False)
-    metadata = {
-        "oncofed": importlib.metadata.version("oncofed"),
-        "plan": json.dumps(asdict(result.plan)),
-        "plan_hash": result.plan.hash,
-        "schema_hash": result.plan.schema_hash,
-        "study_hash": result.study.hash,
-    }
-    weights = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
-    save_file(weights, run_folder / "model.safetensors", metadata=metadata)
+    metadata = metadata_of(result.plan, {"study_hash": result.study.hash})
+    write_model(run_folder / "model.safetensors", network, metadata)
     write_json(run_folder / "privacy.json", privacy_summary(result))
     write_json(run_folder / "metrics.json", metrics(result))
 

@@ -198,12 +198,11 @@ class Guard:
         if not 1 <= request.round <= plan.training.rounds or not 0 <= request.attempt <= plan.charged_rounds:
             raise RequestRefused(RefusalCode.ROUND_OUT_OF_RANGE)
         if plan.training.mode is TrainingMode.FULL_BATCH:
-            in_this_round = calibration_sum if plan.training.calibration_round(request.round) else ascent_sum
             work = self._sum_work(
                 request,
                 release,
                 self._patients,
-                lambda patients: in_this_round(plan, request.weights, patients),
+                lambda patients: self._round_sum(request, patients),
                 allowed=plan.charged_rounds,
             )
         else:
@@ -213,6 +212,11 @@ class Guard:
 
             work = _Work(release, plan.charged_rounds, self._patients, steps, lambda noise: steps(None, noise))
         return Contribution(self._released(request, work))
+
+    def _round_sum(self, request: ContributeRequest, patients: PatientTensors) -> BoundedSum:
+        """Of the plan's network. Another network is a simulation's affair, which is why this is a method of its own."""
+        in_this_round = calibration_sum if self.plan.training.calibration_round(request.round) else ascent_sum
+        return in_this_round(self.plan, request.weights, patients)
 
     def _summary(self, request: SummariseRequest) -> Contribution:
         self._refuse_malformed(request)

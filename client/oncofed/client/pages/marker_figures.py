@@ -6,6 +6,7 @@ The same promises as in `figures`. Hazard ratios are drawn on a logarithmic scal
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from oncofed.client.pages.cohort_view import Dependence, MarkerStrength
 from oncofed.client.pages.figures import BETTER, WORSE
 from oncofed.client.pages.interaction_view import Interaction
-from oncofed.client.pages.patient_view import MarkerRow, PatientView
+from oncofed.client.pages.patient_view import MarkerRow
 from oncofed.picture.axes import Axis, Key, across, legend, round_ticks, upright
 from oncofed.picture.drawing import INK, WIDTH, Picture, Stroke, circle, curve, line, picture, text
 from oncofed.picture.rows import BELOW, WHISKER, Rows
@@ -41,7 +42,17 @@ def label(name: str) -> str:
     return shortened(name, _LONGEST_LABEL)
 
 
-def waterfall_figure(view: PatientView) -> Picture:
+class Contributions(Protocol):
+    """markers  strongest first; together with those that are not shown they add up to `log_hazard_ratio`."""
+
+    @property
+    def markers(self) -> Sequence[MarkerRow]: ...
+
+    @property
+    def log_hazard_ratio(self) -> float: ...
+
+
+def waterfall_figure(view: Contributions) -> Picture:
     """From the reference patient's hazard to this patient's, marker by marker."""
     shown = view.markers[:_IN_A_WATERFALL]
     rest = view.log_hazard_ratio - sum(row.log_hazard_ratio for row in shown)

@@ -6,11 +6,14 @@ the study sets aside for testing are the ones that the attacker knows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import Role, columns
 from oncofed.errors import Fault, InvalidInput
-from oncofed.protocol.plan import PrivacyMode, TrainingMode
+from oncofed.protocol.plan import PrivacyMode, StudyPlan, TrainingMode
 from oncofed.simulations.audit.target import Target
 from oncofed.simulations.federation import plan_of
 from oncofed.simulations.partition import consortium
@@ -32,10 +35,17 @@ def target_of(study: Study) -> Target:
         raise InvalidInput(faults)
     table, schema, where = table_of(study)
     patients = consortium(table, schema, where=where, sites=study.sites, evaluation=study.evaluation, seed=study.seed)
-    discrete = [column.weight if column.role in (Role.CATEGORY, Role.MISSING) else 0.0 for column in columns(schema)]
+    return target_from(plan_of(study, schema, roster=tuple(patients.hospitals)), patients.hospitals, patients.test)
+
+
+def target_from(plan: StudyPlan, hospitals: Mapping[str, Cohort], test: Cohort) -> Target:
+    """The same of a plan that promises something and sums over all patients."""
+    discrete = [
+        column.weight if column.role in (Role.CATEGORY, Role.MISSING) else 0.0 for column in columns(test.schema)
+    ]
     return Target(
-        plan_of(study, schema, roster=tuple(patients.hospitals)),
-        patients=patient_tensors(pooled(patients.hospitals)),
-        reference=patient_tensors(patients.test),
+        plan,
+        patients=patient_tensors(pooled(hospitals)),
+        reference=patient_tensors(test),
         discrete=np.array(discrete),
     )

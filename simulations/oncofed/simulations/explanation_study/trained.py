@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -58,8 +56,5 @@ def _network(study: Study, patients: Consortium, *, initialisation_seed: int) ->
     def nothing(*_: Any) -> dict[str, Any]:
         return {}
 
-    with tempfile.TemporaryDirectory() as folder:
-        federated = federate(
-            plan, patients.hospitals, run_folder=Path(folder), engine=Engine.GRID, resume=False, figures=nothing
-        )
+    federated = federate(plan, patients.hospitals, run_folder=None, engine=Engine.GRID, resume=False, figures=nothing)
     return network_with(plan.model, federated.state.weights)

@@ -49,8 +49,8 @@ def window_names(bounds: tuple[float, ...], unit: str) -> tuple[str, ...]:
     return (*spans, "all along")
 
 
-def warnings(endpoint: EndpointResult, unit: str) -> tuple[str, ...]:
-    """Sentences for the top; empty where nothing stands out."""
+def warnings(endpoint: EndpointResult, unit: str, *, rest_in: str = "section 6") -> tuple[str, ...]:
+    """Sentences for the top; empty where nothing stands out. rest_in: where the groups that are not named are."""
     found = []
     calibration = endpoint.calibration
     if calibration is not None and not RIGHT_SLOPE[0] <= calibration.slope <= RIGHT_SLOPE[1]:
@@ -66,11 +66,11 @@ def warnings(endpoint: EndpointResult, unit: str) -> tuple[str, ...]:
                 f"{decimals(low, 2)} to {decimals(high, 2)}, where 1 is right)."
             )
     if endpoint.expected is not None:
-        found += _of_windows(endpoint.expected, unit)
+        found += _of_windows(endpoint.expected, unit, rest_in=rest_in)
     return tuple(found)
 
 
-def _of_windows(expected: ExpectedByWindow, unit: str) -> list[str]:
+def _of_windows(expected: ExpectedByWindow, unit: str, *, rest_in: str) -> list[str]:
     names = window_names(expected.bounds, unit)
     wrong = [
         (row.name, names[place], cell)
@@ -88,7 +88,7 @@ def _of_windows(expected: ExpectedByWindow, unit: str) -> list[str]:
         for name, window, cell in worst
     )
     more = len(wrong) - len(worst)
-    rest = f" ({whole(more)} more in section 6)" if more else ""
+    rest = f" ({whole(more)} more in {rest_in})" if more else ""
     return [f"More or fewer events came than the model predicts: {named}{rest}."]
 
 

@@ -1,0 +1,202 @@
+"""How good is a model, and what would hospitals have had without each other?
+
+The figures are exact and of pooled patients: a simulation may look at everybody. None is privately released.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from oncofed.cohort.cohort import Cohort
+from oncofed.errors import Fault, InvalidInput
+from oncofed.simulations import evaluation
+from oncofed.simulations.lab.model import Model
+from oncofed.simulations.lab.numbers import number_faults
+from oncofed.simulations.lab.patients import Patients, same_schema
+from oncofed.simulations.partition import Consortium
+from oncofed.simulations.report.wrong_risks import warnings
+from oncofed.simulations.results import EndpointResult, ExpectedByWindow
+from oncofed.simulations.run import pooled
+from oncofed.simulations.study import EvaluationSpec, Split, Study
+
+
+def evaluate(
+    model: Model,
+    test: Patients,
+    *,
+    hospitals: Mapping[str, Patients] | None = None,
+    at: float | None = None,
+    seed: int = 1,
+) -> pd.DataFrame:
+    """The measures of `oncofed simulate`, one row an endpoint: the C-index, and beside it whether risks are right.
+
+    test       patients who were not trained on.
+    hospitals  whose follow-up gives the censoring weights of Uno's C and the Brier score; None: that of `test`.
+    at         the time, in the schema's unit, at which risks are compared; None: the bound in the middle of the grid.
+    seed       of the bootstrap interval.
+    returns    `c_index` with its 95 % interval `low`, `high`; of the calibration at `at`, `slope` (1 is right, below it
+               risks are too extreme) with `slope_low`, `slope_high`, and `expected_to_observed`; `events` of all
+               follow-up, and how many the model `expected` in it; `within_type`, the C-index inside tumour entities;
+               `uno`; `brier` (integrated; lower is better) and `brier_gain` over one curve for everybody; `patients`;
+               `pairs` of the C-index; `wrong`, what of the risks is wrong beyond chance, in words; `notes`. NaN where
+               a measure is not defined; `notes` says why.
+    raises     InvalidInput.
+
+    A C-index says who is at higher risk, and nothing of how high the risks are. `calibration` has more.
+
+    >>> import oncofed.lab as of
+    >>> hospitals, test = of.split(of.synthetic(patients=300, hospitals=3), test=0.3)
+    >>> run = of.train(hospitals, privacy=of.no_privacy(), rounds=20, progress=False)
+    >>> figures = of.evaluate(run.model, test).loc["overall_survival"]
+    >>> bool(figures["c_index"] > 0.6), bool(figures["slope_low"] < figures["slope"] < figures["slope_high"])
+    (True, True)
+    """
+    found = _measured(model, test, hospitals=hospitals, at=at, seed=seed)
+    rows = {name: _row(each, test) for name, each in found.items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("endpoint")
+
+
+def calibration(
+    model: Model,
+    test: Patients,
+    *,
+    hospitals: Mapping[str, Patients] | None = None,
+    at: float | None = None,
+) -> pd.DataFrame:
+    """For whom and when are the risks right? Events that came, against those that the model expected.
+
+    test, hospitals, at  as in `evaluate`; windows of time end at a third of `at`, at `at`, and at the grid's end.
+    returns              one row an endpoint, group and window: `observed` events, how many were `expected` in the same
+                         follow-up, their `ratio` (1 is right; above it the model is too hopeful) with its exact 95 %
+                         interval `low`, `high`, and `p`, that the model is right. Groups are all patients, each tumour
+                         entity, and each hospital where `split` has said who was treated where. Rows of one patient or
+                         few are theirs: keep them as the table is kept.
+    raises               InvalidInput.
+
+    >>> import oncofed.lab as of
+    >>> hospitals, test = of.split(of.synthetic(patients=300, hospitals=3), test=0.3)
+    >>> run = of.train(hospitals, privacy=of.no_privacy(), rounds=20, progress=False)
+    >>> found = of.calibration(run.model, test, at=24).query("endpoint == 'overall_survival' and by == 'all'")
+    >>> found[["begin", "end"]].values.tolist()
+    [[0.0, 8.0], [8.0, 24.0], [24.0, 120.0]]
+    """
+    found = _measured(model, test, hospitals=hospitals, at=at, seed=1)
+    rows = [row for name, each in found.items() if each.expected is not None for row in _windows(name, each.expected)]
+    return pd.DataFrame(rows)
+
+
+def _measured(
+    model: Model, test: Patients, *, hospitals: Mapping[str, Patients] | None, at: float | None, seed: int
+) -> dict[str, EndpointResult]:
+    grid = test.schema.grid
+    at = grid.bounds[len(grid.bounds) // 2] if at is None else at
+    faults = [
+        *number_faults({"at": at}, owner=EvaluationSpec.__name__, names={"at": "horizon"}),
+        *number_faults({"seed": seed}, owner=Study.__name__),
+    ]
+    if not faults and at > grid.bounds[-1]:
+        faults.append(Fault("at", f"lies beyond {grid.bounds[-1]:g} {grid.unit}", "The model says nothing of it."))
+    if len(test) == 0:
+        faults.append(Fault("test", "is nobody", "Set somebody aside."))
+    if hospitals is not None and not any(len(each) for each in hospitals.values()):
+        faults.append(Fault("hospitals", "have nobody", "Give those that trained, or leave `hospitals` out."))
+    if faults:
+        raise InvalidInput(faults)
+    same_schema({"test": test, **(hospitals or {})}, model.metadata["schema_hash"])
+    followed = {name: each.cohort for name, each in sorted((hospitals or {"": test}).items())}
+    return evaluation.endpoint_results(
+        model.network,
+        patients=_consortium(followed, test),
+        evaluation=EvaluationSpec(Split.RANDOM, horizon=float(at)),
+        seed=int(seed),
+    )
+
+
+def _consortium(followed: Mapping[str, Cohort], test: Patients) -> Consortium:
+    """Whose follow-up weighs whom: a hospital's that of its own patients, where it is known who they are."""
+    if test.sites is None:
+        sites, followed = np.full(len(test), ""), {"": pooled(followed)}
+    elif list(followed) == [""]:
+        sites = test.sites
+        followed = {str(name): test.cohort.subset(np.flatnonzero(sites == name)) for name in np.unique(sites)}
+    else:
+        sites = test.sites
+    return Consortium(followed, test.cohort, held_out={}, left_out=0, test_sites=sites)
+
+
+def _row(found: EndpointResult, test: Patients) -> dict[str, object]:
+    at, expected = found.calibration, found.expected
+    return {
+        "c_index": found.c_index,
+        "low": found.c_index_ci95.low,
+        "high": found.c_index_ci95.high,
+        "slope": math.nan if at is None else at.slope,
+        "slope_low": math.nan if at is None else at.slope_low,
+        "slope_high": math.nan if at is None else at.slope_high,
+        "expected_to_observed": math.nan if at is None else at.expected_to_observed,
+        "events": found.events,
+        "expected": math.nan if expected is None else expected.everybody.all_along.expected,
+        "within_type": found.c_index_within_type,
+        "uno": found.uno_c_index,
+        "brier": found.integrated_brier,
+        "brier_gain": found.brier_gain,
+        "patients": len(test),
+        "pairs": found.comparable_pairs,
+        "wrong": " ".join(warnings(found, test.schema.grid.unit, rest_in="of.calibration")),
+        "notes": " ".join(found.notes),
+    }
+
+
+def _windows(endpoint: str, found: ExpectedByWindow) -> Iterator[dict[str, object]]:
+    by_kind = {"all": (found.everybody,), "entity": found.entities, "hospital": found.hospitals}
+    for kind, groups in by_kind.items():
+        for group in groups:
+            if not group.name:  # nobody has said who was treated where
+                continue
+            for (begin, end), each in zip(pairwise(found.bounds), group.windows, strict=True):
+                low, high = each.interval()
+                yield {
+                    "endpoint": endpoint,
+                    "by": kind,
+                    "group": group.name,
+                    "patients": group.patients,
+                    "begin": begin,
+                    "end": end,
+                    "observed": each.observed,
+                    "expected": each.expected,
+                    "ratio": each.ratio,
+                    "low": low,
+                    "high": high,
+                    "p": each.p_value,
+                }
+
+
+def baselines(hospitals: Mapping[str, Patients], test: Patients) -> pd.DataFrame:
+    """C-index (first endpoint) of ridge Cox regressions: of all patients pooled, and of each hospital alone.
+
+    returns  one row each, named `pooled` or `alone`; no federation has the first, every hospital has the second.
+    raises   InvalidInput for patients of different schemas.
+
+    >>> import oncofed.lab as of
+    >>> of.baselines({}, of.synthetic(patients=100, hospitals=2))
+    Traceback (most recent call last):
+    oncofed.errors.InvalidInput: 1 fault
+      - hospitals: are none. Give at least one.
+    """
+    cohorts = {name: patients.cohort for name, patients in sorted(hospitals.items())}
+    if not cohorts:
+        raise InvalidInput([Fault("hospitals", "are none", "Give at least one.")])
+    same_schema({**hospitals, "test": test}, test.schema.hash)
+    found = evaluation.baselines(cohorts, train=pooled(cohorts), test=test.cohort)
+    return pd.DataFrame(
+        {
+            "trained_on": ["pooled", *["alone"] * len(cohorts)],
+            "hospital": ["", *cohorts],
+            "c_index": [found.pooled_ridge_cox, *found.local_only],
+        }
+    )

@@ -1,0 +1,139 @@
+"""What does a trained model say of patients, and how is it kept?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from oncofed.cohort.encoding import encode
+from oncofed.errors import Fault, InvalidInput
+from oncofed.protocol.plan import ModelSpec
+from oncofed.simulations.lab.other_network import BITS, OWN_BITS, OtherNetwork
+from oncofed.simulations.lab.patients import Patients, same_schema
+from oncofed.simulations.model_file import read_model, write_model
+from oncofed.survival.curves import risk_at, survival_curves
+from oncofed.survival.follow_up import FloatArray
+from oncofed.survival.network import PrognosisNetwork, network_with
+
+COLUMNS = "lab_columns"
+"""In the metadata of another network's file: how many columns it takes."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Model:
+    """A trained network. What it says of patients is in the order of their rows; identifiers are never repeated.
+
+    network   the project's own, or another one in its frame.
+    spec      the project's own network, or the one in whose place another stands.
+    metadata  what is kept with it: the plan as JSON, its hash and the schema's.
+    """
+
+    network: PrognosisNetwork | OtherNetwork
+    spec: ModelSpec
+    metadata: Mapping[str, str]
+
+    @property
+    def bits(self) -> str:
+        """Whether the bound on a patient's part holds to the last bit, in words."""
+        return OWN_BITS if isinstance(self.network, PrognosisNetwork) else BITS
+
+    def log_hazard_ratio(self, patients: Patients, *, endpoint: str | None = None) -> FloatArray:
+        """(patients,), against the reference patient of the schema; positive is a worse prognosis.
+
+        endpoint  its name; None is the first.
+        raises    InvalidInput for an unknown endpoint, and for patients of another schema.
+        """
+        place = self.place_of(endpoint)
+        with torch.no_grad():
+            ratios = np.asarray(self.network(self.encoded(patients)).numpy(), dtype=np.float64)
+        return ratios[:, place]
+
+    def predict_risk(self, patients: Patients, *, at: float, endpoint: str | None = None) -> FloatArray:
+        """(patients,), the probability of the event by the time `at`, in the schema's unit.
+
+        raises  InvalidInput for a time beyond the last interval bound, and as `log_hazard_ratio`.
+        """
+        self._refuse_times("at", [at])
+        ratio, baseline = self.log_hazard_ratio(patients, endpoint=endpoint), self._baseline(endpoint)
+        return risk_at(at, ratio, log_baseline_hazard=baseline, grid=self.spec.grid)
+
+    def survival(self, patients: Patients, times: Sequence[float], *, endpoint: str | None = None) -> pd.DataFrame:
+        """Probability of being free of the event: one row a patient, one column a time in the schema's unit.
+
+        raises  as `predict_risk`.
+        """
+        self._refuse_times("times", times)
+        ratio, baseline = self.log_hazard_ratio(patients, endpoint=endpoint), self._baseline(endpoint)
+        asked = np.asarray(times, dtype=np.float64)
+        curves = survival_curves(ratio, log_baseline_hazard=baseline, grid=self.spec.grid, times=asked)
+        return pd.DataFrame(curves, columns=pd.Index(asked, name=self.spec.grid.unit))
+
+    def save(self, path: Path | str) -> None:
+        """As one safetensors file, for `load_model`. A model of mode none is to be kept as its patients are."""
+        write_model(Path(path), self.network, self.metadata)
+
+    def place_of(self, endpoint: str | None) -> int:
+        """The endpoint's number. Raises InvalidInput."""
+        known = self.spec.endpoints
+        if endpoint is not None and endpoint not in known:
+            raise InvalidInput([Fault("endpoint", "is none of the model's", f"Possible: {', '.join(known)}.")])
+        return 0 if endpoint is None else known.index(endpoint)
+
+    def encoded(self, patients: Patients) -> Tensor:
+        """(patients, columns). Raises InvalidInput for patients of another schema."""
+        same_schema({"patients": patients}, self.metadata["schema_hash"])
+        return torch.as_tensor(encode(patients.cohort))
+
+    def _baseline(self, endpoint: str | None) -> FloatArray:
+        with torch.no_grad():
+            of_all = self.network.baseline.log_hazard().numpy()
+        found: FloatArray = np.asarray(of_all[self.place_of(endpoint)], dtype=np.float64)
+        return found
+
+    def _refuse_times(self, name: str, times: Sequence[float]) -> None:
+        grid = self.spec.grid
+        if not all(0 <= time <= grid.bounds[-1] for time in times):
+            what = f"must lie between 0 and {grid.bounds[-1]:g} {grid.unit}, the last interval bound"
+            raise InvalidInput([Fault(name, what, "The model says nothing of other times.")])
+
+    def __repr__(self) -> str:
+        own = isinstance(self.network, PrognosisNetwork)
+        kind = "the project's own network" if own else type(self.network.network).__name__
+        return f"<model of {', '.join(self.spec.endpoints)}: {kind}>"
+
+
+def load_model(path: Path | str, *, network: nn.Module | None = None) -> Model:
+    """What `Model.save` has written, or the `model.safetensors` of a run of `oncofed simulate`.
+
+    network  for the model of a network of one's own: one of the same kind, whose weights are replaced in a copy.
+    raises   InvalidInput for another file, or a network that does not fit.
+
+    >>> import oncofed.lab as of
+    >>> of.load_model("no_such_file.safetensors")
+    Traceback (most recent call last):
+    oncofed.errors.InvalidInput: 1 fault
+      - no_such_file.safetensors: is not a model. Name a model.safetensors of a run.
+    """
+    path = Path(path)
+    saved = read_model(path)
+    columns = saved.metadata.get(COLUMNS)
+    if (columns is None) != (network is None):
+        what = "holds the project's own network" if columns is None else "holds a network of somebody's own"
+        remedy = "Leave `network` out." if columns is None else "Give one of the same kind as `network`."
+        raise InvalidInput([Fault(path.name, what, remedy)])
+    if network is None:
+        return Model(network_with(saved.spec, saved.vector), saved.spec, saved.metadata)
+    assert columns is not None
+    spec = replace(saved.spec, columns=int(columns))
+    other = OtherNetwork(network, spec)
+    try:
+        other.load_state_dict(dict(saved.weights))
+    except RuntimeError:
+        raise InvalidInput([Fault("network", f"does not fit the weights of {path.name}", "Build it alike.")]) from None
+    return Model(other, spec, saved.metadata)

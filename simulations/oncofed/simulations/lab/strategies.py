@@ -1,0 +1,226 @@
+"""How do hospitals work together, and which network do they train?
+
+The strategies are Flower's (`oncofed.server.rounds.strategies`). Without `local` a hospital sends one gradient sum of
+all its patients a round, and the optimiser is at the server; with it, the weights after some steps of its own (DP-SGD).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Protocol
+
+from oncofed.errors import Fault, InvalidInput
+from oncofed.protocol import plan
+from oncofed.protocol.plan import Bounding, TrainingMode, TrainingSpec
+from oncofed.ranges import count_of, range_of
+from oncofed.simulations.lab.numbers import checked, plain
+from oncofed.study.held_out_settings import HeldOutRequest
+from oncofed.study.plan_settings import PlanSettings, PrivacyRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalSteps:
+    """Steps of a hospital's own in each round.
+
+    steps, learning_rate  how many and how long.
+    sampling_rate         the probability with which each patient joins a step's batch.
+    batch                 the public number by which a batch's sum is divided.
+    """
+
+    steps: int = 10
+    learning_rate: float = 0.1
+    sampling_rate: float = 0.1
+    batch: float = 32.0
+
+    @property
+    def spec(self) -> TrainingSpec:
+        return TrainingSpec(
+            mode=TrainingMode.EPOCHS,
+            local_steps=self.steps,
+            local_learning_rate=self.learning_rate,
+            sampling_rate=self.sampling_rate,
+            expected_batch_size=self.batch,
+        )
+
+
+class Strategy(Protocol):
+    """One of the classes below."""
+
+    @property
+    def spec(self) -> TrainingSpec:
+        """All but the number of rounds."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Combined:
+    """learning_rate  of the server.
+    weight_decay   pull of the network's weights to zero, per unit of the combined update; costs no privacy.
+    local          None: one gradient sum a round.
+    """
+
+    learning_rate: float = 0.03
+    _: KW_ONLY
+    weight_decay: float = 0.0
+    local: LocalSteps | None = None
+
+    def _spec(self, strategy: plan.Strategy) -> TrainingSpec:
+        start = TrainingSpec() if self.local is None else self.local.spec
+        return replace(
+            start, strategy=strategy, server_learning_rate=self.learning_rate, weight_decay=self.weight_decay
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FedAdam(_Combined):
+    """Adam at the server (Reddi et al., ICLR 2021); the usual choice here.
+
+    >>> import oncofed.lab as of
+    >>> of.FedAdam(0.02, weight_decay=1)
+    FedAdam(learning_rate=0.02, weight_decay=1, local=None, beta_1=0.9, beta_2=0.99, tau=1e-08)
+    """
+
+    beta_1: float = 0.9
+    beta_2: float = 0.99
+    tau: float = 1e-8
+
+    @property
+    def spec(self) -> TrainingSpec:
+        found = self._spec(plan.Strategy.FEDADAM)
+        return replace(found, beta_1=self.beta_1, beta_2=self.beta_2, tau=self.tau)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FedYogi(FedAdam):
+    """Yogi at the server: its second moment grows by additions."""
+
+    @property
+    def spec(self) -> TrainingSpec:
+        return replace(super().spec, strategy=plan.Strategy.FEDYOGI)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FedAdagrad(_Combined):
+    """Adagrad at the server."""
+
+    tau: float = 1e-8
+
+    @property
+    def spec(self) -> TrainingSpec:
+        return replace(self._spec(plan.Strategy.FEDADAGRAD), tau=self.tau)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FedAvg(_Combined):
+    """The mean of all hospitals (McMahan et al., AISTATS 2017); without `local`, gradient ascent on the mean sum."""
+
+    @property
+    def spec(self) -> TrainingSpec:
+        return self._spec(plan.Strategy.FEDAVG)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FedProx(_Combined):
+    """FedAvg whose local steps are held near the global weights by mu (Li et al., MLSys 2020)."""
+
+    local: LocalSteps | None = LocalSteps()
+    mu: float = 0.01
+
+    @property
+    def spec(self) -> TrainingSpec:
+        return replace(self._spec(plan.Strategy.FEDPROX), proximal_mu=self.mu)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Median(_Combined):
+    """The median of each number: against hospitals that send nonsense. Not in mode distributed."""
+
+    @property
+    def spec(self) -> TrainingSpec:
+        return self._spec(plan.Strategy.MEDIAN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrimmedAverage(_Combined):
+    """The mean without the smallest and largest part `trim`, in (0, 0.5), of each number. Not in mode distributed."""
+
+    trim: float = 0.2
+
+    @property
+    def spec(self) -> TrainingSpec:
+        return replace(self._spec(plan.Strategy.TRIMMED_AVERAGE), trim_fraction=self.trim)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Krum(_Combined):
+    """The contribution nearest to its neighbours, of 2 malicious + 3 hospitals at least. Not in mode distributed."""
+
+    malicious: int = 1
+
+    @property
+    def spec(self) -> TrainingSpec:
+        return replace(self._spec(plan.Strategy.KRUM), malicious_sites=self.malicious)
+
+
+@dataclass(frozen=True)
+class Prognosis:
+    """The project's own network: a linear part beside ReLU layers, without biases (`oncofed.survival.network`)."""
+
+    hidden: tuple[int, ...] = (16,)
+    linear: bool = True
+    baseline_weight: float = 1.0
+
+
+def prognosis(hidden: Sequence[int] = (16,), *, linear: bool = True, baseline_weight: float = 1.0) -> Prognosis:
+    """The project's own network.
+
+    hidden           widths of the ReLU layers; empty for a linear model.
+    linear           whether a linear part stands beside them.
+    baseline_weight  public multiplier of what is learned of the baseline hazard.
+    raises           InvalidInput.
+
+    >>> import oncofed.lab as of
+    >>> of.prognosis(hidden=[8])
+    Prognosis(hidden=(8,), linear=True, baseline_weight=1.0)
+    >>> of.prognosis(hidden=[], linear=False)
+    Traceback (most recent call last):
+    oncofed.errors.InvalidInput: 1 fault
+      - prognosis: leaves no network at all. Give hidden units, or keep the linear part.
+    """
+    units, weight = tuple(plain(each) for each in hidden), plain(baseline_weight)
+    within, count = range_of(PlanSettings, "hidden_units"), count_of(PlanSettings, "hidden_units")
+    faults = []
+    if len(units) not in count or not all(each in within for each in units):
+        faults.append(Fault("prognosis: hidden", "has a width or a number of layers that is refused", within.remedy))
+    if weight not in (span := range_of(PlanSettings, "baseline_weight")):
+        faults.append(Fault("prognosis: baseline_weight", "is refused", span.remedy))
+    if not units and not linear:
+        faults.append(Fault("prognosis", "leaves no network at all", "Give hidden units, or keep the linear part."))
+    if faults:
+        raise InvalidInput(faults)
+    return Prognosis(units, bool(linear), weight)
+
+
+def settings_of(
+    privacy: PrivacyRequest,
+    strategy: Strategy,
+    *,
+    rounds: int,
+    network: Prognosis = Prognosis(),
+    calibration_rounds: int = 0,
+) -> PlanSettings:
+    """What a study file would say. Raises InvalidInput for numbers out of their ranges, and for what does not fit."""
+    asked = replace(strategy.spec, rounds=rounds, calibration_rounds=calibration_rounds)
+    training = checked(asked, where=type(strategy).__name__)
+    if training.mode is not TrainingMode.FULL_BATCH and privacy.bounding is not Bounding.CLIP:
+        what = f"is {privacy.bounding}, and local steps know no bounding but {Bounding.CLIP}"
+        raise InvalidInput([Fault("privacy: bounding", what, "Leave it out, or leave out `local`.")])
+    return PlanSettings(
+        hidden_units=network.hidden,
+        linear_branch=network.linear,
+        baseline_weight=network.baseline_weight,
+        training=training,
+        privacy=privacy,
+        held_out=HeldOutRequest(),
+    )

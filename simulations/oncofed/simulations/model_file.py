@@ -1,0 +1,94 @@
+"""How is the model of a simulation kept? As safetensors, with its plan and the hashes of plan and schema as metadata.
+
+Nobody signs it, unlike the model that a consortium's hospitals receive (`protocol.model_file`).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+from oncofed.errors import Fault, InvalidInput
+from oncofed.protocol.plan import ModelSpec, StudyPlan
+from oncofed.survival.grid import TimeGrid
+
+
+@dataclass(frozen=True, eq=False)
+class SavedModel:
+    """weights  by the network's own names. metadata: as it was written; `plan` in it is JSON."""
+
+    weights: Mapping[str, torch.Tensor]
+    metadata: Mapping[str, str]
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.metadata["plan"])
+        return found
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Raises InvalidInput when another version of the program wrote it."""
+        found = self.plan["model"]
+        read = {
+            "endpoints": tuple(found["endpoints"]),
+            "grid": TimeGrid(tuple(found["grid"]["bounds"]), found["grid"]["unit"]),
+            "baseline_hazard": tuple(found["baseline_hazard"]),
+            "hidden_units": tuple(found["hidden_units"]),
+        }
+        names = {field.name for field in fields(ModelSpec)}
+        if not names <= set(found):
+            raise InvalidInput([Fault("the model", "is of another version of oncofed", "Train it again.")])
+        return ModelSpec(**{name: found[name] for name in names} | read)
+
+    @property
+    def vector(self) -> NDArray[np.float64]:
+        """(parameters,), of the project's own network in the order in which they travel."""
+        order = [name for name in ("baseline.correction", "linear_branch.weight") if name in self.weights]
+        order += sorted(
+            (name for name in self.weights if name.startswith("relu_branch.")), key=lambda name: int(name.split(".")[1])
+        )
+        assert set(order) == set(self.weights), "the network has these parameters alone"
+        return np.concatenate([self.weights[name].numpy().ravel() for name in order])
+
+
+def metadata_of(plan: StudyPlan, more: Mapping[str, str]) -> dict[str, str]:
+    """What stands beside the weights. more: beside the plan's."""
+    return {
+        "oncofed": importlib.metadata.version("oncofed"),
+        "plan": json.dumps(asdict(plan)),
+        "plan_hash": plan.hash,
+        "schema_hash": plan.schema_hash,
+        **more,
+    }
+
+
+def write_model(path: Path, network: torch.nn.Module, metadata: Mapping[str, str]) -> None:
+    """Whole or not at all."""
+    weights = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
+    beside = path.with_name(f"{path.name}.tmp")
+    save_file(weights, beside, metadata=dict(metadata))
+    os.replace(beside, path)
+
+
+def read_model(path: Path) -> SavedModel:
+    """Raises InvalidInput for a file that `write_model` has not written."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = dict(file.metadata() or {})
+        weights = load_file(path)
+    except (OSError, safetensors.SafetensorError):
+        raise InvalidInput([Fault(path.name, "is not a model", "Name a model.safetensors of a run.")]) from None
+    if not {"plan", "plan_hash", "schema_hash"} <= set(metadata):
+        raise InvalidInput([Fault(path.name, "is no model of a simulation", "Name a model.safetensors of a run.")])
+    return SavedModel(weights, metadata)
