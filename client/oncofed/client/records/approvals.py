@@ -162,35 +162,19 @@ class Approvals:
         Raises PrivacyRefusal with every objection (the trial's apart), InvalidInput with every fault of the table; then
         nothing is approved. What was approved before stays as it was.
         """
-        before = self._remembered(plan.hash)
-        if before is not None and before.data_source not in ("", source.name):
-            raise PrivacyRefusal(
-                f"this plan was approved for the data source {before.data_source}. Approve it for that one, or ask the "
-                "coordinator for a new plan."
-            )
-        self._trusted(plan, source, site=site)
-        secret = split_secret(self.held_out_secret) if plan.held_out_fraction else b""
-        split = split_name(secret) if secret else ""
-        objections = [*of_the_plan(plan, schema, site=site), *of_the_ledger(plan, source, ledger)]
-        if plan.hash in policy.plans_with_lost_answers:
-            objections.append(
-                "the policy names it in plans_with_lost_answers: it was answered before, and would be answered more "
-                "often than it promised; ask the coordinator for a new plan"
-            )
-        if before is not None and before.split not in ("", split):
-            objections.append(
-                f"{self.held_out_secret.name} is another one than when it was first approved, and would set other "
-                "patients aside: restore it, or ask the coordinator for a new plan"
-            )
-        if objections:
-            raise PrivacyRefusal("this plan cannot be approved: " + "; ".join(objections))
+
+        def allowed() -> tuple[Standing, bytes | None, bytes]:
+            return self._allowed(plan, schema, site=site, policy=policy, source=source, ledger=ledger)
+
+        *_, secret = allowed()
         cohort = read_source_cohort(source.source, schema)
         refuse_number(cohort, plan, policy)
-        refuse_copy(cohort, source, self.all())
         trained_on, held_out = _parted(cohort, plan, secret=secret, data_source=source.name)
         with self._one_at_a_time():
-            # Once more: since then another person may have decided, or the plan's model come and its key gone.
-            standing, first_key = self._trusted(plan, source, site=site)
+            # Once more, and against what is approved by now: since then another person may have decided about this
+            # plan or about a copy of this table, or the plan's model come and its key gone.
+            standing, first_key, _ = allowed()
+            refuse_copy(cohort, source, self.all())
             if first_key is not None:
                 self.masking.keep_own(plan.hash, first_key)
             approval = Approval(
@@ -201,7 +185,7 @@ class Approvals:
                 bundle_sha256=plan.bundle_sha256,
                 decided_by=approved_by,
                 decided_at=now.astimezone(UTC).isoformat(timespec="seconds"),
-                split=split,
+                split=split_name(secret) if secret else "",
                 # First, and beside the file of the approval before, which is in force until this one is told.
                 patients_sha256=freeze(self.patients, plan_hash=plan.hash, trained_on=trained_on, held_out=held_out),
                 masking_key=standing.masking_key,
@@ -231,6 +215,40 @@ class Approvals:
             )
             self._write(declined)
         return declined
+
+    def _allowed(
+        self,
+        plan: StudyPlan,
+        schema: StudySchema,
+        *,
+        site: str,
+        policy: NodePolicy,
+        source: SourcePolicy,
+        ledger: Ledger,
+    ) -> tuple[Standing, bytes | None, bytes]:
+        """As `_trusted`, and the secret of the split (empty without one). Raises PrivacyRefusal."""
+        before = self._remembered(plan.hash)
+        if before is not None and before.data_source not in ("", source.name):
+            raise PrivacyRefusal(
+                f"this plan was approved for the data source {before.data_source}. Approve it for that one, or ask the "
+                "coordinator for a new plan."
+            )
+        standing, fresh = self._trusted(plan, source, site=site)
+        secret = split_secret(self.held_out_secret) if plan.held_out_fraction else b""
+        objections = [*of_the_plan(plan, schema, site=site), *of_the_ledger(plan, source, ledger)]
+        if plan.hash in policy.plans_with_lost_answers:
+            objections.append(
+                "the policy names it in plans_with_lost_answers: it was answered before, and would be answered more "
+                "often than it promised; ask the coordinator for a new plan"
+            )
+        if before is not None and before.split not in ("", split_name(secret) if secret else ""):
+            objections.append(
+                f"{self.held_out_secret.name} is another one than when it was first approved, and would set other "
+                "patients aside: restore it, or ask the coordinator for a new plan"
+            )
+        if objections:
+            raise PrivacyRefusal("this plan cannot be approved: " + "; ".join(objections))
+        return standing, fresh, secret
 
     def _trusted(self, plan: StudyPlan, source: SourcePolicy, *, site: str) -> tuple[Standing, bytes | None]:
         """The plan, approved, and a fresh masking key where it gets its first one. Raises PrivacyRefusal."""

@@ -60,12 +60,15 @@ def approve(
     largest_epsilon: float = 1.0,
     ledger: Ledger | None = None,
     allow_no_privacy: bool = False,
+    data_source: str = "",
 ) -> str:
     """The cohort's hash in the approval."""
     policy, one = policy_for(
         source or written_csv(folder), smallest_cohort=smallest_cohort, largest_epsilon=largest_epsilon
     )
-    one = replace(one, site_policy=replace(one.site_policy, allow_no_privacy=allow_no_privacy))
+    name = data_source or one.name
+    site_policy = replace(one.site_policy, allow_no_privacy=allow_no_privacy, data_source=name)
+    one = replace(one, source=replace(one.source, name=name), site_policy=site_policy)
     return (
         approvals(folder)
         .approve(
@@ -212,6 +215,33 @@ def test_approved_again_after_the_table_changed(tmp_path: Path) -> None:
     assert found is not None
     assert found.cohort_hash == second != first
     assert events(tmp_path) == ["approved", "approved"]
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"plan": replace(PLAN, study="other")}, "holds the very patients that were approved as biobank"),
+        ({}, "was approved for the data source biobank"),
+    ],
+    ids=["another plan on a copy of the table", "the same plan on another source"],
+)
+def test_what_somebody_approves_while_the_table_is_read_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, Any], words: str
+) -> None:
+    """Two terminals at once: one after the other the second would be refused."""
+    read = approvals_module.read_source_cohort
+
+    def meanwhile(*arguments: Any) -> Any:
+        cohort = read(*arguments)
+        monkeypatch.setattr(approvals_module, "read_source_cohort", read)
+        approve(tmp_path, data_source="biobank", **other)
+        return cohort
+
+    monkeypatch.setattr(approvals_module, "read_source_cohort", meanwhile)
+    with pytest.raises(PrivacyRefusal, match=words):
+        approve(tmp_path)
+    assert [found.data_source for found in approvals(tmp_path).all()] == ["biobank"]
+    assert len(list((tmp_path / "patients").iterdir())) == 1
 
 
 @pytest.mark.parametrize("declined_between", [False, True])
