@@ -229,7 +229,7 @@ def test_what_somebody_approves_while_the_table_is_read_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, Any], words: str
 ) -> None:
     """Two terminals at once: one after the other the second would be refused."""
-    read = approvals_module.read_source_cohort
+    read = read_source_cohort
 
     def meanwhile(*arguments: Any) -> Any:
         cohort = read(*arguments)
