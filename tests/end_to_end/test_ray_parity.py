@@ -87,5 +87,5 @@ def test_own_grid_and_ray_give_the_same_weights_and_the_same_failures(tmp_path: 
 
 def test_without_ray_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InvalidInput, match=r"oncofed\[ray\]"):
+    with pytest.raises(InvalidInput, match=r"oncofed-lab\[ray\]"):
         ray_engine.run_on_ray(None, None, node_count=1)  # type: ignore[arg-type]

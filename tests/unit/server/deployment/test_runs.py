@@ -269,8 +269,7 @@ def test_a_run_tells_hospitals_what_they_answered_in_other_studies(
         return start
 
     begin(signed.folder, control_of(FakeControl()), signed.plan.hash)  # notes the node ids
-    monkeypatch.setattr(server_app, "run_rounds", rounds)
-    monkeypatch.setattr(server_app, "run_summaries", rounds)
+    monkeypatch.setattr(server_app, "run_course", rounds)
     monkeypatch.setattr(server_app, "wait_for_nodes", lambda *_, **__: ())
     run_study(
         cast(Grid, None),
