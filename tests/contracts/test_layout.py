@@ -37,6 +37,16 @@ def test_nothing_but_simulations_imports_the_lab() -> None:
     assert naming == set()
 
 
+def test_no_guard_of_a_hospital_computes_the_sums_of_another_network() -> None:
+    """The guard has one, of the plan's network; the only other is a simulation's, which a hospital never imports."""
+    files = [path for root in ROOTS for path in (REPOSITORY / root).rglob("*.py")]
+    computing = {str(path.relative_to(REPOSITORY)) for path in files if "def _round_sum(" in path.read_text()}
+    assert computing == {
+        "client/oncofed/client/guard/guard.py",
+        "simulations/oncofed/simulations/lab/other_network.py",
+    }
+
+
 def test_init_files_are_empty_so_that_importing_a_package_imports_nothing_else() -> None:
     filled = [path for root in ROOTS for path in (REPOSITORY / root).rglob("__init__.py") if path.read_text().strip()]
     assert filled == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -39,27 +40,28 @@ class SavedModel:
     @property
     def spec(self) -> ModelSpec:
         """Raises InvalidInput when another version of the program wrote it."""
-        found = self.plan["model"]
-        read = {
-            "endpoints": tuple(found["endpoints"]),
-            "grid": TimeGrid(tuple(found["grid"]["bounds"]), found["grid"]["unit"]),
-            "baseline_hazard": tuple(found["baseline_hazard"]),
-            "hidden_units": tuple(found["hidden_units"]),
-        }
-        names = {field.name for field in fields(ModelSpec)}
-        if not names <= set(found):
-            raise InvalidInput([Fault("the model", "is of another version of oncofed", "Train it again.")])
-        return ModelSpec(**{name: found[name] for name in names} | read)
+        try:
+            found = self.plan["model"]
+            read = {
+                "endpoints": tuple(found["endpoints"]),
+                "grid": TimeGrid(tuple(found["grid"]["bounds"]), found["grid"]["unit"]),
+                "baseline_hazard": tuple(found["baseline_hazard"]),
+                "hidden_units": tuple(found["hidden_units"]),
+            }
+            return ModelSpec(**{field.name: found[field.name] for field in fields(ModelSpec)} | read)
+        except (KeyError, TypeError, ValueError):
+            raise InvalidInput([Fault("the model", "is of another version of oncofed", "Train it again.")]) from None
 
     @property
     def vector(self) -> NDArray[np.float64]:
-        """(parameters,), of the project's own network in the order in which they travel."""
+        """(parameters,), of the project's own network in the order in which they travel. Raises InvalidInput."""
         order = [name for name in ("baseline.correction", "linear_branch.weight") if name in self.weights]
-        order += sorted(
-            (name for name in self.weights if name.startswith("relu_branch.")), key=lambda name: int(name.split(".")[1])
-        )
-        assert set(order) == set(self.weights), "the network has these parameters alone"
-        return np.concatenate([self.weights[name].numpy().ravel() for name in order])
+        branch = [name for name in self.weights if re.fullmatch(r"relu_branch\.\d+\.weight", name)]
+        order += sorted(branch, key=lambda name: int(name.split(".")[1]))
+        found = np.concatenate([np.zeros(0), *(self.weights[name].numpy().ravel() for name in order)])
+        if set(order) != set(self.weights) or len(found) != self.spec.parameters:
+            raise InvalidInput([Fault("the model", "has other weights than its plan says", "Train it again.")])
+        return found
 
 
 def metadata_of(plan: StudyPlan, more: Mapping[str, str]) -> dict[str, str]:

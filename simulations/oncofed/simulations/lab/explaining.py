@@ -105,7 +105,7 @@ class Explanation:
 
         raises  InvalidInput for a row that does not exist.
         """
-        if not 0 <= row < len(self.table):
+        if not isinstance(row, int | np.integer) or not 0 <= row < len(self.table):
             raise InvalidInput([Fault("row", "is none of the patients'", f"Possible: 0 to {len(self.table) - 1}.")])
         parts = self.table.to_numpy()[row]
         order = [int(place) for place in np.argsort(-np.abs(parts), kind="stable")]

@@ -41,8 +41,8 @@ def _fault(where: str, value: Any, within: Range) -> list[Fault]:
         return []
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     what = f"is {told(value)}, outside {within.words}" if is_number else "is not a number"
-    if is_number and within.whole and value != int(value):
-        what = f"is {value:g}, and not a whole number"
+    if within.whole and isinstance(value, float):
+        what = f"is {value}, and not a whole number"
     return [Fault(where, what, within.remedy)]
 
 

@@ -198,8 +198,9 @@ def split(
             faults.append(Fault("by", f'"{by}" is not a column that the schema names', f"Possible: {_some(known)}."))
         schema = replace(schema, site_column=by)
     elif by is not None:
-        faults += number_faults({"by": by}, owner=SitesSpec.__name__, names={"by": "count"})
-        sites = SitesSpec(Partition.HASH, count=int(by))
+        wrong = number_faults({"by": by}, owner=SitesSpec.__name__, names={"by": "count"})
+        faults += wrong
+        sites = sites if wrong else SitesSpec(Partition.HASH, count=int(by))
     if schema.site_column is None:
         faults.append(Fault("by", "is missing, and the schema names no site column", f"Possible: {_some(known)}."))
     if patients.table is None:

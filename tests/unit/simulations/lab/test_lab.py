@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 from tests.conftest import REPOSITORY
 
 import oncofed.lab as of
@@ -174,6 +175,32 @@ def test_a_model_is_kept_whole(run: of.Run, test_patients: of.Patients, tmp_path
         of.load_model(tmp_path / "model", network=torch.nn.Linear(3, 1))
 
 
+def test_what_is_no_model_of_this_version_is_refused(run: of.Run, tmp_path: Path) -> None:
+    weights = {"baseline.correction": torch.zeros(1, 8)}
+    hashes = {"plan_hash": "", "schema_hash": ""}
+    cases: list[tuple[dict[str, str] | None, str]] = [
+        (None, "is no model of a simulation"),
+        (hashes, "is no model of a simulation"),
+        ({**hashes, "plan": json.dumps({"model": older_than(run)})}, "another version"),
+        ({**hashes, "plan": "{}"}, "another version"),
+        ({**hashes, "plan": "a plan"}, "another version"),
+        (dict(run.model.metadata), "other weights than its plan"),
+    ]
+    for metadata, said in cases:
+        save_file(weights, tmp_path / "model", metadata=metadata)
+        with pytest.raises(of.InvalidInput, match=said):
+            of.load_model(tmp_path / "model")
+    (tmp_path / "model").write_text("weights")
+    with pytest.raises(of.InvalidInput, match="is not a model"):
+        of.load_model(tmp_path / "model")
+
+
+def older_than(run: of.Run) -> dict[str, object]:
+    """What a version that knew no linear branch would have written of the network."""
+    written: dict[str, object] = json.loads(run.model.metadata["plan"])["model"]
+    return {name: value for name, value in written.items() if name != "linear_branch"}
+
+
 def test_risk_is_one_less_survival_and_follows_the_hazard(run: of.Run, test_patients: of.Patients) -> None:
     risk = run.model.predict_risk(test_patients, at=24)
     survival = run.model.survival(test_patients, [24.0])[24.0].to_numpy()
@@ -189,8 +216,9 @@ def test_a_waterfall_is_of_the_patient_in_its_row(run: of.Run, test_patients: of
         assert f"HR {math.exp(why.log_hazard_ratio[row]):.2f}" in texts
         stage = test_patients.cohort.marker_values("uicc_stage")[row]
         assert any(text.startswith("UICC stage: ") and text.endswith(f"{stage:g}") for text in texts), texts
-    with pytest.raises(of.InvalidInput, match="Possible: 0 to 154"):
-        why.waterfall(155)
+    for none in (155, -1, 0.5, math.nan, "0"):
+        with pytest.raises(of.InvalidInput, match="Possible: 0 to 154"):
+            UNTYPED.Explanation.waterfall(why, none)
 
 
 def test_a_column_other_than_the_sites_cuts_too_and_the_schema_stays(cohort: of.Patients) -> None:
@@ -235,6 +263,14 @@ def test_each_strategy_trains(cohort: of.Patients, strategy: of.FedAvg) -> None:
     assert run.plan.training.strategy.value.replace("_", "") == type(strategy).__name__.lower()
 
 
+def nobody(patients: of.Patients) -> of.Patients:
+    return replace(patients, cohort=patients.cohort.subset(np.array([], dtype=np.int64)))
+
+
+def without_sites(patients: of.Patients) -> of.Patients:
+    return replace(patients, cohort=replace(patients.cohort, schema=replace(patients.schema, site_column=None)))
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -253,6 +289,11 @@ def test_each_strategy_trains(cohort: of.Patients, strategy: of.FedAvg) -> None:
         (lambda c, h, t: of.split(c, by="postcode"), "is not a column that the schema names"),
         (lambda c, h, t: of.split(c, test=1.5), "outside"),
         (lambda c, h, t: of.split(c, by=0), "outside"),
+        (lambda c, h, t: UNTYPED.split(c, by=math.nan), "by: is nan, and not a whole number"),
+        (lambda c, h, t: UNTYPED.train(h, privacy=NOTHING, rounds=math.inf), "is inf, and not a whole number"),
+        (lambda c, h, t: UNTYPED.train(h, privacy=NOTHING, rounds=3.0), "is 3.0, and not a whole number"),
+        (lambda c, h, t: of.train(h, privacy=NOTHING, rounds=10**400), "is beyond 1e300, outside"),
+        (lambda c, h, t: UNTYPED.split(c, by=["hospital"]), "by: is not a number"),
         (lambda c, h, t: of.split(t), "split before"),
         (lambda c, h, t: of.train({}, privacy=NOTHING), "are none"),
         (lambda c, h, t: of.train(h, privacy=NOTHING, rounds=0), "outside"),
@@ -263,6 +304,13 @@ def test_each_strategy_trains(cohort: of.Patients, strategy: of.FedAvg) -> None:
         (lambda c, h, t: of.train(h, privacy=NOTHING, test=of.synthetic(100, 2)), "another schema"),
         (lambda c, h, t: of.budget(NOTHING, c.schema, hospitals=0, patients=10, events=2), "2 faults"),
         (lambda c, h, t: of.synthetic(patients=3), "outside"),
+        (lambda c, h, t: of.train({**h, "empty": nobody(t)}, privacy=NOTHING), "has nobody to train on"),
+        (lambda c, h, t: of.prognosis(baseline_weight=0), "baseline_weight: is refused"),
+        (lambda c, h, t: of.prognosis([], linear=False), "no network at all"),
+        (lambda c, h, t: of.split(without_sites(c)), "names no site column"),
+        (lambda c, h, t: of.budget(NOTHING, c.schema, hospitals=4, patients=0, events=0.5), "patients: is 0, outside"),
+        (lambda c, h, t: of.baselines({}, t), "are none"),
+        (lambda c, h, t: of.baselines(h, of.synthetic(100, 2)), "another schema"),
     ],
 )
 def test_what_is_wrong_is_refused(
@@ -295,10 +343,6 @@ def test_what_a_model_cannot_say_is_refused(
 ) -> None:
     with pytest.raises(of.InvalidInput, match=said):
         wrong(run.model, test_patients)
-
-
-def nobody(patients: of.Patients) -> of.Patients:
-    return replace(patients, cohort=patients.cohort.subset(np.array([], dtype=np.int64)))
 
 
 def test_what_cannot_be_audited_is_refused(run: of.Run, test_patients: of.Patients) -> None:

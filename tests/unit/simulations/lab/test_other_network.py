@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,6 +96,18 @@ def test_a_patient_whose_numbers_are_not_finite_adds_exactly_nothing(spoilt: flo
     cut = PatientGradients(OtherNetwork(network(), SPEC)).cut(others, l2_norm_bound=1.0)
     assert cut[2].abs().max() == 0
     assert bool((torch.linalg.vector_norm(cut, dim=1)[[0, 1, 3]] > 0).all())
+
+
+def test_a_part_that_is_still_too_long_after_the_cut_adds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No rounding that we know of does so; the cut is tried with norms that come out too small."""
+    some, gradients = patients(30), PatientGradients(OtherNetwork(network(), SPEC))
+    honest = torch.linalg.vector_norm
+    whole = honest(gradients.cut(some, l2_norm_bound=1e9), dim=1)
+    bound = float(whole.median())
+    monkeypatch.setattr(torch.linalg, "vector_norm", lambda rows, dim: 0.9 * honest(rows, dim=dim))
+    lengths = honest(gradients.cut(some, l2_norm_bound=bound), dim=1)
+    assert float(lengths.max()) <= bound * (1 + 1e-9)
+    assert int((lengths == 0).sum()) == int((whole > bound).sum())
 
 
 class Exploding(nn.Module):
@@ -222,6 +235,7 @@ def frozen() -> nn.Module:
     [
         (lambda: nn.Sequential(nn.Linear(COLUMNS, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)), "Opacus refuses"),
         (lambda: nn.Sequential(network(), nn.Dropout(0.5)), "another answer when asked again"),
+        (lambda: nn.Sequential(network(), nn.Dropout(0.5)).eval(), "another answer when asked again"),
         (Counting, "another answer when asked again"),
         (Mean, "when other patients are in the batch"),
         (Sleeping, "when other patients are in the batch"),
@@ -271,6 +285,39 @@ def test_integrated_gradients_of_a_linear_network_are_weight_times_input() -> No
     np.testing.assert_allclose(found, (x * linear.weight[1]).detach().numpy(), rtol=1e-6)
 
 
+def test_steps_are_doubled_until_the_parts_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    other, x = OtherNetwork(network(), SPEC), 20 * torch.randn(40, COLUMNS, generator=torch.Generator().manual_seed(1))
+    x = x.double()
+    with torch.no_grad():
+        expected = other(x)[:, 0].numpy()
+    gaps = []
+    for most in (32, 1024):
+        monkeypatch.setattr("oncofed.simulations.lab.explaining.MOST_STEPS", most)
+        parts = integrated_gradients(other, x, endpoint=0)
+        gaps.append(float(np.abs(parts.sum(axis=1) - expected).max()))
+    assert gaps[1] <= 1e-3 < gaps[0]
+
+
+def test_its_model_is_kept_and_needs_a_network_of_the_same_kind(tmp_path: Path) -> None:
+    hospitals, test = tiny()
+    run = of.train(hospitals, privacy=of.no_privacy(), network=small(test), rounds=1, progress=False)
+    run.model.save(tmp_path / "model")
+    again = of.load_model(tmp_path / "model", network=small(test))
+    assert np.array_equal(again.predict_risk(test, at=6), run.model.predict_risk(test, at=6))
+    assert again.bits == run.model.bits
+    with pytest.raises(InvalidInput, match="does not fit the weights"):
+        of.load_model(tmp_path / "model", network=nn.Linear(test.columns, 2))
+    with pytest.raises(InvalidInput, match="a network of somebody's own"):
+        of.load_model(tmp_path / "model")
+
+
+def test_an_unfit_network_is_refused_by_train_before_anything_is_computed() -> None:
+    hospitals, test = tiny()
+    unfit = nn.Sequential(small(test), nn.Dropout(0.5))
+    with pytest.raises(InvalidInput, match="another answer when asked again"):
+        of.train(hospitals, privacy=of.local(epsilon=2), network=unfit, progress=False)
+
+
 def tiny() -> tuple[dict[str, of.Patients], of.Patients]:
     hospitals, test = of.split(of.synthetic(patients=150, hospitals=3), test=0.2)
     return dict(hospitals), test
@@ -288,6 +335,7 @@ def test_it_trains_privately_and_what_leaves_is_charged_and_noised() -> None:
     assert 1.9 < run.spent["epsilon"].max() <= 2
     assert run.plan.privacy.noise_multiplier > 1
     assert "project's own network only" in run.words
+    assert not any(layer._forward_hooks or layer._backward_hooks for layer in run.model.network.modules())
     again = of.train(hospitals, privacy=of.local(epsilon=2), network=small(test), rounds=2, progress=False)
     apart = run.model.log_hazard_ratio(test) - again.model.log_hazard_ratio(test)
     assert np.abs(apart).max() > 1e-6, "noise follows from no seed"
