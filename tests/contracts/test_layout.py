@@ -43,7 +43,7 @@ def test_no_guard_of_a_hospital_computes_the_sums_of_another_network() -> None:
     files = [path for root in ROOTS for path in (REPOSITORY / root).rglob("*.py")]
     computing = {str(path.relative_to(REPOSITORY)) for path in files if "def _round_sum(" in path.read_text()}
     assert computing == {
-        "client/oncofed/client/guard.py",
+        "client/oncofed/client/guard/guard.py",
         "simulations/oncofed/simulations/lab/other_network.py",
     }
 

@@ -199,7 +199,7 @@ def test_whatever_the_table_was_or_became_every_request_gets_the_same_code(reque
     assert codes >= {"wrong_site", "malformed_weights", "round_out_of_range", "not_approved"}
     if requests == 1_000:
         assert codes >= {"request_conflict", "budget_exceeded"}
-        # `not_signed` is said before a guard is asked at all: `service.desk`. `wrong_keys`: of masked sums.
+        # `not_signed` is said before a guard is asked at all: `guard.desk`. `wrong_keys`: of masked sums.
         unasked = {"internal", "not_ready", "wrong_plan", "not_signed", "wrong_keys"}
         assert codes == {code.value for code in RefusalCode} - unasked
     assert len({code for code in expected[0] if code.startswith("answered")}) == 2  # rounds and summaries

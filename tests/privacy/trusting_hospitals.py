@@ -1,7 +1,7 @@
-"""Hospitals in memory, behind their real desks, for an adversary that may send any bytes: `client.trust` without files.
+"""Hospitals in memory, behind their real desks, for an adversary that may send any bytes: `guard.trust` without files.
 
 Four of a plan that shares its noise, with one dropout and one that sides with the coordinator. The shell around the
-state machine is as thin as `service.node_guard`, with dictionaries in place of files. Guards are the real ones, without
+state machine is as thin as `guard.node_guard`, with dictionaries in place of files. Guards are the real ones, without
 noise, so that whatever an adversary sees more of than it should is plain to see.
 """
 
@@ -112,7 +112,7 @@ def offer_of(plan: StudyPlan, *, key: bytes = COORDINATOR) -> bytes:
 
 @dataclass
 class Hospital:
-    """A shell of dictionaries around `client.trust`; implements `protocol.messages.NodeGuardPort`."""
+    """A shell of dictionaries around `guard.trust`; implements `protocol.messages.NodeGuardPort`."""
 
     site: str
     policy: SitePolicy = POLICY
@@ -226,7 +226,7 @@ class Hospital:
 
 
 def code_for(refusal: Untrusted) -> RefusalCode:
-    """As `service.node_guard` tells it."""
+    """As `guard.node_guard` tells it."""
     if refusal.reason is Reason.NOT_APPROVED:
         return RefusalCode.NOT_APPROVED
     own = refusal.reason in (Reason.NO_MASKING_KEY, Reason.ANOTHER_OWN_KEY)

@@ -5,7 +5,7 @@ difference
     f(S with i and j) - f(S with i) - f(S with j) + f(S),
 averaged over the subsets S of the patient's other markers that are known, all else standing at the reference patient.
 It is 0 for two markers that the model merely adds up, whatever their effects. For the network of a study it has the
-closed form of `client.relevance_rules`: sum over units of v * kappa * c_i * c_j, a marker's columns taken together.
+closed form of `explanation.rules`: sum over units of v * kappa * c_i * c_j, a marker's columns taken together.
 
 For each pair, over the patients of one table,
     strength  root mean square of it, a log hazard ratio, as "sd of contribution" is for a true pair;
@@ -13,7 +13,7 @@ For each pair, over the patients of one table,
               is worse than the sum of both.
 
 All 61,075 pairs of 350 markers and 15,726 patients take seconds, and memory for a few matrices of markers by markers.
-Whether the patients' outcomes bear a pair out is asked by `client.interaction_evidence`.
+Whether the patients' outcomes bear a pair out is asked by `explanation.interaction_evidence`.
 
 Source: Grabisch, Roubens, Int. J. Game Theory 28 (1999).
 """

@@ -7,7 +7,7 @@ al., PLoS ONE 2015) with the rule that docs/explanations.md measured to be the m
 to their markers. Being unmeasured is information: a marker's missing flag belongs to the marker, and the flag of a
 modality that is missing as a whole is a row of its own.
 
-A network of one hidden layer, as studies have, is explained in closed form (`client.relevance_rules`); any other by
+A network of one hidden layer, as studies have, is explained in closed form (`explanation.rules`); any other by
 Captum's LRP with the epsilon rule, which is also what the tests hold the closed form against. The two branches are
 given to it apart, because Captum counts double when it is given them as one module. Memory is bounded by the batch.
 

@@ -179,7 +179,7 @@ class PrivacySpec:
 
 
 class SummaryKind(StrEnum):
-    """What each patient adds to a summary. A guard computes those of its own list (`client.summaries`) and no other."""
+    """What each patient adds to a summary. A guard computes those of its own list (`summaries`) and no other."""
 
     EVALUATION = "evaluation"
     """Held-out patients, counted by risk, time and outcome (`survival.held_out`)."""

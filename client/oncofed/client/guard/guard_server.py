@@ -1,7 +1,7 @@
 """Who may put a question to the desk over the unix socket, and how many at a time?
 
 Promises: one question at a time; each call shows the token or ends as UNAUTHENTICATED; a wrong token is noted once an
-hour (`records.repeats`). gRPC gets the desk's bytes and never an exception (`service.desk`).
+hour (`records.repeats`). gRPC gets the desk's bytes and never an exception (`guard.desk`).
 
 Refuses: an unknown method, a message above 64 MB, more than a few waiting questions; no reflection, no other service.
 """

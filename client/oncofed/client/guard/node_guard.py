@@ -1,6 +1,6 @@
 """Which plans may this hospital take part in, and which guard answers for each?
 
-`NodeGuard` is what stands behind the socket: what it believes of a plan is `client.trust`, to which it adds files. For
+`NodeGuard` is what stands behind the socket: what it believes of a plan is `guard.trust`, to which it adds files. For
 a plan's hash it looks up, in this order: the approval, the signed document, the policy, the ledger; from them it builds
 a `client.guard.Guard`, and keeps it as long as approval and policy are the same. Both are looked at for every request,
 so that a plan which is declined, or a policy that is tightened, counts at once. The process looks at approvals every

@@ -2,7 +2,7 @@
 
 This hospital's masking key of the plan makes, with the other hospitals', the masks of one attempt (`privacy.masking`).
 What is put under them is made by a release (`privacy.releases`): integers that hold this hospital's share of the noise
-already. Whose the others' keys are was asked before (`client.trust`).
+already. Whose the others' keys are was asked before (`guard.trust`).
 
 Promises: the private masking key stays here. Refused: keys of which this hospital's is not the one that belongs to its
 private key.

@@ -1,7 +1,7 @@
 """Can this machine answer a plan within its times, for the patients that somebody is about to approve?
 
 An answer that takes longer than the plan's time leaves one multiple later, and how much later tells something of the
-number of patients (`service.public_times`). So before an approval the frozen patients are read and each answer of the
+number of patients (`guard.public_times`). So before an approval the frozen patients are read and each answer of the
 plan is made, by a guard as a coordinator would find it, with a ledger in memory; what it makes goes nowhere. A plan
 that takes more than half of its times is refused, with the times that would do. They are rounded up to coarse steps,
 so that whoever hears of them learns little of how many patients there are.

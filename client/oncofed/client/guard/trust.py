@@ -1,7 +1,7 @@
 """What can somebody who sends bytes bring this hospital to believe of a plan? A state machine without I/O.
 
 `Standing` is where the hospital stands with one plan; each step gives a new one, or refuses with `Untrusted` and leaves
-the old one as it was. Files, clocks and logs are the callers' (`service.node_guard`, `records.approvals`,
+the old one as it was. Files, clocks and logs are the callers' (`guard.node_guard`, `records.approvals`,
 `site.inbox`), and nobody but it decides.
 
  1. Offer. A document has the one form, is signed by the pinned coordinator, names that coordinator, has each number
@@ -20,7 +20,7 @@ the old one as it was. Files, clocks and logs are the callers' (`service.node_gu
  7. Decline. At any time; no question is answered from then on, and the masking key goes.
 
 That a question is the coordinator's is looked at before (`protocol.question`). Whether the policy allows the plan
-still, what may be asked, among which hospitals and how often, is looked at after (`client.guard`). As python-tuf's
+still, what may be asked, among which hospitals and how often, is looked at after (`guard.guard`). As python-tuf's
 `TrustedMetadataSet`.
 """
 

@@ -1,6 +1,6 @@
 """Which pairs of markers does the model let depend on each other, among a group of this hospital's patients?
 
-The seam to `client.interactions`, whose quantity is the model's: 0 for two markers that it merely adds up, and in a
+The seam to `interactions`, whose quantity is the model's: 0 for two markers that it merely adds up, and in a
 patient who has one of them as the reference patient has it. So a strength is told of pairs alone that enough patients
 have, as their share, rounded down, times what it is in them. None where there is nothing to show: too few patients, a
 network of more than one hidden layer (which has no closed form), or no pair at all.

@@ -1,10 +1,10 @@
 """For which markers, and which pairs of them, does a patient vote in the release of explanations?
 
-Kinds `key_markers` and `interactions` of `client.summaries`; what each number means is `protocol.vote_layout`. A
+Kinds `key_markers` and `interactions` of `patients.summaries`; what each number means is `protocol.vote_layout`. A
 patient's votes follow from the model and the patient's own input alone. Votes rather than relevances are summed,
 because a patient's influence must be bounded: with votes nobody's is wasted on having an extreme prognosis.
 
-A row is the same bits whoever else is there, as `client.summaries` asks. Products of matrices are exact ones; what else
+A row is the same bits whoever else is there, as `summaries` asks. Products of matrices are exact ones; what else
 is done has one result, entry by entry; and of equally strong markers those that stand first get the votes.
 """
 
@@ -122,7 +122,7 @@ def _strongest(strength: Tensor, most: int) -> tuple[Tensor, Tensor]:
     return chosen, (strength.gather(1, chosen) > 0).double()
 
 
-# Rows are made of some patients at a time (`client.summaries`), so what depends on the plan alone is made once.
+# Rows are made of some patients at a time (`patients.summaries`), so what depends on the plan alone is made once.
 
 
 @lru_cache(maxsize=4)

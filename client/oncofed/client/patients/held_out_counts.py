@@ -1,7 +1,7 @@
 """What does a held-out patient add to the summary of kind `evaluation`? One count an endpoint, together 1 long.
 
 The cell follows from the model's log hazard ratio for the patient, from the patient's own follow-up and from public
-bounds: `survival.held_out`. It is the same whoever else is there, as `client.summaries` asks.
+bounds: `survival.held_out`. It is the same whoever else is there, as `patients.summaries` asks.
 """
 
 from __future__ import annotations

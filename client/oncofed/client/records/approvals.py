@@ -8,7 +8,7 @@ person, and never again: a refusal at a request would tell the coordinator of th
 The audit log tells of each decision before it is in force, and which one is the last (`decisions`): a file that was put
 back from an older copy is in force no longer, a plan that was declined stays so, and of a file that is lost or damaged
 the log still knows the source, the split and the masking key. Whether a plan may be approved, and with which masking
-key, is decided by `client.trust`; this module adds files, and a lock.
+key, is decided by `guard.trust`; this module adds files, and a lock.
 
 Promises: `approve` looks at everything the policy says, and at what the ledger has already spent, and tells every
 objection at once. Whatever fails, and at whatever instant a kill comes, a decision stands with the patients it names:

@@ -72,12 +72,12 @@ NOT_KEPT = "answer_not_kept"
 FORGOTTEN = "answers_not_in_the_ledger"
 """The event for a question of a coordinator that has had answers which the ledger was not charged for."""
 HELD_BACK = "held_back"
-"""The event for an answer that `service.egress` stopped; its code is the rule."""
+"""The event for an answer that `guard.egress` stopped; its code is the rule."""
 
 _WORD = re.compile(r"[a-z][a-z0-9_.]{0,39}")
 _PLAN_HASH = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[\w .@+-]{0,80}(?: \(claimed\))?")
-"""As `site.person` tells it."""
+"""As `install.person` tells it."""
 _LARGEST_NUMBER = 10**9
 _MOST_OWED = 8
 """Lines that are owed at once. A charge has three at most, and there is no next one before they are written."""

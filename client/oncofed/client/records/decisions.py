@@ -41,7 +41,7 @@ class Approval:
     patients_sha256  of the file of frozen patients; empty when declined, and in approvals of earlier versions, which
                      must be given again.
     masking_key      this hospital's for the plan, public, where the plan shares its noise; kept when it is declined,
-                     because a plan gets no second one (`client.trust`).
+                     because a plan gets no second one (`guard.trust`).
     told_as          the word by which the audit log tells this decision from others; empty in those of earlier
                      versions.
     """

@@ -2,7 +2,7 @@
 
 What the plan, its schema and the ledger say is told all at once; of the patients, whose number nobody is told, whether
 they are too few, too many, or those of another source. Pure functions; whether the policy allows the plan at all is
-`client.trust`. Torch-free.
+`guard.trust`. Torch-free.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 ``<plan hash>.key`` is this hospital's private key, made when a person approves the plan and gone when it is declined or
 its model has come. ``<plan hash>.json`` holds the signed public keys of the others, as the coordinator brought them;
-they are verified again whenever they are read (`client.trust`), so the file need not be believed.
+they are verified again whenever they are read (`guard.trust`), so the file need not be believed.
 
 Promises: a private key is on the disk, for its owner alone, before anybody can learn its public half; it is never
 written over another. That a plan gets no second one is for `approvals`, by what the audit log says. No torch.

@@ -1,6 +1,6 @@
 """Which hospital answered in which round, and what was wrong where it did not?
 
-Reasons are the coordinator's own words (`server.admission`); a hospital's refusals are codes of a fixed list.
+Reasons are the coordinator's own words (`rounds.admission`); a hospital's refusals are codes of a fixed list.
 """
 
 from __future__ import annotations

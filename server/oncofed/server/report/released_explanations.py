@@ -1,6 +1,6 @@
 """How is what hospitals released of a model's key markers put before a reader: rows for page, terminal and CSV file.
 
-Only noised numbers go in (`server.explanation_votes`); intervals are of the privacy noise alone, at 95 %.
+Only noised numbers go in (`rounds.explanation_votes`); intervals are of the privacy noise alone, at 95 %.
 """
 
 from __future__ import annotations

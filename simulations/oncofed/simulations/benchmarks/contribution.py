@@ -2,7 +2,7 @@
 
 A private contribution is every patient clipped, the sum, and noise from the operating system, with the product's own
 functions; a plain gradient is the backward pass of the summed loss. Both in float64, as in the product, and on a
-network that is there already; the whole of what a guard computes (`client.training.ascent_sum`, sealed), which first
+network that is there already; the whole of what a guard computes (`patients.training.ascent_sum`, sealed), which first
 makes the network from the weights that came, stands beside them. Opacus' two ways draw their noise from torch's fast
 generator, which we may not use.
 """

@@ -1,6 +1,6 @@
 """What does a summary of many patients at once save, against one patient at a time? The published cohort's size.
 
-Held-out counts, votes for key markers (by tumour entity, too) and votes for pairs, each as `client.summaries` adds them
+Held-out counts, votes for key markers (by tumour entity, too) and votes for pairs, each as `summaries` adds them
 up before any noise: 350 markers as they are encoded, and a network of a study.
 """
 

@@ -1,7 +1,7 @@
 """How much does a pair of markers add to the log hazard ratio, judged by the outcomes and by its two markers?
 
 The quantity: the root mean square of what the pair adds, slope * u_i * u_j, its spread over the patients; what a pair's
-strength is where the truth is known. `client.interaction_evidence` estimates the slope and its standard error; taken at
+strength is where the truth is known. `interaction_evidence` estimates the slope and its standard error; taken at
 its word, the strongest of 61,075 pairs are mostly those with the luckiest noise. So the estimate s of a pair, with
 standard error e, is read in the light of all the others. Two groups (Efron, Statist. Sci. 23, 2008): a pair adds
 nothing, or something drawn from a normal distribution of spread tau; it belongs to the second group with probability

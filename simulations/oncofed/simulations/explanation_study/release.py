@@ -1,6 +1,6 @@
 """What is left of key markers and interactions when hospitals release them with noise? Against the answer without.
 
-The study is federated with two summaries after its last round (`server.explanation_votes`), whose noise makes both
+The study is federated with two summaries after its last round (`rounds.explanation_votes`), whose noise makes both
 together cost a stated epsilon by themselves, beside that of training; guards charge their ledgers as they do for
 rounds. The answer without noise is the same sum of the same model over the same patients.
 """
@@ -60,7 +60,7 @@ def plan_with_votes(
 ) -> StudyPlan:
     """The plan with both summaries, which together cost `epsilon` by themselves; its own epsilon grows by them.
 
-    smallest_shown  None: as in `server.explanation_settings`.
+    smallest_shown  None: as in `study.explanation_settings`.
     """
     request = ExplanationRequest(pairs=True)
     if smallest_shown is not None:

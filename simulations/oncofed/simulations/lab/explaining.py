@@ -1,6 +1,6 @@
 """Why does a model say what it says, marker by marker?
 
-Of the project's own network by layer-wise relevance propagation, as at a hospital (`client.explanation`); of any other
+Of the project's own network by layer-wise relevance propagation, as at a hospital (`relevance`); of any other
 by integrated gradients (Sundararajan et al., ICML 2017) along the straight line from the reference patient, by Captum.
 In both, the parts of a patient add up to the log hazard ratio against the reference patient.
 """

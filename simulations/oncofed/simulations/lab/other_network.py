@@ -3,7 +3,7 @@
 Any `torch.nn.Module` that maps (patients, columns) to log hazard ratios, one a patient or one for each endpoint. Each
 patient's gradient is formed, cut to the clip norm, and measured once more after the cut; a patient whose numbers
 are not finite adds exactly nothing. The sum then goes the way of every sum: charged, rounded, noised in whole steps,
-masked where noise is shared (`client.guard`, `privacy.releases`).
+masked where noise is shared (`client.guard.guard`, `privacy.releases`).
 
 What does *not* hold: matrix products of other networks are not exact (`survival.one_by_one` says what that is about),
 so the last bits of what one patient adds may depend on who else is in the batch. That is why no hospital's guard runs
@@ -155,7 +155,7 @@ class PatientGradients:
         self._watched = GradSampleModule(self._network.network, batch_first=True, loss_reduction="sum")
 
     def ascent_sum(self, plan: StudyPlan, weights: FloatArray, patients: PatientTensors) -> BoundedSum:
-        """As `client.training.ascent_sum`: the clipped sum uphill, with NO noise yet."""
+        """As `patients.training.ascent_sum`: the clipped sum uphill, with NO noise yet."""
         bound = math.inf if plan.privacy.l2_norm_bound is None else plan.privacy.l2_norm_bound
         load_vector(self._network, weights)
         total = np.zeros(plan.model.parameters)
