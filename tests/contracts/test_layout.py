@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -40,6 +41,48 @@ def test_nothing_but_simulations_imports_the_lab() -> None:
 def test_init_files_are_empty_so_that_importing_a_package_imports_nothing_else() -> None:
     filled = [path for root in ROOTS for path in (REPOSITORY / root).rglob("__init__.py") if path.read_text().strip()]
     assert filled == []
+
+
+def test_nothing_of_ours_draws_with_matplotlib() -> None:
+    """Captum requires it, so it is installed; figures are our own SVG, read back by tests."""
+    imported = {
+        (path.relative_to(REPOSITORY).as_posix(), name.partition(".")[0])
+        for root in (*ROOTS, "tests")
+        for path in (REPOSITORY / root).rglob("*.py")
+        for name in imported_by(path.read_text(encoding="utf-8"))
+    }
+    assert "markupsafe" in {name for _, name in imported}, "the check must see what is imported"
+    assert [path for path, name in imported if name == "matplotlib"] == []
+    files = [REPOSITORY / "pyproject.toml", *(REPOSITORY / root / "pyproject.toml" for root in ROOTS)]
+    asked: list[str] = []
+    for settings in (tomllib.loads(path.read_text()) for path in files if path.exists()):
+        project = settings.get("project", {})
+        asked += project.get("dependencies", [])
+        groups = [*project.get("optional-dependencies", {}).values(), *settings.get("dependency-groups", {}).values()]
+        asked += [each for group in groups for each in group if isinstance(each, str)]
+    assert [each for each in asked if each.startswith("numpy")], "the check must see what is asked for"
+    assert [each for each in asked if each.startswith("matplotlib")] == []
+
+
+def test_an_import_is_seen_wherever_it_stands() -> None:
+    text = "import os, a.b\ndef f():\n    from c.d import e\n    from . import g\n    import_module('h.i')"
+    assert imported_by(text) == {"os", "a.b", "c.d", "h.i"}
+
+
+def imported_by(text: str) -> set[str]:
+    """Names of modules in whatever imports stand in this program, also late and by name."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            called = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            if called in ("import_module", "__import__"):
+                named = [each.value for each in node.args if isinstance(each, ast.Constant)]
+                found |= {each for each in named if isinstance(each, str)}
+    return found
 
 
 def modules_after(statement: str) -> set[str]:

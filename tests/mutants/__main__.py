@@ -32,15 +32,7 @@ _SECONDS = 180.0
 _BASELINE_SECONDS = 1800.0
 _ROOTS = ("shared", "client", "server", "simulations", "")
 _SAID = "said.txt"
-_SLOW_TO_IMPORT = (
-    "torch",
-    "flwr.app",
-    "flwr.serverapp",
-    "flwr.clientapp",
-    "pandas",
-    "scipy.stats",
-    "matplotlib.figure",
-)
+_SLOW_TO_IMPORT = ("torch", "flwr.app", "flwr.serverapp", "flwr.clientapp", "pandas", "scipy.stats")
 _OPTIONS = ("-p", "no:cacheprovider", "-m", "not slow", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 """Modules of pytest's plugins may have been imported already."""
 

@@ -71,6 +71,12 @@ def report_picture(*, height: float, marks: Iterable[Markup], alternative: str, 
     return _whole(size, width=width, height=height, marks=marks)
 
 
+def file_picture(*, height: float, width: float, marks: Iterable[Markup], alternative: str) -> Markup:
+    """As `report_picture`, to be a file of its own."""
+    named = {"xmlns": "http://www.w3.org/2000/svg", "role": "img", "aria-label": _printable(alternative)}
+    return _whole({**named, "width": width, "height": height}, width=width, height=height, marks=marks)
+
+
 def _whole(attributes: Attributes, *, width: float, height: float, marks: Iterable[Markup]) -> Markup:
     inner = Markup("").join([rectangle(0, 0, width, height, {"fill": "#ffffff"}), *marks])
     look: Attributes = {

@@ -1,55 +1,143 @@
 """How does a sweep look? C-index by strategy, grouped by privacy: a dot a seed, a bar for their mean.
 
-Dashed lines are what the federation is measured against, where it was computed: pooled ridge Cox, and each site alone.
+Level lines are what the federation is measured against, where it was computed: pooled ridge Cox, and each site alone.
+
+Promises: every run that gave a C-index is a dot; the same table gives the same file; two privacies look alike only
+where there are more than 24, and then stand in the order of the legend.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from markupsafe import Markup
 
+from oncofed.picture.axes import Axis, Key, legend, to_limits, upright, width_of
+from oncofed.picture.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    OLIVE,
+    ORANGE,
+    PURPLE,
+    QUIET,
+    SKY,
+    VERMILLION,
+    Stroke,
+    circle,
+    file_picture,
+    line,
+    text,
+)
+from oncofed.simulations.sweep.grid import NO_PRIVACY
 from oncofed.simulations.sweep.table import setting_columns
+from oncofed.words.names import one_line, shortened
+from oncofed.words.numbers import counted, decimals
 
-# Okabe and Ito (2008): told apart with any colour vision, and in print.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_GROUP_WIDTH = 0.7
+POOLED, ALONE = Stroke(INK, "dash", 1.3), Stroke(GREY, "dash", 1.3)
+_COMPARED = {"pooled_ridge_cox": ("pooled ridge Cox", POOLED), "local_only_mean": ("each site alone", ALONE)}
+_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, OLIVE, INK)
+_DASHES = ("solid", "dash", "dot")
+_LONGEST_TITLE, _LONGEST_LABEL = 80, 40
+_LEFT, _MARGIN, _HIGH, _LINE = 78.0, 24.0, 320.0, 19.0
+_NARROWEST, _NARROWEST_GROUP, _OF_A_GROUP = 640.0, 110.0, 0.7
+_NARROWEST_SERIES = 16.0
 
 
-def draw_sweep(table: pd.DataFrame, *, svg: Path, png: Path, title: str) -> None:
-    """Draw `sweep_figure` into both files; the same table gives the same SVG."""
-    with rc_context({"svg.hashsalt": "oncofed", "svg.fonttype": "none"}):
-        figure = sweep_figure(table, title=title)
-        figure.savefig(svg, metadata={"Date": None})
-        figure.savefig(png, dpi=150)
+def draw_sweep(table: pd.DataFrame, *, svg: Path, title: str) -> None:
+    """`sweep_picture` as a file."""
+    svg.write_text(sweep_picture(table, title=title), encoding="utf-8")
 
 
-def sweep_figure(table: pd.DataFrame, *, title: str) -> Figure:
+def sweep_picture(table: pd.DataFrame, *, title: str) -> Markup:
     """A table of `table_of_runs`. Runs without a C-index are left out, and counted below."""
     labels = _labels(table)
     groups, privacies = list(dict.fromkeys(labels)), list(dict.fromkeys(table["privacy"]))
-    longest = max(len(line) for group in groups for line in group.split("\n"))
-    width = 1.8 + max(1.3, 0.1 * longest) * len(groups)
-    figure = Figure(figsize=(max(6.0, width), 4.8), layout="constrained")
-    axes = figure.subplots()
-    _draw_runs(axes, table, labels=labels, groups=groups, privacies=privacies)
-    _draw_comparisons(axes, table)
-    axes.set_xticks(range(len(groups)), groups)
-    axes.set_xlim(-0.6, len(groups) - 0.4)
-    axes.set_ylabel("C-index on the patients set aside\n(dot: a seed, bar: mean)")
-    axes.grid(axis="y", color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(title, loc="left")
+    shown = [[shortened(one_line(each), _LONGEST_LABEL) for each in group.split("\n")] for group in groups]
+    title = shortened(one_line(title), _LONGEST_TITLE)
+    widest = max(width_of(each) for lines in shown for each in lines) + 14
+    pitch = max(_NARROWEST_GROUP, widest, len(privacies) * _NARROWEST_SERIES / _OF_A_GROUP)
+    pitch = max(pitch, (max(_NARROWEST, title_width(title)) - _LEFT - _MARGIN) / len(groups))
+    right = _LEFT + pitch * len(groups)
+    looks = {privacy: look(place, width=2.5) for place, privacy in enumerate(privacies)}
+    compared = [
+        (float(table[column].mean()), Key(name, stroke))
+        for column, (name, stroke) in _COMPARED.items()
+        if table[column].notna().any()
+    ]
+    keys = [Key(privacy_name(each), stroke, dot=True) for each, stroke in looks.items()]
+    entries, high = legend(
+        [*keys, *(key for _, key in compared)], left=_MARGIN / 2, top=TITLE_HIGH, right=right + _MARGIN
+    )
+    top = TITLE_HIGH + high + 8
+    bottom = top + _HIGH
+    y = axis_of([*table["c_index"].dropna().tolist(), *(value for value, _ in compared)], top=top, bottom=bottom)
+    marks = [text(_MARGIN / 2, 20, title, weight=700), *entries]
+    marks += upright(y, left=_LEFT, right=right, title="C-index on the patients set aside")
+    marks.append(line(_LEFT, bottom, right, bottom, Stroke(QUIET, width=1)))
+    marks += [line(_LEFT, y.at(value), right, y.at(value), key.stroke) for value, key in compared]
+    alternative = []
+    for place, (group, lines) in enumerate(zip(groups, shown, strict=True)):
+        middle = _LEFT + (place + 0.5) * pitch
+        marks += [text(middle, bottom + _LINE * (row + 1), words, anchor="middle") for row, words in enumerate(lines)]
+        for number, (privacy, stroke) in enumerate(looks.items()):
+            chosen = table["c_index"][(labels == group) & (table["privacy"] == privacy)].dropna().to_numpy()
+            if len(chosen):
+                wide = pitch * _OF_A_GROUP / len(privacies)
+                at = middle + (number - (len(privacies) - 1) / 2) * wide
+                marks += _series(chosen, at=at, wide=0.8 * wide, y=y, stroke=stroke)
+                alternative.append(f"{', '.join(lines)}, {privacy_name(privacy)}: {decimals(float(chosen.mean()))}")
+    bottom += _LINE * max(len(lines) for lines in shown) + 8
     failed = int(table["c_index"].isna().sum())
+    beneath = ["A dot is a seed, a bar the mean of its seeds."]
     if failed:
-        axes.set_xlabel(f"{failed} of {len(table)} runs gave no result", color="0.35")
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)
-    return figure
+        beneath.append(f"{failed} of {counted(len(table), 'run', 'runs')} gave no result.")
+    for words in beneath:
+        bottom += _LINE
+        marks.append(text((_LEFT + right) / 2, bottom, words, anchor="middle", colour=QUIET))
+    said = f"{title}. Mean C-index over seeds. {'; '.join(alternative)}."
+    return file_picture(width=right + _MARGIN, height=bottom + 14, marks=marks, alternative=said)
+
+
+TITLE_HIGH = 30.0
+
+
+def title_width(title: str) -> float:
+    """Of a picture in which the title, which is bold, is not cut off."""
+    return 1.15 * width_of(title) + _MARGIN
+
+
+def look(place: int, *, width: float) -> Stroke:
+    """Of one series among several: a colour first, then a dash."""
+    return Stroke(_COLOURS[place % len(_COLOURS)], _DASHES[place // len(_COLOURS) % len(_DASHES)], width)
+
+
+def privacy_name(privacy: str) -> str:
+    return "no privacy" if privacy == NO_PRIVACY else f"epsilon {privacy}"
+
+
+def axis_of(values: Sequence[float], *, top: float, bottom: float) -> Axis:
+    """Upright, with room beyond the values."""
+    low, high = min(values, default=0.5), max(values, default=1.0)
+    room = 0.06 * (high - low) or 0.02
+    return Axis(low - room, high + room, bottom, top, to_limits(low - room, high + room, about=6))
+
+
+def _series(
+    values: np.ndarray[tuple[int], np.dtype[np.float64]], *, at: float, wide: float, y: Axis, stroke: Stroke
+) -> list[Markup]:
+    """Seeds side by side, in order, so that equal dots do not hide each other, and a bar for their mean."""
+    spread = np.linspace(-0.25, 0.25, len(values)) if len(values) > 1 else np.zeros(1)
+    marks = [
+        circle(at + wide * shift, y.at(value), 3, stroke.colour, opacity=0.75)
+        for shift, value in zip(spread.tolist(), values.tolist(), strict=True)
+    ]
+    mean = y.at(float(values.mean()))
+    return [*marks, line(at - wide / 2, mean, at + wide / 2, mean, stroke)]
 
 
 def _labels(table: pd.DataFrame) -> pd.Series[str]:
@@ -61,29 +149,3 @@ def _labels(table: pd.DataFrame) -> pd.Series[str]:
         elif key not in ("strategy", "mode", "privacy"):
             labels = labels + f"\n{key.partition('.')[2]} " + table[key]
     return labels
-
-
-def _draw_runs(
-    axes: Axes, table: pd.DataFrame, *, labels: pd.Series[str], groups: list[str], privacies: list[str]
-) -> None:
-    step = _GROUP_WIDTH / len(privacies)
-    for index, privacy in enumerate(privacies):
-        colour = COLOURS[index % len(COLOURS)]
-        name = "no privacy" if privacy == "none" else f"epsilon {privacy}"
-        for place, group in enumerate(groups):
-            chosen = table["c_index"][(labels == group) & (table["privacy"] == privacy)].dropna().to_numpy()
-            if len(chosen) == 0:
-                continue
-            centre = place + (index - (len(privacies) - 1) / 2) * step
-            # Seeds side by side, in order, so that equal dots do not hide each other.
-            across = centre + step * 0.4 * (np.linspace(-0.5, 0.5, len(chosen)) if len(chosen) > 1 else np.zeros(1))
-            axes.scatter(across, chosen, s=22, color=colour, alpha=0.75, linewidths=0, zorder=3)
-            axes.hlines(chosen.mean(), centre - 0.4 * step, centre + 0.4 * step, color=colour, linewidth=2.5, zorder=4)
-        axes.plot([], [], "o", color=colour, label=name)
-
-
-def _draw_comparisons(axes: Axes, table: pd.DataFrame) -> None:
-    lines = {"pooled_ridge_cox": ("pooled ridge Cox", "0.25"), "local_only_mean": ("each site alone", "0.55")}
-    for column, (name, grey) in lines.items():
-        if table[column].notna().any():
-            axes.axhline(table[column].mean(), color=grey, linestyle="--", linewidth=1.3, label=name, zorder=2)

@@ -6,8 +6,8 @@ FOLDER/                     what it is
   baselines/KEY.json        pooled ridge Cox and each site alone, once for each table, split and seed
   table.parquet, table.csv  one row a run of the present grid
   summary.csv, summary.md   mean and standard deviation over seeds
-  plot.svg, plot.png        C-index by strategy and privacy
-  epsilon.svg, epsilon.png  C-index against epsilon, when the grid has several
+  plot.svg                  C-index by strategy and privacy
+  epsilon.svg               C-index against epsilon, when the grid has several
 
 Promises: what is finished is not run again; a run that was interrupted goes on after its last finished round, or starts
 anew where it has none; a run that fails, even by ending its process, costs only itself, and is tried again next time.
@@ -88,9 +88,9 @@ def run_sweep(
     spreadsheet_table(summary).to_csv(folder / "summary.csv", index=False)
     (folder / "summary.md").write_text(summary_markdown(summary))
     title = runs[0].study.title or runs[0].study.name
-    draw_sweep(table, svg=folder / "plot.svg", png=folder / "plot.png", title=title)
+    draw_sweep(table, svg=folder / "plot.svg", title=title)
     if has_several_epsilons(table):
-        draw_epsilon(table, svg=folder / "epsilon.svg", png=folder / "epsilon.png", title=title)
+        draw_epsilon(table, svg=folder / "epsilon.svg", title=title)
     return Swept(table, summary, failures)
 
 

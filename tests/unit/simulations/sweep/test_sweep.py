@@ -101,7 +101,6 @@ def test_the_tables_say_what_the_runs_found(study_file: Path, processes: InThisP
     assert f"{of_privacy['c_index_mean']:.3f} ± {of_privacy['c_index_sd']:.3f}" in (out / "summary.md").read_text()
     assert pd.read_csv(out / "table.csv")["c_index"].to_numpy() == pytest.approx(table["c_index"], nan_ok=True)
     assert "no privacy" in (out / "plot.svg").read_text()
-    assert (out / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_baselines_are_computed_once_a_seed_and_filled_in(study_file: Path, processes: InThisProcess) -> None:
