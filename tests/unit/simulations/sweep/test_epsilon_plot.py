@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -166,3 +167,26 @@ def test_a_table_without_types_has_one_panel(tmp_path: Path) -> None:
 def test_one_epsilon_makes_no_picture() -> None:
     assert has_several_epsilons(TABLE)
     assert not has_several_epsilons(TABLE[TABLE["privacy"] != "1"])
+
+
+def test_the_picture_in_the_documents_shows_what_their_table_says() -> None:
+    """It is drawn from means and standard deviations of a run that takes hours."""
+    documents = Path(__file__).resolve().parents[4] / "docs"
+    found = drawn((documents / "epsilon.svg").read_text(encoding="utf-8"))
+    told = re.findall(
+        r"^\| `(distributed|local)`, epsilon ([\d.]+)(, 6 may collude)? \| \*\*(\S+) ± (\S+)\*\* \| (\S+) ± (\S+) ",
+        (documents / "benchmarks.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    assert len(told) == 9
+    for place, (part, level, upright) in enumerate(panels(found)):
+        assert len(part.dots) == len(told)
+        for noise, epsilon, six, *figures in told:
+            name = "noise local" if noise == "local" else f"noise distributed, 2 absent and {6 if six else 2} colluding"
+            own = coloured(part, found.key(name).colour)
+            (dot,) = (dot for dot in own.dots if abs(level.value(dot.x) - math.log10(float(epsilon))) < 0.05)
+            mean, deviation = (float(each) for each in figures[2 * place : 2 * place + 2])
+            assert upright.value(dot.y) == pytest.approx(mean, abs=6e-4)
+            (whisker,) = (line for line in own.lines if line.points[:, 0].tolist() == [dot.x, dot.x])
+            ends = [upright.value(y) for y in sorted(whisker.points[:, 1], reverse=True)]
+            assert ends == pytest.approx([mean - deviation, mean + deviation], abs=1e-3)
