@@ -90,8 +90,17 @@ def legend(keys: Sequence[Key], *, left: float, top: float, right: float = WIDTH
 
 def width_of(words: str) -> float:
     """About, for the usual fonts without serifs: never far too small."""
-    ems = sum(0.33 if each in _NARROW else 0.89 if each in _WIDE else 0.7 if each.isupper() else 0.56 for each in words)
+    ems = sum(0.33 if each in _NARROW else 0.95 if each in _WIDE else 0.7 if each.isupper() else 0.56 for each in words)
     return ems * FONT_SIZE
+
+
+def fitted(words: str, room: float) -> str:
+    """No wider than that; what is cut shows as an ellipsis."""
+    kept = words
+    while width_of(words) > room and kept:
+        kept = kept[:-1].rstrip()
+        words = f"{kept}\N{HORIZONTAL ELLIPSIS}"
+    return words
 
 
 def round_ticks(low: float, high: float, *, about: int = 7) -> tuple[float, ...]:

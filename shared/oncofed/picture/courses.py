@@ -56,9 +56,10 @@ def courses_picture(courses: Sequence[Course], *, rounds: int, alternative: str)
 def _panel(course: Course, *, left: float, wide: float, rounds: int) -> list[Markup]:
     known = course.values[np.isfinite(course.values)].tolist()
     ends = [*known, *([] if course.chance is None else [course.chance[0]])]
-    low, high = min(ends, default=0.0), max(ends, default=1.0)
-    room = 0.08 * (high - low) or 0.08 * abs(high) or 1.0
-    low = low - room if course.low is None else course.low
+    low, high = min(ends, default=0.0) if course.low is None else course.low, max(ends, default=1.0)
+    # Values that are the same but for rounding need an axis with different numbers, too.
+    room = max(0.08 * (high - low), 0.002 * max(abs(low), abs(high))) or 1.0
+    low -= room if course.low is None else 0.0
     high += room
     ticks = tuple(tick for tick in counts(rounds, about=6) if tick[0] >= 1) or ((1.0, "1"),)
     x = Axis(0.5, rounds + 0.5, left, left + wide, ticks)

@@ -1,6 +1,7 @@
 """How are names set down the left, each with a bar, a dot or a whisker against one level axis?
 
-Promises: a bar reaches from one value to the other and no further, rows do not touch, names end before the axis begins.
+Promises: a bar reaches from one value to the other and no further, rows do not touch, names end before the axis begins,
+and are cut where they would begin before the picture.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from oncofed.picture.axes import Axis, across, width_of
+from oncofed.picture.axes import Axis, across, fitted, width_of
 from oncofed.picture.drawing import QUIET, WIDTH, Stroke, circle, line, rectangle, text
 from oncofed.picture.scales import Scale
 
@@ -17,6 +18,11 @@ BELOW = 58.0
 """What an axis with its title takes beneath the rows."""
 _MARGIN = 24.0
 WHISKER = Stroke(QUIET, width=1.4)
+
+
+def left_of_bars(names: Sequence[str], widest: float) -> float:
+    """Where the axis begins. widest: that names may be; beyond, they are cut."""
+    return min(max(width_of(name) for name in names), widest) + 16
 
 
 class Rows:
@@ -42,13 +48,14 @@ class Rows:
     ) -> None:
         low, high, ticks = scale
         self.pitch, self.above = pitch, above
-        self.left = min(max(width_of(name) for name in names), widest_names) + 16 if left is None else left
+        self.left = left_of_bars(names, widest_names) if left is None else left
         self.bottom = self.top(len(names)) + 6
         self.x = Axis(low, high, self.left, right, ticks)
         self.marks: list[Markup] = across(self.x, top=self.top(0), bottom=self.bottom, title=title)
         for row, name in enumerate(names):
             weight = 700 if bold_last and row == len(names) - 1 else 400
-            self.marks.append(text(self.left - 10, self.middle(row) + 5, name, anchor="end", weight=weight))
+            said = fitted(name, self.left - 14)
+            self.marks.append(text(self.left - 10, self.middle(row) + 5, said, anchor="end", weight=weight))
 
     def top(self, row: int) -> float:
         return self.above + self.pitch * row

@@ -30,7 +30,7 @@ from oncofed.picture.drawing import (
     report_picture,
     text,
 )
-from oncofed.picture.rows import BELOW, Rows
+from oncofed.picture.rows import BELOW, Rows, left_of_bars
 from oncofed.server.report.attendance import Presence
 from oncofed.server.report.linear_effects import LinearEffect
 from oncofed.server.report.released_explanations import MarkerRow
@@ -131,8 +131,16 @@ def effects_picture(effects: Sequence[LinearEffect], *, endpoint: str) -> Markup
 
     values = [effect.log_hazard_ratio for effect in shown]
     low, high = min(0.0, *values), max(0.0, *values)
-    room = 0.4 * (high - low)  # for the figures beside the bars
-    low, high = low - room * (low < 0), high + room * (high > 0)
+    names = [shortened(one_line(f"{effect.marker}: {_short(effect.step)}"), LONGEST_EFFECT) for effect in shown]
+    told = [f"{signed(value, 3)} (\N{MULTIPLICATION SIGN} {hazard_ratio(value)})" for value in values]
+    left = left_of_bars(names, _WIDEST_NAMES)
+    # Room for the figures beside the bars, on the sides on which there are any.
+    before, after = (
+        max((width_of(words) for words, value in zip(told, values, strict=True) if value * side > 0), default=0.0) + 12
+        for side in (-1, 1)
+    )
+    unit = (high - low) / (_RIGHT - left - before - after)
+    low, high = low - before * unit, high + after * unit
     entries, above = legend(
         [Key.area("higher hazard, worse prognosis", VERMILLION), Key.area("lower hazard, better prognosis", BLUE)],
         left=_LEGEND_LEFT,
@@ -140,18 +148,17 @@ def effects_picture(effects: Sequence[LinearEffect], *, endpoint: str) -> Markup
         right=REPORT_WIDTH,
     )
     frame = Rows(
-        [shortened(one_line(f"{effect.marker}: {_short(effect.step)}"), LONGEST_EFFECT) for effect in shown],
+        names,
         (low, high, to_limits(low, high)),
         "log hazard ratio (in brackets: hazard ratio)",
         right=_RIGHT,
         pitch=_PITCH,
-        widest_names=_WIDEST_NAMES,
         above=above + 4,
+        left=left,
     )
     marks = [*entries, *frame.marks]
-    for row, value in enumerate(values):
-        told = f"{signed(value, 3)} (\N{MULTIPLICATION SIGN} {hazard_ratio(value)})"
-        marks += frame.bar(row, 0.0, value, VERMILLION if value > 0 else BLUE, told, before=value < 0)
+    for row, (value, said) in enumerate(zip(values, told, strict=True)):
+        marks += frame.bar(row, 0.0, value, VERMILLION if value > 0 else BLUE, said, before=value < 0)
     marks.append(frame.zero())
     return report_picture(height=frame.bottom + BELOW, marks=marks, alternative=alternative)
 

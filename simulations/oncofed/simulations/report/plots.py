@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from oncofed.picture import calibration as calibration_drawing
 from oncofed.picture import survival as survival_drawing
-from oncofed.picture.axes import Axis, Key, across, counts, legend, shares, to_limits, upright
+from oncofed.picture.axes import Axis, Key, across, counts, fitted, legend, shares, to_limits, upright, width_of
 from oncofed.picture.courses import Course, courses_picture
 from oncofed.picture.drawing import (
     BLUE,
@@ -48,7 +48,9 @@ LONGEST_NAME = 34
 GROUP_COLOURS = {"low": BLUE, "middle": ORANGE, "high": VERMILLION}
 
 
-_PITCH, _RIGHT, _LEGEND_LEFT = 25.0, REPORT_WIDTH - 24, 8.0
+_PITCH, _RIGHT, _LEGEND_LEFT, _WIDEST_SITE = 25.0, REPORT_WIDTH - 24, 8.0, 310.0
+_LEAST_ROOM = 0.005
+"""Of a C-index: where all are the same but for rounding, the axis still has different numbers."""
 _SIZES_END, _MISSING_BEGIN, _PALE = 660.0, 700.0, 0.55
 
 
@@ -162,7 +164,10 @@ def comparison_picture(
     known = alone[~np.isnan(alone)]
     crowd = 0 if named else 5
     names = ["Federated", "Pooled ridge Cox"]
-    names += [f"{shortened(plain_name(sites[each]), LONGEST_NAME)}  ({whole(patients[each])})" for each in order]
+    for each in order:
+        count = f"  ({whole(patients[each])})"
+        name = fitted(shortened(plain_name(sites[each]), LONGEST_NAME), _WIDEST_SITE - width_of(count))
+        names.append(f"{name}{count}")
     if crowd:
         low, high = (float(each) for each in ((known.min(), known.max()) if len(known) else (np.nan, np.nan)))
         names += ["", f"{len(alone):,} hospitals alone", f"{decimals(low, 2)} to {decimals(high, 2)}", "", ""]
@@ -170,7 +175,7 @@ def comparison_picture(
     ends = [*known.tolist(), *(value for value, _ in lines)]
     ends += [each for each in (interval.low, interval.high) if not np.isnan(each)]
     begin, end = min(ends, default=0.5), max(ends, default=1.0)
-    room = 0.06 * (end - begin) or 0.05
+    room = max(0.06 * (end - begin), _LEAST_ROOM)
     shade = [] if np.isnan(interval.low) else [Key.area("95 % interval, federated", BLUE, 0.13)]
     entries, above = legend([*shade, *(key for _, key in lines)], left=_LEGEND_LEFT, top=0, right=REPORT_WIDTH)
     frame = Rows(

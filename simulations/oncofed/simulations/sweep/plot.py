@@ -123,7 +123,7 @@ def privacy_name(privacy: str) -> str:
 def axis_of(values: Sequence[float], *, top: float, bottom: float) -> Axis:
     """Upright, with room beyond the values."""
     low, high = min(values, default=0.5), max(values, default=1.0)
-    room = 0.06 * (high - low) or 0.02
+    room = max(0.06 * (high - low), 0.005)
     return Axis(low - room, high + room, bottom, top, to_limits(low - room, high + room, about=6))
 
 

@@ -147,6 +147,35 @@ def test_each_round_is_drawn_at_its_number_with_its_own_figures() -> None:
         assert (across.value(lone.x), upright.value(lone.y)) == pytest.approx((5, figures[5]), rel=0.02)
 
 
+WIDE = "W" * 60
+WIDTH_OF_W = 0.944 * 14
+"""In Arial and what has its widths, at the size of all words."""
+
+
+def test_wide_names_and_long_figures_stay_within_the_picture() -> None:
+    sizes = (1e6, -300.0)
+    effects = effects_picture([LinearEffect(WIDE, "step", size) for size in sizes], endpoint="os")
+    shares = key_markers_picture([marker(WIDE, 0.5, 0.4, 0.6, 1)], alternative="x")
+    attendance = attendance_picture({WIDE: (A, S)}, repeated=())
+    assert effects is not None
+    assert shares is not None
+    for svg in (effects, shares, attendance):
+        found = drawn(svg)
+        names = [words for words in found.words if words.text.startswith("WW")]
+        assert names
+        for words in names:
+            assert words.anchor == "end"
+            assert words.text.endswith("\N{HORIZONTAL ELLIPSIS}")
+            assert words.x - WIDTH_OF_W * (len(words.text) - 1) - 14 >= 0
+    found = drawn(effects)
+    digit = 0.556 * 14
+    (long,) = (words for words in found.words if words.text.startswith("+1,000,000.000"))
+    assert long.x + digit * len(long.text) * 0.85 <= 1000
+    (below,) = (words for words in found.words if words.text.startswith("\N{MINUS SIGN}300"))
+    names_end = max(words.x for words in found.words if words.text.startswith("WW"))
+    assert below.x - digit * len(below.text) * 0.85 >= names_end, "no figure over a name"
+
+
 def test_what_reads_pictures_sees_a_bar_that_lies_over_another_and_a_colour_that_is_not_the_keys() -> None:
     over = (Bar(0, 1, 0, 11, "#d55e00"), Bar(0, 1, 10, 20, "#0072b2"))
     assert not no_two_overlap(list(over))

@@ -104,6 +104,15 @@ def test_each_round_is_drawn_at_its_number_with_its_own_figures() -> None:
         assert [upright.value(y) for y in curve.points[:, 1]] == pytest.approx(rounds[column].tolist(), abs=0.004)
 
 
+def test_rounds_that_are_the_same_but_for_rounding_have_an_axis_of_different_numbers() -> None:
+    c_index = [0.5, 0.5 + 1e-16, 0.5 + 2e-16]
+    rounds = pd.DataFrame({"round": [1, 2, 3], "test_c_index": c_index, "update_l2_norm": [0.0] * 3})
+    picture = training_picture(rounds, measured_on="test patients")
+    assert picture is not None
+    ticks = [words.text for words in drawn(picture).between(right=60).words if words.anchor == "end"]
+    assert len(ticks) == len(set(ticks)) > 1
+
+
 def test_the_federation_stands_against_pooling_and_against_each_hospital_at_its_own_c_index() -> None:
     result = fake_result(sites=3, patients=300)
     assert result.baselines is not None
@@ -131,6 +140,20 @@ def test_the_federation_stands_against_pooling_and_against_each_hospital_at_its_
     upright = [line for line in coloured(body, pooled.colour).lines if np.ptp(line.points[:, 0]) == 0]
     assert [across.value(line.points[0, 0]) for line in upright] == pytest.approx([0.75], abs=0.001)
     assert all(line.dash for line in upright)
+
+
+def test_hospitals_that_are_alike_have_an_axis_of_different_numbers_and_wide_names_keep_their_counts() -> None:
+    result = fake_result(sites=3, patients=300)
+    assert result.baselines is not None
+    main = replace(result.main, c_index=0.7, c_index_ci95=BootstrapInterval(0.7, 0.7, 0.95, 100, 0))
+    beside = replace(result.baselines, pooled_ridge_cox=0.7, local_only=(0.7, 0.7, 0.7 + 1e-16))
+    found = drawn(comparison_picture(main, beside, sites=["W" * 60, "m" * 60, "i" * 60], patients=[1, 20, 3_000_000]))
+    ticks = [words.text for words in found.words if words.anchor == "middle" and re.fullmatch(r"[\d.]+", words.text)]
+    assert len(ticks) == len(set(ticks)) > 1
+    for letter, width, count in (("W", 0.944, "(1)"), ("m", 0.833, "(20)"), ("i", 0.222, "(3,000,000)")):
+        name = found.said(letter * 5)
+        assert name.text.endswith(f"  {count}")
+        assert name.x - 14 * width * name.text.count(letter) - 14 * 0.556 * (len(count) + 1) >= 0
 
 
 END = 48.0
