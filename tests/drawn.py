@@ -1,4 +1,4 @@
-"""Which marks does a picture hold, and where? Read back from its SVG as a browser would paint it, whoever wrote it.
+"""Which marks does a picture hold, and where? Read back from its SVG, as a browser would paint it.
 
 For tests of geometry: a bar is found at its name, a value at the ticks of an axis, a colour in the legend. Nothing of
 the code that draws is asked.
@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
-_LINK = "{http://www.w3.org/1999/xlink}href"
 _NUMBER = re.compile(r"[-\u2212]?\d[\d,]*(?:\.\d+)?")
 _SMALL = 14.0
-"""A shape that is drawn again and again at places, no larger than so, is a dot."""
+"""A shape no larger than so, such as a diamond, is a dot."""
 
 
 @dataclass(frozen=True)
@@ -177,8 +176,7 @@ class Drawn:
 
 def drawn(svg: str) -> Drawn:
     """A picture as it stands in a page."""
-    root = ElementTree.fromstring(f'<page xmlns:xlink="http://www.w3.org/1999/xlink">{svg}</page>')
-    named = {element.get("id", ""): element for element in root.iter() if element.get("id")}
+    root = ElementTree.fromstring(f"<page>{svg}</page>")
     bars: list[Bar] = []
     lines: list[Line] = []
     areas: list[Area] = []
@@ -197,17 +195,6 @@ def drawn(svg: str) -> Drawn:
         elif kind == "line":
             points = np.array([[float(element.get(f"{axis}{end}", 0)) for axis in "xy"] for end in (1, 2)])
             lines.append(_line(points, style))
-        elif kind == "use":
-            shape = named[element.get(_LINK, "").removeprefix("#")]
-            at = np.array([float(element.get("x", 0)), float(element.get("y", 0))])
-            merged = {**_style(shape), **style}
-            (outline,) = _subpaths(shape.get("d", ""))
-            if np.ptp(outline, axis=0).max() <= _SMALL and np.abs(outline).max() <= _SMALL:
-                filled = merged.get("fill", "black") != "none" and np.ptp(outline, axis=0).min() > 0
-                if filled:
-                    dots.append(Dot(float(at[0]), float(at[1]), _colour(merged)))
-            else:
-                areas.append(Area(outline + at, _colour(merged), _opacity(merged)))
         elif kind == "path":
             for points in _subpaths(element.get("d", "")):
                 if style.get("fill", "black") == "none":
@@ -227,20 +214,11 @@ def drawn(svg: str) -> Drawn:
 def _painted(
     element: ElementTree.Element, above: Mapping[str, str]
 ) -> Iterator[tuple[ElementTree.Element, dict[str, str]]]:
-    """Every element but what is only named for use elsewhere, with its own and inherited style."""
+    """Every element, with its own and inherited style."""
     for child in element:
-        kind = child.tag.rpartition("}")[2]
-        if kind in ("defs", "clipPath", "title"):
-            continue
-        style = {**above, **_style(child)}
+        style = {**above, **{key: child.attrib[key] for key in _STYLES if key in child.attrib}}
         yield child, style
         yield from _painted(child, style)
-
-
-def _style(element: ElementTree.Element) -> dict[str, str]:
-    written = dict(part.split(":", 1) for part in element.get("style", "").split(";") if ":" in part)
-    own = {key: element.attrib[key] for key in _STYLES if key in element.attrib}
-    return {**own, **{key.strip(): value.strip() for key, value in written.items()}}
 
 
 _STYLES = ("fill", "fill-opacity", "opacity", "stroke", "stroke-dasharray", "stroke-width", "text-anchor")

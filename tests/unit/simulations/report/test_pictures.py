@@ -280,6 +280,83 @@ def test_calibration_is_drawn_as_predicted_against_observed_with_its_interval_th
         assert across.value(x) == pytest.approx(upright.value(y), abs=0.005)
 
 
+def test_many_hospitals_fall_from_the_largest_and_are_counted_by_what_they_lack() -> None:
+    rows = [CohortRow(f"h{place}", 10 + 7 * place % 50, 3 + place % 5, 20.0, 0.01 * (place % 4)) for place in range(50)]
+    found = drawn(cohorts_picture(rows))
+    split = found.said("marker values missing").x - 190
+    sizes, missing = found.between(right=split), found.between(left=split)
+    upright, counted = sizes.upright(), missing.upright()
+    ordered = sorted(rows, key=lambda row: -row.patients)
+    bottom = upright.place(0.0)
+    keys = found.between(bottom=26)
+    for said, values in (
+        ("patients", [row.patients for row in ordered]),
+        ("of these with the event", [row.events for row in ordered]),
+    ):
+        colour = keys.key(said).colour
+        (shape,) = coloured(sizes, colour).areas
+        edges = np.linspace(shape.points[:, 0].min(), shape.points[:, 0].max(), len(rows) + 1)
+        upper = shape.points[shape.points[:, 1] < bottom - 0.2]
+        for place, value in enumerate(values):
+            here = upper[(upper[:, 0] > edges[place] - 0.2) & (upper[:, 0] < edges[place + 1] + 0.2)]
+            heights = [upright.value(y) for y in here[:, 1]]
+            assert any(each == pytest.approx(value, abs=0.3) for each in heights), (said, place)
+    assert keys.key("patients").colour != keys.key("of these").colour
+    across = missing.across()
+    bars = [bar for bar in missing.bars if bar.bottom == pytest.approx(bottom, abs=0.2) and bar.right - bar.left > 2]
+    for share in (0.0, 0.01, 0.02, 0.03):
+        (bar,) = (bar for bar in bars if bar.left - 0.1 <= across.place(share) < bar.right - 0.1)
+        assert counted.value(bar.top) == pytest.approx(sum(row.share_missing == share for row in rows), abs=0.2)
+    assert len(bars) == 4
+
+
+def test_chance_is_a_line_at_one_half() -> None:
+    rounds = pd.DataFrame({"round": [1, 2], "test_c_index": [0.55, 0.7], "update_l2_norm": [0.9, 0.4]})
+    picture = training_picture(rounds, measured_on="test patients")
+    assert picture is not None
+    found = drawn(picture)
+    left = found.between(right=found.said("Length of the update").x - 10)
+    (chance,) = (line for line in left.lines if line.dash)
+    assert [left.upright().value(y) for y in chance.points[:, 1]] == pytest.approx([0.5, 0.5], abs=1e-3)
+    assert found.said("chance").y == pytest.approx(chance.points[0, 1], abs=8)
+
+
+def test_more_hospitals_than_can_be_named_are_dots_at_their_c_index_and_lines_are_what_their_keys_say() -> None:
+    result = fake_result(sites=3, patients=300)
+    assert result.baselines is not None
+    alone = np.linspace(0.55, 0.69, 50)
+    main = replace(result.main, c_index=0.72, c_index_ci95=BootstrapInterval(0.69, 0.74, 0.95, 100, 0))
+    beside = replace(result.baselines, pooled_ridge_cox=0.75, local_only=tuple(alone.tolist()))
+    found = drawn(comparison_picture(main, beside, sites=[f"h{place}" for place in range(50)], patients=[9] * 50))
+    across, body = found.across(), in_the_plot(found)
+    crowd = sorted(across.value(dot.x) for dot in body.dots if dot.y > found.said("Pooled ridge Cox").y + 8)
+    assert crowd == pytest.approx(alone.tolist(), abs=1e-3)
+    for said, value in (("federated", 0.72), ("pooled", 0.75), ("mean of hospitals alone", float(alone.mean()))):
+        key = found.key(said)
+        assert isinstance(key, Line)
+        upright = [
+            line
+            for line in coloured(body, key.colour).lines
+            if line.dash == key.dash and np.ptp(line.points[:, 0]) == 0 and np.ptp(line.points[:, 1]) > 50
+        ]
+        assert [across.value(line.points[0, 0]) for line in upright] == [pytest.approx(value, abs=1e-3)], said
+
+
+def test_bars_beneath_calibration_count_whom_each_risk_was_told() -> None:
+    groups = (CalibrationGroup(50, 0.10, 0.15, 0.12, 0.22), CalibrationGroup(50, 0.55, 0.60, 0.50, 0.64))
+    risk = np.concatenate((np.full(30, 0.1), np.full(70, 0.55)))
+    picture = calibration_picture(Calibration(36.0, groups, 1.0, 1.0, 0.9, 1.1), risk, unit="months")
+    assert picture is not None
+    found = drawn(picture)
+    lower = found.between(top=found.said("patients").y - 45)
+    across, counted = lower.across(), lower.upright()
+    bars = [bar for bar in lower.bars if bar.bottom == pytest.approx(counted.place(0.0), abs=0.2)]
+    assert len(bars) == 2
+    for told, number in ((0.1, 30), (0.55, 70)):
+        (bar,) = (bar for bar in bars if bar.left - 0.1 <= across.place(told) <= bar.right + 0.1)
+        assert counted.value(bar.top) == pytest.approx(number, abs=1)
+
+
 STRENGTHS = [
     MarkerStrength("crp", Modality.LABORATORY, "mg/l", 0.5, 0.5, RAISES, ""),
     MarkerStrength("age", Modality.CLINICAL, "years", 0.3, 0.3, LOWERS, ""),
