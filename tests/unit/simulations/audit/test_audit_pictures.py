@@ -46,7 +46,7 @@ def test_a_strip_shows_each_patients_columns_in_the_same_order_in_every_panel() 
     true = np.array([[0.0, 2.0, -1.0, 0.5], [0.0, -2.0, 1.5, -0.5], [0.0, 1.0, -1.9, 0.1]])
     order = [1, 2, 3, 0]
     """By falling sum of sizes."""
-    given = InvertedPatients(true, true[::-1], -true)
+    given = InvertedPatients(true, true[::-1], -true[:, [3, 0, 1, 2]])
     found = drawn(inversion_picture(given))
     lefts = sorted(found.said(title).x for title in ("the patient", "read out, noise off", "read out, noise on"))
     assert [found.said(title).x for title in ("the patient", "read out, noise off", "read out, noise on")] == lefts

@@ -10,10 +10,12 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from tests.drawn import Bar, Drawn, Line, coloured, drawn
+from tests.drawn import Bar, Drawn, FloatArray, Line, coloured, drawn
 from tests.unit.simulations.report.fake_results import fake_result
 
 from oncofed.cohort.schema import Modality
+from oncofed.picture.survival import Group
+from oncofed.picture.survival import survival_picture as groups_picture
 from oncofed.simulations.report.cohorts import CohortRow
 from oncofed.simulations.report.explanations import (
     LOWERS,
@@ -214,6 +216,35 @@ def test_survival_is_drawn_when_it_falls_and_what_was_predicted_is_drawn_as_pred
             near = band.points[np.abs(band.points[:, 0] - across.place(time)) < 4]
             assert upright.value(near[:, 1].max()) == pytest.approx(low, abs=0.03)
             assert upright.value(near[:, 1].min()) == pytest.approx(high, abs=0.03)
+
+
+def test_steps_stand_at_the_event_with_their_band_also_two_at_one_place_and_go_on_to_the_end() -> None:
+    steps = np.array([5.0, 11.0, 30.0, 30.001, 60.0])
+    observed = np.array([0.9, 0.7, 0.6, 0.4, 0.3])
+    low, high = observed - 0.1, observed + 0.05
+    at = np.array([0.0, 12.0, 24.0, 48.0])
+    group = Group("low", "#0072b2", steps, observed, low, high, at, np.array([1.0, 0.85, 0.6, 0.5]), range(9))
+    found = drawn(groups_picture([group], end=48.0, unit="months", alternative="a"))
+    curves = found.between(bottom=found.said("months").y)
+    across, upright, body = curves.across(), curves.upright(), in_the_plot(curves)
+    (curve,) = (line for line in body.lines if not line.dash and len(line.points) > 5)
+    (band,) = body.areas
+    for places, before_first in ((curve.points, 0.0), (band.points, 5.0)):
+        reach = [across.value(float(each)) for each in (places[:, 0].min(), places[:, 0].max())]
+        assert reach == pytest.approx([before_first, 48.0], abs=0.03)
+    for time, value in ((4.9, 1.0), (5.1, 0.9), (10.9, 0.9), (11.1, 0.7), (29.9, 0.7), (30.1, 0.4), (47.9, 0.4)):
+        assert upright.value(curve.height_at(across.place(time))) == pytest.approx(value, abs=3e-3), time
+    for time, place in ((8.0, 0), (20.0, 1), (40.0, 3)):
+        edges = crossed(band.points, across.place(time))
+        limits = pytest.approx([low[place], high[place]], abs=3e-3)
+        assert sorted(upright.value(edge) for edge in edges) == limits, time
+
+
+def crossed(outline: FloatArray, x: float) -> list[float]:
+    """At which heights a closed outline goes through this place."""
+    following = np.roll(outline, -1, axis=0)
+    through = (outline[:, 0] - x) * (following[:, 0] - x) < 0
+    return [float(y) for y in outline[through, 1]]
 
 
 def test_numbers_at_risk_stand_beneath_their_time_and_beside_their_group() -> None:
