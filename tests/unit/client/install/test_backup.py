@@ -224,7 +224,7 @@ def test_the_former_folder_stays_beside_with_no_rest_of_its_ledger_in_the_new_on
         (node.folder.guard / f"ledger.sqlite{beside}").write_bytes(b"of another ledger" * 1000)
     (node.folder.guard / "ledger.sqlite-wal").rename(file.parent / "damaged-wal")
     (node.folder.masking / "key").write_text("a masking key")
-    _, former = restore(node.folder, file, now=NOW)
+    former = restore(node.folder, file, now=NOW).former
     assert former is not None
     assert former.name == "node.before-20300102T030405"
     assert (former / "guard" / "ledger.sqlite-shm").exists()
