@@ -60,7 +60,10 @@ def keep_settings(folder: NodeFolder, copy: NodeFolder, *, since: Sequence[Audit
     held = {name: (copy.root / name).read_bytes() for name in _names(copy) if name in _TOLD}
     modes = {name: (copy.root / name).stat().st_mode for name in held}
     known = set(_names(copy))
-    copy_files(folder, copy, of=lambda name: _stays(folder, name) or (name.startswith(_ADDED) and name not in known))
+    if folder.root.is_dir():
+        copy_files(
+            folder, copy, of=lambda name: _stays(folder, name) or (name.startswith(_ADDED) and name not in known)
+        )
     stayed, came = [], []
     for name, content in sorted(held.items()):
         here = copy.root / name
