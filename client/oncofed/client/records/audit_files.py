@@ -115,8 +115,8 @@ def lost(path: Path, *, unexplained: Iterable[Path]) -> RecordDamaged:
     named = ", ".join(sorted(file.name for file in unexplained))
     return RecordDamaged(
         f"{path.name} does not go on from {named} beside it. Nothing is released. If that is a copy, or was made by "
-        f"something else, move it to another folder. If it is a closed log, {path.name} is lost, or is another one: put "
-        "no older copy in its place; docs/install-hospital.md, section 8, says what to do."
+        f"something else, move it to another folder. If it is a closed log, {path.name} is lost, or is another one: "
+        "put no older copy in its place; docs/install-hospital.md, section 8, says what to do."
     )
 
 
