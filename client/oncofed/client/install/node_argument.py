@@ -20,7 +20,18 @@ def _folder_of(context: click.Context, parameter: click.Parameter, value: Path) 
     return NodeFolder(value.resolve())
 
 
-NODE = click.argument("folder", metavar="NODE", type=click.Path(file_okay=False, path_type=Path), callback=_folder_of)
+def _settled(context: click.Context, parameter: click.Parameter, value: Path) -> NodeFolder:
+    from oncofed.client.install.replacement import refuse_unsettled
+
+    folder = _folder_of(context, parameter, value)
+    refuse_unsettled(folder.root)
+    return folder
+
+
+_TYPE = click.Path(file_okay=False, path_type=Path)
+NODE = click.argument("folder", metavar="NODE", type=_TYPE, callback=_settled)
+NODE_AS_IT_LIES = click.argument("folder", metavar="NODE", type=_TYPE, callback=_folder_of)
+"""For the command that puts right what a killed restore left."""
 
 
 def go_on_as(role: str, folder: NodeFolder) -> None:

@@ -21,8 +21,8 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -76,14 +76,8 @@ class Accounts:
         self._nobody = _hashed(Account("nobody", Role.ANALYST, "", "", 0, 0, 0), secrets.token_urlsafe(), self._cost)
 
     def all(self) -> tuple[Account, ...]:
-        """By name, read anew. Raises RecordDamaged."""
-        with unwritable(self._path):
-            text = self._path.read_text("utf-8") if self._path.exists() else "[]"
-        try:
-            found = [Account(**{**each, "role": Role(each["role"])}) for each in json.loads(text)]
-        except (ValueError, RecursionError, TypeError, KeyError):
-            raise RecordDamaged(f"{self._path.name} is no file of accounts. Restore it from a backup.") from None
-        return tuple(sorted(found, key=lambda account: account.name))
+        """By name, read anew. Raises RecordDamaged, RecordUnwritable."""
+        return accounts_in(self._path)
 
     def find(self, name: str) -> Account | None:
         """An enabled account."""
@@ -124,16 +118,52 @@ class Accounts:
 
     @contextmanager
     def _changed(self) -> Iterator[dict[str, Account]]:
-        with unwritable(self._path):
-            lock = os.open(self._path.with_name(f".{self._path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with accounts_at_rest(self._path):
             accounts = {account.name: account for account in self.all()}
             yield accounts
-            listed = [asdict(account) for _, account in sorted(accounts.items())]
-            replace_durably(self._path, (json.dumps(listed, indent=1) + "\n").encode(), mode=0o600)
-        finally:
-            os.close(lock)
+            _write(self._path, accounts.values())
+
+
+def accounts_in(path: Path) -> tuple[Account, ...]:
+    """Those of a file, by name; none where there is no file. Raises RecordDamaged, RecordUnwritable."""
+    with unwritable(path):
+        content = path.read_bytes() if path.exists() else b"[]"
+    try:
+        found = [Account(**{**each, "role": Role(each["role"])}) for each in json.loads(content)]
+        return tuple(sorted(found, key=lambda account: account.name))
+    except (ValueError, RecursionError, TypeError, KeyError):
+        raise RecordDamaged(
+            f"{path.name} is no file of accounts. Put it back from the newest backup, and disable again whoever was "
+            "disabled since then: `oncofed site pages users` lists all."
+        ) from None
+
+
+@contextmanager
+def accounts_at_rest(path: Path) -> Iterator[None]:
+    """While inside no account of this file changes."""
+    lock_file = path.with_name(f".{path.name}.lock")
+    while True:
+        with unwritable(path):
+            lock = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):  # while it waited a restore may have put another folder here
+            if os.path.samestat(os.fstat(lock), lock_file.stat()):
+                break
+        os.close(lock)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def disable_all(path: Path) -> None:
+    """Nobody of this file signs in any more, until a person enables them one by one."""
+    _write(path, [replace(each, enabled=False, version=each.version + 1) for each in accounts_in(path)])
+
+
+def _write(path: Path, accounts: Iterable[Account]) -> None:
+    listed = [asdict(account) for account in sorted(accounts, key=lambda account: account.name)]
+    replace_durably(path, (json.dumps(listed, indent=1) + "\n").encode(), mode=0o600)
 
 
 def _known(accounts: Mapping[str, Account], name: str) -> Account:

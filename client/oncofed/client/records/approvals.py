@@ -291,21 +291,33 @@ class Approvals:
         return self._one_at_a_time()
 
     @contextmanager
+    def held(self) -> Iterator[None]:
+        """As `at_rest`, of a folder that may be damaged: nothing is made or removed. Raises RecordUnwritable."""
+        while True:
+            with unwritable(self.patients):
+                lock = os.open(self.patients, os.O_RDONLY)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):  # while it waited a restore may have put another folder here
+                if os.path.samestat(os.fstat(lock), self.patients.stat()):
+                    break
+            os.close(lock)
+        try:
+            yield
+        finally:
+            os.close(lock)
+
+    @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
         """Until the end nobody else decides or tidies. Then, and when it fails, patients that nobody names are gone."""
         with unwritable(self.patients):
             self.patients.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-            lock = os.open(self.patients, os.O_RDONLY)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
+        with self.held():
             try:
                 yield
             finally:
                 thaw(self.patients, unless=self._is_named)
                 self.masking.tidy(unless=self._needs_key)
                 self._settle()
-        finally:
-            os.close(lock)
 
     def _is_named(self, file: Path) -> bool:
         """Or may be: of a decision that cannot be read nothing is removed."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -101,6 +101,8 @@ def _so_named(path: Path) -> frozenset[Path]:
 
 
 def _is_copy(file: Path) -> bool:
+    if not file.is_file():
+        return False
     with file.open("rb") as content:
         content.seek(max(0, file.stat().st_size - 2 * LONGEST_LINE))
         tail = content.read()
@@ -108,11 +110,13 @@ def _is_copy(file: Path) -> bool:
     return last is not None and str(last["number"]) != file.stem.rpartition(".")[2]
 
 
-def lost(path: Path) -> RecordDamaged:
-    """What to say of a log that does not go on from the closed ones beside it."""
+def lost(path: Path, *, unexplained: Iterable[Path]) -> RecordDamaged:
+    """What to say of a log that does not go on from files beside it with the name of a closed one."""
+    named = ", ".join(sorted(file.name for file in unexplained))
     return RecordDamaged(
-        f"{path.name} is lost, or is another one than went on from the closed logs beside it. Nothing is released. Put "
-        "no older copy in its place; docs/install-hospital.md, section 8, says what to do."
+        f"{path.name} does not go on from {named} beside it. Nothing is released. If that is a copy, or was made by "
+        f"something else, move it to another folder. If it is a closed log, {path.name} is lost, or is another one: "
+        "put no older copy in its place; docs/install-hospital.md, section 8, says what to do."
     )
 
 
@@ -120,9 +124,10 @@ def files_of(path: Path) -> list[tuple[Path, bytes]]:
     """The log and the closed ones that it goes on from, oldest first, with what is in them. Checks no chain."""
     for _ in range(_LOOKS):
         found = _found(path)
-        if archives_beside(path) <= {file for file, _ in found}:
+        unexplained = archives_beside(path) - {file for file, _ in found}
+        if not unexplained:
             return found
-    raise lost(path)
+    raise lost(path, unexplained=unexplained)
 
 
 def _found(path: Path) -> list[tuple[Path, bytes]]:

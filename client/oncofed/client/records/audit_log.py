@@ -301,8 +301,8 @@ class AuditLog:
 
     def _append_locked(self, descriptor: int, fields: Mapping[str, object]) -> Anchor:
         head, torn = _end_of(descriptor, self._path)
-        if head.entries == 0 and archives_beside(self._path):
-            raise lost(self._path)
+        if head.entries == 0 and (unexplained := archives_beside(self._path)):
+            raise lost(self._path, unexplained=unexplained)
         content = b""
         if torn:
             note = {"bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -12,6 +14,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import tests.releases
@@ -22,6 +25,7 @@ from tests.releases import releases
 from oncofed.client.guard.unix_socket import claimed_place
 from oncofed.client.install.backup import back_up, restore
 from oncofed.client.install.folder import NodeFolder
+from oncofed.client.pages.accounts import Accounts, Cost, Role
 from oncofed.client.records.agreement import refuse_disagreement
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.sqlite_ledger import ledger_head, verify_ledger
@@ -102,11 +106,12 @@ def test_it_holds_what_the_folder_holds_and_nothing_of_a_moment(node: InstalledN
 
 def test_a_folder_whose_records_disagree_is_not_backed_up(node: InstalledNode, file: Path) -> None:
     releases(node.folder, first=1, most=2)
-    file.write_bytes(b"last night's")
+    back_up(node.folder, file, now=NOW)
+    last_night = file.read_bytes()
     next(node.folder.answers.glob("*.asked")).unlink()
     with pytest.raises(RecordDamaged, match="answers has lost"):
         back_up(node.folder, file, now=NOW)
-    assert file.read_bytes() == b"last night's"
+    assert file.read_bytes() == last_night
     assert [path.name for path in file.parent.iterdir() if path.name.startswith(".")] == []
 
 
@@ -224,7 +229,7 @@ def test_the_former_folder_stays_beside_with_no_rest_of_its_ledger_in_the_new_on
         (node.folder.guard / f"ledger.sqlite{beside}").write_bytes(b"of another ledger" * 1000)
     (node.folder.guard / "ledger.sqlite-wal").rename(file.parent / "damaged-wal")
     (node.folder.masking / "key").write_text("a masking key")
-    _, former = restore(node.folder, file, now=NOW)
+    former = restore(node.folder, file, now=NOW).former
     assert former is not None
     assert former.name == "node.before-20300102T030405"
     assert (former / "guard" / "ledger.sqlite-shm").exists()
@@ -311,3 +316,113 @@ def test_a_file_that_is_not_whole_is_refused_and_nothing_written(
     with pytest.raises(InvalidInput, match="is no whole backup"):
         restore(elsewhere, file, now=NOW)
     assert sorted(path.name for path in file.parent.iterdir()) == ["node", "tonight.tar"]
+
+
+# What is newer here
+
+
+def test_stricter_rules_stay_and_the_backups_lie_beside(node: InstalledNode, file: Path) -> None:
+    releases(node.folder, first=1, most=1)
+    back_up(node.folder, file, now=NOW)
+    looser = node.folder.policy.read_bytes()
+    node.set_policy("largest_epsilon = 1.5", "largest_epsilon = 0.4")
+    stricter = node.folder.policy.read_bytes()
+    said = oncofed("site", "restore", node.folder.root, file)
+    assert said.code == 0, said.text
+    assert node.folder.policy.read_bytes() == stricter
+    assert node.folder.policy.with_name("policy.toml.of-backup").read_bytes() == looser
+    assert "not as in the backup: policy.toml" in said.text
+
+
+def accounts(folder: NodeFolder) -> Accounts:
+    return Accounts(folder.guard / "pages-accounts.json", cost=Cost(n=2**4))
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_nobody_who_was_shut_out_is_let_in(lost: bool, node: InstalledNode, file: Path) -> None:
+    """Not by the backup's file of accounts either, where the one that is here is lost and the log tells of a change."""
+    accounts(node.folder).add("mueller", Role.CLINICIAN, "correct horse battery")
+    back_up(node.folder, file, now=NOW)
+    assert oncofed("site", "pages", "disable", node.folder.root, "mueller").code == 0
+    if lost:
+        (node.folder.guard / "pages-accounts.json").unlink()
+    restored_now = restore(node.folder, file, now=NOW)
+    assert [account.enabled for account in accounts(node.folder).all()] == [False]
+    assert restored_now.kept.disabled == lost
+
+
+def test_who_decides_while_it_is_restored_is_not_forgotten(node: InstalledNode, file: Path) -> None:
+    back_up(node.folder, file, now=NOW)
+
+    def held(*_: object) -> None:
+        for path in (node.folder.patients, node.folder.guard / ".pages-accounts.json.lock"):
+            descriptor = os.open(path, os.O_RDONLY)
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.close(descriptor)
+
+    with patch("oncofed.client.install.backup.create", side_effect=held) as made:
+        restore(node.folder, file, now=NOW)
+    made.assert_called_once()
+
+
+# Kills
+
+
+def test_a_kill_between_the_renames_is_told_and_undone_before_an_older_backup_is_compared(
+    node: InstalledNode, file: Path
+) -> None:
+    root = node.folder.root
+    releases(node.folder, first=1, most=1)
+    back_up(node.folder, file, now=NOW)
+    releases(node.folder, first=2, most=1)
+    root.rename(root.with_name(".node.former"))
+    said = oncofed("site", "init", root, "--name", "Bonn")
+    assert (said.code != 0, "restore" in said.text, root.exists()) == (True, True, False), said.text
+    with pytest.raises(RecordDamaged, match="does not know all"):
+        restore(node.folder, file, now=NOW)
+    assert verify_ledger(node.folder.ledger, anchor=None).entries == 2
+
+
+def test_a_kill_after_the_renames_is_completed_with_the_masking_keys(node: InstalledNode, file: Path) -> None:
+    root = node.folder.root
+    back_up(node.folder, file, now=NOW)
+    shutil.copytree(root, former := root.with_name(".node.former"))
+    (former / "guard" / "masking" / "key").write_text("a masking key")
+    restore(node.folder, file, now=NOW)
+    assert (node.folder.masking / "key").read_text() == "a masking key"
+    assert sorted(path.name for path in root.parent.glob("*before*")) == [
+        "node.before-20300102T030405",
+        "node.before-20300102T030405-2",
+    ]
+
+
+def test_a_node_that_is_gone_is_not_begun_anew_beside_its_former_one(node: InstalledNode, file: Path) -> None:
+    back_up(node.folder, file, now=NOW)
+    node.folder.root.rename(node.folder.root.with_name("node.before-20290101T000000"))
+    for said in (
+        oncofed("site", "init", node.folder.root, "--name", "Bonn"),
+        oncofed("site", "restore", node.folder.root, file),
+    ):
+        assert (said.code != 0, "node.before-20290101T000000" in said.text) == (True, True), said.text
+    assert not node.folder.root.exists()
+
+
+def test_what_killed_commands_left_is_removed_by_the_next(node: InstalledNode, file: Path) -> None:
+    for name in (".oncofed-backup", ".node.restoring"):
+        (file.parent / name).mkdir()
+        (file.parent / name / "answer.key").write_text("secret")
+    back_up(node.folder, file, now=NOW)
+    restore(node.folder, file, now=NOW)
+    assert [path.name for path in file.parent.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, lambda path: path.symlink_to("/dev/null"), lambda path: path.write_text("x")]
+)
+def test_a_backup_destroys_nothing_else(make: Callable[[Path], object], node: InstalledNode, file: Path) -> None:
+    make(file)
+    before = file.lstat()
+    with pytest.raises(InvalidInput, match="Choose the name of a new file"):
+        back_up(node.folder, file, now=NOW)
+    assert (file.lstat().st_ino, file.lstat().st_mode) == (before.st_ino, before.st_mode)

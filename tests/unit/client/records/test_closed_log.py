@@ -344,3 +344,12 @@ def test_a_closed_log_under_its_own_name_is_no_copy(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(RecordDamaged, match="lost"):
         verify_audit_log(path)
+
+
+@pytest.mark.parametrize("make", [Path.touch, Path.mkdir])
+def test_a_stray_file_with_the_name_of_a_closed_log_is_named(make: Callable[[Path], object], tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    AuditLog(path).append("guard_started")
+    make(tmp_path / "audit.20301201.jsonl")
+    with pytest.raises(RecordDamaged, match=r"audit\.20301201\.jsonl beside it"):
+        verify_audit_log(path)
