@@ -20,6 +20,7 @@ from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, Asker
 from oncofed.client.guard.desk import Desk, questions_to_node
 from oncofed.client.guard.policy_file import NodePolicy, read_policy
 from oncofed.client.install.doctor import examine
+from oncofed.client.records import approvals
 from oncofed.client.records.sqlite_ledger import SqliteLedger, read_ledger
 from oncofed.errors import InvalidInput, PrivacyRefusal, RefusalCode, RequestRefused, UnaccountedEvent
 from oncofed.privacy.accounting import epsilon_of
@@ -274,3 +275,23 @@ def test_a_copy_of_a_table_under_another_name_is_refused_unless_it_is_said() -> 
             with pytest.raises(PrivacyRefusal, match=f'very patients.*same_patients_as = "{SOURCE}"'):
                 here.approve(two, OTHER)
             assert node.approvals.find(two.hash) is None
+
+
+@pytest.mark.parametrize("same_plan", [False, True], ids=["two plans on a copy", "one plan on two sources"])
+def test_who_approves_while_another_reads_a_table_is_seen(same_plan: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with installed_node() as node:
+        here = Hospital(node, said="")
+        if not same_plan:
+            shutil.copy(node.table_path, node.folder.root / "biobank.csv")
+        one = here.plan("one")
+        two = one if same_plan else here.plan("two")
+        looked = approvals.refuse_number
+
+        def meanwhile(*of_the_first: object) -> None:
+            monkeypatch.setattr(approvals, "refuse_number", looked)
+            here.approve(two, OTHER)
+
+        monkeypatch.setattr(approvals, "refuse_number", meanwhile)
+        with pytest.raises(PrivacyRefusal, match=f"approved (as|for the data source) {OTHER}"):
+            here.approve(one, SOURCE)
+        assert [found.data_source for found in node.approvals.all()] == [OTHER]
