@@ -666,3 +666,13 @@ def test_a_model_of_a_plan_nobody_approved_is_not_kept(node: InstalledNode) -> N
 
 def test_the_description_holds_the_name_and_no_more(node: InstalledNode) -> None:
     assert node.guard().describe() == NodeDescription(SITE)
+
+
+def test_a_model_for_a_plan_whose_name_is_no_hash_is_refused_and_leaves_nothing_in_memory(
+    approved: InstalledNode,
+) -> None:
+    guard = approved.guard()
+    for plan_hash in ("x" * 5_000_000, "../" + "a" * 61, "", "A" * 64):
+        assert guard.deliver_model(b"", b"", plan_hash) is DeliveryState.REFUSED
+    kept = [entry for entry in approved.entries() if entry.event == "model_not_kept"]
+    assert [(entry.plan_hash, entry.code) for entry in kept] == [("malformed", "not_approved")]
