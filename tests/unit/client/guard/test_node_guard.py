@@ -676,3 +676,11 @@ def test_a_model_for_a_plan_whose_name_is_no_hash_is_refused_and_leaves_nothing_
         assert guard.deliver_model(b"", b"", plan_hash) is DeliveryState.REFUSED
     kept = [entry for entry in approved.entries() if entry.event == "model_not_kept"]
     assert [(entry.plan_hash, entry.code) for entry in kept] == [("malformed", "not_approved")]
+
+
+def test_a_copy_beside_a_plan_is_no_plan(approved: InstalledNode) -> None:
+    plan = approved.plan().hash
+    for name in (f"{plan} (copy).json", f"{plan}~.json", "notes.json"):
+        (approved.folder.plans / name).write_bytes(b"{}")
+    assert looked_at(approved.folder, plan[:8]).document.plan.hash == plan
+    assert offers_of(approved.folder).hashes() == [plan]
