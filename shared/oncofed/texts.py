@@ -5,7 +5,8 @@ text of another kind is refused by name where it is parsed. What is shown is esc
 stands before a terminal, `LogLines` before a log, `spreadsheet_cell` before a CSV file; pages escape by themselves.
 
 A *line* can be read as it stands: printable, no line's end, no control, format (direction overrides, zero width),
-private, unassigned or surrogate character, in Unicode's composed form (NFC), no blank at its edges, bounded. Marker
+private, unassigned or surrogate character, in Unicode's composed form (NFC), no blank at its edges and no two
+in a row, bounded. Marker
 and category names of real tables are lines: `HER2/neu (IHC)`, `β2-microglobulin`, `CD4+`. What becomes part of a path
 or a command has an alphabet besides.
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+import shutil
 import sys
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -79,6 +81,8 @@ def _unfit(text: str, *, edges: bool) -> str | None:
         return "is not in Unicode's composed form (NFC)"
     if text != text.strip() and not edges:
         return "has a blank at its edge"
+    if "  " in text and not edges:  # where a terminal breaks a line, what stands behind them would begin one
+        return "has two blanks in a row"
     marks = 0
     for place, each in enumerate(text):
         marks = marks + 1 if unicodedata.category(each).startswith("M") else 0
@@ -309,3 +313,8 @@ class LogLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return shown(super().format(record))
+
+
+def terminal_columns() -> int:
+    """Of the terminal that a command speaks to; of a page that shows what it said, most likely, where it has none."""
+    return shutil.get_terminal_size((80, 24)).columns

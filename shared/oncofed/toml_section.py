@@ -44,6 +44,8 @@ def parse_toml(text: str, *, where: str) -> dict[str, object]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         fault = Fault(where, f"the file is not valid TOML: {error}", "Correct it at the place named.")
+    except (ValueError, RecursionError):  # out of Python itself, for an integer of thousands of digits, or deep nesting
+        fault = Fault(where, "nests too deep, or holds a number of too many digits", "Write it plainly.")
     raise InvalidInput([fault])
 
 

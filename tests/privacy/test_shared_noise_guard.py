@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -324,3 +325,13 @@ def test_a_guard_without_its_own_masking_key_does_not_start() -> None:
             ledger=MemoryLedger(POLICY.budget),
             noise=OperatingSystemNoise(),
         )
+
+
+def test_a_plan_whose_dropouts_leave_a_hospital_by_itself_is_against_every_policy() -> None:
+    """Its part could not be masked, and a charge for it would be in vain."""
+    policy = replace(POLICY, fewest_colluding_tolerated=0)
+    for dropouts, alone in ((3, False), (4, True)):
+        shares = SharedNoise(sites=5, dropouts=dropouts, colluding=0)
+        plan = replace(PLAN, privacy=replace(PRIVACY, shares=shares, noise_multiplier=200.0))
+        with nullcontext() if not alone else pytest.raises(PrivacyRefusal, match="nobody to hide its part among"):
+            policy.refuse_unless_allowed(plan)

@@ -7,9 +7,9 @@ from enum import StrEnum
 
 import pytest
 
-from oncofed.errors import Fault
+from oncofed.errors import Fault, InvalidInput
 from oncofed.ranges import Range
-from oncofed.toml_section import Section
+from oncofed.toml_section import Section, parse_toml
 
 ANY = Range(-1e6, 1e6, 0, 1)
 PART = Range(0, 1, 0, 1)
@@ -111,3 +111,9 @@ def test_sections_share_one_list_of_faults() -> None:
     outer.section("list", heading="a.toml: [list]")
     outer.section("none", heading="a.toml: [none]", required=True)
     assert [fault.where for fault in faults] == ["a.toml: [run], x", "a.toml: [list]", "a.toml: [none]"]
+
+
+@pytest.mark.parametrize("text", ["x = " + "[" * 20_000, "x = " + "9" * 5_000], ids=["deep", "long"])
+def test_what_python_itself_cannot_read_is_a_fault_of_the_file(text: str) -> None:
+    with pytest.raises(InvalidInput, match="too deep"):
+        parse_toml(text, where="policy.toml")

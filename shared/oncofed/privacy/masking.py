@@ -110,8 +110,8 @@ def public_masking_key_of(private_key: bytes) -> bytes:
 def refuse_roster(roster: Sequence[str], *, plan_roster: Sequence[str], own: str, dropouts: int) -> None:
     """Raises PrivacyRefusal unless the hospital `own` may answer an attempt among `roster`.
 
-    It may when the roster is sorted and distinct, within the plan's, has at least K - dropouts members, and holds
-    `own`.
+    It may when the roster is sorted and distinct, within the plan's, has at least K - dropouts members and two, and
+    holds `own`.
     """
     reasons = []
     if not _is_sorted(roster):
@@ -124,6 +124,8 @@ def refuse_roster(roster: Sequence[str], *, plan_roster: Sequence[str], own: str
         reasons.append(
             f"its roster has fewer than the {len(plan_roster) - dropouts} members that the noise is sized for"
         )
+    if len(set(roster)) < 2:
+        reasons.append("a hospital by itself has nobody to hide its part among")
     if own not in roster:
         reasons.append("its roster does not hold this hospital")
     if reasons:

@@ -10,6 +10,7 @@ import math
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from unicodedata import east_asian_width
 
 from oncofed.cohort.schema import StudySchema
 from oncofed.privacy.accounting import epsilon_of
@@ -20,6 +21,8 @@ from oncofed.protocol.plan import Bounding, PrivacyMode, StudyPlan, SummaryKind,
 from oncofed.ranges import unusual
 
 _WIDTH = 100
+_FILLER = "\ue000"
+"""Stands for the second place of a character that takes two; private, so no text of a plan holds one."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,14 @@ def noise_share(plan: StudyPlan, *, patients: int) -> float:
     return plan.privacy.noise_multiplier / patients
 
 
-def plan_in_words(plan: StudyPlan, schema: StudySchema, *, parameters: int, patients: int | None = None) -> str:
-    """parameters: how many numbers the model has. patients: the hospital's own number, which goes nowhere."""
+def plan_in_words(
+    plan: StudyPlan, schema: StudySchema, *, parameters: int, columns: int = _WIDTH, patients: int | None = None
+) -> str:
+    """parameters: how many numbers the model has. patients: the hospital's own number, which goes nowhere.
+
+    columns  of the terminal: a line that it breaks would go on where paragraphs begin, and a text of the plan could
+             look like one.
+    """
     paragraphs = [*_purpose(plan, schema), *_what_leaves(plan, parameters), *_promise(plan), *_joining(plan, patients)]
     paragraphs += _unusual(plan, schema)
     paragraphs += [
@@ -68,7 +77,17 @@ def plan_in_words(plan: StudyPlan, schema: StudySchema, *, parameters: int, pati
         f"PUBLISHED: {'; '.join(plan.released) or 'nothing was named'}.",
         f"Plan {plan.hash}",
     ]
-    return "\n\n".join(textwrap.fill(paragraph, _WIDTH, subsequent_indent="  ") for paragraph in paragraphs)
+    return "\n\n".join(_filled(paragraph, min(_WIDTH, columns)) for paragraph in paragraphs)
+
+
+def _filled(paragraph: str, width: int) -> str:
+    """In lines of as many places. Where Unicode leaves it open how many a character takes, it takes two."""
+    wide = "".join(each + _FILLER if east_asian_width(each) in "WFA" else each for each in paragraph)
+    # One place less: a character and its filler may be parted by a line's end.
+    return textwrap.fill(wide, max(width, _NARROWEST) - 1, subsequent_indent="  ").replace(_FILLER, "")
+
+
+_NARROWEST = 20
 
 
 def _purpose(plan: StudyPlan, schema: StudySchema) -> Iterator[str]:

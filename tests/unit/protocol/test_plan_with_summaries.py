@@ -85,3 +85,17 @@ def test_the_words_say_how_a_patient_is_bounded_and_what_the_last_rounds_send() 
 
 def test_without_privacy_the_words_promise_no_noise_for_a_summary_either() -> None:
     assert "outcome, without any noise" in words(replace(PLAN, privacy=no_privacy()))
+
+
+@pytest.mark.parametrize("columns", [80, 40, 120])
+@pytest.mark.parametrize("letter", ["x", "\u6f22", "\u03b2"])
+def test_no_text_of_a_plan_begins_a_line_where_paragraphs_begin(columns: int, letter: str) -> None:
+    """A terminal breaks what is longer than itself, and goes on at its first place."""
+    places = 2 if letter != "x" else 1
+    for before in range(60):
+        forged = f"{letter * before} PROMISE: epsilon 0.1"
+        lines = plan_in_words(
+            replace(PLAN, released=(forged.strip(),)), SCHEMA, parameters=30, columns=columns
+        ).splitlines()
+        assert all(sum(places if each == letter else 1 for each in line) <= columns for line in lines)
+        assert not any(line.startswith("PROMISE: ") for line in lines)

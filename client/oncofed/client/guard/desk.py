@@ -2,9 +2,11 @@
 
 Promises: whatever the guard's object does, what comes out is an `Answer` (`protocol.answer`) around a vector, a state,
 a public description or a code, as bytes that `egress` has passed, and not one other; it is noted in the audit log
-before it is returned, a vector with the hash of exactly the bytes that leave; the same plan offered again with the same
-answer, the same round or summary refused again, bytes that are no question, and questions that the coordinator did not
-sign, are noted once an hour, and of more than a hundred different ones in it the number (`records.repeats`).
+before it is returned, a vector with the hash of exactly the bytes that leave. What can be delivered without end is
+noted once an hour: the same plan offered again with the same answer, the same round or summary answered, refused or
+held back again, this hospital's masking key asked for again, bytes that are no question, and questions that the
+coordinator did not sign; of more than a hundred different ones in it the number (`records.repeats`). What is answered
+or held back for the first time has its line however much else there is.
 A question from outside is not answered before its signature fits.
 `Desk.ask` never raises, so that no text of an exception goes anywhere: every failure in between is the code `internal`.
 When the ledger or the audit log cannot be written, nothing leaves but the code `not_ready`, and the local log names the
@@ -60,18 +62,18 @@ from oncofed.protocol.wire_form import (
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Asked:
     """What a question says about itself, for the audit log.
 
-    sameness  of a question whose repetition need not be told each time: equal for equal content. Else empty.
+    sameness  equal for equal content; the event itself where there is nothing to tell apart.
     """
 
     event: str
     plan_hash: str = ""
     round: int | None = None
     attempt: int | None = None
-    sameness: str = ""
+    sameness: str
     summary: str = ""
 
 
@@ -145,7 +147,7 @@ class Desk:
             leaving = question.check(_reply_of(question.reply))
         except egress.EgressViolation as violation:
             _log.error("an answer was held back: %s", violation.rule)
-            self._note(question.asked, event=HELD_BACK, code=violation.rule)
+            self._note_once(question.asked, event=HELD_BACK, code=violation.rule, first_of=question.asked.sameness)
             return self._sealed(_refusal(RefusalCode.INTERNAL), method, asked_hash)
         answer = self._sealed(leaving.content, method, asked_hash)
         if leaving.numbers:
@@ -164,15 +166,26 @@ class Desk:
         # Only the name of a summary of the plan is ever answered.
         name = f"{asked.summary}.{leaving.what}" if asked.summary else leaving.what
         size, sha256 = leaving.numbers * BYTES_A_NUMBER, hashlib.sha256(answer).hexdigest()
-        self._note(asked, event=asked.event, left=(Released(name, (leaving.numbers,), kind, size, sha256),))
+        left = Released(name, (leaving.numbers,), kind, size, sha256)
+        self._note_once(asked, event=asked.event, left=left, first_of=asked.sameness)
 
     def _note_word(self, asked: Asked, code: str) -> None:
-        """Nothing left but a word of a fixed list, or this hospital's masking key, which is told each time."""
-        if asked.sameness and code != egress.MASKING_KEY:
-            what, of_few = (asked.event, asked.sameness, code), asked.sameness == asked.event
-            self._repeats.note(what, lambda: self._note(asked, event=asked.event, code=code), of_few=of_few)
-        else:
-            self._note(asked, event=asked.event, code=code)
+        """Nothing left but a word of a fixed list, or this hospital's masking key, one a plan."""
+        few = asked.sameness if asked.sameness == asked.event else None
+        self._note_once(
+            asked, event=asked.event, code=code, first_of=asked.plan_hash if code == egress.MASKING_KEY else few
+        )
+
+    def _note_once(
+        self, asked: Asked, *, event: str, code: str = "", left: Released | None = None, first_of: str | None
+    ) -> None:
+        """Once an hour. first_of: noted once at least, however much else there is, as what was charged must be."""
+        all_left = () if left is None else (left,)
+        self._repeats.note(
+            (event, asked.sameness, code, all_left),
+            lambda: self._note(asked, event=event, code=code, left=all_left),
+            first_of=None if first_of is None else (event, code, first_of),
+        )
 
     def _count(self, times: int) -> None:
         if self._audit is not None:
@@ -191,7 +204,13 @@ def questions_to(guard: GuardPort) -> dict[str, Read]:
     def contribute(content: bytes) -> Question:
         request = contribute_request(content)
         sameness = _sameness(request.plan_hash, str(request.round), request.attempt)
-        asked = Asked("contribute", request.plan_hash, request.round, request.attempt, sameness)
+        asked = Asked(
+            event="contribute",
+            plan_hash=request.plan_hash,
+            round=request.round,
+            attempt=request.attempt,
+            sameness=sameness,
+        )
         check = egress.contribution_of(request.weights.size)
         return Question(asked, lambda: _vector_reply(request, lambda: guard.contribute(request)), check)
 
@@ -199,7 +218,11 @@ def questions_to(guard: GuardPort) -> dict[str, Read]:
         request = summarise_request(content)
         sameness = _sameness(request.plan_hash, request.summary, request.attempt)
         asked = Asked(
-            "summarise", request.plan_hash, attempt=request.attempt, sameness=sameness, summary=request.summary
+            event="summarise",
+            plan_hash=request.plan_hash,
+            attempt=request.attempt,
+            sameness=sameness,
+            summary=request.summary,
         )
         check = egress.summary_of(request.cells)
         return Question(asked, lambda: _vector_reply(request, lambda: guard.summarise(request)), check)
@@ -212,18 +235,18 @@ def questions_to_node(guard: NodeGuardPort, *, site: str) -> dict[str, Read]:
 
     def offer_plan(content: bytes) -> Question:
         document = parsed(pb.OfferPlanRequest, content).document
-        asked = Asked("offer_plan", sameness=hashlib.sha256(document).hexdigest())
+        asked = Asked(event="offer_plan", sameness=hashlib.sha256(document).hexdigest())
         return Question(asked, lambda: _plan_reply(guard.offer_plan(document)), egress.plan_state)
 
     def plan_status(content: bytes) -> Question:
         plan_hash = parsed(pb.PlanStatusRequest, content).plan_hash
-        asked = Asked("plan_status", plan_hash, sameness="plan_status")
+        asked = Asked(event="plan_status", plan_hash=plan_hash, sameness="plan_status")
         return Question(asked, lambda: _plan_reply(guard.plan_status(plan_hash)), egress.plan_state)
 
     def deliver_model(content: bytes) -> Question:
         sent = parsed(pb.DeliverModelRequest, content)
         return Question(
-            Asked("deliver_model", sent.plan_hash, sameness=hashlib.sha256(content).hexdigest()),
+            Asked(event="deliver_model", plan_hash=sent.plan_hash, sameness=hashlib.sha256(content).hexdigest()),
             lambda: _delivery_reply(guard.deliver_model(sent.model, sent.signature, sent.plan_hash)),
             egress.delivery_state,
         )
@@ -233,14 +256,14 @@ def questions_to_node(guard: NodeGuardPort, *, site: str) -> dict[str, Read]:
         # Without the nonce, so that the same keys are the same question.
         sameness = hashlib.sha256(masking_keys_question(plan_hash, keys, nonce=b"")).hexdigest()
         return Question(
-            Asked("masking_keys", plan_hash, sameness=sameness),
+            Asked(event="masking_keys", plan_hash=plan_hash, sameness=sameness),
             lambda: _masking_key_reply(guard.masking_keys(plan_hash, keys)),
             egress.masking_key_of(site),
         )
 
     def describe(content: bytes) -> Question:
         parsed(pb.DescribeRequest, content)
-        asked = Asked("describe", sameness="describe")
+        asked = Asked(event="describe", sameness="describe")
         return Question(asked, lambda: _description_reply(guard.describe()), egress.description_of(site))
 
     return {
@@ -276,7 +299,7 @@ def _refused(event: str, code: RefusalCode) -> Question:
         raise RequestRefused(code)
 
     # These can be sent without end, so not each one is noted.
-    return Question(Asked(event, sameness=event), refuse, egress.plan_state)
+    return Question(Asked(event=event, sameness=event), refuse, egress.plan_state)
 
 
 def _reply_of(reply: Callable[[], bytes]) -> bytes:

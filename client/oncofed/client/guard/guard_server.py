@@ -108,7 +108,7 @@ class _TokenCheck(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc has no 
     def _seldom(self, event: str) -> None:
         """Noted once an hour: whoever reaches the socket could fill the disk with lines."""
         try:
-            self._repeats.note(event, lambda: self._audit.append(event), of_few=True)
+            self._repeats.note(event, lambda: self._audit.append(event), first_of=event)
         except Exception as error:  # gRPC would send its text; the call is refused all the same
             _log.error("%s: it cannot be noted (%s)", event, type(error).__name__)
 

@@ -186,7 +186,7 @@ class NodeGuard:
                 self._repeats.note(
                     "plan_gave_way",
                     lambda: self._audit.append("plan_gave_way", plan_hash=plan.hash),
-                    of_few=True,
+                    first_of="plan_gave_way",
                 )
             else:
                 self._audit.append("plan_kept", plan_hash=plan.hash)
@@ -203,6 +203,8 @@ class NodeGuard:
 
     def deliver_model(self, model: bytes, signature: bytes, plan_hash: str) -> DeliveryState:
         """As the port says. One model a plan: another one later is refused, even if it is signed."""
+        if not is_hash(plan_hash):  # it may be of any length, and becomes the name of a file
+            return self._refused_model(Reason.NOT_APPROVED, "malformed")
         path = self._folder.models / f"{plan_hash}.safetensors"
         try:
             standing = self._standing(self._approval_of(plan_hash))
@@ -273,7 +275,7 @@ class NodeGuard:
             _log.error("a question is not answered: %s", older)
             self._audit.append(FORGOTTEN, plan_hash=plan_hash)
 
-        self._repeats.note(FORGOTTEN, note, of_few=True)
+        self._repeats.note(FORGOTTEN, note, first_of=FORGOTTEN)
 
     def _guard_for(self, approval: Approval) -> Guard:
         masking_keys = self._masking.others(approval.plan_hash) if approval.masking_key else ()

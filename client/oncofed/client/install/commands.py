@@ -233,8 +233,14 @@ def _in_words(folder: NodeFolder, document: StudyDocument) -> str:
     from oncofed.protocol.plan_words import plan_in_words
     from oncofed.protocol.study_document import schema_of
     from oncofed.survival.network import parameter_count
+    from oncofed.texts import terminal_columns
 
-    said = plan_in_words(document.plan, schema_of(document), parameters=parameter_count(document.plan.model))
+    said = plan_in_words(
+        document.plan,
+        schema_of(document),
+        parameters=parameter_count(document.plan.model),
+        columns=terminal_columns(),
+    )
     known = peers_in_words(document.plan, read_policy(folder.policy).peers, site=read_site(folder).name)
     return f"{said}\n{known}"
 

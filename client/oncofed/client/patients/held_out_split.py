@@ -20,8 +20,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from oncofed.cohort.cohort import Cohort
 from oncofed.durable import create_durably
+from oncofed.protocol.plan import StudyPlan
 from oncofed.secret_files import read_secret
+from oncofed.survival.encoded_patients import EncodedPatients, encoded_patients
 
 _DOMAIN = b"oncofed held-out patients 1"
 _SECRET_BYTES = 32
@@ -87,3 +90,15 @@ def split_secret(path: Path) -> bytes:
 def split_name(secret: bytes) -> str:
     """Tells one secret from another and nothing else."""
     return hashlib.sha256(_DOMAIN + secret).hexdigest()
+
+
+def parted(
+    cohort: Cohort, plan: StudyPlan, *, secret: bytes, data_source: str
+) -> tuple[EncodedPatients, EncodedPatients]:
+    """Those who are trained on, and those who are set aside."""
+    if plan.held_out_fraction == 0:
+        set_aside = np.zeros(len(cohort), np.bool_)
+    else:
+        set_aside = HeldOutSplit(secret, data_source, plan.held_out_fraction).held_out(cohort.patient_ids)
+    trained_on, held_out = (cohort.subset(np.flatnonzero(chosen)) for chosen in (~set_aside, set_aside))
+    return encoded_patients(trained_on), encoded_patients(held_out)

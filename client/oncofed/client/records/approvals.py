@@ -32,19 +32,16 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from oncofed.client.guard import trust
 from oncofed.client.guard.policy_file import NodePolicy, SourcePolicy
 from oncofed.client.guard.trust import Reason, Standing, Untrusted
-from oncofed.client.patients.held_out_split import HeldOutSplit, split_name, split_secret
+from oncofed.client.patients.held_out_split import parted, split_name, split_secret
 from oncofed.client.patients.sources import read_source_cohort
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.decisions import Approval, Decision, ToldDecisions, approval_in, content_of
 from oncofed.client.records.frozen_patients import freeze, frozen_file, thaw
 from oncofed.client.records.objections import of_the_ledger, of_the_plan, refuse_copy, refuse_number
 from oncofed.client.records.plan_keys import PlanKeys
-from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.durable import replace_durably, sync_folder, unwritable
 from oncofed.errors import PrivacyRefusal, RecordDamaged, RecordFailure
@@ -52,7 +49,6 @@ from oncofed.privacy.ledger import Ledger
 from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.protocol.messages import PlanState
 from oncofed.protocol.plan import StudyPlan
-from oncofed.survival.encoded_patients import EncodedPatients, encoded_patients
 
 _PLAN_HASH = re.compile(r"[0-9a-f]{64}")
 _FOLDER_MODE = 0o700
@@ -162,19 +158,16 @@ class Approvals:
         Raises PrivacyRefusal with every objection (the trial's apart), InvalidInput with every fault of the table; then
         nothing is approved. What was approved before stays as it was.
         """
-
-        def allowed() -> tuple[Standing, bytes | None, bytes]:
-            return self._allowed(plan, schema, site=site, policy=policy, source=source, ledger=ledger)
-
-        *_, secret = allowed()
+        self._allowed(plan, schema, site=site, policy=policy, source=source, ledger=ledger)
         cohort = read_source_cohort(source.source, schema)
         refuse_number(cohort, plan, policy)
-        trained_on, held_out = _parted(cohort, plan, secret=secret, data_source=source.name)
         with self._one_at_a_time():
-            # Once more, and against what is approved by now: since then another person may have decided about this
-            # plan or about a copy of this table, or the plan's model come and its key gone.
-            standing, first_key, _ = allowed()
+            # Once more: since then another person may have decided, or the plan's model come and its key gone.
+            standing, first_key, secret = self._allowed(
+                plan, schema, site=site, policy=policy, source=source, ledger=ledger
+            )
             refuse_copy(cohort, source, self.all())
+            trained_on, held_out = parted(cohort, plan, secret=secret, data_source=source.name)
             if first_key is not None:
                 self.masking.keep_own(plan.hash, first_key)
             approval = Approval(
@@ -185,7 +178,7 @@ class Approvals:
                 bundle_sha256=plan.bundle_sha256,
                 decided_by=approved_by,
                 decided_at=now.astimezone(UTC).isoformat(timespec="seconds"),
-                split=split_name(secret) if secret else "",
+                split=_split_of(secret),
                 # First, and beside the file of the approval before, which is in force until this one is told.
                 patients_sha256=freeze(self.patients, plan_hash=plan.hash, trained_on=trained_on, held_out=held_out),
                 masking_key=standing.masking_key,
@@ -194,6 +187,43 @@ class Approvals:
             trial(self.patients_file(approval), approval.patients_sha256)
             self._write(approval)
         return approval
+
+    def _allowed(
+        self,
+        plan: StudyPlan,
+        schema: StudySchema,
+        *,
+        site: str,
+        policy: NodePolicy,
+        source: SourcePolicy,
+        ledger: Ledger,
+    ) -> tuple[Standing, bytes | None, bytes]:
+        """The plan, approved; a fresh masking key where it gets its first one; by what patients are set aside.
+
+        Whatever stands against it before a table is read. Raises PrivacyRefusal.
+        """
+        before = self._remembered(plan.hash)
+        if before is not None and before.data_source not in ("", source.name):
+            raise PrivacyRefusal(
+                f"this plan was approved for the data source {before.data_source}. Approve it for that one, or ask the "
+                "coordinator for a new plan."
+            )
+        standing, fresh = self._trusted(plan, source, before, site=site)
+        secret = split_secret(self.held_out_secret) if plan.held_out_fraction else b""
+        objections = [*of_the_plan(plan, schema, site=site), *of_the_ledger(plan, source, ledger)]
+        if plan.hash in policy.plans_with_lost_answers:
+            objections.append(
+                "the policy names it in plans_with_lost_answers: it was answered before, and would be answered more "
+                "often than it promised; ask the coordinator for a new plan"
+            )
+        if before is not None and before.split not in ("", _split_of(secret)):
+            objections.append(
+                f"{self.held_out_secret.name} is another one than when it was first approved, and would set other "
+                "patients aside: restore it, or ask the coordinator for a new plan"
+            )
+        if objections:
+            raise PrivacyRefusal("this plan cannot be approved: " + "; ".join(objections))
+        return standing, fresh, secret
 
     def decline(self, plan: StudyPlan, *, declined_by: str, now: datetime) -> Approval:
         """Decline a plan, or withdraw its approval: its requests are refused from now on, and nobody stays frozen."""
@@ -216,43 +246,10 @@ class Approvals:
             self._write(declined)
         return declined
 
-    def _allowed(
-        self,
-        plan: StudyPlan,
-        schema: StudySchema,
-        *,
-        site: str,
-        policy: NodePolicy,
-        source: SourcePolicy,
-        ledger: Ledger,
-    ) -> tuple[Standing, bytes | None, bytes]:
-        """As `_trusted`, and the secret of the split (empty without one). Raises PrivacyRefusal."""
-        before = self._remembered(plan.hash)
-        if before is not None and before.data_source not in ("", source.name):
-            raise PrivacyRefusal(
-                f"this plan was approved for the data source {before.data_source}. Approve it for that one, or ask the "
-                "coordinator for a new plan."
-            )
-        standing, fresh = self._trusted(plan, source, site=site)
-        secret = split_secret(self.held_out_secret) if plan.held_out_fraction else b""
-        objections = [*of_the_plan(plan, schema, site=site), *of_the_ledger(plan, source, ledger)]
-        if plan.hash in policy.plans_with_lost_answers:
-            objections.append(
-                "the policy names it in plans_with_lost_answers: it was answered before, and would be answered more "
-                "often than it promised; ask the coordinator for a new plan"
-            )
-        if before is not None and before.split not in ("", split_name(secret) if secret else ""):
-            objections.append(
-                f"{self.held_out_secret.name} is another one than when it was first approved, and would set other "
-                "patients aside: restore it, or ask the coordinator for a new plan"
-            )
-        if objections:
-            raise PrivacyRefusal("this plan cannot be approved: " + "; ".join(objections))
-        return standing, fresh, secret
-
-    def _trusted(self, plan: StudyPlan, source: SourcePolicy, *, site: str) -> tuple[Standing, bytes | None]:
-        """The plan, approved, and a fresh masking key where it gets its first one. Raises PrivacyRefusal."""
-        before, fresh = self._remembered(plan.hash), None
+    def _trusted(
+        self, plan: StudyPlan, source: SourcePolicy, before: Approval | None, *, site: str
+    ) -> tuple[Standing, bytes | None]:
+        fresh = None
         held = self.masking.held(plan.hash) if plan.needs_masking_keys else ""
         if plan.needs_masking_keys and not held and (before is None or not before.masking_key):
             fresh = new_masking_key()
@@ -389,21 +386,13 @@ class Approvals:
         self._write_bundles(self.all())
 
 
+def _split_of(secret: bytes) -> str:
+    return split_name(secret) if secret else ""
+
+
 def _standing(plan: StudyPlan, before: Approval | None) -> Standing:
     """Where the hospital stands with a plan, by what it decided."""
     if before is None:
         return Standing(plan)
     state, key = STATES[before.decision], before.masking_key
     return trust.decided(Standing(plan), plan_hash=before.plan_hash, state=state, masking_key=key)
-
-
-def _parted(
-    cohort: Cohort, plan: StudyPlan, *, secret: bytes, data_source: str
-) -> tuple[EncodedPatients, EncodedPatients]:
-    """Those who are trained on, and those who are set aside."""
-    if plan.held_out_fraction == 0:
-        set_aside = np.zeros(len(cohort), np.bool_)
-    else:
-        set_aside = HeldOutSplit(secret, data_source, plan.held_out_fraction).held_out(cohort.patient_ids)
-    trained_on, held_out = (cohort.subset(np.flatnonzero(chosen)) for chosen in (~set_aside, set_aside))
-    return encoded_patients(trained_on), encoded_patients(held_out)

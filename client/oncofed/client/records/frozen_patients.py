@@ -11,6 +11,7 @@ is another than the approval says, whatever is in it. Imports no torch.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from oncofed.errors import RecordDamaged
 from oncofed.survival.encoded_patients import EncodedPatients
 
 _GROUPS = ("trained_on", "held_out")
+_FROZEN = re.compile(r"\.?[0-9a-f]{64}\.")
+"""A name begins so: of a whole file, of one half-written, of a copy."""
 _PARTS = ("x", "events", "at_risk")
 
 
@@ -56,10 +59,13 @@ def read_frozen(path: Path, *, sha256: str) -> tuple[EncodedPatients, EncodedPat
 
 
 def thaw(folder: Path, *, unless: Callable[[Path], bool]) -> None:
-    """Remove what is frozen there, and what a kill left half-written, but for some files. Raises RecordUnwritable."""
+    """Remove what is frozen there, and what a kill left half-written, but for some files. Raises RecordUnwritable.
+
+    What else somebody has laid there is left alone.
+    """
     with unwritable(folder):
         if folder.exists():
             for path in sorted(folder.iterdir()):
-                if not unless(path):
+                if _FROZEN.match(path.name) and not path.is_dir() and not unless(path):
                     path.unlink()
             sync_folder(folder)

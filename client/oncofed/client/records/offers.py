@@ -22,6 +22,7 @@ from pathlib import Path
 from oncofed.client.records.decisions import Approval, Decision
 from oncofed.durable import replace_durably, unwritable
 from oncofed.errors import RecordFailure
+from oncofed.protocol.wire_form import is_hash
 
 MOST_WAITING = 100
 
@@ -40,8 +41,11 @@ class Offers:
         return self.folder / f"{plan_hash}{_PLAN}"
 
     def hashes(self) -> list[str]:
-        """Of all plans here. Raises OSError where the folder may not be read, which is not an empty one."""
-        return sorted(path.stem for path in self.folder.iterdir() if path.suffix == _PLAN)
+        """Of all plans here; a copy that somebody made of one has another name, and is none.
+
+        Raises OSError where the folder may not be read, which is not an empty one.
+        """
+        return sorted(path.stem for path in self.folder.iterdir() if path.suffix == _PLAN and is_hash(path.stem))
 
     def keep(self, plan_hash: str, document: bytes) -> bool:
         """Keep a new plan; whether another one gave way for it. Raises RecordUnwritable."""

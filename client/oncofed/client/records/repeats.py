@@ -1,22 +1,22 @@
 """Is what happens again worth another line of the audit log? At its first time, and then once an hour.
 
 A coordinator offers a plan every few seconds for as long as it waits for approvals; a hundred equal lines would hide
-the one that matters. Whatever leaves is never counted as a repetition, and does not come here; a state or a refusal's
-code, which are words of a fixed list, does.
+the one that matters; and whoever carries questions can deliver one that was answered without end.
 
 Promises: what differs in anything is told at once, up to `MOST` different things within an hour. Of more, which only
 somebody makes who wants to fill the disk, their number is told, each time that it has doubled and when the hour is
-over: so the log is never silent about a flood, and a flood cannot fill it. What nobody can multiply (`of_few`) always
-has room. When the log could not be written, the next time counts as the first. A new process has seen nothing yet.
+over: so the log is never silent about a flood, and a flood cannot fill it. What nobody can multiply (`first_of`) always
+has room once. When the log could not be written, the next time counts as the first. A new process has seen nothing yet.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 PAUSE_SECONDS = 3600.0
 MOST = 100
@@ -39,16 +39,19 @@ class Repeats:
         self._count = count
         self._pause_seconds = pause_seconds
         self._clock = clock
-        self._noted: OrderedDict[Hashable, float] = OrderedDict()
-        self._few: OrderedDict[Hashable, float] = OrderedDict()
+        self._noted: OrderedDict[bytes, float] = OrderedDict()
+        self._few: OrderedDict[bytes, float] = OrderedDict()
         self._more, self._told, self._more_since = 0, 0, 0.0
         self._lock = threading.Lock()
 
-    def note(self, what: Hashable, write: Callable[[], None], *, of_few: bool = False) -> None:
+    def note(self, what: object, write: Callable[[], None], *, first_of: object = None) -> None:
         """Calls `write` unless `what` was noted within the pause. What `write` raises is raised, and nothing noted.
 
-        of_few  `what` is one of a few fixed things, however often and by whomever they are brought about.
+        what      told from others by its `repr`, of which a hash is kept: it may hold anything from outside.
+        first_of  one of a few things that nobody can multiply, to which `what` belongs: each has room once, whatever
+                  else there is. None: of none.
         """
+        key, few = _hash_of(what), None if first_of is None else _hash_of((first_of,))
         with self._lock:
             now = self._clock()
             for noted in (self._noted, self._few):
@@ -57,14 +60,17 @@ class Repeats:
             if self._more and now - self._more_since >= self._pause_seconds:
                 self._tell()
                 self._more = self._told = 0
-            noted = self._few if of_few else self._noted
-            if what in noted:
+            if key in self._noted or key in self._few:
                 return
-            if not of_few and len(noted) >= MOST:
-                self._one_more(now)
-                return
-            write()
-            noted[what] = now
+            if few is None or few in self._few:
+                if len(self._noted) >= MOST:
+                    self._one_more(now)
+                    return
+                write()
+                self._noted[key] = now
+            else:
+                write()
+                self._few[key] = self._few[few] = now
 
     def _one_more(self, now: float) -> None:
         if not self._more:
@@ -78,3 +84,7 @@ class Repeats:
         if self._more != self._told:
             self._count(self._more)
             self._told = self._more
+
+
+def _hash_of(what: object) -> bytes:
+    return hashlib.sha256(repr(what).encode("utf-8", "surrogatepass")).digest()

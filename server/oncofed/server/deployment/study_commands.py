@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from oncofed.errors import Fault, InvalidInput
-from oncofed.texts import spreadsheet_table
+from oncofed.texts import spreadsheet_table, terminal_columns
 
 if TYPE_CHECKING:
     from oncofed.cohort.schema import StudySchema
@@ -148,7 +148,8 @@ def show(study_file: Path, patients: int | None) -> None:
     from oncofed.survival.network import parameter_count  # noqa: PLC0415
 
     plan, schema = _read(study_file)
-    click.echo(plan_in_words(plan, schema, parameters=parameter_count(plan.model), patients=patients))
+    parameters = parameter_count(plan.model)
+    click.echo(plan_in_words(plan, schema, parameters=parameters, columns=terminal_columns(), patients=patients))
 
 
 @study.command()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import hashlib
 import json
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -402,9 +405,18 @@ def test_what_a_kill_left_frozen_is_removed_when_the_guard_starts(approved: Inst
 
 
 def test_a_guard_that_cannot_tidy_starts_all_the_same(
-    approved: InstalledNode, caplog: pytest.LogCaptureFixture
+    approved: InstalledNode, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (approved.folder.patients / "a folder").mkdir()
+    left = approved.folder.patients / f"{'0' * 64}.{'0' * 64}.safetensors"
+    left.write_bytes(b"patients")
+    unlink = Path.unlink
+
+    def refused(path: Path, missing_ok: bool = False) -> None:
+        if path == left:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refused)
     approved.guard().contribute(approved.request())
     assert "cannot be removed" in caplog.text
 
@@ -666,3 +678,21 @@ def test_a_model_of_a_plan_nobody_approved_is_not_kept(node: InstalledNode) -> N
 
 def test_the_description_holds_the_name_and_no_more(node: InstalledNode) -> None:
     assert node.guard().describe() == NodeDescription(SITE)
+
+
+def test_a_model_for_a_plan_whose_name_is_no_hash_is_refused_and_leaves_nothing_in_memory(
+    approved: InstalledNode,
+) -> None:
+    guard = approved.guard()
+    for plan_hash in ("x" * 5_000_000, "../" + "a" * 61, "", "A" * 64):
+        assert guard.deliver_model(b"", b"", plan_hash) is DeliveryState.REFUSED
+    kept = [entry for entry in approved.entries() if entry.event == "model_not_kept"]
+    assert [(entry.plan_hash, entry.code) for entry in kept] == [("malformed", "not_approved")]
+
+
+def test_a_copy_beside_a_plan_is_no_plan(approved: InstalledNode) -> None:
+    plan = approved.plan().hash
+    for name in (f"{plan} (copy).json", f"{plan}~.json", "notes.json"):
+        (approved.folder.plans / name).write_bytes(b"{}")
+    assert looked_at(approved.folder, plan[:8]).document.plan.hash == plan
+    assert offers_of(approved.folder).hashes() == [plan]

@@ -571,3 +571,12 @@ def test_what_is_read_on_is_what_is_read_anew(tmp_path: Path) -> None:
     (tmp_path / "audit.jsonl").write_bytes((tmp_path / "audit.jsonl").read_bytes()[:-200])
     log.append("guard_started")
     assert told.by_plan() == ToldDecisions(tmp_path / "audit.jsonl").by_plan()
+
+
+def test_what_a_person_laid_beside_frozen_patients_stays_and_is_in_nobodys_way(tmp_path: Path) -> None:
+    approve(tmp_path)
+    patients = tmp_path / "patients"
+    (patients / "registry.csv").write_text("a table")
+    (patients / "old").mkdir()
+    decline(tmp_path)
+    assert sorted(os.listdir(patients)) == ["old", "registry.csv"]

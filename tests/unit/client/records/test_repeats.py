@@ -71,7 +71,7 @@ def test_what_nobody_can_multiply_is_told_in_the_middle_of_a_flood() -> None:
     for number in range(2 * MOST):
         repeats.note(number, lambda: None)
     for _ in range(2):
-        repeats.note("the records are older", lambda: told.append("older"), of_few=True)
+        repeats.note("the records are older", lambda: told.append("older"), first_of="older")
     assert told == ["older"]
     repeats.note("another", lambda: told.append("another"))
     assert told == ["older"]
@@ -92,3 +92,23 @@ def test_a_number_that_could_not_be_told_is_told_the_next_time() -> None:
         repeats.note("more", lambda: None)
     repeats.note("more still", lambda: None)
     assert counted == [1, 2]
+
+
+def test_of_few_things_each_has_room_once_and_what_they_do_later_is_counted_as_all_else() -> None:
+    told, counted = list[str](), list[int]()
+    repeats = Repeats(counted.append)
+    for number in range(MOST):
+        repeats.note(number, lambda: None)
+    for attempt in range(3):
+        repeats.note(("answer", attempt), lambda: told.append("answer"), first_of="answer")
+        repeats.note(("another", 0), lambda: told.append("another"), first_of="another")
+    assert told == ["answer", "another"]
+    assert counted == [1, 2]
+
+
+def test_what_it_remembers_is_small_however_long_a_thing_is() -> None:
+    repeats = Repeats(nobody)
+    for first_of in (None, "f" * 1_000_000):
+        repeats.note("w" * 1_000_000, lambda: None, first_of=first_of)
+    repeats.note("\ud800", lambda: None)
+    assert {len(kept) for kept in (*repeats._noted, *repeats._few)} == {32}
