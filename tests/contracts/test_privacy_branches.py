@@ -8,7 +8,7 @@ from tests.contracts.privacy_branches import all_branches, branches
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-MOST = 61
+MOST = 60
 """As many as there are. One that goes makes this number smaller; one that comes belongs into `privacy.releases`."""
 
 

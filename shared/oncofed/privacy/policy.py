@@ -220,10 +220,7 @@ class SitePolicy:
             reasons.append("noise is shared in the training mode full_batch only")
         if shares.sites != len(plan.roster):
             reasons.append("its shares are of another roster than its own")
-        if not (shares.dropouts >= 0 and shares.colluding >= 0 and shares.guaranteed_shares >= 1):
-            reasons.append("its dropouts and colluding hospitals leave nobody whose noise counts")
-        if shares.sites - shares.dropouts < 2:
-            reasons.append("its dropouts leave a hospital by itself, with nobody to hide its part among")
+        reasons += shares.faults
         if tuple(member.site for member in plan.members) != plan.roster:
             reasons.append("its members are not the hospitals of its roster")
         if self.fewest_colluding_tolerated is None:

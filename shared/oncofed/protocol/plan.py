@@ -70,6 +70,16 @@ class SharedNoise:
         """Shares of the noise that are in every sum and known to no attacker."""
         return self.sites - self.dropouts - self.colluding
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Why nobody may trust it, in words."""
+        found = []
+        if not (self.dropouts >= 0 and self.colluding >= 0 and self.guaranteed_shares >= 1):
+            found.append("its dropouts and colluding hospitals leave nobody whose noise counts")
+        if self.sites - self.dropouts < 2:  # a masked sum of one is that one's part
+            found.append("its dropouts leave a hospital by itself, with nobody to hide its part among")
+        return tuple(found)
+
 
 @dataclass(frozen=True)
 class ModelSpec:
