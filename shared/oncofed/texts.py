@@ -5,8 +5,7 @@ text of another kind is refused by name where it is parsed. What is shown is esc
 stands before a terminal, `LogLines` before a log, `spreadsheet_cell` before a CSV file; pages escape by themselves.
 
 A *line* can be read as it stands: printable, no line's end, no control, format (direction overrides, zero width),
-private, unassigned or surrogate character, in Unicode's composed form (NFC), no blank at its edges and no two
-in a row, bounded. Marker
+private, unassigned or surrogate character, in Unicode's composed form (NFC), no blank at its edges, bounded. Marker
 and category names of real tables are lines: `HER2/neu (IHC)`, `β2-microglobulin`, `CD4+`. What becomes part of a path
 or a command has an alphabet besides.
 
@@ -81,8 +80,6 @@ def _unfit(text: str, *, edges: bool) -> str | None:
         return "is not in Unicode's composed form (NFC)"
     if text != text.strip() and not edges:
         return "has a blank at its edge"
-    if "  " in text and not edges:  # where a terminal breaks a line, what stands behind them would begin one
-        return "has two blanks in a row"
     marks = 0
     for place, each in enumerate(text):
         marks = marks + 1 if unicodedata.category(each).startswith("M") else 0

@@ -68,7 +68,7 @@ SETTINGS = [
     for sites in (3, 4, 5)
     for dropouts in (0, 1, 2)
     for colluding in (0, 1, 2)
-    if sites - dropouts - colluding >= 1
+    if sites - dropouts - colluding >= 1 and sites - dropouts >= 2  # else no policy allows the plan
 ]
 
 

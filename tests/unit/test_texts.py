@@ -201,11 +201,3 @@ def test_who_gave_a_command_is_the_login_or_only_claimed(tmp_path: Path, monkeyp
     assert controls_in(person(tmp_path / "none")) == []
     assert "\n" not in person(tmp_path / "none")
     assert len(person(tmp_path / "none")) < 80
-
-
-def test_no_line_holds_two_blanks_in_a_row_and_a_block_may() -> None:
-    for name, kind in TEXTS.items():
-        if not kind.lines and kind.alphabet is None:
-            assert kind.fault("a b") is None, name
-            assert kind.fault("a" + " " * 36 + "b") == "has two blanks in a row", name
-    assert TEXTS["SourceSpec.statement"].fault("select  a") is None

@@ -2,11 +2,11 @@
 
 Promises: whatever the guard's object does, what comes out is an `Answer` (`protocol.answer`) around a vector, a state,
 a public description or a code, as bytes that `egress` has passed, and not one other; it is noted in the audit log
-before it is returned, a vector with the hash of exactly the bytes that leave. What can be delivered without end is
-noted once an hour: the same plan offered again with the same answer, the same round or summary answered, refused or
-held back again, this hospital's masking key asked for again, bytes that are no question, and questions that the
-coordinator did not sign; of more than a hundred different ones in it the number (`records.repeats`). What is answered
-or held back for the first time has its line however much else there is.
+before it is returned, a vector with the hash of exactly the bytes that leave, each time that they do. What can be
+delivered without end is noted once an hour: the same plan offered again with the same answer, the same round or summary
+refused or held back again, bytes that are no question, and questions that the coordinator did not sign; of more than a
+hundred different ones in it the number (`records.repeats`). What is answered or held back for the first time has its
+line however much else there is; of more than a hundred repetitions of answers in an hour, too, the number is noted.
 A question from outside is not answered before its signature fits.
 `Desk.ask` never raises, so that no text of an exception goes anywhere: every failure in between is the code `internal`.
 When the ledger or the audit log cannot be written, nothing leaves but the code `not_ready`, and the local log names the
@@ -19,6 +19,7 @@ In a deployment `guard_server` puts it behind a socket; in a simulation it is ca
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -111,6 +112,7 @@ class Desk:
         self._answer_key = answer_key
         self._asker_key = asker_key
         self._repeats = Repeats(self._count)
+        self._leaving, self._number = Repeats(self._count), itertools.count()
 
     def ask(self, method: str, question: bytes) -> bytes:
         """The answer; never raises."""
@@ -166,24 +168,26 @@ class Desk:
         # Only the name of a summary of the plan is ever answered.
         name = f"{asked.summary}.{leaving.what}" if asked.summary else leaving.what
         size, sha256 = leaving.numbers * BYTES_A_NUMBER, hashlib.sha256(answer).hexdigest()
-        left = Released(name, (leaving.numbers,), kind, size, sha256)
-        self._note_once(asked, event=asked.event, left=left, first_of=asked.sameness)
+        left = (Released(name, (leaving.numbers,), kind, size, sha256),)
+        self._note_leaving(asked, lambda: self._note(asked, event=asked.event, left=left))
 
     def _note_word(self, asked: Asked, code: str) -> None:
-        """Nothing left but a word of a fixed list, or this hospital's masking key, one a plan."""
-        few = asked.sameness if asked.sameness == asked.event else None
-        self._note_once(
-            asked, event=asked.event, code=code, first_of=asked.plan_hash if code == egress.MASKING_KEY else few
-        )
+        """Nothing left but a word of a fixed list, or this hospital's masking key."""
+        if code == egress.MASKING_KEY:
+            self._note_leaving(asked, lambda: self._note(asked, event=asked.event, code=code))
+        else:
+            few = asked.sameness if asked.sameness == asked.event else None
+            self._note_once(asked, event=asked.event, code=code, first_of=few)
 
-    def _note_once(
-        self, asked: Asked, *, event: str, code: str = "", left: Released | None = None, first_of: str | None
-    ) -> None:
+    def _note_leaving(self, asked: Asked, write: Callable[[], None]) -> None:
+        """Each time that something leaves, the first time of each thing for certain, a hundred more times an hour."""
+        self._leaving.note(next(self._number), write, first_of=(asked.event, asked.plan_hash, asked.sameness))
+
+    def _note_once(self, asked: Asked, *, event: str, code: str, first_of: str | None) -> None:
         """Once an hour. first_of: noted once at least, however much else there is, as what was charged must be."""
-        all_left = () if left is None else (left,)
         self._repeats.note(
-            (event, asked.sameness, code, all_left),
-            lambda: self._note(asked, event=event, code=code, left=all_left),
+            (event, asked.sameness, code),
+            lambda: self._note(asked, event=event, code=code),
             first_of=None if first_of is None else (event, code, first_of),
         )
 

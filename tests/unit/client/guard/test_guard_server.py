@@ -38,7 +38,7 @@ from oncofed.client.guard import egress
 from oncofed.client.guard.guard_server import WRONG_TOKEN, serving
 from oncofed.client.guard.token import token_sha256
 from oncofed.client.records.audit_log import HELD_BACK, AuditLog, Released
-from oncofed.client.records.repeats import MOST
+from oncofed.client.records.repeats import MOST, NOT_NOTED
 from oncofed.errors import InvalidInput, RefusalCode, RequestRefused
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.answer import answer_to
@@ -371,7 +371,7 @@ def test_the_limit_of_a_message_is_the_products() -> None:
         assert [entry.event for entry in here.audit()] == ["offer_plan", "describe"]
 
 
-def test_a_round_or_summary_that_is_refused_or_answered_again_is_noted_once() -> None:
+def test_a_round_or_summary_that_is_refused_again_is_noted_once_and_each_that_is_answered_is_noted() -> None:
     """Whoever carries questions may deliver one that the coordinator signed without end."""
     refusing = HostileGuard(raising(RequestRefused(RefusalCode.REQUEST_CONFLICT)))
     with served(refusing) as here:
@@ -399,7 +399,22 @@ def test_a_round_or_summary_that_is_refused_or_answered_again_is_noted_once() ->
             for _ in range(5)
         ]
         left = [entry.left[0].sha256 for entry in here.audit() if entry.left]
-    assert left == [hashlib.sha256(answers[place]).hexdigest() for place in (0, 5)]
+    assert left == [hashlib.sha256(answer).hexdigest() for answer in answers]
+
+
+def test_an_answer_that_is_asked_for_without_end_fills_no_log() -> None:
+    """Whoever carries questions needs no key for that."""
+    with served(HonestGuard()) as here:
+        channel, question = here.channel(), signed(question_of(REQUEST))
+        for _ in range(3 * MOST):
+            channel.ask(Method.CONTRIBUTE, question)
+        other = channel.ask(Method.CONTRIBUTE, signed(question_of(replace(REQUEST, attempt=9))))
+        left = [entry.left[0].sha256 for entry in here.audit() if entry.left]
+        counts = [int(entry.facts["times"]) for entry in here.audit() if entry.event == NOT_NOTED]
+    assert len(left) == 1 + MOST + 1
+    assert left[-1] == hashlib.sha256(other).hexdigest(), "what leaves for the first time has its line"
+    assert counts == sorted(counts)
+    assert max(counts) > MOST
 
 
 def test_what_is_no_question_is_noted_once_however_often_it_comes() -> None:
@@ -427,7 +442,7 @@ def test_the_same_offer_is_noted_once_and_whatever_differs_at_once() -> None:
         channel.contribute(REQUEST)
         told = [(entry.event, entry.code) for entry in here.audit()]
     offers = [("offer_plan", "offered"), ("offer_plan", "offered"), ("offer_plan", "approved")]
-    assert told == [*offers, ("contribute", "")]
+    assert told == [*offers, ("contribute", ""), ("contribute", "")], "what leaves is noted each time"
 
 
 class TalkingGuard(HonestGuard):

@@ -157,7 +157,12 @@ def test_true_pairs_are_counted_among_the_first_and_false_ones_among_the_claimed
 
 
 def test_the_command_runs_to_its_end(studies: Path, tmp_path: Path) -> None:
-    settings = ("data.synthetic={patients = 120, hospitals = 2, seed = 3}", "training.rounds=2", "privacy.mode=none")
+    settings = (
+        "data.synthetic={patients = 120, hospitals = 2, seed = 3}",
+        "training.rounds=2",
+        "training.calibration_rounds=0",
+        "privacy.mode=none",
+    )
     arguments = [str(studies / "demo" / "study.toml"), "--patients", "10", "--trainings", "2"]
     arguments += [part for setting in settings for part in ("--set", setting)]
     arguments += [part for name in ("completeness", "stability", "recovery", "entities") for part in ("--only", name)]
