@@ -169,19 +169,22 @@ class Desk:
         name = f"{asked.summary}.{leaving.what}" if asked.summary else leaving.what
         size, sha256 = leaving.numbers * BYTES_A_NUMBER, hashlib.sha256(answer).hexdigest()
         left = (Released(name, (leaving.numbers,), kind, size, sha256),)
-        self._note_leaving(asked, lambda: self._note(asked, event=asked.event, left=left))
+        self._note_leaving(asked.sameness, lambda: self._note(asked, event=asked.event, left=left))
 
     def _note_word(self, asked: Asked, code: str) -> None:
         """Nothing left but a word of a fixed list, or this hospital's masking key."""
         if code == egress.MASKING_KEY:
-            self._note_leaving(asked, lambda: self._note(asked, event=asked.event, code=code))
+            self._note_leaving(asked.plan_hash, lambda: self._note(asked, event=asked.event, code=code))
         else:
             few = asked.sameness if asked.sameness == asked.event else None
             self._note_once(asked, event=asked.event, code=code, first_of=few)
 
-    def _note_leaving(self, asked: Asked, write: Callable[[], None]) -> None:
-        """Each time that something leaves, the first time of each thing for certain, a hundred more times an hour."""
-        self._leaving.note(next(self._number), write, first_of=(asked.event, asked.plan_hash, asked.sameness))
+    def _note_leaving(self, what: str, write: Callable[[], None]) -> None:
+        """Each time that something leaves: the first time for certain, and a hundred more times an hour of all.
+
+        what  that nobody can multiply: a round or summary, of which each attempt is charged; a plan, which has one key.
+        """
+        self._leaving.note(next(self._number), write, first_of=what)
 
     def _note_once(self, asked: Asked, *, event: str, code: str, first_of: str | None) -> None:
         """Once an hour. first_of: noted once at least, however much else there is, as what was charged must be."""

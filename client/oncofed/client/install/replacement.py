@@ -13,7 +13,6 @@ anew, and forget what was spent); a folder that cannot be renamed, because it is
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -24,14 +23,15 @@ from pathlib import Path
 from oncofed.client.install.folder import NodeFolder
 from oncofed.durable import sync_folder, unwritable
 from oncofed.errors import Fault, InvalidInput
+from oncofed.turns import in_turn
 
 
 @contextmanager
 def working_folder(path: Path) -> Iterator[Path]:
     """An empty folder at `path` for its owner alone, for one command at a time; others wait. What a kill left goes."""
     lock = path.with_name(f"{path.name}.lock")
-    descriptor = _alone(lock)
-    try:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with in_turn(lock, opened=lambda: os.open(lock, flags, 0o600)):  # whoever had it before takes it away
         _remove(path)
         path.mkdir(mode=0o700)
         try:
@@ -39,18 +39,6 @@ def working_folder(path: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(path, ignore_errors=True)
             lock.unlink(missing_ok=True)
-    finally:
-        os.close(descriptor)
-
-
-def _alone(lock: Path) -> int:
-    while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):  # whoever had it before takes it away
-            if os.path.samestat(os.fstat(descriptor), lock.stat()):
-                return descriptor
-        os.close(descriptor)
 
 
 def _remove(path: Path) -> None:

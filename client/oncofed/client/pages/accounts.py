@@ -14,7 +14,6 @@ quarter of a second).
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import json
@@ -22,13 +21,14 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 from oncofed.durable import replace_durably, unwritable
 from oncofed.errors import Fault, InvalidInput, RecordDamaged
+from oncofed.turns import in_turn
 
 
 class Role(StrEnum):
@@ -142,18 +142,14 @@ def accounts_in(path: Path) -> tuple[Account, ...]:
 def accounts_at_rest(path: Path) -> Iterator[None]:
     """While inside no account of this file changes."""
     lock_file = path.with_name(f".{path.name}.lock")
-    while True:
-        with unwritable(path):
-            lock = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):  # while it waited a restore may have put another folder here
-            if os.path.samestat(os.fstat(lock), lock_file.stat()):
-                break
-        os.close(lock)
-    try:
+    # While it waits a restore may put another folder here.
+    with in_turn(lock_file, opened=lambda: _opened(lock_file)):
         yield
-    finally:
-        os.close(lock)
+
+
+def _opened(lock_file: Path) -> int:
+    with unwritable(lock_file):
+        return os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
 
 def disable_all(path: Path) -> None:

@@ -109,8 +109,8 @@ def read_source_cohort(source: SourceSpec, schema: StudySchema) -> Cohort:
 
 def _read_sql(source: SourceSpec, columns: Iterable[str] | None) -> pd.DataFrame:
     # Hospitals with files only need no database driver, and starting does not wait for it.
-    import sqlalchemy  # noqa: PLC0415
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+    import sqlalchemy  # noqa: PLC0415 - as said above
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - likewise
 
     assert source.statement is not None
     where = f"data source {source.name}"

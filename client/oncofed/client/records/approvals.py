@@ -21,7 +21,6 @@ has one: its requests would be answered twice. Torch-free.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
@@ -49,6 +48,7 @@ from oncofed.privacy.ledger import Ledger
 from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.protocol.messages import PlanState
 from oncofed.protocol.plan import StudyPlan
+from oncofed.turns import in_turn
 
 _PLAN_HASH = re.compile(r"[0-9a-f]{64}")
 _FOLDER_MODE = 0o700
@@ -290,18 +290,13 @@ class Approvals:
     @contextmanager
     def held(self) -> Iterator[None]:
         """As `at_rest`, of a folder that may be damaged: nothing is made or removed. Raises RecordUnwritable."""
-        while True:
-            with unwritable(self.patients):
-                lock = os.open(self.patients, os.O_RDONLY)
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            with suppress(FileNotFoundError):  # while it waited a restore may have put another folder here
-                if os.path.samestat(os.fstat(lock), self.patients.stat()):
-                    break
-            os.close(lock)
-        try:
+        # While it waits a restore may put another folder here.
+        with in_turn(self.patients, opened=self._opened):
             yield
-        finally:
-            os.close(lock)
+
+    def _opened(self) -> int:
+        with unwritable(self.patients):
+            return os.open(self.patients, os.O_RDONLY)
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:

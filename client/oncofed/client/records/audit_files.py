@@ -19,6 +19,7 @@ from pathlib import Path
 from oncofed.client.records.audit_line import LONGEST_LINE, fields_in
 from oncofed.durable import sync_folder
 from oncofed.errors import RecordDamaged
+from oncofed.turns import in_turn
 
 LOG_CLOSED = "log_closed"
 """The last event of a closed log; also where a kill kept it from being closed, and then others follow."""
@@ -47,21 +48,8 @@ def begun_of(path: Path) -> Path:
 @contextmanager
 def locked(path: Path) -> Iterator[int]:
     """The open log, for one writer at a time: not the one that was closed while it waited."""
-    while True:
-        descriptor = _opened(path)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), path.stat()):
-                    break
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-    try:
+    with in_turn(path, opened=lambda: _opened(path)) as descriptor:
         yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _opened(path: Path) -> int:

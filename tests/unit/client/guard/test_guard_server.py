@@ -42,6 +42,7 @@ from oncofed.client.records.repeats import MOST, NOT_NOTED
 from oncofed.errors import InvalidInput, RefusalCode, RequestRefused
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.answer import answer_to
+from oncofed.protocol.masking_keys import SignedMaskingKey
 from oncofed.protocol.messages import Contribution, DeliveryState, NodeDescription, PlanState
 from oncofed.protocol.signing import new_signing_key
 from oncofed.protocol.wire_form import LARGEST_MESSAGE, SERVICE, Method, question_of, serialised
@@ -400,6 +401,16 @@ def test_a_round_or_summary_that_is_refused_again_is_noted_once_and_each_that_is
         ]
         left = [entry.left[0].sha256 for entry in here.audit() if entry.left]
     assert left == [hashlib.sha256(answer).hexdigest() for answer in answers]
+
+
+def test_a_masking_key_that_is_asked_for_in_ever_new_words_fills_no_log() -> None:
+    """Of twenty hospitals' keys there are a million sets to ask with."""
+    with served(HonestGuard()) as here:
+        asker = here.asker()
+        for number in range(3 * MOST):
+            asker.masking_keys(HASH, (SignedMaskingKey(f"Site {number}", b"k" * 32, b"s" * 64),))
+        lines = [entry for entry in here.audit() if entry.code == "masking_key"]
+    assert len(lines) == 1 + MOST
 
 
 def test_an_answer_that_is_asked_for_without_end_fills_no_log() -> None:

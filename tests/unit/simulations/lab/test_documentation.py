@@ -6,7 +6,6 @@ import doctest
 import importlib
 import inspect
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -17,9 +16,6 @@ import oncofed.lab
 
 PARTS = sorted(path.stem for path in (REPOSITORY / "simulations/oncofed/simulations/lab").glob("[!_]*.py"))
 NOTEBOOKS = sorted((REPOSITORY / "docs/notebooks").glob("*.ipynb"))
-
-TWO_MINUTES = 120.0
-"""Of the processor's seconds: what else runs on the machine does not count."""
 
 
 @pytest.fixture(autouse=True)
@@ -42,11 +38,9 @@ def test_each_function_of_the_lab_has_an_example() -> None:
     assert [each.__name__ for each in ours if ">>> " not in (each.__doc__ or "")] == []
 
 
-def test_the_page_gives_what_it_says_and_its_ten_lines_take_less_than_two_minutes() -> None:
-    began = time.process_time()
+def test_the_page_gives_what_it_says() -> None:
     ran = doctest.testfile(str(REPOSITORY / "docs/lab.md"), module_relative=False)
     assert (ran.failed, ran.attempted > 20) == (0, True)
-    assert time.process_time() - began < TWO_MINUTES, "and so do its first ten"
 
 
 def test_the_ten_lines_train_explain_and_plot() -> None:
@@ -75,9 +69,7 @@ def test_there_are_notebooks() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_the_notebook_runs_in_three_minutes(path: Path) -> None:
-    began = time.process_time()
+def test_the_notebook_runs(path: Path) -> None:
     shown = [each for each in run_notebook(path) if each is not None]
     assert len(shown) >= 4
     assert any("<svg" in getattr(each, "svg", "") for each in shown), "a waterfall is among what is shown"
-    assert time.process_time() - began < 1.5 * TWO_MINUTES
