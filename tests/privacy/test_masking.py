@@ -404,6 +404,12 @@ def test_a_hospital_answers_rosters_of_enough_of_the_plans_members_and_no_others
             refuse_roster(roster, plan_roster=plan, own=own, dropouts=dropouts)
 
 
+def test_nobody_answers_a_roster_of_one_however_many_may_be_missing() -> None:
+    with pytest.raises(PrivacyRefusal, match="by itself"):
+        refuse_roster(("a",), plan_roster=("a", "b", "c"), own="a", dropouts=2)
+    refuse_roster(("a", "b"), plan_roster=("a", "b", "c"), own="a", dropouts=2)
+
+
 def test_a_refused_roster_is_told_with_every_reason() -> None:
     with pytest.raises(PrivacyRefusal) as refusal:
         refuse_roster(("z", "a"), plan_roster=("a", "b", "c", "d"), own="b", dropouts=1)

@@ -58,7 +58,8 @@ def mlflow_log(experiment: str = "oncofed", *, run: str | None = None, tracking_
     """A run in MLflow for each training. Extra `mlflow`.
 
     experiment    made where it does not exist. run: its name; None lets MLflow choose.
-    tracking_uri  a folder or the address of a server; None: as MLflow is set up. What is logged leaves this process.
+    tracking_uri  a database (sqlite:///mlflow.db) or the address of a server; None: as MLflow is set up.
+                  What is logged leaves this process.
     raises        InvalidInput where MLflow is not installed.
 
     >>> import oncofed.lab as of

@@ -143,6 +143,17 @@ def test_no_way_leads_from_damaged_files_back_to_a_former_membership(
     assert look_at(folder).known["Bonn"].is_removed
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_key_that_was_replaced_stays_nobodys_whichever_file_was_edited(which: int, consortium: Consortium) -> None:
+    folder, former = consortium.folder, make_request(consortium.nodes["Bonn"])
+    rotate(folder, "Bonn", new_keys(consortium.nodes["Bonn"]))
+    path = both_files(folder, "Bonn")[which]
+    path.write_text(json.dumps({**json.loads(path.read_text()), "former_keys": []}))
+    remove(folder, "Bonn")
+    with pytest.raises(InvalidInput, match="was replaced by another one"):
+        approve(folder, request_bytes(former))
+
+
 @pytest.mark.parametrize("off", [suspend, remove])
 def test_an_older_copy_of_the_folder_of_hospitals_revives_nobody(
     off: Callable[[CoordinatorFolder, str], object], consortium: Consortium, tmp_path: Path
