@@ -113,7 +113,7 @@ def prepared(stack: ExitStack, world: World) -> InstalledNode:
     for each in (plan, declined):
         node.guard().offer_plan(node.offer(each))
     node.approve(plan)
-    node.approvals.decline(declined, declined_by="Dr. Example", now=datetime.now(UTC))
+    node.approvals.decline(declined.hash, declined_by="Dr. Example", now=datetime.now(UTC))
     world.become(node)
     return node
 

@@ -267,7 +267,7 @@ def test_a_copy_of_a_table_under_another_name_is_refused_unless_it_is_said() -> 
             one, two = here.plan("one"), here.plan("two")
             here.approve(one, SOURCE)
             if declined:
-                node.approvals.decline(one, declined_by="Dr. Example", now=datetime.now(UTC))
+                node.approvals.decline(one.hash, declined_by="Dr. Example", now=datetime.now(UTC))
             if said:
                 here.approve(two, OTHER)
                 continue

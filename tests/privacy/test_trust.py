@@ -37,7 +37,7 @@ from tests.privacy.trusting_hospitals import (
     weights_of,
 )
 
-from oncofed.client.guard.trust import Reason, Standing, Untrusted, decided, declined, exchanged
+from oncofed.client.guard.trust import Reason, Standing, Untrusted, decided, exchanged
 from oncofed.errors import RequestRefused
 from oncofed.privacy.masking import Attempt, content_hash_of, new_masking_key, public_masking_key_of
 from oncofed.protocol.messages import ContributeRequest, DeliveryState, PlanState
@@ -176,7 +176,8 @@ def test_keys_are_exchanged_under_an_approval_that_is_in_force() -> None:
     keys = adversary.begin()
     in_force = adversary.hospitals[BONN].standings[PLAN.hash]
     assert exchanged(in_force, keys.values(), own=BONN).keys == in_force.keys
-    for standing in (Standing(PLAN), declined(in_force)):
+    declined = decided(in_force, plan_hash=PLAN.hash, state=PlanState.DECLINED, masking_key=in_force.masking_key)
+    for standing in (Standing(PLAN), declined):
         assert reason_of(partial(exchanged, standing, keys.values(), own=BONN)) is Reason.NOT_APPROVED
 
 

@@ -148,7 +148,10 @@ class Hospital:
         self.private_keys[plan_hash] = key
 
     def decline(self, plan_hash: str) -> None:
-        self.standings[plan_hash] = trust.declined(self.standings[plan_hash])
+        before = self.standings[plan_hash]
+        self.standings[plan_hash] = trust.decided(
+            before, plan_hash=plan_hash, state=PlanState.DECLINED, masking_key=before.masking_key
+        )
         self.private_keys.pop(plan_hash, None)
         self.guards.pop(plan_hash, None)
 

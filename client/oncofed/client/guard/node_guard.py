@@ -180,7 +180,7 @@ class NodeGuard:
             plan = trust.offered(document, pinned=self._pinned).plan
         except Untrusted as refusal:
             return self._refused_offer(refusal.reason, document, refusal.plan_hash)
-        if not self._offers.path(plan.hash).exists():
+        if not self._is_kept(plan.hash):  # or damaged: then it is kept anew
             if self._offers.keep(plan.hash, document):
                 # A coordinator that offers without end would else fill the log, two lines a plan.
                 self._repeats.note(
@@ -194,12 +194,20 @@ class NodeGuard:
 
     def plan_status(self, plan_hash: str) -> PlanState:
         """As the port says; REFUSED for a plan that is not kept."""
-        if not is_hash(plan_hash) or not self._offers.path(plan_hash).exists():
+        if not is_hash(plan_hash) or not self._is_kept(plan_hash):
             return PlanState.REFUSED
         decided = self._approvals.find(plan_hash)
         if decided is None:
             return PlanState.OFFERED
         return STATES[decided.decision]
+
+    def _is_kept(self, plan_hash: str) -> bool:
+        """Whether its document is here, and is what the coordinator signed."""
+        try:
+            content = self._offers.path(plan_hash).read_bytes()
+            return trust.from_coordinator(content, pinned=self._pinned).plan.hash == plan_hash
+        except (OSError, Untrusted):
+            return False
 
     def deliver_model(self, model: bytes, signature: bytes, plan_hash: str) -> DeliveryState:
         """As the port says. One model a plan: another one later is refused, even if it is signed."""

@@ -17,7 +17,8 @@ the old one as it was. Files, clocks and logs are the callers' (`guard.node_guar
     key that the approval names.
  6. Deliver. A model is of an approved plan, of its size, and signed by the pinned coordinator for it. The first one
     counts; with it the plan's masking key is no longer needed, and goes.
- 7. Decline. At any time; no question is answered from then on, and the masking key goes.
+ 7. Decline (`decided`). At any time, and by the plan's hash alone, for its document may be lost; no question is
+    answered from then on, and the masking key goes.
 
 That a question is the coordinator's is looked at before (`protocol.question`). Whether the policy allows the plan
 still, what may be asked, among which hospitals and how often, is looked at after (`guard.guard`). As python-tuf's
@@ -233,11 +234,6 @@ def delivered(standing: Standing, sent: SignedModel, *, pinned: Pinned) -> Stand
     if standing.model is not None and not np.array_equal(standing.model, weights):
         raise Untrusted(Reason.ANOTHER_MODEL)
     return replace(standing, model=weights)
-
-
-def declined(standing: Standing) -> Standing:
-    """Step 7. Never refused."""
-    return replace(standing, state=PlanState.DECLINED)
 
 
 def _refuse_unapproved(standing: Standing) -> None:

@@ -189,7 +189,7 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
       oncofed site plans NODE
       oncofed site plans NODE --show 4f1c
     """
-    from oncofed.client.install.inbox import looked_at, offered_plans
+    from oncofed.client.install.inbox import looked_at, offered_plans, refuse_unread
     from oncofed.protocol.study_document import read_document
 
     mailed = None if plan_file is None else plan_file.read_bytes()  # where perhaps only root may read
@@ -201,13 +201,14 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
         click.echo(_in_words(folder, looked_at(folder, shown).document))
         return
     found = offered_plans(folder)
-    for plan in found:
+    for plan in found.read:
         source = "" if plan.decision is None or not plan.decision.data_source else f" on {plan.decision.data_source}"
         click.echo(f"{plan.document.plan.hash[:12]}  {plan.document.plan.study:24s} {plan.state}{source}")
-    if not found:
+    if not found.read and not found.unread:
         click.echo("None yet. A running node gets them from the coordinator.")
-    elif any(plan.waits for plan in found):
+    elif any(plan.waits for plan in found.read):
         click.echo(f"Read one: oncofed site plans {folder.root} --show HASH; then approve or decline it.")
+    refuse_unread(found.unread)
 
 
 def _add(folder: NodeFolder, document: bytes, *, where: str) -> None:
@@ -331,13 +332,15 @@ def decline(folder: NodeFolder, plan: str) -> None:
     """
     from datetime import UTC, datetime
 
-    from oncofed.client.install.inbox import approvals_of, find_plan
+    from oncofed.client.install.inbox import approvals_of, find_hash, offers_of, study_of
 
     by = person()
     go_on_as("guard", folder)
-    document = find_plan(folder, plan).document
-    approvals_of(folder).decline(document.plan, declined_by=by, now=datetime.now(UTC))
-    click.echo(f"Declined: {document.plan.study}. To take it off the list: oncofed site forget")
+    plan_hash = find_hash(folder, plan)  # of its document nothing is needed, so that it may be lost
+    approvals_of(folder).decline(plan_hash, declined_by=by, now=datetime.now(UTC))
+    click.echo(f"Declined: {study_of(folder, plan_hash)}.")
+    if plan_hash in offers_of(folder).hashes():
+        click.echo(f"To take it off the list: oncofed site forget {folder.root} {plan_hash[:12]}")
 
 
 @site.command()
@@ -347,23 +350,31 @@ def decline(folder: NodeFolder, plan: str) -> None:
 def forget(folder: NodeFolder, plan: str, waiting: bool) -> None:
     """Take a plan off the list: one that nobody decided on, or that was declined. It may be offered again.
 
+    Also one whose document is damaged.
+
     \b
     Examples:
       oncofed site forget NODE 4f1c
       oncofed site forget NODE --waiting
     """
-    from oncofed.client.install.inbox import find_plan, offered_plans, offers_of
+    from oncofed.client.install.inbox import find_hash, offered_plans, offers_of, study_of
 
     if bool(plan) == waiting:
         raise click.UsageError("Name a plan, or add --waiting.")
     go_on_as("guard", folder)
-    waits = [each for each in offered_plans(folder) if each.waits] if waiting else []
-    for each in waits if waiting else [find_plan(folder, plan)]:
-        if not offers_of(folder).forget(each.document.plan.hash):
-            remedy = f"Withdraw the approval first: oncofed site decline {folder.root} {each.document.plan.hash[:12]}"
+    if waiting:
+        here = offered_plans(folder)
+        listed = [each.document.plan.hash for each in here.read if each.waits]
+        listed += [each.plan_hash for each in here.unread if each.waits]
+    else:
+        listed = [find_hash(folder, plan)]
+    for plan_hash in listed:
+        study = study_of(folder, plan_hash)
+        if not offers_of(folder).forget(plan_hash):
+            remedy = f"Withdraw the approval first: oncofed site decline {folder.root} {plan_hash[:12]}"
             raise InvalidInput([Fault("plan", "is approved", remedy)])
-        click.echo(f"Forgotten: {each.document.plan.hash[:12]}  {each.document.plan.study}")
-    if waiting and not waits:
+        click.echo(f"Forgotten: {plan_hash[:12]}  {study}")
+    if not listed:
         click.echo("No plan waits for a decision.")
 
 

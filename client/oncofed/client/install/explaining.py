@@ -13,7 +13,7 @@ import torch
 
 from oncofed.client.guard.policy_file import read_policy
 from oncofed.client.install.folder import NodeFolder, read_site
-from oncofed.client.install.inbox import OfferedPlan, offered_plans
+from oncofed.client.install.inbox import OfferedPlan, offered_plans, refuse_unread
 from oncofed.client.patients.sources import read_source_cohort
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
@@ -75,14 +75,17 @@ def _value(marker: Marker, value: float) -> str:
 
 
 def plan_with_model(folder: NodeFolder, beginning: str) -> OfferedPlan:
-    """The one plan with a delivered model whose hash begins so. Raises InvalidInput."""
-    found = [
-        plan
-        for plan in offered_plans(folder)
-        if plan.document.plan.hash.startswith(beginning)
-        and (folder.models / f"{plan.document.plan.hash}.safetensors").exists()
-    ]
-    if len(found) != 1:
+    """The one plan with a delivered model whose hash begins so. Raises InvalidInput; RecordDamaged: its document."""
+
+    def is_meant(plan_hash: str) -> bool:
+        return plan_hash.startswith(beginning) and (folder.models / f"{plan_hash}.safetensors").exists()
+
+    plans = offered_plans(folder)
+    found = [plan for plan in plans.read if is_meant(plan.document.plan.hash)]
+    unread = [plan for plan in plans.unread if is_meant(plan.plan_hash)]
+    if not found:
+        refuse_unread(unread)
+    if len(found) + len(unread) != 1:  # one that cannot be read is no reason to show another one
         what = "no study here has a model yet" if not found else "several studies have a model"
         remedy = "Name one with --plan; `oncofed site plans NODE` lists them."
         raise InvalidInput([Fault("--plan", what, remedy)])

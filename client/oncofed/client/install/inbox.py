@@ -2,12 +2,18 @@
 
 The documents lie in guard/plans, where the guard keeps what the coordinator sends, and where `oncofed site plans --add`
 keeps one that came by mail: the same checks for both. Every document is verified again when it is read.
+
+Promises: a document that is lost or damaged stands in the way of no other plan, and is told with its remedy; its plan
+can be declined, and forgotten, by the hash alone.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from oncofed.client.guard import trust
 from oncofed.client.guard.trust import Untrusted
@@ -17,7 +23,7 @@ from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.decisions import Approval, Decision
 from oncofed.client.records.offers import MOST_WAITING, Offers
 from oncofed.client.records.plan_keys import PlanKeys
-from oncofed.errors import Fault, InvalidInput, RecordDamaged, SignatureInvalid
+from oncofed.errors import Fault, InvalidInput, RecordDamaged
 from oncofed.protocol.study_document import StudyDocument
 
 
@@ -42,6 +48,36 @@ class OfferedPlan:
         return "waits for a decision" if self.decision is None else self.decision.decision.value
 
 
+@dataclass(frozen=True)
+class UnreadPlan:
+    """A plan whose document is lost or damaged.
+
+    what  which file, and what is wrong with it. remedy: the commands. decision, lost: as of an `OfferedPlan`.
+    """
+
+    plan_hash: str
+    what: str
+    remedy: str
+    decision: Approval | None
+    lost: str = ""
+
+    @property
+    def waits(self) -> bool:
+        """Nobody here has decided on it."""
+        return self.decision is None and not self.lost
+
+    def __str__(self) -> str:
+        return f"{self.plan_hash[:12]}  {self.what}. {self.remedy}"
+
+
+@dataclass(frozen=True)
+class OfferedPlans:
+    """read: those that wait first. unread: by hash; of documents that are not there, those that are needed."""
+
+    read: tuple[OfferedPlan, ...]
+    unread: tuple[UnreadPlan, ...]
+
+
 def approvals_of(folder: NodeFolder) -> Approvals:
     """The node's decisions."""
     return Approvals(
@@ -59,29 +95,55 @@ def offers_of(folder: NodeFolder) -> Offers:
     return Offers(folder.plans, approvals_of(folder).find)
 
 
-def offered_plans(folder: NodeFolder) -> tuple[OfferedPlan, ...]:
-    """All of them, those that wait first. Raises SignatureInvalid when a file was changed."""
-    found, decisions = [], approvals_of(folder)
-    for plan_hash in offers_of(folder).hashes():
-        with suppress(FileNotFoundError):  # it has given way to a newer one, just now
-            found.append(_read(folder, plan_hash, decisions))
-    return tuple(sorted(found, key=lambda plan: (plan.decision is not None, plan.document.plan.study)))
+def offered_plans(folder: NodeFolder) -> OfferedPlans:
+    """All of them. Raises OSError where the folder may not be read, which is not an empty one."""
+    read, unread, decisions = [], [], approvals_of(folder)
+    for plan_hash in _known(folder, decisions):
+        found = _plan(folder, plan_hash, decisions)
+        if isinstance(found, OfferedPlan):
+            read.append(found)
+        elif not found.waits or os.path.lexists(offers_of(folder).path(plan_hash)):  # else it has just given way
+            unread.append(found)
+    read.sort(key=lambda plan: (plan.decision is not None, plan.document.plan.study))
+    return OfferedPlans(tuple(read), tuple(unread))
 
 
-def find_plan(folder: NodeFolder, beginning: str) -> OfferedPlan:
-    """The plan whose hash begins so. Raises InvalidInput when there is none, or more than one."""
-    names = offers_of(folder).hashes()
+def refuse_unread(unread: Sequence[UnreadPlan]) -> None:
+    """Raises RecordDamaged that tells each, after whatever could be told of the others."""
+    if unread:
+        said = "a plan's document" if len(unread) == 1 else f"the documents of {len(unread)} plans"
+        raise RecordDamaged("\n".join([f"{said} cannot be read", *(f"  - {plan}" for plan in unread)]))
+
+
+def find_hash(folder: NodeFolder, beginning: str) -> str:
+    """The whole hash of the plan that begins so, be its document lost. Raises InvalidInput: none, or more than one."""
+    names = _known(folder, approvals_of(folder))
     found = [name for name in names if name.startswith(beginning)]
     if len(found) == 1:
-        with suppress(FileNotFoundError):  # as in `offered_plans`
-            return _read(folder, found[0], approvals_of(folder))
-    what = "several plans have a hash that begins so" if len(found) > 1 else "no plan here has a hash that begins so"
+        return found[0]
+    what = "several plans have a hash that begins so" if found else "no plan here has a hash that begins so"
     listed = ", ".join(name[:12] for name in names) or "none; the coordinator has not offered any"
     remedy = (
         f"Known: {listed}. One that nobody here has looked at gives way when the coordinator offers more than "
         f"{MOST_WAITING}; while it waits for an answer, it offers the plan again."
     )
     raise InvalidInput([Fault("plan", what, remedy)])
+
+
+def find_plan(folder: NodeFolder, beginning: str) -> OfferedPlan:
+    """The plan whose hash begins so. Raises InvalidInput as `find_hash`, RecordDamaged where it cannot be read."""
+    plan_hash = find_hash(folder, beginning)
+    found = _plan(folder, plan_hash, approvals_of(folder))
+    if isinstance(found, OfferedPlan):
+        return found
+    refuse_unread([found])
+    raise AssertionError("it is refused")
+
+
+def study_of(folder: NodeFolder, plan_hash: str) -> str:
+    """How a plan is called; in words where its document cannot be read."""
+    found = _plan(folder, plan_hash, approvals_of(folder))
+    return found.document.plan.study if isinstance(found, OfferedPlan) else "a plan whose document cannot be read"
 
 
 def looked_at(folder: NodeFolder, beginning: str) -> OfferedPlan:
@@ -97,29 +159,57 @@ def approved_plans(folder: NodeFolder, data_source: str) -> tuple[StudyDocument,
     """The plans that may charge a data source."""
     return tuple(
         plan.document
-        for plan in offered_plans(folder)
+        for plan in offered_plans(folder).read
         if plan.decision is not None
         and plan.decision.decision is Decision.APPROVED
         and plan.decision.data_source == data_source
     )
 
 
-def _read(folder: NodeFolder, plan_hash: str, decisions: Approvals) -> OfferedPlan:
-    path = folder.plans / f"{plan_hash}.json"
-    coordinator = read_site(folder).enrolled.key
+def _known(folder: NodeFolder, decisions: Approvals) -> list[str]:
+    """Those whose document lies here, and those that need one and may have lost it."""
+    names = set(offers_of(folder).hashes())
+    with suppress(RecordDamaged):  # the audit log: who needs one is not known
+        names.update(decisions.not_declined())
+    return sorted(names)
+
+
+def _plan(folder: NodeFolder, plan_hash: str, decisions: Approvals) -> OfferedPlan | UnreadPlan:
+    decision, lost = None, ""
+    try:
+        decision = decisions.find(plan_hash)
+    except RecordDamaged as damaged:  # deciding again is the remedy, so it must be possible
+        lost = str(damaged)
+    path = offers_of(folder).path(plan_hash)
+    read = _document(path, coordinator=read_site(folder).enrolled.key)
+    if isinstance(read, StudyDocument):
+        return OfferedPlan(read, decision, lost)
+    needed = lost or (decision is not None and decision.decision is Decision.APPROVED)
+    what, short = f"{path} {read}", f"{folder.root} {plan_hash[:12]}"
+    if needed:
+        what += ", so nothing of its plan is answered, and its patients stay frozen"
+        remedy = (
+            "Put the file back from any backup, or add the document as the coordinator signed it: oncofed site plans "
+            f"{folder.root} --add FILE. Or withdraw the approval: oncofed site decline {short}"
+        )
+    else:
+        remedy = f"oncofed site forget {short}  (the coordinator offers it again while it waits for an answer)"
+    return UnreadPlan(plan_hash, what, remedy, decision, lost)
+
+
+def _document(path: Path, *, coordinator: bytes) -> StudyDocument | str:
+    """That of the plan which its name says; else what is wrong with it."""
     try:
         document = trust.document_of(path.read_bytes(), coordinator=coordinator, where=path.name)
+    except FileNotFoundError:
+        return "is lost"
+    except IsADirectoryError:
+        return "is a folder (move it elsewhere)"
+    except PermissionError:
+        return f"may not be read by the guard (as root: oncofed site init {path.parents[2]} sets all rights again)"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
     except Untrusted as refused:
-        if refused.faults:
-            raise InvalidInput(refused.faults) from None
-        raise SignatureInvalid(
-            f"{path}: {refused.told}. Was it changed, or is it of a coordinator this hospital has left? Take it out of "
-            "the folder; the pinned coordinator offers its plans again."
-        ) from None
-    if document.plan.hash != plan_hash:
-        remedy = "Remove it; the coordinator offers the plan again."
-        raise InvalidInput([Fault(path.name, "holds another plan than its name says", remedy)])
-    try:
-        return OfferedPlan(document, decisions.find(plan_hash))
-    except RecordDamaged as damaged:  # deciding again is the remedy, so it must be possible
-        return OfferedPlan(document, None, str(damaged))
+        told = refused.told or "; ".join(fault.what for fault in refused.faults)
+        return f"was changed, or is of a coordinator that this hospital has left ({told})"
+    return document if document.plan.hash == path.stem else "holds another plan than its name says"

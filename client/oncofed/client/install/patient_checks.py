@@ -22,8 +22,11 @@ _TOPIC = "patients"
 
 
 def patient_findings(folder: NodeFolder) -> Iterator[Finding]:
-    """One for each approved plan that has no model yet. Reads their tables."""
-    plans = offered_plans(folder) if folder.plans.exists() else ()
+    """One for each approved plan that has no model yet, and each whose document is lost. Reads their tables."""
+    here = offered_plans(folder)
+    plans = here.read
+    for unread in here.unread:
+        yield Finding(_TOPIC, Verdict.FAULT, unread.what, unread.remedy)
     for plan in plans:
         if plan.lost:
             yield Finding(_TOPIC, Verdict.FAULT, plan.lost, f"oncofed site plans {folder.root}")
@@ -34,7 +37,7 @@ def patient_findings(folder: NodeFolder) -> Iterator[Finding]:
         and plan.decision.decision is Decision.APPROVED
         and not (folder.models / f"{plan.decision.plan_hash}.safetensors").exists()
     ]
-    if not running:
+    if not running and not here.unread:
         yield Finding(_TOPIC, Verdict.FINE, "no study is running")
     for plan, approval in running:
         yield _of(folder, plan, approval)

@@ -19,12 +19,15 @@ from oncofed.protocol.study_document import schema_of
 
 
 def plans_at_hand(folder: NodeFolder, *, tell: Tell) -> tuple[OfferedPlan, ...]:
-    """Those offered, or none where they cannot be read: tables are checked all the same; the doctor says more."""
+    """Those offered that can be read: tables are checked all the same; the doctor says more."""
     try:
-        return offered_plans(folder) if folder.plans.exists() else ()
-    except OncofedError as unread:
-        tell(f"Tables are not held against plans: {unread}")
+        plans = offered_plans(folder)
+    except OncofedError as fault:
+        tell(f"Tables are not held against plans: {fault}")
         return ()
+    for unread in plans.unread:
+        tell(f"Tables are not held against a plan: {unread}")
+    return plans.read
 
 
 def rows_of(source: SourceSpec, plans: Sequence[OfferedPlan], *, only_source: bool, tell: Tell) -> int:

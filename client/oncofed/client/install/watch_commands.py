@@ -29,7 +29,7 @@ def status(folder: NodeFolder) -> None:
     Example:
       oncofed site status NODE
     """
-    from oncofed.client.install.inbox import offered_plans
+    from oncofed.client.install.inbox import offered_plans, refuse_unread
     from oncofed.client.install.progress import progress
     from oncofed.client.records.audit_log import verify_audit_log
     from oncofed.supervision import read_status
@@ -46,8 +46,10 @@ def status(folder: NodeFolder) -> None:
         last = entries[-1]
         where = f" (plan {last.plan_hash[:12]}, round {last.round})" if last.round is not None else ""
         click.echo(f"Last entry of the audit log: {last.time} {last.event} {last.code}{where}")
-    for plan in offered_plans(folder):
+    plans = offered_plans(folder)
+    for plan in plans.read:
         click.echo(f"Plan {plan.document.plan.hash[:12]} {plan.document.plan.study}: {progress(plan, entries)}")
+    refuse_unread(plans.unread)
 
 
 def _is_alive(pid: int | None) -> bool:
@@ -96,7 +98,7 @@ def ledger(folder: NodeFolder, anchor: str | None) -> None:
       oncofed site ledger NODE --verify 12:8c1f...
     """
     from oncofed.client.guard.policy_file import read_policy, shared_in_words
-    from oncofed.client.install.inbox import approved_plans, offered_plans
+    from oncofed.client.install.inbox import approved_plans, offered_plans, refuse_unread
     from oncofed.client.records.ledger_view import ledger_view
     from oncofed.client.records.sqlite_ledger import read_ledger, verify_ledger
     from oncofed.privacy.releases import release_of_round
@@ -104,7 +106,8 @@ def ledger(folder: NodeFolder, anchor: str | None) -> None:
     go_on_as("guard", folder)
     head = verify_ledger(folder.ledger, anchor=anchor)
     entries = read_ledger(folder.ledger)
-    names = {plan.document.plan.hash: plan.document.plan.study for plan in offered_plans(folder)}
+    plans = offered_plans(folder)
+    names = {plan.document.plan.hash: plan.document.plan.study for plan in plans.read}
     for named in read_policy(folder.policy).sources:
         private = [
             document.plan
@@ -130,6 +133,7 @@ def ledger(folder: NodeFolder, anchor: str | None) -> None:
         releases = sum(entry.data_source == gone for entry in entries)
         click.echo(f"Data source {gone}: {releases} releases, and {folder.policy.name} does not name it any more.")
         click.echo("  The same patients under a new name would be given a new budget: restore the name.")
+    refuse_unread(plans.unread)
 
 
 @click.command()

@@ -113,13 +113,28 @@ class Approvals:
 
     def all(self) -> tuple[Approval, ...]:
         """Every decision that is in force, by plan hash. One that is lost is in force no longer."""
-        with unwritable(self.folder):
-            names = {path.stem for path in self.folder.glob("*.json")} | self._told.by_plan().keys()
         found = []
-        for name in sorted(names):
+        for name in self._decided_on():
             with suppress(RecordDamaged):
                 found.append(self.find(name))
         return tuple(approval for approval in found if approval is not None)
+
+    def not_declined(self) -> tuple[str, ...]:
+        """The plans that somebody may decline: approved, or decided in a way that is lost. No document is asked for."""
+        found = []
+        for name in self._decided_on():
+            try:
+                decided = self.find(name)
+            except RecordDamaged:
+                found.append(name)
+                continue
+            if decided is not None and decided.decision is Decision.APPROVED:
+                found.append(name)
+        return tuple(found)
+
+    def _decided_on(self) -> list[str]:
+        with unwritable(self.folder):
+            return sorted({path.stem for path in self.folder.glob("*.json")} | self._told.by_plan().keys())
 
     def disagreements(self) -> tuple[str, ...]:
         """Where a file is not the last decision that the audit log tells of, in words."""
@@ -225,14 +240,16 @@ class Approvals:
             raise PrivacyRefusal("this plan cannot be approved: " + "; ".join(objections))
         return standing, fresh, secret
 
-    def decline(self, plan: StudyPlan, *, declined_by: str, now: datetime) -> Approval:
-        """Decline a plan, or withdraw its approval: its requests are refused from now on, and nobody stays frozen."""
+    def decline(self, plan_hash: str, *, declined_by: str, now: datetime) -> Approval:
+        """Decline a plan, or withdraw its approval: its requests are refused from now on, and nobody stays frozen.
+
+        Its document may be lost.
+        """
         with self._one_at_a_time():
-            before = self._remembered(plan.hash)
-            standing = trust.declined(_standing(plan, before))
+            before = self._remembered(plan_hash)
             declined = Approval(
-                plan_hash=plan.hash,
-                decision=_DECISIONS[standing.state],
+                plan_hash=plan_hash,
+                decision=Decision.DECLINED,
                 # So that it cannot come back on another source.
                 data_source="" if before is None else before.data_source,
                 cohort_hash="" if before is None else before.cohort_hash,
@@ -240,7 +257,7 @@ class Approvals:
                 decided_by=declined_by,
                 decided_at=now.astimezone(UTC).isoformat(timespec="seconds"),
                 split="" if before is None else before.split,
-                masking_key=standing.masking_key,
+                masking_key="" if before is None else before.masking_key,
                 told_as=secrets.token_hex(_WORD_BYTES),
             )
             self._write(declined)

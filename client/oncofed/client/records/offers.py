@@ -43,8 +43,10 @@ class Offers:
     def hashes(self) -> list[str]:
         """Of all plans here; a copy that somebody made of one has another name, and is none.
 
-        Raises OSError where the folder may not be read, which is not an empty one.
+        Raises OSError where the folder may not be read, which is not an empty one. One that is lost holds none.
         """
+        if not os.path.lexists(self.folder):
+            return []
         return sorted(path.stem for path in self.folder.iterdir() if path.suffix == _PLAN and is_hash(path.stem))
 
     def keep(self, plan_hash: str, document: bytes) -> bool:
@@ -77,8 +79,10 @@ class Offers:
         found = []
         for plan_hash in self.hashes():
             path = self.path(plan_hash)
+            if path.is_dir():  # whose is that? Not ours to remove
+                continue
             if not path.with_suffix(_SHOWN).exists() and not self._is_decided(plan_hash):
-                found.append((path.stat().st_mtime_ns, plan_hash))
+                found.append((path.lstat().st_mtime_ns, plan_hash))  # a link may lead nowhere
         return [plan_hash for _, plan_hash in sorted(found)]
 
     def _is_decided(self, plan_hash: str) -> bool:

@@ -81,7 +81,7 @@ def test_an_offer_is_kept_and_then_waits_for_a_person(node: InstalledNode) -> No
     node.approve()
     assert guard.offer_plan(node.offer()) is PlanState.APPROVED
     assert guard.plan_status(plan_hash) is PlanState.APPROVED
-    node.approvals.decline(node.plan(), declined_by="Dr. Example", now=datetime.now(UTC))
+    node.approvals.decline(node.plan().hash, declined_by="Dr. Example", now=datetime.now(UTC))
     assert guard.plan_status(plan_hash) is PlanState.DECLINED
     assert node.events() == [("plan_kept", ""), ("approved", ""), ("declined", "")]
 
@@ -199,7 +199,7 @@ def test_decided_plans_take_no_room(node: InstalledNode, few: int) -> None:
     decided = plans(node, 3)
     for plan in decided:
         guard.offer_plan(node.offer(plan))
-        node.approvals.decline(plan, declined_by="Dr. Example", now=datetime.now(UTC))
+        node.approvals.decline(plan.hash, declined_by="Dr. Example", now=datetime.now(UTC))
     for number in range(few):
         guard.offer_plan(node.offer(replace(node.plan(), study=f"other {number}")))
     assert len(kept(node)) == few + 3
@@ -248,7 +248,7 @@ def test_forgotten_offers_leave_room_and_an_approved_plan_is_not_forgotten(node:
     lying = offers_of(node.folder)
     assert [lying.forget(plan.hash) for plan in first] == [False, True]
     assert kept(node) == {first[0].hash}
-    node.approvals.decline(first[0], declined_by="Dr. Example", now=datetime.now(UTC))
+    node.approvals.decline(first[0].hash, declined_by="Dr. Example", now=datetime.now(UTC))
     assert lying.forget(first[0].hash)
     assert guard.offer_plan(node.offer(first[0])) is PlanState.DECLINED  # what was decided stays so
     assert not list(node.folder.plans.glob("*.shown"))
@@ -314,7 +314,7 @@ def test_without_approval_no_patient_is_read(node: InstalledNode) -> None:
 def test_a_plan_that_is_declined_later_is_refused_at_once(approved: InstalledNode) -> None:
     guard = approved.guard()
     guard.contribute(approved.request())
-    approved.approvals.decline(approved.plan(), declined_by="Dr. Example", now=datetime.now(UTC))
+    approved.approvals.decline(approved.plan().hash, declined_by="Dr. Example", now=datetime.now(UTC))
     assert refusal_of(guard, approved.request(round_=2)) is RefusalCode.NOT_APPROVED
     assert refusal_of(guard, approved.request()) is RefusalCode.NOT_APPROVED
 
@@ -360,7 +360,7 @@ class Memory:
 
 
 def decline(node: InstalledNode) -> None:
-    node.approvals.decline(node.plan(), declined_by="Dr. Example", now=datetime.now(UTC))
+    node.approvals.decline(node.plan().hash, declined_by="Dr. Example", now=datetime.now(UTC))
 
 
 def damage(node: InstalledNode) -> None:

@@ -149,7 +149,7 @@ def test_who_withdraws_has_no_key_any_more_and_gets_no_second_one(node: Installe
     guard = node.guard()
     guard.masking_keys(plan.hash, (essens(plan),))
     guard.contribute(request(plan))
-    node.approvals.decline(plan, declined_by="Dr. Example", now=datetime.now(UTC))
+    node.approvals.decline(plan.hash, declined_by="Dr. Example", now=datetime.now(UTC))
     assert not list(node.folder.masking.glob("*.key"))
     assert unanswered(guard, plan) is RefusalCode.NOT_APPROVED
     assert refused(guard, plan) is RefusalCode.NOT_APPROVED

@@ -134,7 +134,7 @@ def test_an_approval_needs_the_secret_of_the_one_before(node: InstalledNode) -> 
 
 def test_declining_and_approving_again_keeps_the_split(node: InstalledNode) -> None:
     plan = approved(node, plain(node))
-    node.approvals.decline(plan, declined_by="Dr. A", now=datetime.now(UTC))
+    node.approvals.decline(plan.hash, declined_by="Dr. A", now=datetime.now(UTC))
     node.folder.held_out_secret.unlink()
     with pytest.raises(PrivacyRefusal, match="set other patients aside"):
         node.approve(plan)

@@ -125,7 +125,7 @@ def test_after_decline_nobody_stays_in_the_memory_of_a_process_that_is_not_asked
             assert guard is not None
             assert recorded.audit is guard.audit, "what is announced there may be told late there"
             assert len(guard._guards) == 1
-            node.approvals.decline(node.plan(), declined_by="Dr. Example", now=datetime.now(UTC))
+            node.approvals.decline(node.plan().hash, declined_by="Dr. Example", now=datetime.now(UTC))
             assert list(node.folder.patients.iterdir()) == []
             until = time.monotonic() + 10
             while guard._guards and time.monotonic() < until:

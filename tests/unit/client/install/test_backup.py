@@ -201,7 +201,7 @@ def test_a_decision_since_then_is_newer_too(node: InstalledNode, file: Path) -> 
     node.guard().offer_plan(node.offer())
     node.approve()
     back_up(node.folder, file, now=NOW)
-    node.approvals.decline(node.plan(), declined_by="Dr. Example", now=NOW)
+    node.approvals.decline(node.plan().hash, declined_by="Dr. Example", now=NOW)
     with pytest.raises(RecordDamaged, match="gone on about plans"):
         restore(node.folder, file, now=NOW)
 

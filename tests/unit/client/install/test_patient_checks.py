@@ -31,7 +31,7 @@ def test_nothing_is_running_before_an_approval_and_after_it_is_withdrawn(node: I
     assert only(node).what == "no study is running"
     node.approve()
     assert only(node).what.endswith("registry is as it was approved")
-    node.approvals.decline(node.plan(), declined_by="Dr. Example", now=datetime.now(UTC))
+    node.approvals.decline(node.plan().hash, declined_by="Dr. Example", now=datetime.now(UTC))
     assert only(node).what == "no study is running"
 
 

@@ -209,9 +209,11 @@ def test_declining_removes_them(node: InstalledNode) -> None:
     file = node.approvals.patients_file(node.approve(plan))
     unfinished = file.with_name(file.name + ".unfinished")
     unfinished.write_bytes(b"what a kill left")
-    node.approvals.decline(plan, declined_by="Dr. Example", now=datetime.now(UTC))
+    node.approvals.decline(plan.hash, declined_by="Dr. Example", now=datetime.now(UTC))
     assert list(file.parent.iterdir()) == []
-    node.approvals.decline(plan, declined_by="Dr. Example", now=datetime.now(UTC))  # nothing is there, and that is fine
+    node.approvals.decline(
+        plan.hash, declined_by="Dr. Example", now=datetime.now(UTC)
+    )  # nothing is there, and that is fine
 
 
 def test_an_approval_of_an_earlier_version_waits_to_be_given_again(node: InstalledNode) -> None:

@@ -113,7 +113,7 @@ def test_its_bundle_may_run_until_the_plan_is_declined(tmp_path: Path) -> None:
     bundles = tmp_path / "bundles"
     assert bundles.read_text().split() == ["cd" * 32, "ef" * 32]
     assert bundles.stat().st_mode & 0o777 == 0o644
-    approvals(tmp_path).decline(PLAN, declined_by="Dr. B", now=NOON)
+    approvals(tmp_path).decline(PLAN.hash, declined_by="Dr. B", now=NOON)
     assert bundles.read_text().split() == ["ef" * 32]
     found = approvals(tmp_path).find(PLAN.hash)
     assert found is not None
@@ -249,7 +249,7 @@ def test_a_plan_never_moves_to_another_source(tmp_path: Path, declined_between: 
     """Its requests would be answered twice, each time from another budget."""
     approve(tmp_path)
     if declined_between:
-        approvals(tmp_path).decline(PLAN, declined_by="Dr. B", now=NOON)
+        approvals(tmp_path).decline(PLAN.hash, declined_by="Dr. B", now=NOON)
     with pytest.raises(PrivacyRefusal, match="approved for the data source registry"):
         approve(tmp_path, source=replace(written_csv(tmp_path), name="another"))
 
@@ -427,7 +427,7 @@ def test_who_tidies_waits_for_who_decides(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def decline(folder: Path) -> None:
-    approvals(folder).decline(PLAN, declined_by="Dr. B", now=NOON)
+    approvals(folder).decline(PLAN.hash, declined_by="Dr. B", now=NOON)
 
 
 def decision_file(folder: Path) -> Path:
