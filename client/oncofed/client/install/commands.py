@@ -82,7 +82,8 @@ def init(folder: NodeFolder, name: str, users: str | None, port: int | None) -> 
         named = NodeUsers(*listed)
         if os.geteuid() != 0:
             raise InvalidInput([Fault("--users", "only root can give files to other users", "Run it with sudo.")])
-    if folder.settings.exists():
+
+    def refuse_others() -> None:
         before, edit = read_site(folder), f"Edit {folder.settings}, then repeat this without"
         faults = []
         if named is not None and named != before.users:
@@ -91,8 +92,16 @@ def init(folder: NodeFolder, name: str, users: str | None, port: int | None) -> 
             faults.append(Fault("--port", "is not this node's", f"{edit} --port."))
         if faults:
             raise InvalidInput(faults)
-    create(folder, SiteSettings(name, f"{LOOPBACK}:{port or 9094}", None, named))
-    click.echo(f"{folder.root} is the node of {name}.")
+
+    if folder.settings.exists():
+        refuse_others()
+    if create(folder, SiteSettings(name, f"{LOOPBACK}:{port or 9094}", None, named)):
+        click.echo(f"{folder.root} is the node of {name}.")
+    else:
+        refuse_others()  # it may have been made since, by somebody who gave this command at the same moment
+        click.echo(
+            f"{folder.root} was the node of {name} already: what is in it is kept, and all rights are set again."
+        )
     click.echo(f"Next: write down the rules in {folder.policy}, then: oncofed site check {folder.root}")
 
 

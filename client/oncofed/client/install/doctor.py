@@ -26,7 +26,7 @@ from oncofed.client.install.folder import NodeFolder, SiteSettings, read_site
 from oncofed.client.install.inbox import approvals_of
 from oncofed.client.install.network_checks import coordinator_findings, port_findings
 from oncofed.client.install.patient_checks import patient_findings
-from oncofed.client.install.setup import places
+from oncofed.client.install.setup import places, tokens_fit
 from oncofed.client.patients.sources import SourceKind
 from oncofed.client.records.agreement import forgotten_since_the_last_answer, refuse_disagreement
 from oncofed.client.records.audit_files import copies_beside
@@ -202,6 +202,16 @@ def _policy(folder: NodeFolder) -> Iterator[Finding]:
 
 
 def _keys(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:
+    for token in (folder.token, folder.token_sha256):
+        if token.exists():
+            token.open("rb").close()  # else one that this user may not read would seem not to fit
+    if not tokens_fit(folder):
+        what = "relay/token is not the one that guard/token.sha256 is of, so the guard answers no question"
+        remedy = (
+            f"oncofed site init {folder.root} --name {site.name}  (as root; it makes both anew), then start the node "
+            "again: systemctl restart oncofed.target"
+        )
+        yield Finding("keys", Verdict.FAULT, what, remedy)
     if not folder.node_key.exists():
         yield Finding("keys", Verdict.FAULT, "there is no node key yet", f"oncofed site request {folder.root}")
         return

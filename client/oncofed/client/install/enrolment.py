@@ -16,7 +16,8 @@ import secrets
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from oncofed.client.install.folder import NodeFolder, read_site
+from oncofed.client.install.folder import NodeFolder, SiteSettings, read_site
+from oncofed.client.install.set_up_alone import set_up_alone
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.enrolment import (
     Acceptance,
@@ -41,6 +42,11 @@ def make_request(folder: NodeFolder) -> EnrolmentRequest:
     ECDSA signatures are random, so the request is kept: asked again, the same one (and its fingerprint) is given.
     """
     site = read_site(folder)
+    with set_up_alone(folder):
+        return _made_request(folder, site)
+
+
+def _made_request(folder: NodeFolder, site: SiteSettings) -> EnrolmentRequest:
     private_folder(folder.node)
     private_folder(folder.relay)
     if not folder.node_key.exists():
@@ -91,6 +97,12 @@ def accept(folder: NodeFolder, content: bytes, *, heard_fingerprint: str) -> Acc
     """
     acceptance = read_acceptance(content)
     request = own_request(folder)
+    with set_up_alone(folder):
+        _pin(folder, acceptance, request, heard_fingerprint=heard_fingerprint)
+    return acceptance
+
+
+def _pin(folder: NodeFolder, acceptance: Acceptance, request: EnrolmentRequest, *, heard_fingerprint: str) -> None:
     faults = []
     if acceptance.request_fingerprint != fingerprint(request_bytes(request)) or acceptance.site != request.site:
         faults.append(
@@ -120,7 +132,6 @@ def accept(folder: NodeFolder, content: bytes, *, heard_fingerprint: str) -> Acc
         )
         file.flush()
         os.fsync(file.fileno())
-    return acceptance
 
 
 def fingerprint_of(acceptance: Acceptance) -> str:

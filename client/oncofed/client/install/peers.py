@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from oncofed.client.guard.policy_file import Peer, read_policy
 from oncofed.client.install.folder import NodeFolder, read_site
+from oncofed.client.install.set_up_alone import set_up_alone
 from oncofed.durable import replace_durably, sync_folder
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.cards import card_in_words, card_of
@@ -16,8 +17,14 @@ from oncofed.texts import text_of
 
 def add_peer(folder: NodeFolder, *, name: str, card: str) -> None:
     """Append a [[peer]] to policy.toml, whose owner and rights stay. Raises InvalidInput; then nothing is written."""
+    own = read_site(folder).name
+    with set_up_alone(folder):
+        _add_peer(folder, name=name, card=card, own=own)
+
+
+def _add_peer(folder: NodeFolder, *, name: str, card: str, own: str) -> None:
     digits, faults = "".join(card.lower().split()), []
-    if name not in text_of(Peer, "name") or name == read_site(folder).name:
+    if name not in text_of(Peer, "name") or name == own:
         faults.append(Fault("HOSPITAL", "is not the name of another hospital", "Write it as its card begins."))
     if digits not in text_of(Peer, "card"):
         what = "is not eight groups of four digits (0 to 9, a to f)"

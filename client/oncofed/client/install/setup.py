@@ -1,7 +1,8 @@
 """What must stand on a hospital's disk before its node can start, and whose is it?
 
 `create` lays the folder out with a policy that allows nothing yet; `hand_over` gives every part to the user it belongs
-to, and takes it from all others. Both may be repeated: what exists is kept, and rights are set again.
+to, and takes it from all others. Both may be repeated: what exists is kept, and rights are set again; of two halves of
+the relay's token that do not fit, neither is of use, and both are made anew. Of several at once one makes the node.
 
 Refuses: an existing node of another name; names and users that could not work later, before anything is made; to make a
 new ledger where an old one must have been; to go on as somebody who is neither root nor the part's own user.
@@ -16,10 +17,11 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from oncofed.client.guard.token import new_token, token_sha256
+from oncofed.client.guard.token import fits, new_token, read_digits, token_sha256
 from oncofed.client.install.folder import NodeFolder, NodeUsers, SiteSettings, read_site
+from oncofed.client.install.set_up_alone import set_up_alone
 from oncofed.client.records.sqlite_ledger import create_ledger
-from oncofed.durable import replace_durably
+from oncofed.durable import create_durably, replace_durably
 from oncofed.errors import Fault, InvalidInput
 from oncofed.secret_files import write_secret
 from oncofed.texts import text_of
@@ -62,24 +64,32 @@ def _of_the_guard(folder: NodeFolder) -> tuple[Path, ...]:
     )
 
 
-def create(folder: NodeFolder, settings: SiteSettings) -> None:
-    """Lay out a new node, or complete one of the same name. A ledger is made with the node and never again."""
-    fresh = not folder.settings.exists()
-    if fresh:
+def create(folder: NodeFolder, settings: SiteSettings) -> bool:
+    """Lay out a new node, or complete one of the same name; whether it is new.
+
+    A ledger is made with the node and never again.
+    """
+    if not folder.settings.exists():
         _refuse_unusable(folder, settings)
-    else:
+    folder.root.mkdir(mode=SHOWN, parents=True, exist_ok=True)
+    with set_up_alone(folder):
+        return _create(folder, settings)
+
+
+def _create(folder: NodeFolder, settings: SiteSettings) -> bool:
+    fresh = not folder.settings.exists()
+    if not fresh:
         before = read_site(folder)
         if before.name != settings.name:
             remedy = "Choose another folder, or edit site.toml before the node is enrolled."
             raise InvalidInput([Fault(str(folder.settings), f"is the node of {before.name} already", remedy)])
         settings = before
-    folder.root.mkdir(mode=SHOWN, parents=True, exist_ok=True)
     for place in places(folder):
         place.path.mkdir(mode=place.mode, exist_ok=True)
     if not folder.policy.exists():
         template = files("oncofed.client").joinpath("templates", "policy.toml").read_text("utf-8")
-        folder.policy.write_text(template)
-    if not (folder.token.exists() and folder.token_sha256.exists()):  # one without the other is of no use
+        create_durably(folder.policy, template.encode(), mode=0o640)
+    if not tokens_fit(folder):
         token = new_token()
         folder.token_sha256.unlink(missing_ok=True)
         folder.token.unlink(missing_ok=True)
@@ -92,6 +102,15 @@ def create(folder: NodeFolder, settings: SiteSettings) -> None:
     if fresh:  # last: a node that was not finished is begun again
         replace_durably(folder.settings, settings_text(settings).encode(), mode=0o644)
     hand_over(folder, settings.users)
+    return fresh
+
+
+def tokens_fit(folder: NodeFolder) -> bool:
+    """Whether the guard would know the relay by its token; else no question reaches it."""
+    try:
+        return fits(read_digits(folder.token), sha256=read_digits(folder.token_sha256))
+    except InvalidInput:  # one of them is lost, or is none
+        return False
 
 
 def _refuse_unusable(folder: NodeFolder, settings: SiteSettings) -> None:

@@ -16,8 +16,8 @@ from tests.end_to_end.flower_processes import enrol, free_port, new_coordinator
 from tests.installed_node import SITE, InstalledNode, installed_node
 from tests.node_guards import COORDINATOR_PUBLIC, HonestGuard
 
-from oncofed.client.guard.guard_server import serving
-from oncofed.client.guard.token import new_token, read_digits
+from oncofed.client.guard.guard_server import WRONG_TOKEN, serving
+from oncofed.client.guard.token import new_token, read_digits, token_sha256
 from oncofed.client.install import doctor
 from oncofed.client.install.doctor import examine
 from oncofed.client.install.enrolment import make_request
@@ -92,6 +92,10 @@ def edit_settings(node: InstalledNode, before: str, after: str) -> None:
 def write_open(secret: Path) -> None:
     secret.write_text("00")
     secret.chmod(0o644)
+
+
+def exchange_token(node: InstalledNode) -> None:
+    node.folder.token_sha256.write_text(token_sha256(new_token()))
 
 
 def damage_ledger(node: InstalledNode) -> None:
@@ -170,6 +174,8 @@ SPOILS = {
     "no address": Spoil("policy", lambda node: to_sql(node, mode=None), "is not there", "Check url_file"),
     "address for all": Spoil("policy", lambda node: to_sql(node, mode=0o644), "others than its owner", "chmod 400"),
     "address for a group": Spoil("policy", lambda node: to_sql(node, mode=0o440), "others than its owner", "chmod 400"),
+    "tokens that do not fit": Spoil("keys", exchange_token, "guard answers no question", "site init"),
+    "no token": Spoil("keys", lambda node: node.folder.token.unlink(), "guard answers no question", "site init"),
     "no key": Spoil("keys", lambda node: node.folder.node_key.unlink(), "no node key", "site request"),
     "other key": Spoil("keys", exchange_key, "not the one that was enrolled", "backup"),
     "other name": Spoil("keys", lambda node: edit_settings(node, '"Bonn"', '"Koeln"'), "enrolled for Bonn", "Restore"),
@@ -276,6 +282,33 @@ def test_a_guard_that_runs_answers(node: InstalledNode) -> None:
         node.folder.token.write_text(new_token())
         (found,) = of(node, "guard")
         assert found.verdict is FAULT
+
+
+def test_what_the_doctor_says_of_a_wrong_token_mends_it(node: InstalledNode) -> None:
+    """Step by step: the relay is refused and that is noted; the command of the remedy; the guard starts again."""
+    exchange_token(node)
+
+    def guard_says() -> Finding:
+        with serving(
+            HonestGuard(),
+            socket=node.folder.socket,
+            token_sha256=read_digits(node.folder.token_sha256),
+            site=SITE,
+            audit=node.audit_log,
+            answer_key=read_secret(node.folder.answer_key),
+            asker_key=COORDINATOR_PUBLIC,
+        ):
+            (found,) = of(node, "guard")
+        return found
+
+    assert guard_says().verdict is FAULT
+    assert WRONG_TOKEN in [event for event, _ in node.events()]
+    (remedy,) = (found.remedy for found in of(node, "keys") if found.verdict is FAULT)
+    command = remedy.partition("  (")[0].split()
+    assert command[:3] == ["oncofed", "site", "init"]
+    assert oncofed(*command[1:]).code == 0
+    assert all(found.verdict is FINE for found in of(node, "keys"))
+    assert guard_says().verdict is FINE
 
 
 def test_a_guard_that_signs_with_another_key_is_told_of(node: InstalledNode) -> None:

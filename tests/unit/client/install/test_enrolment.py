@@ -7,11 +7,14 @@ import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.at_once import at_once, meeting
 from tests.end_to_end.flower_processes import new_coordinator, new_node
 
+from oncofed.client.install import enrolment
 from oncofed.client.install.enrolment import accept, make_request
 from oncofed.client.install.folder import NodeFolder, read_site
 from oncofed.errors import InvalidInput
@@ -96,6 +99,17 @@ def test_a_second_coordinator_is_refused(coordinator: CoordinatorFolder, bonn: N
     again = approve(other, request_bytes(make_request(bonn)))
     with pytest.raises(InvalidInput, match="pinned already"):
         accept(bonn, acceptance_bytes(again), heard_fingerprint=own_fingerprint(other))
+
+
+def test_of_two_acceptances_at_once_one_is_pinned(
+    coordinator: CoordinatorFolder, bonn: NodeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = acceptance_bytes(approve(coordinator, request_bytes(make_request(bonn))))
+    heard = own_fingerprint(coordinator)
+    with meeting(monkeypatch, enrolment, "read_site", 2, after=True):
+        told = at_once(*[partial(accept, bonn, answer, heard_fingerprint=heard)] * 2)
+    assert ["pinned already" in str(each) for each in told].count(True) == 1
+    assert read_site(bonn).coordinator is not None
 
 
 def test_a_second_key_under_one_name_is_refused(

@@ -6,20 +6,33 @@ import os
 import pwd
 import stat
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.at_once import at_once, meeting
 from tests.command_line import oncofed
 
+from oncofed.client.guard.policy_file import read_policy
 from oncofed.client.guard.token import fits, read_digits
+from oncofed.client.install import enrolment, peers, setup
 from oncofed.client.install.folder import NodeFolder, NodeUsers, SiteSettings, read_site
-from oncofed.client.install.setup import become, create, hand_over, places
+from oncofed.client.install.setup import become, create, hand_over, places, tokens_fit
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.sqlite_ledger import verify_ledger
 from oncofed.errors import InvalidInput, RecordDamaged
 
 SETTINGS = SiteSettings("Bonn", "127.0.0.1:9094", None)
 NOBODY = "nobody"
+SOURCE = """
+[[source]]
+name = "registry"
+kind = "csv"
+path = "/nowhere.csv"
+largest_epsilon = 1.5
+delta = 1e-5
+smallest_noise_multiplier = 5.0
+"""
 
 
 @pytest.fixture
@@ -75,6 +88,63 @@ def test_a_token_that_lost_its_other_half_is_made_anew(lost: str, folder: NodeFo
     assert fits(read_digits(folder.token), sha256=read_digits(folder.token_sha256))
 
 
+@pytest.mark.parametrize("half", ["token", "token_sha256"])
+@pytest.mark.parametrize("content", ["ab" * 32, "cut sh", ""])
+def test_a_token_whose_halves_do_not_fit_is_made_anew(half: str, content: str, folder: NodeFolder) -> None:
+    path = getattr(folder, half)
+    path.unlink()
+    path.write_text(content)
+    assert not tokens_fit(folder)
+    create(folder, SETTINGS)
+    assert tokens_fit(folder)
+    assert (mode(folder.token), mode(folder.token_sha256)) == (0o400, 0o600)
+
+
+def test_of_three_inits_at_once_one_makes_the_node_and_the_others_find_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = NodeFolder(tmp_path / "node")
+    with meeting(monkeypatch, setup, "new_token", 3):
+        told = at_once(*[partial(create, made, SETTINGS)] * 3)
+    assert sorted(told, key=str) == [False, False, True]
+    assert tokens_fit(made)
+    assert read_site(made) == SETTINGS
+    verify_ledger(made.ledger, anchor=None)
+    assert not list(made.root.glob(".*")), "the lock goes with the command"
+
+
+def test_of_two_inits_at_once_with_other_names_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = NodeFolder(tmp_path / "node")
+    with meeting(monkeypatch, setup, "new_token", 2):
+        told = at_once(*(partial(create, made, replace(SETTINGS, name=name)) for name in ("Bonn", "Essen")))
+    won = read_site(made).name
+    assert sorted(map(type, told), key=str) == [bool, InvalidInput]
+    assert f"is the node of {won} already" in "".join(map(str, told))
+
+
+def test_requests_at_once_are_the_same_request(folder: NodeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    with meeting(monkeypatch, enrolment, "write_secret", 2):
+        told = at_once(*[partial(enrolment.make_request, folder)] * 2)
+    assert told == [enrolment.own_request(folder)] * 2
+
+
+def test_two_hospitals_that_are_verified_at_once_are_both_known(
+    folder: NodeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = {"smallest_cohort": "50", "largest_parameters": "1000", "allowed_plans": '["any"]'}
+    folder.policy.write_text("\n".join(["[node]", *(f"{key} = {value}" for key, value in policy.items())]) + SOURCE)
+    with meeting(monkeypatch, peers, "replace_durably", 2):
+        cards = {"essen": "ab" * 16, "jena": "cd" * 16}
+        told = at_once(*(partial(peers.add_peer, folder, name=name, card=card) for name, card in cards.items()))
+    assert told == [None, None]
+    assert {peer.name for peer in read_policy(folder.policy).peers} == {"essen", "jena"}
+
+
+def test_a_lock_that_a_kill_left_stops_nobody(folder: NodeFolder) -> None:
+    (folder.root / ".setting-up.lock").touch(mode=0o600)
+    assert not create(folder, SETTINGS)
+
+
 def test_a_lost_ledger_is_never_replaced(folder: NodeFolder) -> None:
     folder.ledger.unlink()
     create(folder, SETTINGS)
@@ -125,7 +195,7 @@ def test_init_as_a_command(tmp_path: Path) -> None:
     assert oncofed("site", "init", node, "--name", "Bonn", "--port", "9555").code == 0
     assert read_site(NodeFolder(node)).runtime == "127.0.0.1:9555"
     again = oncofed("site", "init", node, "--name", "Bonn")
-    assert again.code == 0, again.text
+    assert (again.code, "was the node of Bonn already" in again.text) == (0, True)
     other = oncofed("site", "init", node, "--name", "Bonn", "--port", "9556")
     assert other.code == 2
     assert "without --port" in other.text
