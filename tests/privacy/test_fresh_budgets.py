@@ -163,11 +163,96 @@ def test_another_name_is_refused_everywhere_until_somebody_says_that_these_are_o
         assert not is_refused_everywhere(node, source)
 
 
+def both_spent(node: InstalledNode, *, said: str = "") -> None:
+    """Each has answered a round, with a budget of its own unless that is said."""
+    spent(node, said=said)
+    asker = Asker(desk_of(node))
+    asker.contribute(node.request(approve(node, study="two", source="biobank")))
+    assert {entry.data_source for entry in read_ledger(node.folder.ledger)} == {SOURCE, "biobank"}
+
+
+def policy_with(node: InstalledNode, before: str, after: str) -> None:
+    node.set_policy(f"/{before}.csv", f"/{after}.csv")
+
+
+def exchanged_with_their_files(node: InstalledNode) -> str:
+    """In one edit: both files lie elsewhere, and each name stands for the other one."""
+    node.table_path.rename(node.table_path.with_name("b-new.csv"))
+    node.table_path.with_name("biobank.csv").rename(node.table_path.with_name("a-new.csv"))
+    policy_with(node, "patients", "a-new")
+    policy_with(node, "biobank", "b-new")
+    return SOURCE
+
+
+def exchanged_by_one_file(node: InstalledNode) -> str:
+    """The other one is to follow."""
+    node.table_path.with_name("a-new.csv").write_bytes(node.table_path.with_name("biobank.csv").read_bytes())
+    policy_with(node, "patients", "a-new")
+    return SOURCE
+
+
+def by_a_link(node: InstalledNode) -> str:
+    """No word of the policy is changed."""
+    other = node.table_path.with_name("a-new.csv")
+    other.write_bytes(node.table_path.with_name("biobank.csv").read_bytes())
+    node.table_path.unlink()
+    node.table_path.symlink_to(other)
+    return SOURCE
+
+
+def the_other_is_gone_from_the_policy(node: InstalledNode) -> str:
+    exchanged_by_one_file(node)
+    without_the_other(node)
+    return SOURCE
+
+
+EXCHANGES = (exchanged_with_their_files, exchanged_by_one_file, by_a_link, the_other_is_gone_from_the_policy)
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_a_table_of_two_that_have_spent_lies_elsewhere_only_when_somebody_says_that_it_is_not_the_others(
+    exchange: Callable[[InstalledNode], str],
+) -> None:
+    with installed_node() as node:
+        both_spent(node)
+        assert not is_refused_everywhere(node, SOURCE)
+        source = exchange(node)
+        assert is_refused_everywhere(node, source)
+        assert asked(node, 2) is RefusalCode.NOT_READY
+        names = (SOURCE, "biobank") if exchange is exchanged_with_their_files else (SOURCE,)
+        for said, name in enumerate(names):
+            assert is_refused_everywhere(node, source), f"after {said} of them were said"
+            told = oncofed("site", "other-patients", node.folder.root, name, "--yes")
+            assert (told.code, "keeps what it has spent" in told.text) == (0, True), told.text
+        assert not is_refused_everywhere(node, source)
+        assert [entry.facts["data_source"] for entry in node.entries() if entry.event == OTHERS] == list(names)
+        assert all(entry.by for entry in node.entries() if entry.event == OTHERS)
+        assert {entry.data_source for entry in read_ledger(node.folder.ledger)} == {SOURCE, "biobank"}
+
+
+def test_tables_that_share_a_budget_may_move() -> None:
+    """Whichever name stands for them, all of them pay."""
+    with installed_node() as node:
+        both_spent(node, said=SAID)
+        exchanged_with_their_files(node)
+        assert not is_refused_everywhere(node, SOURCE)
+
+
+def test_a_table_that_was_moved_back_is_where_it_was() -> None:
+    with installed_node() as node:
+        both_spent(node)
+        before = node.folder.policy.read_text()
+        exchanged_by_one_file(node)
+        assert is_refused_everywhere(node, SOURCE)
+        node.folder.policy.write_text(before)
+        assert not is_refused_everywhere(node, SOURCE)
+
+
 def test_without_the_memory_each_of_them_is_a_fresh_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_memory.SourceMemory, "faults", lambda *_, **__: [])
-    for evade in EVASIONS:
+    for evade in (*EVASIONS, *EXCHANGES):
         with installed_node() as node:
-            spent(node)
+            both_spent(node) if evade in EXCHANGES else spent(node)
             assert not is_refused_everywhere(node, evade(node))
 
 
@@ -249,6 +334,19 @@ def test_a_node_of_an_earlier_version_keeps_the_names_that_it_has(
         assert not [entry for entry in node.entries() if entry.event == source_memory.NAMED]
         source = renamed(node) if renamed_before else "biobank"
         assert is_refused_everywhere(node, source) is renamed_before
+
+
+def test_two_that_have_spent_under_an_earlier_version_lie_where_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    with installed_node() as node:
+        with monkeypatch.context() as earlier:
+            earlier.setattr(source_memory.SourceMemory, "news", lambda *_: [])
+            both_spent(node)
+        assert not is_refused_everywhere(node, SOURCE)
+        assert {entry.facts["data_source"] for entry in node.entries() if entry.event == source_memory.NAMED} == {
+            SOURCE,
+            "biobank",
+        }
+        assert is_refused_everywhere(node, exchanged_with_their_files(node))
 
 
 def test_the_memory_is_in_the_chain_and_lives_on_when_the_log_is_closed() -> None:

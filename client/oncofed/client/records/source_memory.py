@@ -7,9 +7,14 @@ and a policy that says less is refused. What is right all the same, a person say
 
 Refused, each with its remedy: beside a source that has spent, a name that is new, was gone meanwhile, or was never
 charged and points to another table by now, unless it shares the budget of all that have spent; patients who lie, or lay
-(a plan may be approved for them), where those of another source that has spent lay; two sources whose patients were
-shared and are no longer. What it cannot find: the same patients in two sources that have had their own names and tables
-from the beginning.
+(a plan may be approved for them), where those of another source that has spent lay; a source that has spent, in a place
+where it never lay, beside another one that has spent apart from it, for the two may have been exchanged, in one edit or
+in two; two sources whose patients were shared and are no longer. So what is remembered is which name lay in which
+place, and not what lay there: a table grows each night, and is another one then. Whoever moves one of two that have
+spent says that it is not the other's; where only one has spent, nobody can gain by it, and `path` may be changed.
+
+What it cannot find: the same patients in two sources that have had their own names and tables from the beginning; two
+files that are exchanged in their places (while their tables stay the same, `objections` finds that at an approval).
 """
 
 from __future__ import annotations
@@ -68,6 +73,14 @@ class SourceMemory:
                     f'same_patients_as = "{apart[0]}"; or, {say_so}'
                 )
                 found.append(Fault(place, what, remedy))
+            elif apart := sorted(self._moved_apart(source.source, group)):
+                listed = ", ".join(apart)
+                what = (
+                    f"lies where it never lay, and has spent; {listed}, too. If these are patients of {listed}, one "
+                    "source would spend what another one has left"
+                )
+                remedy = f"Write path, statement or url_file as it was; or, if it was only moved: {say_so}"
+                found.append(Fault(place, what, remedy))
         return found
 
     def news(self, policy: NodePolicy) -> list[tuple[str, dict[str, str]]]:
@@ -102,6 +115,16 @@ class SourceMemory:
             return set(apart)
         lay = {table} | self.tables.get(source.name, frozenset())
         return {other for other in apart if lay & self.tables.get(other, frozenset())}
+
+    def _moved_apart(self, source: SourceSpec, group: Collection[str]) -> set[str]:
+        """The sources that have spent apart from this one, if it lies where it never lay.
+
+        It has spent itself: of one that has not `_spent_apart` tells more.
+        """
+        lay = self.tables.get(source.name)  # an earlier version noted none
+        if lay is None or table_hash(source) in lay:
+            return set()
+        return set(self.charged - set(group))
 
     def _known(self, policy: NodePolicy) -> frozenset[str]:
         names = frozenset(source.name for source in policy.sources)
