@@ -5,6 +5,10 @@ Beside it lies ``audit.<entries>.closing``: the hospital, the head, the guard's 
 same disk that proves nothing; sent elsewhere it lets anybody tell whether a log that is shown later is that one, and
 the key is the one that plans name for the hospital.
 
+Nothing is decided here by a closing, so a lost one holds no answer back: whether a closed log is whole is told by the
+chain, which the open one goes on with, and who could forge both could sign, for the key lies beside them. The doctor
+tells of it.
+
 Refused, with RecordDamaged: a closing that is missing, of another head or hospital, or that its key did not sign.
 """
 

@@ -84,6 +84,19 @@ def test_it_can_be_closed_again_and_again(twice: Path) -> None:
     assert [archive.name for archive, _ in verify_audit_log(twice).archives] == ["audit.4.jsonl", "audit.7.jsonl"]
 
 
+def test_without_its_closing_a_closed_log_is_as_whole_as_before_and_nobody_vouches(twice: Path) -> None:
+    """What is decided by the log is decided by its chain (`closed_log`)."""
+    before = verify_audit_log(twice)
+    archive, head = before.archives[0]
+    assert verify_closing(archive, head, site="Bonn") == public_key_of(KEY).hex()
+    closing_of(archive).unlink()
+    assert verify_audit_log(twice) == before
+    noted(twice, "six")
+    assert events(twice) == [*ALL, "six"]
+    with pytest.raises(RecordDamaged, match="any backup"):
+        verify_closing(archive, head, site="Bonn")
+
+
 def test_whoever_wrote_before_goes_on_in_the_new_log(path: Path) -> None:
     guard = log(path)
     guard.announce("contribute", plan_hash="ab" * 32, round_=1, attempt=0)
