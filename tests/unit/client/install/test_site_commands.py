@@ -142,6 +142,16 @@ def test_a_plan_of_another_coordinator_or_for_others_is_not_kept(node: Installed
     assert "None yet" in oncofed("site", "plans", node.folder.root).text
 
 
+def test_a_plan_is_shown_in_lines_that_the_terminal_does_not_break(
+    offered: InstalledNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that it broke would go on where paragraphs begin; the list of hospitals comes after the plan."""
+    for columns in (50, 70):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        said = oncofed("site", "plans", offered.folder.root, "--show", hash_of(offered)).text
+        assert columns - 15 < max(map(len, said.partition("\nEssen")[0].splitlines())) <= columns
+
+
 def test_approving_asks_first_and_no_is_no(offered: InstalledNode) -> None:
     said = oncofed("site", "approve", offered.folder.root, hash_of(offered), "--source", SOURCE, answers="n\n")
     assert said.code == 1

@@ -48,6 +48,15 @@ def test_the_templates_have_no_fault_as_they_come(study: Path) -> None:
     assert "400" in shown.text
 
 
+def test_a_study_is_shown_in_lines_that_the_terminal_does_not_break(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for columns in (50, 70):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        shown = oncofed("study", "show", study).text
+        assert columns - 15 < max(map(len, shown.splitlines())) <= columns
+
+
 def test_new_overwrites_nothing(study: Path) -> None:
     study.write_text("mine")
     said = oncofed("study", "new", study.parent)

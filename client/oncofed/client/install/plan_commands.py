@@ -1,0 +1,223 @@
+"""How does a hospital read the plans that it was offered, and decide about each? Four commands of `oncofed site`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from oncofed.client.install.node_argument import NODE, go_on_as
+from oncofed.client.install.person import person
+from oncofed.errors import Fault, InvalidInput
+
+if TYPE_CHECKING:
+    from oncofed.client.install.folder import NodeFolder
+    from oncofed.protocol.study_document import StudyDocument
+
+# Everything but click is imported where it is used, so that `oncofed --help` answers at once.
+# ruff: noqa: PLC0415
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@NODE
+@click.option("--add", "plan_file", metavar="PLAN", type=_FILE, help="Keep a plan that came by mail.")
+@click.option("--show", "shown", metavar="HASH", help="Say in words what a plan asks for.")
+def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None:
+    """List the plans that this hospital was offered, or say what one asks for.
+
+    \b
+    Examples:
+      oncofed site plans NODE
+      oncofed site plans NODE --show 4f1c
+    """
+    from oncofed.client.install.inbox import looked_at, offered_plans, refuse_unread
+    from oncofed.protocol.study_document import read_document
+
+    mailed = None if plan_file is None else plan_file.read_bytes()  # where perhaps only root may read
+    go_on_as("guard", folder)
+    if plan_file is not None and mailed is not None:
+        _add(folder, mailed, where=plan_file.name)
+        looked_at(folder, read_document(mailed).plan.hash)
+    if shown is not None:
+        click.echo(_in_words(folder, looked_at(folder, shown).document))
+        return
+    found = offered_plans(folder)
+    for plan in found.read:
+        source = "" if plan.decision is None or not plan.decision.data_source else f" on {plan.decision.data_source}"
+        click.echo(f"{plan.document.plan.hash[:12]}  {plan.document.plan.study:24s} {plan.state}{source}")
+    if not found.read and not found.unread:
+        click.echo("None yet. A running node gets them from the coordinator.")
+    elif any(plan.waits for plan in found.read):
+        click.echo(f"Read one: oncofed site plans {folder.root} --show HASH; then approve or decline it.")
+    refuse_unread(found.unread)
+
+
+def _add(folder: NodeFolder, document: bytes, *, where: str) -> None:
+    from oncofed.client.guard.node_guard import NodeGuard
+    from oncofed.client.guard.pinned_keys import pinned_keys
+    from oncofed.client.install.folder import read_site
+    from oncofed.protocol.messages import PlanState
+
+    settings = read_site(folder)
+    if (
+        NodeGuard(folder, site=settings.name, keys=pinned_keys(folder, settings)).offer_plan(document)
+        is PlanState.REFUSED
+    ):
+        remedy = "It must be signed by the pinned coordinator and name this hospital with its own key, node.pub."
+        raise InvalidInput([Fault(where, "is not a plan for this hospital", remedy)])
+
+
+def _in_words(folder: NodeFolder, document: StudyDocument) -> str:
+    """What the plan asks for, and who its hospitals are as far as this one knows."""
+    from oncofed.client.guard.policy_file import read_policy
+    from oncofed.client.install.folder import read_site
+    from oncofed.client.install.peers import peers_in_words
+    from oncofed.protocol.plan_words import plan_in_words
+    from oncofed.protocol.study_document import schema_of
+    from oncofed.survival.network import parameter_count
+    from oncofed.texts import terminal_columns
+
+    said = plan_in_words(
+        document.plan,
+        schema_of(document),
+        parameters=parameter_count(document.plan.model),
+        columns=terminal_columns(),
+    )
+    known = peers_in_words(document.plan, read_policy(folder.policy).peers, site=read_site(folder).name)
+    return f"{said}\n{known}"
+
+
+@click.command()
+@NODE
+@click.argument("plan", metavar="HASH")
+@click.option("--source", required=True, help="Name of the data source in policy.toml that takes part.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
+    """Approve a plan for the patients that a data source holds now, and freeze them.
+
+    Reads and checks the whole table, and writes the patients down as they are now, for the guard alone. Every answer is
+    made from them, whatever becomes of the table, until you approve again, which freezes the table as it is then, or
+    decline, which removes them. Each kind of answer is tried first, and a plan whose times are too short for this
+    machine is refused.
+
+    \b
+    Example:
+      oncofed site approve NODE 4f1c --source tumour-registry
+    """
+    from datetime import UTC, datetime
+
+    from oncofed.client.guard.policy_file import read_policy
+    from oncofed.client.guard.trial import measured, refuse_if_slow
+    from oncofed.client.install.folder import read_site
+    from oncofed.client.install.inbox import approvals_of, looked_at, offers_of
+    from oncofed.client.records.agreement import refuse_disagreement
+    from oncofed.client.records.audit_log import AuditLog
+    from oncofed.client.records.source_memory import remember_sources
+    from oncofed.client.records.sqlite_ledger import SqliteLedger
+    from oncofed.protocol.study_document import document_bytes, schema_of
+
+    by = person()
+    go_on_as("guard", folder)
+    document = looked_at(folder, plan).document
+    if not yes:
+        click.echo(_in_words(folder, document))
+        if not click.confirm(f"Approve it for data source {source}?"):
+            click.echo("Not approved. To tell the coordinator: oncofed site decline")
+            sys.exit(1)
+    policy = read_policy(folder.policy)
+    named = policy.source(source)
+    refuse_disagreement(folder)
+    remember_sources(folder, policy, AuditLog(folder.audit_log))
+    ledger = SqliteLedger(
+        folder.ledger,
+        data_source=named.name,
+        budget=named.site_policy.budget,
+        counted_with=named.counted_with,
+    )
+    approvals_of(folder).approve(
+        document.plan,
+        schema_of(document),
+        site=read_site(folder).name,
+        policy=policy,
+        source=named,
+        ledger=ledger,
+        approved_by=by,
+        now=datetime.now(UTC),
+        trial=lambda file, sha256: refuse_if_slow(
+            document.plan,
+            measured(
+                document.plan,
+                site=read_site(folder).name,
+                policy=named.site_policy,
+                file=file,
+                sha256=sha256,
+            ),
+        ),
+    )
+    if not offers_of(folder).path(document.plan.hash).exists():  # somebody else here has just said `forget`
+        offers_of(folder).keep(document.plan.hash, document_bytes(document))
+    click.echo(f"Approved: {document.plan.study} on {source}. The running node answers from now on.")
+    click.echo("Its patients are frozen as they are now: a table that changes later changes no answer.")
+    click.echo("To take a newer table, approve again; to remove the frozen patients, oncofed site decline.")
+
+
+@click.command()
+@NODE
+@click.argument("plan", metavar="HASH")
+def decline(folder: NodeFolder, plan: str) -> None:
+    """Decline a plan, or withdraw its approval: its requests are refused from now on, its frozen patients removed.
+
+    \b
+    Example:
+      oncofed site decline NODE 4f1c
+    """
+    from datetime import UTC, datetime
+
+    from oncofed.client.install.inbox import approvals_of, find_hash, offers_of, study_of
+
+    by = person()
+    go_on_as("guard", folder)
+    plan_hash = find_hash(folder, plan)  # of its document nothing is needed, so that it may be lost
+    approvals_of(folder).decline(plan_hash, declined_by=by, now=datetime.now(UTC))
+    click.echo(f"Declined: {study_of(folder, plan_hash)}.")
+    if plan_hash in offers_of(folder).hashes():
+        click.echo(f"To take it off the list: oncofed site forget {folder.root} {plan_hash[:12]}")
+
+
+@click.command()
+@NODE
+@click.argument("plan", metavar="[HASH]", default="")
+@click.option("--waiting", is_flag=True, help="All that wait for a decision.")
+def forget(folder: NodeFolder, plan: str, waiting: bool) -> None:
+    """Take a plan off the list: one that nobody decided on, or that was declined. It may be offered again.
+
+    Also one whose document is damaged.
+
+    \b
+    Examples:
+      oncofed site forget NODE 4f1c
+      oncofed site forget NODE --waiting
+    """
+    from oncofed.client.install.inbox import find_hash, offered_plans, offers_of, study_of
+
+    if bool(plan) == waiting:
+        raise click.UsageError("Name a plan, or add --waiting.")
+    go_on_as("guard", folder)
+    if waiting:
+        here = offered_plans(folder)
+        listed = [each.document.plan.hash for each in here.read if each.waits]
+        listed += [each.plan_hash for each in here.unread if each.waits]
+    else:
+        listed = [find_hash(folder, plan)]
+    for plan_hash in listed:
+        study = study_of(folder, plan_hash)
+        if not offers_of(folder).forget(plan_hash):
+            remedy = f"Withdraw the approval first: oncofed site decline {folder.root} {plan_hash[:12]}"
+            raise InvalidInput([Fault("plan", "is approved", remedy)])
+        click.echo(f"Forgotten: {plan_hash[:12]}  {study}")
+    if not listed:
+        click.echo("No plan waits for a decision.")
