@@ -18,7 +18,8 @@ import pandas as pd
 from tests.leaks import Planted
 from tests.node_guards import ANSWER_KEY, COORDINATOR_KEY
 
-from oncofed.client.guard.node_guard import NodeGuard, PinnedKeys
+from oncofed.client.guard.node_guard import NodeGuard
+from oncofed.client.guard.pinned_keys import PinnedKeys
 from oncofed.client.guard.policy_file import read_policy
 from oncofed.client.guard.public_times import Pace
 from oncofed.client.install.folder import NodeFolder, SiteSettings

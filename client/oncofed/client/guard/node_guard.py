@@ -13,11 +13,11 @@ coordinator could have them read again and again, and reading takes longer with 
 declines plans that are finished.
 
 Promises: only documents and models that the pinned coordinator signed are kept; a plan must name this hospital with its
-own keys; a plan is charged no oftener than its rounds and its reserve, however many attempts are asked for; no number
-of offers keeps a further one out (`records.offers`); nothing a server sends chooses policy, source, noise or ledger; no
-code follows from the patients. Refused: `NOT_APPROVED` for a plan without approval, or that the policy does not allow;
-`NOT_READY` for a policy, or frozen patients, that cannot be read, and for a masking key that is gone; `WRONG_KEYS` for
-other hospitals' keys that they did not sign. Every answer is noted by the server in front (`guard_server`); this module
+own keys (`guard.plan_offers`); a plan is charged no oftener than its rounds and its reserve, however many attempts are
+asked for; nothing a server sends chooses policy, source, noise or ledger; no code follows from the patients. Refused:
+`NOT_APPROVED` for a plan without approval, or that the policy does not allow; `NOT_READY` for a policy, or frozen
+patients, that cannot be read, and for a masking key that is gone; `WRONG_KEYS` for other hospitals' keys that they did
+not sign. Every answer is noted by the server in front (`guard_server`); this module
 notes beside it what was kept, and why not.
 """
 
@@ -26,15 +26,17 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from oncofed.client.guard import trust
 from oncofed.client.guard.guard import Guard
+from oncofed.client.guard.pinned_keys import PinnedKeys
+from oncofed.client.guard.plan_offers import PlanOffers
 from oncofed.client.guard.policy_file import NodePolicy, SourcePolicy, read_policy
 from oncofed.client.guard.public_times import NoPace, Pace
 from oncofed.client.guard.sum_masks import SumMasks
-from oncofed.client.guard.trust import Pinned, Reason, Standing, Untrusted
+from oncofed.client.guard.trust import Reason, Standing, Untrusted
 from oncofed.client.install.folder import NodeFolder
 from oncofed.client.patients.approved_patients import ApprovedPatients
 from oncofed.client.records.agreement import Release, WitnessedLedger, forgotten, refuse_disagreement
@@ -63,27 +65,9 @@ from oncofed.protocol.messages import (
     SummariseRequest,
 )
 from oncofed.protocol.model_file import SignedModel
-from oncofed.protocol.plan import Member
-from oncofed.protocol.signing import public_key_of
 from oncofed.protocol.wire_form import is_hash
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class PinnedKeys:
-    """coordinator  Ed25519, 32 raw bytes, as pinned at `site accept`. node  this hospital's own, OpenSSH, one line.
-
-    answer  the guard's own private key, Ed25519, 32 raw bytes.
-    """
-
-    coordinator: bytes
-    node: str
-    answer: bytes = field(repr=False)
-
-    def pinned(self, site: str) -> Pinned:
-        """What the hospital of this name knows before any plan."""
-        return Pinned(self.coordinator, Member(site, self.node, public_key_of(self.answer).hex()))
 
 
 @dataclass(frozen=True)
@@ -138,6 +122,7 @@ class NodeGuard:
         self._guards: dict[str, _Kept] = {}
         self._guards_lock = threading.Lock()
         self._repeats = Repeats(self._audit.count)
+        self._plan_offers = PlanOffers(self._pinned, self._offers, self._approvals.find, self._audit, self._repeats)
         self._pace = NoPace() if pace is None else pace
         self._seen: dict[frozenset[str], set[Release]] = {}
         try:
@@ -176,38 +161,11 @@ class NodeGuard:
 
     def offer_plan(self, document: bytes) -> PlanState:
         """As the port says; REFUSED for a document that is not kept."""
-        try:
-            plan = trust.offered(document, pinned=self._pinned).plan
-        except Untrusted as refusal:
-            return self._refused_offer(refusal.reason, document, refusal.plan_hash)
-        if not self._is_kept(plan.hash):  # or damaged: then it is kept anew
-            if self._offers.keep(plan.hash, document):
-                # A coordinator that offers without end would else fill the log, two lines a plan.
-                self._repeats.note(
-                    "plan_gave_way",
-                    lambda: self._audit.append("plan_gave_way", plan_hash=plan.hash),
-                    first_of="plan_gave_way",
-                )
-            else:
-                self._audit.append("plan_kept", plan_hash=plan.hash)
-        return self.plan_status(plan.hash)
+        return self._plan_offers.offered(document)
 
     def plan_status(self, plan_hash: str) -> PlanState:
         """As the port says; REFUSED for a plan that is not kept."""
-        if not is_hash(plan_hash) or not self._is_kept(plan_hash):
-            return PlanState.REFUSED
-        decided = self._approvals.find(plan_hash)
-        if decided is None:
-            return PlanState.OFFERED
-        return STATES[decided.decision]
-
-    def _is_kept(self, plan_hash: str) -> bool:
-        """Whether its document is here, and is what the coordinator signed."""
-        try:
-            content = self._offers.path(plan_hash).read_bytes()
-            return trust.from_coordinator(content, pinned=self._pinned).plan.hash == plan_hash
-        except (OSError, Untrusted):
-            return False
+        return self._plan_offers.state_of(plan_hash)
 
     def deliver_model(self, model: bytes, signature: bytes, plan_hash: str) -> DeliveryState:
         """As the port says. One model a plan: another one later is refused, even if it is signed."""
@@ -412,14 +370,6 @@ class NodeGuard:
         """Of an answer that left all the same, or of a charge that was announced and not made."""
         round_ = request.round if isinstance(request, ContributeRequest) else None
         self._audit.append(word, plan_hash=request.plan_hash, round_=round_, attempt=request.attempt)
-
-    def _refused_offer(self, reason: str, document: bytes, plan_hash: str = "") -> PlanState:
-        def note() -> None:
-            _log.warning("a plan that was offered is not kept: %s", reason)
-            self._audit.append("plan_not_kept", plan_hash=plan_hash, code=reason)
-
-        self._repeats.note((reason, hashlib.sha256(document).digest()), note)
-        return PlanState.REFUSED
 
     def _refused_keys(self, refusal: Untrusted, plan_hash: str) -> None:
         def note() -> None:

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from oncofed.client.guard.node_guard import PinnedKeys
+from dataclasses import dataclass, field
+
+from oncofed.client.guard.trust import Pinned
 from oncofed.client.install.folder import NodeFolder, SiteSettings
 from oncofed.errors import Fault, InvalidInput
+from oncofed.protocol.plan import Member
+from oncofed.protocol.signing import public_key_of
 from oncofed.secret_files import read_signing_key
+
+
+@dataclass(frozen=True)
+class PinnedKeys:
+    """coordinator  Ed25519, 32 raw bytes, as pinned at `site accept`. node  this hospital's own, OpenSSH, one line.
+
+    answer  the guard's own private key, Ed25519, 32 raw bytes.
+    """
+
+    coordinator: bytes
+    node: str
+    answer: bytes = field(repr=False)
+
+    def pinned(self, site: str) -> Pinned:
+        """What the hospital of this name knows before any plan."""
+        return Pinned(self.coordinator, Member(site, self.node, public_key_of(self.answer).hex()))
 
 
 def pinned_keys(folder: NodeFolder, settings: SiteSettings) -> PinnedKeys:

@@ -102,7 +102,7 @@ def offered_plans(folder: NodeFolder) -> OfferedPlans:
         found = _plan(folder, plan_hash, decisions)
         if isinstance(found, OfferedPlan):
             read.append(found)
-        elif not found.waits or os.path.lexists(offers_of(folder).path(plan_hash)):  # else it has just given way
+        elif not _gave_way(folder, found):
             unread.append(found)
     read.sort(key=lambda plan: (plan.decision is not None, plan.document.plan.study))
     return OfferedPlans(tuple(read), tuple(unread))
@@ -136,6 +136,8 @@ def find_plan(folder: NodeFolder, beginning: str) -> OfferedPlan:
     found = _plan(folder, plan_hash, approvals_of(folder))
     if isinstance(found, OfferedPlan):
         return found
+    if _gave_way(folder, found):
+        return find_plan(folder, beginning)  # if it is not here again, that says so
     refuse_unread([found])
     raise AssertionError("it is refused")
 
@@ -172,6 +174,11 @@ def _known(folder: NodeFolder, decisions: Approvals) -> list[str]:
     with suppress(RecordDamaged):  # the audit log: who needs one is not known
         names.update(decisions.not_declined())
     return sorted(names)
+
+
+def _gave_way(folder: NodeFolder, plan: UnreadPlan) -> bool:
+    """To another one, just now: nobody has decided on it, and it is not here."""
+    return plan.waits and not os.path.lexists(offers_of(folder).path(plan.plan_hash))
 
 
 def _plan(folder: NodeFolder, plan_hash: str, decisions: Approvals) -> OfferedPlan | UnreadPlan:

@@ -16,9 +16,11 @@ from tests.damages import DAMAGES
 from tests.installed_node import SOURCE, InstalledNode, installed_node
 
 from oncofed.client.install.findings import Verdict
+from oncofed.client.install.inbox import find_plan, offered_plans
 from oncofed.client.install.patient_checks import patient_findings
 from oncofed.client.records import offers
 from oncofed.client.records.decisions import Decision
+from oncofed.errors import InvalidInput
 from oncofed.protocol.messages import PlanState
 from oncofed.protocol.plan import StudyPlan
 
@@ -143,6 +145,20 @@ def test_a_study_whose_document_is_damaged_is_not_passed_over_for_another(node: 
     assert (said.code, "several studies have a model" in said.text) == (2, True)
     said = oncofed("site", "explain", node.folder.root, "--plan", node.plan().hash, "--patient", "nobody")
     assert (said.code, str(document(node, node.plan())) in said.text) == (1, True)
+
+
+def test_a_plan_that_gives_way_while_it_is_looked_up_is_not_here_and_not_lost(
+    node: InstalledNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, hashes = other(node).hash, offers.Offers.hashes
+    document(node, other(node)).unlink()
+    before = [[gone], [gone, node.plan().hash]]
+    monkeypatch.setattr(offers.Offers, "hashes", lambda self: before.pop() if before else hashes(self))
+    here = offered_plans(node.folder)
+    assert ([plan.document.plan.study for plan in here.read], here.unread) == (["tiny"], ())
+    with pytest.raises(InvalidInput, match="no plan here has a hash that begins so"):
+        find_plan(node.folder, gone)
+    assert before == []
 
 
 def test_a_damaged_audit_log_hides_no_plan(node: InstalledNode) -> None:

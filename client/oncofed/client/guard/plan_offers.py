@@ -1,0 +1,76 @@
+"""Which of the plans that a coordinator offers are kept, and what is it told of each?
+
+Promises: only documents that the pinned coordinator signed, and that name this hospital with its own keys, are kept; no
+number of offers keeps a further one out (`records.offers`); what was decided is told, and is not undone by an offer.
+A document that is damaged counts as none: when it is offered again it is kept anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from oncofed.client.guard import trust
+from oncofed.client.guard.trust import Pinned, Untrusted
+from oncofed.client.records.approvals import STATES
+from oncofed.client.records.audit_log import AuditLog
+from oncofed.client.records.decisions import Approval
+from oncofed.client.records.offers import Offers
+from oncofed.client.records.repeats import Repeats
+from oncofed.protocol.messages import PlanState
+from oncofed.protocol.wire_form import is_hash
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PlanOffers:
+    """decision: what somebody here has decided on the plan of this hash, None if nothing."""
+
+    pinned: Pinned
+    offers: Offers
+    decision: Callable[[str], Approval | None]
+    audit: AuditLog
+    repeats: Repeats
+
+    def offered(self, document: bytes) -> PlanState:
+        """Keep it, if it is a plan for this hospital; what is decided about it. REFUSED for one that is not kept."""
+        try:
+            plan = trust.offered(document, pinned=self.pinned).plan
+        except Untrusted as refusal:
+            return self._refused(refusal.reason, document, refusal.plan_hash)
+        if not self._is_kept(plan.hash):
+            if self.offers.keep(plan.hash, document):
+                # A coordinator that offers without end would else fill the log, two lines a plan.
+                self.repeats.note(
+                    "plan_gave_way",
+                    lambda: self.audit.append("plan_gave_way", plan_hash=plan.hash),
+                    first_of="plan_gave_way",
+                )
+            else:
+                self.audit.append("plan_kept", plan_hash=plan.hash)
+        return self.state_of(plan.hash)
+
+    def state_of(self, plan_hash: str) -> PlanState:
+        """What is decided about a plan; REFUSED for one that is not kept, or whose document is damaged."""
+        if not is_hash(plan_hash) or not self._is_kept(plan_hash):
+            return PlanState.REFUSED
+        decided = self.decision(plan_hash)
+        return PlanState.OFFERED if decided is None else STATES[decided.decision]
+
+    def _is_kept(self, plan_hash: str) -> bool:
+        try:
+            content = self.offers.path(plan_hash).read_bytes()
+            return trust.from_coordinator(content, pinned=self.pinned).plan.hash == plan_hash
+        except (OSError, Untrusted):
+            return False
+
+    def _refused(self, reason: str, document: bytes, plan_hash: str) -> PlanState:
+        def note() -> None:
+            _log.warning("a plan that was offered is not kept: %s", reason)
+            self.audit.append("plan_not_kept", plan_hash=plan_hash, code=reason)
+
+        self.repeats.note((reason, hashlib.sha256(document).digest()), note)
+        return PlanState.REFUSED
