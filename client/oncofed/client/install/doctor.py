@@ -44,7 +44,8 @@ from oncofed.protocol.wire_form import Method, description_in
 from oncofed.secret_files import read_secret, read_signing_key
 
 _SMALLEST_FREE_BYTES = 1_000_000_000
-_WANTED = {"flwr": "1.41", "opacus": "1.6"}
+_PYTHONS = ((3, 11), (3, 12), (3, 13))
+_WANTED = {"flwr": "1.42", "opacus": "1.6"}
 
 
 def examine(folder: NodeFolder, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> tuple[Finding, ...]:
@@ -100,8 +101,8 @@ def _site(folder: NodeFolder) -> SiteSettings | Finding:
 
 def _versions() -> Iterator[Finding]:
     found = f"Python {sys.version_info.major}.{sys.version_info.minor}, oncofed {version('oncofed')}"
-    if sys.version_info[:2] != (3, 11):
-        yield Finding("versions", Verdict.FAULT, found, "Install it under Python 3.11.")
+    if sys.version_info[:2] not in _PYTHONS:
+        yield Finding("versions", Verdict.FAULT, found, "Install it under Python 3.11, 3.12 or 3.13.")
         return
     wrong = []
     for name, wanted in _WANTED.items():
