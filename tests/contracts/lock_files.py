@@ -4,8 +4,8 @@ requirements.lock        what a hospital or a coordinator installs, pages and Po
 requirements-dev.lock    what this repository needs beside that: tests, checks, the build, Flower's Ray engine.
 requirements-torch.lock  torch by itself, because it may come from another index. Written by hand.
 
-Each line has the SHA-256 of every wheel of that release for Python 3.11 to 3.13, so that pip takes nothing else, from wherever. Sources
-are left out where each of these Pythons has a wheel: a source runs its own program when it is installed.
+Each line has the SHA-256 of every wheel of that release for Python 3.11 to 3.13, so that pip takes nothing else, from
+wherever. Sources are left out where each of these Pythons has a wheel: a source runs its own program when installed.
 To change a version: `pip install 'name==version'` into `.venv`, and make the files again.
 """
 
