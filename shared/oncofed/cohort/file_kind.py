@@ -8,8 +8,6 @@ that is not UTF-8 text is refused, since the same bytes are other letters in eac
 from __future__ import annotations
 
 import codecs
-import getpass
-from pathlib import Path
 
 from oncofed.errors import Fault, InvalidInput
 
@@ -41,21 +39,6 @@ _ENCODINGS = (  # the longer marks first: one begins with another
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
 _NOT_IN_WINDOWS_1252 = frozenset(b"\x81\x8d\x8f\x90\x9d")
-
-
-def content_of(path: Path) -> bytes:
-    """Everything in a file. Raises InvalidInput that tells a missing file from a forbidden one."""
-    try:
-        if not path.is_file():
-            raise InvalidInput([Fault(path.name, "the file does not exist", "Check the path.")])
-        return path.read_bytes()
-    except PermissionError:
-        what = f"the file may not be read by the user {_user()}"
-        remedy = f"Give that user the right to read it, and to enter the folders above it: {path.parent}."
-        fault = Fault(path.name, what, remedy)
-    except OSError as error:
-        fault = Fault(path.name, f"the file cannot be read ({type(error).__name__})", "Check the disk it is on.")
-    raise InvalidInput([fault])
 
 
 def refuse_if_not(suffix: str, content: bytes, *, name: str) -> None:
@@ -113,10 +96,3 @@ def _likely_encoding(content: bytes) -> str:
     if _NOT_IN_WINDOWS_1252.intersection(content):
         return "in an encoding of old computers (DOS or Macintosh)"
     return "probably in Windows-1252 (Latin-1)"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "of this process"

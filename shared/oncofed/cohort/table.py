@@ -25,9 +25,10 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from oncofed.cohort.csv_rows import CsvShape, shape_of
-from oncofed.cohort.file_kind import content_of, refuse_if_not
+from oncofed.cohort.file_kind import refuse_if_not
 from oncofed.cohort.letters import plain
 from oncofed.errors import Fault, InvalidInput
+from oncofed.plain_file import content_of
 
 Tell = Callable[[str], None]
 """Told what a person should know of a table that is read all the same: counts and columns, never a cell."""

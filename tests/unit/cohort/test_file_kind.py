@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import zipfile
 from pathlib import Path
 
@@ -67,11 +68,11 @@ def test_a_file_that_may_not_be_read_is_told_from_one_of_another_kind(
 ) -> None:
     (tmp_path / "t.csv").write_text(TEXT)
 
-    def forbidden(_: Path) -> bytes:
+    def forbidden(*_: object) -> bytes:
         raise PermissionError(13, "Permission denied", "SECRET")
 
-    for method in ("read_bytes", "is_file"):
+    for function in ("open", "stat"):
         with monkeypatch.context() as patch:
-            patch.setattr(Path, method, forbidden)
+            patch.setattr(os, function, forbidden)
             with pytest.raises(InvalidInput, match=r"t\.csv: the file may not be read by the user .*Give that user"):
                 read_table(tmp_path / "t.csv")
