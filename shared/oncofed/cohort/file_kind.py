@@ -8,8 +8,6 @@ that is not UTF-8 text is refused, since the same bytes are other letters in eac
 from __future__ import annotations
 
 import codecs
-import getpass
-from pathlib import Path
 
 from oncofed.errors import Fault, InvalidInput
 
@@ -40,22 +38,9 @@ _ENCODINGS = (  # the longer marks first: one begins with another
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
+_MOSTLY = 0.8
+"""Of the bytes at a place. Half as much for UTF-16, whose letters beyond Latin have no zero byte."""
 _NOT_IN_WINDOWS_1252 = frozenset(b"\x81\x8d\x8f\x90\x9d")
-
-
-def content_of(path: Path) -> bytes:
-    """Everything in a file. Raises InvalidInput that tells a missing file from a forbidden one."""
-    try:
-        if not path.is_file():
-            raise InvalidInput([Fault(path.name, "the file does not exist", "Check the path.")])
-        return path.read_bytes()
-    except PermissionError:
-        what = f"the file may not be read by the user {_user()}"
-        remedy = f"Give that user the right to read it, and to enter the folders above it: {path.parent}."
-        fault = Fault(path.name, what, remedy)
-    except OSError as error:
-        fault = Fault(path.name, f"the file cannot be read ({type(error).__name__})", "Check the disk it is on.")
-    raise InvalidInput([fault])
 
 
 def refuse_if_not(suffix: str, content: bytes, *, name: str) -> None:
@@ -88,10 +73,25 @@ def _not_utf8(content: bytes) -> tuple[str, str] | None:
 
 
 def _with_nul(content: bytes) -> tuple[str, str]:
+    """In another encoding each letter has zeros at the same places and none at another; damage is nothing but zeros."""
+    if (encoding := _wide_encoding(content)) is not None:
+        return f"it is written in {encoding}", _TO_UTF8
+    first = content.index(0)
+    line = content.count(b"\n", 0, first) + 1
+    what = f"it is damaged: it holds {content.count(0):,} NUL bytes, the first at byte {first + 1:,}, in line {line:,}"
+    return what, "Such bytes are left by a full disk or a copy that broke off. Copy or export it again."
+
+
+def _wide_encoding(content: bytes) -> str | None:
     start = content[:4096]
-    if max(start[::2].count(0), start[1::2].count(0)) > len(start) // 4:
-        return "it is written in UTF-16", _TO_UTF8
-    return "it is no text, or a damaged one", _AS_CSV
+    zeros = [start[place::4].count(0) / max(len(start[place::4]), 1) for place in range(4)]
+    if min(zeros) > 0:  # no place is always a letter's
+        return None
+    if sorted(zeros)[1] > _MOSTLY:
+        return "UTF-32"
+    if max(min(zeros[0], zeros[2]), min(zeros[1], zeros[3])) > _MOSTLY / 2:
+        return "UTF-16"
+    return None
 
 
 def _first_not_utf8(content: bytes) -> int | None:
@@ -113,10 +113,3 @@ def _likely_encoding(content: bytes) -> str:
     if _NOT_IN_WINDOWS_1252.intersection(content):
         return "in an encoding of old computers (DOS or Macintosh)"
     return "probably in Windows-1252 (Latin-1)"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "of this process"

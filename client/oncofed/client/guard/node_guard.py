@@ -177,6 +177,9 @@ class NodeGuard:
     def offer_plan(self, document: bytes) -> PlanState:
         """As the port says; REFUSED for a document that is not kept."""
         try:
+            sealed = trust.sealed(document, coordinator=self._pinned.coordinator)
+            if self._offers.holds(sealed.plan_hash, document):  # looked at when it was kept; it comes every few seconds
+                return self.plan_status(sealed.plan_hash)
             plan = trust.offered(document, pinned=self._pinned).plan
         except Untrusted as refusal:
             return self._refused_offer(refusal.reason, document, refusal.plan_hash)

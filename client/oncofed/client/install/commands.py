@@ -190,20 +190,20 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
       oncofed site plans NODE --show 4f1c
     """
     from oncofed.client.install.inbox import looked_at, offered_plans
-    from oncofed.protocol.study_document import read_document
+    from oncofed.protocol.study_document import sealed_document
 
     mailed = None if plan_file is None else plan_file.read_bytes()  # where perhaps only root may read
     go_on_as("guard", folder)
     if plan_file is not None and mailed is not None:
         _add(folder, mailed, where=plan_file.name)
-        looked_at(folder, read_document(mailed).plan.hash)
+        looked_at(folder, sealed_document(mailed).plan_hash)
     if shown is not None:
         click.echo(_in_words(folder, looked_at(folder, shown).document))
         return
     found = offered_plans(folder)
     for plan in found:
         source = "" if plan.decision is None or not plan.decision.data_source else f" on {plan.decision.data_source}"
-        click.echo(f"{plan.document.plan.hash[:12]}  {plan.document.plan.study:24s} {plan.state}{source}")
+        click.echo(f"{plan.plan_hash[:12]}  {plan.study:24s} {plan.state}{source}")
     if not found:
         click.echo("None yet. A running node gets them from the coordinator.")
     elif any(plan.waits for plan in found):
@@ -359,10 +359,10 @@ def forget(folder: NodeFolder, plan: str, waiting: bool) -> None:
     go_on_as("guard", folder)
     waits = [each for each in offered_plans(folder) if each.waits] if waiting else []
     for each in waits if waiting else [find_plan(folder, plan)]:
-        if not offers_of(folder).forget(each.document.plan.hash):
-            remedy = f"Withdraw the approval first: oncofed site decline {folder.root} {each.document.plan.hash[:12]}"
+        if not offers_of(folder).forget(each.plan_hash):
+            remedy = f"Withdraw the approval first: oncofed site decline {folder.root} {each.plan_hash[:12]}"
             raise InvalidInput([Fault("plan", "is approved", remedy)])
-        click.echo(f"Forgotten: {each.document.plan.hash[:12]}  {each.document.plan.study}")
+        click.echo(f"Forgotten: {each.plan_hash[:12]}  {each.study}")
     if waiting and not waits:
         click.echo("No plan waits for a decision.")
 

@@ -79,8 +79,7 @@ def plan_with_model(folder: NodeFolder, beginning: str) -> OfferedPlan:
     found = [
         plan
         for plan in offered_plans(folder)
-        if plan.document.plan.hash.startswith(beginning)
-        and (folder.models / f"{plan.document.plan.hash}.safetensors").exists()
+        if plan.plan_hash.startswith(beginning) and (folder.models / f"{plan.plan_hash}.safetensors").exists()
     ]
     if len(found) != 1:
         what = "no study here has a model yet" if not found else "several studies have a model"

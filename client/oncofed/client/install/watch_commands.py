@@ -47,7 +47,7 @@ def status(folder: NodeFolder) -> None:
         where = f" (plan {last.plan_hash[:12]}, round {last.round})" if last.round is not None else ""
         click.echo(f"Last entry of the audit log: {last.time} {last.event} {last.code}{where}")
     for plan in offered_plans(folder):
-        click.echo(f"Plan {plan.document.plan.hash[:12]} {plan.document.plan.study}: {progress(plan, entries)}")
+        click.echo(f"Plan {plan.plan_hash[:12]} {plan.study}: {progress(plan, entries)}")
 
 
 def _is_alive(pid: int | None) -> bool:
@@ -96,7 +96,7 @@ def ledger(folder: NodeFolder, anchor: str | None) -> None:
       oncofed site ledger NODE --verify 12:8c1f...
     """
     from oncofed.client.guard.policy_file import read_policy, shared_in_words
-    from oncofed.client.install.inbox import approved_plans, offered_plans
+    from oncofed.client.install.inbox import approved_on, offered_plans
     from oncofed.client.records.ledger_view import ledger_view
     from oncofed.client.records.sqlite_ledger import read_ledger, verify_ledger
     from oncofed.privacy.releases import release_of_round
@@ -104,12 +104,11 @@ def ledger(folder: NodeFolder, anchor: str | None) -> None:
     go_on_as("guard", folder)
     head = verify_ledger(folder.ledger, anchor=anchor)
     entries = read_ledger(folder.ledger)
-    names = {plan.document.plan.hash: plan.document.plan.study for plan in offered_plans(folder)}
+    offers = offered_plans(folder)
+    names = {plan.plan_hash: plan.study for plan in offers}
     for named in read_policy(folder.policy).sources:
         private = [
-            document.plan
-            for document in approved_plans(folder, named.name)
-            if document.plan.privacy.noise_multiplier > 0
+            document.plan for document in approved_on(offers, named.name) if document.plan.privacy.noise_multiplier > 0
         ]
         event = release_of_round(private[-1]).event if private else None
         view = ledger_view(
