@@ -23,7 +23,7 @@ _KINDS = (
 )
 
 
-def content_of(path: Path, *, most: int | None = None) -> bytes:
+def file_content(path: Path, *, most: int | None = None) -> bytes:
     """Everything in a file. Raises InvalidInput with one fault: missing, forbidden, no file, too large, a bad disk.
 
     most  bytes that it may have; None: any number.

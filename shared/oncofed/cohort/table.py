@@ -28,7 +28,7 @@ from oncofed.cohort.csv_rows import CsvShape, last_cell_in_doubt, shape_of
 from oncofed.cohort.file_kind import refuse_if_not
 from oncofed.cohort.letters import plain
 from oncofed.errors import Fault, InvalidInput
-from oncofed.plain_file import content_of
+from oncofed.plain_file import file_content
 
 Tell = Callable[[str], None]
 """Told what a person should know of a table that is read all the same: counts and columns, never a cell."""
@@ -56,7 +56,7 @@ def read_table(path: Path | str, *, columns: Iterable[str] | None = None, tell: 
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".parquet"):
         raise InvalidInput([Fault(path.name, "is neither .csv nor .parquet", "Export the table in one of the two.")])
-    content = content_of(path)
+    content = file_content(path)
     if suffix == ".csv" and not content.strip():
         raise InvalidInput([Fault(path.name, "the file is empty", "Export the table again, with its header line.")])
     refuse_if_not(suffix, content, name=path.name)

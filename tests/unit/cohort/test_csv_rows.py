@@ -113,6 +113,8 @@ def test_a_file_that_is_cut_at_any_byte_is_read_as_meant_or_refused(
     tmp_path: Path, rows: Rows, line_end: str, quoting: Literal[0, 1], encoding: str, padding: bytes
 ) -> None:
     """Of each row that is begun, the right cells. Where it is cut exactly behind a row, nothing tells of the others."""
+    if quoting == csv.QUOTE_MINIMAL:  # Python leaves a line end bare that is another one than the file's
+        rows = [[cell.replace("\n", " ").replace("\r", " ") for cell in row] for row in rows]
     begins, into = [], io.StringIO(newline="")
     writer = csv.writer(into, lineterminator=line_end, quoting=quoting)
     for row in rows:

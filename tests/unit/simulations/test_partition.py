@@ -250,7 +250,7 @@ def test_stray_quotes_in_the_assignment_table_are_refused(tmp_path: Path) -> Non
 
 
 def test_an_identifier_with_a_quotation_mark_in_the_assignment_table_is_refused(tmp_path: Path) -> None:
-    rows = [(patient.replace("p003", 'p0"3'), place) for patient, place in everybody()]
+    rows = [(str(patient).replace("p003", 'p0"3'), place) for patient, place in everybody()]
     with pytest.raises(InvalidInput, match=r"the identifier holds a quotation mark \(1 row\)"):
         told_by(places_of(rows, tmp_path))
 

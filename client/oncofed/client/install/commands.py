@@ -190,9 +190,12 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
       oncofed site plans NODE --show 4f1c
     """
     from oncofed.client.install.inbox import looked_at, offered_plans
-    from oncofed.protocol.study_document import sealed_document
+    from oncofed.plain_file import file_content
+    from oncofed.protocol.study_document import LARGEST_BYTES, sealed_document
 
-    mailed = None if plan_file is None else plan_file.read_bytes()  # where perhaps only root may read
+    mailed = (
+        None if plan_file is None else file_content(plan_file, most=LARGEST_BYTES)
+    )  # where perhaps only root may read
     go_on_as("guard", folder)
     if plan_file is not None and mailed is not None:
         _add(folder, mailed, where=plan_file.name)

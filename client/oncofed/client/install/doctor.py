@@ -22,7 +22,7 @@ from oncofed.client.guard.policy_file import read_policy, shared_in_words
 from oncofed.client.guard.token import read_digits
 from oncofed.client.install.enrolment import own_request
 from oncofed.client.install.findings import Finding, Verdict
-from oncofed.client.install.folder import NodeFolder, SiteSettings, read_site
+from oncofed.client.install.folder import NodeFolder, SiteSettings, listed_bundles, read_site
 from oncofed.client.install.inbox import approvals_of
 from oncofed.client.install.network_checks import coordinator_findings, port_findings
 from oncofed.client.install.patient_checks import patient_findings
@@ -285,7 +285,7 @@ def _guard(folder: NodeFolder) -> Iterator[Finding]:
 
 
 def _bundles(folder: NodeFolder) -> Iterator[Finding]:
-    approved = set(folder.bundles.read_text("ascii").split())
+    approved = listed_bundles(folder)
     others = approved - {bundle_sha256()}
     if not approved:
         yield Finding("bundles", Verdict.WARNING, "no plan is approved yet", f"oncofed site plans {folder.root}")

@@ -21,7 +21,7 @@ from oncofed.client.records.decisions import Approval, Decision
 from oncofed.client.records.offers import MOST_WAITING, Offers
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.errors import Fault, InvalidInput, RecordDamaged, SignatureInvalid
-from oncofed.plain_file import content_of
+from oncofed.plain_file import file_content
 from oncofed.protocol.study_document import LARGEST_BYTES, SealedDocument, StudyDocument
 
 
@@ -131,7 +131,7 @@ def approved_on(plans: Iterable[OfferedPlan], data_source: str) -> tuple[StudyDo
 def _read(folder: NodeFolder, plan_hash: str, decisions: Approvals, coordinator: bytes) -> OfferedPlan:
     path = folder.plans / f"{plan_hash}.json"
     path.stat()  # raises FileNotFoundError where it has given way
-    content = content_of(path, most=LARGEST_BYTES)
+    content = file_content(path, most=LARGEST_BYTES)
     with _as_faults(str(path)):
         sealed = trust.sealed(content, coordinator=coordinator, where=path.name)
     if sealed.plan_hash != plan_hash:

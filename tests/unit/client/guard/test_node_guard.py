@@ -781,3 +781,11 @@ def test_a_copy_beside_a_plan_is_no_plan(approved: InstalledNode) -> None:
         (approved.folder.plans / name).write_bytes(b"{}")
     assert looked_at(approved.folder, plan[:8]).document.plan.hash == plan
     assert offers_of(approved.folder).hashes() == [plan]
+
+
+def test_a_pipe_or_folder_in_place_of_the_policy_is_not_ready_and_nobody_waits(approved: InstalledNode) -> None:
+    guard = approved.guard()
+    for make in (os.mkfifo, Path.mkdir):
+        approved.folder.policy.unlink()
+        make(approved.folder.policy)
+        assert refusal_of(guard, approved.request()) is RefusalCode.NOT_READY
