@@ -9,7 +9,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo demo-federation test check test-all mutants bench clean
+.PHONY: help demo demo-federation test check smoke test-all mutants bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,15 @@ check: .venv/ready  ## format, lint, strict types, import contracts
 test: check  ## the gate: check, then every test that takes seconds
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"
 
+SMOKE := .venv-smoke/bin
+smoke:  ## tables, texts and the coordinator's gate under another Python, without torch: make smoke PYTHON=python3.13
+	$(PYTHON) -m venv $(dir $(SMOKE))
+	$(SMOKE)/python -m pip install $(QUIET) --no-deps --require-hashes $(addprefix -r ,$(LOCKS))
+	$(SMOKE)/python -m pip install $(QUIET) --no-deps --no-build-isolation -e . -e ./server -e ./simulations
+	$(SMOKE)/oncofed --help > /dev/null
+	$(SMOKE)/pytest -n 2 -m "not slow" tests/unit/cohort tests/unit/words tests/unit/server/flower $(wildcard tests/unit/test_*.py)
+	rm -rf $(dir $(SMOKE))
+
 test-all: check  ## the gate with the slow tests: Ray, real cohorts, acceptance figures
 	OMP_NUM_THREADS=1 $(BIN)/pytest
 
@@ -51,4 +60,4 @@ bench: .venv/ready  ## ratios, measured side by side
 	$(BIN)/python -m oncofed.simulations.benchmarks --out runs/bench.md
 
 clean:  ## remove the environment and all runs
-	rm -rf .venv runs
+	rm -rf .venv .venv-smoke runs

@@ -29,6 +29,7 @@ class Range:
 
     whole    only whole numbers (of Python's type int).
     or_zero  0 belongs to it as well: what the number is for is not asked for.
+    made_of  of a number that follows from others: whose they are, for the remedy.
     """
 
     least: float
@@ -37,6 +38,7 @@ class Range:
     usual_most: float
     whole: bool = False
     or_zero: bool = False
+    made_of: str = ""
 
     def __contains__(self, number: object) -> bool:
         if isinstance(number, bool) or not isinstance(number, int if self.whole else int | float):
@@ -57,6 +59,8 @@ class Range:
 
     @property
     def remedy(self) -> str:
+        if self.made_of:
+            return f"Lower {self.made_of}; usual: {self.usual_words}."
         return f"Choose a {'whole ' if self.whole else ''}number from {self.words}; usual: {self.usual_words}."
 
 
@@ -74,8 +78,8 @@ def told(number: float) -> str:
 _ENDLESS = 1e300
 
 
-def _whole(least: int, most: int, usual_least: int, usual_most: int) -> Range:
-    return Range(least, most, usual_least, usual_most, whole=True)
+def _whole(least: int, most: int, usual_least: int, usual_most: int, made_of: str = "") -> Range:
+    return Range(least, most, usual_least, usual_most, whole=True, made_of=made_of)
 
 
 _COUNT = " (count)"
@@ -88,6 +92,9 @@ _TIME = Range(0, 50_000, 0, 20_000)
 _INPUTS = 65_536
 """`survival.one_by_one` keeps 21 bits of an input beside so many."""
 
+_NUMBERS = 8_000_000
+"""As many as an answer can hold: 64 MB."""
+
 _TABLE: tuple[tuple[str, Range], ...] = (
     # The model
     ("ModelSpec.columns", _whole(1, _INPUTS, 1, 5_000)),
@@ -97,7 +104,8 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("ModelSpec.hidden_units, PlanSettings.hidden_units", _whole(1, 4_096, 1, 64)),
     ("ModelSpec.hidden_units (count), PlanSettings.hidden_units (count)", _whole(0, 8, 0, 2)),
     ("ModelSpec.baseline_weight, PlanSettings.baseline_weight", Range(1e-3, 1e3, 0.05, 5)),
-    ("ModelSpec.parameters, SummarySpec.cells", _whole(1, 20_000_000, 1, 100_000)),
+    ("ModelSpec.parameters", _whole(1, _NUMBERS, 1, 100_000, "columns or hidden_units")),
+    ("SummarySpec.cells", _whole(1, _NUMBERS, 1, 100_000, "markers, tumour entities or groups")),
     ("TimeGrid.bounds, SummarySpec.time_bounds, HeldOutRequest.times", _TIME),
     ("TimeGrid.bounds (count)", _whole(2, 201, 3, 61)),
     ("TimeGrid.widths", Range(1e-3, 50_000, 0.01, 10_000)),
@@ -112,6 +120,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("TrainingSpec.weight_decay", Range(0, 1e4, 0, 20)),
     ("TrainingSpec.local_learning_rate", Range(1e-8, 1e3, 1e-3, 2)),
     ("TrainingSpec.local_steps", _whole(1, 10_000, 1, 200)),
+    ("StudyPlan.charged_local_steps", _whole(0, 25_000, 0, 6_000, "rounds, reserve_rounds or local_steps")),
     ("TrainingSpec.sampling_rate", Range(1e-6, 1, 1e-3, 1)),
     ("TrainingSpec.expected_batch_size", Range(0.1, 1e6, 1, 10_000)),
     ("TrainingSpec.proximal_mu", Range(0, 1e3, 0, 1)),
@@ -209,7 +218,11 @@ WEIGHT = Range(-1e9, 1e9, -1e3, 1e3)
 """Of a model, as it travels (`protocol.weights`). An honest study stays within: encoded values are seldom below 1e-3
 where they are not 0, and a log hazard ratio beyond 100 is none."""
 
-_ALSO: Mapping[str, tuple[str, ...]] = {"ModelSpec": ("parameters",), "TimeGrid": ("widths",)}
+_ALSO: Mapping[str, tuple[str, ...]] = {
+    "ModelSpec": ("parameters",),
+    "TimeGrid": ("widths",),
+    "StudyPlan": ("charged_local_steps",),
+}
 """What follows from fields and has a range of its own."""
 
 

@@ -4,8 +4,8 @@ requirements.lock        what a hospital or a coordinator installs, pages and Po
 requirements-dev.lock    what this repository needs beside that: tests, checks, the build, Flower's Ray engine.
 requirements-torch.lock  torch by itself, because it may come from another index. Written by hand.
 
-Each line has the SHA-256 of every wheel of that release on PyPI, so that pip takes nothing else, from wherever. Sources
-are left out where there is a wheel: a source runs its own program when it is installed.
+Each line has the SHA-256 of every wheel of that release for Python 3.11 to 3.13, so that pip takes nothing else, from
+wherever. Sources are left out where each of these Pythons has a wheel: a source runs its own program when installed.
 To change a version: `pip install 'name==version'` into `.venv`, and make the files again.
 """
 
@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx
 from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from pip._internal.models.index import PyPI  # pip has no public name for its index
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN, DEV, TORCH = (ROOT / f"requirements{part}.lock" for part in ("", "-dev", "-torch"))
@@ -29,8 +30,7 @@ _HEADS = {
     DEV: "# What this repository needs beside requirements.lock and requirements-torch.lock.",
 }
 _OF_ITSELF = {"oncofed", "oncofed-coordinator", "oncofed-lab", "torch", "pip"}
-_MINOR = 11
-_INTERPRETERS = (f"cp3{_MINOR}", f"py3{_MINOR}", "py3", "py2")
+_MINORS = (11, 12, 13)
 _JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
 
 
@@ -87,24 +87,26 @@ def normalised(name: str) -> str:
 
 
 def _hashes(name: str, version: str) -> Iterator[str]:
-    """Of the release's wheels; of its source where there is none."""
-    answer = httpx.get(f"https://pypi.org/simple/{name}/", headers=_JSON, timeout=60, follow_redirects=True)
+    """Of the release's wheels; of its source, too, where a Python of ours has no wheel."""
+    answer = httpx.get(f"{PyPI.simple_url}/{name}/", headers=_JSON, timeout=60, follow_redirects=True)
     files = answer.raise_for_status().json()["files"]
-    wheels = [file for file in files if file["filename"].endswith(".whl") and _fits(file["filename"], version)]
     sources = [file for file in files if normalised(file["filename"]).startswith(normalised(f"{name}-{version}.tar"))]
-    assert wheels or sources, (name, version)
-    for file in wheels or sources:
-        yield file["hashes"]["sha256"]
+    wheels = {minor: [file for file in files if _fits(file["filename"], version, minor)] for minor in _MINORS}
+    for minor, fitting in wheels.items():
+        assert fitting or sources, (name, version, minor)
+        for file in fitting or sources:
+            yield file["hashes"]["sha256"]
 
 
-def _fits(wheel: str, version: str) -> bool:
-    """Whether the wheel is of this release, for the one Python that the project is for and any machine."""
+def _fits(wheel: str, version: str, minor: int) -> bool:
+    """Whether the file is a wheel of this release for Python 3.`minor`, on any machine."""
     try:
         _, released, _, tags = parse_wheel_filename(wheel)
-    except InvalidWheelFilename:  # of long ago
+    except InvalidWheelFilename:  # a source, or of long ago
         return False
     return str(released) == version and any(
-        tag.interpreter in _INTERPRETERS or (tag.abi == "abi3" and int(tag.interpreter.removeprefix("cp3")) <= _MINOR)
+        tag.interpreter in (f"cp3{minor}", f"py3{minor}", "py3", "py2")
+        or (tag.abi == "abi3" and int(tag.interpreter.removeprefix("cp3")) <= minor)
         for tag in tags
     )
 

@@ -1,4 +1,4 @@
-"""Does Flower 1.41 still have the names that a deployment replaces or calls, and does it still use them?
+"""Does Flower 1.42 still have the names that a deployment replaces or calls, and does it still use them?
 
 Replacing a name that Flower no longer reads would take a defence away in silence: so each test looks at the code that
 uses the name. When one fails after an upgrade, read the module named in it before changing anything here.

@@ -1,4 +1,4 @@
-"""Does Flower 1.41 still have the names and habits we build on that it does not document?
+"""Does Flower 1.42 still have the names and habits we build on that it does not document?
 
 Each test names its user. When one fails after an upgrade, read that module before changing the number here.
 """
@@ -37,7 +37,7 @@ def reply_with(vector: list[float]) -> Message:
 
 
 def test_the_version() -> None:
-    assert importlib.metadata.version("flwr").startswith("1.41.")
+    assert importlib.metadata.version("flwr").startswith("1.42.")
 
 
 def test_a_message_is_sent_by_the_task_identity() -> None:

@@ -7,6 +7,7 @@ into a file outside its range.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -41,9 +42,10 @@ def rows_needed(owner: type, seen: set[type]) -> Iterator[str]:
     for each in fields(owner):
         yield from rows_of(f"{owner.__name__}.{each.name}", hints[each.name], seen)
     for name in ranges._ALSO.get(owner.__name__, ()):
-        assert isinstance(getattr(owner, name), property)
+        derived = getattr(owner, name)
+        assert isinstance(derived, property)
         yield f"{owner.__name__}.{name}"
-        if name != "parameters":
+        if get_type_hints(derived.fget)["return"] is not int:
             yield f"{owner.__name__}.{name} (count)"
 
 
@@ -284,6 +286,33 @@ def test_lists_that_are_too_long_are_refused(tmp_path: Path) -> None:
     study.write_text(bare.replace("#[model]", f"hidden_units = {[4] * 9}"))
     with pytest.raises(InvalidInput, match="hidden_units: has a length above 8"):
         read_study(study)
+
+
+@pytest.mark.parametrize(("reader", "text"), [(read_study, STUDY), (read_consortium, STUDY)])
+def test_rounds_of_too_many_local_steps_together_are_refused(
+    reader: Callable[[Path], object], text: str, tmp_path: Path
+) -> None:
+    if reader is read_consortium:
+        text = text.replace("[data.synthetic]", "[sites.synthetic]")
+    (tmp_path / "schema.toml").write_text(SCHEMA)
+    study = tmp_path / "study.toml"
+    asked = text.replace("#[training]", 'mode = "epochs"\nstrategy = "fedavg"\nrounds = 2_000\nlocal_steps = 12')
+    study.write_text(asked.replace("#[privacy]", "reserve_rounds = 500"))
+    words = (
+        r"\[training\], local_steps: is 12, which makes 30,000 local steps of 2,500 rounds "
+        r"\(reserve_rounds among them\), above 25,000. Lower rounds, reserve_rounds or local_steps"
+    )
+    with pytest.raises(InvalidInput, match=words):
+        reader(study)
+    study.write_text(
+        asked.replace("local_steps = 12", "local_steps = 10").replace("#[privacy]", "reserve_rounds = 500")
+    )
+    with contextlib.suppress(InvalidInput):  # of what else a file of this reader needs
+        reader(study)
+        return
+    with pytest.raises(InvalidInput) as refused:
+        reader(study)
+    assert "local_steps" not in str(refused.value)
 
 
 def test_what_follows_from_several_fields_of_a_schema_has_a_range_too(tmp_path: Path) -> None:

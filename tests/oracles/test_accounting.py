@@ -17,6 +17,7 @@ import mpmath  # type: ignore[import-untyped]  # ships no types
 import numpy as np
 import pytest
 from dp_accounting import GaussianDpEvent, NeighboringRelation, PoissonSampledDpEvent, SelfComposedDpEvent
+from dp_accounting.pld.pld_privacy_accountant import PLDAccountant
 from dp_accounting.rdp import RdpAccountant
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ from scipy import optimize, stats
 from tests.doubles import FULL_BATCH_SIGMA, calibrated_privacy
 
 from oncofed.errors import UnaccountedEvent
+from oncofed.privacy import accounting
 from oncofed.privacy.accounting import (
     LEAST_NOISE_MULTIPLIER,
     MOST_SAMPLED_STEPS,
@@ -360,3 +362,43 @@ def test_more_sampled_steps_than_the_accountant_is_exact_for_cost_without_end() 
     assert epsilon_of([few], delta=1e-6) < 10
     assert math.isinf(epsilon_of([many], delta=1e-6))
     assert math.isinf(epsilon_of([few, few], delta=1e-6))
+
+
+@pytest.mark.parametrize(
+    "releases",
+    [
+        [sampled(9.0, 0.1, 10_000)] * 20_000,
+        [sampled(0.39, 0.5, 1)],
+        [sampled(0.5, 0.5, 10_000)],
+        [sampled(1.0, 0.9, 500)],
+        [GaussianRelease(1.0), *[sampled(5.0, 0.999, 2_500)] * 10],
+        [GaussianRelease(0.5)] * 200,
+    ],
+)
+def test_what_protects_nobody_or_cannot_be_composed_is_infinite_before_anything_is_composed(
+    releases: list[PrivacyEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounting._epsilon.cache_clear()
+    monkeypatch.setattr(accounting, "_loss_of_one", lambda *_: pytest.fail("a loss was composed"))
+    assert epsilon_of(releases, delta=DELTA) == math.inf
+
+
+@pytest.mark.parametrize(("sigma", "rate"), [(0.5, 0.03), (1.0, 0.1), (2.0, 0.3)])
+def test_what_is_infinite_for_its_mean_loss_protects_nobody(sigma: float, rate: float) -> None:
+    """Just below the bound, what is counted is an epsilon above 40 already."""
+    mean = accounting._mean_loss(rate, sigma)
+    most = int(accounting.MOST_MEAN_LOSS / mean)
+    assert epsilon_of([sampled(sigma, rate, most)], delta=DELTA) > 40
+    assert epsilon_of([sampled(sigma, rate, most + 1)], delta=DELTA) == math.inf
+    x = np.random.default_rng(1).normal(size=2_000_000) * sigma
+    drawn = np.random.default_rng(2).random(x.size) < rate
+    loss = np.log1p(rate * np.expm1((2 * (x + drawn) - 1) / (2 * sigma**2)))
+    assert mean == pytest.approx(loss.mean(), rel=0.05)
+
+
+def test_local_steps_compose_as_the_library_composes_them() -> None:
+    accountant = PLDAccountant(NeighboringRelation.ADD_OR_REMOVE_ONE, value_discretization_interval=1e-4)
+    step = PoissonSampledDpEvent(0.1, GaussianDpEvent(2.0))
+    accountant.compose(SelfComposedDpEvent(step, 300)).compose(GaussianDpEvent(3.0))
+    release, other = sampled(2.0, 0.1, 300), GaussianRelease(3.0)
+    assert epsilon_of([release, other], delta=DELTA) == pytest.approx(accountant.get_epsilon(DELTA), rel=1e-3)

@@ -25,7 +25,7 @@ from oncofed.client.relay.guard_channel import GuardChannel
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import InvalidInput, PrivacyRefusal, RequestRefused
-from oncofed.privacy import policy
+from oncofed.privacy import accounting, policy
 from oncofed.privacy.policy import SitePolicy
 from oncofed.protocol.cards import card_of
 from oncofed.protocol.plan import (
@@ -33,13 +33,15 @@ from oncofed.protocol.plan import (
     PrivacyMode,
     PrivacySpec,
     SharedNoise,
+    Strategy,
     StudyPlan,
     SummaryKind,
     SummarySpec,
+    TrainingMode,
     TrainingSpec,
     VoteSpec,
 )
-from oncofed.protocol.plan_words import plan_in_words
+from oncofed.protocol.plan_words import cost_of, plan_in_words
 from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.protocol.study_document import signed_document
 from oncofed.ranges import RANGES, PlacedNumber, Range, numbers_in, outside, unusual
@@ -64,7 +66,7 @@ PLAN = replace(
     ),
 )
 PLACES = list(numbers_in(PLAN))
-DERIVED = ("model.parameters", "model.grid.widths")
+DERIVED = ("model.parameters", "model.grid.widths", "charged_local_steps")
 POLICY = SitePolicy(
     "registry", 10.0, 1e-5, fewest_colluding_tolerated=0, verified_cards=frozenset(map(card_of, PLAN.members))
 )
@@ -161,8 +163,52 @@ def test_nobody_counts_a_million_million_rounds_before_a_plan_is_refused() -> No
 
 def test_a_model_of_allowed_layers_that_is_too_large_as_a_whole_is_refused() -> None:
     model = replace(MODEL, columns=65_536, hidden_units=(4_096,))
-    with pytest.raises(PrivacyRefusal, match=r"model.parameters is 268,[\d,]+, outside 1 to 20,000,000"):
+    with pytest.raises(PrivacyRefusal, match=r"model.parameters is 268,[\d,]+, outside 1 to 8,000,000"):
         POLICY.refuse_unless_allowed(replace(PLAN, model=model))
+
+
+def local_steps(rounds: int, reserve: int, steps: int) -> StudyPlan:
+    """Each of these numbers is within its own range."""
+    training = TrainingSpec(TrainingMode.EPOCHS, Strategy.FEDAVG, rounds=rounds, local_steps=steps)
+    return replace(
+        PLAN,
+        training=training,
+        privacy=PrivacySpec(PrivacyMode.LOCAL, 1.0, 1e-6, 9.0, 1.0, reserve_rounds=reserve),
+        summaries=(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [((10_000, 10_000, 10_000), "200,000,000"), ((2_400, 101, 10), "25,010"), ((3, 0, 9_000), "27,000")],
+)
+def test_more_local_steps_than_can_be_accounted_for_are_refused_uncounted(
+    asked: tuple[int, int, int], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At signing, by the policy, and when it is offered: nobody waits for an epsilon."""
+    plan = local_steps(*asked)
+    monkeypatch.setattr(accounting, "_epsilon", lambda *_: pytest.fail("an epsilon was computed"))
+    words = f"charged_local_steps: is {told}, outside 0 to 25,000. Lower rounds, reserve_rounds or local_steps; usual"
+    with pytest.raises(InvalidInput, match=words):
+        signed_document(plan, schema_toml=SCHEMA, signing_key=SIGNING_KEY)
+    with pytest.raises(PrivacyRefusal, match=f"its charged_local_steps is {told}, outside 0 to 25,000"):
+        POLICY.refuse_unless_allowed(plan)
+    with installed_node() as node:
+        hostile = replace(node.plan(), training=plan.training, privacy=plan.privacy)
+        with pytest.raises(trust.Untrusted) as untrusted:
+            trust.offered(node.offer(hostile), pinned=node.keys.pinned(SITE))
+    assert untrusted.value.reason is trust.Reason.OUTSIDE_RANGES
+
+
+def test_as_many_local_steps_as_may_be_have_an_epsilon_also_at_two_hospitals() -> None:
+    plan = local_steps(2_400, 100, 10)
+    assert outside(plan) == []
+    cost = cost_of(plan)
+    assert cost is not None
+    assert cost.largest < cost.two_hospitals < np.inf
+    assert outside(local_steps(10_000, 10_000, 1)) == []
+    full_batch = replace(PLAN, training=replace(PLAN.training, rounds=10_000, local_steps=10_000))
+    assert full_batch.charged_local_steps == 0
 
 
 # --- what is allowed and unusual

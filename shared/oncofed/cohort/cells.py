@@ -97,6 +97,19 @@ def categories(column: pd.Series, vocabulary: Sequence[str], missing_codes: Sequ
     return Categories(values, unknown)
 
 
+HOLDS_A_QUOTE = (
+    "the identifier holds a quotation mark",
+    "Look for a lost comma or a stray quotation mark there; write identifiers without.",
+)
+"""What, and the remedy. Two quoted cells whose comma was lost are one cell with a quotation mark inside."""
+
+
+def quoted(identifiers: pa.Array) -> NDArray[np.bool_]:
+    """(rows,) whether a text, as `words` gives it, holds a quotation mark."""
+    found = pc.fill_null(pc.match_substring(identifiers, '"'), False)
+    return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
 def lost_digits(column: pd.Series) -> NDArray[np.bool_]:
     """(rows,) whether a cell is a number that names nobody: with a fraction, or so large that it was rounded."""
     typed = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column

@@ -12,6 +12,11 @@ either returns the one way to read the text, or raises InvalidInput with the lin
   that joins lines passes: the joined lines have at least (lines - 1) x (cells - 1) separators too many, and these could
   only lie inside of its quotes.
 
+A file that was cut on its way ends inside a cell, and 60.1 months are 6 then. So where the last row has no line end
+and others have one, its last cell is in doubt (`last_cell_in_doubt`) unless others show that it is whole: it is a word,
+0 or 1, at least `_WITNESSES` rows end in the very same text, and none in one that goes on from it. A file that was cut
+exactly behind a row looks like any other: only the number of its rows tells, to whoever knows it.
+
 Lines are told by number and cells never. Empty lines are no rows. Line ends are CR LF, LF or CR.
 
 Each piece of the text is looked at with whole-array steps; pieces end where a row ends, so that a large table costs no
@@ -22,6 +27,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -33,6 +39,8 @@ from oncofed.errors import Fault, InvalidInput
 _QUOTE, _COMMA, _LF, _CR = b'",\n\r'
 _PIECE_BYTES = 1 << 20
 _LINES_SHOWN = 5
+_WITNESSES = 10
+_NO_WORD = re.compile(rb"[0-9.eE+\- ]*")
 _OTHER_SEPARATORS = (";", "\t", "|")
 
 Positions = NDArray[np.int64]
@@ -148,6 +156,23 @@ def shape_of(content: bytes, *, name: str) -> CsvShape:
     if header is None:
         raise InvalidInput([Fault(name, "the file is empty", "Export the table again, with its header line.")])
     return CsvShape(header, body_begins, rows, lines, longest, quoted)
+
+
+def last_cell_in_doubt(content: bytes, shape: CsvShape) -> bool:
+    """Whether the last cell of the table may be the beginning of a longer one."""
+    if not shape.rows or content.endswith((b"\n", b"\r")):
+        return False
+    if shape.over_several_lines:  # what looks like the last cell of a row may stand inside of one
+        return True
+    begins = max(content.rfind(mark) for mark in (b",", b"\n", b"\r")) + 1
+    cell = content[begins:]
+    if shape.quoted and cell.count(b'"') % 2:  # it begins before that separator, inside of quotes
+        return True
+    if _NO_WORD.fullmatch(bare := cell.strip(b'"')) and bare not in (b"0", b"1"):
+        return True
+    before = rb"[\r\n]" if len(shape.header) == 1 else b","
+    ends = re.findall(before + re.escape(cell) + rb"([^,\r\n]*)(?=[\r\n])", content[:begins])
+    return len(ends) < _WITNESSES or any(ends)
 
 
 def _refuse(doubts: _Doubts, name: str) -> None:

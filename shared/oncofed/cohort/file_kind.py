@@ -7,11 +7,8 @@ that is not UTF-8 text is refused, since the same bytes are other letters in eac
 
 from __future__ import annotations
 
-import codecs
-import getpass
-from pathlib import Path
-
 from oncofed.errors import Fault, InvalidInput
+from oncofed.utf8_text import not_text
 
 _TO_UTF8 = "Save it as UTF-8; in Excel: Save As, CSV UTF-8."
 _AS_CSV = "Export it as a CSV file in UTF-8 with commas."
@@ -34,28 +31,6 @@ _SIGNATURES = (
     (b"<stata_dta>", "a Stata file", _AS_CSV),
     (b"HEADER RECORD*******", "a SAS file", _AS_CSV),
 )
-_ENCODINGS = (  # the longer marks first: one begins with another
-    (codecs.BOM_UTF32_LE, "UTF-32"),
-    (codecs.BOM_UTF32_BE, "UTF-32"),
-    (codecs.BOM_UTF16_LE, "UTF-16"),
-    (codecs.BOM_UTF16_BE, "UTF-16"),
-)
-_NOT_IN_WINDOWS_1252 = frozenset(b"\x81\x8d\x8f\x90\x9d")
-
-
-def content_of(path: Path) -> bytes:
-    """Everything in a file. Raises InvalidInput that tells a missing file from a forbidden one."""
-    try:
-        if not path.is_file():
-            raise InvalidInput([Fault(path.name, "the file does not exist", "Check the path.")])
-        return path.read_bytes()
-    except PermissionError:
-        what = f"the file may not be read by the user {_user()}"
-        remedy = f"Give that user the right to read it, and to enter the folders above it: {path.parent}."
-        fault = Fault(path.name, what, remedy)
-    except OSError as error:
-        fault = Fault(path.name, f"the file cannot be read ({type(error).__name__})", "Check the disk it is on.")
-    raise InvalidInput([fault])
 
 
 def refuse_if_not(suffix: str, content: bytes, *, name: str) -> None:
@@ -68,8 +43,6 @@ def refuse_if_not(suffix: str, content: bytes, *, name: str) -> None:
 def _other_kind(suffix: str, content: bytes) -> tuple[str, str] | None:
     """What it is instead, and the remedy."""
     by_beginning = [(beginning, f"it is {kind}", remedy) for beginning, kind, remedy in _SIGNATURES]
-    if suffix == ".csv":
-        by_beginning += [(mark, f"it is written in {encoding}", _TO_UTF8) for mark, encoding in _ENCODINGS]
     for beginning, what, remedy in by_beginning:
         if content.startswith(beginning):
             return None if suffix == ".parquet" and beginning == b"PAR1" else (what, remedy)
@@ -79,44 +52,8 @@ def _other_kind(suffix: str, content: bytes) -> tuple[str, str] | None:
 
 
 def _not_utf8(content: bytes) -> tuple[str, str] | None:
-    if b"\x00" in content:
-        return _with_nul(content)
-    if (at := _first_not_utf8(content)) is None:
+    found = not_text(content)
+    if found is None:
         return None
-    line = content.count(b"\n", 0, at) + 1
-    return f"it is not written in UTF-8 but {_likely_encoding(content)}, as line {line} shows", _TO_UTF8
-
-
-def _with_nul(content: bytes) -> tuple[str, str]:
-    start = content[:4096]
-    if max(start[::2].count(0), start[1::2].count(0)) > len(start) // 4:
-        return "it is written in UTF-16", _TO_UTF8
-    return "it is no text, or a damaged one", _AS_CSV
-
-
-def _first_not_utf8(content: bytes) -> int | None:
-    """The place of the first byte that cannot be UTF-8. In pieces: a table may be large."""
-    if content.isascii():
-        return None
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    step = 1 << 22
-    for begin in range(0, len(content), step):
-        kept = len(decoder.getstate()[0])  # of a letter that the last piece cut
-        try:
-            decoder.decode(content[begin : begin + step], final=begin + step >= len(content))
-        except UnicodeDecodeError as error:
-            return begin - kept + error.start
-    return None
-
-
-def _likely_encoding(content: bytes) -> str:
-    if _NOT_IN_WINDOWS_1252.intersection(content):
-        return "in an encoding of old computers (DOS or Macintosh)"
-    return "probably in Windows-1252 (Latin-1)"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "of this process"
+    again = "Such bytes are left by a full disk or a copy that broke off. Copy or export it again."
+    return f"it {found.what}", again if found.damaged else _TO_UTF8

@@ -24,10 +24,11 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from oncofed.cohort.csv_rows import CsvShape, shape_of
-from oncofed.cohort.file_kind import content_of, refuse_if_not
+from oncofed.cohort.csv_rows import CsvShape, last_cell_in_doubt, shape_of
+from oncofed.cohort.file_kind import refuse_if_not
 from oncofed.cohort.letters import plain
 from oncofed.errors import Fault, InvalidInput
+from oncofed.plain_file import file_content
 
 Tell = Callable[[str], None]
 """Told what a person should know of a table that is read all the same: counts and columns, never a cell."""
@@ -55,7 +56,7 @@ def read_table(path: Path | str, *, columns: Iterable[str] | None = None, tell: 
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".parquet"):
         raise InvalidInput([Fault(path.name, "is neither .csv nor .parquet", "Export the table in one of the two.")])
-    content = content_of(path)
+    content = file_content(path)
     if suffix == ".csv" and not content.strip():
         raise InvalidInput([Fault(path.name, "the file is empty", "Export the table again, with its header line.")])
     refuse_if_not(suffix, content, name=path.name)
@@ -64,6 +65,7 @@ def read_table(path: Path | str, *, columns: Iterable[str] | None = None, tell: 
     with suppress(*_UNREADABLE):
         if suffix == ".csv":
             shape = shape_of(content, name=path.name)
+            _refuse_cut(content, shape, name=path.name, wanted=wanted)
             frame = _read_csv(content, shape, name=path.name, wanted=wanted)
             if shape.over_several_lines:
                 tell(
@@ -99,6 +101,18 @@ def _positions(names: Sequence[str], wanted: set[str] | None) -> list[int]:
 def _nearly(name: str) -> str:
     """Columns of one such name may be taken for one another; `oncofed.cohort.validation` says so."""
     return plain(name).strip().casefold()
+
+
+def _refuse_cut(content: bytes, shape: CsvShape, *, name: str, wanted: set[str] | None) -> None:
+    """Nobody is harmed by what is missing of a column that nobody asks for."""
+    asked = wanted is None or _nearly(shape.header[-1]) in wanted
+    if asked and last_cell_in_doubt(content, shape):
+        what = "the last line has no line end, so its last cell may have been cut off"
+        remedy = (
+            "Compare the last row with the source. If it is whole, add a line end behind it; else copy or export the "
+            "table again."
+        )
+        raise InvalidInput([Fault(name, what, remedy)])
 
 
 def _read_csv(content: bytes, shape: CsvShape, *, name: str, wanted: set[str] | None) -> pd.DataFrame:

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from oncofed.cohort.cells import Numbers, categories, lost_digits, numbers, words
+from oncofed.cohort.cells import HOLDS_A_QUOTE, Numbers, categories, lost_digits, numbers, quoted, words
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.letters import plain
 from oncofed.cohort.schema import DeathPolicy, Endpoint, Kind, Marker, StudySchema, TimeUnit
@@ -135,6 +135,7 @@ class _Validation:
             "the identifier is a number with a fraction, or too large to be kept exactly",
             "Store identifiers as text or as whole numbers.",
         )
+        self._note(column, quoted(found), *HOLDS_A_QUOTE)
         identifiers = pd.Series(found.to_pylist(), dtype=object)
         repeated = identifiers.duplicated(keep=False).to_numpy() & ~missing
         self._note(column, repeated, "rows share their identifier with another row", "Keep one row for each patient.")

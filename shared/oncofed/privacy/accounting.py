@@ -25,10 +25,17 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import norm
 
 from oncofed.errors import UnaccountedEvent
 from oncofed.privacy.shared_noise import GaussianEquivalent, SampledIntegerRelease, SharedIntegerRelease
+
+if TYPE_CHECKING:
+    from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution
 
 RELATION = "add_or_remove_one_patient"
 
@@ -40,6 +47,14 @@ EXCESS_ALLOWED = 1e-9
 """The H of `shared_noise`, for all releases of a source together; shares of a usual size use 1e-30. More is said to
 have an infinite epsilon: the shares are too small, and more scale bits are the remedy."""
 
+
+LEAST_SAMPLED_NOISE_MULTIPLIER = 0.4
+"""The same of each release over patients drawn by lot. With less, whoever is drawn is given away (an epsilon above 15),
+and what many of them come to takes minutes and gigabytes."""
+
+MOST_MEAN_LOSS = 25.0
+"""The same of all of those together: the mean of their privacy loss, near which epsilon lies at the least where there
+are many of them."""
 
 MOST_SAMPLED_STEPS = 50_000
 """More are said to have an infinite epsilon: composing them by Fourier transforms is off by about 1e-16 a step in
@@ -118,40 +133,67 @@ def _refuse_unaccountable(event: object) -> None:
 
 @lru_cache(maxsize=4096)
 def _epsilon(counted: tuple[tuple[PrivacyEvent, int], ...], delta: float) -> float:
-    # dp-accounting takes half a second to import, so only those who ask for an epsilon wait for it.
-    from dp_accounting.dp_event import (  # noqa: PLC0415
-        GaussianDpEvent,
-        PoissonSampledDpEvent,
-        SelfComposedDpEvent,
-    )
-    from dp_accounting.pld.pld_privacy_accountant import PLDAccountant  # noqa: PLC0415
-    from dp_accounting.privacy_accountant import NeighboringRelation  # noqa: PLC0415
-
-    sampled = any(event.sampling_rate < 1 for event, _ in counted)
-    # PLDs are rounded pessimistically at any step. One Gaussian is exact to 1e-6 at the coarse one, ten times as fast.
-    accountant = PLDAccountant(
-        NeighboringRelation.ADD_OR_REMOVE_ONE, value_discretization_interval=1e-4 if sampled else 1e-3
-    )
     # Gaussian sums compose exactly: precisions 1/sigma^2 add up (a PLD of one Gaussian instead of many convolutions).
-    precision, excess, sampled_steps = 0.0, 0.0, 0
+    # Nothing is composed before it is known that all of it can be.
+    precision, excess, loss, steps = 0.0, 0.0, 0.0, list[tuple[float, float, int]]()
     for event, count in counted:
         sums, gaussian = count * event.steps, event.gaussian
         excess += sums * gaussian.excess
         if gaussian.noise_multiplier < LEAST_NOISE_MULTIPLIER:
             return math.inf
         if event.sampling_rate < 1:
-            step = PoissonSampledDpEvent(event.sampling_rate, GaussianDpEvent(gaussian.noise_multiplier))
-            accountant.compose(SelfComposedDpEvent(step, sums))
-            sampled_steps += sums
+            if gaussian.noise_multiplier < LEAST_SAMPLED_NOISE_MULTIPLIER:
+                return math.inf
+            steps.append((event.sampling_rate, gaussian.noise_multiplier, sums))
+            loss += sums * _mean_loss(event.sampling_rate, gaussian.noise_multiplier)
         else:
             precision += sums * (1 / gaussian.noise_multiplier) ** 2
-    if precision > LEAST_NOISE_MULTIPLIER**-2 or not excess <= EXCESS_ALLOWED or sampled_steps > MOST_SAMPLED_STEPS:
+    if (
+        precision > LEAST_NOISE_MULTIPLIER**-2
+        or not excess <= EXCESS_ALLOWED
+        or not loss <= MOST_MEAN_LOSS
+        or sum(sums for _, _, sums in steps) > MOST_SAMPLED_STEPS
+    ):
         return math.inf
+    # PLDs are rounded pessimistically at any step. One Gaussian is exact to 1e-6 at the coarse one, ten times as fast.
+    interval = 1e-4 if steps else 1e-3
+    composed = [_loss_of_one(rate, sigma, interval).self_compose(sums) for rate, sigma, sums in steps]
     if precision > 0:
-        accountant.compose(GaussianDpEvent(precision**-0.5))
+        composed.append(_loss_of_one(1.0, precision**-0.5, interval))
+    if not composed:
+        return 0.0
     # Each probability of the integer releases is within exp(+-H) of the one accounted for: `shared_noise`, step 4.
     allowed = EXCESS_ALLOWED if excess > 0 else 0.0
-    return float(accountant.get_epsilon(delta * math.exp(-allowed))) + 2 * allowed if counted else 0.0
+    together = reduce(lambda one, other: one.compose(other), composed)
+    return float(together.get_epsilon_for_delta(delta * math.exp(-allowed))) + 2 * allowed
+
+
+@lru_cache(maxsize=64)
+def _loss_of_one(rate: float, sigma: float, interval: float) -> PrivacyLossDistribution:
+    """The privacy loss of one Gaussian release, over patients drawn by lot or (rate 1) all, as in `PLDAccountant`.
+
+    Kept, since making it takes longer than composing it with itself, which is asked for with several numbers of times.
+    """
+    # dp-accounting takes half a second to import, so only those who ask for an epsilon wait for it.
+    from dp_accounting.pld import privacy_loss_distribution  # noqa: PLC0415
+    from dp_accounting.privacy_accountant import NeighboringRelation  # noqa: PLC0415
+
+    return privacy_loss_distribution.from_gaussian_mechanism(
+        standard_deviation=sigma,
+        value_discretization_interval=interval,
+        sampling_prob=rate,
+        neighboring_relation=NeighboringRelation.ADD_OR_REMOVE_ONE,
+    )
+
+
+def _mean_loss(rate: float, sigma: float) -> float:
+    """Of one release over patients drawn by lot: the Kullback-Leibler divergence of what is released with a patient,
+    who takes part with probability `rate`, from what is released without.
+    """
+    x = np.linspace(-10 * sigma, 1 + 10 * sigma, 2_001)
+    with_patient = (1 - rate) * norm.pdf(x, 0, sigma) + rate * norm.pdf(x, 1, sigma)
+    loss = np.logaddexp(math.log1p(-rate), math.log(rate) + (2 * x - 1) / (2 * sigma**2))
+    return float(np.trapezoid(with_patient * loss, x))
 
 
 def smallest_noise_multiplier(

@@ -342,3 +342,12 @@ class StudyPlan:
         All that it may be charged for, summaries included, is `privacy.policy.releases_of`.
         """
         return self.training.rounds + self.privacy.reserve_rounds
+
+    @property
+    def charged_local_steps(self) -> int:
+        """Mode `epochs`: how many local steps all of these rounds are, which are what is accounted for; else 0.
+
+        Its range (`oncofed.ranges`) keeps what two hospitals of the study come to within what can be accounted for,
+        and so bounds how long a hospital computes and whoever reads the plan waits.
+        """
+        return self.charged_rounds * self.training.local_steps if self.training.mode is TrainingMode.EPOCHS else 0

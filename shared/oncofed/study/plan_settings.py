@@ -24,7 +24,7 @@ from oncofed.protocol.plan import (
     TrainingMode,
     TrainingSpec,
 )
-from oncofed.ranges import count_of, range_of
+from oncofed.ranges import count_of, range_of, told
 from oncofed.study.explanation_settings import ExplanationRequest, read_explanations, wanted_explanations
 from oncofed.study.held_out_settings import HeldOutRequest, read_held_out, wanted_summaries
 from oncofed.toml_section import Section
@@ -87,9 +87,22 @@ def read_plan_settings(
         explanations.fault(
             "budget_share", "leaves, with that of [held_out], nothing for training", "Lower one of the two."
         )
+    _refuse_too_many_steps(training, settings)
     if not settings.hidden_units and not settings.linear_branch:
         model.fault("hidden_units", "leaves no network at all", "Give hidden units, or keep the linear branch.")
     return settings
+
+
+def _refuse_too_many_steps(training: Section, settings: PlanSettings) -> None:
+    """Each local step of each round is one release. A plan is judged by the same range when it is signed."""
+    asked, span = settings.training, range_of(StudyPlan, "charged_local_steps")
+    rounds = asked.rounds + settings.privacy.reserve_rounds
+    if asked.mode is TrainingMode.EPOCHS and rounds * asked.local_steps not in span:
+        what = (
+            f"is {asked.local_steps:,}, which makes {rounds * asked.local_steps:,} local steps of {rounds:,} rounds "
+            f"(reserve_rounds among them), above {told(span.most)}"
+        )
+        training.fault("local_steps", what, span.remedy)
 
 
 def plan_from(

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from oncofed.cohort.cells import words
+from oncofed.cohort.cells import HOLDS_A_QUOTE, quoted, words
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.events_in_grid import events_in_grid
 from oncofed.cohort.letters import plain
@@ -215,9 +215,12 @@ def _assigned(cohort: Cohort, sites: SitesSpec, path: Path, *, tell: Tell) -> _P
     ]
     if absent:
         raise InvalidInput(absent)
-    patients, places = (words(assignment[plain(column)]).to_pylist() for column in wanted)
+    identifiers, named = (words(assignment[plain(column)]) for column in wanted)
+    patients, places = identifiers.to_pylist(), named.to_pylist()
     faults = []
     where_patients = f'{path.name}: column "{sites.assignment_patient_id}"'
+    if with_quotes := int(quoted(identifiers).sum()):
+        faults.append(Fault(where_patients, *HOLDS_A_QUOTE, with_quotes))
     if nameless := sum(patient is None for patient in patients):
         faults.append(Fault(where_patients, "the identifier is missing", "Fill it in, or drop the row.", nameless))
     listed = Counter(patient for patient in patients if patient is not None)

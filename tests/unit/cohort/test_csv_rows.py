@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -71,8 +72,12 @@ def test_well_written_text_is_read_as_meant_or_refused(
     separator = data.draw(st.sampled_from([",", ",", ",", ";", "\t", "|"]))
     csv.writer(into, delimiter=separator, lineterminator=line_end, quoting=quoting).writerows(rows)
     encoding = data.draw(st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le", "utf-32"]))
-    found = read(into.getvalue().encode(encoding), tmp_path)
+    text = into.getvalue()
+    whole = data.draw(st.booleans())
+    found = read((text if whole else text.removesuffix(line_end)).encode(encoding), tmp_path)
     assert found in (None, meant(rows))
+    if not whole:
+        return
     simple = all(mark not in cell for row in rows for cell in row for mark in "\n\r")
     if separator == "," and encoding.startswith("utf-8") and simple:
         assert found is not None  # a reader that refuses everything is no reader
@@ -87,6 +92,82 @@ def test_stray_quotes_join_no_rows(tmp_path: Path, rows: Rows, separator: str, l
     found = read(literal(rows, separator=separator, line_end=line_end), tmp_path)
     assert found is None or [pair[0] for pair in found] == [pair[0] for pair in meant(rows)]
     assert found in (None, meant(rows))
+
+
+@settings(IN_A_FOLDER, max_examples=100)
+@given(
+    tables(),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    st.sampled_from(["utf-8", "utf-8-sig"]),
+    st.sampled_from([b"", b"\x00", b"\x00" * 4096]),
+)
+@example(  # what is left of the last one's months is what all others have
+    [["id", "outcome"], *([f"p{row}", "6"] for row in range(11)), ["last", "60.1"]],
+    "\n",
+    csv.QUOTE_MINIMAL,
+    "utf-8",
+    b"",
+)
+def test_a_file_that_is_cut_at_any_byte_is_read_as_meant_or_refused(
+    tmp_path: Path, rows: Rows, line_end: str, quoting: Literal[0, 1], encoding: str, padding: bytes
+) -> None:
+    """Of each row that is begun, the right cells. Where it is cut exactly behind a row, nothing tells of the others."""
+    if quoting == csv.QUOTE_MINIMAL:  # Python leaves a line end bare that is another one than the file's
+        rows = [[cell.replace("\n", " ").replace("\r", " ") for cell in row] for row in rows]
+    begins, into = [], io.StringIO(newline="")
+    writer = csv.writer(into, lineterminator=line_end, quoting=quoting)
+    for row in rows:
+        begins.append(len(into.getvalue().encode(encoding)))
+        writer.writerow(row)
+    content = into.getvalue().encode(encoding)
+    for at in range(len(content)):
+        found = read(content[:at] + padding, tmp_path)
+        if padding:
+            assert found is None, at
+            continue
+        begun = sum(begin < at for begin in begins[1:])
+        if found is not None:
+            assert found == meant(rows)[:begun], at
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_a_whole_file_without_a_last_line_end_is_read_where_other_rows_show_that_its_last_cell_is_whole(
+    tmp_path: Path, line_end: str
+) -> None:
+    def table(last: str, *, others: Sequence[str] = "01", quote: str = "") -> bytes:
+        ends = [*list(others) * 12, last]
+        body = (f"p{row},{row}.5,{quote}{end}{quote}" for row, end in enumerate(ends))
+        return line_end.join(["id,months,outcome", *body]).encode()
+
+    for last in "01":
+        for quote in ("", '"'):
+            found = read(table(last, quote=quote), tmp_path)
+            assert found is not None
+            assert found[-1] == ("p24", last)
+    words = read(table("alive", others=["alive", "dead"]), tmp_path)
+    assert words is not None
+    assert words[-1] == ("p24", "alive")
+    assert read(table("2"), tmp_path) is None  # no other row ends so
+    assert read(table("6", others="6"), tmp_path) is None  # a number, which may go on
+    assert read(table("", others=["", "x"]), tmp_path) is None
+    assert read(table("1", others="0"), tmp_path) is None
+    (tmp_path / "t.csv").write_bytes(table("2"))
+    assert len(read_table(tmp_path / "t.csv", columns=["id", "months"])) == 25  # of the cell nobody asks
+
+
+def test_a_number_that_is_cut_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"id,outcome\n1,12.5\n2,48\n3,6")
+    with pytest.raises(InvalidInput) as refused:
+        read_table(tmp_path / "t.csv")
+    assert "the last line has no line end" in str(refused.value)
+    assert "If it is whole, add a line end behind it" in str(refused.value)
+    rows = b"".join(b"%d,dead\n" % row for row in range(20))
+    assert read(b"id,outcome\n" + rows + b"20,dead", tmp_path) is not None
+    assert read(b"id,outcome\n" + rows + b"20,dead of it\n21,dead", tmp_path) is None  # another one goes on
+    notes = b"".join(b'%d,"a\n,dead\nb",alive\n' % row for row in range(20))
+    assert read(b"id,note,outcome\n" + notes + b"20,,dead", tmp_path) is None  # what looks like rows' ends are notes'
+    assert read(b"id,note,outcome\n" + notes + b"20,,dead\n", tmp_path) is not None
 
 
 @IN_A_FOLDER
@@ -163,7 +244,7 @@ def test_lines_and_rows_are_compared(tmp_path: Path) -> None:
         "If each line was meant as a row, look for stray quotation marks."
     ]
     told.clear()
-    (tmp_path / "t.csv").write_bytes(b'id,note,outcome\n1,"a ""b"", c",0\n\n2,one,1')
+    (tmp_path / "t.csv").write_bytes(b'id,note,outcome\n1,"a ""b"", c",0\n\n2,one,1\n')
     assert list(read_table(tmp_path / "t.csv", tell=told.append)["note"]) == ['a "b", c', "one"]
     assert told == []
 

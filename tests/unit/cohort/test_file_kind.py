@@ -6,6 +6,8 @@ import bz2
 import gzip
 import io
 import lzma
+import os
+import socket
 import zipfile
 from pathlib import Path
 
@@ -37,7 +39,13 @@ KINDS = [
     (TEXT.encode("cp1252"), "probably in Windows-1252 (Latin-1), as line 2 shows"),
     ((TEXT + "SECRET,x,one too many").encode("cp1252"), "probably in Windows-1252"),
     ((TEXT.replace("ö", "ü")).encode("cp850"), "an encoding of old computers"),
-    (b"id,town\nSECRET,\x00\n", "no text, or a damaged one"),
+    (TEXT.encode("utf-16-le"), "written in UTF-16"),
+    (TEXT.encode("utf-32-le"), "written in UTF-32"),
+    (b"id,town\nSECRET,\x00\n", "it is damaged: it holds 1 NUL bytes, the first at byte 16, in line 2"),
+    (TEXT.encode() + bytes(300), "it is damaged: it holds 300 NUL bytes, the first at byte 22, in line 3"),
+    (TEXT.encode() * 500 + bytes(100_000), "it holds 100,000 NUL bytes, the first at byte 10,501, in line 1,001"),
+    (bytes(4096) + TEXT.encode(), "it is damaged: it holds 4,096 NUL bytes, the first at byte 1, in line 1"),
+    (bytes(7), "it is damaged: it holds 7 NUL bytes"),
 ]
 
 
@@ -67,11 +75,34 @@ def test_a_file_that_may_not_be_read_is_told_from_one_of_another_kind(
 ) -> None:
     (tmp_path / "t.csv").write_text(TEXT)
 
-    def forbidden(_: Path) -> bytes:
+    def forbidden(*_: object) -> bytes:
         raise PermissionError(13, "Permission denied", "SECRET")
 
-    for method in ("read_bytes", "is_file"):
+    for function in ("open", "stat"):
         with monkeypatch.context() as patch:
-            patch.setattr(Path, method, forbidden)
+            patch.setattr(os, function, forbidden)
             with pytest.raises(InvalidInput, match=r"t\.csv: the file may not be read by the user .*Give that user"):
                 read_table(tmp_path / "t.csv")
+
+
+def test_what_is_no_file_is_told_by_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "gone")
+    (tmp_path / "zero.csv").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket.csv"))
+        for name, kind in {
+            "folder.csv": "is a folder, not a file",
+            "pipe.csv": "is a named pipe (FIFO), not a file",
+            "link.csv": "is a link to a file that does not exist",
+            "zero.csv": "is a device, not a file",
+            "socket.csv": "is a socket, not a file",
+            "none.csv": "the file does not exist",
+            "folder.csv/in.csv": "the file does not exist",
+        }.items():
+            with pytest.raises(InvalidInput) as refused:
+                read_table(tmp_path / name)
+            (fault,) = refused.value.faults
+            assert (fault.where, fault.what) == (Path(name).name, kind)
+            assert fault.remedy

@@ -15,7 +15,7 @@ from oncofed.errors import InvalidInput
 
 def test_csv_cells_are_the_texts_that_stand_there(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_bytes(b'\xef\xbb\xbfid,age,note\r\n007,61.50,"a, b"\r\n"",NA,\r\n1e3,nan,"two\nlines"')
+    path.write_bytes(b'\xef\xbb\xbfid,age,note\r\n007,61.50,"a, b"\r\n"",NA,\r\n1e3,nan,"two\nlines"\r\n')
     table = read_table(path)
     assert table.to_dict("list") == {
         "id": ["007", "", "1e3"],
@@ -76,8 +76,8 @@ def test_a_bad_file_is_refused_and_not_quoted(tmp_path: Path, name: str, content
 
 def test_a_missing_file_or_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
-    for name in ("none.csv", "folder.csv"):
-        with pytest.raises(InvalidInput, match="does not exist"):
+    for name, what in (("none.csv", "does not exist"), ("folder.csv", "is a folder")):
+        with pytest.raises(InvalidInput, match=what):
             read_table(tmp_path / name)
 
 

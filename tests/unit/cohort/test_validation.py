@@ -79,6 +79,14 @@ def faults_of(frame: pd.DataFrame, schema: StudySchema = SCHEMA) -> list[str]:
     return [str(fault) for fault in caught.value.faults]
 
 
+def test_an_identifier_with_a_quotation_mark_is_refused() -> None:
+    """Two quoted cells whose comma was lost are such a one."""
+    found = faults_of(table(patient=["P1", 'P2"7', "P3"]))
+    assert len(found) == 1
+    assert 'column "patient": the identifier holds a quotation mark (1 row). Look for a lost comma' in found[0]
+    assert "P2" not in found[0]
+
+
 def test_a_valid_table_becomes_its_cohort() -> None:
     cohort = validate(table(), SCHEMA, where="lung.csv")
     nan = np.nan

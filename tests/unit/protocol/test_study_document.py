@@ -11,7 +11,17 @@ import pytest
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import InvalidInput, SignatureInvalid
-from oncofed.protocol.plan import Member, ModelSpec, PrivacyMode, PrivacySpec, StudyPlan, TrainingSpec
+from oncofed.protocol.plan import (
+    Member,
+    ModelSpec,
+    PrivacyMode,
+    PrivacySpec,
+    StudyPlan,
+    SummaryKind,
+    SummarySpec,
+    TrainingSpec,
+    VoteSpec,
+)
 from oncofed.protocol.plan_file import plan_from_json
 from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.protocol.study_document import (
@@ -20,6 +30,7 @@ from oncofed.protocol.study_document import (
     document_bytes,
     read_document,
     schema_of,
+    sealed_document,
     signed_document,
     verify_document,
 )
@@ -123,10 +134,100 @@ def test_what_is_no_document_is_refused(content: bytes) -> None:
         read_document(content)
 
 
+def test_a_larger_document_is_refused_whatever_is_in_it(document: StudyDocument) -> None:
+    large = document_bytes(replace(document, schema_toml=document.schema_toml + "#" * LARGEST_BYTES))
+    for read in (read_document, sealed_document):
+        with pytest.raises(InvalidInput, match=r"is larger than 1,000,000 bytes"):
+            read(large)
+
+
 def test_another_spelling_of_the_same_document_is_refused(document: StudyDocument) -> None:
     spaced = json.dumps(json.loads(document_bytes(document))).encode()
     with pytest.raises(InvalidInput, match="canonical"):
         read_document(spaced)
+
+
+def with_many(*, markers: int, categories: int = 0, hospitals: int = 2) -> bytes:
+    """A document as its coordinator writes it: each marker with a section of its own, each hospital with real keys."""
+    listed = "".join(
+        f'[[marker]]\nname = "concentration of analyte {number:03d} in blood"\nmodality = "laboratory"\n'
+        'kind = "continuous"\nunit = "log10(micromol/l)"\ncentre = 60.5\nscale = 15.25\nplausible_range = [0, 12000]\n'
+        "reference_range = [10.5, 20.5]\n"
+        for number in range(markers)
+    )
+    named = ", ".join(f'"malignant neoplasm of entity {number:02d}"' for number in range(categories))
+    first = '"malignant neoplasm of entity 00"'
+    entity = (
+        f'[[marker]]\nname = "tumour entity"\nmodality = "clinical"\nkind = "categorical"\ncategories = [{named}]\n'
+        f"reference_category = {first}\n"
+    )
+    toml = SCHEMA + listed + (entity if categories else "")
+    schema = parse_schema(toml, where="schema")
+    sites = tuple(f"university-hospital-of-town-{number:03d}" for number in range(hospitals))
+    votes = VoteSpec(tuple(range(len(columns(schema)))), len(columns(schema)), entity_columns=tuple(range(categories)))
+    plan = replace(
+        plan_of(toml),
+        roster=sites,
+        members=tuple(Member(site, "ecdsa-sha2-nistp384 " + "A" * 180, "1" * 64) for site in sites),
+        summaries=(
+            SummarySpec("key_markers", SummaryKind.KEY_MARKERS, 1000, 5.0, votes=votes),
+            SummarySpec("interactions", SummaryKind.INTERACTIONS, 1000, 5.0, votes=votes),
+        ),
+    )
+    return document_bytes(signed_document(plan, schema_toml=toml, signing_key=KEY))
+
+
+def test_a_study_of_350_markers_38_tumours_and_100_hospitals_takes_less_than_a_quarter_of_what_may_be() -> None:
+    content = with_many(markers=350, categories=38, hospitals=100)
+    assert len(content) < LARGEST_BYTES / 4
+    assert len(read_document(content).plan.roster) == 100
+
+
+def test_what_no_hospital_would_take_is_not_signed() -> None:
+    with pytest.raises(InvalidInput, match=r"takes .* bytes, above 1,000,000. List markers of one kind"):
+        with_many(markers=5_000)
+
+
+def test_hash_and_signature_are_known_before_anything_is_parsed(
+    document: StudyDocument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, plan_hash = document_bytes(document), document.plan.hash
+    changed = content.replace(b'"rounds":7', b'"rounds":8')
+
+    def parsed(*_: object, **__: object) -> None:
+        raise AssertionError("something was parsed")
+
+    monkeypatch.setattr(json, "loads", parsed)
+    assert sealed_document(content).plan_hash == plan_hash
+    assert sealed_document(changed).plan_hash != plan_hash
+    sealed_document(content).refuse_unless_signed(public_key=public_key_of(KEY))
+    with pytest.raises(SignatureInvalid):
+        sealed_document(changed).refuse_unless_signed(public_key=public_key_of(KEY))
+    with pytest.raises(SignatureInvalid):
+        sealed_document(content).refuse_unless_signed(public_key=public_key_of(new_signing_key()))
+
+
+@pytest.mark.parametrize("cut", [b'"schema":', b'"signature":', b'"plan":', b'"}'])
+def test_a_document_without_one_of_its_parts_is_refused_unparsed(document: StudyDocument, cut: bytes) -> None:
+    with pytest.raises(InvalidInput, match="is no document of the form"):
+        sealed_document(document_bytes(document).replace(cut, b""))
+
+
+def test_a_schema_that_holds_the_words_between_the_parts_is_cut_where_it_ends() -> None:
+    toml = SCHEMA.replace('"sex_female"', '\',"schema":"x","signature":"\'')
+    content = document_bytes(signed_document(plan_of(toml), schema_toml=toml, signing_key=KEY))
+    sealed = sealed_document(content)
+    assert json.loads(sealed.schema) == toml
+    assert sealed.plan_hash == read_document(content).plan.hash
+    sealed.refuse_unless_signed(public_key=public_key_of(KEY))
+
+
+def test_the_name_of_a_study_is_a_name_or_a_fault(document: StudyDocument) -> None:
+    content = document_bytes(document)
+    assert sealed_document(content).study == "tiny"
+    for other in (b'"study":"\\u001b[31m"', b'"study":3', b'"study":["tiny"]', b'"study":"tiny', b'"studies":"tiny"'):
+        with pytest.raises(InvalidInput, match="which study it is of"):
+            sealed_document(content.replace(b'"study":"tiny"', other)).study  # noqa: B018
 
 
 def _edited(plan: StudyPlan, path: str, value: Any) -> Any:

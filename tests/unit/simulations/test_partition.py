@@ -249,6 +249,20 @@ def test_stray_quotes_in_the_assignment_table_are_refused(tmp_path: Path) -> Non
         told_by(sites)
 
 
+def test_an_identifier_with_a_quotation_mark_in_the_assignment_table_is_refused(tmp_path: Path) -> None:
+    rows = [(str(patient).replace("p003", 'p0"3'), place) for patient, place in everybody()]
+    with pytest.raises(InvalidInput, match=r"the identifier holds a quotation mark \(1 row\)"):
+        told_by(places_of(rows, tmp_path))
+
+
+def test_an_assignment_table_that_is_cut_inside_a_hospital_is_refused(tmp_path: Path) -> None:
+    sites = places_of(everybody(), tmp_path)
+    assert sites.assignment_table is not None
+    sites.assignment_table.write_bytes(sites.assignment_table.read_bytes()[:-2])
+    with pytest.raises(InvalidInput, match="last line has no line end"):
+        told_by(sites)
+
+
 def test_unfit_hospital_names_are_told_by_row() -> None:
     table = small_table()
     table["hospital"] = ["Ward (A)" if row == 4 else "x/y" if row in (9, 11) else "north" for row in range(PATIENTS)]

@@ -59,8 +59,9 @@ def serving(
     if times is not None:
         behaviours = {method: times.of(method, behaviour) for method, behaviour in behaviours.items()}
     handlers = {method: grpc.unary_unary_rpc_method_handler(behaviour) for method, behaviour in behaviours.items()}
+    one_by_one = ThreadPoolExecutor(max_workers=1, thread_name_prefix="guard")
     server = grpc.server(
-        ThreadPoolExecutor(max_workers=1, thread_name_prefix="guard"),
+        one_by_one,
         handlers=[grpc.method_handlers_generic_handler(SERVICE, handlers)],
         interceptors=[_TokenCheck(token_sha256, audit)],
         maximum_concurrent_rpcs=MOST_WAITING,
@@ -75,6 +76,7 @@ def serving(
             yield server
         finally:
             server.stop(_GRACE_SECONDS).wait()
+            one_by_one.shutdown()  # an answer that is still being made has its charge and its line in the log
 
 
 def _answering(desk: Desk, method: Method) -> Callable[[bytes, grpc.ServicerContext], bytes]:

@@ -51,6 +51,7 @@ from oncofed.client.records.source_memory import remember_sources
 from oncofed.client.records.sqlite_ledger import SqliteLedger, read_ledger
 from oncofed.durable import replace_durably, unwritable
 from oncofed.errors import InvalidInput, PrivacyRefusal, RecordFailure, RefusalCode, RequestRefused
+from oncofed.plain_file import file_content
 from oncofed.privacy.masking import public_masking_key_of
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.protocol.answer_times import AnswerTimes, answer_times_of
@@ -352,9 +353,9 @@ class NodeGuard:
 
     def _policy_bytes(self) -> bytes:
         try:
-            return self._folder.policy.read_bytes()
-        except OSError as error:
-            _log.error("the policy cannot be read (%s); every request is refused", type(error).__name__)
+            return file_content(self._folder.policy)
+        except InvalidInput as fault:
+            _log.error("the policy cannot be read; every request is refused: %s", fault)
             raise RequestRefused(RefusalCode.NOT_READY) from None
 
     def _announce(self, request: AnyRequest) -> None:

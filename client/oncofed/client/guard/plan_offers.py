@@ -19,7 +19,10 @@ from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.decisions import Approval
 from oncofed.client.records.offers import Offers
 from oncofed.client.records.repeats import Repeats
+from oncofed.errors import InvalidInput
+from oncofed.plain_file import file_content
 from oncofed.protocol.messages import PlanState
+from oncofed.protocol.study_document import LARGEST_BYTES
 from oncofed.protocol.wire_form import is_hash
 
 _log = logging.getLogger(__name__)
@@ -38,6 +41,9 @@ class PlanOffers:
     def offered(self, document: bytes) -> PlanState:
         """Keep it, if it is a plan for this hospital; what is decided about it. REFUSED for one that is not kept."""
         try:
+            sealed = trust.sealed(document, coordinator=self.pinned.coordinator)
+            if self.offers.holds(sealed.plan_hash, document):  # looked at when it was kept; it comes every few seconds
+                return self.state_of(sealed.plan_hash)
             plan = trust.offered(document, pinned=self.pinned).plan
         except Untrusted as refusal:
             return self._refused(refusal.reason, document, refusal.plan_hash)
@@ -62,9 +68,9 @@ class PlanOffers:
 
     def _is_kept(self, plan_hash: str) -> bool:
         try:
-            content = self.offers.path(plan_hash).read_bytes()
-            return trust.from_coordinator(content, pinned=self.pinned).plan.hash == plan_hash
-        except (OSError, Untrusted):
+            content = file_content(self.offers.path(plan_hash), most=LARGEST_BYTES)
+            return trust.sealed(content, coordinator=self.pinned.coordinator).plan_hash == plan_hash
+        except (InvalidInput, Untrusted):
             return False
 
     def _refused(self, reason: str, document: bytes, plan_hash: str) -> PlanState:

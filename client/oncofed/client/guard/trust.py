@@ -4,7 +4,7 @@
 the old one as it was. Files, clocks and logs are the callers' (`guard.node_guard`, `records.approvals`,
 `site.inbox`), and nobody but it decides.
 
- 1. Offer. A document has the one form, is signed by the pinned coordinator, names that coordinator, has each number
+ 1. Offer. A document is signed by the pinned coordinator, has the one form, names that coordinator, has each number
     in its range, and names this hospital with this hospital's own keys. What was decided about a plan is not undone by
     offering it again.
  2. Verify. Of the plan's other hospitals those are known whose card (name and keys) is pinned in this hospital's
@@ -27,7 +27,8 @@ still, what may be asked, among which hospitals and how often, is looked at afte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -41,7 +42,13 @@ from oncofed.protocol.masking_keys import SignedMaskingKey, verify_masking_key
 from oncofed.protocol.messages import PlanState
 from oncofed.protocol.model_file import SignedModel, verified_weights
 from oncofed.protocol.plan import Member, StudyPlan
-from oncofed.protocol.study_document import StudyDocument, read_document, verify_document
+from oncofed.protocol.study_document import (
+    SealedDocument,
+    StudyDocument,
+    read_document,
+    sealed_document,
+    verify_document,
+)
 from oncofed.ranges import outside
 
 LARGEST_HEADER_BYTES = 10_008
@@ -133,16 +140,34 @@ def from_coordinator(content: bytes, *, pinned: Pinned) -> Standing:
     return Standing(document_of(content, coordinator=pinned.coordinator).plan)
 
 
+def sealed(content: bytes, *, coordinator: bytes, where: str = "study plan") -> SealedDocument:
+    """A document that the coordinator signed, before any of it is parsed: anybody else's bytes cost a hash of them.
+
+    where  how faults of its form call it. Raises Untrusted.
+    """
+    with _refusals():
+        found = sealed_document(content, where=where)
+        found.refuse_unless_signed(public_key=coordinator)
+    return found
+
+
 def document_of(content: bytes, *, coordinator: bytes, where: str = "study plan") -> StudyDocument:
-    """The same, for those who read it. where: how faults of its form call it. Raises Untrusted."""
-    try:
+    """The same, parsed, for those who read it. Raises Untrusted."""
+    sealed(content, coordinator=coordinator, where=where)
+    with _refusals():
         document = read_document(content, where=where)
         verify_document(document, public_key=coordinator)
+    return document
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
     except InvalidInput as refused:
         raise Untrusted(Reason.ANOTHER_FORM, faults=refused.faults) from None
     except SignatureInvalid as refused:
         raise Untrusted(Reason.ANOTHER_SIGNATURE, str(refused)) from None
-    return document
 
 
 def approved(standing: Standing, *, plan_hash: str, policy: SitePolicy, site: str, key_held: str) -> Standing:

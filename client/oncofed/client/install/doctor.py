@@ -22,7 +22,7 @@ from oncofed.client.guard.policy_file import read_policy, shared_in_words
 from oncofed.client.guard.token import read_digits
 from oncofed.client.install.enrolment import own_request
 from oncofed.client.install.findings import Finding, Verdict
-from oncofed.client.install.folder import NodeFolder, SiteSettings, read_site
+from oncofed.client.install.folder import NodeFolder, SiteSettings, listed_bundles, read_site
 from oncofed.client.install.inbox import approvals_of
 from oncofed.client.install.network_checks import coordinator_findings, port_findings
 from oncofed.client.install.patient_checks import patient_findings
@@ -44,7 +44,8 @@ from oncofed.protocol.wire_form import Method, description_in
 from oncofed.secret_files import read_secret, read_signing_key
 
 _SMALLEST_FREE_BYTES = 1_000_000_000
-_WANTED = {"flwr": "1.41", "opacus": "1.6"}
+_PYTHONS = ((3, 11), (3, 12), (3, 13))
+_WANTED = {"flwr": "1.42", "opacus": "1.6"}
 
 
 def examine(folder: NodeFolder, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> tuple[Finding, ...]:
@@ -100,8 +101,8 @@ def _site(folder: NodeFolder) -> SiteSettings | Finding:
 
 def _versions() -> Iterator[Finding]:
     found = f"Python {sys.version_info.major}.{sys.version_info.minor}, oncofed {version('oncofed')}"
-    if sys.version_info[:2] != (3, 11):
-        yield Finding("versions", Verdict.FAULT, found, "Install it under Python 3.11.")
+    if sys.version_info[:2] not in _PYTHONS:
+        yield Finding("versions", Verdict.FAULT, found, "Install it under Python 3.11, 3.12 or 3.13.")
         return
     wrong = []
     for name, wanted in _WANTED.items():
@@ -294,7 +295,7 @@ def _guard(folder: NodeFolder) -> Iterator[Finding]:
 
 
 def _bundles(folder: NodeFolder) -> Iterator[Finding]:
-    approved = set(folder.bundles.read_text("ascii").split())
+    approved = listed_bundles(folder)
     others = approved - {bundle_sha256()}
     if not approved:
         yield Finding("bundles", Verdict.WARNING, "no plan is approved yet", f"oncofed site plans {folder.root}")

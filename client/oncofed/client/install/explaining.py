@@ -81,7 +81,7 @@ def plan_with_model(folder: NodeFolder, beginning: str) -> OfferedPlan:
         return plan_hash.startswith(beginning) and (folder.models / f"{plan_hash}.safetensors").exists()
 
     plans = offered_plans(folder)
-    found = [plan for plan in plans.read if is_meant(plan.document.plan.hash)]
+    found = [plan for plan in plans.read if is_meant(plan.plan_hash)]
     unread = [plan for plan in plans.unread if is_meant(plan.plan_hash)]
     if not found:
         refuse_unread(unread)

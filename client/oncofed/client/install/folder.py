@@ -10,15 +10,25 @@ the same user (no [users] in site.toml); `oncofed site doctor` says so.
 
 from __future__ import annotations
 
+import logging
+import os
 import pwd
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from oncofed.errors import Fault, InvalidInput
+from oncofed.plain_file import file_content
 from oncofed.protocol.bundle import bundle_sha256
 from oncofed.protocol.enrolment import ADDRESS
 from oncofed.texts import text_of
 from oncofed.toml_section import Section, read_toml
+
+_log = logging.getLogger(__name__)
+
+_LARGEST_BUNDLES = 1_000_000
+"""Bytes of the file of approved bundles."""
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 LOOPBACK = "127.0.0.1"
 _DEFAULT_RUNTIME = f"{LOOPBACK}:9094"
@@ -280,7 +290,23 @@ def approved_bundles(folder: NodeFolder) -> frozenset[str]:
     offered the plans that it may then approve.
     """
     try:
-        text = folder.bundles.read_text(encoding="ascii")
-    except (FileNotFoundError, UnicodeDecodeError):
-        text = ""
-    return frozenset({bundle_sha256(), *(line.strip().lower() for line in text.splitlines() if line.strip())})
+        listed = listed_bundles(folder) if os.path.lexists(folder.bundles) else frozenset()
+    except InvalidInput as fault:
+        _log.error("approved bundles cannot be read, so that none is: %s", fault)
+        listed = frozenset()
+    return listed | {bundle_sha256()}
+
+
+def listed_bundles(folder: NodeFolder) -> frozenset[str]:
+    """Those of approved plans, as `oncofed site approve` wrote them down. Raises InvalidInput for another file."""
+    where = f"{folder.bundles.parent.name}/{folder.bundles.name}"
+    remedy = f"Move away what is there; oncofed site approve or decline {folder.root} with any plan writes it anew."
+    try:
+        lines = file_content(folder.bundles, most=_LARGEST_BUNDLES).decode("ascii").split()
+    except UnicodeDecodeError:
+        raise InvalidInput([Fault(where, "holds what is no hash of a bundle", remedy)]) from None
+    except InvalidInput as refused:
+        raise InvalidInput([Fault(where, each.what, remedy) for each in refused.faults]) from None
+    if not all(_HASH.fullmatch(line) for line in lines):
+        raise InvalidInput([Fault(where, "holds what is no hash of a bundle", remedy)])
+    return frozenset(lines)

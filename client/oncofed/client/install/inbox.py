@@ -1,7 +1,8 @@
 """Which plans has this hospital been offered, and what did it decide about each?
 
 The documents lie in guard/plans, where the guard keeps what the coordinator sends, and where `oncofed site plans --add`
-keeps one that came by mail: the same checks for both. Every document is verified again when it is read.
+keeps one that came by mail: the same checks for both. Every document's size, hash and signature are verified again
+when it is listed, over its bytes; it is parsed when somebody reads what it asks for, and then once.
 
 Promises: a document that is lost or damaged stands in the way of no other plan, and is told with its remedy; its plan
 can be declined, and forgotten, by the hash alone.
@@ -10,9 +11,10 @@ can be declined, and forgotten, by the hash alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from oncofed.client.guard import trust
@@ -23,17 +25,42 @@ from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.decisions import Approval, Decision
 from oncofed.client.records.offers import MOST_WAITING, Offers
 from oncofed.client.records.plan_keys import PlanKeys
-from oncofed.errors import Fault, InvalidInput, RecordDamaged
-from oncofed.protocol.study_document import StudyDocument
+from oncofed.errors import Fault, InvalidInput, RecordDamaged, SignatureInvalid
+from oncofed.plain_file import file_content
+from oncofed.protocol.study_document import LARGEST_BYTES, SealedDocument, StudyDocument
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OfferedPlan:
-    """decision: None while nobody here has decided. lost: why it is not known; then nothing is answered."""
+    """sealed: what the coordinator signed. where: its file. coordinator: the pinned key.
 
-    document: StudyDocument
+    decision: None while nobody here has decided. lost: why it is not known; then nothing is answered.
+    """
+
+    sealed: SealedDocument
+    where: str
+    coordinator: bytes
     decision: Approval | None
     lost: str = ""
+
+    @property
+    def plan_hash(self) -> str:
+        return self.sealed.plan_hash
+
+    @property
+    def study(self) -> str:
+        """Its name."""
+        return self.sealed.study
+
+    @cached_property
+    def document(self) -> StudyDocument:
+        """All that it asks for. Raises InvalidInput for one of another form, SignatureInvalid."""
+        try:
+            return trust.document_of(self.sealed.content, coordinator=self.coordinator, where=self.where)
+        except Untrusted as refused:
+            if refused.faults:
+                raise InvalidInput(refused.faults) from None
+            raise SignatureInvalid(f"{self.where}: {refused.told}") from None
 
     @property
     def waits(self) -> bool:
@@ -104,7 +131,7 @@ def offered_plans(folder: NodeFolder) -> OfferedPlans:
             read.append(found)
         elif not _gave_way(folder, found):
             unread.append(found)
-    read.sort(key=lambda plan: (plan.decision is not None, plan.document.plan.study))
+    read.sort(key=lambda plan: (plan.decision is not None, plan.study))
     return OfferedPlans(tuple(read), tuple(unread))
 
 
@@ -145,23 +172,23 @@ def find_plan(folder: NodeFolder, beginning: str) -> OfferedPlan:
 def study_of(folder: NodeFolder, plan_hash: str) -> str:
     """How a plan is called; in words where its document cannot be read."""
     found = _plan(folder, plan_hash, approvals_of(folder))
-    return found.document.plan.study if isinstance(found, OfferedPlan) else "a plan whose document cannot be read"
+    return found.study if isinstance(found, OfferedPlan) else "a plan whose document cannot be read"
 
 
 def looked_at(folder: NodeFolder, beginning: str) -> OfferedPlan:
     """The same, and from now on it gives way to none: somebody here looks at it, or decides."""
     plan = find_plan(folder, beginning)
     with suppress(FileNotFoundError):
-        offers_of(folder).show(plan.document.plan.hash)
+        offers_of(folder).show(plan.plan_hash)
         return plan
     return looked_at(folder, beginning)  # it gave way in between; if it is not here again, that says so
 
 
-def approved_plans(folder: NodeFolder, data_source: str) -> tuple[StudyDocument, ...]:
-    """The plans that may charge a data source."""
+def approved_on(plans: Iterable[OfferedPlan], data_source: str) -> tuple[StudyDocument, ...]:
+    """Of these plans, those that may charge a data source."""
     return tuple(
         plan.document
-        for plan in offered_plans(folder).read
+        for plan in plans
         if plan.decision is not None
         and plan.decision.decision is Decision.APPROVED
         and plan.decision.data_source == data_source
@@ -188,35 +215,35 @@ def _plan(folder: NodeFolder, plan_hash: str, decisions: Approvals) -> OfferedPl
     except RecordDamaged as damaged:  # deciding again is the remedy, so it must be possible
         lost = str(damaged)
     path = offers_of(folder).path(plan_hash)
-    read = _document(path, coordinator=read_site(folder).enrolled.key)
-    if isinstance(read, StudyDocument):
-        return OfferedPlan(read, decision, lost)
+    coordinator = read_site(folder).enrolled.key
+    read = _document(path, coordinator=coordinator)
+    if isinstance(read, SealedDocument):
+        return OfferedPlan(read, path.name, coordinator, decision, lost)
     needed = lost or (decision is not None and decision.decision is Decision.APPROVED)
     what, short = f"{path} {read}", f"{folder.root} {plan_hash[:12]}"
     if needed:
         what += ", so nothing of its plan is answered, and its patients stay frozen"
         remedy = (
-            "Put the file back from any backup, or add the document as the coordinator signed it: oncofed site plans "
-            f"{folder.root} --add FILE. Or withdraw the approval: oncofed site decline {short}"
+            "Put the file back from any backup (oncofed site init sets its rights), or add the document as the "
+            f"coordinator signed it: oncofed site plans {folder.root} --add FILE. Or withdraw the approval: oncofed site decline {short}"
         )
+    elif path.is_dir():
+        remedy = "Move it elsewhere; the coordinator offers the plan again"
     else:
         remedy = f"oncofed site forget {short}  (the coordinator offers it again while it waits for an answer)"
     return UnreadPlan(plan_hash, what, remedy, decision, lost)
 
 
-def _document(path: Path, *, coordinator: bytes) -> StudyDocument | str:
+def _document(path: Path, *, coordinator: bytes) -> SealedDocument | str:
     """That of the plan which its name says; else what is wrong with it."""
     try:
-        document = trust.document_of(path.read_bytes(), coordinator=coordinator, where=path.name)
-    except FileNotFoundError:
-        return "is lost"
-    except IsADirectoryError:
-        return "is a folder (move it elsewhere)"
-    except PermissionError:
-        return f"may not be read by the guard (as root: oncofed site init {path.parents[2]} sets all rights again)"
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
+        content = file_content(path, most=LARGEST_BYTES)
+        sealed = trust.sealed(content, coordinator=coordinator, where=path.name)
+    except InvalidInput as refused:
+        if not os.path.lexists(path):
+            return "is lost"
+        return "; ".join(fault.what.removeprefix("the file ") for fault in refused.faults)
     except Untrusted as refused:
         told = refused.told or "; ".join(fault.what for fault in refused.faults)
         return f"was changed, or is of a coordinator that this hospital has left ({told})"
-    return document if document.plan.hash == path.stem else "holds another plan than its name says"
+    return sealed if sealed.plan_hash == path.stem else "holds another plan than its name says"

@@ -44,7 +44,7 @@ def patient_findings(folder: NodeFolder) -> Iterator[Finding]:
 
 
 def _of(folder: NodeFolder, plan: OfferedPlan, approval: Approval) -> Finding:
-    study = f"{plan.document.plan.study} ({approval.plan_hash[:12]})"
+    study = f"{plan.study} ({approval.plan_hash[:12]})"
     again = f"oncofed site approve {folder.root} {approval.plan_hash[:12]} --source {approval.data_source}"
     try:
         read_frozen(approvals_of(folder).patients_file(approval), sha256=approval.patients_sha256)

@@ -35,20 +35,22 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
       oncofed site plans NODE --show 4f1c
     """
     from oncofed.client.install.inbox import looked_at, offered_plans, refuse_unread
-    from oncofed.protocol.study_document import read_document
+    from oncofed.plain_file import file_content
+    from oncofed.protocol.study_document import LARGEST_BYTES, sealed_document
 
-    mailed = None if plan_file is None else plan_file.read_bytes()  # where perhaps only root may read
+    # As who gave the command: it may lie where only root may read.
+    mailed = None if plan_file is None else file_content(plan_file, most=LARGEST_BYTES)
     go_on_as("guard", folder)
     if plan_file is not None and mailed is not None:
         _add(folder, mailed, where=plan_file.name)
-        looked_at(folder, read_document(mailed).plan.hash)
+        looked_at(folder, sealed_document(mailed).plan_hash)
     if shown is not None:
         click.echo(_in_words(folder, looked_at(folder, shown).document))
         return
     found = offered_plans(folder)
     for plan in found.read:
         source = "" if plan.decision is None or not plan.decision.data_source else f" on {plan.decision.data_source}"
-        click.echo(f"{plan.document.plan.hash[:12]}  {plan.document.plan.study:24s} {plan.state}{source}")
+        click.echo(f"{plan.plan_hash[:12]}  {plan.study:24s} {plan.state}{source}")
     if not found.read and not found.unread:
         click.echo("None yet. A running node gets them from the coordinator.")
     elif any(plan.waits for plan in found.read):
@@ -209,7 +211,7 @@ def forget(folder: NodeFolder, plan: str, waiting: bool) -> None:
     go_on_as("guard", folder)
     if waiting:
         here = offered_plans(folder)
-        listed = [each.document.plan.hash for each in here.read if each.waits]
+        listed = [each.plan_hash for each in here.read if each.waits]
         listed += [each.plan_hash for each in here.unread if each.waits]
     else:
         listed = [find_hash(folder, plan)]

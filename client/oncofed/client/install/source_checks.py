@@ -37,7 +37,7 @@ def rows_of(source: SourceSpec, plans: Sequence[OfferedPlan], *, only_source: bo
                  for a decision, if it is the `only_source` they could be approved on.
     """
     studies = [
-        (plan.document.plan.study, schema_of(plan.document))
+        (plan.study, schema_of(plan.document))
         for plan in plans
         if (only_source if plan.waits else _is_approved_on(source, plan))
     ]

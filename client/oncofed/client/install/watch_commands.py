@@ -48,7 +48,7 @@ def status(folder: NodeFolder) -> None:
         click.echo(f"Last entry of the audit log: {last.time} {last.event} {last.code}{where}")
     plans = offered_plans(folder)
     for plan in plans.read:
-        click.echo(f"Plan {plan.document.plan.hash[:12]} {plan.document.plan.study}: {progress(plan, entries)}")
+        click.echo(f"Plan {plan.plan_hash[:12]} {plan.study}: {progress(plan, entries)}")
     refuse_unread(plans.unread)
 
 
@@ -98,7 +98,7 @@ def ledger(folder: NodeFolder, anchor: str | None) -> None:
       oncofed site ledger NODE --verify 12:8c1f...
     """
     from oncofed.client.guard.policy_file import read_policy, shared_in_words
-    from oncofed.client.install.inbox import approved_plans, offered_plans, refuse_unread
+    from oncofed.client.install.inbox import approved_on, offered_plans, refuse_unread
     from oncofed.client.records.ledger_view import ledger_view
     from oncofed.client.records.sqlite_ledger import read_ledger, verify_ledger
     from oncofed.privacy.releases import release_of_round
@@ -107,11 +107,11 @@ def ledger(folder: NodeFolder, anchor: str | None) -> None:
     head = verify_ledger(folder.ledger, anchor=anchor)
     entries = read_ledger(folder.ledger)
     plans = offered_plans(folder)
-    names = {plan.document.plan.hash: plan.document.plan.study for plan in plans.read}
+    names = {plan.plan_hash: plan.study for plan in plans.read}
     for named in read_policy(folder.policy).sources:
         private = [
             document.plan
-            for document in approved_plans(folder, named.name)
+            for document in approved_on(plans.read, named.name)
             if document.plan.privacy.noise_multiplier > 0
         ]
         event = release_of_round(private[-1]).event if private else None

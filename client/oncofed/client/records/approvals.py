@@ -43,7 +43,8 @@ from oncofed.client.records.objections import of_the_ledger, of_the_plan, refuse
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.cohort.schema import StudySchema
 from oncofed.durable import replace_durably, sync_folder, unwritable
-from oncofed.errors import PrivacyRefusal, RecordDamaged, RecordFailure
+from oncofed.errors import InvalidInput, PrivacyRefusal, RecordDamaged, RecordFailure
+from oncofed.plain_file import file_content
 from oncofed.privacy.ledger import Ledger
 from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.protocol.messages import PlanState
@@ -382,8 +383,10 @@ class Approvals:
     def _write_bundles(self, approvals: Iterable[Approval]) -> None:
         bundles = {one.bundle_sha256 for one in approvals if one.decision is Decision.APPROVED and one.bundle_sha256}
         content = "".join(f"{one}\n" for one in sorted(bundles)).encode()
-        with unwritable(self.bundles_file):
-            found = self.bundles_file.read_bytes() if self.bundles_file.exists() else b""
+        try:
+            found = file_content(self.bundles_file)
+        except InvalidInput:  # it is lost, or something else is in its place
+            found = None
         if found != content:
             replace_durably(self.bundles_file, content, mode=_BUNDLES_MODE)
 

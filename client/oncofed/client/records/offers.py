@@ -1,13 +1,15 @@
 """Which offered plans lie at a hospital, and which one gives way when a coordinator offers more than there is room for?
 
 A plan is one file, ``<plan hash>.json`` in ``guard/plans``. One that somebody here was shown has a
-``<plan hash>.shown`` beside it. There is room for `MOST_WAITING` plans that nobody has decided on and nobody was shown;
-of more, the oldest gives way. If its coordinator still waits for it, it is offered again.
+``<plan hash>.shown`` beside it. There is room for `MOST_WAITING` plans that nobody has decided on and nobody was shown,
+and for `MOST_WAITING_BYTES` of them together; of more, the oldest give way. If their coordinator still waits for one,
+it is offered again. A hospital has one coordinator at a time, so that these are bounds for each coordinator, too.
 
 Promises: what somebody was shown, or decided on, gives way to nothing that is offered; whatever is offered, there is
-room for one plan more; so the disk is filled by no more than `MOST_WAITING` documents (of 4 MB at most) and those that
-persons here have looked at. Nobody takes a plan away between `show` and the decision, at whatever instant. Refuses to
-forget an approved plan: its guard would have no document.
+room for one plan more; so the disk is filled, and whoever lists plans is kept, by no more than that and what persons
+here have looked at. Names and sizes of the files say all that is needed for it: no document is parsed here. Nobody
+takes a plan away between `show` and the decision, at whatever instant. Refuses to forget an approved plan: its guard
+would have no document.
 """
 
 from __future__ import annotations
@@ -21,13 +23,25 @@ from pathlib import Path
 
 from oncofed.client.records.decisions import Approval, Decision
 from oncofed.durable import replace_durably, unwritable
-from oncofed.errors import RecordFailure
+from oncofed.errors import InvalidInput, RecordFailure
+from oncofed.plain_file import file_content
 from oncofed.protocol.wire_form import is_hash
 
 MOST_WAITING = 100
+MOST_WAITING_BYTES = 2_000_000
+"""Two of the largest that there may be (`study_document.LARGEST_BYTES`), or 100 of 20 kB."""
 
 _PLAN, _SHOWN = ".json", ".shown"
 _LOCK = ".lock"
+
+
+@dataclass(frozen=True, order=True)
+class _Waiting:
+    """since: in ns. size: bytes of the document."""
+
+    since: int
+    plan_hash: str
+    size: int
 
 
 @dataclass(frozen=True)
@@ -49,13 +63,20 @@ class Offers:
             return []
         return sorted(path.stem for path in self.folder.iterdir() if path.suffix == _PLAN and is_hash(path.stem))
 
+    def holds(self, plan_hash: str, document: bytes) -> bool:
+        """Whether this very document is kept."""
+        try:
+            return file_content(self.path(plan_hash), most=len(document)) == document
+        except InvalidInput:
+            return False
+
     def keep(self, plan_hash: str, document: bytes) -> bool:
-        """Keep a new plan; whether another one gave way for it. Raises RecordUnwritable."""
+        """Keep a new plan; whether others gave way for it. Raises RecordUnwritable."""
         with self._alone():
             waiting = self._waiting() if not self.path(plan_hash).exists() else []
-            giving_way = waiting[: max(len(waiting) - MOST_WAITING + 1, 0)]
+            giving_way = _giving_way(waiting, len(document))
             for other in giving_way:
-                self._take_away(other)
+                self._take_away(other.plan_hash)
             replace_durably(self.path(plan_hash), document)
         return bool(giving_way)
 
@@ -74,7 +95,7 @@ class Offers:
             self._take_away(plan_hash)
             return True
 
-    def _waiting(self) -> list[str]:
+    def _waiting(self) -> list[_Waiting]:
         """Those that may give way, the oldest first."""
         found = []
         for plan_hash in self.hashes():
@@ -82,8 +103,9 @@ class Offers:
             if path.is_dir():  # whose is that? Not ours to remove
                 continue
             if not path.with_suffix(_SHOWN).exists() and not self._is_decided(plan_hash):
-                found.append((path.lstat().st_mtime_ns, plan_hash))  # a link may lead nowhere
-        return [plan_hash for _, plan_hash in sorted(found)]
+                kept = path.lstat()  # a link may lead nowhere
+                found.append(_Waiting(kept.st_mtime_ns, plan_hash, kept.st_size))
+        return sorted(found)
 
     def _is_decided(self, plan_hash: str) -> bool:
         """Or may be: what somebody decided there and cannot be read now gives way to nothing."""
@@ -107,3 +129,13 @@ class Offers:
             yield
         finally:
             os.close(descriptor)
+
+
+def _giving_way(waiting: list[_Waiting], size: int) -> list[_Waiting]:
+    """The first of `waiting`, as many as must go for one more of `size` bytes."""
+    number, taken = len(waiting), sum(each.size for each in waiting)
+    gone = 0
+    while gone < number and (number - gone >= MOST_WAITING or taken + size > MOST_WAITING_BYTES):
+        taken -= waiting[gone].size
+        gone += 1
+    return waiting[:gone]

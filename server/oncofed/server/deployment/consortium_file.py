@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from oncofed.cohort.schema import StudySchema
-from oncofed.cohort.schema_file import parse_schema, read_schema
+from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.answer_times import time_faults
 from oncofed.protocol.plan import Member, StudyPlan
@@ -22,7 +22,7 @@ from oncofed.server.evaluation.measured import evaluation_in
 from oncofed.server.rounds.strategies import strategy_faults
 from oncofed.study.plan_settings import SECTIONS, PlanSettings, plan_from, read_plan_settings
 from oncofed.texts import text_of
-from oncofed.toml_section import Section, read_toml
+from oncofed.toml_section import Section, read_toml, read_toml_text
 
 _ONLY_SIMULATED = ("sites", "evaluation")
 _DEFAULT_RELEASES = ("the final model's weights, signed", "this plan", "which hospital answered in which round")
@@ -147,9 +147,8 @@ def _schema(section: Section, folder: Path) -> tuple[StudySchema | None, str]:
         return None, ""
     path = folder / name
     try:
-        schema = read_schema(path)
-        text = path.read_text(encoding="utf-8")
-        assert parse_schema(text, where=path.name) == schema
+        text = read_toml_text(path)
+        schema = parse_schema(text, where=path.name)
     except InvalidInput as invalid:
         section.faults.extend(invalid.faults)
         return None, ""

@@ -27,7 +27,7 @@ from oncofed.protocol.codec import decode_answer
 from oncofed.protocol.messages import AnyRequest
 from oncofed.protocol.wire_form import WrongForm, contribution_in, method_of
 
-# flwr 1.41 numbers its errors and has no public names for them: tests/contracts/test_flwr_names.py.
+# flwr 1.42 numbers its errors and has no public names for them: tests/contracts/test_flwr_names.py.
 _ERROR_WORDS = {
     1: "the relay could not be loaded",
     2: "the relay raised an exception",

@@ -16,7 +16,7 @@ number a hospital sends: Flower's own default, `num-examples`, would be its exac
 Refuses: settings under which a strategy silently does not do what its name says (`strategy_faults`).
 
 Flower keeps optimiser state in public attributes (`current_arrays`, `m_t`, `v_t`) that its documentation does not
-name; tests/contracts/test_flwr_names.py pins them to flwr 1.41. tau is the plan's: Flower's default of 1e-3 swallows
+name; tests/contracts/test_flwr_names.py pins them to flwr 1.42. tau is the plan's: Flower's default of 1e-3 swallows
 small updates.
 """
 

@@ -30,9 +30,10 @@ from tests.installed_node import (
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, signed
 
 from oncofed.client.guard import guard as guard_module
+from oncofed.client.guard import trust
 from oncofed.client.guard.desk import Desk, questions_to_node
 from oncofed.client.guard.node_guard import NodeGuard
-from oncofed.client.install.inbox import looked_at, offers_of
+from oncofed.client.install.inbox import looked_at, offered_plans, offers_of
 from oncofed.client.patients import approved_patients
 from oncofed.client.patients.training import ascent_sum
 from oncofed.client.records import offers
@@ -42,7 +43,7 @@ from oncofed.protocol.messages import ContributeRequest, DeliveryState, NodeDesc
 from oncofed.protocol.model_file import signed_model
 from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.protocol.signing import new_signing_key, sign
-from oncofed.protocol.study_document import document_bytes
+from oncofed.protocol.study_document import StudyDocument, document_bytes, read_document
 from oncofed.protocol.wire_form import ASKED_FROM_OUTSIDE, Method, offer_question, question_of
 from oncofed.survival.encoded_patients import EncodedPatients
 from oncofed.survival.likelihood import PatientTensors, tensors_of
@@ -180,6 +181,90 @@ def test_of_many_offers_the_oldest_give_way_and_an_honest_one_is_approved_before
     events = [event for event, _ in node.events()]
     assert events.count("plan_gave_way") == 1
     assert events.count("plan_kept") <= most + 2
+
+
+def test_large_offers_give_way_before_they_fill_the_room_of_many(node: InstalledNode) -> None:
+    """However large each of them is, the honest one that comes last is there."""
+    guard, honest = node.guard(), replace(node.plan(), study="honest")
+    keys = tuple(f"of-nobody-{number:04d}" for number in range(1_500))
+    padding = tuple(Member(site, "k" * 400, "1" * 64) for site in keys)
+    members = tuple(sorted((*node.plan().members, *padding), key=lambda member: member.site))
+    large = replace(node.plan(), members=members, roster=tuple(member.site for member in members))
+    sizes = []
+    for number in range(5):
+        document = node.offer(replace(large, study=f"large {number}"))
+        sizes.append(len(document))
+        assert guard.offer_plan(document) is PlanState.OFFERED
+    assert sum(sizes) > offers.MOST_WAITING_BYTES > max(sizes)
+    assert guard.offer_plan(node.offer(honest)) is PlanState.OFFERED
+    lying = list(node.folder.plans.glob("*.json"))
+    assert sum(path.stat().st_size for path in lying) <= offers.MOST_WAITING_BYTES
+    assert honest.hash in kept(node)
+    assert len(lying) > 2  # no more of them go than must
+    assert looked_at(node.folder, honest.hash).document.plan == honest
+
+
+def test_an_offer_that_comes_again_is_not_parsed_again(node: InstalledNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    guard, offer, other = node.guard(), node.offer(), node.offer(replace(node.plan(), study="other"))
+    assert guard.offer_plan(offer) is PlanState.OFFERED
+    node.approve()
+    read: list[bytes] = []
+
+    def reads(content: bytes, *, where: str) -> StudyDocument:
+        read.append(content)
+        return read_document(content, where=where)
+
+    monkeypatch.setattr(trust, "read_document", reads)
+    assert guard.offer_plan(offer) is PlanState.APPROVED
+    assert read == []
+    assert guard.offer_plan(other) is PlanState.OFFERED
+    assert read == [other]
+
+
+def test_what_another_signed_is_not_parsed(node: InstalledNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trust, "read_document", lambda *_, **__: pytest.fail("it was parsed"))
+    for offer in (another_coordinator, another_signature, a_changed_number):
+        assert node.guard().offer_plan(offer(node)) is PlanState.REFUSED
+    assert {code for _, code in node.events()} == {"another_signature"}
+
+
+def test_a_list_of_plans_parses_none_and_whoever_reads_one_parses_it_once(
+    node: InstalledNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = node.guard()
+    for plan in plans(node, 5):
+        guard.offer_plan(node.offer(plan))
+    read: list[bytes] = []
+
+    def reads(content: bytes, *, where: str) -> StudyDocument:
+        read.append(content)
+        return read_document(content, where=where)
+
+    monkeypatch.setattr(trust, "read_document", reads)
+    listed = offered_plans(node.folder).read
+    assert {plan.study: plan.plan_hash for plan in listed} == {plan.study: plan.hash for plan in plans(node, 5)}
+    assert read == []
+    for _ in range(3):
+        assert [plan.document.plan.hash for plan in listed] == [plan.plan_hash for plan in listed]
+    assert len(read) == len(set(read)) == 5
+
+
+def test_a_plan_that_was_changed_is_refused_unparsed(node: InstalledNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = node.folder.plans / f"{node.plan().hash}.json"
+    monkeypatch.setattr(trust, "read_document", lambda *_, **__: pytest.fail("it was parsed"))
+    for content, told in (
+        (a_changed_number(node), "does not fit: it was changed"),
+        (node.offer(replace(node.plan(), study="other")), "holds another plan than its name says"),
+        (b" " * 5_000_000, "is larger than 1,000,000 bytes"),
+        (b"{", "is no document of the form"),
+    ):
+        path.write_bytes(content)
+        (unread,) = offered_plans(node.folder).unread
+        assert told in unread.what
+    path.unlink()
+    os.mkfifo(path)
+    (unread,) = offered_plans(node.folder).unread
+    assert "named pipe" in unread.what
 
 
 def test_what_gave_way_comes_back_when_it_is_offered_again(node: InstalledNode, few: int) -> None:
@@ -696,3 +781,11 @@ def test_a_copy_beside_a_plan_is_no_plan(approved: InstalledNode) -> None:
         (approved.folder.plans / name).write_bytes(b"{}")
     assert looked_at(approved.folder, plan[:8]).document.plan.hash == plan
     assert offers_of(approved.folder).hashes() == [plan]
+
+
+def test_a_pipe_or_folder_in_place_of_the_policy_is_not_ready_and_nobody_waits(approved: InstalledNode) -> None:
+    guard = approved.guard()
+    for make in (os.mkfifo, Path.mkdir):
+        approved.folder.policy.unlink()
+        make(approved.folder.policy)
+        assert refusal_of(guard, approved.request()) is RefusalCode.NOT_READY

@@ -22,6 +22,7 @@ from oncofed.client.install import doctor
 from oncofed.client.install.doctor import examine
 from oncofed.client.install.enrolment import make_request
 from oncofed.client.install.findings import Finding, Verdict, worst
+from oncofed.client.install.folder import approved_bundles, listed_bundles
 from oncofed.client.records.audit_files import LOG_CLOSED, closing_of
 from oncofed.client.records.closed_log import signed_closing
 from oncofed.protocol.bundle import bundle_sha256
@@ -205,7 +206,7 @@ SPOILS = {
     "other version's plan": Spoil(
         "bundles", lambda node: node.folder.bundles.write_text("ab" * 32 + "\n"), "another version", "Decline", WARNING
     ),
-    "no bundles": Spoil("bundles", lambda node: node.folder.bundles.unlink(), "bundles", "install-hospital"),
+    "no bundles": Spoil("bundles", lambda node: node.folder.bundles.unlink(), "bundles", "writes it anew"),
     "unknown users": Spoil(
         "users",
         lambda node: edit_settings(node, "[sockets]", '[users]\nguard="no1"\nnode="no2"\nrelay="no3"\n[sockets]'),
@@ -242,6 +243,37 @@ def test_approved_plans_of_this_version_are_fine(node: InstalledNode) -> None:
     assert found.verdict is FINE
 
 
+def _in_place_of(path: Path, make: Callable[[Path], object]) -> None:
+    path.unlink(missing_ok=True)
+    make(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda path: path.write_text("Köln\n"), "holds what is no hash of a bundle"),
+        (lambda path: path.write_text("abc\n"), "holds what is no hash of a bundle"),
+        (Path.mkdir, "is a folder, not a file"),
+        (os.mkfifo, "is a named pipe (FIFO), not a file"),
+    ],
+)
+def test_what_is_no_list_of_bundles_is_a_fault_and_nothing_of_it_runs(
+    make: Callable[[Path], object], what: str, node: InstalledNode
+) -> None:
+    _in_place_of(node.folder.bundles, make)
+    (found,) = of(node, "bundles")
+    assert (found.verdict, found.what) == (FAULT, f"approved/bundles: {what}")
+    assert "writes it anew" in found.remedy
+    assert approved_bundles(node.folder) == {bundle_sha256()}
+
+
+@pytest.mark.parametrize("make", [lambda path: path.write_text("Köln\n"), os.mkfifo])
+def test_the_next_decision_writes_the_list_of_bundles_anew(make: Callable[[Path], object], node: InstalledNode) -> None:
+    _in_place_of(node.folder.bundles, make)
+    node.approvals.tidy()
+    assert listed_bundles(node.folder) == frozenset()
+
+
 @pytest.mark.parametrize(("free", "verdict"), [(1_000_000_000, FINE), (999_999_999, FAULT)])
 def test_a_disk_that_is_nearly_full(
     free: int, verdict: Verdict, node: InstalledNode, monkeypatch: pytest.MonkeyPatch
@@ -259,11 +291,11 @@ class Version(NamedTuple):
 def test_versions_that_were_not_tested_together(node: InstalledNode, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_WANTED", {"flwr": "1.4", "opacus": "9.9", "no-such-package": "1"})
     told = [finding.what for finding in of(node, "versions")]
-    assert len(told) == 3, "and 1.41 is not a 1.4"
+    assert len(told) == 3, "and 1.42 is not a 1.4"
     assert any("no-such-package is not installed" in what for what in told)
-    monkeypatch.setattr(sys, "version_info", Version(3, 12))
+    monkeypatch.setattr(sys, "version_info", Version(3, 14))
     (found,) = of(node, "versions")
-    assert (found.verdict, "3.12" in found.what) == (FAULT, True)
+    assert (found.verdict, "3.14" in found.what) == (FAULT, True)
 
 
 def test_a_guard_that_runs_answers(node: InstalledNode) -> None:
