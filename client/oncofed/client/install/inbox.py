@@ -225,7 +225,8 @@ def _plan(folder: NodeFolder, plan_hash: str, decisions: Approvals) -> OfferedPl
         what += ", so nothing of its plan is answered, and its patients stay frozen"
         remedy = (
             "Put the file back from any backup (oncofed site init sets its rights), or add the document as the "
-            f"coordinator signed it: oncofed site plans {folder.root} --add FILE. Or withdraw the approval: oncofed site decline {short}"
+            f"coordinator signed it: oncofed site plans {folder.root} --add FILE. Or withdraw "
+            f"the approval: oncofed site decline {short}"
         )
     elif path.is_dir():
         remedy = "Move it elsewhere; the coordinator offers the plan again"
