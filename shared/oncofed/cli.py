@@ -76,8 +76,8 @@ def _run() -> None:
     except InvalidInput as fault:
         click.echo(f"oncofed: {fault}", err=True)
         sys.exit(2)
-    except OncofedError as failure:
-        click.echo(f"oncofed: {failure}", err=True)
+    except OncofedError as failure:  # names of files in it are other people's: none begins a line of its own
+        click.echo(f"oncofed: {failure}".replace("\n", "\n  "), err=True)
         sys.exit(1)
     except OSError as error:
         # Of a file that a person named: rights, a missing folder, a full disk. Its name is theirs; no content is told.

@@ -23,6 +23,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+_LONGEST_PLACE = 400
+"""Characters; a file, a section, a marker of 200 and a field fit."""
+_MOST_LISTED = 1_000
+"""Faults in one message; `InvalidInput.faults` holds all."""
+
 
 class OncofedError(Exception):
     """Root of the tree."""
@@ -43,9 +48,18 @@ class Fault:
     remedy: str
     count: int | None = None
 
+    @property
+    def place(self) -> str:
+        """`where` as it may be shown: on one line and not longer than a name needs.
+
+        Names of files, of fields and of markers are other people's, and each may be as long as a file.
+        """
+        line = " ".join(self.where.splitlines())
+        return line if len(line) <= _LONGEST_PLACE else f"{line[: _LONGEST_PLACE - 60]} ... {line[-50:]}"
+
     def __str__(self) -> str:
         rows = "" if self.count is None else f" ({self.count} row{'s' if self.count != 1 else ''})"
-        return f"{self.where}: {self.what}{rows}. {self.remedy}"
+        return f"{self.place}: {' '.join(self.what.splitlines())}{rows}. {' '.join(self.remedy.splitlines())}"
 
 
 class InvalidInput(OncofedError):
@@ -54,7 +68,9 @@ class InvalidInput(OncofedError):
     def __init__(self, faults: tuple[Fault, ...] | list[Fault]) -> None:
         self.faults = tuple(faults)
         heading = f"{len(self.faults)} fault{'s' if len(self.faults) != 1 else ''}"
-        super().__init__("\n".join([heading, *(f"  - {fault}" for fault in self.faults)]))
+        listed = [f"  - {fault}" for fault in self.faults[:_MOST_LISTED]]
+        more = len(self.faults) - len(listed)
+        super().__init__("\n".join([heading, *listed, *([f"  - and {more:,} more"] if more else [])]))
 
 
 class PrivacyRefusal(OncofedError):

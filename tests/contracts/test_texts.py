@@ -7,6 +7,7 @@ and the files of an installation.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -17,14 +18,19 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
+from tests.command_line import Said, oncofed
 from tests.doubles import study_plan
+from tests.installed_node import installed_node
 from tests.nasty_texts import NASTY, ONLY_LINES, SURROGATES, controls_in, made, short
 
+from oncofed import cli
 from oncofed.client.guard.policy_file import NodePolicy, read_policy
+from oncofed.client.install.findings import Finding, Verdict
 from oncofed.client.install.folder import NodeFolder, SiteSettings, read_site
 from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.schema_file import parse_schema, read_schema
-from oncofed.errors import InvalidInput
+from oncofed.cohort.table import read_table
+from oncofed.errors import Fault, InvalidInput, RecordDamaged
 from oncofed.protocol.enrolment import Acceptance, EnrolmentRequest, read_acceptance, read_request
 from oncofed.protocol.plan import Member, SharedNoise, StudyPlan, SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.plan_file import plan_from_json
@@ -33,7 +39,7 @@ from oncofed.protocol.study_document import StudyDocument, document_bytes, read_
 from oncofed.server.deployment.consortium_file import Consortium, read_consortium
 from oncofed.server.deployment.folder import CoordinatorFolder, CoordinatorSettings, read_settings
 from oncofed.simulations.study import Study, read_study
-from oncofed.texts import TEXTS
+from oncofed.texts import TEXTS, Plain, shown
 
 ROOTS: tuple[type, ...] = (
     *(StudyPlan, StudyDocument, StudySchema, EnrolmentRequest, Acceptance),
@@ -396,3 +402,85 @@ def test_every_text_of_an_enrolment_file_refuses_it_by_name(
     named = " ".join(fault.where for fault in refused.value.faults)
     refusing = [name for name in names if text not in ONLY_LINES or name not in ("request_fingerprint",)]
     assert all(name in named for name in refusing)
+
+
+# --- what is said of other people's names: of files, of fields, of markers
+
+
+def lines_of_a_message(said: str) -> list[str]:
+    """As an editor or a log would part them; each must be ours."""
+    assert controls_in(said) == []
+    return said.splitlines()
+
+
+def test_a_fault_is_one_line_whatever_it_names() -> None:
+    for text in [*NASTY, *made(1_000)]:
+        fault = Fault(f"{text}: [{text}]", f"names {text}", f"Write {text}.")
+        seen = io.StringIO()
+        Plain(seen).write(str(InvalidInput([fault, fault])))
+        heading, *listed = lines_of_a_message(seen.getvalue())
+        assert heading == "2 faults", ascii(text)
+        assert [each[:4] for each in listed] == ["  - "] * 2, ascii(text)
+        assert len(fault.place) <= 400
+        finding = Finding("table", Verdict.FAULT, f"names {text}", f"Write {text}.")
+        first, *others = shown(str(finding)).split("\n")
+        assert first.startswith("FAULT   table: ")
+        assert all(each.startswith("        ") for each in others)
+
+
+def test_a_place_keeps_its_beginning_and_its_end() -> None:
+    place = Fault(f'schema.toml: [[marker]] "{"x" * 1_000_000}", centre', "is missing", "Add this field.").place
+    assert place.startswith('schema.toml: [[marker]] "xxx')
+    assert place.endswith('xxx", centre')
+
+
+def test_more_faults_than_anybody_reads_are_counted() -> None:
+    refused = InvalidInput([Fault("a.toml", f"fault {number}", "Mend it.") for number in range(100_000)])
+    assert str(refused).startswith("100000 faults\n")
+    assert str(refused).endswith("\n  - and 99,000 more")
+    assert len(refused.faults) == 100_000
+
+
+FILE_NAMES = [
+    text for text in [*NASTY, *ONLY_LINES, *made(200)] if "/" not in text and "\0" not in text and text.strip()
+]
+FILE_NAMES = [text for text in FILE_NAMES if len(text.encode()) < 200]
+
+
+def test_names_of_files_stay_on_their_line(tmp_path: Path) -> None:
+    """A plan that came by mail may be called anything, and so may a table or a study file."""
+    assert len(FILE_NAMES) > 100
+    with installed_node() as node:
+        node.enrol()
+        for number, name in enumerate(FILE_NAMES):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            path = folder / f"{name}.toml"
+            path.write_bytes(b"x")
+            said = [oncofed("simulate", path, "--out", folder / "out")] if number % 10 == 0 else []
+            if number % 10 == 1:
+                said = [oncofed("site", "plans", node.folder.root, "--add", path)]
+            for read in (read_schema, read_study, read_policy, read_consortium):
+                with pytest.raises(InvalidInput) as refused:
+                    read(path)
+                said.append(Said(2, shown(f"oncofed: {refused.value}\n")))
+            with pytest.raises(InvalidInput) as refused:
+                read_table(path)
+            said.append(Said(2, shown(f"oncofed: {refused.value}\n")))
+            for each in said:
+                assert each.code == 2
+                first, *others = lines_of_a_message(each.text)
+                assert first.startswith("oncofed: "), ascii(name)
+                assert all(line.startswith("  ") for line in others), (ascii(name), each.text)
+
+
+def test_no_line_of_a_failure_begins_as_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(**_: object) -> None:
+        raise RecordDamaged("of /srv/a\nApproved: everything\r\nFAULT   x: its line")
+
+    monkeypatch.setattr(cli.oncofed, "main", fails)
+    said = oncofed("site")
+    assert said.code == 1
+    first, *others = lines_of_a_message(said.text)
+    assert first == "oncofed: of /srv/a"
+    assert all(line.startswith("  ") for line in others)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -175,14 +176,14 @@ def test_storage_changes_no_figure(tmp_path: Path) -> None:
 
 
 def test_a_file_that_may_not_be_read_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = Path.read_bytes
+    opened = os.open
 
-    def forbidden(path: Path) -> bytes:
-        if path.name == "patients.csv":
+    def forbidden(path: Path, *how: int, **where: int | None) -> int:
+        if Path(path).name == "patients.csv":
             raise PermissionError
-        return read(path)
+        return opened(path, *how, **where)
 
-    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    monkeypatch.setattr(os, "open", forbidden)
     for said in (simulated(tmp_path, csv(plain_table()), ".csv"), checked(csv(plain_table()), ".csv")):
         assert said.code == 2
         assert "may not be read by the user" in said.text

@@ -29,7 +29,6 @@ from functools import lru_cache, reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import norm
 
 from oncofed.errors import UnaccountedEvent
 from oncofed.privacy.shared_noise import GaussianEquivalent, SampledIntegerRelease, SharedIntegerRelease
@@ -191,7 +190,8 @@ def _mean_loss(rate: float, sigma: float) -> float:
     who takes part with probability `rate`, from what is released without.
     """
     x = np.linspace(-10 * sigma, 1 + 10 * sigma, 2_001)
-    with_patient = (1 - rate) * norm.pdf(x, 0, sigma) + rate * norm.pdf(x, 1, sigma)
+    without, drawn = (np.exp(-((x - mean) ** 2) / (2 * sigma**2)) for mean in (0.0, 1.0))
+    with_patient = ((1 - rate) * without + rate * drawn) / (sigma * math.sqrt(2 * math.pi))
     loss = np.logaddexp(math.log1p(-rate), math.log(rate) + (2 * x - 1) / (2 * sigma**2))
     return float(np.trapezoid(with_patient * loss, x))
 

@@ -80,7 +80,7 @@ def _examined(topic: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Fi
         yield Finding(topic, Verdict.WARNING, what, "Run the doctor as root for this check.")
     except InvalidInput as error:
         for fault in error.faults:
-            yield Finding(topic, Verdict.FAULT, f"{fault.where}: {fault.what}", fault.remedy)
+            yield Finding(topic, Verdict.FAULT, f"{fault.place}: {fault.what}", fault.remedy)
     except (OncofedError, OSError) as error:
         yield Finding(topic, Verdict.FAULT, str(error), "See docs/install-hospital.md.")
     except Exception as error:

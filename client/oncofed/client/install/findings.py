@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from oncofed.texts import one_line
+
 
 class Verdict(StrEnum):
     FINE = "fine"
@@ -22,8 +24,9 @@ class Finding:
     remedy: str = ""
 
     def __str__(self) -> str:
-        line = f"{self.verdict:8s}{self.topic}: {self.what}"
-        return f"{line}\n        -> {self.remedy}" if self.remedy else line
+        # Names of files and words of libraries are in it: no line of theirs looks like another finding.
+        line = f"{self.verdict:8s}{self.topic}: {self.what}".replace("\n", "\n        ")
+        return f"{line}\n        -> {one_line(self.remedy)}" if self.remedy else line
 
 
 def worst(findings: tuple[Finding, ...]) -> Verdict:
