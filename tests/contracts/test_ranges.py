@@ -124,7 +124,7 @@ OWNERS: Mapping[tuple[str, str], type | str] = {
     ("study.md", "[privacy]"): "PrivacyRequest",
     ("study.md", "[held_out]"): "HeldOutRequest",
     ("study.md", "[explanations]"): "ExplanationRequest",
-    ("study.md", "[consortium]"): "Consortium",
+    ("study.md", "[consortium]"): "ConsortiumTerms",
     ("schema.md", "[schema]"): StudySchema,
     ("schema.md", "[time]"): StudySchema,
     ("schema.md", "[[endpoint]]"): StudySchema,

@@ -209,7 +209,7 @@ def study_defaults(study: Study, consortium: Consortium) -> dict[str, Callable[[
         "[privacy]": lambda key: getattr(study.privacy, key),
         "[held_out]": lambda key: getattr(study.settings.held_out, key),
         "[explanations]": lambda key: getattr(study.settings.explanations, key),
-        "[consortium]": lambda key: getattr(consortium, key),
+        "[consortium]": lambda key: getattr(consortium.terms, key),
     }
 
 

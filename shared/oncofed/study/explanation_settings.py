@@ -1,8 +1,7 @@
 """What does [explanations] of a study file ask for: are key markers released, and how much may that cost?
 
 The summaries are of kinds `key_markers` and `interactions` (`protocol.vote_layout`), about the patients whom hospitals
-train on. Faults are added to the section's own list, so that a file is judged as a whole; what does not fit schema or
-model raises InvalidInput when the plan is made.
+train on. What does not fit schema or model raises InvalidInput when the plan is made.
 """
 
 from __future__ import annotations
@@ -15,8 +14,6 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.policy import WantedSummary
 from oncofed.protocol.plan import ModelSpec, SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import cells_of
-from oncofed.ranges import range_of
-from oncofed.toml_section import Section
 
 KEY_MARKERS, INTERACTIONS = "key_markers", "interactions"
 """The names of the summaries."""
@@ -38,27 +35,6 @@ class ExplanationRequest:
     most_votes: int = 10
     largest_effect: float = 0.5
     attempts: int = 1
-
-
-def read_explanations(section: Section) -> ExplanationRequest:
-    """The request; without the section, the one that asks for nothing."""
-    default = ExplanationRequest()
-    return ExplanationRequest(
-        budget_share=section.number_or(
-            "budget_share", default.budget_share, within=range_of(ExplanationRequest, "budget_share")
-        ),
-        pairs=section.flag("pairs", default.pairs),
-        smallest_shown=section.number_or(
-            "smallest_shown", default.smallest_shown, within=range_of(ExplanationRequest, "smallest_shown")
-        ),
-        most_votes=section.whole_number_or(
-            "most_votes", default.most_votes, within=range_of(ExplanationRequest, "most_votes")
-        ),
-        largest_effect=section.number_or(
-            "largest_effect", default.largest_effect, within=range_of(ExplanationRequest, "largest_effect")
-        ),
-        attempts=section.whole_number_or("attempts", default.attempts, within=range_of(ExplanationRequest, "attempts")),
-    )
 
 
 def wanted_explanations(
