@@ -30,7 +30,6 @@ from pydantic import (
     WrapValidator,
     create_model,
 )
-from pydantic_core import PydanticCustomError
 
 from oncofed.errors import Fault
 from oncofed.ranges import RANGES, Range, told
@@ -52,52 +51,78 @@ class As:
 class Known:
     """before: those fields of the section before the judged one that are right. folder: of the file.
 
-    faults  of the file, for what another file that it names has.
+    faults  of the file, for what another file that it names has. right: the sections that are, so far.
     """
 
     before: Mapping[str, Any]
     folder: Path
     faults: list[Fault]
+    right: list[object]
 
 
 @dataclass(frozen=True)
 class Rule:
     """judge  (value, or None for an absent key; what is known) -> the value to keep, or None for the default.
 
-    It raises what `wrong` or `absent` made.
+    It raises `Wrong`.
     """
 
     judge: Callable[[Any, Known], Any]
 
 
-def wrong(what: str, remedy: str, *, key: str = "") -> PydanticCustomError:
-    """key: of which the fault is told, if not the one with the rule; or which one of the section with the rule."""
-    return PydanticCustomError("rule", "{what}", {"what": what, "remedy": remedy, "key": key})
+class Wrong(ValueError):  # so that pydantic goes on, and finds all
+    """A rule's answer. key: of which it is told, if not the one with the rule; or which, of a section with one."""
+
+    def __init__(self, what: str, remedy: str, *, key: str = "") -> None:
+        super().__init__(what)
+        self.what, self.remedy, self.key = what, remedy, key
 
 
-def absent(key: str = "") -> PydanticCustomError:
-    """For a key that the fields before it make necessary."""
-    return wrong("is missing", "Add this field.", key=key)
+ABSENT = ("is missing", "Add this field.")
+
+
+def needed_where(key: str, *choices: object) -> Rule:
+    """The field may be left out unless that one, before it, is one of these choices."""
+
+    def judge(value: Any, known: Known) -> Any:
+        if value is None and known.before.get(key) in choices:
+            raise Wrong(*ABSENT)
+        return value
+
+    return Rule(judge)
+
+
+def _nothing_between(right: list[Any], all_: bool) -> list[Fault]:
+    return []
 
 
 def read_declared(
-    kind: type[Declared], content: object, *, where: str, faults: list[Fault], folder: Path = _NOWHERE
+    kind: type[Declared],
+    content: object,
+    *,
+    where: str,
+    faults: list[Fault],
+    folder: Path = _NOWHERE,
+    between: Callable[[list[Any], bool], list[Fault]] = _nothing_between,
 ) -> Declared | None:
     """The value in the content of a file; None when it has faults, which are added to the list, all of them.
 
-    where   the name of the file. folder: its folder, for paths that are relative to it.
+    where    the name of the file. folder: its folder, for paths that are relative to it.
+    between  (the sections that are right, whether that is all) -> what is wrong between them.
     """
+    known, value, errors = Known({}, folder, faults, []), None, []
     try:
         adapter = _adapter(kind)  # type: ignore[arg-type]  # a class can be a key
-        return cast(Declared, adapter.validate_python(content, context=Known({}, folder, faults)))
+        value = cast(Declared, adapter.validate_python(content, context=known))
     except ValidationError as refused:
         errors = refused.errors(include_url=False)
-    found: dict[str, Fault] = {}
+    found: dict[tuple[int | str, ...], Fault] = {}
     for error in errors:
-        fault = _fault(_spot(error["loc"], kind, content, where), error["type"], error["input"], error.get("ctx", {}))
-        found.setdefault(fault.where, fault)  # of a list, the first
-    faults.extend(found.values())
-    return None
+        spot = _spot(error["loc"], kind, content, where)
+        fault = _fault(spot, error["type"], error["input"], error.get("ctx", {}))
+        found.setdefault((*error["loc"][: spot.depth], fault.where), fault)  # of a list, the first
+    faults.extend([*found.values(), *between(known.right, not errors)])
+    return None if faults else value
 
 
 # --- what is declared
@@ -161,9 +186,18 @@ def _table(owner: type) -> Any:
         members[_inner(each.key)] = (kind, Field(default, validation_alias=each.key, validate_default=bool(each.rules)))
     config = ConfigDict(strict=True, extra="forbid", frozen=True)
     model = create_model(owner.__name__, __config__=config, **members)
-    return Annotated[
-        model, AfterValidator(lambda made: owner(**{key: getattr(made, _inner(key)) for key in declared_fields(owner)}))
-    ]
+
+    def value(made: Any, info: ValidationInfo) -> Any:
+        section = owner(**{key: getattr(made, _inner(key)) for key in declared_fields(owner)})
+        _known(info).right.append(section)
+        return section
+
+    return Annotated[model, AfterValidator(value)]
+
+
+def _known(info: ValidationInfo) -> Known:
+    assert isinstance(info.context, Known)
+    return info.context
 
 
 def _inner(key: str) -> str:
@@ -171,7 +205,7 @@ def _inner(key: str) -> str:
     return f"key_of_file_{key}"
 
 
-def _type(hint: Any, name: str) -> Any:
+def _type(hint: Any, name: str, *, listed: bool = False) -> Any:
     item = item_of(hint)
     if is_dataclass(hint):
         return _table(hint)  # type: ignore[arg-type]  # a class, not a value
@@ -183,11 +217,11 @@ def _type(hint: Any, name: str) -> Any:
         if span is not None:
             count = Field(min_length=int(span.least), max_length=int(span.most))
         distinct = [AfterValidator(_distinct)] if item is str else []
-        several = tuple[_type(item, name), ...]  # type: ignore[misc, valid-type]  # made as the program runs
+        several = tuple[_type(item, name, listed=True), ...]  # type: ignore[misc, valid-type]  # made as the program runs
         return Annotated[(several, Strict(False), count, *distinct)]
     if hint in (str, Path):
         kind = TEXTS.get(name, LINE)
-        text = Annotated[str, AfterValidator(lambda text: _of_kind(text, kind))]
+        text = Annotated[str, AfterValidator(partial(_of_kind, kind, kind.or_empty and listed))]
         return Annotated[text, AfterValidator(_path)] if hint is Path else text
     if hint in (int, float):
         within = Field(ge=RANGES[name].least, le=RANGES[name].most)
@@ -198,8 +232,7 @@ def _type(hint: Any, name: str) -> Any:
 def _judged(each: DeclaredField, value: Any, read: Callable[[Any], Any], info: ValidationInfo) -> Any:
     kept = None if value is _ABSENT else read(value)
     before = {name.removeprefix(_inner("")): right for name, right in info.data.items()}
-    assert isinstance(info.context, Known)
-    known = replace(info.context, before=before)
+    known = replace(_known(info), before=before)
     for rule in each.rules:
         kept = rule.judge(kept, known)
     return each.default if kept is None else kept
@@ -209,18 +242,18 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
-def _of_kind(text: str, kind: TextKind) -> str:
-    if not text.strip() and text not in kind:
-        raise wrong("is not a text", "Write a text in quotes that is not empty.")
+def _of_kind(kind: TextKind, or_empty: bool, text: str) -> str:
+    if not text.strip() and not (or_empty and text == ""):
+        raise Wrong("is not a text", "Write a text in quotes that is not empty.")
     if fault := kind.fault(text):
-        raise wrong(fault, kind.remedy)
+        raise Wrong(fault, kind.remedy)
     return text
 
 
 def _distinct(texts: tuple[str, ...]) -> tuple[str, ...]:
     twice = [f'"{text}"' for text in sorted(set(texts)) if texts.count(text) > 1]
     if twice:
-        raise wrong(f"names {', '.join(twice)} more than once", "Name each once.")
+        raise Wrong(f"names {', '.join(twice)} more than once", "Name each once.")
     return texts
 
 
@@ -234,6 +267,7 @@ class _Spot:
     place   file and section, in words. key: of the section, or empty for the section itself.
     hint    what belongs there; None for a key that nobody declared.
     name    under which its range stands. known: the keys that there are. listed: whether it is one value of a list.
+    depth   how many steps lead to the section.
     """
 
     place: str
@@ -242,36 +276,42 @@ class _Spot:
     name: str = ""
     known: tuple[str, ...] = ()
     listed: bool = False
+    depth: int = 0
 
 
 def _spot(steps: Sequence[int | str], kind: type, content: Any, file: str) -> _Spot:
-    spot, path = _Spot(file, "", kind), ""
-    for step in steps:
+    spot, path, names = _Spot(file, "", kind), "", None
+    for depth, step in enumerate(steps, start=1):
         inside = isinstance(content, list) or (isinstance(content, dict) and step in content)
         content = content[step] if inside else None
-        if is_dataclass(spot.hint):
+        if step == "[key]":
+            spot = replace(spot, hint=names)
+        elif is_dataclass(spot.hint):
             known = declared_fields(spot.hint)  # type: ignore[arg-type]  # a class, not a value
             key = str(step).removeprefix(_inner(""))  # pydantic's own name, where the key is absent
             found = known.get(key)
             hint, name = (None, "") if found is None else (found.hint, found.name)
             spot = replace(spot, key=key, hint=hint, name=name, known=tuple(known))
         elif _is_named(spot.hint):
-            spot = replace(spot, key=str(step), hint=item_of(spot.hint), known=tuple(get_args(spot.hint)[0]))
+            names, item = get_args(spot.hint)
+            spot = replace(spot, key=str(step), hint=item, known=tuple(names))
         elif is_dataclass(item_of(spot.hint)):
             title = content.get("name") if isinstance(content, dict) else None
             title = f'"{title}"' if isinstance(title, str) and title.strip() else f"number {int(step) + 1}"
             spot = replace(spot, place=f"{file}: [[{spot.key}]] {title}", key="", hint=item_of(spot.hint))
-        elif step != "[key]":
+            spot = replace(spot, depth=depth)
+        else:
             spot = replace(spot, hint=item_of(spot.hint), listed=True)
         if spot.key and (is_dataclass(spot.hint) or _is_named(spot.hint)):
             path = f"{path}.{spot.key}".lstrip(".")
-            spot = replace(spot, place=f"{file}: [{path}]", key="")
+            spot = replace(spot, place=f"{file}: [{path}]", key="", depth=depth)
     return spot
 
 
 def _fault(spot: _Spot, kind: str, value: object, context: Mapping[str, Any]) -> Fault:
     """kind, value, context: pydantic's of an error."""
-    key, item = context.get("key") or spot.key, item_of(spot.hint)
+    told, item = context.get("error"), item_of(spot.hint)
+    key = told.key if isinstance(told, Wrong) and told.key else spot.key
     if is_dataclass(item) and kind in ("missing", "too_short"):
         return Fault(f"{spot.place}: [[{key}]]", "there is none", "Add at least one such section.")
     return Fault(f"{spot.place}, {key}" if key else spot.place, *_told(spot, kind, value, context))
@@ -281,20 +321,22 @@ def _told(spot: _Spot, kind: str, value: Any, context: Mapping[str, Any]) -> tup
     """What is wrong, and the remedy."""
     hint, item = spot.hint, item_of(spot.hint)
     match kind:
-        case "rule" if spot.listed and not value.strip():
+        case "value_error" if spot.listed and not value.strip():
             return "holds an empty text", "Remove the empty text."
-        case "rule":
-            return f"{'holds a text that ' * spot.listed}{context['what']}", context["remedy"]
+        case "value_error":
+            told = context["error"]
+            return f"{'holds a text that ' * spot.listed}{told.what}", told.remedy
         case "missing":
-            return ("is missing", "Add this field.") if spot.key else ("the section is missing", "Add it.")
+            return ABSENT if spot.key else ("the section is missing", "Add it.")
         case "extra_forbidden":
             return "is not a known field", closest(spot.key, list(spot.known))
         case "too_short" | "too_long":
             return _beyond(RANGES[f"{spot.name} (count)"], len(value), "has a length")
         case "greater_than_equal" | "less_than_equal":
             return _beyond(RANGES[spot.name], value, "holds a number" if spot.listed else "is")
-        case "enum" if spot.known and spot.key not in spot.known:
-            return "is not a known field", closest(spot.key, list(spot.known))
+        case "enum" if spot.key not in spot.known:
+            what = "is not a known field" if spot.key else f"is not a known {hint.__name__.lower()}"
+            return what, closest(str(value), list(spot.known))
     if is_dataclass(hint) or _is_named(hint):
         return "is not a section", "Write it as a TOML table with its own heading."
     if is_dataclass(item):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from oncofed.errors import Fault, InvalidInput
-from oncofed.file_model import Known, Rule, wrong
+from oncofed.file_model import Known, Rule, Wrong
 from oncofed.privacy.policy import WantedSummary
 from oncofed.protocol.plan import ModelSpec, SummaryKind, SummarySpec
 from oncofed.survival.grid import TimeGrid
@@ -21,13 +21,13 @@ EVALUATION = "evaluation"
 
 def _rising(edges: tuple[float, ...] | None, known: Known) -> tuple[float, ...] | None:
     if edges is not None and list(edges) != sorted(set(edges)):
-        raise wrong("do not rise", "List log hazard ratios from low to high, such as [-0.5, 0, 0.5].")
+        raise Wrong("do not rise", "List log hazard ratios from low to high, such as [-0.5, 0, 0.5].")
     return edges
 
 
 def _needed(horizon: float | None, known: Known) -> float | None:
     if horizon is None and known.before.get("budget_share"):
-        raise wrong("is needed", "Name the time by which risks are compared, a bound of the schema's.")
+        raise Wrong("is needed", "Name the time by which risks are compared, a bound of the schema's.")
     return horizon
 
 

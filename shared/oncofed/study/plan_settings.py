@@ -12,7 +12,7 @@ from typing import Annotated
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput
-from oncofed.file_model import As, Known, Rule, absent, wrong
+from oncofed.file_model import As, Known, Rule, Wrong, needed_where
 from oncofed.privacy.policy import calibrated_together, without_privacy
 from oncofed.protocol.plan import (
     Bounding,
@@ -28,17 +28,8 @@ from oncofed.ranges import range_of, told
 from oncofed.study.explanation_settings import ExplanationRequest, wanted_explanations
 from oncofed.study.held_out_settings import HeldOutRequest, wanted_summaries
 
-
-def _unless_nothing(value: float | None, known: Known) -> float | None:
-    if value is None and known.before.get("mode") not in (None, PrivacyMode.NONE):
-        raise absent()
-    return value
-
-
-def _if_shared(value: int | None, known: Known) -> int | None:
-    if value is None and known.before.get("mode") is PrivacyMode.DISTRIBUTED:
-        raise absent()
-    return value
+_PRIVATE = needed_where("mode", PrivacyMode.LOCAL, PrivacyMode.DISTRIBUTED)
+_SHARED = needed_where("mode", PrivacyMode.DISTRIBUTED)
 
 
 @dataclass(frozen=True)
@@ -52,13 +43,13 @@ class PrivacyRequest:
     """
 
     mode: PrivacyMode
-    epsilon: Annotated[float | None, Rule(_unless_nothing)] = None
+    epsilon: Annotated[float | None, _PRIVATE] = None
     delta: float = 1e-6
-    l2_norm_bound: Annotated[float | None, Rule(_unless_nothing)] = None
+    l2_norm_bound: Annotated[float | None, _PRIVATE] = None
     reserve_rounds: int = 0
     clip_without_noise: bool = False
-    dropouts: Annotated[int, Rule(_if_shared)] = 0
-    colluding: Annotated[int, Rule(_if_shared)] = 0
+    dropouts: Annotated[int, _SHARED] = 0
+    colluding: Annotated[int, _SHARED] = 0
     scale_bits: int = 20
     bounding: Bounding = Bounding.CLIP
     hazard_cap: float = PrivacySpec.hazard_cap
@@ -79,7 +70,7 @@ class PlanSettings:
 
 def _some_network(linear_branch: bool | None, known: Known) -> bool | None:
     if linear_branch is False and not known.before.get("hidden_units", True):
-        raise wrong("leaves no network at all", "Give hidden units, or keep the linear branch.", key="hidden_units")
+        raise Wrong("leaves no network at all", "Give hidden units, or keep the linear branch.", key="hidden_units")
     return linear_branch
 
 
@@ -97,7 +88,7 @@ def _suits_training(privacy: PrivacyRequest | None, known: Known) -> PrivacyRequ
     training = known.before.get("training", TrainingSpec()).mode
     if privacy is not None and training is not TrainingMode.FULL_BATCH and privacy.bounding is not Bounding.CLIP:
         what = f"is {privacy.bounding}, and [training], mode {training} knows no bounding but {Bounding.CLIP}"
-        raise wrong(what, f'Leave it out, or set the mode to "{TrainingMode.FULL_BATCH}".', key="bounding")
+        raise Wrong(what, f'Leave it out, or set the mode to "{TrainingMode.FULL_BATCH}".', key="bounding")
     return privacy
 
 
@@ -118,7 +109,7 @@ def _leaves_training(asked: ExplanationRequest | None, known: Known) -> Explanat
     held_out = known.before.get("held_out", HeldOutRequest()).budget_share
     if asked is not None and held_out < 1 <= held_out + asked.budget_share:
         what = "leaves, with that of [held_out], nothing for training"
-        raise wrong(what, "Lower one of the two.", key="budget_share")
+        raise Wrong(what, "Lower one of the two.", key="budget_share")
     return asked
 
 

@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from oncofed.cohort.schema import Modality
 from oncofed.errors import Fault, InvalidInput
-from oncofed.file_model import As, Known, Rule, absent, read_declared, wrong
+from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where, read_declared
 from oncofed.protocol.plan import TrainingSpec
 from oncofed.study.plan_settings import PlanSections, PlanSettings, PrivacyRequest
 from oncofed.toml_section import read_toml
@@ -59,23 +59,23 @@ def _existing(path: Path | None, known: Known) -> Path | None:
         return None
     found = (known.folder / path).resolve()
     if not found.is_file():
-        raise wrong(f'"{path}" is not a file', "Check the path; it is relative to the study file.")
+        raise Wrong(f'"{path}" is not a file', "Check the path; it is relative to the study file.")
     return found
 
 
 def _unless_synthetic(path: Path | None, known: Known) -> Path | None:
     if known.before.get("synthetic") is None:
         if path is None and "synthetic" in known.before:
-            raise absent()
+            raise Wrong(*ABSENT)
         return _existing(path, known)
     if path is not None:
-        raise wrong("stands beside a table or schema", "Keep one of the two.", key="synthetic")
+        raise Wrong("stands beside a table or schema", "Keep one of the two.", key="synthetic")
     return None
 
 
 def _some(modalities: tuple[Modality, ...] | None, known: Known) -> tuple[Modality, ...] | None:
     if modalities == ():
-        raise wrong("is empty", "Name at least one, or leave the field out for all.")
+        raise Wrong("is empty", "Name at least one, or leave the field out for all.")
     return modalities
 
 
@@ -116,29 +116,21 @@ class DataSpec:
     synthetic_seed: int = 0
 
 
-def _if_hashed(count: int | None, known: Known) -> int | None:
-    if count is None and known.before.get("partition") is Partition.HASH:
-        raise absent()
-    return count
-
-
-def _if_assigned(value: Any, known: Known) -> Any:
-    if not value and known.before.get("partition") is Partition.ASSIGNED:
-        raise absent()
-    return value
+_HASHED = needed_where("partition", Partition.HASH)
+_ASSIGNED = needed_where("partition", Partition.ASSIGNED)
 
 
 def _pattern(text: str | None, known: Known) -> str | None:
     try:
         re.compile(text or "")
     except re.error:
-        raise wrong("is not a regular expression", "Correct it.") from None
+        raise Wrong("is not a regular expression", "Correct it.") from None
     return text
 
 
 def _with_one_group(text: str | None, known: Known) -> str | None:
     if text and known.before.get("partition") is Partition.ASSIGNED and re.compile(text).groups != 1:
-        raise wrong("needs exactly one group, which is the hospital", "Put brackets around that part.")
+        raise Wrong("needs exactly one group, which is the hospital", "Put brackets around that part.")
     return text
 
 
@@ -151,24 +143,24 @@ class SitesSpec:
     """
 
     partition: Partition
-    count: Annotated[int | None, Rule(_if_hashed)] = None
-    assignment_table: Annotated[Path | None, Rule(_if_assigned), Rule(_existing)] = None
-    assignment_patient_id: Annotated[str, Rule(_if_assigned)] = ""
-    assignment_column: Annotated[str, Rule(_if_assigned)] = ""
-    site_pattern: Annotated[str, Rule(_if_assigned), Rule(_pattern), Rule(_with_one_group)] = ""
+    count: Annotated[int | None, _HASHED] = None
+    assignment_table: Annotated[Path | None, _ASSIGNED, Rule(_existing)] = None
+    assignment_patient_id: Annotated[str, _ASSIGNED] = ""
+    assignment_column: Annotated[str, _ASSIGNED] = ""
+    site_pattern: Annotated[str, _ASSIGNED, Rule(_pattern), Rule(_with_one_group)] = ""
     test_pattern: Annotated[str, Rule(_pattern)] = ""
     quorum: int | None = None
 
 
 def _one_of_the_folds(fold: int | None, known: Known) -> int | None:
     if fold is not None and fold >= known.before.get("folds", fold + 1):
-        raise wrong("is not one of the folds", "The first fold is 0, the last is folds - 1.")
+        raise Wrong("is not one of the folds", "The first fold is 0, the last is folds - 1.")
     return fold
 
 
 def _of_a_random_split(part: Part | None, known: Known) -> Part | None:
     if part is Part.VALIDATION and known.before.get("split", Split.RANDOM) is not Split.RANDOM:
-        raise wrong("validation needs the random split", 'Set split = "random".')
+        raise Wrong("validation needs the random split", 'Set split = "random".')
     return part
 
 

@@ -16,7 +16,7 @@ from typing import Annotated
 from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import Fault, InvalidInput
-from oncofed.file_model import Known, Rule, read_declared, wrong
+from oncofed.file_model import Known, Rule, Wrong, read_declared
 from oncofed.protocol.answer_times import time_faults
 from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.server.evaluation.measured import evaluation_in
@@ -55,7 +55,7 @@ def _readable(name: Path | None, known: Known) -> Path | None:
 def _only_simulated(value: object, known: Known) -> object:
     if value is not None:
         remedy = "Real hospitals need a schema file with just the markers of the study."
-        raise wrong("describes a table that only a simulation has", remedy, key="synthetic")
+        raise Wrong("describes a table that only a simulation has", remedy, key="synthetic")
     return None
 
 
