@@ -34,7 +34,7 @@ from pydantic import (
 from oncofed.errors import Fault
 from oncofed.ranges import RANGES, Range, told
 from oncofed.texts import LINE, TEXTS, TextKind
-from oncofed.toml_section import closest
+from oncofed.toml_file import closest
 
 Declared = TypeVar("Declared")
 _NOWHERE = Path()
@@ -71,11 +71,14 @@ class Rule:
 
 
 class Wrong(ValueError):  # so that pydantic goes on, and finds all
-    """A rule's answer. key: of which it is told, if not the one with the rule; or which, of a section with one."""
+    """A rule's answer. key: of which it is told, if not the one with the rule; or which, of a section with one.
 
-    def __init__(self, what: str, remedy: str, *, key: str = "") -> None:
+    section  where it is told, if not where the rule is.
+    """
+
+    def __init__(self, what: str, remedy: str, *, key: str = "", section: str = "") -> None:
         super().__init__(what)
-        self.what, self.remedy, self.key = what, remedy, key
+        self.what, self.remedy, self.key, self.section = what, remedy, key, section
 
 
 ABSENT = ("is missing", "Add this field.")
@@ -119,6 +122,8 @@ def read_declared(
     found: dict[tuple[int | str, ...], Fault] = {}
     for error in errors:
         spot = _spot(error["loc"], kind, content, where)
+        if error["type"] == "too_short" and is_dataclass(item_of(spot.hint)) and error["input"]:
+            continue  # of several sections none is right
         fault = _fault(spot, error["type"], error["input"], error.get("ctx", {}))
         found.setdefault((*error["loc"][: spot.depth], fault.where), fault)  # of a list, the first
     faults.extend([*found.values(), *between(known.right, not errors)])
@@ -312,6 +317,8 @@ def _fault(spot: _Spot, kind: str, value: object, context: Mapping[str, Any]) ->
     """kind, value, context: pydantic's of an error."""
     told, item = context.get("error"), item_of(spot.hint)
     key = told.key if isinstance(told, Wrong) and told.key else spot.key
+    if isinstance(told, Wrong) and told.section:
+        spot = replace(spot, place=f"{spot.place.partition(': [')[0]}: [{told.section}]")
     if is_dataclass(item) and kind in ("missing", "too_short"):
         return Fault(f"{spot.place}: [[{key}]]", "there is none", "Add at least one such section.")
     return Fault(f"{spot.place}, {key}" if key else spot.place, *_told(spot, kind, value, context))

@@ -30,7 +30,7 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where, read_declared
 from oncofed.ranges import range_faults
 from oncofed.survival.grid import TimeGrid
-from oncofed.toml_section import closest, parse_toml, read_toml
+from oncofed.toml_file import closest, parse_toml, read_toml
 
 _NUMERIC = (Kind.CONTINUOUS, Kind.ORDINAL)
 

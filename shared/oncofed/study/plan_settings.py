@@ -101,7 +101,7 @@ def _steps_that_are_counted(privacy: PrivacyRequest | None, known: Known) -> Pri
             f"is {asked.local_steps:,}, which makes {rounds * asked.local_steps:,} local steps of {rounds:,} rounds "
             f"(reserve_rounds among them), above {told(span.most)}"
         )
-        raise wrong(what, span.remedy, section="training", key="local_steps")
+        raise Wrong(what, span.remedy, section="training", key="local_steps")
     return privacy
 
 

@@ -21,7 +21,7 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where, read_declared
 from oncofed.protocol.plan import TrainingSpec
 from oncofed.study.plan_settings import PlanSections, PlanSettings, PrivacyRequest
-from oncofed.toml_section import read_toml
+from oncofed.toml_file import read_toml
 
 
 class Partition(StrEnum):

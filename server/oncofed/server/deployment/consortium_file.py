@@ -22,7 +22,7 @@ from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.server.evaluation.measured import evaluation_in
 from oncofed.server.rounds.strategies import strategy_faults
 from oncofed.study.plan_settings import PlanSections, PlanSettings, StudyHead, plan_from
-from oncofed.toml_section import read_toml, read_toml_text
+from oncofed.toml_file import read_toml, read_toml_text
 
 
 @dataclass(frozen=True)
