@@ -64,10 +64,11 @@ class Known:
 class Rule:
     """judge  (value, or None for an absent key; what is known) -> the value to keep, or None for the default.
 
-    It raises `Wrong`.
+    It raises `Wrong`. needed: whether the key is, as a rule.
     """
 
     judge: Callable[[Any, Known], Any]
+    needed: bool = False
 
 
 class Wrong(ValueError):  # so that pydantic goes on, and finds all
@@ -115,7 +116,7 @@ def read_declared(
     """
     known, value, errors = Known({}, folder, faults, []), None, []
     try:
-        adapter = _adapter(kind)  # type: ignore[arg-type]  # a class can be a key
+        adapter = pydantic_of(kind)  # type: ignore[arg-type]  # a class can be a key
         value = cast(Declared, adapter.validate_python(content, context=known))
     except ValidationError as refused:
         errors = refused.errors(include_url=False)
@@ -174,7 +175,8 @@ def _is_named(hint: Any) -> bool:
 
 
 @cache
-def _adapter(owner: type) -> TypeAdapter[Any]:
+def pydantic_of(owner: type) -> TypeAdapter[Any]:
+    """What pydantic makes of a declaring dataclass."""
     return TypeAdapter(_table(owner))
 
 

@@ -40,11 +40,19 @@ class SchemaSection:
     """The section [schema]."""
 
     name: Annotated[str, As("StudySchema.name")]
+    """The name of this description."""
     patient_id: Annotated[str, As("StudySchema.patient_id")]
+    """The column with one distinct value a row. It never leaves the hospital."""
     site_column: Annotated[str | None, As("StudySchema.site_column")] = None
+    """The column that says which hospital a row belongs to. Needed to cut one table into simulated hospitals by
+    `column` or `hash`."""
     tumour_entity: Annotated[str | None, As("StudySchema.tumour_entity")] = None
+    """The name of the categorical marker that "within tumour types" refers to. Without it, those figures are left out.
+    """
     largest_encoded_value: Annotated[float, As("StudySchema.largest_encoded_value")] = StudySchema.largest_encoded_value
+    """Standardised values beyond plus or minus this are cut, before weights."""
     missing_codes: Annotated[tuple[str, ...], As("Marker.missing_codes")] = ()
+    """Cells that mean "not measured", for every marker that lists none of its own. An empty cell always means it."""
 
 
 def _axis(bounds: tuple[float, ...], known: Known) -> tuple[float, ...]:
@@ -60,8 +68,14 @@ class TimeSection:
     """The section [time]."""
 
     unit: TimeUnit
+    """The unit of every time in the table and in the study. A time beyond 120 years is a fault: it is in another unit.
+    """
     interval_bounds: Annotated[tuple[float, ...], As("TimeGrid.bounds"), Rule(_axis)]
+    """The hazard is constant inside each interval. Follow-up beyond the last bound is cut there: later events are not
+    seen, and a run says how many. No event inside is a fault."""
     zero_time_becomes: Annotated[float | None, As("StudySchema.zero_time_becomes")] = None
+    """A follow-up of exactly 0 (died, or last seen, on the day of diagnosis) is read as this time. Without it, a zero
+    is a fault."""
 
 
 def _another_column(column: str | None, known: Known) -> str | None:
@@ -81,12 +95,22 @@ class EndpointSection:
     """A section [[endpoint]]."""
 
     name: Annotated[str, As("Endpoint.name")]
+    """For example `overall_survival`."""
     time: Annotated[str, As("Endpoint.time_column")]
+    """The column with the time from time zero to the event or the last contact."""
     event: Annotated[str, As("Endpoint.event_column")]
+    """The column that is 1 when the event was observed and 0 when follow-up ended without it. It may not be empty."""
     baseline_hazard: Annotated[float, As("StudySchema.baseline_hazard")]
+    """Events for each unit of time, for the reference patient: a guess from general knowledge, where training starts.
+    """
     entry: Annotated[str | None, As("Endpoint.entry_column")] = None
+    """Delayed entry: the column with the time at which the patient came under observation; 0 for those there from the
+    start. It must lie before `time`."""
     death_event: Annotated[str | None, As("Endpoint.death_event_column"), Rule(_another_column)] = None
+    """For an endpoint that is not death: the column that is 1 when follow-up ended with death."""
     death: Annotated[DeathPolicy, Rule(_of_told_deaths)] = DeathPolicy.COMPOSITE
+    """What that death means. `composite`: the event (time to next treatment *or death*). `censoring`: the end of
+    follow-up without the event. Only together with `death_event`."""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -153,37 +177,53 @@ class MarkerSection:
     """A section [[marker]]: one marker, or a group under `names` that shares every other field."""
 
     modality: Modality
+    """Which multipliers apply, and how the report groups it."""
     kind: Kind
+    """What its cells are, and which other keys it needs and refuses ([table](schema.md#marker))."""
     names: Annotated[tuple[str, ...] | None, As("Marker.name"), Rule(_some)] = None
-    name: Annotated[str | None, As("Marker.name"), Rule(_name_or_names)] = None
+    """Instead of `name`: several columns that share every other field of this section."""
+    name: Annotated[str | None, As("Marker.name"), Rule(_name_or_names, needed=True)] = None
+    """The column's name in the table, exactly."""
     unit: Annotated[str, As("Marker.unit"), needed_where("kind", Kind.CONTINUOUS)] = ""
+    """Required for `continuous`. Shown in faults and in the report, so a hospital knows what to deliver."""
     plausible_range: Annotated[
         tuple[float, ...] | None,
         As("Marker.plausible_range"),
         _used_by(*_NUMERIC, needed=_NUMERIC),
         Rule(_lowest_first),
     ] = None
+    """Required for `continuous` and `ordinal`. A value outside is a fault: most often another unit."""
     reference_range: Annotated[
         tuple[float, ...] | None, As("Marker.reference_range"), _used_by(*_NUMERIC), Rule(_lowest_first)
     ] = None
+    """Only `continuous` and `ordinal`: the usual range in health, as a laboratory states it. Shown beside a patient's
+    value on a [hospital's pages](pages.md); it has no effect on the model."""
     centre: Annotated[float, As("Marker.centre"), _used_by(*_NUMERIC, Kind.BINARY, needed=_NUMERIC), Rule(_inside)] = (
         Marker.centre
     )
+    """Required for `continuous` and `ordinal`: the value of the reference patient. Inside `plausible_range`; for
+    `binary`, between 0 and 1."""
     scale: Annotated[float, As("Marker.scale"), _used_by(*_NUMERIC, Kind.BINARY, needed=_NUMERIC)] = Marker.scale
+    """Required for `continuous` and `ordinal`: what counts as one step."""
     categories: Annotated[
         tuple[str, ...],
         As("Marker.categories"),
         _used_by(Kind.CATEGORICAL, needed=[Kind.CATEGORICAL]),
         Rule(_all_that_occur),
     ] = ()
+    """Required for `categorical`: every word that may occur, spelt as in the table (capitals count), at least two."""
     reference_category: Annotated[
         str,
         As("Marker.reference_category"),
         _used_by(Kind.CATEGORICAL, needed=[Kind.CATEGORICAL]),
         Rule(_among_categories),
     ] = ""
+    """Required for `categorical`: the one of the reference patient."""
     missing_codes: Annotated[tuple[str, ...] | None, As("Marker.missing_codes")] = None
+    """Cells that mean "not measured" for this marker, instead of those in `[schema]`. Numbers are compared as numbers:
+    `-999` is also -999.0."""
     weight: Annotated[float, As("Marker.weight")] = Marker.weight
+    """Multiplies this marker's columns, beside its modality's weight."""
 
     def markers(self, missing_codes: tuple[str, ...]) -> list[Marker]:
         """missing_codes: of the header."""

@@ -21,20 +21,22 @@ KEY_MARKERS, INTERACTIONS = "key_markers", "interactions"
 
 @dataclass(frozen=True)
 class ExplanationRequest:
-    """How hospitals release what carries the prognosis. budget_share 0: they do not.
-
-    budget_share    of what the plan's noise lets through (in 1 / noise_multiplier^2), for all of it together; in mode
-                    `none` any above 0.
-    pairs           whether pairs of markers are released too, for half of the share.
-    most_votes, largest_effect  as in `VoteSpec`. smallest_shown, attempts  as in `SummarySpec`.
-    """
+    """How hospitals release what carries the prognosis. budget_share 0: they do not."""
 
     budget_share: float = 0.0
+    """How much of what the plan's noise lets through goes to this; with that of `[held_out]` it must stay below 1.
+    `0.0`: nothing is released. In mode `none`, any number above 0 asks for it."""
     pairs: bool = False
+    """Whether pairs of markers that act together are released too, for half of the share. Needs one hidden layer, and a
+    model that little noise went into."""
     smallest_shown: float = 500.0
+    """Nothing is shown of a group (everybody, one tumour entity) of fewer patients, as counted with their noise."""
     most_votes: int = 10
+    """of one patient; at most as many as the schema has markers."""
     largest_effect: float = 0.5
+    """In log hazard ratio: a patient's relevance of a marker is cut there before it counts."""
     attempts: int = 1
+    """How often hospitals may be asked afresh when an answer was lost; the share pays for all of them."""
 
 
 def wanted_explanations(

@@ -33,20 +33,24 @@ def _needed(horizon: float | None, known: Known) -> float | None:
 
 @dataclass(frozen=True)
 class HeldOutRequest:
-    """How hospitals measure the final model on patients whom they set aside. budget_share 0: they do not.
-
-    budget_share    of what the plan's noise lets through (in 1 / noise_multiplier^2); in mode `none` any above 0.
-    fraction        of a real hospital's patients; a simulation sets aside its test patients.
-    risk_edges, times, horizon, smallest_shown, attempts  as in `SummarySpec`; times None: chosen from the grid.
-    """
+    """How hospitals measure the final model on patients whom they set aside. budget_share 0: they do not."""
 
     budget_share: float = 0.0
+    """How much of what the plan's noise lets through goes to this one release; the noise of the rounds grows by 1 / √(1
+    - share). `0.0`: nothing is measured. In mode `none`, any number above 0 asks for it."""
     horizon: Annotated[float | None, Rule(_needed)] = None
+    """Required with a share: the time by which risks are compared, an interval bound of the schema."""
     fraction: float = 0.2
+    """of a real hospital's patients who are set aside. A simulation passes over it."""
     risk_edges: Annotated[tuple[float, ...], Rule(_rising)] = (-1.0, -0.5, 0.0, 0.5, 1.0)
+    """The log hazard ratios that part the groups of risk. Fewer groups: less noise, and a C-index that sees less."""
     times: tuple[float, ...] | None = None
+    """Where follow-up is cut, interval bounds of the schema; its ends and the horizon are added. Without it: about a
+    third, two thirds and twice of the horizon."""
     smallest_shown: float = 50.0
+    """No figure of fewer patients, as counted with their noise, is shown."""
     attempts: int = 1
+    """How often hospitals may be asked afresh when an answer was lost; the share pays for all of them."""
 
 
 def wanted_summaries(request: HeldOutRequest, model: ModelSpec) -> tuple[WantedSummary, ...]:

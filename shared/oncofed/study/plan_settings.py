@@ -34,25 +34,38 @@ _SHARED = needed_where("mode", PrivacyMode.DISTRIBUTED)
 
 @dataclass(frozen=True)
 class PrivacyRequest:
-    """What the study asks for; the noise is calibrated from it.
-
-    reserve_rounds      repeated rounds that the noise is calibrated to beside the planned ones.
-    clip_without_noise  in mode `none`, whether l2_norm_bound is used all the same (a control without noise).
-    bounding, hazard_cap  as in `PrivacySpec`.
-    dropouts, colluding  mode `distributed`: as in `protocol.plan.SharedNoise`. scale_bits: as in `PrivacySpec`.
-    """
+    """What the study asks for; the noise is calibrated from it."""
 
     mode: PrivacyMode
+    """`local`: every hospital adds the full noise itself, and trusts nobody. `distributed`: hospitals share the noise
+    of a masked sum, and trust that enough of them are honest; needs `full_batch`. `none`: nothing is protected; for
+    synthetic or public data, and as a yardstick."""
     epsilon: Annotated[float | None, _PRIVATE] = None
+    """Required but for `none`: what all planned rounds and the reserve may cost one patient at one hospital. The noise
+    follows from it."""
     delta: float = 1e-6
+    """Choose at most 1 / (10 × patients of the largest hospital you expect), by a public guess and not by counting."""
     l2_norm_bound: Annotated[float | None, _PRIVATE] = None
+    """Required but for `none`: the clip norm, the most that one patient can move a sum. 0.5 to 2 is usual."""
     reserve_rounds: int = 0
+    """The noise is sized for so many repeated rounds beside the planned ones. Without a reserve, a round that must be
+    repeated exceeds the budget."""
     clip_without_noise: bool = False
+    """In mode `none`: clip at `l2_norm_bound` all the same. Shows what clipping alone costs; protects nobody."""
     dropouts: Annotated[int, _SHARED] = 0
+    """Required for `distributed`: how many hospitals may be missing from a sum."""
     colluding: Annotated[int, _SHARED] = 0
+    """Required for `distributed`: how many hospitals may tell the server their share of the noise without harm."""
     scale_bits: int = 20
+    """Sums leave in whole steps: a clip norm is 2^`scale_bits` of them. Not used in mode `none`."""
     bounding: Bounding = Bounding.CLIP
+    """How a patient is kept within it, in `full_batch`. `clip`: the gradient is cut to that length. `stopped`:
+    follow-up ends at `hazard_cap`, and a weight that looks at the covariates alone keeps the rest within the bound,
+    so that risks do not become too extreme ([how](privacy.md#two-ways-to-bound-a-patient)); any bound below the
+    usual length of a patient's gradient at residual 1, such as 0.5, is the same then. `epochs` has `clip` alone."""
     hazard_cap: float = PrivacySpec.hazard_cap
+    """`stopped`, and calibration rounds: a patient's follow-up counts up to where the current model expects so many
+    events of that patient."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +92,12 @@ class ModelSection:
     """The section [model]."""
 
     hidden_units: Annotated[tuple[int, ...], As("PlanSettings.hidden_units")] = (16,)
+    """The widths of the ReLU layers; `[]` for none. Under privacy every unit costs noise: 4 to 8 are plenty."""
     linear_branch: Annotated[bool, Rule(_some_network)] = True
+    """Whether the linear part is there. Without it and without units there would be no model."""
     baseline_weight: Annotated[float, As("PlanSettings.baseline_weight")] = 1.0
+    """Public multiplier of the learned correction to `baseline_hazard`. Smaller leaves more of a patient's clip norm to
+    the markers."""
 
 
 def _suits_training(privacy: PrivacyRequest | None, known: Known) -> PrivacyRequest | None:
@@ -118,9 +135,13 @@ class StudyHead:
     """The section [study]."""
 
     name: str
+    """A short name; stands in the plan and in `metrics.json`."""
     title: str = ""
+    """The heading of the report; without it, the name."""
     explain_site: str | None = None
+    """The hospital whose explanations the report shows; without it, the first by name."""
     seed: int = 1
+    """Picks split and initialisation, never the privacy noise. `--seed` replaces it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,8 +84,11 @@ class SyntheticSection:
     """The section [data.synthetic]."""
 
     patients: Annotated[int, As("DataSpec.synthetic_patients")] = 15_726
+    """Over all hospitals."""
     hospitals: Annotated[int, As("DataSpec.synthetic_hospitals")] = 12
+    """Their sizes differ."""
     seed: Annotated[int, As("DataSpec.synthetic_seed")] = 1
+    """Picks the patients. The seed of `[study]` does not change them."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +96,15 @@ class DataSection:
     """The section [data]."""
 
     synthetic: SyntheticSection | None = None
-    table: Annotated[Path | None, Rule(_unless_synthetic)] = None
-    schema: Annotated[Path | None, Rule(_unless_synthetic)] = None
+    """Instead of both: see below."""
+    table: Annotated[Path | None, Rule(_unless_synthetic, needed=True)] = None
+    """A `.csv` or `.parquet` file with one row a patient."""
+    schema: Annotated[Path | None, Rule(_unless_synthetic, needed=True)] = None
+    """Its [schema](schema.md)."""
     modalities: Annotated[tuple[Modality, ...] | None, As("DataSpec.modalities"), Rule(_some)] = None
+    """Use the markers of these only, for asking what the others add; without it, all."""
     modality_weights: Annotated[Mapping[Modality, float], As("DataSpec.modality_weights")] = field(default_factory=dict)
+    """Other public weights than the schema's, for asking what another scale would give: `{ rna_expression = 0.2 }`."""
 
 
 @dataclass(frozen=True)
@@ -136,20 +144,28 @@ def _with_one_group(text: str | None, known: Known) -> str | None:
 
 @dataclass(frozen=True)
 class SitesSpec:
-    """count                for `hash`.
-    assignment_*         for `assigned`: a CSV, its patient column, the column whose value says where, a pattern whose
-                         first group is the hospital, and a pattern that marks test patients.
-    quorum               how many hospitals must answer in each round; None means all.
-    """
+    """Which patients are whose."""
 
     partition: Partition
+    """`column`: each value of the schema's `site_column` is a hospital. `hash`: crc32 of that column modulo `count`, to
+    gather many tiny hospitals into a few sites. `assigned`: a second table says who belongs where."""
     count: Annotated[int | None, _HASHED] = None
+    """Required for `hash`: the number of sites; they are called `site_` and a number."""
     assignment_table: Annotated[Path | None, _ASSIGNED, Rule(_existing)] = None
+    """Required for `assigned`: a `.csv` or `.parquet` file, each patient once. Who is not in it, or in no hospital
+    there, is left out; a run says how many."""
     assignment_patient_id: Annotated[str, _ASSIGNED] = ""
+    """Required for `assigned`: that table's column with the patient's identifier."""
     assignment_column: Annotated[str, _ASSIGNED] = ""
+    """Required for `assigned`: that table's column that says where the patient belongs."""
     site_pattern: Annotated[str, _ASSIGNED, Rule(_pattern), Rule(_with_one_group)] = ""
+    """Required for `assigned`: its one group, found in `assignment_column`, is the hospital. Patients without a match
+    are left out."""
     test_pattern: Annotated[str, Rule(_pattern)] = ""
+    """Who is a test patient: those in whose `assignment_column` it is found. Used by `split = "assigned"`."""
     quorum: int | None = None
+    """How many hospitals must answer for a round to count; without it, all. More than there are means all. Leave it out
+    in mode `distributed`: there it is all but `dropouts`."""
 
 
 def _one_of_the_folds(fold: int | None, known: Known) -> int | None:
@@ -166,20 +182,29 @@ def _of_a_random_split(part: Part | None, known: Known) -> Part | None:
 
 @dataclass(frozen=True)
 class EvaluationSpec:
-    """horizon           in the schema's time unit: calibration and risk are shown there.
-    reserved_seeds    the seeds whose test parts `validation` keeps clear of.
-    baselines         whether each site alone and pooled ridge Cox are computed beside the federation.
-    """
+    """Who is set aside for testing, and what is measured on them."""
 
     horizon: float
+    """In the schema's time unit: risk and calibration are shown there, and Uno's C counts events before it. Beyond the
+    last interval bound, it is that bound."""
     split: Split = Split.RANDOM
+    """`random`: the first `test_fraction` of a permutation that the seed picks. `folds`: fold number `fold` of `folds`.
+    `assigned`: what `test_pattern` says."""
     test_fraction: float = 0.2
+    """For `random`."""
     folds: int = 5
+    """For `folds`."""
     fold: Annotated[int, Rule(_one_of_the_folds)] = 0
+    """For `folds`: which one is measured on; below `folds`."""
     part: Annotated[Part, Rule(_of_a_random_split)] = Part.TEST
+    """`validation`, only with `random`, is for choosing settings: patients who are in the test part of neither the
+    run's seed nor any reserved seed. The run's own test part is then left out."""
     reserved_seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
+    """The seeds whose test parts `validation` keeps clear of: those you will report."""
     bootstrap_resamples: int = 200
+    """For the 95 % interval of the C-index."""
     baselines: bool = True
+    """Whether each hospital alone and pooled ridge Cox are computed. They take a good part of the time."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,7 +66,10 @@ class Peer:
     """Another hospital. card: of its keys, as `protocol.cards` writes it; names differ, cards too."""
 
     name: Annotated[str, As("a name"), Rule(_hospital)]
+    """Another hospital, as plans name it. `oncofed site verify` writes this section
+    ([how](install-hospital.md#the-other-hospitals))."""
     card: Annotated[str, As("a card as it is read out"), Rule(_read_out)]
+    """The fingerprint of its keys, which that hospital read out to you."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +122,18 @@ class NodeSection:
     """The section [node]."""
 
     smallest_cohort: Annotated[int, As("NodePolicy.smallest_cohort")]
+    """With fewer patients than this, no plan can be approved. Raised later, it is for approvals to come; `decline` what
+    you no longer want."""
     largest_parameters: Annotated[int, As("NodePolicy.largest_parameters")]
+    """The largest model, in numbers. A few thousand are usual."""
     allowed_plans: Annotated[tuple[str, ...], _HASHES_OR_ANY]
+    """`["any"]`: any plan that somebody here approves. Or the 64-digit hashes of the only ones."""
     smallest_group: Annotated[int, As("NodePolicy.smallest_group")] = NodePolicy.smallest_group
+    """[pages](pages.md#what-is-told-of-groups-and-why-it-does-not-change-each-night) tell nothing of fewer patients; 10
+    when left out, 5 to 1,000. A stricter one needs `oncofed site pages publish --anew`."""
     plans_with_lost_answers: Annotated[tuple[str, ...], _HASHES] = ()
+    """Leave it out. After a loss of records: the hashes of plans whose answers they have lost ([section
+    8](install-hospital.md#8-backup-and-what-to-restore))."""
 
 
 def _only_of(*kinds: SourceKind, needed: bool = False) -> Rule:
@@ -160,17 +171,38 @@ class SourceSection:
     """A section [[source]]."""
 
     name: Annotated[str, As("SourceSpec.name")]
+    """Short, and **never changed**: the ledger counts under it, over all studies and for good. Renaming it would forget
+    what patients have spent."""
     kind: SourceKind
+    """`parquet`, `csv` or `sql`."""
     largest_epsilon: Annotated[float, As("SitePolicy.largest_epsilon")]
+    """What all studies together may ever spend of one patient's privacy, 1 to 3 is usual."""
     delta: Annotated[float, As("SitePolicy.delta")]
+    """At most 1 / (10 × patients)."""
     smallest_noise_multiplier: Annotated[float, As("SitePolicy.smallest_noise_multiplier")]
+    """The least noise in a single answer, in units of the most that one patient can add. 1 is little; a plan says in
+    words how much it has."""
     path: Annotated[Path | None, _OF_FILES, Rule(_whole)] = None
+    """The whole path of the file; kinds `parquet` and `csv`."""
     statement: Annotated[str | None, As("SourceSpec.statement"), _only_of(SourceKind.SQL, needed=True)] = None
+    """Kind `sql`: one SELECT that gives one row a patient."""
     url_variable: Annotated[str | None, As("SourceSpec.url_variable"), _OF_DATABASES] = None
+    """Kind `sql`, instead of `url_file`: an environment variable, for trying out. Not for services."""
     url_file: Annotated[Path | None, _OF_DATABASES, Rule(_one_address), Rule(_whole)] = None
+    """Kind `sql`: a file whose one line is `postgresql://user:password@10.2.0.7:5432/name`, readable by the guard
+    alone: `install -m 400 -o oncofed-guard url /etc/oncofed/database.url` (a file that others may read is refused).
+    Give that user SELECT on the one view."""
     same_patients_as: Annotated[str | None, As("SourcePolicy.same_patients_as")] = None
+    """Leave it out, unless another `[[source]]` holds some of the same patients: then its name. What is charged to one
+    counts in both, and the smallest `largest_epsilon` and `delta` of all that share hold for each; `site check`,
+    `ledger` and the doctor name them. Of three or more, name the same one in all others. Never taken out again: that
+    would forget what the others have spent, and is refused ([Data sources keep their
+    names](install-hospital.md#data-sources-keep-their-names))."""
     allow_no_privacy: bool = False
+    """`true` lets plans without any noise pass. For public data only; leave it out."""
     fewest_colluding_tolerated: Annotated[int | None, As("SitePolicy.fewest_colluding_tolerated")] = None
+    """Leave it out, and no study may share its noise between hospitals (privacy mode `distributed`). With a number,
+    such a study must withstand so many other hospitals that side with the coordinator."""
 
     @property
     def spec(self) -> SourceSpec:

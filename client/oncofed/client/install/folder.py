@@ -181,7 +181,9 @@ class Coordinator:
     """What the hospital pinned when it accepted. public_key  Ed25519, hexadecimal."""
 
     address: str
+    """`host:port` of the coordinator, as `oncofed site accept` pinned it."""
     public_key: str
+    """The key that signs its plans, as `oncofed site accept` pinned it."""
 
     @property
     def key(self) -> bytes:
@@ -208,8 +210,11 @@ class NodeUsers:
     """Names of operating-system users. Each one's own group is used with it."""
 
     guard: str
+    """The operating-system user that has the patients, the policy and the ledger."""
     node: str
+    """The one that has the key which the coordinator knows."""
     relay: Annotated[str, Rule(_users_of_their_own)]
+    """The one that runs what the coordinator names. The three differ."""
 
     @staticmethod
     def ids(name: str) -> tuple[int, int]:
@@ -254,6 +259,7 @@ class SiteSection:
     """The section [site]."""
 
     name: Annotated[str, As("SiteSettings.name")]
+    """The hospital's name in every plan, from `oncofed site init`: letters a to z, digits, - and _."""
 
 
 def _on_loopback(runtime: str | None, known: Known) -> str | None:
@@ -264,10 +270,12 @@ def _on_loopback(runtime: str | None, known: Known) -> str | None:
 
 @dataclass(frozen=True)
 class SocketsSection:
-    """The section [sockets]. guard: of older versions, and not looked at."""
+    """The section [sockets]."""
 
     runtime: Annotated[str, Rule(_on_loopback)] = _DEFAULT_RUNTIME
+    """Where the SuperNode gives work to the relay, on this machine."""
     guard: object = None
+    """of older versions; not looked at."""
 
 
 @dataclass(frozen=True)

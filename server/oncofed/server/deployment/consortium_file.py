@@ -30,15 +30,26 @@ class ConsortiumTerms:
     """The section [consortium]."""
 
     quorum: int | None = None
+    """How many hospitals must answer for a round to count; without it, all. Leave it out in mode `distributed`: there
+    it is all but `dropouts`."""
     round_timeout_seconds: float = StudyPlan.round_timeout_seconds
+    """How long one asking waits for answers."""
     answer_seconds: float = StudyPlan.answer_seconds
+    """A hospital's answer to a round leaves after a multiple of this time, the smallest that is possible, so that it
+    does not tell how long it took; before a plan's first answer after a start or an approval patients are read,
+    which takes a multiple of four times as long. Choose more than twice what the largest hospital needs: a hospital
+    cannot approve a plan with less; `round_timeout_seconds` must be above five times as long."""
     summary_answer_seconds: float = StudyPlan.summary_answer_seconds
+    """The same for what `[held_out]` and `[explanations]` ask for; with them, `round_timeout_seconds` must be above it
+    and four times `answer_seconds` together."""
     patience_seconds: float = StudyPlan.patience_seconds
+    """How long a round without quorum is asked again, and how long a plan waits for approvals."""
     released: tuple[str, ...] = (
         "the final model's weights, signed",
         "this plan",
         "which hospital answered in which round",
     )
+    """What will be published, in words; hospitals approve it."""
 
 
 def _readable(name: Path | None, known: Known) -> Path | None:

@@ -122,17 +122,17 @@ def _without_ports(names: tuple[str, ...], known: Known) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class CoordinatorSettings:
-    """name      of the consortium, for people.
-    address   host:port that hospitals connect to.
-    listen    host:port the SuperLink listens on. The host is 127.0.0.1 or 0.0.0.0, because the coordinator's own
-              processes reach it over loopback.
-    names     host names and IP addresses in the server's certificate; loopback is always added.
-    """
+    """The section [coordinator] of coordinator.toml."""
 
     name: str
+    """of the consortium, for people."""
     address: Annotated[str, As("an address"), Rule(_address)]
+    """`host:port` that hospitals connect to."""
     listen: Annotated[str, As("an address"), Rule(_address), Rule(_here)]
+    """`host:port` that the server listens on: 0.0.0.0 for all interfaces, 127.0.0.1 for this machine only."""
     names: Annotated[tuple[str, ...], Rule(_without_ports)]
+    """Host names and IP addresses in the server's certificate; loopback is always added. After a change: `oncofed
+    coordinator init COORD --renew-certificate`."""
 
     @property
     def listen_host(self) -> str:

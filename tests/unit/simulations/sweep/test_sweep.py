@@ -32,7 +32,7 @@ FAILS = "training.server_learning_rate=0.02,1e308"
 def any_learning_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting inside its range makes a run fail, and some run here must."""
     monkeypatch.setitem(RANGES, "TrainingSpec.server_learning_rate", Range(1e-8, 1e308, 1e-4, 1))
-    monkeypatch.setattr(file_model, "_adapter", file_model._adapter.__wrapped__)  # no model of before
+    monkeypatch.setattr(file_model, "pydantic_of", file_model.pydantic_of.__wrapped__)  # no model of before
 
 
 @dataclass
