@@ -121,11 +121,11 @@ _LONG_DIGITS = _of("hexadecimal digits", 512, r"[0-9a-f]+", or_empty=True)
 
 _TABLE: tuple[tuple[str, TextKind], ...] = (
     # The plan
-    ("StudyPlan.study, Study.name, Consortium.name", NAME),
+    ("StudyPlan.study, Study.name, StudyHead.name", NAME),
     ("StudyPlan.roster", NAME),
     ("StudyPlan.schema_hash", _LABEL),
     ("StudyPlan.coordinator_public_key, StudyPlan.bundle_sha256", _DIGITS_OR_NOTHING),
-    ("StudyPlan.released, Consortium.released", _SENTENCE),
+    ("StudyPlan.released, ConsortiumTerms.released", _SENTENCE),
     ("ModelSpec.endpoints", _LABEL),
     ("TimeGrid.unit, PrivacySpec.relation", _SUMMARY),
     ("SummarySpec.name", _SUMMARY),
@@ -161,8 +161,8 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("SourceSpec.url_variable", _VARIABLE),
     ("SitePolicy.allowed_plans, NodePolicy.allowed_plans, NodePolicy.plans_with_lost_answers", _DIGITS),
     # The study file
-    ("Study.title, Consortium.title", TextKind(_SENTENCE.words, _SENTENCE.most, or_empty=True)),
-    ("Study.explain_site", NAME),
+    ("Study.title, StudyHead.title", TextKind(_SENTENCE.words, _SENTENCE.most, or_empty=True)),
+    ("Study.explain_site, StudyHead.explain_site", NAME),
     ("SitesSpec.assignment_patient_id, SitesSpec.assignment_column", _LABEL_OR_NOTHING),
     ("SitesSpec.site_pattern, SitesSpec.test_pattern", TextKind(LINE.words, LINE.most, or_empty=True)),
 )

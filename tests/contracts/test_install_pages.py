@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.contracts.test_reference_pages import reference
 
 from oncofed.cli import oncofed
 from oncofed.client.guard.policy_file import read_policy
@@ -95,8 +96,7 @@ def possible(path: Path, text: str) -> dict[str, set[str]]:
 
 
 def test_the_page_explains_every_field_of_a_policy_and_no_other(tmp_path: Path) -> None:
-    rows = re.findall(r"(?m)^\| `(\[+\w+\]+)` \| `(\w+)` \|", PAGES["hospital"])
-    explained = {section: {key for heading, key in rows if heading == section} for section, _ in rows}
+    explained = {heading: set(rows) for heading, rows in reference("policy.md").items()}
     spoilt = '[node]\nsurely_unknown = 1\n[[peer]]\nsurely_unknown = 1\n[[source]]\nkind = "csv"\nsurely_unknown = 1\n'
     accepted = possible(tmp_path / "policy.toml", spoilt)
     more = possible(tmp_path / "policy.toml", spoilt.replace("csv", "sql"))

@@ -1,4 +1,4 @@
-"""Do docs/schema.md and docs/study.md say of every key what the readers say of it?
+"""Do the pages of docs/reference/ say of every key what the readers say of it, and are they as they are made?
 
 The readers are asked as a user would: an unknown key in a section makes them list the possible ones, a missing key is
 called missing, and an absent key shows its default.
@@ -19,6 +19,7 @@ import pytest
 from oncofed.cohort.schema import DeathPolicy, Kind, MissingFlags, Modality, StudySchema, TimeUnit
 from oncofed.cohort.schema_file import read_schema
 from oncofed.errors import InvalidInput
+from oncofed.file_reference import declared_files, reference_page
 from oncofed.protocol.plan import Bounding, PrivacyMode, Strategy, TrainingMode
 from oncofed.server.deployment.consortium_file import Consortium, read_consortium
 from oncofed.simulations.study import Part, Partition, Split, Study, read_study
@@ -90,7 +91,7 @@ def reference(page: str) -> dict[str, dict[str, Row]]:
     """By heading and key, every table of a page whose first column is `key`."""
     found: dict[str, dict[str, Row]] = {}
     heading, inside = "", False
-    for line in (DOCS / page).read_text().splitlines():
+    for line in (DOCS / "reference" / page).read_text().splitlines():
         if line.startswith("#"):
             heading, inside = line.lstrip("# ").strip("`"), False
         elif line.startswith("| key |"):
@@ -177,7 +178,7 @@ def test_every_choice_is_listed_and_no_other(page: str) -> None:
 
 def test_every_modality_and_strategy_is_explained_outside_the_tables_as_well() -> None:
     schema, study = ((DOCS / page).read_text() for page in ("schema.md", "study.md"))
-    section = schema.partition("## `[modality.NAME]`")[2].partition("| key")[0]
+    section = schema.partition("## `[modality.NAME]`")[2].partition("\n## ")[0]
     assert set(re.findall(r"`(\w+)`", section)) == {modality.value for modality in Modality}
     matrix = re.findall(r"(?m)^\| (`.*?`) \| ", study.partition("### Strategies")[2].partition("## ")[0])
     assert {name for cell in matrix for name in re.findall(r"`(\w+)`", cell)} >= {each.value for each in Strategy}
@@ -209,7 +210,7 @@ def study_defaults(study: Study, consortium: Consortium) -> dict[str, Callable[[
         "[privacy]": lambda key: getattr(study.privacy, key),
         "[held_out]": lambda key: getattr(study.settings.held_out, key),
         "[explanations]": lambda key: getattr(study.settings.explanations, key),
-        "[consortium]": lambda key: getattr(consortium, key),
+        "[consortium]": lambda key: getattr(consortium.terms, key),
     }
 
 
@@ -237,6 +238,14 @@ def test_the_defaults_on_the_pages_are_those_of_the_readers(tmp_path: Path) -> N
                     wrong.append(f"{page} {heading} {key}: the page says {row.default}, the reader {actual}")
     assert wrong == []
     assert compared > 50
+
+
+def test_the_pages_are_as_they_are_made() -> None:
+    for kind, owner in declared_files().items():
+        made = reference_page(kind, owner)
+        assert (DOCS / "reference" / f"{kind}.md").read_text() == made, "oncofed schema reference docs/reference"
+        assert " |  |" not in made, "each key says what it means"
+    assert sorted(declared_files()) == sorted(path.stem for path in (DOCS / "reference").glob("*.md"))
 
 
 def toml_value(text: str) -> object:

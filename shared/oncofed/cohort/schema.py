@@ -70,8 +70,12 @@ class ModalityEncoding:
     """
 
     weight: float = 1.0
+    """Multiplies the columns of all its markers."""
     missing_weight: float = 0.03
+    """The value of a missing flag that is set."""
     missing_flags: MissingFlags = MissingFlags.MARKER
+    """How being unmeasured is shown to the network: one flag for each marker; one flag that says that the whole
+    modality is missing for the patient; or not at all."""
 
 
 @dataclass(frozen=True)

@@ -11,44 +11,255 @@ The fields are those of `oncofed.cohort.schema`; `simulations/studies/tcga_panca
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any
 
 from oncofed.cohort.schema import (
     DeathPolicy,
     Endpoint,
     Kind,
     Marker,
-    MissingFlags,
     Modality,
     ModalityEncoding,
     StudySchema,
     TimeUnit,
 )
 from oncofed.errors import Fault, InvalidInput
-from oncofed.ranges import count_of, range_faults, range_of
+from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where, read_declared
+from oncofed.ranges import range_faults
 from oncofed.survival.grid import TimeGrid
-from oncofed.texts import text_faults
-from oncofed.toml_section import Section, closest, parse_toml, read_toml
+from oncofed.toml_file import closest, parse_toml, read_toml
 
 _NUMERIC = (Kind.CONTINUOUS, Kind.ORDINAL)
 
 
 @dataclass(frozen=True)
-class _Header:
-    name: str
-    patient_id: str
-    site_column: str | None
-    tumour_entity: str | None
-    largest_encoded_value: float
-    missing_codes: tuple[str, ...]
+class SchemaSection:
+    """The section [schema]."""
+
+    name: Annotated[str, As("StudySchema.name")]
+    """The name of this description."""
+    patient_id: Annotated[str, As("StudySchema.patient_id")]
+    """The column with one distinct value a row. It never leaves the hospital."""
+    site_column: Annotated[str | None, As("StudySchema.site_column")] = None
+    """The column that says which hospital a row belongs to. Needed to cut one table into simulated hospitals by
+    `column` or `hash`."""
+    tumour_entity: Annotated[str | None, As("StudySchema.tumour_entity")] = None
+    """The name of the categorical marker that "within tumour types" refers to. Without it, those figures are left out.
+    """
+    largest_encoded_value: Annotated[float, As("StudySchema.largest_encoded_value")] = StudySchema.largest_encoded_value
+    """Standardised values beyond plus or minus this are cut, before weights."""
+    missing_codes: Annotated[tuple[str, ...], As("Marker.missing_codes")] = ()
+    """Cells that mean "not measured", for every marker that lists none of its own. An empty cell always means it."""
+
+
+def _axis(bounds: tuple[float, ...], known: Known) -> tuple[float, ...]:
+    try:
+        TimeGrid(bounds)
+    except ValueError:
+        raise Wrong("is not a rising time axis that starts at 0", "Write 0, then ever larger times.") from None
+    return bounds
 
 
 @dataclass(frozen=True)
-class _Time:
-    grid: TimeGrid
-    zero_time_becomes: float | None
+class TimeSection:
+    """The section [time]."""
+
+    unit: TimeUnit
+    """The unit of every time in the table and in the study. A time beyond 120 years is a fault: it is in another unit.
+    """
+    interval_bounds: Annotated[tuple[float, ...], As("TimeGrid.bounds"), Rule(_axis)]
+    """The hazard is constant inside each interval. Follow-up beyond the last bound is cut there: later events are not
+    seen, and a run says how many. No event inside is a fault."""
+    zero_time_becomes: Annotated[float | None, As("StudySchema.zero_time_becomes")] = None
+    """A follow-up of exactly 0 (died, or last seen, on the day of diagnosis) is read as this time. Without it, a zero
+    is a fault."""
+
+
+def _another_column(column: str | None, known: Known) -> str | None:
+    if column is not None and column == known.before.get("event"):
+        raise Wrong("is the event column itself", "Drop death_event for an endpoint that is death itself.")
+    return column
+
+
+def _of_told_deaths(policy: DeathPolicy | None, known: Known) -> DeathPolicy | None:
+    if policy is not None and known.before.get("death_event", "") is None:
+        raise Wrong("says what a death means, but no column tells deaths", "Add death_event, or drop death.")
+    return policy
+
+
+@dataclass(frozen=True)
+class EndpointSection:
+    """A section [[endpoint]]."""
+
+    name: Annotated[str, As("Endpoint.name")]
+    """For example `overall_survival`."""
+    time: Annotated[str, As("Endpoint.time_column")]
+    """The column with the time from time zero to the event or the last contact."""
+    event: Annotated[str, As("Endpoint.event_column")]
+    """The column that is 1 when the event was observed and 0 when follow-up ended without it. It may not be empty."""
+    baseline_hazard: Annotated[float, As("StudySchema.baseline_hazard")]
+    """Events for each unit of time, for the reference patient: a guess from general knowledge, where training starts.
+    """
+    entry: Annotated[str | None, As("Endpoint.entry_column")] = None
+    """Delayed entry: the column with the time at which the patient came under observation; 0 for those there from the
+    start. It must lie before `time`."""
+    death_event: Annotated[str | None, As("Endpoint.death_event_column"), Rule(_another_column)] = None
+    """For an endpoint that is not death: the column that is 1 when follow-up ended with death."""
+    death: Annotated[DeathPolicy, Rule(_of_told_deaths)] = DeathPolicy.COMPOSITE
+    """What that death means. `composite`: the event (time to next treatment *or death*). `censoring`: the end of
+    follow-up without the event. Only together with `death_event`."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(self.name, self.time, self.event, self.entry, self.death_event, self.death)
+
+
+def _used_by(*kinds: Kind, needed: Sequence[Kind] = ()) -> Rule:
+    """A field that a marker's kind does not use is a misunderstanding, and worth its own words."""
+
+    def judge(value: Any, known: Known) -> Any:
+        kind = known.before.get("kind")
+        if kind is not None and value is not None and kind not in kinds:
+            raise Wrong(f"is not used by a {kind.value} marker", "Remove it, or change kind.")
+        if value is None and kind in needed:
+            raise Wrong(*ABSENT)
+        return value
+
+    return Rule(judge)
+
+
+def _some(names: tuple[str, ...] | None, known: Known) -> tuple[str, ...] | None:
+    if names == ():
+        raise Wrong("names no marker", "Name at least one.")
+    return names
+
+
+def _name_or_names(name: str | None, known: Known) -> str | None:
+    names = known.before.get("names", ())
+    if name is None and names is None:
+        raise Wrong(*ABSENT)
+    if name is not None and names:
+        raise Wrong("stands beside names", "Keep one of the two.")
+    return name
+
+
+def _lowest_first(span: tuple[float, ...] | None, known: Known) -> tuple[float, ...] | None:
+    if span is not None and not span[0] < span[1]:
+        raise Wrong("is reversed or empty", "Write [lowest, highest], the lowest first.")
+    return span
+
+
+def _inside(centre: float | None, known: Known) -> float | None:
+    span = (0.0, 1.0) if known.before.get("kind") is Kind.BINARY else known.before.get("plausible_range")
+    if centre is not None and span is not None and not span[0] <= centre <= span[1]:
+        raise Wrong("lies outside the plausible range", "Choose the public centre inside the range.")
+    return centre
+
+
+def _all_that_occur(categories: tuple[str, ...] | None, known: Known) -> tuple[str, ...] | None:
+    if categories is not None and len(categories) < 2:
+        raise Wrong("has fewer than two categories", "Name all that can occur.")
+    return categories
+
+
+def _among_categories(reference: str | None, known: Known) -> str | None:
+    categories = known.before.get("categories")
+    if reference is not None and categories and reference not in categories:
+        raise Wrong("is not among categories", closest(reference, list(categories)))
+    return reference
+
+
+@dataclass(frozen=True)
+class MarkerSection:
+    """A section [[marker]]: one marker, or a group under `names` that shares every other field."""
+
+    modality: Modality
+    """Which multipliers apply, and how the report groups it."""
+    kind: Kind
+    """What its cells are, and which other keys it needs and refuses ([table](schema.md#marker))."""
+    names: Annotated[tuple[str, ...] | None, As("Marker.name"), Rule(_some)] = None
+    """Instead of `name`: several columns that share every other field of this section."""
+    name: Annotated[str | None, As("Marker.name"), Rule(_name_or_names, needed=True)] = None
+    """The column's name in the table, exactly."""
+    unit: Annotated[str, As("Marker.unit"), needed_where("kind", Kind.CONTINUOUS)] = ""
+    """Required for `continuous`. Shown in faults and in the report, so a hospital knows what to deliver."""
+    plausible_range: Annotated[
+        tuple[float, ...] | None,
+        As("Marker.plausible_range"),
+        _used_by(*_NUMERIC, needed=_NUMERIC),
+        Rule(_lowest_first),
+    ] = None
+    """Required for `continuous` and `ordinal`. A value outside is a fault: most often another unit."""
+    reference_range: Annotated[
+        tuple[float, ...] | None, As("Marker.reference_range"), _used_by(*_NUMERIC), Rule(_lowest_first)
+    ] = None
+    """Only `continuous` and `ordinal`: the usual range in health, as a laboratory states it. Shown beside a patient's
+    value on a [hospital's pages](pages.md); it has no effect on the model."""
+    centre: Annotated[float, As("Marker.centre"), _used_by(*_NUMERIC, Kind.BINARY, needed=_NUMERIC), Rule(_inside)] = (
+        Marker.centre
+    )
+    """Required for `continuous` and `ordinal`: the value of the reference patient. Inside `plausible_range`; for
+    `binary`, between 0 and 1."""
+    scale: Annotated[float, As("Marker.scale"), _used_by(*_NUMERIC, Kind.BINARY, needed=_NUMERIC)] = Marker.scale
+    """Required for `continuous` and `ordinal`: what counts as one step."""
+    categories: Annotated[
+        tuple[str, ...],
+        As("Marker.categories"),
+        _used_by(Kind.CATEGORICAL, needed=[Kind.CATEGORICAL]),
+        Rule(_all_that_occur),
+    ] = ()
+    """Required for `categorical`: every word that may occur, spelt as in the table (capitals count), at least two."""
+    reference_category: Annotated[
+        str,
+        As("Marker.reference_category"),
+        _used_by(Kind.CATEGORICAL, needed=[Kind.CATEGORICAL]),
+        Rule(_among_categories),
+    ] = ""
+    """Required for `categorical`: the one of the reference patient."""
+    missing_codes: Annotated[tuple[str, ...] | None, As("Marker.missing_codes")] = None
+    """Cells that mean "not measured" for this marker, instead of those in `[schema]`. Numbers are compared as numbers:
+    `-999` is also -999.0."""
+    weight: Annotated[float, As("Marker.weight")] = Marker.weight
+    """Multiplies this marker's columns, beside its modality's weight."""
+
+    def markers(self, missing_codes: tuple[str, ...]) -> list[Marker]:
+        """missing_codes: of the header."""
+        return [
+            Marker(
+                name=name,
+                modality=self.modality,
+                kind=self.kind,
+                unit=self.unit,
+                plausible_range=_pair(self.plausible_range),
+                centre=self.centre,
+                scale=self.scale,
+                categories=self.categories,
+                reference_category=self.reference_category,
+                missing_codes=missing_codes if self.missing_codes is None else self.missing_codes,
+                weight=self.weight,
+                reference_range=_pair(self.reference_range),
+            )
+            for name in self.names or (self.name,)
+            if name is not None
+        ]
+
+
+def _pair(span: tuple[float, ...] | None) -> tuple[float, float] | None:
+    return None if span is None else (span[0], span[1])
+
+
+@dataclass(frozen=True)
+class SchemaFile:
+    """A schema file."""
+
+    schema: SchemaSection
+    time: TimeSection
+    endpoint: tuple[EndpointSection, ...]
+    marker: tuple[MarkerSection, ...]
+    modality: Mapping[Modality, ModalityEncoding] = field(default_factory=dict)
 
 
 def read_schema(path: Path | str) -> StudySchema:
@@ -62,241 +273,55 @@ def parse_schema(text: str, *, where: str) -> StudySchema:
     return _schema_in(where, parse_toml(text, where=where))
 
 
-def _schema_in(where: str, file_content: dict[str, object]) -> StudySchema:
+def _schema_in(where: str, content: dict[str, object]) -> StudySchema:
     faults: list[Fault] = []
-    file = Section(where, file_content, faults)
-
-    header = _read_header(_named(file, "schema"))
-    time = _read_time(_named(file, "time"))
-    endpoints: list[Endpoint] = []
-    baseline_hazard: list[float] = []
-    for heading, content in _headed(file, "endpoint"):
-        endpoint, hazard = _read_endpoint(Section(heading, content, faults))
-        endpoints.append(endpoint)
-        baseline_hazard.append(hazard)
-    modalities = _read_modalities(file)
-    markers: list[Marker] = []
-    for heading, content in _headed(file, "marker"):
-        markers.extend(_read_markers(Section(heading, content, faults), header.missing_codes))
-    file.close()
-
-    faults.extend(_faults_between_sections(where, header, endpoints, markers))
-    if faults:
+    file = read_declared(
+        SchemaFile, content, where=where, faults=faults, between=lambda right, all_: _between(where, right, all_)
+    )
+    if file is None:
         raise InvalidInput(faults)
+    header = file.schema
     schema = StudySchema(
         name=header.name,
         patient_id=header.patient_id,
-        markers=tuple(markers),
-        endpoints=tuple(endpoints),
-        grid=time.grid,
-        baseline_hazard=tuple(baseline_hazard),
-        modalities=modalities,
+        markers=tuple(marker for section in file.marker for marker in section.markers(header.missing_codes)),
+        endpoints=tuple(section.endpoint for section in file.endpoint),
+        grid=TimeGrid(file.time.interval_bounds, file.time.unit.value),
+        baseline_hazard=tuple(section.baseline_hazard for section in file.endpoint),
+        modalities=file.modality,
         site_column=header.site_column,
         tumour_entity=header.tumour_entity,
         largest_encoded_value=header.largest_encoded_value,
-        zero_time_becomes=time.zero_time_becomes,
+        zero_time_becomes=file.time.zero_time_becomes,
     )
-    # What follows from several fields, such as an interval's width; and names that are longer than a line may be.
-    if faults := [*range_faults(schema, where=where), *text_faults(schema, where=where)]:
+    # What follows from several fields, such as an interval's width.
+    if faults := range_faults(schema, where=where):
         raise InvalidInput(faults)
     return schema
 
 
-def _named(file: Section, key: str) -> Section:
-    found = file.section(key, heading=f"{file.where}: [{key}]", required=True)
-    return Section(f"{file.where}: [{key}]", {}, []) if found is None else found
-
-
-def _headed(file: Section, key: str) -> list[tuple[str, object]]:
-    """Each table of [[key]] with the words that name it in faults."""
-    found = []
-    for number, content in enumerate(file.sections(key), start=1):
-        name = content.get("name") if isinstance(content, dict) else None
-        title = f'"{name}"' if isinstance(name, str) and name.strip() else f"number {number}"
-        found.append((f"{file.where}: [[{key}]] {title}", content))
-    if not found:
-        file.faults.append(Fault(f"{file.where}: [[{key}]]", "there is none", "Add at least one such section."))
-    return found
-
-
-def _read_header(section: Section) -> _Header:
-    header = _Header(
-        name=section.required_text("name"),
-        patient_id=section.required_text("patient_id"),
-        site_column=section.text("site_column"),
-        tumour_entity=section.text("tumour_entity"),
-        largest_encoded_value=section.number_or(
-            "largest_encoded_value",
-            StudySchema.largest_encoded_value,
-            within=range_of(StudySchema, "largest_encoded_value"),
-        ),
-        missing_codes=section.texts("missing_codes", blank_allowed=True) or (),
-    )
-    section.close()
-    return header
-
-
-def _read_time(section: Section) -> _Time:
-    unit = section.choice("unit", TimeUnit, required=True) or TimeUnit.MONTHS
-    bounds = section.numbers(
-        "interval_bounds", within=range_of(TimeGrid, "bounds"), count=count_of(TimeGrid, "bounds"), required=True
-    )
-    zero_time_becomes = section.number("zero_time_becomes", within=range_of(StudySchema, "zero_time_becomes"))
-    section.close()
-    grid = TimeGrid((0.0, 1.0))
-    if bounds is not None:
-        try:
-            grid = TimeGrid(bounds, unit.value)
-        except ValueError:
-            section.fault(
-                "interval_bounds", "is not a rising time axis that starts at 0", "Write 0, then ever larger times."
-            )
-    return _Time(grid, zero_time_becomes)
-
-
-def _read_endpoint(section: Section) -> tuple[Endpoint, float]:
-    endpoint = Endpoint(
-        name=section.required_text("name"),
-        time_column=section.required_text("time"),
-        event_column=section.required_text("event"),
-        entry_column=section.text("entry"),
-        death_event_column=section.text("death_event"),
-        death=section.choice("death", DeathPolicy) or DeathPolicy.COMPOSITE,
-    )
-    hazard = section.number("baseline_hazard", within=range_of(StudySchema, "baseline_hazard"), required=True)
-    if "death" in section and "death_event" not in section:
-        section.fault("death", "says what a death means, but no column tells deaths", "Add death_event, or drop death.")
-    section.close()
-    return endpoint, hazard or 1.0
-
-
-def _read_modalities(file: Section) -> dict[Modality, ModalityEncoding]:
-    found: dict[Modality, ModalityEncoding] = {}
-    sections = file.section("modality", heading=f"{file.where}: [modality]")
-    if sections is None:
-        return found
-    known = [modality.value for modality in Modality]
-    for key in sections.keys():  # noqa: SIM118  # a Section is no mapping
-        heading = f"{file.where}: [modality.{key}]"
-        section = sections.section(key, heading=heading)
-        if section is None:
-            continue
-        if key not in known:
-            file.faults.append(Fault(heading, "is not a known modality", closest(key, known)))
-            continue
-        default = ModalityEncoding()
-        weight = section.number("weight", within=range_of(ModalityEncoding, "weight"))
-        missing_weight = section.number("missing_weight", within=range_of(ModalityEncoding, "missing_weight"))
-        found[Modality(key)] = ModalityEncoding(
-            weight=default.weight if weight is None else weight,
-            missing_weight=default.missing_weight if missing_weight is None else missing_weight,
-            missing_flags=section.choice("missing_flags", MissingFlags) or default.missing_flags,
-        )
-        section.close()
-    return found
-
-
-def _read_markers(section: Section, missing_codes: tuple[str, ...]) -> list[Marker]:
-    """The markers of one [[marker]] section: one, or a group under `names` that shares every other field."""
-    if "names" in section:
-        listed = section.texts("names", required=True)
-        names = listed or ()
-        if section.text("name") is not None:
-            section.fault("name", "stands beside names", "Keep one of the two.")
-        if listed == ():
-            section.fault("names", "names no marker", "Name at least one.")
-    else:
-        names = (section.required_text("name"),)
-
-    modality = section.choice("modality", Modality, required=True) or Modality.CLINICAL
-    kind = section.choice("kind", Kind, required=True)
-    weight = section.number("weight", within=range_of(Marker, "weight"))
-    own_codes = section.texts("missing_codes", blank_allowed=True)
-    marker = Marker(
-        name="",
-        modality=modality,
-        kind=kind or Kind.BINARY,
-        unit=section.text("unit", required=kind is Kind.CONTINUOUS) or "",
-        missing_codes=missing_codes if own_codes is None else own_codes,
-        weight=1.0 if weight is None else weight,
-    )
-    if kind is Kind.CATEGORICAL:
-        marker = _with_categories(section, marker)
-    elif kind is not None:
-        marker = _with_scale(section, marker)
-    if kind is not None:
-        _refuse_unused(section, kind)
-        section.close()
-    return [replace(marker, name=name) for name in names if name]
-
-
-def _with_categories(section: Section, marker: Marker) -> Marker:
-    categories = section.texts("categories", required=True)
-    reference = section.text("reference_category", required=True)
-    if categories is not None and len(categories) < 2:
-        section.fault("categories", "has fewer than two categories", "Name all that can occur.")
-    if categories and reference is not None and reference not in categories:
-        section.fault("reference_category", "is not among categories", closest(reference, list(categories)))
-    clash = sorted(set(categories or ()) & set(marker.missing_codes))
-    if clash:
-        section.fault("missing_codes", "holds a text that is also a category", "Keep it in one of the two lists.")
-    if any(category != category.strip() for category in categories or ()):
-        section.fault("categories", "has a category with a blank at its edge", "Remove it: cells are trimmed.")
-    return replace(marker, categories=categories or (), reference_category=reference or "")
-
-
-def _with_scale(section: Section, marker: Marker) -> Marker:
-    numeric = marker.kind in _NUMERIC
-    span = _pair(section, "plausible_range", required=True) if numeric else (0.0, 1.0)
-    centre = section.number("centre", within=range_of(Marker, "centre"), required=numeric)
-    scale = section.number("scale", within=range_of(Marker, "scale"), required=numeric)
-    if centre is not None and span is not None and not span[0] <= centre <= span[1]:
-        section.fault("centre", "lies outside the plausible range", "Choose the public centre inside the range.")
-    return replace(
-        marker,
-        plausible_range=span if numeric else None,
-        reference_range=_pair(section, "reference_range") if numeric else None,
-        centre=0.0 if centre is None else centre,
-        scale=1.0 if scale is None else scale,
-    )
-
-
-def _pair(section: Section, key: str, *, required: bool = False) -> tuple[float, float] | None:
-    found = section.numbers(key, within=range_of(Marker, key), count=count_of(Marker, key), required=required)
-    if found is None:
-        return None
-    if not found[0] < found[1]:
-        section.fault(key, "is reversed or empty", "Write [lowest, highest], the lowest first.")
-        return None
-    return found[0], found[1]
-
-
-def _refuse_unused(section: Section, kind: Kind) -> None:
-    """A field that this kind of marker does not use is a misunderstanding, and worth its own words."""
-    unused = {
-        Kind.CATEGORICAL: ("plausible_range", "reference_range", "centre", "scale"),
-        Kind.BINARY: ("plausible_range", "reference_range", "categories", "reference_category"),
-        Kind.CONTINUOUS: ("categories", "reference_category"),
-        Kind.ORDINAL: ("categories", "reference_category"),
-    }
-    for key in unused[kind]:
-        if key in section:
-            section.ignore(key)
-            section.fault(key, f"is not used by a {kind.value} marker", "Remove it, or change kind.")
-
-
-def _faults_between_sections(
-    file: str, header: _Header, endpoints: Sequence[Endpoint], markers: Sequence[Marker]
-) -> list[Fault]:
+def _between(file: str, right: Sequence[object], all_: bool) -> list[Fault]:
     """Names that clash or lead nowhere."""
+    header = next((section for section in right if isinstance(section, SchemaSection)), SchemaSection("", ""))
+    endpoints = [section.endpoint for section in right if isinstance(section, EndpointSection)]
+    markers = [
+        marker
+        for section in right
+        if isinstance(section, MarkerSection)
+        for marker in section.markers(header.missing_codes)
+    ]
     faults: list[Fault] = []
-    for what, names in (("marker", [m.name for m in markers]), ("endpoint", [e.name for e in endpoints if e.name])):
+    for marker in markers:
+        if set(marker.categories) & set(marker.missing_codes):
+            where, remedy = f'{file}: [[marker]] "{marker.name}", missing_codes', "Keep it in one of the two lists."
+            faults.append(Fault(where, "holds a text that is also a category", remedy))
+    for what, names in (("marker", [m.name for m in markers]), ("endpoint", [e.name for e in endpoints])):
         for name, times in Counter(names).items():
             if times > 1:
                 remedy = "Name each once; look inside names = [...] as well."
                 faults.append(Fault(f'{file}: [[{what}]] "{name}"', f"is described {times} times", remedy))
 
-    if header.tumour_entity is not None:
+    if all_ and header.tumour_entity is not None:
         kinds = {marker.name: marker.kind for marker in markers}
         if kinds.get(header.tumour_entity) is not Kind.CATEGORICAL:
             categorical = [marker.name for marker in markers if marker.kind is Kind.CATEGORICAL]
@@ -310,10 +335,6 @@ def _faults_between_sections(
         for column in (endpoint.event_column, endpoint.death_event_column):
             roles.setdefault(column or "", set()).add("an event")
         roles.setdefault(endpoint.entry_column or "", set()).add("an entry time")
-        if endpoint.death_event_column is not None and endpoint.death_event_column == endpoint.event_column:
-            remedy = "Drop death_event for an endpoint that is death itself."
-            where = f'{file}: [[endpoint]] "{endpoint.name}", death_event'
-            faults.append(Fault(where, "is the event column itself", remedy))
     for marker in markers:
         roles.setdefault(marker.name, set()).add("a marker")
     roles.setdefault(header.patient_id, set()).add("the patient identifier")

@@ -114,35 +114,48 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """How the model is trained. Every number is public.
-
-    weight_decay            pull of f (not of the baseline hazard) towards zero, added at the server (full_batch: per
-                            unit of the combined update) or at each local step (epochs). It involves no data and so
-                            costs no privacy.
-    sampling_rate, expected_batch_size, local_steps   mode `epochs` only: each patient joins a step's batch with
-                            probability sampling_rate; the sum is divided by the public expected_batch_size.
-    site_weights            public weight of each site in the average, in the roster's order; empty means equal.
-    calibration_rounds      mode `full_batch` only: the last so many rounds do not move the weights each by itself, but
-                            the level and the spread of all risks (`protocol.calibration_layout`).
-    """
+    """How the model is trained. Every number is public."""
 
     mode: TrainingMode = TrainingMode.FULL_BATCH
+    """See [Strategies and modes](study.md#strategies-and-modes)."""
     strategy: Strategy = Strategy.FEDADAM
+    """How the server combines. All are Flower's."""
     rounds: int = 60
+    """Fixed before training. More rounds mean more noise in each."""
     server_learning_rate: float = 0.03
+    """The step of `fedadam`, `fedyogi` and `fedadagrad` in both modes; of the others in `full_batch` only."""
     beta_1: float = 0.9
+    """`fedadam`, `fedyogi`: memory of the direction."""
     beta_2: float = 0.99
+    """`fedadam`, `fedyogi`: memory of the size."""
     tau: float = 1e-8
+    """`fedadam`, `fedyogi`, `fedadagrad`: keeps the division from exploding. Large values swallow small updates."""
     weight_decay: float = 0.0
+    """Pull of the log hazard ratio, not of the baseline hazard, towards zero; involves no patient and costs no privacy.
+    At the server in `full_batch`, in each local step in `epochs`."""
     local_learning_rate: float = 0.1
+    """`epochs`: the step of local SGD."""
     local_steps: int = 10
+    """`epochs`: steps in each round; times all rounds, `reserve_rounds` among them, 25,000 at most."""
     sampling_rate: float = 0.1
+    """`epochs`: the probability with which each patient joins a step. A public constant, the same everywhere."""
     expected_batch_size: float = 32.0
+    """`epochs`: what the sum of a step is divided by. A public constant, so that it does not tell how many patients
+    there are."""
     proximal_mu: float = 0.0
+    """`epochs` with `fedprox`: pull of local weights towards the global ones. Above 0, it acts in `epochs` whatever the
+    strategy; in `full_batch` it does nothing, so `fedprox` is refused there."""
     trim_fraction: float = 0.2
+    """`trimmed_average`: this part is cut off at each end."""
     malicious_sites: int = 0
+    """`krum`: how many hospitals may send nonsense."""
     site_weights: tuple[float, ...] = ()
+    """Public weight of each hospital in the average, in the order of their names; empty for equal weights. Never a
+    count of patients."""
     calibration_rounds: int = 0
+    """`full_batch`: the last so many of the rounds set level and spread of all risks right
+    ([how](study.md#calibration-rounds)). 3 are enough. Not in `epochs`, not with `median`, `trimmed_average` or
+    `krum`, not with `site_weights`."""
 
     def calibration_round(self, round_: int) -> int:
         """Which of the calibration rounds this round is; 0 when it is none. 1 is the first of both."""

@@ -1,8 +1,7 @@
 """What does [explanations] of a study file ask for: are key markers released, and how much may that cost?
 
 The summaries are of kinds `key_markers` and `interactions` (`protocol.vote_layout`), about the patients whom hospitals
-train on. Faults are added to the section's own list, so that a file is judged as a whole; what does not fit schema or
-model raises InvalidInput when the plan is made.
+train on. What does not fit schema or model raises InvalidInput when the plan is made.
 """
 
 from __future__ import annotations
@@ -15,8 +14,6 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.policy import WantedSummary
 from oncofed.protocol.plan import ModelSpec, SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import cells_of
-from oncofed.ranges import range_of
-from oncofed.toml_section import Section
 
 KEY_MARKERS, INTERACTIONS = "key_markers", "interactions"
 """The names of the summaries."""
@@ -24,41 +21,22 @@ KEY_MARKERS, INTERACTIONS = "key_markers", "interactions"
 
 @dataclass(frozen=True)
 class ExplanationRequest:
-    """How hospitals release what carries the prognosis. budget_share 0: they do not.
-
-    budget_share    of what the plan's noise lets through (in 1 / noise_multiplier^2), for all of it together; in mode
-                    `none` any above 0.
-    pairs           whether pairs of markers are released too, for half of the share.
-    most_votes, largest_effect  as in `VoteSpec`. smallest_shown, attempts  as in `SummarySpec`.
-    """
+    """How hospitals release what carries the prognosis. budget_share 0: they do not."""
 
     budget_share: float = 0.0
+    """How much of what the plan's noise lets through goes to this; with that of `[held_out]` it must stay below 1.
+    `0.0`: nothing is released. In mode `none`, any number above 0 asks for it."""
     pairs: bool = False
+    """Whether pairs of markers that act together are released too, for half of the share. Needs one hidden layer, and a
+    model that little noise went into."""
     smallest_shown: float = 500.0
+    """Nothing is shown of a group (everybody, one tumour entity) of fewer patients, as counted with their noise."""
     most_votes: int = 10
+    """of one patient; at most as many as the schema has markers."""
     largest_effect: float = 0.5
+    """In log hazard ratio: a patient's relevance of a marker is cut there before it counts."""
     attempts: int = 1
-
-
-def read_explanations(section: Section) -> ExplanationRequest:
-    """The request; without the section, the one that asks for nothing."""
-    default = ExplanationRequest()
-    return ExplanationRequest(
-        budget_share=section.number_or(
-            "budget_share", default.budget_share, within=range_of(ExplanationRequest, "budget_share")
-        ),
-        pairs=section.flag("pairs", default.pairs),
-        smallest_shown=section.number_or(
-            "smallest_shown", default.smallest_shown, within=range_of(ExplanationRequest, "smallest_shown")
-        ),
-        most_votes=section.whole_number_or(
-            "most_votes", default.most_votes, within=range_of(ExplanationRequest, "most_votes")
-        ),
-        largest_effect=section.number_or(
-            "largest_effect", default.largest_effect, within=range_of(ExplanationRequest, "largest_effect")
-        ),
-        attempts=section.whole_number_or("attempts", default.attempts, within=range_of(ExplanationRequest, "attempts")),
-    )
+    """How often hospitals may be asked afresh when an answer was lost; the share pays for all of them."""
 
 
 def wanted_explanations(

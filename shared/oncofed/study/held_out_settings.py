@@ -1,69 +1,56 @@
 """What does the section [held_out] of a study file ask for: is the final model measured, and how much may that cost?
 
-Faults are added to the section's own list, so that a file is judged as a whole; what does not fit the schema raises
-InvalidInput when the plan is made.
+What does not fit the schema raises InvalidInput when the plan is made.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from oncofed.errors import Fault, InvalidInput
+from oncofed.file_model import Known, Rule, Wrong
 from oncofed.privacy.policy import WantedSummary
 from oncofed.protocol.plan import ModelSpec, SummaryKind, SummarySpec
-from oncofed.ranges import count_of, range_of
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.held_out import CountLayout
-from oncofed.toml_section import Section
 
 EVALUATION = "evaluation"
 """The name of the summary that measures the model."""
 
 
+def _rising(edges: tuple[float, ...] | None, known: Known) -> tuple[float, ...] | None:
+    if edges is not None and list(edges) != sorted(set(edges)):
+        raise Wrong("do not rise", "List log hazard ratios from low to high, such as [-0.5, 0, 0.5].")
+    return edges
+
+
+def _needed(horizon: float | None, known: Known) -> float | None:
+    if horizon is None and known.before.get("budget_share"):
+        raise Wrong("is needed", "Name the time by which risks are compared, a bound of the schema's.")
+    return horizon
+
+
 @dataclass(frozen=True)
 class HeldOutRequest:
-    """How hospitals measure the final model on patients whom they set aside. budget_share 0: they do not.
-
-    budget_share    of what the plan's noise lets through (in 1 / noise_multiplier^2); in mode `none` any above 0.
-    fraction        of a real hospital's patients; a simulation sets aside its test patients.
-    risk_edges, times, horizon, smallest_shown, attempts  as in `SummarySpec`; times None: chosen from the grid.
-    """
+    """How hospitals measure the final model on patients whom they set aside. budget_share 0: they do not."""
 
     budget_share: float = 0.0
-    horizon: float | None = None
+    """How much of what the plan's noise lets through goes to this one release; the noise of the rounds grows by 1 / √(1
+    - share). `0.0`: nothing is measured. In mode `none`, any number above 0 asks for it."""
+    horizon: Annotated[float | None, Rule(_needed)] = None
+    """Required with a share: the time by which risks are compared, an interval bound of the schema."""
     fraction: float = 0.2
-    risk_edges: tuple[float, ...] = (-1.0, -0.5, 0.0, 0.5, 1.0)
+    """of a real hospital's patients who are set aside. A simulation passes over it."""
+    risk_edges: Annotated[tuple[float, ...], Rule(_rising)] = (-1.0, -0.5, 0.0, 0.5, 1.0)
+    """The log hazard ratios that part the groups of risk. Fewer groups: less noise, and a C-index that sees less."""
     times: tuple[float, ...] | None = None
+    """Where follow-up is cut, interval bounds of the schema; its ends and the horizon are added. Without it: about a
+    third, two thirds and twice of the horizon."""
     smallest_shown: float = 50.0
+    """No figure of fewer patients, as counted with their noise, is shown."""
     attempts: int = 1
-
-
-def read_held_out(section: Section) -> HeldOutRequest:
-    """The request; without the section, the one that asks for nothing."""
-    default = HeldOutRequest()
-    edges = section.numbers(
-        "risk_edges", within=range_of(HeldOutRequest, "risk_edges"), count=count_of(HeldOutRequest, "risk_edges")
-    )
-    request = HeldOutRequest(
-        budget_share=section.number_or(
-            "budget_share", default.budget_share, within=range_of(HeldOutRequest, "budget_share")
-        ),
-        horizon=section.number("horizon", within=range_of(HeldOutRequest, "horizon")),
-        fraction=section.number_or("fraction", default.fraction, within=range_of(HeldOutRequest, "fraction")),
-        risk_edges=default.risk_edges if edges is None else edges,
-        times=section.numbers(
-            "times", within=range_of(HeldOutRequest, "times"), count=count_of(HeldOutRequest, "times")
-        ),
-        smallest_shown=section.number_or(
-            "smallest_shown", default.smallest_shown, within=range_of(HeldOutRequest, "smallest_shown")
-        ),
-        attempts=section.whole_number_or("attempts", default.attempts, within=range_of(HeldOutRequest, "attempts")),
-    )
-    if list(request.risk_edges) != sorted(set(request.risk_edges)):
-        section.fault("risk_edges", "do not rise", "List log hazard ratios from low to high, such as [-0.5, 0, 0.5].")
-    if request.budget_share and request.horizon is None:
-        section.fault("horizon", "is needed", "Name the time by which risks are compared, a bound of the schema's.")
-    return request
+    """How often hospitals may be asked afresh when an answer was lost; the share pays for all of them."""
 
 
 def wanted_summaries(request: HeldOutRequest, model: ModelSpec) -> tuple[WantedSummary, ...]:

@@ -1,17 +1,18 @@
 """Which plan do [model], [training], [privacy], [held_out] and [explanations] of a study file ask for?
 
-The same sections describe a simulation and a real consortium, so both read them here. Faults are added to the
-sections' own list, so that a file is judged as a whole.
+The same sections describe a simulation and a real consortium, and `PlanSections` declares them for both files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput
+from oncofed.file_model import As, Known, Rule, Wrong, needed_where
 from oncofed.privacy.policy import calibrated_together, without_privacy
 from oncofed.protocol.plan import (
     Bounding,
@@ -19,40 +20,52 @@ from oncofed.protocol.plan import (
     PrivacyMode,
     PrivacySpec,
     SharedNoise,
-    Strategy,
     StudyPlan,
     TrainingMode,
     TrainingSpec,
 )
-from oncofed.ranges import count_of, range_of, told
-from oncofed.study.explanation_settings import ExplanationRequest, read_explanations, wanted_explanations
-from oncofed.study.held_out_settings import HeldOutRequest, read_held_out, wanted_summaries
-from oncofed.toml_section import Section
+from oncofed.ranges import range_of, told
+from oncofed.study.explanation_settings import ExplanationRequest, wanted_explanations
+from oncofed.study.held_out_settings import HeldOutRequest, wanted_summaries
 
-SECTIONS = ("model", "training", "privacy", "held_out", "explanations")
+_PRIVATE = needed_where("mode", PrivacyMode.LOCAL, PrivacyMode.DISTRIBUTED)
+_SHARED = needed_where("mode", PrivacyMode.DISTRIBUTED)
 
 
 @dataclass(frozen=True)
 class PrivacyRequest:
-    """What the study asks for; the noise is calibrated from it.
-
-    reserve_rounds      repeated rounds that the noise is calibrated to beside the planned ones.
-    clip_without_noise  in mode `none`, whether l2_norm_bound is used all the same (a control without noise).
-    bounding, hazard_cap  as in `PrivacySpec`.
-    dropouts, colluding  mode `distributed`: as in `protocol.plan.SharedNoise`. scale_bits: as in `PrivacySpec`.
-    """
+    """What the study asks for; the noise is calibrated from it."""
 
     mode: PrivacyMode
-    epsilon: float | None
-    delta: float
-    l2_norm_bound: float | None
-    reserve_rounds: int
+    """`local`: every hospital adds the full noise itself, and trusts nobody. `distributed`: hospitals share the noise
+    of a masked sum, and trust that enough of them are honest; needs `full_batch`. `none`: nothing is protected; for
+    synthetic or public data, and as a yardstick."""
+    epsilon: Annotated[float | None, _PRIVATE] = None
+    """Required but for `none`: what all planned rounds and the reserve may cost one patient at one hospital. The noise
+    follows from it."""
+    delta: float = 1e-6
+    """Choose at most 1 / (10 × patients of the largest hospital you expect), by a public guess and not by counting."""
+    l2_norm_bound: Annotated[float | None, _PRIVATE] = None
+    """Required but for `none`: the clip norm, the most that one patient can move a sum. 0.5 to 2 is usual."""
+    reserve_rounds: int = 0
+    """The noise is sized for so many repeated rounds beside the planned ones. Without a reserve, a round that must be
+    repeated exceeds the budget."""
     clip_without_noise: bool = False
-    dropouts: int = 0
-    colluding: int = 0
+    """In mode `none`: clip at `l2_norm_bound` all the same. Shows what clipping alone costs; protects nobody."""
+    dropouts: Annotated[int, _SHARED] = 0
+    """Required for `distributed`: how many hospitals may be missing from a sum."""
+    colluding: Annotated[int, _SHARED] = 0
+    """Required for `distributed`: how many hospitals may tell the server their share of the noise without harm."""
     scale_bits: int = 20
+    """Sums leave in whole steps: a clip norm is 2^`scale_bits` of them. Not used in mode `none`."""
     bounding: Bounding = Bounding.CLIP
+    """How a patient is kept within it, in `full_batch`. `clip`: the gradient is cut to that length. `stopped`:
+    follow-up ends at `hazard_cap`, and a weight that looks at the covariates alone keeps the rest within the bound,
+    so that risks do not become too extreme ([how](privacy.md#two-ways-to-bound-a-patient)); any bound below the
+    usual length of a patient's gradient at residual 1, such as 0.5, is the same then. `epochs` has `clip` alone."""
     hazard_cap: float = PrivacySpec.hazard_cap
+    """`stopped`, and calibration rounds: a patient's follow-up counts up to where the current model expects so many
+    events of that patient."""
 
 
 @dataclass(frozen=True)
@@ -68,41 +81,91 @@ class PlanSettings:
     explanations: ExplanationRequest = field(default_factory=ExplanationRequest)
 
 
-def read_plan_settings(
-    *, model: Section, training: Section, privacy: Section, held_out: Section, explanations: Section
-) -> PlanSettings:
-    """The settings; faults go to the sections' list, and the caller raises InvalidInput when there are any."""
-    mode = privacy.choice("mode", PrivacyMode, required=True) or PrivacyMode.LOCAL
-    training_settings = _training(training)
-    settings = PlanSettings(
-        hidden_units=_hidden_units(model),
-        linear_branch=model.flag("linear_branch", True),
-        baseline_weight=model.number_or("baseline_weight", 1.0, within=range_of(PlanSettings, "baseline_weight")),
-        training=training_settings,
-        privacy=_privacy(privacy, mode, training_settings.mode),
-        held_out=read_held_out(held_out),
-        explanations=read_explanations(explanations),
-    )
-    if settings.held_out.budget_share < 1 <= settings.held_out.budget_share + settings.explanations.budget_share:
-        explanations.fault(
-            "budget_share", "leaves, with that of [held_out], nothing for training", "Lower one of the two."
-        )
-    _refuse_too_many_steps(training, settings)
-    if not settings.hidden_units and not settings.linear_branch:
-        model.fault("hidden_units", "leaves no network at all", "Give hidden units, or keep the linear branch.")
-    return settings
+def _some_network(linear_branch: bool | None, known: Known) -> bool | None:
+    if linear_branch is False and not known.before.get("hidden_units", True):
+        raise Wrong("leaves no network at all", "Give hidden units, or keep the linear branch.", key="hidden_units")
+    return linear_branch
 
 
-def _refuse_too_many_steps(training: Section, settings: PlanSettings) -> None:
+@dataclass(frozen=True)
+class ModelSection:
+    """The section [model]."""
+
+    hidden_units: Annotated[tuple[int, ...], As("PlanSettings.hidden_units")] = (16,)
+    """The widths of the ReLU layers; `[]` for none. Under privacy every unit costs noise: 4 to 8 are plenty."""
+    linear_branch: Annotated[bool, Rule(_some_network)] = True
+    """Whether the linear part is there. Without it and without units there would be no model."""
+    baseline_weight: Annotated[float, As("PlanSettings.baseline_weight")] = 1.0
+    """Public multiplier of the learned correction to `baseline_hazard`. Smaller leaves more of a patient's clip norm to
+    the markers."""
+
+
+def _suits_training(privacy: PrivacyRequest | None, known: Known) -> PrivacyRequest | None:
+    """Local steps know the clip alone."""
+    training = known.before.get("training", TrainingSpec()).mode
+    if privacy is not None and training is not TrainingMode.FULL_BATCH and privacy.bounding is not Bounding.CLIP:
+        what = f"is {privacy.bounding}, and [training], mode {training} knows no bounding but {Bounding.CLIP}"
+        raise Wrong(what, f'Leave it out, or set the mode to "{TrainingMode.FULL_BATCH}".', key="bounding")
+    return privacy
+
+
+def _steps_that_are_counted(privacy: PrivacyRequest | None, known: Known) -> PrivacyRequest | None:
     """Each local step of each round is one release. A plan is judged by the same range when it is signed."""
-    asked, span = settings.training, range_of(StudyPlan, "charged_local_steps")
-    rounds = asked.rounds + settings.privacy.reserve_rounds
+    asked, span = known.before.get("training", TrainingSpec()), range_of(StudyPlan, "charged_local_steps")
+    rounds = asked.rounds + (0 if privacy is None else privacy.reserve_rounds)
     if asked.mode is TrainingMode.EPOCHS and rounds * asked.local_steps not in span:
         what = (
             f"is {asked.local_steps:,}, which makes {rounds * asked.local_steps:,} local steps of {rounds:,} rounds "
             f"(reserve_rounds among them), above {told(span.most)}"
         )
-        training.fault("local_steps", what, span.remedy)
+        raise Wrong(what, span.remedy, section="training", key="local_steps")
+    return privacy
+
+
+def _leaves_training(asked: ExplanationRequest | None, known: Known) -> ExplanationRequest | None:
+    held_out = known.before.get("held_out", HeldOutRequest()).budget_share
+    if asked is not None and held_out < 1 <= held_out + asked.budget_share:
+        what = "leaves, with that of [held_out], nothing for training"
+        raise Wrong(what, "Lower one of the two.", key="budget_share")
+    return asked
+
+
+@dataclass(frozen=True)
+class StudyHead:
+    """The section [study]."""
+
+    name: str
+    """A short name; stands in the plan and in `metrics.json`."""
+    title: str = ""
+    """The heading of the report; without it, the name."""
+    explain_site: str | None = None
+    """The hospital whose explanations the report shows; without it, the first by name."""
+    seed: int = 1
+    """Picks split and initialisation, never the privacy noise. `--seed` replaces it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanSections:
+    """The sections of a study file that a simulation and a real consortium share."""
+
+    study: StudyHead
+    model: ModelSection = field(default_factory=ModelSection)
+    training: TrainingSpec = field(default_factory=TrainingSpec)
+    privacy: Annotated[PrivacyRequest, Rule(_suits_training), Rule(_steps_that_are_counted)]
+    held_out: HeldOutRequest = field(default_factory=HeldOutRequest)
+    explanations: Annotated[ExplanationRequest, Rule(_leaves_training)] = field(default_factory=ExplanationRequest)
+
+    @property
+    def settings(self) -> PlanSettings:
+        return PlanSettings(
+            self.model.hidden_units,
+            self.model.linear_branch,
+            self.model.baseline_weight,
+            self.training,
+            self.privacy,
+            self.held_out,
+            self.explanations,
+        )
 
 
 def plan_from(
@@ -183,81 +246,4 @@ def _privacy_asked(request: PrivacyRequest, *, sites: int) -> PrivacySpec:
         scale_bits=request.scale_bits,
         bounding=request.bounding,
         hazard_cap=request.hazard_cap,
-    )
-
-
-def _hidden_units(section: Section) -> tuple[int, ...]:
-    units = section.numbers(
-        "hidden_units", within=range_of(PlanSettings, "hidden_units"), count=count_of(PlanSettings, "hidden_units")
-    )
-    return (16,) if units is None else tuple(int(unit) for unit in units)
-
-
-def _training(section: Section) -> TrainingSpec:
-    default = TrainingSpec()
-
-    def number(key: str) -> float:
-        fallback: float = getattr(default, key)
-        return section.number_or(key, fallback, within=range_of(TrainingSpec, key))
-
-    def whole(key: str) -> int:
-        fallback: int = getattr(default, key)
-        return section.whole_number_or(key, fallback, within=range_of(TrainingSpec, key))
-
-    site_weights = section.numbers(
-        "site_weights", within=range_of(TrainingSpec, "site_weights"), count=count_of(TrainingSpec, "site_weights")
-    )
-    return TrainingSpec(
-        mode=section.choice("mode", TrainingMode) or default.mode,
-        strategy=section.choice("strategy", Strategy) or default.strategy,
-        rounds=whole("rounds"),
-        server_learning_rate=number("server_learning_rate"),
-        beta_1=number("beta_1"),
-        beta_2=number("beta_2"),
-        tau=number("tau"),
-        weight_decay=number("weight_decay"),
-        local_learning_rate=number("local_learning_rate"),
-        local_steps=whole("local_steps"),
-        sampling_rate=number("sampling_rate"),
-        expected_batch_size=number("expected_batch_size"),
-        proximal_mu=number("proximal_mu"),
-        trim_fraction=number("trim_fraction"),
-        malicious_sites=whole("malicious_sites"),
-        site_weights=site_weights or (),
-        calibration_rounds=whole("calibration_rounds"),
-    )
-
-
-def _bounding(section: Section, training: TrainingMode) -> Bounding:
-    """Local steps know the clip alone, and have it where nothing is asked for."""
-    asked = section.choice("bounding", Bounding)
-    if training is not TrainingMode.FULL_BATCH:
-        if asked not in (None, Bounding.CLIP):
-            what = f"is {asked}, and [training], mode {training} knows no bounding but {Bounding.CLIP}"
-            section.fault("bounding", what, f'Leave it out, or set the mode to "{TrainingMode.FULL_BATCH}".')
-        return Bounding.CLIP
-    return asked or PrivacyRequest.bounding
-
-
-def _privacy(section: Section, mode: PrivacyMode, training: TrainingMode) -> PrivacyRequest:
-    private, shared = mode is not PrivacyMode.NONE, mode is PrivacyMode.DISTRIBUTED
-
-    def number(key: str, *, required: bool = False) -> float | None:
-        return section.number(key, within=range_of(PrivacyRequest, key), required=required)
-
-    def whole(key: str, *, required: bool = False) -> int | None:
-        return section.whole_number(key, within=range_of(PrivacyRequest, key), required=required)
-
-    return PrivacyRequest(
-        mode=mode,
-        epsilon=number("epsilon", required=private),
-        delta=number("delta") or 1e-6,
-        l2_norm_bound=number("l2_norm_bound", required=private),
-        reserve_rounds=whole("reserve_rounds") or 0,
-        clip_without_noise=section.flag("clip_without_noise", False),
-        dropouts=whole("dropouts", required=shared) or 0,
-        colluding=whole("colluding", required=shared) or 0,
-        scale_bits=whole("scale_bits") or PrivacyRequest.scale_bits,
-        bounding=_bounding(section, training),
-        hazard_cap=number("hazard_cap") or PrivacyRequest.hazard_cap,
     )

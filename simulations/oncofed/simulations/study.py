@@ -10,18 +10,18 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 from oncofed.cohort.schema import Modality
 from oncofed.errors import Fault, InvalidInput
+from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where, read_declared
 from oncofed.protocol.plan import TrainingSpec
-from oncofed.ranges import count_of, range_of
-from oncofed.study.plan_settings import SECTIONS, PlanSettings, PrivacyRequest, read_plan_settings
-from oncofed.texts import text_of
-from oncofed.toml_section import Section, closest, read_toml
+from oncofed.study.plan_settings import PlanSections, PlanSettings, PrivacyRequest
+from oncofed.toml_file import read_toml
 
 
 class Partition(StrEnum):
@@ -54,6 +54,59 @@ class Part(StrEnum):
     """For choosing settings: patients of the training part who are in no reserved seed's test part."""
 
 
+def _existing(path: Path | None, known: Known) -> Path | None:
+    if path is None:
+        return None
+    found = (known.folder / path).resolve()
+    if not found.is_file():
+        raise Wrong(f'"{path}" is not a file', "Check the path; it is relative to the study file.")
+    return found
+
+
+def _unless_synthetic(path: Path | None, known: Known) -> Path | None:
+    if known.before.get("synthetic") is None:
+        if path is None and "synthetic" in known.before:
+            raise Wrong(*ABSENT)
+        return _existing(path, known)
+    if path is not None:
+        raise Wrong("stands beside a table or schema", "Keep one of the two.", key="synthetic")
+    return None
+
+
+def _some(modalities: tuple[Modality, ...] | None, known: Known) -> tuple[Modality, ...] | None:
+    if modalities == ():
+        raise Wrong("is empty", "Name at least one, or leave the field out for all.")
+    return modalities
+
+
+@dataclass(frozen=True)
+class SyntheticSection:
+    """The section [data.synthetic]."""
+
+    patients: Annotated[int, As("DataSpec.synthetic_patients")] = 15_726
+    """Over all hospitals."""
+    hospitals: Annotated[int, As("DataSpec.synthetic_hospitals")] = 12
+    """Their sizes differ."""
+    seed: Annotated[int, As("DataSpec.synthetic_seed")] = 1
+    """Picks the patients. The seed of `[study]` does not change them."""
+
+
+@dataclass(frozen=True)
+class DataSection:
+    """The section [data]."""
+
+    synthetic: SyntheticSection | None = None
+    """Instead of both: see below."""
+    table: Annotated[Path | None, Rule(_unless_synthetic, needed=True)] = None
+    """A `.csv` or `.parquet` file with one row a patient."""
+    schema: Annotated[Path | None, Rule(_unless_synthetic, needed=True)] = None
+    """Its [schema](schema.md)."""
+    modalities: Annotated[tuple[Modality, ...] | None, As("DataSpec.modalities"), Rule(_some)] = None
+    """Use the markers of these only, for asking what the others add; without it, all."""
+    modality_weights: Annotated[Mapping[Modality, float], As("DataSpec.modality_weights")] = field(default_factory=dict)
+    """Other public weights than the schema's, for asking what another scale would give: `{ rna_expression = 0.2 }`."""
+
+
 @dataclass(frozen=True)
 class DataSpec:
     """table, schema  paths. `synthetic_*` instead of a table: the synthetic consortium, with a schema of its own.
@@ -71,40 +124,97 @@ class DataSpec:
     synthetic_seed: int = 0
 
 
+_HASHED = needed_where("partition", Partition.HASH)
+_ASSIGNED = needed_where("partition", Partition.ASSIGNED)
+
+
+def _pattern(text: str | None, known: Known) -> str | None:
+    try:
+        re.compile(text or "")
+    except re.error:
+        raise Wrong("is not a regular expression", "Correct it.") from None
+    return text
+
+
+def _with_one_group(text: str | None, known: Known) -> str | None:
+    if text and known.before.get("partition") is Partition.ASSIGNED and re.compile(text).groups != 1:
+        raise Wrong("needs exactly one group, which is the hospital", "Put brackets around that part.")
+    return text
+
+
 @dataclass(frozen=True)
 class SitesSpec:
-    """count                for `hash`.
-    assignment_*         for `assigned`: a CSV, its patient column, the column whose value says where, a pattern whose
-                         first group is the hospital, and a pattern that marks test patients.
-    quorum               how many hospitals must answer in each round; None means all.
-    """
+    """Which patients are whose."""
 
     partition: Partition
-    count: int | None = None
-    assignment_table: Path | None = None
-    assignment_patient_id: str = ""
-    assignment_column: str = ""
-    site_pattern: str = ""
-    test_pattern: str = ""
+    """`column`: each value of the schema's `site_column` is a hospital. `hash`: crc32 of that column modulo `count`, to
+    gather many tiny hospitals into a few sites. `assigned`: a second table says who belongs where."""
+    count: Annotated[int | None, _HASHED] = None
+    """Required for `hash`: the number of sites; they are called `site_` and a number."""
+    assignment_table: Annotated[Path | None, _ASSIGNED, Rule(_existing)] = None
+    """Required for `assigned`: a `.csv` or `.parquet` file, each patient once. Who is not in it, or in no hospital
+    there, is left out; a run says how many."""
+    assignment_patient_id: Annotated[str, _ASSIGNED] = ""
+    """Required for `assigned`: that table's column with the patient's identifier."""
+    assignment_column: Annotated[str, _ASSIGNED] = ""
+    """Required for `assigned`: that table's column that says where the patient belongs."""
+    site_pattern: Annotated[str, _ASSIGNED, Rule(_pattern), Rule(_with_one_group)] = ""
+    """Required for `assigned`: its one group, found in `assignment_column`, is the hospital. Patients without a match
+    are left out."""
+    test_pattern: Annotated[str, Rule(_pattern)] = ""
+    """Who is a test patient: those in whose `assignment_column` it is found. Used by `split = "assigned"`."""
     quorum: int | None = None
+    """How many hospitals must answer for a round to count; without it, all. More than there are means all. Leave it out
+    in mode `distributed`: there it is all but `dropouts`."""
+
+
+def _one_of_the_folds(fold: int | None, known: Known) -> int | None:
+    if fold is not None and fold >= known.before.get("folds", fold + 1):
+        raise Wrong("is not one of the folds", "The first fold is 0, the last is folds - 1.")
+    return fold
+
+
+def _of_a_random_split(part: Part | None, known: Known) -> Part | None:
+    if part is Part.VALIDATION and known.before.get("split", Split.RANDOM) is not Split.RANDOM:
+        raise Wrong("validation needs the random split", 'Set split = "random".')
+    return part
 
 
 @dataclass(frozen=True)
 class EvaluationSpec:
-    """horizon           in the schema's time unit: calibration and risk are shown there.
-    reserved_seeds    the seeds whose test parts `validation` keeps clear of.
-    baselines         whether each site alone and pooled ridge Cox are computed beside the federation.
-    """
+    """Who is set aside for testing, and what is measured on them."""
 
-    split: Split
     horizon: float
+    """In the schema's time unit: risk and calibration are shown there, and Uno's C counts events before it. Beyond the
+    last interval bound, it is that bound."""
+    split: Split = Split.RANDOM
+    """`random`: the first `test_fraction` of a permutation that the seed picks. `folds`: fold number `fold` of `folds`.
+    `assigned`: what `test_pattern` says."""
     test_fraction: float = 0.2
+    """For `random`."""
     folds: int = 5
-    fold: int = 0
-    part: Part = Part.TEST
+    """For `folds`."""
+    fold: Annotated[int, Rule(_one_of_the_folds)] = 0
+    """For `folds`: which one is measured on; below `folds`."""
+    part: Annotated[Part, Rule(_of_a_random_split)] = Part.TEST
+    """`validation`, only with `random`, is for choosing settings: patients who are in the test part of neither the
+    run's seed nor any reserved seed. The run's own test part is then left out."""
     reserved_seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
+    """The seeds whose test parts `validation` keeps clear of: those you will report."""
     bootstrap_resamples: int = 200
+    """For the 95 % interval of the C-index."""
     baselines: bool = True
+    """Whether each hospital alone and pooled ridge Cox are computed. They take a good part of the time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyFile(PlanSections):
+    """As a simulation means it: [consortium] is not looked into."""
+
+    data: DataSection
+    sites: SitesSpec
+    evaluation: EvaluationSpec
+    consortium: object = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +245,17 @@ class Study:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def _data_of(section: DataSection) -> DataSpec:
+    made, weights = section.synthetic, section.modality_weights
+    return DataSpec(
+        section.table,
+        section.schema,
+        section.modalities,
+        tuple((modality, weights[modality]) for modality in Modality if modality in weights),
+        *((made.patients, made.hospitals, made.seed) if made is not None else ()),
+    )
+
+
 def read_study(path: Path, *, overrides: Sequence[str] = (), seed: int | None = None) -> Study:
     """The study in a TOML file. Raises InvalidInput with all faults of file and overrides.
 
@@ -145,36 +266,19 @@ def read_study(path: Path, *, overrides: Sequence[str] = (), seed: int | None = 
     faults: list[Fault] = []
     for override in overrides:
         _apply(override, content, faults)
-    file = Section(path.name, content, faults)
-    head = file.section("study", heading=f"{path.name}: [study]", required=True)
-    sections = {
-        name: file.section(name, heading=f"{path.name}: [{name}]", required=name in ("data", "sites", "evaluation"))
-        for name in ("data", "sites", "evaluation", *SECTIONS)
-    }
-    file.ignore("consortium")  # what only real hospitals need, see server.consortium_file
-    file.close()
-    if faults and (head is None or any(sections[name] is None for name in ("data", "sites", "evaluation"))):
+    file = read_declared(StudyFile, content, where=path.name, faults=faults, folder=path.parent)
+    if file is None or faults:
         raise InvalidInput(faults)
-    empty = {name: section or Section(f"{path.name}: [{name}]", {}, faults) for name, section in sections.items()}
-    assert head is not None
-    own_seed = head.whole_number("seed", within=range_of(Study, "seed"))
-    settings = read_plan_settings(**{name: empty[name] for name in SECTIONS})
-    study = Study(
-        name=head.required_text("name", kind=text_of(Study, "name")),
-        title=head.text("title", kind=text_of(Study, "title")) or "",
-        explain_site=head.text("explain_site", kind=text_of(Study, "explain_site")),
-        data=_data(empty["data"], path.parent),
-        sites=_sites(empty["sites"], path.parent),
-        evaluation=_evaluation(empty["evaluation"]),
-        settings=settings,
-        seed=seed if seed is not None else own_seed if own_seed is not None else 1,
+    return Study(
+        name=file.study.name,
+        title=file.study.title,
+        explain_site=file.study.explain_site,
+        data=_data_of(file.data),
+        sites=file.sites,
+        evaluation=file.evaluation,
+        settings=file.settings,
+        seed=file.study.seed if seed is None else seed,
     )
-    head.close()
-    for section in empty.values():
-        section.close()
-    if faults:
-        raise InvalidInput(faults)
-    return study
 
 
 def _apply(override: str, content: dict[str, object], faults: list[Fault]) -> None:
@@ -196,124 +300,3 @@ def _toml_value(text: str) -> object:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def _existing(section: Section, key: str, folder: Path, *, required: bool = False) -> Path | None:
-    text = section.text(key, required=required)
-    if text is None:
-        return None
-    path = (folder / text).resolve()
-    if not path.is_file():
-        section.fault(key, f'"{text}" is not a file', "Check the path; it is relative to the study file.")
-    return path
-
-
-def _data(section: Section, folder: Path) -> DataSpec:
-    modalities, weights = _modalities(section), _modality_weights(section)
-    synthetic = section.section("synthetic", heading=f"{section.where.removesuffix(']')}.synthetic]")
-    if synthetic is None:
-        table = _existing(section, "table", folder, required=True)
-        return DataSpec(table, _existing(section, "schema", folder, required=True), modalities, weights)
-    if "table" in section or "schema" in section:
-        section.fault("synthetic", "stands beside a table or schema", "Keep one of the two.")
-        section.ignore("table")
-        section.ignore("schema")
-    spec = DataSpec(
-        table=None,
-        schema=None,
-        modalities=modalities,
-        modality_weights=weights,
-        synthetic_patients=synthetic.whole_number_or(
-            "patients", 15_726, within=range_of(DataSpec, "synthetic_patients")
-        ),
-        synthetic_hospitals=synthetic.whole_number_or(
-            "hospitals", 12, within=range_of(DataSpec, "synthetic_hospitals")
-        ),
-        synthetic_seed=synthetic.whole_number_or("seed", 1, within=range_of(DataSpec, "synthetic_seed")),
-    )
-    synthetic.close()
-    return spec
-
-
-def _modalities(section: Section) -> tuple[Modality, ...] | None:
-    names = section.texts("modalities")
-    if names is None:
-        return None
-    known = [modality.value for modality in Modality]
-    for name in names:
-        if name not in known:
-            section.fault("modalities", f'"{name}" is not a modality', closest(name, known))
-    if not names:
-        section.fault("modalities", "is empty", "Name at least one, or leave the field out for all.")
-    return tuple(Modality(name) for name in names if name in known)
-
-
-def _modality_weights(section: Section) -> tuple[tuple[Modality, float], ...]:
-    heading = f"{section.where.removesuffix(']')}.modality_weights]"
-    weights = section.section("modality_weights", heading=heading)
-    if weights is None:
-        return ()
-    within = range_of(DataSpec, "modality_weights")
-    given = [(modality, weights.number(modality.value, within=within)) for modality in Modality]
-    weights.close()
-    return tuple((modality, weight) for modality, weight in given if weight is not None)
-
-
-def _sites(section: Section, folder: Path) -> SitesSpec:
-    partition = section.choice("partition", Partition, required=True) or Partition.COLUMN
-    hashed, assigned = partition is Partition.HASH, partition is Partition.ASSIGNED
-
-    def text(key: str, *, required: bool = False) -> str:
-        return section.text(key, kind=text_of(SitesSpec, key), required=required) or ""
-
-    spec = SitesSpec(
-        partition=partition,
-        count=section.whole_number("count", within=range_of(SitesSpec, "count"), required=hashed),
-        assignment_table=_existing(section, "assignment_table", folder, required=assigned),
-        assignment_patient_id=text("assignment_patient_id", required=assigned),
-        assignment_column=text("assignment_column", required=assigned),
-        site_pattern=text("site_pattern", required=assigned),
-        test_pattern=text("test_pattern"),
-        quorum=section.whole_number("quorum", within=range_of(SitesSpec, "quorum")),
-    )
-    for key, pattern in (("site_pattern", spec.site_pattern), ("test_pattern", spec.test_pattern)):
-        try:
-            groups = re.compile(pattern).groups
-        except re.error:
-            section.fault(key, "is not a regular expression", "Correct it.")
-            continue
-        if assigned and key == "site_pattern" and pattern and groups != 1:
-            section.fault(key, "needs exactly one group, which is the hospital", "Put brackets around that part.")
-    return spec
-
-
-def _evaluation(section: Section) -> EvaluationSpec:
-    default = EvaluationSpec(Split.RANDOM, 1.0)
-    horizon = section.number("horizon", within=range_of(EvaluationSpec, "horizon"), required=True)
-    seeds = section.numbers(
-        "reserved_seeds",
-        within=range_of(EvaluationSpec, "reserved_seeds"),
-        count=count_of(EvaluationSpec, "reserved_seeds"),
-    )
-    spec = EvaluationSpec(
-        split=section.choice("split", Split) or Split.RANDOM,
-        horizon=1.0 if horizon is None else horizon,
-        test_fraction=section.number_or(
-            "test_fraction", default.test_fraction, within=range_of(EvaluationSpec, "test_fraction")
-        ),
-        folds=section.whole_number_or("folds", default.folds, within=range_of(EvaluationSpec, "folds")),
-        fold=section.whole_number_or("fold", default.fold, within=range_of(EvaluationSpec, "fold")),
-        part=section.choice("part", Part) or Part.TEST,
-        reserved_seeds=default.reserved_seeds if seeds is None else tuple(int(seed) for seed in seeds),
-        bootstrap_resamples=section.whole_number_or(
-            "bootstrap_resamples",
-            default.bootstrap_resamples,
-            within=range_of(EvaluationSpec, "bootstrap_resamples"),
-        ),
-        baselines=section.flag("baselines", default.baselines),
-    )
-    if spec.fold >= spec.folds:
-        section.fault("fold", "is not one of the folds", "The first fold is 0, the last is folds - 1.")
-    if spec.part is Part.VALIDATION and spec.split is not Split.RANDOM:
-        section.fault("part", "validation needs the random split", 'Set split = "random".')
-    return spec

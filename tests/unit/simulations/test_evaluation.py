@@ -30,7 +30,7 @@ def consortium(cohort: Cohort) -> Consortium:
 
 
 def main(cohort: Cohort, *, horizon: float = 24.0) -> EndpointResult:
-    evaluation = EvaluationSpec(Split.RANDOM, horizon, bootstrap_resamples=2)
+    evaluation = EvaluationSpec(horizon, Split.RANDOM, bootstrap_resamples=2)
     found = endpoint_results(EVERYBODY.network, patients=consortium(cohort), evaluation=evaluation, seed=1)
     return next(iter(found.values()))
 

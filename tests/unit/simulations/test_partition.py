@@ -19,7 +19,7 @@ from oncofed.survival.grid import TimeGrid
 
 PATIENTS = 200
 COLUMN = SitesSpec(Partition.COLUMN)
-FIFTH = EvaluationSpec(Split.RANDOM, 12.0)
+FIFTH = EvaluationSpec(12.0, Split.RANDOM)
 SCHEMA = StudySchema(
     name="small",
     patient_id="patient",
@@ -101,7 +101,7 @@ def test_validation_keeps_clear_of_every_reserved_test_part() -> None:
 
 def test_folds_cover_everybody_once() -> None:
     folds = [
-        cut(evaluation=EvaluationSpec(Split.FOLDS, 12.0, folds=4, fold=fold)).test.patient_ids for fold in range(4)
+        cut(evaluation=EvaluationSpec(12.0, Split.FOLDS, folds=4, fold=fold)).test.patient_ids for fold in range(4)
     ]
     everybody = [patient for fold in folds for patient in fold]
     assert sorted(everybody) == sorted(small_table()["patient"])
@@ -123,7 +123,7 @@ def assignment(folder: Path, places: list[str]) -> SitesSpec:
 
 def test_an_assignment_table_says_who_is_where_and_who_is_left_out(tmp_path: Path) -> None:
     places = ["train_0"] * 50 + ["test_0"] * 20 + ["train_1"] * 60 + ["test_1"] * 10
-    found = cut(assignment(tmp_path, places), EvaluationSpec(Split.ASSIGNED, 12.0))
+    found = cut(assignment(tmp_path, places), EvaluationSpec(12.0, Split.ASSIGNED))
     assert {site: len(cohort) for site, cohort in found.hospitals.items()} == {"site_0": 50, "site_1": 60}
     assert len(found.test) == 30
     assert found.left_out == PATIENTS - 140
@@ -132,13 +132,13 @@ def test_an_assignment_table_says_who_is_where_and_who_is_left_out(tmp_path: Pat
 def test_a_hospital_with_nobody_to_train_on_is_a_fault(tmp_path: Path) -> None:
     places = ["train_0"] * 50 + ["test_1"] * 20
     with pytest.raises(InvalidInput, match=r"site_1.*nobody to train on"):
-        cut(assignment(tmp_path, places), EvaluationSpec(Split.ASSIGNED, 12.0))
+        cut(assignment(tmp_path, places), EvaluationSpec(12.0, Split.ASSIGNED))
 
 
 def test_a_missing_assignment_column_is_named(tmp_path: Path) -> None:
     sites = replace(assignment(tmp_path, ["train_0"]), assignment_column="region")
     with pytest.raises(InvalidInput, match='"region"'):
-        cut(sites, EvaluationSpec(Split.ASSIGNED, 12.0))
+        cut(sites, EvaluationSpec(12.0, Split.ASSIGNED))
 
 
 @pytest.mark.parametrize("name", ["../../east", "a/b", "..", ".hidden", "x" * 200, "a\nb"])
@@ -187,7 +187,7 @@ def places_of(rows: Sequence[tuple[object, str]], folder: Path, *, parquet: bool
     return replace(sites, assignment_table=path)
 
 
-BY_TABLE = EvaluationSpec(Split.ASSIGNED, 12.0)
+BY_TABLE = EvaluationSpec(12.0, Split.ASSIGNED)
 
 
 def everybody() -> list[tuple[object, str]]:
@@ -282,7 +282,7 @@ def test_hospital_names_that_are_alike_are_told() -> None:
     assert "there are 3 hospitals and not 5" in told[0]
 
 
-@pytest.mark.parametrize("evaluation", [FIFTH, EvaluationSpec(Split.FOLDS, 12.0), replace(FIFTH, part=Part.VALIDATION)])
+@pytest.mark.parametrize("evaluation", [FIFTH, EvaluationSpec(12.0, Split.FOLDS), replace(FIFTH, part=Part.VALIDATION)])
 def test_no_seed_decides_whether_a_study_runs(evaluation: EvaluationSpec) -> None:
     table = small_table()
     table.loc[[3, 100, 199], "hospital"] = ["one", "two", "three"]

@@ -6,46 +6,25 @@ Nothing that a server sends is ever read here. Sources that share patients have 
 to the others, under the smallest epsilon and the smallest delta of them all. Refused: a password in this file (a
 database's address lies in a file or an environment variable of its own), two sources of one name, and one table under
 two names that are not said to share their patients.
-
-A whole file::
-
-    [node]
-    smallest_cohort = 50            # with fewer patients no plan is approved
-    largest_parameters = 100_000    # of a model
-    allowed_plans = ["any"]         # any that somebody here approves; or the hashes of the only ones
-    # smallest_group = 10           # pages tell nothing of fewer patients
-    # plans_with_lost_answers = []  # after a loss of records: docs/install-hospital.md, section 8
-
-    [[source]]
-    name = "tumour-registry"        # stable for good: the ledger counts under it
-    kind = "parquet"                # or "csv", with path; or "sql", with statement and url_file or url_variable
-    path = "/srv/oncofed/registry.parquet"
-    largest_epsilon = 3.0           # of all studies together
-    delta = 1e-6
-    smallest_noise_multiplier = 5.0
-    fewest_colluding_tolerated = 2  # only where studies may share their noise between hospitals; left out: they may not
-    # same_patients_as = "biobank"  # another [[source]] with some of the same patients: one budget for both
-
-    [[peer]]                        # another hospital, whose card somebody here compared over the telephone
-    name = "essen"
-    card = "4f1c 22aa 90b1 7d3e 5c0f 8812 aa31 0b7e"
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 from oncofed.client.patients.sources import SourceKind, SourceSpec
 from oncofed.errors import Fault, InvalidInput
+from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, read_declared
 from oncofed.privacy.policy import SitePolicy
-from oncofed.ranges import range_of
 from oncofed.texts import text_of
-from oncofed.toml_section import Section, closest, read_toml
+from oncofed.toml_file import closest, read_toml
 
 _PLAN_HASH = re.compile(r"[0-9a-f]{64}")
-_ANY = "any"
+_ANY = ("any",)
 
 
 @dataclass(frozen=True)
@@ -68,12 +47,29 @@ class SourcePolicy:
         return self.source.name
 
 
+def _hospital(name: str, known: Known) -> str:
+    if name not in text_of(Peer, "name"):
+        raise Wrong("is no hospital's name", "Write it as the plan does; see `oncofed site peers`.")
+    return name
+
+
+def _read_out(card: str, known: Known) -> str:
+    digits = "".join(card.lower().split())
+    if digits not in text_of(Peer, "card"):
+        remedy = "Write the eight groups of four digits that the hospital reads out from its `oncofed site card`."
+        raise Wrong("is no card", remedy)
+    return digits
+
+
 @dataclass(frozen=True)
 class Peer:
     """Another hospital. card: of its keys, as `protocol.cards` writes it; names differ, cards too."""
 
-    name: str
-    card: str
+    name: Annotated[str, As("a name"), Rule(_hospital)]
+    """Another hospital, as plans name it. `oncofed site verify` writes this section
+    ([how](install-hospital.md#the-other-hospitals))."""
+    card: Annotated[str, As("a card as it is read out"), Rule(_read_out)]
+    """The fingerprint of its keys, which that hospital read out to you."""
 
 
 @dataclass(frozen=True)
@@ -110,83 +106,168 @@ def shared_in_words(source: SourcePolicy) -> str:
     )
 
 
+def _plan_hashes(plans: tuple[str, ...] | None, *, otherwise: str = "") -> tuple[str, ...] | None:
+    if plans is not None and not all(_PLAN_HASH.fullmatch(plan) for plan in plans):
+        remedy = f"Write the 64 digits that `oncofed site plans` shows for each{otherwise}."
+        raise Wrong("holds a text that is no plan's hash", remedy)
+    return plans
+
+
+_HASHES = Rule(lambda plans, known: _plan_hashes(plans))
+_HASHES_OR_ANY = Rule(lambda plans, known: plans if plans == _ANY else _plan_hashes(plans, otherwise=', or ["any"]'))
+
+
+@dataclass(frozen=True)
+class NodeSection:
+    """The section [node]."""
+
+    smallest_cohort: Annotated[int, As("NodePolicy.smallest_cohort")]
+    """With fewer patients than this, no plan can be approved. Raised later, it is for approvals to come; `decline` what
+    you no longer want."""
+    largest_parameters: Annotated[int, As("NodePolicy.largest_parameters")]
+    """The largest model, in numbers. A few thousand are usual."""
+    allowed_plans: Annotated[tuple[str, ...], _HASHES_OR_ANY]
+    """`["any"]`: any plan that somebody here approves. Or the 64-digit hashes of the only ones."""
+    smallest_group: Annotated[int, As("NodePolicy.smallest_group")] = NodePolicy.smallest_group
+    """[pages](pages.md#what-is-told-of-groups-and-why-it-does-not-change-each-night) tell nothing of fewer patients; 10
+    when left out, 5 to 1,000. A stricter one needs `oncofed site pages publish --anew`."""
+    plans_with_lost_answers: Annotated[tuple[str, ...], _HASHES] = ()
+    """Leave it out. After a loss of records: the hashes of plans whose answers they have lost ([section
+    8](install-hospital.md#8-backup-and-what-to-restore))."""
+
+
+def _only_of(*kinds: SourceKind, needed: bool = False) -> Rule:
+    def judge(value: Any, known: Known) -> Any:
+        kind = known.before.get("kind")
+        if value is not None and kind is not None and kind not in kinds:
+            raise Wrong("is not a known field", f"Remove it: a source of kind {kind} has none.")
+        if value is None and needed and kind in kinds:
+            raise Wrong(*ABSENT)
+        return value
+
+    return Rule(judge)
+
+
+def _whole(path: Path | None, known: Known) -> Path | None:
+    """A path that means the same whoever starts the guard, and from where."""
+    if path is not None and not path.is_absolute():
+        raise Wrong("is not a whole path", "Begin it with /.")
+    return path
+
+
+def _one_address(path: Path | None, known: Known) -> Path | None:
+    variable = known.before.get("url_variable", path)
+    if known.before.get("kind") is SourceKind.SQL and (path is None) == (variable is None):
+        raise Wrong("or url_variable must be given, and one only", "Say where the address lies.")
+    return path
+
+
+_OF_FILES = _only_of(SourceKind.CSV, SourceKind.PARQUET, needed=True)
+_OF_DATABASES = _only_of(SourceKind.SQL)
+
+
+@dataclass(frozen=True)
+class SourceSection:
+    """A section [[source]]."""
+
+    name: Annotated[str, As("SourceSpec.name")]
+    """Short, and **never changed**: the ledger counts under it, over all studies and for good. Renaming it would forget
+    what patients have spent."""
+    kind: SourceKind
+    """`parquet`, `csv` or `sql`."""
+    largest_epsilon: Annotated[float, As("SitePolicy.largest_epsilon")]
+    """What all studies together may ever spend of one patient's privacy, 1 to 3 is usual."""
+    delta: Annotated[float, As("SitePolicy.delta")]
+    """At most 1 / (10 × patients)."""
+    smallest_noise_multiplier: Annotated[float, As("SitePolicy.smallest_noise_multiplier")]
+    """The least noise in a single answer, in units of the most that one patient can add. 1 is little; a plan says in
+    words how much it has."""
+    path: Annotated[Path | None, _OF_FILES, Rule(_whole)] = None
+    """The whole path of the file; kinds `parquet` and `csv`."""
+    statement: Annotated[str | None, As("SourceSpec.statement"), _only_of(SourceKind.SQL, needed=True)] = None
+    """Kind `sql`: one SELECT that gives one row a patient."""
+    url_variable: Annotated[str | None, As("SourceSpec.url_variable"), _OF_DATABASES] = None
+    """Kind `sql`, instead of `url_file`: an environment variable, for trying out. Not for services."""
+    url_file: Annotated[Path | None, _OF_DATABASES, Rule(_one_address), Rule(_whole)] = None
+    """Kind `sql`: a file whose one line is `postgresql://user:password@10.2.0.7:5432/name`, readable by the guard
+    alone: `install -m 400 -o oncofed-guard url /etc/oncofed/database.url` (a file that others may read is refused).
+    Give that user SELECT on the one view."""
+    same_patients_as: Annotated[str | None, As("SourcePolicy.same_patients_as")] = None
+    """Leave it out, unless another `[[source]]` holds some of the same patients: then its name. What is charged to one
+    counts in both, and the smallest `largest_epsilon` and `delta` of all that share hold for each; `site check`,
+    `ledger` and the doctor name them. Of three or more, name the same one in all others. Never taken out again: that
+    would forget what the others have spent, and is refused ([Data sources keep their
+    names](install-hospital.md#data-sources-keep-their-names))."""
+    allow_no_privacy: bool = False
+    """`true` lets plans without any noise pass. For public data only; leave it out."""
+    fewest_colluding_tolerated: Annotated[int | None, As("SitePolicy.fewest_colluding_tolerated")] = None
+    """Leave it out, and no study may share its noise between hospitals (privacy mode `distributed`). With a number,
+    such a study must withstand so many other hospitals that side with the coordinator."""
+
+    @property
+    def spec(self) -> SourceSpec:
+        return SourceSpec(self.name, self.kind, self.path, self.statement, self.url_file, self.url_variable)
+
+
+@dataclass(frozen=True)
+class PolicyFile:
+    """A hospital's policy.toml."""
+
+    node: NodeSection
+    source: tuple[SourceSection, ...]
+    peer: tuple[Peer, ...] = ()
+
+
 def read_policy(path: Path) -> NodePolicy:
     """The policy in a TOML file. Raises InvalidInput with all faults."""
     faults: list[Fault] = []
-    file = Section(path.name, read_toml(path), faults)
-    node = file.section("node", heading=f"{path.name}: [node]", required=True)
-    node = node or Section(f"{path.name}: [node]", {}, [])
-    smallest_cohort = node.whole_number(
-        "smallest_cohort", within=range_of(NodePolicy, "smallest_cohort"), required=True
+    file = read_declared(
+        PolicyFile,
+        read_toml(path),
+        where=path.name,
+        faults=faults,
+        between=lambda right, all_: _between(path.name, right, all_),
     )
-    largest_parameters = node.whole_number(
-        "largest_parameters", within=range_of(NodePolicy, "largest_parameters"), required=True
-    )
-    smallest_group = node.whole_number("smallest_group", within=range_of(NodePolicy, "smallest_group"))
-    allowed_plans = _allowed_plans(node)
-    lost = _plan_hashes(node, "plans_with_lost_answers", node.texts("plans_with_lost_answers") or ())
-    node.close()
-    peers = _peers(path.name, file, faults)
-    tables = file.sections("source")
-    if not tables:
-        faults.append(Fault(f"{path.name}: [[source]]", "there is none", "Add one for each table of patients."))
-    sources = []
-    for number, content in enumerate(tables, start=1):
-        section = Section(f"{path.name}: [[source]] number {number}", content, faults)
-        source = _source(section)
-        same_patients_as = section.text("same_patients_as", kind=text_of(SourcePolicy, "same_patients_as"))
-        site_policy = _site_policy(
-            section,
-            source.name,
-            allowed_plans=allowed_plans,
-            largest_parameters=largest_parameters or 0,
-            verified_cards=frozenset(peer.card for peer in peers),
-        )
-        section.close()
-        sources.append(SourcePolicy(source, site_policy, same_patients_as))
-    file.close()
-    names = [source.name for source in sources]
-    for name in sorted({name for name in names if name and names.count(name) > 1}):
-        faults.append(Fault(path.name, f'names the source "{name}" more than once', "Give each a name of its own."))
-    faults += [*_patients_not_named_once(path.name, sources), *_tables_named_twice(path.name, sources)]
-    if faults:
+    if file is None:
         raise InvalidInput(faults)
-    together = tuple(_counted_together(source, sources) for source in sources)
+    node = file.node
+    allowed_plans = None if node.allowed_plans == _ANY else node.allowed_plans
     return NodePolicy(
-        smallest_cohort or 0,
-        largest_parameters or 0,
+        node.smallest_cohort,
+        node.largest_parameters,
         allowed_plans,
-        together,
-        peers,
-        lost,
-        smallest_group or NodePolicy.smallest_group,
+        tuple(_counted_together(source, file, allowed_plans) for source in file.source),
+        file.peer,
+        node.plans_with_lost_answers,
+        node.smallest_group,
     )
 
 
-def _peers(where: str, file: Section, faults: list[Fault]) -> tuple[Peer, ...]:
-    peers = []
-    for number, content in enumerate(file.sections("peer"), start=1):
-        section = Section(f"{where}: [[peer]] number {number}", content, faults)
-        name, card = section.required_text("name"), "".join(section.required_text("card").lower().split())
-        if name and name not in text_of(Peer, "name"):
-            section.fault("name", "is no hospital's name", "Write it as the plan does; see `oncofed site peers`.")
-        if card and card not in text_of(Peer, "card"):
-            remedy = "Write the eight groups of four digits that the hospital reads out from its `oncofed site card`."
-            section.fault("card", "is no card", remedy)
-        section.close()
-        peers.append(Peer(name, card))
+def _between(where: str, right: Sequence[object], all_: bool) -> list[Fault]:
+    """Names that are not one's own, or lead nowhere."""
+    sources = [section for section in right if isinstance(section, SourceSection)]
+    peers = [section for section in right if isinstance(section, Peer)]
+    faults = []
     for what, values in (("name", [peer.name for peer in peers]), ("card", [peer.card for peer in peers])):
-        for value in sorted({value for value in values if value and values.count(value) > 1}):
+        for value in _twice(values):
             faults.append(Fault(where, f"has two peers of the {what} {value}", "Keep the one that was compared."))
-    return tuple(peers)
+    for name in _twice([source.name for source in sources]):
+        faults.append(Fault(where, f'names the source "{name}" more than once', "Give each a name of its own."))
+    if all_:
+        faults += _patients_not_named_once(where, sources)
+    return [*faults, *_tables_named_twice(where, sources)]
 
 
-def _tables_named_twice(where: str, sources: list[SourcePolicy]) -> list[Fault]:
+def _twice(values: list[str]) -> list[str]:
+    return sorted({value for value in values if values.count(value) > 1})
+
+
+def _tables_named_twice(where: str, sources: list[SourceSection]) -> list[Fault]:
     """One table under two names would have two budgets for the same patients."""
-    found: dict[object, SourcePolicy] = {}
+    found: dict[object, SourceSection] = {}
     faults = []
     for source in sources:
-        spec = source.source
+        spec = source.spec
         table = spec.path.resolve() if spec.path is not None else (spec.statement, spec.url_file, spec.url_variable)
         if table in found and table != (None, None, None) and _first_of(found[table]) != _first_of(source):
             first = found[table].name
@@ -200,12 +281,12 @@ def _tables_named_twice(where: str, sources: list[SourcePolicy]) -> list[Fault]:
     return faults
 
 
-def _first_of(source: SourcePolicy) -> str:
+def _first_of(source: SourceSection) -> str:
     """The source that stands for all that share patients with this one."""
     return source.same_patients_as or source.name
 
 
-def _patients_not_named_once(where: str, sources: list[SourcePolicy]) -> list[Fault]:
+def _patients_not_named_once(where: str, sources: list[SourceSection]) -> list[Fault]:
     """Who shares patients with whom is said of each source once, and of one source by all the others."""
     by_name = {source.name: source for source in sources}
     faults = []
@@ -226,86 +307,21 @@ def _patients_not_named_once(where: str, sources: list[SourcePolicy]) -> list[Fa
     return faults
 
 
-def _counted_together(source: SourcePolicy, sources: list[SourcePolicy]) -> SourcePolicy:
+def _counted_together(source: SourceSection, file: PolicyFile, allowed_plans: tuple[str, ...] | None) -> SourcePolicy:
     """The source with the budget of all that share its patients."""
-    group = [each for each in sources if _first_of(each) == _first_of(source)]
-    strictest = min(group, key=lambda each: each.site_policy.largest_epsilon)
-    budget = replace(
-        source.site_policy,
-        largest_epsilon=strictest.site_policy.largest_epsilon,
+    group = [each for each in file.source if _first_of(each) == _first_of(source)]
+    strictest = min(group, key=lambda each: each.largest_epsilon)
+    budget = SitePolicy(
+        data_source=source.name,
+        largest_epsilon=strictest.largest_epsilon,
         # A bound that holds at a smaller delta holds at a larger one.
-        delta=min(each.site_policy.delta for each in group),
+        delta=min(each.delta for each in group),
+        smallest_noise_multiplier=source.smallest_noise_multiplier,
+        allow_no_privacy=source.allow_no_privacy,
+        allowed_plans=allowed_plans,
+        largest_parameters=file.node.largest_parameters,
+        fewest_colluding_tolerated=source.fewest_colluding_tolerated,
+        verified_cards=frozenset(peer.card for peer in file.peer),
     )
     others = tuple(each.name for each in group if each.name != source.name)
-    return replace(source, site_policy=budget, counted_with=others, epsilon_of=strictest.name)
-
-
-def _allowed_plans(node: Section) -> tuple[str, ...] | None:
-    plans = node.texts("allowed_plans", required=True) or ()
-    if plans == (_ANY,):
-        return None
-    return _plan_hashes(node, "allowed_plans", plans, otherwise=f', or ["{_ANY}"]')
-
-
-def _plan_hashes(node: Section, key: str, plans: tuple[str, ...], *, otherwise: str = "") -> tuple[str, ...]:
-    if not all(_PLAN_HASH.fullmatch(plan) for plan in plans):
-        remedy = f"Write the 64 digits that `oncofed site plans` shows for each{otherwise}."
-        node.fault(key, "holds a text that is no plan's hash", remedy)
-    return plans
-
-
-def _source(section: Section) -> SourceSpec:
-    name = section.required_text("name", kind=text_of(SourceSpec, "name"))
-    kind = section.choice("kind", SourceKind, required=True)
-    if kind is SourceKind.SQL:
-        statement = section.required_text("statement", kind=text_of(SourceSpec, "statement"))
-        url_file, url_variable = (
-            section.text("url_file"),
-            section.text("url_variable", kind=text_of(SourceSpec, "url_variable")),
-        )
-        if (url_file is None) == (url_variable is None):
-            section.fault("url_file", "or url_variable must be given, and one only", "Say where the address lies.")
-        return SourceSpec(
-            name,
-            kind,
-            statement=statement,
-            url_file=_absolute(section, "url_file", url_file),
-            url_variable=url_variable,
-        )
-    path = _absolute(section, "path", section.text("path", required=kind is not None))
-    return SourceSpec(name, kind or SourceKind.CSV, path=path)
-
-
-def _absolute(section: Section, key: str, text: str | None) -> Path | None:
-    """A path that means the same whoever starts the guard, and from where."""
-    if text is None:
-        return None
-    if not Path(text).is_absolute():
-        section.fault(key, "is not a whole path", "Begin it with /.")
-    return Path(text)
-
-
-def _site_policy(
-    section: Section,
-    name: str,
-    *,
-    allowed_plans: tuple[str, ...] | None,
-    largest_parameters: int,
-    verified_cards: frozenset[str],
-) -> SitePolicy:
-    def limit(key: str) -> float:
-        return section.number(key, within=range_of(SitePolicy, key), required=True) or 0.0
-
-    return SitePolicy(
-        data_source=name,
-        largest_epsilon=limit("largest_epsilon"),
-        delta=limit("delta"),
-        smallest_noise_multiplier=limit("smallest_noise_multiplier"),
-        allow_no_privacy=section.flag("allow_no_privacy", False),
-        allowed_plans=allowed_plans,
-        largest_parameters=largest_parameters,
-        fewest_colluding_tolerated=section.whole_number(
-            "fewest_colluding_tolerated", within=range_of(SitePolicy, "fewest_colluding_tolerated")
-        ),
-        verified_cards=verified_cards,
-    )
+    return SourcePolicy(source.spec, budget, source.same_patients_as, others, strictest.name)

@@ -14,15 +14,16 @@ import logging
 import os
 import pwd
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from oncofed.errors import Fault, InvalidInput
+from oncofed.file_model import As, Known, Rule, Wrong, read_declared
 from oncofed.plain_file import file_content
 from oncofed.protocol.bundle import bundle_sha256
 from oncofed.protocol.enrolment import ADDRESS
-from oncofed.texts import text_of
-from oncofed.toml_section import Section, read_toml
+from oncofed.toml_file import read_toml
 
 _log = logging.getLogger(__name__)
 
@@ -180,7 +181,9 @@ class Coordinator:
     """What the hospital pinned when it accepted. public_key  Ed25519, hexadecimal."""
 
     address: str
+    """`host:port` of the coordinator, as `oncofed site accept` pinned it."""
     public_key: str
+    """The key that signs its plans, as `oncofed site accept` pinned it."""
 
     @property
     def key(self) -> bytes:
@@ -195,13 +198,23 @@ class Coordinator:
         return content
 
 
+def _users_of_their_own(relay: str, known: Known) -> str:
+    if len({relay, *known.before.values()}) <= len(known.before):
+        remedy = "Name three users, or leave [users] out to try it as one."
+        raise Wrong("is not a user of its own", remedy, key="guard")
+    return relay
+
+
 @dataclass(frozen=True)
 class NodeUsers:
     """Names of operating-system users. Each one's own group is used with it."""
 
     guard: str
+    """The operating-system user that has the patients, the policy and the ledger."""
     node: str
-    relay: str
+    """The one that has the key which the coordinator knows."""
+    relay: Annotated[str, Rule(_users_of_their_own)]
+    """The one that runs what the coordinator names. The three differ."""
 
     @staticmethod
     def ids(name: str) -> tuple[int, int]:
@@ -241,46 +254,47 @@ class SiteSettings:
         return self.coordinator
 
 
+@dataclass(frozen=True)
+class SiteSection:
+    """The section [site]."""
+
+    name: Annotated[str, As("SiteSettings.name")]
+    """The hospital's name in every plan, from `oncofed site init`: letters a to z, digits, - and _."""
+
+
+def _on_loopback(runtime: str | None, known: Known) -> str | None:
+    if runtime is not None and not (ADDRESS.fullmatch(runtime) and runtime.startswith(f"{LOOPBACK}:")):
+        raise Wrong(f"is not {LOOPBACK}:<port>", f"Write for example {_DEFAULT_RUNTIME}.")
+    return runtime
+
+
+@dataclass(frozen=True)
+class SocketsSection:
+    """The section [sockets]."""
+
+    runtime: Annotated[str, Rule(_on_loopback)] = _DEFAULT_RUNTIME
+    """Where the SuperNode gives work to the relay, on this machine."""
+    guard: object = None
+    """of older versions; not looked at."""
+
+
+@dataclass(frozen=True)
+class SiteFile:
+    """A hospital's site.toml."""
+
+    site: SiteSection
+    sockets: SocketsSection = field(default_factory=SocketsSection)
+    coordinator: Coordinator | None = None
+    users: NodeUsers | None = None
+
+
 def read_site(folder: NodeFolder) -> SiteSettings:
     """The folder's site.toml. Raises InvalidInput with every fault."""
     faults: list[Fault] = []
-    top = Section(folder.settings.name, read_toml(folder.settings), faults)
-    name, runtime, coordinator = "", _DEFAULT_RUNTIME, None
-    section = top.section("site", heading=f"{folder.settings.name}: [site]", required=True)
-    if section is not None:
-        name = section.required_text("name", kind=text_of(SiteSettings, "name"))
-        section.close()
-    sockets = top.section("sockets", heading="[sockets]")
-    if sockets is not None:
-        runtime = sockets.text("runtime", _DEFAULT_RUNTIME) or _DEFAULT_RUNTIME
-        if not ADDRESS.fullmatch(runtime) or not runtime.startswith(f"{LOOPBACK}:"):
-            sockets.fault("runtime", f"is not {LOOPBACK}:<port>", f"Write for example {_DEFAULT_RUNTIME}.")
-        sockets.ignore("guard")
-        sockets.close()
-    accepted = top.section("coordinator", heading="[coordinator]")
-    if accepted is not None:
-        coordinator = Coordinator(
-            *(accepted.required_text(key, kind=text_of(Coordinator, key)) for key in ("address", "public_key"))
-        )
-        accepted.close()
-    users = _users(top)
-    top.close()
-    if faults:
+    file = read_declared(SiteFile, read_toml(folder.settings), where=folder.settings.name, faults=faults)
+    if file is None:
         raise InvalidInput(faults)
-    return SiteSettings(name, runtime, coordinator, users)
-
-
-def _users(top: Section) -> NodeUsers | None:
-    section = top.section("users", heading="[users]")
-    if section is None:
-        return None
-    users = NodeUsers(
-        *(section.required_text(role, kind=text_of(NodeUsers, role)) for role in ("guard", "node", "relay"))
-    )
-    if len({users.guard, users.node, users.relay}) != 3:
-        section.fault("guard", "is not a user of its own", "Name three users, or leave [users] out to try it as one.")
-    section.close()
-    return users
+    return SiteSettings(file.site.name, file.sockets.runtime, file.coordinator, file.users)
 
 
 def approved_bundles(folder: NodeFolder) -> frozenset[str]:

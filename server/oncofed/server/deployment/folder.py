@@ -10,11 +10,13 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from oncofed.errors import Fault, InvalidInput
+from oncofed.file_model import As, Known, Rule, Wrong, read_declared
 from oncofed.protocol.enrolment import ADDRESS
-from oncofed.texts import LINE, text_of
-from oncofed.toml_section import Section, read_toml
+from oncofed.texts import LINE
+from oncofed.toml_file import read_toml
 
 LOOPBACK = "127.0.0.1"
 _KEY_BYTES = 32
@@ -98,19 +100,39 @@ class CoordinatorFolder:
         return self.root / "studies" / plan_hash
 
 
+def _address(text: str, known: Known) -> str:
+    match = ADDRESS.fullmatch(text)
+    if match is None or int(match["port"]) > 65535:
+        raise Wrong("is not host:port", "Write for example coordinator.example.org:9443.")
+    return text
+
+
+def _here(text: str, known: Known) -> str:
+    if text.rpartition(":")[0] not in (LOOPBACK, _EVERYWHERE):
+        raise Wrong("is another address", f"Listen on {_EVERYWHERE} (all) or {LOOPBACK} (this machine).")
+    return text
+
+
+def _without_ports(names: tuple[str, ...], known: Known) -> tuple[str, ...]:
+    for name in names:
+        if not _is_name(name):
+            raise Wrong(f'holds "{name}", no host name or IP address', "Write it without a port.")
+    return names
+
+
 @dataclass(frozen=True)
 class CoordinatorSettings:
-    """name      of the consortium, for people.
-    address   host:port that hospitals connect to.
-    listen    host:port the SuperLink listens on. The host is 127.0.0.1 or 0.0.0.0, because the coordinator's own
-              processes reach it over loopback.
-    names     host names and IP addresses in the server's certificate; loopback is always added.
-    """
+    """The section [coordinator] of coordinator.toml."""
 
     name: str
-    address: str
-    listen: str
-    names: tuple[str, ...]
+    """of the consortium, for people."""
+    address: Annotated[str, As("an address"), Rule(_address)]
+    """`host:port` that hospitals connect to."""
+    listen: Annotated[str, As("an address"), Rule(_address), Rule(_here)]
+    """`host:port` that the server listens on: 0.0.0.0 for all interfaces, 127.0.0.1 for this machine only."""
+    names: Annotated[tuple[str, ...], Rule(_without_ports)]
+    """Host names and IP addresses in the server's certificate; loopback is always added. After a change: `oncofed
+    coordinator init COORD --renew-certificate`."""
 
     @property
     def listen_host(self) -> str:
@@ -126,33 +148,20 @@ class CoordinatorSettings:
         return f"{LOOPBACK}:{self.listen_port}"
 
 
+@dataclass(frozen=True)
+class CoordinatorFile:
+    """A coordinator's coordinator.toml."""
+
+    coordinator: CoordinatorSettings
+
+
 def read_settings(folder: CoordinatorFolder) -> CoordinatorSettings:
     """The folder's coordinator.toml. Raises InvalidInput with every fault."""
     faults: list[Fault] = []
-    top = Section(folder.settings.name, read_toml(folder.settings), faults)
-    section = top.section("coordinator", heading=f"{folder.settings.name}: [coordinator]", required=True)
-    top.close()
-    settings = CoordinatorSettings("", "", "", ())
-    if section is not None:
-        settings = CoordinatorSettings(
-            name=section.required_text("name", kind=text_of(CoordinatorSettings, "name")),
-            address=section.required_text("address"),
-            listen=section.required_text("listen"),
-            names=section.texts("names", kind=text_of(CoordinatorSettings, "names"), required=True) or (),
-        )
-        section.close()
-        for key, value in (("address", settings.address), ("listen", settings.listen)):
-            match = ADDRESS.fullmatch(value)
-            if value and (match is None or int(match["port"]) > 65535):
-                section.fault(key, "is not host:port", "Write for example coordinator.example.org:9443.")
-            elif value and key == "listen" and settings.listen_host not in (LOOPBACK, _EVERYWHERE):
-                section.fault(key, "is another address", f"Listen on {_EVERYWHERE} (all) or {LOOPBACK} (this machine).")
-        for name in settings.names:
-            if not _is_name(name):
-                section.fault("names", f'holds "{name}", no host name or IP address', "Write it without a port.")
-    if faults:
+    file = read_declared(CoordinatorFile, read_toml(folder.settings), where=folder.settings.name, faults=faults)
+    if file is None:
         raise InvalidInput(faults)
-    return settings
+    return file.coordinator
 
 
 def coordinator_public_key(folder: CoordinatorFolder) -> bytes:

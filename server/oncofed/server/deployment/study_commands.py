@@ -276,7 +276,7 @@ def _read(study_file: Path) -> tuple[StudyPlan, StudySchema]:
         return document.plan, schema_of(document)
     consortium = read_consortium(study_file)
     privacy = consortium.settings.privacy
-    count = max(3, consortium.quorum or 0, privacy.dropouts + privacy.colluding + 1)
+    count = max(3, consortium.terms.quorum or 0, privacy.dropouts + privacy.colluding + 1)
     unnamed = tuple(Member(f"hospital-{number}", "") for number in range(1, count + 1))
     plan = plan_for(consortium, members=unnamed, coordinator_public_key=b"", bundle_sha256="")
     return plan, consortium.schema

@@ -112,7 +112,7 @@ def _measured(
     return evaluation.endpoint_results(
         model.network,
         patients=_consortium(followed, test),
-        evaluation=EvaluationSpec(Split.RANDOM, horizon=float(at)),
+        evaluation=EvaluationSpec(float(at), Split.RANDOM),
         seed=int(seed),
     )
 

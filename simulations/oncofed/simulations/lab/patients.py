@@ -214,7 +214,7 @@ def split(
         schema,
         where=patients.where,
         sites=sites,
-        evaluation=EvaluationSpec(Split.RANDOM, horizon=1.0, test_fraction=float(test)),
+        evaluation=EvaluationSpec(1.0, Split.RANDOM, test_fraction=float(test)),
         seed=int(seed),
         tell=notes.append,
     )

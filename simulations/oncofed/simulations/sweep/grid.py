@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from oncofed.errors import Fault, InvalidInput
+from oncofed.file_model import read_declared
 from oncofed.protocol.plan import PrivacyMode, Strategy, TrainingMode
 from oncofed.server.rounds.strategies import strategy_faults
 from oncofed.simulations.federation import plan_of
@@ -28,7 +29,7 @@ from oncofed.simulations.partition import consortium
 from oncofed.simulations.run import table_of
 from oncofed.simulations.study import Split, Study, read_study
 from oncofed.study.plan_settings import PrivacyRequest
-from oncofed.toml_section import Section, closest, read_toml
+from oncofed.toml_file import closest, read_toml
 
 NO_PRIVACY = "none"
 _SERVER_OPTIMISERS = (Strategy.FEDADAM, Strategy.FEDYOGI, Strategy.FEDADAGRAD)
@@ -145,26 +146,34 @@ class _Axes:
     names_mode: bool
 
 
+@dataclass(frozen=True)
+class VariantSection:
+    """A section [[variant]]. set: texts such as "privacy.epsilon=1"."""
+
+    name: str
+    set: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class VariantFile:
+    """A file of variants."""
+
+    variant: tuple[VariantSection, ...]
+
+
 def read_variants(path: Path, faults: list[Fault]) -> tuple[Variant, ...]:
     """The ``[[variant]]`` tables of a TOML file, each with `name` and `set`, a list of ``section.key=value`` texts."""
+    found: list[Variant] = []
+
+    def between(right: list[object], all_: bool) -> list[Fault]:
+        found.extend(Variant(each.name, each.set) for each in right if isinstance(each, VariantSection))
+        twice = [name for name, count in Counter(variant.name for variant in found).items() if count > 1]
+        return [Fault(path.name, f'"{name}" names two variants', "Give each its own name.") for name in twice]
+
     try:
-        content = read_toml(path)
+        read_declared(VariantFile, read_toml(path), where=path.name, faults=faults, between=between)
     except InvalidInput as refused:
         faults += refused.faults
-        return ()
-    tables = content.pop("variant", None)
-    remedy = 'Write [[variant]] tables with name = "..." and set = ["section.key=value"].'
-    faults += [Fault(path.name, f'"{key}" is not known here', remedy) for key in content]
-    if not isinstance(tables, list) or not tables:
-        faults.append(Fault(path.name, "names no variant", remedy))
-        return ()
-    found = []
-    for number, table in enumerate(tables, start=1):
-        section = Section(f"{path.name}: [[variant]] {number}", table, faults)
-        found.append(Variant(section.required_text("name"), section.texts("set") or ()))
-        section.close()
-    twice = [name for name, count in Counter(variant.name for variant in found).items() if count > 1]
-    faults += [Fault(path.name, f'"{name}" names two variants', "Give each its own name.") for name in twice]
     return tuple(found)
 
 

@@ -33,8 +33,8 @@ def test_the_study_that_was_simulated_is_the_study_that_is_offered() -> None:
 
 def test_the_templates_have_no_faults() -> None:
     consortium = read_consortium(TEMPLATES / "study.toml")
-    assert consortium.patience_seconds == 900
-    assert len(consortium.released) == 3
+    assert consortium.terms.patience_seconds == 900
+    assert len(consortium.terms.released) == 3
 
 
 def test_all_faults_are_named_at_once(tmp_path: Path) -> None:

@@ -36,9 +36,9 @@ def test_all_faults_are_named_together(tmp_path: Path) -> None:
         read_settings(written(tmp_path, text))
     assert [fault.where for fault in refusal.value.faults] == [
         "coordinator.toml: [coordinator], name",
-        "coordinator.toml: [coordinator], port",
         "coordinator.toml: [coordinator], address",
         "coordinator.toml: [coordinator], listen",
+        "coordinator.toml: [coordinator], port",
     ]
 
 

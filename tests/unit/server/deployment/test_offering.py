@@ -44,7 +44,8 @@ STUDY = Path(__file__).parents[4] / "server" / "oncofed" / "server" / "templates
 
 
 def document_with(quorum: int) -> StudyDocument:
-    consortium = replace(read_consortium(STUDY), quorum=quorum)
+    consortium = read_consortium(STUDY)
+    consortium = replace(consortium, terms=replace(consortium.terms, quorum=quorum))
     members = tuple(Member(site, f"key of {site}") for site in SITES)
     plan = plan_for(consortium, members=members, coordinator_public_key=public_key_of(KEY), bundle_sha256="")
     return signed_document(plan, schema_toml=consortium.schema_toml, signing_key=KEY)

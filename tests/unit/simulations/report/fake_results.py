@@ -263,7 +263,7 @@ def _study(title: str, mode: PrivacyMode, sites: int) -> Study:
         explain_site=None,
         data=DataSpec(Path("/home/somebody/tables/patients.csv"), Path("/home/somebody/tables/schema.toml")),
         sites=SitesSpec(Partition.HASH, count=sites),
-        evaluation=EvaluationSpec(Split.RANDOM, HORIZON_MONTHS),
+        evaluation=EvaluationSpec(HORIZON_MONTHS, Split.RANDOM),
         settings=PlanSettings(
             hidden_units=(8,),
             linear_branch=True,

@@ -194,26 +194,26 @@ def test_faults_of_a_variants_file_are_told_together(study_file: Path, tmp_path:
         [[variant]]
         name = "a"
         set = ["training.rounds=3"]
-        sett = []
         [[variant]]
         name = "a"
-        [[variant]]
         set = ["training.rounnds=3"]
+        [[variant]]
+        sett = []
         """,
     )
     faults = faults_of(study_file, SweepOptions(overrides=("training.rounds=4",), variants=variants))
     told = "\n".join(faults)
-    assert '"other" is not known here' in told
+    assert "variants.toml, other: is not a known field" in told
     assert "sett" in told
     assert '"a" names two variants' in told
-    assert "[[variant]] 3, name: is missing" in told
+    assert "[[variant]] number 3, name: is missing" in told
     assert '--variants: "training.rounds" is set or varied beside it' in told
     assert "rounnds" in told
 
 
 def test_a_variants_file_without_variants_is_refused(study_file: Path, tmp_path: Path) -> None:
     (fault,) = faults_of(study_file, SweepOptions(variants=variants_file(tmp_path, "")))
-    assert "names no variant" in fault
+    assert "[[variant]]: there is none" in fault
 
 
 @pytest.mark.parametrize(("file", "variants"), [("privacy.toml", 13), ("ablation.toml", 9)])
