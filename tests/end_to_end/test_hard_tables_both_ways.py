@@ -178,10 +178,10 @@ def test_storage_changes_no_figure(tmp_path: Path) -> None:
 def test_a_file_that_may_not_be_read_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = os.open
 
-    def forbidden(path: Path, *how: int, **where: int | None) -> int:
+    def forbidden(path: Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         if Path(path).name == "patients.csv":
             raise PermissionError
-        return opened(path, *how, **where)
+        return opened(path, flags, mode, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "open", forbidden)
     for said in (simulated(tmp_path, csv(plain_table()), ".csv"), checked(csv(plain_table()), ".csv")):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from oncofed.client.guard import trust
 from oncofed.client.guard.trust import Pinned, Untrusted
@@ -27,26 +27,37 @@ from oncofed.protocol.wire_form import is_hash
 
 _log = logging.getLogger(__name__)
 
+_MOST_TAKEN = 1_000
+"""Plans of which it is remembered that they were looked at; of more, the first is parsed again."""
+
 
 @dataclass(frozen=True)
 class PlanOffers:
-    """decision: what somebody here has decided on the plan of this hash, None if nothing."""
+    """decision: what somebody here has decided on the plan of this hash, None if nothing.
+
+    taken  the plans that this process has looked at, with the keys that are pinned, and found to be for this hospital.
+    """
 
     pinned: Pinned
     offers: Offers
     decision: Callable[[str], Approval | None]
     audit: AuditLog
     repeats: Repeats
+    taken: dict[str, None] = field(default_factory=dict)
 
     def offered(self, document: bytes) -> PlanState:
         """Keep it, if it is a plan for this hospital; what is decided about it. REFUSED for one that is not kept."""
         try:
             sealed = trust.sealed(document, coordinator=self.pinned.coordinator)
-            if self.offers.holds(sealed.plan_hash, document):  # looked at when it was kept; it comes every few seconds
+            # It comes every few seconds, and is as it was when this process looked at it, with the keys that it has.
+            if sealed.plan_hash in self.taken and self.offers.holds(sealed.plan_hash, document):
                 return self.state_of(sealed.plan_hash)
             plan = trust.offered(document, pinned=self.pinned).plan
         except Untrusted as refusal:
             return self._refused(refusal.reason, document, refusal.plan_hash)
+        self.taken[plan.hash] = None
+        if len(self.taken) > _MOST_TAKEN:
+            del self.taken[next(iter(self.taken))]
         if not self._is_kept(plan.hash):
             if self.offers.keep(plan.hash, document):
                 # A coordinator that offers without end would else fill the log, two lines a plan.

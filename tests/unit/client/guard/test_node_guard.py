@@ -219,6 +219,9 @@ def test_an_offer_that_comes_again_is_not_parsed_again(node: InstalledNode, monk
     assert read == []
     assert guard.offer_plan(other) is PlanState.OFFERED
     assert read == [other]
+    own = replace(node.keys, node="ecdsa-sha2-nistp384 another-key-of-Bonn")
+    changed = NodeGuard(node.folder, site=SITE, keys=own)
+    assert changed.offer_plan(offer) is PlanState.REFUSED  # the keys of who looked at it were others
 
 
 def test_what_another_signed_is_not_parsed(node: InstalledNode, monkeypatch: pytest.MonkeyPatch) -> None:
