@@ -9,7 +9,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo demo-federation test check smoke test-all mutants bench clean
+.PHONY: help demo demo-federation docs test check smoke test-all mutants bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ test-all: check  ## the gate with the slow tests: Ray, real cohorts, acceptance 
 
 mutants: .venv/ready  ## does a test notice each wrong line of tests/mutants/mutants.toml?
 	$(BIN)/python -m tests.mutants
+
+docs: .venv/ready  ## docs/ and the laboratory's API as a site in runs/site; a link that leads nowhere fails
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs/site docs runs/site
 
 bench: .venv/ready  ## ratios, measured side by side
 	$(BIN)/python -m oncofed.simulations.benchmarks --out runs/bench.md

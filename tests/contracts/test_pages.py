@@ -9,7 +9,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = sorted(
-    [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("simulations/studies/*/README.md")]
+    [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("simulations/studies/*/README.md")]
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 OF_THE_LIBRARY = {"test_fraction", "test_pattern"}
@@ -24,6 +24,13 @@ def anchors(page: Path) -> set[str]:
     """As GitHub makes them: lower case, blanks become hyphens, other signs go."""
     headings = re.findall(r"(?m)^#+ (.*)$", prose(page))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_site_lists_every_page_of_the_documentation() -> None:
+    docs = REPOSITORY / "docs"
+    listed = re.findall(r"(?m)^([\w/-]+)$", (docs / "index.md").read_text())
+    pages = {str(page.relative_to(docs).with_suffix("")) for page in docs.glob("**/*.md")} - {"index"}
+    assert sorted(listed) == sorted(pages)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(REPOSITORY)) for page in PAGES])
