@@ -1,4 +1,4 @@
-"""How do the pages become a site? `make docs` hands this to Sphinx: docs/*.md, and the public API from its docstrings."""
+"""How do the pages become a site? `make docs` hands this to Sphinx: docs/*.md, and the API by its docstrings."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ html_theme_options = {
     "description": "Federated, private, explainable prognosis",
     "page_width": "1280px",
     "body_max_width": "none",
+    "code_font_size": "0.78em",  # a docstring's lines are of 120 characters
 }
 html_show_sphinx = False
 html_show_copyright = False
