@@ -6,7 +6,6 @@ privacy.md, tests 1, 5, 6 and 10, for sums that are released after the last roun
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -33,11 +32,11 @@ from tests.doubles import (
     with_inputs,
     without,
 )
+from tests.kernels import product_by_place
 from tests.privacy.test_guard import UnreadablePatients, uncomputable
 from tests.summaries import evaluation_of, summary_request
 
 from oncofed.client.guard.guard import Guard, LoadPatients
-from oncofed.client.patients import held_out_counts
 from oncofed.client.patients.summaries import KINDS, PatientRows, bounded_sum, refuse_unknown
 from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
 from oncofed.privacy.accounting import epsilon_of
@@ -63,6 +62,7 @@ from oncofed.protocol.plan import (
     SummaryKind,
     TrainingSpec,
 )
+from oncofed.survival import one_by_one
 from oncofed.survival.likelihood import PatientTensors
 
 FloatArray = NDArray[np.float64]
@@ -157,7 +157,7 @@ def test_patients_who_are_alike_are_counted_in_one_cell_also_at_an_edge(seed: in
 
 
 def test_with_a_plain_product_they_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(held_out_counts, "one_by_one", lambda network, fed: nullcontext())
+    monkeypatch.setattr(one_by_one, "exact_product", lambda fed, weight: product_by_place(fed.values, weight))
     assert any(len(np.unique(counts_at_an_edge(seed), axis=0)) > 1 for seed in range(20))
 
 
