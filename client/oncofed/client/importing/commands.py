@@ -1,4 +1,4 @@
-"""How does a hospital make the study's table of its own? `oncofed cohort import`."""
+"""How does a hospital make the study's table of its own files? `oncofed cohort draft` and `oncofed cohort import`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,36 @@ if TYPE_CHECKING:
 
 # Everything but click is imported where it is used, so that `oncofed --help` answers at once.
 # ruff: noqa: PLC0415
+
+
+@click.command("draft")
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", "folder", required=True, metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
+def draft_files(sources: tuple[Path, ...], folder: Path) -> None:
+    """Propose schema.toml and mapping.toml for a hospital's own files, in FOLDER.
+
+    From the names of columns, from whether they hold numbers, days or words, and from the public table of laboratory
+    values: no other part of a cell is used. Each guess is marked "# confirm". Look through both files before anybody
+    else sees them: in a file without a header line the names of columns are a patient's cells.
+
+    \b
+    Example:
+      oncofed cohort draft patients.csv laboratory.csv --out study
+    """
+    from oncofed.client.importing.drafting import draft
+    from oncofed.durable import create_durably
+    from oncofed.errors import Fault, InvalidInput
+
+    paths = [folder / "schema.toml", folder / "mapping.toml"]
+    if taken := [path.name for path in paths if path.exists()]:
+        remedy = "Choose another folder, or remove it: what people have confirmed is not overwritten."
+        raise InvalidInput([Fault(name, "is there already", remedy) for name in taken])
+    drafted = draft(sources, beside=folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, text in zip(paths, (drafted.schema, drafted.mapping), strict=True):
+        create_durably(path, text.encode())
+    click.echo(f"Wrote {' and '.join(str(path) for path in paths)}, with {drafted.guesses} guesses to confirm.")
+    click.echo(f"Next: confirm or correct them, then oncofed cohort import {paths[1]} --dry-run")
 
 
 @click.command("import")
