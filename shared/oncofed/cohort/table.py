@@ -56,8 +56,8 @@ def read_table(
 
     columns  read these alone, and those whose names differ only in capitals or blanks, so that this can be told;
              None: all. One that the file lacks is left out.
-    form     how a text is written that is to be imported. Then any file that is not .parquet is such a text, and days
-             in a Parquet file are read as texts, YYYY-MM-DD.
+    form     how a text is written that is to be imported. Then any file that is not .parquet is such a text, days in a
+             Parquet file are texts, YYYY-MM-DD, and columns of texts are categorical: long tables have few words.
     returns  one row a patient, a fresh range index; column names without what cannot be seen (`letters.plain`); CSV
              cells are str, an empty cell is "".
     """
@@ -82,14 +82,16 @@ def read_table(
                 content, name=path.name, separator=text.separator, quote=QUOTE if text.quoted else NO_QUOTE
             )
             _refuse_cut(content, shape, name=path.name, wanted=wanted, separator=text.separator)
-            frame = _read_csv(content, shape, name=path.name, wanted=wanted, separator=text.separator)
+            frame = _read_csv(
+                content, shape, name=path.name, wanted=wanted, separator=text.separator, coded=form is not None
+            )
             if shape.over_several_lines:
                 tell(
                     f"{path.name}: {shape.lines} lines hold {shape.rows} rows, since some quoted cells go over several "
                     "lines. If each line was meant as a row, look for stray quotation marks."
                 )
         else:
-            frame = _read_parquet(content, name=path.name, wanted=wanted, days=form is not None)
+            frame = _read_parquet(content, name=path.name, wanted=wanted, coded=form is not None)
     if frame is None:
         remedy = {
             ".csv": "Save it as UTF-8 text with commas, one header line and quotes around commas.",
@@ -131,7 +133,9 @@ def _refuse_cut(content: bytes, shape: CsvShape, *, name: str, wanted: set[str] 
         raise InvalidInput([Fault(name, what, remedy)])
 
 
-def _read_csv(content: bytes, shape: CsvShape, *, name: str, wanted: set[str] | None, separator: str) -> pd.DataFrame:
+def _read_csv(
+    content: bytes, shape: CsvShape, *, name: str, wanted: set[str] | None, separator: str, coded: bool
+) -> pd.DataFrame:
     names = _distinct_names(shape.header, name=name)
     kept = _positions(names, wanted)
     if not kept or not shape.rows:
@@ -159,7 +163,12 @@ def _read_csv(content: bytes, shape: CsvShape, *, name: str, wanted: set[str] | 
         raise InvalidInput([Fault(name, what, "Write it again, with one kind of line end and no stray quotes.")])
     if wanted is not None and shape.over_several_lines:
         _refuse_line_ends(table, [position + 1 for position in kept], name=name)
-    frame: pd.DataFrame = table.rename_columns([names[position] for position in kept]).to_pandas(ignore_metadata=True)
+    table = table.rename_columns([names[position] for position in kept])
+    if coded:
+        table = pa.table(
+            {column: cells.dictionary_encode() for column, cells in zip(table.column_names, table, strict=True)}
+        )
+    frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
     return frame
 
 
@@ -174,7 +183,7 @@ def _refuse_line_ends(table: pa.Table, numbers: Sequence[int], *, name: str) -> 
         raise InvalidInput(faults)
 
 
-def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None, days: bool) -> pd.DataFrame:
+def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None, coded: bool) -> pd.DataFrame:
     file = pyarrow.parquet.ParquetFile(pa.BufferReader(content))
     names = _distinct_names(file.schema_arrow.names, name=name)
     kept = _positions(names, wanted)
@@ -184,7 +193,7 @@ def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None, days: b
     faults = []
     for position in kept:
         cells = by_name.get(file.schema_arrow.names[position])
-        column = None if cells is None else _typed_cells(cells, days=days)
+        column = None if cells is None else _typed_cells(cells, coded=coded)
         if column is None:
             what = "holds neither text nor numbers, such as dates or lists, or text that is not UTF-8"
             faults.append(Fault(f"{name}: column number {position + 1}", what, "Write it as text or as numbers."))
@@ -195,15 +204,17 @@ def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None, days: b
     return pd.DataFrame(columns, index=range(file.metadata.num_rows))
 
 
-def _typed_cells(cells: pa.ChunkedArray, *, days: bool) -> pd.Series | None:
+def _typed_cells(cells: pa.ChunkedArray, *, coded: bool) -> pd.Series | None:
     """The cells with their own type, or None where that is no kind of text, number or truth.
 
-    days  whether a day is the text YYYY-MM-DD, and nothing that is refused.
+    coded  whether a day is the text YYYY-MM-DD, and nothing that is refused; and texts are categorical.
     """
     kind = cells.type
     try:
-        if days and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
-            cells, kind = pc.strftime(cells, format="%Y-%m-%d").cast(pa.string()), pa.string()
+        if coded and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
+            days = cells.combine_chunks().dictionary_encode()
+            texts = pc.strftime(days.dictionary, format="%Y-%m-%d").cast(pa.string())
+            cells, kind = pa.chunked_array([texts.take(days.indices)]), pa.string()
         if pa.types.is_dictionary(kind):
             cells, kind = cells.cast(kind.value_type), kind.value_type
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):  # how some programs write text
@@ -215,7 +226,7 @@ def _typed_cells(cells: pa.ChunkedArray, *, days: bool) -> pd.Series | None:
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     if not (text or number or pa.types.is_boolean(kind) or pa.types.is_null(kind)):
         return None
-    column: pd.Series = cells.to_pandas()
+    column: pd.Series = (cells.dictionary_encode() if coded and text else cells).to_pandas()
     return column
 
 

@@ -137,7 +137,9 @@ class _Import:
         return found
 
     def _rows(self, table: SourceTable) -> PatientRows:
-        places = pd.Index(self.patient_ids).get_indexer(pd.Index(table.identifiers, dtype=object))
+        codes, found = pd.factorize(table.identifiers)
+        known = {patient: place for place, patient in enumerate(self.patient_ids)}
+        places = np.array([*(known.get(patient, -1) for patient in found), -1])[codes]
         missing = self._missing(table.source)
         many = len(self.patient_ids)
         troubled = np.zeros(many, dtype=np.bool_)

@@ -85,6 +85,11 @@ class _Marker:
         row_days: FloatArray | None,
         outside: Outside,
     ) -> None:
+        if plan.mapped.codes and rows.source.code is not None:  # a long table is looked at once, and then its few rows
+            found = np.flatnonzero(rows.known & rows.column(rows.source.code).among(plan.mapped.codes))
+            wanted = (rows.source.value, rows.source.unit, plan.mapped.upper_limit_column)
+            rows = rows.only(found, [name for name in wanted if name is not None])
+            row_days = None if row_days is None else row_days[found]
         self.plan, self.rows, self.zero, self.row_days = plan, rows, zero, row_days
         self.marker, self.mapped, self.source = plan.marker, plan.mapped, rows.source
         self.outside = outside if plan.mapped.outside_range is None else plan.mapped.outside_range
@@ -97,7 +102,7 @@ class _Marker:
         cells = None if self.mapped.not_measured else self._cells()
         if cells is None:
             return ImportedMarker(self.plan, np.full(patients, np.nan), (), self.counts)
-        of_marker = self._of_marker()
+        of_marker = self.rows.known
         self.counts["rows"] = int(of_marker.sum())
         has_row = np.zeros(patients, dtype=np.bool_)
         has_row[self.rows.patient[of_marker]] = True
@@ -115,12 +120,6 @@ class _Marker:
         name = self.source.value if self.mapped.codes else self.plan.column
         assert name is not None
         return self.rows.table.columns.get(name)  # None: a gene that a study folder says nothing about
-
-    def _of_marker(self) -> Mask:
-        if not self.mapped.codes:
-            return self.rows.known
-        assert self.source.code is not None
-        return self.rows.known & self.rows.column(self.source.code).among(self.mapped.codes)
 
     def _note(self, rows: Mask, what: str, remedy: str) -> None:
         if count := int(rows.sum()):

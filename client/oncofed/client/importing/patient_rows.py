@@ -6,7 +6,7 @@ What several steps of an import need: a place to note faults in one form, and a 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -44,6 +44,12 @@ class PatientRows:
 
     def column(self, name: str) -> Column:
         return self.table.columns[name]
+
+    def only(self, rows: Places, columns: Collection[str]) -> PatientRows:
+        """These rows, and of them these columns."""
+        kept = {name: self.column(name).only(rows) for name in columns if name in self.table.columns}
+        table = replace(self.table, columns=kept, identifiers=self.table.identifiers.iloc[rows])
+        return replace(self, table=table, patient=self.patient[rows])
 
     def note(self, column: str, rows: Mask, what: str, remedy: str) -> None:
         """rows: (rows,) that are at fault; those of nobody are not told."""

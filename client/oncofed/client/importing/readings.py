@@ -53,9 +53,17 @@ class Column:
 
     @cached_property
     def _coded(self) -> tuple[Places, tuple[str, ...]]:
-        found = texts(self.cells).dictionary_encode()
-        place = found.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-        return place, tuple(found.dictionary.to_pylist())
+        place, found = pd.factorize(self.cells)
+        return np.asarray(place, dtype=np.int64), tuple(texts(pd.Series(found)).to_pylist())
+
+    def only(self, rows: Places) -> Column:
+        """These rows of it."""
+        return Column(self.cells.iloc[rows].reset_index(drop=True))
+
+    @property
+    def place(self) -> Places:
+        """(rows,) of the cell's text in `distinct`, -1 where there is none."""
+        return self._coded[0]
 
     @property
     def distinct(self) -> tuple[str, ...]:
@@ -64,23 +72,25 @@ class Column:
 
     def words(self, missing: Collection[str]) -> pd.Series:
         """(rows,) plain texts, None where empty or missing; a whole number is its digits."""
-        return pd.Series(words(self.cells, tuple(missing)).to_pylist(), dtype=object)
+        found = [*words(pd.Series(self.distinct, dtype=object), tuple(missing)).to_pylist(), None]
+        return pd.Series(np.array(found, dtype=object)[self.place], dtype=object)
 
     def each(self, told: Callable[[str], float], absent: float) -> FloatArray:
         """(rows,) what `told` says of each cell's text; it is asked once for each distinct one."""
         place, distinct = self._coded
-        values = np.array([*(told(text) for text in distinct), absent])
-        return np.asarray(values[place], dtype=np.float64)
+        values = np.array([*(told(text) for text in distinct), absent], dtype=np.float64)
+        return values[place]
 
     def among(self, listed: Collection[str]) -> Mask:
         """(rows,) whether a cell is one of these words; a word that ends in * is a beginning."""
         exact = {plain(word).strip() for word in listed if not word.endswith("*")}
         begins = tuple(plain(word).strip().removesuffix("*") for word in listed if word.endswith("*"))
 
-        def told(text: str) -> float:
-            return float(text in exact or _digits(text) in exact or (bool(begins) and text.startswith(begins)))
+        def told(text: str) -> bool:
+            return text in exact or _digits(text) in exact or (bool(begins) and text.startswith(begins))
 
-        return np.asarray(self.each(told, 0.0) == 1, dtype=np.bool_)
+        place, distinct = self._coded
+        return np.array([*map(told, distinct), False], dtype=np.bool_)[place]
 
     def empty(self, missing: Collection[str]) -> Mask:
         if self.typed is not None:
@@ -113,7 +123,9 @@ class Numbers:
 
 def identifiers(cells: pd.Series) -> pd.Series:
     """(rows,) plain texts, None where empty; a whole number is its digits, however it is stored."""
-    return pd.Series(words(cells).to_pylist(), dtype=object)
+    column = Column(cells)
+    found = [*words(pd.Series(column.distinct, dtype=object)).to_pylist(), None]
+    return pd.Series(np.array(found, dtype=object)[column.place], dtype=object)
 
 
 def numbers(

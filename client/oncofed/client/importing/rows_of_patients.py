@@ -42,12 +42,14 @@ def pick(
     days     (rows,) finite; needed for first and last.
     take     None: all of a patient's values must be one.
     """
+    if np.bincount(patient, minlength=1).max() <= 1:  # nothing to choose
+        found = np.full(patients, np.nan)
+        found[patient] = values
+        return Picked(found, np.zeros(patients, dtype=np.bool_), 0)
     order = np.lexsort((values, np.zeros(len(values)) if days is None else days, patient))
     patient, values = patient[order], values[order]
     found = np.full(patients, np.nan)
     disagreeing = np.zeros(patients, dtype=np.bool_)
-    if not len(patient):
-        return Picked(found, disagreeing, 0)
     begins = np.flatnonzero(np.append(True, patient[1:] != patient[:-1]))
     ends = np.append(begins[1:], len(patient)) - 1
     who = patient[begins]
