@@ -17,11 +17,11 @@ import pyarrow as pa
 
 from oncofed.client.importing.mapping import Source, Without
 from oncofed.client.importing.mapping_file import CohortMapping
-from oncofed.client.importing.markers import ImportedMarker, imported_marker
+from oncofed.client.importing.markers import imported_marker
 from oncofed.client.importing.outcomes import ImportedOutcome, imported_outcome, time_zero
 from oncofed.client.importing.patient_rows import PatientRows
 from oncofed.client.importing.readings import FloatArray, Mask
-from oncofed.client.importing.report import ImportReport, SourceReport
+from oncofed.client.importing.report import ImportReport, MarkerReport, SourceReport
 from oncofed.client.importing.source_tables import SourceTable, read_source_table
 from oncofed.cohort.cells import lost_digits
 from oncofed.cohort.schema import Kind, Marker, TimeUnit
@@ -61,25 +61,39 @@ class _Import:
             name: rows.row_days(rows.source.date) for name, rows in self.rows.items() if rows.source.date is not None
         }
         outcomes = [self._outcome(number) for number in range(len(self.mapping.outcomes))]
-        markers = [
-            imported_marker(
+        kept = self._kept()
+        sources = self._source_reports(tables)
+        markers: dict[str, pa.Array] = {}
+        told: list[MarkerReport] = []
+        for plan in self.mapping.markers:
+            marker = imported_marker(
                 plan,
                 self.rows[plan.source],
                 zero=self.zero,
                 row_days=self.days.get(plan.source),
                 outside=self.head.outside_range,
             )
-            for plan in self.mapping.markers
-        ]
-        kept = self._kept()
+            markers[plan.marker.name] = _cells(plan.marker, marker.values[kept])
+            told.append(marker.report(kept))
         table = self._table(outcomes, markers, kept)
+        for used in (tables, self.rows, self.days, markers):  # what is not needed any more is the larger part
+            used.clear()
         if not kept.any() and not self.faults:
             remedy = "Look at the counts of what is left out: mapping or sources are not of one piece."
             self.faults.append(Fault(self.mapping.where, "no patient is left", remedy))
         self._validate(table, kept)
         if self.faults:
             raise InvalidInput(tuple(dict.fromkeys(self.faults)))
-        return ImportedCohort(table, self._report(tables, outcomes, markers, kept))
+        report = ImportReport(
+            schema=self.schema.name,
+            listed=len(self.patient_ids),
+            left_out=self._left_out(),
+            patients=int(kept.sum()),
+            sources=sources,
+            outcomes=tuple(outcome.report(kept) for outcome in outcomes),
+            markers=tuple(told),
+        )
+        return ImportedCohort(table, report)
 
     # --- sources and patients
 
@@ -187,14 +201,12 @@ class _Import:
         self.at_fault |= imported.at_fault
         return imported
 
-    def _table(self, outcomes: list[ImportedOutcome], markers: list[ImportedMarker], kept: Mask) -> pa.Table:
-        columns: dict[str, pa.Array] = {}
+    def _table(self, outcomes: list[ImportedOutcome], markers: Mapping[str, pa.Array], kept: Mask) -> pa.Table:
+        columns = dict(markers)
         ids = np.asarray(self.patient_ids, dtype=object)[kept]
         columns[self.schema.patient_id] = pa.array(ids, type=pa.string())
         if self.schema.site_column is not None:
             columns[self.schema.site_column] = self._sites(kept)
-        for imported in markers:
-            columns[imported.plan.marker.name] = _cells(imported.plan.marker, imported.values[kept])
         events = {
             column
             for endpoint in self.schema.endpoints
@@ -224,45 +236,35 @@ class _Import:
 
     def _validate(self, table: pa.Table, kept: Mask) -> None:
         """What the schema itself says of the rows of which nothing is told yet."""
-        sound = pa.array(~self.at_fault[kept])
-        whole = table.filter(sound)
+        sound = ~self.at_fault[kept]
+        whole = table if sound.all() else table.filter(pa.array(sound))
         if whole.num_rows:
             try:
-                validate(whole.to_pandas(), self.schema, where=self.mapping.where)
+                validate(whole.to_pandas(split_blocks=True), self.schema, where=self.mapping.where)
             except InvalidInput as refused:
                 self.faults += refused.faults
 
-    def _report(
-        self,
-        tables: Mapping[str, SourceTable],
-        outcomes: list[ImportedOutcome],
-        markers: list[ImportedMarker],
-        kept: Mask,
-    ) -> ImportReport:
+    def _left_out(self) -> dict[str, int]:
+        """By reason, each patient once."""
         left_out, gone = {}, np.zeros(len(self.patient_ids), dtype=np.bool_)
         for reason, patients in self.left_out.items():
             if count := int((patients & ~gone).sum()):
                 left_out[reason] = count
             gone |= patients
-        return ImportReport(
-            schema=self.schema.name,
-            listed=len(self.patient_ids),
-            left_out=left_out,
-            patients=int(kept.sum()),
-            sources=tuple(
-                SourceReport(
-                    name=name,
-                    file=table.where,
-                    rows_read=table.rows_read,
-                    rows_kept=len(table),
-                    rows_without_identifier=int(table.identifiers.isna().sum()),
-                    rows_of_no_patient=int((~self.rows[name].known & table.identifiers.notna().to_numpy()).sum()),
-                    notes=table.notes,
-                )
-                for name, table in tables.items()
-            ),
-            outcomes=tuple(outcome.report(kept) for outcome in outcomes),
-            markers=tuple(marker.report(kept) for marker in markers),
+        return left_out
+
+    def _source_reports(self, tables: Mapping[str, SourceTable]) -> tuple[SourceReport, ...]:
+        return tuple(
+            SourceReport(
+                name=name,
+                file=table.where,
+                rows_read=table.rows_read,
+                rows_kept=len(table),
+                rows_without_identifier=int(table.identifiers.isna().sum()),
+                rows_of_no_patient=int((~self.rows[name].known & table.identifiers.notna().to_numpy()).sum()),
+                notes=table.notes,
+            )
+            for name, table in tables.items()
         )
 
 
