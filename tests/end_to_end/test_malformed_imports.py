@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from tests.command_line import oncofed
-from tests.end_to_end.malformed_imports import CASES, PRIVATE, MalformedImport
+from tests.end_to_end.malformed_imports import CASES, CLINIC, PRIVATE, MalformedImport, mapping
 
 from oncofed.cohort.schema_file import read_schema
 from oncofed.cohort.validation import read_cohort
@@ -53,3 +55,16 @@ def test_a_table_that_cannot_be_written_is_refused_before_anything_is_read(name:
     assert said.code == 2
     assert "--out" in said.text
     assert (tmp_path / "clinic.csv").read_bytes().startswith(b"PatNr")
+
+
+def test_a_table_is_not_written_over_what_it_is_made_from(tmp_path: Path) -> None:
+    source = tmp_path / "clinic.parquet"
+    pd.read_csv(io.StringIO(CLINIC), sep=";", dtype=str).to_parquet(source)
+    before = source.read_bytes()
+    case = MalformedImport("from a table", (), mapping=mapping(("clinic.csv", "clinic.parquet")))
+    path = case.write(tmp_path)
+    assert oncofed("cohort", "import", str(path), "--dry-run").code == 0
+    said = oncofed("cohort", "import", str(path), "--out", str(tmp_path / "." / "clinic.parquet"))
+    assert said.code == 2
+    assert "is a file that the table is made from" in said.text
+    assert source.read_bytes() == before

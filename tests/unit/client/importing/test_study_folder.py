@@ -71,6 +71,19 @@ def test_silent_variants_do_not_count_unless_the_mapping_says_so(folder: Path) -
     assert after.isna().equals(before.isna())
 
 
+def test_a_marker_of_samples_counts_the_kept_samples_alone(folder: Path) -> None:
+    source = '[[source]]\nname = "samples"\npath = "."\npart = "cbioportal_samples"\n'
+    source += 'keep = { SAMPLE_TYPE = ["Metastasis"] }\n\n[[outcome]]'
+    marker = 'source = "samples"\ncolumn = "SAMPLE_TYPE"\nwords = { Metastasis = "1" }\nwithout_row = "0"'
+    sex = 'column = "SEX"\nwords = { Female = "1", Male = "0" }'
+    change(folder / "mapping.toml", ("[[outcome]]", source), (sex, marker))
+    found = imported(folder).table.to_pandas().set_index("patient_id")["female"]
+    lines = FOLDER.files["data_clinical_sample.txt"].splitlines()
+    metastatic = {line.split("\t")[0] for line in lines if line.endswith("\tMetastasis")}
+    assert set(found[found == 1].index) == metastatic
+    assert (found == 0).sum() == len(found) - len(metastatic) > 0
+
+
 def test_where_nothing_says_which_samples_were_sequenced_the_folder_is_refused(folder: Path) -> None:
     (folder / "data_gene_panel_matrix.txt").unlink()
     with pytest.raises(InvalidInput, match="says nowhere which samples were sequenced"):
