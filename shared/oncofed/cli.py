@@ -15,25 +15,44 @@ from oncofed.errors import InvalidInput, OncofedError
 from oncofed.texts import one_line, plain_output
 
 GROUP = "oncofed.commands"
+OF_COHORTS = "oncofed.cohort_commands"
 
 
 class InstalledCommands(click.Group):
     """Finds sub-commands by entry point, and loads one when it is named or listed."""
 
+    entry_points = GROUP
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(found.name for found in _installed())
+        return sorted(found.name for found in self._installed())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        for found in _installed():
+        for found in self._installed():
             if found.name == cmd_name:
                 command = found.load()
                 assert isinstance(command, click.Command)
                 return command
         return None
 
+    def _installed(self) -> list[EntryPoint]:
+        return list(entry_points(group=self.entry_points))
 
-def _installed() -> list[EntryPoint]:
-    return list(entry_points(group=GROUP))
+
+class CohortCommands(InstalledCommands):
+    """Those about tables of patients: a hospital has some of them, the lab more."""
+
+    entry_points = OF_COHORTS
+
+
+@click.command(cls=CohortCommands)
+def cohort() -> None:
+    """Tables of patients: import a hospital's own, draft a mapping, make a synthetic consortium.
+
+    \b
+    Examples:
+      oncofed cohort draft patients.csv --out study
+      oncofed cohort import study/mapping.toml --out table.parquet
+    """
 
 
 @click.command(cls=InstalledCommands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -301,7 +301,7 @@ def _spot(steps: Sequence[int | str], kind: type, content: Any, file: str) -> _S
             spot = replace(spot, key=key, hint=hint, name=name, known=tuple(known))
         elif _is_named(spot.hint):
             names, item = get_args(spot.hint)
-            spot = replace(spot, key=str(step), hint=item, known=tuple(names))
+            spot = replace(spot, key=str(step), hint=item, known=() if names is str else tuple(names))
         elif is_dataclass(item_of(spot.hint)):
             title = content.get("name") if isinstance(content, dict) else None
             title = f'"{title}"' if isinstance(title, str) and title.strip() else f"number {int(step) + 1}"
@@ -311,7 +311,8 @@ def _spot(steps: Sequence[int | str], kind: type, content: Any, file: str) -> _S
             spot = replace(spot, hint=item_of(spot.hint), listed=True)
         if spot.key and (is_dataclass(spot.hint) or _is_named(spot.hint)):
             path = f"{path}.{spot.key}".lstrip(".")
-            spot = replace(spot, place=f"{file}: [{path}]", key="", depth=depth)
+            place = f"{spot.place}, {spot.key}" if "[[" in spot.place else f"{file}: [{path}]"
+            spot = replace(spot, place=place, key="", depth=depth)
     return spot
 
 

@@ -78,7 +78,7 @@ def _describe(of_key: dict[str, Any], field: DeclaredField, meaning: str | None)
     if field.default not in (MISSING, None) and not is_dataclass(field.default) and field.default != {}:
         of_key["default"] = _plain(field.default)
     item = item_of(field.hint)
-    if str in (field.hint, item) or field.hint is Path:
+    if of_key.get("type") != "object" and (str in (field.hint, item) or field.hint is Path):
         kind = TEXTS.get(field.name, LINE)
         of_text = of_key if item is None else of_key["items"]
         of_text |= {"minLength": int(item is None or not kind.or_empty), "maxLength": kind.most}
@@ -148,6 +148,9 @@ def _type_in_words(field: DeclaredField) -> str:
         return "section"
     if item is None:
         return _words_of(hint, field.name)
+    if get_args(hint)[0] is str and get_args(hint)[1] is not ...:
+        held = "texts" if item_of(item) is None else "lists of texts"
+        return f"section of any names and {held}"
     if get_args(hint)[1] is not ...:
         return (
             f"section of {_choices(get_args(hint)[0])} and {_words_of(item, field.name).replace('number', 'numbers')}"

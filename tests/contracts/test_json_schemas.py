@@ -188,7 +188,7 @@ def test_the_command_writes_one_for_each_kind_of_file(tmp_path: Path) -> None:
     done = CliRunner().invoke(schema, ["json-schema", str(tmp_path / "schemas")])
     assert done.exit_code == 0, done.output
     assert {path.name for path in (tmp_path / "schemas").iterdir()} == {f"{kind}.schema.json" for kind in FILES}
-    assert {"study", "schema", "policy", "site", "coordinator"} == set(FILES)
+    assert {"study", "schema", "mapping", "policy", "site", "coordinator"} == set(FILES)
     for kind in FILES:
         assert (tmp_path / "schemas" / f"{kind}.schema.json").read_text() == json_schema(kind, FILES[kind])
 

@@ -20,6 +20,7 @@ from tests.contracts.test_reference_pages import DOCS, reference
 
 from oncofed import ranges
 from oncofed.client.guard.policy_file import NodePolicy, read_policy
+from oncofed.client.importing.mapping import MappingFile
 from oncofed.cohort.schema import Marker, Modality, ModalityEncoding, StudySchema
 from oncofed.cohort.schema_file import read_schema
 from oncofed.errors import InvalidInput
@@ -28,7 +29,7 @@ from oncofed.ranges import RANGES, Range, told
 from oncofed.server.deployment.consortium_file import Consortium, read_consortium
 from oncofed.simulations.study import Study, read_study
 
-ROOTS: tuple[type, ...] = (StudyPlan, StudySchema, NodePolicy, Study, Consortium)
+ROOTS: tuple[type, ...] = (StudyPlan, StudySchema, NodePolicy, Study, Consortium, MappingFile)
 
 
 # --- every number has a row, and every row is about a number

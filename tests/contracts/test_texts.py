@@ -25,6 +25,7 @@ from tests.nasty_texts import NASTY, ONLY_LINES, SURROGATES, controls_in, made, 
 
 from oncofed import cli
 from oncofed.client.guard.policy_file import NodePolicy, read_policy
+from oncofed.client.importing.mapping import MappingFile
 from oncofed.client.install.findings import Finding, Verdict
 from oncofed.client.install.folder import NodeFolder, SiteSettings, read_site
 from oncofed.cohort.schema import StudySchema
@@ -43,7 +44,7 @@ from oncofed.texts import TEXTS, Plain, shown
 
 ROOTS: tuple[type, ...] = (
     *(StudyPlan, StudyDocument, StudySchema, EnrolmentRequest, Acceptance),
-    *(NodePolicy, SiteSettings, CoordinatorSettings, Study, Consortium),
+    *(NodePolicy, SiteSettings, CoordinatorSettings, Study, Consortium, MappingFile),
 )
 
 

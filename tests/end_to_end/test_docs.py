@@ -1,26 +1,18 @@
 """Can a reader follow docs/own-data.md? Its commands are typed here as they stand, and its answers compared.
 
-Answers are compared with every number replaced by #, for privacy noise differs from run to run; those of refusals,
-which no noise touches, are compared as they are. Files that the page shows must be the files of the example.
+Files that the page shows must be the files of the example.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import shlex
 import shutil
-import subprocess
-import sys
-from collections.abc import Sequence
-from contextlib import chdir, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.typed_page import Step, assert_answers, consoles
 
-from oncofed.cli import main
 from oncofed.simulations.commands import simulate
 from oncofed.simulations.sweep.commands import sweep
 
@@ -28,79 +20,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = REPOSITORY / "simulations" / "studies" / "own_table"
 PAGE = (REPOSITORY / "docs" / "own-data.md").read_text()
 
-PROGRESS = re.compile(r"(reading|rounds|measuring|runs) +.*\d+/\d+ ")
-"""A line of a progress bar, which the page leaves out."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One typed command and the answer the page shows."""
-
-    command: str
-    answer: tuple[str, ...]
-
-
-def consoles(*, slow: bool) -> list[tuple[Step, ...]]:
-    """Every console block, in the order of the page; slow ones have a comment above that says so."""
-    found = []
-    for comment, block in re.findall(r"(<!-- slow -->\n)?```console\n(.*?)```", PAGE, flags=re.DOTALL):
-        steps: list[Step] = []
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                steps.append(Step(line.removeprefix("$ "), ()))
-            else:
-                steps[-1] = Step(steps[-1].command, (*steps[-1].answer, line))
-        if bool(comment) is slow:
-            found.append(tuple(steps))
-    return found
-
-
-def typed(command: str, *, code_before: int) -> tuple[int, str]:
-    """Exit code and answer, on whichever stream it came.
-
-    `oncofed` is called in this process, because importing torch for each command would take a minute.
-    """
-    if not command.startswith("oncofed "):
-        shell = ["bash", "-c", f"(exit {code_before}); {command}"]
-        done = subprocess.run(shell, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        return done.returncode, done.stdout
-    answer, code = io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(answer), redirect_stderr(answer):
-        patch.setattr(sys, "argv", shlex.split(command))
-        patch.setenv("COLUMNS", "200")
-        try:
-            main()
-        except SystemExit as ended:
-            code = int(str(ended.code))
-    return code, answer.getvalue()
-
-
-def without_numbers(lines: Sequence[str]) -> list[str]:
-    """Numbers become #, and blanks that align them become one."""
-    return [re.sub(r" +", " ", re.sub(r"\d[\d,]*(\.\d+)?", "#", line)).strip() for line in lines]
-
-
-def assert_answers(steps: Sequence[Step], folder: Path) -> None:
-    """Types the commands of one block, one after the other, in the folder."""
-    code = 0
-    with chdir(folder):
-        for step in steps:
-            code, text = typed(step.command, code_before=code)
-            lines = [line.rstrip() for line in text.splitlines()]
-            answer = [line for line in lines if line and not PROGRESS.match(line.lstrip())]
-            shown = [line.rstrip() for line in step.answer]
-            if any("fault" in line for line in shown) or step.command == "echo $?":
-                assert answer == shown, step.command
-            else:
-                assert without_numbers(answer) == without_numbers(shown), step.command
-
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the reader sits after typing every quick command of the page."""
     folder = tmp_path_factory.mktemp("reader")
     shutil.copytree(EXAMPLE, folder / "simulations" / "studies" / "own_table")
-    blocks = consoles(slow=False)
+    blocks = consoles(PAGE)
     assert len(blocks) >= 5
     for steps in blocks:
         assert_answers(steps, folder)
@@ -145,7 +71,7 @@ def test_the_page_explains_every_section_of_the_report(reader: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("steps", consoles(slow=True), ids=lambda steps: steps[0].command.split()[1])
+@pytest.mark.parametrize("steps", consoles(PAGE, slow=True), ids=lambda steps: steps[0].command.split()[1])
 def test_the_slow_commands_of_the_page_give_the_answers_of_the_page(steps: tuple[Step, ...], tmp_path: Path) -> None:
     shutil.copytree(EXAMPLE, tmp_path / "simulations" / "studies" / "own_table")
     assert_answers(steps, tmp_path)

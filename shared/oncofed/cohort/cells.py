@@ -50,7 +50,7 @@ class Categories:
 
 def words(column: pd.Series, missing_codes: Sequence[str] = ()) -> pa.Array:
     """(rows,) plain texts, null where missing. A whole number becomes its digits: 3, 3.0 and "3.00" are "3"."""
-    found = _texts(column)
+    found = texts(column)
     if pc.any(pc.match_substring(found, ".0"), min_count=0).as_py():
         found = pc.replace_substring_regex(found, pattern=_WHOLE, replacement=r"\1")
     return _without(found, missing_codes)
@@ -65,11 +65,11 @@ def numbers(column: pd.Series, missing_codes: Sequence[str] = (), *, truth_words
     if pd.api.types.is_bool_dtype(column.dtype) and not truth_words:
         values = np.full(len(column), np.nan)
         return Numbers(values, malformed=column.notna().to_numpy(dtype=bool))
-    if _is_numeric(column):
+    if is_numeric(column):
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
         malformed = np.isinf(values)
     else:
-        found = _without(_texts(column), missing_codes)
+        found = _without(texts(column), missing_codes)
         values, malformed = _parsed(found, truth_words=truth_words)
     for code in missing_codes:
         if _NUMBER.fullmatch(code.strip()):
@@ -135,13 +135,13 @@ def _by_number(vocabulary: Sequence[str]) -> dict[float | None, int]:
     return {number: places[0] for number, places in found.items() if len(places) == 1}
 
 
-def _is_numeric(column: pd.Series) -> bool:
+def is_numeric(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype)
 
 
-def _texts(column: pd.Series) -> pa.Array:
-    """(rows,) what stands in the cells, null where there is nothing."""
-    if _is_numeric(column):
+def texts(column: pd.Series) -> pa.Array:
+    """(rows,) the plain text of each cell, "" or null where there is nothing."""
+    if is_numeric(column):
         return pa.array([_digits(cell) for cell in column.tolist()], type=pa.string())
     return plain_cells(_as_strings(column))
 

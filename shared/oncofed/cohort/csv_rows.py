@@ -30,18 +30,23 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.errors import Fault, InvalidInput
 
-_QUOTE, _COMMA, _LF, _CR = b'",\n\r'
+_LF, _CR = b"\n\r"
+QUOTE, NO_QUOTE = b'"', b"\0"
+"""What opens and closes a quoted cell; the second, where nothing does: no text holds it."""
+COMMA = ","
+SEPARATORS = {COMMA: "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+"""That may stand between cells, with the words for it."""
 _PIECE_BYTES = 1 << 20
 _LINES_SHOWN = 5
 _WITNESSES = 10
-_NO_WORD = re.compile(rb"[0-9.eE+\- ]*")
-_OTHER_SEPARATORS = (";", "\t", "|")
+_NO_WORD = re.compile(rb"[0-9.,eE+\- ]*")
 
 Positions = NDArray[np.int64]
 
@@ -120,26 +125,32 @@ class _Piece:
     quoted: bool
 
 
-def shape_of(content: bytes, *, name: str) -> CsvShape:
+def shape_of(content: bytes, *, name: str, separator: str = COMMA, quote: bytes = QUOTE) -> CsvShape:
     """The rows of UTF-8 text, with or without a byte order mark. Raises InvalidInput with every doubt.
 
-    name  what faults call the file.
+    name       what faults call the file.
+    separator  one of `SEPARATORS`. quote: `QUOTE` or `NO_QUOTE`.
     """
     begin = 3 if content.startswith(b"\xef\xbb\xbf") else 0
+    first_line = content[begin : begin + _PIECE_BYTES].partition(b"\n")[0]
+    if QUOTE not in first_line:
+        _refuse_other_separators(first_line.decode(errors="replace"), name, separator)
     header: tuple[str, ...] | None = None
     body_begins = len(content)
     rows = lines = lines_before = longest = 0
     quoted = False
     doubts = _Doubts()
-    for start, stop in _pieces(content, begin):
-        piece = _looked_at(np.frombuffer(content, dtype=np.uint8, count=stop - start, offset=start))
+    for start, stop in _pieces(content, begin, quote):
+        piece = _looked_at(
+            np.frombuffer(content, dtype=np.uint8, count=stop - start, offset=start), ord(separator), ord(quote)
+        )
         doubts.note("misplaced", piece.misplaced + lines_before + 1)
         if piece.unclosed is not None:
             doubts.note("unclosed", np.array([piece.unclosed + lines_before + 1]))
         first_row = 0
         if header is None and not doubts.counts and len(piece.ends):
             end = start + int(piece.ends[0])
-            header = _header(content[start + int(piece.begins[0]) : end], name=name)
+            header = _header(content[start + int(piece.begins[0]) : end], name=name, separator=separator, quote=quote)
             body_begins = min(end + (2 if content[end : end + 2] == b"\r\n" else 1), len(content))
             first_row = 1
         if header is not None:
@@ -152,31 +163,32 @@ def shape_of(content: bytes, *, name: str) -> CsvShape:
         quoted |= piece.quoted
         longest = max(longest, piece.longest)
         lines_before += piece.line_ends
-    _refuse(doubts, name)
+    _refuse(doubts, name, SEPARATORS[separator])
     if header is None:
         raise InvalidInput([Fault(name, "the file is empty", "Export the table again, with its header line.")])
     return CsvShape(header, body_begins, rows, lines, longest, quoted)
 
 
-def last_cell_in_doubt(content: bytes, shape: CsvShape) -> bool:
+def last_cell_in_doubt(content: bytes, shape: CsvShape, *, separator: str = COMMA) -> bool:
     """Whether the last cell of the table may be the beginning of a longer one."""
+    between = separator.encode()
     if not shape.rows or content.endswith((b"\n", b"\r")):
         return False
     if shape.over_several_lines:  # what looks like the last cell of a row may stand inside of one
         return True
-    begins = max(content.rfind(mark) for mark in (b",", b"\n", b"\r")) + 1
+    begins = max(content.rfind(mark) for mark in (between, b"\n", b"\r")) + 1
     cell = content[begins:]
     if shape.quoted and cell.count(b'"') % 2:  # it begins before that separator, inside of quotes
         return True
     if _NO_WORD.fullmatch(bare := cell.strip(b'"')) and bare not in (b"0", b"1"):
         return True
-    before = rb"[\r\n]" if len(shape.header) == 1 else b","
-    ends = re.findall(before + re.escape(cell) + rb"([^,\r\n]*)(?=[\r\n])", content[:begins])
+    before = rb"[\r\n]" if len(shape.header) == 1 else re.escape(between)
+    ends = re.findall(before + re.escape(cell) + rb"([^" + re.escape(between) + rb"\r\n]*)(?=[\r\n])", content[:begins])
     return len(ends) < _WITNESSES or any(ends)
 
 
-def _refuse(doubts: _Doubts, name: str) -> None:
-    faults = []
+def _refuse(doubts: _Doubts, name: str, separators: str) -> None:
+    faults, separator = [], separators.removesuffix("s")
     remedy = "Close every quote; write a quote inside a quoted cell twice."
     if "unclosed" in doubts.counts:
         what = "quotation marks do not come in pairs: a quoted cell is not closed"
@@ -184,47 +196,58 @@ def _refuse(doubts: _Doubts, name: str) -> None:
     if "misplaced" in doubts.counts:
         what = "a quotation mark stands inside a cell, or a quoted cell goes on behind its end"
         where = f"The cell begins in {doubts.where('misplaced')}."
-        faults.append(Fault(name, what, f"{where} {remedy} Open quotes only behind a comma, close them before one."))
+        faults.append(
+            Fault(name, what, f"{where} {remedy} Open quotes only behind a {separator}, close them before one.")
+        )
     if not faults and "ragged" in doubts.counts:
         remedy = (
             f"See {doubts.where('ragged')}. Give every row as many cells as the header; "
-            "put cells that hold a comma in quotes."
+            f"put cells that hold a {separator} in quotes."
         )
         what = "some rows have more or fewer cells than the header"
         faults.append(Fault(name, what, remedy, doubts.counts["ragged"]))
     if not faults and "several" in doubts.counts:
-        what = "a quoted cell goes over several lines and holds as many commas as a row: it may hold other rows"
+        what = f"a quoted cell goes over several lines and holds as many {separators} as a row: it may hold other rows"
         remedy = f"See {doubts.where('several')}. Close the quotes there, or leave line ends out of the cells."
         faults.append(Fault(name, what, remedy, doubts.counts["several"]))
     if faults:
         raise InvalidInput(faults)
 
 
-def _header(written: bytes, *, name: str) -> tuple[str, ...]:
+def _header(written: bytes, *, name: str, separator: str, quote: bytes) -> tuple[str, ...]:
     text = written.decode()
     names: tuple[str, ...] | None = None
     try:
-        found = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quote == QUOTE else csv.QUOTE_NONE
+        found = list(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator, quoting=quoting))
         names = tuple(found[0]) if len(found) == 1 else None
     except csv.Error:  # a single name of more than 128 KiB
         pass
     if names is None:
         raise InvalidInput([Fault(name, "the header line cannot be read", "Write one line of short column names.")])
-    if len(names) == 1 and any(mark in names[0] for mark in _OTHER_SEPARATORS):
-        remedy = "Export it with commas between cells and a point in decimal numbers."
-        raise InvalidInput([Fault(name, "cells are not separated by commas", remedy)])
+    if len(names) == 1:
+        _refuse_other_separators(names[0], name, separator)
     return names
 
 
-def _pieces(content: bytes, begin: int) -> Iterator[tuple[int, int]]:
+def _refuse_other_separators(line: str, name: str, separator: str) -> None:
+    """Told before its quotes: where cells end elsewhere, these seem to stand inside of cells."""
+    if separator not in line and any(mark in line for mark in SEPARATORS):
+        remedy = "Export it with commas between cells and a point in decimal numbers."
+        if separator != COMMA:
+            remedy = "Name the separator that stands there."
+        raise InvalidInput([Fault(name, f"cells are not separated by {SEPARATORS[separator]}", remedy)])
+
+
+def _pieces(content: bytes, begin: int, quote: bytes) -> Iterator[tuple[int, int]]:
     """Stretches that end behind a line end outside of quotes, or at the end of the text."""
     while begin < len(content):
         end = min(begin + _PIECE_BYTES, len(content))
-        quotes = content.count(b'"', begin, end)
+        quotes = content.count(quote, begin, end)
         while end < len(content):
             line_end = content.find(b"\n", end)
             after = len(content) if line_end < 0 else line_end + 1
-            quotes += content.count(b'"', end, after)
+            quotes += content.count(quote, end, after)
             end = after
             if quotes % 2 == 0:
                 break
@@ -232,14 +255,14 @@ def _pieces(content: bytes, begin: int) -> Iterator[tuple[int, int]]:
         begin = end
 
 
-def _looked_at(text: NDArray[np.uint8]) -> _Piece:
+def _looked_at(text: NDArray[np.uint8], separator: int, quote: int) -> _Piece:
     """See `_Piece`. The text begins where a row begins."""
-    quotes = np.flatnonzero(text == _QUOTE)
-    marks = np.flatnonzero((text == _COMMA) | (text == _LF) | (text == _CR))
+    quotes = np.flatnonzero(text == quote)
+    marks = np.flatnonzero((text == separator) | (text == _LF) | (text == _CR))
     kind = text[marks]
     padded = np.append(text, np.uint8(0))
     kept = ~((kind == _CR) & (padded[marks + 1] == _LF))  # CR LF is one line end, and its LF stands for it
-    marks, is_end = marks[kept], (kind != _COMMA)[kept]
+    marks, is_end = marks[kept], (kind != separator)[kept]
     inside = np.searchsorted(quotes, marks) % 2 == 1 if len(quotes) else np.zeros(len(marks), dtype=np.bool_)
     if len(text) and (len(marks) == 0 or marks[-1] != len(text) - 1 or not is_end[-1] or inside[-1]):
         # The last row has no line end of its own.
@@ -254,7 +277,7 @@ def _looked_at(text: NDArray[np.uint8]) -> _Piece:
 
     filled = ends > begins
     line_ends = np.cumsum(is_end)
-    misplaced, unclosed = _quotes_in_doubt(text, quotes)
+    misplaced, unclosed = _quotes_in_doubt(text, quotes, separator)
 
     def line_of(places: Positions) -> Positions:
         return np.asarray(np.searchsorted(marks[is_end], places), dtype=np.int64)
@@ -274,7 +297,7 @@ def _looked_at(text: NDArray[np.uint8]) -> _Piece:
     )
 
 
-def _quotes_in_doubt(text: NDArray[np.uint8], quotes: Positions) -> tuple[Positions, int | None]:
+def _quotes_in_doubt(text: NDArray[np.uint8], quotes: Positions, separator: int) -> tuple[Positions, int | None]:
     """Where quoted cells begin that do not open or close as they must; and one that is open at the end.
 
     Counted from the beginning of a row, every other quotation mark opens. Two that stand side by side, one that closes
@@ -287,7 +310,7 @@ def _quotes_in_doubt(text: NDArray[np.uint8], quotes: Positions) -> tuple[Positi
 
     def bounds(places: Positions) -> NDArray[np.bool_]:
         found = around[places]
-        return np.isin(found, (_COMMA, _LF, _CR))
+        return np.isin(found, (separator, _LF, _CR))
 
     opening, closing = quotes[0::2], quotes[1::2]
     doubled = np.zeros(len(opening), dtype=np.bool_)

@@ -24,9 +24,10 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from oncofed.cohort.csv_rows import CsvShape, last_cell_in_doubt, shape_of
+from oncofed.cohort.csv_rows import NO_QUOTE, QUOTE, CsvShape, last_cell_in_doubt, shape_of
 from oncofed.cohort.file_kind import refuse_if_not
 from oncofed.cohort.letters import plain
+from oncofed.cohort.text_form import TextForm, plain_text
 from oncofed.errors import Fault, InvalidInput
 from oncofed.plain_file import file_content
 
@@ -44,19 +45,32 @@ def keep_to_oneself(_: str) -> None:
     """The null `Tell`."""
 
 
-def read_table(path: Path | str, *, columns: Iterable[str] | None = None, tell: Tell = keep_to_oneself) -> pd.DataFrame:
+def read_table(
+    path: Path | str,
+    *,
+    columns: Iterable[str] | None = None,
+    tell: Tell = keep_to_oneself,
+    form: TextForm | None = None,
+) -> pd.DataFrame:
     """The table in a .csv (UTF-8, comma, header line) or .parquet file. Raises InvalidInput.
 
     columns  read these alone, and those whose names differ only in capitals or blanks, so that this can be told;
              None: all. One that the file lacks is left out.
+    form     how a text is written that is to be imported. Then any file that is not .parquet is such a text, days in a
+             Parquet file are texts, YYYY-MM-DD, and columns of texts are categorical: long tables have few words.
     returns  one row a patient, a fresh range index; column names without what cannot be seen (`letters.plain`); CSV
              cells are str, an empty cell is "".
     """
     path = Path(path)
     suffix = path.suffix.lower()
+    if form is not None and suffix != ".parquet":
+        suffix = ".csv"
     if suffix not in (".csv", ".parquet"):
         raise InvalidInput([Fault(path.name, "is neither .csv nor .parquet", "Export the table in one of the two.")])
     content = file_content(path)
+    if form is not None and suffix == ".csv":
+        content = plain_text(content, form, name=path.name)
+    text = form or TextForm()
     if suffix == ".csv" and not content.strip():
         raise InvalidInput([Fault(path.name, "the file is empty", "Export the table again, with its header line.")])
     refuse_if_not(suffix, content, name=path.name)
@@ -64,16 +78,20 @@ def read_table(path: Path | str, *, columns: Iterable[str] | None = None, tell: 
     frame: pd.DataFrame | None = None
     with suppress(*_UNREADABLE):
         if suffix == ".csv":
-            shape = shape_of(content, name=path.name)
-            _refuse_cut(content, shape, name=path.name, wanted=wanted)
-            frame = _read_csv(content, shape, name=path.name, wanted=wanted)
+            shape = shape_of(
+                content, name=path.name, separator=text.separator, quote=QUOTE if text.quoted else NO_QUOTE
+            )
+            _refuse_cut(content, shape, name=path.name, wanted=wanted, separator=text.separator)
+            frame = _read_csv(
+                content, shape, name=path.name, wanted=wanted, separator=text.separator, coded=form is not None
+            )
             if shape.over_several_lines:
                 tell(
                     f"{path.name}: {shape.lines} lines hold {shape.rows} rows, since some quoted cells go over several "
                     "lines. If each line was meant as a row, look for stray quotation marks."
                 )
         else:
-            frame = _read_parquet(content, name=path.name, wanted=wanted)
+            frame = _read_parquet(content, name=path.name, wanted=wanted, coded=form is not None)
     if frame is None:
         remedy = {
             ".csv": "Save it as UTF-8 text with commas, one header line and quotes around commas.",
@@ -103,10 +121,10 @@ def _nearly(name: str) -> str:
     return plain(name).strip().casefold()
 
 
-def _refuse_cut(content: bytes, shape: CsvShape, *, name: str, wanted: set[str] | None) -> None:
+def _refuse_cut(content: bytes, shape: CsvShape, *, name: str, wanted: set[str] | None, separator: str) -> None:
     """Nobody is harmed by what is missing of a column that nobody asks for."""
     asked = wanted is None or _nearly(shape.header[-1]) in wanted
-    if asked and last_cell_in_doubt(content, shape):
+    if asked and last_cell_in_doubt(content, shape, separator=separator):
         what = "the last line has no line end, so its last cell may have been cut off"
         remedy = (
             "Compare the last row with the source. If it is whole, add a line end behind it; else copy or export the "
@@ -115,7 +133,9 @@ def _refuse_cut(content: bytes, shape: CsvShape, *, name: str, wanted: set[str] 
         raise InvalidInput([Fault(name, what, remedy)])
 
 
-def _read_csv(content: bytes, shape: CsvShape, *, name: str, wanted: set[str] | None) -> pd.DataFrame:
+def _read_csv(
+    content: bytes, shape: CsvShape, *, name: str, wanted: set[str] | None, separator: str, coded: bool
+) -> pd.DataFrame:
     names = _distinct_names(shape.header, name=name)
     kept = _positions(names, wanted)
     if not kept or not shape.rows:
@@ -128,7 +148,9 @@ def _read_csv(content: bytes, shape: CsvShape, *, name: str, wanted: set[str] | 
             block_size=min(max(_SMALLEST_BLOCK, 2 * shape.longest_bytes + 2), _LARGEST_BLOCK),
         ),
         parse_options=pyarrow.csv.ParseOptions(
-            quote_char='"' if shape.quoted else False, newlines_in_values=shape.over_several_lines
+            delimiter=separator,
+            quote_char='"' if shape.quoted else False,
+            newlines_in_values=shape.over_several_lines,
         ),
         convert_options=pyarrow.csv.ConvertOptions(
             include_columns=[places[position] for position in kept],
@@ -141,7 +163,12 @@ def _read_csv(content: bytes, shape: CsvShape, *, name: str, wanted: set[str] | 
         raise InvalidInput([Fault(name, what, "Write it again, with one kind of line end and no stray quotes.")])
     if wanted is not None and shape.over_several_lines:
         _refuse_line_ends(table, [position + 1 for position in kept], name=name)
-    frame: pd.DataFrame = table.rename_columns([names[position] for position in kept]).to_pandas(ignore_metadata=True)
+    table = table.rename_columns([names[position] for position in kept])
+    if coded:
+        table = pa.table(
+            {column: cells.dictionary_encode() for column, cells in zip(table.column_names, table, strict=True)}
+        )
+    frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
     return frame
 
 
@@ -156,7 +183,7 @@ def _refuse_line_ends(table: pa.Table, numbers: Sequence[int], *, name: str) -> 
         raise InvalidInput(faults)
 
 
-def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None) -> pd.DataFrame:
+def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None, coded: bool) -> pd.DataFrame:
     file = pyarrow.parquet.ParquetFile(pa.BufferReader(content))
     names = _distinct_names(file.schema_arrow.names, name=name)
     kept = _positions(names, wanted)
@@ -166,7 +193,7 @@ def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None) -> pd.D
     faults = []
     for position in kept:
         cells = by_name.get(file.schema_arrow.names[position])
-        column = None if cells is None else _typed_cells(cells)
+        column = None if cells is None else _typed_cells(cells, coded=coded)
         if column is None:
             what = "holds neither text nor numbers, such as dates or lists, or text that is not UTF-8"
             faults.append(Fault(f"{name}: column number {position + 1}", what, "Write it as text or as numbers."))
@@ -177,10 +204,17 @@ def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None) -> pd.D
     return pd.DataFrame(columns, index=range(file.metadata.num_rows))
 
 
-def _typed_cells(cells: pa.ChunkedArray) -> pd.Series | None:
-    """The cells with their own type, or None where that is no kind of text, number or truth."""
+def _typed_cells(cells: pa.ChunkedArray, *, coded: bool) -> pd.Series | None:
+    """The cells with their own type, or None where that is no kind of text, number or truth.
+
+    coded  whether a day is the text YYYY-MM-DD, and nothing that is refused; and texts are categorical.
+    """
     kind = cells.type
     try:
+        if coded and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
+            days = cells.combine_chunks().dictionary_encode()
+            texts = pc.strftime(days.dictionary, format="%Y-%m-%d").cast(pa.string())
+            cells, kind = pa.chunked_array([texts.take(days.indices)]), pa.string()
         if pa.types.is_dictionary(kind):
             cells, kind = cells.cast(kind.value_type), kind.value_type
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):  # how some programs write text
@@ -192,7 +226,7 @@ def _typed_cells(cells: pa.ChunkedArray) -> pd.Series | None:
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     if not (text or number or pa.types.is_boolean(kind) or pa.types.is_null(kind)):
         return None
-    column: pd.Series = cells.to_pandas()
+    column: pd.Series = (cells.dictionary_encode() if coded and text else cells).to_pandas()
     return column
 
 

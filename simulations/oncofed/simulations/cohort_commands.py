@@ -11,17 +11,7 @@ if TYPE_CHECKING:
     from oncofed.simulations.synthetic.consortium import SyntheticConsortium
 
 
-@click.group()
-def cohort() -> None:
-    """Tables of patients: make a synthetic consortium.
-
-    \b
-    Example:
-      oncofed cohort generate --hospitals 12 --out consortium
-    """
-
-
-@cohort.command()
+@click.command()
 @click.option(
     "--patients",
     type=click.IntRange(min=1),

@@ -19,7 +19,7 @@ from oncofed.cohort.schema import Modality
 from oncofed.cohort.schema_file import read_schema
 from oncofed.cohort.validation import read_cohort, validate
 from oncofed.errors import InvalidInput
-from oncofed.simulations.cohort_commands import cohort
+from oncofed.simulations.cohort_commands import generate as generate_command
 from oncofed.simulations.synthetic.consortium import SyntheticConsortium, _first_of_each, generate
 from oncofed.simulations.synthetic.effects import CLEAR_INTERACTIONS
 from oncofed.simulations.synthetic.entities import ENTITIES
@@ -250,8 +250,8 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
 
 
 def test_the_command_writes_a_consortium_and_says_what_it_is(tmp_path: Path) -> None:
-    arguments = ["generate", "--patients", "200", "--hospitals", "3", "--seed", "7", "--out", str(tmp_path / "new")]
-    done = CliRunner().invoke(cohort, [*arguments, "--format", "csv"], catch_exceptions=False)
+    arguments = ["--patients", "200", "--hospitals", "3", "--seed", "7", "--out", str(tmp_path / "new")]
+    done = CliRunner().invoke(generate_command, [*arguments, "--format", "csv"], catch_exceptions=False)
     assert done.exit_code == 0
     assert "200 in 3 hospitals" in done.output
     made = generate(patients=200, hospitals=3, seed=7)
@@ -259,9 +259,9 @@ def test_the_command_writes_a_consortium_and_says_what_it_is(tmp_path: Path) -> 
     found = read_cohort(tmp_path / "new" / "patients.csv", read_schema(tmp_path / "new" / "schema.toml"))
     np.testing.assert_array_equal(found.values, made.values)
 
-    again = CliRunner().invoke(cohort, [*arguments, "--format", "csv"])
+    again = CliRunner().invoke(generate_command, [*arguments, "--format", "csv"])
     assert isinstance(again.exception, InvalidInput)
-    quiet = CliRunner().invoke(cohort, [*arguments[:-1], str(tmp_path / "quiet"), "--quiet"])
+    quiet = CliRunner().invoke(generate_command, [*arguments[:-1], str(tmp_path / "quiet"), "--quiet"])
     assert quiet.output == ""
     assert (tmp_path / "quiet" / "patients.parquet").is_file()
-    assert CliRunner().invoke(cohort, ["generate", "--patients", "0", "--out", str(tmp_path)]).exit_code == 2
+    assert CliRunner().invoke(generate_command, ["--patients", "0", "--out", str(tmp_path)]).exit_code == 2

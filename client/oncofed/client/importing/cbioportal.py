@@ -1,0 +1,218 @@
+"""What does a study folder of cBioPortal say of its patients?
+
+Its clinical files have a header line of codes (`PATIENT_ID`, `OS_STATUS`) under up to four lines of remarks; its
+molecular files are told by sample. Promise of mutations: a gene is 1 where any sample of a patient has a variant that
+counts, 0 where some sample was sequenced for it and none has one, and **not measured where no sample was sequenced for
+it**: a panel that lacks a gene says nothing about it. Which samples were sequenced for which genes comes from the gene
+panel matrix and the panels' files, or from the case list of sequenced samples (all genes); where neither is there, the
+folder is refused.
+
+Format: the public documentation of cBioPortal's file formats. Nothing in these files is quoted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from oncofed.client.importing.mapping import Part, Source
+from oncofed.client.importing.readings import identifiers
+from oncofed.cohort.table import Tell, read_table
+from oncofed.cohort.text_form import TextForm
+from oncofed.errors import Fault, InvalidInput
+from oncofed.plain_file import file_content
+
+_FORM = TextForm(separator="\t", comment="#", quoted=False)
+_PATIENT, _SAMPLE, _GENE = "PATIENT_ID", "SAMPLE_ID", "Hugo_Symbol"
+_BARCODE, _CLASS = "Tumor_Sample_Barcode", "Variant_Classification"
+_CLINICAL = {Part.PATIENTS: "data_clinical_patient.txt", Part.SAMPLES: "data_clinical_sample.txt"}
+_MUTATIONS, _PANELS, _SEQUENCED = "data_mutations.txt", "data_gene_panel_matrix.txt", "case_lists/cases_sequenced.txt"
+_NOT_SEQUENCED = ("", "NA")
+ALL_GENES = None
+"""Of a sample that was sequenced as a whole."""
+
+
+def read_part(
+    source: Source, folder: Path, wanted: Iterable[str], *, missing: tuple[str, ...], tell: Tell
+) -> tuple[pd.DataFrame, str, str]:
+    """The table of one part, its column of identifiers, and what faults call it. Raises InvalidInput.
+
+    wanted  columns of a clinical file; genes (or other rows) of a molecular one, which become columns here.
+    """
+    study = folder / source.path
+    if not study.is_dir():
+        raise InvalidInput([Fault(source.path.name, "is not a folder", "Name the study folder of cBioPortal.")])
+    patient = source.patient or _PATIENT
+    if source.part in _CLINICAL:
+        name = _CLINICAL[source.part]
+        frame = read_table(study / name, columns=[*wanted, patient], form=_FORM)
+        return frame, patient, name
+    genes = [each for each in wanted if each != patient]
+    whose = _patients_of_samples(study, patient)
+    if source.part is Part.MATRIX:
+        name = source.file or ""
+        return _matrix(study / name, genes, whose, patient, tell), patient, name
+    name = _MUTATIONS
+    return _mutations(study, source, genes, whose, patient, folder, tell), patient, name
+
+
+def _patients_of_samples(study: Path, patient: str) -> Mapping[str, str]:
+    name = _CLINICAL[Part.SAMPLES]
+    frame = _with_columns(study / name, [patient, _SAMPLE])
+    samples, patients = identifiers(frame[_SAMPLE]), identifiers(frame[patient])
+    doubled = samples[samples.notna()].duplicated(keep=False)
+    if doubled.any():
+        what, remedy = "rows share their SAMPLE_ID with another row", "Keep one row for each sample."
+        raise InvalidInput([Fault(name, what, remedy, int(doubled.sum()))])
+    return {
+        sample: who for sample, who in zip(samples, patients, strict=True) if sample is not None and who is not None
+    }
+
+
+def _with_columns(path: Path, columns: list[str]) -> pd.DataFrame:
+    frame = read_table(path, columns=columns, form=_FORM)
+    absent = [column for column in columns if column not in frame.columns]
+    if absent:
+        remedy = "Export the study folder again."
+        raise InvalidInput([Fault(f'{path.name}: column "{each}"', "is not in the file", remedy) for each in absent])
+    return frame[columns]
+
+
+# --- mutations
+
+
+def _mutations(
+    study: Path, source: Source, genes: list[str], whose: Mapping[str, str], patient: str, folder: Path, tell: Tell
+) -> pd.DataFrame:
+    sequenced = _sequenced(study, source, folder)
+    frame = _with_columns(study / _MUTATIONS, [_GENE, _BARCODE, _CLASS])
+    samples = [sample for sample in whose if sample in sequenced]
+    place = {sample: number for number, sample in enumerate(samples)}
+    values = np.full((len(samples), len(genes)), np.nan)
+    for column, gene in enumerate(genes):
+        for row, sample in enumerate(samples):
+            covered = sequenced[sample]
+            if covered is ALL_GENES or gene in covered:
+                values[row, column] = 0.0
+    of_gene = {gene: column for column, gene in enumerate(genes)}
+    silent = set(source.silent)
+    elsewhere = uncovered = quiet = 0
+    for gene, sample, kind in zip(
+        identifiers(frame[_GENE]), identifiers(frame[_BARCODE]), identifiers(frame[_CLASS]), strict=True
+    ):
+        if gene not in of_gene:
+            continue
+        if kind in silent:
+            quiet += 1
+        elif sample not in place:
+            elsewhere += 1
+        elif np.isnan(values[place[sample], of_gene[gene]]):
+            uncovered += 1
+        else:
+            values[place[sample], of_gene[gene]] = 1.0
+    for count, what in (
+        (uncovered, "lie in genes that their sample's panel does not name, and do not count"),
+        (quiet, "are of a silent class and do not count"),
+        (elsewhere, "are of no sample that was sequenced and is known, and do not count"),
+    ):
+        if count:
+            tell(f"{_MUTATIONS}: {count} variants of these genes {what}")
+    return _by_sample(values, genes, [whose[sample] for sample in samples], patient)
+
+
+def _sequenced(study: Path, source: Source, folder: Path) -> Mapping[str, frozenset[str] | None]:
+    """The genes of each sample that was sequenced; None for all."""
+    if (study / _PANELS).exists():
+        frame = _with_columns(study / _PANELS, [_SAMPLE, "mutations"])
+        panel_of = {
+            sample: panel
+            for sample, panel in zip(identifiers(frame[_SAMPLE]), identifiers(frame["mutations"]), strict=True)
+            if sample is not None and panel not in (None, *_NOT_SEQUENCED)
+        }
+        panels = _panels(study if source.panels is None else folder / source.panels)
+        unknown = sum(panel not in panels and panel not in source.whole for panel in panel_of.values())
+        if unknown:
+            what = "name a gene panel that no file data_gene_panel_*.txt describes"
+            remedy = "Add the panel's file, or list the name under whole if it stands for all genes."
+            raise InvalidInput([Fault(_PANELS, what, remedy, unknown)])
+        return {sample: panels.get(panel, ALL_GENES) for sample, panel in panel_of.items()}
+    if (study / _SEQUENCED).exists():
+        for line in file_content(study / _SEQUENCED).decode("utf-8", "replace").splitlines():
+            if line.startswith("case_list_ids:"):
+                return dict.fromkeys(line.partition(":")[2].split(), ALL_GENES)
+    what = f"says nowhere which samples were sequenced: there is neither {_PANELS} nor {_SEQUENCED}"
+    raise InvalidInput([Fault(source.path.name, what, "Export one of the two: not sequenced is not the same as 0.")])
+
+
+def _panels(folder: Path) -> Mapping[str, frozenset[str]]:
+    """The genes of each panel that a file data_gene_panel_*.txt of the folder describes, by its stable_id."""
+    found = {}
+    for path in sorted(folder.glob("data_gene_panel_*.txt")):
+        if path.name == _PANELS:
+            continue
+        told = {}
+        for line in file_content(path).decode("utf-8", "replace").splitlines():
+            key, colon, value = line.partition(":")
+            if colon:
+                told[key.strip()] = value.strip()
+        if "stable_id" not in told or "gene_list" not in told:
+            what = "does not describe a gene panel"
+            raise InvalidInput([Fault(path.name, what, "It needs the lines stable_id: and gene_list:.")])
+        found[told["stable_id"]] = frozenset(told["gene_list"].split())
+    return found
+
+
+# --- matrices: copy number, expression, proteins
+
+
+def _matrix(path: Path, genes: list[str], whose: Mapping[str, str], patient: str, tell: Tell) -> pd.DataFrame:
+    """Rows are genes and columns samples. Only the lines of the wanted genes are parsed."""
+    header, lines = _lines_of(path, set(genes))
+    samples = [(column, whose[name]) for column, name in enumerate(header) if name in whose]
+    if not samples:
+        what = "has no column of a sample of data_clinical_sample.txt"
+        raise InvalidInput([Fault(path.name, what, "Check that both are of one study.")])
+    cells: dict[str, list[str]] = {}
+    for line in lines:
+        if len(line) != len(header):
+            what = "some rows have more or fewer cells than the header"
+            raise InvalidInput([Fault(path.name, what, "Export it again.")])
+        if line[0] in cells:
+            fault = Fault(f'{path.name}: row "{line[0]}"', "stands there more than once", "Keep one of them.")
+            raise InvalidInput([fault])
+        cells[line[0]] = [line[column] for column, _ in samples]
+    columns = {
+        gene: ["" if cell in _NOT_SEQUENCED else cell for cell in cells[gene]] for gene in genes if gene in cells
+    }
+    if absent := [gene for gene in genes if gene not in cells]:
+        tell(f"{path.name}: no row for {', '.join(absent)}: not measured")
+    return pd.DataFrame({patient: [who for _, who in samples], **columns}, dtype=object)
+
+
+def _lines_of(path: Path, genes: set[str]) -> tuple[list[str], list[list[str]]]:
+    """The header, and the lines of these genes, each as its cells."""
+    content = file_content(path)
+    header: list[str] | None = None
+    found = []
+    try:
+        for line in content.split(b"\n"):
+            if line.startswith(b"#") or not line.strip():
+                continue
+            if header is None:
+                header = line.decode().rstrip("\r").split("\t")
+            elif line.partition(b"\t")[0].decode() in genes:
+                found.append(line.decode().rstrip("\r").split("\t"))
+    except UnicodeError:
+        header = None
+    if header is None:
+        raise InvalidInput([Fault(path.name, "is empty, or no UTF-8 text", "Export it again.")])
+    return header, found
+
+
+def _by_sample(values: NDArray[np.float64], genes: list[str], patients: list[str], patient: str) -> pd.DataFrame:
+    columns = {gene: values[:, column] for column, gene in enumerate(genes)}
+    return pd.DataFrame({patient: pd.Series(patients, dtype=object), **columns})

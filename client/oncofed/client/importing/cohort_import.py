@@ -1,0 +1,284 @@
+"""Which table does a mapping make of a hospital's own sources, and what happened to the rows on the way?
+
+Promise: either the table that validation wants (`oncofed.cohort.validation`), whole, with a report that counts whatever
+was left out, converted or emptied; or InvalidInput with every fault at once, each with its remedy, and no cell of a
+patient. The same sources give the same table in whatever order their rows stand: patients come in the order of their
+identifiers. Nothing is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from oncofed.client.importing.mapping import Source, Without
+from oncofed.client.importing.mapping_file import CohortMapping
+from oncofed.client.importing.markers import imported_marker
+from oncofed.client.importing.outcomes import ImportedOutcome, imported_outcome, time_zero
+from oncofed.client.importing.patient_rows import PatientRows
+from oncofed.client.importing.readings import FloatArray, Mask
+from oncofed.client.importing.report import ImportReport, MarkerReport, SourceReport
+from oncofed.client.importing.source_tables import SourceTable, read_source_table
+from oncofed.cohort.cells import lost_digits
+from oncofed.cohort.schema import Kind, Marker, TimeUnit
+from oncofed.cohort.validation import named_columns, validate
+from oncofed.errors import Fault, InvalidInput
+
+
+@dataclass(frozen=True, eq=False)
+class ImportedCohort:
+    """table: one row a patient, in the order of identifiers, with the columns of the schema and no others."""
+
+    table: pa.Table
+    report: ImportReport
+
+
+def import_cohort(mapping: CohortMapping) -> ImportedCohort:
+    """The table of a mapping. Raises InvalidInput with all faults."""
+    return _Import(mapping).imported()
+
+
+class _Import:
+    """One pass: each step returns its part of the table and notes its faults."""
+
+    def __init__(self, mapping: CohortMapping) -> None:
+        self.mapping, self.schema, self.head = mapping, mapping.schema, mapping.file.mapping
+        self.faults: list[Fault] = []
+        self.left_out: dict[str, Mask] = {}
+
+    def imported(self) -> ImportedCohort:
+        tables = self._tables()
+        self.patient_ids = self._patient_ids(tables[self.head.patients])
+        listed = len(self.patient_ids)
+        self.at_fault = np.zeros(listed, dtype=np.bool_)
+        self.rows = {name: self._rows(table) for name, table in tables.items()}
+        self.zero = self._time_zero()
+        self.days = {
+            name: rows.row_days(rows.source.date) for name, rows in self.rows.items() if rows.source.date is not None
+        }
+        outcomes = [self._outcome(number) for number in range(len(self.mapping.outcomes))]
+        kept = self._kept()
+        sources = self._source_reports(tables)
+        markers: dict[str, pa.Array] = {}
+        told: list[MarkerReport] = []
+        for plan in self.mapping.markers:
+            marker = imported_marker(
+                plan,
+                self.rows[plan.source],
+                zero=self.zero,
+                row_days=self.days.get(plan.source),
+                outside=self.head.outside_range,
+            )
+            markers[plan.marker.name] = _cells(plan.marker, marker.values[kept])
+            told.append(marker.report(kept))
+        table = self._table(outcomes, markers, kept)
+        for used in (tables, self.rows, self.days, markers):  # what is not needed any more is the larger part
+            used.clear()
+        if not kept.any() and not self.faults:
+            remedy = "Look at the counts of what is left out: mapping or sources are not of one piece."
+            self.faults.append(Fault(self.mapping.where, "no patient is left", remedy))
+        self._validate(table, kept)
+        if self.faults:
+            raise InvalidInput(tuple(dict.fromkeys(self.faults)))
+        report = ImportReport(
+            schema=self.schema.name,
+            listed=len(self.patient_ids),
+            left_out=self._left_out(),
+            patients=int(kept.sum()),
+            sources=sources,
+            outcomes=tuple(outcome.report(kept) for outcome in outcomes),
+            markers=tuple(told),
+        )
+        return ImportedCohort(table, report)
+
+    # --- sources and patients
+
+    def _missing(self, source: Source) -> tuple[str, ...]:
+        return self.head.missing if source.missing is None else source.missing
+
+    def _tables(self) -> dict[str, SourceTable]:
+        tables: dict[str, SourceTable] = {}
+        for source in self.mapping.file.source:
+            try:
+                tables[source.name] = read_source_table(
+                    source, self.mapping.folder, self._columns_of(source), missing=self._missing(source)
+                )
+            except InvalidInput as refused:
+                self.faults += refused.faults
+        if self.faults:
+            raise InvalidInput(tuple(dict.fromkeys(self.faults)))
+        return tables
+
+    def _columns_of(self, source: Source) -> list[str]:
+        """What the mapping reads of a source."""
+        found: list[str | None] = []
+        zero = self.mapping.file.time_zero
+        if zero is not None and self.mapping.source(zero.source) is source:
+            found.append(zero.column)
+        if self.mapping.source(self.head.site_source) is source:
+            found.append(self.head.site_column)
+        for _, outcome in self.mapping.outcomes:
+            if self.mapping.source(outcome.source) is source:
+                times = (outcome.event, outcome.time, outcome.event_time, outcome.last_time, outcome.event_date)
+                found += [*times, *outcome.last_contact, outcome.entry, outcome.entry_date, outcome.death]
+        for plan in self.mapping.markers:
+            if plan.source == source.name:
+                found += [plan.column, plan.mapped.upper_limit_column]
+        return [column for column in found if column is not None]
+
+    def _patient_ids(self, table: SourceTable) -> list[str]:
+        ids = table.identifiers
+        where = f'{table.where}: column "{table.patient}"'
+        cells = table.columns[table.patient].cells
+        for rows, what, remedy in (
+            (ids.isna().to_numpy(), "the identifier is missing", "Give every patient an identifier."),
+            (
+                lost_digits(cells),
+                "the identifier is a number with a fraction, or too large to be kept exactly",
+                "Store identifiers as text or as whole numbers.",
+            ),
+        ):
+            if count := int(rows.sum()):
+                self.faults.append(Fault(where, what, remedy, count))
+        found = sorted(ids.dropna().unique())
+        if not found:
+            remedy = "Check its keep, and that the export is whole."
+            raise InvalidInput([*self.faults, Fault(table.where, "names no patient", remedy)])
+        return found
+
+    def _rows(self, table: SourceTable) -> PatientRows:
+        codes, found = pd.factorize(table.identifiers)
+        known = {patient: place for place, patient in enumerate(self.patient_ids)}
+        places = np.array([*(known.get(patient, -1) for patient in found), -1])[codes]
+        missing = self._missing(table.source)
+        many = len(self.patient_ids)
+        troubled = np.zeros(many, dtype=np.bool_)
+        return PatientRows(table, places.astype(np.int64), many, missing, self.faults, troubled)
+
+    def _time_zero(self) -> FloatArray | None:
+        section = self.mapping.file.time_zero
+        if section is None:
+            return None
+        rows = self.rows[self.mapping.source(section.source).name]
+        zero = time_zero(section, rows)
+        self.at_fault |= rows.troubled
+        without = np.isnan(zero) & ~rows.troubled
+        if self.head.without_outcome is Without.LEAVE_OUT:
+            self.left_out["no time zero"] = without
+        elif count := int(without.sum()):
+            remedy = 'Complete the source, or write without_outcome = "leave_out" in [mapping].'
+            fault = Fault(
+                f'{rows.table.where}: column "{section.column}"', "of a patient tells no time zero", remedy, count
+            )
+            self.faults.append(fault)
+            self.at_fault |= without
+        return zero
+
+    def _kept(self) -> Mask:
+        kept = np.ones(len(self.patient_ids), dtype=np.bool_)
+        for patients in self.left_out.values():
+            kept &= ~patients
+        return kept
+
+    # --- the table
+
+    def _outcome(self, number: int) -> ImportedOutcome:
+        endpoint, outcome = self.mapping.outcomes[number]
+        imported = imported_outcome(
+            endpoint,
+            outcome,
+            self.rows[self.mapping.source(outcome.source).name],
+            zero=self.zero,
+            unit=TimeUnit(self.schema.grid.unit),
+            without_outcome=self.head.without_outcome,
+            listed=self._kept() & ~self.at_fault,
+        )
+        self.left_out |= imported.left_out
+        self.at_fault |= imported.at_fault
+        return imported
+
+    def _table(self, outcomes: list[ImportedOutcome], markers: Mapping[str, pa.Array], kept: Mask) -> pa.Table:
+        columns = dict(markers)
+        ids = np.asarray(self.patient_ids, dtype=object)[kept]
+        columns[self.schema.patient_id] = pa.array(ids, type=pa.string())
+        if self.schema.site_column is not None:
+            columns[self.schema.site_column] = self._sites(kept)
+        events = {
+            column
+            for endpoint in self.schema.endpoints
+            for column in (endpoint.event_column, endpoint.death_event_column)
+        }
+        for outcome in outcomes:
+            for column, values in outcome.columns.items():
+                columns[column] = _whole(values[kept]) if column in events else _numbers(values[kept])
+        return pa.table({column: columns[column] for column in named_columns(self.schema)})
+
+    def _sites(self, kept: Mask) -> pa.Array:
+        if self.head.site_column is None:
+            return pa.array([self.head.site] * int(kept.sum()), type=pa.string())
+        rows = self.rows[self.mapping.source(self.head.site_source).name]
+        found = rows.column(self.head.site_column).words(rows.missing)
+        places, names = pd.factorize(found, sort=True)
+        values = np.where(places < 0, np.nan, places.astype(np.float64))
+        picked = rows.one_each(values, self.head.site_column)
+        if self.head.site is None:
+            self.at_fault |= np.isnan(picked)
+            if count := int((np.isnan(picked) & kept & ~rows.troubled).sum()):
+                remedy = "Complete the source, or name the hospital of those for whom it is empty (site)."
+                where = f'{rows.table.where}: column "{self.head.site_column}"'
+                self.faults.append(Fault(where, "names no hospital of a patient", remedy, count))
+        listed = [*names, self.head.site]
+        return pa.array([listed[-1 if np.isnan(place) else int(place)] for place in picked[kept]], type=pa.string())
+
+    def _validate(self, table: pa.Table, kept: Mask) -> None:
+        """What the schema itself says of the rows of which nothing is told yet."""
+        sound = ~self.at_fault[kept]
+        whole = table if sound.all() else table.filter(pa.array(sound))
+        if whole.num_rows:
+            try:
+                validate(whole.to_pandas(split_blocks=True), self.schema, where=self.mapping.where)
+            except InvalidInput as refused:
+                self.faults += refused.faults
+
+    def _left_out(self) -> dict[str, int]:
+        """By reason, each patient once."""
+        left_out, gone = {}, np.zeros(len(self.patient_ids), dtype=np.bool_)
+        for reason, patients in self.left_out.items():
+            if count := int((patients & ~gone).sum()):
+                left_out[reason] = count
+            gone |= patients
+        return left_out
+
+    def _source_reports(self, tables: Mapping[str, SourceTable]) -> tuple[SourceReport, ...]:
+        return tuple(
+            SourceReport(
+                name=name,
+                file=table.where,
+                rows_read=table.rows_read,
+                rows_kept=len(table),
+                rows_without_identifier=int(table.identifiers.isna().sum()),
+                rows_of_no_patient=int((~self.rows[name].known & table.identifiers.notna().to_numpy()).sum()),
+                notes=table.notes,
+            )
+            for name, table in tables.items()
+        )
+
+
+def _cells(marker: Marker, values: FloatArray) -> pa.Array:
+    if marker.kind is Kind.CATEGORICAL:
+        words = [None if np.isnan(place) else marker.categories[int(place)] for place in values]
+        return pa.array(words, type=pa.string())
+    whole = marker.kind is not Kind.CONTINUOUS and not (values[~np.isnan(values)] % 1).any()
+    return _whole(values) if whole else _numbers(values)
+
+
+def _whole(values: FloatArray) -> pa.Array:
+    return pa.array(np.where(np.isnan(values), 0, values).astype(np.int64), mask=np.isnan(values))
+
+
+def _numbers(values: FloatArray) -> pa.Array:
+    return pa.array(values, type=pa.float64(), from_pandas=True)

@@ -1,0 +1,109 @@
+"""How does a hospital make the study's table of its own files? `oncofed cohort draft` and `oncofed cohort import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from oncofed.client.importing.cohort_import import ImportedCohort
+    from oncofed.client.importing.mapping_file import CohortMapping
+
+# Everything but click is imported where it is used, so that `oncofed --help` answers at once.
+# ruff: noqa: PLC0415
+
+
+@click.command("draft")
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", "folder", required=True, metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
+def draft_files(sources: tuple[Path, ...], folder: Path) -> None:
+    """Propose schema.toml and mapping.toml for a hospital's own files, in FOLDER.
+
+    From the names of columns, from whether they hold numbers, days or words, and from the public table of laboratory
+    values: no other part of a cell is used. Each guess is marked "# confirm". Look through both files before anybody
+    else sees them: in a file without a header line the names of columns are a patient's cells.
+
+    \b
+    Example:
+      oncofed cohort draft patients.csv laboratory.csv --out study
+    """
+    from oncofed.client.importing.drafting import draft
+    from oncofed.durable import create_durably
+    from oncofed.errors import Fault, InvalidInput
+
+    paths = [folder / "schema.toml", folder / "mapping.toml"]
+    if taken := [path.name for path in paths if path.exists()]:
+        remedy = "Choose another folder, or remove it: what people have confirmed is not overwritten."
+        raise InvalidInput([Fault(name, "is there already", remedy) for name in taken])
+    drafted = draft(sources, beside=folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, text in zip(paths, (drafted.schema, drafted.mapping), strict=True):
+        create_durably(path, text.encode())
+    click.echo(f"Wrote {' and '.join(str(path) for path in paths)}, with {drafted.guesses} guesses to confirm.")
+    click.echo(f"Next: confirm or correct them, then oncofed cohort import {paths[1]} --dry-run")
+
+
+@click.command("import")
+@click.argument("mapping_file", metavar="MAPPING", type=click.Path(path_type=Path))
+@click.option("--out", metavar="TABLE", type=click.Path(dir_okay=False, path_type=Path), help="A .parquet file.")
+@click.option("--dry-run", is_flag=True, help="Read and check everything, tell the report, and write nothing.")
+@click.option("--quiet", is_flag=True, help="Do not tell the report.")
+def import_table(mapping_file: Path, out: Path | None, dry_run: bool, quiet: bool) -> None:
+    """Make the table of a study from a hospital's own files, as MAPPING says. docs/import.md goes through it.
+
+    Reads only, on this machine. TABLE gets exactly what the schema names, in the order of the identifiers, and beside
+    it come TABLE.report.json and TABLE.report.txt: what was left out, converted and emptied, in counts. What does not
+    fit is a fault, and then nothing is written.
+
+    \b
+    Examples:
+      oncofed cohort import mapping.toml --dry-run
+      oncofed cohort import mapping.toml --out table.parquet
+    """
+    from oncofed.client.importing.cohort_import import import_cohort
+    from oncofed.client.importing.mapping_file import read_mapping
+
+    if (out is None) is not dry_run:
+        raise click.UsageError("Name a table with --out, or only look with --dry-run.")
+    mapping = read_mapping(mapping_file)
+    if out is not None:
+        _refuse_out(mapping, out)
+    imported = import_cohort(mapping)
+    if out is not None:
+        _write(imported, out)
+    if not quiet:
+        click.echo(imported.report.in_words, nl=False)
+        click.echo("Nothing was written." if out is None else f"Wrote {out} and its reports beside it.")
+
+
+def _refuse_out(mapping: CohortMapping, out: Path) -> None:
+    """Before anything is read: a table that could not be written, or would lie on what it is made from."""
+    from oncofed.errors import Fault, InvalidInput
+
+    read = {mapping.path, mapping.schema_path, *(mapping.folder / each.path for each in mapping.file.source)}
+    faults = []
+    if out.suffix.lower() != ".parquet":
+        faults.append(Fault("--out", "does not end in .parquet", "Let it: numbers keep their digits there."))
+    if not out.parent.is_dir():
+        faults.append(Fault("--out", "lies in no folder", "Make the folder first."))
+    if out.resolve() in {path.resolve() for path in read}:
+        faults.append(Fault("--out", "is a file that the table is made from", "Choose another name."))
+    if faults:
+        raise InvalidInput(faults)
+
+
+def _write(imported: ImportedCohort, out: Path) -> None:
+    """The reports, and then the table: where there is a table, there is its report."""
+    import io
+
+    import pyarrow.parquet
+
+    from oncofed.durable import replace_durably
+
+    content = io.BytesIO()
+    pyarrow.parquet.write_table(imported.table, content)
+    replace_durably(out.with_name(f"{out.name}.report.json"), imported.report.as_json.encode())
+    replace_durably(out.with_name(f"{out.name}.report.txt"), imported.report.in_words.encode())
+    replace_durably(out, content.getvalue())

@@ -1,0 +1,350 @@
+"""Which cell of a hospital's own tables becomes which cell of the study's table? What a mapping file declares.
+
+A mapping is one form for every source. It names sources (`[[source]]`), says which column, or which code of a long
+table, gives each marker (`[[marker]]`) and each outcome (`[[outcome]]`), and what becomes of whatever does not fit: a
+fault, unless the mapping says otherwise, and then it is counted and told. Nothing here is computed from a table.
+
+The classes are the file's tables, and their fields its keys (`oncofed.file_model`). Reading one, and what must suit the
+schema, is `mapping_file`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from oncofed.client.importing.mapping_rules import (
+    among_analytes,
+    day_form,
+    iso_day,
+    only_beside,
+    rising_window,
+    some_names,
+    without_names,
+)
+from oncofed.cohort.schema import TimeUnit
+from oncofed.cohort.text_form import Encoding
+from oncofed.file_model import Rule
+
+
+class Without(StrEnum):
+    """What becomes of a patient who cannot be counted."""
+
+    FAULT = "fault"
+    LEAVE_OUT = "leave_out"
+
+
+class Outside(StrEnum):
+    """What becomes of a value outside the schema's plausible range."""
+
+    FAULT = "fault"
+    MISSING = "missing"
+
+
+class Part(StrEnum):
+    """What a source is."""
+
+    TABLE = "table"
+    PATIENTS = "cbioportal_patients"
+    SAMPLES = "cbioportal_samples"
+    MUTATIONS = "cbioportal_mutations"
+    MATRIX = "cbioportal_matrix"
+
+
+class Separator(StrEnum):
+    COMMA = "comma"
+    SEMICOLON = "semicolon"
+    TAB = "tab"
+    BAR = "bar"
+
+    @property
+    def letter(self) -> str:
+        return {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}[self.value]
+
+
+class Decimal(StrEnum):
+    POINT = "point"
+    COMMA = "comma"
+
+    @property
+    def letter(self) -> str:
+        return "." if self is Decimal.POINT else ","
+
+
+class Thousands(StrEnum):
+    """What may stand between three digits and the next."""
+
+    POINT = "point"
+    COMMA = "comma"
+    BLANK = "blank"
+    APOSTROPHE = "apostrophe"
+
+    @property
+    def letter(self) -> str:
+        return {"point": ".", "comma": ",", "blank": " ", "apostrophe": "'"}[self.value]
+
+
+class Take(StrEnum):
+    """Which of several rows of a patient counts."""
+
+    FIRST = "first"
+    LAST = "last"
+    MAX = "max"
+    MIN = "min"
+    ANY = "any"
+    """1 if any row says 1, for binary markers."""
+
+
+class SameDay(StrEnum):
+    """What `first` and `last` take where one day has several values."""
+
+    FAULT = "fault"
+    HIGHEST = "highest"
+    LOWEST = "lowest"
+    MISSING = "missing"
+
+
+class Limits(StrEnum):
+    """What a value beyond a limit of detection, such as <0.5, becomes."""
+
+    FAULT = "fault"
+    AT_LIMIT = "at_limit"
+    HALF = "half"
+    """Of a lower limit; an upper one is taken as it stands."""
+    MISSING = "missing"
+
+
+class Transform(StrEnum):
+    LOG10 = "log10"
+    LOG1P = "log1p"
+    """The natural logarithm of one more."""
+    RATIO = "ratio"
+    """To the upper limit of what is usual."""
+
+
+class WithoutDate(StrEnum):
+    """What becomes of a patient with an event whose day nobody knows."""
+
+    FAULT = "fault"
+    LEAVE_OUT = "leave_out"
+    CENSOR = "censor"
+    """Followed until the last contact, without the event."""
+
+
+class AfterCut(StrEnum):
+    FAULT = "fault"
+    CENSOR = "censor"
+
+
+@dataclass(frozen=True)
+class MappingHead:
+    """The section [mapping]."""
+
+    schema: Path
+    """The study's schema file"""
+    patients: str
+    """The source whose identifiers are the patients of the study"""
+    site: str | None = None
+    """The hospital of all patients, or of those for whom `site_column` is empty. One of the two is needed where the
+    schema has a column for it"""
+    site_column: str | None = None
+    """The column that holds the hospital of a patient"""
+    site_source: Annotated[str | None, only_beside("site_column")] = None
+    """The source of that column; left out: that of the patients"""
+    missing: tuple[str, ...] = ()
+    """Words for "not known" in every source; a source or a marker may have its own instead. An empty cell always means
+    it"""
+    outside_range: Outside = Outside.FAULT
+    """Whether a value outside the schema's plausible range is a fault, or becomes missing and is counted"""
+    without_outcome: Without = Without.FAULT
+    """Whether a patient without a time zero or an end of follow-up is a fault, or is left out and counted"""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A section [[source]]: a file, or a study folder of cBioPortal and one part of it."""
+
+    name: str
+    """How the mapping calls it"""
+    path: Path
+    """The file: text (also `.gz`), Parquet, or a study folder of cBioPortal"""
+    part: Part = Part.TABLE
+    """`table`, or which part of a study folder"""
+    patient: str | None = None
+    """The column of identifiers. Needed for a table, unless it is `numbered`"""
+    numbered: Annotated[bool | None, only_beside("patient", beside=False)] = None
+    """For a table without identifiers: the number of a row is one. The order of its rows then matters, and no other
+    source can be joined to it"""
+    separator: Separator | None = None
+    """Between cells. Left out: `tab` for `.tsv`, `.tab` and `.txt`, else `comma`"""
+    encoding: Encoding = Encoding.UTF_8
+    """Of the letters of a text"""
+    comment: str | None = None
+    """Lines before the header that begin with it, such as `#`, are remarks. A first line `sep=;` is one anyway"""
+    decimal: Decimal = Decimal.POINT
+    """The decimal mark of numbers"""
+    thousands: Thousands | None = None
+    """What may stand between thousands. Without it, `1.234` under decimal commas is a fault, and no guess"""
+    date: str | None = None
+    """The column with the day of a row, for `window` and for `first` and `last`"""
+    date_format: Annotated[str, Rule(day_form)] = "YYYY-MM-DD"
+    """How days are written, with `YYYY`, `MM` and `DD`, such as `DD.MM.YYYY`. A time of day behind it is ignored"""
+    code: str | None = None
+    """Of a long table, with one value a row: the column that says what was measured"""
+    value: Annotated[str | None, only_beside("code")] = None
+    """Of a long table: the column with what was found"""
+    unit: Annotated[str | None, only_beside("code")] = None
+    """Of a long table: the column with its unit"""
+    keep: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Only rows whose cells are among these words: `{ "ICD-10" = ["C34*"] }`. A `*` at the end stands for any ending"""
+    missing: tuple[str, ...] | None = None
+    """Instead of that in `[mapping]`"""
+    panels: Path | None = None
+    """Of mutations: the folder of the gene panels' files, `data_gene_panel_*.txt`; left out: the study folder"""
+    whole: tuple[str, ...] = ()
+    """Of mutations: names in the gene panel matrix that stand for all genes, such as `WES`"""
+    silent: tuple[str, ...] = (
+        "Silent",
+        "Intron",
+        "3'UTR",
+        "5'UTR",
+        "3'Flank",
+        "5'Flank",
+        "IGR",
+        "RNA",
+    )
+    """Of mutations: classes of variants that do not count"""
+    file: str | None = None
+    """Of a matrix, with genes in rows and samples in columns: its name in the study folder"""
+
+
+@dataclass(frozen=True)
+class TimeZero:
+    """The section [time_zero]: the day from which everything is counted."""
+
+    column: str
+    """The column with the day from which everything is counted"""
+    source: str | None = None
+    """The source of that column; left out: that of the patients"""
+    take: Take | None = None
+    """Of several days of a patient, `first` or `last`. Left out: they must be one"""
+
+
+@dataclass(frozen=True)
+class MappedOutcome:
+    """A section [[outcome]]: how one endpoint of the schema comes about."""
+
+    name: str
+    """Of an endpoint of the schema"""
+    source: str | None = None
+    """Left out: that of the patients"""
+    event: str | None = None
+    """The column with words for what happened. Left out: an event is that `event_date` or `event_time` is told"""
+    yes: Annotated[tuple[str, ...], only_beside("event", needed=True)] = ()
+    """Words for an event"""
+    no: Annotated[tuple[str, ...], only_beside("event", needed=True)] = ()
+    """Words for none"""
+    time: Annotated[str | None, only_beside("event")] = None
+    """The column with the time of event or last contact. Needs `event`"""
+    event_time: Annotated[str | None, only_beside("time", beside=False)] = None
+    """Instead of `time`: the column with the time of the event, which is empty without one"""
+    last_time: Annotated[str | None, only_beside("event_time", needed=True)] = None
+    """Beside `event_time`: the column with the time of the last contact"""
+    time_unit: TimeUnit | None = None
+    """Of these times, and of `entry`; left out: the schema's. A month is 30.4375 days, a year 365.25"""
+    event_date: Annotated[str | None, only_beside("time", beside=False), only_beside("event_time", beside=False)] = None
+    """Instead of times: the column with the day of the event, which is empty without one"""
+    last_contact: Annotated[tuple[str, ...], only_beside("event_date", needed=True)] = ()
+    """Beside `event_date`: columns with days of contact, of which the latest counts"""
+    entry: str | None = None
+    """Delayed entry: the column with the time at which the patient came under observation. Who came before time zero
+    was there from the start, and is counted"""
+    entry_date: Annotated[str | None, only_beside("entry", beside=False)] = None
+    """Instead of `entry`: the column with the day"""
+    death: str | None = None
+    """For the schema's `death_event`, where no other outcome gives that column: the column with words"""
+    death_yes: Annotated[tuple[str, ...], only_beside("death", needed=True)] = ()
+    """Words for a death"""
+    death_no: Annotated[tuple[str, ...], only_beside("death", needed=True)] = ()
+    """Words for none"""
+    without_date: WithoutDate = WithoutDate.FAULT
+    """What becomes of a patient with an event whose day or time is not told: a fault; left out; or followed to the
+    last contact without the event"""
+    most_without_date: float = 0.03
+    """Where they are more than this share of all events, it is a fault all the same: the result would change"""
+    impossible: Without = Without.FAULT
+    """Whether an end before time zero, or an entry at or after the end, is a fault, or the patient is left out"""
+    data_cut: Annotated[str | None, only_beside("event_date"), Rule(iso_day)] = None
+    """The day after which nobody looked, `YYYY-MM-DD`"""
+    after_cut: AfterCut = AfterCut.FAULT
+    """Whether an event or a contact after it is a fault, or follow-up ends there without the event"""
+
+
+@dataclass(frozen=True)
+class MappedMarker:
+    """A section [[marker]]: where one marker of the schema, or several alike, come from."""
+
+    names: Annotated[tuple[str, ...] | None, Rule(some_names)] = None
+    """Several markers of the schema that share everything else"""
+    name: Annotated[str | None, Rule(without_names)] = None
+    """A marker of the schema. Each is mapped once"""
+    source: str | None = None
+    """Left out: that of the patients"""
+    column: str | None = None
+    """Left out: that of the marker's own name, without `suffix`"""
+    suffix: Annotated[str | None, only_beside("column", beside=False)] = None
+    """What the marker's name has more than the column's: `_mut`"""
+    codes: Annotated[tuple[str, ...], only_beside("column", beside=False)] = ()
+    """Of a long table, instead of `column`: what its column `code` says"""
+    not_measured: bool = False
+    """Whether this hospital does not have it"""
+    analyte: Annotated[str | None, Rule(among_analytes)] = None
+    """A row of the [table of analytes](import.md#analytes), so that mg/dl becomes µmol/l"""
+    unit: str | None = None
+    """Of the cells; left out: the schema's. Beside a long table's column `unit`: that of rows without one"""
+    limits: Limits = Limits.FAULT
+    """What a cell such as `<0,5` becomes: a fault; the limit; half of a lower limit; or missing"""
+    transform: Transform | None = None
+    """After converting: `log10` or `log1p` (natural), where the schema's unit is `log10(mg/l)`; or the `ratio` to the
+    upper limit, where it is `ULN`"""
+    upper_limit: float | None = None
+    """Of a ratio, in the unit of the cells"""
+    upper_limit_column: Annotated[str | None, only_beside("upper_limit", beside=False)] = None
+    """Of a ratio, instead: the column with each laboratory's own"""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """The schema's word or number for each of the source's: `{ "männlich" = "0" }`"""
+    missing: tuple[str, ...] | None = None
+    """Instead of that of the source"""
+    window: Annotated[tuple[int, ...] | None, Rule(rising_window)] = None
+    """First and last day about time zero whose rows count, as `[-90, 0]`"""
+    take: Take | None = None
+    """Which of several rows counts; `any` is 1 if one says 1. Left out: they must agree (of mutations: `any`)"""
+    same_day: SameDay = SameDay.FAULT
+    """Of several values on the day that `first` or `last` means"""
+    outside_range: Outside | None = None
+    """Instead of that in `[mapping]`"""
+    without_row: str | None = None
+    """What a patient without any row has, such as `"0"` where a table lists diagnoses. Left out: not measured"""
+
+    @property
+    def marker_names(self) -> tuple[str, ...]:
+        return self.names or ((self.name,) if self.name is not None else ())
+
+
+@dataclass(frozen=True)
+class MappingFile:
+    """A mapping file."""
+
+    mapping: MappingHead
+    """What holds for all"""
+    source: tuple[Source, ...]
+    """Where cells come from"""
+    outcome: tuple[MappedOutcome, ...]
+    """One for each endpoint of the schema, unless others give all of its columns"""
+    marker: tuple[MappedMarker, ...]
+    """One for each marker of the schema, or for several"""
+    time_zero: TimeZero | None = None
+    """Needed where days are told"""

@@ -1,0 +1,76 @@
+"""When does one key of a mapping file suit the keys before it?"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Any
+
+from oncofed.client.importing.analytes import BY_NAME
+from oncofed.file_model import ABSENT, Known, Rule, Wrong
+from oncofed.toml_file import closest
+
+DAY_TOKENS = {"YYYY": r"(?P<year>\d{4})", "MM": r"(?P<month>\d{1,2})", "DD": r"(?P<day>\d{1,2})"}
+
+
+def only_beside(key: str, *, beside: bool = True, needed: bool = False) -> Rule:
+    """The field needs that one, before it, or (beside false) cannot stand with it. needed: that one needs it, too."""
+
+    def judge(value: Any, known: Known) -> Any:
+        if key not in known.before:
+            return value
+        there = known.before[key] not in (None, ())
+        if value not in (None, ()) and there is not beside:
+            if beside:
+                raise Wrong(f"has no meaning without {key}", f"Add {key}, or remove it.")
+            raise Wrong(f"stands beside {key}", "Keep one of the two.")
+        if needed and there and value in (None, ()):
+            raise Wrong(*ABSENT)
+        return value
+
+    return Rule(judge)
+
+
+def some_names(names: tuple[str, ...] | None, known: Known) -> tuple[str, ...] | None:
+    if names == ():
+        raise Wrong("names no marker", "Name at least one.")
+    return names
+
+
+def without_names(name: str | None, known: Known) -> str | None:
+    names = known.before.get("names", ())
+    if name is None and names is None:
+        raise Wrong(*ABSENT)
+    if name is not None and names:
+        raise Wrong("stands beside names", "Keep one of the two.")
+    return name
+
+
+def among_analytes(name: str | None, known: Known) -> str | None:
+    if name is not None and name not in BY_NAME:
+        raise Wrong("is not in the table of analytes", closest(name, list(BY_NAME)))
+    return name
+
+
+def rising_window(window: tuple[int, ...] | None, known: Known) -> tuple[int, ...] | None:
+    if window is not None and window[0] > window[1]:
+        raise Wrong("is reversed", "Write [first day, last day], such as [-90, 0].")
+    return window
+
+
+def day_form(text: str | None, known: Known) -> str | None:
+    if text is not None and any(text.count(token) != 1 for token in DAY_TOKENS):
+        raise Wrong("does not say where year, month and day stand", "Write it with YYYY, MM and DD, as DD.MM.YYYY.")
+    return text
+
+
+def iso_day(text: str | None, known: Known) -> str | None:
+    if text is None:
+        return None
+    try:
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+            date.fromisoformat(text)
+            return text
+    except ValueError:
+        pass
+    raise Wrong("is not a day", "Write it as YYYY-MM-DD, in quotes.")

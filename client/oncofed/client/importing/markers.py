@@ -1,0 +1,276 @@
+"""What was a marker of each patient, in the schema's unit and words?
+
+In this order: the rows of its codes, the cells as numbers or categories, their unit, the transform, the window about
+time zero, which of several rows counts, and last whether the value can be. Each step counts what it takes away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from oncofed.client.importing.analytes import factor_between
+from oncofed.client.importing.mapping import Limits, Outside, Part, SameDay, Take, Transform
+from oncofed.client.importing.mapping_file import MarkerPlan
+from oncofed.client.importing.patient_rows import DISAGREE, PatientRows
+from oncofed.client.importing.readings import Column, FloatArray, Mask, numbers
+from oncofed.client.importing.report import MarkerReport
+from oncofed.client.importing.rows_of_patients import pick
+from oncofed.client.importing.units import spelt
+from oncofed.cohort.schema import Kind
+from oncofed.errors import Fault
+
+
+@dataclass(frozen=True, eq=False)
+class ImportedMarker:
+    """values (patients,): a number, or the place in the marker's categories; NaN where not measured.
+
+    counts  by the names of `MarkerReport`, but for what depends on who is in the table.
+    """
+
+    plan: MarkerPlan
+    values: FloatArray
+    converted: tuple[str, ...]
+    counts: dict[str, int]
+
+    def report(self, kept: Mask) -> MarkerReport:
+        told = {name: self.counts.get(name, 0) for name in _COUNTS}
+        return MarkerReport(
+            marker=self.plan.marker.name,
+            source="" if self.plan.mapped.not_measured else self.plan.source,
+            told_by=_told_by(self.plan),
+            converted=self.converted,
+            not_measured=int(np.isnan(self.values[kept]).sum()),
+            **told,
+        )
+
+
+_COUNTS = (
+    "rows",
+    "missing",
+    "at_limit",
+    "without_day",
+    "outside_window",
+    "with_several_rows",
+    "emptied_same_day",
+    "emptied_outside",
+    "filled_without_row",
+)
+
+
+def _told_by(plan: MarkerPlan) -> str:
+    if plan.mapped.codes:
+        return f"codes {', '.join(plan.mapped.codes)}"
+    return "" if plan.column is None else f'column "{plan.column}"'
+
+
+def imported_marker(
+    plan: MarkerPlan, rows: PatientRows, *, zero: FloatArray | None, row_days: FloatArray | None, outside: Outside
+) -> ImportedMarker:
+    """
+    zero      (patients,) the day of time zero.
+    row_days  (rows,) the source's day of each row.
+    outside   of the mapping, where the marker says nothing.
+    """
+    return _Marker(plan, rows, zero, row_days, outside).imported()
+
+
+class _Marker:
+    def __init__(
+        self,
+        plan: MarkerPlan,
+        rows: PatientRows,
+        zero: FloatArray | None,
+        row_days: FloatArray | None,
+        outside: Outside,
+    ) -> None:
+        if plan.mapped.codes and rows.source.code is not None:  # a long table is looked at once, and then its few rows
+            found = np.flatnonzero(rows.known & rows.column(rows.source.code).among(plan.mapped.codes))
+            wanted = (rows.source.value, rows.source.unit, plan.mapped.upper_limit_column)
+            rows = rows.only(found, [name for name in wanted if name is not None])
+            row_days = None if row_days is None else row_days[found]
+        self.plan, self.rows, self.zero, self.row_days = plan, rows, zero, row_days
+        self.marker, self.mapped, self.source = plan.marker, plan.mapped, rows.source
+        self.outside = outside if plan.mapped.outside_range is None else plan.mapped.outside_range
+        self.missing = rows.missing if plan.mapped.missing is None else plan.mapped.missing
+        self.counts: dict[str, int] = {}
+        self.converted: list[str] = []
+
+    def imported(self) -> ImportedMarker:
+        patients = self.rows.patients
+        cells = None if self.mapped.not_measured else self._cells()
+        if cells is None:
+            return ImportedMarker(self.plan, np.full(patients, np.nan), (), self.counts)
+        of_marker = self.rows.known
+        self.counts["rows"] = int(of_marker.sum())
+        has_row = np.zeros(patients, dtype=np.bool_)
+        has_row[self.rows.patient[of_marker]] = True
+        values = self._in_unit(self._values(cells, of_marker), of_marker)
+        values = self._transformed(values, of_marker)
+        values = self._picked(values, of_marker)
+        if self.mapped.without_row is not None:
+            values, has = values.copy(), ~has_row
+            values[has] = self._target(self.mapped.without_row)
+            self.counts["filled_without_row"] = int(has.sum())
+        values = self._possible(values)
+        return ImportedMarker(self.plan, values, tuple(self.converted), self.counts)
+
+    def _cells(self) -> Column | None:
+        name = self.source.value if self.mapped.codes else self.plan.column
+        assert name is not None
+        return self.rows.table.columns.get(name)  # None: a gene that a study folder says nothing about
+
+    def _note(self, rows: Mask, what: str, remedy: str) -> None:
+        if count := int(rows.sum()):
+            where = f'{self.rows.table.where}: {_told_by(self.plan)}, marker "{self.marker.name}"'
+            self.rows.faults.append(Fault(where, what, remedy, count))
+
+    def _target(self, word: str) -> float:
+        if self.marker.kind is Kind.CATEGORICAL:
+            return float(self.marker.categories.index(word))
+        return float(word)
+
+    def _values(self, cells: Column, of_marker: Mask) -> FloatArray:
+        """(rows,) numbers in the source's unit, or places of categories."""
+        gone = cells.empty(self.missing) & of_marker
+        self.counts["missing"] = int(gone.sum())
+        if self.marker.kind is Kind.CATEGORICAL:
+            values = np.where(gone, np.nan, cells.indices(self.mapped.words, self.marker.categories))
+            known = ", ".join(f'"{category}"' for category in self.marker.categories)
+            remedy = f"Say under words which of {known} it is, or list it under missing."
+            self._note(np.isnan(values) & of_marker & ~gone, "is a word that the mapping does not list", remedy)
+            return values
+        read = numbers(
+            cells,
+            self.source,
+            self.missing,
+            translated=self.mapped.words,
+            limits=self.mapped.limits,
+            truths=self.marker.kind is Kind.BINARY,
+        )
+        remedy = self.rows.number_remedy
+        if self.marker.kind is not Kind.CONTINUOUS:
+            remedy = f"Say under words which number it is. {remedy}"
+        self._note(read.malformed & of_marker, "is not a number", remedy)
+        limited = read.limited & of_marker
+        if self.mapped.limits is Limits.FAULT:
+            remedy = 'Say what such a cell becomes: limits = "at_limit", "half" or "missing".'
+            self._note(limited, "lies beyond a limit of detection", remedy)
+        self.counts["at_limit"] = int(limited.sum())
+        return read.values
+
+    # --- units
+
+    def _in_unit(self, values: FloatArray, of_marker: Mask) -> FloatArray:
+        """(rows,) in the unit that the schema has before the transform."""
+        if self.marker.kind is not Kind.CONTINUOUS:
+            return values
+        filled = of_marker & ~np.isnan(values)
+        if self.source.unit is None or not self.mapped.codes:
+            factor = None if self.mapped.unit is None else self._factor(self.mapped.unit)
+            if factor is None or factor == 1 or self.mapped.unit is None:
+                return values
+            self._convert(self.mapped.unit, factor, filled)
+            return values * factor
+        column, own = self.rows.column(self.source.unit), self.mapped.unit
+        factors = column.each(lambda unit: self._factor(unit or own or "") or np.nan, np.nan)
+        unknown = column.empty(self.missing)
+        if own is not None:
+            factors = np.where(unknown, self._factor(own) or np.nan, factors)
+        wrong = filled & np.isnan(factors)
+        remedy = "Correct the unit, or name the analyte whose units can be converted."
+        self._note(wrong & ~unknown, f'has a unit that cannot be converted to "{self.plan.target}"', remedy)
+        self._note(wrong & unknown, "has no unit", "Name the unit of such rows under unit, or correct the source.")
+        spellings: dict[float, set[str]] = {}
+        for unit in [*column.distinct, own or ""]:
+            if (factor := self._factor(unit)) is not None:  # a known unit, which may be told
+                spellings.setdefault(factor, set()).add(spelt(unit))
+        for factor in sorted(spellings.keys() - {1.0}):
+            if (rows := filled & (factors == factor)).any():
+                self._convert(" or ".join(sorted(spellings[factor])), factor, rows)
+        return values * factors
+
+    def _factor(self, unit: str) -> float | None:
+        found = factor_between(unit, self.plan.target, self.plan.analyte)
+        return None if found is None else float(found)
+
+    def _convert(self, unit: str, factor: float, rows: Mask) -> None:
+        many = int(rows.sum())
+        self.converted.append(f"{many:,} rows from {unit} to {self.plan.target} (times {factor:.6g})")
+
+    def _transformed(self, values: FloatArray, of_marker: Mask) -> FloatArray:
+        transform = self.mapped.transform
+        if transform is None:
+            return values
+        if transform is Transform.RATIO:
+            return values / self._upper_limit(of_marker)
+        lowest = 0.0 if transform is Transform.LOG10 else -1.0
+        without = of_marker & (values <= lowest)
+        if self.outside is Outside.FAULT:
+            remedy = 'Correct the cell, or write outside_range = "missing".'
+            self._note(without, f"is not above {lowest:g}, and has no logarithm", remedy)
+        elif without.any():
+            self.counts["emptied_outside"] = int(without.sum())
+        safe = np.where(values > lowest, values, np.nan)
+        return np.asarray(np.log10(safe) if transform is Transform.LOG10 else np.log1p(safe))
+
+    def _upper_limit(self, of_marker: Mask) -> FloatArray:
+        if self.mapped.upper_limit_column is None:
+            return np.full(len(self.rows.table), self.mapped.upper_limit or np.nan)
+        read = numbers(self.rows.column(self.mapped.upper_limit_column), self.source, self.missing)
+        limits = np.where(read.values > 0, read.values, np.nan)
+        self._note(
+            of_marker & np.isnan(limits), "has no upper limit above 0", "Complete the column, or name one limit."
+        )
+        return limits
+
+    # --- one value for each patient
+
+    def _picked(self, values: FloatArray, of_marker: Mask) -> FloatArray:
+        counted = of_marker & ~np.isnan(values)
+        take = self.mapped.take
+        if take is None and self.source.part is Part.MUTATIONS:
+            take = Take.ANY
+        days = None
+        if self.row_days is not None and (self.mapped.window is not None or take in (Take.FIRST, Take.LAST)):
+            days = self.row_days
+            undated = counted & np.isnan(days)
+            self.counts["without_day"] = int(undated.sum())
+            counted &= ~undated
+        if self.mapped.window is not None:
+            assert self.zero is not None
+            assert days is not None
+            first, last = self.mapped.window
+            since = days - self.zero[self.rows.patient]
+            inside = (since >= first) & (since <= last)
+            self.counts["outside_window"] = int((counted & ~inside).sum())
+            counted &= inside
+        picked = pick(
+            self.rows.patient[counted],
+            values[counted],
+            patients=self.rows.patients,
+            days=None if days is None else days[counted],
+            take=take,
+            same_day=self.mapped.same_day,
+        )
+        self.counts["with_several_rows"] = picked.several
+        if take in (Take.FIRST, Take.LAST):
+            if self.mapped.same_day is SameDay.MISSING:
+                self.counts["emptied_same_day"] = int(picked.disagreeing.sum())
+            else:
+                remedy = 'Say what counts: same_day = "highest", "lowest" or "missing".'
+                self._note(picked.disagreeing, "has several values of one patient on one day", remedy)
+        else:
+            remedy = 'Say which row counts: take = "first", "last", "max", "min" or "any".'
+            self._note(picked.disagreeing, DISAGREE, remedy)
+        return picked.values
+
+    def _possible(self, values: FloatArray) -> FloatArray:
+        """Emptied where the schema says that it cannot be, if the mapping wants that; else validation says so."""
+        span = self.marker.plausible_range
+        if span is None or self.outside is Outside.FAULT:
+            return values
+        beyond = (values < span[0]) | (values > span[1])
+        self.counts["emptied_outside"] = self.counts.get("emptied_outside", 0) + int(beyond.sum())
+        return np.where(beyond, np.nan, values)

@@ -1,0 +1,110 @@
+"""Whose are the rows of a source, and what do its columns say of each patient?
+
+What several steps of an import need: a place to note faults in one form, and a column's answer for each patient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from oncofed.client.importing.mapping import Source, Take
+from oncofed.client.importing.readings import Column, FloatArray, Mask, Places, numbers
+from oncofed.client.importing.rows_of_patients import pick
+from oncofed.client.importing.source_tables import SourceTable
+from oncofed.errors import Fault
+
+DISAGREE = "says different things of one patient in several rows"
+
+
+@dataclass(frozen=True, eq=False)
+class PatientRows:
+    """A source, and for each of its rows the place of the patient, -1 for nobody.
+
+    patients  how many there are. missing: the source's words for "not known". faults: to which all are added.
+    troubled  (patients,), of whom a cell is at fault already, so that nothing that follows from it is told as well.
+    """
+
+    table: SourceTable
+    patient: Places
+    patients: int
+    missing: tuple[str, ...]
+    faults: list[Fault] = field(repr=False)
+    troubled: Mask = field(repr=False)
+
+    @property
+    def source(self) -> Source:
+        return self.table.source
+
+    @property
+    def known(self) -> Mask:
+        return np.asarray(self.patient >= 0, dtype=np.bool_)
+
+    def column(self, name: str) -> Column:
+        return self.table.columns[name]
+
+    def only(self, rows: Places, columns: Collection[str]) -> PatientRows:
+        """These rows, and of them these columns."""
+        kept = {name: self.column(name).only(rows) for name in columns if name in self.table.columns}
+        table = replace(self.table, columns=kept, identifiers=self.table.identifiers.iloc[rows])
+        return replace(self, table=table, patient=self.patient[rows])
+
+    def note(self, column: str, rows: Mask, what: str, remedy: str) -> None:
+        """rows: (rows,) that are at fault; those of nobody are not told."""
+        rows = rows & self.known
+        self.troubled[self.patient[rows]] = True
+        self._note(column, int(rows.sum()), what, remedy)
+
+    def _note(self, column: str, count: int, what: str, remedy: str) -> None:
+        if count:
+            self.faults.append(Fault(f'{self.table.where}: column "{column}"', what, remedy, count))
+
+    def one_each(self, values: FloatArray, column: str, *, take: Take | None = None) -> FloatArray:
+        """(patients,) the one value of each patient, NaN for none; several that differ are a fault without a `take`."""
+        kept = self.known & ~np.isnan(values)
+        picked = pick(self.patient[kept], values[kept], patients=self.patients, take=take)
+        self.troubled[picked.disagreeing] = True
+        remedy = "Keep one row of each patient (keep), or correct the source."
+        self._note(column, int(picked.disagreeing.sum()), DISAGREE, remedy)
+        return picked.values
+
+    def days(self, name: str, *, take: Take | None = None) -> FloatArray:
+        """(patients,) the day that a column tells of each patient, as its ordinal."""
+        return self.one_each(self.row_days(name), name, take=take)
+
+    def row_days(self, name: str) -> FloatArray:
+        """(rows,)"""
+        form = self.source.date_format
+        days, malformed = self.column(name).days(form, self.missing)
+        remedy = "Correct the cell, name another date_format, or list the word for an unknown day under missing."
+        self.note(name, malformed, f"is no day of the form {form}", remedy)
+        return days
+
+    def times(self, name: str) -> FloatArray:
+        """(patients,) the time that a column tells of each patient."""
+        read = numbers(self.column(name), self.source, self.missing)
+        wrong = read.malformed | read.limited
+        self.note(name, wrong, "is not a number", self.number_remedy)
+        return self.one_each(read.values, name)
+
+    @property
+    def number_remedy(self) -> str:
+        mark = "a decimal point" if self.source.decimal.letter == "." else "a decimal comma"
+        return f"Its source writes numbers with {mark}: correct that, the cell, or list the word under missing."
+
+    def truths(self, name: str, yes: Collection[str], no: Collection[str], *, keys: str) -> FloatArray:
+        """(patients,) 1 for a word of `yes`, 0 for one of `no`, NaN for none. keys: of the mapping, for the remedy."""
+        column = self.column(name)
+        is_yes, is_no = column.among(yes), column.among(no)
+        values = np.where(is_yes, 1.0, np.where(is_no, 0.0, np.nan))
+        unknown = np.isnan(values) & ~column.empty(self.missing)
+        self.note(name, unknown, "is a word that the mapping does not list", f"List it under {keys}, or under missing.")
+        return self.one_each(values, name)
+
+
+def latest(of: Sequence[FloatArray]) -> FloatArray:
+    """(patients,) the latest of several days; NaN where none is told."""
+    highest = np.maximum.reduce([np.where(np.isnan(each), -np.inf, each) for each in of])
+    return np.where(np.isinf(highest), np.nan, highest)

@@ -1,0 +1,229 @@
+"""What do the cells of a hospital's own column say: which words, numbers, days?
+
+Each distinct text of a column is read once, so that a table of millions of rows costs no more than its different cells.
+A number is one only as its source writes them: with the decimal mark that the mapping names, and with a mark between
+thousands only where it names one. So `1.234` in a source with decimal commas is no number, and never 1.234 or 1234 by
+guess. No function here raises for the content of a cell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from oncofed.client.importing.mapping import Limits, Source
+from oncofed.client.importing.mapping_rules import DAY_TOKENS
+from oncofed.cohort.cells import is_numeric, texts, words
+from oncofed.cohort.letters import plain
+
+FloatArray = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Places = NDArray[np.int64]
+
+_LIMIT = re.compile(r"\s*(<=|>=|<|>|≤|≥)\s*")
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
+_FIRST_YEAR, _LAST_YEAR = 1850, 2150
+TRUTHS = {"true": 1.0, "false": 0.0}
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """The cells of one column.
+
+    typed  (rows,) where they are stored as numbers, NaN where empty; None where they are texts.
+    """
+
+    cells: pd.Series
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    @cached_property
+    def typed(self) -> FloatArray | None:
+        if not is_numeric(self.cells):
+            return None
+        return np.asarray(self.cells.to_numpy(dtype=np.float64, na_value=np.nan))
+
+    @cached_property
+    def _coded(self) -> tuple[Places, tuple[str, ...]]:
+        place, found = pd.factorize(self.cells)
+        return np.asarray(place, dtype=np.int64), tuple(texts(pd.Series(found)).to_pylist())
+
+    def only(self, rows: Places) -> Column:
+        """These rows of it."""
+        return Column(self.cells.iloc[rows].reset_index(drop=True))
+
+    @property
+    def place(self) -> Places:
+        """(rows,) of the cell's text in `distinct`, -1 where there is none."""
+        return self._coded[0]
+
+    @property
+    def distinct(self) -> tuple[str, ...]:
+        """Each text that stands in a cell, once."""
+        return self._coded[1]
+
+    def words(self, missing: Collection[str]) -> pd.Series:
+        """(rows,) plain texts, None where empty or missing; a whole number is its digits."""
+        found = [*words(pd.Series(self.distinct, dtype=object), tuple(missing)).to_pylist(), None]
+        return pd.Series(np.array(found, dtype=object)[self.place], dtype=object)
+
+    def each(self, told: Callable[[str], float], absent: float) -> FloatArray:
+        """(rows,) what `told` says of each cell's text; it is asked once for each distinct one."""
+        place, distinct = self._coded
+        values = np.array([*(told(text) for text in distinct), absent], dtype=np.float64)
+        return values[place]
+
+    def among(self, listed: Collection[str]) -> Mask:
+        """(rows,) whether a cell is one of these words; a word that ends in * is a beginning."""
+        exact = {plain(word).strip() for word in listed if not word.endswith("*")}
+        begins = tuple(plain(word).strip().removesuffix("*") for word in listed if word.endswith("*"))
+
+        def told(text: str) -> bool:
+            return text in exact or _digits(text) in exact or (bool(begins) and text.startswith(begins))
+
+        place, distinct = self._coded
+        return np.array([*map(told, distinct), False], dtype=np.bool_)[place]
+
+    def empty(self, missing: Collection[str]) -> Mask:
+        if self.typed is not None:
+            return np.isnan(self.typed) | np.isin(self.typed, _as_numbers(missing))
+        return self.among(["", *missing]) | (self._coded[0] < 0)
+
+    def days(self, form: str, missing: Collection[str]) -> tuple[FloatArray, Mask]:
+        """(rows,) the day as its ordinal, NaN where there is none; (rows,) cells that are no day."""
+        pattern = _day_pattern(form)
+        values = self.each(lambda text: _day(pattern, text), np.nan)
+        gone = self.empty(missing)
+        malformed = np.isnan(values) & ~gone
+        return np.where(gone, np.nan, values), malformed
+
+    def indices(self, categories: Mapping[str, str], vocabulary: tuple[str, ...]) -> FloatArray:
+        """(rows,) the place in the vocabulary, NaN for any other cell. categories: the source's word to the study's."""
+        known = {plain(word).strip(): float(place) for place, word in enumerate(vocabulary)}
+        known |= {plain(word).strip(): known[plain(target).strip()] for word, target in categories.items()}
+        return self.each(lambda text: known.get(text, known.get(_digits(text), np.nan)), np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """values (rows,), NaN where there is none. malformed, limited (rows,): no number; beyond a limit of detection."""
+
+    values: FloatArray
+    malformed: Mask
+    limited: Mask
+
+
+def identifiers(cells: pd.Series) -> pd.Series:
+    """(rows,) plain texts, None where empty; a whole number is its digits, however it is stored."""
+    column = Column(cells)
+    found = [*words(pd.Series(column.distinct, dtype=object)).to_pylist(), None]
+    return pd.Series(np.array(found, dtype=object)[column.place], dtype=object)
+
+
+def numbers(
+    column: Column,
+    source: Source,
+    missing: Collection[str],
+    *,
+    translated: Mapping[str, str] | None = None,
+    limits: Limits = Limits.FAULT,
+    truths: bool = False,
+) -> Numbers:
+    """The column as numbers.
+
+    translated  the number (as a text with a decimal point) for each of these words.
+    truths      whether true and false are 1 and 0.
+    """
+    known = {plain(word).strip(): float(target) for word, target in (translated or {}).items()}
+    if column.typed is not None and not known:
+        values = column.typed
+        values = np.where(np.isin(values, _as_numbers(missing)), np.nan, values)
+        malformed = np.isinf(values)
+        return Numbers(np.where(malformed, np.nan, values), malformed, np.zeros(len(values), dtype=np.bool_))
+    read = _number_reader(source if column.typed is None else None)
+
+    def exact(text: str) -> float:
+        if truths and text.casefold() in TRUTHS:
+            return TRUTHS[text.casefold()]
+        return known.get(text, known.get(_digits(text), read(text)))
+
+    def beyond(text: str) -> float:
+        if text in known or (found := _LIMIT.match(text)) is None:
+            return np.nan
+        limit = read(text[found.end() :])
+        return limit / 2 if limits is Limits.HALF and found.group(1) in ("<", "<=", "≤") else limit
+
+    gone = column.empty(missing)
+    values, at_limit = column.each(exact, np.nan), column.each(beyond, np.nan)
+    limited = ~np.isnan(at_limit) & ~gone
+    malformed = np.isnan(values) & ~limited & ~gone
+    if limits in (Limits.AT_LIMIT, Limits.HALF):
+        values = np.where(limited, at_limit, values)
+    return Numbers(np.where(gone, np.nan, values) + 0.0, malformed, limited)
+
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def _as_numbers(missing: Collection[str]) -> list[float]:
+    """The words among them that are numbers, such as -999."""
+    return [float(word) for word in missing if _NUMBER.fullmatch(word)]
+
+
+def _number_reader(source: Source | None) -> Callable[[str], float]:
+    """source: None for numbers that are stored as such, and were written with a decimal point by us."""
+    decimal = "." if source is None else source.decimal.letter
+    grouped = None
+    if source is not None and source.thousands is not None:
+        mark = re.escape(source.thousands.letter)
+        grouped = re.compile(rf"[+-]?\d{{1,3}}({mark}\d{{3}})+({re.escape(decimal)}\d*)?")
+
+    def read(text: str) -> float:
+        if grouped is not None and source is not None and source.thousands is not None and grouped.fullmatch(text):
+            text = text.replace(source.thousands.letter, "")
+        if decimal != "." and "." in text:
+            return np.nan
+        text = text.replace(decimal, ".")
+        value = float(text) if _NUMBER.fullmatch(text) and text.isascii() else np.nan
+        return value if np.isfinite(value) else np.nan
+
+    return read
+
+
+def _digits(text: str) -> str:
+    """A whole number without the zeros that only its storage has."""
+    found = _WHOLE.fullmatch(text)
+    return text if found is None else found.group(1)
+
+
+def _day_pattern(form: str) -> re.Pattern[str]:
+    pattern = re.escape(form)
+    for token, group in DAY_TOKENS.items():
+        pattern = pattern.replace(token, group, 1)
+    return re.compile(rf"{pattern}(?:[ T]\d{{1,2}}:\d{{2}}.*)?", re.ASCII)
+
+
+def _day(pattern: re.Pattern[str], text: str) -> float:
+    found = pattern.fullmatch(text)
+    if found is None:
+        return np.nan
+    year, month, day = (int(found[part]) for part in ("year", "month", "day"))
+    if not _FIRST_YEAR <= year <= _LAST_YEAR:
+        return np.nan
+    try:
+        return float(date(year, month, day).toordinal())
+    except ValueError:
+        return np.nan
+
+
+def ordinal(iso: str) -> float:
+    """Of a day YYYY-MM-DD."""
+    return float(date.fromisoformat(iso).toordinal())

@@ -1,0 +1,128 @@
+"""Which rows does a source of a mapping hold, and whose are they?
+
+Promise: a file is read through the one reader of tables (`oncofed.cohort.table`), which repairs nothing, and only the
+columns that the mapping names are read. Rows that the mapping does not keep are counted. Read-only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from oncofed.client.importing.cbioportal import read_part
+from oncofed.client.importing.mapping import Part, Separator, Source
+from oncofed.client.importing.readings import Column, identifiers
+from oncofed.cohort.letters import plain
+from oncofed.cohort.table import read_table
+from oncofed.cohort.text_form import TextForm
+from oncofed.errors import Fault, InvalidInput
+
+_BY_TABS = (".tsv", ".tab", ".txt")
+
+
+@dataclass(frozen=True, eq=False)
+class SourceTable:
+    """The rows of a source that the mapping keeps.
+
+    where        what faults call it. patient: its column of identifiers.
+    identifiers  (rows,) None where there is none.
+    columns      by the mapping's name.
+    rows_read    before `keep`.
+    notes        what a person should know of it, without any cell.
+    """
+
+    source: Source
+    where: str
+    patient: str
+    identifiers: pd.Series
+    columns: Mapping[str, Column]
+    rows_read: int
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.identifiers)
+
+
+def read_source_table(source: Source, folder: Path, columns: Iterable[str], *, missing: tuple[str, ...]) -> SourceTable:
+    """The kept rows of a source. Raises InvalidInput with all faults of its file.
+
+    columns  that the mapping names, beside the source's own. missing: its words for "not known".
+    """
+    notes: list[str] = []
+    wanted = list(dict.fromkeys([*columns, *_own_columns(source)]))
+    path = folder / source.path
+    if source.part is Part.TABLE:
+        refuse_spreadsheets(path)
+        frame = read_table(path, columns=wanted, tell=notes.append, form=form_of(source))
+        where, patient = path.name, source.patient or ""
+    else:
+        frame, patient, where = read_part(source, folder, wanted, missing=missing, tell=notes.append)
+    if patient:
+        wanted = list(dict.fromkeys([*wanted, patient]))
+    found = _found(frame, wanted if source.part in _WITH_COLUMNS else [*frame.columns], where)
+    rows_read = len(frame)
+    if source.numbered:
+        numbers = pd.Series([str(number) for number in range(1, rows_read + 1)], dtype=object)
+        found, patient = {**found, NUMBER: Column(numbers)}, NUMBER
+    kept = np.ones(rows_read, dtype=np.bool_)
+    for column, listed in source.keep.items():
+        kept &= found[column].among(listed)
+    if not kept.all():
+        found = {name: Column(column.cells[kept].reset_index(drop=True)) for name, column in found.items()}
+    return SourceTable(
+        source=source,
+        where=where,
+        patient=patient,
+        identifiers=identifiers(found[patient].cells),
+        columns=found,
+        rows_read=rows_read,
+        notes=tuple(notes),
+    )
+
+
+NUMBER = "the number of the row"
+"""A column of identifiers, for a table that has none."""
+
+_WITH_COLUMNS = (Part.TABLE, Part.PATIENTS, Part.SAMPLES)
+"""Of the others, a gene that nothing is told of has no column, and is not measured."""
+
+
+def form_of(source: Source) -> TextForm:
+    suffixes = [suffix.lower() for suffix in source.path.suffixes if suffix.lower() != ".gz"]
+    by_suffix = Separator.TAB if suffixes and suffixes[-1] in _BY_TABS else Separator.COMMA
+    return TextForm((source.separator or by_suffix).letter, source.encoding, source.comment)
+
+
+def refuse_spreadsheets(path: Path) -> None:
+    if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
+        remedy = "Save each sheet that is needed as a CSV file (in Excel: Save As, CSV UTF-8), and name that."
+        raise InvalidInput([Fault(path.name, "is a spreadsheet, which is not read", remedy)])
+
+
+def _own_columns(source: Source) -> list[str]:
+    own = (source.patient, source.date, source.code, source.value, source.unit, *source.keep)
+    return [column for column in own if column is not None]
+
+
+def _found(frame: pd.DataFrame, wanted: Iterable[str], where: str) -> dict[str, Column]:
+    """Each wanted column under the mapping's name for it. Raises InvalidInput for those that are absent."""
+    names = [str(name) for name in frame.columns]
+    places = {plain(name): place for place, name in enumerate(names)}
+    found, faults = {}, []
+    for column in wanted:
+        place = places.get(plain(column))
+        if place is not None:
+            found[column] = Column(frame.iloc[:, place])
+            continue
+        near = any(plain(name).strip().casefold() == plain(column).strip().casefold() for name in names)
+        remedy = "Correct its name in the mapping."
+        if near:
+            remedy = "There is one that differs only in capitals or blanks: correct its name in the mapping."
+        faults.append(Fault(f'{where}: column "{column}"', "is not in the file", remedy))
+    if faults:
+        raise InvalidInput(faults)
+    return found

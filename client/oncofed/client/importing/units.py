@@ -1,0 +1,129 @@
+"""What does a laboratory's unit mean, and what is one in another?
+
+Laboratories write one unit in many ways: `mg/dL`, `MG/DL`, `µg/ml`, `10^9/l`, `Gpt/l`, `/nl`, `Tsd/µl`, `mval/l`.
+Capitals are not compared, since exports write all of them: the unit of mass and the prefix giga differ by what is
+measured, so `g/l` of a count is giga per litre. Promise: factors are exact (fractions), and a unit that is not known is
+None and never a guess. What goes from one dimension to another (mg/dl to µmol/l) is a matter of the substance:
+`analytes`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+
+
+class Dimension(StrEnum):
+    """What a unit measures. The base unit, in which factors are given, stands in the value."""
+
+    MASS = "g/l"
+    SUBSTANCE = "mol/l"
+    EQUIVALENT = "eq/l"
+    UNITS = "U/l"
+    CATALYTIC = "kat/l"
+    COUNT = "1/l"
+    RATIO = "1"
+    TIME = "s"
+    VOLUME = "l"
+    BODY_MASS = "kg"
+    LENGTH = "m"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One of it is `factor` base units of its dimension."""
+
+    factor: Fraction
+    dimension: Dimension
+
+    def times(self, factor: Fraction) -> Unit:
+        return Unit(self.factor * factor, self.dimension)
+
+
+_PREFIX = {
+    "": Fraction(1),
+    "k": Fraction(10**3),
+    "d": Fraction(1, 10),
+    "c": Fraction(1, 100),
+    "m": Fraction(1, 10**3),
+    "u": Fraction(1, 10**6),
+    "n": Fraction(1, 10**9),
+    "p": Fraction(1, 10**12),
+    "f": Fraction(1, 10**15),
+}
+_MEASURED = {
+    "g": Dimension.MASS,
+    "mol": Dimension.SUBSTANCE,
+    "eq": Dimension.EQUIVALENT,
+    "val": Dimension.EQUIVALENT,
+    "u": Dimension.UNITS,
+    "iu": Dimension.UNITS,
+    "ie": Dimension.UNITS,
+    "e": Dimension.UNITS,
+    "kat": Dimension.CATALYTIC,
+}
+_CONCENTRATION = re.compile(r"([kdcmunpf]?)(mol|kat|val|eq|iu|ie|g|u|e)/([dcmunpf]?)l")
+_THOUSANDS = {"": 0, "tsd": 3, "k": 3, "th": 3, "mio": 6, "g": 9, "gpt": 9, "t": 12, "tpt": 12}
+_COUNTED = re.compile(r"(?:(10*|[a-z]*?)|x?10(?:\^|\*{1,2}|e)?(\d{1,2}))(?:cells|zellen)?/([dcmunpf]?)l")
+_SIMPLE = {
+    "": Unit(Fraction(1), Dimension.RATIO),
+    "1": Unit(Fraction(1), Dimension.RATIO),
+    "ratio": Unit(Fraction(1), Dimension.RATIO),
+    "inr": Unit(Fraction(1), Dimension.RATIO),
+    "l/l": Unit(Fraction(1), Dimension.RATIO),
+    "%": Unit(Fraction(1, 100), Dimension.RATIO),
+    "percent": Unit(Fraction(1, 100), Dimension.RATIO),
+    "‰": Unit(Fraction(1, 1000), Dimension.RATIO),
+    "s": Unit(Fraction(1), Dimension.TIME),
+    "sec": Unit(Fraction(1), Dimension.TIME),
+    "sek": Unit(Fraction(1), Dimension.TIME),
+    "fl": Unit(Fraction(1, 10**15), Dimension.VOLUME),
+    "um3": Unit(Fraction(1, 10**15), Dimension.VOLUME),
+    "kg": Unit(Fraction(1), Dimension.BODY_MASS),
+    "g": Unit(Fraction(1, 1000), Dimension.BODY_MASS),
+    "lb": Unit(Fraction(45_359_237, 10**8), Dimension.BODY_MASS),
+    "lbs": Unit(Fraction(45_359_237, 10**8), Dimension.BODY_MASS),
+    "m": Unit(Fraction(1), Dimension.LENGTH),
+    "cm": Unit(Fraction(1, 100), Dimension.LENGTH),
+    "mm": Unit(Fraction(1, 1000), Dimension.LENGTH),
+    "in": Unit(Fraction(254, 10_000), Dimension.LENGTH),
+}
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+_CUBIC_MILLIMETRE = re.compile(r"(mm\^?3|cmm|cumm)$")
+
+
+def spelt(text: str) -> str:
+    """One spelling of a unit, for comparing: without blanks, brackets and capitals; micro is u."""
+    kept = text.casefold().translate(_SUPERSCRIPTS).replace("μ", "u").replace("·", "*").replace("×", "x")
+    kept = re.sub(r"[\s\[\]{}()]", "", kept)
+    return _CUBIC_MILLIMETRE.sub("ul", kept.replace("mcg", "ug"))
+
+
+def unit_of(text: str, *, counted: bool = False) -> Unit | None:
+    """The unit that a text means, or None where it is not known.
+
+    counted  whether cells are counted, so that `G/l` is giga per litre.
+    """
+    text = spelt(text)
+    if counted:
+        return _count(text) or _SIMPLE.get(text)
+    if (found := _CONCENTRATION.fullmatch(text)) is not None:
+        prefix, measured, volume = found.groups()
+        return Unit(_PREFIX[prefix] / _PREFIX[volume], _MEASURED[measured])
+    return _SIMPLE.get(text) or _count(text)
+
+
+def _count(text: str) -> Unit | None:
+    found = _COUNTED.fullmatch(text)
+    if found is None:
+        return None
+    word, power, volume = found.groups()
+    if power is None:
+        powers = len(word) - 1 if word.startswith("1") else _THOUSANDS.get(word)
+        if powers is None:
+            return None
+    else:
+        powers = int(power)
+    return Unit(Fraction(10**powers) / _PREFIX[volume], Dimension.COUNT)

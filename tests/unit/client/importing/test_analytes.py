@@ -1,0 +1,177 @@
+"""Are the public constants of laboratory values right? Each against another source than the table itself."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oncofed.client.importing.analytes import ANALYTES, BY_LOINC, BY_NAME, Analyte, factor_between
+from oncofed.client.importing.units import unit_of
+
+ATOMIC_WEIGHTS = {
+    "H": 1.008,
+    "C": 12.011,
+    "N": 14.007,
+    "O": 15.999,
+    "Na": 22.98977,
+    "Mg": 24.305,
+    "P": 30.973762,
+    "Cl": 35.45,
+    "K": 39.0983,
+    "Ca": 40.078,
+    "Fe": 55.845,
+    "I": 126.90447,
+}
+FORMULAS = {
+    "creatinine": "C4H7N3O",
+    "urea": "CH4N2O",
+    "urea_nitrogen": "N2",
+    "uric_acid": "C5H4N4O3",
+    "bilirubin": "C33H36N4O6",
+    "glucose": "C6H12O6",
+    "cholesterol": "C27H46O",
+    "triglycerides": "C57H104O6",
+    "iron": "Fe",
+    "sodium": "Na",
+    "potassium": "K",
+    "chloride": "Cl",
+    "calcium": "Ca",
+    "magnesium": "Mg",
+    "phosphate": "P",
+    "free_t4": "C15H11I4NO4",
+}
+CHARGES = {"sodium": 1, "potassium": 1, "chloride": 1, "calcium": 2, "magnesium": 2}
+PRINTED = [  # as laboratories print them, rounded
+    ("creatinine", "mg/dl", "µmol/l", 88.4),
+    ("bilirubin", "mg/dl", "µmol/l", 17.1),
+    ("glucose", "mg/dl", "mmol/l", 0.0555),
+    ("urea", "mg/dl", "mmol/l", 0.1665),
+    ("urea_nitrogen", "mg/dl", "mmol/l", 0.357),
+    ("uric_acid", "mg/dl", "µmol/l", 59.48),
+    ("calcium", "mg/dl", "mmol/l", 0.2495),
+    ("magnesium", "mg/dl", "mmol/l", 0.4114),
+    ("phosphate", "mg/dl", "mmol/l", 0.3229),
+    ("iron", "µg/dl", "µmol/l", 0.179),
+    ("cholesterol", "mg/dl", "mmol/l", 0.02586),
+    ("triglycerides", "mg/dl", "mmol/l", 0.01129),
+    ("free_t4", "ng/dl", "pmol/l", 12.87),
+    ("haemoglobin", "g/dl", "mmol/l", 0.6206),
+    ("calcium", "mval/l", "mmol/l", 0.5),
+    ("sodium", "mEq/l", "mmol/l", 1.0),
+    ("ldh", "U/l", "µkat/l", 0.016667),
+    ("alt", "µkat/l", "U/l", 60.0),
+    ("afp", "kU/l", "µg/l", 1.21),
+    ("albumin", "g/dl", "g/l", 10.0),
+    ("crp", "mg/dl", "mg/l", 10.0),
+    ("psa", "ng/ml", "µg/l", 1.0),
+    ("ca_19_9", "U/ml", "kU/l", 1.0),
+    ("tsh", "µIU/ml", "mU/l", 1.0),
+    ("ferritin", "ng/ml", "µg/l", 1.0),
+    ("leucocytes", "/µl", "10^9/l", 0.001),
+    ("platelets", "1000/µl", "10^9/l", 1.0),
+    ("platelets", "G/l", "10^9/l", 1.0),
+    ("platelets", "Tsd/µl", "10^9/l", 1.0),
+    ("neutrophils", "cells/mm3", "10^9/l", 0.001),
+    ("erythrocytes", "Mio/µl", "10^12/l", 1.0),
+    ("erythrocytes", "T/l", "10^12/l", 1.0),
+    ("haematocrit", "l/l", "%", 100.0),
+]
+
+
+def molar_mass(formula: str) -> float:
+    return sum(ATOMIC_WEIGHTS[element] * int(many or 1) for element, many in re.findall(r"([A-Z][a-z]?)(\d*)", formula))
+
+
+def test_molar_masses_are_those_of_the_formulas() -> None:
+    told = {each.name: float(each.grams_per_mole) for each in ANALYTES if each.grams_per_mole is not None}
+    assert set(told) == {*FORMULAS, "haemoglobin"}
+    for name, formula in FORMULAS.items():
+        assert told[name] == pytest.approx(molar_mass(formula), rel=2e-5), name
+
+
+def test_haemoglobin_in_mol_is_of_one_chain_of_four() -> None:
+    assert float(BY_NAME["haemoglobin"].grams_per_mole or 0) * 4 == pytest.approx(64_458, rel=1e-4)
+
+
+def test_valences_are_the_charges_of_the_ions() -> None:
+    assert {each.name: each.valence for each in ANALYTES if each.valence is not None} == CHARGES
+
+
+@pytest.mark.parametrize(("name", "written", "wanted", "printed"), PRINTED)
+def test_a_factor_is_the_one_that_laboratories_print(name: str, written: str, wanted: str, printed: float) -> None:
+    found = factor_between(written, wanted, BY_NAME[name])
+    assert found is not None
+    assert float(found) == pytest.approx(printed, rel=2e-3)
+
+
+def test_there_and_back_is_exactly_one() -> None:
+    for name, written, wanted, _ in PRINTED:
+        there, back = (factor_between(*pair, BY_NAME[name]) for pair in ((written, wanted), (wanted, written)))
+        assert there is not None
+        assert back is not None
+        assert there * back == Fraction(1), name
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "wanted"),
+    [
+        ("crp", "mg/l", "nmol/l"),  # no molar mass that laboratories agree on
+        ("ca_125", "U/ml", "ukat/l"),  # a unit of its own, and no enzyme
+        ("albumin", "g/dl", "%"),
+        ("phosphate", "mval/l", "mmol/l"),  # its charge depends on the pH
+        ("creatinine", "mg/dl", "furlong"),
+        ("platelets", "g/l", "mg/l"),
+    ],
+)
+def test_where_no_constant_is_known_nothing_is_converted(name: str, written: str, wanted: str) -> None:
+    assert factor_between(written, wanted, BY_NAME[name]) is None
+
+
+def test_without_an_analyte_only_units_of_one_kind_are_converted() -> None:
+    assert factor_between("g/dl", "g/l", None) == 10
+    assert factor_between("mg/dl", "µmol/l", None) is None
+    assert factor_between("points", "Points", None) == 1
+    assert factor_between("points", "score", None) is None
+
+
+@pytest.mark.parametrize("analyte", ANALYTES, ids=lambda analyte: analyte.name)
+def test_ranges_lie_in_one_another(analyte: Analyte) -> None:
+    low, high = analyte.plausible
+    for usual in (analyte.usual, analyte.usual_men or analyte.usual):
+        assert low <= usual[0] < usual[1] <= high
+    assert unit_of(analyte.unit, counted=analyte.counted) is not None
+
+
+def test_no_name_word_or_code_stands_for_two_analytes() -> None:
+    for found in (
+        [each.name for each in ANALYTES],
+        [word for each in ANALYTES for word in each.words],
+        [code for each in ANALYTES for code in each.loinc],
+    ):
+        assert len(found) == len(set(found))
+    assert len(ANALYTES) >= 40
+
+
+@pytest.mark.parametrize("code", BY_LOINC)
+def test_a_loinc_code_has_its_check_digit(code: str) -> None:
+    digits, check = code.split("-")
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        doubled = int(digit) * (2 if place % 2 == 0 else 1)
+        total += doubled - 9 if doubled > 9 else doubled
+    assert (10 - total % 10) % 10 == int(check)
+
+
+@given(st.text(max_size=12), st.booleans())
+def test_any_text_is_a_unit_or_none(text: str, counted: bool) -> None:
+    found = unit_of(text, counted=counted)
+    assert found is None or found.factor > 0
+
+
+@pytest.mark.parametrize("text", ["mg/dL", "MG/DL", " mg / dl ", "[mg]/dL"])
+def test_capitals_blanks_and_brackets_are_not_compared(text: str) -> None:
+    assert unit_of(text) == unit_of("mg/dl")

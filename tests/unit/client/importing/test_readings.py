@@ -1,0 +1,137 @@
+"""Does a cell say what a person reads in it, and nothing that nobody wrote?"""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal as Exact
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oncofed.client.importing.mapping import Decimal, Limits, Source, Thousands
+from oncofed.client.importing.readings import Column, numbers
+
+NAN = float("nan")
+
+
+def source(decimal: Decimal = Decimal.POINT, thousands: Thousands | None = None) -> Source:
+    return Source(name="s", path=Path("s.csv"), patient="id", decimal=decimal, thousands=thousands)
+
+
+def read(text: str, of: Source, limits: Limits = Limits.FAULT) -> float:
+    return float(numbers(Column(pd.Series([text])), of, ["NA"], limits=limits).values[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal", "thousands", "wanted"),
+    [
+        ("1.5", "point", None, 1.5),
+        ("1,5", "comma", None, 1.5),
+        ("+1,5", "comma", None, 1.5),
+        ("-0,05", "comma", None, -0.05),
+        (",5", "comma", None, 0.5),
+        ("1,5e3", "comma", None, 1500.0),
+        ("1,5", "point", None, NAN),
+        ("1.234", "comma", None, NAN),  # 1.234 or 1234? Nobody knows
+        ("1.234", "comma", "point", 1234.0),
+        ("1.234,5", "comma", "point", 1234.5),
+        ("12.34", "comma", "point", NAN),
+        ("1,234.5", "point", "comma", 1234.5),
+        ("1,234", "point", None, NAN),
+        ("1 234,5", "comma", "blank", 1234.5),
+        ("1'234.5", "point", "apostrophe", 1234.5),
+        ("nan", "point", None, NAN),
+        ("inf", "point", None, NAN),
+        ("1e999", "point", None, NAN),
+        ("١٢", "point", None, NAN),
+        ("1.5 mg/l", "point", None, NAN),
+    ],
+)
+def test_a_number_is_one_only_as_its_source_writes_them(
+    text: str, decimal: str, thousands: str | None, wanted: float
+) -> None:
+    found = numbers(
+        Column(pd.Series([text])),
+        source(Decimal(decimal), None if thousands is None else Thousands(thousands)),
+        [],
+    )
+    np.testing.assert_array_equal(found.values, [wanted])
+    assert found.malformed[0] == np.isnan(wanted)
+
+
+@given(st.decimals(min_value=-10_000_000, max_value=10_000_000, places=2))
+def test_a_number_that_a_german_program_writes_is_read_back(number: Exact) -> None:
+    text = f"{number:,.2f}".translate({ord(","): ".", ord("."): ","})
+    assert read(text, source(Decimal.COMMA, Thousands.POINT)) == float(number)
+
+
+@pytest.mark.parametrize(
+    ("text", "limits", "wanted", "limited"),
+    [
+        ("<0,5", Limits.AT_LIMIT, 0.5, True),
+        ("< 0,5", Limits.HALF, 0.25, True),
+        ("≤0,5", Limits.HALF, 0.25, True),
+        (">100", Limits.HALF, 100.0, True),
+        (">= 100", Limits.AT_LIMIT, 100.0, True),
+        ("<0,5", Limits.MISSING, NAN, True),
+        ("<0,5", Limits.FAULT, NAN, True),
+        ("<x", Limits.AT_LIMIT, NAN, False),
+        ("0,5<", Limits.AT_LIMIT, NAN, False),
+        ("NA", Limits.AT_LIMIT, NAN, False),
+    ],
+)
+def test_a_limit_of_detection_is_what_the_mapping_says(text: str, limits: Limits, wanted: float, limited: bool) -> None:
+    found = numbers(Column(pd.Series([text])), source(Decimal.COMMA), ["NA"], limits=limits)
+    np.testing.assert_array_equal(found.values, [wanted])
+    assert bool(found.limited[0]) is limited
+    assert bool(found.malformed[0]) is (bool(np.isnan(wanted)) and not limited and text != "NA")
+
+
+@pytest.mark.parametrize("cells", [[1, 2], [1.0, 2.0], ["1", "2.0"], [Exact("1.00"), Exact(2)]])
+def test_a_cell_means_the_same_however_it_is_stored(cells: list[object]) -> None:
+    column = Column(pd.Series(cells))
+    np.testing.assert_array_equal(numbers(column, source(), []).values, [1, 2])
+    np.testing.assert_array_equal(column.among(["2"]), [False, True])
+    np.testing.assert_array_equal(numbers(column, source(), [], translated={"2": "7"}).values, [1, 7])
+    np.testing.assert_array_equal(numbers(column, source(), ["1"]).values, [NAN, 2])
+    np.testing.assert_array_equal(column.empty(["2"]), [False, True])
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "wanted"),
+    [
+        ("2021-03-04", "YYYY-MM-DD", date(2021, 3, 4)),
+        ("04.03.2021", "DD.MM.YYYY", date(2021, 3, 4)),
+        ("4.3.2021", "DD.MM.YYYY", date(2021, 3, 4)),
+        ("03/04/2021", "MM/DD/YYYY", date(2021, 3, 4)),
+        ("2021-03-04 23:59", "YYYY-MM-DD", date(2021, 3, 4)),
+        ("2021-03-04T23:59:10+01:00", "YYYY-MM-DD", date(2021, 3, 4)),
+        ("20210304", "YYYYMMDD", date(2021, 3, 4)),
+        ("00.03.2021", "DD.MM.YYYY", None),
+        ("31.02.2021", "DD.MM.YYYY", None),
+        ("04.03.21", "DD.MM.YYYY", None),
+        ("04x03x2021", "DD.MM.YYYY", None),
+        ("04.03.1021", "DD.MM.YYYY", None),
+        ("2021-03", "YYYY-MM-DD", None),
+    ],
+)
+def test_a_day_is_one_only_in_its_form(text: str, form: str, wanted: date | None) -> None:
+    days, malformed = Column(pd.Series([text])).days(form, [])
+    assert bool(malformed[0]) is (wanted is None)
+    if wanted is not None:
+        assert date.fromordinal(int(days[0])) == wanted
+
+
+def test_an_unknown_day_is_none_and_no_fault() -> None:
+    days, malformed = Column(pd.Series(["", "unbekannt", None])).days("DD.MM.YYYY", ["unbekannt"])
+    assert np.isnan(days).all()
+    assert not malformed.any()
+
+
+def test_a_word_that_ends_in_a_star_is_a_beginning() -> None:
+    column = Column(pd.Series(["C34.1", "C50", "c34", ""]))
+    np.testing.assert_array_equal(column.among(["C34*"]), [True, False, False, False])

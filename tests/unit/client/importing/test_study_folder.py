@@ -1,0 +1,155 @@
+"""Is the truth that an invented cBioPortal folder was written from what an import finds in it?"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from oncofed.client.importing.cohort_import import ImportedCohort, import_cohort
+from oncofed.client.importing.mapping_file import read_mapping
+from oncofed.errors import InvalidInput
+from studies.study_folder.make_folder import study_folder
+
+EXAMPLE = Path(__file__).resolve().parents[4] / "simulations" / "studies" / "study_folder"
+FOLDER = study_folder()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in FOLDER.files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    for name in ("schema.toml", "mapping.toml"):
+        shutil.copy(EXAMPLE / name, tmp_path)
+    return tmp_path
+
+
+def imported(folder: Path) -> ImportedCohort:
+    return import_cohort(read_mapping(folder / "mapping.toml"))
+
+
+def change(path: Path, *pairs: tuple[str, str]) -> None:
+    text = path.read_text()
+    for old, new in pairs:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    path.write_text(text)
+
+
+def assert_is(found: pd.DataFrame, truth: pd.DataFrame) -> None:
+    assert list(found["patient_id"]) == list(truth["patient_id"])
+    for column in truth.columns:
+        if truth[column].dtype == object:
+            assert list(found[column]) == list(truth[column]), column
+        else:
+            np.testing.assert_array_equal(found[column].to_numpy(dtype=float), truth[column].to_numpy(), err_msg=column)
+
+
+def test_the_truth_is_recovered_exactly(folder: Path) -> None:
+    assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
+
+
+def test_a_gene_that_a_panel_lacks_is_not_measured_and_not_0(folder: Path) -> None:
+    """The truth has both kinds, and taking not sequenced for 0 would be seen."""
+    stk11, tp53 = FOLDER.truth["STK11_mut"], FOLDER.truth["TP53_mut"]
+    assert stk11.isna().sum() > tp53.isna().sum() > 0
+    assert (stk11 == 0).sum() > 50
+    found = imported(folder).table.to_pandas()
+    assert found["STK11_mut"].isna().sum() == stk11.isna().sum()
+
+
+def test_silent_variants_do_not_count_unless_the_mapping_says_so(folder: Path) -> None:
+    before = imported(folder).table.to_pandas()["TP53_mut"]
+    notes = [note for source in imported(folder).report.sources for note in source.notes]
+    assert any("of a silent class and do not count" in note for note in notes)
+    change(folder / "mapping.toml", ('whole = ["WES"]', 'whole = ["WES"]\nsilent = []'))
+    after = imported(folder).table.to_pandas()["TP53_mut"]
+    assert after.sum() > before.sum()
+    assert after.isna().equals(before.isna())
+
+
+def test_a_marker_of_samples_counts_the_kept_samples_alone(folder: Path) -> None:
+    source = '[[source]]\nname = "samples"\npath = "."\npart = "cbioportal_samples"\n'
+    source += 'keep = { SAMPLE_TYPE = ["Metastasis"] }\n\n[[outcome]]'
+    marker = 'source = "samples"\ncolumn = "SAMPLE_TYPE"\nwords = { Metastasis = "1" }\nwithout_row = "0"'
+    sex = 'column = "SEX"\nwords = { Female = "1", Male = "0" }'
+    change(folder / "mapping.toml", ("[[outcome]]", source), (sex, marker))
+    found = imported(folder).table.to_pandas().set_index("patient_id")["female"]
+    lines = FOLDER.files["data_clinical_sample.txt"].splitlines()
+    metastatic = {line.split("\t")[0] for line in lines if line.endswith("\tMetastasis")}
+    assert set(found[found == 1].index) == metastatic
+    assert (found == 0).sum() == len(found) - len(metastatic) > 0
+
+
+def test_where_nothing_says_which_samples_were_sequenced_the_folder_is_refused(folder: Path) -> None:
+    (folder / "data_gene_panel_matrix.txt").unlink()
+    with pytest.raises(InvalidInput, match="says nowhere which samples were sequenced"):
+        imported(folder)
+    (folder / "case_lists").mkdir()
+    listed = [line.split("\t")[1] for line in FOLDER.files["data_clinical_sample.txt"].splitlines()[5:]][:50]
+    (folder / "case_lists" / "cases_sequenced.txt").write_text(
+        "stable_id: x\ncase_list_ids: " + "\t".join(listed) + "\n"
+    )
+    found = imported(folder).table.to_pandas().set_index("patient_id")["STK11_mut"]
+    sequenced = {name.rpartition("-T")[0] for name in listed}
+    assert set(found[found.notna()].index) == sequenced
+
+
+def test_a_panel_that_nobody_describes_is_a_fault(folder: Path) -> None:
+    change(folder / "mapping.toml", ('whole = ["WES"]\n', ""))
+    count = FOLDER.files["data_gene_panel_matrix.txt"].count("\tWES\n")
+    with pytest.raises(InvalidInput, match=rf"name a gene panel that no file .* describes \({count} rows\)"):
+        imported(folder)
+
+
+def test_a_variant_outside_of_its_samples_panel_does_not_count_and_is_told(folder: Path) -> None:
+    small = next(
+        line.split("\t")[0]
+        for line in FOLDER.files["data_gene_panel_matrix.txt"].splitlines()
+        if line.endswith("\tSMALL") and "-T1" in line
+    )
+    with (folder / "data_mutations.txt").open("a") as file:
+        file.write(f"STK11\t1\t{small}\tMissense_Mutation\n")
+    found = imported(folder)
+    notes = [note for source in found.report.sources for note in source.notes]
+    assert any(
+        "1 variants of these genes lie in genes that their sample's panel does not name" in note for note in notes
+    )
+    assert_is(found.table.to_pandas(), FOLDER.truth)
+
+
+def test_a_gene_without_a_row_is_not_measured_and_told(folder: Path) -> None:
+    change(folder / "mapping.toml", ('column = "CD274"', 'column = "PDCD1"'))
+    found = imported(folder)
+    assert found.table.to_pandas()["CD274_z"].isna().all()
+    assert any("no row for PDCD1: not measured" in note for source in found.report.sources for note in source.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "words"),
+    [
+        ("data_cna.txt", "MYC\t2", "CDKN2A\t2", 'row "CDKN2A": stands there more than once'),
+        ("data_cna.txt", "CDKN2A\t1\t", "CDKN2A\t1\t\t", "more or fewer cells than the header"),
+        (
+            "data_clinical_sample.txt",
+            "-T1\tPrimary",
+            "-T1\tPrimary\nP-0001\tP-0001-T1\tPrimary",
+            "share their SAMPLE_ID",
+        ),
+        ("data_gene_panel_small.txt", "gene_list", "genes", "does not describe a gene panel"),
+        ("data_clinical_patient.txt", "PATIENT_ID\tAGE", "PATIENT_ID\tALTER", 'column "AGE": is not in the file'),
+        ("data_clinical_patient.txt", "1:DECEASED", "1:DEAD", "is a word that the mapping does not list"),
+    ],
+)
+def test_a_damaged_folder_is_refused_and_not_quoted(folder: Path, name: str, old: str, new: str, words: str) -> None:
+    text = FOLDER.files[name]
+    begin = text.rindex(old) if old.startswith("PATIENT_ID") else text.index(old)
+    if name == "data_clinical_sample.txt":
+        begin = text.index("P-0001-T1\tPrimary") + len("P-0001")
+    (folder / name).write_text(text[:begin] + new + text[begin + len(old) :])
+    with pytest.raises(InvalidInput, match=words) as caught:
+        imported(folder)
+    assert "P-0" not in str(caught.value)
