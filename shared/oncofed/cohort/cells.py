@@ -97,13 +97,6 @@ def categories(column: pd.Series, vocabulary: Sequence[str], missing_codes: Sequ
     return Categories(values, unknown)
 
 
-HOLDS_A_QUOTE = (
-    "the identifier holds a quotation mark",
-    "Look for a lost comma or a stray quotation mark there; write identifiers without.",
-)
-"""What, and the remedy. Two quoted cells whose comma was lost are one cell with a quotation mark inside."""
-
-
 def quoted(identifiers: pa.Array) -> NDArray[np.bool_]:
     """(rows,) whether a text, as `words` gives it, holds a quotation mark."""
     found = pc.fill_null(pc.match_substring(identifiers, '"'), False)

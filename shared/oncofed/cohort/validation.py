@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from oncofed.cohort.cells import HOLDS_A_QUOTE, Numbers, categories, lost_digits, numbers, quoted, words
+from oncofed.cohort.cells import Numbers, categories, numbers
 from oncofed.cohort.cohort import Cohort
+from oncofed.cohort.identifiers import identifiers_in
 from oncofed.cohort.letters import plain
 from oncofed.cohort.schema import DeathPolicy, Endpoint, Kind, Marker, StudySchema, TimeUnit
 from oncofed.cohort.table import read_table
@@ -126,18 +126,10 @@ class _Validation:
         if cells is None:
             return ()
         column = self.schema.patient_id
-        found = words(cells)
-        missing = pc.is_null(found).to_numpy(zero_copy_only=False).astype(bool)
-        self._note(column, missing, "the identifier is missing", "Give every patient an identifier.")
-        self._note(
-            column,
-            lost_digits(cells),
-            "the identifier is a number with a fraction, or too large to be kept exactly",
-            "Store identifiers as text or as whole numbers.",
-        )
-        self._note(column, quoted(found), *HOLDS_A_QUOTE)
-        identifiers = pd.Series(found.to_pylist(), dtype=object)
-        repeated = identifiers.duplicated(keep=False).to_numpy() & ~missing
+        found = identifiers_in(cells, where=f'{self.where}: column "{column}"')
+        self.faults += found.faults
+        identifiers = pd.Series(found.names.to_pylist(), dtype=object)
+        repeated = identifiers.duplicated(keep=False).to_numpy() & ~found.missing
         self._note(column, repeated, "rows share their identifier with another row", "Keep one row for each patient.")
         return tuple(identifiers)
 

@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from oncofed.cohort.cells import HOLDS_A_QUOTE, quoted, words
+from oncofed.cohort.cells import words
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.events_in_grid import events_in_grid
+from oncofed.cohort.identifiers import identifiers_in
 from oncofed.cohort.letters import plain
 from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.table import Tell, keep_to_oneself, read_table
@@ -215,14 +216,10 @@ def _assigned(cohort: Cohort, sites: SitesSpec, path: Path, *, tell: Tell) -> _P
     ]
     if absent:
         raise InvalidInput(absent)
-    identifiers, named = (words(assignment[plain(column)]) for column in wanted)
-    patients, places = identifiers.to_pylist(), named.to_pylist()
-    faults = []
     where_patients = f'{path.name}: column "{sites.assignment_patient_id}"'
-    if with_quotes := int(quoted(identifiers).sum()):
-        faults.append(Fault(where_patients, *HOLDS_A_QUOTE, with_quotes))
-    if nameless := sum(patient is None for patient in patients):
-        faults.append(Fault(where_patients, "the identifier is missing", "Fill it in, or drop the row.", nameless))
+    identifiers = identifiers_in(assignment[plain(sites.assignment_patient_id)], where=where_patients)
+    patients, places = identifiers.names.to_pylist(), words(assignment[plain(sites.assignment_column)]).to_pylist()
+    faults = [*identifiers.faults]
     listed = Counter(patient for patient in patients if patient is not None)
     if doubled := sum(times for times in listed.values() if times > 1):
         remedy = "Keep one row for each patient: nobody can be at two places."

@@ -216,6 +216,15 @@ def test_identifiers_of_both_tables_may_be_stored_differently(tmp_path: Path, pa
     assert told == []
 
 
+def test_identifiers_that_were_rounded_give_nobody_anothers_hospital(tmp_path: Path) -> None:
+    """As floating-point numbers two of them are their neighbours': the patients who were meant would be left out."""
+    first = 90_071_992_547_409_920
+    rows = [(float(first + number + 1), place) for number, (_, place) in enumerate(everybody())]
+    table = small_table().assign(patient=[str(first + number) for number in range(PATIENTS)])
+    with pytest.raises(InvalidInput, match=r'assignment.parquet: column "pid": .* too large to be kept exactly'):
+        told_by(places_of(rows, tmp_path, parquet=True), table)
+
+
 def test_a_patient_who_is_listed_twice_is_a_fault(tmp_path: Path) -> None:
     rows = [*everybody(), ("p003 ", "train_0"), (None, "train_1")]
     with pytest.raises(InvalidInput) as caught:

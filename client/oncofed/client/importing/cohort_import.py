@@ -9,7 +9,7 @@ identifiers. Nothing is written here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from oncofed.client.importing.patient_rows import PatientRows
 from oncofed.client.importing.readings import FloatArray, Mask
 from oncofed.client.importing.report import ImportReport, MarkerReport, SourceReport
 from oncofed.client.importing.source_tables import SourceTable, read_source_table
-from oncofed.cohort.cells import lost_digits
+from oncofed.cohort.identifiers import identifiers_in
 from oncofed.cohort.schema import Kind, Marker, TimeUnit
 from oncofed.cohort.validation import named_columns, validate
 from oncofed.errors import Fault, InvalidInput
@@ -132,18 +132,7 @@ class _Import:
 
     def _patient_ids(self, table: SourceTable) -> list[str]:
         ids = table.identifiers
-        where = f'{table.where}: column "{table.patient}"'
-        cells = table.columns[table.patient].cells
-        for rows, what, remedy in (
-            (ids.isna().to_numpy(), "the identifier is missing", "Give every patient an identifier."),
-            (
-                lost_digits(cells),
-                "the identifier is a number with a fraction, or too large to be kept exactly",
-                "Store identifiers as text or as whole numbers.",
-            ),
-        ):
-            if count := int(rows.sum()):
-                self.faults.append(Fault(where, what, remedy, count))
+        self.faults += identifiers_in(table.columns[table.patient].cells, where=_identifiers_of(table)).faults
         found = sorted(ids.dropna().unique())
         if not found:
             remedy = "Check its keep, and that the export is whole."
@@ -151,6 +140,11 @@ class _Import:
         return found
 
     def _rows(self, table: SourceTable) -> PatientRows:
+        if table.source.name != self.head.patients:
+            # A row of nobody is left out and counted. Of each identifier once: such tables are long.
+            named = table.columns[table.patient].cells[table.identifiers.notna()].drop_duplicates()
+            found_wrong = identifiers_in(named, where=_identifiers_of(table)).faults
+            self.faults += [replace(fault, count=None) for fault in found_wrong]
         codes, found = pd.factorize(table.identifiers)
         known = {patient: place for place, patient in enumerate(self.patient_ids)}
         places = np.array([*(known.get(patient, -1) for patient in found), -1])[codes]
@@ -282,3 +276,8 @@ def _whole(values: FloatArray) -> pa.Array:
 
 def _numbers(values: FloatArray) -> pa.Array:
     return pa.array(values, type=pa.float64(), from_pandas=True)
+
+
+def _identifiers_of(table: SourceTable) -> str:
+    """What faults call the column."""
+    return f'{table.where}: column "{table.patient}"'

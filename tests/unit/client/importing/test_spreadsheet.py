@@ -92,6 +92,19 @@ def test_the_order_of_rows_does_not_matter(clinic: Path) -> None:
     assert first.report == second.report
 
 
+@pytest.mark.parametrize("name", ["patienten", "diagnosen"])
+def test_identifiers_that_were_rounded_give_nobody_anothers_cells(name: str, clinic: Path) -> None:
+    """In whichever source they stand; stored as floating-point numbers they are their neighbours'."""
+    first_lines = {"patienten": 0, "diagnosen": 1}  # sep=; of Excel
+    cells = pd.read_csv(clinic / f"{name}.csv", sep=";", encoding="windows-1252", dtype=str, skiprows=first_lines[name])
+    cells["PatNr"] = 9.007199254740992e16 + 16.0 * np.arange(len(cells))
+    cells.to_parquet(clinic / f"{name}.parquet")
+    path = clinic / "mapping.toml"
+    path.write_text(path.read_text().replace(f"{name}.csv", f"{name}.parquet"))
+    with pytest.raises(InvalidInput, match=rf'{name}.parquet: column "PatNr": .* too large to be kept exactly'):
+        imported(clinic)
+
+
 def test_a_death_without_a_date_is_a_fault_unless_the_mapping_says_what_becomes_of_it(clinic: Path) -> None:
     path = clinic / "mapping.toml"
     text = path.read_text()
