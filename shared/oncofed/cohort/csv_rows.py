@@ -12,10 +12,11 @@ either returns the one way to read the text, or raises InvalidInput with the lin
   that joins lines passes: the joined lines have at least (lines - 1) x (cells - 1) separators too many, and these could
   only lie inside of its quotes.
 
-A file that was cut on its way ends inside a cell, and 60.1 months are 6 then. So where the last row has no line end
-and others have one, its last cell is in doubt (`last_cell_in_doubt`) unless others show that it is whole: it is a word,
-0 or 1, at least `_WITNESSES` rows end in the very same text, and none in one that goes on from it. A file that was cut
-exactly behind a row looks like any other: only the number of its rows tells, to whoever knows it.
+A file that was cut on its way ends inside a cell: 60.1 months are 6 then, Nordost is Nord. So where the last row has
+no line end and others have one, its last cell is in doubt (`last_cell_in_doubt`) unless the others show a column of
+nothing but 0 and 1, or nothing but true and false, and at least `_WITNESSES` of them say the very same: any other word
+or number may have gone on, however often it stands elsewhere. A file that was cut exactly behind a row looks like any
+other: only the number of its rows tells, to whoever knows it.
 
 Lines are told by number and cells never. Empty lines are no rows. Line ends are CR LF, LF or CR.
 
@@ -46,7 +47,8 @@ SEPARATORS = {COMMA: "commas", ";": "semicolons", "\t": "tabs", "|": "vertical b
 _PIECE_BYTES = 1 << 20
 _LINES_SHOWN = 5
 _WITNESSES = 10
-_NO_WORD = re.compile(rb"[0-9.,eE+\- ]*")
+_ONLY = (frozenset({b"0", b"1"}), frozenset({b"true", b"false"}))
+"""What a column holds beside empty cells, if its cells are to be known as whole without a line end."""
 
 Positions = NDArray[np.int64]
 
@@ -180,11 +182,21 @@ def last_cell_in_doubt(content: bytes, shape: CsvShape, *, separator: str = COMM
     cell = content[begins:]
     if shape.quoted and cell.count(b'"') % 2:  # it begins before that separator, inside of quotes
         return True
-    if _NO_WORD.fullmatch(bare := cell.strip(b'"')) and bare not in (b"0", b"1"):
+    only = next((words for words in _ONLY if _bare(cell) in words), None)
+    if only is None:
         return True
     before = rb"[\r\n]" if len(shape.header) == 1 else re.escape(between)
-    ends = re.findall(before + re.escape(cell) + rb"([^" + re.escape(between) + rb"\r\n]*)(?=[\r\n])", content[:begins])
-    return len(ends) < _WITNESSES or any(ends)
+    last_of_row = re.compile(before + rb"([^" + re.escape(between) + rb"\r\n]*)(?=[\r\n])")
+    witnesses = 0
+    for found in last_of_row.finditer(content, shape.body_begins - 1, begins):
+        if (bare := _bare(found[1])) and bare not in only:
+            return True
+        witnesses += found[1] == cell
+    return witnesses < _WITNESSES
+
+
+def _bare(cell: bytes) -> bytes:
+    return cell.strip(b'"').lower()
 
 
 def _refuse(doubts: _Doubts, name: str, separators: str) -> None:

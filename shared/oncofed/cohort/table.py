@@ -5,11 +5,13 @@ columns, `named_frame`) what a database answers. Promise: nothing is repaired. E
 or the file is refused with the lines that leave a doubt (`oncofed.cohort.csv_rows`). A cell of a CSV file is handed on
 as the text that stands there (identifiers keep their leading zeros, a column is never half guessed), and a cell of a
 Parquet file with its own type. What a cell means is asked later, by `oncofed.cohort.validation`, which knows the
-schema. Refused: another format or encoding (`oncofed.cohort.file_kind`), and files that are missing, empty, ragged or
-have two columns of one name. No message repeats anything from the file, not even its first line, which in a file
-without a header would be a patient.
+schema. Refused: another format or encoding (`oncofed.cohort.file_kind`), and files that are missing, empty, ragged,
+damaged as their own checksums say, or have two columns of one name that are asked for. No message repeats anything from
+the file, not even its first line, which in a file without a header would be a patient.
 
-Only the columns that are asked for are read: what else a file holds costs nothing and can break nothing.
+Only the columns that are asked for are read: what else a file holds costs nothing and can break nothing. Spreadsheets
+write empty columns without a name at the right of a CSV file; these are left out, and told. A row that holds something
+there is refused: one cell too many has shifted the others.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -83,7 +86,13 @@ def read_table(
             )
             _refuse_cut(content, shape, name=path.name, wanted=wanted, separator=text.separator)
             frame = _read_csv(
-                content, shape, name=path.name, wanted=wanted, separator=text.separator, coded=form is not None
+                content,
+                shape,
+                name=path.name,
+                wanted=wanted,
+                separator=text.separator,
+                coded=form is not None,
+                tell=tell,
             )
             if shape.over_several_lines:
                 tell(
@@ -105,10 +114,10 @@ def named_frame(
     rows: Sequence[tuple[object, ...]], names: Sequence[str], *, name: str, columns: Iterable[str] | None = None
 ) -> pd.DataFrame:
     """What a database answered, as `read_table` gives it. Raises InvalidInput for two columns of one name."""
-    plain_names = _distinct_names(names, name=name)
+    wanted = None if columns is None else {_nearly(column) for column in columns}
+    plain_names = _distinct_names(names, name=name, wanted=wanted)
     # As objects: a column of whole numbers with an empty cell would else become floating-point numbers.
     frame = pd.DataFrame(list(rows), columns=plain_names, dtype=object)
-    wanted = None if columns is None else {_nearly(column) for column in columns}
     return frame.iloc[:, _positions(plain_names, wanted)]
 
 
@@ -134,13 +143,23 @@ def _refuse_cut(content: bytes, shape: CsvShape, *, name: str, wanted: set[str] 
 
 
 def _read_csv(
-    content: bytes, shape: CsvShape, *, name: str, wanted: set[str] | None, separator: str, coded: bool
+    content: bytes,
+    shape: CsvShape,
+    *,
+    name: str,
+    wanted: set[str] | None,
+    separator: str,
+    coded: bool,
+    tell: Tell,
 ) -> pd.DataFrame:
-    names = _distinct_names(shape.header, name=name)
+    named = _named_columns(shape.header)
+    names = _distinct_names(shape.header[:named], name=name, wanted=wanted)
     kept = _positions(names, wanted)
+    nameless = range(named, len(shape.header))
     if not kept or not shape.rows:
         return pd.DataFrame({names[position]: [] for position in kept}, index=range(shape.rows), dtype=object)
-    places = [str(position) for position in range(len(names))]
+    places = [str(position) for position in range(len(shape.header))]
+    read = [places[position] for position in (*kept, *nameless)]
     table = pyarrow.csv.read_csv(
         pa.BufferReader(pa.py_buffer(content).slice(shape.body_begins)),
         read_options=pyarrow.csv.ReadOptions(
@@ -153,14 +172,19 @@ def _read_csv(
             newlines_in_values=shape.over_several_lines,
         ),
         convert_options=pyarrow.csv.ConvertOptions(
-            include_columns=[places[position] for position in kept],
-            column_types={places[position]: pa.string() for position in kept},
+            include_columns=read,
+            column_types=dict.fromkeys(read, pa.string()),
             strings_can_be_null=False,
         ),
     )
     if table.num_rows != shape.rows:
         what = "its rows can be counted in two ways"
         raise InvalidInput([Fault(name, what, "Write it again, with one kind of line end and no stray quotes.")])
+    if nameless:
+        _refuse_filled(table.select(read[len(kept) :]), name=name)
+        columns, are = ("column", "is") if len(nameless) == 1 else ("columns", "are")
+        tell(f"{name}: {len(nameless)} empty {columns} without a name at the right {are} left out.")
+        table = table.select(read[: len(kept)])
     if wanted is not None and shape.over_several_lines:
         _refuse_line_ends(table, [position + 1 for position in kept], name=name)
     table = table.rename_columns([names[position] for position in kept])
@@ -170,6 +194,23 @@ def _read_csv(
         )
     frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
     return frame
+
+
+def _named_columns(header: Sequence[str]) -> int:
+    """How many columns there are, those at the right without a name left out. A table of such columns alone has all."""
+    named = [position for position, column in enumerate(header, start=1) if plain(column).strip()]
+    return named[-1] if named else len(header)
+
+
+def _refuse_filled(nameless: pa.Table, *, name: str) -> None:
+    """Beside a decimal comma, or a comma too many, the last cells of a row stand there."""
+    filled = np.zeros(nameless.num_rows, dtype=np.bool_)
+    for cells in nameless.itercolumns():
+        filled |= pc.not_equal(pc.utf8_trim_whitespace(cells), "").to_numpy().astype(np.bool_)
+    if count := int(filled.sum()):
+        what = "some rows hold something in the columns at the right without a name: their cells may be shifted"
+        remedy = "Put cells that hold a separator in quotes; give these columns a name, or empty them."
+        raise InvalidInput([Fault(name, what, remedy, count)])
 
 
 def _refuse_line_ends(table: pa.Table, numbers: Sequence[int], *, name: str) -> None:
@@ -184,10 +225,18 @@ def _refuse_line_ends(table: pa.Table, numbers: Sequence[int], *, name: str) -> 
 
 
 def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None, coded: bool) -> pd.DataFrame:
-    file = pyarrow.parquet.ParquetFile(pa.BufferReader(content))
-    names = _distinct_names(file.schema_arrow.names, name=name)
+    file = pyarrow.parquet.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+    names = _distinct_names(file.schema_arrow.names, name=name, wanted=wanted)
     kept = _positions(names, wanted)
-    read = file.read(columns=[file.schema_arrow.names[position] for position in kept])
+    read = None
+    try:
+        read = file.read(columns=[file.schema_arrow.names[position] for position in kept])
+    except OSError as error:
+        if "checksum" not in str(error):
+            raise
+    if read is None:
+        what = "the file is damaged: it holds something else than its own checksums say"
+        raise InvalidInput([Fault(name, what, "Copy it again from where it was made, or write it again.")])
     by_name = dict(zip(read.column_names, read.itercolumns(), strict=True))
     columns: dict[str, pd.Series] = {}
     faults = []
@@ -230,8 +279,8 @@ def _typed_cells(cells: pa.ChunkedArray, *, coded: bool) -> pd.Series | None:
     return column
 
 
-def _distinct_names(written: Sequence[str], *, name: str) -> list[str]:
-    """Without what cannot be seen. Raises InvalidInput for two of one name.
+def _distinct_names(written: Sequence[str], *, name: str, wanted: set[str] | None) -> list[str]:
+    """Without what cannot be seen. Raises InvalidInput for two of one name that are asked for.
 
     Columns are told by position: in a file without a header line, a column's "name" is a patient's value.
     """
@@ -245,8 +294,8 @@ def _distinct_names(written: Sequence[str], *, name: str) -> list[str]:
             "have one and the same name",
             "Rename or remove all but one; check that the first line is the header.",
         )
-        for found in positions.values()
-        if len(found) > 1
+        for column, found in positions.items()
+        if len(found) > 1 and (wanted is None or _nearly(column) in wanted)
     ]
     if faults:
         raise InvalidInput(faults)

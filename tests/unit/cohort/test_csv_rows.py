@@ -145,9 +145,11 @@ def test_a_whole_file_without_a_last_line_end_is_read_where_other_rows_show_that
             found = read(table(last, quote=quote), tmp_path)
             assert found is not None
             assert found[-1] == ("p24", last)
-    words = read(table("alive", others=["alive", "dead"]), tmp_path)
-    assert words is not None
-    assert words[-1] == ("p24", "alive")
+    for others in (["0", "1", ""], ["TRUE", "FALSE"], ["false", "true"]):
+        found = read(table(others[0], others=others), tmp_path)
+        assert found is not None
+        assert found[-1][1] == others[0]
+    assert read(table("alive", others=["alive", "dead"]), tmp_path) is None  # a word, which may go on
     assert read(table("2"), tmp_path) is None  # no other row ends so
     assert read(table("6", others="6"), tmp_path) is None  # a number, which may go on
     assert read(table("", others=["", "x"]), tmp_path) is None
@@ -162,12 +164,31 @@ def test_a_number_that_is_cut_is_refused_with_what_to_do(tmp_path: Path) -> None
         read_table(tmp_path / "t.csv")
     assert "the last line has no line end" in str(refused.value)
     assert "If it is whole, add a line end behind it" in str(refused.value)
-    rows = b"".join(b"%d,dead\n" % row for row in range(20))
-    assert read(b"id,outcome\n" + rows + b"20,dead", tmp_path) is not None
-    assert read(b"id,outcome\n" + rows + b"20,dead of it\n21,dead", tmp_path) is None  # another one goes on
-    notes = b"".join(b'%d,"a\n,dead\nb",alive\n' % row for row in range(20))
-    assert read(b"id,note,outcome\n" + notes + b"20,,dead", tmp_path) is None  # what looks like rows' ends are notes'
-    assert read(b"id,note,outcome\n" + notes + b"20,,dead\n", tmp_path) is not None
+    rows = b"".join(b"%d,1\n" % row for row in range(20))
+    assert read(b"id,outcome\n" + rows + b"20,1", tmp_path) is not None
+    assert read(b"id,outcome\n" + rows + b"20,12\n21,1", tmp_path) is None  # another one goes on
+    notes = b"".join(b'%d,"a\n,1\nb",0\n' % row for row in range(20))
+    assert read(b"id,note,outcome\n" + notes + b"20,,1", tmp_path) is None  # what looks like rows' ends are notes'
+    assert read(b"id,note,outcome\n" + notes + b"20,,1\n", tmp_path) is not None
+
+
+@pytest.mark.parametrize(
+    ("others", "last"),
+    [
+        (["0", "1", "2", "3"], "12"),
+        (["0", "1", "-1"], "10"),
+        (["Nord", "Sued"], "Nordost"),
+        (["non", "smoker"], "non-smoker"),
+        (["C50", "C61"], "C50.9"),
+        (["true", "trueish"], "trueish"),
+    ],
+)
+def test_a_cut_cell_that_others_have_whole_is_refused(tmp_path: Path, others: list[str], last: str) -> None:
+    """However many end in what is left of it."""
+    content = "\n".join(["id,outcome", *(f"p{row},{end}" for row, end in enumerate([*others * 12, last]))]).encode()
+    begins = content.rfind(b",") + 1
+    for at in range(begins, len(content)):
+        assert read(content[:at], tmp_path) is None, at
 
 
 @IN_A_FOLDER
@@ -247,6 +268,28 @@ def test_lines_and_rows_are_compared(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b'id,note,outcome\n1,"a ""b"", c",0\n\n2,one,1\n')
     assert list(read_table(tmp_path / "t.csv", tell=told.append)["note"]) == ['a "b", c', "one"]
     assert told == []
+
+
+def test_empty_columns_without_a_name_at_the_right_are_left_out_and_told(tmp_path: Path) -> None:
+    """As Excel writes them. Where a row holds something there, its cells may be shifted."""
+    path, told = tmp_path / "t.csv", list[str]()
+    path.write_bytes(b"id,outcome,,\r\np,1,,\r\nq,0,, \r\n")
+    for columns in (WANTED, None):
+        found = read_table(path, columns=columns, tell=told.append)
+        assert found.to_dict("list") == {"id": ["p", "q"], "outcome": ["1", "0"]}
+    assert told == ["t.csv: 2 empty columns without a name at the right are left out."] * 2
+    path.write_bytes(b"id,outcome,,\r\np,6,1,\r\nq,0,,\r\n")
+    with pytest.raises(InvalidInput, match=r"columns at the right without a name.*\(1 row\)"):
+        read_table(path, columns=WANTED)
+
+
+def test_columns_that_nobody_asks_for_may_have_one_name(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"note,id,note,outcome,,remark\na,p,b,1,c,d\n")
+    assert read_table(path, columns=WANTED).to_dict("list") == {"id": ["p"], "outcome": ["1"]}
+    for columns in (None, ("id", "note")):
+        with pytest.raises(InvalidInput, match="columns 1 and 3: have one and the same name"):
+            read_table(path, columns=columns)
 
 
 def test_a_line_end_in_a_column_of_the_schema_is_refused(tmp_path: Path) -> None:

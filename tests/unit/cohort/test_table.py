@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
@@ -94,3 +95,23 @@ def test_parquet_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None
     with pytest.raises(InvalidInput, match="columns 1 and 3: have one") as caught:
         read_table(tmp_path / "a.parquet")
     assert "SECRET" not in str(caught.value)
+
+
+def test_a_parquet_file_is_read_as_its_own_checksums_say_or_refused_as_damaged(tmp_path: Path) -> None:
+    path, rng = tmp_path / "a.parquet", np.random.default_rng(3)
+    cells = {"id": [f"p{row}" for row in range(200)], "age": rng.normal(60, 9, 200), "note": ["x"] * 200}
+    written = pa.table(cells)
+    pyarrow.parquet.write_table(written, path, compression="none", use_dictionary=False, write_page_checksum=True)
+    content, refused = path.read_bytes(), set()
+    at = content.index(np.float64(cells["age"][7]).tobytes()) + 2
+    for place in (at, content.index(b"p117") + 1):
+        damaged = bytearray(content)
+        damaged[place] ^= 4
+        path.write_bytes(damaged)
+        with pytest.raises(InvalidInput, match="the file is damaged") as caught:
+            read_table(path)
+        assert caught.value.__context__ is None
+        refused.add(str(caught.value))
+    assert len(refused) == 1
+    path.write_bytes(content)
+    assert list(read_table(path)["id"]) == cells["id"]

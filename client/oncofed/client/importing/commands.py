@@ -103,7 +103,7 @@ def _write(imported: ImportedCohort, out: Path) -> None:
     from oncofed.durable import replace_durably
 
     content = io.BytesIO()
-    pyarrow.parquet.write_table(imported.table, content)
+    pyarrow.parquet.write_table(imported.table, content, write_page_checksum=True)
     replace_durably(out.with_name(f"{out.name}.report.json"), imported.report.as_json.encode())
     replace_durably(out.with_name(f"{out.name}.report.txt"), imported.report.in_words.encode())
     replace_durably(out, content.getvalue())
