@@ -232,7 +232,8 @@ def _type(hint: Any, name: str, *, listed: bool = False) -> Any:
         return Annotated[text, AfterValidator(_path)] if hint is Path else text
     if hint in (int, float):
         within = Field(ge=RANGES[name].least, le=RANGES[name].most)
-        return Annotated[hint, within, Field(allow_inf_nan=False)] if hint is float else Annotated[hint, within]
+        finite = (Field(allow_inf_nan=False), AfterValidator(_without_sign_of_zero)) if hint is float else ()
+        return Annotated[(hint, within, *finite)]
     return Annotated[hint, Strict(False)] if isinstance(hint, type) and issubclass(hint, Enum) else hint
 
 
@@ -243,6 +244,11 @@ def _judged(each: DeclaredField, value: Any, read: Callable[[Any], Any], info: V
     for rule in each.rules:
         kept = rule.judge(kept, known)
     return each.default if kept is None else kept
+
+
+def _without_sign_of_zero(number: float) -> float:
+    """-0.0 is 0, and would be told as -0."""
+    return number + 0.0
 
 
 def _path(text: str) -> Path:

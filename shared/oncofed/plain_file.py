@@ -7,6 +7,7 @@ more than `most` bytes are taken. Links are followed. Imports nothing of the pac
 
 from __future__ import annotations
 
+import errno
 import getpass
 import os
 import stat
@@ -41,6 +42,8 @@ def file_content(path: Path, *, most: int | None = None) -> bytes:
         remedy = f"Give that user the right to read it, and to enter the folders above it: {path.parent}."
         fault = Fault(path.name, what, remedy)
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise InvalidInput([_loop(path)]) from None
         fault = Fault(path.name, f"the file cannot be read ({type(error).__name__})", "Check the disk it is on.")
     else:
         if most is None or len(content) <= most:
@@ -65,6 +68,10 @@ def _missing(path: Path) -> Fault:
             path.name, "is a link to a file that does not exist", "Put the file in its place, or mend the link."
         )
     return Fault(path.name, "the file does not exist", "Check the path.")
+
+
+def _loop(path: Path) -> Fault:
+    return Fault(path.name, "is a link that leads back to itself", "Mend the link, or name the file.")
 
 
 def _user() -> str:

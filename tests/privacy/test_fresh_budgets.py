@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from tests.command_line import oncofed
@@ -20,9 +21,10 @@ from oncofed.client.guard.desk import Desk, questions_to_node
 from oncofed.client.guard.policy_file import read_policy
 from oncofed.client.install.doctor import examine
 from oncofed.client.install.findings import Verdict
+from oncofed.client.patients.sources import SourceKind, SourceSpec
 from oncofed.client.records import source_memory
 from oncofed.client.records.audit_log import AuditLog
-from oncofed.client.records.source_memory import OTHERS, remember_sources, say_other_patients
+from oncofed.client.records.source_memory import OTHERS, remember_sources, say_other_patients, table_hash
 from oncofed.client.records.sqlite_ledger import SqliteLedger, read_ledger
 from oncofed.errors import InvalidInput, RefusalCode, RequestRefused
 from oncofed.protocol.plan import StudyPlan
@@ -435,3 +437,16 @@ def test_a_name_that_stood_for_a_table_which_another_has_spent_for_has_its_budge
         guard.contribute(node.request(second))
         with pytest.raises(RequestRefused, match=RefusalCode.NOT_READY):
             guard.contribute(node.request(first))
+
+
+def test_an_address_counts_by_where_its_link_leads(tmp_path: Path) -> None:
+    """So two databases whose links are exchanged are found as two files are."""
+    links = [tmp_path / "one.url", tmp_path / "two.url"]
+
+    def lie(*names: str) -> list[str]:
+        for link, name in zip(links, names, strict=True):
+            link.unlink(missing_ok=True)
+            link.symlink_to(tmp_path / name)
+        return [table_hash(SourceSpec(SOURCE, SourceKind.SQL, statement="SELECT 1", url_file=link)) for link in links]
+
+    assert lie("a", "b") == lie("b", "a")[::-1]

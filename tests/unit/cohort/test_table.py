@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -99,7 +100,11 @@ def test_parquet_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None
 
 def test_a_parquet_file_is_read_as_its_own_checksums_say_or_refused_as_damaged(tmp_path: Path) -> None:
     path, rng = tmp_path / "a.parquet", np.random.default_rng(3)
-    cells = {"id": [f"p{row}" for row in range(200)], "age": rng.normal(60, 9, 200), "note": ["x"] * 200}
+    cells: dict[str, Any] = {
+        "id": [f"p{row}" for row in range(200)],
+        "age": rng.normal(60, 9, 200),
+        "note": ["x"] * 200,
+    }
     written = pa.table(cells)
     pyarrow.parquet.write_table(written, path, compression="none", use_dictionary=False, write_page_checksum=True)
     content, refused = path.read_bytes(), set()

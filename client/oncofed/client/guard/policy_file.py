@@ -264,12 +264,11 @@ def _twice(values: list[str]) -> list[str]:
 
 def _tables_named_twice(where: str, sources: list[SourceSection]) -> list[Fault]:
     """One table under two names would have two budgets for the same patients."""
-    found: dict[object, SourceSection] = {}
+    found: dict[tuple[str, ...], SourceSection] = {}
     faults = []
     for source in sources:
-        spec = source.spec
-        table = spec.path.resolve() if spec.path is not None else (spec.statement, spec.url_file, spec.url_variable)
-        if table in found and table != (None, None, None) and _first_of(found[table]) != _first_of(source):
+        table = source.spec.place
+        if table in found and any(table) and _first_of(found[table]) != _first_of(source):
             first = found[table].name
             what = f'names one table twice, as "{first}" and as "{source.name}", with two budgets for its patients'
             remedy = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def _folder_of(context: click.Context, parameter: click.Parameter, value: Path) -> NodeFolder:
     from oncofed.client.install.folder import NodeFolder
 
-    return NodeFolder(value.resolve())
+    return NodeFolder(Path(os.path.realpath(value)))  # of a loop of links too
 
 
 def _settled(context: click.Context, parameter: click.Parameter, value: Path) -> NodeFolder:

@@ -10,6 +10,7 @@ unit could not see it; a database without an address to let through.
 from __future__ import annotations
 
 import ipaddress
+import os
 from pathlib import Path
 
 from oncofed.client.guard.policy_file import NodePolicy, read_policy
@@ -65,7 +66,7 @@ def _network(databases: tuple[str, ...]) -> str:
 
 def _out_of_sight(folder: NodeFolder, policy: NodePolicy) -> list[Fault]:
     named = [(source.name, source.source.path or source.source.url_file) for source in policy.sources]
-    places = [(f"policy.toml: {name}", path.resolve()) for name, path in named if path is not None]
+    places = [(f"policy.toml: {name}", Path(os.path.realpath(path))) for name, path in named if path is not None]
     return [
         Fault(
             where, f"lies below {hidden}, which the services do not see", "Put it elsewhere, below /srv for instance."

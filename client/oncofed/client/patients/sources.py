@@ -58,6 +58,17 @@ class SourceSpec:
     url_file: Path | None = None
     url_variable: str | None = None
 
+    @property
+    def place(self) -> tuple[str, str, str, str]:
+        """Where the patients lie, to compare sources: paths by where links lead, statements without their blanks."""
+        statement = " ".join((self.statement or "").split()).rstrip("; ")
+        return (_leads_to(self.path), statement, _leads_to(self.url_file), self.url_variable or "")
+
+
+def _leads_to(path: Path | None) -> str:
+    """A link that leads to itself is told where the file is read."""
+    return "" if path is None else os.path.realpath(path)
+
 
 @dataclass(frozen=True)
 class SourceStamp:

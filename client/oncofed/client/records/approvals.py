@@ -40,6 +40,7 @@ from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.decisions import Approval, Decision, ToldDecisions, approval_in, content_of
 from oncofed.client.records.frozen_patients import freeze, frozen_file, thaw
 from oncofed.client.records.objections import of_the_ledger, of_the_plan, refuse_copy, refuse_number
+from oncofed.client.records.patients_mark import patients_mark
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.cohort.schema import StudySchema
 from oncofed.durable import replace_durably, sync_folder, unwritable
@@ -199,6 +200,7 @@ class Approvals:
                 patients_sha256=freeze(self.patients, plan_hash=plan.hash, trained_on=trained_on, held_out=held_out),
                 masking_key=standing.masking_key,
                 told_as=secrets.token_hex(_WORD_BYTES),
+                patients_mark=patients_mark(cohort.patient_ids),
             )
             trial(self.patients_file(approval), approval.patients_sha256)
             self._write(approval)
@@ -260,6 +262,7 @@ class Approvals:
                 split="" if before is None else before.split,
                 masking_key="" if before is None else before.masking_key,
                 told_as=secrets.token_hex(_WORD_BYTES),
+                patients_mark="" if before is None else before.patients_mark,
             )
             self._write(declined)
         return declined

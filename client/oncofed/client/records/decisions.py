@@ -42,6 +42,8 @@ class Approval:
                      must be given again.
     masking_key      this hospital's for the plan, public, where the plan shares its noise; kept when it is declined,
                      because a plan gets no second one (`guard.trust`).
+    patients_mark    of their identifiers (`patients_mark`), to find the same patients under another schema; kept as
+                     `cohort_hash` is. Empty in approvals of earlier versions.
     told_as          the word by which the audit log tells this decision from others; empty in those of earlier
                      versions.
     """
@@ -57,6 +59,7 @@ class Approval:
     patients_sha256: str = ""
     masking_key: str = ""
     told_as: str = ""
+    patients_mark: str = ""
 
     @property
     def facts(self) -> dict[str, str]:
@@ -116,6 +119,7 @@ class Told:
             split=self.split or (before.split if before else ""),
             masking_key=self.masking_key or (before.masking_key if before else ""),
             told_as=self.told_as,
+            patients_mark=before.patients_mark if before else "",
         )
 
 

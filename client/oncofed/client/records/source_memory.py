@@ -154,9 +154,7 @@ def memory_of(entries: Sequence[AuditEntry], *, charged: Collection[str]) -> Sou
 
 def table_hash(source: SourceSpec) -> str:
     """Tells one place of patients from another, and nothing else."""
-    place = str(source.path.resolve()) if source.path is not None else ""
-    parts = [place, source.statement or "", str(source.url_file or ""), source.url_variable or ""]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(source.place).encode()).hexdigest()
 
 
 def refuse_fresh_budgets(folder: NodeFolder, policy: NodePolicy) -> SourceMemory:

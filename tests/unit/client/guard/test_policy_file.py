@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from oncofed.client.guard.policy_file import read_policy
-from oncofed.client.patients.sources import SourceKind, SourceSpec
+from oncofed.client.patients.sources import SourceKind, SourceSpec, read_source
+from oncofed.client.records.source_memory import table_hash
 from oncofed.errors import InvalidInput
 from oncofed.privacy.policy import SitePolicy
 
@@ -147,3 +148,42 @@ def test_one_table_under_two_names_would_have_two_budgets(tmp_path: Path, path: 
     (tmp_path / "policy.toml").write_text(WHOLE + second)
     with pytest.raises(InvalidInput, match='one table twice, as "tumour-registry" and as "registry-again"'):
         read_policy(tmp_path / "policy.toml")
+
+
+SAME_DATABASE = {
+    "the same": ("a.url", "SELECT * FROM v"),
+    "by way of another folder": ("sub/../a.url", "SELECT * FROM v"),
+    "by a link": ("link.url", "SELECT * FROM v"),
+    "with more blanks": ("a.url", " SELECT  *\\n FROM v "),
+    "with a semicolon": ("a.url", "SELECT * FROM v ;"),
+}
+
+
+@pytest.mark.parametrize("spelling", SAME_DATABASE)
+def test_one_database_under_two_names_would_have_two_budgets(tmp_path: Path, spelling: str) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a.url").write_text("postgresql://r:w@10.2.0.7:5432/a")
+    (tmp_path / "link.url").symlink_to("a.url")
+    url, statement = SAME_DATABASE[spelling]
+    text = WHOLE.replace("/etc/oncofed/guard/database", f"{tmp_path}/a.url").replace("FROM patients", "FROM v")
+    second = text[text.rindex("[[source]]") :].replace("trial_7", "trial_8")
+    text += second.replace("a.url", url).replace("SELECT * FROM v", statement)
+    with pytest.raises(InvalidInput, match='names one table twice, as "trial_7" and as "trial_8"'):
+        read_policy(written(tmp_path, text))
+    (tmp_path / "b.url").write_text("postgresql://r:w@10.2.0.7:5432/b")
+    read_policy(written(tmp_path, text.replace("/a.url", "/b.url", 1)))
+
+
+def test_a_path_that_leads_back_to_itself_is_one_fault(tmp_path: Path) -> None:
+    (tmp_path / "loop.parquet").symlink_to("loop.parquet")
+    policy = read_policy(written(tmp_path, WHOLE.replace("/srv/oncofed/registry", f"{tmp_path}/loop")))
+    source = policy.source("tumour-registry").source
+    assert len(table_hash(source)) == 64
+    with pytest.raises(InvalidInput, match="is a link that leads back to itself") as caught:
+        read_source(source)
+    assert len(caught.value.faults) == 1
+
+
+def test_zero_has_no_sign(tmp_path: Path) -> None:
+    policy = read_policy(written(tmp_path, WHOLE.replace("largest_epsilon = 3.0", "largest_epsilon = -0.0")))
+    assert f"{policy.source('tumour-registry').site_policy.largest_epsilon:g}" == "0"

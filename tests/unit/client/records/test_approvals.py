@@ -217,6 +217,31 @@ def test_approved_again_after_the_table_changed(tmp_path: Path) -> None:
     assert events(tmp_path) == ["approved", "approved"]
 
 
+@pytest.mark.parametrize("declined", [False, True])
+def test_a_copy_is_found_whatever_the_schema_and_whatever_else_it_holds(tmp_path: Path, declined: bool) -> None:
+    """Two studies usually have two schemas. The mark tells exactly these patients, and names none."""
+    table = TABLE.assign(**{SCHEMA.patient_id: [f"PLANTED-{row}" for row in range(len(TABLE))]})
+    approve(tmp_path, source=written_csv(tmp_path, table))
+    if declined:
+        approvals(tmp_path).decline(PLAN.hash, declined_by="Dr. Example", now=NOON)
+    schema = replace(SCHEMA, name="another")
+    plan = replace(PLAN, study="other", schema_hash=schema.hash)
+    for number, same in enumerate((table, table.iloc[::-1], table.assign(**{table.columns[-1]: 0}))):
+        (tmp_path / str(number)).mkdir()
+        copy = written_csv(tmp_path / str(number), same)
+        with pytest.raises(PrivacyRefusal, match="the very patients that were approved as registry, by their identif"):
+            approve(tmp_path, plan=plan, schema=schema, source=copy, data_source="biobank")
+    others = written_csv(tmp_path / "0", table.iloc[1:])
+    approve(tmp_path, plan=plan, schema=schema, source=others, data_source="biobank")
+    files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".csv"]
+    assert len(files) > 3
+    assert not any(b"PLANTED" in content for content in files)
+    marks = {found.patients_mark for found in approvals(tmp_path).all()}
+    assert len(marks) == 2
+    approve(tmp_path, source=written_csv(tmp_path, table))
+    assert len(marks | {found.patients_mark for found in approvals(tmp_path).all()}) == 3, "each has a salt of its own"
+
+
 @pytest.mark.parametrize(
     ("other", "words"),
     [
