@@ -282,12 +282,14 @@ def _typed_cells(cells: pa.ChunkedArray, *, coded: bool) -> pd.Series | None:
 def _distinct_names(written: Sequence[str], *, name: str, wanted: set[str] | None) -> list[str]:
     """Without what cannot be seen. Raises InvalidInput for two of one name that are asked for.
 
-    Columns are told by position: in a file without a header line, a column's "name" is a patient's value.
+    Where none is there that is asked for, the first line may be no header, and all of them are looked at. Columns are
+    told by position: in a file without a header line, a column's "name" is a patient's value.
     """
     names = [plain(column) for column in written]
     positions: dict[str, list[int]] = {}
     for position, column in enumerate(names, start=1):
         positions.setdefault(column, []).append(position)
+    asked = None if wanted is None else {column for column in positions if _nearly(column) in wanted}
     faults = [
         Fault(
             f"{name}: columns {' and '.join(map(str, found))}",
@@ -295,7 +297,7 @@ def _distinct_names(written: Sequence[str], *, name: str, wanted: set[str] | Non
             "Rename or remove all but one; check that the first line is the header.",
         )
         for column, found in positions.items()
-        if len(found) > 1 and (wanted is None or _nearly(column) in wanted)
+        if len(found) > 1 and (not asked or column in asked)
     ]
     if faults:
         raise InvalidInput(faults)
