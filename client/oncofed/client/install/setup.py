@@ -121,6 +121,8 @@ def _refuse_another_folder(folder: NodeFolder) -> None:
     names = {path.name for path in folder.root.iterdir()} - {_OF_THE_DISK}
     others = sorted(name for name in names - _PARTS if not (name.startswith(".") and name.endswith(_OF_A_KILL)))
     is_node = all(part.is_dir() for part in (folder.guard, folder.node, folder.relay))
+    # `init` makes guard/ first, so without it no other part of a node was made here; rules may have been put there.
+    others += sorted(names & _PARTS - {folder.policy.name}) if not folder.guard.is_dir() else []
     what = ""
     if others and not is_node:
         what = f"is not empty, and no node (there is {others[0]})"

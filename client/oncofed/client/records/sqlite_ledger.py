@@ -27,6 +27,7 @@ from tempfile import TemporaryDirectory
 from oncofed.client.records.chain import START, Anchor, head_of, link, refuse_unless_anchored
 from oncofed.durable import create_durably, unwritable
 from oncofed.errors import RecordDamaged, RecordUnwritable, RefusalCode, RequestRefused
+from oncofed.plain_file import plain_bytes
 from oncofed.privacy.ledger import Budget, Charge, charge_from_json, charge_to_json, refuse_if_over_budget
 
 SECONDS_TO_WAIT_FOR_A_LOCK = 30.0
@@ -146,7 +147,7 @@ def _empty_ledger(path: Path) -> bytes:
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             for statement in _SCHEMA.values():
                 connection.execute(statement)
-        return made.read_bytes()
+        return plain_bytes(made)
 
 
 def copy_ledger(path: Path, copy: Path) -> None:

@@ -299,15 +299,15 @@ def test_an_empty_name_is_not_the_current_folder(tmp_path: Path, monkeypatch: py
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("there", ["thesis.odt", "node", ".ssh"])
-def test_a_folder_that_holds_something_else_is_left_alone(there: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("there", [("thesis",), (".ssh",), ("node", "logs"), ("guard", "node", "thesis")])
+def test_a_folder_that_holds_something_else_is_left_alone(there: tuple[str, ...], tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
-    (home / there).mkdir()
-    (home / "letter.txt").touch()
+    for name in there:
+        (home / name).mkdir()
     with unchanged(home), pytest.raises(InvalidInput, match="not empty, and no node"):
         create(NodeFolder(home), SETTINGS)
-    assert sorted(os.listdir(home)) == sorted([there, "letter.txt"])
+    assert sorted(os.listdir(home)) == sorted(there)
 
 
 def test_a_folder_where_all_may_write_is_left_alone(tmp_path: Path) -> None:
