@@ -19,9 +19,10 @@ from tests.command_line import oncofed
 from tests.installed_node import InstalledNode, installed_node
 
 import oncofed.client.records as records
+from oncofed.client.guard.token import read_digits
 from oncofed.client.install.backup import back_up
 from oncofed.client.records.audit_files import closing_of, locked
-from oncofed.errors import OncofedError
+from oncofed.errors import InvalidInput, OncofedError
 from oncofed.plain_file import OtherKind
 
 SECONDS = 20
@@ -126,6 +127,13 @@ def test_no_line_is_written_where_no_file_lies(kind: str, tmp_path: Path) -> Non
     put(tmp_path / "audit.jsonl", kind)
     with soon(), pytest.raises(OtherKind), locked(tmp_path / "audit.jsonl"):
         pytest.fail("it was taken for a log")
+
+
+@pytest.mark.parametrize("kind", [PIPE, DEVICE])
+def test_a_token_is_read_from_a_file_alone(kind: str, tmp_path: Path) -> None:
+    put(tmp_path / "token", kind)
+    with soon(), pytest.raises(InvalidInput, match=kind):
+        read_digits(tmp_path / "token")
 
 
 def test_records_are_read_in_one_way() -> None:
