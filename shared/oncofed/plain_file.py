@@ -1,8 +1,10 @@
 """What does the file at a path hold, and if it holds nothing that can be read, why not?
 
-One way in for what people name or put in place: tables, TOML files, plans. Promises: what is no plain file is never
+The one way in for what people name or put in place, and what lies where another user of the machine may write: tables,
+TOML files, plans, keys, records. Promises: what is no plain file is never
 read, and told by what it is (a folder, a named pipe, a device), so that nobody waits for a pipe without a writer; no
-more than `most` bytes are taken. Links are followed. Imports nothing of the package but its errors.
+more than `most` bytes are taken. Links are followed, unless it is said that they are not. Imports nothing of the
+package but its errors.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import getpass
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from oncofed.errors import Fault, InvalidInput
 
@@ -24,17 +27,64 @@ _KINDS = (
 )
 
 
-def file_content(path: Path, *, most: int | None = None) -> bytes:
+class OtherKind(OSError):
+    """What lies there is no plain file. fault: what it is, and the remedy."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(f"{fault.what}. {fault.remedy}")
+        self.fault = fault
+
+
+def opened(path: Path, *, follow: bool = True) -> BinaryIO:
+    """A plain file, to be read. Raises OtherKind for anything else, OSError.
+
+    follow  False: a link is of another kind, whatever it leads to.
+    """
+    if not follow and path.is_symlink():
+        raise _a_link(path)
+    _refuse_other_kinds(path, os.stat(path).st_mode)
+    # Without waiting: another process may put a pipe in its place just now.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ELOOP and not follow:
+            raise _a_link(path) from None
+        raise
+    refuse_other_kinds(path, descriptor)
+    return open(descriptor, "rb")
+
+
+def refuse_other_kinds(path: Path, descriptor: int) -> None:
+    """Raises OtherKind where what is open is no plain file, and closes it. path: for what is said of it."""
+    try:
+        _refuse_other_kinds(path, os.fstat(descriptor).st_mode)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def plain_bytes(path: Path) -> bytes:
+    """Everything in a plain file. Raises OtherKind, OSError."""
+    with opened(path) as file:
+        return file.read()
+
+
+def _a_link(path: Path) -> OtherKind:
+    return OtherKind(Fault(path.name, "is a link, not a file", "Find out who laid it there, and remove it."))
+
+
+def file_content(path: Path, *, most: int | None = None, follow: bool = True) -> bytes:
     """Everything in a file. Raises InvalidInput with one fault: missing, forbidden, no file, too large, a bad disk.
 
-    most  bytes that it may have; None: any number.
+    most    bytes that it may have; None: any number.
+    follow  as of `opened`.
     """
     try:
-        _refuse_other_kinds(path, os.stat(path).st_mode)
-        # Without waiting: another process may put a pipe in its place just now.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            _refuse_other_kinds(path, os.fstat(file.fileno()).st_mode)
+        with opened(path, follow=follow) as file:
             content = file.read() if most is None else file.read(most + 1)
+    except OtherKind as other:
+        fault = other.fault
     except FileNotFoundError:
         fault = _missing(path)
     except PermissionError:
@@ -53,13 +103,21 @@ def file_content(path: Path, *, most: int | None = None) -> bytes:
     raise InvalidInput([fault])
 
 
+def kind_of(mode: int) -> str:
+    """What a thing of this mode is, as one says it: a folder, a link, a named pipe (FIFO)."""
+    if stat.S_ISLNK(mode):
+        return "a link"
+    told = (what.removeprefix("is ").removesuffix(", not a file") for is_kind, what, _ in _KINDS if is_kind(mode))
+    return next(told, "a file")
+
+
 def _refuse_other_kinds(path: Path, mode: int) -> None:
     if stat.S_ISREG(mode):
         return
     what, remedy = next(
         ((what, remedy) for is_kind, what, remedy in _KINDS if is_kind(mode)), ("is not a file", "Check the path.")
     )
-    raise InvalidInput([Fault(path.name, what, remedy)])
+    raise OtherKind(Fault(path.name, what, remedy))
 
 
 def _missing(path: Path) -> Fault:

@@ -14,24 +14,33 @@ from pathlib import Path
 
 from oncofed.durable import create_durably
 from oncofed.errors import Fault, InvalidInput
+from oncofed.plain_file import OtherKind, opened
 
 _SIGNING_KEY_BYTES = 32
 _OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-def write_secret(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Create `path`. Raises InvalidInput when it exists, RecordUnwritable when the disk refuses."""
-    if not create_durably(path, content, mode=mode):
+def write_secret(path: Path, content: bytes, *, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
+    """Create `path`. Raises InvalidInput when it exists, RecordUnwritable when the disk refuses.
+
+    owner  user and group whose secret it is; None: one's own.
+    """
+    if not create_durably(path, content, mode=mode, owner=owner):
         remedy = "It is kept. Remove it yourself if you mean to replace it."
         raise InvalidInput([Fault(str(path), "the file exists already", remedy)])
 
 
-def read_secret(path: Path) -> bytes:
-    """The content of `path`. Raises InvalidInput when it is missing, empty, or open to others than its owner."""
+def read_secret(path: Path, *, follow: bool = True) -> bytes:
+    """The content of `path`. Raises InvalidInput when it is missing, empty, no file, or open to others than its owner.
+
+    follow  False where another user may have laid a link there for root to read: then that is no file.
+    """
     try:
-        with path.open("rb") as file:
+        with opened(path, follow=follow) as file:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read()
+    except OtherKind as other:
+        fault = Fault(str(path), other.fault.what, other.fault.remedy)
     except FileNotFoundError:
         fault = Fault(str(path), "the file does not exist", "Run the command that creates it, or check the folder.")
     except OSError:

@@ -37,7 +37,8 @@ from tests.privacy.test_installed_users import GUARD, NOBODY, RELAY, UIDS, USERS
 from tests.privacy.test_two_users import CONNECT, can
 
 from oncofed.client.install.folder import NodeFolder, NodeUsers, SiteSettings
-from oncofed.client.install.setup import create, hand_over
+from oncofed.client.install.rights import hand_over
+from oncofed.client.install.setup import create
 from oncofed.client.pages.accounts import Accounts, Cost, Role
 from oncofed.client.pages.of_node import accounts_file
 from oncofed.client.records.audit_log import verify_audit_log

@@ -22,8 +22,9 @@ from oncofed.client.install.doctor import examine
 from oncofed.client.install.enrolment import make_request
 from oncofed.client.install.findings import Verdict
 from oncofed.client.install.folder import NodeFolder, NodeUsers, SiteSettings
+from oncofed.client.install.rights import hand_over
 from oncofed.client.install.services import node_services
-from oncofed.client.install.setup import create, hand_over
+from oncofed.client.install.setup import create
 
 USERS = NodeUsers("some-guard", "some-node", "some-relay")
 UIDS = {"some-guard": 61001, "some-node": 61002, "some-relay": 61003}

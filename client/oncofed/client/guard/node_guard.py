@@ -51,7 +51,7 @@ from oncofed.client.records.source_memory import remember_sources
 from oncofed.client.records.sqlite_ledger import SqliteLedger, read_ledger
 from oncofed.durable import replace_durably, unwritable
 from oncofed.errors import InvalidInput, PrivacyRefusal, RecordFailure, RefusalCode, RequestRefused
-from oncofed.plain_file import file_content
+from oncofed.plain_file import file_content, plain_bytes
 from oncofed.privacy.masking import public_masking_key_of
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.protocol.answer_times import AnswerTimes, answer_times_of
@@ -66,6 +66,7 @@ from oncofed.protocol.messages import (
     SummariseRequest,
 )
 from oncofed.protocol.model_file import SignedModel
+from oncofed.protocol.study_document import LARGEST_BYTES
 from oncofed.protocol.wire_form import is_hash
 
 _log = logging.getLogger(__name__)
@@ -177,7 +178,7 @@ class NodeGuard:
             standing = self._standing(self._approval_of(plan_hash))
             with unwritable(path):
                 if path.exists():
-                    kept = SignedModel(path.read_bytes(), path.with_suffix(".signature").read_bytes())
+                    kept = SignedModel(plain_bytes(path), plain_bytes(path.with_suffix(".signature")))
                     standing = trust.delivered(standing, kept, pinned=self._pinned)
             trust.delivered(standing, SignedModel(model, signature), pinned=self._pinned)
         except RequestRefused:
@@ -339,14 +340,14 @@ class NodeGuard:
         """Of the approved document, verified again: its file may have been changed since."""
         path = self._offers.path(approval.plan_hash)
         try:
-            standing = trust.from_coordinator(path.read_bytes(), pinned=self._pinned)
+            standing = trust.from_coordinator(file_content(path, most=LARGEST_BYTES), pinned=self._pinned)
             return trust.decided(
                 standing,
                 plan_hash=approval.plan_hash,
                 state=STATES[approval.decision],
                 masking_key=approval.masking_key,
             )
-        except (OSError, Untrusted) as fault:
+        except (InvalidInput, Untrusted) as fault:
             said = fault.reason if isinstance(fault, Untrusted) else type(fault).__name__
             _log.error("the document of plan %s is lost or damaged (%s)", approval.plan_hash[:12], said)
             raise RequestRefused(RefusalCode.NOT_APPROVED) from None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from oncofed.client.guard.trust import Pinned
 from oncofed.client.install.folder import NodeFolder, SiteSettings
 from oncofed.errors import Fault, InvalidInput
+from oncofed.plain_file import plain_bytes
 from oncofed.protocol.plan import Member
 from oncofed.protocol.signing import public_key_of
 from oncofed.secret_files import read_signing_key
@@ -35,7 +36,7 @@ def pinned_keys(folder: NodeFolder, settings: SiteSettings) -> PinnedKeys:
 
 def _node_key(folder: NodeFolder) -> str:
     try:
-        text = folder.node_public_key.read_text("ascii").strip()
+        text = plain_bytes(folder.node_public_key).decode("ascii").strip()
     except (OSError, UnicodeDecodeError):
         remedy = "Run `oncofed site request`; the guard's user must be able to read this file, which is public."
         raise InvalidInput([Fault(str(folder.node_public_key), "is missing or cannot be read", remedy)]) from None

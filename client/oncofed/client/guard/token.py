@@ -12,8 +12,11 @@ import secrets
 from pathlib import Path
 
 from oncofed.errors import Fault, InvalidInput
+from oncofed.plain_file import OtherKind, opened
 
 _DIGITS = 64
+_LONGEST = 1_000
+"""Bytes that are read of its file; whatever fills more is no token."""
 
 
 def new_token() -> str:
@@ -35,7 +38,10 @@ def fits(token: str | bytes, *, sha256: str) -> bool:
 def read_digits(path: Path) -> str:
     """The token, or its hash, in this file. Raises InvalidInput for anything else than one line of 64 digits."""
     try:
-        text = path.read_text("ascii").strip()
+        with opened(path) as file:
+            text = file.read(_LONGEST).decode("ascii").strip()
+    except OtherKind as other:
+        raise InvalidInput([other.fault]) from None
     except (OSError, UnicodeDecodeError):
         text = ""
     if len(text) != _DIGITS or set(text) - set("0123456789abcdef"):

@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from oncofed.client.install.folder import NodeFolder
 from oncofed.durable import UNFINISHED, sync_folder
 from oncofed.errors import Fault, InvalidInput
+from oncofed.plain_file import opened
 
 LEDGER = "guard/ledger.sqlite"
 OF_BACKUP = ".of-backup"
@@ -92,7 +93,7 @@ def refuse_other_files(target: Path) -> None:
 
 def _begins_as_a_backup(file: Path) -> bool:
     try:
-        with tarfile.open(file, mode="r:") as tar:
+        with opened(file) as content, tarfile.open(fileobj=content, mode="r:") as tar:
             first = tar.next()
     except (tarfile.TarError, EOFError):
         return False
@@ -126,7 +127,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
 def read_backup(file: Path, root: Path) -> Backup:
     """Unpack into an empty folder. Nothing outside of it is written, whatever the file holds."""
     try:
-        with tarfile.open(file, mode="r:") as tar:
+        with opened(file) as packed, tarfile.open(fileobj=packed, mode="r:") as tar:
             manifest, _ = _member(tar, tar.next())
             fields = json.loads(manifest)
             if fields.pop("form") != _FORM:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_LARGEST_ACCEPTANCE = 1_000_000
+"""Bytes."""
 _OUT = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -115,7 +117,7 @@ def request(folder: NodeFolder, out: Path | None) -> None:
     """
     from oncofed.client.install.enrolment import make_request
     from oncofed.client.install.folder import read_site
-    from oncofed.client.install.setup import hand_over
+    from oncofed.client.install.rights import hand_over
     from oncofed.protocol.enrolment import fingerprint, request_bytes
 
     made = make_request(folder)
@@ -140,10 +142,11 @@ def accept(folder: NodeFolder, acceptance_file: Path, fingerprint: str | None) -
     """
     from oncofed.client.install.enrolment import accept as pin
     from oncofed.client.install.folder import read_site
-    from oncofed.client.install.setup import hand_over
+    from oncofed.client.install.rights import hand_over
+    from oncofed.plain_file import file_content
 
     heard = fingerprint or click.prompt("Fingerprint that the coordinator reads out by telephone")
-    acceptance = pin(folder, acceptance_file.read_bytes(), heard_fingerprint=heard)
+    acceptance = pin(folder, file_content(acceptance_file, most=_LARGEST_ACCEPTANCE), heard_fingerprint=heard)
     hand_over(folder, read_site(folder).users)
     click.echo(f"Pinned: {acceptance.coordinator_address}. Next: oncofed site doctor {folder.root}")
 

@@ -23,10 +23,11 @@ from oncofed.client.guard.token import read_digits
 from oncofed.client.install.enrolment import own_request
 from oncofed.client.install.findings import Finding, Verdict
 from oncofed.client.install.folder import NodeFolder, SiteSettings, listed_bundles, read_site
+from oncofed.client.install.halves import secrets_fit, tokens_fit
 from oncofed.client.install.inbox import approvals_of
 from oncofed.client.install.network_checks import coordinator_findings, port_findings
 from oncofed.client.install.patient_checks import patient_findings
-from oncofed.client.install.setup import places, tokens_fit
+from oncofed.client.install.rights import places, refuse_other_kinds, wrong_files
 from oncofed.client.patients.sources import SourceKind
 from oncofed.client.records.agreement import forgotten_since_the_last_answer, refuse_disagreement
 from oncofed.client.records.audit_files import copies_beside
@@ -36,6 +37,7 @@ from oncofed.client.records.source_memory import refuse_fresh_budgets
 from oncofed.client.records.sqlite_ledger import verify_ledger
 from oncofed.client.relay.guard_channel import GuardChannel
 from oncofed.errors import InvalidInput, OncofedError, RequestRefused
+from oncofed.plain_file import opened
 from oncofed.protocol.answer import AnswerRejected, content_of
 from oncofed.protocol.bundle import bundle_sha256
 from oncofed.protocol.enrolment import load_node_key, openssh_line
@@ -143,6 +145,7 @@ def _closed_to_others(*paths: Path) -> Path | None:
 
 def _rights(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:
     remedy = f"oncofed site init {folder.root} --name {site.name}  (as root; it sets all rights again)"
+    refuse_other_kinds(folder)
     wrong = 0
     for place in places(folder):
         found = place.path.stat()
@@ -163,6 +166,9 @@ def _rights(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:
         if secret.exists() and stat.S_IMODE(secret.stat().st_mode) & 0o077:
             wrong += 1
             yield Finding("file rights", Verdict.FAULT, f"others may read {secret}", f"chmod 600 {secret}")
+    for fault in wrong_files(folder, site.users):
+        wrong += 1
+        yield Finding("file rights", Verdict.FAULT, f"{fault.place} {fault.what}", fault.remedy)
     if not wrong:
         yield Finding("file rights", Verdict.FINE, "each folder is its user's alone")
 
@@ -203,16 +209,19 @@ def _policy(folder: NodeFolder) -> Iterator[Finding]:
 
 
 def _keys(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:
-    for token in (folder.token, folder.token_sha256):
-        if token.exists():
-            token.open("rb").close()  # else one that this user may not read would seem not to fit
+    for half in (folder.token, folder.token_sha256, folder.node_secret, folder.relay_secret):
+        if half.exists():
+            opened(half).close()  # else one that this user may not read would seem not to fit
+    anew = (
+        f"oncofed site init {folder.root} --name {site.name}  (as root; it makes both anew), then start the node "
+        "again: systemctl restart oncofed.target"
+    )
     if not tokens_fit(folder):
         what = "relay/token is not the one that guard/token.sha256 is of, so the guard answers no question"
-        remedy = (
-            f"oncofed site init {folder.root} --name {site.name}  (as root; it makes both anew), then start the node "
-            "again: systemctl restart oncofed.target"
-        )
-        yield Finding("keys", Verdict.FAULT, what, remedy)
+        yield Finding("keys", Verdict.FAULT, what, anew)
+    if not secrets_fit(folder):
+        what = "node/superexec.secret and relay/superexec.secret are not the same, so no question reaches the relay"
+        yield Finding("keys", Verdict.FAULT, what, anew)
     if not folder.node_key.exists():
         yield Finding("keys", Verdict.FAULT, "there is no node key yet", f"oncofed site request {folder.root}")
         return
@@ -276,7 +285,7 @@ def _guard(folder: NodeFolder) -> Iterator[Finding]:
         yield Finding("guard", Verdict.WARNING, "is not running", remedy)
         return
     for secret in (folder.token, folder.answer_key):
-        secret.open("rb").close()  # else one that this user may not read would seem to be none
+        opened(secret).close()  # else one that this user may not read would seem to be none
     signer = public_key_of(read_signing_key(folder.answer_key))
     channel = GuardChannel(socket=folder.socket, token=read_digits(folder.token), start_seconds=1.0)
     try:

@@ -11,13 +11,15 @@ Refuses a second acceptance while a coordinator is pinned: changing coordinators
 from __future__ import annotations
 
 import os
-import secrets
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from oncofed.client.install.folder import NodeFolder, SiteSettings, read_site
+from oncofed.client.install.folder import NodeFolder, SiteSettings, owner_of, read_site
+from oncofed.client.install.halves import fit_halves
+from oncofed.client.install.rights import refuse_other_kinds
 from oncofed.client.install.set_up_alone import set_up_alone
+from oncofed.durable import replace_durably
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.enrolment import (
     Acceptance,
@@ -43,27 +45,27 @@ def make_request(folder: NodeFolder) -> EnrolmentRequest:
     """
     site = read_site(folder)
     with set_up_alone(folder):
+        refuse_other_kinds(folder)
         return _made_request(folder, site)
 
 
 def _made_request(folder: NodeFolder, site: SiteSettings) -> EnrolmentRequest:
+    private_folder(folder.guard)
     private_folder(folder.node)
     private_folder(folder.relay)
     if not folder.node_key.exists():
         key = ec.generate_private_key(ec.SECP384R1())
-        write_secret(folder.node_key, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
-    if not folder.node_secret.exists():
-        write_secret(folder.node_secret, secrets.token_bytes(32), mode=0o400)
-    if not folder.relay_secret.exists():
-        write_secret(folder.relay_secret, read_secret(folder.node_secret), mode=0o400)
+        private_key = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+        write_secret(folder.node_key, private_key, owner=owner_of("node", site.users))
+    fit_halves(folder, site.users)
     if not folder.answer_key.exists():
-        private_folder(folder.guard)
-        write_secret(folder.answer_key, new_signing_key())
-    private = read_secret(folder.node_key)
-    folder.node_public_key.write_text(openssh_line(load_node_key(private).public_key()) + "\n")
+        write_secret(folder.answer_key, new_signing_key(), owner=owner_of("guard", site.users))
+    private = read_secret(folder.node_key, follow=False)
+    public_line = f"{openssh_line(load_node_key(private).public_key())}\n"
+    replace_durably(folder.node_public_key, public_line.encode(), mode=0o644)
     kept = folder.node / "request.json"
     if not kept.exists():
-        write_secret(kept, request_bytes(_new_request(folder, site.name, private)))
+        write_secret(kept, request_bytes(_new_request(folder, site.name, private)), owner=owner_of("node", site.users))
     request = own_request(folder)
     if request.site != site.name:
         raise InvalidInput(
@@ -86,7 +88,7 @@ def _new_request(folder: NodeFolder, name: str, node_private_key: bytes) -> Enro
 
 def own_request(folder: NodeFolder) -> EnrolmentRequest:
     """The request this hospital made. Raises InvalidInput when there is none."""
-    return read_request(read_secret(folder.node / "request.json"))
+    return read_request(read_secret(folder.node / "request.json", follow=False))
 
 
 def accept(folder: NodeFolder, content: bytes, *, heard_fingerprint: str) -> Acceptance:
@@ -98,12 +100,13 @@ def accept(folder: NodeFolder, content: bytes, *, heard_fingerprint: str) -> Acc
     acceptance = read_acceptance(content)
     request = own_request(folder)
     with set_up_alone(folder):
+        refuse_other_kinds(folder)
         _pin(folder, acceptance, request, heard_fingerprint=heard_fingerprint)
     return acceptance
 
 
 def _pin(folder: NodeFolder, acceptance: Acceptance, request: EnrolmentRequest, *, heard_fingerprint: str) -> None:
-    faults = []
+    faults, site = [], read_site(folder)
     if acceptance.request_fingerprint != fingerprint(request_bytes(request)) or acceptance.site != request.site:
         faults.append(
             Fault("acceptance", "answers another request than this hospital's", "Send your request again, and ask why.")
@@ -117,13 +120,14 @@ def _pin(folder: NodeFolder, acceptance: Acceptance, request: EnrolmentRequest, 
                 "Call the coordinator on a number you know. Somebody may have changed the file.",
             )
         )
-    if read_site(folder).coordinator is not None:
+    if site.coordinator is not None:
         faults.append(
             Fault("site.toml", "a coordinator is pinned already", "Remove [coordinator] and node/ca.crt to change it.")
         )
     if faults:
         raise InvalidInput(faults)
-    folder.ca_certificate.write_text(acceptance.ca_certificate)
+    certificate = acceptance.ca_certificate.encode()
+    replace_durably(folder.ca_certificate, certificate, mode=0o644, owner=owner_of("node", site.users))
     with folder.settings.open("a") as file:
         file.write(
             f"\n[coordinator]  # pinned by `oncofed site accept`; fingerprint {told}\n"

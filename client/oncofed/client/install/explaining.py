@@ -20,7 +20,9 @@ from oncofed.cohort.encoding import columns, encode
 from oncofed.cohort.schema import Marker
 from oncofed.errors import Fault, InvalidInput, SignatureInvalid
 from oncofed.explanation.relevance import marker_relevance
+from oncofed.plain_file import plain_bytes
 from oncofed.protocol.model_file import SignedModel, verified_weights
+from oncofed.protocol.plan_hash import refuse_short
 from oncofed.protocol.study_document import schema_of
 from oncofed.survival.curves import NOT_REACHED, median_survival
 from oncofed.survival.network import PrognosisNetwork, network_with, parameter_count
@@ -76,6 +78,8 @@ def _value(marker: Marker, value: float) -> str:
 
 def plan_with_model(folder: NodeFolder, beginning: str) -> OfferedPlan:
     """The one plan with a delivered model whose hash begins so. Raises InvalidInput; RecordDamaged: its document."""
+    if beginning:
+        refuse_short(beginning, where="--plan")
 
     def is_meant(plan_hash: str) -> bool:
         return plan_hash.startswith(beginning) and (folder.models / f"{plan_hash}.safetensors").exists()
@@ -96,7 +100,7 @@ def released_network(folder: NodeFolder, plan: OfferedPlan) -> PrognosisNetwork:
     """The delivered model, verified again. Raises SignatureInvalid."""
     agreed = plan.document.plan
     stem = folder.models / agreed.hash
-    model = SignedModel(stem.with_suffix(".safetensors").read_bytes(), stem.with_suffix(".signature").read_bytes())
+    model = SignedModel(plain_bytes(stem.with_suffix(".safetensors")), plain_bytes(stem.with_suffix(".signature")))
     try:
         weights = verified_weights(
             model,

@@ -227,6 +227,14 @@ class NodeUsers:
         return found.pw_uid, found.pw_gid
 
 
+def owner_of(role: str, users: NodeUsers | None) -> tuple[int, int] | None:
+    """uid and gid that a file of the guard, node or relay is made with; None: of whoever makes it.
+
+    That is so where all three are one user, and where only root could give it away.
+    """
+    return None if users is None or os.geteuid() != 0 else users.ids(getattr(users, role))
+
+
 @dataclass(frozen=True)
 class SiteSettings:
     """runtime  host:port on loopback where the SuperNode gives work to the relay.

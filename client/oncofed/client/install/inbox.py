@@ -27,6 +27,7 @@ from oncofed.client.records.offers import MOST_WAITING, Offers
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.errors import Fault, InvalidInput, RecordDamaged, SignatureInvalid
 from oncofed.plain_file import file_content
+from oncofed.protocol.plan_hash import refuse_short
 from oncofed.protocol.study_document import LARGEST_BYTES, SealedDocument, StudyDocument
 
 
@@ -143,7 +144,11 @@ def refuse_unread(unread: Sequence[UnreadPlan]) -> None:
 
 
 def find_hash(folder: NodeFolder, beginning: str) -> str:
-    """The whole hash of the plan that begins so, be its document lost. Raises InvalidInput: none, or more than one."""
+    """The whole hash of the plan that begins so, be its document lost.
+
+    Raises InvalidInput: none, more than one, too few digits.
+    """
+    refuse_short(beginning, where="plan")
     names = _known(folder, approvals_of(folder))
     found = [name for name in names if name.startswith(beginning)]
     if len(found) == 1:

@@ -23,6 +23,7 @@ from oncofed.client.pages.accounts import accounts_in, disable_all
 from oncofed.client.pages.viewing_record import ACCOUNTS
 from oncofed.client.records.audit_log import AuditEntry
 from oncofed.errors import InvalidInput, RecordFailure
+from oncofed.plain_file import OtherKind, plain_bytes
 
 _ACCOUNTS = "guard/pages-accounts.json"
 _ADDED = ("guard/plans/", "guard/models/")
@@ -97,11 +98,11 @@ def _stays(folder: NodeFolder, name: str) -> bool:
                 return _stays(folder, "node/node.key")
             case "policy.toml":
                 template = files("oncofed.client").joinpath("templates", "policy.toml")
-                return path.read_bytes() != template.read_bytes()
+                return plain_bytes(path) != template.read_bytes()
             case "site.toml":
                 return read_site(folder).coordinator is not None
             case _ if name == _ACCOUNTS:
                 accounts_in(path)
-    except (InvalidInput, RecordFailure):
+    except (InvalidInput, RecordFailure, OtherKind):
         return False
     return True

@@ -18,6 +18,7 @@ from cryptography import x509
 
 from oncofed.client.install.findings import Finding, Verdict
 from oncofed.client.install.folder import LOOPBACK, NodeFolder, SiteSettings
+from oncofed.plain_file import OtherKind, plain_bytes
 
 _LARGEST_CLOCK_SKEW = timedelta(seconds=60)
 _SHORTEST_VALIDITY = timedelta(days=30)
@@ -32,8 +33,8 @@ def coordinator_findings(folder: NodeFolder, site: SiteSettings, now: Callable[[
         yield Finding("coordinator", Verdict.FAULT, "this node is not enrolled yet", remedy)
         return
     try:
-        authority = x509.load_pem_x509_certificate(folder.ca_certificate.read_bytes())
-    except (FileNotFoundError, ValueError):
+        authority = x509.load_pem_x509_certificate(plain_bytes(folder.ca_certificate))
+    except (FileNotFoundError, OtherKind, ValueError):
         what = f"the pinned certificate {folder.ca_certificate} is lost or damaged"
         remedy = "Restore it from a backup; or take [coordinator] out of site.toml and accept again."
         yield Finding("TLS", Verdict.FAULT, what, remedy)

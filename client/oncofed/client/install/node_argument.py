@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from oncofed.folder_argument import NamedFolder
+
 if TYPE_CHECKING:
     from oncofed.client.install.folder import NodeFolder
 
@@ -29,7 +31,7 @@ def _settled(context: click.Context, parameter: click.Parameter, value: Path) ->
     return folder
 
 
-_TYPE = click.Path(file_okay=False, path_type=Path)
+_TYPE = NamedFolder(file_okay=False, path_type=Path)
 NODE = click.argument("folder", metavar="NODE", type=_TYPE, callback=_settled)
 NODE_AS_IT_LIES = click.argument("folder", metavar="NODE", type=_TYPE, callback=_folder_of)
 """For the command that puts right what a killed restore left."""

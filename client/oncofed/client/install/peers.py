@@ -9,6 +9,7 @@ from oncofed.client.install.folder import NodeFolder, read_site
 from oncofed.client.install.set_up_alone import set_up_alone
 from oncofed.durable import replace_durably, sync_folder
 from oncofed.errors import Fault, InvalidInput
+from oncofed.plain_file import file_content
 from oncofed.protocol.cards import card_in_words, card_of
 from oncofed.protocol.enrolment import fingerprint, in_groups
 from oncofed.protocol.plan import Member, StudyPlan
@@ -41,7 +42,7 @@ def _add_peer(folder: NodeFolder, *, name: str, card: str, own: str) -> None:
         raise InvalidInput(faults)
     if name in known:
         return
-    before, found = policy.read_text("utf-8"), policy.stat()
+    before, found = file_content(policy).decode("utf-8"), policy.stat()
     text = f'{before.rstrip()}\n\n[[peer]]\nname = "{name}"\ncard = "{in_groups(digits)}"\n'
     owner = (found.st_uid, found.st_gid)
     candidate = policy.with_name(f"{policy.name}.candidate")

@@ -1,67 +1,38 @@
 """What must stand on a hospital's disk before its node can start, and whose is it?
 
-`create` lays the folder out with a policy that allows nothing yet; `hand_over` gives every part to the user it belongs
-to, and takes it from all others. Both may be repeated: what exists is kept, and rights are set again; of two halves of
-the relay's token that do not fit, neither is of use, and both are made anew. Of several at once one makes the node.
+`create` lays the folder out with a policy that allows nothing yet, and gives every part to the user it belongs to
+(`rights`). It may be repeated: what exists is kept, rights are set again, and what a kill left is put right; halves of
+a secret that do not fit are made anew (`halves`). Of several at once one makes the node.
 
-Refuses: an existing node of another name; names and users that could not work later, before anything is made; to make a
-new ledger where an old one must have been; to go on as somebody who is neither root nor the part's own user.
+Refuses: a folder that holds something else than a node; an existing node of another name; names and users that could
+not work later, before anything is made; to make a new ledger where an old one must have been; to go on as somebody who
+is neither root nor the part's own user.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from oncofed.client.guard.token import fits, new_token, read_digits, token_sha256
-from oncofed.client.install.folder import NodeFolder, NodeUsers, SiteSettings, read_site
+from oncofed.client.install.folder import NodeFolder, NodeUsers, SiteSettings, owner_of, read_site
+from oncofed.client.install.halves import fit_halves
+from oncofed.client.install.rights import SHOWN, hand_over, places, refuse_other_kinds
 from oncofed.client.install.set_up_alone import set_up_alone
 from oncofed.client.records.sqlite_ledger import create_ledger
-from oncofed.durable import create_durably, replace_durably
+from oncofed.durable import UNFINISHED, create_durably, replace_durably
 from oncofed.errors import Fault, InvalidInput
-from oncofed.secret_files import write_secret
 from oncofed.texts import text_of
 
-PRIVATE, SHOWN = 0o700, 0o755
-SOCKETS = 0o2750
-"""With the set-group-ID bit: the guard's socket gets the relay's group, of which the guard is no member."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """A folder of the node. owner: guard, node or relay; group: of another user, where one may enter. mode: rights."""
-
-    path: Path
-    owner: str
-    mode: int
-    group: str | None = None
-
-
-def places(folder: NodeFolder) -> tuple[Place, ...]:
-    """Every folder below the node's root, and who may enter it."""
-    return (
-        *(Place(path, "guard", PRIVATE) for path in _of_the_guard(folder)),
-        Place(folder.bundles.parent, "guard", SHOWN),
-        Place(folder.run, "guard", SOCKETS, group="relay"),
-        Place(folder.node, "node", PRIVATE),
-        Place(folder.relay, "relay", PRIVATE),
-    )
-
-
-def _of_the_guard(folder: NodeFolder) -> tuple[Path, ...]:
-    return (
-        folder.guard,
-        folder.plans,
-        folder.approvals,
-        folder.patients,
-        folder.masking,
-        folder.answers,
-        folder.models,
-    )
+_PARTS = frozenset(
+    ("site.toml", "policy.toml", "node.pub", "guard", "node", "relay", "approved", "run", "logs", "status.json")
+)
+_OF_A_KILL = (UNFINISHED, ".lock")
+"""How the names end that begin with a dot and that an `init` left which was killed."""
+_MOST_NAMED = 5
+_OF_THE_DISK = "lost+found"
+"""In a folder that is a volume of its own."""
 
 
 def create(folder: NodeFolder, settings: SiteSettings) -> bool:
@@ -70,6 +41,7 @@ def create(folder: NodeFolder, settings: SiteSettings) -> bool:
     A ledger is made with the node and never again.
     """
     if not folder.settings.exists():
+        _refuse_another_folder(folder)
         _refuse_unusable(folder, settings)
     folder.root.mkdir(mode=SHOWN, parents=True, exist_ok=True)
     with set_up_alone(folder):
@@ -84,33 +56,23 @@ def _create(folder: NodeFolder, settings: SiteSettings) -> bool:
             remedy = "Choose another folder, or edit site.toml before the node is enrolled."
             raise InvalidInput([Fault(str(folder.settings), f"is the node of {before.name} already", remedy)])
         settings = before
+    refuse_other_kinds(folder)
     for place in places(folder):
         place.path.mkdir(mode=place.mode, exist_ok=True)
     if not folder.policy.exists():
         template = files("oncofed.client").joinpath("templates", "policy.toml").read_text("utf-8")
         create_durably(folder.policy, template.encode(), mode=0o640)
-    if not tokens_fit(folder):
-        token = new_token()
-        folder.token_sha256.unlink(missing_ok=True)
-        folder.token.unlink(missing_ok=True)
-        write_secret(folder.token_sha256, token_sha256(token).encode())
-        write_secret(folder.token, token.encode(), mode=0o400)
+    fit_halves(folder, settings.users)
+    for left in folder.guard.glob(f"{folder.ledger.name}{UNFINISHED}*"):  # of a kill, by versions that wrote it here
+        left.unlink()
     # An old node without a ledger has lost it, and an empty one would forget what was spent.
     if fresh and not folder.ledger.exists():
-        create_ledger(folder.ledger)
-    folder.bundles.touch()
+        create_ledger(folder.ledger, owner=owner_of("guard", settings.users))
+    create_durably(folder.bundles, b"", mode=0o644, owner=owner_of("guard", settings.users))
     if fresh:  # last: a node that was not finished is begun again
         replace_durably(folder.settings, settings_text(settings).encode(), mode=0o644)
     hand_over(folder, settings.users)
     return fresh
-
-
-def tokens_fit(folder: NodeFolder) -> bool:
-    """Whether the guard would know the relay by its token; else no question reaches it."""
-    try:
-        return fits(read_digits(folder.token), sha256=read_digits(folder.token_sha256))
-    except InvalidInput:  # one of them is lost, or is none
-        return False
 
 
 def _refuse_unusable(folder: NodeFolder, settings: SiteSettings) -> None:
@@ -123,48 +85,52 @@ def _refuse_unusable(folder: NodeFolder, settings: SiteSettings) -> None:
             NodeUsers.ids(getattr(settings.users, role))
         except InvalidInput as unknown:
             faults += [Fault("--users", fault.what, fault.remedy) for fault in unknown.faults]
-    if folder.audit_log.exists() and not folder.ledger.exists():
+    left = () if folder.ledger.exists() else _left_of_a_node(folder)
+    if left:
+        named = f"{', '.join(str(path.relative_to(folder.root)) for path in left[:_MOST_NAMED])}"
+        more = f" and {len(left) - _MOST_NAMED} more" if len(left) > _MOST_NAMED else ""
         remedy = (
             "An empty ledger would forget what was spent, and so would an older copy. docs/install-hospital.md, "
             "section 8, says what may be put back; site.toml may come from any backup."
         )
-        faults.append(Fault(str(folder.root), "was a node before, and its ledger is lost", remedy))
+        what = f"was a node before (there are {named}{more}), and its ledger is lost"
+        faults.append(Fault(str(folder.root), what, remedy))
     if faults:
         raise InvalidInput(faults)
 
 
-def hand_over(folder: NodeFolder, users: NodeUsers | None) -> None:
-    """Give every file to its user. Without users, or not as root, only the rights are set."""
-    os.chmod(folder.root, SHOWN)  # whatever the umask of who made it
-    for place in places(folder):
-        os.chmod(place.path, place.mode)
-    for public in (folder.settings, folder.node_public_key, folder.bundles):
-        if public.exists():
-            os.chmod(public, 0o644)
-    os.chmod(folder.policy, 0o640)
-    if users is None or os.geteuid() != 0:
-        return
-    for place in places(folder):
-        uid, gid = users.ids(getattr(users, place.owner))
-        if place.group is not None:
-            gid = users.ids(getattr(users, place.group))[1]
-        _give(place.path, uid=uid, gid=gid)
-    os.chown(folder.policy, 0, users.ids(users.guard)[1])  # the guard reads its rules and cannot loosen them
+def _left_of_a_node(folder: NodeFolder) -> tuple[Path, ...]:
+    """What only a node has that was finished once, by name: its ledger may have held charges.
 
-
-def _give(root: Path, *, uid: int, gid: int) -> None:
-    """A folder with all that is in it, to one user.
-
-    The user it belongs to may be at work in it, and of ill will: so it is walked by open folders, never by names that
-    could be made to lead elsewhere meanwhile, and a file that has a second name somewhere else is left alone.
+    An `init` that was killed leaves folders, a token, a secret, rules, an empty list of bundles, and no more than that.
     """
-    for _, folders, names, folder in os.fwalk(root):
-        os.chown(folder, uid, gid)
-        for name in (*folders, *names):
-            with suppress(FileNotFoundError):  # the guard may be at work, and its files come and go
-                found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-                if found.st_nlink == 1 and not stat.S_ISDIR(found.st_mode):
-                    os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)
+    of_init = {folder.token_sha256, folder.node_secret}
+    found = [path for part in (folder.guard, folder.node) if part.is_dir() for path in part.rglob("*")]
+    left = [path for path in found if not path.is_dir() and path not in of_init and not path.name.endswith(UNFINISHED)]
+    left += [path for path in (folder.node_public_key,) if path.exists()]
+    left += [path for path in (folder.bundles,) if path.is_file() and path.stat().st_size]
+    return tuple(sorted(left))
+
+
+def _refuse_another_folder(folder: NodeFolder) -> None:
+    """Its rights would be set to a node's: no home, no /tmp, no current folder by a variable that is not set."""
+    if not os.path.lexists(folder.root):
+        return
+    if not folder.root.is_dir():
+        raise InvalidInput([Fault(str(folder.root), "is no folder", "Choose a folder of its own for the node.")])
+    names = {path.name for path in folder.root.iterdir()} - {_OF_THE_DISK}
+    others = sorted(name for name in names - _PARTS if not (name.startswith(".") and name.endswith(_OF_A_KILL)))
+    is_node = all(part.is_dir() for part in (folder.guard, folder.node, folder.relay))
+    # `init` makes guard/ first, so without it no other part of a node was made here; rules may have been put there.
+    others += sorted(names & _PARTS - {folder.policy.name}) if not folder.guard.is_dir() else []
+    what = ""
+    if others and not is_node:
+        what = f"is not empty, and no node (there is {others[0]})"
+    elif not names and folder.root.stat().st_mode & (stat.S_ISVTX | stat.S_IWOTH):
+        what = "is a folder in which every user may write, and a node's is not"
+    if what:
+        remedy = "Choose a folder of its own for the node, which need not exist; its rights are set for the node."
+        raise InvalidInput([Fault(str(folder.root), what, remedy)])
 
 
 def settings_text(settings: SiteSettings) -> str:

@@ -28,6 +28,7 @@ from pathlib import Path
 
 from oncofed.durable import replace_durably, unwritable
 from oncofed.errors import Fault, InvalidInput, RecordDamaged
+from oncofed.plain_file import plain_bytes
 from oncofed.turns import in_turn
 
 
@@ -127,7 +128,7 @@ class Accounts:
 def accounts_in(path: Path) -> tuple[Account, ...]:
     """Those of a file, by name; none where there is no file. Raises RecordDamaged, RecordUnwritable."""
     with unwritable(path):
-        content = path.read_bytes() if path.exists() else b"[]"
+        content = plain_bytes(path) if path.exists() else b"[]"
     try:
         found = [Account(**{**each, "role": Role(each["role"])}) for each in json.loads(content)]
         return tuple(sorted(found, key=lambda account: account.name))

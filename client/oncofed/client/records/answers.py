@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.durable import UNFINISHED, hold_room, replace_durably, unwritable
+from oncofed.plain_file import plain_bytes
 from oncofed.protocol.messages import Contribution
 
 _BYTES_A_NUMBER = 8
@@ -105,7 +106,7 @@ class FolderAnswers:
     def find(self, request_hash: str) -> Contribution | None:
         """As `Answers` says. A damaged file is an answer that is lost, and the local log says so."""
         try:
-            content = self._answer(request_hash).read_bytes()
+            content = plain_bytes(self._answer(request_hash))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -122,7 +123,7 @@ class FolderAnswers:
         with unwritable(self._folder):
             for ending in (_CHARGED, _FREE):
                 with suppress(FileNotFoundError):
-                    return self._asked(identity, ending).read_text("ascii", errors="replace")
+                    return plain_bytes(self._asked(identity, ending)).decode("ascii", errors="replace")
         return None
 
     def make_room(self, numbers: int) -> None:

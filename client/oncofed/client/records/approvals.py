@@ -45,7 +45,7 @@ from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.cohort.schema import StudySchema
 from oncofed.durable import replace_durably, sync_folder, unwritable
 from oncofed.errors import InvalidInput, PrivacyRefusal, RecordDamaged, RecordFailure
-from oncofed.plain_file import file_content
+from oncofed.plain_file import file_content, plain_bytes
 from oncofed.privacy.ledger import Ledger
 from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.protocol.messages import PlanState
@@ -359,7 +359,7 @@ class Approvals:
         """None where there is no decision about the plan of this name."""
         try:
             with unwritable(path):
-                return approval_in(path.read_bytes(), path.stem) if path.exists() else None
+                return approval_in(plain_bytes(path), path.stem) if path.exists() else None
         except FileNotFoundError:  # it has its other name, just now
             return None
 

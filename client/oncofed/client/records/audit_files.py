@@ -19,6 +19,7 @@ from pathlib import Path
 from oncofed.client.records.audit_line import LONGEST_LINE, fields_in
 from oncofed.durable import sync_folder
 from oncofed.errors import RecordDamaged
+from oncofed.plain_file import opened, plain_bytes, refuse_other_kinds
 from oncofed.turns import in_turn
 
 LOG_CLOSED = "log_closed"
@@ -53,9 +54,11 @@ def locked(path: Path) -> Iterator[int]:
 
 
 def _opened(path: Path) -> int:
-    flags = os.O_RDWR | os.O_APPEND
+    flags = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK
     with suppress(FileNotFoundError):
-        return os.open(path, flags)
+        descriptor = os.open(path, flags)
+        refuse_other_kinds(path, descriptor)
+        return descriptor
     with suppress(FileNotFoundError):  # whoever closed the log is between two steps, or was killed there
         begun_of(path).rename(path)
         sync_folder(path.parent)
@@ -91,7 +94,7 @@ def _so_named(path: Path) -> frozenset[Path]:
 def _is_copy(file: Path) -> bool:
     if not file.is_file():
         return False
-    with file.open("rb") as content:
+    with opened(file) as content:
         content.seek(max(0, file.stat().st_size - 2 * LONGEST_LINE))
         tail = content.read()
     last = fields_in(tail[tail.rfind(b"\n", 0, -1) + 1 :])
@@ -127,14 +130,14 @@ def _found(path: Path) -> list[tuple[Path, bytes]]:
                 f"{archive.name}, a closed audit log, is lost. Put it back from any backup: it never changes, and "
                 "whether it is the one is checked. Until then nothing is released."
             )
-        found.insert(0, (archive, archive.read_bytes()))
+        found.insert(0, (archive, plain_bytes(archive)))
     return found
 
 
 def _content_of(path: Path) -> bytes:
     for place in (path, begun_of(path), path):  # it may be closed at this moment
         with suppress(FileNotFoundError):
-            return place.read_bytes()
+            return plain_bytes(place)
     return b""
 
 

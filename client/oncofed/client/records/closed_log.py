@@ -22,6 +22,7 @@ from oncofed.client.records.audit_files import closing_of
 from oncofed.client.records.chain import Anchor
 from oncofed.durable import unwritable
 from oncofed.errors import RecordDamaged, SignatureInvalid
+from oncofed.plain_file import plain_bytes
 from oncofed.protocol.signing import public_key_of, sign, verify
 
 _CONTEXT = "closed audit log"
@@ -47,7 +48,7 @@ def verify_closing(archive: Path, head: Anchor, *, site: str) -> str:
     """The public key, hexadecimal, that vouches for this closed log with this head. Raises RecordDamaged."""
     path = closing_of(archive)
     with unwritable(path):
-        content = path.read_bytes() if path.exists() else b""
+        content = plain_bytes(path) if path.exists() else b""
     try:
         fields = json.loads(content)
         key, signature = str(fields["public_key"]), bytes.fromhex(fields["signature"])

@@ -23,6 +23,7 @@ from oncofed.client.records.audit_line import fields_in
 from oncofed.client.records.audit_log import verify_audit_log
 from oncofed.client.records.chain import START, Anchor
 from oncofed.durable import unwritable
+from oncofed.plain_file import opened, plain_bytes
 
 
 class Decision(StrEnum):
@@ -174,7 +175,7 @@ class ToldDecisions:
                 return False
             if found.st_size == self._read:
                 return True
-            with self._path.open("rb") as log:
+            with opened(self._path) as log:
                 if os.fstat(log.fileno()).st_ino != self._inode:  # it was closed, just now
                     return False
                 log.seek(self._read)
@@ -197,7 +198,7 @@ class ToldDecisions:
         self._inode = -1
         with unwritable(self._path):
             inode, read = (self._path.stat().st_ino, self._path.stat().st_size) if self._path.exists() else (-1, 0)
-            start = self._path.read_bytes()[:read] if inode != -1 else b""
+            start = plain_bytes(self._path)[:read] if inode != -1 else b""
         report = verify_audit_log(self._path)
         self._told = told_after({}, ((one.event, one.plan_hash, one.by, one.time, one.facts) for one in report.entries))
         last = fields_in(start[start.rfind(b"\n", 0, -1) + 1 :]) if start else None

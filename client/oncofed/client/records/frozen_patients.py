@@ -19,6 +19,7 @@ import safetensors.numpy
 
 from oncofed.durable import replace_durably, sync_folder, unwritable
 from oncofed.errors import RecordDamaged
+from oncofed.plain_file import plain_bytes
 from oncofed.survival.encoded_patients import EncodedPatients
 
 _GROUPS = ("trained_on", "held_out")
@@ -45,7 +46,7 @@ def freeze(folder: Path, *, plan_hash: str, trained_on: EncodedPatients, held_ou
 def read_frozen(path: Path, *, sha256: str) -> tuple[EncodedPatients, EncodedPatients]:
     """Those who are trained on, and those who are set aside. Raises RecordDamaged."""
     try:
-        content = path.read_bytes()
+        content = plain_bytes(path)
     except OSError:
         content = b""
     if hashlib.sha256(content).hexdigest() != sha256:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from oncofed.durable import replace_durably, sync_folder, unwritable
 from oncofed.errors import RecordDamaged
+from oncofed.plain_file import plain_bytes
 from oncofed.privacy.masking import public_masking_key_of
 from oncofed.protocol.masking_keys import SignedMaskingKey
 from oncofed.secret_files import read_secret, write_secret
@@ -52,7 +53,7 @@ class PlanKeys:
         with unwritable(path):
             if not path.exists():
                 return ()
-            content = path.read_bytes()
+            content = plain_bytes(path)
         try:
             return tuple(
                 SignedMaskingKey(str(site), bytes.fromhex(key), bytes.fromhex(signature))

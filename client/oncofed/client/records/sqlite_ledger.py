@@ -22,10 +22,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from oncofed.client.records.chain import START, Anchor, head_of, link, refuse_unless_anchored
-from oncofed.durable import UNFINISHED, sync_folder, unwritable
+from oncofed.durable import create_durably, unwritable
 from oncofed.errors import RecordDamaged, RecordUnwritable, RefusalCode, RequestRefused
+from oncofed.plain_file import plain_bytes
 from oncofed.privacy.ledger import Budget, Charge, charge_from_json, charge_to_json, refuse_if_over_budget
 
 SECONDS_TO_WAIT_FOR_A_LOCK = 30.0
@@ -126,24 +128,26 @@ class SqliteLedger:
                 raise
 
 
-def create_ledger(path: Path) -> None:
-    """Make the first, empty ledger. Raises RecordDamaged when there is one: it is never replaced by an empty one."""
-    if path.exists():
+def create_ledger(path: Path, *, owner: tuple[int, int] | None = None) -> None:
+    """Make the first, empty ledger. Raises RecordDamaged when there is one: it is never replaced by an empty one.
+
+    owner  user and group whose it is; None: one's own.
+    """
+    if not create_durably(path, _empty_ledger(path), owner=owner):
         raise RecordDamaged(f"{path.name} exists already; a new one would forget what was charged.")
-    unfinished = path.with_name(path.name + UNFINISHED)
-    with unwritable(path):
-        unfinished.unlink(missing_ok=True)
-        os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    with _sqlite_failures(path), closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        for statement in _SCHEMA.values():
-            connection.execute(statement)
-    with unwritable(path):
-        os.link(unfinished, path)  # unlike a rename, this fails when somebody was faster
-        unfinished.unlink()
-        sync_folder(path.parent)
+
+
+def _empty_ledger(path: Path) -> bytes:
+    """Made where nobody else may write: SQLite opens files by name, and root may be at work. path: for messages."""
+    with unwritable(path), TemporaryDirectory() as work:
+        made = Path(work) / path.name
+        with _sqlite_failures(path), closing(sqlite3.connect(made, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            for statement in _SCHEMA.values():
+                connection.execute(statement)
+        return plain_bytes(made)
 
 
 def copy_ledger(path: Path, copy: Path) -> None:

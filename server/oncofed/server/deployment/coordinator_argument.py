@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from oncofed.folder_argument import NamedFolder
+
 if TYPE_CHECKING:
     from oncofed.server.deployment.folder import CoordinatorFolder
 
@@ -28,7 +30,7 @@ def _coordinators(context: click.Context, parameter: click.Parameter, value: Pat
     return folder
 
 
-_PATH = click.Path(file_okay=False, path_type=Path)
+_PATH = NamedFolder(file_okay=False, path_type=Path)
 FOLDER = click.argument("folder", metavar="COORD", type=_PATH, callback=_coordinators)
 NEW_FOLDER = click.argument("folder", metavar="COORD", type=_PATH, callback=_folder_of)
 HOSPITAL = click.argument("hospital", metavar="HOSPITAL")

@@ -20,6 +20,7 @@ from oncofed.durable import replace_durably
 from oncofed.errors import Fault, FederationFailure, InvalidInput
 from oncofed.protocol.bundle import PLAN_HASH, build_bundle, bundle_hash
 from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.plan_hash import refuse_short
 from oncofed.protocol.study_document import StudyDocument, document_bytes, read_document, verify_document
 from oncofed.server.deployment.at_work import is_at_work
 from oncofed.server.deployment.enrolment import member_fault, settle_nodes
@@ -156,7 +157,12 @@ def known_studies(folder: CoordinatorFolder) -> tuple[str, ...]:
 
 
 def find_study(folder: CoordinatorFolder, beginning: str) -> str:
-    """The hash of the study whose hash begins so, or of the only one when `beginning` is empty."""
+    """The hash of the study whose hash begins so, or of the only one when `beginning` is empty.
+
+    Raises InvalidInput: none, more than one, too few digits.
+    """
+    if beginning:
+        refuse_short(beginning, where="study")
     known = known_studies(folder)
     found = [name for name in known if name.startswith(beginning)]
     if len(found) == 1:

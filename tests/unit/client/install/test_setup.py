@@ -15,9 +15,11 @@ from tests.command_line import oncofed
 
 from oncofed.client.guard.policy_file import read_policy
 from oncofed.client.guard.token import fits, read_digits
-from oncofed.client.install import enrolment, peers, setup
+from oncofed.client.install import enrolment, halves, peers
 from oncofed.client.install.folder import NodeFolder, NodeUsers, SiteSettings, read_site
-from oncofed.client.install.setup import become, create, hand_over, places, tokens_fit
+from oncofed.client.install.halves import tokens_fit
+from oncofed.client.install.rights import hand_over, places
+from oncofed.client.install.setup import become, create
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.sqlite_ledger import verify_ledger
 from oncofed.errors import InvalidInput, RecordDamaged
@@ -104,7 +106,7 @@ def test_of_three_inits_at_once_one_makes_the_node_and_the_others_find_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = NodeFolder(tmp_path / "node")
-    with meeting(monkeypatch, setup, "new_token", 3):
+    with meeting(monkeypatch, halves, "new_token", 3):
         told = at_once(*[partial(create, made, SETTINGS)] * 3)
     assert sorted(told, key=str) == [False, False, True]
     assert tokens_fit(made)
@@ -115,7 +117,7 @@ def test_of_three_inits_at_once_one_makes_the_node_and_the_others_find_it(
 
 def test_of_two_inits_at_once_with_other_names_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = NodeFolder(tmp_path / "node")
-    with meeting(monkeypatch, setup, "new_token", 2):
+    with meeting(monkeypatch, halves, "new_token", 2):
         told = at_once(*(partial(create, made, replace(SETTINGS, name=name)) for name in ("Bonn", "Essen")))
     won = read_site(made).name
     assert sorted(map(type, told), key=str) == [bool, InvalidInput]
@@ -220,14 +222,14 @@ def test_files_that_come_and_go_and_links_do_not_trip_root(folder: NodeFolder, m
     (folder.relay / "link").symlink_to(victim)
     os.link(victim, folder.relay / "second-name")
     (folder.guard / "gone").touch()
-    stat_before = os.stat
+    open_before = os.open
 
-    def stat_of(path: str | bytes | int | Path, **settings: object) -> os.stat_result:
+    def opened(path: str | bytes | int | Path, *flags: int, **settings: int) -> int:
         if path == "gone":
             (folder.guard / "gone").unlink(missing_ok=True)
-        return stat_before(path, **settings)  # type: ignore[arg-type]  # passed on as they came
+        return open_before(path, *flags, **settings)  # type: ignore[arg-type]  # passed on as they came
 
-    monkeypatch.setattr(os, "stat", stat_of)
+    monkeypatch.setattr(os, "open", opened)
     hand_over(folder, NodeUsers(NOBODY, "daemon", "bin"))
     relay, guard = pwd.getpwnam("bin").pw_uid, pwd.getpwnam(NOBODY).pw_uid
     assert not (folder.guard / "gone").exists()

@@ -164,11 +164,40 @@ def test_approving_asks_first_and_no_is_no(offered: InstalledNode) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
-    [(("ffff", "--source", SOURCE), 2, "Known: "), (("", "--source", "registri"), 2, "registry")],
+    [(("ffff", "--source", SOURCE), 2, "Known: "), (("HASH", "--source", "registri"), 2, "registry")],
 )
 def test_what_approve_refuses(arguments: tuple[str, ...], code: int, told: str, offered: InstalledNode) -> None:
-    said = oncofed("site", "approve", offered.folder.root, *arguments, "--yes")
+    words = [hash_of(offered) if word == "HASH" else word for word in arguments]
+    said = oncofed("site", "approve", offered.folder.root, *words, "--yes")
     assert (said.code, told in said.text) == (code, True), said.text
+
+
+@pytest.mark.parametrize("digits", [0, 1, 3])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("approve", "HASH", "--source", SOURCE, "--yes"),
+        ("decline", "HASH"),
+        ("forget", "HASH"),
+        ("peers", "HASH"),
+        ("plans", "--show", "HASH"),
+    ],
+)
+def test_an_empty_or_short_hash_means_no_plan_not_the_only_one(
+    words: tuple[str, ...], digits: int, offered: InstalledNode
+) -> None:
+    beginning = offered.plan().hash[:digits]
+    before = offered.events()
+    given = [beginning if word == "HASH" else word for word in words]
+    said = oncofed("site", given[0], offered.folder.root, *given[1:])
+    assert said.code == 2, said.text
+    assert "digits" in said.text or "Name a plan" in said.text
+    assert offered.events() == before
+    assert offered.approvals.find(offered.plan().hash) is None
+
+
+def test_four_digits_are_enough(offered: InstalledNode) -> None:
+    assert oncofed("site", "decline", offered.folder.root, offered.plan().hash[:4]).code == 0
 
 
 def test_a_policy_that_forbids_the_plan_says_so_with_1(offered: InstalledNode) -> None:
