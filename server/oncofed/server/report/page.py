@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummaryKind
+from oncofed.protocol.plan import HELD_OUT_KINDS, PrivacyMode, StudyPlan, SummaryKind
 from oncofed.protocol.plan_words import PlanCost, cost_of, plan_in_words
 from oncofed.server.evaluation.calibration import measured_calibration
 from oncofed.server.evaluation.measured import Measured, measured
@@ -88,6 +88,11 @@ def _content(study: DeployedStudy) -> dict[str, Any]:
         "measured": _measured(study),
         "calibration": _calibration(study),
         "evaluation_planned": plan.measures,
+        "unreleased": [
+            plain_name(each.name)
+            for each in plan.summaries
+            if each.kind in HELD_OUT_KINDS and each.name not in study.summaries
+        ],
         **_key_markers(study),
         "unit": plan.model.grid.unit,
         "effects": _effects(study),
