@@ -111,10 +111,10 @@ def test_the_slope_of_a_normal_spread_is_exact_whatever_the_level() -> None:
 def test_noise_on_each_of_the_five_sums_moves_the_slope_as_far_as_its_interval_says() -> None:
     """Oracle: the slope computed again of sums with noise."""
     rng, spread, noise_sd = np.random.default_rng(7), 1.5, 4.0
-    at = sums(less=-60.0, less_z=-40.0, expected=4000.0, noise_sd=noise_sd)
+    at = sums(less=-1200.0, less_z=-860.0, expected=4000.0, mean=0.8, noise_sd=noise_sd)
     deviations = noise_sd / np.array(OVERALL_WEIGHTS)
     values, truth = [], slope_of(replace(at, noise_sd=0.0), spread=spread, smallest_expected=10.0)
-    for _ in range(4000):
+    for _ in range(6000):
         noised = replace(at, overall=at.overall + deviations * rng.standard_normal(OVERALL), noise_sd=0.0)
         found = slope_of(noised, spread=spread, smallest_expected=10.0)
         assert found is not None
