@@ -99,11 +99,14 @@ def worst_length(layout: ExpectedLayout, *, seed: int, steps: int = 4000) -> flo
     return best
 
 
+@pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("windows", [1, 3])
 @pytest.mark.parametrize("cap", [0.2, 0.8, 1.0, 1.6, 5.0])
-def test_the_worst_patient_that_a_search_finds_is_as_long_as_the_bound_and_no_longer(windows: int, cap: float) -> None:
+def test_the_worst_patient_that_a_search_finds_is_as_long_as_the_bound_and_no_longer(
+    windows: int, groups: int, cap: float
+) -> None:
     """A bound that is too small is passed; one that is too large would waste noise, and is not reached."""
-    layout = ExpectedLayout(1, tuple(map(float, range(windows + 1))), 1, (-1.0, 1.0), cap)
+    layout = ExpectedLayout(1, tuple(map(float, range(windows + 1))), groups, (-1.0, 1.0), cap)
     found = worst_length(layout, seed=windows)
     assert 0.98 <= found <= 1 + 1e-12
 
@@ -152,7 +155,8 @@ def by_hand(plan: StudyPlan, spec: SummarySpec, weights: FloatArray, patients: P
         overall = [less, less * z, all_expected, all_expected * z, all_expected * z * z]
         block = np.zeros(layout.block)
         for window in range(layout.windows):
-            block[group, window] = observed[window] - expected[window], expected[window]
+            for row in (0, 1 + group):  # everybody's and the own
+                block[row, window] = observed[window] - expected[window], expected[window]
         parts += [np.array(overall) * OVERALL_WEIGHTS, (block * BLOCK_WEIGHTS).ravel()]
     return np.concatenate(parts) / layout.bound
 
@@ -176,9 +180,11 @@ def test_a_patient_adds_to_the_own_group_alone_and_one_window_of_everybody_stand
     block = KIND.rows(plan, spec, drawn_weights(plan.model, seed=5), patients)[:, OVERALL:].reshape(30, *layout.block)
     group = category_of(spec.group_columns, patients.x).numpy()
     for one in range(30):
-        assert not np.delete(block[one], group[one], axis=0).any()
-    plan, spec = asked(windows=(GRID.bounds[0], GRID.bounds[-1]))
-    assert spec.cells == OVERALL
+        assert not np.delete(block[one], [0, 1 + group[one]], axis=0).any()
+        assert (block[one][0] == block[one][1 + group[one]]).all()
+    whole = (GRID.bounds[0], GRID.bounds[-1])
+    assert asked(windows=whole)[1].cells == OVERALL
+    assert asked(windows=whole, groups=2)[1].cells == OVERALL + 3 * 2
 
 
 # What is refused

@@ -45,7 +45,7 @@ def test_by_entity_there_is_a_group_for_each_category_after_the_reference_one(tm
     plan = plan_of(tmp_path, f"{ASKED}calibration_by_entity = true\n")
     (spec,) = plan.summaries
     assert len(spec.group_columns) == 2
-    assert spec.cells == 5 + 3 * 2 * 2
+    assert spec.cells == 5 + (1 + 3) * 2 * 2
     refuse_unknown(plan)
 
 

@@ -68,8 +68,10 @@ def expected_rows(
     overall = (less, less * z, expected, expected * z, expected * z.square())
     numbers = torch.zeros(patients, endpoints, layout.numbers, dtype=torch.float64)
     numbers[:, :, :OVERALL] = torch.stack(overall, dim=2) * torch.tensor(OVERALL_WEIGHTS, dtype=torch.float64)
-    if layout.block[0]:
-        own = torch.stack([-residual, hazard], dim=3) * torch.tensor(BLOCK_WEIGHTS, dtype=torch.float64)
-        place = OVERALL + 2 * windows * group[:, None] + torch.arange(2 * windows)
-        numbers.scatter_(2, place[:, None, :].expand(-1, endpoints, -1), own.flatten(2))
+    by_window = torch.stack([-residual, hazard], dim=3) * torch.tensor(BLOCK_WEIGHTS, dtype=torch.float64)
+    end = OVERALL + layout.rows_of_everybody * 2 * windows
+    numbers[:, :, OVERALL:end] = by_window.flatten(2)[:, :, : end - OVERALL]
+    if layout.rows_of_groups:
+        place = end + 2 * windows * group[:, None] + torch.arange(2 * windows)
+        numbers.scatter_(2, place[:, None, :].expand(-1, endpoints, -1), by_window.flatten(2))
     return numbers.flatten(1) * layout.weight

@@ -57,12 +57,14 @@ class Sums:
     """Of one endpoint, in events, with noise.
 
     overall   (OVERALL,): O - E, the sum of z over these, E, and the sums of z and of z^2 over expected events.
-    block     (groups, windows, 2): O - E and E; no groups where there are one group and one window.
+    windows   (windows, 2): O - E and E of everybody; nothing where there is one window.
+    groups    (groups, windows, 2): the same of groups; none where there is one.
     noise_sd  on a number of weight 1, such as O - E; divided by its weight on others.
     """
 
     overall: FloatArray
-    block: FloatArray
+    windows: FloatArray
+    groups: FloatArray
     noise_sd: float
 
     @property
@@ -87,7 +89,7 @@ class EndpointCalibration:
     overall  all windows and groups.
     slope    None: suppressed. 1 is right, below 1 risks are too extreme, above 1 too timid. slope_wrong: outside
              RIGHT_SLOPE with an interval that leaves 1 out.
-    windows  of everybody, in order; one alone is the overall.
+    windows  of everybody, in order; empty where there is one, which is the overall.
     groups   in the plan's order, each with its windows and then all along; empty where the plan has no groups.
     """
 
@@ -144,37 +146,34 @@ def sums_of(layout: ExpectedLayout, vector: FloatArray, *, noise_of_sum: float) 
     for numbers in vector.reshape(layout.endpoints, layout.numbers) / layout.weight:
         overall = numbers[:OVERALL] / np.array(OVERALL_WEIGHTS)
         block = numbers[OVERALL:].reshape(layout.block) / np.array(BLOCK_WEIGHTS)
-        found.append(Sums(overall, block, noise_of_sum / layout.weight))
+        windows, groups = np.split(block, [layout.rows_of_everybody])
+        found.append(Sums(overall, windows.reshape(-1, 2), groups, noise_of_sum / layout.weight))
     return tuple(found)
 
 
 def calibration_figures(sums: Sums, *, spread: float, smallest_expected: float) -> EndpointCalibration:
     """spread  in log hazard ratio, of one unit of z. smallest_expected: floor of the expected events."""
-    block = sums.block
-    of_windows = block.sum(axis=0) if len(block) else np.zeros((0, 2))
-    in_all = len(block) or 1
-    with_windows = [*block, of_windows] if len(block) > 1 else [of_windows]
-    tests = sum(len(each) for each in with_windows) + (len(block) if len(block) > 1 else 0)
+    # Of each group its windows and all along: Bonferroni over all that is looked at beside the overall.
+    tests = max(1, len(sums.windows) + len(sums.groups) * (sums.groups.shape[1] + 1))
 
-    def ratio(pair: FloatArray, summed: int, *, of: int = 1) -> Ratio:
+    def ratio(pair: FloatArray, *, summed: int = 1, of: int = tests) -> Ratio:
         """summed: how many noised numbers were added up. of: figures that are looked at together."""
         return ratio_of(
             float(pair[0]),
             float(pair[1]),
             noise_sd=sums.noise_sd * math.sqrt(summed),
             smallest_expected=smallest_expected,
-            looked_at=max(1, of),
+            looked_at=of,
         )
 
     slope = slope_of(sums, spread=spread, smallest_expected=smallest_expected)
     return EndpointCalibration(
-        overall=ratio(sums.overall[[0, 2]], 1),
+        overall=ratio(sums.overall[[0, 2]], of=1),
         slope=slope,
         slope_wrong=slope is not None and _is_wrong(slope, slope, RIGHT_SLOPE),
-        windows=tuple(ratio(each, in_all, of=tests) for each in of_windows),
+        windows=tuple(ratio(each) for each in sums.windows),
         groups=tuple(
-            (*(ratio(each, 1, of=tests) for each in group), ratio(group.sum(axis=0), len(group), of=tests))
-            for group in (block if len(block) > 1 else ())
+            (*(ratio(each) for each in group), ratio(group.sum(axis=0), summed=len(group))) for group in sums.groups
         ),
     )
 

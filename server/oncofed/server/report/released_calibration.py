@@ -56,10 +56,9 @@ def _of(name: str, found: MeasuredCalibration) -> str:
 
 
 def _rows(each: EndpointCalibration, entities: tuple[str, ...]) -> tuple[RatioRow, ...]:
-    windows = each.windows if len(each.windows) > 1 else ()
     groups = (group if len(group) > 2 else group[-1:] for group in each.groups)  # of one window, all along is that one
     return (
-        RatioRow("everybody", (*windows, each.overall)),
+        RatioRow("everybody", (*each.windows, each.overall)),
         *(RatioRow(plain_name(name), group) for name, group in zip(entities, groups, strict=False)),
     )
 

@@ -29,10 +29,13 @@ FloatArray = NDArray[np.float64]
 
 def sums(
     *, less: float = 0.0, less_z: float = 0.0, expected: float = 400.0, mean: float = 0.1, variance: float = 0.2,
-    noise_sd: float = 0.0, block: FloatArray | None = None,
+    noise_sd: float = 0.0, windows: FloatArray | None = None, groups: FloatArray | None = None,
 ) -> Sums:  # fmt: skip
     overall = np.array([less, less_z, expected, expected * mean, expected * (variance + mean**2)])
-    return Sums(overall, np.zeros((0, 1, 2)) if block is None else block, noise_sd)
+    none_of_windows, none_of_groups = np.zeros((0, 2)), np.zeros((0, 1, 2))
+    return Sums(
+        overall, none_of_windows if windows is None else windows, none_of_groups if groups is None else groups, noise_sd
+    )
 
 
 # Observed over expected
@@ -140,7 +143,7 @@ def test_noise_on_each_of_the_five_sums_moves_the_slope_as_far_as_its_interval_s
 )
 def test_a_slope_that_the_sums_cannot_tell_is_not_shown(changed: dict[str, float]) -> None:
     assert slope_of(sums(), spread=1.5, smallest_expected=10.0) is not None
-    spoilt = sums(**changed)  # type: ignore[arg-type]  # none of them is the block
+    spoilt = sums(**changed)  # type: ignore[arg-type]  # none of them is an array
     assert slope_of(spoilt, spread=1.5, smallest_expected=10.0) is None
 
 
@@ -159,9 +162,10 @@ def test_a_slope_is_wrong_where_it_matters_and_its_interval_leaves_1_out() -> No
 # Windows and groups
 
 
-def test_windows_are_summed_over_groups_and_groups_over_windows_with_the_noise_of_so_many() -> None:
-    block = np.array([[[5.0, 100.0], [-5.0, 80.0]], [[10.0, 60.0], [0.0, 40.0]], [[0.0, 5.0], [0.0, 3.0]]])
-    found = calibration_figures(sums(noise_sd=2.0, block=block), spread=1.5, smallest_expected=10.0)
+def test_windows_stand_by_themselves_and_groups_are_summed_over_them_with_the_noise_of_so_many() -> None:
+    windows = np.array([[15.0, 165.0], [-5.0, 123.0]])
+    groups = np.array([[[5.0, 100.0], [-5.0, 80.0]], [[10.0, 60.0], [0.0, 40.0]], [[0.0, 5.0], [0.0, 3.0]]])
+    found = calibration_figures(sums(noise_sd=2.0, windows=windows, groups=groups), spread=1.5, smallest_expected=10.0)
 
     def width(less: float, expected: float, summed: int) -> float:
         ratio = ratio_of(less, expected, noise_sd=2.0 * math.sqrt(summed), smallest_expected=10.0).ratio
@@ -178,7 +182,7 @@ def test_windows_are_summed_over_groups_and_groups_over_windows_with_the_noise_o
     assert first is not None
     assert all_along is not None
     assert (first.value, all_along.value) == pytest.approx((180 / 165, 110 / 100))
-    assert first.high - first.low == pytest.approx(width(15.0, 165.0, 3))
+    assert first.high - first.low == pytest.approx(width(15.0, 165.0, 1))
     assert all_along.high - all_along.low == pytest.approx(width(10.0, 100.0, 2))
     assert [each.ratio for each in found.groups[2]] == [None, None, None]
 
@@ -189,12 +193,13 @@ def test_numbers_stand_where_the_layout_puts_them() -> None:
     plan = replace(plan, summaries=(spec,))
     layout = expected_layout(plan, spec)
     overall = np.arange(1.0, 6.0) * 100
-    block = np.arange(16.0).reshape(2, 4, 2) + 50
+    block = np.arange(24.0).reshape(3, 4, 2) + 50
     one = np.concatenate([overall * OVERALL_WEIGHTS, (block * BLOCK_WEIGHTS).ravel()]) / layout.bound
     vector = np.concatenate([one, 2 * one])
     first, second = sums_of(layout, vector, noise_of_sum=0.5)
     np.testing.assert_allclose(first.overall, overall)
-    np.testing.assert_allclose(second.block, 2 * block)
+    np.testing.assert_allclose(second.windows, 2 * block[0])
+    np.testing.assert_allclose(second.groups, 2 * block[1:])
     assert first.noise_sd == pytest.approx(0.5 * layout.bound)
 
     assert measured_calibration(plan, {}) is None
