@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from oncofed.protocol.expected_layout import ExpectedLayout
 from oncofed.protocol.messages import SummariseRequest
 from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
 from oncofed.survival.held_out import CountLayout
@@ -21,6 +22,30 @@ def evaluation_of(
     cells = CountLayout(len(plan.model.endpoints), edges, bounds).cells
     return SummarySpec(
         "evaluation", SummaryKind.EVALUATION, cells, noise_multiplier, attempts, 0.0, edges, bounds, bounds[-1]
+    )
+
+
+def calibration_of(
+    plan: StudyPlan,
+    *,
+    noise_multiplier: float = 2.0,
+    attempts: int = 2,
+    risks: tuple[float, float] = (-1.5, 1.5),
+    windows: tuple[float, ...] | None = None,
+    group_columns: tuple[int, ...] = (),
+) -> SummarySpec:
+    """Held-out sums; without windows, in each interval of the plan's grid."""
+    bounds = plan.model.grid.bounds if windows is None else windows
+    layout = ExpectedLayout(len(plan.model.endpoints), bounds, 1 + len(group_columns), risks, plan.privacy.hazard_cap)
+    return SummarySpec(
+        "calibration",
+        SummaryKind.CALIBRATION,
+        layout.cells,
+        noise_multiplier,
+        attempts,
+        edges=risks,
+        time_bounds=bounds,
+        group_columns=group_columns,
     )
 
 

@@ -153,7 +153,15 @@ def type_said(span: Range, count: Range | None) -> str:
 
 
 LISTS = {
-    *("hidden_units", "site_weights", "risk_edges", "times", "reserved_seeds"),
+    *(
+        "hidden_units",
+        "site_weights",
+        "risk_edges",
+        "times",
+        "calibration_windows",
+        "calibration_risks",
+        "reserved_seeds",
+    ),
     *("interval_bounds", "plausible_range", "reference_range"),
 }
 PAGES = [

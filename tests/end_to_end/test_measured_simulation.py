@@ -64,6 +64,34 @@ def test_figures_are_released_beside_the_exact_ones(mode: str, tmp_path: Path) -
     assert study.settings.held_out.budget_share == 0.3
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_whether_risks_are_right_is_released_beside_the_exact_figures(mode: str, tmp_path: Path) -> None:
+    """Without the counts: patients are set aside for this alone."""
+    asked = ("held_out.calibration_share=0.5", "held_out.calibration_windows=[24]", "held_out.smallest_expected=1")
+    study = small_study(tmp_path, *asked, "evaluation.baselines=false", "privacy.hazard_cap=50", *MODES[mode])
+    result = run_study(study, tmp_path / "run")
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    told = metrics["calibration_privately_released"]
+    assert metrics["privately_released"] is None
+    assert list(told["endpoints"]) == list(metrics["endpoints"])
+    found = result.measured_calibration
+    assert found is not None
+    exact = metrics["test"]["events_and_expected"]
+    windows = told["endpoints"][metrics["test"]["endpoint"]]["windows"]
+    assert told["window_bounds"] == [0, 24, exact["window_bounds"][-1]]
+    early, until_24, late = np.array(exact["all"])
+    for window, (events, expected) in zip(windows, (early + until_24, late), strict=True):
+        # Nobody's follow-up is stopped at so high a cap, so the two differ by the noise alone.
+        assert abs(window["expected"] - expected) <= 1e-6 * expected + 6 * 2 * found.noise_sd
+        if mode == "none":
+            assert window["observed_to_expected"]["value"] == pytest.approx(events / expected)
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "are the predicted risks right?" in page
+    if mode != "none":
+        assert all(1.95 < epsilon <= 2.0 for epsilon in result.epsilons.values())
+        assert {len(events) for events in result.releases.values()} == {4 + 1}
+
+
 def test_everybody_set_aside_is_held_out_at_its_own_hospital(tmp_path: Path) -> None:
     study = small_study(tmp_path, *MEASURED)
     table, schema, where = table_of(study)

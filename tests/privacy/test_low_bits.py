@@ -35,7 +35,7 @@ from tests.doubles import (
     request_for,
     study_plan,
 )
-from tests.summaries import evaluation_of, summary_request
+from tests.summaries import calibration_of, evaluation_of, summary_request
 
 from oncofed.client.guard import guard as guard_module
 from oncofed.client.guard.guard import Guard
@@ -302,6 +302,13 @@ def counts_of_held_out(patients: PatientTensors) -> FloatArray:
     return asked_often(evaluation_of(PLAN, noise_multiplier=SIGMA, attempts=100, edges=(0.0, 2.0)), patients)
 
 
+def sums_of_held_out(patients: PatientTensors) -> FloatArray:
+    """Forty times the sums of a group of patients in which nobody else is."""
+    return asked_often(
+        calibration_of(PLAN, noise_multiplier=SIGMA, attempts=40, group_columns=(COLUMNS - 1,)), patients
+    )
+
+
 def votes_for_markers(patients: PatientTensors) -> FloatArray:
     """Votes for ten markers that nobody else votes for."""
     votes = VoteSpec(column_markers=tuple(range(COLUMNS)), markers=COLUMNS, most_votes=RARE)
@@ -364,6 +371,7 @@ ATTACKS = {
     "a crafted round": Attack(one_crafted_round, 40),
     "sixty honest rounds": Attack(honest_rounds, 2),
     "held-out counts": Attack(counts_of_held_out, 2),
+    "held-out sums": Attack(sums_of_held_out, 2),
     "votes": Attack(votes_for_markers, 2),
     "sums of local steps": Attack(sums_of_local_steps, 2),
     "weights after a step": Attack(weights_after_a_step, 40),

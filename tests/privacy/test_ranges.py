@@ -61,7 +61,15 @@ PLAN = replace(
     coordinator_public_key=public_key_of(SIGNING_KEY).hex(),
     released=("the model",),
     summaries=(
-        SummarySpec("evaluation", SummaryKind.EVALUATION, 9, 30.0, edges=(0.0, 1.0), time_bounds=(0.0, 12.0)),
+        SummarySpec(
+            "calibration",
+            SummaryKind.CALIBRATION,
+            9,
+            30.0,
+            edges=(0.0, 1.0),
+            time_bounds=(0.0, 12.0),
+            group_columns=(0, 1),
+        ),
         SummarySpec("key_markers", SummaryKind.KEY_MARKERS, 9, 30.0, votes=VOTES),
     ),
 )
@@ -112,8 +120,8 @@ def beyond(span: Range) -> tuple[float, ...]:
     return float(np.nextafter(span.most, np.inf)), float(np.nextafter(span.least, -np.inf)), 1e300
 
 
-ITS_OWN_CHECK = ("model.grid.bounds", "summaries[1].edges", "summaries[1].time_bounds")
-"""Grids refuse most numbers themselves, and summary number 1 has no edges and times: the next test, and number 0."""
+ITS_OWN_CHECK = ("model.grid.bounds", *(f"summaries[1].{name}" for name in ("edges", "time_bounds", "group_columns")))
+"""Grids refuse most numbers themselves: the next test. Summary number 1 has none of these lists: number 0 has."""
 TRIED = [place for place in PLACES if not place.where.startswith((*DERIVED, *ITS_OWN_CHECK))]
 
 

@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import erfcx
 from tests.doubles import drawn_patients, drawn_weights, joined, model_spec, study_plan
-from tests.summaries import evaluation_of
+from tests.summaries import calibration_of, evaluation_of
 
-from oncofed.client.patients import explanation_votes, held_out_counts, summaries
+from oncofed.client.patients import explanation_votes, held_out_counts, held_out_sums, summaries
 from oncofed.client.patients.summaries import KINDS, PatientRows, bounded_sum, cut
 from oncofed.explanation.marker_columns import MarkerColumns
 from oncofed.explanation.relevance import captum_relevance
@@ -33,7 +33,8 @@ from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import PrognosisNetwork, network_with, parameter_count
 
 FloatArray = NDArray[np.float64]
-EVALUATION, KEY_MARKERS, INTERACTIONS = SummaryKind.EVALUATION, SummaryKind.KEY_MARKERS, SummaryKind.INTERACTIONS
+EVALUATION, CALIBRATION = SummaryKind.EVALUATION, SummaryKind.CALIBRATION
+KEY_MARKERS, INTERACTIONS = SummaryKind.KEY_MARKERS, SummaryKind.INTERACTIONS
 TOO_LONG = 1 + 1e-7
 
 CASES = pytest.mark.parametrize(
@@ -61,6 +62,9 @@ def case_of(kind: SummaryKind, seed: int) -> Case:
     plan = study_plan(model=model)
     if kind is EVALUATION:
         return Case(plan, counts_of(plan, weights, patients, rng), weights, patients, rng)
+    if kind is CALIBRATION:
+        plan = replace(plan, privacy=replace(plan.privacy, hazard_cap=float(rng.choice([0.3, 0.9, 1.0, 2.0, 30.0]))))
+        return Case(plan, sums_asked_for(plan, rng), weights, patients, rng)
     return Case(plan, votes_of(kind, model, rng), weights, patients, rng)
 
 
@@ -136,6 +140,14 @@ def counts_of(plan: StudyPlan, weights: FloatArray, patients: PatientTensors, rn
         ratios = network_with(plan.model, weights)(patients.x).numpy()[:, 0]
     edges = np.unique(rng.choice(ratios[np.isfinite(ratios)], 3)) if np.isfinite(ratios).any() else np.zeros(1)
     return evaluation_of(plan, edges=tuple(float(edge) for edge in edges))
+
+
+def sums_asked_for(plan: StudyPlan, rng: np.random.Generator) -> SummarySpec:
+    bounds, columns = plan.model.grid.bounds, plan.model.columns
+    inner = sorted(set(rng.choice(bounds[1:-1], int(rng.integers(0, len(bounds)))).tolist()))
+    groups = tuple(int(column) for column in rng.integers(0, columns, int(rng.integers(0, 4))))
+    low, high = np.sort(rng.normal(size=2) * 10.0 ** rng.integers(-3, 2)).tolist()
+    return calibration_of(plan, risks=(low, high), windows=(bounds[0], *inner, bounds[-1]), group_columns=groups)
 
 
 def votes_of(kind: SummaryKind, model: ModelSpec, rng: np.random.Generator) -> SummarySpec:
@@ -277,6 +289,7 @@ def by_matrix(columns: MarkerColumns, of_columns: FloatArray) -> FloatArray:
 Broken = tuple[SummaryKind, object, str, object]
 BROKEN: dict[str, Broken] = {
     "plain products, counts": (EVALUATION, held_out_counts, "one_by_one", lambda *_: nullcontext()),
+    "plain products, sums": (CALIBRATION, held_out_sums, "one_by_one", lambda *_: nullcontext()),
     "plain products, markers": (KEY_MARKERS, explanation_votes, "EXACT", PLAIN),
     "columns gathered by a product, markers": (KEY_MARKERS, MarkerColumns, "sums", by_matrix),
 }

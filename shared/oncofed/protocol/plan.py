@@ -206,10 +206,16 @@ class SummaryKind(StrEnum):
 
     EVALUATION = "evaluation"
     """Held-out patients, counted by risk, time and outcome (`survival.held_out`)."""
+    CALIBRATION = "calibration"
+    """Held-out patients' events against those that the model expects, and the slope (`protocol.expected_layout`)."""
     KEY_MARKERS = "key_markers"
     """Each trained-on patient's votes for the markers that move the prognosis most (`protocol.vote_layout`)."""
     INTERACTIONS = "interactions"
     """The same for pairs of markers."""
+
+
+HELD_OUT_KINDS = frozenset({SummaryKind.EVALUATION, SummaryKind.CALIBRATION})
+"""Those about patients whom no round trains on."""
 
 
 @dataclass(frozen=True)
@@ -243,12 +249,16 @@ class SummarySpec:
     cells             numbers in the sum. One patient's part of it is at most 1 long (Euclidean norm).
     noise_multiplier  standard deviation of the noise in that unit, meant as `PrivacySpec`'s is; 0 in mode `none`.
     attempts          how often a hospital may be asked for it afresh, each with a charge of its own.
-    smallest_shown    floor of the noised count of patients below which no figure is shown.
-    edges             what a kind cuts by, rising; kind `evaluation`: the log hazard ratios between groups of risk.
-    time_bounds       kind `evaluation`: the bounds between times of follow-up, some of the grid's, its first and last
-                      among them.
+    smallest_shown    floor of the noised count of patients below which no figure is shown; kind `calibration`: of
+                      expected events.
+    edges             what a kind cuts by, rising; kind `evaluation`: the log hazard ratios between groups of risk; kind
+                      `calibration`: the two between which the slope is measured.
+    time_bounds       kinds `evaluation` and `calibration`: the bounds between times of follow-up, some of the grid's,
+                      its first and last among them.
     horizon           kind `evaluation`: the time, one of `time_bounds`, by which risks are compared.
     votes             kinds `key_markers` and `interactions` only.
+    group_columns     kind `calibration`: the columns of the tumour entity's categories after the reference one, each of
+                      which is a group of its own; empty: no groups.
 
     How its noise is shared, if it is, and its integers' scale are the rounds'.
     """
@@ -263,6 +273,7 @@ class SummarySpec:
     time_bounds: tuple[float, ...] = ()
     horizon: float = 0.0
     votes: VoteSpec | None = None
+    group_columns: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -347,6 +358,11 @@ class StudyPlan:
     def summary(self, name: str) -> SummarySpec | None:
         """The summary of this name."""
         return next((each for each in self.summaries if each.name == name), None)
+
+    @property
+    def measures(self) -> bool:
+        """Whether a summary of it is about patients who are set aside."""
+        return any(each.kind in HELD_OUT_KINDS for each in self.summaries)
 
     @property
     def charged_rounds(self) -> int:

@@ -179,6 +179,13 @@ def _summary_words(plan: StudyPlan, summary: SummarySpec) -> str:
             "how many of the patients set aside fall into each of so many groups of predicted risk, time of follow-up "
             "and outcome"
         ),
+        SummaryKind.CALIBRATION: (
+            "of the patients set aside, how many events came and how many the model expected, from when each came "
+            f"under observation, in {len(summary.time_bounds) - 1} windows of time"
+            + (f" and {1 + len(summary.group_columns)} groups of tumours" if summary.group_columns else "")
+            + ", also weighted with the predicted risk (a patient's follow-up counts up to where the model expects "
+            f"{plan.privacy.hazard_cap:g} events of that patient)"
+        ),
         SummaryKind.KEY_MARKERS: (
             "for how many of your patients each marker is among those that move the model's prognosis most, in which "
             "direction, and by tumour entity"

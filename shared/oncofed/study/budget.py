@@ -13,6 +13,11 @@ information left*. Columns are taken as uncorrelated, measured in everybody, of 
 weight; clipping is taken to cut nothing off. All three make the answer a rough one: correlated markers share what they
 learn and do better, seldom measured ones worse.
 
+Of a calibration release (`[held_out] calibration_share`) it says how wide the intervals will be. With E events expected
+of the patients set aside, n the noise on observed less expected events, n' that on its sum weighted with z, and z of
+variance v over a spread of log hazard ratios, the half-widths at a right model are 1.96 sqrt(E + n^2) / E for observed
+over expected and 1.96 sqrt(E v + n'^2) / (E v spread) for the slope.
+
 Sources: Schoenfeld, Biometrics 39 (1983), for events and detectable hazard ratios; Balle and Wang, ICML 2018, that
 averaging Gaussian releases of one sum equals one release of the joint noise. Imports no torch.
 """
@@ -26,8 +31,9 @@ from dataclasses import dataclass, replace
 from oncofed.cohort.encoding import Role, columns
 from oncofed.cohort.schema import Kind, StudySchema
 from oncofed.errors import Fault, InvalidInput
-from oncofed.privacy.releases import release_of_round
-from oncofed.protocol.plan import PrivacyMode, StudyPlan
+from oncofed.privacy.releases import release_of_round, release_of_summary
+from oncofed.protocol.expected_layout import OVERALL_WEIGHTS, expected_layout
+from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummaryKind
 from oncofed.study.plan_settings import PlanSettings, plan_from
 
 STANDARD_ERRORS = 1.96 + 0.84
@@ -36,6 +42,13 @@ STANDARD_ERRORS = 1.96 + 0.84
 AFFORDABLE = 0.05
 """Below this share of information, markers did not raise the C-index within tumour types on TCGA (docs/benchmarks.md,
 noise in full: at epsilon 1, with 1 %, they brought nothing; at epsilon 3, with 8 %, they did)."""
+
+
+KEPT_EVENTS = 0.9
+"""Of the events of patients set aside: stopped follow-up (`protocol.expected_layout`) leaves the others out."""
+SPREAD_OF_RISKS = 0.65
+"""Standard deviation of the log hazard ratio over expected events, of a model such as those of docs/benchmarks.md."""
+_TWO_SIDED = 1.96
 
 
 @dataclass(frozen=True)
@@ -71,8 +84,20 @@ class Bought:
 
 
 @dataclass(frozen=True)
+class CalibrationBought:
+    """Half-widths of 95 % intervals on the patients set aside, of observed over expected events and of the slope."""
+
+    events: float
+    ratio: float
+    slope: float
+
+
+@dataclass(frozen=True)
 class Offer:
-    """One way to spend. noise: of all rounds' sums together as if they were one, in units of the gradient."""
+    """One way to spend. noise: of all rounds' sums together as if they were one, in units of the gradient.
+
+    calibration  None where the study does not ask for it.
+    """
 
     mode: PrivacyMode
     epsilon: float
@@ -80,6 +105,7 @@ class Offer:
     noise_multiplier: float
     noise: float
     bought: tuple[Bought, ...]
+    calibration: CalibrationBought | None = None
 
 
 def offers(
@@ -113,6 +139,7 @@ def offers(
                         noise_multiplier=plan.privacy.noise_multiplier,
                         noise=noise,
                         bought=bought_by(schema, events=guess.events, noise=noise),
+                        calibration=calibration_bought(plan, events=guess.events * settings.held_out.fraction),
                     )
                 )
     return tuple(found)
@@ -162,6 +189,22 @@ def bought_by(schema: StudySchema, *, events: float, noise: float) -> tuple[Boug
     return tuple(found)
 
 
+def calibration_bought(plan: StudyPlan, *, events: float) -> CalibrationBought | None:
+    """events: of the patients who are set aside, a public guess; all hospitals answer. None where it is not asked."""
+    spec = next((each for each in plan.summaries if each.kind is SummaryKind.CALIBRATION), None)
+    if spec is None:
+        return None
+    layout, expected = expected_layout(plan, spec), events * KEPT_EVENTS
+    of_number = release_of_summary(plan, spec).noise_of_sum(hospitals=len(plan.roster)) / layout.weight
+    of_ratio, of_slope = (of_number / weight for weight in OVERALL_WEIGHTS[:2])
+    information = expected * (SPREAD_OF_RISKS / layout.spread) ** 2
+    return CalibrationBought(
+        events=expected,
+        ratio=_TWO_SIDED * math.sqrt(expected + of_ratio**2) / expected,
+        slope=_TWO_SIDED * math.sqrt(information + of_slope**2) / (information * layout.spread),
+    )
+
+
 def hazard_ratio_alone(guess: Guess) -> float:
     """What one hospital finds with its own patients, who need no noise there: per standard deviation."""
     return math.exp(STANDARD_ERRORS / math.sqrt(guess.events / guess.sites))
@@ -203,9 +246,30 @@ def budget_in_words(found: Sequence[Offer], guess: Guess) -> str:
             "do better.",
             f"Without any noise: HR {math.exp(STANDARD_ERRORS / math.sqrt(guess.events)):.2f} pooled, "
             f"{hazard_ratio_alone(guess):.2f} for a hospital alone.",
+            *_calibration_words(found),
             *_advice(found),
         ]
     )
+
+
+def _calibration_words(found: Sequence[Offer]) -> list[str]:
+    """What the calibration release of each offer will tell, if the study asks for one."""
+    lines = [
+        f"  {offer.mode.value}, epsilon {offer.epsilon:g}, {offer.rounds} rounds: observed over expected "
+        f"{offer.calibration.ratio:.2f}, slope {offer.calibration.slope:.2f}"
+        for offer in found
+        if offer.calibration is not None
+    ]
+    if not lines:
+        return []
+    events = next(offer.calibration.events for offer in found if offer.calibration is not None)
+    return [
+        "",
+        f"Calibration on the patients set aside, {events:,.0f} events: half of the width of 95 % intervals.",
+        *lines,
+        f"Of a model whose log hazard ratios vary by {SPREAD_OF_RISKS:g}; wider with less, and for windows and groups.",
+        "",
+    ]
 
 
 def _advice(found: Sequence[Offer]) -> list[str]:

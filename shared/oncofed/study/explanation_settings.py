@@ -85,11 +85,16 @@ def vote_spec(schema: StudySchema, *, with_modalities: bool) -> VoteSpec:
     return VoteSpec(
         column_markers=tuple(place[column.source] for column in encoded),
         markers=len(names) if with_modalities else len(schema.markers),
-        entity_columns=tuple(
-            index
-            for index, column in enumerate(encoded)
-            if with_modalities and column.source == schema.tumour_entity and column.role is Role.CATEGORY
-        ),
+        entity_columns=entity_columns(schema) if with_modalities else (),
+    )
+
+
+def entity_columns(schema: StudySchema) -> tuple[int, ...]:
+    """Of the categories of the tumour entity after the reference one, as `entity_names` has them."""
+    return tuple(
+        index
+        for index, column in enumerate(columns(schema))
+        if column.source == schema.tumour_entity and column.role is Role.CATEGORY
     )
 
 

@@ -8,21 +8,44 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import Known, Rule, Wrong
 from oncofed.privacy.policy import WantedSummary
+from oncofed.protocol.expected_layout import ExpectedLayout, expected_windows
 from oncofed.protocol.plan import ModelSpec, SummaryKind, SummarySpec
+from oncofed.study.explanation_settings import entity_columns
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.held_out import CountLayout
 
-EVALUATION = "evaluation"
-"""The name of the summary that measures the model."""
+EVALUATION, CALIBRATION = "evaluation", "calibration"
+"""The names of the summaries that measure the model."""
 
 
 def _rising(edges: tuple[float, ...] | None, known: Known) -> tuple[float, ...] | None:
     if edges is not None and list(edges) != sorted(set(edges)):
         raise Wrong("do not rise", "List log hazard ratios from low to high, such as [-0.5, 0, 0.5].")
     return edges
+
+
+def _two_rising(risks: tuple[float, ...] | None, known: Known) -> tuple[float, ...] | None:
+    if risks is not None and (len(risks) != 2 or not risks[0] < risks[1]):
+        raise Wrong("are not two log hazard ratios, rising", "List the lower and the upper one, such as [-1.5, 1.5].")
+    return risks
+
+
+def _leaves_some(share: float | None, known: Known) -> float | None:
+    counts = known.before.get("budget_share", 0.0)
+    if share is not None and counts < 1 <= counts + share:
+        raise Wrong("leaves, with budget_share, nothing for training", "Lower one of the two.")
+    return share
+
+
+def _windows_needed(windows: tuple[float, ...] | None, known: Known) -> tuple[float, ...] | None:
+    if windows is None and known.before.get("calibration_share") and known.before.get("horizon") is None:
+        what = "is needed where [held_out] has no horizon"
+        raise Wrong(what, "List the times that part the windows, such as [12, 36], or [] for one window.")
+    return windows
 
 
 def _needed(horizon: float | None, known: Known) -> float | None:
@@ -33,7 +56,7 @@ def _needed(horizon: float | None, known: Known) -> float | None:
 
 @dataclass(frozen=True)
 class HeldOutRequest:
-    """How hospitals measure the final model on patients whom they set aside. budget_share 0: they do not."""
+    """How hospitals measure the final model on patients whom they set aside. Both shares 0: they do not."""
 
     budget_share: float = 0.0
     """How much of what the plan's noise lets through goes to this one release; the noise of the rounds grows by 1 / √(1
@@ -51,10 +74,62 @@ class HeldOutRequest:
     """No figure of fewer patients, as counted with their noise, is shown."""
     attempts: int = 1
     """How often hospitals may be asked afresh when an answer was lost; the share pays for all of them."""
+    calibration_share: Annotated[float, Rule(_leaves_some)] = 0.0
+    """How much of what the plan's noise lets through goes to calibration: events against those that the model expects,
+    and the slope ([how](privacy.md#calibration-of-held-out-patients)). `0.0`: not measured. `plan-budget` tells what a
+    share buys. In mode `none`, any number above 0 asks for it."""
+    calibration_windows: Annotated[tuple[float, ...] | None, Rule(_windows_needed)] = None
+    """The times that part the windows of calibration, interval bounds of the schema; its ends are added. `[]`: one
+    window. Without it: about a third of the horizon, and the horizon."""
+    calibration_risks: Annotated[tuple[float, ...], Rule(_two_rising)] = (-1.5, 1.5)
+    """The log hazard ratios between which the slope is measured: beyond them patients count as if there. Nearer
+    together: less noise, and more patients beyond."""
+    calibration_by_entity: bool = False
+    """Whether windows are also told by tumour entity (the schema's `tumour_entity`)."""
+    smallest_expected: float = 10.0
+    """No ratio is shown where fewer events are expected, as counted with their noise."""
 
 
-def wanted_summaries(request: HeldOutRequest, model: ModelSpec) -> tuple[WantedSummary, ...]:
-    """The evaluation, if one is asked for. Raises InvalidInput for times that the schema does not have."""
+def wanted_summaries(request: HeldOutRequest, schema: StudySchema, model: ModelSpec) -> tuple[WantedSummary, ...]:
+    """Those asked for. Raises InvalidInput for times and tumour entities that the schema does not have."""
+    return _wanted_evaluation(request, model) + _wanted_calibration(request, schema, model)
+
+
+def _wanted_calibration(request: HeldOutRequest, schema: StudySchema, model: ModelSpec) -> tuple[WantedSummary, ...]:
+    if not request.calibration_share:
+        return ()
+    bounds = model.grid.bounds
+    if request.calibration_windows is None:
+        assert request.horizon is not None
+        windows = expected_windows(model.grid, request.horizon)
+    else:
+        windows = tuple(sorted({bounds[0], *request.calibration_windows, bounds[-1]}))
+    faults = []
+    if not set(windows) <= set(bounds):
+        what = "are not all interval bounds of the schema"
+        faults.append(Fault("[held_out], calibration_windows", what, _remedy(model.grid)))
+    groups = entity_columns(schema) if request.calibration_by_entity else ()
+    if request.calibration_by_entity and not groups:
+        remedy = "Name the marker under [schema], tumour_entity, or leave this out."
+        faults.append(Fault("[held_out], calibration_by_entity", "needs a schema with a tumour entity", remedy))
+    if faults:
+        raise InvalidInput(faults)
+    low, high = request.calibration_risks
+    spec = SummarySpec(
+        name=CALIBRATION,
+        kind=SummaryKind.CALIBRATION,
+        cells=ExpectedLayout(len(model.endpoints), windows, 1 + len(groups), (low, high), 1.0).cells,
+        noise_multiplier=0.0,
+        attempts=request.attempts,
+        smallest_shown=request.smallest_expected,
+        edges=(low, high),
+        time_bounds=windows,
+        group_columns=groups,
+    )
+    return (WantedSummary(spec, request.calibration_share),)
+
+
+def _wanted_evaluation(request: HeldOutRequest, model: ModelSpec) -> tuple[WantedSummary, ...]:
     if not request.budget_share:
         return ()
     assert request.horizon is not None
@@ -76,8 +151,7 @@ def wanted_summaries(request: HeldOutRequest, model: ModelSpec) -> tuple[WantedS
 
 def _times(request: HeldOutRequest, horizon: float, grid: TimeGrid) -> tuple[float, ...]:
     """The times asked for, or about a third, two thirds, the whole and twice of the horizon; and the grid's ends."""
-    bounds = grid.bounds
-    remedy = f"The schema's bounds are {', '.join(f'{bound:g}' for bound in bounds)}."
+    bounds, remedy = grid.bounds, _remedy(grid)
     if horizon not in bounds[1:]:
         raise InvalidInput([Fault("[held_out], horizon", "is no interval bound of the schema", remedy)])
     near = {min(bounds, key=lambda bound: abs(bound - part * horizon)) for part in (1 / 3, 2 / 3, 2)}
@@ -85,3 +159,7 @@ def _times(request: HeldOutRequest, horizon: float, grid: TimeGrid) -> tuple[flo
     if not set(times) <= set(bounds):
         raise InvalidInput([Fault("[held_out], times", "are not all interval bounds of the schema", remedy)])
     return times
+
+
+def _remedy(grid: TimeGrid) -> str:
+    return f"The schema's bounds are {', '.join(f'{bound:g}' for bound in grid.bounds)}."

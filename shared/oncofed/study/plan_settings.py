@@ -123,10 +123,11 @@ def _steps_that_are_counted(privacy: PrivacyRequest | None, known: Known) -> Pri
 
 
 def _leaves_training(asked: ExplanationRequest | None, known: Known) -> ExplanationRequest | None:
-    held_out = known.before.get("held_out", HeldOutRequest()).budget_share
+    request = known.before.get("held_out", HeldOutRequest())
+    held_out = request.budget_share + request.calibration_share
     if asked is not None and held_out < 1 <= held_out + asked.budget_share:
-        what = "leaves, with that of [held_out], nothing for training"
-        raise Wrong(what, "Lower one of the two.", key="budget_share")
+        what = "leaves, with what [held_out] takes, nothing for training"
+        raise Wrong(what, "Lower one of them.", key="budget_share")
     return asked
 
 
@@ -187,7 +188,7 @@ def plan_from(
     model = model_of(settings, schema) if model is None else model
     asked = _privacy_asked(settings.privacy, sites=len(roster))
     wanted = (
-        *wanted_summaries(settings.held_out, model),
+        *wanted_summaries(settings.held_out, schema, model),
         *wanted_explanations(settings.explanations, schema, model),
     )
     privacy, summaries = calibrated_together(settings.training, asked, wanted, parameters=model.parameters)

@@ -61,12 +61,16 @@ class CountLayout:
         found = []
         if not (np.isfinite(self.edges).all() and _rising(self.edges)):
             found.append("its edges do not rise")
-        bounds = self.time_bounds
-        if len(bounds) < 2 or (bounds[0], bounds[-1]) != (grid.bounds[0], grid.bounds[-1]):
-            found.append("its times do not begin and end with the grid")
-        elif not (set(bounds) <= set(grid.bounds) and _rising(bounds)):
-            found.append("its times are not bounds of the grid, rising")
-        return found
+        return found + time_faults(self.time_bounds, grid)
+
+
+def time_faults(bounds: tuple[float, ...], grid: TimeGrid) -> list[str]:
+    """Why these bounds do not cut the grid's time, in words."""
+    if len(bounds) < 2 or (bounds[0], bounds[-1]) != (grid.bounds[0], grid.bounds[-1]):
+        return ["its times do not begin and end with the grid"]
+    if not (set(bounds) <= set(grid.bounds) and _rising(bounds)):
+        return ["its times are not bounds of the grid, rising"]
+    return []
 
 
 def _rising(numbers: tuple[float, ...]) -> bool:

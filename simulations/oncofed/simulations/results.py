@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from oncofed.cohort.cohort import Cohort
 from oncofed.privacy.accounting import PrivacyEvent, epsilon_of
 from oncofed.protocol.plan import StudyPlan
+from oncofed.server.evaluation.calibration import MeasuredCalibration
 from oncofed.server.evaluation.measured import Measured
 from oncofed.server.rounds.explanation_votes import ReleasedExplanations
 from oncofed.simulations.study import Study
@@ -104,6 +105,7 @@ class RunResult:
     rounds      one row a round: round, attempt, seconds, update_l2_norm, answered, rejected, test_c_index.
     releases    that each site's ledger was charged for, oldest first; empty in mode `none`.
     measured    what hospitals released privately of the same patients; None where the study does not ask for it.
+    measured_calibration  the same of whether risks are right.
     released_explanations  what hospitals released privately of what carries the prognosis; None likewise.
     notes       (about what, words): who is left out of the table and what lies outside of the grid; what was not
                 released.
@@ -123,6 +125,7 @@ class RunResult:
     seconds_total: float
     notes: tuple[tuple[str, str], ...] = ()
     measured: Measured | None = None
+    measured_calibration: MeasuredCalibration | None = None
     released_explanations: ReleasedExplanations | None = None
 
     @property

@@ -37,8 +37,9 @@ from oncofed.durable import UNFINISHED
 from oncofed.errors import Fault, InvalidInput
 from oncofed.explanation.relevance import marker_relevance
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
+from oncofed.server.evaluation.calibration import MeasuredCalibration, Ratio, measured_calibration
 from oncofed.server.evaluation.concordance import Estimate
-from oncofed.server.evaluation.measured import Measured, evaluation_in, measured
+from oncofed.server.evaluation.measured import Measured, measured
 from oncofed.server.report.released_explanations import shown_parts
 from oncofed.server.rounds.checkpoint import has_checkpoint
 from oncofed.server.rounds.course import Unsummarised
@@ -56,6 +57,7 @@ from oncofed.simulations.report.page import write_report
 from oncofed.simulations.results import ExpectedByWindow, Relevance, RunResult
 from oncofed.simulations.study import DataSpec, Study
 from oncofed.simulations.synthetic.consortium import generate
+from oncofed.study.explanation_settings import entity_names
 from oncofed.survival.expected_events import ExpectedOfGroup
 from oncofed.survival.network import PrognosisNetwork, network_with
 
@@ -163,6 +165,7 @@ def _run(
         notes=tuple(notes),
         seconds_total=time.perf_counter() - began,
         measured=measured(plan, federated.state.summaries, federated.state.weights),
+        measured_calibration=measured_calibration(plan, federated.state.summaries),
         released_explanations=released_explanations(plan, patients.test.schema, federated.state.summaries),
     )
     if report:
@@ -276,7 +279,7 @@ def _train(
         engine=engine,
         resume=resume,
         figures=figures,
-        held_out=None if evaluation_in(plan) is None else patients.held_out,
+        held_out=patients.held_out if plan.measures else None,
         summarised=lambda state: progress("releasing", len(state.summaries), len(plan.summaries)),
         unsummarised=unsummarised,
     )
@@ -372,6 +375,9 @@ def metrics(result: RunResult) -> dict[str, Any]:
         "test": by_endpoint[result.main.name] | {"patients": len(result.test), "endpoint": result.main.name},
         "endpoints": by_endpoint,
         "privately_released": None if result.measured is None else _released(result.measured),
+        "calibration_privately_released": None
+        if result.measured_calibration is None
+        else _released_calibration(result.measured_calibration, result.test.schema),
         "key_markers_privately_released": None
         if result.released_explanations is None
         else _released_markers(result.released_explanations),
@@ -405,27 +411,52 @@ def _expected(found: ExpectedByWindow) -> dict[str, Any]:
     }
 
 
+def _told(estimate: Estimate | None) -> dict[str, Any] | None:
+    return None if estimate is None else {"value": estimate.value, "ci95": [estimate.low, estimate.high]}
+
+
+def _released_calibration(found: MeasuredCalibration, schema: StudySchema) -> dict[str, Any]:
+    """The same of whether risks are right."""
+
+    def ratio(each: Ratio) -> dict[str, Any]:
+        return {"expected": each.expected, "observed_to_expected": _told(each.ratio)}
+
+    return {
+        "noise_sd": found.noise_sd,
+        "hospitals": len(found.hospitals),
+        "window_bounds": list(found.spec.time_bounds),
+        "endpoints": {
+            name: {
+                "slope": _told(each.slope),
+                "all": ratio(each.overall),
+                "windows": [ratio(window) for window in each.windows],
+                "by_type": {
+                    entity: [ratio(window) for window in group]
+                    for entity, group in zip(entity_names(schema), each.groups, strict=False)
+                },
+            }
+            for name, each in found.endpoints.items()
+        },
+    }
+
+
 def _released(measured: Measured) -> dict[str, Any]:
     """Figures that may be told of a study under its epsilon, unlike all others here. null: suppressed."""
-
-    def told(estimate: Estimate | None) -> dict[str, Any] | None:
-        return None if estimate is None else {"value": estimate.value, "ci95": [estimate.low, estimate.high]}
-
     return {
         "noise_sd": measured.noise_sd,
         "hospitals": len(measured.hospitals),
         "endpoints": {
             name: {
-                "patients": told(found.patients),
-                "c_index": told(found.c_index),
-                "integrated_brier_to_horizon": told(found.integrated_brier),
+                "patients": _told(found.patients),
+                "c_index": _told(found.c_index),
+                "integrated_brier_to_horizon": _told(found.integrated_brier),
                 "horizon": found.horizon,
                 "groups": [
                     {
                         "log_hazard_ratio": [group.above, group.up_to],
-                        "patients": told(group.patients),
+                        "patients": _told(group.patients),
                         "predicted_risk": list(group.predicted),
-                        "observed_risk": told(group.observed),
+                        "observed_risk": _told(group.observed),
                     }
                     for group in found.groups
                 ],

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.doubles import no_privacy, study_plan
 from tests.hospital import SCHEMA
-from tests.summaries import evaluation_of
+from tests.summaries import calibration_of, evaluation_of
 
 from oncofed.errors import InvalidInput
 from oncofed.protocol.plan import Bounding, StudyPlan, SummaryKind, TrainingMode
@@ -70,6 +70,21 @@ def test_the_words_say_what_leaves_of_whom_with_which_noise_and_that_it_is_count
     assert before is not None
     assert cost.planned > before.planned
     assert cost.largest > cost.planned  # one attempt is in reserve
+
+
+def test_the_words_say_what_a_calibration_release_holds_and_it_is_read_back_as_it_was() -> None:
+    spec = calibration_of(WITHOUT, group_columns=(0, 2), windows=(0.0, 12.0, 60.0))
+    plan = replace(WITHOUT, summaries=(spec,), held_out_fraction=0.2)
+    assert plan_from_json(json.loads(plan.canonical)) == plan
+    told = words(plan)
+    assert (
+        f'as "calibration", one list of {spec.cells} numbers: of the patients set aside, how many events came' in told
+    )
+    assert "in 2 windows of time and 3 groups of tumours, also weighted with the predicted risk" in told
+    assert "up to where the model expects 1 events of that patient" in told
+    assert "Set aside are 20% of your patients" in told
+    everybody = replace(plan, summaries=(calibration_of(WITHOUT),))
+    assert "groups of tumours" not in words(everybody)
 
 
 def test_the_words_say_how_a_patient_is_bounded_and_what_the_last_rounds_send() -> None:

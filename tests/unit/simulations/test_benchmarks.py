@@ -155,13 +155,14 @@ def test_summaries_are_timed_of_all_patients_and_of_one_at_a_time() -> None:
     table = summaries_table(many=30, units=2, repetitions=1)
     assert [row[:2] for row in table.rows] == [
         ("evaluation", "120"),
+        ("calibration", "25"),
         ("key_markers", "27,651"),
         ("interactions", "61,075"),
     ]
     for _, _, seconds, together, alone, times in table.rows:
         assert float(seconds) / 30 * 1000 == pytest.approx(float(together), abs=0.2)
         assert float(alone) / float(together) == pytest.approx(float(times), rel=0.2)
-    assert len(table.notes) == 1 + 3
+    assert len(table.notes) == 1 + 4
 
 
 def test_a_first_view_is_measured_in_a_browser_beside_the_shortest_way() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from tests.calibration_cohorts import World, releases
 
 from oncofed.client.patients.training import ascent_sum
 from oncofed.cohort.schema import StudySchema
@@ -19,7 +20,7 @@ from oncofed.privacy.accounting import GaussianRelease, epsilon_of
 from oncofed.privacy.policy import without_privacy
 from oncofed.protocol.plan import ModelSpec, PrivacyMode, StudyPlan, TrainingSpec
 from oncofed.server.deployment.study_commands import study
-from oncofed.study.budget import Guess, Offer, bought_by, hazard_ratio_alone, offers
+from oncofed.study.budget import Guess, Offer, bought_by, budget_in_words, hazard_ratio_alone, offers
 from oncofed.study.held_out_settings import HeldOutRequest
 from oncofed.study.plan_settings import PlanSettings, PrivacyRequest
 from oncofed.survival.grid import TimeGrid
@@ -211,6 +212,29 @@ def test_the_command_reads_a_new_study_and_says_what_cannot_be_afforded(tmp_path
     assert "1,380 events" in answer.output
     assert "Not affordable with local noise at epsilon 1 (below 5%): rna_expression." in answer.output
     assert "Not affordable with distributed" not in answer.output
+
+
+def test_the_width_of_calibration_intervals_is_told_and_is_about_what_releases_have(schema: StudySchema) -> None:
+    """Oracle: releases of patients who were drawn, with the noise of that very plan."""
+    asked = replace(
+        settings(mode=PrivacyMode.DISTRIBUTED, dropouts=2, colluding=2),
+        held_out=HeldOutRequest(calibration_share=0.2, calibration_windows=()),
+    )
+    guess = replace(GUESS, patients_per_site=286, event_rate=0.57)
+    found = offers(asked, schema, guess, epsilons=(3.0,), rounds=(60,))
+    bought = the(found, PrivacyMode.DISTRIBUTED, 3.0, 60).calibration
+    assert bought is not None
+    assert bought.events == pytest.approx(0.2 * 0.9 * guess.events)
+    seen = releases(World(), 60)
+    for half, estimates in (
+        (bought.ratio, [each.overall.ratio for each in seen]),
+        (bought.slope, [each.slope for each in seen]),
+    ):
+        assert half == pytest.approx(np.mean([(e.high - e.low) / 2 for e in estimates if e is not None]), rel=0.2)
+    assert all(offer.calibration is not None for offer in found)
+    told = budget_in_words(found, guess)
+    assert f"distributed, epsilon 3, 60 rounds: observed over expected {bought.ratio:.2f}, slope" in told
+    assert "Calibration" not in budget_in_words(offers(settings(), schema, guess, epsilons=(3.0,), rounds=(60,)), guess)
 
 
 def test_wrong_numbers_are_told_together(tmp_path: Path) -> None:

@@ -158,7 +158,10 @@ def test_without_the_section_nothing_is_asked_for(tmp_path: Path) -> None:
 
 FAULTS = {
     "budget_share = 1.0": "budget_share: is above 0.99",
-    "budget_share = 0.7\n[held_out]\nhorizon = 12\nbudget_share = 0.3": "with that of",
+    "budget_share = 0.4\n[held_out]\nhorizon = 12\nbudget_share = 0.3\ncalibration_share = 0.3": (
+        r"with what \[held_out\] takes"
+    ),
+    "budget_share = 0.7\n[held_out]\nhorizon = 12\nbudget_share = 0.3": r"with what \[held_out\] takes",
     "budget_share = 0.1\nmost_votes = 5": "above the 4 markers",
     "most_votes = 0": "most_votes",
     "largest_effect = 0": "largest_effect",

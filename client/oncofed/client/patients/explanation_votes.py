@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from oncofed.client.patients.categories import category_of
 from oncofed.explanation.interactions import PATIENTS_AT_ONCE, patient_interactions
 from oncofed.explanation.marker_columns import MarkerColumns
 from oncofed.explanation.rules import EXACT, Rule, hidden_layer_of, relevance_of_columns
@@ -66,7 +67,7 @@ def marker_rows(plan: StudyPlan, spec: SummarySpec, weights: FloatArray, patient
     rows.scatter_(1, layout.votes.start + chosen, VOTES_WEIGHT * share)
     rows.scatter_(1, layout.effects.start + chosen, EFFECTS_WEIGHT * effects)
     if votes.entities:
-        entity = _entity(votes, patients.x)[:, None]
+        entity = category_of(votes.entity_columns, patients.x)[:, None]
         own = entity * votes.markers + chosen
         rows.scatter_(1, layout.count.start + 1 + entity, COUNT_WEIGHT)
         rows.scatter_(1, layout.own.start + own, OWN_WEIGHT * share)
@@ -141,12 +142,3 @@ def _value_signs(votes: VoteSpec, x: Tensor) -> Tensor:
     """(patients, markers): -1 where the value lies below the public centre, else 1: a category, a flag, the centre."""
     sums = torch.as_tensor(_by_marker(votes).sums(x.numpy()))
     return torch.where(sums < 0, -1.0, 1.0).double()  # flags and categories are never below 0
-
-
-def _entity(votes: VoteSpec, x: Tensor) -> Tensor:
-    """(patients,): which entity; 0 for the reference one, for unknown ones, and where none are asked for."""
-    if not votes.entity_columns:
-        return torch.zeros(len(x), dtype=torch.int64)
-    of_category = x[:, list(votes.entity_columns)] != 0
-    first = torch.as_tensor(of_category.numpy().argmax(axis=1))  # numpy's promise, should there be several
-    return torch.where(of_category.any(dim=1), first + 1, 0)

@@ -23,10 +23,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from oncofed.client.patients import explanation_votes, held_out_counts
+from oncofed.client.patients import explanation_votes, held_out_counts, held_out_sums
 from oncofed.errors import PrivacyRefusal
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.releases import SUMMARY_L2_NORM_BOUND
+from oncofed.protocol.expected_layout import expected_faults
 from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.one_by_one import root, row_sums
@@ -60,6 +61,7 @@ Kinds = Mapping[SummaryKind, PatientRows]
 
 KINDS: Kinds = {
     SummaryKind.EVALUATION: PatientRows(held_out=True, faults=held_out_counts.faults, rows=held_out_counts.rows),
+    SummaryKind.CALIBRATION: PatientRows(held_out=True, faults=expected_faults, rows=held_out_sums.rows),
     SummaryKind.KEY_MARKERS: PatientRows(
         held_out=False, faults=explanation_votes.faults, rows=explanation_votes.marker_rows
     ),

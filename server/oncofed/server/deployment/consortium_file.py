@@ -19,7 +19,6 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import Known, Rule, Wrong, read_declared
 from oncofed.protocol.answer_times import time_faults
 from oncofed.protocol.plan import Member, StudyPlan
-from oncofed.server.evaluation.measured import evaluation_in
 from oncofed.server.rounds.strategies import strategy_faults
 from oncofed.study.plan_settings import PlanSections, PlanSettings, StudyHead, plan_from
 from oncofed.toml_file import read_toml, read_toml_text
@@ -138,7 +137,7 @@ def plan_for(
         patience_seconds=terms.patience_seconds,
         answer_seconds=terms.answer_seconds,
         summary_answer_seconds=terms.summary_answer_seconds,
-        held_out_fraction=0.0 if evaluation_in(plan) is None else consortium.settings.held_out.fraction,
+        held_out_fraction=consortium.settings.held_out.fraction if plan.measures else 0.0,
     )
     if times := time_faults(plan):
         remedy = "Give hospitals more time, or let their answers leave sooner."

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummaryKind
+from oncofed.protocol.plan import HELD_OUT_KINDS, PrivacyMode, StudyPlan, SummaryKind
 from oncofed.protocol.plan_words import PlanCost, cost_of, plan_in_words
-from oncofed.server.evaluation.measured import Measured, evaluation_in, measured
+from oncofed.server.evaluation.calibration import measured_calibration
+from oncofed.server.evaluation.measured import Measured, measured
 from oncofed.server.report.attendance import in_ranges, presence, troubles
 from oncofed.server.report.html_page import rendered, write_page
 from oncofed.server.report.linear_effects import LinearEffect, linear_effects
@@ -28,6 +29,7 @@ from oncofed.server.report.plots import (
     key_markers_picture,
     rounds_picture,
 )
+from oncofed.server.report.released_calibration import PageOfCalibration, page_of_calibration
 from oncofed.server.report.released_explanations import page_of_markers
 from oncofed.server.report.spending import site_costs
 from oncofed.server.report.study import DeployedStudy, state_in_words
@@ -84,7 +86,13 @@ def _content(study: DeployedStudy) -> dict[str, Any]:
         "model_facts": _model_facts(study),
         "delivered": _delivered(study),
         "measured": _measured(study),
-        "evaluation_planned": evaluation_in(plan) is not None,
+        "calibration": _calibration(study),
+        "evaluation_planned": plan.measures,
+        "unreleased": [
+            plain_name(each.name)
+            for each in plan.summaries
+            if each.kind in HELD_OUT_KINDS and each.name not in study.summaries
+        ],
         **_key_markers(study),
         "unit": plan.model.grid.unit,
         "effects": _effects(study),
@@ -137,6 +145,11 @@ def _promise(plan: StudyPlan, cost: PlanCost | None) -> Facts:
 
 def _measured(study: DeployedStudy) -> Measured | None:
     return None if study.weights is None else measured(study.plan, study.summaries, study.weights)
+
+
+def _calibration(study: DeployedStudy) -> PageOfCalibration | None:
+    found = None if study.weights is None else measured_calibration(study.plan, study.summaries)
+    return None if found is None else page_of_calibration(found, study.schema)
 
 
 def _key_markers(study: DeployedStudy) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from oncofed.client.guard.one_thread import one_thread
 from oncofed.client.patients.summaries import bounded_sum
+from oncofed.protocol.expected_layout import ExpectedLayout
 from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
 from oncofed.simulations.benchmarks.explanation import COLUMNS
 from oncofed.simulations.benchmarks.made_up import GRID, model, patients, plan
@@ -28,7 +29,12 @@ EDGES = (-1.0, -0.5, 0.0, 0.5, 1.0)
 PATIENTS = 15_000
 SAMPLE = 60
 """Patients who are asked about one at a time."""
-MOST_SECONDS = {SummaryKind.EVALUATION: 10.0, SummaryKind.KEY_MARKERS: 30.0, SummaryKind.INTERACTIONS: 30.0}
+MOST_SECONDS = {
+    SummaryKind.EVALUATION: 10.0,
+    SummaryKind.CALIBRATION: 10.0,
+    SummaryKind.KEY_MARKERS: 30.0,
+    SummaryKind.INTERACTIONS: 30.0,
+}
 
 
 def summaries_table(*, many: int = PATIENTS, units: int = 16, repetitions: int = 3) -> Table:
@@ -69,7 +75,15 @@ def _summaries() -> tuple[SummarySpec, ...]:
     held_out = replace(
         votes[0], name="evaluation", kind=SummaryKind.EVALUATION, cells=cells, edges=EDGES, time_bounds=GRID.bounds
     )
-    return held_out, *votes
+    risks = (-1.5, 1.5)
+    calibration = replace(
+        held_out,
+        name="calibration",
+        kind=SummaryKind.CALIBRATION,
+        cells=ExpectedLayout(1, GRID.bounds, 1, risks, 1.0).cells,
+        edges=risks,
+    )
+    return held_out, calibration, *votes
 
 
 def _seconds(

@@ -20,6 +20,7 @@ from markupsafe import Markup
 from oncofed.protocol.plan import PrivacyMode, Strategy, TrainingMode
 from oncofed.server.report.html_page import rendered, write_page
 from oncofed.server.report.plots import key_markers_picture
+from oncofed.server.report.released_calibration import page_of_calibration
 from oncofed.server.report.released_explanations import page_of_markers
 from oncofed.simulations.report.cohorts import cohort_row, cohort_rows, table_rows
 from oncofed.simulations.report.explanations import Explanations, explanations
@@ -90,6 +91,9 @@ def _content(result: RunResult) -> dict[str, Any]:
         **_expected(result),
         **_explained(result),
         **_key_markers(result),
+        "calibration": None
+        if result.measured_calibration is None
+        else page_of_calibration(result.measured_calibration, result.test.schema),
     }
 
 

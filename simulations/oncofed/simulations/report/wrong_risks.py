@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+from oncofed.server.evaluation.calibration import CHANCE, RIGHT_RATIO, RIGHT_SLOPE
 from oncofed.simulations.results import EndpointResult, ExpectedByWindow
 from oncofed.survival.expected_events import Expected, ExpectedOfGroup
 from oncofed.words.names import plain_name
 from oncofed.words.numbers import decimals, whole
 
-RIGHT_SLOPE = (0.85, 1.15)
-RIGHT_RATIO = (0.75, 4 / 3)
-CHANCE = 0.05
 _MOST_NAMED = 4
 
 
