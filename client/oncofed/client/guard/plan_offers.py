@@ -59,15 +59,12 @@ class PlanOffers:
         if len(self.taken) > _MOST_TAKEN:
             del self.taken[next(iter(self.taken))]
         if not self._is_kept(plan.hash):
+            # A coordinator that offers without end, or a relay that delivers again what it once offered, would else fill
+            # the log: a large plan makes many small ones give way, which are then kept anew, a line each.
             if self.offers.keep(plan.hash, document):
-                # A coordinator that offers without end would else fill the log, two lines a plan.
-                self.repeats.note(
-                    "plan_gave_way",
-                    lambda: self.audit.append("plan_gave_way", plan_hash=plan.hash),
-                    first_of="plan_gave_way",
-                )
+                self._note_once("plan_gave_way", plan.hash, of="plan_gave_way")
             else:
-                self.audit.append("plan_kept", plan_hash=plan.hash)
+                self._note_once("plan_kept", plan.hash, of=("plan_kept", plan.hash))
         return self.state_of(plan.hash)
 
     def state_of(self, plan_hash: str) -> PlanState:
@@ -83,6 +80,9 @@ class PlanOffers:
             return trust.sealed(content, coordinator=self.pinned.coordinator).plan_hash == plan_hash
         except (InvalidInput, Untrusted):
             return False
+
+    def _note_once(self, event: str, plan_hash: str, *, of: object) -> None:
+        self.repeats.note(of, lambda: self.audit.append(event, plan_hash=plan_hash), first_of=event)
 
     def _refused(self, reason: str, document: bytes, plan_hash: str) -> PlanState:
         def note() -> None:

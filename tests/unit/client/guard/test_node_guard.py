@@ -36,7 +36,7 @@ from oncofed.client.guard.node_guard import NodeGuard
 from oncofed.client.install.inbox import looked_at, offered_plans, offers_of
 from oncofed.client.patients import approved_patients
 from oncofed.client.patients.training import ascent_sum
-from oncofed.client.records import offers
+from oncofed.client.records import offers, repeats
 from oncofed.client.records.offers import MOST_WAITING
 from oncofed.errors import InvalidInput, PrivacyRefusal, RefusalCode, RequestRefused
 from oncofed.protocol.messages import ContributeRequest, DeliveryState, NodeDescription, PlanState
@@ -183,13 +183,39 @@ def test_of_many_offers_the_oldest_give_way_and_an_honest_one_is_approved_before
     assert events.count("plan_kept") <= most + 2
 
 
+def a_large_plan(node: InstalledNode, *, members: int) -> StudyPlan:
+    """About 500 bytes a member."""
+    keys = tuple(f"of-nobody-{number:04d}" for number in range(members))
+    padding = tuple(Member(site, "k" * 400, "1" * 64) for site in keys)
+    of_all = tuple(sorted((*node.plan().members, *padding), key=lambda member: member.site))
+    return replace(node.plan(), members=of_all, roster=tuple(member.site for member in of_all))
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["the same by a relay", "ever new ones by a coordinator"])
+def test_offers_that_make_room_for_one_another_do_not_fill_the_log(
+    again: bool, node: InstalledNode, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repeats, "MOST", 10)
+    monkeypatch.setattr(offers, "MOST_WAITING_BYTES", 2 * len(node.offer(a_large_plan(node, members=40))))
+    guard, kept_anew = node.guard(), 0
+    for cycle in range(12):
+        name = "" if again else f" {cycle}"
+        large = [replace(a_large_plan(node, members=60), study=f"large {number}{name}") for number in range(2)]
+        small = [replace(node.plan(), study=f"small {number}{name}") for number in range(few)]
+        for plan in (*small, *large):
+            kept_anew += plan.hash not in kept(node)
+            assert guard.offer_plan(node.offer(plan)) is PlanState.OFFERED
+    assert kept_anew > 40
+    events = [event for event, _ in node.events()]
+    assert events.count("plan_kept") <= 11
+    assert len(events) < 20
+    assert ("not_noted" in events) is not again  # what there is more is told by its number
+
+
 def test_large_offers_give_way_before_they_fill_the_room_of_many(node: InstalledNode) -> None:
     """However large each of them is, the honest one that comes last is there."""
     guard, honest = node.guard(), replace(node.plan(), study="honest")
-    keys = tuple(f"of-nobody-{number:04d}" for number in range(1_500))
-    padding = tuple(Member(site, "k" * 400, "1" * 64) for site in keys)
-    members = tuple(sorted((*node.plan().members, *padding), key=lambda member: member.site))
-    large = replace(node.plan(), members=members, roster=tuple(member.site for member in members))
+    large = a_large_plan(node, members=1_500)
     sizes = []
     for number in range(5):
         document = node.offer(replace(large, study=f"large {number}"))
