@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from pathlib import Path
 
@@ -37,17 +38,54 @@ _AS_UTF8 = "Save it as UTF-8 without a byte order mark; in Notepad: Save as, enc
 _MOST_SAID = 200
 
 
+_MOST_PARTS = 10
+"""Of a key; no file of ours has more than three."""
+
+_DEEPEST = 10
+"""Brackets and braces within one another; no file of ours has more than three."""
+
+_QUOTED_OR_SAID = re.compile(
+    r'''"""(?:[^"\\]++|\\[\s\S]|"(?!""))*+(?:""")?"{0,2}|"(?:[^"\\\n]++|\\.)*+"?'''
+    r"""|'''(?:[^']++|'(?!''))*+(?:''')?'{0,2}|'[^'\n]*+'?|#[^\n]*+"""
+)
+"""A text in any of TOML's quotes, or a comment. One that is not closed goes on to the end (of the line): so far may
+anybody read who parses it, and no further."""
+
+_LONG_KEY = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{_MOST_PARTS},}}+")
+_BETWEEN_BRACKETS = re.compile(r"[^][{}]++")
+
+
 def parse_toml(text: str, *, where: str) -> dict[str, object]:
-    """The content of a TOML text. Raises InvalidInput under the name `where` when it is not TOML."""
+    """The content of a TOML text. Raises InvalidInput under the name `where` when it is not TOML.
+
+    Refuses, before it is parsed, what no file needs and would cost whoever parses it memory without end: a parser keeps
+    every beginning of a dotted key, so that one of 40 kB takes gigabytes; and what nests deep ends its recursion, or
+    that of somebody who reads the content later.
+    """
+    if beyond := _beyond_any_file(text):
+        raise InvalidInput([Fault(where, beyond, "Write it plainly, under its own heading.")])
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:  # which quotes names of the text, however long they are
         said = one_line(str(error))
         said = said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]}..."
         fault = Fault(where, f"the file is not valid TOML: {said}", "Correct it at the place named.")
-    except (ValueError, RecursionError):  # out of Python itself, for an integer of thousands of digits, or deep nesting
-        fault = Fault(where, "nests too deep, or holds a number of too many digits", "Write it plainly.")
+    except ValueError:  # out of Python itself, for an integer of thousands of digits
+        fault = Fault(where, "holds a number of too many digits", "Write it plainly.")
     raise InvalidInput([fault])
+
+
+def _beyond_any_file(text: str) -> str:
+    """What is wrong, in one pass over the text; empty if nothing."""
+    bare = _QUOTED_OR_SAID.sub("_", text)
+    if _LONG_KEY.search(bare):
+        return f"has a key of more than {_MOST_PARTS} parts"
+    depth = 0
+    for bracket in _BETWEEN_BRACKETS.sub("", bare):
+        depth += 1 if bracket in "[{" else -1
+        if depth > _DEEPEST:
+            return f"nests deeper than {_DEEPEST} brackets or braces"
+    return ""
 
 
 def closest(word: str, known: list[str]) -> str:

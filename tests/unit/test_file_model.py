@@ -204,7 +204,6 @@ def test_no_fault_speaks_pydantics_english() -> None:
         assert theirs not in told
 
 
-@pytest.mark.parametrize("text", ["x = " + "[" * 20_000, "x = " + "9" * 5_000], ids=["deep", "long"])
-def test_what_python_itself_cannot_read_is_a_fault_of_the_file(text: str) -> None:
-    with pytest.raises(InvalidInput, match="too deep"):
-        parse_toml(text, where="policy.toml")
+def test_what_python_itself_cannot_read_is_a_fault_of_the_file() -> None:
+    with pytest.raises(InvalidInput, match="too many digits"):
+        parse_toml("x = " + "9" * 5_000, where="policy.toml")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +71,65 @@ def test_what_the_parser_quotes_of_a_file_stays_short_and_on_one_line() -> None:
         assert "is not valid TOML: Cannot declare" in said
         assert len(said) < 400
         assert said.replace("\n", "").isprintable()
+
+
+LONG, DEEP = "has a key of more than 10 parts", "nests deeper than 10 brackets or braces"
+KEY = ".".join("a" * 11)
+CLOSINGS = {
+    "a comment": "# it's \"so\n",
+    "a text": 'b = "\\\\"\n',
+    "a literal": "b = '\\'\n",
+    "lines": 'b = """\na " \\""" b\n"""""\n',
+    "literal lines": "b = '''\n' '' \\'''''\n",
+    "an empty text": 'b = ""\n',
+    "empty lines": 'b = """"""\n',
+}
+BEYOND = {
+    "a key": (f"{KEY} = 1", LONG),
+    "a heading": (f"[{KEY}]", LONG),
+    "a heading of a list": (f"[[{KEY}]]", LONG),
+    "inside of a table": (f"x = {{ {KEY} = 1 }}", LONG),
+    "in quotes": ('"a".' * 10 + "'a' = 1", LONG),
+    "with blanks": (KEY.replace(".", " \t. ") + " = 1", LONG),
+    "lists": ("x = " + "[" * 11 + "]" * 11, DEEP),
+    "tables": ("x = " + "{a=" * 11 + "1" + "}" * 11, DEEP),
+    "lists over lines": ("x = " + "[ # [\n" * 11 + "]" * 11, DEEP),
+    **{f"after {name}": (f"{before}{KEY} = 1", LONG) for name, before in CLOSINGS.items()},
+}
+
+
+@pytest.mark.parametrize(("text", "what"), BEYOND.values(), ids=BEYOND)
+def test_what_no_file_needs_is_refused_before_it_is_parsed(
+    text: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is TOML; a parser takes memory by the square of the parts, and recursion by the depth."""
+    assert tomllib.loads(text)
+    with monkeypatch.context() as patch, pytest.raises(InvalidInput) as refused:
+        patch.setattr(tomllib, "loads", pytest.fail)
+        parse_toml(text, where="schema.toml")
+    (fault,) = refused.value.faults
+    assert (fault.where, fault.what) == ("schema.toml", what)
+
+
+HONEST = {
+    "a key of ten": KEY[2:] + " = 1",
+    "texts": f'x = "{KEY}.[[[[[[[[[[[[" # {KEY} [[[[[[[[[[[[[[[',
+    "literals": f"x = '\"{KEY}[[[[[[[[[[[['",
+    "lines": f'x = """\n{KEY}\n \\""" {KEY} [[[[[[[[[[[[[""""\ny = 1',
+    "literal lines": f"x = '''\n{KEY}\n '' [[[[[[[[[[[[[[[[[\\'''''",
+    "comments": f"# \"\"\" {KEY} '''\nx = 1 # [[[[[[[[[[[[[[[[[[",
+    "many numbers": "x = [" + "1.5, " * 500 + "]",
+    "many lists": "x = [" + "[1.5, 2.5], " * 500 + "]",
+    "many keys": "".join(f"a.b{number}.c = 1.5\n" for number in range(500)),
+    "many sections": "[[a]]\n" * 500,
+    "times": "x = [07:32:00.999, 1979-05-27T07:32:00.5]",
+    "a text that is a key": f'"{KEY}" = 1',
+}
+
+
+@pytest.mark.parametrize("text", HONEST.values(), ids=HONEST)
+def test_what_stands_in_texts_and_comments_and_what_there_is_much_of_is_no_nesting(text: str) -> None:
+    assert parse_toml(text, where="schema.toml") == tomllib.loads(text)
 
 
 def test_there_is_one_reader_of_toml_files() -> None:
