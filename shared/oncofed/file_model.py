@@ -5,12 +5,13 @@ field is what the key means. A pydantic model is made of it once: strict, and wi
 declared. The range of a number is in `oncofed.ranges` and the kind of a text in `oncofed.texts`, under class and field,
 or under the name that an `As` gives. A field that must suit those before it has a `Rule`.
 
-Promise: every fault of the content is told at once, with file, section, field and remedy, in our own words. Imports no
-torch.
+Promise: every fault of the content is told at once (of more than a thousand, their number), with file, section, field
+and remedy, in our own words. Imports no torch.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from enum import Enum
@@ -21,6 +22,7 @@ from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ConfigDict,
     Field,
     Strict,
@@ -30,6 +32,7 @@ from pydantic import (
     WrapValidator,
     create_model,
 )
+from pydantic_core import PydanticKnownError
 
 from oncofed.errors import Fault
 from oncofed.ranges import RANGES, Range, told
@@ -38,6 +41,8 @@ from oncofed.toml_file import closest
 
 Declared = TypeVar("Declared")
 _NOWHERE = Path()
+_MOST_TOLD = 1_000
+"""Faults of a file; to tell one, with what may have been meant, takes longer than to find it."""
 
 
 @dataclass(frozen=True)
@@ -121,13 +126,15 @@ def read_declared(
     except ValidationError as refused:
         errors = refused.errors(include_url=False)
     found: dict[tuple[int | str, ...], Fault] = {}
-    for error in errors:
+    for error in errors[:_MOST_TOLD]:
         spot = _spot(error["loc"], kind, content, where)
         if error["type"] == "too_short" and is_dataclass(item_of(spot.hint)) and error["input"]:
             continue  # of several sections none is right
         fault = _fault(spot, error["type"], error["input"], error.get("ctx", {}))
         found.setdefault((*error["loc"][: spot.depth], fault.where), fault)  # of a list, the first
     faults.extend([*found.values(), *between(known.right, not errors)])
+    if len(errors) > _MOST_TOLD:
+        faults.append(Fault(where, f"has {len(errors) - _MOST_TOLD:,} faults more", "Mend those that are told first."))
     return None if faults else value
 
 
@@ -219,13 +226,14 @@ def _type(hint: Any, name: str, *, listed: bool = False) -> Any:
     if _is_named(hint):
         return dict[_type(get_args(hint)[0], name), _type(item, name)]  # type: ignore[misc]  # as below
     if get_origin(hint) is tuple:
-        span = RANGES.get(f"{name} (count)")
+        span = _span_of(name)
         count = Field(min_length=1) if is_dataclass(item) else Field()
-        if span is not None:
+        if span is not _OF_ANY_LIST:
             count = Field(min_length=int(span.least), max_length=int(span.most))
+        no_more = BeforeValidator(partial(_no_more_than, int(span.most)))
         distinct = [AfterValidator(_distinct)] if item is str else []
         several = tuple[_type(item, name, listed=True), ...]  # type: ignore[misc, valid-type]  # made as the program runs
-        return Annotated[(several, Strict(False), count, *distinct)]
+        return Annotated[(several, Strict(False), count, no_more, *distinct)]
     if hint in (str, Path):
         kind = TEXTS.get(name, LINE)
         text = Annotated[str, AfterValidator(partial(_of_kind, kind, kind.or_empty and listed))]
@@ -251,6 +259,22 @@ def _without_sign_of_zero(number: float) -> float:
     return number + 0.0
 
 
+def _span_of(name: str) -> Range:
+    """Of how many there may be in a list."""
+    return RANGES.get(f"{name} (count)", _OF_ANY_LIST)
+
+
+_OF_ANY_LIST = Range(0, 20_000, 0, 2_000, whole=True)
+"""Where a list has no range: as many as there may be markers."""
+
+
+def _no_more_than(most: int, several: object) -> object:
+    """pydantic's own bound would look at all before it counts them."""
+    if isinstance(several, list | tuple) and len(several) > most:
+        raise PydanticKnownError("too_long", {"field_type": "List", "max_length": most, "actual_length": len(several)})
+    return several
+
+
 def _path(text: str) -> Path:
     return Path(text)
 
@@ -264,7 +288,7 @@ def _of_kind(kind: TextKind, or_empty: bool, text: str) -> str:
 
 
 def _distinct(texts: tuple[str, ...]) -> tuple[str, ...]:
-    twice = [f'"{text}"' for text in sorted(set(texts)) if texts.count(text) > 1]
+    twice = [f'"{text}"' for text, times in sorted(Counter(texts).items()) if times > 1]
     if twice:
         raise Wrong(f"names {', '.join(twice)} more than once", "Name each once.")
     return texts
@@ -347,7 +371,7 @@ def _told(spot: _Spot, kind: str, value: Any, context: Mapping[str, Any]) -> tup
         case "extra_forbidden":
             return "is not a known field", closest(spot.key, list(spot.known))
         case "too_short" | "too_long":
-            return _beyond(RANGES[f"{spot.name} (count)"], len(value), "has a length")
+            return _beyond(_span_of(spot.name), len(value), "has a length")
         case "greater_than_equal" | "less_than_equal":
             return _beyond(RANGES[spot.name], value, "holds a number" if spot.listed else "is")
         case "enum" if spot.key not in spot.known:

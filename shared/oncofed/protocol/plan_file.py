@@ -2,7 +2,8 @@
 
 Promise: `plan_from_json(json.loads(plan.canonical)) == plan`. Refused: a missing or additional key, a value of another
 type (1 is no float here, True no integer), a number that is not finite, a text of another kind (`texts.TEXTS`): a plan
-is a contract, so nothing is guessed or filled in. All faults are reported together. Imports no torch.
+is a contract, so nothing is guessed or filled in; a list that is longer than its range is refused before what it holds
+is looked at. All faults are reported together. Imports no torch.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.answer_times import time_faults
 from oncofed.protocol.plan import StudyPlan
+from oncofed.ranges import RANGES, told
 from oncofed.texts import TEXTS
 
 _REMEDY = "Ask the coordinator for the document that `oncofed study sign` wrote."
@@ -82,15 +85,26 @@ def _read_list(kind: Any, value: object, where: str, faults: list[Fault], *, nam
     if not isinstance(value, list):
         faults.append(Fault(where, "is not a list", _REMEDY))
         return ()
+    most = RANGES[f"{name} (count)"].most
+    if len(value) > most:  # before anything is made of them, which takes the longer the more they are
+        faults.append(Fault(where, f"has a length above {told(most)}", _REMEDY))
+        return ()
     return tuple(_read(kind, each, f"{where}[{number}]", faults, name=name) for number, each in enumerate(value))
+
+
+@cache
+def _hints_of(kind: type) -> dict[str, Any]:
+    """Of its fields, by name, in their order."""
+    hints = get_type_hints(kind)
+    return {each.name: hints[each.name] for each in fields(kind)}
 
 
 def _read_record(kind: Any, value: object, where: str, faults: list[Fault]) -> Any:
     if not isinstance(value, Mapping):
         faults.append(Fault(where, "is not an object", _REMEDY))
         return None
-    hints = get_type_hints(kind)
-    names = [each.name for each in fields(kind)]
+    hints = _hints_of(kind)
+    names = list(hints)
     noted = len(faults)
     faults += [Fault(f"{where}.{key}", "is not a field of a plan", _REMEDY) for key in value if key not in names]
     read = {

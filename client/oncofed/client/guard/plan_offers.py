@@ -59,8 +59,8 @@ class PlanOffers:
         if len(self.taken) > _MOST_TAKEN:
             del self.taken[next(iter(self.taken))]
         if not self._is_kept(plan.hash):
-            # A coordinator that offers without end, or a relay that delivers again what it once offered, would else fill
-            # the log: a large plan makes many small ones give way, which are then kept anew, a line each.
+            # A coordinator that offers without end, or a relay that delivers its offers again, would else fill the log:
+            # a large plan makes many small ones give way, which are then kept anew, a line each.
             if self.offers.keep(plan.hash, document):
                 self._note_once("plan_gave_way", plan.hash, of="plan_gave_way")
             else:
