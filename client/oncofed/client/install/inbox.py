@@ -143,6 +143,11 @@ def refuse_unread(unread: Sequence[UnreadPlan]) -> None:
         raise RecordDamaged("\n".join([f"{said} cannot be read", *(f"  - {plan}" for plan in unread)]))
 
 
+def digits_apart(hashes: Sequence[str]) -> int:
+    """As many of their first digits as tell them apart, at least 12: a coordinator can make two that share those."""
+    return next((most for most in range(12, 64) if len({each[:most] for each in hashes}) == len(set(hashes))), 64)
+
+
 def find_hash(folder: NodeFolder, beginning: str) -> str:
     """The whole hash of the plan that begins so, be its document lost.
 
@@ -154,7 +159,7 @@ def find_hash(folder: NodeFolder, beginning: str) -> str:
     if len(found) == 1:
         return found[0]
     what = "several plans have a hash that begins so" if found else "no plan here has a hash that begins so"
-    listed = ", ".join(name[:12] for name in names) or "none; the coordinator has not offered any"
+    listed = ", ".join(name[: digits_apart(names)] for name in names) or "none; the coordinator has not offered any"
     remedy = (
         f"Known: {listed}. One that nobody here has looked at gives way when the coordinator offers more than "
         f"{MOST_WAITING}; while it waits for an answer, it offers the plan again."

@@ -34,7 +34,7 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
       oncofed site plans NODE
       oncofed site plans NODE --show 4f1c
     """
-    from oncofed.client.install.inbox import looked_at, offered_plans, refuse_unread
+    from oncofed.client.install.inbox import digits_apart, looked_at, offered_plans, refuse_unread
     from oncofed.plain_file import file_content
     from oncofed.protocol.study_document import LARGEST_BYTES, sealed_document
 
@@ -48,14 +48,25 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
         click.echo(_in_words(folder, looked_at(folder, shown).document))
         return
     found = offered_plans(folder)
+    digits = digits_apart([plan.plan_hash for plan in (*found.read, *found.unread)])
     for plan in found.read:
         source = "" if plan.decision is None or not plan.decision.data_source else f" on {plan.decision.data_source}"
-        click.echo(f"{plan.plan_hash[:12]}  {plan.study:24s} {plan.state}{source}")
+        click.echo(f"{plan.plan_hash[:digits]}  {_on_one_line(plan.study):24s} {plan.state}{source}")
     if not found.read and not found.unread:
         click.echo("None yet. A running node gets them from the coordinator.")
     elif any(plan.waits for plan in found.read):
         click.echo(f"Read one: oncofed site plans {folder.root} --show HASH; then approve or decline it.")
     refuse_unread(found.unread)
+
+
+def _on_one_line(study: str) -> str:
+    """As a list shows it: what goes on where a terminal of 80 columns breaks a line could look like another plan's."""
+    whole = " ".join(study.split())
+    return whole if len(whole) <= _SHOWN_OF_A_NAME else f"{whole[: _SHOWN_OF_A_NAME - 3]}..."
+
+
+_SHOWN_OF_A_NAME = 32
+"""Each may take two columns."""
 
 
 def _add(folder: NodeFolder, document: bytes, *, where: str) -> None:

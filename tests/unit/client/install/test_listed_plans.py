@@ -1,0 +1,36 @@
+"""Can a person tell plans apart in what `oncofed site plans` lists, whatever a coordinator calls them?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+from tests.installed_node import installed_node
+
+from oncofed.client.install.inbox import digits_apart
+from oncofed.client.install.plan_commands import plans
+
+
+@pytest.mark.parametrize("letter", ["a", "\u533b"], ids=["narrow", "wide"])
+def test_no_part_of_a_studys_name_stands_where_a_terminal_breaks_the_line(letter: str) -> None:
+    name = "tiny" + " " * 30 + "approved on registry" + " " * 30 + letter * 10
+    with installed_node() as node:
+        node.enrol()
+        for study in (name, letter * 100):
+            node.guard().offer_plan(node.offer(replace(node.plan(), study=study)))
+        listed = CliRunner().invoke(plans, [str(node.folder.root)]).output.splitlines()
+    lines = [line for line in listed if "waits for a decision" in line]
+    assert len(lines) == 2
+    for line in lines:
+        before = line[14:].partition("waits for")[0]
+        assert len(before) <= 33
+        assert "  approved" not in before
+
+
+def test_as_many_digits_are_shown_as_tell_plans_apart() -> None:
+    one, other = "a" * 12 + "b" * 52, "a" * 20 + "c" * 44
+    assert digits_apart([one]) == 12
+    assert digits_apart([one, "d" * 64]) == 12
+    assert digits_apart([one, other]) == 13
+    assert digits_apart(["a" * 64, "a" * 63 + "b"]) == 64
