@@ -257,4 +257,10 @@ def _document(path: Path, *, coordinator: bytes) -> SealedDocument | str:
     except Untrusted as refused:
         told = refused.told or "; ".join(fault.what for fault in refused.faults)
         return f"was changed, or is of a coordinator that this hospital has left ({told})"
-    return sealed if sealed.plan_hash == path.stem else "holds another plan than its name says"
+    if sealed.plan_hash != path.stem:
+        return "holds another plan than its name says"
+    try:
+        sealed.study  # noqa: B018  # all that is read of it for a list
+    except InvalidInput as refused:
+        return "; ".join(fault.what for fault in refused.faults)
+    return sealed

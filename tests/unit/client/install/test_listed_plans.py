@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,8 @@ from click.testing import CliRunner
 from tests.installed_node import installed_node
 
 from oncofed.client.install.inbox import digits_apart
-from oncofed.client.install.plan_commands import plans
+from oncofed.client.install.plan_commands import forget, plans
+from oncofed.protocol.signing import sign
 
 
 @pytest.mark.parametrize("letter", ["a", "\u533b"], ids=["narrow", "wide"])
@@ -34,3 +36,22 @@ def test_as_many_digits_are_shown_as_tell_plans_apart() -> None:
     assert digits_apart([one, "d" * 64]) == 12
     assert digits_apart([one, other]) == 13
     assert digits_apart(["a" * 64, "a" * 63 + "b"]) == 64
+
+
+def test_a_signed_document_that_names_no_study_stands_in_the_way_of_no_other_plan() -> None:
+    """The guard would not keep it; somebody may put it there by hand."""
+    with installed_node() as node:
+        node.enrol()
+        node.guard().offer_plan(node.offer())
+        plan = b'{"x":1}'
+        message = b'{"plan":%b,"schema":""}' % plan
+        signature = sign(node.signing_key, context="oncofed study plan 1", message=message)
+        content = b'{"format":"oncofed study plan 1","plan":%b,"schema":"","signature":"%b"}'
+        odd = hashlib.sha256(plan).hexdigest()
+        (node.folder.plans / f"{odd}.json").write_bytes(content % (plan, signature.hex().encode()))
+        listed = CliRunner().invoke(plans, [str(node.folder.root)])
+        assert node.plan().hash[:12] in listed.output
+        assert "does not say which study it is of" in str(listed.exception)
+        forgotten = CliRunner().invoke(forget, [str(node.folder.root), odd])
+        assert forgotten.exit_code == 0
+        assert list(node.folder.plans.glob("*.json")) == [node.folder.plans / f"{node.plan().hash}.json"]
