@@ -48,7 +48,7 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
         click.echo(_in_words(folder, looked_at(folder, shown).document))
         return
     found = offered_plans(folder)
-    digits = digits_apart([plan.plan_hash for plan in (*found.read, *found.unread)])
+    digits = digits_apart([*(plan.plan_hash for plan in found.read), *(plan.plan_hash for plan in found.unread)])
     for plan in found.read:
         source = "" if plan.decision is None or not plan.decision.data_source else f" on {plan.decision.data_source}"
         click.echo(f"{plan.plan_hash[:digits]}  {_on_one_line(plan.study):24s} {plan.state}{source}")
