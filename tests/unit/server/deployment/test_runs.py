@@ -146,7 +146,7 @@ def test_a_study_is_found_by_the_beginning_of_its_hash(signed: Signed) -> None:
     other.mkdir()
     (other / "plan.json").touch()
     assert find_study(signed.folder, signed.plan.hash[:6]) == signed.plan.hash
-    for beginning, told in (("", "several"), ("xyz", "no study")):
+    for beginning, told in (("", "several"), ("xyzv", "no study")):
         with pytest.raises(InvalidInput, match=told) as refused:
             find_study(signed.folder, beginning)
         assert signed.plan.hash[:12] in str(refused.value)
