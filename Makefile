@@ -47,7 +47,7 @@ smoke:  ## tables, texts and the coordinator's gate under another Python, withou
 	$(SMOKE)/python -m pip install $(QUIET) --no-deps --require-hashes $(addprefix -r ,$(LOCKS))
 	$(SMOKE)/python -m pip install $(QUIET) --no-deps --no-build-isolation -e . -e ./server -e ./simulations
 	$(SMOKE)/oncofed --help > /dev/null
-	$(SMOKE)/pytest -n 2 -m "not slow" tests/unit/cohort tests/unit/words tests/unit/server/flower $(wildcard tests/unit/test_*.py)
+	$(SMOKE)/pytest -n 2 -m "not slow" tests/unit/cohort tests/unit/words tests/unit/server/flower
 	rm -rf $(dir $(SMOKE))
 
 test-all: check  ## the gate with the slow tests: Ray, real cohorts, acceptance figures
