@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oncofed.cohort.schema import DeathPolicy, Endpoint, Kind, Marker, Modality, StudySchema
@@ -236,7 +236,6 @@ def appearances(planted: object) -> list[str]:
     return [str(planted), repr(planted), repr(planted)[1:-1]]
 
 
-@settings(deadline=None)
 @given(st.sampled_from(named_columns(SCHEMA)), STRANGE, st.integers(0, 2))
 def test_no_message_repeats_a_cell(column: str, planted: object, row: int) -> None:
     frame = table()
