@@ -131,13 +131,13 @@ def _used_by(*kinds: Kind, needed: Sequence[Kind] = ()) -> Rule:
     return Rule(judge)
 
 
-def _some(names: tuple[str, ...] | None, known: Known) -> tuple[str, ...] | None:
+def some_names(names: tuple[str, ...] | None, known: Known) -> tuple[str, ...] | None:
     if names == ():
         raise Wrong("names no marker", "Name at least one.")
     return names
 
 
-def _name_or_names(name: str | None, known: Known) -> str | None:
+def name_or_names(name: str | None, known: Known) -> str | None:
     names = known.before.get("names", ())
     if name is None and names is None:
         raise Wrong(*ABSENT)
@@ -180,9 +180,9 @@ class MarkerSection:
     """Which multipliers apply, and how the report groups it."""
     kind: Kind
     """What its cells are, and which other keys it needs and refuses ([table](schema.md#marker))."""
-    names: Annotated[tuple[str, ...] | None, As("Marker.name"), Rule(_some)] = None
+    names: Annotated[tuple[str, ...] | None, As("Marker.name"), Rule(some_names)] = None
     """Instead of `name`: several columns that share every other field of this section."""
-    name: Annotated[str | None, As("Marker.name"), Rule(_name_or_names, needed=True)] = None
+    name: Annotated[str | None, As("Marker.name"), Rule(name_or_names, needed=True)] = None
     """The column's name in the table, exactly."""
     unit: Annotated[str, As("Marker.unit"), needed_where("kind", Kind.CONTINUOUS)] = ""
     """Required for `continuous`. Shown in faults and in the report, so a hospital knows what to deliver."""

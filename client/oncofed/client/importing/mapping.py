@@ -22,10 +22,9 @@ from oncofed.client.importing.mapping_rules import (
     iso_day,
     only_beside,
     rising_window,
-    some_names,
-    without_names,
 )
 from oncofed.cohort.schema import TimeUnit
+from oncofed.cohort.schema_file import name_or_names, some_names
 from oncofed.cohort.text_form import Encoding
 from oncofed.file_model import Rule
 
@@ -289,7 +288,7 @@ class MappedMarker:
 
     names: Annotated[tuple[str, ...] | None, Rule(some_names)] = None
     """Several markers of the schema that share everything else"""
-    name: Annotated[str | None, Rule(without_names)] = None
+    name: Annotated[str | None, Rule(name_or_names)] = None
     """A marker of the schema. Each is mapped once"""
     source: str | None = None
     """Left out: that of the patients"""

@@ -31,21 +31,6 @@ def only_beside(key: str, *, beside: bool = True, needed: bool = False) -> Rule:
     return Rule(judge)
 
 
-def some_names(names: tuple[str, ...] | None, known: Known) -> tuple[str, ...] | None:
-    if names == ():
-        raise Wrong("names no marker", "Name at least one.")
-    return names
-
-
-def without_names(name: str | None, known: Known) -> str | None:
-    names = known.before.get("names", ())
-    if name is None and names is None:
-        raise Wrong(*ABSENT)
-    if name is not None and names:
-        raise Wrong("stands beside names", "Keep one of the two.")
-    return name
-
-
 def among_analytes(name: str | None, known: Known) -> str | None:
     if name is not None and name not in BY_NAME:
         raise Wrong("is not in the table of analytes", closest(name, list(BY_NAME)))

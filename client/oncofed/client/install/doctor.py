@@ -46,7 +46,7 @@ from oncofed.protocol.wire_form import Method, description_in
 from oncofed.secret_files import read_secret, read_signing_key
 
 _SMALLEST_FREE_BYTES = 1_000_000_000
-_PYTHONS = ((3, 11), (3, 12), (3, 13))
+_GATED, _SMOKED = (3, 11), ((3, 12), (3, 13))
 _WANTED = {"flwr": "1.42", "opacus": "1.6"}
 
 
@@ -103,8 +103,8 @@ def _site(folder: NodeFolder) -> SiteSettings | Finding:
 
 def _versions() -> Iterator[Finding]:
     found = f"Python {sys.version_info.major}.{sys.version_info.minor}, oncofed {version('oncofed')}"
-    if sys.version_info[:2] not in _PYTHONS:
-        yield Finding("versions", Verdict.FAULT, found, "Install it under Python 3.11, 3.12 or 3.13.")
+    if sys.version_info[:2] not in (_GATED, *_SMOKED):
+        yield Finding("versions", Verdict.FAULT, found, "Install it under Python 3.11.")
         return
     wrong = []
     for name, wanted in _WANTED.items():
@@ -117,7 +117,9 @@ def _versions() -> Iterator[Finding]:
             wrong.append(f"{name} is {installed}, and was tested with {wanted}")
     for what in wrong:
         yield Finding("versions", Verdict.FAULT, what, "Install from requirements.lock.")
-    if not wrong:
+    if not wrong and sys.version_info[:2] != _GATED:
+        yield Finding("versions", Verdict.WARNING, found, "Only Python 3.11 is tested as a whole; better install that.")
+    elif not wrong:
         yield Finding("versions", Verdict.FINE, found)
 
 

@@ -298,6 +298,15 @@ def test_versions_that_were_not_tested_together(node: InstalledNode, monkeypatch
     assert (found.verdict, "3.14" in found.what) == (FAULT, True)
 
 
+@pytest.mark.parametrize(("minor", "verdict"), [(10, FAULT), (11, FINE), (12, WARNING), (13, WARNING), (14, FAULT)])
+def test_of_pythons_one_is_tested_as_a_whole(
+    minor: int, verdict: Verdict, node: InstalledNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "version_info", Version(3, minor))
+    (found,) = of(node, "versions")
+    assert found.verdict is verdict
+
+
 def test_a_guard_that_runs_answers(node: InstalledNode) -> None:
     with serving(
         HonestGuard(),

@@ -89,6 +89,20 @@ def test_a_guard_that_takes_too_long_is_not_ready() -> None:
         done.set()
 
 
+def test_a_guard_that_ends_waits_for_the_answer_that_it_is_making() -> None:
+    """Nobody waits for it any more, but its charge and its line in the log belong together."""
+    made = threading.Event()
+
+    def act() -> Contribution:
+        time.sleep(1)
+        made.set()
+        return Contribution(np.full(5, 0.3))
+
+    with served(HostileGuard(act)) as here:
+        assert refusal_of(lambda: here.asker(answer_seconds=0.2).contribute(REQUEST)) is RefusalCode.NOT_READY
+    assert made.is_set()
+
+
 def test_a_question_whose_sender_has_gone_is_not_put_to_the_guard() -> None:
     """It would be charged for an answer that nobody waits for. gRPC sees to it, and we rely on that."""
     first, done = threading.Event(), threading.Event()
