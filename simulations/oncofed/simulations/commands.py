@@ -88,6 +88,11 @@ def _summary(result: RunResult, run_folder: Path) -> str:
         f"{result.seconds_total:.0f} s",
         f"  C-index, federated        {_or_undefined(main.c_index)}  ({spread}; {counted})",
     ]
+    if (found := main.calibration) is not None:
+        lines.append(
+            f"  calibration               slope {_or_undefined(found.slope)}, expected over observed "
+            f"{_or_undefined(found.expected_to_observed)}  (1 is right)"
+        )
     if not math.isnan(main.c_index_within_type):
         lines.append(f"  within tumour types       {main.c_index_within_type:.3f}")
     if result.baselines is not None:
