@@ -285,3 +285,16 @@ def _validation(patients: int, evaluation: EvaluationSpec, seed: int) -> Rows:
     never_tested = np.setdiff1d(never_tested, _first_part(patients, evaluation.test_fraction, seed))
     folds = np.array_split(np.random.default_rng(99).permutation(never_tested), max(2, len(evaluation.reserved_seeds)))
     return folds[seed % len(folds)]
+
+
+def pooled(hospitals: Mapping[str, Cohort]) -> Cohort:
+    """All hospitals' patients as one cohort: what no federation may do, for comparison."""
+    cohorts = list(hospitals.values())
+    return Cohort(
+        schema=cohorts[0].schema,
+        patient_ids=tuple(patient for cohort in cohorts for patient in cohort.patient_ids),
+        values=np.concatenate([cohort.values for cohort in cohorts]),
+        entry=np.concatenate([cohort.entry for cohort in cohorts]),
+        exit=np.concatenate([cohort.exit for cohort in cohorts]),
+        observed=np.concatenate([cohort.observed for cohort in cohorts]),
+    )

@@ -45,7 +45,6 @@ from oncofed.client.patients.held_out_split import HeldOutSplit, Lots, split_nam
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput, RecordDamaged
-from oncofed.protocol.plan import PrivacyMode
 from oncofed.secret_files import read_secret
 from oncofed.words.names import plain_name
 
@@ -152,7 +151,7 @@ def hospital_of(folder: NodeFolder, *, plan: str, by: str = "") -> HospitalProgn
         smallest_group=published.floor,
         published=published.units,
         as_of=published.as_of,
-        noise_in_model=found.document.plan.privacy.mode is not PrivacyMode.NONE,
+        noise_in_model=found.document.plan.privacy.mode.private,
         drawn=_drawn(published, lots_of(folder, found), found),
     )
 

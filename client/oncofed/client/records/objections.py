@@ -21,7 +21,7 @@ from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.ledger import Ledger, refuse_unless_one_collection
 from oncofed.privacy.policy import releases_of
 from oncofed.privacy.releases import largest_patients
-from oncofed.protocol.plan import PrivacyMode, StudyPlan
+from oncofed.protocol.plan import StudyPlan
 
 
 def of_the_plan(plan: StudyPlan, schema: StudySchema, *, site: str) -> list[str]:
@@ -40,7 +40,7 @@ def of_the_plan(plan: StudyPlan, schema: StudySchema, *, site: str) -> list[str]
 
 def of_the_ledger(plan: StudyPlan, source: SourcePolicy, ledger: Ledger) -> list[str]:
     """What the plan's rounds and its reserve come to, beside all that the source was charged for already."""
-    if plan.privacy.mode is PrivacyMode.NONE:
+    if not plan.privacy.mode.private:
         return []
     charges = ledger.charges()
     made = Counter(charge.event for charge in charges if charge.identity.startswith(f"{plan.hash}/"))
@@ -69,7 +69,7 @@ def refuse_number(cohort: Cohort, plan: StudyPlan, policy: NodePolicy) -> None:
         raise PrivacyRefusal(
             f"this data source holds fewer patients than the policy's smallest_cohort, {policy.smallest_cohort}"
         )
-    if plan.privacy.mode is PrivacyMode.NONE:
+    if not plan.privacy.mode.private:
         return
     most = largest_patients(plan.privacy.delta)
     if len(cohort) > most:
