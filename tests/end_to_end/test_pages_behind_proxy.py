@@ -85,7 +85,8 @@ for published in NodeFolder(Path(words[2])).guard.glob("pages-published-*"):
 with TemporaryDirectory() as folder, served(Path(folder)) as here:
     server_of(application(here.desk)).config.load()
     here.signed_in(Role.CLINICIAN).get("/cohort")
-import asyncio, uvicorn.loops.asyncio, uvicorn.loops.auto, oncofed.client.install.setup
+import asyncio, uvicorn.loops.asyncio, uvicorn.loops.auto
+import oncofed.client.install.replacement, oncofed.client.install.setup
 os.umask(int(mask, 8))
 os.setgroups([uids["some-guard"]]); os.setgid(int(group)); os.setuid(uids["some-guard"])
 site(words)
