@@ -79,7 +79,7 @@ from tests.pages_hospital import Role, served
 uids, group, mask, *words = eval(sys.argv[1]), *sys.argv[2:]
 NodeUsers.ids = staticmethod(lambda name: (uids[name], uids[name]))
 # The interpreter may lie where only root can read: whatever is imported late is asked for now.
-hospital_of(NodeFolder(Path(words[2])), plan="")
+hospital_of(NodeFolder(Path(words[2])), plan=None)
 for published in NodeFolder(Path(words[2])).guard.glob("pages-published-*"):
     published.unlink()  # it would be root's
 with TemporaryDirectory() as folder, served(Path(folder)) as here:

@@ -87,7 +87,7 @@ def suspend(folder: CoordinatorFolder, hospital: str) -> None:
       oncofed coordinator suspend COORD charite
     """
     from oncofed.server.deployment.membership import suspend as suspend_member
-    from oncofed.server.deployment.runs import studies_at_work
+    from oncofed.server.deployment.runs import shown, studies_at_work
 
     after = suspend_member(folder, hospital)
     if after.is_removed:
@@ -100,8 +100,8 @@ def suspend(folder: CoordinatorFolder, hospital: str) -> None:
     _settle(folder)
     for plan_hash in studies_at_work(folder, hospital):  # last: a damaged plan may stop this, and nothing else
         click.echo(
-            f"Study {plan_hash[:12]} goes on without it as long as its quorum allows, and waits for it otherwise. It "
-            "cannot be resumed while the hospital is suspended."
+            f"Study {shown(folder, plan_hash)} goes on without it as long as its quorum allows, and waits for it "
+            "otherwise. It cannot be resumed while the hospital is suspended."
         )
 
 
