@@ -242,15 +242,7 @@ def _type(hint: Any, name: str, *, listed: bool = False) -> Any:
         within = Field(ge=RANGES[name].least, le=RANGES[name].most)
         finite = (Field(allow_inf_nan=False), AfterValidator(_without_sign_of_zero)) if hint is float else ()
         return Annotated[(hint, within, *finite)]
-    is_word = isinstance(hint, type) and issubclass(hint, Enum)
-    return Annotated[(hint, Strict(False), BeforeValidator(_a_word))] if is_word else hint
-
-
-def _a_word(value: object) -> object:
-    """An enumeration that is asked for something else repeats it in what it says, be it endless."""
-    if not isinstance(value, str):
-        raise PydanticKnownError("enum", {"expected": "a word"})
-    return value
+    return Annotated[hint, Strict(False)] if isinstance(hint, type) and issubclass(hint, Enum) else hint
 
 
 def _judged(each: DeclaredField, value: Any, read: Callable[[Any], Any], info: ValidationInfo) -> Any:
