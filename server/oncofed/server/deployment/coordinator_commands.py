@@ -192,9 +192,11 @@ def run(folder: CoordinatorFolder, plan_file: Path, detach: bool) -> None:
     Example:
       oncofed coordinator run COORD lung.plan.json
     """
+    from oncofed.plain_file import file_content
+    from oncofed.protocol.study_document import LARGEST_BYTES
     from oncofed.server.deployment.runs import take_in
 
-    document = take_in(folder, plan_file.read_bytes())
+    document = take_in(folder, file_content(plan_file, most=LARGEST_BYTES))
     _run(folder, document.plan.hash, detach=detach)
 
 

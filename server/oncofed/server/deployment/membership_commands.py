@@ -30,11 +30,13 @@ def approve(folder: CoordinatorFolder, request_file: Path, out: Path, fingerprin
     Example:
       oncofed coordinator approve COORD charite.request.json --out charite.acceptance.json
     """
+    from oncofed.plain_file import file_content
     from oncofed.protocol.enrolment import acceptance_bytes
+    from oncofed.secret_files import LARGEST_SECRET
     from oncofed.server.deployment.enrolment import approve as approve_request
     from oncofed.server.deployment.enrolment import own_fingerprint
 
-    content = request_file.read_bytes()
+    content = file_content(request_file, most=LARGEST_SECRET)
     request = _heard_request(request_file.name, content, fingerprint)
     acceptance = approve_request(folder, content)
     out.write_bytes(acceptance_bytes(acceptance))

@@ -283,8 +283,9 @@ def _read(study_file: Path) -> tuple[StudyPlan, StudySchema]:
 
 def _signed(study_file: Path) -> StudyDocument:
     """A document that whoever it names as the coordinator has signed; whose key that is, each hospital has pinned."""
-    from oncofed.protocol.study_document import read_document, verify_document  # noqa: PLC0415  # as above
+    from oncofed.plain_file import file_content  # noqa: PLC0415  # as above
+    from oncofed.protocol.study_document import LARGEST_BYTES, read_document, verify_document  # noqa: PLC0415
 
-    document = read_document(study_file.read_bytes(), where=study_file.name)
+    document = read_document(file_content(study_file, most=LARGEST_BYTES), where=study_file.name)
     verify_document(document, public_key=bytes.fromhex(document.plan.coordinator_public_key))
     return document

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -162,6 +163,21 @@ def test_a_study_is_found_by_the_beginning_of_its_hash(signed: Signed) -> None:
         with pytest.raises(InvalidInput, match=told) as refused:
             find_study(signed.folder, beginning)
         assert signed.plan.hash[:12] in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "{folder}", "{pipe}"], ["approve", "{folder}", "{pipe}", "--out", "answer"], ["show", "{pipe}"]]
+)
+def test_nobody_waits_for_a_pipe_that_is_named_as_a_plan_or_a_request(
+    signed: Signed, words: list[str], tmp_path: Path
+) -> None:
+    """A limit of time of the tests' own ends one that hangs."""
+    pipe = tmp_path / "plan.json"
+    os.mkfifo(pipe)
+    command = study if words[0] == "show" else coordinator
+    said = [word.format(folder=signed.folder.root, pipe=pipe) for word in words]
+    with pytest.raises(InvalidInput, match=r"plan\.json: is a named pipe"):
+        CliRunner().invoke(command, said, catch_exceptions=False)
 
 
 @pytest.mark.parametrize("command", [["status"], ["stop"], ["resume"], ["report", "--out", "report.html"]])
