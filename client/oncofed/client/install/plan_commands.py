@@ -172,7 +172,7 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     )
     if not offers_of(folder).path(document.plan.hash).exists():  # somebody else here has just said `forget`
         offers_of(folder).keep(document.plan.hash, document_bytes(document))
-    click.echo(f"Approved: {document.plan.study} on {source}. The running node answers from now on.")
+    click.echo(f"Approved: {_on_one_line(document.plan.study)} on {source}. The running node answers from now on.")
     click.echo("Its patients are frozen as they are now: a table that changes later changes no answer.")
     click.echo("To take a newer table, approve again; to remove the frozen patients, oncofed site decline.")
 
@@ -195,7 +195,7 @@ def decline(folder: NodeFolder, plan: str) -> None:
     go_on_as("guard", folder)
     plan_hash = find_hash(folder, plan)  # of its document nothing is needed, so that it may be lost
     approvals_of(folder).decline(plan_hash, declined_by=by, now=datetime.now(UTC))
-    click.echo(f"Declined: {study_of(folder, plan_hash)}.")
+    click.echo(f"Declined: {_on_one_line(study_of(folder, plan_hash))}.")
     if plan_hash in offers_of(folder).hashes():
         click.echo(f"To take it off the list: oncofed site forget {folder.root} {shown(folder, plan_hash)}")
 
@@ -230,6 +230,6 @@ def forget(folder: NodeFolder, plan: str | None, waiting: bool) -> None:
         if not offers_of(folder).forget(plan_hash):
             remedy = f"Withdraw the approval first: oncofed site decline {folder.root} {short}"
             raise InvalidInput([Fault("plan", "is approved", remedy)])
-        click.echo(f"Forgotten: {short}  {study}")
+        click.echo(f"Forgotten: {short}  {_on_one_line(study)}")
     if not listed:
         click.echo("No plan waits for a decision.")

@@ -31,6 +31,14 @@ def test_no_part_of_a_studys_name_stands_where_a_terminal_breaks_the_line(letter
         before = line[14:].partition("waits for")[0]
         assert len(before) <= 33
         assert "  approved" not in before
+    for command in (decline, forget):
+        with installed_node() as node:
+            node.enrol()
+            plan = replace(node.plan(), study=name)
+            node.guard().offer_plan(node.offer(plan))
+            said = CliRunner().invoke(command, [str(node.folder.root), plan.hash], catch_exceptions=False).output
+        assert "tiny" in said
+        assert "  approved" not in said
 
 
 def test_as_many_digits_are_shown_as_tell_plans_apart() -> None:
