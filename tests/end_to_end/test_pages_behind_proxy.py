@@ -81,7 +81,7 @@ uids, group, mask, *words = eval(sys.argv[1]), *sys.argv[2:]
 NodeUsers.ids = staticmethod(lambda name: (uids[name], uids[name]))
 # Interpreter and tree may lie where only root can read: whatever is imported late is asked for now.
 with TemporaryDirectory() as folder:  # what is published here would be root's, and told in the log
-    hospital_of(NodeFolder(Path(shutil.copytree(words[2], Path(folder, "node")))), plan="")
+    hospital_of(NodeFolder(Path(shutil.copytree(words[2], Path(folder, "node")))), plan=None)
 with TemporaryDirectory() as folder, served(Path(folder)) as here:
     server_of(application(here.desk)).config.load()
     browser = here.signed_in(Role.CLINICIAN)

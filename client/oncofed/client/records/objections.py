@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from oncofed.client.guard.policy_file import NodePolicy, SourcePolicy
 from oncofed.client.records.decisions import Approval
-from oncofed.client.records.patients_mark import is_mark_of
+from oncofed.client.records.patients_mark import are_outcome_marks_of, is_mark_of
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
@@ -82,17 +82,20 @@ def refuse_number(cohort: Cohort, plan: StudyPlan, policy: NodePolicy) -> None:
 def refuse_copy(cohort: Cohort, source: SourcePolicy, decisions: Iterable[Approval]) -> None:
     """The same patients under two names would have two budgets.
 
-    Found where both tables have the same identifiers, whatever else they hold and whatever schema they are read by.
+    Found where both tables have the same identifiers or the same outcomes, whatever else they hold and whatever schema
+    they are read by.
     """
     same = (
         one.data_source
         for one in decisions
-        if one.cohort_hash == cohort.content_hash or is_mark_of(one.patients_mark, cohort.patient_ids)
+        if one.cohort_hash == cohort.content_hash
+        or is_mark_of(one.patients_mark, cohort.patient_ids)
+        or are_outcome_marks_of(one.outcome_marks, cohort)
     )
     for other in sorted({*same} - {source.name, *source.counted_with}):
         raise PrivacyRefusal(
-            f"{source.name} holds the very patients that were approved as {other}, by their identifiers, and would "
-            f'give them a second budget. Approve it as {other}, or write same_patients_as = "{other}" into the '
-            f"[[source]] {source.name}. If they are other people, whose numbers are the same by chance, begin their "
-            "identifiers otherwise."
+            f"{source.name} holds the very patients that were approved as {other}, by their identifiers or their "
+            f"outcomes, and would give them a second budget. Approve it as {other}, or write "
+            f'same_patients_as = "{other}" into the [[source]] {source.name}. If they are other people, whose numbers '
+            "are the same by chance, begin their identifiers otherwise."
         )
