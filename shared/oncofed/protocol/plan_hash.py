@@ -15,11 +15,11 @@ SHOWN_DIGITS = 12
 _ALL_DIGITS = 64
 
 
-def refuse_short(beginning: str, *, where: str) -> None:
-    """Raises InvalidInput for less than `FEWEST_DIGITS` of a hash. where: what it was given as."""
-    if len(beginning) < FEWEST_DIGITS:
-        what = "is empty" if not beginning else f"has fewer than {FEWEST_DIGITS} digits"
-        remedy = f"Give the first {FEWEST_DIGITS} digits of the plan's hash or more, as they are listed."
+def refuse_short(beginning: str, *, where: str, fewest: int = FEWEST_DIGITS) -> None:
+    """Raises InvalidInput for less than so many digits of a hash. where: what it was given as."""
+    if len(beginning) < fewest:
+        what = "is empty" if not beginning else f"has fewer than {fewest} digits"
+        remedy = f"Give the first {fewest} digits of the plan's hash or more, as they are listed."
         raise InvalidInput([Fault(where, f"the beginning of the hash {what}", remedy)])
 
 

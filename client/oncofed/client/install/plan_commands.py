@@ -107,7 +107,7 @@ def _in_words(folder: NodeFolder, document: StudyDocument) -> str:
 @NODE
 @click.argument("plan", metavar="HASH")
 @click.option("--source", required=True, help="Name of the data source in policy.toml that takes part.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask. Wants 12 digits of the hash.")
 def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     """Approve a plan for the patients that a data source holds now, and freeze them.
 
@@ -130,8 +130,11 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     from oncofed.client.records.audit_log import AuditLog
     from oncofed.client.records.source_memory import remember_sources
     from oncofed.client.records.sqlite_ledger import SqliteLedger
+    from oncofed.protocol.plan_hash import SHOWN_DIGITS, refuse_short
     from oncofed.protocol.study_document import document_bytes, schema_of
 
+    if yes:  # nobody reads what it asks for now: few digits are of any plan that whoever draws it up wants
+        refuse_short(plan, where="HASH, with --yes", fewest=SHOWN_DIGITS)
     by = person()
     go_on_as("guard", folder)
     document = looked_at(folder, plan).document

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from tests.installed_node import installed_node
 
-from oncofed.client.install.plan_commands import decline, forget, plans
+from oncofed.client.install.plan_commands import approve, decline, forget, plans
 from oncofed.client.install.watch_commands import explain
 from oncofed.errors import InvalidInput
 from oncofed.protocol.plan_hash import digits_apart
@@ -81,6 +81,16 @@ def test_an_empty_word_is_neither_a_plan_nor_the_only_one_with_a_model() -> None
         assert len(list(node.folder.plans.glob("*.json"))) == 1
         with pytest.raises(InvalidInput, match="--plan: the beginning of the hash is empty"):
             CliRunner().invoke(explain, [str(node.folder.root), "--plan", "", "--patient", "1"], catch_exceptions=False)
+
+
+def test_without_a_question_twelve_digits_are_wanted() -> None:
+    """Four are those of one plan in 65,536, which a coordinator draws up in a minute."""
+    with installed_node() as node:
+        node.enrol()
+        node.guard().offer_plan(node.offer())
+        words = [str(node.folder.root), node.plan().hash[:11], "--source", "registry", "--yes"]
+        with pytest.raises(InvalidInput, match="HASH, with --yes: the beginning of the hash has fewer than 12 digits"):
+            CliRunner().invoke(approve, words, catch_exceptions=False)
 
 
 def test_a_signed_document_that_names_no_study_stands_in_the_way_of_no_other_plan() -> None:
