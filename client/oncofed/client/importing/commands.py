@@ -82,7 +82,8 @@ def _refuse_out(mapping: CohortMapping, out: Path) -> None:
     """Before anything is read: a table that could not be written, or would lie on what it is made from."""
     from oncofed.errors import Fault, InvalidInput
 
-    read = {mapping.path, mapping.schema_path, *(mapping.folder / each.path for each in mapping.file.source)}
+    paths = [path for each in mapping.file.source for path in (each.path, each.url_file) if path is not None]
+    read = {mapping.path, mapping.schema_path, *(mapping.folder / path for path in paths)}
     faults = []
     if out.suffix.lower() != ".parquet":
         faults.append(Fault("--out", "does not end in .parquet", "Let it: numbers keep their digits there."))

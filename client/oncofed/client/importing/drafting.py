@@ -22,7 +22,8 @@ from oncofed.client.importing.analytes import Analyte
 from oncofed.client.importing.column_names import Role, Suggestion, rank, suggested
 from oncofed.client.importing.mapping import Decimal, Separator, Source
 from oncofed.client.importing.readings import Column, numbers
-from oncofed.client.importing.source_tables import form_of, refuse_spreadsheets
+from oncofed.client.importing.source_tables import refuse_spreadsheets
+from oncofed.client.importing.text_forms import form_of
 from oncofed.cohort.csv_rows import COMMA
 from oncofed.cohort.table import read_table
 from oncofed.cohort.text_form import Encoding, TextForm, plain_text
