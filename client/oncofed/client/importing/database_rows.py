@@ -8,7 +8,7 @@ time, and only the columns that are asked for are kept.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,10 +106,11 @@ def rows_of(found: CursorResult[Any], source: Source, *, columns: Iterable[str] 
     wanted = None if columns is None else {_nearly(column) for column in columns}
     names = [plain(str(name)) for name in found.keys()]  # noqa: SIM118 - a result is no mapping
     kept = [place for place, name in enumerate(names) if wanted is None or _nearly(name) in wanted]
-    _refuse_twice([names[place] for place in kept], source)
     typed = TypedColumns([names[place] for place in kept], source)
-    for piece in found.partitions(_PIECE_ROWS):
-        typed.add([[row[place] for place in kept] for row in piece])
+    with closing(found):
+        _refuse_twice(typed.names, source)
+        for piece in found.partitions(_PIECE_ROWS):
+            typed.add([[row[place] for place in kept] for row in piece])
     return typed.frame()
 
 

@@ -23,6 +23,7 @@ from oncofed.client.importing.mapping_rules import (
     only_beside,
     rising_window,
 )
+from oncofed.client.importing.omop_tables import OmopTable
 from oncofed.cohort.schema import TimeUnit
 from oncofed.cohort.schema_file import name_or_names, some_names
 from oncofed.cohort.text_form import Encoding
@@ -55,21 +56,6 @@ class Part(StrEnum):
     """A table of an OMOP common data model, by its `table`."""
     SQL = "sql"
     """What a database answers to a `statement`."""
-
-
-class OmopTable(StrEnum):
-    """The tables of an OMOP common data model (5.4) that a mapping reads."""
-
-    PERSON = "person"
-    DEATH = "death"
-    OBSERVATION_PERIOD = "observation_period"
-    VISIT_OCCURRENCE = "visit_occurrence"
-    CONDITION_OCCURRENCE = "condition_occurrence"
-    DRUG_EXPOSURE = "drug_exposure"
-    PROCEDURE_OCCURRENCE = "procedure_occurrence"
-    MEASUREMENT = "measurement"
-    OBSERVATION = "observation"
-    EPISODE = "episode"
 
 
 class Separator(StrEnum):

@@ -16,10 +16,10 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from oncofed.client.importing.mapping import OmopTable, Source
+from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_rules import strftime_of
 from oncofed.client.importing.omop_rows import CdmRows
-from oncofed.client.importing.omop_tables import BIRTH, CONTACTS, DEAD, DEATH, FIRST, LAST, OMOP, PERSON_ID
+from oncofed.client.importing.omop_tables import BIRTH, CONTACTS, DEAD, DEATH, FIRST, LAST, OMOP, PERSON_ID, OmopTable
 from oncofed.client.importing.readings import Column, FloatArray, coded, identifiers, numbers
 from oncofed.cohort.table import Tell
 from oncofed.errors import Fault, InvalidInput

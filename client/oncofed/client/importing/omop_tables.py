@@ -9,8 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
-from oncofed.client.importing.mapping import OmopTable
+
+class OmopTable(StrEnum):
+    """The tables of an OMOP common data model (5.4) that a mapping reads."""
+
+    PERSON = "person"
+    DEATH = "death"
+    OBSERVATION_PERIOD = "observation_period"
+    VISIT_OCCURRENCE = "visit_occurrence"
+    CONDITION_OCCURRENCE = "condition_occurrence"
+    DRUG_EXPOSURE = "drug_exposure"
+    PROCEDURE_OCCURRENCE = "procedure_occurrence"
+    MEASUREMENT = "measurement"
+    OBSERVATION = "observation"
+    EPISODE = "episode"
+
 
 PERSON_ID = "person_id"
 CODE, VALUE, UNIT = "code", "value", "unit"

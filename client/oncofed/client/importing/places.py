@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from oncofed.client.importing.mapping import OmopTable, Part, Source
-from oncofed.client.importing.omop_tables import OMOP
+from oncofed.client.importing.mapping import Part, Source
+from oncofed.client.importing.omop_tables import OMOP, OmopTable
 from oncofed.errors import Fault
 
 SPREADSHEET = ".xlsx"

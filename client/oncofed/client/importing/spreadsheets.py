@@ -36,6 +36,15 @@ Row = tuple[Any, ...]
 
 def read_sheet(path: Path, source: Source, *, columns: Iterable[str] | None, tell: Tell) -> pd.DataFrame:
     """These columns of the sheet that the source names; None: all. Raises InvalidInput."""
+    try:
+        return _read(path, source, columns, tell)
+    except (InvalidInput, MemoryError):
+        raise
+    except Exception:  # whatever a damaged part makes the reader say, which may quote it
+        raise _unreadable(path.name) from None
+
+
+def _read(path: Path, source: Source, columns: Iterable[str] | None, tell: Tell) -> pd.DataFrame:
     content = _workbook(path)
     values = _sheet(content, path.name, source, computed=True)
     rows = _rows(values, source)
@@ -76,11 +85,8 @@ def _workbook(path: Path) -> bytes:
     if content.startswith(_ENCRYPTED):
         what = "is protected by a password, or an older Excel file (.xls)"
         raise InvalidInput([Fault(path.name, what, "Save it as .xlsx without a password.")])
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as parts:
-            size = sum(part.file_size for part in parts.infolist())
-    except (zipfile.BadZipFile, NotImplementedError):
-        raise _unreadable(path.name) from None
+    with zipfile.ZipFile(io.BytesIO(content)) as parts:
+        size = sum(part.file_size for part in parts.infolist())
     if size > _LARGEST_BYTES:
         what = f"it unpacks to more than {_LARGEST_BYTES >> 30} GiB"
         raise InvalidInput([Fault(path.name, what, "Export the sheet as a CSV file.")])
@@ -98,16 +104,10 @@ def _sheet(content: bytes, name: str, source: Source, *, computed: bool) -> Any:
     except ModuleNotFoundError:
         remedy = "Install it: pip install 'oncofed[excel]'. Or save the sheet as a CSV file."
         raise InvalidInput([Fault(name, "the reader of Excel files is not installed", remedy)]) from None
-    book = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of styles and extensions that it does not know
-        try:
-            book = load_workbook(io.BytesIO(content), read_only=True, data_only=computed)
-            sheets = {sheet.title: sheet for sheet in book.worksheets}
-        except Exception:  # whatever a damaged part makes the reader say, which may quote it
-            book = None
-    if book is None:
-        raise _unreadable(name)
+        book = load_workbook(io.BytesIO(content), read_only=True, data_only=computed)
+        sheets = {sheet.title: sheet for sheet in book.worksheets}
     if source.sheet is not None and source.sheet not in sheets:
         raise InvalidInput([Fault(name, "has no sheet of the name that the mapping says", "Correct sheet.")])
     if source.sheet is None and len(sheets) != 1:

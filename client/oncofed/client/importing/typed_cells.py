@@ -8,8 +8,10 @@ after that no step asks how a cell was stored. Promise: no digit is lost; a whol
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
+from types import NoneType
 
 import pandas as pd
 import pyarrow as pa
@@ -45,9 +47,12 @@ class TypedColumns:
     def _packed(self, cells: Sequence[object]) -> pa.Array:
         if any(isinstance(cell, date | Decimal) for cell in cells):
             cells = [_plain(cell) for cell in cells]
-        try:
-            packed = pa.array(cells)
-        except (pa.ArrowException, OverflowError):  # words and numbers, or numbers of more than 64 bits
+        packed = None
+        kinds = {type(cell) for cell in cells} - {NoneType}
+        if len(kinds) <= 1 or kinds == {int, float}:  # of others Arrow would make a number of true, and a day of 0
+            with suppress(pa.ArrowException, OverflowError):  # numbers of more than 64 bits
+                packed = pa.array(cells)
+        if packed is None:
             packed = pa.array([self._text(cell) for cell in cells], type=pa.string())
         kind = packed.type
         if pa.types.is_date(kind):
@@ -76,12 +81,13 @@ class TypedColumns:
         kinds = {piece.type for piece in filled}
         if not kinds:
             return pd.Series([None] * self.rows, dtype=object)
-        if any(pa.types.is_dictionary(kind) for kind in kinds) or (pa.bool_() in kinds and len(kinds) > 1):
-            kind = pa.string()
-            parts = [self._as_texts(piece) for piece in pieces]
-        else:
-            kind = kinds.pop() if len(kinds) == 1 else pa.float64()
-            parts = [piece.cast(kind, safe=False) for piece in pieces]
+        kind, parts = pa.string(), None
+        if not any(pa.types.is_dictionary(each) for each in kinds) and (pa.bool_() not in kinds or len(kinds) == 1):
+            kind = next(iter(kinds)) if len(kinds) == 1 else pa.float64()
+            with suppress(pa.ArrowException):  # a whole number of more digits than a floating-point number has
+                parts = [piece.cast(kind) for piece in pieces]
+        if parts is None:
+            kind, parts = pa.string(), [self._as_texts(piece) for piece in pieces]
         cells = pa.chunked_array(parts, type=kind)
         if kind == pa.string():
             cells = cells.dictionary_encode()
