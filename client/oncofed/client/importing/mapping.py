@@ -244,7 +244,7 @@ class Source:
     descendants: bool = False
     """Of `omop`: whether a concept of `keep`, `codes` or `words` also stands for those below it, by the table
     `concept_ancestor`"""
-    contacts: tuple[OmopTable, ...] = ()
+    contact_tables: tuple[OmopTable, ...] = ()
     """Of OMOP's `person`: the tables whose last day is `last_contact`; left out: all that there are"""
 
     @property

@@ -105,7 +105,7 @@ class Persons:
     # --- contacts
 
     def _contacts(self) -> tuple[OmopTable, ...]:
-        return self.source.contacts or tuple(table for table in CONTACTS if self.rows.has(table.value))
+        return self.source.contact_tables or tuple(table for table in CONTACTS if self.rows.has(table.value))
 
     def _contact(self, tables: Sequence[OmopTable], *, last: bool) -> FloatArray:
         """(rows,) the last (or first) day of each person in these tables."""

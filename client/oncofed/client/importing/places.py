@@ -52,7 +52,7 @@ def place_of_source(where: str, source: Source) -> Iterator[Fault]:
         ("statement", source.part is Part.SQL, 'a part "sql"'),
         ("sheet", sheets, f"a {SPREADSHEET} file"),
         ("descendants", source.part is Part.OMOP, 'a part "omop"'),
-        ("contacts", of_person, 'the table "person" of a part "omop"'),
+        ("contact_tables", of_person, 'the table "person" of a part "omop"'),
     ):
         if getattr(source, key) not in (None, (), False) and not suits:
             yield Fault(f"{where}, {key}", f"is only for {kind}", "Remove it.")

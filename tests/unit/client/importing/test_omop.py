@@ -192,7 +192,7 @@ def test_two_deaths_of_one_person_are_a_fault(mapping: Path) -> None:
 
 def test_the_last_contact_is_of_the_tables_that_the_mapping_lists(mapping: Path) -> None:
     person = 'path = "cdm"\ntable = "person"'
-    change(mapping, (person, f'{person}\ncontacts = ["visit_occurrence"]'))
+    change(mapping, (person, f'{person}\ncontact_tables = ["visit_occurrence"]'))
     cohort = imported(mapping)
     assert "  last contact: the last day in visit_occurrence" in cohort.report.in_words.splitlines()
     found, visits = cohort.table.to_pandas(), MODEL.tables["visit_occurrence"].set_index("person_id")["visit_end_date"]
