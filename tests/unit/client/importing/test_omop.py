@@ -13,11 +13,13 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 import pytest
+from tests.command_line import oncofed
 from tests.omop_models import MODEL, assert_is, from_database, to_parquet, to_postgresql, to_sqlite, with_example
 from tests.postgresql import PASSWORD, Server, running_postgresql
 
 from oncofed.client.importing.cohort_import import ImportedCohort, import_cohort
 from oncofed.client.importing.mapping_file import read_mapping
+from oncofed.client.importing.omop_drafting import OmopPlace, draft_omop
 from oncofed.client.importing.omop_tables import OMOP, UNITS
 from oncofed.client.importing.units import unit_of
 from oncofed.errors import InvalidInput
@@ -328,6 +330,48 @@ def test_first_systemic_therapy_may_be_time_zero(mapping: Path) -> None:
     for row in found[found["death_observed"] == 1].itertuples():
         days = (deaths[int(str(row.patient_id))] - first[int(str(row.patient_id))]).days
         assert row.survival_months == pytest.approx(days / 30.4375)
+
+
+# --- a draft
+
+
+def test_a_draft_of_a_model_is_read_once_its_diagnoses_are_named(mapping: Path) -> None:
+    folder = mapping.parent / "draft"
+    said = oncofed("cohort", "draft", str(mapping.parent / "cdm"), "--out", str(folder))
+    assert said.code == 0, said.text
+    drafted = folder / "mapping.toml"
+    with pytest.raises(InvalidInput, match="keep, condition_concept_id"):
+        read_mapping(drafted)
+    change(drafted, ("condition_concept_id = []", 'condition_concept_id = ["443388", "4180790"]'))
+    change(drafted, ("# without_date", "without_date"))
+    found = frame(drafted).set_index("patient_id")
+    truth = MODEL.truth.set_index("patient_id")
+    for column, wanted in (("survival_months", "survival_months"), ("female", "female"), ("age_years", "age_years")):
+        np.testing.assert_allclose(found[column], truth[wanted])
+    np.testing.assert_allclose(found["log10_crp"], truth["log10_crp"])
+
+
+def test_a_draft_knows_no_patient_and_takes_concepts_from_the_models_own_table(mapping: Path) -> None:
+    concepts = mapping.parent / "cdm" / "concept.csv"
+    concepts.write_text("concept_id,concept_code,vocabulary_id\n99887766,33959-8,LOINC\n99887755,33959-8,SNOMED\n")
+    first = draft_omop(OmopPlace(mapping.parent / "cdm"), beside=mapping.parent)
+    assert "99887766" in first[1]
+    assert "99887755" not in first[1]
+    for name in ("person", "death", "measurement", "condition_occurrence"):
+        path = mapping.parent / "cdm" / f"{name}.csv"
+        path.write_text(path.read_text().splitlines()[0] + "\n")
+    assert draft_omop(OmopPlace(mapping.parent / "cdm"), beside=mapping.parent) == first
+
+
+def test_a_draft_of_a_database_is_that_of_the_files_but_for_the_place(mapping: Path) -> None:
+    from_files = draft_omop(OmopPlace(mapping.parent / "cdm"), beside=mapping.parent)
+    from_database(mapping, to_sqlite(mapping.parent / "model.db"), schema=None)
+    folder = mapping.parent / "draft"
+    said = oncofed("cohort", "draft", "--url-file", str(mapping.parent / "address"), "--out", str(folder))
+    assert said.code == 0, said.text
+    assert (folder / "schema.toml").read_text() == from_files[0]
+    wanted = from_files[1].replace('path = "cdm"', 'url_file = "../address"')
+    assert (folder / "mapping.toml").read_text() == wanted
 
 
 # --- a real database
