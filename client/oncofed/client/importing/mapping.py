@@ -179,7 +179,7 @@ class Source:
     """The file: text (also `.gz`), Parquet, a sheet of an `.xlsx` file; or the study folder of cBioPortal, or the
     folder of OMOP's tables. Needed unless a database is read"""
     part: Part = Part.TABLE
-    """`table`; which part of a study folder; `omop`, a [table of OMOP](../import-omop.md); or `sql`"""
+    """`table`; which part of a study folder; `omop`, a [table of OMOP](import-omop.md); or `sql`"""
     table: Annotated[OmopTable | None, needed_where("part", Part.OMOP)] = None
     """Of `omop`: which table"""
     url_file: Annotated[Path | None, only_beside("path", beside=False)] = None

@@ -108,8 +108,8 @@ def omop_import_table(*, measurements: int = 5_000_000, patients: int = 50_000) 
         folder = Path(temporary)
         written(folder, measurements=measurements, patients=patients)
         found = {side: _run(side, folder) for side in SIDES}
-        tables = [pd.read_parquet(folder / f"{side}.parquet") for side in SIDES]
-    pd.testing.assert_frame_equal(*tables, check_like=True, check_exact=False, rtol=1e-12)
+        ours, theirs = (pd.read_parquet(folder / f"{side}.parquet") for side in SIDES)
+    pd.testing.assert_frame_equal(ours, theirs, check_like=True, check_exact=False, rtol=1e-12)
     first, second = found.values()
     return Table(
         title=f"{measurements:,} measurements of an OMOP model in Parquet files, {patients:,} patients",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, datetime
@@ -148,9 +149,16 @@ def test_a_sheet_that_leaves_a_doubt_is_refused(
 
 
 def test_a_formula_in_a_column_that_nobody_asks_for_harms_nobody(tmp_path: Path) -> None:
-    rows = [["id", "value", "note"], ["zq1", 7.31, "=1+1"]]
+    rows: list[list[Any]] = [["id", "value", "note"], ["zq1", 7.31, "=1+1"]]
     found = sheet_of(workbook(tmp_path / "a.xlsx", {"one": rows}), columns=["id", "value"])
     assert found["value"].tolist() == [7.31]
+
+
+def test_without_the_reader_of_workbooks_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = workbook(tmp_path / "a.xlsx", {"one": SIMPLE})
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(InvalidInput, match=r"pip install 'oncofed\[excel\]'"):
+        sheet_of(path)
 
 
 @pytest.mark.parametrize(
