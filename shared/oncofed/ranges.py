@@ -221,6 +221,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("MappingHead.missing (count), Source.missing (count), MappedMarker.missing (count)", _whole(0, 100, 0, 20)),
     ("Source.keep (count)", _whole(1, 10_000, 1, 200)),
     ("Source.whole (count), Source.silent (count)", _whole(0, 100, 0, 20)),
+    ("Source.contact_tables (count)", _whole(0, 20, 0, 20)),
     ("MappedMarker.names (count)", _whole(0, 20_000, 1, 2_000)),
     ("MappedMarker.codes (count)", _whole(0, 1_000, 1, 20)),
     ("MappedOutcome.yes (count), MappedOutcome.no (count)", _whole(0, 100, 1, 10)),

@@ -23,10 +23,11 @@ from oncofed.client.importing.mapping_rules import (
     only_beside,
     rising_window,
 )
+from oncofed.client.importing.omop_tables import OmopTable
 from oncofed.cohort.schema import TimeUnit
 from oncofed.cohort.schema_file import name_or_names, some_names
 from oncofed.cohort.text_form import Encoding
-from oncofed.file_model import Rule
+from oncofed.file_model import Rule, needed_where
 
 
 class Without(StrEnum):
@@ -51,6 +52,10 @@ class Part(StrEnum):
     SAMPLES = "cbioportal_samples"
     MUTATIONS = "cbioportal_mutations"
     MATRIX = "cbioportal_matrix"
+    OMOP = "omop"
+    """A table of an OMOP common data model, by its `table`."""
+    SQL = "sql"
+    """What a database answers to a `statement`."""
 
 
 class Separator(StrEnum):
@@ -122,6 +127,8 @@ class Transform(StrEnum):
     """The natural logarithm of one more."""
     RATIO = "ratio"
     """To the upper limit of what is usual."""
+    AGE = "age"
+    """The time from the day that the column tells, such as that of birth, to time zero."""
 
 
 class WithoutDate(StrEnum):
@@ -164,14 +171,28 @@ class MappingHead:
 
 @dataclass(frozen=True)
 class Source:
-    """A section [[source]]: a file, or a study folder of cBioPortal and one part of it."""
+    """A section [[source]]: a file, a part of a study folder, a table of OMOP, or a statement on a database."""
 
     name: str
     """How the mapping calls it"""
-    path: Path
-    """The file: text (also `.gz`), Parquet, or a study folder of cBioPortal"""
+    path: Path | None = None
+    """The file: text (also `.gz`), Parquet, a sheet of an `.xlsx` file; or the study folder of cBioPortal, or the
+    folder of OMOP's tables. Needed unless a database is read"""
     part: Part = Part.TABLE
-    """`table`, or which part of a study folder"""
+    """`table`; which part of a study folder; `omop`, a [table of OMOP](import-omop.md); or `sql`"""
+    table: Annotated[OmopTable | None, needed_where("part", Part.OMOP)] = None
+    """Of `omop`: which table"""
+    url_file: Annotated[Path | None, only_beside("path", beside=False)] = None
+    """Of a database, instead of `path`: a file that you alone can read, with the address in one line, such as
+    `postgresql://reader:password@host/name`"""
+    url_variable: Annotated[str | None, only_beside("path", beside=False), only_beside("url_file", beside=False)] = None
+    """Instead of `url_file`: the environment variable that holds the address"""
+    database_schema: str | None = None
+    """Of `omop` in a database: the schema of its tables; left out: that of the user"""
+    statement: Annotated[str | None, needed_where("part", Part.SQL)] = None
+    """Of `sql`: one SELECT"""
+    sheet: str | None = None
+    """Of an `.xlsx` file with several sheets: the name of one"""
     patient: str | None = None
     """The column of identifiers. Needed for a table, unless it is `numbered`"""
     numbered: Annotated[bool | None, only_beside("patient", beside=False)] = None
@@ -197,6 +218,8 @@ class Source:
     """Of a long table: the column with what was found"""
     unit: Annotated[str | None, only_beside("code")] = None
     """Of a long table: the column with its unit"""
+    unit_words: Mapping[str, str] = field(default_factory=dict)
+    """Units for words or concept ids that are not known as such: `{ "2000000001" = "mg/dl" }`"""
     keep: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Only rows whose cells are among these words: `{ "ICD-10" = ["C34*"] }`. A `*` at the end stands for any ending"""
     missing: tuple[str, ...] | None = None
@@ -218,6 +241,21 @@ class Source:
     """Of mutations: classes of variants that do not count"""
     file: str | None = None
     """Of a matrix, with genes in rows and samples in columns: its name in the study folder"""
+    descendants: bool = False
+    """Of `omop`: whether a concept of `keep`, `codes` or `words` also stands for those below it, by the table
+    `concept_ancestor`"""
+    contact_tables: tuple[OmopTable, ...] = ()
+    """Of OMOP's `person`: the tables whose last day is `last_contact`; left out: all that there are"""
+
+    @property
+    def lies_at(self) -> Path:
+        """The path of a source that is no database."""
+        assert self.path is not None, self.name
+        return self.path
+
+    @property
+    def in_database(self) -> bool:
+        return self.url_file is not None or self.url_variable is not None
 
 
 @dataclass(frozen=True)
@@ -307,8 +345,8 @@ class MappedMarker:
     limits: Limits = Limits.FAULT
     """What a cell such as `<0,5` becomes: a fault; the limit; half of a lower limit; or missing"""
     transform: Transform | None = None
-    """After converting: `log10` or `log1p` (natural), where the schema's unit is `log10(mg/l)`; or the `ratio` to the
-    upper limit, where it is `ULN`"""
+    """After converting: `log10` or `log1p` (natural), where the schema's unit is `log10(mg/l)`; the `ratio` to the
+    upper limit, where it is `ULN`; or the `age` at time zero, of a column with days, in the schema's unit of time"""
     upper_limit: float | None = None
     """Of a ratio, in the unit of the cells"""
     upper_limit_column: Annotated[str | None, only_beside("upper_limit", beside=False)] = None
@@ -326,7 +364,8 @@ class MappedMarker:
     outside_range: Outside | None = None
     """Instead of that in `[mapping]`"""
     without_row: str | None = None
-    """What a patient without any row has, such as `"0"` where a table lists diagnoses. Left out: not measured"""
+    """What a patient without any row (in the window) has, such as `"0"` where a table lists diagnoses. Left out: not
+    measured"""
 
     @property
     def marker_names(self) -> tuple[str, ...]:

@@ -13,12 +13,13 @@ import numpy as np
 from oncofed.client.importing.analytes import factor_between
 from oncofed.client.importing.mapping import Limits, Outside, Part, SameDay, Take, Transform
 from oncofed.client.importing.mapping_file import MarkerPlan
+from oncofed.client.importing.outcomes import DAYS
 from oncofed.client.importing.patient_rows import DISAGREE, PatientRows
 from oncofed.client.importing.readings import Column, FloatArray, Mask, numbers
 from oncofed.client.importing.report import MarkerReport
 from oncofed.client.importing.rows_of_patients import pick
 from oncofed.client.importing.units import spelt
-from oncofed.cohort.schema import Kind
+from oncofed.cohort.schema import Kind, TimeUnit
 from oncofed.errors import Fault
 
 
@@ -104,15 +105,16 @@ class _Marker:
             return ImportedMarker(self.plan, np.full(patients, np.nan), (), self.counts)
         of_marker = self.rows.known
         self.counts["rows"] = int(of_marker.sum())
-        has_row = np.zeros(patients, dtype=np.bool_)
-        has_row[self.rows.patient[of_marker]] = True
-        values = self._in_unit(self._values(cells, of_marker), of_marker)
-        values = self._transformed(values, of_marker)
+        if self.mapped.transform is Transform.AGE:
+            values = self._ages(cells, of_marker)
+        else:
+            values = self._in_unit(self._values(cells, of_marker), of_marker)
+            values = self._transformed(values, of_marker)
         values = self._picked(values, of_marker)
         if self.mapped.without_row is not None:
-            values, has = values.copy(), ~has_row
-            values[has] = self._target(self.mapped.without_row)
-            self.counts["filled_without_row"] = int(has.sum())
+            values, without = values.copy(), ~self._have_row(of_marker)
+            values[without] = self._target(self.mapped.without_row)
+            self.counts["filled_without_row"] = int(without.sum())
         values = self._possible(values)
         return ImportedMarker(self.plan, values, tuple(self.converted), self.counts)
 
@@ -160,6 +162,17 @@ class _Marker:
         self.counts["at_limit"] = int(limited.sum())
         return read.values
 
+    def _ages(self, cells: Column, of_marker: Mask) -> FloatArray:
+        """(rows,) from the day that a cell tells to time zero, in the schema's unit."""
+        assert self.zero is not None
+        form = self.source.date_format
+        days, malformed = cells.days(form, self.missing)
+        self.counts["missing"] = int((cells.empty(self.missing) & of_marker).sum())
+        remedy = "Correct the cell, name another date_format, or list the word for an unknown day under missing."
+        self._note(malformed & of_marker, f"is no day of the form {form}", remedy)
+        unit = TimeUnit(self.marker.unit.replace(" ", "").casefold())
+        return np.asarray((self.zero[self.rows.patient] - days) / DAYS[unit])
+
     # --- units
 
     def _in_unit(self, values: FloatArray, of_marker: Mask) -> FloatArray:
@@ -185,14 +198,17 @@ class _Marker:
         spellings: dict[float, set[str]] = {}
         for unit in [*column.distinct, own or ""]:
             if (factor := self._factor(unit)) is not None:  # a known unit, which may be told
-                spellings.setdefault(factor, set()).add(spelt(unit))
+                spellings.setdefault(factor, set()).add(spelt(self._meant(unit)))
         for factor in sorted(spellings.keys() - {1.0}):
             if (rows := filled & (factors == factor)).any():
                 self._convert(" or ".join(sorted(spellings[factor])), factor, rows)
         return values * factors
 
+    def _meant(self, unit: str) -> str:
+        return self.source.unit_words.get(unit, unit)
+
     def _factor(self, unit: str) -> float | None:
-        found = factor_between(unit, self.plan.target, self.plan.analyte)
+        found = factor_between(self._meant(unit), self.plan.target, self.plan.analyte)
         return None if found is None else float(found)
 
     def _convert(self, unit: str, factor: float, rows: Mask) -> None:
@@ -239,11 +255,7 @@ class _Marker:
             self.counts["without_day"] = int(undated.sum())
             counted &= ~undated
         if self.mapped.window is not None:
-            assert self.zero is not None
-            assert days is not None
-            first, last = self.mapped.window
-            since = days - self.zero[self.rows.patient]
-            inside = (since >= first) & (since <= last)
+            inside = self._inside()
             self.counts["outside_window"] = int((counted & ~inside).sum())
             counted &= inside
         picked = pick(
@@ -265,6 +277,24 @@ class _Marker:
             remedy = 'Say which row counts: take = "first", "last", "max", "min" or "any".'
             self._note(picked.disagreeing, DISAGREE, remedy)
         return picked.values
+
+    def _inside(self) -> Mask:
+        """(rows,) in the window; a row without a day is not."""
+        assert self.mapped.window is not None
+        assert self.zero is not None
+        assert self.row_days is not None
+        first, last = self.mapped.window
+        since = self.row_days - self.zero[self.rows.patient]
+        return np.asarray((since >= first) & (since <= last), dtype=np.bool_)
+
+    def _have_row(self, of_marker: Mask) -> Mask:
+        """(patients,) with a row in the window, or with one that may be there."""
+        if self.mapped.window is not None:
+            assert self.row_days is not None
+            of_marker = of_marker & (self._inside() | np.isnan(self.row_days))
+        have = np.zeros(self.rows.patients, dtype=np.bool_)
+        have[self.rows.patient[of_marker]] = True
+        return have
 
     def _possible(self, values: FloatArray) -> FloatArray:
         """Emptied where the schema says that it cannot be, if the mapping wants that; else validation says so."""
