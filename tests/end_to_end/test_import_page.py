@@ -66,6 +66,6 @@ def test_the_table_of_analytes_is_that_of_the_program() -> None:
         assert codes == ", ".join(analyte.loinc)
         assert unit == analyte.unit
         numbers = [*analyte.plausible, *analyte.usual, *(analyte.usual_men or ())]
-        assert re.findall(r"[\d.]+", f"{plausible} {usual}".replace(",", "")) == [
+        assert re.findall(r"-?[\d.]+", f"{plausible} {usual}".replace(",", "")) == [
             f"{each:f}".rstrip("0").rstrip(".") for each in numbers
         ]
