@@ -1,4 +1,4 @@
-"""The command `oncofed schema`: what an editor and a reader may know of the files, and what differs between two schemas.
+"""The command `oncofed schema`: what an editor and a reader may know of files, and what differs between two schemas.
 
 Those that a hospital's side adds are entry points of `oncofed.schema_commands`.
 """

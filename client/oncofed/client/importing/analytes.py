@@ -1,11 +1,11 @@
 """What is publicly known of the laboratory values that oncology uses: codes, units, what can be, what is usual?
 
 One section of `analytes.toml` each: LOINC codes (of the substance in blood, serum or plasma, whatever the unit), the
-unit that schemas use and those that laboratories use beside it, the range outside of which a value is in another unit or
-wrong, and the usual range in health, by sex where it differs.
-Usual ranges differ between laboratories: these are for eyes, and for a ratio to the limit where a hospital has none of
-its own. Promise: a factor between units is exact arithmetic on a molar mass (or a valence, or a definition such as
-1 kat = 60,000,000 U); where there is no such constant, there is no conversion.
+unit that schemas use and those that laboratories use beside it, the range outside of which a value is in another unit
+or wrong, and the usual range in health, by sex where it differs. Usual ranges differ between laboratories: these are
+for eyes, and for a ratio to the limit where a hospital has none of its own. Promise: a factor between units is exact
+arithmetic on a molar mass (or a valence, or a definition such as 1 kat = 60,000,000 U); where there is no such
+constant, there is no conversion.
 
 Sources: LOINC, each code with the public list in which it was looked up beside its name, and none without; molar masses
 from the formulas and standard atomic weights; haemoglobin in mol is of one chain, a quarter of the molecule;
