@@ -23,7 +23,8 @@ from oncofed.picture.rows import BELOW, Rows
 from oncofed.words.names import capital, plain_name, shortened
 from oncofed.words.numbers import percent, whole
 
-_WIDTH = 860.0
+_WIDTH = 520.0
+"""Of a picture: on a telephone its words are still read."""
 _LONGEST_NAME = 40
 
 
@@ -36,7 +37,9 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         loader=jinja2.PackageLoader("oncofed.client.quality"),
     )
-    environment.filters.update(capital=capital, percent=percent, plain_name=plain_name, whole=whole, shade=_shade)
+    environment.filters.update(
+        capital=capital, percent=percent, plain_name=plain_name, whole=whole, shade=_shade, breakable=_breakable
+    )
     return environment.get_template("quality.html.j2")
 
 
@@ -69,11 +72,17 @@ def _years_picture(report: QualityReport) -> Markup:
 
 def _bars(names: Sequence[str], values: Sequence[int], colours: Sequence[str], title: str, alternative: str) -> Markup:
     most = max([*values, 1])
-    frame = Rows([shortened(name, _LONGEST_NAME) for name in names], (0.0, 1.12 * most, counts(most)), title)
+    names = [shortened(name, _LONGEST_NAME) for name in names]
+    frame = Rows(names, (0.0, 1.12 * most, counts(most, about=5)), title, right=_WIDTH - 24, widest_names=200)
     marks = list(frame.marks)
     for row, (value, colour) in enumerate(zip(values, colours, strict=True)):
         marks += frame.bar(row, 0.0, float(value), colour, whole(value))
     return report_picture(height=frame.bottom + BELOW, marks=marks, alternative=alternative, width=_WIDTH)
+
+
+def _breakable(name: str) -> Markup:
+    """Where a name of many parts may go on in the next line."""
+    return Markup("_<wbr>").join(name.split("_"))
 
 
 def _shade(share: float) -> str:

@@ -161,4 +161,6 @@ def _finite(content: object) -> object:
         return {str(key): _finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
         return [_finite(each) for each in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
+    if isinstance(content, float):
+        return round(content, 6) if math.isfinite(content) else None
+    return content

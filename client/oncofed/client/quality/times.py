@@ -27,7 +27,7 @@ _UNLIKELY = 1e-4
 _MANY_ALIKE = 0.2
 """Share of all events at one and the same time."""
 _FALLS_SHORT = 5.0
-"""A year is a gap that has less than one of so many of its neighbours' mean."""
+"""A year is a gap that has less than one of so many of what other years have."""
 
 
 @dataclass(frozen=True)
@@ -224,11 +224,13 @@ def years_with_patients(content: TableContent) -> dict[int, int]:
 
 
 def _gaps(content: TableContent) -> Iterator[Finding]:
+    """Years with hardly a patient, between years with many."""
     counts = years_with_patients(content)
-    for year in list(counts)[1:-1]:
-        beside = (counts[year - 1] + counts[year + 1]) / 2
-        if counts[year] < beside / _FALLS_SHORT and beside >= _FEWEST_PATIENTS / 2:
-            patients = f"{counts[year]:,} patients, and for about {beside:,.0f} in each year beside"
-            yield Finding(Level.SUSPECT, "table", f"time zero lies in {year} for {patients}", "Is an export missing?")
+    usual = float(np.median([count for count in counts.values() if count])) if counts else 0.0
+    full = [year for year, count in counts.items() if count >= usual / _FALLS_SHORT]
+    if usual >= _FEWEST_PATIENTS / 2:
+        for year in (year for year in counts if full[0] < year < full[-1] and year not in full):
+            what = f"time zero lies in {year} for {counts[year]:,} patients, where other years have about {usual:,.0f}"
+            yield Finding(Level.SUSPECT, "table", what, "Is an export missing?")
     if content.has_years and (count := int((content.zero_years == 0).sum())):
         yield Finding(Level.NOTE, "table", "the year of time zero is not known", count=count)

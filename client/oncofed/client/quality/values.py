@@ -47,9 +47,9 @@ def value_findings(content: TableContent) -> Iterator[Finding]:
 
 
 def _codes(measured: FloatArray, about: str) -> Iterator[Finding]:
-    """A number such as 999 that lies further from all others than half of what these span; and one value for all."""
+    """One value for all; or a number such as 999, as far from all others as a quarter of what these span."""
     distinct, counts = np.unique(measured, return_counts=True)
-    if len(distinct) == 1:
+    if len(distinct) < 2:
         if len(measured) >= _FEWEST:
             yield Finding(Level.SUSPECT, about, "all who have it have one and the same value", "Is it a default?")
         return
@@ -57,7 +57,7 @@ def _codes(measured: FloatArray, about: str) -> Iterator[Finding]:
         rest = distinct[1:] if end == 0 else distinct[:-1]
         spread = float(rest.max() - rest.min())
         gap = abs(float(distinct[end] - distinct[next_]))
-        if distinct[end] in _LIKE_A_CODE and len(rest) > 2 and gap > spread / 2 and counts[end] >= _FEWEST_CODES:
+        if distinct[end] in _LIKE_A_CODE and len(rest) > 2 and gap > spread / 4 and counts[end] >= _FEWEST_CODES:
             remedy = "If it is a code for missing, list it under missing_codes."
             what = "one number lies far from all others and looks like a code"
             yield Finding(Level.SUSPECT, about, what, remedy, int(counts[end]))
