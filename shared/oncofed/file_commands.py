@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from oncofed.cli import InstalledCommands
+
+if TYPE_CHECKING:
+    from oncofed.cohort.schema import StudySchema
+    from oncofed.errors import Fault
 
 
 class SchemaCommands(InstalledCommands):
@@ -42,7 +47,8 @@ def compare(first: Path, second: Path, for_programs: bool) -> None:
     from oncofed.cohort.schema_file import read_schema  # noqa: PLC0415  # as above
     from oncofed.errors import InvalidInput  # noqa: PLC0415  # as above
 
-    schemas, faults = [], []
+    schemas: list[StudySchema] = []
+    faults: list[Fault] = []
     for path in (first, second):
         try:
             schemas.append(read_schema(path))

@@ -127,7 +127,8 @@ def _of_schemas(first: StudySchema, second: StudySchema) -> Iterator[Difference]
                 yield Difference(about, field, one, other, fits=True)
         written = [modality in schema.modalities for schema in (first, second)]
         if ours == theirs and written[0] != written[1]:  # the same numbers, and another hash
-            yield Difference(about, "section", *("as by default" if each else None for each in written), fits=True)
+            told = ["as by default" if each else None for each in written]
+            yield Difference(about, "section", told[0], told[1], fits=True)
 
 
 def _of_endpoints(first: StudySchema, second: StudySchema) -> Iterator[Difference]:
@@ -165,7 +166,7 @@ def _of_markers(first: StudySchema, second: StudySchema) -> Iterator[Difference]
                 [each for each in mine if each not in yours]
                 for mine, yours in ((one.categories, other.categories), (other.categories, one.categories))
             ]
-            yield Difference(about, "categories_of_its_own", *alone, fits=False)
+            yield Difference(about, "categories_of_its_own", alone[0], alone[1], fits=False)
         elif one.categories != other.categories:
             yield Difference(about, "order_of_categories", list(one.categories), list(other.categories), fits=True)
         codes = list(one.missing_codes), list(other.missing_codes)

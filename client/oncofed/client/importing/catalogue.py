@@ -67,7 +67,7 @@ _OF_THE_CATALOGUE = ("name", "names", "group", "loinc", "elsewhere", "usual", "m
 def _listed(section: Mapping[str, Any]) -> Iterator[CatalogueMarker]:
     """Of a section of the file. A key that is misspelt is an error."""
     codes = section.get("loinc", {})
-    constants = {
+    constants: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in section.items()
         if key not in _OF_THE_CATALOGUE

@@ -121,8 +121,8 @@ def _of_marker(marker: Marker, known: PublicRange, values: FloatArray, years: ND
         unit = _better_unit(told[measured & (years == year)], known, others)
         if unit is not None:
             odd.setdefault(unit, []).append(int(year))
-    for unit, found in odd.items():
-        when = ", ".join(map(str, found))
+    for unit, listed in odd.items():
+        when = ", ".join(map(str, listed))
         yield Finding(
             Level.SUSPECT, about, f"its median looks like {unit} and not like {declared} in the years {when}", remedy
         )

@@ -8,12 +8,13 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
-from tests.clean_hospital import LABORATORY, PATIENTS, SKEWED, schema, table
+from tests.clean_hospital import LABORATORY, PATIENTS, SKEWED, schema, schema_text, table
 
 from oncofed.client.quality.content import table_content
 from oncofed.client.quality.findings import Finding, Level
 from oncofed.client.quality.report import QualityReport, quality_report
 from oncofed.cohort.schema import DeathPolicy, Endpoint, StudySchema
+from oncofed.cohort.schema_file import parse_schema
 
 TODAY = date(2026, 1, 1)
 WIDE = dict.fromkeys(LABORATORY, (-1000000.0, 1000000.0)) | dict.fromkeys(SKEWED, (-6.0, 9.0))
@@ -167,7 +168,8 @@ def test_a_word_that_is_no_category_is_a_fault_and_is_not_repeated() -> None:
 
 def test_one_patient_under_two_identifiers_is_noticed() -> None:
     spoilt = table()
-    spoilt.loc[7, spoilt.columns[1:]] = spoilt.loc[90, spoilt.columns[1:]]
+    for column in spoilt.columns[1:]:
+        spoilt.loc[7, column] = spoilt[column][90]
     (found,) = suspects(spoilt)
     assert "alike in every marker and every time" in found.what
     assert found.count == 2
@@ -177,17 +179,12 @@ def test_few_coarse_columns_make_no_pair_suspicious() -> None:
     """Where chance makes pairs, they are none."""
     spoilt = table()[["patient_id", "months", "dead", "entity", "ecog"]]
     spoilt["months"] = spoilt["months"].clip(upper=40).round()
-    text = "\n".join(line for line in _coarse().splitlines())
-    from oncofed.cohort.schema_file import parse_schema  # noqa: PLC0415  # here alone
-
-    study = parse_schema(text, where="s")
+    study = parse_schema(_coarse(), where="s")
     assert spoilt.drop(columns="patient_id").duplicated().any(), "chance makes pairs"
     assert suspects(spoilt, study, zero=None) == []
 
 
 def _coarse() -> str:
-    from tests.clean_hospital import schema_text  # noqa: PLC0415  # here alone
-
     return schema_text().partition('[[marker]]\nname = "age_years"')[0] + (
         '[[marker]]\nname = "ecog"\nmodality = "clinical"\nkind = "ordinal"\n'
         "plausible_range = [0, 4]\ncentre = 1\nscale = 1\n"
@@ -196,7 +193,7 @@ def _coarse() -> str:
 
 def test_an_identifier_that_stands_twice_is_a_fault() -> None:
     spoilt = table()
-    spoilt.loc[3, "patient_id"] = spoilt.loc[4, "patient_id"]
+    spoilt.loc[3, "patient_id"] = "p00004"
     (fault,) = report(spoilt).of(Level.FAULT)
     assert "share their identifier" in fault.what
     assert fault.count == 2
@@ -259,7 +256,7 @@ def test_events_and_contacts_after_the_data_cut_are_counted() -> None:
 
 def test_without_a_cut_nothing_may_lie_after_today() -> None:
     spoilt = table()
-    spoilt.loc[0, ["diagnosed", "months", "dead"]] = ["2025-12-01", 30.0, 1]
+    spoilt.loc[0, "diagnosed"], spoilt.loc[0, "months"], spoilt.loc[0, "dead"] = "2025-12-01", 30.0, 1
     assert [(each.what, each.count) for each in suspects(spoilt)] == [("its event lies after today", 1)]
 
 

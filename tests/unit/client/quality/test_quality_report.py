@@ -20,9 +20,14 @@ from oncofed.client.quality.missing import missing_table
 from oncofed.client.quality.page import quality_page
 from oncofed.client.quality.report import OWN_EYES, QualityReport, quality_report
 from oncofed.client.quality.study_needs import study_needs
+from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.cohort.table import read_table
+from oncofed.cohort.validation import read_cohort
+from oncofed.protocol.plan import Member, ModelSpec, PrivacyMode, PrivacySpec, StudyPlan, TrainingSpec
+from oncofed.protocol.signing import new_signing_key, public_key_of
+from oncofed.protocol.study_document import document_bytes, signed_document
 
 DAY = date(2026, 1, 1)
 
@@ -64,7 +69,7 @@ def test_else_it_is_told_by_tumour() -> None:
     found = missing_table(table_content(rows, schema(), where="t"))
     assert (found.by, found.groups, found.patients) == ("tumour", ("colon", "lung"), (3, 1))
     (albumin,) = (row for row in found.rows if row.marker == "albumin")
-    assert albumin.by_group == (pytest.approx(1 / 3), 1.0)
+    assert albumin.by_group == pytest.approx((1 / 3, 1.0))
 
 
 def test_many_years_are_gathered_and_none_is_lost() -> None:
@@ -190,9 +195,7 @@ def test_a_clean_table_ends_with_0_and_a_suspect_with_1(tmp_path: Path) -> None:
     clean = quality(path, "--schema", described, "--time-zero", "diagnosed", "--data-cut", "2025-01-01")
     assert clean.code == 0, clean.text
     assert "Suspects, to look at: none" in clean.text
-    spoilt = table()
-    spoilt["calcium"] = pd.to_numeric(spoilt["calcium"]) * np.where(spoilt.index % 1 == 0, 0.25, 1)  # mmol to ...
-    path, described = files(tmp_path, spoilt.assign(sodium=None))
+    path, described = files(tmp_path, table().assign(sodium=None))
     told = quality(path, "--schema", described)
     assert told.code == 1
     assert 'marker "sodium": nobody has it' in told.text
@@ -265,10 +268,33 @@ def test_a_study_may_be_a_schema_file(tmp_path: Path) -> None:
     assert "study clean: 13 of its 13 markers are measured here" in told.text
 
 
+def test_a_study_may_be_the_document_that_a_coordinator_sends(tmp_path: Path) -> None:
+    key = new_signing_key()
+    plan = StudyPlan(
+        study="trial",
+        schema_hash=schema().hash,
+        model=ModelSpec(len(columns(schema())), ("survival",), schema().grid, schema().baseline_hazard, (4,)),
+        training=TrainingSpec(rounds=7),
+        privacy=PrivacySpec(PrivacyMode.LOCAL, 1.0, 1e-5, 11.5, 2.0, reserve_rounds=2),
+        roster=("aachen", "bonn"),
+        quorum=2,
+        members=(Member("aachen", "key a"), Member("bonn", "key b")),
+        coordinator_public_key=public_key_of(key).hex(),
+        bundle_sha256="0" * 64,
+        released=("the model",),
+    )
+    document = signed_document(plan, schema_toml=schema_text(), signing_key=key)
+    (tmp_path / "study.json").write_bytes(document_bytes(document))
+    path, described = files(tmp_path, table())
+    told = quality(path, "--schema", described, "--study", tmp_path / "study.json")
+    assert told.code == 0, told.text
+    assert "study trial: 13 of its 13 markers are measured here" in told.text
+    (tmp_path / "study.json").write_bytes(document_bytes(document)[:-9])
+    assert quality(path, "--schema", described, "--study", tmp_path / "study.json").code == 2
+
+
 def test_reading_tells_what_validation_would(tmp_path: Path) -> None:
     """The lenient reading of a sound table is the cohort that a study would get."""
-    from oncofed.cohort.validation import read_cohort  # noqa: PLC0415  # here alone
-
     path, _ = files(tmp_path, table())
     content = table_content(read_table(path), schema(), where="t")
     cohort = read_cohort(path, schema())
