@@ -25,7 +25,6 @@ from oncofed.errors import Fault, InvalidInput
 FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-DAYS_PER_UNIT = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
 _YEAR = re.compile(r"(19|20)\d\d")
 
 

@@ -17,8 +17,10 @@ import numpy as np
 from scipy.stats import poisson
 
 from oncofed.client.importing.column_names import Role, suggested
-from oncofed.client.quality.content import DAYS_PER_UNIT, TableContent
+from oncofed.client.importing.outcomes import DAYS
+from oncofed.client.quality.content import TableContent
 from oncofed.client.quality.findings import Finding, Level
+from oncofed.cohort.schema import TimeUnit
 from oncofed.survival.grid import TimeGrid
 
 _LONGEST_YEARS, _OLDEST_YEARS = 40.0, 110.0
@@ -91,7 +93,7 @@ def time_findings(content: TableContent, *, cut: date | None, today: date) -> It
 
 def _durations(content: TableContent, number: int, found: EndpointTimes, about: str) -> Iterator[Finding]:
     grid, exit_ = content.schema.grid, content.exit[:, number]
-    years = exit_ * DAYS_PER_UNIT[grid.unit] / DAYS_PER_UNIT["years"]
+    years = exit_ * DAYS[TimeUnit(grid.unit)] / DAYS[TimeUnit.YEARS]
     unit = f"The schema expects {grid.unit}: look at the unit, and for swapped or made-up dates."
     if count := int((years > _LONGEST_YEARS).sum()):
         yield Finding(Level.SUSPECT, about, f"followed for more than {_LONGEST_YEARS:g} years", unit, count)
@@ -125,7 +127,7 @@ def _durations(content: TableContent, number: int, found: EndpointTimes, about: 
 def _after_the_cut(
     content: TableContent, number: int, about: str, *, cut: date | None, today: date
 ) -> Iterator[Finding]:
-    ends = content.zero_days + content.exit[:, number] * DAYS_PER_UNIT[content.schema.grid.unit]
+    ends = content.zero_days + content.exit[:, number] * DAYS[TimeUnit(content.schema.grid.unit)]
     last, what = (today, "today") if cut is None else (cut, f"the data cut, {cut.isoformat()}")
     late = ends > last.toordinal() + 1  # times are rounded
     observed = content.observed[:, number]
@@ -206,7 +208,7 @@ def _after_death(content: TableContent) -> Iterator[Finding]:
             if each.event_column == endpoint.death_event_column and each.time_column != endpoint.time_column
         ]
         for other in deaths:
-            day = 1 / DAYS_PER_UNIT[schema.grid.unit]
+            day = 1 / DAYS[TimeUnit(schema.grid.unit)]
             late = content.observed[:, other] & (content.exit[:, place] > content.exit[:, other] + day)
             if count := int(late.sum()):
                 what = f'goes on after the death that "{schema.endpoints[other].name}" tells'

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from oncofed.client.importing.analytes import Analyte, factor_between
 from oncofed.client.importing.catalogue import BY_MARKER
 from oncofed.client.importing.column_names import suggested
+from oncofed.client.pages.wording import is_decimal_logarithm
 from oncofed.client.quality.content import TableContent
 from oncofed.client.quality.findings import Finding, Level
 from oncofed.cohort.schema import Kind, Marker
@@ -96,7 +97,7 @@ def unit_suspects(content: TableContent) -> Iterator[Finding]:
 
 
 def _of_marker(marker: Marker, known: PublicRange, values: FloatArray, years: NDArray[np.int64]) -> Iterator[Finding]:
-    logarithm = marker.unit.lower().startswith("log10(")
+    logarithm = is_decimal_logarithm(marker)
     declared = marker.unit[len("log10(") : -1] if logarithm else marker.unit
     factor = factor_between(declared, known.unit, known.analyte)
     if factor is None:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from oncofed.client.quality.content import TableContent
@@ -86,12 +87,12 @@ def _copies(content: TableContent) -> Iterator[Finding]:
     rows = len(columns)
     if rows < 2:
         return
-    coded = np.column_stack([np.unique(column, return_inverse=True)[1] for column in columns.T])
-    agree = [float(((np.bincount(column) / rows) ** 2).sum()) for column in coded.T]
-    log_expected = math.log(rows * (rows - 1) / 2) + sum(math.log(each) for each in agree)
+    log_expected = math.log(rows * (rows - 1) / 2)
+    for column in columns.T:
+        counts = np.unique(column, return_counts=True)[1]
+        log_expected += math.log(float(((counts / rows) ** 2).sum()))
     if log_expected > math.log(_CHANCE):
         return
-    _, counts = np.unique(coded, axis=0, return_counts=True)
-    if count := int(counts[counts > 1].sum()):
+    if count := int(pd.DataFrame(columns).duplicated(keep=False).sum()):
         what = "alike in every marker and every time, with identifiers of their own"
         yield Finding(Level.SUSPECT, "table", what, "Is that one patient under two identifiers?", count)

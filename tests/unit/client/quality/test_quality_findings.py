@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -104,6 +105,29 @@ def test_single_values_in_another_unit_are_counted() -> None:
         "The schema expects g/l: look at the unit of the source.",
         9,
     )
+
+
+def of_one_value(name: str, unit: str, middle: float) -> list[Finding]:
+    """Suspects of a table whose only laboratory value has this median, as a logarithm."""
+    study = schema(**WIDE)
+    crp = next(marker for marker in study.markers if marker.name == "log10_crp")
+    one = replace(study, markers=(*study.markers[:4], replace(crp, name=name, unit=f"log10({unit})")))
+    spoilt = table().drop(columns=[*LABORATORY, "log10_ldh"]).rename(columns={"log10_crp": name})
+    spoilt[name] = pd.to_numeric(spoilt[name])
+    spoilt[name] += np.log10(middle) - spoilt[name].median()
+    return suspects(spoilt, one, zero=None)
+
+
+def test_how_far_illness_may_raise_a_value_before_it_is_another_unit() -> None:
+    assert of_one_value("log10_crp", "mg/dl", 4.0) == []  # eight times the limit of 0.5: an ill ward
+    (found,) = of_one_value("log10_crp", "mg/dl", 12.0)
+    assert "its median looks like mg/l and not like mg/dl" in found.what
+
+
+def test_a_value_that_is_usual_from_zero_may_be_too_low_all_the_same() -> None:
+    assert of_one_value("log10_bilirubin", "umol/l", 9.0) == []
+    (found,) = of_one_value("log10_bilirubin", "umol/l", 0.6)
+    assert "its median looks like mg/dl and not like umol/l" in found.what
 
 
 def test_ill_patients_are_no_other_unit() -> None:
@@ -228,6 +252,15 @@ def test_follow_up_that_cannot_be_is_noticed(case: str) -> None:
     assert any(words in each.what for each in suspects(spoilt, zero=None)), [
         str(each) for each in suspects(spoilt, zero=None)
     ]
+
+
+def test_early_events_may_be_somewhat_rarer_and_not_six_times() -> None:
+    """Of a constant hazard, with some who were shifted by nine months as if they had to survive until then."""
+    for share, suspected in ((0.3, False), (0.85, True)):
+        spoilt = table()
+        spoilt["months"] += np.where(np.arange(PATIENTS) % 20 < 20 * share, 9.0, 0.0)
+        found = [each for each in suspects(spoilt, zero=None) if "hardly any event" in each.what]
+        assert bool(found) == suspected, share
 
 
 def test_who_would_be_older_than_anybody_is_counted() -> None:
