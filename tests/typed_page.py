@@ -61,14 +61,18 @@ def typed(command: str, *, code_before: int) -> tuple[int, str]:
             shell, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment
         )
         return done.returncode, done.stdout
+    command, _, target = command.partition(" > ")
     answer, code = io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(answer), redirect_stderr(answer):
+    into_file = io.StringIO() if target else answer
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(into_file), redirect_stderr(answer):
         patch.setattr(sys, "argv", shlex.split(command))
         patch.setenv("COLUMNS", "200")
         try:
             main()
         except SystemExit as ended:
             code = int(str(ended.code))
+    if target:
+        Path(target).write_text(into_file.getvalue(), "utf-8")
     return code, answer.getvalue()
 
 

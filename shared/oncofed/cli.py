@@ -19,12 +19,12 @@ OF_COHORTS = "oncofed.cohort_commands"
 
 
 class InstalledCommands(click.Group):
-    """Finds sub-commands by entry point, and loads one when it is named or listed."""
+    """Finds sub-commands by entry point, beside its own, and loads one when it is named or listed."""
 
     entry_points = GROUP
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(found.name for found in self._installed())
+        return sorted({*super().list_commands(ctx), *(found.name for found in self._installed())})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         for found in self._installed():
@@ -32,7 +32,7 @@ class InstalledCommands(click.Group):
                 command = found.load()
                 assert isinstance(command, click.Command)
                 return command
-        return None
+        return super().get_command(ctx, cmd_name)
 
     def _installed(self) -> list[EntryPoint]:
         return list(entry_points(group=self.entry_points))

@@ -1,15 +1,78 @@
-"""The command `oncofed schema`: what an editor and a reader may know of the files."""
+"""The command `oncofed schema`: what an editor and a reader may know of files, and what differs between two schemas.
+
+Those that a hospital's side adds are entry points of `oncofed.schema_commands`.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from oncofed.cli import InstalledCommands
 
-@click.group()
+if TYPE_CHECKING:
+    from oncofed.cohort.schema import StudySchema
+    from oncofed.errors import Fault
+
+
+class SchemaCommands(InstalledCommands):
+    entry_points = "oncofed.schema_commands"
+
+
+@click.group(cls=SchemaCommands)
 def schema() -> None:
-    """What the files may hold: JSON Schemas for an editor, tables for a reader."""
+    """Schemas: a catalogue to start from, what differs between two; what files may hold.
+
+    \b
+    Examples:
+      oncofed schema catalogue --modality laboratory > schema.toml
+      oncofed schema diff ours.toml theirs.toml
+    """
+
+
+@schema.command("diff")
+@click.argument("first", metavar="A", type=click.Path(path_type=Path))
+@click.argument("second", metavar="B", type=click.Path(path_type=Path))
+@click.option("--json", "for_programs", is_flag=True, help="For programs.")
+def compare(first: Path, second: Path, for_programs: bool) -> None:
+    """Tell what differs between two hospitals' schemas, in words.
+
+    Exit code 0: a table that is right for one means the same to the other (constants of the network may still differ,
+    and a study has one schema). 1: they do not fit.
+    """
+    from oncofed.cohort.schema_difference import as_json, differences  # noqa: PLC0415  # as above
+    from oncofed.cohort.schema_file import read_schema  # noqa: PLC0415  # as above
+    from oncofed.errors import InvalidInput  # noqa: PLC0415  # as above
+
+    schemas: list[StudySchema] = []
+    faults: list[Fault] = []
+    for path in (first, second):
+        try:
+            schemas.append(read_schema(path))
+        except InvalidInput as refused:
+            faults += refused.faults
+    if faults:
+        raise InvalidInput(faults)
+    found = differences(*schemas)
+    if for_programs:
+        click.echo(as_json(found), nl=False)
+    else:
+        click.echo(f"A: {first}\nB: {second}")
+        for heading, told in (
+            ("Tables do not fit:", [each for each in found if not each.fits]),
+            ("Constants of the network, for which no table changes:", [each for each in found if each.fits]),
+        ):
+            if told:
+                click.echo(heading)
+            for each in told:
+                click.echo(f"  - {each}")
+        if not found:
+            click.echo("The two say the same.")
+    if not all(each.fits for each in found):
+        sys.exit(1)
 
 
 @schema.command("json-schema")

@@ -30,6 +30,18 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_commands_of_the_page_on_schemas_answer_as_it_says(tmp_path: Path) -> None:
+    blocks = consoles((REPOSITORY / "docs" / "schema.md").read_text())
+    assert len(blocks) == 2
+    for steps in blocks:
+        assert_answers(steps, tmp_path)
+
+
+def test_the_page_shows_the_suspect_that_its_command_tells(reader: Path) -> None:
+    (shown,) = (line for line in PAGE.splitlines() if line.startswith('  - marker "creatinine_umol_per_l"'))
+    assert shown in (reader / "runs" / "clinic" / "told.txt").read_text().splitlines()
+
+
 def test_the_commands_of_the_page_lead_from_files_to_reports(reader: Path) -> None:
     for example in ("clinic", "study_folder"):
         assert (reader / "runs" / example / "run" / "report.html").is_file()
@@ -66,6 +78,6 @@ def test_the_table_of_analytes_is_that_of_the_program() -> None:
         assert codes == ", ".join(analyte.loinc)
         assert unit == analyte.unit
         numbers = [*analyte.plausible, *analyte.usual, *(analyte.usual_men or ())]
-        assert re.findall(r"[\d.]+", f"{plausible} {usual}".replace(",", "")) == [
+        assert re.findall(r"-?[\d.]+", f"{plausible} {usual}".replace(",", "")) == [
             f"{each:f}".rstrip("0").rstrip(".") for each in numbers
         ]

@@ -33,10 +33,14 @@ from oncofed.errors import Fault, InvalidInput
 
 @dataclass(frozen=True, eq=False)
 class ImportedCohort:
-    """table: one row a patient, in the order of identifiers, with the columns of the schema and no others."""
+    """table: one row a patient, in the order of identifiers, with the columns of the schema and no others.
+
+    zero_days  (rows,) the day of time zero as its ordinal; None where the mapping has none.
+    """
 
     table: pa.Table
     report: ImportReport
+    zero_days: FloatArray | None = None
 
 
 def import_cohort(mapping: CohortMapping) -> ImportedCohort:
@@ -95,7 +99,7 @@ class _Import:
             outcomes=tuple(outcome.report(kept) for outcome in outcomes),
             markers=tuple(told),
         )
-        return ImportedCohort(table, report)
+        return ImportedCohort(table, report, None if self.zero is None else self.zero[kept])
 
     # --- sources and patients
 

@@ -1,4 +1,7 @@
-"""How does a hospital make the study's table of its own files? `oncofed cohort draft` and `oncofed cohort import`."""
+"""How does a hospital make the study's table of its own files?
+
+`oncofed cohort draft`, `oncofed cohort import` and `oncofed schema catalogue`.
+"""
 
 from __future__ import annotations
 
@@ -57,6 +60,45 @@ def draft_files(sources: tuple[Path, ...], folder: Path, url_file: Path | None, 
         create_durably(path, text.encode())
     click.echo(f"Wrote {' and '.join(str(path) for path in paths)}, with {drafted.guesses} guesses to confirm.")
     click.echo(f"Next: confirm or correct them, then oncofed cohort import {paths[1]} --dry-run")
+
+
+@click.command("catalogue")
+@click.option(
+    "--modality", "modalities", multiple=True, metavar="NAME", help="Only of these modalities, such as laboratory."
+)
+@click.option("--group", "groups", multiple=True, metavar="NAME", help="Only of these groups, such as comorbidity.")
+@click.option("--list", "as_list", is_flag=True, help="A line for each marker instead of a schema.")
+def write_catalogue(modalities: tuple[str, ...], groups: tuple[str, ...], as_list: bool) -> None:
+    """A schema to start from: 350 public markers, or those of some modalities and groups, on standard output.
+
+    \b
+    Examples:
+      oncofed schema catalogue --modality clinical --modality laboratory > schema.toml
+      oncofed schema catalogue --group tumour_markers --list
+    """
+    from oncofed.client.importing.catalogue import Group, catalogue_schema, chosen
+    from oncofed.cohort.schema import Modality
+    from oncofed.errors import Fault, InvalidInput
+    from oncofed.toml_file import closest
+
+    faults = [
+        Fault(option, f"there is no {name!r}", closest(name, [each.value for each in known]))
+        for option, names, known in (("--modality", modalities, Modality), ("--group", groups, Group))
+        for name in names
+        if name not in [each.value for each in known]
+    ]
+    if faults:
+        raise InvalidInput(faults)
+    found = chosen([Modality(name) for name in modalities], [Group(name) for name in groups])
+    if not found:
+        remedy = "Drop one of the two choices."
+        raise InvalidInput([Fault("--group", "the catalogue has no marker of these modalities and groups", remedy)])
+    if not as_list:
+        click.echo(catalogue_schema(found), nl=False)
+        return
+    for each in found:
+        codes = f"  LOINC {', '.join(each.loinc)}" if each.loinc else ""
+        click.echo(f"{each.group.value}  {each.marker.name}  {each.marker.unit or each.marker.kind.value}{codes}")
 
 
 @click.command("import")

@@ -8,31 +8,38 @@ draft: a schema is public, and no constant, category or word of it may come from
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 
 from oncofed.client.importing.analytes import Analyte
+from oncofed.client.importing.catalogue import BY_MARKER
 from oncofed.client.importing.column_names import Role, Suggestion, rank, suggested
 from oncofed.client.importing.mapping import Decimal, Separator, Source
 from oncofed.client.importing.places import SPREADSHEET
+from oncofed.client.importing.proposed_schema import (
+    CONFIRM,
+    TAKEN,
+    analyte_marker,
+    head_lines,
+    marker_lines,
+    quoted,
+)
 from oncofed.client.importing.readings import Column, numbers
 from oncofed.client.importing.source_tables import refuse_spreadsheets
 from oncofed.client.importing.spreadsheets import read_sheet
 from oncofed.client.importing.text_forms import form_of
 from oncofed.cohort.csv_rows import COMMA
+from oncofed.cohort.schema import Marker
 from oncofed.cohort.table import keep_to_oneself, read_table
 from oncofed.cohort.text_form import Encoding, TextForm, plain_text
 from oncofed.errors import Fault, InvalidInput
 from oncofed.plain_file import file_content
 
-CONFIRM = "# confirm"
 _DAY_FORMS = ("YYYY-MM-DD", "DD.MM.YYYY", "DD/MM/YYYY", "MM/DD/YYYY", "YYYYMMDD")
 
 
@@ -191,6 +198,15 @@ def _all_numbers(column: Column, decimal: Decimal) -> bool:
 # --- what is proposed
 
 
+_IN_CATALOGUE = {
+    Role.AGE: "age_years",
+    Role.BMI: "bmi",
+    Role.ECOG: "ecog",
+    Role.KARNOFSKY: "karnofsky",
+    Role.STAGE: "stage",
+}
+
+
 @dataclass(frozen=True)
 class _Proposal:
     """One marker: its name, its lines in the schema, and its lines in the mapping."""
@@ -217,26 +233,11 @@ def _marker(column: DraftedColumn) -> _Proposal | None:
     if role is Role.SEX:
         sexes = f"words = {{}}  {CONFIRM}: which word or number is 1 (female), and which 0?"
         return _Proposal("female", (f"{clinical}  {CONFIRM}", f'kind = "binary"  {CONFIRM}'), (sexes,))
-    known = {
-        Role.AGE: ("age_years", "continuous", 'unit = "years"', "[0, 120]", 65, 12),
-        Role.BMI: ("bmi", "continuous", 'unit = "kg/m2"', "[10, 80]", 25, 5),
-        Role.ECOG: ("ecog", "ordinal", "", "[0, 4]", 1, 1),
-        Role.KARNOFSKY: ("karnofsky", "ordinal", "", "[0, 100]", 90, 10),
-        Role.STAGE: ("stage", "ordinal", "", "[1, 4]", 3, 1),
-    }
-    if role in known:
-        name, kind, unit, span, centre, scale = known[role]
-        lines = (
-            clinical,
-            f'kind = "{kind}"',
-            unit,
-            f"plausible_range = {span}",
-            f"centre = {centre}",
-            f"scale = {scale}",
-        )
+    if role in _IN_CATALOGUE:
+        marker = BY_MARKER[_IN_CATALOGUE[role]].marker
         numbered = column.type is CellType.NUMBERS
         words = () if numbered else (f"words = {{}}  {CONFIRM}: which number is each word?",)
-        return _Proposal(name, tuple(f"{line}  {CONFIRM}" for line in lines if line), words)
+        return _Proposal(marker.name, _to_confirm(marker), words)
     if column.type is CellType.NUMBERS:
         choose = f'{CONFIRM}: choose unit, plausible_range, centre and scale, or kind = "binary" or "ordinal"'
         return _Proposal(column.name, (f"{clinical}  {CONFIRM}", f'kind = "continuous"  {choose}'), ())
@@ -244,34 +245,21 @@ def _marker(column: DraftedColumn) -> _Proposal | None:
     return _Proposal(column.name, (f"{clinical}  {CONFIRM}", f'kind = "categorical"  {choose}'), ())
 
 
+def _to_confirm(marker: Marker) -> tuple[str, ...]:
+    """Without a reference range, which is for a hospital's own laboratory to say."""
+    return tuple(f"{line}  {CONFIRM}" for line in marker_lines(replace(marker, reference_range=None)))
+
+
 def _of_analyte(column: DraftedColumn, analyte: Analyte) -> _Proposal:
-    low, high = analyte.plausible
-    usual_low, usual_high = analyte.usual
-    name, unit = analyte.name, analyte.unit
-    centre, scale = (usual_low + usual_high) / 2, (usual_high - usual_low) / 2
     mapping = [f'analyte = "{analyte.name}"  {CONFIRM}']
     told = column.suggestion.unit
     guess = f"{CONFIRM}" if told is not None else f"{CONFIRM}: in which unit does this hospital measure?"
-    mapping.append(f"unit = {_quoted(told or unit)}  {guess}")
+    mapping.append(f"unit = {quoted(told or analyte.unit)}  {guess}")
     if analyte.skewed:
         mapping.append(f'limits = "at_limit"  {CONFIRM}: what do cells such as <0.5 become?')
-    if analyte.skewed:
-        low, high = math.log10(low or usual_high / 1000), math.log10(high)
-        name, unit, centre, scale = f"log10_{analyte.name}", f"log10({unit})", math.log10(usual_high), 0.5
         mapping.append(f'transform = "log10"  {CONFIRM}')
-    lines = [
-        'modality = "laboratory"',
-        'kind = "continuous"',
-        f"unit = {_quoted(unit)}",
-        f"plausible_range = [{low:.4g}, {high:.4g}]",
-        f"centre = {centre:.3g}",
-        f"scale = {scale:.3g}",
-    ]
-    return _Proposal(name, tuple(f"{line}  {CONFIRM}" for line in lines), tuple(mapping))
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    marker = analyte_marker(analyte)
+    return _Proposal(marker.name, _to_confirm(marker), tuple(mapping))
 
 
 Proposals = list[tuple[DraftedSource, DraftedColumn, _Proposal]]
@@ -280,7 +268,7 @@ Proposals = list[tuple[DraftedSource, DraftedColumn, _Proposal]]
 def _proposals(sources: Sequence[DraftedSource]) -> Proposals:
     """Each with a name of its own: a second column for the same marker keeps the column's name."""
     found: Proposals = []
-    taken: set[str] = {"patient_id", "hospital", "survival", "survival_months", "event_observed"}
+    taken: set[str] = set(TAKEN)
     for source in sources:
         for column in source.columns:
             if (proposal := _marker(column)) is not None:
@@ -294,22 +282,10 @@ def _proposals(sources: Sequence[DraftedSource]) -> Proposals:
 def _schema(main: DraftedSource, proposals: Proposals) -> Iterator[str]:
     yield "# A draft, made from the names and types of columns. Confirm or correct each line that says so, and remove"
     yield "# what does not belong into the study. All constants are public: they come from knowledge, not from a table."
-    yield "[schema]"
-    yield f"name = {_quoted(main.name)}  {CONFIRM}"
-    yield 'patient_id = "patient_id"'
-    yield 'site_column = "hospital"'
-    yield "\n[time]"
-    yield f'unit = "months"  {CONFIRM}'
-    yield f"interval_bounds = [0, 3, 6, 12, 18, 24, 36, 60]  {CONFIRM}"
-    yield f"zero_time_becomes = 0.02  {CONFIRM}: half a day, for who is seen on one day only"
-    yield "\n[[endpoint]]"
-    yield f'name = "survival"  {CONFIRM}'
-    yield 'time = "survival_months"'
-    yield 'event = "event_observed"'
-    yield f"baseline_hazard = 0.02  {CONFIRM}: events a month; half of the reference patients after 35 months"
+    yield from head_lines(main.name)
     for _, _, proposal in proposals:
         yield "\n[[marker]]"
-        yield f"name = {_quoted(proposal.name)}"
+        yield f"name = {quoted(proposal.name)}"
         yield from proposal.schema
 
 
@@ -318,9 +294,9 @@ def _mapping(main: DraftedSource, sources: Sequence[DraftedSource], proposals: P
     yield "#   oncofed cohort import mapping.toml --dry-run"
     yield "[mapping]"
     yield 'schema = "schema.toml"'
-    yield f"patients = {_quoted(main.name)}  {CONFIRM}"
+    yield f"patients = {quoted(main.name)}  {CONFIRM}"
     if (hospital := main.first(Role.HOSPITAL)) is not None:
-        yield f"site_column = {_quoted(hospital.name)}  {CONFIRM}"
+        yield f"site_column = {quoted(hospital.name)}  {CONFIRM}"
     else:
         yield f'site = "our hospital"  {CONFIRM}'
     yield f'missing = ["NA"]  {CONFIRM}: which words mean "not known" here?'
@@ -329,22 +305,22 @@ def _mapping(main: DraftedSource, sources: Sequence[DraftedSource], proposals: P
     yield from _outcome(main, sources)
     for source, column, proposal in proposals:
         yield "\n[[marker]]"
-        yield f"name = {_quoted(proposal.name)}"
+        yield f"name = {quoted(proposal.name)}"
         if source is not main:
-            yield f"source = {_quoted(source.name)}"
-        yield f"column = {_quoted(column.name)}  {CONFIRM}"
+            yield f"source = {quoted(source.name)}"
+        yield f"column = {quoted(column.name)}  {CONFIRM}"
         yield from proposal.mapping
     for source in sources:
         if source.long:
             yield f"\n# One such section for each laboratory value of {source.name}, and its like in schema.toml:"
             yield '# [[marker]]\n# name = "albumin"'
-            yield f'# source = {_quoted(source.name)}\n# codes = ["1751-7"]\n# analyte = "albumin"\n# take = "last"'
+            yield f'# source = {quoted(source.name)}\n# codes = ["1751-7"]\n# analyte = "albumin"\n# take = "last"'
 
 
 def _source(source: DraftedSource) -> Iterator[str]:
     yield "\n[[source]]"
-    yield f"name = {_quoted(source.name)}"
-    yield f"path = {_quoted(source.path.as_posix())}"
+    yield f"name = {quoted(source.name)}"
+    yield f"path = {quoted(source.path.as_posix())}"
     if source.separator is not None:
         yield f'separator = "{source.separator.value}"  {CONFIRM}'
     if source.encoding is not Encoding.UTF_8:
@@ -355,19 +331,19 @@ def _source(source: DraftedSource) -> Iterator[str]:
         yield f'decimal = "{source.decimal.value}"  {CONFIRM}'
     patient = source.first(Role.PATIENT)
     if patient is not None:
-        yield f"patient = {_quoted(patient.name)}  {CONFIRM}"
+        yield f"patient = {quoted(patient.name)}  {CONFIRM}"
     else:
         yield f"numbered = true  {CONFIRM}: is there a column of identifiers?"
     day = source.first(Role.DATE) or (source.first(Role.TIME_ZERO) if not source.long else None)
     if day is not None and day.type is CellType.DAYS:
-        yield f"date = {_quoted(day.name)}  {CONFIRM}"
+        yield f"date = {quoted(day.name)}  {CONFIRM}"
     forms = [each.day_form for each in source.columns if each.day_form is not None]
     if forms:
         yield f'date_format = "{forms[0]}"  {CONFIRM}'
     if source.long:
         for role in (Role.CODE, Role.VALUE, Role.UNIT):
             if (column := source.first(role)) is not None:
-                yield f"{role.value} = {_quoted(column.name)}  {CONFIRM}"
+                yield f"{role.value} = {quoted(column.name)}  {CONFIRM}"
 
 
 def _outcome(main: DraftedSource, sources: Sequence[DraftedSource]) -> Iterator[str]:
@@ -382,21 +358,21 @@ def _outcome(main: DraftedSource, sources: Sequence[DraftedSource]) -> Iterator[
         source, column = zero
         yield "\n[time_zero]"
         if source is not main:
-            yield f"source = {_quoted(source.name)}  {CONFIRM}"
-        yield f"column = {_quoted(column.name)}  {CONFIRM}"
+            yield f"source = {quoted(source.name)}  {CONFIRM}"
+        yield f"column = {quoted(column.name)}  {CONFIRM}"
         yield f'take = "first"  {CONFIRM}'
     yield "\n[[outcome]]"
     yield 'name = "survival"'
     event, time = main.first(Role.EVENT), main.first(Role.TIME)
     if event is not None:
-        yield f"event = {_quoted(event.name)}  {CONFIRM}"
+        yield f"event = {quoted(event.name)}  {CONFIRM}"
         yield f'yes = ["1"]  {CONFIRM}: which words stand for an event?'
         yield f'no = ["0"]  {CONFIRM}'
     if by_days:
-        yield f"event_date = {_quoted(days[Role.EVENT_DATE].name)}  {CONFIRM}"
-        yield f"last_contact = [{_quoted(days[Role.LAST_CONTACT].name)}]  {CONFIRM}"
+        yield f"event_date = {quoted(days[Role.EVENT_DATE].name)}  {CONFIRM}"
+        yield f"last_contact = [{quoted(days[Role.LAST_CONTACT].name)}]  {CONFIRM}"
     elif time is not None:
-        yield f"time = {_quoted(time.name)}  {CONFIRM}"
+        yield f"time = {quoted(time.name)}  {CONFIRM}"
         unit = next((unit for unit in ("days", "weeks", "months", "years") if unit in time.name.casefold()), "months")
         yield f'time_unit = "{unit}"  {CONFIRM}'
     else:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oncofed.client.importing.analytes import ANALYTES, BY_LOINC, BY_NAME, Analyte, factor_between
+from oncofed.client.importing.analytes import ANALYTES, BY_LOINC, BY_NAME, LISTS, Analyte, factor_between
 from oncofed.client.importing.units import unit_of
 
 ATOMIC_WEIGHTS = {
@@ -25,6 +25,9 @@ ATOMIC_WEIGHTS = {
     "Ca": 40.078,
     "Fe": 55.845,
     "I": 126.90447,
+    "Co": 58.933194,
+    "Cu": 63.546,
+    "Zn": 65.38,
 }
 FORMULAS = {
     "creatinine": "C4H7N3O",
@@ -43,8 +46,26 @@ FORMULAS = {
     "magnesium": "Mg",
     "phosphate": "P",
     "free_t4": "C15H11I4NO4",
+    "t4": "C15H11I4NO4",
+    "free_t3": "C15H12I3NO4",
+    "t3": "C15H12I3NO4",
+    "bilirubin_direct": "C33H36N4O6",
+    "bilirubin_indirect": "C33H36N4O6",
+    "hdl_cholesterol": "C27H46O",
+    "ldl_cholesterol": "C27H46O",
+    "iron_binding_capacity": "Fe",
+    "calcium_ionised": "Ca",
+    "ammonia": "NH3",
+    "lactate": "C3H6O3",
+    "vitamin_b12": "C63H88CoN14O14P",
+    "folate": "C19H19N7O6",
+    "vitamin_d": "C27H44O2",
+    "copper": "Cu",
+    "zinc": "Zn",
+    "cortisol": "C21H30O5",
+    "testosterone": "C19H28O2",
 }
-CHARGES = {"sodium": 1, "potassium": 1, "chloride": 1, "calcium": 2, "magnesium": 2}
+CHARGES = {"sodium": 1, "potassium": 1, "chloride": 1, "calcium": 2, "calcium_ionised": 2, "magnesium": 2}
 PRINTED = [  # as laboratories print them, rounded
     ("creatinine", "mg/dl", "µmol/l", 88.4),
     ("bilirubin", "mg/dl", "µmol/l", 17.1),
@@ -60,6 +81,21 @@ PRINTED = [  # as laboratories print them, rounded
     ("triglycerides", "mg/dl", "mmol/l", 0.01129),
     ("free_t4", "ng/dl", "pmol/l", 12.87),
     ("haemoglobin", "g/dl", "mmol/l", 0.6206),
+    ("ammonia", "µg/dl", "µmol/l", 0.587),
+    ("lactate", "mg/dl", "mmol/l", 0.111),
+    ("vitamin_b12", "pg/ml", "pmol/l", 0.7378),
+    ("folate", "ng/ml", "nmol/l", 2.266),
+    ("vitamin_d", "ng/ml", "nmol/l", 2.496),
+    ("copper", "µg/dl", "µmol/l", 0.1574),
+    ("zinc", "µg/dl", "µmol/l", 0.153),
+    ("t3", "ng/ml", "nmol/l", 1.536),
+    ("free_t3", "pg/ml", "pmol/l", 1.536),
+    ("cortisol", "µg/dl", "nmol/l", 27.59),
+    ("testosterone", "ng/dl", "nmol/l", 0.03467),
+    ("ldl_cholesterol", "mg/dl", "mmol/l", 0.02586),
+    ("troponin_t", "ng/ml", "ng/l", 1000.0),
+    ("d_dimer", "ng/ml", "mg/l", 0.001),
+    ("t_helper_cells", "/µl", "10^9/l", 0.001),
     ("calcium", "mval/l", "mmol/l", 0.5),
     ("sodium", "mEq/l", "mmol/l", 1.0),
     ("ldh", "U/l", "µkat/l", 0.016667),
@@ -88,13 +124,14 @@ def molar_mass(formula: str) -> float:
 
 def test_molar_masses_are_those_of_the_formulas() -> None:
     told = {each.name: float(each.grams_per_mole) for each in ANALYTES if each.grams_per_mole is not None}
-    assert set(told) == {*FORMULAS, "haemoglobin"}
+    assert set(told) == {*FORMULAS, "haemoglobin", "mchc"}
     for name, formula in FORMULAS.items():
         assert told[name] == pytest.approx(molar_mass(formula), rel=2e-5), name
 
 
-def test_haemoglobin_in_mol_is_of_one_chain_of_four() -> None:
-    assert float(BY_NAME["haemoglobin"].grams_per_mole or 0) * 4 == pytest.approx(64_458, rel=1e-4)
+@pytest.mark.parametrize("name", ["haemoglobin", "mchc"])
+def test_haemoglobin_in_mol_is_of_one_chain_of_four(name: str) -> None:
+    assert float(BY_NAME[name].grams_per_mole or 0) * 4 == pytest.approx(64_458, rel=1e-4)
 
 
 def test_valences_are_the_charges_of_the_ions() -> None:
@@ -143,7 +180,19 @@ def test_ranges_lie_in_one_another(analyte: Analyte) -> None:
     low, high = analyte.plausible
     for usual in (analyte.usual, analyte.usual_men or analyte.usual):
         assert low <= usual[0] < usual[1] <= high
-    assert unit_of(analyte.unit, counted=analyte.counted) is not None
+
+
+TOLD_IN_NO_OTHER_UNIT = {"mm/h", "pg", "ml/min/1.73m2", "mosm/kg"}
+
+
+@pytest.mark.parametrize("analyte", ANALYTES, ids=lambda analyte: analyte.name)
+def test_its_unit_is_known_and_those_elsewhere_are_converted(analyte: Analyte) -> None:
+    if analyte.unit in TOLD_IN_NO_OTHER_UNIT:
+        assert not analyte.elsewhere
+    else:
+        assert unit_of(analyte.unit, counted=analyte.counted) is not None
+    for unit in analyte.elsewhere:
+        assert factor_between(unit, analyte.unit, analyte) not in (None, 1), unit
 
 
 def test_no_name_word_or_code_stands_for_two_analytes() -> None:
@@ -153,7 +202,13 @@ def test_no_name_word_or_code_stands_for_two_analytes() -> None:
         [code for each in ANALYTES for code in each.loinc],
     ):
         assert len(found) == len(set(found))
-    assert len(ANALYTES) >= 40
+    assert len(ANALYTES) >= 140
+
+
+@pytest.mark.parametrize("analyte", ANALYTES, ids=lambda analyte: analyte.name)
+def test_each_code_says_in_which_public_list_it_was_looked_up(analyte: Analyte) -> None:
+    assert len(analyte.looked_up) == len(analyte.loinc)
+    assert set(analyte.looked_up) <= set(LISTS)
 
 
 @pytest.mark.parametrize("code", BY_LOINC)

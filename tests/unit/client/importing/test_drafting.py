@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tests.command_line import oncofed
 
 from oncofed.client.importing.column_names import Role, suggested
-from oncofed.client.importing.drafting import CONFIRM, draft
+from oncofed.client.importing.drafting import draft
+from oncofed.client.importing.proposed_schema import CONFIRM
 from oncofed.errors import InvalidInput
 from studies.spreadsheet.make_tables import clinic
 
