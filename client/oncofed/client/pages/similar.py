@@ -55,8 +55,7 @@ def similar_patients(
     nearest = min(parts, key=lambda part: abs(part.log_hazard_ratio - own.log_hazard_ratio))
     above = endpoint.slope * (own.log_hazard_ratio - nearest.log_hazard_ratio)
     if abs(above) > SAME_RISK:
-        side = "higher" if above > 0 else "lower"
-        return NobodySimilar(f"This patient's predicted risk is {side} than that of every group of {among}.")
+        return NobodySimilar(f"No group of {among} has about this patient's predicted risk in its middle.")
     outcome = group_outcome(
         "similar patients", [nearest], axis=public_axis(hospital.grid), disclosure=hospital.disclosure
     )

@@ -5,39 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from tests.html_pages import Page
-from tests.pages_hospital import ENTITY, hospital, served
+from tests.pages_hospital import ENTITY, MANY, hospital, served, with_many_tumours
 
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.cohort_view import dependence
-from oncofed.client.pages.hospital import HospitalPrognosis
-from oncofed.cohort.encoding import columns
-from oncofed.protocol.plan import ModelSpec
-from oncofed.survival.network import network_with, parameter_count
-
-MANY = tuple(f"tumour {chr(ord('a') + each)}" for each in range(15))
-
-
-def with_many_tumours(patients: int = 600) -> HospitalPrognosis:
-    """Fifteen tumours, of which the odd ones have 20 patients or many more, and the even ones 16 at most."""
-    here = hospital(patients)
-    markers = list(here.schema.markers)
-    markers[ENTITY] = replace(markers[ENTITY], categories=MANY, reference_category=MANY[0])
-    schema = replace(here.schema, markers=tuple(markers))
-    counts = [each + 2 if each % 2 == 0 else 20 + 5 * each for each in range(15)]
-    counts[-2] += patients - sum(counts)
-    values = here.cohort.values.copy()
-    values[:, ENTITY] = np.random.default_rng(3).permutation(np.repeat(np.arange(15.0), counts))
-    spec = ModelSpec(
-        len(columns(schema)), ("overall_survival", "progression"), schema.grid, schema.baseline_hazard, (4,)
-    )
-    weights = np.random.default_rng(0).normal(scale=0.35, size=parameter_count(spec))
-    cohort = replace(here.cohort, schema=schema, values=values)
-    return replace(here, cohort=cohort, network=network_with(spec, weights), published=None)
 
 
 def test_each_category_is_told_of_its_own_patients_or_left_out(tmp_path: Path) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.pages_hospital import ENTITY, hospital, served
+from tests.pages_hospital import ENTITY, hospital, served, with_many_tumours
 
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.missing_markers import could_change
 from oncofed.client.pages.patient_view import PatientView, patient_view
 from oncofed.client.pages.similar import NobodySimilar
+from oncofed.client.pages.units import REST
 from oncofed.client.patients.held_out_split import HeldOutSplit
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import encode
@@ -205,8 +206,26 @@ def test_a_patient_at_a_risk_unlike_that_of_every_group_is_compared_with_none() 
     changed = replace(HOSPITAL, cohort=with_values(HOSPITAL, values).cohort, published=HOSPITAL.units)
     found = patient_view(changed, ROW, endpoint=0).comparison
     assert isinstance(found, NobodySimilar)
-    assert found.why == "This patient's predicted risk is higher than that of every group of patients with lung."
-    assert prognosis.parts
+    assert found.why == "No group of patients with lung has about this patient's predicted risk in its middle."
+    lung = np.flatnonzero(HOSPITAL.cohort.values[:, ENTITY] == 0).tolist()
+    lowest = min(lung, key=lambda row: HOSPITAL.own(0, row).log_hazard_ratio)
+    low = patient_view(HOSPITAL, lowest, endpoint=0)
+    middles = [prognosis.slope * part.log_hazard_ratio for part in prognosis.parts if part.unit == 0]
+    assert low.log_hazard_ratio < min(middles) - np.log(1.25)
+    assert isinstance(low.comparison, NobodySimilar)
+
+
+def test_of_many_rare_tumours_nobody_is_compared_with_another_tumour() -> None:
+    """Together they are enough for groups of their own, which figures of outcomes use."""
+    many = with_many_tumours()
+    values = many.cohort.values[:, ENTITY]
+    rare = [row for row in range(len(values)) if values[row] % 2 == 0]
+    assert len(rare) >= 60
+    assert any(part.unit == REST for part in many.endpoint(0).parts)
+    views = [patient_view(many, row, endpoint=0) for row in rare[:20]]
+    assert {type(each.comparison) for each in views} == {NobodySimilar}
+    often = [patient_view(many, row, endpoint=0) for row in np.flatnonzero(values == 13)[:20].tolist()]
+    assert any(each.similar is not None for each in often)
 
 
 def test_without_the_rule_of_one_risk_a_patient_would_be_compared_with_others(
