@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.privacy.releases import release_of_round
-from oncofed.protocol.plan import PrivacyMode, Strategy, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.protocol.plan import Strategy, StudyPlan, TrainingMode, TrainingSpec
 
 FloatArray = NDArray[np.float64]
 
@@ -53,10 +53,10 @@ def deviation(plan: StudyPlan) -> float | None:
     """
     training = plan.training
     told = training.mode is TrainingMode.FULL_BATCH and training.strategy in (Strategy.FEDADAM, Strategy.FEDAVG)
-    if plan.privacy.mode is PrivacyMode.NONE or not plan.model.linear_branch or not told:
-        return None
     hospitals = len(plan.roster)
     scale = release_of_round(plan).noise_of_sum(hospitals=hospitals) / hospitals
+    if not (told and plan.model.linear_branch and scale > 0):
+        return None
     rng = np.random.default_rng(_SEED)
     rounds = training.rounds - training.calibration_rounds
     noise = (rng.normal(scale=scale, size=_WEIGHTS) for _ in range(rounds))
