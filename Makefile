@@ -9,7 +9,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo demo-federation docs test check smoke test-all mutants bench clean
+.PHONY: help demo demo-federation docs screenshots test check smoke test-all mutants bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,9 @@ mutants: .venv/ready  ## does a test notice each wrong line of tests/mutants/mut
 
 docs: .venv/ready  ## docs/ and the laboratory's API as a site in runs/site; a link that leads nowhere fails
 	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs/site docs runs/site
+
+screenshots: .venv/ready  ## the pictures of a hospital's pages in docs/, of the demonstration's run; needs Chromium
+	$(BIN)/python -m oncofed.simulations.page_pictures runs/demo --site hospital_06 --patient P01596 --out docs
 
 bench: .venv/ready  ## ratios, measured side by side
 	$(BIN)/python -m oncofed.simulations.benchmarks --out runs/bench.md

@@ -9,7 +9,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import unescape
 from pathlib import Path
 
@@ -78,6 +78,7 @@ SCHEMA = StudySchema(
     tumour_entity="entity",
 )
 ENTITY = 3
+MANY = tuple(f"tumour {chr(ord('a') + each)}" for each in range(15))
 PASSWORD = "plum copper violin"
 PLAN_HASH = "ab" * 32
 
@@ -133,6 +134,24 @@ def hospital(patients: int = 400, *, seed: int = 0, smallest_group: int = 10) ->
         SCHEMA, empty.patient_ids, drawn.copy(), np.zeros(shape), np.column_stack(ends), np.column_stack(observed)
     )
     return HospitalPrognosis("Bonn", "lung", PLAN_HASH, net, cohort, smallest_group=smallest_group)
+
+
+def with_many_tumours(patients: int = 600) -> HospitalPrognosis:
+    """Fifteen tumours, of which the odd ones have 20 patients or many more, and the even ones 16 at most."""
+    here = hospital(patients)
+    markers = list(here.schema.markers)
+    markers[ENTITY] = replace(markers[ENTITY], categories=MANY, reference_category=MANY[0])
+    schema = replace(here.schema, markers=tuple(markers))
+    counts = [each + 2 if each % 2 == 0 else 20 + 5 * each for each in range(15)]
+    counts[-2] += patients - sum(counts)
+    values = here.cohort.values.copy()
+    values[:, ENTITY] = np.random.default_rng(3).permutation(np.repeat(np.arange(15.0), counts))
+    spec = ModelSpec(
+        len(columns(schema)), ("overall_survival", "progression"), schema.grid, schema.baseline_hazard, (4,)
+    )
+    weights = np.random.default_rng(0).normal(scale=0.35, size=parameter_count(spec))
+    cohort = replace(here.cohort, schema=schema, values=values)
+    return replace(here, cohort=cohort, network=network_with(spec, weights), published=None)
 
 
 def identifiers(patients: int) -> tuple[str, ...]:

@@ -153,10 +153,9 @@ def test_sizes_of_parts_say_no_more_than_the_rounded_number_of_patients(patients
             TABLE.schema, TABLE.patient_ids[:of], values, TABLE.entry[:of], TABLE.exit[:of], TABLE.observed[:of]
         )
         units = published_of(cohort).units
-        relevance = np.random.default_rng(0).normal(size=(of, 3))
         parts = outcome_parts.parts_of(
             units,
-            relevance,
+            np.random.default_rng(0).normal(size=of),
             set_aside=np.zeros(of, dtype=np.bool_),
             endpoint=0,
             grid=network().spec.grid,
@@ -185,7 +184,7 @@ def test_who_was_set_aside_is_in_parts_of_their_own_where_both_sides_are_many_an
     set_aside = np.arange(of) < aside
     parts = outcome_parts.parts_of(
         published_of(cohort).units,
-        np.random.default_rng(0).normal(size=(of, 3)),
+        np.random.default_rng(0).normal(size=of),
         set_aside=set_aside,
         endpoint=0,
         grid=network().spec.grid,
@@ -209,10 +208,9 @@ def parts_of_batches(patients: int, *, batches: int, aside: int, dead: int = 0) 
     of = TABLE.subset(range(patients))
     cohort = Cohort(TABLE.schema, of.patient_ids, of.values.copy(), np.zeros(shape), exits, observed)
     units = Units(cohort, np.zeros(patients, dtype=np.intp), np.arange(patients) % batches)
-    relevance = np.stack([np.arange(patients, dtype=np.float64), np.zeros(patients)], axis=1)
     return outcome_parts.parts_of(
         units,
-        relevance,
+        np.arange(patients, dtype=np.float64),
         set_aside=np.arange(patients) // batches < aside / batches,
         endpoint=0,
         grid=network().spec.grid,

@@ -39,7 +39,7 @@ HOSPITALS = ("aachen", "bonn", "celle", "dresden")
 _ROUNDS = 20
 _STUDY = f"""\
 [study]
-name = "demo_federation"
+name = "demo_federation_invented_patients"
 title = "Demonstration: one coordinator, four hospitals"
 
 [data]

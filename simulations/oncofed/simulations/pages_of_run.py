@@ -15,7 +15,9 @@ from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Modality
 from oncofed.errors import Fault, InvalidInput
+from oncofed.explanation.training_noise import deviation
 from oncofed.protocol.plan import PrivacyMode
+from oncofed.protocol.plan_file import plan_from_json
 from oncofed.simulations.model_file import SavedModel, read_model
 from oncofed.simulations.partition import consortium
 from oncofed.simulations.study import DataSpec, EvaluationSpec, Part, Partition, SitesSpec, Split
@@ -54,6 +56,7 @@ def hospital_of_run(run_folder: Path, site: str | None) -> HospitalPrognosis:
         cohort=patients.hospitals[chosen],
         example=data.table is None,
         noise_in_model=plan["privacy"]["mode"] != PrivacyMode.NONE.value,
+        weight_noise=deviation(plan_from_json(plan)),
     )
 
 

@@ -107,6 +107,7 @@ class RunResult:
     measured    what hospitals released privately of the same patients; None where the study does not ask for it.
     measured_calibration  the same of whether risks are right.
     released_explanations  what hospitals released privately of what carries the prognosis; None likewise.
+    weights     (parameters,) of the model, in the order in which they travel.
     notes       (about what, words): who is left out of the table and what lies outside of the grid; what was not
                 released.
     left_out    patients of the table that the study assigns to no site, or keeps from training and test.
@@ -127,6 +128,7 @@ class RunResult:
     measured: Measured | None = None
     measured_calibration: MeasuredCalibration | None = None
     released_explanations: ReleasedExplanations | None = None
+    weights: FloatArray | None = None
 
     @property
     def main(self) -> EndpointResult:

@@ -159,6 +159,7 @@ def _run(
         measured=measured(plan, federated.state.summaries, federated.state.weights),
         measured_calibration=measured_calibration(plan, federated.state.summaries),
         released_explanations=released_explanations(plan, patients.test.schema, federated.state.summaries),
+        weights=federated.state.weights,
     )
     if report:
         _write_explanations(run_folder, patients.hospitals, relevances)

@@ -32,8 +32,9 @@ from oncofed.client.pages.patient_pages import endpoint_number
 from oncofed.client.pages.recalibration import Fitted
 from oncofed.client.pages.rendering import page
 from oncofed.client.pages.viewing_record import COHORT, EXPORT, UNKNOWN_PAGE
-from oncofed.client.pages.wording import marker_label, time
+from oncofed.client.pages.wording import time
 from oncofed.survival.grid import TimeGrid
+from oncofed.words.markers import marker_label
 from oncofed.words.names import plain_name
 from oncofed.words.numbers import percent
 
@@ -130,7 +131,9 @@ def cohort(choice: Chosen) -> Response:
         "patients": hospital.at_least(choice.peers),
         "strongest": strongest[:_LISTED],
         "carrying": _carrying(strongest),
-        "total": len(strongest),
+        "told": len(strongest),
+        "markers_of_study": len(hospital.schema.markers),
+        "kinds_that_may_be_missing": len(choice.endpoint.sources) - len(hospital.schema.markers),
         "strength": strength_figure(strongest) if strongest else None,
         "dependence": found,
         "dependence_figure": None if found is None else dependence_figure(found),

@@ -15,9 +15,9 @@ from oncofed.client.pages.disclosure import Disclosure, Spread, step_of
 from oncofed.client.pages.group_outcome import GroupOutcome, group_outcome
 from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, Peers
 from oncofed.client.pages.outcome_parts import THIRDS, public_axis
-from oncofed.client.pages.wording import is_decimal_logarithm, marker_label, shown_unit, shown_value, source_label
 from oncofed.client.patients.cohort_explanation import MONOTONE, rank_correlation
 from oncofed.cohort.schema import Kind, Marker, Modality
+from oncofed.words.markers import is_decimal_logarithm, marker_label, shown_unit, shown_value, source_label
 from oncofed.words.names import MODALITY_NAMES, capital, plain_name
 
 FloatArray = NDArray[np.float64]

@@ -193,7 +193,7 @@ def users(folder: NodeFolder) -> None:
 
 @pages.command()
 @NODE
-@click.option("--patient", metavar="ID", help="As in the table; left out: asked for, where `ps` does not show it.")
+@click.option("--patient", metavar="ID", help="Exactly as in the table; left out: asked for, where `ps` shows none.")
 def views(folder: NodeFolder, patient: str | None) -> None:
     """List who looked at one patient, from the audit log, after verifying it.
 
@@ -210,7 +210,7 @@ def views(folder: NodeFolder, patient: str | None) -> None:
     for entry in found:
         click.echo(f"{entry.time}  {entry.event:14s} by {entry.by}")
     if not found:
-        click.echo("Nobody looked at this patient on the pages.")
+        click.echo("Nobody looked at this patient on the pages, if the identifier is exactly as in the table.")
 
 
 def _accounts(folder: NodeFolder) -> Accounts:

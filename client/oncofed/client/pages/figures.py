@@ -31,7 +31,9 @@ WORSE, BETTER = "#b34700", "#0b4f7a"
 _PURPLE = "#6a3d9a"
 _GROUPS = (Stroke("#0b4f7a", "solid", 2.4), Stroke("#6b7480", "dash", 2.4), Stroke("#b34700", "dot", 2.8))
 _BAND, _GROUP_BAND = 0.16, 0.12
-_LEFT, _RIGHT, _HEIGHT = 66.0, WIDTH - 24, 320.0
+_LEFT, _MARGIN, _HEIGHT = 66.0, 24.0, 320.0
+_BESIDE_WIDTH, _BESIDE_HEIGHT = 600.0, 200.0
+"""Of a patient's curve, which stands beside the reasons."""
 _BELOW = 58.0
 _MOMENTS = 60
 _SHARES = tuple((share, f"{100 * share:.0f}\N{NO-BREAK SPACE}%") for share in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0))
@@ -48,7 +50,8 @@ def survival_figure(view: PatientView, grid: TimeGrid) -> Picture:
         keys.append(Key("model as released", released))
     if similar is not None and similar.has_curve:
         keys.append(Key("observed: similar patients", observed))
-    frame = _Frame.under(keys, grid, f"{capital(plain_name(view.endpoint.name))}: without the event")
+    title = f"{capital(plain_name(view.endpoint.name))}"
+    frame = _Frame.under(keys, grid, title, width=_BESIDE_WIDTH, height=_BESIDE_HEIGHT)
     x, marks = frame.across(course.times), []
     if course.adjusted is not None:
         band = course.adjusted
@@ -62,6 +65,8 @@ def survival_figure(view: PatientView, grid: TimeGrid) -> Picture:
 
 def _said_of(view: PatientView, moment: float) -> list[str]:
     course, place = view.curve, int(abs(view.curve.times - moment).argmin())
+    if moment < course.since:
+        return []
     said = f"this patient {percent(float(course.survival[place]))}"
     if course.adjusted is not None:
         low, high = (percent(float(limit[place])) for limit in (course.adjusted.low, course.adjusted.high))
@@ -104,13 +109,16 @@ class _Frame:
     title: str
     unit: str
     keys: tuple[Markup, ...]
+    width: float
 
     @staticmethod
-    def under(keys: Sequence[Key], grid: TimeGrid, title: str) -> _Frame:
-        entries, high = legend(keys, left=_LEFT, top=0)
+    def under(
+        keys: Sequence[Key], grid: TimeGrid, title: str, *, width: float = WIDTH, height: float = _HEIGHT
+    ) -> _Frame:
+        entries, high = legend(keys, left=_LEFT, top=0, right=width)
         top, last = high + 8, grid.bounds[-1]
-        x = Axis(0.0, last, _LEFT, _RIGHT, tuple((value, f"{value:g}") for value in told_times(grid)))
-        return _Frame(x, Axis(0.0, 1.0, top + _HEIGHT, top, _SHARES), title, grid.unit, tuple(entries))
+        x = Axis(0.0, last, _LEFT, width - _MARGIN, tuple((value, f"{value:g}") for value in told_times(grid)))
+        return _Frame(x, Axis(0.0, 1.0, top + height, top, _SHARES), title, grid.unit, tuple(entries), width)
 
     def across(self, times: FloatArray) -> FloatArray:
         return np.array([self.x.at(each) for each in times.tolist()])
@@ -137,6 +145,6 @@ class _Frame:
         frame = [
             *self.keys,
             *across(self.x, top=self.y.end, bottom=bottom, title=f"{capital(self.unit)} since time zero"),
-            *upright(self.y, left=_LEFT, right=_RIGHT, title=self.title),
+            *upright(self.y, left=_LEFT, right=self.x.end, title=self.title),
         ]
-        return picture(name, height=bottom + _BELOW, marks=[*frame, *marks])
+        return picture(name, height=bottom + _BELOW, marks=[*frame, *marks], width=self.width)

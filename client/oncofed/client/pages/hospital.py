@@ -60,6 +60,11 @@ class EndpointPrognosis:
     recalibration: Recalibration | None
     tops: FloatArray
 
+    @property
+    def slope(self) -> float:
+        """By which a log hazard ratio is multiplied to be right here; 1 where nothing is adjusted."""
+        return 1.0 if self.recalibration is None else self.recalibration.slope
+
 
 @dataclass(frozen=True, eq=False)
 class OwnPrognosis:
@@ -96,6 +101,7 @@ class HospitalPrognosis:
     example       True where the patients are invented, and the pages must say so.
     noise_in_model  whether privacy noise went into the model's weights, so that explanations depend on it.
     drawn         (published patients,), whom a lot set aside from training; None where nobody was, or nobody knows.
+    weight_noise  what noise of training alone makes of a weight (`explanation.training_noise`); None: not known.
     """
 
     site: str
@@ -109,13 +115,20 @@ class HospitalPrognosis:
     example: bool = False
     noise_in_model: bool = True
     drawn: BoolArray | None = None
+    weight_noise: float | None = None
     _rows: dict[str, int] = field(init=False, repr=False)
+    _rows_by_any_case: dict[str, int | None] = field(init=False, repr=False)
     _endpoints: dict[int, EndpointPrognosis] = field(init=False, repr=False, default_factory=dict)
     _kept: dict[tuple[object, ...], object] = field(init=False, repr=False, default_factory=dict)
     _lock: threading.Lock = field(init=False, repr=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_rows", {patient: row for row, patient in enumerate(self.cohort.patient_ids)})
+        folded: dict[str, int | None] = {}
+        for row, patient in enumerate(self.cohort.patient_ids):
+            key = patient.casefold()
+            folded[key] = None if key in folded else row
+        object.__setattr__(self, "_rows_by_any_case", folded)
 
     @property
     def schema(self) -> StudySchema:
@@ -139,8 +152,12 @@ class HospitalPrognosis:
         return units_of(self.cohort, self.disclosure) if self.published is None else self.published
 
     def row_of(self, patient_id: str) -> int | None:
-        """The row of a patient in the table as it is now, or None."""
-        return self._rows.get(patient_id)
+        """The row of a patient in the table as it is now, or None.
+
+        Small and large letters are told apart only where two patients differ in nothing else: then as they stand.
+        """
+        exact = self._rows.get(patient_id)
+        return self._rows_by_any_case.get(patient_id.casefold()) if exact is None else exact
 
     def marker(self, source: str) -> Marker | None:
         """None for a modality that may be missing as a whole."""
@@ -184,7 +201,7 @@ class HospitalPrognosis:
             baseline = np.asarray(self.network.baseline.log_hazard()[number].numpy(), dtype=np.float64)
         parts = parts_of(
             self.units,
-            relevance,
+            ratio,
             set_aside=self.set_aside,
             endpoint=number,
             grid=grid,

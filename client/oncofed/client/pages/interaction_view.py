@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from oncofed.client.pages.disclosure import Disclosure
 from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, Peers
-from oncofed.client.pages.wording import marker_label
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Kind
 from oncofed.explanation.interactions import model_interactions, ranked_pairs
 from oncofed.explanation.rules import hidden_layer_of
+from oncofed.words.markers import marker_label
 
 FloatArray = NDArray[np.float64]
 

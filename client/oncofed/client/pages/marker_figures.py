@@ -14,9 +14,22 @@ from numpy.typing import NDArray
 from oncofed.client.pages.cohort_view import Dependence, MarkerStrength
 from oncofed.client.pages.figures import BETTER, WORSE
 from oncofed.client.pages.interaction_view import Interaction
-from oncofed.client.pages.patient_view import MarkerRow
-from oncofed.picture.axes import Axis, Key, across, legend, round_ticks, upright
-from oncofed.picture.drawing import INK, WIDTH, Picture, Stroke, circle, curve, line, picture, text
+from oncofed.client.pages.marker_rows import MarkerRow, Reason
+from oncofed.explanation.training_noise import in_words
+from oncofed.picture.axes import Axis, Key, across, fitted, legend, round_ticks, upright
+from oncofed.picture.drawing import (
+    INK,
+    QUIET,
+    WIDTH,
+    Picture,
+    Stroke,
+    circle,
+    curve,
+    line,
+    picture,
+    rectangle,
+    text,
+)
 from oncofed.picture.rows import BELOW, WHISKER, Rows
 from oncofed.picture.scales import Scale, decades, ratio_limits, whole_or_round
 from oncofed.picture.waterfall import sums, waterfall
@@ -34,7 +47,10 @@ _IN_A_WATERFALL = 12
 _IN_A_BAR_CHART = 20
 _LONGEST_LABEL = 44
 _RIGHT = WIDTH - 24
-_RADIUS, _BESIDE = 200.0, 0.25
+_RADIUS = 180.0
+_LABEL_PITCH = 20.0
+"""From one name of the network to the next on its side, at least."""
+_BAR_WIDTH, _BAR_HEIGHT, _PALE = 120.0, 14.0, 0.4
 
 
 def label(name: str) -> str:
@@ -53,12 +69,14 @@ class Contributions(Protocol):
 
 
 def waterfall_figure(view: Contributions) -> Picture:
-    """From the reference patient's hazard to this patient's, marker by marker."""
-    shown = view.markers[:_IN_A_WATERFALL]
-    rest = view.log_hazard_ratio - sum(row.log_hazard_ratio for row in shown)
-    steps = [*(row.log_hazard_ratio for row in shown), rest]
+    """From the reference patient's hazard to this patient's, marker by marker; treatments apart, as one bar."""
+    shown = [row for row in view.markers if not row.is_treatment][:_IN_A_WATERFALL]
+    given = [row.log_hazard_ratio for row in view.markers if row.is_treatment]
+    last = [("Treatments given", sum(given))] if given else []
+    rest = view.log_hazard_ratio - sum(row.log_hazard_ratio for row in shown) - sum(given)
+    steps = [*(row.log_hazard_ratio for row in shown), rest, *(part for _, part in last)]
     ends = sums(steps)
-    names = [*(label(_named(row)) for row in shown), "All other markers", "This patient"]
+    names = [*(label(_named(row)) for row in shown), "All other markers", *(name for name, _ in last), "This patient"]
     frame = Rows(names, ratio_limits(min(ends), max(ends)), "hazard ratio, against the reference patient")
     marks = waterfall(
         frame,
@@ -70,6 +88,20 @@ def waterfall_figure(view: Contributions) -> Picture:
         whole=view.log_hazard_ratio,
     )
     return picture("contributions", height=frame.bottom + BELOW, marks=marks)
+
+
+def reason_bar(reason: Reason, reasons: Sequence[Reason]) -> Picture:
+    """To the right of the middle where it raises the hazard, pale where it may be noise; all on one scale."""
+    most = max(1e-9, *(abs(each.log_hazard_ratio) for each in reasons))
+    wide = _BAR_WIDTH / 2 * abs(reason.log_hazard_ratio) / most
+    worse = reason.log_hazard_ratio > 0
+    look: dict[str, str | float] = {"fill": WORSE if worse else BETTER}
+    if reason.noise == in_words(0.0):
+        look["fill-opacity"] = _PALE
+    middle = _BAR_WIDTH / 2
+    bar = rectangle(middle if worse else middle - wide, 2, max(wide, 0.5), _BAR_HEIGHT - 4, look)
+    axis = line(middle, 0, middle, _BAR_HEIGHT, Stroke(QUIET, width=1))
+    return picture("reason", height=_BAR_HEIGHT, width=_BAR_WIDTH, marks=[bar, axis])
 
 
 def _named(row: MarkerRow) -> str:
@@ -160,12 +192,32 @@ def network_figure(pairs: Sequence[Interaction]) -> Picture:
         colour, dash, _ = _TOGETHER[pair.worse_together]
         stroke = Stroke(colour, dash, 1 + 7 * pair.strength / pairs[0].strength, 0.8)
         marks.append(line(*place[pair.first], *place[pair.second], stroke))
-    for name, angle in zip(names, angles.tolist(), strict=True):
-        x, y = place[name]
-        marks.append(circle(x, y, 5.5, INK))
-        side = float(np.cos(angle))
-        anchor = "start" if side > _BESIDE else "end" if side < -_BESIDE else "middle"
-        away = 12.0 if anchor == "start" else -12.0 if anchor == "end" else 0.0
-        above_or_below = 5.0 if anchor != "middle" else -12.0 if np.sin(angle) > 0 else 22.0
-        marks.append(text(x + away, y + above_or_below, label(capital(name)), anchor=anchor))
+    for right in (True, False):
+        # A name stands at its side, level with its marker or as near to it as its neighbours leave room.
+        here = [name for name in names if (place[name][0] >= middle_x) == right]
+        members = sorted(here, key=lambda each: place[each][1])
+        levels = apart([place[name][1] for name in members], _LABEL_PITCH)
+        at = middle_x + (radius + 24 if right else -radius - 24)
+        room = WIDTH / 2 - radius - 24 - 14
+        for name, level in zip(members, levels, strict=True):
+            x, y = place[name]
+            marks.append(line(x, y, at, level, Stroke(QUIET, width=0.8)))
+            marks.append(circle(x, y, 5.5, INK))
+            beside, anchor = (6, "start") if right else (-6, "end")
+            marks.append(text(at + beside, level + 5, fitted(capital(name), room), anchor=anchor))
     return picture("interactions", height=middle_y + radius + 40, marks=marks)
+
+
+def apart(wanted: Sequence[float], pitch: float) -> list[float]:
+    """Places in the order given, no two nearer than the pitch, and each as near to where it is wanted as that allows.
+
+    Pool adjacent violators: of those that touch the middle is where their middle is wanted. wanted: rising.
+    """
+    blocks: list[tuple[float, int]] = []  # the sum of (wanted - place in the block), and how many
+    for each in wanted:
+        total, count = each, 1
+        while blocks and blocks[-1][0] / blocks[-1][1] + blocks[-1][1] * pitch > total / count:
+            before, many = blocks.pop()
+            total, count = before + total - count * many * pitch, many + count
+        blocks.append((total, count))
+    return [total / count + place * pitch for total, count in blocks for place in range(count)]

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from oncofed.client.guard.one_thread import one_thread
 from oncofed.client.pages.disclosure import LOG_RATIO_STEP, Spread
 from oncofed.client.pages.hospital import HospitalPrognosis, Peers
-from oncofed.client.pages.wording import marker_label
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Modality
+from oncofed.words.markers import marker_label
 from oncofed.words.names import MODALITY_NAMES, capital
 
 FloatArray = NDArray[np.float64]
@@ -31,6 +31,8 @@ FloatArray = NDArray[np.float64]
 _MOST_DONORS = 100
 _TAIL = 0.1
 _SEEN = 0.005
+_ORDER_OF_DONORS = 0
+"""A seed: the same patient has the same range each time, and nothing is hidden by it."""
 
 
 @dataclass(frozen=True)
@@ -55,29 +57,88 @@ class CouldChange:
         return 0.0 if self.change is None else self.change.high - self.change.low
 
 
-def could_change(hospital: HospitalPrognosis, row: int, peers: Peers, *, endpoint: int) -> tuple[CouldChange, ...]:
-    """What is missing, the widest range first; what cannot be said comes last."""
+def could_change(
+    hospital: HospitalPrognosis, row: int, peers: Peers, *, endpoint: int, slope: float = 1.0
+) -> tuple[CouldChange, ...]:
+    """What is missing, the widest range first; what cannot be said comes last. slope: of the page's hazard ratios."""
     groups, own, donor = _missing(hospital, row), hospital.encoded(row), hospital.published_encoded
-    read_from: dict[str, list[int]] = {}
-    for place, column in enumerate(columns(hospital.schema)):
-        read_from.setdefault(column.source, []).append(place)
+    read_from = _read_from(hospital)
     filled: list[FloatArray] = []
     for members, _, modality in groups:
-        donors = _donors(hospital, members, peers)
-        # The flag of a modality without any value, too: a donor has one, and so would the patient.
-        sources = [*(hospital.schema.markers[index].name for index in members), modality.value]
-        taken = [place for source in sources for place in read_from.get(source, ())]
+        donors, taken = _donors(hospital, members, peers), _places(hospital, read_from, members, modality)
         rows = np.repeat(own, len(donors), axis=0)
         rows[:, taken] = donor[donors][:, taken]
         filled.append(rows)
     ratio = _log_hazard_ratio(hospital, np.concatenate([own, *filled]), endpoint=endpoint)
     found, start = [], 1
     for (members, name, modality), rows in zip(groups, filled, strict=True):
-        answers = ratio[start : start + len(rows)] - ratio[0]
+        answers = slope * (ratio[start : start + len(rows)] - ratio[0])
         start += len(rows)
         change = hospital.disclosure.spread(answers, widest=_TAIL, step=LOG_RATIO_STEP)
         found.append(CouldChange(name, modality, len(members), change))
     return tuple(sorted(found, key=lambda each: (each.change is None, -each.width, each.name)))
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """How much is known of a patient, and how far the log hazard ratio could change if the rest were, all at once.
+
+    change    None when nothing is missing of which enough other patients have a value.
+    not_told  missing markers of which too few have one.
+    """
+
+    known: int
+    markers: int
+    change: Spread | None
+    not_told: int
+
+    @property
+    def little(self) -> bool:
+        """Whether less than half is known."""
+        return 2 * self.known < self.markers
+
+
+def completeness(
+    hospital: HospitalPrognosis, row: int, peers: Peers, *, endpoint: int, slope: float = 1.0
+) -> Completeness:
+    """Everything that is missing is filled at once, each group of markers from a patient of its own.
+
+    So often as the rarest group has donors: then no answer shares a donor of any group with another, and a quantile
+    has as many patients on either side as the answers beyond it. That markers of two groups go together is left out.
+    """
+    own, donor, read_from = hospital.encoded(row), hospital.published_encoded, _read_from(hospital)
+    missing, not_told, told = np.isnan(hospital.cohort.values[row]), 0, []
+    for members, _, modality in _missing(hospital, row):
+        donors = _donors(hospital, members, peers)
+        if len(donors):
+            told.append((_places(hospital, read_from, members, modality), donors))
+        else:
+            not_told += len(members)
+    change = None
+    if told:
+        answers, rng = min(len(donors) for _, donors in told), np.random.default_rng(_ORDER_OF_DONORS)
+        rows = np.repeat(own, answers, axis=0)
+        for taken, donors in told:
+            rows[:, taken] = donor[rng.permutation(donors)[:answers]][:, taken]
+        ratio = _log_hazard_ratio(hospital, np.concatenate([own, rows]), endpoint=endpoint)
+        change = hospital.disclosure.spread(slope * (ratio[1:] - ratio[0]), widest=_TAIL, step=LOG_RATIO_STEP)
+    return Completeness(int((~missing).sum()), len(missing), change, not_told)
+
+
+def _read_from(hospital: HospitalPrognosis) -> dict[str, list[int]]:
+    """Columns of the network's input, by marker or modality."""
+    found: dict[str, list[int]] = {}
+    for place, column in enumerate(columns(hospital.schema)):
+        found.setdefault(column.source, []).append(place)
+    return found
+
+
+def _places(
+    hospital: HospitalPrognosis, read_from: dict[str, list[int]], members: list[int], modality: Modality
+) -> list[int]:
+    """The flag of a modality without any value, too: a donor has one, and so would the patient."""
+    sources = [*(hospital.schema.markers[index].name for index in members), modality.value]
+    return [place for source in sources for place in read_from.get(source, ())]
 
 
 def _of(hospital: HospitalPrognosis, modality: Modality) -> list[int]:

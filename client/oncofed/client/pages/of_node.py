@@ -45,6 +45,7 @@ from oncofed.client.patients.held_out_split import HeldOutSplit, Lots, split_nam
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput, RecordDamaged
+from oncofed.explanation.training_noise import deviation
 from oncofed.secret_files import read_secret
 from oncofed.words.names import plain_name
 
@@ -153,6 +154,7 @@ def hospital_of(folder: NodeFolder, *, plan: str | None, by: str = "") -> Hospit
         as_of=published.as_of,
         noise_in_model=found.document.plan.privacy.mode.private,
         drawn=_drawn(published, lots_of(folder, found), found),
+        weight_noise=deviation(found.document.plan),
     )
 
 

@@ -7,14 +7,13 @@ So with one version or two nothing is told of outcomes but such numbers, and eac
 floor has patients.
 
 Parts do not overlap. A unit's patients are put in the order of their risk and cut into thirds, and a third into groups
-of patients alike, who differ less in how each marker moves the hazard (in halves, along the marker in whose
-contributions they differ most; microaggregation: Domingo-Ferrer and Mateo-Sanz, IEEE TKDE 14 (2002)). Where enough of
-a unit were set aside from training, they and the others are cut apart, so that how the model fits can be told of those
-whom it has not seen. Units too small for thirds are put together. How large each part is follows from the told number
-of patients, and of those set aside: were it cut from the exact one, sizes of three parts would give that away. Of the
-others so many are told as there are at least by these two numbers; were they counted and rounded too, the three would
-say more of each than one does. Whoever is left over when numbers are rounded is in the last; what is told of a part is
-never more than its told number of patients, or it would tell of them.
+of about equal risk (microaggregation along one value: Domingo-Ferrer and Mateo-Sanz, IEEE TKDE 14 (2002)). Where
+enough of a unit were set aside from training, they and the others are cut apart, so that how the model fits can be
+told of those whom it has not seen. Units too small for thirds are put together. How large each part is follows from
+the told number of patients, and of those set aside: were it cut from the exact one, sizes of three parts would give
+that away. Of the others so many are told as there are at least by these two numbers; were they counted and rounded
+too, the three would say more of each than one does. Whoever is left over when numbers are rounded is in the last; what
+is told of a part is never more than its told number of patients, or it would tell of them.
 """
 
 from __future__ import annotations
@@ -41,12 +40,12 @@ _MOST_TICKS = 12
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """unit, third, patients, log_hazard_ratio (the middle one), events and at_risk are told; rows and centre are not.
+    """unit, third, patients, log_hazard_ratio (the middle one), events and at_risk are told; rows are not.
 
     unit     its number, or TOGETHER. third: place in THIRDS, of the unit's risk.
     unseen   whether all of them were set aside from training.
     events   (times,), how many have had one by then. at_risk: (times,), under observation just before.
-    rows     of the published patients. centre: (sources,), their mean contributions.
+    rows     of the published patients.
     """
 
     unit: int
@@ -57,7 +56,6 @@ class Part:
     events: IntArray
     at_risk: IntArray
     rows: IntArray
-    centre: FloatArray
 
 
 def told_times(grid: TimeGrid) -> tuple[float, ...]:
@@ -74,21 +72,21 @@ def public_axis(grid: TimeGrid) -> FloatArray:
 
 def parts_of(
     units: Units,
-    relevance: FloatArray,
+    ratio: FloatArray,
     *,
     set_aside: BoolArray,
     endpoint: int,
     grid: TimeGrid,
     disclosure: Disclosure,
 ) -> tuple[Part, ...]:
-    """Of one endpoint. relevance: (published patients, sources), its log hazard ratios. set_aside: from training."""
+    """Of one endpoint. ratio: (published patients,), its log hazard ratios. set_aside: from training."""
     found: list[Part] = []
-    ratio, axis, floor = relevance.sum(axis=1), public_axis(grid), disclosure.floor
+    axis, floor = public_axis(grid), disclosure.floor
     for unit, unseen, members, tens in _large_enough(units, set_aside, disclosure):
         order = members[np.argsort(ratio[members], kind="stable")]
         fewest = max(2, min(MOST // floor, tens // 4))
         for third, (rows, tens_in_third) in enumerate(_cut(order, _equal(tens, len(THIRDS)), floor)):
-            for group, size in _alike(rows, tens_in_third, relevance, fewest=fewest, floor=floor):
+            for group, size in _of_equal_risk(rows, tens_in_third, fewest=fewest, floor=floor):
                 events, at_risk = _counted(units, group, endpoint=endpoint, grid=grid, axis=axis)
                 found.append(
                     Part(
@@ -100,7 +98,6 @@ def parts_of(
                         events=np.minimum(events // floor, size) * floor,
                         at_risk=np.minimum(at_risk // floor, size) * floor,
                         rows=group,
-                        centre=relevance[group].mean(axis=0),
                     )
                 )
     return tuple(found)
@@ -145,13 +142,12 @@ def _cut(order: IntArray, sizes: list[int], floor: int) -> list[tuple[IntArray, 
     return [(order[ends[place] : ends[place + 1]], size) for place, size in enumerate(sizes)]
 
 
-def _alike(rows: IntArray, tens: int, relevance: FloatArray, *, fewest: int, floor: int) -> list[tuple[IntArray, int]]:
-    """Groups of at least `fewest` multiples of the floor."""
+def _of_equal_risk(rows: IntArray, tens: int, *, fewest: int, floor: int) -> list[tuple[IntArray, int]]:
+    """Groups of at least `fewest` multiples of the floor. rows: in the order of their risk."""
     if tens < 2 * fewest:
         return [(rows, tens)]
-    along = relevance[rows][:, int(relevance[rows].var(axis=0).argmax())]
-    halves = _cut(rows[np.argsort(along, kind="stable")], _equal(tens, 2), floor)
-    return [group for half, size in halves for group in _alike(half, size, relevance, fewest=fewest, floor=floor)]
+    halves = _cut(rows, _equal(tens, 2), floor)
+    return [group for half, size in halves for group in _of_equal_risk(half, size, fewest=fewest, floor=floor)]
 
 
 def _counted(

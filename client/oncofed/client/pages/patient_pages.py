@@ -6,10 +6,9 @@ which means nothing in any other session.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import Annotated
 
-import numpy as np
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 
@@ -17,17 +16,26 @@ from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.desk import Form, FormOf, Visit, refusal, visit_of
 from oncofed.client.pages.figures import survival_figure
 from oncofed.client.pages.hospital import HospitalPrognosis
-from oncofed.client.pages.marker_figures import waterfall_figure
-from oncofed.client.pages.outcome_parts import fewest_for_parts
+from oncofed.client.pages.marker_figures import reason_bar, waterfall_figure
+from oncofed.client.pages.marker_rows import MarkerRow
 from oncofed.client.pages.patient_view import PatientView, patient_view
+from oncofed.client.pages.patient_words import (
+    completeness_words,
+    event_words,
+    headline,
+    in_years,
+    scenarios,
+    sentence,
+    starts,
+    starts_of,
+    status_words,
+    told_times,
+)
 from oncofed.client.pages.recalibration import Fitted
 from oncofed.client.pages.rendering import page
 from oncofed.client.pages.viewing_record import NOT_FOUND, PATIENT, SEARCH, UNKNOWN_PAGE, UNKNOWN_PATIENT
 from oncofed.client.pages.wording import time
-from oncofed.cohort.schema import TimeUnit
 from oncofed.survival.curves import NOT_REACHED
-from oncofed.survival.grid import TimeGrid
-from oncofed.words.names import plain_name
 from oncofed.words.numbers import percent
 
 router = APIRouter()
@@ -36,8 +44,6 @@ _SEE_OTHER = 303
 _ROWS_AT_FIRST = 15
 _MISSING_AT_FIRST = 10
 _RECENT = 8
-_MOST_TIMES = 4
-_YEAR = {TimeUnit.DAYS.value: 365.25, TimeUnit.WEEKS.value: 52.0, TimeUnit.MONTHS.value: 12.0}
 
 Clinician = Annotated[Visit, Depends(visit_of(Role.CLINICIAN))]
 ClinicianForm = Annotated[Form, Depends(FormOf(Role.CLINICIAN))]
@@ -70,21 +76,31 @@ def find(form: ClinicianForm) -> Response:
     if row is None:
         desk.record.viewed(form.by, SEARCH, NOT_FOUND)
         return _search(form.visit, "No patient of this hospital's table has this identifier.", status=404)
-    desk.record.patient(form.by, SEARCH, patient_id)
+    desk.record.patient(form.by, SEARCH, desk.hospital.cohort.patient_ids[row])
     return RedirectResponse(f"/patients/{form.visit.session.word_for(row)}", _SEE_OTHER)
 
 
 @router.get("/patients/{word}")
-def patient(visit: Clinician, word: str, endpoint: str = "0") -> Response:
-    """One patient's prognosis."""
+def patient(visit: Clinician, word: str, endpoint: str = "0", since: str = "0") -> Response:
+    """One patient's prognosis. since: the place among `starts_of` of the time that was lived through already."""
     hospital, row = visit.desk.hospital, visit.session.row_of(word)
     if row is None:
         said = "This address belongs to no patient that you opened in this session. Search for the patient."
         raise refusal(visit, UNKNOWN_PATIENT, 404, said)
-    number = endpoint_number(visit, endpoint)
+    number, begin = endpoint_number(visit, endpoint), _start(visit, since)
     visit.desk.record.patient(visit.by, PATIENT, hospital.cohort.patient_ids[row])
-    view = patient_view(hospital, row, endpoint=number)
-    return page("patient.html.j2", visit, _content(hospital, view, word))
+    view = patient_view(hospital, row, endpoint=number, since=begin)
+    if begin and view.incidence is not None:
+        raise refusal(visit, UNKNOWN_PAGE, 404, "Of this endpoint no curve begins later: deaths are counted apart.")
+    return page("patient.html.j2", visit, _content(hospital, view, row, word))
+
+
+def _start(visit: Visit, text: str) -> float:
+    """Raises PageRefused for a time that no page offers."""
+    times = starts_of(visit.desk.hospital.grid)
+    if not (text.isascii() and text.isdigit() and len(text) < 3 and int(text) < len(times)):
+        raise refusal(visit, UNKNOWN_PAGE, 404, "No curve begins at this time.")
+    return times[int(text)]
 
 
 def endpoint_number(visit: Visit, text: str) -> int:
@@ -95,25 +111,35 @@ def endpoint_number(visit: Visit, text: str) -> int:
     return int(text)
 
 
-def _content(hospital: HospitalPrognosis, view: PatientView, word: str) -> dict[str, object]:
-    grid, curve = hospital.grid, view.curve
-    markers, missing = view.markers, [each for each in view.missing if each.moves]
-    recalibration = view.endpoint.recalibration
+def _content(hospital: HospitalPrognosis, view: PatientView, row: int, word: str) -> dict[str, object]:
+    grid, curve, recalibration = hospital.grid, view.curve, view.endpoint.recalibration
+    words = event_words(hospital.schema.endpoints[view.endpoint.number])
+    missing = [each for each in view.missing if each.moves]
+    biology = [each for each in view.markers if not each.is_treatment]
     return {
         "view": view,
         "word": word,
         "here": "/patients",
+        "headline": headline(hospital, row),
+        "words": words,
+        "sentence": sentence(curve, words, grid),
+        "scenarios": scenarios(curve, words, grid),
+        "status": status_words(view.status, words, grid),
+        "starts": [(place, in_years(each, grid.unit)) for place, each in enumerate(starts(view, grid))],
+        "completeness": completeness_words(view.complete),
+        "reasons": [(each, reason_bar(each, view.reasons)) for each in view.reasons],
         "endpoints": hospital.endpoint_names,
         "unit": grid.unit,
         "floor": hospital.smallest_group,
         "crowd": hospital.disclosure.crowd,
-        "fewest_for_parts": fewest_for_parts(hospital.disclosure),
         "peers": hospital.at_least(view.peers),
         "noise_in_model": hospital.noise_in_model,
+        "noise_is_told": hospital.weight_noise is not None,
         "survival": survival_figure(view, grid),
         "waterfall": waterfall_figure(view),
-        "first_markers": markers[:_ROWS_AT_FIRST],
-        "other_markers": markers[_ROWS_AT_FIRST:],
+        "first_markers": biology[:_ROWS_AT_FIRST],
+        "kinds": _by_kind(biology[_ROWS_AT_FIRST:]),
+        "treatment_rows": [each for each in view.markers if each.is_treatment],
         "first_missing": missing[:_MISSING_AT_FIRST],
         "other_missing": missing[_MISSING_AT_FIRST:],
         "hardly": sum(each.markers for each in view.missing if each.change is not None and not each.moves),
@@ -121,21 +147,21 @@ def _content(hospital: HospitalPrognosis, view: PatientView, word: str) -> dict[
         "interval": _interval(view, grid.unit),
         "times": _at_times(hospital, view),
         "incidence": _incidence_at_times(hospital, view),
-        "entity": _entity(hospital, view),
+        "entity_is_rare": hospital.schema.tumour_entity is not None and not view.peers.same_tumour,
         "not_reached": curve.median == NOT_REACHED,
         "last_bound": time(grid.bounds[-1], grid.unit),
         "recalibration": recalibration,
-        "treatments": hospital.treatments,
         "fitted": None if recalibration is None else Fitted.of(recalibration, hospital.disclosure),
         "similar_median": None if view.similar is None else view.similar.outcome.median_words(grid.unit),
     }
 
 
-def _entity(hospital: HospitalPrognosis, view: PatientView) -> str:
-    """The tumour in words; empty when it is not known."""
-    row, name = hospital.row_of(view.patient_id), hospital.schema.tumour_entity
-    value = math.nan if row is None or name is None else float(hospital.cohort.marker_values(name)[row])
-    return "" if math.isnan(value) else plain_name(hospital.entity_names[int(value)])
+def _by_kind(rows: Sequence[MarkerRow]) -> list[tuple[str, list[MarkerRow]]]:
+    """Each kind of data with its markers, strongest first; kinds in the order of their strongest."""
+    found: dict[str, list[MarkerRow]] = {}
+    for row in rows:
+        found.setdefault(row.modality, []).append(row)
+    return list(found.items())
 
 
 def _interval(view: PatientView, unit: str) -> str:
@@ -151,7 +177,7 @@ def _interval(view: PatientView, unit: str) -> str:
 def _at_times(hospital: HospitalPrognosis, view: PatientView) -> list[tuple[str, str, str, str]]:
     """Time; survival of such patients; its limits; what was observed of similar ones. At bounds of the public grid."""
     curve, found = view.curve, []
-    for bound in _told_times(hospital.grid):
+    for bound in [each for each in told_times(hospital.grid) if each > view.curve.since]:
         place = int(abs(curve.times - bound).argmin())
         limits = "" if curve.adjusted is None else _limits(curve.adjusted.low[place], curve.adjusted.high[place])
         share = None if view.similar is None else view.similar.outcome.at(bound)
@@ -166,20 +192,11 @@ def _incidence_at_times(hospital: HospitalPrognosis, view: PatientView) -> list[
     if found is None or found.event is None or found.died_before is None:
         return []
     rows = []
-    for bound in _told_times(hospital.grid):
+    for bound in [each for each in told_times(hospital.grid) if each > view.curve.since]:
         place = int(abs(view.curve.times - bound).argmin())
         event, died = percent(float(found.event[place])), percent(float(found.died_before[place]))
         rows.append((time(bound, hospital.grid.unit), event, died))
     return rows
-
-
-def _told_times(grid: TimeGrid) -> list[float]:
-    """A few bounds of the grid, whole years where there are any."""
-    year = _YEAR.get(grid.unit, 1.0)
-    whole = [bound for bound in grid.bounds[1:] if abs(bound / year - round(bound / year)) < 0.01]
-    among = whole or list(grid.bounds[1:])
-    places = np.linspace(0, len(among) - 1, min(_MOST_TIMES, len(among))).round().astype(int)
-    return [among[place] for place in places]
 
 
 def _limits(low: float, high: float) -> str:

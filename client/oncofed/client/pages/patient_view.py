@@ -1,9 +1,9 @@
 """What does a clinician see of one patient's prognosis? Values only; `figures` draws them and a template lays them out.
 
-All hazard ratios are the released model's, against the reference patient; they multiply up to the patient's own. The
-curve, its band and the median are adjusted to this hospital's outcomes (`recalibration`) where these are enough, else
-they are the released model's and the page says so. The patient's own values are exact; what is said of others goes
-through `disclosure`.
+There is one hazard ratio. Curve, scenarios, contributions and what measuring could change are all of one basis: the
+model with baseline hazard and spread adjusted to this hospital's outcomes (`recalibration`) where these are enough,
+else the model as released; the page says which. Contributions are against the reference patient and multiply up to the
+patient's own. The patient's own values are exact; what is said of others goes through `disclosure`.
 """
 
 from __future__ import annotations
@@ -13,77 +13,31 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.client.pages.disclosure import NINE_IN_TEN, Share
+from oncofed.client.pages.disclosure import Share
 from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, OwnPrognosis, Peers
-from oncofed.client.pages.missing_markers import CouldChange, could_change
-from oncofed.client.pages.recalibration import Band, band
-from oncofed.client.pages.similar import SimilarPatients, similar_patients
-from oncofed.client.pages.usual_values import Usual, usual_values
-from oncofed.client.pages.wording import (
-    NOT_MEASURED,
-    against_reference,
-    marker_label,
-    marker_value,
-    reference_range,
-    reference_value,
-    shown_number,
-    shown_unit,
-    source_label,
-)
-from oncofed.cohort.schema import DeathPolicy, Kind, Marker, Modality
-from oncofed.survival.curves import cumulative_incidence, median_survival, survival_curves
-from oncofed.words.names import MODALITY_NAMES, capital
-from oncofed.words.numbers import hazard_ratio
+from oncofed.client.pages.marker_rows import MarkerRow, ModalityTotal, Reason, marker_rows, modality_totals, reasons_of
+from oncofed.client.pages.missing_markers import Completeness, CouldChange, completeness, could_change
+from oncofed.client.pages.recalibration import Band, band, fallen_to
+from oncofed.client.pages.similar import NobodySimilar, SimilarPatients, similar_patients
+from oncofed.cohort.schema import DeathPolicy
+from oncofed.survival.curves import cumulative_incidence, survival_curves
 
 FloatArray = NDArray[np.float64]
 
 _POINTS = 241
-_RARE = 0.1
-_FLAT = 5e-4
-"""A contribution that no reader would see: its hazard ratio is written 1.00."""
-
-
-@dataclass(frozen=True)
-class MarkerRow:
-    """One line of the table, in words but for the numbers that a picture needs.
-
-    reference    the reference patient's value. reference_range: of health, empty where the schema has none.
-    outside      "low" or "high" against that range, or "".
-    usual_range  what is usual in these peers. unusual: "", or in which way the value is not.
-    """
-
-    label: str
-    modality: str
-    value: str
-    unit: str
-    reference: str
-    reference_range: str
-    outside: str
-    usual_range: str
-    unusual: str
-    log_hazard_ratio: float
-    hazard_ratio: str
-    measured: bool
-
-
-@dataclass(frozen=True)
-class ModalityTotal:
-    """A modality's contributions multiplied up. measured: such as "18 of 20"."""
-
-    name: str
-    measured: str
-    log_hazard_ratio: float
-    hazard_ratio: str
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """times, released  (times,): survival by the released model. adjusted: to this hospital, or None."""
+    """times, released  (times,): survival by the released model. adjusted: to this hospital, or None.
+
+    since  of those who have lived so long without the event: times and curves begin there. 0 for everybody.
+    """
 
     times: FloatArray
     released: FloatArray
-    released_median: float
     adjusted: Band | None
+    since: float = 0.0
 
     @property
     def survival(self) -> FloatArray:
@@ -92,7 +46,15 @@ class Curve:
 
     @property
     def median(self) -> float:
-        return self.released_median if self.adjusted is None else self.adjusted.median
+        return self.when(0.5)
+
+    def when(self, share: float) -> float:
+        """The time at which so many are left, or NOT_REACHED."""
+        return fallen_to(share, self.times, self.survival)
+
+    def at(self, moment: float) -> float:
+        """The share that is left."""
+        return float(np.interp(moment, self.times, self.survival))
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,11 +67,21 @@ class Incidence:
     died_before: FloatArray | None
 
 
+@dataclass(frozen=True)
+class Status:
+    """What became of the patient, by the table as it is now. time: in the grid's unit, since time zero."""
+
+    event: bool
+    time: float
+
+
 @dataclass(frozen=True, eq=False)
 class PatientView:
     """percentile  share of the peers with a lower log hazard ratio; None when they are too few.
 
+    log_hazard_ratio  with the spread that is right here, as far as it is known.
     markers      all that contribute, strongest first; those that were not measured are among them.
+    reasons      the few lines that say most, which add up to the whole.
     incidence    None for an endpoint whose curve is of everything that may happen, as of overall survival.
     """
 
@@ -118,47 +90,64 @@ class PatientView:
     peers: Peers
     log_hazard_ratio: float
     curve: Curve
+    status: Status
     percentile: Share | None
     markers: tuple[MarkerRow, ...]
+    reasons: tuple[Reason, ...]
     modalities: tuple[ModalityTotal, ...]
     missing: tuple[CouldChange, ...]
-    similar: SimilarPatients | None
+    complete: Completeness
+    comparison: SimilarPatients | NobodySimilar
     incidence: Incidence | None
 
+    @property
+    def similar(self) -> SimilarPatients | None:
+        return self.comparison if isinstance(self.comparison, SimilarPatients) else None
 
-def patient_view(hospital: HospitalPrognosis, row: int, *, endpoint: int) -> PatientView:
-    """Raises IndexError for an endpoint that does not exist."""
-    prognosis, peers, own = hospital.endpoint(endpoint), hospital.peers(row), hospital.own(endpoint, row)
-    ratio = own.log_hazard_ratio
-    lower = prognosis.log_hazard_ratio[peers.rows] < ratio
+
+def patient_view(hospital: HospitalPrognosis, row: int, *, endpoint: int, since: float = 0.0) -> PatientView:
+    """since: the curve of those who have lived so long. Raises IndexError for an endpoint that does not exist."""
+    prognosis, peers, released = hospital.endpoint(endpoint), hospital.peers(row), hospital.own(endpoint, row)
+    slope = prognosis.slope
+    own = OwnPrognosis(slope * released.relevance, slope * released.log_hazard_ratio)
+    lower = slope * prognosis.log_hazard_ratio[peers.rows] < own.log_hazard_ratio
+    rows = marker_rows(hospital, prognosis, own, row, peers)
+    missing = could_change(hospital, row, peers, endpoint=endpoint, slope=slope)
     return PatientView(
         patient_id=hospital.cohort.patient_ids[row],
         endpoint=prognosis,
         peers=peers,
-        log_hazard_ratio=ratio,
-        curve=_curve(hospital, prognosis, ratio),
+        log_hazard_ratio=own.log_hazard_ratio,
+        curve=_curve(hospital, prognosis, released.log_hazard_ratio, since),
+        status=Status(
+            bool(hospital.cohort.observed[row, endpoint]),
+            float(hospital.cohort.exit[row, endpoint]),
+        ),
         percentile=hospital.disclosure.share_of_strata(lower, hospital.units.strata[peers.rows]),
-        markers=_markers(hospital, prognosis, own, row, peers),
-        modalities=_modalities(hospital, prognosis, own, row),
-        missing=could_change(hospital, row, peers, endpoint=endpoint),
-        similar=similar_patients(hospital, prognosis, row, own),
-        incidence=_incidence(hospital, prognosis, ratio, row),
+        markers=rows,
+        reasons=reasons_of(rows, whole=own.log_hazard_ratio),
+        modalities=modality_totals(hospital, prognosis, own, row),
+        missing=missing,
+        complete=completeness(hospital, row, peers, endpoint=endpoint, slope=slope),
+        comparison=similar_patients(hospital, prognosis, row, released),
+        incidence=_incidence(hospital, prognosis, released.log_hazard_ratio, row),
     )
 
 
-def _curve(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, ratio: float) -> Curve:
+def _curve(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, ratio: float, since: float) -> Curve:
+    """ratio: by the released model."""
     grid, baseline = hospital.grid, prognosis.log_baseline_hazard
-    times = np.linspace(0.0, grid.bounds[-1], _POINTS)
-    asked = np.array([ratio])
+    times = np.linspace(since, grid.bounds[-1], _POINTS)
+    released = survival_curves(np.array([ratio]), log_baseline_hazard=baseline, grid=grid, times=times)[0]
     adjusted = None
     if prognosis.recalibration is not None:
-        adjusted = band(prognosis.recalibration, ratio, log_baseline_hazard=baseline, grid=grid, times=times)
-    return Curve(
-        times,
-        survival_curves(asked, log_baseline_hazard=baseline, grid=grid, times=times)[0],
-        float(median_survival(asked, log_baseline_hazard=baseline, grid=grid)[0]),
-        adjusted,
-    )
+        adjusted = band(
+            prognosis.recalibration, ratio, log_baseline_hazard=baseline, grid=grid, times=times, since=since
+        )
+    # Of whom the model expects nobody to have lived so long, all are there when the curve begins, and none later.
+    left = released[0]
+    conditional = released / left if left > 0 else np.where(times > since, 0.0, 1.0)
+    return Curve(times, conditional, adjusted, since)
 
 
 def _incidence(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, ratio: float, row: int) -> Incidence | None:
@@ -193,79 +182,3 @@ def _cumulative_hazards(prognosis: EndpointPrognosis, ratio: float) -> FloatArra
     if adjusted is None:
         return np.asarray(np.exp(prognosis.log_baseline_hazard + ratio))
     return np.asarray(np.exp(prognosis.log_baseline_hazard + adjusted.corrections + adjusted.slope * ratio))
-
-
-def _markers(
-    hospital: HospitalPrognosis, prognosis: EndpointPrognosis, own: OwnPrognosis, row: int, peers: Peers
-) -> tuple[MarkerRow, ...]:
-    relevance, values = own.relevance, hospital.cohort.values[row]
-    position = {marker.name: index for index, marker in enumerate(hospital.schema.markers)}
-    usual = usual_values(hospital, peers)
-    found = []
-    for place in np.argsort(-np.abs(relevance), kind="stable"):
-        source, part = prognosis.sources[place], float(relevance[place])
-        column = position.get(source)
-        if column is None:
-            if abs(part) >= _FLAT:
-                found.append(_whole_modality(hospital, source, part))
-            continue
-        marker, value = hospital.schema.markers[column], float(values[column])
-        if np.isnan(value) and abs(part) < _FLAT:
-            continue  # it stands among what is missing
-        found.append(_marker_row(marker, value, part, usual[column]))
-    return tuple(found)
-
-
-def _whole_modality(hospital: HospitalPrognosis, source: str, part: float) -> MarkerRow:
-    label, modality = source_label(hospital.schema, source), capital(MODALITY_NAMES[Modality(source)])
-    return MarkerRow(label, modality, NOT_MEASURED, "", "measured", "", "", "", "", part, hazard_ratio(part), False)
-
-
-def _marker_row(marker: Marker, value: float, part: float, usual: Usual) -> MarkerRow:
-    usual_range, unusual = _usual(marker, value, usual)
-    return MarkerRow(
-        label=marker_label(marker),
-        modality=capital(MODALITY_NAMES[marker.modality]),
-        value=marker_value(marker, value),
-        unit=shown_unit(marker) if not np.isnan(value) else "",
-        reference=reference_value(marker),
-        reference_range=reference_range(marker),
-        outside=against_reference(marker, value),
-        usual_range=usual_range,
-        unusual=unusual,
-        log_hazard_ratio=part,
-        hazard_ratio=hazard_ratio(part),
-        measured=not np.isnan(value),
-    )
-
-
-def _usual(marker: Marker, value: float, usual: Usual) -> tuple[str, str]:
-    """What is usual in the group, and in which way this value is not."""
-    if marker.kind is not Kind.CONTINUOUS:
-        share = None if np.isnan(value) else usual.share_of(value)
-        if share is None:
-            return "", ""
-        return f"{marker_value(marker, value)} in {share}", "rare" if share.high <= _RARE else ""
-    if usual.spread is None:
-        return "too few measured", ""
-    spread = usual.spread
-    told = f"{shown_number(marker, spread.low, 3)} to {shown_number(marker, spread.high, 3)}"
-    told += "" if spread.holds == NINE_IN_TEN else f" ({spread.holds})"
-    return told, "above" if value > spread.high else "below" if value < spread.low else ""
-
-
-def _modalities(
-    hospital: HospitalPrognosis, prognosis: EndpointPrognosis, own: OwnPrognosis, row: int
-) -> tuple[ModalityTotal, ...]:
-    by_name = {marker.name: marker.modality for marker in hospital.schema.markers}
-    totals: dict[Modality, float] = {}
-    for source, part in zip(prognosis.sources, own.relevance, strict=True):
-        modality = by_name.get(source) or Modality(source)
-        totals[modality] = totals.get(modality, 0.0) + float(part)
-    found = []
-    for modality, total in sorted(totals.items(), key=lambda item: -abs(item[1])):
-        members = [index for index, marker in enumerate(hospital.schema.markers) if marker.modality is modality]
-        measured = int((~np.isnan(hospital.cohort.values[row, members])).sum())
-        told = f"{measured} of {len(members)}"
-        found.append(ModalityTotal(capital(MODALITY_NAMES[modality]), told, total, hazard_ratio(total)))
-    return tuple(found)

@@ -174,14 +174,17 @@ def band(
     log_baseline_hazard: FloatArray,
     grid: TimeGrid,
     times: FloatArray,
+    since: float = 0.0,
     level: float = LEVEL,
 ) -> Band:
     """One patient's adjusted survival curve with pointwise limits.
 
-    times  rising, from 0 to the grid's last bound at most; medians are read off between them, so give some hundred.
+    times  rising, from `since` to the grid's last bound at most; medians are read off between them: give some hundred.
+    since  of those who have lived so long; their curve begins there.
     """
     bounds = np.asarray(grid.bounds)
     lived = np.clip((times[:, None] - bounds[:-1]) / grid.widths, 0.0, 1.0)
+    lived = lived - np.clip((since - bounds[:-1]) / grid.widths, 0.0, 1.0)
     slope = recalibration.slope * log_hazard_ratio
     by_interval = lived * np.exp(log_baseline_hazard + recalibration.corrections + slope)
     cumulative = by_interval.sum(axis=1)
@@ -190,16 +193,16 @@ def band(
     deviation = np.sqrt(np.einsum("ti,ij,tj->t", direction, recalibration.covariance, direction))
     factor = np.exp(ndtri((1 + level) / 2) * deviation)
     survival, low, high = np.exp(-cumulative), np.exp(-cumulative * factor), np.exp(-cumulative / factor)
-    return Band(times, survival, low, high, *(_first_half(times, curve) for curve in (survival, low, high)))
+    return Band(times, survival, low, high, *(fallen_to(0.5, times, curve) for curve in (survival, low, high)))
 
 
-def _first_half(times: FloatArray, curve: FloatArray) -> float:
-    """When a curve first falls to one half, between two times by a straight line; NOT_REACHED if it never does."""
-    below = np.flatnonzero(curve <= 0.5)
+def fallen_to(share: float, times: FloatArray, curve: FloatArray) -> float:
+    """When a curve first falls to a share, between two times by a straight line; NOT_REACHED if it never does."""
+    below = np.flatnonzero(curve <= share)
     if not len(below):
         return NOT_REACHED
     after = int(below[0])
     if after == 0:
         return float(times[0])
     fall = curve[after - 1] - curve[after]
-    return float(times[after - 1] + (times[after] - times[after - 1]) * (curve[after - 1] - 0.5) / fall)
+    return float(times[after - 1] + (times[after] - times[after - 1]) * (curve[after - 1] - share) / fall)

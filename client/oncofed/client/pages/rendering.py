@@ -15,6 +15,7 @@ from fastapi.responses import HTMLResponse
 
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.desk import Desk, Visit
+from oncofed.client.pages.patient_words import in_years
 from oncofed.client.pages.wording import time
 from oncofed.words.names import capital, plain_name
 from oncofed.words.numbers import hazard_ratio, number, percent
@@ -33,6 +34,7 @@ def _environment() -> jinja2.Environment:
         capital=capital,
         number=number,
         hazard_ratio=hazard_ratio,
+        in_years=in_years,
         percent=percent,
         time=time,
         plain_name=plain_name,

@@ -1,8 +1,9 @@
-"""How did patients of this hospital fare whom the model sees like this one?
+"""How did patients of this hospital fare who have this patient's tumour and about this predicted risk?
 
-A patient belongs to the part of the same tumour (`outcome_parts`) whose mean contributions are nearest. So what the
-model ignores does not count, and everybody is in one part only: two patients' pages never show two groups that differ
-in a few. Only the group's outcome is shown; nobody of it is.
+A patient belongs to the part of the own tumour (`outcome_parts`) whose middle predicted risk is nearest, and only where
+it is about the same: others' course says nothing of this patient's. Where there is no such part nobody is compared,
+and the page says why. Everybody is in one part only: two patients' pages never show two groups that differ in a few.
+Only the group's outcome is shown; nobody of it is.
 """
 
 from __future__ import annotations
@@ -10,49 +11,54 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from oncofed.client.pages.group_outcome import GroupOutcome, group_outcome
 from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, OwnPrognosis
-from oncofed.client.pages.outcome_parts import TOGETHER, public_axis
+from oncofed.client.pages.outcome_parts import fewest_for_parts, public_axis
+from oncofed.client.pages.units import REST
 
-FloatArray = NDArray[np.float64]
-
-_FAR = np.log(1.5)
-"""Of a middle hazard ratio from the patient's: then the group is like the patient, but not as much at risk."""
+SAME_RISK = float(np.log(1.25))
+"""Of a middle hazard ratio from the patient's, at most."""
 
 
 @dataclass(frozen=True, eq=False)
 class SimilarPatients:
-    """How they fared, and the middle of the log hazard ratios that the model gives them.
+    """How they fared, and the middle of the log hazard ratios that the model gives them, with the spread that is right
+    here.
 
     among   whose they are, such as "patients with melanoma".
-    differ  "", or in which way the patient's own risk is not theirs: "higher", "lower".
     """
 
     outcome: GroupOutcome
     among: str
     log_hazard_ratio: float
-    differ: str
+
+
+@dataclass(frozen=True)
+class NobodySimilar:
+    """why: in words, a whole sentence."""
+
+    why: str
 
 
 def similar_patients(
     hospital: HospitalPrognosis, endpoint: EndpointPrognosis, row: int, own: OwnPrognosis
-) -> SimilarPatients | None:
-    """The outcome of the patient's part; None where the patient's unit is in none."""
+) -> SimilarPatients | NobodySimilar:
+    """The outcome of the patient's part. own: as the model was released."""
     unit = hospital.unit_now(row)
-    parts = [part for part in endpoint.parts if part.unit == unit]
+    mixed = unit == REST and hospital.schema.tumour_entity is not None
+    parts = [] if mixed else [part for part in endpoint.parts if part.unit == unit]
     if not parts:
-        unit, parts = TOGETHER, [part for part in endpoint.parts if part.unit == TOGETHER]
-    if not parts:
-        return None
-    nearest = parts[int(np.argmin([np.linalg.norm(part.centre - own.relevance) for part in parts]))]
+        fewest = fewest_for_parts(hospital.disclosure)
+        return NobodySimilar(f"It takes at least {fewest} patients with the same tumour, and there are fewer.")
+    among = hospital.of_entity(unit).label
+    nearest = min(parts, key=lambda part: abs(part.log_hazard_ratio - own.log_hazard_ratio))
+    above = endpoint.slope * (own.log_hazard_ratio - nearest.log_hazard_ratio)
+    if abs(above) > SAME_RISK:
+        return NobodySimilar(f"No group of {among} has about this patient's predicted risk in its middle.")
     outcome = group_outcome(
         "similar patients", [nearest], axis=public_axis(hospital.grid), disclosure=hospital.disclosure
     )
     if outcome is None:
-        return None
-    above = own.log_hazard_ratio - nearest.log_hazard_ratio
-    differ = "higher" if above > _FAR else "lower" if above < -_FAR else ""
-    among = hospital.rarer if unit == TOGETHER else hospital.of_entity(unit).label
-    return SimilarPatients(outcome, among, nearest.log_hazard_ratio, differ)
+        return NobodySimilar("Too few of those with the same tumour and about this risk were followed.")
+    return SimilarPatients(outcome, among, endpoint.slope * nearest.log_hazard_ratio)

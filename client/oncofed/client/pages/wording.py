@@ -5,65 +5,14 @@ Promises: what is not known is said in words, never "nan". Texts are plain: esca
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
-from oncofed.cohort.schema import Kind, Marker, Modality, StudySchema
+from oncofed.cohort.schema import Kind, Marker
 from oncofed.survival.curves import NOT_REACHED
-from oncofed.words.names import MODALITY_NAMES, capital, plain_name
-from oncofed.words.numbers import number
+from oncofed.words.markers import range_number, shown_number, shown_unit
+from oncofed.words.names import plain_name
 
 NOT_MEASURED = "not measured"
-_LARGEST_EXPONENT = 300.0
-_PART_OF_THE_NAME = frozenset({"", "grade", "level", "ratio", "score", "stage"})
-"""No unit of a value."""
-_SPELT = {"%": "percent", "‰": "per_mille", "°c": "celsius", "ml/min/1.73m2": "ml_per_min"}
-"""Units as tables spell them at the end of a name, where it is not the unit with `_per_`."""
-_RAISED = {"2": "\N{SUPERSCRIPT TWO}", "3": "\N{SUPERSCRIPT THREE}"}
-_ACRONYMS = frozenset(
-    {"afp", "alt", "ast", "bmi", "ca", "cea", "cnv", "crp", "ct", "dna", "ecog", "egfr", "gfr", "ggt", "hb", "hdl"}
-    | {"her2", "inr", "ldh", "ldl", "mri", "n", "nrs", "parp", "psa", "rna", "t", "tnm", "tsh", "uicc", "vegf"}
-)
-
-
-def marker_label(marker: Marker) -> str:
-    """Its name in words, without scale and unit, which many tables write there: the value is shown with its unit."""
-    unit = _inner_unit(marker).lower()
-    spelt = _SPELT.get(unit, unit.replace("1/", "per_").replace("/", "_per_").replace("µ", "u"))
-    name = marker.name if unit in _PART_OF_THE_NAME else marker.name.removesuffix(f"_{spelt}")
-    if is_decimal_logarithm(marker):
-        name = marker.name.removeprefix("log10_") if unit == "years" else name.removeprefix("log10_")  # pack years
-    return " ".join(each.upper() if each.lower() in _ACRONYMS else each for each in plain_name(name).split())
-
-
-def is_decimal_logarithm(marker: Marker) -> bool:
-    """Whether the table holds the decimal logarithm of what a laboratory reports: shown is the number itself."""
-    return marker.kind is Kind.CONTINUOUS and marker.unit.lower().startswith("log10(")
-
-
-def shown_unit(marker: Marker) -> str:
-    """Of the value as it is shown; empty for a plain number, and where the label says it ("UICC stage")."""
-    unit = _inner_unit(marker) if is_decimal_logarithm(marker) else marker.unit
-    said = unit in _PART_OF_THE_NAME or unit.lower() in marker_label(marker).lower().split()
-    return "" if said else re.sub(r"(?<=m)([23])\b", lambda found: _RAISED[found[1]], unit)
-
-
-def shown_value(marker: Marker, value: float) -> float:
-    """In `shown_unit`."""
-    return 10.0 ** min(value, _LARGEST_EXPONENT) if is_decimal_logarithm(marker) else value
-
-
-def shown_number(marker: Marker, value: float, digits: int = 4) -> str:
-    """In `shown_unit`, with as many digits as mean anything after a logarithm was rounded."""
-    return number(shown_value(marker, value), 3 if is_decimal_logarithm(marker) else digits)
-
-
-def _inner_unit(marker: Marker) -> str:
-    if marker.kind is not Kind.CONTINUOUS:
-        return ""
-    scale, bracket, inner = marker.unit.partition("(")
-    return inner.removesuffix(")") if bracket and scale.lower() in ("log10", "log2") else marker.unit
 
 
 def time(value: float, unit: str) -> str:
@@ -89,7 +38,7 @@ def reference_range(marker: Marker) -> str:
     if marker.reference_range is None:
         return ""
     low, high = marker.reference_range
-    return f"{shown_number(marker, low)} to {shown_number(marker, high)}"
+    return f"{range_number(marker, low)} to {range_number(marker, high)} {shown_unit(marker)}".rstrip()
 
 
 def against_reference(marker: Marker, value: float) -> str:
@@ -107,11 +56,3 @@ def reference_value(marker: Marker) -> str:
     if marker.kind is Kind.BINARY and marker.centre in (0.0, 1.0):
         return "yes" if marker.centre else "no"
     return shown_number(marker, marker.centre)
-
-
-def source_label(schema: StudySchema, source: str) -> str:
-    """A marker's name in words, or that of a modality that is missing as a whole."""
-    for marker in schema.markers:
-        if marker.name == source:
-            return marker_label(marker)
-    return f"{capital(MODALITY_NAMES[Modality(source)])}: none measured"

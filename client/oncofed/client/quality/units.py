@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from oncofed.client.importing.analytes import Analyte, factor_between
 from oncofed.client.importing.catalogue import BY_MARKER
 from oncofed.client.importing.column_names import suggested
-from oncofed.client.pages.wording import is_decimal_logarithm
 from oncofed.client.quality.content import TableContent
 from oncofed.client.quality.findings import Finding, Level
 from oncofed.cohort.schema import Kind, Marker
+from oncofed.words.markers import is_decimal_logarithm
 
 FloatArray = NDArray[np.float64]
 

@@ -9,6 +9,7 @@ The layout of the vector is the network's: the baseline's parameters first, then
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 
 from oncofed.cohort.encoding import Column, Role, columns
 from oncofed.cohort.schema import Kind, Marker, StudySchema
-from oncofed.protocol.plan import ModelSpec
+from oncofed.explanation.training_noise import deviation, in_words
+from oncofed.protocol.plan import ModelSpec, StudyPlan
+from oncofed.words.markers import is_decimal_logarithm, shown_unit, source_label
 from oncofed.words.names import plain_name
 
 
@@ -51,8 +54,23 @@ def linear_effects(
     return effects
 
 
+def against_noise(plan: StudyPlan, schema: StudySchema, weights: NDArray[np.float64]) -> Mapping[str, str]:
+    """By marker, or modality that may be missing as a whole: whether a weight stands out of the noise of training.
+
+    In words, of the first endpoint's linear part (`explanation.training_noise`); empty where that noise is not known.
+    """
+    alone = deviation(plan)
+    if alone is None:
+        return {}
+    start, inputs = plan.model.baseline_parameters, columns(schema)
+    largest: dict[str, float] = {}
+    for column, weight in zip(inputs, weights[start : start + len(inputs)].tolist(), strict=True):
+        largest[column.source] = max(largest.get(column.source, 0.0), abs(weight) / alone)
+    return {source: in_words(times) for source, times in largest.items()}
+
+
 def _effect(column: Column, marker: Marker | None, schema: StudySchema, weight: float) -> LinearEffect:
-    name = plain_name(column.source)
+    name = source_label(schema, column.source)
     if column.role is Role.CATEGORY:
         assert marker is not None
         step = f"{plain_name(column.category)} against {plain_name(marker.reference_category)}"
@@ -64,4 +82,10 @@ def _effect(column: Column, marker: Marker | None, schema: StudySchema, weight: 
         limit = schema.largest_encoded_value
         low, high = np.clip((np.array([0.0, 1.0]) - marker.centre) / marker.scale, -limit, limit)
         return LinearEffect(name, "yes against no", weight * column.weight * float(high - low))
-    return LinearEffect(name, f"{marker.scale:g} {marker.unit}".rstrip() + " more", weight * column.weight)
+    return LinearEffect(name, _one_scale_more(marker), weight * column.weight)
+
+
+def _one_scale_more(marker: Marker) -> str:
+    if is_decimal_logarithm(marker):
+        return f"{10.0**marker.scale:.2g} times as much"
+    return f"{marker.scale:g} {shown_unit(marker)}".rstrip() + " more"

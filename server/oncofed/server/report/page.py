@@ -9,6 +9,7 @@ with noise and a charge. What is not there yet is said to be so.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from oncofed.server.evaluation.calibration import measured_calibration
 from oncofed.server.evaluation.measured import Measured, measured
 from oncofed.server.report.attendance import in_ranges, presence, troubles
 from oncofed.server.report.html_page import rendered, write_page
-from oncofed.server.report.linear_effects import LinearEffect, linear_effects
+from oncofed.server.report.linear_effects import LinearEffect, against_noise, linear_effects
 from oncofed.server.report.plots import (
     STRONGEST,
     attendance_picture,
@@ -152,9 +153,13 @@ def _calibration(study: DeployedStudy) -> PageOfCalibration | None:
     return None if found is None else page_of_calibration(found, study.schema)
 
 
+def _against_noise(study: DeployedStudy) -> Mapping[str, str]:
+    return {} if study.weights is None else against_noise(study.plan, study.schema, study.weights)
+
+
 def _key_markers(study: DeployedStudy) -> dict[str, Any]:
     found = None if study.weights is None else released_explanations(study.plan, study.schema, study.summaries)
-    told = None if found is None else page_of_markers(found, study.plan, study.schema)
+    told = None if found is None else page_of_markers(found, study.plan, study.schema, _against_noise(study))
     return {
         "key_markers": told,
         "key_markers_figure": None if told is None else key_markers_picture(told.rows, alternative=told.alternative),

@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import pandas as pd
 
 from oncofed.cohort.schema import Kind, StudySchema
 from oncofed.protocol.plan import StudyPlan
 from oncofed.server.rounds.explanation_votes import KeyMarker, ReleasedExplanations, ReleasedPart
+from oncofed.words.markers import source_label
 from oncofed.words.names import plain_name
 from oncofed.words.numbers import counted, hazard_ratio, percent, whole
 
@@ -21,6 +23,7 @@ NORMAL_95 = 1.96
 SHOWN = 20
 SHOWN_OF_ENTITY = 5
 _EVERYBODY = "all"
+NOT_KNOWN: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,9 @@ class MarkerRow:
     """voters, low, high: noised number of patients, and its interval. share: of the patients, and its interval.
 
     direction  1: a higher value (or being unmeasured) raises the hazard; -1: lowers it; 0: not known, or by category.
-    effect     the direction in words. size: the mean hazard ratio of the voters and its interval, in words.
+    effect     the direction in words. size: the mean hazard ratio of the voters, in words, and what the noise of the
+               count leaves of it; the noise of training is not in that, so it is called no interval.
+    noise      whether a weight of the marker stands out of the noise of training; empty where nobody knows.
     """
 
     name: str
@@ -41,14 +46,15 @@ class MarkerRow:
     direction: int
     effect: str
     size: str
+    noise: str = ""
 
 
-def marker_rows(part: ReleasedPart, schema: StudySchema) -> tuple[MarkerRow, ...]:
-    """Of the markers that may be shown, most voters first."""
-    return tuple(_row(marker, part, schema) for marker in part.markers)
+def marker_rows(part: ReleasedPart, schema: StudySchema, noise: Mapping[str, str] = NOT_KNOWN) -> tuple[MarkerRow, ...]:
+    """Of the markers that may be shown, most voters first. noise: of `linear_effects.against_noise`, by marker."""
+    return tuple(_row(marker, part, schema, noise.get(marker.name, "")) for marker in part.markers)
 
 
-def _row(marker: KeyMarker, part: ReleasedPart, schema: StudySchema) -> MarkerRow:
+def _row(marker: KeyMarker, part: ReleasedPart, schema: StudySchema, noise: str) -> MarkerRow:
     share = marker.voters / part.patients
     share_sd = math.hypot(marker.voters_sd, share * part.patients_sd) / part.patients
     low, middle, high = (min(max(share + step * NORMAL_95 * share_sd, 0.0), 1.0) for step in (-1, 0, 1))
@@ -63,6 +69,7 @@ def _row(marker: KeyMarker, part: ReleasedPart, schema: StudySchema) -> MarkerRo
         direction=0 if _kind(marker.name, schema) is Kind.CATEGORICAL else marker.direction,
         effect=_effect(marker, schema),
         size=_size(marker, schema),
+        noise=noise,
     )
 
 
@@ -72,7 +79,7 @@ def _kind(name: str, schema: StudySchema) -> Kind | None:
 
 
 def _shown(name: str, schema: StudySchema) -> str:
-    return plain_name(name) if _kind(name, schema) is not None else f"{plain_name(name)}, not measured at all"
+    return source_label(schema, name)
 
 
 def _effect(marker: KeyMarker, schema: StudySchema) -> str:
@@ -146,7 +153,8 @@ def how_in_words(found: ReleasedExplanations, plan: StudyPlan) -> str:
     noised = (
         "without any noise"
         if not plan.privacy.mode.private
-        else "with noise, charged to each hospital's budget; intervals (95 %) cover that noise and nothing else"
+        else "with noise, charged to each hospital's budget; ranges (95 %) are of that noise alone, and leave out the "
+        "noise of training"
     )
     return (
         f"Each patient of {counted(len(found.hospitals), 'hospital', 'hospitals')} votes for the "
@@ -183,7 +191,7 @@ def explanation_lines(found: ReleasedExplanations, plan: StudyPlan, schema: Stud
 def _table(part: ReleasedPart, schema: StudySchema, *, most: int) -> Iterator[str]:
     rows = marker_rows(part, schema)[:most]
     width = max(len("marker"), *(len(row.name) for row in rows))
-    yield f"  {'marker':{width}s}  {'of patients':>22s}  {'hazard ratio (95 %)':24s}  effect"
+    yield f"  {'marker':{width}s}  {'of patients':>22s}  {'hazard ratio (count)':24s}  effect"
     for row in rows:
         share = f"{row.share:.0%} ({row.share_low:.0%} to {row.share_high:.0%})"
         yield f"  {row.name:{width}s}  {share:>22s}  {row.size:24s}  {row.effect}"
@@ -251,8 +259,10 @@ class PageOfMarkers:
     alternative: str
 
 
-def page_of_markers(found: ReleasedExplanations, plan: StudyPlan, schema: StudySchema) -> PageOfMarkers:
-    """The strongest of everybody and of each entity."""
+def page_of_markers(
+    found: ReleasedExplanations, plan: StudyPlan, schema: StudySchema, noise: Mapping[str, str] = NOT_KNOWN
+) -> PageOfMarkers:
+    """The strongest of everybody and of each entity. noise: of `linear_effects.against_noise`."""
     everybody, entities, votes = found.markers.everybody, shown_entities(found), found.spec.votes
     assert votes is not None
     pairs = pair_rows(found, schema)
@@ -261,12 +271,12 @@ def page_of_markers(found: ReleasedExplanations, plan: StudyPlan, schema: StudyS
         patients=everybody.patients,
         carrying=carrying_in_words(everybody),
         cut_at=f"{hazard_ratio(votes.largest_effect)} or {hazard_ratio(-votes.largest_effect)}",
-        rows=marker_rows(everybody, schema)[:SHOWN],
+        rows=marker_rows(everybody, schema, noise)[:SHOWN],
         entities=tuple(
             (
                 f"{plain_name(entity)}, {whole(part.patients)} patients",
                 carrying_in_words(part).capitalize(),
-                marker_rows(part, schema)[:SHOWN_OF_ENTITY],
+                marker_rows(part, schema, noise)[:SHOWN_OF_ENTITY],
             )
             for entity, part in entities.items()
         ),

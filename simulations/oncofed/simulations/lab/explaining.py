@@ -18,8 +18,8 @@ from torch import Tensor
 
 from oncofed.client.guard.one_thread import one_thread
 from oncofed.client.pages.marker_figures import waterfall_figure
-from oncofed.client.pages.patient_view import MarkerRow
-from oncofed.client.pages.wording import marker_label, marker_value, shown_unit, source_label
+from oncofed.client.pages.marker_rows import MarkerRow
+from oncofed.client.pages.wording import marker_value
 from oncofed.client.patients.cohort_explanation import explain_cohort
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Modality
@@ -31,6 +31,7 @@ from oncofed.simulations.lab.other_network import OtherNetwork
 from oncofed.simulations.lab.patients import Patients
 from oncofed.survival.follow_up import FloatArray
 from oncofed.survival.network import PrognosisNetwork
+from oncofed.words.markers import marker_label, shown_unit, source_label
 from oncofed.words.names import MODALITY_NAMES
 from oncofed.words.numbers import hazard_ratio
 

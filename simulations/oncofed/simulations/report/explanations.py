@@ -18,6 +18,7 @@ from oncofed.client.patients.cohort_explanation import Direction, direction_of, 
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import Kind, Marker, Modality, StudySchema
 from oncofed.simulations.results import Relevance
+from oncofed.words.markers import marker_label
 from oncofed.words.names import MODALITY_NAMES, plain_name
 
 FloatArray = NDArray[np.float64]
@@ -145,7 +146,7 @@ def _strength(name: str, strength: float, total: float, relevance: FloatArray, c
 
 
 def _shown(name: str, marker: Marker | None) -> str:
-    return plain_name(name) if marker is not None else f"{MODALITY_NAMES[Modality(name)]} not measured"
+    return marker_label(marker) if marker is not None else f"{MODALITY_NAMES[Modality(name)]} not measured"
 
 
 def _effect(marker: Marker, values: FloatArray, relevance: FloatArray) -> tuple[Direction, str]:

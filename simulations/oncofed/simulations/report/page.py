@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from markupsafe import Markup
 
 from oncofed.protocol.plan import Strategy, TrainingMode
 from oncofed.server.report.html_page import rendered, write_page
+from oncofed.server.report.linear_effects import against_noise
 from oncofed.server.report.plots import key_markers_picture
 from oncofed.server.report.released_calibration import page_of_calibration
 from oncofed.server.report.released_explanations import page_of_markers
@@ -229,9 +231,13 @@ def _explained(result: RunResult) -> dict[str, Any]:
     }
 
 
+def _against_noise(result: RunResult) -> Mapping[str, str]:
+    return {} if result.weights is None else against_noise(result.plan, result.test.schema, result.weights)
+
+
 def _key_markers(result: RunResult) -> dict[str, Any]:
     found = result.released_explanations
-    told = None if found is None else page_of_markers(found, result.plan, result.test.schema)
+    told = None if found is None else page_of_markers(found, result.plan, result.test.schema, _against_noise(result))
     return {
         "key_markers": told,
         "key_markers_figure": None if told is None else key_markers_picture(told.rows, alternative=told.alternative),

@@ -11,6 +11,7 @@ import pytest
 from oncofed.client.pages import wording
 from oncofed.client.pages.csv_export import csv_text
 from oncofed.cohort.schema import Kind, Marker, Modality
+from oncofed.words import markers
 
 
 def test_a_name_that_looks_like_a_formula_is_text_in_a_spreadsheet() -> None:
@@ -36,7 +37,7 @@ def test_a_name_that_looks_like_a_formula_is_text_in_a_spreadsheet() -> None:
     ],
 )
 def test_a_unit_stands_beside_the_name_and_not_in_it(name: str, unit: str, said: str) -> None:
-    assert wording.marker_label(Marker(name, Modality.CLINICAL, Kind.CONTINUOUS, unit)) == said
+    assert markers.marker_label(Marker(name, Modality.CLINICAL, Kind.CONTINUOUS, unit)) == said
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_a_unit_stands_beside_the_name_and_not_in_it(name: str, unit: str, said:
 )
 def test_a_value_is_shown_as_a_laboratory_reports_it(unit: str, value: float, said: str) -> None:
     marker = Marker("uicc_stage", Modality.CLINICAL, Kind.CONTINUOUS, unit)
-    assert f"{wording.marker_value(marker, value)} {wording.shown_unit(marker)}".strip() == said
+    assert f"{wording.marker_value(marker, value)} {markers.shown_unit(marker)}".strip() == said
 
 
 def test_a_reference_range_is_in_the_unit_of_the_value() -> None:
@@ -68,6 +69,6 @@ def test_a_reference_range_is_in_the_unit_of_the_value() -> None:
         0.5,
         reference_range=(-1.0, 0.7),
     )
-    assert wording.reference_range(marker) == "0.1 to 5.01"
+    assert wording.reference_range(marker) == "0.1 to 5 mg/l"
     assert wording.reference_value(marker) == "10"
     assert wording.against_reference(marker, 1.35) == "high"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tests.pages_hospital import ENTITY, hospital, served
+from tests.pages_hospital import ENTITY, hospital, served, with_many_tumours
 
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.missing_markers import could_change
 from oncofed.client.pages.patient_view import PatientView, patient_view
+from oncofed.client.pages.similar import NobodySimilar
+from oncofed.client.pages.units import REST
 from oncofed.client.patients.held_out_split import HeldOutSplit
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import encode
@@ -44,10 +47,14 @@ def log_hazard_ratio(values: np.ndarray[tuple[int, int], np.dtype[np.float64]], 
 
 
 @pytest.mark.parametrize("endpoint", [0, 1])
-def test_markers_and_kinds_of_data_add_up_to_the_patients_own(endpoint: int) -> None:
+def test_markers_kinds_of_data_and_reasons_add_up_to_the_patients_own(endpoint: int) -> None:
+    recalibration = HOSPITAL.endpoint(endpoint).recalibration
+    assert recalibration is not None
+    assert abs(recalibration.slope - 1) > 0.01, "the two could not be told apart"
     for row in (0, ROW, 17):
         found = patient_view(HOSPITAL, row, endpoint=endpoint)
-        own = log_hazard_ratio(HOSPITAL.cohort.values[[row]].copy(), endpoint)[0]
+        own = recalibration.slope * log_hazard_ratio(HOSPITAL.cohort.values[[row]].copy(), endpoint)[0]
+        assert sum(each.log_hazard_ratio for each in found.reasons) == pytest.approx(own, abs=5e-3)
         assert found.log_hazard_ratio == pytest.approx(own, abs=1e-6)
         assert sum(each.log_hazard_ratio for each in found.modalities) == pytest.approx(own, abs=1e-6)
         # what is left out of the table of markers is what nobody would see
@@ -72,7 +79,8 @@ def test_a_rare_tumour_is_compared_with_all(view: PatientView) -> None:
     assert HOSPITAL.cohort.values[0, ENTITY] == 2
     assert not rare.peers.same_tumour
     assert len(rare.peers) == len(HOSPITAL.units.cohort)
-    assert rare.similar is None
+    assert isinstance(rare.comparison, NobodySimilar)
+    assert "at least 60 patients with the same tumour" in rare.comparison.why
     assert view.peers.same_tumour
 
 
@@ -87,7 +95,7 @@ def test_what_measuring_could_change_is_what_other_patients_values_would_give(vi
     for donor in donors:
         filled = values[[ROW]].copy()
         filled[0, 4:] = values[donor, 4:]
-        answers.append(log_hazard_ratio(filled)[0] - own)
+        answers.append(HOSPITAL.endpoint(0).slope * (log_hazard_ratio(filled)[0] - own))
     low, high = sorted(answers)[9], sorted(answers)[90]  # ten of a hundred lie outside, the limit among them
     (rna,) = (each for each in view.missing if each.markers == 2)
     assert rna.change is not None
@@ -140,7 +148,7 @@ def with_values(of: HospitalPrognosis, values: np.ndarray) -> HospitalPrognosis:
     return HospitalPrognosis(of.site, of.study, of.plan_hash, of.network, changed, of.smallest_group)
 
 
-def test_similar_patients_are_of_one_group_and_everybody_is_in_one_alone() -> None:
+def test_similar_patients_are_of_one_risk_and_everybody_is_in_one_group_alone() -> None:
     large = hospital(2000, seed=4)
     prognosis = large.endpoint(0)
     everybody = np.concatenate([part.rows for part in prognosis.parts])
@@ -151,20 +159,26 @@ def test_similar_patients_are_of_one_group_and_everybody_is_in_one_alone() -> No
     for part in prognosis.parts:
         assert len(set(large.units.of[part.rows])) == 1
         assert part.patients <= len(part.rows) < part.patients + 10
-    # Within a part people differ less than in the unit, in what moves the hazard.
-    within = np.mean([prognosis.relevance[part.rows].var(axis=0).sum() for part in lung])
-    assert within < 0.6 * prognosis.relevance[large.units.of == 0].var(axis=0).sum()
+    # Parts follow one another: nobody of one has a higher risk than anybody of the next.
+    ratio = prognosis.log_hazard_ratio
+    ordered = sorted(lung, key=lambda part: part.log_hazard_ratio)
+    for lower, higher in pairwise(ordered):
+        assert ratio[lower.rows].max() <= ratio[higher.rows].min()
+    within = np.mean([ratio[part.rows].var() for part in lung])
+    assert within < 0.2 * ratio[large.units.of == 0].var()
 
 
-def test_a_patients_similar_patients_are_the_nearest_group_and_fared_as_is_told(view: PatientView) -> None:
+def test_a_patients_similar_patients_have_the_same_tumour_and_risk_and_fared_as_is_told(view: PatientView) -> None:
     prognosis = HOSPITAL.endpoint(0)
     groups = [part.rows for part in prognosis.parts if part.unit == 0]
-    own = HOSPITAL.own(0, ROW).relevance
-    nearest = min(groups, key=lambda group: float(((prognosis.relevance[group].mean(axis=0) - own) ** 2).sum()))
+    own = HOSPITAL.own(0, ROW).log_hazard_ratio
+    nearest = min(groups, key=lambda group: abs(float(np.median(prognosis.log_hazard_ratio[group])) - own))
+    assert (HOSPITAL.units.cohort.values[nearest, ENTITY] == HOSPITAL.cohort.values[ROW, ENTITY]).all()
     assert view.similar is not None
     similar = view.similar.outcome
-    exact = np.median(prognosis.log_hazard_ratio[nearest])
+    exact = prognosis.slope * np.median(prognosis.log_hazard_ratio[nearest])
     assert view.similar.log_hazard_ratio == pytest.approx(exact, abs=0.05)
+    assert abs(view.similar.log_hazard_ratio - view.log_hazard_ratio) < np.log(1.25)
     cohort = HOSPITAL.units.cohort
     exit_, observed = cohort.exit[nearest, 0], cohort.observed[nearest, 0]
     slow = kaplan_meier(time=exit_, observed=observed & (exit_ <= 60)).at(similar.times)
@@ -185,18 +199,43 @@ def test_a_median_beyond_what_may_be_shown_is_not_said_to_be_unreached(view: Pat
     assert replace(seen, median=21.0).median_words("months") == "21\N{NO-BREAK SPACE}months"
 
 
-def test_a_patient_at_a_risk_unlike_the_similar_ones_is_said_to_be() -> None:
+def test_a_patient_at_a_risk_unlike_that_of_every_group_is_compared_with_none() -> None:
     prognosis, values = HOSPITAL.endpoint(0), HOSPITAL.cohort.values.copy()
     assert HOSPITAL.endpoint(0).relevance[:, 0].max() > 0.3, "a lower age is a higher hazard here"
     values[ROW, :2] = (1.0, np.nan)
     changed = replace(HOSPITAL, cohort=with_values(HOSPITAL, values).cohort, published=HOSPITAL.units)
-    found = patient_view(changed, ROW, endpoint=0).similar
-    assert found is not None
-    assert found.differ == "higher"
-    middle = np.argsort(prognosis.log_hazard_ratio)[len(prognosis.log_hazard_ratio) // 2]
-    other = patient_view(HOSPITAL, int(middle), endpoint=0).similar
-    assert other is not None
-    assert other.differ == ""
+    found = patient_view(changed, ROW, endpoint=0).comparison
+    assert isinstance(found, NobodySimilar)
+    assert found.why == "No group of patients with lung has about this patient's predicted risk in its middle."
+    lung = np.flatnonzero(HOSPITAL.cohort.values[:, ENTITY] == 0).tolist()
+    lowest = min(lung, key=lambda row: HOSPITAL.own(0, row).log_hazard_ratio)
+    low = patient_view(HOSPITAL, lowest, endpoint=0)
+    middles = [prognosis.slope * part.log_hazard_ratio for part in prognosis.parts if part.unit == 0]
+    assert low.log_hazard_ratio < min(middles) - np.log(1.25)
+    assert isinstance(low.comparison, NobodySimilar)
+
+
+def test_of_many_rare_tumours_nobody_is_compared_with_another_tumour() -> None:
+    """Together they are enough for groups of their own, which figures of outcomes use."""
+    many = with_many_tumours()
+    values = many.cohort.values[:, ENTITY]
+    rare = [row for row in range(len(values)) if values[row] % 2 == 0]
+    assert len(rare) >= 60
+    assert any(part.unit == REST for part in many.endpoint(0).parts)
+    views = [patient_view(many, row, endpoint=0) for row in rare[:20]]
+    assert {type(each.comparison) for each in views} == {NobodySimilar}
+    often = [patient_view(many, row, endpoint=0) for row in np.flatnonzero(values == 13)[:20].tolist()]
+    assert any(each.similar is not None for each in often)
+
+
+def test_without_the_rule_of_one_risk_a_patient_would_be_compared_with_others(
+    view: PatientView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [row for row in range(3, 400) if row not in (0, 1, 2)]
+    unlike = next(row for row in rows if patient_view(HOSPITAL, row, endpoint=0).similar is None)
+    monkeypatch.setattr("oncofed.client.pages.similar.SAME_RISK", 9.0)
+    assert patient_view(HOSPITAL, unlike, endpoint=0).similar is not None
+    assert view.similar is not None
 
 
 def test_with_too_few_patients_nothing_is_compared() -> None:
@@ -212,7 +251,7 @@ def test_what_is_usual_is_told_from_the_peers(view: PatientView) -> None:
     entity = HOSPITAL.cohort.values[:, ENTITY]
     same = entity == entity[ROW]
     low, high = np.quantile(HOSPITAL.cohort.values[same, 0], (0.05, 0.95))
-    told = [float(each) for each in age.usual_range.split(" to ")]
+    told = [float(each) for each in age.usual_range.removesuffix(" years").split(" to ")]
     assert told == pytest.approx([low, high], abs=1.5)
     assert all(each == int(each) for each in told), "of a public step, a year here"
     (smoker,) = (row for row in view.markers if row.label == "smoker")
@@ -232,7 +271,7 @@ def test_a_laboratory_value_stands_against_its_reference_range() -> None:
         values[ROW, 1] = value
         found = patient_view(with_values(HOSPITAL, values), ROW, endpoint=0)
         crp = next(row for row in found.markers if row.label == "CRP")
-        assert (crp.reference_range, crp.outside) == ("0 to 5", said)
+        assert (crp.reference_range, crp.outside) == ("0 to 5 mg/l", said)
         assert next(row for row in found.markers if row.label == "age").reference_range == ""
 
 

@@ -15,10 +15,16 @@ from oncofed.client.pages.disclosure import Spread
 from oncofed.client.pages.figures import groups_figure, survival_figure
 from oncofed.client.pages.group_outcome import GroupOutcome
 from oncofed.client.pages.interaction_view import Interaction
-from oncofed.client.pages.marker_figures import dependence_figure, network_figure, strength_figure, waterfall_figure
+from oncofed.client.pages.marker_figures import (
+    apart,
+    dependence_figure,
+    network_figure,
+    strength_figure,
+    waterfall_figure,
+)
 from oncofed.client.pages.patient_view import patient_view
-from oncofed.picture.axes import Axis
-from oncofed.picture.drawing import Stroke, curve
+from oncofed.picture.axes import Axis, width_of
+from oncofed.picture.drawing import QUIET, Stroke, curve
 from oncofed.words.names import capital
 
 HOSPITAL = hospital()
@@ -169,10 +175,12 @@ def test_a_pair_is_joined_in_the_stroke_of_its_key_the_stronger_the_thicker() ->
     )
     found = drawn(network_figure(pairs).svg)
     keys = ("higher values together: worse", "higher values together: better", "depends on the category")
-    places = {
-        dot: found.words[int(np.argmin([np.hypot(words.x - dot.x, words.y - dot.y) for words in found.words]))]
-        for dot in found.dots
-    }
+    places = {}
+    for line in (line for line in found.lines if line.colour == QUIET):  # from a dot to its name
+        (dot,) = [dot for dot in found.dots if (dot.x, dot.y) == pytest.approx(tuple(line.points[0]), abs=0.1)]
+        x, y = line.points[1]
+        places[dot] = found.words[int(np.argmin([np.hypot(words.x - x, words.y - y) for words in found.words]))]
+    assert len(places) == 6
     widths = []
     for pair, key in zip(pairs, keys, strict=True):
         ends = [(dot.x, dot.y) for dot, words in places.items() if words.text.lower() in (pair.first, pair.second)]
@@ -187,7 +195,42 @@ def test_a_pair_is_joined_in_the_stroke_of_its_key_the_stronger_the_thicker() ->
         assert (line.colour, line.dash) == (shown.colour, shown.dash)
         widths.append(line.width)
     assert widths == sorted(widths, reverse=True)
-    assert len({line.colour for line in found.lines}) == 3
+    assert len({line.colour for line in found.lines} - {QUIET}) == 3
+
+
+def overlapping(picture: Drawn) -> list[tuple[str, str]]:
+    """Pairs of words whose boxes share a place, by the width that axes reckon with."""
+    boxes = []
+    for words in picture.words:
+        left = words.x - {"start": 0.0, "middle": 0.5, "end": 1.0}[words.anchor] * width_of(words.text)
+        boxes.append((left, left + width_of(words.text), words.y - 12, words.y + 3, words.text))
+    return [
+        (one[4], other[4])
+        for place, one in enumerate(boxes)
+        for other in boxes[:place]
+        if one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 20])
+def test_no_two_names_of_the_network_overlap(count: int) -> None:
+    """Each marker in one pair alone, with names as long as they may be: forty names at most."""
+    pairs = tuple(
+        Interaction(f"marker {2 * each} of a long name", f"marker {2 * each + 1} of a long name", 1 / (each + 1), True)
+        for each in range(count)
+    )
+    found = drawn(network_figure(pairs).svg)
+    names = [words for words in found.words if words.text.startswith("Marker")]
+    assert len(names) == 2 * count
+    assert overlapping(found) == []
+    moved = replace(found, words=(*found.words, replace(names[0], y=names[0].y + 5)))
+    assert overlapping(moved) != [], "the check must be able to fail"
+
+
+def test_names_are_moved_no_further_than_their_neighbours_need() -> None:
+    assert apart([10.0, 50.0, 90.0], 20.0) == [10.0, 50.0, 90.0]
+    assert apart([50.0, 50.0, 50.0], 20.0) == [30.0, 50.0, 70.0]
+    assert apart([0.0, 100.0, 101.0], 20.0) == [0.0, 90.5, 110.5]
 
 
 def test_an_axis_reaches_from_its_lowest_value_to_its_highest() -> None:

@@ -13,6 +13,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from oncofed.errors import FederationFailure
+from oncofed.explanation.training_noise import trained_on
 from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.plan import ModelSpec, PrivacyMode, PrivacySpec, Strategy, StudyPlan, TrainingMode
 from oncofed.ranges import WEIGHT
@@ -352,3 +353,19 @@ def test_calibration_rounds_move_level_and_spread_by_the_sum_over_hospitals(
 def test_every_strategy_has_settings_without_fault(strategy: Strategy, plan: StudyPlan) -> None:
     fine = replace(with_training(plan, strategy=strategy, malicious_sites=1, trim_fraction=0.2), quorum=5)
     assert strategy_faults(fine) == ()
+
+
+@pytest.mark.parametrize("strategy", [Strategy.FEDADAM, Strategy.FEDAVG])
+def test_what_hospitals_reckon_of_noise_alone_is_what_these_strategies_make_of_it(
+    strategy: Strategy, plan: StudyPlan, run: Callable[..., FederationState]
+) -> None:
+    """`explanation.training_noise` cannot import Flower; here it is held against it, round by round."""
+    changed = with_training(plan, mode=TrainingMode.FULL_BATCH, strategy=strategy, rounds=8)
+    state, means = initial_state(np.zeros(6)), []
+    for number in range(8):
+        vectors = some_vectors(number)
+        means.append(np.mean(vectors, axis=0)[1:])  # the first is the baseline's, which has no decay
+        state = run(changed, vectors, state)
+        ours = trained_on(iter(means), changed.training)
+        np.testing.assert_allclose(ours, state.weights[1:], rtol=1e-9)
+    assert np.abs(state.weights[1:]).min() > 1e-3

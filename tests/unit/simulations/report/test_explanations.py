@@ -49,7 +49,7 @@ def test_strength_is_the_mean_absolute_relevance() -> None:
     found = explained(cohort)
     strengths = [marker.strength for marker in found.markers]
     assert strengths == sorted(strengths, reverse=True)
-    albumin = by_name(found)["albumin g per l"]
+    albumin = by_name(found)["albumin"]
     by_hand = sum(abs(value) for value in relevance.table["albumin_g_per_l"]) / 300
     assert albumin.strength == pytest.approx(by_hand)
     assert albumin.unit == "g/L"
@@ -85,7 +85,7 @@ def test_direction_follows_the_coefficient(sign: int) -> None:
     relevance = Relevance("here", pd.DataFrame(by_marker, columns=list(names)), by_marker.sum(axis=1))
     found = by_name(explained(cohort, relevance))
     direction, hazard = (RAISES, "higher") if sign > 0 else (LOWERS, "lower")
-    assert (found["age years"].direction, found["age years"].effect) == (direction, f"higher value: {hazard} hazard")
+    assert (found["age"].direction, found["age"].effect) == (direction, f"higher value: {hazard} hazard")
     assert found["TP53 mutation"].effect == f"yes: {hazard} hazard"
     assert found["MKI67 expression"].direction == direction
 
@@ -155,9 +155,9 @@ def test_a_value_is_only_told_as_a_word() -> None:
     table = pd.DataFrame([np.linspace(0.9, 0.2, len(names))], columns=names)
     (patient,) = explained(one, Relevance("here", table, table.to_numpy().sum(axis=1))).examples
     assert {part.marker: part.level for part in patient.parts} == {
-        "age years": "high",
-        "albumin g per l": "low",
-        "haemoglobin g per dl": "near reference",
+        "age": "high",
+        "albumin": "low",
+        "haemoglobin": "near reference",
         "tumour entity": ENTITIES[3],
         "TP53 mutation": "yes",
         "KRAS mutation": "no",

@@ -1,0 +1,136 @@
+"""Does every page fit the screen it is read on: nothing cut off on a telephone, the answer above the fold on a desk?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page
+from tests.end_to_end.pages_browser import Visited, serving
+from tests.pages_hospital import Served, hospital
+from tests.unit.server.report.fake_studies import fake_study
+
+from oncofed.client.pages.accounts import Role
+from oncofed.server.report.page import render_report
+from oncofed.simulations.benchmarks.browser import CHROMIUM, chromium
+from oncofed.simulations.benchmarks.large_hospital import large_hospital
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="NOT TESTED: pages on small screens. apt-get install chromium to test it."
+)
+
+SMALLEST_WORDS_PIXELS = 9.5
+LARGEST_PAGE_BYTES = 150_000
+WIDER = """() => {
+  const wide = document.documentElement;
+  return wide.scrollWidth - wide.clientWidth;
+}"""
+UNREACHED = """() => [...document.querySelectorAll('*')].filter(each =>
+  ['auto', 'scroll'].includes(getComputedStyle(each).overflowX) && each.scrollWidth > each.clientWidth + 1
+  && !(each.tabIndex === 0 && each.getAttribute('role') && each.getAttribute('aria-label'))
+).map(each => each.outerHTML.slice(0, 80))"""
+"""What moves sideways and cannot be reached by keyboard, or has no name there."""
+WORDS = """() => Math.min(...[...document.querySelectorAll('svg text')].map(each =>
+  parseFloat(getComputedStyle(each).fontSize) * Math.hypot(each.getScreenCTM().a, each.getScreenCTM().b)))"""
+OFF_THE_SCREEN = """selector => [...document.querySelectorAll(selector)].filter(each => each.checkVisibility()
+  && (each.getBoundingClientRect().right > document.documentElement.clientWidth
+      || each.getBoundingClientRect().left < 0)).length"""
+BOTTOM = "selector => document.querySelector(selector).getBoundingClientRect().bottom"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, str]]:
+    """All 350 markers."""
+    with serving(tmp_path_factory.mktemp("pages"), replace(large_hospital(600), weight_noise=0.03)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Browser, pages: tuple[Served, str]) -> Iterator[Visited]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    found = Visited(context.new_page(), pages[1])
+    found.sign_in(Role.CLINICIAN)
+    cohort = pages[0].desk.hospital.cohort
+    found.find(cohort.patient_ids[int(np.isnan(cohort.values).sum(axis=1).argmin())])  # the longest page
+    yield found
+    context.close()
+
+
+def fits(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    assert page.evaluate(WIDER) == 0, f"{page.url} at {width}"
+    assert page.evaluate(UNREACHED) == [], f"{page.url} at {width}"
+    assert page.evaluate(WORDS) >= SMALLEST_WORDS_PIXELS, f"{page.url} at {width}"
+
+
+@pytest.mark.parametrize("width", [1440, 768, 390])
+def test_a_patients_page_fits_and_its_hazard_ratios_are_on_the_screen(visit: Visited, width: int) -> None:
+    page = visit.page
+    fits(page, width)
+    assert page.locator("table.markers tr").count() > 200
+    assert page.locator("table.markers b").count() > 30
+    assert page.evaluate(OFF_THE_SCREEN, "table.markers b, table.reasons b, .tiles dd, .answer, .known") == 0
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    assert page.evaluate(WIDER) == 0
+    assert page.evaluate(OFF_THE_SCREEN, "table.markers b") == 0
+    page.evaluate("document.querySelector('h1').style.minWidth = '2000px'")
+    wider = page.evaluate(WIDER)
+    page.reload()
+    assert wider > 0, "the check must be able to fail"
+
+
+def test_answer_curve_and_five_reasons_are_above_the_fold_of_a_desk(visit: Visited) -> None:
+    page = visit.page
+    page.set_viewport_size({"width": 1440, "height": 900})
+    for selector in (".answer", ".scenarios", ".known", ".panel .plot svg", ".reasons tbody tr:nth-child(5)"):
+        assert page.evaluate(BOTTOM, selector) <= 900, selector
+    assert page.evaluate(BOTTOM, "#markers") > 900, "the check must be able to fail"
+
+
+def test_a_page_of_350_markers_weighs_little(visit: Visited) -> None:
+    answer = visit.page.context.request.get(visit.page.url)
+    assert 60_000 < len(answer.body()) < LARGEST_PAGE_BYTES
+
+
+@pytest.mark.parametrize("width", [1440, 768, 390])
+def test_cohort_and_search_fit(visit: Visited, width: int) -> None:
+    page = visit.page
+    before = page.url
+    page.goto(f"{visit.address}/cohort")
+    fits(page, width)
+    page.goto(f"{visit.address}/patients")
+    page.set_viewport_size({"width": width, "height": 844})
+    assert page.evaluate(WIDER) == 0
+    page.goto(before)
+
+
+@pytest.mark.parametrize("width", [1440, 768, 390])
+def test_a_report_fits(browser: Browser, tmp_path: Path, width: int) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(render_report(fake_study()))
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    fits(page, width)
+    page.close()
+
+
+@pytest.mark.parametrize("role", [Role.ADMINISTRATOR])
+def test_accounts_and_audit_log_fit_a_telephone(browser: Browser, tmp_path: Path, role: Role) -> None:
+    with serving(tmp_path, hospital(60)) as (_, address):
+        context = browser.new_context(viewport={"width": 390, "height": 844})
+        found = Visited(context.new_page(), address)
+        found.sign_in(role)
+        for path in ("/accounts", "/audit"):
+            found.page.goto(address + path)
+            assert found.page.evaluate(WIDER) == 0, path
+            assert found.page.evaluate(UNREACHED) == [], path
+        context.close()
