@@ -156,6 +156,12 @@ def test_a_code_for_missing_is_noticed() -> None:
     assert (found.about, found.count) == ('marker "body_weight_kg"', 4)
 
 
+def test_a_nought_or_99_among_numbers_like_it_is_no_code() -> None:
+    spoilt = table()
+    spoilt["age_years"] = np.arange(PATIENTS) % 100.0
+    assert suspects(spoilt, zero=None) == []
+
+
 def test_a_default_for_everybody_is_noticed() -> None:
     spoilt = table()
     spoilt["calcium"] = spoilt["calcium"].where(spoilt["calcium"].isna(), 2.3)
