@@ -148,6 +148,9 @@ def time_zero() -> pd.Series:
 def test_what_lies_before_the_diagnosis_is_left_out_and_counted(mapping: Path) -> None:
     report = imported(mapping).report
     assert report.left_out == {"overall_survival: an event without a date": 1}
+    by_year = int(MODEL.tables["person"]["month_of_birth"].isna().sum())
+    notes = [note for source in report.sources for note in source.notes]
+    assert f"person.csv: {by_year} births are known by the year alone, and taken on 1 July" in notes
     crp = next(each for each in report.markers if each.marker == "log10_crp")
     zero = time_zero()
     rows = MODEL.tables["measurement"]
