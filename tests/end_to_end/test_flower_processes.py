@@ -221,3 +221,21 @@ def test_a_killed_supernode_and_a_killed_superlink_cost_a_run_seconds(tmp_path: 
         lines = [json.loads(line) for line in (study / "rounds.jsonl").read_text().splitlines()]
         assert [line["round"] for line in lines] == [1, 2, 3, 4, 5, 6]
         assert {line["attempt"] for line in lines} == {0}
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="NOT TESTED: IPv6, which this machine has not.")
+def test_a_hospital_comes_over_ipv6_and_the_coordinators_own_processes_over_ipv4(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    root = tmp_path_factory.mktemp("ipv6") / "c"
+    with consortium(root, sites=("Bonn",), host="[::1]", listen="[::]") as one:
+        one.start_superlink()
+        one.start_supernode("Bonn")
+        one.wait_online(1)
+        settings = read_settings(one.coordinator)
+        context = ssl.create_default_context(cafile=str(one.coordinator.ca_certificate))
+        for host in ("[::1]", "127.0.0.1"):
+            assert httpx.get(f"https://{host}:{settings.listen_port}/health", verify=context).status_code == 200
+        # Administration is from 127.0.0.1 alone, also where IPv6 is listened for.
+        strange = f"https://[::1]:{settings.listen_port}/v1/control/list-nodes"
+        assert httpx.post(strange, verify=context).status_code == 403
