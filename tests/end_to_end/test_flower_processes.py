@@ -239,3 +239,20 @@ def test_a_hospital_comes_over_ipv6_and_the_coordinators_own_processes_over_ipv4
         # Administration is from 127.0.0.1 alone, also where IPv6 is listened for.
         strange = f"https://[::1]:{settings.listen_port}/v1/control/list-nodes"
         assert httpx.post(strange, verify=context).status_code == 403
+
+
+def test_a_node_whose_clock_is_wrong_is_told_so_at_both_ends_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with consortium(tmp_path_factory.mktemp("clock") / "c", sites=("Bonn",)) as one:
+        one.start_superlink()
+        one.processes.start("fast", "tests.end_to_end.fast_supernode", str(one.nodes["Bonn"].root))
+        here = "this machine's clock differs from the coordinator's by "
+        until(lambda: here in one.processes.text("fast"), seconds=60, what="the node says why it is refused")
+        (line,) = (line for line in one.processes.text("fast").splitlines() if here in line)
+        assert 595 < float(line.split(here)[1].split()[0]) < 660
+        until(
+            lambda: "Bonn is refused: what it sent was signed in " in one.processes.text("superlink"),
+            seconds=20,
+            what="the coordinator names it",
+        )

@@ -140,9 +140,9 @@ def test_a_plan_of_another_coordinator_or_for_others_is_not_kept(node: Installed
         (tmp_path / "plan.json").write_bytes(content)
         said = oncofed("site", "plans", node.folder.root, "--add", tmp_path / "plan.json")
         assert (said.code, "not a plan for this hospital" in said.text) == (2, True)
-    said = oncofed("site", "plans", node.folder.root).text
-    assert "None yet" in said
-    assert "again about every 15 seconds" in said
+    listed = oncofed("site", "plans", node.folder.root).text
+    assert "None yet" in listed
+    assert "again about every 15 seconds" in listed
 
 
 def test_a_plan_is_shown_in_lines_that_the_terminal_does_not_break(

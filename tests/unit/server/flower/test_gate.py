@@ -573,9 +573,11 @@ def test_other_protocols_are_refused(gate: Gate) -> None:
 def test_a_member_whose_clock_is_wrong_is_named_once_an_hour_and_nobody_else(
     gate: Gate, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refused(seconds: float, **words: ec.EllipticCurvePrivateKey) -> str:
+    def refused(
+        seconds: float, *, key: ec.EllipticCurvePrivateKey = BONN, claims: ec.EllipticCurvePrivateKey | None = None
+    ) -> str:
         caplog.clear()
-        assert ask(gate, PULL, peer=HOSPITAL, headers=signed(seconds, **words)) == 401
+        assert ask(gate, PULL, peer=HOSPITAL, headers=signed(seconds, key=key, claims=claims)) == 401
         return "".join(record.getMessage() for record in caplog.records)
 
     assert refused(600, key=NOBODY) == ""
