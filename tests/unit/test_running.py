@@ -32,10 +32,11 @@ def test_what_another_user_laid_in_its_place_is_no_part_and_nobody_waits_for_it(
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     assert is_running(tmp_path / "pipe") is False
-    assert is_running(tmp_path / "link") is False
-    assert not (tmp_path / "elsewhere").exists()
     with pytest.raises(OSError, match="symbolic"):
         hold_while_running(tmp_path / "link", what="a part")
+    assert not (tmp_path / "elsewhere").exists()
+    with held_by_another(tmp_path / "elsewhere"):
+        assert is_running(tmp_path / "link") is False
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: a lock that may not be seen. Run as root to test it.")

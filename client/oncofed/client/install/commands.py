@@ -49,6 +49,7 @@ def site() -> None:
       oncofed site forget NODE --waiting
       oncofed site ledger NODE
       oncofed site doctor NODE
+      oncofed site metrics NODE
       oncofed site backup NODE tonight.tar
     """
 
