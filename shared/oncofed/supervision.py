@@ -39,7 +39,8 @@ _LOG_BYTES = 5_000_000
 _LOG_FILES = 5
 _LARGEST_PID = 2**22
 """Of Linux."""
-_LOCK = "supervisor.lock"
+SUPERVISOR_LOCK = "supervisor.lock"
+"""In the folder of logs."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Supervisor:
         Raises InvalidInput when another one does so already.
         """
         self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _alone(self._logs / _LOCK):
+        with _alone(self._logs / SUPERVISOR_LOCK):
             self._run()
 
     def _run(self) -> None:

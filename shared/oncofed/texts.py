@@ -113,7 +113,7 @@ _SITE = _of(
 _SOURCE = _of("a short name (a to z, 0 to 9, - and _)", 64, r"[a-z0-9][a-z0-9_-]*")
 _SUMMARY = _of("a name of a to z, 0 to 9 and _, a letter first", 40, r"[a-z][a-z0-9_]*")
 _VARIABLE = _of("the name of an environment variable", 128, r"[A-Za-z_][A-Za-z0-9_]*")
-_ADDRESS = _of("an address, host:port", 260, r"[A-Za-z0-9][A-Za-z0-9.-]*:[0-9]{1,5}")
+_ADDRESS = _of("an address, host:port", 260, r"(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}")
 _DIGITS = _of("64 hexadecimal digits", 64, r"[0-9a-f]{64}")
 _DIGITS_OR_NOTHING = _of(_DIGITS.words, 64, r"[0-9a-f]{64}", or_empty=True)
 _CARD = _of("32 hexadecimal digits", 32, r"[0-9a-f]{32}")

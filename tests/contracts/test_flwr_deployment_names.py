@@ -73,6 +73,13 @@ def test_the_supernode_asks_for_each_bundle_through_the_names_we_replace() -> No
     assert "fab_from_proto" in names_called_in(fleet_http_connection.http_request_response)
 
 
+def test_the_supernode_signs_through_the_name_we_replace_and_sees_refusals_there() -> None:
+    """supernode.SaysWhyRefused: Flower raises for a status after the interceptors."""
+    assert "NodeAuthHttpInterceptor" in names_called_in(fleet_http_connection.http_request_response)
+    source = inspect.getsource(ProtobufClient._unary_unary)
+    assert source.index("self._send(context)") < source.index("raise_for_status()")
+
+
 def test_the_supernode_uses_of_its_clock_only_sleep() -> None:
     """supernode.wait_less."""
     tree = ast.parse(inspect.getsource(start_client_internal))

@@ -45,11 +45,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def new_coordinator(root: Path) -> CoordinatorFolder:
+def new_coordinator(root: Path, *, host: str = "127.0.0.1", listen: str = "127.0.0.1") -> CoordinatorFolder:
+    """host: as hospitals write it."""
     folder = CoordinatorFolder(root)
     root.mkdir(parents=True)
     port = free_port()
-    settings = CoordinatorSettings("test", f"127.0.0.1:{port}", f"127.0.0.1:{port}", ("coordinator.test",))
+    names = ("coordinator.test", host.strip("[]"))
+    settings = CoordinatorSettings("test", f"{host}:{port}", f"{listen}:{port}", names)
     folder.settings.write_text(settings_text(settings))
     create_keys(folder, settings, now=datetime.now(UTC))
     return folder
@@ -197,10 +199,15 @@ class Consortium:
 
 @contextmanager
 def consortium(
-    root: Path, *, sites: tuple[str, ...] = SITES, bundles: tuple[str, ...] | None = None
+    root: Path,
+    *,
+    sites: tuple[str, ...] = SITES,
+    bundles: tuple[str, ...] | None = None,
+    host: str = "127.0.0.1",
+    listen: str = "127.0.0.1",
 ) -> Iterator[Consortium]:
     """Folders enrolled with one another and nothing started yet; whatever is started ends with the block."""
-    coordinator = new_coordinator(root / "coordinator")
+    coordinator = new_coordinator(root / "coordinator", host=host, listen=listen)
     nodes = {site: new_node(root / site, site) for site in sites}
     for node in nodes.values():
         enrol(coordinator, node)

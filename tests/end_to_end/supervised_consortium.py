@@ -167,8 +167,12 @@ class Supervised:
         timeout: int = 60,
         patience: int = 300,
         privacy: str = LOCAL,
+        decided: bool = True,
     ) -> Study:
-        """Signed, known to the coordinator, and approved by every hospital from the file they had by mail."""
+        """Signed, known to the coordinator, and approved by every hospital from the file they had by mail.
+
+        decided  False: they have it by mail, and nobody has approved it.
+        """
         folder = self.root / name
         folder.mkdir()
         (folder / "schema.toml").write_text(SCHEMA)
@@ -196,6 +200,8 @@ class Supervised:
         study = Study(document, self.coordinator.study(document.plan.hash))
         for node in self.nodes.values():
             cli("site", "plans", str(node.root), "--add", str(study.folder / "plan.json"))
+            if not decided:
+                continue
             cli("site", "approve", str(node.root), study.plan_hash[:12], "--source", SOURCE, "--yes")
         return study
 

@@ -221,3 +221,38 @@ def test_a_killed_supernode_and_a_killed_superlink_cost_a_run_seconds(tmp_path: 
         lines = [json.loads(line) for line in (study / "rounds.jsonl").read_text().splitlines()]
         assert [line["round"] for line in lines] == [1, 2, 3, 4, 5, 6]
         assert {line["attempt"] for line in lines} == {0}
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="NOT TESTED: IPv6, which this machine has not.")
+def test_a_hospital_comes_over_ipv6_and_the_coordinators_own_processes_over_ipv4(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    root = tmp_path_factory.mktemp("ipv6") / "c"
+    with consortium(root, sites=("Bonn",), host="[::1]", listen="[::]") as one:
+        one.start_superlink()
+        one.start_supernode("Bonn")
+        one.wait_online(1)
+        settings = read_settings(one.coordinator)
+        context = ssl.create_default_context(cafile=str(one.coordinator.ca_certificate))
+        for host in ("[::1]", "127.0.0.1"):
+            assert httpx.get(f"https://{host}:{settings.listen_port}/health", verify=context).status_code == 200
+        # Administration is from 127.0.0.1 alone, also where IPv6 is listened for.
+        strange = f"https://[::1]:{settings.listen_port}/v1/control/list-nodes"
+        assert httpx.post(strange, verify=context).status_code == 403
+
+
+def test_a_node_whose_clock_is_wrong_is_told_so_at_both_ends_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with consortium(tmp_path_factory.mktemp("clock") / "c", sites=("Bonn",)) as one:
+        one.start_superlink()
+        one.processes.start("fast", "tests.end_to_end.fast_supernode", str(one.nodes["Bonn"].root))
+        here = "this machine's clock differs from the coordinator's by "
+        until(lambda: here in one.processes.text("fast"), seconds=60, what="the node says why it is refused")
+        (line,) = (line for line in one.processes.text("fast").splitlines() if here in line)
+        assert 595 < float(line.split(here)[1].split()[0]) < 660
+        until(
+            lambda: "Bonn is refused: what it sent was signed in " in one.processes.text("superlink"),
+            seconds=20,
+            what="the coordinator names it",
+        )

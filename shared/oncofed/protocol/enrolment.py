@@ -16,6 +16,7 @@ does not fit. Imports no torch.
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 import re
 from collections.abc import Mapping
@@ -38,12 +39,29 @@ from oncofed.protocol.signing import public_key_of, sign, verify
 from oncofed.texts import text_faults
 
 LARGEST_BYTES = 64 * 1024
-ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]{0,252}):(?P<port>[1-9][0-9]{0,4})")
+_LARGEST_PORT = 65535
+ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\]):(?P<port>[1-9][0-9]{0,4})")
+
+"""Of IPv6 in brackets: [2001:db8::7]:9443. Whether it is one `is_address` says."""
 
 _REQUEST_FORMAT = "oncofed-enrolment-request-3"
 _ACCEPTANCE_FORMAT = "oncofed-enrolment-acceptance-1"
 _PROOF_CONTEXT = b"oncofed enrolment request 3\n"
 _ACCEPTANCE_CONTEXT = "enrolment acceptance"
+
+
+def is_address(text: str) -> bool:
+    """Whether it is `host:port`: a name, an IPv4 address, or an IPv6 address in brackets."""
+    match = ADDRESS.fullmatch(text)
+    if match is None or int(match["port"]) > _LARGEST_PORT:
+        return False
+    if not match["host"].startswith("["):
+        return True
+    try:
+        ipaddress.IPv6Address(match["host"].strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -148,8 +166,7 @@ def read_acceptance(content: bytes) -> Acceptance:
     """
     acceptance = Acceptance(**_read(content, format_=_ACCEPTANCE_FORMAT, keys=Acceptance.__dataclass_fields__))
     faults = text_faults(acceptance, where="acceptance")
-    match = ADDRESS.fullmatch(acceptance.coordinator_address)
-    if match is None or int(match["port"]) > 65535:
+    if not is_address(acceptance.coordinator_address):
         faults.append(Fault("acceptance, coordinator_address", "is not host:port", "Ask for a new acceptance."))
     try:
         x509.load_pem_x509_certificate(acceptance.ca_certificate.encode())

@@ -36,7 +36,7 @@ from oncofed.client.install.folder import NodeFolder, SiteSettings, read_site
 from oncofed.client.install.inbox import approvals_of
 from oncofed.client.install.kept_settings import Kept, accounts_of, keep_settings
 from oncofed.client.install.replacement import refuse_missing, restoring, settle, take_place, working_folder
-from oncofed.client.install.setup import create
+from oncofed.client.install.setup import create, refuse_unless_root
 from oncofed.client.pages.accounts import accounts_at_rest
 from oncofed.client.records.agreement import refuse_disagreement
 from oncofed.client.records.audit_files import locked
@@ -44,6 +44,7 @@ from oncofed.client.records.audit_log import AuditEntry, verify_audit_log
 from oncofed.client.records.sqlite_ledger import copy_ledger, read_ledger, verify_ledger
 from oncofed.durable import unwritable
 from oncofed.errors import Fault, InvalidInput, RecordDamaged, RecordFailure
+from oncofed.supervision import SUPERVISOR_LOCK
 
 _WORK = ".oncofed-backup"
 _SECTION = "docs/install-hospital.md, section 8, says what to do."
@@ -67,7 +68,7 @@ class Restored:
 def back_up(folder: NodeFolder, file: Path, *, now: datetime) -> Backup:
     """Write the backup; what is in it. Raises InvalidInput, RecordFailure; then `file` is as it was."""
     site = read_site(folder)
-    _refuse_other_users(site)
+    refuse_unless_root(site.users)
     target = file.absolute()
     if target.resolve().is_relative_to(folder.root.resolve()):
         raise InvalidInput([Fault(str(file), "lies inside the node's folder", "Choose a file on another disk.")])
@@ -103,7 +104,7 @@ def restore(folder: NodeFolder, file: Path, *, now: datetime) -> Restored:
             with _stopped(folder), _at_rest(folder):
                 with unwritable(file):
                     backup = read_backup(file, made)
-                _refuse_other_users(read_site(copy))
+                refuse_unless_root(read_site(copy).users)
                 _sound(copy)
                 _refuse_other_site(folder, read_site(copy))
                 since = _compared(folder, copy)
@@ -111,17 +112,12 @@ def restore(folder: NodeFolder, file: Path, *, now: datetime) -> Restored:
                     _keep_newer_log(folder, copy)
                 kept = keep_settings(folder, copy, since=since)
                 site = read_site(copy)
-                _refuse_other_users(site)
+                refuse_unless_root(site.users)
                 create(copy, site)
                 head = str(verify_audit_log(copy.audit_log).head)
                 with _stopped(copy):
                     former = take_place(folder.root, made, now=now)
     return Restored(backup, head, former, kept)
-
-
-def _refuse_other_users(site: SiteSettings) -> None:
-    if site.users is not None and os.geteuid() != 0:
-        raise InvalidInput([Fault("this command", "is for root: the folder belongs to three users", "Use sudo.")])
 
 
 # What is copied when
@@ -167,9 +163,9 @@ def _sound(copy: NodeFolder) -> str:
 
 @contextmanager
 def _stopped(folder: NodeFolder) -> Iterator[None]:
-    """While inside neither guard nor supervisor of the folder starts."""
+    """While inside no part of the folder starts, nor its supervisor."""
     with ExitStack() as held:
-        for lock in (folder.socket.with_suffix(".lock"), folder.logs / "supervisor.lock"):
+        for lock in (*folder.locks.values(), folder.logs / SUPERVISOR_LOCK):
             with suppress(FileNotFoundError):  # without run/ or logs/ nothing has ever started
                 held.callback(os.close, descriptor := _lock(lock))
                 try:

@@ -13,7 +13,7 @@ from oncofed.client.install.node_argument import NODE, go_on_as
 from oncofed.client.install.peer_commands import card, peers, verify
 from oncofed.client.install.plan_commands import approve, decline, forget, plans
 from oncofed.client.install.source_commands import other_patients
-from oncofed.client.install.watch_commands import audit, close_log, doctor, explain, ledger, status
+from oncofed.client.install.watch_commands import audit, close_log, doctor, explain, ledger, metrics, status
 from oncofed.client.pages.commands import pages
 from oncofed.errors import Fault, InvalidInput
 
@@ -49,6 +49,7 @@ def site() -> None:
       oncofed site forget NODE --waiting
       oncofed site ledger NODE
       oncofed site doctor NODE
+      oncofed site metrics NODE
       oncofed site backup NODE tonight.tar
     """
 
@@ -226,20 +227,28 @@ def start(folder: NodeFolder, only: str | None) -> None:
     metavar="ADDRESS",
     help="IP address of a database that policy.toml reads; `local`: a unix socket. Left out, the guard has no network.",
 )
-def units(folder: NodeFolder, out: Path, databases: tuple[str, ...]) -> None:
+@click.option(
+    "--metrics",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder of node_exporter's textfile collector: a timer writes figures for Prometheus there.",
+)
+def units(folder: NodeFolder, out: Path, databases: tuple[str, ...], metrics: Path | None) -> None:
     """Write systemd units that run the node's three parts as its three users.
 
     \b
     Examples:
       oncofed site units /etc/oncofed --out /etc/systemd/system
       oncofed site units /etc/oncofed --out /etc/systemd/system --database 10.2.0.7
+      oncofed site units /etc/oncofed --out /etc/systemd/system --metrics /var/lib/prometheus/node-exporter
     """
     from oncofed.client.install.units import node_units
     from oncofed.unit_files import write
 
-    for path in write(out, node_units(folder, databases=databases)):
+    for path in write(out, node_units(folder, databases=databases, metrics=metrics)):
         click.echo(f"Wrote {path}")
-    click.echo("Next: systemctl daemon-reload && systemctl enable --now oncofed.target")
+    timer = "" if metrics is None else " oncofed-metrics.timer"
+    click.echo(f"Next: systemctl daemon-reload && systemctl enable --now oncofed.target{timer}")
 
 
 for _command in (
@@ -253,6 +262,7 @@ for _command in (
     peers,
     status,
     doctor,
+    metrics,
     ledger,
     audit,
     close_log,

@@ -13,7 +13,7 @@ import hashlib
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -43,35 +43,49 @@ from oncofed.protocol.bundle import bundle_sha256
 from oncofed.protocol.enrolment import load_node_key, openssh_line
 from oncofed.protocol.signing import public_key_of
 from oncofed.protocol.wire_form import Method, description_in
+from oncofed.running import is_running
 from oncofed.secret_files import read_secret, read_signing_key
 
 _SMALLEST_FREE_BYTES = 1_000_000_000
 _GATED, _SMOKED = (3, 11), ((3, 12), (3, 13))
 _WANTED = {"flwr": "1.42", "opacus": "1.6"}
+CHECKS = (
+    *("versions", "users", "file rights", "disk", "policy", "keys", "coordinator", "port", "ledger", "audit log"),
+    *("records", "parts", "guard", "bundles", "patients"),
+)
+"""In the order in which faults are best mended."""
 
 
-def examine(folder: NodeFolder, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> tuple[Finding, ...]:
-    """All findings, in the order in which they are best mended."""
+def examine(
+    folder: NodeFolder, *, now: Callable[[], datetime] = lambda: datetime.now(UTC), without: Collection[str] = ()
+) -> tuple[Finding, ...]:
+    """All findings, in the order in which they are best mended. without: names of checks that are left out."""
     site = _site(folder)
     if isinstance(site, Finding):
         return (site,)
-    checks: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
-        ("versions", _versions),
-        ("users", lambda: _users(folder, site)),
-        ("file rights", lambda: _rights(folder, site)),
-        ("disk", lambda: _disk(folder)),
-        ("policy", lambda: _policy(folder)),
-        ("keys", lambda: _keys(folder, site)),
-        ("coordinator", lambda: coordinator_findings(folder, site, now)),
-        ("port", lambda: port_findings(site)),
-        ("ledger", lambda: _ledger(folder)),
-        ("audit log", lambda: _audit_log(folder)),
-        ("records", lambda: _records(folder)),
-        ("guard", lambda: _guard(folder)),
-        ("bundles", lambda: _bundles(folder)),
-        ("patients", lambda: patient_findings(folder)),
+    checks: tuple[Callable[[], Iterator[Finding]], ...] = (
+        _versions,
+        lambda: _users(folder, site),
+        lambda: _rights(folder, site),
+        lambda: _disk(folder),
+        lambda: _policy(folder),
+        lambda: _keys(folder, site),
+        lambda: coordinator_findings(folder, site, now),
+        lambda: port_findings(site),
+        lambda: _ledger(folder),
+        lambda: _audit_log(folder),
+        lambda: _records(folder),
+        lambda: _parts(folder),
+        lambda: _guard(folder),
+        lambda: _bundles(folder),
+        lambda: patient_findings(folder),
     )
-    return tuple(finding for topic, check in checks for finding in _examined(topic, check))
+    return tuple(
+        finding
+        for topic, check in zip(CHECKS, checks, strict=True)
+        if topic not in without
+        for finding in _examined(topic, check)
+    )
 
 
 def _examined(topic: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -281,10 +295,22 @@ def _records(folder: NodeFolder) -> Iterator[Finding]:
     yield Finding("records", Verdict.FAULT, what, "Put nothing back but as docs/install-hospital.md, section 8, says.")
 
 
+def _parts(folder: NodeFolder) -> Iterator[Finding]:
+    for name, lock in folder.locks.items():
+        runs = is_running(lock)
+        if runs is None:
+            yield Finding("parts", Verdict.WARNING, f"this user cannot tell whether the {name} runs", "Run it as root.")
+        elif not runs and name != "guard":  # which is asked itself
+            remedy = f"oncofed site start {folder.root}, or systemctl start oncofed-{name}; its log says why it ended"
+            yield Finding(name, Verdict.FAULT, "is not running", remedy)
+        elif name != "guard":
+            yield Finding(name, Verdict.FINE, "runs")
+
+
 def _guard(folder: NodeFolder) -> Iterator[Finding]:
     if not folder.socket.exists():
-        remedy = f"oncofed site start {folder.root}, or systemctl start oncofed-guard"
-        yield Finding("guard", Verdict.WARNING, "is not running", remedy)
+        remedy = f"oncofed site start {folder.root}, or systemctl start oncofed-guard; its log says why it ended"
+        yield Finding("guard", Verdict.FAULT, "is not running", remedy)
         return
     for secret in (folder.token, folder.answer_key):
         opened(secret).close()  # else one that this user may not read would seem to be none

@@ -120,6 +120,15 @@ class NodeFolder:
         return self.run / "guard.sock"
 
     @property
+    def locks(self) -> dict[str, Path]:
+        """Of guard, node and relay: the file that each holds a lock on while it runs."""
+        return {
+            "guard": self.socket.with_suffix(".lock"),
+            "node": self.node / "running.lock",
+            "relay": self.relay / "running.lock",
+        }
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

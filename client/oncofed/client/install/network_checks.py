@@ -20,10 +20,11 @@ from oncofed.client.install.findings import Finding, Verdict
 from oncofed.client.install.folder import LOOPBACK, NodeFolder, SiteSettings
 from oncofed.plain_file import OtherKind, plain_bytes
 
-_LARGEST_CLOCK_SKEW = timedelta(seconds=60)
-_SHORTEST_VALIDITY = timedelta(days=30)
+LARGEST_CLOCK_SKEW = timedelta(seconds=60)
+SHORTEST_VALIDITY = timedelta(days=30)
+"""Of a certificate: an end that is nearer is told."""
 _NETWORK_SECONDS = 10.0
-_TIME_SERVICE = "Start a time service: systemctl enable --now systemd-timesyncd"
+TIME_SERVICE = "Start a time service: systemctl enable --now systemd-timesyncd"
 
 
 def coordinator_findings(folder: NodeFolder, site: SiteSettings, now: Callable[[], datetime]) -> Iterator[Finding]:
@@ -32,26 +33,37 @@ def coordinator_findings(folder: NodeFolder, site: SiteSettings, now: Callable[[
         remedy = f"oncofed site accept {folder.root} acceptance.json --fingerprint '...'"
         yield Finding("coordinator", Verdict.FAULT, "this node is not enrolled yet", remedy)
         return
-    try:
-        authority = x509.load_pem_x509_certificate(plain_bytes(folder.ca_certificate))
-    except (FileNotFoundError, OtherKind, ValueError):
+    until = authority_until(folder)
+    if until is None:
         what = f"the pinned certificate {folder.ca_certificate} is lost or damaged"
         remedy = "Restore it from a backup; or take [coordinator] out of site.toml and accept again."
         yield Finding("TLS", Verdict.FAULT, what, remedy)
         return
-    left = authority.not_valid_after_utc - now()
-    if left < _SHORTEST_VALIDITY:
+    left = until - now()
+    if left < SHORTEST_VALIDITY:
         remedy = "Ask the coordinator for a new acceptance."
         verdict = Verdict.FAULT if left < timedelta(0) else Verdict.WARNING
-        yield Finding("TLS", verdict, f"the pinned authority ends on {authority.not_valid_after_utc:%Y-%m-%d}", remedy)
+        yield Finding("TLS", verdict, f"the pinned authority ends on {until:%Y-%m-%d}", remedy, until)
     yield from _reached(folder, site.coordinator.address, now)
+
+
+def authority_until(folder: NodeFolder) -> datetime | None:
+    """When the pinned authority ends; None where it is lost or damaged."""
+    try:
+        return x509.load_pem_x509_certificate(plain_bytes(folder.ca_certificate)).not_valid_after_utc
+    except (FileNotFoundError, OtherKind, ValueError):
+        return None
 
 
 def _reached(folder: NodeFolder, address: str, now: Callable[[], datetime]) -> Iterator[Finding]:
     way = _way_to(address)
     context = ssl.create_default_context(cafile=str(folder.ca_certificate))
     try:
-        answer = httpx.get(f"https://{address}/health", verify=context, timeout=_NETWORK_SECONDS)
+        with (
+            httpx.Client(verify=context, timeout=_NETWORK_SECONDS) as client,
+            client.stream("GET", f"https://{address}/health") as answer,
+        ):
+            until = _server_until(answer)
     except httpx.HTTPError as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             yield _mistrusted(address, str(error), now())
@@ -68,6 +80,8 @@ def _reached(folder: NodeFolder, address: str, now: Callable[[], datetime]) -> I
         yield Finding("coordinator", Verdict.FAULT, "the address in HTTPS_PROXY cannot be used", remedy)
         return
     yield from _clock(answer.headers.get("date"), now())
+    if until is not None:
+        yield _server_certificate(address, until, now())
     if answer.status_code != httpx.codes.OK:
         what = f"{address} answers {way}, with the pinned certificate, but is not well (status {answer.status_code})"
         yield Finding("coordinator", Verdict.FAULT, what, "Tell the coordinator; it is at their end.")
@@ -75,10 +89,28 @@ def _reached(folder: NodeFolder, address: str, now: Callable[[], datetime]) -> I
     yield Finding("coordinator", Verdict.FINE, f"{address} answers {way}, with the pinned certificate")
 
 
+def _server_until(answer: httpx.Response) -> datetime | None:
+    """When the certificate ends that this server has shown, behind whatever proxy."""
+    shown = answer.extensions["network_stream"].get_extra_info("ssl_object")
+    ends = None if shown is None else shown.getpeercert().get("notAfter")
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(ends), UTC) if isinstance(ends, str) else None
+
+
+def _server_certificate(address: str, until: datetime, now: datetime) -> Finding:
+    what = f"the one that {address} shows ends on {until:%Y-%m-%d}"
+    if until - now >= SHORTEST_VALIDITY:
+        return Finding("certificate", Verdict.FINE, what, until=until)
+    remedy = (
+        "Tell the coordinator, who makes the next one (oncofed coordinator init COORD --renew-certificate) and starts "
+        "the server again; here nothing is to be done."
+    )
+    return Finding("certificate", Verdict.WARNING, f"{what}: after that day no hospital connects", remedy, until)
+
+
 def _mistrusted(address: str, reason: str, now: datetime) -> Finding:
     if "not yet valid" in reason or "has expired" in reason:
         what = f"the certificate of {address} is not valid now, by this machine's clock ({now:%Y-%m-%d %H:%M} UTC)"
-        remedy = f"If the clock is wrong: {_TIME_SERVICE}. If it is right, the coordinator must renew its certificate."
+        remedy = f"If the clock is wrong: {TIME_SERVICE}. If it is right, the coordinator must renew its certificate."
     elif "mismatch" in reason:
         what = f"{address} shows the coordinator's certificate, but for another name or address"
         remedy = "The coordinator adds it to coordinator.toml: oncofed coordinator init COORD --renew-certificate"
@@ -88,17 +120,22 @@ def _mistrusted(address: str, reason: str, now: datetime) -> Finding:
     return Finding("TLS", Verdict.FAULT, what, remedy)
 
 
-def _clock(told: str | None, now: datetime) -> Iterator[Finding]:
+def clock_difference(told: str | None, now: datetime) -> timedelta | None:
+    """How far this machine's clock is from what a server's answer told in its header `Date`; None where it did not."""
     try:
         at = None if told is None else parsedate_to_datetime(told)
     except ValueError:
-        at = None
-    if at is None:
+        return None
+    return None if at is None else abs((at if at.tzinfo else at.replace(tzinfo=UTC)) - now)
+
+
+def _clock(told: str | None, now: datetime) -> Iterator[Finding]:
+    skew = clock_difference(told, now)
+    if skew is None:
         return
-    skew = abs((at if at.tzinfo else at.replace(tzinfo=UTC)) - now)
     what = f"differs from the coordinator's by {skew.total_seconds():.0f} s"
-    if skew > _LARGEST_CLOCK_SKEW:
-        yield Finding("clock", Verdict.FAULT, what, _TIME_SERVICE)
+    if skew > LARGEST_CLOCK_SKEW:
+        yield Finding("clock", Verdict.FAULT, what, TIME_SERVICE)
     else:
         yield Finding("clock", Verdict.FINE, what)
 

@@ -52,7 +52,10 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
         source = "" if plan.decision is None or not plan.decision.data_source else f" on {plan.decision.data_source}"
         click.echo(f"{plan.plan_hash[: found.digits]}  {_on_one_line(plan.study):24s} {plan.state}{source}")
     if not found.read and not found.unread:
-        click.echo("None yet. A running node gets them from the coordinator.")
+        click.echo(
+            "None yet. A running node gets them from the coordinator, which offers a study again about every 15 "
+            "seconds as long as it waits for approvals: look again in a minute."
+        )
     elif any(plan.waits for plan in found.read):
         click.echo(f"Read one: oncofed site plans {folder.root} --show HASH; then approve or decline it.")
     refuse_unread(found.unread)

@@ -148,6 +148,12 @@ def settings_text(settings: SiteSettings) -> str:
     return "\n".join(lines)
 
 
+def refuse_unless_root(users: NodeUsers | None) -> None:
+    """Raises InvalidInput for somebody who may not look into the folders of a node's three users."""
+    if users is not None and os.geteuid() != 0:
+        raise InvalidInput([Fault("this command", "is for root: the folder belongs to three users", "Use sudo.")])
+
+
 def become(name: str, users: NodeUsers | None) -> None:
     """Work as the node's guard, node or relay from here on, when the node has users of its own.
 

@@ -20,6 +20,8 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.unit_files import fill, installed_command, plain_path, plain_words
 
 NAMES = ("oncofed-guard.service", "oncofed-node.service", "oncofed-relay.service", "oncofed.target")
+OF_METRICS = ("oncofed-metrics.service", "oncofed-metrics.timer")
+"""For node_exporter, where the hospital watches its machines with it."""
 LOCAL = "local"
 """In place of an address: the database is reached over a unix socket."""
 
@@ -28,8 +30,12 @@ _HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"), Path("/tmp"), Path("
 _NO_NETWORK = "PrivateNetwork=yes\nRestrictAddressFamilies=AF_UNIX\nIPAddressDeny=any"
 
 
-def node_units(folder: NodeFolder, *, databases: tuple[str, ...]) -> dict[str, str]:
-    """The text of each unit by file name. databases: IP addresses or networks, or "local". Raises InvalidInput."""
+def node_units(folder: NodeFolder, *, databases: tuple[str, ...], metrics: Path | None = None) -> dict[str, str]:
+    """The text of each unit by file name. Raises InvalidInput.
+
+    databases  IP addresses or networks, or "local".
+    metrics    the folder that node_exporter's textfile collector reads; None: no figures are written.
+    """
     site = read_site(folder)
     if site.users is None:
         remedy = (
@@ -44,8 +50,9 @@ def node_units(folder: NodeFolder, *, databases: tuple[str, ...]) -> dict[str, s
         raise InvalidInput(faults)
     return fill(
         "oncofed.client",
-        NAMES,
+        NAMES if metrics is None else (*NAMES, *OF_METRICS),
         {
+            "textfiles": "" if metrics is None else plain_path(metrics, where="--metrics"),
             "site": plain_words(site.name),
             "node": plain_path(folder.root, where="NODE"),
             "oncofed": installed_command(),

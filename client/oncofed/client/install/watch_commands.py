@@ -1,9 +1,9 @@
-"""How does one see what a node does, has spent and has let out? Six commands of `oncofed site`."""
+"""How does one see what a node does, has spent and has let out? Seven commands of `oncofed site`."""
 
 from __future__ import annotations
 
-import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,75 +17,130 @@ if TYPE_CHECKING:
 # Everything but click is imported where it is used, so that `oncofed --help` answers at once.
 # ruff: noqa: PLC0415
 
-_FAULT_FOUND = 1
+_NOT_WELL = 1
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object; docs/monitoring.md describes it.")
 
 
 @click.command()
 @NODE
-def status(folder: NodeFolder) -> None:
+@_JSON
+def status(folder: NodeFolder, as_json: bool) -> None:
     """Say what runs, what was asked last, and how far each plan is.
 
     \b
-    Example:
-      oncofed site status NODE
+    Exit codes:
+      0  guard, node and relay run
+      1  one of them does not, or (not as root) cannot be seen; or a record or a plan's document cannot be read
+      2  NODE is no node, or a file of its settings is damaged
+    \b
+    Examples:
+      sudo oncofed site status NODE
+      sudo oncofed site status NODE --json
     """
-    from oncofed.client.install.inbox import offered_plans, refuse_unread
-    from oncofed.client.install.progress import progress
-    from oncofed.client.records.audit_log import verify_audit_log
-    from oncofed.protocol.plan_hash import shown_of
-    from oncofed.supervision import read_status
+    from datetime import UTC, datetime
 
-    if os.path.lexists(folder.status):
-        for seen in read_status(folder.status):
-            state = f"runs since {seen.since}" if _is_alive(seen.pid) else "does not run"
-            click.echo(f"{seen.process:10s} {state}, started again {seen.restarts} times")
-    else:
-        click.echo("Not started with `oncofed site start`; for the services ask systemctl status 'oncofed-*'.")
+    from oncofed.client.install.folder import read_site
+    from oncofed.client.install.inbox import refuse_unread
+    from oncofed.client.install.node_status import node_status
+    from oncofed.running import parts_of
+
+    site, parts = read_site(folder).name, parts_of(folder.locks, logs=folder.logs, status=folder.status)
     go_on_as("guard", folder)
-    entries = verify_audit_log(folder.audit_log).entries  # none, where there is no log yet
-    if entries:
-        last = entries[-1]
-        about = shown_of(last.plan_hash, among=[entry.plan_hash for entry in entries])
-        where = f" (plan {about}, round {last.round})" if last.round is not None else ""
-        click.echo(f"Last entry of the audit log: {last.time} {last.event} {last.code}{where}")
-    plans = offered_plans(folder)
-    for plan in plans.read:
-        click.echo(f"Plan {plan.plan_hash[: plans.digits]} {plan.study}: {progress(plan, entries)}")
-    refuse_unread(plans.unread)
+    seen = node_status(folder, site=site, parts=parts, now=datetime.now(UTC))
+    if as_json:
+        _echo_json(seen.fields())
+    else:
+        for line in seen.lines():
+            click.echo(line)
+        refuse_unread(seen.unread)
+    if seen.unread or not seen.all_run:
+        sys.exit(_NOT_WELL)
 
 
-def _is_alive(pid: int | None) -> bool:
-    """The file may be older than a power failure, or than the end of who wrote it."""
-    if pid is None:
-        return False
-    try:
-        os.kill(pid, 0)
-    except PermissionError:  # it is there, and another user's
-        return True
-    except ProcessLookupError:
-        return False
-    return True
+def _echo_json(fields: dict[str, object]) -> None:
+    import json
+
+    click.echo(json.dumps(fields, indent=1))
 
 
 @click.command()
 @NODE
-def doctor(folder: NodeFolder) -> None:
-    """Examine the node: clock, TLS, network, ports, file rights, disk, versions, keys, ledger; with remedies.
+@_JSON
+def doctor(folder: NodeFolder, as_json: bool) -> None:
+    """Examine the node: clock, TLS, network, ports, file rights, disk, versions, keys, ledger, parts; with remedies.
 
-    Exit code 1 when there is a fault. Run it as root for the whole picture.
+    Run it as root for the whole picture.
 
     \b
-    Example:
+    Exit codes:
+      0  no fault; there may be warnings, such as a certificate that ends within 30 days
+      1  a fault: a part does not run, or something does not work or is not safe
+      2  NODE is no folder that can be looked at
+    \b
+    Examples:
       sudo oncofed site doctor NODE
+      sudo oncofed site doctor NODE --json
     """
+    from datetime import UTC, datetime
+    from importlib.metadata import version
+
     from oncofed.client.install.doctor import examine
     from oncofed.client.install.findings import Verdict, worst
+    from oncofed.client.install.node_status import FORM
 
     findings = examine(folder)
-    for finding in findings:
-        click.echo(str(finding))
+    if as_json:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        found = [finding.fields() for finding in findings]
+        verdict = worst(findings).lower()
+        _echo_json({"form": FORM, "at": at, "version": version("oncofed"), "verdict": verdict, "findings": found})
+    else:
+        for finding in findings:
+            click.echo(str(finding))
     if worst(findings) is Verdict.FAULT:
-        sys.exit(_FAULT_FOUND)
+        sys.exit(_NOT_WELL)
+
+
+@click.command()
+@NODE
+@click.option(
+    "--out",
+    metavar="FILE.prom",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Written whole, in place of the last; left out: shown.",
+)
+def metrics(folder: NodeFolder, out: Path | None) -> None:
+    """Say what the hospital's own monitoring may know of the node, in Prometheus's text format. As root.
+
+    For a timer, into the folder of node_exporter's textfile collector: nothing listens on a port for it. Nothing of a
+    patient is in it; it names data sources and studies, so keep it in the house. docs/monitoring.md has each figure.
+
+    \b
+    Exit codes:
+      0  written, whatever the figures say
+      1  it could not be written
+      2  NODE is no node, or FILE does not end in .prom
+    \b
+    Examples:
+      sudo oncofed site metrics NODE
+      sudo oncofed site metrics NODE --out /var/lib/prometheus/node-exporter/oncofed.prom
+    """
+    from datetime import UTC, datetime
+
+    from oncofed.client.install.folder import read_site
+    from oncofed.client.install.node_metrics import node_metrics
+    from oncofed.client.install.setup import refuse_unless_root
+    from oncofed.exposition import exposed, refuse_other_ending, write_textfile
+
+    if out is not None:
+        refuse_other_ending(out)
+    site = read_site(folder)
+    refuse_unless_root(site.users)
+    text = exposed(node_metrics(folder, site, now=datetime.now(UTC)))
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        write_textfile(out, text)
 
 
 @click.command()

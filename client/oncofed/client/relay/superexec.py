@@ -30,8 +30,10 @@ from flwr.supernode.runtime import run_clientapp as flower_clientapp
 from oncofed.client.install.folder import NodeFolder, read_site
 from oncofed.client.relay.flower_names import replace_in
 from oncofed.client.relay.guard_channel import SOCKET_VARIABLE, TOKEN_FILE_VARIABLE
+from oncofed.errors import InvalidInput
 from oncofed.flower_environment import flower_environment
 from oncofed.protocol.prompt_transfer import ask_again_soon
+from oncofed.running import hold_while_running
 from oncofed.secret_files import read_secret
 from oncofed.supervision import end_with_parent
 
@@ -139,6 +141,10 @@ def main(relay_app: str = RELAY_APP) -> None:
         | {SOCKET_VARIABLE: str(folder.socket), TOKEN_FILE_VARIABLE: str(folder.token)}
     )
     end_with_parent()
+    try:
+        hold_while_running(folder.locks["relay"], what=f"the relay of {folder.root}")
+    except InvalidInput as fault:
+        sys.exit(f"the relay does not start: {fault}")
     serve(folder, relay_app=relay_app)
 
 

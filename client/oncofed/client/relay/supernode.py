@@ -19,17 +19,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
-from flwr.common.constant import ISOLATION_MODE_PROCESS
+from flwr.common.constant import ISOLATION_MODE_PROCESS, SYSTEM_TIME_TOLERANCE
 from flwr.proto.fab_pb2 import Fab as FabProto
 from flwr.proto.fleet_pb2 import DeactivateNodeRequest
 from flwr.supercore.fab import Fab
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.object_store import ObjectStoreFactory
+from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
 from flwr.supercore.retry import http_retry
 from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli.flower_supernode import SuperNodeLifespanConfig, _start_supernode_http_api
@@ -38,11 +40,14 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from flwr.supernode.nodestate import NodeStateFactory
 
 from oncofed.client.install.folder import LOOPBACK, NodeFolder, approved_bundles, read_site
+from oncofed.client.install.network_checks import TIME_SERVICE, clock_difference
 from oncofed.client.relay.flower_names import replace_in
+from oncofed.errors import InvalidInput
 from oncofed.flower_environment import flower_environment
 from oncofed.plain_file import plain_bytes
 from oncofed.protocol.enrolment import load_node_key
 from oncofed.protocol.prompt_transfer import ask_again_soon
+from oncofed.running import hold_while_running
 from oncofed.secret_files import read_secret
 from oncofed.supervision import end_with_parent
 
@@ -51,6 +56,9 @@ LONGEST_WAIT_SECONDS = 0.5
 
 LONGEST_RETRY_SECONDS = 5
 """Between two attempts to reach the coordinator; Flower's is 20."""
+
+SMALLEST_TOLD_SKEW = timedelta(seconds=SYSTEM_TIME_TOLERANCE)
+"""Flower forgives a clock that is ahead by no more."""
 
 SEEN_OFFLINE_SECONDS = 2.0
 """Between ending the former session and a new one, so that a waiting ServerApp learns that its message was lost."""
@@ -142,6 +150,31 @@ def _ended(
     return True
 
 
+class SaysWhyRefused(NodeAuthHttpInterceptor):
+    """Flower ends itself upon a 401 without a word about why, and a wrong clock looks like a wrong key."""
+
+    def intercept(self, context: ProtobufRequestContext, call_next: ProtobufCall) -> httpx.Response:
+        """As Flower's, and a refusal is logged with its likeliest cause."""
+        response = super().intercept(context, call_next)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            _log.error("%s", words_of_refusal(response.headers.get("date"), datetime.now(UTC)))
+        return response
+
+
+def words_of_refusal(told: str | None, now: datetime) -> str:
+    """Of a 401. told: the answer's header `Date`."""
+    difference = clock_difference(told, now)
+    if difference is not None and difference > SMALLEST_TOLD_SKEW:
+        return (
+            f"the coordinator refuses this node (401): this machine's clock differs from the coordinator's by "
+            f"{difference.total_seconds():.0f} s, and what it signs counts for seconds only. {TIME_SERVICE}"
+        )
+    return (
+        "the coordinator refuses this node (401), and the clock is right: it does not know this node's key, or has "
+        "suspended or removed this hospital. Call it."
+    )
+
+
 def supernode_config(folder: NodeFolder) -> SuperNodeLifespanConfig:
     """What Flower's command line would make of our flags."""
     site = read_site(folder)
@@ -176,6 +209,7 @@ def serve(folder: NodeFolder) -> None:
     wait_less(LONGEST_WAIT_SECONDS)
     ask_again_soon()
     replace_in(http_retry, "MAX_RETRY_DELAY", LONGEST_RETRY_SECONDS)
+    replace_in(fleet_http_connection, "NodeAuthHttpInterceptor", SaysWhyRefused)
     end_former_session(folder)
     state = NodeStateFactory(objectstore_factory=ObjectStoreFactory())
     server, thread = _start_supernode_http_api(config, state)
@@ -204,6 +238,10 @@ def main() -> None:
     os.umask(0o077)
     os.environ.update(flower_environment(folder.node_flower_home, inherited=os.environ))
     end_with_parent()
+    try:
+        hold_while_running(folder.locks["node"], what=f"the SuperNode of {folder.root}")
+    except InvalidInput as fault:
+        sys.exit(f"the node does not start: {fault}")
     serve(folder)
 
 

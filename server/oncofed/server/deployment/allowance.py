@@ -6,12 +6,22 @@ not come for as long as a bucket takes to fill is forgotten, and of more than `_
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 _Who = TypeVar("_Who", bound=Hashable)
 _MOST = 10_000
+
+
+def whose(host: str) -> str:
+    """By what an address is counted: itself, and of IPv6 its network of 64 bits."""
+    try:
+        address = ipaddress.IPv6Address(host.partition("%")[0])
+    except ValueError:
+        return host
+    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
 
 
 class Allowances(Generic[_Who]):

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from oncofed.errors import Fault, FederationFailure, InvalidInput
+from oncofed.running import lock_taken
 
 PATIENCE_SECONDS = 30.0
 """A run that was stopped notices within a second or two."""
@@ -39,7 +40,7 @@ def at_work(
     deadline = monotonic() + patience_seconds
     descriptor = os.open(study / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        while not _locked(descriptor, fcntl.LOCK_EX):
+        while not lock_taken(descriptor, fcntl.LOCK_EX):
             if monotonic() >= deadline:
                 raise FederationFailure("another run works on this study already, and does not end")
             sleep(_PAUSE_SECONDS)
@@ -51,19 +52,11 @@ def at_work(
 def is_at_work(study: Path) -> bool:
     """Whether a process works on the study at this moment."""
     try:
-        descriptor = os.open(study / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(study / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
         # Shared, so that two who look do not see each other.
-        return not _locked(descriptor, fcntl.LOCK_SH)
+        return not lock_taken(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
-
-
-def _locked(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

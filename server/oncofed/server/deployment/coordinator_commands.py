@@ -17,8 +17,8 @@ from oncofed.server.deployment.membership_commands import (
     remove,
     rotate,
     suspend,
-    tell_of_files,
 )
+from oncofed.server.deployment.watch_commands import metrics, status
 
 if TYPE_CHECKING:
     from oncofed.server.deployment.folder import CoordinatorFolder
@@ -52,7 +52,11 @@ def coordinator() -> None:
 @NEW_FOLDER
 @click.option("--name", help="Of the consortium, for people. Needed for a new folder.")
 @click.option("--address", metavar="HOST:PORT", help="What hospitals connect to. Needed for a new folder.")
-@click.option("--listen", metavar="HOST:PORT", help="0.0.0.0 (all interfaces) or 127.0.0.1; default: all, same port.")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="0.0.0.0 (all interfaces), [::] (IPv6 too) or 127.0.0.1; default: all that --address needs, same port.",
+)
 @click.option("--also", multiple=True, metavar="NAME", help="More names or addresses for the certificate. Repeatable.")
 @click.option("--renew-certificate", is_flag=True, help="Of an existing folder: make a new server certificate only.")
 def init(
@@ -90,8 +94,9 @@ def init(
         remedy = "Choose another folder, or add --renew-certificate."
         raise InvalidInput([Fault(str(folder.root), "holds a coordinator already", remedy)])
     host, _, port = address.rpartition(":")
-    everywhere = "0.0.0.0"  # noqa: S104 - all interfaces; the gate lets hospitals reach their own routes only
-    settings = CoordinatorSettings(name, address, listen or f"{everywhere}:{port}", (host, *also))
+    # All interfaces; the gate lets hospitals reach their own routes only.
+    everywhere = "[::]" if host.startswith("[") else "0.0.0.0"  # noqa: S104
+    settings = CoordinatorSettings(name, address, listen or f"{everywhere}:{port}", (host.strip("[]"), *also))
     text = settings_text(settings)
     with TemporaryDirectory() as elsewhere:  # nothing is made before everything is known to be usable
         draft = type(folder)(Path(elsewhere))
@@ -164,7 +169,13 @@ def start(folder: CoordinatorFolder) -> None:
 @FOLDER
 @click.option("--out", required=True, metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--user", default="oncofed-coordinator", show_default=True, help="The system user that COORD belongs to.")
-def units(folder: CoordinatorFolder, out: Path, user: str) -> None:
+@click.option(
+    "--metrics",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder of node_exporter's textfile collector: a timer writes figures for Prometheus there.",
+)
+def units(folder: CoordinatorFolder, out: Path, user: str, metrics: Path | None) -> None:
     """Write a systemd unit that runs the server.
 
     \b
@@ -174,9 +185,10 @@ def units(folder: CoordinatorFolder, out: Path, user: str) -> None:
     from oncofed.server.deployment.units import coordinator_units
     from oncofed.unit_files import write
 
-    for path in write(out, coordinator_units(folder, user=user)):
+    for path in write(out, coordinator_units(folder, user=user, metrics=metrics)):
         click.echo(f"Wrote {path}")
-    click.echo("Next: systemctl daemon-reload && systemctl enable --now oncofed-coordinator")
+    timer = "" if metrics is None else " oncofed-coordinator-metrics.timer"
+    click.echo(f"Next: systemctl daemon-reload && systemctl enable --now oncofed-coordinator{timer}")
 
 
 @coordinator.command()
@@ -261,50 +273,6 @@ def _tell(progress: Progress) -> None:
 @coordinator.command()
 @FOLDER
 @STUDY
-def status(folder: CoordinatorFolder, study: str | None) -> None:
-    """Say what runs, which hospitals are online, and how far a study is.
-
-    \b
-    Example:
-      oncofed coordinator status COORD
-    """
-    from oncofed.server.deployment.folder import read_settings
-    from oncofed.server.deployment.member_files import look_at
-    from oncofed.server.deployment.runs import current_run, find_study, known_studies, shown
-    from oncofed.server.flower.control import Control, ControlRefused
-    from oncofed.server.report.reading import read_deployed_study
-    from oncofed.server.report.status import status_lines
-
-    read_settings(folder)
-    hospitals, studies = look_at(folder), known_studies(folder)
-    plan_hash = find_study(folder, study) if study is not None or len(studies) == 1 else ""
-    try:
-        with Control.of(folder) as control:
-            states = {node.node_id: node.status for node in control.list_nodes()}
-            found = current_run(folder, control, plan_hash) if plan_hash else None
-    except ControlRefused as refused:
-        click.echo(f"The server is not running ({refused})")
-        found, states = None, {}
-    for site in hospitals.known.values():
-        state = states.get(site.node_id, "unknown") if site.node_id is not None else "not registered"
-        state = state if site.is_member else site.standing
-        click.echo(f"{site.site:24s} {state}")
-    for name in hospitals.damaged:
-        click.echo(f"{name:24s} damaged")
-    tell_of_files(folder)
-    if found is not None:
-        click.echo(f"run {found[0]}: {found[1].status} {found[1].outcome}".rstrip())
-    if plan_hash:
-        for line in status_lines(read_deployed_study(folder.study(plan_hash)), shown=shown(folder, plan_hash)):
-            click.echo(line)
-    elif studies:
-        listed = ", ".join(shown(folder, known) for known in studies)
-        click.echo(f"{len(studies)} studies: {listed}. Look at one: oncofed coordinator status {folder.root} HASH")
-
-
-@coordinator.command()
-@FOLDER
-@STUDY
 def stop(folder: CoordinatorFolder, study: str | None) -> None:
     """Stop a running study. Finished rounds are kept, and `resume` goes on.
 
@@ -344,5 +312,5 @@ def report(folder: CoordinatorFolder, study: str | None, out: Path) -> None:
     click.echo(f"Look at {out}")
 
 
-for _command in (approve, suspend, readmit, remove, rotate, enrol):
+for _command in (status, metrics, approve, suspend, readmit, remove, rotate, enrol):
     coordinator.add_command(_command)

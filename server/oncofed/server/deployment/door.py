@@ -12,6 +12,8 @@ A hospital's connection becomes *known* when the gate has verified a signature o
 | opened a second, of an address             | it is closed at once                                   |
 | seconds until TLS and headers are complete | it ends                                                |
 
+Of IPv6 a network of 64 bits is one address, for who has one of its addresses has all.
+
 127.0.0.1 is where the coordinator's own processes come from: it has its own bound, which strangers cannot use up, and
 may open as many a second as it likes. Other addresses of loopback are strangers.
 
@@ -32,7 +34,7 @@ from dataclasses import dataclass, field, replace
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from oncofed.server.deployment.allowance import Allowances
+from oncofed.server.deployment.allowance import Allowances, whose
 from oncofed.server.deployment.folder import LOOPBACK
 
 Peer = tuple[str, int]
@@ -128,7 +130,7 @@ class Doorkeeper:
 
     def arrive(self, peer: Peer, end: Callable[[], None]) -> Visit | None:
         """Note a new connection; None: it is to be closed at once. Ends another one where there is no more room."""
-        address = peer[0]
+        address = whose(peer[0])
         if address == LOOPBACK:
             if not self._room(address, self.limits.of_loopback):
                 return None
@@ -145,10 +147,11 @@ class Doorkeeper:
 
     def leave(self, visit: Visit) -> None:
         """It is closed. Twice is fine."""
-        visits = self._of.get(visit.peer[0], OrderedDict())
+        address = whose(visit.peer[0])
+        visits = self._of.get(address, OrderedDict())
         visits.pop(visit, None)
         if not visits:
-            self._of.pop(visit.peer[0], None)
+            self._of.pop(address, None)
         self._unknow(visit)
         if self._peers.get(visit.peer) is visit:
             del self._peers[visit.peer]
@@ -202,16 +205,18 @@ class Doorkeeper:
 class Door(socket.socket):
     """A listening socket that lets in whom the doorkeeper does, for asyncio's own event loop."""
 
-    def __init__(self, keeper: Doorkeeper) -> None:
-        super().__init__(socket.AF_INET, socket.SOCK_STREAM)
+    def __init__(self, keeper: Doorkeeper, family: socket.AddressFamily = socket.AF_INET) -> None:
+        super().__init__(family, socket.SOCK_STREAM)
         self.keeper = keeper
+        if family == socket.AF_INET6:
+            self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a door of its own
         self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.setblocking(False)
 
     @staticmethod
     def at(host: str, port: int, keeper: Doorkeeper) -> Door:
         """Bound; uvicorn begins to listen. Raises OSError."""
-        door = Door(keeper)
+        door = Door(keeper, socket.AF_INET6 if ":" in host else socket.AF_INET)
         try:
             door.bind((host, port))
         except OSError:
@@ -222,8 +227,9 @@ class Door(socket.socket):
     def accept(self) -> tuple[socket.socket, Peer]:
         """The next connection that may come in. Raises BlockingIOError when there is none now."""
         for _ in range(_ARRIVALS_AT_A_TIME):
-            descriptor, peer = self._accept()  # type: ignore[attr-defined]  # what socket.accept itself is made of
-            arrived = _Arrival(descriptor, peer, self.keeper)
+            descriptor, name = self._accept()  # type: ignore[attr-defined]  # what socket.accept itself is made of
+            peer = (str(name[0]), int(name[1]))  # as uvicorn tells it; of IPv6 there are two numbers more
+            arrived = _Arrival(descriptor, peer, self.keeper, self.family)
             if arrived.visit is not None:
                 arrived.visit.await_headers(self.keeper.limits.silent_seconds)
                 return arrived, peer
@@ -234,8 +240,8 @@ class Door(socket.socket):
 class _Arrival(socket.socket):
     """A connection whose end the doorkeeper learns of."""
 
-    def __init__(self, descriptor: int, peer: Peer, keeper: Doorkeeper) -> None:
-        super().__init__(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=descriptor)
+    def __init__(self, descriptor: int, peer: Peer, keeper: Doorkeeper, family: int) -> None:
+        super().__init__(family, socket.SOCK_STREAM, 0, fileno=descriptor)
         self._keeper = keeper
         self.visit = keeper.arrive(peer, self._hang_up)
 

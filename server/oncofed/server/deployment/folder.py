@@ -14,7 +14,7 @@ from typing import Annotated
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import As, Known, Rule, Wrong, read_declared
-from oncofed.protocol.enrolment import ADDRESS
+from oncofed.protocol.enrolment import is_address
 from oncofed.texts import LINE
 from oncofed.toml_file import read_toml
 
@@ -23,6 +23,7 @@ _KEY_BYTES = 32
 _FROM_A_BACKUP = "Restore it from a backup of keys/."
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - the operator chooses it in coordinator.toml; the gate guards it
+_OF_BOTH_KINDS = "[::]"
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ class CoordinatorFolder:
         return self.root / "flower"
 
     @property
+    def locks(self) -> dict[str, Path]:
+        """Of SuperLink and SuperExec: the file that each holds a lock on while it runs."""
+        return {name: self.root / f"{name}.lock" for name in ("superlink", "superexec")}
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 
@@ -101,15 +107,17 @@ class CoordinatorFolder:
 
 
 def _address(text: str, known: Known) -> str:
-    match = ADDRESS.fullmatch(text)
-    if match is None or int(match["port"]) > 65535:
-        raise Wrong("is not host:port", "Write for example coordinator.example.org:9443.")
+    if not is_address(text):
+        raise Wrong("is not host:port", "Write for example coordinator.example.org:9443, or [2001:db8::7]:9443.")
     return text
 
 
 def _here(text: str, known: Known) -> str:
-    if text.rpartition(":")[0] not in (LOOPBACK, _EVERYWHERE):
-        raise Wrong("is another address", f"Listen on {_EVERYWHERE} (all) or {LOOPBACK} (this machine).")
+    if text.rpartition(":")[0] not in (LOOPBACK, _EVERYWHERE, _OF_BOTH_KINDS):
+        remedy = (
+            f"Listen on {_EVERYWHERE} (all of IPv4), {_OF_BOTH_KINDS} (all, IPv6 too) or {LOOPBACK} (this machine)."
+        )
+        raise Wrong("is another address", remedy)
     return text
 
 
@@ -129,14 +137,17 @@ class CoordinatorSettings:
     address: Annotated[str, As("an address"), Rule(_address)]
     """`host:port` that hospitals connect to."""
     listen: Annotated[str, As("an address"), Rule(_address), Rule(_here)]
-    """`host:port` that the server listens on: 0.0.0.0 for all interfaces, 127.0.0.1 for this machine only."""
+    """`host:port` that the server listens on: 0.0.0.0 for all interfaces, [::] for all of them with IPv6 too, 127.0.0.1
+    for this machine only."""
     names: Annotated[tuple[str, ...], Rule(_without_ports)]
     """Host names and IP addresses in the server's certificate; loopback is always added. After a change: `oncofed
     coordinator init COORD --renew-certificate`."""
 
     @property
-    def listen_host(self) -> str:
-        return self.listen.rpartition(":")[0]
+    def listen_hosts(self) -> tuple[str, ...]:
+        """A socket each: IPv6 has its own, so that an IPv4 address is told as such."""
+        host = self.listen.rpartition(":")[0]
+        return (_EVERYWHERE, host.strip("[]")) if host == _OF_BOTH_KINDS else (host,)
 
     @property
     def listen_port(self) -> int:

@@ -15,12 +15,17 @@ from oncofed.server.deployment.folder import CoordinatorFolder, read_settings
 from oncofed.unit_files import fill, installed_command, plain_path, plain_words
 
 NAMES = ("oncofed-coordinator.service",)
+OF_METRICS = ("oncofed-coordinator-metrics.service", "oncofed-coordinator-metrics.timer")
+"""For node_exporter."""
 _HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"), Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - refused, not used
 """What ProtectHome and PrivateTmp take from a service's sight."""
 
 
-def coordinator_units(folder: CoordinatorFolder, *, user: str) -> dict[str, str]:
-    """The text of the unit by file name. Raises InvalidInput."""
+def coordinator_units(folder: CoordinatorFolder, *, user: str, metrics: Path | None = None) -> dict[str, str]:
+    """The text of each unit by file name. Raises InvalidInput.
+
+    metrics  the folder that node_exporter's textfile collector reads; None: no figures are written.
+    """
     settings = read_settings(folder)
     faults = [
         Fault("COORD", f"lies below {hidden}, which the service does not see", "Put it below /srv, for instance.")
@@ -39,8 +44,9 @@ def coordinator_units(folder: CoordinatorFolder, *, user: str) -> dict[str, str]
         raise InvalidInput(faults)
     return fill(
         "oncofed.server",
-        NAMES,
+        NAMES if metrics is None else (*NAMES, *OF_METRICS),
         {
+            "textfiles": "" if metrics is None else plain_path(metrics, where="--metrics"),
             "name": plain_words(settings.name),
             "coordinator": plain_path(folder.root, where="COORD"),
             "oncofed": installed_command(),

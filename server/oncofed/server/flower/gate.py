@@ -41,6 +41,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import logging
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
@@ -57,7 +58,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oncofed.protocol.wire_form import LARGEST_MESSAGE
-from oncofed.server.deployment.allowance import Allowances
+from oncofed.server.deployment.allowance import Allowances, whose
 from oncofed.server.deployment.door import Peer
 from oncofed.server.deployment.folder import LOOPBACK
 from oncofed.server.deployment.member_keys import key_bytes
@@ -75,6 +76,9 @@ _CONTROL = "/v1/control/"
 _HEALTH = "/health"
 _PUSH, _PULL = "/v1/fleet/push-object", "/v1/fleet/pull-object"
 _CHUNK = 64 * 1024
+_HOUR_SECONDS = 3600.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,7 @@ class Gate:
         self._seen: MutableMapping[tuple[bytes, str], float] = {}
         self._open: Counter[tuple[bytes, str]] = Counter()
         self._large_bytes = 0
+        self._told_of_clock: dict[str, float] = {}
         self._of_keys = Allowances[bytes](
             a_second=limits.a_second_of_a_key, at_once=limits.at_once_of_a_key, clock=monotonic
         )
@@ -233,16 +238,30 @@ class Gate:
             key = bytes_to_public_key(b64decode(sent, validate=True))
             own = key_bytes(key) if isinstance(key, ec.EllipticCurvePublicKey) else b""
             age = (self._now() - datetime.fromisoformat(time.decode("ascii"))).total_seconds()
-            sound = (
-                self._members.site_of(own) is not None
-                and -SYSTEM_TIME_TOLERANCE < age < TIMESTAMP_TOLERANCE + SYSTEM_TIME_TOLERANCE
-                and verify_signature(key, time, b64decode(signature, validate=True))
-            )
+            site = self._members.site_of(own)
+            signed = site is not None and verify_signature(key, time, b64decode(signature, validate=True))
+            sound = signed and -SYSTEM_TIME_TOLERANCE < age < TIMESTAMP_TOLERANCE + SYSTEM_TIME_TOLERANCE
+            if site is not None and signed and not sound:
+                self._tell_of_clock(site, age)
         except (ValueError, TypeError, AttributeError):  # of whatever form it is, Flower cannot read it either
             sound = False
         if not sound:
             raise self._stranger(scope, "no member's key, or not its signature of the time", 401)
         return own, time.decode("ascii")
+
+    def _tell_of_clock(self, site: str, age: float) -> None:
+        """Once an hour for each hospital: what it signed may come again from whoever carries it."""
+        now = self._monotonic()
+        if now - self._told_of_clock.get(site, float("-inf")) < _HOUR_SECONDS:
+            return
+        self._told_of_clock[site] = now
+        when = f"{age:.0f} s ago" if age > 0 else f"in {-age:.0f} s"
+        _log.warning(
+            "%s is refused: what it sent was signed %s by this machine's clock. Is one of the two clocks wrong? Their "
+            "oncofed site doctor says so",
+            site,
+            when,
+        )
 
     @contextmanager
     def _room_for(self, key: bytes, length: int, *, pulls: bool) -> Iterator[None]:
@@ -365,4 +384,4 @@ def _peer(scope: Scope) -> Peer:
 
 
 def _address(scope: Scope) -> str:
-    return _peer(scope)[0]
+    return whose(_peer(scope)[0])

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from flwr.supercore.superexec.run_superexec import run_superexec
 
+from oncofed.errors import InvalidInput
 from oncofed.flower_environment import flower_environment
+from oncofed.running import hold_while_running
 from oncofed.secret_files import read_secret
 from oncofed.server.deployment.folder import CoordinatorFolder, read_settings
 from oncofed.supervision import end_with_parent
@@ -32,6 +34,10 @@ def main() -> None:
         | {COORDINATOR: str(folder.root)}
     )
     end_with_parent()
+    try:
+        hold_while_running(folder.locks["superexec"], what=f"the SuperExec of {folder.root}")
+    except InvalidInput as fault:
+        sys.exit(f"the SuperExec does not start: {fault}")
     run_superexec(
         runtime_api_address=read_settings(folder).local_address,
         insecure=False,

@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,8 +30,9 @@ from flwr.superlink.config_loader import SuperLinkLifespanConfig, load_control_a
 from flwr.superlink.main import create_app
 from sqlalchemy import update
 
-from oncofed.errors import FederationFailure
+from oncofed.errors import FederationFailure, InvalidInput
 from oncofed.flower_environment import flower_environment
+from oncofed.running import hold_while_running
 from oncofed.secret_files import read_secret
 from oncofed.server.deployment.door import Door, Doorkeeper, door_protocol, limits_for, raise_open_files
 from oncofed.server.deployment.folder import CoordinatorFolder, read_settings
@@ -51,7 +53,7 @@ def superlink_config(folder: CoordinatorFolder) -> SuperLinkLifespanConfig:
     return SuperLinkLifespanConfig(
         control_address="",
         health_server_address=None,
-        host=settings.listen_host,
+        host=settings.listen_hosts[0],
         port=settings.listen_port,
         insecure=False,
         certificates=(
@@ -150,12 +152,19 @@ def serve(folder: CoordinatorFolder) -> None:
         timeout_graceful_shutdown=_STOP_SECONDS,
     )
     logging.getLogger("uvicorn.error").addFilter(OnceAnHour())
+    with ExitStack() as doors:
+        uvicorn.Server(settings).run(
+            sockets=[
+                doors.enter_context(_door(host, config.port, keeper)) for host in read_settings(folder).listen_hosts
+            ]
+        )
+
+
+def _door(host: str, port: int, keeper: Doorkeeper) -> Door:
     try:
-        door = Door.at(config.host, config.port, keeper)
+        return Door.at(host, port, keeper)
     except OSError as error:
-        raise FederationFailure(f"cannot listen on {config.host}:{config.port}: {error}") from None
-    with door:
-        uvicorn.Server(settings).run(sockets=[door])
+        raise FederationFailure(f"cannot listen on {host}, port {port}: {error}") from None
 
 
 def main() -> None:
@@ -164,6 +173,10 @@ def main() -> None:
     os.umask(0o077)
     os.environ.update(flower_environment(folder.flower_home, inherited=os.environ))
     end_with_parent()
+    try:
+        hold_while_running(folder.locks["superlink"], what=f"the SuperLink of {folder.root}")
+    except InvalidInput as fault:
+        sys.exit(f"the server does not start: {fault}")
     serve(folder)
 
 

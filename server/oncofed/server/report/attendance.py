@@ -82,6 +82,14 @@ def explained(reason: str) -> str:
     return REFUSAL_WORDS[RefusalCode(code)] if known else ""
 
 
+def lack_of(reason: str) -> str:
+    """Of a few words: the code of a hospital's refusal, `no_answer`, or `not_admitted` for what it sent."""
+    code = reason.removeprefix(_REFUSED)
+    if reason.startswith(_REFUSED) and code in {each.value for each in RefusalCode}:
+        return code
+    return "no_answer" if reason.startswith(_NOT_THERE) else "not_admitted"
+
+
 def in_ranges(numbers: Iterable[int]) -> str:
     """Rising numbers in short: "1, 3 to 5, 9"."""
     parts: list[tuple[int, int]] = []

@@ -278,8 +278,8 @@ def asked_until_answered(
     began, asked_before = patience.clock(), False
     present = _present_in_time(grid, state, plan=plan, nodes=nodes, patience=patience, ready=ready)
     state = replace(state, roster=present)
+    asked_at = patience.clock()
     while True:
-        asked_at = time.perf_counter()
         asked = ask(state, plan=plan, nodes=nodes)
         replies = grid.send_and_receive([message for _, message in asked], timeout=plan.round_timeout_seconds)
         # The grid gives a message its id when it is sent.
@@ -314,7 +314,7 @@ def asked_until_answered(
             if not free:
                 patience.sleep(patience.pause_seconds)
         else:
-            return after, replace(report, seconds=time.perf_counter() - asked_at)
+            return after, replace(report, seconds=patience.clock() - asked_at)
 
 
 def _present_in_time(

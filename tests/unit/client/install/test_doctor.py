@@ -15,6 +15,7 @@ from tests.command_line import oncofed
 from tests.end_to_end.flower_processes import enrol, free_port, new_coordinator
 from tests.installed_node import SITE, InstalledNode, installed_node
 from tests.node_guards import COORDINATOR_PUBLIC, HonestGuard
+from tests.running_parts import held_by_another
 
 from oncofed.client.guard.guard_server import WRONG_TOKEN, serving
 from oncofed.client.guard.token import new_token, read_digits, token_sha256
@@ -71,7 +72,7 @@ def test_a_whole_node_has_no_fault_but_the_coordinator_that_is_not_there(node: I
         "patients": FINE,  # nobody's are needed yet
         "users": WARNING,  # one for all, for trying out
         "coordinator": FAULT,
-        "guard": WARNING,  # is not running
+        **dict.fromkeys(("node", "relay", "guard"), FAULT),  # do not run
         "bundles": WARNING,  # nothing is approved
     }
 
@@ -394,7 +395,12 @@ def test_the_command_says_it_and_ends_with_1(node: InstalledNode, monkeypatch: p
     assert "FAULT   coordinator: " in said.text
     assert "\n        -> " in said.text
     monkeypatch.setattr(doctor, "coordinator_findings", lambda *_: iter([Finding("coordinator", FINE, "answers")]))
-    assert oncofed("site", "doctor", node.folder.root).code == 0, "a warning is no fault"
+    assert oncofed("site", "doctor", node.folder.root).code == 1, "no part runs"
+    monkeypatch.setattr(doctor, "_guard", lambda _: iter([Finding("guard", FINE, "answers")]))
+    with held_by_another(node.folder.locks["node"]):
+        assert "FAULT   relay: is not running" in oncofed("site", "doctor", node.folder.root).text
+        with held_by_another(node.folder.locks["relay"]):
+            assert oncofed("site", "doctor", node.folder.root).code == 0, "a warning is no fault"
 
 
 def test_no_patient_is_in_it(node: InstalledNode) -> None:

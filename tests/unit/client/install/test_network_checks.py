@@ -16,7 +16,7 @@ from tests.loopback_servers import connect_proxy, http_server
 from oncofed.client.install.findings import Finding, Verdict
 from oncofed.client.install.folder import Coordinator, NodeFolder, SiteSettings, read_site
 from oncofed.client.install.network_checks import coordinator_findings, port_findings
-from oncofed.server.deployment.certificates import renew_server_certificate
+from oncofed.server.deployment.certificates import SERVER_DAYS, renew_server_certificate
 from oncofed.server.deployment.folder import CoordinatorFolder, CoordinatorSettings, read_settings
 
 NOW = datetime.now(UTC)
@@ -78,7 +78,11 @@ def told(moment: datetime) -> str:
 def test_a_coordinator_that_answers_with_the_pinned_certificate_is_fine(enrolled: Enrolled) -> None:
     with http_server(port=enrolled.port, certificate=enrolled.certificate, date=told(NOW)):
         found = enrolled.findings()
-    assert {topic: finding.verdict for topic, finding in found.items()} == {"coordinator": FINE, "clock": FINE}
+    assert {topic: finding.verdict for topic, finding in found.items()} == {
+        "coordinator": FINE,
+        "clock": FINE,
+        "certificate": FINE,
+    }
     assert "directly" in found["coordinator"].what
 
 
@@ -103,6 +107,23 @@ def test_a_clock_that_is_wrong_is_told(seconds: int, enrolled: Enrolled) -> None
     assert found["clock"].verdict is FAULT
     assert "61 s" in found["clock"].what
     assert "time service" in found["clock"].remedy
+
+
+@pytest.mark.parametrize("through_proxy", [False, True])
+@pytest.mark.parametrize(("days", "verdict"), [(31, FINE), (29, WARNING)])
+def test_the_end_of_the_servers_certificate_is_announced_thirty_days_before(
+    days: int, verdict: Verdict, through_proxy: bool, enrolled: Enrolled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = datetime.now(UTC).replace(microsecond=0) + timedelta(days=SERVER_DAYS)
+    renew_server_certificate(enrolled.coordinator, enrolled.settings, now=ends - timedelta(days=SERVER_DAYS))
+    with connect_proxy() as proxy, http_server(port=enrolled.port, certificate=enrolled.certificate):
+        if through_proxy:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        found = enrolled.findings(now=ends - timedelta(days=days))["certificate"]
+        assert bool(proxy.asked) == through_proxy
+    assert (found.verdict, found.until) == (verdict, ends)
+    assert f"{ends:%Y-%m-%d}" in found.what
+    assert ("--renew-certificate" in found.remedy) == (verdict is WARNING)
 
 
 @pytest.mark.parametrize("date", [None, "yesterday", "Mon, 23 Nov 2026 12:00:00 -0000"])

@@ -22,6 +22,7 @@ import torch
 from tests.command_line import oncofed
 from tests.installed_node import SITE, SOURCE, InstalledNode, installed_node, planted
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, Asker
+from tests.running_parts import held_by_another
 
 from oncofed.client.guard import trial
 from oncofed.client.guard.guard_server import serving
@@ -97,7 +98,7 @@ def test_a_whole_way_names_no_patient(delivered: InstalledNode) -> None:
         *(("approve", node, hash_of(delivered), "--source", SOURCE, "--yes"), ("decline", node, hash_of(delivered))),
     ]
     said = {command[0]: oncofed("site", *command) for command in commands}
-    assert {name: one.code for name, one in said.items() if one.code != 0} == {"doctor": 1}
+    assert {name: one.code for name, one in said.items() if one.code != 0} == {"doctor": 1, "status": 1}
     # The machine's free gigabytes may be some patient's age by chance.
     text = re.sub(r"[\d.]+ GB", "", "".join(one.text for one in said.values()))
     found = table_of(delivered)
@@ -139,7 +140,9 @@ def test_a_plan_of_another_coordinator_or_for_others_is_not_kept(node: Installed
         (tmp_path / "plan.json").write_bytes(content)
         said = oncofed("site", "plans", node.folder.root, "--add", tmp_path / "plan.json")
         assert (said.code, "not a plan for this hospital" in said.text) == (2, True)
-    assert "None yet" in oncofed("site", "plans", node.folder.root).text
+    listed = oncofed("site", "plans", node.folder.root).text
+    assert "None yet" in listed
+    assert "again about every 15 seconds" in listed
 
 
 def test_a_plan_is_shown_in_lines_that_the_terminal_does_not_break(
@@ -255,15 +258,22 @@ def test_a_folder_that_may_not_be_read_is_not_an_empty_one(offered: InstalledNod
 
 
 def test_status_believes_no_file_about_a_process_that_is_gone(node: InstalledNode) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
     rows = [
-        {"process": name, "pid": pid, "since": "noon", "restarts": 0, "last_exit": None}
-        for name, pid in (("guard", os.getpid()), ("node", gone.pid), ("relay", None))
+        {"process": name, "pid": os.getpid(), "since": "noon", "restarts": 3, "last_exit": None}
+        for name in ("guard", "node", "relay")
     ]
     node.folder.status.write_text(json.dumps({"supervisor": 1, "processes": rows}))
-    said = oncofed("site", "status", node.folder.root).text.splitlines()
-    assert ["runs since" in line for line in said[:3]] == [True, False, False]
+    root = node.folder.root
+    with held_by_another(node.folder.locks["guard"]):
+        said = oncofed("site", "status", root)
+        assert [line.split()[1] for line in said.text.splitlines()[:3]] == ["runs", "does", "does"]
+        assert said.code == 1
+        assert "noon" not in said.text, "no supervisor runs that could know"
+        node.folder.logs.mkdir()
+        with held_by_another(node.folder.logs / "supervisor.lock"):
+            assert "runs since noon, started again 3 times" in oncofed("site", "status", root).text
+            with held_by_another(node.folder.locks["node"]), held_by_another(node.folder.locks["relay"]):
+                assert oncofed("site", "status", root).code == 0
 
 
 def test_status_says_how_far_each_plan_is_and_that_a_study_has_ended(offered: InstalledNode) -> None:

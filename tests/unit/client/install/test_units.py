@@ -10,7 +10,7 @@ from tests.hardened_units import EVERYWHERE, complaints, lacking, settings_of, w
 
 from oncofed.client.install import units
 from oncofed.client.install.folder import NodeFolder
-from oncofed.client.install.units import NAMES, node_units
+from oncofed.client.install.units import NAMES, OF_METRICS, node_units
 from oncofed.errors import InvalidInput
 from oncofed.unit_files import write
 
@@ -29,6 +29,7 @@ smallest_noise_multiplier = 5.0
 """
 CSV = 'kind = "csv"\npath = "/srv/registry.csv"\n'
 SQL = 'kind = "sql"\nstatement = "SELECT 1"\nurl_file = "/etc/database-address"\n'
+OF_SERVICES = {"Restart", "StartLimitIntervalSec", "ProtectProc", "RemoveIPC"}
 SERVICES = {"guard": "oncofed-guard.service", "node": "oncofed-node.service", "relay": "oncofed-relay.service"}
 
 
@@ -112,6 +113,28 @@ def test_systemd_has_nothing_against_them(folder: NodeFolder, tmp_path: Path) ->
     path = out / "oncofed-guard.service"
     path.write_text(path.read_text().replace("ProtectHome=yes", "ProtectHome=surely"))
     assert complaints(out)
+
+
+def test_the_timer_for_prometheus_comes_when_it_is_asked_for_and_its_service_reaches_little(
+    folder: NodeFolder, tmp_path: Path
+) -> None:
+    assert set(node_units(folder, databases=())) == set(NAMES)
+    found = node_units(folder, databases=(), metrics=Path("/var/lib/prometheus/node-exporter"))
+    assert set(found) == {*NAMES, *OF_METRICS}
+    service = found["oncofed-metrics.service"]
+    command = f"site metrics {folder.root} --out /var/lib/prometheus/node-exporter/oncofed.prom"
+    assert {line.partition(" ")[2] for line in settings_of(service)["ExecStart"]} == {command}
+    # Root: SQLite gives what it makes beside the ledger to the guard. It runs once, and is no service to start again.
+    demanded = {name: lines for name, lines in EVERYWHERE.items() if name not in OF_SERVICES} | {
+        "ReadWritePaths": {f"{folder.root}/guard /var/lib/prometheus/node-exporter"},
+        "CapabilityBoundingSet": {"CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_CHOWN CAP_FOWNER"},
+        "SystemCallFilter": {"@system-service"},
+    }
+    assert lacking(service, demanded) == set()
+    for setting in demanded:
+        assert lacking(without(service, setting), demanded) == {setting}
+    write(tmp_path / "units", found)
+    assert not complaints(tmp_path / "units")
 
 
 def test_with_a_database_the_guard_reaches_it_and_nothing_else(folder: NodeFolder) -> None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import Message, RecordDict
 from flwr.common.serde import fab_to_proto
+from flwr.proto.fleet_pb2 import PullMessagesRequest
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.fab import Fab
 from flwr.supercore.object_store import ObjectStoreFactory
+from flwr.supercore.protobuf.client import ProtobufRequestContext
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode import fleet_http_connection, start_client_internal
@@ -173,3 +179,32 @@ def test_a_coordinator_that_is_away_is_no_reason_to_fail(tmp_path: Path) -> None
     coordinator = new_coordinator(tmp_path / "c")
     ca, keys = coordinator.ca_certificate.read_bytes(), (KEY, KEY.public_key())
     assert supernode._ended(42, read_settings(coordinator).address, ca, keys) is False
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(600, "differs from the coordinator's by 600 s"), (-600, "by 600 s"), (2, "the clock is right: it does not know")],
+)
+def test_a_refusal_is_logged_with_the_clock_when_that_is_why(
+    seconds: int, told: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flower ends the process upon a 401, and says nothing of the cause."""
+    flower = logging.getLogger("flwr")
+    monkeypatch.setattr(flower, "propagate", True)
+    here = datetime.now(UTC).replace(microsecond=0)
+    moved = type("Moved", (datetime,), {"now": classmethod(lambda cls, zone: here)})
+    monkeypatch.setattr(supernode, "datetime", moved)
+    date = format_datetime(here + timedelta(seconds=seconds), usegmt=True)
+
+    def answered(status: int) -> list[str]:
+        caplog.clear()
+        context = ProtobufRequestContext("PullMessages", PullMessagesRequest(), httpx.Request("POST", "https://h:1"))
+        response = httpx.Response(status, headers={"date": date})
+        assert supernode.SaysWhyRefused(KEY, KEY.public_key()).intercept(context, lambda _: response) is response
+        assert context.request.headers["flwr-signature"]
+        return [record.getMessage() for record in caplog.records]
+
+    (line,) = answered(401)
+    assert told in line
+    assert ("systemd-timesyncd" in line) == (abs(seconds) > 5)
+    assert answered(200) == []

@@ -33,7 +33,7 @@ def test_the_study_that_was_simulated_is_the_study_that_is_offered() -> None:
 
 def test_the_templates_have_no_faults() -> None:
     consortium = read_consortium(TEMPLATES / "study.toml")
-    assert consortium.terms.patience_seconds == 900
+    assert consortium.terms.patience_seconds == 7 * 24 * 3600
     assert len(consortium.terms.released) == 3
 
 

@@ -152,7 +152,7 @@ def test_status_without_a_server_and_with_several_studies(coordinator: Coordinat
         (coordinator.study(digit * 64)).mkdir(parents=True)
         (coordinator.study(digit * 64) / "plan.json").touch()
     said = oncofed("coordinator", "status", coordinator.root)
-    assert said.code == 0, said.text
+    assert said.code == 1, said.text
     assert "The server is not running" in said.text
     assert "2 studies: aaaaaaaaaaaa, bbbbbbbbbbbb" in said.text
 

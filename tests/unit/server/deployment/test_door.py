@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from tests.end_to_end.flower_processes import new_coordinator
 
+from oncofed.server.deployment.allowance import whose
 from oncofed.server.deployment.door import Door, Doorkeeper, DoorLimits, Peer, door_protocol, limits_for
 
 LIMITS = DoorLimits(
@@ -90,6 +91,22 @@ def test_addresses_without_number_leave_room_for_a_hospital() -> None:
         assert comings.come(f"10.1.{number // 256}.{number % 256}", 1)
     assert (HOSPITAL, 1) not in comings.ended
     assert len(comings.keeper) == LIMITS.connections
+
+
+def test_a_network_of_ipv6_is_one_address_for_who_has_one_of_it_has_all() -> None:
+    comings = Comings()
+    assert all(comings.come(f"2001:db8::{port:x}", port) for port in range(8))
+    assert len(comings.keeper) == 6
+    assert comings.come("2001:db8:0:1::7", 9), "another network"
+    assert len(comings.keeper) == 7
+    comings.leave(("2001:db8::7", 7))
+    assert len(comings.keeper) == 6
+    assert (whose("2001:db8::7"), whose("fe80::1%eth0"), whose("192.0.2.1")) == (
+        "2001:db8::/64",
+        "fe80::/64",
+        "192.0.2.1",
+    )
+    assert whose("::1") != whose("127.0.0.1"), "only the latter is where the coordinator's own processes come from"
 
 
 def test_one_hospital_with_many_addresses_does_not_fill_the_room_of_another() -> None:

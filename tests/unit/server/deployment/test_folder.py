@@ -42,6 +42,31 @@ def test_all_faults_are_named_together(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("address", "listen", "hosts"),
+    [
+        ("[2001:db8::7]:9443", "[::]:9443", ("0.0.0.0", "::")),
+        ("c.example.org:9443", "[::]:9443", ("0.0.0.0", "::")),
+        ("192.0.2.1:9443", "127.0.0.1:9443", ("127.0.0.1",)),
+    ],
+)
+def test_ipv6_is_written_in_brackets_and_has_a_socket_of_its_own(
+    address: str, listen: str, hosts: tuple[str, ...], tmp_path: Path
+) -> None:
+    settings = CoordinatorSettings("Ruhr", address, listen, ("2001:db8::7",))
+    assert read_settings(written(tmp_path, settings_text(settings))) == settings
+    assert settings.listen_hosts == hosts
+    assert settings.local_address == "127.0.0.1:9443"
+
+
+@pytest.mark.parametrize(
+    "address", ["2001:db8::7:9443", "[2001:db8::7]", "[2001:db8:::7]:1", "[::7]:65536", "[c.example]:1"]
+)
+def test_what_is_no_ipv6_address_with_a_port_is_refused(address: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"is not host:port|is not an address"):
+        read_settings(written(tmp_path, settings_text(CoordinatorSettings("x", address, "[::]:1", ()))))
+
+
 def test_a_secret_is_kept_and_never_open_to_others(tmp_path: Path) -> None:
     path = tmp_path / "key"
     write_secret(path, b"one")

@@ -13,7 +13,7 @@ from tests.hardened_units import EVERYWHERE, complaints, lacking, settings_of, w
 from oncofed.errors import InvalidInput
 from oncofed.server.deployment import units
 from oncofed.server.deployment.folder import CoordinatorFolder, CoordinatorSettings, settings_text
-from oncofed.server.deployment.units import NAMES, coordinator_units
+from oncofed.server.deployment.units import NAMES, OF_METRICS, coordinator_units
 from oncofed.unit_files import write
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
@@ -55,6 +55,26 @@ def test_systemd_has_nothing_against_it(folder: CoordinatorFolder, tmp_path: Pat
     if (found := complaints(out)) is None:
         pytest.skip("NOT TESTED: systemd-analyze verify. Install systemd to test it.")
     assert found == []
+
+
+def test_the_timer_for_prometheus_writes_one_folder_alone(folder: CoordinatorFolder, tmp_path: Path) -> None:
+    found = coordinator_units(folder, user=ME, metrics=Path("/var/lib/prometheus/node-exporter"))
+    assert set(found) == {*NAMES, *OF_METRICS}
+    service = found["oncofed-coordinator-metrics.service"]
+    assert (
+        lacking(
+            service,
+            {
+                "ReadWritePaths": {"/var/lib/prometheus/node-exporter"},
+                "CapabilityBoundingSet": {"CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH"},
+                "NoNewPrivileges": {"yes"},
+                "ProtectSystem": {"strict"},
+            },
+        )
+        == set()
+    )
+    write(tmp_path / "units", found)
+    assert not complaints(tmp_path / "units")
 
 
 def test_a_name_for_people_cannot_say_anything_to_systemd(folder: CoordinatorFolder) -> None:

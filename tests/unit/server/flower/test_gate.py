@@ -568,3 +568,22 @@ def test_other_protocols_are_refused(gate: Gate) -> None:
 
     with pytest.raises(RuntimeError, match="plain HTTP"):
         asyncio.run(gate({"type": "websocket", "path": "/v1/fleet/x", "headers": []}, nothing, send))
+
+
+def test_a_member_whose_clock_is_wrong_is_named_once_an_hour_and_nobody_else(
+    gate: Gate, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(
+        seconds: float, *, key: ec.EllipticCurvePrivateKey = BONN, claims: ec.EllipticCurvePrivateKey | None = None
+    ) -> str:
+        caplog.clear()
+        assert ask(gate, PULL, peer=HOSPITAL, headers=signed(seconds, key=key, claims=claims)) == 401
+        return "".join(record.getMessage() for record in caplog.records)
+
+    assert refused(600, key=NOBODY) == ""
+    assert refused(600, key=NOBODY, claims=BONN) == "", "nobody else can make a line about it"
+    assert "Bonn is refused: what it sent was signed in 600 s" in refused(600)
+    assert refused(601) == ""
+    assert "Essen is refused: what it sent was signed 700 s ago" in refused(-700, key=ESSEN)
+    clock.seconds += 3600
+    assert "Bonn" in refused(-700)

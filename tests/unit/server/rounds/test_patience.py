@@ -79,6 +79,7 @@ def test_a_hospital_that_comes_back_is_asked_the_very_same_again(everybody: Stud
     assert [report.attempt for report in reports] == [0, 0, 0]
     assert len({request.hash for request in ailing.asked}) == 1
     assert (len(lost), clock.seconds) == (3, 30.0)
+    assert [report.seconds for report in reports[:3]] == [0.0, 30.0, 0.0], "all askings of a round together"
     assert "Aachen" in str(lost[0])
 
 
