@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from oncofed.client.importing.fhir.folders import FhirFolders
 from oncofed.client.importing.mapping import Source, Without
 from oncofed.client.importing.mapping_file import CohortMapping
 from oncofed.client.importing.markers import imported_marker
@@ -102,10 +103,11 @@ class _Import:
 
     def _tables(self) -> dict[str, SourceTable]:
         tables: dict[str, SourceTable] = {}
+        fhir = FhirFolders(self.mapping.file.source, self.mapping.folder)
         for source in self.mapping.file.source:
             try:
                 tables[source.name] = read_source_table(
-                    source, self.mapping.folder, self._columns_of(source), missing=self._missing(source)
+                    source, self.mapping.folder, self._columns_of(source), missing=self._missing(source), fhir=fhir
                 )
             except InvalidInput as refused:
                 self.faults += refused.faults
@@ -125,6 +127,7 @@ class _Import:
             if self.mapping.source(outcome.source) is source:
                 times = (outcome.event, outcome.time, outcome.event_time, outcome.last_time, outcome.event_date)
                 found += [*times, *outcome.last_contact, outcome.entry, outcome.entry_date, outcome.death]
+            found += outcome.contacts.get(source.name, ())
         for plan in self.mapping.markers:
             if plan.source == source.name:
                 found += [plan.column, plan.mapped.upper_limit_column]
@@ -186,6 +189,7 @@ class _Import:
             endpoint,
             outcome,
             self.rows[self.mapping.source(outcome.source).name],
+            contacts=[(self.rows[name], columns) for name, columns in outcome.contacts.items()],
             zero=self.zero,
             unit=TimeUnit(self.schema.grid.unit),
             without_outcome=self.head.without_outcome,

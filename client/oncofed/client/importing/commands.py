@@ -90,6 +90,10 @@ def _refuse_out(mapping: CohortMapping, out: Path) -> None:
         faults.append(Fault("--out", "lies in no folder", "Make the folder first."))
     if out.resolve() in {path.resolve() for path in read}:
         faults.append(Fault("--out", "is a file that the table is made from", "Choose another name."))
+    resources = {(mapping.folder / each.path).resolve() for each in mapping.file.source if each.part.is_fhir}
+    if resources & {out.resolve(), *out.resolve().parents}:
+        what = "lies in a folder of FHIR resources, where its report would be read as one of them"
+        faults.append(Fault("--out", what, "Choose another folder."))
     if faults:
         raise InvalidInput(faults)
 

@@ -23,6 +23,8 @@ from oncofed.client.importing.mapping_rules import (
     only_beside,
     rising_window,
 )
+from oncofed.client.importing.partial_dates import PartialDate
+from oncofed.client.importing.primary_samples import Samples
 from oncofed.cohort.schema import TimeUnit
 from oncofed.cohort.schema_file import name_or_names, some_names
 from oncofed.cohort.text_form import Encoding
@@ -51,6 +53,16 @@ class Part(StrEnum):
     SAMPLES = "cbioportal_samples"
     MUTATIONS = "cbioportal_mutations"
     MATRIX = "cbioportal_matrix"
+    FHIR_PATIENTS = "fhir_patients"
+    FHIR_CONDITIONS = "fhir_conditions"
+    FHIR_OBSERVATIONS = "fhir_observations"
+    FHIR_VARIANTS = "fhir_variants"
+    FHIR_PROCEDURES = "fhir_procedures"
+    FHIR_MEDICATIONS = "fhir_medications"
+
+    @property
+    def is_fhir(self) -> bool:
+        return self.value.startswith("fhir_")
 
 
 class Separator(StrEnum):
@@ -122,6 +134,8 @@ class Transform(StrEnum):
     """The natural logarithm of one more."""
     RATIO = "ratio"
     """To the upper limit of what is usual."""
+    AGE = "age"
+    """The time from the day that the column tells, such as that of birth, to time zero."""
 
 
 class WithoutDate(StrEnum):
@@ -164,16 +178,16 @@ class MappingHead:
 
 @dataclass(frozen=True)
 class Source:
-    """A section [[source]]: a file, or a study folder of cBioPortal and one part of it."""
+    """A section [[source]]: a file; or one part of a study folder of cBioPortal or of a folder of FHIR resources."""
 
     name: str
     """How the mapping calls it"""
     path: Path
-    """The file: text (also `.gz`), Parquet, or a study folder of cBioPortal"""
+    """The file: text (also `.gz`), Parquet, a study folder of cBioPortal, or a folder of FHIR bundles or NDJSON"""
     part: Part = Part.TABLE
-    """`table`, or which part of a study folder"""
+    """`table`, or which part of a study folder or of [FHIR resources](import-fhir.md#tables)"""
     patient: str | None = None
-    """The column of identifiers. Needed for a table, unless it is `numbered`"""
+    """The column of identifiers. Needed for a table, unless it is `numbered`; that of FHIR resources is `patient`"""
     numbered: Annotated[bool | None, only_beside("patient", beside=False)] = None
     """For a table without identifiers: the number of a row is one. The order of its rows then matters, and no other
     source can be joined to it"""
@@ -218,6 +232,16 @@ class Source:
     """Of mutations: classes of variants that do not count"""
     file: str | None = None
     """Of a matrix, with genes in rows and samples in columns: its name in the study folder"""
+    samples: Samples | None = None
+    """Of a study folder, for a patient with several samples: `primary_first` (if left out), which for each value takes
+    those of the primary tumour, and others only where it was not measured; or `all`"""
+    system: str | None = None
+    """Of FHIR: the code system of the column `code`, as an address. Left out: the usual one (ICD-10, LOINC, OPS, ATC),
+    and where a resource has no such code, its first one"""
+    identifier: str | None = None
+    """Of FHIR: the system of the identifier by which other sources know a patient. Left out: the resource's id"""
+    partial_dates: PartialDate | None = None
+    """Of FHIR: what a day of which only the year or the month is told becomes; left out: a fault"""
 
 
 @dataclass(frozen=True)
@@ -258,6 +282,8 @@ class MappedOutcome:
     """Instead of times: the column with the day of the event, which is empty without one"""
     last_contact: Annotated[tuple[str, ...], only_beside("event_date", needed=True)] = ()
     """Beside `event_date`: columns with days of contact, of which the latest counts"""
+    contacts: Annotated[Mapping[str, tuple[str, ...]], only_beside("event_date")] = field(default_factory=dict)
+    """Columns with days of contact in other sources, by the source's name: `{ laboratory = ["Entnahme"] }`"""
     entry: str | None = None
     """Delayed entry: the column with the time at which the patient came under observation. Who came before time zero
     was there from the start, and is counted"""
@@ -307,8 +333,8 @@ class MappedMarker:
     limits: Limits = Limits.FAULT
     """What a cell such as `<0,5` becomes: a fault; the limit; half of a lower limit; or missing"""
     transform: Transform | None = None
-    """After converting: `log10` or `log1p` (natural), where the schema's unit is `log10(mg/l)`; or the `ratio` to the
-    upper limit, where it is `ULN`"""
+    """After converting: `log10` or `log1p` (natural), where the schema's unit is `log10(mg/l)`; the `ratio` to the
+    upper limit, where it is `ULN`; or the `age` at time zero, of a column with days, in the schema's unit of time"""
     upper_limit: float | None = None
     """Of a ratio, in the unit of the cells"""
     upper_limit_column: Annotated[str | None, only_beside("upper_limit", beside=False)] = None
@@ -326,7 +352,8 @@ class MappedMarker:
     outside_range: Outside | None = None
     """Instead of that in `[mapping]`"""
     without_row: str | None = None
-    """What a patient without any row has, such as `"0"` where a table lists diagnoses. Left out: not measured"""
+    """What a patient without any row (in the window) has, such as `"0"` where a table lists diagnoses. Left out: not
+    measured"""
 
     @property
     def marker_names(self) -> tuple[str, ...]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from oncofed.client.importing.analytes import BY_NAME, Analyte, factor_between
+from oncofed.client.importing.fhir.source import as_meant, faults_of_fhir
 from oncofed.client.importing.mapping import (
     MappedMarker,
     MappedOutcome,
@@ -26,13 +27,14 @@ from oncofed.client.importing.mapping import (
     Transform,
 )
 from oncofed.cohort.letters import plain
-from oncofed.cohort.schema import Endpoint, Kind, Marker, StudySchema
+from oncofed.cohort.schema import Endpoint, Kind, Marker, StudySchema, TimeUnit
 from oncofed.cohort.schema_file import read_schema
 from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import read_declared
 from oncofed.toml_file import closest, read_toml
 
 _TRANSFORMED = re.compile(r"(log10|log1p)\((.+)\)")
+TIMES = tuple(unit.value for unit in TimeUnit)
 RATIO_UNITS = ("uln", "xuln", "×uln", "xupperlimit")
 
 
@@ -101,6 +103,7 @@ def read_mapping(path: Path | str) -> CohortMapping:
             faults += refused.faults
     if file is None or schema is None:
         raise InvalidInput(faults)
+    file = replace(file, source=tuple(map(as_meant, file.source)))
     markers = tuple(_plans(file, schema))
     faults += _of_schema(path.name, file, schema, markers)
     if faults:
@@ -129,7 +132,8 @@ def _named_schema(content: dict[str, object]) -> Path | None:
 
 def _between(where: str, right: Sequence[object], all_: bool) -> list[Fault]:
     faults: list[Fault] = []
-    sources = [each for each in right if isinstance(each, Source)]
+    written = [each for each in right if isinstance(each, Source)]
+    sources = [as_meant(each) for each in written]
     outcomes = [each for each in right if isinstance(each, MappedOutcome)]
     markers = [each for each in right if isinstance(each, MappedMarker)]
     for what, names in (
@@ -141,6 +145,8 @@ def _between(where: str, right: Sequence[object], all_: bool) -> list[Fault]:
             if times > 1:
                 remedy = "Keep one; look inside names = [...] as well."
                 faults.append(Fault(f'{where}: [[{what}]] "{name}"', f"stands here {times} times", remedy))
+    for source in written:
+        faults += faults_of_fhir(f'{where}: [[source]] "{source.name}"', source)
     for source in sources:
         faults += _of_source(f'{where}: [[source]] "{source.name}"', source)
     for outcome in outcomes:
@@ -153,11 +159,11 @@ def _between(where: str, right: Sequence[object], all_: bool) -> list[Fault]:
 
 
 def _of_source(where: str, source: Source) -> Iterator[Fault]:
-    public = source.part is not Part.TABLE
+    public = source.part is not Part.TABLE and not source.part.is_fhir
     if source.patient is None and not public and not source.numbered:
         remedy = "Name the column of identifiers, or write numbered = true for a table that has none."
         yield Fault(f"{where}, patient", "is missing", remedy)
-    if source.numbered and public:
+    if source.numbered and source.part is not Part.TABLE:
         yield Fault(f"{where}, numbered", "is only for a table", "Remove it.")
     if (source.part is Part.MATRIX) is not (source.file is not None):
         remedy = 'Name the file of a part "cbioportal_matrix", and of no other.'
@@ -191,6 +197,8 @@ def _of_names(where: str, right: Sequence[object], sources: Sequence[Source]) ->
         if isinstance(each, MappedOutcome):
             place = f'[[outcome]] "{each.name}"'
             yield from unknown(f"{place}, source", each.source)
+            for name in each.contacts:
+                yield from unknown(f"{place}, contacts", name)
             for key in ("event_date", "entry_date"):
                 if getattr(each, key) is not None and not dated:
                     remedy = "Add the section [time_zero], or name times instead of days."
@@ -214,6 +222,8 @@ def _of_marker_source(where: str, marker: MappedMarker, source: Source, *, dated
         yield Fault(f"{where}, codes", "is missing", "Its source is a long table: name the codes, or a column.")
     if marker.window is not None and not dated:
         yield Fault(f"{where}, window", "lies about a time zero that nothing names", "Add the section [time_zero].")
+    if marker.transform is Transform.AGE and not dated:
+        yield Fault(f"{where}, transform", "needs a time zero that nothing names", "Add the section [time_zero].")
     needs_days = marker.window is not None or marker.take in (Take.FIRST, Take.LAST)
     if needs_days and source.date is None:
         remedy = f'Name the column date of the source "{source.name}".'
@@ -313,6 +323,14 @@ def _of_units(where: str, plan: MarkerPlan, file: MappingFile) -> Iterator[Fault
     ):
         remedy = f"Write the schema's unit as {mapped.transform.value}(UNIT), or remove the transform."
         yield Fault(f"{where}, transform", f'does not suit the schema\'s unit "{unit}"', remedy)
+        return
+    if mapped.transform is Transform.AGE:
+        if bare not in TIMES:
+            remedy = f"Write the schema's unit as one of {', '.join(TIMES)}, or remove the transform."
+            yield Fault(f"{where}, transform", f'does not suit the schema\'s unit "{unit}"', remedy)
+        for key in ("unit", "analyte"):
+            if getattr(mapped, key) is not None:
+                yield Fault(f"{where}, {key}", "has no meaning for days", "Remove it.")
         return
     if mapped.transform is Transform.RATIO:
         if bare not in RATIO_UNITS:

@@ -13,12 +13,13 @@ import numpy as np
 from oncofed.client.importing.analytes import factor_between
 from oncofed.client.importing.mapping import Limits, Outside, Part, SameDay, Take, Transform
 from oncofed.client.importing.mapping_file import MarkerPlan
+from oncofed.client.importing.outcomes import DAYS
 from oncofed.client.importing.patient_rows import DISAGREE, PatientRows
 from oncofed.client.importing.readings import Column, FloatArray, Mask, numbers
 from oncofed.client.importing.report import MarkerReport
 from oncofed.client.importing.rows_of_patients import pick
 from oncofed.client.importing.units import spelt
-from oncofed.cohort.schema import Kind
+from oncofed.cohort.schema import Kind, TimeUnit
 from oncofed.errors import Fault
 
 
@@ -104,15 +105,16 @@ class _Marker:
             return ImportedMarker(self.plan, np.full(patients, np.nan), (), self.counts)
         of_marker = self.rows.known
         self.counts["rows"] = int(of_marker.sum())
-        has_row = np.zeros(patients, dtype=np.bool_)
-        has_row[self.rows.patient[of_marker]] = True
-        values = self._in_unit(self._values(cells, of_marker), of_marker)
-        values = self._transformed(values, of_marker)
+        if self.mapped.transform is Transform.AGE:
+            values = self._ages(cells, of_marker)
+        else:
+            values = self._in_unit(self._values(cells, of_marker), of_marker)
+            values = self._transformed(values, of_marker)
         values = self._picked(values, of_marker)
         if self.mapped.without_row is not None:
-            values, has = values.copy(), ~has_row
-            values[has] = self._target(self.mapped.without_row)
-            self.counts["filled_without_row"] = int(has.sum())
+            values, without = values.copy(), ~self._have_row(of_marker)
+            values[without] = self._target(self.mapped.without_row)
+            self.counts["filled_without_row"] = int(without.sum())
         values = self._possible(values)
         return ImportedMarker(self.plan, values, tuple(self.converted), self.counts)
 
@@ -159,6 +161,16 @@ class _Marker:
             self._note(limited, "lies beyond a limit of detection", remedy)
         self.counts["at_limit"] = int(limited.sum())
         return read.values
+
+    def _ages(self, cells: Column, of_marker: Mask) -> FloatArray:
+        """(rows,) from the day that a cell tells to time zero, in the schema's unit."""
+        assert self.zero is not None
+        form = self.source.date_format
+        days, malformed = cells.days(form, self.missing)
+        self.counts["missing"] = int((cells.empty(self.missing) & of_marker).sum())
+        self._note(malformed & of_marker, f"is no day of the form {form}", self.rows.day_remedy)
+        unit = TimeUnit(self.marker.unit.replace(" ", "").casefold())
+        return np.asarray((self.zero[self.rows.patient] - days) / DAYS[unit])
 
     # --- units
 
@@ -230,7 +242,7 @@ class _Marker:
     def _picked(self, values: FloatArray, of_marker: Mask) -> FloatArray:
         counted = of_marker & ~np.isnan(values)
         take = self.mapped.take
-        if take is None and self.source.part is Part.MUTATIONS:
+        if take is None and self.source.part in (Part.MUTATIONS, Part.FHIR_VARIANTS):
             take = Take.ANY
         days = None
         if self.row_days is not None and (self.mapped.window is not None or take in (Take.FIRST, Take.LAST)):
@@ -239,11 +251,7 @@ class _Marker:
             self.counts["without_day"] = int(undated.sum())
             counted &= ~undated
         if self.mapped.window is not None:
-            assert self.zero is not None
-            assert days is not None
-            first, last = self.mapped.window
-            since = days - self.zero[self.rows.patient]
-            inside = (since >= first) & (since <= last)
+            inside = self._inside()
             self.counts["outside_window"] = int((counted & ~inside).sum())
             counted &= inside
         picked = pick(
@@ -265,6 +273,24 @@ class _Marker:
             remedy = 'Say which row counts: take = "first", "last", "max", "min" or "any".'
             self._note(picked.disagreeing, DISAGREE, remedy)
         return picked.values
+
+    def _inside(self) -> Mask:
+        """(rows,) in the window; a row without a day is not."""
+        assert self.mapped.window is not None
+        assert self.zero is not None
+        assert self.row_days is not None
+        first, last = self.mapped.window
+        since = self.row_days - self.zero[self.rows.patient]
+        return np.asarray((since >= first) & (since <= last), dtype=np.bool_)
+
+    def _have_row(self, of_marker: Mask) -> Mask:
+        """(patients,) with a row in the window, or with one that may be there."""
+        if self.mapped.window is not None:
+            assert self.row_days is not None
+            of_marker = of_marker & (self._inside() | np.isnan(self.row_days))
+        have = np.zeros(self.rows.patients, dtype=np.bool_)
+        have[self.rows.patient[of_marker]] = True
+        return have
 
     def _possible(self, values: FloatArray) -> FloatArray:
         """Emptied where the schema says that it cannot be, if the mapping wants that; else validation says so."""

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from oncofed.client.importing.cbioportal import read_part
+from oncofed.client.importing.fhir.folders import FhirFolders
 from oncofed.client.importing.mapping import Part, Separator, Source
 from oncofed.client.importing.readings import Column, identifiers
 from oncofed.cohort.letters import plain
@@ -47,10 +48,13 @@ class SourceTable:
         return len(self.identifiers)
 
 
-def read_source_table(source: Source, folder: Path, columns: Iterable[str], *, missing: tuple[str, ...]) -> SourceTable:
+def read_source_table(
+    source: Source, folder: Path, columns: Iterable[str], *, missing: tuple[str, ...], fhir: FhirFolders
+) -> SourceTable:
     """The kept rows of a source. Raises InvalidInput with all faults of its file.
 
     columns  that the mapping names, beside the source's own. missing: its words for "not known".
+    fhir     what is read of folders of FHIR resources, by any source.
     """
     notes: list[str] = []
     wanted = list(dict.fromkeys([*columns, *_own_columns(source)]))
@@ -59,6 +63,10 @@ def read_source_table(source: Source, folder: Path, columns: Iterable[str], *, m
         refuse_spreadsheets(path)
         frame = read_table(path, columns=wanted, tell=notes.append, form=form_of(source))
         where, patient = path.name, source.patient or ""
+    elif source.part.is_fhir:
+        table = fhir.table(source, wanted)
+        frame, where, patient = table.frame, table.where, source.patient or ""
+        notes += table.notes
     else:
         frame, patient, where = read_part(source, folder, wanted, missing=missing, tell=notes.append)
     if patient:
@@ -87,7 +95,7 @@ def read_source_table(source: Source, folder: Path, columns: Iterable[str], *, m
 NUMBER = "the number of the row"
 """A column of identifiers, for a table that has none."""
 
-_WITH_COLUMNS = (Part.TABLE, Part.PATIENTS, Part.SAMPLES)
+_WITH_COLUMNS = {part for part in Part if part not in (Part.MUTATIONS, Part.MATRIX, Part.FHIR_VARIANTS)}
 """Of the others, a gene that nothing is told of has no column, and is not measured."""
 
 
