@@ -21,6 +21,7 @@ from oncofed.client.importing.mapping_rules import (
     day_form,
     iso_day,
     only_beside,
+    only_where,
     rising_window,
 )
 from oncofed.client.importing.partial_dates import PartialDate
@@ -63,6 +64,10 @@ class Part(StrEnum):
     @property
     def is_fhir(self) -> bool:
         return self.value.startswith("fhir_")
+
+
+_FHIR = tuple(part for part in Part if part.is_fhir)
+_FOLDER = tuple(part for part in Part if part.value.startswith("cbioportal_"))
 
 
 class Separator(StrEnum):
@@ -232,15 +237,15 @@ class Source:
     """Of mutations: classes of variants that do not count"""
     file: str | None = None
     """Of a matrix, with genes in rows and samples in columns: its name in the study folder"""
-    samples: Samples | None = None
+    samples: Annotated[Samples | None, only_where("part", *_FOLDER)] = None
     """Of a study folder, for a patient with several samples: `primary_first` (if left out), which for each value takes
     those of the primary tumour, and others only where it was not measured; or `all`"""
-    system: str | None = None
+    system: Annotated[str | None, only_where("part", *_FHIR)] = None
     """Of FHIR: the code system of the column `code`, as an address. Left out: the usual one (ICD-10, LOINC, OPS, ATC),
     and where a resource has no such code, its first one"""
-    identifier: str | None = None
+    identifier: Annotated[str | None, only_where("part", *_FHIR)] = None
     """Of FHIR: the system of the identifier by which other sources know a patient. Left out: the resource's id"""
-    partial_dates: PartialDate | None = None
+    partial_dates: Annotated[PartialDate | None, only_where("part", *_FHIR)] = None
     """Of FHIR: what a day of which only the year or the month is told becomes; left out: a fault"""
 
 

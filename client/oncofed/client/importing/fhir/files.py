@@ -34,7 +34,11 @@ MOST_DEEP = 100
 _STEP = 1 << 20
 _BY_LINES = (".ndjson", ".jsonl")
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|["{}\[\]]', re.DOTALL)
-_PUBLIC_NAME = re.compile(r"[A-Z][A-Za-z]{2,40}(?:[._-]?\d{1,5})?(?:\.json|\.ndjson|\.jsonl)(?:\.gz)?")
+_PUBLIC_NAME = re.compile(
+    r"(?:Bundle|Condition|DiagnosticReport|Encounter|ImagingStudy|Immunization|Location|Medication|MedicationAdministration"
+    r"|MedicationRequest|MedicationStatement|Observation|Organization|Patient|Practitioner|Procedure|Specimen)"
+    r"(?:[._-]?\d{1,5})?(?:\.json|\.ndjson|\.jsonl)(?:\.gz)?"
+)
 _BLANK = b" \t\r\n"
 
 

@@ -16,7 +16,6 @@ from oncofed.errors import Fault
 
 PATIENT, LAST_CONTACT = "patient", "last_contact"
 _FIXED = ("patient", "date", "code", "value", "unit", "separator", "comment", "thousands", "numbered", "file", "panels")
-_OF_FHIR = ("system", "identifier", "partial_dates")
 
 
 def as_meant(source: Source) -> Source:
@@ -47,9 +46,6 @@ def columns_of(source: Source) -> tuple[str, ...]:
 def faults_of_fhir(where: str, source: Source) -> Iterator[Fault]:
     """source: as the file has it."""
     if not source.part.is_fhir:
-        for key in _OF_FHIR:
-            if getattr(source, key) is not None:
-                yield Fault(f"{where}, {key}", "is only for FHIR resources", "Remove it.")
         return
     for key in _FIXED:
         if getattr(source, key) is not None:
