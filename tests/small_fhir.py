@@ -116,7 +116,9 @@ def observation(
 def crp(
     value: float, name: str | None = "a", day: str = "2020-01-09", unit: str = "mg/L", **content: object
 ) -> Resource:
-    return observation(name, day, **({"valueQuantity": {"value": value, "unit": unit, "code": unit}} | content))
+    found = observation(name, day) | {"valueQuantity": {"value": value, "unit": unit, "code": unit}}
+    ident = content.pop("ident", None)
+    return found | content | ({} if ident is None else {"id": ident})
 
 
 def two_patients() -> list[Resource]:

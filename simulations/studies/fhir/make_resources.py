@@ -216,7 +216,7 @@ def _measured(patient: Patient, zero: date, row: dict[str, object]) -> float:
         row["creatinine_umol_per_l"] = milligrams * 1e4 / 113.12 if in_mg else creatinine
         told = quantity(milligrams, "mg/dL") if in_mg else quantity(creatinine, "umol/L")
         patient.observe("2160-0" if in_mg else "14682-9", zero - timedelta(days=1), **told)
-    return 0.5 * (stage - 2.5) + 0.35 * ecog + 0.25 * (np.log(crp) - 2.2)
+    return float(0.5 * (stage - 2.5) + 0.35 * ecog + 0.25 * (np.log(crp) - 2.2))
 
 
 def _crp(patient: Patient, zero: date, crp: float) -> float:

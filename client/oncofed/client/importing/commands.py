@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", "folder", required=True, metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
 def draft_files(sources: tuple[Path, ...], folder: Path) -> None:
-    """Propose schema.toml and mapping.toml for a hospital's own files, in FOLDER.
+    """Propose schema.toml and mapping.toml for a hospital's own files, or for a folder of FHIR resources, in FOLDER.
 
     From the names of columns, from whether they hold numbers, days or words, and from the public table of laboratory
     values: no other part of a cell is used. Each guess is marked "# confirm". Look through both files before anybody
@@ -28,8 +28,10 @@ def draft_files(sources: tuple[Path, ...], folder: Path) -> None:
     \b
     Example:
       oncofed cohort draft patients.csv laboratory.csv --out study
+      oncofed cohort draft bundles --out study
     """
     from oncofed.client.importing.drafting import draft
+    from oncofed.client.importing.fhir.drafted import draft_of_resources, of_resources
     from oncofed.durable import create_durably
     from oncofed.errors import Fault, InvalidInput
 
@@ -37,7 +39,7 @@ def draft_files(sources: tuple[Path, ...], folder: Path) -> None:
     if taken := [path.name for path in paths if path.exists()]:
         remedy = "Choose another folder, or remove it: what people have confirmed is not overwritten."
         raise InvalidInput([Fault(name, "is there already", remedy) for name in taken])
-    drafted = draft(sources, beside=folder)
+    drafted = draft_of_resources(sources[0], beside=folder) if of_resources(sources) else draft(sources, beside=folder)
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in zip(paths, (drafted.schema, drafted.mapping), strict=True):
         create_durably(path, text.encode())

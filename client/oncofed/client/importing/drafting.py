@@ -105,7 +105,7 @@ def draft(paths: Sequence[Path], *, beside: Path) -> Draft:
     wide = [source for source in sources if not source.long] or sources
     main = max(wide, key=lambda source: sum(source.first(role) is not None for role in _OF_OUTCOMES))
     proposals = _proposals([main, *(source for source in wide if source is not main)])
-    schema = "\n".join(_schema(main, proposals)) + "\n"
+    schema = "\n".join(schema_lines(main, proposals)) + "\n"
     return Draft(schema, "\n".join(_mapping(main, sources, proposals)) + "\n")
 
 
@@ -128,7 +128,7 @@ def _looked_at(path: Path, beside: Path) -> DraftedSource:
         decimal = Decimal.COMMA
     return DraftedSource(
         name=path.name.partition(".")[0],
-        path=Path(_from(beside, path)),
+        path=Path(path_from(beside, path)),
         separator=separator,
         encoding=encoding,
         decimal=decimal,
@@ -137,7 +137,7 @@ def _looked_at(path: Path, beside: Path) -> DraftedSource:
     )
 
 
-def _from(folder: Path, path: Path) -> str:
+def path_from(folder: Path, path: Path) -> str:
     return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
 
 
@@ -185,7 +185,7 @@ def _all_numbers(column: Column, decimal: Decimal) -> bool:
 
 
 @dataclass(frozen=True)
-class _Proposal:
+class Proposal:
     """One marker: its name, its lines in the schema, and its lines in the mapping."""
 
     name: str
@@ -200,7 +200,7 @@ _NO_MARKER = {
 }
 
 
-def _marker(column: DraftedColumn) -> _Proposal | None:
+def proposal_of(column: DraftedColumn) -> Proposal | None:
     role, analyte = column.suggestion.role, column.suggestion.analyte
     if role in _NO_MARKER or column.type in (CellType.DAYS, CellType.NOTHING):
         return None
@@ -209,7 +209,7 @@ def _marker(column: DraftedColumn) -> _Proposal | None:
     clinical = 'modality = "clinical"'
     if role is Role.SEX:
         sexes = f"words = {{}}  {CONFIRM}: which word or number is 1 (female), and which 0?"
-        return _Proposal("female", (f"{clinical}  {CONFIRM}", f'kind = "binary"  {CONFIRM}'), (sexes,))
+        return Proposal("female", (f"{clinical}  {CONFIRM}", f'kind = "binary"  {CONFIRM}'), (sexes,))
     known = {
         Role.AGE: ("age_years", "continuous", 'unit = "years"', "[0, 120]", 65, 12),
         Role.BMI: ("bmi", "continuous", 'unit = "kg/m2"', "[10, 80]", 25, 5),
@@ -229,15 +229,15 @@ def _marker(column: DraftedColumn) -> _Proposal | None:
         )
         numbered = column.type is CellType.NUMBERS
         words = () if numbered else (f"words = {{}}  {CONFIRM}: which number is each word?",)
-        return _Proposal(name, tuple(f"{line}  {CONFIRM}" for line in lines if line), words)
+        return Proposal(name, tuple(f"{line}  {CONFIRM}" for line in lines if line), words)
     if column.type is CellType.NUMBERS:
         choose = f'{CONFIRM}: choose unit, plausible_range, centre and scale, or kind = "binary" or "ordinal"'
-        return _Proposal(column.name, (f"{clinical}  {CONFIRM}", f'kind = "continuous"  {choose}'), ())
+        return Proposal(column.name, (f"{clinical}  {CONFIRM}", f'kind = "continuous"  {choose}'), ())
     choose = f"{CONFIRM}: choose categories and reference_category from the coding manual, not from the table"
-    return _Proposal(column.name, (f"{clinical}  {CONFIRM}", f'kind = "categorical"  {choose}'), ())
+    return Proposal(column.name, (f"{clinical}  {CONFIRM}", f'kind = "categorical"  {choose}'), ())
 
 
-def _of_analyte(column: DraftedColumn, analyte: Analyte) -> _Proposal:
+def _of_analyte(column: DraftedColumn, analyte: Analyte) -> Proposal:
     low, high = analyte.plausible
     usual_low, usual_high = analyte.usual
     name, unit = analyte.name, analyte.unit
@@ -245,7 +245,7 @@ def _of_analyte(column: DraftedColumn, analyte: Analyte) -> _Proposal:
     mapping = [f'analyte = "{analyte.name}"  {CONFIRM}']
     told = column.suggestion.unit
     guess = f"{CONFIRM}" if told is not None else f"{CONFIRM}: in which unit does this hospital measure?"
-    mapping.append(f"unit = {_quoted(told or unit)}  {guess}")
+    mapping.append(f"unit = {quoted(told or unit)}  {guess}")
     if analyte.skewed:
         mapping.append(f'limits = "at_limit"  {CONFIRM}: what do cells such as <0.5 become?')
     if analyte.skewed:
@@ -255,19 +255,19 @@ def _of_analyte(column: DraftedColumn, analyte: Analyte) -> _Proposal:
     lines = [
         'modality = "laboratory"',
         'kind = "continuous"',
-        f"unit = {_quoted(unit)}",
+        f"unit = {quoted(unit)}",
         f"plausible_range = [{low:.4g}, {high:.4g}]",
         f"centre = {centre:.3g}",
         f"scale = {scale:.3g}",
     ]
-    return _Proposal(name, tuple(f"{line}  {CONFIRM}" for line in lines), tuple(mapping))
+    return Proposal(name, tuple(f"{line}  {CONFIRM}" for line in lines), tuple(mapping))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-Proposals = list[tuple[DraftedSource, DraftedColumn, _Proposal]]
+Proposals = list[tuple[DraftedSource, DraftedColumn, Proposal]]
 
 
 def _proposals(sources: Sequence[DraftedSource]) -> Proposals:
@@ -276,19 +276,19 @@ def _proposals(sources: Sequence[DraftedSource]) -> Proposals:
     taken: set[str] = {"patient_id", "hospital", "survival", "survival_months", "event_observed"}
     for source in sources:
         for column in source.columns:
-            if (proposal := _marker(column)) is not None:
+            if (proposal := proposal_of(column)) is not None:
                 name = proposal.name if proposal.name not in taken else f"{proposal.name} ({column.name})"
                 if name not in taken:
                     taken.add(name)
-                    found.append((source, column, _Proposal(name, proposal.schema, proposal.mapping)))
+                    found.append((source, column, Proposal(name, proposal.schema, proposal.mapping)))
     return found
 
 
-def _schema(main: DraftedSource, proposals: Proposals) -> Iterator[str]:
+def schema_lines(main: DraftedSource, proposals: Proposals) -> Iterator[str]:
     yield "# A draft, made from the names and types of columns. Confirm or correct each line that says so, and remove"
     yield "# what does not belong into the study. All constants are public: they come from knowledge, not from a table."
     yield "[schema]"
-    yield f"name = {_quoted(main.name)}  {CONFIRM}"
+    yield f"name = {quoted(main.name)}  {CONFIRM}"
     yield 'patient_id = "patient_id"'
     yield 'site_column = "hospital"'
     yield "\n[time]"
@@ -302,7 +302,7 @@ def _schema(main: DraftedSource, proposals: Proposals) -> Iterator[str]:
     yield f"baseline_hazard = 0.02  {CONFIRM}: events a month; half of the reference patients after 35 months"
     for _, _, proposal in proposals:
         yield "\n[[marker]]"
-        yield f"name = {_quoted(proposal.name)}"
+        yield f"name = {quoted(proposal.name)}"
         yield from proposal.schema
 
 
@@ -311,9 +311,9 @@ def _mapping(main: DraftedSource, sources: Sequence[DraftedSource], proposals: P
     yield "#   oncofed cohort import mapping.toml --dry-run"
     yield "[mapping]"
     yield 'schema = "schema.toml"'
-    yield f"patients = {_quoted(main.name)}  {CONFIRM}"
+    yield f"patients = {quoted(main.name)}  {CONFIRM}"
     if (hospital := main.first(Role.HOSPITAL)) is not None:
-        yield f"site_column = {_quoted(hospital.name)}  {CONFIRM}"
+        yield f"site_column = {quoted(hospital.name)}  {CONFIRM}"
     else:
         yield f'site = "our hospital"  {CONFIRM}'
     yield f'missing = ["NA"]  {CONFIRM}: which words mean "not known" here?'
@@ -322,22 +322,22 @@ def _mapping(main: DraftedSource, sources: Sequence[DraftedSource], proposals: P
     yield from _outcome(main, sources)
     for source, column, proposal in proposals:
         yield "\n[[marker]]"
-        yield f"name = {_quoted(proposal.name)}"
+        yield f"name = {quoted(proposal.name)}"
         if source is not main:
-            yield f"source = {_quoted(source.name)}"
-        yield f"column = {_quoted(column.name)}  {CONFIRM}"
+            yield f"source = {quoted(source.name)}"
+        yield f"column = {quoted(column.name)}  {CONFIRM}"
         yield from proposal.mapping
     for source in sources:
         if source.long:
             yield f"\n# One such section for each laboratory value of {source.name}, and its like in schema.toml:"
             yield '# [[marker]]\n# name = "albumin"'
-            yield f'# source = {_quoted(source.name)}\n# codes = ["1751-7"]\n# analyte = "albumin"\n# take = "last"'
+            yield f'# source = {quoted(source.name)}\n# codes = ["1751-7"]\n# analyte = "albumin"\n# take = "last"'
 
 
 def _source(source: DraftedSource) -> Iterator[str]:
     yield "\n[[source]]"
-    yield f"name = {_quoted(source.name)}"
-    yield f"path = {_quoted(source.path.as_posix())}"
+    yield f"name = {quoted(source.name)}"
+    yield f"path = {quoted(source.path.as_posix())}"
     if source.separator is not None:
         yield f'separator = "{source.separator.value}"  {CONFIRM}'
     if source.encoding is not Encoding.UTF_8:
@@ -348,19 +348,19 @@ def _source(source: DraftedSource) -> Iterator[str]:
         yield f'decimal = "{source.decimal.value}"  {CONFIRM}'
     patient = source.first(Role.PATIENT)
     if patient is not None:
-        yield f"patient = {_quoted(patient.name)}  {CONFIRM}"
+        yield f"patient = {quoted(patient.name)}  {CONFIRM}"
     else:
         yield f"numbered = true  {CONFIRM}: is there a column of identifiers?"
     day = source.first(Role.DATE) or (source.first(Role.TIME_ZERO) if not source.long else None)
     if day is not None and day.type is CellType.DAYS:
-        yield f"date = {_quoted(day.name)}  {CONFIRM}"
+        yield f"date = {quoted(day.name)}  {CONFIRM}"
     forms = [each.day_form for each in source.columns if each.day_form is not None]
     if forms:
         yield f'date_format = "{forms[0]}"  {CONFIRM}'
     if source.long:
         for role in (Role.CODE, Role.VALUE, Role.UNIT):
             if (column := source.first(role)) is not None:
-                yield f"{role.value} = {_quoted(column.name)}  {CONFIRM}"
+                yield f"{role.value} = {quoted(column.name)}  {CONFIRM}"
 
 
 def _outcome(main: DraftedSource, sources: Sequence[DraftedSource]) -> Iterator[str]:
@@ -375,21 +375,21 @@ def _outcome(main: DraftedSource, sources: Sequence[DraftedSource]) -> Iterator[
         source, column = zero
         yield "\n[time_zero]"
         if source is not main:
-            yield f"source = {_quoted(source.name)}  {CONFIRM}"
-        yield f"column = {_quoted(column.name)}  {CONFIRM}"
+            yield f"source = {quoted(source.name)}  {CONFIRM}"
+        yield f"column = {quoted(column.name)}  {CONFIRM}"
         yield f'take = "first"  {CONFIRM}'
     yield "\n[[outcome]]"
     yield 'name = "survival"'
     event, time = main.first(Role.EVENT), main.first(Role.TIME)
     if event is not None:
-        yield f"event = {_quoted(event.name)}  {CONFIRM}"
+        yield f"event = {quoted(event.name)}  {CONFIRM}"
         yield f'yes = ["1"]  {CONFIRM}: which words stand for an event?'
         yield f'no = ["0"]  {CONFIRM}'
     if by_days:
-        yield f"event_date = {_quoted(days[Role.EVENT_DATE].name)}  {CONFIRM}"
-        yield f"last_contact = [{_quoted(days[Role.LAST_CONTACT].name)}]  {CONFIRM}"
+        yield f"event_date = {quoted(days[Role.EVENT_DATE].name)}  {CONFIRM}"
+        yield f"last_contact = [{quoted(days[Role.LAST_CONTACT].name)}]  {CONFIRM}"
     elif time is not None:
-        yield f"time = {_quoted(time.name)}  {CONFIRM}"
+        yield f"time = {quoted(time.name)}  {CONFIRM}"
         unit = next((unit for unit in ("days", "weeks", "months", "years") if unit in time.name.casefold()), "months")
         yield f'time_unit = "{unit}"  {CONFIRM}'
     else:

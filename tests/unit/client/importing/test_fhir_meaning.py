@@ -181,7 +181,7 @@ def test_quantities_are_read_in_their_own_units(value: Resource, wanted: float |
 def test_a_comparator_is_a_fault_until_the_mapping_says_what_becomes_of_it(tmp_path: Path) -> None:
     value = {"valueQuantity": {"value": 7, "comparator": "<", "code": "mg/L"}}
     with pytest.raises(InvalidInput, match=r"lies beyond a limit of detection \(1 row\)"):
-        imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, observation("a", **value)])
+        imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, observation("a") | value])
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,12 @@ class Coding:
 def text_of(holder: Json, name: str) -> str | None:
     """Of a text, a number or a truth; blanks about it do not count, and an empty one is none."""
     found = holder.get(name)
+    if isinstance(found, str):
+        return found.strip() or None
+    if found is None:
+        return None
     if isinstance(found, bool):
         return "true" if found else "false"
-    if found is None or isinstance(found, str):
-        return (found or "").strip() or None
     raise OtherForm(name)
 
 

@@ -67,7 +67,7 @@ class FhirFiles:
     def _paths(self) -> list[Path]:
         if self.path.is_dir():
             found = sorted(
-                (each for each in self.path.rglob("*") if _suffix(each) in (*_BY_LINES, ".json") and not each.is_dir()),
+                (each for each in self.path.rglob("*") if is_file_of_resources(each) and not each.is_dir()),
                 key=lambda each: each.relative_to(self.path).as_posix(),
             )
             if not found:
@@ -93,6 +93,11 @@ class FhirFiles:
             self.faults.append(Fault(where, what, "Check its rights, and the disk it is on."))
         for kind in sorted(wrong, key=lambda each: each.what):
             self.faults.append(Fault(where, kind.what, kind.remedy, wrong[kind]))
+
+
+def is_file_of_resources(path: Path) -> bool:
+    """By its name."""
+    return _suffix(path) in (*_BY_LINES, ".json")
 
 
 def _suffix(path: Path) -> str:
