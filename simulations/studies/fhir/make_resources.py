@@ -320,8 +320,9 @@ def _ended(patient: Patient, zero: date, log_hazard: float, row: dict[str, objec
     if dies and told < 0.6:
         own["deceasedDateTime"] = str(death)
     elif dies:  # as the oBDS tells it
-        cause = {"code": concept(SNOMED, "184305005"), "valueCodeableConcept": concept(ICD_10, "C34.9")}
-        patient.add("Observation", death, status="final", effectiveDateTime=str(death), **cause)
+        code, cause = concept(SNOMED, "184305005"), concept(ICD_10, "C34.9")
+        told_by = patient.add("Observation", death, status="final", code=code, effectiveDateTime=str(death))
+        told_by["valueCodeableConcept"] = cause
     elif told < 0.5:
         own["deceasedBoolean"] = False
     end = death if dies else patient.seen

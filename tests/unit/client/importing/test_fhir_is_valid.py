@@ -16,7 +16,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.command_line import oncofed
-from tests.small_fhir import LOINC, MAPPING, SCHEMA, SNOMED, Resource, concept, write
+from tests.small_fhir import LOINC, MAPPING, SCHEMA, SNOMED, Resource, concept, diagnosis, write
 
 from oncofed.client.importing.cohort_import import import_cohort
 from oncofed.client.importing.mapping_file import read_mapping
@@ -85,18 +85,17 @@ def others(draw: st.DrawFn) -> Resource:
     }
 
 
+ENDS: list[Resource] = [{}, {"deceasedBoolean": True}, {"deceasedDateTime": "2021-02-03"}, {"deceasedDateTime": "2021"}]
+END = st.sampled_from(ENDS)
+
+
 @st.composite
 def hospitals(draw: st.DrawFn) -> list[Resource]:
     found: list[Resource] = []
     for who in ("a", "b", "c"):
-        end = draw(
-            st.sampled_from(
-                [{}, {"deceasedBoolean": True}, {"deceasedDateTime": "2021-02-03"}, {"deceasedDateTime": "2021"}]
-            )
-        )
+        end = draw(END)
         found.append({"resourceType": "Patient", "id": who, "gender": "male"} | end)
-        sure = {"resourceType": "Condition", "id": f"c{who}", "code": concept("http://hl7.org/fhir/sid/icd-10", "C34")}
-        found.append(sure | {"subject": {"reference": f"Patient/{who}"}, "onsetDateTime": "2020-01-05"})
+        found.append(diagnosis(who, "2020-01-05"))
     return found + draw(st.lists(observations(), max_size=8)) + draw(st.lists(others(), max_size=4))
 
 

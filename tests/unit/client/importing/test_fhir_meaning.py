@@ -132,7 +132,7 @@ def test_patients_of_two_servers_are_refused(tmp_path: Path) -> None:
 
 def test_the_newest_version_counts_in_whatever_order_copies_come(tmp_path: Path) -> None:
     copies = [
-        crp(1.5, ident="x", meta={"versionId": "9"}),
+        crp(1.5, ident="x", meta={"versionId": "9", "lastUpdated": "2020-03-01T00:00:00Z"}),
         crp(2.5, ident="x", meta={"versionId": "10", "lastUpdated": "2020-02-01T10:00:00Z"}),
         crp(3.5, ident="x", meta={"versionId": "10", "lastUpdated": "2020-02-01T12:00:00+03:00"}),
     ]
