@@ -15,6 +15,7 @@ EVERYWHERE = {
     "LimitCORE": {"0"},
     "LockPersonality": {"yes"},
     "MemoryDenyWriteExecute": {"yes"},
+    "MemoryMax": {"75%"},
     "NoNewPrivileges": {"yes"},
     "PrivateDevices": {"yes"},
     "PrivateTmp": {"yes"},

@@ -42,23 +42,34 @@ def leaks_in(captured: Sequence[bytes], planted: Planted) -> list[str]:
     return sorted(set(found))
 
 
+_LAST_BITS = 8
+"""What a library computes of one patient and of many differs in its last bits, and is told all the same."""
+
+
 def fractions_in(captured: Sequence[bytes], fractions: Iterable[float]) -> list[float]:
-    """Those that a capture holds as the bytes of a float64, in either order and at any place, or as their digits.
+    """Those that a capture holds as a float64 but for its last bits, in either order and at any place, or as digits.
 
     For numbers with many digits, such as a patient's relevances, of which there may be thousands. 0 is passed over.
     """
     sought = {value for value in map(float, fractions) if value != 0}
-    as_bytes = {struct.pack(order, value): value for value in sought for order in ("<d", ">d")}
+    as_bits = {_first_bits(value) + beside: value for value in sought for beside in (-1, 0, 1)}
     as_text = {f"{abs(value):.6g}".encode(): value for value in sought}
-    patterns = np.array([int.from_bytes(pattern, "little") for pattern in as_bytes], dtype=np.uint64)
-    values = list(as_bytes.values())
+    patterns = np.array(list(as_bits), dtype=np.uint64)
+    values = list(as_bits.values())
     found: set[float] = set()
     for piece in captured:
         for offset in range(8):
-            words = np.frombuffer(piece, np.uint64, count=max(0, (len(piece) - offset) // 8), offset=offset)
-            found.update(values[place] for place in np.flatnonzero(np.isin(patterns, words)))
+            words = np.frombuffer(piece, "<u8", count=max(0, (len(piece) - offset) // 8), offset=offset)
+            for read in (words, words.byteswap()):
+                found.update(
+                    values[place] for place in np.flatnonzero(np.isin(patterns, read >> np.uint64(_LAST_BITS)))
+                )
         found.update(as_text[digits] for digits in set(re.findall(rb"\d+\.\d{4,}", piece)) & as_text.keys())
     return sorted(found)
+
+
+def _first_bits(value: float) -> int:
+    return int.from_bytes(struct.pack(">d", value), "big") >> _LAST_BITS
 
 
 def _forms_of_text(text: str) -> Iterator[tuple[str, bytes]]:

@@ -321,11 +321,14 @@ def _spot(steps: Sequence[int | str], kind: type, content: Any, file: str) -> _S
     for depth, step in enumerate(steps, start=1):
         inside = isinstance(content, list) or (isinstance(content, dict) and step in content)
         content = content[step] if inside else None
-        if step == "[key]":
+        names = names if step == "[key]" else None
+        # pydantic's word for the key itself, which comes after it, and which somebody may have for a key.
+        if step == "[key]" and names is not None and not inside:
             spot = replace(spot, hint=names)
         elif is_dataclass(spot.hint):
             known = declared_fields(spot.hint)  # type: ignore[arg-type]  # a class, not a value
-            key = str(step).removeprefix(_inner(""))  # pydantic's own name, where the key is absent
+            # pydantic's own name, where the key is absent
+            key = str(step) if inside else str(step).removeprefix(_inner(""))
             found = known.get(key)
             hint, name = (None, "") if found is None else (found.hint, found.name)
             spot = replace(spot, key=key, hint=hint, name=name, known=tuple(known))
@@ -376,7 +379,7 @@ def _told(spot: _Spot, kind: str, value: Any, context: Mapping[str, Any]) -> tup
             return _beyond(RANGES[spot.name], value, "holds a number" if spot.listed else "is")
         case "enum" if spot.key not in spot.known:
             what = "is not a known field" if spot.key else f"is not a known {hint.__name__.lower()}"
-            return what, closest(str(value), list(spot.known))
+            return what, closest(value if isinstance(value, str) else "", list(spot.known))
     if is_dataclass(hint) or _is_named(hint):
         return "is not a section", "Write it as a TOML table with its own heading."
     if is_dataclass(item):
@@ -385,8 +388,11 @@ def _told(spot: _Spot, kind: str, value: Any, context: Mapping[str, Any]) -> tup
         return "is not true or false", "Write true or false, without quotes."
     if isinstance(hint, type) and issubclass(hint, Enum):
         known = [member.value for member in hint]
-        what = f'"{value}" is not a {hint.__name__.lower()}' if spot.listed else "is not one of the known values"
-        return what, closest(str(value), known)
+        if spot.listed and not isinstance(value, str):
+            return "is not a list of texts", f"Possible: {', '.join(known)}."
+        word = value if isinstance(value, str) else ""
+        what = f'"{word}" is not a {hint.__name__.lower()}' if spot.listed else "is not one of the known values"
+        return what, closest(word, known)
     if hint is int and isinstance(value, float):
         whole = "holds a number that is not whole" if spot.listed else "is not a whole number"
         return whole, "Write whole numbers." if spot.listed else "Write a whole number."

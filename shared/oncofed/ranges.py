@@ -221,6 +221,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("MappingHead.missing (count), Source.missing (count), MappedMarker.missing (count)", _whole(0, 100, 0, 20)),
     ("Source.keep (count)", _whole(1, 10_000, 1, 200)),
     ("Source.whole (count), Source.silent (count)", _whole(0, 100, 0, 20)),
+    ("Source.contact_tables (count)", _whole(0, 20, 0, 20)),
     ("MappedMarker.names (count)", _whole(0, 20_000, 1, 2_000)),
     ("MappedMarker.codes (count)", _whole(0, 1_000, 1, 20)),
     ("MappedOutcome.yes (count), MappedOutcome.no (count)", _whole(0, 100, 1, 10)),
@@ -320,9 +321,21 @@ def range_faults(record: object, *, where: str) -> list[Fault]:
 
 
 def unusual(record: object) -> list[str]:
-    """What lies in its range and is not usual, each as a short sentence; empty for a usual study."""
+    """What lies in its range and is not usual, each as a short sentence; empty for a usual study.
+
+    Of a list's numbers the first is told, and how many more there are, so that no list hides another field. What is
+    about privacy comes first.
+    """
+    found: dict[str, list[PlacedNumber]] = {}
+    for each in numbers_in(record):
+        if each.number in each.range and not each.range.is_usual(each.number):
+            found.setdefault(_PLACE_IN_LIST.sub("[]", each.where), []).append(each)
     return [
-        f"{each.where} is {told(each.number)} (usual: {each.range.usual_words})"
-        for each in numbers_in(record)
-        if each.number in each.range and not each.range.is_usual(each.number)
+        f"{first.where} is {told(first.number)} (usual: {first.range.usual_words})"
+        + (f", and {len(more)} more of that list are unusual" if more else "")
+        for field in sorted(found, key=lambda where: not where.startswith("privacy."))
+        for first, *more in (found[field],)
     ]
+
+
+_PLACE_IN_LIST = re.compile(r"\[\d+\]")

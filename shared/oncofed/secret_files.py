@@ -16,6 +16,9 @@ from oncofed.durable import create_durably
 from oncofed.errors import Fault, InvalidInput
 from oncofed.plain_file import OtherKind, opened
 
+LARGEST_SECRET = 64 * 1024
+"""Bytes: keys, tokens, an address of a database, a request."""
+
 _SIGNING_KEY_BYTES = 32
 _OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -30,15 +33,16 @@ def write_secret(path: Path, content: bytes, *, mode: int = 0o600, owner: tuple[
         raise InvalidInput([Fault(str(path), "the file exists already", remedy)])
 
 
-def read_secret(path: Path, *, follow: bool = True) -> bytes:
+def read_secret(path: Path, *, follow: bool = True, most: int | None = LARGEST_SECRET) -> bytes:
     """The content of `path`. Raises InvalidInput when it is missing, empty, no file, or open to others than its owner.
 
+    most    bytes that it may have (None: any number); of a larger file no more are read, whoever laid it there.
     follow  False where another user may have laid a link there for root to read: then that is no file.
     """
     try:
         with opened(path, follow=follow) as file:
             mode = os.fstat(file.fileno()).st_mode
-            content = file.read()
+            content = file.read() if most is None else file.read(most + 1)
     except OtherKind as other:
         fault = Fault(str(path), other.fault.what, other.fault.remedy)
     except FileNotFoundError:
@@ -47,7 +51,10 @@ def read_secret(path: Path, *, follow: bool = True) -> bytes:
         fault = Fault(str(path), "the file cannot be read", "Run the command as the file's owner.")
     else:
         if mode & _OPEN_TO_OTHERS:
-            fault = Fault(str(path), "others than its owner may read this secret", f"chmod 600 {path}")
+            fault = Fault(str(path), "others than its owner may read this secret", f"As its owner: chmod 600 {path}")
+        elif most is not None and len(content) > most:
+            what = f"is larger than {most:,} bytes, which no secret is"
+            fault = Fault(str(path), what, "Restore it from a backup, or remove it and give the command again.")
         elif not content:
             fault = Fault(str(path), "the file is empty", "Restore it from a backup, or create it anew.")
         else:

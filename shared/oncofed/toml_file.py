@@ -52,6 +52,10 @@ _QUOTED_OR_SAID = re.compile(
 anybody read who parses it, and no further."""
 
 _LONG_KEY = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{_MOST_PARTS},}}+")
+_LONG_NUMBER = re.compile(r"(?<![\w-])0[xob]\w{65}")
+"""Hexadecimal, octal or binary, of more digits than any machine's number has. Python reads one of any length, and then
+cannot write it in a message."""
+
 _BETWEEN_BRACKETS = re.compile(r"[^][{}]++")
 
 
@@ -63,7 +67,7 @@ def parse_toml(text: str, *, where: str) -> dict[str, object]:
     that of somebody who reads the content later.
     """
     if beyond := _beyond_any_file(text):
-        raise InvalidInput([Fault(where, beyond, "Write it plainly, under its own heading.")])
+        raise InvalidInput([Fault(where, beyond, "Write it plainly.")])
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:  # which quotes names of the text, however long they are
@@ -80,6 +84,8 @@ def _beyond_any_file(text: str) -> str:
     bare = _QUOTED_OR_SAID.sub("_", text)
     if _LONG_KEY.search(bare):
         return f"has a key of more than {_MOST_PARTS} parts"
+    if _LONG_NUMBER.search(bare):
+        return "holds a number of too many digits"
     depth = 0
     for bracket in _BETWEEN_BRACKETS.sub("", bare):
         depth += 1 if bracket in "[{" else -1

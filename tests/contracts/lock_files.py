@@ -1,6 +1,6 @@
 """How are the lock files made? From the environment that `make` has set up: `python -m tests.contracts.lock_files`.
 
-requirements.lock        what a hospital or a coordinator installs, pages and PostgreSQL among it.
+requirements.lock        what a hospital or a coordinator installs, pages, PostgreSQL and Excel among it.
 requirements-dev.lock    what this repository needs beside that: tests, checks, the build, Flower's Ray engine.
 requirements-torch.lock  torch by itself, because it may come from another index. Written by hand.
 
@@ -24,7 +24,7 @@ from pip._internal.models.index import PyPI  # pip has no public name for its in
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN, DEV, TORCH = (ROOT / f"requirements{part}.lock" for part in ("", "-dev", "-torch"))
-INSTALLED = ("oncofed[pages,sql]", "oncofed-coordinator")
+INSTALLED = ("oncofed[excel,pages,sql]", "oncofed-coordinator")
 _HEADS = {
     RUN: "# What a hospital or a coordinator installs.",
     DEV: "# What this repository needs beside requirements.lock and requirements-torch.lock.",

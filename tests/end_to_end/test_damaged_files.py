@@ -64,7 +64,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InUse]:
         )
         plan = elsewhere / "plan.json"
         plan.write_bytes(made.offer())
-        root, beginning = made.folder.root, made.plan().hash[:8]
+        root, beginning = made.folder.root, made.plan().hash[:12]
         yield InUse(
             Original(root, elsewhere / "original"),
             {

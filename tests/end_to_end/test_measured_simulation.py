@@ -14,8 +14,9 @@ from oncofed.privacy.accounting import GaussianRelease, epsilon_of
 from oncofed.server.rounds import course
 from oncofed.simulations.partition import consortium
 from oncofed.simulations.results import RunResult
-from oncofed.simulations.run import run_study, table_of
+from oncofed.simulations.run import run_study
 from oncofed.simulations.study import Study
+from oncofed.simulations.study_table import table_of
 
 MEASURED = ("held_out.budget_share=0.3", "held_out.horizon=24", "evaluation.baselines=false")
 MODES = {

@@ -65,8 +65,9 @@ SMALL = "proxy_buffer_size 4k; proxy_buffers 2 4k; proxy_busy_buffers_size 4k;\n
 """As a page of many markers fills the usual buffers, so does one of this small study fill these."""
 PASSWORD = "plum copper violin"
 PATIENT = "MRN-0047-00007"
+ROOTS = ("shared", "client", "server", "simulations")
 SERVE = """
-import os, sys
+import os, shutil, sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from oncofed.client.install.folder import NodeFolder, NodeUsers
@@ -78,14 +79,19 @@ from oncofed.client.install.commands import site
 from tests.pages_hospital import Role, served
 uids, group, mask, *words = eval(sys.argv[1]), *sys.argv[2:]
 NodeUsers.ids = staticmethod(lambda name: (uids[name], uids[name]))
-# The interpreter may lie where only root can read: whatever is imported late is asked for now.
-hospital_of(NodeFolder(Path(words[2])), plan="")
-for published in NodeFolder(Path(words[2])).guard.glob("pages-published-*"):
-    published.unlink()  # it would be root's
+# Interpreter and tree may lie where only root can read: whatever is imported late is asked for now.
+with TemporaryDirectory() as folder:  # what is published here would be root's, and told in the log
+    hospital_of(NodeFolder(Path(shutil.copytree(words[2], Path(folder, "node")))), plan=None)
 with TemporaryDirectory() as folder, served(Path(folder)) as here:
     server_of(application(here.desk)).config.load()
-    here.signed_in(Role.CLINICIAN).get("/cohort")
-import asyncio, uvicorn.loops.asyncio, uvicorn.loops.auto, oncofed.client.install.setup
+    browser = here.signed_in(Role.CLINICIAN)
+    for page in ("/cohort", "/static/pages.css"):
+        assert browser.get(page).status_code == 200
+import asyncio, codecs, importlib, pkgutil, uvicorn.loops.asyncio, uvicorn.loops.auto, oncofed.client
+for found in pkgutil.walk_packages(oncofed.client.__path__, "oncofed.client."):
+    importlib.import_module(found.name)
+for encoding in ("ascii", "latin-1", "idna"):
+    codecs.lookup(encoding)
 os.umask(int(mask, 8))
 os.setgroups([uids["some-guard"]]); os.setgid(int(group)); os.setuid(uids["some-guard"])
 site(words)
@@ -140,6 +146,14 @@ def delivered_node() -> Iterator[InstalledNode]:
         yield node
 
 
+def tree_that_all_may_read(place: Path) -> Path:
+    """The clone may lie where only root may enter, and the pages read their templates as the guard's user."""
+    tree = place / "tree"
+    for root in (*ROOTS, "tests"):
+        shutil.copytree(REPOSITORY / root, tree / root, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    return tree
+
+
 @contextmanager
 def as_the_unit_says(node: InstalledNode, place: Path, *, name: str = NAME) -> Iterator[Path]:
     """The unit's command, by its user and group, with its mask, in the folder that systemd would make. The socket."""
@@ -153,13 +167,19 @@ def as_the_unit_says(node: InstalledNode, place: Path, *, name: str = NAME) -> I
     program, site, *words = command.replace(NAME, name).split()
     assert (Path(program).name, site) == ("oncofed", "site")
     arguments = [repr(UIDS), str(group), unit["UMask"], *words]
+    tree = tree_that_all_may_read(place)
+    roots = os.pathsep.join(str(tree / root) for root in ROOTS)
     with subprocess.Popen(
-        [sys.executable, "-c", SERVE, *arguments], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
+        [sys.executable, "-c", SERVE, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": roots},
     ) as server:
         assert server.stdout is not None
         try:
             said = [server.stdout.readline() for _ in range(3)]
-            assert said[0].startswith("Explaining 1,237 patients"), said
+            assert said[0].startswith("Explaining at least 1,230 patients"), said
             assert said[-1] == f"The pages are at https://{name}\n", said
             yield run / "pages.sock"
         finally:

@@ -17,7 +17,7 @@ import grpc
 import numpy as np
 import pytest
 from tests.installed_node import InstalledNode, installed_node, planted, table
-from tests.leaks import Planted, leaks_in
+from tests.leaks import Planted, fractions_in, leaks_in
 from tests.node_guards import (
     ANSWER_KEY,
     COORDINATOR_PUBLIC,
@@ -240,3 +240,13 @@ def test_no_socket_of_a_test_is_left_behind(tmp_path: Path) -> None:
     with RecordingProxy(listen=tmp_path / "a", forward=tmp_path / "b"):
         assert (tmp_path / "a").exists()
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("order", ["<d", ">d"])
+def test_the_search_finds_a_relevance_whose_last_bits_are_others(order: str) -> None:
+    """A library's product of one patient and of many differs there."""
+    of_many = [0.0311120931039394721, -0.019105798760159907]
+    of_one = [float(np.nextafter(value, 1.0)) for value in of_many]
+    captured = b"abc" + b"".join(struct.pack(order, value) for value in of_one)
+    assert fractions_in([captured], of_many) == sorted(of_many)
+    assert fractions_in([captured], [value * (1 + 1e-9) for value in of_many]) == []

@@ -232,6 +232,24 @@ def test_the_plan_in_words_names_what_is_unusual_with_what_is_usual() -> None:
     assert "schema markers[1].scale is 1e-5 (usual: 0.001 to 100,000)" in told
 
 
+def test_no_list_of_unusual_numbers_hides_another_field() -> None:
+    """A grid of 60 bounds, each unusual, and with them 60 widths; markers each with an unusual scale."""
+    schema = parse_schema(SCHEMA, where="schema")
+    marker = next(each for each in schema.markers if each.scale is not None)
+    many = replace(schema, markers=tuple(replace(marker, name=f"m{number}", scale=1e-5) for number in range(500)))
+    grid = TimeGrid((0.0, *(float(20_001 + number**2) for number in range(60))))
+    privacy = replace(PLAN.privacy, l2_norm_bound=1e6, reserve_rounds=500, scale_bits=5)
+    strange = replace(PLAN, model=replace(MODEL, grid=grid), privacy=privacy)
+    assert len([each for each in numbers_in(strange) if not each.range.is_usual(each.number)]) > 60
+    told = " ".join(plan_in_words(strange, many, parameters=9).split())
+    listed = told.partition("Ask why: ")[2]
+    assert listed.startswith("privacy.")
+    for field in ("privacy.l2_norm_bound", "privacy.reserve_rounds", "privacy.scale_bits", "model.grid.bounds[1]"):
+        assert f"{field} is " in listed, field
+    assert "schema markers[0].scale is 1e-5 (usual: 0.001 to 100,000), and 499 more of that list are unusual" in listed
+    assert "and 59 more of that list are unusual" in listed
+
+
 def test_what_is_outside_is_not_called_unusual() -> None:
     assert unusual(replace(PLAN, model=replace(MODEL, baseline_weight=1e180))) == []
 

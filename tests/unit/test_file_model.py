@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -45,6 +45,7 @@ class Run:
     schema: Path = Path("schema.toml")
     privacy: Inner = field(default_factory=Inner)
     weights: Annotated[Mapping[Engine, float], As("Marker.weight")] = field(default_factory=dict)
+    engines: tuple[Engine, ...] = (Engine.GRID,)
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ BAD: list[tuple[str, object, str]] = [
     ("units", [4] * 9, "has a length above 8"),
     ("engine", "rays", "is not one of the known values"),
     ("engine", 3, "is not one of the known values"),
+    ("key_of_file_name", 1, "is not a known field"),
     ("sites", "abc", "is not a list of texts"),
     ("sites", ["a", 3], "is not a list of texts"),
     ("sites", ["a", ""], "holds an empty text"),
@@ -139,6 +141,15 @@ def test_a_wrong_field_is_one_fault_with_place_and_remedy(key: str, value: objec
     assert (fault.where, fault.what) == (f"a.toml: [run], {key}", what)
 
 
+@pytest.mark.parametrize("within", [lambda one: one, lambda one: [one], lambda one: {"a": one}])
+def test_a_number_that_no_message_can_hold_in_place_of_a_word_is_a_fault(within: Callable[[int], object]) -> None:
+    """Python refuses to write an integer of more than 4,300 digits."""
+    for key in ("engine", "engines", "sites", "name"):
+        (fault,) = faults_of({"run": {key: within(16**6_000)}})
+        assert fault.where == f"a.toml: [run], {key}"
+        assert fault.what.startswith("is not ")
+
+
 SECTIONS: list[tuple[object, str, str]] = [
     ({}, "a.toml: [run]", "the section is missing"),
     ({"run": 3}, "a.toml: [run]", "is not a section"),
@@ -151,6 +162,10 @@ SECTIONS: list[tuple[object, str, str]] = [
     ({"run": {"weights": {"ray": -1}}}, "a.toml: [run.weights], ray", "is below 0"),
     ({"run": {"weights": {"rey": 1}}}, "a.toml: [run.weights], rey", "is not a known field"),
     ({"run": {}, "inner": {"rey": {}}}, "a.toml: [inner.rey]", "is not a known engine"),
+    ({"run": {"weights": {"[key]": 1}}}, "a.toml: [run.weights], [key]", "is not a known field"),
+    ({"run": {"[key]": 1}}, "a.toml: [run], [key]", "is not a known field"),
+    ({"run": {}, "inner": {"[key]": {}}}, "a.toml: [inner.[key]]", "is not a known engine"),
+    ({"run": {}, "inner": {"ray": {"[key]": 1}}}, "a.toml: [inner.ray], [key]", "is not a known field"),
     ({"run": {}, "inner": {"ray": {"x": 0}}}, "a.toml: [inner.ray], x", "is below 1"),
 ]
 

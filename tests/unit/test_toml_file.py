@@ -74,6 +74,7 @@ def test_what_the_parser_quotes_of_a_file_stays_short_and_on_one_line() -> None:
 
 
 LONG, DEEP = "has a key of more than 10 parts", "nests deeper than 10 brackets or braces"
+DIGITS = "holds a number of too many digits"
 KEY = ".".join("a" * 11)
 CLOSINGS = {
     "a comment": "# it's \"so\n",
@@ -94,6 +95,9 @@ BEYOND = {
     "lists": ("x = " + "[" * 11 + "]" * 11, DEEP),
     "tables": ("x = " + "{a=" * 11 + "1" + "}" * 11, DEEP),
     "lists over lines": ("x = " + "[ # [\n" * 11 + "]" * 11, DEEP),
+    "a hexadecimal number": ("x = 0x" + "F" * 6_000, DIGITS),
+    "a binary number": ("x = [0b" + "10_" * 40 + "1]", DIGITS),
+    "an octal number": ("x = { y = 0o" + "7" * 66 + "}", DIGITS),
     **{f"after {name}": (f"{before}{KEY} = 1", LONG) for name, before in CLOSINGS.items()},
 }
 
@@ -122,6 +126,8 @@ HONEST = {
     "many lists": "x = [" + "[1.5, 2.5], " * 500 + "]",
     "many keys": "".join(f"a.b{number}.c = 1.5\n" for number in range(500)),
     "many sections": "[[a]]\n" * 500,
+    "numbers of other bases": "x = [0xdead_beef, 0b1010, 0o777]\nx0b1 = '0x" + "F" * 70 + "'",
+    "a name of hexadecimal digits": "x_0x" + "F" * 70 + " = 1",
     "times": "x = [07:32:00.999, 1979-05-27T07:32:00.5]",
     "a text that is a key": f'"{KEY}" = 1',
 }

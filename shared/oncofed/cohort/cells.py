@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -104,18 +105,38 @@ def quoted(identifiers: pa.Array) -> NDArray[np.bool_]:
 
 
 def lost_digits(column: pd.Series) -> NDArray[np.bool_]:
-    """(rows,) whether a cell is a number that names nobody: with a fraction, or so large that it was rounded."""
-    typed = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
-    if not (pd.api.types.is_float_dtype(typed.dtype) or typed.dtype == object):
-        return np.zeros(len(typed), dtype=np.bool_)
-    return np.array([_is_no_name(cell) for cell in typed.tolist()], dtype=np.bool_)
+    """(rows,) whether a cell is a number that names nobody: with a fraction, or so large that it was rounded.
+
+    How large follows from how the column is stored, which is lost once its cells are Python's numbers: 32 bits hold
+    eight digits no more, 16 bits not even four.
+    """
+    kind = column.dtype
+    if isinstance(kind, pd.CategoricalDtype):
+        kind, column = kind.categories.dtype, column.astype(object)
+    if not (pd.api.types.is_float_dtype(kind) or pd.api.types.is_object_dtype(kind)):
+        return np.zeros(len(column), dtype=np.bool_)
+    limit = _rounded_from(kind)
+    return np.array([_is_no_name(cell, limit) for cell in column.tolist()], dtype=np.bool_)
 
 
-def _is_no_name(cell: object) -> bool:
+def _rounded_from(kind: Any) -> int:
+    """The least whole number that floating-point numbers of this type may hold in place of its neighbour."""
+    if not pd.api.types.is_float_dtype(kind):
+        return _PYTHONS
+    bits = int(np.finfo(getattr(kind, "numpy_dtype", kind)).nmant) + 1  # the leading one is not stored
+    return min(_PYTHONS, 1 << bits)
+
+
+_PYTHONS = 2**53
+
+
+def _is_no_name(cell: object, limit: int) -> bool:
     if isinstance(cell, Decimal):
         return cell.is_finite() and cell != cell.to_integral_value()
     if isinstance(cell, float):
-        return bool(np.isfinite(cell)) and (not cell.is_integer() or abs(cell) >= 2**53)
+        return bool(np.isfinite(cell)) and (not cell.is_integer() or abs(cell) >= limit)
+    if isinstance(cell, np.floating):  # of other than 64 bits, among cells of several types
+        return _is_no_name(float(cell), _rounded_from(cell.dtype))
     return False
 
 
@@ -148,9 +169,9 @@ def _without(found: pa.Array, missing_codes: Sequence[str]) -> pa.Array:
 
 def _digits(cell: object) -> str | None:
     """A number as people write it: without the zeros that only its storage has."""
-    if cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell)):
+    if cell is None or cell is pd.NA or (isinstance(cell, float | np.floating) and np.isnan(cell)):
         return None
-    if isinstance(cell, float) and cell.is_integer():
+    if isinstance(cell, float | np.floating) and cell.is_integer():
         return str(int(cell))
     if isinstance(cell, Decimal) and cell.is_finite():
         return str(int(cell)) if cell == cell.to_integral_value() else f"{cell.normalize():f}"

@@ -21,7 +21,7 @@ other: only the number of its rows tells, to whoever knows it.
 Lines are told by number and cells never. Empty lines are no rows. Line ends are CR LF, LF or CR.
 
 Each piece of the text is looked at with whole-array steps; pieces end where a row ends, so that a large table costs no
-more memory than a piece.
+more memory than a piece. A quoted cell that is still open after `_LONGEST_OPEN_BYTES` is refused there and then.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ COMMA = ","
 SEPARATORS = {COMMA: "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 """That may stand between cells, with the words for it."""
 _PIECE_BYTES = 1 << 20
+_LONGEST_OPEN_BYTES = 1 << 22
+"""Of rows that one quoted cell may join; a stray quotation mark would else make one piece of all that follows it."""
 _LINES_SHOWN = 5
 _WITNESSES = 10
 _ONLY = (frozenset({b"0", b"1"}), frozenset({b"true", b"false"}))
@@ -142,11 +144,16 @@ def shape_of(content: bytes, *, name: str, separator: str = COMMA, quote: bytes 
     rows = lines = lines_before = longest = 0
     quoted = False
     doubts = _Doubts()
-    for start, stop in _pieces(content, begin, quote):
+    one_more = 0
+    for start, stop, is_open in _pieces(content, begin, quote):
         piece = _looked_at(
             np.frombuffer(content, dtype=np.uint8, count=stop - start, offset=start), ord(separator), ord(quote)
         )
         doubts.note("misplaced", piece.misplaced + lines_before + 1)
+        if is_open:
+            first = min([*piece.misplaced.tolist(), *([] if piece.unclosed is None else [piece.unclosed])])
+            doubts.note("open", np.array([first + lines_before + 1]))
+            break
         if piece.unclosed is not None:
             doubts.note("unclosed", np.array([piece.unclosed + lines_before + 1]))
         first_row = 0
@@ -158,6 +165,7 @@ def shape_of(content: bytes, *, name: str, separator: str = COMMA, quote: bytes 
         if header is not None:
             line = piece.line + lines_before + 1
             wrong = piece.cells != len(header)
+            one_more += int((piece.cells == len(header) + 1).sum())
             doubts.note("ragged", line[wrong])
             doubts.note("several", line[~wrong & (piece.joined > 0) & (piece.swallowed >= len(header) - 1)])
         rows += len(piece.ends) - first_row
@@ -165,6 +173,8 @@ def shape_of(content: bytes, *, name: str, separator: str = COMMA, quote: bytes 
         quoted |= piece.quoted
         longest = max(longest, piece.longest)
         lines_before += piece.line_ends
+    if rows and one_more == rows == doubts.counts.get("ragged"):
+        doubts.note("one more", np.zeros(rows, dtype=np.int64))
     _refuse(doubts, name, SEPARATORS[separator])
     if header is None:
         raise InvalidInput([Fault(name, "the file is empty", "Export the table again, with its header line.")])
@@ -202,6 +212,11 @@ def _bare(cell: bytes) -> bytes:
 def _refuse(doubts: _Doubts, name: str, separators: str) -> None:
     faults, separator = [], separators.removesuffix("s")
     remedy = "Close every quote; write a quote inside a quoted cell twice."
+    if "open" in doubts.counts:
+        what = (
+            f"a quoted cell is not closed within {_LONGEST_OPEN_BYTES >> 20} MiB: a quotation mark is missing or stray"
+        )
+        raise InvalidInput([Fault(name, what, f"It opens in {doubts.where('open')}. {remedy}")])
     if "unclosed" in doubts.counts:
         what = "quotation marks do not come in pairs: a quoted cell is not closed"
         faults.append(Fault(name, what, f"See {doubts.where('unclosed')}. {remedy}"))
@@ -211,6 +226,10 @@ def _refuse(doubts: _Doubts, name: str, separators: str) -> None:
         faults.append(
             Fault(name, what, f"{where} {remedy} Open quotes only behind a {separator}, close them before one.")
         )
+    if not faults and "one more" in doubts.counts:
+        what = "each row has one cell more than the header, as R writes them with row names"
+        remedy = "Write it without: row.names = FALSE in R. Else name the first column in the header."
+        faults.append(Fault(name, what, remedy, doubts.counts["one more"]))
     if not faults and "ragged" in doubts.counts:
         remedy = (
             f"See {doubts.where('ragged')}. Give every row as many cells as the header; "
@@ -251,11 +270,15 @@ def _refuse_other_separators(line: str, name: str, separator: str) -> None:
         raise InvalidInput([Fault(name, f"cells are not separated by {SEPARATORS[separator]}", remedy)])
 
 
-def _pieces(content: bytes, begin: int, quote: bytes) -> Iterator[tuple[int, int]]:
-    """Stretches that end behind a line end outside of quotes, or at the end of the text."""
+def _pieces(content: bytes, begin: int, quote: bytes) -> Iterator[tuple[int, int, bool]]:
+    """Stretches that end behind a line end outside of quotes, or at the end of the text.
+
+    With it, whether it is the last that is looked at, since a quoted cell goes on in it beyond all measure.
+    """
     while begin < len(content):
         end = min(begin + _PIECE_BYTES, len(content))
         quotes = content.count(quote, begin, end)
+        looked = end
         while end < len(content):
             line_end = content.find(b"\n", end)
             after = len(content) if line_end < 0 else line_end + 1
@@ -263,7 +286,10 @@ def _pieces(content: bytes, begin: int, quote: bytes) -> Iterator[tuple[int, int
             end = after
             if quotes % 2 == 0:
                 break
-        yield begin, end
+            if end - looked > _LONGEST_OPEN_BYTES:
+                yield begin, end, True
+                return
+        yield begin, end, False
         begin = end
 
 

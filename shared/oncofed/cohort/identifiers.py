@@ -3,10 +3,17 @@
 One check for every table that names patients: the first, the one that assigns them to hospitals, and a hospital's own
 files. A reader with a check of its own once gave a patient another one's hospital: as floating-point numbers long
 identifiers are rounded to their neighbours'. Whether a patient may stand in several rows is the table's own matter.
+
+Two identifiers that a person cannot tell apart are two patients here, since nothing says that they are one: a
+letter of another alphabet, full width, capitals. How many there are is told (`tell_alike`), as with hospitals' names.
+A digit and a letter that look alike, such as 0 and O, are not among them: codes hold both on purpose.
 """
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,3 +56,40 @@ def identifiers_in(column: pd.Series, *, where: str) -> Identifiers:
     )
     faults = tuple(Fault(where, what, remedy, int(rows.sum())) for rows, what, remedy in wrong if rows.any())
     return Identifiers(found.names, faults)
+
+
+_LOOKS_LIKE = str.maketrans(
+    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u0458\u0455\u04bb\u0501"
+    "\u03b1\u03b2\u03b5\u03b6\u03b7\u03b9\u03ba\u03bc\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7\u0131",
+    "abekmhopctyxijshdabezhikmnoptyxi",
+)
+"""Cyrillic and Greek letters of which the small or the capital one looks like a Latin one."""
+
+_UNSEEN_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164")
+"""That Unicode counts as letters, marks or symbols, and nobody sees."""
+
+
+def tell_alike(patient_ids: Sequence[str], *, where: str, tell: Callable[[str], None]) -> None:
+    """Say how many look like another one and are not the same.
+
+    patient_ids  distinct. where: what the note calls their table.
+    """
+    seen = Counter(map(_as_seen, patient_ids))
+    count = sum(times for times in seen.values() if times > 1)
+    if count:
+        tell(
+            f"{where}: {count} identifiers look like another one (capitals, blanks, letters of another alphabet, what "
+            "nobody sees) and are not the same. Each counts as a patient of its own; if two are one patient, keep one."
+        )
+
+
+def _as_seen(identifier: str) -> str:
+    whole = identifier if identifier.isascii() else unicodedata.normalize("NFKC", identifier)
+    return "".join(letter for letter in whole if _is_seen(letter)).casefold().translate(_LOOKS_LIKE)
+
+
+def _is_seen(letter: str) -> bool:
+    if letter.isascii():
+        return letter.isprintable() and letter != " "
+    selects = "\ufe00" <= letter <= "\ufe0f" or "\U000e0100" <= letter <= "\U000e01ef"
+    return not selects and letter not in _UNSEEN_LETTERS and unicodedata.category(letter) not in ("Cc", "Cf", "Zs")

@@ -11,7 +11,8 @@ the file, not even its first line, which in a file without a header would be a p
 
 Only the columns that are asked for are read: what else a file holds costs nothing and can break nothing. Spreadsheets
 write empty columns without a name at the right of a CSV file; these are left out, and told. A row that holds something
-there is refused: one cell too many has shifted the others.
+there is refused: one cell too many has shifted the others. What else programs write around a table is left out, and
+told, by `oncofed.cohort.around_table`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from oncofed.cohort.around_table import Table, table_in
 from oncofed.cohort.csv_rows import NO_QUOTE, QUOTE, CsvShape, last_cell_in_doubt, shape_of
 from oncofed.cohort.file_kind import refuse_if_not
 from oncofed.cohort.letters import plain
@@ -76,6 +78,10 @@ def read_table(
     text = form or TextForm()
     if suffix == ".csv" and not content.strip():
         raise InvalidInput([Fault(path.name, "the file is empty", "Export the table again, with its header line.")])
+    around = Table(content)
+    if suffix == ".csv":
+        around = table_in(content, name=path.name, separator=text.separator, tell=tell)
+        content = around.content
     refuse_if_not(suffix, content, name=path.name)
     wanted = None if columns is None else {_nearly(column) for column in columns}
     frame: pd.DataFrame | None = None
@@ -84,7 +90,8 @@ def read_table(
             shape = shape_of(
                 content, name=path.name, separator=text.separator, quote=QUOTE if text.quoted else NO_QUOTE
             )
-            _refuse_cut(content, shape, name=path.name, wanted=wanted, separator=text.separator)
+            around.refuse_other_count(shape.rows, name=path.name)
+            _refuse_cut(content, shape, name=path.name, wanted=wanted, separator=text.separator, tell=tell)
             frame = _read_csv(
                 content,
                 shape,
@@ -130,16 +137,21 @@ def _nearly(name: str) -> str:
     return plain(name).strip().casefold()
 
 
-def _refuse_cut(content: bytes, shape: CsvShape, *, name: str, wanted: set[str] | None, separator: str) -> None:
+def _refuse_cut(
+    content: bytes, shape: CsvShape, *, name: str, wanted: set[str] | None, separator: str, tell: Tell
+) -> None:
     """Nobody is harmed by what is missing of a column that nobody asks for."""
     asked = wanted is None or _nearly(shape.header[-1]) in wanted
-    if asked and last_cell_in_doubt(content, shape, separator=separator):
+    if not asked or not shape.rows or content.endswith((b"\n", b"\r")):
+        return
+    if last_cell_in_doubt(content, shape, separator=separator):
         what = "the last line has no line end, so its last cell may have been cut off"
         remedy = (
             "Compare the last row with the source. If it is whole, add a line end behind it; else copy or export the "
             "table again."
         )
         raise InvalidInput([Fault(name, what, remedy)])
+    tell(f"{name}: the last line has no line end. If the file was cut there, compare its last row with the source.")
 
 
 def _read_csv(

@@ -81,7 +81,7 @@ def calibrated_together(
     privacy     as asked for; its noise multiplier is found anew. Mode `none` adds no noise to either.
     parameters  of the model.
     """
-    if privacy.mode is PrivacyMode.NONE:
+    if not privacy.mode.private:
         return privacy, tuple(replace(each.spec, noise_multiplier=0.0) for each in wanted)
     assert privacy.epsilon is not None
     rounds = training.rounds + privacy.reserve_rounds
@@ -180,7 +180,7 @@ class SitePolicy:
 
     def _objections_to_privacy(self, plan: StudyPlan, site: str) -> list[str]:
         privacy = plan.privacy
-        if privacy.mode is PrivacyMode.NONE:
+        if not privacy.mode.private:
             return [] if self.allow_no_privacy else ["it has no privacy, and allow_no_privacy is not set"]
         of_sums = [*self._objections_to_shares(plan, site), *self._objections_to_summaries(plan)]
         reasons = [*of_sums]

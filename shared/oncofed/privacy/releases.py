@@ -381,7 +381,7 @@ def largest_patients(delta: float) -> int:
 def _release(
     privacy: PrivacySpec, l2_norm_bound: float, noise_multiplier: float, numbers: int, steps: TrainingSpec | None
 ) -> Release:
-    if privacy.mode is PrivacyMode.NONE:
+    if not privacy.mode.private:
         return Unprotected(numbers, l2_norm_bound, of_steps=steps is not None)
     if not 0 < l2_norm_bound < math.inf or not 0 < privacy.delta < 1:
         raise PrivacyRefusal("a private sum needs a finite clip norm and a delta between 0 and 1")

@@ -42,6 +42,11 @@ class PrivacyMode(StrEnum):
     DISTRIBUTED = "distributed"
     """Hospitals share the noise of a masked sum, and trust that enough of them are honest and answer (SharedNoise)."""
 
+    @property
+    def private(self) -> bool:
+        """Is any patient promised anything?"""
+        return self is not PrivacyMode.NONE
+
 
 class Bounding(StrEnum):
     """What makes one patient's part of a sum no longer than `l2_norm_bound`."""

@@ -17,7 +17,7 @@ from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.policy import of_two_hospitals, planned_releases_of, releases_of
 from oncofed.privacy.releases import largest_patients, release_of_round, release_of_summary
 from oncofed.protocol.answer_times import READING
-from oncofed.protocol.plan import Bounding, PrivacyMode, StudyPlan, SummaryKind, SummarySpec, TrainingMode
+from oncofed.protocol.plan import Bounding, StudyPlan, SummaryKind, SummarySpec, TrainingMode
 from oncofed.ranges import unusual
 
 _WIDTH = 100
@@ -45,7 +45,7 @@ class PlanCost:
 def cost_of(plan: StudyPlan) -> PlanCost | None:
     """None in mode `none`, which promises nothing."""
     privacy = plan.privacy
-    if privacy.mode is PrivacyMode.NONE:
+    if not privacy.mode.private:
         return None
     everything = releases_of(plan)
     return PlanCost(

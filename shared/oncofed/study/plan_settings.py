@@ -222,7 +222,7 @@ def model_of(settings: PlanSettings, schema: StudySchema) -> ModelSpec:
 
 def _privacy_asked(request: PrivacyRequest, *, sites: int) -> PrivacySpec:
     """All but the noise, which is to be found."""
-    if request.mode is PrivacyMode.NONE:
+    if not request.mode.private:
         return without_privacy(
             l2_norm_bound=request.l2_norm_bound if request.clip_without_noise else None,
             bounding=request.bounding,

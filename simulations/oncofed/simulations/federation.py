@@ -26,7 +26,7 @@ from oncofed.privacy.accounting import PrivacyEvent
 from oncofed.privacy.ledger import Charge, Ledger, MemoryLedger, charge_from_json, charge_to_json
 from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.privacy.releases import largest_patients
-from oncofed.protocol.plan import ModelSpec, PrivacyMode, StudyPlan
+from oncofed.protocol.plan import ModelSpec, StudyPlan
 from oncofed.server.flower.app import build_server_app
 from oncofed.server.rounds.checkpoint import load_checkpoint
 from oncofed.server.rounds.course import Unsummarised, ends_the_run
@@ -242,7 +242,7 @@ class LocalHospitals:
 
 
 def _refuse_too_many(plan: StudyPlan, hospitals: Mapping[str, Cohort]) -> None:
-    if plan.privacy.mode is PrivacyMode.NONE:
+    if not plan.privacy.mode.private:
         return
     most = largest_patients(plan.privacy.delta)
     remedy = "Choose delta of at most 1 / (10 x patients of the largest hospital you expect)."

@@ -18,8 +18,8 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import PrivacyMode
 from oncofed.simulations.model_file import SavedModel, read_model
 from oncofed.simulations.partition import consortium
-from oncofed.simulations.run import tables_of
 from oncofed.simulations.study import DataSpec, EvaluationSpec, Part, Partition, SitesSpec, Split
+from oncofed.simulations.study_table import tables_of
 from oncofed.survival.network import network_with
 
 _REMEDY = "Name the folder of a finished run: oncofed simulate STUDY.toml --out RUN"

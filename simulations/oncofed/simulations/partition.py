@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from oncofed.cohort.cells import words
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.events_in_grid import events_in_grid
-from oncofed.cohort.identifiers import identifiers_in
+from oncofed.cohort.identifiers import identifiers_in, tell_alike
 from oncofed.cohort.letters import plain
 from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.table import Tell, keep_to_oneself, read_table
@@ -68,9 +68,10 @@ def consortium(
 ) -> Consortium:
     """Validate the table and cut it. Raises InvalidInput, also when a site would have nobody to train on.
 
-    tell  told who is left out and why, and which hospital names are alike.
+    tell  told who is left out and why, and how many identifiers and hospital names are alike.
     """
     cohort = validate(table, schema, where=where)
+    tell_alike(cohort.patient_ids, where=where, tell=tell)
     placement = _placement(table, cohort, sites=sites, tell=tell)
     names = sorted({str(name) for name in placement.site if name != ""})
     train, test = _split(cohort, placement, evaluation=evaluation, seed=seed)
@@ -285,3 +286,16 @@ def _validation(patients: int, evaluation: EvaluationSpec, seed: int) -> Rows:
     never_tested = np.setdiff1d(never_tested, _first_part(patients, evaluation.test_fraction, seed))
     folds = np.array_split(np.random.default_rng(99).permutation(never_tested), max(2, len(evaluation.reserved_seeds)))
     return folds[seed % len(folds)]
+
+
+def pooled(hospitals: Mapping[str, Cohort]) -> Cohort:
+    """All hospitals' patients as one cohort: what no federation may do, for comparison."""
+    cohorts = list(hospitals.values())
+    return Cohort(
+        schema=cohorts[0].schema,
+        patient_ids=tuple(patient for cohort in cohorts for patient in cohort.patient_ids),
+        values=np.concatenate([cohort.values for cohort in cohorts]),
+        entry=np.concatenate([cohort.entry for cohort in cohorts]),
+        exit=np.concatenate([cohort.exit for cohort in cohorts]),
+        observed=np.concatenate([cohort.observed for cohort in cohorts]),
+    )

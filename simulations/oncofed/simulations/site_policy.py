@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from oncofed.privacy.policy import SitePolicy
 from oncofed.protocol.cards import card_of
-from oncofed.protocol.plan import PrivacyMode, StudyPlan
+from oncofed.protocol.plan import StudyPlan
 
 
 def site_policy(plan: StudyPlan, site: str) -> SitePolicy:
     """The policy that admits `plan` and nothing beyond it, for the data source of `site`."""
-    if plan.privacy.mode is PrivacyMode.NONE:
+    if not plan.privacy.mode.private:
         return SitePolicy(site, largest_epsilon=0.0, delta=1e-5, allow_no_privacy=True)
     assert plan.privacy.epsilon is not None
     return SitePolicy(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,42 @@ def test_a_number_that_names_nobody_is_refused(wrong: object) -> None:
     frame = stored(str).assign(Prüfnummer=pd.Series([1.0, 2.0, wrong], dtype=object))
     with pytest.raises(InvalidInput, match=r"a number with a fraction, or too large to be kept exactly \(1 row\)"):
         validate(frame, SCHEMA, where="t")
+
+
+EXACT = {"float16": 2**11, "float32": 2**24, "float64": 2**53, "Float32": 2**24}
+"""Of IEEE 754: up to here every whole number has a floating-point number of its own. The next one does not."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept"),
+    [*product(EXACT, ("plain", "object")), ("float32", "category"), ("float64", "category")],  # pandas makes no other
+)
+def test_how_large_an_identifier_may_be_follows_from_how_many_bits_it_is_stored_in(kind: str, kept: str) -> None:
+    """20,240,103 as a float of 32 bits is 20,240,104: another patient's."""
+    first = EXACT[kind]
+    numbers = np.array([first + 1], dtype=kind.lower())
+    assert int(numbers[0]) != first + 1, "it is rounded"
+    for rounded in (False, True):
+        cells = np.array([1, 2, first if rounded else first - 1], dtype=np.dtype(kind.lower()))
+        column: pd.Series = pd.Series(list(cells), dtype=object)
+        if kept != "object":
+            column = pd.Series(cells).astype(pd.api.types.pandas_dtype(kind if kept == "plain" else kept))
+        frame = stored(str).assign(Prüfnummer=column)
+        if rounded:
+            with pytest.raises(InvalidInput, match=r"too large to be kept exactly \(1 row\)"):
+                validate(frame, SCHEMA, where="t")
+        else:
+            assert validate(frame, SCHEMA, where="t").patient_ids == ("1", "2", str(first - 1))
+
+
+@pytest.mark.parametrize("coded", [False, True])
+def test_identifiers_of_32_bits_in_a_parquet_file_are_refused(tmp_path: Path, coded: bool) -> None:
+    names = pa.array(np.array([20_240_101, 20_240_103, 20_240_105], dtype=np.float32))
+    table = pa.Table.from_pandas(stored(str), preserve_index=False)
+    table = table.set_column(0, "Prüfnummer", names.dictionary_encode() if coded else names)
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(InvalidInput, match=r"too large to be kept exactly \(3 rows\)"):
+        read_cohort(tmp_path / "t.parquet", SCHEMA)
 
 
 def test_fractions_are_categories_as_numbers() -> None:

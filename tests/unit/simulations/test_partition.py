@@ -280,6 +280,15 @@ def test_unfit_hospital_names_are_told_by_row() -> None:
     assert "Ward" not in str(caught.value)
 
 
+def test_identifiers_that_are_alike_are_told() -> None:
+    table = small_table()
+    names = [f"p{number}" for number in range(PATIENTS)]
+    names[:2] = ["p1", "P1"]
+    told: list[str] = []
+    consortium(table.assign(patient=names), SCHEMA, where="s", sites=COLUMN, evaluation=FIFTH, seed=1, tell=told.append)
+    assert any("s: 2 identifiers look like another one" in said for said in told), told
+
+
 def test_hospital_names_that_are_alike_are_told() -> None:
     table = small_table()
     table.loc[::7, "hospital"] = "North"

@@ -10,10 +10,10 @@ from tests.unit.simulations.report.fake_results import NOISE_MULTIPLIER, ROUNDS,
 
 from oncofed.privacy.accounting import GaussianRelease, epsilon_of
 from oncofed.protocol.plan import PrivacyMode
+from oncofed.simulations.figures_file import privacy_summary
 from oncofed.simulations.privacy_spent import spent_at_one, spent_at_two
 from oncofed.simulations.report.privacy import privacy_statement
 from oncofed.simulations.results import RunResult
-from oncofed.simulations.run import privacy_summary
 
 RELEASE = GaussianRelease(NOISE_MULTIPLIER)
 CHARGED = {"Aachen": ROUNDS, "Bonn": 90, "Celle": 70}

@@ -10,8 +10,8 @@ import pytest
 from oncofed.cohort.schema import Modality
 from oncofed.errors import InvalidInput
 from oncofed.protocol.plan import PrivacyMode, Strategy, TrainingMode
-from oncofed.simulations.run import table_of
 from oncofed.simulations.study import Part, Partition, Split, read_study
+from oncofed.simulations.study_table import table_of
 
 SMALL = """
 [study]

@@ -151,7 +151,7 @@ class NodeGuard:
                     decided = None
                 if decided != kept.basis.approval:
                     del self._guards[plan_hash]
-                    _log.info("the patients of plan %s are in memory no longer", plan_hash[:12])
+                    _log.info("the patients of plan %s are in memory no longer", plan_hash)
 
     def contribute(self, request: ContributeRequest) -> Contribution:
         """As the port says."""
@@ -293,9 +293,7 @@ class NodeGuard:
                 begins=partial(self._begins, answer_times_of(standing.plan)),
             )
         except (InvalidInput, PrivacyRefusal) as refusal:
-            _log.warning(
-                "plan %s was approved, and the policy no longer allows it: %s", approval.plan_hash[:12], refusal
-            )
+            _log.warning("plan %s was approved, and the policy no longer allows it: %s", approval.plan_hash, refusal)
             raise RequestRefused(RefusalCode.NOT_APPROVED) from None
 
     def _remember(self, policy: NodePolicy) -> None:
@@ -321,7 +319,7 @@ class NodeGuard:
             masks.refuse_unless_fit(site=self._site)
         except (Untrusted, InvalidInput, PrivacyRefusal) as refusal:
             said = refusal.told or refusal.reason if isinstance(refusal, Untrusted) else refusal
-            _log.error("plan %s cannot be answered: %s", plan_hash[:12], said)
+            _log.error("plan %s cannot be answered: %s", plan_hash, said)
             raise RequestRefused(RefusalCode.NOT_READY) from None
         return masks
 
@@ -349,7 +347,7 @@ class NodeGuard:
             )
         except (InvalidInput, Untrusted) as fault:
             said = fault.reason if isinstance(fault, Untrusted) else type(fault).__name__
-            _log.error("the document of plan %s is lost or damaged (%s)", approval.plan_hash[:12], said)
+            _log.error("the document of plan %s is lost or damaged (%s)", approval.plan_hash, said)
             raise RequestRefused(RefusalCode.NOT_APPROVED) from None
 
     def _policy_bytes(self) -> bytes:
@@ -375,7 +373,7 @@ class NodeGuard:
 
     def _refused_keys(self, refusal: Untrusted, plan_hash: str) -> None:
         def note() -> None:
-            _log.error("masking keys of plan %s are not kept: %s", plan_hash[:12], refusal.told or refusal.reason)
+            _log.error("masking keys of plan %s are not kept: %s", plan_hash, refusal.told or refusal.reason)
             self._audit.append("masking_keys_not_kept", plan_hash=plan_hash, code=refusal.reason)
 
         self._repeats.note(("masking_keys_not_kept", refusal.reason, plan_hash), note)

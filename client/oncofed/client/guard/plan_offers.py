@@ -11,6 +11,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from oncofed.client.guard import trust
 from oncofed.client.guard.trust import Pinned, Untrusted
@@ -28,14 +29,17 @@ from oncofed.protocol.wire_form import is_hash
 _log = logging.getLogger(__name__)
 
 _MOST_TAKEN = 1_000
-"""Plans of which it is remembered that they were looked at; of more, the first is parsed again."""
+"""Plans of which it is remembered that they were looked at, and refused ones; of more, the first is parsed again."""
 
 
 @dataclass(frozen=True)
 class PlanOffers:
     """decision: what somebody here has decided on the plan of this hash, None if nothing.
 
-    taken  the plans that this process has looked at, with the keys that are pinned, and found to be for this hospital.
+    taken    the plans that this process has looked at, with the keys that are pinned, and found to be for this
+             hospital.
+    refused  documents that the coordinator signed and that are none, by SHA-256, with the reason and the hash in it: to
+             find out takes seconds, and whoever carries offers can deliver one again for ever.
     """
 
     pinned: Pinned
@@ -44,20 +48,27 @@ class PlanOffers:
     audit: AuditLog
     repeats: Repeats
     taken: dict[str, None] = field(default_factory=dict)
+    refused: dict[bytes, tuple[str, str]] = field(default_factory=dict)
 
     def offered(self, document: bytes) -> PlanState:
         """Keep it, if it is a plan for this hospital; what is decided about it. REFUSED for one that is not kept."""
+        sha256 = hashlib.sha256(document).digest()
         try:
             sealed = trust.sealed(document, coordinator=self.pinned.coordinator)
+        except Untrusted as refusal:  # which is cheap to find out, and anybody's
+            return self._refused(refusal.reason, sha256, refusal.plan_hash)
+        if sha256 in self.refused:
+            reason, plan_hash = self.refused[sha256]
+            return self._refused(reason, sha256, plan_hash)
+        try:
             # It comes every few seconds, and is as it was when this process looked at it, with the keys that it has.
             if sealed.plan_hash in self.taken and self.offers.holds(sealed.plan_hash, document):
                 return self.state_of(sealed.plan_hash)
             plan = trust.offered(document, pinned=self.pinned).plan
         except Untrusted as refusal:
-            return self._refused(refusal.reason, document, refusal.plan_hash)
-        self.taken[plan.hash] = None
-        if len(self.taken) > _MOST_TAKEN:
-            del self.taken[next(iter(self.taken))]
+            _remember(self.refused, sha256, (refusal.reason, refusal.plan_hash))
+            return self._refused(refusal.reason, sha256, refusal.plan_hash)
+        _remember(self.taken, plan.hash, None)
         if not self._is_kept(plan.hash):
             # A coordinator that offers without end, or a relay that delivers its offers again, would else fill the log:
             # a large plan makes many small ones give way, which are then kept anew, a line each.
@@ -84,10 +95,20 @@ class PlanOffers:
     def _note_once(self, event: str, plan_hash: str, *, of: object) -> None:
         self.repeats.note(of, lambda: self.audit.append(event, plan_hash=plan_hash), first_of=event)
 
-    def _refused(self, reason: str, document: bytes, plan_hash: str) -> PlanState:
+    def _refused(self, reason: str, sha256: bytes, plan_hash: str) -> PlanState:
         def note() -> None:
             _log.warning("a plan that was offered is not kept: %s", reason)
             self.audit.append("plan_not_kept", plan_hash=plan_hash, code=reason)
 
-        self.repeats.note((reason, hashlib.sha256(document).digest()), note)
+        self.repeats.note((reason, sha256), note)
         return PlanState.REFUSED
+
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+def _remember(known: dict[_Key, _Value], key: _Key, value: _Value) -> None:
+    known[key] = value
+    if len(known) > _MOST_TAKEN:
+        del known[next(iter(known))]

@@ -46,9 +46,9 @@ def read_part(
 
     wanted  columns of a clinical file; genes (or other rows) of a molecular one, which become columns here.
     """
-    study = folder / source.path
+    study = folder / source.lies_at
     if not study.is_dir():
-        raise InvalidInput([Fault(source.path.name, "is not a folder", "Name the study folder of cBioPortal.")])
+        raise InvalidInput([Fault(source.lies_at.name, "is not a folder", "Name the study folder of cBioPortal.")])
     patient = source.patient or _PATIENT
     if source.part in _CLINICAL:
         name = _CLINICAL[source.part]
@@ -205,7 +205,7 @@ def _sequenced(study: Path, source: Source, folder: Path) -> Mapping[str, frozen
             if line.startswith("case_list_ids:"):
                 return dict.fromkeys(line.partition(":")[2].split(), ALL_GENES)
     what = f"says nowhere which samples were sequenced: there is neither {_PANELS} nor {_SEQUENCED}"
-    raise InvalidInput([Fault(source.path.name, what, "Export one of the two: not sequenced is not the same as 0.")])
+    raise InvalidInput([Fault(source.lies_at.name, what, "Export one of the two: not sequenced is not the same as 0.")])
 
 
 def _panels(folder: Path) -> Mapping[str, frozenset[str]]:

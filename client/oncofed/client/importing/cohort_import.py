@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from oncofed.client.importing.asked import asked_of
+from oncofed.client.importing.database_rows import OpenDatabases
 from oncofed.client.importing.fhir.folders import FhirFolders
 from oncofed.client.importing.mapping import Source, Without
 from oncofed.client.importing.mapping_file import CohortMapping
@@ -104,34 +106,22 @@ class _Import:
     def _tables(self) -> dict[str, SourceTable]:
         tables: dict[str, SourceTable] = {}
         fhir = FhirFolders(self.mapping.file.source, self.mapping.folder)
-        for source in self.mapping.file.source:
-            try:
-                tables[source.name] = read_source_table(
-                    source, self.mapping.folder, self._columns_of(source), missing=self._missing(source), fhir=fhir
-                )
-            except InvalidInput as refused:
-                self.faults += refused.faults
+        with OpenDatabases(self.mapping.folder) as databases:
+            for source in self.mapping.file.source:
+                try:
+                    tables[source.name] = read_source_table(
+                        source,
+                        self.mapping.folder,
+                        asked_of(self.mapping, source),
+                        missing=self._missing(source),
+                        databases=databases,
+                        fhir=fhir,
+                    )
+                except InvalidInput as refused:
+                    self.faults += refused.faults
         if self.faults:
             raise InvalidInput(tuple(dict.fromkeys(self.faults)))
         return tables
-
-    def _columns_of(self, source: Source) -> list[str]:
-        """What the mapping reads of a source."""
-        found: list[str | None] = []
-        zero = self.mapping.file.time_zero
-        if zero is not None and self.mapping.source(zero.source) is source:
-            found.append(zero.column)
-        if self.mapping.source(self.head.site_source) is source:
-            found.append(self.head.site_column)
-        for _, outcome in self.mapping.outcomes:
-            if self.mapping.source(outcome.source) is source:
-                times = (outcome.event, outcome.time, outcome.event_time, outcome.last_time, outcome.event_date)
-                found += [*times, *outcome.last_contact, outcome.entry, outcome.entry_date, outcome.death]
-            found += outcome.contacts.get(source.name, ())
-        for plan in self.mapping.markers:
-            if plan.source == source.name:
-                found += [plan.column, plan.mapped.upper_limit_column]
-        return [column for column in found if column is not None]
 
     def _patient_ids(self, table: SourceTable) -> list[str]:
         ids = table.identifiers

@@ -16,22 +16,28 @@ if TYPE_CHECKING:
 
 
 @click.command("draft")
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("sources", metavar="SOURCE...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--out", "folder", required=True, metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
-def draft_files(sources: tuple[Path, ...], folder: Path) -> None:
+@click.option("--url-file", metavar="FILE", type=click.Path(path_type=Path), help="Of an OMOP database: its address.")
+@click.option("--database-schema", metavar="NAME", help="Of the tables in that database.")
+def draft_files(sources: tuple[Path, ...], folder: Path, url_file: Path | None, database_schema: str | None) -> None:
     """Propose schema.toml and mapping.toml for a hospital's own files, or for a folder of FHIR resources, in FOLDER.
+
+    SOURCE is a text, Parquet or Excel file, or a folder of OMOP's tables; an OMOP database is named by --url-file.
 
     From the names of columns, from whether they hold numbers, days or words, and from the public table of laboratory
     values: no other part of a cell is used. Each guess is marked "# confirm". Look through both files before anybody
     else sees them: in a file without a header line the names of columns are a patient's cells.
 
     \b
-    Example:
+    Examples:
       oncofed cohort draft patients.csv laboratory.csv --out study
       oncofed cohort draft bundles --out study
+      oncofed cohort draft --url-file address --database-schema cdm --out study
     """
-    from oncofed.client.importing.drafting import draft
+    from oncofed.client.importing.drafting import Draft, draft
     from oncofed.client.importing.fhir.drafted import draft_of_resources, of_resources
+    from oncofed.client.importing.omop_drafting import OmopPlace, draft_omop, is_model
     from oncofed.durable import create_durably
     from oncofed.errors import Fault, InvalidInput
 
@@ -39,7 +45,17 @@ def draft_files(sources: tuple[Path, ...], folder: Path) -> None:
     if taken := [path.name for path in paths if path.exists()]:
         remedy = "Choose another folder, or remove it: what people have confirmed is not overwritten."
         raise InvalidInput([Fault(name, "is there already", remedy) for name in taken])
-    drafted = draft_of_resources(sources[0], beside=folder) if of_resources(sources) else draft(sources, beside=folder)
+    if bool(sources) is (url_file is not None):
+        raise click.UsageError("Name files, a folder of OMOP's tables, or an OMOP database with --url-file.")
+    if url_file is not None:
+        place = OmopPlace(url_file=url_file, database_schema=database_schema)
+        drafted = Draft(*draft_omop(place, beside=folder))
+    elif len(sources) == 1 and is_model(sources[0]):
+        drafted = Draft(*draft_omop(OmopPlace(sources[0]), beside=folder))
+    elif of_resources(sources):
+        drafted = draft_of_resources(sources[0], beside=folder)
+    else:
+        drafted = draft(sources, beside=folder)
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in zip(paths, (drafted.schema, drafted.mapping), strict=True):
         create_durably(path, text.encode())
@@ -84,7 +100,8 @@ def _refuse_out(mapping: CohortMapping, out: Path) -> None:
     """Before anything is read: a table that could not be written, or would lie on what it is made from."""
     from oncofed.errors import Fault, InvalidInput
 
-    read = {mapping.path, mapping.schema_path, *(mapping.folder / each.path for each in mapping.file.source)}
+    paths = [path for each in mapping.file.source for path in (each.path, each.url_file) if path is not None]
+    read = {mapping.path, mapping.schema_path, *(mapping.folder / path for path in paths)}
     faults = []
     if out.suffix.lower() != ".parquet":
         faults.append(Fault("--out", "does not end in .parquet", "Let it: numbers keep their digits there."))
@@ -92,7 +109,7 @@ def _refuse_out(mapping: CohortMapping, out: Path) -> None:
         faults.append(Fault("--out", "lies in no folder", "Make the folder first."))
     if out.resolve() in {path.resolve() for path in read}:
         faults.append(Fault("--out", "is a file that the table is made from", "Choose another name."))
-    resources = {(mapping.folder / each.path).resolve() for each in mapping.file.source if each.part.is_fhir}
+    resources = {(mapping.folder / each.lies_at).resolve() for each in mapping.file.source if each.part.is_fhir}
     if resources & {out.resolve(), *out.resolve().parents}:
         what = "lies in a folder of FHIR resources, where its report would be read as one of them"
         faults.append(Fault("--out", what, "Choose another folder."))

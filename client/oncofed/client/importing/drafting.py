@@ -21,10 +21,13 @@ import numpy as np
 from oncofed.client.importing.analytes import Analyte
 from oncofed.client.importing.column_names import Role, Suggestion, rank, suggested
 from oncofed.client.importing.mapping import Decimal, Separator, Source
+from oncofed.client.importing.places import SPREADSHEET
 from oncofed.client.importing.readings import Column, numbers
-from oncofed.client.importing.source_tables import form_of, refuse_spreadsheets
+from oncofed.client.importing.source_tables import refuse_spreadsheets
+from oncofed.client.importing.spreadsheets import read_sheet
+from oncofed.client.importing.text_forms import form_of
 from oncofed.cohort.csv_rows import COMMA
-from oncofed.cohort.table import read_table
+from oncofed.cohort.table import keep_to_oneself, read_table
 from oncofed.cohort.text_form import Encoding, TextForm, plain_text
 from oncofed.errors import Fault, InvalidInput
 from oncofed.plain_file import file_content
@@ -116,10 +119,13 @@ def _looked_at(path: Path, beside: Path) -> DraftedSource:
     refuse_spreadsheets(path)
     encoding, separator, remarks = Encoding.UTF_8, None, False
     form = form_of(Source(name="draft", path=path))
-    if path.suffix.lower() != ".parquet":
+    if path.suffix.lower() == SPREADSHEET:
+        frame = read_sheet(path, Source(name="draft", path=path), columns=None, tell=keep_to_oneself)
+    elif path.suffix.lower() != ".parquet":
         encoding, separator, remarks = _written(path, form)
         form = TextForm((separator or _by_letter(form.separator)).letter, encoding, "#")
-    frame = read_table(path, form=form)
+    if path.suffix.lower() != SPREADSHEET:
+        frame = read_table(path, form=form)
     found = {str(name): Column(frame.iloc[:, place]) for place, name in enumerate(frame.columns)}
     decimal = Decimal.POINT
     if form.separator != COMMA and any(
@@ -128,7 +134,7 @@ def _looked_at(path: Path, beside: Path) -> DraftedSource:
         decimal = Decimal.COMMA
     return DraftedSource(
         name=path.name.partition(".")[0],
-        path=Path(path_from(beside, path)),
+        path=seen_from(beside, path),
         separator=separator,
         encoding=encoding,
         decimal=decimal,
@@ -137,8 +143,9 @@ def _looked_at(path: Path, beside: Path) -> DraftedSource:
     )
 
 
-def path_from(folder: Path, path: Path) -> str:
-    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+def seen_from(folder: Path, path: Path) -> Path:
+    """How a mapping in that folder names a path."""
+    return Path(os.path.relpath(path.resolve(), folder.resolve()))
 
 
 def _by_letter(letter: str) -> Separator:

@@ -24,12 +24,13 @@ from oncofed.client.importing.mapping_rules import (
     only_where,
     rising_window,
 )
+from oncofed.client.importing.omop_tables import OmopTable
 from oncofed.client.importing.partial_dates import PartialDate
 from oncofed.client.importing.primary_samples import Samples
 from oncofed.cohort.schema import TimeUnit
 from oncofed.cohort.schema_file import name_or_names, some_names
 from oncofed.cohort.text_form import Encoding
-from oncofed.file_model import Rule
+from oncofed.file_model import Rule, needed_where
 
 
 class Without(StrEnum):
@@ -54,6 +55,10 @@ class Part(StrEnum):
     SAMPLES = "cbioportal_samples"
     MUTATIONS = "cbioportal_mutations"
     MATRIX = "cbioportal_matrix"
+    OMOP = "omop"
+    """A table of an OMOP common data model, by its `table`."""
+    SQL = "sql"
+    """What a database answers to a `statement`."""
     FHIR_PATIENTS = "fhir_patients"
     FHIR_CONDITIONS = "fhir_conditions"
     FHIR_OBSERVATIONS = "fhir_observations"
@@ -183,14 +188,29 @@ class MappingHead:
 
 @dataclass(frozen=True)
 class Source:
-    """A section [[source]]: a file; or one part of a study folder of cBioPortal or of a folder of FHIR resources."""
+    """A section [[source]]: a file, a part of a study folder, a table of OMOP or FHIR, or a statement on a database."""
 
     name: str
     """How the mapping calls it"""
-    path: Path
-    """The file: text (also `.gz`), Parquet, a study folder of cBioPortal, or a folder of FHIR bundles or NDJSON"""
+    path: Path | None = None
+    """The file: text (also `.gz`), Parquet, a sheet of an `.xlsx` file; or the folder of cBioPortal's
+    study, of OMOP's tables or of FHIR bundles or NDJSON. Needed unless a database is read"""
     part: Part = Part.TABLE
-    """`table`, or which part of a study folder or of [FHIR resources](import-fhir.md#tables)"""
+    """`table`; which part of a study folder; `omop`, a [table of OMOP](import-omop.md); `sql`; or a
+    [table of FHIR resources](import-fhir.md#tables)"""
+    table: Annotated[OmopTable | None, needed_where("part", Part.OMOP)] = None
+    """Of `omop`: which table"""
+    url_file: Annotated[Path | None, only_beside("path", beside=False)] = None
+    """Of a database, instead of `path`: a file that you alone can read, with the address in one line, such as
+    `postgresql://reader:password@host/name`"""
+    url_variable: Annotated[str | None, only_beside("path", beside=False), only_beside("url_file", beside=False)] = None
+    """Instead of `url_file`: the environment variable that holds the address"""
+    database_schema: str | None = None
+    """Of `omop` in a database: the schema of its tables; left out: that of the user"""
+    statement: Annotated[str | None, needed_where("part", Part.SQL)] = None
+    """Of `sql`: one SELECT"""
+    sheet: str | None = None
+    """Of an `.xlsx` file with several sheets: the name of one"""
     patient: str | None = None
     """The column of identifiers. Needed for a table, unless it is `numbered`; that of FHIR resources is `patient`"""
     numbered: Annotated[bool | None, only_beside("patient", beside=False)] = None
@@ -216,6 +236,8 @@ class Source:
     """Of a long table: the column with what was found"""
     unit: Annotated[str | None, only_beside("code")] = None
     """Of a long table: the column with its unit"""
+    unit_words: Mapping[str, str] = field(default_factory=dict)
+    """Units for words or concept ids that are not known as such: `{ "2000000001" = "mg/dl" }`"""
     keep: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Only rows whose cells are among these words: `{ "ICD-10" = ["C34*"] }`. A `*` at the end stands for any ending"""
     missing: tuple[str, ...] | None = None
@@ -247,6 +269,21 @@ class Source:
     """Of FHIR: the system of the identifier by which other sources know a patient. Left out: the resource's id"""
     partial_dates: Annotated[PartialDate | None, only_where("part", *_FHIR)] = None
     """Of FHIR: what a day of which only the year or the month is told becomes; left out: a fault"""
+    descendants: bool = False
+    """Of `omop`: whether a concept of `keep`, `codes` or `words` also stands for those below it, by the table
+    `concept_ancestor`"""
+    contact_tables: tuple[OmopTable, ...] = ()
+    """Of OMOP's `person`: the tables whose last day is `last_contact`; left out: all that there are"""
+
+    @property
+    def lies_at(self) -> Path:
+        """The path of a source that is no database."""
+        assert self.path is not None, self.name
+        return self.path
+
+    @property
+    def in_database(self) -> bool:
+        return self.url_file is not None or self.url_variable is not None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from oncofed.client.importing.analytes import BY_NAME, Analyte, factor_between
-from oncofed.client.importing.fhir.source import as_meant, faults_of_fhir
+from oncofed.client.importing.fhir.source import faults_of_fhir
 from oncofed.client.importing.mapping import (
     MappedMarker,
     MappedOutcome,
@@ -26,6 +26,7 @@ from oncofed.client.importing.mapping import (
     TimeZero,
     Transform,
 )
+from oncofed.client.importing.places import as_meant, place_of_source
 from oncofed.cohort.letters import plain
 from oncofed.cohort.schema import Endpoint, Kind, Marker, StudySchema, TimeUnit
 from oncofed.cohort.schema_file import read_schema
@@ -159,7 +160,8 @@ def _between(where: str, right: Sequence[object], all_: bool) -> list[Fault]:
 
 
 def _of_source(where: str, source: Source) -> Iterator[Fault]:
-    public = source.part is not Part.TABLE and not source.part.is_fhir
+    yield from place_of_source(where, source)
+    public = source.part not in (Part.TABLE, Part.SQL, Part.OMOP) and not source.part.is_fhir
     if source.patient is None and not public and not source.numbered:
         remedy = "Name the column of identifiers, or write numbered = true for a table that has none."
         yield Fault(f"{where}, patient", "is missing", remedy)

@@ -13,6 +13,13 @@ from oncofed.toml_file import closest
 DAY_TOKENS = {"YYYY": r"(?P<year>\d{4})", "MM": r"(?P<month>\d{1,2})", "DD": r"(?P<day>\d{1,2})"}
 
 
+def strftime_of(form: str) -> str:
+    """The form of a day, as `date.strftime` takes it."""
+    for token, sign in {"YYYY": "%Y", "MM": "%m", "DD": "%d"}.items():
+        form = form.replace(token, sign)
+    return form
+
+
 def only_beside(key: str, *, beside: bool = True, needed: bool = False) -> Rule:
     """The field needs that one, before it, or (beside false) cannot stand with it. needed: that one needs it, too."""
 

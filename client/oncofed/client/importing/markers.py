@@ -197,14 +197,17 @@ class _Marker:
         spellings: dict[float, set[str]] = {}
         for unit in [*column.distinct, own or ""]:
             if (factor := self._factor(unit)) is not None:  # a known unit, which may be told
-                spellings.setdefault(factor, set()).add(spelt(unit))
+                spellings.setdefault(factor, set()).add(spelt(self._meant(unit)))
         for factor in sorted(spellings.keys() - {1.0}):
             if (rows := filled & (factors == factor)).any():
                 self._convert(" or ".join(sorted(spellings[factor])), factor, rows)
         return values * factors
 
+    def _meant(self, unit: str) -> str:
+        return self.source.unit_words.get(unit, unit)
+
     def _factor(self, unit: str) -> float | None:
-        found = factor_between(unit, self.plan.target, self.plan.analyte)
+        found = factor_between(self._meant(unit), self.plan.target, self.plan.analyte)
         return None if found is None else float(found)
 
     def _convert(self, unit: str, factor: float, rows: Mask) -> None:

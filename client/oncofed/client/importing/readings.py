@@ -9,10 +9,11 @@ guess. No function here raises for the content of a cell.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -110,6 +111,12 @@ class Column:
         known = {plain(word).strip(): float(place) for place, word in enumerate(vocabulary)}
         known |= {plain(word).strip(): known[plain(target).strip()] for word, target in categories.items()}
         return self.each(lambda text: known.get(text, known.get(_digits(text), np.nan)), np.nan)
+
+
+def coded(place: NDArray[np.integer[Any]], distinct: Sequence[str]) -> pd.Series:
+    """(rows,) the distinct text at each place, none for -1: a column that holds each text once."""
+    categories: Any = pd.Index(list(distinct), dtype=object)  # also where there is none
+    return pd.Series(pd.Categorical.from_codes(place.astype(np.int64), categories))
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,16 +13,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from oncofed.client.importing.asked import Asked
 from oncofed.client.importing.cbioportal import read_part
+from oncofed.client.importing.database_rows import OpenDatabases, called
 from oncofed.client.importing.fhir.folders import FhirFolders
-from oncofed.client.importing.mapping import Part, Separator, Source
+from oncofed.client.importing.mapping import Part, Source
+from oncofed.client.importing.omop import read_omop
+from oncofed.client.importing.places import SPREADSHEET
 from oncofed.client.importing.readings import Column, identifiers
+from oncofed.client.importing.spreadsheets import read_sheet
+from oncofed.client.importing.text_forms import form_of
 from oncofed.cohort.letters import plain
-from oncofed.cohort.table import read_table
-from oncofed.cohort.text_form import TextForm
+from oncofed.cohort.table import Tell, read_table
 from oncofed.errors import Fault, InvalidInput
-
-_BY_TABS = (".tsv", ".tab", ".txt")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,26 +52,27 @@ class SourceTable:
 
 
 def read_source_table(
-    source: Source, folder: Path, columns: Iterable[str], *, missing: tuple[str, ...], fhir: FhirFolders
+    source: Source,
+    folder: Path,
+    asked: Asked,
+    *,
+    missing: tuple[str, ...],
+    databases: OpenDatabases,
+    fhir: FhirFolders,
 ) -> SourceTable:
     """The kept rows of a source. Raises InvalidInput with all faults of its file.
 
-    columns  that the mapping names, beside the source's own. missing: its words for "not known".
-    fhir     what is read of folders of FHIR resources, by any source.
+    asked  by the mapping. missing: the source's words for "not known".
+    fhir   what is read of folders of FHIR resources, by any source.
     """
     notes: list[str] = []
-    wanted = list(dict.fromkeys([*columns, *_own_columns(source)]))
-    path = folder / source.path
-    if source.part is Part.TABLE:
-        refuse_spreadsheets(path)
-        frame = read_table(path, columns=wanted, tell=notes.append, form=form_of(source))
-        where, patient = path.name, source.patient or ""
-    elif source.part.is_fhir:
+    wanted = list(dict.fromkeys([*asked.columns, *_own_columns(source)]))
+    if source.part.is_fhir:
         table = fhir.table(source, wanted)
-        frame, where, patient = table.frame, table.where, source.patient or ""
+        frame, patient, where = table.frame, source.patient or "", table.where
         notes += table.notes
     else:
-        frame, patient, where = read_part(source, folder, wanted, missing=missing, tell=notes.append)
+        frame, patient, where = _frame(source, folder, asked, wanted, missing, databases, notes.append)
     if patient:
         wanted = list(dict.fromkeys([*wanted, patient]))
     found = _found(frame, wanted if source.part in _WITH_COLUMNS else [*frame.columns], where)
@@ -92,6 +96,30 @@ def read_source_table(
     )
 
 
+def _frame(
+    source: Source,
+    folder: Path,
+    asked: Asked,
+    wanted: list[str],
+    missing: tuple[str, ...],
+    databases: OpenDatabases,
+    tell: Tell,
+) -> tuple[pd.DataFrame, str, str]:
+    """The table, its column of identifiers, and what faults call it."""
+    if source.part is Part.OMOP:
+        return read_omop(source, folder, asked, wanted, missing=missing, databases=databases, tell=tell)
+    if source.part is Part.SQL:
+        frame = databases.answer(source, columns=wanted)
+        return frame, source.patient or "", called(source)
+    path = folder / source.lies_at
+    if source.part is not Part.TABLE:
+        return read_part(source, folder, wanted, missing=missing, tell=tell)
+    if path.suffix.lower() == SPREADSHEET:
+        return read_sheet(path, source, columns=wanted, tell=tell), source.patient or "", path.name
+    refuse_spreadsheets(path)
+    return read_table(path, columns=wanted, tell=tell, form=form_of(source)), source.patient or "", path.name
+
+
 NUMBER = "the number of the row"
 """A column of identifiers, for a table that has none."""
 
@@ -99,15 +127,9 @@ _WITH_COLUMNS = {part for part in Part if part not in (Part.MUTATIONS, Part.MATR
 """Of the others, a gene that nothing is told of has no column, and is not measured."""
 
 
-def form_of(source: Source) -> TextForm:
-    suffixes = [suffix.lower() for suffix in source.path.suffixes if suffix.lower() != ".gz"]
-    by_suffix = Separator.TAB if suffixes and suffixes[-1] in _BY_TABS else Separator.COMMA
-    return TextForm((source.separator or by_suffix).letter, source.encoding, source.comment)
-
-
 def refuse_spreadsheets(path: Path) -> None:
-    if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
-        remedy = "Save each sheet that is needed as a CSV file (in Excel: Save As, CSV UTF-8), and name that."
+    if path.suffix.lower() in (".xls", ".xlsm", ".xlsb", ".ods"):
+        remedy = "Save it as .xlsx, or each sheet that is needed as a CSV file (in Excel: Save As, CSV UTF-8)."
         raise InvalidInput([Fault(path.name, "is a spreadsheet, which is not read", remedy)])
 
 

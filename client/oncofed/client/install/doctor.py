@@ -167,7 +167,7 @@ def _rights(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:
     for secret in (folder.token, folder.node_key, folder.node_secret, folder.relay_secret):
         if secret.exists() and stat.S_IMODE(secret.stat().st_mode) & 0o077:
             wrong += 1
-            yield Finding("file rights", Verdict.FAULT, f"others may read {secret}", f"chmod 600 {secret}")
+            yield Finding("file rights", Verdict.FAULT, f"others may read {secret}", remedy)
     for fault in wrong_files(folder, site.users):
         wrong += 1
         yield Finding("file rights", Verdict.FAULT, f"{fault.place} {fault.what}", fault.remedy)

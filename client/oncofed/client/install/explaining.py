@@ -28,7 +28,7 @@ from oncofed.survival.curves import NOT_REACHED, median_survival
 from oncofed.survival.network import PrognosisNetwork, network_with, parameter_count
 
 
-def explain_patient(folder: NodeFolder, *, beginning: str, patient_id: str, most_markers: int) -> Iterator[str]:
+def explain_patient(folder: NodeFolder, *, beginning: str | None, patient_id: str, most_markers: int) -> Iterator[str]:
     """The lines of the table. Raises InvalidInput for an unknown study or patient; the message names neither value."""
     plan = plan_with_model(folder, beginning)
     network = released_network(folder, plan)
@@ -76,13 +76,16 @@ def _value(marker: Marker, value: float) -> str:
     return f"{value:g} {marker.unit}".rstrip()
 
 
-def plan_with_model(folder: NodeFolder, beginning: str) -> OfferedPlan:
-    """The one plan with a delivered model whose hash begins so. Raises InvalidInput; RecordDamaged: its document."""
-    if beginning:
+def plan_with_model(folder: NodeFolder, beginning: str | None) -> OfferedPlan:
+    """The one plan with a delivered model whose hash begins so; None: the only one.
+
+    Raises InvalidInput; RecordDamaged: its document.
+    """
+    if beginning is not None:
         refuse_short(beginning, where="--plan")
 
     def is_meant(plan_hash: str) -> bool:
-        return plan_hash.startswith(beginning) and (folder.models / f"{plan_hash}.safetensors").exists()
+        return plan_hash.startswith(beginning or "") and (folder.models / f"{plan_hash}.safetensors").exists()
 
     plans = offered_plans(folder)
     found = [plan for plan in plans.read if is_meant(plan.plan_hash)]

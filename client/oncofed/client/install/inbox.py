@@ -27,7 +27,7 @@ from oncofed.client.records.offers import MOST_WAITING, Offers
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.errors import Fault, InvalidInput, RecordDamaged, SignatureInvalid
 from oncofed.plain_file import file_content
-from oncofed.protocol.plan_hash import refuse_short
+from oncofed.protocol.plan_hash import digits_apart, refuse_short, shown_of
 from oncofed.protocol.study_document import LARGEST_BYTES, SealedDocument, StudyDocument
 
 
@@ -80,10 +80,12 @@ class OfferedPlan:
 class UnreadPlan:
     """A plan whose document is lost or damaged.
 
-    what  which file, and what is wrong with it. remedy: the commands. decision, lost: as of an `OfferedPlan`.
+    shown  as much of its hash as names it. what: which file, and what is wrong with it. remedy: the commands.
+    decision, lost  as of an `OfferedPlan`.
     """
 
     plan_hash: str
+    shown: str
     what: str
     remedy: str
     decision: Approval | None
@@ -95,7 +97,7 @@ class UnreadPlan:
         return self.decision is None and not self.lost
 
     def __str__(self) -> str:
-        return f"{self.plan_hash[:12]}  {self.what}. {self.remedy}"
+        return f"{self.shown}  {self.what}. {self.remedy}"
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,11 @@ class OfferedPlans:
 
     read: tuple[OfferedPlan, ...]
     unread: tuple[UnreadPlan, ...]
+
+    @property
+    def digits(self) -> int:
+        """As many as tell them apart."""
+        return digits_apart([*(plan.plan_hash for plan in self.read), *(plan.plan_hash for plan in self.unread)])
 
 
 def approvals_of(folder: NodeFolder) -> Approvals:
@@ -126,8 +133,9 @@ def offers_of(folder: NodeFolder) -> Offers:
 def offered_plans(folder: NodeFolder) -> OfferedPlans:
     """All of them. Raises OSError where the folder may not be read, which is not an empty one."""
     read, unread, decisions = [], [], approvals_of(folder)
-    for plan_hash in _known(folder, decisions):
-        found = _plan(folder, plan_hash, decisions)
+    known = _known(folder, decisions)
+    for plan_hash in known:
+        found = _plan(folder, plan_hash, decisions, known)
         if isinstance(found, OfferedPlan):
             read.append(found)
         elif not _gave_way(folder, found):
@@ -143,9 +151,9 @@ def refuse_unread(unread: Sequence[UnreadPlan]) -> None:
         raise RecordDamaged("\n".join([f"{said} cannot be read", *(f"  - {plan}" for plan in unread)]))
 
 
-def digits_apart(hashes: Sequence[str]) -> int:
-    """As many of their first digits as tell them apart, at least 12: a coordinator can make two that share those."""
-    return next((most for most in range(12, 64) if len({each[:most] for each in hashes}) == len(set(hashes))), 64)
+def shown(folder: NodeFolder, plan_hash: str) -> str:
+    """As much of a plan's hash as names it here."""
+    return shown_of(plan_hash, among=_known(folder, approvals_of(folder)))
 
 
 def find_hash(folder: NodeFolder, beginning: str) -> str:
@@ -159,7 +167,7 @@ def find_hash(folder: NodeFolder, beginning: str) -> str:
     if len(found) == 1:
         return found[0]
     what = "several plans have a hash that begins so" if found else "no plan here has a hash that begins so"
-    listed = ", ".join(name[: digits_apart(names)] for name in names) or "none; the coordinator has not offered any"
+    listed = ", ".join(shown_of(name, among=names) for name in names) or "none; the coordinator has not offered any"
     remedy = (
         f"Known: {listed}. One that nobody here has looked at gives way when the coordinator offers more than "
         f"{MOST_WAITING}; while it waits for an answer, it offers the plan again."
@@ -170,7 +178,8 @@ def find_hash(folder: NodeFolder, beginning: str) -> str:
 def find_plan(folder: NodeFolder, beginning: str) -> OfferedPlan:
     """The plan whose hash begins so. Raises InvalidInput as `find_hash`, RecordDamaged where it cannot be read."""
     plan_hash = find_hash(folder, beginning)
-    found = _plan(folder, plan_hash, approvals_of(folder))
+    decisions = approvals_of(folder)
+    found = _plan(folder, plan_hash, decisions, _known(folder, decisions))
     if isinstance(found, OfferedPlan):
         return found
     if _gave_way(folder, found):
@@ -181,7 +190,8 @@ def find_plan(folder: NodeFolder, beginning: str) -> OfferedPlan:
 
 def study_of(folder: NodeFolder, plan_hash: str) -> str:
     """How a plan is called; in words where its document cannot be read."""
-    found = _plan(folder, plan_hash, approvals_of(folder))
+    decisions = approvals_of(folder)
+    found = _plan(folder, plan_hash, decisions, _known(folder, decisions))
     return found.study if isinstance(found, OfferedPlan) else "a plan whose document cannot be read"
 
 
@@ -218,7 +228,7 @@ def _gave_way(folder: NodeFolder, plan: UnreadPlan) -> bool:
     return plan.waits and not os.path.lexists(offers_of(folder).path(plan.plan_hash))
 
 
-def _plan(folder: NodeFolder, plan_hash: str, decisions: Approvals) -> OfferedPlan | UnreadPlan:
+def _plan(folder: NodeFolder, plan_hash: str, decisions: Approvals, known: Sequence[str]) -> OfferedPlan | UnreadPlan:
     decision, lost = None, ""
     try:
         decision = decisions.find(plan_hash)
@@ -230,19 +240,20 @@ def _plan(folder: NodeFolder, plan_hash: str, decisions: Approvals) -> OfferedPl
     if isinstance(read, SealedDocument):
         return OfferedPlan(read, path.name, coordinator, decision, lost)
     needed = lost or (decision is not None and decision.decision is Decision.APPROVED)
-    what, short = f"{path} {read}", f"{folder.root} {plan_hash[:12]}"
+    short = shown_of(plan_hash, among=known)
+    what, named = f"{path} {read}", f"{folder.root} {short}"
     if needed:
         what += ", so nothing of its plan is answered, and its patients stay frozen"
         remedy = (
             "Put the file back from any backup (oncofed site init sets its rights), or add the document as the "
             f"coordinator signed it: oncofed site plans {folder.root} --add FILE. Or withdraw "
-            f"the approval: oncofed site decline {short}"
+            f"the approval: oncofed site decline {named}"
         )
     elif path.is_dir():
         remedy = "Move it elsewhere; the coordinator offers the plan again"
     else:
-        remedy = f"oncofed site forget {short}  (the coordinator offers it again while it waits for an answer)"
-    return UnreadPlan(plan_hash, what, remedy, decision, lost)
+        remedy = f"oncofed site forget {named}  (the coordinator offers it again while it waits for an answer)"
+    return UnreadPlan(plan_hash, short, what, remedy, decision, lost)
 
 
 def _document(path: Path, *, coordinator: bytes) -> SealedDocument | str:

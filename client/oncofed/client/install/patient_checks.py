@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from oncofed.client.guard.policy_file import read_policy
 from oncofed.client.install.findings import Finding, Verdict
 from oncofed.client.install.folder import NodeFolder
-from oncofed.client.install.inbox import OfferedPlan, approvals_of, offered_plans
+from oncofed.client.install.inbox import OfferedPlan, approvals_of, offered_plans, shown
 from oncofed.client.patients.sources import read_source_cohort
 from oncofed.client.records.decisions import Approval, Decision
 from oncofed.client.records.frozen_patients import read_frozen
@@ -44,8 +44,9 @@ def patient_findings(folder: NodeFolder) -> Iterator[Finding]:
 
 
 def _of(folder: NodeFolder, plan: OfferedPlan, approval: Approval) -> Finding:
-    study = f"{plan.study} ({approval.plan_hash[:12]})"
-    again = f"oncofed site approve {folder.root} {approval.plan_hash[:12]} --source {approval.data_source}"
+    short = shown(folder, approval.plan_hash)
+    study = f"{plan.study} ({short})"
+    again = f"oncofed site approve {folder.root} {short} --source {approval.data_source}"
     try:
         read_frozen(approvals_of(folder).patients_file(approval), sha256=approval.patients_sha256)
     except RecordDamaged as damaged:

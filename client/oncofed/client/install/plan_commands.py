@@ -34,7 +34,7 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
       oncofed site plans NODE
       oncofed site plans NODE --show 4f1c
     """
-    from oncofed.client.install.inbox import digits_apart, looked_at, offered_plans, refuse_unread
+    from oncofed.client.install.inbox import looked_at, offered_plans, refuse_unread
     from oncofed.plain_file import file_content
     from oncofed.protocol.study_document import LARGEST_BYTES, sealed_document
 
@@ -48,10 +48,9 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
         click.echo(_in_words(folder, looked_at(folder, shown).document))
         return
     found = offered_plans(folder)
-    digits = digits_apart([*(plan.plan_hash for plan in found.read), *(plan.plan_hash for plan in found.unread)])
     for plan in found.read:
         source = "" if plan.decision is None or not plan.decision.data_source else f" on {plan.decision.data_source}"
-        click.echo(f"{plan.plan_hash[:digits]}  {_on_one_line(plan.study):24s} {plan.state}{source}")
+        click.echo(f"{plan.plan_hash[: found.digits]}  {_on_one_line(plan.study):24s} {plan.state}{source}")
     if not found.read and not found.unread:
         click.echo("None yet. A running node gets them from the coordinator.")
     elif any(plan.waits for plan in found.read):
@@ -108,7 +107,7 @@ def _in_words(folder: NodeFolder, document: StudyDocument) -> str:
 @NODE
 @click.argument("plan", metavar="HASH")
 @click.option("--source", required=True, help="Name of the data source in policy.toml that takes part.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask. Wants 12 digits of the hash.")
 def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     """Approve a plan for the patients that a data source holds now, and freeze them.
 
@@ -131,8 +130,11 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     from oncofed.client.records.audit_log import AuditLog
     from oncofed.client.records.source_memory import remember_sources
     from oncofed.client.records.sqlite_ledger import SqliteLedger
+    from oncofed.protocol.plan_hash import SHOWN_DIGITS, refuse_short
     from oncofed.protocol.study_document import document_bytes, schema_of
 
+    if yes:  # nobody reads what it asks for now: few digits are of any plan that whoever draws it up wants
+        refuse_short(plan, where="HASH, with --yes", fewest=SHOWN_DIGITS)
     by = person()
     go_on_as("guard", folder)
     document = looked_at(folder, plan).document
@@ -173,7 +175,7 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     )
     if not offers_of(folder).path(document.plan.hash).exists():  # somebody else here has just said `forget`
         offers_of(folder).keep(document.plan.hash, document_bytes(document))
-    click.echo(f"Approved: {document.plan.study} on {source}. The running node answers from now on.")
+    click.echo(f"Approved: {_on_one_line(document.plan.study)} on {source}. The running node answers from now on.")
     click.echo("Its patients are frozen as they are now: a table that changes later changes no answer.")
     click.echo("To take a newer table, approve again; to remove the frozen patients, oncofed site decline.")
 
@@ -190,22 +192,22 @@ def decline(folder: NodeFolder, plan: str) -> None:
     """
     from datetime import UTC, datetime
 
-    from oncofed.client.install.inbox import approvals_of, find_hash, offers_of, study_of
+    from oncofed.client.install.inbox import approvals_of, find_hash, offers_of, shown, study_of
 
     by = person()
     go_on_as("guard", folder)
     plan_hash = find_hash(folder, plan)  # of its document nothing is needed, so that it may be lost
     approvals_of(folder).decline(plan_hash, declined_by=by, now=datetime.now(UTC))
-    click.echo(f"Declined: {study_of(folder, plan_hash)}.")
+    click.echo(f"Declined: {_on_one_line(study_of(folder, plan_hash))}.")
     if plan_hash in offers_of(folder).hashes():
-        click.echo(f"To take it off the list: oncofed site forget {folder.root} {plan_hash[:12]}")
+        click.echo(f"To take it off the list: oncofed site forget {folder.root} {shown(folder, plan_hash)}")
 
 
 @click.command()
 @NODE
-@click.argument("plan", metavar="[HASH]", default="")
+@click.argument("plan", metavar="[HASH]", required=False)
 @click.option("--waiting", is_flag=True, help="All that wait for a decision.")
-def forget(folder: NodeFolder, plan: str, waiting: bool) -> None:
+def forget(folder: NodeFolder, plan: str | None, waiting: bool) -> None:
     """Take a plan off the list: one that nobody decided on, or that was declined. It may be offered again.
 
     Also one whose document is damaged.
@@ -215,22 +217,22 @@ def forget(folder: NodeFolder, plan: str, waiting: bool) -> None:
       oncofed site forget NODE 4f1c
       oncofed site forget NODE --waiting
     """
-    from oncofed.client.install.inbox import find_hash, offered_plans, offers_of, study_of
+    from oncofed.client.install.inbox import find_hash, offered_plans, offers_of, shown, study_of
 
-    if bool(plan) == waiting:
+    if (plan is None) != waiting:
         raise click.UsageError("Name a plan, or add --waiting.")
     go_on_as("guard", folder)
-    if waiting:
+    if plan is None:
         here = offered_plans(folder)
         listed = [each.plan_hash for each in here.read if each.waits]
         listed += [each.plan_hash for each in here.unread if each.waits]
     else:
         listed = [find_hash(folder, plan)]
     for plan_hash in listed:
-        study = study_of(folder, plan_hash)
+        study, short = study_of(folder, plan_hash), shown(folder, plan_hash)
         if not offers_of(folder).forget(plan_hash):
-            remedy = f"Withdraw the approval first: oncofed site decline {folder.root} {plan_hash[:12]}"
+            remedy = f"Withdraw the approval first: oncofed site decline {folder.root} {short}"
             raise InvalidInput([Fault("plan", "is approved", remedy)])
-        click.echo(f"Forgotten: {plan_hash[:12]}  {study}")
+        click.echo(f"Forgotten: {short}  {_on_one_line(study)}")
     if not listed:
         click.echo("No plan waits for a decision.")

@@ -126,28 +126,40 @@ def hand_over(folder: NodeFolder, users: NodeUsers | None) -> None:
 def wrong_files(folder: NodeFolder, users: NodeUsers | None) -> Iterator[Fault]:
     """Files that `hand_over` would leave alone, or that another has: for each part, how many, and which is the first.
 
-    A snapshot by hard links (`cp -al`) gives all files a second name, and one inode has one owner.
+    A snapshot by hard links (`cp -al`) gives all files a second name, and one inode has one owner. No remedy has root
+    copy, move or change by its name what lies in another user's folder: a link could be there by then.
     """
     for place in places(folder):
         if place.path.parent != folder.root:
             continue
-        twice, others = [], []
-        uid = None if users is None else users.ids(getattr(users, place.owner))[0]
-        for above, _, names, held in os.fwalk(place.path):
-            for name in names:
-                with suppress(FileNotFoundError):
-                    found = os.stat(name, dir_fd=held, follow_symlinks=False)
-                    if not stat.S_ISREG(found.st_mode):
-                        continue
-                    if found.st_nlink > 1:
-                        twice.append(Path(above) / name)
-                    if uid is not None and found.st_uid != uid:
-                        others.append(Path(above) / name)
+        twice, others, deep = [], [], []
+        user = "USER" if users is None else getattr(users, place.owner)
+        uid = None if users is None else users.ids(user)[0]
+        with _opened_folder(place.path) as start:
+            for below, names, held in _walked(start):
+                if names is None:
+                    deep.append(place.path / below)
+                for name in names or ():
+                    with suppress(FileNotFoundError):
+                        found = os.stat(name, dir_fd=held, follow_symlinks=False)
+                        if not stat.S_ISREG(found.st_mode):
+                            continue
+                        if found.st_nlink > 1:
+                            twice.append(place.path / below / name)
+                        if uid is not None and found.st_uid != uid:
+                            others.append(place.path / below / name)
         again = f"oncofed site init {folder.root}, as at first"
+        if deep:
+            what = (
+                f"is a folder more than {_LEVELS} deep, which none of a node is; what is in it belongs to whom it did"
+            )
+            yield Fault(_first(deep), what, f"See what it is, and take it away: rm -r {_on_top(deep, place.path)}")
         if twice:
             remedy = (
-                "A snapshot by hard links, or a kill, does that. Take the second name away (find / -samefile FILE), or "
-                f"make the file one of its own (cp -p FILE FILE.own; mv FILE.own FILE). Then {again}."
+                "A snapshot by hard links, or a kill, does that. Find the other name (find / -xdev -samefile FILE) and "
+                f"take it away: outside of the node as root, inside it as its user (su -s /bin/sh {user} -c 'rm NAME')."
+                " As root neither copy nor move what lies there: its user could make it a link meanwhile. "
+                f"Then {again}."
             )
             yield Fault(_first(twice), "has a second name, so its owner is not set", remedy)
         if others:
@@ -157,6 +169,43 @@ def wrong_files(folder: NodeFolder, users: NodeUsers | None) -> Iterator[Fault]:
 def _first(paths: list[Path]) -> str:
     more = f" (and {len(paths) - 1} more there)" if len(paths) > 1 else ""
     return f"{min(paths)}{more}"
+
+
+def _on_top(paths: list[Path], above: Path) -> Path:
+    return above / min(paths).relative_to(above).parts[0]
+
+
+_LEVELS = 30
+"""Of folders within one another. Ours and SuperNode's are of three; a user could make thousands, one open file each."""
+
+
+def _walked(held: int, below: Path = Path(), *, levels: int = _LEVELS) -> Iterator[tuple[Path, list[str] | None, int]]:
+    """An open folder and each one in it: where it is, the names of its files, itself open. Links are files here.
+
+    None instead of names where it is too deep to be looked into.
+    """
+    if not levels:
+        yield below, None, held
+        return
+    folders: list[str] = []
+    names: list[str] = []
+    with os.scandir(held) as entries:
+        for entry in entries:
+            (folders if entry.is_dir(follow_symlinks=False) else names).append(entry.name)
+    yield below, names, held
+    for name in folders:
+        with suppress(FileNotFoundError, NotADirectoryError), _opened_folder(Path(name), above=held) as inner:
+            yield from _walked(inner, below / name, levels=levels - 1)
+
+
+@contextmanager
+def _opened_folder(path: Path, *, above: int | None = None) -> Iterator[int]:
+    """To be listed. Raises NotADirectoryError for a link, too."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -197,9 +246,9 @@ def _give(held: str, *, uid: int, gid: int) -> None:
     """A folder with all that is in it, to one user."""
     start = os.open(held, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for _, _, names, folder in os.fwalk(".", dir_fd=start):
+        for _, names, folder in _walked(start):
             os.chown(folder, uid, gid)
-            for name in names:
+            for name in names or ():
                 with suppress(FileNotFoundError):  # the guard may be at work, and its files come and go
                     file = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
                     try:

@@ -12,6 +12,7 @@ from oncofed.client.install.inbox import OfferedPlan, offered_plans
 from oncofed.client.patients.sources import SourceSpec, read_source
 from oncofed.client.records.decisions import Decision
 from oncofed.cohort.events_in_grid import events_in_grid
+from oncofed.cohort.identifiers import tell_alike
 from oncofed.cohort.table import Tell
 from oncofed.cohort.validation import named_columns, validate
 from oncofed.errors import Fault, InvalidInput, OncofedError
@@ -52,6 +53,7 @@ def rows_of(source: SourceSpec, plans: Sequence[OfferedPlan], *, only_source: bo
             faults += refused.faults
             continue
         tell(f"{source.name}: fits the study {study}")
+        tell_alike(cohort.patient_ids, where=source.name, tell=tell)
         for endpoint, found in zip(schema.endpoints, events_in_grid(cohort), strict=True):
             end = f"{found.last_bound:g} {schema.grid.unit}"
             if found.events and not found.inside:

@@ -32,6 +32,7 @@ def status(folder: NodeFolder) -> None:
     from oncofed.client.install.inbox import offered_plans, refuse_unread
     from oncofed.client.install.progress import progress
     from oncofed.client.records.audit_log import verify_audit_log
+    from oncofed.protocol.plan_hash import shown_of
     from oncofed.supervision import read_status
 
     if os.path.lexists(folder.status):
@@ -44,11 +45,12 @@ def status(folder: NodeFolder) -> None:
     entries = verify_audit_log(folder.audit_log).entries  # none, where there is no log yet
     if entries:
         last = entries[-1]
-        where = f" (plan {last.plan_hash[:12]}, round {last.round})" if last.round is not None else ""
+        about = shown_of(last.plan_hash, among=[entry.plan_hash for entry in entries])
+        where = f" (plan {about}, round {last.round})" if last.round is not None else ""
         click.echo(f"Last entry of the audit log: {last.time} {last.event} {last.code}{where}")
     plans = offered_plans(folder)
     for plan in plans.read:
-        click.echo(f"Plan {plan.plan_hash[:12]} {plan.study}: {progress(plan, entries)}")
+        click.echo(f"Plan {plan.plan_hash[: plans.digits]} {plan.study}: {progress(plan, entries)}")
     refuse_unread(plans.unread)
 
 
@@ -150,6 +152,7 @@ def audit(folder: NodeFolder, verify: bool, anchor: str | None, last: int) -> No
       oncofed site audit NODE --verify --anchor 120:8c1f...
     """
     from oncofed.client.records.audit_log import verify_audit_log
+    from oncofed.protocol.plan_hash import digits_apart
 
     go_on_as("guard", folder)
     report = verify_audit_log(folder.audit_log, anchor=anchor)
@@ -157,8 +160,9 @@ def audit(folder: NodeFolder, verify: bool, anchor: str | None, last: int) -> No
         click.echo("Empty: nobody has asked anything yet.")
         return
     if not verify:
+        digits = digits_apart(entry.plan_hash for entry in report.entries)
         for entry in report.entries[-last:]:
-            about = f"plan {entry.plan_hash[:12]}" if entry.plan_hash else ""
+            about = f"plan {entry.plan_hash[:digits]}" if entry.plan_hash else ""
             number = "" if entry.round is None else f"round {entry.round} attempt {entry.attempt}"
             left = "; ".join(f"left: {one.name} {one.shape} {one.dtype} {one.size_bytes} B" for one in entry.left)
             words = (entry.time, entry.event, entry.code, about, number, f"by {entry.by}" if entry.by else "", left)
@@ -197,11 +201,11 @@ def close_log(folder: NodeFolder) -> None:
 
 @click.command()
 @NODE
-@click.option("--plan", default="", metavar="HASH", help="The study; left out: the only one with a model.")
+@click.option("--plan", metavar="HASH", help="The study; left out: the only one with a model.")
 @click.option("--patient", metavar="ID", help="As in the table; left out: asked for, where `ps` does not show it.")
 @click.option("--cohort", is_flag=True, help="Instead of a patient: the strongest markers, in all and by tumour.")
 @click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="How many markers to list.")
-def explain(folder: NodeFolder, plan: str, patient: str | None, cohort: bool, top: int) -> None:
+def explain(folder: NodeFolder, plan: str | None, patient: str | None, cohort: bool, top: int) -> None:
     """Explain one patient's prognosis, marker by marker, with the delivered model. It stays in the hospital.
 
     \b

@@ -34,7 +34,7 @@ def pages() -> None:
 
 @pages.command()
 @NODE
-@click.option("--plan", default="", metavar="HASH", help="The study; left out: the only one with a model.")
+@click.option("--plan", metavar="HASH", help="The study; left out: the only one with a model.")
 @click.option("--port", type=click.IntRange(1, 65535), help="On loopback only; 8440 when left out.")
 @click.option(
     "--socket",
@@ -46,7 +46,7 @@ def pages() -> None:
 @click.option("--idle-minutes", type=click.IntRange(1, 120), default=15, show_default=True, help="Then sign in again.")
 def serve(
     folder: NodeFolder,
-    plan: str,
+    plan: str | None,
     port: int | None,
     socket: Path | None,
     name: str | None,
@@ -99,10 +99,10 @@ def serve(
 
 @pages.command()
 @NODE
-@click.option("--plan", default="", metavar="HASH", help="The study; left out: the only one with a model.")
+@click.option("--plan", metavar="HASH", help="The study; left out: the only one with a model.")
 @click.option("--anew", is_flag=True, help="All figures of groups, with the policy's smallest_group.")
 @click.option("--after-loss", is_flag=True, help="What was published is lost, and I say that enough have come since.")
-def publish(folder: NodeFolder, plan: str, anew: bool, after_loss: bool) -> None:
+def publish(folder: NodeFolder, plan: str | None, anew: bool, after_loss: bool) -> None:
     """Take the table as it is now for all figures of groups, where enough patients have changed.
 
     Start the pages again afterwards. Why figures do not change each night: see docs/pages.md.

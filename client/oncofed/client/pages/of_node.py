@@ -45,7 +45,6 @@ from oncofed.client.patients.held_out_split import HeldOutSplit, Lots, split_nam
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput, RecordDamaged
-from oncofed.protocol.plan import PrivacyMode
 from oncofed.secret_files import read_secret
 from oncofed.words.names import plain_name
 
@@ -131,10 +130,10 @@ class Publication:
         )
 
 
-def hospital_of(folder: NodeFolder, *, plan: str, by: str = "") -> HospitalPrognosis:
+def hospital_of(folder: NodeFolder, *, plan: str | None, by: str = "") -> HospitalPrognosis:
     """What is published is shown; if nothing is, the table as it is now is published first.
 
-    plan  how its hash begins; empty for the only one with a model. by: the person, if it is to be published.
+    plan  how its hash begins; None for the only one with a model. by: the person, if it is to be published.
 
     Raises InvalidInput, SignatureInvalid, RecordFailure.
     """
@@ -152,7 +151,7 @@ def hospital_of(folder: NodeFolder, *, plan: str, by: str = "") -> HospitalProgn
         smallest_group=published.floor,
         published=published.units,
         as_of=published.as_of,
-        noise_in_model=found.document.plan.privacy.mode is not PrivacyMode.NONE,
+        noise_in_model=found.document.plan.privacy.mode.private,
         drawn=_drawn(published, lots_of(folder, found), found),
     )
 
@@ -174,7 +173,7 @@ def _drawn(published: Published, lots: Lots | None, found: OfferedPlan) -> NDArr
     return HeldOutSplit(lots.secret, lots.data_source, fraction).drawn(published.lots)
 
 
-def publish(folder: NodeFolder, *, plan: str, by: str) -> Iterator[str]:
+def publish(folder: NodeFolder, *, plan: str | None, by: str) -> Iterator[str]:
     """Take a new version of the table for the figures of groups; lines that say of which tumours."""
     found = plan_with_model(folder, plan)
     cohort = present_cohort(folder, found)
@@ -194,7 +193,7 @@ def publish(folder: NodeFolder, *, plan: str, by: str) -> Iterator[str]:
             yield f"{'all other tumours' if unit == REST else plain_name(categories[unit])}: {said}"
 
 
-def publish_anew(folder: NodeFolder, *, plan: str, after_loss: bool, by: str) -> Iterator[str]:
+def publish_anew(folder: NodeFolder, *, plan: str | None, after_loss: bool, by: str) -> Iterator[str]:
     """Begin all figures of groups anew, under the policy's floor.
 
     after_loss  what was published is lost, and a person says that enough patients have changed.

@@ -50,7 +50,7 @@ def published_content(path: Path, *, log: Path) -> bytes | None:
     noted = _noted_last(path, log)
     waiting = _waiting(path)
     with unwritable(path):
-        if waiting.exists() and noted is not None and code_of(path, read_secret(waiting)) == noted:
+        if waiting.exists() and noted is not None and code_of(path, read_secret(waiting, most=None)) == noted:
             _take_place(waiting, path)
         exists = path.exists()
     if not exists and noted is None:
@@ -61,7 +61,7 @@ def published_content(path: Path, *, log: Path) -> bytes | None:
     )
     if not exists:
         raise RecordDamaged(f"{path.name} is lost, which says what was told of groups before. {remedy}")
-    content = read_secret(path)
+    content = read_secret(path, most=None)
     if code_of(path, content) != noted:
         raise RecordDamaged(f"{path.name} is not the one that the audit log says was published last. {remedy}")
     return None if content == TAKEN_BACK else content

@@ -40,7 +40,7 @@ from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.decisions import Approval, Decision, ToldDecisions, approval_in, content_of
 from oncofed.client.records.frozen_patients import freeze, frozen_file, thaw
 from oncofed.client.records.objections import of_the_ledger, of_the_plan, refuse_copy, refuse_number
-from oncofed.client.records.patients_mark import patients_mark
+from oncofed.client.records.patients_mark import outcome_marks, patients_mark
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.cohort.schema import StudySchema
 from oncofed.durable import replace_durably, sync_folder, unwritable
@@ -201,6 +201,7 @@ class Approvals:
                 masking_key=standing.masking_key,
                 told_as=secrets.token_hex(_WORD_BYTES),
                 patients_mark=patients_mark(cohort.patient_ids),
+                outcome_marks=outcome_marks(cohort),
             )
             trial(self.patients_file(approval), approval.patients_sha256)
             self._write(approval)
@@ -263,6 +264,7 @@ class Approvals:
                 masking_key="" if before is None else before.masking_key,
                 told_as=secrets.token_hex(_WORD_BYTES),
                 patients_mark="" if before is None else before.patients_mark,
+                outcome_marks="" if before is None else before.outcome_marks,
             )
             self._write(declined)
         return declined

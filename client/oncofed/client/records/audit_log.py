@@ -59,6 +59,7 @@ from oncofed.client.records.chain import START, Anchor, head_of, refuse_unless_a
 from oncofed.client.records.repeats import NOT_NOTED
 from oncofed.durable import replace_durably, sync_folder, unwritable
 from oncofed.errors import Fault, InvalidInput, RecordDamaged, RecordFailure
+from oncofed.protocol.plan_hash import shown_of
 
 TORN = "torn_line"
 """The event that tells of what a kill left unfinished before it."""
@@ -153,9 +154,10 @@ class AuditReport:
             found.append(f"The last {self.torn_bytes} bytes are a line cut short; the next entry will close it.")
         if self.untold:
             last = self.untold[-1]
+            about = shown_of(last.plan_hash, among=[entry.plan_hash for entry in self.entries])
             found.append(
                 f"{len(self.untold)} times an answer was to be charged and no line says what left: it is being made, "
-                f"or a kill or a full disk came in between. The last: line {last.number}, plan {last.plan_hash[:12]}."
+                f"or a kill or a full disk came in between. The last: line {last.number}, plan {about}."
             )
         return tuple(found)
 

@@ -45,6 +45,7 @@ class Approval:
                      because a plan gets no second one (`guard.trust`).
     patients_mark    of their identifiers (`patients_mark`), to find the same patients under another schema; kept as
                      `cohort_hash` is. Empty in approvals of earlier versions.
+    outcome_marks    the same of their outcomes, by endpoint, to find them under other identifiers.
     told_as          the word by which the audit log tells this decision from others; empty in those of earlier
                      versions.
     """
@@ -61,6 +62,7 @@ class Approval:
     masking_key: str = ""
     told_as: str = ""
     patients_mark: str = ""
+    outcome_marks: str = ""
 
     @property
     def facts(self) -> dict[str, str]:
@@ -121,6 +123,7 @@ class Told:
             masking_key=self.masking_key or (before.masking_key if before else ""),
             told_as=self.told_as,
             patients_mark=before.patients_mark if before else "",
+            outcome_marks=before.outcome_marks if before else "",
         )
 
 

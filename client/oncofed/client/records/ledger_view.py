@@ -13,6 +13,7 @@ from oncofed.client.records.chain import Anchor
 from oncofed.client.records.sqlite_ledger import Entry
 from oncofed.privacy.accounting import PrivacyEvent, epsilon_of, one_collection
 from oncofed.privacy.ledger import Budget
+from oncofed.protocol.plan_hash import shown_of
 
 MOST_ROUNDS_COUNTED = 100_000
 """More rounds than this are told as "more than"; nobody plans them."""
@@ -105,7 +106,7 @@ def ledger_view(
         studies=tuple(
             StudySpending(
                 plan_hash=plan_hash,
-                name=study_names.get(plan_hash, plan_hash[:12]),
+                name=study_names.get(plan_hash, shown_of(plan_hash, among=by_plan)),
                 releases=len(made),
                 epsilon=epsilon_of([entry.charge.event for entry in made], delta=budget.delta),
                 last_at=made[-1].charged_at,

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from oncofed.client.guard.policy_file import NodePolicy, SourcePolicy
 from oncofed.client.records.decisions import Approval
-from oncofed.client.records.patients_mark import is_mark_of
+from oncofed.client.records.patients_mark import are_outcome_marks_of, is_mark_of
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
@@ -21,7 +21,7 @@ from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.ledger import Ledger, refuse_unless_one_collection
 from oncofed.privacy.policy import releases_of
 from oncofed.privacy.releases import largest_patients
-from oncofed.protocol.plan import PrivacyMode, StudyPlan
+from oncofed.protocol.plan import StudyPlan
 
 
 def of_the_plan(plan: StudyPlan, schema: StudySchema, *, site: str) -> list[str]:
@@ -40,7 +40,7 @@ def of_the_plan(plan: StudyPlan, schema: StudySchema, *, site: str) -> list[str]
 
 def of_the_ledger(plan: StudyPlan, source: SourcePolicy, ledger: Ledger) -> list[str]:
     """What the plan's rounds and its reserve come to, beside all that the source was charged for already."""
-    if plan.privacy.mode is PrivacyMode.NONE:
+    if not plan.privacy.mode.private:
         return []
     charges = ledger.charges()
     made = Counter(charge.event for charge in charges if charge.identity.startswith(f"{plan.hash}/"))
@@ -69,7 +69,7 @@ def refuse_number(cohort: Cohort, plan: StudyPlan, policy: NodePolicy) -> None:
         raise PrivacyRefusal(
             f"this data source holds fewer patients than the policy's smallest_cohort, {policy.smallest_cohort}"
         )
-    if plan.privacy.mode is PrivacyMode.NONE:
+    if not plan.privacy.mode.private:
         return
     most = largest_patients(plan.privacy.delta)
     if len(cohort) > most:
@@ -82,17 +82,20 @@ def refuse_number(cohort: Cohort, plan: StudyPlan, policy: NodePolicy) -> None:
 def refuse_copy(cohort: Cohort, source: SourcePolicy, decisions: Iterable[Approval]) -> None:
     """The same patients under two names would have two budgets.
 
-    Found where both tables have the same identifiers, whatever else they hold and whatever schema they are read by.
+    Found where both tables have the same identifiers or the same outcomes, whatever else they hold and whatever schema
+    they are read by.
     """
     same = (
         one.data_source
         for one in decisions
-        if one.cohort_hash == cohort.content_hash or is_mark_of(one.patients_mark, cohort.patient_ids)
+        if one.cohort_hash == cohort.content_hash
+        or is_mark_of(one.patients_mark, cohort.patient_ids)
+        or are_outcome_marks_of(one.outcome_marks, cohort)
     )
     for other in sorted({*same} - {source.name, *source.counted_with}):
         raise PrivacyRefusal(
-            f"{source.name} holds the very patients that were approved as {other}, by their identifiers, and would "
-            f'give them a second budget. Approve it as {other}, or write same_patients_as = "{other}" into the '
-            f"[[source]] {source.name}. If they are other people, whose numbers are the same by chance, begin their "
-            "identifiers otherwise."
+            f"{source.name} holds the very patients that were approved as {other}, by their identifiers or their "
+            f"outcomes, and would give them a second budget. Approve it as {other}, or write "
+            f'same_patients_as = "{other}" into the [[source]] {source.name}. If they are other people, whose numbers '
+            "are the same by chance, begin their identifiers otherwise."
         )

@@ -4,7 +4,12 @@ A mark is a salt and a keyed hash of all identifiers together, sorted: it tells 
 same ones, in whatever order and with whatever columns, and nothing of any single patient. Each mark has a salt of its
 own, so that two of them cannot be compared by whoever has the files alone, and no secret need be kept for it.
 
-What it cannot find: a copy in which one patient is missing, or one identifier is written otherwise.
+Which column identifies patients is said by the schema, which the coordinator writes. So outcomes have marks too, one
+for each endpoint: all times at which observation ended, and whether with the event, sorted. Nobody else's are the same
+where enough of them differ; where fewer do, there is no mark.
+
+What they cannot find: a copy in which one patient is missing, or one identifier and, by other columns or another unit,
+the outcomes are written otherwise.
 """
 
 from __future__ import annotations
@@ -12,7 +17,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+from oncofed.cohort.cohort import Cohort
 
 _DOMAIN = b"oncofed approved patients 1"
 _SALT_BYTES = 16
@@ -26,6 +33,27 @@ def patients_mark(patient_ids: Sequence[str]) -> str:
 def is_mark_of(mark: str, patient_ids: Sequence[str]) -> bool:
     """Whether the mark was made of exactly these; an empty one, of an earlier version, of nobody."""
     return bool(mark) and hmac.compare_digest(mark, _marked(patient_ids, mark[: 2 * _SALT_BYTES]))
+
+
+def outcome_marks(cohort: Cohort) -> str:
+    """A new mark of each endpoint's outcomes, with blanks between; of those that tell people apart."""
+    return " ".join(patients_mark(outcomes) for outcomes in _outcomes(cohort))
+
+
+def are_outcome_marks_of(marks: str, cohort: Cohort) -> bool:
+    """Whether one of them was made of the outcomes of exactly these patients."""
+    return any(is_mark_of(mark, outcomes) for outcomes in _outcomes(cohort) for mark in marks.split())
+
+
+def _outcomes(cohort: Cohort) -> Iterator[list[str]]:
+    for time, observed in zip(cohort.exit.T, cohort.observed.T, strict=True):
+        found = [f"{until!r} {bool(event)}" for until, event in zip(time.tolist(), observed.tolist(), strict=True)]
+        if len(set(found)) >= _FEWEST_DISTINCT:
+            yield found
+
+
+_FEWEST_DISTINCT = 20
+"""Two hospitals' multisets of as many different outcomes never are the same by chance."""
 
 
 def _marked(patient_ids: Sequence[str], salt: str) -> str:

@@ -40,6 +40,7 @@ from flwr.supernode.nodestate import NodeStateFactory
 from oncofed.client.install.folder import LOOPBACK, NodeFolder, approved_bundles, read_site
 from oncofed.client.relay.flower_names import replace_in
 from oncofed.flower_environment import flower_environment
+from oncofed.plain_file import plain_bytes
 from oncofed.protocol.enrolment import load_node_key
 from oncofed.protocol.prompt_transfer import ask_again_soon
 from oncofed.secret_files import read_secret
@@ -108,7 +109,7 @@ def end_former_session(folder: NodeFolder) -> None:
         assert authentication_keys is not None
         assert isinstance(root_certificates, bytes)
         if folder.node_id.exists() and _ended(
-            int(folder.node_id.read_text()), server_address, root_certificates, authentication_keys
+            int(plain_bytes(folder.node_id)), server_address, root_certificates, authentication_keys
         ):
             _log.info("ended the session of a former process")
             time.sleep(SEEN_OFFLINE_SECONDS)
@@ -147,7 +148,7 @@ def supernode_config(folder: NodeFolder) -> SuperNodeLifespanConfig:
     key = load_node_key(read_secret(folder.node_key))
     return SuperNodeLifespanConfig(
         server_address=site.enrolled.address,
-        root_certificates=folder.ca_certificate.read_bytes(),
+        root_certificates=plain_bytes(folder.ca_certificate),
         insecure=False,
         authentication_keys=(key, key.public_key()),
         max_retries=None,

@@ -192,9 +192,11 @@ def run(folder: CoordinatorFolder, plan_file: Path, detach: bool) -> None:
     Example:
       oncofed coordinator run COORD lung.plan.json
     """
+    from oncofed.plain_file import file_content
+    from oncofed.protocol.study_document import LARGEST_BYTES
     from oncofed.server.deployment.runs import take_in
 
-    document = take_in(folder, plan_file.read_bytes())
+    document = take_in(folder, file_content(plan_file, most=LARGEST_BYTES))
     _run(folder, document.plan.hash, detach=detach)
 
 
@@ -202,7 +204,7 @@ def run(folder: CoordinatorFolder, plan_file: Path, detach: bool) -> None:
 @FOLDER
 @STUDY
 @click.option("--detach", is_flag=True, help="Start it and return; follow it with `status`.")
-def resume(folder: CoordinatorFolder, study: str, detach: bool) -> None:
+def resume(folder: CoordinatorFolder, study: str | None, detach: bool) -> None:
     """Go on with a study after its last finished round; of a finished one, deliver the model again.
 
     \b
@@ -215,26 +217,28 @@ def resume(folder: CoordinatorFolder, study: str, detach: bool) -> None:
 
 
 def _run(folder: CoordinatorFolder, plan_hash: str, *, detach: bool) -> None:
-    from oncofed.server.deployment.runs import begin, follow
+    from oncofed.server.deployment.runs import begin, follow, shown
     from oncofed.server.flower.control import Control
+
+    named = f"{folder.root} {shown(folder, plan_hash)}"
 
     with Control.of(folder) as control:
         run_id = begin(folder, control, plan_hash)
         click.echo(f"Study {plan_hash}")
         if detach:
-            click.echo(f"Started. Follow it: oncofed coordinator status {folder.root} {plan_hash[:12]}")
+            click.echo(f"Started. Follow it: oncofed coordinator status {named}")
             return
         try:
             status = follow(folder, control, plan_hash, run_id, told=_tell)
         except KeyboardInterrupt:
-            click.echo(f"The study goes on. Follow it: oncofed coordinator status {folder.root} {plan_hash[:12]}")
+            click.echo(f"The study goes on. Follow it: oncofed coordinator status {named}")
             return
     if status.outcome != "completed":
         raise FederationFailure(
             f"the run ended: {status.outcome or 'unknown'} {status.details}. Finished rounds are kept: when the cause "
-            f"is mended, oncofed coordinator resume {folder.root} {plan_hash[:12]}"
+            f"is mended, oncofed coordinator resume {named}"
         )
-    click.echo(f"Done. Look at it: oncofed coordinator report {folder.root} {plan_hash[:12]} --out report.html")
+    click.echo(f"Done. Look at it: oncofed coordinator report {named} --out report.html")
 
 
 def _tell(progress: Progress) -> None:
@@ -257,7 +261,7 @@ def _tell(progress: Progress) -> None:
 @coordinator.command()
 @FOLDER
 @STUDY
-def status(folder: CoordinatorFolder, study: str) -> None:
+def status(folder: CoordinatorFolder, study: str | None) -> None:
     """Say what runs, which hospitals are online, and how far a study is.
 
     \b
@@ -266,14 +270,14 @@ def status(folder: CoordinatorFolder, study: str) -> None:
     """
     from oncofed.server.deployment.folder import read_settings
     from oncofed.server.deployment.member_files import look_at
-    from oncofed.server.deployment.runs import current_run, find_study, known_studies
+    from oncofed.server.deployment.runs import current_run, find_study, known_studies, shown
     from oncofed.server.flower.control import Control, ControlRefused
     from oncofed.server.report.reading import read_deployed_study
     from oncofed.server.report.status import status_lines
 
     read_settings(folder)
     hospitals, studies = look_at(folder), known_studies(folder)
-    plan_hash = find_study(folder, study) if study or len(studies) == 1 else ""
+    plan_hash = find_study(folder, study) if study is not None or len(studies) == 1 else ""
     try:
         with Control.of(folder) as control:
             states = {node.node_id: node.status for node in control.list_nodes()}
@@ -291,24 +295,24 @@ def status(folder: CoordinatorFolder, study: str) -> None:
     if found is not None:
         click.echo(f"run {found[0]}: {found[1].status} {found[1].outcome}".rstrip())
     if plan_hash:
-        for line in status_lines(read_deployed_study(folder.study(plan_hash))):
+        for line in status_lines(read_deployed_study(folder.study(plan_hash)), shown=shown(folder, plan_hash)):
             click.echo(line)
     elif studies:
-        listed = ", ".join(known[:12] for known in studies)
+        listed = ", ".join(shown(folder, known) for known in studies)
         click.echo(f"{len(studies)} studies: {listed}. Look at one: oncofed coordinator status {folder.root} HASH")
 
 
 @coordinator.command()
 @FOLDER
 @STUDY
-def stop(folder: CoordinatorFolder, study: str) -> None:
+def stop(folder: CoordinatorFolder, study: str | None) -> None:
     """Stop a running study. Finished rounds are kept, and `resume` goes on.
 
     \b
     Example:
       oncofed coordinator stop COORD 4f1c
     """
-    from oncofed.server.deployment.runs import current_run, find_study
+    from oncofed.server.deployment.runs import current_run, find_study, shown
     from oncofed.server.flower.control import Control
 
     plan_hash = find_study(folder, study)
@@ -318,14 +322,14 @@ def stop(folder: CoordinatorFolder, study: str) -> None:
             raise FederationFailure("this study is not running.")
         if not control.stop_run(found[0]):
             raise FederationFailure("the server did not stop the run; look at `oncofed coordinator status`.")
-    click.echo(f"Stopped. To go on: oncofed coordinator resume {folder.root} {plan_hash[:12]}")
+    click.echo(f"Stopped. To go on: oncofed coordinator resume {folder.root} {shown(folder, plan_hash)}")
 
 
 @coordinator.command()
 @FOLDER
 @STUDY
 @click.option("--out", required=True, metavar="FILE.html", type=click.Path(dir_okay=False, path_type=Path))
-def report(folder: CoordinatorFolder, study: str, out: Path) -> None:
+def report(folder: CoordinatorFolder, study: str | None, out: Path) -> None:
     """Write the study's report: one page, readable offline.
 
     \b

@@ -27,7 +27,7 @@ from oncofed.protocol.enrolment import EnrolmentRequest, member_of
 from oncofed.server.deployment.enrolment import key_faults, of_request
 from oncofed.server.deployment.folder import CoordinatorFolder
 from oncofed.server.deployment.member_files import ApprovedSite, Standing, changing, decide, look_at
-from oncofed.server.deployment.runs import studies_at_work
+from oncofed.server.deployment.runs import shown, studies_at_work
 
 
 def suspend(folder: CoordinatorFolder, name: str) -> ApprovedSite:
@@ -109,10 +109,10 @@ def _removed(name: str) -> Fault:
 def _refuse_while_running(folder: CoordinatorFolder, name: str) -> None:
     faults = [
         Fault(
-            f"study {plan_hash[:12]}",
+            f"study {shown(folder, plan_hash)}",
             f"is running, and {name} is in it",
-            f"Stop it first (oncofed coordinator stop COORD {plan_hash[:12]}). It cannot be resumed afterwards: sign a "
-            f"new plan. To take the hospital off at once: oncofed coordinator suspend COORD {name}",
+            f"Stop it first (oncofed coordinator stop COORD {shown(folder, plan_hash)}). It cannot be resumed "
+            f"afterwards: sign a new plan. To take the hospital off at once: oncofed coordinator suspend COORD {name}",
         )
         for plan_hash in studies_at_work(folder, name)
     ]

@@ -30,11 +30,13 @@ def approve(folder: CoordinatorFolder, request_file: Path, out: Path, fingerprin
     Example:
       oncofed coordinator approve COORD charite.request.json --out charite.acceptance.json
     """
+    from oncofed.plain_file import file_content
     from oncofed.protocol.enrolment import acceptance_bytes
+    from oncofed.secret_files import LARGEST_SECRET
     from oncofed.server.deployment.enrolment import approve as approve_request
     from oncofed.server.deployment.enrolment import own_fingerprint
 
-    content = request_file.read_bytes()
+    content = file_content(request_file, most=LARGEST_SECRET)
     request = _heard_request(request_file.name, content, fingerprint)
     acceptance = approve_request(folder, content)
     out.write_bytes(acceptance_bytes(acceptance))
@@ -87,7 +89,7 @@ def suspend(folder: CoordinatorFolder, hospital: str) -> None:
       oncofed coordinator suspend COORD charite
     """
     from oncofed.server.deployment.membership import suspend as suspend_member
-    from oncofed.server.deployment.runs import studies_at_work
+    from oncofed.server.deployment.runs import shown, studies_at_work
 
     after = suspend_member(folder, hospital)
     if after.is_removed:
@@ -100,8 +102,8 @@ def suspend(folder: CoordinatorFolder, hospital: str) -> None:
     _settle(folder)
     for plan_hash in studies_at_work(folder, hospital):  # last: a damaged plan may stop this, and nothing else
         click.echo(
-            f"Study {plan_hash[:12]} goes on without it as long as its quorum allows, and waits for it otherwise. It "
-            "cannot be resumed while the hospital is suspended."
+            f"Study {shown(folder, plan_hash)} goes on without it as long as its quorum allows, and waits for it "
+            "otherwise. It cannot be resumed while the hospital is suspended."
         )
 
 

@@ -20,7 +20,7 @@ from oncofed.durable import replace_durably
 from oncofed.errors import Fault, FederationFailure, InvalidInput
 from oncofed.protocol.bundle import PLAN_HASH, build_bundle, bundle_hash
 from oncofed.protocol.plan import StudyPlan
-from oncofed.protocol.plan_hash import refuse_short
+from oncofed.protocol.plan_hash import refuse_short, shown_of
 from oncofed.protocol.study_document import StudyDocument, document_bytes, read_document, verify_document
 from oncofed.server.deployment.at_work import is_at_work
 from oncofed.server.deployment.enrolment import member_fault, settle_nodes
@@ -156,19 +156,26 @@ def known_studies(folder: CoordinatorFolder) -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in folder.root.glob(f"studies/*/{_PLAN}")))
 
 
-def find_study(folder: CoordinatorFolder, beginning: str) -> str:
-    """The hash of the study whose hash begins so, or of the only one when `beginning` is empty.
+def shown(folder: CoordinatorFolder, plan_hash: str) -> str:
+    """As much of a study's hash as names it here."""
+    return shown_of(plan_hash, among=known_studies(folder))
+
+
+def find_study(folder: CoordinatorFolder, beginning: str | None) -> str:
+    """The hash of the study whose hash begins so; of the only one for None, which an empty word is not.
 
     Raises InvalidInput: none, more than one, too few digits.
     """
-    if beginning:
+    if beginning is not None:
         refuse_short(beginning, where="study")
     known = known_studies(folder)
-    found = [name for name in known if name.startswith(beginning)]
+    found = [name for name in known if name.startswith(beginning or "")]
     if len(found) == 1:
         return found[0]
     what = "no study here has a hash that begins so" if not found else "several studies have a hash that begins so"
-    listed = ", ".join(name[:12] for name in known) or "none; start one with `oncofed coordinator run`"
+    listed = (
+        ", ".join(shown_of(name, among=known) for name in known) or "none; start one with `oncofed coordinator run`"
+    )
     raise InvalidInput([Fault("study", what, f"Known: {listed}.")])
 
 

@@ -223,10 +223,10 @@ def plan_hash(study_file: Path) -> None:
 
 @study.command()
 @click.argument("folder", metavar="COORD", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.argument("plan", metavar="[HASH]", default="")
+@click.argument("plan", metavar="[HASH]", required=False)
 @click.option("--most", type=click.IntRange(min=1), default=20, show_default=True, help="Markers and pairs listed.")
 @click.option("--csv", "csv_file", metavar="FILE.csv", type=click.Path(dir_okay=False, path_type=Path))
-def explain(folder: Path, plan: str, most: int, csv_file: Path | None) -> None:
+def explain(folder: Path, plan: str | None, most: int, csv_file: Path | None) -> None:
     """Say which markers carry a finished study's model over all hospitals, as they released it with noise.
 
     COORD is the coordinator's folder, HASH the beginning of the plan's hash where there are several studies. Only a
@@ -239,7 +239,7 @@ def explain(folder: Path, plan: str, most: int, csv_file: Path | None) -> None:
     """
     from oncofed.protocol.plan import SummaryKind  # noqa: PLC0415  # as above
     from oncofed.server.deployment.folder import CoordinatorFolder, read_settings  # noqa: PLC0415
-    from oncofed.server.deployment.runs import find_study  # noqa: PLC0415
+    from oncofed.server.deployment.runs import find_study, shown  # noqa: PLC0415
     from oncofed.server.report.reading import read_deployed_study  # noqa: PLC0415
     from oncofed.server.report.released_explanations import explanation_lines, explanation_table  # noqa: PLC0415
     from oncofed.server.rounds.explanation_votes import released_explanations, summary_of  # noqa: PLC0415
@@ -248,21 +248,20 @@ def explain(folder: Path, plan: str, most: int, csv_file: Path | None) -> None:
     read_settings(coordinator)  # a folder that is no coordinator's is told as that, not as one without studies
     plan_hash = find_study(coordinator, plan)
     found = read_deployed_study(coordinator.study(plan_hash))
+    short = shown(coordinator, plan_hash)
     told = released_explanations(found.plan, found.schema, found.summaries)
     if told is None:
-        name = f"study {plan_hash[:12]}"
+        name = f"study {short}"
         if summary_of(found.plan, SummaryKind.KEY_MARKERS) is None:
             remedy = "Each hospital has its own: oncofed site explain. The next study may ask: [explanations]."
             raise InvalidInput([Fault(name, "asked for no explanations", remedy)])
-        remedy = f"See how far it is: oncofed coordinator status {folder} {plan_hash[:12]}"
+        remedy = f"See how far it is: oncofed coordinator status {folder} {short}"
         raise InvalidInput([Fault(name, "has not released its explanations", remedy)])
     for line in explanation_lines(told, found.plan, found.schema, most=most):
         click.echo(line)
     if csv_file is not None:
         spreadsheet_table(explanation_table(told)).to_csv(csv_file, index=False)
-        click.echo(
-            f"\nWrote {csv_file}. Pictures: oncofed coordinator report {folder} {plan_hash[:12]} --out report.html"
-        )
+        click.echo(f"\nWrote {csv_file}. Pictures: oncofed coordinator report {folder} {short} --out report.html")
 
 
 def _read(study_file: Path) -> tuple[StudyPlan, StudySchema]:
@@ -284,8 +283,9 @@ def _read(study_file: Path) -> tuple[StudyPlan, StudySchema]:
 
 def _signed(study_file: Path) -> StudyDocument:
     """A document that whoever it names as the coordinator has signed; whose key that is, each hospital has pinned."""
-    from oncofed.protocol.study_document import read_document, verify_document  # noqa: PLC0415  # as above
+    from oncofed.plain_file import file_content  # noqa: PLC0415  # as above
+    from oncofed.protocol.study_document import LARGEST_BYTES, read_document, verify_document  # noqa: PLC0415
 
-    document = read_document(study_file.read_bytes(), where=study_file.name)
+    document = read_document(file_content(study_file, most=LARGEST_BYTES), where=study_file.name)
     verify_document(document, public_key=bytes.fromhex(document.plan.coordinator_public_key))
     return document

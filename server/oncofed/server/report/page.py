@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from oncofed.protocol.plan import HELD_OUT_KINDS, PrivacyMode, StudyPlan, SummaryKind
+from oncofed.protocol.plan import HELD_OUT_KINDS, StudyPlan, SummaryKind
 from oncofed.protocol.plan_words import PlanCost, cost_of, plan_in_words
 from oncofed.server.evaluation.calibration import measured_calibration
 from oncofed.server.evaluation.measured import Measured, measured
@@ -66,7 +66,7 @@ def _content(study: DeployedStudy) -> dict[str, Any]:
         "study": study,
         "state": state_in_words(study),
         "answer": _answer(study, cost),
-        "private": plan.privacy.mode is not PrivacyMode.NONE,
+        "private": plan.privacy.mode.private,
         "cost": cost,
         "promise": _promise(plan, cost),
         "site_costs": [(one_line(each.site), each) for each in site_costs(study)],

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from oncofed.cohort.schema import Kind, StudySchema
-from oncofed.protocol.plan import PrivacyMode, StudyPlan
+from oncofed.protocol.plan import StudyPlan
 from oncofed.server.rounds.explanation_votes import KeyMarker, ReleasedExplanations, ReleasedPart
 from oncofed.words.names import plain_name
 from oncofed.words.numbers import counted, hazard_ratio, percent, whole
@@ -145,7 +145,7 @@ def how_in_words(found: ReleasedExplanations, plan: StudyPlan) -> str:
     assert votes is not None
     noised = (
         "without any noise"
-        if plan.privacy.mode is PrivacyMode.NONE
+        if not plan.privacy.mode.private
         else "with noise, charged to each hospital's budget; intervals (95 %) cover that noise and nothing else"
     )
     return (

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from oncofed.privacy.accounting import PrivacyEvent, epsilon_of
 from oncofed.privacy.releases import release_of_round, release_of_summary
-from oncofed.protocol.plan import PrivacyMode
 from oncofed.server.report.study import DeployedStudy
 
 
@@ -67,4 +66,4 @@ def site_costs(study: DeployedStudy) -> tuple[SiteCost, ...]:
 
 def _epsilon(study: DeployedStudy, releases: list[PrivacyEvent]) -> float | None:
     privacy = study.plan.privacy
-    return None if privacy.mode is PrivacyMode.NONE else epsilon_of(releases, delta=privacy.delta)
+    return None if not privacy.mode.private else epsilon_of(releases, delta=privacy.delta)

@@ -5,6 +5,7 @@ Promises: plain characters only, so that a hospital's name or a reason cannot st
 
 from __future__ import annotations
 
+from oncofed.protocol.plan_hash import SHOWN_DIGITS
 from oncofed.protocol.plan_words import cost_of
 from oncofed.server.report.attendance import in_ranges, troubles
 from oncofed.server.report.study import DeployedStudy, state_in_words
@@ -14,10 +15,13 @@ from oncofed.words.numbers import counted, decimals
 _NAME_WIDTH = 30
 
 
-def status_lines(study: DeployedStudy) -> tuple[str, ...]:
-    """A compact view: the state, each hospital's answers and troubles, the promise, the model."""
+def status_lines(study: DeployedStudy, *, shown: str = "") -> tuple[str, ...]:
+    """A compact view: the state, each hospital's answers and troubles, the promise, the model.
+
+    shown  as much of its hash as names it where it lies.
+    """
     plan = study.plan
-    lines = [f"study {plan.study} (plan {plan.hash[:12]}): {state_in_words(study)}"]
+    lines = [f"study {plan.study} (plan {shown or plan.hash[:SHOWN_DIGITS]}): {state_in_words(study)}"]
     if study.stopped is not None:
         lines += [f"  {line.strip()}" for line in study.stopped.words.splitlines() if line.strip()]
     if study.rounds:

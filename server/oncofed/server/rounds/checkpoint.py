@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from oncofed.durable import replace_durably
 from oncofed.errors import CheckpointDamaged
+from oncofed.protocol.plan_hash import digits_apart
 from oncofed.server.rounds.state import FederationState, ReleasedSummary
 
 Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
@@ -85,8 +86,9 @@ def load_checkpoint(folder: Path, *, plan_hash: str) -> Checkpoint:
     text, _, arrays = body.partition(b"\n")
     header = json.loads(text)
     if header["plan_hash"] != plan_hash:
+        digits = digits_apart([header["plan_hash"], plan_hash])
         raise CheckpointDamaged(
-            f"{path} belongs to another plan ({header['plan_hash'][:12]}, this one is {plan_hash[:12]}). "
+            f"{path} belongs to another plan ({header['plan_hash'][:digits]}, this one is {plan_hash[:digits]}). "
             "Resume with the study file it was made from, or choose another folder."
         )
     vectors: dict[str, NDArray[np.float64]] = safetensors.numpy.load(arrays)

@@ -30,7 +30,7 @@ from oncofed.errors import CheckpointDamaged, Fault, InvalidInput, PrivacyRefusa
 from oncofed.privacy.ledger import Charge, charge_from_json
 from oncofed.privacy.policy import releases_of, without_privacy
 from oncofed.privacy.releases import release_of_round
-from oncofed.protocol.plan import PrivacyMode, StudyPlan
+from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.plan_file import plan_from_json
 from oncofed.server.flower.app import flower_says_errors_only
 from oncofed.server.rounds.checkpoint import load_checkpoint
@@ -99,7 +99,7 @@ def audited_run(folder: Path) -> AuditedRun:
         ("Rounds done", f"{len(run.rounds)} of {run.plan.training.rounds}"),
     ]
     verdicts = [_released_weights(run)]
-    if privacy.mode is PrivacyMode.NONE:
+    if not privacy.mode.private:
         why = "mode none promises nothing and charges nothing"
         verdicts += [not_applicable(name, why) for name in (CHARGES, CALIBRATION, RERUN)]
     else:

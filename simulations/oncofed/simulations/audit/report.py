@@ -8,7 +8,7 @@ from pathlib import Path
 from oncofed.simulations.audit.page import write_audit_page
 from oncofed.simulations.audit.target import Target
 from oncofed.simulations.audit.verdict import Verdict, verdict_to_json
-from oncofed.simulations.run import write_json
+from oncofed.simulations.figures_file import write_json
 
 Facts = Sequence[tuple[str, str]]
 

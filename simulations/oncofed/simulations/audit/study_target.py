@@ -13,19 +13,19 @@ import numpy as np
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import Role, columns
 from oncofed.errors import Fault, InvalidInput
-from oncofed.protocol.plan import PrivacyMode, StudyPlan, TrainingMode
+from oncofed.protocol.plan import StudyPlan, TrainingMode
 from oncofed.simulations.audit.target import Target
 from oncofed.simulations.federation import plan_of
-from oncofed.simulations.partition import consortium
-from oncofed.simulations.run import pooled, table_of
+from oncofed.simulations.partition import consortium, pooled
 from oncofed.simulations.study import Study
+from oncofed.simulations.study_table import table_of
 from oncofed.survival.likelihood import patient_tensors
 
 
 def target_of(study: Study) -> Target:
     """Raises InvalidInput for a study that promises nothing, or that trains by local epochs."""
     faults = []
-    if study.privacy.mode is PrivacyMode.NONE:
+    if not study.privacy.mode.private:
         remedy = "Audit it with --set privacy.mode=local --set privacy.epsilon=1, for instance."
         faults.append(Fault("[privacy], mode", "none promises nothing that could be audited", remedy))
     if study.training.mode is not TrainingMode.FULL_BATCH:

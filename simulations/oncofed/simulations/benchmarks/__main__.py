@@ -19,6 +19,7 @@ from oncofed.simulations.benchmarks.contribution import contribution_table
 from oncofed.simulations.benchmarks.explanation import explanation_table
 from oncofed.simulations.benchmarks.first_view import first_view_table
 from oncofed.simulations.benchmarks.masking import masking_table
+from oncofed.simulations.benchmarks.omop_import import omop_import_table
 from oncofed.simulations.benchmarks.rounds import rounds_table
 from oncofed.simulations.benchmarks.summaries import summaries_table
 from oncofed.simulations.benchmarks.tables import Table
@@ -32,6 +33,9 @@ PARTS: dict[str, Callable[[bool], Table]] = {
     "explanation": lambda quick: explanation_table(repetitions=3 if quick else 9),
     "first-view": lambda quick: first_view_table(patients=5000, views=7 if quick else 25),
     "masking": lambda quick: masking_table(rounds=3, sites=(10, 50)) if quick else masking_table(rounds=9),
+    "omop-import": lambda quick: (
+        omop_import_table(measurements=300_000, patients=5_000) if quick else omop_import_table()
+    ),
     "rounds": lambda quick: rounds_table(rounds=3, sites=(10, 100)) if quick else rounds_table(rounds=7),
     "summaries": lambda quick: summaries_table(many=1500, repetitions=1) if quick else summaries_table(),
 }

@@ -23,7 +23,7 @@ from oncofed.cohort.schema import StudySchema
 from oncofed.privacy.accounting import PrivacyEvent, epsilon_of, smallest_noise_multiplier
 from oncofed.privacy.policy import releases_of
 from oncofed.privacy.releases import release_of_summary
-from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummarySpec
+from oncofed.protocol.plan import StudyPlan, SummarySpec
 from oncofed.protocol.vote_layout import VoteLayout
 from oncofed.server.rounds.explanation_votes import KeyPair, ReleasedMarkers, read_markers, read_pairs
 from oncofed.server.rounds.state import ReleasedSummary
@@ -66,7 +66,7 @@ def plan_with_votes(
     if smallest_shown is not None:
         request = replace(request, smallest_shown=smallest_shown)
     specs = vote_summaries(schema, request)
-    if plan.privacy.mode is PrivacyMode.NONE:
+    if not plan.privacy.mode.private:
         return replace(plan, summaries=specs)
 
     def releases(sigma: float) -> list[PrivacyEvent]:

@@ -11,9 +11,9 @@ import torch
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import Column, columns, encode
 from oncofed.simulations.federation import Engine, federate, plan_of
-from oncofed.simulations.partition import Consortium, consortium
-from oncofed.simulations.run import pooled, table_of
+from oncofed.simulations.partition import Consortium, consortium, pooled
 from oncofed.simulations.study import Study
+from oncofed.simulations.study_table import table_of
 from oncofed.survival.network import PrognosisNetwork, network_with
 
 

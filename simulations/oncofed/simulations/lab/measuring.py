@@ -18,10 +18,9 @@ from oncofed.simulations import evaluation
 from oncofed.simulations.lab.model import Model
 from oncofed.simulations.lab.numbers import number_faults
 from oncofed.simulations.lab.patients import Patients, same_schema
-from oncofed.simulations.partition import Consortium
+from oncofed.simulations.partition import Consortium, pooled
 from oncofed.simulations.report.wrong_risks import warnings
 from oncofed.simulations.results import EndpointResult, ExpectedByWindow
-from oncofed.simulations.run import pooled
 from oncofed.simulations.study import EvaluationSpec, Split, Study
 
 

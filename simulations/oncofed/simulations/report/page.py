@@ -17,7 +17,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from oncofed.protocol.plan import PrivacyMode, Strategy, TrainingMode
+from oncofed.protocol.plan import Strategy, TrainingMode
 from oncofed.server.report.html_page import rendered, write_page
 from oncofed.server.report.plots import key_markers_picture
 from oncofed.server.report.released_calibration import page_of_calibration
@@ -287,7 +287,7 @@ def _settings(result: RunResult) -> list[tuple[str, Facts]]:
             ("Expected batch size", f"{training.expected_batch_size:g}"),
         ]
     protection: Facts = [("Mode", privacy.mode.value)]
-    if privacy.mode is not PrivacyMode.NONE:
+    if privacy.mode.private:
         protection += [
             ("Epsilon, delta planned", f"{decimals(privacy.epsilon, 2)}, {scientific(privacy.delta)}"),
             ("Reserve rounds", str(study.privacy.reserve_rounds)),

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from scipy.special import ndtr, ndtri
 
 from oncofed.privacy.accounting import PrivacyEvent
-from oncofed.protocol.plan import PrivacyMode, PrivacySpec, TrainingMode
+from oncofed.protocol.plan import PrivacySpec, TrainingMode
 from oncofed.simulations.privacy_spent import Spent, spent_at_one, spent_at_two
 from oncofed.simulations.results import RunResult
 from oncofed.words.names import plain_name
@@ -61,7 +61,7 @@ def recognised_at_most(releases: Sequence[PrivacyEvent], *, epsilon: float, delt
 
 def privacy_statement(result: RunResult) -> PrivacyStatement:
     """What `result` spent. Epsilon comes from the ledgers, never from the plan."""
-    if result.plan.privacy.mode is PrivacyMode.NONE:
+    if not result.plan.privacy.mode.private:
         return _no_privacy(result)
     privacy = result.plan.privacy
     at_one, at_two = spent_at_one(result), spent_at_two(result)
@@ -134,7 +134,7 @@ def _releases(result: RunResult) -> str:
     reserve, rounds = result.study.privacy.reserve_rounds, len(result.rounds)
     training = result.plan.training
     text = f"{counted(rounds, 'round', 'rounds')} of {whole(training.rounds)} planned"
-    if result.plan.privacy.mode is not PrivacyMode.NONE:
+    if result.plan.privacy.mode.private:
         text += f", with a reserve of {counted(reserve, 'repeated round', 'repeated rounds')}"
     if training.mode is TrainingMode.EPOCHS:
         steps = counted(training.local_steps, "step", "steps")

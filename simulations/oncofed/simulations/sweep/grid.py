@@ -26,8 +26,8 @@ from oncofed.protocol.plan import PrivacyMode, Strategy, TrainingMode
 from oncofed.server.rounds.strategies import strategy_faults
 from oncofed.simulations.federation import plan_of
 from oncofed.simulations.partition import consortium
-from oncofed.simulations.run import table_of
 from oncofed.simulations.study import Split, Study, read_study
+from oncofed.simulations.study_table import table_of
 from oncofed.study.plan_settings import PrivacyRequest
 from oncofed.toml_file import closest, read_toml
 
@@ -321,7 +321,7 @@ def _privacy_overrides(privacy: str | None, own: Study | None) -> list[str]:
 
 
 def _privacy_label(study: Study) -> str:
-    return NO_PRIVACY if study.privacy.mode is PrivacyMode.NONE else f"{study.privacy.epsilon:g}"
+    return NO_PRIVACY if not study.privacy.mode.private else f"{study.privacy.epsilon:g}"
 
 
 def _faults_of_runs(runs: Sequence[SweepRun]) -> list[Fault]:

@@ -30,9 +30,11 @@ import pandas as pd
 from oncofed.errors import CheckpointDamaged, Fault, InvalidInput, OncofedError
 from oncofed.server.rounds.checkpoint import has_checkpoint
 from oncofed.simulations.evaluation import baselines
-from oncofed.simulations.partition import consortium
-from oncofed.simulations.run import pooled, run_study, table_of, write_json
+from oncofed.simulations.figures_file import write_json
+from oncofed.simulations.partition import consortium, pooled
+from oncofed.simulations.run import run_study
 from oncofed.simulations.study import Study
+from oncofed.simulations.study_table import table_of
 from oncofed.simulations.sweep.epsilon_plot import draw_epsilon, has_several_epsilons
 from oncofed.simulations.sweep.grid import SweepRun
 from oncofed.simulations.sweep.plot import draw_sweep

@@ -30,7 +30,7 @@ from tests.installed_node import (
 from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, signed
 
 from oncofed.client.guard import guard as guard_module
-from oncofed.client.guard import trust
+from oncofed.client.guard import plan_offers, trust
 from oncofed.client.guard.desk import Desk, questions_to_node
 from oncofed.client.guard.node_guard import NodeGuard
 from oncofed.client.install.inbox import looked_at, offered_plans, offers_of
@@ -248,6 +248,38 @@ def test_an_offer_that_comes_again_is_not_parsed_again(node: InstalledNode, monk
     own = replace(node.keys, node="ecdsa-sha2-nistp384 another-key-of-Bonn")
     changed = NodeGuard(node.folder, site=SITE, keys=own)
     assert changed.offer_plan(offer) is PlanState.REFUSED  # the keys of who looked at it were others
+
+
+def test_a_refused_document_that_comes_again_is_not_parsed_again(
+    node: InstalledNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To read one that is within all limits may take seconds; a relay can deliver the coordinator's for ever."""
+    parsed: list[bytes] = []
+
+    def reads(content: bytes, *, where: str) -> StudyDocument:
+        parsed.append(content)
+        return read_document(content, where=where)
+
+    monkeypatch.setattr(trust, "read_document", reads)
+    monkeypatch.setattr(plan_offers, "_MOST_TAKEN", 2)
+    guard = node.guard()
+    far = [replace(node.plan().training, rounds=10**number) for number in (12, 13, 14)]
+    first, second, third = (node.offer(replace(node.plan(), training=each)) for each in far)
+    for offer in (first, first, second, first, second):
+        assert guard.offer_plan(offer) is PlanState.REFUSED
+    assert parsed == [first, second]
+    guard.offer_plan(b"{")  # what nobody signed takes no place
+    guard.offer_plan(third)
+    for offer in (third, second):
+        guard.offer_plan(offer)
+    assert parsed == [first, second, third]
+    guard.offer_plan(first)
+    assert parsed == [first, second, third, first], "no more than two are remembered"
+    assert node.events() == [("plan_not_kept", "outside_ranges")] * 2 + [
+        ("plan_not_kept", "another_form"),
+        ("plan_not_kept", "outside_ranges"),
+    ]
+    assert guard.offer_plan(node.offer()) is PlanState.OFFERED
 
 
 def test_what_another_signed_is_not_parsed(node: InstalledNode, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,13 +144,13 @@ SPOILS = {
         "file rights", lambda node: node.folder.policy.chmod(0o660), "policy.toml is open", "site init"
     ),
     "token open to a group": Spoil(
-        "file rights", lambda node: node.folder.token.chmod(0o640), "others may read", "chmod 600"
+        "file rights", lambda node: node.folder.token.chmod(0o640), "others may read", "site init"
     ),
     "secret of the node open": Spoil(
-        "file rights", lambda node: write_open(node.folder.node_secret), "others may read", "chmod 600"
+        "file rights", lambda node: write_open(node.folder.node_secret), "others may read", "site init"
     ),
     "secret of the relay open": Spoil(
-        "file rights", lambda node: write_open(node.folder.relay_secret), "others may read", "chmod 600"
+        "file rights", lambda node: write_open(node.folder.relay_secret), "others may read", "site init"
     ),
     "another user's folders": Spoil(
         "file rights",
@@ -159,7 +159,7 @@ SPOILS = {
         "site init",
     ),
     "run open": Spoil("file rights", lambda node: node.folder.run.chmod(0o2777), "run is open", "site init"),
-    "token open": Spoil("file rights", lambda node: node.folder.token.chmod(0o644), "others may read", "chmod 600"),
+    "token open": Spoil("file rights", lambda node: node.folder.token.chmod(0o644), "others may read", "site init"),
     "policy open": Spoil(
         "file rights", lambda node: node.folder.policy.chmod(0o666), "policy.toml is open", "site init"
     ),

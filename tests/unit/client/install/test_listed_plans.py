@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 from tests.installed_node import installed_node
 
-from oncofed.client.install.inbox import digits_apart
-from oncofed.client.install.plan_commands import forget, plans
+from oncofed.client.install.plan_commands import approve, decline, forget, plans
+from oncofed.client.install.watch_commands import explain
+from oncofed.errors import InvalidInput
+from oncofed.protocol.plan_hash import digits_apart
 from oncofed.protocol.signing import sign
 
 
@@ -28,6 +31,14 @@ def test_no_part_of_a_studys_name_stands_where_a_terminal_breaks_the_line(letter
         before = line[14:].partition("waits for")[0]
         assert len(before) <= 33
         assert "  approved" not in before
+    for command in (decline, forget):
+        with installed_node() as node:
+            node.enrol()
+            plan = replace(node.plan(), study=name)
+            node.guard().offer_plan(node.offer(plan))
+            said = CliRunner().invoke(command, [str(node.folder.root), plan.hash], catch_exceptions=False).output
+        assert "tiny" in said
+        assert "  approved" not in said
 
 
 def test_as_many_digits_are_shown_as_tell_plans_apart() -> None:
@@ -36,6 +47,50 @@ def test_as_many_digits_are_shown_as_tell_plans_apart() -> None:
     assert digits_apart([one, "d" * 64]) == 12
     assert digits_apart([one, other]) == 13
     assert digits_apart(["a" * 64, "a" * 63 + "b"]) == 64
+
+
+def test_every_command_that_is_shown_names_one_plan_though_others_begin_with_the_same_digits() -> None:
+    """A coordinator draws up such plans in seconds; here their documents are damaged, which is told by hash as well."""
+    with installed_node() as node:
+        node.enrol()
+        guard = node.guard()
+        guard.offer_plan(node.offer())
+        node.approve()
+        whole = node.plan().hash
+        twins = [whole[:12] + digit * 52 for digit in "0f"]
+        for twin in twins:
+            (node.folder.plans / f"{twin}.json").write_text("{")
+        told = CliRunner().invoke(plans, [str(node.folder.root)])
+        assert digits_apart([whole, *twins]) == 13
+        assert f"{whole[:13]}  " in told.output
+        remedies = re.findall(r"oncofed site forget \S+ (\w+)", str(told.exception))
+        assert sorted(remedies) == sorted(twin[:13] for twin in twins)
+        declined = CliRunner().invoke(decline, [str(node.folder.root), whole[:13]])
+        (hint,) = re.findall(r"oncofed site forget \S+ (\w+)", declined.output)
+        for digits in (hint, *remedies):
+            forgotten = CliRunner().invoke(forget, [str(node.folder.root), digits], catch_exceptions=False)
+            assert forgotten.output.startswith("Forgotten: ")
+        assert not list(node.folder.plans.glob("*.json"))
+
+
+def test_an_empty_word_is_neither_a_plan_nor_the_only_one_with_a_model() -> None:
+    with installed_node() as node:
+        node.enrol()
+        node.guard().offer_plan(node.offer())
+        assert "Name a plan" in CliRunner().invoke(forget, [str(node.folder.root), "", "--waiting"]).output
+        assert len(list(node.folder.plans.glob("*.json"))) == 1
+        with pytest.raises(InvalidInput, match="--plan: the beginning of the hash is empty"):
+            CliRunner().invoke(explain, [str(node.folder.root), "--plan", "", "--patient", "1"], catch_exceptions=False)
+
+
+def test_without_a_question_twelve_digits_are_wanted() -> None:
+    """Four are those of one plan in 65,536, which a coordinator draws up in a minute."""
+    with installed_node() as node:
+        node.enrol()
+        node.guard().offer_plan(node.offer())
+        words = [str(node.folder.root), node.plan().hash[:11], "--source", "registry", "--yes"]
+        with pytest.raises(InvalidInput, match="HASH, with --yes: the beginning of the hash has fewer than 12 digits"):
+            CliRunner().invoke(approve, words, catch_exceptions=False)
 
 
 def test_a_signed_document_that_names_no_study_stands_in_the_way_of_no_other_plan() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import pwd
+import re
 import signal
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -148,6 +150,64 @@ def test_a_second_name_of_a_file_is_told_by_the_doctor(folder: NodeFolder) -> No
     (said,) = told(folder)
     assert str(folder.token) in said
     assert "second name" in said
+
+
+def test_no_remedy_has_root_work_by_name_in_another_users_folder(folder: NodeFolder) -> None:
+    """A relay that laid `token.own` as a link would get root's words written wherever it leads."""
+    os.link(folder.token, folder.root.parent / "snapshot")
+    folder.relay_secret.chmod(0o644)
+    remedies = [finding.remedy for finding in doctor.examine(folder) if finding.topic == "file rights"]
+    assert len(remedies) == 2
+    for remedy in remedies:
+        assert not re.search(r"\b(cp|mv|chmod|chown|cat|tee|install) ", remedy), remedy
+
+
+# What would fill root's memory
+
+
+@pytest.mark.parametrize("name", ["relay/superexec.secret", "node/superexec.secret", "relay/token"])
+def test_a_file_without_end_in_place_of_a_secret_is_made_anew(name: str, folder: NodeFolder) -> None:
+    path = folder.root / name
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    path.chmod(0o400)
+    create(folder, SETTINGS)
+    assert (tokens_fit(folder), secrets_fit(folder)) == (True, True)
+    assert path.stat().st_size < 100
+
+
+def test_a_key_without_end_is_one_fault(folder: NodeFolder) -> None:
+    make_request(folder)
+    for path in (folder.node_key, folder.node / "request.json"):
+        with path.open("wb") as file:
+            file.truncate(1 << 40)
+        with pytest.raises(InvalidInput, match=f"{path.name}: is larger than 65,536 bytes, which no secret is"):
+            make_request(folder)
+        folder.node_key.unlink()
+
+
+def test_folders_without_end_are_told_and_hinder_nothing_else(folder: NodeFolder) -> None:
+    before, levels = os.getcwd(), 1_500
+    os.chdir(folder.relay)
+    try:
+        for _ in range(levels):
+            os.mkdir("deep")
+            os.chdir("deep")
+        os.chdir(folder.relay)
+        if AS_ROOT:
+            os.chown(folder.ledger, 0, 0)
+        create(folder, SETTINGS)
+        (said,) = told(folder)
+        assert "more than 30 deep" in said
+        if AS_ROOT:
+            assert folder.ledger.stat().st_uid == pwd.getpwnam(USERS.guard).pw_uid
+        assert f"rm -r {folder.relay / 'deep'}" in [
+            finding.remedy.split(": ")[-1] for finding in doctor.examine(folder)
+        ]
+    finally:
+        os.chdir(before)
+        subprocess.run(["rm", "-r", folder.relay / "deep"], check=True)
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="NOT TESTED: a file of another user. Run as root to test it.")

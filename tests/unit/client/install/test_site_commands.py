@@ -76,7 +76,7 @@ def delivered(approved: InstalledNode) -> InstalledNode:
 
 
 def hash_of(node: InstalledNode) -> str:
-    return node.plan().hash[:8]
+    return node.plan().hash[:12]
 
 
 def weights_of(node: InstalledNode) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -164,7 +164,7 @@ def test_approving_asks_first_and_no_is_no(offered: InstalledNode) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
-    [(("ffff", "--source", SOURCE), 2, "Known: "), (("HASH", "--source", "registri"), 2, "registry")],
+    [(("f" * 12, "--source", SOURCE), 2, "Known: "), (("HASH", "--source", "registri"), 2, "registry")],
 )
 def test_what_approve_refuses(arguments: tuple[str, ...], code: int, told: str, offered: InstalledNode) -> None:
     words = [hash_of(offered) if word == "HASH" else word for word in arguments]

@@ -242,6 +242,31 @@ def test_a_copy_is_found_whatever_the_schema_and_whatever_else_it_holds(tmp_path
     assert len(marks | {found.patients_mark for found in approvals(tmp_path).all()}) == 3, "each has a salt of its own"
 
 
+@pytest.mark.parametrize("declined", [False, True])
+def test_a_copy_is_found_though_its_identifiers_are_others(tmp_path: Path, declined: bool) -> None:
+    """The schema, which a coordinator writes, says which column they are."""
+    time = SCHEMA.endpoints[0].time_column
+    table = many(30).assign(**{time: [1 + row for row in range(30)]})
+    approve(tmp_path, source=written_csv(tmp_path, table))
+    if declined:
+        approvals(tmp_path).decline(PLAN.hash, declined_by="Dr. Example", now=NOON)
+    schema = replace(SCHEMA, patient_id="case")
+    plan = replace(PLAN, study="other", schema_hash=schema.hash)
+    copied = table.rename(columns={SCHEMA.patient_id: "case"}).assign(case=[f"C-{row}" for row in range(len(table))])
+    (tmp_path / "copy").mkdir()
+    copy = written_csv(tmp_path / "copy", copied.iloc[::-1])
+    with pytest.raises(PrivacyRefusal, match="by their identifiers or their outcomes"):
+        approve(tmp_path, plan=plan, schema=schema, source=copy, data_source="biobank")
+    others = written_csv(tmp_path / "copy", copied.assign(**{time: copied[time] * 0.99}))
+    approve(tmp_path, plan=plan, schema=schema, source=others, data_source="biobank")
+
+
+def test_outcomes_that_many_could_have_are_nobodys_mark(tmp_path: Path) -> None:
+    alike = many(90).assign(**{SCHEMA.endpoints[0].time_column: [1 + row % 9 for row in range(90)]})
+    approve(tmp_path, source=written_csv(tmp_path, alike))
+    assert [found.outcome_marks for found in approvals(tmp_path).all()] == [""]
+
+
 @pytest.mark.parametrize(
     ("other", "words"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from tests.end_to_end.flower_processes import new_coordinator
 
 from oncofed.client.install.folder import NodeFolder
 from oncofed.client.relay import supernode
+from oncofed.plain_file import OtherKind
 from oncofed.protocol.bundle import build_bundle, bundle_hash
 from oncofed.server.deployment.folder import read_settings
 
@@ -158,6 +160,13 @@ def test_a_later_start_first_ends_the_former_session(
     assert ended == []
     assert connect() == (42, "callbacks")
     assert ended == [42]
+
+
+def test_the_supernode_waits_for_no_pipe(tmp_path: Path, connect: Callable[[], tuple[int, str]]) -> None:
+    """A limit of time of the tests' own ends one that hangs."""
+    os.mkfifo(NodeFolder(tmp_path).node_id)
+    with pytest.raises(OtherKind, match="is a named pipe"):
+        connect()
 
 
 def test_a_coordinator_that_is_away_is_no_reason_to_fail(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from typing import cast
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from flwr.serverapp import Grid
 from tests.end_to_end.flower_processes import enrol, new_coordinator, new_node, signed_plan
 
@@ -20,8 +22,19 @@ from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.protocol.study_document import document_bytes, read_document, signed_document
 from oncofed.secret_files import read_secret
 from oncofed.server.deployment.at_work import at_work
+from oncofed.server.deployment.coordinator_commands import coordinator
 from oncofed.server.deployment.folder import CoordinatorFolder
-from oncofed.server.deployment.runs import Progress, begin, current_run, find_study, follow, known_studies, take_in
+from oncofed.server.deployment.runs import (
+    Progress,
+    begin,
+    current_run,
+    find_study,
+    follow,
+    known_studies,
+    shown,
+    take_in,
+)
+from oncofed.server.deployment.study_commands import study
 from oncofed.server.flower import server_app
 from oncofed.server.flower.control import Control, ControlRefused, RunStatus, UnknownRun
 from oncofed.server.flower.server_app import no_delivery, no_offer, run_study
@@ -142,14 +155,53 @@ def test_every_reason_against_a_plan_is_told_at_once_and_nothing_is_kept(signed:
 
 def test_a_study_is_found_by_the_beginning_of_its_hash(signed: Signed) -> None:
     other = signed.folder.study("f" * 64 if not signed.plan.hash.startswith("f") else "e" * 64)
-    assert find_study(signed.folder, "") == signed.plan.hash
+    assert find_study(signed.folder, None) == signed.plan.hash
     other.mkdir()
     (other / "plan.json").touch()
     assert find_study(signed.folder, signed.plan.hash[:6]) == signed.plan.hash
-    for beginning, told in (("", "several"), ("xyzv", "no study")):
+    for beginning, told in ((None, "several"), ("xyzv", "no study")):
         with pytest.raises(InvalidInput, match=told) as refused:
             find_study(signed.folder, beginning)
         assert signed.plan.hash[:12] in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "{folder}", "{pipe}"], ["approve", "{folder}", "{pipe}", "--out", "answer"], ["show", "{pipe}"]]
+)
+def test_nobody_waits_for_a_pipe_that_is_named_as_a_plan_or_a_request(
+    signed: Signed, words: list[str], tmp_path: Path
+) -> None:
+    """A limit of time of the tests' own ends one that hangs."""
+    pipe = tmp_path / "plan.json"
+    os.mkfifo(pipe)
+    command = study if words[0] == "show" else coordinator
+    said = [word.format(folder=signed.folder.root, pipe=pipe) for word in words]
+    with pytest.raises(InvalidInput, match=r"plan\.json: is a named pipe"):
+        CliRunner().invoke(command, said, catch_exceptions=False)
+
+
+@pytest.mark.parametrize("command", [["status"], ["stop"], ["resume"], ["report", "--out", "report.html"]])
+def test_an_empty_word_is_not_the_only_study(signed: Signed, command: list[str]) -> None:
+    """As `oncofed coordinator stop COORD "$HASH"` gives it where nobody has set HASH."""
+    words = [command[0], str(signed.folder.root), "", *command[1:]]
+    with pytest.raises(InvalidInput, match="the beginning of the hash is empty"):
+        CliRunner().invoke(coordinator, words, catch_exceptions=False)
+    with pytest.raises(InvalidInput, match="the beginning of the hash is empty"):
+        CliRunner().invoke(study, ["explain", str(signed.folder.root), ""], catch_exceptions=False)
+
+
+def test_what_is_shown_of_a_study_names_it_though_another_begins_with_the_same_digits(signed: Signed) -> None:
+    other = signed.folder.study(signed.plan.hash[:20] + ("0" if signed.plan.hash[20] != "0" else "1") * 44)
+    other.mkdir()
+    (other / "plan.json").touch()
+    named = shown(signed.folder, signed.plan.hash)
+    assert len(named) == 21
+    assert find_study(signed.folder, named) == signed.plan.hash
+    with pytest.raises(InvalidInput, match="several") as refused:
+        find_study(signed.folder, named[:12])
+    assert f"{named}." in str(refused.value) or f"{named}," in str(refused.value)
+    listed = CliRunner().invoke(coordinator, ["status", str(signed.folder.root)], catch_exceptions=False).output
+    assert named in listed
 
 
 def test_a_study_that_is_running_is_not_begun_again(signed: Signed) -> None:

@@ -195,10 +195,14 @@ def test_an_absurd_vector_does_not_reach_the_average(plan: StudyPlan) -> None:
     def absurd(request: ContributeRequest) -> Contribution:
         return Contribution(np.full_like(request.weights, 1e4 + 0.5))
 
-    _, reports = run(private, app=hospitals(private, dict.fromkeys(plan.roster, in_steps) | {"Bonn": absurd}))
+    honest = dict.fromkeys(plan.roster, in_steps)
+    _, all_admitted = run(private, app=hospitals(private, honest))
+    _, reports = run(private, app=hospitals(private, honest | {"Bonn": absurd}))
     reason = "sent a vector longer than any honest one can be (10034 clip norms)"
     assert [report.rejected for report in reports] == [(Rejection("Bonn", reason),)] * 4
     assert max(report.update_l2_norm for report in reports) < 100
+    came = [report.bytes_up for report in all_admitted]
+    assert [report.bytes_up for report in reports] == came, "what is rejected came over the wire all the same"
 
 
 def test_after_a_lost_quorum_a_resumed_run_asks_the_very_same_questions(plan: StudyPlan, tmp_path: Path) -> None:

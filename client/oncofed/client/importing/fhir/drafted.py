@@ -21,10 +21,10 @@ from oncofed.client.importing.drafting import (
     DraftedColumn,
     DraftedSource,
     Proposals,
-    path_from,
     proposal_of,
     quoted,
     schema_lines,
+    seen_from,
 )
 from oncofed.client.importing.fhir.elements import LOINC, OtherForm, codings_of, object_of, objects_of
 from oncofed.client.importing.fhir.files import FhirFiles, Json, is_file_of_resources
@@ -76,7 +76,7 @@ def draft_of_resources(path: Path, *, beside: Path) -> Draft:
             observed |= _public_codes(entry.resource)
     if files.faults:
         raise InvalidInput(files.faults)
-    whole = DraftedSource("fhir", Path(path_from(beside, path)), None, Encoding.UTF_8, Decimal.POINT, False, ())
+    whole = DraftedSource("fhir", seen_from(beside, path), None, Encoding.UTF_8, Decimal.POINT, False, ())
     markers = list(_markers(observed))
     proposals: Proposals = [
         (whole, each.column, proposal) for each in markers if (proposal := proposal_of(each.column))

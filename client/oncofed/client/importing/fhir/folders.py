@@ -22,13 +22,13 @@ class FhirFolders:
 
     def table(self, source: Source, columns: Sequence[str]) -> FhirTable:
         """columns: that the mapping reads. Raises InvalidInput."""
-        if source.path not in self._read:
-            wanted = [Wanted(each.part, each.system) for each in self._sources if each.path == source.path]
+        if source.lies_at not in self._read:
+            wanted = [Wanted(each.part, each.system) for each in self._sources if each.lies_at == source.lies_at]
             try:
-                self._read[source.path] = FhirFolder(self._folder / source.path, list(dict.fromkeys(wanted)))
+                self._read[source.lies_at] = FhirFolder(self._folder / source.lies_at, list(dict.fromkeys(wanted)))
             except InvalidInput as refused:
-                self._read[source.path] = refused
-        found = self._read[source.path]
+                self._read[source.lies_at] = refused
+        found = self._read[source.lies_at]
         if isinstance(found, InvalidInput):
             raise found
         return found.table(source, columns)

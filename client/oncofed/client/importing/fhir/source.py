@@ -18,10 +18,8 @@ PATIENT, LAST_CONTACT = "patient", "last_contact"
 _FIXED = ("patient", "date", "code", "value", "unit", "separator", "comment", "thousands", "numbered", "file", "panels")
 
 
-def as_meant(source: Source) -> Source:
+def with_columns(source: Source) -> Source:
     """With the columns that its table has."""
-    if not source.part.is_fhir:
-        return source
     columns = COLUMNS[source.part]
     long = "value" in columns and source.part is not Part.FHIR_VARIANTS
     return replace(

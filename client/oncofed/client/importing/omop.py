@@ -1,0 +1,284 @@
+"""What does a table of an OMOP common data model say, in columns that a mapping can use?
+
+Promises: a concept of 0 ("no matching concept") is an empty cell. A result is its number, behind `<`, `<=`, `>` or `>=`
+where its operator says so; where there is no number it is its concept, written `concept:9191`, so that no concept id is
+ever read as a number; and else the hospital's own text. A unit is its concept's code of UCUM, or where it has none the
+hospital's own text. A code that nobody has mapped is the hospital's own, written `source:CRP-HS`. Of persons whose
+birth is known by the year alone, or by month and year, it is taken in the middle, and that is told.
+
+Source: OMOP CDM 5.4, the public documentation of OHDSI.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from oncofed.client.importing.asked import Asked
+from oncofed.client.importing.database_rows import OpenDatabases
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.omop_persons import Persons
+from oncofed.client.importing.omop_rows import CdmRows, DatabaseRows, FolderRows, Only
+from oncofed.client.importing.omop_tables import (
+    CODE,
+    OF_CONCEPT,
+    OF_SOURCE,
+    OMOP,
+    OPERATORS,
+    PERSON_ID,
+    UNIT,
+    UNITS,
+    VALUE,
+    CdmTable,
+)
+from oncofed.client.importing.readings import Column, Mask, Places, coded
+from oncofed.cohort.table import Tell
+from oncofed.errors import Fault, InvalidInput
+
+_NUMBER, _CONCEPT, _OPERATOR = "value_as_number", "value_as_concept_id", "operator_concept_id"
+_TEXTS = ("value_as_string", "value_source_value")
+_UNIT, _OWN_UNIT = "unit_concept_id", "unit_source_value"
+_ANCESTORS, _CONCEPTS = "concept_ancestor", "concept"
+_ANNOTATION = re.compile(r"\.?\{[^}]*\}")
+
+
+def read_omop(
+    source: Source,
+    folder: Path,
+    asked: Asked,
+    wanted: Sequence[str],
+    *,
+    missing: tuple[str, ...],
+    databases: OpenDatabases,
+    tell: Tell,
+) -> tuple[pd.DataFrame, str, str]:
+    """The rows of the source's table, its column of identifiers, and what faults call it. Raises InvalidInput.
+
+    wanted  columns of the table, and derived ones.
+    """
+    assert source.table is not None
+    rows: CdmRows = DatabaseRows(source, databases) if source.in_database else FolderRows(source, folder, tell)
+    patient = source.patient or PERSON_ID
+    where = rows.where(source.table)
+    if source.table.value == "person":
+        return Persons(source, rows, missing, tell).frame(list(dict.fromkeys([*wanted, patient]))), patient, where
+    return (
+        _Events(source, rows, OMOP[source.table], asked).frame(list(dict.fromkeys([*wanted, patient]))),
+        patient,
+        where,
+    )
+
+
+@dataclass
+class _Events:
+    source: Source
+    rows: CdmRows
+    public: CdmTable
+    asked: Asked
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def _name(self) -> str:
+        assert self.source.table is not None
+        return self.source.table.value
+
+    def frame(self, wanted: Sequence[str]) -> pd.DataFrame:
+        below = self._below()
+        derived = [name for name in (CODE, VALUE, UNIT) if name in wanted and self.public.concept is not None]
+        needed = [column.casefold() for column in wanted if column not in derived]
+        optional: list[str] = []
+        if CODE in derived:
+            needed += [self.public.concept or ""]
+            optional += [self.public.own or ""]
+        if VALUE in derived and self.public.valued:
+            needed += [_NUMBER]
+            optional += [_CONCEPT, _OPERATOR, *_TEXTS]
+        if UNIT in derived:
+            optional += [_UNIT, _OWN_UNIT]
+        only = list(self._only(below))
+        frame = self.rows.read(self._name, needed, optional, only=only)
+        concepts = {name: self._concepts(frame, name) for name in frame.columns if name.endswith("_concept_id")}
+        if self.faults:
+            raise InvalidInput(self.faults)
+        if below and self.public.concept in concepts:
+            concepts[self.public.concept] = _lifted(concepts[self.public.concept], below)
+        columns = {name: frame[name.casefold()] for name in wanted if name not in derived}
+        columns |= {
+            name: texts_of_concepts(concepts[name.casefold()]) for name in columns if name.casefold() in concepts
+        }
+        if CODE in derived:
+            assert self.public.concept is not None
+            columns[CODE] = _codes(concepts[self.public.concept], frame.get(self.public.own))
+        if VALUE in derived:
+            columns[VALUE] = self._values(frame, concepts) if self.public.valued else pd.Series(np.ones(len(frame)))
+        if UNIT in derived:
+            columns[UNIT] = self._units(frame, concepts)
+        return pd.DataFrame(columns, index=range(len(frame)))
+
+    # --- which rows
+
+    def _listed(self) -> set[int]:
+        """Concepts that the mapping names for what a row is about."""
+        concept = self.public.concept or ""
+        words = [*self.source.keep.get(concept, ()), *self.source.keep.get(CODE, ())]
+        words += [*self.asked.words.get(concept, ()), *(self.asked.codes or ())]
+        return {int(word) for word in words if word.isdecimal()}
+
+    def _below(self) -> Mapping[int, int]:
+        """By concept, the listed one that it descends from: the nearest, where there are several."""
+        if not self.source.descendants:
+            return {}
+        listed = self._listed()
+        columns = ["ancestor_concept_id", "descendant_concept_id", "min_levels_of_separation"]
+        frame = self.rows.read(_ANCESTORS, columns, only=[Only(columns[0], frozenset(listed))])
+        above, concept, levels = (ids_in(Column(frame[column]))[0] for column in columns)
+        order = np.lexsort((above, levels, concept))
+        above, concept, levels = above[order], concept[order], levels[order]
+        first = np.append(True, concept[1:] != concept[:-1])
+        tied = np.append(False, (concept[1:] == concept[:-1]) & (levels[1:] == levels[:-1]) & first[:-1])
+        if count := int(tied.sum()):
+            what = "has concepts that are as near to two of the concepts that the mapping names"
+            remedy = "Name their descendants one by one, or only one of the two."
+            raise InvalidInput([Fault(self.rows.where(_ANCESTORS), what, remedy, count)])
+        return {
+            **dict(zip(concept[first].tolist(), above[first].tolist(), strict=True)),
+            **{one: one for one in listed},
+        }
+
+    def _only(self, below: Mapping[int, int]) -> Iterator[Only]:
+        """What the mapping keeps anyway, so that nothing else need be read."""
+        concept = self.public.concept
+        for column, listed in self.source.keep.items():
+            if column.endswith("_concept_id") and all(word.isdecimal() for word in listed):
+                yield Only(column, frozenset(_with_descendants(map(int, listed), below if column == concept else {})))
+        codes = self.asked.codes
+        if codes is None or concept is None or self.source.code != CODE:
+            return
+        ids = [int(code) for code in codes if code.isdecimal()]
+        own = frozenset(code.removeprefix(OF_SOURCE) for code in codes if code.startswith(OF_SOURCE))
+        if all(code.isdecimal() or code.startswith(OF_SOURCE) for code in codes):
+            yield Only(concept, frozenset(_with_descendants(ids, below)), self.public.own, own)
+
+    # --- columns
+
+    def _concepts(self, frame: pd.DataFrame, name: str) -> Places:
+        ids, malformed = ids_in(Column(frame[name]))
+        if malformed:
+            where = f'{self.rows.where(self._name)}: column "{name}"'
+            self.faults.append(
+                Fault(where, "is no concept id", "Correct the cell, or export the table again.", malformed)
+            )
+        return ids
+
+    def _values(self, frame: pd.DataFrame, concepts: Mapping[str, Places]) -> pd.Series:
+        """(rows,) the number as it is stored, or texts where some rows say more or something else than a number."""
+        number = Column(frame[_NUMBER])
+        numbered = ~number.empty(())
+        operators = concepts.get(_OPERATOR)
+        behind = np.zeros(len(frame), dtype=np.int64)
+        for place, operator in enumerate(OPERATORS, start=1):
+            if operators is not None:
+                behind[(operators == operator) & numbered] = place
+        concept = np.where(numbered, 0, concepts.get(_CONCEPT, np.zeros(len(frame), dtype=np.int64)))
+        texts = [Column(frame[name]) for name in _TEXTS if name in frame.columns]
+        told = [~numbered & (concept == 0) & ~text.empty(()) for text in texts]
+        if not behind.any() and not concept.any() and not any(each.any() for each in told):
+            return frame[_NUMBER]
+        decimal = self.source.decimal.letter if number.typed is not None else "."
+        pieces = _Texts(len(frame))
+        signs = ["", *OPERATORS.values()]
+        for place, sign in enumerate(signs):
+            pieces.put(numbered & (behind == place), number, partial(_behind, sign, decimal))
+        pieces.put(concept != 0, Column(pd.Series(concept)), lambda text: OF_CONCEPT + text)
+        for rows, text in zip(told, texts, strict=True):
+            pieces.put(rows, text, str)
+        return pieces.series()
+
+    def _units(self, frame: pd.DataFrame, concepts: Mapping[str, Places]) -> pd.Series:
+        pieces = _Texts(len(frame))
+        if _OWN_UNIT in frame.columns:
+            own = Column(frame[_OWN_UNIT])
+            pieces.put(~own.empty(()), own, str)
+        if (units := concepts.get(_UNIT)) is not None:
+            known = self._known_units({*np.unique(units).tolist()} - {0})
+            pieces.put(units != 0, Column(pd.Series(units)), lambda text: known.get(int(text), text))
+        return pieces.series()
+
+    def _known_units(self, ids: set[int]) -> Mapping[int, str]:
+        """Of those that the public table lacks, the code that the model's own table of concepts has."""
+        unknown = frozenset(each for each in ids if each not in UNITS and str(each) not in self.source.unit_words)
+        known = {each: unit for each, unit in UNITS.items() if str(each) not in self.source.unit_words}
+        if unknown and self.rows.has(_CONCEPTS):
+            only = [Only("concept_id", unknown)]
+            frame = self.rows.read(_CONCEPTS, ["concept_id", "concept_code"], only=only)
+            codes = Column(frame["concept_code"]).words(())
+            for concept, code in zip(ids_in(Column(frame["concept_id"]))[0].tolist(), codes, strict=True):
+                if code is not None:
+                    known[concept] = _ANNOTATION.sub("", code) or "1"
+        return known
+
+
+def _behind(sign: str, decimal: str, number: str) -> str:
+    return sign + number.replace(".", decimal)
+
+
+class _Texts:
+    """A column of texts that comes about by parts. Each distinct text is made once."""
+
+    def __init__(self, rows: int) -> None:
+        self._place: Places = np.full(rows, -1, dtype=np.int64)
+        self._known: dict[str, int] = {}
+
+    def put(self, rows: Mask, column: Column, told: Callable[[str], str]) -> None:
+        """In these rows, what `told` makes of the column's text."""
+        where = np.flatnonzero(rows)
+        places, used = np.unique(column.place[where], return_inverse=True)
+        texts = [told(column.distinct[place]) for place in places.tolist()]
+        codes = np.array([self._known.setdefault(text, len(self._known)) for text in texts], dtype=np.int64)
+        if len(where):
+            self._place[where] = codes[used]
+
+    def series(self) -> pd.Series:
+        return coded(self._place, [*self._known])
+
+
+def ids_in(column: Column) -> tuple[Places, int]:
+    """(rows,) whole numbers, 0 where a cell is empty; and in how many rows stands something else."""
+    if column.typed is not None:
+        found = np.nan_to_num(column.typed)
+        return found.astype(np.int64), int((found % 1 != 0).sum())
+    found = column.each(lambda text: float(text) if re.fullmatch(r"\d{1,15}(\.0+)?", text, re.ASCII) else np.nan, 0.0)
+    wrong = np.isnan(found) & ~column.empty(())
+    return np.nan_to_num(found).astype(np.int64), int(wrong.sum())
+
+
+def texts_of_concepts(ids: Places) -> pd.Series:
+    """(rows,) as texts, none for 0."""
+    distinct, place = np.unique(ids, return_inverse=True)
+    return coded(np.where(ids == 0, -1, place), [str(each) for each in distinct.tolist()])
+
+
+def _codes(concepts: Places, own: pd.Series | None) -> pd.Series:
+    pieces = _Texts(len(concepts))
+    if own is not None:
+        column = Column(own)
+        pieces.put((concepts == 0) & ~column.empty(()), column, lambda text: OF_SOURCE + text)
+    pieces.put(concepts != 0, Column(pd.Series(concepts)), str)
+    return pieces.series()
+
+
+def _with_descendants(ids: Iterable[int], below: Mapping[int, int]) -> set[int]:
+    listed = set(ids)
+    return listed | {concept for concept, above in below.items() if above in listed}
+
+
+def _lifted(concepts: Places, below: Mapping[int, int]) -> Places:
+    """(rows,) with the listed concept in place of those below it."""
+    distinct, place = np.unique(concepts, return_inverse=True)
+    return np.array([below.get(each, each) for each in distinct.tolist()], dtype=np.int64)[place]

@@ -1,0 +1,226 @@
+"""Where do the tables of an OMOP common data model lie, and which of their rows are read?
+
+In a folder of files with the tables' names (CSV, Parquet, or a folder of parts for a table), or in a database. Both
+answer alike: columns under the model's names in small letters, only the rows that are asked for. A file is read through
+the one reader of tables (`oncofed.cohort.table`); of a database the server leaves out what nobody asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from oncofed.client.importing.database_rows import STREAMED, OpenDatabases, rows_of
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.omop_tables import PERSON_ID
+from oncofed.client.importing.readings import Column, Mask
+from oncofed.client.importing.text_forms import form_of
+from oncofed.cohort.table import Tell, read_table
+from oncofed.errors import Fault, InvalidInput
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
+_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".parquet")
+
+
+@dataclass(frozen=True)
+class Only:
+    """Rows whose concept is one of `concepts`; or that have none, and of which `own` is one of `words`."""
+
+    column: str
+    concepts: frozenset[int]
+    own: str | None = None
+    words: frozenset[str] = frozenset()
+
+    def of(self, frame: pd.DataFrame) -> Mask:
+        """(rows,)"""
+        concept = Column(frame[self.column])
+        chosen = concept.among([str(each) for each in self.concepts])
+        if self.own is not None and self.own in frame.columns and self.words:
+            chosen |= (concept.empty(()) | concept.among(["0"])) & Column(frame[self.own]).among(self.words)
+        return chosen
+
+
+class CdmRows(Protocol):
+    """One conformance: `tests/unit/client/importing/test_omop.py` reads one model from both."""
+
+    def where(self, table: str) -> str:
+        """What faults call the table."""
+
+    def has(self, table: str) -> bool: ...
+
+    def read(
+        self, table: str, needed: Iterable[str], optional: Iterable[str] = (), *, only: Sequence[Only] = ()
+    ) -> pd.DataFrame:
+        """These columns, of the optional ones those that there are, in any order. Raises InvalidInput."""
+
+    def days(self, table: str, day: str, *, last: bool) -> pd.DataFrame:
+        """Of each person the last day (or the first), perhaps among others."""
+
+
+def _absent(where: str, columns: Iterable[str]) -> InvalidInput:
+    remedy = "Export the table with it, or correct the name in the mapping."
+    return InvalidInput([Fault(f'{where}: column "{each}"', "is not in the table", remedy) for each in columns])
+
+
+class FolderRows:
+    """A model in files."""
+
+    def __init__(self, source: Source, folder: Path, tell: Tell) -> None:
+        self._source, self._tell = source, tell
+        self._folder = folder / source.lies_at
+        if not self._folder.is_dir():
+            raise InvalidInput([Fault(self._folder.name, "is not a folder", "Name the folder of OMOP's tables.")])
+
+    @cached_property
+    def _files(self) -> Mapping[str, list[Path]]:
+        """By the table's name: its one file, or the parts of it in a folder of that name."""
+        found: dict[str, list[Path]] = {}
+        for path in sorted(self._folder.iterdir()):
+            name = path.name.casefold()
+            if path.is_dir():
+                parts = [part for part in sorted(path.iterdir()) if part.name.casefold().endswith(_ENDINGS)]
+                found.setdefault(name, []).extend(parts)
+            elif name.endswith(_ENDINGS):
+                found.setdefault(name.partition(".")[0], []).append(path)
+        return found
+
+    def _paths(self, table: str) -> list[Path]:
+        paths = self._files.get(table, [])
+        if not paths:
+            remedy = f"Name its file {table}.csv, {table}.csv.gz or {table}.parquet, or a folder of parts {table}."
+            raise InvalidInput([Fault(f"{self._folder.name}: table {table}", "has no file", remedy)])
+        if len({path.parent for path in paths}) > 1 or (len(paths) > 1 and paths[0].parent == self._folder):
+            what = f"has {len(paths)} files"
+            raise InvalidInput([Fault(f"{self._folder.name}: table {table}", what, "Keep one of them.")])
+        return paths
+
+    def where(self, table: str) -> str:
+        paths = self._files.get(table, [])
+        return paths[0].name if len(paths) == 1 else f"table {table}"
+
+    def has(self, table: str) -> bool:
+        return bool(self._files.get(table))
+
+    def read(
+        self, table: str, needed: Iterable[str], optional: Iterable[str] = (), *, only: Sequence[Only] = ()
+    ) -> pd.DataFrame:
+        needed = list(dict.fromkeys(needed))
+        wanted = list(dict.fromkeys([*needed, *optional]))
+        parts = []
+        for path in self._paths(table):
+            form = form_of(replace(self._source, path=path))
+            frame = read_table(path, columns=wanted, tell=self._tell, form=form)
+            frame = frame.rename(columns={str(name): str(name).strip().casefold() for name in frame.columns})
+            if frame.columns.has_duplicates:
+                what = "has columns whose names differ only in capitals or blanks"
+                raise InvalidInput([Fault(path.name, what, "Remove all but one of each.")])
+            if absent := [column for column in needed if column not in frame.columns]:
+                raise _absent(path.name, absent)
+            kept = np.ones(len(frame), dtype=np.bool_)
+            for each in only:
+                kept &= each.of(frame)
+            parts.append(frame if kept.all() else frame[kept].reset_index(drop=True))
+        return parts[0] if len(parts) == 1 else _together(parts, self.where(table))
+
+    def days(self, table: str, day: str, *, last: bool) -> pd.DataFrame:
+        return self.read(table, [PERSON_ID, day])
+
+
+def _together(parts: Sequence[pd.DataFrame], where: str) -> pd.DataFrame:
+    if len({frozenset(part.columns) for part in parts}) > 1:
+        raise InvalidInput([Fault(where, "has parts with different columns", "Export the table again.")])
+    columns = {}
+    for name in parts[0].columns:
+        cells = [part[name] for part in parts]
+        if all(isinstance(each.dtype, pd.CategoricalDtype) for each in cells):
+            columns[name] = pd.Series(pd.api.types.union_categoricals(cells))
+        else:
+            columns[name] = pd.concat(cells, ignore_index=True)
+    return pd.DataFrame(columns)
+
+
+class DatabaseRows:
+    """A model in a database."""
+
+    def __init__(self, source: Source, databases: OpenDatabases) -> None:
+        self._source, self._databases = source, databases
+        self._columns: dict[str, Mapping[str, str]] = {}
+
+    def where(self, table: str) -> str:
+        return f"table {table}"
+
+    def has(self, table: str) -> bool:
+        from sqlalchemy import inspect  # noqa: PLC0415 - starting does not wait for it
+
+        with self._databases.asking(self._source) as connection:
+            return inspect(connection).has_table(table, schema=self._source.database_schema)
+
+    def _named(self, table: str) -> Mapping[str, str]:
+        """The columns, by their names in small letters. Raises InvalidInput where there is no such table."""
+        from sqlalchemy import inspect  # noqa: PLC0415 - as in `has`
+
+        if table not in self._columns:
+            if not self.has(table):
+                remedy = "Name the schema of the tables (database_schema), and give this user the right to read them."
+                raise InvalidInput([Fault(self.where(table), "is not in the database", remedy)])
+            with self._databases.asking(self._source) as connection:
+                columns = inspect(connection).get_columns(table, schema=self._source.database_schema)
+            self._columns[table] = {str(each["name"]).casefold(): str(each["name"]) for each in columns}
+        return self._columns[table]
+
+    def _selected(self, table: str, columns: Iterable[str]) -> tuple[Any, list[Any]]:
+        import sqlalchemy  # noqa: PLC0415 - as in `has`
+
+        known = self._named(table)
+        cells: list[Any] = [sqlalchemy.column(known[column]).label(column) for column in columns]
+        return sqlalchemy.table(table, schema=self._source.database_schema), cells
+
+    def read(
+        self, table: str, needed: Iterable[str], optional: Iterable[str] = (), *, only: Sequence[Only] = ()
+    ) -> pd.DataFrame:
+        import sqlalchemy  # noqa: PLC0415 - as in `has`
+
+        known = self._named(table)
+        if absent := [column for column in dict.fromkeys(needed) if column not in known]:
+            raise _absent(self.where(table), absent)
+        wanted = list(dict.fromkeys([*needed, *(column for column in optional if column in known)]))
+        place, cells = self._selected(table, wanted)
+        statement = sqlalchemy.select(*cells).select_from(place)
+        for each in only:
+            statement = statement.where(self._chosen(each, known))
+        with self._databases.asking(self._source) as connection:
+            return rows_of(connection.execute(statement, execution_options=STREAMED), self._source)
+
+    def _chosen(self, only: Only, known: Mapping[str, str]) -> ColumnElement[bool]:
+        """Constants stand in the statement, since a server takes no more than some thousand parameters."""
+        import sqlalchemy  # noqa: PLC0415 - as in `has`
+
+        def among(column: str, listed: Iterable[object]) -> ColumnElement[bool]:
+            values: Any = sqlalchemy.bindparam(None, sorted(listed, key=str), expanding=True, literal_execute=True)
+            return sqlalchemy.column(known[column]).in_(values)
+
+        concept: ColumnElement[int] = sqlalchemy.column(known[only.column])
+        chosen = among(only.column, only.concepts)
+        if only.own is None or only.own not in known or not only.words:
+            return chosen
+        unmapped = sqlalchemy.func.coalesce(concept, 0) == 0
+        return sqlalchemy.or_(chosen, sqlalchemy.and_(unmapped, among(only.own, only.words)))
+
+    def days(self, table: str, day: str, *, last: bool) -> pd.DataFrame:
+        import sqlalchemy  # noqa: PLC0415 - as in `has`
+
+        if absent := [column for column in (PERSON_ID, day) if column not in self._named(table)]:
+            raise _absent(self.where(table), absent)
+        place, (person, when) = self._selected(table, [PERSON_ID, day])
+        end = (sqlalchemy.func.max if last else sqlalchemy.func.min)(when.element).label(day)
+        statement = sqlalchemy.select(person, end).select_from(place).group_by(person.element)
+        with self._databases.asking(self._source) as connection:
+            return rows_of(connection.execute(statement, execution_options=STREAMED), self._source)

@@ -1,0 +1,14 @@
+"""How is the text of a source's file written, by what the mapping says and how the file is called?"""
+
+from __future__ import annotations
+
+from oncofed.client.importing.mapping import Separator, Source
+from oncofed.cohort.text_form import TextForm
+
+_BY_TABS = (".tsv", ".tab", ".txt")
+
+
+def form_of(source: Source) -> TextForm:
+    suffixes = [suffix.lower() for suffix in source.lies_at.suffixes if suffix.lower() != ".gz"]
+    by_suffix = Separator.TAB if suffixes and suffixes[-1] in _BY_TABS else Separator.COMMA
+    return TextForm((source.separator or by_suffix).letter, source.encoding, source.comment)

@@ -1,0 +1,50 @@
+"""Which table, and which markers of it, does a study ask for?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+
+from oncofed.cohort.schema import StudySchema
+from oncofed.cohort.schema_file import read_schema
+from oncofed.cohort.table import Tell, keep_to_oneself, read_table
+from oncofed.cohort.validation import named_columns
+from oncofed.errors import Fault, InvalidInput
+from oncofed.simulations.study import DataSpec, Study
+from oncofed.simulations.synthetic.consortium import generate
+
+
+def table_of(study: Study, *, tell: Tell = keep_to_oneself) -> tuple[pd.DataFrame, StudySchema, str]:
+    """The table before it is cut, its schema, and its name for faults."""
+    return tables_of(study.data, tell=tell)
+
+
+def tables_of(data: DataSpec, *, tell: Tell = keep_to_oneself) -> tuple[pd.DataFrame, StudySchema, str]:
+    """The same, of a study's [data] alone."""
+    if data.table is None:
+        made = generate(
+            patients=data.synthetic_patients,
+            hospitals=data.synthetic_hospitals,
+            seed=data.synthetic_seed,
+        )
+        return made.table, _asked(data, made.schema), "synthetic consortium"
+    assert data.schema is not None
+    schema = _asked(data, read_schema(data.schema))
+    return read_table(data.table, columns=named_columns(schema), tell=tell), schema, data.table.name
+
+
+def _asked(data: DataSpec, schema: StudySchema) -> StudySchema:
+    """The schema with the markers of the modalities that the study asks for, at the weights that it asks for."""
+    encodings = dict(schema.modalities)
+    for modality, weight in data.modality_weights:
+        encodings[modality] = replace(schema.encoding_of(modality), weight=weight)
+    schema = replace(schema, modalities=encodings)
+    if data.modalities is None:
+        return schema
+    markers = tuple(marker for marker in schema.markers if marker.modality in data.modalities)
+    if not markers:
+        remedy = f"The schema has: {', '.join(sorted({marker.modality for marker in schema.markers}))}."
+        raise InvalidInput([Fault("[data], modalities", "leave no marker", remedy)])
+    entity = schema.tumour_entity if schema.tumour_entity in {marker.name for marker in markers} else None
+    return replace(schema, markers=markers, tumour_entity=entity)

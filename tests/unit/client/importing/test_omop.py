@@ -1,0 +1,450 @@
+"""Is the truth that an invented OMOP model was written from what an import finds in it, wherever it lies?"""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet
+import pytest
+from tests.command_line import oncofed
+from tests.omop_models import MODEL, assert_is, from_database, to_parquet, to_postgresql, to_sqlite, with_example
+from tests.postgresql import PASSWORD, Server, running_postgresql
+
+from oncofed.client.importing.cohort_import import ImportedCohort, import_cohort
+from oncofed.client.importing.mapping_file import read_mapping
+from oncofed.client.importing.omop_drafting import OmopPlace, draft_omop
+from oncofed.client.importing.omop_tables import OMOP, UNITS
+from oncofed.client.importing.units import unit_of
+from oncofed.errors import InvalidInput
+from studies.omop.make_omop import BREAST, COLON, COLUMNS, DATA_CUT, DIABETES, LUNG, Model, written
+
+
+def imported(mapping: Path) -> ImportedCohort:
+    return import_cohort(read_mapping(mapping))
+
+
+def frame(mapping: Path) -> pd.DataFrame:
+    found: pd.DataFrame = imported(mapping).table.to_pandas()
+    return found
+
+
+def change(path: Path, *pairs: tuple[str, str]) -> None:
+    text = path.read_text()
+    for old, new in pairs:
+        assert old in text, old
+        text = text.replace(old, new)
+    path.write_text(text)
+
+
+@pytest.fixture
+def mapping(tmp_path: Path) -> Path:
+    """Beside the model in CSV files."""
+    written(tmp_path / "cdm", MODEL)
+    return with_example(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[Server]:
+    with running_postgresql() as server:
+        to_postgresql(server.url)
+        yield server
+
+
+# --- the truth
+
+
+def test_the_truth_is_recovered_exactly_from_files(mapping: Path) -> None:
+    assert_is(frame(mapping), MODEL.truth)
+
+
+def test_the_truth_is_recovered_exactly_from_parquet_files_with_names_in_capitals(tmp_path: Path) -> None:
+    to_parquet(tmp_path / "cdm")
+    assert_is(frame(with_example(tmp_path)), MODEL.truth)
+
+
+def test_the_truth_is_recovered_exactly_from_parts_and_packed_files(tmp_path: Path) -> None:
+    written(tmp_path / "cdm", MODEL)
+    whole = MODEL.tables["measurement"]
+    (tmp_path / "cdm" / "measurement.csv").unlink()
+    (tmp_path / "cdm" / "measurement").mkdir()
+    for number, rows in enumerate(np.array_split(np.arange(len(whole)), 3)):
+        part = whole.iloc[rows]
+        part.to_csv(tmp_path / "cdm" / "measurement" / f"part-{number}.csv.gz", index=False)
+    assert_is(frame(with_example(tmp_path)), MODEL.truth)
+
+
+def test_the_truth_is_recovered_exactly_from_postgresql(tmp_path: Path, postgresql: Server) -> None:
+    path = from_database(with_example(tmp_path), postgresql.url)
+    assert_is(frame(path), MODEL.truth)
+
+
+def test_the_truth_is_recovered_exactly_from_sqlite(tmp_path: Path) -> None:
+    path = from_database(with_example(tmp_path), to_sqlite(tmp_path / "model.db"), schema=None)
+    assert_is(frame(path), MODEL.truth)
+
+
+def test_files_and_databases_give_the_same_bytes_and_counts(mapping: Path, postgresql: Server) -> None:
+    from_files = imported(mapping)
+    from_server = imported(from_database(mapping, postgresql.url))
+    assert as_bytes(from_files) == as_bytes(from_server)
+    assert from_files.report.markers == from_server.report.markers
+    assert from_files.report.outcomes == from_server.report.outcomes
+    counts = [[each.rows_read for each in report.sources] for report in (from_files.report, from_server.report)]
+    assert counts[0] == counts[1]
+
+
+def as_bytes(cohort: ImportedCohort) -> bytes:
+    content = io.BytesIO()
+    pyarrow.parquet.write_table(cohort.table, content)
+    return content.getvalue()
+
+
+def test_an_import_twice_gives_the_same_bytes_and_the_order_of_rows_does_not_matter(mapping: Path) -> None:
+    first = imported(mapping)
+    assert as_bytes(imported(mapping)) == as_bytes(first)
+    for path in (mapping.parent / "cdm").iterdir():
+        header, *rows = path.read_text().splitlines(keepends=True)
+        random.Random(7).shuffle(rows)
+        path.write_text("".join([header, *rows]))
+    second = imported(mapping)
+    assert as_bytes(second) == as_bytes(first)
+    assert second.report == first.report
+
+
+def test_the_model_holds_what_models_hold() -> None:
+    """Else the tests above would show little."""
+    tables, truth = MODEL.tables, MODEL.truth
+    conditions = tables["condition_occurrence"]
+    several = conditions[conditions["condition_concept_id"].isin([LUNG, COLON])].groupby("person_id")
+    assert (several["condition_concept_id"].nunique() > 1).sum() > 10
+    assert tables["death"]["death_date"].isna().sum() == 1
+    assert MODEL.undated not in set(truth["patient_id"])
+    assert truth["stk11_mutated"].isna().sum() > truth["tp53_mutated"].isna().sum() > 0
+    assert (truth["log10_crp"] == np.log10(0.5)).any()
+    measured = tables["measurement"]
+    assert measured.groupby("measurement_concept_id")["unit_concept_id"].nunique().max() >= 2
+    assert measured["value_source_value"].notna().sum() > 50
+    assert tables["person"]["month_of_birth"].isna().any()
+
+
+# --- what is told
+
+
+def time_zero() -> pd.Series:
+    """By person: the first of their tumours that the study is about."""
+    rows = MODEL.tables["condition_occurrence"]
+    rows = rows[~rows["condition_concept_id"].isin([BREAST, DIABETES])]
+    days: pd.Series = rows.groupby("person_id")["condition_start_date"].min()
+    return days
+
+
+def test_what_lies_before_the_diagnosis_is_left_out_and_counted(mapping: Path) -> None:
+    report = imported(mapping).report
+    assert report.left_out == {"overall_survival: an event without a date": 1}
+    crp = next(each for each in report.markers if each.marker == "log10_crp")
+    zero = time_zero()
+    rows = MODEL.tables["measurement"]
+    rows = rows[rows["measurement_concept_id"] == 3020460]
+    since = np.array(
+        [(day - zero[who]).days for who, day in zip(rows["person_id"], rows["measurement_date"], strict=True)]
+    )
+    assert crp.outside_window == ((since < -30) | (since > 0)).sum() > 100
+    assert crp.at_limit == (rows["operator_concept_id"] == 4171756).sum() > 0
+    assert crp.converted == (f"{(rows['unit_concept_id'] == 8840).sum()} rows from mg/dl to mg/l (times 10)",)
+
+
+def test_a_death_without_a_date_is_a_fault_unless_the_mapping_says_what_becomes_of_it(mapping: Path) -> None:
+    change(mapping, ('without_date = "leave_out"\n', ""))
+    with pytest.raises(InvalidInput, match=r"person.csv: .* has an event without a date \(1 row\)"):
+        imported(mapping)
+    change(mapping, ('last_contact = ["last_contact"]', 'last_contact = ["last_contact"]\nwithout_date = "censor"'))
+    assert frame(mapping).set_index("patient_id").loc[MODEL.undated, "death_observed"] == 0
+
+
+def test_what_happens_after_the_data_cut_is_a_fault_or_ended_there_and_counted(mapping: Path) -> None:
+    path = mapping.parent / "cdm" / "observation_period.csv"
+    alive = MODEL.truth[MODEL.truth["death_observed"] == 0]["patient_id"].iloc[0]
+    with path.open("a") as file:
+        file.write(f"99999,{alive},2019-01-01,2026-01-01\n")
+    with pytest.raises(InvalidInput, match=r"goes on after the data cut \(1 row\)"):
+        imported(mapping)
+    change(mapping, ('without_date = "leave_out"', 'without_date = "leave_out"\nafter_cut = "censor"'))
+    cohort = imported(mapping)
+    assert cohort.report.outcomes[0].ended_at_cut == 1
+    found = cohort.table.to_pandas().set_index("patient_id").loc[alive]
+    zero = time_zero()[int(alive)]
+    assert found["survival_months"] == pytest.approx((DATA_CUT - zero).days / 30.4375)
+
+
+def test_two_deaths_of_one_person_are_a_fault(mapping: Path) -> None:
+    path = mapping.parent / "cdm" / "death.csv"
+    row = next(line for line in path.read_text().splitlines()[1:] if line.split(",")[1])
+    person = row.split(",")[0]
+    path.write_text(path.read_text() + f"{person},2023-03-03,,\n")
+    with pytest.raises(InvalidInput, match="says different things of one patient"):
+        imported(mapping)
+
+
+def test_the_last_contact_is_of_the_tables_that_the_mapping_lists(mapping: Path) -> None:
+    person = 'path = "cdm"\ntable = "person"'
+    change(mapping, (person, f'{person}\ncontact_tables = ["visit_occurrence"]'))
+    cohort = imported(mapping)
+    assert "  last contact: the last day in visit_occurrence" in cohort.report.in_words.splitlines()
+    found, visits = cohort.table.to_pandas(), MODEL.tables["visit_occurrence"].set_index("person_id")["visit_end_date"]
+    zero = time_zero()
+    alive = found[found["death_observed"] == 0]
+    wanted = [(visits[int(who)] - zero[int(who)]).days / 30.4375 for who in alive["patient_id"]]
+    np.testing.assert_allclose(alive["survival_months"], wanted)
+    assert (found["survival_months"].to_numpy() < MODEL.truth["survival_months"].to_numpy()).sum() > 20
+
+
+def test_the_first_day_of_observation_is_a_delayed_entry(mapping: Path) -> None:
+    schema = mapping.with_name("schema.toml")
+    change(schema, ('event = "death_observed"', 'event = "death_observed"\nentry = "entry_months"'))
+    change(mapping, ('without_date = "leave_out"', 'without_date = "leave_out"\nentry_date = "first_contact"'))
+    path = mapping.parent / "cdm" / "observation_period.csv"
+    who = int(MODEL.truth[MODEL.truth["survival_months"] > 12]["patient_id"].iloc[0])
+    periods = MODEL.tables["observation_period"].copy()
+    zero = time_zero()[who]
+    periods.loc[periods["person_id"] == who, "observation_period_start_date"] = date.fromordinal(zero.toordinal() + 61)
+    periods.to_csv(path, index=False)
+    cohort = imported(mapping)
+    found = cohort.table.to_pandas().set_index("patient_id")["entry_months"]
+    assert found[str(who)] == pytest.approx(61 / 30.4375)
+    assert (found > 0).sum() == 1
+    assert cohort.report.outcomes[0].entry_set_to_zero > 300
+
+
+# --- what cells mean
+
+
+def small(tmp_path: Path, mapping: Path, **tables: str) -> Path:
+    """The model with some tables in place of its own."""
+    for name, text in tables.items():
+        (mapping.parent / "cdm" / f"{name}.csv").write_text(text)
+    return mapping
+
+
+def person_with(mapping: Path, cells: str, *, header: str = "") -> pd.DataFrame:
+    """The CRP of the first patient by this one row of MEASUREMENT, at their time zero."""
+    who = MODEL.truth["patient_id"].iloc[0]
+    zero = time_zero()[int(who)]
+    columns = header or COLUMNS["measurement"].replace(" ", ",")
+    (mapping.parent / "cdm" / "measurement.csv").write_text(f"{columns}\n1,{who},3020460,{zero},{cells}\n")
+    return frame(mapping).set_index("patient_id").loc[[who]]
+
+
+@pytest.mark.parametrize(
+    ("cells", "crp"),
+    [
+        ("4172703,12.5,,8751,,,", 12.5),
+        (",1.25,,8840,,,", 12.5),
+        ("4171756,0.5,,8751,,,", 0.5),
+        ("4171754,0.5,,8751,,,", 0.5),
+        ("4172704,300,,8751,,,", 300.0),
+        ("4171755,300,,8751,,,", 300.0),
+        (",,,8751,,,<0.6", 0.6),
+        ("4171756,,,8751,,,0.7", 0.7),
+        (",1.25,,0,,mg/dl,", 12.5),
+        (",1.25,,8840,,mg/l,", 12.5),
+        (",12500,,8748,,,", 12.5),
+    ],
+)
+def test_a_result_is_its_number_its_operator_and_its_unit(mapping: Path, cells: str, crp: float) -> None:
+    assert person_with(mapping, cells)["log10_crp"].item() == pytest.approx(np.log10(crp), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (",,9191,8751,,,", "is not a number"),
+        (",,,8751,,,trace", "is not a number"),
+        (",12.5,,9999,,,", 'has a unit that cannot be converted to "mg/l"'),
+        (",12.5,,0,,,", "has no unit"),
+        (",12.5,,8713,,,", "plausible range"),
+    ],
+)
+def test_a_concept_is_no_number_and_an_unknown_unit_no_guess(mapping: Path, cells: str, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        person_with(mapping, cells)
+
+
+def test_units_of_a_hospitals_own_are_told_by_the_mapping(mapping: Path) -> None:
+    change(mapping, ('name = "measurements"', 'name = "measurements"\nunit_words = { 2000000999 = "mg/dl" }'))
+    assert person_with(mapping, ",1.25,,2000000999,,,")["log10_crp"].item() == pytest.approx(np.log10(12.5))
+
+
+def test_each_public_unit_is_one_that_the_program_knows() -> None:
+    for text in UNITS.values():
+        assert unit_of(text) or unit_of(text, counted=True), text
+
+
+def test_columns_that_a_model_need_not_have_may_be_absent(mapping: Path) -> None:
+    header = "measurement_id,person_id,measurement_concept_id,measurement_date,value_as_number,unit_source_value"
+    found = person_with(mapping, "1.25,mg/dl", header=header)
+    assert found["log10_crp"].item() == pytest.approx(np.log10(12.5))
+
+
+def test_without_descendants_only_the_concept_itself_counts(mapping: Path) -> None:
+    change(mapping, ("descendants = true\n", ""))
+    change(mapping, ('without_date = "leave_out"', 'without_date = "leave_out"\nimpossible = "leave_out"'))
+    conditions = MODEL.tables["condition_occurrence"]
+    listed = conditions[conditions["condition_concept_id"].isin([LUNG, COLON])]["person_id"].nunique()
+    assert imported(mapping).report.listed == listed < len(MODEL.truth)
+
+
+def test_a_concept_as_near_to_two_listed_ones_is_refused(mapping: Path) -> None:
+    with (mapping.parent / "cdm" / "concept_ancestor.csv").open("a") as file:
+        file.write(f"{COLON},2000000101,1\n")
+    with pytest.raises(InvalidInput, match="as near to two of the concepts"):
+        imported(mapping)
+
+
+def test_first_systemic_therapy_may_be_time_zero(mapping: Path) -> None:
+    change(
+        mapping,
+        (
+            'source = "diagnoses"\ncolumn = "condition_start_date"',
+            'source = "drugs"\ncolumn = "drug_exposure_start_date"',
+        ),
+    )
+    change(
+        mapping,
+        ('patients = "diagnoses"', 'patients = "diagnoses"\nwithout_outcome = "leave_out"\noutside_range = "missing"'),
+    )
+    change(mapping, ('name = "drugs"', 'name = "drugs"\nkeep = { drug_concept_id = ["45775965"] }'))
+    change(mapping, ('without_date = "leave_out"', 'without_date = "leave_out"\nimpossible = "leave_out"'))
+    cohort = imported(mapping)
+    drugs = MODEL.tables["drug_exposure"]
+    first = drugs[drugs["drug_concept_id"] == 45775965].groupby("person_id")["drug_exposure_start_date"].min()
+    assert cohort.report.left_out["no time zero"] == 480 - len(first)
+    deaths = MODEL.tables["death"].dropna(subset=["death_date"]).set_index("person_id")["death_date"]
+    found = cohort.table.to_pandas()
+    for row in found[found["death_observed"] == 1].itertuples():
+        days = (deaths[int(str(row.patient_id))] - first[int(str(row.patient_id))]).days
+        assert row.survival_months == pytest.approx(days / 30.4375)
+
+
+# --- a draft
+
+
+def test_a_draft_of_a_model_is_read_once_its_diagnoses_are_named(mapping: Path) -> None:
+    folder = mapping.parent / "draft"
+    said = oncofed("cohort", "draft", str(mapping.parent / "cdm"), "--out", str(folder))
+    assert said.code == 0, said.text
+    drafted = folder / "mapping.toml"
+    with pytest.raises(InvalidInput, match="keep, condition_concept_id"):
+        read_mapping(drafted)
+    change(drafted, ("condition_concept_id = []", 'condition_concept_id = ["443388", "4180790"]'))
+    change(drafted, ("# without_date", "without_date"))
+    found = frame(drafted).set_index("patient_id")
+    truth = MODEL.truth.set_index("patient_id")
+    for column, wanted in (("survival_months", "survival_months"), ("female", "female"), ("age_years", "age_years")):
+        np.testing.assert_allclose(found[column], truth[wanted])
+    np.testing.assert_allclose(found["log10_crp"], truth["log10_crp"])
+
+
+def test_a_draft_knows_no_patient_and_takes_concepts_from_the_models_own_table(mapping: Path) -> None:
+    concepts = mapping.parent / "cdm" / "concept.csv"
+    concepts.write_text("concept_id,concept_code,vocabulary_id\n99887766,33959-8,LOINC\n99887755,33959-8,SNOMED\n")
+    first = draft_omop(OmopPlace(mapping.parent / "cdm"), beside=mapping.parent)
+    assert "99887766" in first[1]
+    assert "99887755" not in first[1]
+    for name in ("person", "death", "measurement", "condition_occurrence"):
+        path = mapping.parent / "cdm" / f"{name}.csv"
+        path.write_text(path.read_text().splitlines()[0] + "\n")
+    assert draft_omop(OmopPlace(mapping.parent / "cdm"), beside=mapping.parent) == first
+
+
+def test_a_draft_of_a_database_is_that_of_the_files_but_for_the_place(mapping: Path) -> None:
+    from_files = draft_omop(OmopPlace(mapping.parent / "cdm"), beside=mapping.parent)
+    from_database(mapping, to_sqlite(mapping.parent / "model.db"), schema=None)
+    folder = mapping.parent / "draft"
+    said = oncofed("cohort", "draft", "--url-file", str(mapping.parent / "address"), "--out", str(folder))
+    assert said.code == 0, said.text
+    assert (folder / "schema.toml").read_text() == from_files[0]
+    wanted = from_files[1].replace('path = "cdm"', 'url_file = "../address"')
+    assert (folder / "mapping.toml").read_text() == wanted
+
+
+# --- a real database
+
+
+def test_no_message_quotes_the_address_a_cell_or_the_statement(tmp_path: Path, postgresql: Server) -> None:
+    path = from_database(with_example(tmp_path), postgresql.url.replace(PASSWORD, "wrong"))
+    with pytest.raises(InvalidInput, match="database of address: its database refuses or cannot be reached") as refused:
+        imported(path)
+    assert len(refused.value.faults) == 1
+    for words in (PASSWORD, "wrong", "127.0.0.1", str(postgresql.port)):
+        assert words not in str(refused.value)
+
+
+def test_an_address_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    path = from_database(with_example(tmp_path), to_sqlite(tmp_path / "model.db"), schema=None)
+    (tmp_path / "address").chmod(0o644)
+    with pytest.raises(InvalidInput, match="others than its owner may read this secret"):
+        imported(path)
+
+
+def test_a_table_that_is_not_there_and_a_column_that_is_not_are_told_at_once(
+    tmp_path: Path, postgresql: Server
+) -> None:
+    tables = {name: table for name, table in MODEL.tables.items() if name != "episode"}
+    tables["condition_occurrence"] = tables["condition_occurrence"].drop(columns="condition_start_date")
+    to_postgresql(postgresql.url, replace(MODEL, tables=tables), schema="poor")
+    path = from_database(with_example(tmp_path), postgresql.url, schema="poor")
+    with pytest.raises(InvalidInput) as refused:
+        imported(path)
+    said = str(refused.value)
+    assert "table episode: is not in the database" in said
+    assert 'table condition_occurrence: column "condition_start_date": is not in the table' in said
+
+
+def test_the_import_reads_in_a_transaction_that_cannot_write_and_of_one_state(
+    tmp_path: Path, postgresql: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody deletes all measurements after the first table was read: the import sees them all the same."""
+    import psycopg  # noqa: PLC0415 - an optional driver; the fixture has skipped without it
+    from sqlalchemy import text  # noqa: PLC0415 - as above
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - as above
+
+    from oncofed.client.importing import omop_rows  # noqa: PLC0415 - patched here
+
+    to_postgresql(postgresql.url, schema="moving")
+    seen: list[object] = []
+    read = omop_rows.DatabaseRows.read
+
+    def interrupted(rows: omop_rows.DatabaseRows, *arguments: object, **named: object) -> pd.DataFrame:
+        found = read(rows, *arguments, **named)  # type: ignore[arg-type]  # as they came
+        if not seen:
+            with psycopg.connect(postgresql.url) as other:
+                other.execute("DELETE FROM moving.measurement")
+            connection = rows._databases.connection(rows._source)
+            with pytest.raises(SQLAlchemyError, match="read-only"), connection.begin_nested():
+                connection.execute(text("DELETE FROM moving.person"))
+        seen.append(arguments)
+        return found
+
+    monkeypatch.setattr(omop_rows.DatabaseRows, "read", interrupted)
+    assert_is(frame(from_database(with_example(tmp_path), postgresql.url, schema="moving")), MODEL.truth)
+    assert len(seen) > 5
+
+
+def test_the_tables_that_are_read_are_of_the_model() -> None:
+    for table in OMOP:
+        assert table.value in COLUMNS or table.value in ("procedure_occurrence", "observation")
+
+
+def test_a_model_of_nobody_is_refused(mapping: Path) -> None:
+    header = COLUMNS["condition_occurrence"].replace(" ", ",")
+    (mapping.parent / "cdm" / "condition_occurrence.csv").write_text(header + "\n")
+    with pytest.raises(InvalidInput, match="names no patient"):
+        imported(mapping)
+    assert isinstance(MODEL, Model)

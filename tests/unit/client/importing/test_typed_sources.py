@@ -1,0 +1,311 @@
+"""Is the truth recovered from a workbook of Excel and from a statement on a database, whose cells have types?"""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.omop_models import assert_is
+from tests.postgresql import Server, running_postgresql
+
+from oncofed.client.importing.cohort_import import import_cohort
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.mapping_file import read_mapping
+from oncofed.client.importing.readings import Column, identifiers
+from oncofed.client.importing.spreadsheets import read_sheet
+from oncofed.client.importing.typed_cells import TypedColumns
+from oncofed.errors import InvalidInput
+from studies.spreadsheet.make_tables import clinic
+
+openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed: no test of Excel files")
+EXAMPLE = Path(__file__).resolve().parents[4] / "simulations" / "studies" / "spreadsheet"
+CLINIC = clinic()
+SHEETS = {"patienten": "Patienten", "diagnosen": "Diagnosen", "labor": "Labor 2024"}
+
+
+def typed(column: str, cell: str) -> Any:
+    """As Excel keeps what was typed there."""
+    if cell == "":
+        return None
+    if len(cell) == 10 and cell[2] == cell[5] == ".":
+        return datetime(int(cell[6:]), int(cell[3:5]), int(cell[:2]))
+    if column in ("Wert", "Alter bei Diagnose") and not cell.startswith("<"):
+        return float(cell.replace(",", "."))
+    return cell
+
+
+def tables() -> dict[str, list[list[Any]]]:
+    """Header and rows, by name."""
+    found = {}
+    for name, content in CLINIC.files.items():
+        text = content.decode("utf-8-sig" if name == "labor.csv" else "windows-1252").removeprefix("sep=;\r\n")
+        header, *rows = (line.split(";") for line in text.splitlines())
+        typed_rows = [[typed(column, cell) for column, cell in zip(header, row, strict=True)] for row in rows]
+        found[name.removesuffix(".csv")] = [list(header), *typed_rows]
+    return found
+
+
+TABLES = tables()
+
+
+def mapping_with(folder: Path, places: dict[str, str]) -> Path:
+    """The example's mapping, with the places of its sources in place of their files."""
+    (folder / "schema.toml").write_text((EXAMPLE / "schema.toml").read_text())
+    text = (EXAMPLE / "mapping.toml").read_text()
+    for line in ('encoding = "windows-1252"\n', 'separator = "semicolon"\n'):
+        text = text.replace(line, "")
+    for name, place in places.items():
+        text = text.replace(f'path = "{name}.csv"', place)
+    path = folder / "mapping.toml"
+    path.write_text(text)
+    return path
+
+
+def frame(path: Path) -> pd.DataFrame:
+    found: pd.DataFrame = import_cohort(read_mapping(path)).table.to_pandas()
+    return found
+
+
+# --- Excel
+
+
+def workbook(path: Path, sheets: dict[str, list[list[Any]]]) -> Path:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
+    return path
+
+
+def test_the_truth_is_recovered_exactly_from_the_sheets_of_a_workbook(tmp_path: Path) -> None:
+    workbook(tmp_path / "clinic.xlsx", {SHEETS[name]: rows for name, rows in TABLES.items()})
+    places = {name: f'path = "clinic.xlsx"\nsheet = "{title}"' for name, title in SHEETS.items()}
+    assert_is(frame(mapping_with(tmp_path, places)), CLINIC.truth)
+
+
+SIMPLE: list[list[Any]] = [["id", "taken", "value"], ["zq1", date(2020, 1, 2), 7.31], ["zq2", None, "<0.5"]]
+
+
+DOUBLED: list[list[Any]] = [["id", "value", "value"], *SIMPLE[1:]]
+CUT: list[list[Any]] = [["id", "taken"], *SIMPLE[1:]]
+COMPUTED: list[list[Any]] = [["id", "taken", "value"], ["zq1", None, "=1+1"], ["zq2", None, "=A1"]]
+
+
+def sheet_of(path: Path, *, columns: list[str] | None = None, **source: Any) -> pd.DataFrame:
+    return read_sheet(path, Source(name="sheet", path=path, **source), columns=columns, tell=lambda _: None)
+
+
+def test_the_only_sheet_need_not_be_named_and_remarks_and_empty_rows_are_no_rows(tmp_path: Path) -> None:
+    rows = [["# made on Monday"], [], SIMPLE[0], [], *SIMPLE[1:], [None, "", None]]
+    found = sheet_of(workbook(tmp_path / "a.xlsx", {"one": rows}), comment="#")
+    assert list(found.columns) == ["id", "taken", "value"]
+    assert found.astype(object).where(found.notna(), None).to_numpy().tolist() == [
+        ["zq1", "2020-01-02", "7.31"],
+        ["zq2", None, "<0.5"],
+    ]
+
+
+def test_numbers_beside_words_are_written_as_the_source_writes_them(tmp_path: Path) -> None:
+    from oncofed.client.importing.mapping import Decimal as Mark  # noqa: PLC0415 - beside decimal.Decimal
+
+    path = workbook(tmp_path / "a.xlsx", {"one": SIMPLE})
+    found = sheet_of(path, decimal=Mark.COMMA, date_format="DD.MM.YYYY")
+    assert list(found["value"]) == ["7,31", "<0.5"]
+    assert found["taken"].iloc[0] == "02.01.2020"
+
+
+@pytest.mark.parametrize(
+    ("sheets", "named", "words"),
+    [
+        ({"one": SIMPLE, "two": SIMPLE}, None, "has 2 sheets"),
+        ({"one": SIMPLE}, "zq847", "has no sheet of the name"),
+        ({"one": []}, None, "the sheet is empty"),
+        ({"one": DOUBLED}, None, "columns 2 and 3: have one and the same name"),
+        ({"one": CUT}, None, "may be shifted"),
+        ({"one": COMPUTED}, None, "formulas"),
+    ],
+)
+def test_a_sheet_that_leaves_a_doubt_is_refused(
+    tmp_path: Path, sheets: dict[str, list[list[Any]]], named: str | None, words: str
+) -> None:
+    path = workbook(tmp_path / "a.xlsx", sheets)
+    with pytest.raises(InvalidInput, match=words) as refused:
+        sheet_of(path, columns=["id", "taken", "value"], sheet=named)
+    assert not any(cell in str(refused.value) for cell in ("zq1", "zq2", "zq847", "=1+1"))
+
+
+def test_a_formula_in_a_column_that_nobody_asks_for_harms_nobody(tmp_path: Path) -> None:
+    rows: list[list[Any]] = [["id", "value", "note"], ["zq1", 7.31, "=1+1"]]
+    found = sheet_of(workbook(tmp_path / "a.xlsx", {"one": rows}), columns=["id", "value"])
+    assert found["value"].tolist() == [7.31]
+
+
+def test_without_the_reader_of_workbooks_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = workbook(tmp_path / "a.xlsx", {"one": SIMPLE})
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(InvalidInput, match=r"pip install 'oncofed\[excel\]'"):
+        sheet_of(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\xd0\xcf\x11\xe0zq847", "protected by a password"),
+        (b"PK\x03\x04zq847", "cannot be read as an Excel workbook"),
+        (b"id,value\nzq1,847\n", "cannot be read as an Excel workbook"),
+    ],
+)
+def test_what_is_no_workbook_is_refused_by_what_it_is(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput, match=words):
+        sheet_of(path)
+
+
+def test_a_damaged_part_of_a_workbook_is_refused(tmp_path: Path) -> None:
+    import zipfile  # noqa: PLC0415 - of this test alone
+
+    path = workbook(tmp_path / "a.xlsx", {"one": SIMPLE})
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    parts["xl/worksheets/sheet1.xml"] = parts["xl/worksheets/sheet1.xml"][:-40]
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as book:
+        for name, part in parts.items():
+            book.writestr(name, part)
+    path.write_bytes(packed.getvalue())
+    with pytest.raises(InvalidInput, match="cannot be read as an Excel workbook"):
+        sheet_of(path)
+
+
+# --- SQL
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[Server]:
+    import psycopg  # noqa: PLC0415 - an optional driver
+
+    kinds = {"Datum": "date", "Sterbedatum": "date", "Letzter Kontakt": "timestamptz", "Entnahme": "timestamp"}
+    with running_postgresql() as server, psycopg.connect(server.url) as connection:
+        for name, (header, *rows) in TABLES.items():
+            columns = [(column, kinds.get(column, "text")) for column in header]
+            columns = [(column, "numeric" if column == "Alter bei Diagnose" else kind) for column, kind in columns]
+            told = ", ".join(f'"{column}" {kind}' for column, kind in columns)
+            connection.execute(f"CREATE TABLE {name} ({told})".encode())
+            marks = ", ".join(["%s"] * len(columns))
+            cells = [[str(cell) if isinstance(cell, float) else cell for cell in row] for row in rows]
+            connection.cursor().executemany(f"INSERT INTO {name} VALUES ({marks})".encode(), cells)
+        connection.commit()
+        yield server
+
+
+def with_statements(folder: Path, url: str) -> Path:
+    (folder / "address").write_text(url)
+    (folder / "address").chmod(0o600)
+    places = {
+        name: f'part = "sql"\nurl_file = "address"\nstatement = "SELECT * FROM {name} ORDER BY random()"'
+        for name in TABLES
+    }
+    path = mapping_with(folder, places)
+    text = path.read_text().replace('decimal = "comma"\n', "")
+    path.write_text(text.replace('value = "Wert"', 'value = "Wert"\nmissing = ["nichts"]'))
+    return path
+
+
+def test_the_truth_is_recovered_exactly_from_statements_on_postgresql(tmp_path: Path, postgresql: Server) -> None:
+    path = with_statements(tmp_path, postgresql.url)
+    text = path.read_text()
+    # The laboratory's column of texts holds <0,5 and numbers with a point.
+    text = text.replace("SELECT * FROM labor", "SELECT *, replace(\\\"Wert\\\", ',', '.') AS wert FROM labor")
+    path.write_text(text.replace('value = "Wert"', 'value = "wert"'))
+    assert_is(frame(path), CLINIC.truth)
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("SELECT nothing FROM patienten", "source patients: its database refuses"),
+        ("DELETE FROM patienten RETURNING *", "source patients: its database refuses"),
+        ("SELEC", "source patients: its database refuses"),
+        ("SELECT 'zq847'::integer AS x", "source patients: its database refuses"),
+        ('SELECT \\"PatNr\\", \\"Klinik\\", \\"Klinik\\" FROM patienten', "two columns have one and the same name"),
+        ('SELECT \\"PatNr\\" FROM patienten', 'column "Klinik": is not in'),
+    ],
+)
+def test_what_the_database_refuses_is_told_of_the_source_and_not_quoted(
+    tmp_path: Path, postgresql: Server, statement: str, words: str
+) -> None:
+    path = with_statements(tmp_path, postgresql.url)
+    path.write_text(path.read_text().replace("SELECT * FROM patienten ORDER BY random()", statement))
+    with pytest.raises(InvalidInput, match=words) as refused:
+        frame(path)
+    assert not any(secret in str(refused.value) for secret in ("zq847", "FROM", str(postgresql.port)))
+    assert all("labor" not in fault.where for fault in refused.value.faults)  # the others are read all the same
+
+
+def test_a_database_that_is_held_to_reading_by_nobody_is_refused(tmp_path: Path) -> None:
+    path = with_statements(tmp_path, "mysql+pymysql://root@127.0.0.1/x")
+    with pytest.raises(InvalidInput, match="database of address: the driver of its database is not installed"):
+        frame(path)
+
+
+def test_sqlite_cells_of_mixed_types_are_what_they_say(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
+        connection.execute("CREATE TABLE t (a)")
+        connection.executemany("INSERT INTO t VALUES (?)", [(1,), (2.5,), ("<0.5",), (None,)])
+        connection.commit()
+        rows = connection.execute("SELECT a FROM t").fetchall()
+    packed = TypedColumns(["a"], Source(name="a"))
+    packed.add(rows)
+    assert Column(packed.frame()["a"]).words(()).tolist() == ["1", "2.5", "<0.5", None]
+
+
+# --- cells, piece by piece
+
+CELLS = st.one_of(
+    st.none(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False, allow_infinity=False, width=32),
+    st.text("abcß<,. ", max_size=4),
+    st.dates(date(1900, 1, 1), date(2100, 1, 1)),
+    st.decimals(-1000, 1000, places=2, allow_nan=False),
+    st.booleans(),
+)
+
+
+@given(st.lists(CELLS, min_size=1, max_size=12), st.data())
+@settings(max_examples=60, deadline=None)
+def test_how_cells_come_in_pieces_means_nothing(cells: list[Any], data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(cells)))
+    whole, pieces = (TypedColumns(["a"], Source(name="a")) for _ in range(2))
+    whole.add([[cell] for cell in cells])
+    for part in (cells[:cut], cells[cut:]):
+        if part:
+            pieces.add([[cell] for cell in part])
+    first, second = (Column(each.frame()["a"]) for each in (whole, pieces))
+    assert first.words(()).tolist() == second.words(()).tolist()
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(2**53, 2**62)), min_size=1, max_size=8))
+@settings(max_examples=40, deadline=None)
+def test_no_digit_of_a_long_identifier_is_lost_beside_an_empty_one(cells: list[int | None]) -> None:
+    for stored in (cells, [None if cell is None else Decimal(cell) for cell in cells]):
+        packed = TypedColumns(["a"], Source(name="a"))
+        packed.add([[cell] for cell in stored])
+        packed.add([[None]])
+        found = identifiers(packed.frame()["a"])
+        assert found.tolist() == [*(None if cell is None else str(cell) for cell in cells), None]
