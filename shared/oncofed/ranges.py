@@ -226,7 +226,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("MappedMarker.codes (count)", _whole(0, 1_000, 1, 20)),
     ("MappedOutcome.yes (count), MappedOutcome.no (count)", _whole(0, 100, 1, 10)),
     ("MappedOutcome.death_yes (count), MappedOutcome.death_no (count)", _whole(0, 100, 1, 10)),
-    ("MappedOutcome.last_contact (count)", _whole(0, 100, 1, 10)),
+    ("MappedOutcome.last_contact (count), MappedOutcome.contacts (count)", _whole(0, 100, 1, 10)),
     ("MappedMarker.upper_limit", Range(1e-9, 1e9, 0.01, 10_000)),
     ("MappedOutcome.most_without_date", Range(0, 1, 0, 0.1)),
     # What only a simulation asks for

@@ -36,6 +36,7 @@ def asked_of(mapping: CohortMapping, source: Source) -> Asked:
         if mapping.source(outcome.source) is source:
             times = (outcome.event, outcome.time, outcome.event_time, outcome.last_time, outcome.event_date)
             named += [*times, *outcome.last_contact, outcome.entry, outcome.entry_date, outcome.death]
+        named += outcome.contacts.get(source.name, ())
     plans = [plan for plan in mapping.markers if plan.source == source.name and not plan.mapped.not_measured]
     columns = [column for column in named if column is not None]
     columns += [plan.column for plan in plans if plan.column is not None]

@@ -5,7 +5,8 @@ molecular files are told by sample. Promise of mutations: a gene is 1 where any 
 counts, 0 where some sample was sequenced for it and none has one, and **not measured where no sample was sequenced for
 it**: a panel that lacks a gene says nothing about it. Which samples were sequenced for which genes comes from the gene
 panel matrix and the panels' files, or from the case list of sequenced samples (all genes); where neither is there, the
-folder is refused.
+folder is refused. Of a patient with several samples those of the primary tumour come first (`primary_samples`), unless
+the mapping says that all count, and how many patients that concerns is told.
 
 Format: the public documentation of cBioPortal's file formats. Nothing in these files is quoted.
 """
@@ -13,6 +14,7 @@ Format: the public documentation of cBioPortal's file formats. Nothing in these 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from oncofed.client.importing.mapping import Part, Source
+from oncofed.client.importing.primary_samples import Samples, is_primary, prefer_primary
 from oncofed.client.importing.readings import identifiers
 from oncofed.cohort.table import Tell, read_table
 from oncofed.cohort.text_form import TextForm
@@ -27,7 +30,7 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.plain_file import file_content
 
 _FORM = TextForm(separator="\t", comment="#", quoted=False)
-_PATIENT, _SAMPLE, _GENE = "PATIENT_ID", "SAMPLE_ID", "Hugo_Symbol"
+_PATIENT, _SAMPLE, _KIND, _GENE = "PATIENT_ID", "SAMPLE_ID", "SAMPLE_TYPE", "Hugo_Symbol"
 _BARCODE, _CLASS = "Tumor_Sample_Barcode", "Variant_Classification"
 _CLINICAL = {Part.PATIENTS: "data_clinical_patient.txt", Part.SAMPLES: "data_clinical_sample.txt"}
 _MUTATIONS, _PANELS, _SEQUENCED = "data_mutations.txt", "data_gene_panel_matrix.txt", "case_lists/cases_sequenced.txt"
@@ -49,48 +52,105 @@ def read_part(
     patient = source.patient or _PATIENT
     if source.part in _CLINICAL:
         name = _CLINICAL[source.part]
-        frame = read_table(study / name, columns=[*wanted, patient], form=_FORM)
+        wanted = list(dict.fromkeys([*wanted, patient]))
+        if source.part is Part.SAMPLES and not source.keep:
+            return _samples(study / name, source, wanted, patient, missing, tell), patient, name
+        frame = read_table(study / name, columns=wanted, form=_FORM)
         return frame, patient, name
     genes = [each for each in wanted if each != patient]
-    whose = _patients_of_samples(study, patient)
+    samples = _samples_of_patients(study, patient)
     if source.part is Part.MATRIX:
         name = source.file or ""
-        return _matrix(study / name, genes, whose, patient, tell), patient, name
-    name = _MUTATIONS
-    return _mutations(study, source, genes, whose, patient, folder, tell), patient, name
+        frame, found = _matrix(study / name, genes, samples, patient, tell)
+    else:
+        name = _MUTATIONS
+        frame, found = _mutations(study, source, genes, samples, patient, folder, tell)
+    primary = np.array([samples[each].primary for each in found], dtype=np.bool_)
+    columns = [gene for gene in genes if gene in frame.columns]
+    return _preferred(frame, source, patient, primary, columns, missing, name, tell), patient, name
 
 
-def _patients_of_samples(study: Path, patient: str) -> Mapping[str, str]:
+def _preferred(
+    frame: pd.DataFrame,
+    source: Source,
+    patient: str,
+    primary: NDArray[np.bool_],
+    columns: list[str],
+    missing: tuple[str, ...],
+    name: str,
+    tell: Tell,
+) -> pd.DataFrame:
+    if source.samples is Samples.ALL:
+        return frame
+    preferred = prefer_primary(frame, identifiers(frame[patient]), primary, columns, ["", *missing])
+    if preferred.patients:
+        tell(f"{name}: of {preferred.patients} patients with several samples only those of the primary tumour count")
+    return preferred.frame
+
+
+def _samples(
+    path: Path, source: Source, wanted: list[str], patient: str, missing: tuple[str, ...], tell: Tell
+) -> pd.DataFrame:
+    """The clinical table of samples, as it is wanted."""
+    columns = list(dict.fromkeys([*wanted, _SAMPLE, _KIND]))
+    frame = read_table(path, columns=columns, form=_FORM)
+    if _SAMPLE not in frame.columns:
+        return frame
+    own = [column for column in wanted if column in frame.columns and column not in (patient, _SAMPLE, source.date)]
+    return _preferred(frame, source, patient, _primary(frame), own, missing, path.name, tell)
+
+
+def _primary(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """(samples,)"""
+    samples = identifiers(frame[_SAMPLE])
+    kinds = identifiers(frame[_KIND]) if _KIND in frame.columns else pd.Series([None] * len(frame), dtype=object)
+    return np.array([is_primary(*pair) for pair in zip(samples, kinds, strict=True)], dtype=np.bool_)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """patient: whose it is. primary: whether it is of the primary tumour."""
+
+    patient: str
+    primary: bool
+
+
+def _samples_of_patients(study: Path, patient: str) -> Mapping[str, _Sample]:
+    """By SAMPLE_ID."""
     name = _CLINICAL[Part.SAMPLES]
-    frame = _with_columns(study / name, [patient, _SAMPLE])
+    frame = _with_columns(study / name, [patient, _SAMPLE], also=[_KIND])
     samples, patients = identifiers(frame[_SAMPLE]), identifiers(frame[patient])
     doubled = samples[samples.notna()].duplicated(keep=False)
     if doubled.any():
         what, remedy = "rows share their SAMPLE_ID with another row", "Keep one row for each sample."
         raise InvalidInput([Fault(name, what, remedy, int(doubled.sum()))])
     return {
-        sample: who for sample, who in zip(samples, patients, strict=True) if sample is not None and who is not None
+        sample: _Sample(who, primary)
+        for sample, who, primary in zip(samples, patients, _primary(frame).tolist(), strict=True)
+        if sample is not None and who is not None
     }
 
 
-def _with_columns(path: Path, columns: list[str]) -> pd.DataFrame:
-    frame = read_table(path, columns=columns, form=_FORM)
+def _with_columns(path: Path, columns: list[str], *, also: list[str] | None = None) -> pd.DataFrame:
+    """also: columns that the file may lack."""
+    frame = read_table(path, columns=[*columns, *(also or [])], form=_FORM)
     absent = [column for column in columns if column not in frame.columns]
     if absent:
         remedy = "Export the study folder again."
         raise InvalidInput([Fault(f'{path.name}: column "{each}"', "is not in the file", remedy) for each in absent])
-    return frame[columns]
+    return frame[[*columns, *(each for each in also or [] if each in frame.columns)]]
 
 
 # --- mutations
 
 
 def _mutations(
-    study: Path, source: Source, genes: list[str], whose: Mapping[str, str], patient: str, folder: Path, tell: Tell
-) -> pd.DataFrame:
+    study: Path, source: Source, genes: list[str], known: Mapping[str, _Sample], patient: str, folder: Path, tell: Tell
+) -> tuple[pd.DataFrame, list[str]]:
+    """A row for each sample that was sequenced, and which these are."""
     sequenced = _sequenced(study, source, folder)
     frame = _with_columns(study / _MUTATIONS, [_GENE, _BARCODE, _CLASS])
-    samples = [sample for sample in whose if sample in sequenced]
+    samples = [sample for sample in known if sample in sequenced]
     place = {sample: number for number, sample in enumerate(samples)}
     values = np.full((len(samples), len(genes)), np.nan)
     for column, gene in enumerate(genes):
@@ -121,7 +181,7 @@ def _mutations(
     ):
         if count:
             tell(f"{_MUTATIONS}: {count} variants of these genes {what}")
-    return _by_sample(values, genes, [whose[sample] for sample in samples], patient)
+    return _by_sample(values, genes, [known[sample].patient for sample in samples], patient), samples
 
 
 def _sequenced(study: Path, source: Source, folder: Path) -> Mapping[str, frozenset[str] | None]:
@@ -169,10 +229,15 @@ def _panels(folder: Path) -> Mapping[str, frozenset[str]]:
 # --- matrices: copy number, expression, proteins
 
 
-def _matrix(path: Path, genes: list[str], whose: Mapping[str, str], patient: str, tell: Tell) -> pd.DataFrame:
-    """Rows are genes and columns samples. Only the lines of the wanted genes are parsed."""
+def _matrix(
+    path: Path, genes: list[str], known: Mapping[str, _Sample], patient: str, tell: Tell
+) -> tuple[pd.DataFrame, list[str]]:
+    """Rows are genes and columns samples. Only the lines of the wanted genes are parsed.
+
+    returns  a row for each sample, and which these are.
+    """
     header, lines = _lines_of(path, set(genes))
-    samples = [(column, whose[name]) for column, name in enumerate(header) if name in whose]
+    samples = [(column, name) for column, name in enumerate(header) if name in known]
     if not samples:
         what = "has no column of a sample of data_clinical_sample.txt"
         raise InvalidInput([Fault(path.name, what, "Check that both are of one study.")])
@@ -190,7 +255,8 @@ def _matrix(path: Path, genes: list[str], whose: Mapping[str, str], patient: str
     }
     if absent := [gene for gene in genes if gene not in cells]:
         tell(f"{path.name}: no row for {', '.join(absent)}: not measured")
-    return pd.DataFrame({patient: [who for _, who in samples], **columns}, dtype=object)
+    whose = [known[name].patient for _, name in samples]
+    return pd.DataFrame({patient: whose, **columns}, dtype=object), [name for _, name in samples]
 
 
 def _lines_of(path: Path, genes: set[str]) -> tuple[list[str], list[list[str]]]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from oncofed.client.importing.asked import asked_of
 from oncofed.client.importing.database_rows import OpenDatabases
+from oncofed.client.importing.fhir.folders import FhirFolders
 from oncofed.client.importing.mapping import Source, Without
 from oncofed.client.importing.mapping_file import CohortMapping
 from oncofed.client.importing.markers import imported_marker
@@ -108,6 +109,7 @@ class _Import:
 
     def _tables(self) -> dict[str, SourceTable]:
         tables: dict[str, SourceTable] = {}
+        fhir = FhirFolders(self.mapping.file.source, self.mapping.folder)
         with OpenDatabases(self.mapping.folder) as databases:
             for source in self.mapping.file.source:
                 try:
@@ -117,6 +119,7 @@ class _Import:
                         asked_of(self.mapping, source),
                         missing=self._missing(source),
                         databases=databases,
+                        fhir=fhir,
                     )
                 except InvalidInput as refused:
                     self.faults += refused.faults
@@ -180,6 +183,7 @@ class _Import:
             endpoint,
             outcome,
             self.rows[self.mapping.source(outcome.source).name],
+            contacts=[(self.rows[name], columns) for name, columns in outcome.contacts.items()],
             zero=self.zero,
             unit=TimeUnit(self.schema.grid.unit),
             without_outcome=self.head.without_outcome,

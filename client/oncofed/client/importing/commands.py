@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--url-file", metavar="FILE", type=click.Path(path_type=Path), help="Of an OMOP database: its address.")
 @click.option("--database-schema", metavar="NAME", help="Of the tables in that database.")
 def draft_files(sources: tuple[Path, ...], folder: Path, url_file: Path | None, database_schema: str | None) -> None:
-    """Propose schema.toml and mapping.toml for a hospital's own files, in FOLDER.
+    """Propose schema.toml and mapping.toml for a hospital's own files, or for a folder of FHIR resources, in FOLDER.
 
     SOURCE is a text, Parquet or Excel file, or a folder of OMOP's tables; an OMOP database is named by --url-file.
 
@@ -35,9 +35,11 @@ def draft_files(sources: tuple[Path, ...], folder: Path, url_file: Path | None, 
     \b
     Examples:
       oncofed cohort draft patients.csv laboratory.csv --out study
+      oncofed cohort draft bundles --out study
       oncofed cohort draft --url-file address --database-schema cdm --out study
     """
     from oncofed.client.importing.drafting import Draft, draft
+    from oncofed.client.importing.fhir.drafted import draft_of_resources, of_resources
     from oncofed.client.importing.omop_drafting import OmopPlace, draft_omop, is_model
     from oncofed.durable import create_durably
     from oncofed.errors import Fault, InvalidInput
@@ -53,6 +55,8 @@ def draft_files(sources: tuple[Path, ...], folder: Path, url_file: Path | None, 
         drafted = Draft(*draft_omop(place, beside=folder))
     elif len(sources) == 1 and is_model(sources[0]):
         drafted = Draft(*draft_omop(OmopPlace(sources[0]), beside=folder))
+    elif of_resources(sources):
+        drafted = draft_of_resources(sources[0], beside=folder)
     else:
         drafted = draft(sources, beside=folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -147,6 +151,10 @@ def _refuse_out(mapping: CohortMapping, out: Path) -> None:
         faults.append(Fault("--out", "lies in no folder", "Make the folder first."))
     if out.resolve() in {path.resolve() for path in read}:
         faults.append(Fault("--out", "is a file that the table is made from", "Choose another name."))
+    resources = {(mapping.folder / each.lies_at).resolve() for each in mapping.file.source if each.part.is_fhir}
+    if resources & {out.resolve(), *out.resolve().parents}:
+        what = "lies in a folder of FHIR resources, where its report would be read as one of them"
+        faults.append(Fault("--out", what, "Choose another folder."))
     if faults:
         raise InvalidInput(faults)
 

@@ -115,7 +115,7 @@ def draft(paths: Sequence[Path], *, beside: Path) -> Draft:
     wide = [source for source in sources if not source.long] or sources
     main = max(wide, key=lambda source: sum(source.first(role) is not None for role in _OF_OUTCOMES))
     proposals = _proposals([main, *(source for source in wide if source is not main)])
-    schema = "\n".join(_schema(main, proposals)) + "\n"
+    schema = "\n".join(schema_lines(main, proposals)) + "\n"
     return Draft(schema, "\n".join(_mapping(main, sources, proposals)) + "\n")
 
 
@@ -208,7 +208,7 @@ _IN_CATALOGUE = {
 
 
 @dataclass(frozen=True)
-class _Proposal:
+class Proposal:
     """One marker: its name, its lines in the schema, and its lines in the mapping."""
 
     name: str
@@ -223,7 +223,7 @@ _NO_MARKER = {
 }
 
 
-def _marker(column: DraftedColumn) -> _Proposal | None:
+def proposal_of(column: DraftedColumn) -> Proposal | None:
     role, analyte = column.suggestion.role, column.suggestion.analyte
     if role in _NO_MARKER or column.type in (CellType.DAYS, CellType.NOTHING):
         return None
@@ -232,17 +232,17 @@ def _marker(column: DraftedColumn) -> _Proposal | None:
     clinical = 'modality = "clinical"'
     if role is Role.SEX:
         sexes = f"words = {{}}  {CONFIRM}: which word or number is 1 (female), and which 0?"
-        return _Proposal("female", (f"{clinical}  {CONFIRM}", f'kind = "binary"  {CONFIRM}'), (sexes,))
+        return Proposal("female", (f"{clinical}  {CONFIRM}", f'kind = "binary"  {CONFIRM}'), (sexes,))
     if role in _IN_CATALOGUE:
         marker = BY_MARKER[_IN_CATALOGUE[role]].marker
         numbered = column.type is CellType.NUMBERS
         words = () if numbered else (f"words = {{}}  {CONFIRM}: which number is each word?",)
-        return _Proposal(marker.name, _to_confirm(marker), words)
+        return Proposal(marker.name, _to_confirm(marker), words)
     if column.type is CellType.NUMBERS:
         choose = f'{CONFIRM}: choose unit, plausible_range, centre and scale, or kind = "binary" or "ordinal"'
-        return _Proposal(column.name, (f"{clinical}  {CONFIRM}", f'kind = "continuous"  {choose}'), ())
+        return Proposal(column.name, (f"{clinical}  {CONFIRM}", f'kind = "continuous"  {choose}'), ())
     choose = f"{CONFIRM}: choose categories and reference_category from the coding manual, not from the table"
-    return _Proposal(column.name, (f"{clinical}  {CONFIRM}", f'kind = "categorical"  {choose}'), ())
+    return Proposal(column.name, (f"{clinical}  {CONFIRM}", f'kind = "categorical"  {choose}'), ())
 
 
 def _to_confirm(marker: Marker) -> tuple[str, ...]:
@@ -250,7 +250,7 @@ def _to_confirm(marker: Marker) -> tuple[str, ...]:
     return tuple(f"{line}  {CONFIRM}" for line in marker_lines(replace(marker, reference_range=None)))
 
 
-def _of_analyte(column: DraftedColumn, analyte: Analyte) -> _Proposal:
+def _of_analyte(column: DraftedColumn, analyte: Analyte) -> Proposal:
     mapping = [f'analyte = "{analyte.name}"  {CONFIRM}']
     told = column.suggestion.unit
     guess = f"{CONFIRM}" if told is not None else f"{CONFIRM}: in which unit does this hospital measure?"
@@ -259,10 +259,10 @@ def _of_analyte(column: DraftedColumn, analyte: Analyte) -> _Proposal:
         mapping.append(f'limits = "at_limit"  {CONFIRM}: what do cells such as <0.5 become?')
         mapping.append(f'transform = "log10"  {CONFIRM}')
     marker = analyte_marker(analyte)
-    return _Proposal(marker.name, _to_confirm(marker), tuple(mapping))
+    return Proposal(marker.name, _to_confirm(marker), tuple(mapping))
 
 
-Proposals = list[tuple[DraftedSource, DraftedColumn, _Proposal]]
+Proposals = list[tuple[DraftedSource, DraftedColumn, Proposal]]
 
 
 def _proposals(sources: Sequence[DraftedSource]) -> Proposals:
@@ -271,15 +271,15 @@ def _proposals(sources: Sequence[DraftedSource]) -> Proposals:
     taken: set[str] = set(TAKEN)
     for source in sources:
         for column in source.columns:
-            if (proposal := _marker(column)) is not None:
+            if (proposal := proposal_of(column)) is not None:
                 name = proposal.name if proposal.name not in taken else f"{proposal.name} ({column.name})"
                 if name not in taken:
                     taken.add(name)
-                    found.append((source, column, _Proposal(name, proposal.schema, proposal.mapping)))
+                    found.append((source, column, Proposal(name, proposal.schema, proposal.mapping)))
     return found
 
 
-def _schema(main: DraftedSource, proposals: Proposals) -> Iterator[str]:
+def schema_lines(main: DraftedSource, proposals: Proposals) -> Iterator[str]:
     yield "# A draft, made from the names and types of columns. Confirm or correct each line that says so, and remove"
     yield "# what does not belong into the study. All constants are public: they come from knowledge, not from a table."
     yield from head_lines(main.name)

@@ -21,9 +21,12 @@ from oncofed.client.importing.mapping_rules import (
     day_form,
     iso_day,
     only_beside,
+    only_where,
     rising_window,
 )
 from oncofed.client.importing.omop_tables import OmopTable
+from oncofed.client.importing.partial_dates import PartialDate
+from oncofed.client.importing.primary_samples import Samples
 from oncofed.cohort.schema import TimeUnit
 from oncofed.cohort.schema_file import name_or_names, some_names
 from oncofed.cohort.text_form import Encoding
@@ -56,6 +59,20 @@ class Part(StrEnum):
     """A table of an OMOP common data model, by its `table`."""
     SQL = "sql"
     """What a database answers to a `statement`."""
+    FHIR_PATIENTS = "fhir_patients"
+    FHIR_CONDITIONS = "fhir_conditions"
+    FHIR_OBSERVATIONS = "fhir_observations"
+    FHIR_VARIANTS = "fhir_variants"
+    FHIR_PROCEDURES = "fhir_procedures"
+    FHIR_MEDICATIONS = "fhir_medications"
+
+    @property
+    def is_fhir(self) -> bool:
+        return self.value.startswith("fhir_")
+
+
+_FHIR = tuple(part for part in Part if part.is_fhir)
+_FOLDER = tuple(part for part in Part if part.value.startswith("cbioportal_"))
 
 
 class Separator(StrEnum):
@@ -171,15 +188,16 @@ class MappingHead:
 
 @dataclass(frozen=True)
 class Source:
-    """A section [[source]]: a file, a part of a study folder, a table of OMOP, or a statement on a database."""
+    """A section [[source]]: a file, a part of a study folder, a table of OMOP or FHIR, or a statement on a database."""
 
     name: str
     """How the mapping calls it"""
     path: Path | None = None
-    """The file: text (also `.gz`), Parquet, a sheet of an `.xlsx` file; or the study folder of cBioPortal, or the
-    folder of OMOP's tables. Needed unless a database is read"""
+    """The file: text (also `.gz`), Parquet, a sheet of an `.xlsx` file; or the folder of cBioPortal's
+    study, of OMOP's tables or of FHIR bundles or NDJSON. Needed unless a database is read"""
     part: Part = Part.TABLE
-    """`table`; which part of a study folder; `omop`, a [table of OMOP](import-omop.md); or `sql`"""
+    """`table`; which part of a study folder; `omop`, a [table of OMOP](import-omop.md); `sql`; or a
+    [table of FHIR resources](import-fhir.md#tables)"""
     table: Annotated[OmopTable | None, needed_where("part", Part.OMOP)] = None
     """Of `omop`: which table"""
     url_file: Annotated[Path | None, only_beside("path", beside=False)] = None
@@ -194,7 +212,7 @@ class Source:
     sheet: str | None = None
     """Of an `.xlsx` file with several sheets: the name of one"""
     patient: str | None = None
-    """The column of identifiers. Needed for a table, unless it is `numbered`"""
+    """The column of identifiers. Needed for a table, unless it is `numbered`; that of FHIR resources is `patient`"""
     numbered: Annotated[bool | None, only_beside("patient", beside=False)] = None
     """For a table without identifiers: the number of a row is one. The order of its rows then matters, and no other
     source can be joined to it"""
@@ -241,6 +259,16 @@ class Source:
     """Of mutations: classes of variants that do not count"""
     file: str | None = None
     """Of a matrix, with genes in rows and samples in columns: its name in the study folder"""
+    samples: Annotated[Samples | None, only_where("part", *_FOLDER)] = None
+    """Of a study folder, for a patient with several samples: `primary_first` (if left out), which for each value takes
+    those of the primary tumour, and others only where it was not measured; or `all`"""
+    system: Annotated[str | None, only_where("part", *_FHIR)] = None
+    """Of FHIR: the code system of the column `code`, as an address. Left out: the usual one (ICD-10, LOINC, OPS, ATC),
+    and where a resource has no such code, its first one"""
+    identifier: Annotated[str | None, only_where("part", *_FHIR)] = None
+    """Of FHIR: the system of the identifier by which other sources know a patient. Left out: the resource's id"""
+    partial_dates: Annotated[PartialDate | None, only_where("part", *_FHIR)] = None
+    """Of FHIR: what a day of which only the year or the month is told becomes; left out: a fault"""
     descendants: bool = False
     """Of `omop`: whether a concept of `keep`, `codes` or `words` also stands for those below it, by the table
     `concept_ancestor`"""
@@ -296,6 +324,8 @@ class MappedOutcome:
     """Instead of times: the column with the day of the event, which is empty without one"""
     last_contact: Annotated[tuple[str, ...], only_beside("event_date", needed=True)] = ()
     """Beside `event_date`: columns with days of contact, of which the latest counts"""
+    contacts: Annotated[Mapping[str, tuple[str, ...]], only_beside("event_date")] = field(default_factory=dict)
+    """Columns with days of contact in other sources, by the source's name: `{ laboratory = ["Entnahme"] }`"""
     entry: str | None = None
     """Delayed entry: the column with the time at which the patient came under observation. Who came before time zero
     was there from the start, and is counted"""

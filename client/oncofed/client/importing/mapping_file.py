@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from oncofed.client.importing.analytes import BY_NAME, Analyte, factor_between
+from oncofed.client.importing.fhir.source import faults_of_fhir
 from oncofed.client.importing.mapping import (
     MappedMarker,
     MappedOutcome,
@@ -132,7 +133,8 @@ def _named_schema(content: dict[str, object]) -> Path | None:
 
 def _between(where: str, right: Sequence[object], all_: bool) -> list[Fault]:
     faults: list[Fault] = []
-    sources = [as_meant(each) for each in right if isinstance(each, Source)]
+    written = [each for each in right if isinstance(each, Source)]
+    sources = [as_meant(each) for each in written]
     outcomes = [each for each in right if isinstance(each, MappedOutcome)]
     markers = [each for each in right if isinstance(each, MappedMarker)]
     for what, names in (
@@ -144,6 +146,8 @@ def _between(where: str, right: Sequence[object], all_: bool) -> list[Fault]:
             if times > 1:
                 remedy = "Keep one; look inside names = [...] as well."
                 faults.append(Fault(f'{where}: [[{what}]] "{name}"', f"stands here {times} times", remedy))
+    for source in written:
+        faults += faults_of_fhir(f'{where}: [[source]] "{source.name}"', source)
     for source in sources:
         faults += _of_source(f'{where}: [[source]] "{source.name}"', source)
     for outcome in outcomes:
@@ -157,7 +161,7 @@ def _between(where: str, right: Sequence[object], all_: bool) -> list[Fault]:
 
 def _of_source(where: str, source: Source) -> Iterator[Fault]:
     yield from place_of_source(where, source)
-    public = source.part not in (Part.TABLE, Part.SQL, Part.OMOP)
+    public = source.part not in (Part.TABLE, Part.SQL, Part.OMOP) and not source.part.is_fhir
     if source.patient is None and not public and not source.numbered:
         remedy = "Name the column of identifiers, or write numbered = true for a table that has none."
         yield Fault(f"{where}, patient", "is missing", remedy)
@@ -195,6 +199,8 @@ def _of_names(where: str, right: Sequence[object], sources: Sequence[Source]) ->
         if isinstance(each, MappedOutcome):
             place = f'[[outcome]] "{each.name}"'
             yield from unknown(f"{place}, source", each.source)
+            for name in each.contacts:
+                yield from unknown(f"{place}, contacts", name)
             for key in ("event_date", "entry_date"):
                 if getattr(each, key) is not None and not dated:
                     remedy = "Add the section [time_zero], or name times instead of days."

@@ -38,6 +38,17 @@ def only_beside(key: str, *, beside: bool = True, needed: bool = False) -> Rule:
     return Rule(judge)
 
 
+def only_where(key: str, *choices: object) -> Rule:
+    """The field has a meaning only where that one, before it, is one of these choices."""
+
+    def judge(value: Any, known: Known) -> Any:
+        if value is not None and key in known.before and known.before[key] not in choices:
+            raise Wrong(f"has no meaning for this {key}", "Remove it.")
+        return value
+
+    return Rule(judge)
+
+
 def among_analytes(name: str | None, known: Known) -> str | None:
     if name is not None and name not in BY_NAME:
         raise Wrong("is not in the table of analytes", closest(name, list(BY_NAME)))

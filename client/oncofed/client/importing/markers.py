@@ -168,8 +168,7 @@ class _Marker:
         form = self.source.date_format
         days, malformed = cells.days(form, self.missing)
         self.counts["missing"] = int((cells.empty(self.missing) & of_marker).sum())
-        remedy = "Correct the cell, name another date_format, or list the word for an unknown day under missing."
-        self._note(malformed & of_marker, f"is no day of the form {form}", remedy)
+        self._note(malformed & of_marker, f"is no day of the form {form}", self.rows.day_remedy)
         unit = TimeUnit(self.marker.unit.replace(" ", "").casefold())
         return np.asarray((self.zero[self.rows.patient] - days) / DAYS[unit])
 
@@ -246,7 +245,7 @@ class _Marker:
     def _picked(self, values: FloatArray, of_marker: Mask) -> FloatArray:
         counted = of_marker & ~np.isnan(values)
         take = self.mapped.take
-        if take is None and self.source.part is Part.MUTATIONS:
+        if take is None and self.source.part in (Part.MUTATIONS, Part.FHIR_VARIANTS):
             take = Take.ANY
         days = None
         if self.row_days is not None and (self.mapped.window is not None or take in (Take.FIRST, Take.LAST)):

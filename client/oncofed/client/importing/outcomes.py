@@ -5,7 +5,7 @@ Days are counted from time zero: a month is 30.4375 days, a year 365.25.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,13 +58,17 @@ def imported_outcome(
     outcome: MappedOutcome,
     rows: PatientRows,
     *,
+    contacts: Sequence[tuple[PatientRows, tuple[str, ...]]] = (),
     zero: FloatArray | None,
     unit: TimeUnit,
     without_outcome: Without,
     listed: Mask,
 ) -> ImportedOutcome:
-    """zero: (patients,) the day of time zero, if the mapping has one. listed: who is not left out already."""
-    read = _Outcome(endpoint, outcome, rows, zero, unit, listed)
+    """
+    contacts  other sources, and their columns with days of contact.
+    zero      (patients,) the day of time zero, if the mapping has one. listed: who is not left out already.
+    """
+    read = _Outcome(endpoint, outcome, rows, contacts, zero, unit, listed)
     return read.imported(without_outcome)
 
 
@@ -73,6 +77,7 @@ class _Outcome:
     endpoint: Endpoint
     outcome: MappedOutcome
     rows: PatientRows
+    contacts: Sequence[tuple[PatientRows, tuple[str, ...]]]
     zero: FloatArray | None
     unit: TimeUnit
     listed: Mask
@@ -87,8 +92,8 @@ class _Outcome:
             death = rows.truths(outcome.death, outcome.death_yes, outcome.death_no, keys="death_yes or death_no")
         end, observed = followed.end.copy(), followed.observed.copy()
         left_out: dict[str, Mask] = {}
-        at_fault = rows.troubled.copy()
-        self.listed = self.listed & ~rows.troubled
+        at_fault = np.logical_or.reduce([rows.troubled, *(other.troubled for other, _ in self.contacts)])
+        self.listed = self.listed & ~at_fault
         at_fault |= self._note(
             followed.contradicted,
             "tells the time of an event, and says in words that there was none",
@@ -147,7 +152,8 @@ class _Outcome:
         if outcome.event_date is not None:
             assert self.zero is not None
             events = rows.days(outcome.event_date)
-            contacts = latest([rows.days(name, take=Take.MAX) for name in outcome.last_contact])
+            seen = [(rows, outcome.last_contact), *self.contacts]
+            contacts = latest([each.days(name, take=Take.MAX) for each, names in seen for name in names])
             cut = None if outcome.data_cut is None else ordinal(outcome.data_cut)
             followed = follow_up(words, events, contacts, cut=cut)
             return FollowUp(

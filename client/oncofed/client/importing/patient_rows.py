@@ -78,8 +78,7 @@ class PatientRows:
         """(rows,)"""
         form = self.source.date_format
         days, malformed = self.column(name).days(form, self.missing)
-        remedy = "Correct the cell, name another date_format, or list the word for an unknown day under missing."
-        self.note(name, malformed, f"is no day of the form {form}", remedy)
+        self.note(name, malformed, f"is no day of the form {form}", self.day_remedy)
         return days
 
     def times(self, name: str) -> FloatArray:
@@ -88,6 +87,12 @@ class PatientRows:
         wrong = read.malformed | read.limited
         self.note(name, wrong, "is not a number", self.number_remedy)
         return self.one_each(read.values, name)
+
+    @property
+    def day_remedy(self) -> str:
+        if self.source.part.is_fhir:
+            return "Correct it, or say what a day of which only the month or the year is told becomes: partial_dates."
+        return "Correct the cell, name another date_format, or list the word for an unknown day under missing."
 
     @property
     def number_remedy(self) -> str:

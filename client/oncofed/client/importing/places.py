@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from oncofed.client.importing.fhir.source import with_columns
 from oncofed.client.importing.mapping import Part, Source
 from oncofed.client.importing.omop_tables import OMOP, OmopTable
 from oncofed.errors import Fault
@@ -18,6 +19,8 @@ SPREADSHEET = ".xlsx"
 
 def as_meant(source: Source) -> Source:
     """The source with the columns that its public model gives it, where it names no others."""
+    if source.part.is_fhir:
+        return with_columns(source)
     if source.part is not Part.OMOP or source.table is None:
         return source
     public = OMOP[source.table]

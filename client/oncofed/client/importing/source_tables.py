@@ -16,6 +16,7 @@ import pandas as pd
 from oncofed.client.importing.asked import Asked
 from oncofed.client.importing.cbioportal import read_part
 from oncofed.client.importing.database_rows import OpenDatabases, called
+from oncofed.client.importing.fhir.folders import FhirFolders
 from oncofed.client.importing.mapping import Part, Source
 from oncofed.client.importing.omop import read_omop
 from oncofed.client.importing.places import SPREADSHEET
@@ -51,15 +52,27 @@ class SourceTable:
 
 
 def read_source_table(
-    source: Source, folder: Path, asked: Asked, *, missing: tuple[str, ...], databases: OpenDatabases
+    source: Source,
+    folder: Path,
+    asked: Asked,
+    *,
+    missing: tuple[str, ...],
+    databases: OpenDatabases,
+    fhir: FhirFolders,
 ) -> SourceTable:
     """The kept rows of a source. Raises InvalidInput with all faults of its file.
 
     asked  by the mapping. missing: the source's words for "not known".
+    fhir   what is read of folders of FHIR resources, by any source.
     """
     notes: list[str] = []
     wanted = list(dict.fromkeys([*asked.columns, *_own_columns(source)]))
-    frame, patient, where = _frame(source, folder, asked, wanted, missing, databases, notes.append)
+    if source.part.is_fhir:
+        table = fhir.table(source, wanted)
+        frame, patient, where = table.frame, source.patient or "", table.where
+        notes += table.notes
+    else:
+        frame, patient, where = _frame(source, folder, asked, wanted, missing, databases, notes.append)
     if patient:
         wanted = list(dict.fromkeys([*wanted, patient]))
     found = _found(frame, wanted if source.part in _WITH_COLUMNS else [*frame.columns], where)
@@ -110,7 +123,7 @@ def _frame(
 NUMBER = "the number of the row"
 """A column of identifiers, for a table that has none."""
 
-_WITH_COLUMNS = (Part.TABLE, Part.SQL, Part.OMOP, Part.PATIENTS, Part.SAMPLES)
+_WITH_COLUMNS = {part for part in Part if part not in (Part.MUTATIONS, Part.MATRIX, Part.FHIR_VARIANTS)}
 """Of the others, a gene that nothing is told of has no column, and is not measured."""
 
 

@@ -27,6 +27,7 @@ class Dimension(StrEnum):
     RATIO = "1"
     TIME = "s"
     VOLUME = "l"
+    AREA = "m2"
     BODY_MASS = "kg"
     LENGTH = "m"
 
@@ -81,6 +82,19 @@ _SIMPLE = {
     "sek": Unit(Fraction(1), Dimension.TIME),
     "fl": Unit(Fraction(1, 10**15), Dimension.VOLUME),
     "um3": Unit(Fraction(1, 10**15), Dimension.VOLUME),
+    "l": Unit(Fraction(1), Dimension.VOLUME),
+    "dl": Unit(Fraction(1, 10), Dimension.VOLUME),
+    "ml": Unit(Fraction(1, 10**3), Dimension.VOLUME),
+    "cm3": Unit(Fraction(1, 10**3), Dimension.VOLUME),
+    "cm^3": Unit(Fraction(1, 10**3), Dimension.VOLUME),
+    "ccm": Unit(Fraction(1, 10**3), Dimension.VOLUME),
+    "ul": Unit(Fraction(1, 10**6), Dimension.VOLUME),
+    "m2": Unit(Fraction(1), Dimension.AREA),
+    "m^2": Unit(Fraction(1), Dimension.AREA),
+    "cm2": Unit(Fraction(1, 10**4), Dimension.AREA),
+    "cm^2": Unit(Fraction(1, 10**4), Dimension.AREA),
+    "mm2": Unit(Fraction(1, 10**6), Dimension.AREA),
+    "mm^2": Unit(Fraction(1, 10**6), Dimension.AREA),
     "kg": Unit(Fraction(1), Dimension.BODY_MASS),
     "g": Unit(Fraction(1, 1000), Dimension.BODY_MASS),
     "lb": Unit(Fraction(45_359_237, 10**8), Dimension.BODY_MASS),

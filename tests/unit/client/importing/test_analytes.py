@@ -230,3 +230,29 @@ def test_any_text_is_a_unit_or_none(text: str, counted: bool) -> None:
 @pytest.mark.parametrize("text", ["mg/dL", "MG/DL", " mg / dl ", "[mg]/dL"])
 def test_capitals_blanks_and_brackets_are_not_compared(text: str) -> None:
     assert unit_of(text) == unit_of("mg/dl")
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted", "factor"),
+    [
+        ("mm3", "ml", Fraction(1, 1000)),
+        ("cm³", "ml", Fraction(1)),
+        ("l", "ml", Fraction(1000)),
+        ("mm^2", "cm2", Fraction(1, 100)),
+        ("m²", "cm2", Fraction(10_000)),
+        ("HU", "HU", Fraction(1)),
+        ("ml", "cm2", None),
+        ("ml", "mg/l", None),
+    ],
+)
+def test_volumes_and_areas_of_body_composition_are_converted(
+    written: str, wanted: str, factor: Fraction | None
+) -> None:
+    assert factor_between(written, wanted, None) == factor
+
+
+@pytest.mark.parametrize(
+    "unit", ["mg/dL", "g/L", "10*3/uL", "10*9/L", "U/L", "k[IU]/L", "ng/mL", "umol/L", "meq/L", "/uL"]
+)
+def test_ucum_codes_are_known(unit: str) -> None:
+    assert unit_of(unit) is not None or unit_of(unit, counted=True) is not None

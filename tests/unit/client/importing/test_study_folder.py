@@ -11,6 +11,7 @@ import pytest
 
 from oncofed.client.importing.cohort_import import ImportedCohort, import_cohort
 from oncofed.client.importing.mapping_file import read_mapping
+from oncofed.client.importing.primary_samples import is_primary
 from oncofed.errors import InvalidInput
 from studies.study_folder.make_folder import study_folder
 
@@ -153,3 +154,83 @@ def test_a_damaged_folder_is_refused_and_not_quoted(folder: Path, name: str, old
     with pytest.raises(InvalidInput, match=words) as caught:
         imported(folder)
     assert "P-0" not in str(caught.value)
+
+
+def metastasis_with_variant(folder: Path) -> str:
+    """A patient whose primary tumour was sequenced for TP53 without a variant, while the metastasis has one."""
+    truth = FOLDER.truth.set_index("patient_id")["TP53_mut"]
+    panels = dict(line.split("\t") for line in FOLDER.files["data_gene_panel_matrix.txt"].splitlines()[1:])
+    patient = next(
+        name.removesuffix("-T2")
+        for name, panel in panels.items()
+        if name.endswith("-T2") and panel != "NA" != panels[f"{name.removesuffix('-T2')}-T1"]
+        if truth[name.removesuffix("-T2")] == 0
+    )
+    with (folder / "data_mutations.txt").open("a") as file:
+        file.write(f"TP53\t1\t{patient}-T2\tMissense_Mutation\n")
+    return patient
+
+
+def test_the_primary_tumour_counts_and_not_the_metastasis(folder: Path) -> None:
+    patient = metastasis_with_variant(folder)
+    found = imported(folder)
+    assert found.table.to_pandas().set_index("patient_id").loc[patient, "TP53_mut"] == 0
+    notes = [note for source in found.report.sources for note in source.notes]
+    assert any("patients with several samples only those of the primary tumour count" in note for note in notes)
+    change(folder / "mapping.toml", ('whole = ["WES"]', 'whole = ["WES"]\nsamples = "all"'))
+    found = imported(folder)
+    assert found.table.to_pandas().set_index("patient_id").loc[patient, "TP53_mut"] == 1
+    assert not any("primary tumour" in note for source in found.report.sources for note in source.notes)
+
+
+def test_a_metastasis_answers_where_the_primary_tumour_was_not_sequenced(folder: Path) -> None:
+    """The truth has such patients, and would lose them."""
+    panels = dict(line.split("\t") for line in FOLDER.files["data_gene_panel_matrix.txt"].splitlines()[1:])
+    alone = [
+        name.removesuffix("-T2")
+        for name, panel in panels.items()
+        if name.endswith("-T2") and panel != "NA" and panels[f"{name.removesuffix('-T2')}-T1"] == "NA"
+    ]
+    found = imported(folder).table.to_pandas().set_index("patient_id")["TP53_mut"]
+    assert alone
+    assert found[alone].notna().all()
+
+
+def test_of_samples_in_a_clinical_table_the_primary_comes_first(folder: Path) -> None:
+    """Else two samples of a patient contradict one another."""
+    lines = (folder / "data_clinical_sample.txt").read_text().splitlines()
+    head = [f"{line}\tTMB" if line.startswith("PATIENT_ID") else f"{line}\tx" for line in lines[:5]]
+    own = [f"{line}\t{1 if 'Primary' in line else 2}" for line in lines[5:]]
+    (folder / "data_clinical_sample.txt").write_text("\n".join([*head, *own]) + "\n")
+    source = '[[source]]\nname = "samples"\npath = "."\npart = "cbioportal_samples"\n\n[[outcome]]'
+    marker = 'source = "samples"\ncolumn = "TMB"'
+    change(folder / "mapping.toml", ("[[outcome]]", source), ('source = "expression"\ncolumn = "CD274"', marker))
+    assert (imported(folder).table.to_pandas()["CD274_z"] == 1).all()
+    change(folder / "mapping.toml", ('part = "cbioportal_samples"', 'part = "cbioportal_samples"\nsamples = "all"'))
+    with pytest.raises(InvalidInput, match="says different things of one patient"):
+        imported(folder)
+
+
+@pytest.mark.parametrize(
+    ("sample", "kind", "primary"),
+    [
+        ("x", "Primary", True),
+        ("x", "primary solid tumor", True),
+        ("x", "Metastasis", False),
+        ("TCGA-05-4244-01", None, True),
+        ("TCGA-05-4244-06", None, False),
+        ("TCGA-05-4244-01", "Recurrence", False),
+        ("x-01", None, False),
+        (None, None, False),
+    ],
+)
+def test_a_primary_sample_is_known_by_its_type_or_by_a_barcode_of_tcga(
+    sample: str | None, kind: str | None, primary: bool
+) -> None:
+    assert is_primary(sample, kind) is primary
+
+
+def test_the_choice_of_samples_is_for_study_folders_alone(folder: Path) -> None:
+    change(folder / "mapping.toml", ('part = "cbioportal_patients"', 'part = "table"\npatient = "x"\nsamples = "all"'))
+    with pytest.raises(InvalidInput, match="samples: has no meaning for this part"):
+        imported(folder)

@@ -1,0 +1,294 @@
+"""Which rows of which tables does one FHIR resource give, of whom, and what does it say of contact and death?
+
+One resource at a time, without knowledge of any other. What was entered in error, cancelled, refuted or not done gives
+no rows: it was not. Of what is known of oncology's profiles, a death is told by `Patient.deceased`, by the vital status
+(LOINC 67162-8, `T`), and by a cause of death (an observation, SNOMED 184305005, whose day is that of the death; or a
+condition of the category LOINC 79378-6 or SNOMED 16100001, which tells no day).
+
+Formats: FHIR R4; mCODE (https://hl7.org/fhir/us/mcode); the modules Person and Onkologie of the core data set of the
+German Medical Informatics Initiative, which carry the oBDS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from oncofed.client.importing.fhir.elements import (
+    ATC,
+    ICD_10,
+    ICD_O_3,
+    LOINC,
+    OPS,
+    SNOMED,
+    Found,
+    code_of,
+    codes,
+    codings_of,
+    concepts_of,
+    day_of,
+    extensions_of,
+    found_of,
+    has_code,
+    object_of,
+    objects_of,
+    reference_of,
+    text_of,
+)
+from oncofed.client.importing.fhir.files import Json
+from oncofed.client.importing.mapping import Part
+
+Row = tuple[str | None, ...]
+
+COLUMNS: Mapping[Part, tuple[str, ...]] = {
+    Part.FHIR_PATIENTS: ("birth_date", "gender", "birth_sex", "deceased", "death_date", "hospital"),
+    Part.FHIR_CONDITIONS: (
+        *("date", "onset", "recorded", "code", "snomed", "icd_o_3", "morphology", "body_site", "stage", "text"),
+        *("category", "clinical_status", "verification"),
+    ),
+    Part.FHIR_OBSERVATIONS: (
+        *("date", "code", "value", "unit", "text", "category", "status", "interpretation", "body_site", "method"),
+    ),
+    Part.FHIR_VARIANTS: ("date", "code", "value"),
+    Part.FHIR_PROCEDURES: ("date", "end", "code", "value", "text", "category", "status", "body_site"),
+    Part.FHIR_MEDICATIONS: ("date", "end", "code", "value", "text", "category", "status"),
+}
+"""Of each table, beside `patient` (and `last_contact` of patients)."""
+
+DAYS = ("date", "end", "onset", "recorded", "birth_date", "death_date")
+"""Columns of days, in any table."""
+
+_MEDICATIONS = ("MedicationStatement", "MedicationAdministration")
+_TYPES: Mapping[Part, tuple[str, ...]] = {
+    Part.FHIR_PATIENTS: ("Patient",),
+    Part.FHIR_CONDITIONS: ("Condition",),
+    Part.FHIR_OBSERVATIONS: ("Observation",),
+    Part.FHIR_VARIANTS: ("Observation",),
+    Part.FHIR_PROCEDURES: ("Procedure",),
+    Part.FHIR_MEDICATIONS: _MEDICATIONS,
+}
+KINDS = {part: "/".join(types) for part, types in _TYPES.items()}
+
+_ERROR = "entered-in-error"
+_NOT_SO: Mapping[str, tuple[str, ...]] = {
+    "Observation": (_ERROR, "cancelled"),
+    "DiagnosticReport": (_ERROR, "cancelled"),
+    "Procedure": (_ERROR, "not-done", "preparation"),
+    "MedicationStatement": (_ERROR, "not-taken", "intended"),
+    "MedicationAdministration": (_ERROR, "not-done"),
+    "MedicationRequest": (_ERROR, "cancelled", "draft"),
+    "Encounter": (_ERROR, "cancelled", "planned"),
+    "Immunization": (_ERROR, "not-done"),
+    "ImagingStudy": (_ERROR, "cancelled", "registered"),
+    "Specimen": (_ERROR,),
+}
+_EFFECTIVE = ("effectiveDateTime", "effectiveInstant", "effectivePeriod.start")
+_PERFORMED = ("performedDateTime", "performedPeriod.start")
+_CONTACT: Mapping[str, tuple[str, ...]] = {
+    "Observation": _EFFECTIVE,
+    "DiagnosticReport": _EFFECTIVE,
+    "Procedure": _PERFORMED,
+    "MedicationStatement": _EFFECTIVE,
+    "MedicationAdministration": _EFFECTIVE,
+    "MedicationRequest": ("authoredOn",),
+    "Encounter": ("period.end", "period.start"),
+    "Immunization": ("occurrenceDateTime",),
+    "ImagingStudy": ("started",),
+    "Specimen": ("collection.collectedDateTime", "collection.collectedPeriod.start"),
+}
+KNOWN = {"Patient", "Medication", "Condition", *_NOT_SO}
+"""Types of resources that are read. Of others only the number is told."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A table that a mapping reads. system: the code system of its column `code`, None for the usual one."""
+
+    part: Part
+    system: str | None = None
+
+
+@dataclass(frozen=True)
+class Told:
+    """rows         each with the place of its table among those wanted.
+    contact      the day on which the patient was seen.
+    dead         whether it says that the patient has died; and on which day, if it tells that.
+    """
+
+    subject: str | None = None
+    rows: tuple[tuple[int, Row], ...] = ()
+    contact: str | None = None
+    dead: bool = False
+    death: str | None = None
+
+
+def is_not_so(resource: Json) -> bool:
+    """Whether its status says that nothing of it happened, or that it is a mistake. Raises OtherForm."""
+    kind = resource["resourceType"]
+    if kind == "Condition":
+        status = [each.code for each in codings_of(object_of(resource, "verificationStatus"))]
+        return bool({_ERROR, "refuted"} & set(status))
+    return text_of(resource, "status") in _NOT_SO.get(kind, ())
+
+
+def told_by(resource: Json, wanted: Sequence[Wanted]) -> Told:
+    """What it says for the wanted tables. Raises OtherForm."""
+    kind = resource["resourceType"]
+    rows = [
+        (place, row)
+        for place, each in enumerate(wanted)
+        if kind in _TYPES[each.part]
+        for row in _ROWS[each.part](resource, each.system)
+    ]
+    dead, death = _death(resource)
+    contact = _day_of_condition(resource) if kind == "Condition" else day_of(resource, *_CONTACT.get(kind, ()))
+    subject = None if kind == "Patient" else reference_of(resource)
+    return Told(subject, tuple(rows), None if dead else contact, dead and kind != "Patient", death)
+
+
+def _death(resource: Json) -> tuple[bool, str | None]:
+    if resource["resourceType"] == "Observation":
+        code = object_of(resource, "code")
+        if has_code(code, (SNOMED, "184305005")):
+            return True, day_of(resource, *_EFFECTIVE)
+        if has_code(code, (LOINC, "67162-8")):
+            return any(each.code == "T" for each in codings_of(object_of(resource, "valueCodeableConcept"))), None
+    if resource["resourceType"] == "Condition":
+        dying = ((LOINC, "79378-6"), (SNOMED, "16100001"))
+        return any(has_code(each, *dying) for each in concepts_of(resource, "category")), None
+    return False, None
+
+
+# --- the rows of one resource
+
+
+def _patient(resource: Json, _: str | None) -> Iterator[Row]:
+    death = day_of(resource, "deceasedDateTime")
+    deceased = "true" if death is not None else text_of(resource, "deceasedBoolean")
+    hospital = object_of(resource, "managingOrganization")
+    name = text_of(hospital, "display") or (text_of(hospital, "reference") or "").rpartition("/")[2]
+    sex = next((text_of(each, "valueCode") for each in extensions_of(resource, "us-core-birthsex")), None)
+    yield day_of(resource, "birthDate"), text_of(resource, "gender"), sex, deceased, death, name or None
+
+
+_ASSERTED = "/condition-assertedDate"
+
+
+def _day_of_condition(resource: Json) -> str | None:
+    """Of the diagnosis: when it was asserted, else its onset, else when it was recorded."""
+    asserted = (day_of(each, "valueDateTime") for each in extensions_of(resource, _ASSERTED))
+    return next(filter(None, asserted), None) or day_of(resource, "onsetDateTime", "onsetPeriod.start", "recordedDate")
+
+
+def _condition(resource: Json, system: str | None) -> Iterator[Row]:
+    code, sites = object_of(resource, "code"), objects_of(resource, "bodySite")
+    morphology = [
+        found
+        for each in objects_of(resource, "extension")
+        if "histology-morphology-behavior" in (text_of(each, "url") or "")
+        for found in codes(object_of(each, "valueCodeableConcept"), preferred=ICD_O_3)
+    ]
+    stage = [
+        found for each in objects_of(resource, "stage") for found in codes(object_of(each, "summary"), preferred="")
+    ]
+    icd_o_3 = [found for each in [code, *sites] if (found := code_of(each, ICD_O_3)) is not None]
+    day = _day_of_condition(resource)
+    told: list[str | None] = [*codes(code, preferred=ICD_10, only=system)]
+    for each in told or ([] if system else [None]):
+        yield (
+            *(day, day_of(resource, "onsetDateTime", "onsetPeriod.start"), day_of(resource, "recordedDate")),
+            *(each, code_of(code, SNOMED), _first(icd_o_3), _first(morphology), _first_code(sites), _first(stage)),
+            *(_words(code), _first_code(concepts_of(resource, "category"))),
+            *(_first_code([object_of(resource, name)]) for name in ("clinicalStatus", "verificationStatus")),
+        )
+
+
+def _observation(resource: Json, system: str | None) -> Iterator[Row]:
+    day = day_of(resource, *_EFFECTIVE)
+    shared = (
+        _first_code(concepts_of(resource, "category")),
+        text_of(resource, "status"),
+        _first_code(concepts_of(resource, "interpretation")),
+        _first_code([object_of(resource, "bodySite")]),
+        _first_code([object_of(resource, "method")]),
+    )
+    components = objects_of(resource, "component")
+    found = found_of(resource)
+    for holder in [*([resource] if found is not None or not components else []), *components]:
+        told = found_of(holder) or Found(None)
+        for code in codes(object_of(holder, "code"), preferred=LOINC, only=system):
+            yield day, code, told.value, told.unit, told.text, *shared
+
+
+_VARIANT, _REGION, _GENE = (LOINC, "69548-6"), (LOINC, "53041-0"), (LOINC, "48018-6")
+_PRESENCE = {"LA9633-4": "present", "LA9634-2": "absent"}
+
+
+def _variant(resource: Json, _: str | None) -> Iterator[Row]:
+    """A gene with a variant is present; one of a region that was studied is absent, unless a variant says otherwise."""
+    code = object_of(resource, "code")
+    if not has_code(code, _VARIANT, _REGION):
+        return
+    value = "absent"
+    if has_code(code, _VARIANT):
+        listed = codings_of(object_of(resource, "valueCodeableConcept"))
+        value = next((_PRESENCE[each.code] for each in listed if each.code in _PRESENCE), "")
+    for component in objects_of(resource, "component"):
+        if has_code(object_of(component, "code"), _GENE):
+            gene = object_of(component, "valueCodeableConcept")
+            yield day_of(resource, *_EFFECTIVE), _words(gene) or _first_code([gene]), value or None
+
+
+def _procedure(resource: Json, system: str | None) -> Iterator[Row]:
+    code = object_of(resource, "code")
+    shared = (
+        *(_words(code), _first_code(concepts_of(resource, "category")), text_of(resource, "status")),
+        _first_code(concepts_of(resource, "bodySite")),
+    )
+    for each in codes(code, preferred=OPS, only=system):
+        yield day_of(resource, *_PERFORMED), day_of(resource, "performedPeriod.end"), each, "1", *shared
+
+
+REFERRED = "?medication "
+"""Before the reference to a medication that is another resource, in place of a code."""
+
+
+def _medication(resource: Json, system: str | None) -> Iterator[Row]:
+    concept, referred = object_of(resource, "medicationCodeableConcept"), None
+    if (reference := text_of(object_of(resource, "medicationReference"), "reference")) is not None:
+        if reference.startswith("#"):
+            inside = [each for each in objects_of(resource, "contained") if text_of(each, "id") == reference[1:]]
+            concept = object_of(inside[0], "code") if inside else {}
+        else:
+            referred = f"{REFERRED}{reference}"
+    shared = (_words(concept), _first_code(concepts_of(resource, "category")), text_of(resource, "status"))
+    for each in [referred] if referred is not None else codes(concept, preferred=ATC, only=system):
+        yield day_of(resource, *_EFFECTIVE), day_of(resource, "effectivePeriod.end"), each, "1", *shared
+
+
+_ROWS: Mapping[Part, Callable[[Json, str | None], Iterator[Row]]] = {
+    Part.FHIR_PATIENTS: _patient,
+    Part.FHIR_CONDITIONS: _condition,
+    Part.FHIR_OBSERVATIONS: _observation,
+    Part.FHIR_VARIANTS: _variant,
+    Part.FHIR_PROCEDURES: _procedure,
+    Part.FHIR_MEDICATIONS: _medication,
+}
+
+
+def _first(found: Sequence[str]) -> str | None:
+    return found[0] if found else None
+
+
+def _first_code(concepts: Sequence[Json]) -> str | None:
+    return next((found for each in concepts for found in codes(each, preferred="")), None)
+
+
+def _words(concept: Json) -> str | None:
+    """As it is called: the name of its first coding, else its text."""
+    listed = codings_of(concept)
+    return (listed[0].display if listed else "") or text_of(concept, "text")
+
+
+def medication_code(concept: Json, system: str | None) -> str | None:
+    return _first(codes(concept, preferred=ATC, only=system))

@@ -1,0 +1,60 @@
+"""What does a mapping mean by a source of FHIR resources, and which of its keys have a meaning there?
+
+The tables that are made of resources have columns of fixed names (`resources.COLUMNS`), so a source need not name them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from oncofed.client.importing.fhir.resources import COLUMNS
+from oncofed.client.importing.mapping import Part, Source
+from oncofed.client.importing.partial_dates import PartialDate
+from oncofed.cohort.text_form import Encoding
+from oncofed.errors import Fault
+
+PATIENT, LAST_CONTACT = "patient", "last_contact"
+_FIXED = ("patient", "date", "code", "value", "unit", "separator", "comment", "thousands", "numbered", "file", "panels")
+
+
+def with_columns(source: Source) -> Source:
+    """With the columns that its table has."""
+    columns = COLUMNS[source.part]
+    long = "value" in columns and source.part is not Part.FHIR_VARIANTS
+    return replace(
+        source,
+        patient=PATIENT,
+        date="date" if "date" in columns else None,
+        code="code" if long else None,
+        value="value" if long else None,
+        unit="unit" if "unit" in columns else None,
+        partial_dates=source.partial_dates or PartialDate.FAULT,
+    )
+
+
+def columns_of(source: Source) -> tuple[str, ...]:
+    """Of the table of a source of FHIR resources; of variants, beside those of genes."""
+    if source.part is Part.FHIR_VARIANTS:
+        return (PATIENT, "date")
+    told = (LAST_CONTACT,) if "deceased" in COLUMNS[source.part] else ()
+    return (PATIENT, *COLUMNS[source.part], *told)
+
+
+def faults_of_fhir(where: str, source: Source) -> Iterator[Fault]:
+    """source: as the file has it."""
+    if not source.part.is_fhir:
+        return
+    for key in _FIXED:
+        if getattr(source, key) is not None:
+            remedy = "Remove it: tables of FHIR resources have columns of fixed names."
+            yield Fault(f"{where}, {key}", "is not used here", remedy)
+    if source.encoding is not Encoding.UTF_8:
+        yield Fault(f"{where}, encoding", "is not used here", "Remove it: FHIR resources are written in UTF-8.")
+    columns = columns_of(source)
+    if source.system is not None and "code" not in columns:
+        yield Fault(f"{where}, system", "has no meaning for this part", "Remove it.")
+    for column in source.keep:
+        if column not in columns:
+            remedy = f"Choose among {', '.join(columns)}."
+            yield Fault(f'{where}, keep: column "{column}"', f"is not in the table {source.part.value}", remedy)

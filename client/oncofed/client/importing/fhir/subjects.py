@@ -1,0 +1,108 @@
+"""Which patient does a reference mean?
+
+`Patient/7`, `Patient/7/_history/2`, `https://server/fhir/Patient/7` and the `urn:uuid:` of a bundle's entry lead to the
+patient with that id or address; `?system|value` (`elements.identifier_key`) to the one with that identifier. A patient
+who is replaced by another (`Patient.link`) is that other. What leads to no patient of the folder is told by its id, so
+that patients may come from another source; a reference to something else than a patient is nobody.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from oncofed.client.importing.fhir.elements import identifier_key, object_of, objects_of, text_of
+from oncofed.client.importing.fhir.files import Entry
+
+_TAIL = re.compile(r"(?:^|/)Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[^/]*)?$")
+_BASE = re.compile(r"(https?://.*/)Patient/[^/]+$")
+
+
+@dataclass(frozen=True)
+class Person:
+    """id: None where the resource has none. names: addresses that lead to the patient. replaced_by: a reference."""
+
+    id: str | None
+    names: tuple[str, ...]
+    identifiers: tuple[tuple[str, str], ...]
+    replaced_by: str | None
+    base: str | None
+
+
+def person(entry: Entry) -> Person:
+    """Of a resource Patient. Raises OtherForm."""
+    own, url = text_of(entry.resource, "id"), entry.full_url
+    identifiers = tuple(
+        (text_of(each, "system") or "", value)
+        for each in objects_of(entry.resource, "identifier")
+        if (value := text_of(each, "value")) is not None
+    )
+    replaced = [
+        text_of(object_of(each, "other"), "reference")
+        for each in objects_of(entry.resource, "link")
+        if text_of(each, "type") == "replaced-by"
+    ]
+    base = None if url is None else _BASE.fullmatch(url)
+    return Person(
+        id=own or (url.rpartition(":")[2] if url is not None and url.startswith("urn:") else None),
+        names=tuple(name for name in (f"Patient/{own}" if own else None, url) if name is not None),
+        identifiers=identifiers,
+        replaced_by=replaced[0] if replaced else None,
+        base=None if base is None else base.group(1),
+    )
+
+
+@dataclass(frozen=True)
+class Meant:
+    """identity: how other sources know the patient, None for nobody. is_patient: whether it is meant to be one."""
+
+    identity: str | None
+    is_patient: bool = True
+
+
+class Persons:
+    """All patients of a folder, those that count."""
+
+    def __init__(self, persons: Sequence[Person], *, identifier: str | None) -> None:
+        """identifier: the system of the identifier by which patients are known; None: by the id."""
+        self.persons = persons
+        self.identifier = identifier
+        self.by_name: dict[str, int] = {}
+        for place, each in enumerate(persons):
+            for name in (*each.names, *(identifier_key(*pair) for pair in each.identifiers)):
+                self.by_name.setdefault(name, place)
+
+    def final(self, place: int) -> int:
+        """The patient by whom one is replaced, in the end."""
+        for _ in range(len(self.persons)):
+            replaced = self.persons[place].replaced_by
+            after = None if replaced is None else self._place(replaced)
+            if after is None or after == place:
+                break
+            place = after
+        return place
+
+    def identity(self, place: int) -> str | None:
+        found = self.persons[self.final(place)]
+        if self.identifier is None:
+            return found.id
+        return min((value for system, value in found.identifiers if system == self.identifier), default=None)
+
+    def meant(self, reference: str) -> Meant:
+        place = self._place(reference)
+        if place is not None:
+            return Meant(self.identity(place))
+        tail = _TAIL.search(reference)
+        if tail is not None and self.identifier is None:
+            return Meant(tail.group(1))
+        if reference.startswith("?"):
+            system, _, value = reference.removeprefix("?").rpartition("|")
+            return Meant(value if system == self.identifier else None)
+        return Meant(None, tail is not None or reference.startswith("urn:"))
+
+    def _place(self, reference: str) -> int | None:
+        found = self.by_name.get(reference)
+        if found is None and (tail := _TAIL.search(reference)) is not None:
+            found = self.by_name.get(f"Patient/{tail.group(1)}")
+        return found

@@ -1,0 +1,314 @@
+"""Which tables do the FHIR resources of a folder make, and what was left out on the way?
+
+One pass over the files serves all sources of a mapping that read them. Of several copies of a resource the newest
+counts (`register`); what never happened is left out and counted; each row gets the patient that its subject means
+(`subjects`). `last_contact` of a patient is the latest day on which any resource shows that somebody saw the patient;
+of a day that is told as a month or a year it is the first, since nothing later is known.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from oncofed.client.importing.fhir.elements import OtherForm, object_of, text_of
+from oncofed.client.importing.fhir.files import Entry, FhirFiles
+from oncofed.client.importing.fhir.register import Mask, Register
+from oncofed.client.importing.fhir.resources import (
+    COLUMNS,
+    DAYS,
+    KINDS,
+    KNOWN,
+    REFERRED,
+    Wanted,
+    is_not_so,
+    medication_code,
+    told_by,
+)
+from oncofed.client.importing.fhir.source import LAST_CONTACT, PATIENT, columns_of
+from oncofed.client.importing.fhir.subjects import Person, Persons, person
+from oncofed.client.importing.fhir.text_columns import Place, TextColumns, Texts, coded, numbers_in
+from oncofed.client.importing.fhir.vital_status import vital_status
+from oncofed.client.importing.mapping import Part, Source
+from oncofed.client.importing.partial_dates import PartialDate, is_partial, whole_day
+from oncofed.errors import Fault, InvalidInput
+
+
+@dataclass(frozen=True, eq=False)
+class FhirTable:
+    """frame: the columns of `source.columns_of`, texts, none where empty. where: what faults call it."""
+
+    frame: pd.DataFrame
+    where: str
+    notes: tuple[str, ...]
+
+
+@dataclass
+class FhirFolder:
+    """What a folder holds for the tables that are wanted. Reading it raises InvalidInput with all its faults."""
+
+    path: Path
+    wanted: Sequence[Wanted]
+    tables: list[TextColumns] = field(init=False)
+    register: Register = field(init=False, default_factory=Register)
+
+    def __post_init__(self) -> None:
+        self.tables = [TextColumns(COLUMNS[each.part]) for each in self.wanted]
+        self._kinds, self._kind_of = Texts(), array("b")
+        self._not_so = bytearray()
+        self._subjects = Texts()
+        self._contact = [array("i"), array("i"), array("i")]  # subject, day, resource
+        self._deaths: list[tuple[int, str | None, int]] = []  # subject, day, resource
+        self._persons: list[tuple[int, Person]] = []  # with the resource
+        self._medications: list[tuple[tuple[str, ...], int, list[str | None]]] = []
+        self._other = 0  # resources of types that are not read
+        self._read()
+
+    # --- reading
+
+    def _read(self) -> None:
+        files = FhirFiles(self.path)
+        wrong: Counter[str] = Counter()
+        for entry in files.entries():
+            if entry.resource["resourceType"] in KNOWN:
+                try:
+                    self._add(entry)
+                except OtherForm as other:
+                    wrong[f"{entry.resource['resourceType']}.{other}"] += 1
+            else:
+                self._other += 1
+        name = self.path.name
+        remedy = "Export it again as FHIR R4 says, or take these resources out."
+        faults = [
+            Fault(f"{name}: {element}", "is of another form than FHIR R4 gives it", remedy, count)
+            for element, count in sorted(wrong.items())
+        ]
+        copies = self.register.copies()
+        if copies.contradicting:
+            what = "resources have copies of one id and version that say different things"
+            remedy = "Keep one of each, or export them with meta.versionId or meta.lastUpdated."
+            faults.append(Fault(name, what, remedy, copies.contradicting))
+        self.current = copies.current & ~numbers_in(self._not_so, np.bool_)
+        self._count_left_out(copies.current)
+        kept = [each for number, each in self._persons if self.current[number]]
+        if len({each.base for each in kept} - {None}) > 1:
+            what = "holds patients of several servers, whose ids may mean different people"
+            faults.append(Fault(name, what, "Import the resources of one server at a time."))
+        if nameless := sum(each.id is None for each in kept):
+            what = "has no id, so that nothing can be joined to it"
+            faults.append(Fault(f"{name}: Patient.id", what, "Export it again, with ids.", nameless))
+        if faults or files.faults:
+            raise InvalidInput([*files.faults, *faults])
+
+    def _add(self, entry: Entry) -> None:
+        resource, kind = entry.resource, entry.resource["resourceType"]
+        own = text_of(resource, "id")
+        told, not_so = told_by(resource, self.wanted), is_not_so(resource)
+        who = person(entry) if kind == "Patient" else None
+        drug = _drug(resource, self.wanted) if kind == "Medication" else None
+        name = f"{kind}/{own}" if own is not None else entry.full_url
+        number = self.register.add(resource, name=name, content=(told, not_so, who, drug))
+        self._not_so.append(not_so)
+        self._kind_of.append(self._kinds.of(kind))
+        if who is not None:
+            subject = len(self._persons)  # of a patient's own row; resolved apart
+            self._persons.append((number, who))
+        else:
+            subject = self._subjects.of(told.subject)
+        if drug is not None:
+            names = tuple(each for each in (name, entry.full_url) if each is not None)
+            self._medications.append((names, number, drug))
+        for place, row in told.rows:
+            self.tables[place].add(row, subject=subject, resource=number)
+        if told.contact is not None and subject >= 0 and (day := _first_day(told.contact)) is not None:
+            for column, value in zip(self._contact, (subject, day, number), strict=True):
+                column.append(value)
+        if told.dead and subject >= 0:
+            self._deaths.append((subject, told.death, number))
+
+    def _count_left_out(self, newest: Mask) -> None:
+        kinds, not_so = numbers_in(self._kind_of, np.int8), numbers_in(self._not_so, np.bool_)
+        self._old: dict[str, int] = {}
+        self._never: dict[str, int] = {}
+        for kind, number in self._kinds.number.items():
+            self._old[kind] = int((~newest & (kinds == number)).sum())
+            self._never[kind] = int((newest & not_so & (kinds == number)).sum())
+
+    # --- tables
+
+    def table(self, source: Source, columns: Sequence[str]) -> FhirTable:
+        """Of a source that reads this folder. columns: that are wanted; of variants, those that are genes."""
+        place = self.wanted.index(Wanted(source.part, source.system))
+        kept = [(number, each) for number, each in self._persons if self.current[number]]
+        kept.sort(key=lambda pair: (pair[1].id or "", pair[1].names))
+        persons = Persons([each for _, each in kept], identifier=source.identifier)
+        kinds = KINDS[source.part].split("/")
+        notes = list(self._notes_of(kinds))
+        if source.part is Part.FHIR_PATIENTS:
+            frame = self._patients(self.tables[place], [number for number, _ in kept], persons, source, notes)
+        else:
+            frame = self._rows_of(place, persons, source, notes)
+        if source.part is Part.FHIR_VARIANTS:
+            frame = _by_gene(frame, [each for each in columns if each not in columns_of(source)], notes)
+        return FhirTable(frame, f"{self.path.name} ({'/'.join(kinds)})", tuple(notes))
+
+    def _notes_of(self, kinds: Sequence[str]) -> Iterator[str]:
+        if self._other and kinds == ["Patient"]:
+            yield f"{self._other:,} resources are of types that are not read"
+        if old := sum(self._old.get(kind, 0) for kind in kinds):
+            yield f"{old:,} are copies or older versions of others, and do not count"
+        if never := sum(self._never.get(kind, 0) for kind in kinds):
+            yield f"{never:,} were entered in error, cancelled, refuted or not done, and do not count"
+
+    def _rows_of(self, place: int, persons: Persons, source: Source, notes: list[str]) -> pd.DataFrame:
+        table = self.tables[place]
+        rows = np.flatnonzero(self.current[table.resource])
+        subject = table.subject[rows]
+        meant = [persons.meant(reference) for reference in self._subjects.listed]
+        lost = np.array([*(each.identity is None and each.is_patient for each in meant), True])
+        other = np.array([*(not each.is_patient for each in meant), False])
+        for count, what in (
+            (int((subject < 0).sum()), "tell no subject"),
+            (int((lost[subject] & (subject >= 0)).sum()), "have a subject that cannot be found"),
+            (int(other[subject].sum()), "have a subject that is no patient"),
+        ):
+            if count:
+                notes.append(f"{count:,} rows {what}, and do not count")
+        columns = {PATIENT: coded(subject, [each.identity for each in meant])}
+        drugs = self._drugs(place) if source.part is Part.FHIR_MEDICATIONS else {}
+        for name in table.names:
+            if name in DAYS:
+                columns[name] = self._days(table, name, rows, source, notes)
+            elif name == "code":
+                columns[name] = table.cells(name, rows, told=lambda text: drugs.get(text, text))
+            else:
+                columns[name] = table.cells(name, rows)
+        return pd.DataFrame(columns)
+
+    @staticmethod
+    def _days(table: TextColumns, name: str, rows: Place, source: Source, notes: list[str]) -> pd.Series:
+        becomes = source.partial_dates or PartialDate.FAULT
+        partial = np.array([*map(is_partial, table.texts(name)), False], dtype=np.bool_)
+        notes += _of_partial_days(int(partial[table.places(name, rows)].sum()), name, becomes)
+        return table.cells(name, rows, told=lambda text: whole_day(text, becomes))
+
+    def _patients(
+        self, table: TextColumns, numbers: Sequence[int], persons: Persons, source: Source, notes: list[str]
+    ) -> pd.DataFrame:
+        """A row for each patient, and one more for each further day of death that another resource tells."""
+        row_of = np.full(len(self.register), -1, dtype=np.int64)
+        row_of[table.resource] = np.arange(len(table.resource))
+        rows = row_of[np.array(numbers, dtype=np.int64)]
+        own = [place for place in range(len(numbers)) if persons.final(place) == place]
+        if replaced := len(numbers) - len(own):
+            notes.append(f"{replaced:,} are replaced by another patient (link), whose their resources are")
+        rows = rows[own]
+        identities = [persons.identity(place) for place in own]
+        by_identity = {identity: place for place, identity in enumerate(identities) if identity is not None}
+        status = vital_status(
+            _listed(table.cells("deceased", rows)),
+            _listed(table.cells("death_date", rows)),
+            self._deaths_elsewhere(persons, by_identity),
+        )
+        notes += status.notes
+        index = np.array([*range(len(own)), *(place for place, _ in status.further)], dtype=np.int64)
+        columns = {PATIENT: pd.Series(np.array(identities, dtype=object)[index], dtype=object)}
+        for name in table.names:
+            if name == "deceased":
+                cells = pd.Series(status.deceased, dtype=object)
+            elif name == "death_date":
+                days = [*status.days, *(day for _, day in status.further)]
+                columns[name] = _whole_days(days, name, source, notes)
+                continue
+            else:
+                cells = self._days(table, name, rows, source, notes) if name in DAYS else table.cells(name, rows)
+            columns[name] = cells.iloc[index].reset_index(drop=True)
+        contacts = self._last_contacts(persons)
+        columns[LAST_CONTACT] = columns[PATIENT].map(contacts).astype(object)
+        return pd.DataFrame(columns)
+
+    def _deaths_elsewhere(self, persons: Persons, by_identity: Mapping[str, int]) -> dict[int, frozenset[str]]:
+        """By the place of the patient, the days that resources of other types tell."""
+        found: dict[int, frozenset[str]] = {}
+        for subject, day, number in self._deaths:
+            meant = persons.meant(self._subjects.listed[subject]).identity
+            if self.current[number] and meant is not None and meant in by_identity:
+                place = by_identity[meant]
+                found[place] = found.get(place, frozenset()) | ({day} if day is not None else frozenset())
+        return found
+
+    def _last_contacts(self, persons: Persons) -> dict[str | None, str]:
+        subject, day, resource = (numbers_in(each, np.int32).astype(np.int64) for each in self._contact)
+        kept = self.current[resource]
+        latest = np.zeros(len(self._subjects.number), dtype=np.int64)
+        np.maximum.at(latest, subject[kept], day[kept])
+        found: dict[str | None, int] = {}
+        for reference, last in zip(self._subjects.listed, latest, strict=True):
+            if last and (identity := persons.meant(reference).identity) is not None:
+                found[identity] = max(found.get(identity, 0), int(last))
+        return {identity: date.fromordinal(last).isoformat() for identity, last in found.items()}
+
+    def _drugs(self, place: int) -> dict[str, str | None]:
+        """The code for each reference to a medication; none where it leads nowhere, or to one without a code."""
+        found: dict[str, str | None] = {}
+        for names, number, listed in self._medications:
+            if self.current[number]:
+                found |= dict.fromkeys(names, listed[place])
+        return {
+            text: found.get(reference, found.get("/".join(reference.split("/")[-2:])))
+            for text in self.tables[place].texts("code")
+            if text.startswith(REFERRED) and (reference := text.removeprefix(REFERRED))
+        }
+
+
+def _of_partial_days(count: int, column: str, becomes: PartialDate) -> Iterator[str]:
+    if count and becomes is not PartialDate.FAULT:
+        taken = "missing" if becomes is PartialDate.MISSING else f"the {becomes.value} day of it"
+        yield f'{count:,} days of "{column}" are told as a month or a year, and become {taken}'
+
+
+def _whole_days(days: Sequence[str | None], name: str, source: Source, notes: list[str]) -> pd.Series:
+    becomes = source.partial_dates or PartialDate.FAULT
+    notes += _of_partial_days(sum(day is not None and is_partial(day) for day in days), name, becomes)
+    return pd.Series([None if day is None else whole_day(day, becomes) for day in days], dtype=object)
+
+
+def _listed(cells: pd.Series) -> list[str | None]:
+    return [cell if isinstance(cell, str) else None for cell in cells]
+
+
+def _drug(resource: dict[str, object], wanted: Sequence[Wanted]) -> list[str | None]:
+    """For each wanted table, the code of a medication."""
+    return [medication_code(object_of(resource, "code"), each.system) for each in wanted]
+
+
+def _first_day(told: str) -> int | None:
+    try:
+        return date.fromisoformat(whole_day(told, PartialDate.FIRST)).toordinal()
+    except ValueError:
+        return None
+
+
+def _by_gene(frame: pd.DataFrame, genes: Sequence[str], notes: list[str]) -> pd.DataFrame:
+    """A row for each patient and day: 1 for a gene with a variant, 0 for one that was studied without, else nothing."""
+    keys, found = pd.factorize(pd.MultiIndex.from_arrays([frame[PATIENT].astype(object), frame["date"].astype(object)]))
+    value = frame["value"].map({"present": 1.0, "absent": 0.0}).astype(np.float64).to_numpy()
+    columns = {
+        name: pd.Series(found.get_level_values(place), dtype=object) for place, name in enumerate((PATIENT, "date"))
+    }
+    code = frame["code"].astype(object).to_numpy()
+    for gene in genes:
+        rows = np.flatnonzero((code == gene) & ~np.isnan(value))
+        cells = np.full(len(found), -np.inf)
+        np.maximum.at(cells, keys[rows], value[rows])
+        columns[gene] = pd.Series(np.where(np.isinf(cells), np.nan, cells))
+        if not len(rows):
+            notes.append(f"no resource tells of {gene}: not measured")
+    return pd.DataFrame(columns)

@@ -1,0 +1,448 @@
+"""What does an import make of what FHIR R4 can say? Each case is a handful of resources with its answer by hand."""
+
+from __future__ import annotations
+
+import json
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.small_fhir import (
+    ICD_10,
+    LOINC,
+    MAPPING,
+    SNOMED,
+    Resource,
+    cells,
+    concept,
+    crp,
+    diagnosis,
+    imported,
+    notes,
+    observation,
+    of,
+    patient,
+    two_patients,
+    write,
+)
+
+from oncofed.client.importing.cohort_import import import_cohort
+from oncofed.client.importing.mapping_file import read_mapping
+from oncofed.errors import InvalidInput
+
+AWAKE = observation("a", "2020-03-01", "8310-5")  # seen 51 days after time zero
+
+
+def changed(*pairs: tuple[str, str]) -> str:
+    text = MAPPING
+    for old, new in pairs:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    return text
+
+
+def test_two_patients_are_what_their_resources_say(tmp_path: Path) -> None:
+    assert cells(imported(tmp_path, two_patients())) == {
+        "a": {"days": 100.0, "died": 1, "crp": 7.5, "ecog": None},
+        "b": {"days": 200.0, "died": 0, "crp": 12.5, "ecog": None},
+    }
+
+
+# --- whose a resource is
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        {"reference": "Patient/a"},
+        {"reference": "Patient/a/_history/3"},
+        {"reference": "https://server.example/fhir/Patient/a"},
+        {"identifier": {"system": "urn:clinic", "value": "4711"}},
+    ],
+)
+def test_every_kind_of_reference_leads_to_its_patient(subject: Resource, tmp_path: Path) -> None:
+    who = patient("a", identifier=[{"system": "urn:clinic", "value": "4711"}])
+    found = cells(imported(tmp_path, [who, diagnosis("a"), AWAKE, crp(7.5) | {"subject": subject}]))
+    assert found["a"]["crp"] == 7.5
+
+
+def test_addresses_within_a_bundle_lead_to_its_entries(tmp_path: Path) -> None:
+    one, another = "urn:uuid:0d3b", "urn:uuid:77aa"
+    entries = [
+        {"fullUrl": one, "resource": {key: value for key, value in patient().items() if key != "id"}},
+        {"fullUrl": another, "resource": patient("b")},
+        *({"resource": each} for each in (diagnosis(one), AWAKE | of(one), crp(7.5, one))),
+        *({"resource": each} for each in (diagnosis("b"), crp(12.5, another), AWAKE | of("b") | {"id": "x"})),
+    ]
+    found = cells(imported(tmp_path, [{"resourceType": "Bundle", "type": "transaction", "entry": entries}]))
+    assert {name: row["crp"] for name, row in found.items()} == {"0d3b": 7.5, "b": 12.5}
+
+
+def test_what_has_no_subject_or_another_one_is_left_out_and_counted(tmp_path: Path) -> None:
+    lost = [crp(99, None), crp(99, "Group/7"), crp(99, "urn:uuid:nobody"), crp(99, "stranger")]
+    found = imported(tmp_path, [*two_patients(), *({**each, "id": f"l{n}"} for n, each in enumerate(lost))])
+    assert [row["crp"] for row in cells(found).values()] == [7.5, 12.5]
+    told = notes(found)
+    for words in (
+        "1 rows tell no subject",
+        "1 rows have a subject that is no patient",
+        "1 rows have a subject that cannot",
+    ):
+        assert words in told
+    (source,) = (each for each in found.report.sources if each.name == "observations")
+    assert (source.rows_without_identifier, source.rows_of_no_patient) == (3, 1)
+
+
+def test_a_table_of_another_source_is_joined_by_the_identifier_that_is_named(tmp_path: Path) -> None:
+    """And days of contact may come from it."""
+    system = "https://clinic.example/mrn"
+    who = [patient("a", identifier=[{"system": system, "value": "0815"}, {"system": "urn:other", "value": "9"}])]
+    scans = '[[source]]\nname = "scans"\npath = "scans.csv"\npatient = "PID"\ndate = "Scan"\n[time_zero]'
+    contacts = 'last_contact = ["last_contact"]\ncontacts = { scans = ["Scan"] }'
+    text = changed(
+        ("[time_zero]", scans),
+        ('last_contact = ["last_contact"]', contacts),
+        ('source = "observations"\ncodes = ["1988-5"]\nanalyte = "crp"', 'source = "scans"\ncolumn = "muscle"'),
+    ).replace('path = "fhir"', f'path = "fhir"\nidentifier = "{system}"')
+    (tmp_path / "scans.csv").write_text("PID,Scan,muscle\n0815,2020-05-09,55\n777,2021-01-01,66\n")
+    found = cells(imported(tmp_path, [*who, diagnosis("a"), AWAKE], mapping=text))
+    assert found == {"0815": {"days": 120.0, "died": 0, "crp": 55.0, "ecog": None}}
+
+
+def test_a_patient_who_is_replaced_by_another_is_that_other(tmp_path: Path) -> None:
+    old = patient("old", link=[{"type": "replaced-by", "other": {"reference": "Patient/a"}}])
+    found = imported(tmp_path, [old, patient("a"), diagnosis("old"), AWAKE, crp(7.5, "old")])
+    assert cells(found) == {"a": {"days": 51.0, "died": 0, "crp": 7.5, "ecog": None}}
+    assert "1 are replaced by another patient" in notes(found)
+
+
+def test_patients_of_two_servers_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, [])
+    entries = [
+        {"fullUrl": f"https://{name}.example/fhir/Patient/{name}", "resource": patient(name)} for name in ("a", "b")
+    ]
+    (tmp_path / "fhir" / "bundle.json").write_text(json.dumps({"resourceType": "Bundle", "entry": entries}))
+    with pytest.raises(InvalidInput, match="holds patients of several servers"):
+        import_cohort(read_mapping(path))
+
+
+# --- copies and versions
+
+
+def test_the_newest_version_counts_in_whatever_order_copies_come(tmp_path: Path) -> None:
+    copies = [
+        crp(1.5, ident="x", meta={"versionId": "9", "lastUpdated": "2020-03-01T00:00:00Z"}),
+        crp(2.5, ident="x", meta={"versionId": "10", "lastUpdated": "2020-02-01T10:00:00Z"}),
+        crp(3.5, ident="x", meta={"versionId": "10", "lastUpdated": "2020-02-01T12:00:00+03:00"}),
+    ]
+    for number, order in enumerate(permutations(copies)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        found = imported(folder, [patient("a"), diagnosis("a"), AWAKE, *order])
+        assert cells(found)["a"]["crp"] == 2.5
+        assert "2 are copies or older versions" in notes(found)
+
+
+def test_an_older_version_of_what_was_entered_in_error_does_not_count(tmp_path: Path) -> None:
+    old = crp(99, ident="x", meta={"versionId": "1"})
+    wrong = old | {"status": "entered-in-error", "meta": {"versionId": "2"}}
+    found = imported(tmp_path, [*two_patients(), old, wrong])
+    assert cells(found)["a"]["crp"] == 7.5
+
+
+def test_copies_of_one_version_must_say_the_same(tmp_path: Path) -> None:
+    assert cells(imported(tmp_path, [*two_patients(), crp(7.5) | {"meta": {"source": "#1"}}]))["a"]["crp"] == 7.5
+    with pytest.raises(InvalidInput, match=r"copies of one id and version that say different things \(1 row\)"):
+        imported(tmp_path, [*two_patients(), crp(8.5)])
+
+
+# --- what was found
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ({"valueQuantity": {"value": 7.25, "unit": "mg/L"}}, 7.25),
+        ({"valueQuantity": {"value": 1.5, "unit": "milligram", "code": "mg/dL"}}, 15.0),
+        ({"valueQuantity": {"value": 7, "comparator": "<", "code": "mg/L"}}, 7.0),
+        ({"valueQuantity": {"value": 350, "comparator": ">=", "code": "mg/L"}}, 350.0),
+        ({"valueQuantity": {"value": 1e1, "code": "ug/mL"}}, 10.0),
+        ({"dataAbsentReason": concept("http://terminology.hl7.org", "unknown")}, None),
+        ({"valueRange": {"low": {"value": 1}, "high": {"value": 2}}}, None),
+    ],
+)
+def test_quantities_are_read_in_their_own_units(value: Resource, wanted: float | None, tmp_path: Path) -> None:
+    mapping = changed(('analyte = "crp"', 'analyte = "crp"\nlimits = "at_limit"'))
+    resources = [patient("a"), diagnosis("a"), AWAKE, observation("a", **value)]
+    assert cells(imported(tmp_path, resources, mapping=mapping))["a"]["crp"] == wanted
+
+
+def test_a_comparator_is_a_fault_until_the_mapping_says_what_becomes_of_it(tmp_path: Path) -> None:
+    value = {"valueQuantity": {"value": 7, "comparator": "<", "code": "mg/L"}}
+    with pytest.raises(InvalidInput, match=r"lies beyond a limit of detection \(1 row\)"):
+        imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, observation("a") | value])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"valueCodeableConcept": concept(LOINC, "LA9623-5")},
+        {"valueInteger": 1},
+        {"valueString": "1"},
+        {"valueQuantity": {"value": 1, "unit": "{score}"}},
+    ],
+)
+def test_a_score_is_read_in_every_form(answer: Resource, tmp_path: Path) -> None:
+    found = imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, observation("a", code="89247-1", **answer)])
+    assert cells(found)["a"]["ecog"] == 1
+
+
+def test_components_are_results_of_their_own(tmp_path: Path) -> None:
+    parts = [
+        {"code": concept(LOINC, "1988-5"), "valueQuantity": {"value": 3, "code": "mg/L"}},
+        {"code": concept(LOINC, "89247-1"), "valueInteger": 1},
+    ]
+    panel = observation("a", code="55399-0", component=parts)
+    found = cells(imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, panel]))
+    assert (found["a"]["crp"], found["a"]["ecog"]) == (3.0, 1)
+
+
+def test_of_several_codings_the_usual_system_counts_unless_another_is_named(tmp_path: Path) -> None:
+    codings = [{"system": "urn:lab", "code": "K1"}, {"system": LOINC, "code": "1988-5"}]
+    own = [patient("a"), diagnosis("a"), AWAKE, crp(7.5) | {"code": {"coding": codings}}]
+    assert cells(imported(tmp_path, own))["a"]["crp"] == 7.5
+    local = changed(('codes = ["1988-5"]', 'codes = ["K1"]'))
+    assert cells(imported(tmp_path, own, mapping=local))["a"]["crp"] is None
+    local = local.replace('part = "fhir_observations"', 'part = "fhir_observations"\nsystem = "urn:lab"')
+    assert cells(imported(tmp_path, own, mapping=local))["a"]["crp"] == 7.5
+
+
+@pytest.mark.parametrize("status", ["entered-in-error", "cancelled"])
+def test_what_did_not_happen_is_no_value_and_no_contact(status: str, tmp_path: Path) -> None:
+    late = crp(99, day="2020-03-09", status=status)
+    found = imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, late])
+    assert cells(found) == {"a": {"days": 51.0, "died": 0, "crp": None, "ecog": None}}
+    assert "1 were entered in error, cancelled" in notes(found)
+
+
+# --- diagnoses and days
+
+
+def test_time_zero_is_the_day_of_diagnosis_before_onset_and_record(tmp_path: Path) -> None:
+    url = "http://hl7.org/fhir/StructureDefinition/condition-assertedDate"
+    asserted = {"extension": [{"url": url, "valueDateTime": "2020-01-20"}]}
+    for content, days in (
+        ({}, 51.0),
+        ({"recordedDate": "2020-02-01"}, 51.0),
+        (asserted, 41.0),
+        ({"onsetDateTime": None, "onsetPeriod": {"start": "2020-01-11"}}, 50.0),
+        ({"onsetDateTime": None, "recordedDate": "2020-02-01T23:59:59+01:00"}, 29.0),
+    ):
+        found = imported(tmp_path, [patient("a"), diagnosis("a", **content), AWAKE])
+        assert cells(found)["a"]["days"] == days, content
+
+
+def test_of_two_diagnoses_the_first_of_the_kept_codes_counts(tmp_path: Path) -> None:
+    others = [
+        diagnosis("a", "2015-01-01", "C50.9"),
+        diagnosis("a", "2020-02-10", "C34.9"),
+        diagnosis("a", "2019-01-01", verificationStatus=concept("http://x", "refuted")),
+        patient("only-breast"),
+        diagnosis("only-breast", code="C50.9"),
+    ]
+    found = cells(imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, *others]))
+    assert found == {"a": {"days": 51.0, "died": 0, "crp": None, "ecog": None}}
+
+
+def test_diagnoses_may_be_told_in_another_classification(tmp_path: Path) -> None:
+    mapping = changed(('keep = { code = ["C34*"] }', 'keep = { icd_o_3 = ["C34*"] }'))
+    site = concept("http://terminology.hl7.org/CodeSystem/icd-o-3", "C34.1")
+    mcode = diagnosis("a") | {"code": concept(SNOMED, "254637007"), "bodySite": [site]}
+    assert "a" in cells(imported(tmp_path, [patient("a"), mcode, AWAKE], mapping=mapping))
+    by_snomed = changed(('keep = { code = ["C34*"] }', 'keep = { code = ["254637007"] }'))
+    assert "a" in cells(imported(tmp_path, [patient("a"), mcode, AWAKE], mapping=by_snomed))
+
+
+@pytest.mark.parametrize(
+    ("becomes", "told", "days"),
+    [
+        ("first", "2020-01", 60.0),
+        ("middle", "2020-01", 46.0),
+        ("last", "2020-01", 30.0),
+        ("last", "2019-02", 367.0),
+        ("first", "2019", 425.0),
+        ("middle", "2019", 244.0),
+        ("last", "2019", 61.0),
+    ],
+)
+def test_a_month_or_a_year_becomes_the_day_that_the_mapping_says(
+    becomes: str, told: str, days: float, tmp_path: Path
+) -> None:
+    mapping = changed(('part = "fhir_conditions"', f'part = "fhir_conditions"\npartial_dates = "{becomes}"'))
+    found = imported(tmp_path, [patient("a"), diagnosis("a", told), AWAKE], mapping=mapping)
+    assert cells(found)["a"]["days"] == days
+    assert 'days of "date" are told as a month or a year' in notes(found)
+
+
+def test_a_month_is_a_fault_or_no_day_unless_the_mapping_says_more(tmp_path: Path) -> None:
+    resources = [*two_patients(), patient("c"), diagnosis("c", "2020-02")]
+    with pytest.raises(InvalidInput, match=r"is no day of the form YYYY-MM-DD \(1 row\)\. .*partial_dates"):
+        imported(tmp_path, resources)
+    mapping = changed(('part = "fhir_conditions"', 'part = "fhir_conditions"\npartial_dates = "missing"'))
+    found = imported(tmp_path, resources, mapping=mapping)
+    assert set(cells(found)) == {"a", "b"}
+    assert found.report.left_out == {"no time zero": 1}
+
+
+# --- death and last contact
+
+CAUSE = observation("a", "2020-04-19", "x") | {"id": "cause", "code": concept(SNOMED, "184305005")}
+
+
+def vital(letter: str, day: str) -> Resource:
+    system = "https://www.medizininformatik-initiative.de/fhir/core/modul-person/CodeSystem/Vitalstatus"
+    return observation("a", day, "67162-8", valueCodeableConcept=concept(system, letter))
+
+
+@pytest.mark.parametrize(
+    "own", [{}, {"deceasedBoolean": True}, {"deceasedBoolean": False}, {"deceasedDateTime": "2020-04"}]
+)
+def test_the_day_of_a_death_may_be_told_by_a_cause_of_death(own: Resource, tmp_path: Path) -> None:
+    found = cells(imported(tmp_path, [patient("a", **own), diagnosis("a"), AWAKE, CAUSE]))
+    assert (found["a"]["days"], found["a"]["died"]) == (100.0, 1)
+
+
+def test_two_days_of_death_are_a_fault(tmp_path: Path) -> None:
+    resources = [patient("a", deceasedDateTime="2020-04-20"), diagnosis("a"), AWAKE, CAUSE]
+    with pytest.raises(InvalidInput, match=r'"death_date": says different things of one patient .*\(1 row\)'):
+        imported(tmp_path, resources)
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        patient("a", deceasedBoolean=True),
+        vital("T", "2020-05-01"),
+        diagnosis("a", "2020-05-01", "I21.9", category=[concept(LOINC, "79378-6")]) | {"id": "cause"},
+    ],
+)
+def test_a_death_without_a_day_is_a_fault(sign: Resource, tmp_path: Path) -> None:
+    own = [] if sign["resourceType"] == "Patient" else [patient("a")]
+    with pytest.raises(InvalidInput, match=r"has an event without a date \(1 row\)"):
+        imported(tmp_path, [*own, sign, diagnosis("a"), AWAKE])
+
+
+def test_who_is_said_to_live_is_alive(tmp_path: Path) -> None:
+    found = cells(imported(tmp_path, [patient("a"), diagnosis("a"), vital("L", "2020-05-09")]))
+    assert (found["a"]["days"], found["a"]["died"]) == (120.0, 0)
+
+
+CONTACTS: list[dict[str, Any]] = [
+    {"resourceType": "Encounter", "status": "finished", "period": {"start": "2020-05-01", "end": "2020-05-09"}},
+    {"resourceType": "Procedure", "status": "completed", "performedDateTime": "2020-05-09T08:00:00Z"},
+    {"resourceType": "MedicationStatement", "status": "active", "effectivePeriod": {"start": "2020-05-09"}},
+    {"resourceType": "MedicationAdministration", "status": "completed", "effectiveDateTime": "2020-05-09"},
+    {"resourceType": "DiagnosticReport", "status": "final", "effectiveDateTime": "2020-05-09"},
+    {"resourceType": "ImagingStudy", "status": "available", "started": "2020-05-09"},
+    {"resourceType": "Condition", "onsetDateTime": "2020-05-09"},
+]
+
+
+@pytest.mark.parametrize("contact", CONTACTS, ids=[each["resourceType"] for each in CONTACTS])
+def test_any_kind_of_resource_is_a_contact(contact: Resource, tmp_path: Path) -> None:
+    resources = [patient("a"), diagnosis("a"), AWAKE]
+    assert cells(imported(tmp_path, [*resources, contact | of("a") | {"id": "k"}]))["a"]["days"] == 120.0
+    status = {"verificationStatus": concept("http://x", "entered-in-error")}
+    undone = contact | (status if contact["resourceType"] == "Condition" else {"status": "entered-in-error"})
+    assert cells(imported(tmp_path, [*resources, undone | of("a") | {"id": "k"}]))["a"]["days"] == 51.0
+
+
+def test_a_contact_of_which_the_month_is_told_is_its_first_day(tmp_path: Path) -> None:
+    mapping = changed(('part = "fhir_observations"', 'part = "fhir_observations"\npartial_dates = "missing"'))
+    resources = [patient("a"), diagnosis("a"), AWAKE, observation("a", "2020-05", "8310-5")]
+    assert cells(imported(tmp_path, resources, mapping=mapping))["a"]["days"] == 112.0
+
+
+# --- therapies and variants
+
+
+def with_marker(part: str, marker: str) -> str:
+    source = f'[[source]]\nname = "extra"\npath = "fhir"\npart = "{part}"\n[time_zero]'
+    return changed(("[time_zero]", source)) .partition('[[marker]]\nname = "ecog"')[0] + marker  # fmt: skip
+
+
+THERAPY = '[[marker]]\nname = "ecog"\nsource = "extra"\ncodes = ["L01*"]\nwithout_row = "0"\ntake = "max"\n'
+DRUG = {"medicationCodeableConcept": concept("http://fhir.de/CodeSystem/bfarm/atc", "L01XA01")}
+CONTAINED = {
+    "contained": [{"resourceType": "Medication", "id": "m", "code": DRUG["medicationCodeableConcept"]}],
+    "medicationReference": {"reference": "#m"},
+}
+
+
+@pytest.mark.parametrize(
+    ("drug", "status", "given"),
+    [
+        (DRUG, "completed", 1),
+        (DRUG, "not-taken", 0),
+        (DRUG, "intended", 0),
+        (CONTAINED, "active", 1),
+        ({"medicationReference": {"reference": "Medication/cis"}}, "active", 1),
+        ({"medicationReference": {"reference": "https://x.example/Medication/cis"}}, "active", 1),
+        ({"medicationReference": {"reference": "Medication/nowhere"}}, "active", 0),
+    ],
+)
+def test_medications_are_found_by_code_and_by_reference(
+    drug: Resource, status: str, given: int, tmp_path: Path
+) -> None:
+    medication = {"resourceType": "Medication", "id": "cis", "code": DRUG["medicationCodeableConcept"]}
+    taken = {"resourceType": "MedicationStatement", "id": "t", "status": status, "effectiveDateTime": "2020-02-01"}
+    resources = [taken | of("a") | drug, patient("a"), diagnosis("a"), AWAKE, medication]
+    assert cells(imported(tmp_path, resources, mapping=with_marker("fhir_medications", THERAPY)))["a"]["ecog"] == given
+
+
+def test_the_first_systemic_therapy_can_be_time_zero(tmp_path: Path) -> None:
+    mapping = with_marker("fhir_medications", '[[marker]]\nname = "ecog"\nnot_measured = true\n')
+    mapping = mapping.replace("[time_zero]", 'keep = { code = ["L01*"] }\n[time_zero]\nsource = "extra"')
+    given = [
+        {"resourceType": "MedicationAdministration", "id": day, "status": "completed", "effectiveDateTime": day}
+        for day in ("2020-02-10", "2020-02-01", "2020-02-20")
+    ]
+    before = given[0] | {
+        "id": "n",
+        "effectiveDateTime": "2020-01-12",
+        "medicationCodeableConcept": concept("x", "N02BE01"),
+    }
+    resources = [patient("a"), diagnosis("a"), AWAKE, *(each | of("a") | DRUG for each in given), before | of("a")]
+    assert cells(imported(tmp_path, resources, mapping=mapping))["a"]["days"] == 29.0
+
+
+def gene(name: str, ident: str, *, code: str = "69548-6", presence: str | None = "LA9633-4") -> Resource:
+    studied = {"coding": [{"system": "http://www.genenames.org", "code": "HGNC:1", "display": name}]}
+    value = {} if presence is None else {"valueCodeableConcept": concept(LOINC, presence)}
+    part = [{"code": concept(LOINC, "48018-6"), "valueCodeableConcept": studied}]
+    return observation("a", "2020-01-15", code, ident, component=part, **value)
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        ([gene("TP53", "v")], 1),
+        ([gene("TP53", "v"), gene("TP53", "r", code="53041-0", presence=None)], 1),
+        ([gene("TP53", "r", code="53041-0", presence=None)], 0),
+        ([gene("TP53", "v", presence="LA9634-2")], 0),
+        ([gene("TP53", "v", presence="LA18198-4")], None),  # no call
+        ([gene("KRAS", "v")], None),
+    ],
+)
+def test_a_gene_that_was_not_studied_is_not_measured(found: list[Resource], wanted: int | None, tmp_path: Path) -> None:
+    marker = '[[marker]]\nname = "ecog"\nsource = "extra"\ncolumn = "TP53"\n'
+    mapping = with_marker("fhir_variants", marker + 'take = "max"\n')
+    assert (
+        cells(imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, *found], mapping=mapping))["a"]["ecog"] == wanted
+    )
+
+
+def test_a_diagnosis_of_icd_10_is_preferred_to_other_codes(tmp_path: Path) -> None:
+    both = {"coding": [{"system": SNOMED, "code": "254637007"}, {"system": ICD_10, "code": "C34.1"}]}
+    assert "a" in cells(imported(tmp_path, [patient("a"), diagnosis("a") | {"code": both}, AWAKE]))
