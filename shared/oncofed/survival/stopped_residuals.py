@@ -31,8 +31,8 @@ bounds the whole; for one endpoint, and for gradients at right angles, nothing i
 
 Time shapes (`survival.network`) add v^2 |sum_k r_k phi_k|^2, with v their public weight and phi_k the vector of public
 functions in interval k. It is convex in l, too, so at the corners it is at most v^2 times c^2 |phi_j|^2, |phi_i|^2, and
-|c phi_j - phi_i|^2, where the event is in interval i and the cap was reached in j. The largest of these over all
-intervals are public numbers (`ShapeBounds`); one endpoint's shapes are of no other's, so its corners stay its own.
+|c phi_j - phi_i|^2, where the event is in interval i and the cap was reached in j before. The largest of these over
+all intervals are public numbers (`ShapeBounds`); one endpoint's shapes are of no other's, so its corners stay its own.
 
 All of it is computed entry by entry and in a fixed order, as `one_by_one` asks for.
 """
@@ -75,8 +75,9 @@ class ShapeBounds:
     @staticmethod
     def of(functions: Tensor, *, weight: float, cap: float) -> ShapeBounds:
         """functions: (functions, intervals), phi."""
-        event, hazard = functions[:, :, None], cap * functions[:, None, :]
-        of_one, of_late = (each.square().sum(dim=0).max() for each in (functions, hazard - event))
+        of_one = functions.square().sum(dim=0).max()
+        late = (functions[:, :, None] - cap * functions[:, None, :]).square().sum(dim=0)  # (event, cap)
+        of_late = late.tril(-1).max()  # the event ends the follow-up, so the cap came before
         return ShapeBounds(weight**2 * float(of_one), weight**2 * float(of_late))
 
 
