@@ -35,6 +35,7 @@ from oncofed.protocol.plan import (
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import parameter_count
+from oncofed.survival.time_shapes import TimeShapes
 
 FloatArray = NDArray[np.float64]
 
@@ -108,6 +109,7 @@ def model_spec(
     linear_branch: bool = True,
     baseline_weight: float = 1.0,
     grid: TimeGrid = GRID,
+    time_shapes: TimeShapes | None = None,
 ) -> ModelSpec:
     names = ("overall_survival", "time_to_next_treatment", "progression")[:endpoints]
     return ModelSpec(
@@ -118,6 +120,7 @@ def model_spec(
         hidden_units=hidden_units,
         baseline_weight=baseline_weight,
         linear_branch=linear_branch,
+        time_shapes=time_shapes,
     )
 
 
@@ -136,8 +139,13 @@ def drawn_patients(spec: ModelSpec, n: int, *, seed: int, scale: float = 1.0) ->
         entry = np.where(rng.random(n) < 0.5, rng.uniform(0, 0.9, n) * exit_, 0.0)
         events.append(spec.grid.events(exit_, rng.random(n) < 0.6))
         at_risk.append(spec.grid.at_risk(entry, exit_))
+    x = rng.normal(scale=scale, size=(n, spec.columns))
+    if spec.time_shapes is not None:  # a tumour entity each, or the reference one
+        own = rng.integers(0, spec.time_shapes.entities, n)
+        for place, column in enumerate(spec.time_shapes.entity_columns):
+            x[own != place + 1, column] = 0.0
     return PatientTensors.of(
-        torch.as_tensor(rng.normal(scale=scale, size=(n, spec.columns))),
+        torch.as_tensor(x),
         torch.as_tensor(np.stack(events, axis=1)),
         torch.as_tensor(np.stack(at_risk, axis=1)),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import mpmath  # type: ignore[import-untyped]  # ships no types
 import numpy as np
@@ -27,6 +28,7 @@ from oncofed.survival.grid import TimeGrid
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import network_with
 from oncofed.survival.stopped_residuals import stopped_residuals
+from oncofed.survival.time_shapes import TimeShapes
 
 FloatArray = NDArray[np.float64]
 
@@ -73,8 +75,11 @@ def test_it_is_the_gradient_of_a_follow_up_that_ends_at_the_cap(cap: float) -> N
 
 
 @pytest.mark.parametrize(("endpoints", "units"), [(1, ()), (1, (5,)), (2, (4, 3)), (3, ())])
-def test_without_cap_and_bound_it_is_the_plain_gradient(endpoints: int, units: tuple[int, ...]) -> None:
-    spec = model_spec(columns=6, endpoints=endpoints, hidden_units=units, baseline_weight=0.5)
+@pytest.mark.parametrize("shapes", [None, TimeShapes(2, 18.0, 0.5, (1, 2))])
+def test_without_cap_and_bound_it_is_the_plain_gradient(
+    endpoints: int, units: tuple[int, ...], shapes: TimeShapes | None
+) -> None:
+    spec = model_spec(columns=6, endpoints=endpoints, hidden_units=units, baseline_weight=0.5, time_shapes=shapes)
     network, patients = network_with(spec, drawn_weights(spec, seed=1)), drawn_patients(spec, 60, seed=1)
     plain = clipped_gradient_sum(network, patients, l2_norm_bound=math.inf).vector
     stopped = stopped_gradient_sum(network, patients, hazard_cap=1e9, l2_norm_bound=math.inf).vector
@@ -108,6 +113,7 @@ def outcomes(spec: ModelSpec, x: FloatArray) -> PatientTensors:
 
 
 FOUR = TimeGrid((0.0, 6.0, 12.0, 24.0, 60.0))
+SHAPES = TimeShapes(1, 18.0, 0.5, (1, 2))
 
 
 @settings(deadline=None, max_examples=20)
@@ -121,6 +127,7 @@ def test_no_outcome_passes_the_bound_and_the_weight_looks_at_none(data: st.DataO
         hidden_units=data.draw(st.sampled_from([(), (2,), (3, 2)])),
         baseline_weight=data.draw(st.sampled_from([0.05, 0.5, 1.0, 5.0])),
         grid=FOUR,
+        time_shapes=data.draw(st.sampled_from([None, SHAPES, replace(SHAPES, functions=2, weight=3.0)])),
     )
     scale, size = data.draw(st.sampled_from([0.1, 1.0, 5.0])), data.draw(st.sampled_from([0.1, 1.0, 9.0]))
     weights = drawn_weights(spec, seed=data.draw(st.integers(0, 999)), scale=scale)
@@ -150,9 +157,10 @@ def test_no_outcome_passes_the_bound_and_the_weight_looks_at_none(data: st.DataO
 
 @pytest.mark.parametrize("cap", [0.5, 1.0, 2.5])
 @pytest.mark.parametrize("units", [(), (4,)])
-def test_the_bound_is_reached_by_some_outcome(cap: float, units: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("shapes", [None, SHAPES, replace(SHAPES, functions=2, weight=3.0)])
+def test_the_bound_is_reached_by_some_outcome(cap: float, units: tuple[int, ...], shapes: TimeShapes | None) -> None:
     """So noise is not paid for a length that nobody can have."""
-    spec = model_spec(columns=3, hidden_units=units, baseline_weight=0.5, grid=FOUR)
+    spec = model_spec(columns=3, hidden_units=units, baseline_weight=0.5, grid=FOUR, time_shapes=shapes)
     weights = drawn_weights(spec, seed=5, scale=0.3)
     weights[: spec.grid.intervals] += 8.0  # so that any cap can be reached
     patients = outcomes(spec, np.array([1.0, -2.0, 0.5]))

@@ -25,6 +25,7 @@ from oncofed.privacy.mechanism import clipped_gradient_sum
 from oncofed.protocol.plan import ModelSpec
 from oncofed.survival.likelihood import PatientTensors, negative_log_likelihood, patient_losses
 from oncofed.survival.network import PrognosisNetwork, network_with
+from oncofed.survival.time_shapes import TimeShapes
 
 FloatArray = NDArray[np.float64]
 
@@ -36,6 +37,7 @@ SPECS = {
     "relu": model_spec(hidden_units=(5,), linear_branch=False),
     "both": model_spec(hidden_units=(5,), baseline_weight=0.3),
     "deep, three endpoints": model_spec(hidden_units=(6, 4), endpoints=3, baseline_weight=2.0),
+    "time shapes": model_spec(hidden_units=(5,), endpoints=2, time_shapes=TimeShapes(2, 7.0, 0.4, (0, 2))),
     "baseline alone": model_spec(hidden_units=(), linear_branch=False),
 }
 

@@ -21,12 +21,12 @@ from tests.doubles import GRID, drawn_patients, drawn_weights, model_spec, study
 from tests.summaries import calibration_of
 
 from oncofed.client.patients import held_out_sums
-from oncofed.client.patients.categories import category_of
 from oncofed.client.patients.held_out_sums import expected_rows
 from oncofed.client.patients.summaries import KINDS, bounded_sum, refuse_unknown
 from oncofed.errors import PrivacyRefusal
 from oncofed.protocol.expected_layout import BLOCK_WEIGHTS, OVERALL, OVERALL_WEIGHTS, ExpectedLayout, expected_layout
 from oncofed.protocol.plan import HELD_OUT_KINDS, StudyPlan, SummaryKind, SummarySpec
+from oncofed.survival.categories import category_of
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import network_with
 

@@ -31,6 +31,7 @@ from oncofed.protocol.plan import ModelSpec, StudyPlan, SummaryKind, SummarySpec
 from oncofed.protocol.vote_layout import VoteLayout, cells_of
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import PrognosisNetwork, network_with, parameter_count
+from oncofed.survival.time_shapes import TimeShapes
 
 FloatArray = NDArray[np.float64]
 EVALUATION, CALIBRATION = SummaryKind.EVALUATION, SummaryKind.CALIBRATION
@@ -75,6 +76,7 @@ def drawn_model(kind: SummaryKind, rng: np.random.Generator) -> ModelSpec:
         endpoints=int(rng.integers(1, 4)),
         hidden_units=tuple(int(units) for units in rng.integers(1, 18, layers)),
         linear_branch=layers == 0 or bool(rng.random() < 0.7),
+        time_shapes=TimeShapes(int(rng.integers(1, 3)), 18.0, 0.5, (0, 1)) if rng.random() < 0.4 else None,
     )
 
 
@@ -130,14 +132,14 @@ def at_the_kink(
 
 
 def _before_first_layer(model: ModelSpec) -> int:
-    of_baseline = len(model.endpoints) * model.grid.intervals
-    return of_baseline + (len(model.endpoints) * model.columns if model.linear_branch else 0)
+    return model.ratio_begins + (len(model.endpoints) * model.columns if model.linear_branch else 0)
 
 
 def counts_of(plan: StudyPlan, weights: FloatArray, patients: PatientTensors, rng: np.random.Generator) -> SummarySpec:
     """Its edges are log hazard ratios of the patients themselves, as a plain product has them."""
-    with torch.no_grad():
-        ratios = network_with(plan.model, weights)(patients.x).numpy()[:, 0]
+    network, horizon = network_with(plan.model, weights), evaluation_of(plan).horizon
+    with torch.no_grad(), np.errstate(all="ignore"):
+        ratios = held_out_counts.gathered_ratio(network, patients.x, until=horizon).numpy()[:, 0]
     edges = np.unique(rng.choice(ratios[np.isfinite(ratios)], 3)) if np.isfinite(ratios).any() else np.zeros(1)
     return evaluation_of(plan, edges=tuple(float(edge) for edge in edges))
 

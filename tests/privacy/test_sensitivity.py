@@ -23,6 +23,7 @@ from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.mechanism import clipped_gradient_sum
 from oncofed.survival.likelihood import PatientTensors, patient_losses
 from oncofed.survival.network import PrognosisNetwork, network_with, parameter_vector
+from oncofed.survival.time_shapes import TimeShapes
 
 Losses = Callable[[PrognosisNetwork, PatientTensors], Tensor]
 
@@ -74,6 +75,7 @@ def test_one_patient_moves_the_sum_by_the_bound_at_most(data: st.DataObject) -> 
         hidden_units=data.draw(st.sampled_from([(), (1,), (5,), (4, 3)])),
         linear_branch=data.draw(st.booleans()),
         baseline_weight=data.draw(st.sampled_from([0.0, 1e-3, 1.0, -2.0, 1e3])),
+        time_shapes=data.draw(st.sampled_from([None, TimeShapes(1, 7.0, 1.0, (0,)), TimeShapes(2, 1e-3, 100.0, (0,))])),
     )
     weights_scale = data.draw(st.sampled_from([0.0, 0.1, 1.0, 30.0, 1e10, 1e100]))
     network = network_with(spec, drawn_weights(spec, seed=data.draw(st.integers(0, 999)), scale=weights_scale))

@@ -34,6 +34,7 @@ from oncofed.survival.likelihood import PatientTensors, patient_losses
 from oncofed.survival.network import BaselineHazard, network_with
 from oncofed.survival.one_by_one import GridRows
 from oncofed.survival.stopped_residuals import squared_bound
+from oncofed.survival.time_shapes import TimeShapes
 
 FloatArray = NDArray[np.float64]
 
@@ -136,7 +137,18 @@ def specs(draw: st.DrawFn, baseline_weight: st.SearchStrategy[float]) -> ModelSp
         grid=TimeGrid((0.0, *np.cumsum(widths).tolist())),
     )
     rate = within(range_of(ModelSpec, "baseline_hazard"))
-    return replace(spec, baseline_hazard=tuple(draw(rate) for _ in range(endpoints)))
+    shapes = draw(st.none() | time_shapes(spec.columns))
+    return replace(spec, baseline_hazard=tuple(draw(rate) for _ in range(endpoints)), time_shapes=shapes)
+
+
+@st.composite
+def time_shapes(draw: st.DrawFn, columns: int) -> TimeShapes:
+    return TimeShapes(
+        functions=draw(st.integers(1, 2)),
+        centre=draw(within(range_of(TimeShapes, "centre"))),
+        weight=draw(within(range_of(TimeShapes, "weight"))),
+        entity_columns=tuple(draw(st.lists(st.integers(0, columns - 1), max_size=3))),
+    )
 
 
 @st.composite

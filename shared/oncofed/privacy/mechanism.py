@@ -30,8 +30,8 @@ from oncofed.errors import PrivacyRefusal
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.survival.likelihood import PatientTensors, patient_losses
 from oncofed.survival.network import PrognosisNetwork
-from oncofed.survival.one_by_one import GridRows, norms_of, one_by_one, root, row_sums
-from oncofed.survival.stopped_residuals import squared_bound, stopped_residuals
+from oncofed.survival.one_by_one import GridRows, at_functions, norms_of, one_by_one, root, row_sums
+from oncofed.survival.stopped_residuals import ShapeBounds, squared_bound, stopped_residuals
 
 PatientLosses = Callable[[PrognosisNetwork, PatientTensors], Tensor]
 
@@ -171,25 +171,44 @@ def stopped_parts(
 
     with one_by_one(network, patients.fed, note=note):
         log_hazard_ratio = network(patients.x)
-        log_hazard = network.baseline(log_hazard_ratio).detach()
-    baseline, layers = records[-1], records[:-1]
+        of_ratio = len(records)
+        log_hazard = network.log_hazard_of(patients.x, log_hazard_ratio).detach()
+    layers, (baseline, *of_shapes) = records[:of_ratio], records[of_ratio:]
     residuals = stopped_residuals(log_hazard, patients.events, patients.at_risk, cap=hazard_cap)
     of_endpoints = [
         _fed_alike(layers, torch.autograd.grad(column.sum(), [layer.output for layer in layers], retain_graph=True))
         for column in log_hazard_ratio.unbind(dim=1)
     ]
-    weight = _weight(of_endpoints, cap=hazard_cap, baseline_weight=network.baseline.weight, l2_norm_bound=l2_norm_bound)
+    shapes = network.time_shapes
+    most_of_shapes = (
+        ShapeBounds() if shapes is None else ShapeBounds.of(shapes.functions, weight=shapes.weight, cap=hazard_cap)
+    )
+    weight = _weight(
+        of_endpoints,
+        cap=hazard_cap,
+        baseline_weight=network.baseline.weight,
+        shapes=most_of_shapes,
+        l2_norm_bound=l2_norm_bound,
+    )
     weighted = residuals * weight[:, None, None]
     together = row_sums(weighted.flatten(0, 1)).reshape(weighted.shape[:2])
-    groups = [*of_endpoints[0], *_fed_alike([baseline], [weighted])]
-    bounded = [
-        _weighted_sum([of[place].at_output for of in of_endpoints], together) for place in range(len(groups) - 1)
+    at_outputs = [weighted, *([] if shapes is None else [at_functions(shapes, weighted)])]
+    of_ratios = [
+        _weighted_sum([of[place].at_output for of in of_endpoints], together) for place in range(len(of_endpoints[0]))
     ]
-    return _enforced(l2_norm_bound, groups, [*bounded, weighted.flatten(1)], patients.usable)
+    of_hazard = _fed_alike([baseline, *of_shapes], at_outputs)
+    groups = [*of_endpoints[0], *of_hazard]
+    bounded = [*of_ratios, *(group.at_output for group in of_hazard)]
+    return _enforced(l2_norm_bound, groups, bounded, patients.usable)
 
 
 def _weight(
-    of_endpoints: Sequence[Sequence[_FedAlike]], *, cap: float, baseline_weight: float, l2_norm_bound: float
+    of_endpoints: Sequence[Sequence[_FedAlike]],
+    *,
+    cap: float,
+    baseline_weight: float,
+    shapes: ShapeBounds,
+    l2_norm_bound: float,
 ) -> Tensor:
     """(patients,): at most 1, and such that no outcome makes the whole longer than the bound."""
     endpoints = range(len(of_endpoints))
@@ -200,7 +219,7 @@ def _weight(
             for group, same in zip(of_endpoints[one], of_endpoints[other], strict=True):
                 inner = inner + row_sums(group.at_output * same.at_output) * group.fed.norms.square()
             squared[one] = squared[one] + inner.abs()
-    most = squared_bound(torch.stack(squared, dim=1), cap=cap, baseline_weight=baseline_weight)
+    most = squared_bound(torch.stack(squared, dim=1), cap=cap, baseline_weight=baseline_weight, shapes=shapes)
     return (l2_norm_bound / root(most)).clamp(max=1.0)
 
 

@@ -167,6 +167,8 @@ class SitePolicy:
         reasons = []
         if plan.training.mode is not TrainingMode.FULL_BATCH and plan.privacy.bounding is not Bounding.CLIP:
             reasons.append(f"its training mode {plan.training.mode} knows no bounding but {Bounding.CLIP}")
+        if plan.model.time_shapes is not None:
+            reasons += plan.model.time_shapes.faults(plan.model.columns)
         if plan.training.calibration_rounds and not has_room_for_calibration(plan.model):
             reasons.append("its model has no room for the sums of its calibration rounds")
         if self.allowed_plans is not None and plan.hash not in self.allowed_plans:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 from oncofed.survival.grid import TimeGrid
+from oncofed.survival.time_shapes import TimeShapes
 
 
 class TrainingMode(StrEnum):
@@ -91,6 +92,7 @@ class ModelSpec:
     """hidden_units       widths of the ReLU layers; empty for a linear model.
     baseline_weight    public multiplier of the learned correction to the baseline log hazard.
     linear_branch      whether w.x stands beside the ReLU part.
+    time_shapes        None: all hazards run alike over time.
     """
 
     columns: int
@@ -100,6 +102,7 @@ class ModelSpec:
     hidden_units: tuple[int, ...] = (16,)
     baseline_weight: float = 1.0
     linear_branch: bool = True
+    time_shapes: TimeShapes | None = None
 
     @property
     def baseline_parameters(self) -> int:
@@ -107,10 +110,21 @@ class ModelSpec:
         return len(self.endpoints) * self.grid.intervals
 
     @property
+    def shape_parameters(self) -> int:
+        """How many, the next ones, are of the entities' courses over time."""
+        shapes = self.time_shapes
+        return 0 if shapes is None else len(self.endpoints) * shapes.functions * shapes.entities
+
+    @property
+    def ratio_begins(self) -> int:
+        """Where those of the log hazard ratio begin."""
+        return self.baseline_parameters + self.shape_parameters
+
+    @property
     def parameters(self) -> int:
         """How many numbers the model has: the length of the vector that travels."""
         endpoints = len(self.endpoints)
-        count = self.baseline_parameters + (endpoints * self.columns if self.linear_branch else 0)
+        count = self.ratio_begins + (endpoints * self.columns if self.linear_branch else 0)
         if self.hidden_units:
             sizes = (self.columns, *self.hidden_units, endpoints)
             count += sum(inputs * outputs for inputs, outputs in itertools.pairwise(sizes))
@@ -138,6 +152,8 @@ class TrainingSpec:
     weight_decay: float = 0.0
     """Pull of the log hazard ratio, not of the baseline hazard, towards zero; involves no patient and costs no privacy.
     At the server in `full_batch`, in each local step in `epochs`."""
+    shape_weight_decay: float = 0.0
+    """The same of `entity_time_shapes`: pull of an entity's course over time towards the one of all."""
     local_learning_rate: float = 0.1
     """`epochs`: the step of local SGD."""
     local_steps: int = 10

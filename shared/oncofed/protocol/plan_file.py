@@ -53,12 +53,18 @@ def _contradictions(plan: StudyPlan, where: str) -> list[Fault]:
     if not 0 <= plan.held_out_fraction < 1:
         found.append(Fault(f"{where}.held_out_fraction", "does not lie in [0, 1)", _REMEDY))
     found += [Fault(f"{where}.{name}", what, _REMEDY) for name, what in time_faults(plan)]
+    found += [Fault(f"{where}.model", f"is none: {what}", _REMEDY) for what in _shape_faults(plan)]
     names = [summary.name for summary in plan.summaries]
     if len(set(names)) < len(names):
         found.append(Fault(f"{where}.summaries", "do not each have a name of their own", _REMEDY))
     if any(summary.attempts < 1 or summary.cells < 1 for summary in plan.summaries):
         found.append(Fault(f"{where}.summaries", "have fewer than one attempt or cell", _REMEDY))
     return found
+
+
+def _shape_faults(plan: StudyPlan) -> tuple[str, ...]:
+    shapes = plan.model.time_shapes
+    return () if shapes is None else shapes.faults(plan.model.columns)
 
 
 def _read(kind: Any, value: object, where: str, faults: list[Fault], *, name: str = "") -> Any:

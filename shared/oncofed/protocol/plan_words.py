@@ -136,6 +136,11 @@ def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
         f"{_BESIDE_SUMMARIES if plan.summaries else ''}Else only fixed words: approved, refused, and why. "
         f"No {'other ' if plan.summaries else ''}count, no name, no text of yours."
     )
+    if plan.model.time_shapes is not None:
+        yield (
+            "TIME: among these numbers are those by which the hazard of each tumour entity may run over time otherwise "
+            f"than the others' ({plan.model.shape_parameters:,}); they are limited and noised with the rest."
+        )
     yield (
         f"WHEN: the answer to a round leaves your hospital {plan.answer_seconds:g} s after its question was "
         f"charged (before the first one after a start, patients are read for {READING * plan.answer_seconds:g} s"

@@ -25,8 +25,9 @@ from oncofed.protocol.plan import (
     TrainingSpec,
 )
 from oncofed.ranges import range_of, told
-from oncofed.study.explanation_settings import ExplanationRequest, wanted_explanations
+from oncofed.study.explanation_settings import ExplanationRequest, entity_columns, wanted_explanations
 from oncofed.study.held_out_settings import HeldOutRequest, wanted_summaries
+from oncofed.survival.time_shapes import TimeShapes, shape_centre
 
 _PRIVATE = needed_where("mode", PrivacyMode.LOCAL, PrivacyMode.DISTRIBUTED)
 _SHARED = needed_where("mode", PrivacyMode.DISTRIBUTED)
@@ -79,6 +80,8 @@ class PlanSettings:
     privacy: PrivacyRequest
     held_out: HeldOutRequest
     explanations: ExplanationRequest = field(default_factory=ExplanationRequest)
+    entity_time_shapes: int = 0
+    shape_weight: float = 1.0
 
 
 def _some_network(linear_branch: bool | None, known: Known) -> bool | None:
@@ -98,6 +101,11 @@ class ModelSection:
     baseline_weight: Annotated[float, As("PlanSettings.baseline_weight")] = 1.0
     """Public multiplier of the learned correction to `baseline_hazard`. Smaller leaves more of a patient's clip norm to
     the markers."""
+    entity_time_shapes: Annotated[int, As("PlanSettings.entity_time_shapes")] = 0
+    """How freely the hazard of each tumour entity may run over time ([why](study.md#time-shapes)): `0` all alike; `1`
+    early or late (the logarithm of time); `2` also both or neither (its square). Needs the schema's `tumour_entity`."""
+    shape_weight: Annotated[float, As("PlanSettings.shape_weight")] = 1.0
+    """Public multiplier of what is learned of these courses."""
 
 
 def _suits_training(privacy: PrivacyRequest | None, known: Known) -> PrivacyRequest | None:
@@ -166,6 +174,8 @@ class PlanSections:
             self.privacy,
             self.held_out,
             self.explanations,
+            self.model.entity_time_shapes,
+            self.model.shape_weight,
         )
 
 
@@ -217,7 +227,18 @@ def model_of(settings: PlanSettings, schema: StudySchema) -> ModelSpec:
         hidden_units=settings.hidden_units,
         baseline_weight=settings.baseline_weight,
         linear_branch=settings.linear_branch,
+        time_shapes=_time_shapes(settings, schema),
     )
+
+
+def _time_shapes(settings: PlanSettings, schema: StudySchema) -> TimeShapes | None:
+    if not settings.entity_time_shapes:
+        return None
+    entities = entity_columns(schema)
+    if not entities:
+        remedy = "Name the marker under [schema], tumour_entity, or leave this out."
+        raise InvalidInput([Fault("[model], entity_time_shapes", "needs a schema with a tumour entity", remedy)])
+    return TimeShapes(settings.entity_time_shapes, shape_centre(schema.grid), settings.shape_weight, entities)
 
 
 def _privacy_asked(request: PrivacyRequest, *, sites: int) -> PrivacySpec:

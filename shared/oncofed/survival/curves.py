@@ -6,7 +6,8 @@ has had the event are closed formulas, exact between the bounds too.
 
 Everywhere: `log_hazard_ratio` (patients,) is f(x) of one endpoint, positive = worse; `log_baseline_hazard`
 (intervals,) is b_k, the log of the cumulative hazard that the reference patient (f = 0) gathers over the whole
-interval k, -inf allowed (no hazard there); times are in the grid's unit. Beyond the last bound the model says
+interval k, -inf allowed (no hazard there), or (patients, intervals) where hazards of several courses are asked for,
+each patient's own; times are in the grid's unit. Beyond the last bound the model says
 nothing: such times raise ValueError, and a median that lies there is infinite, "not reached".
 
 Source: Friedman, Annals of Statistics 10 (1982).
@@ -37,8 +38,8 @@ def survival_curves(
         raise ValueError(f"times must lie between 0 and {grid.bounds[-1]:g} {grid.unit}, the grid's last bound")
     # added as logarithms, so that a huge ratio at time 0 is 0 and not 0 * inf
     with np.errstate(divide="ignore", over="ignore"):
-        log_cumulative = np.log(np.interp(asked, grid.bounds, cumulative))
-        curves: FloatArray = np.exp(-np.exp(ratio[:, None] + log_cumulative[None, :]))
+        log_cumulative = np.log(_at(asked, cumulative, grid))
+        curves: FloatArray = np.exp(-np.exp(ratio[:, None] + log_cumulative))
     return curves
 
 
@@ -50,7 +51,7 @@ def risk_at(
     if not 0 <= horizon <= grid.bounds[-1]:
         raise ValueError(f"the horizon must lie between 0 and {grid.bounds[-1]:g} {grid.unit}, the grid's last bound")
     with np.errstate(divide="ignore", over="ignore"):
-        risk: FloatArray = -np.expm1(-np.exp(ratio + np.log(np.interp(horizon, grid.bounds, cumulative))))
+        risk: FloatArray = -np.expm1(-np.exp(ratio + np.log(_at(np.array([horizon]), cumulative, grid)[:, 0])))
     return risk
 
 
@@ -68,11 +69,11 @@ def time_to_survival(
     with np.errstate(over="ignore"):
         needed = np.exp(np.log(-np.log(survival)) - ratio)  # H0 at which exp(f) H0 = -log(survival)
     # the first bound with at least that much: its interval is the one crossed, and it gathers something
-    interval = np.clip(np.searchsorted(cumulative, needed, side="left"), 1, grid.intervals) - 1
+    interval = np.clip((cumulative < needed[:, None]).sum(axis=1), 1, grid.intervals) - 1
     bounds = np.asarray(grid.bounds)
-    reached = needed <= cumulative[-1]
-    gathered = np.diff(cumulative)[interval]
-    share = np.divide(needed - cumulative[interval], gathered, out=np.zeros_like(needed), where=reached)
+    reached = needed <= cumulative[:, -1]
+    before, after = (np.take_along_axis(cumulative, place[:, None], axis=1)[:, 0] for place in (interval, interval + 1))
+    share = np.divide(needed - before, after - before, out=np.zeros_like(needed), where=reached)
     return np.where(reached, bounds[interval] + share * grid.widths[interval], NOT_REACHED)
 
 
@@ -110,12 +111,22 @@ def cumulative_incidence(cumulative_hazards: FloatArray, *, grid: TimeGrid, time
 def _checked(
     log_hazard_ratio: FloatArray, log_baseline_hazard: FloatArray, grid: TimeGrid
 ) -> tuple[FloatArray, FloatArray]:
-    """Ratios, and H0 at the bounds: (intervals + 1,), from 0."""
+    """Ratios, and H0 at the bounds: (patients or 1, intervals + 1), from 0."""
     ratio = np.asarray(log_hazard_ratio, dtype=np.float64)
     baseline = np.asarray(log_baseline_hazard, dtype=np.float64)
     if ratio.ndim != 1 or not np.isfinite(ratio).all():
         raise ValueError("log_hazard_ratio must be one-dimensional and finite")
-    if baseline.shape != (grid.intervals,) or np.isnan(baseline).any() or (baseline == np.inf).any():
+    shapes = ((grid.intervals,), (len(ratio), grid.intervals))
+    if baseline.shape not in shapes or np.isnan(baseline).any() or (baseline == np.inf).any():
         raise ValueError("log_baseline_hazard must have one value an interval, finite or -inf")
     with np.errstate(over="ignore"):
-        return ratio, np.concatenate(([0.0], np.cumsum(np.exp(baseline))))
+        gathered = np.cumsum(np.exp(np.atleast_2d(baseline)), axis=1)
+    return ratio, np.concatenate((np.zeros((len(gathered), 1)), gathered), axis=1)
+
+
+def _at(times: FloatArray, cumulative: FloatArray, grid: TimeGrid) -> FloatArray:
+    """(patients or 1, times)."""
+    found = np.empty((len(cumulative), len(times)))
+    for row, each in enumerate(cumulative):
+        found[row] = np.interp(times, grid.bounds, each)
+    return found

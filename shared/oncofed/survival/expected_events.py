@@ -81,7 +81,8 @@ def expected_events(
 ) -> tuple[ExpectedOfGroup, ...]:
     """Counts of each group in each window (bounds[k], bounds[k + 1]].
 
-    log_hazard_ratio, entry, exit_, observed  (patients,). log_baseline_hazard  (intervals,) of the grid.
+    log_hazard_ratio, entry, exit_, observed  (patients,). log_baseline_hazard  (intervals,) of the grid, or
+              (patients, intervals) where each has a course of its own.
     bounds  rising, from 0 to the grid's last bound at most.
     groups  by name, (patients,) each; a patient may be in several.
     """
@@ -89,7 +90,9 @@ def expected_events(
     expected, came = [], []
     for begin, end in pairwise(bounds):
         spent = grid.at_risk(np.maximum(entry, begin), np.minimum(exit_, end))
-        expected.append(np.exp(log_hazard_ratio) * (spent @ hazard))
+        expected.append(
+            np.exp(log_hazard_ratio) * (spent @ hazard if hazard.ndim == 1 else (spent * hazard).sum(axis=1))
+        )
         came.append(observed & (exit_ > begin) & (exit_ <= end))
     return tuple(
         ExpectedOfGroup(

@@ -3,6 +3,13 @@
 f(x) = w.x + ReLU network(x), one output an endpoint, hidden units shared. No biases anywhere in f, so the reference
 patient (the zero vector of `oncofed.cohort.encoding`) has f = 0 exactly, and layer-wise relevance propagation conserves
 f. The log hazard of interval k is b_k + f(x); b starts at the study's public rate and its correction is learned.
+
+Tumours differ in when patients die of them: with one course b for all, the risks of some are wrong by a factor of two
+in the first year and of another two later, while a C-index, and the calibration of all together, are right. A plan may
+ask for time shapes: the log hazard is b_k + f(x) + s_k(e), s_k(e) = sum_m phi_mk u_m(e), with e the tumour entity and
+phi the public functions of `survival.time_shapes`. They are 0 in the interval at their centre, so that there f is the
+log hazard ratio against the reference patient exactly, and so are its explanations. u starts at zero and is learned
+with the rest, with a decay of its own; f does not change with time.
 """
 
 from __future__ import annotations
@@ -16,6 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from oncofed.protocol.plan import ModelSpec
+from oncofed.survival.categories import category_of
+from oncofed.survival.time_shapes import TimeShapes
 
 
 class BaselineHazard(nn.Module):
@@ -37,13 +46,45 @@ class BaselineHazard(nn.Module):
         return self.log_hazard() + log_hazard_ratio[:, :, None]
 
 
-class PrognosisNetwork(nn.Module):
-    """Proportional-hazards network on a public time grid, in float64.
+class EntityShapes(nn.Module):
+    """s_k(e): how the hazard of a tumour entity runs over time, beside what is common to all.
 
-    The parameters, in the order in which they travel: baseline correction (endpoints, intervals), linear branch
-    (endpoints, columns) if the spec has one, then the ReLU branch layer by layer. `initialisation_seed` picks the first
-    ReLU layers alone; everything else starts at zero, so two seeds start with the same f = 0. None leaves the branches'
-    weights unset, for `network_with`.
+    coefficients  (endpoints * functions, entities); times the public weight they are u.
+    """
+
+    def __init__(self, spec: ModelSpec, shapes: TimeShapes) -> None:
+        super().__init__()
+        self.endpoints, self.weight = len(spec.endpoints), shapes.weight
+        self.columns, self.entities = shapes.entity_columns, shapes.entities
+        self.functions = torch.as_tensor(shapes.on(spec.grid))
+        rows = self.endpoints * shapes.functions
+        self.coefficients = nn.Parameter(torch.zeros(rows, self.entities, dtype=torch.float64))
+
+    def entity(self, x: Tensor) -> Tensor:
+        """(patients, columns) -> (patients, entities): the public weight at the patient's own, else 0."""
+        entity = category_of(self.columns, x)
+        return torch.zeros(len(x), self.entities, dtype=torch.float64).scatter_(1, entity[:, None], self.weight)
+
+    def over_time(self, u: Tensor) -> Tensor:
+        """(patients, endpoints * functions) -> (patients, endpoints, intervals)."""
+        each = u.view(len(u), self.endpoints, len(self.functions))
+        total = each[:, :, :1] * self.functions[0]
+        for place in range(1, len(self.functions)):
+            total = total + each[:, :, place : place + 1] * self.functions[place]
+        return total
+
+    def forward(self, entity: Tensor) -> Tensor:
+        """(patients, entities), as `entity` has them -> (patients, endpoints, intervals)."""
+        return self.over_time(entity @ self.coefficients.T)
+
+
+class PrognosisNetwork(nn.Module):
+    """Proportional-hazards network on a public time grid, in float64; hazards of one tumour entity are proportional.
+
+    The parameters, in the order in which they travel: baseline correction (endpoints, intervals), time shapes
+    (endpoints * functions, entities) and linear branch (endpoints, columns) if the spec has them, then the ReLU branch
+    layer by layer. `initialisation_seed` picks the first ReLU layers alone; everything else starts at zero, so two
+    seeds start with the same f = 0. None leaves the branches' weights unset, for `network_with`.
     """
 
     def __init__(self, spec: ModelSpec, *, initialisation_seed: int | None) -> None:
@@ -51,6 +92,7 @@ class PrognosisNetwork(nn.Module):
         self.spec = spec
         endpoints = len(spec.endpoints)
         self.baseline = BaselineHazard(spec)
+        self.time_shapes = None if spec.time_shapes is None else EntityShapes(spec, spec.time_shapes)
         self.linear_branch = _bias_free(spec.columns, endpoints) if spec.linear_branch else None
         self.relu_branch: nn.Sequential | None = None
         if spec.hidden_units:
@@ -72,7 +114,7 @@ class PrognosisNetwork(nn.Module):
                     output.weight.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Log hazard ratio against the reference patient.
+        """Log hazard ratio against the reference patient, with time shapes at their centre.
 
         x        (patients, columns), float64, as `encode` returns it.
         returns  (patients, endpoints); positive is a worse prognosis.
@@ -85,9 +127,32 @@ class PrognosisNetwork(nn.Module):
         return log_hazard_ratio
 
     def log_hazard(self, x: Tensor) -> Tensor:
-        """(patients, endpoints, intervals): log cumulative hazard over each whole interval, b_k + f(x)."""
-        hazard: Tensor = self.baseline(self(x))
-        return hazard
+        """(patients, endpoints, intervals): log cumulative hazard over each whole interval, b_k + f(x) + s_k(e)."""
+        return self.log_hazard_of(x, self(x))
+
+    def log_hazard_of(self, x: Tensor, log_hazard_ratio: Tensor) -> Tensor:
+        """The same, with f(x) (patients, endpoints) computed before."""
+        hazard: Tensor = self.baseline(log_hazard_ratio)
+        return hazard if self.time_shapes is None else hazard + self.shapes_of(x)
+
+    def shapes_of(self, x: Tensor) -> Tensor:
+        """(patients, columns) -> (patients, endpoints, intervals): s_k(e), of a network that has them."""
+        assert self.time_shapes is not None
+        shapes: Tensor = self.time_shapes(self.time_shapes.entity(x))
+        return shapes
+
+    def log_baseline_hazard(self, x: Tensor) -> NDArray[np.float64]:
+        """(patients, endpoints, intervals): b_k + s_k(e), of patients of the same tumour entity whose f is 0."""
+        with torch.no_grad():
+            common = self.baseline.log_hazard().expand(len(x), -1, -1)
+            own = common if self.time_shapes is None else common + self.shapes_of(x)
+        return np.asarray(own.numpy(), dtype=np.float64)
+
+    @property
+    def reference_log_hazard(self) -> NDArray[np.float64]:
+        """(endpoints, intervals): of the reference patient."""
+        found: NDArray[np.float64] = self.log_baseline_hazard(torch.zeros(1, self.spec.columns, dtype=torch.float64))[0]
+        return found
 
 
 class _UnsetLinear(nn.Linear):

@@ -34,7 +34,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from oncofed.survival.network import BaselineHazard, PrognosisNetwork
+from oncofed.survival.network import BaselineHazard, EntityShapes, PrognosisNetwork
 
 _FLOAT64_BITS = 53
 _PIECE_BITS = 14
@@ -181,6 +181,29 @@ class _Spread(torch.autograd.Function):
         return row_sums(at_output[0].flatten(0, 1)).reshape(patients, endpoints), None
 
 
+class _OverTime(torch.autograd.Function):
+    """`EntityShapes.over_time`, whose gradients are added up in one order."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, shapes: EntityShapes) -> Tensor:
+        ctx.shapes = shapes
+        return shapes.over_time(u)
+
+    @staticmethod
+    def backward(ctx: Any, *at_output: Tensor) -> tuple[Tensor, None]:
+        return at_functions(ctx.shapes, at_output[0]), None
+
+
+def at_functions(shapes: EntityShapes, over_time: Tensor) -> Tensor:
+    """The transpose of `EntityShapes.over_time`: (patients, endpoints, intervals) -> (patients, endpoints * functions).
+
+    Each patient's intervals are added up in one order.
+    """
+    patients, endpoints, intervals = over_time.shape
+    weighted = over_time[:, :, None, :] * shapes.functions
+    return row_sums(weighted.reshape(-1, intervals)).view(patients, endpoints * len(shapes.functions))
+
+
 class _RowSums(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, terms: Tensor) -> Tensor:
@@ -247,14 +270,18 @@ def one_by_one(network: PrognosisNetwork, fed: GridRows, *, note: Note | None = 
 
     fed  `on_grid` of the inputs that will come, by which they are known.
 
-    Every layer with parameters must be a bias-free linear one or the baseline hazard; anything else is our mistake.
+    Every layer with parameters must be a bias-free linear one, the baseline hazard or the time shapes; anything else is
+    our mistake.
     """
     layers = [module for module in network.modules() if next(module.parameters(recurse=False), None) is not None]
-    assert all(isinstance(layer, BaselineHazard) or getattr(layer, "bias", 0) is None for layer in layers)
+    own = (BaselineHazard, EntityShapes)
+    assert all(isinstance(layer, own) or getattr(layer, "bias", 0) is None for layer in layers)
     told = note or (lambda *_: None)
     for layer in layers:
         if isinstance(layer, BaselineHazard):
             layer.__dict__["forward"] = _baseline(layer, told)
+        elif isinstance(layer, EntityShapes):
+            layer.__dict__["forward"] = _time_shapes(layer, told)
         else:
             assert isinstance(layer, nn.Linear)
             layer.__dict__["forward"] = _linear(layer, fed, told)
@@ -286,5 +313,18 @@ def _baseline(layer: BaselineHazard, note: Note) -> Callable[[Tensor], Tensor]:
         weight = torch.full((len(log_hazard_ratio), 1), layer.weight, dtype=torch.float64)
         note(layer.correction, on_grid(weight), output)
         return output
+
+    return forward
+
+
+def _time_shapes(layer: EntityShapes, note: Note) -> Callable[[Tensor], Tensor]:
+    """A linear layer, too: its input is the patient's tumour entity."""
+
+    def forward(entity: Tensor) -> Tensor:
+        fed = on_grid(entity)
+        u: Tensor = _ExactLinear.apply(fed.values, layer.coefficients, fed)  # type: ignore[no-untyped-call]  # as above
+        note(layer.coefficients, fed, u)
+        shaped: Tensor = _OverTime.apply(u, layer)  # type: ignore[no-untyped-call]  # as above
+        return shaped
 
     return forward

@@ -29,10 +29,17 @@ parts of the log hazard ratios are sum_e R_e v_e, whose squared length is at mos
 g_e^2 = sum_f |v_e . v_f|, by 2 |R_e R_f| <= R_e^2 + R_f^2. So the sum over endpoints of each one's largest corner
 bounds the whole; for one endpoint, and for gradients at right angles, nothing is given away.
 
+Time shapes (`survival.network`) add v^2 |sum_k r_k phi_k|^2, with v their public weight and phi_k the vector of public
+functions in interval k. It is convex in l, too, so at the corners it is at most v^2 times c^2 |phi_j|^2, |phi_i|^2, and
+|c phi_j - phi_i|^2, where the event is in interval i and the cap was reached in j before. The largest of these over
+all intervals are public numbers (`ShapeBounds`); one endpoint's shapes are of no other's, so its corners stay its own.
+
 All of it is computed entry by entry and in a fixed order, as `one_by_one` asks for.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -58,15 +65,34 @@ def stopped_residuals(log_hazard: Tensor, events: Tensor, at_risk: Tensor, *, ca
     return torch.stack(counted, dim=2) - events * (since_entry <= cap)[:, :, None]
 
 
-def squared_bound(squared_gradient: Tensor, *, cap: float, baseline_weight: float) -> Tensor:
+@dataclass(frozen=True)
+class ShapeBounds:
+    """The most that v^2 |sum_k r_k phi_k|^2 is: with a residual of 1 in one interval; with the event after the cap."""
+
+    of_one: float = 0.0
+    of_late: float = 0.0
+
+    @staticmethod
+    def of(functions: Tensor, *, weight: float, cap: float) -> ShapeBounds:
+        """functions: (functions, intervals), phi."""
+        of_one = functions.square().sum(dim=0).max()
+        late = (functions[:, :, None] - cap * functions[:, None, :]).square().sum(dim=0)  # (event, cap)
+        of_late = late.tril(-1).max()  # the event ends the follow-up, so the cap came before
+        return ShapeBounds(weight**2 * float(of_one), weight**2 * float(of_late))
+
+
+def squared_bound(
+    squared_gradient: Tensor, *, cap: float, baseline_weight: float, shapes: ShapeBounds = ShapeBounds()
+) -> Tensor:
     """(patients,): the most that the squared length of a stopped gradient can be, whatever the outcome.
 
-    squared_gradient  (patients, endpoints), g_e^2 of the module.
+    squared_gradient  (patients, endpoints), g_e^2 of the module. shapes: of nothing where the model has none.
     """
     of_baseline = baseline_weight * baseline_weight  # `**` raises where this is infinite
-    survives = cap**2 * (of_baseline + squared_gradient)
-    dies_at_once = of_baseline + squared_gradient
-    dies_late = (1 + cap**2) * of_baseline + (1 - cap) ** 2 * squared_gradient
+    of_one = of_baseline + shapes.of_one
+    survives = cap**2 * (of_one + squared_gradient)
+    dies_at_once = of_one + squared_gradient
+    dies_late = (1 + cap**2) * of_baseline + shapes.of_late + (1 - cap) ** 2 * squared_gradient
     largest = torch.maximum(torch.maximum(survives, dies_at_once), dies_late)
     total = torch.zeros_like(largest[:, 0])
     for endpoint in range(largest.shape[1]):

@@ -36,19 +36,12 @@ FEWEST_FOLLOWED_SHARE = 0.1
 """Of patients: the Brier score ends where fewer are still followed, each of whom would stand for many."""
 
 
-class Baseline(Protocol):
-    """Of the reference patient."""
-
-    def log_hazard(self) -> torch.Tensor:
-        """(endpoints, intervals), log cumulative hazard over each whole interval."""
-        ...
-
-
 class Prognosis(Protocol):
     """What is measured: any network whose output is a log hazard ratio against the reference patient."""
 
-    @property
-    def baseline(self) -> Baseline: ...
+    def log_baseline_hazard(self, x: torch.Tensor) -> FloatArray:
+        """(patients, columns) -> (patients, endpoints, intervals): log cumulative hazard where the ratio is 1."""
+        ...
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """(patients, columns) -> (patients, endpoints)."""
@@ -83,16 +76,17 @@ def endpoint_results(
 ) -> dict[str, EndpointResult]:
     """Every measure for every endpoint, on the patients set aside. Hospitals' training patients weigh the censored."""
     test = patients.test
+    x = torch.as_tensor(encode(test))
     with torch.no_grad():
-        ratios = np.asarray(network(torch.as_tensor(encode(test))).numpy())
-        baseline = np.asarray(network.baseline.log_hazard().numpy())
+        ratios = np.asarray(network(x).numpy())
+        baseline = network.log_baseline_hazard(x)
     results = {}
     for index, endpoint in enumerate(test.schema.endpoints):
         results[endpoint.name] = _endpoint_result(
             endpoint.name,
             index,
             ratios[:, index],
-            baseline[index],
+            baseline[:, index],
             patients=patients,
             evaluation=evaluation,
             rng=np.random.default_rng([seed, index]),

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import ModelSpec, StudyPlan
 from oncofed.survival.grid import TimeGrid
+from oncofed.survival.time_shapes import TimeShapes
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,7 @@ class SavedModel:
                 "grid": TimeGrid(tuple(found["grid"]["bounds"]), found["grid"]["unit"]),
                 "baseline_hazard": tuple(found["baseline_hazard"]),
                 "hidden_units": tuple(found["hidden_units"]),
+                "time_shapes": None if found["time_shapes"] is None else _time_shapes(found["time_shapes"]),
             }
             return ModelSpec(**{field.name: found[field.name] for field in fields(ModelSpec)} | read)
         except (KeyError, TypeError, ValueError):
@@ -55,13 +57,19 @@ class SavedModel:
     @property
     def vector(self) -> NDArray[np.float64]:
         """(parameters,), of the project's own network in the order in which they travel. Raises InvalidInput."""
-        order = [name for name in ("baseline.correction", "linear_branch.weight") if name in self.weights]
+        first = ("baseline.correction", "time_shapes.coefficients", "linear_branch.weight")
+        order = [name for name in first if name in self.weights]
         branch = [name for name in self.weights if re.fullmatch(r"relu_branch\.\d+\.weight", name)]
         order += sorted(branch, key=lambda name: int(name.split(".")[1]))
         found = np.concatenate([np.zeros(0), *(self.weights[name].numpy().ravel() for name in order)])
         if set(order) != set(self.weights) or len(found) != self.spec.parameters:
             raise InvalidInput([Fault("the model", "has other weights than its plan says", "Train it again.")])
         return found
+
+
+def _time_shapes(found: Mapping[str, Any]) -> TimeShapes:
+    read = {"entity_columns": tuple(found["entity_columns"])}
+    return TimeShapes(**{field.name: found[field.name] for field in fields(TimeShapes)} | read)
 
 
 def metadata_of(plan: StudyPlan, more: Mapping[str, str]) -> dict[str, str]:

@@ -26,6 +26,7 @@ from oncofed.protocol.plan_hash import refuse_short
 from oncofed.protocol.study_document import schema_of
 from oncofed.survival.curves import NOT_REACHED, median_survival
 from oncofed.survival.network import PrognosisNetwork, network_with, parameter_count
+from oncofed.words.time_shapes import when_words
 
 
 def explain_patient(folder: NodeFolder, *, beginning: str | None, patient_id: str, most_markers: int) -> Iterator[str]:
@@ -41,6 +42,8 @@ def explain_patient(folder: NodeFolder, *, beginning: str | None, patient_id: st
     yield f"Study {plan.document.plan.study}, patient {patient_id}"
     for number, endpoint in enumerate(plan.document.plan.model.endpoints):
         yield from _of_endpoint(network, patient, x, number=number, endpoint=endpoint, most_markers=most_markers)
+    if told := when_words(plan.document.plan.model):
+        yield told
     yield "A log hazard ratio above 0 means a worse prognosis than the reference patient's. Research use only."
 
 
@@ -50,8 +53,7 @@ def _of_endpoint(
     names, by_marker = marker_relevance(network, x, columns(patient.schema), endpoint=number)
     relevance, total = by_marker[0], float(by_marker[0].sum())
     grid = network.spec.grid
-    with torch.no_grad():
-        baseline = network.baseline.log_hazard()[number].numpy()
+    baseline = network.log_baseline_hazard(x)[0, number]
     median = median_survival(np.array([total]), log_baseline_hazard=baseline, grid=grid)[0]
     told = "not reached" if median == NOT_REACHED else f"{median:.0f} {grid.unit}"
     ratio = f"log hazard ratio {total:+.2f} (hazard ratio {np.exp(total):.2f})"

@@ -45,7 +45,6 @@ class EndpointPrognosis:
 
     relevance         (patients, sources) log hazard ratios; each row adds up to `log_hazard_ratio`.
     sources           names of markers, and of modalities that may be missing as a whole.
-    log_baseline_hazard  (intervals,), as released.
     parts             what is told of outcomes. recalibration: to them; None when there are too few.
     tops              (sources,), the cap of a patient's part in a mean absolute contribution.
     """
@@ -55,7 +54,6 @@ class EndpointPrognosis:
     sources: tuple[str, ...]
     relevance: FloatArray
     log_hazard_ratio: FloatArray
-    log_baseline_hazard: FloatArray
     parts: tuple[Part, ...]
     recalibration: Recalibration | None
     tops: FloatArray
@@ -68,10 +66,15 @@ class EndpointPrognosis:
 
 @dataclass(frozen=True, eq=False)
 class OwnPrognosis:
-    """One endpoint, one patient of the table as it is now. relevance: (sources,), adding up to `log_hazard_ratio`."""
+    """One endpoint, one patient of the table as it is now.
+
+    relevance            (sources,), adding up to `log_hazard_ratio`.
+    log_baseline_hazard  (intervals,), as released, of the patient's tumour entity.
+    """
 
     relevance: FloatArray
     log_hazard_ratio: float
+    log_baseline_hazard: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +179,8 @@ class HospitalPrognosis:
         with one_thread():
             x = torch.as_tensor(self.encoded(row))
             _, relevance = marker_relevance(self.network, x, columns(self.schema), endpoint=number)
-        return OwnPrognosis(relevance[0], float(relevance[0].sum()))
+            baseline = self.network.log_baseline_hazard(x)[0, number]
+        return OwnPrognosis(relevance[0], float(relevance[0].sum()), baseline)
 
     def encoded(self, row: int) -> FloatArray:
         """(1, columns), as the network reads a patient of the table as it is now."""
@@ -197,8 +201,6 @@ class HospitalPrognosis:
         x = torch.as_tensor(self.published_encoded)
         sources, relevance = marker_relevance(self.network, x, columns(self.schema), endpoint=number)
         ratio = relevance.sum(axis=1)
-        with torch.no_grad():
-            baseline = np.asarray(self.network.baseline.log_hazard()[number].numpy(), dtype=np.float64)
         parts = parts_of(
             self.units,
             ratio,
@@ -207,20 +209,18 @@ class HospitalPrognosis:
             grid=grid,
             disclosure=self.disclosure,
         )
-        fitted = self._fitted(parts, baseline)
+        fitted = self._fitted(parts, number)
         tops = self.disclosure.tops(np.abs(relevance))
-        return EndpointPrognosis(number, name, sources, relevance, ratio, baseline, parts, fitted, tops)
+        return EndpointPrognosis(number, name, sources, relevance, ratio, parts, fitted, tops)
 
-    def _fitted(self, parts: tuple[Part, ...], log_baseline_hazard: FloatArray) -> Recalibration | None:
+    def _fitted(self, parts: tuple[Part, ...], number: int) -> Recalibration | None:
         """To patients who were set aside, where there are enough of them (see `recalibration`); else to all."""
-        unseen = self._fitted_to([part for part in parts if part.unseen], log_baseline_hazard, with_slope=True)
+        unseen = self._fitted_to([part for part in parts if part.unseen], number, with_slope=True)
         if unseen is not None:
             return replace(unseen, set_aside=True)
-        return self._fitted_to(parts, log_baseline_hazard, with_slope=self.noise_in_model)
+        return self._fitted_to(parts, number, with_slope=self.noise_in_model)
 
-    def _fitted_to(
-        self, parts: Sequence[Part], log_baseline_hazard: FloatArray, *, with_slope: bool
-    ) -> Recalibration | None:
+    def _fitted_to(self, parts: Sequence[Part], number: int, *, with_slope: bool) -> Recalibration | None:
         """To what is told of the parts: each as so many patients of its middle risk."""
         told = sum(int(part.events[-1]) for part in parts)
         if told < FEWEST_EVENTS:
@@ -231,7 +231,7 @@ class HospitalPrognosis:
         lived = [np.diff(axis) * (one.at_risk[:-1] + one.at_risk[1:]) / 2 for one in each]
         found = recalibrate(
             np.array([part.log_hazard_ratio for part in parts]),
-            log_baseline_hazard=log_baseline_hazard,
+            log_baseline_hazard=np.array([self._log_baseline_hazard(part.unit)[number] for part in parts]),
             events=np.array([np.diff(one.events[bounds]) for one in each]),
             at_risk=np.array([np.add.reduceat(one, bounds[:-1]) for one in lived]) / self.grid.widths,
             with_slope=with_slope,
@@ -244,6 +244,19 @@ class HospitalPrognosis:
             if found is None
             else replace(found, covariance=found.covariance * wider, patients=patients, events=events)
         )
+
+    def _log_baseline_hazard(self, unit: int) -> FloatArray:
+        """(endpoints, intervals), as released, of a unit's tumour entity; of several, the mean hazard of all that the
+        schema knows, as it may not be told who is in a part.
+        """
+        encoded = columns(self.schema)
+        names = self.entity_names
+        rows = np.zeros((max(1, len(names)), len(encoded)))
+        for place, column in enumerate(encoded):
+            if column.source == self.schema.tumour_entity and column.category in names:
+                rows[names.index(column.category), place] = column.weight
+        of_each = self.network.log_baseline_hazard(torch.as_tensor(rows))
+        return of_each[unit] if unit >= 0 else np.asarray(np.logaddexp.reduce(of_each, axis=0) - np.log(len(of_each)))
 
     def peers(self, row: int) -> Peers:
         """Published patients of the same tumour entity, or all where those are no unit."""

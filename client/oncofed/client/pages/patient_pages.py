@@ -37,6 +37,7 @@ from oncofed.client.pages.viewing_record import NOT_FOUND, PATIENT, SEARCH, UNKN
 from oncofed.client.pages.wording import time
 from oncofed.survival.curves import NOT_REACHED
 from oncofed.words.numbers import percent
+from oncofed.words.time_shapes import when_words
 
 router = APIRouter()
 
@@ -151,6 +152,7 @@ def _content(hospital: HospitalPrognosis, view: PatientView, row: int, word: str
         "not_reached": curve.median == NOT_REACHED,
         "last_bound": time(grid.bounds[-1], grid.unit),
         "recalibration": recalibration,
+        "when_words": when_words(hospital.network.spec),
         "fitted": None if recalibration is None else Fitted.of(recalibration, hospital.disclosure),
         "similar_median": None if view.similar is None else view.similar.outcome.median_words(grid.unit),
     }

@@ -8,7 +8,7 @@ patient's own. The patient's own values are exact; what is said of others goes t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +109,7 @@ def patient_view(hospital: HospitalPrognosis, row: int, *, endpoint: int, since:
     """since: the curve of those who have lived so long. Raises IndexError for an endpoint that does not exist."""
     prognosis, peers, released = hospital.endpoint(endpoint), hospital.peers(row), hospital.own(endpoint, row)
     slope = prognosis.slope
-    own = OwnPrognosis(slope * released.relevance, slope * released.log_hazard_ratio)
+    own = replace(released, relevance=slope * released.relevance, log_hazard_ratio=slope * released.log_hazard_ratio)
     lower = slope * prognosis.log_hazard_ratio[peers.rows] < own.log_hazard_ratio
     rows = marker_rows(hospital, prognosis, own, row, peers)
     missing = could_change(hospital, row, peers, endpoint=endpoint, slope=slope)
@@ -118,7 +118,7 @@ def patient_view(hospital: HospitalPrognosis, row: int, *, endpoint: int, since:
         endpoint=prognosis,
         peers=peers,
         log_hazard_ratio=own.log_hazard_ratio,
-        curve=_curve(hospital, prognosis, released.log_hazard_ratio, since),
+        curve=_curve(hospital, prognosis, released, since),
         status=Status(
             bool(hospital.cohort.observed[row, endpoint]),
             float(hospital.cohort.exit[row, endpoint]),
@@ -130,13 +130,13 @@ def patient_view(hospital: HospitalPrognosis, row: int, *, endpoint: int, since:
         missing=missing,
         complete=completeness(hospital, row, peers, endpoint=endpoint, slope=slope),
         comparison=similar_patients(hospital, prognosis, row, released),
-        incidence=_incidence(hospital, prognosis, released.log_hazard_ratio, row),
+        incidence=_incidence(hospital, prognosis, released, row),
     )
 
 
-def _curve(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, ratio: float, since: float) -> Curve:
-    """ratio: by the released model."""
-    grid, baseline = hospital.grid, prognosis.log_baseline_hazard
+def _curve(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, own: OwnPrognosis, since: float) -> Curve:
+    """own: by the released model."""
+    grid, baseline, ratio = hospital.grid, own.log_baseline_hazard, own.log_hazard_ratio
     times = np.linspace(since, grid.bounds[-1], _POINTS)
     released = survival_curves(np.array([ratio]), log_baseline_hazard=baseline, grid=grid, times=times)[0]
     adjusted = None
@@ -150,7 +150,9 @@ def _curve(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, ratio: flo
     return Curve(times, conditional, adjusted, since)
 
 
-def _incidence(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, ratio: float, row: int) -> Incidence | None:
+def _incidence(
+    hospital: HospitalPrognosis, prognosis: EndpointPrognosis, own: OwnPrognosis, row: int
+) -> Incidence | None:
     """From the two hazards that the model has, each adjusted to this hospital as far as its curve is."""
     endpoint = hospital.schema.endpoints[prognosis.number]
     if endpoint.death_event_column is None or endpoint.death is not DeathPolicy.CENSORING:
@@ -168,17 +170,17 @@ def _incidence(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, ratio:
     of_death = hospital.endpoint(death)
     hazards = np.stack(
         [
-            _cumulative_hazards(prognosis, ratio),
-            _cumulative_hazards(of_death, hospital.own(death, row).log_hazard_ratio),
+            _cumulative_hazards(prognosis, own),
+            _cumulative_hazards(of_death, hospital.own(death, row)),
         ]
     )
     times = np.linspace(0.0, hospital.grid.bounds[-1], _POINTS)
     return Incidence(*cumulative_incidence(hazards, grid=hospital.grid, times=times))
 
 
-def _cumulative_hazards(prognosis: EndpointPrognosis, ratio: float) -> FloatArray:
+def _cumulative_hazards(prognosis: EndpointPrognosis, own: OwnPrognosis) -> FloatArray:
     """(intervals,)"""
-    adjusted = prognosis.recalibration
+    adjusted, ratio = prognosis.recalibration, own.log_hazard_ratio
     if adjusted is None:
-        return np.asarray(np.exp(prognosis.log_baseline_hazard + ratio))
-    return np.asarray(np.exp(prognosis.log_baseline_hazard + adjusted.corrections + adjusted.slope * ratio))
+        return np.asarray(np.exp(own.log_baseline_hazard + ratio))
+    return np.asarray(np.exp(own.log_baseline_hazard + adjusted.corrections + adjusted.slope * ratio))

@@ -107,14 +107,14 @@ def recalibrate(
     """Fit (a, s), or a alone, to a hospital's own patients; None with fewer than FEWEST_EVENTS events.
 
     log_hazard_ratio     (patients,), f of one endpoint.
-    log_baseline_hazard  (intervals,), b_k, finite.
+    log_baseline_hazard  (intervals,), b_k, finite, or (patients, intervals) where tumours differ in it.
     events, at_risk      (patients, intervals), d_k and p_k as `TimeGrid` gives them.
     with_slope           whether these patients may say how far hazard ratios are spread (see the module).
     """
     observed = int(events.sum())
     if observed < FEWEST_EVENTS:
         return None
-    intervals = len(log_baseline_hazard)
+    intervals = log_baseline_hazard.shape[-1]
     middle = np.concatenate((np.zeros(intervals), [1.0]))
     free = intervals + 1 if with_slope else intervals
     precision = np.asarray(np.linalg.inv(prior_covariance(intervals)))[:free, :free]
@@ -130,7 +130,7 @@ def recalibrate(
     _, information = _score(theta, log_hazard_ratio, log_baseline_hazard, events, at_risk)
     covariance = np.zeros((intervals + 1, intervals + 1))
     covariance[:free, :free] = np.linalg.inv(information[:free, :free] + precision)
-    as_released = at_risk * np.exp(log_baseline_hazard[None, :] + log_hazard_ratio[:, None])
+    as_released = at_risk * np.exp(log_baseline_hazard + log_hazard_ratio[:, None])
     return Recalibration(
         theta[:-1],
         float(theta[-1]),

@@ -47,7 +47,7 @@ def calibration_rows(network: PrognosisNetwork, patients: PatientTensors, *, cap
     """(patients, SUMS * endpoints), each row at most 1 long."""
     with torch.no_grad(), one_by_one(network, patients.fed):
         log_hazard_ratio = network(patients.x)
-        log_hazard = network.baseline(log_hazard_ratio)
+        log_hazard = network.log_hazard_of(patients.x, log_hazard_ratio)
     nothing = torch.zeros_like(patients.events)
     residual, hazard = (
         row_sums(stopped_residuals(log_hazard, events, patients.at_risk, cap=cap).flatten(0, 1)).view_as(

@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from oncofed.client.patients.categories import category_of
 from oncofed.explanation.interactions import PATIENTS_AT_ONCE, patient_interactions
 from oncofed.explanation.marker_columns import MarkerColumns
 from oncofed.explanation.rules import EXACT, Rule, hidden_layer_of, relevance_of_columns
@@ -32,6 +31,7 @@ from oncofed.protocol.vote_layout import (
     VoteLayout,
     vote_faults,
 )
+from oncofed.survival.categories import category_of
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import network_with
 

@@ -2,6 +2,9 @@
 
 The cell follows from the model's log hazard ratio for the patient, from the patient's own follow-up and from public
 bounds: `survival.held_out`. It is the same whoever else is there, as `patients.summaries` asks.
+
+Of a model with time shapes a log hazard ratio changes with time. Groups are then cut by that of all of the time up to
+the horizon (`gathered_ratio`), from which the risk by the horizon follows as if hazards were proportional.
 """
 
 from __future__ import annotations
@@ -9,12 +12,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import xlogy
+from torch import Tensor
 
 from oncofed.protocol.plan import StudyPlan, SummarySpec
 from oncofed.survival.held_out import CountLayout, counted
 from oncofed.survival.likelihood import PatientTensors
-from oncofed.survival.network import network_with
-from oncofed.survival.one_by_one import one_by_one
+from oncofed.survival.network import PrognosisNetwork, network_with
+from oncofed.survival.one_by_one import exponential, one_by_one, row_sums
 
 
 def layout_of(plan: StudyPlan, spec: SummarySpec) -> CountLayout:
@@ -39,7 +44,7 @@ def rows(
     """(patients, cells)."""
     network = network_with(plan.model, weights)
     with torch.no_grad(), one_by_one(network, patients.fed):  # or who else is there could move a patient over an edge
-        ratios = np.asarray(network(patients.x).numpy())
+        ratios = np.asarray(gathered_ratio(network, patients.x, until=spec.horizon).numpy())
     return counted(
         layout_of(plan, spec),
         plan.model.grid,
@@ -47,3 +52,21 @@ def rows(
         events=patients.events.numpy(),
         at_risk=patients.at_risk.numpy(),
     )
+
+
+def gathered_ratio(network: PrognosisNetwork, x: Tensor, *, until: float) -> Tensor:
+    """(patients, endpoints): log of the hazard gathered by a bound of the grid, over that of the reference patient.
+
+    f(x) where the model has no time shapes.
+    """
+    ratio: Tensor = network(x)
+    if network.time_shapes is None:
+        return ratio
+    counted = network.spec.grid.bounds.index(until)
+    own = network.baseline.log_hazard() + network.shapes_of(x)
+    reference = torch.as_tensor(network.reference_log_hazard)[None]
+    gathered, of_reference = (
+        row_sums(exponential(each[:, :, :counted]).flatten(0, 1)).view(each.shape[:2]) for each in (own, reference)
+    )
+    # scipy calls one scalar function number by number.
+    return ratio + torch.as_tensor(xlogy(1.0, (gathered / of_reference).numpy()))

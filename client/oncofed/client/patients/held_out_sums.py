@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from oncofed.client.patients.categories import category_of
 from oncofed.protocol.expected_layout import BLOCK_WEIGHTS, OVERALL, OVERALL_WEIGHTS, ExpectedLayout, expected_layout
 from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.survival.categories import category_of
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import network_with
 from oncofed.survival.one_by_one import one_by_one, row_sums
@@ -33,7 +33,7 @@ def rows(
     layout, network = expected_layout(plan, spec), network_with(plan.model, weights)
     with torch.no_grad(), one_by_one(network, patients.fed):
         ratio = network(patients.x)
-        log_hazard = network.baseline(ratio)
+        log_hazard = network.log_hazard_of(patients.x, ratio)
     found = expected_rows(
         layout,
         ratio,

@@ -67,7 +67,9 @@ def weights_after_local_steps(
             for parameter, origin in zip(network.parameters(), start, strict=True):
                 assert parameter.grad is not None
                 parameter.grad += training.proximal_mu * (parameter - origin)
-                if parameter is not network.baseline.correction:
+                if network.time_shapes is not None and parameter is network.time_shapes.coefficients:
+                    parameter.grad += training.shape_weight_decay * parameter
+                elif parameter is not network.baseline.correction:
                     parameter.grad += training.weight_decay * parameter
         optimizer.original_optimizer.step()
         with torch.no_grad():

@@ -10,6 +10,10 @@ The interval of the Brier score: the counts are drawn again around what they are
 and that of the noise, and the figure's spread is laid around it. Suppressed (None) is every figure of fewer patients,
 as counted with their noise, than the plan's floor or than twice the noise of that very count, and an observed risk that
 noise alone would move by more than a tenth: of those the noise would speak.
+
+Of a model with time shapes a group's log hazard ratio is of all of the time up to the horizon, so that its predicted
+risk by the horizon is right; how it is spread over earlier times, which the Brier score and the observed risk look at,
+is taken from the reference patient's tumour.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def measured(
         return None
     from oncofed.survival.network import network_with  # noqa: PLC0415 - torch, which a report without figures spares
 
-    log_baseline_hazard = network_with(plan.model, weights).baseline.log_hazard().detach().numpy()
+    log_baseline_hazard = network_with(plan.model, weights).reference_log_hazard
     tables = tables_of(plan, spec, released)
     rng = np.random.default_rng(int(plan.hash[:16], 16))
     return Measured(

@@ -4,7 +4,8 @@ The linear part is w.x (`survival.network`), so a weight times the step that a m
 The step is public: the marker's scale, "yes" against "no", a category against the reference category, or "not measured"
 against the reference value. This is arithmetic on a model that is released already, and costs no privacy.
 
-The layout of the vector is the network's: the baseline's parameters first, then (endpoints, columns). Imports no torch.
+The layout of the vector is the network's: the parameters of the hazard's course first, then (endpoints, columns).
+Imports no torch.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def linear_effects(
     """By endpoint, each effect of the linear part, strongest first; empty when the network has no linear part."""
     if not model.linear_branch:
         return {}
-    start, endpoints = model.baseline_parameters, len(model.endpoints)
+    start, endpoints = model.ratio_begins, len(model.endpoints)
     rows = weights[start : start + endpoints * model.columns].reshape(endpoints, model.columns)
     inputs = columns(schema)
     assert len(inputs) == model.columns

@@ -37,6 +37,7 @@ from oncofed.server.report.study import DeployedStudy, state_in_words
 from oncofed.server.rounds.explanation_votes import released_explanations, summary_of
 from oncofed.words.names import one_line, plain_name
 from oncofed.words.numbers import counted, decimals, scientific, whole
+from oncofed.words.time_shapes import when_words
 
 Facts = list[tuple[str, str]]
 
@@ -97,6 +98,7 @@ def _content(study: DeployedStudy) -> dict[str, Any]:
         **_key_markers(study),
         "unit": plan.model.grid.unit,
         "effects": _effects(study),
+        "when_words": when_words(plan.model),
         "identity": _identity(study),
         "plan_words": plan_in_words(plan, study.schema, parameters=plan.model.parameters).split("\n\n"),
     }

@@ -76,7 +76,7 @@ def _output_weights(model: ModelSpec, endpoint: int) -> list[slice]:
     """Where the weights of this endpoint's output lie: f is linear in them together."""
     found = []
     if model.linear_branch:
-        start = model.baseline_parameters + endpoint * model.columns
+        start = model.ratio_begins + endpoint * model.columns
         found.append(slice(start, start + model.columns))
     if model.hidden_units:
         last = model.hidden_units[-1]

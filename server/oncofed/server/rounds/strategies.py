@@ -2,7 +2,8 @@
 
 Flower's `aggregate_train` sees replies that each hold one hospital's weights and one public site weight:
 
-    full_batch   current + step * (contribution - weight_decay * current), the baseline hazard without decay
+    full_batch   current + step * (contribution - weight_decay * current), the baseline hazard without decay, and time
+                 shapes with one of their own
     epochs       the contribution, which is weights already
 
 `step` is 1 for FedAdam, FedYogi and FedAdagrad, whose own learning rate scales the combined difference, and
@@ -264,7 +265,9 @@ def _weights_of(
     step = 1.0 if training.strategy in _ADAPTIVE else training.server_learning_rate
     decayed = (1.0 - step * training.weight_decay) * current
     baseline = slice(0, plan.model.baseline_parameters)
+    shapes = slice(plan.model.baseline_parameters, plan.model.ratio_begins)
     decayed[baseline] = current[baseline]
+    decayed[shapes] = (1.0 - step * training.shape_weight_decay) * current[shapes]
     return [decayed + (step * one.vector if step != 1.0 else one.vector) for one in contributions]
 
 

@@ -56,7 +56,7 @@ def weights_of(
 
 def relu_gradients(spec: ModelSpec, vector: FloatArray) -> FloatArray:
     """(units, columns): a release's part that belongs to the first ReLU layer."""
-    start = spec.baseline_parameters + (len(spec.endpoints) * spec.columns if spec.linear_branch else 0)
+    start = spec.ratio_begins + (len(spec.endpoints) * spec.columns if spec.linear_branch else 0)
     units = spec.hidden_units[0]
     return vector[start : start + units * spec.columns].reshape(units, spec.columns)
 

@@ -46,6 +46,8 @@ class Model:
     def log_hazard_ratio(self, patients: Patients, *, endpoint: str | None = None) -> FloatArray:
         """(patients,), against the reference patient of the schema; positive is a worse prognosis.
 
+        Of a model with time shapes, around two years (`spec.time_shapes.centre`); before and after, an entity's differ.
+
         endpoint  its name; None is the first.
         raises    InvalidInput for an unknown endpoint, and for patients of another schema.
         """
@@ -60,7 +62,7 @@ class Model:
         raises  InvalidInput for a time beyond the last interval bound, and as `log_hazard_ratio`.
         """
         self._refuse_times("at", [at])
-        ratio, baseline = self.log_hazard_ratio(patients, endpoint=endpoint), self._baseline(endpoint)
+        ratio, baseline = self.log_hazard_ratio(patients, endpoint=endpoint), self._baseline(patients, endpoint)
         return risk_at(at, ratio, log_baseline_hazard=baseline, grid=self.spec.grid)
 
     def survival(self, patients: Patients, times: Sequence[float], *, endpoint: str | None = None) -> pd.DataFrame:
@@ -69,7 +71,7 @@ class Model:
         raises  as `predict_risk`.
         """
         self._refuse_times("times", times)
-        ratio, baseline = self.log_hazard_ratio(patients, endpoint=endpoint), self._baseline(endpoint)
+        ratio, baseline = self.log_hazard_ratio(patients, endpoint=endpoint), self._baseline(patients, endpoint)
         asked = np.asarray(times, dtype=np.float64)
         curves = survival_curves(ratio, log_baseline_hazard=baseline, grid=self.spec.grid, times=asked)
         return pd.DataFrame(curves, columns=pd.Index(asked, name=self.spec.grid.unit))
@@ -90,11 +92,8 @@ class Model:
         same_schema({"patients": patients}, self.metadata["schema_hash"])
         return torch.as_tensor(encode(patients.cohort))
 
-    def _baseline(self, endpoint: str | None) -> FloatArray:
-        with torch.no_grad():
-            of_all = self.network.baseline.log_hazard().numpy()
-        found: FloatArray = np.asarray(of_all[self.place_of(endpoint)], dtype=np.float64)
-        return found
+    def _baseline(self, patients: Patients, endpoint: str | None) -> FloatArray:
+        return self.network.log_baseline_hazard(self.encoded(patients))[:, self.place_of(endpoint)]
 
     def _refuse_times(self, name: str, times: Sequence[float]) -> None:
         grid = self.spec.grid

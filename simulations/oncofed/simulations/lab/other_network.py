@@ -94,6 +94,12 @@ class OtherNetwork(nn.Module):
     def baseline(self) -> ReferencePatient:
         return ReferencePatient(self.correction.log_hazard() + self._at_reference().T)
 
+    def log_baseline_hazard(self, x: Tensor) -> FloatArray:
+        """(patients, columns) -> (patients, endpoints, intervals): the same of everybody."""
+        with torch.no_grad():
+            of_reference = self.baseline.log_hazard()
+        return np.asarray(of_reference.expand(len(x), -1, -1).numpy(), dtype=np.float64)
+
     @property
     def trained(self) -> list[nn.Parameter]:
         """Those that travel, the baseline's correction first. Frozen ones stay as they are."""

@@ -170,19 +170,30 @@ class Prognosis:
     hidden: tuple[int, ...] = (16,)
     linear: bool = True
     baseline_weight: float = 1.0
+    entity_time_shapes: int = 0
+    shape_weight: float = 1.0
 
 
-def prognosis(hidden: Sequence[int] = (16,), *, linear: bool = True, baseline_weight: float = 1.0) -> Prognosis:
+def prognosis(
+    hidden: Sequence[int] = (16,),
+    *,
+    linear: bool = True,
+    baseline_weight: float = 1.0,
+    entity_time_shapes: int = 0,
+    shape_weight: float = 1.0,
+) -> Prognosis:
     """The project's own network.
 
     hidden           widths of the ReLU layers; empty for a linear model.
     linear           whether a linear part stands beside them.
     baseline_weight  public multiplier of what is learned of the baseline hazard.
+    entity_time_shapes  0: the hazards of all tumour entities run alike over time; 1 or 2: each has a course of its own,
+                     of so many functions of time. shape_weight: public multiplier of what is learned of them.
     raises           InvalidInput.
 
     >>> import oncofed.lab as of
     >>> of.prognosis(hidden=[8])
-    Prognosis(hidden=(8,), linear=True, baseline_weight=1.0)
+    Prognosis(hidden=(8,), linear=True, baseline_weight=1.0, entity_time_shapes=0, shape_weight=1.0)
     >>> of.prognosis(hidden=[], linear=False)
     Traceback (most recent call last):
     oncofed.errors.InvalidInput: 1 fault
@@ -193,13 +204,19 @@ def prognosis(hidden: Sequence[int] = (16,), *, linear: bool = True, baseline_we
     faults = []
     if len(units) not in count or not all(each in within for each in units):
         faults.append(Fault("prognosis: hidden", "has a width or a number of layers that is refused", within.remedy))
-    if weight not in (span := range_of(PlanSettings, "baseline_weight")):
-        faults.append(Fault("prognosis: baseline_weight", "is refused", span.remedy))
+    others = {
+        "baseline_weight": weight,
+        "entity_time_shapes": (shapes := plain(entity_time_shapes)),
+        "shape_weight": (of_shapes := plain(shape_weight)),
+    }
+    for name, number in others.items():
+        if number not in (span := range_of(PlanSettings, name)):
+            faults.append(Fault(f"prognosis: {name}", "is refused", span.remedy))
     if not units and not linear:
         faults.append(Fault("prognosis", "leaves no network at all", "Give hidden units, or keep the linear part."))
     if faults:
         raise InvalidInput(faults)
-    return Prognosis(units, bool(linear), weight)
+    return Prognosis(units, bool(linear), weight, shapes, of_shapes)
 
 
 def settings_of(
@@ -223,4 +240,6 @@ def settings_of(
         training=training,
         privacy=privacy,
         held_out=HeldOutRequest(),
+        entity_time_shapes=network.entity_time_shapes,
+        shape_weight=network.shape_weight,
     )

@@ -47,6 +47,7 @@ from oncofed.simulations.results import RunResult
 from oncofed.simulations.study import Part, Partition
 from oncofed.words.names import MODALITY_NAMES, plain_name
 from oncofed.words.numbers import counted, decimals, percent, scientific, whole
+from oncofed.words.time_shapes import when_words
 
 PACKAGES = ("oncofed", "flwr", "torch", "opacus", "captum", "dp-accounting", "numpy", "pandas", "scipy")
 """Whose versions a reader needs to repeat the run."""
@@ -87,6 +88,7 @@ def _content(result: RunResult) -> dict[str, Any]:
         ],
         "notes": _notes(result),
         "modality_names": MODALITY_NAMES,
+        "when_words": when_words(result.plan.model),
         **_cohorts(result),
         **_training(result, measured_on),
         **_performance(result),

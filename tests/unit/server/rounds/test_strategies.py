@@ -22,6 +22,7 @@ from oncofed.server.rounds.recalibration import recalibrated
 from oncofed.server.rounds.state import FederationState, initial_state
 from oncofed.server.rounds.strategies import combine, strategy_faults
 from oncofed.survival.grid import TimeGrid
+from oncofed.survival.time_shapes import TimeShapes
 
 Vectors = list[NDArray[np.float64]]
 RATE, BETA_1, BETA_2, TAU, DECAY = 0.05, 0.8, 0.95, 1e-7, 0.01
@@ -369,3 +370,16 @@ def test_what_hospitals_reckon_of_noise_alone_is_what_these_strategies_make_of_i
         ours = trained_on(iter(means), changed.training)
         np.testing.assert_allclose(ours, state.weights[1:], rtol=1e-9)
     assert np.abs(state.weights[1:]).min() > 1e-3
+
+
+def test_time_shapes_have_a_weight_decay_of_their_own(plan: StudyPlan, run: Callable[..., FederationState]) -> None:
+    grid = TimeGrid((0.0, 6.0, 12.0, 24.0))
+    shapes = TimeShapes(functions=1, centre=9.0, weight=1.0, entity_columns=(0,))
+    model = ModelSpec(1, ("overall_survival",), grid, (0.02,), hidden_units=(), time_shapes=shapes)
+    plan = with_training(
+        replace(plan, model=model), strategy=Strategy.FEDAVG, mode=TrainingMode.FULL_BATCH, shape_weight_decay=7.0
+    )
+    current = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    after = run(plan, [np.zeros(6)] * 5, initial_state(current))
+    decays = np.array([0.0, 0.0, 0.0, 7.0, 7.0, DECAY])
+    np.testing.assert_allclose(after.weights, current * (1 - RATE * decays), rtol=1e-12)

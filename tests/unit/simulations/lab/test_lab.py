@@ -175,6 +175,21 @@ def test_a_model_is_kept_whole(run: of.Run, test_patients: of.Patients, tmp_path
         of.load_model(tmp_path / "model", network=torch.nn.Linear(3, 1))
 
 
+def test_a_model_with_time_shapes_says_each_patients_own_risk_and_is_kept_whole(tmp_path: Path) -> None:
+    hospitals, test = of.split(of.synthetic(patients=200, hospitals=2), test=0.3)
+    network = of.prognosis([], entity_time_shapes=2)
+    model = of.train(hospitals, privacy=NOTHING, network=network, rounds=5, progress=False).model
+    assert isinstance(model.network, PrognosisNetwork)
+    hazard = np.exp(model.network.log_hazard(model.encoded(test)).detach().numpy()[:, 0])
+    survival = np.exp(-np.concatenate([np.zeros((len(test), 1)), np.cumsum(hazard, axis=1)], axis=1))
+    bounds = model.spec.grid.bounds
+    np.testing.assert_allclose(model.survival(test, bounds), survival, rtol=1e-9)
+    np.testing.assert_allclose(model.predict_risk(test, at=bounds[2]), 1 - survival[:, 2], rtol=1e-9)
+    assert np.ptp(hazard / hazard[:, :1], axis=0).max() > 0.01  # not proportional
+    model.save(tmp_path / "model")
+    assert of.load_model(tmp_path / "model").survival(test, bounds).equals(model.survival(test, bounds))
+
+
 def test_what_is_no_model_of_this_version_is_refused(run: of.Run, tmp_path: Path) -> None:
     weights = {"baseline.correction": torch.zeros(1, 8)}
     hashes = {"plan_hash": "", "schema_hash": ""}
