@@ -55,7 +55,7 @@ def survival(moment: float, *, since: float = 0.0, of: HospitalPrognosis = HOSPI
     ratio = np.exp(found.slope * of.own(0, row).log_hazard_ratio)
     cumulative = 0.0
     for (begin, end), log_hazard, correction in zip(
-        pairwise(GRID.bounds), prognosis.log_baseline_hazard, found.corrections, strict=True
+        pairwise(GRID.bounds), of.own(0, row).log_baseline_hazard, found.corrections, strict=True
     ):
         lived = max(0.0, min(moment, end) - max(since, begin)) / (end - begin)
         cumulative += lived * float(np.exp(log_hazard + correction)) * ratio
@@ -244,7 +244,7 @@ def test_there_is_one_hazard_ratio_on_the_page_of_curve_tile_reasons_and_table(p
         assert np.prod(found) == pytest.approx(float(tile), rel=0.03)
     at_60 = re.search(r"60.months</th><td class=\"num\">(\d+)", text)
     assert at_60 is not None
-    baseline = prognosis.log_baseline_hazard + prognosis.recalibration.corrections
+    baseline = HOSPITAL.own(0, ROW).log_baseline_hazard + prognosis.recalibration.corrections
     assert float(at_60[1]) / 100 == pytest.approx(np.exp(-np.exp(baseline).sum() * float(tile)), abs=0.01)
     released = np.exp(HOSPITAL.own(0, ROW).log_hazard_ratio)
     assert abs(released - float(tile)) > 0.006, "the two could not be told apart"
