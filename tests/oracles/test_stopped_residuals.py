@@ -157,7 +157,7 @@ def test_no_outcome_passes_the_bound_and_the_weight_looks_at_none(data: st.DataO
 
 @pytest.mark.parametrize("cap", [0.5, 1.0, 2.5])
 @pytest.mark.parametrize("units", [(), (4,)])
-@pytest.mark.parametrize("shapes", [None, SHAPES, replace(SHAPES, functions=2, weight=3.0)])
+@pytest.mark.parametrize("shapes", [None, SHAPES, replace(SHAPES, functions=2)])
 def test_the_bound_is_reached_by_some_outcome(cap: float, units: tuple[int, ...], shapes: TimeShapes | None) -> None:
     """So noise is not paid for a length that nobody can have."""
     spec = model_spec(columns=3, hidden_units=units, baseline_weight=0.5, grid=FOUR, time_shapes=shapes)

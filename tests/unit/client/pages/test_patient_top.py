@@ -56,7 +56,7 @@ def survival(moment: float, *, since: float = 0.0, of: HospitalPrognosis = HOSPI
     ratio = np.exp(found.slope * own.log_hazard_ratio)
     cumulative = 0.0
     for (begin, end), log_hazard, correction in zip(
-        pairwise(GRID.bounds), own.log_baseline_hazard, found.corrections, strict=True
+        pairwise(GRID.bounds), of.own(0, row).log_baseline_hazard, found.corrections, strict=True
     ):
         lived = max(0.0, min(moment, end) - max(since, begin)) / (end - begin)
         cumulative += lived * float(np.exp(log_hazard + correction)) * ratio

@@ -46,10 +46,11 @@ def test_contributions_add_up_to_the_log_hazard_ratio_at_the_centre() -> None:
     middle = next(k for k in range(GRID.intervals) if GRID.bounds[k] < SHAPES.centre <= GRID.bounds[k + 1])
     assert np.isclose(SHAPES.on(GRID)[0, middle], 0.0, atol=1e-12)
     for row in range(6):
-        view = patient_view(MADE, row, endpoint=0)
+        own = MADE.own(0, row)
         log_hazard = MADE.network.log_hazard(torch.as_tensor(MADE.encoded(row)))[0, 0].detach().numpy()
         ratio = log_hazard[middle] - MADE.network.reference_log_hazard[0, middle]
-        assert np.isclose(view.log_hazard_ratio, ratio, atol=1e-7)
+        assert np.isclose(own.log_hazard_ratio, ratio, atol=1e-7)
+        assert np.isclose(own.relevance.sum(), ratio, atol=1e-7)
 
 
 def test_the_fit_to_the_hospital_expects_what_each_tumours_course_expects() -> None:
