@@ -425,6 +425,15 @@ MAY_DRAW = {
         {"default_rng", "random"},
         "NoNoise: who joins a batch in a run without any privacy, repeatable from a seed",
     ),
+    "shared/oncofed/explanation/training_noise.py": (
+        {"default_rng", "normal", "random"},
+        "a training on noise alone, from the plan's public numbers: it is added to nothing, and hides nothing",
+    ),
+    "client/oncofed/client/pages/missing_markers.py": (
+        {"default_rng", "random"},
+        "in which order donors are taken: whole numbers, and the same for every patient",
+    ),
+    "client/oncofed/client/quality/times.py": ({"poisson"}, "its distribution function, which draws nothing"),
 }
 
 

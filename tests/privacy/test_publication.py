@@ -38,6 +38,7 @@ class Node:
         monkeypatch.setattr(of_node, "plan_with_model", self.plan)
         monkeypatch.setattr(of_node, "present_cohort", self.table)
         monkeypatch.setattr(of_node, "released_network", lambda *_: network())
+        monkeypatch.setattr(of_node, "deviation", lambda _: None)
 
     def plan(self, _: NodeFolder, beginning: str) -> SimpleNamespace:
         privacy = SimpleNamespace(mode=PrivacyMode.NONE)

@@ -285,7 +285,8 @@ def by_matrix(columns: MarkerColumns, of_columns: FloatArray) -> FloatArray:
     gather[columns.second, columns.with_second] = 1.0
     for place, column in columns.rest:
         gather[column, place] = 1.0
-    return np.asarray(of_columns @ gather)
+    with np.errstate(invalid="ignore"):  # relevances may be infinite, and infinite times 0 is no number
+        return np.asarray(of_columns @ gather)
 
 
 Broken = tuple[SummaryKind, object, str, object]

@@ -61,7 +61,7 @@ def test_a_quotation_mark_is_a_letter_where_nothing_is_quoted(tmp_path: Path) ->
         (GERMAN.encode("utf-16")[:-1], TextForm(separator=";", encoding=Encoding.UTF_16), "not written in utf-16"),
         (PLAIN.encode(), TextForm(separator=";"), "not separated by semicolons"),
         (GERMAN.encode(), TextForm(), "not separated by commas"),
-        (b"id;a\nSECRET;1;2\n", TextForm(separator=";"), "more or fewer cells"),
+        (b"id;a\nSECRET;1\nb;1;2\n", TextForm(separator=";"), "more or fewer cells"),
         (b'id;a\nSECRET;"1\n', TextForm(separator=";"), "do not come in pairs"),
     ],
 )

@@ -18,7 +18,6 @@ http://loinc.org/license.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,6 +25,7 @@ from importlib.resources import files
 from typing import Any
 
 from oncofed.client.importing.units import Dimension, spelt, unit_of
+from oncofed.toml_file import parse_toml
 
 Span = tuple[float, float]
 
@@ -85,7 +85,12 @@ class Analyte:
         return found
 
 
-_FILE: Mapping[str, Any] = tomllib.loads(files("oncofed.client.importing").joinpath("analytes.toml").read_text("utf-8"))
+def shipped(name: str) -> Mapping[str, Any]:
+    """One of the public tables beside this module."""
+    return parse_toml(files("oncofed.client.importing").joinpath(name).read_text("utf-8"), where=name)
+
+
+_FILE = shipped("analytes.toml")
 
 
 def _analyte(section: Mapping[str, Any]) -> Analyte:

@@ -10,14 +10,12 @@ accepted by `oncofed.cohort.schema_file`.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.resources import files
 from typing import Any
 
-from oncofed.client.importing.analytes import ANALYTES, Analyte
+from oncofed.client.importing.analytes import ANALYTES, Analyte, shipped
 from oncofed.client.importing.proposed_schema import analyte_marker, head_lines, marker_lines, quoted
 from oncofed.cohort.schema import Kind, Marker, Modality
 
@@ -57,9 +55,7 @@ class CatalogueMarker:
     usual: tuple[float, float] | None = None
 
 
-_FILE: Mapping[str, Any] = tomllib.loads(
-    files("oncofed.client.importing").joinpath("catalogue.toml").read_text("utf-8")
-)
+_FILE = shipped("catalogue.toml")
 _ENTITY = "tumour_entity"
 _OF_THE_CATALOGUE = ("name", "names", "group", "loinc", "elsewhere", "usual", "modality", "kind")
 
