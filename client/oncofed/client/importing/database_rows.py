@@ -16,7 +16,7 @@ import pandas as pd
 
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.typed_cells import TypedColumns
-from oncofed.client.patients.databases import DatabaseAddress, reading
+from oncofed.client.patients.databases import DatabaseAddress, as_stored, narrow_columns, reading
 from oncofed.cohort.letters import plain
 from oncofed.errors import Fault, InvalidInput
 
@@ -107,11 +107,12 @@ def rows_of(found: CursorResult[Any], source: Source, *, columns: Iterable[str] 
     names = [plain(str(name)) for name in found.keys()]  # noqa: SIM118 - a result is no mapping
     kept = [place for place, name in enumerate(names) if wanted is None or _nearly(name) in wanted]
     typed = TypedColumns([names[place] for place in kept], source)
+    narrow = narrow_columns(found)
     with closing(found):
         _refuse_twice(typed.names, source)
         for piece in found.partitions(_PIECE_ROWS):
             typed.add([[row[place] for place in kept] for row in piece])
-    return typed.frame()
+    return as_stored(typed.frame(), narrow)
 
 
 def _refuse_twice(names: Sequence[str], source: Source) -> None:

@@ -1,27 +1,41 @@
 """How is a hospital's database read, and never written?
 
 Promises: what is read is read in a transaction that cannot write, and of one state of the database. The address, which
-may hold a password, is never in a message; nor are the database's own words, which may quote cells. Refused, with
-InvalidInput: a database that cannot be held to reading, one that cannot be reached, a driver that is not installed, an
-address that others than its file's owner may read.
+may hold a password, is never in a message; nor are the database's own words, which may quote cells. A number that the
+database stores with fewer bits than Python does is not taken for an exact one (`as_stored`); what a statement itself
+turns into another type cannot be seen. Refused, with InvalidInput: a database that cannot be held to reading, one that
+cannot be reached, a driver that is not installed, an address that others than its file's owner may read.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+
+from oncofed.cohort.letters import plain
 from oncofed.errors import Fault, InvalidInput
 from oncofed.secret_files import read_secret
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection
+    from sqlalchemy import URL, Connection, CursorResult
 
 _POSTGRESQL = "postgresql+psycopg"
+_SETTINGS = "-c default_transaction_read_only=on -c extra_float_digits=3"
+"""Whatever ends the transaction inside the statement, the next one cannot write either. And numbers come with all
+their digits, which servers before 12, and whoever sets it so, do not send."""
+_EXACT = frozenset({701, 1700})
+"""The types `double precision` and `numeric` of PostgreSQL (pg_type.dat). Others that become Python's floats, `real`
+(700) among them, may hold fewer digits than those."""
+_ROUNDED_FROM = 2**24
+"""The least whole number that `real` may hold in place of its neighbour."""
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -85,8 +99,7 @@ def reading(address: DatabaseAddress) -> Iterator[Connection]:
 
     url = address.url
     try:
-        # Whatever ends the transaction inside the statement, the next one cannot write either.
-        server = {"options": "-c default_transaction_read_only=on"} if url.drivername == _POSTGRESQL else {}
+        server = {"options": _SETTINGS} if url.drivername == _POSTGRESQL else {}
         engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=server)
         with engine.connect().execution_options(no_parameters=True) as connection:
             _read_only(connection, address.where)
@@ -98,6 +111,42 @@ def reading(address: DatabaseAddress) -> Iterator[Connection]:
     except SQLAlchemyError as error:  # its text quotes the statement, and may quote cells
         what = f"its database refuses or cannot be reached ({type(error).__name__})"
         raise InvalidInput([Fault(address.where, what, address.remedy)]) from None
+
+
+def narrow_columns(found: CursorResult[Any]) -> frozenset[str]:
+    """The columns whose floats, if they hold any, are not proven to be of 64 bits; names as tables have them.
+
+    To be asked before the rows are. SQLite stores each of its floats in 64 bits, and tells no types.
+    """
+    if found.dialect.name != "postgresql" or found.cursor is None:
+        return frozenset()
+    described: Sequence[Sequence[Any]] = found.cursor.description or ()
+    return frozenset(plain(str(column[0])) for column in described if column[1] not in _EXACT)
+
+
+def as_stored(table: pd.DataFrame, narrow: Collection[str]) -> pd.DataFrame:
+    """The table, with 32 bits where a driver has widened numbers that may stand for their neighbours.
+
+    As identifiers they name nobody (`oncofed.cohort.cells.lost_digits`), and as values they are what is stored. A
+    column without such a number stays as it came: 0.1, and not the 0.10000000149 that is the same in 32 bits.
+    """
+    for place, name in enumerate(table.columns):
+        column = table.iloc[:, place]
+        if name not in narrow or not (column.dtype == object or pd.api.types.is_float_dtype(column.dtype)):
+            continue
+        cells = column.tolist()
+        if not any(_may_be_rounded(cell) for cell in cells):
+            continue
+        if column.dtype == object:
+            kept = [np.float32(cell) if _may_be_rounded(cell) else cell for cell in cells]
+            table.isetitem(place, pd.Series(kept, dtype=object).array)
+        else:
+            table.isetitem(place, column.astype("float32").array)
+    return table
+
+
+def _may_be_rounded(cell: object) -> bool:
+    return isinstance(cell, float) and _ROUNDED_FROM <= abs(cell) <= _LARGEST
 
 
 def _read_only(connection: Connection, where: str) -> None:

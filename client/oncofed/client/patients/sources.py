@@ -11,14 +11,15 @@ InvalidInput: what cannot be read, two columns of one name.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 import pandas as pd
 
-from oncofed.client.patients.databases import DatabaseAddress, reading
+from oncofed.client.patients.databases import DatabaseAddress, as_stored, narrow_columns, reading
+from oncofed.client.patients.source_content import column_digests, file_digest
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.table import Tell, keep_to_oneself, named_frame, read_table
@@ -105,7 +106,19 @@ def read_source(
 
 def read_source_cohort(source: SourceSpec, schema: StudySchema) -> Cohort:
     """The patients in the order of their identifiers: a database has no order of its own. Raises InvalidInput."""
-    table = read_source(source, columns=named_columns(schema))
+    return _cohort_in(read_source(source, columns=named_columns(schema)), source, schema)
+
+
+def read_source_with_content(source: SourceSpec, schema: StudySchema) -> tuple[Cohort, Mapping[str, str]]:
+    """The same, and digests of what the table holds (`source_content`), but of the identifiers. Raises InvalidInput."""
+    columns = named_columns(schema)
+    of_file = file_digest(source.path)
+    table = read_source(source, columns=columns)
+    cohort = _cohort_in(table, source, schema)
+    return cohort, {**of_file, **column_digests(table, {*columns} - {schema.patient_id})}
+
+
+def _cohort_in(table: pd.DataFrame, source: SourceSpec, schema: StudySchema) -> Cohort:
     cohort = validate(table, schema, where=f"data source {source.name}")
     return cohort.subset(sorted(range(len(cohort)), key=lambda row: cohort.patient_ids[row]))
 
@@ -122,5 +135,6 @@ def _read_sql(source: SourceSpec, columns: Iterable[str] | None) -> pd.DataFrame
     )
     with reading(address) as connection:
         found = connection.exec_driver_sql(source.statement)
-        names, rows = list(found.keys()), [tuple(row) for row in found]
-    return named_frame(rows, names, name=where, columns=columns)
+        names, narrow = list(found.keys()), narrow_columns(found)
+        rows = [tuple(row) for row in found]
+    return as_stored(named_frame(rows, names, name=where, columns=columns), narrow)

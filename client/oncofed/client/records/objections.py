@@ -8,11 +8,11 @@ they are too few, too many, or those of another source. Pure functions; whether 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from oncofed.client.guard.policy_file import NodePolicy, SourcePolicy
 from oncofed.client.records.decisions import Approval
-from oncofed.client.records.patients_mark import are_outcome_marks_of, is_mark_of
+from oncofed.client.records.patients_mark import are_outcome_marks_of, is_mark_of, marked_content
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
@@ -79,23 +79,46 @@ def refuse_number(cohort: Cohort, plan: StudyPlan, policy: NodePolicy) -> None:
         )
 
 
-def refuse_copy(cohort: Cohort, source: SourcePolicy, decisions: Iterable[Approval]) -> None:
+def refuse_copy(
+    cohort: Cohort, content: Mapping[str, str], source: SourcePolicy, decisions: Iterable[Approval]
+) -> None:
     """The same patients under two names would have two budgets.
 
-    Found where both tables have the same identifiers or the same outcomes, whatever else they hold and whatever schema
-    they are read by.
+    Found where both tables have the same identifiers, outcomes, bytes or one column, whatever else they hold and
+    whatever schema they are read by (`patients_mark`).
+
+    content  digests of what the table holds (`source_content`), by what people call it.
     """
-    same = (
-        one.data_source
-        for one in decisions
-        if one.cohort_hash == cohort.content_hash
-        or is_mark_of(one.patients_mark, cohort.patient_ids)
-        or are_outcome_marks_of(one.outcome_marks, cohort)
-    )
-    for other in sorted({*same} - {source.name, *source.counted_with}):
+    own = {source.name, *source.counted_with}
+    for one in sorted(decisions, key=lambda one: one.data_source):
+        other, found = one.data_source, _same_in(cohort, content, one)
+        if other in own or not found:
+            continue
         raise PrivacyRefusal(
-            f"{source.name} holds the very patients that were approved as {other}, by their identifiers or their "
-            f"outcomes, and would give them a second budget. Approve it as {other}, or write "
-            f'same_patients_as = "{other}" into the [[source]] {source.name}. If they are other people, whose numbers '
-            "are the same by chance, begin their identifiers otherwise."
+            f"{source.name} holds the very patients that were approved as {other}, by {_listed(found)}, and would give "
+            f"them a second budget. Approve it as {other}, or write "
+            f'same_patients_as = "{other}" into the [[source]] {source.name}. {_IF_OTHERS[found == [_IDENTIFIERS]]}'
         )
+
+
+def _same_in(cohort: Cohort, content: Mapping[str, str], approved: Approval) -> list[str]:
+    """By what the patients are those of a decision."""
+    found = []
+    if approved.cohort_hash == cohort.content_hash or is_mark_of(approved.patients_mark, cohort.patient_ids):
+        found.append(_IDENTIFIERS)
+    if are_outcome_marks_of(approved.outcome_marks, cohort):
+        found.append("their outcomes")
+    return [*found, *marked_content(approved.content_marks, content)]
+
+
+def _listed(found: list[str]) -> str:
+    more = len(found) - _MOST_TOLD
+    return ", ".join(found[:_MOST_TOLD]) + (f" and {more} more" if more > 0 else "")
+
+
+_IDENTIFIERS = "their identifiers"
+_MOST_TOLD = 4
+_IF_OTHERS = {
+    True: "If they are other people, whose numbers are the same by chance, begin their identifiers otherwise.",
+    False: "Other people's are not the same by chance, and other identifiers do not help.",
+}

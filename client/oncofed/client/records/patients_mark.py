@@ -4,12 +4,14 @@ A mark is a salt and a keyed hash of all identifiers together, sorted: it tells 
 same ones, in whatever order and with whatever columns, and nothing of any single patient. Each mark has a salt of its
 own, so that two of them cannot be compared by whoever has the files alone, and no secret need be kept for it.
 
-Which column identifies patients is said by the schema, which the coordinator writes. So outcomes have marks too, one
-for each endpoint: all times at which observation ended, and whether with the event, sorted. Nobody else's are the same
-where enough of them differ; where fewer do, there is no mark.
+Which column identifies patients is said by the schema, which the coordinator writes, and so are times and markers. So
+outcomes have marks too, one for each endpoint: all times at which observation ended, and whether with the event,
+sorted. And so has what the table itself holds (`oncofed.client.patients.source_content`): the bytes of its file, and
+the cells of each column that the schema names. These have one salt together, so that looking for many columns in many
+approvals takes no time.
 
-What they cannot find: a copy in which one patient is missing, or one identifier and, by other columns or another unit,
-the outcomes are written otherwise.
+What they cannot find: a copy that is written otherwise (one patient is missing, a format, a database) and is read by a
+schema that shares no column of enough different cells with the schema of before.
 """
 
 from __future__ import annotations
@@ -17,11 +19,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from oncofed.client.patients.source_content import FEWEST_DISTINCT
 from oncofed.cohort.cohort import Cohort
 
 _DOMAIN = b"oncofed approved patients 1"
+_CONTENT = b"oncofed approved content 1"
+_CONTENT_DIGITS = 32
 _SALT_BYTES = 16
 
 
@@ -45,15 +50,28 @@ def are_outcome_marks_of(marks: str, cohort: Cohort) -> bool:
     return any(is_mark_of(mark, outcomes) for outcomes in _outcomes(cohort) for mark in marks.split())
 
 
+def content_marks(content: Mapping[str, str]) -> str:
+    """New marks of digests: a salt and one mark each, with blanks between. Of what each is, nothing is kept."""
+    salt = secrets.token_hex(_SALT_BYTES)
+    return " ".join([salt, *sorted(_content_mark(digest, salt) for digest in content.values())])
+
+
+def marked_content(marks: str, content: Mapping[str, str]) -> tuple[str, ...]:
+    """What of the content is marked, by its keys; nothing where there are no marks, as of an earlier version."""
+    salt, *found = marks.split() or [""]
+    known = set(found)
+    return tuple(what for what, digest in content.items() if _content_mark(digest, salt) in known)
+
+
+def _content_mark(digest: str, salt: str) -> str:
+    return hmac.new(salt.encode(), _CONTENT + digest.encode(), hashlib.sha256).hexdigest()[:_CONTENT_DIGITS]
+
+
 def _outcomes(cohort: Cohort) -> Iterator[list[str]]:
     for time, observed in zip(cohort.exit.T, cohort.observed.T, strict=True):
         found = [f"{until!r} {bool(event)}" for until, event in zip(time.tolist(), observed.tolist(), strict=True)]
-        if len(set(found)) >= _FEWEST_DISTINCT:
+        if len(set(found)) >= FEWEST_DISTINCT:
             yield found
-
-
-_FEWEST_DISTINCT = 20
-"""Two hospitals' multisets of as many different outcomes never are the same by chance."""
 
 
 def _marked(patient_ids: Sequence[str], salt: str) -> str:

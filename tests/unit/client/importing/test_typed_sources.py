@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -233,6 +234,25 @@ def test_the_truth_is_recovered_exactly_from_statements_on_postgresql(tmp_path: 
     text = text.replace("SELECT * FROM labor", "SELECT *, replace(\\\"Wert\\\", ',', '.') AS wert FROM labor")
     path.write_text(text.replace('value = "Wert"', 'value = "wert"'))
     assert_is(frame(path), CLINIC.truth)
+
+
+@pytest.mark.parametrize("kind", ["real", "double precision"])
+def test_identifiers_that_postgresql_rounded_name_nobody(tmp_path: Path, postgresql: Server, kind: str) -> None:
+    """The driver hands 32 bits on as Python's 64."""
+    path = with_statements(tmp_path, postgresql.url)
+    text = re.sub(
+        r"SELECT \* FROM (\w+)",
+        rf'SELECT *, (right(\\"PatNr\\", 3)::integer * 2 + 20240000)::{kind} AS number FROM \1',
+        path.read_text().replace('patient = "PatNr"', 'patient = "number"'),
+    )
+    text = text.replace("AS number FROM labor", "AS number, replace(\\\"Wert\\\", ',', '.') AS wert FROM labor")
+    path.write_text(text.replace('value = "Wert"', 'value = "wert"'))
+    if kind == "double precision":
+        assert frame(path)["patient_id"].str.fullmatch("2024[0-9]{4}").all()
+        return
+    with pytest.raises(InvalidInput, match="too large to be kept exactly") as refused:
+        frame(path)
+    assert len(refused.value.faults) == len(TABLES)
 
 
 @pytest.mark.parametrize(

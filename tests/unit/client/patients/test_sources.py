@@ -8,12 +8,15 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from tests.hospital import SCHEMA, TABLE, written_csv, written_parquet
 from tests.postgresql import PASSWORD, Server, running_postgresql
 
 from oncofed.client.patients.sources import SourceKind, SourceSpec, read_source, read_source_cohort, stamp_of
+from oncofed.cohort.cells import numbers
+from oncofed.cohort.identifiers import identifiers_in
 from oncofed.errors import InvalidInput
 
 PLANTED = "MRN-0047-11"
@@ -220,3 +223,43 @@ def test_a_wrong_password_and_a_server_that_is_gone_are_told(tmp_path: Path, pos
         with pytest.raises(InvalidInput, match="cannot be reached") as refusal:
             read_source(database(tmp_path, url))
         assert "wrong" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("cell", ["number::real", "number::float(24)", "to_jsonb(number + 0.0)"])
+def test_identifiers_that_postgresql_rounded_name_nobody(tmp_path: Path, postgresql: Server, cell: str) -> None:
+    """The driver hands 32 bits on as Python's 64, and 123456789 stands for its neighbours already."""
+    numbers = "(20240101), (123456789), (16777217), (7), (16777215)"
+    rounded = f"SELECT {cell} AS patient FROM (VALUES {numbers}) AS t(number)"
+    patients = read_source(database(tmp_path, postgresql.url, rounded))["patient"]
+    (fault,) = identifiers_in(patients, where="t").faults
+    assert (fault.what, fault.count) == (
+        "the identifier is a number with a fraction, or too large to be kept exactly",
+        3,
+    )
+
+
+@pytest.mark.parametrize("kind", ["double precision", "numeric", "numeric(12,2)", "bigint", "text"])
+def test_identifiers_that_postgresql_keeps_exactly_are_taken(tmp_path: Path, postgresql: Server, kind: str) -> None:
+    """The settings of a server or a person that sends fewer digits do not matter."""
+    import psycopg  # noqa: PLC0415 - an optional driver; the fixture has skipped without it
+
+    with psycopg.connect(postgresql.url) as connection:
+        connection.execute("ALTER ROLE oncofed SET extra_float_digits = -10")
+    numbers = [20240101, 123456789, 16777217, 7]
+    try:
+        statement = (
+            f"SELECT number::{kind} AS patient FROM (VALUES {', '.join(f'({n})' for n in numbers)}) AS t(number)"
+        )
+        found = identifiers_in(read_source(database(tmp_path, postgresql.url, statement))["patient"], where="t")
+    finally:
+        with psycopg.connect(postgresql.url) as connection:
+            connection.execute("ALTER ROLE oncofed RESET extra_float_digits")
+    assert (found.faults, found.names.to_pylist()) == ((), [str(number) for number in numbers])
+
+
+def test_values_of_32_bits_are_what_the_database_shows(tmp_path: Path, postgresql: Server) -> None:
+    statement = "SELECT cell::real AS crp FROM (VALUES (0.1), (NULL), (3e7), ('NaN'), ('Infinity')) AS t(cell)"
+    cells = read_source(database(tmp_path, postgresql.url, statement))["crp"]
+    read = numbers(cells)
+    np.testing.assert_array_equal(read.values, [0.1, np.nan, 3e7, np.nan, np.nan])
+    assert read.malformed.tolist() == [False, False, False, False, True]

@@ -16,9 +16,9 @@ from typing import Any
 import pandas as pd
 import pytest
 from tests.hardship import no_file_longer_than
-from tests.hospital import NOON, SCHEMA, SITE, TABLE, plan_of_hospital, policy_for, written_csv
+from tests.hospital import NOON, SCHEMA, SITE, TABLE, plan_of_hospital, policy_for, written_csv, written_parquet
 
-from oncofed.client.patients.sources import SourceSpec, read_source_cohort
+from oncofed.client.patients.sources import SourceSpec, read_source_cohort, read_source_with_content
 from oncofed.client.records import approvals as approvals_module
 from oncofed.client.records import decisions, frozen_patients
 from oncofed.client.records.approvals import Approvals
@@ -255,10 +255,69 @@ def test_a_copy_is_found_though_its_identifiers_are_others(tmp_path: Path, decli
     copied = table.rename(columns={SCHEMA.patient_id: "case"}).assign(case=[f"C-{row}" for row in range(len(table))])
     (tmp_path / "copy").mkdir()
     copy = written_csv(tmp_path / "copy", copied.iloc[::-1])
-    with pytest.raises(PrivacyRefusal, match="by their identifiers or their outcomes"):
+    with pytest.raises(PrivacyRefusal, match="by their outcomes"):
         approve(tmp_path, plan=plan, schema=schema, source=copy, data_source="biobank")
     others = written_csv(tmp_path / "copy", copied.assign(**{time: copied[time] * 0.99}))
     approve(tmp_path, plan=plan, schema=schema, source=others, data_source="biobank")
+
+
+def content_table(*, years: bool = False) -> pd.DataFrame:
+    """Forty patients who differ; C-reactive protein tells them apart."""
+    time = SCHEMA.endpoints[0].time_column
+    months = [1 + row % 9 if years else 1.5 * row + 1 for row in range(40)]
+    crp = [round(3 + row * row / 7, 2) for row in range(40)]
+    return many(40).assign(**{time: months}, crp=crp, pfs=[row + 0.7 for row in range(40)])
+
+
+@pytest.mark.parametrize("declined", [False, True])
+@pytest.mark.parametrize("case", ["whole years", "another time", "another format", "the same bytes"])
+def test_a_copy_is_found_by_what_the_table_holds(tmp_path: Path, declined: bool, case: str) -> None:
+    """A coordinator's schema that names another identifier, and another time, or times that many have."""
+    table = content_table(years=case == "whole years").assign(case=[f"C-{row}" for row in range(40)])
+    words = 'by .*the column "crp"|by the bytes of its file, the column'
+    if case == "the same bytes":
+        table = table.assign(crp=[row % 9 for row in range(40)], pfs=[row % 9 + 1 for row in range(40)])
+        words = "by the bytes of its file, and would give"
+    approve(tmp_path, source=written_csv(tmp_path, table))
+    # Meanwhile somebody approves another plan for others, under the same name.
+    later = replace(PLAN, study="later")
+    approve(tmp_path, plan=later, source=written_csv(tmp_path, many(40).assign(patient=[f"L{n}" for n in range(40)])))
+    if declined:
+        approvals(tmp_path).decline(PLAN.hash, declined_by="Dr. Example", now=NOON)
+    endpoint = SCHEMA.endpoints[0]
+    if case != "whole years":
+        endpoint = replace(endpoint, time_column="pfs")
+    schema = replace(SCHEMA, patient_id="case", endpoints=(endpoint, *SCHEMA.endpoints[1:]))
+    plan = replace(PLAN, study="other", schema_hash=schema.hash)
+    (tmp_path / "copy").mkdir()
+    written = written_parquet if case == "another format" else written_csv
+    copy = written(tmp_path / "copy", table if case == "the same bytes" else table.iloc[::-1])
+    with pytest.raises(PrivacyRefusal, match=words) as refused:
+        approve(tmp_path, plan=plan, schema=schema, source=copy, data_source="biobank")
+    assert "other identifiers do not help" in str(refused.value)
+    assert "same_patients_as" in str(refused.value)
+
+
+def test_other_people_are_no_copy(tmp_path: Path) -> None:
+    """One cell of a column is another one, cells are few, or they are counted up."""
+    time = SCHEMA.endpoints[0].time_column
+    table = content_table().assign(age_years=[20 + row for row in range(40)])
+    approve(tmp_path, source=written_csv(tmp_path, table))
+    plan = replace(PLAN, study="other")
+    crp = [*table["crp"].tolist()[:-1], 300.0]
+    others = table.assign(**{time: table[time] * 0.99}, patient=[f"O{row}" for row in range(40)], crp=crp)
+    (tmp_path / "others").mkdir()
+    approve(tmp_path, plan=plan, source=written_csv(tmp_path / "others", others), data_source="biobank")
+    files = [path.read_text() for path in (tmp_path / "approvals").iterdir()]
+    assert not any("crp" in content for content in files)
+
+
+def test_two_marks_of_the_same_column_cannot_be_compared(tmp_path: Path) -> None:
+    for study in ("one", "two"):
+        approve(tmp_path, plan=replace(PLAN, study=study), source=written_csv(tmp_path, content_table()))
+    first, second = ({*found.content_marks.split()} for found in approvals(tmp_path).all())
+    assert len(first) == len(second) >= 3
+    assert not first & second
 
 
 def test_outcomes_that_many_could_have_are_nobodys_mark(tmp_path: Path) -> None:
@@ -279,15 +338,15 @@ def test_what_somebody_approves_while_the_table_is_read_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, Any], words: str
 ) -> None:
     """Two terminals at once: one after the other the second would be refused."""
-    read = read_source_cohort
+    read = read_source_with_content
 
     def meanwhile(*arguments: Any) -> Any:
-        cohort = read(*arguments)
-        monkeypatch.setattr(approvals_module, "read_source_cohort", read)
+        found = read(*arguments)
+        monkeypatch.setattr(approvals_module, "read_source_with_content", read)
         approve(tmp_path, data_source="biobank", **other)
-        return cohort
+        return found
 
-    monkeypatch.setattr(approvals_module, "read_source_cohort", meanwhile)
+    monkeypatch.setattr(approvals_module, "read_source_with_content", meanwhile)
     with pytest.raises(PrivacyRefusal, match=words):
         approve(tmp_path)
     assert [found.data_source for found in approvals(tmp_path).all()] == ["biobank"]
