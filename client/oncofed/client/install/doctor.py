@@ -21,6 +21,7 @@ from pathlib import Path
 
 from oncofed.client.guard.policy_file import read_policy, shared_in_words
 from oncofed.client.guard.token import read_digits
+from oncofed.client.install.backup_file import too_large
 from oncofed.client.install.enrolment import own_request
 from oncofed.client.install.findings import Finding, Verdict
 from oncofed.client.install.folder import NodeFolder, SiteSettings, listed_bundles, read_site
@@ -198,6 +199,8 @@ def _disk(folder: NodeFolder) -> Iterator[Finding]:
         yield Finding("disk", Verdict.FAULT, what, remedy)
     else:
         yield Finding("disk", Verdict.FINE, what)
+    for fault in too_large(folder):
+        yield Finding("disk", Verdict.FAULT, f"{fault.place} {fault.what}", fault.remedy)
 
 
 def _policy(folder: NodeFolder) -> Iterator[Finding]:

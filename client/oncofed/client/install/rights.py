@@ -137,8 +137,8 @@ def wrong_files(folder: NodeFolder, users: NodeUsers | None) -> Iterator[Fault]:
         twice, others, deep = [], [], []
         user = "USER" if users is None else getattr(users, place.owner)
         uid = None if users is None else users.ids(user)[0]
-        with _opened_folder(place.path) as start:
-            for below, names, held in _walked(start):
+        with opened_folder(place.path) as start:
+            for below, names, held in walked(start):
                 if names is None:
                     deep.append(place.path / below)
                 for name in names or ():
@@ -153,7 +153,7 @@ def wrong_files(folder: NodeFolder, users: NodeUsers | None) -> Iterator[Fault]:
         again = f"oncofed site init {shlex.quote(str(folder.root))}, as at first"
         if deep:
             what = (
-                f"holds folders more than {_LEVELS} deep within one another, as no node does; what is in them belongs "
+                f"holds folders more than {LEVELS} deep within one another, as no node does; what is in them belongs "
                 "to whom it did"
             )
             remedy = (
@@ -189,11 +189,11 @@ _LONGEST_TOLD = 340
 """Characters; a fault shortens a longer place, and would cut through the quotation marks."""
 
 
-_LEVELS = 30
+LEVELS = 30
 """Of folders within one another. Ours and SuperNode's are of three; a user could make thousands, one open file each."""
 
 
-def _walked(held: int, below: Path = Path(), *, levels: int = _LEVELS) -> Iterator[tuple[Path, list[str] | None, int]]:
+def walked(held: int, below: Path = Path(), *, levels: int = LEVELS) -> Iterator[tuple[Path, list[str] | None, int]]:
     """An open folder and each one in it: where it is, the names of its files, itself open. Links are files here.
 
     None instead of names where it is too deep to be looked into.
@@ -208,12 +208,12 @@ def _walked(held: int, below: Path = Path(), *, levels: int = _LEVELS) -> Iterat
             (folders if entry.is_dir(follow_symlinks=False) else names).append(entry.name)
     yield below, names, held
     for name in folders:
-        with suppress(FileNotFoundError, NotADirectoryError), _opened_folder(Path(name), above=held) as inner:
-            yield from _walked(inner, below / name, levels=levels - 1)
+        with suppress(FileNotFoundError, NotADirectoryError), opened_folder(Path(name), above=held) as inner:
+            yield from walked(inner, below / name, levels=levels - 1)
 
 
 @contextmanager
-def _opened_folder(path: Path, *, above: int | None = None) -> Iterator[int]:
+def opened_folder(path: Path, *, above: int | None = None) -> Iterator[int]:
     """To be listed. Raises NotADirectoryError for a link, too."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
     try:
@@ -260,7 +260,7 @@ def _give(held: str, *, uid: int, gid: int) -> None:
     """A folder with all that is in it, to one user."""
     start = os.open(held, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for _, names, folder in _walked(start):
+        for _, names, folder in walked(start):
             os.chown(folder, uid, gid)
             for name in names or ():
                 with suppress(FileNotFoundError):  # the guard may be at work, and its files come and go

@@ -175,8 +175,8 @@ def test_no_remedy_holds_a_name_that_another_user_chose(folder: NodeFolder) -> N
         twice = part / f"twice {HOSTILE}"
         twice.touch()
         os.link(twice, folder.root.parent / f"other {part.name}")
-        (part / ("'" * 200)).mkdir()
-        os.link(twice, part / ("'" * 200) / HOSTILE)
+    (folder.relay / ("'" * 200)).mkdir()
+    os.link(twice, folder.relay / ("'" * 200) / HOSTILE)
     found = [each for each in doctor.examine(folder) if each.topic == "file rights" and each.verdict is Verdict.FAULT]
     assert len(found) == (9 if AS_ROOT else 6)
     for finding in found:
