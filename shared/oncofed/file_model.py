@@ -319,7 +319,8 @@ class _Spot:
 def _spot(steps: Sequence[int | str], kind: type, content: Any, file: str) -> _Spot:
     spot, path, names = _Spot(file, "", kind), "", None
     for depth, step in enumerate(steps, start=1):
-        inside = isinstance(content, list) or (isinstance(content, dict) and step in content)
+        # A word of pydantic's own is none of a list's, though somebody may have one where it looks for a key.
+        inside = step in content if isinstance(content, dict) else isinstance(content, list) and isinstance(step, int)
         content = content[step] if inside else None
         names = names if step == "[key]" else None
         # pydantic's word for the key itself, which comes after it, and which somebody may have for a key.

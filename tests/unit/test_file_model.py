@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 
@@ -164,10 +165,45 @@ SECTIONS: list[tuple[object, str, str]] = [
     ({"run": {}, "inner": {"rey": {}}}, "a.toml: [inner.rey]", "is not a known engine"),
     ({"run": {"weights": {"[key]": 1}}}, "a.toml: [run.weights], [key]", "is not a known field"),
     ({"run": {"[key]": 1}}, "a.toml: [run], [key]", "is not a known field"),
+    ({"run": {}, "inner": {"[key]": []}}, "a.toml: [inner.[key]]", "is not a known engine"),
     ({"run": {}, "inner": {"[key]": {}}}, "a.toml: [inner.[key]]", "is not a known engine"),
     ({"run": {}, "inner": {"ray": {"[key]": 1}}}, "a.toml: [inner.ray], [key]", "is not a known field"),
     ({"run": {}, "inner": {"ray": {"x": 0}}}, "a.toml: [inner.ray], x", "is below 1"),
 ]
+
+
+OWN_WORDS = ("[key]", "key_of_file_x", "key_of_file_[key]", "enum", "x", "name", "ray", "0", "run")
+"""Of pydantic, of ours, and keys that there are: as anybody may write them, at any place."""
+ANY_VALUE: tuple[object, ...] = (
+    *([], {}, 0, 1, -1, 0.5, 9**99, float("nan"), float("inf"), True, "", "x", "[key]", "ray", "grid"),
+    *([[]], [{}], [1], ["[key]"], ["ray", "ray"], [[["[key]"]]], [None], [0.5, "x"]),
+)
+
+
+def any_content() -> Iterator[dict[str, Any]]:
+    """Each value below each word, alone and in the other one's table or list, in every place of a file."""
+    within = [lambda value: value, lambda value: [value], lambda value: [{"name": "a"}, value]]
+    within += [lambda value, word=word: {word: value} for word in OWN_WORDS]
+    within += [lambda value, word=word: {"ray": {word: value}, word: value} for word in OWN_WORDS]
+    for word, value, inner in itertools.product(OWN_WORDS, ANY_VALUE, within):
+        for place in ("name", "resume", "rate", "rounds", "engine", "bounds", "sites", "privacy", "weights", "engines"):
+            yield {"run": {place: inner({word: value})}}
+        yield {"run": inner({word: value})}
+        yield {"run": {word: inner(value)}}
+        for place in ("part", "inner", word):
+            yield {"run": {}, place: inner({word: value})}
+            yield {"run": {}, place: inner(value)}
+
+
+def test_no_key_and_no_value_anywhere_is_an_error_of_ours() -> None:
+    told = 0
+    for content in any_content():
+        faults: list[Fault] = []
+        made = read_declared(File, content, where="a.toml", faults=faults)
+        assert (made is None) == bool(faults)
+        assert all(str(fault).startswith("a.toml") for fault in faults)
+        told += bool(faults)
+    assert told > 10_000
 
 
 @pytest.mark.parametrize(("content", "where", "what"), SECTIONS)

@@ -31,7 +31,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from oncofed.client.install.backup_file import Backup, copy_files, read_backup, refuse_other_files, write_backup
+from oncofed.client.install.backup_file import (
+    Backup,
+    copy_files,
+    read_backup,
+    refuse_other_files,
+    sha256_of,
+    too_large,
+    write_backup,
+)
 from oncofed.client.install.folder import NodeFolder, SiteSettings, read_site
 from oncofed.client.install.inbox import approvals_of
 from oncofed.client.install.kept_settings import Kept, accounts_of, keep_settings
@@ -74,6 +82,8 @@ def back_up(folder: NodeFolder, file: Path, *, now: datetime) -> Backup:
         raise InvalidInput([Fault(str(file), "lies inside the node's folder", "Choose a file on another disk.")])
     with unwritable(target):
         refuse_other_files(target)
+        if faults := list(too_large(folder)):
+            raise InvalidInput(faults)
         with working_folder(target.parent / _WORK) as work:
             copy = NodeFolder(work / "node")
             copy.root.mkdir(mode=0o700)
@@ -86,7 +96,7 @@ def back_up(folder: NodeFolder, file: Path, *, now: datetime) -> Backup:
                     copy_files(folder, copy, of=_log)
             ledger = _sound(copy)
             names = sorted(str(path.relative_to(copy.root)) for path in copy.root.rglob("*") if path.is_file())
-            files = {name: hashlib.sha256((copy.root / name).read_bytes()).hexdigest() for name in names}
+            files = {name: sha256_of(copy.root / name) for name in names}
             head = str(verify_audit_log(copy.audit_log).head)
             backup = Backup(site.name, now.astimezone(UTC).isoformat(timespec="seconds"), ledger, head, files)
             write_backup(target, copy.root, backup, unfinished=work / "file")

@@ -10,6 +10,7 @@ Run it as root for the whole picture: another user cannot look into all folders,
 from __future__ import annotations
 
 import hashlib
+import shlex
 import shutil
 import stat
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from oncofed.client.guard.policy_file import read_policy, shared_in_words
 from oncofed.client.guard.token import read_digits
+from oncofed.client.install.backup_file import too_large
 from oncofed.client.install.enrolment import own_request
 from oncofed.client.install.findings import Finding, Verdict
 from oncofed.client.install.folder import NodeFolder, SiteSettings, listed_bundles, read_site
@@ -197,6 +199,8 @@ def _disk(folder: NodeFolder) -> Iterator[Finding]:
         yield Finding("disk", Verdict.FAULT, what, remedy)
     else:
         yield Finding("disk", Verdict.FINE, what)
+    for fault in too_large(folder):
+        yield Finding("disk", Verdict.FAULT, f"{fault.place} {fault.what}", fault.remedy)
 
 
 def _policy(folder: NodeFolder) -> Iterator[Finding]:
@@ -217,10 +221,10 @@ def _policy(folder: NodeFolder) -> Iterator[Finding]:
             yield Finding("policy", Verdict.FAULT, f"{file} is not there", f"Check {key} in {folder.policy.name}.")
         elif not is_table and path.stat().st_mode & 0o077:
             what = f"others than its owner may read {file}, so it is not used"
-            yield Finding("policy", Verdict.FAULT, what, f"chmod 400 {path}")
+            yield Finding("policy", Verdict.FAULT, what, f"chmod 400 {shlex.quote(str(path))}")
         elif path.stat().st_mode & 0o007:
             what = f"every user of this machine may read or write {file}"
-            yield Finding("policy", Verdict.WARNING, what, f"chmod o-rwx {path}")
+            yield Finding("policy", Verdict.WARNING, what, f"chmod o-rwx {shlex.quote(str(path))}")
     refuse_fresh_budgets(folder, policy)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -72,8 +73,10 @@ def refuse_missing(root: Path) -> None:
         return
     before = sorted(root.parent.glob(f"{root.name}.before-*"), key=lambda path: path.name)
     if before:
-        what = f"is not there, and beside it lies {before[-1]}, the node before it was restored"
-        remedy = f"If that is the node: mv {before[-1]} {root}. If it is not wanted any more, move it elsewhere first."
+        there = shlex.quote(str(before[-1]))
+        what = f"is not there, and beside it lies {there}, the node before it was restored"
+        move = f"mv {there} {shlex.quote(str(root))}"
+        remedy = f"If that is the node: {move}. If it is not wanted any more, move it elsewhere first."
         raise InvalidInput([Fault(str(root), what, remedy)])
 
 

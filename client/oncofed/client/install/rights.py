@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -127,7 +128,8 @@ def wrong_files(folder: NodeFolder, users: NodeUsers | None) -> Iterator[Fault]:
     """Files that `hand_over` would leave alone, or that another has: for each part, how many, and which is the first.
 
     A snapshot by hard links (`cp -al`) gives all files a second name, and one inode has one owner. No remedy has root
-    copy, move or change by its name what lies in another user's folder: a link could be there by then.
+    copy, move or change by its name what lies in another user's folder: a link could be there by then. Nor does one
+    hold such a name, which its user chose; where one is told, it is quoted as a shell wants it.
     """
     for place in places(folder):
         if place.path.parent != folder.root:
@@ -135,8 +137,8 @@ def wrong_files(folder: NodeFolder, users: NodeUsers | None) -> Iterator[Fault]:
         twice, others, deep = [], [], []
         user = "USER" if users is None else getattr(users, place.owner)
         uid = None if users is None else users.ids(user)[0]
-        with _opened_folder(place.path) as start:
-            for below, names, held in _walked(start):
+        with opened_folder(place.path) as start:
+            for below, names, held in walked(start):
                 if names is None:
                     deep.append(place.path / below)
                 for name in names or ():
@@ -148,12 +150,17 @@ def wrong_files(folder: NodeFolder, users: NodeUsers | None) -> Iterator[Fault]:
                             twice.append(place.path / below / name)
                         if uid is not None and found.st_uid != uid:
                             others.append(place.path / below / name)
-        again = f"oncofed site init {folder.root}, as at first"
+        again = f"oncofed site init {shlex.quote(str(folder.root))}, as at first"
         if deep:
             what = (
-                f"is a folder more than {_LEVELS} deep, which none of a node is; what is in it belongs to whom it did"
+                f"holds folders more than {LEVELS} deep within one another, as no node does; what is in them belongs "
+                "to whom it did"
             )
-            yield Fault(_first(deep), what, f"See what it is, and take it away: rm -r {_on_top(deep, place.path)}")
+            remedy = (
+                f"See what {user} laid there, and take away what lies below that no part of the node made: as that "
+                f"user (su -s /bin/sh {user}), not as root."
+            )
+            yield Fault(str(place.path), what, remedy)
         if twice:
             remedy = (
                 "A snapshot by hard links, or a kill, does that. Find the other name (find / -xdev -samefile FILE) and "
@@ -168,18 +175,25 @@ def wrong_files(folder: NodeFolder, users: NodeUsers | None) -> Iterator[Fault]:
 
 def _first(paths: list[Path]) -> str:
     more = f" (and {len(paths) - 1} more there)" if len(paths) > 1 else ""
-    return f"{min(paths)}{more}"
+    return f"{quoted(min(paths))}{more}"
 
 
-def _on_top(paths: list[Path], above: Path) -> Path:
-    return above / min(paths).relative_to(above).parts[0]
+def quoted(path: Path) -> str:
+    """A path whose names others chose, as a shell takes it for one word; of a long one the folder that it is below."""
+    while len(shlex.quote(str(path))) > _LONGEST_TOLD:
+        path = path.parent
+    return shlex.quote(str(path))
 
 
-_LEVELS = 30
+_LONGEST_TOLD = 340
+"""Characters; a fault shortens a longer place, and would cut through the quotation marks."""
+
+
+LEVELS = 30
 """Of folders within one another. Ours and SuperNode's are of three; a user could make thousands, one open file each."""
 
 
-def _walked(held: int, below: Path = Path(), *, levels: int = _LEVELS) -> Iterator[tuple[Path, list[str] | None, int]]:
+def walked(held: int, below: Path = Path(), *, levels: int = LEVELS) -> Iterator[tuple[Path, list[str] | None, int]]:
     """An open folder and each one in it: where it is, the names of its files, itself open. Links are files here.
 
     None instead of names where it is too deep to be looked into.
@@ -194,12 +208,12 @@ def _walked(held: int, below: Path = Path(), *, levels: int = _LEVELS) -> Iterat
             (folders if entry.is_dir(follow_symlinks=False) else names).append(entry.name)
     yield below, names, held
     for name in folders:
-        with suppress(FileNotFoundError, NotADirectoryError), _opened_folder(Path(name), above=held) as inner:
-            yield from _walked(inner, below / name, levels=levels - 1)
+        with suppress(FileNotFoundError, NotADirectoryError), opened_folder(Path(name), above=held) as inner:
+            yield from walked(inner, below / name, levels=levels - 1)
 
 
 @contextmanager
-def _opened_folder(path: Path, *, above: int | None = None) -> Iterator[int]:
+def opened_folder(path: Path, *, above: int | None = None) -> Iterator[int]:
     """To be listed. Raises NotADirectoryError for a link, too."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
     try:
@@ -246,7 +260,7 @@ def _give(held: str, *, uid: int, gid: int) -> None:
     """A folder with all that is in it, to one user."""
     start = os.open(held, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for _, names, folder in _walked(start):
+        for _, names, folder in walked(start):
             os.chown(folder, uid, gid)
             for name in names or ():
                 with suppress(FileNotFoundError):  # the guard may be at work, and its files come and go

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import socket
 import stat
 import sys
@@ -123,11 +124,12 @@ def _loopback(port: int) -> socket.socket:
 
 
 def _unix_socket(path: Path) -> socket.socket:
+    above = shlex.quote(str(path.parent))
     if not path.parent.is_dir():
-        remedy = f"install -d -m 2750 -o oncofed-guard -g www-data {path.parent}"
+        remedy = f"install -d -m 2750 -o oncofed-guard -g www-data {above}"
         raise InvalidInput([Fault("--socket", "lies in no folder", remedy)])
     if stat.S_IMODE(path.parent.stat().st_mode) & stat.S_IRWXO:
-        remedy = f"chmod o= {path.parent}; only the guard, and the group of the reverse proxy, shall enter it."
+        remedy = f"chmod o= {above}; only the guard, and the group of the reverse proxy, shall enter it."
         raise InvalidInput([Fault("--socket", "lies in a folder that everybody may enter", remedy)])
     if path.exists() and not stat.S_ISSOCK(path.lstat().st_mode):
         raise InvalidInput([Fault("--socket", "is a file already", "Choose another name.")])

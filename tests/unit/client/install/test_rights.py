@@ -6,6 +6,7 @@ import fcntl
 import os
 import pwd
 import re
+import shlex
 import signal
 import stat
 import subprocess
@@ -22,6 +23,7 @@ from oncofed.client.install.enrolment import accept, make_request
 from oncofed.client.install.findings import Verdict
 from oncofed.client.install.folder import NodeFolder, NodeUsers, SiteSettings, read_site
 from oncofed.client.install.halves import secrets_fit, tokens_fit
+from oncofed.client.install.replacement import refuse_missing
 from oncofed.client.install.rights import hand_over
 from oncofed.client.install.setup import create
 from oncofed.client.records.audit_files import archive_of
@@ -162,6 +164,38 @@ def test_no_remedy_has_root_work_by_name_in_another_users_folder(folder: NodeFol
         assert not re.search(r"\b(cp|mv|chmod|chown|cat|tee|install) ", remedy), remedy
 
 
+HOSTILE = "old; touch PWNED; id >PWNED; #"
+
+
+def test_no_remedy_holds_a_name_that_another_user_chose(folder: NodeFolder) -> None:
+    """Root pastes what the doctor says, so a name must be neither in a command nor, where it is told, several words."""
+    for part in (folder.guard, folder.node, folder.relay):
+        deep = part / HOSTILE / Path(*["a"] * 35)
+        deep.mkdir(parents=True)
+        twice = part / f"twice {HOSTILE}"
+        twice.touch()
+        os.link(twice, folder.root.parent / f"other {part.name}")
+    (folder.relay / ("'" * 200)).mkdir()
+    os.link(twice, folder.relay / ("'" * 200) / HOSTILE)
+    found = [each for each in doctor.examine(folder) if each.topic == "file rights" and each.verdict is Verdict.FAULT]
+    assert len(found) == (9 if AS_ROOT else 6)
+    for finding in found:
+        assert "PWNED" not in finding.remedy, finding.remedy
+        assert not re.search(r"\brm -", finding.remedy), finding.remedy
+        place, *_ = re.split(r" (?:\(and|has|holds|is not) ", finding.what)
+        (word,) = shlex.split(place)
+        assert word.startswith(str(folder.root))
+
+
+def test_a_former_folder_with_a_name_of_somebody_elses_is_one_word_of_the_command(tmp_path: Path) -> None:
+    there = tmp_path / f"node.before-{HOSTILE}"
+    there.mkdir()
+    with pytest.raises(InvalidInput) as refused:
+        refuse_missing(tmp_path / "node")
+    command, _ = refused.value.faults[0].remedy.removeprefix("If that is the node: ").split(". If it", maxsplit=1)
+    assert shlex.split(command) == ["mv", str(there), str(tmp_path / "node")]
+
+
 # What would fill root's memory
 
 
@@ -202,9 +236,6 @@ def test_folders_without_end_are_told_and_hinder_nothing_else(folder: NodeFolder
         assert "more than 30 deep" in said
         if AS_ROOT:
             assert folder.ledger.stat().st_uid == pwd.getpwnam(USERS.guard).pw_uid
-        assert f"rm -r {folder.relay / 'deep'}" in [
-            finding.remedy.split(": ")[-1] for finding in doctor.examine(folder)
-        ]
     finally:
         os.chdir(before)
         subprocess.run(["rm", "-r", folder.relay / "deep"], check=True)
