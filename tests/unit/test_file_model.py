@@ -182,12 +182,16 @@ ANY_VALUE: tuple[object, ...] = (
 
 def any_content() -> Iterator[dict[str, Any]]:
     """Each value below each word, alone and in the other one's table or list, in every place of a file."""
-    within = [lambda value: value, lambda value: [value], lambda value: [{"name": "a"}, value]]
-    within += [lambda value, word=word: {word: value} for word in OWN_WORDS]
-    within += [lambda value, word=word: {"ray": {word: value}, word: value} for word in OWN_WORDS]
-    for word, value, inner in itertools.product(OWN_WORDS, ANY_VALUE, within):
+
+    def within(value: object) -> Iterator[object]:
+        yield from (value, [value], [{"name": "a"}, value])
+        for word in OWN_WORDS:
+            yield from ({word: value}, {"ray": {word: value}, word: value})
+
+    for word, value in itertools.product(OWN_WORDS, ANY_VALUE):
         for place in ("name", "resume", "rate", "rounds", "engine", "bounds", "sites", "privacy", "weights", "engines"):
-            yield {"run": {place: inner({word: value})}}
+            for inner in within({word: value}):
+                yield {"run": {place: inner}}
         yield {"run": inner({word: value})}
         yield {"run": {word: inner(value)}}
         for place in ("part", "inner", word):
