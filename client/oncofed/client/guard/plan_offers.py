@@ -63,20 +63,28 @@ class PlanOffers:
         try:
             # It comes every few seconds, and is as it was when this process looked at it, with the keys that it has.
             if sealed.plan_hash in self.taken and self.offers.holds(sealed.plan_hash, document):
+                self._tell_kept(sealed.plan_hash)
                 return self.state_of(sealed.plan_hash)
             plan = trust.offered(document, pinned=self.pinned).plan
         except Untrusted as refusal:
             _remember(self.refused, sha256, (refusal.reason, refusal.plan_hash))
             return self._refused(refusal.reason, sha256, refusal.plan_hash)
         _remember(self.taken, plan.hash, None)
-        if not self._is_kept(plan.hash):
-            # A coordinator that offers without end, or a relay that delivers its offers again, would else fill the log:
-            # a large plan makes many small ones give way, which are then kept anew, a line each.
-            if self.offers.keep(plan.hash, document):
-                self._note_once("plan_gave_way", plan.hash, of="plan_gave_way")
-            else:
-                self._note_once("plan_kept", plan.hash, of=("plan_kept", plan.hash))
+        gave_way = not self._is_kept(plan.hash) and self.offers.keep(plan.hash, document)
+        self._tell_kept(plan.hash, gave_way=gave_way)
         return self.state_of(plan.hash)
+
+    def _tell_kept(self, plan_hash: str, *, gave_way: bool = False) -> None:
+        """In the audit log, once; what could not be written there is written when it is offered again."""
+        if not self.offers.is_untold(plan_hash):
+            return
+        # A coordinator that offers without end, or a relay that delivers its offers again, would else fill the log: a
+        # large plan makes many small ones give way, which are then kept anew, a line each.
+        if gave_way:
+            self._note_once("plan_gave_way", plan_hash, of="plan_gave_way")
+        else:
+            self._note_once("plan_kept", plan_hash, of=("plan_kept", plan_hash))
+        self.offers.told(plan_hash)
 
     def state_of(self, plan_hash: str) -> PlanState:
         """What is decided about a plan; REFUSED for one that is not kept, or whose document is damaged."""

@@ -1,9 +1,10 @@
 """Which offered plans lie at a hospital, and which one gives way when a coordinator offers more than there is room for?
 
 A plan is one file, ``<plan hash>.json`` in ``guard/plans``. One that somebody here was shown has a
-``<plan hash>.shown`` beside it. There is room for `MOST_WAITING` plans that nobody has decided on and nobody was shown,
-and for `MOST_WAITING_BYTES` of them together; of more, the oldest give way. If their coordinator still waits for one,
-it is offered again. A hospital has one coordinator at a time, so that these are bounds for each coordinator, too.
+``<plan hash>.shown`` beside it; one that the audit log does not tell of yet, a ``<plan hash>.untold``. There is room
+for `MOST_WAITING` plans that nobody has decided on and nobody was shown, and for `MOST_WAITING_BYTES` of them together;
+of more, the oldest give way. If their coordinator still waits for one, it is offered again. A hospital has one
+coordinator at a time, so that these are bounds for each coordinator, too.
 
 Promises: what somebody was shown, or decided on, gives way to nothing that is offered; whatever is offered, there is
 room for one plan more; so the disk is filled, and whoever lists plans is kept, by no more than that and what persons
@@ -31,7 +32,7 @@ MOST_WAITING = 100
 MOST_WAITING_BYTES = 2_000_000
 """Two of the largest that there may be (`study_document.LARGEST_BYTES`), or 100 of 20 kB."""
 
-_PLAN, _SHOWN = ".json", ".shown"
+_PLAN, _SHOWN, _UNTOLD = ".json", ".shown", ".untold"
 _LOCK = ".lock"
 
 
@@ -71,14 +72,24 @@ class Offers:
             return False
 
     def keep(self, plan_hash: str, document: bytes) -> bool:
-        """Keep a new plan; whether others gave way for it. Raises RecordUnwritable."""
+        """Keep a new plan, which is untold; whether others gave way for it. Raises RecordUnwritable."""
         with self._alone():
             waiting = self._waiting() if not self.path(plan_hash).exists() else []
             giving_way = _giving_way(waiting, len(document))
             for other in giving_way:
                 self._take_away(other.plan_hash)
+            replace_durably(self.path(plan_hash).with_suffix(_UNTOLD), b"")  # first: a kill may come between
             replace_durably(self.path(plan_hash), document)
         return bool(giving_way)
+
+    def is_untold(self, plan_hash: str) -> bool:
+        """Whether it was kept and the audit log does not tell so, as after a kill or while a disk is full."""
+        return self.path(plan_hash).with_suffix(_UNTOLD).exists()
+
+    def told(self, plan_hash: str) -> None:
+        """It is in the audit log now. Raises RecordUnwritable."""
+        with unwritable(self.path(plan_hash)):
+            self.path(plan_hash).with_suffix(_UNTOLD).unlink(missing_ok=True)
 
     def show(self, plan_hash: str) -> None:
         """Somebody looks at it, so it stays. Raises FileNotFoundError when it has given way."""
@@ -116,7 +127,8 @@ class Offers:
 
     def _take_away(self, plan_hash: str) -> None:
         with unwritable(self.path(plan_hash)):
-            self.path(plan_hash).with_suffix(_SHOWN).unlink(missing_ok=True)
+            for beside in (_SHOWN, _UNTOLD):
+                self.path(plan_hash).with_suffix(beside).unlink(missing_ok=True)
             self.path(plan_hash).unlink(missing_ok=True)
 
     @contextmanager

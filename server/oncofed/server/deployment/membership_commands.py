@@ -155,9 +155,12 @@ def rotate(folder: CoordinatorFolder, hospital: str, request_file: Path, fingerp
     Example:
       oncofed coordinator rotate COORD charite charite.request.json
     """
+    from oncofed.plain_file import file_content
+    from oncofed.secret_files import LARGEST_SECRET
     from oncofed.server.deployment.membership import rotate as rotate_keys
 
-    request = _heard_request(request_file.name, request_file.read_bytes(), fingerprint)
+    content = file_content(request_file, most=LARGEST_SECRET)
+    request = _heard_request(request_file.name, content, fingerprint)
     rotate_keys(folder, hospital, request)
     click.echo(
         f"{hospital} has the keys of {request_file.name}. It need not accept anything, but start its node again."

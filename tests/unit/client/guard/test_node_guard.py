@@ -37,8 +37,9 @@ from oncofed.client.install.inbox import looked_at, offered_plans, offers_of
 from oncofed.client.patients import approved_patients
 from oncofed.client.patients.training import ascent_sum
 from oncofed.client.records import offers, repeats
+from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.offers import MOST_WAITING
-from oncofed.errors import InvalidInput, PrivacyRefusal, RefusalCode, RequestRefused
+from oncofed.errors import InvalidInput, PrivacyRefusal, RecordUnwritable, RefusalCode, RequestRefused
 from oncofed.protocol.messages import ContributeRequest, DeliveryState, NodeDescription, PlanState
 from oncofed.protocol.model_file import signed_model
 from oncofed.protocol.plan import Member, StudyPlan
@@ -280,6 +281,55 @@ def test_a_refused_document_that_comes_again_is_not_parsed_again(
         ("plan_not_kept", "outside_ranges"),
     ]
     assert guard.offer_plan(node.offer()) is PlanState.OFFERED
+
+
+def test_a_refused_document_has_no_other_forms_that_are_signed(
+    node: InstalledNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever carries offers could else have one read 2^64 times, by other letters of its signature."""
+    parsed: list[bytes] = []
+
+    def reads(content: bytes, *, where: str) -> StudyDocument:
+        parsed.append(content)
+        return read_document(content, where=where)
+
+    monkeypatch.setattr(trust, "read_document", reads)
+    guard = node.guard()
+    refused = node.offer(replace(node.plan(), training=replace(node.plan().training, rounds=10**12)))
+    for offer in (refused, node.offer()):
+        guard.offer_plan(offer)
+        signature = json.loads(offer)["signature"]
+        for form in (signature.upper(), f"{signature[:2]} {signature[2:]}", f"{signature} ", f"\u0009{signature}"):
+            other = offer.replace(signature.encode(), form.encode())
+            assert other != offer
+            assert guard.offer_plan(other) is PlanState.REFUSED
+    assert parsed == [refused, node.offer()]
+    assert [code for event, code in node.events() if event == "plan_not_kept"] == [
+        "outside_ranges",
+        *["another_signature"] * 8,
+    ]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_plan_whose_arrival_could_not_be_noted_is_noted_when_it_is_offered_again(
+    restarted: bool, node: InstalledNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = node.guard()
+    with monkeypatch.context() as full:
+        full.setattr(AuditLog, "append", disk_full)
+        for _ in range(2):
+            with pytest.raises(RecordUnwritable):
+                guard.offer_plan(node.offer())
+    assert node.events() == []
+    guard = node.guard() if restarted else guard
+    for _ in range(3):
+        assert guard.offer_plan(node.offer()) is PlanState.OFFERED
+    assert node.events() == [("plan_kept", "")]
+    assert sorted(path.suffix for path in node.folder.plans.iterdir()) == ["", ".json"]  # and the lock
+
+
+def disk_full(*_: object, **__: object) -> None:
+    raise RecordUnwritable("disk full")
 
 
 def test_what_another_signed_is_not_parsed(node: InstalledNode, monkeypatch: pytest.MonkeyPatch) -> None:

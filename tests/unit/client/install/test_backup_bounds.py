@@ -15,7 +15,7 @@ from tests.installed_node import InstalledNode, installed_node
 
 from oncofed.client.install import doctor
 from oncofed.client.install.backup import back_up
-from oncofed.client.install.backup_file import copy_files
+from oncofed.client.install.backup_file import copy_files, too_large
 from oncofed.client.install.findings import Verdict
 from oncofed.client.install.folder import NodeFolder
 from oncofed.errors import InvalidInput
@@ -61,6 +61,7 @@ def test_the_doctor_tells_what_no_backup_takes(node: InstalledNode) -> None:
 def test_many_files_take_no_more_room_than_one(node: InstalledNode, file: Path) -> None:
     for number in range(60):
         sparse(node.folder.relay / f"{number}", 20_000_000)
+    assert [fault.what for fault in too_large(node.folder) if "relay takes more than 1 GB" in fault.what] != []
     with pytest.raises(InvalidInput, match="relay takes more than 1 GB"):
         back_up(node.folder, file, now=NOW)
 

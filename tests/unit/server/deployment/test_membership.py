@@ -361,3 +361,16 @@ def test_the_commands_say_what_they_did_also_without_a_server(consortium: Consor
     assert "Members: 1." in oncofed("coordinator", "enrol", root).text
     gone = oncofed("coordinator", "readmit", root, "Bonn")
     assert (gone.code, "was removed" in gone.text) == (2, True)
+
+
+@pytest.mark.parametrize("form", ["pipe", "without end"])
+def test_new_keys_are_read_from_a_plain_file_of_bounded_size(form: str, consortium: Consortium, tmp_path: Path) -> None:
+    file = tmp_path / "bonn.request.json"
+    if form == "pipe":
+        os.mkfifo(file)
+    else:
+        with file.open("wb") as made:
+            made.truncate(1 << 40)
+    said = oncofed("coordinator", "rotate", consortium.folder.root, "Bonn", file, "--fingerprint", "0000")
+    assert said.code == 2
+    assert ("is a named pipe" if form == "pipe" else "is larger than 65,536 bytes") in said.text
