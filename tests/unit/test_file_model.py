@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -180,18 +181,19 @@ ANY_VALUE: tuple[object, ...] = (
 )
 
 
+def _in_both(word: str, value: object) -> object:
+    return {"ray": {word: value}, word: value}
+
+
 def any_content() -> Iterator[dict[str, Any]]:
     """Each value below each word, alone and in the other one's table or list, in every place of a file."""
-
-    def within(value: object) -> Iterator[object]:
-        yield from (value, [value], [{"name": "a"}, value])
-        for word in OWN_WORDS:
-            yield from ({word: value}, {"ray": {word: value}, word: value})
-
-    for word, value in itertools.product(OWN_WORDS, ANY_VALUE):
+    within: list[Callable[[object], object]] = [lambda value: value, lambda value: [value]]
+    within += [lambda value: [{"name": "a"}, value]]
+    within += [partial(dict.fromkeys, [word]) for word in OWN_WORDS]
+    within += [partial(_in_both, word) for word in OWN_WORDS]
+    for word, value, inner in itertools.product(OWN_WORDS, ANY_VALUE, within):
         for place in ("name", "resume", "rate", "rounds", "engine", "bounds", "sites", "privacy", "weights", "engines"):
-            for inner in within({word: value}):
-                yield {"run": {place: inner}}
+            yield {"run": {place: inner({word: value})}}
         yield {"run": inner({word: value})}
         yield {"run": {word: inner(value)}}
         for place in ("part", "inner", word):
