@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -180,11 +181,20 @@ ANY_VALUE: tuple[object, ...] = (
 )
 
 
+def _below(word: str, value: object) -> dict[str, object]:
+    return {word: value}
+
+
+def _below_twice(word: str, value: object) -> dict[str, object]:
+    return {"ray": {word: value}, word: value}
+
+
 def any_content() -> Iterator[dict[str, Any]]:
     """Each value below each word, alone and in the other one's table or list, in every place of a file."""
-    within = [lambda value: value, lambda value: [value], lambda value: [{"name": "a"}, value]]
-    within += [lambda value, word=word: {word: value} for word in OWN_WORDS]
-    within += [lambda value, word=word: {"ray": {word: value}, word: value} for word in OWN_WORDS]
+    within: list[Callable[[object], Any]] = [lambda value: value, lambda value: [value], lambda value: [{}, value]]
+    for own in OWN_WORDS:
+        within.append(partial(_below, own))
+        within.append(partial(_below_twice, own))
     for word, value, inner in itertools.product(OWN_WORDS, ANY_VALUE, within):
         for place in ("name", "resume", "rate", "rounds", "engine", "bounds", "sites", "privacy", "weights", "engines"):
             yield {"run": {place: inner({word: value})}}

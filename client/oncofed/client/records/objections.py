@@ -85,17 +85,30 @@ def refuse_copy(cohort: Cohort, source: SourcePolicy, decisions: Iterable[Approv
     Found where both tables have the same identifiers or the same outcomes, whatever else they hold and whatever schema
     they are read by.
     """
-    same = (
-        one.data_source
-        for one in decisions
-        if one.cohort_hash == cohort.content_hash
-        or is_mark_of(one.patients_mark, cohort.patient_ids)
-        or are_outcome_marks_of(one.outcome_marks, cohort)
+    of_others = sorted(
+        (one for one in decisions if one.data_source not in (source.name, *source.counted_with)), key=_name
     )
-    for other in sorted({*same} - {source.name, *source.counted_with}):
-        raise PrivacyRefusal(
-            f"{source.name} holds the very patients that were approved as {other}, by their identifiers or their "
-            f"outcomes, and would give them a second budget. Approve it as {other}, or write "
-            f'same_patients_as = "{other}" into the [[source]] {source.name}. If they are other people, whose numbers '
-            "are the same by chance, begin their identifiers otherwise."
+    for one in of_others:
+        other = one.data_source
+        by_identifiers = one.cohort_hash == cohort.content_hash or is_mark_of(one.patients_mark, cohort.patient_ids)
+        by_outcomes = are_outcome_marks_of(one.outcome_marks, cohort)
+        if not by_identifiers and not by_outcomes:
+            continue
+        marks = [("identifiers", by_identifiers), ("outcomes (all times, and who had the event)", by_outcomes)]
+        # Two hospitals may count their patients from 1; the same course of so many people is no chance.
+        if_others = (
+            "So many outcomes are not the same by chance: if they are other people, one of the two tables holds "
+            "outcomes that are not its own; mend that one."
+            if by_outcomes
+            else "If they are other people, whose numbers are the same by chance, begin their identifiers otherwise."
         )
+        raise PrivacyRefusal(
+            f"{source.name} holds the very patients that were approved as {other}, by their "
+            f"{' and their '.join(name for name, matches in marks if matches)}, and would give them a second budget. "
+            f'Approve it as {other}, or write same_patients_as = "{other}" into the [[source]] {source.name}. '
+            f"{if_others}"
+        )
+
+
+def _name(decided: Approval) -> str:
+    return decided.data_source
