@@ -329,19 +329,27 @@ def range_faults(record: object, *, where: str) -> list[Fault]:
 def unusual(record: object) -> list[str]:
     """What lies in its range and is not usual, each as a short sentence; empty for a usual study.
 
-    Of a list's numbers the first is told, and how many more there are, so that no list hides another field. What is
-    about privacy comes first.
+    Of a list's numbers the worst is told, which lies furthest outside by ratio, and how many more there are, so that no
+    list hides another field, nor a mild number a wild one. What is about privacy comes first.
     """
     found: dict[str, list[PlacedNumber]] = {}
     for each in numbers_in(record):
         if each.number in each.range and not each.range.is_usual(each.number):
             found.setdefault(_PLACE_IN_LIST.sub("[]", each.where), []).append(each)
     return [
-        f"{first.where} is {told(first.number)} (usual: {first.range.usual_words})"
-        + (f", and {len(more)} more of that list are unusual" if more else "")
+        f"{worst.where} is {told(worst.number)} (usual: {worst.range.usual_words})"
+        + (f", and {len(found[field]) - 1} more of that list are unusual" if len(found[field]) > 1 else "")
         for field in sorted(found, key=lambda where: not where.startswith("privacy."))
-        for first, *more in (found[field],)
+        for worst in (max(found[field], key=_times_outside),)
     ]
+
+
+def _times_outside(each: PlacedNumber) -> float:
+    """By what factor it would have to change to be usual. Where an end is 0, or on its other side, the difference."""
+    end = each.range.usual_least if each.number < each.range.usual_least else each.range.usual_most
+    if each.number == 0 or end == 0 or (each.number < 0) != (end < 0):
+        return 1.0 + abs(each.number - end)
+    return max(each.number / end, end / each.number)
 
 
 _PLACE_IN_LIST = re.compile(r"\[\d+\]")

@@ -244,10 +244,24 @@ def test_no_list_of_unusual_numbers_hides_another_field() -> None:
     told = " ".join(plan_in_words(strange, many, parameters=9).split())
     listed = told.partition("Ask why: ")[2]
     assert listed.startswith("privacy.")
-    for field in ("privacy.l2_norm_bound", "privacy.reserve_rounds", "privacy.scale_bits", "model.grid.bounds[1]"):
+    for field in ("privacy.l2_norm_bound", "privacy.reserve_rounds", "privacy.scale_bits", "model.grid.bounds[60]"):
         assert f"{field} is " in listed, field
     assert "schema markers[0].scale is 1e-5 (usual: 0.001 to 100,000), and 499 more of that list are unusual" in listed
     assert "and 59 more of that list are unusual" in listed
+
+
+@pytest.mark.parametrize(
+    ("scales", "worst"),
+    [((2e6, 1e9), 1), ((1e9, 2e6), 0), ((1e-4, 2e6), 1), ((1e-8, 1e6), 0), ((1e6, 2e5, 1e-9, 1e8), 2)],
+)
+def test_of_a_list_the_number_furthest_outside_is_told(scales: tuple[float, ...], worst: int) -> None:
+    """By ratio: usual is 0.001 to 100,000, so 1e-8 is 1e5 times too small and 1e6 ten times too large."""
+    schema = parse_schema(SCHEMA, where="schema")
+    marker = next(each for each in schema.markers if each.scale is not None)
+    named = [replace(marker, name=f"m{number}", scale=scale) for number, scale in enumerate(scales)]
+    (said,) = [each for each in unusual(replace(schema, markers=tuple(named))) if "scale" in each]
+    assert said.startswith(f"markers[{worst}].scale is ")
+    assert said.endswith(f"and {len(scales) - 1} more of that list are unusual")
 
 
 def test_what_is_outside_is_not_called_unusual() -> None:

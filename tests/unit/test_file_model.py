@@ -181,16 +181,20 @@ ANY_VALUE: tuple[object, ...] = (
 )
 
 
-def _in_both(word: str, value: object) -> object:
+def _below(word: str, value: object) -> dict[str, object]:
+    return {word: value}
+
+
+def _below_twice(word: str, value: object) -> dict[str, object]:
     return {"ray": {word: value}, word: value}
 
 
 def any_content() -> Iterator[dict[str, Any]]:
     """Each value below each word, alone and in the other one's table or list, in every place of a file."""
-    within: list[Callable[[object], object]] = [lambda value: value, lambda value: [value]]
-    within += [lambda value: [{"name": "a"}, value]]
-    within += [partial(dict.fromkeys, [word]) for word in OWN_WORDS]
-    within += [partial(_in_both, word) for word in OWN_WORDS]
+    within: list[Callable[[object], Any]] = [lambda value: value, lambda value: [value], lambda value: [{}, value]]
+    for own in OWN_WORDS:
+        within.append(partial(_below, own))
+        within.append(partial(_below_twice, own))
     for word, value, inner in itertools.product(OWN_WORDS, ANY_VALUE, within):
         for place in ("name", "resume", "rate", "rounds", "engine", "bounds", "sites", "privacy", "weights", "engines"):
             yield {"run": {place: inner({word: value})}}

@@ -229,8 +229,11 @@ def test_a_copy_is_found_whatever_the_schema_and_whatever_else_it_holds(tmp_path
     for number, same in enumerate((table, table.iloc[::-1], table.assign(**{table.columns[-1]: 0}))):
         (tmp_path / str(number)).mkdir()
         copy = written_csv(tmp_path / str(number), same)
-        with pytest.raises(PrivacyRefusal, match="the very patients that were approved as registry, by their identif"):
+        with pytest.raises(PrivacyRefusal, match="approved as registry, by their identifiers") as refused:
             approve(tmp_path, plan=plan, schema=schema, source=copy, data_source="biobank")
+        by_the_file = "the bytes of its file" in str(refused.value)
+        assert by_the_file is (number == 0)
+        assert ("begin their identifiers otherwise" in str(refused.value)) is not by_the_file
     others = written_csv(tmp_path / "0", table.iloc[1:])
     approve(tmp_path, plan=plan, schema=schema, source=others, data_source="biobank")
     files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".csv"]
@@ -255,8 +258,9 @@ def test_a_copy_is_found_though_its_identifiers_are_others(tmp_path: Path, decli
     copied = table.rename(columns={SCHEMA.patient_id: "case"}).assign(case=[f"C-{row}" for row in range(len(table))])
     (tmp_path / "copy").mkdir()
     copy = written_csv(tmp_path / "copy", copied.iloc[::-1])
-    with pytest.raises(PrivacyRefusal, match="by their outcomes"):
+    with pytest.raises(PrivacyRefusal, match="by their outcomes") as refused:
         approve(tmp_path, plan=plan, schema=schema, source=copy, data_source="biobank")
+    assert "begin their identifiers" not in str(refused.value), "which would not help: they are others already"
     others = written_csv(tmp_path / "copy", copied.assign(**{time: copied[time] * 0.99}))
     approve(tmp_path, plan=plan, schema=schema, source=others, data_source="biobank")
 
