@@ -36,7 +36,7 @@ _ROOM = {"guard": 20 * 10**9}
 """Bytes of the files of a part altogether: frozen patients of many studies, and of every other part as follows."""
 _ROOM_ELSEWHERE = 10**9
 _AT_ONCE = 1 << 20
-_REMEDY = "See what it is, and take it away as the user whose folder it is in, not as root."
+_REMEDY = "See what it is, and take it away as the user whose folder it is in (su -P -s /bin/sh USER), not as root."
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from oncofed.client.install.folder import NodeFolder, NodeUsers
 from oncofed.durable import remove_leftovers
 from oncofed.errors import Fault, InvalidInput
 from oncofed.plain_file import kind_of
+from oncofed.texts import shown
 
 PRIVATE, SHOWN = 0o700, 0o755
 SOCKETS = 0o2750
@@ -158,13 +159,14 @@ def wrong_files(folder: NodeFolder, users: NodeUsers | None) -> Iterator[Fault]:
             )
             remedy = (
                 f"See what {user} laid there, and take away what lies below that no part of the node made: as that "
-                f"user (su -s /bin/sh {user}), not as root."
+                f"user on a terminal of its own (su -P -s /bin/sh {user}), not as root."
             )
             yield Fault(str(place.path), what, remedy)
         if twice:
             remedy = (
                 "A snapshot by hard links, or a kill, does that. Find the other name (find / -xdev -samefile FILE) and "
-                f"take it away: outside of the node as root, inside it as its user (su -s /bin/sh {user} -c 'rm NAME')."
+                "take it away: outside of the node as root, inside it as its user "
+                f"(su -P -s /bin/sh {user} -c 'rm NAME')."
                 " As root neither copy nor move what lies there: its user could make it a link meanwhile. "
                 f"Then {again}."
             )
@@ -180,9 +182,9 @@ def _first(paths: list[Path]) -> str:
 
 def quoted(path: Path) -> str:
     """A path whose names others chose, as a shell takes it for one word; of a long one the folder that it is below."""
-    while len(shlex.quote(str(path))) > _LONGEST_TOLD:
+    while len(shlex.quote(shown(str(path)))) > _LONGEST_TOLD:
         path = path.parent
-    return shlex.quote(str(path))
+    return shlex.quote(shown(str(path)))
 
 
 _LONGEST_TOLD = 340

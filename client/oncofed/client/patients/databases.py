@@ -127,8 +127,8 @@ def narrow_columns(found: CursorResult[Any]) -> frozenset[str]:
 def as_stored(table: pd.DataFrame, narrow: Collection[str]) -> pd.DataFrame:
     """The table, with 32 bits where a driver has widened numbers that may stand for their neighbours.
 
-    As identifiers they name nobody (`oncofed.cohort.cells.lost_digits`), and as values they are what is stored. A
-    column without such a number stays as it came: 0.1, and not the 0.10000000149 that is the same in 32 bits.
+    As identifiers they name nobody (`oncofed.cohort.cells.lost_digits`), and as values they are what is stored. All
+    other cells stay as they came: 0.1, and not the 0.10000000149 that is the same in 32 bits.
     """
     for place, name in enumerate(table.columns):
         column = table.iloc[:, place]
@@ -137,11 +137,8 @@ def as_stored(table: pd.DataFrame, narrow: Collection[str]) -> pd.DataFrame:
         cells = column.tolist()
         if not any(_may_be_rounded(cell) for cell in cells):
             continue
-        if column.dtype == object:
-            kept = [np.float32(cell) if _may_be_rounded(cell) else cell for cell in cells]
-            table.isetitem(place, pd.Series(kept, dtype=object).array)
-        else:
-            table.isetitem(place, column.astype("float32").array)
+        kept = [np.float32(cell) if _may_be_rounded(cell) else cell for cell in cells]
+        table.isetitem(place, pd.Series(kept, dtype=object).array)
     return table
 
 

@@ -25,17 +25,26 @@ from numpy.typing import NDArray
 
 from oncofed.cohort.cells import numbers, words
 from oncofed.cohort.letters import plain
-from oncofed.plain_file import file_content
+from oncofed.plain_file import opened
 
+FILE = "the bytes of its file"
+_AT_ONCE = 1 << 20
 FEWEST_DISTINCT = 20
 """Columns of fewer different cells tell nothing: many hospitals could have the same."""
 
 
 def file_digest(path: Path | None) -> dict[str, str]:
-    """By what people call it; nothing for a database. Raises InvalidInput."""
+    """By what people call it; nothing for a database."""
     if path is None:
         return {}
-    return {"the bytes of its file": hashlib.sha256(b"file" + file_content(path)).hexdigest()}
+    digest = hashlib.sha256(b"file")
+    try:
+        with opened(path) as file:
+            while piece := file.read(_AT_ONCE):
+                digest.update(piece)
+    except OSError:
+        return {}  # whoever reads the table says why
+    return {FILE: digest.hexdigest()}
 
 
 def column_digests(table: pd.DataFrame, columns: Iterable[str]) -> dict[str, str]:
@@ -50,19 +59,19 @@ def column_digests(table: pd.DataFrame, columns: Iterable[str]) -> dict[str, str
 
 def _digest(column: pd.Series) -> str:
     """Empty where it tells nothing."""
-    read = numbers(column)
-    cells = sorted(
-        repr(number) if number == number else cell or ""  # noqa: PLR0124 - it is not NaN
-        for number, cell in zip(read.values.tolist(), words(column).to_pylist(), strict=True)
-    )
-    if len(set(cells) - {""}) < FEWEST_DISTINCT or _is_counted_up(read.values):
+    values = numbers(column).values
+    is_number = ~np.isnan(values)
+    found = np.sort(values[is_number] + 0.0).astype("<f8")  # 0 and -0 are one number
+    others = [] if is_number.all() else words(column[~is_number]).to_pylist()
+    if len(np.unique(found)) + len({*others} - {"", None}) < FEWEST_DISTINCT or _is_counted_up(found):
         return ""
-    digest = hashlib.sha256(b"column")
-    for cell in cells:
+    digest = hashlib.sha256(b"column" + found.tobytes())
+    for cell in sorted(cell or "" for cell in others):
         written = cell.encode()
         digest.update(len(written).to_bytes(8, "big") + written)
     return digest.hexdigest()
 
 
-def _is_counted_up(values: NDArray[np.float64]) -> bool:
-    return bool(np.all(np.diff(np.sort(values[~np.isnan(values)])) == 1) and not np.isnan(values).all())
+def _is_counted_up(found: NDArray[np.float64]) -> bool:
+    """Whether sorted numbers are."""
+    return bool(len(found) and np.all(np.diff(found) == 1))

@@ -84,7 +84,7 @@ def refuse_copy(
 ) -> None:
     """The same patients under two names would have two budgets.
 
-    Found where both tables have the same identifiers, outcomes, bytes or one column, whatever else they hold and
+    Found where both tables have the same identifiers, outcomes, bytes or columns, whatever else they hold and
     whatever schema they are read by (`patients_mark`).
 
     content  digests of what the table holds (`source_content`), by what people call it.

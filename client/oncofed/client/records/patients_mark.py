@@ -11,7 +11,7 @@ the cells of each column that the schema names. These have one salt together, so
 approvals takes no time.
 
 What they cannot find: a copy that is written otherwise (one patient is missing, a format, a database) and is read by a
-schema that shares no column of enough different cells with the schema of before.
+schema that shares fewer than two columns of enough different cells with the schema of before, or less than half.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ import hmac
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 
-from oncofed.client.patients.source_content import FEWEST_DISTINCT
+from oncofed.client.patients.source_content import FEWEST_DISTINCT, FILE
 from oncofed.cohort.cohort import Cohort
 
 _DOMAIN = b"oncofed approved patients 1"
 _CONTENT = b"oncofed approved content 1"
 _CONTENT_DIGITS = 32
 _SALT_BYTES = 16
+_FEWEST_COLUMNS = 2
 
 
 def patients_mark(patient_ids: Sequence[str]) -> str:
@@ -57,10 +58,17 @@ def content_marks(content: Mapping[str, str]) -> str:
 
 
 def marked_content(marks: str, content: Mapping[str, str]) -> tuple[str, ...]:
-    """What of the content is marked, by its keys; nothing where there are no marks, as of an earlier version."""
+    """By what of the content, by its keys, it is that of the marks; nothing where there are none (an earlier version).
+
+    The bytes of a file tell by themselves. Columns tell where two or more are marked and at least half of those that
+    the smaller of the two studies has: controls that were matched to cases by age have their ages alone.
+    """
     salt, *found = marks.split() or [""]
     known = set(found)
-    return tuple(what for what, digest in content.items() if _content_mark(digest, salt) in known)
+    same = [what for what, digest in content.items() if _content_mark(digest, salt) in known]
+    columns = [what for what in same if what != FILE]
+    enough = max(_FEWEST_COLUMNS, min(len(content.keys() - {FILE}), len(known)) / 2)
+    return tuple(what for what in same if what == FILE or len(columns) >= enough)
 
 
 def _content_mark(digest: str, salt: str) -> str:
