@@ -18,7 +18,9 @@ from cryptography import x509
 
 from oncofed.client.install.findings import Finding, Verdict
 from oncofed.client.install.folder import LOOPBACK, NodeFolder, SiteSettings
-from oncofed.plain_file import OtherKind, plain_bytes
+from oncofed.errors import InvalidInput
+from oncofed.plain_file import file_content
+from oncofed.secret_files import LARGEST_SECRET
 
 LARGEST_CLOCK_SKEW = timedelta(seconds=60)
 SHORTEST_VALIDITY = timedelta(days=30)
@@ -50,8 +52,10 @@ def coordinator_findings(folder: NodeFolder, site: SiteSettings, now: Callable[[
 def authority_until(folder: NodeFolder) -> datetime | None:
     """When the pinned authority ends; None where it is lost or damaged."""
     try:
-        return x509.load_pem_x509_certificate(plain_bytes(folder.ca_certificate)).not_valid_after_utc
-    except (FileNotFoundError, OtherKind, ValueError):
+        return x509.load_pem_x509_certificate(
+            file_content(folder.ca_certificate, most=LARGEST_SECRET)
+        ).not_valid_after_utc
+    except (InvalidInput, ValueError):
         return None
 
 

@@ -165,10 +165,10 @@ def wrong_files(folder: NodeFolder, users: NodeUsers | None) -> Iterator[Fault]:
         if twice:
             remedy = (
                 "A snapshot by hard links, or a kill, does that. Find the other name (find / -xdev -samefile FILE) and "
-                "take it away: outside of the node as root, inside it as its user "
-                f"(su -P -s /bin/sh {user} -c 'rm NAME')."
-                " As root neither copy nor move what lies there: its user could make it a link meanwhile. "
-                f"Then {again}."
+                f"take it away as the user whose folder it lies in, here {user} "
+                f"(su -P -s /bin/sh {user} -c 'rm NAME'). "
+                "As root neither remove, copy nor move what lies in another user's folder: that user could make it a "
+                f"link meanwhile. Then {again}."
             )
             yield Fault(_first(twice), "has a second name, so its owner is not set", remedy)
         if others:

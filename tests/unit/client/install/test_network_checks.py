@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -209,10 +210,13 @@ def test_a_node_that_is_not_enrolled_is_told_the_next_step(tmp_path: Path) -> No
     assert (found.verdict, "site accept" in found.remedy) == (FAULT, True)
 
 
-@pytest.mark.parametrize("content", [None, b"no certificate"])
-def test_a_lost_or_damaged_authority_is_told(content: bytes | None, enrolled: Enrolled) -> None:
+@pytest.mark.parametrize("content", [None, b"no certificate", 1 << 40], ids=["lost", "another", "a terabyte"])
+def test_a_lost_or_damaged_authority_is_told(content: bytes | int | None, enrolled: Enrolled) -> None:
+    """Root runs the doctor, and the folder is the node's user's."""
     if content is None:
         enrolled.node.ca_certificate.unlink()
+    elif isinstance(content, int):
+        os.truncate(enrolled.node.ca_certificate, content)
     else:
         enrolled.node.ca_certificate.write_bytes(content)
     found = enrolled.findings()["TLS"]
