@@ -145,3 +145,18 @@ def test_removal_leaves_what_was_spent_and_nothing_else(tmp_path: Path) -> None:
     kept = {f"root/oncofed-kept/{name}" for name in ("policy.toml", "audit.jsonl", "ledger.sqlite", "answers/1a.asked")}
     assert left == kept | {"etc/systemd/system/other.service"}
     assert (tmp_path / "root/oncofed-kept/ledger.sqlite").read_bytes() == ledger
+
+
+def test_another_user_gets_a_terminal_of_its_own() -> None:
+    """Without -P, a process of that user can type into the shell of root, who started it (TIOCSTI)."""
+    root = DOCS.parent
+    texts = [
+        *DOCS.rglob("*.md"),
+        root / "README.md",
+        *(root / "client").rglob("*.py"),
+        *(root / "server").rglob("*.py"),
+    ]
+    lines = [line for path in texts for line in path.read_text().splitlines()]
+    switches = [line for line in lines if re.search(r"(?:^|[\s`(;'\"])(?:su|runuser) -", line)]
+    assert len(switches) >= 5
+    assert [line for line in switches if not re.search(r"\b(?:su|runuser) -P ", line)] == []

@@ -185,13 +185,13 @@ def test_four_hospitals_come_to_a_model_by_the_pages_alone() -> None:
         walk.type([of_coordinator if "pip install" in line else line for line in install])
         installed = time.monotonic()
 
-        for line in block(_COORDINATOR, "runuser -u oncofed-coordinator -- oncofed coordinator init"):
+        for line in block(_COORDINATOR, "runuser -P -u oncofed-coordinator -- oncofed coordinator init"):
             told = walk.type([line]) if "units" not in line else ""
             if "coordinator init" in line:
                 its_fingerprint = fingerprint(told)
-        walk.serve("runuser -u oncofed-coordinator -- oncofed coordinator start /var/lib/oncofed-coordinator")
+        walk.serve("runuser -P -u oncofed-coordinator -- oncofed coordinator start /var/lib/oncofed-coordinator")
 
-        approve, enrol = block(_COORDINATOR, "runuser -u oncofed-coordinator -- oncofed coordinator approve")
+        approve, enrol = block(_COORDINATOR, "runuser -P -u oncofed-coordinator -- oncofed coordinator approve")
         cards = {}
         for number, name in enumerate(HOSPITALS):
             *users, init = block(_HOSPITAL, "oncofed site init")
@@ -219,7 +219,7 @@ def test_four_hospitals_come_to_a_model_by_the_pages_alone() -> None:
                 if other != name:
                     walk.type([verify.replace("essen", other)], name, answers=f"{cards[other]}\n")
 
-        new, validate, sign, show, run = block(_COORDINATOR, "runuser -u oncofed-coordinator -- oncofed study new")
+        new, validate, sign, show, run = block(_COORDINATOR, "runuser -P -u oncofed-coordinator -- oncofed study new")
         walk.as_coordinator(new)
         settings = {"rounds": ROUNDS, "timeout": 60, "patience": 900, "privacy": DISTRIBUTED, "quorum": ""}
         study = STUDY.format(name="lung", **settings).replace("delta = 1e-5", "delta = 1e-6")
@@ -227,7 +227,7 @@ def test_four_hospitals_come_to_a_model_by_the_pages_alone() -> None:
         (walk.coordinator / "lung/schema.toml").write_text(SCHEMA)
         for line in (validate, sign, show):
             walk.as_coordinator(line)
-        walk.serve(f"runuser -u oncofed-coordinator -- sh -c 'cd {walk.coordinator} && {run.rpartition(' -- ')[2]}'")
+        walk.serve(f"runuser -P -u oncofed-coordinator -- sh -c 'cd {walk.coordinator} && {run.rpartition(' -- ')[2]}'")
 
         (listed, shown), (yes, _) = block(_HOSPITAL, "oncofed site plans"), block(_HOSPITAL, "oncofed site approve")
         for name in HOSPITALS:
@@ -242,7 +242,7 @@ def test_four_hospitals_come_to_a_model_by_the_pages_alone() -> None:
 
         status, _, _ = block(_HOSPITAL, "oncofed site status")
         walk.until(status, HOSPITALS[-1], "ended")
-        walk.as_coordinator("runuser -u oncofed-coordinator -- oncofed coordinator status .")
+        walk.as_coordinator("runuser -P -u oncofed-coordinator -- oncofed coordinator status .")
         explain, _ = block(_HOSPITAL, "oncofed site explain")
         assert "age" in walk.type([explain.replace("4711", f"{HOSPITALS[0]}--00007")], HOSPITALS[0])
         print(

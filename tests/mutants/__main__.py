@@ -129,11 +129,10 @@ def _run_and_leave(copy: Path, files: Sequence[str]) -> NoReturn:
         os.setsid()
         os.chdir(copy)
         roots = [str(copy / root) for root in _ROOTS]
+        own = {(REPOSITORY / root).resolve() for root in _ROOTS}
         os.environ |= {"PYTHONPATH": os.pathsep.join(roots), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-        sys.path[:] = [
-            *roots,
-            *(path for path in sys.path if not Path(path or ".").resolve().is_relative_to(REPOSITORY)),
-        ]
+        # The environment may lie in the tree, and stays.
+        sys.path[:] = [*roots, *(path for path in sys.path if Path(path or ".").resolve() not in own)]
         sys.dont_write_bytecode = True
         for name in [name for name in sys.modules if name.partition(".")[0] in ("tests", "oncofed")]:
             del sys.modules[name]

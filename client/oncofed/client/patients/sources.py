@@ -10,8 +10,9 @@ InvalidInput: what cannot be read, two columns of one name.
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,12 +20,14 @@ from pathlib import Path
 import pandas as pd
 
 from oncofed.client.patients.databases import DatabaseAddress, as_stored, narrow_columns, reading
-from oncofed.client.patients.source_content import column_digests, file_digest
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.table import Tell, keep_to_oneself, named_frame, read_table
 from oncofed.cohort.validation import named_columns, validate
 from oncofed.errors import Fault, InvalidInput
+from oncofed.plain_file import opened
+
+_AT_ONCE = 1 << 20
 
 
 class SourceKind(StrEnum):
@@ -104,21 +107,21 @@ def read_source(
     return read_table(source.path, columns=columns, tell=tell)
 
 
+def file_digest(source: SourceSpec) -> str:
+    """SHA-256 of a source that is a file; empty for a database, and where the file cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with opened(source.path or Path()) as file:
+            while piece := file.read(_AT_ONCE):
+                digest.update(piece)
+    except OSError:
+        return ""  # whoever reads the table says why
+    return digest.hexdigest()
+
+
 def read_source_cohort(source: SourceSpec, schema: StudySchema) -> Cohort:
     """The patients in the order of their identifiers: a database has no order of its own. Raises InvalidInput."""
-    return _cohort_in(read_source(source, columns=named_columns(schema)), source, schema)
-
-
-def read_source_with_content(source: SourceSpec, schema: StudySchema) -> tuple[Cohort, Mapping[str, str]]:
-    """The same, and digests of what the table holds (`source_content`), but of the identifiers. Raises InvalidInput."""
-    columns = named_columns(schema)
-    of_file = file_digest(source.path)
-    table = read_source(source, columns=columns)
-    cohort = _cohort_in(table, source, schema)
-    return cohort, {**of_file, **column_digests(table, {*columns} - {schema.patient_id})}
-
-
-def _cohort_in(table: pd.DataFrame, source: SourceSpec, schema: StudySchema) -> Cohort:
+    table = read_source(source, columns=named_columns(schema))
     cohort = validate(table, schema, where=f"data source {source.name}")
     return cohort.subset(sorted(range(len(cohort)), key=lambda row: cohort.patient_ids[row]))
 

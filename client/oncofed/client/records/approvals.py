@@ -35,12 +35,12 @@ from oncofed.client.guard import trust
 from oncofed.client.guard.policy_file import NodePolicy, SourcePolicy
 from oncofed.client.guard.trust import Reason, Standing, Untrusted
 from oncofed.client.patients.held_out_split import parted, split_name, split_secret
-from oncofed.client.patients.sources import read_source_with_content
+from oncofed.client.patients.sources import file_digest, read_source_cohort
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.decisions import Approval, Decision, ToldDecisions, approval_in, content_of
 from oncofed.client.records.frozen_patients import freeze, frozen_file, thaw
 from oncofed.client.records.objections import of_the_ledger, of_the_plan, refuse_copy, refuse_number
-from oncofed.client.records.patients_mark import content_marks, outcome_marks, patients_mark
+from oncofed.client.records.patients_mark import file_mark, outcome_marks, patients_mark
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.cohort.schema import StudySchema
 from oncofed.durable import replace_durably, sync_folder, unwritable
@@ -176,14 +176,15 @@ class Approvals:
         nothing is approved. What was approved before stays as it was.
         """
         self._allowed(plan, schema, site=site, policy=policy, source=source, ledger=ledger)
-        cohort, content = read_source_with_content(source.source, schema)
+        digest = file_digest(source.source)
+        cohort = read_source_cohort(source.source, schema)
         refuse_number(cohort, plan, policy)
         with self._one_at_a_time():
             # Once more: since then another person may have decided, or the plan's model come and its key gone.
             standing, first_key, secret = self._allowed(
                 plan, schema, site=site, policy=policy, source=source, ledger=ledger
             )
-            refuse_copy(cohort, content, source, self.all())
+            refuse_copy(cohort, digest, source, self.all())
             trained_on, held_out = parted(cohort, plan, secret=secret, data_source=source.name)
             if first_key is not None:
                 self.masking.keep_own(plan.hash, first_key)
@@ -202,7 +203,7 @@ class Approvals:
                 told_as=secrets.token_hex(_WORD_BYTES),
                 patients_mark=patients_mark(cohort.patient_ids),
                 outcome_marks=outcome_marks(cohort),
-                content_marks=content_marks(content),
+                file_mark=file_mark(digest),
             )
             trial(self.patients_file(approval), approval.patients_sha256)
             self._write(approval)
@@ -266,7 +267,7 @@ class Approvals:
                 told_as=secrets.token_hex(_WORD_BYTES),
                 patients_mark="" if before is None else before.patients_mark,
                 outcome_marks="" if before is None else before.outcome_marks,
-                content_marks="" if before is None else before.content_marks,
+                file_mark="" if before is None else before.file_mark,
             )
             self._write(declined)
         return declined

@@ -46,7 +46,7 @@ class Approval:
     patients_mark    of their identifiers (`patients_mark`), to find the same patients under another schema; kept as
                      `cohort_hash` is. Empty in approvals of earlier versions.
     outcome_marks    the same of their outcomes, by endpoint, to find them under other identifiers.
-    content_marks    the same of the table's file and columns, to find it under a schema that names others.
+    file_mark        the same of the bytes of the table's file; empty for a database.
     told_as          the word by which the audit log tells this decision from others; empty in those of earlier
                      versions.
     """
@@ -64,7 +64,7 @@ class Approval:
     told_as: str = ""
     patients_mark: str = ""
     outcome_marks: str = ""
-    content_marks: str = ""
+    file_mark: str = ""
 
     @property
     def facts(self) -> dict[str, str]:
@@ -126,7 +126,7 @@ class Told:
             told_as=self.told_as,
             patients_mark=before.patients_mark if before else "",
             outcome_marks=before.outcome_marks if before else "",
-            content_marks=before.content_marks if before else "",
+            file_mark=before.file_mark if before else "",
         )
 
 

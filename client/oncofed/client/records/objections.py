@@ -8,11 +8,11 @@ they are too few, too many, or those of another source. Pure functions; whether 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from oncofed.client.guard.policy_file import NodePolicy, SourcePolicy
 from oncofed.client.records.decisions import Approval
-from oncofed.client.records.patients_mark import are_outcome_marks_of, is_mark_of, marked_content
+from oncofed.client.records.patients_mark import are_outcome_marks_of, is_file_mark_of, is_mark_of
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
@@ -79,45 +79,39 @@ def refuse_number(cohort: Cohort, plan: StudyPlan, policy: NodePolicy) -> None:
         )
 
 
-def refuse_copy(
-    cohort: Cohort, content: Mapping[str, str], source: SourcePolicy, decisions: Iterable[Approval]
-) -> None:
+def refuse_copy(cohort: Cohort, file_digest: str, source: SourcePolicy, decisions: Iterable[Approval]) -> None:
     """The same patients under two names would have two budgets.
 
-    Found where both tables have the same identifiers, outcomes, bytes or columns, whatever else they hold and
-    whatever schema they are read by (`patients_mark`).
+    Found where both tables have the same identifiers, outcomes or bytes, whatever schema they are read by
+    (`patients_mark`).
 
-    content  digests of what the table holds (`source_content`), by what people call it.
+    file_digest  of the table's file; empty for a database.
     """
     own = {source.name, *source.counted_with}
     for one in sorted(decisions, key=lambda one: one.data_source):
-        other, found = one.data_source, _same_in(cohort, content, one)
+        other, found = one.data_source, _same_in(cohort, file_digest, one)
         if other in own or not found:
             continue
         raise PrivacyRefusal(
-            f"{source.name} holds the very patients that were approved as {other}, by {_listed(found)}, and would give "
-            f"them a second budget. Approve it as {other}, or write "
+            f"{source.name} holds the very patients that were approved as {other}, by {' and '.join(found)}, and would "
+            f"give them a second budget. Approve it as {other}, or write "
             f'same_patients_as = "{other}" into the [[source]] {source.name}. {_IF_OTHERS[found == [_IDENTIFIERS]]}'
         )
 
 
-def _same_in(cohort: Cohort, content: Mapping[str, str], approved: Approval) -> list[str]:
+def _same_in(cohort: Cohort, file_digest: str, approved: Approval) -> list[str]:
     """By what the patients are those of a decision."""
     found = []
     if approved.cohort_hash == cohort.content_hash or is_mark_of(approved.patients_mark, cohort.patient_ids):
         found.append(_IDENTIFIERS)
     if are_outcome_marks_of(approved.outcome_marks, cohort):
         found.append("their outcomes")
-    return [*found, *marked_content(approved.content_marks, content)]
-
-
-def _listed(found: list[str]) -> str:
-    more = len(found) - _MOST_TOLD
-    return ", ".join(found[:_MOST_TOLD]) + (f" and {more} more" if more > 0 else "")
+    if is_file_mark_of(approved.file_mark, file_digest):
+        found.append("the bytes of its file")
+    return found
 
 
 _IDENTIFIERS = "their identifiers"
-_MOST_TOLD = 4
 _IF_OTHERS = {
     True: "If they are other people, whose numbers are the same by chance, begin their identifiers otherwise.",
     False: "Other people's are not the same by chance, and other identifiers do not help.",

@@ -179,7 +179,7 @@ def test_a_model_that_comes_while_its_plan_is_approved_again_leaves_no_second_ke
     guard, told = node.guard(), []
     first = guard.masking_keys(plan.hash, ())
     home, name = {
-        "the table is read": (approvals_module, "read_source_with_content"),
+        "the table is read": (approvals_module, "read_source_cohort"),
         "the patients are frozen": (approvals_module, "freeze"),
         "the key is looked at": (PlanKeys, "own"),
     }[when]

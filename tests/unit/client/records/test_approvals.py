@@ -16,9 +16,9 @@ from typing import Any
 import pandas as pd
 import pytest
 from tests.hardship import no_file_longer_than
-from tests.hospital import NOON, SCHEMA, SITE, TABLE, plan_of_hospital, policy_for, written_csv, written_parquet
+from tests.hospital import NOON, SCHEMA, SITE, TABLE, plan_of_hospital, policy_for, written_csv
 
-from oncofed.client.patients.sources import SourceSpec, read_source_cohort, read_source_with_content
+from oncofed.client.patients.sources import SourceSpec, read_source_cohort
 from oncofed.client.records import approvals as approvals_module
 from oncofed.client.records import decisions, frozen_patients
 from oncofed.client.records.approvals import Approvals
@@ -265,80 +265,47 @@ def test_a_copy_is_found_though_its_identifiers_are_others(tmp_path: Path, decli
     approve(tmp_path, plan=plan, schema=schema, source=others, data_source="biobank")
 
 
-def content_table(*, years: bool = False) -> pd.DataFrame:
-    """Forty patients who differ; C-reactive protein and age tell them apart."""
-    time = SCHEMA.endpoints[0].time_column
-    months = [1 + row % 9 if years else 1.5 * row + 1 for row in range(40)]
-    crp = [round(3 + row * row / 7, 2) for row in range(40)]
-    return many(40).assign(
-        **{time: months}, crp=crp, age_years=[20 + 2 * row for row in range(40)], pfs=[row + 0.7 for row in range(40)]
-    )
-
-
 @pytest.mark.parametrize("declined", [False, True])
-@pytest.mark.parametrize("case", ["whole years", "another time", "another format", "the same bytes"])
-def test_a_copy_is_found_by_what_the_table_holds(tmp_path: Path, declined: bool, case: str) -> None:
-    """A coordinator's schema that names another identifier, and another time, or times that many have."""
-    table = content_table(years=case == "whole years").assign(case=[f"C-{row}" for row in range(40)])
-    words = 'the column "crp"'
-    if case == "the same bytes":
-        alike = [row % 9 + 1 for row in range(40)]
-        table = table.assign(crp=alike, age_years=alike, pfs=alike)
-        words = "by the bytes of its file, and would give"
+def test_a_copy_of_a_file_is_found_whatever_the_schema_names(tmp_path: Path, declined: bool) -> None:
+    """A coordinator's schema that names other identifiers and another time, which many could have."""
+    alike = [row % 9 + 1 for row in range(40)]
+    table = many(40).assign(case=[f"C-{row}" for row in range(40)], pfs=alike)
     approve(tmp_path, source=written_csv(tmp_path, table))
     # Meanwhile somebody approves another plan for others, under the same name.
     later = replace(PLAN, study="later")
     approve(tmp_path, plan=later, source=written_csv(tmp_path, many(40).assign(patient=[f"L{n}" for n in range(40)])))
     if declined:
         approvals(tmp_path).decline(PLAN.hash, declined_by="Dr. Example", now=NOON)
-    endpoint = SCHEMA.endpoints[0]
-    if case != "whole years":
-        endpoint = replace(endpoint, time_column="pfs")
+    endpoint = replace(SCHEMA.endpoints[0], time_column="pfs")
     schema = replace(SCHEMA, patient_id="case", endpoints=(endpoint, *SCHEMA.endpoints[1:]))
     plan = replace(PLAN, study="other", schema_hash=schema.hash)
     (tmp_path / "copy").mkdir()
-    written = written_parquet if case == "another format" else written_csv
-    copy = written(tmp_path / "copy", table if case == "the same bytes" else table.iloc[::-1])
-    with pytest.raises(PrivacyRefusal, match=words) as refused:
+    copy = written_csv(tmp_path / "copy", table)
+    with pytest.raises(PrivacyRefusal, match="by the bytes of its file, and would give") as refused:
         approve(tmp_path, plan=plan, schema=schema, source=copy, data_source="biobank")
     assert "other identifiers do not help" in str(refused.value)
     assert "same_patients_as" in str(refused.value)
 
 
-def test_other_people_are_no_copy(tmp_path: Path) -> None:
-    """One cell of a column is another one, cells are few, or they are counted up."""
+def test_controls_who_were_matched_in_every_marker_are_other_people(tmp_path: Path) -> None:
+    """Or whose markers are ranks: only people and what became of them are theirs alone."""
     time = SCHEMA.endpoints[0].time_column
-    table = content_table().assign(age_years=[20 + row for row in range(40)])
-    approve(tmp_path, source=written_csv(tmp_path, table))
-    plan = replace(PLAN, study="other")
-    crp = [*table["crp"].tolist()[:-1], 300.0]
-    others = table.assign(**{time: table[time] * 0.99}, patient=[f"O{row}" for row in range(40)], crp=crp)
-    (tmp_path / "others").mkdir()
-    approve(tmp_path, plan=plan, source=written_csv(tmp_path / "others", others), data_source="biobank")
-    files = [path.read_text() for path in (tmp_path / "approvals").iterdir()]
-    assert not any("crp" in content for content in files)
-
-
-def test_controls_who_were_matched_by_age_are_other_people(tmp_path: Path) -> None:
-    """Nobody else's column is the same by chance, but matching is no chance. Two such columns are a copy."""
-    approve(tmp_path, source=written_csv(tmp_path, content_table()))
-    plan = replace(PLAN, study="other")
-    time = SCHEMA.endpoints[0].time_column
-    controls = content_table().assign(patient=[f"O{row}" for row in range(40)])
+    cases = many(40).assign(**{time: [1.5 * row + 1 for row in range(40)]}, age_years=[*range(20, 60)])
+    approve(tmp_path, source=written_csv(tmp_path, cases))
+    controls = cases.assign(patient=[f"O{row}" for row in range(40)])
     controls[time] *= 0.99
     (tmp_path / "controls").mkdir()
-    with pytest.raises(PrivacyRefusal, match='by the column "'):
-        approve(tmp_path, plan=plan, source=written_csv(tmp_path / "controls", controls), data_source="biobank")
-    matched = written_csv(tmp_path / "controls", controls.assign(crp=controls["crp"] * 1.01))
-    approve(tmp_path, plan=plan, source=matched, data_source="biobank")
+    plan = replace(PLAN, study="other")
+    approve(tmp_path, plan=plan, source=written_csv(tmp_path / "controls", controls), data_source="biobank")
 
 
-def test_two_marks_of_the_same_column_cannot_be_compared(tmp_path: Path) -> None:
+def test_two_marks_of_the_same_file_cannot_be_compared(tmp_path: Path) -> None:
     for study in ("one", "two"):
-        approve(tmp_path, plan=replace(PLAN, study=study), source=written_csv(tmp_path, content_table()))
-    first, second = ({*found.content_marks.split()} for found in approvals(tmp_path).all())
-    assert len(first) == len(second) >= 3
-    assert not first & second
+        approve(tmp_path, plan=replace(PLAN, study=study), source=written_csv(tmp_path, TABLE))
+    first, second = (found.file_mark for found in approvals(tmp_path).all())
+    assert first
+    assert second
+    assert first != second
 
 
 def test_outcomes_that_many_could_have_are_nobodys_mark(tmp_path: Path) -> None:
@@ -359,15 +326,15 @@ def test_what_somebody_approves_while_the_table_is_read_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, Any], words: str
 ) -> None:
     """Two terminals at once: one after the other the second would be refused."""
-    read = read_source_with_content
+    read = read_source_cohort
 
     def meanwhile(*arguments: Any) -> Any:
         found = read(*arguments)
-        monkeypatch.setattr(approvals_module, "read_source_with_content", read)
+        monkeypatch.setattr(approvals_module, "read_source_cohort", read)
         approve(tmp_path, data_source="biobank", **other)
         return found
 
-    monkeypatch.setattr(approvals_module, "read_source_with_content", meanwhile)
+    monkeypatch.setattr(approvals_module, "read_source_cohort", meanwhile)
     with pytest.raises(PrivacyRefusal, match=words):
         approve(tmp_path)
     assert [found.data_source for found in approvals(tmp_path).all()] == ["biobank"]
