@@ -75,6 +75,7 @@ def test_c_is_unbiased_at_little_noise_and_the_interval_says_when_nothing_is_kno
     assert np.mean(values) == pytest.approx(TRUE_C, abs=4 * 0.026 / TABLES**0.5)
     widths = [each.high - each.low for each in map(concordance_of, tables(200.0)[:50])]
     assert np.median(widths) > 0.95
+    assert coverage(tables(200.0)) > 0.97
 
 
 # What share of a group had the event by 36 months. The truth is that of the hazards which made the counts.

@@ -23,7 +23,9 @@ from oncofed.protocol.messages import (
     SummariseRequest,
 )
 from oncofed.protocol.wire_form import (
+    BYTES_A_NUMBER,
     DELIVERY_STATES,
+    LARGEST_MESSAGE,
     MOST_ANSWERED,
     PLAN_STATES,
     REFUSALS,
@@ -34,6 +36,7 @@ from oncofed.protocol.wire_form import (
     delivery_question,
     delivery_state_in,
     description_in,
+    is_hash,
     masking_keys_in,
     method_of,
     offer_question,
@@ -109,6 +112,22 @@ BAD_QUESTIONS = {
 def test_a_question_has_one_form(question: bytes) -> None:
     with pytest.raises(WrongForm):
         contribute_request(question)
+
+
+def test_no_summary_has_more_numbers_than_a_message_can_hold_and_none_has_no_number() -> None:
+    for cells in (1, LARGEST_MESSAGE // BYTES_A_NUMBER):
+        assert summarise_request(question_of(replace(SUMMARY, cells=cells))).cells == cells
+    for cells in (0, LARGEST_MESSAGE // BYTES_A_NUMBER + 1, 2**31 - 1):
+        with pytest.raises(WrongForm, match="no number of cells"):
+            summarise_request(question_of(replace(SUMMARY, cells=cells)))
+
+
+def test_a_hash_is_64_small_hexadecimal_digits() -> None:
+    """On a disk that does not tell large letters from small ones, two ways to write one would be one file."""
+    digest = hashlib.sha256(b"").hexdigest()
+    assert is_hash(digest)
+    for wrong in (digest.upper(), digest[:-1], digest + "0", digest[:-1] + "g", digest[:-1] + "/", ""):
+        assert not is_hash(wrong), wrong
 
 
 def test_as_many_former_answers_as_a_coordinator_can_have_are_read() -> None:

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tests.doubles import drawn_weights, local_privacy, model_spec, no_privacy, study_plan
-from tests.statistical.test_held_out_intervals import EDGES, GRID, TRUTH
+from tests.statistical.test_held_out_intervals import EDGES, GRID, TRUTH, tables
 from tests.summaries import evaluation_of
 
 from oncofed.privacy.releases import release_of_summary
 from oncofed.protocol.plan import PrivacyMode, SharedNoise
 from oncofed.server.evaluation.concordance import concordance_of
-from oncofed.server.evaluation.figures import EndpointFigures, figures_of, group_centres
+from oncofed.server.evaluation.figures import EndpointFigures, _Model, figures_of, group_centres, integrated_brier
 from oncofed.server.evaluation.held_out_table import EndpointCounts, tables_of
 from oncofed.server.evaluation.measured import measured
 from oncofed.server.evaluation.observed_risk import conditional_risks, observed_risk
@@ -59,6 +59,63 @@ def test_the_brier_score_is_lower_for_a_model_that_knows_than_for_one_that_does_
     assert guessing is not None
     assert 0.05 < knowing.value < guessing.value - 0.02
     assert knowing.low < knowing.value < knowing.high
+
+
+def test_the_brier_score_by_hand() -> None:
+    """10 patients of one group, times to 12, 24 and beyond, risks 0.2 and 0.5 by 12 and 24 months; horizon 24.
+
+    2 events and 2 censored in the first time, 3 events and 1 censored in the second, 2 later. A patient who has an event
+    has halfway seen that time's censoring, of 2 / (10 - 1), then 1 / (6 - 3/2).
+    """
+    counts = np.zeros((1, 5, 2))
+    counts[0, :3] = [[2, 2], [1, 3], [2, 0]]
+    log_baseline = np.log([-np.log(0.8), -np.log(0.5 / 0.8), 0.5, 0.5, 0.5])
+    found = figures_of(
+        EndpointCounts(counts, 0.0, (), GRID.bounds),
+        log_baseline_hazard=log_baseline,
+        grid=GRID,
+        horizon=24.0,
+        smallest_shown=0.0,
+        rng=np.random.default_rng(1),
+    ).integrated_brier
+    stays = 1 - 2 / 9, (1 - 2 / 9) * (1 - 1 / 4.5)
+    weights = (1 + stays[0]) / 2, (stays[0] + stays[1]) / 2
+    at_12 = (0.8**2 * 2 / weights[0] + 0.2**2 * 6 / stays[0]) / 10
+    at_24 = (0.5**2 * (2 / weights[0] + 3 / weights[1]) + 0.5**2 * 2 / stays[1]) / 10
+    assert found is not None
+    assert found.value == pytest.approx((12 * at_12 / 2 + 12 * (at_12 + at_24) / 2) / 24)
+
+
+@pytest.mark.parametrize("noise_sd", [0.0, 6.0])
+def test_the_interval_of_the_brier_score_is_as_wide_as_it_differs_from_table_to_table(noise_sd: float) -> None:
+    tables_ = tables(noise_sd)
+    found = [figures(table.counts, noise_sd=noise_sd).integrated_brier for table in tables_[:5]]
+    values = [brier(table.counts) for table in tables_]
+    half = np.median([(each.high - each.low) / 2 for each in found if each is not None])
+    assert half / (1.96 * np.std(values)) == pytest.approx(1.0, abs=0.2)
+
+
+def brier(counts: np.ndarray) -> float:
+    centres = group_centres(EDGES)
+    return integrated_brier(counts, GRID.bounds, centres, _Model(LOG_BASELINE, GRID, 36.0))
+
+
+def test_the_interval_of_a_number_of_patients_is_that_of_the_noise() -> None:
+    """Sixty cells, each with a noise of 2."""
+    found = figures(TRUTH, noise_sd=2.0).patients
+    assert found.high - found.value == pytest.approx(1.96 * 2.0 * 60**0.5, rel=1e-3)
+    assert found.value - found.low == pytest.approx(found.high - found.value)
+
+
+def test_a_group_of_whom_few_are_left_at_the_last_time_is_not_shown() -> None:
+    """What is observed by the horizon rests on those who are still there when its last time begins."""
+    counts = TRUTH.copy()
+    early = counts[3, 2:].sum() - 49.0
+    counts[3, 2:] *= 49.0 / counts[3, 2:].sum()
+    counts[3, 0, 0] += early
+    assert figures(counts).groups[3].observed is None
+    counts[3, 2:] *= 51.0 / 49.0
+    assert figures(counts).groups[3].observed is not None
 
 
 def test_the_actuarial_estimate() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from tests.unit.server.report.fake_studies import fake_plan, fake_schema
 
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
+from oncofed.cohort.schema import StudySchema
 from oncofed.server.report.linear_effects import LinearEffect, linear_effects
 from oncofed.survival.network import PrognosisNetwork, network_with, parameter_vector
 
@@ -77,12 +80,26 @@ def test_an_effect_is_the_difference_between_two_patients(seed: int) -> None:
         assert effect.log_hazard_ratio == pytest.approx(after - before)
 
 
-def log_hazard_ratio(network: PrognosisNetwork, changed: dict[str, float]) -> float:
+def test_a_yes_beyond_the_largest_encoded_value_counts_as_that() -> None:
+    """A hospital may say that sex is told in hundredths: then "yes" is encoded as no more than the limit."""
+    narrow = replace(
+        SCHEMA,
+        markers=tuple(replace(each, scale=0.01) if each.name == "female_sex" else each for each in SCHEMA.markers),
+    )
+    spec = fake_plan(narrow, hidden_units=()).model
+    vector = np.random.default_rng(1).normal(size=spec.parameters)
+    (found,) = [effect for effect in linear_effects(spec, narrow, vector)["os"] if effect.marker == "female sex"]
+    yes, no = (log_hazard_ratio(network_with(spec, vector), {"female_sex": each}, narrow) for each in (1.0, 0.0))
+    assert narrow.largest_encoded_value < 50, "half of a scale of 0.01"
+    assert found.log_hazard_ratio == pytest.approx(yes - no)
+
+
+def log_hazard_ratio(network: PrognosisNetwork, changed: dict[str, float], schema: StudySchema = SCHEMA) -> float:
     """Of a patient who has the reference value in all other markers."""
     reference = {"age": 60.0, "female_sex": 0.5, "smoking": 0.0, "albumin": 40.0}
-    values = np.array([[(reference | changed)[marker.name] for marker in SCHEMA.markers]])
+    values = np.array([[(reference | changed)[marker.name] for marker in schema.markers]])
     cohort = Cohort(
-        schema=SCHEMA,
+        schema=schema,
         patient_ids=("a",),
         values=values,
         entry=np.zeros((1, 1)),

@@ -56,20 +56,20 @@ POLICY = SitePolicy(
 START = drawn_weights(MODEL, seed=0)
 
 
-def shared_plan() -> StudyPlan:
+def shared_plan(shares: SharedNoise = SHARES) -> StudyPlan:
     privacy = calibrated_privacy(
         TRAINING,
         epsilon=3.0,
         delta=1e-5,
         l2_norm_bound=1.0,
         reserve_rounds=3,
-        shares=SHARES,
+        shares=shares,
         parameters=MODEL.parameters,
         scale_bits=30,
     )
     members = members_of(SITES)
     plan = study_plan(model=MODEL, training=TRAINING, privacy=privacy)
-    return replace(plan, roster=SITES, quorum=3, members=members, round_timeout_seconds=30.0)
+    return replace(plan, roster=SITES, quorum=4 - shares.dropouts, members=members, round_timeout_seconds=30.0)
 
 
 PLAN = shared_plan()
@@ -212,6 +212,24 @@ def test_a_hospital_that_is_there_and_fails_costs_one_attempt_and_is_left_out() 
     assert hospitals.charges() == {"Bonn": 4, "Celle": 4, "Essen": 1, "Hof": 4}
     second = [(attempt, roster) for site, round_, attempt, roster in hospitals.asked if (site, round_) == ("Bonn", 2)]
     assert second == [(0, SITES), (0, SITES), (1, ("Bonn", "Celle", "Hof"))]
+
+
+def test_two_hospitals_that_fail_in_turn_cost_one_attempt_each_and_no_third() -> None:
+    """Who is left out stays so when another is."""
+
+    def in_turn(request: ContributeRequest) -> Contribution | None:
+        if request.site == {1: "Essen", 2: "Hof", 3: "Essen"}[request.round]:
+            raise RequestRefused(RefusalCode.INTERNAL)
+        return None
+
+    hospitals = Hospitals(shared_plan(SharedNoise(sites=4, dropouts=2, colluding=1)), in_turn)
+    _, reports = run(hospitals)
+    assert [(report.attempt, report.answered) for report in reports] == [
+        (1, ("Bonn", "Celle", "Hof")),
+        (1, ("Bonn", "Celle")),
+        (0, ("Bonn", "Celle")),
+    ]
+    assert hospitals.charges() == {"Bonn": 5, "Celle": 5, "Essen": 0, "Hof": 2}
 
 
 def test_a_hospital_that_says_its_answer_is_lost_and_is_silent_then_costs_one_attempt() -> None:

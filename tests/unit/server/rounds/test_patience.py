@@ -101,6 +101,18 @@ def test_one_hospital_costs_the_others_one_attempt_and_no_more(everybody: StudyP
     assert {request.attempt for request in other.asked} == {0, 1}
 
 
+def test_nor_where_nobody_else_answers(everybody: StudyPlan) -> None:
+    """It would be no free attempt: the others were not charged, and it is, for each."""
+    hostile = Ailing(everybody, times=6, code=RefusalCode.REQUEST_CONFLICT)
+    others = {
+        site: Ailing(everybody, times=6, code=RefusalCode.INTERNAL, partition=number)
+        for number, site in enumerate(everybody.roster)
+        if number
+    }
+    patient_run(everybody, {everybody.roster[0]: hostile, **others}, seconds=90.0)
+    assert [request.attempt for request in hostile.asked] == [0, *[1] * 6]
+
+
 def test_nor_in_a_later_round(everybody: StudyPlan) -> None:
     class LosesEach(Ailing):
         def __call__(self, request: ContributeRequest) -> Contribution:
