@@ -64,7 +64,7 @@ def test_the_brier_score_is_lower_for_a_model_that_knows_than_for_one_that_does_
 def test_the_brier_score_by_hand() -> None:
     """10 patients of one group, times to 12, 24 and beyond, risks 0.2 and 0.5 by 12 and 24 months; horizon 24.
 
-    2 events and 2 censored in the first time, 3 events and 1 censored in the second, 2 later. A patient who has an event
+    2 events and 2 censored in the first time, 3 events and 1 censored in the second, 2 later. Who has an event
     has halfway seen that time's censoring, of 2 / (10 - 1), then 1 / (6 - 3/2).
     """
     counts = np.zeros((1, 5, 2))
