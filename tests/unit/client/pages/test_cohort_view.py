@@ -16,7 +16,7 @@ from oncofed.client.pages.disclosure import Disclosure
 from oncofed.client.pages.group_outcome import group_outcome
 from oncofed.client.pages.hospital import Peers
 from oncofed.client.pages.interaction_view import MOST_PAIRS, strongest_interactions
-from oncofed.client.pages.outcome_parts import public_axis
+from oncofed.client.pages.outcome_parts import Part, public_axis
 from oncofed.cohort.encoding import columns, encode
 from oncofed.explanation.interactions import model_interactions
 from oncofed.survival.kaplan_meier import kaplan_meier
@@ -104,6 +104,19 @@ def test_a_curve_is_near_the_one_of_a_slow_count() -> None:
         assert (found.low - 0.01 <= slow).all()
         assert (slow <= found.high + 0.01).all()
         assert found.survival[-1] < 0.95, "the check must be able to fail"
+
+
+def test_where_everybody_is_followed_a_curve_is_the_share_who_are_left() -> None:
+    """With a floor of one patient nothing is rounded."""
+    left = np.array([1000, 600, 300, 300])
+    part = Part(0, 0, False, 1000, 0.0, events=1000 - left, at_risk=left, rows=np.arange(1000))
+    found = group_outcome("all", [part], axis=np.array([0.0, 6.0, 12.0, 18.0]), disclosure=Disclosure(1))
+    assert found is not None
+    assert found.survival.tolist() == [1.0, 0.6, 0.3, 0.3]
+    # Greenwood's deviation of the logarithm: sqrt(d / (n (n - d))), added up.
+    spread = 1.96 * np.sqrt(400 / (1000 * 600))
+    assert found.low[1] == pytest.approx(0.6 * np.exp(-spread), abs=0.006)
+    assert found.high[1] == pytest.approx(0.6 * np.exp(spread), abs=0.006)
 
 
 def test_peers_of_one_entity_are_all_of_it() -> None:
