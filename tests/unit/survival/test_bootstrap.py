@@ -42,6 +42,11 @@ def test_undefined_resamples_are_left_out_and_counted() -> None:
     interval = bootstrap_interval(lambda rows: next(values), 3, np.random.default_rng(0), resamples=4)
     assert interval.undefined == 1
     assert 1.0 <= interval.low <= interval.high <= 3.0
+    mostly = iter([1.0, float("nan"), float("nan"), 3.0, float("nan")])
+    rarely = bootstrap_interval(lambda rows: next(mostly), 3, np.random.default_rng(0), resamples=5)
+    assert np.isnan([rarely.low, rarely.high]).all(), "three of five are more than half"
+    half = iter([1.0, float("nan"), float("nan"), 3.0])
+    assert bootstrap_interval(lambda rows: next(half), 3, np.random.default_rng(0), resamples=4).high <= 3.0
     never = bootstrap_interval(lambda rows: float("nan"), 3, np.random.default_rng(0), resamples=4)
     assert np.isnan([never.low, never.high]).all()
 

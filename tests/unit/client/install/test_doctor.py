@@ -156,7 +156,7 @@ SPOILS = {
     "another user's folders": Spoil(
         "file rights",
         lambda node: edit_settings(node, "[sockets]", '[users]\nguard="daemon"\nnode="bin"\nrelay="nobody"\n[sockets]'),
-        "is not the guard's",
+        "node/guard is not the guard's",
         "site init",
     ),
     "run open": Spoil("file rights", lambda node: node.folder.run.chmod(0o2777), "run is open", "site init"),

@@ -18,6 +18,7 @@ from oncofed.client.pages.hospital import Peers
 from oncofed.client.pages.interaction_view import MOST_PAIRS, strongest_interactions
 from oncofed.client.pages.outcome_parts import Part, public_axis
 from oncofed.cohort.encoding import columns, encode
+from oncofed.cohort.schema import Kind
 from oncofed.explanation.interactions import model_interactions
 from oncofed.survival.kaplan_meier import kaplan_meier
 
@@ -43,6 +44,21 @@ def test_strength_is_the_mean_absolute_contribution_rounded_down() -> None:
     assert by_source["smoker"] == pytest.approx(float(np.abs(smoker).mean()), rel=0.2)
     assert sum(each.share for each in found) == pytest.approx(1)
     assert [each.strength for each in found] == sorted(by_source.values(), reverse=True)
+
+
+def test_a_direction_is_that_of_the_contributions() -> None:
+    found = {each.source: each.direction for each in strongest_markers(HOSPITAL, ENDPOINT, EVERYBODY)}
+    told = 0
+    for place, source in enumerate(ENDPOINT.sources):
+        marker = next((each for each in HOSPITAL.schema.markers if each.name == source), None)
+        if marker is None or "hazard" not in found.get(source, "") or marker.kind is Kind.CATEGORICAL:
+            continue
+        values = UNITS.values[:, HOSPITAL.schema.markers.index(marker)]
+        measured = ~np.isnan(values)
+        slope = np.polyfit(values[measured], ENDPOINT.relevance[measured, place], 1)[0]
+        assert found[source].endswith("higher hazard" if slope > 0 else "lower hazard"), (source, found[source], slope)
+        told += 1
+    assert told >= 2
 
 
 def test_a_tumour_that_few_have_is_in_no_figure() -> None:

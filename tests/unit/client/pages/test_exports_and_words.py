@@ -72,3 +72,5 @@ def test_a_reference_range_is_in_the_unit_of_the_value() -> None:
     assert wording.reference_range(marker) == "0.1 to 5 mg/l"
     assert wording.reference_value(marker) == "10"
     assert wording.against_reference(marker, 1.35) == "high"
+    assert wording.against_reference(marker, -1.1) == "low"
+    assert {wording.against_reference(marker, limit) for limit in (-1.0, 0.7)} == {""}, "a limit lies inside"

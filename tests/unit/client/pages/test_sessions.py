@@ -32,6 +32,14 @@ def test_only_the_identifier_that_was_given_opens_the_session(sessions: Sessions
         assert find(sessions, other) is None
 
 
+def test_a_form_is_of_the_session_whose_whole_secret_it_has(sessions: Sessions) -> None:
+    session = find(sessions, sessions.begin(ACCOUNT))
+    assert session is not None
+    assert session.is_own_form(session.form_secret)
+    for other in ("", session.form_secret[:1], session.form_secret[:-1], session.form_secret + "A"):
+        assert not session.is_own_form(other)
+
+
 def test_each_sign_in_has_an_identifier_and_a_form_secret_of_its_own(sessions: Sessions) -> None:
     identifiers = {sessions.begin(ACCOUNT) for _ in range(50)}
     assert len(identifiers) == 50
