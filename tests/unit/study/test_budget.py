@@ -165,6 +165,15 @@ def test_the_noise_is_that_of_plans_calibrated_to_epsilon(schema: StudySchema) -
             assert offer.noise == pytest.approx(offer.noise_multiplier * 2 * math.sqrt(20 / offer.rounds))
 
 
+def test_calibration_rounds_move_no_weight_and_average_no_noise(schema: StudySchema) -> None:
+    """Of 60 rounds, 15 are for level and spread: 45 gradients are averaged."""
+    asked = settings()
+    with_calibration = replace(asked, training=replace(asked.training, calibration_rounds=15))
+    (offer, *_) = offers(with_calibration, schema, GUESS, epsilons=(3.0,), rounds=(60,))
+    assert offer.mode is PrivacyMode.LOCAL
+    assert offer.noise == pytest.approx(offer.noise_multiplier * 2 * math.sqrt(20 / 45))
+
+
 def test_rounds_cost_nothing_and_sharing_divides_the_noise_by_the_root_of_the_guaranteed(schema: StudySchema) -> None:
     found = offers(settings(), schema, GUESS, epsilons=(1.0,), rounds=(30, 60))
     local, shared = the(found, PrivacyMode.LOCAL, 1.0, 60), the(found, PrivacyMode.DISTRIBUTED, 1.0, 60)
