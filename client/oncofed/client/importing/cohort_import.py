@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -44,15 +45,19 @@ class ImportedCohort:
     zero_days: FloatArray | None = None
 
 
-def import_cohort(mapping: CohortMapping) -> ImportedCohort:
-    """The table of a mapping. Raises InvalidInput with all faults."""
-    return _Import(mapping).imported()
+def import_cohort(mapping: CohortMapping, *, today: date | None = None) -> ImportedCohort:
+    """The table of a mapping. Raises InvalidInput with all faults.
+
+    today  nobody was seen later; None: the day of this machine, wherever on the earth that is.
+    """
+    return _Import(mapping, datetime.now(UTC).date() + timedelta(days=1) if today is None else today).imported()
 
 
 class _Import:
     """One pass: each step returns its part of the table and notes its faults."""
 
-    def __init__(self, mapping: CohortMapping) -> None:
+    def __init__(self, mapping: CohortMapping, today: date) -> None:
+        self.today = today
         self.mapping, self.schema, self.head = mapping, mapping.schema, mapping.file.mapping
         self.faults: list[Fault] = []
         self.left_out: dict[str, Mask] = {}
@@ -188,6 +193,7 @@ class _Import:
             unit=TimeUnit(self.schema.grid.unit),
             without_outcome=self.head.without_outcome,
             listed=self._kept() & ~self.at_fault,
+            today=self.today,
         )
         self.left_out |= imported.left_out
         self.at_fault |= imported.at_fault

@@ -314,7 +314,8 @@ def _mapping(main: DraftedSource, sources: Sequence[DraftedSource], proposals: P
         if source.long:
             yield f"\n# One such section for each laboratory value of {source.name}, and its like in schema.toml:"
             yield '# [[marker]]\n# name = "albumin"'
-            yield f'# source = {quoted(source.name)}\n# codes = ["1751-7"]\n# analyte = "albumin"\n# take = "last"'
+            yield f'# source = {quoted(source.name)}\n# codes = ["1751-7"]\n# analyte = "albumin"'
+            yield f'# window = [-30, 0]  {CONFIRM}: on which days about time zero does a value count?\n# take = "last"'
 
 
 def _source(source: DraftedSource) -> Iterator[str]:

@@ -35,13 +35,14 @@ def follow_up(
     words: FloatArray | None, event_at: FloatArray, last_at: FloatArray, *, cut: float | None = None
 ) -> FollowUp:
     """
-    words     (patients,) 1 for an event, 0 for none, NaN for not told; None: an event is that `event_at` is told.
+    words     (patients,) 1 for an event, 0 for none, NaN for not told: then an event is that `event_at` is told. None:
+              so for all.
     event_at  (patients,) NaN where not told. last_at: of the last contact.
     cut       nobody looked after it.
     An event without a time is followed to the last contact; what becomes of the patient is the caller's matter.
     """
     told = ~np.isnan(event_at)
-    happened = told.astype(np.float64) if words is None else words
+    happened = told.astype(np.float64) if words is None else np.where(np.isnan(words) & told, 1.0, words)
     without_date = (happened == 1) & ~told
     contradicted = (happened == 0) & told
     observed = np.where(without_date, 0.0, happened)

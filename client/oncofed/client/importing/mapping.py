@@ -378,9 +378,9 @@ class MappedMarker:
     """After converting: `log10` or `log1p` (natural), where the schema's unit is `log10(mg/l)`; the `ratio` to the
     upper limit, where it is `ULN`; or the `age` at time zero, of a column with days, in the schema's unit of time"""
     upper_limit: float | None = None
-    """Of a ratio, in the unit of the cells"""
+    """Of a ratio, in `unit`"""
     upper_limit_column: Annotated[str | None, only_beside("upper_limit", beside=False)] = None
-    """Of a ratio, instead: the column with each laboratory's own"""
+    """Of a ratio, instead: the column with each laboratory's own, in the unit of the same row"""
     words: Mapping[str, str] = field(default_factory=dict)
     """The schema's word or number for each of the source's: `{ "männlich" = "0" }`"""
     missing: tuple[str, ...] | None = None

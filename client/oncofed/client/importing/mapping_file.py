@@ -55,6 +55,10 @@ class MarkerPlan:
     analyte: Analyte | None
     target: str
 
+    def reads_value_of(self, source: Source) -> bool:
+        """Whether its cells are the source's values, each with its unit, whichever rows are kept."""
+        return bool(self.mapped.codes) or (self.column is not None and self.column == source.value)
+
 
 @dataclass(frozen=True)
 class CohortMapping:
@@ -297,9 +301,15 @@ def _of_marker(where: str, plan: MarkerPlan, file: MappingFile) -> Iterator[Faul
         yield Fault(f"{where}, take", "is any, which only a binary marker has", "Write first, last, max or min.")
     if mapped.take in (Take.MAX, Take.MIN) and marker.kind is Kind.CATEGORICAL:
         yield Fault(f"{where}, take", "needs numbers, and its marker has categories", "Write first or last.")
+    source = next(each for each in file.source if each.name == plan.source)
+    if plan.column == "value_as_number" and source.table is not None:
+        remedy = 'Write column = "value", which has both, or name the codes.'
+        yield Fault(f"{where}, column", "has neither its unit nor its limit of detection", remedy)
     yield from _of_words(where, plan)
     if marker.kind is Kind.CONTINUOUS and not mapped.not_measured:
-        yield from _of_units(where, plan, file)
+        yield from _of_units(where, plan)
+        if mapped.upper_limit is not None and mapped.unit is None and source.unit is not None:
+            yield Fault(f"{where}, unit", "is missing: that of upper_limit", f"The source {source.name} has several.")
 
 
 def _of_words(where: str, plan: MarkerPlan) -> Iterator[Fault]:
@@ -316,7 +326,7 @@ def _of_words(where: str, plan: MarkerPlan) -> Iterator[Fault]:
             yield Fault(place, "leads to no number", "Write a number in quotes, with a decimal point.")
 
 
-def _of_units(where: str, plan: MarkerPlan, file: MappingFile) -> Iterator[Fault]:
+def _of_units(where: str, plan: MarkerPlan) -> Iterator[Fault]:
     mapped, unit = plan.mapped, plan.marker.unit
     bare = unit.replace(" ", "").casefold()
     told = _TRANSFORMED.fullmatch(bare)
@@ -339,7 +349,7 @@ def _of_units(where: str, plan: MarkerPlan, file: MappingFile) -> Iterator[Fault
             remedy = 'Write the schema\'s unit as "ULN", or remove the transform.'
             yield Fault(f"{where}, transform", f'does not suit the schema\'s unit "{unit}"', remedy)
         if mapped.upper_limit is None and mapped.upper_limit_column is None:
-            remedy = "Name upper_limit, in the unit of the cells, or the column with each laboratory's own."
+            remedy = "Name upper_limit and its unit, or the column with each laboratory's own."
             yield Fault(f"{where}, upper_limit", "is missing for a ratio", remedy)
         return
     if mapped.upper_limit is not None or mapped.upper_limit_column is not None:

@@ -18,7 +18,7 @@ from oncofed.client.importing.patient_rows import DISAGREE, PatientRows
 from oncofed.client.importing.readings import Column, FloatArray, Mask, numbers
 from oncofed.client.importing.report import MarkerReport
 from oncofed.client.importing.rows_of_patients import pick
-from oncofed.client.importing.units import spelt
+from oncofed.client.importing.units import is_bare, spelt
 from oncofed.cohort.schema import Kind, TimeUnit
 from oncofed.errors import Fault
 
@@ -33,6 +33,7 @@ class ImportedMarker:
     plan: MarkerPlan
     values: FloatArray
     converted: tuple[str, ...]
+    absent_codes: tuple[str, ...]
     counts: dict[str, int]
 
     def report(self, kept: Mask) -> MarkerReport:
@@ -42,6 +43,7 @@ class ImportedMarker:
             source="" if self.plan.mapped.not_measured else self.plan.source,
             told_by=_told_by(self.plan),
             converted=self.converted,
+            absent_codes=self.absent_codes,
             not_measured=int(np.isnan(self.values[kept]).sum()),
             **told,
         )
@@ -53,6 +55,7 @@ _COUNTS = (
     "at_limit",
     "without_day",
     "outside_window",
+    "after_zero",
     "with_several_rows",
     "emptied_same_day",
     "emptied_outside",
@@ -86,9 +89,12 @@ class _Marker:
         row_days: FloatArray | None,
         outside: Outside,
     ) -> None:
+        self.absent: tuple[str, ...] = ()
         if plan.mapped.codes and rows.source.code is not None:  # a long table is looked at once, and then its few rows
             found = np.flatnonzero(rows.known & rows.column(rows.source.code).among(plan.mapped.codes))
             wanted = (rows.source.value, rows.source.unit, plan.mapped.upper_limit_column)
+            named = rows.column(rows.source.code)
+            self.absent = tuple(code for code in plan.mapped.codes if not named.among([code]).any())
             rows = rows.only(found, [name for name in wanted if name is not None])
             row_days = None if row_days is None else row_days[found]
         self.plan, self.rows, self.zero, self.row_days = plan, rows, zero, row_days
@@ -102,7 +108,7 @@ class _Marker:
         patients = self.rows.patients
         cells = None if self.mapped.not_measured else self._cells()
         if cells is None:
-            return ImportedMarker(self.plan, np.full(patients, np.nan), (), self.counts)
+            return ImportedMarker(self.plan, np.full(patients, np.nan), (), self.absent, self.counts)
         of_marker = self.rows.known
         self.counts["rows"] = int(of_marker.sum())
         if self.mapped.transform is Transform.AGE:
@@ -116,7 +122,7 @@ class _Marker:
             values[without] = self._target(self.mapped.without_row)
             self.counts["filled_without_row"] = int(without.sum())
         values = self._possible(values)
-        return ImportedMarker(self.plan, values, tuple(self.converted), self.counts)
+        return ImportedMarker(self.plan, values, tuple(self.converted), self.absent, self.counts)
 
     def _cells(self) -> Column | None:
         name = self.source.value if self.mapped.codes else self.plan.column
@@ -135,9 +141,9 @@ class _Marker:
 
     def _values(self, cells: Column, of_marker: Mask) -> FloatArray:
         """(rows,) numbers in the source's unit, or places of categories."""
-        gone = cells.empty(self.missing) & of_marker
-        self.counts["missing"] = int(gone.sum())
         if self.marker.kind is Kind.CATEGORICAL:
+            gone = cells.empty(self.missing) & of_marker
+            self.counts["missing"] = int(gone.sum())
             values = np.where(gone, np.nan, cells.indices(self.mapped.words, self.marker.categories))
             known = ", ".join(f'"{category}"' for category in self.marker.categories)
             remedy = f"Say under words which of {known} it is, or list it under missing."
@@ -151,6 +157,7 @@ class _Marker:
             limits=self.mapped.limits,
             truths=self.marker.kind is Kind.BINARY,
         )
+        self.counts["missing"] = int((read.missing & of_marker).sum())
         remedy = self.rows.number_remedy
         if self.marker.kind is not Kind.CONTINUOUS:
             remedy = f"Say under words which number it is. {remedy}"
@@ -179,23 +186,26 @@ class _Marker:
         if self.marker.kind is not Kind.CONTINUOUS:
             return values
         filled = of_marker & ~np.isnan(values)
-        if self.source.unit is None or not self.mapped.codes:
+        if self.mapped.upper_limit_column is not None:
+            return values  # a row's own limit is in the row's own unit
+        if self.source.unit is None or not self.plan.reads_value_of(self.source):
             factor = None if self.mapped.unit is None else self._factor(self.mapped.unit)
             if factor is None or factor == 1 or self.mapped.unit is None:
                 return values
             self._convert(self.mapped.unit, factor, filled)
             return values * factor
         column, own = self.rows.column(self.source.unit), self.mapped.unit
-        factors = column.each(lambda unit: self._factor(unit or own or "") or np.nan, np.nan)
+        factors = column.each(lambda unit: self._factor(unit) or np.nan, np.nan)
         unknown = column.empty(self.missing)
-        if own is not None:
-            factors = np.where(unknown, self._factor(own) or np.nan, factors)
+        if own is None and is_bare(self.plan.target):
+            own = ""  # a bare number needs no unit
+        factors = np.where(unknown, np.nan if own is None else self._factor(own) or np.nan, factors)
         wrong = filled & np.isnan(factors)
         remedy = "Correct the unit, or name the analyte whose units can be converted."
         self._note(wrong & ~unknown, f'has a unit that cannot be converted to "{self.plan.target}"', remedy)
         self._note(wrong & unknown, "has no unit", "Name the unit of such rows under unit, or correct the source.")
         spellings: dict[float, set[str]] = {}
-        for unit in [*column.distinct, own or ""]:
+        for unit in filter(None, [*column.distinct, own]):
             if (factor := self._factor(unit)) is not None:  # a known unit, which may be told
                 spellings.setdefault(factor, set()).add(spelt(self._meant(unit)))
         for factor in sorted(spellings.keys() - {1.0}):
@@ -257,6 +267,8 @@ class _Marker:
             inside = self._inside()
             self.counts["outside_window"] = int((counted & ~inside).sum())
             counted &= inside
+        elif self.zero is not None and self.row_days is not None:
+            self.counts["after_zero"] = int((counted & (self.row_days > self.zero[self.rows.patient])).sum())
         picked = pick(
             self.rows.patient[counted],
             values[counted],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 
@@ -63,12 +64,14 @@ def imported_outcome(
     unit: TimeUnit,
     without_outcome: Without,
     listed: Mask,
+    today: date,
 ) -> ImportedOutcome:
     """
     contacts  other sources, and their columns with days of contact.
     zero      (patients,) the day of time zero, if the mapping has one. listed: who is not left out already.
+    today     nobody was seen later.
     """
-    read = _Outcome(endpoint, outcome, rows, contacts, zero, unit, listed)
+    read = _Outcome(endpoint, outcome, rows, contacts, zero, unit, listed, today)
     return read.imported(without_outcome)
 
 
@@ -81,6 +84,7 @@ class _Outcome:
     zero: FloatArray | None
     unit: TimeUnit
     listed: Mask
+    today: date
 
     def imported(self, without_outcome: Without) -> ImportedOutcome:
         outcome, rows = self.outcome, self.rows
@@ -102,6 +106,10 @@ class _Outcome:
         if outcome.after_cut is AfterCut.FAULT:
             remedy = 'Correct the day or data_cut, or write after_cut = "censor".'
             at_fault |= self._note(followed.ended_at_cut, "goes on after the data cut", remedy)
+        if outcome.data_cut is None and self.zero is not None and outcome.event_date is not None:
+            ends = self.zero + followed.end * DAYS[self.unit]
+            remedy = "Correct the day, list a stand-in such as 2099-12-31 under missing, or write data_cut."
+            at_fault |= self._note(ends > self.today.toordinal() + 0.5, "goes on after today", remedy)
         undated = followed.without_date & self.listed
         at_fault |= self._undated(undated, followed)
         if outcome.without_date is not WithoutDate.CENSOR:

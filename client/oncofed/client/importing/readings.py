@@ -121,9 +121,13 @@ def coded(place: NDArray[np.integer[Any]], distinct: Sequence[str]) -> pd.Series
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
-    """values (rows,), NaN where there is none. malformed, limited (rows,): no number; beyond a limit of detection."""
+    """values (rows,), NaN where there is none.
+
+    missing, malformed, limited  (rows,): empty or a word for it; no number; beyond a limit of detection.
+    """
 
     values: FloatArray
+    missing: Mask
     malformed: Mask
     limited: Mask
 
@@ -152,9 +156,10 @@ def numbers(
     known = {plain(word).strip(): float(target) for word, target in (translated or {}).items()}
     if column.typed is not None and not known:
         values = column.typed
-        values = np.where(np.isin(values, _as_numbers(missing)), np.nan, values)
-        malformed = np.isinf(values)
-        return Numbers(np.where(malformed, np.nan, values), malformed, np.zeros(len(values), dtype=np.bool_))
+        gone = column.empty(missing)
+        malformed = np.isinf(values) & ~gone
+        nowhere = np.zeros(len(values), dtype=np.bool_)
+        return Numbers(np.where(malformed | gone, np.nan, values), gone, malformed, nowhere)
     read = _number_reader(source if column.typed is None else None)
 
     def exact(text: str) -> float:
@@ -168,13 +173,13 @@ def numbers(
         limit = read(text[found.end() :])
         return limit / 2 if limits is Limits.HALF and found.group(1) in ("<", "<=", "≤") else limit
 
-    gone = column.empty(missing)
     values, at_limit = column.each(exact, np.nan), column.each(beyond, np.nan)
+    gone = column.empty(missing) | np.isin(values, _as_numbers(missing))  # 99 is 99,0 and 99.00
     limited = ~np.isnan(at_limit) & ~gone
     malformed = np.isnan(values) & ~limited & ~gone
     if limits in (Limits.AT_LIMIT, Limits.HALF):
         values = np.where(limited, at_limit, values)
-    return Numbers(np.where(gone, np.nan, values) + 0.0, malformed, limited)
+    return Numbers(np.where(gone, np.nan, values) + 0.0, gone, malformed, limited)
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")

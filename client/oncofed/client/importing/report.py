@@ -50,6 +50,7 @@ class MarkerReport:
     at_limit            beyond a limit of detection, and read as the mapping says.
     without_day         cannot be placed in time.
     outside_window      lie outside of the window.
+    after_zero          are of days after time zero and count, since there is no window.
     Patients:
     with_several_rows   of which one counts.
     emptied_same_day    several values on one day.
@@ -57,17 +58,20 @@ class MarkerReport:
     filled_without_row  have no row, and get what the mapping says.
     not_measured        in the table, without a value.
     converted           from which units, by which factor.
+    absent_codes        that no row has.
     """
 
     marker: str
     source: str
     told_by: str
     converted: tuple[str, ...]
+    absent_codes: tuple[str, ...]
     rows: int
     missing: int
     at_limit: int
     without_day: int
     outside_window: int
+    after_zero: int
     with_several_rows: int
     emptied_same_day: int
     emptied_outside: int
@@ -142,11 +146,14 @@ def _of_marker(marker: MarkerReport) -> Iterator[str]:
         yield "this hospital does not have it"
         return
     yield f"from {marker.source}, {marker.told_by}"
+    if marker.absent_codes:
+        yield f"no row has {', '.join(marker.absent_codes)}"
     yield from marker.converted
     for count, words in (
         (marker.at_limit, "rows beyond a limit of detection"),
         (marker.without_day, "rows without a day"),
         (marker.outside_window, "rows outside the window"),
+        (marker.after_zero, "rows from after time zero, which count without a window"),
         (marker.with_several_rows, "patients with several rows"),
         (marker.emptied_same_day, "emptied: several values on one day"),
         (marker.emptied_outside, "emptied: outside the plausible range"),

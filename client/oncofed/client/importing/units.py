@@ -115,6 +115,11 @@ def spelt(text: str) -> str:
     return _CUBIC_MILLIMETRE.sub("ul", kept.replace("mcg", "ug"))
 
 
+def is_bare(text: str) -> bool:
+    """Whether numbers of this unit are usually written without one, and mean the same then; per cent are not."""
+    return spelt(text) in ("", "1", "ratio", "inr")
+
+
 def unit_of(text: str, *, counted: bool = False) -> Unit | None:
     """The unit that a text means, or None where it is not known.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,24 @@ def test_no_more_than_one_resource_is_in_memory(tmp_path: Path, monkeypatch: pyt
     found, told = read(tmp_path / "a.ndjson")
     assert [len(each["id"]) for each in found] == [10, 20]
     assert "(1 row)" in told[0]
+
+
+@pytest.mark.parametrize("letter", ["A", '\\"', "\\\\"], ids=["a picture", "quotation marks", "backslashes"])
+def test_a_long_text_costs_little_more_than_itself(letter: str, tmp_path: Path) -> None:
+    """A report within a resource is a text of many MiB. A pattern that counts its letters took 125 bytes for each."""
+    size = 3 << 20
+    text = letter * (size // len(letter))
+    entry = f'{{"resource": {{"resourceType": "Binary", "data": "{text}"}}}}'
+    (tmp_path / "bundle.json").write_text(f'{{"resourceType": "Bundle", "entry": [{entry}]}}')
+    tracemalloc.start()
+    try:
+        found, told = read(tmp_path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert told == []
+    assert found == [{"resourceType": "Binary", "data": json.loads(f'"{text}"')}]
+    assert peak < 15 * size
 
 
 def test_bundles_within_bundles_and_in_lines_are_opened(tmp_path: Path) -> None:

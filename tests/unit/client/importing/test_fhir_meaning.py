@@ -117,6 +117,43 @@ def test_a_patient_who_is_replaced_by_another_is_that_other(tmp_path: Path) -> N
     assert "1 are replaced by another patient" in notes(found)
 
 
+def test_a_patient_who_replaces_another_is_that_other_too(tmp_path: Path) -> None:
+    """Many servers write only this half of a link."""
+    kept = patient("a", link=[{"type": "replaces", "other": {"reference": "Patient/old"}}])
+    found = imported(tmp_path, [patient("old"), kept, diagnosis("old"), AWAKE, crp(7.5, "old")])
+    assert cells(found) == {"a": {"days": 51.0, "died": 0, "crp": 7.5, "ecog": None}}
+    assert "1 are replaced by another patient" in notes(found)
+
+
+def test_the_death_of_a_patient_who_was_replaced_is_not_lost(tmp_path: Path) -> None:
+    link = [{"type": "replaced-by", "other": {"reference": "Patient/a"}}]
+    old = patient("old", link=link, deceasedDateTime="2020-04-19")
+    found = imported(tmp_path, [old, patient("a"), diagnosis("old"), AWAKE, crp(7.5, "old")])
+    assert cells(found) == {"a": {"days": 100.0, "died": 1, "crp": 7.5, "ecog": None}}
+    assert "no word of a death" not in notes(found)
+
+
+def test_one_address_of_two_bundles_is_nobodys(tmp_path: Path) -> None:
+    """Templates number each bundle alike: whoever came first would get the resources of all."""
+    path = write(tmp_path, [])
+    for name in ("a", "b"):
+        entries = [{"fullUrl": "urn:uuid:1111", "resource": patient(name)}]
+        entries += [
+            {"resource": each | {"id": f"{name}{n}"}} for n, each in enumerate([diagnosis("urn:uuid:1111"), AWAKE])
+        ]
+        (tmp_path / "fhir" / f"{name}.json").write_text(json.dumps({"resourceType": "Bundle", "entry": entries}))
+    with pytest.raises(InvalidInput, match="stand for several patients"):
+        import_cohort(read_mapping(path))
+
+
+def test_of_two_identifiers_of_one_system_the_official_one_counts(tmp_path: Path) -> None:
+    system = "https://clinic.example/mrn"
+    listed = [("old", "100"), ("official", "200"), ("secondary", "150")]
+    who = patient("a", identifier=[{"system": system, "use": use, "value": value} for use, value in listed])
+    text = MAPPING.replace('path = "fhir"', f'path = "fhir"\nidentifier = "{system}"')
+    assert list(cells(imported(tmp_path, [who, diagnosis("a"), AWAKE], mapping=text))) == ["200"]
+
+
 def test_patients_of_two_servers_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path, [])
     entries = [
@@ -446,3 +483,42 @@ def test_a_gene_that_was_not_studied_is_not_measured(found: list[Resource], want
 def test_a_diagnosis_of_icd_10_is_preferred_to_other_codes(tmp_path: Path) -> None:
     both = {"coding": [{"system": SNOMED, "code": "254637007"}, {"system": ICD_10, "code": "C34.1"}]}
     assert "a" in cells(imported(tmp_path, [patient("a"), diagnosis("a") | {"code": both}, AWAKE]))
+
+
+# --- what is no more than suspected or planned
+
+SURE = "http://fhir.de/StructureDefinition/icd-10-gm-diagnosesicherheit"
+
+
+def diagnosed(name: str, *, verification: str = "", sure: str = "") -> Resource:
+    code = concept(ICD_10, "C34.1")
+    if sure:
+        code["coding"][0]["extension"] = [{"url": SURE, "valueCoding": {"code": sure}}]
+    return (
+        diagnosis(name) | {"code": code} | ({"verificationStatus": concept("x", verification)} if verification else {})
+    )
+
+
+@pytest.mark.parametrize("verification", ["unconfirmed", "provisional", "differential", "refuted", "entered-in-error"])
+def test_a_suspected_diagnosis_makes_nobody_a_patient_of_the_study(verification: str, tmp_path: Path) -> None:
+    found = imported(tmp_path, [*two_patients()[3:], patient("a"), AWAKE, diagnosed("a", verification=verification)])
+    assert list(cells(found)) == ["b"]
+    assert "1 were entered in error, cancelled, refuted, only suspected or not done" in notes(found)
+
+
+@pytest.mark.parametrize(("sure", "counts"), [("A", False), ("V", False), ("G", True), ("Z", True)])
+def test_the_certainty_of_a_german_diagnosis_counts(sure: str, counts: bool, tmp_path: Path) -> None:
+    """A: excluded, V: suspected, G: certain, Z: was so."""
+    found = imported(tmp_path, [*two_patients()[3:], patient("a"), AWAKE, diagnosed("a", sure=sure)])
+    assert ("a" in cells(found)) is counts
+
+
+def test_what_is_ordered_or_planned_is_no_contact(tmp_path: Path) -> None:
+    ordered = observation("a", "2021-05-01", "8310-5", status="registered")
+    stay = {"resourceType": "Encounter", "id": "e", "period": {"start": "2020-02-01", "end": "2021-06-01"}} | of("a")
+    days = []
+    for number, status in enumerate(("in-progress", "finished")):
+        (tmp_path / str(number)).mkdir()
+        listed = [patient("a"), diagnosis("a"), crp(7.5), ordered, stay | {"status": status}]
+        days.append(cells(imported(tmp_path / str(number), listed))["a"]["days"])
+    assert days == [22.0, 508.0]

@@ -33,7 +33,11 @@ MOST_DEEP = 100
 """Objects and lists within one another."""
 _STEP = 1 << 20
 _BY_LINES = (".ndjson", ".jsonl")
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|["{}\[\]]', re.DOTALL)
+_MARK = re.compile(rb'["{}\[\]]')
+_LONGEST_KEY = 64
+_WITHIN = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+"""Of a text, up to its end or half an escape. Possessive: what is passed is not remembered."""
+_QUOTE = ord('"')
 _PUBLIC_NAME = re.compile(
     r"(?:Bundle|Condition|DiagnosticReport|Encounter|ImagingStudy|Immunization|Location|Medication|MedicationAdministration"
     r"|MedicationRequest|MedicationStatement|Observation|Organization|Patient|Practitioner|Procedure|Specimen)"
@@ -242,6 +246,7 @@ class _Scanner:
         self.buffer = b""
         self.at_end = False
         self.place = 0  # of what is looked at next
+        self.text: int | None = None  # where the text begins that this is within
         self.begin = 0  # of what is not taken yet
         self.rest: list[bytes] = []
         self.size = 0  # of the rest
@@ -296,15 +301,26 @@ class _Scanner:
         self.begin = end
 
     def _token(self) -> tuple[bytes, int] | None:
-        """The next bracket or whole text, and where it begins; None at the end."""
+        """The next bracket or text (a long one cut off), and where it begins; None at the end.
+
+        Each byte is looked at once, however long a text is: reports and pictures are texts of many MiB.
+        """
         while True:
-            found = _TOKEN.search(self.buffer, self.place)
-            if found is not None and found.group() != b'"':
-                self.place = found.end()
-                return found.group(), found.start()
-            self.place = len(self.buffer) if found is None else found.start()
+            if self.text is None:
+                found = _MARK.search(self.buffer, self.place)
+                self.place = len(self.buffer) if found is None else found.end()
+                if found is not None and found.group() != b'"':
+                    return found.group(), found.start()
+                self.text = None if found is None else found.start()
+            if self.text is not None:
+                within = _WITHIN.match(self.buffer, self.place)
+                self.place = self.place if within is None else within.end()
+                if self.place < len(self.buffer) and self.buffer[self.place] == _QUOTE:
+                    self.place += 1
+                    begin, self.text = self.text, None
+                    return self.buffer[begin : min(self.place, begin + _LONGEST_KEY)], begin
             if self.at_end:
-                if found is not None:
+                if self.text is not None:
                     raise _Refused(_NO_JSON)
                 return None
             self._more()
@@ -317,4 +333,5 @@ class _Scanner:
         self.at_end = not step
         self.buffer = self.buffer[self.begin :] + step
         self.place -= self.begin
+        self.text = None if self.text is None else self.text - self.begin
         self.begin = 0

@@ -1,9 +1,9 @@
 """Which rows of which tables does one FHIR resource give, of whom, and what does it say of contact and death?
 
-One resource at a time, without knowledge of any other. What was entered in error, cancelled, refuted or not done gives
-no rows: it was not. Of what is known of oncology's profiles, a death is told by `Patient.deceased`, by the vital status
-(LOINC 67162-8, `T`), and by a cause of death (an observation, SNOMED 184305005, whose day is that of the death; or a
-condition of the category LOINC 79378-6 or SNOMED 16100001, which tells no day).
+One resource at a time, without knowledge of any other. What was entered in error, cancelled, refuted, only suspected or
+not done gives no rows: it was not. Of what is known of oncology's profiles, a death is told by `Patient.deceased`, by
+the vital status (LOINC 67162-8, `T`), and by a cause of death (an observation, SNOMED 184305005, whose day is that of
+the death; or a condition of the category LOINC 79378-6 or SNOMED 16100001, which tells no day).
 
 Formats: FHIR R4; mCODE (https://hl7.org/fhir/us/mcode); the modules Person and Onkologie of the core data set of the
 German Medical Informatics Initiative, which carry the oBDS.
@@ -71,8 +71,8 @@ KINDS = {part: "/".join(types) for part, types in _TYPES.items()}
 
 _ERROR = "entered-in-error"
 _NOT_SO: Mapping[str, tuple[str, ...]] = {
-    "Observation": (_ERROR, "cancelled"),
-    "DiagnosticReport": (_ERROR, "cancelled"),
+    "Observation": (_ERROR, "cancelled", "registered"),
+    "DiagnosticReport": (_ERROR, "cancelled", "registered"),
     "Procedure": (_ERROR, "not-done", "preparation"),
     "MedicationStatement": (_ERROR, "not-taken", "intended"),
     "MedicationAdministration": (_ERROR, "not-done"),
@@ -91,7 +91,7 @@ _CONTACT: Mapping[str, tuple[str, ...]] = {
     "MedicationStatement": _EFFECTIVE,
     "MedicationAdministration": _EFFECTIVE,
     "MedicationRequest": ("authoredOn",),
-    "Encounter": ("period.end", "period.start"),
+    "Encounter": ("period.end", "period.start"),  # of one that is not over, the end is a plan
     "Immunization": ("occurrenceDateTime",),
     "ImagingStudy": ("started",),
     "Specimen": ("collection.collectedDateTime", "collection.collectedPeriod.start"),
@@ -123,12 +123,27 @@ class Told:
 
 
 def is_not_so(resource: Json) -> bool:
-    """Whether its status says that nothing of it happened, or that it is a mistake. Raises OtherForm."""
+    """Whether its status says that nothing of it happened, that it is a mistake, or no more than suspected.
+
+    Raises OtherForm.
+    """
     kind = resource["resourceType"]
     if kind == "Condition":
         status = [each.code for each in codings_of(object_of(resource, "verificationStatus"))]
-        return bool({_ERROR, "refuted"} & set(status))
+        return bool(_NO_DIAGNOSIS & set(status)) or _is_excluded(object_of(resource, "code"))
     return text_of(resource, "status") in _NOT_SO.get(kind, ())
+
+
+_NO_DIAGNOSIS = {_ERROR, "refuted", "unconfirmed", "provisional", "differential"}
+
+
+def _is_excluded(code: Json) -> bool:
+    """By the Diagnosesicherheit of ICD-10-GM (A: excluded, V: suspected; G and Z were or are so)."""
+    return any(
+        text_of(object_of(each, "valueCoding"), "code") in ("A", "V")
+        for coding in objects_of(code, "coding")
+        for each in extensions_of(coding, "icd-10-gm-diagnosesicherheit")
+    )
 
 
 def told_by(resource: Json, wanted: Sequence[Wanted]) -> Told:
@@ -141,9 +156,15 @@ def told_by(resource: Json, wanted: Sequence[Wanted]) -> Told:
         for row in _ROWS[each.part](resource, each.system)
     ]
     dead, death = _death(resource)
-    contact = _day_of_condition(resource) if kind == "Condition" else day_of(resource, *_CONTACT.get(kind, ()))
+    contact = _day_of_condition(resource) if kind == "Condition" else day_of(resource, *_contact_of(resource))
     subject = None if kind == "Patient" else reference_of(resource)
     return Told(subject, tuple(rows), None if dead else contact, dead and kind != "Patient", death)
+
+
+def _contact_of(resource: Json) -> tuple[str, ...]:
+    names = _CONTACT.get(resource["resourceType"], ())
+    is_over = resource["resourceType"] != "Encounter" or text_of(resource, "status") in (None, "finished")
+    return names if is_over else names[1:]
 
 
 def _death(resource: Json) -> tuple[bool, str | None]:

@@ -2,8 +2,9 @@
 
 `Patient/7`, `Patient/7/_history/2`, `https://server/fhir/Patient/7` and the `urn:uuid:` of a bundle's entry lead to the
 patient with that id or address; `?system|value` (`elements.identifier_key`) to the one with that identifier. A patient
-who is replaced by another (`Patient.link`) is that other. What leads to no patient of the folder is told by its id, so
-that patients may come from another source; a reference to something else than a patient is nobody.
+who is replaced by another (`Patient.link`, of either of the two) is that other. What leads to no patient of the folder
+is told by its id, so that patients may come from another source; a reference to something else than a patient is
+nobody.
 """
 
 from __future__ import annotations
@@ -16,39 +17,47 @@ from oncofed.client.importing.fhir.elements import identifier_key, object_of, ob
 from oncofed.client.importing.fhir.files import Entry
 
 _TAIL = re.compile(r"(?:^|/)Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[^/]*)?$")
+_AFTER = {"official": 0, "old": 2}
 _BASE = re.compile(r"(https?://.*/)Patient/[^/]+$")
 
 
 @dataclass(frozen=True)
 class Person:
-    """id: None where the resource has none. names: addresses that lead to the patient. replaced_by: a reference."""
+    """id: None where the resource has none. names: addresses that lead to the patient.
+
+    identifiers  system and value, the official ones first and old ones last.
+    replaced_by  a reference, as are those of `replaces`.
+    """
 
     id: str | None
     names: tuple[str, ...]
     identifiers: tuple[tuple[str, str], ...]
     replaced_by: str | None
+    replaces: tuple[str, ...]
     base: str | None
 
 
 def person(entry: Entry) -> Person:
     """Of a resource Patient. Raises OtherForm."""
     own, url = text_of(entry.resource, "id"), entry.full_url
-    identifiers = tuple(
-        (text_of(each, "system") or "", value)
+    identifiers = sorted(
+        (_AFTER.get(text_of(each, "use") or "", 1), value, text_of(each, "system") or "")
         for each in objects_of(entry.resource, "identifier")
         if (value := text_of(each, "value")) is not None
     )
-    replaced = [
-        text_of(object_of(each, "other"), "reference")
+    links = [
+        (text_of(each, "type"), reference)
         for each in objects_of(entry.resource, "link")
-        if text_of(each, "type") == "replaced-by"
+        if (reference := text_of(object_of(each, "other"), "reference")) is not None
     ]
+    replaced = [reference for kind, reference in links if kind == "replaced-by"]
     base = None if url is None else _BASE.fullmatch(url)
     return Person(
         id=own or (url.rpartition(":")[2] if url is not None and url.startswith("urn:") else None),
         names=tuple(name for name in (f"Patient/{own}" if own else None, url) if name is not None),
-        identifiers=identifiers,
+        identifiers=tuple((system, value) for _, value, system in identifiers),
         replaced_by=replaced[0] if replaced else None,
+        replaces=tuple(reference for kind, reference in links if kind == "replaces"),
         base=None if base is None else base.group(1),
     )
 
@@ -72,12 +81,17 @@ class Persons:
         for place, each in enumerate(persons):
             for name in (*each.names, *(identifier_key(*pair) for pair in each.identifiers)):
                 self.by_name.setdefault(name, place)
+        self._by_whom: dict[int, int] = {}
+        for place, each in enumerate(persons):
+            for reference in each.replaces:
+                if (before := self._place(reference)) is not None:
+                    self._by_whom.setdefault(before, place)
 
     def final(self, place: int) -> int:
         """The patient by whom one is replaced, in the end."""
         for _ in range(len(self.persons)):
             replaced = self.persons[place].replaced_by
-            after = None if replaced is None else self._place(replaced)
+            after = self._by_whom.get(place) if replaced is None else self._place(replaced)
             if after is None or after == place:
                 break
             place = after
@@ -87,7 +101,7 @@ class Persons:
         found = self.persons[self.final(place)]
         if self.identifier is None:
             return found.id
-        return min((value for system, value in found.identifiers if system == self.identifier), default=None)
+        return next((value for system, value in found.identifiers if system == self.identifier), None)
 
     def meant(self, reference: str) -> Meant:
         place = self._place(reference)

@@ -101,6 +101,10 @@ class FhirFolder:
         if len({each.base for each in kept} - {None}) > 1:
             what = "holds patients of several servers, whose ids may mean different people"
             faults.append(Fault(name, what, "Import the resources of one server at a time."))
+        urns = Counter(name for _, name in {(each.id, name) for each in kept for name in each.names if _is_urn(name)})
+        if shared := sum(times > 1 for times in urns.values()):
+            what = "addresses of bundles (urn:uuid) stand for several patients each"
+            faults.append(Fault(name, what, "Export it again with ids of their own, as FHIR wants.", shared))
         if nameless := sum(each.id is None for each in kept):
             what = "has no id, so that nothing can be joined to it"
             faults.append(Fault(f"{name}: Patient.id", what, "Export it again, with ids.", nameless))
@@ -165,7 +169,7 @@ class FhirFolder:
         if old := sum(self._old.get(kind, 0) for kind in kinds):
             yield f"{old:,} are copies or older versions of others, and do not count"
         if never := sum(self._never.get(kind, 0) for kind in kinds):
-            yield f"{never:,} were entered in error, cancelled, refuted or not done, and do not count"
+            yield f"{never:,} were entered in error, cancelled, refuted, only suspected or not done, and do not count"
 
     def _rows_of(self, place: int, persons: Persons, source: Source, notes: list[str]) -> pd.DataFrame:
         table = self.tables[place]
@@ -205,17 +209,21 @@ class FhirFolder:
         """A row for each patient, and one more for each further day of death that another resource tells."""
         row_of = np.full(len(self.register), -1, dtype=np.int64)
         row_of[table.resource] = np.arange(len(table.resource))
-        rows = row_of[np.array(numbers, dtype=np.int64)]
+        all_rows = row_of[np.array(numbers, dtype=np.int64)]
         own = [place for place in range(len(numbers)) if persons.final(place) == place]
         if replaced := len(numbers) - len(own):
             notes.append(f"{replaced:,} are replaced by another patient (link), whose their resources are")
-        rows = rows[own]
+        rows = all_rows[own]
         identities = [persons.identity(place) for place in own]
         by_identity = {identity: place for place, identity in enumerate(identities) if identity is not None}
+        elsewhere = self._deaths_elsewhere(persons, by_identity)
+        merged = [place for place in range(len(numbers)) if persons.final(place) != place]
+        told = zip(*(_listed(table.cells(name, all_rows[merged])) for name in ("deceased", "death_date")), strict=True)
+        for place, (deceased, day) in zip(merged, told, strict=True):
+            if deceased == "true" and (after := by_identity.get(persons.identity(place) or "")) is not None:
+                elsewhere[after] = elsewhere.get(after, frozenset()) | ({day} if day is not None else frozenset())
         status = vital_status(
-            _listed(table.cells("deceased", rows)),
-            _listed(table.cells("death_date", rows)),
-            self._deaths_elsewhere(persons, by_identity),
+            _listed(table.cells("deceased", rows)), _listed(table.cells("death_date", rows)), elsewhere
         )
         notes += status.notes
         index = np.array([*range(len(own)), *(place for place, _ in status.further)], dtype=np.int64)
@@ -266,6 +274,10 @@ class FhirFolder:
             for text in self.tables[place].texts("code")
             if text.startswith(REFERRED) and (reference := text.removeprefix(REFERRED))
         }
+
+
+def _is_urn(name: str) -> bool:
+    return name.startswith("urn:")
 
 
 def _of_partial_days(count: int, column: str, becomes: PartialDate) -> Iterator[str]:

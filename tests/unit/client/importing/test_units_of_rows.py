@@ -1,0 +1,200 @@
+"""Does each row keep its own unit, limit and day, whichever way a mapping comes to it?"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from oncofed.client.importing.cohort_import import ImportedCohort, import_cohort
+from oncofed.client.importing.mapping_file import read_mapping
+from oncofed.errors import Fault, InvalidInput
+
+PATIENTS = (
+    "id,state,died,seen,diagnosed\n"
+    "1,dead,2021-06-01,2021-05-01,2021-01-01\n2,alive,,2021-07-01,2021-01-01\n3,alive,,2021-07-01,2021-01-01\n"
+)
+SCHEMA = """
+[schema]
+name = "rows"
+patient_id = "id"
+[time]
+unit = "days"
+interval_bounds = [0, 100, 1000, 5000]
+[[endpoint]]
+name = "os"
+time = "days"
+event = "dead"
+baseline_hazard = 0.001
+[[marker]]
+name = "value"
+modality = "laboratory"
+kind = "continuous"
+unit = "{unit}"
+plausible_range = [0, 1000]
+centre = 1
+scale = 1
+"""
+MAPPING = """
+[mapping]
+schema = "schema.toml"
+patients = "patients"
+[time_zero]
+column = "diagnosed"
+[[source]]
+name = "patients"
+path = "patients.csv"
+patient = "id"
+[[outcome]]
+name = "os"
+event = "state"
+yes = ["dead"]
+no = ["alive"]
+event_date = "died"
+last_contact = ["seen"]
+[[source]]
+name = "laboratory"
+path = "laboratory.csv"
+patient = "id"
+date = "day"
+code = "code"
+value = "number"
+unit = "unit"
+{source}
+[[marker]]
+name = "value"
+source = "laboratory"
+{marker}
+"""
+
+
+def imported(
+    folder: Path,
+    laboratory: str,
+    *,
+    unit: str,
+    marker: str,
+    source: str = "",
+    patients: str = PATIENTS,
+    today: date | None = None,
+) -> ImportedCohort:
+    (folder / "patients.csv").write_text(patients)
+    (folder / "laboratory.csv").write_text(laboratory)
+    (folder / "schema.toml").write_text(SCHEMA.format(unit=unit))
+    (folder / "mapping.toml").write_text(MAPPING.format(source=source, marker=marker))
+    return import_cohort(read_mapping(folder / "mapping.toml"), today=today)
+
+
+def values(found: ImportedCohort) -> list[float]:
+    return [float(value) for value in found.table.to_pandas()["value"]]
+
+
+def faults(folder: Path, laboratory: str, *, unit: str, marker: str, patients: str = PATIENTS) -> tuple[Fault, ...]:
+    with pytest.raises(InvalidInput) as refused:
+        imported(folder, laboratory, unit=unit, marker=marker, patients=patients)
+    return tuple(refused.value.faults)
+
+
+LDH = """id,day,code,number,unit,limit
+1,2021-01-01,ldh,500,U/l,250
+2,2021-01-01,ldh,10,ukat/l,4
+3,2021-01-01,ldh,100,,200
+"""
+
+
+def test_a_row_over_its_own_limit_is_a_ratio_whatever_the_unit_of_both(tmp_path: Path) -> None:
+    marker = 'codes = ["ldh"]\nanalyte = "ldh"\ntransform = "ratio"\nupper_limit_column = "limit"'
+    assert values(imported(tmp_path, LDH, unit="ULN", marker=marker)) == [2.0, 2.5, 0.5]
+    assert values(imported(tmp_path, LDH, unit="ULN", marker=f'{marker}\nunit = "U/l"')) == [2.0, 2.5, 0.5]
+
+
+def test_one_limit_for_rows_of_several_units_has_a_unit(tmp_path: Path) -> None:
+    marker = 'codes = ["ldh"]\nanalyte = "ldh"\ntransform = "ratio"\nupper_limit = 200'
+    (fault,) = faults(tmp_path, LDH, unit="ULN", marker=marker)
+    assert fault.what == "is missing: that of upper_limit"
+    # 10 µkat/l are 600 U/l; a row without a unit has that of the mapping.
+    assert values(imported(tmp_path, LDH, unit="ULN", marker=f'{marker}\nunit = "U/l"')) == pytest.approx([2.5, 3, 0.5])
+
+
+SHARE = "id,day,code,number,unit\n1,2021-01-01,c,0.8,\n2,2021-01-01,c,0.6,%\n3,2021-01-01,c,0.5,\n"
+
+
+@pytest.mark.parametrize("unit", ["%", "l/l", "mg/l"])
+def test_a_number_without_a_unit_is_no_share_and_no_per_cent(tmp_path: Path, unit: str) -> None:
+    laboratory = SHARE.replace("%", unit)
+    (fault,) = faults(tmp_path, laboratory, unit=unit, marker='codes = ["c"]')
+    assert (fault.what, fault.count) == ("has no unit", 2)
+    marker = f'codes = ["c"]\nunit = "{unit}"'
+    assert values(imported(tmp_path, laboratory, unit=unit, marker=marker)) == pytest.approx([0.8, 0.6, 0.5])
+
+
+@pytest.mark.parametrize("unit", ["INR", "1", "ratio"])
+def test_a_bare_number_needs_no_unit_where_nobody_writes_one(tmp_path: Path, unit: str) -> None:
+    found = imported(tmp_path, SHARE.replace("%", unit), unit=unit, marker='codes = ["c"]')
+    assert values(found) == [0.8, 0.6, 0.5]
+
+
+CRP = "id,day,code,number,unit\n1,2021-01-01,crp,5,mg/l\n2,2021-01-01,crp,5,mg/dl\n3,2021-01-01,crp,7,mg/dl\n"
+
+
+def test_a_value_has_its_unit_by_its_column_too(tmp_path: Path) -> None:
+    """Without codes: of a source that keeps rows of one kind, or has no others."""
+    marker = 'column = "number"\nanalyte = "crp"'
+    found = imported(tmp_path, CRP, unit="mg/l", marker=marker, source='keep = { code = ["crp"] }')
+    assert values(found) == [5.0, 50.0, 70.0]
+    (fault,) = faults(tmp_path, CRP.replace("mg/l", ""), unit="mg/l", marker=marker)
+    assert fault.what == "has no unit"
+
+
+def test_values_after_time_zero_are_counted_where_no_window_says_that_they_count(tmp_path: Path) -> None:
+    later = "id,day,code,number,unit\n1,2020-12-31,crp,5,mg/l\n1,2021-05-30,crp,300,mg/l\n2,2021-01-01,crp,9,mg/l\n"
+    marker = 'codes = ["crp"]\ntake = "last"'
+    found = imported(tmp_path, later, unit="mg/l", marker=marker)
+    assert found.report.markers[0].after_zero == 1
+    assert "1 rows from after time zero, which count without a window" in found.report.in_words
+    within = imported(tmp_path, later, unit="mg/l", marker=f"{marker}\nwindow = [-30, 0]")
+    assert values(within)[0] == 5.0
+    assert (within.report.markers[0].after_zero, within.report.markers[0].outside_window) == (0, 1)
+
+
+@pytest.mark.parametrize(("cell", "missing"), [("99", True), ("99,0", True), ("99,00", True), ("99,5", False)])
+def test_a_word_for_missing_is_a_number_however_it_is_written(tmp_path: Path, cell: str, missing: bool) -> None:
+    laboratory = f"id;day;code;number;unit\n1;2021-01-01;crp;{cell};mg/l\n2;2021-01-01;crp;5,5;mg/l\n"
+    source = 'separator = "semicolon"\ndecimal = "comma"\nmissing = ["99"]'
+    found = imported(tmp_path, laboratory, unit="mg/l", marker='codes = ["crp"]', source=source)
+    assert np.isnan(values(found)[0]) is np.bool_(missing)
+    assert found.report.markers[0].missing == int(missing)
+
+
+def test_nobody_was_seen_after_today(tmp_path: Path) -> None:
+    """An open end is often written as 2099-12-31, and would be eighty years without an event."""
+    open_end = PATIENTS.replace("2,alive,,2021-07-01", "2,alive,,2099-12-31")
+    (fault,) = faults(tmp_path, CRP, unit="mg/l", marker='codes = ["crp"]', patients=open_end)
+    assert (fault.what, fault.count) == ("of a patient goes on after today", 1)
+    assert "2099" in fault.remedy
+    assert "data_cut" in fault.remedy
+    for today, right in ((date(2021, 7, 1), True), (date(2021, 6, 30), False)):
+        if right:
+            imported(tmp_path, CRP, unit="mg/l", marker='codes = ["crp"]', today=today)
+        else:
+            with pytest.raises(InvalidInput, match="after today"):
+                imported(tmp_path, CRP, unit="mg/l", marker='codes = ["crp"]', today=today)
+
+
+def test_a_code_that_no_row_has_is_told(tmp_path: Path) -> None:
+    """A slip of the pen would give everybody what stands for "without a row"."""
+    found = imported(tmp_path, CRP, unit="mg/l", marker='codes = ["crq", "c*p"]\nwithout_row = "0"')
+    assert values(found) == [0.0, 0.0, 0.0]
+    assert "no row has crq, c*p" in found.report.in_words
+    right = imported(tmp_path, CRP, unit="mg/l", marker='codes = ["crp"]\nanalyte = "crp"')
+    assert "no row has" not in right.report.in_words
+
+
+def test_a_day_of_death_without_a_word_is_a_death(tmp_path: Path) -> None:
+    """Of a registry that writes the day alone no death is lost, and none is "no outcome"."""
+    wordless = PATIENTS.replace("1,dead,2021-06-01", "1,,2021-06-01")
+    found = imported(tmp_path, CRP, unit="mg/l", marker='codes = ["crp"]\nanalyte = "crp"', patients=wordless)
+    assert found.table.to_pandas()["dead"].tolist() == [1, 0, 0]
+    assert found.report.outcomes[0].events == 1
