@@ -3,7 +3,7 @@
 Promises: a secret is complete on the disk before it takes its name, and its file was never readable by others, not
 even for an instant. An existing file is never overwritten: a second `init` must not throw away a key.
 
-Refuses: to read a secret that the group or others may read, with the command that mends it.
+Refuses: to read a secret that the group or others may read, and says who mends it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ LARGEST_SECRET = 64 * 1024
 """Bytes: keys, tokens, an address of a database, a request."""
 
 _SIGNING_KEY_BYTES = 32
+_FOR_THE_OWNER = "Its owner is to give it mode 600: for the owner alone."
 _OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -51,7 +52,7 @@ def read_secret(path: Path, *, follow: bool = True, most: int | None = LARGEST_S
         fault = Fault(str(path), "the file cannot be read", "Run the command as the file's owner.")
     else:
         if mode & _OPEN_TO_OTHERS:
-            fault = Fault(str(path), "others than its owner may read this secret", f"As its owner: chmod 600 {path}")
+            fault = Fault(str(path), "others than its owner may read this secret", _FOR_THE_OWNER)
         elif most is not None and len(content) > most:
             what = f"is larger than {most:,} bytes, which no secret is"
             fault = Fault(str(path), what, "Restore it from a backup, or remove it and give the command again.")

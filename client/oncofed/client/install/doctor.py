@@ -10,11 +10,12 @@ Run it as root for the whole picture: another user cannot look into all folders,
 from __future__ import annotations
 
 import hashlib
-import shlex
+import pwd
 import shutil
 import stat
 import sys
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -221,11 +222,20 @@ def _policy(folder: NodeFolder) -> Iterator[Finding]:
             yield Finding("policy", Verdict.FAULT, f"{file} is not there", f"Check {key} in {folder.policy.name}.")
         elif not is_table and path.stat().st_mode & 0o077:
             what = f"others than its owner may read {file}, so it is not used"
-            yield Finding("policy", Verdict.FAULT, what, f"chmod 400 {shlex.quote(str(path))}")
+            yield Finding("policy", Verdict.FAULT, what, f"Its owner ({_owner(path)}) is to give {path} mode 400.")
         elif path.stat().st_mode & 0o007:
             what = f"every user of this machine may read or write {file}"
-            yield Finding("policy", Verdict.WARNING, what, f"chmod o-rwx {shlex.quote(str(path))}")
+            remedy = f"Its owner ({_owner(path)}) is to give {path} a mode without rights for others, as 640."
+            yield Finding("policy", Verdict.WARNING, what, remedy)
     refuse_fresh_budgets(folder, policy)
+
+
+def _owner(path: Path) -> str:
+    """Who mends it: root changes nothing by its name in a folder where another user may lay a link instead."""
+    uid = path.stat().st_uid
+    with suppress(KeyError):
+        return pwd.getpwuid(uid).pw_name
+    return str(uid)
 
 
 def _keys(folder: NodeFolder, site: SiteSettings) -> Iterator[Finding]:

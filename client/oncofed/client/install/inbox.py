@@ -20,6 +20,7 @@ from pathlib import Path
 from oncofed.client.guard import trust
 from oncofed.client.guard.trust import Untrusted
 from oncofed.client.install.folder import NodeFolder, read_site
+from oncofed.client.install.rights import away
 from oncofed.client.records.approvals import Approvals
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.decisions import Approval, Decision
@@ -250,7 +251,7 @@ def _plan(folder: NodeFolder, plan_hash: str, decisions: Approvals, known: Seque
             f"the approval: oncofed site decline {named}"
         )
     elif path.is_dir():
-        remedy = "Move it elsewhere; the coordinator offers the plan again"
+        remedy = f"{away()} The coordinator offers the plan again"
     else:
         remedy = f"oncofed site forget {named}  (the coordinator offers it again while it waits for an answer)"
     return UnreadPlan(plan_hash, short, what, remedy, decision, lost)

@@ -28,7 +28,17 @@ PRIVATE, SHOWN = 0o700, 0o755
 SOCKETS = 0o2750
 """With the set-group-ID bit: the guard's socket gets the relay's group, of which the guard is no member."""
 
-_REMEDY = "Find out who laid it there, take it away, and give this command again."
+
+def away(user: str = "") -> str:
+    """How root takes away what lies in a folder of this user, or of whose it is: by a name that nobody changes then.
+
+    No command is given with a name in it, nor one for a terminal that a process of that user could type into.
+    """
+    whose = user or "the user whose folder it is in"
+    return f"Stop the node and every process of {whose} (pgrep -u {user or 'USER'} names none), then remove it."
+
+
+_REMEDY = f"Find out who laid it there. {away()} Give this command again."
 
 
 @dataclass(frozen=True)
@@ -129,14 +139,14 @@ def wrong_files(folder: NodeFolder, users: NodeUsers | None) -> Iterator[Fault]:
     """Files that `hand_over` would leave alone, or that another has: for each part, how many, and which is the first.
 
     A snapshot by hard links (`cp -al`) gives all files a second name, and one inode has one owner. No remedy has root
-    copy, move or change by its name what lies in another user's folder: a link could be there by then. Nor does one
-    hold such a name, which its user chose; where one is told, it is quoted as a shell wants it.
+    change by its name what lies in a folder where somebody is at work: a link could be there by then. Nor does one hold
+    such a name, which its user chose; where one is told, it is quoted as a shell wants it.
     """
     for place in places(folder):
         if place.path.parent != folder.root:
             continue
-        twice, others, deep = [], [], []
-        user = "USER" if users is None else getattr(users, place.owner)
+        twice, others, deep = dict[Path, int](), [], []
+        user = "" if users is None else getattr(users, place.owner)
         uid = None if users is None else users.ids(user)[0]
         with opened_folder(place.path) as start:
             for below, names, held in walked(start):
@@ -148,7 +158,7 @@ def wrong_files(folder: NodeFolder, users: NodeUsers | None) -> Iterator[Fault]:
                         if not stat.S_ISREG(found.st_mode):
                             continue
                         if found.st_nlink > 1:
-                            twice.append(place.path / below / name)
+                            twice[place.path / below / name] = found.st_ino
                         if uid is not None and found.st_uid != uid:
                             others.append(place.path / below / name)
         again = f"oncofed site init {shlex.quote(str(folder.root))}, as at first"
@@ -157,20 +167,14 @@ def wrong_files(folder: NodeFolder, users: NodeUsers | None) -> Iterator[Fault]:
                 f"holds folders more than {LEVELS} deep within one another, as no node does; what is in them belongs "
                 "to whom it did"
             )
-            remedy = (
-                f"See what {user} laid there, and take away what lies below that no part of the node made: as that "
-                f"user on a terminal of its own (su -P -s /bin/sh {user}), not as root."
-            )
-            yield Fault(str(place.path), what, remedy)
+            yield Fault(str(place.path), what, f"See what lies below that no part of the node made. {away(user)}")
         if twice:
             remedy = (
-                "A snapshot by hard links, or a kill, does that. Find the other name (find / -xdev -samefile FILE) and "
-                f"take it away as the user whose folder it lies in, here {user} "
-                f"(su -P -s /bin/sh {user} -c 'rm NAME'). "
-                "As root neither remove, copy nor move what lies in another user's folder: that user could make it a "
-                f"link meanwhile. Then {again}."
+                "A snapshot by hard links, or a kill, does that. The other name is found by the number that both have "
+                f"(find / -xdev -inum {twice[min(twice)]}). {away(user)} Paste into no command a name that somebody "
+                f"else chose. Then {again}."
             )
-            yield Fault(_first(twice), "has a second name, so its owner is not set", remedy)
+            yield Fault(_first([*twice]), "has a second name, so its owner is not set", remedy)
         if others:
             yield Fault(_first(others), f"is not the {place.owner}'s, who cannot use it", f"{again} (as root).")
 

@@ -129,7 +129,9 @@ def _unix_socket(path: Path) -> socket.socket:
         remedy = f"install -d -m 2750 -o oncofed-guard -g www-data {above}"
         raise InvalidInput([Fault("--socket", "lies in no folder", remedy)])
     if stat.S_IMODE(path.parent.stat().st_mode) & stat.S_IRWXO:
-        remedy = f"chmod o= {above}; only the guard, and the group of the reverse proxy, shall enter it."
+        remedy = (
+            "Its owner is to give it mode 2750: only the guard, and the group of the reverse proxy, shall enter it."
+        )
         raise InvalidInput([Fault("--socket", "lies in a folder that everybody may enter", remedy)])
     if path.exists() and not stat.S_ISSOCK(path.lstat().st_mode):
         raise InvalidInput([Fault("--socket", "is a file already", "Choose another name.")])

@@ -39,7 +39,8 @@ def coordinator_units(folder: CoordinatorFolder, *, user: str, metrics: Path | N
         faults.append(Fault("--user", f'there is no user "{user}"', remedy))
     else:
         if folder.root.stat().st_uid != uid:
-            faults.append(Fault("COORD", "does not belong to the user", f"chown -R {user}: {folder.root}"))
+            remedy = f"Make it as {user}. Or give it to {user} (chown -R), while its owner has no process."
+            faults.append(Fault("COORD", "does not belong to the user", remedy))
     if faults:
         raise InvalidInput(faults)
     return fill(

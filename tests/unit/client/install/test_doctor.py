@@ -172,16 +172,18 @@ SPOILS = {
         "smallest_cohort",
     ),
     "no table": Spoil("policy", lambda node: node.table_path.unlink(), "is not there", "Check path"),
-    "table for all": Spoil("policy", lambda node: node.table_path.chmod(0o644), "every user", "chmod o-rwx", WARNING),
+    "table for all": Spoil(
+        "policy", lambda node: node.table_path.chmod(0o644), "every user", "without rights for others", WARNING
+    ),
     "no address": Spoil("policy", lambda node: to_sql(node, mode=None), "is not there", "Check url_file"),
-    "address for all": Spoil("policy", lambda node: to_sql(node, mode=0o644), "others than its owner", "chmod 400"),
-    "address for a group": Spoil("policy", lambda node: to_sql(node, mode=0o440), "others than its owner", "chmod 400"),
+    "address for all": Spoil("policy", lambda node: to_sql(node, mode=0o644), "others than its owner", "mode 400"),
+    "address for a group": Spoil("policy", lambda node: to_sql(node, mode=0o440), "others than its owner", "mode 400"),
     "tokens that do not fit": Spoil("keys", exchange_token, "guard answers no question", "site init"),
     "no token": Spoil("keys", lambda node: node.folder.token.unlink(), "guard answers no question", "site init"),
     "no key": Spoil("keys", lambda node: node.folder.node_key.unlink(), "no node key", "site request"),
     "other key": Spoil("keys", exchange_key, "not the one that was enrolled", "backup"),
     "other name": Spoil("keys", lambda node: edit_settings(node, '"Bonn"', '"Koeln"'), "enrolled for Bonn", "Restore"),
-    "key open": Spoil("keys", lambda node: node.folder.node_key.chmod(0o640), "others than its owner", "chmod 600"),
+    "key open": Spoil("keys", lambda node: node.folder.node_key.chmod(0o640), "others than its owner", "mode 600"),
     "no ledger": Spoil("ledger", lambda node: node.folder.ledger.unlink(), "does not exist", "install-hospital"),
     "changed ledger": Spoil("ledger", damage_ledger, "append-only was taken out", "install-hospital"),
     "changed audit": Spoil(
