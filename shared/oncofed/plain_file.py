@@ -3,8 +3,8 @@
 The one way in for what people name or put in place, and what lies where another user of the machine may write: tables,
 TOML files, plans, keys, records. Promises: what is no plain file is never
 read, and told by what it is (a folder, a named pipe, a device), so that nobody waits for a pipe without a writer; no
-more than `most` bytes are taken. Links are followed, unless it is said that they are not. Imports nothing of the
-package but its errors.
+more than `most` bytes are taken, and what grows without end is read in pieces. Links are followed, unless it is said
+that they are not. Imports nothing of the package but its errors.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import errno
 import getpass
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,8 +28,11 @@ _KINDS = (
 )
 
 
+_AT_ONCE = 1 << 20
+
+
 class OtherKind(OSError):
-    """What lies there is no plain file. fault: what it is, and the remedy."""
+    """What lies there is no plain file, or larger than any of its kind. fault: what it is, and the remedy."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(f"{fault.what}. {fault.remedy}")
@@ -64,10 +68,34 @@ def refuse_other_kinds(path: Path, descriptor: int) -> None:
         raise
 
 
-def plain_bytes(path: Path) -> bytes:
-    """Everything in a plain file. Raises OtherKind, OSError."""
-    with opened(path) as file:
-        return file.read()
+def plain_bytes(path: Path, *, most: int, follow: bool = True) -> bytes:
+    """Everything in a plain file of no more than `most` bytes. Raises OtherKind, OSError. follow: as of `opened`."""
+    with opened(path, follow=follow) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = b"" if size > most else file.read(most + 1)  # it may grow at this moment
+    if max(size, len(content)) > most:
+        what = f"is larger than {most:,} bytes, which no file of its kind is"
+        raise OtherKind(Fault(path.name, what, "Check that it is the right file."))
+    return content
+
+
+def pieces_of(file: BinaryIO, *, size: int) -> Iterator[bytes]:
+    """So many bytes of what is open, or as many as there are; no more, however it grows meanwhile."""
+    while size > 0 and (piece := file.read(min(size, _AT_ONCE))):
+        size -= len(piece)
+        yield piece
+
+
+def lines_of(file: BinaryIO, *, longest: int, start: int = 0) -> Iterator[bytes]:
+    """Each line from a place on to where the file ends now, with its end: one is cut short only at the end.
+
+    longest  bytes of a line; of a longer one no more are given, and what follows is given as further ones.
+    """
+    left = os.fstat(file.fileno()).st_size - start
+    file.seek(start)
+    while left > 0 and (line := file.readline(min(left, longest))):
+        left -= len(line)
+        yield line
 
 
 def _a_link(path: Path) -> OtherKind:
@@ -81,8 +109,10 @@ def file_content(path: Path, *, most: int | None = None, follow: bool = True) ->
     follow  as of `opened`.
     """
     try:
+        if most is not None:
+            return plain_bytes(path, most=most, follow=follow)
         with opened(path, follow=follow) as file:
-            content = file.read() if most is None else file.read(most + 1)
+            return file.read()
     except OtherKind as other:
         fault = other.fault
     except FileNotFoundError:
@@ -95,11 +125,6 @@ def file_content(path: Path, *, most: int | None = None, follow: bool = True) ->
         if error.errno == errno.ELOOP:
             raise InvalidInput([_loop(path)]) from None
         fault = Fault(path.name, f"the file cannot be read ({type(error).__name__})", "Check the disk it is on.")
-    else:
-        if most is None or len(content) <= most:
-            return content
-        what = f"is larger than {most:,} bytes, which no file of its kind is"
-        fault = Fault(path.name, what, "Check that it is the right file.")
     raise InvalidInput([fault])
 
 

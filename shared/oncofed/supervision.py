@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import IO
 
 from oncofed.errors import Fault, InvalidInput
+from oncofed.plain_file import plain_bytes
 from oncofed.texts import LogLines, one_line
 
 _SUPERVISED = "ONCOFED_SUPERVISED"
@@ -38,6 +39,8 @@ _ORPHAN_SECONDS = 0.5
 _LOG_BYTES = 5_000_000
 _LOG_FILES = 5
 _LARGEST_PID = 2**22
+_LARGEST_STATUS = 1_000_000
+"""Bytes of its file, which names a handful of services."""
 """Of Linux."""
 SUPERVISOR_LOCK = "supervisor.lock"
 """In the folder of logs."""
@@ -252,7 +255,7 @@ class Seen:
 def read_status(status: Path) -> tuple[Seen, ...]:
     """What a supervisor wrote last; it may be long gone. Raises InvalidInput for a damaged file."""
     try:
-        listed = json.loads(status.read_bytes())["processes"]
+        listed = json.loads(plain_bytes(status, most=_LARGEST_STATUS))["processes"]
         found = tuple(Seen(each["process"], each["pid"], each["since"] or "", each["restarts"]) for each in listed)
         for seen in found:
             if not (isinstance(seen.process, str) and isinstance(seen.since, str) and isinstance(seen.restarts, int)):

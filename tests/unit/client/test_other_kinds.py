@@ -1,6 +1,7 @@
-"""Does a named pipe or an endless device in place of a node's file hold nobody up?
+"""Does a named pipe, an endless device or a file without end in place of a node's file hold nobody up?
 
-A pipe without a writer is waited for without end by whoever opens it as a file; here a limit of seconds ends that.
+A pipe without a writer is waited for without end by whoever opens it as a file; here a limit of seconds ends that. A
+file of a terabyte, of which nothing but its beginning is on the disk, fits into nobody's memory.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ import oncofed.client.records as records
 from oncofed.client.guard.token import read_digits
 from oncofed.client.install.backup import back_up
 from oncofed.client.records.audit_files import closing_of, locked
-from oncofed.errors import InvalidInput, OncofedError
+from oncofed.client.records.audit_line import LONGEST_TORN
+from oncofed.client.records.audit_log import verify_audit_log
+from oncofed.errors import InvalidInput, OncofedError, RecordDamaged
 from oncofed.plain_file import OtherKind
 
 SECONDS = 20
-PIPE, DEVICE = "pipe", "device"
+PIPE, DEVICE, ENDLESS = "pipe", "device", "endless"
 
 
 @contextmanager
@@ -57,6 +60,9 @@ def node() -> Iterator[InstalledNode]:
 
 
 def put(path: Path, kind: str) -> None:
+    if kind == ENDLESS:
+        os.truncate(path, 1 << 40)
+        return
     path.unlink(missing_ok=True)
     if kind == PIPE:
         os.mkfifo(path)
@@ -87,19 +93,27 @@ FILES: dict[str, Callable[[InstalledNode], Path]] = {
 }
 
 
-@pytest.mark.parametrize("kind", [PIPE, DEVICE])
+@pytest.mark.parametrize("kind", [PIPE, DEVICE, ENDLESS])
 @pytest.mark.parametrize("file", FILES)
 def test_no_command_and_no_guard_waits_for_it(file: str, kind: str, node: InstalledNode) -> None:
     put(FILES[file](node), kind)
     beginning = node.plan().hash[:12]
     with soon():
-        for words in (("doctor",), ("plans",), ("audit",), ("check",), ("decline", beginning)):
+        for words in (
+            ("doctor",),
+            ("metrics",),
+            ("status",),
+            ("plans",),
+            ("audit",),
+            ("check",),
+            ("decline", beginning),
+        ):
             said = oncofed("site", words[0], node.folder.root, *words[1:])
             assert "Traceback" not in said.text
             assert "this check itself failed" not in said.text
 
 
-@pytest.mark.parametrize("kind", [PIPE, DEVICE])
+@pytest.mark.parametrize("kind", [PIPE, DEVICE, ENDLESS])
 @pytest.mark.parametrize("file", ["plan", "patients", "approval", "answer", "asked", "audit log"])
 def test_a_question_is_answered_or_refused_at_once(file: str, kind: str, node: InstalledNode) -> None:
     guard = node.guard()
@@ -134,6 +148,18 @@ def test_a_token_is_read_from_a_file_alone(kind: str, tmp_path: Path) -> None:
     put(tmp_path / "token", kind)
     with soon(), pytest.raises(InvalidInput, match=kind):
         read_digits(tmp_path / "token")
+
+
+def test_a_longer_line_than_any_is_damage_and_what_came_before_is_told(node: InstalledNode) -> None:
+    """Not one more that a kill cut short: nobody writes after it, and nobody holds it."""
+    with node.folder.audit_log.open("ab") as log:
+        log.write(b"x" * (LONGEST_TORN - 1))
+    assert verify_audit_log(node.folder.audit_log).torn_bytes == LONGEST_TORN - 1
+    lines = node.folder.audit_log.read_bytes().count(b"\n")
+    with node.folder.audit_log.open("ab") as log:
+        log.write(b"xx")
+    with pytest.raises(RecordDamaged, match=f"audit.jsonl: line {lines + 1} is not what was written"):
+        verify_audit_log(node.folder.audit_log)
 
 
 def test_records_are_read_in_one_way() -> None:

@@ -67,7 +67,8 @@ from oncofed.protocol.messages import (
 )
 from oncofed.protocol.model_file import SignedModel
 from oncofed.protocol.study_document import LARGEST_BYTES
-from oncofed.protocol.wire_form import is_hash
+from oncofed.protocol.wire_form import LARGEST_MESSAGE, is_hash
+from oncofed.secret_files import LARGEST_SECRET
 
 _log = logging.getLogger(__name__)
 
@@ -178,7 +179,10 @@ class NodeGuard:
             standing = self._standing(self._approval_of(plan_hash))
             with unwritable(path):
                 if path.exists():
-                    kept = SignedModel(plain_bytes(path), plain_bytes(path.with_suffix(".signature")))
+                    kept = SignedModel(
+                        plain_bytes(path, most=LARGEST_MESSAGE),
+                        plain_bytes(path.with_suffix(".signature"), most=LARGEST_SECRET),
+                    )
                     standing = trust.delivered(standing, kept, pinned=self._pinned)
             trust.delivered(standing, SignedModel(model, signature), pinned=self._pinned)
         except RequestRefused:

@@ -10,7 +10,7 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.plain_file import plain_bytes
 from oncofed.protocol.plan import Member
 from oncofed.protocol.signing import public_key_of
-from oncofed.secret_files import read_signing_key
+from oncofed.secret_files import LARGEST_SECRET, read_signing_key
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def pinned_keys(folder: NodeFolder, settings: SiteSettings) -> PinnedKeys:
 
 def _node_key(folder: NodeFolder) -> str:
     try:
-        text = plain_bytes(folder.node_public_key).decode("ascii").strip()
+        text = plain_bytes(folder.node_public_key, most=LARGEST_SECRET).decode("ascii").strip()
     except (OSError, UnicodeDecodeError):
         remedy = "Run `oncofed site request`; the guard's user must be able to read this file, which is public."
         raise InvalidInput([Fault(str(folder.node_public_key), "is missing or cannot be read", remedy)]) from None

@@ -21,10 +21,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
 from oncofed.client.install.folder import NodeFolder
-from oncofed.client.install.rights import LEVELS, opened_folder, quoted, walked
+from oncofed.client.install.rights import LEVELS, away, opened_folder, quoted, walked
+from oncofed.client.records.frozen_patients import LARGEST_FROZEN
 from oncofed.durable import UNFINISHED, sync_folder
 from oncofed.errors import Fault, InvalidInput
-from oncofed.plain_file import opened
+from oncofed.plain_file import opened, pieces_of
 
 LEDGER = "guard/ledger.sqlite"
 OF_BACKUP = ".of-backup"
@@ -32,11 +33,11 @@ OF_BACKUP = ".of-backup"
 _FORM = 1
 _MANIFEST = "backup.json"
 _PARTS = ("site.toml", "policy.toml", "node.pub", "approved/", "guard/", "node/", "relay/")
-_ROOM = {"guard": 20 * 10**9}
+_ROOM = {"guard": LARGEST_FROZEN}
 """Bytes of the files of a part altogether: frozen patients of many studies, and of every other part as follows."""
 _ROOM_ELSEWHERE = 10**9
 _AT_ONCE = 1 << 20
-_REMEDY = "See what it is, and take it away as the user whose folder it is in (su -P -s /bin/sh USER), not as root."
+_REMEDY = f"See what it is. {away()}"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def copy_files(folder: NodeFolder, copy: NodeFolder, *, of: Callable[[str], bool
             target = copy.root / name
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with target.open("wb") as written:
-                _pour(file, written.write, size=found.st_size)
+                written.writelines(pieces_of(file, size=found.st_size))
             target.chmod(stat.S_IMODE(found.st_mode))
 
 
@@ -113,7 +114,7 @@ def _files(folder: NodeFolder) -> Iterator[tuple[str, int]]:
 
 def _plain(path: Path, folder: int) -> BinaryIO:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    fault = Fault(quoted(path), "is a link or no regular file", "Find out what it is, take it away, and try again.")
+    fault = Fault(quoted(path), "is a link or no regular file", f"{_REMEDY} Then try again.")
     if not stat.S_ISREG(os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode):
         raise InvalidInput([fault])
     file = os.fdopen(os.open(path.name, flags, dir_fd=folder), "rb")
@@ -138,13 +139,6 @@ def _too_large(path: Path, size: int, part: str) -> Fault:
         "there is no backup meanwhile"
     )
     return Fault(quoted(path), what, _REMEDY)
-
-
-def _pour(file: BinaryIO, into: Callable[[bytes], object], *, size: int) -> None:
-    """No more than that, however the file grows meanwhile."""
-    while size > 0 and (content := file.read(min(size, _AT_ONCE))):
-        into(content)
-        size -= len(content)
 
 
 def sha256_of(file: Path) -> str:

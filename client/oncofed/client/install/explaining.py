@@ -24,6 +24,8 @@ from oncofed.plain_file import plain_bytes
 from oncofed.protocol.model_file import SignedModel, verified_weights
 from oncofed.protocol.plan_hash import refuse_short
 from oncofed.protocol.study_document import schema_of
+from oncofed.protocol.wire_form import LARGEST_MESSAGE
+from oncofed.secret_files import LARGEST_SECRET
 from oncofed.survival.curves import NOT_REACHED, median_survival
 from oncofed.survival.network import PrognosisNetwork, network_with, parameter_count
 from oncofed.words.time_shapes import when_words
@@ -105,7 +107,10 @@ def released_network(folder: NodeFolder, plan: OfferedPlan) -> PrognosisNetwork:
     """The delivered model, verified again. Raises SignatureInvalid."""
     agreed = plan.document.plan
     stem = folder.models / agreed.hash
-    model = SignedModel(plain_bytes(stem.with_suffix(".safetensors")), plain_bytes(stem.with_suffix(".signature")))
+    model = SignedModel(
+        plain_bytes(stem.with_suffix(".safetensors"), most=LARGEST_MESSAGE),
+        plain_bytes(stem.with_suffix(".signature"), most=LARGEST_SECRET),
+    )
     try:
         weights = verified_weights(
             model,

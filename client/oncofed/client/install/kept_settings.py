@@ -23,7 +23,7 @@ from oncofed.client.pages.accounts import accounts_in, disable_all
 from oncofed.client.pages.viewing_record import ACCOUNTS
 from oncofed.client.records.audit_log import AuditEntry
 from oncofed.errors import InvalidInput, RecordFailure
-from oncofed.plain_file import OtherKind, plain_bytes
+from oncofed.plain_file import OtherKind, opened
 
 _ACCOUNTS = "guard/pages-accounts.json"
 _ADDED = ("guard/plans/", "guard/models/")
@@ -97,8 +97,9 @@ def _stays(folder: NodeFolder, name: str) -> bool:
             case "node.pub":  # of the key that stays
                 return _stays(folder, "node/node.key")
             case "policy.toml":
-                template = files("oncofed.client").joinpath("templates", "policy.toml")
-                return plain_bytes(path) != template.read_bytes()
+                unchanged = files("oncofed.client").joinpath("templates", "policy.toml").read_bytes()
+                with opened(path) as rules:
+                    return rules.read(len(unchanged) + 1) != unchanged
             case "site.toml":
                 return read_site(folder).coordinator is not None
             case _ if name == _ACCOUNTS:

@@ -18,8 +18,7 @@ from cryptography import x509
 
 from oncofed.client.install.findings import Finding, Verdict
 from oncofed.client.install.folder import LOOPBACK, NodeFolder, SiteSettings
-from oncofed.errors import InvalidInput
-from oncofed.plain_file import file_content
+from oncofed.plain_file import OtherKind, plain_bytes
 from oncofed.secret_files import LARGEST_SECRET
 
 LARGEST_CLOCK_SKEW = timedelta(seconds=60)
@@ -35,33 +34,39 @@ def coordinator_findings(folder: NodeFolder, site: SiteSettings, now: Callable[[
         remedy = f"oncofed site accept {folder.root} acceptance.json --fingerprint '...'"
         yield Finding("coordinator", Verdict.FAULT, "this node is not enrolled yet", remedy)
         return
-    until = authority_until(folder)
-    if until is None:
+    pinned = _authority(folder)
+    if pinned is None:
         what = f"the pinned certificate {folder.ca_certificate} is lost or damaged"
         remedy = "Restore it from a backup; or take [coordinator] out of site.toml and accept again."
         yield Finding("TLS", Verdict.FAULT, what, remedy)
         return
+    text, until = pinned
     left = until - now()
     if left < SHORTEST_VALIDITY:
         remedy = "Ask the coordinator for a new acceptance."
         verdict = Verdict.FAULT if left < timedelta(0) else Verdict.WARNING
         yield Finding("TLS", verdict, f"the pinned authority ends on {until:%Y-%m-%d}", remedy, until)
-    yield from _reached(folder, site.coordinator.address, now)
+    yield from _reached(text, site.coordinator.address, now)
 
 
 def authority_until(folder: NodeFolder) -> datetime | None:
-    """When the pinned authority ends; None where it is lost or damaged."""
+    """When the pinned authority ends; None where it is lost or damaged. Raises PermissionError: that is neither."""
+    found = _authority(folder)
+    return None if found is None else found[1]
+
+
+def _authority(folder: NodeFolder) -> tuple[str, datetime] | None:
+    """In PEM, and its end. Read once, for the folder is the node's user's, who may lay another file there."""
     try:
-        return x509.load_pem_x509_certificate(
-            file_content(folder.ca_certificate, most=LARGEST_SECRET)
-        ).not_valid_after_utc
-    except (InvalidInput, ValueError):
+        content = plain_bytes(folder.ca_certificate, most=LARGEST_SECRET)
+        return content.decode("ascii"), x509.load_pem_x509_certificate(content).not_valid_after_utc
+    except (FileNotFoundError, OtherKind, ValueError):
         return None
 
 
-def _reached(folder: NodeFolder, address: str, now: Callable[[], datetime]) -> Iterator[Finding]:
+def _reached(authority: str, address: str, now: Callable[[], datetime]) -> Iterator[Finding]:
     way = _way_to(address)
-    context = ssl.create_default_context(cafile=str(folder.ca_certificate))
+    context = ssl.create_default_context(cadata=authority)
     try:
         with (
             httpx.Client(verify=context, timeout=_NETWORK_SECONDS) as client,

@@ -17,6 +17,7 @@ import platform
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version
 
@@ -110,7 +111,9 @@ def _of_topics(findings: Sequence[Finding]) -> Iterator[Sample]:
 
 
 def _certificates(folder: NodeFolder, findings: Sequence[Finding]) -> Iterator[Sample]:
-    authority = authority_until(folder)
+    authority = None
+    with suppress(OSError):  # which the doctor tells
+        authority = authority_until(folder)
     server = next((finding.until for finding in findings if finding.topic == "certificate"), None)
     for name, until in (("authority", authority), ("server", server)):
         if until is not None:

@@ -14,7 +14,7 @@ from oncofed.client.install.folder import NodeFolder
 from oncofed.client.install.inbox import OfferedPlan, approvals_of, offered_plans, shown
 from oncofed.client.patients.sources import read_source_cohort
 from oncofed.client.records.decisions import Approval, Decision
-from oncofed.client.records.frozen_patients import read_frozen
+from oncofed.client.records.frozen_patients import refuse_another
 from oncofed.errors import InvalidInput, RecordDamaged
 from oncofed.protocol.study_document import schema_of
 
@@ -48,7 +48,7 @@ def _of(folder: NodeFolder, plan: OfferedPlan, approval: Approval) -> Finding:
     study = f"{plan.study} ({short})"
     again = f"oncofed site approve {folder.root} {short} --source {approval.data_source}"
     try:
-        read_frozen(approvals_of(folder).patients_file(approval), sha256=approval.patients_sha256)
+        refuse_another(approvals_of(folder).patients_file(approval), sha256=approval.patients_sha256)
     except RecordDamaged as damaged:
         return Finding(_TOPIC, Verdict.FAULT, f"{study} is not answered: {damaged}", again)
     try:

@@ -51,6 +51,8 @@ SHORTEST_PASSWORD = 12
 LONGEST_PASSWORD = 200
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 _SALT_BYTES, _HASH_BYTES = 16, 32
+_LARGEST_BYTES = 8_000_000
+"""Of the file: as many accounts as no hospital has people."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class Accounts:
 def accounts_in(path: Path) -> tuple[Account, ...]:
     """Those of a file, by name; none where there is no file. Raises RecordDamaged, RecordUnwritable."""
     with unwritable(path):
-        content = plain_bytes(path) if path.exists() else b"[]"
+        content = plain_bytes(path, most=_LARGEST_BYTES) if path.exists() else b"[]"
     try:
         found = [Account(**{**each, "role": Role(each["role"])}) for each in json.loads(content)]
         return tuple(sorted(found, key=lambda account: account.name))

@@ -27,10 +27,12 @@ from numpy.typing import NDArray
 from oncofed.durable import UNFINISHED, hold_room, replace_durably, unwritable
 from oncofed.plain_file import plain_bytes
 from oncofed.protocol.messages import Contribution
+from oncofed.protocol.wire_form import LARGEST_MESSAGE
 
 _BYTES_A_NUMBER = 8
 _BEFORE_THE_NUMBERS = 4096
 """More than the two lines before a vector need."""
+_LARGEST_ANSWER = _BEFORE_THE_NUMBERS + LARGEST_MESSAGE
 _A_LINE_OF_THE_LOG = 65_536
 _DIGITS = 64
 _CHARGED, _FREE = ".asked", ".free"
@@ -106,7 +108,7 @@ class FolderAnswers:
     def find(self, request_hash: str) -> Contribution | None:
         """As `Answers` says. A damaged file is an answer that is lost, and the local log says so."""
         try:
-            content = plain_bytes(self._answer(request_hash))
+            content = plain_bytes(self._answer(request_hash), most=_LARGEST_ANSWER)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -123,7 +125,8 @@ class FolderAnswers:
         with unwritable(self._folder):
             for ending in (_CHARGED, _FREE):
                 with suppress(FileNotFoundError):
-                    return plain_bytes(self._asked(identity, ending)).decode("ascii", errors="replace")
+                    content = plain_bytes(self._asked(identity, ending), most=_BEFORE_THE_NUMBERS)
+                    return content.decode("ascii", errors="replace")
         return None
 
     def make_room(self, numbers: int) -> None:

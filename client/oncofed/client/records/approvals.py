@@ -37,7 +37,14 @@ from oncofed.client.guard.trust import Reason, Standing, Untrusted
 from oncofed.client.patients.held_out_split import parted, split_name, split_secret
 from oncofed.client.patients.sources import file_digest, read_source_cohort
 from oncofed.client.records.audit_log import AuditLog
-from oncofed.client.records.decisions import Approval, Decision, ToldDecisions, approval_in, content_of
+from oncofed.client.records.decisions import (
+    LARGEST_APPROVAL,
+    Approval,
+    Decision,
+    ToldDecisions,
+    approval_in,
+    content_of,
+)
 from oncofed.client.records.frozen_patients import freeze, frozen_file, thaw
 from oncofed.client.records.objections import of_the_ledger, of_the_plan, refuse_copy, refuse_number
 from oncofed.client.records.patients_mark import file_mark, outcome_marks, patients_mark
@@ -45,7 +52,7 @@ from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.cohort.schema import StudySchema
 from oncofed.durable import replace_durably, sync_folder, unwritable
 from oncofed.errors import InvalidInput, PrivacyRefusal, RecordDamaged, RecordFailure
-from oncofed.plain_file import file_content, plain_bytes
+from oncofed.plain_file import OtherKind, file_content, plain_bytes
 from oncofed.privacy.ledger import Ledger
 from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.protocol.messages import PlanState
@@ -362,11 +369,9 @@ class Approvals:
 
     def _read(self, path: Path) -> Approval | None:
         """None where there is no decision about the plan of this name."""
-        try:
-            with unwritable(path):
-                return approval_in(plain_bytes(path), path.stem) if path.exists() else None
-        except FileNotFoundError:  # it has its other name, just now
-            return None
+        with unwritable(path), suppress(FileNotFoundError, OtherKind):  # or it has its other name, just now
+            return approval_in(plain_bytes(path, most=LARGEST_APPROVAL), path.stem)
+        return None
 
     @cached_property
     def _told(self) -> ToldDecisions:
@@ -392,7 +397,7 @@ class Approvals:
         bundles = {one.bundle_sha256 for one in approvals if one.decision is Decision.APPROVED and one.bundle_sha256}
         content = "".join(f"{one}\n" for one in sorted(bundles)).encode()
         try:
-            found = file_content(self.bundles_file)
+            found = file_content(self.bundles_file, most=len(content))
         except InvalidInput:  # it is lost, or something else is in its place
             found = None
         if found != content:

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from oncofed.client.records.audit_line import LONGEST_LINE, fields_in
+from oncofed.client.records.audit_line import LONGEST_LINE, LONGEST_TORN, fields_in
 from oncofed.durable import sync_folder
 from oncofed.errors import RecordDamaged
-from oncofed.plain_file import opened, plain_bytes, refuse_other_kinds
+from oncofed.plain_file import lines_of, opened, refuse_other_kinds
 from oncofed.turns import in_turn
 
 LOG_CLOSED = "log_closed"
@@ -96,7 +98,7 @@ def _is_copy(file: Path) -> bool:
         return False
     with opened(file) as content:
         content.seek(max(0, file.stat().st_size - 2 * LONGEST_LINE))
-        tail = content.read()
+        tail = content.read(2 * LONGEST_LINE)
     last = fields_in(tail[tail.rfind(b"\n", 0, -1) + 1 :])
     return last is not None and str(last["number"]) != file.stem.rpartition(".")[2]
 
@@ -111,39 +113,69 @@ def lost(path: Path, *, unexplained: Iterable[Path]) -> RecordDamaged:
     )
 
 
-def files_of(path: Path) -> list[tuple[Path, bytes]]:
-    """The log and the closed ones that it goes on from, oldest first, with what is in them. Checks no chain."""
+@dataclass(frozen=True)
+class LogFile:
+    """One file of a log. inode: -1 where there is none. lines: to be read once, before the next file is asked for."""
+
+    path: Path
+    inode: int
+    lines: Iterator[bytes]
+
+
+def files_of(path: Path) -> Generator[LogFile]:
+    """The closed logs that this one goes on from, oldest first, and itself, whatever there is of it. Checks no chain.
+
+    A log may be long, so none is held in memory.
+    """
     for _ in range(_LOOKS):
-        found = _found(path)
-        unexplained = archives_beside(path) - {file for file, _ in found}
-        if not unexplained:
-            return found
+        newest = _newest(path)
+        try:
+            archives = _archives_before(newest, path)
+            unexplained = archives_beside(path) - {*archives}
+            if not unexplained:
+                for archive in archives:
+                    with opened(archive) as file:
+                        yield _to_read(archive, file)
+                yield _to_read(path, newest)
+                return
+        finally:
+            if newest is not None:
+                newest.close()
     raise lost(path, unexplained=unexplained)
 
 
-def _found(path: Path) -> list[tuple[Path, bytes]]:
-    found = [(path, _content_of(path))]
-    while (before := _entries_before(found[0][1])) > 0:
+def _to_read(path: Path, file: BinaryIO | None) -> LogFile:
+    if file is None:
+        return LogFile(path, -1, iter(()))
+    return LogFile(path, os.fstat(file.fileno()).st_ino, lines_of(file, longest=LONGEST_TORN))
+
+
+def _newest(path: Path) -> BinaryIO | None:
+    for place in (path, begun_of(path), path):  # it may be closed at this moment
+        with suppress(FileNotFoundError):
+            return opened(place)
+    return None
+
+
+def _archives_before(newest: BinaryIO | None, path: Path) -> list[Path]:
+    found: list[Path] = []
+    before = 0 if newest is None else _entries_before(newest)
+    while before > 0:
         archive = archive_of(path, before)
-        if not archive.exists() or any(archive == file for file, _ in found):
+        if not archive.exists() or archive in found:
             raise RecordDamaged(
                 f"{archive.name}, a closed audit log, is lost. Put it back from any backup: it never changes, and "
                 "whether it is the one is checked. Until then nothing is released."
             )
-        found.insert(0, (archive, plain_bytes(archive)))
+        found.insert(0, archive)
+        with opened(archive) as file:
+            before = _entries_before(file)
     return found
 
 
-def _content_of(path: Path) -> bytes:
-    for place in (path, begun_of(path), path):  # it may be closed at this moment
-        with suppress(FileNotFoundError):
-            return plain_bytes(place)
-    return b""
-
-
-def _entries_before(content: bytes) -> int:
+def _entries_before(file: BinaryIO) -> int:
     """How many there are in closed logs, by what the first line of this one says."""
-    fields = fields_in(content[: content.find(b"\n") + 1])
+    fields = fields_in(file.readline(LONGEST_LINE))
     if fields is None or fields["event"] != LOG_BEGUN or type(fields["number"]) is not int:
         return 0
     return fields["number"] - 1

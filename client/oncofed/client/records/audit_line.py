@@ -19,6 +19,8 @@ from oncofed.client.records.chain import Anchor, link
 CUT_SHORT_MARK = b"#torn\n"
 """Ends a line that was cut short, so that a whole line which does not fit is never taken for one."""
 LONGEST_LINE = 65_536
+LONGEST_TORN = 4 * LONGEST_LINE
+"""Bytes, of what kills and full disks left between two lines: nobody writes after more."""
 _KEYS = {"number", "time", "event", "plan_hash", "round", "attempt", "code", "by", "left", "torn", "previous", "hash"}
 _SOURCE, _DIGITS = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}"), re.compile(r"[0-9a-f]{32,64}")
 _FACTS = {

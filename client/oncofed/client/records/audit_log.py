@@ -22,6 +22,7 @@ are owed where they cannot be written, and written before the next that can be. 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import logging
@@ -29,7 +30,6 @@ import os
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,7 +48,7 @@ from oncofed.client.records.audit_files import (
 )
 from oncofed.client.records.audit_line import (
     CUT_SHORT_MARK,
-    LONGEST_LINE,
+    LONGEST_TORN,
     cut_short,
     fields_in,
     line_of,
@@ -126,6 +126,7 @@ class AuditReport:
     entries   of the closed logs too.
     untold    what was announced to be charged, and no line says that it left or did not.
     archives  the closed logs, oldest first, each with its head.
+    read_to   inode of the open log, and the bytes of it up to the end of its last whole line.
     """
 
     entries: tuple[AuditEntry, ...]
@@ -134,6 +135,7 @@ class AuditReport:
     torn_bytes: int
     untold: tuple[AuditEntry, ...]
     archives: tuple[tuple[Path, Anchor], ...] = ()
+    read_to: tuple[int, int] = (-1, 0)
 
     @property
     def closing_unfinished(self) -> bool:
@@ -258,7 +260,7 @@ class AuditLog:
             replace_durably(begun, line)
             self._path.rename(closed)
             sync_folder(self._path.parent)
-            with suppress(FileNotFoundError):  # somebody who writes was faster
+            with contextlib.suppress(FileNotFoundError):  # somebody who writes was faster
                 begun.rename(self._path)
             sync_folder(self._path.parent)
         return closed, head
@@ -329,26 +331,28 @@ def verify_audit_log(path: Path, *, anchor: str | None = None) -> AuditReport:
     entries: list[AuditEntry] = []
     hashes: list[str] = []
     archives: list[tuple[Path, Anchor]] = []
-    closed, torn = 0, b""
-    with unwritable(path):
-        files = files_of(path)
-    for file, content in files:
-        for number, line in enumerate(content.splitlines(keepends=True), start=1):
-            fields = fields_in(line)
-            if fields is None and cut_short(line):
-                torn += line
-                continue
-            if fields is None or not tells_of(fields["torn"], torn):
-                raise _bad(file, number)
-            closed, torn = closed + (torn != b""), b""
-            if fields["number"] != len(hashes) + 1 or fields["previous"] != head_of(hashes).hash:
-                raise _bad(file, number)
-            hashes.append(str(fields["hash"]))
-            entries.append(_entry(fields, file, number))
-        archives.append((file, head_of(hashes)))
+    closed, torn, read_to = 0, b"", (-1, 0)
+    with unwritable(path), contextlib.closing(files_of(path)) as files:
+        for file in files:
+            read, read_to = 0, (file.inode, 0)
+            for number, line in enumerate(file.lines, start=1):
+                read += len(line)
+                fields = fields_in(line)
+                if fields is None and cut_short(line) and len(torn) + len(line) < LONGEST_TORN:
+                    torn += line
+                    continue
+                if fields is None or not tells_of(fields["torn"], torn):
+                    raise _bad(file.path, number)
+                closed, torn, read_to = closed + (torn != b""), b"", (file.inode, read)
+                if fields["number"] != len(hashes) + 1 or fields["previous"] != head_of(hashes).hash:
+                    raise _bad(file.path, number)
+                hashes.append(str(fields["hash"]))
+                entries.append(_entry(fields, file.path, number))
+            archives.append((file.path, head_of(hashes)))
     if anchor is not None:
         refuse_unless_anchored(hashes, anchor, record=path.name)
-    return AuditReport(tuple(entries), head_of(hashes), closed, len(torn), _untold(entries), tuple(archives[:-1]))
+    closed_logs = tuple(archives[:-1])
+    return AuditReport(tuple(entries), head_of(hashes), closed, len(torn), _untold(entries), closed_logs, read_to)
 
 
 def _untold(entries: Sequence[AuditEntry]) -> tuple[AuditEntry, ...]:
@@ -389,7 +393,7 @@ def _entry(fields: dict[str, object], path: Path, line_number: int) -> AuditEntr
 def _end_of(descriptor: int, path: Path) -> tuple[Anchor, bytes]:
     """The head of the chain, and what a kill left after it."""
     size = os.fstat(descriptor).st_size
-    start = max(0, size - 4 * LONGEST_LINE)
+    start = max(0, size - LONGEST_TORN)
     tail = os.pread(descriptor, size - start, start)
     torn = b""
     for line in reversed(tail.splitlines(keepends=True)):

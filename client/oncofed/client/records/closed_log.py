@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from oncofed.client.records.audit_files import closing_of
 from oncofed.client.records.chain import Anchor
 from oncofed.durable import unwritable
 from oncofed.errors import RecordDamaged, SignatureInvalid
-from oncofed.plain_file import plain_bytes
+from oncofed.plain_file import OtherKind, plain_bytes
 from oncofed.protocol.signing import public_key_of, sign, verify
+from oncofed.secret_files import LARGEST_SECRET
 
 _CONTEXT = "closed audit log"
 
@@ -47,8 +49,9 @@ def signed_closing(*, site: str, answer_key: bytes) -> Callable[[Anchor], bytes]
 def verify_closing(archive: Path, head: Anchor, *, site: str) -> str:
     """The public key, hexadecimal, that vouches for this closed log with this head. Raises RecordDamaged."""
     path = closing_of(archive)
-    with unwritable(path):
-        content = plain_bytes(path) if path.exists() else b""
+    content = b""
+    with unwritable(path), suppress(FileNotFoundError, OtherKind):
+        content = plain_bytes(path, most=LARGEST_SECRET)
     try:
         fields = json.loads(content)
         key, signature = str(fields["public_key"]), bytes.fromhex(fields["signature"])

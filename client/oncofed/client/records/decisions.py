@@ -19,11 +19,15 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from oncofed.client.records.audit_line import fields_in
+from oncofed.client.records.audit_line import LONGEST_LINE, fields_in
 from oncofed.client.records.audit_log import verify_audit_log
 from oncofed.client.records.chain import START, Anchor
 from oncofed.durable import unwritable
-from oncofed.plain_file import opened, plain_bytes
+from oncofed.plain_file import lines_of, opened
+from oncofed.protocol.study_document import LARGEST_BYTES
+
+LARGEST_APPROVAL = 4 * LARGEST_BYTES
+"""Bytes of its file: most are marks of columns, each of fewer than the document takes to name the column."""
 
 
 class Decision(StrEnum):
@@ -184,30 +188,21 @@ class ToldDecisions:
             with opened(self._path) as log:
                 if os.fstat(log.fileno()).st_ino != self._inode:  # it was closed, just now
                     return False
-                log.seek(self._read)
-                content = log.read()
-        lines, head = [], self._head
-        whole = content[: content.rfind(b"\n") + 1]
-        for line in whole.splitlines(keepends=True):
-            fields = fields_in(line)
-            if fields is None or fields["number"] != head.entries + 1 or fields["previous"] != head.hash:
-                return False
-            head = Anchor(head.entries + 1, str(fields["hash"]))
-            facts = fields.get("facts", {})
-            assert isinstance(facts, dict)
-            lines.append((*(str(fields[key]) for key in ("event", "plan_hash", "by", "time")), facts))
+                lines, head, read = [], self._head, self._read
+                for line in lines_of(log, longest=LONGEST_LINE, start=read):
+                    fields = fields_in(line)
+                    if fields is None or fields["number"] != head.entries + 1 or fields["previous"] != head.hash:
+                        return False
+                    head, read = Anchor(head.entries + 1, str(fields["hash"])), read + len(line)
+                    facts = fields.get("facts", {})
+                    assert isinstance(facts, dict)
+                    lines.append((*(str(fields[key]) for key in ("event", "plan_hash", "by", "time")), facts))
         self._told = told_after(self._told, lines)  # type: ignore[arg-type]  # four texts and the facts
-        self._read, self._head = self._read + len(whole), head
+        self._read, self._head = read, head
         return True
 
     def _read_anew(self) -> None:
         self._inode = -1
-        with unwritable(self._path):
-            inode, read = (self._path.stat().st_ino, self._path.stat().st_size) if self._path.exists() else (-1, 0)
-            start = plain_bytes(self._path)[:read] if inode != -1 else b""
         report = verify_audit_log(self._path)
         self._told = told_after({}, ((one.event, one.plan_hash, one.by, one.time, one.facts) for one in report.entries))
-        last = fields_in(start[start.rfind(b"\n", 0, -1) + 1 :]) if start else None
-        if last is None or last["hash"] != report.head.hash:
-            return  # it grows at this moment, or ends in a line cut short: read anew the next time
-        self._inode, self._read, self._head = inode, read, report.head
+        (self._inode, self._read), self._head = report.read_to, report.head

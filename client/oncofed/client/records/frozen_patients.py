@@ -11,17 +11,22 @@ is another than the approval says, whatever is in it. Imports no torch.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import safetensors.numpy
 
 from oncofed.durable import replace_durably, sync_folder, unwritable
 from oncofed.errors import RecordDamaged
-from oncofed.plain_file import plain_bytes
+from oncofed.plain_file import opened, pieces_of
 from oncofed.survival.encoded_patients import EncodedPatients
 
+LARGEST_FROZEN = 20 * 10**9
+"""Bytes, and of all of them at a node, which a backup holds (`install.backup_file`)."""
 _GROUPS = ("trained_on", "held_out")
 _FROZEN = re.compile(r"\.?[0-9a-f]{64}\.")
 """A name begins so: of a whole file, of one half-written, of a copy."""
@@ -45,18 +50,37 @@ def freeze(folder: Path, *, plan_hash: str, trained_on: EncodedPatients, held_ou
 
 def read_frozen(path: Path, *, sha256: str) -> tuple[EncodedPatients, EncodedPatients]:
     """Those who are trained on, and those who are set aside. Raises RecordDamaged."""
-    try:
-        content = plain_bytes(path)
-    except OSError:
-        content = b""
+    content = b""
+    with suppress(OSError), opened(path) as file:
+        content = file.read(_bytes_to_read(file))
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise RecordDamaged(
-            f"{path} is lost, unreadable or not what was frozen at the approval. Approve the plan again "
-            "(oncofed site approve): that freezes the table as it is then."
-        )
+        raise _another(path)
     arrays = safetensors.numpy.load(content)
     trained_on, held_out = (EncodedPatients(*(arrays[f"{name}.{part}"] for part in _PARTS)) for name in _GROUPS)
     return trained_on, held_out
+
+
+def refuse_another(path: Path, *, sha256: str) -> None:
+    """Raises RecordDamaged as `read_frozen`; of the file, which may be anybody's work, nothing is held or read."""
+    found = hashlib.sha256()
+    with suppress(OSError), opened(path) as file:
+        for piece in pieces_of(file, size=_bytes_to_read(file)):
+            found.update(piece)
+    if found.hexdigest() != sha256:
+        raise _another(path)
+
+
+def _bytes_to_read(file: BinaryIO) -> int:
+    """None of a file that nobody can have frozen."""
+    size = os.fstat(file.fileno()).st_size
+    return size if size <= LARGEST_FROZEN else 0
+
+
+def _another(path: Path) -> RecordDamaged:
+    return RecordDamaged(
+        f"{path} is lost, unreadable or not what was frozen at the approval. Approve the plan again "
+        "(oncofed site approve): that freezes the table as it is then."
+    )
 
 
 def thaw(folder: Path, *, unless: Callable[[Path], bool]) -> None:

@@ -23,6 +23,8 @@ from oncofed.protocol.masking_keys import SignedMaskingKey
 from oncofed.secret_files import read_secret, write_secret
 
 _FOLDER_MODE = 0o700
+_LARGEST_BYTES = 8_000_000
+"""Of the keys of others: more than the largest question that brings them takes in hexadecimal digits."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class PlanKeys:
         with unwritable(path):
             if not path.exists():
                 return ()
-            content = plain_bytes(path)
+            content = plain_bytes(path, most=_LARGEST_BYTES)
         try:
             return tuple(
                 SignedMaskingKey(str(site), bytes.fromhex(key), bytes.fromhex(signature))

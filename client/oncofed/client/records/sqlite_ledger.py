@@ -31,6 +31,8 @@ from oncofed.plain_file import plain_bytes
 from oncofed.privacy.ledger import Budget, Charge, charge_from_json, charge_to_json, refuse_if_over_budget
 
 SECONDS_TO_WAIT_FOR_A_LOCK = 30.0
+_LARGEST_EMPTY = 1_000_000
+"""Bytes of a ledger without a charge, which SQLite makes of a few pages."""
 
 _APPLICATION_ID = 0x6F6E6366  # "oncf": a file of another program is not taken for a ledger
 _SCHEMA = {
@@ -147,7 +149,7 @@ def _empty_ledger(path: Path) -> bytes:
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             for statement in _SCHEMA.values():
                 connection.execute(statement)
-        return plain_bytes(made)
+        return plain_bytes(made, most=_LARGEST_EMPTY)
 
 
 def copy_ledger(path: Path, copy: Path) -> None:

@@ -48,7 +48,7 @@ from oncofed.plain_file import plain_bytes
 from oncofed.protocol.enrolment import load_node_key
 from oncofed.protocol.prompt_transfer import ask_again_soon
 from oncofed.running import hold_while_running
-from oncofed.secret_files import read_secret
+from oncofed.secret_files import LARGEST_SECRET, read_secret
 from oncofed.supervision import end_with_parent
 
 LONGEST_WAIT_SECONDS = 0.5
@@ -117,7 +117,10 @@ def end_former_session(folder: NodeFolder) -> None:
         assert authentication_keys is not None
         assert isinstance(root_certificates, bytes)
         if folder.node_id.exists() and _ended(
-            int(plain_bytes(folder.node_id)), server_address, root_certificates, authentication_keys
+            int(plain_bytes(folder.node_id, most=LARGEST_SECRET)),
+            server_address,
+            root_certificates,
+            authentication_keys,
         ):
             _log.info("ended the session of a former process")
             time.sleep(SEEN_OFFLINE_SECONDS)
@@ -181,7 +184,7 @@ def supernode_config(folder: NodeFolder) -> SuperNodeLifespanConfig:
     key = load_node_key(read_secret(folder.node_key))
     return SuperNodeLifespanConfig(
         server_address=site.enrolled.address,
-        root_certificates=plain_bytes(folder.ca_certificate),
+        root_certificates=plain_bytes(folder.ca_certificate, most=LARGEST_SECRET),
         insecure=False,
         authentication_keys=(key, key.public_key()),
         max_retries=None,

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from oncofed.errors import Fault, FederationFailure, InvalidInput
-from oncofed.running import lock_taken
+from oncofed.running import is_running, lock_taken
 
 PATIENCE_SECONDS = 30.0
 """A run that was stopped notices within a second or two."""
@@ -51,12 +51,4 @@ def at_work(
 
 def is_at_work(study: Path) -> bool:
     """Whether a process works on the study at this moment."""
-    try:
-        descriptor = os.open(study / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        # Shared, so that two who look do not see each other.
-        return not lock_taken(descriptor, fcntl.LOCK_SH)
-    finally:
-        os.close(descriptor)
+    return is_running(study / _LOCK) is True

@@ -18,7 +18,9 @@ from pathlib import Path
 from cryptography import x509
 
 from oncofed.errors import OncofedError
+from oncofed.plain_file import plain_bytes
 from oncofed.running import Part, parts_of
+from oncofed.secret_files import LARGEST_SECRET
 from oncofed.server.deployment.at_work import is_at_work
 from oncofed.server.deployment.folder import CoordinatorFolder, CoordinatorSettings
 from oncofed.server.deployment.member_files import Hospitals, look_at
@@ -215,7 +217,7 @@ def _served(settings: CoordinatorSettings) -> Iterator[Certificate]:
 
 def _until(path: Path) -> datetime | None:
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+        return x509.load_pem_x509_certificate(plain_bytes(path, most=LARGEST_SECRET)).not_valid_after_utc
     except (OSError, ValueError):
         return None
 

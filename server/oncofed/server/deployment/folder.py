@@ -14,7 +14,9 @@ from typing import Annotated
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import As, Known, Rule, Wrong, read_declared
+from oncofed.plain_file import plain_bytes
 from oncofed.protocol.enrolment import is_address
+from oncofed.secret_files import LARGEST_SECRET
 from oncofed.texts import LINE
 from oncofed.toml_file import read_toml
 
@@ -190,7 +192,7 @@ def coordinator_public_key(folder: CoordinatorFolder) -> bytes:
 def public_text(path: Path) -> str:
     """A file of keys/ that is no secret. Raises InvalidInput."""
     try:
-        return path.read_text("ascii").strip()
+        return plain_bytes(path, most=LARGEST_SECRET).decode("ascii").strip()
     except (OSError, UnicodeDecodeError):
         raise InvalidInput([Fault(str(path), "is missing or cannot be read", _FROM_A_BACKUP)]) from None
 

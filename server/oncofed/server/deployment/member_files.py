@@ -33,9 +33,13 @@ from pathlib import Path
 
 from oncofed.durable import replace_durably, unwritable
 from oncofed.errors import Fault
+from oncofed.plain_file import plain_bytes
 from oncofed.protocol.enrolment import is_node_key
 from oncofed.protocol.plan import Member
 from oncofed.server.deployment.folder import CoordinatorFolder, refuse_other_folder
+
+_LARGEST_BYTES = 1_000_000
+"""Of a hospital's file: with the keys of some thousand rotations."""
 
 
 class Standing(StrEnum):
@@ -151,7 +155,7 @@ def contents(folder: CoordinatorFolder) -> dict[str, tuple[bytes | None, bytes |
 def _content(place: Path, name: str) -> bytes | None:
     path = place / f"{name}.json"
     try:
-        return path.read_bytes()
+        return plain_bytes(path, most=_LARGEST_BYTES)
     except OSError:
         return b"" if os.path.lexists(path) else None
 

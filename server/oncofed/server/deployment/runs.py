@@ -18,10 +18,18 @@ from pathlib import Path
 
 from oncofed.durable import replace_durably
 from oncofed.errors import Fault, FederationFailure, InvalidInput
+from oncofed.plain_file import file_content, plain_bytes
 from oncofed.protocol.bundle import PLAN_HASH, build_bundle, bundle_hash
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.plan_hash import refuse_short, shown_of
-from oncofed.protocol.study_document import StudyDocument, document_bytes, read_document, verify_document
+from oncofed.protocol.study_document import (
+    LARGEST_BYTES,
+    StudyDocument,
+    document_bytes,
+    read_document,
+    verify_document,
+)
+from oncofed.secret_files import LARGEST_SECRET
 from oncofed.server.deployment.at_work import is_at_work
 from oncofed.server.deployment.enrolment import member_fault, settle_nodes
 from oncofed.server.deployment.folder import CoordinatorFolder, coordinator_public_key
@@ -97,7 +105,7 @@ def studies_at_work(folder: CoordinatorFolder, site: str) -> tuple[str, ...]:
 
 def _kept_plan(folder: CoordinatorFolder, plan_hash: str) -> StudyPlan:
     path = folder.study(plan_hash) / _PLAN
-    return read_document(path.read_bytes(), where=str(path)).plan
+    return read_document(file_content(path, most=LARGEST_BYTES), where=str(path)).plan
 
 
 def current_run(folder: CoordinatorFolder, control: Control, plan_hash: str) -> tuple[int, RunStatus] | None:
@@ -107,7 +115,7 @@ def current_run(folder: CoordinatorFolder, control: Control, plan_hash: str) -> 
     """
     path = folder.study(plan_hash) / _RUN
     try:
-        run_id = int(json.loads(path.read_bytes())["run_id"])
+        run_id = int(json.loads(plain_bytes(path, most=LARGEST_SECRET))["run_id"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError, KeyError, TypeError):

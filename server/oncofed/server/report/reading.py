@@ -19,9 +19,11 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from oncofed.errors import Fault, InvalidInput
+from oncofed.plain_file import OtherKind, lines_of, opened, plain_bytes
 from oncofed.protocol.model_file import SignedModel, verified_weights
 from oncofed.protocol.plan import StudyPlan
-from oncofed.protocol.study_document import read_document, schema_of
+from oncofed.protocol.study_document import LARGEST_BYTES, read_document, schema_of
+from oncofed.protocol.wire_form import LARGEST_MESSAGE
 from oncofed.server.deployment.delivery import MODEL, RELEASE
 from oncofed.server.deployment.study_files import EVENTS, ROUNDS
 from oncofed.server.report.study import DeployedStudy, RoundRow, StudyEvent
@@ -31,13 +33,15 @@ from oncofed.server.rounds.state import NO_SUMMARIES
 _Row = TypeVar("_Row")
 
 _PLAN = "plan.json"
+_LONGEST_LINE = 8_000_000
+"""Bytes, of a line of a run, and of `release.json`: what became of each of thousands of hospitals."""
 _RESTORE = "Restore it from a backup, or move it away to leave it out."
 
 
 def read_deployed_study(folder: Path) -> DeployedStudy:
     """The study in this folder. Raises InvalidInput, SignatureInvalid or CheckpointDamaged."""
     try:
-        document = read_document((folder / _PLAN).read_bytes(), where=str(folder / _PLAN))
+        document = read_document(_content(folder / _PLAN, most=LARGEST_BYTES), where=str(folder / _PLAN))
     except FileNotFoundError:
         remedy = "Name the folder of a study, studies/<plan hash>."
         raise InvalidInput([Fault(str(folder / _PLAN), "does not exist", remedy)]) from None
@@ -62,9 +66,9 @@ def _with_model(study: DeployedStudy, folder: Path) -> DeployedStudy:
     if not (where.exists() and (folder / MODEL).exists()):
         return study
     try:
-        release = json.loads(where.read_bytes())
+        release = json.loads(_content(where, most=_LONGEST_LINE))
         sha256, signature, delivered = str(release["model_sha256"]), str(release["signature"]), release["delivered"]
-        model = SignedModel((folder / MODEL).read_bytes(), bytes.fromhex(signature))
+        model = SignedModel(_content(folder / MODEL, most=LARGEST_MESSAGE), bytes.fromhex(signature))
         said = {str(site): str(word) for site, word in delivered.items()}
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise InvalidInput([Fault(str(where), "is not what a run writes", _RESTORE)]) from None
@@ -79,20 +83,32 @@ def _with_model(study: DeployedStudy, folder: Path) -> DeployedStudy:
     return replace(study, weights=weights, model_sha256=sha256, signature=signature, delivered=MappingProxyType(said))
 
 
+def _content(path: Path, *, most: int) -> bytes:
+    try:
+        return plain_bytes(path, most=most)
+    except OtherKind as other:
+        raise InvalidInput([Fault(str(path), other.fault.what, _RESTORE)]) from None
+
+
 def _read(path: Path, line: Callable[[Mapping[str, object]], _Row]) -> Iterator[_Row]:
     """One value for each line; nothing for a file that is not there."""
     if not path.exists():
         return
-    for number, text in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
-        try:
-            fields = json.loads(text)
-        except (ValueError, RecursionError):
-            continue
-        try:
-            yield line(fields)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            where = f"{path}, line {number}"
-            raise InvalidInput([Fault(where, "is not what a run writes", _RESTORE)]) from None
+    try:
+        lines = opened(path)
+    except OtherKind as other:
+        raise InvalidInput([Fault(str(path), other.fault.what, _RESTORE)]) from None
+    with lines as file:
+        for number, text in enumerate(lines_of(file, longest=_LONGEST_LINE), start=1):
+            try:
+                fields = {} if len(text) == _LONGEST_LINE else json.loads(text.decode("utf-8", errors="replace"))
+            except (ValueError, RecursionError):
+                continue
+            try:
+                yield line(fields)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                where = f"{path}, line {number}"
+                raise InvalidInput([Fault(where, "is not what a run writes", _RESTORE)]) from None
 
 
 def _round(fields: Mapping[str, object], plan: StudyPlan) -> RoundRow:

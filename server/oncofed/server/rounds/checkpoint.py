@@ -25,7 +25,9 @@ from numpy.typing import NDArray
 
 from oncofed.durable import replace_durably
 from oncofed.errors import CheckpointDamaged
+from oncofed.plain_file import OtherKind, plain_bytes
 from oncofed.protocol.plan_hash import digits_apart
+from oncofed.protocol.wire_form import LARGEST_MESSAGE
 from oncofed.server.rounds.state import FederationState, ReleasedSummary
 
 Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
@@ -35,6 +37,8 @@ _MAGIC = b"oncofed-checkpoint 1 "
 _WEIGHTS = "weights"
 _OPTIMISER = "optimiser."
 _SUMMARY = "summary."
+_LARGEST_BYTES = 16 * LARGEST_MESSAGE
+"""Weights, two or three arrays of the optimiser and the summaries, each of no more than a message."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +78,12 @@ def load_checkpoint(folder: Path, *, plan_hash: str) -> Checkpoint:
     """The last finished round of the plan with this hash."""
     path = folder / FILE_NAME
     try:
-        content = path.read_bytes()
+        content = plain_bytes(path, most=_LARGEST_BYTES)
     except FileNotFoundError:
         raise CheckpointDamaged(f"{path} does not exist. Start the study without --resume.") from None
+    except OtherKind as other:
+        what = other.fault.what
+        raise CheckpointDamaged(f"{path} {what}. Restore it from a backup, or start the study anew.") from None
     first_line, _, body = content.partition(b"\n")
     if first_line != _MAGIC + hashlib.sha256(body).hexdigest().encode():
         raise CheckpointDamaged(

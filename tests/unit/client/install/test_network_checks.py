@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from tests.end_to_end.flower_processes import enrol, free_port, new_coordinator, new_node
 from tests.loopback_servers import connect_proxy, http_server
+from tests.unit.client.test_other_kinds import soon
 
+from oncofed.client.install import doctor, node_metrics
 from oncofed.client.install.findings import Finding, Verdict
 from oncofed.client.install.folder import Coordinator, NodeFolder, SiteSettings, read_site
 from oncofed.client.install.network_checks import coordinator_findings, port_findings
@@ -21,6 +26,7 @@ from oncofed.server.deployment.certificates import SERVER_DAYS, renew_server_cer
 from oncofed.server.deployment.folder import CoordinatorFolder, CoordinatorSettings, read_settings
 
 NOW = datetime.now(UTC)
+NOBODY = 65_534
 FINE, WARNING, FAULT = Verdict.FINE, Verdict.WARNING, Verdict.FAULT
 
 
@@ -221,6 +227,53 @@ def test_a_lost_or_damaged_authority_is_told(content: bytes | int | None, enroll
         enrolled.node.ca_certificate.write_bytes(content)
     found = enrolled.findings()["TLS"]
     assert (found.verdict, "lost or damaged" in found.what) == (FAULT, True)
+
+
+@contextmanager
+def somebody_who_may_not_look(folder: Path) -> Iterator[None]:
+    mode = folder.stat().st_mode
+    folder.chmod(0)
+    as_root = os.geteuid() == 0
+    if as_root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if as_root:
+            os.seteuid(0)
+        folder.chmod(mode)
+
+
+def test_an_authority_that_this_user_may_not_look_at_is_not_lost(enrolled: Enrolled) -> None:
+    """Who is told that it is would enrol a whole node anew."""
+    site = read_site(enrolled.node)
+    with somebody_who_may_not_look(enrolled.node.node):
+        with pytest.raises(PermissionError):
+            [*coordinator_findings(enrolled.node, site, lambda: NOW)]
+        (found,) = doctor._examined("coordinator", lambda: coordinator_findings(enrolled.node, site, lambda: NOW))
+        assert [*node_metrics._certificates(enrolled.node, (found,))] == []
+    assert (found.verdict, "may not look at" in found.what, "as root" in found.remedy) == (WARNING, True, True)
+
+
+@pytest.mark.parametrize("lay", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"])
+def test_the_authority_is_read_once(lay: Callable[[Path], None], enrolled: Enrolled) -> None:
+    """Its folder is the node's user's, who may lay another file there when it has been looked at."""
+    looked = enrolled.node.ca_certificate
+
+    def replaced(*arguments: object, **named: object) -> ssl.SSLContext:
+        looked.unlink()
+        lay(looked)
+        return made(*arguments, **named)
+
+    made: Callable[..., ssl.SSLContext] = ssl.create_default_context
+    with (
+        http_server(port=enrolled.port, certificate=enrolled.certificate),
+        patch.object(ssl, "create_default_context", replaced),
+        soon(),
+    ):
+        found = enrolled.findings()
+    looked.unlink()
+    assert found["coordinator"].verdict is FINE
 
 
 @pytest.mark.parametrize(("days", "verdict"), [(3630, WARNING), (3660, FAULT)])

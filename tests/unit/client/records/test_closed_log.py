@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -142,18 +142,18 @@ def test_many_may_close_it_at_a_time(path: Path) -> None:
 
 
 def test_a_log_that_is_closed_while_it_is_read_is_read_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content_of, looked = audit_files._content_of, list[Path]()
+    newest, looked = audit_files._newest, list[Path]()
 
-    def closed_meanwhile(place: Path) -> bytes:
-        content = content_of(place)
+    def closed_meanwhile(place: Path) -> BinaryIO | None:
+        found = newest(place)
         looked.append(place)
         if len(looked) == 1:
             with monkeypatch.context() as patch:
-                patch.setattr(audit_files, "_content_of", content_of)
+                patch.setattr(audit_files, "_newest", newest)
                 closed(path)
-        return content
+        return found
 
-    monkeypatch.setattr(audit_files, "_content_of", closed_meanwhile)
+    monkeypatch.setattr(audit_files, "_newest", closed_meanwhile)
     assert events(path) == ["one", "two", "three", LOG_CLOSED, LOG_BEGUN]
 
 
