@@ -18,7 +18,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -154,11 +154,13 @@ def _empty_ledger(path: Path) -> bytes:
 
 def copy_ledger(path: Path, copy: Path) -> None:
     """Make a whole copy under a name that is free, while others may charge: each charge is in it, or none of it."""
-    with _opened(path, lock_timeout_seconds=SECONDS_TO_WAIT_FOR_A_LOCK) as connection:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as held:
+        with _opened(path, lock_timeout_seconds=SECONDS_TO_WAIT_FOR_A_LOCK) as connection:
+            connection.backup(held)
         with unwritable(copy):
             os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with _sqlite_failures(copy), closing(sqlite3.connect(copy, isolation_level=None)) as target:
-            connection.backup(target)
+            held.backup(target)
 
 
 def read_ledger(path: Path) -> tuple[Entry, ...]:
@@ -207,8 +209,40 @@ def _charges_of(data_sources: Collection[str], entries: Sequence[Entry]) -> tupl
 
 
 @contextmanager
+def _as_its_owner(folder: Path) -> Iterator[None]:
+    """Root works as the user whose folder it is; anybody else goes on as before.
+
+    SQLite opens and removes files by names that stand in other files: a journal that this user laid beside the ledger
+    may name any file as its own, and root would remove it.
+    """
+    owner = None
+    if os.geteuid() == 0:
+        with unwritable(folder), suppress(FileNotFoundError):  # whoever opens the ledger says that it is lost
+            owner = folder.lstat()
+    if owner is None or owner.st_uid == 0:
+        yield
+        return
+    group, groups = os.getegid(), os.getgroups()
+    os.setgroups([])
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
+
+
+@contextmanager
 def _opened(path: Path, *, lock_timeout_seconds: float) -> Iterator[sqlite3.Connection]:
     """A connection for one piece of work: it can be used from any thread, and a fork inherits none."""
+    with _as_its_owner(path.parent), _connected(path, lock_timeout_seconds) as connection:
+        yield connection
+
+
+@contextmanager
+def _connected(path: Path, lock_timeout_seconds: float) -> Iterator[sqlite3.Connection]:
     with unwritable(path):
         if not path.exists():
             raise RecordDamaged(

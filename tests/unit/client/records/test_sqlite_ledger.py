@@ -5,10 +5,16 @@ The rules of every ledger are in tests/privacy/test_ledger.py; kills are in test
 
 from __future__ import annotations
 
+import os
+import pwd
 import sqlite3
+import struct
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from tests.hardship import in_children, no_file_longer_than
@@ -16,6 +22,7 @@ from tests.hardship import in_children, no_file_longer_than
 from oncofed.client.records.chain import START, Anchor, link
 from oncofed.client.records.sqlite_ledger import (
     SqliteLedger,
+    copy_ledger,
     create_ledger,
     ledger_head,
     read_ledger,
@@ -279,3 +286,51 @@ def test_processes_that_ask_for_one_identity_charge_it_once(tmp_path: Path) -> N
     in_children(4, work)
     assert len(list(tmp_path.glob("sold-*"))) == 1
     assert len(opened(path).charges()) == 1
+
+
+def hot_journal(ledger: bytes, *, names: str) -> bytes:
+    """A rollback journal without pages, as SQLite's file format has it, that says which file belongs to it."""
+    page = int.from_bytes(ledger[16:18], "big")
+    magic, name = bytes.fromhex("d9d505f920a163d7"), names.encode()
+    header = magic + struct.pack(">5I", 0, 1, len(ledger) // page, 512, page)
+    end = struct.pack(">I", 2**30 // page + 1) + name + struct.pack(">II", len(name), sum(name)) + magic
+    return header.ljust(512, b"\0") + end
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: root at work on another user's ledger. Run as root.")
+@pytest.mark.parametrize(
+    "reads",
+    [
+        partial(verify_ledger, anchor=None),
+        read_ledger,
+        lambda path: copy_ledger(path, path.parents[1] / "copy"),
+    ],
+    ids=["verify", "read", "copy"],
+)
+def test_a_journal_that_the_guards_user_lays_has_root_remove_nothing(reads: Callable[[Path], object]) -> None:
+    """SQLite removes the file that a journal names. Root reads the ledger as the user whose folder it is in."""
+    user = pwd.getpwnam("nobody")
+    with TemporaryDirectory() as place:
+        os.chmod(place, 0o755)
+        guard, of_root = Path(place) / "guard", Path(place) / "of-root"
+        guard.mkdir()
+        create_ledger(guard / "ledger.sqlite")
+        of_root.write_text("two\nlines\n")
+        journal = guard / "ledger.sqlite-journal"
+        journal.write_bytes(hot_journal((guard / "ledger.sqlite").read_bytes(), names=str(of_root)))
+        for path in (guard, *guard.iterdir()):
+            os.chown(path, user.pw_uid, user.pw_gid)
+        groups = os.getgroups()
+        with pytest.raises(RecordUnwritable, match="SQLITE_IOERR_DELETE"):  # the journal is taken for one
+            reads(guard / "ledger.sqlite")
+        assert of_root.exists()
+        assert (os.geteuid(), os.getegid(), os.getgroups()) == (0, 0, groups)
+        assert {path.stat().st_uid for path in guard.iterdir()} == {user.pw_uid}
+
+
+def test_a_copy_is_a_ledger_of_its_own(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.sqlite"
+    copy_ledger(path, copy)
+    assert [entry.hash for entry in read_ledger(copy)] == [entry.hash for entry in read_ledger(path)]
+    opened(copy).charge(charge(9))
+    assert len(read_ledger(copy)) == len(read_ledger(path)) + 1
