@@ -171,12 +171,20 @@ def wrong_files(folder: NodeFolder, users: NodeUsers | None) -> Iterator[Fault]:
         if twice:
             remedy = (
                 "A snapshot by hard links, or a kill, does that. The other name is found by the number that both have "
-                f"(find / -xdev -inum {twice[min(twice)]}). {away(user)} Paste into no command a name that somebody "
-                f"else chose. Then {again}."
+                f"(find {shlex.quote(str(disk_of(folder.root)))} -xdev -inum {twice[min(twice)]}). {away(user)} Paste "
+                f"into no command a name that somebody else chose. Then {again}."
             )
             yield Fault(_first([*twice]), "has a second name, so its owner is not set", remedy)
         if others:
             yield Fault(_first(others), f"is not the {place.owner}'s, who cannot use it", f"{again} (as root).")
+
+
+def disk_of(path: Path) -> Path:
+    """Where the disk is mounted that it lies on: the number of a file means nothing on another one."""
+    path = path.resolve()
+    while path.parent != path and path.parent.stat().st_dev == path.stat().st_dev:
+        path = path.parent
+    return path
 
 
 def _first(paths: list[Path]) -> str:

@@ -27,7 +27,7 @@ from tempfile import TemporaryDirectory
 from oncofed.client.records.chain import START, Anchor, head_of, link, refuse_unless_anchored
 from oncofed.durable import create_durably, unwritable
 from oncofed.errors import RecordDamaged, RecordUnwritable, RefusalCode, RequestRefused
-from oncofed.plain_file import plain_bytes
+from oncofed.plain_file import opened, plain_bytes
 from oncofed.privacy.ledger import Budget, Charge, charge_from_json, charge_to_json, refuse_if_over_budget
 
 SECONDS_TO_WAIT_FOR_A_LOCK = 30.0
@@ -208,6 +208,9 @@ def _charges_of(data_sources: Collection[str], entries: Sequence[Entry]) -> tupl
     return tuple(entry.charge for entry in entries if entry.data_source in data_sources)
 
 
+_BESIDE = ("-journal", "-wal", "-shm")
+
+
 @contextmanager
 def _as_its_owner(folder: Path) -> Iterator[None]:
     """Root works as the user whose folder it is; anybody else goes on as before.
@@ -244,6 +247,9 @@ def _opened(path: Path, *, lock_timeout_seconds: float) -> Iterator[sqlite3.Conn
 @contextmanager
 def _connected(path: Path, lock_timeout_seconds: float) -> Iterator[sqlite3.Connection]:
     with unwritable(path):
+        for end in ("", *_BESIDE):  # SQLite would wait for a pipe
+            with suppress(FileNotFoundError):
+                opened(path.with_name(f"{path.name}{end}")).close()
         if not path.exists():
             raise RecordDamaged(
                 f"{path.name} does not exist in {path.parent}. {_NO_OLDER_COPY} Only a new installation, which has "

@@ -24,7 +24,7 @@ from oncofed.client.install.findings import Verdict
 from oncofed.client.install.folder import NodeFolder, NodeUsers, SiteSettings, read_site
 from oncofed.client.install.halves import secrets_fit, tokens_fit
 from oncofed.client.install.replacement import refuse_missing
-from oncofed.client.install.rights import hand_over
+from oncofed.client.install.rights import disk_of, hand_over
 from oncofed.client.install.setup import create
 from oncofed.client.records.audit_files import archive_of
 from oncofed.client.records.sqlite_ledger import verify_ledger
@@ -85,6 +85,8 @@ def killed_once_it_has_its_name(name: str, work: Callable[[], object]) -> None:
 )
 def test_an_init_killed_at_a_file_is_whole_after_the_next(name: str, tmp_path: Path) -> None:
     made = NodeFolder(tmp_path / "node")
+    for above in (tmp_path, *tmp_path.parents[:-2]):  # root reads the ledger as the guard, who has to come there
+        above.chmod(above.stat().st_mode | 0o011)
     killed_once_it_has_its_name(name, lambda: create(made, SETTINGS))
     (file,) = [path for path in made.root.rglob(name) if "superexec" not in name or path.parent == made.node]
     part = file.relative_to(made.root).parts[0]
@@ -474,3 +476,12 @@ def test_a_secret_that_lost_its_other_half_is_made_anew_and_told_before(
     before = folder.node_secret.read_bytes()
     create(folder, SETTINGS)
     assert folder.node_secret.read_bytes() == before, "a pair that fits stays"
+
+
+def test_the_number_of_a_file_is_looked_for_on_its_own_disk(tmp_path: Path) -> None:
+    """Another disk has other files of this number, and the relay may choose it."""
+    for path in (tmp_path, Path("/dev/shm"), Path("/proc/self")):
+        disk = disk_of(path)
+        assert disk.is_mount()
+        assert os.path.samefile(path.resolve(), disk) or disk in path.resolve().parents
+    assert disk_of(Path("/proc/self/task")) == Path("/proc")

@@ -334,3 +334,12 @@ def test_a_copy_is_a_ledger_of_its_own(path: Path, tmp_path: Path) -> None:
     assert [entry.hash for entry in read_ledger(copy)] == [entry.hash for entry in read_ledger(path)]
     opened(copy).charge(charge(9))
     assert len(read_ledger(copy)) == len(read_ledger(path)) + 1
+
+
+@pytest.mark.parametrize("end", ["", "-journal", "-wal", "-shm"])
+def test_nobody_waits_for_a_pipe_beside_the_ledger(path: Path, end: str) -> None:
+    found = path.with_name(f"{path.name}{end}")
+    found.unlink(missing_ok=True)
+    os.mkfifo(found)
+    with pytest.raises(RecordUnwritable, match="named pipe"):
+        read_ledger(path)
