@@ -151,7 +151,7 @@ def test_whatever_the_reader_refuses_by_type_or_range_the_schema_refuses(kind: s
         if kind == "schema":
             content |= {"modality": {"clinical": {}}}
         if kind == "study":
-            content |= {key: content.get(key, {}) for key in ("model", "training", "held_out", "explanations")}
+            content |= {key: content.get(key, {}) for key in ("model", "training", "held_out", "explanations", "readiness")}
             content |= {"consortium": content.get("consortium", {}), "evaluation": {"horizon": 12}}
             content["sites"] = {"partition": "column"}
         for place, (owner, _) in enumerate(places(FILES[kind], content)):
