@@ -196,7 +196,7 @@ class Installed:
         quorum: int | None = None,
         readiness: bool = False,
     ) -> StudyDocument:
-        """Drawn up and signed as `oncofed study sign` does, and known to the coordinator. readiness: the count before."""
+        """Drawn up and signed as `oncofed study sign` does, and known to the coordinator. readiness: a count."""
         folder, coordinator = self.root / name, self.base.coordinator
         folder.mkdir()
         (folder / "schema.toml").write_text(SCHEMA)
