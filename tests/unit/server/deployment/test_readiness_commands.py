@@ -47,7 +47,7 @@ class Coordinator:
         )
         save_checkpoint(self.folder.study(self.plan.hash), state=state, plan_hash=self.plan.hash)
 
-    def told(self, *options: object) -> str:
+    def told(self, *options: str | Path) -> str:
         said = oncofed("study", "readiness", self.folder.root, self.study, *options)
         return " ".join(said.text.split())
 
