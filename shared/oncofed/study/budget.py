@@ -192,7 +192,8 @@ def _column_spreads(schema: StudySchema) -> Iterator[tuple[str, float]]:
     for column in columns(schema):
         if column.role is not Role.MISSING:
             # Half of the patients in a category: a standard deviation of 1/2.
-            yield column.source, column.weight * (0.5 if kinds[column.source] is Kind.CATEGORICAL else 1.0)
+            spread = 0.5 if kinds[column.source] is Kind.CATEGORICAL else 1.0
+            yield column.source, column.weight * spread
 
 
 def marker_spreads(schema: StudySchema) -> dict[str, float]:
@@ -203,7 +204,10 @@ def marker_spreads(schema: StudySchema) -> dict[str, float]:
 def hazard_ratio_found(events: float, information_left: float) -> float:
     """The smallest per step that is found four times out of five; infinite where there is nothing to find it by."""
     taught = events * information_left
-    return math.exp(STANDARD_ERRORS / math.sqrt(taught)) if taught > _TOO_FEW else math.inf
+    if taught <= _TOO_FEW:
+        return math.inf
+    standard_error = 1 / math.sqrt(taught)
+    return math.exp(STANDARD_ERRORS * standard_error)
 
 
 def calibration_bought(plan: StudyPlan, *, events: float) -> CalibrationBought | None:
