@@ -8,7 +8,8 @@ import numpy as np
 
 from oncofed.protocol.expected_layout import ExpectedLayout
 from oncofed.protocol.messages import SummariseRequest
-from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
+from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec, TrainingSpec
+from oncofed.protocol.readiness_layout import ReadinessLayout
 from oncofed.survival.held_out import CountLayout
 
 EDGES = (-0.5, 0.0, 0.7)
@@ -47,6 +48,23 @@ def calibration_of(
         time_bounds=bounds,
         group_columns=group_columns,
     )
+
+
+def readiness_of(
+    plan: StudyPlan, *, flags: tuple[int, ...] = (0, 1), noise_multiplier: float = 2.0, attempts: int = 1
+) -> SummarySpec:
+    """Who is there; flags: columns of the plan's model."""
+    cells = ReadinessLayout(len(plan.model.endpoints), len(flags)).cells
+    return SummarySpec(
+        "readiness", SummaryKind.READINESS, cells, noise_multiplier, attempts=attempts, group_columns=flags
+    )
+
+
+def counting(plan: StudyPlan, *, noise_multiplier: float = 2.0, attempts: int = 1) -> StudyPlan:
+    """The plan with this noise, and without a round: it only counts."""
+    spec = readiness_of(plan, noise_multiplier=noise_multiplier, attempts=attempts)
+    privacy = replace(plan.privacy, noise_multiplier=noise_multiplier, reserve_rounds=0)
+    return replace(plan, training=TrainingSpec(rounds=0), privacy=privacy, summaries=(spec,))
 
 
 def summary_request(plan: StudyPlan, *, site: str = "Bonn", attempt: int = 0, **changes: object) -> SummariseRequest:

@@ -117,7 +117,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("TimeGrid.widths", Range(1e-3, 50_000, 0.01, 10_000)),
     ("TimeGrid.widths (count)", _whole(1, 200, 2, 60)),
     # Training
-    ("TrainingSpec.rounds", _whole(1, 10_000, 1, 300)),
+    ("TrainingSpec.rounds", _whole(0, 10_000, 0, 300)),
     ("TrainingSpec.calibration_rounds", _whole(0, 100, 0, 10)),
     ("TrainingSpec.server_learning_rate", Range(1e-8, 1e3, 1e-4, 1)),
     ("TrainingSpec.beta_1", Range(0, 0.999_999, 0, 0.99)),
@@ -135,7 +135,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("TrainingSpec.site_weights", Range(1e-6, 1e6, 0.01, 100)),
     ("TrainingSpec.site_weights (count)", _whole(0, _SITES, 0, 200)),
     # Privacy
-    ("PrivacySpec.epsilon, PrivacyRequest.epsilon", Range(1e-3, 1e3, 0.1, 8)),
+    ("PrivacySpec.epsilon, PrivacyRequest.epsilon, ReadinessRequest.epsilon", Range(1e-3, 1e3, 0.1, 8)),
     ("PrivacySpec.delta", Range(1e-9, 1e-5, 1e-9, 1e-5, or_zero=True)),
     ("PrivacyRequest.delta", Range(1e-9, 1e-5, 1e-9, 1e-5)),
     ("PrivacySpec.noise_multiplier, SummarySpec.noise_multiplier", Range(1e-4, 1e6, 0.5, 1_000, or_zero=True)),
@@ -147,10 +147,13 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("SharedNoise.colluding, PrivacyRequest.colluding", _whole(0, _SITES, 0, 40)),
     ("PrivacySpec.scale_bits, PrivacyRequest.scale_bits", _whole(4, 40, 16, 30)),
     # Summaries
-    ("SummarySpec.attempts, HeldOutRequest.attempts, ExplanationRequest.attempts", _whole(1, 100, 1, 5)),
+    (
+        "SummarySpec.attempts, HeldOutRequest.attempts, ExplanationRequest.attempts, ReadinessRequest.attempts",
+        _whole(1, 100, 1, 5),
+    ),
     (
         "SummarySpec.smallest_shown, HeldOutRequest.smallest_shown, HeldOutRequest.smallest_expected, "
-        "ExplanationRequest.smallest_shown",
+        "ExplanationRequest.smallest_shown, ReadinessRequest.smallest_shown",
         Range(0, 1e6, 0, 10_000),
     ),
     ("SummarySpec.edges, HeldOutRequest.risk_edges, HeldOutRequest.calibration_risks", Range(-50, 50, -5, 5)),

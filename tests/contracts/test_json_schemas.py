@@ -151,7 +151,9 @@ def test_whatever_the_reader_refuses_by_type_or_range_the_schema_refuses(kind: s
         if kind == "schema":
             content |= {"modality": {"clinical": {}}}
         if kind == "study":
-            content |= {key: content.get(key, {}) for key in ("model", "training", "held_out", "explanations")}
+            content |= {
+                key: content.get(key, {}) for key in ("model", "training", "held_out", "explanations", "readiness")
+            }
             content |= {"consortium": content.get("consortium", {}), "evaluation": {"horizon": 12}}
             content["sites"] = {"partition": "column"}
         for place, (owner, _) in enumerate(places(FILES[kind], content)):
@@ -197,8 +199,9 @@ def test_a_key_says_in_the_editor_what_it_means() -> None:
     rounds = SCHEMAS["study"].schema["$defs"]["TrainingSpec"]["properties"]["rounds"]
     assert rounds == {
         "type": "integer",
-        "minimum": 1,
+        "minimum": 0,
         "maximum": 10_000,
         "default": 60,
-        "description": "Fixed before training. More rounds mean more noise in each.",
+        "description": "Fixed before training. More rounds mean more noise in each. 0 is for the plan of "
+        "`[readiness]` alone, which only counts.",
     }

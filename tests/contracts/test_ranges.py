@@ -125,6 +125,7 @@ OWNERS: Mapping[tuple[str, str], type | str] = {
     ("study.md", "[privacy]"): "PrivacyRequest",
     ("study.md", "[held_out]"): "HeldOutRequest",
     ("study.md", "[explanations]"): "ExplanationRequest",
+    ("study.md", "[readiness]"): "ReadinessRequest",
     ("study.md", "[consortium]"): "ConsortiumTerms",
     ("schema.md", "[schema]"): StudySchema,
     ("schema.md", "[time]"): StudySchema,
@@ -251,6 +252,8 @@ l2_norm_bound = 1
 #[held_out]
 [explanations]
 #[explanations]
+[readiness]
+#[readiness]
 [consortium]
 #[consortium]
 """

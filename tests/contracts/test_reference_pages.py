@@ -73,6 +73,7 @@ horizon = 24
 mode = "none"
 [held_out]
 [explanations]
+[readiness]
 """
 STUDY_OF_A_TABLE = STUDY.replace("[data.synthetic]", '[data]\ntable = "study.toml"\nschema = "study.toml"')
 
@@ -210,6 +211,7 @@ def study_defaults(study: Study, consortium: Consortium) -> dict[str, Callable[[
         "[privacy]": lambda key: getattr(study.privacy, key),
         "[held_out]": lambda key: getattr(study.settings.held_out, key),
         "[explanations]": lambda key: getattr(study.settings.explanations, key),
+        "[readiness]": lambda key: getattr(study.settings.readiness, key),
         "[consortium]": lambda key: getattr(consortium.terms, key),
     }
 

@@ -187,9 +187,16 @@ class Installed:
         self.processes.start(f"{site}-guard", module, folder, *rest, environment={"OMP_NUM_THREADS": "1"})
 
     def study(
-        self, name: str, *, rounds: int, privacy: str = NOISE, reserve: int = 0, quorum: int | None = None
+        self,
+        name: str,
+        *,
+        rounds: int,
+        privacy: str = NOISE,
+        reserve: int = 0,
+        quorum: int | None = None,
+        readiness: bool = False,
     ) -> StudyDocument:
-        """Drawn up and signed as `oncofed study sign` does, and known to the coordinator."""
+        """Drawn up and signed as `oncofed study sign` does, and known to the coordinator. readiness: a count."""
         folder, coordinator = self.root / name, self.base.coordinator
         folder.mkdir()
         (folder / "schema.toml").write_text(SCHEMA)
@@ -207,6 +214,7 @@ class Installed:
             members=tuple(site.member for site in sites.values()),
             coordinator_public_key=bytes.fromhex(coordinator.public_key.read_text().strip()),
             bundle_sha256=bundle_sha256(),
+            readiness=readiness,
         )
         document = signed_document(
             plan, schema_toml=consortium.schema_toml, signing_key=read_secret(coordinator.signing_key)

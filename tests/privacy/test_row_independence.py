@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import erfcx
 from tests.doubles import drawn_patients, drawn_weights, joined, model_spec, study_plan
-from tests.summaries import calibration_of, evaluation_of
+from tests.summaries import calibration_of, evaluation_of, readiness_of
 
 from oncofed.client.patients import explanation_votes, held_out_counts, held_out_sums, summaries
 from oncofed.client.patients.summaries import KINDS, PatientRows, bounded_sum, cut
@@ -36,6 +36,7 @@ from oncofed.survival.time_shapes import TimeShapes
 FloatArray = NDArray[np.float64]
 EVALUATION, CALIBRATION = SummaryKind.EVALUATION, SummaryKind.CALIBRATION
 KEY_MARKERS, INTERACTIONS = SummaryKind.KEY_MARKERS, SummaryKind.INTERACTIONS
+READINESS = SummaryKind.READINESS
 TOO_LONG = 1 + 1e-7
 
 CASES = pytest.mark.parametrize(
@@ -66,6 +67,9 @@ def case_of(kind: SummaryKind, seed: int) -> Case:
     if kind is CALIBRATION:
         plan = replace(plan, privacy=replace(plan.privacy, hazard_cap=float(rng.choice([0.3, 0.9, 1.0, 2.0, 30.0]))))
         return Case(plan, sums_asked_for(plan, rng), weights, patients, rng)
+    if kind is READINESS:
+        flags = tuple(int(column) for column in rng.integers(0, model.columns, int(rng.integers(0, 9))))
+        return Case(plan, readiness_of(plan, flags=flags), weights, patients, rng)
     return Case(plan, votes_of(kind, model, rng), weights, patients, rng)
 
 

@@ -108,6 +108,22 @@ def calibrated_together(
     return replace(privacy, noise_multiplier=sigma), summaries(sigma)
 
 
+def calibrated_alone(privacy: PrivacySpec, spec: SummarySpec) -> tuple[PrivacySpec, SummarySpec]:
+    """The same for a plan without rounds, of one summary: all attempts at it stay within the plan's epsilon.
+
+    What a plan says of the noise of rounds is then said of it too, although there are none.
+    """
+    if not privacy.mode.private:
+        return privacy, replace(spec, noise_multiplier=0.0)
+    assert privacy.epsilon is not None
+
+    def releases(sigma: float) -> list[PrivacyEvent]:
+        return [summary_release(replace(spec, noise_multiplier=sigma), privacy).event] * spec.attempts
+
+    sigma = smallest_noise_multiplier(releases, epsilon=privacy.epsilon, delta=privacy.delta)
+    return replace(privacy, noise_multiplier=sigma), replace(spec, noise_multiplier=sigma)
+
+
 def without_privacy(
     *, l2_norm_bound: float | None, bounding: Bounding = Bounding.CLIP, hazard_cap: float = PrivacySpec.hazard_cap
 ) -> PrivacySpec:

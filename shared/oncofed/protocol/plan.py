@@ -140,7 +140,8 @@ class TrainingSpec:
     strategy: Strategy = Strategy.FEDADAM
     """How the server combines. All are Flower's."""
     rounds: int = 60
-    """Fixed before training. More rounds mean more noise in each."""
+    """Fixed before training. More rounds mean more noise in each. 0 is for the plan of `[readiness]` alone, which only
+    counts."""
     server_learning_rate: float = 0.03
     """The step of `fedadam`, `fedyogi` and `fedadagrad` in both modes; of the others in `full_batch` only."""
     beta_1: float = 0.9
@@ -233,6 +234,8 @@ class SummaryKind(StrEnum):
     """Each trained-on patient's votes for the markers that move the prognosis most (`protocol.vote_layout`)."""
     INTERACTIONS = "interactions"
     """The same for pairs of markers."""
+    READINESS = "readiness"
+    """How many patients, events and measured markers there are, before anybody trains (`protocol.readiness_layout`)."""
 
 
 HELD_OUT_KINDS = frozenset({SummaryKind.EVALUATION, SummaryKind.CALIBRATION})
@@ -365,6 +368,11 @@ class StudyPlan:
     def answer_keys(self) -> dict[str, bytes]:
         """By hospital, of those that have one: with which guard's key its answers must be signed."""
         return {each.site: bytes.fromhex(each.answer_public_key) for each in self.members if each.answer_public_key}
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is a round at all; a plan without one consists of its summaries, and no model comes of it."""
+        return self.training.rounds > 0
 
     @property
     def needs_masking_keys(self) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.answer_times import time_faults
-from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.plan import StudyPlan, SummaryKind
 from oncofed.ranges import RANGES, told
 from oncofed.texts import TEXTS
 
@@ -46,8 +46,10 @@ def _contradictions(plan: StudyPlan, where: str) -> list[Fault]:
         found.append(Fault(f"{where}.members", "are not the hospitals of the roster, in its order", _REMEDY))
     if not 1 <= plan.quorum <= len(plan.roster):
         found.append(Fault(f"{where}.quorum", "does not lie between 1 and the roster's length", _REMEDY))
-    if plan.training.rounds < 1:
-        found.append(Fault(f"{where}.training.rounds", "is below 1", _REMEDY))
+    if plan.training.rounds < 0:
+        found.append(Fault(f"{where}.training.rounds", "is negative", _REMEDY))
+    if not plan.trains:
+        found += [Fault(f"{where}.{name}", what, _REMEDY) for name, what in _faults_without_rounds(plan)]
     if plan.privacy.reserve_rounds < 0:
         found.append(Fault(f"{where}.privacy.reserve_rounds", "is negative", _REMEDY))
     if not 0 <= plan.held_out_fraction < 1:
@@ -59,6 +61,18 @@ def _contradictions(plan: StudyPlan, where: str) -> list[Fault]:
         found.append(Fault(f"{where}.summaries", "do not each have a name of their own", _REMEDY))
     if any(summary.attempts < 1 or summary.cells < 1 for summary in plan.summaries):
         found.append(Fault(f"{where}.summaries", "have fewer than one attempt or cell", _REMEDY))
+    return found
+
+
+def _faults_without_rounds(plan: StudyPlan) -> list[tuple[str, str]]:
+    """A plan that trains nothing has nothing to repeat, and no model to measure or to explain."""
+    found = []
+    if plan.privacy.reserve_rounds or plan.training.calibration_rounds:
+        found.append(("training.rounds", "is 0, and there is nothing to repeat or to calibrate"))
+    if any(summary.kind is not SummaryKind.READINESS for summary in plan.summaries) or not plan.summaries:
+        found.append(("summaries", "are not just counts of who is there, and no round trains a model for others"))
+    if any(summary.noise_multiplier != plan.privacy.noise_multiplier for summary in plan.summaries):
+        found.append(("privacy.noise_multiplier", "is another than that of its counts, of which it is told"))
     return found
 
 

@@ -71,9 +71,14 @@ def plan_in_words(
     """
     paragraphs = [*_purpose(plan, schema), *_what_leaves(plan, parameters), *_promise(plan), *_joining(plan, patients)]
     paragraphs += _unusual(plan, schema)
+    told = (
+        "and in which rounds it answered; whatever the final model says of cancer patients in general"
+        if plan.trains
+        else "and that it answered; whatever the counts say of the patients of all hospitals together"
+    )
     paragraphs += [
-        "NOT PROTECTED: that your hospital takes part, and in which rounds it answered; whatever the final model says "
-        "of cancer patients in general; a patient's data at other hospitals, unless counted as above.",
+        f"NOT PROTECTED: that your hospital takes part, {told}; a patient's data at other hospitals, unless counted as "
+        "above.",
         f"PUBLISHED: {'; '.join(plan.released) or 'nothing was named'}.",
         f"Plan {plan.hash}",
     ]
@@ -94,10 +99,14 @@ def _purpose(plan: StudyPlan, schema: StudySchema) -> Iterator[str]:
     endpoints = ", ".join(plan.model.endpoints).replace("_", " ")
     listed = ", ".join(f"{count} {name}" for name, count in _counted(schema).items())
     markers = f"{len(schema.markers)} markers ({listed})"
-    yield f"STUDY {plan.study}: to predict {endpoints} of cancer patients from {markers}."
+    purpose = (
+        "to predict" if plan.trains else "to count, before a study and without training anything, who is there for"
+    )
+    yield f"STUDY {plan.study}: {purpose} {endpoints} of cancer patients from {markers}."
+    counts = "A round counts" if plan.trains else "It is done"
     yield (
-        f"WHO: {len(plan.roster)} hospitals ({', '.join(plan.roster)}). A round counts when {plan.quorum} of them "
-        "answer. Each keeps its table; no patient's row leaves a hospital."
+        f"WHO: {len(plan.roster)} hospitals ({', '.join(plan.roster)}). {counts} when {plan.quorum} of them answer. "
+        "Each keeps its table; no patient's row leaves a hospital."
     )
 
 
@@ -123,6 +132,9 @@ def _counted(schema: StudySchema) -> dict[str, int]:
 
 
 def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
+    if not plan.trains:
+        yield from _what_leaves_of_counts(plan)
+        return
     but = " but those set aside" if plan.held_out_fraction else ""
     made = (
         f"the sum over all your patients{but} of how each would change the model"
@@ -149,6 +161,17 @@ def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
     )
     for summary in plan.summaries:
         yield f"AFTER THE LAST ROUND: {_summary_words(plan, summary)}"
+
+
+def _what_leaves_of_counts(plan: StudyPlan) -> Iterator[str]:
+    for summary in plan.summaries:
+        yield f"WHAT LEAVES: {_summary_words(plan, summary)} No model is trained, and none comes."
+    yield (
+        "Else only fixed words: approved, refused, and why. No other count, no name, no text of yours. WHEN: the "
+        f"answer leaves your hospital {plan.summary_answer_seconds:g} s after its question was charged (before it, "
+        f"patients are read for {READING * plan.answer_seconds:g} s), however long it took. One that takes longer "
+        "leaves after twice or three times as long, which tells something of how many patients you have."
+    )
 
 
 def _calibration_words(plan: StudyPlan) -> str:
@@ -198,6 +221,10 @@ def _summary_words(plan: StudyPlan, summary: SummarySpec) -> str:
         SummaryKind.INTERACTIONS: (
             "for how many of your patients each pair of markers is among those that the model lets act together most"
         ),
+        SummaryKind.READINESS: (
+            "how many patients you have, in how many of them each outcome was seen, and in how many each marker was "
+            f"measured ({len(summary.group_columns):,} markers or groups of markers)"
+        ),
     }[summary.kind]
     set_aside = (
         f" Set aside are {plan.held_out_fraction:.0%} of your patients, chosen by your hospital with a secret of its "
@@ -218,10 +245,13 @@ def _promise(plan: StudyPlan) -> Iterator[str]:
         )
         return
     reserve = plan.privacy.reserve_rounds
+    planned = f"{plan.training.rounds} rounds{_and_summaries(plan)}"
+    repeated = f"all {reserve} reserve rounds{' and all repeated attempts' if plan.summaries else ''}"
+    if not plan.trains:
+        planned, repeated = "the count", "all repeated attempts"
     yield (
         f"PROMISE TO A PATIENT: epsilon {cost.planned:.2f} at delta {plan.privacy.delta:g} after "
-        f"{plan.training.rounds} rounds{_and_summaries(plan)}; {cost.largest:.2f} if all {reserve} reserve rounds"
-        f"{' and all repeated attempts' if plan.summaries else ''} are needed, never more. "
+        f"{planned}; {cost.largest:.2f} if {repeated} are needed, never more. "
         "Unit: one patient of one hospital; compared: your data with that patient and without. In words: whatever "
         "anybody concludes from all that leaves, they would conclude nearly as likely had the patient stayed away; no "
         "event becomes more "
@@ -252,9 +282,10 @@ def _joining(plan: StudyPlan, patients: int | None) -> Iterator[str]:
         return
     sizes = (40, 250, 1000) if patients is None else (patients,)
     shares = ", ".join(f"{noise_share(plan, patients=size):.0%} for {size:,} patients" for size in sizes)
+    each = "each round" if plan.trains else "the count"
     yield (
         f"WHAT JOINING COSTS: epsilon {cost.planned:.2f} to {cost.largest:.2f} of your data source's budget, the same "
-        "for a small hospital and a large one. The noise is the same too: in each round as large as the most that "
+        f"for a small hospital and a large one. The noise is the same too: in {each} as large as the most that "
         f"{plan.privacy.noise_multiplier:.1f} patients together could add to a number ({shares}), so a small hospital "
         f"adds more noise than knowledge. Delta {plan.privacy.delta:g} suits up to {cost.largest_cohort:,} patients."
     )

@@ -25,7 +25,7 @@ averaging Gaussian releases of one sum equals one release of the joint noise. Im
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from oncofed.cohort.encoding import Role, columns
@@ -49,6 +49,8 @@ KEPT_EVENTS = 0.9
 SPREAD_OF_RISKS = 0.65
 """Standard deviation of the log hazard ratio over expected events, of a model such as those of docs/benchmarks.md."""
 _TWO_SIDED = 1.96
+_TOO_FEW = 1e-4
+"""Events; the hazard ratio would be beyond e^280."""
 
 
 @dataclass(frozen=True)
@@ -171,22 +173,41 @@ def noise_of_all_rounds(plan: StudyPlan) -> float:
 
 def bought_by(schema: StudySchema, *, events: float, noise: float) -> tuple[Bought, ...]:
     """For each modality of the schema, by the median weight of its markers' columns."""
-    kinds = {marker.name: marker for marker in schema.markers}
+    modalities = {marker.name: marker.modality.value for marker in schema.markers}
     weights: dict[str, list[float]] = {}
-    for column in columns(schema):
-        if column.role is not Role.MISSING:
-            marker = kinds[column.source]
-            # Half of the patients in a category: a standard deviation of 1/2.
-            spread = 0.5 if marker.kind is Kind.CATEGORICAL else 1.0
-            weights.setdefault(marker.modality.value, []).append(column.weight * spread)
+    for marker, scale in _column_spreads(schema):
+        weights.setdefault(modalities[marker], []).append(scale)
     found = []
     for modality, each in weights.items():
         scale = sorted(each)[len(each) // 2]
         information = events * scale**2
         left = information / (information + noise**2)
-        standard_error = 1 / math.sqrt(events * left)
-        found.append(Bought(modality, len(each), left, math.exp(STANDARD_ERRORS * standard_error)))
+        found.append(Bought(modality, len(each), left, hazard_ratio_found(events, left)))
     return tuple(found)
+
+
+def _column_spreads(schema: StudySchema) -> Iterator[tuple[str, float]]:
+    """Of each column that is no flag: its marker, and the standard deviation that is taken for it."""
+    kinds = {marker.name: marker.kind for marker in schema.markers}
+    for column in columns(schema):
+        if column.role is not Role.MISSING:
+            # Half of the patients in a category: a standard deviation of 1/2.
+            spread = 0.5 if kinds[column.source] is Kind.CATEGORICAL else 1.0
+            yield column.source, column.weight * spread
+
+
+def marker_spreads(schema: StudySchema) -> dict[str, float]:
+    """By marker, in the schema's order. The columns of a category weigh alike."""
+    return dict(_column_spreads(schema))
+
+
+def hazard_ratio_found(events: float, information_left: float) -> float:
+    """The smallest per step that is found four times out of five; infinite where there is nothing to find it by."""
+    taught = events * information_left
+    if taught <= _TOO_FEW:
+        return math.inf
+    standard_error = 1 / math.sqrt(taught)
+    return math.exp(STANDARD_ERRORS * standard_error)
 
 
 def calibration_bought(plan: StudyPlan, *, events: float) -> CalibrationBought | None:

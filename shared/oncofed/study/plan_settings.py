@@ -1,19 +1,20 @@
 """Which plan do [model], [training], [privacy], [held_out] and [explanations] of a study file ask for?
 
-The same sections describe a simulation and a real consortium, and `PlanSections` declares them for both files.
+And which plan that only counts who is there does [readiness] ask for? The same sections describe a simulation and a
+real consortium, and `PlanSections` declares them for both files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import As, Known, Rule, Wrong, needed_where
-from oncofed.privacy.policy import calibrated_together, without_privacy
+from oncofed.privacy.policy import calibrated_alone, calibrated_together, without_privacy
 from oncofed.protocol.plan import (
     Bounding,
     ModelSpec,
@@ -27,6 +28,7 @@ from oncofed.protocol.plan import (
 from oncofed.ranges import range_of, told
 from oncofed.study.explanation_settings import ExplanationRequest, entity_columns, wanted_explanations
 from oncofed.study.held_out_settings import HeldOutRequest, wanted_summaries
+from oncofed.study.readiness_settings import READINESS, ReadinessRequest, readiness_summary
 from oncofed.survival.time_shapes import TimeShapes, shape_centre
 
 _PRIVATE = needed_where("mode", PrivacyMode.LOCAL, PrivacyMode.DISTRIBUTED)
@@ -71,7 +73,7 @@ class PrivacyRequest:
 
 @dataclass(frozen=True)
 class PlanSettings:
-    """The five sections, read and checked."""
+    """The sections, read and checked."""
 
     hidden_units: tuple[int, ...]
     linear_branch: bool
@@ -82,6 +84,7 @@ class PlanSettings:
     explanations: ExplanationRequest = field(default_factory=ExplanationRequest)
     entity_time_shapes: int = 0
     shape_weight: float = 1.0
+    readiness: ReadinessRequest = field(default_factory=ReadinessRequest)
 
 
 def _some_network(linear_branch: bool | None, known: Known) -> bool | None:
@@ -106,6 +109,13 @@ class ModelSection:
     early or late (the logarithm of time); `2` also both or neither (its square). Needs the schema's `tumour_entity`."""
     shape_weight: Annotated[float, As("PlanSettings.shape_weight")] = 1.0
     """Public multiplier of what is learned of these courses."""
+
+
+def _some_round(training: TrainingSpec | None, known: Known) -> TrainingSpec | None:
+    if training is not None and not training.rounds:
+        what = "is 0, which trains nothing"
+        raise Wrong(what, "Write 1 or more. To count who is there first, write [readiness].", key="rounds")
+    return training
 
 
 def _suits_training(privacy: PrivacyRequest | None, known: Known) -> PrivacyRequest | None:
@@ -159,10 +169,11 @@ class PlanSections:
 
     study: StudyHead
     model: ModelSection = field(default_factory=ModelSection)
-    training: TrainingSpec = field(default_factory=TrainingSpec)
+    training: Annotated[TrainingSpec, Rule(_some_round)] = field(default_factory=TrainingSpec)
     privacy: Annotated[PrivacyRequest, Rule(_suits_training), Rule(_steps_that_are_counted)]
     held_out: HeldOutRequest = field(default_factory=HeldOutRequest)
     explanations: Annotated[ExplanationRequest, Rule(_leaves_training)] = field(default_factory=ExplanationRequest)
+    readiness: ReadinessRequest = field(default_factory=ReadinessRequest)
 
     @property
     def settings(self) -> PlanSettings:
@@ -176,6 +187,7 @@ class PlanSections:
             self.explanations,
             self.model.entity_time_shapes,
             self.model.shape_weight,
+            self.readiness,
         )
 
 
@@ -214,6 +226,32 @@ def plan_from(
         quorum=min(quorum, len(roster)),
         initialisation_seed=initialisation_seed,
         summaries=summaries,
+    )
+
+
+def readiness_plan_from(
+    settings: PlanSettings, schema: StudySchema, *, study: str, roster: Sequence[str], quorum: int | None
+) -> StudyPlan:
+    """The plan by which the hospitals count who is there, before the study: one summary, and no round.
+
+    Mode, delta and shares are the study's, epsilon is [readiness]'s. Its model is the linear one of the study's
+    columns, which nobody trains: a question holds some weights, and a count does not look at them.
+    """
+    request = replace(settings.privacy, epsilon=settings.readiness.epsilon, reserve_rounds=0, bounding=Bounding.CLIP)
+    asked = _privacy_asked(request, sites=len(roster))
+    privacy, summary = calibrated_alone(asked, readiness_summary(settings.readiness, schema))
+    linear = replace(settings, hidden_units=(), linear_branch=True, entity_time_shapes=0)
+    if quorum is None:
+        quorum = len(roster) - privacy.dropouts
+    return StudyPlan(
+        study=f"{study}_{READINESS}",
+        schema_hash=schema.hash,
+        model=model_of(linear, schema),
+        training=TrainingSpec(rounds=0),
+        privacy=privacy,
+        roster=tuple(roster),
+        quorum=min(quorum, len(roster)),
+        summaries=(summary,),
     )
 
 

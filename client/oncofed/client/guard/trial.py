@@ -135,14 +135,14 @@ def measured(
     try:
         reading, kept = shortest(read), read()
         # A calibration round computes something else, and the last round is one where there is any.
-        kinds = {1, plan.training.rounds if plan.training.calibration_rounds else 1}
+        kinds = {1, plan.training.rounds if plan.training.calibration_rounds else 1} if plan.trains else set()
         rounds = [ContributeRequest(plan.hash, site, number, 0, plan.roster, weights) for number in sorted(kinds)]
         summaries = [
             SummariseRequest(plan.hash, site, each.name, 0, plan.roster, weights, each.cells) for each in plan.summaries
         ]
         return Seconds(
             reading,
-            max(shortest(partial(answered, one)) for one in rounds),
+            max((shortest(partial(answered, one)) for one in rounds), default=0.0),
             max((shortest(partial(answered, one)) for one in summaries), default=0.0),
         )
     except RequestRefused as refusal:

@@ -23,7 +23,20 @@ if TYPE_CHECKING:
 @click.option("--out", "folder", required=True, metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--url-file", metavar="FILE", type=click.Path(path_type=Path), help="Of an OMOP database: its address.")
 @click.option("--database-schema", metavar="NAME", help="Of the tables in that database.")
-def draft_files(sources: tuple[Path, ...], folder: Path, url_file: Path | None, database_schema: str | None) -> None:
+@click.option(
+    "--schema",
+    "schema_file",
+    metavar="SCHEMA.toml",
+    type=click.Path(path_type=Path),
+    help="Of OMOP: the study's schema, whose markers are to be mapped; no other is written.",
+)
+def draft_files(
+    sources: tuple[Path, ...],
+    folder: Path,
+    url_file: Path | None,
+    database_schema: str | None,
+    schema_file: Path | None,
+) -> None:
     """Propose schema.toml and mapping.toml for a hospital's own files, or for a folder of FHIR resources, in FOLDER.
 
     SOURCE is a text, Parquet or Excel file, or a folder of OMOP's tables; an OMOP database is named by --url-file.
@@ -37,33 +50,39 @@ def draft_files(sources: tuple[Path, ...], folder: Path, url_file: Path | None, 
       oncofed cohort draft patients.csv laboratory.csv --out study
       oncofed cohort draft bundles --out study
       oncofed cohort draft --url-file address --database-schema cdm --out study
+      oncofed cohort draft --url-file address --database-schema cdm --schema lung.schema.toml --out study
     """
     from oncofed.client.importing.drafting import Draft, draft
     from oncofed.client.importing.fhir.drafted import draft_of_resources, of_resources
-    from oncofed.client.importing.omop_drafting import OmopPlace, draft_omop, is_model
+    from oncofed.client.importing.omop_drafting import OmopPlace, StudysSchema, draft_omop, is_model
+    from oncofed.cohort.schema_file import read_schema
     from oncofed.durable import create_durably
     from oncofed.errors import Fault, InvalidInput
 
-    paths = [folder / "schema.toml", folder / "mapping.toml"]
+    paths = [folder / name for name in ("schema.toml", "mapping.toml")[schema_file is not None :]]
     if taken := [path.name for path in paths if path.exists()]:
         remedy = "Choose another folder, or remove it: what people have confirmed is not overwritten."
         raise InvalidInput([Fault(name, "is there already", remedy) for name in taken])
     if bool(sources) is (url_file is not None):
         raise click.UsageError("Name files, a folder of OMOP's tables, or an OMOP database with --url-file.")
+    model = len(sources) == 1 and is_model(sources[0])
+    if schema_file is not None and url_file is None and not model:
+        raise click.UsageError("--schema is for an OMOP model: a folder of its tables, or a database with --url-file.")
+    study = None if schema_file is None else StudysSchema(schema_file, read_schema(schema_file))
     if url_file is not None:
         place = OmopPlace(url_file=url_file, database_schema=database_schema)
-        drafted = Draft(*draft_omop(place, beside=folder))
-    elif len(sources) == 1 and is_model(sources[0]):
-        drafted = Draft(*draft_omop(OmopPlace(sources[0]), beside=folder))
+        drafted = Draft(*draft_omop(place, beside=folder, study=study))
+    elif model:
+        drafted = Draft(*draft_omop(OmopPlace(sources[0]), beside=folder, study=study))
     elif of_resources(sources):
         drafted = draft_of_resources(sources[0], beside=folder)
     else:
         drafted = draft(sources, beside=folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for path, text in zip(paths, (drafted.schema, drafted.mapping), strict=True):
-        create_durably(path, text.encode())
+    for path in paths:
+        create_durably(path, (drafted.mapping if path is paths[-1] else drafted.schema).encode())
     click.echo(f"Wrote {' and '.join(str(path) for path in paths)}, with {drafted.guesses} guesses to confirm.")
-    click.echo(f"Next: confirm or correct them, then oncofed cohort import {paths[1]} --dry-run")
+    click.echo(f"Next: confirm or correct them, then oncofed cohort import {paths[-1]} --dry-run")
 
 
 @click.command("catalogue")

@@ -2,7 +2,9 @@
 
 The model's columns are public, so little is left to guess: which diagnoses, which of the model's tables, which markers.
 Promise: of the model only the names of its tables are asked, and in its table of concepts (public words, of no patient)
-the concepts of the LOINC codes of the table of analytes. Whatever is guessed is marked `# confirm`.
+the concepts of the LOINC codes of the table of analytes and of the catalogue. Whatever is guessed is marked
+`# confirm`. Of a study's own schema each marker gets a section: those whose codes the model knows, and one together for
+all others, which are said to be not measured until people say where they are.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oncofed.client.importing.analytes import ANALYTES, Analyte
+from oncofed.client.importing.catalogue import BY_MARKER, CATALOGUE
 from oncofed.client.importing.database_rows import OpenDatabases
 from oncofed.client.importing.drafting import seen_from
 from oncofed.client.importing.mapping import Part, Source
@@ -20,6 +23,7 @@ from oncofed.client.importing.omop_rows import CdmRows, DatabaseRows, FolderRows
 from oncofed.client.importing.omop_tables import OmopTable
 from oncofed.client.importing.proposed_schema import CONFIRM, analyte_marker, head_lines, marker_lines, quoted
 from oncofed.client.importing.readings import Column
+from oncofed.cohort.schema import Kind, StudySchema
 from oncofed.cohort.table import keep_to_oneself
 
 _CONCEPTS: Mapping[str, int] = {
@@ -68,8 +72,19 @@ def is_model(folder: Path) -> bool:
     return folder.is_dir() and any(each.name.casefold().partition(".")[0] == "person" for each in folder.iterdir())
 
 
-def draft_omop(place: OmopPlace, *, beside: Path) -> tuple[str, str]:
-    """The texts of a schema and a mapping. Raises InvalidInput. beside: the folder in which the mapping will lie."""
+@dataclass(frozen=True)
+class StudysSchema:
+    """That a coordinator gave. path: its file."""
+
+    path: Path
+    schema: StudySchema
+
+
+def draft_omop(place: OmopPlace, *, beside: Path, study: StudysSchema | None = None) -> tuple[str, str]:
+    """The texts of a schema and a mapping. Raises InvalidInput.
+
+    beside  the folder in which the mapping will lie. study: whose markers are mapped; the schema's text is empty then.
+    """
     source = Source(
         name="draft",
         path=None if place.path is None else place.path.absolute(),
@@ -85,8 +100,12 @@ def draft_omop(place: OmopPlace, *, beside: Path) -> tuple[str, str]:
         descendants = rows.has("concept_ancestor")
     found = [(analyte, [concepts[code] for code in analyte.loinc if code in concepts]) for analyte in ANALYTES]
     analytes = [(analyte, ids) for analyte, ids in found if ids]
-    schema = "\n".join(_schema(analytes)) + "\n"
-    return schema, "\n".join(_mapping(place, beside, there, analytes, descendants=descendants)) + "\n"
+    schema = "" if study is not None else "\n".join(_schema(analytes)) + "\n"
+    named = "schema.toml" if study is None else seen_from(beside, study.path).as_posix()
+    endpoints = ["survival"] if study is None else [each.name for each in study.schema.endpoints]
+    markers = list(_markers(analytes) if study is None else _markers_of_study(study.schema, concepts))
+    head = _mapping(place, beside, there, named, endpoints, descendants=descendants, measured=_MEASURED in markers)
+    return schema, "\n".join([*head, *markers, *_of_treatments(there)]) + "\n"
 
 
 def _concepts(rows: CdmRows) -> Mapping[str, int]:
@@ -97,7 +116,7 @@ def _concepts(rows: CdmRows) -> Mapping[str, int]:
     codes = Column(frame["concept_code"][loinc].reset_index(drop=True)).words(())
     ids, _ = ids_in(Column(frame["concept_id"][loinc].reset_index(drop=True)))
     known = dict(zip(codes, ids.tolist(), strict=True))
-    wanted = {code for analyte in ANALYTES for code in analyte.loinc}
+    wanted = {code for each in CATALOGUE for code in each.loinc}
     return {**_CONCEPTS, **{code: concept for code, concept in known.items() if code in wanted}}
 
 
@@ -118,17 +137,19 @@ def _mapping(
     place: OmopPlace,
     beside: Path,
     there: Sequence[OmopTable],
-    analytes: Sequence[tuple[Analyte, list[int]]],
+    schema: str,
+    endpoints: Sequence[str],
     *,
     descendants: bool,
+    measured: bool,
 ) -> Iterator[str]:
+    """Everything before the markers. measured: whether any of them is in the table of measurements."""
     yield "# A draft for an OMOP model. Confirm or correct each line that says so, then look:"
     yield "#   oncofed cohort import mapping.toml --dry-run"
-    yield '[mapping]\nschema = "schema.toml"\npatients = "diagnoses"'
+    yield f'[mapping]\nschema = {quoted(schema)}\npatients = "diagnoses"'
     yield f'site = "our hospital"  {CONFIRM}: or site_column = "care_site_id" and site_source = "persons"'
     sections = [("persons", OmopTable.PERSON), ("diagnoses", OmopTable.CONDITION_OCCURRENCE)]
-    sections += [("measurements", OmopTable.MEASUREMENT)] if analytes else []
-    optional = (("drugs", OmopTable.DRUG_EXPOSURE), ("episodes", OmopTable.EPISODE))
+    sections += [("measurements", OmopTable.MEASUREMENT)] if measured else []
     for name, table in sections:
         yield f"\n[[source]]\nname = {quoted(name)}"
         yield from place.lines(beside)
@@ -138,21 +159,68 @@ def _mapping(
             yield f"keep = {{ condition_concept_id = [] }}  {CONFIRM}: which diagnoses is the study about?"
     yield f'\n[time_zero]\nsource = "diagnoses"\ncolumn = "condition_start_date"  {CONFIRM}'
     yield f'take = "first"  {CONFIRM}'
-    yield '\n[[outcome]]\nname = "survival"\nsource = "persons"'
+    first, *others = endpoints
+    yield f'\n[[outcome]]\nname = {quoted(first)}\nsource = "persons"'
     yield 'event = "dead"\nyes = ["1"]\nno = ["0"]\nevent_date = "death_date"\nlast_contact = ["last_contact"]'
     yield f'# without_date = "leave_out"  {CONFIRM}: what becomes of deaths without a date?'
     yield f'# data_cut = "2024-12-31"  {CONFIRM}: until which day did anybody look?'
-    yield '\n[[marker]]\nname = "female"\nsource = "persons"\ncolumn = "gender_concept_id"'
-    yield 'words = { 8532 = "1", 8507 = "0" }'
-    yield '\n[[marker]]\nname = "age_years"\nsource = "persons"\ncolumn = "birth_date"\ntransform = "age"'
+    for name in others:
+        yield f"# [[outcome]] {quoted(name)}  {CONFIRM}: which table says it? None does by itself."
+
+
+_MEASURED = 'source = "measurements"'
+_FEMALE = (
+    '\n[[marker]]\nname = "female"\nsource = "persons"\ncolumn = "gender_concept_id"',
+    'words = { 8532 = "1", 8507 = "0" }',
+)
+_AGE = ('\n[[marker]]\nname = "age_years"\nsource = "persons"\ncolumn = "birth_date"\ntransform = "age"',)
+
+
+def _markers(analytes: Sequence[tuple[Analyte, list[int]]]) -> Iterator[str]:
+    yield from (*_FEMALE, *_AGE)
     for analyte, ids in analytes:
-        yield f'\n[[marker]]\nname = {quoted(analyte_marker(analyte).name)}\nsource = "measurements"'
-        yield f"codes = [{', '.join(quoted(str(each)) for each in ids)}]  {CONFIRM}"
+        yield from _measured(analyte_marker(analyte).name, ids, analyte)
+
+
+def _measured(name: str, ids: Sequence[int], analyte: Analyte | None) -> Iterator[str]:
+    yield f"\n[[marker]]\nname = {quoted(name)}"
+    yield _MEASURED
+    yield f"codes = [{', '.join(quoted(str(each)) for each in ids)}]  {CONFIRM}"
+    if analyte is not None:
         yield f'analyte = "{analyte.name}"'
-        yield f'window = [-30, 0]  {CONFIRM}\ntake = "last"  {CONFIRM}'
-        if analyte.skewed:
-            yield f'limits = "at_limit"  {CONFIRM}\ntransform = "log10"'
-    for name, table in optional:
+    yield f'window = [-30, 0]  {CONFIRM}\ntake = "last"  {CONFIRM}'
+    if analyte is not None and analyte.skewed:
+        yield f'limits = "at_limit"  {CONFIRM}\ntransform = "log10"'
+
+
+def _markers_of_study(schema: StudySchema, concepts: Mapping[str, int]) -> Iterator[str]:
+    """A marker is known by its name, kind and unit together: another unit may be another thing."""
+    unknown = []
+    for marker in schema.markers:
+        listed = BY_MARKER.get(marker.name)
+        if listed is None or (listed.marker.kind, listed.marker.unit) != (marker.kind, marker.unit):
+            unknown.append(marker.name)
+        elif marker.name in _OF_PERSONS:
+            yield from _OF_PERSONS[marker.name]
+        elif marker.kind in (Kind.CONTINUOUS, Kind.ORDINAL) and (
+            ids := [concepts[code] for code in listed.loinc if code in concepts]
+        ):
+            yield from _measured(marker.name, ids, listed.analyte)
+        else:
+            unknown.append(marker.name)
+    if unknown:
+        yield f"\n# {CONFIRM.removeprefix('# ')}: what of this is in the model? Give each of those a section of its own"
+        yield "# (docs/import-omop.md), and take it off this list."
+        yield "[[marker]]\nnames = ["
+        yield from (f"  {quoted(name)}," for name in unknown)
+        yield "]\nnot_measured = true"
+
+
+_OF_PERSONS = {"female": _FEMALE, "age_years": _AGE}
+
+
+def _of_treatments(there: Sequence[OmopTable]) -> Iterator[str]:
+    for name, table in (("drugs", OmopTable.DRUG_EXPOSURE), ("episodes", OmopTable.EPISODE)):
         if table in there:
             yield f"\n# For treatments: [[source]] {name} of the table {table.value}, and markers such as:"
             yield f'# [[marker]]\n# name = "..."\n# source = "{name}"'

@@ -51,6 +51,8 @@ class Progress:
 
     def __str__(self) -> str:
         answered = f"{self.rounds_answered} of {self.rounds_planned} rounds answered"
+        if self.rounds_planned == 0:  # it counts who is there, and no model comes
+            answered = "counted" if self.answers else "not counted yet"
         match self.stage:
             case Stage.WAITS | Stage.LOST:
                 return self.words_of_state
@@ -58,8 +60,10 @@ class Progress:
                 when = _when(self.model_came)
                 return f"ended: {answered}; the model came {when}, and `oncofed site explain` explains with it"
             case Stage.DECLINED:
-                return f"declined by {self.decided_by}" + (f"; {answered} before" if self.rounds_answered else "")
+                return f"declined by {self.decided_by}" + (f"; {answered} before" if self.answers else "")
             case Stage.APPROVED:
+                if self.rounds_planned == 0:
+                    return f"approved; {answered}" + (f", {_when(self.last_answer)}" if self.last_answer else "")
                 if not self.rounds_answered:
                     return "approved; the coordinator has asked for no round yet"
                 return f"approved; {answered}, the last {_when(self.last_answer)}"
@@ -94,10 +98,14 @@ def progress(plan: OfferedPlan, entries: Sequence[AuditEntry]) -> Progress:
         rounds_planned=plan.document.plan.training.rounds,
         rounds_answered=len({entry.round for entry in rounds}),
         answers=len(rounds) + len(summaries),
-        last_answer=rounds[-1].time if rounds else "",
+        last_answer=_last(rounds or summaries),
         model_came=models[0].time if models else "",
         decided_by=plan.decision.decided_by,
     )
+
+
+def _last(entries: Sequence[AuditEntry]) -> str:
+    return entries[-1].time if entries else ""
 
 
 def _when(time: str) -> str:

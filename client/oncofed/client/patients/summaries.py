@@ -23,12 +23,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from oncofed.client.patients import explanation_votes, held_out_counts, held_out_sums
+from oncofed.client.patients import explanation_votes, held_out_counts, held_out_sums, who_is_there
 from oncofed.errors import PrivacyRefusal
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.releases import SUMMARY_L2_NORM_BOUND
 from oncofed.protocol.expected_layout import expected_faults
 from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
+from oncofed.protocol.readiness_layout import readiness_faults
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.one_by_one import root, row_sums
 
@@ -68,6 +69,7 @@ KINDS: Kinds = {
     SummaryKind.INTERACTIONS: PatientRows(
         held_out=False, faults=explanation_votes.faults, rows=explanation_votes.pair_rows
     ),
+    SummaryKind.READINESS: PatientRows(held_out=False, faults=readiness_faults, rows=who_is_there.rows),
 }
 
 

@@ -1,9 +1,9 @@
 """Which study does a coordinator want to run with real hospitals?
 
 `read_consortium` reads the same ``study.toml`` that `oncofed simulate` reads: [study], [data] schema, [model],
-[training], [privacy], [held_out], [explanations], and a section of its own, [consortium]. What only a simulation needs
-([sites], [evaluation], the table itself) is passed over, so that a study that was tried on one machine is the study
-that is offered.
+[training], [privacy], [held_out], [explanations], [readiness], and a section of its own, [consortium]. What only a
+simulation needs ([sites], [evaluation], the table itself) is passed over, so that a study that was tried on one machine
+is the study that is offered.
 Every fault is reported at once. Paths are relative to the file.
 """
 
@@ -20,7 +20,7 @@ from oncofed.file_model import Known, Rule, Wrong, read_declared
 from oncofed.protocol.answer_times import time_faults
 from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.server.rounds.strategies import strategy_faults
-from oncofed.study.plan_settings import PlanSections, PlanSettings, StudyHead, plan_from
+from oncofed.study.plan_settings import PlanSections, PlanSettings, StudyHead, plan_from, readiness_plan_from
 from oncofed.toml_file import read_toml, read_toml_text
 
 
@@ -110,29 +110,41 @@ def read_consortium(path: Path) -> Consortium:
     return Consortium(file.study, schema, schema_toml, file.settings, file.consortium)
 
 
+RELEASED_OF_COUNTS = (
+    "how many patients, outcomes and measured markers there are over all hospitals together, with noise",
+    "this plan",
+    "which hospitals answered",
+)
+
+
 def plan_for(
-    consortium: Consortium, *, members: tuple[Member, ...], coordinator_public_key: bytes, bundle_sha256: str
+    consortium: Consortium,
+    *,
+    members: tuple[Member, ...],
+    coordinator_public_key: bytes,
+    bundle_sha256: str,
+    readiness: bool = False,
 ) -> StudyPlan:
     """The plan that these hospitals are asked to approve. Raises InvalidInput for one that would not do what it says.
 
-    members  any order; the plan's roster is sorted.
+    members    any order; the plan's roster is sorted.
+    readiness  the plan that comes before it, and only counts who is there.
     """
     terms = consortium.terms
     ordered = tuple(sorted(members, key=lambda member: member.site))
-    plan = plan_from(
-        consortium.settings,
-        consortium.schema,
-        study=consortium.study.name,
-        roster=tuple(member.site for member in ordered),
-        quorum=terms.quorum,
-        initialisation_seed=consortium.study.seed,
-    )
+    name, roster = consortium.study.name, tuple(member.site for member in ordered)
+    settings, schema = consortium.settings, consortium.schema
+    if readiness:
+        plan = readiness_plan_from(settings, schema, study=name, roster=roster, quorum=terms.quorum)
+    else:
+        seed = consortium.study.seed
+        plan = plan_from(settings, schema, study=name, roster=roster, quorum=terms.quorum, initialisation_seed=seed)
     plan = replace(
         plan,
         members=ordered,
         coordinator_public_key=coordinator_public_key.hex(),
         bundle_sha256=bundle_sha256,
-        released=terms.released,
+        released=RELEASED_OF_COUNTS if readiness else terms.released,
         round_timeout_seconds=terms.round_timeout_seconds,
         patience_seconds=terms.patience_seconds,
         answer_seconds=terms.answer_seconds,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from oncofed.errors import Fault, InvalidInput
+from oncofed.server.deployment.readiness_commands import readiness
 from oncofed.texts import spreadsheet_table, terminal_columns
 
 if TYPE_CHECKING:
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
 _STUDY_OR_PLAN = click.argument(
     "study_file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
+_COUNTS = click.option(
+    "--readiness", "counts", is_flag=True, help="The plan that comes before it: it only counts who is there."
+)
 _TEMPLATES = ("study.toml", "schema.toml")
 
 
 @click.group()
 def study() -> None:
-    """Draw up a study for real hospitals: new, plan-budget, validate, show, hash, sign; then explain its model.
+    """Draw up a study for real hospitals: new, plan-budget, validate, show, hash, sign; readiness; explain its model.
 
     \b
     Examples:
@@ -35,8 +39,12 @@ def study() -> None:
       oncofed study show lung/study.toml --patients 400
       oncofed study sign lung/study.toml --coordinator /var/lib/oncofed-coordinator --out lung.plan.json
       oncofed study hash lung.plan.json
+      oncofed study readiness COORD lung/study.toml
       oncofed study explain COORD --csv markers.csv
     """
+
+
+study.add_command(readiness)
 
 
 @study.command()
@@ -135,19 +143,21 @@ def _positive_numbers(option: str, text: str, faults: list[Fault], *, whole: boo
 @study.command()
 @_STUDY_OR_PLAN
 @click.option("--patients", type=click.IntRange(min=1), help="Your hospital's patients, to see what joining costs it.")
-def show(study_file: Path, patients: int | None) -> None:
+@_COUNTS
+def show(study_file: Path, patients: int | None, counts: bool) -> None:
     """Say in words what a study asks of a hospital and promises its patients.
 
     \b
     Examples:
       oncofed study show lung/study.toml --patients 400
+      oncofed study show lung/study.toml --readiness
       oncofed study show lung.plan.json
     """
     # Imported here so that `oncofed --help` answers at once.
     from oncofed.protocol.plan_words import plan_in_words  # noqa: PLC0415
     from oncofed.survival.network import parameter_count  # noqa: PLC0415
 
-    plan, schema = _read(study_file)
+    plan, schema = _read(study_file, readiness=counts)
     parameters = parameter_count(plan.model)
     click.echo(plan_in_words(plan, schema, parameters=parameters, columns=terminal_columns(), patients=patients))
 
@@ -159,13 +169,15 @@ def show(study_file: Path, patients: int | None) -> None:
 )
 @click.option("--sites", help="Names of enrolled hospitals, with commas; left out: all.")
 @click.option("--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
-def sign(study_file: Path, folder: Path, sites: str | None, out: Path) -> None:
+@_COUNTS
+def sign(study_file: Path, folder: Path, sites: str | None, out: Path, counts: bool) -> None:
     """Make a study file into a plan for enrolled hospitals, and sign it with the coordinator's key.
 
     \b
     Examples:
       oncofed study sign lung/study.toml --coordinator COORD --out lung.plan.json
       oncofed study sign lung/study.toml --coordinator COORD --sites charite,ukb --out lung.plan.json
+      oncofed study sign lung/study.toml --readiness --coordinator COORD --out lung.count.json
     """
     from oncofed.protocol.bundle import bundle_sha256  # noqa: PLC0415
     from oncofed.protocol.study_document import document_bytes, signed_document  # noqa: PLC0415
@@ -198,6 +210,7 @@ def sign(study_file: Path, folder: Path, sites: str | None, out: Path) -> None:
         members=tuple(enrolled[name].member for name in wanted),
         coordinator_public_key=coordinator_public_key(coordinator),
         bundle_sha256=bundle_sha256(),
+        readiness=counts,
     )
     document = signed_document(plan, schema_toml=consortium.schema_toml, signing_key=signing_key)
     out.write_bytes(document_bytes(document))
@@ -264,7 +277,7 @@ def explain(folder: Path, plan: str | None, most: int, csv_file: Path | None) ->
         click.echo(f"\nWrote {csv_file}. Pictures: oncofed coordinator report {folder} {short} --out report.html")
 
 
-def _read(study_file: Path) -> tuple[StudyPlan, StudySchema]:
+def _read(study_file: Path, *, readiness: bool = False) -> tuple[StudyPlan, StudySchema]:
     """Of a signed plan, what it says; of a study file, the plan it would become with a few unnamed hospitals."""
     from oncofed.protocol.plan import Member  # noqa: PLC0415  # as above
     from oncofed.protocol.study_document import schema_of  # noqa: PLC0415
@@ -277,7 +290,7 @@ def _read(study_file: Path) -> tuple[StudyPlan, StudySchema]:
     privacy = consortium.settings.privacy
     count = max(3, consortium.terms.quorum or 0, privacy.dropouts + privacy.colluding + 1)
     unnamed = tuple(Member(f"hospital-{number}", "") for number in range(1, count + 1))
-    plan = plan_for(consortium, members=unnamed, coordinator_public_key=b"", bundle_sha256="")
+    plan = plan_for(consortium, members=unnamed, coordinator_public_key=b"", bundle_sha256="", readiness=readiness)
     return plan, consortium.schema
 
 

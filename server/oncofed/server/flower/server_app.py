@@ -47,6 +47,7 @@ from oncofed.server.rounds.checkpoint import has_checkpoint, load_checkpoint
 from oncofed.server.rounds.course import run_course
 from oncofed.server.rounds.rounds import Patience, Ready, RoundReport, everybody_online
 from oncofed.server.rounds.state import FederationState, initial_state
+from oncofed.server.rounds.summaries import missing_summaries
 
 PATIENCE_SECONDS = 180.0
 """How long a run waits for its quorum of hospitals to be online."""
@@ -103,7 +104,7 @@ def run_study(
     deliver: Deliver,
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> FederationState:
-    """The whole study over this Grid; the state after the last round."""
+    """The whole study over this Grid; the state after the last round and summary."""
     with at_work(folder.study(plan_hash), patience_seconds=min(patience_seconds, LOCK_SECONDS)):
         return _run_alone(
             grid, folder=folder, plan_hash=plan_hash, offer=offer, deliver=deliver, patience_seconds=patience_seconds
@@ -129,7 +130,7 @@ def _run_alone(
         start = with_past_answers(start_of(plan, folder.study(plan_hash)), plan=plan, folder=folder)
         files.note("started", round=start.round, attempt=start.attempt)
         wait_for_nodes(grid, plan, nodes, patience_seconds=patience_seconds)
-        if start.round < plan.training.rounds:
+        if start.round < plan.training.rounds or (not plan.trains and missing_summaries(plan, start)):
             offer(grid, document, nodes, files)
 
         def summarised(summary: SummarySpec, state: FederationState, report: RoundReport) -> None:
@@ -161,7 +162,8 @@ def _run_alone(
             patience=Patience(seconds=plan.patience_seconds, told=waiting),
             ready=ready,
         )
-        said = deliver(grid, document, nodes, state)
+        # Weights that nobody trained are no model, and none is signed.
+        said = deliver(grid, document, nodes, state) if plan.trains else {}
         if said:
             files.note("delivered", said=_listed(said))
     except OncofedError as error:

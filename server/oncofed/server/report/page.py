@@ -20,6 +20,7 @@ from oncofed.protocol.plan import HELD_OUT_KINDS, StudyPlan, SummaryKind
 from oncofed.protocol.plan_words import PlanCost, cost_of, plan_in_words
 from oncofed.server.evaluation.calibration import measured_calibration
 from oncofed.server.evaluation.measured import Measured, measured
+from oncofed.server.evaluation.readiness import counted as counted_patients
 from oncofed.server.report.attendance import in_ranges, presence, troubles
 from oncofed.server.report.html_page import rendered, write_page
 from oncofed.server.report.linear_effects import LinearEffect, against_noise, linear_effects
@@ -42,6 +43,7 @@ from oncofed.words.time_shapes import when_words
 Facts = list[tuple[str, str]]
 
 _TIME = "%Y-%m-%d %H:%M:%S %Z"
+_COUNTING = ("hospital counts who is there", "hospitals count who is there")
 _DELIVERED = {
     "accepted": "accepted: checked against the coordinator's key and kept",
     "refused": "refused: not of a plan this hospital approved, not rightly signed, or of another form",
@@ -73,9 +75,10 @@ def _content(study: DeployedStudy) -> dict[str, Any]:
         "promise": _promise(plan, cost),
         "site_costs": [(one_line(each.site), each) for each in site_costs(study)],
         "mean_answering": _mean_answering(study),
-        "attendance_figure": attendance_picture(
-            presence(study), repeated=[row.round for row in study.rounds if row.attempt > 0]
-        ),
+        "counts": counted_patients(plan, study.schema, study.summaries),
+        "attendance_figure": None
+        if not plan.trains
+        else attendance_picture(presence(study), repeated=[row.round for row in study.rounds if row.attempt > 0]),
         "repeated": [(row.round, row.attempt + 1) for row in study.rounds if row.attempt > 0],
         "unrecorded": in_ranges(study.unrecorded),
         "troubles": [
@@ -109,10 +112,12 @@ def _answer(study: DeployedStudy, cost: PlanCost | None) -> str:
     promised = (
         "no privacy is promised (mode none)"
         if cost is None
-        else f"a patient is promised epsilon {cost.planned:.2f}, at most {cost.largest:.2f} with repeated rounds"
+        else f"a patient is promised epsilon {cost.planned:.2f}, at most {cost.largest:.2f} with repeated "
+        f"{'rounds' if plan.trains else 'attempts'}"
     )
+    does = ("hospital trains one model", "hospitals train one model") if plan.trains else _COUNTING
     return (
-        f"{counted(len(plan.roster), 'hospital trains', 'hospitals train')} one model for "
+        f"{counted(len(plan.roster), *does)} for "
         f"{', '.join(map(plain_name, plan.model.endpoints))}; {promised}. State: {state_in_words(study)}."
     )
 
@@ -132,11 +137,8 @@ def _events(study: DeployedStudy) -> list[tuple[str, str, list[str]]]:
 def _promise(plan: StudyPlan, cost: PlanCost | None) -> Facts:
     if cost is None:
         return [("Mode", "none: no noise, and so no promise")]
-    rounds, reserve = plan.training.rounds, plan.privacy.reserve_rounds
-    also = f" and {', '.join(plain_name(each.name) for each in plan.summaries)}" if plan.summaries else ""
     return [
-        (f"Epsilon after {counted(rounds, 'planned round', 'planned rounds')}{also}", f"{cost.planned:.2f}"),
-        (f"Epsilon with {counted(reserve, 'round', 'rounds')} of reserve", f"{cost.largest:.2f}, never more"),
+        *(_promise_of_rounds(plan, cost) if plan.trains else _promise_of_counts(cost)),
         ("Epsilon of a patient of two hospitals", f"up to {cost.two_hospitals:.2f}"),
         ("Delta", scientific(plan.privacy.delta)),
         ("Suits hospitals of", f"up to {whole(cost.largest_cohort)} patients"),
@@ -144,6 +146,19 @@ def _promise(plan: StudyPlan, cost: PlanCost | None) -> Facts:
         ("Noise multiplier", f"{plan.privacy.noise_multiplier:.4g}"),
         ("Whose noise", _whose_noise(plan)),
     ]
+
+
+def _promise_of_rounds(plan: StudyPlan, cost: PlanCost) -> Facts:
+    rounds, reserve = plan.training.rounds, plan.privacy.reserve_rounds
+    also = f" and {', '.join(plain_name(each.name) for each in plan.summaries)}" if plan.summaries else ""
+    return [
+        (f"Epsilon after {counted(rounds, 'planned round', 'planned rounds')}{also}", f"{cost.planned:.2f}"),
+        (f"Epsilon with {counted(reserve, 'round', 'rounds')} of reserve", f"{cost.largest:.2f}, never more"),
+    ]
+
+
+def _promise_of_counts(cost: PlanCost) -> Facts:
+    return [("Epsilon of the count, all attempts", f"{cost.largest:.2f}, never more")]
 
 
 def _measured(study: DeployedStudy) -> Measured | None:
@@ -249,6 +264,8 @@ def _identity(study: DeployedStudy) -> Facts:
         ("Quorum", f"{whole(plan.quorum)} of {whole(len(plan.roster))} hospitals"),
         (
             "Training",
-            f"{plan.training.mode.value}, {plan.training.strategy.value}, {whole(plan.training.rounds)} rounds",
+            f"{plan.training.mode.value}, {plan.training.strategy.value}, {whole(plan.training.rounds)} rounds"
+            if plan.trains
+            else "none: it only counts",
         ),
     ]

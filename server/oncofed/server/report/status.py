@@ -37,10 +37,15 @@ def status_lines(study: DeployedStudy, *, shown: str = "") -> tuple[str, ...]:
         lines.append(f"since {newest.at:%Y-%m-%d %H:%M:%S %Z}: {newest.event}{f' ({words})' if words else ''}")
     if study.unrecorded:
         lines.append(f"rounds done but not recorded: {in_ranges(study.unrecorded)}")
-    lines.append(f"answers in {counted(len(study.rounds), 'recorded round', 'recorded rounds')}:")
+    lines.append(
+        f"answers in {counted(len(study.rounds), 'recorded round', 'recorded rounds')}:"
+        if plan.trains
+        else "answers to the count:"
+    )
     width = min(_NAME_WIDTH, max(len(one_line(site)) for site in plan.roster))
     found = troubles(study)
-    for site, answers in study.answers.items():
+    of_counts = {site: sum(site in each.answered for each in study.summaries.values()) for site in plan.roster}
+    for site, answers in (study.answers if plan.trains else of_counts).items():
         line = f"  {one_line(site):<{width}}  {answers:>4}"
         if study.delivered.get(site):
             line += f"  model: {study.delivered[site]}"
@@ -58,6 +63,9 @@ def status_lines(study: DeployedStudy, *, shown: str = "") -> tuple[str, ...]:
         else f"privacy: epsilon {cost.planned:.2f} planned, {cost.largest:.2f} with the reserve, delta "
         f"{plan.privacy.delta:g}; each hospital's own ledger is the authority"
     )
+    if not plan.trains:
+        lines.append("model: none; this plan only counts who is there (`oncofed study readiness`)")
+        return tuple(one_line(line, keep_indent=True) for line in lines)
     lines.append(f"model: {'not released yet' if study.model_sha256 is None else f'SHA-256 {study.model_sha256}'}")
     return tuple(one_line(line, keep_indent=True) for line in lines)
 

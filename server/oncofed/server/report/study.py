@@ -84,7 +84,9 @@ class DeployedStudy:
 
     @property
     def finished(self) -> bool:
-        """Whether every planned round is done and the model released."""
+        """Whether every planned round is done and the model released; without rounds, every count."""
+        if not self.plan.trains:
+            return all(summary.name in self.summaries for summary in self.plan.summaries)
         return self.trained and self.weights is not None
 
     @property
@@ -111,6 +113,8 @@ class DeployedStudy:
 
 def state_in_words(study: DeployedStudy) -> str:
     """E.g. "under way: round 12 of 60 is done". Whether its process still runs only the SuperLink knows."""
+    if not study.plan.trains:
+        return _state_of_counts(study)
     done, planned = study.last_round, study.plan.training.rounds
     progress = f"round {done} of {planned} is done" if done else f"none of {planned} rounds is done yet"
     if study.finished:
@@ -120,3 +124,11 @@ def state_in_words(study: DeployedStudy) -> str:
     if study.trained:
         return f"all {planned} rounds are done; the model is not released yet"
     return f"under way: {progress}" if study.rounds or study.events else f"not started: {progress}"
+
+
+def _state_of_counts(study: DeployedStudy) -> str:
+    if study.finished:
+        return "finished; who is there is counted, and nothing was trained"
+    if study.stopped is not None:
+        return "stopped: nothing is counted yet; it can be resumed"
+    return "under way: nothing is counted yet" if study.events else "not started: nothing is counted yet"

@@ -230,6 +230,8 @@ def settings_of(
     """What a study file would say. Raises InvalidInput for numbers out of their ranges, and for what does not fit."""
     asked = replace(strategy.spec, rounds=rounds, calibration_rounds=calibration_rounds)
     training = checked(asked, where=type(strategy).__name__)
+    if not training.rounds:  # the range has it for a plan that only counts
+        raise InvalidInput([Fault("rounds", "is 0, which trains nothing", "Choose 1 or more.")])
     if training.mode is not TrainingMode.FULL_BATCH and privacy.bounding is not Bounding.CLIP:
         what = f"is {privacy.bounding}, and local steps know no bounding but {Bounding.CLIP}"
         raise InvalidInput([Fault("privacy: bounding", what, "Leave it out, or leave out `local`.")])

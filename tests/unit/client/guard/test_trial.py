@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.installed_node import SITE, SOURCE, InstalledNode, installed_node
+from tests.summaries import counting
 
 from oncofed.client.guard import guard as guard_module
 from oncofed.client.guard.policy_file import read_policy
@@ -53,6 +54,17 @@ def test_a_plan_without_it_is_refused_with_times_that_would_do(node: InstalledNo
     with pytest.raises(PrivacyRefusal) as refusal:
         refuse_if_slow(plan_with(node), took)
     assert words in str(refusal.value)
+
+
+def test_a_plan_that_only_counts_is_tried_with_its_count_alone(node: InstalledNode) -> None:
+    plan = counting(plan_with(node), noise_multiplier=9.0)
+    approval = node.approve(plan)
+    policy = read_policy(node.folder.policy).source(SOURCE).site_policy
+    file = node.approvals.patients_file(approval)
+    took = measured(plan, site=SITE, policy=policy, file=file, sha256=approval.patients_sha256)
+    assert took.round_ == 0
+    assert took.summary > 0
+    assert took.reading > 0
 
 
 @pytest.mark.parametrize("seconds", [0.03, 0.2, 0.9, 4.0, 12.0])

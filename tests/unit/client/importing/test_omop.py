@@ -17,6 +17,7 @@ from tests.command_line import oncofed
 from tests.omop_models import MODEL, assert_is, from_database, to_parquet, to_postgresql, to_sqlite, with_example
 from tests.postgresql import PASSWORD, Server, running_postgresql
 
+from oncofed.client.importing.catalogue import CATALOGUE, catalogue_schema
 from oncofed.client.importing.cohort_import import ImportedCohort, import_cohort
 from oncofed.client.importing.mapping_file import read_mapping
 from oncofed.client.importing.omop_drafting import OmopPlace, draft_omop
@@ -375,6 +376,41 @@ def test_a_draft_of_a_database_is_that_of_the_files_but_for_the_place(mapping: P
     assert (folder / "schema.toml").read_text() == from_files[0]
     wanted = from_files[1].replace('path = "cdm"', 'url_file = "../address"')
     assert (folder / "mapping.toml").read_text() == wanted
+
+
+def test_a_draft_for_a_studys_schema_maps_what_the_codes_tell_and_lists_all_else(mapping: Path) -> None:
+    with (mapping.parent / "cdm" / "concept.csv").open("a") as file:
+        file.write("99887744,29463-7,LOINC\n99887733,39156-5,LOINC\n")
+    schema = catalogue_schema(CATALOGUE).replace('unit = "kg/m2"', 'unit = "stone"')
+    (mapping.parent / "study.toml").write_text(schema)
+    folder = mapping.parent / "draft"
+    said = oncofed(
+        "cohort", "draft", mapping.parent / "cdm", "--schema", mapping.parent / "study.toml", "--out", folder
+    )
+    assert said.code == 0, said.text
+    assert [path.name for path in folder.iterdir()] == ["mapping.toml"]
+    drafted = folder / "mapping.toml"
+    change(drafted, ("condition_concept_id = []", 'condition_concept_id = ["443388", "4180790"]'))
+    change(drafted, ("# without_date", "without_date"))
+    read = read_mapping(drafted)
+    assert len(read.markers) == 350
+    measured = {plan.marker.name: plan for plan in read.markers if not plan.mapped.not_measured}
+    assert {"female", "age_years", "albumin", "log10_crp", "body_weight_kg"} < set(measured)
+    assert measured["body_weight_kg"].mapped.codes == ("99887744",)
+    assert not {"tumour_entity", "bmi", "TP53_mut"} & set(measured)  # of another unit than the catalogue's
+    found = frame(drafted).set_index("patient_id")
+    truth = MODEL.truth.set_index("patient_id")
+    for column in ("female", "age_years", "log10_crp"):
+        np.testing.assert_allclose(found[column], truth[column])
+    np.testing.assert_allclose(found["albumin"], truth["albumin_g_per_l"])
+
+
+def test_a_studys_schema_is_for_a_model_alone(mapping: Path) -> None:
+    table = mapping.parent / "cdm" / "person.csv"
+    schema = mapping.parent / "schema.toml"
+    said = oncofed("cohort", "draft", table, "--schema", schema, "--out", mapping.parent / "draft")
+    assert said.code == 2
+    assert "--schema is for an OMOP model" in said.text
 
 
 # --- a real database
