@@ -246,19 +246,19 @@ def test_a_patients_page_tells_what_comes_first(tmp_path: Path) -> None:
 
 
 def test_the_follow_up_of_endpoints_that_compete_is_published_of_all_or_of_none() -> None:
-    """Ten more deaths of the disease alone would be enough; three of other causes among the changes make all wait."""
+    """Ten deaths of the disease and ten who live on would be enough; three deaths of other causes make all wait."""
     table = HERE.cohort
     first = renewal(None, table, floor=10, today=date(2026, 1, 1)).published
     alive = np.flatnonzero(~table.observed.any(axis=1) & (table.values[:, 3] == 0))
 
-    def followed(of_disease: int, otherwise: int) -> Cohort:
+    def followed(of_disease: int, otherwise: int, longer: int) -> Cohort:
         exits, observed = np.array(table.exit), np.array(table.observed)
-        exits[alive[: of_disease + otherwise]] += 0.25
+        exits[alive[: of_disease + otherwise + longer]] += 0.25
         observed[alive[:of_disease], 0] = True
         observed[alive[of_disease : of_disease + otherwise], 1] = True
         return Cohort(table.schema, table.patient_ids, np.array(table.values), np.array(table.entry), exits, observed)
 
-    for counts, taken in (((10, 0), 10), ((10, 3), 0), ((10, 10), 20), ((0, 10), 10)):
+    for counts, taken in (((10, 0, 0), 10), ((10, 3, 10), 0), ((3, 10, 10), 0), ((10, 10, 5), 25), ((0, 10, 10), 20)):
         after = renewal(first, followed(*counts), floor=10, today=date(2026, 2, 1)).published.units.cohort
         differ = first.units.cohort.exit != after.exit
         assert differ.sum(axis=0).tolist() == [taken, taken], counts
