@@ -136,6 +136,29 @@ def hospital(patients: int = 400, *, seed: int = 0, smallest_group: int = 10) ->
     return HospitalPrognosis("Bonn", "lung", PLAN_HASH, net, cohort, smallest_group=smallest_group)
 
 
+CAUSES = ("death_of_disease", "death_of_other_causes")
+
+
+def with_causes(patients: int = 1500, *, seed: int = 0, smallest_group: int = 10) -> HospitalPrognosis:
+    """Two endpoints that compete: each patient's follow-up ends with what comes first."""
+    rng = np.random.default_rng(seed)
+    first, second = (Endpoint(name, "months", name) for name in CAUSES)
+    schema = replace(SCHEMA, endpoints=(replace(first, competes_with=CAUSES[1:]), second))
+    spec = replace(network().spec, endpoints=CAUSES)
+    weights = np.random.default_rng(0).normal(scale=0.35, size=parameter_count(spec))
+    net, drawn = network_with(spec, weights), values(patients, rng)
+    shape = (patients, 2)
+    empty = Cohort(schema, identifiers(patients), drawn, np.zeros(shape), np.ones(shape), np.zeros(shape, dtype=bool))
+    log_hazard = net.log_hazard(torch.as_tensor(encode(empty))).detach().numpy()
+    ends, observed = (
+        np.column_stack(each) for each in zip(*(follow_up(log_hazard[:, e], rng) for e in (0, 1)), strict=True)
+    )
+    first_end = ends.min(axis=1, keepdims=True)
+    observed &= ends == first_end
+    cohort = Cohort(schema, empty.patient_ids, drawn.copy(), np.zeros(shape), np.repeat(first_end, 2, axis=1), observed)
+    return HospitalPrognosis("Bonn", "lung", PLAN_HASH, net, cohort, smallest_group=smallest_group)
+
+
 def with_many_tumours(patients: int = 600) -> HospitalPrognosis:
     """Fifteen tumours, of which the odd ones have 20 patients or many more, and the even ones 16 at most."""
     here = hospital(patients)

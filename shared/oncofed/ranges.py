@@ -208,6 +208,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("ModalityEncoding.missing_weight", Range(0, 100, 0, 1)),
     ("Marker.categories (count)", _whole(0, 1_000, 0, 200)),
     ("Marker.missing_codes (count)", _whole(0, 100, 0, 20)),
+    ("Endpoint.competes_with (count)", _whole(0, 15, 0, 3)),
     # A hospital's policy
     ("SitePolicy.largest_epsilon", Range(0, 1e3, 0, 10)),
     ("SitePolicy.delta", Range(1e-9, 1e-5, 1e-9, 1e-5)),

@@ -138,7 +138,7 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("Marker.name, Marker.categories", _LABEL),
     ("Marker.unit, Marker.reference_category, Marker.missing_codes", _LABEL_OR_NOTHING),
     ("Endpoint.name, Endpoint.time_column, Endpoint.event_column", _LABEL),
-    ("Endpoint.entry_column, Endpoint.death_event_column", _LABEL),
+    ("Endpoint.entry_column, Endpoint.death_event_column, Endpoint.competes_with", _LABEL),
     # What is exchanged before the first connection
     ("EnrolmentRequest.node_public_key", TextKind("a key on one line", 400)),
     ("EnrolmentRequest.answer_public_key", _DIGITS),

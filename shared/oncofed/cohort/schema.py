@@ -115,6 +115,8 @@ class Endpoint:
     entry_column  delayed entry: when the patient came under observation; None means at time zero.
     death_event_column  for an endpoint other than death: 1 when follow-up ended with death.
     death         what that death means.
+    competes_with names of endpoints that end the same follow-up: who has had one of them cannot have this one any more.
+                  It counts for all of them, whichever names the other: see `StudySchema.competing`.
     """
 
     name: str
@@ -123,6 +125,7 @@ class Endpoint:
     entry_column: str | None = None
     death_event_column: str | None = None
     death: DeathPolicy = DeathPolicy.COMPOSITE
+    competes_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,13 +156,38 @@ class StudySchema:
     def encoding_of(self, modality: Modality) -> ModalityEncoding:
         return self.modalities.get(modality, ModalityEncoding())
 
+    def competing(self, number: int) -> tuple[int, ...]:
+        """Numbers of the other endpoints that end the same follow-up as this one, rising; empty where none does.
+
+        All that are named, by this one or by another, and those that compete with these: they share one follow-up.
+        """
+        places = {endpoint.name: place for place, endpoint in enumerate(self.endpoints)}
+        joined = [
+            {place, *(places[name] for name in endpoint.competes_with if name in places)}
+            for place, endpoint in enumerate(self.endpoints)
+        ]
+        found = {number}
+        while more := [pair for pair in joined if pair & found and not pair <= found]:
+            found = found.union(*more)
+        return tuple(sorted(found - {number}))
+
+    @property
+    def competing_names(self) -> frozenset[str]:
+        """Of all endpoints that compete with another."""
+        return frozenset(each.name for number, each in enumerate(self.endpoints) if self.competing(number))
+
     @property
     def hash(self) -> str:
         """SHA-256 of the canonical JSON of every public constant. Schemas that are equal have the same.
 
-        A marker without a reference range is written as before there were any, so that older plans keep their schema.
+        A marker without a reference range, and an endpoint that competes with none, are written as before there were
+        any, so that older plans keep their schema. Of competing endpoints it does not matter which names the other.
         """
         written = asdict(self)
+        for number, endpoint in enumerate(written["endpoints"]):
+            endpoint["competes_with"] = [self.endpoints[other].name for other in self.competing(number)]
+            if not endpoint["competes_with"]:
+                del endpoint["competes_with"]
         for marker in written["markers"]:
             if marker["reference_range"] is None:
                 del marker["reference_range"]

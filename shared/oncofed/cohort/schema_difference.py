@@ -145,9 +145,17 @@ def _of_endpoints(first: StudySchema, second: StudySchema) -> Iterator[Differenc
         for field, read in _OF_ENDPOINT.items():
             if read(ours[name]) != read(theirs[name]):
                 yield Difference(about, field, read(ours[name]), read(theirs[name]), fits=False)
+        rivals = [_competing(schema, name) for schema in (first, second)]
+        if set(rivals[0]) != set(rivals[1]):  # of whom two events at once are a fault
+            yield Difference(about, "competes_with", rivals[0], rivals[1], fits=False)
         if hazards[0][name] != hazards[1][name]:
             yield Difference(about, "baseline_hazard", hazards[0][name], hazards[1][name], fits=True)
     yield from _order("endpoints", [*ours], [*theirs])
+
+
+def _competing(schema: StudySchema, name: str) -> list[str]:
+    number = [endpoint.name for endpoint in schema.endpoints].index(name)
+    return [schema.endpoints[other].name for other in schema.competing(number)]
 
 
 def _of_markers(first: StudySchema, second: StudySchema) -> Iterator[Difference]:

@@ -90,6 +90,16 @@ def _of_told_deaths(policy: DeathPolicy | None, known: Known) -> DeathPolicy | N
     return policy
 
 
+def _other_endpoints(names: tuple[str, ...] | None, known: Known) -> tuple[str, ...] | None:
+    if not names:
+        return names
+    if known.before.get("name") in names:
+        raise Wrong("names the endpoint itself", "Name the others that may come first.")
+    if known.before.get("death_event") is not None:
+        raise Wrong("stands beside death_event", "Drop death_event and death: a death that competes is an endpoint.")
+    return names
+
+
 @dataclass(frozen=True)
 class EndpointSection:
     """A section [[endpoint]]."""
@@ -111,10 +121,14 @@ class EndpointSection:
     death: Annotated[DeathPolicy, Rule(_of_told_deaths)] = DeathPolicy.COMPOSITE
     """What that death means. `composite`: the event (time to next treatment *or death*). `censoring`: the end of
     follow-up without the event. Only together with `death_event`."""
+    competes_with: Annotated[tuple[str, ...], As("Endpoint.competes_with"), Rule(_other_endpoints)] = ()
+    """Names of the endpoints that may come first, after which this one cannot come any more: of death of the disease,
+    death of other causes. One of them may say it for both. They share `time` and `entry`, and no patient has had two.
+    Not together with `death_event` ([how](schema.md#competing-endpoints))."""
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(self.name, self.time, self.event, self.entry, self.death_event, self.death)
+        return Endpoint(self.name, self.time, self.event, self.entry, self.death_event, self.death, self.competes_with)
 
 
 def _used_by(*kinds: Kind, needed: Sequence[Kind] = ()) -> Rule:
@@ -328,6 +342,8 @@ def _between(file: str, right: Sequence[object], all_: bool) -> list[Fault]:
             remedy = closest(header.tumour_entity, categorical)
             faults.append(Fault(f"{file}: [schema], tumour_entity", "is not a categorical marker", remedy))
 
+    faults += _between_competing(file, endpoints, all_)
+
     # A column has one role. Endpoints may share a time, event, entry or death column, as deaths are told once.
     roles: dict[str, set[str]] = {}
     for endpoint in endpoints:
@@ -343,4 +359,31 @@ def _between(file: str, right: Sequence[object], all_: bool) -> list[Fault]:
         if column and len(played) > 1:
             both = " and ".join(sorted(played))
             faults.append(Fault(f'{file}: column "{column}"', f"is named as {both}", "Give each its own column."))
+    return faults
+
+
+def _between_competing(file: str, endpoints: Sequence[Endpoint], all_: bool) -> list[Fault]:
+    """Competing endpoints are ways in which one follow-up ends. all_: whether no endpoint is left out here."""
+    by_name = {endpoint.name: endpoint for endpoint in endpoints}
+    faults: list[Fault] = []
+    for endpoint in endpoints:
+        for name in endpoint.competes_with:
+            where, other = f'{file}: [[endpoint]] "{endpoint.name}", competes_with', by_name.get(name)
+            if other is None:
+                known = [each for each in by_name if each != endpoint.name]
+                faults += [Fault(where, f'names "{name}", which is no endpoint', closest(name, known))] if all_ else []
+                continue
+            for key, one, two in (
+                ("time", endpoint.time_column, other.time_column),
+                ("entry", endpoint.entry_column, other.entry_column),
+            ):
+                if one != two:
+                    remedy = f"Give both the same {key}: the one follow-up, which whatever came first has ended."
+                    faults.append(Fault(where, f'names "{name}", which has another {key}', remedy))
+            if endpoint.event_column == other.event_column:
+                remedy = "Give each an event column of its own: 1 where it came first."
+                faults.append(Fault(where, f'names "{name}", which has the same event', remedy))
+            if other.death_event_column is not None:
+                remedy = f'Drop death_event and death of "{name}": a death that competes is an endpoint.'
+                faults.append(Fault(where, f'names "{name}", which has a death_event', remedy))
     return faults

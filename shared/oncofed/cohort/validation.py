@@ -80,6 +80,7 @@ class _Validation:
         patient_ids = self._patient_ids()
         values = [self._marker(marker) for marker in schema.markers]
         outcomes = [self._outcome(endpoint) for endpoint in schema.endpoints]
+        self._note_two_at_once([observed for _, _, observed in outcomes])
         if self.faults:
             # Endpoints may share columns; what is wrong with a column is said once.
             raise InvalidInput(tuple(dict.fromkeys(self.faults)))
@@ -190,6 +191,19 @@ class _Validation:
         if death is not None and endpoint.death is DeathPolicy.COMPOSITE:
             event = event | (death == 1)
         return entry, exit_, event
+
+    def _note_two_at_once(self, observed: list[Mask]) -> None:
+        """Of endpoints that compete, each patient has had one at most: what came first ends the follow-up."""
+        for number, endpoint in enumerate(self.schema.endpoints):
+            for other in self.schema.competing(number):
+                if other > number:
+                    rival = self.schema.endpoints[other].event_column
+                    self._note(
+                        endpoint.event_column,
+                        observed[number] & observed[other],
+                        f'has an event together with column "{rival}", which competes with it',
+                        "Write 1 for what came first, and 0 for the other.",
+                    )
 
     def _event(self, column: str) -> FloatArray:
         cells = self._cells(column)

@@ -9,9 +9,13 @@ event came first. scikit-survival takes the probability after T. Where no time h
 follow-up in whole quarters theirs is 0.010 too high, of half-years 0.019. Unlike theirs, this also answers without any
 event.
 
+Where other events may come first, who has had one of them is known to be without this one for good, and is weighted
+like an event.
+
 It takes no delayed entry, and nobody who has some should ask: see `kaplan_meier.censoring_distribution`.
 
-Sources: Graf et al., Statistics in Medicine 18 (1999); Gerds and Schumacher, Biometrical Journal 48 (2006).
+Sources: Graf et al., Statistics in Medicine 18 (1999); Gerds and Schumacher, Biometrical Journal 48 (2006); Schoop et
+al., Biometrical Journal 53 (2011), competing events.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ def brier_score(
     time: FloatArray,
     observed: BoolArray,
     censoring: KaplanMeier | CensoringByGroup,
+    competing: BoolArray | None = None,
 ) -> FloatArray:
     """Brier score at each horizon.
 
@@ -37,6 +42,7 @@ def brier_score(
     horizons        (horizons,), strictly rising, not negative, each before the last follow-up of these patients.
     time, observed  (patients,), of the patients evaluated.
     censoring       of the *training* patients: `kaplan_meier.censoring_distribution`, or one for each hospital.
+    competing       (patients,), whether follow-up ended with another event, which is no censoring either.
     returns         (horizons,)
 
     An event, or a horizon, where the training data leave no chance of being uncensored (G = 0) gets weight zero, as
@@ -56,15 +62,19 @@ def brier_score(
 
     died = follow_up.observed[:, None] & (follow_up.time[:, None] <= points)
     alive = follow_up.time[:, None] > points
+    rival = np.zeros_like(follow_up.observed) if competing is None else np.asarray(competing, dtype=np.bool_)
+    if rival.shape != follow_up.observed.shape or (rival & follow_up.observed).any():
+        raise ValueError("competing must have one value a patient, and nobody may have both events")
+    spared = rival[:, None] & (follow_up.time[:, None] <= points)
     curves = (
         CensoringByGroup.same(censoring, patients=len(follow_up)) if isinstance(censoring, KaplanMeier) else censoring
     )
     uncensored_at_end = curves.just_before(follow_up.time)
     uncensored_at_horizon = curves.at(points)
-    if np.isnan(uncensored_at_horizon).any() or np.isnan(uncensored_at_end[died.any(axis=1)]).any():
+    if np.isnan(uncensored_at_horizon).any() or np.isnan(uncensored_at_end[(died | spared).any(axis=1)]).any():
         raise ValueError("horizons must lie within the training follow-up")
     weight_died = _inverse(uncensored_at_end)[:, None] * died
-    weight_alive = _inverse(uncensored_at_horizon) * alive
+    weight_alive = _inverse(uncensored_at_horizon) * alive + _inverse(uncensored_at_end)[:, None] * spared
     scores: FloatArray = np.mean(predicted**2 * weight_died + (1.0 - predicted) ** 2 * weight_alive, axis=0)
     return scores
 
@@ -76,12 +86,15 @@ def integrated_brier_score(
     time: FloatArray,
     observed: BoolArray,
     censoring: KaplanMeier | CensoringByGroup,
+    competing: BoolArray | None = None,
 ) -> float:
     """Mean of the Brier score between the first and the last horizon (trapezoids). Needs at least two horizons."""
     points = np.asarray(horizons, dtype=np.float64)
     if len(points) < 2:
         raise ValueError("an integral needs at least two horizons")
-    scores = brier_score(survival=survival, horizons=points, time=time, observed=observed, censoring=censoring)
+    scores = brier_score(
+        survival=survival, horizons=points, time=time, observed=observed, censoring=censoring, competing=competing
+    )
     return float(np.trapezoid(scores, points) / (points[-1] - points[0]))
 
 

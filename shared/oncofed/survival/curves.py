@@ -88,24 +88,27 @@ def cumulative_incidence(cumulative_hazards: FloatArray, *, grid: TimeGrid, time
     One minus the exponential of an event's own hazard is its probability in a world without the others: with a hazard
     of 0.02 a month and one of 0.03 for death before it, 0.51 by 36 months where 0.33 is true.
 
-    cumulative_hazards  (causes, intervals), what each gathers over the whole interval: exp(b_k + f).
+    cumulative_hazards  (..., causes, intervals), what each gathers over the whole interval: exp(b_k + f), finite.
+                        Of one patient, or of many.
     times               (times,), each between 0 and the last bound.
-    returns             (causes, times); the sum over causes is one minus the probability of none of them. Exact
+    returns             (..., causes, times); the sum over causes is one minus the probability of none of them. Exact
                         for hazards that are constant inside each interval.
 
     Source: Kalbfleisch and Prentice, The Statistical Analysis of Failure Time Data (2002), chapter 8.
     """
     hazards, asked = np.asarray(cumulative_hazards, dtype=np.float64), np.asarray(times, dtype=np.float64)
-    if hazards.ndim != 2 or hazards.shape[1] != grid.intervals or not (hazards >= 0).all():
-        raise ValueError("cumulative_hazards must have one value a cause and interval, none negative")
+    finite = bool(((hazards >= 0) & (hazards < np.inf)).all())
+    if hazards.ndim < 2 or hazards.shape[-1] != grid.intervals or not finite:
+        raise ValueError("cumulative_hazards must have one value a cause and interval, finite and none negative")
     if asked.ndim != 1 or not ((asked >= 0) & (asked <= grid.bounds[-1])).all():
         raise ValueError(f"times must lie between 0 and {grid.bounds[-1]:g} {grid.unit}, the grid's last bound")
     lived = np.clip((asked[:, None] - np.asarray(grid.bounds[:-1])) / grid.widths, 0.0, 1.0)
-    together = hazards.sum(axis=0)
-    free_before = np.exp(-np.concatenate(([0.0], np.cumsum(together)[:-1])))
-    ended = free_before * -np.expm1(-lived * together)  # (times, intervals), with any of the events
+    together = hazards.sum(axis=-2, keepdims=True)  # (..., 1, intervals)
+    gathered = np.concatenate((np.zeros_like(together[..., :1]), np.cumsum(together, axis=-1)[..., :-1]), axis=-1)
+    free_before = np.exp(-gathered)
+    ended = free_before * -np.expm1(-lived * together)  # (..., times, intervals), with any of the events
     share = np.divide(hazards, together, out=np.zeros_like(hazards), where=together > 0)
-    return np.asarray(share @ ended.T)
+    return np.asarray(share @ np.swapaxes(ended, -1, -2))
 
 
 def _checked(

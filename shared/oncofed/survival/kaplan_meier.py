@@ -35,6 +35,7 @@ class KaplanMeier:
     low, high (steps,), pointwise interval for `survival`; NaN where survival is 0 or 1.
     at_risk   (steps,), patients under observation just before each of `times`.
     events    (steps,)
+    ended     whether nobody is left after the last step who could have the event, so that the last value stays.
     """
 
     times: FloatArray
@@ -43,9 +44,10 @@ class KaplanMeier:
     high: FloatArray
     at_risk: FloatArray
     events: FloatArray
+    ended: bool = False
 
     def at(self, times: FloatArray) -> FloatArray:
-        """Survival at any times. NaN after the last follow-up, unless survival had reached 0 by then."""
+        """Survival at any times. NaN after the last follow-up, unless survival had reached 0 by then, or `ended`."""
         return self._step(self.survival, before=1.0, times=times)
 
     def before(self, times: FloatArray) -> FloatArray:
@@ -61,7 +63,8 @@ class KaplanMeier:
     ) -> FloatArray:
         asked = np.asarray(times, dtype=np.float64)
         answer = np.concatenate(([before], values))[np.searchsorted(self.times, asked, side=side)]
-        known_until = -np.inf if len(self.times) == 0 else self.times[-1] if self.survival[-1] > 0 else np.inf
+        settled = self.ended or (len(self.times) > 0 and self.survival[-1] <= 0)
+        known_until = -np.inf if len(self.times) == 0 else np.inf if settled else self.times[-1]
         return np.where(asked > known_until, np.nan, answer)
 
 

@@ -1,6 +1,11 @@
 """How good is the final model on the patients set aside, and what would each hospital alone, or pooling, have given?
 
 A simulation may look at everybody; none of these figures is privately released, and the report says so.
+
+Of an endpoint that competes with others, risks are cumulative incidences. Its C-index asks who has the event first by
+the risk of having had it by the horizon, and whoever has had another event never has this one, and is compared as still
+without it (Wolbers et al., Epidemiology 20, 2009). Observed risks are those of Aalen and Johansen; the slope, and
+observed over expected events, are of its own hazard, exactly.
 """
 
 from __future__ import annotations
@@ -18,17 +23,20 @@ from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import encode
 from oncofed.cohort.schema import StudySchema
 from oncofed.simulations.partition import Consortium
+from oncofed.simulations.predicted import predicted_risk, predicted_survival
 from oncofed.simulations.results import Baselines, EndpointResult, ExpectedByWindow
 from oncofed.simulations.ridge_cox import cross_validated_penalty, fit_ridge_cox
 from oncofed.simulations.study import EvaluationSpec
+from oncofed.survival.aalen_johansen import aalen_johansen
 from oncofed.survival.bootstrap import bootstrap_interval
 from oncofed.survival.brier import integrated_brier_score
 from oncofed.survival.calibration import calibration_at
 from oncofed.survival.censoring import censoring_by_hospital
 from oncofed.survival.concordance import concordance, concordance_index, uno_concordance_index
-from oncofed.survival.curves import risk_at, survival_curves
+from oncofed.survival.curves import risk_at
 from oncofed.survival.expected_events import ExpectedOfGroup, expected_events
 from oncofed.survival.kaplan_meier import censoring_distribution, kaplan_meier
+from oncofed.words.names import plain_name
 
 FloatArray = NDArray[np.float64]
 
@@ -65,10 +73,12 @@ def entity_names(schema: StudySchema) -> tuple[str, ...]:
 
 
 def test_c_index(network: Prognosis, x: torch.Tensor, test: Cohort) -> float:
-    """Harrell's C of the first endpoint: the training curve's one number."""
+    """Harrell's C of the first endpoint: the training curve's one number. If it competes, by its ratio, too."""
     with torch.no_grad():
         risk = np.asarray(network(x)[:, 0].numpy())
-    return concordance_index(risk=risk, time=test.exit[:, 0], observed=test.observed[:, 0], entry=_entry(test, 0))
+    return concordance_index(
+        risk=risk, time=_compared_until(test, 0), observed=test.observed[:, 0], entry=_entry(test, 0)
+    )
 
 
 def endpoint_results(
@@ -85,8 +95,8 @@ def endpoint_results(
         results[endpoint.name] = _endpoint_result(
             endpoint.name,
             index,
-            ratios[:, index],
-            baseline[:, index],
+            ratios,
+            baseline,
             patients=patients,
             evaluation=evaluation,
             rng=np.random.default_rng([seed, index]),
@@ -99,11 +109,23 @@ def _entry(cohort: Cohort, endpoint: int) -> FloatArray | None:
     return entry if bool(entry.any()) else None
 
 
+def _rival(cohort: Cohort, endpoint: int) -> NDArray[np.bool_] | None:
+    """(patients,), whether follow-up ended with an event that competes; None for an endpoint that does not."""
+    others = list(cohort.schema.competing(endpoint))
+    return np.asarray(cohort.observed[:, others].any(axis=1)) if others else None
+
+
+def _compared_until(cohort: Cohort, endpoint: int) -> FloatArray:
+    """(patients,), until when each is without the event: whoever has had one that competes, longer than anybody."""
+    time, rival = cohort.exit[:, endpoint], _rival(cohort, endpoint)
+    return time if rival is None else np.where(rival, time.max(initial=0.0) + 1, time)
+
+
 def _endpoint_result(
     name: str,
     index: int,
-    risk: FloatArray,
-    log_baseline: FloatArray,
+    ratios: FloatArray,
+    baselines: FloatArray,
     *,
     patients: Consortium,
     evaluation: EvaluationSpec,
@@ -112,19 +134,28 @@ def _endpoint_result(
     test = patients.test
     grid = test.schema.grid
     time, observed, entry = test.exit[:, index], test.observed[:, index], _entry(test, index)
-    codes = entity_codes(test)
+    codes, rival, risk, log_baseline = entity_codes(test), _rival(test, index), ratios[:, index], baselines[:, index]
+    horizon, until = min(evaluation.horizon, grid.bounds[-1]), _compared_until(test, index)
+    risk_by_horizon = predicted_risk(horizon, ratios, baselines, schema=test.schema, endpoint=index)
+    order = risk if rival is None else risk_by_horizon
 
     def c_index(rows: NDArray[np.int64]) -> float:
         return concordance_index(
-            risk=risk[rows], time=time[rows], observed=observed[rows], entry=None if entry is None else entry[rows]
+            risk=order[rows], time=until[rows], observed=observed[rows], entry=None if entry is None else entry[rows]
         )
 
-    pairs = concordance(risk=risk, time=time, observed=observed, entry=entry)
-    horizon = min(evaluation.horizon, grid.bounds[-1])
+    pairs = concordance(risk=order, time=until, observed=observed, entry=entry)
     followed = min(float(time.max()), grid.bounds[-1])
     times = np.linspace(0, followed, 62)[1:-1]
-    survival = survival_curves(risk, log_baseline_hazard=log_baseline, grid=grid, times=times)
+    survival = predicted_survival(ratios, baselines, schema=test.schema, endpoint=index, times=times)
     notes: list[str] = []
+    if rival is not None:
+        others = " and ".join(plain_name(test.schema.endpoints[each].name) for each in test.schema.competing(index))
+        notes.append(
+            f"It competes with {others}: risks are shares who will have had it, with that counted. Who has had that "
+            "never has this, for the C-index as well. The calibration slope and expected events are of the hazard of "
+            "this endpoint among those who have had neither. Uno's C is not computed."
+        )
     if not pairs.comparable:
         notes.append(
             f"No C-index is defined on these patients: of {len(risk)} with {int(observed.sum())} events no two can be "
@@ -138,10 +169,9 @@ def _endpoint_result(
         )
     else:
         try:
-            weighted = _weighted(index, risk, log_baseline, patients=patients, horizon=horizon)
+            weighted = _weighted(index, ratios, baselines, patients=patients, horizon=horizon)
         except ValueError as undefined:
             notes.append(f"Not every measure is defined on these patients: {undefined}")
-    risk_by_horizon = risk_at(horizon, risk, log_baseline_hazard=log_baseline, grid=grid)
     return EndpointResult(
         name=name,
         log_hazard_ratio=risk,
@@ -152,13 +182,23 @@ def _endpoint_result(
         c_index_ci95=bootstrap_interval(c_index, len(risk), rng, resamples=evaluation.bootstrap_resamples),
         c_index_within_type=float("nan")
         if codes is None
-        else concordance_index(risk=risk, time=time, observed=observed, entry=entry, group=codes),
+        else concordance_index(risk=order, time=until, observed=observed, entry=entry, group=codes),
         uno_c_index=weighted.uno_c_index,
         integrated_brier=weighted.integrated_brier,
         expected=_expected(index, risk, log_baseline, patients=patients, horizon=horizon),
         brier_gain=weighted.brier_gain,
         brier_until=weighted.until,
-        calibration=calibration_at(horizon, predicted_risk=risk_by_horizon, time=time, observed=observed, entry=entry),
+        calibration=calibration_at(
+            horizon,
+            predicted_risk=risk_by_horizon,
+            time=time,
+            observed=observed,
+            entry=entry,
+            competing=rival,
+            cumulative_hazard=None
+            if rival is None
+            else -np.log1p(-risk_at(horizon, risk, log_baseline_hazard=log_baseline, grid=grid)),
+        ),
         notes=tuple(notes),
         events=int(observed.sum()),
         comparable_pairs=pairs.comparable,
@@ -206,15 +246,19 @@ class _Weighted:
 
 
 def _weighted(
-    index: int, risk: FloatArray, log_baseline: FloatArray, *, patients: Consortium, horizon: float
+    index: int, ratios: FloatArray, baselines: FloatArray, *, patients: Consortium, horizon: float
 ) -> _Weighted:
     """Up to the horizon, or to where a tenth is still followed. ValueError where the follow-up gives no answer."""
-    test, grid = patients.test, patients.test.schema.grid
+    test, rival = patients.test, _rival(patients.test, index)
     time, observed = test.exit[:, index], test.observed[:, index]
-    training = {site: (cohort.exit[:, index], cohort.observed[:, index]) for site, cohort in patients.hospitals.items()}
-    train_time, train_observed = (np.concatenate([each[part] for each in training.values()]) for part in (0, 1))
-    pooled_censoring = censoring_distribution(time=train_time, observed=train_observed)
-    uno = uno_concordance_index(risk=risk, time=time, observed=observed, censoring=pooled_censoring, tau=horizon)
+    training = {site: (cohort.exit[:, index], _ended(cohort, index)) for site, cohort in patients.hospitals.items()}
+    train_time, train_ended = (np.concatenate([each[part] for each in training.values()]) for part in (0, 1))
+    uno = float("nan")
+    if rival is None:
+        pooled_censoring = censoring_distribution(time=train_time, observed=train_ended)
+        uno = uno_concordance_index(
+            risk=ratios[:, index], time=time, observed=observed, censoring=pooled_censoring, tau=horizon
+        )
     until = min(horizon, *(float(np.quantile(each, 1 - FEWEST_FOLLOWED_SHARE)) for each in (time, train_time)))
     times = np.linspace(0, until, 62)[1:]
     times[-1] *= 1 - 1e-12  # strictly before the last follow-up, where everybody was followed for as long
@@ -222,18 +266,32 @@ def _weighted(
 
     def brier(survival: FloatArray) -> float:
         return integrated_brier_score(
-            survival=survival, horizons=times, time=time, observed=observed, censoring=censoring
+            survival=survival, horizons=times, time=time, observed=observed, censoring=censoring, competing=rival
         )
 
-    score = brier(survival_curves(risk, log_baseline_hazard=log_baseline, grid=grid, times=times))
-    nothing_known = kaplan_meier(time=train_time, observed=train_observed).at(times)
-    null = brier(np.tile(nothing_known, (len(risk), 1)))
+    score = brier(predicted_survival(ratios, baselines, schema=test.schema, endpoint=index, times=times))
+    train_observed = np.concatenate([cohort.observed[:, index] for cohort in patients.hospitals.values()])
+    if rival is None:
+        nothing_known = kaplan_meier(time=train_time, observed=train_observed)
+    else:
+        train_rival = train_ended & ~train_observed
+        nothing_known = aalen_johansen(time=train_time, observed=train_observed, competing=train_rival)
+    null = brier(np.tile(nothing_known.at(times), (len(time), 1)))
     return _Weighted(uno, score, 1 - score / null if null > 0 else float("nan"), until)
 
 
+def _ended(cohort: Cohort, endpoint: int) -> NDArray[np.bool_]:
+    """(patients,), whether follow-up ended with the event, or with one that competes: else it was censored."""
+    rival = _rival(cohort, endpoint)
+    return cohort.observed[:, endpoint] if rival is None else cohort.observed[:, endpoint] | rival
+
+
 def baselines(hospitals: Mapping[str, Cohort], *, train: Cohort, test: Cohort) -> Baselines:
-    """Ridge Cox on the same public scales, pooled and for each hospital alone; penalty by cross-validation inside."""
-    time, observed, entry = test.exit[:, 0], test.observed[:, 0], _entry(test, 0)
+    """Ridge Cox on the same public scales, pooled and for each hospital alone; penalty by cross-validation inside.
+
+    Of a first endpoint that competes: of its own hazard, and compared as the federation is.
+    """
+    time, observed, entry = _compared_until(test, 0), test.observed[:, 0], _entry(test, 0)
     codes, x_test = entity_codes(test), encode(test)
 
     def risk_of(cohort: Cohort, name: str) -> FloatArray:

@@ -38,8 +38,9 @@ class EndpointResult:
     """One endpoint on the patients set aside.
 
     log_hazard_ratio  (patients,), positive is a worse prognosis.
-    risk_at_horizon   (patients,), predicted probability of the event by the study's horizon.
-    survival          (patients, times) predicted survival at `survival_times`, in the grid's unit.
+    risk_at_horizon   (patients,), predicted probability of having had the event by the study's horizon.
+    survival          (patients, times) predicted probability of not having had it, whatever came first, at
+                      `survival_times`, in the grid's unit.
     c_index           NaN where no two of the patients can be compared; `notes` says so.
     events            among these patients, and how many pairs of them the C-index compares.
     c_index_within_type  NaN where the schema names no tumour entity.

@@ -156,7 +156,9 @@ def _run(
         left_out=patients.left_out,
         notes=tuple(notes),
         seconds_total=time.perf_counter() - began,
-        measured=measured(plan, federated.state.summaries, federated.state.weights),
+        measured=measured(
+            plan, federated.state.summaries, federated.state.weights, competing=patients.test.schema.competing_names
+        ),
         measured_calibration=measured_calibration(plan, federated.state.summaries),
         released_explanations=released_explanations(plan, patients.test.schema, federated.state.summaries),
         weights=federated.state.weights,

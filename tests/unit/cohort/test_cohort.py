@@ -139,7 +139,7 @@ def test_the_hash_of_a_schema_notices_every_public_constant() -> None:
     # A new field needs a line above.
     for value, changes in ((SCHEMA, SCHEMA_CHANGES), (age, MARKER_CHANGES), (SCHEMA.endpoints[0], ENDPOINT_CHANGES)):
         untested = set(value.__dataclass_fields__) - {key for change in changes for key in change}
-        assert untested <= {"markers", "endpoints"}
+        assert untested <= {"markers", "endpoints", "competes_with"}  # the last takes two endpoints: test_schema.py
 
 
 def test_subset_takes_the_rows_in_the_given_order() -> None:

@@ -55,17 +55,37 @@ def test_schemas_that_differ_in_anything_hash_otherwise(other: StudySchema) -> N
     assert other.hash != SCHEMA.hash
 
 
-def test_a_schema_from_before_reference_ranges_keeps_its_hash() -> None:
+def test_a_schema_from_before_reference_ranges_and_competing_endpoints_keeps_its_hash() -> None:
     """Plans that hospitals have signed name it."""
-    written = asdict(SCHEMA) | {"markers": [_plain(marker) for marker in SCHEMA.markers]}
+    endpoints = [_without("competes_with", endpoint) for endpoint in SCHEMA.endpoints]
+    markers = [_without("reference_range", marker) for marker in SCHEMA.markers]
+    written = asdict(SCHEMA) | {"markers": markers, "endpoints": endpoints}
     canonical = json.dumps(_floats(written), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     assert hashlib.sha256(canonical.encode()).hexdigest() == SCHEMA.hash
     shown = replace(SCHEMA, markers=(replace(AGE, reference_range=(18.0, 65.0)), SCHEMA.markers[1]))
     assert shown.hash != SCHEMA.hash
 
 
-def _plain(marker: Marker) -> dict[str, object]:
-    return {key: value for key, value in asdict(marker).items() if key != "reference_range"}
+def test_that_endpoints_compete_is_one_schema_whichever_of_them_says_so() -> None:
+    cancer, heart, other = (Endpoint(name, "months", name) for name in ("cancer", "heart", "other"))
+    by_the_first = _of(replace(cancer, competes_with=("heart", "other")), heart, other)
+    in_a_chain = _of(cancer, replace(heart, competes_with=("cancer",)), replace(other, competes_with=("heart",)))
+    assert by_the_first.hash == in_a_chain.hash
+    assert [in_a_chain.competing(number) for number in range(3)] == [(1, 2), (0, 2), (0, 1)]
+    assert len({by_the_first.hash, _of(cancer, heart, other).hash, _of(cancer, *_pair(heart, other)).hash}) == 3
+    assert [_of(cancer, *_pair(heart, other)).competing(number) for number in range(3)] == [(), (2,), (1,)]
+
+
+def _pair(one: Endpoint, two: Endpoint) -> tuple[Endpoint, Endpoint]:
+    return replace(one, competes_with=(two.name,)), two
+
+
+def _of(*endpoints: Endpoint) -> StudySchema:
+    return replace(SCHEMA, endpoints=endpoints, baseline_hazard=(0.01,) * len(endpoints))
+
+
+def _without(name: str, described: Marker | Endpoint) -> dict[str, object]:
+    return {key: value for key, value in asdict(described).items() if key != name}
 
 
 def _floats(value: object) -> object:

@@ -80,6 +80,7 @@ NO_TABLE_FITS_BOTH = {
     "Endpoint.entry_column": with_relapse(entry_column="entry"),
     "Endpoint.death_event_column": with_relapse(death_event_column="died"),
     "Endpoint.death": with_relapse(death=DeathPolicy.CENSORING),
+    "Endpoint.competes_with": with_relapse(competes_with=("survival",)),
     "StudySchema.patient_id": replace(SCHEMA, patient_id="id"),
     "StudySchema.markers": replace(SCHEMA, markers=(ALBUMIN,)),
     "StudySchema.endpoints": replace(SCHEMA, endpoints=(DEATH,), baseline_hazard=(0.02,)),

@@ -337,3 +337,79 @@ def test_the_schemas_of_the_real_studies_are_valid(study: str, markers: int, inp
     assert len(schema.markers) == markers
     # TCGA: 342 numeric values, 13 categories beside the reference, 343 flags; sex has one category beside its own.
     assert len(columns(schema)) == inputs
+
+
+CAUSES = """
+[[endpoint]]
+name = "death_of_disease"
+time = "survival_months"
+event = "died_of_disease"
+entry = "entry_months"
+baseline_hazard = 0.01
+competes_with = ["death_of_other_causes"]
+
+[[endpoint]]
+name = "death_of_other_causes"
+time = "survival_months"
+event = "died_otherwise"
+entry = "entry_months"
+baseline_hazard = 0.002
+"""
+
+
+def with_causes(**instead: str) -> str:
+    """Keys say which of the lines of CAUSES, values what stands there."""
+    lines = CAUSES.splitlines()
+    for number, line in instead.items():
+        lines[int(number.removeprefix("line_"))] = line
+    return TEXT + "\n".join(lines) + "\n"
+
+
+def test_endpoints_that_compete_name_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "schema.toml"
+    path.write_text(with_causes(), encoding="utf-8")
+    schema = read_schema(path)
+    assert schema.endpoints[2].competes_with == ("death_of_other_causes",)
+    assert [schema.competing(number) for number in range(4)] == [(), (), (3,), (2,)]
+
+
+WRONG_COMPETITION = [
+    ("unknown", {"line_7": 'competes_with = ["death_of_other_cause"]'}, ["no endpoint", '"death_of_other_causes"']),
+    ("itself", {"line_7": 'competes_with = ["death_of_disease"]'}, ["names the endpoint itself"]),
+    ("twice", {"line_7": 'competes_with = ["death_of_other_causes", "death_of_other_causes"]'}, ["more than once"]),
+    ("a text", {"line_7": 'competes_with = "death_of_other_causes"'}, ["list of texts"]),
+    ("another time", {"line_11": 'time = "other_months"'}, ["has another time", "Give both the same time"]),
+    ("another entry", {"line_13": ""}, ["has another entry", "Give both the same entry"]),
+    ("same event", {"line_12": 'event = "died_of_disease"'}, ["has the same event", "an event column of its own"]),
+    (
+        "deaths beside",
+        {"line_6": 'baseline_hazard = 0.01\ndeath_event = "death_observed"'},
+        ["stands beside death_event"],
+    ),
+    ("deaths at the other", {"line_14": 'baseline_hazard = 0.01\ndeath_event = "dead"'}, ["has a death_event"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("instead", "fragments"), [c[1:] for c in WRONG_COMPETITION], ids=[c[0] for c in WRONG_COMPETITION]
+)
+def test_endpoints_that_cannot_compete_are_one_fault(
+    tmp_path: Path, instead: dict[str, str], fragments: list[str]
+) -> None:
+    (fault,) = faults_of(tmp_path, with_causes(**instead))
+    assert fault.startswith('schema.toml: [[endpoint]] "death_of_disease", competes_with')
+    for fragment in fragments:
+        assert fragment in fault
+
+
+def test_all_that_keeps_endpoints_from_competing_is_told_at_once(tmp_path: Path) -> None:
+    faults = faults_of(
+        tmp_path, with_causes(line_11='time = "other_months"', line_12='event = "died_of_disease"', line_13="")
+    )
+    assert [
+        part for fault in faults for part in ("another time", "another entry", "the same event") if part in fault
+    ] == [
+        "another time",
+        "another entry",
+        "the same event",
+    ]

@@ -105,6 +105,30 @@ def test_a_death_that_censors_is_no_event() -> None:
     np.testing.assert_array_equal(cohort.observed, [[True, True], [False, False], [True, False]])
 
 
+CAUSES = replace(
+    SCHEMA,
+    endpoints=(
+        Endpoint("death_of_disease", "os_months", "death", competes_with=("death_of_other_causes",)),
+        Endpoint("death_of_other_causes", "os_months", "treated"),
+    ),
+)
+
+
+def test_two_events_of_endpoints_that_compete_are_a_fault_and_one_or_none_are_not() -> None:
+    """P1 has both, P2 neither, P3 one."""
+    (fault,) = faults_of(table(), CAUSES)
+    assert 'column "death"' in fault
+    assert 'together with column "treated", which competes with it' in fault
+    assert "1 row" in fault
+    assert validate(table(treated=[0, 0, 0]), CAUSES, where="lung.csv").observed.tolist() == [
+        [True, False],
+        [False, False],
+        [True, False],
+    ]
+    nobody = replace(CAUSES, endpoints=(replace(CAUSES.endpoints[0], competes_with=()), CAUSES.endpoints[1]))
+    assert validate(table(), nobody, where="lung.csv").observed[0].all()
+
+
 def test_text_and_typed_cells_give_the_same_cohort(tmp_path: Path) -> None:
     typed = table().convert_dtypes()
     assert typed["age_years"].dtype != object

@@ -140,6 +140,7 @@ def cohort(choice: Chosen) -> Response:
         "interactions": interactions,
         "network": None if interactions is None else network_figure(interactions),
         "groups": groups,
+        "competes": bool(hospital.schema.competing(choice.endpoint.number)),
         "groups_figure": groups_figure(groups, hospital.grid, endpoint=choice.endpoint.name) if groups else None,
         "group_medians": [group.median_words(hospital.grid.unit) for group in groups],
         "risk_times": _risk_table(groups, hospital.grid),
@@ -234,8 +235,9 @@ def interactions_csv(choice: Chosen) -> Response:
 @router.get("/cohort/risk-groups.csv")
 def groups_csv(choice: Chosen) -> Response:
     """Observed courses of the risk groups."""
-    unit = choice.visit.desk.hospital.grid.unit
-    heading = ("group", f"time_{unit}", "survival", "low_95", "high_95")
+    hospital = choice.visit.desk.hospital
+    share = "without_the_event" if hospital.schema.competing(choice.endpoint.number) else "survival"
+    heading = ("group", f"time_{hospital.grid.unit}", share, "low_95", "high_95")
     rows = [
         (group.name, float(when), float(share), float(low), float(high))
         for group in choice.groups()

@@ -14,11 +14,13 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from oncofed.client.pages.cause_words import told_shares
 from oncofed.client.pages.group_outcome import GroupOutcome
 from oncofed.client.pages.outcome_parts import told_times
 from oncofed.client.pages.patient_view import PatientView
 from oncofed.client.pages.recalibration import LEVEL
 from oncofed.client.pages.wording import time
+from oncofed.cohort.schema import StudySchema
 from oncofed.picture.axes import Axis, Key, across, legend, upright
 from oncofed.picture.drawing import QUIET, WIDTH, Picture, Stroke, area, curve, picture, rectangle
 from oncofed.survival.grid import TimeGrid
@@ -74,6 +76,42 @@ def _said_of(view: PatientView, moment: float) -> list[str]:
     lines = [said]
     share = None if view.similar is None else view.similar.outcome.at(moment)
     return lines if share is None else [*lines, f"similar patients {percent(share)}"]
+
+
+def incidence_figure(view: PatientView, schema: StudySchema) -> Picture:
+    """How many have had what by each time, stacked: the endpoint at the bottom, with its limits, and on it the others.
+
+    Dashed: of similar patients, who were observed to have had the endpoint.
+    """
+    found, similar = view.competing, None if view.similar is None else view.similar.outcome
+    assert found is not None
+    names = [plain_name(schema.endpoints[each].name) for each in found.causes]
+    own, observed, limit = Stroke(WORSE, "solid", 3), Stroke(_PURPLE, "dash", 2), Stroke(WORSE, "dot", 1.5)
+    fills = [(WORSE, 0.3), *((QUIET, opacity) for opacity in np.linspace(0.35, 0.15, len(names) - 1).tolist())]
+    keys = [Key(names[0], own, fills[0][1])]
+    keys += [Key.area(name, *fill) for name, fill in zip(names[1:], fills[1:], strict=True)]
+    if found.low is not None:
+        keys.append(Key(f"its {100 * LEVEL:.0f} % band", limit))
+    if similar is not None and similar.has_curve:
+        keys.append(Key("observed: similar patients", observed))
+    frame = _Frame.under(keys, schema.grid, "Have had it", width=_BESIDE_WIDTH, height=_BESIDE_HEIGHT)
+    x, tops = frame.across(found.times), np.cumsum(found.shares, axis=0)
+    below = np.vstack([np.zeros(len(found.times)), tops[:-1]])
+    marks = [
+        area(x, frame.up(low), frame.up(high), colour, opacity=opacity)
+        for low, high, (colour, opacity) in zip(below, tops, fills, strict=True)
+    ]
+    marks += [curve(x, frame.up(each), limit) for each in (found.low, found.high) if each is not None]
+    if similar is not None and similar.has_curve:
+        marks.append(curve(frame.across(similar.times), frame.up(1 - similar.survival), observed))
+    marks.append(curve(x, frame.up(tops[0]), own))
+
+    def said(moment: float) -> list[str]:
+        told = [f"{name} {share}" for name, share in zip(names, told_shares(found, moment), strict=False)]
+        share = None if similar is None else similar.at(moment)
+        return told if share is None else [*told, f"similar patients, {names[0]}: {percent(1 - share)}"]
+
+    return frame.picture("incidence", [*marks, *frame.moments(schema.grid, said)])
 
 
 def groups_figure(groups: Sequence[GroupOutcome], grid: TimeGrid, *, endpoint: str) -> Picture:

@@ -1,7 +1,9 @@
 """How did a group of this hospital's patients fare? A function of what is told of its parts, and of nothing else.
 
-An actuarial life table on the public axis (`outcome_parts`). A told count is at least so many, and fewer than the floor
-more; what is drawn goes through the middle of that. The limits hold the chance of so many patients and the rounding.
+An actuarial life table on the public axis (`outcome_parts`), of several decrements where other events compete: who has
+had one of these stays without the event for good, and is not taken to be censored. A told count is at least so many,
+and fewer than the floor more; what is drawn goes through the middle of that. The limits hold the chance of so many
+patients and the rounding.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from scipy.special import ndtri
 
 from oncofed.client.pages.disclosure import Disclosure
 from oncofed.client.pages.disclosure import survival as rounded_survival
-from oncofed.client.pages.outcome_parts import Part
+from oncofed.client.pages.outcome_parts import IntArray, Part
 from oncofed.client.pages.wording import time
+from oncofed.survival.aalen_johansen import incidence_variance
 from oncofed.survival.curves import NOT_REACHED
 
 FloatArray = NDArray[np.float64]
@@ -29,7 +32,7 @@ _Z = float(ndtri(0.975))
 class GroupOutcome:
     """times   (times,), rising, from 0 or from when enough are under observation.
 
-    survival, low, high  (times,), with pointwise 95 % limits.
+    survival, low, high  (times,), who have not had the event, whatever else, with pointwise 95 % limits.
     median    in the grid's unit, or NOT_REACHED within `times`, which may end long before the grid does.
     """
 
@@ -64,34 +67,45 @@ class GroupOutcome:
 class Estimated:
     """Of some parts: events by each time of the axis, and patients under observation, in the middle of what is told.
 
+    competing      events of another kind, the same.
     squared_error  of a number of events, from its rounding.
     """
 
     events: FloatArray
     at_risk: FloatArray
+    competing: FloatArray
     squared_error: float
 
 
 def estimated(part: Part, axis: FloatArray, disclosure: Disclosure) -> Estimated:
-    """Events come evenly between the times at which their told number has grown.
+    """Both kinds of events as `_evenly` has them."""
+    half = (disclosure.floor - 1) / 2
+    at_risk = np.minimum(np.where(part.at_risk > 0, part.at_risk + half, half / 2), part.patients)
+    events = _evenly(part.events, part, axis, disclosure)
+    none = np.zeros(len(axis))
+    competing = _evenly(part.competing, part, axis, disclosure) if part.competing.any() else none
+    return Estimated(events, at_risk, competing, disclosure.floor**2 / 12)
+
+
+def _evenly(told: IntArray, part: Part, axis: FloatArray, disclosure: Disclosure) -> FloatArray:
+    """(times,) events. They come evenly between the times at which their told number has grown.
 
     At such a time they have grown by half of what comes from one time to the next more than is told.
     """
     floor = disclosure.floor
     half = (floor - 1) / 2
-    at_risk = np.minimum(np.where(part.at_risk > 0, part.at_risk + half, half / 2), part.patients)
     places, counts = [0], [0.0]
     for place in range(1, len(axis)):
-        grown = float(part.events[place] - part.events[place - 1])
+        grown = float(told[place] - told[place - 1])
         if grown > 0:
             more = min(grown / (place - places[-1]), floor - 1) / 2
             places.append(place)
-            counts.append(min(float(part.events[place]) + more, part.patients))
+            counts.append(min(float(told[place]) + more, part.patients))
     last = int(np.flatnonzero(part.at_risk)[-1]) if part.at_risk.any() else 0
     if last > places[-1]:
         places.append(last)
-        counts.append(max(counts[-1], min(float(part.events[last]) + half, part.patients)))
-    return Estimated(np.interp(axis, axis[places], counts), at_risk, floor**2 / 12)
+        counts.append(max(counts[-1], min(float(told[last]) + half, part.patients)))
+    return np.interp(axis, axis[places], counts)
 
 
 def group_outcome(name: str, parts: Sequence[Part], *, axis: FloatArray, disclosure: Disclosure) -> GroupOutcome | None:
@@ -110,10 +124,9 @@ def group_outcome(name: str, parts: Sequence[Part], *, axis: FloatArray, disclos
     here = slice(first, last + 1)
     at_risk = np.sum([part.at_risk for part in each], axis=0)[here]
     events = np.diff(np.sum([part.events for part in each], axis=0)[here])
-    exposed = (at_risk[:-1] + at_risk[1:] + events) / 2
-    lost = np.clip(events / exposed, 0.0, 0.99)
-    survival = np.concatenate([[1.0], np.cumprod(1 - lost)])
-    by_chance = np.concatenate([[0.0], np.cumsum(lost / (exposed * (1 - lost)))])
+    rivals = np.diff(np.sum([part.competing for part in each], axis=0)[here])
+    exposed = (at_risk[:-1] + at_risk[1:] + events + rivals) / 2
+    survival, by_chance = _without(events, rivals, exposed)
     by_rounding = np.concatenate([[0.0], sum(part.squared_error for part in each) / at_risk[1:] ** 2])
     deviation = _Z * np.sqrt(by_chance + by_rounding)
     return GroupOutcome(
@@ -124,6 +137,21 @@ def group_outcome(name: str, parts: Sequence[Part], *, axis: FloatArray, disclos
         high=rounded_survival(np.minimum(survival * np.exp(deviation), 1.0)),
         median=_half(axis[here], rounded_survival(survival), float(axis[-1])),
     )
+
+
+def _without(events: FloatArray, rivals: FloatArray, exposed: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Who have not had the event at each time from the first on, and the variance of the logarithm of that."""
+    ended = np.clip((events + rivals) / exposed, 0.0, 0.99)
+    free = np.concatenate([[1.0], np.cumprod(1 - ended)])
+    if not rivals.any():
+        return free, np.concatenate([[0.0], np.cumsum(ended / (exposed * (1 - ended)))])
+    whose = np.divide(events, events + rivals, out=np.zeros_like(events), where=events + rivals > 0)
+    incidence = np.cumsum(free[:-1] * ended * whose)
+    variance = incidence_variance(
+        incidence, free[:-1], own=exposed * ended * whose, with_any=exposed * ended, at_risk=exposed
+    )
+    survival = 1 - incidence
+    return np.concatenate([[1.0], survival]), np.concatenate([[0.0], np.maximum(variance, 0.0) / survival**2])
 
 
 def _half(times: FloatArray, survival: FloatArray, last: float) -> float:

@@ -168,10 +168,10 @@ class HospitalPrognosis:
 
     def endpoint(self, number: int) -> EndpointPrognosis:
         """Computed when first asked for. Raises IndexError for a number that is none."""
-        name = self.endpoint_names[number]
+        number = range(len(self.endpoint_names))[number]
         with self._lock:
             if number not in self._endpoints:
-                self._endpoints[number] = self._computed(number, name)
+                self._endpoints.update(self._of_one_follow_up(number))
             return self._endpoints[number]
 
     def own(self, number: int, row: int) -> OwnPrognosis:
@@ -194,6 +194,14 @@ class HospitalPrognosis:
             found = compute()  # without the lock: twice at the same time is no harm
             with self._lock:
                 self._kept[key] = found
+        return found
+
+    def _of_one_follow_up(self, number: int) -> dict[int, EndpointPrognosis]:
+        """With those that compete with it: what comes of all their hazards is adjusted in all of them, or in none."""
+        numbers = (number, *self.schema.competing(number))
+        found = {each: self._computed(each, self.endpoint_names[each]) for each in numbers}
+        if any(each.recalibration is None for each in found.values()):
+            return {each: replace(prognosis, recalibration=None) for each, prognosis in found.items()}
         return found
 
     def _computed(self, number: int, name: str) -> EndpointPrognosis:

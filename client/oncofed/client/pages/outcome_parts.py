@@ -2,7 +2,8 @@
 
 Every figure of outcomes, of all, of a tumour, of a third of the risk, of similar patients, and how the model fits, is
 made of what is told of parts, and of nothing else. A part tells how many patients it has, how many of them had an event
-by each time of a public axis and how many were under observation then: rounded down to a multiple of the floor, each.
+by each time of a public axis, how many another one that competes with it, where the schema has any, and how many were
+under observation then: rounded down to a multiple of the floor, each.
 So with one version or two nothing is told of outcomes but such numbers, and each agrees with as many counts as the
 floor has patients.
 
@@ -40,11 +41,12 @@ _MOST_TICKS = 12
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """unit, third, patients, log_hazard_ratio (the middle one), events and at_risk are told; rows are not.
+    """unit, third, patients, log_hazard_ratio (the middle one), events, at_risk and competing are told; rows are not.
 
     unit     its number, or TOGETHER. third: place in THIRDS, of the unit's risk.
     unseen   whether all of them were set aside from training.
     events   (times,), how many have had one by then. at_risk: (times,), under observation just before.
+    competing  (times,), how many have had another event by then, which rules this one out.
     rows     of the published patients.
     """
 
@@ -55,6 +57,7 @@ class Part:
     log_hazard_ratio: float
     events: IntArray
     at_risk: IntArray
+    competing: IntArray
     rows: IntArray
 
 
@@ -87,7 +90,7 @@ def parts_of(
         fewest = max(2, min(MOST // floor, tens // 4))
         for third, (rows, tens_in_third) in enumerate(_cut(order, _equal(tens, len(THIRDS)), floor)):
             for group, size in _of_equal_risk(rows, tens_in_third, fewest=fewest, floor=floor):
-                events, at_risk = _counted(units, group, endpoint=endpoint, grid=grid, axis=axis)
+                events, at_risk, competing = _counted(units, group, endpoint=endpoint, grid=grid, axis=axis)
                 found.append(
                     Part(
                         unit=unit,
@@ -97,6 +100,7 @@ def parts_of(
                         log_hazard_ratio=disclosure.middle(ratio[group], step=LOG_RATIO_STEP),
                         events=np.minimum(events // floor, size) * floor,
                         at_risk=np.minimum(at_risk // floor, size) * floor,
+                        competing=np.minimum(competing // floor, size) * floor,
                         rows=group,
                     )
                 )
@@ -152,11 +156,16 @@ def _of_equal_risk(rows: IntArray, tens: int, *, fewest: int, floor: int) -> lis
 
 def _counted(
     units: Units, rows: IntArray, *, endpoint: int, grid: TimeGrid, axis: FloatArray
-) -> tuple[IntArray, IntArray]:
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Events, patients under observation, and competing events."""
     cohort = units.cohort
     entry, exit_ = cohort.entry[rows, endpoint], cohort.exit[rows, endpoint]
-    observed = cohort.observed[rows, endpoint] & (exit_ <= grid.bounds[-1])
+    inside = exit_ <= grid.bounds[-1]
+    observed = cohort.observed[rows, endpoint] & inside
+    rivals = list(cohort.schema.competing(endpoint))
+    rival = cohort.observed[rows][:, rivals].any(axis=1) & inside
     entered = (entry[None, :] < axis[:, None]) | (entry[None, :] == 0)
     at_risk = (entered & (exit_[None, :] >= axis[:, None])).sum(axis=1)
-    events = (observed[None, :] & (exit_[None, :] <= axis[:, None])).sum(axis=1)
-    return events.astype(np.intp), at_risk.astype(np.intp)
+    by_then = exit_[None, :] <= axis[:, None]
+    events, competing = ((each[None, :] & by_then).sum(axis=1) for each in (observed, rival))
+    return events.astype(np.intp), at_risk.astype(np.intp), competing.astype(np.intp)

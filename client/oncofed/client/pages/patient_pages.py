@@ -13,13 +13,16 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 
 from oncofed.client.pages.accounts import Role
+from oncofed.client.pages.cause_words import FirstWords, cause_words, first_sentence, told_shares
 from oncofed.client.pages.desk import Form, FormOf, Visit, refusal, visit_of
-from oncofed.client.pages.figures import survival_figure
+from oncofed.client.pages.figures import incidence_figure, survival_figure
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.marker_figures import reason_bar, waterfall_figure
 from oncofed.client.pages.marker_rows import MarkerRow
-from oncofed.client.pages.patient_view import PatientView, patient_view
+from oncofed.client.pages.patient_view import Curve, PatientView, patient_view
 from oncofed.client.pages.patient_words import (
+    EventWords,
+    asked_moment,
     completeness_words,
     event_words,
     headline,
@@ -36,6 +39,7 @@ from oncofed.client.pages.rendering import page
 from oncofed.client.pages.viewing_record import NOT_FOUND, PATIENT, SEARCH, UNKNOWN_PAGE, UNKNOWN_PATIENT
 from oncofed.client.pages.wording import time
 from oncofed.survival.curves import NOT_REACHED
+from oncofed.words.names import plain_name
 from oncofed.words.numbers import percent
 from oncofed.words.time_shapes import when_words
 
@@ -91,8 +95,9 @@ def patient(visit: Clinician, word: str, endpoint: str = "0", since: str = "0") 
     number, begin = endpoint_number(visit, endpoint), _start(visit, since)
     visit.desk.record.patient(visit.by, PATIENT, hospital.cohort.patient_ids[row])
     view = patient_view(hospital, row, endpoint=number, since=begin)
-    if begin and view.incidence is not None:
-        raise refusal(visit, UNKNOWN_PAGE, 404, "Of this endpoint no curve begins later: deaths are counted apart.")
+    if begin and view.may_come_first:
+        said = "Of this endpoint no curve begins later: what else may come first is counted apart."
+        raise refusal(visit, UNKNOWN_PAGE, 404, said)
     return page("patient.html.j2", visit, _content(hospital, view, row, word))
 
 
@@ -114,7 +119,18 @@ def endpoint_number(visit: Visit, text: str) -> int:
 
 def _content(hospital: HospitalPrognosis, view: PatientView, row: int, word: str) -> dict[str, object]:
     grid, curve, recalibration = hospital.grid, view.curve, view.endpoint.recalibration
-    words = event_words(hospital.schema.endpoints[view.endpoint.number])
+    schema, words = hospital.schema, event_words(hospital.schema.endpoints[view.endpoint.number])
+    told = sentence(curve, words, grid), scenarios(curve, words, grid)
+    first = None if view.competing is None else FirstWords.of(schema, view.competing)
+    if view.competing is not None and first is not None:
+        words = EventWords(f"without {plain_name(view.endpoint.name)}", first.causes[0].came, first.spared)
+        moment = asked_moment(grid)
+        of_all = Curve(view.competing.times, view.competing.free, None)
+        told = (
+            first_sentence(view.competing, first, moment, in_years(moment, grid.unit)),
+            scenarios(of_all, EventWords(first.without, "", first.spared), grid),
+        )
+    instead = view.status.instead
     missing = [each for each in view.missing if each.moves]
     biology = [each for each in view.markers if not each.is_treatment]
     return {
@@ -123,9 +139,13 @@ def _content(hospital: HospitalPrognosis, view: PatientView, row: int, word: str
         "here": "/patients",
         "headline": headline(hospital, row),
         "words": words,
-        "sentence": sentence(curve, words, grid),
-        "scenarios": scenarios(curve, words, grid),
-        "status": status_words(view.status, words, grid),
+        "sentence": told[0],
+        "scenarios": told[1],
+        "first": None if first is None else _first_at_times(hospital, view),
+        "others": [] if view.competing is None else [schema.endpoints[each].name for each in view.competing.causes[1:]],
+        "status": status_words(
+            view.status, words, grid, instead="" if instead is None else cause_words(schema.endpoints[instead]).came
+        ),
         "starts": [(place, in_years(each, grid.unit)) for place, each in enumerate(starts(view, grid))],
         "completeness": completeness_words(view.complete),
         "reasons": [(each, reason_bar(each, view.reasons)) for each in view.reasons],
@@ -136,7 +156,7 @@ def _content(hospital: HospitalPrognosis, view: PatientView, row: int, word: str
         "peers": hospital.at_least(view.peers),
         "noise_in_model": hospital.noise_in_model,
         "noise_is_told": hospital.weight_noise is not None,
-        "survival": survival_figure(view, grid),
+        "survival": survival_figure(view, grid) if first is None else incidence_figure(view, hospital.schema),
         "waterfall": waterfall_figure(view),
         "first_markers": biology[:_ROWS_AT_FIRST],
         "kinds": _by_kind(biology[_ROWS_AT_FIRST:]),
@@ -198,6 +218,20 @@ def _incidence_at_times(hospital: HospitalPrognosis, view: PatientView) -> list[
         place = int(abs(view.curve.times - bound).argmin())
         event, died = percent(float(found.event[place])), percent(float(found.died_before[place]))
         rows.append((time(bound, hospital.grid.unit), event, died))
+    return rows
+
+
+def _first_at_times(hospital: HospitalPrognosis, view: PatientView) -> list[tuple[str, str, str, list[str], str, str]]:
+    """Time; who have had the event by then; its limits; each that competes; none; observed of similar patients."""
+    found, rows = view.competing, []
+    assert found is not None
+    for bound in told_times(hospital.grid):
+        own, *others, spared = told_shares(found, bound)
+        place = int(abs(found.times - bound).argmin())
+        limits = "" if found.low is None or found.high is None else _limits(found.low[place], found.high[place])
+        share = None if view.similar is None else view.similar.outcome.at(bound)
+        seen = "not known" if share is None else percent(1 - share)
+        rows.append((time(bound, hospital.grid.unit), own, limits, others, spared, seen))
     return rows
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from oncofed.client.pages.competing import Competing, competing_of
 from oncofed.client.pages.disclosure import Share
 from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, OwnPrognosis, Peers
 from oncofed.client.pages.marker_rows import MarkerRow, ModalityTotal, Reason, marker_rows, modality_totals, reasons_of
@@ -30,6 +31,8 @@ _POINTS = 241
 @dataclass(frozen=True, eq=False)
 class Curve:
     """times, released  (times,): survival by the released model. adjusted: to this hospital, or None.
+
+    Of an endpoint that competes with others, `survival` is the share who have not had it, whatever came first.
 
     since  of those who have lived so long without the event: times and curves begin there. 0 for everybody.
     """
@@ -69,10 +72,14 @@ class Incidence:
 
 @dataclass(frozen=True)
 class Status:
-    """What became of the patient, by the table as it is now. time: in the grid's unit, since time zero."""
+    """What became of the patient, by the table as it is now. time: in the grid's unit, since time zero.
+
+    instead  the number of the endpoint that came first, and rules the event out.
+    """
 
     event: bool
     time: float
+    instead: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +90,7 @@ class PatientView:
     markers      all that contribute, strongest first; those that were not measured are among them.
     reasons      the few lines that say most, which add up to the whole.
     incidence    None for an endpoint whose curve is of everything that may happen, as of overall survival.
+    competing    None for an endpoint that competes with none.
     """
 
     patient_id: str
@@ -99,6 +107,12 @@ class PatientView:
     complete: Completeness
     comparison: SimilarPatients | NobodySimilar
     incidence: Incidence | None
+    competing: Competing | None = None
+
+    @property
+    def may_come_first(self) -> bool:
+        """Whether something else may that is counted apart: there is no curve of those who have lived so long."""
+        return self.incidence is not None or self.competing is not None
 
     @property
     def similar(self) -> SimilarPatients | None:
@@ -113,16 +127,16 @@ def patient_view(hospital: HospitalPrognosis, row: int, *, endpoint: int, since:
     lower = slope * prognosis.log_hazard_ratio[peers.rows] < own.log_hazard_ratio
     rows = marker_rows(hospital, prognosis, own, row, peers)
     missing = could_change(hospital, row, peers, endpoint=endpoint, slope=slope)
+    competing = competing_of(hospital, endpoint, row, np.linspace(0.0, hospital.grid.bounds[-1], _POINTS))
     return PatientView(
         patient_id=hospital.cohort.patient_ids[row],
         endpoint=prognosis,
         peers=peers,
         log_hazard_ratio=own.log_hazard_ratio,
-        curve=_curve(hospital, prognosis, released, since),
-        status=Status(
-            bool(hospital.cohort.observed[row, endpoint]),
-            float(hospital.cohort.exit[row, endpoint]),
-        ),
+        curve=_curve(hospital, prognosis, released, since)
+        if competing is None
+        else Curve(competing.times, 1 - competing.released, competing.band),
+        status=_status(hospital, row, endpoint),
         percentile=hospital.disclosure.share_of_strata(lower, hospital.units.strata[peers.rows]),
         markers=rows,
         reasons=reasons_of(rows, whole=own.log_hazard_ratio),
@@ -131,7 +145,14 @@ def patient_view(hospital: HospitalPrognosis, row: int, *, endpoint: int, since:
         complete=completeness(hospital, row, peers, endpoint=endpoint, slope=slope),
         comparison=similar_patients(hospital, prognosis, row, released),
         incidence=_incidence(hospital, prognosis, released, row),
+        competing=competing,
     )
+
+
+def _status(hospital: HospitalPrognosis, row: int, endpoint: int) -> Status:
+    cohort = hospital.cohort
+    instead = next((each for each in hospital.schema.competing(endpoint) if cohort.observed[row, each]), None)
+    return Status(bool(cohort.observed[row, endpoint]), float(cohort.exit[row, endpoint]), instead)
 
 
 def _curve(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, own: OwnPrognosis, since: float) -> Curve:

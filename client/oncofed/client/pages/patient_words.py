@@ -70,21 +70,26 @@ def in_years(moment: float, unit: str) -> str:
 
 
 def starts(view: PatientView, grid: TimeGrid) -> list[float]:
-    """From when on a curve may be asked for: time zero, and told times; nothing else where deaths are counted apart."""
-    return [0.0] if view.incidence is not None else starts_of(grid)
+    """From when on a curve may be asked for: time zero, and told times; nothing else where others may come first."""
+    return [0.0] if view.may_come_first else starts_of(grid)
 
 
 def starts_of(grid: TimeGrid) -> list[float]:
     return [0.0, *told_times(grid)[:-1]]
 
 
-def sentence(curve: Curve, words: EventWords, grid: TimeGrid) -> str:
-    """Of a hundred such patients."""
-    later = [bound for bound in _whole_years(grid) if bound > curve.since] or [
-        bound for bound in grid.bounds if bound > curve.since
+def asked_moment(grid: TimeGrid, *, since: float = 0.0) -> float:
+    """Three years on, or as near as the grid has a year."""
+    later = [bound for bound in _whole_years(grid) if bound > since] or [
+        bound for bound in grid.bounds if bound > since
     ]
     asked = _ASKED_YEARS * _YEAR.get(grid.unit, 1.0)
-    moment = min(later, key=lambda bound: abs(bound - asked))
+    return min(later, key=lambda bound: abs(bound - asked))
+
+
+def sentence(curve: Curve, words: EventWords, grid: TimeGrid) -> str:
+    """Of a hundred such patients."""
+    moment = asked_moment(grid, since=curve.since)
     such = f" {words.without} at {in_years(curve.since, grid.unit)}" if curve.since else ""
     count, when = _of_hundred(curve.at(moment)), in_years(moment, grid.unit)
     return f"Of 100 such patients{such}, about {count} are {words.without} after {when}."
@@ -121,9 +126,11 @@ def _number(moment: float) -> str:
     return f"{moment:.2g}" if moment < 10 else f"{moment:.0f}"
 
 
-def status_words(status: Status, words: EventWords, grid: TimeGrid) -> str:
-    """By the table as it is now."""
+def status_words(status: Status, words: EventWords, grid: TimeGrid, *, instead: str = "") -> str:
+    """By the table as it is now. instead: what came first, in the past, if anything did."""
     when = time(status.time, grid.unit)
+    if instead:
+        return f"{instead} after {when}"
     return f"{words.had} after {when}" if status.event else f"{words.without} when last seen, after {when}"
 
 

@@ -161,7 +161,7 @@ def _followed(
     """The published patients with their follow-up as it is now, of whom and which endpoint, and units that wait.
 
     Of a unit and an endpoint it is taken as a whole, the dead with the living, or curves would be of the one or the
-    other; corrections of events apart from it.
+    other; corrections of events apart from it. Of endpoints that compete it is one follow-up, taken of all or of none.
     """
     place = {each: row for row, each in enumerate(hashes)}
     now = np.array([place.get(each, -1) for each in old.cohort.patient_ids], dtype=np.intp)
@@ -169,21 +169,30 @@ def _followed(
     before = {name: getattr(old.cohort, name) for name in _OF_OUTCOME}
     after = {name: np.where(here, getattr(cohort, name)[now], before[name]) for name in _OF_OUTCOME}
     changed: BoolArray = np.any([before[name] != after[name] for name in _OF_OUTCOME], axis=0)
-    corrected = changed & before["observed"]
-    event = changed & ~before["observed"] & after["observed"]
-    otherwise = changed & ~before["observed"] & ~after["observed"]
+    together = _together_with(old.cohort.schema)
+    corrected = (changed @ together) & (before["observed"] @ together) & changed
+    event = changed & ~corrected & after["observed"]
+    otherwise = changed & ~corrected & ~after["observed"]
     taken, late = np.zeros_like(changed), set[int]()
     for unit in np.unique(old.of).tolist():
         rows = (old.of == unit)[:, None]
-        for together in ((event, otherwise), (corrected,)):
-            counts = np.array([(rows & kind).sum(axis=0) for kind in together])
-            enough = ((counts == 0) | (counts >= floor)).all(axis=0)
-            taken |= rows & np.any(together, axis=0) & enough
+        for kinds in ((event, otherwise), (corrected,)):
+            counts = np.array([(rows & kind).sum(axis=0) for kind in kinds])
+            enough = ~(~((counts == 0) | (counts >= floor)).all(axis=0) @ together)
+            taken |= rows & np.any(kinds, axis=0) & enough
             if (counts[:, ~enough] > 0).any():
                 late.add(unit)
     outcome = {name: np.where(taken, after[name], before[name]) for name in _OF_OUTCOME}
     found = Cohort(old.cohort.schema, old.cohort.patient_ids, old.cohort.values, **outcome)
     return Units(found, old.of, old.batch), taken, tuple(sorted(late))
+
+
+def _together_with(schema: StudySchema) -> BoolArray:
+    """(endpoints, endpoints): whether two are the same, or compete."""
+    found = np.eye(len(schema.endpoints), dtype=np.bool_)
+    for number in range(len(found)):
+        found[number, list(schema.competing(number))] = True
+    return found
 
 
 def begun_anew(before: Published, cohort: Cohort, *, floor: int, today: date, lots: Lots | None = None) -> Published:

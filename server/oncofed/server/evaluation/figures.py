@@ -11,6 +11,10 @@ and that of the noise, and the figure's spread is laid around it. Suppressed (No
 as counted with their noise, than the plan's floor or than twice the noise of that very count, and an observed risk that
 noise alone would move by more than a tenth: of those the noise would speak.
 
+Of an endpoint that competes with others, a group's risk follows from hazards by which it was not made, and the counts
+do not tell what came first from the end of follow-up. So risks and the Brier score are suppressed, and C is of the
+hazard of this cause alone; whether its level and spread are right is exact in `calibration`.
+
 Of a model with time shapes a group's log hazard ratio is of all of the time up to the horizon, so that its predicted
 risk by the horizon is right; how it is spread over earlier times, which the Brier score and the observed risk look at,
 is taken from the reference patient's tumour.
@@ -59,6 +63,7 @@ class EndpointFigures:
     """Everything that is told of one endpoint. None: suppressed.
 
     patients   held out and counted, with noise; interval of the noise alone.
+    competes   whether other events may come first: then there are no groups, and no Brier score.
     """
 
     patients: Estimate
@@ -66,6 +71,7 @@ class EndpointFigures:
     integrated_brier: Estimate | None
     groups: tuple[GroupFigures, ...]
     horizon: float
+    competes: bool = False
 
 
 def figures_of(
@@ -76,8 +82,12 @@ def figures_of(
     horizon: float,
     smallest_shown: float,
     rng: np.random.Generator,
+    competes: bool = False,
 ) -> EndpointFigures:
-    """log_baseline_hazard: (intervals,) of the final model. horizon: one of the table's times. rng: of intervals."""
+    """log_baseline_hazard: (intervals,) of the final model. horizon: one of the table's times. rng: of intervals.
+
+    competes  whether other endpoints may come first, whose events are counted as the end of follow-up here.
+    """
     model = _Model(log_baseline_hazard, grid, horizon)
     centres = group_centres(table.edges)
     shown = _is_shown(_total(table.counts, table.noise_sd), smallest_shown, table.noise_sd * table.counts.size**0.5)
@@ -85,6 +95,9 @@ def figures_of(
     def spread(figure: Callable[[FloatArray], float]) -> Estimate:
         return _spread(figure, table, rng)
 
+    if competes:
+        patients = _total(table.counts, table.noise_sd)
+        return EndpointFigures(patients, concordance_of(table) if shown else None, None, (), horizon, competes=True)
     return EndpointFigures(
         patients=_total(table.counts, table.noise_sd),
         c_index=concordance_of(table) if shown else None,

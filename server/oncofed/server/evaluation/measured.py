@@ -6,7 +6,7 @@ follow from the plan's hash, and hide nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,9 +37,16 @@ def evaluation_in(plan: StudyPlan) -> SummarySpec | None:
 
 
 def measured(
-    plan: StudyPlan, summaries: Mapping[str, ReleasedSummary], weights: NDArray[np.float64]
+    plan: StudyPlan,
+    summaries: Mapping[str, ReleasedSummary],
+    weights: NDArray[np.float64],
+    *,
+    competing: Collection[str],
 ) -> Measured | None:
-    """The figures; None when the plan asks for none, or they were not released. weights: of the final model."""
+    """The figures; None when the plan asks for none, or they were not released. weights: of the final model.
+
+    competing  names of the endpoints that compete with others, as the schema says (`StudySchema.competing_names`).
+    """
     spec = evaluation_in(plan)
     released = None if spec is None else summaries.get(spec.name)
     if spec is None or released is None:
@@ -61,6 +68,7 @@ def measured(
                 horizon=spec.horizon,
                 smallest_shown=spec.smallest_shown,
                 rng=rng,
+                competes=endpoint in competing,
             )
             for number, (endpoint, table) in enumerate(tables.items())
         },

@@ -162,7 +162,9 @@ def _promise_of_counts(cost: PlanCost) -> Facts:
 
 
 def _measured(study: DeployedStudy) -> Measured | None:
-    return None if study.weights is None else measured(study.plan, study.summaries, study.weights)
+    if study.weights is None:
+        return None
+    return measured(study.plan, study.summaries, study.weights, competing=study.schema.competing_names)
 
 
 def _calibration(study: DeployedStudy) -> PageOfCalibration | None:

@@ -17,7 +17,7 @@ from oncofed.protocol.plan import ModelSpec
 from oncofed.simulations.lab.other_network import BITS, OWN_BITS, OtherNetwork
 from oncofed.simulations.lab.patients import Patients, same_schema
 from oncofed.simulations.model_file import read_model, write_model
-from oncofed.survival.curves import risk_at, survival_curves
+from oncofed.simulations.predicted import predicted_risk, predicted_survival
 from oncofed.survival.follow_up import FloatArray
 from oncofed.survival.network import PrognosisNetwork, network_with
 
@@ -52,28 +52,30 @@ class Model:
         raises    InvalidInput for an unknown endpoint, and for patients of another schema.
         """
         place = self.place_of(endpoint)
-        with torch.no_grad():
-            ratios = np.asarray(self.network(self.encoded(patients)).numpy(), dtype=np.float64)
-        return ratios[:, place]
+        return self._ratios(self.encoded(patients))[:, place]
 
     def predict_risk(self, patients: Patients, *, at: float, endpoint: str | None = None) -> FloatArray:
-        """(patients,), the probability of the event by the time `at`, in the schema's unit.
+        """(patients,), the probability of having had the event by the time `at`, in the schema's unit.
+
+        Of an endpoint that competes with others, with these counted: its cumulative incidence.
 
         raises  InvalidInput for a time beyond the last interval bound, and as `log_hazard_ratio`.
         """
         self._refuse_times("at", [at])
-        ratio, baseline = self.log_hazard_ratio(patients, endpoint=endpoint), self._baseline(patients, endpoint)
-        return risk_at(at, ratio, log_baseline_hazard=baseline, grid=self.spec.grid)
+        ratios, baseline = self._predicted(patients)
+        return predicted_risk(at, ratios, baseline, schema=patients.cohort.schema, endpoint=self.place_of(endpoint))
 
     def survival(self, patients: Patients, times: Sequence[float], *, endpoint: str | None = None) -> pd.DataFrame:
-        """Probability of being free of the event: one row a patient, one column a time in the schema's unit.
+        """Probability of not having had the event: one row a patient, one column a time in the schema's unit.
+
+        Of an endpoint that competes with others, whatever came first.
 
         raises  as `predict_risk`.
         """
         self._refuse_times("times", times)
-        ratio, baseline = self.log_hazard_ratio(patients, endpoint=endpoint), self._baseline(patients, endpoint)
-        asked = np.asarray(times, dtype=np.float64)
-        curves = survival_curves(ratio, log_baseline_hazard=baseline, grid=self.spec.grid, times=asked)
+        asked, place = np.asarray(times, dtype=np.float64), self.place_of(endpoint)
+        ratios, baseline = self._predicted(patients)
+        curves = predicted_survival(ratios, baseline, schema=patients.cohort.schema, endpoint=place, times=asked)
         return pd.DataFrame(curves, columns=pd.Index(asked, name=self.spec.grid.unit))
 
     def save(self, path: Path | str) -> None:
@@ -92,8 +94,14 @@ class Model:
         same_schema({"patients": patients}, self.metadata["schema_hash"])
         return torch.as_tensor(encode(patients.cohort))
 
-    def _baseline(self, patients: Patients, endpoint: str | None) -> FloatArray:
-        return self.network.log_baseline_hazard(self.encoded(patients))[:, self.place_of(endpoint)]
+    def _ratios(self, x: Tensor) -> FloatArray:
+        with torch.no_grad():
+            return np.asarray(self.network(x).numpy(), dtype=np.float64)
+
+    def _predicted(self, patients: Patients) -> tuple[FloatArray, FloatArray]:
+        """(patients, endpoints), log hazard ratios, and (patients, endpoints, intervals), baselines."""
+        x = self.encoded(patients)
+        return self._ratios(x), self.network.log_baseline_hazard(x)
 
     def _refuse_times(self, name: str, times: Sequence[float]) -> None:
         grid = self.spec.grid

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from oncofed.protocol.plan import Strategy, TrainingMode
@@ -177,7 +178,14 @@ def _seconds_per_round(result: RunResult) -> float:
 def _performance(result: RunResult) -> dict[str, Any]:
     main, test, beside = result.main, result.test, result.baselines
     unit = test.schema.grid.unit
-    groups = risk_groups(main, entry=test.entry[:, 0], exit_=test.exit[:, 0], observed=test.observed[:, 0])
+    others = list(test.schema.competing(0))
+    groups = risk_groups(
+        main,
+        entry=test.entry[:, 0],
+        exit_=test.exit[:, 0],
+        observed=test.observed[:, 0],
+        competing=np.asarray(test.observed[:, others].any(axis=1)) if others else None,
+    )
     calibration = main.calibration
     comparison = None
     if beside is not None:
@@ -187,6 +195,7 @@ def _performance(result: RunResult) -> dict[str, Any]:
         "comparison_figure": comparison,
         "sites_are_named": len(result.hospitals) <= NAMED_SITES,
         "risk_groups": groups,
+        "competes": bool(others),
         "survival_figure": survival_picture(
             groups, times=main.survival_times, unit=unit, endpoint=plain_name(main.name)
         ),

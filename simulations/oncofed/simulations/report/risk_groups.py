@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.simulations.results import EndpointResult
+from oncofed.survival.aalen_johansen import aalen_johansen
 from oncofed.survival.kaplan_meier import KaplanMeier, kaplan_meier
 
 FloatArray = NDArray[np.float64]
@@ -21,7 +22,7 @@ NAMES = ("low", "middle", "high")
 
 @dataclass(frozen=True, eq=False)
 class RiskGroup:
-    """observed   Kaplan-Meier of the group.
+    """observed   Kaplan-Meier of the group, or of Aalen and Johansen where other events compete.
     predicted     (times,) mean predicted survival at the endpoint's `survival_times`.
     entry, exit   (patients,) follow-up, for numbers at risk.
     """
@@ -43,9 +44,14 @@ class RiskGroup:
 
 
 def risk_groups(
-    endpoint: EndpointResult, *, entry: FloatArray, exit_: FloatArray, observed: NDArray[np.bool_]
+    endpoint: EndpointResult,
+    *,
+    entry: FloatArray,
+    exit_: FloatArray,
+    observed: NDArray[np.bool_],
+    competing: NDArray[np.bool_] | None = None,
 ) -> tuple[RiskGroup, ...]:
-    """By rising risk. entry, exit_, observed: (patients,) of that endpoint."""
+    """By rising risk. entry, exit_, observed, competing: (patients,) of that endpoint."""
     ratio = endpoint.log_hazard_ratio
     if not len(ratio):
         return ()
@@ -55,6 +61,10 @@ def risk_groups(
         rows = np.flatnonzero(member == number)
         if not len(rows):
             continue
-        curve = kaplan_meier(time=exit_[rows], observed=observed[rows], entry=entry[rows])
+        time, own, since = exit_[rows], observed[rows], entry[rows]
+        if competing is None:
+            curve = kaplan_meier(time=time, observed=own, entry=since)
+        else:
+            curve = aalen_johansen(time=time, observed=own, competing=competing[rows], entry=since)
         groups.append(RiskGroup(name, curve, endpoint.survival[rows].mean(axis=0), entry[rows], exit_[rows]))
     return tuple(groups)

@@ -47,6 +47,8 @@ def _endpoint(endpoint: Endpoint, baseline_hazard: float) -> TomlTable:
         found["entry"] = endpoint.entry_column
     if endpoint.death_event_column is not None:
         found |= {"death_event": endpoint.death_event_column, "death": endpoint.death.value}
+    if endpoint.competes_with:
+        found["competes_with"] = list(endpoint.competes_with)
     return found | {"baseline_hazard": baseline_hazard}
 
 

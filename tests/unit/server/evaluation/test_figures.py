@@ -24,7 +24,9 @@ from oncofed.survival.held_out import CountLayout
 LOG_BASELINE = np.log(np.array([0.13, 0.13, 0.13, 0.45, 0.8]))
 
 
-def figures(counts: np.ndarray, *, noise_sd: float = 0.0, smallest_shown: float = 50.0) -> EndpointFigures:
+def figures(
+    counts: np.ndarray, *, noise_sd: float = 0.0, smallest_shown: float = 50.0, competes: bool = False
+) -> EndpointFigures:
     return figures_of(
         EndpointCounts(counts, noise_sd, EDGES, GRID.bounds),
         log_baseline_hazard=LOG_BASELINE,
@@ -32,6 +34,7 @@ def figures(counts: np.ndarray, *, noise_sd: float = 0.0, smallest_shown: float 
         horizon=36.0,
         smallest_shown=smallest_shown,
         rng=np.random.default_rng(1),
+        competes=competes,
     )
 
 
@@ -51,6 +54,17 @@ def test_without_noise_the_figures_are_the_tables_own() -> None:
     assert low < middle.observed.value < high  # the table was made by this very model
     assert (found.groups[0].above, found.groups[-1].up_to) == (None, None)
     assert (found.groups[0].predicted[0], found.groups[-1].predicted[1]) == (0.0, 1.0)
+
+
+def test_of_an_endpoint_that_competes_no_risk_is_told_from_counts_that_cannot_tell_what_came_first() -> None:
+    found = figures(TRUTH, competes=True)
+    assert (found.groups, found.integrated_brier, found.competes) == ((), None, True)
+    assert found.c_index == figures(TRUTH).c_index
+    released = {"evaluation": ReleasedSummary(np.full(SPEC.cells, 90.0), PLAN.roster)}
+    first, second = PLAN.model.endpoints
+    told = measured(PLAN, released, drawn_weights(PLAN.model, seed=0), competing={second})
+    assert told is not None
+    assert (told.endpoints[first].competes, told.endpoints[second].competes) == (False, True)
 
 
 def test_the_brier_score_is_lower_for_a_model_that_knows_than_for_one_that_does_not() -> None:
@@ -207,14 +221,14 @@ def test_the_noise_of_a_shared_sum_is_that_of_all_shares_present() -> None:
 
 def test_nothing_is_measured_where_nothing_was_asked_for_or_released() -> None:
     weights = drawn_weights(PLAN.model, seed=0)
-    assert measured(replace(PLAN, summaries=()), {}, weights) is None
-    assert measured(PLAN, {}, weights) is None
+    assert measured(replace(PLAN, summaries=()), {}, weights, competing=()) is None
+    assert measured(PLAN, {}, weights, competing=()) is None
 
 
 def test_the_same_study_gives_the_same_figures() -> None:
     weights = drawn_weights(PLAN.model, seed=0)
     released = {"evaluation": ReleasedSummary(np.full(SPEC.cells, 9.0), PLAN.roster)}
-    first, again = (measured(PLAN, released, weights) for _ in range(2))
+    first, again = (measured(PLAN, released, weights, competing=()) for _ in range(2))
     assert first is not None
     assert first == again
     assert set(first.endpoints) == set(PLAN.model.endpoints)
