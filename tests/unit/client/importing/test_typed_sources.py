@@ -8,11 +8,13 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -21,9 +23,10 @@ from tests.omop_models import assert_is
 from tests.postgresql import Server, running_postgresql
 
 from oncofed.client.importing.cohort_import import import_cohort
-from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.database_rows import OpenDatabases
+from oncofed.client.importing.mapping import Part, Source
 from oncofed.client.importing.mapping_file import read_mapping
-from oncofed.client.importing.readings import Column, identifiers
+from oncofed.client.importing.readings import Column, identifiers, numbers
 from oncofed.client.importing.spreadsheets import read_sheet
 from oncofed.client.importing.typed_cells import TypedColumns
 from oncofed.errors import InvalidInput
@@ -236,6 +239,13 @@ def test_the_truth_is_recovered_exactly_from_statements_on_postgresql(tmp_path: 
     assert_is(frame(path), CLINIC.truth)
 
 
+def with_databases(folder: Path, url: str) -> Source:
+    """A source whose address lies in the folder."""
+    (folder / "address").write_text(url)
+    (folder / "address").chmod(0o600)
+    return Source(name="labor", part=Part.SQL, url_file=Path("address"), statement="SELECT 1")
+
+
 @pytest.mark.parametrize("kind", ["real", "double precision"])
 def test_identifiers_that_postgresql_rounded_name_nobody(tmp_path: Path, postgresql: Server, kind: str) -> None:
     """The driver hands 32 bits on as Python's 64."""
@@ -253,6 +263,36 @@ def test_identifiers_that_postgresql_rounded_name_nobody(tmp_path: Path, postgre
     with pytest.raises(InvalidInput, match="too large to be kept exactly") as refused:
         frame(path)
     assert len(refused.value.faults) == len(TABLES)
+
+
+@pytest.mark.parametrize(("kind", "number"), [("real", 123456790.0), ("double precision", 123456792.0)])
+def test_a_number_of_32_bits_is_the_one_that_postgresql_prints(
+    tmp_path: Path, postgresql: Server, kind: str, number: float
+) -> None:
+    source = with_databases(tmp_path, postgresql.url)
+    answer = f"SELECT cell::{kind} AS wert FROM (VALUES (0.1), (NULL), (123456792)) AS t(cell)"
+    with OpenDatabases(tmp_path) as databases:
+        read = numbers(
+            Column(databases.answer(replace(source, statement=answer), columns=["wert"])["wert"]), source, ()
+        )
+    np.testing.assert_array_equal(read.values, [0.1, np.nan, number])
+    assert not read.malformed.any()
+
+
+@pytest.mark.parametrize("kind", ["real", "double precision", "numeric"])
+@pytest.mark.parametrize("missing", [(), ("NaN",)])
+def test_a_nan_of_postgresql_is_no_number_and_no_empty_cell(
+    tmp_path: Path, postgresql: Server, kind: str, missing: tuple[str, ...]
+) -> None:
+    """As in its export to CSV, where the word is refused unless the mapping lists it."""
+    source = with_databases(tmp_path, postgresql.url)
+    answer = f"SELECT cell::{kind} AS wert FROM (VALUES (0.1), (NULL), ('NaN'), (2.5)) AS t(cell)"
+    with OpenDatabases(tmp_path) as databases:
+        read = numbers(
+            Column(databases.answer(replace(source, statement=answer), columns=["wert"])["wert"]), source, missing
+        )
+    np.testing.assert_array_equal(read.values, [0.1, np.nan, np.nan, 2.5])
+    assert read.malformed.tolist() == [False, False, not missing, False]
 
 
 @pytest.mark.parametrize(
