@@ -73,8 +73,8 @@ class OpenDatabases:
             remedy="Try to reach it with the database's own client, as the same user.",
         )
 
-    def answer(self, source: Source, *, columns: Iterable[str]) -> pd.DataFrame:
-        """Of a source that is a statement, these of its columns. Raises InvalidInput."""
+    def answer(self, source: Source, *, columns: Iterable[str] | None) -> pd.DataFrame:
+        """Of a source that is a statement, these of its columns; None: all. Raises InvalidInput."""
         assert source.statement is not None
         with self.asking(source) as connection:
             found = connection.exec_driver_sql(source.statement, execution_options=STREAMED)

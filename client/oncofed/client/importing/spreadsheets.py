@@ -44,6 +44,16 @@ def read_sheet(path: Path, source: Source, *, columns: Iterable[str] | None, tel
         raise _unreadable(path.name) from None
 
 
+def sheet_names(path: Path) -> tuple[str, ...]:
+    """In the workbook's order. Raises InvalidInput."""
+    try:
+        return tuple(sheet.title for sheet in _sheets(_workbook(path), path.name, computed=True))
+    except (InvalidInput, MemoryError):
+        raise
+    except Exception:  # as in `read_sheet`
+        raise _unreadable(path.name) from None
+
+
 def _read(path: Path, source: Source, columns: Iterable[str] | None, tell: Tell) -> pd.DataFrame:
     content = _workbook(path)
     values = _sheet(content, path.name, source, computed=True)
@@ -97,7 +107,7 @@ def _unreadable(name: str) -> InvalidInput:
     return InvalidInput([Fault(name, "cannot be read as an Excel workbook", "Save it once more as .xlsx.")])
 
 
-def _sheet(content: bytes, name: str, source: Source, *, computed: bool) -> Any:
+def _sheets(content: bytes, name: str, *, computed: bool) -> list[Any]:
     """computed: the values that formulas had when the workbook was saved, and not the formulas."""
     try:
         from openpyxl import load_workbook  # noqa: PLC0415 - an extra
@@ -106,8 +116,12 @@ def _sheet(content: bytes, name: str, source: Source, *, computed: bool) -> Any:
         raise InvalidInput([Fault(name, "the reader of Excel files is not installed", remedy)]) from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of styles and extensions that it does not know
-        book = load_workbook(io.BytesIO(content), read_only=True, data_only=computed)
-        sheets = {sheet.title: sheet for sheet in book.worksheets}
+        return list(load_workbook(io.BytesIO(content), read_only=True, data_only=computed).worksheets)
+
+
+def _sheet(content: bytes, name: str, source: Source, *, computed: bool) -> Any:
+    """The one that the source means. Raises InvalidInput."""
+    sheets = {sheet.title: sheet for sheet in _sheets(content, name, computed=computed)}
     if source.sheet is not None and source.sheet not in sheets:
         raise InvalidInput([Fault(name, "has no sheet of the name that the mapping says", "Correct sheet.")])
     if source.sheet is None and len(sheets) != 1:
