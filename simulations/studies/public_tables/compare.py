@@ -128,7 +128,7 @@ def compared(
     for name in tables:
         path = imported(name, folder / name)
         for way, settings in WAYS.items():
-            found = []
+            found: list[Figures] = []
             for seed in seeds:
                 study = read_study(path, overrides=[*settings, "evaluation.baselines=false"], seed=seed)
                 found.append(of_run(study, folder / name / f"{seed}, {len(found)}, {way.rpartition(' ')[2]}"))

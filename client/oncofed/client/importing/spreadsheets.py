@@ -70,7 +70,7 @@ def _read(path: Path, source: Source, columns: Iterable[str] | None, tell: Tell)
         raise InvalidInput(
             [Fault(f"{path.name}: columns {' and '.join(places)}", "have one and the same name", remedy)]
         )
-    _refuse_uncomputed(content, path.name, source, kept)
+    _refuse_uncomputed(content, path.name, source, kept, shares=columns is not None)
     typed = TypedColumns([names[place] for place in kept], source)
     shifted = 0
     piece: list[list[object]] = []
@@ -143,17 +143,26 @@ def _rows(sheet: Any, source: Source, *, values: bool = True) -> Iterator[Row]:
         yield row
 
 
-def _refuse_uncomputed(content: bytes, name: str, source: Source, kept: Sequence[int]) -> None:
-    """Formulas in the columns that are read, of which the workbook holds no value."""
+def _refuse_uncomputed(content: bytes, name: str, source: Source, kept: Sequence[int], *, shares: bool) -> None:
+    """Formulas in the columns that are read, of which the workbook holds no value.
+
+    shares  also refused, then: numbers that the sheet shows as per cent, and holds as a hundredth of what it shows.
+    """
     formulas = _sheet(content, name, source, computed=False)
     computed = _sheet(content, name, source, computed=True)
     formulas.reset_dimensions()
     computed.reset_dimensions()
-    count = 0
+    count = hundredths = 0
     for told, row in zip(formulas.iter_rows(), computed.iter_rows(values_only=True), strict=False):
         for place in kept:
             if place < len(told) and told[place].data_type == "f":
                 count += place >= len(row) or row[place] is None
+            if shares and place < min(len(told), len(row)) and isinstance(row[place], float | int):
+                hundredths += "%" in (told[place].number_format or "")
+    if hundredths:
+        what = "shows numbers as per cent, and holds a hundredth of what it shows"
+        remedy = "Show these columns as plain numbers, in the unit that the mapping names, or save the sheet as CSV."
+        raise InvalidInput([Fault(name, what, remedy, hundredths)])
     if count:
         what = "holds formulas without their values"
         remedy = "Open it in Excel, save it, and name it again; or paste the cells as values."

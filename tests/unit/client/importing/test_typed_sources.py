@@ -152,6 +152,19 @@ def test_a_sheet_that_leaves_a_doubt_is_refused(
     assert not any(cell in str(refused.value) for cell in ("zq1", "zq2", "zq847", "=1+1"))
 
 
+def test_a_number_that_a_sheet_shows_as_per_cent_is_refused(tmp_path: Path) -> None:
+    """It shows 0.8% and holds 0.008; a CSV file of it would hold the text."""
+    path = workbook(tmp_path / "a.xlsx", {"one": [["id", "value"], ["zq1", 0.008], ["zq2", 0.6]]})
+    book = openpyxl.load_workbook(path)
+    for row in (2, 3):
+        book.active.cell(row, 2).number_format = "0.0%"
+    book.save(path)
+    with pytest.raises(InvalidInput, match="shows numbers as per cent") as refused:
+        sheet_of(path, columns=["id", "value"])
+    assert refused.value.faults[0].count == 2
+    assert len(sheet_of(path, columns=["id"])) == 2
+
+
 def test_a_formula_in_a_column_that_nobody_asks_for_harms_nobody(tmp_path: Path) -> None:
     rows: list[list[Any]] = [["id", "value", "note"], ["zq1", 7.31, "=1+1"]]
     found = sheet_of(workbook(tmp_path / "a.xlsx", {"one": rows}), columns=["id", "value"])
@@ -277,6 +290,19 @@ def test_a_number_of_32_bits_is_the_one_that_postgresql_prints(
         )
     np.testing.assert_array_equal(read.values, [0.1, np.nan, number])
     assert not read.malformed.any()
+
+
+def test_a_moment_is_no_day_until_the_statement_says_where(tmp_path: Path, postgresql: Server) -> None:
+    """Half past midnight at the hospital is the day before in the connection's zone."""
+    source = with_databases(tmp_path, postgresql.url)
+    moment = "timestamptz '2021-01-01 00:30:00+01'"
+    with OpenDatabases(tmp_path) as databases:
+        with pytest.raises(InvalidInput, match="AT TIME ZONE") as refused:
+            databases.answer(replace(source, statement=f"SELECT 1 AS a, {moment} AS day"), columns=["a", "day"])
+        assert 'column "day"' in str(refused.value)
+        databases.answer(replace(source, statement=f"SELECT 1 AS a, {moment} AS day"), columns=["a"])
+        told = f"SELECT ({moment} AT TIME ZONE 'Europe/Berlin')::date AS day"
+        assert list(databases.answer(replace(source, statement=told), columns=["day"])["day"]) == ["2021-01-01"]
 
 
 @pytest.mark.parametrize("kind", ["real", "double precision", "numeric"])
