@@ -23,6 +23,7 @@ from oncofed.client.importing.mapping_rules import (
     only_beside,
     only_where,
     rising_window,
+    told_apart,
 )
 from oncofed.client.importing.omop_tables import OmopTable
 from oncofed.client.importing.partial_dates import PartialDate
@@ -323,7 +324,7 @@ class MappedOutcome:
     event_date: Annotated[str | None, only_beside("time", beside=False), only_beside("event_time", beside=False)] = None
     """Instead of times: the column with the day of the event, which is empty without one. Where it holds the day of the
     event or of the last contact, whichever `event` says, list it under `last_contact` as well"""
-    last_contact: Annotated[tuple[str, ...], only_beside("event_date", needed=True)] = ()
+    last_contact: Annotated[tuple[str, ...], only_beside("event_date", needed=True), Rule(told_apart)] = ()
     """Beside `event_date`: columns with days of contact, of which the latest counts"""
     contacts: Annotated[Mapping[str, tuple[str, ...]], only_beside("event_date")] = field(default_factory=dict)
     """Columns with days of contact in other sources, by the source's name: `{ laboratory = ["Entnahme"] }`"""

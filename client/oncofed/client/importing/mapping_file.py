@@ -158,9 +158,6 @@ def _between(where: str, right: Sequence[object], all_: bool) -> list[Fault]:
         if outcome.time is None and outcome.event_time is None and outcome.event_date is None:
             remedy = "Add time, or event_time and last_time, or event_date and last_contact."
             faults.append(Fault(f'{where}: [[outcome]] "{outcome.name}"', "does not say when follow-up ended", remedy))
-        if outcome.day_of_either and outcome.event is None:
-            what, remedy = "makes an event of each last contact", "Name the column that says who had the event (event)."
-            faults.append(Fault(f'{where}: [[outcome]] "{outcome.name}", event_date', what, remedy))
     if all_:
         faults += _of_names(where, right, sources)
     return faults
