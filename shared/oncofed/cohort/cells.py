@@ -49,6 +49,15 @@ class Categories:
     unknown: NDArray[np.bool_]
 
 
+class Rounded(float):
+    """A number of 32 bits as its database writes it: with the fewest digits that tell it from its neighbours.
+
+    As a value it is the number that is written; as an identifier it may stand for its neighbours, too (`lost_digits`).
+    """
+
+    __slots__ = ()
+
+
 def words(column: pd.Series, missing_codes: Sequence[str] = ()) -> pa.Array:
     """(rows,) plain texts, null where missing. A whole number becomes its digits: 3, 3.0 and "3.00" are "3"."""
     found = texts(column)
@@ -128,12 +137,15 @@ def _rounded_from(kind: Any) -> int:
 
 
 _PYTHONS = 2**53
+SINGLE = 2**24
+"""The least whole number that 32 bits may hold in place of its neighbour."""
 
 
 def _is_no_name(cell: object, limit: int) -> bool:
     if isinstance(cell, Decimal):
         return cell.is_finite() and cell != cell.to_integral_value()
     if isinstance(cell, float):
+        limit = SINGLE if isinstance(cell, Rounded) else limit
         return bool(np.isfinite(cell)) and (not cell.is_integer() or abs(cell) >= limit)
     if isinstance(cell, np.floating):  # of other than 64 bits, among cells of several types
         return _is_no_name(float(cell), _rounded_from(cell.dtype))

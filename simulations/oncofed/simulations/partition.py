@@ -170,18 +170,24 @@ def _placement(table: pd.DataFrame, cohort: Cohort, *, sites: SitesSpec, tell: T
         assert sites.assignment_table is not None
         return _assigned(cohort, sites, sites.assignment_table, tell=tell)
     column = cohort.schema.site_column
-    if column is None:
-        remedy = 'Name the column with the hospital in [schema], or use partition = "assigned".'
+    if column is None and sites.partition is Partition.COLUMN:
+        remedy = (
+            'Name the column with the hospital in [schema]; or make hospitals by chance (partition = "hash" and '
+            'count), or by a second table (partition = "assigned").'
+        )
         raise InvalidInput([Fault("[schema], site_column", "is missing, but the study cuts by it", remedy)])
-    named = _hospital_names(table, column)
-    if blank := int((named == "").sum()):
-        raise InvalidInput([Fault(f'column "{column}"', "has no hospital", "Fill it in.", count=blank)])
-    _tell_names_alike(named, tell)
-    if sites.partition is Partition.COLUMN:
-        return _Placement(named, nobody)
+    hashed = cohort.patient_ids
+    if column is not None:
+        named = _hospital_names(table, column)
+        if blank := int((named == "").sum()):
+            raise InvalidInput([Fault(f'column "{column}"', "has no hospital", "Fill it in.", count=blank)])
+        _tell_names_alike(named, tell)
+        if sites.partition is Partition.COLUMN:
+            return _Placement(named, nobody)
+        hashed = tuple(map(str, named))
     assert sites.count is not None
     width = len(str(sites.count - 1))
-    codes = [zlib.crc32(name.encode()) % sites.count for name in named]
+    codes = [zlib.crc32(name.encode()) % sites.count for name in hashed]
     return _Placement(np.array([f"site_{code:0{width}d}" for code in codes]), nobody)
 
 

@@ -148,7 +148,8 @@ class SitesSpec:
 
     partition: Partition
     """`column`: each value of the schema's `site_column` is a hospital. `hash`: crc32 of that column modulo `count`, to
-    gather many tiny hospitals into a few sites. `assigned`: a second table says who belongs where."""
+    gather many tiny hospitals into a few sites; where the schema has none, of the patient's identifier, so that a table
+    without hospitals is cut by chance. `assigned`: a second table says who belongs where."""
     count: Annotated[int | None, _HASHED] = None
     """Required for `hash`: the number of sites; they are called `site_` and a number."""
     assignment_table: Annotated[Path | None, _ASSIGNED, Rule(_existing)] = None

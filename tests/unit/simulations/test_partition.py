@@ -82,6 +82,32 @@ def test_hashed_sites_follow_crc32() -> None:
             assert site == f"site_{zlib.crc32(by_patient[patient].encode()) % 2}"
 
 
+def test_a_table_without_hospitals_is_hashed_by_its_patients() -> None:
+    found = consortium(
+        small_table(),
+        replace(SCHEMA, site_column=None),
+        where="small.csv",
+        sites=SitesSpec(Partition.HASH, count=3),
+        evaluation=FIFTH,
+        seed=1,
+    )
+    for site, cohort in found.hospitals.items():
+        assert {f"site_{zlib.crc32(patient.encode()) % 3}" for patient in cohort.patient_ids} == {site}
+    assert trained_on(found) | set(found.test.patient_ids) == set(small_table()["patient"])
+
+
+def test_without_hospitals_a_cut_by_them_is_refused_and_the_other_ways_are_told() -> None:
+    with pytest.raises(InvalidInput, match=r'partition = "hash" and count'):
+        consortium(
+            small_table(),
+            replace(SCHEMA, site_column=None),
+            where="small.csv",
+            sites=COLUMN,
+            evaluation=FIFTH,
+            seed=1,
+        )
+
+
 def test_validation_keeps_clear_of_every_reserved_test_part() -> None:
     evaluation = replace(FIFTH, part=Part.VALIDATION, reserved_seeds=(1, 2, 3))
     tested = {patient for seed in (1, 2, 3) for patient in cut(seed=seed).test.patient_ids}

@@ -32,6 +32,7 @@ from oncofed.plain_file import file_content
 _FORM = TextForm(separator="\t", comment="#", quoted=False)
 _PATIENT, _SAMPLE, _KIND, _GENE = "PATIENT_ID", "SAMPLE_ID", "SAMPLE_TYPE", "Hugo_Symbol"
 _BARCODE, _CLASS = "Tumor_Sample_Barcode", "Variant_Classification"
+_STATUS, _NO_MUTATION = "Mutation_Status", ("wildtype", "none")
 _CLINICAL = {Part.PATIENTS: "data_clinical_patient.txt", Part.SAMPLES: "data_clinical_sample.txt"}
 _MUTATIONS, _PANELS, _SEQUENCED = "data_mutations.txt", "data_gene_panel_matrix.txt", "case_lists/cases_sequenced.txt"
 _NOT_SEQUENCED = ("", "NA")
@@ -149,7 +150,7 @@ def _mutations(
 ) -> tuple[pd.DataFrame, list[str]]:
     """A row for each sample that was sequenced, and which these are."""
     sequenced = _sequenced(study, source, folder)
-    frame = _with_columns(study / _MUTATIONS, [_GENE, _BARCODE, _CLASS])
+    frame = _with_columns(study / _MUTATIONS, [_GENE, _BARCODE, _CLASS], also=[_STATUS])
     samples = [sample for sample in known if sample in sequenced]
     place = {sample: number for number, sample in enumerate(samples)}
     values = np.full((len(samples), len(genes)), np.nan)
@@ -160,13 +161,18 @@ def _mutations(
                 values[row, column] = 0.0
     of_gene = {gene: column for column, gene in enumerate(genes)}
     silent = set(source.silent)
-    elsewhere = uncovered = quiet = 0
-    for gene, sample, kind in zip(
-        identifiers(frame[_GENE]), identifiers(frame[_BARCODE]), identifiers(frame[_CLASS]), strict=True
+    elsewhere = uncovered = quiet = germline = without = 0
+    names = identifiers(frame[_GENE])
+    status = frame[_STATUS].astype(str).str.strip().str.casefold() if _STATUS in frame.columns else [""] * len(frame)
+    for gene, sample, kind, told in zip(
+        names, identifiers(frame[_BARCODE]), identifiers(frame[_CLASS]), status, strict=True
     ):
         if gene not in of_gene:
             continue
-        if kind in silent:
+        germline += told == "germline"
+        if told in _NO_MUTATION:
+            without += 1
+        elif kind in silent:
             quiet += 1
         elif sample not in place:
             elsewhere += 1
@@ -176,18 +182,29 @@ def _mutations(
             values[place[sample], of_gene[gene]] = 1.0
     for count, what in (
         (uncovered, "lie in genes that their sample's panel does not name, and do not count"),
+        (without, "have the status Wildtype or None and do not count"),
         (quiet, "are of a silent class and do not count"),
+        (germline, "are of the germline, and count as the others do"),
         (elsewhere, "are of no sample that was sequenced and is known, and do not count"),
     ):
         if count:
             tell(f"{_MUTATIONS}: {count} variants of these genes {what}")
+    _tell_unnamed(genes, names, tell)
     return _by_sample(values, genes, [known[sample].patient for sample in samples], patient), samples
+
+
+def _tell_unnamed(genes: Iterable[str], names: Iterable[str | None], tell: Tell) -> None:
+    """A gene under another symbol than the file's would be 0 for everybody."""
+    if absent := sorted(set(genes) - set(names)):
+        listed = ", ".join(absent)
+        tell(f"{_MUTATIONS}: no variant names {listed}: 0 wherever it was looked at. Is it the symbol of this file?")
 
 
 def _sequenced(study: Path, source: Source, folder: Path) -> Mapping[str, frozenset[str] | None]:
     """The genes of each sample that was sequenced; None for all."""
     if (study / _PANELS).exists():
         frame = _with_columns(study / _PANELS, [_SAMPLE, "mutations"])
+        _refuse_two_panels(frame)
         panel_of = {
             sample: panel
             for sample, panel in zip(identifiers(frame[_SAMPLE]), identifiers(frame["mutations"]), strict=True)
@@ -206,6 +223,15 @@ def _sequenced(study: Path, source: Source, folder: Path) -> Mapping[str, frozen
                 return dict.fromkeys(line.partition(":")[2].split(), ALL_GENES)
     what = f"says nowhere which samples were sequenced: there is neither {_PANELS} nor {_SEQUENCED}"
     raise InvalidInput([Fault(source.lies_at.name, what, "Export one of the two: not sequenced is not the same as 0.")])
+
+
+def _refuse_two_panels(frame: pd.DataFrame) -> None:
+    """Of one sample: which genes were looked at would depend on the order of the rows."""
+    pairs = pd.DataFrame({"sample": identifiers(frame[_SAMPLE]), "panel": identifiers(frame["mutations"])})
+    several = pairs.dropna().drop_duplicates()["sample"].duplicated(keep=False)
+    if several.any():
+        what, remedy = "name two gene panels for one sample", "Keep the row of the sequencing that counts."
+        raise InvalidInput([Fault(_PANELS, what, remedy, int(several.sum()))])
 
 
 def _panels(folder: Path) -> Mapping[str, frozenset[str]]:

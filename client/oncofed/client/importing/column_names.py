@@ -40,7 +40,7 @@ class Role(StrEnum):
 _NAMES: dict[Role, tuple[str, ...]] = {
     Role.PATIENT: ("patient id", "patientid", "patient", "patnr", "pat nr", "pid", "mrn", "id", "patienten id"),
     Role.HOSPITAL: ("hospital", "site", "center", "centre", "clinic", "klinik", "krankenhaus", "inst", "standort"),
-    Role.EVENT_DATE: ("date of death", "death date", "sterbedatum", "todesdatum", "deceased date"),
+    Role.EVENT_DATE: ("date of death", "death date", "deathdate", "sterbedatum", "todesdatum", "deceased date"),
     Role.LAST_CONTACT: (
         "last contact",
         "letzter kontakt",
@@ -53,16 +53,19 @@ _NAMES: dict[Role, tuple[str, ...]] = {
     Role.ENTRY_DATE: ("first visit", "erstvorstellung", "entry date"),
     Role.EVENT: (
         *("event", "status", "death", "dead", "os status", "vitalstatus", "vital status", "fstat"),
-        *("death observed", "deceased", "verstorben", "cens"),
+        *("death observed", "deceased", "verstorben", "cens", "censdead"),
     ),
     Role.TIME: (
         *("time", "os months", "os days", "survival months", "survival days", "survival time", "futime", "lenfol"),
-        *("follow up", "followup", "months", "days"),
+        *("survtime", "surv time", "follow up", "followup", "months", "days"),
     ),
     Role.CODE: ("loinc", "code", "analyt", "analyte", "parameter", "test", "concept code"),
     Role.VALUE: ("value", "wert", "result", "ergebnis", "messwert", "value as number"),
     Role.UNIT: ("unit", "einheit", "units"),
-    Role.DATE: ("date", "datum", "taken", "entnahme", "entnahmedatum", "collected"),
+    Role.DATE: (
+        *("date", "datum", "taken", "entnahme", "entnahmedatum", "collected"),
+        *("study date", "studydate", "scan date", "acquisition date", "untersuchungsdatum"),
+    ),
     Role.AGE: ("age", "alter", "age years", "age in years", "age at diagnosis", "alter bei diagnose"),
     Role.SEX: ("sex", "gender", "geschlecht", "female", "male"),
     Role.ECOG: ("ecog", "ecog ps", "ph ecog", "performance status", "ecog performance status"),

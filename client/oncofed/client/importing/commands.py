@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 @click.command("draft")
 @click.argument("sources", metavar="SOURCE...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--out", "folder", required=True, metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--url-file", metavar="FILE", type=click.Path(path_type=Path), help="Of an OMOP database: its address.")
-@click.option("--database-schema", metavar="NAME", help="Of the tables in that database.")
+@click.option("--url-file", metavar="FILE", type=click.Path(path_type=Path), help="Of a database: its address.")
+@click.option("--database-schema", metavar="NAME", help="Of OMOP's tables in that database.")
+@click.option("--statement", "statements", multiple=True, metavar="SQL", help="A SELECT on a database. Repeatable.")
 @click.option(
     "--schema",
     "schema_file",
@@ -35,11 +36,13 @@ def draft_files(
     folder: Path,
     url_file: Path | None,
     database_schema: str | None,
+    statements: tuple[str, ...],
     schema_file: Path | None,
 ) -> None:
     """Propose schema.toml and mapping.toml for a hospital's own files, or for a folder of FHIR resources, in FOLDER.
 
-    SOURCE is a text, Parquet or Excel file, or a folder of OMOP's tables; an OMOP database is named by --url-file.
+    SOURCE is a text, Parquet or Excel file (each sheet is a source), or a folder of OMOP's tables. Of a database,
+    --url-file names a file with its address: an OMOP model is read by itself, other tables by a --statement each.
 
     From the names of columns, from whether they hold numbers, days or words, and from the public table of laboratory
     values: no other part of a cell is used. Each guess is marked "# confirm". Look through both files before anybody
@@ -51,6 +54,7 @@ def draft_files(
       oncofed cohort draft bundles --out study
       oncofed cohort draft --url-file address --database-schema cdm --out study
       oncofed cohort draft --url-file address --database-schema cdm --schema lung.schema.toml --out study
+      oncofed cohort draft --url-file address --statement "SELECT * FROM research.patients" --out study
     """
     from oncofed.client.importing.drafting import Draft, draft
     from oncofed.client.importing.fhir.drafted import draft_of_resources, of_resources
@@ -63,13 +67,17 @@ def draft_files(
     if taken := [path.name for path in paths if path.exists()]:
         remedy = "Choose another folder, or remove it: what people have confirmed is not overwritten."
         raise InvalidInput([Fault(name, "is there already", remedy) for name in taken])
-    if bool(sources) is (url_file is not None):
+    if statements and (url_file is None or database_schema is not None):
+        raise click.UsageError("--statement needs --url-file, and no --database-schema: name the schema in it.")
+    if not statements and bool(sources) is (url_file is not None):
         raise click.UsageError("Name files, a folder of OMOP's tables, or an OMOP database with --url-file.")
     model = len(sources) == 1 and is_model(sources[0])
-    if schema_file is not None and url_file is None and not model:
+    if schema_file is not None and (statements or (url_file is None and not model)):
         raise click.UsageError("--schema is for an OMOP model: a folder of its tables, or a database with --url-file.")
     study = None if schema_file is None else StudysSchema(schema_file, read_schema(schema_file))
-    if url_file is not None:
+    if statements:
+        drafted = draft(sources, beside=folder, statements=statements, url_file=url_file)
+    elif url_file is not None:
         place = OmopPlace(url_file=url_file, database_schema=database_schema)
         drafted = Draft(*draft_omop(place, beside=folder, study=study))
     elif model:

@@ -73,8 +73,8 @@ class OpenDatabases:
             remedy="Try to reach it with the database's own client, as the same user.",
         )
 
-    def answer(self, source: Source, *, columns: Iterable[str]) -> pd.DataFrame:
-        """Of a source that is a statement, these of its columns. Raises InvalidInput."""
+    def answer(self, source: Source, *, columns: Iterable[str] | None) -> pd.DataFrame:
+        """Of a source that is a statement, these of its columns; None: all. Raises InvalidInput."""
         assert source.statement is not None
         with self.asking(source) as connection:
             found = connection.exec_driver_sql(source.statement, execution_options=STREAMED)
@@ -106,6 +106,7 @@ def rows_of(found: CursorResult[Any], source: Source, *, columns: Iterable[str] 
     wanted = None if columns is None else {_nearly(column) for column in columns}
     names = [plain(str(name)) for name in found.keys()]  # noqa: SIM118 - a result is no mapping
     kept = [place for place, name in enumerate(names) if wanted is None or _nearly(name) in wanted]
+    _refuse_instants(found, [names[place] for place in kept], source)
     typed = TypedColumns([names[place] for place in kept], source)
     narrow = narrow_columns(found)
     with closing(found):
@@ -113,6 +114,23 @@ def rows_of(found: CursorResult[Any], source: Source, *, columns: Iterable[str] 
         for piece in found.partitions(_PIECE_ROWS):
             typed.add([[row[place] for place in kept] for row in piece])
     return as_stored(typed.frame(), narrow)
+
+
+_INSTANT = 1184
+"""The type `timestamptz` of PostgreSQL (pg_type.dat)."""
+
+
+def _refuse_instants(found: CursorResult[Any], kept: Sequence[str], source: Source) -> None:
+    """A moment is a day only in a time zone, and the connection's is that of the server or of this machine."""
+    if found.dialect.name != "postgresql" or found.cursor is None or source.statement is None:
+        return
+    described: Sequence[Sequence[Any]] = found.cursor.description or ()
+    moments = [name for column in described if column[1] == _INSTANT and (name := plain(str(column[0]))) in kept]
+    if moments:
+        found.close()
+        what = "holds moments (timestamptz), which are days only in a time zone"
+        remedy = "Say in the statement which day it is at the hospital: (taken AT TIME ZONE 'Europe/Berlin')::date."
+        raise InvalidInput([Fault(f'{called(source)}: column "{name}"', what, remedy) for name in moments])
 
 
 def _refuse_twice(names: Sequence[str], source: Source) -> None:

@@ -8,19 +8,23 @@ draft: a schema is public, and no constant, category or word of it may come from
 
 from __future__ import annotations
 
-import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 
-import numpy as np
-
 from oncofed.client.importing.analytes import Analyte
+from oncofed.client.importing.body_composition import BodyComposition, body_composition
 from oncofed.client.importing.catalogue import BY_MARKER
-from oncofed.client.importing.column_names import Role, Suggestion, rank, suggested
-from oncofed.client.importing.mapping import Decimal, Separator, Source
-from oncofed.client.importing.places import SPREADSHEET
+from oncofed.client.importing.column_names import Role
+from oncofed.client.importing.database_rows import OpenDatabases
+from oncofed.client.importing.drafted_sources import (
+    CellType,
+    DraftedColumn,
+    DraftedSource,
+    source_of,
+    sources_in,
+)
 from oncofed.client.importing.proposed_schema import (
     CONFIRM,
     TAKEN,
@@ -29,58 +33,8 @@ from oncofed.client.importing.proposed_schema import (
     marker_lines,
     quoted,
 )
-from oncofed.client.importing.readings import Column, numbers
-from oncofed.client.importing.source_tables import refuse_spreadsheets
-from oncofed.client.importing.spreadsheets import read_sheet
-from oncofed.client.importing.text_forms import form_of
-from oncofed.cohort.csv_rows import COMMA
 from oncofed.cohort.schema import Marker
-from oncofed.cohort.table import keep_to_oneself, read_table
-from oncofed.cohort.text_form import Encoding, TextForm, plain_text
 from oncofed.errors import Fault, InvalidInput
-from oncofed.plain_file import file_content
-
-_DAY_FORMS = ("YYYY-MM-DD", "DD.MM.YYYY", "DD/MM/YYYY", "MM/DD/YYYY", "YYYYMMDD")
-
-
-class CellType(StrEnum):
-    NUMBERS = "numbers"
-    DAYS = "days"
-    WORDS = "words"
-    NOTHING = "nothing"
-
-
-@dataclass(frozen=True)
-class DraftedColumn:
-    """day_form: of a column of days."""
-
-    name: str
-    type: CellType
-    suggestion: Suggestion
-    day_form: str | None = None
-
-
-@dataclass(frozen=True)
-class DraftedSource:
-    """A file, how its text is written, whether it begins with remarks, and what its columns may be."""
-
-    name: str
-    path: Path
-    separator: Separator | None
-    encoding: Encoding
-    decimal: Decimal
-    remarks: bool
-    columns: tuple[DraftedColumn, ...]
-
-    def first(self, role: Role) -> DraftedColumn | None:
-        """The column whose name is the most telling one for it."""
-        found = [each for each in self.columns if each.suggestion.role is role]
-        return min(found, key=lambda column: rank(column.name, role), default=None)
-
-    @property
-    def long(self) -> bool:
-        """Whether it has one value a row."""
-        return self.first(Role.CODE) is not None and self.first(Role.VALUE) is not None
 
 
 @dataclass(frozen=True)
@@ -95,18 +49,29 @@ class Draft:
         return self.schema.count(CONFIRM) + self.mapping.count(CONFIRM)
 
 
-def draft(paths: Sequence[Path], *, beside: Path) -> Draft:
+def draft(
+    paths: Sequence[Path], *, beside: Path, statements: Sequence[str] = (), url_file: Path | None = None
+) -> Draft:
     """The draft of a schema and a mapping for these files. Raises InvalidInput with the faults of all of them.
 
-    beside  the folder in which the mapping will lie: it names the files as seen from there.
+    beside      the folder in which the mapping will lie: it names the files as seen from there.
+    statements  on the database whose address is in `url_file`: each is one more source.
     """
     sources: list[DraftedSource] = []
     faults: list[Fault] = []
     for path in paths:
         try:
-            sources.append(_looked_at(path, beside))
+            sources += sources_in(path, beside)
         except InvalidInput as refused:
             faults += refused.faults
+    with OpenDatabases(beside) as databases:
+        for statement in statements:
+            assert url_file is not None
+            try:
+                sources.append(source_of(statement, databases, url_file=url_file, beside=beside))
+            except InvalidInput as refused:
+                faults += [fault for fault in refused.faults if fault not in faults]
+    sources = _with_names_of_their_own(sources)
     names = [source.name for source in sources]
     if len(set(names)) < len(names):
         faults.append(Fault("SOURCE", "two files have one name", "Rename one of them."))
@@ -119,83 +84,18 @@ def draft(paths: Sequence[Path], *, beside: Path) -> Draft:
     return Draft(schema, "\n".join(_mapping(main, sources, proposals)) + "\n")
 
 
-# --- looking at a file
-
-
-def _looked_at(path: Path, beside: Path) -> DraftedSource:
-    refuse_spreadsheets(path)
-    encoding, separator, remarks = Encoding.UTF_8, None, False
-    form = form_of(Source(name="draft", path=path))
-    if path.suffix.lower() == SPREADSHEET:
-        frame = read_sheet(path, Source(name="draft", path=path), columns=None, tell=keep_to_oneself)
-    elif path.suffix.lower() != ".parquet":
-        encoding, separator, remarks = _written(path, form)
-        form = TextForm((separator or _by_letter(form.separator)).letter, encoding, "#")
-    if path.suffix.lower() != SPREADSHEET:
-        frame = read_table(path, form=form)
-    found = {str(name): Column(frame.iloc[:, place]) for place, name in enumerate(frame.columns)}
-    decimal = Decimal.POINT
-    if form.separator != COMMA and any(
-        _all_numbers(column, Decimal.COMMA) and not _all_numbers(column, Decimal.POINT) for column in found.values()
-    ):
-        decimal = Decimal.COMMA
-    return DraftedSource(
-        name=path.name.partition(".")[0],
-        path=seen_from(beside, path),
-        separator=separator,
-        encoding=encoding,
-        decimal=decimal,
-        remarks=remarks,
-        columns=tuple(_typed(name, column, decimal) for name, column in found.items()),
-    )
-
-
-def seen_from(folder: Path, path: Path) -> Path:
-    """How a mapping in that folder names a path."""
-    return Path(os.path.relpath(path.resolve(), folder.resolve()))
-
-
-def _by_letter(letter: str) -> Separator:
-    return next(each for each in Separator if each.letter == letter)
-
-
-def _written(path: Path, form: TextForm) -> tuple[Encoding, Separator | None, bool]:
-    """By the bytes and the header line; the separator only where it is not what the name of the file says."""
-    content = file_content(path)
-    text = plain_text(content, TextForm(), name=path.name) if content.startswith(b"\x1f\x8b") else content
-    encoding = Encoding.UTF_8
-    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encoding = Encoding.UTF_16
-    else:
-        try:
-            text.decode()
-        except UnicodeDecodeError:
-            encoding = Encoding.WINDOWS_1252
-    lines = text.decode(encoding.value, "replace").splitlines()
-    header = next((line for line in lines if not line.startswith(("#", "sep="))), "")
-    likely = max(Separator, key=lambda each: header.count(each.letter))
-    told = likely if header.count(likely.letter) and likely.letter != form.separator else None
-    return encoding, told, any(line.startswith("#") for line in lines[:1])
-
-
-def _typed(name: str, column: Column, decimal: Decimal) -> DraftedColumn:
-    kind, day_form = CellType.WORDS, None
-    if column.empty([]).all():
-        kind = CellType.NOTHING
-    elif _all_numbers(column, decimal):
-        kind = CellType.NUMBERS
-    else:
-        day_form = next((form for form in _DAY_FORMS if not column.days(form, [])[1].any()), None)
-        kind = CellType.WORDS if day_form is None else CellType.DAYS
-    return DraftedColumn(name, kind, suggested(name), day_form)
-
-
-def _all_numbers(column: Column, decimal: Decimal) -> bool:
-    read = numbers(column, Source(name="draft", path=Path(), decimal=decimal), [])
-    return not read.malformed.any() and not np.isnan(read.values).all()
-
-
-# --- what is proposed
+def _with_names_of_their_own(sources: Sequence[DraftedSource]) -> list[DraftedSource]:
+    """Two workbooks may have a sheet of one name, and two statements may ask one table."""
+    times = Counter(source.name for source in sources)
+    found = []
+    for place, source in enumerate(sources):
+        name = source.name
+        if times[name] > 1 and source.sheet is not None:
+            name = f"{source.path.name.partition('.')[0]} {name}"
+        if times[name] > 1 and source.statement is not None:
+            name = f"{name} {1 + sum(before.name == name for before in sources[:place])}"
+        found.append(replace(source, name=name))
+    return found
 
 
 _IN_CATALOGUE = {
@@ -209,11 +109,15 @@ _IN_CATALOGUE = {
 
 @dataclass(frozen=True)
 class Proposal:
-    """One marker: its name, its lines in the schema, and its lines in the mapping."""
+    """One marker: its name, its lines in the schema, and its lines in the mapping.
+
+    of_a_scan  of which a patient may have several.
+    """
 
     name: str
     schema: tuple[str, ...]
     mapping: tuple[str, ...]
+    of_a_scan: bool = False
 
 
 _OF_OUTCOMES = (Role.EVENT, Role.TIME, Role.EVENT_DATE, Role.LAST_CONTACT)
@@ -227,8 +131,9 @@ def proposal_of(column: DraftedColumn) -> Proposal | None:
     role, analyte = column.suggestion.role, column.suggestion.analyte
     if role in _NO_MARKER or column.type in (CellType.DAYS, CellType.NOTHING):
         return None
-    if analyte is not None:
-        return _of_analyte(column, analyte)
+    body = body_composition(column.name) if role is None and column.type is CellType.NUMBERS else None
+    if analyte is not None or body is not None:
+        return _of_analyte(column, analyte) if analyte is not None else _of_body_composition(body)
     clinical = 'modality = "clinical"'
     if role is Role.SEX:
         sexes = f"words = {{}}  {CONFIRM}: which word or number is 1 (female), and which 0?"
@@ -262,6 +167,17 @@ def _of_analyte(column: DraftedColumn, analyte: Analyte) -> Proposal:
     return Proposal(marker.name, _to_confirm(marker), tuple(mapping))
 
 
+def _of_body_composition(found: BodyComposition | None) -> Proposal:
+    assert found is not None
+    guess = CONFIRM if found.unit is not None else f"{CONFIRM}: in which unit does the tool write it?"
+    return Proposal(
+        found.marker.name,
+        _to_confirm(found.marker),
+        (f"unit = {quoted(found.unit or found.marker.unit)}  {guess}",),
+        of_a_scan=True,
+    )
+
+
 Proposals = list[tuple[DraftedSource, DraftedColumn, Proposal]]
 
 
@@ -275,7 +191,7 @@ def _proposals(sources: Sequence[DraftedSource]) -> Proposals:
                 name = proposal.name if proposal.name not in taken else f"{proposal.name} ({column.name})"
                 if name not in taken:
                     taken.add(name)
-                    found.append((source, column, Proposal(name, proposal.schema, proposal.mapping)))
+                    found.append((source, column, replace(proposal, name=name)))
     return found
 
 
@@ -310,6 +226,10 @@ def _mapping(main: DraftedSource, sources: Sequence[DraftedSource], proposals: P
             yield f"source = {quoted(source.name)}"
         yield f"column = {quoted(column.name)}  {CONFIRM}"
         yield from proposal.mapping
+        if proposal.of_a_scan and source.day is not None and source is not main:
+            if _time_zero(main, sources) is not None:
+                yield f"window = [-60, 30]  {CONFIRM}: of scans so many days before and after time zero"
+            yield f'take = "last"  {CONFIRM}: which of several scans?'
     for source in sources:
         if source.long:
             yield f"\n# One such section for each laboratory value of {source.name}, and its like in schema.toml:"
@@ -321,23 +241,17 @@ def _mapping(main: DraftedSource, sources: Sequence[DraftedSource], proposals: P
 def _source(source: DraftedSource) -> Iterator[str]:
     yield "\n[[source]]"
     yield f"name = {quoted(source.name)}"
-    yield f"path = {quoted(source.path.as_posix())}"
-    if source.separator is not None:
-        yield f'separator = "{source.separator.value}"  {CONFIRM}'
-    if source.encoding is not Encoding.UTF_8:
-        yield f'encoding = "{source.encoding.value}"  {CONFIRM}'
-    if source.remarks:
-        yield f'comment = "#"  {CONFIRM}'
-    if source.decimal is not Decimal.POINT:
-        yield f'decimal = "{source.decimal.value}"  {CONFIRM}'
+    yield from source.place()
+    yield from source.form()
     patient = source.first(Role.PATIENT)
     if patient is not None:
         yield f"patient = {quoted(patient.name)}  {CONFIRM}"
-    else:
+    elif source.statement is None:
         yield f"numbered = true  {CONFIRM}: is there a column of identifiers?"
-    day = source.first(Role.DATE) or (source.first(Role.TIME_ZERO) if not source.long else None)
-    if day is not None and day.type is CellType.DAYS:
-        yield f"date = {quoted(day.name)}  {CONFIRM}"
+    else:
+        yield f"{CONFIRM}: name the column of identifiers, as patient"
+    if source.day is not None:
+        yield f"date = {quoted(source.day.name)}  {CONFIRM}"
     forms = [each.day_form for each in source.columns if each.day_form is not None]
     if forms:
         yield f'date_format = "{forms[0]}"  {CONFIRM}'

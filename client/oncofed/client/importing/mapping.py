@@ -23,6 +23,7 @@ from oncofed.client.importing.mapping_rules import (
     only_beside,
     only_where,
     rising_window,
+    told_apart,
 )
 from oncofed.client.importing.omop_tables import OmopTable
 from oncofed.client.importing.partial_dates import PartialDate
@@ -321,8 +322,9 @@ class MappedOutcome:
     time_unit: TimeUnit | None = None
     """Of these times, and of `entry`; left out: the schema's. A month is 30.4375 days, a year 365.25"""
     event_date: Annotated[str | None, only_beside("time", beside=False), only_beside("event_time", beside=False)] = None
-    """Instead of times: the column with the day of the event, which is empty without one"""
-    last_contact: Annotated[tuple[str, ...], only_beside("event_date", needed=True)] = ()
+    """Instead of times: the column with the day of the event, which is empty without one. Where it holds the day of the
+    event or of the last contact, whichever `event` says, list it under `last_contact` as well"""
+    last_contact: Annotated[tuple[str, ...], only_beside("event_date", needed=True), Rule(told_apart)] = ()
     """Beside `event_date`: columns with days of contact, of which the latest counts"""
     contacts: Annotated[Mapping[str, tuple[str, ...]], only_beside("event_date")] = field(default_factory=dict)
     """Columns with days of contact in other sources, by the source's name: `{ laboratory = ["Entnahme"] }`"""
@@ -348,6 +350,11 @@ class MappedOutcome:
     """The day after which nobody looked, `YYYY-MM-DD`"""
     after_cut: AfterCut = AfterCut.FAULT
     """Whether an event or a contact after it is a fault, or follow-up ends there without the event"""
+
+    @property
+    def day_of_either(self) -> bool:
+        """Whether one column has the day of the event, and of who had none that of the last contact."""
+        return self.event_date in self.last_contact
 
 
 @dataclass(frozen=True)

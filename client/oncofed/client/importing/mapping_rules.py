@@ -49,6 +49,13 @@ def only_where(key: str, *choices: object) -> Rule:
     return Rule(judge)
 
 
+def told_apart(contacts: tuple[str, ...] | None, known: Known) -> tuple[str, ...] | None:
+    """One column may have days of events and of contacts only where another says which it is."""
+    if known.before.get("event_date") in (contacts or ()) and known.before.get("event") is None:
+        raise Wrong("makes an event of each last contact", "Name the column that says who had the event (event).")
+    return contacts
+
+
 def among_analytes(name: str | None, known: Known) -> str | None:
     if name is not None and name not in BY_NAME:
         raise Wrong("is not in the table of analytes", closest(name, list(BY_NAME)))

@@ -16,7 +16,7 @@ from pathlib import Path
 from oncofed.client.importing.analytes import ANALYTES, Analyte
 from oncofed.client.importing.catalogue import BY_MARKER, CATALOGUE
 from oncofed.client.importing.database_rows import OpenDatabases
-from oncofed.client.importing.drafting import seen_from
+from oncofed.client.importing.drafted_sources import seen_from
 from oncofed.client.importing.mapping import Part, Source
 from oncofed.client.importing.omop import ids_in
 from oncofed.client.importing.omop_rows import CdmRows, DatabaseRows, FolderRows
@@ -25,6 +25,7 @@ from oncofed.client.importing.proposed_schema import CONFIRM, analyte_marker, he
 from oncofed.client.importing.readings import Column
 from oncofed.cohort.schema import Kind, StudySchema
 from oncofed.cohort.table import keep_to_oneself
+from oncofed.errors import Fault, InvalidInput
 
 _CONCEPTS: Mapping[str, int] = {
     "718-7": 3000963,
@@ -96,6 +97,10 @@ def draft_omop(place: OmopPlace, *, beside: Path, study: StudysSchema | None = N
         rows: CdmRows
         rows = DatabaseRows(source, databases) if source.in_database else FolderRows(source, beside, keep_to_oneself)
         there = [table for table in OmopTable if rows.has(table.value)]
+        if not there:
+            where = "database" if place.url_file is not None else "folder"
+            remedy = "Name the schema of its tables (--database-schema); for other tables, a --statement for each."
+            raise InvalidInput([Fault(where, "has no table of an OMOP model that this user can see", remedy)])
         concepts = _concepts(rows)
         descendants = rows.has("concept_ancestor")
     found = [(analyte, [concepts[code] for code in analyte.loinc if code in concepts]) for analyte in ANALYTES]

@@ -111,10 +111,7 @@ class Persons:
         """(rows,) the last (or first) day of each person in these tables."""
         known = {who: place for place, who in enumerate(self.who) if who is not None}
         end = np.full(len(self.who), -np.inf if last else np.inf)
-        for table in tables:
-            public = OMOP[table]
-            day = public.contact if last else public.date
-            assert day is not None
+        for table, day in [(each, day) for each in tables for day in OMOP[each].days(last=last)]:
             frame = self.rows.days(table.value, day, last=last)
             days, malformed = Column(frame[day]).days(self.source.date_format, self.missing)
             if malformed.any():

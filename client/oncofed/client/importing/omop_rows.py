@@ -212,7 +212,9 @@ class DatabaseRows:
         if only.own is None or only.own not in known or not only.words:
             return chosen
         unmapped = sqlalchemy.func.coalesce(concept, 0) == 0
-        return sqlalchemy.or_(chosen, sqlalchemy.and_(unmapped, among(only.own, only.words)))
+        own = sqlalchemy.func.trim(sqlalchemy.cast(sqlalchemy.column(known[only.own]), sqlalchemy.String))
+        words: Any = sqlalchemy.bindparam(None, sorted(only.words), expanding=True, literal_execute=True)
+        return sqlalchemy.or_(chosen, sqlalchemy.and_(unmapped, own.in_(words)))  # as `Column.among` in files
 
     def days(self, table: str, day: str, *, last: bool) -> pd.DataFrame:
         import sqlalchemy  # noqa: PLC0415 - as in `has`

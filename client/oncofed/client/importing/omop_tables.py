@@ -62,9 +62,9 @@ class CdmTable:
     def unit(self) -> str | None:
         return UNIT if self.valued else None
 
-    @property
-    def contact(self) -> str | None:
-        return self.last or self.date
+    def days(self, *, last: bool) -> tuple[str, ...]:
+        """The columns with days of contact. last: also those of ends, which are empty while a visit goes on."""
+        return tuple(day for day in (self.date, self.last if last else None) if day is not None)
 
 
 def _event(name: str, date: str, *, last: str | None = None, valued: bool = False) -> CdmTable:

@@ -101,7 +101,8 @@ class _Outcome:
         at_fault |= self._note(
             followed.contradicted,
             "tells the time of an event, and says in words that there was none",
-            "Correct the source.",
+            "Correct the source. If that column holds last contacts, too, "
+            + ("name it as time alone." if outcome.event_date is None else "list it under last_contact as well."),
         )
         if outcome.after_cut is AfterCut.FAULT:
             remedy = 'Correct the day or data_cut, or write after_cut = "censor".'
@@ -160,6 +161,8 @@ class _Outcome:
         if outcome.event_date is not None:
             assert self.zero is not None
             events = rows.days(outcome.event_date)
+            if outcome.day_of_either and words is not None:
+                events = np.where(words == 0, np.nan, events)
             seen = [(rows, outcome.last_contact), *self.contacts]
             contacts = latest([each.days(name, take=Take.MAX) for each, names in seen for name in names])
             cut = None if outcome.data_cut is None else ordinal(outcome.data_cut)

@@ -44,6 +44,16 @@ def read_sheet(path: Path, source: Source, *, columns: Iterable[str] | None, tel
         raise _unreadable(path.name) from None
 
 
+def sheet_names(path: Path) -> tuple[str, ...]:
+    """In the workbook's order. Raises InvalidInput."""
+    try:
+        return tuple(sheet.title for sheet in _sheets(_workbook(path), path.name, computed=True))
+    except (InvalidInput, MemoryError):
+        raise
+    except Exception:  # as in `read_sheet`
+        raise _unreadable(path.name) from None
+
+
 def _read(path: Path, source: Source, columns: Iterable[str] | None, tell: Tell) -> pd.DataFrame:
     content = _workbook(path)
     values = _sheet(content, path.name, source, computed=True)
@@ -60,7 +70,7 @@ def _read(path: Path, source: Source, columns: Iterable[str] | None, tell: Tell)
         raise InvalidInput(
             [Fault(f"{path.name}: columns {' and '.join(places)}", "have one and the same name", remedy)]
         )
-    _refuse_uncomputed(content, path.name, source, kept)
+    _refuse_uncomputed(content, path.name, source, kept, shares=columns is not None)
     typed = TypedColumns([names[place] for place in kept], source)
     shifted = 0
     piece: list[list[object]] = []
@@ -97,7 +107,7 @@ def _unreadable(name: str) -> InvalidInput:
     return InvalidInput([Fault(name, "cannot be read as an Excel workbook", "Save it once more as .xlsx.")])
 
 
-def _sheet(content: bytes, name: str, source: Source, *, computed: bool) -> Any:
+def _sheets(content: bytes, name: str, *, computed: bool) -> list[Any]:
     """computed: the values that formulas had when the workbook was saved, and not the formulas."""
     try:
         from openpyxl import load_workbook  # noqa: PLC0415 - an extra
@@ -106,8 +116,12 @@ def _sheet(content: bytes, name: str, source: Source, *, computed: bool) -> Any:
         raise InvalidInput([Fault(name, "the reader of Excel files is not installed", remedy)]) from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of styles and extensions that it does not know
-        book = load_workbook(io.BytesIO(content), read_only=True, data_only=computed)
-        sheets = {sheet.title: sheet for sheet in book.worksheets}
+        return list(load_workbook(io.BytesIO(content), read_only=True, data_only=computed).worksheets)
+
+
+def _sheet(content: bytes, name: str, source: Source, *, computed: bool) -> Any:
+    """The one that the source means. Raises InvalidInput."""
+    sheets = {sheet.title: sheet for sheet in _sheets(content, name, computed=computed)}
     if source.sheet is not None and source.sheet not in sheets:
         raise InvalidInput([Fault(name, "has no sheet of the name that the mapping says", "Correct sheet.")])
     if source.sheet is None and len(sheets) != 1:
@@ -129,17 +143,26 @@ def _rows(sheet: Any, source: Source, *, values: bool = True) -> Iterator[Row]:
         yield row
 
 
-def _refuse_uncomputed(content: bytes, name: str, source: Source, kept: Sequence[int]) -> None:
-    """Formulas in the columns that are read, of which the workbook holds no value."""
+def _refuse_uncomputed(content: bytes, name: str, source: Source, kept: Sequence[int], *, shares: bool) -> None:
+    """Formulas in the columns that are read, of which the workbook holds no value.
+
+    shares  also refused, then: numbers that the sheet shows as per cent, and holds as a hundredth of what it shows.
+    """
     formulas = _sheet(content, name, source, computed=False)
     computed = _sheet(content, name, source, computed=True)
     formulas.reset_dimensions()
     computed.reset_dimensions()
-    count = 0
+    count = hundredths = 0
     for told, row in zip(formulas.iter_rows(), computed.iter_rows(values_only=True), strict=False):
         for place in kept:
             if place < len(told) and told[place].data_type == "f":
                 count += place >= len(row) or row[place] is None
+            if shares and place < min(len(told), len(row)) and isinstance(row[place], float | int):
+                hundredths += "%" in (told[place].number_format or "")
+    if hundredths:
+        what = "shows numbers as per cent, and holds a hundredth of what it shows"
+        remedy = "Show these columns as plain numbers, in the unit that the mapping names, or save the sheet as CSV."
+        raise InvalidInput([Fault(name, what, remedy, hundredths)])
     if count:
         what = "holds formulas without their values"
         remedy = "Open it in Excel, save it, and name it again; or paste the cells as values."

@@ -7,6 +7,7 @@ after that no step asks how a cell was stored. Promise: no digit is lost; a whol
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import date, datetime
@@ -45,7 +46,7 @@ class TypedColumns:
         return pd.DataFrame(columns, index=range(self.rows))
 
     def _packed(self, cells: Sequence[object]) -> pa.Array:
-        if any(isinstance(cell, date | Decimal) for cell in cells):
+        if any(isinstance(cell, date | Decimal) or _is_nan(cell) for cell in cells):
             cells = [_plain(cell) for cell in cells]
         packed = None
         kinds = {type(cell) for cell in cells} - {NoneType}
@@ -101,8 +102,16 @@ class TypedColumns:
         return pa.array([self._text(cell) for cell in piece.to_pylist()], type=pa.string())
 
 
+def _is_nan(cell: object) -> bool:
+    return isinstance(cell, float | Decimal) and math.isnan(cell)
+
+
 def _plain(cell: object) -> object:
-    """A day without its hour; a decimal as the number that it is, whole where it is whole."""
+    """A day without its hour; a decimal as the number that it is, whole where it is whole; NaN, which is no empty cell,
+    as the word that an export writes.
+    """
+    if _is_nan(cell):
+        return "NaN"
     if isinstance(cell, datetime):
         return cell.date()
     if isinstance(cell, Decimal):

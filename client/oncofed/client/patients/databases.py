@@ -9,16 +9,19 @@ cannot be reached, a driver that is not installed, an address that others than i
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from oncofed.cohort.cells import SINGLE, Rounded
 from oncofed.cohort.letters import plain
 from oncofed.errors import Fault, InvalidInput
 from oncofed.secret_files import read_secret
@@ -33,9 +36,6 @@ their digits, which servers before 12, and whoever sets it so, do not send."""
 _EXACT = frozenset({701, 1700})
 """The types `double precision` and `numeric` of PostgreSQL (pg_type.dat). Others that become Python's floats, `real`
 (700) among them, may hold fewer digits than those."""
-_ROUNDED_FROM = 2**24
-"""The least whole number that `real` may hold in place of its neighbour."""
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -125,25 +125,36 @@ def narrow_columns(found: CursorResult[Any]) -> frozenset[str]:
 
 
 def as_stored(table: pd.DataFrame, narrow: Collection[str]) -> pd.DataFrame:
-    """The table, with 32 bits where a driver has widened numbers that may stand for their neighbours.
+    """The table as the database's own export writes it, so that a file of it holds the same patients.
 
-    As identifiers they name nobody (`oncofed.cohort.cells.lost_digits`), and as values they are what is stored. All
-    other cells stay as they came: 0.1, and not the 0.10000000149 that is the same in 32 bits.
+    A number stays what the driver read, which is what the database prints: 123456790 and 0.1 of a `real`, and not the
+    123456792 and 0.10000000149 that are the same in 32 bits. Where it may stand for its neighbours it says so
+    (`oncofed.cohort.cells.Rounded`), and names nobody. NaN is a word, as in the export, and no empty cell, which is
+    None; in a column of floating-point numbers NaN is what stands for None.
     """
     for place, name in enumerate(table.columns):
         column = table.iloc[:, place]
-        if name not in narrow or not (column.dtype == object or pd.api.types.is_float_dtype(column.dtype)):
-            continue
-        cells = column.tolist()
-        if not any(_may_be_rounded(cell) for cell in cells):
-            continue
-        kept = [np.float32(cell) if _may_be_rounded(cell) else cell for cell in cells]
-        table.isetitem(place, pd.Series(kept, dtype=object).array)
+        if pd.api.types.is_float_dtype(column.dtype):
+            may_be_rounded = name in narrow and bool((column.abs() >= SINGLE).any())
+            cells = [_rounded(cell) for cell in column.tolist()] if may_be_rounded else None
+        elif column.dtype == object:
+            found = [
+                _NAN if isinstance(cell, float | Decimal) and math.isnan(cell) else cell for cell in column.tolist()
+            ]
+            cells = [_rounded(cell) for cell in found] if name in narrow else found
+        else:
+            cells = None
+        if cells is not None:
+            table.isetitem(place, pd.Series(cells, dtype=object).array)
     return table
 
 
-def _may_be_rounded(cell: object) -> bool:
-    return isinstance(cell, float) and _ROUNDED_FROM <= abs(cell) <= _LARGEST
+_NAN = "NaN"
+"""As PostgreSQL writes it."""
+
+
+def _rounded(cell: object) -> object:
+    return Rounded(cell) if isinstance(cell, float) and SINGLE <= abs(cell) < np.inf else cell
 
 
 def _read_only(connection: Connection, where: str) -> None:

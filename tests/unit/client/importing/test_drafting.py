@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import re
+import sqlite3
 import tomllib
+from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,8 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.command_line import oncofed
 
+from oncofed.client.importing.body_composition import body_composition
+from oncofed.client.importing.cohort_import import import_cohort
 from oncofed.client.importing.column_names import Role, suggested
 from oncofed.client.importing.drafting import draft
+from oncofed.client.importing.mapping_file import read_mapping
 from oncofed.client.importing.proposed_schema import CONFIRM
 from oncofed.errors import InvalidInput
 from studies.spreadsheet.make_tables import clinic
@@ -154,6 +160,160 @@ def test_the_files_of_a_clinic_are_recognised(tmp_path: Path) -> None:
         "stage",
         "ecog",
     }
+
+
+def test_each_sheet_of_a_workbook_is_a_source(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed: no test of Excel files")
+    book = openpyxl.Workbook()
+    book.active.title = "Legende"
+    book.active.append(["Export of the registry"])
+    book.active.append(["", "SECRET word beside it"])
+    for title, rows in {
+        "Stammdaten": [["PatNr", "Alter", "status", "time"], ["SECRET1", 61, 1, 847], ["SECRET2", 72, 0, 731]],
+        "Labor": [["PatNr", "Datum", "LOINC", "Wert"], ["SECRET1", date(2021, 3, 4), "1988-5", 4.5]],
+    }.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    book.save(tmp_path / "export.xlsx")
+    drafted = draft([tmp_path / "export.xlsx"], beside=tmp_path)
+    found = tomllib.loads(drafted.mapping)
+    assert [(each["name"], each["path"], each["sheet"]) for each in found["source"]] == [
+        ("Stammdaten", "export.xlsx", "Stammdaten"),
+        ("Labor", "export.xlsx", "Labor"),
+    ]
+    assert found["source"][1]["code"] == "LOINC"
+    assert "# 1 of 3 sheets of this workbook are no tables." in drafted.mapping
+    assert "SECRET" not in drafted.mapping + drafted.schema
+    (tmp_path / "schema.toml").write_text(drafted.schema)
+    (tmp_path / "mapping.toml").write_text(drafted.mapping)
+    assert len(import_cohort(read_mapping(tmp_path / "mapping.toml")).table) == 2
+
+
+def test_a_workbook_without_a_table_is_a_fault(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed: no test of Excel files")
+    book = openpyxl.Workbook()
+    book.create_sheet("another")
+    book.save(tmp_path / "empty.xlsx")
+    with pytest.raises(InvalidInput, match="the sheet is empty"):
+        draft([tmp_path / "empty.xlsx"], beside=tmp_path)
+
+
+def test_two_workbooks_with_sheets_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed: no test of Excel files")
+    for name in ("old", "new"):
+        book = openpyxl.Workbook()
+        book.active.append(["PatNr", "Alter"])
+        book.active.append(["P1", 61])
+        book.create_sheet("Tabelle2").append(["PatNr", "BMI"])
+        book.save(tmp_path / f"{name}.xlsx")
+    found = tomllib.loads(draft([tmp_path / "old.xlsx", tmp_path / "new.xlsx"], beside=tmp_path).mapping)
+    assert [each["name"] for each in found["source"]] == ["old Sheet", "old Tabelle2", "new Sheet", "new Tabelle2"]
+
+
+def database_of(folder: Path) -> Path:
+    """The file with its address."""
+    with closing(sqlite3.connect(folder / "registry.db")) as connection:
+        connection.execute("CREATE TABLE patients (patient_id TEXT, age REAL, status INTEGER, time INTEGER)")
+        connection.execute("INSERT INTO patients VALUES ('SECRET1', 61.5, 1, 847), ('SECRET2', 72, 0, 731)")
+        connection.execute("CREATE TABLE lab (patient_id TEXT, date TEXT, code TEXT, value TEXT)")
+        connection.execute("INSERT INTO lab VALUES ('SECRET1', '2021-03-04', '1988-5', '4.5')")
+        connection.commit()
+    address = folder / "address"
+    address.write_text(f"sqlite:///{folder / 'registry.db'}")
+    address.chmod(0o600)
+    return address
+
+
+def test_statements_on_a_database_are_sources_of_a_draft(tmp_path: Path) -> None:
+    address = database_of(tmp_path)
+    said = oncofed(
+        *("cohort", "draft", "--url-file", str(address), "--out", str(tmp_path / "study")),
+        *("--statement", "SELECT * FROM main.patients", "--statement", "SELECT * FROM lab"),
+    )
+    assert said.code == 0
+    path = tmp_path / "study" / "mapping.toml"
+    found = tomllib.loads(path.read_text())
+    assert [(each["name"], each["part"], each["url_file"], each["statement"]) for each in found["source"]] == [
+        ("patients", "sql", "../address", "SELECT * FROM main.patients"),
+        ("lab", "sql", "../address", "SELECT * FROM lab"),
+    ]
+    assert (found["source"][1]["code"], found["source"][1]["date"]) == ("code", "date")
+    assert "SECRET" not in path.read_text()
+    assert len(import_cohort(read_mapping(path)).table) == 2
+
+
+def test_a_statement_that_the_database_refuses_is_told_without_its_words(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="source nothing: its database refuses") as refused:
+        draft([], beside=tmp_path, statements=["SELECT * FROM nothing"], url_file=database_of(tmp_path))
+    assert "SELECT" not in str(refused.value)
+
+
+def test_a_database_without_a_model_is_told_how_else(tmp_path: Path) -> None:
+    said = oncofed("cohort", "draft", "--url-file", str(database_of(tmp_path)), "--out", str(tmp_path / "study"))
+    assert said.code == 2
+    assert "has no table of an OMOP model" in said.text
+    assert "--statement" in said.text
+
+
+@pytest.mark.parametrize(
+    ("column", "name", "unit"),
+    [
+        ("visceral_fat_volume_ml", "visceral_fat_volume", "ml"),
+        ("subcutaneous_fat.volume (mm3)", "subcutaneous_fat_volume", "mm3"),
+        ("Muscle volume", "muscle_volume", None),
+        ("muscle_area_cm2", "muscle_area_l3", "cm2"),
+        ("SAT area [cm²]", "subcutaneous_fat_area_l3", "cm2"),
+        ("l3_VAT_cm2", "visceral_fat_area_l3", "cm2"),
+        ("IMAT_ml", "intermuscular_fat_volume", "ml"),
+        ("intermuscular fat volume", "intermuscular_fat_volume", None),
+        ("SMI", "muscle_index_l3", None),
+        ("SMI (cm2/m2)", "muscle_index_l3", "cm2/m2"),
+        ("muscle_density_HU", "muscle_attenuation", "HU"),
+        ("SMRA L3", "muscle_attenuation_l3", None),
+        ("Muskel Fläche L3", "muscle_area_l3", None),
+        ("spleen_volume_ml", "spleen_volume", "ml"),
+        ("liver", None, None),
+        ("bone", None, None),
+        ("sat", None, None),
+        ("visceral_to_subcutaneous_volume", None, None),
+        ("volume_ml", None, None),
+    ],
+)
+def test_a_name_suggests_a_tissue_its_measure_and_its_unit(column: str, name: str | None, unit: str | None) -> None:
+    found = body_composition(column)
+    assert (None if found is None else found.marker.name, None if found is None else found.unit) == (name, unit)
+
+
+BODY = """PatientID;StudyDate;muscle_area_cm2;VAT_ml;SAT volume
+SECRET1;20210304;132,5;2345,5;6,1
+SECRET1;20210801;101,5;2145,5;5,1
+SECRET2;20210305;92,5;1345,5;7,1
+"""
+
+
+def test_a_table_of_body_composition_is_drafted_with_its_window_and_units(tmp_path: Path) -> None:
+    (tmp_path / "patients.csv").write_text(
+        "patient_id,diagnosis date,status,date of death,last contact\n"
+        "SECRET1,2021-03-01,1,2022-01-02,2022-01-01\nSECRET2,2021-03-01,0,,2023-01-01\n"
+    )
+    (tmp_path / "body.csv").write_text(BODY)
+    drafted = draft([tmp_path / "patients.csv", tmp_path / "body.csv"], beside=tmp_path)
+    found = tomllib.loads(drafted.mapping)
+    source = found["source"][1]
+    assert (source["patient"], source["date"], source["date_format"]) == ("PatientID", "StudyDate", "YYYYMMDD")
+    assert {each["name"]: each["unit"] for each in found["marker"]} == {
+        "muscle_area_l3": "cm2",
+        "visceral_fat_volume": "ml",
+        "subcutaneous_fat_volume": "l",
+    }
+    assert {(tuple(each["window"]), each["take"]) for each in found["marker"]} == {((-60, 30), "last")}
+    assert all(CONFIRM in line for line in drafted.mapping.splitlines() if line.startswith(("window", "take", "unit")))
+    (tmp_path / "schema.toml").write_text(drafted.schema)
+    (tmp_path / "mapping.toml").write_text(drafted.mapping)
+    table = import_cohort(read_mapping(tmp_path / "mapping.toml")).table.to_pandas()
+    assert table["muscle_area_l3"].tolist() == [132.5, 92.5]
+    assert table["visceral_fat_volume"].tolist() == [2.3455, 1.3455]
 
 
 def test_what_people_have_confirmed_is_not_overwritten(tmp_path: Path) -> None:

@@ -209,6 +209,40 @@ def test_the_last_contact_is_of_the_tables_that_the_mapping_lists(mapping: Path)
     assert (found["survival_months"].to_numpy() < MODEL.truth["survival_months"].to_numpy()).sum() > 20
 
 
+def test_a_visit_that_goes_on_is_a_contact_on_its_first_day(mapping: Path) -> None:
+    person = 'path = "cdm"\ntable = "person"'
+    change(mapping, (person, f'{person}\ncontact_tables = ["visit_occurrence"]'))
+    visits = MODEL.tables["visit_occurrence"].drop(columns="visit_end_date").assign(visit_end_date="")
+    visits.to_csv(mapping.parent / "cdm" / "visit_occurrence.csv", index=False)
+    found, begun = imported(mapping).table.to_pandas(), visits.set_index("person_id")["visit_start_date"]
+    zero = time_zero()
+    alive = found[found["death_observed"] == 0]
+    wanted = [
+        (pd.Timestamp(begun[int(who)]) - pd.Timestamp(zero[int(who)])).days / 30.4375 for who in alive["patient_id"]
+    ]
+    np.testing.assert_allclose(alive["survival_months"], wanted)
+
+
+def test_a_blank_behind_a_hospitals_own_code_means_nothing_in_files_and_databases(
+    mapping: Path, postgresql: Server
+) -> None:
+    """As text of a fixed length has."""
+    table = MODEL.tables["measurement"].copy()
+    own = table["measurement_source_value"] == "LDH-37"
+    assert own.sum() > 100
+    table.loc[own, "measurement_source_value"] = "LDH-37 "
+    table.to_csv(mapping.parent / "cdm" / "measurement.csv", index=False)
+    assert_is(frame(mapping), MODEL.truth)
+    to_postgresql(postgresql.url, replace(MODEL, tables={**MODEL.tables, "measurement": table}), schema="blanks")
+    assert_is(frame(from_database(mapping, postgresql.url, schema="blanks")), MODEL.truth)
+
+
+def test_a_column_that_tells_no_unit_is_refused_where_the_model_has_one(mapping: Path) -> None:
+    change(mapping, ('codes = ["3020460"]', 'column = "value_as_number"'))
+    with pytest.raises(InvalidInput, match="has neither its unit nor its limit"):
+        read_mapping(mapping)
+
+
 def test_the_first_day_of_observation_is_a_delayed_entry(mapping: Path) -> None:
     schema = mapping.with_name("schema.toml")
     change(schema, ('event = "death_observed"', 'event = "death_observed"\nentry = "entry_months"'))

@@ -1,7 +1,8 @@
 """Do real public tables come in by mapping files alone, as their packages ship them?
 
 Each is written to a CSV file as it stands: no column is renamed and no cell edited. What must come out is computed here
-by hand, in pandas.
+by hand, in pandas. How good a federation on them is, beside lifelines' Cox, says
+`simulations/studies/public_tables/compare.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from oncofed.client.importing.cohort_import import import_cohort
 from oncofed.client.importing.mapping_file import read_mapping
 from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.validation import validate
+from oncofed.errors import InvalidInput
+from studies.public_tables import compare as public_tables
 
 
 def lung() -> pd.DataFrame:
@@ -212,3 +215,44 @@ def test_a_public_table_is_what_pandas_by_hand_makes_of_it(name: str, tmp_path: 
                 found[column].to_numpy(dtype=float), wanted.to_numpy(dtype=float), rtol=1e-12, err_msg=column
             )
     assert len(validate(found, schema, where="table")) == len(table)
+
+
+@pytest.mark.parametrize("name", public_tables.TABLES)
+def test_the_mappings_of_the_comparison_take_everybody(name: str, tmp_path: Path) -> None:
+    public_tables.imported(name, tmp_path / name)
+    found = pd.read_parquet(tmp_path / name / "patients.parquet")
+    table = pd.read_csv(tmp_path / name / "table.csv")
+    assert len(found) == len(table) > 200
+
+
+def test_one_column_of_days_holds_deaths_and_last_contacts(tmp_path: Path) -> None:
+    """In the German breast cancer trial; `censdead` is 1 for a death, despite its name."""
+    public_tables.imported("lymph_node", tmp_path / "lymph_node")
+    found = pd.read_parquet(tmp_path / "lymph_node" / "patients.parquet")
+    found = found.iloc[found["patient_id"].astype(int).argsort()].reset_index(drop=True)
+    table = pd.read_csv(tmp_path / "lymph_node" / "table.csv").sort_values("id", ignore_index=True)
+    end, start = (pd.to_datetime(table[name], format="%d-%m-%Y") for name in ("deathdate", "diagdateb"))
+    np.testing.assert_allclose(found["survival_months"], (end - start).dt.days / 30.4375, rtol=1e-12)
+    assert list(found["death_observed"]) == list(table["censdead"])
+    assert 0 < table["censdead"].sum() < len(table)
+
+
+def lymph_node_with(change: tuple[str, str], folder: Path) -> Path:
+    """The mapping with one change, beside the table."""
+    path = public_tables.imported("lymph_node", folder / "lymph_node").with_name("mapping.toml")
+    assert change[0] in path.read_text()
+    path.write_text(path.read_text().replace(*change))
+    return path
+
+
+def test_a_day_without_an_event_is_a_fault_unless_the_column_is_one_of_contacts_as_well(tmp_path: Path) -> None:
+    path = lymph_node_with(('last_contact = ["deathdate"]', 'last_contact = ["recdate"]'), tmp_path)
+    with pytest.raises(InvalidInput, match="list it under last_contact as well") as refused:
+        import_cohort(read_mapping(path))
+    assert refused.value.faults[0].count == 515
+
+
+def test_a_column_of_deaths_and_contacts_needs_words_for_who_died(tmp_path: Path) -> None:
+    words = 'event = "censdead"  # despite its name: 1 is a death\nyes = ["1"]\nno = ["0"]\n'
+    with pytest.raises(InvalidInput, match="makes an event of each last contact"):
+        read_mapping(lymph_node_with((words, ""), tmp_path))

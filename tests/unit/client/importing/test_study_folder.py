@@ -156,6 +156,46 @@ def test_a_damaged_folder_is_refused_and_not_quoted(folder: Path, name: str, old
     assert "P-0" not in str(caught.value)
 
 
+def with_status(folder: Path, status: str) -> pd.DataFrame:
+    """The variants, all of them with this status."""
+    path = folder / "data_mutations.txt"
+    remarks = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    header, *rows = (line for line in path.read_text().splitlines() if not line.startswith("#"))
+    path.write_text("\n".join([*remarks, f"{header}\tMutation_Status", *(f"{row}\t{status}" for row in rows)]) + "\n")
+    found: pd.DataFrame = imported(folder).table.to_pandas()
+    return found
+
+
+@pytest.mark.parametrize("status", ["Somatic", "Germline", ""])
+def test_variants_count_whatever_they_come_from(folder: Path, status: str) -> None:
+    assert_is(with_status(folder, status), FOLDER.truth)
+
+
+@pytest.mark.parametrize("status", ["Wildtype", "None", "wildtype"])
+def test_a_row_that_says_there_is_no_mutation_is_none(folder: Path, status: str) -> None:
+    found = with_status(folder, status)
+    assert found["TP53_mut"].max() == 0
+    assert FOLDER.truth["TP53_mut"].max() == 1
+    assert list(found["TP53_mut"].isna()) == list(FOLDER.truth["TP53_mut"].isna())
+    assert any("have the status Wildtype or None" in note for note in imported(folder).report.sources[1].notes)
+
+
+def test_a_gene_that_no_variant_names_is_told(folder: Path) -> None:
+    path = folder / "data_mutations.txt"
+    path.write_text(path.read_text().replace("EGFR\t", "ERBB1\t"))
+    assert any("no variant names EGFR" in note for note in imported(folder).report.sources[1].notes)
+
+
+def test_two_panels_of_one_sample_are_a_fault(folder: Path) -> None:
+    path = folder / "data_gene_panel_matrix.txt"
+    *_, last = path.read_text().splitlines()
+    sample, panel, *_ = last.split("\t")
+    path.write_text(path.read_text() + last.replace(panel, "LARGE" if panel != "LARGE" else "SMALL", 1) + "\n")
+    with pytest.raises(InvalidInput, match="name two gene panels for one sample") as refused:
+        imported(folder)
+    assert sample not in str(refused.value)
+
+
 def metastasis_with_variant(folder: Path) -> str:
     """A patient whose primary tumour was sequenced for TP53 without a variant, while the metastasis has one."""
     truth = FOLDER.truth.set_index("patient_id")["TP53_mut"]

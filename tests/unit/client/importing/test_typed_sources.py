@@ -8,11 +8,13 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -21,9 +23,10 @@ from tests.omop_models import assert_is
 from tests.postgresql import Server, running_postgresql
 
 from oncofed.client.importing.cohort_import import import_cohort
-from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.database_rows import OpenDatabases
+from oncofed.client.importing.mapping import Part, Source
 from oncofed.client.importing.mapping_file import read_mapping
-from oncofed.client.importing.readings import Column, identifiers
+from oncofed.client.importing.readings import Column, identifiers, numbers
 from oncofed.client.importing.spreadsheets import read_sheet
 from oncofed.client.importing.typed_cells import TypedColumns
 from oncofed.errors import InvalidInput
@@ -149,6 +152,19 @@ def test_a_sheet_that_leaves_a_doubt_is_refused(
     assert not any(cell in str(refused.value) for cell in ("zq1", "zq2", "zq847", "=1+1"))
 
 
+def test_a_number_that_a_sheet_shows_as_per_cent_is_refused(tmp_path: Path) -> None:
+    """It shows 0.8% and holds 0.008; a CSV file of it would hold the text."""
+    path = workbook(tmp_path / "a.xlsx", {"one": [["id", "value"], ["zq1", 0.008], ["zq2", 0.6]]})
+    book = openpyxl.load_workbook(path)
+    for row in (2, 3):
+        book.active.cell(row, 2).number_format = "0.0%"
+    book.save(path)
+    with pytest.raises(InvalidInput, match="shows numbers as per cent") as refused:
+        sheet_of(path, columns=["id", "value"])
+    assert refused.value.faults[0].count == 2
+    assert len(sheet_of(path, columns=["id"])) == 2
+
+
 def test_a_formula_in_a_column_that_nobody_asks_for_harms_nobody(tmp_path: Path) -> None:
     rows: list[list[Any]] = [["id", "value", "note"], ["zq1", 7.31, "=1+1"]]
     found = sheet_of(workbook(tmp_path / "a.xlsx", {"one": rows}), columns=["id", "value"])
@@ -236,6 +252,13 @@ def test_the_truth_is_recovered_exactly_from_statements_on_postgresql(tmp_path: 
     assert_is(frame(path), CLINIC.truth)
 
 
+def with_databases(folder: Path, url: str) -> Source:
+    """A source whose address lies in the folder."""
+    (folder / "address").write_text(url)
+    (folder / "address").chmod(0o600)
+    return Source(name="labor", part=Part.SQL, url_file=Path("address"), statement="SELECT 1")
+
+
 @pytest.mark.parametrize("kind", ["real", "double precision"])
 def test_identifiers_that_postgresql_rounded_name_nobody(tmp_path: Path, postgresql: Server, kind: str) -> None:
     """The driver hands 32 bits on as Python's 64."""
@@ -253,6 +276,49 @@ def test_identifiers_that_postgresql_rounded_name_nobody(tmp_path: Path, postgre
     with pytest.raises(InvalidInput, match="too large to be kept exactly") as refused:
         frame(path)
     assert len(refused.value.faults) == len(TABLES)
+
+
+@pytest.mark.parametrize(("kind", "number"), [("real", 123456790.0), ("double precision", 123456792.0)])
+def test_a_number_of_32_bits_is_the_one_that_postgresql_prints(
+    tmp_path: Path, postgresql: Server, kind: str, number: float
+) -> None:
+    source = with_databases(tmp_path, postgresql.url)
+    answer = f"SELECT cell::{kind} AS wert FROM (VALUES (0.1), (NULL), (123456792)) AS t(cell)"
+    with OpenDatabases(tmp_path) as databases:
+        read = numbers(
+            Column(databases.answer(replace(source, statement=answer), columns=["wert"])["wert"]), source, ()
+        )
+    np.testing.assert_array_equal(read.values, [0.1, np.nan, number])
+    assert not read.malformed.any()
+
+
+def test_a_moment_is_no_day_until_the_statement_says_where(tmp_path: Path, postgresql: Server) -> None:
+    """Half past midnight at the hospital is the day before in the connection's zone."""
+    source = with_databases(tmp_path, postgresql.url)
+    moment = "timestamptz '2021-01-01 00:30:00+01'"
+    with OpenDatabases(tmp_path) as databases:
+        with pytest.raises(InvalidInput, match="AT TIME ZONE") as refused:
+            databases.answer(replace(source, statement=f"SELECT 1 AS a, {moment} AS day"), columns=["a", "day"])
+        assert 'column "day"' in str(refused.value)
+        databases.answer(replace(source, statement=f"SELECT 1 AS a, {moment} AS day"), columns=["a"])
+        told = f"SELECT ({moment} AT TIME ZONE 'Europe/Berlin')::date AS day"
+        assert list(databases.answer(replace(source, statement=told), columns=["day"])["day"]) == ["2021-01-01"]
+
+
+@pytest.mark.parametrize("kind", ["real", "double precision", "numeric"])
+@pytest.mark.parametrize("missing", [(), ("NaN",)])
+def test_a_nan_of_postgresql_is_no_number_and_no_empty_cell(
+    tmp_path: Path, postgresql: Server, kind: str, missing: tuple[str, ...]
+) -> None:
+    """As in its export to CSV, where the word is refused unless the mapping lists it."""
+    source = with_databases(tmp_path, postgresql.url)
+    answer = f"SELECT cell::{kind} AS wert FROM (VALUES (0.1), (NULL), ('NaN'), (2.5)) AS t(cell)"
+    with OpenDatabases(tmp_path) as databases:
+        read = numbers(
+            Column(databases.answer(replace(source, statement=answer), columns=["wert"])["wert"]), source, missing
+        )
+    np.testing.assert_array_equal(read.values, [0.1, np.nan, np.nan, 2.5])
+    assert read.malformed.tolist() == [False, False, not missing, False]
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_a_curve_is_near_the_one_of_a_slow_count() -> None:
 def test_where_everybody_is_followed_a_curve_is_the_share_who_are_left() -> None:
     """With a floor of one patient nothing is rounded."""
     left = np.array([1000, 600, 300, 300])
-    part = Part(0, 0, False, 1000, 0.0, events=1000 - left, at_risk=left, rows=np.arange(1000))
+    part = Part(0, 0, False, 1000, 0.0, 1000 - left, left, 0 * left, np.arange(1000))
     found = group_outcome("all", [part], axis=np.array([0.0, 6.0, 12.0, 18.0]), disclosure=Disclosure(1))
     assert found is not None
     assert found.survival.tolist() == [1.0, 0.6, 0.3, 0.3]

@@ -14,21 +14,11 @@ from pathlib import Path
 
 from oncofed.client.importing.analytes import BY_LOINC, Analyte
 from oncofed.client.importing.column_names import Role, Suggestion
-from oncofed.client.importing.drafting import (
-    CellType,
-    Draft,
-    DraftedColumn,
-    DraftedSource,
-    Proposals,
-    proposal_of,
-    schema_lines,
-    seen_from,
-)
+from oncofed.client.importing.drafted_sources import CellType, DraftedColumn, DraftedSource, seen_from
+from oncofed.client.importing.drafting import Draft, Proposals, proposal_of, schema_lines
 from oncofed.client.importing.fhir.elements import LOINC, OtherForm, codings_of, object_of, objects_of
 from oncofed.client.importing.fhir.files import FhirFiles, Json, is_file_of_resources
-from oncofed.client.importing.mapping import Decimal
 from oncofed.client.importing.proposed_schema import CONFIRM, quoted
-from oncofed.cohort.text_form import Encoding
 from oncofed.errors import Fault, InvalidInput
 
 _ECOG = 'words = { LA9622-7 = "0", LA9623-5 = "1", LA9624-3 = "2", LA9625-0 = "3", LA9626-8 = "4" }'
@@ -75,7 +65,7 @@ def draft_of_resources(path: Path, *, beside: Path) -> Draft:
             observed |= _public_codes(entry.resource)
     if files.faults:
         raise InvalidInput(files.faults)
-    whole = DraftedSource("fhir", seen_from(beside, path), None, Encoding.UTF_8, Decimal.POINT, False, ())
+    whole = DraftedSource("fhir", seen_from(beside, path))
     markers = list(_markers(observed))
     proposals: Proposals = [
         (whole, each.column, proposal) for each in markers if (proposal := proposal_of(each.column))
