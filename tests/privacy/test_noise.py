@@ -413,6 +413,10 @@ DRAWS_FLOATS = {
 """Methods and functions of numpy, torch, scipy and the standard library, and what makes a generator."""
 
 MAY_DRAW = {
+    "client/oncofed/client/records/audit_files.py": (
+        {"Generator"},
+        "the type of what gives the files of a log one after the other",
+    ),
     "shared/oncofed/survival/network.py": (
         {"Generator", "manual_seed", "normal_"},
         "first weights, from the plan's public seed: no patient is there yet",

@@ -61,6 +61,7 @@ def node() -> Iterator[InstalledNode]:
 
 def put(path: Path, kind: str) -> None:
     if kind == ENDLESS:
+        path.touch()
         os.truncate(path, 1 << 40)
         return
     path.unlink(missing_ok=True)
