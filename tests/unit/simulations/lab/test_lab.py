@@ -24,6 +24,7 @@ from tests.conftest import REPOSITORY
 import oncofed.lab as of
 from oncofed.errors import OncofedError
 from oncofed.protocol.plan import Bounding, PrivacyMode, TrainingMode
+from oncofed.simulations.lab.logs import Log, Writing
 from oncofed.simulations.run import run_study
 from oncofed.simulations.study import read_study
 from oncofed.survival.network import PrognosisNetwork
@@ -257,6 +258,19 @@ def test_numbers_of_numpy_are_numbers(cohort: of.Patients) -> None:
         progress=False,
     )
     assert json.loads(json.dumps(run.plan.privacy.epsilon)) == 2.5
+
+
+def test_a_strategy_that_fits_no_such_hospitals_is_refused_before_a_log_hears_of_a_run(cohort: of.Patients) -> None:
+    def begin() -> Writing:
+        pytest.fail("a run was begun")
+
+    hospitals, _ = of.split(cohort)
+    with pytest.raises(of.InvalidInput, match="Krum needs 5 replies"):
+        of.train(hospitals, privacy=NOTHING, strategy=of.Krum(malicious=1), log=Log("any", begin), progress=False)
+
+
+def test_a_network_may_have_one_of_its_parts_alone() -> None:
+    assert (of.prognosis([4], linear=False).linear, of.prognosis([]).hidden) == (False, ())
 
 
 def test_the_modes_are_the_plans(cohort: of.Patients) -> None:
