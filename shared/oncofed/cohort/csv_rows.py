@@ -15,8 +15,9 @@ either returns the one way to read the text, or raises InvalidInput with the lin
 A file that was cut on its way ends inside a cell: 60.1 months are 6 then, Nordost is Nord. So where the last row has
 no line end and others have one, its last cell is in doubt (`last_cell_in_doubt`) unless the others show a column of
 nothing but 0 and 1, or nothing but true and false, and at least `_WITNESSES` of them say the very same: any other word
-or number may have gone on, however often it stands elsewhere. A file that was cut exactly behind a row looks like any
-other: only the number of its rows tells, to whoever knows it.
+or number may have gone on, however often it stands elsewhere. Where the last column only says who belongs together
+(`of_groups`), it is enough that `_WITNESSES` others say the very same and that none begins so and goes on. A file that
+was cut exactly behind a row looks like any other: only the number of its rows tells, to whoever knows it.
 
 Lines are told by number and cells never. Empty lines are no rows. Line ends are CR LF, LF or CR.
 
@@ -181,8 +182,12 @@ def shape_of(content: bytes, *, name: str, separator: str = COMMA, quote: bytes 
     return CsvShape(header, body_begins, rows, lines, longest, quoted)
 
 
-def last_cell_in_doubt(content: bytes, shape: CsvShape, *, separator: str = COMMA) -> bool:
-    """Whether the last cell of the table may be the beginning of a longer one."""
+def last_cell_in_doubt(content: bytes, shape: CsvShape, *, separator: str = COMMA, of_groups: bool = False) -> bool:
+    """Whether the last cell of the table may be the beginning of a longer one.
+
+    of_groups  the last column names groups of rows, and nothing is lost if a row that is the only one of "Nordost" is
+               taken for one of "Nord".
+    """
     between = separator.encode()
     if not shape.rows or content.endswith((b"\n", b"\r")):
         return False
@@ -192,14 +197,17 @@ def last_cell_in_doubt(content: bytes, shape: CsvShape, *, separator: str = COMM
     cell = content[begins:]
     if shape.quoted and cell.count(b'"') % 2:  # it begins before that separator, inside of quotes
         return True
-    only = next((words for words in _ONLY if _bare(cell) in words), None)
-    if only is None:
+    mine = _bare(cell)
+    only = None if of_groups else next((words for words in _ONLY if mine in words), None)
+    if only is None and not of_groups:
         return True
     before = rb"[\r\n]" if len(shape.header) == 1 else re.escape(between)
     last_of_row = re.compile(before + rb"([^" + re.escape(between) + rb"\r\n]*)(?=[\r\n])")
     witnesses = 0
     for found in last_of_row.finditer(content, shape.body_begins - 1, begins):
-        if (bare := _bare(found[1])) and bare not in only:
+        bare = _bare(found[1])
+        longer = bare != mine and bare.startswith(mine)
+        if longer if only is None else bare and bare not in only:
             return True
         witnesses += found[1] == cell
     return witnesses < _WITNESSES

@@ -56,6 +56,7 @@ def read_table(
     columns: Iterable[str] | None = None,
     tell: Tell = keep_to_oneself,
     form: TextForm | None = None,
+    of_groups: bool = False,
 ) -> pd.DataFrame:
     """The table in a .csv (UTF-8, comma, header line) or .parquet file. Raises InvalidInput.
 
@@ -63,6 +64,7 @@ def read_table(
              None: all. One that the file lacks is left out.
     form     how a text is written that is to be imported. Then any file that is not .parquet is such a text, days in a
              Parquet file are texts, YYYY-MM-DD, and columns of texts are categorical: long tables have few words.
+    of_groups  the last column says who belongs together, no more: `csv_rows.last_cell_in_doubt` then asks less.
     returns  one row a patient, a fresh range index; column names without what cannot be seen (`letters.plain`); CSV
              cells are str, an empty cell is "".
     """
@@ -91,7 +93,15 @@ def read_table(
                 content, name=path.name, separator=text.separator, quote=QUOTE if text.quoted else NO_QUOTE
             )
             around.refuse_other_count(shape.rows, name=path.name)
-            _refuse_cut(content, shape, name=path.name, wanted=wanted, separator=text.separator, tell=tell)
+            _refuse_cut(
+                content,
+                shape,
+                name=path.name,
+                wanted=wanted,
+                separator=text.separator,
+                of_groups=of_groups,
+                tell=tell,
+            )
             frame = _read_csv(
                 content,
                 shape,
@@ -138,13 +148,20 @@ def _nearly(name: str) -> str:
 
 
 def _refuse_cut(
-    content: bytes, shape: CsvShape, *, name: str, wanted: set[str] | None, separator: str, tell: Tell
+    content: bytes,
+    shape: CsvShape,
+    *,
+    name: str,
+    wanted: set[str] | None,
+    separator: str,
+    of_groups: bool,
+    tell: Tell,
 ) -> None:
     """Nobody is harmed by what is missing of a column that nobody asks for."""
     asked = wanted is None or _nearly(shape.header[-1]) in wanted
     if not asked or not shape.rows or content.endswith((b"\n", b"\r")):
         return
-    if last_cell_in_doubt(content, shape, separator=separator):
+    if last_cell_in_doubt(content, shape, separator=separator, of_groups=of_groups):
         what = "the last line has no line end, so its last cell may have been cut off"
         remedy = (
             "Compare the last row with the source. If it is whole, add a line end behind it; else copy or export the "

@@ -215,7 +215,7 @@ def _tell_names_alike(named: NDArray[np.str_], tell: Tell) -> None:
 def _assigned(cohort: Cohort, sites: SitesSpec, path: Path, *, tell: Tell) -> _Placement:
     """Each patient where the second table says. Who is not in it, or in no hospital there, is left out and told."""
     wanted = (sites.assignment_patient_id, sites.assignment_column)
-    assignment = read_table(path, columns=wanted, tell=tell)
+    assignment = read_table(path, columns=wanted, tell=tell, of_groups=True)
     absent = [
         Fault(f'{path.name}: column "{column}"', "is missing", "Correct [sites], or the assignment table.")
         for column in wanted

@@ -172,6 +172,33 @@ def test_a_number_that_is_cut_is_refused_with_what_to_do(tmp_path: Path) -> None
     assert read(b"id,note,outcome\n" + notes + b"20,,1\n", tmp_path) is not None
 
 
+def test_a_last_cell_that_names_a_group_is_whole_where_ten_others_say_the_same_and_none_goes_on(tmp_path: Path) -> None:
+    """As the published split of Fed-TCGA-BRCA ends. Of patients' own columns it says nothing."""
+    path, told = tmp_path / "t.csv", list[str]()
+
+    def groups(*ends: str) -> list[str] | None:
+        rows = "\n".join(f"p{row},{end}" for row, end in enumerate(ends))
+        path.write_text(f"id,place\n{rows}")
+        try:
+            return list(read_table(path, of_groups=True, tell=told.append)["place"])
+        except InvalidInput as refused:
+            assert "the last line has no line end" in str(refused)  # noqa: PT017 - as many cases are read
+            return None
+
+    whole = ["test_1"] * 3 + ["test_5"] * 11
+    assert groups(*whole) == whole
+    assert told == [
+        "t.csv: the last line has no line end. If the file was cut there, compare its last row with the source."
+    ]
+    assert groups("1", "2", "3", *["1"] * 10) is not None  # no column of 0 and 1
+    assert groups(*["test_5"] * 10) is None  # nine others
+    assert groups("test_50", *whole) is None  # it may have gone on like that one
+    assert groups("x", *["x"] * 12, "test_5") is None
+    path.write_text("id,place\n" + "\n".join(f"p{row},test_5" for row in range(30)))
+    with pytest.raises(InvalidInput):
+        read_table(path)
+
+
 @pytest.mark.parametrize(
     ("others", "last"),
     [

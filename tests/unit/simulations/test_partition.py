@@ -14,7 +14,8 @@ import pytest
 from oncofed.cohort.schema import Endpoint, Kind, Marker, Modality, StudySchema
 from oncofed.errors import InvalidInput
 from oncofed.simulations.partition import Consortium, consortium
-from oncofed.simulations.study import EvaluationSpec, Part, Partition, SitesSpec, Split
+from oncofed.simulations.study import EvaluationSpec, Part, Partition, SitesSpec, Split, read_study
+from oncofed.simulations.study_table import table_of
 from oncofed.survival.grid import TimeGrid
 
 PATIENTS = 200
@@ -153,6 +154,27 @@ def test_an_assignment_table_says_who_is_where_and_who_is_left_out(tmp_path: Pat
     assert {site: len(cohort) for site, cohort in found.hospitals.items()} == {"site_0": 50, "site_1": 60}
     assert len(found.test) == 30
     assert found.left_out == PATIENTS - 140
+
+
+def test_an_assignment_table_may_end_without_a_line_end(tmp_path: Path) -> None:
+    """The published split of Fed-TCGA-BRCA does."""
+    sites = assignment(tmp_path, ["train_0"] * 50 + ["test_0"] * 20)
+    whole = cut(sites, EvaluationSpec(12.0, Split.ASSIGNED))
+    path = tmp_path / "assignment.csv"
+    path.write_text(path.read_text().removesuffix("\n"))
+    again = cut(sites, EvaluationSpec(12.0, Split.ASSIGNED))
+    assert again.test.patient_ids == whole.test.patient_ids
+    assert again.hospitals["site_0"].patient_ids == whole.hospitals["site_0"].patient_ids
+
+
+def test_the_published_split_is_cut_as_it_is_published(studies: Path, real_cohorts: Path) -> None:
+    """FLamby: 311, 196, 206, 162, 162 and 51 patients, of whom 248, 156, 164, 129, 129 and 40 to train on."""
+    assert real_cohorts.is_dir()
+    study = read_study(studies / "fed_tcga_brca" / "study.toml")
+    table, schema, where = table_of(study)
+    found = consortium(table, schema, where=where, sites=study.sites, evaluation=study.evaluation, seed=study.seed)
+    assert [len(cohort) for cohort in found.hospitals.values()] == [248, 156, 164, 129, 129, 40]
+    assert len(found.test) == 1_088 - sum(map(len, found.hospitals.values()))
 
 
 def test_a_hospital_with_nobody_to_train_on_is_a_fault(tmp_path: Path) -> None:

@@ -128,9 +128,9 @@ def test_sixteen_thousand_patients_take_less_than_a_second() -> None:
     n = 16_000
     entry = rng.random(n)
     time = entry + rng.exponential(size=n)
-    started = clock.perf_counter()
+    started = clock.process_time()
     concordance(risk=rng.normal(size=n), time=time, observed=rng.random(n) < 0.5, entry=entry)
-    assert clock.perf_counter() - started < 1.0
+    assert clock.process_time() - started < 1.0
 
 
 def test_uno_refuses_events_that_training_follow_up_never_reached() -> None:

@@ -202,8 +202,10 @@ def prognosis(
     units, weight = tuple(plain(each) for each in hidden), plain(baseline_weight)
     within, count = range_of(PlanSettings, "hidden_units"), count_of(PlanSettings, "hidden_units")
     faults = []
-    if len(units) not in count or not all(each in within for each in units):
-        faults.append(Fault("prognosis: hidden", "has a width or a number of layers that is refused", within.remedy))
+    if len(units) not in count:
+        faults.append(Fault("prognosis: hidden", f"has {len(units)} layers, outside {count.words}", count.remedy))
+    if not all(each in within for each in units):
+        faults.append(Fault("prognosis: hidden", "has a width that is refused", within.remedy))
     others = {
         "baseline_weight": weight,
         "entity_time_shapes": (shapes := plain(entity_time_shapes)),

@@ -24,6 +24,7 @@ from tests.conftest import REPOSITORY
 import oncofed.lab as of
 from oncofed.errors import OncofedError
 from oncofed.protocol.plan import Bounding, PrivacyMode, TrainingMode
+from oncofed.simulations.lab.logs import Log, Writing
 from oncofed.simulations.run import run_study
 from oncofed.simulations.study import read_study
 from oncofed.survival.network import PrognosisNetwork
@@ -259,6 +260,19 @@ def test_numbers_of_numpy_are_numbers(cohort: of.Patients) -> None:
     assert json.loads(json.dumps(run.plan.privacy.epsilon)) == 2.5
 
 
+def test_a_strategy_that_fits_no_such_hospitals_is_refused_before_a_log_hears_of_a_run(cohort: of.Patients) -> None:
+    def begin() -> Writing:
+        pytest.fail("a run was begun")
+
+    hospitals, _ = of.split(cohort)
+    with pytest.raises(of.InvalidInput, match="Krum needs 5 replies"):
+        of.train(hospitals, privacy=NOTHING, strategy=of.Krum(malicious=1), log=Log("any", begin), progress=False)
+
+
+def test_a_network_may_have_one_of_its_parts_alone() -> None:
+    assert (of.prognosis([4], linear=False).linear, of.prognosis([]).hidden) == (False, ())
+
+
 def test_the_modes_are_the_plans(cohort: of.Patients) -> None:
     hospitals, _ = of.split(cohort)
     shared = of.train(hospitals, privacy=of.distributed(epsilon=2), rounds=1, progress=False)
@@ -301,9 +315,13 @@ def without_sites(patients: of.Patients) -> of.Patients:
         (lambda c, h, t: of.train(h, privacy=STOPPED, strategy=of.FedProx()), "know no bounding but clip"),
         (lambda c, h, t: of.prognosis([0]), "width"),
         (lambda c, h, t: UNTYPED.prognosis([2.5]), "width"),
+        (lambda c, h, t: of.prognosis([8] * 9), "has 9 layers, outside 0 to 8"),
+        (lambda c, h, t: of.prognosis(entity_time_shapes=3), "entity_time_shapes: is refused"),
+        (lambda c, h, t: of.prognosis(shape_weight=0), "shape_weight: is refused"),
         (lambda c, h, t: of.split(c, by="postcode"), "is not a column that the schema names"),
         (lambda c, h, t: of.split(c, test=1.5), "outside"),
         (lambda c, h, t: of.split(c, by=0), "outside"),
+        (lambda c, h, t: of.split(c, seed=-1), "seed: is -1, outside"),
         (lambda c, h, t: UNTYPED.split(c, by=math.nan), "by: is nan, and not a whole number"),
         (lambda c, h, t: UNTYPED.train(h, privacy=NOTHING, rounds=math.inf), "is inf, and not a whole number"),
         (lambda c, h, t: UNTYPED.train(h, privacy=NOTHING, rounds=3.0), "is 3.0, and not a whole number"),
@@ -318,7 +336,14 @@ def without_sites(patients: of.Patients) -> of.Patients:
         (lambda c, h, t: of.train(h, privacy=of.distributed(epsilon=1, dropouts=2, colluding=2)), "leave nobody"),
         (lambda c, h, t: of.train(h, privacy=NOTHING, test=of.synthetic(100, 2)), "another schema"),
         (lambda c, h, t: of.budget(NOTHING, c.schema, hospitals=0, patients=10, events=2), "2 faults"),
+        (
+            lambda c, h, t: of.train({**h, "other": of.synthetic(100, 2)}, privacy=NOTHING),
+            "hospital other: is described",
+        ),
         (lambda c, h, t: of.synthetic(patients=3), "outside"),
+        (lambda c, h, t: of.synthetic(hospitals=0), "hospitals: is 0, outside"),
+        (lambda c, h, t: of.synthetic(seed=-1), "seed: is -1, outside"),
+        (lambda c, h, t: of.synthetic(patients=100, hospitals=101), "fewer than the hospitals"),
         (lambda c, h, t: of.train({**h, "empty": nobody(t)}, privacy=NOTHING), "has nobody to train on"),
         (lambda c, h, t: of.prognosis(baseline_weight=0), "baseline_weight: is refused"),
         (lambda c, h, t: of.prognosis([], linear=False), "no network at all"),
@@ -345,6 +370,7 @@ def test_what_is_wrong_is_refused(
         (lambda m, t: m.log_hazard_ratio(t, endpoint="relapse"), "Possible: overall_survival"),
         (lambda m, t: m.log_hazard_ratio(of.synthetic(100, 2)), "another schema"),
         (lambda m, t: of.evaluate(m, t, at=500), "lies beyond 120"),
+        (lambda m, t: UNTYPED.evaluate(m, t, at="24"), "at: is not a number"),
         (lambda m, t: of.evaluate(m, of.synthetic(100, 2), at=12), "another schema"),
         (lambda m, t: of.evaluate(m, t, hospitals={"a": of.synthetic(100, 2)}), "another schema"),
         (lambda m, t: of.evaluate(m, t, hospitals={}), "have nobody"),
