@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from oncofed.client.install.findings import Finding, Verdict
 from oncofed.client.install.folder import LOOPBACK, NodeFolder, SiteSettings
@@ -59,7 +60,9 @@ def _authority(folder: NodeFolder) -> tuple[str, datetime] | None:
     """In PEM, and its end. Read once, for the folder is the node's user's, who may lay another file there."""
     try:
         content = plain_bytes(folder.ca_certificate, most=LARGEST_SECRET)
-        return content.decode("ascii"), x509.load_pem_x509_certificate(content).not_valid_after_utc
+        found = x509.load_pem_x509_certificates(content)
+        text = "".join(each.public_bytes(Encoding.PEM).decode() for each in found)  # without what stands around them
+        return text, found[0].not_valid_after_utc
     except (FileNotFoundError, OtherKind, ValueError):
         return None
 

@@ -34,8 +34,8 @@ def away(user: str = "") -> str:
 
     No command is given with a name in it, nor one for a terminal that a process of that user could type into.
     """
-    whose = user or "the user whose folder it is in"
-    return f"Stop the node and every process of {whose} (pgrep -u {user or 'USER'} names none), then remove it."
+    whose = f"every process of {user} (pgrep -u {user} names none)" if user else "whatever else may write there"
+    return f"Stop the node and {whose}, then remove it."
 
 
 _REMEDY = f"Find out who laid it there. {away()} Give this command again."

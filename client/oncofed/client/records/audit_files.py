@@ -56,7 +56,7 @@ def locked(path: Path) -> Iterator[int]:
 
 
 def _opened(path: Path) -> int:
-    flags = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK
+    flags = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW
     with suppress(FileNotFoundError):
         descriptor = os.open(path, flags)
         refuse_other_kinds(path, descriptor)

@@ -27,7 +27,7 @@ from oncofed.plain_file import lines_of, opened
 from oncofed.protocol.study_document import LARGEST_BYTES
 
 LARGEST_APPROVAL = 4 * LARGEST_BYTES
-"""Bytes of its file: most are marks of columns, each of fewer than the document takes to name the column."""
+"""Bytes of its file, many times what a decision takes."""
 
 
 class Decision(StrEnum):
@@ -190,6 +190,8 @@ class ToldDecisions:
                     return False
                 lines, head, read = [], self._head, self._read
                 for line in lines_of(log, longest=LONGEST_LINE, start=read):
+                    if not line.endswith(b"\n") and len(line) < LONGEST_LINE:
+                        break  # it is being written, or a full disk has torn it
                     fields = fields_in(line)
                     if fields is None or fields["number"] != head.entries + 1 or fields["previous"] != head.hash:
                         return False

@@ -208,6 +208,8 @@ def _charges_of(data_sources: Collection[str], entries: Sequence[Entry]) -> tupl
     return tuple(entry.charge for entry in entries if entry.data_source in data_sources)
 
 
+_LARGEST = 2**28
+"""Bytes: half a million charges. Rows are read into four times as much."""
 _BESIDE = ("-journal", "-wal", "-shm")
 
 
@@ -248,8 +250,9 @@ def _opened(path: Path, *, lock_timeout_seconds: float) -> Iterator[sqlite3.Conn
 def _connected(path: Path, lock_timeout_seconds: float) -> Iterator[sqlite3.Connection]:
     with unwritable(path):
         for end in ("", *_BESIDE):  # SQLite would wait for a pipe
-            with suppress(FileNotFoundError):
-                opened(path.with_name(f"{path.name}{end}")).close()
+            with suppress(FileNotFoundError), opened(path.with_name(f"{path.name}{end}")) as file:
+                if os.fstat(file.fileno()).st_size > _LARGEST:
+                    raise RecordDamaged(f"{path.name}{end} is larger than any ledger. {_NO_OLDER_COPY}")
         if not path.exists():
             raise RecordDamaged(
                 f"{path.name} does not exist in {path.parent}. {_NO_OLDER_COPY} Only a new installation, which has "

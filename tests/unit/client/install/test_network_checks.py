@@ -229,6 +229,16 @@ def test_a_lost_or_damaged_authority_is_told(content: bytes | int | None, enroll
     assert (found.verdict, "lost or damaged" in found.what) == (FAULT, True)
 
 
+def test_what_stands_around_a_certificate_means_nothing(enrolled: Enrolled) -> None:
+    """An editor's mark or somebody's remark, in whatever letters."""
+    content = enrolled.node.ca_certificate.read_bytes()
+    enrolled.node.ca_certificate.write_bytes("\ufeff# für die Prüfung\n".encode() + content.replace(b"\n", b"\r\n"))
+    with http_server(port=enrolled.port, certificate=enrolled.certificate, date=told(NOW)):
+        found = enrolled.findings()
+    assert "TLS" not in found
+    assert found["coordinator"].verdict is FINE
+
+
 @contextmanager
 def somebody_who_may_not_look(folder: Path) -> Iterator[None]:
     mode = folder.stat().st_mode

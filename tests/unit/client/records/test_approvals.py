@@ -670,6 +670,17 @@ def test_what_is_read_on_is_what_is_read_anew(tmp_path: Path) -> None:
     assert told.by_plan() == ToldDecisions(tmp_path / "audit.jsonl").by_plan()
 
 
+def test_a_torn_end_of_the_log_has_nobody_read_it_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as a disk is full it stays, and each question would have the guard verify years of entries."""
+    approve(tmp_path)
+    told = ToldDecisions(tmp_path / "audit.jsonl")
+    before = told.by_plan()
+    with (tmp_path / "audit.jsonl").open("ab") as file:
+        file.write(b'{"cut')
+    monkeypatch.setattr(decisions, "verify_audit_log", lambda path: pytest.fail("it was read anew"))
+    assert told.by_plan() == before
+
+
 def test_what_a_person_laid_beside_frozen_patients_stays_and_is_in_nobodys_way(tmp_path: Path) -> None:
     approve(tmp_path)
     patients = tmp_path / "patients"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.hardship import in_children, no_file_longer_than
 
+from oncofed.client.records.audit_files import locked
 from oncofed.client.records.audit_log import HELD_BACK, NOT_CHARGED, TO_BE_CHARGED, AuditLog, Released, verify_audit_log
 from oncofed.errors import RecordDamaged, RecordUnwritable
 
@@ -331,3 +332,12 @@ def test_it_is_durable_before_append_returns(path: Path, monkeypatch: pytest.Mon
         monkeypatch.setattr(os, name, noted(name))
     log(path).append("declined")
     assert order == ["write", "fsync"]
+
+
+def test_a_log_is_made_by_no_link(tmp_path: Path) -> None:
+    """A backup holds it still as root, and its folder is another user's, who could have it made anywhere."""
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / "audit.jsonl").symlink_to(elsewhere)
+    with pytest.raises((RecordUnwritable, OSError)), locked(tmp_path / "audit.jsonl"):
+        pass
+    assert not elsewhere.exists()

@@ -343,3 +343,10 @@ def test_nobody_waits_for_a_pipe_beside_the_ledger(path: Path, end: str) -> None
     os.mkfifo(found)
     with pytest.raises(RecordUnwritable, match="named pipe"):
         read_ledger(path)
+
+
+def test_what_is_larger_than_any_ledger_is_not_read(path: Path) -> None:
+    """Root reads it, and its user may have made it of any size."""
+    os.truncate(path, 1 << 40)
+    with pytest.raises(RecordDamaged, match="larger than any ledger"):
+        verify_ledger(path, anchor=None)
