@@ -10,6 +10,8 @@ log_hazard_ratio   (patients, endpoints), against the reference patient; positiv
 cumulative_hazard  (patients, endpoints, intervals), until the end of each interval; between two ends it runs straight.
 event_free         (patients, endpoints, intervals), the probability that no event has come by then: exp(-cumulative).
 
+Of endpoints that compete, `event_free` is of a world without the others; risks follow from the hazards of all of them.
+
 Nothing of it refuses a value beyond its plausible range, as reading a table does. Whatever follows from the schema
 alone is computed in the same order as `cohort.encoding` computes it; sums of products may differ by rounding.
 
