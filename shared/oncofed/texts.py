@@ -99,6 +99,7 @@ def _of(words: str, most: int, pattern: str, *, or_empty: bool = False) -> TextK
 LINE = TextKind("one line of printable characters", 1_000)
 """What a text in a file is unless it is said to be less: a path, a pattern."""
 BLOCK = TextKind("printable lines", 4_000_000, or_empty=True, lines=True)
+_PARAGRAPHS = TextKind("printable lines", 20_000, or_empty=True, lines=True)
 _SENTENCE = TextKind("one line of printable characters", 500)
 _LABEL = TextKind("one line of printable characters", 200)
 _LABEL_OR_NOTHING = TextKind(_LABEL.words, _LABEL.most, or_empty=True)
@@ -179,6 +180,20 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("Study.explain_site, StudyHead.explain_site", NAME),
     ("SitesSpec.assignment_patient_id, SitesSpec.assignment_column", _LABEL_OR_NOTHING),
     ("SitesSpec.site_pattern, SitesSpec.test_pattern", TextKind(LINE.words, LINE.most, or_empty=True)),
+    ("Reporting.abstract, Reporting.background, Reporting.intended_use, Reporting.users", _PARAGRAPHS),
+    ("Reporting.inequalities, Reporting.objectives, Reporting.data_sources, Reporting.dates", _PARAGRAPHS),
+    ("Reporting.setting, Reporting.eligibility, Reporting.treatments, Reporting.data_preparation", _PARAGRAPHS),
+    ("Reporting.outcome, Reporting.outcome_assessors, Reporting.outcome_blinding", _PARAGRAPHS),
+    ("Reporting.predictor_choice, Reporting.predictor_measurement, Reporting.predictor_assessors", _PARAGRAPHS),
+    ("Reporting.sample_size, Reporting.fairness, Reporting.comparison, Reporting.ethics", _PARAGRAPHS),
+    ("Reporting.consent, Reporting.funding, Reporting.conflicts, Reporting.protocol", _PARAGRAPHS),
+    ("Reporting.registration, Reporting.data_availability, Reporting.code_availability", _PARAGRAPHS),
+    ("Reporting.patient_involvement, Reporting.interpretation, Reporting.limitations", _PARAGRAPHS),
+    ("Reporting.input_quality, Reporting.expertise, Reporting.next_steps, Reporting.developer", _PARAGRAPHS),
+    ("Reporting.contact, Reporting.release_stage, Reporting.release_date, Reporting.availability", _PARAGRAPHS),
+    ("Reporting.regulatory_approval, Reporting.out_of_scope, Reporting.known_biases", _PARAGRAPHS),
+    ("Reporting.clinical_risk_level, Reporting.maintenance, Reporting.stakeholders", _PARAGRAPHS),
+    ("Reporting.publications", _PARAGRAPHS),
 )
 
 TEXTS: Mapping[str, TextKind] = {name: kind for names, kind in _TABLE for name in names.split(", ")}

@@ -74,6 +74,7 @@ mode = "none"
 [held_out]
 [explanations]
 [readiness]
+[reporting]
 """
 STUDY_OF_A_TABLE = STUDY.replace("[data.synthetic]", '[data]\ntable = "study.toml"\nschema = "study.toml"')
 
@@ -212,6 +213,7 @@ def study_defaults(study: Study, consortium: Consortium) -> dict[str, Callable[[
         "[held_out]": lambda key: getattr(study.settings.held_out, key),
         "[explanations]": lambda key: getattr(study.settings.explanations, key),
         "[readiness]": lambda key: getattr(study.settings.readiness, key),
+        "[reporting]": lambda key: getattr(study.reporting, key),
         "[consortium]": lambda key: getattr(consortium.terms, key),
     }
 

@@ -29,6 +29,7 @@ from oncofed.ranges import range_of, told
 from oncofed.study.explanation_settings import ExplanationRequest, entity_columns, wanted_explanations
 from oncofed.study.held_out_settings import HeldOutRequest, wanted_summaries
 from oncofed.study.readiness_settings import READINESS, ReadinessRequest, readiness_summary
+from oncofed.study.reporting import Reporting
 from oncofed.survival.time_shapes import TimeShapes, shape_centre
 
 _PRIVATE = needed_where("mode", PrivacyMode.LOCAL, PrivacyMode.DISTRIBUTED)
@@ -174,6 +175,7 @@ class PlanSections:
     held_out: HeldOutRequest = field(default_factory=HeldOutRequest)
     explanations: Annotated[ExplanationRequest, Rule(_leaves_training)] = field(default_factory=ExplanationRequest)
     readiness: ReadinessRequest = field(default_factory=ReadinessRequest)
+    reporting: Reporting = field(default_factory=Reporting)
 
     @property
     def settings(self) -> PlanSettings:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from oncofed.cohort.schema import StudySchema
-from oncofed.server.evaluation.calibration import MeasuredCalibration, Ratio
-from oncofed.server.evaluation.concordance import Estimate
-from oncofed.server.evaluation.measured import Measured
-from oncofed.server.report.released_explanations import shown_parts
-from oncofed.server.rounds.explanation_votes import ReleasedExplanations
+from oncofed.server.report.released_figures import (
+    plain,
+    released_calibration_figures,
+    released_figures,
+    released_marker_figures,
+)
+from oncofed.simulations.model_package import described_run
 from oncofed.simulations.privacy_spent import spent_at_one, spent_at_two
 from oncofed.simulations.results import ExpectedByWindow, RunResult
-from oncofed.study.explanation_settings import entity_names
 from oncofed.survival.expected_events import ExpectedOfGroup
 
 
@@ -75,13 +73,13 @@ def metrics(result: RunResult) -> dict[str, Any]:
         "part": result.study.evaluation.part.value,
         "test": by_endpoint[result.main.name] | {"patients": len(result.test), "endpoint": result.main.name},
         "endpoints": by_endpoint,
-        "privately_released": None if result.measured is None else _released(result.measured),
+        "privately_released": None if result.measured is None else released_figures(result.measured),
         "calibration_privately_released": None
         if result.measured_calibration is None
-        else _released_calibration(result.measured_calibration, result.test.schema),
+        else released_calibration_figures(result.measured_calibration, result.test.schema),
         "key_markers_privately_released": None
         if result.released_explanations is None
-        else _released_markers(result.released_explanations),
+        else released_marker_figures(result.released_explanations),
         "baselines": None
         if beside is None
         else {
@@ -92,6 +90,7 @@ def metrics(result: RunResult) -> dict[str, Any]:
         },
         "privacy": {key: privacy_summary(result)[key] for key in ("mode", "epsilon", "delta", "relation")},
         "notes": [words for _, words in result.notes],
+        "described": described_run(result),
         "sites": len(result.hospitals),
         "rounds": len(result.rounds),
         "seconds": {"total": result.seconds_total, "per_round": float(seconds.mean())},
@@ -112,87 +111,8 @@ def _expected(found: ExpectedByWindow) -> dict[str, Any]:
     }
 
 
-def _told(estimate: Estimate | None) -> dict[str, Any] | None:
-    return None if estimate is None else {"value": estimate.value, "ci95": [estimate.low, estimate.high]}
-
-
-def _released_calibration(found: MeasuredCalibration, schema: StudySchema) -> dict[str, Any]:
-    """The same of whether risks are right."""
-
-    def ratio(each: Ratio) -> dict[str, Any]:
-        return {"expected": each.expected, "observed_to_expected": _told(each.ratio)}
-
-    return {
-        "noise_sd": found.noise_sd,
-        "hospitals": len(found.hospitals),
-        "window_bounds": list(found.spec.time_bounds),
-        "endpoints": {
-            name: {
-                "slope": _told(each.slope),
-                "all": ratio(each.overall),
-                "windows": [ratio(window) for window in each.windows],
-                "by_type": {
-                    entity: [ratio(window) for window in group]
-                    for entity, group in zip(entity_names(schema), each.groups, strict=False)
-                },
-            }
-            for name, each in found.endpoints.items()
-        },
-    }
-
-
-def _released(measured: Measured) -> dict[str, Any]:
-    """Figures that may be told of a study under its epsilon, unlike all others here. null: suppressed."""
-    return {
-        "noise_sd": measured.noise_sd,
-        "hospitals": len(measured.hospitals),
-        "endpoints": {
-            name: {
-                "patients": _told(found.patients),
-                "c_index": _told(found.c_index),
-                "integrated_brier_to_horizon": _told(found.integrated_brier),
-                "horizon": found.horizon,
-                "groups": [
-                    {
-                        "log_hazard_ratio": [group.above, group.up_to],
-                        "patients": _told(group.patients),
-                        "predicted_risk": list(group.predicted),
-                        "observed_risk": _told(group.observed),
-                    }
-                    for group in found.groups
-                ],
-            }
-            for name, found in measured.endpoints.items()
-        },
-    }
-
-
-def _released_markers(found: ReleasedExplanations) -> dict[str, Any]:
-    """The same of what carries the prognosis. Empty: nothing may be shown."""
-    everybody = found.markers.everybody
-    return {
-        "patients": everybody.patients,
-        "carry_90_percent_of_votes": everybody.carry_most,
-        "share_of_votes_shown": everybody.share_of_votes,
-        "by_entity": {
-            entity: [asdict(marker) for marker in part.markers] for entity, part in shown_parts(found).items()
-        },
-        "pairs": None if found.pairs is None else [asdict(pair) for pair in found.pairs],
-    }
-
-
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Whole or not at all; NaN becomes null, since JSON has no NaN."""
     beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps(_plain(content), indent=2, default=str) + "\n")
+    beside.write_text(json.dumps(plain(content), indent=2, default=str) + "\n")
     os.replace(beside, path)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

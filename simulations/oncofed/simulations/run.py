@@ -7,6 +7,7 @@ RUN/                      what it is
   checkpoint              the last finished round
   model.safetensors       the final weights, with plan, schema and settings as metadata
   metrics.json, privacy.json, rounds.parquet, report.html
+  package/                what is handed on: model, schema, plan, model card, TRIPOD+AI checklist
   sites/NAME/explanations.parquet   that hospital's patients, marker by marker; in a deployment it stays there
 """
 
@@ -35,6 +36,7 @@ from oncofed.explanation.relevance import marker_relevance
 from oncofed.protocol.plan import StudyPlan
 from oncofed.server.evaluation.calibration import measured_calibration
 from oncofed.server.evaluation.measured import measured
+from oncofed.server.report.released_figures import plain
 from oncofed.server.rounds.checkpoint import has_checkpoint
 from oncofed.server.rounds.course import Unsummarised
 from oncofed.server.rounds.explanation_votes import released_explanations
@@ -45,6 +47,7 @@ from oncofed.simulations.evaluation import baselines, endpoint_results, test_c_i
 from oncofed.simulations.federation import Engine, Federated, federate, plan_of
 from oncofed.simulations.figures_file import metrics, privacy_summary, write_json
 from oncofed.simulations.model_file import metadata_of, write_model
+from oncofed.simulations.model_package import write_package_of
 from oncofed.simulations.partition import Consortium, consortium, pooled
 from oncofed.simulations.progress import Progress, no_progress
 from oncofed.simulations.report.page import write_report
@@ -68,7 +71,7 @@ def run_study(
 
     tell    told at once what a person should know of the table: who is left out, what lies outside of the grid. The
             same words stand in `RunResult.notes`.
-    report  False writes neither report.html nor explanations, for sweeps of which only the figures are wanted.
+    report  False writes neither report.html nor package nor explanations, for sweeps of which only figures are wanted.
     """
     began = time.perf_counter()
     _refuse_unfit(run_folder, study, engine=engine, resume=resume)
@@ -165,9 +168,10 @@ def _run(
     )
     if report:
         _write_explanations(run_folder, patients.hospitals, relevances)
-    _write(run_folder, result, network)
+    figures = _write(run_folder, result, network)
     if report:
         write_report(result, run_folder / "report.html")
+        write_package_of(result, figures, run_folder)
     progress("measuring", 3, 3)
     return result
 
@@ -260,9 +264,12 @@ def _write_explanations(run_folder: Path, hospitals: Mapping[str, Cohort], relev
         explained.to_parquet(folder / "explanations.parquet", index=False)
 
 
-def _write(run_folder: Path, result: RunResult, network: PrognosisNetwork) -> None:
+def _write(run_folder: Path, result: RunResult, network: PrognosisNetwork) -> Mapping[str, Any]:
+    """The figures, as metrics.json holds them."""
     result.rounds.to_parquet(run_folder / "rounds.parquet", index=False)
     metadata = metadata_of(result.plan, {"study_hash": result.study.hash})
     write_model(run_folder / "model.safetensors", network, metadata)
     write_json(run_folder / "privacy.json", privacy_summary(result))
-    write_json(run_folder / "metrics.json", metrics(result))
+    figures: Mapping[str, Any] = plain(metrics(result))
+    write_json(run_folder / "metrics.json", figures)
+    return figures

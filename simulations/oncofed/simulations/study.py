@@ -21,6 +21,7 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where, read_declared
 from oncofed.protocol.plan import TrainingSpec
 from oncofed.study.plan_settings import PlanSections, PlanSettings, PrivacyRequest
+from oncofed.study.reporting import NOTHING_SAID, Reporting
 from oncofed.toml_file import read_toml
 
 
@@ -220,7 +221,10 @@ class StudyFile(PlanSections):
 
 @dataclass(frozen=True)
 class Study:
-    """A study file, read and checked. `explain_site` is the simulated hospital whose explanations the report shows."""
+    """A study file, read and checked. `explain_site` is the simulated hospital whose explanations the report shows.
+
+    reporting  what people say of it. It changes nothing that a run does, and so nothing of the hash.
+    """
 
     name: str
     title: str
@@ -230,6 +234,7 @@ class Study:
     evaluation: EvaluationSpec
     settings: PlanSettings
     seed: int
+    reporting: Reporting = NOTHING_SAID
 
     @property
     def training(self) -> TrainingSpec:
@@ -241,8 +246,9 @@ class Study:
 
     @property
     def hash(self) -> str:
-        """SHA-256 over everything the study file and its overrides say, and the seed."""
-        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), default=str)
+        """SHA-256 over everything that the study file and its overrides ask of a run, and the seed."""
+        asked = {key: value for key, value in asdict(self).items() if key != "reporting"}
+        canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -279,6 +285,7 @@ def read_study(path: Path, *, overrides: Sequence[str] = (), seed: int | None = 
         evaluation=file.evaluation,
         settings=file.settings,
         seed=file.study.seed if seed is None else seed,
+        reporting=file.reporting,
     )
 
 

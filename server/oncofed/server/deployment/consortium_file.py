@@ -1,9 +1,9 @@
 """Which study does a coordinator want to run with real hospitals?
 
 `read_consortium` reads the same ``study.toml`` that `oncofed simulate` reads: [study], [data] schema, [model],
-[training], [privacy], [held_out], [explanations], [readiness], and a section of its own, [consortium]. What only a
-simulation needs ([sites], [evaluation], the table itself) is passed over, so that a study that was tried on one machine
-is the study that is offered.
+[training], [privacy], [held_out], [explanations], [readiness], [reporting], and a section of its own,
+[consortium]. What only a simulation needs ([sites], [evaluation], the table itself) is passed over, so that a study
+that was tried on one machine is the study that is offered.
 Every fault is reported at once. Paths are relative to the file.
 """
 
@@ -21,6 +21,7 @@ from oncofed.protocol.answer_times import time_faults
 from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.server.rounds.strategies import strategy_faults
 from oncofed.study.plan_settings import PlanSections, PlanSettings, StudyHead, plan_from, readiness_plan_from
+from oncofed.study.reporting import NOTHING_SAID, Reporting
 from oncofed.toml_file import read_toml, read_toml_text
 
 
@@ -97,6 +98,7 @@ class Consortium:
     schema_toml: str
     settings: PlanSettings
     terms: ConsortiumTerms
+    reporting: Reporting = NOTHING_SAID
 
 
 def read_consortium(path: Path) -> Consortium:
@@ -107,7 +109,7 @@ def read_consortium(path: Path) -> Consortium:
         raise InvalidInput(faults)
     schema_toml = read_toml_text(file.data.schema)
     schema = parse_schema(schema_toml, where=file.data.schema.name)
-    return Consortium(file.study, schema, schema_toml, file.settings, file.consortium)
+    return Consortium(file.study, schema, schema_toml, file.settings, file.consortium, file.reporting)
 
 
 RELEASED_OF_COUNTS = (

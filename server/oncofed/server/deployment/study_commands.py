@@ -29,7 +29,7 @@ _TEMPLATES = ("study.toml", "schema.toml")
 
 @click.group()
 def study() -> None:
-    """Draw up a study for real hospitals: new, plan-budget, validate, show, hash, sign; readiness; explain its model.
+    """Draw up a study for real hospitals: new, plan-budget, validate, show, hash, sign; readiness; explain, package.
 
     \b
     Examples:
@@ -41,6 +41,7 @@ def study() -> None:
       oncofed study hash lung.plan.json
       oncofed study readiness COORD lung/study.toml
       oncofed study explain COORD --csv markers.csv
+      oncofed study package COORD --study lung/study.toml --out lung-model
     """
 
 
@@ -71,6 +72,8 @@ def new(folder: Path) -> None:
 def validate(study_file: Path) -> None:
     """Say every fault of a study file, or of a signed plan, at once.
 
+    Of a study file also, which texts of [reporting] the TRIPOD+AI checklist and the model card will lack.
+
     \b
     Examples:
       oncofed study validate lung/study.toml
@@ -81,6 +84,11 @@ def validate(study_file: Path) -> None:
         f"{study_file}: no faults. {len(schema.markers)} markers, {plan.training.rounds} rounds, "
         f"noise multiplier {plan.privacy.noise_multiplier:.4g}."
     )
+    if study_file.suffix == ".toml":
+        from oncofed.server.card.missing_texts import missing_texts_in_words  # noqa: PLC0415  # as above
+        from oncofed.server.deployment.consortium_file import read_consortium  # noqa: PLC0415
+
+        click.echo(missing_texts_in_words(read_consortium(study_file).reporting))
 
 
 @study.command("plan-budget")
@@ -275,6 +283,46 @@ def explain(folder: Path, plan: str | None, most: int, csv_file: Path | None) ->
     if csv_file is not None:
         spreadsheet_table(explanation_table(told)).to_csv(csv_file, index=False)
         click.echo(f"\nWrote {csv_file}. Pictures: oncofed coordinator report {folder} {short} --out report.html")
+
+
+@study.command()
+@click.argument("folder", metavar="COORD", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("plan", metavar="[HASH]", required=False)
+@click.option(
+    "--study",
+    "study_file",
+    metavar="STUDY.toml",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Its [reporting] is quoted in card and checklist.",
+)
+@click.option("--out", required=True, metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+def package(folder: Path, plan: str | None, study_file: Path | None, out: Path) -> None:
+    """Write a finished study's model with its card, its TRIPOD+AI checklist and an ONNX file to DIR, to hand it on.
+
+    COORD is the coordinator's folder, HASH the beginning of the plan's hash where there are several studies. Texts may
+    be mended in the study file, and the package written again: they are no part of the plan.
+
+    \b
+    Examples:
+      oncofed study package COORD --study lung/study.toml --out lung-model
+      oncofed study package COORD 4f1c --out lung-model
+    """
+    from oncofed.server.card.missing_texts import missing_texts_in_words  # noqa: PLC0415  # as above
+    from oncofed.server.card.of_study import Said, write_package_of_study  # noqa: PLC0415
+    from oncofed.server.deployment.consortium_file import read_consortium  # noqa: PLC0415
+    from oncofed.server.deployment.folder import CoordinatorFolder, read_settings  # noqa: PLC0415
+    from oncofed.server.deployment.runs import find_study  # noqa: PLC0415
+    from oncofed.study.reporting import NOTHING_SAID  # noqa: PLC0415
+
+    coordinator = CoordinatorFolder(folder.resolve())
+    read_settings(coordinator)  # a folder that is no coordinator's is told as that, not as one without studies
+    said = None
+    if study_file is not None:
+        consortium = read_consortium(study_file)
+        said = Said(consortium.study.name, consortium.study.title, consortium.reporting)
+    write_package_of_study(coordinator.study(find_study(coordinator, plan)), out, said)
+    click.echo(f"Wrote {out}. Begin with {out / 'model_card.md'}.")
+    click.echo(missing_texts_in_words(NOTHING_SAID if said is None else said.reporting))
 
 
 def _read(study_file: Path, *, readiness: bool = False) -> tuple[StudyPlan, StudySchema]:

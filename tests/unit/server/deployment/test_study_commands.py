@@ -48,6 +48,24 @@ def test_the_templates_have_no_fault_as_they_come(study: Path) -> None:
     assert "400" in shown.text
 
 
+def test_validate_says_which_texts_of_the_model_card_are_missing(study: Path) -> None:
+    said = oncofed("study", "validate", study)
+    assert "  ethics" in said.text
+    assert "TRIPOD+AI 17" in said.text
+    study.write_text(study.read_text() + '\n[reporting]\nethics = "The committee of Bonn, 12/34."\n')
+    mended = oncofed("study", "validate", study)
+    assert mended.code == 0
+    assert "  ethics" not in mended.text
+    assert len(mended.text.splitlines()) == len(said.text.splitlines()) - 1
+
+
+def test_a_package_of_no_study_is_refused(coordinator: CoordinatorFolder, tmp_path: Path) -> None:
+    said = oncofed("study", "package", coordinator.root, "--out", tmp_path / "out")
+    assert said.code != 0
+    assert "no study here has a hash that begins so" in said.text
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_study_is_shown_in_lines_that_the_terminal_does_not_break(
     study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,265 @@
+"""What does a run say by itself of what came out? TRIPOD+AI items 20 to 27, and the figures of a model card.
+
+Pure functions of what is known; a number is taken from the figures and from nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from oncofed.cohort.schema import DeathPolicy
+from oncofed.server.card.known import Known, Origin, interval
+from oncofed.server.evaluation.calibration import RIGHT_SLOPE
+from oncofed.words.names import plain_name
+from oncofed.words.numbers import decimals, whole
+
+_FEW_EVENTS = 100
+"""What an evaluation needs at least (Vergouwe et al., Journal of Clinical Epidemiology 58, 2005)."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number with its name, and its 95 % interval where there is one.
+
+    expected  of a count of events: how many the model expected.
+    """
+
+    label: str
+    value: float
+    ci95: tuple[float, float] | None = None
+    expected: float | None = None
+
+    @property
+    def shown(self) -> str:
+        if self.expected is None:
+            return interval(self.value, self.ci95)
+        return f"{whole(self.value)} events, {decimals(self.expected, 1)} expected"
+
+
+def results_said(known: Known) -> Mapping[str, str]:
+    """By number of the item."""
+    return {
+        "20a": _flow(known),
+        "20b": _characteristics(known),
+        "21": participants(known),
+        "22": files(known),
+        "23a": "\n".join(_listed([*discrimination(known), *calibration(known), *by_type(known)]))
+        or "No figure was computed or released.",
+        "23b": "\n".join(_listed(by_hospital(known))) or "Not examined: no hospital tells figures of its own.",
+        "24": "No model was updated.",
+        "26": "\n".join(f"- {each}" for each in limitations(known)),
+        "27a": input_quality(known),
+        "27b": (
+            "Markers are given in the units and codes of schema.toml. Nobody needs to impute, scale or choose anything."
+        ),
+    }
+
+
+def _listed(figures: Sequence[Figure]) -> list[str]:
+    return [f"- {each.label}: {each.shown}" for each in figures]
+
+
+def _flow(known: Known) -> str:
+    told = participants(known)
+    notes = [str(each) for each in known.value("notes") or ()]
+    return " ".join([told, *notes])
+
+
+def _characteristics(known: Known) -> str:
+    if known.simulated:
+        return "The report (report.html) tells patients, events, follow-up and missing values of each hospital."
+    return "No hospital released the characteristics of its patients."
+
+
+def participants(known: Known) -> str:
+    """Patients and events of each analysis, as far as anybody tells."""
+    main = plain_name(known.plan.model.endpoints[0])
+    if known.simulated:
+        trained = (
+            f"{known.whole('training', 'patients')} patients ({known.whole('training', 'events')} events of {main})"
+        )
+        test, events = known.value("test", "patients"), known.value("test", "events")
+        return f"Trained on {trained}; measured on {whole(test)} others ({whole(events)} events). No other analysis."
+    counted = [
+        f"{plain_name(name)}: {interval(told['value'], _ci95(told), 0)} patients set aside, as counted with noise"
+        for name in known.plan.model.endpoints
+        if (told := known.value("privately_released", "endpoints", name, "patients")) is not None
+    ]
+    return f"How many patients were trained on, no hospital tells. {'; '.join(counted) or 'Nor who was set aside'}."
+
+
+def files(known: Known) -> str:
+    """The model package, by hash."""
+    listed = "; ".join(f"{name} (SHA-256 {digest})" for name, digest in known.files.items())
+    return (
+        "The model package holds the weights, the same model in ONNX form with all that comes before the weights, "
+        f"and the schema: {listed or 'no file yet'}. Plan {known.described('plan_hash')}."
+    )
+
+
+def discrimination(known: Known) -> tuple[Figure, ...]:
+    """Who is at higher risk: exact figures of a simulation, then released ones."""
+    found: list[Figure | None] = []
+    for name in known.plan.model.endpoints:
+        exact, what = known.value("endpoints", name) or {}, plain_name(name)
+        found += [
+            _figure(f"{what}: C-index", exact.get("c_index"), exact.get("c_index_ci95")),
+            _figure(f"{what}: C-index within tumour types", exact.get("c_index_within_type")),
+            _figure(f"{what}: Uno's C-index", exact.get("uno_c_index")),
+            _figure(f"{what}: integrated Brier score", exact.get("integrated_brier")),
+            _figure(f"{what}: gain of the Brier score over one curve for all", exact.get("brier_gain")),
+        ]
+        told = known.value("privately_released", "endpoints", name) or {}
+        found += [
+            _released(f"{what}: C-index, released with noise", told.get("c_index")),
+            _released(f"{what}: integrated Brier score, released with noise", told.get("integrated_brier_to_horizon")),
+        ]
+    return tuple(each for each in found if each is not None)
+
+
+def calibration(known: Known) -> tuple[Figure, ...]:
+    """Whether risks are right."""
+    found: list[Figure | None] = []
+    for name in known.plan.model.endpoints:
+        exact, what = known.value("endpoints", name) or {}, plain_name(name)
+        found += [
+            _figure(f"{what}: calibration slope", exact.get("calibration_slope"), exact.get("calibration_slope_ci95")),
+            _figure(f"{what}: expected over observed risk at the horizon", exact.get("expected_to_observed")),
+        ]
+        told = known.value("calibration_privately_released", "endpoints", name) or {}
+        overall = told.get("all") or {}
+        found += [
+            _released(f"{what}: calibration slope, released with noise", told.get("slope")),
+            _released(
+                f"{what}: observed over expected events, released with noise", overall.get("observed_to_expected")
+            ),
+        ]
+    return tuple(each for each in found if each is not None)
+
+
+def by_type(known: Known) -> tuple[Figure, ...]:
+    """Events and expected ones of each tumour type, of the first endpoint."""
+    name = known.plan.model.endpoints[0]
+    counted = known.value("endpoints", name, "events_and_expected") or {}
+    exact = _windows(counted.get("by_type") or {}, counted, known)
+    released = known.value("calibration_privately_released") or {}
+    told = known.value("calibration_privately_released", "endpoints", name, "by_type") or {}
+    spans = [*_spans(released.get("window_bounds") or (), known), "all along"]
+    return exact + tuple(
+        figure
+        for entity, windows in told.items()
+        for span, window in zip(spans, windows, strict=False)
+        if (
+            figure := _released(f"{plain_name(entity)}, {span}: observed over expected", window["observed_to_expected"])
+        )
+    )
+
+
+def by_hospital(known: Known) -> tuple[Figure, ...]:
+    """Events and expected ones of each hospital, of the first endpoint; a simulation's alone."""
+    counted = known.value("endpoints", known.plan.model.endpoints[0], "events_and_expected") or {}
+    return _windows(counted.get("by_hospital") or {}, counted, known)
+
+
+def _windows(
+    groups: Mapping[str, Sequence[Sequence[float]]], counted: Mapping[str, Any], known: Known
+) -> tuple[Figure, ...]:
+    spans = _spans(counted.get("window_bounds") or (), known)
+    return tuple(
+        Figure(f"{plain_name(name)}, {span}", came, expected=expected)
+        for name, windows in groups.items()
+        for span, (came, expected) in zip(spans, windows, strict=True)
+    )
+
+
+def _spans(bounds: Sequence[float], known: Known) -> list[str]:
+    unit = known.plan.model.grid.unit
+    return [f"{begin:g} to {end:g} {unit}" for begin, end in pairwise(bounds)]
+
+
+def _ci95(told: Mapping[str, Any]) -> tuple[float, float] | None:
+    low, high = told["ci95"]
+    return None if low is None or high is None else (low, high)
+
+
+def _figure(label: str, value: float | None, ci95: Sequence[float | None] | None = None) -> Figure | None:
+    if value is None:
+        return None
+    low, high = ci95 or (None, None)
+    return Figure(label, value, None if low is None or high is None else (low, high))
+
+
+def _released(label: str, told: Mapping[str, Any] | None) -> Figure | None:
+    return None if told is None or told["value"] is None else Figure(label, told["value"], _ci95(told))
+
+
+def limitations(known: Known) -> tuple[str, ...]:
+    """What the run itself knows to be one."""
+    return tuple(_limits(known))
+
+
+def _limits(known: Known) -> Iterator[str]:
+    plan = known.plan
+    if known.origin is Origin.INVENTED:
+        yield "The patients are invented: no figure says anything of people."
+    if known.origin is Origin.TABLE:
+        yield "Hospitals are simulated: real ones differ more, and some would not answer."
+    if known.simulated and known.value("part") == "validation":
+        yield "Measured on validation patients, on whom settings may have been chosen: figures are too good."
+    if discrimination(known) or calibration(known):
+        yield "No hospital was left out of the training: nothing is known of hospitals that took no part."
+    else:
+        yield "The model was not measured."
+    if plan.privacy.mode.private:
+        yield "Noise of privacy is in every weight; a single marker's part of a prognosis may be nothing else."
+    else:
+        yield "Nothing protects the patients who were trained on: treat the model like their table."
+    events = known.value("test", "events")
+    if events is not None and events < _FEW_EVENTS:
+        yield "Fewer than a hundred events were there to measure on; intervals are wide."
+    yield from _wrong_slopes(known)
+    yield "No figure by sex, age, origin or other group of people is computed here; who is treated worse is not known."
+    if any(
+        each.death_event_column is not None and each.death is DeathPolicy.CENSORING for each in known.schema.endpoints
+    ):
+        yield "Where death ends a follow-up, the risk told is that of a world without death, and too high in this one."
+    yield (
+        f"Beyond {known.plain('last_bound')} {plan.model.grid.unit} the model says nothing. It shows who has which "
+        "prognosis, not causes, and not what a treatment would do."
+    )
+
+
+def _wrong_slopes(known: Known) -> Iterator[str]:
+    for each in calibration(known):
+        if "calibration slope" not in each.label or RIGHT_SLOPE[0] <= each.value <= RIGHT_SLOPE[1]:
+            continue
+        if each.ci95 is not None and (each.ci95[1] < 1 or each.ci95[0] > 1):
+            what = "too extreme" if each.value < 1 else "too timid"
+            yield f"Risks are {what}: {each.label} {each.shown}, where one is right."
+
+
+def input_quality(known: Known) -> str:
+    """What the model does with a marker that is missing or odd."""
+    return (
+        "A marker that is missing may be left empty: the model was trained with such patients. A number beyond its "
+        "plausible range is refused by the program as a fault; model.onnx does not refuse it, but cuts it at "
+        f"{known.plain('largest_input')} scales from the reference value."
+    )
+
+
+def quality_of_release(known: Known) -> str:
+    """What of the figures may be told, and how exact they are."""
+    if known.simulated:
+        return (
+            "Computed exactly, on patients of the simulated hospitals who were set aside; such figures are as "
+            "private as the table."
+        )
+    hospitals = known.value("privately_released", "hospitals") or known.value(
+        "calibration_privately_released", "hospitals"
+    )
+    if hospitals is None:
+        return "The study released no figures of its model."
+    return f"Released with noise by {whole(hospitals)} hospitals, of patients whom they had set aside."
