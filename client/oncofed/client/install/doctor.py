@@ -49,6 +49,8 @@ from oncofed.protocol.wire_form import Method, description_in
 from oncofed.running import is_running
 from oncofed.secret_files import read_secret, read_signing_key
 
+_GUARD_SECONDS = 60.0
+"""It answers at once, but for one that is at work on a round with all processors."""
 _SMALLEST_FREE_BYTES = 1_000_000_000
 _GATED, _SMOKED = (3, 11), ((3, 12), (3, 13))
 _WANTED = {"flwr": "1.42", "opacus": "1.6"}
@@ -329,7 +331,8 @@ def _guard(folder: NodeFolder) -> Iterator[Finding]:
     for secret in (folder.token, folder.answer_key):
         opened(secret).close()  # else one that this user may not read would seem to be none
     signer = public_key_of(read_signing_key(folder.answer_key))
-    channel = GuardChannel(socket=folder.socket, token=read_digits(folder.token), start_seconds=1.0)
+    token = read_digits(folder.token)
+    channel = GuardChannel(socket=folder.socket, token=token, answer_seconds=_GUARD_SECONDS, start_seconds=1.0)
     try:
         answer, asked = channel.ask(Method.DESCRIBE, b""), hashlib.sha256(b"").digest()
         description_in(content_of(answer, question_sha256=asked, method=Method.DESCRIBE, public_key=signer))

@@ -8,6 +8,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from socket import AF_UNIX, socket
 from typing import NamedTuple
 
 import pytest
@@ -353,6 +354,17 @@ def test_what_the_doctor_says_of_a_wrong_token_mends_it(node: InstalledNode) -> 
     assert oncofed(*command[1:]).code == 0
     assert all(found.verdict is FINE for found in of(node, "keys"))
     assert guard_says().verdict is FINE
+
+
+def test_nobody_waits_for_a_guard_that_takes_calls_and_answers_none(
+    node: InstalledNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "_GUARD_SECONDS", 1.0)
+    with socket(AF_UNIX) as silent:
+        silent.bind(str(node.folder.socket))
+        silent.listen()
+        (found,) = of(node, "guard")
+    assert (found.verdict, "does not answer" in found.what) == (FAULT, True)
 
 
 def test_a_guard_that_signs_with_another_key_is_told_of(node: InstalledNode) -> None:
