@@ -126,6 +126,7 @@ OWNERS: Mapping[tuple[str, str], type | str] = {
     ("study.md", "[held_out]"): "HeldOutRequest",
     ("study.md", "[explanations]"): "ExplanationRequest",
     ("study.md", "[readiness]"): "ReadinessRequest",
+    ("study.md", "[[comparator]]"): "ComparatorSection",
     ("study.md", "[consortium]"): "ConsortiumTerms",
     ("schema.md", "[schema]"): StudySchema,
     ("schema.md", "[time]"): StudySchema,
