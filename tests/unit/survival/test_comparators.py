@@ -129,10 +129,16 @@ def test_a_calibration_round_holds_the_sums_of_each_model_times_its_weight() -> 
     weights, patients = drawn_weights(SPEC, seed=5), drawn_patients(SPEC, 30, seed=5)
     rows = calibration_rows(network_with(SPEC, weights), patients, cap=1.0).view(30, 3, -1)
     of_network = calibration_rows(network_with(PLAIN, weights[: SPEC.ratio_ends]), patients, cap=1.0)
-    numbers = [of_network]
+    numbers, alone_ = [of_network], [of_network]
     for place, comparator in enumerate(SPEC.comparators):
         twin = network_with(alone(comparator), own_weights(weights, place))
-        numbers.append(comparator.weight * calibration_rows(twin, own_patients(patients, comparator), cap=1.0))
+        alone_.append(calibration_rows(twin, own_patients(patients, comparator), cap=1.0))
+        numbers.append(comparator.weight * alone_[-1])
+    # By so much less than alone does each count: squared, these parts make up the whole, so that no length is wasted.
+    parts = [
+        (mine.norm(dim=1) / own.norm(dim=1)).square() for mine, own in zip(rows.unbind(dim=1), alone_, strict=True)
+    ]
+    torch.testing.assert_close(sum(parts), torch.ones(30, dtype=torch.float64), rtol=0, atol=1e-6)
     for mine, others in zip(rows.unbind(dim=1), numbers, strict=True):
         # Each row has been divided by a length of its own; directions are what is left of it.
         torch.testing.assert_close(
@@ -173,6 +179,19 @@ def test_calibration_rounds_set_each_comparator_right_by_its_own_sums() -> None:
         sums = calibration_sum(plan, wrong, patients).vector
         wrong = recalibrated(wrong, sums, model=spec, calibration_round=round_, noise=0.0)
     np.testing.assert_allclose(wrong, right, atol=0.05)
+
+
+def test_a_comparators_step_is_that_of_the_model_alone_with_as_much_more_noise_as_it_counts_for_less() -> None:
+    weights, noise = drawn_weights(SPEC, seed=8), 9.0
+    sums = np.random.default_rng(8).uniform(10.0, 60.0, 3 * 2 * 5)
+    found = recalibrated(weights, sums, model=SPEC, calibration_round=1, noise=noise)
+    for place, comparator in enumerate(SPEC.comparators):
+        own, v = sums[10 * (place + 1) : 10 * (place + 2)], comparator.weight
+        twin = own_weights(weights, place)
+        expected = recalibrated(twin, own / v, model=alone(comparator), calibration_round=1, noise=noise / v)
+        np.testing.assert_allclose(own_weights(found, place), expected, rtol=1e-12)
+        without = recalibrated(twin, own, model=alone(comparator), calibration_round=1, noise=noise)
+        assert np.abs(expected - without).max() > 1e-3
 
 
 def test_in_local_steps_a_comparators_decay_is_times_its_weight() -> None:
