@@ -32,6 +32,7 @@ from oncofed.protocol.plan import (
     TrainingMode,
     TrainingSpec,
 )
+from oncofed.survival.comparators import Comparator
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import parameter_count
@@ -110,6 +111,7 @@ def model_spec(
     baseline_weight: float = 1.0,
     grid: TimeGrid = GRID,
     time_shapes: TimeShapes | None = None,
+    comparators: tuple[Comparator, ...] = (),
 ) -> ModelSpec:
     names = ("overall_survival", "time_to_next_treatment", "progression")[:endpoints]
     return ModelSpec(
@@ -121,6 +123,7 @@ def model_spec(
         baseline_weight=baseline_weight,
         linear_branch=linear_branch,
         time_shapes=time_shapes,
+        comparators=comparators,
     )
 
 

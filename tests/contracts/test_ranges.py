@@ -127,6 +127,7 @@ OWNERS: Mapping[tuple[str, str], type | str] = {
     ("study.md", "[explanations]"): "ExplanationRequest",
     ("study.md", "[readiness]"): "ReadinessRequest",
     ("study.md", "[reporting]"): "Reporting",
+    ("study.md", "[[comparator]]"): "ComparatorSection",
     ("study.md", "[consortium]"): "ConsortiumTerms",
     ("schema.md", "[schema]"): StudySchema,
     ("schema.md", "[time]"): StudySchema,

@@ -76,6 +76,7 @@ mode = "none"
 [readiness]
 [reporting]
 """
+COMPARATOR = '[[comparator]]\nname = "stage"\nmarkers = ["plain"]\n'
 STUDY_OF_A_TABLE = STUDY.replace("[data.synthetic]", '[data]\ntable = "study.toml"\nschema = "study.toml"')
 
 CONSORTIUM = STUDY_OF_A_TABLE + "[consortium]\n"
@@ -142,7 +143,7 @@ def test_the_schema_page_lists_exactly_the_keys_that_the_reader_accepts(tmp_path
 
 
 def test_the_study_page_lists_exactly_the_keys_that_the_reader_accepts(tmp_path: Path) -> None:
-    accepted = possible_keys(read_study, tmp_path / "study.toml", STUDY, STUDY_OF_A_TABLE)
+    accepted = possible_keys(read_study, tmp_path / "study.toml", STUDY, STUDY_OF_A_TABLE + COMPARATOR)
     sections = accepted.pop("")
     accepted["[consortium]"] = possible_keys(read_consortium, tmp_path / "study.toml", CONSORTIUM)["[consortium]"]
     documented = reference("study.md")
@@ -260,7 +261,10 @@ def toml_value(text: str) -> object:
 
 
 def test_a_key_is_called_required_exactly_when_the_reader_misses_it(tmp_path: Path) -> None:
-    for page, read, text in (("schema.md", read_schema, SCHEMA), ("study.md", read_study, STUDY_OF_A_TABLE)):
+    for page, read, text in (
+        ("schema.md", read_schema, SCHEMA),
+        ("study.md", read_study, STUDY_OF_A_TABLE + COMPARATOR),
+    ):
         bare = re.sub(r"(?m)^\w+ = .*$", "", text)
         path = tmp_path / page.replace(".md", ".toml")
         missed = {

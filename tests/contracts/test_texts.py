@@ -40,6 +40,7 @@ from oncofed.protocol.study_document import StudyDocument, document_bytes, read_
 from oncofed.server.deployment.consortium_file import Consortium, read_consortium
 from oncofed.server.deployment.folder import CoordinatorFolder, CoordinatorSettings, read_settings
 from oncofed.simulations.study import Study, read_study
+from oncofed.survival.comparators import Comparator
 from oncofed.texts import TEXTS, Plain, shown
 
 ROOTS: tuple[type, ...] = (
@@ -96,6 +97,7 @@ def full_plan() -> StudyPlan:
     votes = VoteSpec(column_markers=(0,), markers=2)
     return replace(
         plan,
+        model=replace(plan.model, comparators=(Comparator("stage", (0,), (), 0.5),)),
         members=(Member("Bonn", "key", "b" * 64), Member("Essen", "key", "d" * 64)),
         coordinator_public_key="e" * 64,
         bundle_sha256="f" * 64,

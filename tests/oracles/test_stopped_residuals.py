@@ -24,6 +24,7 @@ from tests.oracles.test_likelihood import BY_HAND, LINEAR, FollowUp, walked_loss
 from oncofed.privacy import mechanism
 from oncofed.privacy.mechanism import clipped_gradient_sum, stopped_gradient_sum
 from oncofed.protocol.plan import ModelSpec
+from oncofed.survival.comparators import Comparator
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import network_with
@@ -31,6 +32,9 @@ from oncofed.survival.stopped_residuals import stopped_residuals
 from oncofed.survival.time_shapes import TimeShapes
 
 FloatArray = NDArray[np.float64]
+
+
+BESIDE = (Comparator("one", (0, 2), (), 0.5), Comparator("other", (1,), (), 3.0))
 
 
 # Against follow-up that really ends there
@@ -76,10 +80,18 @@ def test_it_is_the_gradient_of_a_follow_up_that_ends_at_the_cap(cap: float) -> N
 
 @pytest.mark.parametrize(("endpoints", "units"), [(1, ()), (1, (5,)), (2, (4, 3)), (3, ())])
 @pytest.mark.parametrize("shapes", [None, TimeShapes(2, 18.0, 0.5, (1, 2))])
+@pytest.mark.parametrize("comparators", [(), BESIDE])
 def test_without_cap_and_bound_it_is_the_plain_gradient(
-    endpoints: int, units: tuple[int, ...], shapes: TimeShapes | None
+    endpoints: int, units: tuple[int, ...], shapes: TimeShapes | None, comparators: tuple[Comparator, ...]
 ) -> None:
-    spec = model_spec(columns=6, endpoints=endpoints, hidden_units=units, baseline_weight=0.5, time_shapes=shapes)
+    spec = model_spec(
+        columns=6,
+        endpoints=endpoints,
+        hidden_units=units,
+        baseline_weight=0.5,
+        time_shapes=shapes,
+        comparators=comparators,
+    )
     network, patients = network_with(spec, drawn_weights(spec, seed=1)), drawn_patients(spec, 60, seed=1)
     plain = clipped_gradient_sum(network, patients, l2_norm_bound=math.inf).vector
     stopped = stopped_gradient_sum(network, patients, hazard_cap=1e9, l2_norm_bound=math.inf).vector
@@ -128,6 +140,7 @@ def test_no_outcome_passes_the_bound_and_the_weight_looks_at_none(data: st.DataO
         baseline_weight=data.draw(st.sampled_from([0.05, 0.5, 1.0, 5.0])),
         grid=FOUR,
         time_shapes=data.draw(st.sampled_from([None, SHAPES, replace(SHAPES, functions=2, weight=3.0)])),
+        comparators=data.draw(st.sampled_from([(), BESIDE])),
     )
     scale, size = data.draw(st.sampled_from([0.1, 1.0, 5.0])), data.draw(st.sampled_from([0.1, 1.0, 9.0]))
     weights = drawn_weights(spec, seed=data.draw(st.integers(0, 999)), scale=scale)
@@ -158,11 +171,17 @@ def test_no_outcome_passes_the_bound_and_the_weight_looks_at_none(data: st.DataO
 @pytest.mark.parametrize("cap", [0.5, 1.0, 2.5])
 @pytest.mark.parametrize("units", [(), (4,)])
 @pytest.mark.parametrize("shapes", [None, SHAPES, replace(SHAPES, functions=2)])
-def test_the_bound_is_reached_by_some_outcome(cap: float, units: tuple[int, ...], shapes: TimeShapes | None) -> None:
+@pytest.mark.parametrize("comparators", [(), BESIDE])
+def test_the_bound_is_reached_by_some_outcome(
+    cap: float, units: tuple[int, ...], shapes: TimeShapes | None, comparators: tuple[Comparator, ...]
+) -> None:
     """So noise is not paid for a length that nobody can have."""
-    spec = model_spec(columns=3, hidden_units=units, baseline_weight=0.5, grid=FOUR, time_shapes=shapes)
+    spec = model_spec(
+        columns=3, hidden_units=units, baseline_weight=0.5, grid=FOUR, time_shapes=shapes, comparators=comparators
+    )
     weights = drawn_weights(spec, seed=5, scale=0.3)
-    weights[: spec.grid.intervals] += 8.0  # so that any cap can be reached
+    for baseline in (slice(0, spec.baseline_parameters), *(of_baseline for of_baseline, _ in spec.comparator_parts)):
+        weights[baseline] += 8.0  # so that any cap can be reached
     patients = outcomes(spec, np.array([1.0, -2.0, 0.5]))
     longest = max(
         float(

@@ -29,6 +29,7 @@ from oncofed.explanation.relevance import captum_relevance
 from oncofed.explanation.rules import PLAIN, hidden_layer_of
 from oncofed.protocol.plan import ModelSpec, StudyPlan, SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import VoteLayout, cells_of
+from oncofed.survival.comparators import Comparator
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import PrognosisNetwork, network_with, parameter_count
 from oncofed.survival.time_shapes import TimeShapes
@@ -81,6 +82,7 @@ def drawn_model(kind: SummaryKind, rng: np.random.Generator) -> ModelSpec:
         hidden_units=tuple(int(units) for units in rng.integers(1, 18, layers)),
         linear_branch=layers == 0 or bool(rng.random() < 0.7),
         time_shapes=TimeShapes(int(rng.integers(1, 3)), 18.0, 0.5, (0, 1)) if rng.random() < 0.4 else None,
+        comparators=(Comparator("one", (0,), (), 0.5), Comparator("two", (1, 0), (1,), 2.0))[: rng.integers(3)],
     )
 
 
@@ -123,7 +125,8 @@ def at_the_kink(
 ) -> FloatArray:
     """Of the first layer, so that for one patient's profile every unit's sum is 0 but for its last bits."""
     rows = model.hidden_units[0] if model.hidden_units else len(model.endpoints)
-    after = 0 if not model.hidden_units else parameter_count(model) - _before_first_layer(model) - rows * model.columns
+    after = parameter_count(model) - model.ratio_ends
+    after += 0 if not model.hidden_units else model.ratio_ends - _before_first_layer(model) - rows * model.columns
     end = weights.size - after
     first = weights[end - rows * model.columns : end].reshape(rows, model.columns).copy()
     profile = patients.x[int(rng.integers(len(patients)))].numpy()

@@ -29,6 +29,7 @@ from oncofed.privacy.mechanism import CutPart, cut_parts, stopped_parts
 from oncofed.protocol.plan import ModelSpec, PrivacySpec
 from oncofed.ranges import Range, outside, range_of
 from oncofed.survival import one_by_one
+from oncofed.survival.comparators import Comparator
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.likelihood import PatientTensors, patient_losses
 from oncofed.survival.network import BaselineHazard, network_with
@@ -138,7 +139,9 @@ def specs(draw: st.DrawFn, baseline_weight: st.SearchStrategy[float]) -> ModelSp
     )
     rate = within(range_of(ModelSpec, "baseline_hazard"))
     shapes = draw(st.none() | time_shapes(spec.columns))
-    return replace(spec, baseline_hazard=tuple(draw(rate) for _ in range(endpoints)), time_shapes=shapes)
+    beside = tuple(draw(comparator(spec.columns, name)) for name in "ab"[: draw(st.integers(0, 2))])
+    rates = tuple(draw(rate) for _ in range(endpoints))
+    return replace(spec, baseline_hazard=rates, time_shapes=shapes, comparators=beside)
 
 
 @st.composite
@@ -149,6 +152,12 @@ def time_shapes(draw: st.DrawFn, columns: int) -> TimeShapes:
         weight=draw(within(range_of(TimeShapes, "weight"))),
         entity_columns=tuple(draw(st.lists(st.integers(0, columns - 1), max_size=3))),
     )
+
+
+@st.composite
+def comparator(draw: st.DrawFn, columns: int, name: str) -> Comparator:
+    own = draw(st.lists(st.integers(0, columns - 1), min_size=1, max_size=3, unique=True))
+    return Comparator(name, tuple(own), (), draw(within(range_of(Comparator, "weight"))))
 
 
 @st.composite
@@ -304,6 +313,23 @@ def baseline_row(case: Case) -> GridRows:
     with one_by_one.one_by_one(network, case.patients.fed, note=note):
         network.log_hazard(case.patients.x)
     return told[network.baseline.correction]
+
+
+@pytest.mark.parametrize("hazard_cap", [None, 1.0])
+def test_a_comparator_that_the_bound_forgets_adds_nothing_and_without_the_second_look_is_noticed_here(
+    hazard_cap: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = replace(one_case(baseline_weight=1.0, hazard_cap=hazard_cap), l2_norm_bound=0.1)
+    spec = replace(plain.spec, comparators=(Comparator("stage", (0, 2), (), 5.0),))
+    case = replace(plain, spec=spec, weights=np.zeros(spec.parameters))
+    assert all(bool(part.at_output.any()) for part in parts_of_case(case, case.patients)[-2:])
+    right = mechanism._length
+    monkeypatch.setattr(mechanism, "_length", lambda norms: right(norms[:-2]))  # of the network alone
+    monkeypatch.setattr(mechanism._StoppedHead, "squared_bound", lambda head, **_: 0.0 * head.residuals[:, 0, 0])
+    assert violations(case) == []
+    assert not any(bool(part.at_output.any()) for part in parts_of_case(case, case.patients))
+    nobody_looks(monkeypatch)
+    assert violations(case) == [f"patient {row} adds more than the bound" for row in range(3)]
 
 
 def test_a_baseline_weight_that_is_too_large_is_told_as_that() -> None:

@@ -173,7 +173,17 @@ def stopped_parts(
         log_hazard_ratio = network(patients.x)
         of_ratio = len(records)
         log_hazard = network.log_hazard_of(patients.x, log_hazard_ratio).detach()
-    layers, (baseline, *of_shapes) = records[:of_ratio], records[of_ratio:]
+        of_network = len(records)
+        of_heads = [head.log_hazard(patients.x).detach() for head in network.heads]
+    layers, (baseline, *of_shapes) = records[:of_ratio], records[of_ratio:of_network]
+    heads = [
+        _StoppedHead(
+            head.weight,
+            stopped_residuals(hazard, patients.events, patients.at_risk, cap=hazard_cap),
+            *records[place : place + 2],
+        )
+        for head, hazard, place in zip(network.heads, of_heads, range(of_network, len(records), 2), strict=True)
+    ]
     residuals = stopped_residuals(log_hazard, patients.events, patients.at_risk, cap=hazard_cap)
     of_endpoints = [
         _fed_alike(layers, torch.autograd.grad(column.sum(), [layer.output for layer in layers], retain_graph=True))
@@ -188,6 +198,7 @@ def stopped_parts(
         cap=hazard_cap,
         baseline_weight=network.baseline.weight,
         shapes=most_of_shapes,
+        of_heads=[head.squared_bound(cap=hazard_cap, baseline_weight=network.baseline.weight) for head in heads],
         l2_norm_bound=l2_norm_bound,
     )
     weighted = residuals * weight[:, None, None]
@@ -197,8 +208,9 @@ def stopped_parts(
         _weighted_sum([of[place].at_output for of in of_endpoints], together) for place in range(len(of_endpoints[0]))
     ]
     of_hazard = _fed_alike([baseline, *of_shapes], at_outputs)
-    groups = [*of_endpoints[0], *of_hazard]
-    bounded = [*of_ratios, *(group.at_output for group in of_hazard)]
+    beside = [group for head in heads for group in head.weighted(weight)]
+    groups = [*of_endpoints[0], *of_hazard, *beside]
+    bounded = [*of_ratios, *(group.at_output for group in (*of_hazard, *beside))]
     return _enforced(l2_norm_bound, groups, bounded, patients.usable)
 
 
@@ -208,6 +220,7 @@ def _weight(
     cap: float,
     baseline_weight: float,
     shapes: ShapeBounds,
+    of_heads: Sequence[Tensor],
     l2_norm_bound: float,
 ) -> Tensor:
     """(patients,): at most 1, and such that no outcome makes the whole longer than the bound."""
@@ -220,6 +233,8 @@ def _weight(
                 inner = inner + row_sums(group.at_output * same.at_output) * group.fed.norms.square()
             squared[one] = squared[one] + inner.abs()
     most = squared_bound(torch.stack(squared, dim=1), cap=cap, baseline_weight=baseline_weight, shapes=shapes)
+    for of_head in of_heads:
+        most = most + of_head
     return (l2_norm_bound / root(most)).clamp(max=1.0)
 
 
@@ -277,6 +292,33 @@ class _LayerRecord:
     parameter: Tensor
     fed: GridRows
     output: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class _StoppedHead:
+    """A comparator, stopped by its own hazard. It shares no parameter, so its part is at right angles to all else.
+
+    residuals  (patients, endpoints, intervals).
+    """
+
+    weight: float
+    residuals: Tensor
+    linear: _LayerRecord
+    baseline: _LayerRecord
+
+    def squared_bound(self, *, cap: float, baseline_weight: float) -> Tensor:
+        """(patients,): the most that its part's squared length can be, before the weight of the whole.
+
+        Each endpoint has weights of its own, so its gradient at them is the head's input.
+        """
+        of_input = self.linear.fed.norms.square()[:, None].expand(-1, self.residuals.shape[1])
+        return self.weight**2 * squared_bound(of_input, cap=cap, baseline_weight=baseline_weight)
+
+    def weighted(self, weight: Tensor) -> list[_FedAlike]:
+        """weight: (patients,), of the whole."""
+        at_baseline = self.residuals * (self.weight * weight)[:, None, None]
+        at_linear = row_sums(at_baseline.flatten(0, 1)).reshape(at_baseline.shape[:2])
+        return _fed_alike([self.linear, self.baseline], [at_linear, at_baseline])
 
 
 @dataclass(frozen=True, eq=False)

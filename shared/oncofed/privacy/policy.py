@@ -27,6 +27,7 @@ from oncofed.protocol.plan import (
     TrainingSpec,
 )
 from oncofed.ranges import outside, told
+from oncofed.survival.comparators import comparator_faults
 
 _NAMED = 5
 """Hospitals in a message."""
@@ -185,6 +186,7 @@ class SitePolicy:
             reasons.append(f"its training mode {plan.training.mode} knows no bounding but {Bounding.CLIP}")
         if plan.model.time_shapes is not None:
             reasons += plan.model.time_shapes.faults(plan.model.columns)
+        reasons += comparator_faults(plan.model.comparators, plan.model.columns)
         if plan.training.calibration_rounds and not has_room_for_calibration(plan.model):
             reasons.append("its model has no room for the sums of its calibration rounds")
         if self.allowed_plans is not None and plan.hash not in self.allowed_plans:

@@ -1,7 +1,8 @@
 """Which numbers does a hospital send in a calibration round, and in which order?
 
 In the last `calibration_rounds` of a plan a hospital sends, in place of a gradient, five sums over its patients for
-each endpoint, first of all numbers of the release; the others are zeros under their noise. With f a patient's log
+each endpoint, first of all numbers of the release; the others are zeros under their noise. Those of the plan's
+comparators, times their weights, come after the network's. With f a patient's log
 hazard ratio, R the residual and L the predicted hazard, both stopped (`survival.stopped_residuals`), and w the weight:
 
     sum w R, sum w R f, and INFORMATION times: sum w L, sum w L f, sum w L f^2
@@ -23,7 +24,7 @@ INFORMATION = 0.5
 
 def calibration_numbers(model: ModelSpec) -> int:
     """How many of the release's numbers mean something."""
-    return SUMS * len(model.endpoints)
+    return SUMS * len(model.endpoints) * (1 + len(model.comparators))
 
 
 def has_room_for_calibration(model: ModelSpec) -> bool:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
+from typing import Any
 
+from oncofed.survival.comparators import Comparator
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.time_shapes import TimeShapes
 
@@ -87,12 +89,18 @@ class SharedNoise:
         return tuple(found)
 
 
+ABSENT_WHERE_EMPTY = {"absent_where_empty": True}
+"""Marks a list of a plan that came to be later: where it is empty the canonical text has no such key, so that plans
+without it keep their hash."""
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """hidden_units       widths of the ReLU layers; empty for a linear model.
     baseline_weight    public multiplier of the learned correction to the baseline log hazard.
     linear_branch      whether w.x stands beside the ReLU part.
     time_shapes        None: all hazards run alike over time.
+    comparators        restricted models beside it, trained with it; none in most plans.
     """
 
     columns: int
@@ -103,6 +111,7 @@ class ModelSpec:
     baseline_weight: float = 1.0
     linear_branch: bool = True
     time_shapes: TimeShapes | None = None
+    comparators: tuple[Comparator, ...] = field(default=(), metadata=ABSENT_WHERE_EMPTY)
 
     @property
     def baseline_parameters(self) -> int:
@@ -122,7 +131,25 @@ class ModelSpec:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the model has: the length of the vector that travels."""
+        """How many numbers the model has, comparators included: the length of the vector that travels."""
+        return self.ratio_ends + sum(
+            len(self.endpoints) * (self.grid.intervals + len(each.columns)) for each in self.comparators
+        )
+
+    @property
+    def comparator_parts(self) -> tuple[tuple[slice, slice], ...]:
+        """Where those of each comparator lie: of its baseline hazard, and of its log hazard ratio."""
+        found, begin, endpoints = [], self.ratio_ends, len(self.endpoints)
+        for each in self.comparators:
+            middle = begin + endpoints * self.grid.intervals
+            end = middle + endpoints * len(each.columns)
+            found.append((slice(begin, middle), slice(middle, end)))
+            begin = end
+        return tuple(found)
+
+    @property
+    def ratio_ends(self) -> int:
+        """How many numbers the network itself has. Comparators come after them."""
         endpoints = len(self.endpoints)
         count = self.ratio_begins + (endpoints * self.columns if self.linear_branch else 0)
         if self.hidden_units:
@@ -355,9 +382,18 @@ class StudyPlan:
     summary_answer_seconds: float = 10.0
 
     @property
+    def content(self) -> dict[str, Any]:
+        """As JSON values, which `plan_file.plan_from_json` reads."""
+        content = asdict(self)
+        for each in fields(ModelSpec):
+            if each.metadata == ABSENT_WHERE_EMPTY and not content["model"][each.name]:
+                del content["model"][each.name]
+        return content
+
+    @property
     def canonical(self) -> str:
         """The one JSON text of this plan: keys sorted, no spaces, ASCII."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return json.dumps(self.content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
     @property
     def hash(self) -> str:

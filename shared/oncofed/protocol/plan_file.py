@@ -1,6 +1,7 @@
 """Which `StudyPlan` do these JSON values describe?
 
-Promise: `plan_from_json(json.loads(plan.canonical)) == plan`. Refused: a missing or additional key, a value of another
+Promise: `plan_from_json(json.loads(plan.canonical)) == plan`. Refused: a missing or additional key (but for lists that
+are absent where empty, `plan.ABSENT_WHERE_EMPTY`, and may not be empty where they are present), a value of another
 type (1 is no float here, True no integer), a number that is not finite, a text of another kind (`texts.TEXTS`): a plan
 is a contract, so nothing is guessed or filled in; a list that is longer than its range is refused before what it holds
 is looked at. All faults are reported together. Imports no torch.
@@ -18,8 +19,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.answer_times import time_faults
-from oncofed.protocol.plan import StudyPlan, SummaryKind
+from oncofed.protocol.plan import ABSENT_WHERE_EMPTY, StudyPlan, SummaryKind
 from oncofed.ranges import RANGES, told
+from oncofed.survival.comparators import comparator_faults
 from oncofed.texts import TEXTS
 
 _REMEDY = "Ask the coordinator for the document that `oncofed study sign` wrote."
@@ -55,7 +57,7 @@ def _contradictions(plan: StudyPlan, where: str) -> list[Fault]:
     if not 0 <= plan.held_out_fraction < 1:
         found.append(Fault(f"{where}.held_out_fraction", "does not lie in [0, 1)", _REMEDY))
     found += [Fault(f"{where}.{name}", what, _REMEDY) for name, what in time_faults(plan)]
-    found += [Fault(f"{where}.model", f"is none: {what}", _REMEDY) for what in _shape_faults(plan)]
+    found += [Fault(f"{where}.model", f"is none: {what}", _REMEDY) for what in _model_faults(plan)]
     names = [summary.name for summary in plan.summaries]
     if len(set(names)) < len(names):
         found.append(Fault(f"{where}.summaries", "do not each have a name of their own", _REMEDY))
@@ -76,9 +78,10 @@ def _faults_without_rounds(plan: StudyPlan) -> list[tuple[str, str]]:
     return found
 
 
-def _shape_faults(plan: StudyPlan) -> tuple[str, ...]:
-    shapes = plan.model.time_shapes
-    return () if shapes is None else shapes.faults(plan.model.columns)
+def _model_faults(plan: StudyPlan) -> tuple[str, ...]:
+    model = plan.model
+    of_shapes = () if model.time_shapes is None else model.time_shapes.faults(model.columns)
+    return (*of_shapes, *comparator_faults(model.comparators, model.columns))
 
 
 def _read(kind: Any, value: object, where: str, faults: list[Fault], *, name: str = "") -> Any:
@@ -127,9 +130,13 @@ def _read_record(kind: Any, value: object, where: str, faults: list[Fault]) -> A
     names = list(hints)
     noted = len(faults)
     faults += [Fault(f"{where}.{key}", "is not a field of a plan", _REMEDY) for key in value if key not in names]
+    may_be_absent = {each.name for each in fields(kind) if each.metadata == ABSENT_WHERE_EMPTY}
+    empty = (name for name in may_be_absent if name in value and not value[name])
+    faults += [Fault(f"{where}.{name}", "is there, and empty", _REMEDY) for name in empty]
     read = {
         name: _read(hints[name], value.get(name, MISSING), f"{where}.{name}", faults, name=f"{kind.__name__}.{name}")
         for name in names
+        if name in value or name not in may_be_absent
     }
     if len(faults) > noted:
         return None

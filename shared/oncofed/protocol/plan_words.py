@@ -153,6 +153,12 @@ def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
             "TIME: among these numbers are those by which the hazard of each tumour entity may run over time otherwise "
             f"than the others' ({plan.model.shape_parameters:,}); they are limited and noised with the rest."
         )
+    if plan.model.comparators:
+        names = ", ".join(each.name for each in plan.model.comparators).replace("_", " ")
+        yield (
+            "COMPARED WITH: among these numbers are those of simpler models of a few markers each, by which the study "
+            f"says what its model adds ({names}); they are limited and noised with the rest."
+        )
     yield (
         f"WHEN: the answer to a round leaves your hospital {plan.answer_seconds:g} s after its question was "
         f"charged (before the first one after a start, patients are read for {READING * plan.answer_seconds:g} s"

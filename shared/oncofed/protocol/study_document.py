@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 
 from oncofed.cohort.schema import StudySchema
@@ -137,7 +137,7 @@ def document_bytes(document: StudyDocument) -> bytes:
     return _json(
         {
             "format": _FORMAT,
-            "plan": asdict(document.plan),
+            "plan": document.plan.content,
             "schema": document.schema_toml,
             "signature": document.signature.hex(),
         }
@@ -184,7 +184,7 @@ def schema_of(document: StudyDocument, *, where: str = "study plan") -> StudySch
 
 
 def _signed_bytes(document: StudyDocument) -> bytes:
-    return _json({"plan": asdict(document.plan), "schema": document.schema_toml})
+    return _json({"plan": document.plan.content, "schema": document.schema_toml})
 
 
 def _json(content: object) -> bytes:

@@ -1,4 +1,4 @@
-"""Which plan do [model], [training], [privacy], [held_out] and [explanations] of a study file ask for?
+"""Which plan do [model], [training], [privacy], [held_out], [explanations] and [[comparator]] of a study file ask for?
 
 And which plan that only counts who is there does [readiness] ask for? The same sections describe a simulation and a
 real consortium, and `PlanSections` declares them for both files.
@@ -26,6 +26,7 @@ from oncofed.protocol.plan import (
     TrainingSpec,
 )
 from oncofed.ranges import range_of, told
+from oncofed.study.comparator_settings import ComparatorSection, comparators_of, named_once
 from oncofed.study.explanation_settings import ExplanationRequest, entity_columns, wanted_explanations
 from oncofed.study.held_out_settings import HeldOutRequest, wanted_summaries
 from oncofed.study.readiness_settings import READINESS, ReadinessRequest, readiness_summary
@@ -86,6 +87,8 @@ class PlanSettings:
     entity_time_shapes: int = 0
     shape_weight: float = 1.0
     readiness: ReadinessRequest = field(default_factory=ReadinessRequest)
+    comparators: tuple[ComparatorSection, ...] = ()
+    comparator_weight: float = 0.5
 
 
 def _some_network(linear_branch: bool | None, known: Known) -> bool | None:
@@ -110,6 +113,9 @@ class ModelSection:
     early or late (the logarithm of time); `2` also both or neither (its square). Needs the schema's `tumour_entity`."""
     shape_weight: Annotated[float, As("PlanSettings.shape_weight")] = 1.0
     """Public multiplier of what is learned of these courses."""
+    comparator_weight: Annotated[float, As("PlanSettings.comparator_weight")] = 0.5
+    """Public multiplier of the part of each `[[comparator]]` in a patient's gradient. Smaller leaves more of the clip
+    norm to the network, and more noise in the comparators."""
 
 
 def _some_round(training: TrainingSpec | None, known: Known) -> TrainingSpec | None:
@@ -176,6 +182,7 @@ class PlanSections:
     explanations: Annotated[ExplanationRequest, Rule(_leaves_training)] = field(default_factory=ExplanationRequest)
     readiness: ReadinessRequest = field(default_factory=ReadinessRequest)
     reporting: Reporting = field(default_factory=Reporting)
+    comparator: Annotated[tuple[ComparatorSection, ...], As("PlanSettings.comparators"), Rule(named_once)] = ()
 
     @property
     def settings(self) -> PlanSettings:
@@ -190,6 +197,8 @@ class PlanSections:
             self.model.entity_time_shapes,
             self.model.shape_weight,
             self.readiness,
+            self.comparator,
+            self.model.comparator_weight,
         )
 
 
@@ -268,6 +277,7 @@ def model_of(settings: PlanSettings, schema: StudySchema) -> ModelSpec:
         baseline_weight=settings.baseline_weight,
         linear_branch=settings.linear_branch,
         time_shapes=_time_shapes(settings, schema),
+        comparators=comparators_of(settings.comparators, schema, weight=settings.comparator_weight),
     )
 
 

@@ -111,5 +111,9 @@ def cumulative_hazard(log_hazard: Tensor) -> Tensor:
 
 
 def patient_losses(network: PrognosisNetwork, patients: PatientTensors) -> Tensor:
-    """(patients,): the loss whose gradient each patient contributes."""
-    return negative_log_likelihood(network.log_hazard(patients.x), patients.events, patients.at_risk)
+    """(patients,): the loss whose gradient each patient contributes; comparators' parts times their weights."""
+    losses = negative_log_likelihood(network.log_hazard(patients.x), patients.events, patients.at_risk)
+    for head in network.heads:
+        own = negative_log_likelihood(head.log_hazard(patients.x), patients.events, patients.at_risk)
+        losses = losses + head.weight * own
+    return losses

@@ -10,6 +10,9 @@ ask for time shapes: the log hazard is b_k + f(x) + s_k(e), s_k(e) = sum_m phi_m
 phi the public functions of `survival.time_shapes`. They are 0 in the interval at their centre, so that there f is the
 log hazard ratio against the reference patient exactly, and so are its explanations. u starts at zero and is learned
 with the rest, with a decay of its own; f does not change with time.
+
+A plan may also ask for comparators (`survival.comparators`): models of a few columns each, that stand beside the
+network and have no part in what it says of a patient.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from torch import Tensor, nn
 
 from oncofed.protocol.plan import ModelSpec
 from oncofed.survival.categories import category_of
+from oncofed.survival.comparators import Comparator
 from oncofed.survival.time_shapes import TimeShapes
 
 
@@ -78,13 +82,43 @@ class EntityShapes(nn.Module):
         return self.over_time(entity @ self.coefficients.T)
 
 
+class ComparatorHead(nn.Module):
+    """A comparator's own b_k, and w of its own columns; w starts at zero."""
+
+    def __init__(self, spec: ModelSpec, comparator: Comparator) -> None:
+        super().__init__()
+        self.weight, self.columns = comparator.weight, list(comparator.columns)
+        self.baseline = BaselineHazard(spec)
+        self.linear = _bias_free(len(comparator.columns), len(spec.endpoints))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(patients, columns of the model) -> (patients, endpoints): its log hazard ratio."""
+        ratio: Tensor = self.linear(x[:, self.columns])
+        return ratio
+
+    def log_hazard_of(self, log_hazard_ratio: Tensor) -> Tensor:
+        """(patients, endpoints) -> (patients, endpoints, intervals)."""
+        hazard: Tensor = self.baseline(log_hazard_ratio)
+        return hazard
+
+    def log_hazard(self, x: Tensor) -> Tensor:
+        """The same of patients."""
+        return self.log_hazard_of(self(x))
+
+    def log_baseline_hazard(self, x: Tensor) -> NDArray[np.float64]:
+        """(patients, endpoints, intervals), alike for all."""
+        with torch.no_grad():
+            return np.asarray(self.baseline.log_hazard().expand(len(x), -1, -1).numpy(), dtype=np.float64)
+
+
 class PrognosisNetwork(nn.Module):
     """Proportional-hazards network on a public time grid, in float64; hazards of one tumour entity are proportional.
 
     The parameters, in the order in which they travel: baseline correction (endpoints, intervals), time shapes
     (endpoints * functions, entities) and linear branch (endpoints, columns) if the spec has them, then the ReLU branch
-    layer by layer. `initialisation_seed` picks the first ReLU layers alone; everything else starts at zero, so two
-    seeds start with the same f = 0. None leaves the branches' weights unset, for `network_with`.
+    layer by layer, then of each comparator its baseline and its weights. `initialisation_seed` picks the first ReLU
+    layers alone; everything else starts at zero, so two seeds start with the same f = 0. None leaves the branches'
+    weights unset, for `network_with`.
     """
 
     def __init__(self, spec: ModelSpec, *, initialisation_seed: int | None) -> None:
@@ -100,6 +134,7 @@ class PrognosisNetwork(nn.Module):
             for inputs, units in itertools.pairwise((spec.columns, *spec.hidden_units)):
                 layers += [_bias_free(inputs, units), nn.ReLU()]
             self.relu_branch = nn.Sequential(*layers, _bias_free(spec.hidden_units[-1], endpoints))
+        self.comparators = nn.ModuleList(ComparatorHead(spec, each) for each in spec.comparators)
         if initialisation_seed is not None:
             self._initialise(initialisation_seed)
 
@@ -109,7 +144,8 @@ class PrognosisNetwork(nn.Module):
         with torch.no_grad():
             for layer in linear[:-1]:
                 layer.weight.normal_(std=math.sqrt(2 / layer.in_features), generator=generator)
-            for output in (*linear[-1:], self.linear_branch):
+            of_heads = [head.linear for head in self.heads]
+            for output in (*linear[-1:], self.linear_branch, *of_heads):
                 if output is not None:
                     output.weight.zero_()
 
@@ -125,6 +161,11 @@ class PrognosisNetwork(nn.Module):
         if self.relu_branch is not None:
             log_hazard_ratio = log_hazard_ratio + self.relu_branch(x)
         return log_hazard_ratio
+
+    @property
+    def heads(self) -> tuple[ComparatorHead, ...]:
+        """Its comparators, in the plan's order."""
+        return tuple(head for head in self.comparators if isinstance(head, ComparatorHead))
 
     def log_hazard(self, x: Tensor) -> Tensor:
         """(patients, endpoints, intervals): log cumulative hazard over each whole interval, b_k + f(x) + s_k(e)."""

@@ -77,7 +77,7 @@ def test_c_index(network: Prognosis, x: torch.Tensor, test: Cohort) -> float:
     with torch.no_grad():
         risk = np.asarray(network(x)[:, 0].numpy())
     return concordance_index(
-        risk=risk, time=_compared_until(test, 0), observed=test.observed[:, 0], entry=_entry(test, 0)
+        risk=risk, time=compared_until(test, 0), observed=test.observed[:, 0], entry=entry_of(test, 0)
     )
 
 
@@ -104,20 +104,21 @@ def endpoint_results(
     return results
 
 
-def _entry(cohort: Cohort, endpoint: int) -> FloatArray | None:
+def entry_of(cohort: Cohort, endpoint: int) -> FloatArray | None:
+    """(patients,); None where everybody was under observation from the start."""
     entry = cohort.entry[:, endpoint]
     return entry if bool(entry.any()) else None
 
 
-def _rival(cohort: Cohort, endpoint: int) -> NDArray[np.bool_] | None:
+def rival_of(cohort: Cohort, endpoint: int) -> NDArray[np.bool_] | None:
     """(patients,), whether follow-up ended with an event that competes; None for an endpoint that does not."""
     others = list(cohort.schema.competing(endpoint))
     return np.asarray(cohort.observed[:, others].any(axis=1)) if others else None
 
 
-def _compared_until(cohort: Cohort, endpoint: int) -> FloatArray:
+def compared_until(cohort: Cohort, endpoint: int) -> FloatArray:
     """(patients,), until when each is without the event: whoever has had one that competes, longer than anybody."""
-    time, rival = cohort.exit[:, endpoint], _rival(cohort, endpoint)
+    time, rival = cohort.exit[:, endpoint], rival_of(cohort, endpoint)
     return time if rival is None else np.where(rival, time.max(initial=0.0) + 1, time)
 
 
@@ -133,9 +134,9 @@ def _endpoint_result(
 ) -> EndpointResult:
     test = patients.test
     grid = test.schema.grid
-    time, observed, entry = test.exit[:, index], test.observed[:, index], _entry(test, index)
-    codes, rival, risk, log_baseline = entity_codes(test), _rival(test, index), ratios[:, index], baselines[:, index]
-    horizon, until = min(evaluation.horizon, grid.bounds[-1]), _compared_until(test, index)
+    time, observed, entry = test.exit[:, index], test.observed[:, index], entry_of(test, index)
+    codes, rival, risk, log_baseline = entity_codes(test), rival_of(test, index), ratios[:, index], baselines[:, index]
+    horizon, until = min(evaluation.horizon, grid.bounds[-1]), compared_until(test, index)
     risk_by_horizon = predicted_risk(horizon, ratios, baselines, schema=test.schema, endpoint=index)
     order = risk if rival is None else risk_by_horizon
 
@@ -169,7 +170,7 @@ def _endpoint_result(
         )
     else:
         try:
-            weighted = _weighted(index, ratios, baselines, patients=patients, horizon=horizon)
+            weighted = weighted_measures(index, ratios, baselines, patients=patients, horizon=horizon)
         except ValueError as undefined:
             notes.append(f"Not every measure is defined on these patients: {undefined}")
     return EndpointResult(
@@ -245,11 +246,11 @@ class _Weighted:
     until: float
 
 
-def _weighted(
+def weighted_measures(
     index: int, ratios: FloatArray, baselines: FloatArray, *, patients: Consortium, horizon: float
 ) -> _Weighted:
     """Up to the horizon, or to where a tenth is still followed. ValueError where the follow-up gives no answer."""
-    test, rival = patients.test, _rival(patients.test, index)
+    test, rival = patients.test, rival_of(patients.test, index)
     time, observed = test.exit[:, index], test.observed[:, index]
     training = {site: (cohort.exit[:, index], _ended(cohort, index)) for site, cohort in patients.hospitals.items()}
     train_time, train_ended = (np.concatenate([each[part] for each in training.values()]) for part in (0, 1))
@@ -282,7 +283,7 @@ def _weighted(
 
 def _ended(cohort: Cohort, endpoint: int) -> NDArray[np.bool_]:
     """(patients,), whether follow-up ended with the event, or with one that competes: else it was censored."""
-    rival = _rival(cohort, endpoint)
+    rival = rival_of(cohort, endpoint)
     return cohort.observed[:, endpoint] if rival is None else cohort.observed[:, endpoint] | rival
 
 
@@ -291,12 +292,12 @@ def baselines(hospitals: Mapping[str, Cohort], *, train: Cohort, test: Cohort) -
 
     Of a first endpoint that competes: of its own hazard, and compared as the federation is.
     """
-    time, observed, entry = _compared_until(test, 0), test.observed[:, 0], _entry(test, 0)
+    time, observed, entry = compared_until(test, 0), test.observed[:, 0], entry_of(test, 0)
     codes, x_test = entity_codes(test), encode(test)
 
     def risk_of(cohort: Cohort, name: str) -> FloatArray:
         x = encode(cohort)
-        months, events, entered = cohort.exit[:, 0], cohort.observed[:, 0], _entry(cohort, 0)
+        months, events, entered = cohort.exit[:, 0], cohort.observed[:, 0], entry_of(cohort, 0)
         # The folds follow from the name alone, so that a figure does not depend on which others were computed.
         rng = np.random.default_rng(int(hashlib.sha256(name.encode()).hexdigest()[:8], 16))
         penalty = cross_validated_penalty(

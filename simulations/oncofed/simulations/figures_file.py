@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from oncofed.server.report.released_figures import (
 )
 from oncofed.simulations.model_package import described_run
 from oncofed.simulations.privacy_spent import spent_at_one, spent_at_two
-from oncofed.simulations.results import ExpectedByWindow, RunResult
+from oncofed.simulations.results import Compared, ExpectedByWindow, RunResult
 from oncofed.survival.expected_events import ExpectedOfGroup
 
 
@@ -80,6 +81,7 @@ def metrics(result: RunResult) -> dict[str, Any]:
         "key_markers_privately_released": None
         if result.released_explanations is None
         else released_marker_figures(result.released_explanations),
+        "comparators": {name: [_compared(each) for each in several] for name, several in result.compared.items()},
         "baselines": None
         if beside is None
         else {
@@ -94,6 +96,23 @@ def metrics(result: RunResult) -> dict[str, Any]:
         "sites": len(result.hospitals),
         "rounds": len(result.rounds),
         "seconds": {"total": result.seconds_total, "per_round": float(seconds.mean())},
+    }
+
+
+def _compared(found: Compared) -> dict[str, Any]:
+    """A comparator and the network, both on patients of whom the comparator's markers are recorded."""
+    gain, of_c = found.gain, found.c_index_gain
+    return {
+        "name": found.name,
+        "patients": found.patients,
+        "events": found.events,
+        "comparator": asdict(found.comparator),
+        "network": asdict(found.network),
+        "log_likelihood_gain": {"value": gain.total, "ci95": [gain.low, gain.high]},
+        "c_index_gain": {
+            "value": found.network.c_index - found.comparator.c_index,
+            "ci95": [of_c.low, of_c.high],
+        },
     }
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import ModelSpec, StudyPlan
+from oncofed.survival.comparators import Comparator
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.time_shapes import TimeShapes
 
@@ -49,8 +50,10 @@ class SavedModel:
                 "baseline_hazard": tuple(found["baseline_hazard"]),
                 "hidden_units": tuple(found["hidden_units"]),
                 "time_shapes": None if found["time_shapes"] is None else _time_shapes(found["time_shapes"]),
+                "comparators": tuple(_comparator(each) for each in found.get("comparators", ())),
             }
-            return ModelSpec(**{field.name: found[field.name] for field in fields(ModelSpec)} | read)
+            found = {**found, **read}
+            return ModelSpec(**{field.name: found[field.name] for field in fields(ModelSpec)})
         except (KeyError, TypeError, ValueError):
             raise InvalidInput([Fault("the model", "is of another version of oncofed", "Train it again.")]) from None
 
@@ -61,7 +64,10 @@ class SavedModel:
         order = [name for name in first if name in self.weights]
         branch = [name for name in self.weights if re.fullmatch(r"relu_branch\.\d+\.weight", name)]
         order += sorted(branch, key=lambda name: int(name.split(".")[1]))
-        found = np.concatenate([np.zeros(0), *(self.weights[name].numpy().ravel() for name in order)])
+        for place in range(len(self.spec.comparators)):
+            order += [f"comparators.{place}.baseline.correction", f"comparators.{place}.linear.weight"]
+        there = [name for name in order if name in self.weights]
+        found = np.concatenate([np.zeros(0), *(self.weights[name].numpy().ravel() for name in there)])
         if set(order) != set(self.weights) or len(found) != self.spec.parameters:
             raise InvalidInput([Fault("the model", "has other weights than its plan says", "Train it again.")])
         return found
@@ -72,11 +78,16 @@ def _time_shapes(found: Mapping[str, Any]) -> TimeShapes:
     return TimeShapes(**{field.name: found[field.name] for field in fields(TimeShapes)} | read)
 
 
+def _comparator(found: Mapping[str, Any]) -> Comparator:
+    read = {name: tuple(found[name]) for name in ("columns", "missing_columns")}
+    return Comparator(**{field.name: found[field.name] for field in fields(Comparator)} | read)
+
+
 def metadata_of(plan: StudyPlan, more: Mapping[str, str]) -> dict[str, str]:
     """What stands beside the weights. more: beside the plan's."""
     return {
         "oncofed": importlib.metadata.version("oncofed"),
-        "plan": json.dumps(asdict(plan)),
+        "plan": json.dumps(plan.content),
         "plan_hash": plan.hash,
         "schema_hash": plan.schema_hash,
         **more,

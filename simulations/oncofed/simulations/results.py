@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from oncofed.simulations.study import Study
 from oncofed.survival.bootstrap import BootstrapInterval
 from oncofed.survival.calibration import Calibration
 from oncofed.survival.expected_events import ExpectedOfGroup
+from oncofed.survival.likelihood_gain import LikelihoodGain
 
 FloatArray = NDArray[np.float64]
 
@@ -71,6 +72,40 @@ class EndpointResult:
 
 
 @dataclass(frozen=True)
+class ModelFigures:
+    """One model on some patients. NaN where it is not defined on them.
+
+    brier_gain            as in `EndpointResult`, the index of prediction accuracy.
+    calibration_slope     at the study's horizon.
+    observed_to_expected  events that came by those that the model expects, over all of the follow-up.
+    """
+
+    c_index: float
+    c_index_within_type: float
+    brier_gain: float
+    calibration_slope: float
+    observed_to_expected: float
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One comparator and the network, for one endpoint, on patients of whom all the comparator's markers are recorded.
+
+    patients, events  how many.
+    gain              of the network's log likelihood over the comparator's.
+    c_index_gain      interval of the network's C-index less the comparator's, over resamples of patients.
+    """
+
+    name: str
+    patients: int
+    events: int
+    comparator: ModelFigures
+    network: ModelFigures
+    gain: LikelihoodGain
+    c_index_gain: BootstrapInterval
+
+
+@dataclass(frozen=True)
 class Baselines:
     """C-index of the first endpoint on the same patients. local_only: one number a site, in roster order."""
 
@@ -108,6 +143,7 @@ class RunResult:
     measured    what hospitals released privately of the same patients; None where the study does not ask for it.
     measured_calibration  the same of whether risks are right.
     released_explanations  what hospitals released privately of what carries the prognosis; None likewise.
+    compared    by endpoint: the network against each of the study's comparators; empty without any.
     weights     (parameters,) of the model, in the order in which they travel.
     notes       (about what, words): who is left out of the table and what lies outside of the grid; what was not
                 released.
@@ -130,6 +166,7 @@ class RunResult:
     measured_calibration: MeasuredCalibration | None = None
     released_explanations: ReleasedExplanations | None = None
     weights: FloatArray | None = None
+    compared: Mapping[str, tuple[Compared, ...]] = field(default_factory=dict)
 
     @property
     def main(self) -> EndpointResult:

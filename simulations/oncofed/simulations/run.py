@@ -43,6 +43,7 @@ from oncofed.server.rounds.explanation_votes import released_explanations
 from oncofed.server.rounds.rounds import RoundReport
 from oncofed.server.rounds.state import FederationState
 from oncofed.server.rounds.strategies import strategy_faults
+from oncofed.simulations.comparison import compared
 from oncofed.simulations.evaluation import baselines, endpoint_results, test_c_index
 from oncofed.simulations.federation import Engine, Federated, federate, plan_of
 from oncofed.simulations.figures_file import metrics, privacy_summary, write_json
@@ -165,6 +166,7 @@ def _run(
         measured_calibration=measured_calibration(plan, federated.state.summaries),
         released_explanations=released_explanations(plan, patients.test.schema, federated.state.summaries),
         weights=federated.state.weights,
+        compared=compared(network, patients=patients, evaluation=study.evaluation, seed=study.seed),
     )
     if report:
         _write_explanations(run_folder, patients.hospitals, relevances)

@@ -6,7 +6,8 @@ Bounded: with R = L - d, where L is in [0, c] and d is 0 or 1, the squared lengt
 R^2 (1 + f^2) + L^2 i^2 (1 + f^2 + f^4), convex in L, so it is largest for d = 0 and L = c, or for d = 1 and L = 0 or c.
 The weight is 1 over the root of the sum of that over endpoints: it follows from the covariates and the current weights,
 so at the truth the expected sums of R and R f are 0 (`survival.stopped_residuals`). Rows are held to the bound once
-more, as those of a summary are.
+more, as those of a summary are. A comparator's numbers are of its own hazard and log hazard ratio, stopped by that
+hazard, times its public weight v, and its part of the sum counts times v^2.
 """
 
 from __future__ import annotations
@@ -44,10 +45,22 @@ def calibration_sum(plan: StudyPlan, weights: FloatArray, patients: PatientTenso
 
 
 def calibration_rows(network: PrognosisNetwork, patients: PatientTensors, *, cap: float) -> Tensor:
-    """(patients, SUMS * endpoints), each row at most 1 long."""
+    """(patients, `calibration_numbers`), each row at most 1 long."""
     with torch.no_grad(), one_by_one(network, patients.fed):
-        log_hazard_ratio = network(patients.x)
-        log_hazard = network.log_hazard_of(patients.x, log_hazard_ratio)
+        ratio = network(patients.x)
+        models = [(1.0, ratio, network.log_hazard_of(patients.x, ratio))]
+        for head in network.heads:
+            ratio = head(patients.x)
+            models.append((head.weight, ratio, head.log_hazard_of(ratio)))
+    numbers, squared = zip(*(_numbers(*each, patients, cap=cap) for each in models), strict=True)
+    weight = 1 / root(row_sums(torch.cat(squared, dim=1)))
+    return torch.cat(numbers, dim=1) * weight[:, None]
+
+
+def _numbers(
+    weight: float, log_hazard_ratio: Tensor, log_hazard: Tensor, patients: PatientTensors, *, cap: float
+) -> tuple[Tensor, Tensor]:
+    """(patients, SUMS * endpoints), and (patients, endpoints): the most that their squares can add up to."""
     nothing = torch.zeros_like(patients.events)
     residual, hazard = (
         row_sums(stopped_residuals(log_hazard, events, patients.at_risk, cap=cap).flatten(0, 1)).view_as(
@@ -58,7 +71,6 @@ def calibration_rows(network: PrognosisNetwork, patients: PatientTensors, *, cap
     ratio, square = log_hazard_ratio, log_hazard_ratio.square()
     slope, curvature = 1 + square, INFORMATION**2 * (1 + square + square.square())
     survives, dies_late = cap**2 * (slope + curvature), (1 - cap) ** 2 * slope + cap**2 * curvature
-    weight = 1 / root(row_sums(torch.maximum(torch.maximum(survives, dies_late), slope)))
     numbers = (
         residual,
         residual * ratio,
@@ -67,4 +79,5 @@ def calibration_rows(network: PrognosisNetwork, patients: PatientTensors, *, cap
         INFORMATION * hazard * square,
     )
     assert len(numbers) == SUMS
-    return torch.stack(numbers, dim=2).flatten(1) * weight[:, None]
+    most = torch.maximum(torch.maximum(survives, dies_late), slope)
+    return weight * torch.stack(numbers, dim=2).flatten(1), weight**2 * most

@@ -61,21 +61,31 @@ def weights_after_local_steps(
         expected_batch_size=training.expected_batch_size,
         noised=lambda total: release.noised(total, noise) * unit,
     )
+    decays = _decays(plan, network)
     for _ in range(training.local_steps):
         optimizer.take_gradients(_sum_of_a_batch(plan, network, patients, noise))
         with torch.no_grad():
-            for parameter, origin in zip(network.parameters(), start, strict=True):
+            for parameter, origin, decay in zip(network.parameters(), start, decays, strict=True):
                 assert parameter.grad is not None
                 parameter.grad += training.proximal_mu * (parameter - origin)
-                if network.time_shapes is not None and parameter is network.time_shapes.coefficients:
-                    parameter.grad += training.shape_weight_decay * parameter
-                elif parameter is not network.baseline.correction:
-                    parameter.grad += training.weight_decay * parameter
+                if decay is not None:
+                    parameter.grad += decay * parameter
         optimizer.original_optimizer.step()
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.clamp_(WEIGHT.least, WEIGHT.most)
     return as_released(parameter_vector(network))
+
+
+def _decays(plan: StudyPlan, network: PrognosisNetwork) -> list[float | None]:
+    """Of each parameter; None of baseline hazards."""
+    training = plan.training
+    others: dict[torch.Tensor, float | None] = {network.baseline.correction: None}
+    if network.time_shapes is not None:
+        others[network.time_shapes.coefficients] = training.shape_weight_decay
+    for head in network.heads:
+        others |= {head.baseline.correction: None, head.linear.weight: head.weight * training.weight_decay}
+    return [others.get(parameter, training.weight_decay) for parameter in network.parameters()]
 
 
 def _sum_of_a_batch(

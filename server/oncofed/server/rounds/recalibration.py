@@ -6,6 +6,9 @@ ratio. Of these two a round's sums tell slope and curvature, so the step is Newt
 estimate of a linear model with prior N(0, PRIOR^2) for both. Later calibration rounds are averaged with the earlier
 ones as far as noise is what they differ by, and set right what the first step, on a curved likelihood, has left.
 
+Comparators have their own level and spread set right in the same way, from their own sums, so that no comparison with
+the network is one with a model that nobody has calibrated.
+
 It costs what a round costs. The sums are of the patients who were trained on, so a spread that comes of fitting those
 very patients too closely stays; noise and clip do not hide in that way. The order of patients by risk does not change.
 """
@@ -44,14 +47,25 @@ def recalibrated(
     """
     changed = weights.copy()
     intervals, endpoints = model.grid.intervals, len(model.endpoints)
-    for endpoint in range(endpoints):
-        level, spread = _step(
-            sums[SUMS * endpoint : SUMS * (endpoint + 1)], calibration_round=calibration_round, noise=noise
-        )
-        changed[intervals * endpoint : intervals * (endpoint + 1)] += level / model.baseline_weight
-        for own in _output_weights(model, endpoint):
-            changed[own] *= 1 + spread
+    models = [(1.0, 0, [_output_weights(model, endpoint) for endpoint in range(endpoints)])]
+    for each, (of_baseline, of_ratio) in zip(model.comparators, model.comparator_parts, strict=True):
+        models.append((each.weight, of_baseline.start, _rows(of_ratio.start, len(each.columns), endpoints)))
+    for number, (weight, baseline, own_weights) in enumerate(models):
+        for endpoint, outputs in enumerate(own_weights):
+            place = SUMS * (number * endpoints + endpoint)
+            level, spread = _step(
+                sums[place : place + SUMS] / weight, calibration_round=calibration_round, noise=noise / weight
+            )
+            begin = baseline + intervals * endpoint
+            changed[begin : begin + intervals] += level / model.baseline_weight
+            for own in outputs:
+                changed[own] *= 1 + spread
     return changed
+
+
+def _rows(start: int, columns: int, endpoints: int) -> list[list[slice]]:
+    """Of each endpoint, where a linear layer's weights lie."""
+    return [[slice(start + columns * row, start + columns * (row + 1))] for row in range(endpoints)]
 
 
 def _step(sums: FloatArray, *, calibration_round: int, noise: float) -> FloatArray:
@@ -80,6 +94,6 @@ def _output_weights(model: ModelSpec, endpoint: int) -> list[slice]:
         found.append(slice(start, start + model.columns))
     if model.hidden_units:
         last = model.hidden_units[-1]
-        start = model.parameters - (len(model.endpoints) - endpoint) * last
+        start = model.ratio_ends - (len(model.endpoints) - endpoint) * last
         found.append(slice(start, start + last))
     return found

@@ -2,8 +2,8 @@
 
 Flower's `aggregate_train` sees replies that each hold one hospital's weights and one public site weight:
 
-    full_batch   current + step * (contribution - weight_decay * current), the baseline hazard without decay, and time
-                 shapes with one of their own
+    full_batch   current + step * (contribution - weight_decay * current), the baseline hazard without decay, time
+                 shapes with one of their own, comparators with theirs times their weight, as their gradients are
     epochs       the contribution, which is weights already
 
 `step` is 1 for FedAdam, FedYogi and FedAdagrad, whose own learning rate scales the combined difference, and
@@ -268,6 +268,9 @@ def _weights_of(
     shapes = slice(plan.model.baseline_parameters, plan.model.ratio_begins)
     decayed[baseline] = current[baseline]
     decayed[shapes] = (1.0 - step * training.shape_weight_decay) * current[shapes]
+    for each, (of_baseline, of_ratio) in zip(plan.model.comparators, plan.model.comparator_parts, strict=True):
+        decayed[of_baseline] = current[of_baseline]
+        decayed[of_ratio] = (1.0 - step * each.weight * training.weight_decay) * current[of_ratio]
     return [decayed + (step * one.vector if step != 1.0 else one.vector) for one in contributions]
 
 

@@ -94,6 +94,7 @@ def _content(result: RunResult) -> dict[str, Any]:
         **_training(result, measured_on),
         **_performance(result),
         **_expected(result),
+        "compared": result.compared.get(result.main.name, ()),
         **_explained(result),
         **_key_markers(result),
         "calibration": None

@@ -21,6 +21,7 @@ from oncofed.server.rounds.admission import admit
 from oncofed.server.rounds.recalibration import recalibrated
 from oncofed.server.rounds.state import FederationState, initial_state
 from oncofed.server.rounds.strategies import combine, strategy_faults
+from oncofed.survival.comparators import Comparator
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.time_shapes import TimeShapes
 
@@ -382,4 +383,17 @@ def test_time_shapes_have_a_weight_decay_of_their_own(plan: StudyPlan, run: Call
     current = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
     after = run(plan, [np.zeros(6)] * 5, initial_state(current))
     decays = np.array([0.0, 0.0, 0.0, 7.0, 7.0, DECAY])
+    np.testing.assert_allclose(after.weights, current * (1 - RATE * decays), rtol=1e-12)
+
+
+def test_a_comparators_weights_decay_times_its_weight_and_its_baseline_does_not(
+    plan: StudyPlan, run: Callable[..., FederationState]
+) -> None:
+    grid = TimeGrid((0.0, 6.0, 12.0))
+    beside = (Comparator("stage", (0,), (), 0.25), Comparator("both", (0, 1), (), 2.0))
+    model = ModelSpec(2, ("overall_survival",), grid, (0.02,), hidden_units=(), comparators=beside)
+    plan = with_training(replace(plan, model=model), strategy=Strategy.FEDAVG, mode=TrainingMode.FULL_BATCH)
+    current = np.arange(1.0, 12.0)
+    after = run(plan, [np.zeros(11)] * 5, initial_state(current))
+    decays = DECAY * np.array([0, 0, 1, 1, 0, 0, 0.25, 0, 0, 2, 2])
     np.testing.assert_allclose(after.weights, current * (1 - RATE * decays), rtol=1e-12)

@@ -329,7 +329,7 @@ def without_sites(patients: of.Patients) -> of.Patients:
         (lambda c, h, t: UNTYPED.split(c, by=["hospital"]), "by: is not a number"),
         (lambda c, h, t: of.split(t), "split before"),
         (lambda c, h, t: of.train({}, privacy=NOTHING), "are none"),
-        (lambda c, h, t: of.train(h, privacy=NOTHING, rounds=0), "outside"),
+        (lambda c, h, t: of.train(h, privacy=NOTHING, rounds=0), "trains nothing"),
         (lambda c, h, t: of.train(h, privacy=NOTHING, seed=-1), "outside"),
         (lambda c, h, t: of.train(h, privacy=NOTHING, strategy=UNTYPED.FedAdam("fast")), "is not a number"),
         (lambda c, h, t: of.train(h, privacy=NOTHING, strategy=of.Krum(malicious=1)), "Krum needs 5 replies"),

@@ -19,8 +19,11 @@ from oncofed.cohort.cohort import Cohort
 from oncofed.protocol.plan import PrivacyMode
 from oncofed.simulations.report import page as module
 from oncofed.simulations.report.page import render_report, write_report
-from oncofed.simulations.results import Baselines, EndpointResult, Relevance, RunResult
+from oncofed.simulations.results import Baselines, Compared, EndpointResult, ModelFigures, Relevance, RunResult
 from oncofed.simulations.study import Part
+from oncofed.survival.bootstrap import BootstrapInterval
+from oncofed.survival.likelihood_gain import LikelihoodGain
+from oncofed.words.numbers import whole
 
 NAN = float("nan")
 REPOSITORY = Path(__file__).resolve().parents[4]
@@ -320,6 +323,41 @@ def test_what_is_missing_is_said_and_never_fails(
     for words in says:
         assert words in shown.text
     assert not re.search(r"\b(nan|NaN|None|inf)\b", f"{shown.text} {labels}")
+
+
+def compared(*, name: str = "all_scores", brier: float = 0.081) -> Compared:
+    score = ModelFigures(
+        c_index=0.712, c_index_within_type=NAN, brier_gain=brier, calibration_slope=1.11, observed_to_expected=0.97
+    )
+    network = replace(score, c_index=0.763, brier_gain=brier + 0.05)
+    interval = BootstrapInterval(0.035, 0.068, 0.95, 200, 0)
+    return Compared(name, 1_140, 512, score, network, LikelihoodGain(107.4, 75.7, 139.1), interval)
+
+
+def test_scores_in_use_stand_beside_the_network_on_the_same_patients(result: RunResult) -> None:
+    assert "Against scores in use" not in Page(render_report(result)).text
+    main = result.main.name
+    beside = {main: (compared(), compared(name="stage", brier=NAN)), "another": (compared(name="never_shown"),)}
+    text = Page(render_report(replace(result, compared=beside))).text
+    assert "Against scores in use" in text
+    for words in (
+        "all scores",
+        "stage",
+        f"{whole(1_140)}, 512",
+        "0.712, 0.763",
+        "0.051",
+        "0.035 to 0.068",
+        "107.4",
+        "75.7 to 139.1",
+    ):
+        assert words in text
+    assert "never shown" not in text
+    assert not re.search(r"\b(nan|NaN|None|inf)\b", text)
+
+
+def test_a_comparator_with_a_hostile_name_is_only_text(result: RunResult) -> None:
+    page = render_report(replace(result, compared={result.main.name: (compared(name=HOSTILE[0]),)}))
+    assert not unsafe(page)
 
 
 def test_hundreds_of_hospitals_find_room() -> None:
