@@ -21,6 +21,7 @@ class FollowUp:
     contradicted  a time of an event is told, and words that there was none.
     ended_at_cut  an event or a contact lies after the data cut.
     seen_after    a contact lies after the event.
+    wordless      a time of an event is told, and no word whether there was one.
     """
 
     end: FloatArray
@@ -29,20 +30,20 @@ class FollowUp:
     contradicted: Mask
     ended_at_cut: Mask
     seen_after: Mask
+    wordless: Mask
 
 
 def follow_up(
     words: FloatArray | None, event_at: FloatArray, last_at: FloatArray, *, cut: float | None = None
 ) -> FollowUp:
     """
-    words     (patients,) 1 for an event, 0 for none, NaN for not told: then an event is that `event_at` is told. None:
-              so for all.
+    words     (patients,) 1 for an event, 0 for none, NaN for not told; None: an event is that `event_at` is told.
     event_at  (patients,) NaN where not told. last_at: of the last contact.
     cut       nobody looked after it.
     An event without a time is followed to the last contact; what becomes of the patient is the caller's matter.
     """
     told = ~np.isnan(event_at)
-    happened = told.astype(np.float64) if words is None else np.where(np.isnan(words) & told, 1.0, words)
+    happened = told.astype(np.float64) if words is None else words
     without_date = (happened == 1) & ~told
     contradicted = (happened == 0) & told
     observed = np.where(without_date, 0.0, happened)
@@ -54,4 +55,4 @@ def follow_up(
         ended_at_cut = end > cut
         end = np.where(ended_at_cut, cut, end)
         observed = np.where(ended_at_cut, 0.0, observed)
-    return FollowUp(end, observed, without_date, contradicted, ended_at_cut, seen_after)
+    return FollowUp(end, observed, without_date, contradicted, ended_at_cut, seen_after, np.isnan(happened) & told)

@@ -117,9 +117,14 @@ class _Outcome:
             left_out[f"{outcome.name}: an event without a date"] = undated
         nothing = np.isnan(end) & self.listed & ~undated
         nothing |= undated & np.isnan(end) if outcome.without_date is WithoutDate.CENSOR else False
+        wordless = nothing & followed.wordless
+        nothing &= ~wordless
         if without_outcome is Without.LEAVE_OUT:
+            left_out[f"{outcome.name}: a day of an event, and no word that there was one"] = wordless
             left_out[f"{outcome.name}: no outcome"] = nothing
         else:
+            remedy = "Complete the source; or leave `event` out of the mapping, if a day says that there was one."
+            at_fault |= self._note(wordless, "tells the day of an event, and no word that there was one", remedy)
             remedy = 'Complete the source, or write without_outcome = "leave_out" in [mapping].'
             at_fault |= self._note(nothing, "tells no outcome", remedy)
         impossible = (end < 0) | (False if entry is None else entry >= np.where(end == 0, np.inf, end))
@@ -174,12 +179,13 @@ class _Outcome:
                 followed.contradicted,
                 followed.ended_at_cut,
                 followed.seen_after,
+                followed.wordless & (not outcome.day_of_either),
             )
         if outcome.time is not None:
             end = self._times(outcome.time)
             assert words is not None
             nothing = np.zeros(rows.patients, dtype=np.bool_)
-            return FollowUp(np.where(np.isnan(words), np.nan, end), words, nothing, nothing, nothing, nothing)
+            return FollowUp(np.where(np.isnan(words), np.nan, end), words, nothing, nothing, nothing, nothing, nothing)
         assert outcome.event_time is not None
         assert outcome.last_time is not None
         return follow_up(words, self._times(outcome.event_time), self._times(outcome.last_time))

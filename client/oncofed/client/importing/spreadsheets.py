@@ -12,6 +12,7 @@ openpyxl reads the file (MIT), an extra: pip install 'oncofed[excel]'.
 from __future__ import annotations
 
 import io
+import re
 import warnings
 import zipfile
 from collections import Counter
@@ -32,6 +33,9 @@ _PIECE_ROWS = 5_000
 _LARGEST_BYTES = 2 << 30
 _ENCRYPTED = b"\xd0\xcf\x11\xe0"
 Row = tuple[Any, ...]
+
+_LITERAL = re.compile(r'"[^"]*"|\\.')
+"""What a number format shows as it stands: a sign of per cent in it multiplies nothing."""
 
 
 def read_sheet(path: Path, source: Source, *, columns: Iterable[str] | None, tell: Tell) -> pd.DataFrame:
@@ -158,7 +162,7 @@ def _refuse_uncomputed(content: bytes, name: str, source: Source, kept: Sequence
             if place < len(told) and told[place].data_type == "f":
                 count += place >= len(row) or row[place] is None
             if shares and place < min(len(told), len(row)) and isinstance(row[place], float | int):
-                hundredths += "%" in (told[place].number_format or "")
+                hundredths += "%" in _LITERAL.sub("", told[place].number_format or "")
     if hundredths:
         what = "shows numbers as per cent, and holds a hundredth of what it shows"
         remedy = "Show these columns as plain numbers, in the unit that the mapping names, or save the sheet as CSV."

@@ -522,3 +522,24 @@ def test_what_is_ordered_or_planned_is_no_contact(tmp_path: Path) -> None:
         listed = [patient("a"), diagnosis("a"), crp(7.5), ordered, stay | {"status": status}]
         days.append(cells(imported(tmp_path / str(number), listed))["a"]["days"])
     assert days == [22.0, 508.0]
+
+
+def test_a_cause_of_death_that_is_not_sure_is_a_death(tmp_path: Path) -> None:
+    """Death certificates often say "provisional": of what somebody died, not whether."""
+    cause = diagnosed("a", verification="provisional") | {"id": "cause", "category": [concept(LOINC, "79378-6")]}
+    with pytest.raises(InvalidInput, match="has an event without a date"):
+        imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, cause, *two_patients()[3:]])
+
+
+def test_patients_without_an_id_are_no_versions_of_one_another(tmp_path: Path) -> None:
+    path = write(tmp_path, [])
+    for number in ("1", "2"):
+        who = {key: value for key, value in patient().items() if key != "id"}
+        who |= {
+            "identifier": [{"system": "urn:x", "value": number}],
+            "meta": {"lastUpdated": f"2021-01-0{number}T00:00:00Z"},
+        }
+        entries = [{"fullUrl": "urn:uuid:1111", "resource": who}]
+        (tmp_path / "fhir" / f"{number}.json").write_text(json.dumps({"resourceType": "Bundle", "entry": entries}))
+    with pytest.raises(InvalidInput, match="say different things"):
+        import_cohort(read_mapping(path))

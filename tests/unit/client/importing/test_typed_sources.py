@@ -163,6 +163,11 @@ def test_a_number_that_a_sheet_shows_as_per_cent_is_refused(tmp_path: Path) -> N
         sheet_of(path, columns=["id", "value"])
     assert refused.value.faults[0].count == 2
     assert len(sheet_of(path, columns=["id"])) == 2
+    for literal in ('0.0"%"', "0.0\\%"):  # a sign that is only shown
+        for row in (2, 3):
+            book.active.cell(row, 2).number_format = literal
+        book.save(path)
+        assert sheet_of(path, columns=["id", "value"])["value"].tolist() == [0.008, 0.6]
 
 
 def test_a_formula_in_a_column_that_nobody_asks_for_harms_nobody(tmp_path: Path) -> None:

@@ -79,11 +79,12 @@ def imported(
     source: str = "",
     patients: str = PATIENTS,
     today: date | None = None,
+    mapping: str = MAPPING,
 ) -> ImportedCohort:
     (folder / "patients.csv").write_text(patients)
     (folder / "laboratory.csv").write_text(laboratory)
     (folder / "schema.toml").write_text(SCHEMA.format(unit=unit))
-    (folder / "mapping.toml").write_text(MAPPING.format(source=source, marker=marker))
+    (folder / "mapping.toml").write_text(mapping.format(source=source, marker=marker))
     return import_cohort(read_mapping(folder / "mapping.toml"), today=today)
 
 
@@ -192,9 +193,35 @@ def test_a_code_that_no_row_has_is_told(tmp_path: Path) -> None:
     assert "no row has" not in right.report.in_words
 
 
-def test_a_day_of_death_without_a_word_is_a_death(tmp_path: Path) -> None:
-    """Of a registry that writes the day alone no death is lost, and none is "no outcome"."""
-    wordless = PATIENTS.replace("1,dead,2021-06-01", "1,,2021-06-01")
-    found = imported(tmp_path, CRP, unit="mg/l", marker='codes = ["crp"]\nanalyte = "crp"', patients=wordless)
-    assert found.table.to_pandas()["dead"].tolist() == [1, 0, 0]
-    assert found.report.outcomes[0].events == 1
+WORDLESS = PATIENTS.replace("1,dead,2021-06-01", "1,,2021-06-01")
+
+
+def test_a_day_of_death_without_a_word_is_told_as_that(tmp_path: Path) -> None:
+    """It is no death by guess: the day may be that of the last contact, and the word a "not known"."""
+    (fault,) = faults(tmp_path, CRP, unit="mg/l", marker='codes = ["crp"]\nanalyte = "crp"', patients=WORDLESS)
+    assert fault.what == "of a patient tells the day of an event, and no word that there was one"
+
+
+def test_who_is_left_out_for_a_missing_word_is_counted_apart(tmp_path: Path) -> None:
+    patients = WORDLESS.replace("3,alive,,2021-07-01", "3,,,2021-07-01")
+    marker = 'codes = ["crp"]\nanalyte = "crp"'
+    text = MAPPING.replace('patients = "patients"\n', 'patients = "patients"\nwithout_outcome = "leave_out"\n', 1)
+    found = imported(tmp_path, CRP, unit="mg/l", marker=marker, patients=patients, mapping=text)
+    assert found.report.left_out == {
+        "os: a day of an event, and no word that there was one": 1,
+        "os: no outcome": 1,
+    }
+
+
+def test_a_column_of_either_day_makes_nobody_dead_who_is_not_called_so(tmp_path: Path) -> None:
+    """One column holds the days of deaths and of last contacts; whose word is empty has no outcome."""
+    patients = (
+        "id,state,died,diagnosed\n"
+        "1,dead,2021-06-01,2021-01-01\n2,alive,2021-07-01,2021-01-01\n3,,2021-07-01,2021-01-01\n"
+    )
+    text = MAPPING.replace('last_contact = ["seen"]', 'last_contact = ["died"]')
+    text = text.replace('patients = "patients"\n', 'patients = "patients"\nwithout_outcome = "leave_out"\n', 1)
+    marker = 'codes = ["crp"]\nanalyte = "crp"'
+    found = imported(tmp_path, CRP, unit="mg/l", marker=marker, patients=patients, mapping=text)
+    assert found.table.to_pandas()["dead"].tolist() == [1, 0]
+    assert found.report.left_out == {"os: no outcome": 1}

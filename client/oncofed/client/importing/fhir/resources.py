@@ -129,8 +129,10 @@ def is_not_so(resource: Json) -> bool:
     """
     kind = resource["resourceType"]
     if kind == "Condition":
-        status = [each.code for each in codings_of(object_of(resource, "verificationStatus"))]
-        return bool(_NO_DIAGNOSIS & set(status)) or _is_excluded(object_of(resource, "code"))
+        status = {each.code for each in codings_of(object_of(resource, "verificationStatus"))}
+        if _is_cause_of_death(resource):  # of which the patient died for sure, though not of what
+            return bool({_ERROR, "refuted"} & status)
+        return bool(_NO_DIAGNOSIS & status) or _is_excluded(object_of(resource, "code"))
     return text_of(resource, "status") in _NOT_SO.get(kind, ())
 
 
@@ -163,8 +165,8 @@ def told_by(resource: Json, wanted: Sequence[Wanted]) -> Told:
 
 def _contact_of(resource: Json) -> tuple[str, ...]:
     names = _CONTACT.get(resource["resourceType"], ())
-    is_over = resource["resourceType"] != "Encounter" or text_of(resource, "status") in (None, "finished")
-    return names if is_over else names[1:]
+    goes_on = resource["resourceType"] == "Encounter" and text_of(resource, "status") in ("arrived", "in-progress")
+    return names[1:] if goes_on else names
 
 
 def _death(resource: Json) -> tuple[bool, str | None]:
@@ -174,10 +176,12 @@ def _death(resource: Json) -> tuple[bool, str | None]:
             return True, day_of(resource, *_EFFECTIVE)
         if has_code(code, (LOINC, "67162-8")):
             return any(each.code == "T" for each in codings_of(object_of(resource, "valueCodeableConcept"))), None
-    if resource["resourceType"] == "Condition":
-        dying = ((LOINC, "79378-6"), (SNOMED, "16100001"))
-        return any(has_code(each, *dying) for each in concepts_of(resource, "category")), None
-    return False, None
+    return resource["resourceType"] == "Condition" and _is_cause_of_death(resource), None
+
+
+def _is_cause_of_death(condition: Json) -> bool:
+    dying = ((LOINC, "79378-6"), (SNOMED, "16100001"))
+    return any(has_code(each, *dying) for each in concepts_of(condition, "category"))
 
 
 # --- the rows of one resource

@@ -118,7 +118,9 @@ class FhirFolder:
         who = person(entry) if kind == "Patient" else None
         drug = _drug(resource, self.wanted) if kind == "Medication" else None
         name = f"{kind}/{own}" if own is not None else entry.full_url
-        number = self.register.add(resource, name=name, content=(told, not_so, who, drug))
+        # An address of a bundle says which resource it is within that bundle, and nothing of versions.
+        versioned = resource if own is not None else {key: each for key, each in resource.items() if key != "meta"}
+        number = self.register.add(versioned, name=name, content=(told, not_so, who, drug))
         self._not_so.append(not_so)
         self._kind_of.append(self._kinds.of(kind))
         if who is not None:
