@@ -45,7 +45,7 @@ def opened(path: Path, *, follow: bool = True) -> BinaryIO:
     follow  False: a link is of another kind, whatever it leads to.
     """
     if not follow and path.is_symlink():
-        raise _a_link(path)
+        raise a_link(path)
     _refuse_other_kinds(path, os.stat(path).st_mode)
     # Without waiting: another process may put a pipe in its place just now.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
@@ -53,7 +53,7 @@ def opened(path: Path, *, follow: bool = True) -> BinaryIO:
         descriptor = os.open(path, flags)
     except OSError as error:
         if error.errno == errno.ELOOP and not follow:
-            raise _a_link(path) from None
+            raise a_link(path) from None
         raise
     refuse_other_kinds(path, descriptor)
     return open(descriptor, "rb")
@@ -98,7 +98,8 @@ def lines_of(file: BinaryIO, *, longest: int, start: int = 0) -> Iterator[bytes]
         yield line
 
 
-def _a_link(path: Path) -> OtherKind:
+def a_link(path: Path) -> OtherKind:
+    """What to say of a link where none is followed."""
     return OtherKind(Fault(path.name, "is a link, not a file", "Find out who laid it there, and remove it."))
 
 

@@ -111,7 +111,7 @@ BAD: list[tuple[str, object, str]] = [
     ("rate", -1, "is below 0"),
     ("rate", 2, "is above 0.99"),
     ("rounds", 2.0, "is not a whole number"),
-    ("rounds", 0, "is below 1"),
+    ("rounds", -1, "is below 0"),
     ("rounds", True, "is not a finite number"),
     ("bounds", [0.5, -1], "holds a number below 0"),
     ("bounds", [0], "has a length below 2"),
@@ -160,7 +160,7 @@ SECTIONS: list[tuple[object, str, str]] = [
     ({"run": {}, "part": [{}]}, "a.toml: [[part]] number 1, name", "is missing"),
     ({"run": {}, "part": [{"name": "b", "y": 1}]}, 'a.toml: [[part]] "b", y', "is not a known field"),
     ({"run": {}, "parts": []}, "a.toml, parts", "is not a known field"),
-    ({"run": {"privacy": {"x": 0}}}, "a.toml: [run.privacy], x", "is below 1"),
+    ({"run": {"privacy": {"x": -1}}}, "a.toml: [run.privacy], x", "is below 0"),
     ({"run": {"weights": {"ray": -1}}}, "a.toml: [run.weights], ray", "is below 0"),
     ({"run": {"weights": {"rey": 1}}}, "a.toml: [run.weights], rey", "is not a known field"),
     ({"run": {}, "inner": {"rey": {}}}, "a.toml: [inner.rey]", "is not a known engine"),
@@ -169,7 +169,7 @@ SECTIONS: list[tuple[object, str, str]] = [
     ({"run": {}, "inner": {"[key]": []}}, "a.toml: [inner.[key]]", "is not a known engine"),
     ({"run": {}, "inner": {"[key]": {}}}, "a.toml: [inner.[key]]", "is not a known engine"),
     ({"run": {}, "inner": {"ray": {"[key]": 1}}}, "a.toml: [inner.ray], [key]", "is not a known field"),
-    ({"run": {}, "inner": {"ray": {"x": 0}}}, "a.toml: [inner.ray], x", "is below 1"),
+    ({"run": {}, "inner": {"ray": {"x": -1}}}, "a.toml: [inner.ray], x", "is below 0"),
 ]
 
 

@@ -21,7 +21,7 @@ from typing import BinaryIO
 from oncofed.client.records.audit_line import LONGEST_LINE, LONGEST_TORN, fields_in
 from oncofed.durable import sync_folder
 from oncofed.errors import RecordDamaged
-from oncofed.plain_file import lines_of, opened, refuse_other_kinds
+from oncofed.plain_file import a_link, lines_of, opened, refuse_other_kinds
 from oncofed.turns import in_turn
 
 LOG_CLOSED = "log_closed"
@@ -57,6 +57,8 @@ def locked(path: Path) -> Iterator[int]:
 
 def _opened(path: Path) -> int:
     flags = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW
+    if path.is_symlink():
+        raise a_link(path)
     with suppress(FileNotFoundError):
         descriptor = os.open(path, flags)
         refuse_other_kinds(path, descriptor)

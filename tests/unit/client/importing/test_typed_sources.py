@@ -221,7 +221,7 @@ def test_a_damaged_part_of_a_workbook_is_refused(tmp_path: Path) -> None:
 def postgresql() -> Iterator[Server]:
     import psycopg  # noqa: PLC0415 - an optional driver
 
-    kinds = {"Datum": "date", "Sterbedatum": "date", "Letzter Kontakt": "timestamptz", "Entnahme": "timestamp"}
+    kinds = {"Datum": "date", "Sterbedatum": "date", "Letzter Kontakt": "timestamp", "Entnahme": "timestamp"}
     with running_postgresql() as server, psycopg.connect(server.url) as connection:
         for name, (header, *rows) in TABLES.items():
             columns = [(column, kinds.get(column, "text")) for column in header]

@@ -105,7 +105,7 @@ def test_several_are_told_together_and_those_that_wait_are_forgotten_together(no
 def test_a_folder_in_a_documents_place_is_named(node: InstalledNode) -> None:
     DAMAGES["a folder"](document(node, other(node)))
     said = oncofed("site", "plans", node.folder.root).text
-    assert "is a folder, not a file. Stop the node and every process of the user" in said
+    assert "is a folder, not a file. Stop the node and whatever else may write there" in said
     assert oncofed("site", "decline", node.folder.root, other(node).hash).code == 0
 
 
