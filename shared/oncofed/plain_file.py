@@ -14,6 +14,7 @@ import getpass
 import os
 import stat
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,7 +40,7 @@ class OtherKind(OSError):
         self.fault = fault
 
 
-def opened(path: Path, *, follow: bool = True) -> BinaryIO:
+def opened(path: Path, *, follow: bool = True) -> BufferedReader:
     """A plain file, to be read. Raises OtherKind for anything else, OSError.
 
     follow  False: a link is of another kind, whatever it leads to.

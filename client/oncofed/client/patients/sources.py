@@ -27,8 +27,6 @@ from oncofed.cohort.validation import named_columns, validate
 from oncofed.errors import Fault, InvalidInput
 from oncofed.plain_file import opened
 
-_AT_ONCE = 1 << 20
-
 
 class SourceKind(StrEnum):
     CSV = "csv"
@@ -109,14 +107,13 @@ def read_source(
 
 def file_digest(source: SourceSpec) -> str:
     """SHA-256 of a source that is a file; empty for a database, and where the file cannot be read."""
-    digest = hashlib.sha256()
+    if source.path is None:
+        return ""
     try:
-        with opened(source.path or Path()) as file:
-            while piece := file.read(_AT_ONCE):
-                digest.update(piece)
+        with opened(source.path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""  # whoever reads the table says why
-    return digest.hexdigest()
 
 
 def read_source_cohort(source: SourceSpec, schema: StudySchema) -> Cohort:
