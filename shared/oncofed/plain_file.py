@@ -101,7 +101,8 @@ def lines_of(file: BinaryIO, *, longest: int, start: int = 0) -> Iterator[bytes]
 
 def a_link(path: Path) -> OtherKind:
     """What to say of a link where none is followed."""
-    return OtherKind(Fault(path.name, "is a link, not a file", "Find out who laid it there, and remove it."))
+    remedy = "If you laid it there, move the file itself to this place instead; if not, find out who did."
+    return OtherKind(Fault(path.name, "is a link, not a file", remedy))
 
 
 def file_content(path: Path, *, most: int | None = None, follow: bool = True) -> bytes:

@@ -196,7 +196,11 @@ def test_four_hospitals_run_the_approved_bundle_and_no_other(tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_a_killed_supernode_and_a_killed_superlink_cost_a_run_seconds(tmp_path: Path) -> None:
-    """Flower itself refuses the SuperNode for up to 60 s; with the SuperLink's default isolation the run dies."""
+    """Flower itself refuses the SuperNode for up to 60 s; with the SuperLink's default isolation the run dies.
+
+    Flower notes that a question is delivered before it delivers it. One that is killed in that instant loses it: then
+    the round waits for its time (120 s here), the run says so and ends, and the next one goes on from there.
+    """
     with consortium(tmp_path / "c") as four:
         four.start_all()
         plan = signed_plan(four.coordinator, rounds=6)
@@ -216,11 +220,15 @@ def test_a_killed_supernode_and_a_killed_superlink_cost_a_run_seconds(tmp_path: 
         four.processes.kill("superlink")
         four.start_superlink()
         with Control.of(four.coordinator) as control:
-            until(lambda: control.run_status(run_id).finished, seconds=90, what="the run ends")
-            assert control.run_status(run_id).outcome == "completed"
+            until(lambda: control.run_status(run_id).finished, seconds=180, what="the run ends")
+            if lost := control.run_status(run_id).outcome != "completed":
+                assert "a restart lost the question" in (study / "events.jsonl").read_text()
+                again = control.start_run(build_bundle(), {"plan-hash": plan.hash})
+                until(lambda: control.run_status(again).finished, seconds=90, what="the next run ends")
+                assert control.run_status(again).outcome == "completed"
         lines = [json.loads(line) for line in (study / "rounds.jsonl").read_text().splitlines()]
         assert [line["round"] for line in lines] == [1, 2, 3, 4, 5, 6]
-        assert {line["attempt"] for line in lines} == {0}
+        assert sum(line["attempt"] for line in lines) == int(lost)
 
 
 @pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="NOT TESTED: IPv6, which this machine has not.")

@@ -47,14 +47,17 @@ from oncofed.client.install.replacement import refuse_missing, restoring, settle
 from oncofed.client.install.setup import create, refuse_unless_root
 from oncofed.client.pages.accounts import accounts_at_rest
 from oncofed.client.records.agreement import refuse_disagreement
-from oncofed.client.records.audit_files import locked
+from oncofed.client.records.audit_files import at_rest
 from oncofed.client.records.audit_log import AuditEntry, verify_audit_log
 from oncofed.client.records.sqlite_ledger import copy_ledger, read_ledger, verify_ledger
 from oncofed.durable import unwritable
 from oncofed.errors import Fault, InvalidInput, RecordDamaged, RecordFailure
 from oncofed.supervision import SUPERVISOR_LOCK
+from oncofed.turns import opened_lock
 
 _WORK = ".oncofed-backup"
+_SECONDS_TO_WAIT = 120.0
+"""For whoever of the node is at work on a record. Freezing the patients of a plan takes seconds."""
 _SECTION = "docs/install-hospital.md, section 8, says what to do."
 
 
@@ -88,7 +91,7 @@ def back_up(folder: NodeFolder, file: Path, *, now: datetime) -> Backup:
             copy = NodeFolder(work / "node")
             copy.root.mkdir(mode=0o700)
             copy_files(folder, copy, of=_freely)
-            with approvals_of(folder).at_rest():
+            with _decisions_at_rest(folder):
                 copy_files(folder, copy, of=_decisions)
                 with _log_at_rest(folder):
                     copy_files(folder, copy, of=_answered)
@@ -151,11 +154,22 @@ def _log(name: str) -> bool:
 
 
 @contextmanager
-def _log_at_rest(folder: NodeFolder) -> Iterator[None]:
-    if not folder.audit_log.exists():  # then nothing was released; root may not make the guard's file
+def _decisions_at_rest(folder: NodeFolder) -> Iterator[None]:
+    """While inside nobody decides about a plan. Nothing is tidied: root removes no file of the guard's by its name."""
+    if not folder.patients.is_dir():  # then nobody has decided
         yield
         return
-    with locked(folder.audit_log):
+    with approvals_of(folder).held(seconds=_SECONDS_TO_WAIT):
+        yield
+
+
+@contextmanager
+def _log_at_rest(folder: NodeFolder) -> Iterator[None]:
+    """While inside nobody writes to the log. Nothing is made or renamed, either."""
+    if not os.path.lexists(folder.audit_log):  # then nothing was released
+        yield
+        return
+    with at_rest(folder.audit_log, seconds=_SECONDS_TO_WAIT):
         yield
 
 
@@ -177,25 +191,13 @@ def _stopped(folder: NodeFolder) -> Iterator[None]:
     with ExitStack() as held:
         for lock in (*folder.locks.values(), folder.logs / SUPERVISOR_LOCK):
             with suppress(FileNotFoundError):  # without run/ or logs/ nothing has ever started
-                held.callback(os.close, descriptor := _lock(lock))
+                held.callback(os.close, descriptor := opened_lock(lock))
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     remedy = "Stop it first: systemctl stop oncofed.target"
                     raise InvalidInput([Fault(str(folder.root), "is running", remedy)]) from None
         yield
-
-
-def _lock(path: Path) -> int:
-    """Made, where it is missing, for the user whose folder it is in."""
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-    with suppress(FileNotFoundError):
-        return os.open(path, flags)
-    owner = path.parent.stat()
-    descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-    if os.geteuid() == 0:
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
-    return descriptor
 
 
 @contextmanager
@@ -205,8 +207,7 @@ def _at_rest(folder: NodeFolder) -> Iterator[None]:
     Who waits meanwhile goes on with what lies there afterwards.
     """
     with ExitStack() as held:
-        if folder.patients.is_dir():
-            held.enter_context(approvals_of(folder).held())
+        held.enter_context(_decisions_at_rest(folder))
         if folder.guard.is_dir():
             held.enter_context(accounts_at_rest(accounts_of(folder)))
         held.enter_context(_log_at_rest(folder))

@@ -14,6 +14,7 @@ import pwd
 import shutil
 import stat
 import sys
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -42,6 +43,7 @@ from oncofed.client.relay.guard_channel import GuardChannel
 from oncofed.errors import InvalidInput, OncofedError, RequestRefused
 from oncofed.plain_file import opened
 from oncofed.protocol.answer import AnswerRejected, content_of
+from oncofed.protocol.answer_times import longest_wait_seconds
 from oncofed.protocol.bundle import bundle_sha256
 from oncofed.protocol.enrolment import load_node_key, openssh_line
 from oncofed.protocol.signing import public_key_of
@@ -50,7 +52,12 @@ from oncofed.running import is_running
 from oncofed.secret_files import read_secret, read_signing_key
 
 _GUARD_SECONDS = 60.0
-"""It answers at once, but for one that is at work on a round with all processors."""
+"""It answers at once, but for one at work, and one that holds an answer back so that its time tells nothing."""
+_REMEDY_FOR_A_SILENT_GUARD = (
+    "Look again once the round is over: starting it anew would lose the round. A plan says how long an answer may take "
+    f"(answer_seconds, summary_answer_seconds); after {longest_wait_seconds() / 60:.0f} minutes it hangs, whatever the "
+    "plan. Then look at its log, and start it again."
+)
 _SMALLEST_FREE_BYTES = 1_000_000_000
 _GATED, _SMOKED = (3, 11), ((3, 12), (3, 13))
 _WANTED = {"flwr": "1.42", "opacus": "1.6"}
@@ -333,10 +340,15 @@ def _guard(folder: NodeFolder) -> Iterator[Finding]:
     signer = public_key_of(read_signing_key(folder.answer_key))
     token = read_digits(folder.token)
     channel = GuardChannel(socket=folder.socket, token=token, answer_seconds=_GUARD_SECONDS, start_seconds=1.0)
+    asked_at = time.monotonic()
     try:
         answer, asked = channel.ask(Method.DESCRIBE, b""), hashlib.sha256(b"").digest()
         description_in(content_of(answer, question_sha256=asked, method=Method.DESCRIBE, public_key=signer))
     except RequestRefused as refused:
+        if time.monotonic() - asked_at >= _GUARD_SECONDS:
+            what = f"has not answered for {_GUARD_SECONDS:g} seconds: it is at work, holds an answer back, or hangs"
+            yield Finding("guard", Verdict.WARNING, what, _REMEDY_FOR_A_SILENT_GUARD)
+            return
         remedy = "Look at its log; start it again."
         yield Finding("guard", Verdict.FAULT, f"does not answer on its socket ({refused.code})", remedy)
     except AnswerRejected as fault:

@@ -15,7 +15,6 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from oncofed.client.install.findings import Finding, Verdict
 from oncofed.client.install.folder import LOOPBACK, NodeFolder, SiteSettings
@@ -57,13 +56,13 @@ def authority_until(folder: NodeFolder) -> datetime | None:
 
 
 def _authority(folder: NodeFolder) -> tuple[str, datetime] | None:
-    """In PEM, and its end. Read once, for the folder is the node's user's, who may lay another file there."""
+    """In PEM, and when the first of them ends. Read once: its user may lay another there."""
     try:
         content = plain_bytes(folder.ca_certificate, most=LARGEST_SECRET)
-        found = x509.load_pem_x509_certificates(content)
-        text = "".join(each.public_bytes(Encoding.PEM).decode() for each in found)  # without what stands around them
-        return text, found[0].not_valid_after_utc
-    except (FileNotFoundError, OtherKind, ValueError):
+        text = content.decode("ascii")  # as Flower reads it
+        ssl.create_default_context(cadata=text)  # of which one is cut short, too
+        return text, min(each.not_valid_after_utc for each in x509.load_pem_x509_certificates(content))
+    except (FileNotFoundError, OtherKind, ValueError, ssl.SSLError):
         return None
 
 

@@ -169,9 +169,11 @@ def wrong_files(folder: NodeFolder, users: NodeUsers | None) -> Iterator[Fault]:
             )
             yield Fault(str(place.path), what, f"See what lies below that no part of the node made. {away(user)}")
         if twice:
+            first = min(twice)
+            disk = shlex.quote(str(disk_of(first.parent)))  # the folder may be a disk of its own
             remedy = (
                 "A snapshot by hard links, or a kill, does that. The other name is found by the number that both have "
-                f"(find {shlex.quote(str(disk_of(folder.root)))} -xdev -inum {twice[min(twice)]}). {away(user)} Paste "
+                f"(find {disk} -xdev -inum {twice[first]}). {away(user)} Paste "
                 f"into no command a name that somebody else chose. Then {again}."
             )
             yield Fault(_first([*twice]), "has a second name, so its owner is not set", remedy)

@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,7 +28,7 @@ from pathlib import Path
 from oncofed.durable import replace_durably, unwritable
 from oncofed.errors import Fault, InvalidInput, RecordDamaged
 from oncofed.plain_file import plain_bytes
-from oncofed.turns import in_turn
+from oncofed.turns import in_turn, opened_lock
 
 
 class Role(StrEnum):
@@ -152,7 +151,7 @@ def accounts_at_rest(path: Path) -> Iterator[None]:
 
 def _opened(lock_file: Path) -> int:
     with unwritable(lock_file):
-        return os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        return opened_lock(lock_file)
 
 
 def disable_all(path: Path) -> None:

@@ -25,7 +25,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -313,23 +313,22 @@ class Approvals:
 
     def tidy(self) -> None:
         """Remove patients and keys that no decision names: a kill left them. Raises RecordUnwritable."""
-        with self.at_rest():
+        with self._one_at_a_time():
             pass
 
-    def at_rest(self) -> AbstractContextManager[None]:
-        """While inside nobody decides, so that decisions and patients can be copied. Raises RecordUnwritable."""
-        return self._one_at_a_time()
-
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """As `at_rest`, of a folder that may be damaged: nothing is made or removed. Raises RecordUnwritable."""
+    def held(self, *, seconds: float | None = None) -> Iterator[None]:
+        """While inside nobody decides, so that decisions and patients can be copied. Nothing is made or removed.
+
+        seconds  how long to wait for another one; None: as long as it takes. Raises RecordUnwritable.
+        """
         # While it waits a restore may put another folder here.
-        with in_turn(self.patients, opened=self._opened):
+        with in_turn(self.patients, opened=self._opened, seconds=seconds):
             yield
 
     def _opened(self) -> int:
         with unwritable(self.patients):
-            return os.open(self.patients, os.O_RDONLY)
+            return os.open(self.patients, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:

@@ -29,6 +29,7 @@ LOG_CLOSED = "log_closed"
 LOG_BEGUN = "log_begun"
 """The first event of a log that goes on from a closed one."""
 
+_TO_WRITE = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK
 _LOOKS = 3
 """A log that is closed between two looks is found whole by the next; nobody closes one twice in that time."""
 
@@ -55,18 +56,32 @@ def locked(path: Path) -> Iterator[int]:
         yield descriptor
 
 
+@contextmanager
+def at_rest(path: Path, *, seconds: float) -> Iterator[None]:
+    """While inside nobody writes to the log. Nothing is made or renamed. Raises RecordUnwritable, OSError.
+
+    seconds  how long to wait for a writer.
+    """
+    with in_turn(path, opened=lambda: _opened_as_it_is(path, os.O_RDONLY | os.O_NONBLOCK), seconds=seconds):
+        yield
+
+
 def _opened(path: Path) -> int:
-    flags = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW
-    if path.is_symlink():
-        raise a_link(path)
     with suppress(FileNotFoundError):
-        descriptor = os.open(path, flags)
-        refuse_other_kinds(path, descriptor)
-        return descriptor
+        return _opened_as_it_is(path, _TO_WRITE)
     with suppress(FileNotFoundError):  # whoever closed the log is between two steps, or was killed there
         begun_of(path).rename(path)
         sync_folder(path.parent)
-    return os.open(path, flags | os.O_CREAT, 0o600)  # an empty one beside closed logs is no beginning: `AuditLog`
+    # An empty one beside closed logs is no beginning: `AuditLog`.
+    return os.open(path, _TO_WRITE | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+
+
+def _opened_as_it_is(path: Path, flags: int) -> int:
+    if path.is_symlink():
+        raise a_link(path)
+    descriptor = os.open(path, flags | os.O_NOFOLLOW)
+    refuse_other_kinds(path, descriptor)
+    return descriptor
 
 
 @contextmanager
@@ -155,7 +170,7 @@ def _to_read(path: Path, file: BinaryIO | None) -> LogFile:
 def _newest(path: Path) -> BinaryIO | None:
     for place in (path, begun_of(path), path):  # it may be closed at this moment
         with suppress(FileNotFoundError):
-            return opened(place)
+            return opened(place, follow=False)  # nobody writes through a link
     return None
 
 

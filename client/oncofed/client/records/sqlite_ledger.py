@@ -17,6 +17,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import stat
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -27,7 +29,7 @@ from tempfile import TemporaryDirectory
 from oncofed.client.records.chain import START, Anchor, head_of, link, refuse_unless_anchored
 from oncofed.durable import create_durably, unwritable
 from oncofed.errors import RecordDamaged, RecordUnwritable, RefusalCode, RequestRefused
-from oncofed.plain_file import opened, plain_bytes
+from oncofed.plain_file import kind_of, opened, pieces_of, plain_bytes
 from oncofed.privacy.ledger import Budget, Charge, charge_from_json, charge_to_json, refuse_if_over_budget
 
 SECONDS_TO_WAIT_FOR_A_LOCK = 30.0
@@ -56,7 +58,7 @@ WHEN NEW.number != (SELECT COUNT(*) + 1 FROM charge)
   OR EXISTS (SELECT 1 FROM charge WHERE data_source = NEW.data_source AND identity = NEW.identity)
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END""",
 }
-_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "SQLITE_SCHEMA", "SQLITE_MISMATCH")
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "SQLITE_SCHEMA", "SQLITE_MISMATCH", "SQLITE_TOOBIG")
 """What SQLite calls a file that is not a sound ledger; everything else is a disk or a lock."""
 
 
@@ -109,7 +111,7 @@ class SqliteLedger:
 
     def charges(self) -> Sequence[Charge]:
         """As `privacy.ledger.Ledger` says."""
-        with _opened(self._path, lock_timeout_seconds=self._lock_timeout_seconds) as connection:
+        with _to_read(self._path, lock_timeout_seconds=self._lock_timeout_seconds) as connection:
             return _charges_of(self._counted, _entries(connection, self._path))
 
     def charge(self, charge: Charge) -> None:
@@ -155,7 +157,7 @@ def _empty_ledger(path: Path) -> bytes:
 def copy_ledger(path: Path, copy: Path) -> None:
     """Make a whole copy under a name that is free, while others may charge: each charge is in it, or none of it."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as held:
-        with _opened(path, lock_timeout_seconds=SECONDS_TO_WAIT_FOR_A_LOCK) as connection:
+        with _to_read(path) as connection:
             connection.backup(held)
         with unwritable(copy):
             os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -165,7 +167,7 @@ def copy_ledger(path: Path, copy: Path) -> None:
 
 def read_ledger(path: Path) -> tuple[Entry, ...]:
     """Every row of every data source, oldest first. Raises RecordDamaged when the chain does not hold."""
-    with _opened(path, lock_timeout_seconds=SECONDS_TO_WAIT_FOR_A_LOCK) as connection:
+    with _to_read(path) as connection:
         return _entries(connection, path)
 
 
@@ -179,7 +181,7 @@ def verify_ledger(path: Path, *, anchor: str | None) -> Anchor:
 
     anchor  a head that was noted earlier; without one, rows taken off the end do not show.
     """
-    with _opened(path, lock_timeout_seconds=SECONDS_TO_WAIT_FOR_A_LOCK) as connection:
+    with _to_read(path) as connection:
         answer = connection.execute("PRAGMA integrity_check").fetchone()[0]
         entries = _entries(connection, path)
     if answer != "ok":
@@ -209,64 +211,102 @@ def _charges_of(data_sources: Collection[str], entries: Sequence[Entry]) -> tupl
 
 
 _LARGEST = 2**28
-"""Bytes: half a million charges. Rows are read into four times as much."""
+"""Bytes of one file: half a million charges."""
+_LONGEST_RECORD = 1_000_000
+"""Bytes of a row. A file may say that its rows share their pages, and be read as many times its size."""
 _BESIDE = ("-journal", "-wal", "-shm")
+_LOOKS = 100
+_SECONDS_BETWEEN_LOOKS = 0.05
 
 
 @contextmanager
-def _as_its_owner(folder: Path) -> Iterator[None]:
-    """Root works as the user whose folder it is; anybody else goes on as before.
+def _to_read(path: Path, *, lock_timeout_seconds: float = SECONDS_TO_WAIT_FOR_A_LOCK) -> Iterator[sqlite3.Connection]:
+    """A connection that is only read from: to another user's ledger, such as the guard's for root, by a copy.
 
-    SQLite opens and removes files by names that stand in other files: a journal that this user laid beside the ledger
-    may name any file as its own, and root would remove it.
+    SQLite opens and removes files by names that stand in other files. A journal that this user laid beside the ledger
+    may name any file as its own, and root would remove it; and whoever shares SQLite's index with root can cut it
+    short while root has it in memory.
     """
-    owner = None
-    if os.geteuid() == 0:
-        with unwritable(folder), suppress(FileNotFoundError):  # whoever opens the ledger says that it is lost
-            owner = folder.lstat()
-    if owner is None or owner.st_uid == 0:
-        yield
+    with unwritable(path):
+        _refuse_lost(path)
+        own = {path.parent.stat().st_uid, path.lstat().st_uid} == {os.geteuid()}
+    if own:
+        with _opened(path, lock_timeout_seconds=lock_timeout_seconds) as connection:
+            yield connection
         return
-    group, groups = os.getegid(), os.getgroups()
-    os.setgroups([])
-    os.setegid(owner.st_gid)
-    os.seteuid(owner.st_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(group)
-        os.setgroups(groups)
+    with unwritable(path), TemporaryDirectory() as work:
+        copy = Path(work) / path.name
+        _copied_at_rest(path, copy)
+        with _opened(copy, lock_timeout_seconds=lock_timeout_seconds) as connection:
+            yield connection
+
+
+def _copied_at_rest(path: Path, copy: Path) -> None:
+    """The ledger and its write-ahead log, neither of which changed meanwhile: each charge is in it, or none of it."""
+    for _ in range(_LOOKS):
+        before = _state(path)
+        for end in ("", "-wal"):
+            target = copy.with_name(f"{copy.name}{end}")
+            target.unlink(missing_ok=True)
+            with suppress(FileNotFoundError), opened(path.with_name(f"{path.name}{end}"), follow=False) as file:
+                size = os.fstat(file.fileno()).st_size
+                _refuse_size(path, end, size)
+                with target.open("wb") as written:
+                    written.writelines(pieces_of(file, size=size))
+        if copy.exists() and _state(path) == before:
+            return
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    raise RecordUnwritable(f"{path.name} is written to all the time, so it cannot be read. Look again in a minute.")
+
+
+def _state(path: Path) -> tuple[tuple[int, int, int] | None, ...]:
+    """Which files there are, how large, and when they were written to."""
+    found: list[tuple[int, int, int] | None] = []
+    for end in ("", "-wal"):
+        try:
+            now = path.with_name(f"{path.name}{end}").lstat()
+        except FileNotFoundError:
+            found.append(None)
+        else:
+            found.append((now.st_ino, now.st_size, now.st_mtime_ns))
+    return tuple(found)
+
+
+def _refuse_lost(path: Path) -> None:
+    if not path.exists():
+        raise RecordDamaged(
+            f"{path.name} does not exist in {path.parent}. {_NO_OLDER_COPY} Only a new installation, which has "
+            "never released anything, may start with an empty ledger."
+        )
+
+
+def _refuse_size(path: Path, end: str, size: int) -> None:
+    if size > _LARGEST:
+        raise RecordDamaged(f"{path.name}{end} is larger than any ledger. {_NO_OLDER_COPY}")
 
 
 @contextmanager
 def _opened(path: Path, *, lock_timeout_seconds: float) -> Iterator[sqlite3.Connection]:
     """A connection for one piece of work: it can be used from any thread, and a fork inherits none."""
-    with _as_its_owner(path.parent), _connected(path, lock_timeout_seconds) as connection:
-        yield connection
-
-
-@contextmanager
-def _connected(path: Path, lock_timeout_seconds: float) -> Iterator[sqlite3.Connection]:
     with unwritable(path):
-        for end in ("", *_BESIDE):  # SQLite would wait for a pipe
-            with suppress(FileNotFoundError), opened(path.with_name(f"{path.name}{end}")) as file:
-                if os.fstat(file.fileno()).st_size > _LARGEST:
-                    raise RecordDamaged(f"{path.name}{end} is larger than any ledger. {_NO_OLDER_COPY}")
-        if not path.exists():
-            raise RecordDamaged(
-                f"{path.name} does not exist in {path.parent}. {_NO_OLDER_COPY} Only a new installation, which has "
-                "never released anything, may start with an empty ledger."
-            )
+        for end in ("", *_BESIDE):
+            # Looked at, never opened: closing it would give up the locks that another thread holds on it.
+            with suppress(FileNotFoundError):
+                found = path.with_name(f"{path.name}{end}").stat()
+                if not stat.S_ISREG(found.st_mode):  # SQLite would wait for a pipe
+                    raise RecordDamaged(f"{path.name}{end} is {kind_of(found.st_mode)}. {_NO_OLDER_COPY}")
+                _refuse_size(path, end, found.st_size)
+        _refuse_lost(path)
     with _sqlite_failures(path):
         # Mode rw: SQLite never makes a missing file anew.
         address = f"{path.absolute().as_uri()}?mode=rw"
         connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=lock_timeout_seconds)
         with closing(connection):
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_RECORD)
             connection.execute("PRAGMA synchronous = FULL")
-            found = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+            found_here = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
             of_us = connection.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION_ID
-            if not of_us or found != _SCHEMA:
+            if not of_us or found_here != _SCHEMA:
                 raise RecordDamaged(
                     f"{path.name} is not a ledger of this program, or what keeps it append-only was taken out. "
                     f"{_NO_OLDER_COPY}"
@@ -292,7 +332,7 @@ def _sqlite_failures(path: Path) -> Iterator[None]:
 def _entries(connection: sqlite3.Connection, path: Path) -> tuple[Entry, ...]:
     rows = connection.execute(
         "SELECT number, data_source, identity, charged_at, record, previous, hash FROM charge ORDER BY number"
-    ).fetchall()
+    )
     entries: list[Entry] = []
     previous = START
     for expected, (number, data_source, identity, charged_at, record, before, hash_) in enumerate(rows, start=1):
@@ -301,7 +341,7 @@ def _entries(connection: sqlite3.Connection, path: Path) -> tuple[Entry, ...]:
             raise _broken(path, expected)
         try:
             charge = charge_from_json(json.loads(record))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise _broken(path, expected) from None
         if charge.identity != identity:
             raise _broken(path, expected)

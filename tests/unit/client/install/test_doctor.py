@@ -7,10 +7,12 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from socket import AF_UNIX, socket
+from threading import Event
 from typing import NamedTuple
 
+import grpc
 import pytest
 from tests.command_line import oncofed
 from tests.end_to_end.flower_processes import enrol, free_port, new_coordinator
@@ -29,6 +31,7 @@ from oncofed.client.records.audit_files import LOG_CLOSED, closing_of
 from oncofed.client.records.closed_log import signed_closing
 from oncofed.protocol.bundle import bundle_sha256
 from oncofed.protocol.signing import new_signing_key
+from oncofed.protocol.wire_form import SERVICE, Method
 from oncofed.secret_files import read_secret
 
 FINE, WARNING, FAULT = Verdict.FINE, Verdict.WARNING, Verdict.FAULT
@@ -359,12 +362,28 @@ def test_what_the_doctor_says_of_a_wrong_token_mends_it(node: InstalledNode) -> 
 def test_nobody_waits_for_a_guard_that_takes_calls_and_answers_none(
     node: InstalledNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "_GUARD_SECONDS", 1.0)
-    with socket(AF_UNIX) as silent:
-        silent.bind(str(node.folder.socket))
-        silent.listen()
+    """It may hold the answer back on purpose, and whoever starts it anew loses the round."""
+    monkeypatch.setattr(doctor, "_GUARD_SECONDS", 0.5)
+    done = Event()
+
+    def holds(_: bytes, __: object) -> bytes:
+        done.wait(60)
+        return b""
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    handler = grpc.method_handlers_generic_handler(
+        SERVICE, {Method.DESCRIBE: grpc.unary_unary_rpc_method_handler(holds)}
+    )
+    server.add_generic_rpc_handlers([handler])
+    server.add_insecure_port(f"unix:{node.folder.socket}")
+    server.start()
+    try:
         (found,) = of(node, "guard")
-    assert (found.verdict, "does not answer" in found.what) == (FAULT, True)
+    finally:
+        done.set()
+        server.stop(0).wait()
+    assert (found.verdict, "has not answered for 0.5 seconds" in found.what) == (WARNING, True)
+    assert "would lose the round" in found.remedy
 
 
 def test_a_guard_that_signs_with_another_key_is_told_of(node: InstalledNode) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from cryptography import x509
+from flwr.supernode.fleet_http_client import FleetHttpClient
 from tests.end_to_end.flower_processes import enrol, free_port, new_coordinator, new_node
 from tests.loopback_servers import connect_proxy, http_server
 from tests.unit.client.test_other_kinds import soon
@@ -21,7 +23,7 @@ from tests.unit.client.test_other_kinds import soon
 from oncofed.client.install import doctor, node_metrics
 from oncofed.client.install.findings import Finding, Verdict
 from oncofed.client.install.folder import Coordinator, NodeFolder, SiteSettings, read_site
-from oncofed.client.install.network_checks import coordinator_findings, port_findings
+from oncofed.client.install.network_checks import authority_until, coordinator_findings, port_findings
 from oncofed.server.deployment.certificates import SERVER_DAYS, renew_server_certificate
 from oncofed.server.deployment.folder import CoordinatorFolder, CoordinatorSettings, read_settings
 
@@ -230,13 +232,35 @@ def test_a_lost_or_damaged_authority_is_told(content: bytes | int | None, enroll
 
 
 def test_what_stands_around_a_certificate_means_nothing(enrolled: Enrolled) -> None:
-    """An editor's mark or somebody's remark, in whatever letters."""
     content = enrolled.node.ca_certificate.read_bytes()
-    enrolled.node.ca_certificate.write_bytes("\ufeff# für die Prüfung\n".encode() + content.replace(b"\n", b"\r\n"))
+    enrolled.node.ca_certificate.write_bytes(b"# of the registry\r\n" + content.replace(b"\n", b"\r\n"))
     with http_server(port=enrolled.port, certificate=enrolled.certificate, date=told(NOW)):
         found = enrolled.findings()
     assert "TLS" not in found
     assert found["coordinator"].verdict is FINE
+
+
+@pytest.mark.parametrize(
+    "before", ["# für die Prüfung\n".encode(), b"\xef\xbb\xbf", b"  "], ids=["remark", "mark", "blanks"]
+)
+def test_a_certificate_with_which_the_node_cannot_start_is_damaged(enrolled: Enrolled, before: bytes) -> None:
+    """Flower reads ASCII alone. The truth here is Flower's own client."""
+    content = before + enrolled.node.ca_certificate.read_bytes()
+    with pytest.raises((ValueError, ssl.SSLError)):
+        FleetHttpClient.from_server_address("127.0.0.1:1", False, content, [])
+    enrolled.node.ca_certificate.write_bytes(content)
+    assert "lost or damaged" in enrolled.findings()["TLS"].what
+
+
+def test_of_two_certificates_one_may_not_be_cut_short_and_the_first_end_is_told(enrolled: Enrolled) -> None:
+    content = enrolled.node.ca_certificate.read_bytes()
+    sooner = enrolled.certificate.read_bytes()
+    ends = x509.load_pem_x509_certificate(sooner).not_valid_after_utc
+    assert ends < x509.load_pem_x509_certificate(content).not_valid_after_utc
+    enrolled.node.ca_certificate.write_bytes(content + sooner)
+    assert authority_until(enrolled.node) == ends
+    enrolled.node.ca_certificate.write_bytes(content + sooner[:200])
+    assert "lost or damaged" in enrolled.findings()["TLS"].what
 
 
 @contextmanager
