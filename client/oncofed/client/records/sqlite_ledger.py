@@ -251,7 +251,7 @@ def _copied_at_rest(path: Path, copy: Path) -> None:
             with suppress(FileNotFoundError), opened(path.with_name(f"{path.name}{end}"), follow=False) as file:
                 size = os.fstat(file.fileno()).st_size
                 _refuse_size(path, end, size)
-                with target.open("wb") as written:
+                with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as written:
                     written.writelines(pieces_of(file, size=size))
         if copy.exists() and _state(path) == before:
             return
