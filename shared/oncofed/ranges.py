@@ -249,6 +249,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("DataSpec.synthetic_patients", _whole(100, 10_000_000, 100, 200_000)),
     ("DataSpec.synthetic_hospitals, SitesSpec.count", _whole(1, _SITES, 1, 1_000)),
     ("DataSpec.modalities (count), DataSpec.modality_weights (count)", _whole(0, 20, 0, 20)),
+    ("DataSpec.endpoints (count)", _whole(0, 20, 0, 20)),
     ("EvaluationSpec.test_fraction", Range(1e-3, 0.99, 0.05, 0.5)),
     ("EvaluationSpec.folds", _whole(2, 1_000, 2, 20)),
     ("EvaluationSpec.fold", _whole(0, 999, 0, 19)),

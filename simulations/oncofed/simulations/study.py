@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from oncofed.cohort.schema import Modality
 from oncofed.errors import Fault, InvalidInput
@@ -74,10 +74,13 @@ def _unless_synthetic(path: Path | None, known: Known) -> Path | None:
     return None
 
 
-def _some(modalities: tuple[Modality, ...] | None, known: Known) -> tuple[Modality, ...] | None:
-    if modalities == ():
+T = TypeVar("T")
+
+
+def _some(named: tuple[T, ...] | None, known: Known) -> tuple[T, ...] | None:
+    if named == ():
         raise Wrong("is empty", "Name at least one, or leave the field out for all.")
-    return modalities
+    return named
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,8 @@ class DataSection:
     """Its [schema](schema.md)."""
     modalities: Annotated[tuple[Modality, ...] | None, As("DataSpec.modalities"), Rule(_some)] = None
     """Use the markers of these only, for asking what the others add; without it, all."""
+    endpoints: Annotated[tuple[str, ...] | None, As("DataSpec.endpoints"), Rule(_some)] = None
+    """Train on these endpoints of the schema only, for asking what the others cost; without it, all."""
     modality_weights: Annotated[Mapping[Modality, float], As("DataSpec.modality_weights")] = field(default_factory=dict)
     """Other public weights than the schema's, for asking what another scale would give: `{ rna_expression = 0.2 }`."""
 
@@ -113,12 +118,14 @@ class DataSpec:
     """table, schema  paths. `synthetic_*` instead of a table: the synthetic consortium, with a schema of its own.
 
     modalities         the markers to use; None means all of the schema. For asking what the others add.
+    endpoints          those to train on, likewise.
     modality_weights   public weights instead of the schema's, for asking what another scale would give.
     """
 
     table: Path | None
     schema: Path | None
     modalities: tuple[Modality, ...] | None = None
+    endpoints: tuple[str, ...] | None = None
     modality_weights: tuple[tuple[Modality, float], ...] = ()
     synthetic_patients: int = 0
     synthetic_hospitals: int = 0
@@ -248,6 +255,8 @@ class Study:
     def hash(self) -> str:
         """SHA-256 over everything that the study file and its overrides ask of a run, and the seed."""
         asked = {key: value for key, value in asdict(self).items() if key != "reporting"}
+        if self.data.endpoints is None:  # as before there was a choice
+            del asked["data"]["endpoints"]
         canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -258,6 +267,7 @@ def _data_of(section: DataSection) -> DataSpec:
         section.table,
         section.schema,
         section.modalities,
+        section.endpoints,
         tuple((modality, weights[modality]) for modality in Modality if modality in weights),
         *((made.patients, made.hospitals, made.seed) if made is not None else ()),
     )

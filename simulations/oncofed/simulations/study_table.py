@@ -1,4 +1,4 @@
-"""Which table, and which markers of it, does a study ask for?"""
+"""Which table, and which markers and endpoints of it, does a study ask for?"""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def tables_of(data: DataSpec, *, tell: Tell = keep_to_oneself) -> tuple[pd.DataF
 
 
 def _asked(data: DataSpec, schema: StudySchema) -> StudySchema:
-    """The schema with the markers of the modalities that the study asks for, at the weights that it asks for."""
+    """The schema with the endpoints, and the markers of the modalities, that the study asks for, at its weights."""
     encodings = dict(schema.modalities)
     for modality, weight in data.modality_weights:
         encodings[modality] = replace(schema.encoding_of(modality), weight=weight)
-    schema = replace(schema, modalities=encodings)
+    schema = _of_endpoints(data, replace(schema, modalities=encodings))
     if data.modalities is None:
         return schema
     markers = tuple(marker for marker in schema.markers if marker.modality in data.modalities)
@@ -48,3 +48,23 @@ def _asked(data: DataSpec, schema: StudySchema) -> StudySchema:
         raise InvalidInput([Fault("[data], modalities", "leave no marker", remedy)])
     entity = schema.tumour_entity if schema.tumour_entity in {marker.name for marker in markers} else None
     return replace(schema, markers=markers, tumour_entity=entity)
+
+
+def _of_endpoints(data: DataSpec, schema: StudySchema) -> StudySchema:
+    if data.endpoints is None:
+        return schema
+    names = [endpoint.name for endpoint in schema.endpoints]
+    if unknown := [name for name in data.endpoints if name not in names]:
+        remedy = f"The schema has: {', '.join(names)}."
+        raise InvalidInput([Fault("[data], endpoints", f"name {unknown[0]}, which is none of the schema's", remedy)])
+    kept = [number for number, name in enumerate(names) if name in data.endpoints]
+    for number in kept:
+        if left := [names[other] for other in schema.competing(number) if other not in kept]:
+            what = f"name {names[number]} without {left[0]}, which competes with it"
+            remedy = "Name all that compete, or none: the risk of one follows from the hazards of all."
+            raise InvalidInput([Fault("[data], endpoints", what, remedy)])
+    return replace(
+        schema,
+        endpoints=tuple(schema.endpoints[number] for number in kept),
+        baseline_hazard=tuple(schema.baseline_hazard[number] for number in kept),
+    )

@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from oncofed.cohort.schema import Modality
+from oncofed.cohort.schema import Modality, StudySchema
+from oncofed.cohort.schema_file import read_schema
 from oncofed.errors import InvalidInput
 from oncofed.protocol.plan import PrivacyMode, Strategy, TrainingMode
 from oncofed.simulations.study import Part, Partition, Split, read_study
 from oncofed.simulations.study_table import table_of
+
+STUDIES = Path(__file__).resolve().parents[3] / "simulations" / "studies"
 
 SMALL = """
 [study]
@@ -119,6 +123,46 @@ def test_other_weights_of_modalities_change_the_schema_and_nothing_else(tmp_path
     assert changed.hash != schema.hash
     assert replace(changed, modalities=schema.modalities).hash == schema.hash
     assert changed.encoding_of(Modality.RNA_EXPRESSION) == schema.encoding_of(Modality.RNA_EXPRESSION)
+
+
+COMPETING = """
+[[endpoint]]
+name = "{name}"
+time = "months"
+event = "{name}_event"
+baseline_hazard = {hazard}
+competes_with = ["{other}"]
+"""
+
+
+def test_a_study_of_some_endpoints_has_the_schema_without_the_others(tmp_path: Path) -> None:
+    own = STUDIES / "own_table"
+    text = (own / "schema.toml").read_text()
+    text += COMPETING.format(name="first", other="second", hazard=0.01)
+    text += COMPETING.format(name="second", other="first", hazard=0.02)
+    (tmp_path / "schema.toml").write_text(text)
+    table = pd.read_csv(own / "patients.csv").assign(months=5.0, first_event=0, second_event=0)
+    table.to_csv(tmp_path / "patients.csv", index=False)
+    data = '[data]\ntable = "patients.csv"\nschema = "schema.toml"\nendpoints = {endpoints}'
+    base = SMALL.replace("[data.synthetic]\npatients = 300\nhospitals = 3\nseed = 2", data)
+
+    def schema(endpoints: str) -> StudySchema:
+        return table_of(read_study(written(tmp_path, base.format(endpoints=endpoints))))[1]
+
+    every = schema('["overall_survival", "second", "first"]')
+    assert [each.name for each in every.endpoints] == ["overall_survival", "first", "second"]
+    one, two = schema('["overall_survival"]'), schema('["first", "second"]')
+    assert one.hash == read_schema(own / "schema.toml").hash
+    assert (two.baseline_hazard, two.competing(0)) == ((0.01, 0.02), (1,))
+    with pytest.raises(InvalidInput, match="name second without first, which competes with it"):
+        schema('["second"]')
+    with pytest.raises(InvalidInput, match="name progression, which is none of the schema's"):
+        schema('["progression"]')
+
+
+def test_a_study_of_all_endpoints_keeps_the_hash_that_it_had(tmp_path: Path) -> None:
+    """Runs are found by it. The figure is of the code before there was a choice."""
+    assert read_study(written(tmp_path, SMALL)).hash.startswith("a7ae6b2d6d8b9a70")
 
 
 def test_no_network_at_all_is_refused(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def _readable(name: Path | None, known: Known) -> Path | None:
 
 def _only_simulated(value: object, known: Known) -> object:
     if value is not None:
-        remedy = "Real hospitals need a schema file with just the markers of the study."
+        remedy = "Real hospitals need a schema file with just the markers and endpoints of the study."
         raise Wrong("describes a table that only a simulation has", remedy, key="synthetic")
     return None
 
@@ -76,6 +76,7 @@ class _Data:
     table: object = None
     synthetic: Annotated[object, Rule(_only_simulated)] = None
     modalities: Annotated[object, Rule(_only_simulated)] = None
+    endpoints: Annotated[object, Rule(_only_simulated)] = None
     modality_weights: Annotated[object, Rule(_only_simulated)] = None
 
 
