@@ -28,6 +28,7 @@ THINGS: Mapping[str, Any] = {
     "None": None,
     "a text": "neither here nor there",
     "an empty text": "",
+    "a text with NUL": "no\0where",
     "a number": 16,
     "a negative number": -1,
     "NaN": math.nan,
@@ -73,7 +74,7 @@ class Call:
 WHOLE = {"a number"}
 POSITIVE = {"a number", "a number of numpy's"}
 SHARE = {"a number of numpy's"}
-NAME = {"a text"}
+NAME = {"a text", "a text with NUL"}
 PATH = {"a text", "a path"}
 TRUTH = {"True", "a truth of numpy's"}
 OR_NONE = {"None"}

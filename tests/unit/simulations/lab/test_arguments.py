@@ -199,6 +199,7 @@ def test_what_came_is_told_in_words() -> None:
         "None": "None",
         "a text": "a text",
         "an empty text": "an empty text",
+        "a text with NUL": "a text",
         "a number": "the number 16",
         "a negative number": "the number -1",
         "NaN": "NaN",
