@@ -46,13 +46,15 @@ def opened_lock(path: Path) -> int:
     Raises OSError, also for a link.
     """
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-    with suppress(FileNotFoundError):
-        return os.open(path, flags)
-    owner = path.parent.stat()
-    descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-    if os.geteuid() == 0:
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
-    return descriptor
+    while True:
+        with suppress(FileNotFoundError):
+            return os.open(path, flags)
+        owner = path.parent.stat()
+        with suppress(FileExistsError):  # another one has just made it
+            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+            if os.geteuid() == 0:
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            return descriptor
 
 
 def _lock(descriptor: int, path: Path, until: float | None) -> None:

@@ -18,14 +18,13 @@ Privacy here is a simulation's: noise and accounting are real, but one process h
 
 from __future__ import annotations
 
-from oncofed.cohort.schema_file import read_schema
 from oncofed.errors import FederationFailure, InvalidInput
 from oncofed.simulations.lab.auditing import audit
 from oncofed.simulations.lab.explaining import Explanation, explain
 from oncofed.simulations.lab.logs import Log, mlflow_log, tensorboard_log
 from oncofed.simulations.lab.measuring import baselines, calibration, evaluate
 from oncofed.simulations.lab.model import Model, load_model
-from oncofed.simulations.lab.patients import Hospitals, Patients, read_cohort, split, synthetic
+from oncofed.simulations.lab.patients import Hospitals, Patients, read_cohort, read_schema, split, synthetic
 from oncofed.simulations.lab.privacy import budget, distributed, local, no_privacy
 from oncofed.simulations.lab.strategies import (
     FedAdagrad,

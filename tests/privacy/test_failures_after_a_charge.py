@@ -49,7 +49,8 @@ from oncofed.privacy.masking import Attempt, content_hash_of, new_masking_key
 from oncofed.privacy.noise import NoiseSource
 from oncofed.privacy.policy import SitePolicy
 from oncofed.privacy.private_optimizer import PrivateOptimizer
-from oncofed.privacy.releases import Local, Masked, Release, release_of_round, release_of_summary
+from oncofed.privacy.release import Release
+from oncofed.privacy.releases import Local, Masked, release_of_round, release_of_summary
 from oncofed.protocol.messages import AnyRequest, ContributeRequest, SummariseRequest, identity_text
 from oncofed.protocol.plan import PrivacyMode, SharedNoise, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.survival.likelihood import PatientTensors

@@ -47,7 +47,8 @@ from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.mechanism import clipped_gradient_sum
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.privacy.policy import SitePolicy
-from oncofed.privacy.releases import Local, Release, release_of_round, release_of_summary
+from oncofed.privacy.release import Release
+from oncofed.privacy.releases import Local, release_of_round, release_of_summary
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec, TrainingMode, TrainingSpec, VoteSpec
 from oncofed.protocol.vote_layout import cells_of

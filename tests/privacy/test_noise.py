@@ -40,7 +40,8 @@ from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.noise import NoiseSource, NoNoise, OperatingSystemNoise
 from oncofed.privacy.policy import SitePolicy
 from oncofed.privacy.private_optimizer import PrivateOptimizer
-from oncofed.privacy.releases import Local, Masked, Release, release_of_round
+from oncofed.privacy.release import Release
+from oncofed.privacy.releases import Local, Masked, release_of_round
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.plan import StudyPlan, TrainingMode, TrainingSpec
 from oncofed.survival.likelihood import PatientTensors

@@ -36,6 +36,18 @@ def test_what_root_makes_to_be_locked_is_of_the_user_whose_folder_it_is_in(tmp_p
     assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (65_534, 65_533, 0o600)
 
 
+def test_who_comes_second_takes_the_file_that_the_first_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lock"
+
+    def is_just_made(self: Path) -> os.stat_result:  # between the look and the making
+        path.touch()
+        return os.stat(self)
+
+    monkeypatch.setattr(Path, "stat", is_just_made)
+    os.close(opened_lock(path))
+    assert path.exists()
+
+
 def test_a_link_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic links"):

@@ -193,10 +193,11 @@ def _digits(cell: object) -> str | None:
 def _as_strings(column: pd.Series) -> pa.Array:
     plain_type = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
     found: pa.Array | None = None
-    with suppress(pa.ArrowException, UnicodeError):
+    with suppress(pa.ArrowException, UnicodeError, TypeError):
         found = pa.array(plain_type, type=pa.string(), from_pandas=True)
     if found is None:
-        # Mixed types, dates, or a lone surrogate. The cell's own text decides; what no text can hold becomes "?".
+        # Mixed types, dates, types of pandas' own, or a lone surrogate. The cell's own text decides; what no text can
+        # hold becomes "?".
         absent = plain_type.isna().to_numpy(dtype=bool)
         texts = [
             None if gone else (_digits(cell) or "").encode("utf-8", "replace").decode()

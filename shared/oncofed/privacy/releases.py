@@ -23,9 +23,9 @@ has one zero. Imports no torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,16 +36,12 @@ from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.integer_noise import largest_entry, refuse_unless_it_fits, rounded
 from oncofed.privacy.masking import Attempt, MaskedVector, refuse_roster, unmasked_sum
 from oncofed.privacy.noise import NoiseSource
+from oncofed.privacy.release import Mask, Part, Release
 from oncofed.privacy.shared_noise import LARGEST_PATIENTS, SampledIntegerRelease, SharedIntegerRelease
 from oncofed.protocol.plan import PrivacyMode, PrivacySpec, StudyPlan, SummarySpec, TrainingMode, TrainingSpec
 from oncofed.protocol.weights import are_as_released
 
 FloatArray = NDArray[np.float64]
-Mask = Callable[[NDArray[np.int64], int], NDArray[np.uint64]]
-"""Integers, and the most that one of them may be -> the same under one hospital's masks of one attempt."""
-Part = tuple[str, NDArray[Any]]
-"""A hospital's name and what it sent."""
-
 NO_NOISE = GaussianRelease(0.0)
 """What a release without protection would be charged as: epsilon is infinite."""
 
@@ -57,73 +53,6 @@ _NOISE_TAIL = 6.0
 the time (Gaussian concentration; Boucheron, Lugosi and Massart, Concentration Inequalities, 2013, theorem 5.6)."""
 _LARGEST_EXACT = 2**53
 """Whole numbers up to here are float64s."""
-
-
-class Release(Protocol):
-    """One hospital's part in one attempt at a round or a summary."""
-
-    @property
-    def numbers(self) -> int:
-        """Length of what leaves."""
-        ...
-
-    @property
-    def event(self) -> PrivacyEvent:
-        """What a ledger is charged."""
-        ...
-
-    @property
-    def is_protected(self) -> bool:
-        """Whether a ledger is charged and noise is added at all."""
-        ...
-
-    @property
-    def needs_everybody(self) -> bool:
-        """Whether parts mean nothing before those of the attempt's whole roster are there."""
-        ...
-
-    @property
-    def noise_words(self) -> str:
-        """How a patient's part is hidden, for a person."""
-        ...
-
-    def refuse_unless_sound(self) -> None:
-        """Raises PrivacyRefusal when the public numbers do not allow what is promised."""
-        ...
-
-    def refuse_roster(self, roster: Sequence[str], *, plan_roster: Sequence[str], own: str) -> None:
-        """Raises PrivacyRefusal unless the hospital `own` may answer an attempt among `roster`."""
-        ...
-
-    def noised(self, total: BoundedSum, noise: NoiseSource) -> FloatArray:
-        """(numbers,): one sum with this hospital's noise, in units of the bound. Not to be told of a `Masked` part."""
-        ...
-
-    def sealed(self, total: BoundedSum, *, noise: NoiseSource, mask: Mask | None = None) -> NDArray[Any]:
-        """(numbers,): what leaves. Raises PrivacyRefusal for a sum of another bound or length, or without its mask."""
-        ...
-
-    def sealed_without_patients(self, *, noise: NoiseSource, mask: Mask | None = None) -> NDArray[Any]:
-        """What a hospital without any patient would send: noise alone, where there is noise."""
-        ...
-
-    def fault_of(self, vector: NDArray[Any]) -> str:
-        """Why this cannot be what `sealed` gives, whatever the patients, in words of ours; empty when it can."""
-        ...
-
-    def implausibility_of(self, vector: NDArray[Any]) -> str:
-        """Why hardly any honest hospital would send this; empty when there is nothing to say. For the receiver alone:
-        a hospital that held such a vector back would tell something of it.
-        """
-        ...
-
-    def opened(self, parts: Sequence[Part], *, attempt: Attempt) -> tuple[FloatArray, ...]:
-        """What can be read, in units of the bound: of each part by itself, or one sum of all. Raises PrivacyRefusal."""
-        ...
-
-    def noise_of_sum(self, *, hospitals: int) -> float:
-        """Standard deviation of the noise in each number of the sum over so many, in units of the bound."""
-        ...
 
 
 @dataclass(frozen=True)

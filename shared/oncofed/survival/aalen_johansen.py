@@ -14,10 +14,9 @@ Sources: Aalen and Johansen, Scand. J. Statist. 5 (1978); Gaynor et al., JASA 88
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtri
 
 from oncofed.survival.follow_up import BoolArray, FloatArray, checked_follow_up
-from oncofed.survival.kaplan_meier import KaplanMeier
+from oncofed.survival.kaplan_meier import KaplanMeier, log_log_interval
 
 
 def aalen_johansen(
@@ -55,15 +54,13 @@ def aalen_johansen(
     survival: FloatArray = 1.0 - incidence if other.any() else free  # the same but for rounding
 
     variance = incidence_variance(incidence, free_before, own=own, with_any=with_any, at_risk=at_risk)
-    inside = (survival > 0) & (survival < 1)
-    log_survival = np.log(survival, out=np.full_like(survival, np.nan), where=inside)
-    scale = np.where(inside, survival, np.nan) * -log_survival
-    spread = ndtri((1 + level) / 2) * np.sqrt(np.maximum(variance, 0.0)) / scale
+    of_log = np.sqrt(np.maximum(variance, 0.0)) / np.where(survival > 0, survival, np.nan)
+    low, high = log_log_interval(survival, deviation_of_log=of_log, level=level)
     return KaplanMeier(
         times=times,
         survival=survival,
-        low=np.exp(np.exp(spread) * log_survival),
-        high=np.exp(np.exp(-spread) * log_survival),
+        low=low,
+        high=high,
         at_risk=at_risk,
         events=own,
         ended=bool(len(free)) and bool(free[-1] <= 0),

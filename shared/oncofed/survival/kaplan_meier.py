@@ -104,14 +104,15 @@ def _product_limit(follow_up: FollowUp, *, level: float, censoring: bool = False
     survival = np.cumprod(1.0 - share, dtype=np.float64)
     # Greenwood's variance of log S; a step to zero adds nothing finite, and S = 0 gets no interval anyway
     added = np.divide(share, at_risk - events, out=np.zeros_like(at_risk), where=(events > 0) & (events < at_risk))
+    low, high = log_log_interval(survival, deviation_of_log=np.sqrt(np.cumsum(added)), level=level)
+    return KaplanMeier(times=times, survival=survival, low=low, high=high, at_risk=at_risk, events=events)
+
+
+def log_log_interval(
+    survival: FloatArray, *, deviation_of_log: FloatArray, level: float
+) -> tuple[FloatArray, FloatArray]:
+    """Lower and upper limits of a curve, pointwise; NaN where it is 0 or 1. deviation_of_log: of log(survival)."""
     inside = (survival > 0) & (survival < 1)
     log_survival = np.log(survival, out=np.full_like(survival, np.nan), where=inside)
-    spread = ndtri((1 + level) / 2) * np.sqrt(np.cumsum(added)) / -log_survival
-    return KaplanMeier(
-        times=times,
-        survival=survival,
-        low=np.exp(np.exp(spread) * log_survival),
-        high=np.exp(np.exp(-spread) * log_survival),
-        at_risk=at_risk,
-        events=events,
-    )
+    spread = ndtri((1 + level) / 2) * deviation_of_log / -log_survival
+    return np.exp(np.exp(spread) * log_survival), np.exp(np.exp(-spread) * log_survival)

@@ -18,9 +18,10 @@ import numpy as np
 import safetensors
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 
 from oncofed.errors import Fault, InvalidInput
+from oncofed.plain_file import file_content
 from oncofed.protocol.plan import ModelSpec, StudyPlan
 from oncofed.survival.comparators import Comparator
 from oncofed.survival.grid import TimeGrid
@@ -95,19 +96,25 @@ def metadata_of(plan: StudyPlan, more: Mapping[str, str]) -> dict[str, str]:
 
 
 def write_model(path: Path, network: torch.nn.Module, metadata: Mapping[str, str]) -> None:
-    """Whole or not at all."""
+    """Whole or not at all. Raises OSError."""
     weights = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
-    beside = path.with_name(f"{path.name}.tmp")
-    save_file(weights, beside, metadata=dict(metadata))
-    os.replace(beside, path)
+    content = save(weights, metadata=dict(metadata))
+    beside = Path(f"{path}.tmp")
+    try:
+        beside.write_bytes(content)
+        os.replace(beside, path)
+    except BaseException:  # a full disk needs the bytes that it took
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def read_model(path: Path) -> SavedModel:
     """Raises InvalidInput for a file that `write_model` has not written."""
+    content = file_content(path)
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = dict(file.metadata() or {})
-        weights = load_file(path)
+        weights = load(content)
     except (OSError, safetensors.SafetensorError):
         raise InvalidInput([Fault(path.name, "is not a model", "Name a model.safetensors of a run.")]) from None
     if not {"plan", "plan_hash", "schema_hash"} <= set(metadata):

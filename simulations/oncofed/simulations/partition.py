@@ -87,7 +87,7 @@ def consortium(
         faults.append(Fault(where, "has no hospital", "Check the study's [sites]."))
     faults += _unfit_names(names, placement, where=where, sites=sites, schema=schema)
     if len(test) == 0:
-        faults.append(Fault(where, "nobody is set aside for testing", "Check the study's [evaluation]."))
+        faults.append(Fault(where, "nobody is set aside for testing", "Set a larger share aside."))
     faults += _faults_of_events(cohort.subset(train), where=where, tell=tell)
     if faults:
         raise InvalidInput(faults)

@@ -84,6 +84,8 @@ def test_truth_is_a_number_only_where_it_may_be() -> None:
         pd.Series(["1,5", "20 24"], dtype=object),
         pd.Series(["\ud800", "1\ud800"]),
         pd.Series([b"\xff", b"x"]),
+        pd.Series([pd.Interval(0, 1), pd.Interval(1, 2)]),
+        pd.Series(pd.period_range("2024-01", periods=2, freq="M")),
     ],
 )
 def test_what_is_no_number_is_malformed_and_raises_nothing(cells: pd.Series) -> None:

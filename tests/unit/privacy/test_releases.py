@@ -24,11 +24,10 @@ from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.masking import Attempt, MaskingPairs, masked, new_masking_key, public_masking_key_of
 from oncofed.privacy.noise import NoNoise, OperatingSystemNoise
 from oncofed.privacy.policy import WantedSummary, calibrated_together, planned_releases_of, releases_of
+from oncofed.privacy.release import Mask, Release
 from oncofed.privacy.releases import (
     Local,
-    Mask,
     Masked,
-    Release,
     Unprotected,
     largest_patients,
     release_of_round,

@@ -50,7 +50,8 @@ from oncofed.privacy.ledger import Charge, Ledger, refuse_unless_payable
 from oncofed.privacy.masking import Attempt, content_hash_of
 from oncofed.privacy.noise import NoiseSource, NoNoise
 from oncofed.privacy.policy import SitePolicy
-from oncofed.privacy.releases import Mask, Release, release_of_round, release_of_summary
+from oncofed.privacy.release import Mask, Release
+from oncofed.privacy.releases import release_of_round, release_of_summary
 from oncofed.protocol.messages import (
     AnyRequest,
     ContributeRequest,

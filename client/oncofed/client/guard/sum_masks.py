@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.privacy.masking import Attempt, MaskingPairs, masked, new_masking_key, public_masking_key_of
-from oncofed.privacy.releases import Mask
+from oncofed.privacy.release import Mask
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ from oncofed.client.install.replacement import refuse_missing, restoring, settle
 from oncofed.client.install.setup import create, refuse_unless_root
 from oncofed.client.pages.accounts import accounts_at_rest
 from oncofed.client.records.agreement import refuse_disagreement
-from oncofed.client.records.audit_files import at_rest
+from oncofed.client.records.audit_files import at_rest, begun_of
 from oncofed.client.records.audit_log import AuditEntry, verify_audit_log
 from oncofed.client.records.sqlite_ledger import copy_ledger, read_ledger, verify_ledger
 from oncofed.durable import unwritable
@@ -166,10 +166,15 @@ def _decisions_at_rest(folder: NodeFolder) -> Iterator[None]:
 @contextmanager
 def _log_at_rest(folder: NodeFolder) -> Iterator[None]:
     """While inside nobody writes to the log. Nothing is made or renamed, either."""
-    if not os.path.lexists(folder.audit_log):  # then nothing was released
+    places = (
+        folder.audit_log,
+        begun_of(folder.audit_log),
+    )  # one that is being closed gets its name from the next writer
+    found = next((place for place in places if os.path.lexists(place)), None)
+    if found is None:  # then nothing was released
         yield
         return
-    with at_rest(folder.audit_log, seconds=_SECONDS_TO_WAIT):
+    with at_rest(found, seconds=_SECONDS_TO_WAIT):
         yield
 
 
@@ -209,7 +214,7 @@ def _at_rest(folder: NodeFolder) -> Iterator[None]:
     with ExitStack() as held:
         held.enter_context(_decisions_at_rest(folder))
         if folder.guard.is_dir():
-            held.enter_context(accounts_at_rest(accounts_of(folder)))
+            held.enter_context(accounts_at_rest(accounts_of(folder), seconds=_SECONDS_TO_WAIT))
         held.enter_context(_log_at_rest(folder))
         yield
 

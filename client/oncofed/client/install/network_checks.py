@@ -34,7 +34,7 @@ def coordinator_findings(folder: NodeFolder, site: SiteSettings, now: Callable[[
         remedy = f"oncofed site accept {folder.root} acceptance.json --fingerprint '...'"
         yield Finding("coordinator", Verdict.FAULT, "this node is not enrolled yet", remedy)
         return
-    pinned = _authority(folder)
+    pinned = _authority(folder, now())
     if pinned is None:
         what = f"the pinned certificate {folder.ca_certificate} is lost or damaged"
         remedy = "Restore it from a backup; or take [coordinator] out of site.toml and accept again."
@@ -49,19 +49,20 @@ def coordinator_findings(folder: NodeFolder, site: SiteSettings, now: Callable[[
     yield from _reached(text, site.coordinator.address, now)
 
 
-def authority_until(folder: NodeFolder) -> datetime | None:
+def authority_until(folder: NodeFolder, now: datetime) -> datetime | None:
     """When the pinned authority ends; None where it is lost or damaged. Raises PermissionError: that is neither."""
-    found = _authority(folder)
+    found = _authority(folder, now)
     return None if found is None else found[1]
 
 
-def _authority(folder: NodeFolder) -> tuple[str, datetime] | None:
-    """In PEM, and when the first of them ends. Read once: its user may lay another there."""
+def _authority(folder: NodeFolder, now: datetime) -> tuple[str, datetime] | None:
+    """In PEM, and when the next of them ends, or the last has. Read once: its user may lay another there."""
     try:
         content = plain_bytes(folder.ca_certificate, most=LARGEST_SECRET)
         text = content.decode("ascii")  # as Flower reads it
         ssl.create_default_context(cadata=text)  # of which one is cut short, too
-        return text, min(each.not_valid_after_utc for each in x509.load_pem_x509_certificates(content))
+        ends = sorted(each.not_valid_after_utc for each in x509.load_pem_x509_certificates(content))
+        return text, next((each for each in ends if each > now), ends[-1])
     except (FileNotFoundError, OtherKind, ValueError, ssl.SSLError):
         return None
 

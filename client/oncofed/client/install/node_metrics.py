@@ -81,7 +81,7 @@ def node_metrics(folder: NodeFolder, site: SiteSettings, *, now: datetime) -> tu
         gauge(
             f"{_PREFIX}_certificate_end_timestamp_seconds",
             "When a certificate ends: the pinned authority's, and the one that the coordinator's server shows.",
-            _certificates(folder, findings),
+            _certificates(folder, findings, now),
         ),
         gauge(
             f"{_PREFIX}_disk_free_bytes",
@@ -110,10 +110,10 @@ def _of_topics(findings: Sequence[Finding]) -> Iterator[Sample]:
     return (Sample(level, {"topic": topic.replace(" ", "_").lower()}) for topic, level in levels.items())
 
 
-def _certificates(folder: NodeFolder, findings: Sequence[Finding]) -> Iterator[Sample]:
+def _certificates(folder: NodeFolder, findings: Sequence[Finding], now: datetime) -> Iterator[Sample]:
     authority = None
     with suppress(OSError):  # which the doctor tells
-        authority = authority_until(folder)
+        authority = authority_until(folder, now)
     server = next((finding.until for finding in findings if finding.topic == "certificate"), None)
     for name, until in (("authority", authority), ("server", server)):
         if until is not None:

@@ -141,11 +141,11 @@ def accounts_in(path: Path) -> tuple[Account, ...]:
 
 
 @contextmanager
-def accounts_at_rest(path: Path) -> Iterator[None]:
-    """While inside no account of this file changes."""
+def accounts_at_rest(path: Path, *, seconds: float | None = None) -> Iterator[None]:
+    """While inside no account of this file changes. seconds: as of `in_turn`."""
     lock_file = path.with_name(f".{path.name}.lock")
     # While it waits a restore may put another folder here.
-    with in_turn(lock_file, opened=lambda: _opened(lock_file)):
+    with in_turn(lock_file, opened=lambda: _opened(lock_file), seconds=seconds):
         yield
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.mechanism import clipped_gradient_sum, stopped_gradient_sum
 from oncofed.privacy.noise import NoiseSource
-from oncofed.privacy.releases import Release
+from oncofed.privacy.release import Release
 from oncofed.protocol.plan import Bounding, StudyPlan
 from oncofed.protocol.weights import as_released
 from oncofed.ranges import WEIGHT

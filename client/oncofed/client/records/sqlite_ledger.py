@@ -20,11 +20,11 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from oncofed.client.records.chain import START, Anchor, head_of, link, refuse_unless_anchored
 from oncofed.durable import create_durably, unwritable
@@ -215,6 +215,9 @@ _LARGEST = 2**28
 _LONGEST_RECORD = 1_000_000
 """Bytes of a row. A file may say that its rows share their pages, and be read as many times its size."""
 _BESIDE = ("-journal", "-wal", "-shm")
+_BEGINNING = 100
+"""Bytes of SQLite's header; the first 32 of a write-ahead log are its own."""
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _LOOKS = 100
 _SECONDS_BETWEEN_LOOKS = 0.05
 
@@ -229,12 +232,16 @@ def _to_read(path: Path, *, lock_timeout_seconds: float = SECONDS_TO_WAIT_FOR_A_
     """
     with unwritable(path):
         _refuse_lost(path)
-        own = {path.parent.stat().st_uid, path.lstat().st_uid} == {os.geteuid()}
+        own = {path.parent.stat().st_uid, path.stat().st_uid} == {os.geteuid()}
+        if path.lstat().st_uid == os.geteuid():  # a link that this user made, to another disk: SQLite follows it, too
+            path = path.resolve()
     if own:
         with _opened(path, lock_timeout_seconds=lock_timeout_seconds) as connection:
             yield connection
         return
-    with unwritable(path), TemporaryDirectory() as work:
+    with _room_for_copies():
+        folder = TemporaryDirectory()
+    with folder as work:
         copy = Path(work) / path.name
         _copied_at_rest(path, copy)
         with _opened(copy, lock_timeout_seconds=lock_timeout_seconds) as connection:
@@ -248,10 +255,11 @@ def _copied_at_rest(path: Path, copy: Path) -> None:
         for end in ("", "-wal"):
             target = copy.with_name(f"{copy.name}{end}")
             target.unlink(missing_ok=True)
-            with suppress(FileNotFoundError), opened(path.with_name(f"{path.name}{end}"), follow=False) as file:
+            found = path.with_name(f"{path.name}{end}")
+            with unwritable(path), suppress(FileNotFoundError), opened(found, follow=False) as file:
                 size = os.fstat(file.fileno()).st_size
                 _refuse_size(path, end, size)
-                with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as written:
+                with _room_for_copies(), os.fdopen(os.open(target, _NEW, 0o600), "wb") as written:
                     written.writelines(pieces_of(file, size=size))
         if copy.exists() and _state(path) == before:
             return
@@ -259,16 +267,22 @@ def _copied_at_rest(path: Path, copy: Path) -> None:
     raise RecordUnwritable(f"{path.name} is written to all the time, so it cannot be read. Look again in a minute.")
 
 
-def _state(path: Path) -> tuple[tuple[int, int, int] | None, ...]:
-    """Which files there are, how large, and when they were written to."""
-    found: list[tuple[int, int, int] | None] = []
+def _room_for_copies() -> AbstractContextManager[None]:
+    """A full disk there is not the ledger's."""
+    return unwritable(Path(gettempdir()))
+
+
+def _state(path: Path) -> tuple[object, ...]:
+    """Which files there are, how large, when they were written to, and how they begin.
+
+    A log that is begun anew has new numbers there: between two ticks of the clock its time may be the same.
+    """
+    found: list[object] = []
     for end in ("", "-wal"):
-        try:
-            now = path.with_name(f"{path.name}{end}").lstat()
-        except FileNotFoundError:
-            found.append(None)
-        else:
-            found.append((now.st_ino, now.st_size, now.st_mtime_ns))
+        place = path.with_name(f"{path.name}{end}")
+        with unwritable(path), suppress(FileNotFoundError), opened(place, follow=False) as file:
+            now = os.fstat(file.fileno())
+            found.append((end, now.st_ino, now.st_size, now.st_mtime_ns, file.read(_BEGINNING)))
     return tuple(found)
 
 

@@ -21,7 +21,7 @@ from flwr.app import Message
 from numpy.typing import NDArray
 
 from oncofed.errors import RefusalCode, RequestRefused
-from oncofed.privacy.releases import Release
+from oncofed.privacy.release import Release
 from oncofed.protocol.answer import AnswerRejected, content_of
 from oncofed.protocol.codec import decode_answer
 from oncofed.protocol.messages import AnyRequest

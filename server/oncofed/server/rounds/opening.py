@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from oncofed.errors import FederationFailure, PrivacyRefusal
 from oncofed.privacy.masking import Attempt, content_hash_of
-from oncofed.privacy.releases import Release
+from oncofed.privacy.release import Release
 from oncofed.protocol.plan import StudyPlan
 from oncofed.server.rounds.admission import SiteVector
 from oncofed.server.rounds.state import FederationState

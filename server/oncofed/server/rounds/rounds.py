@@ -29,7 +29,8 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from oncofed.errors import FederationFailure, QuorumLost, RefusalCode
-from oncofed.privacy.releases import Release, release_of_round
+from oncofed.privacy.release import Release
+from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.codec import MESSAGE_TYPE, encode_question, payload_bytes
 from oncofed.protocol.messages import AnyRequest, ContributeRequest, identity_text
 from oncofed.protocol.plan import StudyPlan

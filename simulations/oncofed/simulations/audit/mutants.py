@@ -32,7 +32,8 @@ from oncofed.privacy.ledger import Budget, Charge, MemoryLedger
 from oncofed.privacy.masking import Attempt, MaskedVector, MaskingPairs, masked
 from oncofed.privacy.mechanism import clipped_gradient_sum
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
-from oncofed.privacy.releases import Local, Release, release_of_round, release_of_summary
+from oncofed.privacy.release import Release
+from oncofed.privacy.releases import Local, release_of_round, release_of_summary
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummarySpec
 from oncofed.simulations.audit.pair_streams import without_pair

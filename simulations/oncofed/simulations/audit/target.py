@@ -27,7 +27,8 @@ from oncofed.client.patients.training import ascent_sum
 from oncofed.privacy.ledger import Budget, Charge, Ledger, MemoryLedger
 from oncofed.privacy.masking import Attempt, MaskedVector, content_hash_of
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
-from oncofed.privacy.releases import Local, Masked, Release, release_of_round, release_of_summary
+from oncofed.privacy.release import Release
+from oncofed.privacy.releases import Local, Masked, release_of_round, release_of_summary
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.messages import ContributeRequest, SummariseRequest
 from oncofed.protocol.plan import StudyPlan, SummarySpec

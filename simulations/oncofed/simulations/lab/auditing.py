@@ -11,15 +11,19 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import TrainingMode
 from oncofed.simulations.audit.audit import CHECKS, FULL, QUICK, audited
 from oncofed.simulations.audit.study_target import target_from
-from oncofed.simulations.lab.numbers import number_faults
-from oncofed.simulations.lab.patients import Patients, same_schema
+from oncofed.simulations.lab.arguments import instance, maybe, refuse_wrong, several, word, yes_or_no
+from oncofed.simulations.lab.patients import SEED, Patients, same_schema, somebody
 from oncofed.simulations.lab.training import Run
-from oncofed.simulations.study import Study
 from oncofed.survival.network import PrognosisNetwork
 
 
 def audit(
-    run: Run, test: Patients | None = None, *, only: Sequence[str] | None = None, thorough: bool = False, seed: int = 1
+    run: Run,
+    test: Patients | None = None,
+    *,
+    only: Sequence[str] | None = None,
+    thorough: bool = False,
+    seed: int = 1,
 ) -> pd.DataFrame:
     """Attack the guards that a run's hospitals had; docs/audit.md says what each check tries.
 
@@ -36,24 +40,28 @@ def audit(
     >>> of.audit(run, test, only=["ledger"])["outcome"].to_list()
     ['passed']
     """
-    faults = number_faults({"seed": seed}, owner=Study.__name__)
+    refuse_wrong(
+        run=(run, instance(Run, words="a run", remedy="Give what of.train returns.")),
+        test=(test, maybe(somebody)),
+        only=(only, maybe(several(word(*CHECKS), words="a list of checks", remedy='Write ["ledger"] for one.'))),
+        thorough=(thorough, yes_or_no),
+        seed=(seed, SEED),
+    )
+    faults = []
     if not run.releases:
         faults.append(Fault("run", "promises nothing that could be audited", "Train with of.local or of.distributed."))
     if run.plan.training.mode is not TrainingMode.FULL_BATCH:
         faults.append(Fault("run", "has local steps", "Only sums over all patients can be attacked here."))
     if not isinstance(run.model.network, PrognosisNetwork):
         faults.append(Fault("run", "trained another network than a hospital's guard runs", "Use of.prognosis()."))
-    unknown = [name for name in only or () if name not in CHECKS]
-    if unknown:
-        faults.append(Fault("only", f"names no check: {', '.join(unknown)}", f"Possible: {', '.join(CHECKS)}."))
     test = run.set_aside if test is None else test
-    if test is None or not len(test):
-        what = "are not known to the run: nobody whom the attacker could know"
-        faults.append(Fault("patients set aside", what, "Give them: of.audit(run, test)."))
+    if test is None:
+        what = "is left out, and the run set nobody aside whom the attacker could know"
+        faults.append(Fault("test", what, "Give them: of.audit(run, test)."))
     if faults:
         raise InvalidInput(faults)
     assert test is not None
-    same_schema({"test": test}, run.plan.schema_hash)
+    same_schema(run.plan.schema_hash, test=test)
     cohorts = {name: patients.cohort for name, patients in run.hospitals.items()}
     target = target_from(run.plan, cohorts, test.cohort)
     with one_thread():

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,12 +24,13 @@ from oncofed.client.pages.wording import marker_value
 from oncofed.client.patients.cohort_explanation import explain_cohort
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Modality
-from oncofed.errors import Fault, InvalidInput
+from oncofed.errors import Fault
 from oncofed.explanation.relevance import fold_to_markers, marker_relevance
 from oncofed.picture.drawing import Picture as Drawing
-from oncofed.simulations.lab.model import Model
+from oncofed.simulations.lab.arguments import maybe, plain, refuse_wrong, writing
+from oncofed.simulations.lab.model import MODEL, Model
 from oncofed.simulations.lab.other_network import OtherNetwork
-from oncofed.simulations.lab.patients import Patients
+from oncofed.simulations.lab.patients import PATIENTS, Patients
 from oncofed.survival.follow_up import FloatArray
 from oncofed.survival.network import PrognosisNetwork
 from oncofed.words.markers import marker_label, shown_unit, source_label
@@ -55,7 +57,8 @@ class Picture:
 
     def save(self, path: Path | str) -> None:
         """As a file of its own."""
-        Path(path).write_text(self.svg, encoding="utf-8")
+        with writing(path):
+            Path(path).write_text(self.svg, encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -106,13 +109,18 @@ class Explanation:
 
         raises  InvalidInput for a row that does not exist.
         """
-        if not isinstance(row, int | np.integer) or not 0 <= row < len(self.table):
-            raise InvalidInput([Fault("row", "is none of the patients'", f"Possible: 0 to {len(self.table) - 1}.")])
+        refuse_wrong(row=(row, self._a_row))
         parts = self.table.to_numpy()[row]
         order = [int(place) for place in np.argsort(-np.abs(parts), kind="stable")]
         rows = tuple(self._row(str(self.table.columns[place]), float(parts[place]), row) for place in order)
         drawn: Drawing = waterfall_figure(_Contributions(rows, float(self.log_hazard_ratio[row])))
         return Picture(str(drawn.svg))
+
+    def _a_row(self, where: str, value: Any) -> list[Fault]:
+        if type(plain(value)) is int and 0 <= value < len(self.table):
+            return []
+        what = "is none of the patients'"
+        return [Fault(where, what, f"Possible: 0 to {len(self.table) - 1}." if len(self.table) else "There is nobody.")]
 
     def _row(self, source: str, part: float, row: int) -> MarkerRow:
         schema = self.patients.schema
@@ -156,6 +164,8 @@ def explain(model: Model, patients: Patients, *, endpoint: str | None = None) ->
     >>> why.waterfall(3).svg.startswith("<svg")
     True
     """
+    refuse_wrong(model=(model, MODEL))
+    refuse_wrong(patients=(patients, PATIENTS), endpoint=(endpoint, maybe(model.an_endpoint)))
     place, x = model.place_of(endpoint), model.encoded(patients)
     ratio = model.log_hazard_ratio(patients, endpoint=endpoint)
     inputs, network = columns(patients.schema), model.network

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import StudyPlan
+from oncofed.simulations.lab.arguments import a_path, a_text, instance, maybe, refuse_wrong
 
 Settings = Mapping[str, str | int | float | None]
 Figures = Mapping[str, float]
@@ -54,6 +55,9 @@ class Log:
         return f"<log: {self.name}>"
 
 
+A_LOG = instance(Log, words="a log", remedy="Write of.mlflow_log(...) or of.tensorboard_log(...), or leave it out.")
+
+
 def mlflow_log(experiment: str = "oncofed", *, run: str | None = None, tracking_uri: str | None = None) -> Log:
     """A run in MLflow for each training. Extra `mlflow`.
 
@@ -65,6 +69,7 @@ def mlflow_log(experiment: str = "oncofed", *, run: str | None = None, tracking_
     >>> import oncofed.lab as of
     >>> log = of.mlflow_log("lung")  # doctest: +SKIP
     """
+    refuse_wrong(experiment=(experiment, a_text), run=(run, maybe(a_text)), tracking_uri=(tracking_uri, maybe(a_text)))
     tracking = _extra("mlflow.tracking", extra="mlflow")
 
     def begin() -> Writing:
@@ -84,6 +89,7 @@ def tensorboard_log(folder: Path | str) -> Log:
     >>> import oncofed.lab as of
     >>> log = of.tensorboard_log("runs/lung")  # doctest: +SKIP
     """
+    refuse_wrong(folder=(folder, a_path))
     writer = _extra("torch.utils.tensorboard", extra="tensorboard").SummaryWriter
     return Log("TensorBoard", lambda: _TensorBoard(writer(log_dir=str(folder))))
 

@@ -15,13 +15,13 @@ import pandas as pd
 from oncofed.cohort.cohort import Cohort
 from oncofed.errors import Fault, InvalidInput
 from oncofed.simulations import evaluation
-from oncofed.simulations.lab.model import Model
-from oncofed.simulations.lab.numbers import number_faults
-from oncofed.simulations.lab.patients import Patients, same_schema
+from oncofed.simulations.lab.arguments import maybe, number, refuse_wrong
+from oncofed.simulations.lab.model import MODEL, Model
+from oncofed.simulations.lab.patients import SEED, Patients, by_hospital, same_schema, somebody
 from oncofed.simulations.partition import Consortium, pooled
 from oncofed.simulations.report.wrong_risks import warnings
 from oncofed.simulations.results import EndpointResult, ExpectedByWindow
-from oncofed.simulations.study import EvaluationSpec, Split, Study
+from oncofed.simulations.study import EvaluationSpec, Split
 
 
 def evaluate(
@@ -92,21 +92,19 @@ def calibration(
 def _measured(
     model: Model, test: Patients, *, hospitals: Mapping[str, Patients] | None, at: float | None, seed: int
 ) -> dict[str, EndpointResult]:
+    refuse_wrong(
+        model=(model, MODEL),
+        test=(test, somebody),
+        hospitals=(hospitals, maybe(by_hospital)),
+        at=(at, maybe(number("EvaluationSpec.horizon"))),
+        seed=(seed, SEED),
+    )
     grid = test.schema.grid
     at = grid.bounds[len(grid.bounds) // 2] if at is None else at
-    faults = [
-        *number_faults({"at": at}, owner=EvaluationSpec.__name__, names={"at": "horizon"}),
-        *number_faults({"seed": seed}, owner=Study.__name__),
-    ]
-    if not faults and at > grid.bounds[-1]:
-        faults.append(Fault("at", f"lies beyond {grid.bounds[-1]:g} {grid.unit}", "The model says nothing of it."))
-    if len(test) == 0:
-        faults.append(Fault("test", "is nobody", "Set somebody aside."))
-    if hospitals is not None and not any(len(each) for each in hospitals.values()):
-        faults.append(Fault("hospitals", "have nobody", "Give those that trained, or leave `hospitals` out."))
-    if faults:
-        raise InvalidInput(faults)
-    same_schema({"test": test, **(hospitals or {})}, model.metadata["schema_hash"])
+    if at > grid.bounds[-1]:
+        what = f"lies beyond {grid.bounds[-1]:g} {grid.unit}"
+        raise InvalidInput([Fault("at", what, "The model says nothing of it.")])
+    same_schema(model.metadata["schema_hash"], hospitals=hospitals, test=test)
     followed = {name: each.cohort for name, each in sorted((hospitals or {"": test}).items())}
     return evaluation.endpoint_results(
         model.network,
@@ -187,10 +185,9 @@ def baselines(hospitals: Mapping[str, Patients], test: Patients) -> pd.DataFrame
     oncofed.errors.InvalidInput: 1 fault
       - hospitals: are none. Give at least one.
     """
+    refuse_wrong(hospitals=(hospitals, by_hospital), test=(test, somebody))
     cohorts = {name: patients.cohort for name, patients in sorted(hospitals.items())}
-    if not cohorts:
-        raise InvalidInput([Fault("hospitals", "are none", "Give at least one.")])
-    same_schema({**hospitals, "test": test}, test.schema.hash)
+    same_schema(test.schema.hash, hospitals=hospitals)
     found = evaluation.baselines(cohorts, train=pooled(cohorts), test=test.cohort)
     return pd.DataFrame(
         {

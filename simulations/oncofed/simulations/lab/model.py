@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 from oncofed.cohort.encoding import encode
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import ModelSpec
-from oncofed.simulations.lab.other_network import BITS, OWN_BITS, OtherNetwork
-from oncofed.simulations.lab.patients import Patients, same_schema
+from oncofed.simulations.lab.arguments import a_path, came, instance, maybe, plain, refuse_wrong, several, word, writing
+from oncofed.simulations.lab.other_network import BITS, OWN_BITS, OtherNetwork, copied
+from oncofed.simulations.lab.patients import PATIENTS, Patients, same_schema
 from oncofed.simulations.model_file import read_model, write_model
 from oncofed.simulations.predicted import predicted_risk, predicted_survival
 from oncofed.survival.follow_up import FloatArray
@@ -51,8 +53,8 @@ class Model:
         endpoint  its name; None is the first.
         raises    InvalidInput for an unknown endpoint, and for patients of another schema.
         """
-        place = self.place_of(endpoint)
-        return self._ratios(self.encoded(patients))[:, place]
+        refuse_wrong(patients=(patients, PATIENTS), endpoint=(endpoint, maybe(self.an_endpoint)))
+        return self._ratios(self.encoded(patients))[:, self.place_of(endpoint)]
 
     def predict_risk(self, patients: Patients, *, at: float, endpoint: str | None = None) -> FloatArray:
         """(patients,), the probability of having had the event by the time `at`, in the schema's unit.
@@ -61,7 +63,7 @@ class Model:
 
         raises  InvalidInput for a time beyond the last interval bound, and as `log_hazard_ratio`.
         """
-        self._refuse_times("at", [at])
+        refuse_wrong(patients=(patients, PATIENTS), at=(at, self.a_time), endpoint=(endpoint, maybe(self.an_endpoint)))
         ratios, baseline = self._predicted(patients)
         return predicted_risk(at, ratios, baseline, schema=patients.cohort.schema, endpoint=self.place_of(endpoint))
 
@@ -72,7 +74,10 @@ class Model:
 
         raises  as `predict_risk`.
         """
-        self._refuse_times("times", times)
+        some_times = several(self.a_time, words="a list of times", remedy="Write [24] for one.")
+        refuse_wrong(
+            patients=(patients, PATIENTS), times=(times, some_times), endpoint=(endpoint, maybe(self.an_endpoint))
+        )
         asked, place = np.asarray(times, dtype=np.float64), self.place_of(endpoint)
         ratios, baseline = self._predicted(patients)
         curves = predicted_survival(ratios, baseline, schema=patients.cohort.schema, endpoint=place, times=asked)
@@ -80,18 +85,33 @@ class Model:
 
     def save(self, path: Path | str) -> None:
         """As one safetensors file, for `load_model`. A model of mode none is to be kept as its patients are."""
-        write_model(Path(path), self.network, self.metadata)
+        with writing(path):
+            write_model(Path(path), self.network, self.metadata)
 
     def place_of(self, endpoint: str | None) -> int:
         """The endpoint's number. Raises InvalidInput."""
-        known = self.spec.endpoints
-        if endpoint is not None and endpoint not in known:
-            raise InvalidInput([Fault("endpoint", "is none of the model's", f"Possible: {', '.join(known)}.")])
-        return 0 if endpoint is None else known.index(endpoint)
+        refuse_wrong(endpoint=(endpoint, maybe(self.an_endpoint)))
+        return 0 if endpoint is None else self.spec.endpoints.index(endpoint)
+
+    def an_endpoint(self, where: str, value: Any) -> list[Fault]:
+        """The kind of argument that is an endpoint of this model."""
+        return word(*self.spec.endpoints)(where, value)
+
+    def a_time(self, where: str, value: Any) -> list[Fault]:
+        """The kind of argument that is a time of which this model says something."""
+        grid, time = self.spec.grid, plain(value)
+        remedy = f"Give a number of {grid.unit}, such as {grid.bounds[1]:g}."
+        if not isinstance(time, int | float) or isinstance(time, bool):
+            return [Fault(where, f"is {came(value)}, not a time", remedy)]
+        if not 0 <= time <= grid.bounds[-1]:
+            what = f"must lie between 0 and {grid.bounds[-1]:g} {grid.unit}, the last interval bound"
+            return [Fault(where, what, "The model says nothing of other times.")]
+        return []
 
     def encoded(self, patients: Patients) -> Tensor:
         """(patients, columns). Raises InvalidInput for patients of another schema."""
-        same_schema({"patients": patients}, self.metadata["schema_hash"])
+        refuse_wrong(patients=(patients, PATIENTS))
+        same_schema(self.metadata["schema_hash"], patients=patients)
         return torch.as_tensor(encode(patients.cohort))
 
     def _ratios(self, x: Tensor) -> FloatArray:
@@ -103,16 +123,14 @@ class Model:
         x = self.encoded(patients)
         return self._ratios(x), self.network.log_baseline_hazard(x)
 
-    def _refuse_times(self, name: str, times: Sequence[float]) -> None:
-        grid = self.spec.grid
-        if not all(0 <= time <= grid.bounds[-1] for time in times):
-            what = f"must lie between 0 and {grid.bounds[-1]:g} {grid.unit}, the last interval bound"
-            raise InvalidInput([Fault(name, what, "The model says nothing of other times.")])
-
     def __repr__(self) -> str:
         own = isinstance(self.network, PrognosisNetwork)
         kind = "the project's own network" if own else type(self.network.network).__name__
         return f"<model of {', '.join(self.spec.endpoints)}: {kind}>"
+
+
+MODEL = instance(Model, words="a model", remedy="Give the `model` of a run, or what of.load_model returns.")
+_MODULE = instance(nn.Module, words="a network", remedy="Give a torch.nn.Module of the kind that was trained.")
 
 
 def load_model(path: Path | str, *, network: nn.Module | None = None) -> Model:
@@ -125,8 +143,9 @@ def load_model(path: Path | str, *, network: nn.Module | None = None) -> Model:
     >>> of.load_model("no_such_file.safetensors")
     Traceback (most recent call last):
     oncofed.errors.InvalidInput: 1 fault
-      - no_such_file.safetensors: is not a model. Name a model.safetensors of a run.
+      - no_such_file.safetensors: the file does not exist. Check the path.
     """
+    refuse_wrong(path=(path, a_path), network=(network, maybe(_MODULE)))
     path = Path(path)
     saved = read_model(path)
     columns = saved.metadata.get(COLUMNS)
@@ -138,7 +157,7 @@ def load_model(path: Path | str, *, network: nn.Module | None = None) -> Model:
         return Model(network_with(saved.spec, saved.vector), saved.spec, saved.metadata)
     assert columns is not None
     spec = replace(saved.spec, columns=int(columns))
-    other = OtherNetwork(network, spec)
+    other = OtherNetwork(copied(network), spec)
     try:
         other.load_state_dict(dict(saved.weights))
     except RuntimeError:

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from oncofed.client.guard.guard import Guard
 from oncofed.errors import Fault, InvalidInput
@@ -218,6 +219,19 @@ class OtherGuard(Guard):
         except Exception as error:
             self._failures.append(type(error).__name__)  # its text may quote a patient
             raise
+
+
+def copied(network: nn.Module) -> nn.Module:
+    """Another one like it, so that the reader's own is not changed. Raises InvalidInput where there can be none."""
+    if any(is_lazy(each) for each in (*network.parameters(), *network.buffers())):
+        what, remedy = "has a lazy layer without a size", "Call it once on (1, columns) numbers, or give sizes."
+        raise InvalidInput([Fault("network", what, remedy)])
+    try:
+        return deepcopy(network)
+    except Exception as error:  # whatever an attribute of somebody's module raises
+        what = f"cannot be copied ({type(error).__name__})"
+        remedy = "Keep generators, open files and computed tensors out of its attributes."
+        raise InvalidInput([Fault("network", what, remedy)]) from None
 
 
 def refuse_unfit(network: nn.Module, *, spec: ModelSpec) -> None:

@@ -10,20 +10,31 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from oncofed.cohort import validation
+from oncofed.cohort import schema_file, validation
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns as encoded_columns
 from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.table import read_table
 from oncofed.errors import Fault, InvalidInput
-from oncofed.simulations.lab.numbers import number_faults
+from oncofed.simulations.lab.arguments import (
+    a_path,
+    a_text,
+    came,
+    instance,
+    maybe,
+    number,
+    plain,
+    refuse_wrong,
+    several,
+)
 from oncofed.simulations.partition import consortium
-from oncofed.simulations.study import EvaluationSpec, Partition, SitesSpec, Split, Study
+from oncofed.simulations.study import EvaluationSpec, Partition, SitesSpec, Split
 from oncofed.simulations.synthetic.consortium import generate
 
 
@@ -93,6 +104,15 @@ class Hospitals(Mapping[str, Patients]):
     notes: tuple[str, ...] = ()
     set_aside: Patients | None = None
 
+    def __post_init__(self) -> None:
+        names = several(a_text, words="a list of notes", remedy="Give texts.")
+        refuse_wrong(
+            "Hospitals",
+            by_name=(self.by_name, by_hospital),
+            notes=(self.notes, names),
+            set_aside=(self.set_aside, maybe(PATIENTS)),
+        )
+
     def __getitem__(self, name: str) -> Patients:
         return self.by_name[name]
 
@@ -125,6 +145,49 @@ class Hospitals(Mapping[str, Patients]):
         return f"<p>{escape(repr(self).strip('<>'))}</p>{shown.to_html(index=False)}{notes}"
 
 
+SCHEMA = instance(StudySchema, words="a schema", remedy="Read it: of.read_schema(path).")
+PATIENTS = instance(Patients, words="patients", remedy="Read them: of.read_cohort(table, schema).")
+SEED = number("Study.seed")
+
+
+def somebody(where: str, value: Any) -> list[Fault]:
+    """The kind of argument that is patients, one at least."""
+    if isinstance(value, Patients) and not len(value):
+        return [Fault(where, "is nobody", "Give at least one patient.")]
+    return PATIENTS(where, value)
+
+
+def by_hospital(where: str, value: Any) -> list[Fault]:
+    """The kind of argument that is hospitals, one at least, with somebody in each."""
+    if not isinstance(value, Mapping):
+        remedy = 'Give the first of the two that of.split returns, or a mapping such as {"north": patients}.'
+        return [Fault(where, f"is {came(value)}, not patients by hospital", remedy)]
+    if not value:
+        return [Fault(where, "are none", "Give at least one.")]
+    faults = []
+    for name, patients in value.items():
+        if not isinstance(name, str) or not name.strip():
+            faults.append(Fault(where, f"name a hospital by {came(name)}", "Write its name, as a text."))
+        elif isinstance(patients, Patients) and not len(patients):
+            faults.append(Fault(_place(where, name), "has nobody", "Leave it out."))
+        else:
+            faults += PATIENTS(_place(where, name), patients)
+    return faults
+
+
+def read_schema(path: Path | str) -> StudySchema:
+    """What a table's columns mean, and what the network is told of them: a .toml file, docs/schema.md.
+
+    raises  InvalidInput with every fault at once: section, field and remedy.
+
+    >>> import oncofed.lab as of
+    >>> of.read_schema("simulations/studies/own_table/schema.toml").name
+    'own_lung'
+    """
+    refuse_wrong(path=(path, a_path))
+    return schema_file.read_schema(Path(path))
+
+
 def read_cohort(table: Path | str | pd.DataFrame, schema: StudySchema) -> Patients:
     """The patients of a table.
 
@@ -138,6 +201,7 @@ def read_cohort(table: Path | str | pd.DataFrame, schema: StudySchema) -> Patien
     >>> of.read_cohort(made.table, made.schema)
     <synthetic_consortium: 200 patients, 350 markers; 106 x overall_survival, 175 x time_to_next_treatment>
     """
+    refuse_wrong(table=(table, _table), schema=(schema, SCHEMA))
     if isinstance(table, pd.DataFrame):
         return _checked(table.reset_index(drop=True), schema, "table")
     return _checked(read_table(table, columns=validation.named_columns(schema)), schema, Path(table).name)
@@ -152,18 +216,13 @@ def synthetic(patients: int = 1_000, hospitals: int = 6, *, seed: int = 1) -> Pa
     >>> of.synthetic(patients=100, hospitals=2).markers["modality"].nunique()
     8
     """
-    faults = [
-        *number_faults({"patients": patients}, owner=SYNTHETIC, prefix="synthetic_"),
-        *number_faults({"hospitals": hospitals, "seed": seed}, owner=SYNTHETIC, prefix="synthetic_"),
-    ]
-    if faults:
-        raise InvalidInput(faults)
+    refuse_wrong(
+        patients=(patients, number("DataSpec.synthetic_patients")),
+        hospitals=(hospitals, number("DataSpec.synthetic_hospitals")),
+        seed=(seed, number("DataSpec.synthetic_seed")),
+    )
     made = generate(patients=int(patients), hospitals=int(hospitals), seed=int(seed))
     return _checked(made.table, made.schema, "synthetic consortium")
-
-
-SYNTHETIC = "DataSpec"
-"""Whose ranges hold for what is invented."""
 
 
 def _checked(table: pd.DataFrame, schema: StudySchema, where: str) -> Patients:
@@ -187,10 +246,13 @@ def split(
     >>> hospitals, len(test)
     (<3 hospitals, 150 patients>, 50)
     """
-    faults = [
-        *number_faults({"test": test}, owner=EvaluationSpec.__name__, names={"test": "test_fraction"}),
-        *number_faults({"seed": seed}, owner=Study.__name__),
-    ]
+    refuse_wrong(
+        patients=(patients, PATIENTS),
+        by=(by, _column_or_count),
+        test=(test, number("EvaluationSpec.test_fraction")),
+        seed=(seed, SEED),
+    )
+    faults = []
     schema, sites = patients.schema, SitesSpec(Partition.COLUMN)
     known = validation.named_columns(schema)
     if isinstance(by, str):
@@ -198,9 +260,7 @@ def split(
             faults.append(Fault("by", f'"{by}" is not a column that the schema names', f"Possible: {_some(known)}."))
         schema = replace(schema, site_column=by)
     elif by is not None:
-        wrong = number_faults({"by": by}, owner=SitesSpec.__name__, names={"by": "count"})
-        faults += wrong
-        sites = sites if wrong else SitesSpec(Partition.HASH, count=int(by))
+        sites = SitesSpec(Partition.HASH, count=int(by))
     if schema.site_column is None:
         faults.append(Fault("by", "is missing, and the schema names no site column", f"Possible: {_some(known)}."))
     if patients.table is None:
@@ -224,6 +284,21 @@ def split(
     return Hospitals(by_name, tuple(notes), set_aside), set_aside
 
 
+def _table(where: str, value: Any) -> list[Fault]:
+    if isinstance(value, pd.DataFrame) or not a_path(where, value):
+        return []
+    return [Fault(where, f"is {came(value)}, not a table", "Give a DataFrame, or the path of a .csv or .parquet file.")]
+
+
+def _column_or_count(where: str, value: Any) -> list[Fault]:
+    if value is None or isinstance(value, str):
+        return []
+    if isinstance(plain(value), int | float):
+        return number("SitesSpec.count")(where, value)
+    what = f"is {came(value)}, neither a column's name nor a number of hospitals"
+    return [Fault(where, what, "Give one of the two, or leave it out.")]
+
+
 def _under(schema: StudySchema) -> Callable[[Cohort], Patients]:
     """By whichever column they were cut: the schema is that of the table."""
     return lambda cohort: Patients(replace(cohort, schema=schema))
@@ -233,13 +308,19 @@ def _some(names: tuple[str, ...]) -> str:
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
-def same_schema(of: Mapping[str, Patients], schema_hash: str) -> None:
+def same_schema(
+    schema_hash: str, *, hospitals: Mapping[str, Patients] | None = None, **others: Patients | None
+) -> None:
     """Raises InvalidInput that names those whose patients are described by another schema."""
-    remedy = "Read all tables with one schema."
+    everybody = {**others, **{_place("hospitals", name): each for name, each in (hospitals or {}).items()}}
     faults = [
-        Fault(name, "is described by another schema", remedy)
-        for name, patients in of.items()
-        if patients.schema.hash != schema_hash
+        Fault(name, "is described by another schema", "Read all tables with one schema.")
+        for name, patients in everybody.items()
+        if patients is not None and patients.schema.hash != schema_hash
     ]
     if faults:
         raise InvalidInput(faults)
+
+
+def _place(where: str, name: str) -> str:
+    return f'{where}["{name}"]'

@@ -7,20 +7,32 @@ rounds together. docs/privacy.md says what they mean and what is not promised.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
 from oncofed.cohort.schema import StudySchema
-from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import Bounding, PrivacyMode
 from oncofed.simulations.federation import simulated_plan
-from oncofed.simulations.lab.numbers import checked, number_faults
-from oncofed.simulations.lab.strategies import FedAdam, Strategy, settings_of
+from oncofed.simulations.lab.arguments import instance, maybe, number, plain, refuse_wrong, word
+from oncofed.simulations.lab.patients import SCHEMA
+from oncofed.simulations.lab.strategies import FedAdam, Strategy, a_strategy, settings_of, some_rounds
 from oncofed.study.budget import Guess, bought_by, noise_of_all_rounds
 from oncofed.study.plan_settings import PrivacyRequest
 
 Privacy = PrivacyRequest
 """What the functions here return. A frozen value; its noise follows when rounds and hospitals are known."""
+
+PRIVACY = instance(
+    PrivacyRequest,
+    words="a promise of privacy",
+    remedy="Write of.local(epsilon=...), of.distributed(epsilon=...) or, for none, of.no_privacy().",
+)
+_NUMBERS = ("epsilon", "delta", "reserve_rounds", "hazard_cap", "dropouts", "colluding")
+_KINDS = {name: number(f"PrivacyRequest.{name}") for name in _NUMBERS} | {
+    "clip": number("PrivacyRequest.l2_norm_bound"),
+    "bounding": word(*Bounding),
+}
 
 
 def no_privacy(*, clip: float | None = None) -> Privacy:
@@ -30,8 +42,8 @@ def no_privacy(*, clip: float | None = None) -> Privacy:
     >>> of.no_privacy().mode.value
     'none'
     """
-    request = PrivacyRequest(PrivacyMode.NONE, None, 1e-6, clip, 0, clip_without_noise=clip is not None)
-    return checked(request, where="no_privacy", optional=("epsilon", "l2_norm_bound"))
+    refuse_wrong("no_privacy", clip=(clip, maybe(_KINDS["clip"])))
+    return PrivacyRequest(PrivacyMode.NONE, None, 1e-6, plain(clip), 0, clip_without_noise=clip is not None)
 
 
 def local(
@@ -62,11 +74,15 @@ def local(
       - local: epsilon: is -1, outside 0.001 to 1,000. Choose a number from 0.001 to 1,000; usual: 0.1 to 8.
       - local: delta: is 0.5, outside 1e-9 to 1e-5. Choose a number from 1e-9 to 1e-5; usual: 1e-9 to 1e-5.
     """
-    way, faults = _bounding("local", bounding)
-    request = PrivacyRequest(
-        PrivacyMode.LOCAL, epsilon, delta, clip, reserve_rounds, bounding=way, hazard_cap=hazard_cap
+    return _private(
+        PrivacyMode.LOCAL,
+        epsilon=epsilon,
+        delta=delta,
+        clip=clip,
+        reserve_rounds=reserve_rounds,
+        bounding=bounding,
+        hazard_cap=hazard_cap,
     )
-    return checked(request, where="local", others=faults)
 
 
 def distributed(
@@ -90,26 +106,24 @@ def distributed(
     >>> of.distributed(epsilon=1, dropouts=2, colluding=1).dropouts
     2
     """
-    way, faults = _bounding("distributed", bounding)
-    request = PrivacyRequest(
+    return _private(
         PrivacyMode.DISTRIBUTED,
-        epsilon,
-        delta,
-        clip,
-        reserve_rounds,
+        epsilon=epsilon,
+        delta=delta,
         dropouts=dropouts,
         colluding=colluding,
-        bounding=way,
+        clip=clip,
+        reserve_rounds=reserve_rounds,
+        bounding=bounding,
         hazard_cap=hazard_cap,
     )
-    return checked(request, where="distributed", others=faults)
 
 
-def _bounding(where: str, asked: str) -> tuple[Bounding, list[Fault]]:
-    known = [each.value for each in Bounding]
-    if asked in known:
-        return Bounding(asked), []
-    return Bounding.CLIP, [Fault(f"{where}: bounding", "is unknown", f"Possible: {', '.join(known)}.")]
+def _private(mode: PrivacyMode, **asked: Any) -> Privacy:
+    """asked: arguments of the function that is called as the mode is."""
+    refuse_wrong(mode.value, **{name: (value, _KINDS[name]) for name, value in asked.items()})
+    fields = {"l2_norm_bound" if name == "clip" else name: plain(value) for name, value in asked.items()}
+    return PrivacyRequest(mode, **{**fields, "bounding": Bounding(asked["bounding"])})
 
 
 def budget(
@@ -120,7 +134,7 @@ def budget(
     hospitals: int,
     patients: int,
     events: float,
-    strategy: Strategy = FedAdam(),  # noqa: B008 - frozen
+    strategy: Strategy | str = FedAdam(),  # noqa: B008 - frozen
 ) -> pd.DataFrame:
     """What is left to be learned beside the noise, by kind of marker, before anything is spent. Reads no table.
 
@@ -140,18 +154,20 @@ def budget(
     >>> bool(left[0] > left[1])
     True
     """
-    faults = [
-        *number_faults({"hospitals": hospitals}, owner="DataSpec", prefix="synthetic_"),
-        *number_faults({"patients": patients}, owner="NodePolicy", names={"patients": "smallest_cohort"}),
-        *number_faults({"events": events}, owner="TrainingSpec", names={"events": "sampling_rate"}),
-    ]
-    if faults:
-        raise InvalidInput(faults)
+    refuse_wrong(
+        privacy=(privacy, PRIVACY),
+        schema=(schema, SCHEMA),
+        rounds=(rounds, some_rounds),
+        hospitals=(hospitals, number("DataSpec.synthetic_hospitals")),
+        patients=(patients, number("NodePolicy.smallest_cohort")),
+        events=(events, number("TrainingSpec.sampling_rate")),
+        strategy=(strategy, a_strategy),
+    )
     guess = Guess(int(hospitals), int(patients), float(events))
     # Without a clip norm there is no noise either, and any unit will do.
     with_unit = replace(privacy, l2_norm_bound=privacy.l2_norm_bound or 1.0, clip_without_noise=True)
     plan = simulated_plan(
-        settings_of(with_unit, strategy, rounds=rounds),
+        settings_of(with_unit, strategy, rounds=int(rounds)),
         schema,
         study="budget",
         roster=tuple(f"hospital-{number:05d}" for number in range(guess.sites)),

@@ -6,15 +6,26 @@ all its patients a round, and the optimiser is at the server; with it, the weigh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, replace
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, fields, replace
+from typing import Any, Protocol
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol import plan
-from oncofed.protocol.plan import Bounding, TrainingMode, TrainingSpec
+from oncofed.protocol.plan import Bounding, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.ranges import count_of, range_of
-from oncofed.simulations.lab.numbers import checked, plain
+from oncofed.simulations.lab.arguments import (
+    Kind,
+    came,
+    instance,
+    maybe,
+    number,
+    plain,
+    refuse_wrong,
+    several,
+    word,
+    yes_or_no,
+)
 from oncofed.study.held_out_settings import HeldOutRequest
 from oncofed.study.plan_settings import PlanSettings, PrivacyRequest
 
@@ -33,6 +44,17 @@ class LocalSteps:
     sampling_rate: float = 0.1
     batch: float = 32.0
 
+    def __post_init__(self) -> None:
+        _refuse_wrong_fields(
+            self,
+            {
+                "steps": number("TrainingSpec.local_steps"),
+                "learning_rate": number("TrainingSpec.local_learning_rate"),
+                "sampling_rate": number("TrainingSpec.sampling_rate"),
+                "batch": number("TrainingSpec.expected_batch_size"),
+            },
+        )
+
     @property
     def spec(self) -> TrainingSpec:
         return TrainingSpec(
@@ -42,6 +64,27 @@ class LocalSteps:
             sampling_rate=self.sampling_rate,
             expected_batch_size=self.batch,
         )
+
+
+_KINDS: Mapping[str, Kind] = {
+    "learning_rate": number("TrainingSpec.server_learning_rate"),
+    "weight_decay": number("TrainingSpec.weight_decay"),
+    "local": maybe(
+        instance(LocalSteps, words="local steps", remedy="Write of.LocalSteps(steps=...), or leave it out.")
+    ),
+    "beta_1": number("TrainingSpec.beta_1"),
+    "beta_2": number("TrainingSpec.beta_2"),
+    "tau": number("TrainingSpec.tau"),
+    "mu": number("TrainingSpec.proximal_mu"),
+    "trim": number("TrainingSpec.trim_fraction"),
+    "malicious": number("TrainingSpec.malicious_sites"),
+}
+"""Of the strategies' fields."""
+
+
+def _refuse_wrong_fields(record: Any, kinds: Mapping[str, Kind]) -> None:
+    given = {field.name: (getattr(record, field.name), kinds[field.name]) for field in fields(record)}
+    refuse_wrong(type(record).__name__, **given)
 
 
 class Strategy(Protocol):
@@ -64,6 +107,9 @@ class _Combined:
     _: KW_ONLY
     weight_decay: float = 0.0
     local: LocalSteps | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_wrong_fields(self, _KINDS)
 
     def _spec(self, strategy: plan.Strategy) -> TrainingSpec:
         start = TrainingSpec() if self.local is None else self.local.spec
@@ -163,6 +209,34 @@ class Krum(_Combined):
         return replace(self._spec(plan.Strategy.KRUM), malicious_sites=self.malicious)
 
 
+_BY_NAME: Mapping[str, Callable[[], Strategy]] = {
+    made().spec.strategy.value: made
+    for made in (FedAdam, FedAvg, FedProx, FedYogi, FedAdagrad, Median, TrimmedAverage, Krum)
+}
+
+
+def a_strategy(where: str, value: Any) -> list[Fault]:
+    """The kind of argument that is a strategy: one of the classes above, or its name in a study file."""
+    if isinstance(value, _Combined):
+        return []
+    if isinstance(value, str):
+        return word(*_BY_NAME)(where, value)
+    remedy = 'Write of.FedAdam() or another one, or its name, such as "fedadam".'
+    return [Fault(where, f"is {came(value)}, not a strategy", remedy)]
+
+
+def strategy_of(asked: Strategy | str) -> Strategy:
+    """The strategy that a name means, with what it takes where nothing is said."""
+    return _BY_NAME[asked]() if isinstance(asked, str) else asked
+
+
+def some_rounds(where: str, value: Any) -> list[Fault]:
+    """The kind of argument that is a number of rounds. The range has 0 for a plan that only counts."""
+    if type(plain(value)) is int and plain(value) == 0:
+        return [Fault(where, "is 0, which trains nothing", "Choose 1 or more.")]
+    return number("TrainingSpec.rounds")(where, value)
+
+
 @dataclass(frozen=True)
 class Prognosis:
     """The project's own network: a linear part beside ReLU layers, without biases (`oncofed.survival.network`)."""
@@ -199,41 +273,45 @@ def prognosis(
     oncofed.errors.InvalidInput: 1 fault
       - prognosis: leaves no network at all. Give hidden units, or keep the linear part.
     """
-    units, weight = tuple(plain(each) for each in hidden), plain(baseline_weight)
-    within, count = range_of(PlanSettings, "hidden_units"), count_of(PlanSettings, "hidden_units")
-    faults = []
-    if len(units) not in count:
-        faults.append(Fault("prognosis: hidden", f"has {len(units)} layers, outside {count.words}", count.remedy))
-    if not all(each in within for each in units):
-        faults.append(Fault("prognosis: hidden", "has a width that is refused", within.remedy))
-    others = {
-        "baseline_weight": weight,
-        "entity_time_shapes": (shapes := plain(entity_time_shapes)),
-        "shape_weight": (of_shapes := plain(shape_weight)),
-    }
-    for name, number in others.items():
-        if number not in (span := range_of(PlanSettings, name)):
-            faults.append(Fault(f"prognosis: {name}", "is refused", span.remedy))
+    refuse_wrong(
+        "prognosis",
+        hidden=(hidden, _widths),
+        linear=(linear, yes_or_no),
+        baseline_weight=(baseline_weight, number("PlanSettings.baseline_weight")),
+        entity_time_shapes=(entity_time_shapes, number("PlanSettings.entity_time_shapes")),
+        shape_weight=(shape_weight, number("PlanSettings.shape_weight")),
+    )
+    units = tuple(int(each) for each in hidden)
     if not units and not linear:
-        faults.append(Fault("prognosis", "leaves no network at all", "Give hidden units, or keep the linear part."))
-    if faults:
-        raise InvalidInput(faults)
-    return Prognosis(units, bool(linear), weight, shapes, of_shapes)
+        what, remedy = "leaves no network at all", "Give hidden units, or keep the linear part."
+        raise InvalidInput([Fault("prognosis", what, remedy)])
+    return Prognosis(units, bool(linear), plain(baseline_weight), int(entity_time_shapes), plain(shape_weight))
+
+
+def _widths(where: str, value: Any) -> list[Fault]:
+    each = number("PlanSettings.hidden_units")
+    faults = several(each, words="a list of widths", remedy="Write [8] for one layer of 8, [] for none.")(where, value)
+    count = count_of(PlanSettings, "hidden_units")
+    if not faults and len(value) not in count:
+        return [Fault(where, f"has {len(value)} layers, outside {count.words}", count.remedy)]
+    return faults
 
 
 def settings_of(
     privacy: PrivacyRequest,
-    strategy: Strategy,
+    strategy: Strategy | str,
     *,
     rounds: int,
     network: Prognosis = Prognosis(),
     calibration_rounds: int = 0,
 ) -> PlanSettings:
-    """What a study file would say. Raises InvalidInput for numbers out of their ranges, and for what does not fit."""
-    asked = replace(strategy.spec, rounds=rounds, calibration_rounds=calibration_rounds)
-    training = checked(asked, where=type(strategy).__name__)
-    if not training.rounds:  # the range has it for a plan that only counts
-        raise InvalidInput([Fault("rounds", "is 0, which trains nothing", "Choose 1 or more.")])
+    """What a study file would say. Raises InvalidInput for what does not go together."""
+    asked = strategy_of(strategy).spec
+    numbers = {field.name: plain(getattr(asked, field.name)) for field in fields(asked)}
+    training = replace(asked, **numbers | {"rounds": rounds, "calibration_rounds": calibration_rounds})
+    steps, span = (rounds + privacy.reserve_rounds) * training.local_steps, range_of(StudyPlan, "charged_local_steps")
+    if training.mode is TrainingMode.EPOCHS and steps not in span:
+        raise InvalidInput([Fault("strategy: local", f"makes {steps:,} steps, outside {span.words}", span.remedy)])
     if training.mode is not TrainingMode.FULL_BATCH and privacy.bounding is not Bounding.CLIP:
         what = f"is {privacy.bounding}, and local steps know no bounding but {Bounding.CLIP}"
         raise InvalidInput([Fault("privacy: bounding", what, "Leave it out, or leave out `local`.")])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -27,34 +26,41 @@ from oncofed.errors import Fault, FederationFailure, InvalidInput
 from oncofed.privacy.accounting import PrivacyEvent, epsilon_of
 from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.plan import Bounding, ModelSpec, StudyPlan, TrainingMode
+from oncofed.ranges import range_faults
 from oncofed.server.rounds.rounds import RoundReport
 from oncofed.server.rounds.state import FederationState
 from oncofed.server.rounds.strategies import strategy_faults
 from oncofed.simulations.evaluation import Prognosis as Measured
 from oncofed.simulations.evaluation import test_c_index
 from oncofed.simulations.federation import Engine, Federated, federate, simulated_plan
-from oncofed.simulations.lab.logs import Log, Telling
+from oncofed.simulations.lab.arguments import instance, maybe, number, refuse_wrong, yes_or_no
+from oncofed.simulations.lab.logs import A_LOG, Log, Telling
 from oncofed.simulations.lab.model import COLUMNS, Model
-from oncofed.simulations.lab.numbers import number_faults
 from oncofed.simulations.lab.other_network import (
     OtherGuard,
     OtherNetwork,
     PatientGradients,
+    copied,
     described,
     load_vector,
     refuse_unfit,
     vector_of,
 )
-from oncofed.simulations.lab.patients import Hospitals, Patients, same_schema
-from oncofed.simulations.lab.privacy import Privacy
-from oncofed.simulations.lab.strategies import FedAdam, Prognosis, Strategy, settings_of
+from oncofed.simulations.lab.patients import SEED, Hospitals, Patients, by_hospital, same_schema, somebody
+from oncofed.simulations.lab.privacy import PRIVACY, Privacy
+from oncofed.simulations.lab.strategies import FedAdam, Prognosis, Strategy, a_strategy, settings_of, some_rounds
 from oncofed.simulations.model_file import metadata_of
 from oncofed.simulations.privacy_spent import spent_at_two
 from oncofed.simulations.progress import Progress, no_progress, notebook_bars, progress_bars
-from oncofed.simulations.study import Study
 from oncofed.study.plan_settings import PlanSettings, model_of
 from oncofed.survival.follow_up import FloatArray
 from oncofed.survival.network import PrognosisNetwork, network_with
+
+NETWORK = instance(
+    *(Prognosis, nn.Module),
+    words="a network",
+    remedy="Write of.prognosis(hidden=[8]), or give a torch.nn.Module.",
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -119,7 +125,7 @@ def train(
     *,
     privacy: Privacy,
     network: Prognosis | nn.Module = Prognosis(),  # noqa: B008 - frozen
-    strategy: Strategy = FedAdam(),  # noqa: B008 - frozen
+    strategy: Strategy | str = FedAdam(),  # noqa: B008 - frozen
     rounds: int = 60,
     calibration_rounds: int = 0,
     seed: int = 1,
@@ -130,6 +136,7 @@ def train(
     """Train one model across the hospitals.
 
     hospitals  as `split` gives them, or a mapping of one's own; all of one schema.
+    strategy   one of the classes below, or its name in a study file: "fedadam" is `FedAdam()`.
     network    `prognosis(...)`, the project's own, or any `torch.nn.Module` that maps (patients, columns) in float64 to
                log hazard ratios: (patients,), or (patients, endpoints). It is copied, not changed. Another network
                needs a strategy without `local`, and bounds then hold in floating point, not to the last bit.
@@ -150,13 +157,25 @@ def train(
     >>> bool(run.spent["epsilon"].max() <= 3)
     True
     """
+    refuse_wrong(
+        hospitals=(hospitals, by_hospital),
+        privacy=(privacy, PRIVACY),
+        network=(network, NETWORK),
+        strategy=(strategy, a_strategy),
+        rounds=(rounds, some_rounds),
+        calibration_rounds=(calibration_rounds, number("TrainingSpec.calibration_rounds")),
+        seed=(seed, SEED),
+        test=(test, maybe(somebody)),
+        progress=(progress, yes_or_no),
+        log=(log, maybe(A_LOG)),
+    )
     everybody = dict(sorted(hospitals.items()))
-    _refuse_patients(everybody, test)
-    if faults := number_faults({"seed": seed}, owner=Study.__name__):
-        raise InvalidInput(faults)
     schema = next(iter(everybody.values())).schema
+    same_schema(schema.hash, hospitals=everybody, test=test)
     own = network if isinstance(network, Prognosis) else Prognosis()
-    settings = settings_of(privacy, strategy, rounds=rounds, network=own, calibration_rounds=calibration_rounds)
+    settings = settings_of(
+        privacy, strategy, rounds=int(rounds), network=own, calibration_rounds=int(calibration_rounds)
+    )
     spec = model_of(settings, schema)
     other = None if isinstance(network, Prognosis) else _other(network, spec, settings)
     plan = simulated_plan(
@@ -168,7 +187,7 @@ def train(
         seed=int(seed),
         model=spec if other is None else described(other.network, spec),
     )
-    if faults := list(strategy_faults(plan)):
+    if faults := [*range_faults(plan, where="plan"), *strategy_faults(plan)]:
         raise InvalidInput(faults)
     with one_thread(), _shown(progress) as show, _logged(log, plan) as telling:
         federated, trained = _trained(plan, everybody, other, test, show, telling)
@@ -193,8 +212,9 @@ def _other(network: nn.Module, spec: ModelSpec, settings: PlanSettings) -> Other
         faults.append(Fault("calibration_rounds", what, "Leave them out, or use of.prognosis()."))
     if faults:
         raise InvalidInput(faults)
+    network = copied(network)
     refuse_unfit(network, spec=spec)
-    return OtherNetwork(deepcopy(network), spec)
+    return OtherNetwork(network, spec)
 
 
 def _trained(
@@ -271,15 +291,3 @@ def _logged(log: Log | None, plan: StudyPlan) -> Iterator[Telling]:
 def _most_spent(releases: Mapping[str, tuple[PrivacyEvent, ...]], plan: StudyPlan) -> float:
     spent = [epsilon_of(events, delta=plan.privacy.delta) for events in releases.values() if events]
     return max(spent, default=math.inf)
-
-
-def _refuse_patients(hospitals: Mapping[str, Patients], test: Patients | None) -> None:
-    if not hospitals:
-        raise InvalidInput([Fault("hospitals", "are none", "Give at least one.")])
-    empty = [name for name, patients in hospitals.items() if len(patients) == 0]
-    if empty:
-        raise InvalidInput([Fault(f"hospital {name}", "has nobody to train on", "Leave it out.") for name in empty])
-    all_of_them = {f"hospital {name}": patients for name, patients in hospitals.items()}
-    if test is not None:
-        all_of_them["test"] = test
-    same_schema(all_of_them, next(iter(hospitals.values())).schema.hash)

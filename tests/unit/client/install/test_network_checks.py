@@ -256,9 +256,13 @@ def test_of_two_certificates_one_may_not_be_cut_short_and_the_first_end_is_told(
     content = enrolled.node.ca_certificate.read_bytes()
     sooner = enrolled.certificate.read_bytes()
     ends = x509.load_pem_x509_certificate(sooner).not_valid_after_utc
-    assert ends < x509.load_pem_x509_certificate(content).not_valid_after_utc
+    of_authority = x509.load_pem_x509_certificate(content).not_valid_after_utc
+    assert ends < of_authority
     enrolled.node.ca_certificate.write_bytes(content + sooner)
-    assert authority_until(enrolled.node) == ends
+    assert authority_until(enrolled.node, NOW) == ends
+    assert (
+        authority_until(enrolled.node, ends + timedelta(days=1)) == of_authority
+    )  # the old one of two no longer counts
     enrolled.node.ca_certificate.write_bytes(content + sooner[:200])
     assert "lost or damaged" in enrolled.findings()["TLS"].what
 
@@ -285,7 +289,7 @@ def test_an_authority_that_this_user_may_not_look_at_is_not_lost(enrolled: Enrol
         with pytest.raises(PermissionError):
             [*coordinator_findings(enrolled.node, site, lambda: NOW)]
         (found,) = doctor._examined("coordinator", lambda: coordinator_findings(enrolled.node, site, lambda: NOW))
-        assert [*node_metrics._certificates(enrolled.node, (found,))] == []
+        assert [*node_metrics._certificates(enrolled.node, (found,), NOW)] == []
     assert (found.verdict, "may not look at" in found.what, "as root" in found.remedy) == (WARNING, True, True)
 
 

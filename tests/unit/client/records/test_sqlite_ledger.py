@@ -5,6 +5,7 @@ The rules of every ledger are in tests/privacy/test_ledger.py; kills are in test
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pwd
@@ -17,7 +18,7 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import BinaryIO
 
 import pytest
@@ -352,22 +353,65 @@ def test_root_reads_what_stands_in_the_guards_write_ahead_log_alone(tmp_path: Pa
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: root at work on another user's ledger. Run as root.")
+@pytest.mark.parametrize("in_one_tick", [False, True])
 def test_root_never_reads_a_ledger_that_is_written_to_while_it_is_copied(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    in_one_tick: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In one tick of the clock the time stays the same; a log that was begun anew has new numbers at its beginning."""
     path = tmp_path / "guard" / "ledger.sqlite"
     path.parent.mkdir()
     create_ledger(path)
     for each in (path.parent, path):
         os.chown(each, *pwd.getpwnam("nobody")[2:4])
+    log = path.with_name("ledger.sqlite-wal")
+    if in_one_tick:
+        log.write_bytes(bytes(64))
     monkeypatch.setattr(sqlite_ledger, "_SECONDS_BETWEEN_LOOKS", 0.0)
 
     def written_to_meanwhile(file: BinaryIO, *, size: int) -> Iterator[bytes]:
         yield from pieces_of(file, size=size)
-        os.utime(path)
+        if not in_one_tick:
+            os.utime(path)
+            return
+        before = log.stat()
+        log.write_bytes(os.urandom(64))
+        os.utime(log, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     monkeypatch.setattr(sqlite_ledger, "pieces_of", written_to_meanwhile)
     with pytest.raises(RecordUnwritable, match="written to all the time"):
+        read_ledger(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: root at work on another user's ledger. Run as root.")
+@pytest.mark.parametrize("made_by_root", [True, False])
+def test_a_ledger_on_another_disk_is_read_by_a_link_that_root_made(tmp_path: Path, made_by_root: bool) -> None:
+    """Of one that the guard's user laid root reads nothing: it may lead anywhere."""
+    guard, elsewhere = tmp_path / "guard", tmp_path / "elsewhere"
+    guard.mkdir()
+    elsewhere.mkdir()
+    create_ledger(elsewhere / "moved.sqlite")
+    opened(elsewhere / "moved.sqlite").charge(charge(1))
+    (guard / "ledger.sqlite").symlink_to(elsewhere / "moved.sqlite")
+    for each in (guard, elsewhere, elsewhere / "moved.sqlite"):
+        os.chown(each, 65_534, 65_534)
+    if made_by_root:
+        assert len(read_ledger(guard / "ledger.sqlite")) == 1
+        return
+    os.lchown(guard / "ledger.sqlite", 65_534, 65_534)
+    with pytest.raises(RecordUnwritable, match="is a link"):
+        read_ledger(guard / "ledger.sqlite")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: root at work on another user's ledger. Run as root.")
+def test_a_full_disk_for_copies_is_not_told_as_the_ledgers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in (path.parent, *path.parent.iterdir()):
+        os.chown(each, 65_534, 65_534)
+
+    def full(*_: object, **__: object) -> Iterator[bytes]:
+        raise OSError(errno.ENOSPC, "")
+
+    monkeypatch.setattr(sqlite_ledger, "pieces_of", full)
+    with pytest.raises(RecordUnwritable, match=f"^{Path(gettempdir()).name} cannot be written"):
         read_ledger(path)
 
 

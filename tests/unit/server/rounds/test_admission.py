@@ -14,7 +14,8 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from tests.summaries import evaluation_of
 
 from oncofed.errors import RefusalCode
-from oncofed.privacy.releases import Local, Masked, Release, Unprotected, release_of_round, release_of_summary
+from oncofed.privacy.release import Release
+from oncofed.privacy.releases import Local, Masked, Unprotected, release_of_round, release_of_summary
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.codec import encode_answer, encode_unanswered
