@@ -2,8 +2,9 @@
 
     python simulations/studies/tcga_clinical/prepare.py runs/tcga_clinical
 
-Rows stand as in patients.parquet, so that a seed sets the same patients aside as in the study tcga_pancancer. Five
-patients of whom progression is not told are followed for it for no time at all, so they say nothing about it.
+Rows stand as in patients.parquet, so that a seed sets the same patients aside as in the study tcga_pancancer. Who is not
+known to have had an endpoint or not (progression of 5 patients, the cause of death of 204) is followed for it for no
+time at all, and so says nothing about it.
 """
 
 from __future__ import annotations
@@ -19,14 +20,20 @@ MARKERS = ["stage", "t", "n", "m", "grade", "residual_tumour", "ecog", "karnofsk
 
 
 def joined(source: Path) -> pd.DataFrame:
-    """One row a patient: markers, overall survival and progression in months."""
+    """One row a patient: markers, overall survival, progression and causes of death, in months."""
     patients = pd.read_parquet(source / "patients.parquet")
     clinical = pd.read_parquet(source / "clinical.parquet").set_index("patient_id").loc[patients["patient_id"]]
-    known = clinical["pfi"].notna() & clinical["pfi_months"].notna()
+    clinical = clinical.set_index(patients.index)
+    progression = clinical["pfi"].notna() & clinical["pfi_months"].notna()
+    cause = clinical["dss"].notna()
+    otherwise = (patients["death_observed"] == 1) & (clinical["dss"] == 0)
     return patients.assign(
-        **{name: clinical[name].to_numpy() for name in MARKERS},
-        pfi_months=clinical["pfi_months"].where(known, 0.0).to_numpy(),
-        progressed=clinical["pfi"].where(known, 0.0).to_numpy(),
+        **{name: clinical[name] for name in MARKERS},
+        pfi_months=clinical["pfi_months"].where(progression, 0.0),
+        progressed=clinical["pfi"].where(progression, 0.0),
+        months_to_death=patients["survival_months"].where(cause, 0.0),
+        died_of_disease=clinical["dss"].where(cause, 0.0),
+        died_otherwise=otherwise.where(cause, other=False).astype(float),
     )
 
 
