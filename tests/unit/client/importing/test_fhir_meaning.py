@@ -170,8 +170,9 @@ def test_a_patient_with_a_new_address_in_each_bundle_has_the_rows_of_all(
 
 def test_a_medication_with_a_new_address_in_each_bundle_is_found_by_all(tmp_path: Path) -> None:
     drug: Resource = {"resourceType": "Medication", "id": "m", "code": DRUG["medicationCodeableConcept"]}
-    drugs = [drug | {"meta": {"versionId": version}} for version in ("1", "2")]
-    given = {"resourceType": "MedicationAdministration", "id": "g", "status": "completed"} | of("a")
+    drugs: list[Resource] = [{**drug, "meta": {"versionId": version}} for version in ("1", "2")]
+    given: Resource = {"resourceType": "MedicationAdministration", "id": "g", "status": "completed"}
+    given |= of("a")
     given |= {"effectiveDateTime": "2020-02-01", "medicationReference": {"reference": "urn:uuid:1"}}
     path = write(tmp_path, [], mapping=with_marker("fhir_medications", THERAPY))
     for url, listed in (
