@@ -246,12 +246,15 @@ def test_a_hospitals_own_code_is_the_same_in_files_and_databases_however_it_is_w
     table = MODEL.tables["measurement"].copy()
     own = table["measurement_source_value"] == "LDH-37"
     table.loc[own, "measurement_source_value"] = written
-    table.loc[table.index[~own][:50], "measurement_source_value"] = "LDH-X-Ü"  # which holds its letters, too
+    others = table[own].head(50).assign(measurement_source_value="LDH-X-Ü")  # which holds its letters, too
+    table = pd.concat([table, others.assign(measurement_id=others["measurement_id"] + 10**7)], ignore_index=True)
     schema = f"written{len(written)}{ord(written[4])}"
     to_postgresql(postgresql.url, replace(MODEL, tables={**MODEL.tables, "measurement": table}), schema=schema)
     table.to_csv(mapping.parent / "cdm" / "measurement.csv", index=False)
     in_files, in_database = imported(mapping), imported(from_database(mapping, postgresql.url, schema=schema))
     assert as_bytes(in_files) == as_bytes(in_database)
+    counts = [[each.rows_read for each in found.report.sources] for found in (in_files, in_database)]
+    assert counts[0] == counts[1]
     assert_is(in_files.table.to_pandas(), MODEL.truth)
 
 
