@@ -387,8 +387,8 @@ class MappedMarker:
     unit: str | None = None
     """Of the cells; left out: the schema's. Beside a long table's column `unit`: that of rows without one"""
     limits: Limits = Limits.FAULT
-    """What a cell such as `<0,5` becomes: a fault; the limit; half of a lower limit; or missing. For `take` it then counts
-    like a measured value"""
+    """What a cell such as `<0,5` becomes: a fault; the limit; half of a lower limit; or missing. For `take` it then
+    counts like a measured value"""
     transform: Transform | None = None
     """After converting: `log10` or `log1p` (natural), where the schema's unit is `log10(mg/l)`; the `ratio` to the
     upper limit, where it is `ULN`; or the `age` at time zero, of a column with days, in the schema's unit of time"""
