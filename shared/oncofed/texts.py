@@ -164,6 +164,7 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     # How a hospital's own tables are read
     ("MappingHead.patients, MappingHead.site, MappingHead.site_column, MappingHead.site_source", _LABEL),
     ("MappingHead.missing, Source.missing, MappedMarker.missing", _LABEL),
+    ("MappingHead.time_zone, Source.time_zone", _LABEL),
     ("Source.name, Source.patient, Source.date, Source.date_format, Source.code, Source.value, Source.unit", _LABEL),
     ("Source.comment, Source.file, Source.keep, Source.whole, Source.silent, Source.system, Source.identifier", _LABEL),
     ("Source.database_schema, Source.sheet, Source.unit_words", _LABEL),

@@ -168,7 +168,9 @@ def _of_markers(first: StudySchema, second: StudySchema) -> Iterator[Difference]
         one, other = ours[name], theirs[name]
         for field, (read, fits) in _OF_MARKER.items():
             if read(one) != read(other):
-                yield Difference(about, field, read(one), read(other), fits)
+                alike = field == "unit" and _spelt(one.unit) == _spelt(other.unit)
+                hint = "the same but for capitals and blanks" if alike else ""
+                yield Difference(about, field, read(one), read(other), fits or alike, hint)
         if set(one.categories) != set(other.categories):
             alone = [
                 [each for each in mine if each not in yours]
@@ -190,6 +192,10 @@ def _lacking(what: str, name: str, ours: Mapping[str, object], theirs: Mapping[s
     return Difference(
         f'{what} "{name}"', what, name if name in ours else None, name if name in theirs else None, False, hint
     )
+
+
+def _spelt(unit: str) -> str:
+    return "".join(unit.casefold().split())
 
 
 def _letters(name: str) -> str:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from datetime import tzinfo
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,8 @@ def read_table(
     columns  read these alone, and those whose names differ only in capitals or blanks, so that this can be told;
              None: all. One that the file lacks is left out.
     form     how a text is written that is to be imported. Then any file that is not .parquet is such a text, days in a
-             Parquet file are texts, YYYY-MM-DD, and columns of texts are categorical: long tables have few words.
+             Parquet file are texts, YYYY-MM-DD, and columns of texts are categorical: long tables have few words. A
+             moment in UTC is refused where the form tells no zone.
     of_groups  the last column says who belongs together, no more: `csv_rows.last_cell_in_doubt` then asks less.
     returns  one row a patient, a fresh range index; column names without what cannot be seen (`letters.plain`); CSV
              cells are str, an empty cell is "".
@@ -117,7 +119,7 @@ def read_table(
                     "lines. If each line was meant as a row, look for stray quotation marks."
                 )
         else:
-            frame = _read_parquet(content, name=path.name, wanted=wanted, coded=form is not None)
+            frame = _read_parquet(content, name=path.name, wanted=wanted, form=form)
     if frame is None:
         remedy = {
             ".csv": "Save it as UTF-8 text with commas, one header line and quotes around commas.",
@@ -253,7 +255,7 @@ def _refuse_line_ends(table: pa.Table, numbers: Sequence[int], *, name: str) -> 
         raise InvalidInput(faults)
 
 
-def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None, coded: bool) -> pd.DataFrame:
+def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None, form: TextForm | None) -> pd.DataFrame:
     file = pyarrow.parquet.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
     names = _distinct_names(file.schema_arrow.names, name=name, wanted=wanted)
     kept = _positions(names, wanted)
@@ -271,7 +273,14 @@ def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None, coded: 
     faults = []
     for position in kept:
         cells = by_name.get(file.schema_arrow.names[position])
-        column = None if cells is None else _typed_cells(cells, coded=coded)
+        if form is not None and cells is not None and _is_instant(cells.type):
+            cells = _days_there(cells, form.zone)
+            if cells is None:
+                what = "holds moments in UTC, which are days only in a time zone"
+                remedy = 'Name the hospital\'s in the mapping, such as time_zone = "Europe/Berlin".'
+                faults.append(Fault(f"{name}: column number {position + 1}", what, remedy))
+                continue
+        column = None if cells is None else _typed_cells(cells, coded=form is not None)
         if column is None:
             what = "holds neither text nor numbers, such as dates or lists, or text that is not UTF-8"
             faults.append(Fault(f"{name}: column number {position + 1}", what, "Write it as text or as numbers."))
@@ -280,6 +289,31 @@ def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None, coded: 
     if faults:
         raise InvalidInput(faults)
     return pd.DataFrame(columns, index=range(file.metadata.num_rows))
+
+
+def _is_instant(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) and kind.tz is not None)
+
+
+_UTC = {"UTC", "ETC/UTC", "GMT", "ETC/GMT", "Z", "ZULU", "UCT", "+00:00", "+0000", "-00:00"}
+
+
+def _days_there(cells: pa.ChunkedArray, zone: tzinfo | None) -> pa.ChunkedArray | None:
+    """Of moments the days in that zone; None: in the file's own, and nothing where that is UTC.
+
+    A column all of whose moments are midnight in the file's own zone holds days.
+    """
+    moments = cells.combine_chunks().dictionary_encode()
+    distinct = pc.floor_temporal(moments.dictionary, unit="second")
+    clock = pc.local_timestamp(distinct)
+    days = pc.floor_temporal(clock, unit="day")
+    if not pc.all(pc.equal(clock, days), min_count=0).as_py():
+        if zone is not None:
+            seconds = distinct.cast(pa.timestamp("s", "UTC"))
+            days = pa.array([moment.astimezone(zone).date() for moment in seconds.to_pylist()], type=pa.date32())
+        elif cells.type.tz.upper() in _UTC:
+            return None
+    return pa.chunked_array([days.cast(pa.date32()).take(moments.indices)])
 
 
 def _typed_cells(cells: pa.ChunkedArray, *, coded: bool) -> pd.Series | None:

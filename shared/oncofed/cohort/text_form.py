@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from datetime import tzinfo
 from enum import StrEnum
 
 from oncofed.cohort.csv_rows import COMMA
@@ -34,12 +35,14 @@ class TextForm:
     """separator  between cells, one of `csv_rows.SEPARATORS`.
     comment    lines before the header that begin with it are remarks; None: there are none.
     quoted     whether a quotation mark puts a cell in quotes; False: it is a letter like others.
+    zone       of the hospital, in which a moment of a Parquet file is a day; None: nobody said.
     """
 
     separator: str = COMMA
     encoding: Encoding = Encoding.UTF_8
     comment: str | None = None
     quoted: bool = True
+    zone: tzinfo | None = None
 
 
 def plain_text(content: bytes, form: TextForm, *, name: str) -> bytes:

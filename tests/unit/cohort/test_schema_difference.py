@@ -106,6 +106,7 @@ CONSTANTS = {
     "the order of markers": replace(SCHEMA, markers=(ENTITY, ALBUMIN)),
     "the order of endpoints": replace(SCHEMA, endpoints=(RELAPSE, DEATH), baseline_hazard=(0.01, 0.02)),
     "the order of categories": with_entity(categories=("colon", "lung")),
+    "the capitals of a unit": with_albumin(unit="G / L"),
     "the order of missing codes": with_albumin(missing_codes=("NA", "-1")),
 }
 ALL = NO_TABLE_FITS_BOTH | CONSTANTS

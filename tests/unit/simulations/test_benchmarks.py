@@ -10,6 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from tests.doubles import SilentNoise, round_contribution
+from tests.postgresql import running_postgresql
 
 from oncofed.client.guard.guard import Guard
 from oncofed.client.guard.one_thread import one_thread
@@ -23,6 +24,7 @@ from oncofed.simulations.benchmarks.contribution import contribution_table
 from oncofed.simulations.benchmarks.first_view import first_view_table
 from oncofed.simulations.benchmarks.made_up import model, patients, plan
 from oncofed.simulations.benchmarks.masking import masking_table
+from oncofed.simulations.benchmarks.omop_import import omop_import_table
 from oncofed.simulations.benchmarks.rounds import rounds_table
 from oncofed.simulations.benchmarks.side_by_side import Spread, interleaved, ratio
 from oncofed.simulations.benchmarks.summaries import summaries_table
@@ -182,3 +184,20 @@ def test_without_a_browser_it_says_that_nothing_was_measured(monkeypatch: pytest
     table = first_view_table(patients=60, views=3)
     assert table.rows == ()
     assert table.notes[0].startswith("NOT MEASURED")
+
+
+@pytest.mark.slow
+def test_an_omop_import_is_measured_beside_pandas_from_files_and_from_a_database(tmp_path: Path) -> None:
+    """All four tables are one, or the benchmark ends."""
+    with running_postgresql() as server:
+        (tmp_path / "address").write_text(f"{server.url}\n")
+        table = omop_import_table(measurements=3_000, patients=60, url_file=tmp_path / "address")
+        import psycopg  # noqa: PLC0415 - the server has skipped without it
+
+        with psycopg.connect(server.url) as connection:
+            found = connection.execute("SELECT schema_name FROM information_schema.schemata").fetchall()
+    assert [row[:2] for row in table.rows] == [
+        (place, side) for place in ("Parquet files", "PostgreSQL") for side in ("import", "pandas by hand")
+    ]
+    assert all(float(cell) > 0 for row in table.rows for cell in row[2:])
+    assert not [name for (name,) in found if "oncofed" in name]

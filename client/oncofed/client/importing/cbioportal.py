@@ -32,10 +32,12 @@ from oncofed.plain_file import file_content
 _FORM = TextForm(separator="\t", comment="#", quoted=False)
 _PATIENT, _SAMPLE, _KIND, _GENE = "PATIENT_ID", "SAMPLE_ID", "SAMPLE_TYPE", "Hugo_Symbol"
 _BARCODE, _CLASS = "Tumor_Sample_Barcode", "Variant_Classification"
-_STATUS, _NO_MUTATION = "Mutation_Status", ("wildtype", "none")
+_STATUS, _NO_MUTATION = "Mutation_Status", ("wildtype", "none", "loh")
 _CLINICAL = {Part.PATIENTS: "data_clinical_patient.txt", Part.SAMPLES: "data_clinical_sample.txt"}
 _MUTATIONS, _PANELS, _SEQUENCED = "data_mutations.txt", "data_gene_panel_matrix.txt", "case_lists/cases_sequenced.txt"
 _NOT_SEQUENCED = ("", "NA")
+_OF_ROWS = (_GENE, "Entrez_Gene_Id", "Cytoband", "Composite.Element.REF", "ENTITY_STABLE_ID", "NAME", "DESCRIPTION")
+"""Columns of a matrix that are no samples."""
 ALL_GENES = None
 """Of a sample that was sequenced as a whole."""
 
@@ -149,7 +151,7 @@ def _mutations(
     study: Path, source: Source, genes: list[str], known: Mapping[str, _Sample], patient: str, folder: Path, tell: Tell
 ) -> tuple[pd.DataFrame, list[str]]:
     """A row for each sample that was sequenced, and which these are."""
-    sequenced = _sequenced(study, source, folder)
+    sequenced = _sequenced(study, source, folder, known)
     frame = _with_columns(study / _MUTATIONS, [_GENE, _BARCODE, _CLASS], also=[_STATUS])
     samples = [sample for sample in known if sample in sequenced]
     place = {sample: number for number, sample in enumerate(samples)}
@@ -160,7 +162,7 @@ def _mutations(
             if covered is ALL_GENES or gene in covered:
                 values[row, column] = 0.0
     of_gene = {gene: column for column, gene in enumerate(genes)}
-    silent = set(source.silent)
+    silent = {kind.casefold() for kind in source.silent}
     elsewhere = uncovered = quiet = germline = without = 0
     names = identifiers(frame[_GENE])
     status = frame[_STATUS].astype(str).str.strip().str.casefold() if _STATUS in frame.columns else [""] * len(frame)
@@ -172,7 +174,7 @@ def _mutations(
         germline += told == "germline"
         if told in _NO_MUTATION:
             without += 1
-        elif kind in silent:
+        elif (kind or "").casefold() in silent:
             quiet += 1
         elif sample not in place:
             elsewhere += 1
@@ -182,7 +184,7 @@ def _mutations(
             values[place[sample], of_gene[gene]] = 1.0
     for count, what in (
         (uncovered, "lie in genes that their sample's panel does not name, and do not count"),
-        (without, "have the status Wildtype or None and do not count"),
+        (without, "have the status Wildtype, None or LOH and do not count"),
         (quiet, "are of a silent class and do not count"),
         (germline, "are of the germline, and count as the others do"),
         (elsewhere, "are of no sample that was sequenced and is known, and do not count"),
@@ -200,16 +202,21 @@ def _tell_unnamed(genes: Iterable[str], names: Iterable[str | None], tell: Tell)
         tell(f"{_MUTATIONS}: no variant names {listed}: 0 wherever it was looked at. Is it the symbol of this file?")
 
 
-def _sequenced(study: Path, source: Source, folder: Path) -> Mapping[str, frozenset[str] | None]:
+def _sequenced(
+    study: Path, source: Source, folder: Path, known: Mapping[str, _Sample]
+) -> Mapping[str, frozenset[str] | None]:
     """The genes of each sample that was sequenced; None for all."""
     if (study / _PANELS).exists():
         frame = _with_columns(study / _PANELS, [_SAMPLE, "mutations"])
-        _refuse_two_panels(frame)
-        panel_of = {
-            sample: panel
+        pairs = {
+            (sample, panel)
             for sample, panel in zip(identifiers(frame[_SAMPLE]), identifiers(frame["mutations"]), strict=True)
-            if sample is not None and panel not in (None, *_NOT_SEQUENCED)
+            if sample in known and panel not in (None, *_NOT_SEQUENCED)
         }
+        panel_of = dict(pairs)
+        if several := len(pairs) - len(panel_of):  # which genes were looked at would depend on the order of the rows
+            what, remedy = "name two gene panels for one sample", "Keep the row of the sequencing that counts."
+            raise InvalidInput([Fault(_PANELS, what, remedy, several)])
         panels = _panels(study if source.panels is None else folder / source.panels)
         unknown = sum(panel not in panels and panel not in source.whole for panel in panel_of.values())
         if unknown:
@@ -223,15 +230,6 @@ def _sequenced(study: Path, source: Source, folder: Path) -> Mapping[str, frozen
                 return dict.fromkeys(line.partition(":")[2].split(), ALL_GENES)
     what = f"says nowhere which samples were sequenced: there is neither {_PANELS} nor {_SEQUENCED}"
     raise InvalidInput([Fault(source.lies_at.name, what, "Export one of the two: not sequenced is not the same as 0.")])
-
-
-def _refuse_two_panels(frame: pd.DataFrame) -> None:
-    """Of one sample: which genes were looked at would depend on the order of the rows."""
-    pairs = pd.DataFrame({"sample": identifiers(frame[_SAMPLE]), "panel": identifiers(frame["mutations"])})
-    several = pairs.dropna().drop_duplicates()["sample"].duplicated(keep=False)
-    if several.any():
-        what, remedy = "name two gene panels for one sample", "Keep the row of the sequencing that counts."
-        raise InvalidInput([Fault(_PANELS, what, remedy, int(several.sum()))])
 
 
 def _panels(folder: Path) -> Mapping[str, frozenset[str]]:
@@ -267,6 +265,8 @@ def _matrix(
     if not samples:
         what = "has no column of a sample of data_clinical_sample.txt"
         raise InvalidInput([Fault(path.name, what, "Check that both are of one study.")])
+    if other := sum(name not in known and name not in _OF_ROWS for name in header):
+        tell(f"{path.name}: {other} columns are of no sample of {_CLINICAL[Part.SAMPLES]}, and do not count")
     cells: dict[str, list[str]] = {}
     for line in lines:
         if len(line) != len(header):

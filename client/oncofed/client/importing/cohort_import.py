@@ -50,7 +50,14 @@ def import_cohort(mapping: CohortMapping, *, today: date | None = None) -> Impor
 
     today  nobody was seen later; None: the day of this machine, wherever on the earth that is.
     """
-    return _Import(mapping, datetime.now(UTC).date() + timedelta(days=1) if today is None else today).imported()
+    one_pass = _Import(mapping, datetime.now(UTC).date() + timedelta(days=1) if today is None else today)
+    try:
+        return one_pass.imported()
+    except MemoryError:
+        pass
+    what = "needs more memory than this machine has" + (f", with the source {one_pass.at}" if one_pass.at else "")
+    remedy = "Export the columns and rows that are needed alone, or import on a larger machine."
+    raise InvalidInput([Fault(mapping.where, what, remedy)])
 
 
 class _Import:
@@ -58,6 +65,7 @@ class _Import:
 
     def __init__(self, mapping: CohortMapping, today: date) -> None:
         self.today = today
+        self.at = ""  # the source that is read
         self.mapping, self.schema, self.head = mapping, mapping.schema, mapping.file.mapping
         self.faults: list[Fault] = []
         self.left_out: dict[str, Mask] = {}
@@ -84,6 +92,7 @@ class _Import:
                 zero=self.zero,
                 row_days=self.days.get(plan.source),
                 outside=self.head.outside_range,
+                today=self.today,
             )
             markers[plan.marker.name] = _cells(plan.marker, marker.values[kept])
             told.append(marker.report(kept))
@@ -114,9 +123,10 @@ class _Import:
 
     def _tables(self) -> dict[str, SourceTable]:
         tables: dict[str, SourceTable] = {}
-        fhir = FhirFolders(self.mapping.file.source, self.mapping.folder)
+        fhir = FhirFolders(self.mapping.file.source, self.mapping.folder, self.today)
         with OpenDatabases(self.mapping.folder) as databases:
             for source in self.mapping.file.source:
+                self.at = source.name
                 try:
                     tables[source.name] = read_source_table(
                         source,
@@ -128,6 +138,7 @@ class _Import:
                     )
                 except InvalidInput as refused:
                     self.faults += refused.faults
+        self.at = ""
         if self.faults:
             raise InvalidInput(tuple(dict.fromkeys(self.faults)))
         return tables
@@ -138,6 +149,8 @@ class _Import:
         found = sorted(ids.dropna().unique())
         if not found:
             remedy = "Check its keep, and that the export is whole."
+            if table.notes:
+                remedy += f" Of what was read: {'; '.join(table.notes)}."
             raise InvalidInput([*self.faults, Fault(table.where, "names no patient", remedy)])
         return found
 

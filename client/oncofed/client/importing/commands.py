@@ -165,6 +165,19 @@ def import_table(mapping_file: Path, out: Path | None, dry_run: bool, quiet: boo
         click.echo("Nothing was written." if out is None else f"Wrote {out} and its reports beside it.")
 
 
+@click.command("check")
+@click.argument("mapping_file", metavar="MAPPING", type=click.Path(path_type=Path))
+@click.pass_context
+def check_mapping(context: click.Context, mapping_file: Path) -> None:
+    """Look at what `cohort import MAPPING` would make: its report, or all faults. The same as its --dry-run.
+
+    \b
+    Example:
+      oncofed cohort check mapping.toml
+    """
+    context.invoke(import_table, mapping_file=mapping_file, out=None, dry_run=True, quiet=False)
+
+
 def _refuse_out(mapping: CohortMapping, out: Path) -> None:
     """Before anything is read: a table that could not be written, or would lie on what it is made from."""
     from oncofed.errors import Fault, InvalidInput

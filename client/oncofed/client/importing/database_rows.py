@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.moments import UNSAID
 from oncofed.client.importing.typed_cells import TypedColumns
 from oncofed.client.patients.databases import DatabaseAddress, as_stored, narrow_columns, reading
 from oncofed.cohort.letters import plain
@@ -83,7 +84,7 @@ class OpenDatabases:
     @contextmanager
     def asking(self, source: Source) -> Iterator[Connection]:
         """What the database refuses is told of the source; the next source asks in a transaction of its own."""
-        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - starting does not wait for it
+        from sqlalchemy.exc import DataError, SQLAlchemyError  # noqa: PLC0415 - starting does not wait for it
 
         connection = self.connection(source)
         try:
@@ -91,6 +92,8 @@ class OpenDatabases:
         except SQLAlchemyError as error:  # its text quotes the statement, and may quote cells
             self._close((source.url_file, source.url_variable))
             remedy = "Try it in the database's own client, as the same user."
+            if isinstance(error, DataError):
+                remedy += " If it answers there: days such as infinity, or before the year 1, are to be NULL."
             fault = Fault(called(source), f"its database refuses ({type(error).__name__})", remedy)
             raise InvalidInput([fault]) from None
 
@@ -122,14 +125,16 @@ _INSTANT = 1184
 
 def _refuse_instants(found: CursorResult[Any], kept: Sequence[str], source: Source) -> None:
     """A moment is a day only in a time zone, and the connection's is that of the server or of this machine."""
-    if found.dialect.name != "postgresql" or found.cursor is None or source.statement is None:
+    if found.dialect.name != "postgresql" or found.cursor is None or source.time_zone is not None:
         return
     described: Sequence[Sequence[Any]] = found.cursor.description or ()
     moments = [name for column in described if column[1] == _INSTANT and (name := plain(str(column[0]))) in kept]
     if moments:
         found.close()
         what = "holds moments (timestamptz), which are days only in a time zone"
-        remedy = "Say in the statement which day it is at the hospital: (taken AT TIME ZONE 'Europe/Berlin')::date."
+        remedy = UNSAID
+        if source.statement is not None:
+            remedy += " Or say in the statement which day it is: (taken AT TIME ZONE 'Europe/Berlin')::date."
         raise InvalidInput([Fault(f'{called(source)}: column "{name}"', what, remedy) for name in moments])
 
 

@@ -36,6 +36,10 @@ _OF_DAYS = (Role.EVENT_DATE, Role.LAST_CONTACT, Role.TIME_ZERO, Role.ENTRY_DATE,
 """Columns in which 20240131 is a day and no number."""
 
 
+_SOME_ZONE = "UTC"
+"""Whether a column holds days is the same in each."""
+
+
 class CellType(StrEnum):
     NUMBERS = "numbers"
     DAYS = "days"
@@ -119,7 +123,7 @@ def sources_in(path: Path, beside: Path) -> list[DraftedSource]:
     if path.suffix.lower() == SPREADSHEET:
         return _sheets(path, beside)
     encoding, separator, remarks = Encoding.UTF_8, None, False
-    form = form_of(Source(name="draft", path=path))
+    form = form_of(Source(name="draft", path=path, time_zone=_SOME_ZONE))
     if path.suffix.lower() != ".parquet":
         encoding, separator, remarks = _written(path, form)
         form = TextForm((separator or _by_letter(form.separator)).letter, encoding, "#")
@@ -169,7 +173,8 @@ def source_of(statement: str, databases: OpenDatabases, *, url_file: Path, besid
     """What a statement on a database answers. Raises InvalidInput."""
     name = _TABLE.search(statement)
     called = "statement" if name is None else name.group(1)
-    source = Source(name=called, part=Part.SQL, url_file=url_file.absolute(), statement=statement)
+    place = url_file.absolute()
+    source = Source(name=called, part=Part.SQL, url_file=place, statement=statement, time_zone=_SOME_ZONE)
     columns = _typed(_columns(databases.answer(source, columns=None)), Decimal.POINT)
     return DraftedSource(called, seen_from(beside, url_file), columns=columns, statement=statement)
 

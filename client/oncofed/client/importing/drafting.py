@@ -255,6 +255,9 @@ def _source(source: DraftedSource) -> Iterator[str]:
     forms = [each.day_form for each in source.columns if each.day_form is not None]
     if forms:
         yield f'date_format = "{forms[0]}"  {CONFIRM}'
+    for each in source.columns:
+        if each.day_form not in (None, *forms[:1]):
+            yield f"{CONFIRM}: {quoted(each.name)} is written as {each.day_form}: give the file a second source for it"
     if source.long:
         for role in (Role.CODE, Role.VALUE, Role.UNIT):
             if (column := source.first(role)) is not None:

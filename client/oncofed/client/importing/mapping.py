@@ -20,6 +20,7 @@ from oncofed.client.importing.mapping_rules import (
     among_analytes,
     day_form,
     iso_day,
+    known_zone,
     only_beside,
     only_where,
     rising_window,
@@ -182,7 +183,11 @@ class MappingHead:
     """Words for "not known" in every source; a source or a marker may have its own instead. An empty cell always means
     it"""
     outside_range: Outside = Outside.FAULT
-    """Whether a value outside the schema's plausible range is a fault, or becomes missing and is counted"""
+    """Whether a value outside the schema's plausible range is a fault, or becomes missing and is counted; a patient's
+    other rows still count"""
+    time_zone: Annotated[str | None, Rule(known_zone)] = None
+    """The hospital's, such as `Europe/Berlin`: a moment that is stored or written with another zone (UTC, say) is the
+    day that it was there. Needed where a Parquet file holds moments in UTC, or a database `timestamptz`"""
     without_outcome: Without = Without.FAULT
     """Whether a patient without a time zero or an end of follow-up is a fault, or is left out and counted"""
 
@@ -231,6 +236,8 @@ class Source:
     """The column with the day of a row, for `window` and for `first` and `last`"""
     date_format: Annotated[str, Rule(day_form)] = "YYYY-MM-DD"
     """How days are written, with `YYYY`, `MM` and `DD`, such as `DD.MM.YYYY`. A time of day behind it is ignored"""
+    time_zone: Annotated[str | None, Rule(known_zone)] = None
+    """Instead of that in `[mapping]`"""
     code: str | None = None
     """Of a long table, with one value a row: the column that says what was measured"""
     value: Annotated[str | None, only_beside("code")] = None
@@ -380,7 +387,8 @@ class MappedMarker:
     unit: str | None = None
     """Of the cells; left out: the schema's. Beside a long table's column `unit`: that of rows without one"""
     limits: Limits = Limits.FAULT
-    """What a cell such as `<0,5` becomes: a fault; the limit; half of a lower limit; or missing"""
+    """What a cell such as `<0,5` becomes: a fault; the limit; half of a lower limit; or missing. For `take` it then
+    counts like a measured value"""
     transform: Transform | None = None
     """After converting: `log10` or `log1p` (natural), where the schema's unit is `log10(mg/l)`; the `ratio` to the
     upper limit, where it is `ULN`; or the `age` at time zero, of a column with days, in the schema's unit of time"""

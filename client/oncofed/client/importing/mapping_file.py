@@ -26,6 +26,7 @@ from oncofed.client.importing.mapping import (
     TimeZero,
     Transform,
 )
+from oncofed.client.importing.mapping_rules import meant_twice
 from oncofed.client.importing.places import as_meant, place_of_source
 from oncofed.cohort.letters import plain
 from oncofed.cohort.schema import Endpoint, Kind, Marker, StudySchema, TimeUnit
@@ -108,7 +109,9 @@ def read_mapping(path: Path | str) -> CohortMapping:
             faults += refused.faults
     if file is None or schema is None:
         raise InvalidInput(faults)
-    file = replace(file, source=tuple(map(as_meant, file.source)))
+    zone = file.mapping.time_zone
+    sources = [replace(each, time_zone=each.time_zone or zone) for each in file.source]
+    file = replace(file, source=tuple(map(as_meant, sources)))
     markers = tuple(_plans(file, schema))
     faults += _of_schema(path.name, file, schema, markers)
     if faults:
@@ -203,6 +206,10 @@ def _of_names(where: str, right: Sequence[object], sources: Sequence[Source]) ->
         if isinstance(each, MappedOutcome):
             place = f'[[outcome]] "{each.name}"'
             yield from unknown(f"{place}, source", each.source)
+            source = known.get(head.patients if each.source is None else each.source)
+            gone = head.missing if source is None or source.missing is None else source.missing
+            yield from meant_twice(f"{where}: {place}", yes=each.yes, no=each.no, missing=gone)
+            yield from meant_twice(f"{where}: {place}", death_yes=each.death_yes, death_no=each.death_no, missing=gone)
             for name in each.contacts:
                 yield from unknown(f"{place}, contacts", name)
             for key in ("event_date", "entry_date"):
@@ -216,6 +223,9 @@ def _of_names(where: str, right: Sequence[object], sources: Sequence[Source]) ->
             source = known.get(head.patients if each.source is None else each.source)
             if source is not None:
                 yield from _of_marker_source(f"{where}: {place}", each, source, dated=dated)
+                gone = head.missing if source.missing is None else source.missing
+                gone = gone if each.missing is None else each.missing
+                yield from meant_twice(f"{where}: {place}", words=tuple(each.words), missing=gone)
 
 
 def _of_marker_source(where: str, marker: MappedMarker, source: Source, *, dated: bool) -> Iterator[Fault]:

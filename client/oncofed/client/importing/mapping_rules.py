@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import date
+from itertools import combinations
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from oncofed.client.importing.analytes import BY_NAME
+from oncofed.errors import Fault
 from oncofed.file_model import ABSENT, Known, Rule, Wrong
 from oncofed.toml_file import closest
 
@@ -56,6 +60,13 @@ def told_apart(contacts: tuple[str, ...] | None, known: Known) -> tuple[str, ...
     return contacts
 
 
+def meant_twice(where: str, **lists: tuple[str, ...]) -> Iterator[Fault]:
+    """Where a word stands in two lists, one of them would win in silence."""
+    for (key, words), (other, more) in combinations(lists.items(), 2):
+        if set(words) & set(more):
+            yield Fault(f"{where}, {key}", f"has a word that stands under {other}, too", "Keep one of the two.")
+
+
 def among_analytes(name: str | None, known: Known) -> str | None:
     if name is not None and name not in BY_NAME:
         raise Wrong("is not in the table of analytes", closest(name, list(BY_NAME)))
@@ -72,6 +83,15 @@ def day_form(text: str | None, known: Known) -> str | None:
     if text is not None and any(text.count(token) != 1 for token in DAY_TOKENS):
         raise Wrong("does not say where year, month and day stand", "Write it with YYYY, MM and DD, as DD.MM.YYYY.")
     return text
+
+
+def known_zone(name: str | None, known: Known) -> str | None:
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name).key
+    except (ValueError, OSError, LookupError):  # a path, a folder of zones, a name that nobody knows
+        raise Wrong("is no time zone", "Write it as the public list of zones does, such as Europe/Berlin.") from None
 
 
 def iso_day(text: str | None, known: Known) -> str | None:

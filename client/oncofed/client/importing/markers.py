@@ -1,18 +1,20 @@
 """What was a marker of each patient, in the schema's unit and words?
 
 In this order: the rows of its codes, the cells as numbers or categories, their unit, the transform, the window about
-time zero, which of several rows counts, and last whether the value can be. Each step counts what it takes away.
+time zero, whether the value can be, and last which of several rows counts. Each step counts what it takes away.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 
 from oncofed.client.importing.analytes import factor_between
 from oncofed.client.importing.mapping import Limits, Outside, Part, SameDay, Take, Transform
 from oncofed.client.importing.mapping_file import MarkerPlan
+from oncofed.client.importing.moments import zone_of
 from oncofed.client.importing.outcomes import DAYS
 from oncofed.client.importing.patient_rows import DISAGREE, PatientRows
 from oncofed.client.importing.readings import Column, FloatArray, Mask, numbers
@@ -56,6 +58,7 @@ _COUNTS = (
     "without_day",
     "outside_window",
     "after_zero",
+    "after_today",
     "with_several_rows",
     "emptied_same_day",
     "emptied_outside",
@@ -70,14 +73,21 @@ def _told_by(plan: MarkerPlan) -> str:
 
 
 def imported_marker(
-    plan: MarkerPlan, rows: PatientRows, *, zero: FloatArray | None, row_days: FloatArray | None, outside: Outside
+    plan: MarkerPlan,
+    rows: PatientRows,
+    *,
+    zero: FloatArray | None,
+    row_days: FloatArray | None,
+    outside: Outside,
+    today: date,
 ) -> ImportedMarker:
     """
     zero      (patients,) the day of time zero.
     row_days  (rows,) the source's day of each row.
     outside   of the mapping, where the marker says nothing.
+    today     nothing was measured later.
     """
-    return _Marker(plan, rows, zero, row_days, outside).imported()
+    return _Marker(plan, rows, zero, row_days, outside, today).imported()
 
 
 class _Marker:
@@ -88,7 +98,9 @@ class _Marker:
         zero: FloatArray | None,
         row_days: FloatArray | None,
         outside: Outside,
+        today: date,
     ) -> None:
+        self.today = today
         self.absent: tuple[str, ...] = ()
         if plan.mapped.codes and rows.source.code is not None:  # a long table is looked at once, and then its few rows
             found = np.flatnonzero(rows.known & rows.column(rows.source.code).among(plan.mapped.codes))
@@ -121,7 +133,6 @@ class _Marker:
             values, without = values.copy(), ~self._have_row(of_marker)
             values[without] = self._target(self.mapped.without_row)
             self.counts["filled_without_row"] = int(without.sum())
-        values = self._possible(values)
         return ImportedMarker(self.plan, values, tuple(self.converted), self.absent, self.counts)
 
     def _cells(self) -> Column | None:
@@ -173,7 +184,7 @@ class _Marker:
         """(rows,) from the day that a cell tells to time zero, in the schema's unit."""
         assert self.zero is not None
         form = self.source.date_format
-        days, malformed = cells.days(form, self.missing)
+        days, malformed = cells.days(form, self.missing, zone_of(self.source))
         self.counts["missing"] = int((cells.empty(self.missing) & of_marker).sum())
         self._note(malformed & of_marker, f"is no day of the form {form}", self.rows.day_remedy)
         unit = TimeUnit(self.marker.unit.replace(" ", "").casefold())
@@ -269,6 +280,9 @@ class _Marker:
             counted &= inside
         elif self.zero is not None and self.row_days is not None:
             self.counts["after_zero"] = int((counted & (self.row_days > self.zero[self.rows.patient])).sum())
+        if self.row_days is not None:
+            self.counts["after_today"] = int((counted & (self.row_days > self.today.toordinal())).sum())
+        counted &= ~self._emptied(values, counted)
         picked = pick(
             self.rows.patient[counted],
             values[counted],
@@ -307,11 +321,11 @@ class _Marker:
         have[self.rows.patient[of_marker]] = True
         return have
 
-    def _possible(self, values: FloatArray) -> FloatArray:
-        """Emptied where the schema says that it cannot be, if the mapping wants that; else validation says so."""
+    def _emptied(self, values: FloatArray, counted: Mask) -> Mask:
+        """(rows,) that cannot be, by the schema, if the mapping wants them emptied; else validation says so."""
         span = self.marker.plausible_range
         if span is None or self.outside is Outside.FAULT:
-            return values
-        beyond = (values < span[0]) | (values > span[1])
+            return np.zeros(len(values), dtype=np.bool_)
+        beyond = counted & ((values < span[0]) | (values > span[1]))
         self.counts["emptied_outside"] = self.counts.get("emptied_outside", 0) + int(beyond.sum())
-        return np.where(beyond, np.nan, values)
+        return np.asarray(beyond, dtype=np.bool_)

@@ -27,6 +27,7 @@ from oncofed.client.importing.omop_persons import Persons
 from oncofed.client.importing.omop_rows import CdmRows, DatabaseRows, FolderRows, Only
 from oncofed.client.importing.omop_tables import (
     CODE,
+    EQUAL,
     OF_CONCEPT,
     OF_SOURCE,
     OMOP,
@@ -69,7 +70,7 @@ def read_omop(
     if source.table.value == "person":
         return Persons(source, rows, missing, tell).frame(list(dict.fromkeys([*wanted, patient]))), patient, where
     return (
-        _Events(source, rows, OMOP[source.table], asked).frame(list(dict.fromkeys([*wanted, patient]))),
+        _Events(source, rows, OMOP[source.table], asked, tell).frame(list(dict.fromkeys([*wanted, patient]))),
         patient,
         where,
     )
@@ -81,6 +82,7 @@ class _Events:
     rows: CdmRows
     public: CdmTable
     asked: Asked
+    tell: Tell
     faults: list[Fault] = field(default_factory=list)
 
     @property
@@ -182,22 +184,26 @@ class _Events:
         numbered = ~number.empty(())
         operators = concepts.get(_OPERATOR)
         behind = np.zeros(len(frame), dtype=np.int64)
-        for place, operator in enumerate(OPERATORS, start=1):
-            if operators is not None:
-                behind[(operators == operator) & numbered] = place
+        if operators is not None:
+            for place, operator in enumerate(OPERATORS, start=1):
+                behind[operators == operator] = place
+            if count := int((~np.isin(operators, [0, EQUAL, *OPERATORS])).sum()):
+                self.tell(
+                    f"{self.rows.where(self._name)}: {count} rows have an operator that is not known, and no limit"
+                )
         concept = np.where(numbered, 0, concepts.get(_CONCEPT, np.zeros(len(frame), dtype=np.int64)))
         texts = [Column(frame[name]) for name in _TEXTS if name in frame.columns]
         told = [~numbered & (concept == 0) & ~text.empty(()) for text in texts]
-        if not behind.any() and not concept.any() and not any(each.any() for each in told):
+        if not (behind.any() and numbered.any()) and not concept.any() and not any(each.any() for each in told):
             return frame[_NUMBER]
         decimal = self.source.decimal.letter if number.typed is not None else "."
         pieces = _Texts(len(frame))
         signs = ["", *OPERATORS.values()]
+        pieces.put(concept != 0, Column(pd.Series(concept)), lambda text: OF_CONCEPT + text)
         for place, sign in enumerate(signs):
             pieces.put(numbered & (behind == place), number, partial(_behind, sign, decimal))
-        pieces.put(concept != 0, Column(pd.Series(concept)), lambda text: OF_CONCEPT + text)
-        for rows, text in zip(told, texts, strict=True):
-            pieces.put(rows, text, str)
+            for rows, text in zip(told, texts, strict=True):
+                pieces.put(rows & (behind == place), text, partial(_limit, sign))
         return pieces.series()
 
     def _units(self, frame: pd.DataFrame, concepts: Mapping[str, Places]) -> pd.Series:
@@ -226,6 +232,11 @@ class _Events:
 
 def _behind(sign: str, decimal: str, number: str) -> str:
     return sign + number.replace(".", decimal)
+
+
+def _limit(sign: str, text: str) -> str:
+    """A number that stands where the hospital's own text does; of another text an operator says nothing."""
+    return sign + text if text[:1].isdigit() else text
 
 
 class _Texts:

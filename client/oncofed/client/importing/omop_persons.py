@@ -18,6 +18,7 @@ import pandas as pd
 
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_rules import strftime_of
+from oncofed.client.importing.moments import zone_of
 from oncofed.client.importing.omop_rows import CdmRows
 from oncofed.client.importing.omop_tables import BIRTH, CONTACTS, DEAD, DEATH, FIRST, LAST, OMOP, PERSON_ID, OmopTable
 from oncofed.client.importing.readings import Column, FloatArray, coded, identifiers, numbers
@@ -113,7 +114,7 @@ class Persons:
         end = np.full(len(self.who), -np.inf if last else np.inf)
         for table, day in [(each, day) for each in tables for day in OMOP[each].days(last=last)]:
             frame = self.rows.days(table.value, day, last=last)
-            days, malformed = Column(frame[day]).days(self.source.date_format, self.missing)
+            days, malformed = Column(frame[day]).days(self.source.date_format, self.missing, zone_of(self.source))
             if malformed.any():
                 where = f'{self.rows.where(table.value)}: column "{day}"'
                 remedy = "Correct the cell, or name another date_format in the source of persons."

@@ -40,7 +40,7 @@ class Only:
     words: frozenset[str] = frozenset()
 
     def of(self, frame: pd.DataFrame) -> Mask:
-        """(rows,)"""
+        """(rows,) The one rule; a server may send more rows than these."""
         concept = Column(frame[self.column])
         chosen = concept.among([str(each) for each in self.concepts])
         if self.own is not None and self.own in frame.columns and self.words:
@@ -124,14 +124,18 @@ class FolderRows:
                 raise InvalidInput([Fault(path.name, what, "Remove all but one of each.")])
             if absent := [column for column in needed if column not in frame.columns]:
                 raise _absent(path.name, absent)
-            kept = np.ones(len(frame), dtype=np.bool_)
-            for each in only:
-                kept &= each.of(frame)
-            parts.append(frame if kept.all() else frame[kept].reset_index(drop=True))
+            parts.append(_kept(frame, only))
         return parts[0] if len(parts) == 1 else _together(parts, self.where(table))
 
     def days(self, table: str, day: str, *, last: bool) -> pd.DataFrame:
         return self.read(table, [PERSON_ID, day])
+
+
+def _kept(frame: pd.DataFrame, only: Sequence[Only]) -> pd.DataFrame:
+    kept = np.ones(len(frame), dtype=np.bool_)
+    for each in only:
+        kept &= each.of(frame)
+    return frame if kept.all() else frame[kept].reset_index(drop=True)
 
 
 def _together(parts: Sequence[pd.DataFrame], where: str) -> pd.DataFrame:
@@ -145,6 +149,12 @@ def _together(parts: Sequence[pd.DataFrame], where: str) -> pd.DataFrame:
         else:
             columns[name] = pd.concat(cells, ignore_index=True)
     return pd.DataFrame(columns)
+
+
+def _holding(word: str) -> str:
+    """The pattern (LIKE) of every text that may be this word: its letters of ASCII in their order."""
+    letters = ("/" + letter if letter in "%_/" else letter for letter in word.removesuffix("*") if letter.isascii())
+    return "".join(f"%{letter}" for letter in letters if not letter.isspace()) + "%"
 
 
 class DatabaseRows:
@@ -197,10 +207,15 @@ class DatabaseRows:
         for each in only:
             statement = statement.where(self._chosen(each, known))
         with self._databases.asking(self._source) as connection:
-            return rows_of(connection.execute(statement, execution_options=STREAMED), self._source)
+            found = rows_of(connection.execute(statement, execution_options=STREAMED), self._source)
+        return _kept(found, [each for each in only if each.words])
 
     def _chosen(self, only: Only, known: Mapping[str, str]) -> ColumnElement[bool]:
-        """Constants stand in the statement, since a server takes no more than some thousand parameters."""
+        """What a server can ask: of words whether a text holds their plain letters in this order.
+
+        It does not compare texts as people do, with their blanks and composed letters. Constants stand in the
+        statement, since a server takes no more than some thousand parameters.
+        """
         import sqlalchemy  # noqa: PLC0415 - as in `has`
 
         def among(column: str, listed: Iterable[object]) -> ColumnElement[bool]:
@@ -212,9 +227,12 @@ class DatabaseRows:
         if only.own is None or only.own not in known or not only.words:
             return chosen
         unmapped = sqlalchemy.func.coalesce(concept, 0) == 0
-        own = sqlalchemy.func.trim(sqlalchemy.cast(sqlalchemy.column(known[only.own]), sqlalchemy.String))
-        words: Any = sqlalchemy.bindparam(None, sorted(only.words), expanding=True, literal_execute=True)
-        return sqlalchemy.or_(chosen, sqlalchemy.and_(unmapped, own.in_(words)))  # as `Column.among` in files
+        own = sqlalchemy.cast(sqlalchemy.column(known[only.own]), sqlalchemy.String)
+        alike = [
+            own.like(sqlalchemy.bindparam(None, pattern, literal_execute=True), escape="/")
+            for pattern in sorted(set(map(_holding, only.words)))
+        ]
+        return sqlalchemy.or_(chosen, sqlalchemy.and_(unmapped, sqlalchemy.or_(*alike)))
 
     def days(self, table: str, day: str, *, last: bool) -> pd.DataFrame:
         import sqlalchemy  # noqa: PLC0415 - as in `has`

@@ -85,7 +85,9 @@ OMOP: Mapping[OmopTable, CdmTable] = {
 }
 CONTACTS = tuple(table for table in OMOP if table not in (OmopTable.PERSON, OmopTable.DEATH))
 OPERATORS: Mapping[int, str] = {4171756: "<", 4171754: "<=", 4172704: ">", 4171755: ">="}
-"""By operator concept; equality (4172703) says nothing."""
+"""By operator concept."""
+EQUAL = 4172703
+"""Which says nothing."""
 
 UNITS: Mapping[int, str] = {
     8840: "mg/dl",

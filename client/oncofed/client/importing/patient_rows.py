@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from oncofed.client.importing.mapping import Source, Take
+from oncofed.client.importing.moments import zone_of
 from oncofed.client.importing.readings import Column, FloatArray, Mask, Places, numbers
 from oncofed.client.importing.rows_of_patients import pick
 from oncofed.client.importing.source_tables import SourceTable
@@ -77,7 +78,7 @@ class PatientRows:
     def row_days(self, name: str) -> FloatArray:
         """(rows,)"""
         form = self.source.date_format
-        days, malformed = self.column(name).days(form, self.missing)
+        days, malformed = self.column(name).days(form, self.missing, zone_of(self.source))
         self.note(name, malformed, f"is no day of the form {form}", self.day_remedy)
         return days
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, tzinfo
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from oncofed.client.importing.mapping import Limits, Source
 from oncofed.client.importing.mapping_rules import DAY_TOKENS
+from oncofed.client.importing.moments import there
 from oncofed.cohort.cells import is_numeric, texts, words
 from oncofed.cohort.letters import plain
 
@@ -38,7 +39,7 @@ TRUTHS = {"true": 1.0, "false": 0.0}
 class Column:
     """The cells of one column.
 
-    typed  (rows,) where they are stored as numbers, NaN where empty; None where they are texts.
+    typed  (rows,) where they are stored as numbers, NaN where empty; None where they are texts, or true and false.
     """
 
     cells: pd.Series
@@ -48,14 +49,20 @@ class Column:
 
     @cached_property
     def typed(self) -> FloatArray | None:
-        if not is_numeric(self.cells):
+        if not is_numeric(self.cells) or pd.api.types.is_bool_dtype(self.cells.dtype):
             return None
         return np.asarray(self.cells.to_numpy(dtype=np.float64, na_value=np.nan))
 
     @cached_property
-    def _coded(self) -> tuple[Places, tuple[str, ...]]:
+    def _coded(self) -> tuple[Places, tuple[str, ...], bool]:
         place, found = pd.factorize(self.cells)
-        return np.asarray(place, dtype=np.int64), tuple(texts(pd.Series(found)).to_pylist())
+        distinct = texts(pd.Series(found)).to_pylist()
+        truths = bool(distinct) and all(isinstance(each, bool | np.bool_) for each in found)
+        return np.asarray(place, dtype=np.int64), tuple(map(str.casefold, distinct) if truths else distinct), truths
+
+    def spelt(self, word: str) -> str:
+        """A word of the mapping as it stands in `distinct`: what is stored as true or false has no capitals."""
+        return plain(word).strip().casefold() if self._coded[2] else plain(word).strip()
 
     def only(self, rows: Places) -> Column:
         """These rows of it."""
@@ -78,19 +85,19 @@ class Column:
 
     def each(self, told: Callable[[str], float], absent: float) -> FloatArray:
         """(rows,) what `told` says of each cell's text; it is asked once for each distinct one."""
-        place, distinct = self._coded
+        place, distinct, _ = self._coded
         values = np.array([*(told(text) for text in distinct), absent], dtype=np.float64)
         return values[place]
 
     def among(self, listed: Collection[str]) -> Mask:
         """(rows,) whether a cell is one of these words; a word that ends in * is a beginning."""
-        exact = {plain(word).strip() for word in listed if not word.endswith("*")}
-        begins = tuple(plain(word).strip().removesuffix("*") for word in listed if word.endswith("*"))
+        exact = {self.spelt(word) for word in listed if not word.endswith("*")}
+        begins = tuple(self.spelt(word).removesuffix("*") for word in listed if word.endswith("*"))
 
         def told(text: str) -> bool:
             return text in exact or _digits(text) in exact or (bool(begins) and text.startswith(begins))
 
-        place, distinct = self._coded
+        place, distinct, _ = self._coded
         return np.array([*map(told, distinct), False], dtype=np.bool_)[place]
 
     def empty(self, missing: Collection[str]) -> Mask:
@@ -98,10 +105,13 @@ class Column:
             return np.isnan(self.typed) | np.isin(self.typed, _as_numbers(missing))
         return self.among(["", *missing]) | (self._coded[0] < 0)
 
-    def days(self, form: str, missing: Collection[str]) -> tuple[FloatArray, Mask]:
-        """(rows,) the day as its ordinal, NaN where there is none; (rows,) cells that are no day."""
+    def days(self, form: str, missing: Collection[str], zone: tzinfo | None = None) -> tuple[FloatArray, Mask]:
+        """(rows,) the day as its ordinal, NaN where there is none; (rows,) cells that are no day.
+
+        zone  of the hospital, for moments that are written with theirs.
+        """
         pattern = _day_pattern(form)
-        values = self.each(lambda text: _day(pattern, text), np.nan)
+        values = self.each(lambda text: _day(pattern, text if zone is None else there(text, zone)), np.nan)
         gone = self.empty(missing)
         malformed = np.isnan(values) & ~gone
         return np.where(gone, np.nan, values), malformed
@@ -109,7 +119,8 @@ class Column:
     def indices(self, categories: Mapping[str, str], vocabulary: tuple[str, ...]) -> FloatArray:
         """(rows,) the place in the vocabulary, NaN for any other cell. categories: the source's word to the study's."""
         known = {plain(word).strip(): float(place) for place, word in enumerate(vocabulary)}
-        known |= {plain(word).strip(): known[plain(target).strip()] for word, target in categories.items()}
+        known |= {self.spelt(word): place for word, place in known.items()}
+        known |= {self.spelt(word): known[plain(target).strip()] for word, target in categories.items()}
         return self.each(lambda text: known.get(text, known.get(_digits(text), np.nan)), np.nan)
 
 
@@ -153,7 +164,7 @@ def numbers(
     translated  the number (as a text with a decimal point) for each of these words.
     truths      whether true and false are 1 and 0.
     """
-    known = {plain(word).strip(): float(target) for word, target in (translated or {}).items()}
+    known = {column.spelt(word): float(target) for word, target in (translated or {}).items()}
     if column.typed is not None and not known:
         values = column.typed
         gone = column.empty(missing)

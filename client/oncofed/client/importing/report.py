@@ -51,10 +51,11 @@ class MarkerReport:
     without_day         cannot be placed in time.
     outside_window      lie outside of the window.
     after_zero          are of days after time zero and count, since there is no window.
+    after_today         are of days that have not come yet.
+    emptied_outside     outside the plausible range, and emptied.
     Patients:
     with_several_rows   of which one counts.
     emptied_same_day    several values on one day.
-    emptied_outside     outside the plausible range, and emptied.
     filled_without_row  have no row, and get what the mapping says.
     not_measured        in the table, without a value.
     converted           from which units, by which factor.
@@ -72,6 +73,7 @@ class MarkerReport:
     without_day: int
     outside_window: int
     after_zero: int
+    after_today: int
     with_several_rows: int
     emptied_same_day: int
     emptied_outside: int
@@ -154,9 +156,10 @@ def _of_marker(marker: MarkerReport) -> Iterator[str]:
         (marker.without_day, "rows without a day"),
         (marker.outside_window, "rows outside the window"),
         (marker.after_zero, "rows from after time zero, which count without a window"),
+        (marker.after_today, "rows of days after today"),
         (marker.with_several_rows, "patients with several rows"),
         (marker.emptied_same_day, "emptied: several values on one day"),
-        (marker.emptied_outside, "emptied: outside the plausible range"),
+        (marker.emptied_outside, "rows emptied: outside the plausible range"),
         (marker.filled_without_row, "filled: without a row"),
     ):
         if count:

@@ -89,9 +89,31 @@ def _read(path: Path, source: Source, columns: Iterable[str] | None, tell: Tell)
     if shifted:
         what = "some rows hold something in columns without a name: their cells may be shifted"
         raise InvalidInput([Fault(path.name, what, "Give these columns a name, or empty them.", shifted)])
+    for note in _of_what_is_shown(_sheet(content, path.name, source, computed=True)):
+        tell(f"{path.name}: {note}")
     if not typed.rows:
         tell(f"{path.name}: the sheet has a header and no rows")
     return typed.frame()
+
+
+_HIDDEN = re.compile(rb'<(?:\w+:)?row\b[^<>]*\bhidden="(?:1|true)"')
+_MERGED = re.compile(rb'<(?:\w+:)?mergeCell\b[^<>]*\bref="[A-Z]+(\d+):[A-Z]+(\d+)"')
+_PIECE_BYTES = 1 << 20
+
+
+def _of_what_is_shown(sheet: Any) -> Iterator[str]:
+    """What people see of a sheet and its cells do not say: rows that a filter hides, cells that are one."""
+    hidden, merged, rest = 0, 0, b""
+    with sheet._get_source() as part:  # its XML, in which a sign < begins an element and nothing else
+        while piece := part.read(_PIECE_BYTES):
+            whole, begun, rest = (rest + piece).rpartition(b"<")
+            hidden += len(_HIDDEN.findall(whole))
+            merged += sum(first != last for first, last in _MERGED.findall(whole))
+            rest = begun + rest
+    if hidden:
+        yield f"{hidden:,} rows are hidden in the sheet, by a filter perhaps, and count like the others"
+    if merged:
+        yield f"{merged:,} merged cells reach over several rows: only the first of these rows has what they hold"
 
 
 def _workbook(path: Path) -> bytes:

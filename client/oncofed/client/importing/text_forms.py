@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from oncofed.client.importing.mapping import Separator, Source
+from oncofed.client.importing.moments import zone_of
 from oncofed.cohort.text_form import TextForm
 
 _BY_TABS = (".tsv", ".tab", ".txt")
@@ -11,4 +12,5 @@ _BY_TABS = (".tsv", ".tab", ".txt")
 def form_of(source: Source) -> TextForm:
     suffixes = [suffix.lower() for suffix in source.lies_at.suffixes if suffix.lower() != ".gz"]
     by_suffix = Separator.TAB if suffixes and suffixes[-1] in _BY_TABS else Separator.COMMA
-    return TextForm((source.separator or by_suffix).letter, source.encoding, source.comment)
+    separator = (source.separator or by_suffix).letter
+    return TextForm(separator, source.encoding, source.comment, zone=zone_of(source))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from types import NoneType
 
@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_rules import strftime_of
+from oncofed.client.importing.moments import zone_of
 
 
 class TypedColumns:
@@ -29,6 +30,7 @@ class TypedColumns:
         self.names = tuple(names)
         self._decimal = source.decimal.letter
         self._day_form = strftime_of(source.date_format)
+        self._zone = zone_of(source)
         self._pieces: list[list[pa.Array]] = [[] for _ in self.names]
         self.rows = 0
 
@@ -47,7 +49,7 @@ class TypedColumns:
 
     def _packed(self, cells: Sequence[object]) -> pa.Array:
         if any(isinstance(cell, date | Decimal) or _is_nan(cell) for cell in cells):
-            cells = [_plain(cell) for cell in cells]
+            cells = [_plain(cell, self._zone) for cell in cells]
         packed = None
         kinds = {type(cell) for cell in cells} - {NoneType}
         if len(kinds) <= 1 or kinds == {int, float}:  # of others Arrow would make a number of true, and a day of 0
@@ -73,6 +75,8 @@ class TypedColumns:
             return cell.strftime(self._day_form)
         if isinstance(cell, bool):
             return str(cell).lower()
+        if isinstance(cell, bytes):  # how some programs write text
+            return cell.decode("utf-8", "replace")
         if isinstance(cell, float):
             return (str(int(cell)) if cell.is_integer() else repr(cell)).replace(".", self._decimal)
         return str(cell).encode("utf-8", "replace").decode()
@@ -106,14 +110,14 @@ def _is_nan(cell: object) -> bool:
     return isinstance(cell, float | Decimal) and math.isnan(cell)
 
 
-def _plain(cell: object) -> object:
-    """A day without its hour; a decimal as the number that it is, whole where it is whole; NaN, which is no empty cell,
-    as the word that an export writes.
+def _plain(cell: object, zone: tzinfo | None) -> object:
+    """A day without its hour, as it was in that zone; a decimal as the number that it is, whole where it is whole; NaN,
+    which is no empty cell, as the word that an export writes.
     """
     if _is_nan(cell):
         return "NaN"
     if isinstance(cell, datetime):
-        return cell.date()
+        return (cell if cell.tzinfo is None or zone is None else cell.astimezone(zone)).date()
     if isinstance(cell, Decimal):
         if not cell.is_finite():
             return str(cell)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -157,13 +158,24 @@ def _rounded(cell: object) -> object:
     return Rounded(cell) if isinstance(cell, float) and SINGLE <= abs(cell) < np.inf else cell
 
 
+_READING = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
+_TELLING = ("table_info", "table_xinfo", "table_list")
+"""Pragmas that tell which tables and columns there are."""
+
+
+def _reads(action: int, argument: str | None, *_: str | None) -> int:
+    """Whether SQLite may do it: nothing that writes, to its own file or (ATTACH, VACUUM INTO) to any other."""
+    told = action == sqlite3.SQLITE_PRAGMA and argument in _TELLING
+    return sqlite3.SQLITE_OK if action in (*_READING, sqlite3.SQLITE_TRANSACTION) or told else sqlite3.SQLITE_DENY
+
+
 def _read_only(connection: Connection, where: str) -> None:
     """Hold the connection to reading, and to one state of the database."""
     if connection.dialect.name == "postgresql":
         connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     elif connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("PRAGMA query_only = ON")
-        connection.rollback()
+        driver: Any = connection.connection.driver_connection
+        driver.set_authorizer(_reads)
     else:
         what, remedy = "this kind of database cannot be held to reading", "Use PostgreSQL, or export a Parquet file."
         raise InvalidInput([Fault(where, what, remedy)])

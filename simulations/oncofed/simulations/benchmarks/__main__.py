@@ -25,6 +25,13 @@ from oncofed.simulations.benchmarks.summaries import summaries_table
 from oncofed.simulations.benchmarks.tables import Table
 from oncofed.simulations.sweep.separate_processes import cores
 
+
+def _omop_import(quick: bool, url_file: Path | None = None) -> Table:
+    if quick:
+        return omop_import_table(measurements=300_000, patients=5_000, url_file=url_file)
+    return omop_import_table(url_file=url_file)
+
+
 PARTS: dict[str, Callable[[bool], Table]] = {
     "command-line": lambda quick: command_line_table(repetitions=5 if quick else 10),
     "contribution": lambda quick: (
@@ -33,9 +40,7 @@ PARTS: dict[str, Callable[[bool], Table]] = {
     "explanation": lambda quick: explanation_table(repetitions=3 if quick else 9),
     "first-view": lambda quick: first_view_table(patients=5000, views=7 if quick else 25),
     "masking": lambda quick: masking_table(rounds=3, sites=(10, 50)) if quick else masking_table(rounds=9),
-    "omop-import": lambda quick: (
-        omop_import_table(measurements=300_000, patients=5_000) if quick else omop_import_table()
-    ),
+    "omop-import": _omop_import,
     "rounds": lambda quick: rounds_table(rounds=3, sites=(10, 100)) if quick else rounds_table(rounds=7),
     "summaries": lambda quick: summaries_table(many=1500, repetitions=1) if quick else summaries_table(),
 }
@@ -45,7 +50,13 @@ PARTS: dict[str, Callable[[bool], Table]] = {
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the tables, as Markdown.")
 @click.option("--quick", is_flag=True, help="Fewer sizes and repetitions: about a minute.")
 @click.option("--only", type=click.Choice(list(PARTS)), multiple=True, help="Repeatable.")
-def benchmarks(out: Path | None, quick: bool, only: tuple[str, ...]) -> None:
+@click.option(
+    "--postgresql",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With the address of a database, from which omop-import reads, too. It makes a schema there and removes it.",
+)
+def benchmarks(out: Path | None, quick: bool, only: tuple[str, ...], postgresql: Path | None) -> None:
     """Measure ratios of the project's own parts to what they are compared with; minutes on two cores."""
     console = rich.console.Console(width=200)
     machine = (
@@ -58,7 +69,8 @@ def benchmarks(out: Path | None, quick: bool, only: tuple[str, ...]) -> None:
         if only and name not in only:
             continue
         click.echo(f"measuring: {name} ...", err=True)
-        table = measure(quick)
+        from_database = name == "omop-import" and postgresql is not None
+        table = _omop_import(quick, postgresql) if from_database else measure(quick)
         table.show(console)
         sys.stdout.flush()
         pages.append(table.markdown())

@@ -1,23 +1,28 @@
 """What does an import of an OMOP model cost, beside pandas that does the same by hand and checks nothing?
 
-A model of Parquet files: MEASUREMENT with results of 40 laboratory values in two units, of which the last in the 90
-days before the first diagnosis counts, in one unit; age, death and the last contact of any table. Each side runs in a
-process of its own, so that its memory is its own, and both must give the same table.
+A model of Parquet files, or of tables in PostgreSQL: MEASUREMENT with results of 40 laboratory values in two units, of
+which the last in the 90 days before the first diagnosis counts, in one unit; age, death and the last contact of any
+table. Each side runs in a process of its own, so that its memory is its own, and all must give the same table.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from oncofed.client.importing.cohort_import import import_cohort
@@ -102,24 +107,39 @@ same_day = "highest"
 """
 
 
-def omop_import_table(*, measurements: int = 5_000_000, patients: int = 50_000) -> Table:
+def omop_import_table(*, measurements: int = 5_000_000, patients: int = 50_000, url_file: Path | None = None) -> Table:
+    """url_file: with the address of a PostgreSQL database, in which a schema is made, measured, too, and removed."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         written(folder, measurements=measurements, patients=patients)
-        found = {side: _run(side, folder) for side in SIDES}
-        ours, theirs = (pd.read_parquet(folder / f"{side}.parquet") for side in SIDES)
-    pd.testing.assert_frame_equal(ours, theirs, check_like=True, check_exact=False, rtol=1e-12)
-    first, second = found.values()
+        found = {("Parquet files", side): _run(side, folder) for side in SIDES}
+        tables = [pd.read_parquet(folder / f"{side}.parquet") for side in SIDES]
+        if url_file is not None:
+            with in_database(folder, url_file) as database:
+                found |= {("PostgreSQL", side): _run(side, database) for side in SIDES}
+                tables += [pd.read_parquet(database / f"{side}.parquet") for side in SIDES]
+    for other in tables[1:]:
+        pd.testing.assert_frame_equal(tables[0], other, check_like=True, check_exact=False, rtol=1e-12)
     return Table(
-        title=f"{measurements:,} measurements of an OMOP model in Parquet files, {patients:,} patients",
-        columns=("what", "seconds of the processor", "peak of memory, MiB"),
-        rows=tuple((side, f"{each['seconds']:.1f}", f"{each['memory_mib']:.0f}") for side, each in found.items()),
+        title=f"{measurements:,} measurements of an OMOP model, {patients:,} patients",
+        columns=("from", "what", "seconds", "seconds of the processor", "peak of memory, MiB"),
+        rows=tuple(
+            (place, side, f"{each['wall']:.1f}", f"{each['seconds']:.1f}", f"{each['memory_mib']:.0f}")
+            for (place, side), each in found.items()
+        ),
         notes=(
-            f"{MARKERS} markers; both give the same table. Memory is the process's, with its libraries.",
-            f"import over pandas: time {first['seconds'] / second['seconds']:.2f}, "
-            f"memory {first['memory_mib'] / second['memory_mib']:.2f}.",
+            f"{MARKERS} markers; all give the same table. Time and memory are the process's, with its libraries, and "
+            "not the database's.",
+            *_ratios(found),
         ),
     )
+
+
+def _ratios(found: Mapping[tuple[str, str], Mapping[str, float]]) -> Iterator[str]:
+    for place in dict.fromkeys(place for place, _ in found):
+        ours, theirs = (found[place, side] for side in SIDES)
+        time, memory = (ours[what] / theirs[what] for what in ("seconds", "memory_mib"))
+        yield f"{place}, import over pandas: time of the processor {time:.2f}, memory {memory:.2f}."
 
 
 def written(folder: Path, *, measurements: int, patients: int) -> None:
@@ -163,6 +183,49 @@ def written(folder: Path, *, measurements: int, patients: int) -> None:
     (folder / "mapping.toml").write_text(_MAPPING + mapped)
 
 
+_ADDRESS, _CDM = "address", "oncofed_benchmark"
+_COLUMN_TYPES = {"person_id": "bigint", "measurement_id": "bigint", "value_as_number": "numeric"}
+"""As OMOP's own statements make the tables; days are `date`, and others `integer`."""
+
+
+@contextmanager
+def in_database(folder: Path, url_file: Path) -> Iterator[Path]:
+    """The same model in the tables of a schema, and a folder with schema and mapping for it."""
+    import psycopg  # noqa: PLC0415 - an extra
+
+    database = folder / "database"
+    database.mkdir()
+    (database / _ADDRESS).write_text(url_file.read_text())
+    (database / _ADDRESS).chmod(0o600)
+    (database / "schema.toml").write_text((folder / "schema.toml").read_text())
+    place = f'url_file = "{_ADDRESS}"\ndatabase_schema = "{_CDM}"'
+    (database / "mapping.toml").write_text((folder / "mapping.toml").read_text().replace('path = "cdm"', place))
+    with psycopg.connect(url_file.read_text().strip(), autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {_CDM}".encode())
+        try:
+            for path in sorted((folder / "cdm").glob("*.parquet")):
+                _copy(connection, path)
+            connection.execute("ANALYZE")
+            yield database
+        finally:
+            connection.execute(f"DROP SCHEMA {_CDM} CASCADE".encode())
+
+
+def _copy(connection: Any, path: Path) -> None:
+    file = pq.ParquetFile(path)
+    names = file.schema_arrow.names
+    kinds = ("date" if name.endswith("_date") else _COLUMN_TYPES.get(name, "integer") for name in names)
+    told = ", ".join(f"{name} {kind}" for name, kind in zip(names, kinds, strict=True))
+    table = f"{_CDM}.{path.stem}"
+    connection.execute(f"CREATE TABLE {table} ({told})".encode())
+    with connection.cursor().copy(f"COPY {table} FROM STDIN WITH (FORMAT csv)".encode()) as copied:
+        for batch in file.iter_batches(200_000):
+            cells = [each.cast(pa.date32()) if pa.types.is_timestamp(each.type) else each for each in batch]
+            text = io.BytesIO()
+            pyarrow.csv.write_csv(pa.table(cells, names=names), text, pyarrow.csv.WriteOptions(include_header=False))
+            copied.write(text.getvalue())
+
+
 def _days(since: NDArray[np.integer[Any]]) -> NDArray[np.datetime64]:
     return (_EPOCH + since.astype("timedelta64[D]")).astype("datetime64[ms]")
 
@@ -172,17 +235,26 @@ def by_import(folder: Path) -> pd.DataFrame:
     return found
 
 
+def _read(folder: Path, table: str, columns: Sequence[str] = ()) -> pd.DataFrame:
+    if not (folder / _ADDRESS).exists():
+        return pd.read_parquet(folder / "cdm" / f"{table}.parquet", columns=[*columns] or None)
+    from sqlalchemy import create_engine  # noqa: PLC0415 - as in `in_database`
+
+    address = (folder / _ADDRESS).read_text().strip().replace("postgresql://", "postgresql+psycopg://")
+    with create_engine(address).connect() as connection:
+        return pd.read_sql_query(f"SELECT {', '.join(columns) or '*'} FROM {_CDM}.{table}", connection)  # noqa: S608
+
+
 def by_hand(folder: Path) -> pd.DataFrame:
     """As one writes it for this one model."""
-    model = folder / "cdm"
-    person = pd.read_parquet(model / "person.parquet").set_index("person_id")
-    diagnosed = pd.read_parquet(model / "condition_occurrence.parquet").groupby("person_id")["condition_start_date"]
+    person = _read(folder, "person").set_index("person_id")
+    diagnosed = _read(folder, "condition_occurrence").groupby("person_id")["condition_start_date"]
     zero = pd.to_datetime(diagnosed.min())
-    death = pd.to_datetime(pd.read_parquet(model / "death.parquet").set_index("person_id")["death_date"])
+    death = pd.to_datetime(_read(folder, "death").set_index("person_id")["death_date"])
     columns = ["person_id", "measurement_concept_id", "measurement_date", "value_as_number", "unit_concept_id"]
-    rows = pd.read_parquet(model / "measurement.parquet", columns=columns)
+    rows = _read(folder, "measurement", columns)
     rows["measurement_date"] = pd.to_datetime(rows["measurement_date"])
-    visits = pd.read_parquet(model / "visit_occurrence.parquet").set_index("person_id")["visit_end_date"]
+    visits = _read(folder, "visit_occurrence").set_index("person_id")["visit_end_date"]
     last = pd.concat([pd.to_datetime(visits), rows.groupby("person_id")["measurement_date"].max(), zero], axis=1)
     born = pd.to_datetime(
         {"year": person["year_of_birth"], "month": person["month_of_birth"], "day": person["day_of_birth"]}
@@ -225,9 +297,9 @@ def _peak_mib() -> float:
 
 if __name__ == "__main__":
     side, place = sys.argv[1], Path(sys.argv[2])
-    began = time.process_time()
+    began, began_at = time.process_time(), time.perf_counter()
     table = SIDES[side](place)
-    seconds = time.process_time() - began
+    seconds, wall = time.process_time() - began, time.perf_counter() - began_at
     memory = _peak_mib()
     table.to_parquet(place / f"{side}.parquet", index=False)
-    sys.stdout.write(json.dumps({"seconds": seconds, "memory_mib": memory}))
+    sys.stdout.write(json.dumps({"seconds": seconds, "wall": wall, "memory_mib": memory}))

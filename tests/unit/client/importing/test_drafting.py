@@ -10,6 +10,7 @@ from contextlib import closing
 from datetime import date
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -160,6 +161,22 @@ def test_the_files_of_a_clinic_are_recognised(tmp_path: Path) -> None:
         "stage",
         "ecog",
     }
+
+
+def test_a_column_whose_days_are_written_otherwise_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,birth date,last contact\nx,02.01.1950,2021-03-04\ny,03.01.1950,2021-03-05\n")
+    lines = draft([tmp_path / "a.csv"], beside=tmp_path).mapping.splitlines()
+    (place,) = [number for number, line in enumerate(lines) if line.startswith('date_format = "DD.MM.YYYY"')]
+    assert lines[place + 1] == (
+        '# confirm: "last contact" is written as YYYY-MM-DD: give the file a second source for it'
+    )
+
+
+def test_moments_in_utc_are_days_to_a_draft(tmp_path: Path) -> None:
+    """The import then asks for the time zone."""
+    moments = pd.Series(pd.to_datetime(["2021-03-04T23:30:00Z", "2021-03-05T10:00:00Z"]))
+    pd.DataFrame({"id": ["x", "y"], "last contact": moments}).to_parquet(tmp_path / "a.parquet")
+    assert 'date_format = "YYYY-MM-DD"' in draft([tmp_path / "a.parquet"], beside=tmp_path).mapping
 
 
 def test_each_sheet_of_a_workbook_is_a_source(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from tests.small_fhir import (
     write,
 )
 
-from oncofed.client.importing.cohort_import import import_cohort
+from oncofed.client.importing.cohort_import import ImportedCohort, import_cohort
 from oncofed.client.importing.mapping_file import read_mapping
 from oncofed.errors import InvalidInput
 
@@ -144,6 +144,76 @@ def test_one_address_of_two_bundles_is_nobodys(tmp_path: Path) -> None:
         (tmp_path / "fhir" / f"{name}.json").write_text(json.dumps({"resourceType": "Bundle", "entry": entries}))
     with pytest.raises(InvalidInput, match="stand for several patients"):
         import_cohort(read_mapping(path))
+
+
+def bundles(folder: Path, *resources: list[tuple[str | None, Resource]]) -> ImportedCohort:
+    """Each list is a bundle of addresses and resources."""
+    path = write(folder, [])
+    for number, listed in enumerate(resources):
+        entries = [{"resource": each} | ({"fullUrl": url} if url else {}) for url, each in listed]
+        content = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+        (folder / "fhir" / f"{number}.json").write_text(json.dumps(content))
+    return import_cohort(read_mapping(path))
+
+
+@pytest.mark.parametrize("versions", [("2021-01-01", "2021-02-01"), ("2021-01-01", "2021-01-01"), (None, None)])
+def test_a_patient_with_a_new_address_in_each_bundle_has_the_rows_of_all(
+    versions: tuple[str | None, str | None], tmp_path: Path
+) -> None:
+    """As FHIR wants of a bundle; the resource is the same, or a newer version of it."""
+    who = [patient("a") | ({} if day is None else {"meta": {"lastUpdated": f"{day}T00:00:00Z"}}) for day in versions]
+    first = [("urn:uuid:1", who[0]), (None, diagnosis("urn:uuid:1")), (None, crp(7.5, "urn:uuid:1"))]
+    found = bundles(tmp_path, first, [("urn:uuid:2", who[1]), (None, AWAKE | of("urn:uuid:2"))])
+    assert cells(found) == {"a": {"days": 51.0, "died": 0, "crp": 7.5, "ecog": None}}
+    assert "cannot be found" not in notes(found)
+
+
+def test_a_medication_with_a_new_address_in_each_bundle_is_found_by_all(tmp_path: Path) -> None:
+    drug: Resource = {"resourceType": "Medication", "id": "m", "code": DRUG["medicationCodeableConcept"]}
+    drugs: list[Resource] = [{**drug, "meta": {"versionId": version}} for version in ("1", "2")]
+    given: Resource = {"resourceType": "MedicationAdministration", "id": "g", "status": "completed"}
+    given |= of("a")
+    given |= {"effectiveDateTime": "2020-02-01", "medicationReference": {"reference": "urn:uuid:1"}}
+    path = write(tmp_path, [], mapping=with_marker("fhir_medications", THERAPY))
+    for url, listed in (
+        ("urn:uuid:1", [drugs[0], given]),
+        ("urn:uuid:2", [drugs[1], patient("a"), diagnosis("a"), AWAKE]),
+    ):
+        entries = [{"resource": each} for each in listed]
+        content = {"resourceType": "Bundle", "entry": [entries[0] | {"fullUrl": url}, *entries[1:]]}
+        (tmp_path / "fhir" / f"{url[-1]}.json").write_text(json.dumps(content))
+    assert cells(import_cohort(read_mapping(path)))["a"]["ecog"] == 1
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_patients_who_replace_one_another_are_one_patient(others: int, tmp_path: Path) -> None:
+    """However many other patients there are."""
+    who = [
+        patient(name, link=[{"type": "replaced-by", "other": {"reference": f"Patient/{other}"}}])
+        for name, other in (("b", "a"), ("a", "b"))
+    ]
+    more = [resource for n in range(others) for resource in (patient(f"x{n}"), diagnosis(f"x{n}"), crp(9, f"x{n}"))]
+    found = cells(imported(tmp_path, [*who, *more, diagnosis("b"), AWAKE, crp(7.5, "b")]))
+    assert found["a"] == {"days": 51.0, "died": 0, "crp": 7.5, "ecog": None}
+    assert "b" not in found
+
+
+@pytest.mark.parametrize(("born", "age"), [(("1950-01-10",), 70.0), (("1950-01-10", "1960-01-10"), None)])
+def test_what_is_told_of_the_replaced_patient_alone_is_not_lost(
+    born: tuple[str, ...], age: float | None, tmp_path: Path
+) -> None:
+    """Unless two of them tell different things."""
+    link = [{"type": "replaced-by", "other": {"reference": "Patient/a"}}]
+    old = [patient(f"old{n}", link=link, birthDate=day) for n, day in enumerate(born)]
+    marker = '[[marker]]\nname = "ecog"\nnot_measured = true\n'
+    text = MAPPING.partition("[[marker]]")[0] + marker
+    text += '[[marker]]\nname = "crp"\nsource = "patients"\ncolumn = "birth_date"\ntransform = "age"\n'
+    path = write(tmp_path, [*old, patient("a") | {"birthDate": None}, diagnosis("a"), AWAKE], mapping=text)
+    schema = path.with_name("schema.toml")
+    schema.write_text(schema.read_text().replace('unit = "mg/l"', 'unit = "years"'))
+    assert cells(import_cohort(read_mapping(path)))["a"]["crp"] == (
+        None if age is None else pytest.approx(age, abs=0.01)
+    )
 
 
 def test_of_two_identifiers_of_one_system_the_official_one_counts(tmp_path: Path) -> None:
@@ -401,6 +471,19 @@ def test_a_contact_of_which_the_month_is_told_is_its_first_day(tmp_path: Path) -
     assert cells(imported(tmp_path, resources, mapping=mapping))["a"]["days"] == 112.0
 
 
+def test_a_moment_is_the_day_that_it_was_in_the_hospitals_time_zone(tmp_path: Path) -> None:
+    """Half past eleven at night in UTC is the next day in Berlin; a server may write either."""
+    moments = ("2020-01-09T23:30:00Z", "2020-01-10T00:30:00+01:00", "2020-01-10")
+    text = changed(('patients = "diagnoses"', 'patients = "diagnoses"\ntime_zone = "Europe/Berlin"'))
+    for number, moment in enumerate(moments):
+        (tmp_path / str(number)).mkdir()
+        resources = [patient("a"), diagnosis("a", moment), AWAKE]
+        assert cells(imported(tmp_path / str(number), resources, mapping=text))["a"]["days"] == 51.0
+    (tmp_path / "cut").mkdir()
+    resources = [patient("a"), diagnosis("a", moments[0]), AWAKE]
+    assert cells(imported(tmp_path / "cut", resources))["a"]["days"] == 52.0  # as it is written
+
+
 # --- therapies and variants
 
 
@@ -481,7 +564,7 @@ def test_a_gene_that_was_not_studied_is_not_measured(found: list[Resource], want
 
 
 def test_a_diagnosis_of_icd_10_is_preferred_to_other_codes(tmp_path: Path) -> None:
-    both = {"coding": [{"system": SNOMED, "code": "254637007"}, {"system": ICD_10, "code": "C34.1"}]}
+    both = {"coding": [{"system": SNOMED, "code": "254637007"}, {"system": ICD_10, "code": "c34.1"}]}
     assert "a" in cells(imported(tmp_path, [patient("a"), diagnosis("a") | {"code": both}, AWAKE]))
 
 
@@ -503,7 +586,31 @@ def diagnosed(name: str, *, verification: str = "", sure: str = "") -> Resource:
 def test_a_suspected_diagnosis_makes_nobody_a_patient_of_the_study(verification: str, tmp_path: Path) -> None:
     found = imported(tmp_path, [*two_patients()[3:], patient("a"), AWAKE, diagnosed("a", verification=verification)])
     assert list(cells(found)) == ["b"]
-    assert "1 were entered in error, cancelled, refuted, only suspected or not done" in notes(found)
+    sure = verification in ("refuted", "entered-in-error")
+    words = "1 were entered in error, cancelled, refuted or not done" if sure else "1 rows are only suspected"
+    assert words in notes(found)
+
+
+@pytest.mark.parametrize(("listed", "counted"), [("unconfirmed", True), ("provisional", False)])
+def test_which_suspected_diagnoses_count_a_mapping_may_say(listed: str, counted: bool, tmp_path: Path) -> None:
+    """Some hospitals write it at every diagnosis."""
+    mapping = changed(('code = ["C34*"]', f'code = ["C34*"], verification = ["confirmed", "{listed}"]'))
+    who = [patient("a"), AWAKE, diagnosed("a", verification="unconfirmed"), patient("c"), diagnosed("c", sure="V")]
+    sure = diagnosed("b", verification="confirmed")
+    found = cells(imported(tmp_path, [*two_patients()[3:4], *two_patients()[5:], sure, *who], mapping=mapping))
+    assert sorted(found) == (["a", "b"] if counted else ["b"])
+
+
+def test_where_all_diagnoses_are_suspected_that_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="names no patient") as refused:
+        imported(tmp_path, [patient("a"), AWAKE, diagnosed("a", verification="unconfirmed")])
+    assert "1 rows are only suspected and do not count, unless keep names a verification" in str(refused.value)
+
+
+@pytest.mark.parametrize(("verification", "days"), [("provisional", 457.0), ("refuted", 51.0)])
+def test_who_was_suspected_to_be_ill_was_seen(verification: str, days: float, tmp_path: Path) -> None:
+    suspected = diagnosis("a", "2021-04-11", "C78.0", verificationStatus=concept("x", verification))
+    assert cells(imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, suspected]))["a"]["days"] == days
 
 
 @pytest.mark.parametrize(("sure", "counts"), [("A", False), ("V", False), ("G", True), ("Z", True)])
@@ -515,13 +622,20 @@ def test_the_certainty_of_a_german_diagnosis_counts(sure: str, counts: bool, tmp
 
 def test_what_is_ordered_or_planned_is_no_contact(tmp_path: Path) -> None:
     ordered = observation("a", "2021-05-01", "8310-5", status="registered")
-    stay = {"resourceType": "Encounter", "id": "e", "period": {"start": "2020-02-01", "end": "2021-06-01"}} | of("a")
+    stay = {"resourceType": "Encounter", "id": "e", "status": "in-progress"} | of("a")
     days = []
-    for number, status in enumerate(("in-progress", "finished")):
-        (tmp_path / str(number)).mkdir()
-        listed = [patient("a"), diagnosis("a"), crp(7.5), ordered, stay | {"status": status}]
-        days.append(cells(imported(tmp_path / str(number), listed))["a"]["days"])
-    assert days == [22.0, 508.0]
+    for end in ("2020-06-01", "2090-06-01"):  # a status that nobody has changed since, and a plan
+        (tmp_path / end).mkdir()
+        period = {"start": "2020-02-01", "end": end}
+        listed = [patient("a"), diagnosis("a"), crp(7.5), ordered, stay | {"period": period}]
+        days.append(cells(imported(tmp_path / end, listed))["a"]["days"])
+    assert days == [143.0, 22.0]
+
+
+@pytest.mark.parametrize("status", ["finished", "completed", "onleave", "unknown"])
+def test_the_end_of_a_stay_is_a_contact_whatever_its_status(status: str, tmp_path: Path) -> None:
+    stay = {"resourceType": "Encounter", "id": "e", "status": status, "period": {"end": "2020-06-01"}} | of("a")
+    assert cells(imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, stay]))["a"]["days"] == 143.0
 
 
 def test_a_cause_of_death_that_is_not_sure_is_a_death(tmp_path: Path) -> None:

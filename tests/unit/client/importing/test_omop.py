@@ -237,6 +237,27 @@ def test_a_blank_behind_a_hospitals_own_code_means_nothing_in_files_and_database
     assert_is(frame(from_database(mapping, postgresql.url, schema="blanks")), MODEL.truth)
 
 
+@pytest.mark.parametrize("written", ["LDH-U\u0308\t", "LDH-\u00dc\u00a0", "LDH-\u200b\u00dc"])
+def test_a_hospitals_own_code_is_the_same_in_files_and_databases_however_it_is_written(
+    mapping: Path, postgresql: Server, written: str
+) -> None:
+    """With two characters for one letter, and with blanks and marks that nobody sees."""
+    change(mapping, ("source:LDH-37", "source:LDH-Ü"))
+    table = MODEL.tables["measurement"].copy()
+    own = table["measurement_source_value"] == "LDH-37"
+    table.loc[own, "measurement_source_value"] = written
+    others = table[own].head(50).assign(measurement_source_value="LDH-X-Ü")  # which holds its letters, too
+    table = pd.concat([table, others.assign(measurement_id=others["measurement_id"] + 10**7)], ignore_index=True)
+    schema = f"written{len(written)}{ord(written[4])}"
+    to_postgresql(postgresql.url, replace(MODEL, tables={**MODEL.tables, "measurement": table}), schema=schema)
+    table.to_csv(mapping.parent / "cdm" / "measurement.csv", index=False)
+    in_files, in_database = imported(mapping), imported(from_database(mapping, postgresql.url, schema=schema))
+    assert as_bytes(in_files) == as_bytes(in_database)
+    counts = [[each.rows_read for each in found.report.sources] for found in (in_files, in_database)]
+    assert counts[0] == counts[1]
+    assert_is(in_files.table.to_pandas(), MODEL.truth)
+
+
 def test_a_column_that_tells_no_unit_is_refused_where_the_model_has_one(mapping: Path) -> None:
     change(mapping, ('codes = ["3020460"]', 'column = "value_as_number"'))
     with pytest.raises(InvalidInput, match="has neither its unit nor its limit"):
@@ -290,6 +311,7 @@ def person_with(mapping: Path, cells: str, *, header: str = "") -> pd.DataFrame:
         ("4171755,300,,8751,,,", 300.0),
         (",,,8751,,,<0.6", 0.6),
         ("4171756,,,8751,,,0.7", 0.7),
+        ("4171756,,,8751,,,<0.7", 0.7),
         (",1.25,,0,,mg/dl,", 12.5),
         (",1.25,,8840,,mg/l,", 12.5),
         (",12500,,8748,,,", 12.5),
@@ -312,6 +334,18 @@ def test_a_result_is_its_number_its_operator_and_its_unit(mapping: Path, cells: 
 def test_a_concept_is_no_number_and_an_unknown_unit_no_guess(mapping: Path, cells: str, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         person_with(mapping, cells)
+
+
+def test_an_operator_stands_before_a_number_wherever_that_is_written(mapping: Path) -> None:
+    change(mapping, ('limits = "at_limit"\ntransform = "log10"', 'limits = "half"\ntransform = "log10"'))
+    for cells in ("4171756,5,,8751,,,", "4171756,,,8751,,,5"):
+        assert person_with(mapping, cells)["log10_crp"].item() == pytest.approx(np.log10(2.5))
+
+
+def test_an_operator_that_is_not_known_is_told(mapping: Path) -> None:
+    person_with(mapping, "4172704999,12.5,,8751,,,")
+    told = [note for source in imported(mapping).report.sources for note in source.notes]
+    assert "measurement.csv: 1 rows have an operator that is not known, and no limit" in told
 
 
 def test_units_of_a_hospitals_own_are_told_by_the_mapping(mapping: Path) -> None:

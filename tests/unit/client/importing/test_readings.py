@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal as Exact
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -124,6 +125,38 @@ def test_a_day_is_one_only_in_its_form(text: str, form: str, wanted: date | None
     assert bool(malformed[0]) is (wanted is None)
     if wanted is not None:
         assert date.fromordinal(int(days[0])) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("2020-12-31 23:30:00+00:00", date(2021, 1, 1)),
+        ("2020-12-31T23:30:00.123Z", date(2021, 1, 1)),
+        ("2020-12-31 23:30+00", date(2021, 1, 1)),
+        ("2021-01-01T00:30:00+01:00", date(2021, 1, 1)),
+        ("2020-12-31 18:30:00-0500", date(2021, 1, 1)),
+        ("2020-12-31 23:30:00", date(2020, 12, 31)),
+        ("2020-12-31", date(2020, 12, 31)),
+        ("2020-07-31 22:30:00Z", date(2020, 8, 1)),  # in summer
+    ],
+)
+def test_a_moment_with_its_zone_is_the_day_that_it_was_at_the_hospital(text: str, wanted: date) -> None:
+    days, malformed = Column(pd.Series([text])).days("YYYY-MM-DD", [], ZoneInfo("Europe/Berlin"))
+    assert not malformed.any()
+    assert date.fromordinal(int(days[0])) == wanted
+
+
+@pytest.mark.parametrize("cells", [[True, False, None], [True, False]])
+def test_true_and_false_are_words_without_capitals_and_no_numbers(cells: list[bool | None]) -> None:
+    column = Column(pd.Series(cells))
+    for yes in ("true", "True", "TRUE"):
+        assert column.among([yes]).tolist() == [True, False, False][: len(cells)]
+    read = numbers(column, source(), [])
+    assert read.malformed.tolist() == [True, True, False][: len(cells)]
+    assert numbers(column, source(), [], truths=True).values[:2].tolist() == [1.0, 0.0]
+    assert numbers(column, source(), [], translated={"True": "7", "FALSE": "8"}).values[:2].tolist() == [7.0, 8.0]
+    assert column.indices({"TRUE": "yes", "False": "no"}, ("no", "yes"))[:2].tolist() == [1.0, 0.0]
+    assert column.empty([]).tolist() == [False, False, True][: len(cells)]
 
 
 def test_an_unknown_day_is_none_and_no_fault() -> None:

@@ -171,13 +171,13 @@ def test_variants_count_whatever_they_come_from(folder: Path, status: str) -> No
     assert_is(with_status(folder, status), FOLDER.truth)
 
 
-@pytest.mark.parametrize("status", ["Wildtype", "None", "wildtype"])
+@pytest.mark.parametrize("status", ["Wildtype", "None", "wildtype", "LOH"])
 def test_a_row_that_says_there_is_no_mutation_is_none(folder: Path, status: str) -> None:
     found = with_status(folder, status)
     assert found["TP53_mut"].max() == 0
     assert FOLDER.truth["TP53_mut"].max() == 1
     assert list(found["TP53_mut"].isna()) == list(FOLDER.truth["TP53_mut"].isna())
-    assert any("have the status Wildtype or None" in note for note in imported(folder).report.sources[1].notes)
+    assert any("have the status Wildtype, None or LOH" in note for note in imported(folder).report.sources[1].notes)
 
 
 def test_a_gene_that_no_variant_names_is_told(folder: Path) -> None:
@@ -194,6 +194,36 @@ def test_two_panels_of_one_sample_are_a_fault(folder: Path) -> None:
     with pytest.raises(InvalidInput, match="name two gene panels for one sample") as refused:
         imported(folder)
     assert sample not in str(refused.value)
+
+
+@pytest.mark.parametrize("rows", [("other\tLARGE", "other\tSMALL"), ("{sample}\tNA",)])
+def test_panels_of_samples_that_nobody_has_and_samples_not_sequenced_harm_nobody(
+    folder: Path, rows: tuple[str, ...]
+) -> None:
+    path = folder / "data_gene_panel_matrix.txt"
+    sample = path.read_text().splitlines()[-1].split("\t")[0]
+    columns = path.read_text().splitlines()[-1].count("\t")
+    more = [row.format(sample=sample) + "\tNA" * (columns - 1) for row in rows]
+    path.write_text(path.read_text() + "\n".join(more) + "\n")
+    assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
+
+
+def test_columns_of_a_matrix_that_are_of_no_sample_are_counted(folder: Path) -> None:
+    path = folder / "data_cna.txt"
+    header, *rows = path.read_text().splitlines()
+    assert not any("are of no sample" in note for source in imported(folder).report.sources for note in source.notes)
+    path.write_text("\n".join([f"{header}\tP-9999-T1", *(f"{row}\t2" for row in rows)]) + "\n")
+    found = imported(folder)
+    notes = [note for source in found.report.sources for note in source.notes]
+    assert "data_cna.txt: 1 columns are of no sample of data_clinical_sample.txt, and do not count" in notes
+    assert_is(found.table.to_pandas(), FOLDER.truth)
+
+
+def test_a_silent_class_has_no_capitals(folder: Path) -> None:
+    path = folder / "data_mutations.txt"
+    assert "\tSilent" in path.read_text()
+    path.write_text(path.read_text().replace("\tSilent", "\tsilent"))
+    assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
 
 
 def metastasis_with_variant(folder: Path) -> str:

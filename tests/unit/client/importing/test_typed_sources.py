@@ -9,13 +9,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,7 +30,9 @@ from oncofed.client.importing.mapping import Part, Source
 from oncofed.client.importing.mapping_file import read_mapping
 from oncofed.client.importing.readings import Column, identifiers, numbers
 from oncofed.client.importing.spreadsheets import read_sheet
+from oncofed.client.importing.text_forms import form_of
 from oncofed.client.importing.typed_cells import TypedColumns
+from oncofed.cohort.table import read_table
 from oncofed.errors import InvalidInput
 from studies.spreadsheet.make_tables import clinic
 
@@ -170,6 +174,27 @@ def test_a_number_that_a_sheet_shows_as_per_cent_is_refused(tmp_path: Path) -> N
         assert sheet_of(path, columns=["id", "value"])["value"].tolist() == [0.008, 0.6]
 
 
+def test_what_people_see_of_a_sheet_and_its_cells_do_not_say_is_told(tmp_path: Path) -> None:
+    rows: list[list[Any]] = [["id", "value", "note"], *([f"zq{n}", n, "x"] for n in range(1, 7))]
+    path = workbook(tmp_path / "a.xlsx", {"one": rows})
+    told: list[str] = []
+    source = Source(name="sheet", path=path)
+    read_sheet(path, source, columns=None, tell=told.append)
+    assert told == []
+    book = openpyxl.load_workbook(path)
+    book.active.auto_filter.ref = "A1:C7"
+    for row in (3, 4):
+        book.active.row_dimensions[row].hidden = True
+    book.active.merge_cells("B5:B6")
+    book.active.merge_cells("B7:C7")  # of one patient
+    book.save(path)
+    read_sheet(path, source, columns=None, tell=told.append)
+    assert told == [
+        "a.xlsx: 2 rows are hidden in the sheet, by a filter perhaps, and count like the others",
+        "a.xlsx: 1 merged cells reach over several rows: only the first of these rows has what they hold",
+    ]
+
+
 def test_a_formula_in_a_column_that_nobody_asks_for_harms_nobody(tmp_path: Path) -> None:
     rows: list[list[Any]] = [["id", "value", "note"], ["zq1", 7.31, "=1+1"]]
     found = sheet_of(workbook(tmp_path / "a.xlsx", {"one": rows}), columns=["id", "value"])
@@ -297,12 +322,14 @@ def test_a_number_of_32_bits_is_the_one_that_postgresql_prints(
     assert not read.malformed.any()
 
 
-def test_a_moment_is_no_day_until_the_statement_says_where(tmp_path: Path, postgresql: Server) -> None:
+def test_a_moment_is_no_day_until_mapping_or_statement_says_where(tmp_path: Path, postgresql: Server) -> None:
     """Half past midnight at the hospital is the day before in the connection's zone."""
     source = with_databases(tmp_path, postgresql.url)
     moment = "timestamptz '2021-01-01 00:30:00+01'"
     with OpenDatabases(tmp_path) as databases:
-        with pytest.raises(InvalidInput, match="AT TIME ZONE") as refused:
+        berlin = replace(source, statement=f"SELECT {moment} AS day", time_zone="Europe/Berlin")
+        assert list(databases.answer(berlin, columns=["day"])["day"]) == ["2021-01-01"]
+        with pytest.raises(InvalidInput, match=r"time_zone = .Europe/Berlin.* AT TIME ZONE") as refused:
             databases.answer(replace(source, statement=f"SELECT 1 AS a, {moment} AS day"), columns=["a", "day"])
         assert 'column "day"' in str(refused.value)
         databases.answer(replace(source, statement=f"SELECT 1 AS a, {moment} AS day"), columns=["a"])
@@ -346,6 +373,55 @@ def test_what_the_database_refuses_is_told_of_the_source_and_not_quoted(
         frame(path)
     assert not any(secret in str(refused.value) for secret in ("zq847", "FROM", str(postgresql.port)))
     assert all("labor" not in fault.where for fault in refused.value.faults)  # the others are read all the same
+
+
+def test_texts_as_bytes_and_truths_of_postgresql_are_words(tmp_path: Path, postgresql: Server) -> None:
+    source = with_databases(tmp_path, postgresql.url)
+    answer = "SELECT 'P-1'::bytea AS id, true AS dead UNION ALL SELECT NULL, false"
+    with OpenDatabases(tmp_path) as databases:
+        found = databases.answer(replace(source, statement=answer), columns=["id", "dead"])
+    assert sorted(identifiers(found["id"]).dropna()) == ["P-1"]
+    assert Column(found["dead"]).among(["true"]).sum() == 1
+
+
+@pytest.mark.parametrize("day", ["'infinity'::date", "'0044-03-15 BC'::date"])
+def test_a_day_that_no_calendar_of_python_has_is_told_with_a_remedy(
+    tmp_path: Path, postgresql: Server, day: str
+) -> None:
+    source = with_databases(tmp_path, postgresql.url)
+    with OpenDatabases(tmp_path) as databases, pytest.raises(InvalidInput, match=r"infinity.* are to be NULL"):
+        databases.answer(replace(source, statement=f"SELECT {day} AS day"), columns=["day"])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ATTACH DATABASE '{beside}' AS other",
+        "VACUUM INTO '{beside}'",
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA user_version = 7",
+        "PRAGMA writable_schema = ON",
+        "CREATE TEMP TABLE x (a)",
+        "INSERT INTO t VALUES (2) RETURNING a",
+        "DROP TABLE t",
+    ],
+)
+def test_no_statement_writes_to_a_database_of_sqlite_or_beside_it(tmp_path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
+        connection.execute("CREATE TABLE t (a)")
+        connection.execute("INSERT INTO t VALUES (1)")
+        connection.commit()
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("a.db*")}
+    source = with_databases(tmp_path, f"sqlite:///{tmp_path / 'a.db'}")
+    asked = replace(source, statement=statement.format(beside=tmp_path / "beside.db"))
+    with OpenDatabases(tmp_path) as databases:
+        with pytest.raises(InvalidInput, match="its database refuses"):
+            databases.answer(asked, columns=None)
+        assert databases.answer(replace(source, statement="SELECT max(a) AS a FROM t"), columns=None)["a"].tolist() == [
+            1
+        ]
+    assert not (tmp_path / "beside.db").exists()
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("a.db*")} == before
 
 
 def test_a_database_that_is_held_to_reading_by_nobody_is_refused(tmp_path: Path) -> None:
@@ -400,3 +476,45 @@ def test_no_digit_of_a_long_identifier_is_lost_beside_an_empty_one(cells: list[i
         packed.add([[None]])
         found = identifiers(packed.frame()["a"])
         assert found.tolist() == [*(None if cell is None else str(cell) for cell in cells), None]
+
+
+# --- Parquet
+
+
+def moments_file(path: Path, zone: str, *moments: datetime | None) -> Path:
+    pq.write_table(pa.table({"day": pa.array(moments, pa.timestamp("us", zone))}), path)
+    return path
+
+
+NIGHT = datetime(2020, 12, 31, 23, 30, tzinfo=UTC)
+
+
+def days_of(path: Path, zone: str | None) -> list[str | None]:
+    column = read_table(path, form=form_of(Source(name="a", path=path, time_zone=zone)))["day"]
+    return column.astype(object).where(column.notna(), None).tolist()
+
+
+def test_a_moment_of_a_parquet_file_is_the_day_that_it_was_at_the_hospital(tmp_path: Path) -> None:
+    path = moments_file(tmp_path / "a.parquet", "UTC", NIGHT, None, datetime(2020, 7, 31, 22, 30, tzinfo=UTC), NIGHT)
+    assert days_of(path, "Europe/Berlin") == ["2021-01-01", None, "2020-08-01", "2021-01-01"]
+    assert days_of(path, "America/New_York") == ["2020-12-31", None, "2020-07-31", "2020-12-31"]
+    with pytest.raises(InvalidInput, match=r"column number 1: holds moments in UTC.* time_zone = .Europe/Berlin"):
+        days_of(path, None)
+
+
+def test_a_parquet_file_that_names_a_place_or_holds_days_needs_no_time_zone(tmp_path: Path) -> None:
+    path = moments_file(tmp_path / "a.parquet", "Europe/Berlin", NIGHT, None)
+    assert days_of(path, None) == days_of(path, "Europe/Berlin") == ["2021-01-01", None]
+    days = moments_file(tmp_path / "b.parquet", "UTC", datetime(2021, 1, 1, tzinfo=UTC), None)
+    assert days_of(days, None) == days_of(days, "America/New_York") == ["2021-01-01", None]
+
+
+def test_a_time_zone_of_the_mapping_is_that_of_each_source_that_names_none(tmp_path: Path) -> None:
+    path = mapping_with(tmp_path, {})
+    text = path.read_text().replace("[mapping]\n", '[mapping]\ntime_zone = "Europe/Berlin"\n', 1)
+    path.write_text(text.replace('name = "laboratory"', 'name = "laboratory"\ntime_zone = "Asia/Tokyo"', 1))
+    zones = {source.name: source.time_zone for source in read_mapping(path).file.source}
+    assert zones == {"patients": "Europe/Berlin", "diagnoses": "Europe/Berlin", "laboratory": "Asia/Tokyo"}
+    path.write_text(text.replace("Europe/Berlin", "Berlin"))
+    with pytest.raises(InvalidInput, match="time_zone: is no time zone"):
+        read_mapping(path)

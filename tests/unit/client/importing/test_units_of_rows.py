@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from oncofed.client.importing.cohort_import import ImportedCohort, import_cohort
+from oncofed.client.importing.commands import check_mapping
 from oncofed.client.importing.mapping_file import read_mapping
 from oncofed.errors import Fault, InvalidInput
 
@@ -96,6 +98,59 @@ def faults(folder: Path, laboratory: str, *, unit: str, marker: str, patients: s
     with pytest.raises(InvalidInput) as refused:
         imported(folder, laboratory, unit=unit, marker=marker, patients=patients)
     return tuple(refused.value.faults)
+
+
+HEADER = "id,day,code,number,unit\n"
+
+
+def test_a_row_that_cannot_be_is_emptied_and_the_others_of_the_patient_count(tmp_path: Path) -> None:
+    rows = "1,2021-01-01,crp,5,mg/l\n1,2021-01-02,crp,9999,mg/l\n2,2021-01-01,crp,9999,mg/l\n3,2021-01-01,crp,7,mg/l\n"
+    marker = 'codes = ["crp"]\ntake = "last"\noutside_range = "missing"'
+    found = imported(tmp_path, HEADER + rows, unit="mg/l", marker=marker)
+    np.testing.assert_array_equal(values(found), [5, np.nan, 7])
+    assert "2 rows emptied: outside the plausible range" in found.report.in_words
+
+
+def test_values_of_days_that_have_not_come_are_counted(tmp_path: Path) -> None:
+    rows = "1,2021-01-01,crp,5,mg/l\n1,2030-01-02,crp,6,mg/l\n2,2021-08-01,crp,7,mg/l\n3,2021-01-01,crp,8,mg/l\n"
+    marker = 'codes = ["crp"]\ntake = "first"'
+    found = imported(tmp_path, HEADER + rows, unit="mg/l", marker=marker, today=date(2021, 8, 1))
+    assert "1 rows of days after today" in found.report.in_words
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ('yes = ["dead"]', 'yes = ["dead", "alive"]', '[[outcome]] "os", yes'),
+        ('patients = "patients"', 'patients = "patients"\nmissing = ["dead"]', '[[outcome]] "os", yes'),
+        ('codes = ["crp"]', 'codes = ["crp"]\nwords = { ND = "0" }\nmissing = ["ND"]', '[[marker]] "value", words'),
+    ],
+)
+def test_a_word_cannot_mean_two_things(old: str, new: str, where: str, tmp_path: Path) -> None:
+    text = MAPPING.replace("{marker}", 'codes = ["crp"]').replace("{source}", "")
+    assert old in text
+    (tmp_path / "schema.toml").write_text(SCHEMA.format(unit="mg/l"))
+    (tmp_path / "mapping.toml").write_text(text.replace(old, new))
+    with pytest.raises(InvalidInput, match="has a word that stands under") as refused:
+        read_mapping(tmp_path / "mapping.toml")
+    assert [fault.where for fault in refused.value.faults] == [f"mapping.toml: {where}"]
+
+
+def test_an_import_without_enough_memory_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unpacked(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("oncofed.cohort.table.plain_text", unpacked)
+    with pytest.raises(InvalidInput, match="needs more memory than this machine has, with the source patients"):
+        imported(tmp_path, HEADER + "1,2021-01-01,crp,5,mg/l\n", unit="mg/l", marker='codes = ["crp"]')
+
+
+def test_a_check_says_what_an_import_would_and_writes_nothing(tmp_path: Path) -> None:
+    found = imported(tmp_path, HEADER + "1,2021-01-01,crp,5,mg/l\n", unit="mg/l", marker='codes = ["crp"]')
+    before = sorted(tmp_path.iterdir())
+    result = CliRunner().invoke(check_mapping, [str(tmp_path / "mapping.toml")])
+    assert result.output == found.report.in_words + "Nothing was written.\n"
+    assert sorted(tmp_path.iterdir()) == before
 
 
 LDH = """id,day,code,number,unit,limit

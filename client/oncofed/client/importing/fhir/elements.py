@@ -87,7 +87,8 @@ def codes(concept: Json, *, preferred: re.Pattern[str] | str, only: str | None =
     if only is not None:
         return list(dict.fromkeys(each.code for each in found if each.system == only))
     if chosen := [each.code for each in found if is_of(each.system, preferred)]:
-        return list(dict.fromkeys(chosen))
+        # Of ICD-10 no two codes differ in capitals alone, and mappings write them.
+        return list(dict.fromkeys(code.upper() if preferred is ICD_10 else code for code in chosen))
     first = found[0].code if found else text_of(concept, "text")
     return [] if first is None else [first]
 

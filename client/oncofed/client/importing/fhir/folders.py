@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 from oncofed.client.importing.fhir.resources import Wanted
 from oncofed.client.importing.fhir.tables import FhirFolder, FhirTable
 from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.moments import zone_of
 from oncofed.errors import InvalidInput
 
 
 class FhirFolders:
     """A folder is read when the first of its sources is asked for; its faults are those of each."""
 
-    def __init__(self, sources: Sequence[Source], folder: Path) -> None:
-        """folder: of the mapping, for paths that are relative to it."""
-        self._folder = folder
+    def __init__(self, sources: Sequence[Source], folder: Path, today: date) -> None:
+        """folder: of the mapping, for paths that are relative to it. today: nobody was seen later."""
+        self._folder, self._today = folder, today
         self._sources = [each for each in sources if each.part.is_fhir]
-        self._read: dict[Path, FhirFolder | InvalidInput] = {}
+        self._read: dict[tuple[Path, str | None], FhirFolder | InvalidInput] = {}
 
     def table(self, source: Source, columns: Sequence[str]) -> FhirTable:
         """columns: that the mapping reads. Raises InvalidInput."""
-        if source.lies_at not in self._read:
-            wanted = [Wanted(each.part, each.system) for each in self._sources if each.lies_at == source.lies_at]
+        place = (source.lies_at, source.time_zone)
+        if place not in self._read:
+            alike = [each for each in self._sources if (each.lies_at, each.time_zone) == place]
+            wanted = list(dict.fromkeys(Wanted(each.part, each.system) for each in alike))
+            path = self._folder / source.lies_at
             try:
-                self._read[source.lies_at] = FhirFolder(self._folder / source.lies_at, list(dict.fromkeys(wanted)))
+                self._read[place] = FhirFolder(path, wanted, self._today, zone_of(source))
             except InvalidInput as refused:
-                self._read[source.lies_at] = refused
-        found = self._read[source.lies_at]
+                self._read[place] = refused
+        found = self._read[place]
         if isinstance(found, InvalidInput):
             raise found
         return found.table(source, columns)

@@ -1,9 +1,10 @@
 """Which rows of which tables does one FHIR resource give, of whom, and what does it say of contact and death?
 
-One resource at a time, without knowledge of any other. What was entered in error, cancelled, refuted, only suspected or
-not done gives no rows: it was not. Of what is known of oncology's profiles, a death is told by `Patient.deceased`, by
-the vital status (LOINC 67162-8, `T`), and by a cause of death (an observation, SNOMED 184305005, whose day is that of
-the death; or a condition of the category LOINC 79378-6 or SNOMED 16100001, which tells no day).
+One resource at a time, without knowledge of any other. What was entered in error, cancelled, refuted or not done gives
+no rows: it was not. A diagnosis that is only suspected says so in its column `verification`. Of what is known of
+oncology's profiles, a death is told by `Patient.deceased`, by the vital status (LOINC 67162-8, `T`), and by a cause of
+death (an observation, SNOMED 184305005, whose day is that of the death; or a condition of the category LOINC 79378-6 or
+SNOMED 16100001, which tells no day).
 
 Formats: FHIR R4; mCODE (https://hl7.org/fhir/us/mcode); the modules Person and Onkologie of the core data set of the
 German Medical Informatics Initiative, which carry the oBDS.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from oncofed.client.importing.fhir.elements import (
     ATC,
@@ -39,12 +41,15 @@ from oncofed.client.importing.fhir.files import Json
 from oncofed.client.importing.mapping import Part
 
 Row = tuple[str | None, ...]
+VERIFICATION = "verification"
+SUSPECTED = ("unconfirmed", "provisional", "differential", "V")
+"""In that column: the patient was seen, and has the disease perhaps. V is the certainty of ICD-10-GM."""
 
 COLUMNS: Mapping[Part, tuple[str, ...]] = {
     Part.FHIR_PATIENTS: ("birth_date", "gender", "birth_sex", "deceased", "death_date", "hospital"),
     Part.FHIR_CONDITIONS: (
         *("date", "onset", "recorded", "code", "snomed", "icd_o_3", "morphology", "body_site", "stage", "text"),
-        *("category", "clinical_status", "verification"),
+        *("category", "clinical_status", VERIFICATION),
     ),
     Part.FHIR_OBSERVATIONS: (
         *("date", "code", "value", "unit", "text", "category", "status", "interpretation", "body_site", "method"),
@@ -91,7 +96,7 @@ _CONTACT: Mapping[str, tuple[str, ...]] = {
     "MedicationStatement": _EFFECTIVE,
     "MedicationAdministration": _EFFECTIVE,
     "MedicationRequest": ("authoredOn",),
-    "Encounter": ("period.end", "period.start"),  # of one that is not over, the end is a plan
+    "Encounter": ("period.end", "period.start"),
     "Immunization": ("occurrenceDateTime",),
     "ImagingStudy": ("started",),
     "Specimen": ("collection.collectedDateTime", "collection.collectedPeriod.start"),
@@ -123,33 +128,33 @@ class Told:
 
 
 def is_not_so(resource: Json) -> bool:
-    """Whether its status says that nothing of it happened, that it is a mistake, or no more than suspected.
-
-    Raises OtherForm.
-    """
+    """Whether its status says that nothing of it happened, or that it is a mistake. Raises OtherForm."""
     kind = resource["resourceType"]
     if kind == "Condition":
         status = {each.code for each in codings_of(object_of(resource, "verificationStatus"))}
         if _is_cause_of_death(resource):  # of which the patient died for sure, though not of what
             return bool({_ERROR, "refuted"} & status)
-        return bool(_NO_DIAGNOSIS & status) or _is_excluded(object_of(resource, "code"))
+        return bool({_ERROR, "refuted"} & status) or "A" in _certainties(resource)
     return text_of(resource, "status") in _NOT_SO.get(kind, ())
 
 
-_NO_DIAGNOSIS = {_ERROR, "refuted", "unconfirmed", "provisional", "differential"}
-
-
-def _is_excluded(code: Json) -> bool:
+def _certainties(condition: Json) -> set[str | None]:
     """By the Diagnosesicherheit of ICD-10-GM (A: excluded, V: suspected; G and Z were or are so)."""
-    return any(
-        text_of(object_of(each, "valueCoding"), "code") in ("A", "V")
-        for coding in objects_of(code, "coding")
+    return {
+        text_of(object_of(each, "valueCoding"), "code")
+        for coding in objects_of(object_of(condition, "code"), "coding")
         for each in extensions_of(coding, "icd-10-gm-diagnosesicherheit")
-    )
+    }
 
 
-def told_by(resource: Json, wanted: Sequence[Wanted]) -> Told:
-    """What it says for the wanted tables. Raises OtherForm."""
+def _verification(condition: Json) -> str | None:
+    found = [each.code for each in codings_of(object_of(condition, "verificationStatus"))]
+    doubts = [code for code in (*found, *_certainties(condition)) if code in SUSPECTED]
+    return next(iter(doubts or found), None)
+
+
+def told_by(resource: Json, wanted: Sequence[Wanted], today: date) -> Told:
+    """What it says for the wanted tables. today: nobody was seen later. Raises OtherForm."""
     kind = resource["resourceType"]
     rows = [
         (place, row)
@@ -158,15 +163,20 @@ def told_by(resource: Json, wanted: Sequence[Wanted]) -> Told:
         for row in _ROWS[each.part](resource, each.system)
     ]
     dead, death = _death(resource)
-    contact = _day_of_condition(resource) if kind == "Condition" else day_of(resource, *_contact_of(resource))
+    contact = _day_of_condition(resource) if kind == "Condition" else day_of(resource, *_contact_of(resource, today))
     subject = None if kind == "Patient" else reference_of(resource)
     return Told(subject, tuple(rows), None if dead else contact, dead and kind != "Patient", death)
 
 
-def _contact_of(resource: Json) -> tuple[str, ...]:
+_OVER = ("finished", "completed", "discharged")
+
+
+def _contact_of(resource: Json, today: date) -> tuple[str, ...]:
     names = _CONTACT.get(resource["resourceType"], ())
-    goes_on = resource["resourceType"] == "Encounter" and text_of(resource, "status") in ("arrived", "in-progress")
-    return names[1:] if goes_on else names
+    if resource["resourceType"] != "Encounter" or text_of(resource, "status") in _OVER:
+        return names
+    end = day_of(resource, "period.end")
+    return names[1:] if end is not None and end > today.isoformat() else names
 
 
 def _death(resource: Json) -> tuple[bool, str | None]:
@@ -224,7 +234,7 @@ def _condition(resource: Json, system: str | None) -> Iterator[Row]:
             *(day, day_of(resource, "onsetDateTime", "onsetPeriod.start"), day_of(resource, "recordedDate")),
             *(each, code_of(code, SNOMED), _first(icd_o_3), _first(morphology), _first_code(sites), _first(stage)),
             *(_words(code), _first_code(concepts_of(resource, "category"))),
-            *(_first_code([object_of(resource, name)]) for name in ("clinicalStatus", "verificationStatus")),
+            *(_first_code([object_of(resource, "clinicalStatus")]), _verification(resource)),
         )
 
 

@@ -88,14 +88,16 @@ class Persons:
                     self._by_whom.setdefault(before, place)
 
     def final(self, place: int) -> int:
-        """The patient by whom one is replaced, in the end."""
-        for _ in range(len(self.persons)):
+        """The patient by whom one is replaced, in the end; of those who replace one another, the first."""
+        passed: list[int] = []
+        while place not in passed:
+            passed.append(place)
             replaced = self.persons[place].replaced_by
             after = self._by_whom.get(place) if replaced is None else self._place(replaced)
-            if after is None or after == place:
-                break
+            if after is None:
+                return place
             place = after
-        return place
+        return min(passed[passed.index(place) :])
 
     def identity(self, place: int) -> str | None:
         found = self.persons[self.final(place)]

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, tzinfo
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,8 @@ from oncofed.client.importing.fhir.resources import (
     KINDS,
     KNOWN,
     REFERRED,
+    SUSPECTED,
+    VERIFICATION,
     Wanted,
     is_not_so,
     medication_code,
@@ -37,6 +39,7 @@ from oncofed.client.importing.fhir.subjects import Person, Persons, person
 from oncofed.client.importing.fhir.text_columns import Place, TextColumns, Texts, coded, numbers_in
 from oncofed.client.importing.fhir.vital_status import vital_status
 from oncofed.client.importing.mapping import Part, Source
+from oncofed.client.importing.moments import all_there
 from oncofed.client.importing.partial_dates import PartialDate, is_partial, whole_day
 from oncofed.errors import Fault, InvalidInput
 
@@ -52,10 +55,15 @@ class FhirTable:
 
 @dataclass
 class FhirFolder:
-    """What a folder holds for the tables that are wanted. Reading it raises InvalidInput with all its faults."""
+    """What a folder holds for the tables that are wanted. Reading it raises InvalidInput with all its faults.
+
+    today  nobody was seen later. zone: of the hospital, in which a moment is a day; None: in its own.
+    """
 
     path: Path
     wanted: Sequence[Wanted]
+    today: date
+    zone: tzinfo | None = None
     tables: list[TextColumns] = field(init=False)
     register: Register = field(init=False, default_factory=Register)
 
@@ -97,7 +105,7 @@ class FhirFolder:
             faults.append(Fault(name, what, remedy, copies.contradicting))
         self.current = copies.current & ~numbers_in(self._not_so, np.bool_)
         self._count_left_out(copies.current)
-        kept = [each for number, each in self._persons if self.current[number]]
+        kept = [each for _, each in self._current_persons()]
         if len({each.base for each in kept} - {None}) > 1:
             what = "holds patients of several servers, whose ids may mean different people"
             faults.append(Fault(name, what, "Import the resources of one server at a time."))
@@ -111,16 +119,30 @@ class FhirFolder:
         if faults or files.faults:
             raise InvalidInput([*files.faults, *faults])
 
+    def _current_persons(self) -> list[tuple[int, Person]]:
+        """With the addresses of their older copies: each bundle may have one of its own (urn:uuid)."""
+        names: dict[str | None, dict[str, None]] = {}
+        for _, each in self._persons:
+            names.setdefault(each.id, {}).update(dict.fromkeys(each.names))
+        return [
+            (number, each if each.id is None else replace(each, names=tuple(names[each.id])))
+            for number, each in self._persons
+            if self.current[number]
+        ]
+
     def _add(self, entry: Entry) -> None:
+        if self.zone is not None:
+            entry = replace(entry, resource=all_there(entry.resource, self.zone))
         resource, kind = entry.resource, entry.resource["resourceType"]
         own = text_of(resource, "id")
-        told, not_so = told_by(resource, self.wanted), is_not_so(resource)
+        told, not_so = told_by(resource, self.wanted, self.today), is_not_so(resource)
         who = person(entry) if kind == "Patient" else None
         drug = _drug(resource, self.wanted) if kind == "Medication" else None
         name = f"{kind}/{own}" if own is not None else entry.full_url
         # An address of a bundle says which resource it is within that bundle, and nothing of versions.
         versioned = resource if own is not None else {key: each for key, each in resource.items() if key != "meta"}
-        number = self.register.add(versioned, name=name, content=(told, not_so, who, drug))
+        of_whom = None if who is None else replace(who, names=())
+        number = self.register.add(versioned, name=name, content=(told, not_so, of_whom, drug))
         self._not_so.append(not_so)
         self._kind_of.append(self._kinds.of(kind))
         if who is not None:
@@ -152,7 +174,7 @@ class FhirFolder:
     def table(self, source: Source, columns: Sequence[str]) -> FhirTable:
         """Of a source that reads this folder. columns: that are wanted; of variants, those that are genes."""
         place = self.wanted.index(Wanted(source.part, source.system))
-        kept = [(number, each) for number, each in self._persons if self.current[number]]
+        kept = self._current_persons()
         kept.sort(key=lambda pair: (pair[1].id or "", pair[1].names))
         persons = Persons([each for _, each in kept], identifier=source.identifier)
         kinds = KINDS[source.part].split("/")
@@ -171,11 +193,17 @@ class FhirFolder:
         if old := sum(self._old.get(kind, 0) for kind in kinds):
             yield f"{old:,} are copies or older versions of others, and do not count"
         if never := sum(self._never.get(kind, 0) for kind in kinds):
-            yield f"{never:,} were entered in error, cancelled, refuted, only suspected or not done, and do not count"
+            yield f"{never:,} were entered in error, cancelled, refuted or not done, and do not count"
 
     def _rows_of(self, place: int, persons: Persons, source: Source, notes: list[str]) -> pd.DataFrame:
         table = self.tables[place]
         rows = np.flatnonzero(self.current[table.resource])
+        if VERIFICATION in table.names and VERIFICATION not in source.keep:
+            doubted = np.array([*(text in SUSPECTED for text in table.texts(VERIFICATION)), False])
+            suspected = doubted[table.places(VERIFICATION, rows)]
+            if count := int(suspected.sum()):
+                notes.append(f"{count:,} rows are only suspected and do not count, unless keep names a {VERIFICATION}")
+            rows = rows[~suspected]
         subject = table.subject[rows]
         meant = [persons.meant(reference) for reference in self._subjects.listed]
         lost = np.array([*(each.identity is None and each.is_patient for each in meant), True])
@@ -220,9 +248,10 @@ class FhirFolder:
         by_identity = {identity: place for place, identity in enumerate(identities) if identity is not None}
         elsewhere = self._deaths_elsewhere(persons, by_identity)
         merged = [place for place in range(len(numbers)) if persons.final(place) != place]
+        after_of = [by_identity.get(persons.identity(place) or "") for place in merged]
         told = zip(*(_listed(table.cells(name, all_rows[merged])) for name in ("deceased", "death_date")), strict=True)
-        for place, (deceased, day) in zip(merged, told, strict=True):
-            if deceased == "true" and (after := by_identity.get(persons.identity(place) or "")) is not None:
+        for after, (deceased, day) in zip(after_of, told, strict=True):
+            if deceased == "true" and after is not None:
                 elsewhere[after] = elsewhere.get(after, frozenset()) | ({day} if day is not None else frozenset())
         status = vital_status(
             _listed(table.cells("deceased", rows)), _listed(table.cells("death_date", rows)), elsewhere
@@ -238,7 +267,9 @@ class FhirFolder:
                 columns[name] = _whole_days(days, name, source, notes)
                 continue
             else:
-                cells = self._days(table, name, rows, source, notes) if name in DAYS else table.cells(name, rows)
+                told_before = zip(after_of, _listed(table.cells(name, all_rows[merged])), strict=True)
+                texts = _filled(_listed(table.cells(name, rows)), told_before)
+                cells = _whole_days(texts, name, source, notes) if name in DAYS else pd.Series(texts, dtype=object)
             columns[name] = cells.iloc[index].reset_index(drop=True)
         contacts = self._last_contacts(persons)
         columns[LAST_CONTACT] = columns[PATIENT].map(contacts).astype(object)
@@ -267,10 +298,8 @@ class FhirFolder:
 
     def _drugs(self, place: int) -> dict[str, str | None]:
         """The code for each reference to a medication; none where it leads nowhere, or to one without a code."""
-        found: dict[str, str | None] = {}
-        for names, number, listed in self._medications:
-            if self.current[number]:
-                found |= dict.fromkeys(names, listed[place])
+        current = {names[:1]: listed[place] for names, number, listed in self._medications if self.current[number]}
+        found = {name: current.get(names[:1]) for names, _, _ in self._medications for name in names}
         return {
             text: found.get(reference, found.get("/".join(reference.split("/")[-2:])))
             for text in self.tables[place].texts("code")
@@ -296,6 +325,21 @@ def _whole_days(days: Sequence[str | None], name: str, source: Source, notes: li
 
 def _listed(cells: pd.Series) -> list[str | None]:
     return [cell if isinstance(cell, str) else None for cell in cells]
+
+
+def _filled(texts: list[str | None], before: Iterable[tuple[int | None, str | None]]) -> list[str | None]:
+    """(patients,) where the patient's own resource says nothing: what those say, as one, whom the patient replaces.
+
+    before  by the place of the patient who replaces them.
+    """
+    said: dict[int, set[str]] = {}
+    for place, text in before:
+        if place is not None and text is not None:
+            said.setdefault(place, set()).add(text)
+    return [
+        next(iter(said.get(place, ()))) if text is None and len(said.get(place, ())) == 1 else text
+        for place, text in enumerate(texts)
+    ]
 
 
 def _drug(resource: dict[str, object], wanted: Sequence[Wanted]) -> list[str | None]:
