@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from oncofed.client.fit.commands import drift, recalibrate
 from oncofed.client.install.backup_commands import backup, restore
 from oncofed.client.install.node_argument import NODE, go_on_as
 from oncofed.client.install.peer_commands import card, peers, verify
@@ -267,6 +268,8 @@ for _command in (
     audit,
     close_log,
     explain,
+    recalibrate,
+    drift,
     pages,
     backup,
     restore,

@@ -1,0 +1,145 @@
+"""Does what a hospital does with a delivered model keep its word? Simulated hospitals whose truth is known.
+
+python -m oncofed.simulations.model_here [--quick] [--out FILE.md] [--seed N]
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import numpy as np
+import rich.console
+
+from oncofed.client.fit.closed_testing import Degree
+from oncofed.simulations.benchmarks.tables import Table, verdict
+from oncofed.simulations.model_here.measuring import coverage, degrees, watching
+from oncofed.simulations.model_here.true_hospital import ADVANCED, EARLY, TrueHospital
+
+_CARES = {"advanced": ADVANCED, "early": EARLY}
+
+
+@click.command()
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the tables, as Markdown.")
+@click.option("--quick", is_flag=True, help="A tenth of the repeats: about a minute.")
+@click.option("--seed", type=int, default=1, show_default=True)
+def model_here(out: Path | None, quick: bool, seed: int) -> None:
+    """Measure closed testing, the figures before and after, and the monitoring; minutes on one core."""
+    console, pages, rng = rich.console.Console(width=200), [], np.random.default_rng(seed)
+    for table in _tables(10 if quick else 1, rng):
+        table.show(console)
+        sys.stdout.flush()
+        pages.append(table.markdown())
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text("\n".join(pages))
+
+
+def _tables(part: int, rng: np.random.Generator) -> Iterator[Table]:
+    yield _chosen(1000 // part, rng)
+    yield _covered(400 // part, rng)
+    yield _watched(300 // part, rng)
+
+
+def _chosen(repeats: int, rng: np.random.Generator) -> Table:
+    rows, false = [], []
+    for patients in (100, 300, 1000):
+        for level, slope in ((1.0, 1.0), (1.3, 1.0), (0.6, 1.0), (1.0, 0.7), (1.3, 0.5)):
+            hospital = replace(ADVANCED, level=level, slope=slope)
+            found = degrees(hospital, patients=patients, repeats=repeats, rng=rng)
+            shares = [found[each] / repeats for each in Degree]
+            rows.append((str(patients), f"{level:g}", f"{slope:g}", *(f"{share:.3f}" for share in shares)))
+            if level == slope == 1:
+                false.append(1 - shares[0])
+    return Table(
+        "Degree of an adjustment, chosen by closed testing",
+        ("patients set aside", "true level", "true slope", "none", "level", "level and slope"),
+        tuple(rows),
+        (verdict("A right model adjusted at all, the most of three sizes", max(false), at_most=0.07),),
+    )
+
+
+def _covered(repeats: int, rng: np.random.Generator) -> Table:
+    rows, lowest = [], 1.0
+    for patients in (150, 600):
+        for level, slope in ((1.0, 1.0), (0.5, 1.0), (1.5, 1.0), (1.5, 0.6)):
+            found = coverage(replace(ADVANCED, level=level, slope=slope), patients=patients, repeats=repeats, rng=rng)
+            held = [found.ratio_before, found.slope_before, found.ratio_after, found.slope_after]
+            shares = [each / repeats for each in held]
+            lowest = min(lowest, *shares)
+            rows.append(
+                (
+                    str(patients),
+                    f"{found.events:.0f}",
+                    f"{level:g}",
+                    f"{slope:g}",
+                    *(f"{each:.3f}" for each in shares),
+                    f"{100 * np.expm1(found.left_over):.0f} %",
+                )
+            )
+    return Table(
+        "95 % limits before and after an adjustment hold the truth",
+        (
+            "patients set aside",
+            "events",
+            "true level",
+            "true slope",
+            "ratio before",
+            "slope before",
+            "ratio after",
+            "slope after",
+            "left over",
+        ),
+        tuple(rows),
+        (verdict("Lowest share", lowest, at_least=0.92),),
+    )
+
+
+def _watched(repeats: int, rng: np.random.Generator) -> Table:
+    rows, wanted = [], []
+    cases: list[tuple[str, TrueHospital, float, float]] = [
+        (care, hospital, a_year, change)
+        for care, hospital in _CARES.items()
+        for a_year, change in ((100.0, 1.5), (300.0, 1.5), (300.0, 1.25), (300.0, 2.0), (300.0, 1 / 1.5), (1000.0, 1.5))
+    ]
+    for care, hospital, a_year, change in cases:
+        found = watching(hospital, a_year=a_year, change=change, repeats=repeats, rng=rng)
+        rows.append(
+            (
+                care,
+                f"{a_year:.0f}",
+                f"{found.expected_a_year:.0f}",
+                f"{change:.2f}",
+                f"{found.found:.2f}",
+                f"{found.middle_months:.1f}",
+                f"{found.false_signals:.2f}",
+            )
+        )
+        wanted.append((care, a_year, change, found))
+    notes = [
+        verdict(f"Found within six months, {care}, 300 a year, 1.5 times", found.found, at_least=0.8)
+        for care, a_year, change, found in wanted
+        if (a_year, change) == (300.0, 1.5)
+    ]
+    false = max(found.false_signals for *_, found in wanted)
+    return Table(
+        "A change of the hazard, found by the sums",
+        (
+            "tumours",
+            "patients a year",
+            "events a year",
+            "hazard times",
+            "found within six months",
+            "middle months",
+            "false signals in five years",
+        ),
+        tuple(rows),
+        (*notes, verdict("False signals of a right model in five years, the most", false, at_most=1.0)),
+    )
+
+
+if __name__ == "__main__":
+    model_here()
