@@ -14,11 +14,11 @@ import pytest
 from scipy.stats import binomtest
 
 from oncofed.client.fit.closed_testing import Degree
-from oncofed.simulations.model_here.measuring import coverage, degrees, watching
-from oncofed.simulations.model_here.true_hospital import ADVANCED, EARLY, GRID, TrueHospital
+from oncofed.simulations.model_here.measuring import after_adoption, coverage, degrees, watching
+from oncofed.simulations.model_here.true_hospital import ADVANCED, EARLY, TrueHospital
 
-QUICK, MANY = 60, 400
-WATCHED_QUICK, WATCHED_MANY = 40, 300
+QUICK, MANY = 120, 400
+WATCHED_QUICK, WATCHED_MANY = 30, 300
 
 
 def test_the_truth_is_as_it_says() -> None:
@@ -38,9 +38,9 @@ def test_the_truth_is_as_it_says() -> None:
     assert 0.4 < np.mean(found.entry > 0) < 0.6
     assert (found.exit > found.entry).all()
     assert found.exit.max() <= 2000 / 30.4375
-    leavers = ~found.observed & (found.exit < (2000 - found.zero_days) / 30.4375 - 1e-9)
-    assert GRID.bounds[-1] > 50
-    assert found.log_hazard_ratio[leavers].mean() > found.log_hazard_ratio.mean() + 0.1, "the ill leave sooner"
+    at_the_cut = np.isclose(found.exit, (2000 - found.zero_days) / 30.4375)
+    left, stayed = (found.log_hazard_ratio[~found.observed & rows].mean() for rows in (~at_the_cut, at_the_cut))
+    assert left > stayed + 0.1, "the ill leave sooner"
 
 
 @pytest.mark.parametrize(("hospital", "patients"), [(ADVANCED, 100), (ADVANCED, 400), (EARLY, 400)])
@@ -68,14 +68,15 @@ def held(hospital: TrueHospital, patients: int, repeats: int) -> None:
         assert binomtest(getattr(found, name), repeats, 0.95, alternative="less").pvalue > 1e-3, (name, found)
 
 
-@pytest.mark.parametrize(("level", "slope"), [(1.0, 1.0), (1.5, 0.6)])
+@pytest.mark.parametrize(("level", "slope"), [(1.0, 1.0), (1.2, 0.8)])
 def test_figures_before_and_after_hold_the_truth(level: float, slope: float) -> None:
-    held(replace(ADVANCED, level=level, slope=slope), 300, QUICK)
+    """The second is a close call, where limits that forget that a degree was chosen hold in 0.8 of hospitals."""
+    held(replace(ADVANCED, level=level, slope=slope), 150, QUICK)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("patients", [150, 600])
-@pytest.mark.parametrize(("level", "slope"), [(1.0, 1.0), (0.5, 1.0), (1.5, 1.0), (1.5, 0.6)])
+@pytest.mark.parametrize(("level", "slope"), [(1.0, 1.0), (0.5, 1.0), (1.5, 1.0), (1.5, 0.6), (1.2, 0.8)])
 def test_figures_before_and_after_hold_the_truth_in_many_hospitals(patients: int, level: float, slope: float) -> None:
     held(replace(ADVANCED, level=level, slope=slope), patients, MANY)
 
@@ -95,3 +96,17 @@ def test_a_hazard_of_one_and_a_half_times_is_found_in_four_of_five_of_many(hospi
     found = watching(hospital, a_year=300, change=1.5, repeats=WATCHED_MANY, rng=np.random.default_rng(10))
     assert found.found >= 0.8
     assert found.false_signals <= 1.0 + 2 * WATCHED_MANY**-0.5
+
+
+def test_a_level_from_few_events_raises_the_threshold_so_that_what_they_could_not_tell_is_no_signal() -> None:
+    """From about 58 events. As if the level were known, there are three false signals in five years."""
+    found = after_adoption(ADVANCED, patients=100, a_year=300, repeats=WATCHED_QUICK, rng=np.random.default_rng(11))
+    assert found.false_signals <= 1.0 + 4 * WATCHED_QUICK**-0.5, found
+    assert found.as_if_known > found.false_signals + 0.5, found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("patients", [100, 300, 1000])
+def test_an_adopted_level_gives_no_more_than_one_false_signal_in_five_years(patients: int) -> None:
+    found = after_adoption(ADVANCED, patients=patients, a_year=300, repeats=200, rng=np.random.default_rng(12))
+    assert found.false_signals <= 1.0 + 4 * 200**-0.5, found

@@ -11,7 +11,9 @@ events turns the events of a hospital into those of a Poisson process of rate 1,
 their delayed entry and their censoring (Watanabe 1964). So all that a threshold depends on is how many events are
 expected in five years. It is the smallest for which no more signals than allowed are to be expected in that time,
 raised by two standard errors of the simulation. A model that is a little wrong from the first day gives more signals
-than a right one: that is what it is for.
+than a right one: that is what it is for. But where the level was adopted from this hospital's own events, it is known
+as exactly as these tell, and signals of what they could not tell would be false ones: so each simulated hospital has a
+true level of its own, as far from the adopted one as that may be.
 
 Sources: Page, Biometrika 41 (1954); Steiner, Cook, Farewell and Treasure, Biostatistics 1 (2000), risk-adjusted CUSUM;
 Biswas and Kalbfleisch, Statistics in Medicine 27 (2008), of survival in continuous time; Watanabe, Jap. J. Math. 34
@@ -34,8 +36,8 @@ FloatArray = NDArray[np.float64]
 RATIO = 1.5
 YEARS = 5.0
 _REPLICATES = 2000
-_HALVINGS = 16
-_LARGEST = 20.0
+_HALVINGS = 18
+_LARGEST = 200.0
 
 
 @dataclass(frozen=True)
@@ -113,22 +115,37 @@ def _simulated(
 
 
 def exponential_gaps(
-    rng: np.random.Generator, *, expected: float, replicates: int = _REPLICATES, hazard_ratio: float = 1.0
+    rng: np.random.Generator,
+    *,
+    expected: float,
+    replicates: int = _REPLICATES,
+    hazard_ratio: FloatArray | float = 1.0,
 ) -> FloatArray:
-    """(steps, replicates), between events of patients whose hazard is so many times the expected one."""
-    events = expected * hazard_ratio
+    """(steps, replicates), between events of patients whose hazard is so many times the expected one.
+
+    hazard_ratio  of all, or (replicates,).
+    """
+    events = expected * float(np.max(hazard_ratio))
     steps = int(np.ceil(events + 7 * np.sqrt(events) + 20))
     return np.asarray(rng.exponential(size=(steps, replicates)) / hazard_ratio)
 
 
 def threshold_for(
-    expected: float, *, ratio: float, allowed: float, rng: np.random.Generator, replicates: int = _REPLICATES
+    expected: float,
+    *,
+    ratio: float,
+    allowed: float,
+    rng: np.random.Generator,
+    replicates: int = _REPLICATES,
+    deviation: float = 0.0,
 ) -> float:
     """The smallest threshold that gives so few signals while a right model expects so many events.
 
-    allowed  signals on average, such as 0.5.
+    allowed    signals on average, such as 0.5.
+    deviation  standard deviation of the log of the level, where that was learned from this hospital's own events.
     """
-    gaps = exponential_gaps(rng, expected=expected, replicates=replicates)
+    true_level = np.exp(deviation * rng.normal(size=replicates))
+    gaps = exponential_gaps(rng, expected=expected, replicates=replicates, hazard_ratio=true_level)
     low, high = 0.0, _LARGEST
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

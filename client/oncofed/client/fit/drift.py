@@ -11,6 +11,7 @@ of this hospital, exact, for its own eyes, and nothing is charged.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +71,7 @@ def drift_of(
     zero_days: FloatArray,
     log_hazard: FloatArray,
     *,
+    deviations: Sequence[float],
     days_per_unit: float,
     start: float,
     end: float,
@@ -78,6 +80,7 @@ def drift_of(
     """
     zero_days   (patients,), ordinals; NaN where not known.
     log_hazard  (patients, endpoints, intervals), of whole intervals, as the pages show it.
+    deviations  of the log of the level, one an endpoint: 0 where none was adopted.
     start, end  ordinals: what came after the one and until the other is watched.
     """
     known = np.flatnonzero(~np.isnan(zero_days))
@@ -101,8 +104,8 @@ def drift_of(
     before, since = zero <= start, (zero > max(start, end - 365.25)) & (zero <= end)
     return Drift(
         endpoints=tuple(
-            watched(cohort.schema.endpoints[number].name, course, allowed=allowed, rng=rng)
-            for number, course in zip(endpoints, courses, strict=True)
+            watched(cohort.schema.endpoints[number].name, course, allowed=allowed, deviation=deviation, rng=rng)
+            for number, course, deviation in zip(endpoints, courses, deviations, strict=True)
         ),
         markers=input_drift(dated.values[before], dated.values[since], cohort.schema.markers),
         patients_before=int(before.sum()),
@@ -111,15 +114,18 @@ def drift_of(
     )
 
 
-def watched(endpoint: str, course: Course, *, allowed: float, rng: np.random.Generator) -> Watched:
-    """allowed: signals in YEARS years of each sum, where the model is right."""
+def watched(
+    endpoint: str, course: Course, *, allowed: float, rng: np.random.Generator, deviation: float = 0.0
+) -> Watched:
+    """allowed: signals in YEARS years of each sum, where the model is right. deviation: as of `threshold_for`."""
     expected = float(course.expected[-1])
     if expected < FEWEST_EXPECTED:
         return Watched(endpoint, course, (), float("inf"))
     in_years = expected * YEARS / course.years
-    sums = tuple(
-        cusum(course, ratio=ratio, threshold=threshold_for(in_years, ratio=ratio, allowed=allowed, rng=rng))
+    thresholds = {
+        ratio: threshold_for(in_years, ratio=ratio, allowed=allowed, rng=rng, deviation=deviation)
         for ratio in (RATIO, 1 / RATIO)
-    )
+    }
+    sums = tuple(cusum(course, ratio=ratio, threshold=threshold) for ratio, threshold in thresholds.items())
     within = found_within(FOUND, sums[0].threshold, ratio=RATIO, expected=in_years, rng=rng)
     return Watched(endpoint, course, sums, within / in_years * 12 * YEARS)

@@ -51,7 +51,7 @@ def judged_lines(found: tuple[Judged, ...], grid: TimeGrid) -> Iterator[str]:
                 yield f"    {label:28s}{old:{_WIDE}s}{new}"
     if any(each.found.choice.degree is not Degree.NONE for each in found):
         yield (
-            "\nAfter: degree and adjustment were found without the patients who are counted, a tenth of them at a "
+            "\nAfter: the adjustment was learned without the patients on whom it is counted, a tenth of them at a "
             "time. Nothing is changed until somebody adopts it."
         )
 

@@ -104,22 +104,24 @@ def to_adopt(hospital: HospitalPrognosis, found: tuple[Judged, ...]) -> tuple[Ad
 
 
 def _told(hospital: HospitalPrognosis, number: int, found: Predicted, degree: Degree) -> Recalibration | None:
-    """On steps that say no more of patients than pages may: the smallest group's events move each by a step at most.
+    """As coarse as what pages may tell: the smallest group's events move level and slope by about a step each.
 
-    The slope is put on its step first, and the level is the best one for that slope, on its own. What rounding may be
-    off by is part of the covariance.
+    The slope is put on its step first. The level is the one that suits it and the middle of the told number of events,
+    so that it says no more of them than that number does, on a step of its own for what was expected. What rounding may
+    be off by is part of the covariance.
     """
     if degree is Degree.NONE:
         return None
     outcomes, disclosure = found.outcomes, hospital.disclosure
     events = disclosure.count(int(outcomes.events.sum()))
     step = disclosure.floor / events
-    best = adjustment(outcomes, degree)
-    spread = float(np.sqrt(np.cov(outcomes.log_hazard_ratio, aweights=outcomes.expected)))
-    steps = np.array([step, step / spread if degree is Degree.LEVEL_AND_SLOPE else 0.0])
-    slope = on_step(best.slope, steps[1]) if degree is Degree.LEVEL_AND_SLOPE else 1.0
-    level = on_step(best_level(outcomes, slope=slope).level, step)
-    covariance = best.covariance + np.diag(steps**2 / 12)
+    best, slope, slope_step = adjustment(outcomes, degree), 1.0, 0.0
+    if degree is Degree.LEVEL_AND_SLOPE:
+        slope_step = step / float(np.sqrt(np.cov(outcomes.log_hazard_ratio, aweights=outcomes.expected)))
+        slope = on_step(best.slope, slope_step)
+    exact = best_level(outcomes, slope=slope).level
+    level = on_step(exact + np.log((events + (disclosure.floor - 1) / 2) / outcomes.events.sum()), step)
+    covariance = best.covariance + np.diag([2 * step**2, slope_step**2]) / 12
     intervals = found.events.shape[1]
     to_intervals = np.zeros((intervals + 1, 2))
     to_intervals[:-1, 0] = to_intervals[-1, 1] = 1.0

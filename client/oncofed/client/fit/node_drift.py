@@ -53,10 +53,12 @@ def drift_at(
     schema = schema_of(found.document)
     cohort, zero_days = dated_patients(_source(folder, found), schema, zero_column)
     decided = NOBODY_DECIDED if adoption is None else adoption.decided()
+    shown, deviations = as_shown(network, encode(cohort), decided)
     return drift_of(
         cohort,
         zero_days,
-        log_hazard_shown(network, encode(cohort), decided),
+        shown,
+        deviations=deviations,
         days_per_unit=DAYS[TimeUnit(schema.grid.unit)],
         start=start,
         end=end,
@@ -106,14 +108,22 @@ def dated_patients(source: SourceSpec, schema: StudySchema, zero_column: str) ->
     return cohort, days
 
 
-def log_hazard_shown(network: PrognosisNetwork, encoded: FloatArray, decided: Decided) -> FloatArray:
-    """(patients, endpoints, intervals), as patients' pages show it."""
+def as_shown(network: PrognosisNetwork, encoded: FloatArray, decided: Decided) -> tuple[FloatArray, list[float]]:
+    """(patients, endpoints, intervals) log hazards as patients' pages show them, and of each endpoint how exactly the
+    adopted level is known: the standard deviation of its log, for the middle of these patients.
+    """
     x = torch.as_tensor(encoded)
     with torch.no_grad():
         ratio = network(x).numpy()
-    shown = np.array(network.log_baseline_hazard(x), dtype=np.float64)
+    shown, deviations = np.array(network.log_baseline_hazard(x), dtype=np.float64), []
     for number in range(shown.shape[1]):
-        fit = decided.fits.get(number)
-        of_all = ratio[:, number] if fit is None else fit.slope * ratio[:, number]
-        shown[:, number] += of_all[:, None] + (0.0 if fit is None else fit.corrections)
-    return shown
+        fit, of_all = decided.fits.get(number), ratio[:, number]
+        if fit is None:
+            shown[:, number] += of_all[:, None]
+            deviations.append(0.0)
+            continue
+        shown[:, number] += fit.slope * of_all[:, None] + fit.corrections
+        intervals = len(fit.corrections)
+        middle = np.append(np.full(intervals, 1 / intervals), of_all.mean())
+        deviations.append(float(np.sqrt(middle @ fit.covariance @ middle)))
+    return shown, deviations

@@ -176,3 +176,68 @@ def watching(
         found=float(np.mean(np.array(delays) <= DAYS_A_YEAR / 2)),
         middle_months=float(np.median(delays)) / DAYS_A_MONTH,
     )
+
+
+@dataclass(frozen=True)
+class AfterAdoption:
+    """events: of those set aside, on average. false_signals: as in `Watching`, of the model as it was adopted.
+
+    found, middle_months  as in `Watching`.
+    as_if_known  the false signals of thresholds that take the adopted level for the true one.
+    """
+
+    events: float
+    false_signals: float
+    as_if_known: float
+    found: float
+    middle_months: float
+
+
+def after_adoption(
+    hospital: TrueHospital,
+    *,
+    patients: int,
+    a_year: float,
+    repeats: int,
+    rng: np.random.Generator,
+    allowed: float = 0.5,
+) -> AfterAdoption:
+    """Of a model whose level is adopted from so many patients set aside, and is watched for five years.
+
+    Nothing changes in that time; all that is wrong is what so few patients could not tell. And of one whose patients'
+    hazard becomes RATIO times as high after two years.
+    """
+    start = _BEGIN + _FILLING_YEARS * DAYS_A_YEAR
+    end, day = start + YEARS * DAYS_A_YEAR, start + 2 * DAYS_A_YEAR
+    known, told = list[float](), list[float]()
+    events, false, delays = 0, [0, 0], []
+    for _ in range(repeats):
+        here = predicted(hospital, set_aside(hospital, patients, rng)).outcomes
+        events += int(here.events.sum())
+        by = adjustment(here, Degree.LEVEL)
+
+        def watched(of: TrueHospital, end: float, level: float = float(np.exp(by.level))) -> Course:
+            found = of.patients(rng, a_year, first_day=_BEGIN, cut=end)
+            return course(of, found, start=start, end=end, level=level)
+
+        right = watched(hospital, end)
+        if not told:  # of one hospital for all, as they take seconds
+            expected, deviation = float(right.expected[-1]), float(np.sqrt(by.covariance[0, 0]))
+            for thresholds, off in ((known, 0.0), (told, deviation)):
+                thresholds += [
+                    threshold_for(expected, ratio=ratio, allowed=allowed, rng=rng, deviation=off)
+                    for ratio in (RATIO, 1 / RATIO)
+                ]
+        for place, thresholds in enumerate((told, known)):
+            for ratio, threshold in zip((RATIO, 1 / RATIO), thresholds, strict=True):
+                false[place] += len(cusum(right, ratio=ratio, threshold=threshold).signals)
+        later = watched(hospital.changed(day, RATIO), day + DAYS_A_YEAR)
+        signals = cusum(later, ratio=RATIO, threshold=told[0]).signals
+        delays.append(min((each.day - day for each in signals if each.day > day), default=np.inf))
+    return AfterAdoption(
+        events=events / repeats,
+        false_signals=false[0] / repeats,
+        as_if_known=false[1] / repeats,
+        found=float(np.mean(np.array(delays) <= DAYS_A_YEAR / 2)),
+        middle_months=float(np.median(delays)) / DAYS_A_MONTH,
+    )

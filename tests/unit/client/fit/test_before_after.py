@@ -10,7 +10,7 @@ import pytest
 
 from oncofed.client.fit import before_after as module
 from oncofed.client.fit.before_after import Predicted, adjustment, before_and_after, figures_of
-from oncofed.client.fit.closed_testing import Choice, Degree, LevelAndSlope, Outcomes, choose
+from oncofed.client.fit.closed_testing import Choice, Degree, LevelAndSlope, Outcomes, choose, level_and_slope
 from oncofed.simulations.model_here.measuring import predicted, set_aside
 from oncofed.simulations.model_here.true_hospital import ADVANCED, GRID
 
@@ -42,11 +42,12 @@ def test_each_patient_is_counted_once_and_never_by_what_was_found_from_that_pati
     monkeypatch.setattr(module, "adjustment", found_from)
     monkeypatch.setattr(module, "choose", chosen_from)
     found = before_and_after([here(level=1.5)], np.random.default_rng(1))
-    assert len(held) == len(used) == found.parts == 10
     everybody = set(here(level=1.5).log_hazard_ratio)
+    assert used.pop() == everybody, "what is proposed is of all of them"
+    assert len(held) == len(used) == found.parts == 10
     assert all(others == everybody - those for those, others in zip(held, used, strict=True))
     assert sorted(each for those in held for each in those) == sorted(everybody)
-    assert chosen == [everybody, *used], "the degree is chosen without them, too"
+    assert chosen == [everybody, *used], "how often the same would be proposed is asked of the others, too"
     assert found.after[0].whole.observed == found.before[0].whole.observed
 
 
@@ -60,6 +61,18 @@ def test_an_adjustment_brings_a_wrong_level_and_slope_near_one() -> None:
     assert after.whole.ratio == pytest.approx(1.0, abs=0.05)
     assert after.slope == pytest.approx(1.0, abs=0.1)
     assert before.thirds[0].ratio > before.thirds[2].ratio + 0.5, "the spread of risks was too wide"
+
+
+def test_limits_of_the_slope_after_are_those_before_over_the_adopted_slope() -> None:
+    """So they hold the truth whatever was chosen, and whoever chose it."""
+    causes = [here(4, level=1.4, slope=0.5), here(5)]
+    found = before_and_after(causes, np.random.default_rng(3))
+    assert found.choice.degree is Degree.LEVEL_AND_SLOPE
+    for cause, before, after in zip(causes, found.before, found.after, strict=True):
+        slope = level_and_slope(cause.outcomes).slope
+        assert after.slope_low == pytest.approx(before.slope_low / slope)
+        assert after.slope_high == pytest.approx(before.slope_high / slope)
+        assert after.slope_low < after.slope < after.slope_high
 
 
 def test_where_nothing_is_adjusted_after_is_before() -> None:
