@@ -59,7 +59,14 @@ class Course:
 
     def day_of(self, expected: float) -> float:
         """The first day by which so many were expected."""
-        return float(np.interp(expected, self.expected, self.days))
+        after = int(np.searchsorted(self.expected, expected, side="left"))
+        if after == 0:
+            return self.start
+        if after == len(self.expected):
+            return self.end
+        rise = float(self.expected[after] - self.expected[after - 1])
+        share = (expected - float(self.expected[after - 1])) / rise
+        return float(self.days[after - 1] + share * (self.days[after] - self.days[after - 1]))
 
     def months(self) -> tuple[Month, ...]:
         """By calendar month."""

@@ -176,7 +176,7 @@ def _points(course: Course, *, ratio: float, threshold: float) -> Iterator[tuple
     bounds = np.unique(np.concatenate(([course.start], course.event_days, _month_ends(course), [course.end])))
     expected = course.expected_by(bounds).tolist()
     events = dict(zip(*np.unique(course.event_days, return_counts=True), strict=True))
-    value, since = 0.0, course.start
+    value, since, up = 0.0, course.start, float(np.log(ratio))
     yield course.start, 0.0, None
     for (_, day), (before, now) in zip(pairwise(bounds.tolist()), pairwise(expected), strict=True):
         risen = value + (1 - ratio) * (now - before)
@@ -196,7 +196,7 @@ def _points(course: Course, *, ratio: float, threshold: float) -> Iterator[tuple
         for _ in range(events.get(day, 0)):
             if value == 0.0:
                 since = day
-            value = max(value + float(np.log(ratio)), 0.0)
+            value = max(value + up, 0.0)
             if value >= threshold:
                 yield day, value, Signal(day, since)
                 value, since = 0.0, day

@@ -51,6 +51,8 @@ def site() -> None:
       oncofed site ledger NODE
       oncofed site doctor NODE
       oncofed site metrics NODE
+      oncofed site recalibrate NODE
+      oncofed site drift NODE --time-zero diagnosis_date
       oncofed site backup NODE tonight.tar
     """
 

@@ -80,19 +80,16 @@ def test_level_and_slope_are_where_the_likelihood_is_highest() -> None:
     at = level_and_slope(found)
     alpha, slope = at.level, at.slope
     np.testing.assert_allclose([alpha, slope], best, atol=1e-5)
-    step = 1e-3
-    curvature = (
-        -sum(
-            weight
-            * max(
-                log_likelihood(np.array([a, slope + moved]), found)
-                for a in np.linspace(alpha - 0.02, alpha + 0.02, 4001)
-            )
-            for weight, moved in ((1, step), (-2, 0.0), (1, -step))
-        )
-        / step**2
-    )
-    assert at.slope_deviation == pytest.approx(curvature**-0.5, rel=0.02)
+    step = 1e-3 * np.eye(2)
+
+    def curvature(i: int, j: int) -> float:
+        signs = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+        moved = (a * b * log_likelihood(best + a * step[i] + b * step[j], found) for a, b in signs)
+        return -sum(moved) / 4e-6
+
+    information = np.array([[curvature(i, j) for j in range(2)] for i in range(2)])
+    np.testing.assert_allclose(at.covariance, np.linalg.inv(information), rtol=1e-3)
+    assert at.slope_deviation == pytest.approx(at.covariance[1, 1] ** 0.5)
 
 
 def test_what_cannot_be_told_is_not_a_number_and_adjusts_no_slope() -> None:
