@@ -70,7 +70,7 @@ def held(hospital: TrueHospital, patients: int, repeats: int) -> None:
 
 @pytest.mark.parametrize(("level", "slope"), [(1.0, 1.0), (1.2, 0.8)])
 def test_figures_before_and_after_hold_the_truth(level: float, slope: float) -> None:
-    """The second is a close call, where limits that forget that a degree was chosen hold in 0.8 of hospitals."""
+    """The second is a close call, where limits that forget that a degree was chosen hold in 0.8 to 0.9."""
     held(replace(ADVANCED, level=level, slope=slope), 150, QUICK)
 
 

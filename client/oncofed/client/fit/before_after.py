@@ -9,7 +9,7 @@ In how many of the parts the same degree would have been proposed is told.
 
 **Limits that hold whatever was chosen.** A degree is proposed because these patients look as they do, and an adjusted
 slope is rather too far from 1 where it barely was proposed. So limits around the slope after are not those of a fit to
-the parts, which forget that (they held the truth in two hospitals of three where choosing was a close call), but those
+the parts, which forget that (they held the truth in two of three hospitals that had barely adopted a slope), but those
 before, over the adopted slope: the true slope after is the true one before over that same number, and those before are
 told whatever is chosen.
 
