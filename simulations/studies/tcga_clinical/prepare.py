@@ -2,9 +2,9 @@
 
     python simulations/studies/tcga_clinical/prepare.py runs/tcga_clinical
 
-Rows stand as in patients.parquet, so that a seed sets the same patients aside as in the study tcga_pancancer. Who is not
-known to have had an endpoint or not (progression of 5 patients, the cause of death of 204) is followed for it for no
-time at all, and so says nothing about it.
+Rows stand as in patients.parquet, so that a seed sets the same patients aside as in the study tcga_pancancer. Who is
+not known to have had an endpoint or not (progression of 5 patients, the cause of death of 204) is followed for it for
+no time at all, and so says nothing about it.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from oncofed.client.fit.commands import drift, recalibrate
 from oncofed.client.install.backup_commands import backup, restore
 from oncofed.client.install.node_argument import NODE, go_on_as
 from oncofed.client.install.peer_commands import card, peers, verify
@@ -50,6 +51,8 @@ def site() -> None:
       oncofed site ledger NODE
       oncofed site doctor NODE
       oncofed site metrics NODE
+      oncofed site recalibrate NODE
+      oncofed site drift NODE --time-zero diagnosis_date
       oncofed site backup NODE tonight.tar
     """
 
@@ -267,6 +270,8 @@ for _command in (
     audit,
     close_log,
     explain,
+    recalibrate,
+    drift,
     pages,
     backup,
     restore,

@@ -86,6 +86,10 @@ class NodeFolder:
         """Delivered models: <plan hash>.safetensors and <plan hash>.signature."""
         return self.guard / "models"
 
+    def recalibration(self, plan_hash: str) -> Path:
+        """What this hospital said about adjusting the delivered model; absent where it said nothing."""
+        return self.models / f"{plan_hash}.recalibration"
+
     @property
     def masking(self) -> Path:
         """For each approved plan that shares its noise: <plan hash>.key, this hospital's, and <plan hash>.json, all."""

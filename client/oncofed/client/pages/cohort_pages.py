@@ -144,7 +144,9 @@ def cohort(choice: Chosen) -> Response:
         "groups_figure": groups_figure(groups, hospital.grid, endpoint=choice.endpoint.name) if groups else None,
         "group_medians": [group.median_words(hospital.grid.unit) for group in groups],
         "risk_times": _risk_table(groups, hospital.grid),
-        "recalibration": choice.endpoint.recalibration,
+        "recalibration": choice.endpoint.fitted,
+        "decided": hospital.decided,
+        "adopted": choice.endpoint.recalibration is not None,
         "treatments": hospital.treatments,
         "fitted": _fitted(choice.endpoint, hospital),
         "slope_deviation": _slope_deviation(choice.endpoint),
@@ -164,12 +166,12 @@ def _carrying(strongest: tuple[MarkerStrength, ...]) -> int:
 
 
 def _slope_deviation(endpoint: EndpointPrognosis) -> float:
-    found = endpoint.recalibration
+    found = endpoint.fitted
     return 0.0 if found is None else float(np.sqrt(found.covariance[-1, -1]))
 
 
 def _fitted(endpoint: EndpointPrognosis, hospital: HospitalPrognosis) -> Fitted | None:
-    found = endpoint.recalibration
+    found = endpoint.fitted
     return None if found is None else Fitted.of(found, hospital.disclosure)
 
 

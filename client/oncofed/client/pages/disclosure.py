@@ -24,6 +24,9 @@ A reader must not learn anything of fewer than `floor` patients: not from a figu
    were under observation then, each rounded down to a multiple of the floor; and of the part's middle predicted risk
    (6). So each of those numbers, and by how much another version's differs, agrees with `floor` counts or more.
 8. Words about a direction are made from middles that are told.
+9. An adjustment that the hospital adopts (`client.fit.judging`) is one level and one slope of those set aside. The
+   level follows from the told number of events (2) and, on a step as coarse, from how many were expected; the slope is
+   on a step by which the floor's events, of patients at the usual distance from the middle risk, move it.
 
 **What follows.** Let n be the patients of a stratum, told as r <= n < r + f, f the floor, and S be those of them who
 have a value of a marker, or one of several, or none that is known; in truth fewer than f. Then at least f counts of S

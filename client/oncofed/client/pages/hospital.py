@@ -9,7 +9,7 @@ computed once for each endpoint, when it is first asked for, and kept. Everythin
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -22,7 +22,7 @@ from oncofed.client.guard.one_thread import one_thread
 from oncofed.client.pages.disclosure import Disclosure
 from oncofed.client.pages.group_outcome import estimated
 from oncofed.client.pages.outcome_parts import Part, parts_of, public_axis
-from oncofed.client.pages.recalibration import FEWEST_EVENTS, Recalibration, recalibrate
+from oncofed.client.pages.recalibration import FEWEST_EVENTS, Decided, Recalibration, recalibrate
 from oncofed.client.pages.units import REST, Units, units_of
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
@@ -45,7 +45,8 @@ class EndpointPrognosis:
 
     relevance         (patients, sources) log hazard ratios; each row adds up to `log_hazard_ratio`.
     sources           names of markers, and of modalities that may be missing as a whole.
-    parts             what is told of outcomes. recalibration: to them; None when there are too few.
+    parts             what is told of outcomes. fitted: how the model fits them; None when there are too few.
+    recalibration     what is applied to every figure of a patient; None where the model is shown as released.
     tops              (sources,), the cap of a patient's part in a mean absolute contribution.
     """
 
@@ -56,6 +57,7 @@ class EndpointPrognosis:
     log_hazard_ratio: FloatArray
     parts: tuple[Part, ...]
     recalibration: Recalibration | None
+    fitted: Recalibration | None
     tops: FloatArray
 
     @property
@@ -105,6 +107,7 @@ class HospitalPrognosis:
     noise_in_model  whether privacy noise went into the model's weights, so that explanations depend on it.
     drawn         (published patients,), whom a lot set aside from training; None where nobody was, or nobody knows.
     weight_noise  what noise of training alone makes of a weight (`explanation.training_noise`); None: not known.
+    decided       what the hospital says is to be applied; None of a simulation, where nobody decides: what fits.
     """
 
     site: str
@@ -119,6 +122,7 @@ class HospitalPrognosis:
     noise_in_model: bool = True
     drawn: BoolArray | None = None
     weight_noise: float | None = None
+    decided: Decided | None = None
     _rows: dict[str, int] = field(init=False, repr=False)
     _rows_by_any_case: dict[str, int | None] = field(init=False, repr=False)
     _endpoints: dict[int, EndpointPrognosis] = field(init=False, repr=False, default_factory=dict)
@@ -200,9 +204,14 @@ class HospitalPrognosis:
         """With those that compete with it: what comes of all their hazards is adjusted in all of them, or in none."""
         numbers = (number, *self.schema.competing(number))
         found = {each: self._computed(each, self.endpoint_names[each]) for each in numbers}
-        if any(each.recalibration is None for each in found.values()):
-            return {each: replace(prognosis, recalibration=None) for each, prognosis in found.items()}
-        return found
+        fits = {each: prognosis.fitted for each, prognosis in found.items()}
+        if None in fits.values():
+            fits = dict.fromkeys(fits)
+        applied: Mapping[int, Recalibration | None] = fits if self.decided is None else self.decided.fits
+        return {
+            each: replace(prognosis, fitted=fits[each], recalibration=applied.get(each))
+            for each, prognosis in found.items()
+        }
 
     def _computed(self, number: int, name: str) -> EndpointPrognosis:
         grid = self.grid
@@ -219,7 +228,7 @@ class HospitalPrognosis:
         )
         fitted = self._fitted(parts, number)
         tops = self.disclosure.tops(np.abs(relevance))
-        return EndpointPrognosis(number, name, sources, relevance, ratio, parts, fitted, tops)
+        return EndpointPrognosis(number, name, sources, relevance, ratio, parts, fitted, fitted, tops)
 
     def _fitted(self, parts: tuple[Part, ...], number: int) -> Recalibration | None:
         """To patients who were set aside, where there are enough of them (see `recalibration`); else to all."""

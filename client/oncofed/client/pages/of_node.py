@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from oncofed.client.fit.adoption import NOBODY_DECIDED, adoption_of
 from oncofed.client.guard.policy_file import read_policy
 from oncofed.client.install.explaining import plan_with_model, present_cohort, released_network
 from oncofed.client.install.folder import NodeFolder, NodeUsers, read_site
@@ -131,10 +132,11 @@ class Publication:
         )
 
 
-def hospital_of(folder: NodeFolder, *, plan: str | None, by: str = "") -> HospitalPrognosis:
+def hospital_of(folder: NodeFolder, *, plan: str | None, by: str = "", adopted: bool = True) -> HospitalPrognosis:
     """What is published is shown; if nothing is, the table as it is now is published first.
 
-    plan  how its hash begins; None for the only one with a model. by: the person, if it is to be published.
+    plan     how its hash begins; None for the only one with a model. by: the person, if it is to be published.
+    adopted  with what the hospital adopted of an adjustment; else as released, whatever it did.
 
     Raises InvalidInput, SignatureInvalid, RecordFailure.
     """
@@ -143,11 +145,14 @@ def hospital_of(folder: NodeFolder, *, plan: str | None, by: str = "") -> Hospit
     publication = Publication.of(folder, found, cohort, by=by)
     publication.refuse_stricter_policy()
     published = publication.before or publication.renewed().published
+    network = released_network(folder, found)
+    endpoints, plan_hash = network.spec.endpoints, found.document.plan.hash
+    adoption = adoption_of(folder, plan_hash, endpoints=endpoints) if adopted else None
     return HospitalPrognosis(
         site=read_site(folder).name,
         study=found.document.plan.study,
-        plan_hash=found.document.plan.hash,
-        network=released_network(folder, found),
+        plan_hash=plan_hash,
+        network=network,
         cohort=cohort,
         smallest_group=published.floor,
         published=published.units,
@@ -155,6 +160,7 @@ def hospital_of(folder: NodeFolder, *, plan: str | None, by: str = "") -> Hospit
         noise_in_model=found.document.plan.privacy.mode.private,
         drawn=_drawn(published, lots_of(folder, found), found),
         weight_noise=deviation(found.document.plan),
+        decided=NOBODY_DECIDED if adoption is None else adoption.decided(),
     )
 
 

@@ -172,6 +172,7 @@ def _content(hospital: HospitalPrognosis, view: PatientView, row: int, word: str
         "not_reached": curve.median == NOT_REACHED,
         "last_bound": time(grid.bounds[-1], grid.unit),
         "recalibration": recalibration,
+        "decided": hospital.decided,
         "when_words": when_words(hospital.network.spec),
         "fitted": None if recalibration is None else Fitted.of(recalibration, hospital.disclosure),
         "similar_median": None if view.similar is None else view.similar.outcome.median_words(grid.unit),

@@ -10,7 +10,8 @@ stays between 0 and 1.
 The band covers: how few patients and events the hospital has, for the level and the spread of risks. It does not
 cover: whether f orders this very patient rightly (a marker that the model lacks, noise in the released weights, an
 unusual patient), changes of treatment over time, wrong entries in the table. The adjustment uses all of the hospital's
-patients, the one shown included, who is one of many.
+patients, the one shown included, who is one of many. A simulation's pages apply it. On those of a node it is told how
+the model fits, and what is applied is what the hospital has adopted (`Decided`, `oncofed.client.fit`), if anything.
 
 Weak public priors keep an interval without events finite. All intervals share one level, a_1 ~ N(0, 9), and each
 differs from the one before by N(0, 0.25); s ~ N(1, 1). So what is known of the neighbours counts where an interval has
@@ -27,6 +28,7 @@ Sources: the piecewise exponential model as in `oncofed.survival.likelihood`; va
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +70,18 @@ class Recalibration:
     expected: float
     with_slope: bool = True
     set_aside: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """What a hospital has decided about adjusting a model to its own outcomes.
+
+    on     the day, YYYY-MM-DD; empty where nobody has decided, so that the model is shown as released.
+    fits   by the endpoint's number, what pages apply; an endpoint that is not there is shown as released.
+    """
+
+    on: str
+    fits: Mapping[int, Recalibration]
 
 
 @dataclass(frozen=True)
