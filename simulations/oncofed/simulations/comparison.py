@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
-from oncofed.simulations.evaluation import compared_until, entity_codes, entry_of, rival_of, weighted_measures
+from oncofed.simulations.evaluation import (
+    compared_until,
+    entity_codes,
+    entry_of,
+    outcomes_of,
+    rival_of,
+    weighted_measures,
+)
 from oncofed.simulations.partition import Consortium
 from oncofed.simulations.predicted import predicted_risk
 from oncofed.simulations.results import Compared, ModelFigures
@@ -24,6 +31,7 @@ from oncofed.survival.calibration import calibration_at
 from oncofed.survival.comparators import Comparator
 from oncofed.survival.concordance import concordance_index
 from oncofed.survival.curves import risk_at
+from oncofed.survival.decision_curve import benefit_above, decision_curve
 from oncofed.survival.encoded_patients import encoded_patients
 from oncofed.survival.expected_events import expected_events
 from oncofed.survival.likelihood_gain import gain_of_each, likelihood_gain
@@ -72,7 +80,7 @@ def _both(
     orders = [each.order(test, index, horizon) for each in models]
 
     def difference(rows: NDArray[np.int64]) -> float:
-        of_network, of_score = (
+        mine, theirs = (
             concordance_index(
                 risk=order[rows],
                 time=time[rows],
@@ -81,11 +89,13 @@ def _both(
             )
             for order in orders
         )
-        return of_network - of_score
+        return mine - theirs
 
     mine, theirs = (each.baselines[:, index] + each.ratios[:, index, None] for each in models)
     gains = gain_of_each(mine, theirs, encoded.events[:, index], encoded.at_risk[:, index])
     figures = [_figures(each, index, patients, horizon) for each in models]
+    of_network, of_score = (each.risk(test, index, horizon) for each in models)
+    outcomes = outcomes_of(test, index)
     return Compared(
         name="",
         patients=len(test),
@@ -94,6 +104,8 @@ def _both(
         comparator=figures[1],
         gain=likelihood_gain(gains),
         c_index_gain=bootstrap_interval(difference, len(test), rng, resamples=evaluation.bootstrap_resamples),
+        decisions=decision_curve(of_score, horizon, outcomes=outcomes),
+        benefit_gain=benefit_above(of_network, of_score, horizon, outcomes=outcomes),
     )
 
 

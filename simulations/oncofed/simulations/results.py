@@ -16,8 +16,10 @@ from oncofed.server.evaluation.calibration import MeasuredCalibration
 from oncofed.server.evaluation.measured import Measured
 from oncofed.server.rounds.explanation_votes import ReleasedExplanations
 from oncofed.simulations.study import Study
+from oncofed.survival.auc_over_time import AucOverTime
 from oncofed.survival.bootstrap import BootstrapInterval
 from oncofed.survival.calibration import Calibration
+from oncofed.survival.decision_curve import Benefit, DecisionCurve
 from oncofed.survival.expected_events import ExpectedOfGroup
 from oncofed.survival.likelihood_gain import LikelihoodGain
 
@@ -50,6 +52,8 @@ class EndpointResult:
     brier_gain        by which share the Brier score is below that of one curve for everybody (index of prediction
                       accuracy): 0 is worth nothing, and below 0 the model does harm.
     brier_until       the time to which both are integrated: the horizon, or where a tenth is still followed.
+    auc               at times up to the same; None where it is not defined, as with delayed entry.
+    decisions         at the horizon; None without patients.
     """
 
     name: str
@@ -69,6 +73,8 @@ class EndpointResult:
     expected: ExpectedByWindow | None = None
     brier_gain: float = float("nan")
     brier_until: float = float("nan")
+    auc: AucOverTime | None = None
+    decisions: DecisionCurve | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,8 @@ class Compared:
     patients, events  how many.
     gain              of the network's log likelihood over the comparator's.
     c_index_gain      interval of the network's C-index less the comparator's, over resamples of patients.
+    decisions         net benefit of treating by the comparator's risks at the horizon, and of treating all.
+    benefit_gain      net benefit of treating by the network's risks, less that by the comparator's.
     """
 
     name: str
@@ -103,6 +111,8 @@ class Compared:
     network: ModelFigures
     gain: LikelihoodGain
     c_index_gain: BootstrapInterval
+    decisions: DecisionCurve
+    benefit_gain: Benefit
 
 
 @dataclass(frozen=True)

@@ -173,6 +173,85 @@ def _windows(endpoint: str, found: ExpectedByWindow) -> Iterator[dict[str, objec
                 }
 
 
+def auc_over_time(
+    model: Model,
+    test: Patients,
+    *,
+    hospitals: Mapping[str, Patients] | None = None,
+    at: float | None = None,
+) -> pd.DataFrame:
+    """Does the model order early and late events alike? Area under the curve at eight times up to `at`.
+
+    test, hospitals, at  as in `evaluate`.
+    returns              one row an endpoint and `time`: `auc`, the chance that who has had the event by then was told a
+                         higher risk by then than who has not (0.5 is chance), its 95 % interval `low`, `high`, and
+                         `cases`, who have had it. No row where it is not defined, as with delayed entry; NaN at a time
+                         by which nobody has had the event.
+    raises               InvalidInput.
+
+    It says nothing of how high risks are: look at `calibration` beside it.
+
+    >>> import oncofed.lab as of
+    >>> hospitals, test = of.split(of.synthetic(patients=300, hospitals=3), test=0.3)
+    >>> run = of.train(hospitals, privacy=of.no_privacy(), rounds=20, progress=False)
+    >>> of.auc_over_time(run.model, test, at=24).columns.tolist()
+    ['endpoint', 'time', 'auc', 'low', 'high', 'cases']
+    """
+    found = _measured(model, test, hospitals=hospitals, at=at, seed=1)
+    columns = ("time", "auc", "low", "high", "cases")
+    rows = [
+        dict(zip(("endpoint", *columns), (name, *row), strict=True))
+        for name, each in found.items()
+        if each.auc is not None
+        for row in zip(each.auc.times, each.auc.auc, each.auc.low, each.auc.high, each.auc.cases, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["endpoint", *columns])
+
+
+def decision_curve(model: Model, test: Patients, *, at: float | None = None) -> pd.DataFrame:
+    """Would treating whoever is told a high risk do more good than treating all, or nobody?
+
+    test, at  as in `evaluate`.
+    returns   one row an endpoint and `threshold` of risk by `at`: who is `treated`, as a share; the net `benefit` of
+              treating them, with its 95 % interval `low`, `high`; that of treating all (`benefit_of_all`; of treating
+              nobody it is 0); and what the model is above treating all (`above_all`), with `above_all_low`,
+              `above_all_high`, paired by patient. NaN where not known.
+    raises    InvalidInput.
+
+    A threshold of 20 % says that treating one who needs it is worth four who are treated for nothing. Which thresholds
+    matter is for those to say who decide.
+
+    >>> import oncofed.lab as of
+    >>> hospitals, test = of.split(of.synthetic(patients=300, hospitals=3), test=0.3)
+    >>> run = of.train(hospitals, privacy=of.no_privacy(), rounds=20, progress=False)
+    >>> found = of.decision_curve(run.model, test, at=24).query("endpoint == 'overall_survival'")
+    >>> found["threshold"].head(3).tolist()
+    [0.05, 0.1, 0.15]
+    """
+    found = _measured(model, test, hospitals=None, at=at, seed=1)
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "endpoint": name,
+                    "threshold": each.decisions.thresholds,
+                    "treated": each.decisions.treated,
+                    "benefit": each.decisions.model.value,
+                    "low": each.decisions.model.low,
+                    "high": each.decisions.model.high,
+                    "benefit_of_all": each.decisions.everybody.value,
+                    "above_all": each.decisions.above_everybody.value,
+                    "above_all_low": each.decisions.above_everybody.low,
+                    "above_all_high": each.decisions.above_everybody.high,
+                }
+            )
+            for name, each in found.items()
+            if each.decisions is not None
+        ],
+        ignore_index=True,
+    )
+
+
 def baselines(hospitals: Mapping[str, Patients], test: Patients) -> pd.DataFrame:
     """C-index (first endpoint) of ridge Cox regressions: of all patients pooled, and of each hospital alone.
 
