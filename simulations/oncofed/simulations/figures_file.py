@@ -17,7 +17,7 @@ from oncofed.server.report.released_figures import (
 )
 from oncofed.simulations.model_package import described_run
 from oncofed.simulations.privacy_spent import spent_at_one, spent_at_two
-from oncofed.simulations.results import Compared, ExpectedByWindow, RunResult
+from oncofed.simulations.results import Compared, ExpectedByWindow, RunResult, Subgroup, WithLimits
 from oncofed.survival.auc_over_time import AucOverTime
 from oncofed.survival.decision_curve import Benefit, DecisionCurve
 from oncofed.survival.expected_events import ExpectedOfGroup
@@ -70,6 +70,9 @@ def metrics(result: RunResult) -> dict[str, Any]:
             "events_and_expected": None if found.expected is None else _expected(found.expected),
             "auc_over_time": None if found.auc is None else _auc(found.auc),
             "decision_curve": None if found.decisions is None else _decisions(found.decisions),
+            "subgroups": [_subgroup(each) for each in result.subgroups[name].groups]
+            if name in result.subgroups
+            else None,
         }
         for name, found in result.endpoints.items()
     }
@@ -149,6 +152,23 @@ def _decisions(found: DecisionCurve) -> dict[str, Any]:
 
 def _benefit(found: Benefit) -> dict[str, Any]:
     return {"value": found.value.tolist(), "low": found.low.tolist(), "high": found.high.tolist()}
+
+
+def _subgroup(found: Subgroup) -> dict[str, Any]:
+    """Intervals are simultaneous: those of all groups together hold the truth with 95 %, for each of the figures."""
+
+    def told(each: WithLimits) -> dict[str, Any]:
+        return {"value": each.value, "simultaneous_ci95": [each.low, each.high]}
+
+    return {
+        "by": found.by,
+        "group": found.name,
+        "patients": found.patients,
+        "events": found.events,
+        "c_index": told(found.c_index),
+        "observed_to_expected": told(found.observed_to_expected),
+        "calibration_slope": told(found.slope),
+    }
 
 
 def _expected(found: ExpectedByWindow) -> dict[str, Any]:

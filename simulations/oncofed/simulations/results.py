@@ -116,6 +116,45 @@ class Compared:
 
 
 @dataclass(frozen=True)
+class WithLimits:
+    """A figure; low, high: its interval, NaN where it is not known."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Subgroup:
+    """Some of the patients set aside, for one endpoint.
+
+    by, name              what they have in common, and which they are: "sex", "female".
+    patients, events      how many.
+    observed_to_expected  events over those that the model expects, over all of the follow-up.
+    slope                 calibration slope at the horizon.
+    """
+
+    by: str
+    name: str
+    patients: int
+    events: int
+    c_index: WithLimits
+    observed_to_expected: WithLimits
+    slope: WithLimits
+
+
+@dataclass(frozen=True)
+class Subgroups:
+    """Of one endpoint. Of each figure, all groups' intervals together hold the truth with 95 %.
+
+    small  groups of fewer patients than are told of, by what they have in common: how many such groups there are.
+    """
+
+    groups: tuple[Subgroup, ...]
+    small: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Baselines:
     """C-index of the first endpoint on the same patients. local_only: one number a site, in roster order."""
 
@@ -154,6 +193,7 @@ class RunResult:
     measured_calibration  the same of whether risks are right.
     released_explanations  what hospitals released privately of what carries the prognosis; None likewise.
     compared    by endpoint: the network against each of the study's comparators; empty without any.
+    subgroups   by endpoint: the network in groups of the patients set aside.
     weights     (parameters,) of the model, in the order in which they travel.
     notes       (about what, words): who is left out of the table and what lies outside of the grid; what was not
                 released.
@@ -177,6 +217,7 @@ class RunResult:
     released_explanations: ReleasedExplanations | None = None
     weights: FloatArray | None = None
     compared: Mapping[str, tuple[Compared, ...]] = field(default_factory=dict)
+    subgroups: Mapping[str, Subgroups] = field(default_factory=dict)
 
     @property
     def main(self) -> EndpointResult:

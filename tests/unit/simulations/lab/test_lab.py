@@ -116,6 +116,12 @@ def test_without_privacy_it_trains_and_measures_the_very_model_of_a_run_with_a_f
         ("above_all_low", curve["above_treat_all"]["low"]),
     ):
         np.testing.assert_array_equal(decisions[mine].to_numpy(), np.array(theirs, dtype=np.float64))
+    tables, written_groups = of.subgroups(run.model, test, at=24, seed=1), expected["subgroups"]
+    for mine, key in (("c_index", "c_index"), ("ratio", "observed_to_expected"), ("slope", "calibration_slope")):
+        values = [each[key]["value"] for each in written_groups]
+        lows = [each[key]["simultaneous_ci95"][0] for each in written_groups]
+        np.testing.assert_array_equal(tables[mine].to_numpy(), np.array(values, dtype=np.float64))
+        np.testing.assert_array_equal(tables[f"{mine}_low"].to_numpy(), np.array(lows, dtype=np.float64))
     alone = of.baselines(hospitals, test)
     assert alone["c_index"][0] == written["baselines"]["pooled_ridge_cox"]
     assert dict(zip(alone["hospital"][1:], alone["c_index"][1:], strict=True)) == written["baselines"]["local_only"]
@@ -385,6 +391,7 @@ def test_what_is_wrong_is_refused(
         (lambda m, t: of.calibration(m, t, at=0), "outside"),
         (lambda m, t: of.decision_curve(m, t, at=500), "lies beyond 120"),
         (lambda m, t: of.auc_over_time(m, nobody(t)), "is nobody"),
+        (lambda m, t: of.subgroups(m, t, by=["age_year"]), 'by: "age_year" is no marker'),
         (lambda m, t: of.explain(m, t, endpoint="x"), "Possible: overall_survival"),
     ],
 )

@@ -19,8 +19,19 @@ from oncofed.cohort.cohort import Cohort
 from oncofed.protocol.plan import PrivacyMode
 from oncofed.simulations.report import page as module
 from oncofed.simulations.report.page import render_report, write_report
-from oncofed.simulations.results import Baselines, Compared, EndpointResult, ModelFigures, Relevance, RunResult
+from oncofed.simulations.results import (
+    Baselines,
+    Compared,
+    EndpointResult,
+    ModelFigures,
+    Relevance,
+    RunResult,
+    Subgroup,
+    Subgroups,
+    WithLimits,
+)
 from oncofed.simulations.study import Part
+from oncofed.simulations.subgroups import HOSPITAL
 from oncofed.survival.bootstrap import BootstrapInterval
 from oncofed.survival.decision_curve import Benefit
 from oncofed.survival.likelihood_gain import LikelihoodGain
@@ -405,6 +416,33 @@ def test_calibration_is_told_beside_the_area_and_each_score_has_a_curve_of_its_o
     assert "It says nothing of how high risks are: see section 6." in " ".join(found.text.split())
     drawn = {text.strip() for text in found.texts}
     assert {"frailty", "stage", "nobody", "by the network, 95 % interval"} <= drawn
+
+
+def group(by: str, name: str, *, ratio: tuple[float, float, float], slope: tuple[float, float, float]) -> Subgroup:
+    return Subgroup(by, name, 310, 95, WithLimits(0.684, 0.611, 0.748), WithLimits(*ratio), WithLimits(*slope))
+
+
+def test_groups_of_patients_are_told_with_calibration_beside_each_c_index(result: RunResult) -> None:
+    assert "Groups of patients" not in Page(render_report(result)).text
+    groups = (
+        group("sex", "female", ratio=(1.41, 1.07, 1.86), slope=(0.96, 0.71, 1.21)),
+        group("sex", HOSTILE[0], ratio=(1.02, 0.88, 1.19), slope=(0.72, 0.51, 0.93)),
+        group(HOSPITAL, "Bonn", ratio=(0.94, NAN, NAN), slope=(NAN, NAN, NAN)),
+    )
+    told = replace(result, subgroups={result.main.name: Subgroups(groups, {"sex": 1, HOSPITAL: 2})})
+    page = render_report(told)
+    assert not unsafe(page)
+    text = " ".join(Page(page).text.split())
+    for words in ("female 310, 95 0.684 0.611 to 0.748 1.41 1.07 to 1.86 0.96 0.71 to 1.21", "Bonn", "Hospital"):
+        assert words in text
+    assert "3 groups of fewer than 30 patients are not told of" in text
+    assert not re.search(r"\b(nan|NaN|None|inf)\b", text)
+    assert "<strong>1.41</strong>" in page
+    assert "<strong>0.72</strong>" in page
+    assert not re.search("<strong>(0.96|1.02|0.684|0.94)</strong>", page)
+    many = fake_result(sites=150, patients=1500)
+    many = replace(many, subgroups={many.main.name: Subgroups(groups, {})})
+    assert "<caption>Hospital</caption>" not in render_report(many)
 
 
 def test_hundreds_of_hospitals_find_room() -> None:
