@@ -112,6 +112,7 @@ def test_small_groups_are_counted_and_not_told_and_of_few_events_there_is_no_int
     observed[600 : 600 + FEWEST_EVENTS - 1] = True
     told = found(replace(EVERYBODY.cohort, values=values, observed=observed))
     assert told.small["entity"] == 1
+    assert "rare" not in of(told, "entity")
     few, many = (of(told, "entity")[name] for name in (f"skin {SCHEMA.markers[ENTITY].categories[1][5:]}", "lung"))
     assert few.patients == FEWEST_PATIENTS
     assert np.isnan([few.c_index.low, few.observed_to_expected.high, few.slope.low]).all()
