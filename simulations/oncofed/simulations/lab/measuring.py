@@ -114,7 +114,10 @@ def _asked(
         hospitals=(hospitals, maybe(by_hospital)),
         at=(at, maybe(number("EvaluationSpec.horizon"))),
         seed=(seed, SEED),
-        by=(by, maybe(several(a_text, words="a list of markers", remedy="Name markers of the schema, or leave it out."))),
+        by=(
+            by,
+            maybe(several(a_text, words="a list of markers", remedy="Name markers of the schema, or leave it out.")),
+        ),
     )
     known = [marker.name for marker in test.schema.markers]
     if unknown := [name for name in by or () if name not in known]:
