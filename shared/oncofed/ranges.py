@@ -253,6 +253,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("EvaluationSpec.test_fraction", Range(1e-3, 0.99, 0.05, 0.5)),
     ("EvaluationSpec.folds", _whole(2, 1_000, 2, 20)),
     ("EvaluationSpec.fold", _whole(0, 999, 0, 19)),
+    ("EvaluationSpec.subgroups (count)", _whole(0, 100, 0, 20)),
     ("EvaluationSpec.bootstrap_resamples", _whole(20, 100_000, 20, 10_000)),
 )
 

@@ -11,7 +11,8 @@ a table names a patient. docs/lab.md goes through it.
 | promise               | `no_privacy`, `local`, `distributed`, `budget` |
 | choose                | `prognosis`, `FedAdam` and other strategies, `LocalSteps` |
 | train                 | `train`, told to `mlflow_log` or `tensorboard_log` |
-| ask                   | `evaluate`, `calibration`, `baselines`, `explain`, `audit`, `load_model` |
+| measure               | `evaluate`, `calibration`, `subgroups`, `auc_over_time`, `decision_curve`, `baselines` |
+| ask                   | `explain`, `audit`, `load_model` |
 
 Privacy here is a simulation's: noise and accounting are real, but one process holds all patients.
 """
@@ -22,7 +23,7 @@ from oncofed.errors import FederationFailure, InvalidInput
 from oncofed.simulations.lab.auditing import audit
 from oncofed.simulations.lab.explaining import Explanation, explain
 from oncofed.simulations.lab.logs import Log, mlflow_log, tensorboard_log
-from oncofed.simulations.lab.measuring import baselines, calibration, evaluate
+from oncofed.simulations.lab.measuring import auc_over_time, baselines, calibration, decision_curve, evaluate, subgroups
 from oncofed.simulations.lab.model import Model, load_model
 from oncofed.simulations.lab.patients import Hospitals, Patients, read_cohort, read_schema, split, synthetic
 from oncofed.simulations.lab.privacy import budget, distributed, local, no_privacy
@@ -58,10 +59,12 @@ __all__ = [
     "Patients",
     "Run",
     "TrimmedAverage",
+    "auc_over_time",
     "audit",
     "baselines",
     "budget",
     "calibration",
+    "decision_curve",
     "distributed",
     "evaluate",
     "explain",
@@ -73,6 +76,7 @@ __all__ = [
     "read_cohort",
     "read_schema",
     "split",
+    "subgroups",
     "synthetic",
     "tensorboard_log",
     "train",

@@ -19,12 +19,13 @@ from oncofed.simulations.run import run_study
 from oncofed.simulations.study import read_study
 
 SAID = '[reporting]\nfunding = "A foundation of 1871."\nfairness = """\nNothing\n**was** done.\n"""\n'
+SCORE = '[[comparator]]\nname = "age_alone"\nmarkers = ["age_years"]\n'
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunResult, Path]:
     folder = tmp_path_factory.mktemp("study")
-    (folder / "study.toml").write_text(SMALL + SAID)
+    (folder / "study.toml").write_text(SMALL + SAID + SCORE)
     return run_study(read_study(folder / "study.toml"), folder / "run"), folder / "run"
 
 
@@ -50,6 +51,8 @@ def test_every_number_of_card_and_checklist_is_in_the_runs_figures(run: tuple[Ru
     card = (folder / "package" / "model_card.md").read_text()
     assert strange_numbers(card, figures) == []
     assert len(shown_numbers(card, figures)) > 100
+    for told in ("against age alone, ", "sex male, yes, ", "age years, 50 to below 65, ", "the hospital, "):
+        assert told in card, told
     for item in json.loads((folder / "package" / "tripod_ai.json").read_text())["items"]:
         assert strange_numbers(item["by_the_run"] or "", figures) == [], item["item"]
 

@@ -194,7 +194,7 @@ def _parts(spec: ModelSpec, weights: FloatArray) -> _Parts:
     linear = take(endpoints, spec.columns) if spec.linear_branch else None
     sizes = (spec.columns, *spec.hidden_units, endpoints) if spec.hidden_units else ()
     layers = tuple(take(outputs, inputs) for inputs, outputs in itertools.pairwise(sizes))
-    assert taken == len(weights)
+    assert taken == spec.ratio_ends  # what comes behind are comparators, of which the model does not know
     return _Parts(correction, shapes, linear, layers)
 
 

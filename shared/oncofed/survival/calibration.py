@@ -23,6 +23,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from oncofed.survival.aalen_johansen import aalen_johansen
+from oncofed.survival.calibration_slope import calibration_slope
 from oncofed.survival.follow_up import BoolArray, FloatArray, FollowUp, checked_follow_up, checked_per_patient
 from oncofed.survival.kaplan_meier import kaplan_meier
 
@@ -102,15 +103,15 @@ def calibration_at(
     expected = sum(group.patients * group.predicted for group in found)
     seen = sum(group.patients * group.observed for group in found)
     alone = predicted if cumulative_hazard is None else -np.expm1(-cumulative_hazard)
-    slope, deviation = _slope(horizon, alone, follow_up)
-    half = float(ndtri((1 + level) / 2)) * deviation
+    fitted = calibration_slope(horizon, alone, follow_up)
+    half = float(ndtri((1 + level) / 2)) * fitted.deviation
     return Calibration(
         horizon=horizon,
         groups=found,
         expected_to_observed=expected / seen if seen > 0 else float("nan"),
-        slope=slope,
-        slope_low=slope - half,
-        slope_high=slope + half,
+        slope=fitted.value,
+        slope_low=fitted.value - half,
+        slope_high=fitted.value + half,
     )
 
 
@@ -132,60 +133,3 @@ def _group(
         low=float(1.0 - survival_high[0]),
         high=float(1.0 - survival_low[0]),
     )
-
-
-def _slope(horizon: float, predicted: FloatArray, follow_up: FollowUp) -> tuple[float, float]:
-    """One-covariate Cox regression (Breslow) of the follow-up cut at the horizon, by damped Newton steps.
-
-    Returns the coefficient and its standard deviation.
-    """
-    # risks of exactly 0 or 1 have no finite log(-log); they are moved in by an amount no prediction can mean
-    inside = np.clip(predicted, 1e-12, 1 - 1e-12)
-    covariate = np.log(-np.log1p(-inside))
-    covariate -= covariate.mean()
-    order = np.argsort(-follow_up.time, kind="stable")
-    exit_, covariate = follow_up.time[order], covariate[order]
-    event = follow_up.observed[order] & (exit_ <= horizon)
-    if not event.any() or np.ptp(covariate) == 0:
-        return float("nan"), float("nan")
-
-    # by falling exit time, those still followed at t are a prefix; those not yet entered are one by falling entry
-    by_entry = np.argsort(-follow_up.entry[order], kind="stable")
-    died_at = exit_[event]
-    followed = np.searchsorted(-exit_, -died_at, side="right")
-    not_entered = np.searchsorted(-follow_up.entry[order][by_entry], -died_at, side="right")
-
-    def moments(slope: float) -> tuple[float, float, float]:
-        """Log partial likelihood, its derivative, and minus its second derivative."""
-        score = slope * covariate
-        shift = score.max()
-        at_risk = []
-        for power in range(3):
-            term = np.exp(score - shift) * covariate**power
-            total = np.concatenate(([0.0], np.cumsum(term)))[followed]
-            at_risk.append(total - np.concatenate(([0.0], np.cumsum(term[by_entry])))[not_entered])
-        mean, square = at_risk[1] / at_risk[0], at_risk[2] / at_risk[0]
-        likelihood = score[event] - shift - np.log(at_risk[0])
-        return (
-            float(likelihood.sum()),
-            float((covariate[event] - mean).sum()),
-            float((square - mean**2).sum()),
-        )
-
-    slope = 0.0
-    likelihood, gradient, curvature = moments(slope)
-    for _ in range(100):
-        if not curvature > 1e-12 * event.sum() * np.ptp(covariate) ** 2:
-            return float("nan"), float("nan")  # flat: nobody to compare with, or the slope runs away to infinity
-        step = gradient / curvature
-        new = moments(slope + step)
-        while not new[0] >= likelihood - 1e-12 * abs(likelihood):
-            step /= 2
-            if abs(step) < 1e-12:
-                return slope, curvature**-0.5
-            new = moments(slope + step)
-        slope += step
-        likelihood, gradient, curvature = new
-        if abs(step) < 1e-10 * max(1.0, abs(slope)):
-            return slope, curvature**-0.5
-    return float("nan"), float("nan")

@@ -34,6 +34,9 @@ IntArray = NDArray[np.int64]
 
 TIE_TOLERANCE = 1e-8
 
+_BLOCK = 256
+"""Events, each beside all patients, at once."""
+
 
 @dataclass(frozen=True)
 class Concordance:
@@ -98,6 +101,36 @@ def concordance_index(
 ) -> float:
     """Harrell's C; NaN without comparable pairs. Arguments as for `concordance`."""
     return concordance(risk=risk, time=time, observed=observed, entry=entry, group=group).index
+
+
+def concordance_influence(
+    *, risk: FloatArray, time: FloatArray, observed: BoolArray, entry: FloatArray | None = None
+) -> FloatArray:
+    """(patients,): the influence of each on Harrell's C; they add up to 0. NaN without comparable pairs.
+
+    Of all pairs in which a patient is, whichever of the two had the event: how many more are concordant than C says,
+    over the number of comparable pairs. The sum of squares is the variance of C (Hoeffding's projection); sums over
+    patients of several figures' influences give the variance of anything made of them. Time: pairs, a block at a time.
+
+    Source: Kang, Chen, Petrick and Gallas, Statistics in Medicine 34 (2015).
+    """
+    follow_up = checked_follow_up(time=time, observed=observed, entry=entry)
+    told = checked_per_patient(risk, patients=len(follow_up), name="risk")
+    all_pairs, concordant = np.zeros(len(told)), np.zeros(len(told))
+    events = np.flatnonzero(follow_up.observed)
+    for block in np.array_split(events, max(1, len(events) // _BLOCK)):
+        at, mine = follow_up.time[block][:, None], told[block][:, None]
+        pairs = (follow_up.time > at) | ((follow_up.time == at) & ~follow_up.observed)
+        pairs &= follow_up.entry < at
+        worth = np.where(told < mine - TIE_TOLERANCE, 1.0, np.where(told > mine + TIE_TOLERANCE, 0.0, 0.5)) * pairs
+        all_pairs += pairs.sum(axis=0)
+        concordant += worth.sum(axis=0)
+        all_pairs[block] += pairs.sum(axis=1)
+        concordant[block] += worth.sum(axis=1)
+    comparable = all_pairs.sum() / 2
+    if comparable == 0:
+        return np.full(len(told), np.nan)
+    return np.asarray((concordant - concordant.sum() / all_pairs.sum() * all_pairs) / comparable)
 
 
 def uno_concordance_index(

@@ -6,26 +6,29 @@ there, and the network is measured anew on just those. Nothing of it is privatel
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
-from oncofed.simulations.evaluation import compared_until, entity_codes, entry_of, rival_of, weighted_measures
+from oncofed.simulations.evaluation import (
+    compared_until,
+    entity_codes,
+    entry_of,
+    outcomes_of,
+    weighted_measures,
+)
 from oncofed.simulations.partition import Consortium
-from oncofed.simulations.predicted import predicted_risk
 from oncofed.simulations.results import Compared, ModelFigures
 from oncofed.simulations.study import EvaluationSpec
+from oncofed.simulations.told import Told
 from oncofed.survival.bootstrap import bootstrap_interval
-from oncofed.survival.calibration import calibration_at
 from oncofed.survival.comparators import Comparator
 from oncofed.survival.concordance import concordance_index
-from oncofed.survival.curves import risk_at
+from oncofed.survival.decision_curve import benefit_above, decision_curve
 from oncofed.survival.encoded_patients import encoded_patients
-from oncofed.survival.expected_events import expected_events
 from oncofed.survival.likelihood_gain import gain_of_each, likelihood_gain
 from oncofed.survival.network import ComparatorHead, PrognosisNetwork
 
@@ -68,11 +71,11 @@ def _both(
     test = patients.test
     time, observed, entry = compared_until(test, index), test.observed[:, index], entry_of(test, index)
     x, encoded, horizon = torch.as_tensor(encode(test)), encoded_patients(test), _horizon(patients, evaluation)
-    models = [_Told.of(each, x) for each in (network, head)]
+    models = [Told.of(each, x) for each in (network, head)]
     orders = [each.order(test, index, horizon) for each in models]
 
     def difference(rows: NDArray[np.int64]) -> float:
-        of_network, of_score = (
+        mine, theirs = (
             concordance_index(
                 risk=order[rows],
                 time=time[rows],
@@ -81,11 +84,13 @@ def _both(
             )
             for order in orders
         )
-        return of_network - of_score
+        return mine - theirs
 
     mine, theirs = (each.baselines[:, index] + each.ratios[:, index, None] for each in models)
     gains = gain_of_each(mine, theirs, encoded.events[:, index], encoded.at_risk[:, index])
     figures = [_figures(each, index, patients, horizon) for each in models]
+    of_network, of_score = (each.risk(test, index, horizon) for each in models)
+    outcomes = outcomes_of(test, index)
     return Compared(
         name="",
         patients=len(test),
@@ -94,6 +99,8 @@ def _both(
         comparator=figures[1],
         gain=likelihood_gain(gains),
         c_index_gain=bootstrap_interval(difference, len(test), rng, resamples=evaluation.bootstrap_resamples),
+        decisions=decision_curve(of_score, horizon, outcomes=outcomes),
+        benefit_gain=benefit_above(of_network, of_score, horizon, outcomes=outcomes),
     )
 
 
@@ -101,44 +108,7 @@ def _horizon(patients: Consortium, evaluation: EvaluationSpec) -> float:
     return min(evaluation.horizon, patients.test.schema.grid.bounds[-1])
 
 
-@dataclass(frozen=True, eq=False)
-class _Told:
-    """What a model says: log hazard ratios (patients, endpoints), and b_k (patients, endpoints, intervals)."""
-
-    ratios: FloatArray
-    baselines: FloatArray
-
-    @staticmethod
-    def of(model: PrognosisNetwork | ComparatorHead, x: torch.Tensor) -> _Told:
-        with torch.no_grad():
-            return _Told(np.asarray(model(x).numpy()), model.log_baseline_hazard(x))
-
-    def risk(self, test: Cohort, index: int, horizon: float) -> FloatArray:
-        """(patients,), of the event by the horizon."""
-        return predicted_risk(horizon, self.ratios, self.baselines, schema=test.schema, endpoint=index)
-
-    def order(self, test: Cohort, index: int, horizon: float) -> FloatArray:
-        """(patients,), by what they are compared: the risk where the endpoint competes."""
-        return self.ratios[:, index] if rival_of(test, index) is None else self.risk(test, index, horizon)
-
-    def slope(self, test: Cohort, index: int, horizon: float) -> float:
-        """Of the endpoint's own hazard, where it competes."""
-        hazard = risk_at(
-            horizon, self.ratios[:, index], log_baseline_hazard=self.baselines[:, index], grid=test.schema.grid
-        )
-        rival = rival_of(test, index)
-        return calibration_at(
-            horizon,
-            predicted_risk=self.risk(test, index, horizon),
-            time=test.exit[:, index],
-            observed=test.observed[:, index],
-            entry=entry_of(test, index),
-            competing=rival,
-            cumulative_hazard=None if rival is None else -np.log1p(-hazard),
-        ).slope
-
-
-def _figures(model: _Told, index: int, patients: Consortium, horizon: float) -> ModelFigures:
+def _figures(model: Told, index: int, patients: Consortium, horizon: float) -> ModelFigures:
     test = patients.test
     codes, order = entity_codes(test), model.order(test, index, horizon)
 
@@ -156,29 +126,14 @@ def _figures(model: _Told, index: int, patients: Consortium, horizon: float) -> 
         c_index_within_type=float("nan") if codes is None else c_index(codes),
         brier_gain=_brier_gain(model, index, patients, horizon),
         calibration_slope=model.slope(test, index, horizon),
-        observed_to_expected=_observed_to_expected(model, index, test),
+        observed_to_expected=model.events(test, index).ratio,
     )
 
 
-def _brier_gain(model: _Told, index: int, patients: Consortium, horizon: float) -> float:
+def _brier_gain(model: Told, index: int, patients: Consortium, horizon: float) -> float:
     if entry_of(patients.test, index) is not None:
         return float("nan")
     try:
         return weighted_measures(index, model.ratios, model.baselines, patients=patients, horizon=horizon).brier_gain
     except ValueError:  # not defined on this follow-up; the endpoint's own notes say why
         return float("nan")
-
-
-def _observed_to_expected(model: _Told, index: int, test: Cohort) -> float:
-    grid = test.schema.grid
-    (everybody,) = expected_events(
-        model.ratios[:, index],
-        log_baseline_hazard=model.baselines[:, index],
-        grid=grid,
-        bounds=(0.0, grid.bounds[-1]),
-        entry=test.entry[:, index],
-        exit_=test.exit[:, index],
-        observed=test.observed[:, index],
-        groups={"all": np.ones(len(test), dtype=np.bool_)},
-    )
-    return everybody.all_along.ratio

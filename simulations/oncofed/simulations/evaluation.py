@@ -28,20 +28,26 @@ from oncofed.simulations.results import Baselines, EndpointResult, ExpectedByWin
 from oncofed.simulations.ridge_cox import cross_validated_penalty, fit_ridge_cox
 from oncofed.simulations.study import EvaluationSpec
 from oncofed.survival.aalen_johansen import aalen_johansen
+from oncofed.survival.auc_over_time import AucOverTime, auc_over_time
 from oncofed.survival.bootstrap import bootstrap_interval
 from oncofed.survival.brier import integrated_brier_score
 from oncofed.survival.calibration import calibration_at
 from oncofed.survival.censoring import censoring_by_hospital
 from oncofed.survival.concordance import concordance, concordance_index, uno_concordance_index
 from oncofed.survival.curves import risk_at
+from oncofed.survival.decision_curve import Outcomes, decision_curve
 from oncofed.survival.expected_events import ExpectedOfGroup, expected_events
 from oncofed.survival.kaplan_meier import censoring_distribution, kaplan_meier
+from oncofed.survival.status_by import status_by
 from oncofed.words.names import plain_name
 
 FloatArray = NDArray[np.float64]
 
 FEWEST_FOLLOWED_SHARE = 0.1
 """Of patients: the Brier score ends where fewer are still followed, each of whom would stand for many."""
+
+TIMES_OF_AUC = 8
+"""At even distances, up to the same time."""
 
 
 class Prognosis(Protocol):
@@ -122,6 +128,16 @@ def compared_until(cohort: Cohort, endpoint: int) -> FloatArray:
     return time if rival is None else np.where(rival, time.max(initial=0.0) + 1, time)
 
 
+def outcomes_of(cohort: Cohort, endpoint: int) -> Outcomes:
+    """Follow-up as a decision curve takes it."""
+    return Outcomes(
+        cohort.exit[:, endpoint],
+        cohort.observed[:, endpoint],
+        entry_of(cohort, endpoint),
+        rival_of(cohort, endpoint),
+    )
+
+
 def _endpoint_result(
     name: str,
     index: int,
@@ -162,11 +178,13 @@ def _endpoint_result(
             f"No C-index is defined on these patients: of {len(risk)} with {int(observed.sum())} events no two can be "
             "compared, which takes one who has the event while the other is still followed."
         )
-    weighted = _Weighted(float("nan"), float("nan"), float("nan"), float("nan"))
+    weighted = _Weighted(float("nan"), float("nan"), float("nan"), float("nan"), None)
     if entry is not None:
         notes.append(
-            "Uno's C and the Brier score are not defined with delayed entry: they weigh by when patients would be "
-            "censored, which is bound to when they entered. Harrell's C and the calibration take it into account."
+            "Uno's C, the Brier score and the area over time are not defined with delayed entry: they weigh by when "
+            "patients would be censored, which is bound to when they entered. Harrell's C and the calibration take it "
+            "into account; a decision curve takes the risk of those treated from time zero on, and their share from "
+            "those who came."
         )
     else:
         try:
@@ -189,6 +207,8 @@ def _endpoint_result(
         expected=_expected(index, risk, log_baseline, patients=patients, horizon=horizon),
         brier_gain=weighted.brier_gain,
         brier_until=weighted.until,
+        auc=weighted.auc,
+        decisions=decision_curve(risk_by_horizon, horizon, outcomes=outcomes_of(test, index)),
         calibration=calibration_at(
             horizon,
             predicted_risk=risk_by_horizon,
@@ -244,6 +264,7 @@ class _Weighted:
     integrated_brier: float
     brier_gain: float
     until: float
+    auc: AucOverTime | None
 
 
 def weighted_measures(
@@ -270,7 +291,8 @@ def weighted_measures(
             survival=survival, horizons=times, time=time, observed=observed, censoring=censoring, competing=rival
         )
 
-    score = brier(predicted_survival(ratios, baselines, schema=test.schema, endpoint=index, times=times))
+    survival = predicted_survival(ratios, baselines, schema=test.schema, endpoint=index, times=times)
+    score = brier(survival)
     train_observed = np.concatenate([cohort.observed[:, index] for cohort in patients.hospitals.values()])
     if rival is None:
         nothing_known = kaplan_meier(time=train_time, observed=train_observed)
@@ -278,7 +300,10 @@ def weighted_measures(
         train_rival = train_ended & ~train_observed
         nothing_known = aalen_johansen(time=train_time, observed=train_observed, competing=train_rival)
     null = brier(np.tile(nothing_known.at(times), (len(time), 1)))
-    return _Weighted(uno, score, 1 - score / null if null > 0 else float("nan"), until)
+    asked = np.linspace(0, len(times), TIMES_OF_AUC + 1).round().astype(np.int64)[1:] - 1
+    known = status_by(times[asked], time=time, observed=observed, censoring=censoring, competing=rival)
+    auc = auc_over_time(1 - survival[:, asked], times[asked], known=known)
+    return _Weighted(uno, score, 1 - score / null if null > 0 else float("nan"), until, auc)
 
 
 def _ended(cohort: Cohort, endpoint: int) -> NDArray[np.bool_]:

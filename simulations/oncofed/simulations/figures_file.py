@@ -17,7 +17,9 @@ from oncofed.server.report.released_figures import (
 )
 from oncofed.simulations.model_package import described_run
 from oncofed.simulations.privacy_spent import spent_at_one, spent_at_two
-from oncofed.simulations.results import Compared, ExpectedByWindow, RunResult
+from oncofed.simulations.results import Compared, ExpectedByWindow, RunResult, Subgroup, WithLimits
+from oncofed.survival.auc_over_time import AucOverTime
+from oncofed.survival.decision_curve import Benefit, DecisionCurve
 from oncofed.survival.expected_events import ExpectedOfGroup
 
 
@@ -64,7 +66,14 @@ def metrics(result: RunResult) -> dict[str, Any]:
             else [found.calibration.slope_low, found.calibration.slope_high],
             "expected_to_observed": None if found.calibration is None else found.calibration.expected_to_observed,
         }
-        | {"events_and_expected": None if found.expected is None else _expected(found.expected)}
+        | {
+            "events_and_expected": None if found.expected is None else _expected(found.expected),
+            "auc_over_time": None if found.auc is None else _auc(found.auc),
+            "decision_curve": None if found.decisions is None else _decisions(found.decisions),
+            "subgroups": [_subgroup(each) for each in result.subgroups[name].groups]
+            if name in result.subgroups
+            else None,
+        }
         for name, found in result.endpoints.items()
     }
     beside = result.baselines
@@ -113,6 +122,52 @@ def _compared(found: Compared) -> dict[str, Any]:
             "value": found.network.c_index - found.comparator.c_index,
             "ci95": [of_c.low, of_c.high],
         },
+        "decision_curve": _decisions(found.decisions),
+        "net_benefit_gain": _benefit(found.benefit_gain),
+    }
+
+
+def _auc(found: AucOverTime) -> dict[str, Any]:
+    """One value a time."""
+    return {
+        "times": found.times.tolist(),
+        "auc": found.auc.tolist(),
+        "low": found.low.tolist(),
+        "high": found.high.tolist(),
+        "cases": found.cases.tolist(),
+    }
+
+
+def _decisions(found: DecisionCurve) -> dict[str, Any]:
+    """One value a threshold; treating nobody is 0."""
+    return {
+        "horizon": found.horizon,
+        "thresholds": found.thresholds.tolist(),
+        "treated": found.treated.tolist(),
+        "net_benefit": _benefit(found.model),
+        "treat_all": _benefit(found.everybody),
+        "above_treat_all": _benefit(found.above_everybody),
+    }
+
+
+def _benefit(found: Benefit) -> dict[str, Any]:
+    return {"value": found.value.tolist(), "low": found.low.tolist(), "high": found.high.tolist()}
+
+
+def _subgroup(found: Subgroup) -> dict[str, Any]:
+    """Intervals are simultaneous: those of all groups together hold the truth with 95 %, for each of the figures."""
+
+    def told(each: WithLimits) -> dict[str, Any]:
+        return {"value": each.value, "simultaneous_ci95": [each.low, each.high]}
+
+    return {
+        "by": found.by,
+        "group": found.name,
+        "patients": found.patients,
+        "events": found.events,
+        "c_index": told(found.c_index),
+        "observed_to_expected": told(found.observed_to_expected),
+        "calibration_slope": told(found.slope),
     }
 
 

@@ -16,8 +16,10 @@ from oncofed.server.evaluation.calibration import MeasuredCalibration
 from oncofed.server.evaluation.measured import Measured
 from oncofed.server.rounds.explanation_votes import ReleasedExplanations
 from oncofed.simulations.study import Study
+from oncofed.survival.auc_over_time import AucOverTime
 from oncofed.survival.bootstrap import BootstrapInterval
 from oncofed.survival.calibration import Calibration
+from oncofed.survival.decision_curve import Benefit, DecisionCurve
 from oncofed.survival.expected_events import ExpectedOfGroup
 from oncofed.survival.likelihood_gain import LikelihoodGain
 
@@ -50,6 +52,8 @@ class EndpointResult:
     brier_gain        by which share the Brier score is below that of one curve for everybody (index of prediction
                       accuracy): 0 is worth nothing, and below 0 the model does harm.
     brier_until       the time to which both are integrated: the horizon, or where a tenth is still followed.
+    auc               at times up to the same; None where it is not defined, as with delayed entry.
+    decisions         at the horizon; None without patients.
     """
 
     name: str
@@ -69,6 +73,8 @@ class EndpointResult:
     expected: ExpectedByWindow | None = None
     brier_gain: float = float("nan")
     brier_until: float = float("nan")
+    auc: AucOverTime | None = None
+    decisions: DecisionCurve | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,8 @@ class Compared:
     patients, events  how many.
     gain              of the network's log likelihood over the comparator's.
     c_index_gain      interval of the network's C-index less the comparator's, over resamples of patients.
+    decisions         net benefit of treating by the comparator's risks at the horizon, and of treating all.
+    benefit_gain      net benefit of treating by the network's risks, less that by the comparator's.
     """
 
     name: str
@@ -103,6 +111,47 @@ class Compared:
     network: ModelFigures
     gain: LikelihoodGain
     c_index_gain: BootstrapInterval
+    decisions: DecisionCurve
+    benefit_gain: Benefit
+
+
+@dataclass(frozen=True)
+class WithLimits:
+    """A figure; low, high: its interval, NaN where it is not known."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Subgroup:
+    """Some of the patients set aside, for one endpoint.
+
+    by, name              what they have in common, and which they are: "sex", "female".
+    patients, events      how many.
+    observed_to_expected  events over those that the model expects, over all of the follow-up.
+    slope                 calibration slope at the horizon.
+    """
+
+    by: str
+    name: str
+    patients: int
+    events: int
+    c_index: WithLimits
+    observed_to_expected: WithLimits
+    slope: WithLimits
+
+
+@dataclass(frozen=True)
+class Subgroups:
+    """Of one endpoint. Of each figure, all groups' intervals together hold the truth with 95 %.
+
+    small  groups of fewer patients than are told of, by what they have in common: how many such groups there are.
+    """
+
+    groups: tuple[Subgroup, ...]
+    small: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -144,6 +193,7 @@ class RunResult:
     measured_calibration  the same of whether risks are right.
     released_explanations  what hospitals released privately of what carries the prognosis; None likewise.
     compared    by endpoint: the network against each of the study's comparators; empty without any.
+    subgroups   by endpoint: the network in groups of the patients set aside.
     weights     (parameters,) of the model, in the order in which they travel.
     notes       (about what, words): who is left out of the table and what lies outside of the grid; what was not
                 released.
@@ -167,6 +217,7 @@ class RunResult:
     released_explanations: ReleasedExplanations | None = None
     weights: FloatArray | None = None
     compared: Mapping[str, tuple[Compared, ...]] = field(default_factory=dict)
+    subgroups: Mapping[str, Subgroups] = field(default_factory=dict)
 
     @property
     def main(self) -> EndpointResult:

@@ -55,6 +55,7 @@ from oncofed.simulations.report.page import write_report
 from oncofed.simulations.results import Relevance, RunResult
 from oncofed.simulations.study import Study
 from oncofed.simulations.study_table import table_of
+from oncofed.simulations.subgroups import subgroups, unknown_subgroups
 from oncofed.survival.network import PrognosisNetwork, network_with
 
 
@@ -91,6 +92,8 @@ def run_study(
     if explained not in patients.hospitals:
         known = ", ".join(patients.hospitals)
         raise InvalidInput([Fault("[study], explain_site", "is not a hospital of this study", f"Possible: {known}.")])
+    if faults := unknown_subgroups(study.evaluation, schema):
+        raise InvalidInput(faults)
     plan = plan_of(study, schema, roster=tuple(patients.hospitals))
     if faults := strategy_faults(plan):
         raise InvalidInput(faults)
@@ -167,6 +170,7 @@ def _run(
         released_explanations=released_explanations(plan, patients.test.schema, federated.state.summaries),
         weights=federated.state.weights,
         compared=compared(network, patients=patients, evaluation=study.evaluation, seed=study.seed),
+        subgroups=subgroups(network, patients=patients, evaluation=study.evaluation, seed=study.seed),
     )
     if report:
         _write_explanations(run_folder, patients.hospitals, relevances)

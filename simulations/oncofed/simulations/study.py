@@ -214,6 +214,9 @@ class EvaluationSpec:
     """For the 95 % interval of the C-index."""
     baselines: bool = True
     """Whether each hospital alone and pooled ridge Cox are computed. They take a good part of the time."""
+    subgroups: tuple[str, ...] | None = None
+    """The schema's markers by whose values figures of groups of patients are told. Without it, those that are called
+    sex, gender or age; `[]`: none. Tumour entities, hospitals and what is missing are always looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,6 +260,8 @@ class Study:
         asked = {key: value for key, value in asdict(self).items() if key != "reporting"}
         if self.data.endpoints is None:  # as before there was a choice
             del asked["data"]["endpoints"]
+        if self.evaluation.subgroups is None:  # as before there were any, so that a run that was begun may go on
+            del asked["evaluation"]["subgroups"]
         canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
         return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -20,6 +20,7 @@ from oncofed.cohort.schema import Endpoint, Kind, Marker, MissingFlags, Modality
 from oncofed.protocol.onnx_model import onnx_model
 from oncofed.protocol.plan import ModelSpec
 from oncofed.study.explanation_settings import entity_columns
+from oncofed.survival.comparators import Comparator
 from oncofed.survival.curves import survival_curves
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.network import network_with
@@ -74,6 +75,7 @@ SPECS = {
     "both": SPEC,
     "early or late": replace(SPEC, time_shapes=TimeShapes(1, 18.0, 0.7, entity_columns(SCHEMA))),
     "both or neither": replace(SPEC, hidden_units=(4,), time_shapes=TimeShapes(2, 18.0, 1.2, entity_columns(SCHEMA))),
+    "beside a score": replace(SPEC, comparators=(Comparator("age", (0, 1), (1,), 0.5),)),
     "of one entity": replace(SPEC, time_shapes=TimeShapes(1, 18.0, 0.7, ())),
 }
 

@@ -54,7 +54,27 @@ def test_the_network_from_which_events_were_drawn_gains_over_what_knows_less() -
     assert 0.5 < age.comparator.c_index < age.network.c_index
     assert age.c_index_gain.low < age.network.c_index - age.comparator.c_index < age.c_index_gain.high
     assert age.network.brier_gain > age.comparator.brier_gain
+    assert np.nanmax(nothing.benefit_gain.low) > 0, "at some threshold it does more good to know something"
+    middle = list(age.decisions.thresholds).index(0.4)
+    assert age.benefit_gain.low[middle] < age.benefit_gain.value[middle] < age.benefit_gain.high[middle]
     assert age.network.observed_to_expected == pytest.approx(1, abs=0.15)
+
+
+def test_the_benefit_of_a_score_and_of_the_network_are_of_the_same_patients() -> None:
+    values = EVERYBODY.cohort.values.copy()
+    values[:, 0] = np.nan_to_num(values[:, 0], nan=60.0)  # the age of all is recorded
+    recorded = figures(replace(EVERYBODY.cohort, values=values))[0]
+    of_all = endpoint_results(
+        EVERYBODY.network,
+        patients=consortium(replace(EVERYBODY.cohort, values=values)),
+        evaluation=EVALUATION,
+        seed=1,
+    )["overall_survival"].decisions
+    assert of_all is not None
+    np.testing.assert_allclose(
+        recorded.benefit_gain.value, of_all.model.value - recorded.decisions.model.value, atol=1e-12
+    )
+    np.testing.assert_array_equal(recorded.decisions.everybody.value, of_all.everybody.value)
 
 
 def test_a_score_at_a_wrong_level_shows_in_observed_to_expected_and_in_the_gain_and_not_in_the_c_index() -> None:

@@ -72,6 +72,7 @@ def test_overrides_and_seed_win_over_the_file(tmp_path: Path) -> None:
     assert study.seed == 9
     assert study.hash != read_study(path).hash
     assert read_study(path).hash == read_study(path).hash
+    assert read_study(path, overrides=['evaluation.subgroups=["age_years"]']).hash != read_study(path).hash
 
 
 def test_all_faults_are_told_together(tmp_path: Path) -> None:

@@ -15,12 +15,15 @@ from oncofed.server.card import methods
 from oncofed.server.card.known import Known
 from oncofed.server.card.results import (
     Figure,
+    by_group,
     by_hospital,
     by_type,
     calibration,
+    comparisons,
     discrimination,
     files,
     limitations,
+    looked_at,
     participants,
     quality_of_release,
 )
@@ -209,15 +212,21 @@ def _key_metrics(known: Known) -> tuple[KeyMetrics, ...]:
             "UsefulnessUsabilityEfficacy",
             "Usefulness: who is at higher risk",
             "Patients who have the event sooner are told a higher risk.",
-            "A C-index of one half is chance and one is perfect; a gain of the Brier score below zero does harm.",
-            discrimination(known),
+            "A C-index of one half is chance and one is perfect; a gain of the Brier score below zero does harm."
+            + (
+                " A gain in log likelihood above zero is in favour of the network; a score compares by how right its "
+                "risks are, too."
+                if comparisons(known)
+                else ""
+            ),
+            (*discrimination(known), *comparisons(known)),
         ),
         (
             "FairnessEquity",
-            "Fairness: by tumour type and hospital",
+            "Fairness: by groups of people, tumour type and hospital",
             "As many events come in each group and time as the model expects.",
-            "Groups are tumour types and hospitals; sex, age and origin were not looked at.",
-            (*by_type(known), *by_hospital(known)),
+            _groups_in_words(known),
+            (*by_group(known), *by_type(known), *by_hospital(known)),
         ),
         (
             "SafetyReliability",
@@ -249,6 +258,17 @@ def _key_metrics(known: Known) -> tuple[KeyMetrics, ...]:
         )
         found.append(KeyMetrics(name, asks, before, figures, after))
     return tuple(found)
+
+
+def _groups_in_words(known: Known) -> str:
+    groups = looked_at(known)
+    if not groups:
+        return "Groups are tumour types and hospitals; sex, age and origin were not looked at."
+    return (
+        f"Groups are by {' and by '.join(groups)}. Of each figure, the intervals of all groups together hold the truth "
+        "with the certainty that is told. C-indices of groups are not to be compared: among people who are alike it is "
+        "harder to tell who is worse."
+    )
 
 
 def _resources(known: Known) -> tuple[Entry, ...]:

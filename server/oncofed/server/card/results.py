@@ -46,7 +46,17 @@ def results_said(known: Known) -> Mapping[str, str]:
         "20b": _characteristics(known),
         "21": participants(known),
         "22": files(known),
-        "23a": "\n".join(_listed([*discrimination(known), *calibration(known), *by_type(known)]))
+        "23a": "\n".join(
+            _listed(
+                [
+                    *discrimination(known),
+                    *calibration(known),
+                    *comparisons(known),
+                    *by_type(known),
+                    *by_group(known),
+                ]
+            )
+        )
         or "No figure was computed or released.",
         "23b": "\n".join(_listed(by_hospital(known))) or "Not examined: no hospital tells figures of its own.",
         "24": "No model was updated.",
@@ -158,6 +168,51 @@ def by_type(known: Known) -> tuple[Figure, ...]:
     )
 
 
+def comparisons(known: Known) -> tuple[Figure, ...]:
+    """Each score in use, and what the network adds to it on the patients of whom it is recorded; a simulation's alone.
+
+    Beside a score's C-index stands whether its risks are right.
+    """
+    found: list[Figure | None] = []
+    for name in known.plan.model.endpoints:
+        for each in known.value("comparators", name) or ():
+            whom, score = f"{whole(each['patients'])} patients", each["comparator"]
+            what = f"{plain_name(name)}, against {plain_name(each['name'])}, {whom} of whom it is recorded"
+            more, gain = each["c_index_gain"], each["log_likelihood_gain"]
+            found += [
+                _figure(f"{what}: C-index of the score", score["c_index"]),
+                _figure(f"{what}: calibration slope of the score", score["calibration_slope"]),
+                _figure(f"{what}: observed over expected events of the score", score["observed_to_expected"]),
+                _figure(f"{what}: C-index of the network above it", more["value"], more["ci95"]),
+                _figure(f"{what}: gain in log likelihood", gain["value"], gain["ci95"]),
+            ]
+    return tuple(each for each in found if each is not None)
+
+
+def by_group(known: Known) -> tuple[Figure, ...]:
+    """Of groups of people, of the first endpoint: how many, C-index, and beside it whether risks are right."""
+    found: list[Figure | None] = []
+    for each in _groups(known):
+        what = f"{plain_name(each['by'])}, {each['group']}, {whole(each['patients'])} patients"
+        for label, key in (
+            ("C-index", "c_index"),
+            ("observed over expected events", "observed_to_expected"),
+            ("calibration slope", "calibration_slope"),
+        ):
+            told = each[key]
+            found.append(_figure(f"{what}: {label}", told["value"], told["simultaneous_ci95"]))
+    return tuple(each for each in found if each is not None)
+
+
+def looked_at(known: Known) -> tuple[str, ...]:
+    """What groups of people have in common of whom there are figures, in words."""
+    return tuple(dict.fromkeys(plain_name(each["by"]) for each in _groups(known)))
+
+
+def _groups(known: Known) -> Sequence[Mapping[str, Any]]:
+    return known.value("endpoints", known.plan.model.endpoints[0], "subgroups") or ()
+
+
 def by_hospital(known: Known) -> tuple[Figure, ...]:
     """Events and expected ones of each hospital, of the first endpoint; a simulation's alone."""
     counted = known.value("endpoints", known.plan.model.endpoints[0], "events_and_expected") or {}
@@ -221,7 +276,17 @@ def _limits(known: Known) -> Iterator[str]:
     if events is not None and events < _FEW_EVENTS:
         yield "Fewer than a hundred events were there to measure on; intervals are wide."
     yield from _wrong_slopes(known)
-    yield "No figure by sex, age, origin or other group of people is computed here; who is treated worse is not known."
+    groups = looked_at(known)
+    if groups:
+        yield (
+            f"Figures of groups of people are by {' and by '.join(groups)}, and by nothing else, such as origin; a "
+            "group that is not told of may be treated worse."
+        )
+    else:
+        yield (
+            "No figure by sex, age, origin or other group of people is computed here; who is treated worse is not "
+            "known."
+        )
     if any(
         each.death_event_column is not None and each.death is DeathPolicy.CENSORING for each in known.schema.endpoints
     ):

@@ -6,7 +6,7 @@ The figures are exact and of pooled patients: a simulation may look at everybody
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -15,13 +15,15 @@ import pandas as pd
 from oncofed.cohort.cohort import Cohort
 from oncofed.errors import Fault, InvalidInput
 from oncofed.simulations import evaluation
-from oncofed.simulations.lab.arguments import maybe, number, refuse_wrong
+from oncofed.simulations.lab.arguments import a_text, maybe, number, refuse_wrong, several
 from oncofed.simulations.lab.model import MODEL, Model
 from oncofed.simulations.lab.patients import SEED, Patients, by_hospital, same_schema, somebody
 from oncofed.simulations.partition import Consortium, pooled
 from oncofed.simulations.report.wrong_risks import warnings
-from oncofed.simulations.results import EndpointResult, ExpectedByWindow
+from oncofed.simulations.results import EndpointResult, ExpectedByWindow, WithLimits
 from oncofed.simulations.study import EvaluationSpec, Split
+from oncofed.simulations.subgroups import subgroups as in_groups
+from oncofed.toml_file import closest
 
 
 def evaluate(
@@ -92,13 +94,36 @@ def calibration(
 def _measured(
     model: Model, test: Patients, *, hospitals: Mapping[str, Patients] | None, at: float | None, seed: int
 ) -> dict[str, EndpointResult]:
+    patients, asked = _asked(model, test, hospitals=hospitals, at=at, seed=seed)
+    return evaluation.endpoint_results(model.network, patients=patients, evaluation=asked, seed=int(seed))
+
+
+def _asked(
+    model: Model,
+    test: Patients,
+    *,
+    hospitals: Mapping[str, Patients] | None,
+    at: float | None,
+    seed: int,
+    by: Sequence[str] | None = None,
+) -> tuple[Consortium, EvaluationSpec]:
+    """Of whom, and what. Raises InvalidInput."""
     refuse_wrong(
         model=(model, MODEL),
         test=(test, somebody),
         hospitals=(hospitals, maybe(by_hospital)),
         at=(at, maybe(number("EvaluationSpec.horizon"))),
         seed=(seed, SEED),
+        by=(
+            by,
+            maybe(several(a_text, words="a list of markers", remedy="Name markers of the schema, or leave it out.")),
+        ),
     )
+    known = [marker.name for marker in test.schema.markers]
+    if unknown := [name for name in by or () if name not in known]:
+        raise InvalidInput(
+            [Fault("by", f'"{name}" is no marker of the schema', closest(name, known)) for name in unknown]
+        )
     grid = test.schema.grid
     at = grid.bounds[len(grid.bounds) // 2] if at is None else at
     if at > grid.bounds[-1]:
@@ -106,11 +131,8 @@ def _measured(
         raise InvalidInput([Fault("at", what, "The model says nothing of it.")])
     same_schema(model.metadata["schema_hash"], hospitals=hospitals, test=test)
     followed = {name: each.cohort for name, each in sorted((hospitals or {"": test}).items())}
-    return evaluation.endpoint_results(
-        model.network,
-        patients=_consortium(followed, test),
-        evaluation=EvaluationSpec(float(at), Split.RANDOM),
-        seed=int(seed),
+    return _consortium(followed, test), EvaluationSpec(
+        float(at), Split.RANDOM, subgroups=None if by is None else tuple(by)
     )
 
 
@@ -171,6 +193,136 @@ def _windows(endpoint: str, found: ExpectedByWindow) -> Iterator[dict[str, objec
                     "high": high,
                     "p": each.p_value,
                 }
+
+
+def subgroups(
+    model: Model,
+    test: Patients,
+    *,
+    by: Sequence[str] | None = None,
+    at: float | None = None,
+    seed: int = 1,
+) -> pd.DataFrame:
+    """Is the model as right for women as for men, for the old, for each tumour and hospital, for whom much is missing?
+
+    test, at  as in `evaluate`.
+    by        markers whose values make groups; None: those that are called sex, gender or age. Tumour entities,
+              hospitals where `split` has said who was treated where, and what is missing are always looked at.
+    seed      of the simultaneous intervals.
+    returns   one row an endpoint and group: `by`, `group`, `patients`, `events`; `c_index`, `ratio` (events over those
+              that the model expects; 1 is right) and the calibration `slope`, each with `_low` and `_high`. For each of
+              the three, the intervals of all groups together hold the truth with 95 %. Groups of fewer than 30 patients
+              are left out; of fewer than 20 events there is no interval.
+    raises    InvalidInput.
+
+    C-indices of groups are not to be compared: among patients who are alike it is harder to tell who is worse.
+
+    >>> import oncofed.lab as of
+    >>> hospitals, test = of.split(of.synthetic(patients=600, hospitals=2), test=0.3)
+    >>> run = of.train(hospitals, privacy=of.no_privacy(), rounds=20, progress=False)
+    >>> of.subgroups(run.model, test, at=24).query("by == 'sex_male'")["group"].unique().tolist()
+    ['no', 'yes']
+    """
+    patients, asked = _asked(model, test, hospitals=None, at=at, seed=seed, by=by)
+    found = in_groups(model.network, patients=patients, evaluation=asked, seed=int(seed))
+    rows = [
+        {
+            "endpoint": endpoint,
+            "by": each.by,
+            "group": each.name,
+            "patients": each.patients,
+            "events": each.events,
+            **_with_limits("c_index", each.c_index),
+            **_with_limits("ratio", each.observed_to_expected),
+            **_with_limits("slope", each.slope),
+        }
+        for endpoint, several in found.items()
+        for each in several.groups
+    ]
+    return pd.DataFrame(rows)
+
+
+def _with_limits(name: str, told: WithLimits) -> dict[str, float]:
+    return {name: told.value, f"{name}_low": told.low, f"{name}_high": told.high}
+
+
+def auc_over_time(
+    model: Model,
+    test: Patients,
+    *,
+    hospitals: Mapping[str, Patients] | None = None,
+    at: float | None = None,
+) -> pd.DataFrame:
+    """Does the model order early and late events alike? Area under the curve at eight times up to `at`.
+
+    test, hospitals, at  as in `evaluate`.
+    returns              one row an endpoint and `time`: `auc`, the chance that who has had the event by then was told a
+                         higher risk by then than who has not (0.5 is chance), its 95 % interval `low`, `high`, and
+                         `cases`, who have had it. No row where it is not defined, as with delayed entry; NaN at a time
+                         by which nobody has had the event.
+    raises               InvalidInput.
+
+    It says nothing of how high risks are: look at `calibration` beside it.
+
+    >>> import oncofed.lab as of
+    >>> hospitals, test = of.split(of.synthetic(patients=300, hospitals=3), test=0.3)
+    >>> run = of.train(hospitals, privacy=of.no_privacy(), rounds=20, progress=False)
+    >>> of.auc_over_time(run.model, test, at=24).columns.tolist()
+    ['endpoint', 'time', 'auc', 'low', 'high', 'cases']
+    """
+    found = _measured(model, test, hospitals=hospitals, at=at, seed=1)
+    columns = ("time", "auc", "low", "high", "cases")
+    rows = [
+        dict(zip(("endpoint", *columns), (name, *row), strict=True))
+        for name, each in found.items()
+        if each.auc is not None
+        for row in zip(each.auc.times, each.auc.auc, each.auc.low, each.auc.high, each.auc.cases, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["endpoint", *columns])
+
+
+def decision_curve(model: Model, test: Patients, *, at: float | None = None) -> pd.DataFrame:
+    """Would treating whoever is told a high risk do more good than treating all, or nobody?
+
+    test, at  as in `evaluate`.
+    returns   one row an endpoint and `threshold` of risk by `at`: who is `treated`, as a share; the net `benefit` of
+              treating them, with its 95 % interval `low`, `high`; that of treating all (`benefit_of_all`; of treating
+              nobody it is 0); and what the model is above treating all (`above_all`), with `above_all_low`,
+              `above_all_high`, paired by patient. NaN where not known.
+    raises    InvalidInput.
+
+    A threshold of 20 % says that treating one who needs it is worth four who are treated for nothing. Which thresholds
+    matter is for those to say who decide.
+
+    >>> import oncofed.lab as of
+    >>> hospitals, test = of.split(of.synthetic(patients=300, hospitals=3), test=0.3)
+    >>> run = of.train(hospitals, privacy=of.no_privacy(), rounds=20, progress=False)
+    >>> found = of.decision_curve(run.model, test, at=24).query("endpoint == 'overall_survival'")
+    >>> found["threshold"].head(3).tolist()
+    [0.05, 0.1, 0.15]
+    """
+    found = _measured(model, test, hospitals=None, at=at, seed=1)
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "endpoint": name,
+                    "threshold": each.decisions.thresholds,
+                    "treated": each.decisions.treated,
+                    "benefit": each.decisions.model.value,
+                    "low": each.decisions.model.low,
+                    "high": each.decisions.model.high,
+                    "benefit_of_all": each.decisions.everybody.value,
+                    "above_all": each.decisions.above_everybody.value,
+                    "above_all_low": each.decisions.above_everybody.low,
+                    "above_all_high": each.decisions.above_everybody.high,
+                }
+            )
+            for name, each in found.items()
+            if each.decisions is not None
+        ],
+        ignore_index=True,
+    )
 
 
 def baselines(hospitals: Mapping[str, Patients], test: Patients) -> pd.DataFrame:

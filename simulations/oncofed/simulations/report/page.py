@@ -43,9 +43,11 @@ from oncofed.simulations.report.plots import (
 )
 from oncofed.simulations.report.privacy import PrivacyStatement, privacy_statement
 from oncofed.simulations.report.risk_groups import risk_groups
+from oncofed.simulations.report.usefulness import auc_picture, benefit_rows, decision_picture
 from oncofed.simulations.report.wrong_risks import expected_rows, warnings, window_names
-from oncofed.simulations.results import RunResult
+from oncofed.simulations.results import RunResult, Subgroup
 from oncofed.simulations.study import Part, Partition
+from oncofed.simulations.subgroups import FEWEST_EVENTS, FEWEST_PATIENTS, GROUPED_BY, HOSPITAL
 from oncofed.words.names import MODALITY_NAMES, plain_name
 from oncofed.words.numbers import counted, decimals, percent, scientific, whole
 from oncofed.words.time_shapes import when_words
@@ -95,6 +97,8 @@ def _content(result: RunResult) -> dict[str, Any]:
         **_performance(result),
         **_expected(result),
         "compared": result.compared.get(result.main.name, ()),
+        **_usefulness(result),
+        **_subgroups(result),
         **_explained(result),
         **_key_markers(result),
         "calibration": None
@@ -226,6 +230,30 @@ def _expected(result: RunResult) -> dict[str, Any]:
         "wrong_risks": warnings(result.main, unit),
         "expected_windows": () if found is None else window_names(found.bounds, unit),
         "expected_tables": tables,
+    }
+
+
+def _usefulness(result: RunResult) -> dict[str, Any]:
+    main, unit = result.main, result.test.schema.grid.unit
+    return {
+        "auc_figure": auc_picture(main.auc, unit=unit),
+        "decision_figure": decision_picture(main.decisions, result.compared.get(main.name, ()), unit=unit),
+        "benefit_rows": () if main.decisions is None else benefit_rows(main.decisions),
+    }
+
+
+def _subgroups(result: RunResult) -> dict[str, Any]:
+    """Tables by what patients have in common; hospitals only where each has a name on this page."""
+    found = result.subgroups.get(result.main.name)
+    tables: dict[str, list[Subgroup]] = {}
+    for each in () if found is None else found.groups:
+        if each.by != HOSPITAL or len(result.hospitals) <= NAMED_SITES:
+            tables.setdefault(each.by, []).append(each)
+    return {
+        "subgroup_tables": [(GROUPED_BY.get(by, plain_name(by)), groups) for by, groups in tables.items()],
+        "subgroups_left_out": 0 if found is None else sum(found.small.values()),
+        "fewest_patients": FEWEST_PATIENTS,
+        "fewest_events": FEWEST_EVENTS,
     }
 
 

@@ -60,6 +60,36 @@ def simulated(*, reporting: Reporting = NOTHING_SAID, origin: Origin = Origin.TA
     return Known("Lung cancer", plan, schema, plain(figures), reporting)
 
 
+def scored() -> Known:
+    """A simulation with a score beside the network, and figures of groups."""
+
+    def limits(value: float | None, low: float | None = None, high: float | None = None) -> dict[str, Any]:
+        return {"value": value, "simultaneous_ci95": [low, high]}
+
+    groups = [
+        {
+            "by": by,
+            "group": group,
+            "patients": patients,
+            "events": 41,
+            "c_index": limits(0.6871, 0.6012, 0.7654),
+            "observed_to_expected": limits(1.2345, 1.0123, 1.4321),
+            "calibration_slope": limits(None),
+        }
+        for by, group, patients in (("sex_male", "yes", 83), ("age_years", "50 to below 65", 71))
+    ]
+    score = {
+        "name": "all_scores",
+        "patients": 149,
+        "events": 97,
+        "comparator": {"c_index": 0.6234, "calibration_slope": 1.1357, "observed_to_expected": 0.9753},
+        "c_index_gain": {"value": 0.0753, "ci95": [0.0312, 0.1198]},
+        "log_likelihood_gain": {"value": 17.418, "ci95": [6.127, 28.709]},
+    }
+    known = simulated(subgroups=groups)
+    return replace(known, metrics=plain({**known.metrics, "comparators": {"os": [score]}}))
+
+
 def measured_study() -> DeployedStudy:
     """Of real hospitals, with both releases about patients set aside."""
     plan = fake_plan(fake_schema())

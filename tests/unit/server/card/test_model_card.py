@@ -11,7 +11,7 @@ from xml.etree import ElementTree as Tree
 
 import pytest
 from tests.card_numbers import numbers_of, shown_numbers, strange_numbers
-from tests.unit.server.card.known_runs import EVERYTHING, of_hospitals, simulated
+from tests.unit.server.card.known_runs import EVERYTHING, of_hospitals, scored, simulated
 from tests.unit.server.report.fake_studies import fake_plan, fake_schema
 
 from oncofed.server.card.known import Known
@@ -25,6 +25,7 @@ HERE = Path(__file__).parent / "chai_model_card"
 RUNS = {
     "a table": simulated(),
     "all texts": simulated(reporting=EVERYTHING),
+    "scores and groups": scored(),
     "hospitals": of_hospitals(),
     "hospitals that released nothing": of_hospitals(plan=fake_plan(fake_schema(), private=False)),
 }
@@ -70,6 +71,28 @@ def test_the_schema_notices_what_is_missing_and_what_stands_elsewhere(schema: An
         document.replace(NAMESPACE, NAMESPACE.replace("v0.2", "v0.1")),
     ):
         assert list(schema.iter_errors(wrong))
+
+
+def test_scores_in_use_and_groups_of_people_are_told_with_calibration_beside_each_c_index() -> None:
+    page = card_markdown(model_card(scored()))
+    score = "os, against all scores, 149 patients of whom it is recorded"
+    for told in (
+        f"{score}: C-index of the score | 0.623",
+        f"{score}: calibration slope of the score | 1.136",
+        f"{score}: C-index of the network above it | 0.075 (95 % interval 0.031 to 0.120)",
+        f"{score}: gain in log likelihood | 17.418 (95 % interval 6.127 to 28.709)",
+        "sex male, yes, 83 patients: C-index | 0.687 (95 % interval 0.601 to 0.765)",
+        "sex male, yes, 83 patients: observed over expected events | 1.234 (95 % interval 1.012 to 1.432)",
+        "age years, 50 to below 65, 71 patients: C-index",
+        "Groups are by sex male and by age years.",
+        "Figures of groups of people are by sex male and by age years, and by nothing else",
+    ):
+        assert told in page, told
+    assert "not looked at" not in page
+    assert "who is treated worse is not known" not in page
+    plain = card_markdown(model_card(simulated()))
+    assert "sex, age and origin were not looked at" in plain
+    assert "who is treated worse is not known" in plain
 
 
 @pytest.mark.parametrize("run", RUNS)

@@ -101,6 +101,27 @@ def test_without_privacy_it_trains_and_measures_the_very_model_of_a_run_with_a_f
     assert len(found) == sum(map(len, groups.values()))
     for group, rows in found.groupby("group"):
         assert rows[["observed", "expected"]].to_numpy().tolist() == groups[str(group)], group
+    areas = of.auc_over_time(run.model, test, hospitals=hospitals, at=24)
+    if delayed_entry:
+        assert (len(areas), expected["auc_over_time"]) == (0, None)
+    else:
+        assert areas["auc"].tolist() == expected["auc_over_time"]["auc"]
+        assert areas["low"].tolist() == expected["auc_over_time"]["low"]
+    decisions, curve = of.decision_curve(run.model, test, at=24), expected["decision_curve"]
+    for mine, theirs in (
+        ("threshold", curve["thresholds"]),
+        ("benefit", curve["net_benefit"]["value"]),
+        ("high", curve["net_benefit"]["high"]),
+        ("benefit_of_all", curve["treat_all"]["value"]),
+        ("above_all_low", curve["above_treat_all"]["low"]),
+    ):
+        np.testing.assert_array_equal(decisions[mine].to_numpy(), np.array(theirs, dtype=np.float64))
+    tables, written_groups = of.subgroups(run.model, test, at=24, seed=1), expected["subgroups"]
+    for mine, key in (("c_index", "c_index"), ("ratio", "observed_to_expected"), ("slope", "calibration_slope")):
+        values = [each[key]["value"] for each in written_groups]
+        lows = [each[key]["simultaneous_ci95"][0] for each in written_groups]
+        np.testing.assert_array_equal(tables[mine].to_numpy(), np.array(values, dtype=np.float64))
+        np.testing.assert_array_equal(tables[f"{mine}_low"].to_numpy(), np.array(lows, dtype=np.float64))
     alone = of.baselines(hospitals, test)
     assert alone["c_index"][0] == written["baselines"]["pooled_ridge_cox"]
     assert dict(zip(alone["hospital"][1:], alone["c_index"][1:], strict=True)) == written["baselines"]["local_only"]
@@ -368,6 +389,9 @@ def test_what_is_wrong_is_refused(
         (lambda m, t: of.evaluate(m, t, hospitals={}), "are none"),
         (lambda m, t: of.evaluate(m, nobody(t), seed=-1), "2 faults"),
         (lambda m, t: of.calibration(m, t, at=0), "outside"),
+        (lambda m, t: of.decision_curve(m, t, at=500), "lies beyond 120"),
+        (lambda m, t: of.auc_over_time(m, nobody(t)), "is nobody"),
+        (lambda m, t: of.subgroups(m, t, by=["age_year"]), 'by: "age_year" is no marker'),
         (lambda m, t: of.explain(m, t, endpoint="x"), "Possible: overall_survival"),
     ],
 )

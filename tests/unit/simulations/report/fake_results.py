@@ -37,10 +37,12 @@ from oncofed.simulations.study import (
 )
 from oncofed.study.held_out_settings import HeldOutRequest
 from oncofed.study.plan_settings import PlanSettings, PrivacyRequest
+from oncofed.survival.auc_over_time import AucOverTime
 from oncofed.survival.bootstrap import bootstrap_interval
 from oncofed.survival.calibration import calibration_at
 from oncofed.survival.concordance import concordance_index
 from oncofed.survival.curves import risk_at, survival_curves
+from oncofed.survival.decision_curve import Outcomes, decision_curve
 from oncofed.survival.grid import TimeGrid
 
 FloatArray = NDArray[np.float64]
@@ -48,6 +50,7 @@ FloatArray = NDArray[np.float64]
 HORIZON_MONTHS = 36.0
 ROUNDS = 60
 NOISE_MULTIPLIER = 10.0
+AUC_AT = np.array([6.0, 12.0, 24.0, 36.0])
 ENTITIES = ("breast", "colorectal", "lung", "pancreas", "prostate")
 
 
@@ -213,6 +216,8 @@ def _endpoint(name: str, index: int, ratio: FloatArray, test: Cohort, rng: np.ra
         integrated_brier=0.171,
         calibration=calibration_at(HORIZON_MONTHS, predicted_risk=risk, time=time, observed=observed, entry=entry),
         notes=("Uno's C and the Brier score are computed without regard to delayed entry.",),
+        auc=AucOverTime(AUC_AT, 0.74 - AUC_AT / 600, 0.7 - AUC_AT / 600, 0.78 - AUC_AT / 600, AUC_AT * 4),
+        decisions=decision_curve(risk, HORIZON_MONTHS, outcomes=Outcomes(time, observed, entry)),
     )
 
 

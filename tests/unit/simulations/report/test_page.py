@@ -19,9 +19,21 @@ from oncofed.cohort.cohort import Cohort
 from oncofed.protocol.plan import PrivacyMode
 from oncofed.simulations.report import page as module
 from oncofed.simulations.report.page import render_report, write_report
-from oncofed.simulations.results import Baselines, Compared, EndpointResult, ModelFigures, Relevance, RunResult
+from oncofed.simulations.results import (
+    Baselines,
+    Compared,
+    EndpointResult,
+    ModelFigures,
+    Relevance,
+    RunResult,
+    Subgroup,
+    Subgroups,
+    WithLimits,
+)
 from oncofed.simulations.study import Part
+from oncofed.simulations.subgroups import HOSPITAL
 from oncofed.survival.bootstrap import BootstrapInterval
+from oncofed.survival.decision_curve import Benefit
 from oncofed.survival.likelihood_gain import LikelihoodGain
 from oncofed.words.numbers import whole
 
@@ -75,9 +87,9 @@ def test_ids_are_distinct_and_every_reference_finds_one(page: str) -> None:
 def test_every_figure_has_an_alternative_text(page: str) -> None:
     found = Page(page)
     labels = [value for tag, name, value in found.attributes if tag == "svg" and name == "aria-label"]
-    assert len(labels) == found.tags["svg"] == found.tags["figure"] == 10
+    assert len(labels) == found.tags["svg"] == found.tags["figure"] == 12
     assert all(len(label) > 40 for label in labels)
-    assert found.values("role").count("img") == 10
+    assert found.values("role").count("img") == 12
 
 
 def test_a_hostile_name_is_only_ever_text(page: str) -> None:
@@ -161,6 +173,7 @@ def test_sections_stand_in_order(page: str) -> None:
             "comparison",
             "survival",
             "calibration",
+            "usefulness",
             "markers",
             "settings",
         )
@@ -195,6 +208,8 @@ def _without_measures(result: RunResult) -> RunResult:
             uno_c_index=NAN,
             integrated_brier=NAN,
             calibration=None,
+            auc=None,
+            decisions=None,
         )
 
     return replace(result, endpoints={name: bare(each) for name, each in result.endpoints.items()})
@@ -207,7 +222,10 @@ def _without_follow_up_to_the_horizon(result: RunResult) -> RunResult:
     unknown = replace(
         main.calibration, groups=groups, slope=NAN, slope_low=NAN, slope_high=NAN, expected_to_observed=NAN
     )
-    return replace(result, endpoints={main.name: replace(main, calibration=unknown)})
+    assert main.decisions is not None
+    nothing = np.full(len(main.decisions.thresholds), NAN)
+    decisions = replace(main.decisions, model=Benefit(nothing, nothing, nothing))
+    return replace(result, endpoints={main.name: replace(main, calibration=unknown, auc=None, decisions=decisions)})
 
 
 def _no_tumour_entity(result: RunResult) -> RunResult:
@@ -306,6 +324,8 @@ def _everything_is_odd(result: RunResult) -> RunResult:
             _everything_is_odd,
             (
                 "no group of patients was followed to 36 months",
+                "it is not defined on this follow-up; the notes of section 9 say why",
+                "nobody was followed to 36 months",
                 "Fewer than three groups",
                 "not reached",
                 "above 1000",
@@ -326,12 +346,15 @@ def test_what_is_missing_is_said_and_never_fails(
 
 
 def compared(*, name: str = "all_scores", brier: float = 0.081) -> Compared:
+    decisions = fake_result(sites=1, patients=200).main.decisions
+    assert decisions is not None
     score = ModelFigures(
         c_index=0.712, c_index_within_type=NAN, brier_gain=brier, calibration_slope=1.11, observed_to_expected=0.97
     )
     network = replace(score, c_index=0.763, brier_gain=brier + 0.05)
     interval = BootstrapInterval(0.035, 0.068, 0.95, 200, 0)
-    return Compared(name, 1_140, 512, score, network, LikelihoodGain(107.4, 75.7, 139.1), interval)
+    gain = LikelihoodGain(107.4, 75.7, 139.1)
+    return Compared(name, 1_140, 512, score, network, gain, interval, decisions, decisions.above_everybody)
 
 
 def test_scores_in_use_stand_beside_the_network_on_the_same_patients(result: RunResult) -> None:
@@ -358,6 +381,68 @@ def test_scores_in_use_stand_beside_the_network_on_the_same_patients(result: Run
 def test_a_comparator_with_a_hostile_name_is_only_text(result: RunResult) -> None:
     page = render_report(replace(result, compared={result.main.name: (compared(name=HOSTILE[0]),)}))
     assert not unsafe(page)
+
+
+def with_benefit(result: RunResult, *, low: float, above_low: float) -> str:
+    """At every threshold the same."""
+    decisions = result.main.decisions
+    assert decisions is not None
+    same = np.ones(len(decisions.thresholds))
+    told = replace(
+        decisions,
+        treated=0.25 * same,
+        model=Benefit(0.0712 * same, low * same, 0.1 * same),
+        everybody=Benefit(-0.05 * same, -0.1 * same, 0 * same),
+        above_everybody=Benefit(0.1212 * same, above_low * same, 0.2 * same),
+    )
+    main = replace(result.main, decisions=told)
+    return render_report(replace(result, endpoints={main.name: main}))
+
+
+def test_net_benefit_is_told_of_100_patients_and_is_bold_where_it_is_better_than_treating_all_and_nobody(
+    result: RunResult,
+) -> None:
+    row = '<td class="num">25\N{NO-BREAK SPACE}%</td>'
+    row += '<td class="num">{}7.1{} <span class="small">(3.0 to 10.0)</span></td>'
+    row += '<td class="num">−5.0</td><td class="num">12.1 <span class="small">({} to 20.0)</span></td>'
+    assert row.format("<strong>", "</strong>", "1.0") in with_benefit(result, low=0.03, above_low=0.01)
+    assert row.format("", "", "−1.0") in with_benefit(result, low=0.03, above_low=-0.01)
+    assert "<strong>7.1" not in with_benefit(result, low=-0.03, above_low=0.01)
+
+
+def test_calibration_is_told_beside_the_area_and_each_score_has_a_curve_of_its_own(result: RunResult) -> None:
+    both = (compared(name="frailty"), compared(name="stage"))
+    found = Page(render_report(replace(result, compared={result.main.name: both})))
+    assert "It says nothing of how high risks are: see section 6." in " ".join(found.text.split())
+    drawn = {text.strip() for text in found.texts}
+    assert {"frailty", "stage", "nobody", "by the network, 95 % interval"} <= drawn
+
+
+def group(by: str, name: str, *, ratio: tuple[float, float, float], slope: tuple[float, float, float]) -> Subgroup:
+    return Subgroup(by, name, 310, 95, WithLimits(0.684, 0.611, 0.748), WithLimits(*ratio), WithLimits(*slope))
+
+
+def test_groups_of_patients_are_told_with_calibration_beside_each_c_index(result: RunResult) -> None:
+    assert "Groups of patients" not in Page(render_report(result)).text
+    groups = (
+        group("sex", "female", ratio=(1.41, 1.07, 1.86), slope=(0.96, 0.71, 1.21)),
+        group("sex", HOSTILE[0], ratio=(1.02, 0.88, 1.19), slope=(0.72, 0.51, 0.93)),
+        group(HOSPITAL, "Bonn", ratio=(0.94, NAN, NAN), slope=(NAN, NAN, NAN)),
+    )
+    told = replace(result, subgroups={result.main.name: Subgroups(groups, {"sex": 1, HOSPITAL: 2})})
+    page = render_report(told)
+    assert not unsafe(page)
+    text = " ".join(Page(page).text.split())
+    for words in ("female 310, 95 0.684 0.611 to 0.748 1.41 1.07 to 1.86 0.96 0.71 to 1.21", "Bonn", "Hospital"):
+        assert words in text
+    assert "3 groups of fewer than 30 patients are not told of" in text
+    assert not re.search(r"\b(nan|NaN|None|inf)\b", text)
+    assert "<strong>1.41</strong>" in page
+    assert "<strong>0.72</strong>" in page
+    assert not re.search("<strong>(0.96|1.02|0.684|0.94)</strong>", page)
+    many = fake_result(sites=150, patients=1500)
+    many = replace(many, subgroups={many.main.name: Subgroups(groups, {})})
+    assert "<caption>Hospital</caption>" not in render_report(many)
 
 
 def test_hundreds_of_hospitals_find_room() -> None:
