@@ -171,6 +171,15 @@ def calls(folder: Path) -> dict[str, Call]:
         "train": Call(of.train, train, fits_train),
         "evaluate": Call(of.evaluate, {**measured, "seed": 1}, {**fits_measured, "seed": WHOLE}),
         "calibration": Call(of.calibration, measured, fits_measured),
+        "auc_over_time": Call(of.auc_over_time, measured, fits_measured),
+        "decision_curve": Call(
+            of.decision_curve, {"model": run.model, "test": test, "at": 24}, {"at": POSITIVE | OR_NONE}
+        ),
+        "subgroups": Call(
+            of.subgroups,
+            {"model": run.model, "test": test, "by": ["ecog"], "at": 24, "seed": 1},
+            {"by": OR_NONE | {"an empty list", "an empty array"}, "at": POSITIVE | OR_NONE, "seed": WHOLE},
+        ),
         "baselines": Call(of.baselines, {"hospitals": dict(hospitals), "test": test}, {}),
         "explain": Call(of.explain, {"model": run.model, "patients": test, **endpoint}, {"endpoint": OR_NONE}),
         "audit": Call(

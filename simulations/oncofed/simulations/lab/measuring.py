@@ -120,7 +120,7 @@ def _asked(
         ),
     )
     known = [marker.name for marker in test.schema.markers]
-    if unknown := [name for name in by or () if name not in known]:
+    if unknown := [name for name in (() if by is None else by) if name not in known]:
         raise InvalidInput(
             [Fault("by", f'"{name}" is no marker of the schema', closest(name, known)) for name in unknown]
         )
