@@ -20,12 +20,12 @@ from oncofed.simulations.predicted import predicted_risk
 from oncofed.simulations.results import Compared, ModelFigures
 from oncofed.simulations.study import EvaluationSpec
 from oncofed.survival.bootstrap import bootstrap_interval
-from oncofed.survival.calibration import calibration_at
+from oncofed.survival.calibration import Calibration, calibration_at
 from oncofed.survival.comparators import Comparator
 from oncofed.survival.concordance import concordance_index
 from oncofed.survival.curves import risk_at
 from oncofed.survival.encoded_patients import encoded_patients
-from oncofed.survival.expected_events import expected_events
+from oncofed.survival.expected_events import Expected, expected_events
 from oncofed.survival.likelihood_gain import gain_of_each, likelihood_gain
 from oncofed.survival.network import ComparatorHead, PrognosisNetwork
 
@@ -67,8 +67,8 @@ def _both(
 ) -> Compared:
     test = patients.test
     time, observed, entry = compared_until(test, index), test.observed[:, index], entry_of(test, index)
-    x, encoded, horizon = torch.as_tensor(encode(test)), encoded_patients(test), _horizon(patients, evaluation)
-    models = [_Told.of(each, x) for each in (network, head)]
+    x, encoded, horizon = torch.as_tensor(encode(test)), encoded_patients(test), horizon_of(patients, evaluation)
+    models = [Told.of(each, x) for each in (network, head)]
     orders = [each.order(test, index, horizon) for each in models]
 
     def difference(rows: NDArray[np.int64]) -> float:
@@ -97,21 +97,22 @@ def _both(
     )
 
 
-def _horizon(patients: Consortium, evaluation: EvaluationSpec) -> float:
+def horizon_of(patients: Consortium, evaluation: EvaluationSpec) -> float:
+    """Where risks are compared: no later than the grid's end."""
     return min(evaluation.horizon, patients.test.schema.grid.bounds[-1])
 
 
 @dataclass(frozen=True, eq=False)
-class _Told:
+class Told:
     """What a model says: log hazard ratios (patients, endpoints), and b_k (patients, endpoints, intervals)."""
 
     ratios: FloatArray
     baselines: FloatArray
 
     @staticmethod
-    def of(model: PrognosisNetwork | ComparatorHead, x: torch.Tensor) -> _Told:
+    def of(model: PrognosisNetwork | ComparatorHead, x: torch.Tensor) -> Told:
         with torch.no_grad():
-            return _Told(np.asarray(model(x).numpy()), model.log_baseline_hazard(x))
+            return Told(np.asarray(model(x).numpy()), model.log_baseline_hazard(x))
 
     def risk(self, test: Cohort, index: int, horizon: float) -> FloatArray:
         """(patients,), of the event by the horizon."""
@@ -121,8 +122,8 @@ class _Told:
         """(patients,), by what they are compared: the risk where the endpoint competes."""
         return self.ratios[:, index] if rival_of(test, index) is None else self.risk(test, index, horizon)
 
-    def slope(self, test: Cohort, index: int, horizon: float) -> float:
-        """Of the endpoint's own hazard, where it competes."""
+    def calibration(self, test: Cohort, index: int, horizon: float) -> Calibration:
+        """Its slope is of the endpoint's own hazard, where it competes."""
         hazard = risk_at(
             horizon, self.ratios[:, index], log_baseline_hazard=self.baselines[:, index], grid=test.schema.grid
         )
@@ -135,10 +136,25 @@ class _Told:
             entry=entry_of(test, index),
             competing=rival,
             cumulative_hazard=None if rival is None else -np.log1p(-hazard),
-        ).slope
+        )
+
+    def expected(self, test: Cohort, index: int) -> Expected:
+        """Events of all, and those expected, over all of the follow-up."""
+        grid = test.schema.grid
+        (everybody,) = expected_events(
+            self.ratios[:, index],
+            log_baseline_hazard=self.baselines[:, index],
+            grid=grid,
+            bounds=(0.0, grid.bounds[-1]),
+            entry=test.entry[:, index],
+            exit_=test.exit[:, index],
+            observed=test.observed[:, index],
+            groups={"all": np.ones(len(test), dtype=np.bool_)},
+        )
+        return everybody.all_along
 
 
-def _figures(model: _Told, index: int, patients: Consortium, horizon: float) -> ModelFigures:
+def _figures(model: Told, index: int, patients: Consortium, horizon: float) -> ModelFigures:
     test = patients.test
     codes, order = entity_codes(test), model.order(test, index, horizon)
 
@@ -155,30 +171,15 @@ def _figures(model: _Told, index: int, patients: Consortium, horizon: float) -> 
         c_index=c_index(None),
         c_index_within_type=float("nan") if codes is None else c_index(codes),
         brier_gain=_brier_gain(model, index, patients, horizon),
-        calibration_slope=model.slope(test, index, horizon),
-        observed_to_expected=_observed_to_expected(model, index, test),
+        calibration_slope=model.calibration(test, index, horizon).slope,
+        observed_to_expected=model.expected(test, index).ratio,
     )
 
 
-def _brier_gain(model: _Told, index: int, patients: Consortium, horizon: float) -> float:
+def _brier_gain(model: Told, index: int, patients: Consortium, horizon: float) -> float:
     if entry_of(patients.test, index) is not None:
         return float("nan")
     try:
         return weighted_measures(index, model.ratios, model.baselines, patients=patients, horizon=horizon).brier_gain
     except ValueError:  # not defined on this follow-up; the endpoint's own notes say why
         return float("nan")
-
-
-def _observed_to_expected(model: _Told, index: int, test: Cohort) -> float:
-    grid = test.schema.grid
-    (everybody,) = expected_events(
-        model.ratios[:, index],
-        log_baseline_hazard=model.baselines[:, index],
-        grid=grid,
-        bounds=(0.0, grid.bounds[-1]),
-        entry=test.entry[:, index],
-        exit_=test.exit[:, index],
-        observed=test.observed[:, index],
-        groups={"all": np.ones(len(test), dtype=np.bool_)},
-    )
-    return everybody.all_along.ratio

@@ -6,7 +6,7 @@ import importlib.resources
 import os
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +17,19 @@ from tests.unit.simulations.report.fake_results import fake_result
 
 from oncofed.cohort.cohort import Cohort
 from oncofed.protocol.plan import PrivacyMode
+from oncofed.simulations.left_out import across_left_out
 from oncofed.simulations.report import page as module
 from oncofed.simulations.report.page import render_report, write_report
-from oncofed.simulations.results import Baselines, Compared, EndpointResult, ModelFigures, Relevance, RunResult
+from oncofed.simulations.results import (
+    Baselines,
+    Compared,
+    EndpointResult,
+    LeftOut,
+    LeftOutHospital,
+    ModelFigures,
+    Relevance,
+    RunResult,
+)
 from oncofed.simulations.study import Part
 from oncofed.survival.bootstrap import BootstrapInterval
 from oncofed.survival.likelihood_gain import LikelihoodGain
@@ -357,6 +367,34 @@ def test_scores_in_use_stand_beside_the_network_on_the_same_patients(result: Run
 
 def test_a_comparator_with_a_hostile_name_is_only_text(result: RunResult) -> None:
     page = render_report(replace(result, compared={result.main.name: (compared(name=HOSTILE[0]),)}))
+    assert not unsafe(page)
+
+
+def left_out(names: Sequence[str]) -> LeftOut:
+    return across_left_out(
+        [
+            LeftOutHospital(
+                name, 100 + place, 40, 35.0 + place, (0.8, 1.5), (0.9, 0.6, 1.2 + 0.1 * place), (0.7, 0.61, 0.78)
+            )
+            for place, name in enumerate(names)
+        ]
+    )
+
+
+def test_hospitals_that_did_not_train_have_a_section_of_their_own(result: RunResult) -> None:
+    assert "took no part in training" not in Page(render_report(result)).text
+    beside = {result.main.name: left_out(["north", "south", "west", HOSTILE[0]])}
+    page = render_report(replace(result, left_out_hospitals=beside))
+    text = Page(page).text
+    told = beside[result.main.name].ratio
+    for words in (
+        "In hospitals that took no part in training",
+        "leaves 4 hospitals out",
+        "north (100 patients, 40 events",
+        f"{told.prediction[0]:.2f} to {told.prediction[1]:.2f}",
+    ):
+        assert words in text
+    assert not re.search(r"\b(nan|NaN|None|inf)\b", text)
     assert not unsafe(page)
 
 
