@@ -8,8 +8,11 @@ import numpy as np
 
 from oncofed.protocol.expected_layout import ExpectedLayout
 from oncofed.protocol.messages import SummariseRequest
+from oncofed.protocol.model_file import signed_model
 from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec, TrainingSpec
 from oncofed.protocol.readiness_layout import ReadinessLayout
+from oncofed.protocol.released_model import ReleasedModel
+from oncofed.protocol.signing import public_key_of
 from oncofed.survival.held_out import CountLayout
 
 EDGES = (-0.5, 0.0, 0.7)
@@ -79,3 +82,35 @@ def summary_request(plan: StudyPlan, *, site: str = "Bonn", attempt: int = 0, **
         cells=plan.summaries[0].cells,
     )
     return replace(request, **changes)  # type: ignore[arg-type]  # a test's own changes
+
+
+VALIDATED_KEY = bytes(range(32))
+"""Of the coordinator whose model a test validates."""
+
+
+def released_model(weights: np.ndarray, *, plan_hash: str = "cd" * 32) -> ReleasedModel:
+    """These weights as that coordinator signed them."""
+    model = signed_model(weights, plan_hash=plan_hash, signing_key=VALIDATED_KEY)
+    return ReleasedModel(plan_hash, model.hash, public_key_of(VALIDATED_KEY).hex(), model.signature.hex())
+
+
+def validating(
+    plan: StudyPlan, weights: np.ndarray, *, noise_multiplier: float = 2.0, fraction: float = 0.0
+) -> StudyPlan:
+    """The plan without a round: hospitals measure the model of these weights, with twice the noise on its counts.
+
+    fraction  of the patients whom each sets aside; 0: on all.
+    """
+    summaries = (
+        evaluation_of(plan, noise_multiplier=2 * noise_multiplier, attempts=1),
+        calibration_of(plan, noise_multiplier=noise_multiplier, attempts=1),
+    )
+    privacy = replace(plan.privacy, noise_multiplier=noise_multiplier, reserve_rounds=0)
+    return replace(
+        plan,
+        training=TrainingSpec(rounds=0),
+        privacy=privacy,
+        summaries=summaries,
+        held_out_fraction=fraction,
+        validates=released_model(weights),
+    )

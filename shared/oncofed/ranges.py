@@ -141,7 +141,10 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("TrainingSpec.site_weights", Range(1e-6, 1e6, 0.01, 100)),
     ("TrainingSpec.site_weights (count)", _whole(0, _SITES, 0, 200)),
     # Privacy
-    ("PrivacySpec.epsilon, PrivacyRequest.epsilon, ReadinessRequest.epsilon", Range(1e-3, 1e3, 0.1, 8)),
+    (
+        "PrivacySpec.epsilon, PrivacyRequest.epsilon, ReadinessRequest.epsilon, ValidationRequest.epsilon",
+        Range(1e-3, 1e3, 0.1, 8),
+    ),
     ("PrivacySpec.delta", Range(1e-9, 1e-5, 1e-9, 1e-5, or_zero=True)),
     ("PrivacyRequest.delta", Range(1e-9, 1e-5, 1e-9, 1e-5)),
     ("PrivacySpec.noise_multiplier, SummarySpec.noise_multiplier", Range(1e-4, 1e6, 0.5, 1_000, or_zero=True)),
@@ -200,6 +203,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("StudyPlan.version", _whole(1, 1, 1, 1)),
     ("StudyPlan.held_out_fraction", Range(1e-3, 0.9, 0.05, 0.5, or_zero=True)),
     ("HeldOutRequest.fraction", Range(1e-3, 0.9, 0.05, 0.5)),
+    ("ValidationRequest.share", Range(1e-3, 1, 0.1, 1)),
     ("StudyPlan.summaries (count)", _whole(0, 20, 0, 5)),
     ("StudyPlan.released (count), ConsortiumTerms.released (count)", _whole(0, 100, 0, 20)),
     # The schema

@@ -127,6 +127,8 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("StudyPlan.schema_hash", _LABEL),
     ("StudyPlan.coordinator_public_key, StudyPlan.bundle_sha256", _DIGITS_OR_NOTHING),
     ("StudyPlan.released, ConsortiumTerms.released", _SENTENCE),
+    ("ReleasedModel.plan_hash, ReleasedModel.sha256, ReleasedModel.coordinator_public_key", _DIGITS),
+    ("ReleasedModel.signature", _of("128 hexadecimal digits", 128, r"[0-9a-f]{128}")),
     ("ModelSpec.endpoints", _LABEL),
     ("TimeGrid.unit, PrivacySpec.relation", _SUMMARY),
     ("SummarySpec.name, Comparator.name, ComparatorSection.name", _SUMMARY),

@@ -153,7 +153,7 @@ def test_whatever_the_reader_refuses_by_type_or_range_the_schema_refuses(kind: s
         if kind == "study":
             content |= {
                 key: content.get(key, {})
-                for key in ("model", "training", "held_out", "explanations", "readiness", "reporting")
+                for key in ("model", "training", "held_out", "explanations", "readiness", "validation", "reporting")
             }
             content |= {"consortium": content.get("consortium", {}), "evaluation": {"horizon": 12}}
             content["sites"] = {"partition": "column"}
@@ -204,6 +204,6 @@ def test_a_key_says_in_the_editor_what_it_means() -> None:
         "minimum": 0,
         "maximum": 10_000,
         "default": 60,
-        "description": "Fixed before training. More rounds mean more noise in each. 0 is for the plan of "
-        "`[readiness]` alone, which only counts.",
+        "description": "Fixed before training. More rounds mean more noise in each. 0 is for the plans of "
+        "`[readiness]` and `[validation]` alone, which train nothing.",
     }

@@ -126,6 +126,7 @@ OWNERS: Mapping[tuple[str, str], type | str] = {
     ("study.md", "[held_out]"): "HeldOutRequest",
     ("study.md", "[explanations]"): "ExplanationRequest",
     ("study.md", "[readiness]"): "ReadinessRequest",
+    ("study.md", "[validation]"): "ValidationRequest",
     ("study.md", "[reporting]"): "Reporting",
     ("study.md", "[[comparator]]"): "ComparatorSection",
     ("study.md", "[consortium]"): "ConsortiumTerms",
@@ -256,6 +257,8 @@ l2_norm_bound = 1
 #[explanations]
 [readiness]
 #[readiness]
+[validation]
+#[validation]
 [consortium]
 #[consortium]
 """

@@ -74,6 +74,7 @@ mode = "none"
 [held_out]
 [explanations]
 [readiness]
+[validation]
 [reporting]
 """
 COMPARATOR = '[[comparator]]\nname = "stage"\nmarkers = ["plain"]\n'
@@ -214,6 +215,7 @@ def study_defaults(study: Study, consortium: Consortium) -> dict[str, Callable[[
         "[held_out]": lambda key: getattr(study.settings.held_out, key),
         "[explanations]": lambda key: getattr(study.settings.explanations, key),
         "[readiness]": lambda key: getattr(study.settings.readiness, key),
+        "[validation]": lambda key: getattr(consortium.validation, key),
         "[reporting]": lambda key: getattr(study.reporting, key),
         "[consortium]": lambda key: getattr(consortium.terms, key),
     }

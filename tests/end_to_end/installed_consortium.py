@@ -195,8 +195,12 @@ class Installed:
         reserve: int = 0,
         quorum: int | None = None,
         readiness: bool = False,
+        only: Sequence[str] = (),
     ) -> StudyDocument:
-        """Drawn up and signed as `oncofed study sign` does, and known to the coordinator. readiness: a count."""
+        """Drawn up and signed as `oncofed study sign` does, and known to the coordinator. readiness: a count.
+
+        only  the hospitals that take part; none named: all.
+        """
         folder, coordinator = self.root / name, self.base.coordinator
         folder.mkdir()
         (folder / "schema.toml").write_text(SCHEMA)
@@ -211,7 +215,7 @@ class Installed:
         consortium = read_consortium(folder / "study.toml")
         plan = plan_for(
             consortium,
-            members=tuple(site.member for site in sites.values()),
+            members=tuple(site.member for name, site in sites.items() if not only or name in only),
             coordinator_public_key=bytes.fromhex(coordinator.public_key.read_text().strip()),
             bundle_sha256=bundle_sha256(),
             readiness=readiness,
@@ -228,7 +232,8 @@ class Installed:
     def approve(self, document: StudyDocument, *, by_mail: bool) -> None:
         """By a person of each hospital, who has the plan by mail, or waits until the coordinator has offered it."""
         plan_hash = document.plan.hash
-        for site, hospital in self.hospitals.items():
+        for site in document.plan.roster:
+            hospital = self.hospitals[site]
             if by_mail:
                 path = self.base.coordinator.study(plan_hash) / "plan.json"
                 cli("site", "plans", str(hospital.folder.root), "--add", str(path))

@@ -109,20 +109,35 @@ def calibrated_together(
     return replace(privacy, noise_multiplier=sigma), summaries(sigma)
 
 
-def calibrated_alone(privacy: PrivacySpec, spec: SummarySpec) -> tuple[PrivacySpec, SummarySpec]:
-    """The same for a plan without rounds, of one summary: all attempts at it stay within the plan's epsilon.
+def calibrated_alone(
+    privacy: PrivacySpec, wanted: Sequence[WantedSummary]
+) -> tuple[PrivacySpec, tuple[SummarySpec, ...]]:
+    """The same for a plan without rounds: all attempts at its summaries stay within the plan's epsilon.
 
-    What a plan says of the noise of rounds is then said of it too, although there are none.
+    Shares are to each other as the budgets are. What a plan says of the noise of rounds is then said of the summary
+    with the least noise, although there are no rounds.
     """
     if not privacy.mode.private:
-        return privacy, replace(spec, noise_multiplier=0.0)
+        return privacy, tuple(replace(each.spec, noise_multiplier=0.0) for each in wanted)
     assert privacy.epsilon is not None
+    first = wanted[0]
+
+    def summaries(sigma: float) -> tuple[SummarySpec, ...]:
+        # attempts / sigma^2 are to each other as the shares.
+        return tuple(
+            replace(
+                each.spec,
+                noise_multiplier=sigma
+                * math.sqrt(first.budget_share / each.budget_share * each.spec.attempts / first.spec.attempts),
+            )
+            for each in wanted
+        )
 
     def releases(sigma: float) -> list[PrivacyEvent]:
-        return [summary_release(replace(spec, noise_multiplier=sigma), privacy).event] * spec.attempts
+        return [summary_release(each, privacy).event for each in summaries(sigma) for _ in range(each.attempts)]
 
-    sigma = smallest_noise_multiplier(releases, epsilon=privacy.epsilon, delta=privacy.delta)
-    return replace(privacy, noise_multiplier=sigma), replace(spec, noise_multiplier=sigma)
+    found = summaries(smallest_noise_multiplier(releases, epsilon=privacy.epsilon, delta=privacy.delta))
+    return replace(privacy, noise_multiplier=min(each.noise_multiplier for each in found)), found
 
 
 def without_privacy(

@@ -19,7 +19,8 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from oncofed.errors import Fault, InvalidInput
+from oncofed.errors import Fault, InvalidInput, SignatureInvalid
+from oncofed.protocol.released_model import ReleasedModel
 from oncofed.protocol.signing import sign, verify
 
 _FORMAT = "oncofed model 1"
@@ -42,14 +43,32 @@ class SignedModel:
         return hashlib.sha256(self.content).hexdigest()
 
 
-def signed_model(weights: NDArray[np.float64], *, plan_hash: str, signing_key: bytes) -> SignedModel:
-    """weights  (parameters,) float64, finite."""
+def model_content(weights: NDArray[np.float64], *, plan_hash: str) -> bytes:
+    """The file's bytes, the same whoever writes it. weights: (parameters,) float64, finite."""
     # Written by hand, because the library orders metadata as it likes, and the same model must have the same hash.
     header = {"__metadata__": _metadata(plan_hash), _WEIGHTS: _weights_entry(weights.size)}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _BYTES_A_NUMBER)
-    content = len(text).to_bytes(8, "little") + text + np.ascontiguousarray(weights, dtype="<f8").tobytes()
+    return len(text).to_bytes(8, "little") + text + np.ascontiguousarray(weights, dtype="<f8").tobytes()
+
+
+def signed_model(weights: NDArray[np.float64], *, plan_hash: str, signing_key: bytes) -> SignedModel:
+    """weights  (parameters,) float64, finite."""
+    content = model_content(weights, plan_hash=plan_hash)
     return SignedModel(content, sign(signing_key, context=_FORMAT, message=content))
+
+
+def is_released(weights: NDArray[np.float64], model: ReleasedModel) -> bool:
+    """Whether these are the model's weights, to the last bit, and its coordinator signed them."""
+    content = model_content(weights, plan_hash=model.plan_hash)
+    if hashlib.sha256(content).hexdigest() != model.sha256:
+        return False
+    try:
+        key, signature = bytes.fromhex(model.coordinator_public_key), bytes.fromhex(model.signature)
+        verify(key, context=_FORMAT, message=content, signature=signature)
+    except (SignatureInvalid, ValueError):
+        return False
+    return True
 
 
 def verified_weights(model: SignedModel, *, public_key: bytes, plan_hash: str, parameters: int) -> NDArray[np.float64]:

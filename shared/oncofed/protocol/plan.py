@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
+from oncofed.protocol.released_model import ReleasedModel
 from oncofed.survival.comparators import Comparator
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.time_shapes import TimeShapes
@@ -90,8 +91,8 @@ class SharedNoise:
 
 
 ABSENT_WHERE_EMPTY = {"absent_where_empty": True}
-"""Marks a list of a plan that came to be later: where it is empty the canonical text has no such key, so that plans
-without it keep their hash."""
+"""Marks a part of a plan that came to be later: where it is empty, or None, the canonical text has no such key, so that
+plans without it keep their hash."""
 
 
 @dataclass(frozen=True)
@@ -167,8 +168,8 @@ class TrainingSpec:
     strategy: Strategy = Strategy.FEDADAM
     """How the server combines. All are Flower's."""
     rounds: int = 60
-    """Fixed before training. More rounds mean more noise in each. 0 is for the plan of `[readiness]` alone, which only
-    counts."""
+    """Fixed before training. More rounds mean more noise in each. 0 is for the plans of `[readiness]` and
+    `[validation]` alone, which train nothing."""
     server_learning_rate: float = 0.03
     """The step of `fedadam`, `fedyogi` and `fedadagrad` in both modes; of the others in `full_batch` only."""
     beta_1: float = 0.9
@@ -359,6 +360,9 @@ class StudyPlan:
     Not in a simulation, which does not wait (`protocol.answer_times`):
     answer_seconds          a hospital's answer to a round leaves after a multiple of this time.
     summary_answer_seconds  the same for a summary.
+
+    validates               only of a plan without rounds: the model that its summaries measure, on hospitals that did
+                            not train it. Its weights are in each question, and a guard takes no others.
     """
 
     study: str
@@ -380,14 +384,16 @@ class StudyPlan:
     held_out_fraction: float = 0.0
     answer_seconds: float = 0.5
     summary_answer_seconds: float = 10.0
+    validates: ReleasedModel | None = field(default=None, metadata=ABSENT_WHERE_EMPTY)
 
     @property
     def content(self) -> dict[str, Any]:
         """As JSON values, which `plan_file.plan_from_json` reads."""
         content = asdict(self)
-        for each in fields(ModelSpec):
-            if each.metadata == ABSENT_WHERE_EMPTY and not content["model"][each.name]:
-                del content["model"][each.name]
+        for kind, part in ((StudyPlan, content), (ModelSpec, content["model"])):
+            for each in fields(kind):
+                if each.metadata == ABSENT_WHERE_EMPTY and not part[each.name]:
+                    del part[each.name]
         return content
 
     @property
@@ -409,6 +415,11 @@ class StudyPlan:
     def trains(self) -> bool:
         """Whether there is a round at all; a plan without one consists of its summaries, and no model comes of it."""
         return self.training.rounds > 0
+
+    @property
+    def measures_everybody(self) -> bool:
+        """Whether summaries about patients set aside are about all there are: nobody trains on any of them."""
+        return self.validates is not None and self.held_out_fraction == 0
 
     @property
     def needs_masking_keys(self) -> bool:

@@ -19,7 +19,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.answer_times import time_faults
-from oncofed.protocol.plan import ABSENT_WHERE_EMPTY, StudyPlan, SummaryKind
+from oncofed.protocol.plan import ABSENT_WHERE_EMPTY, HELD_OUT_KINDS, StudyPlan, SummaryKind
 from oncofed.ranges import RANGES, told
 from oncofed.survival.comparators import comparator_faults
 from oncofed.texts import TEXTS
@@ -50,6 +50,8 @@ def _contradictions(plan: StudyPlan, where: str) -> list[Fault]:
         found.append(Fault(f"{where}.quorum", "does not lie between 1 and the roster's length", _REMEDY))
     if plan.training.rounds < 0:
         found.append(Fault(f"{where}.training.rounds", "is negative", _REMEDY))
+    if plan.trains and plan.validates is not None:
+        found.append(Fault(f"{where}.validates", "names a model beside rounds that train one", _REMEDY))
     if not plan.trains:
         found += [Fault(f"{where}.{name}", what, _REMEDY) for name, what in _faults_without_rounds(plan)]
     if plan.privacy.reserve_rounds < 0:
@@ -67,14 +69,21 @@ def _contradictions(plan: StudyPlan, where: str) -> list[Fault]:
 
 
 def _faults_without_rounds(plan: StudyPlan) -> list[tuple[str, str]]:
-    """A plan that trains nothing has nothing to repeat, and no model to measure or to explain."""
+    """A plan that trains nothing has nothing to repeat, and no model to measure or explain but one that it names."""
     found = []
     if plan.privacy.reserve_rounds or plan.training.calibration_rounds:
         found.append(("training.rounds", "is 0, and there is nothing to repeat or to calibrate"))
-    if any(summary.kind is not SummaryKind.READINESS for summary in plan.summaries) or not plan.summaries:
-        found.append(("summaries", "are not just counts of who is there, and no round trains a model for others"))
-    if any(summary.noise_multiplier != plan.privacy.noise_multiplier for summary in plan.summaries):
-        found.append(("privacy.noise_multiplier", "is another than that of its counts, of which it is told"))
+    possible = HELD_OUT_KINDS if plan.validates is not None else {SummaryKind.READINESS}
+    if any(summary.kind not in possible for summary in plan.summaries) or not plan.summaries:
+        what = "are not just " + (
+            "figures of the model that it validates"
+            if plan.validates is not None
+            else "counts of who is there, and no round trains a model for others"
+        )
+        found.append(("summaries", what))
+    least = min((summary.noise_multiplier for summary in plan.summaries), default=plan.privacy.noise_multiplier)
+    if least != plan.privacy.noise_multiplier:
+        found.append(("privacy.noise_multiplier", "is another than the least of its summaries, of which it is told"))
     return found
 
 

@@ -74,7 +74,7 @@ def plan_in_words(
     told = (
         "and in which rounds it answered; whatever the final model says of cancer patients in general"
         if plan.trains
-        else "and that it answered; whatever the counts say of the patients of all hospitals together"
+        else f"and that it answered; {_TOLD_WITHOUT_ROUNDS[plan.validates is not None]}"
     )
     paragraphs += [
         f"NOT PROTECTED: that your hospital takes part, {told}; a patient's data at other hospitals, unless counted as "
@@ -83,6 +83,13 @@ def plan_in_words(
         f"Plan {plan.hash}",
     ]
     return "\n\n".join(_filled(paragraph, min(_WIDTH, columns)) for paragraph in paragraphs)
+
+
+_TOLD_WITHOUT_ROUNDS = {
+    True: "how well the model does on the patients of all hospitals together, and, where each hospital's noise is its "
+    "own, on yours",
+    False: "whatever the counts say of the patients of all hospitals together",
+}
 
 
 def _filled(paragraph: str, width: int) -> str:
@@ -99,9 +106,11 @@ def _purpose(plan: StudyPlan, schema: StudySchema) -> Iterator[str]:
     endpoints = ", ".join(plan.model.endpoints).replace("_", " ")
     listed = ", ".join(f"{count} {name}" for name, count in _counted(schema).items())
     markers = f"{len(schema.markers)} markers ({listed})"
-    purpose = (
-        "to predict" if plan.trains else "to count, before a study and without training anything, who is there for"
-    )
+    purpose = "to count, before a study and without training anything, who is there for"
+    if plan.trains:
+        purpose = "to predict"
+    elif plan.validates is not None:
+        purpose = "to measure, in hospitals that did not train it, a model that predicts"
     yield f"STUDY {plan.study}: {purpose} {endpoints} of cancer patients from {markers}."
     counts = "A round counts" if plan.trains else "It is done"
     yield (
@@ -170,8 +179,19 @@ def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
 
 
 def _what_leaves_of_counts(plan: StudyPlan) -> Iterator[str]:
+    model = plan.validates
+    if model is not None:
+        own = model.coordinator_public_key == plan.coordinator_public_key
+        signer = "this coordinator" if own else f"another coordinator, of key {model.coordinator_public_key}"
+        yield (
+            f"THE MODEL: file {model.sha256}, trained by the plan {model.plan_hash} and signed by {signer}. Your guard "
+            "answers no question about any other. It refuses this plan if the data source was charged for that one: on "
+            "patients whom it learned from a model looks better than it is."
+        )
     for summary in plan.summaries:
         yield f"WHAT LEAVES: {_summary_words(plan, summary)} No model is trained, and none comes."
+    if model is not None and plan.privacy.shares is None:
+        yield "BY HOSPITAL: these figures are told of each hospital by its name, since each sends numbers of its own."
     yield (
         "Else only fixed words: approved, refused, and why. No other count, no name, no text of yours. WHEN: the "
         f"answer leaves your hospital {plan.summary_answer_seconds:g} s after its question was charged (before it, "
@@ -208,13 +228,13 @@ _BESIDE_SUMMARIES = "After the last round, what the next paragraph names. "
 
 def _summary_words(plan: StudyPlan, summary: SummarySpec) -> str:
     times = "once" if summary.attempts == 1 else f"once, or up to {summary.attempts} times if an answer is lost"
+    whose = "all your patients" if plan.measures_everybody else "the patients set aside"
     what = {
         SummaryKind.EVALUATION: (
-            "how many of the patients set aside fall into each of so many groups of predicted risk, time of follow-up "
-            "and outcome"
+            f"how many of {whose} fall into each of so many groups of predicted risk, time of follow-up and outcome"
         ),
         SummaryKind.CALIBRATION: (
-            "of the patients set aside, how many events came and how many the model expected, from when each came "
+            f"of {whose}, how many events came and how many the model expected, from when each came "
             f"under observation, in {len(summary.time_bounds) - 1} windows of time"
             + (f" and {1 + len(summary.group_columns)} groups of tumours" if summary.group_columns else "")
             + ", also weighted with the predicted risk (a patient's follow-up counts up to where the model expects "
@@ -234,7 +254,7 @@ def _summary_words(plan: StudyPlan, summary: SummarySpec) -> str:
     }[summary.kind]
     set_aside = (
         f" Set aside are {plan.held_out_fraction:.0%} of your patients, chosen by your hospital with a secret of its "
-        "own; no round trains on them."
+        f"own{'; no round trains on them' if plan.trains else ''}."
         if plan.held_out_fraction
         else ""
     )
@@ -254,7 +274,7 @@ def _promise(plan: StudyPlan) -> Iterator[str]:
     planned = f"{plan.training.rounds} rounds{_and_summaries(plan)}"
     repeated = f"all {reserve} reserve rounds{' and all repeated attempts' if plan.summaries else ''}"
     if not plan.trains:
-        planned, repeated = "the count", "all repeated attempts"
+        planned, repeated = _of_it(plan), "all repeated attempts"
     yield (
         f"PROMISE TO A PATIENT: epsilon {cost.planned:.2f} at delta {plan.privacy.delta:g} after "
         f"{planned}; {cost.largest:.2f} if {repeated} are needed, never more. "
@@ -278,6 +298,11 @@ def _promise(plan: StudyPlan) -> Iterator[str]:
     )
 
 
+def _of_it(plan: StudyPlan) -> str:
+    """What a plan without rounds consists of."""
+    return "the figures" if plan.validates is not None else "the count"
+
+
 def _and_summaries(plan: StudyPlan) -> str:
     return f" and {', '.join(summary.name for summary in plan.summaries)}" if plan.summaries else ""
 
@@ -288,7 +313,7 @@ def _joining(plan: StudyPlan, patients: int | None) -> Iterator[str]:
         return
     sizes = (40, 250, 1000) if patients is None else (patients,)
     shares = ", ".join(f"{noise_share(plan, patients=size):.0%} for {size:,} patients" for size in sizes)
-    each = "each round" if plan.trains else "the count"
+    each = "each round" if plan.trains else _of_it(plan)
     yield (
         f"WHAT JOINING COSTS: epsilon {cost.planned:.2f} to {cost.largest:.2f} of your data source's budget, the same "
         f"for a small hospital and a large one. The noise is the same too: in {each} as large as the most that "

@@ -1,6 +1,7 @@
 """Which plan do [model], [training], [privacy], [held_out], [explanations] and [[comparator]] of a study file ask for?
 
-And which plan that only counts who is there does [readiness] ask for? The same sections describe a simulation and a
+And which plans without a round do [readiness], which counts who is there, and [validation], which measures a released
+model in hospitals that did not train it, ask for? The same sections describe a simulation and a
 real consortium, and `PlanSections` declares them for both files.
 """
 
@@ -14,7 +15,7 @@ from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import As, Known, Rule, Wrong, needed_where
-from oncofed.privacy.policy import calibrated_alone, calibrated_together, without_privacy
+from oncofed.privacy.policy import WantedSummary, calibrated_alone, calibrated_together, without_privacy
 from oncofed.protocol.plan import (
     Bounding,
     ModelSpec,
@@ -25,12 +26,14 @@ from oncofed.protocol.plan import (
     TrainingMode,
     TrainingSpec,
 )
+from oncofed.protocol.released_model import ReleasedModel
 from oncofed.ranges import range_of, told
 from oncofed.study.comparator_settings import ComparatorSection, comparators_of, named_once
 from oncofed.study.explanation_settings import ExplanationRequest, entity_columns, wanted_explanations
 from oncofed.study.held_out_settings import HeldOutRequest, wanted_summaries
 from oncofed.study.readiness_settings import READINESS, ReadinessRequest, readiness_summary
 from oncofed.study.reporting import Reporting
+from oncofed.study.validation_settings import VALIDATION, ValidationRequest
 from oncofed.survival.time_shapes import TimeShapes, shape_centre
 
 _PRIVATE = needed_where("mode", PrivacyMode.LOCAL, PrivacyMode.DISTRIBUTED)
@@ -121,7 +124,8 @@ class ModelSection:
 def _some_round(training: TrainingSpec | None, known: Known) -> TrainingSpec | None:
     if training is not None and not training.rounds:
         what = "is 0, which trains nothing"
-        raise Wrong(what, "Write 1 or more. To count who is there first, write [readiness].", key="rounds")
+        remedy = "Write 1 or more. To count who is there first, write [readiness]; to measure a model, [validation]."
+        raise Wrong(what, remedy, key="rounds")
     return training
 
 
@@ -181,6 +185,7 @@ class PlanSections:
     held_out: HeldOutRequest = field(default_factory=HeldOutRequest)
     explanations: Annotated[ExplanationRequest, Rule(_leaves_training)] = field(default_factory=ExplanationRequest)
     readiness: ReadinessRequest = field(default_factory=ReadinessRequest)
+    validation: ValidationRequest = field(default_factory=ValidationRequest)
     reporting: Reporting = field(default_factory=Reporting)
     comparator: Annotated[tuple[ComparatorSection, ...], As("PlanSettings.comparators"), Rule(named_once)] = ()
 
@@ -250,7 +255,8 @@ def readiness_plan_from(
     """
     request = replace(settings.privacy, epsilon=settings.readiness.epsilon, reserve_rounds=0, bounding=Bounding.CLIP)
     asked = _privacy_asked(request, sites=len(roster))
-    privacy, summary = calibrated_alone(asked, readiness_summary(settings.readiness, schema))
+    wanted = WantedSummary(readiness_summary(settings.readiness, schema), budget_share=1.0)
+    privacy, summaries = calibrated_alone(asked, (wanted,))
     linear = replace(settings, hidden_units=(), linear_branch=True, entity_time_shapes=0)
     if quorum is None:
         quorum = len(roster) - privacy.dropouts
@@ -262,7 +268,48 @@ def readiness_plan_from(
         privacy=privacy,
         roster=tuple(roster),
         quorum=min(quorum, len(roster)),
-        summaries=(summary,),
+        summaries=summaries,
+    )
+
+
+def validation_plan_from(
+    settings: PlanSettings,
+    request: ValidationRequest,
+    schema: StudySchema,
+    *,
+    study: str,
+    roster: Sequence[str],
+    quorum: int | None,
+    model: ModelSpec,
+    validates: ReleasedModel,
+) -> StudyPlan:
+    """The plan by which hospitals that did not train a model measure it: the figures of [held_out], and no round.
+
+    model, validates  of the plan that trained it, and its file. Mode, delta and shares of the noise are the study's,
+                      epsilon is [validation]'s. Raises InvalidInput where [held_out] asks for no figure.
+    """
+    wanted = wanted_summaries(settings.held_out, schema, model)
+    if not wanted:
+        what = "asks for no figure, and a validation has no others"
+        remedy = "Write budget_share for C-index and risks by group, calibration_share for calibration, or both."
+        raise InvalidInput([Fault("[held_out]", what, remedy)])
+    asked = _privacy_asked(
+        replace(settings.privacy, epsilon=request.epsilon, reserve_rounds=0, bounding=Bounding.CLIP), sites=len(roster)
+    )
+    privacy, summaries = calibrated_alone(asked, wanted)
+    if quorum is None:
+        quorum = len(roster) - privacy.dropouts
+    return StudyPlan(
+        study=f"{study}_{VALIDATION}",
+        schema_hash=schema.hash,
+        model=model,
+        training=TrainingSpec(rounds=0),
+        privacy=privacy,
+        roster=tuple(roster),
+        quorum=min(quorum, len(roster)),
+        summaries=summaries,
+        held_out_fraction=0.0 if request.share == 1 else request.share,
+        validates=validates,
     )
 
 

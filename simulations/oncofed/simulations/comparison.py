@@ -70,7 +70,7 @@ def _both(
 ) -> Compared:
     test = patients.test
     time, observed, entry = compared_until(test, index), test.observed[:, index], entry_of(test, index)
-    x, encoded, horizon = torch.as_tensor(encode(test)), encoded_patients(test), _horizon(patients, evaluation)
+    x, encoded, horizon = torch.as_tensor(encode(test)), encoded_patients(test), horizon_of(patients, evaluation)
     models = [Told.of(each, x) for each in (network, head)]
     orders = [each.order(test, index, horizon) for each in models]
 
@@ -104,7 +104,8 @@ def _both(
     )
 
 
-def _horizon(patients: Consortium, evaluation: EvaluationSpec) -> float:
+def horizon_of(patients: Consortium, evaluation: EvaluationSpec) -> float:
+    """Where risks are compared: no later than the grid's end."""
     return min(evaluation.horizon, patients.test.schema.grid.bounds[-1])
 
 
@@ -125,7 +126,7 @@ def _figures(model: Told, index: int, patients: Consortium, horizon: float) -> M
         c_index=c_index(None),
         c_index_within_type=float("nan") if codes is None else c_index(codes),
         brier_gain=_brier_gain(model, index, patients, horizon),
-        calibration_slope=model.slope(test, index, horizon),
+        calibration_slope=model.calibration(test, index, horizon).slope,
         observed_to_expected=model.events(test, index).ratio,
     )
 

@@ -226,6 +226,11 @@ def _endpoint_result(
     )
 
 
+def left_out_of(patients: Consortium) -> tuple[str, ...]:
+    """Hospitals that are measured on and did not train."""
+    return tuple(sorted({str(site) for site in patients.test_sites} - set(patients.hospitals)))
+
+
 def _expected(
     index: int, risk: FloatArray, log_baseline: FloatArray, *, patients: Consortium, horizon: float
 ) -> ExpectedByWindow:
@@ -252,7 +257,9 @@ def _expected(
         bounds,
         everybody[0],
         () if codes is None else of({name: codes == code for code, name in enumerate(names)}),
-        of({site: patients.test_sites == site for site in patients.hospitals}),
+        of(
+            {site: patients.test_sites == site for site in dict.fromkeys([*patients.hospitals, *left_out_of(patients)])}
+        ),
     )
 
 

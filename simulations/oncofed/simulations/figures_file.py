@@ -17,7 +17,16 @@ from oncofed.server.report.released_figures import (
 )
 from oncofed.simulations.model_package import described_run
 from oncofed.simulations.privacy_spent import spent_at_one, spent_at_two
-from oncofed.simulations.results import Compared, ExpectedByWindow, RunResult, Subgroup, WithLimits
+from oncofed.simulations.results import (
+    Compared,
+    ExpectedByWindow,
+    LeftOut,
+    LeftOutHospital,
+    RunResult,
+    Subgroup,
+    WithLimits,
+)
+from oncofed.survival.across_hospitals import AcrossHospitals
 from oncofed.survival.auc_over_time import AucOverTime
 from oncofed.survival.decision_curve import Benefit, DecisionCurve
 from oncofed.survival.expected_events import ExpectedOfGroup
@@ -91,6 +100,7 @@ def metrics(result: RunResult) -> dict[str, Any]:
         if result.released_explanations is None
         else released_marker_figures(result.released_explanations),
         "comparators": {name: [_compared(each) for each in several] for name, several in result.compared.items()},
+        "left_out_hospitals": {name: left_out_figures(found) for name, found in result.left_out_hospitals.items()},
         "baselines": None
         if beside is None
         else {
@@ -169,6 +179,57 @@ def _subgroup(found: Subgroup) -> dict[str, Any]:
         "observed_to_expected": told(found.observed_to_expected),
         "calibration_slope": told(found.slope),
     }
+
+
+def left_out_figures(found: LeftOut) -> dict[str, Any]:
+    """Hospitals that did not train, and one more of their kind: `prediction95`."""
+
+    def over(figure: AcrossHospitals) -> dict[str, Any]:
+        return {
+            "mean": figure.mean,
+            "ci95": list(figure.interval),
+            "prediction95": list(figure.prediction),
+            "between_sd": None if figure.effects is None else figure.effects.between_sd,
+            "scale": figure.scale.value,
+            "hospitals": figure.counted,
+        }
+
+    return {
+        "observed_to_expected": over(found.ratio),
+        "calibration_slope": over(found.slope),
+        "c_index": over(found.c_index),
+        "by_hospital": {
+            each.name: {
+                "patients": each.patients,
+                "events": each.events,
+                "expected": each.expected,
+                "observed_to_expected_ci95": list(each.ratio_limits),
+                "calibration_slope": list(each.slope),
+                "c_index": list(each.c_index),
+            }
+            for each in found.hospitals
+        },
+    }
+
+
+def left_out_of(figures: Mapping[str, Any]) -> list[LeftOutHospital]:
+    """What `left_out_figures` wrote, one endpoint's, read again. null is NaN."""
+
+    def numbers(several: list[float | None]) -> tuple[float, ...]:
+        return tuple(float("nan") if each is None else float(each) for each in several)
+
+    return [
+        LeftOutHospital(
+            name=name,
+            patients=found["patients"],
+            events=found["events"],
+            expected=found["expected"],
+            ratio_limits=numbers(found["observed_to_expected_ci95"]),  # type: ignore[arg-type]
+            slope=numbers(found["calibration_slope"]),  # type: ignore[arg-type]
+            c_index=numbers(found["c_index"]),  # type: ignore[arg-type]
+        )
+        for name, found in figures["by_hospital"].items()
+    ]
 
 
 def _expected(found: ExpectedByWindow) -> dict[str, Any]:

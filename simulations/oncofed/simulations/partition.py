@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,8 @@ _FIT_FOR_A_FOLDER = re.compile(r"\w[\w .\-]{0,99}")
 class Consortium:
     """hospitals  training patients by site, sites sorted by name. left_out  rows in neither.
 
-    test      patients set aside, pooled. held_out: the same, by site; a site may have none. test_sites: (test,).
+    test      patients set aside, pooled. held_out: the same, by site that trains; a site may have none. test_sites:
+              (test,), each patient's; where whole hospitals are left out, none of them trains.
     """
 
     hospitals: Mapping[str, Cohort]
@@ -73,9 +74,11 @@ def consortium(
     cohort = validate(table, schema, where=where)
     tell_alike(cohort.patient_ids, where=where, tell=tell)
     placement = _placement(table, cohort, sites=sites, tell=tell)
-    names = sorted({str(name) for name in placement.site if name != ""})
-    train, test = _split(cohort, placement, evaluation=evaluation, seed=seed)
-    if evaluation.split is not Split.ASSIGNED:
+    every = sorted({str(name) for name in placement.site if name != ""})
+    left_out = left_out_hospitals(every, evaluation, seed) if evaluation.split is Split.HOSPITALS else ()
+    names = [name for name in every if name not in left_out]
+    train, test = _split(cohort, placement, evaluation=evaluation, seed=seed, left_out=left_out)
+    if evaluation.split in (Split.RANDOM, Split.FOLDS):
         train, test = _somebody_in_each(names, placement, train=train, test=test, tell=tell)
     by_site = {name: train[placement.site[train] == name] for name in names}
     faults = [
@@ -83,10 +86,13 @@ def consortium(
         for name, rows in by_site.items()
         if len(rows) == 0
     ]
-    if not names:
+    if not every:
         faults.append(Fault(where, "has no hospital", "Check the study's [sites]."))
-    faults += _unfit_names(names, placement, where=where, sites=sites, schema=schema)
-    if len(test) == 0:
+    faults += _unfit_names(every, placement, where=where, sites=sites, schema=schema)
+    if evaluation.split is Split.HOSPITALS and every and evaluation.folds > len(every):
+        what = f"has {len(every)} hospitals, too few for {evaluation.folds} folds of them"
+        faults.append(Fault(where, what, f"Set folds under [evaluation] to {max(2, len(every))} at most."))
+    elif len(test) == 0:
         faults.append(Fault(where, "nobody is set aside for testing", "Set a larger share aside."))
     faults += _faults_of_events(cohort.subset(train), where=where, tell=tell)
     if faults:
@@ -97,6 +103,12 @@ def consortium(
     return Consortium(
         hospitals, cohort.subset(test), held_out, left_out=len(cohort) - used, test_sites=placement.site[test]
     )
+
+
+def left_out_hospitals(names: Sequence[str], evaluation: EvaluationSpec, seed: int) -> tuple[str, ...]:
+    """Of `names`, sorted, those that take no part where whole hospitals are left out."""
+    mixed = np.random.default_rng(seed).permutation(np.array(sorted(names), dtype=np.str_))
+    return tuple(sorted(map(str, np.array_split(mixed, evaluation.folds)[evaluation.fold])))
 
 
 def _somebody_in_each(
@@ -262,9 +274,14 @@ def _assigned(cohort: Cohort, sites: SitesSpec, path: Path, *, tell: Tell) -> _P
     )
 
 
-def _split(cohort: Cohort, placement: _Placement, *, evaluation: EvaluationSpec, seed: int) -> tuple[Rows, Rows]:
+def _split(
+    cohort: Cohort, placement: _Placement, *, evaluation: EvaluationSpec, seed: int, left_out: Sequence[str]
+) -> tuple[Rows, Rows]:
     patients = len(cohort)
     placed = np.flatnonzero(placement.site != "")
+    if evaluation.split is Split.HOSPITALS:
+        outside = np.isin(placement.site[placed], left_out)
+        return placed[~outside], placed[outside]
     if evaluation.split is Split.ASSIGNED:
         return placed[~placement.marked_test[placed]], placed[placement.marked_test[placed]]
     if evaluation.split is Split.FOLDS:

@@ -16,6 +16,7 @@ from oncofed.server.evaluation.calibration import MeasuredCalibration
 from oncofed.server.evaluation.measured import Measured
 from oncofed.server.rounds.explanation_votes import ReleasedExplanations
 from oncofed.simulations.study import Study
+from oncofed.survival.across_hospitals import AcrossHospitals
 from oncofed.survival.auc_over_time import AucOverTime
 from oncofed.survival.bootstrap import BootstrapInterval
 from oncofed.survival.calibration import Calibration
@@ -155,6 +156,33 @@ class Subgroups:
 
 
 @dataclass(frozen=True)
+class LeftOutHospital:
+    """A hospital that took no part in training, for one endpoint. NaN where a figure is not defined on its patients.
+
+    events, expected  over all of the follow-up, inside the time grid. ratio_limits: of their ratio, 95 %.
+    slope, c_index    value and limits; the slope at the study's horizon.
+    """
+
+    name: str
+    patients: int
+    events: int
+    expected: float
+    ratio_limits: tuple[float, float]
+    slope: tuple[float, float, float]
+    c_index: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """All of them, and what they say of one more hospital. ratio: of observed over expected events."""
+
+    hospitals: tuple[LeftOutHospital, ...]
+    ratio: AcrossHospitals
+    slope: AcrossHospitals
+    c_index: AcrossHospitals
+
+
+@dataclass(frozen=True)
 class Baselines:
     """C-index of the first endpoint on the same patients. local_only: one number a site, in roster order."""
 
@@ -194,6 +222,7 @@ class RunResult:
     released_explanations  what hospitals released privately of what carries the prognosis; None likewise.
     compared    by endpoint: the network against each of the study's comparators; empty without any.
     subgroups   by endpoint: the network in groups of the patients set aside.
+    left_out_hospitals  by endpoint: those that did not train; empty unless the study leaves whole hospitals out.
     weights     (parameters,) of the model, in the order in which they travel.
     notes       (about what, words): who is left out of the table and what lies outside of the grid; what was not
                 released.
@@ -218,6 +247,7 @@ class RunResult:
     weights: FloatArray | None = None
     compared: Mapping[str, tuple[Compared, ...]] = field(default_factory=dict)
     subgroups: Mapping[str, Subgroups] = field(default_factory=dict)
+    left_out_hospitals: Mapping[str, LeftOut] = field(default_factory=dict)
 
     @property
     def main(self) -> EndpointResult:

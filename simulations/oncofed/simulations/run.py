@@ -47,6 +47,7 @@ from oncofed.simulations.comparison import compared
 from oncofed.simulations.evaluation import baselines, endpoint_results, test_c_index
 from oncofed.simulations.federation import Engine, Federated, federate, plan_of
 from oncofed.simulations.figures_file import metrics, privacy_summary, write_json
+from oncofed.simulations.left_out import left_out_hospitals
 from oncofed.simulations.model_file import metadata_of, write_model
 from oncofed.simulations.model_package import write_package_of
 from oncofed.simulations.partition import Consortium, consortium, pooled
@@ -171,6 +172,7 @@ def _run(
         weights=federated.state.weights,
         compared=compared(network, patients=patients, evaluation=study.evaluation, seed=study.seed),
         subgroups=subgroups(network, patients=patients, evaluation=study.evaluation, seed=study.seed),
+        left_out_hospitals=left_out_hospitals(network, patients=patients, evaluation=study.evaluation, seed=study.seed),
     )
     if report:
         _write_explanations(run_folder, patients.hospitals, relevances)

@@ -45,6 +45,9 @@ class Split(StrEnum):
     """Fold number `fold` of `folds`, cut from default_rng(seed).permutation(patients)."""
     ASSIGNED = "assigned"
     """As the assignment table says."""
+    HOSPITALS = "hospitals"
+    """Whole hospitals, which take no part in training: fold number `fold` of `folds`, cut from
+    default_rng(seed).permutation(their names, sorted)."""
 
 
 class Part(StrEnum):
@@ -198,13 +201,14 @@ class EvaluationSpec:
     last interval bound, it is that bound."""
     split: Split = Split.RANDOM
     """`random`: the first `test_fraction` of a permutation that the seed picks. `folds`: fold number `fold` of `folds`.
-    `assigned`: what `test_pattern` says."""
+    `assigned`: what `test_pattern` says. `hospitals`: whole hospitals, fold number `fold` of `folds`, take no part and
+    are measured on ([how](study.md#hospitals-left-out))."""
     test_fraction: float = 0.2
     """For `random`."""
     folds: int = 5
-    """For `folds`."""
+    """For `folds` and `hospitals`. As many as there are hospitals: each of them alone is left out."""
     fold: Annotated[int, Rule(_one_of_the_folds)] = 0
-    """For `folds`: which one is measured on; below `folds`."""
+    """For `folds` and `hospitals`: which one is measured on; below `folds`."""
     part: Annotated[Part, Rule(_of_a_random_split)] = Part.TEST
     """`validation`, only with `random`, is for choosing settings: patients who are in the test part of neither the
     run's seed nor any reserved seed. The run's own test part is then left out."""
@@ -227,6 +231,12 @@ class StudyFile(PlanSections):
     sites: SitesSpec
     evaluation: EvaluationSpec
     consortium: object = None
+
+    @property
+    def asks_for_held_out(self) -> bool:
+        """Whether hospitals that train are to measure on patients of their own."""
+        request = self.settings.held_out
+        return bool(request.budget_share or request.calibration_share)
 
 
 @dataclass(frozen=True)
@@ -289,6 +299,9 @@ def read_study(path: Path, *, overrides: Sequence[str] = (), seed: int | None = 
     for override in overrides:
         _apply(override, content, faults)
     file = read_declared(StudyFile, content, where=path.name, faults=faults, folder=path.parent)
+    if file is not None and file.evaluation.split is Split.HOSPITALS and file.asks_for_held_out:
+        what = 'asks hospitals that train for patients set aside, and split = "hospitals" leaves none there'
+        faults.append(Fault(f"{path.name}: [held_out]", what, "Leave [held_out] out, or choose another split."))
     if file is None or faults:
         raise InvalidInput(faults)
     return Study(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from oncofed.cohort.cohort import Cohort
 from oncofed.simulations.evaluation import Prognosis, entry_of, rival_of
 from oncofed.simulations.predicted import predicted_risk
-from oncofed.survival.calibration import calibration_at
+from oncofed.survival.calibration import Calibration, calibration_at
 from oncofed.survival.curves import risk_at
 from oncofed.survival.expected_events import Expected
 
@@ -47,8 +47,8 @@ class Told:
             horizon, self.ratios[:, index], log_baseline_hazard=self.baselines[:, index], grid=test.schema.grid
         )
 
-    def slope(self, test: Cohort, index: int, horizon: float) -> float:
-        """Of the endpoint's own hazard, where it competes."""
+    def calibration(self, test: Cohort, index: int, horizon: float) -> Calibration:
+        """Its slope is of the endpoint's own hazard, where it competes."""
         rival = rival_of(test, index)
         return calibration_at(
             horizon,
@@ -58,7 +58,7 @@ class Told:
             entry=entry_of(test, index),
             competing=rival,
             cumulative_hazard=None if rival is None else -np.log1p(-self.risk_alone(test, index, horizon)),
-        ).slope
+        )
 
     def counts(self, test: Cohort, index: int) -> tuple[NDArray[np.bool_], FloatArray]:
         """(patients,) each: whether the event came within the grid, and how many events were expected of each."""

@@ -134,6 +134,35 @@ def test_folds_cover_everybody_once() -> None:
     assert sorted(everybody) == sorted(small_table()["patient"])
 
 
+def left_out(fold: int, *, folds: int = 2, seed: int = 1) -> Consortium:
+    return cut(evaluation=EvaluationSpec(12.0, Split.HOSPITALS, folds=folds, fold=fold), seed=seed)
+
+
+def test_hospitals_left_out_train_nobody_and_are_measured_on_as_a_whole() -> None:
+    table, tested = small_table(), []
+    for fold in range(2):
+        found = left_out(fold)
+        outside = set(map(str, found.test_sites))
+        assert outside
+        assert not outside & set(found.hospitals)
+        assert set(found.test.patient_ids) == set(table["patient"][table["hospital"].isin(outside)])
+        assert trained_on(found) == set(table["patient"]) - set(found.test.patient_ids)
+        assert all(len(each) == 0 for each in found.held_out.values())
+        tested += sorted(outside)
+    assert sorted(tested) == ["north", "south", "west"], "over all folds each hospital is left out once"
+
+
+def test_each_hospital_may_be_left_out_by_itself_and_the_seed_says_in_which_order() -> None:
+    orders = {tuple(str(left_out(fold, folds=3, seed=seed).test_sites[0]) for fold in range(3)) for seed in range(8)}
+    assert all(sorted(order) == ["north", "south", "west"] for order in orders)
+    assert len(orders) > 1
+
+
+def test_more_folds_than_hospitals_are_refused_with_the_number_there_is() -> None:
+    with pytest.raises(InvalidInput, match=r"has 3 hospitals, too few for 5 folds of them\. Set folds under"):
+        left_out(4, folds=5)
+
+
 def assignment(folder: Path, places: list[str]) -> SitesSpec:
     path = folder / "assignment.csv"
     patients = small_table()["patient"].iloc[: len(places)]

@@ -192,3 +192,13 @@ def test_the_studies_of_real_cohorts_are_sound(studies: Path, real_cohorts: Path
     assert real_cohorts.is_dir()
     for name in ("tcga_pancancer", "fed_tcga_brca"):
         assert read_study(studies / name / "study.toml").name == name
+
+
+def test_hospitals_that_train_cannot_measure_where_whole_hospitals_are_left_out(tmp_path: Path) -> None:
+    asked = SMALL.replace("horizon = 24", 'horizon = 24\nsplit = "hospitals"\nfolds = 3')
+    assert read_study(written(tmp_path, asked)).evaluation.split is Split.HOSPITALS
+    for share in ("budget_share = 0.1", "calibration_share = 0.1"):
+        told = faults_of(tmp_path, f"{asked}[held_out]\nhorizon = 24\n{share}\n")
+        assert (
+            'study.toml: [held_out]: asks hospitals that train for patients set aside, and split = "hospitals"' in told
+        )

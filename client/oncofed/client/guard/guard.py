@@ -62,6 +62,7 @@ from oncofed.protocol.messages import (
     numbers_asked_for,
     of_same_kind,
 )
+from oncofed.protocol.model_file import is_released
 from oncofed.protocol.plan import StudyPlan, SummarySpec, TrainingMode
 from oncofed.protocol.weights import in_range
 from oncofed.survival.likelihood import PatientTensors
@@ -235,7 +236,8 @@ class Guard:
         return Contribution(self._released(request, work), noised=release.is_protected)
 
     def _patients_of(self, spec: SummarySpec) -> LoadPatients:
-        of_held_out = self._held_out if self._kinds[spec.kind].held_out else self._patients
+        set_aside = self._kinds[spec.kind].held_out and not self.plan.measures_everybody
+        of_held_out = self._held_out if set_aside else self._patients
         assert of_held_out is not None
         return of_held_out
 
@@ -349,6 +351,16 @@ class Guard:
         if request.weights.shape != expected or request.weights.dtype != np.float64:
             raise RequestRefused(RefusalCode.MALFORMED_WEIGHTS)
         if not in_range(request.weights):
+            raise RequestRefused(RefusalCode.MALFORMED_WEIGHTS)
+        self._refuse_another_model(request)
+
+    def _refuse_another_model(self, request: AnyRequest) -> None:
+        """A plan that validates a model is about that one alone. A trial of its times knows no model yet."""
+        model = self.plan.validates
+        if model is not None and not is_released(request.weights, model):
+            _log.error(
+                "site %s refuses %s: these are not the weights of the plan's model", self.site, in_words(request)
+            )
             raise RequestRefused(RefusalCode.MALFORMED_WEIGHTS)
 
     def _is_our_roster(self, roster: tuple[str, ...]) -> bool:

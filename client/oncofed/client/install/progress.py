@@ -36,6 +36,7 @@ class Progress:
 
     rounds_answered  different ones; answers: to rounds and summaries, further attempts too.
     last_answer, model_came  ISO 8601, or "".
+    validates        whether it measures a model that others trained.
     """
 
     plan_hash: str
@@ -48,11 +49,13 @@ class Progress:
     model_came: str = ""
     decided_by: str = ""
     words_of_state: str = ""
+    validates: bool = False
 
     def __str__(self) -> str:
         answered = f"{self.rounds_answered} of {self.rounds_planned} rounds answered"
-        if self.rounds_planned == 0:  # it counts who is there, and no model comes
-            answered = "counted" if self.answers else "not counted yet"
+        if self.rounds_planned == 0:  # no model comes
+            did = "measured" if self.validates else "counted"
+            answered = did if self.answers else f"not {did} yet"
         match self.stage:
             case Stage.WAITS | Stage.LOST:
                 return self.words_of_state
@@ -101,6 +104,7 @@ def progress(plan: OfferedPlan, entries: Sequence[AuditEntry]) -> Progress:
         last_answer=_last(rounds or summaries),
         model_came=models[0].time if models else "",
         decided_by=plan.decision.decided_by,
+        validates=plan.document.plan.validates is not None,
     )
 
 

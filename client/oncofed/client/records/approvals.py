@@ -46,7 +46,7 @@ from oncofed.client.records.decisions import (
     content_of,
 )
 from oncofed.client.records.frozen_patients import freeze, frozen_file, thaw
-from oncofed.client.records.objections import of_the_ledger, of_the_plan, refuse_copy, refuse_number
+from oncofed.client.records.objections import of_the_ledger, of_the_model, of_the_plan, refuse_copy, refuse_number
 from oncofed.client.records.patients_mark import file_mark, outcome_marks, patients_mark
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.cohort.schema import StudySchema
@@ -238,7 +238,11 @@ class Approvals:
             )
         standing, fresh = self._trusted(plan, source, before, site=site)
         secret = split_secret(self.held_out_secret) if plan.held_out_fraction else b""
-        objections = [*of_the_plan(plan, schema, site=site), *of_the_ledger(plan, source, ledger)]
+        objections = [
+            *of_the_plan(plan, schema, site=site),
+            *of_the_model(plan, ledger),
+            *of_the_ledger(plan, source, ledger),
+        ]
         if plan.hash in policy.plans_with_lost_answers:
             objections.append(
                 "the policy names it in plans_with_lost_answers: it was answered before, and would be answered more "

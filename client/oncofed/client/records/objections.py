@@ -22,6 +22,7 @@ from oncofed.privacy.ledger import Ledger, refuse_unless_one_collection
 from oncofed.privacy.policy import releases_of
 from oncofed.privacy.releases import largest_patients
 from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.plan_hash import SHOWN_DIGITS
 
 
 def of_the_plan(plan: StudyPlan, schema: StudySchema, *, site: str) -> list[str]:
@@ -36,6 +37,18 @@ def of_the_plan(plan: StudyPlan, schema: StudySchema, *, site: str) -> list[str]
     if site not in plan.roster:
         objections.append("this hospital is not in its roster")
     return objections
+
+
+def of_the_model(plan: StudyPlan, ledger: Ledger) -> list[str]:
+    """Where its figures would be of patients who trained it."""
+    trained_by = None if plan.validates is None else plan.validates.plan_hash
+    if trained_by is None or not any(charge.plan_hash == trained_by for charge in ledger.charges()):
+        return []
+    return [
+        "its model was trained on patients of this data source (plan "
+        f"{trained_by[:SHOWN_DIGITS]}), and on them it looks better than on any others; ask the coordinator for a plan "
+        "without this hospital"
+    ]
 
 
 def of_the_ledger(plan: StudyPlan, source: SourcePolicy, ledger: Ledger) -> list[str]:

@@ -198,8 +198,9 @@ def division(known: Known) -> str:
             "random": "Patients were set aside by chance",
             "folds": "Patients were set aside by folds, cut by chance",
             "assigned": "Patients were set aside as a table of the study says",
+            "hospitals": "Whole hospitals, chosen by chance, were left out",
         }[str(how["split"])]
-        numbers = {"random": "test_fraction", "folds": "folds"}.get(str(how["split"]))
+        numbers = {"random": "test_fraction", "folds": "folds", "hospitals": "folds"}.get(str(how["split"]))
         share = "" if numbers is None else f" ({'a share of' if numbers == 'test_fraction' else 'number of folds'} "
         share = share and f"{share}{how[numbers or '']:g})"
         return f"{words}{share}; the model learned from the others."
@@ -324,6 +325,8 @@ def _differences(known: Known) -> str:
         )
     if known.described("division", "split") == "assigned":
         return "Both come from one table with one schema; a table of the study says who is in which."
+    if known.described("division", "split") == "hospitals":
+        return "Both come from one table with one schema; hospitals that are measured on did not train."
     return "Both come from one table by chance: same setting, eligibility, outcome and markers."
 
 

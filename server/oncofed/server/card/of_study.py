@@ -49,7 +49,10 @@ def write_package_of_study(study_folder: Path, out: Path, said: Said | None) -> 
     """
     study = read_deployed_study(study_folder)
     faults = []
-    if study.weights is None:
+    if study.plan.validates is not None:
+        remedy = "Hand on the package of the study that trained it."
+        faults.append(Fault(f"study {plain_name(study.plan.study)}", "measures a model of another study", remedy))
+    elif study.weights is None:
         remedy = "Wait until it has ended, or go on with it: oncofed coordinator resume"
         faults.append(Fault(f"study {plain_name(study.plan.study)}", "has no released model yet", remedy))
     if said is not None and said.study != study.plan.study:

@@ -58,7 +58,8 @@ def results_said(known: Known) -> Mapping[str, str]:
             )
         )
         or "No figure was computed or released.",
-        "23b": "\n".join(_listed(by_hospital(known))) or "Not examined: no hospital tells figures of its own.",
+        "23b": "\n".join(_listed([*left_out(known), *by_hospital(known)]))
+        or "Not examined: no hospital tells figures of its own.",
         "24": "No model was updated.",
         "26": "\n".join(f"- {each}" for each in limitations(known)),
         "27a": input_quality(known),
@@ -219,6 +220,25 @@ def by_hospital(known: Known) -> tuple[Figure, ...]:
     return _windows(counted.get("by_hospital") or {}, counted, known)
 
 
+def left_out(known: Known) -> tuple[Figure, ...]:
+    """Over hospitals that did not train, of the first endpoint, and one more of their kind; a simulation's alone."""
+    told = known.value("left_out_hospitals", known.plan.model.endpoints[0]) or {}
+    found: list[Figure | None] = []
+    for name, what in (
+        ("observed_to_expected", "observed over expected events"),
+        ("calibration_slope", "calibration slope"),
+        ("c_index", "C-index"),
+    ):
+        figure = told.get(name) or {}
+        low, high = figure.get("prediction95") or (None, None)
+        found += [
+            _figure(f"Hospitals that did not train, mean {what}", figure.get("mean"), figure.get("ci95")),
+            _figure(f"One more hospital, {what}, 95 % prediction from", low),
+            _figure(f"One more hospital, {what}, 95 % prediction to", high),
+        ]
+    return tuple(each for each in found if each is not None)
+
+
 def _windows(
     groups: Mapping[str, Sequence[Sequence[float]]], counted: Mapping[str, Any], known: Known
 ) -> tuple[Figure, ...]:
@@ -264,7 +284,9 @@ def _limits(known: Known) -> Iterator[str]:
         yield "Hospitals are simulated: real ones differ more, and some would not answer."
     if known.simulated and known.value("part") == "validation":
         yield "Measured on validation patients, on whom settings may have been chosen: figures are too good."
-    if discrimination(known) or calibration(known):
+    if left_out(known):
+        yield "Hospitals that did not train are of the same table: others may differ more from it."
+    elif discrimination(known) or calibration(known):
         yield "No hospital was left out of the training: nothing is known of hospitals that took no part."
     else:
         yield "The model was not measured."

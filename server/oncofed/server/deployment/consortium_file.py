@@ -1,7 +1,7 @@
 """Which study does a coordinator want to run with real hospitals?
 
 `read_consortium` reads the same ``study.toml`` that `oncofed simulate` reads: [study], [data] schema, [model],
-[training], [privacy], [held_out], [explanations], [readiness], [reporting], and a section of its own,
+[training], [privacy], [held_out], [explanations], [readiness], [validation], [reporting], and a section of its own,
 [consortium]. What only a simulation needs ([sites], [evaluation], the table itself) is passed over, so that a study
 that was tried on one machine is the study that is offered.
 Every fault is reported at once. Paths are relative to the file.
@@ -19,9 +19,18 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import Known, Rule, Wrong, read_declared
 from oncofed.protocol.answer_times import time_faults
 from oncofed.protocol.plan import Member, StudyPlan
+from oncofed.server.deployment.validated_model import ModelPackage, schema_faults, who_trained_it
 from oncofed.server.rounds.strategies import strategy_faults
-from oncofed.study.plan_settings import PlanSections, PlanSettings, StudyHead, plan_from, readiness_plan_from
+from oncofed.study.plan_settings import (
+    PlanSections,
+    PlanSettings,
+    StudyHead,
+    plan_from,
+    readiness_plan_from,
+    validation_plan_from,
+)
 from oncofed.study.reporting import NOTHING_SAID, Reporting
+from oncofed.study.validation_settings import ValidationRequest
 from oncofed.toml_file import read_toml, read_toml_text
 
 
@@ -100,6 +109,7 @@ class Consortium:
     settings: PlanSettings
     terms: ConsortiumTerms
     reporting: Reporting = NOTHING_SAID
+    validation: ValidationRequest = field(default_factory=ValidationRequest)
 
 
 def read_consortium(path: Path) -> Consortium:
@@ -110,12 +120,19 @@ def read_consortium(path: Path) -> Consortium:
         raise InvalidInput(faults)
     schema_toml = read_toml_text(file.data.schema)
     schema = parse_schema(schema_toml, where=file.data.schema.name)
-    return Consortium(file.study, schema, schema_toml, file.settings, file.consortium, file.reporting)
+    return Consortium(file.study, schema, schema_toml, file.settings, file.consortium, file.reporting, file.validation)
 
 
 RELEASED_OF_COUNTS = (
     "how many patients, outcomes and measured markers there are over all hospitals together, with noise",
     "this plan",
+    "which hospitals answered",
+)
+
+
+RELEASED_OF_VALIDATION = (
+    "how well the model does on the patients of these hospitals, with noise",
+    "this plan, and which model it validates",
     "which hospitals answered",
 )
 
@@ -127,11 +144,13 @@ def plan_for(
     coordinator_public_key: bytes,
     bundle_sha256: str,
     readiness: bool = False,
+    validated: ModelPackage | None = None,
 ) -> StudyPlan:
     """The plan that these hospitals are asked to approve. Raises InvalidInput for one that would not do what it says.
 
     members    any order; the plan's roster is sorted.
     readiness  the plan that comes before it, and only counts who is there.
+    validated  the model that the plan measures, where it is the one of [validation].
     """
     terms = consortium.terms
     ordered = tuple(sorted(members, key=lambda member: member.site))
@@ -139,6 +158,20 @@ def plan_for(
     settings, schema = consortium.settings, consortium.schema
     if readiness:
         plan = readiness_plan_from(settings, schema, study=name, roster=roster, quorum=terms.quorum)
+    elif validated is not None:
+        unfit = [*schema_faults(validated, schema, where="schema"), *who_trained_it(validated, ordered)]
+        if unfit:
+            raise InvalidInput(unfit)
+        plan = validation_plan_from(
+            settings,
+            consortium.validation,
+            schema,
+            study=name,
+            roster=roster,
+            quorum=terms.quorum,
+            model=validated.plan.model,
+            validates=validated.released,
+        )
     else:
         seed = consortium.study.seed
         plan = plan_from(settings, schema, study=name, roster=roster, quorum=terms.quorum, initialisation_seed=seed)
@@ -147,12 +180,14 @@ def plan_for(
         members=ordered,
         coordinator_public_key=coordinator_public_key.hex(),
         bundle_sha256=bundle_sha256,
-        released=RELEASED_OF_COUNTS if readiness else terms.released,
+        released=RELEASED_OF_COUNTS if readiness else RELEASED_OF_VALIDATION if validated else terms.released,
         round_timeout_seconds=terms.round_timeout_seconds,
         patience_seconds=terms.patience_seconds,
         answer_seconds=terms.answer_seconds,
         summary_answer_seconds=terms.summary_answer_seconds,
-        held_out_fraction=consortium.settings.held_out.fraction if plan.measures else 0.0,
+        held_out_fraction=consortium.settings.held_out.fraction
+        if plan.trains and plan.measures
+        else plan.held_out_fraction,
     )
     if times := time_faults(plan):
         remedy = "Give hospitals more time, or let their answers leave sooner."

@@ -35,6 +35,7 @@ from oncofed.server.deployment.enrolment import member_fault, settle_nodes
 from oncofed.server.deployment.folder import CoordinatorFolder, coordinator_public_key
 from oncofed.server.deployment.member_files import look_at
 from oncofed.server.deployment.study_files import EVENTS, ROUNDS
+from oncofed.server.deployment.validated_model import validated_weights
 from oncofed.server.flower.control import Control, ControlRefused, RunStatus, UnknownRun
 
 _LOOK_SECONDS = 0.5
@@ -67,6 +68,8 @@ def take_in(folder: CoordinatorFolder, content: bytes) -> StudyDocument:
     if faults:
         raise InvalidInput(faults)
     study = folder.study(document.plan.hash)
+    if document.plan.validates is not None:
+        validated_weights(study, document.plan)
     study.mkdir(parents=True, exist_ok=True)
     replace_durably(study / _PLAN, document_bytes(document))
     return document

@@ -17,12 +17,17 @@ if TYPE_CHECKING:
     from oncofed.cohort.schema import StudySchema
     from oncofed.protocol.plan import StudyPlan
     from oncofed.protocol.study_document import StudyDocument
+    from oncofed.server.deployment.consortium_file import Consortium
+    from oncofed.server.deployment.validated_model import ModelPackage
 
 _STUDY_OR_PLAN = click.argument(
     "study_file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 _COUNTS = click.option(
     "--readiness", "counts", is_flag=True, help="The plan that comes before it: it only counts who is there."
+)
+_VALIDATES = click.option(
+    "--validation", "validates", is_flag=True, help="The plan by which hospitals that did not train a model measure it."
 )
 _TEMPLATES = ("study.toml", "schema.toml")
 
@@ -152,7 +157,8 @@ def _positive_numbers(option: str, text: str, faults: list[Fault], *, whole: boo
 @_STUDY_OR_PLAN
 @click.option("--patients", type=click.IntRange(min=1), help="Your hospital's patients, to see what joining costs it.")
 @_COUNTS
-def show(study_file: Path, patients: int | None, counts: bool) -> None:
+@_VALIDATES
+def show(study_file: Path, patients: int | None, counts: bool, validates: bool) -> None:
     """Say in words what a study asks of a hospital and promises its patients.
 
     \b
@@ -165,7 +171,7 @@ def show(study_file: Path, patients: int | None, counts: bool) -> None:
     from oncofed.protocol.plan_words import plan_in_words  # noqa: PLC0415
     from oncofed.survival.network import parameter_count  # noqa: PLC0415
 
-    plan, schema = _read(study_file, readiness=counts)
+    plan, schema = _read(study_file, readiness=counts, validation=validates)
     parameters = parameter_count(plan.model)
     click.echo(plan_in_words(plan, schema, parameters=parameters, columns=terminal_columns(), patients=patients))
 
@@ -178,7 +184,8 @@ def show(study_file: Path, patients: int | None, counts: bool) -> None:
 @click.option("--sites", help="Names of enrolled hospitals, with commas; left out: all.")
 @click.option("--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
 @_COUNTS
-def sign(study_file: Path, folder: Path, sites: str | None, out: Path, counts: bool) -> None:
+@_VALIDATES
+def sign(study_file: Path, folder: Path, sites: str | None, out: Path, counts: bool, validates: bool) -> None:
     """Make a study file into a plan for enrolled hospitals, and sign it with the coordinator's key.
 
     \b
@@ -186,6 +193,7 @@ def sign(study_file: Path, folder: Path, sites: str | None, out: Path, counts: b
       oncofed study sign lung/study.toml --coordinator COORD --out lung.plan.json
       oncofed study sign lung/study.toml --coordinator COORD --sites charite,ukb --out lung.plan.json
       oncofed study sign lung/study.toml --readiness --coordinator COORD --out lung.count.json
+      oncofed study sign lung/study.toml --validation --coordinator COORD --sites ulm,bonn --out lung.validation.json
     """
     from oncofed.protocol.bundle import bundle_sha256  # noqa: PLC0415
     from oncofed.protocol.study_document import document_bytes, signed_document  # noqa: PLC0415
@@ -193,6 +201,7 @@ def sign(study_file: Path, folder: Path, sites: str | None, out: Path, counts: b
     from oncofed.server.deployment.consortium_file import plan_for, read_consortium  # noqa: PLC0415
     from oncofed.server.deployment.folder import CoordinatorFolder, coordinator_public_key, read_settings  # noqa: PLC0415
     from oncofed.server.deployment.member_files import look_at  # noqa: PLC0415
+    from oncofed.server.deployment.validated_model import keep_validated  # noqa: PLC0415
 
     coordinator = CoordinatorFolder(folder.resolve())
     read_settings(coordinator)  # a folder that is no coordinator's is told as that, not as one without hospitals
@@ -213,14 +222,18 @@ def sign(study_file: Path, folder: Path, sites: str | None, out: Path, counts: b
         remedy = "Enrol one first: oncofed coordinator enrol COORD"
         raise InvalidInput([Fault(str(folder), "no hospital is enrolled", remedy)])
     signing_key = read_signing_key(coordinator.signing_key)
+    validated = _validated(consortium, study_file, counts=counts) if validates else None
     plan = plan_for(
         consortium,
         members=tuple(enrolled[name].member for name in wanted),
         coordinator_public_key=coordinator_public_key(coordinator),
         bundle_sha256=bundle_sha256(),
         readiness=counts,
+        validated=validated,
     )
     document = signed_document(plan, schema_toml=consortium.schema_toml, signing_key=signing_key)
+    if validated is not None:
+        keep_validated(coordinator.study(plan.hash), validated)
     out.write_bytes(document_bytes(document))
     click.echo(f"Signed for {', '.join(plan.roster)}: {out}")
     click.echo(f"Plan {plan.hash}")
@@ -325,7 +338,20 @@ def package(folder: Path, plan: str | None, study_file: Path | None, out: Path) 
     click.echo(missing_texts_in_words(NOTHING_SAID if said is None else said.reporting))
 
 
-def _read(study_file: Path, *, readiness: bool = False) -> tuple[StudyPlan, StudySchema]:
+def _validated(consortium: Consortium, study_file: Path, *, counts: bool) -> ModelPackage:
+    """The model that [validation] names. Raises InvalidInput."""
+    from oncofed.server.deployment.validated_model import read_model_package  # noqa: PLC0415  # as above
+
+    if counts:
+        raise InvalidInput([Fault("--validation", "stands beside --readiness", "They are two plans: keep one.")])
+    folder = consortium.validation.model
+    if folder is None:
+        remedy = "Write there the folder that `oncofed study package` wrote."
+        raise InvalidInput([Fault(f"{study_file.name}: [validation], model", "is missing", remedy)])
+    return read_model_package(folder)
+
+
+def _read(study_file: Path, *, readiness: bool = False, validation: bool = False) -> tuple[StudyPlan, StudySchema]:
     """Of a signed plan, what it says; of a study file, the plan it would become with a few unnamed hospitals."""
     from oncofed.protocol.plan import Member  # noqa: PLC0415  # as above
     from oncofed.protocol.study_document import schema_of  # noqa: PLC0415
@@ -338,7 +364,14 @@ def _read(study_file: Path, *, readiness: bool = False) -> tuple[StudyPlan, Stud
     privacy = consortium.settings.privacy
     count = max(3, consortium.terms.quorum or 0, privacy.dropouts + privacy.colluding + 1)
     unnamed = tuple(Member(f"hospital-{number}", "") for number in range(1, count + 1))
-    plan = plan_for(consortium, members=unnamed, coordinator_public_key=b"", bundle_sha256="", readiness=readiness)
+    plan = plan_for(
+        consortium,
+        members=unnamed,
+        coordinator_public_key=b"",
+        bundle_sha256="",
+        readiness=readiness,
+        validated=_validated(consortium, study_file, counts=readiness) if validation else None,
+    )
     return plan, consortium.schema
 
 

@@ -47,9 +47,9 @@ RIGHT_SLOPE = (0.85, 1.15)
 RIGHT_RATIO = (0.75, 4 / 3)
 """Outside of which a figure matters at the bedside."""
 CHANCE = 0.05
-_MORE_ON_EXPECTED = BLOCK_WEIGHTS[0] / BLOCK_WEIGHTS[1]
+MORE_ON_EXPECTED = BLOCK_WEIGHTS[0] / BLOCK_WEIGHTS[1]
 """Noise on expected events by that on observed less expected; the same overall."""
-assert OVERALL_WEIGHTS[0] / OVERALL_WEIGHTS[2] == _MORE_ON_EXPECTED
+assert OVERALL_WEIGHTS[0] / OVERALL_WEIGHTS[2] == MORE_ON_EXPECTED
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def ratio_of(
 
 def _ratio_within(observed_less: float, expected: float, *, noise_sd: float, chance: float) -> Estimate | None:
     """(R + (1 - theta) E)^2 <= q^2 (theta E + s^2 + (1 - theta)^2 t^2), a parabola in theta; None where unbounded."""
-    q, of_expected = _deviations(chance), noise_sd * _MORE_ON_EXPECTED
+    q, of_expected = _deviations(chance), noise_sd * MORE_ON_EXPECTED
     observed = observed_less + expected
     second = expected**2 - q**2 * of_expected**2
     first = -2 * observed * expected - q**2 * expected + 2 * q**2 * of_expected**2

@@ -39,6 +39,7 @@ from oncofed.server.deployment.member_files import Hospitals, look_at
 from oncofed.server.deployment.offering import OfferPatience, offer_until_approved
 from oncofed.server.deployment.past_answers import with_past_answers
 from oncofed.server.deployment.study_files import StudyFiles
+from oncofed.server.deployment.validated_model import validated_weights
 from oncofed.server.flower.app import flower_says_errors_only
 from oncofed.server.flower.prompt_grid import PromptGrid
 from oncofed.server.flower.signing_grid import SigningGrid
@@ -205,9 +206,11 @@ def nodes_of(plan: StudyPlan, hospitals: Hospitals) -> dict[str, int]:
 
 
 def start_of(plan: StudyPlan, study: Path) -> FederationState:
-    """The checkpoint's state where there is one, else the plan's first weights."""
+    """The checkpoint's state where there is one, else the model that the plan validates, or its first weights."""
     if has_checkpoint(study):
         return load_checkpoint(study, plan_hash=plan.hash).state
+    if plan.validates is not None:
+        return initial_state(validated_weights(study, plan))
     from oncofed.survival.network import (  # noqa: PLC0415 - torch, which a resumed run does not need
         PrognosisNetwork,
         parameter_vector,

@@ -21,7 +21,9 @@ from oncofed.protocol.plan_words import PlanCost, cost_of, plan_in_words
 from oncofed.server.evaluation.calibration import measured_calibration
 from oncofed.server.evaluation.measured import Measured, measured
 from oncofed.server.evaluation.readiness import counted as counted_patients
+from oncofed.server.evaluation.validation import CaseMix, validated
 from oncofed.server.report.attendance import in_ranges, presence, troubles
+from oncofed.server.report.between_hospitals import WHO_COUNTS, BetweenHospitals, between_hospitals
 from oncofed.server.report.html_page import rendered, write_page
 from oncofed.server.report.linear_effects import LinearEffect, against_noise, linear_effects
 from oncofed.server.report.plots import (
@@ -44,6 +46,10 @@ Facts = list[tuple[str, str]]
 
 _TIME = "%Y-%m-%d %H:%M:%S %Z"
 _COUNTING = ("hospital counts who is there", "hospitals count who is there")
+_MEASURING = (
+    "hospital measures a model that it did not train",
+    "hospitals measure a model that they did not train",
+)
 _DELIVERED = {
     "accepted": "accepted: checked against the coordinator's key and kept",
     "refused": "refused: not of a plan this hospital approved, not rightly signed, or of another form",
@@ -98,6 +104,9 @@ def _content(study: DeployedStudy) -> dict[str, Any]:
             for each in plan.summaries
             if each.kind in HELD_OUT_KINDS and each.name not in study.summaries
         ],
+        "validated": _validated(study),
+        "who_counts": WHO_COUNTS,
+        "answered": max((len(each.answered) for each in study.summaries.values()), default=0),
         **_key_markers(study),
         "unit": plan.model.grid.unit,
         "effects": _effects(study),
@@ -115,7 +124,9 @@ def _answer(study: DeployedStudy, cost: PlanCost | None) -> str:
         else f"a patient is promised epsilon {cost.planned:.2f}, at most {cost.largest:.2f} with repeated "
         f"{'rounds' if plan.trains else 'attempts'}"
     )
-    does = ("hospital trains one model", "hospitals train one model") if plan.trains else _COUNTING
+    does = ("hospital trains one model", "hospitals train one model")
+    if not plan.trains:
+        does = _COUNTING if plan.validates is None else _MEASURING
     return (
         f"{counted(len(plan.roster), *does)} for "
         f"{', '.join(map(plain_name, plan.model.endpoints))}; {promised}. State: {state_in_words(study)}."
@@ -138,7 +149,7 @@ def _promise(plan: StudyPlan, cost: PlanCost | None) -> Facts:
     if cost is None:
         return [("Mode", "none: no noise, and so no promise")]
     return [
-        *(_promise_of_rounds(plan, cost) if plan.trains else _promise_of_counts(cost)),
+        *(_promise_of_rounds(plan, cost) if plan.trains else _promise_without_rounds(plan, cost)),
         ("Epsilon of a patient of two hospitals", f"up to {cost.two_hospitals:.2f}"),
         ("Delta", scientific(plan.privacy.delta)),
         ("Suits hospitals of", f"up to {whole(cost.largest_cohort)} patients"),
@@ -157,8 +168,9 @@ def _promise_of_rounds(plan: StudyPlan, cost: PlanCost) -> Facts:
     ]
 
 
-def _promise_of_counts(cost: PlanCost) -> Facts:
-    return [("Epsilon of the count, all attempts", f"{cost.largest:.2f}, never more")]
+def _promise_without_rounds(plan: StudyPlan, cost: PlanCost) -> Facts:
+    what = "figures" if plan.validates is not None else "count"
+    return [(f"Epsilon of the {what}, all attempts", f"{cost.largest:.2f}, never more")]
 
 
 def _measured(study: DeployedStudy) -> Measured | None:
@@ -170,6 +182,13 @@ def _measured(study: DeployedStudy) -> Measured | None:
 def _calibration(study: DeployedStudy) -> PageOfCalibration | None:
     found = None if study.weights is None else measured_calibration(study.plan, study.summaries)
     return None if found is None else page_of_calibration(found, study.schema)
+
+
+def _validated(study: DeployedStudy) -> list[tuple[str, tuple[BetweenHospitals, ...], tuple[CaseMix, ...]]]:
+    return [
+        (endpoint, between_hospitals(ratio=found.ratio, slope=found.slope, c_index=None), found.case_mix)
+        for endpoint, found in validated(study.plan, study.summaries).items()
+    ]
 
 
 def _against_noise(study: DeployedStudy) -> Mapping[str, str]:
@@ -226,11 +245,17 @@ def _model_facts(study: DeployedStudy) -> Facts:
     return [
         ("SHA-256 of the file", study.model_sha256 or "not released yet"),
         ("Signature (Ed25519)", study.signature or "not released yet"),
-        ("Coordinator's key", study.plan.coordinator_public_key or "not in the plan"),
+        ("Coordinator's key", _signer(study.plan) or "not in the plan"),
+        *([] if study.plan.validates is None else [("Trained by the plan", study.plan.validates.plan_hash)]),
         ("Parameters", whole(model.parameters)),
         ("Inputs", whole(model.columns)),
         ("ReLU units", f"{hidden}, {'and a' if model.linear_branch else 'without a'} linear part"),
     ]
+
+
+def _signer(plan: StudyPlan) -> str:
+    """Of the model."""
+    return plan.coordinator_public_key if plan.validates is None else plan.validates.coordinator_public_key
 
 
 def _delivered(study: DeployedStudy) -> list[tuple[str, str]]:
@@ -268,6 +293,8 @@ def _identity(study: DeployedStudy) -> Facts:
             "Training",
             f"{plan.training.mode.value}, {plan.training.strategy.value}, {whole(plan.training.rounds)} rounds"
             if plan.trains
-            else "none: it only counts",
+            else "none: it only counts"
+            if plan.validates is None
+            else "none: it measures a model of another plan",
         ),
     ]

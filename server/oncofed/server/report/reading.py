@@ -26,6 +26,7 @@ from oncofed.protocol.study_document import LARGEST_BYTES, read_document, schema
 from oncofed.protocol.wire_form import LARGEST_MESSAGE
 from oncofed.server.deployment.delivery import MODEL, RELEASE
 from oncofed.server.deployment.study_files import EVENTS, ROUNDS
+from oncofed.server.deployment.validated_model import validated_weights
 from oncofed.server.report.study import DeployedStudy, RoundRow, StudyEvent
 from oncofed.server.rounds.checkpoint import has_checkpoint, load_checkpoint
 from oncofed.server.rounds.state import NO_SUMMARIES
@@ -61,7 +62,14 @@ def read_deployed_study(folder: Path) -> DeployedStudy:
 
 
 def _with_model(study: DeployedStudy, folder: Path) -> DeployedStudy:
-    """The study with its released model, whose signature is checked; as it is while there is none."""
+    """The study with its released model, whose signature is checked; as it is while there is none.
+
+    Of a plan that validates a model: with that one.
+    """
+    validates = study.plan.validates
+    if validates is not None:
+        weights = validated_weights(folder, study.plan)
+        return replace(study, weights=weights, model_sha256=validates.sha256, signature=validates.signature)
     where = folder / RELEASE
     if not (where.exists() and (folder / MODEL).exists()):
         return study

@@ -41,6 +41,8 @@ def status_lines(study: DeployedStudy, *, shown: str = "") -> tuple[str, ...]:
         f"answers in {counted(len(study.rounds), 'recorded round', 'recorded rounds')}:"
         if plan.trains
         else "answers to the count:"
+        if plan.validates is None
+        else "answers about the model:"
     )
     width = min(_NAME_WIDTH, max(len(one_line(site)) for site in plan.roster))
     found = troubles(study)
@@ -63,6 +65,9 @@ def status_lines(study: DeployedStudy, *, shown: str = "") -> tuple[str, ...]:
         else f"privacy: epsilon {cost.planned:.2f} planned, {cost.largest:.2f} with the reserve, delta "
         f"{plan.privacy.delta:g}; each hospital's own ledger is the authority"
     )
+    if plan.validates is not None:
+        lines.append(f"model: of another study, SHA-256 {plan.validates.sha256}; figures: `oncofed coordinator report`")
+        return tuple(one_line(line, keep_indent=True) for line in lines)
     if not plan.trains:
         lines.append("model: none; this plan only counts who is there (`oncofed study readiness`)")
         return tuple(one_line(line, keep_indent=True) for line in lines)

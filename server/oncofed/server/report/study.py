@@ -127,8 +127,14 @@ def state_in_words(study: DeployedStudy) -> str:
 
 
 def _state_of_counts(study: DeployedStudy) -> str:
+    what, did = "who is there", "counted"
+    if study.plan.validates is not None:
+        what, did = "the model", "measured"
     if study.finished:
-        return "finished; who is there is counted, and nothing was trained"
+        return f"finished; {what} is {did}, and nothing was trained"
+    done = f"nothing is {did} yet"
+    if study.summaries:
+        done = f"{len(study.summaries)} of {len(study.plan.summaries)} releases are done"
     if study.stopped is not None:
-        return "stopped: nothing is counted yet; it can be resumed"
-    return "under way: nothing is counted yet" if study.events else "not started: nothing is counted yet"
+        return f"stopped: {done}; it can be resumed"
+    return f"under way: {done}" if study.events else f"not started: {done}"

@@ -37,6 +37,7 @@ _MAGIC = b"oncofed-checkpoint 1 "
 _WEIGHTS = "weights"
 _OPTIMISER = "optimiser."
 _SUMMARY = "summary."
+_PART = "part."
 _LARGEST_BYTES = 16 * LARGEST_MESSAGE
 """Weights, two or three arrays of the optimiser and the summaries, each of no more than a message."""
 
@@ -52,7 +53,7 @@ class Checkpoint:
 def save_checkpoint(folder: Path, *, state: FederationState, plan_hash: str, extra: Json = None) -> None:
     """Replace the folder's checkpoint. Raises RecordUnwritable; then the previous one is still there."""
     summaries = {
-        name: {"answered": list(summary.answered), "attempt": summary.attempt}
+        name: {"answered": list(summary.answered), "attempt": summary.attempt, "parts": list(summary.parts)}
         for name, summary in state.summaries.items()
     }
     header = {
@@ -65,8 +66,15 @@ def save_checkpoint(folder: Path, *, state: FederationState, plan_hash: str, ext
     }
     arrays = {_WEIGHTS: state.weights} | {_OPTIMISER + name: array for name, array in state.optimiser.items()}
     arrays |= {_SUMMARY + name: summary.vector for name, summary in state.summaries.items()}
+    for name, summary in state.summaries.items():
+        arrays |= {_part(name, place): vector for place, vector in enumerate(summary.parts.values())}
     body = json.dumps(header, allow_nan=False).encode() + b"\n" + safetensors.numpy.save(arrays)
     replace_durably(folder / FILE_NAME, _MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+
+
+def _part(summary: str, place: int) -> str:
+    """By number: a hospital's name may hold anything."""
+    return f"{_PART}{summary}.{place}"
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -107,7 +115,12 @@ def load_checkpoint(folder: Path, *, plan_hash: str) -> Checkpoint:
             name.removeprefix(_OPTIMISER): array for name, array in vectors.items() if name.startswith(_OPTIMISER)
         },
         summaries={
-            name: ReleasedSummary(vectors[_SUMMARY + name], tuple(kept["answered"]), kept["attempt"])
+            name: ReleasedSummary(
+                vectors[_SUMMARY + name],
+                tuple(kept["answered"]),
+                kept["attempt"],
+                {site: vectors[_part(name, place)] for place, site in enumerate(kept.get("parts", ()))},
+            )
             for name, kept in header.get("summaries", {}).items()  # files of before there were any
         },
         answered=header.get("answered"),

@@ -18,11 +18,13 @@ class ReleasedSummary:
 
     vector    (cells,) float64: the sum over their patients and their noise, in units of one patient's bound.
     answered  in roster order. attempt: of the plan's, at which they did.
+    parts     by hospital, each (cells,), where a plan validates a model and each hospital answered by itself.
     """
 
     vector: NDArray[np.float64]
     answered: tuple[str, ...]
     attempt: int = 0
+    parts: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 NO_SUMMARIES: Mapping[str, ReleasedSummary] = MappingProxyType({})

@@ -124,7 +124,7 @@ class _Asking:
         received, what = tuple(replies), f"summary {self._summary.name}"
         release = release_of_summary(plan, self._summary)
         admission = admitted_quorum(received, plan=plan, questions=questions, what=what, release=release)
-        total = self._total(admission, state=state, plan=plan, what=what)
+        total, parts = self._total(admission, state=state, plan=plan, what=what)
         answered = tuple(part.site for part in admission.admitted)
         report = RoundReport(
             round=state.round,
@@ -135,16 +135,19 @@ class _Asking:
             bytes_down=sum(question.size_bytes for question in questions.values()),
             bytes_up=sum(payload_bytes(reply.content) for reply in received if reply.has_content()),
         )
-        released = {**state.summaries, self._summary.name: ReleasedSummary(total, answered, state.attempt)}
+        released = {**state.summaries, self._summary.name: ReleasedSummary(total, answered, state.attempt, parts)}
         credit = credited(state, questions.values(), answered=answered)
         return replace(state, attempt=0, roster=(), summaries=released, answered=credit), report
 
     def _total(
         self, admission: Admission, *, state: FederationState, plan: StudyPlan, what: str
-    ) -> NDArray[np.float64]:
+    ) -> tuple[NDArray[np.float64], Mapping[str, NDArray[np.float64]]]:
+        """Of all hospitals together, and each one's where the plan validates a model and that can be read."""
         release = release_of_summary(plan, self._summary)
         read = opened(admission.admitted, release=release, name=self._summary.name, state=state, plan=plan)
         total: NDArray[np.float64] = np.sum(read, axis=0, dtype=np.float64)
         if not np.isfinite(total).all():
             raise FederationFailure(f"{what}: the sum is not finite")
-        return total
+        if plan.validates is None or release.needs_everybody:
+            return total, {}
+        return total, {one.site: vector for one, vector in zip(admission.admitted, read, strict=True)}

@@ -20,6 +20,7 @@ import numpy as np
 from markupsafe import Markup
 
 from oncofed.protocol.plan import Strategy, TrainingMode
+from oncofed.server.report.between_hospitals import WHO_COUNTS, between_hospitals
 from oncofed.server.report.html_page import rendered, write_page
 from oncofed.server.report.linear_effects import against_noise
 from oncofed.server.report.plots import key_markers_picture
@@ -99,6 +100,7 @@ def _content(result: RunResult) -> dict[str, Any]:
         "compared": result.compared.get(result.main.name, ()),
         **_usefulness(result),
         **_subgroups(result),
+        **_left_out(result),
         **_explained(result),
         **_key_markers(result),
         "calibration": None
@@ -257,6 +259,17 @@ def _subgroups(result: RunResult) -> dict[str, Any]:
     }
 
 
+def _left_out(result: RunResult) -> dict[str, Any]:
+    found = result.left_out_hospitals.get(result.main.name)
+    return {
+        "left_out_hospitals": () if found is None else found.hospitals,
+        "left_out": ()
+        if found is None
+        else between_hospitals(ratio=found.ratio, slope=found.slope, c_index=found.c_index),
+        "who_counts": WHO_COUNTS,
+    }
+
+
 def _explained(result: RunResult) -> dict[str, Any]:
     found: Explanations | None = explanations(result.relevance, result.hospitals[result.relevance.site])
     figures: list[Markup] = []
@@ -312,6 +325,7 @@ def _settings(result: RunResult) -> list[tuple[str, Facts]]:
         "random": f"random, {percent(evaluation.test_fraction)} set aside",
         "folds": f"fold {evaluation.fold} of {evaluation.folds}",
         "assigned": "as the assignment table says",
+        "hospitals": f"fold {evaluation.fold} of {evaluation.folds} of the hospitals, which did not train",
     }[evaluation.split.value]
     train: Facts = [
         ("Mode", training.mode.value),

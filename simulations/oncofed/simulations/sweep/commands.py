@@ -60,6 +60,8 @@ def sweep(
       oncofed sweep study.toml --out runs/tuning --set evaluation.part=validation \\
         --vary training.server_learning_rate=0.01,0.02,0.05 --vary model.hidden_units=[],[8]
       oncofed sweep study.toml --out runs/ablation --seeds 1,2,3 --variants ablation.toml
+      oncofed sweep study.toml --out runs/new_hospitals --seeds 1,2,3 --set evaluation.split=hospitals \\
+        --set evaluation.folds=4 --vary evaluation.fold=0,1,2,3
     """
     # Imported here so that `oncofed --help` answers at once.
     import rich.console  # noqa: PLC0415
@@ -112,4 +114,5 @@ def _print(swept: Swept, folder: Path) -> None:
     rich.console.Console(width=200).print(shown)
     click.echo("Mean ± standard deviation over seeds. Pooled, alone: ridge Cox on all patients, on each site's own.")
     pictures = [folder / name for name in ("plot.svg", "epsilon.svg") if (folder / name).exists()]
+    pictures += [folder / name for name in ("left_out.html",) if (folder / name).exists()]
     click.echo(f"Look at {folder / 'table.csv'} and {', '.join(map(str, pictures))}")

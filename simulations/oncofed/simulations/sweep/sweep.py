@@ -8,6 +8,7 @@ FOLDER/                     what it is
   summary.csv, summary.md   mean and standard deviation over seeds
   plot.svg                  C-index by strategy and privacy
   epsilon.svg               C-index against epsilon, when the grid has several
+  left_out.*                hospitals that did not train, where runs leave some out (`sweep.left_out`)
 
 Promises: what is finished is not run again; a run that was interrupted goes on after its last finished round, or starts
 anew where it has none; a run that fails, even by ending its process, costs only itself, and is tried again next time.
@@ -37,6 +38,7 @@ from oncofed.simulations.study import Study
 from oncofed.simulations.study_table import table_of
 from oncofed.simulations.sweep.epsilon_plot import draw_epsilon, has_several_epsilons
 from oncofed.simulations.sweep.grid import SweepRun
+from oncofed.simulations.sweep.left_out import together, write_left_out
 from oncofed.simulations.sweep.plot import draw_sweep
 from oncofed.simulations.sweep.separate_processes import Outcome, run_in_processes
 from oncofed.simulations.sweep.table import summary_markdown, summary_of, table_of_runs
@@ -78,9 +80,10 @@ def run_sweep(
 
     progress("", 0, len(calls), None)
     run_in_processes(calls, processes=jobs, on_outcome=note)
+    metrics = {run.name: _json_of(_run_folder(folder, run.name) / "metrics.json") for run in runs}
     table = table_of_runs(
         runs,
-        metrics={run.name: _json_of(_run_folder(folder, run.name) / "metrics.json") for run in runs},
+        metrics=metrics,
         baselines={run.comparison: _json_of(_baseline_file(folder, run)) for run in runs},
         errors=failures,
     )
@@ -93,6 +96,7 @@ def run_sweep(
     draw_sweep(table, svg=folder / "plot.svg", title=title)
     if has_several_epsilons(table):
         draw_epsilon(table, svg=folder / "epsilon.svg", title=title)
+    write_left_out(together(runs, metrics), folder, title=title)
     return Swept(table, summary, failures)
 
 

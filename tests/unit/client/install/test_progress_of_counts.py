@@ -27,3 +27,8 @@ def test_a_study_of_rounds_is_told_as_before() -> None:
     assert str(replace(study, rounds_answered=2, answers=3, last_answer=COUNTED.last_answer)).startswith(
         "approved; 2 of 3 rounds answered, the last 2026-11-24"
     )
+
+
+def test_a_validation_is_told_as_measured() -> None:
+    assert str(replace(APPROVED, validates=True)) == "approved; not measured yet"
+    assert str(replace(COUNTED, validates=True)) == "approved; measured, 2026-11-24 10:31 UTC"

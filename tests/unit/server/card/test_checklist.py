@@ -134,3 +134,23 @@ def test_validate_lists_what_is_missing_and_for_which_item() -> None:
     assert said.splitlines()[1:] == ["  ethics     TRIPOD+AI 17", "  developer  model card"]
     assert said.startswith("[reporting]: 2 texts are not there")
     assert missing_texts_in_words(EVERYTHING) == "[reporting]: every text of the model card is there."
+
+
+def test_hospitals_that_did_not_train_are_told_with_what_one_more_may_expect() -> None:
+    known = simulated()
+    assert "nothing is known of hospitals that took no part" in _answer(known, "26")
+    figure = {"mean": 0.9123, "ci95": [0.8234, 1.0345], "prediction95": [0.5678, 1.4321]}
+    told = {"os": {"observed_to_expected": figure, "calibration_slope": {"mean": None}, "c_index": {}}}
+    metrics = {**known.metrics, "left_out_hospitals": told}
+    metrics["described"] = {**known.metrics["described"], "division": {"split": "hospitals", "folds": 4, "fold": 1}}
+    known = replace(known, metrics=metrics)
+    assert "mean observed over expected events: 0.912 (95 % interval 0.823 to 1.034)" in _answer(known, "23b")
+    assert "95 % prediction from: 0.568" in _answer(known, "23b")
+    assert "slope, 95 %" not in _answer(known, "23b")
+    assert "nothing is known of hospitals" not in _answer(known, "26")
+    assert "Whole hospitals, chosen by chance, were left out (number of folds 4)" in _answer(known, "12a")
+
+
+def _answer(known: Known, number: str) -> str:
+    (found,) = [each["text"] for each in checklist_json(known)["items"] if each["item"] == number]
+    return str(found)

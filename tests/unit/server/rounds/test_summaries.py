@@ -23,7 +23,7 @@ from tests.doubles import (
     no_privacy,
     study_plan,
 )
-from tests.summaries import evaluation_of
+from tests.summaries import evaluation_of, validating
 
 from oncofed.client.guard.desk import unsigned_desk
 from oncofed.client.guard.guard import Guard
@@ -152,6 +152,31 @@ def test_after_the_last_round_the_sum_of_all_hospitals_is_kept(mode: PrivacyMode
     assert missing_summaries(hospitals.plan, state) == ()
     run(hospitals, tmp_path, start=state)  # all is there, and nobody is asked again
     assert len(hospitals.asked) == 4
+
+
+@pytest.mark.parametrize("mode", list(PrivacyMode))
+def test_each_hospitals_own_sum_is_kept_where_a_model_is_validated_and_it_can_be_read(
+    mode: PrivacyMode, tmp_path: Path
+) -> None:
+    weights = drawn_weights(MODEL, seed=0)
+    noise = 0.0 if mode is PrivacyMode.NONE else 2.0
+    plan = validating(plan_of(mode), weights, noise_multiplier=noise, fraction=0.3)
+    state = run(Hospitals(plan), tmp_path)
+    np.testing.assert_array_equal(state.weights, weights)
+    for released in state.summaries.values():
+        if mode is PrivacyMode.DISTRIBUTED:
+            assert released.parts == {}
+            continue
+        assert tuple(released.parts) == SITES
+        np.testing.assert_allclose(sum(released.parts.values()), released.vector, atol=1e-9)
+    own = state.summaries["calibration"].parts
+    if mode is PrivacyMode.NONE:
+        for site in SITES:
+            exact = bounded_sum(plan, plan.summaries[1], weights, HELD_OUT[site]).vector
+            np.testing.assert_allclose(own[site], exact, atol=1e-12)
+    (tmp_path / "trains").mkdir()
+    trained = run(Hospitals(plan_of(mode)), tmp_path / "trains")
+    assert all(not each.parts for each in trained.summaries.values()), "else nobody is told of one hospital"
 
 
 def test_a_hospital_that_does_not_answer_is_left_out_of_the_sum(tmp_path: Path) -> None:

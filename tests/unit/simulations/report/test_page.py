@@ -6,7 +6,7 @@ import importlib.resources
 import os
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +17,15 @@ from tests.unit.simulations.report.fake_results import fake_result
 
 from oncofed.cohort.cohort import Cohort
 from oncofed.protocol.plan import PrivacyMode
+from oncofed.simulations.left_out import across_left_out
 from oncofed.simulations.report import page as module
 from oncofed.simulations.report.page import render_report, write_report
 from oncofed.simulations.results import (
     Baselines,
     Compared,
     EndpointResult,
+    LeftOut,
+    LeftOutHospital,
     ModelFigures,
     Relevance,
     RunResult,
@@ -443,6 +446,34 @@ def test_groups_of_patients_are_told_with_calibration_beside_each_c_index(result
     many = fake_result(sites=150, patients=1500)
     many = replace(many, subgroups={many.main.name: Subgroups(groups, {})})
     assert "<caption>Hospital</caption>" not in render_report(many)
+
+
+def left_out(names: Sequence[str]) -> LeftOut:
+    return across_left_out(
+        [
+            LeftOutHospital(
+                name, 100 + place, 40, 35.0 + place, (0.8, 1.5), (0.9, 0.6, 1.2 + 0.1 * place), (0.7, 0.61, 0.78)
+            )
+            for place, name in enumerate(names)
+        ]
+    )
+
+
+def test_hospitals_that_did_not_train_have_a_section_of_their_own(result: RunResult) -> None:
+    assert "took no part in training" not in Page(render_report(result)).text
+    beside = {result.main.name: left_out(["north", "south", "west", HOSTILE[0]])}
+    page = render_report(replace(result, left_out_hospitals=beside))
+    text = Page(page).text
+    told = beside[result.main.name].ratio
+    for words in (
+        "In hospitals that took no part in training",
+        "leaves 4 hospitals out",
+        "north (100 patients, 40 events",
+        f"{told.prediction[0]:.2f} to {told.prediction[1]:.2f}",
+    ):
+        assert words in text
+    assert not re.search(r"\b(nan|NaN|None|inf)\b", text)
+    assert not unsafe(page)
 
 
 def test_hundreds_of_hospitals_find_room() -> None:

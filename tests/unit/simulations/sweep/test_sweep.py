@@ -105,6 +105,35 @@ def test_the_tables_say_what_the_runs_found(study_file: Path, processes: InThisP
     assert "no privacy" in (out / "plot.svg").read_text()
 
 
+def test_hospitals_left_out_by_its_runs_are_told_together(study_file: Path, processes: InThisProcess) -> None:
+    leaves = ("evaluation.baselines=false", "evaluation.split=hospitals", "evaluation.folds=3")
+    options = SweepOptions(seeds="1,2", vary=("evaluation.fold=0,1,2", "training.rounds=1,2"), overrides=leaves)
+    swept(study_file, options)
+    out = study_file.parent / "out"
+    hospitals = pd.read_csv(out / "left_out.csv")
+    assert hospitals.groupby(["setting", "seed"])["hospital"].agg(sorted).tolist() == [["H1", "H2", "H3"]] * 4
+    assert (hospitals.groupby(["setting", "seed"])["patients"].sum() == 240).all()
+    for row in hospitals.to_dict("records"):
+        metrics = json.loads((out / "runs" / row["run"] / "metrics.json").read_text())
+        (told,) = metrics["left_out_hospitals"]["overall_survival"]["by_hospital"].values()
+        assert (row["patients"], row["events"]) == (told["patients"], told["events"])
+        assert row["c_index"] == pytest.approx(told["c_index"][0])
+        assert metrics["sites"] == 2
+    summary = pd.read_csv(out / "left_out_summary.csv")
+    assert summary["setting"].unique().tolist() == [
+        "fedadam, no privacy, training.rounds = 1",
+        "fedadam, no privacy, training.rounds = 2",
+    ]
+    assert summary[["runs", "folds", "c_index_hospitals"]].to_numpy().tolist() == [[3, 3, 3]] * 4
+    assert (summary["c_index_next_low"] < summary["c_index_mean"]).all()
+    assert "One more hospital" in (out / "left_out.html").read_text()
+
+
+def test_a_sweep_that_leaves_no_hospital_out_tells_of_none(study_file: Path, processes: InThisProcess) -> None:
+    swept(study_file, SweepOptions(overrides=("evaluation.baselines=false",)))
+    assert not list((study_file.parent / "out").glob("left_out*"))
+
+
 def test_baselines_are_computed_once_a_seed_and_filled_in(study_file: Path, processes: InThisProcess) -> None:
     table = swept(study_file, SweepOptions(seeds="1,2", vary=("training.rounds=1,2",))).table
     assert [name.partition(" (")[0] for name in processes.begun if "baselines" in name] == [

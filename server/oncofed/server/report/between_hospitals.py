@@ -1,0 +1,69 @@
+"""How does a report tell that a model is better in one hospital than in another, and what the next may expect?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from oncofed.picture.hospitals import hospitals_picture
+from oncofed.survival.across_hospitals import FEWEST_EXPECTED, AcrossHospitals, Scale
+from oncofed.words.numbers import decimals, whole
+
+
+@dataclass(frozen=True)
+class BetweenHospitals:
+    """One figure as its row of the table, and its picture. Cells are words; an empty one is told as not known."""
+
+    name: str
+    hint: str
+    mean: str
+    limits: str
+    differ: str
+    next_one: str
+    counted: int
+    picture: Markup | None
+
+
+def between_hospitals(
+    *, ratio: AcrossHospitals, slope: AcrossHospitals, c_index: AcrossHospitals | None
+) -> tuple[BetweenHospitals, ...]:
+    """Those that are there, in the order in which they matter to a hospital that thinks of using the model."""
+    told = [
+        _told(ratio, "Observed over expected events", "1 is right; above 1 the model is too hopeful", right=1.0),
+        _told(slope, "Calibration slope", "1 is right; below 1 risks are too extreme", right=1.0),
+    ]
+    if c_index is not None:
+        told.append(_told(c_index, "C-index", "0.5 is chance, 1 a perfect order", right=None, digits=3))
+    return tuple(told)
+
+
+def _told(found: AcrossHospitals, name: str, hint: str, *, right: float | None, digits: int = 2) -> BetweenHospitals:
+    def limits(ends: tuple[float, float]) -> str:
+        return "" if ends[0] != ends[0] else f"{decimals(ends[0], digits)} to {decimals(ends[1], digits)}"
+
+    return BetweenHospitals(
+        name=name,
+        hint=hint,
+        mean="" if found.effects is None else decimals(found.mean, digits),
+        limits=limits(found.interval),
+        differ="" if found.effects is None else _difference(found.effects.between_sd, found.scale, digits),
+        next_one=limits(found.prediction),
+        counted=found.counted,
+        picture=hospitals_picture(found, name, right=right, digits=digits),
+    )
+
+
+def _difference(between_sd: float, scale: Scale, digits: int) -> str:
+    """In words of the figure: a standard deviation of logarithms is a factor."""
+    match scale:
+        case Scale.LOG:
+            return f"a factor of {decimals(Scale.LOG.back(between_sd), 2)}"
+        case Scale.LOGIT:
+            return f"{decimals(between_sd, digits)} in its logit"
+    return decimals(between_sd, digits)
+
+
+WHO_COUNTS = (
+    f"Hospitals count of which at least {whole(FEWEST_EXPECTED)} events were expected; the others have hollow dots."
+)
