@@ -34,6 +34,7 @@ from oncofed.protocol.plan import (
 )
 from oncofed.survival.comparators import Comparator
 from oncofed.survival.grid import TimeGrid
+from oncofed.survival.layers import Layer
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import parameter_count
 from oncofed.survival.time_shapes import TimeShapes
@@ -112,6 +113,7 @@ def model_spec(
     grid: TimeGrid = GRID,
     time_shapes: TimeShapes | None = None,
     comparators: tuple[Comparator, ...] = (),
+    layers: tuple[Layer, ...] = (),
 ) -> ModelSpec:
     names = ("overall_survival", "time_to_next_treatment", "progression")[:endpoints]
     return ModelSpec(
@@ -124,6 +126,7 @@ def model_spec(
         linear_branch=linear_branch,
         time_shapes=time_shapes,
         comparators=comparators,
+        layers=layers,
     )
 
 

@@ -131,7 +131,7 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("ReleasedModel.signature", _of("128 hexadecimal digits", 128, r"[0-9a-f]{128}")),
     ("ModelSpec.endpoints", _LABEL),
     ("TimeGrid.unit, PrivacySpec.relation", _SUMMARY),
-    ("SummarySpec.name, Comparator.name, ComparatorSection.name", _SUMMARY),
+    ("SummarySpec.name, Comparator.name, ComparatorSection.name, Layer.name", _SUMMARY),
     ("Member.site, EnrolmentRequest.site, Acceptance.site, SiteSettings.name, Peer.name", _SITE),
     ("Member.node_public_key", TextKind("a key on one line", 400, or_empty=True)),
     ("Member.answer_public_key", _DIGITS_OR_NOTHING),

@@ -153,7 +153,10 @@ def test_whatever_the_reader_refuses_by_type_or_range_the_schema_refuses(kind: s
         if kind == "study":
             content |= {
                 key: content.get(key, {})
-                for key in ("model", "training", "held_out", "explanations", "readiness", "validation", "reporting")
+                for key in (
+                    *("model", "training", "held_out", "explanations"),
+                    *("readiness", "validation", "reporting", "value"),
+                )
             }
             content |= {"consortium": content.get("consortium", {}), "evaluation": {"horizon": 12}}
             content["sites"] = {"partition": "column"}

@@ -129,6 +129,7 @@ OWNERS: Mapping[tuple[str, str], type | str] = {
     ("study.md", "[validation]"): "ValidationRequest",
     ("study.md", "[reporting]"): "Reporting",
     ("study.md", "[[comparator]]"): "ComparatorSection",
+    ("study.md", "[value]"): "ValueRequest",
     ("study.md", "[consortium]"): "ConsortiumTerms",
     ("schema.md", "[schema]"): StudySchema,
     ("schema.md", "[time]"): StudySchema,

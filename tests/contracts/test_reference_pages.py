@@ -76,6 +76,7 @@ mode = "none"
 [readiness]
 [validation]
 [reporting]
+[value]
 """
 COMPARATOR = '[[comparator]]\nname = "stage"\nmarkers = ["plain"]\n'
 STUDY_OF_A_TABLE = STUDY.replace("[data.synthetic]", '[data]\ntable = "study.toml"\nschema = "study.toml"')

@@ -42,6 +42,7 @@ from oncofed.server.deployment.consortium_file import Consortium, read_consortiu
 from oncofed.server.deployment.folder import CoordinatorFolder, CoordinatorSettings, read_settings
 from oncofed.simulations.study import Study, read_study
 from oncofed.survival.comparators import Comparator
+from oncofed.survival.layers import Layer
 from oncofed.texts import TEXTS, Plain, shown
 
 ROOTS: tuple[type, ...] = (
@@ -98,7 +99,9 @@ def full_plan() -> StudyPlan:
     votes = VoteSpec(column_markers=(0,), markers=2)
     return replace(
         plan,
-        model=replace(plan.model, comparators=(Comparator("stage", (0,), (), 0.5),)),
+        model=replace(
+            plan.model, comparators=(Comparator("stage", (0,), (), 0.5),), layers=(Layer("rna", (0,), (0,), 0.1),)
+        ),
         members=(Member("Bonn", "key", "b" * 64), Member("Essen", "key", "d" * 64)),
         coordinator_public_key="e" * 64,
         bundle_sha256="f" * 64,

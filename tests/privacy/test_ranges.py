@@ -47,12 +47,15 @@ from oncofed.protocol.study_document import signed_document
 from oncofed.ranges import RANGES, PlacedNumber, Range, numbers_in, outside, unusual
 from oncofed.survival.comparators import Comparator
 from oncofed.survival.grid import TimeGrid
+from oncofed.survival.layers import Layer
 from oncofed.survival.network import network_with, parameter_vector
 
 # --- each number of a plan
 
 SIGNING_KEY = new_signing_key()
-MODEL = replace(model_spec(), comparators=(Comparator("age", (0, 1), (1,), 0.5),))
+MODEL = replace(
+    model_spec(), comparators=(Comparator("age", (0, 1), (1,), 0.5),), layers=(Layer("rna", (2, 3), (3,), 0.1),)
+)
 SHARES = SharedNoise(sites=2, dropouts=0, colluding=0)
 VOTES = VoteSpec((0, 1, 2, 3), markers=4, most_votes=2, entity_columns=(1, 2))
 PLAN = replace(
@@ -128,7 +131,9 @@ TRIED = [place for place in PLACES if not place.where.startswith((*DERIVED, *ITS
 
 def test_the_plan_itself_is_inside_and_has_a_number_for_every_row_of_a_plan() -> None:
     assert outside(PLAN) == []
-    of_plans = {name for name in RANGES if re.match(r"(StudyPlan|.*Spec|SharedNoise|TimeGrid|Comparator)\.", name)}
+    of_plans = {
+        name for name in RANGES if re.match(r"(StudyPlan|.*Spec|SharedNoise|TimeGrid|Comparator|Layer)\.", name)
+    }
     only_simulated = {name for name in of_plans if re.match(r"(Data|Sites|Evaluation)Spec\.", name)}
     assert of_plans - only_simulated == {place.name for place in PLACES}
 

@@ -28,6 +28,7 @@ from oncofed.protocol.plan import (
 )
 from oncofed.ranges import outside, told
 from oncofed.survival.comparators import comparator_faults
+from oncofed.survival.layers import layer_faults
 
 _NAMED = 5
 """Hospitals in a message."""
@@ -202,6 +203,7 @@ class SitePolicy:
         if plan.model.time_shapes is not None:
             reasons += plan.model.time_shapes.faults(plan.model.columns)
         reasons += comparator_faults(plan.model.comparators, plan.model.columns)
+        reasons += layer_faults(plan.model.layers, plan.model.columns)
         if plan.training.calibration_rounds and not has_room_for_calibration(plan.model):
             reasons.append("its model has no room for the sums of its calibration rounds")
         if self.allowed_plans is not None and plan.hash not in self.allowed_plans:

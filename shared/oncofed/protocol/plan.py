@@ -16,6 +16,7 @@ from typing import Any
 from oncofed.protocol.released_model import ReleasedModel
 from oncofed.survival.comparators import Comparator
 from oncofed.survival.grid import TimeGrid
+from oncofed.survival.layers import Layer
 from oncofed.survival.time_shapes import TimeShapes
 
 
@@ -102,6 +103,7 @@ class ModelSpec:
     linear_branch      whether w.x stands beside the ReLU part.
     time_shapes        None: all hazards run alike over time.
     comparators        restricted models beside it, trained with it; none in most plans.
+    layers             parts of the markers that rounds take away by turns, as if not measured; none in most plans.
     """
 
     columns: int
@@ -113,6 +115,7 @@ class ModelSpec:
     linear_branch: bool = True
     time_shapes: TimeShapes | None = None
     comparators: tuple[Comparator, ...] = field(default=(), metadata=ABSENT_WHERE_EMPTY)
+    layers: tuple[Layer, ...] = field(default=(), metadata=ABSENT_WHERE_EMPTY)
 
     @property
     def baseline_parameters(self) -> int:

@@ -22,6 +22,7 @@ from oncofed.protocol.answer_times import time_faults
 from oncofed.protocol.plan import ABSENT_WHERE_EMPTY, HELD_OUT_KINDS, StudyPlan, SummaryKind
 from oncofed.ranges import RANGES, told
 from oncofed.survival.comparators import comparator_faults
+from oncofed.survival.layers import layer_faults
 from oncofed.texts import TEXTS
 
 _REMEDY = "Ask the coordinator for the document that `oncofed study sign` wrote."
@@ -90,7 +91,8 @@ def _faults_without_rounds(plan: StudyPlan) -> list[tuple[str, str]]:
 def _model_faults(plan: StudyPlan) -> tuple[str, ...]:
     model = plan.model
     of_shapes = () if model.time_shapes is None else model.time_shapes.faults(model.columns)
-    return (*of_shapes, *comparator_faults(model.comparators, model.columns))
+    of_layers = layer_faults(model.layers, model.columns)
+    return (*of_shapes, *comparator_faults(model.comparators, model.columns), *of_layers)
 
 
 def _read(kind: Any, value: object, where: str, faults: list[Fault], *, name: str = "") -> Any:

@@ -168,6 +168,12 @@ def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
             "COMPARED WITH: among these numbers are those of simpler models of a few markers each, by which the study "
             f"says what its model adds ({names}); they are limited and noised with the rest."
         )
+    if plan.model.layers:
+        names = ", ".join(each.name for each in plan.model.layers).replace("_", " ")
+        yield (
+            f"TAKEN AWAY: each round looks at your patients as if some of these had not been measured: {names}. Which, "
+            "follows from this plan and the round's number alone, so that the model can do without any of them."
+        )
     yield (
         f"WHEN: the answer to a round leaves your hospital {plan.answer_seconds:g} s after its question was "
         f"charged (before the first one after a start, patients are read for {READING * plan.answer_seconds:g} s"

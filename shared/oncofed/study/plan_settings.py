@@ -34,6 +34,7 @@ from oncofed.study.held_out_settings import HeldOutRequest, wanted_summaries
 from oncofed.study.readiness_settings import READINESS, ReadinessRequest, readiness_summary
 from oncofed.study.reporting import Reporting
 from oncofed.study.validation_settings import VALIDATION, ValidationRequest
+from oncofed.study.value_settings import ValueRequest, layers_of
 from oncofed.survival.time_shapes import TimeShapes, shape_centre
 
 _PRIVATE = needed_where("mode", PrivacyMode.LOCAL, PrivacyMode.DISTRIBUTED)
@@ -92,6 +93,7 @@ class PlanSettings:
     readiness: ReadinessRequest = field(default_factory=ReadinessRequest)
     comparators: tuple[ComparatorSection, ...] = ()
     comparator_weight: float = 0.5
+    value: ValueRequest = field(default_factory=ValueRequest)
 
 
 def _some_network(linear_branch: bool | None, known: Known) -> bool | None:
@@ -188,6 +190,7 @@ class PlanSections:
     validation: ValidationRequest = field(default_factory=ValidationRequest)
     reporting: Reporting = field(default_factory=Reporting)
     comparator: Annotated[tuple[ComparatorSection, ...], As("PlanSettings.comparators"), Rule(named_once)] = ()
+    value: ValueRequest = field(default_factory=ValueRequest)
 
     @property
     def settings(self) -> PlanSettings:
@@ -204,6 +207,7 @@ class PlanSections:
             self.readiness,
             self.comparator,
             self.model.comparator_weight,
+            self.value,
         )
 
 
@@ -257,7 +261,7 @@ def readiness_plan_from(
     asked = _privacy_asked(request, sites=len(roster))
     wanted = WantedSummary(readiness_summary(settings.readiness, schema), budget_share=1.0)
     privacy, summaries = calibrated_alone(asked, (wanted,))
-    linear = replace(settings, hidden_units=(), linear_branch=True, entity_time_shapes=0)
+    linear = replace(settings, hidden_units=(), linear_branch=True, entity_time_shapes=0, value=ValueRequest())
     if quorum is None:
         quorum = len(roster) - privacy.dropouts
     return StudyPlan(
@@ -325,6 +329,7 @@ def model_of(settings: PlanSettings, schema: StudySchema) -> ModelSpec:
         linear_branch=settings.linear_branch,
         time_shapes=_time_shapes(settings, schema),
         comparators=comparators_of(settings.comparators, schema, weight=settings.comparator_weight),
+        layers=layers_of(settings.value.layers, schema) if settings.value.dropout else (),
     )
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import safetensors
@@ -25,7 +25,10 @@ from oncofed.plain_file import file_content
 from oncofed.protocol.plan import ModelSpec, StudyPlan
 from oncofed.survival.comparators import Comparator
 from oncofed.survival.grid import TimeGrid
+from oncofed.survival.layers import Layer
 from oncofed.survival.time_shapes import TimeShapes
+
+_Part = TypeVar("_Part", Comparator, Layer)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +54,8 @@ class SavedModel:
                 "baseline_hazard": tuple(found["baseline_hazard"]),
                 "hidden_units": tuple(found["hidden_units"]),
                 "time_shapes": None if found["time_shapes"] is None else _time_shapes(found["time_shapes"]),
-                "comparators": tuple(_comparator(each) for each in found.get("comparators", ())),
+                "comparators": tuple(_with_columns(Comparator, each) for each in found.get("comparators", ())),
+                "layers": tuple(_with_columns(Layer, each) for each in found.get("layers", ())),
             }
             found = {**found, **read}
             return ModelSpec(**{field.name: found[field.name] for field in fields(ModelSpec)})
@@ -79,9 +83,9 @@ def _time_shapes(found: Mapping[str, Any]) -> TimeShapes:
     return TimeShapes(**{field.name: found[field.name] for field in fields(TimeShapes)} | read)
 
 
-def _comparator(found: Mapping[str, Any]) -> Comparator:
+def _with_columns(kind: type[_Part], found: Mapping[str, Any]) -> _Part:
     read = {name: tuple(found[name]) for name in ("columns", "missing_columns")}
-    return Comparator(**{field.name: found[field.name] for field in fields(Comparator)} | read)
+    return kind(**{field.name: found[field.name] for field in fields(kind)} | read)
 
 
 def metadata_of(plan: StudyPlan, more: Mapping[str, str]) -> dict[str, str]:

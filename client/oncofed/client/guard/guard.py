@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from oncofed.client.guard.sum_masks import SumMasks
 from oncofed.client.patients.calibration_sums import calibration_sum
 from oncofed.client.patients.summaries import KINDS, Kinds, bounded_sum, refuse_unknown
-from oncofed.client.patients.training import ascent_sum, weights_after_local_steps
+from oncofed.client.patients.training import ascent_sum, seen_in_round, weights_after_local_steps
 from oncofed.client.records.answers import Answers, MemoryAnswers
 from oncofed.client.records.audit_log import NOT_CHARGED, NOT_KEPT
 from oncofed.errors import (
@@ -196,6 +196,10 @@ class Guard:
     def _contribution(self, request: ContributeRequest) -> Contribution:
         self._refuse_malformed(request)
         plan, release = self.plan, self._round_release
+
+        def seen(patients: PatientTensors) -> PatientTensors:
+            return seen_in_round(plan, patients, plan_hash=self._plan_hash, round_=request.round)
+
         # An attempt is a charge to somebody, so there are no more of them than the plan may charge for.
         if not 1 <= request.round <= plan.training.rounds or not 0 <= request.attempt <= plan.charged_rounds:
             raise RequestRefused(RefusalCode.ROUND_OUT_OF_RANGE)
@@ -204,13 +208,14 @@ class Guard:
                 request,
                 release,
                 self._patients,
-                lambda patients: self._round_sum(request, patients),
+                lambda patients: self._round_sum(request, seen(patients)),
                 allowed=plan.charged_rounds,
             )
         else:
 
             def steps(patients: PatientTensors | None, noise: NoiseSource) -> NDArray[Any]:
-                return weights_after_local_steps(plan, request.weights, patients, release=release, noise=noise)
+                some = None if patients is None else seen(patients)
+                return weights_after_local_steps(plan, request.weights, some, release=release, noise=noise)
 
             work = _Work(release, plan.charged_rounds, self._patients, steps, lambda noise: steps(None, noise))
         return Contribution(self._released(request, work))

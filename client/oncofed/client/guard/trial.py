@@ -30,6 +30,7 @@ from oncofed.protocol.answer_times import READING, answer_times_of
 from oncofed.protocol.messages import AnyRequest, ContributeRequest, SummariseRequest
 from oncofed.protocol.plan import StudyPlan
 from oncofed.ranges import range_of
+from oncofed.survival.layers import taken_away
 from oncofed.survival.network import PrognosisNetwork, parameter_vector
 
 PART = 0.5
@@ -90,6 +91,13 @@ def _objection(field: str, has: float, needed: float) -> str:
     return f"Ask the coordinator for a plan with {field} of {enough[0]:g} or more (it has {has:g})."
 
 
+def _barest_round(plan: StudyPlan) -> set[int]:
+    """Of a block of rounds that take layers away the one that takes most: patients are laid on their grid anew."""
+    first = range(1, min(plan.training.rounds, len(plan.model.layers) + 1) + 1)
+    taken = {each: taken_away(plan.model.layers, plan_hash=plan.hash, round_=each) for each in first}
+    return {max(first, key=lambda each: len(taken[each]))} if plan.model.layers and first else set()
+
+
 def measured(
     plan: StudyPlan,
     *,
@@ -143,6 +151,7 @@ def measured(
         reading, kept = shortest(read), read()
         # A calibration round computes something else, and the last round is one where there is any.
         kinds = {1, plan.training.rounds if plan.training.calibration_rounds else 1} if plan.trains else set()
+        kinds |= _barest_round(plan)
         rounds = [ContributeRequest(plan.hash, site, number, 0, plan.roster, weights) for number in sorted(kinds)]
         summaries = [
             SummariseRequest(plan.hash, site, each.name, 0, plan.roster, weights, each.cells) for each in plan.summaries

@@ -21,10 +21,22 @@ from oncofed.privacy.release import Release
 from oncofed.protocol.plan import Bounding, StudyPlan
 from oncofed.protocol.weights import as_released
 from oncofed.ranges import WEIGHT
+from oncofed.survival.layers import taken_away
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import PrognosisNetwork, network_with, parameter_vector
+from oncofed.survival.unmeasured import patients_without
 
 FloatArray = NDArray[np.float64]
+
+
+def seen_in_round(plan: StudyPlan, patients: PatientTensors, *, plan_hash: str, round_: int) -> PatientTensors:
+    """The patients as this round sees them: without the layers that it takes away of everybody.
+
+    None in a calibration round, which sets right the model as it is used. plan_hash: the plan's, which a guard has.
+    """
+    if plan.training.calibration_round(round_):
+        return patients
+    return patients_without(patients, taken_away(plan.model.layers, plan_hash=plan_hash, round_=round_))
 
 
 def ascent_sum(plan: StudyPlan, weights: FloatArray, patients: PatientTensors) -> BoundedSum:
