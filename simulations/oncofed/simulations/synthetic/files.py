@@ -55,16 +55,12 @@ def write(
         folder / name for name in ("schema.toml", "ground_truth.json", "true_log_hazard.parquet")
     )
     paths = (table, schema, truth, log_hazard)
-    _refuse_to_overwrite(folder, paths)
+    refuse_to_overwrite(folder, paths)
     folder.mkdir(parents=True, exist_ok=True)
-    if table_format is TableFormat.CSV:
-        options = pyarrow.csv.WriteOptions(quoting_style="needed")
-        pyarrow.csv.write_csv(_arrow(consortium.table), table, options)
-    else:
-        _write_parquet(consortium.table, table)
+    write_table(consortium.table, table, table_format)
     schema.write_text(schema_as_toml(consortium.schema, comment=_SCHEMA_COMMENT), encoding="utf-8")
     truth.write_text(json.dumps(ground_truth(consortium), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    _write_parquet(consortium.true_log_hazard, log_hazard)
+    write_parquet(consortium.true_log_hazard, log_hazard)
     return paths
 
 
@@ -129,7 +125,16 @@ def _truth_of(consortium: SyntheticConsortium, truth: LogHazardRatio, modality_o
     return {"markers": markers, "interactions": interactions, "unmeasured_modalities": unmeasured}
 
 
-def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
+def write_table(frame: pd.DataFrame, path: Path, table_format: TableFormat) -> None:
+    """As `oncofed.cohort.table` reads it."""
+    if table_format is TableFormat.CSV:
+        pyarrow.csv.write_csv(_arrow(frame), path, pyarrow.csv.WriteOptions(quoting_style="needed"))
+    else:
+        write_parquet(frame, path)
+
+
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """The same frame gives the same bytes."""
     pyarrow.parquet.write_table(_arrow(frame), path, compression="zstd")
 
 
@@ -138,7 +143,8 @@ def _arrow(frame: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pandas(frame, preserve_index=False)
 
 
-def _refuse_to_overwrite(folder: Path, paths: tuple[Path, ...]) -> None:
+def refuse_to_overwrite(folder: Path, paths: tuple[Path, ...]) -> None:
+    """Raises InvalidInput where one of them is there."""
     remedy = "Choose another folder, or remove it."
     if folder.exists() and not folder.is_dir():
         raise InvalidInput([Fault(str(folder), "is a file", remedy)])
