@@ -7,11 +7,11 @@ a table names a patient. docs/lab.md goes through it.
 
 | to                    | call |
 |-----------------------|------|
-| read                  | `read_schema`, `read_cohort`, `synthetic`, `split` |
+| read                  | `read_schema`, `read_cohort`, `synthetic`, `synthetic_layers`, `split` |
 | promise               | `no_privacy`, `local`, `distributed`, `budget` |
 | choose                | `prognosis`, `FedAdam` and other strategies, `LocalSteps` |
 | train                 | `train`, told to `mlflow_log` or `tensorboard_log` |
-| measure               | `evaluate`, `calibration`, `subgroups`, `auc_over_time`, `decision_curve`, `baselines` |
+| measure               | `evaluate`, `calibration`, `subgroups`, `auc_over_time`, `decision_curve`, `value`, `baselines` |
 | ask                   | `explain`, `audit`, `load_model` |
 
 Privacy here is a simulation's: noise and accounting are real, but one process holds all patients.
@@ -25,7 +25,15 @@ from oncofed.simulations.lab.explaining import Explanation, explain
 from oncofed.simulations.lab.logs import Log, mlflow_log, tensorboard_log
 from oncofed.simulations.lab.measuring import auc_over_time, baselines, calibration, decision_curve, evaluate, subgroups
 from oncofed.simulations.lab.model import Model, load_model
-from oncofed.simulations.lab.patients import Hospitals, Patients, read_cohort, read_schema, split, synthetic
+from oncofed.simulations.lab.patients import (
+    Hospitals,
+    Patients,
+    read_cohort,
+    read_schema,
+    split,
+    synthetic,
+    synthetic_layers,
+)
 from oncofed.simulations.lab.privacy import budget, distributed, local, no_privacy
 from oncofed.simulations.lab.strategies import (
     FedAdagrad,
@@ -40,6 +48,7 @@ from oncofed.simulations.lab.strategies import (
     prognosis,
 )
 from oncofed.simulations.lab.training import Run, train
+from oncofed.simulations.lab.valuing import value
 
 __all__ = [
     "Explanation",
@@ -78,6 +87,8 @@ __all__ = [
     "split",
     "subgroups",
     "synthetic",
+    "synthetic_layers",
     "tensorboard_log",
     "train",
+    "value",
 ]

@@ -20,6 +20,7 @@ from oncofed.simulations.privacy_spent import spent_at_one, spent_at_two
 from oncofed.simulations.results import (
     Compared,
     ExpectedByWindow,
+    LayersCompared,
     LeftOut,
     LeftOutHospital,
     RunResult,
@@ -30,6 +31,7 @@ from oncofed.survival.across_hospitals import AcrossHospitals
 from oncofed.survival.auc_over_time import AucOverTime
 from oncofed.survival.decision_curve import Benefit, DecisionCurve
 from oncofed.survival.expected_events import ExpectedOfGroup
+from oncofed.survival.layer_values import Value
 
 
 def privacy_summary(result: RunResult) -> dict[str, Any]:
@@ -101,6 +103,7 @@ def metrics(result: RunResult) -> dict[str, Any]:
         else released_marker_figures(result.released_explanations),
         "comparators": {name: [_compared(each) for each in several] for name, several in result.compared.items()},
         "left_out_hospitals": {name: left_out_figures(found) for name, found in result.left_out_hospitals.items()},
+        "layers": {name: _layers(each) for name, each in result.layers.items()},
         "baselines": None
         if beside is None
         else {
@@ -230,6 +233,25 @@ def left_out_of(figures: Mapping[str, Any]) -> list[LeftOutHospital]:
         )
         for name, found in figures["by_hospital"].items()
     ]
+
+
+def _layers(found: LayersCompared) -> dict[str, Any]:
+    """What each layer of data is worth, in nats a patient, and who was compared."""
+
+    def told(value: Value) -> dict[str, Any]:
+        return {"value": value.mean, "standard_error": value.standard_error, "ci95": [value.low, value.high]}
+
+    return {
+        "layers": {
+            each.name: {"measured": found.measured[each.name]}
+            | {kind: told(value) for kind, value in (("share", each.share), ("alone", each.alone), ("last", each.last))}
+            for each in found.values.layers
+        },
+        "together": told(found.values.together),
+        "trained_for": found.trained_for,
+        "compared": asdict(found.compared),
+        "others": asdict(found.others),
+    }
 
 
 def _expected(found: ExpectedByWindow) -> dict[str, Any]:

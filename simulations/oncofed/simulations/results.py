@@ -22,6 +22,7 @@ from oncofed.survival.bootstrap import BootstrapInterval
 from oncofed.survival.calibration import Calibration
 from oncofed.survival.decision_curve import Benefit, DecisionCurve
 from oncofed.survival.expected_events import ExpectedOfGroup
+from oncofed.survival.layer_values import LayerValues
 from oncofed.survival.likelihood_gain import LikelihoodGain
 
 FloatArray = NDArray[np.float64]
@@ -183,6 +184,34 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class SomePatients:
+    """Some of those set aside. rate: events per 100 units of time under observation; NaN without any.
+
+    log_hazard_ratio  mean of what the model says by what is always known, less that of everybody.
+    """
+
+    patients: int
+    events: int
+    rate: float
+    log_hazard_ratio: float
+
+
+@dataclass(frozen=True)
+class LayersCompared:
+    """What each layer of data is worth for one endpoint, on those set aside of whom all layers are recorded.
+
+    measured     of how many of all who were set aside, by layer. compared, others: together all of them.
+    trained_for  whether the model was trained with these layers taken away by turns.
+    """
+
+    values: LayerValues
+    measured: Mapping[str, int]
+    compared: SomePatients
+    others: SomePatients
+    trained_for: bool
+
+
+@dataclass(frozen=True)
 class Baselines:
     """C-index of the first endpoint on the same patients. local_only: one number a site, in roster order."""
 
@@ -248,6 +277,7 @@ class RunResult:
     compared: Mapping[str, tuple[Compared, ...]] = field(default_factory=dict)
     subgroups: Mapping[str, Subgroups] = field(default_factory=dict)
     left_out_hospitals: Mapping[str, LeftOut] = field(default_factory=dict)
+    layers: Mapping[str, LayersCompared] = field(default_factory=dict)
 
     @property
     def main(self) -> EndpointResult:

@@ -24,6 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -47,6 +48,7 @@ from oncofed.simulations.comparison import compared
 from oncofed.simulations.evaluation import baselines, endpoint_results, test_c_index
 from oncofed.simulations.federation import Engine, Federated, federate, plan_of
 from oncofed.simulations.figures_file import metrics, privacy_summary, write_json
+from oncofed.simulations.layer_value import compared_layers
 from oncofed.simulations.left_out import left_out_hospitals
 from oncofed.simulations.model_file import metadata_of, write_model
 from oncofed.simulations.model_package import write_package_of
@@ -57,6 +59,7 @@ from oncofed.simulations.results import Relevance, RunResult
 from oncofed.simulations.study import Study
 from oncofed.simulations.study_table import table_of
 from oncofed.simulations.subgroups import subgroups, unknown_subgroups
+from oncofed.study.value_settings import layers_of
 from oncofed.survival.network import PrognosisNetwork, network_with
 
 
@@ -173,6 +176,13 @@ def _run(
         compared=compared(network, patients=patients, evaluation=study.evaluation, seed=study.seed),
         subgroups=subgroups(network, patients=patients, evaluation=study.evaluation, seed=study.seed),
         left_out_hospitals=left_out_hospitals(network, patients=patients, evaluation=study.evaluation, seed=study.seed),
+        layers=compared_layers(
+            network,
+            layers_of(study.settings.value.layers, patients.test.schema),
+            patients.test,
+            trained_for=plan.model.layers,
+            rng=np.random.default_rng([study.seed, 4]),
+        ),
     )
     if report:
         _write_explanations(run_folder, patients.hospitals, relevances)

@@ -36,6 +36,7 @@ from oncofed.simulations.lab.arguments import (
 from oncofed.simulations.partition import consortium
 from oncofed.simulations.study import EvaluationSpec, Partition, SitesSpec, Split
 from oncofed.simulations.synthetic.consortium import generate
+from oncofed.simulations.synthetic.layered import generate_layered
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -223,6 +224,24 @@ def synthetic(patients: int = 1_000, hospitals: int = 6, *, seed: int = 1) -> Pa
     )
     made = generate(patients=int(patients), hospitals=int(hospitals), seed=int(seed))
     return _checked(made.table, made.schema, "synthetic consortium")
+
+
+def synthetic_layers(patients: int = 2_000, hospitals: int = 6, *, seed: int = 1) -> Patients:
+    """An invented consortium of which the true value of each layer of data is known; see docs/benchmarks.md.
+
+    raises  as `synthetic`.
+
+    >>> import oncofed.lab as of
+    >>> sorted(of.synthetic_layers(patients=100, hospitals=2).markers["modality"].unique())
+    ['clinical', 'dna_copy_number', 'dna_mutation', 'laboratory', 'protein_expression', 'rna_expression']
+    """
+    refuse_wrong(
+        patients=(patients, number("DataSpec.synthetic_patients")),
+        hospitals=(hospitals, number("DataSpec.synthetic_hospitals")),
+        seed=(seed, number("DataSpec.synthetic_seed")),
+    )
+    made = generate_layered(patients=int(patients), hospitals=int(hospitals), seed=int(seed))
+    return _checked(made.table, made.schema, "layered consortium")
 
 
 def _checked(table: pd.DataFrame, schema: StudySchema, where: str) -> Patients:

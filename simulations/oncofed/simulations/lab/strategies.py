@@ -28,6 +28,7 @@ from oncofed.simulations.lab.arguments import (
 )
 from oncofed.study.held_out_settings import HeldOutRequest
 from oncofed.study.plan_settings import PlanSettings, PrivacyRequest
+from oncofed.study.value_settings import ValueRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,6 +305,7 @@ def settings_of(
     rounds: int,
     network: Prognosis = Prognosis(),
     calibration_rounds: int = 0,
+    value: ValueRequest = ValueRequest(),  # noqa: B008 - frozen
 ) -> PlanSettings:
     """What a study file would say. Raises InvalidInput for what does not go together."""
     asked = strategy_of(strategy).spec
@@ -324,4 +326,5 @@ def settings_of(
         held_out=HeldOutRequest(),
         entity_time_shapes=network.entity_time_shapes,
         shape_weight=network.shape_weight,
+        value=value,
     )

@@ -7,7 +7,7 @@ seed. Everything happens in this process, and nothing is written.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +49,7 @@ from oncofed.simulations.lab.other_network import (
 from oncofed.simulations.lab.patients import SEED, Hospitals, Patients, by_hospital, same_schema, somebody
 from oncofed.simulations.lab.privacy import PRIVACY, Privacy
 from oncofed.simulations.lab.strategies import FedAdam, Prognosis, Strategy, a_strategy, settings_of, some_rounds
+from oncofed.simulations.lab.valuing import LAYERS, value_request
 from oncofed.simulations.model_file import metadata_of
 from oncofed.simulations.privacy_spent import spent_at_two
 from oncofed.simulations.progress import Progress, no_progress, notebook_bars, progress_bars
@@ -128,6 +129,7 @@ def train(
     strategy: Strategy | str = FedAdam(),  # noqa: B008 - frozen
     rounds: int = 60,
     calibration_rounds: int = 0,
+    layers: Sequence[str] = (),
     seed: int = 1,
     test: Patients | None = None,
     progress: bool = True,
@@ -142,6 +144,8 @@ def train(
                needs a strategy without `local`, and bounds then hold in floating point, not to the last bit.
     rounds     1 to 10,000, and how many of them, at the end, set level and spread of all risks right (3 are enough;
                docs/study.md).
+    layers     modalities that rounds take away by turns, as if they had not been measured, so that the model can do
+               without any of them and `value` can say what each is worth.
     seed       of the own network's first weights, never of the privacy noise. A network that is given brings its own.
     test       measured after each round (C-index of the first endpoint). A simulation may look; a study may not.
     progress   a bar on the terminal, or below the notebook's cell.
@@ -164,6 +168,7 @@ def train(
         strategy=(strategy, a_strategy),
         rounds=(rounds, some_rounds),
         calibration_rounds=(calibration_rounds, number("TrainingSpec.calibration_rounds")),
+        layers=(layers, LAYERS),
         seed=(seed, SEED),
         test=(test, maybe(somebody)),
         progress=(progress, yes_or_no),
@@ -174,7 +179,12 @@ def train(
     same_schema(schema.hash, hospitals=everybody, test=test)
     own = network if isinstance(network, Prognosis) else Prognosis()
     settings = settings_of(
-        privacy, strategy, rounds=int(rounds), network=own, calibration_rounds=int(calibration_rounds)
+        privacy,
+        strategy,
+        rounds=int(rounds),
+        network=own,
+        calibration_rounds=int(calibration_rounds),
+        value=value_request(layers, schema),
     )
     spec = model_of(settings, schema)
     other = None if isinstance(network, Prognosis) else _other(network, spec, settings)

@@ -28,6 +28,7 @@ from oncofed.server.report.released_calibration import page_of_calibration
 from oncofed.server.report.released_explanations import page_of_markers
 from oncofed.simulations.report.cohorts import cohort_row, cohort_rows, table_rows
 from oncofed.simulations.report.explanations import Explanations, explanations
+from oncofed.simulations.report.layer_values import layer_values_picture, selection_words
 from oncofed.simulations.report.marker_plots import (
     modalities_picture,
     strongest_picture,
@@ -101,6 +102,7 @@ def _content(result: RunResult) -> dict[str, Any]:
         **_usefulness(result),
         **_subgroups(result),
         **_left_out(result),
+        **_layers(result),
         **_explained(result),
         **_key_markers(result),
         "calibration": None
@@ -281,6 +283,16 @@ def _explained(result: RunResult) -> dict[str, Any]:
         "strongest_figure": None if found is None else strongest_picture(found.strongest),
         "modalities_figure": None if found is None else modalities_picture(found.modalities),
         "patient_figures": figures,
+    }
+
+
+def _layers(result: RunResult) -> dict[str, Any]:
+    found = result.layers.get(result.main.name)
+    return {
+        "layers": found,
+        "layers_asked": bool(result.study.settings.value.layers),
+        "layers_selected": () if found is None else selection_words(found, unit=result.test.schema.grid.unit),
+        "layers_figure": None if found is None else layer_values_picture(found.values),
     }
 
 

@@ -16,6 +16,7 @@ from tests.html_pages import HOSTILE, Page, unsafe
 from tests.unit.simulations.report.fake_results import fake_result
 
 from oncofed.cohort.cohort import Cohort
+from oncofed.cohort.schema import Modality
 from oncofed.protocol.plan import PrivacyMode
 from oncofed.simulations.left_out import across_left_out
 from oncofed.simulations.report import page as module
@@ -24,19 +25,23 @@ from oncofed.simulations.results import (
     Baselines,
     Compared,
     EndpointResult,
+    LayersCompared,
     LeftOut,
     LeftOutHospital,
     ModelFigures,
     Relevance,
     RunResult,
+    SomePatients,
     Subgroup,
     Subgroups,
     WithLimits,
 )
 from oncofed.simulations.study import Part
 from oncofed.simulations.subgroups import HOSPITAL
+from oncofed.study.value_settings import ValueRequest
 from oncofed.survival.bootstrap import BootstrapInterval
 from oncofed.survival.decision_curve import Benefit
+from oncofed.survival.layer_values import LayerValue, LayerValues, Value
 from oncofed.survival.likelihood_gain import LikelihoodGain
 from oncofed.words.numbers import whole
 
@@ -379,6 +384,60 @@ def test_scores_in_use_stand_beside_the_network_on_the_same_patients(result: Run
         assert words in text
     assert "never shown" not in text
     assert not re.search(r"\b(nan|NaN|None|inf)\b", text)
+
+
+def layers_compared(*, trained_for: bool = True) -> LayersCompared:
+    rna = LayerValue("rna_expression", Value(0.036, 0.004, 0.026, 0.046), Value(0.051, 0.005, 0.04, 0.06), NOTHING)
+    cnv = LayerValue("dna_copy_number", NOTHING, NOTHING, NOTHING)
+    values = LayerValues(934, (rna, cnv), Value(0.052, 0.006, 0.041, 0.064))
+    compared, others = SomePatients(934, 611, 2.14, -0.2), SomePatients(206, 150, 3.33, 0.3)
+    return LayersCompared(values, {"rna_expression": 1_001, "dna_copy_number": 990}, compared, others, trained_for)
+
+
+NOTHING = Value(-0.001, 0.001, -0.004, 0.002)
+
+
+def asked_for_layers(result: RunResult) -> RunResult:
+    value = ValueRequest((Modality.RNA_EXPRESSION, Modality.DNA_COPY_NUMBER))
+    settings = replace(result.study.settings, value=value)
+    return replace(result, study=replace(result.study, settings=settings))
+
+
+def test_what_each_layer_is_worth_stands_there_with_who_was_compared(result: RunResult) -> None:
+    title = "What each kind of data is worth"
+    assert title not in Page(render_report(result)).text
+    asked = asked_for_layers(result)
+    assert "Not computed: of none of the" in Page(render_report(asked)).text
+    page = Page(render_report(replace(asked, layers={result.main.name: layers_compared()})))
+    for words in (
+        title,
+        "RNA expression",
+        "DNA copy numbers",
+        "0.036",
+        "0.026 to 0.046",
+        "0.052",
+        f"{whole(934)} of {whole(1_140)} patients",
+        "611 events",
+        "2.1 times in 100 months",
+        "3.3 times",
+        "0.61 times the hazard",
+        whole(1_001),
+    ):
+        assert words in page.text
+    assert "was not trained to do without" not in page.text
+    labels = " ".join(page.values("aria-label"))
+    assert "RNA expression share 0.036 (0.026 to 0.046), alone 0.051, last \N{MINUS SIGN}0.001" in labels
+    assert not re.search(r"\b(nan|NaN|None|inf)\b", f"{page.text} {labels}")
+    untrained = replace(asked, layers={result.main.name: layers_compared(trained_for=False)})
+    assert "was not trained to do without" in Page(render_report(untrained)).text
+
+
+def test_where_everybody_has_all_layers_nobody_is_selected(result: RunResult) -> None:
+    nobody = SomePatients(0, 0, NAN, NAN)
+    found = {result.main.name: replace(layers_compared(), others=nobody)}
+    text = Page(render_report(replace(asked_for_layers(result), layers=found))).text
+    assert "That is everybody." in text
+    assert "selected" not in text.partition("What each kind of data is worth")[2].partition("Survival by risk")[0]
 
 
 def test_a_comparator_with_a_hostile_name_is_only_text(result: RunResult) -> None:
