@@ -103,12 +103,14 @@ def calls(folder: Path) -> dict[str, Call]:
         "strategy": "fedadam",
         "rounds": 2,
         "calibration_rounds": 0,
+        "layers": [],
         "seed": 1,
         "test": test,
         "progress": False,
         "log": None,
     }
-    fits_train = {"rounds": WHOLE, "seed": WHOLE, "test": OR_NONE, "progress": TRUTH, "log": OR_NONE}
+    nothing = {"an empty list", "an empty array"}
+    fits_train = {"rounds": WHOLE, "layers": nothing, "seed": WHOLE, "test": OR_NONE, "progress": TRUTH, "log": OR_NONE}
     budget = {
         "privacy": of.local(epsilon=3),
         "schema": schema,
@@ -131,6 +133,9 @@ def calls(folder: Path) -> dict[str, Call]:
         "read_cohort": Call(of.read_cohort, {"table": EXAMPLE / "patients.csv", "schema": schema}, {}),
         "synthetic": Call(
             of.synthetic, {"patients": 100, "hospitals": 2, "seed": 1}, {"hospitals": WHOLE, "seed": WHOLE}
+        ),
+        "synthetic_layers": Call(
+            of.synthetic_layers, {"patients": 100, "hospitals": 2, "seed": 1}, {"hospitals": WHOLE, "seed": WHOLE}
         ),
         "split": Call(
             of.split,
@@ -169,6 +174,11 @@ def calls(folder: Path) -> dict[str, Call]:
             {"notes": {"a list of texts", "an empty list", "an empty array"}, "set_aside": OR_NONE},
         ),
         "train": Call(of.train, train, fits_train),
+        "value": Call(
+            of.value,
+            {"model": run.model, "test": test, "layers": ["laboratory"], "seed": 1},
+            {"seed": WHOLE},
+        ),
         "evaluate": Call(of.evaluate, {**measured, "seed": 1}, {**fits_measured, "seed": WHOLE}),
         "calibration": Call(of.calibration, measured, fits_measured),
         "auc_over_time": Call(of.auc_over_time, measured, fits_measured),

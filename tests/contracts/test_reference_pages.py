@@ -217,6 +217,7 @@ def study_defaults(study: Study, consortium: Consortium) -> dict[str, Callable[[
         "[explanations]": lambda key: getattr(study.settings.explanations, key),
         "[readiness]": lambda key: getattr(study.settings.readiness, key),
         "[validation]": lambda key: getattr(consortium.validation, key),
+        "[value]": lambda key: getattr(study.settings.value, key),
         "[reporting]": lambda key: getattr(study.reporting, key),
         "[consortium]": lambda key: getattr(consortium.terms, key),
     }

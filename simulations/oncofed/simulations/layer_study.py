@@ -16,7 +16,10 @@ import sys
 import numpy as np
 import pandas as pd
 
-import oncofed.lab as of
+from oncofed.simulations.lab.patients import read_cohort, split
+from oncofed.simulations.lab.privacy import no_privacy
+from oncofed.simulations.lab.strategies import FedAdam, prognosis
+from oncofed.simulations.lab.training import train
 from oncofed.simulations.layer_value import gains_by_layers
 from oncofed.simulations.synthetic.layered import LAYERS, SAYS_NOTHING, LayeredConsortium, generate_layered
 from oncofed.simulations.synthetic.layered_truth import true_gains
@@ -27,14 +30,14 @@ _KINDS = ("share", "alone", "last")
 
 def both_values(consortium: LayeredConsortium, *, rounds: int, learning_rate: float) -> tuple[LayerValues, LayerValues]:
     """Of a model that is trained on three fourths, and of the true hazard, on the others of whom all is measured."""
-    cohort = of.read_cohort(consortium.table, consortium.schema)
-    hospitals, test = of.split(cohort, test=0.25, seed=consortium.seed)
+    cohort = read_cohort(consortium.table, consortium.schema)
+    hospitals, test = split(cohort, test=0.25, seed=consortium.seed)
     names = [layer.value for layer in LAYERS]
-    run = of.train(
+    run = train(
         hospitals,
-        privacy=of.no_privacy(),
-        network=of.prognosis(hidden=[]),
-        strategy=of.FedAdam(learning_rate=learning_rate),
+        privacy=no_privacy(),
+        network=prognosis(hidden=[]),
+        strategy=FedAdam(learning_rate=learning_rate),
         layers=names,
         rounds=rounds,
         progress=False,
