@@ -11,8 +11,8 @@ a table names a patient. docs/lab.md goes through it.
 | promise               | `no_privacy`, `local`, `distributed`, `budget` |
 | choose                | `prognosis`, `FedAdam` and other strategies, `LocalSteps` |
 | train                 | `train`, told to `mlflow_log` or `tensorboard_log` |
-| measure               | `evaluate`, `calibration`, `subgroups`, `auc_over_time`, `decision_curve`, `value`, `baselines` |
-| ask                   | `explain`, `audit`, `load_model` |
+| measure               | `evaluate`, `calibration`, `subgroups`, `auc_over_time`, `decision_curve`, `baselines` |
+| ask                   | `value`, `explain`, `audit`, `load_model` |
 
 Privacy here is a simulation's: noise and accounting are real, but one process holds all patients.
 """
