@@ -138,7 +138,7 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("StudyDocument.schema_toml, Consortium.schema_toml", BLOCK),
     # The schema
     ("StudySchema.name, StudySchema.patient_id, StudySchema.site_column, StudySchema.tumour_entity", _LABEL),
-    ("Marker.name, Marker.categories, ComparatorSection.markers, EvaluationSpec.subgroups", _LABEL),
+    ("Marker.name, Marker.categories, ComparatorSection.markers, EvaluationSpec.subgroups, DataSpec.endpoints", _LABEL),
     ("Marker.unit, Marker.reference_category, Marker.missing_codes", _LABEL_OR_NOTHING),
     ("Endpoint.name, Endpoint.time_column, Endpoint.event_column", _LABEL),
     ("Endpoint.entry_column, Endpoint.death_event_column, Endpoint.competes_with", _LABEL),
