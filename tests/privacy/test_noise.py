@@ -438,6 +438,26 @@ MAY_DRAW = {
         {"default_rng", "random"},
         "in which order donors are taken: whole numbers, and the same for every patient",
     ),
+    # A model at one hospital: what is drawn there is shown at home, and nothing of it leaves.
+    "client/oncofed/client/fit/before_after.py": ({"Generator", "random"}, "deals patients into parts: whole numbers"),
+    "client/oncofed/client/fit/judging.py": ({"Generator", "random"}, "the type of the same"),
+    "client/oncofed/client/fit/commands.py": ({"default_rng", "random"}, "the same, from the plan's public hash"),
+    "client/oncofed/client/fit/node_drift.py": ({"default_rng", "random"}, "the generator for the limits below"),
+    "client/oncofed/client/fit/drift.py": ({"Generator", "random"}, "the type of the same"),
+    "client/oncofed/client/fit/cusum.py": (
+        {"Generator", "normal", "random"},
+        "made-up events, by which the limits of a chart are found; patients' own are compared with these limits",
+    ),
+    # Figures of a simulation's own patients.
+    "shared/oncofed/survival/layer_values.py": ({"Generator", "random"}, "the type of the generator below"),
+    "shared/oncofed/survival/simultaneous.py": (
+        {"Generator", "random", "standard_normal"},
+        "how wide intervals are that hold at once: a quantile of made-up deviations",
+    ),
+    "shared/oncofed/study/plan_settings.py": (
+        {"dropout"},
+        "a setting's name: the draw is of whole layers, from the plan",
+    ),
     "client/oncofed/client/quality/times.py": ({"poisson"}, "its distribution function, which draws nothing"),
 }
 

@@ -123,7 +123,7 @@ def test_cut_and_not_stopped_it_is_wrong_by_more_than_the_noise(
 def test_an_interval_that_forgets_the_noise_is_refused_by_the_same_test(monkeypatch: pytest.MonkeyPatch) -> None:
     found = releases(World(), QUICK, noise=3 * NOISE)
     honest = coverage([each for each in map(ratio, found) if each is not None], 1.0)
-    monkeypatch.setattr(calibration, "_MORE_ON_EXPECTED", 0.0)
+    monkeypatch.setattr(calibration, "MORE_ON_EXPECTED", 0.0)
     sums_of = calibration.sums_of
     monkeypatch.setattr(
         "tests.calibration_cohorts.sums_of",

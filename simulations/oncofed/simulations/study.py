@@ -22,6 +22,7 @@ from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where, rea
 from oncofed.protocol.plan import TrainingSpec
 from oncofed.study.plan_settings import PlanSections, PlanSettings, PrivacyRequest
 from oncofed.study.reporting import NOTHING_SAID, Reporting
+from oncofed.study.value_settings import ValueRequest
 from oncofed.toml_file import read_toml
 
 
@@ -268,10 +269,13 @@ class Study:
     def hash(self) -> str:
         """SHA-256 over everything that the study file and its overrides ask of a run, and the seed."""
         asked = {key: value for key, value in asdict(self).items() if key != "reporting"}
-        if self.data.endpoints is None:  # as before there was a choice
+        # What is not asked for is left out, so that a run that was begun before it could be may go on.
+        if self.data.endpoints is None:
             del asked["data"]["endpoints"]
-        if self.evaluation.subgroups is None:  # as before there were any, so that a run that was begun may go on
+        if self.evaluation.subgroups is None:
             del asked["evaluation"]["subgroups"]
+        if self.settings.value == ValueRequest():
+            del asked["settings"]["value"]
         canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
