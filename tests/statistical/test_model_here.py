@@ -98,6 +98,7 @@ def test_a_hazard_of_one_and_a_half_times_is_found_in_four_of_five_of_many(hospi
     assert found.false_signals <= 1.0 + 2 * WATCHED_MANY**-0.5
 
 
+@pytest.mark.slow
 def test_a_level_from_few_events_raises_the_threshold_so_that_what_they_could_not_tell_is_no_signal() -> None:
     """From about 58 events. As if the level were known, there are three false signals in five years."""
     found = after_adoption(ADVANCED, patients=100, a_year=300, repeats=WATCHED_QUICK, rng=np.random.default_rng(11))

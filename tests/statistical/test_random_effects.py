@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 from scipy.stats import t as student
 
 from oncofed.survival.across_hospitals import Counts, ratios_across
@@ -86,6 +87,7 @@ def test_with_the_noise_of_a_release_the_next_hospital_is_held_as_often() -> Non
     assert abs(found.bias) < 0.02
 
 
+@pytest.mark.slow
 def test_noise_is_not_taken_for_a_difference_between_hospitals() -> None:
     knows, does_not = (covered(8, 0.0, 100, noise_sd=8.0, told=told) for told in (True, False))
     assert knows.between < 0.7 * does_not.between

@@ -33,6 +33,7 @@ EVERYBODY = hospital(1_600, seed=4)
 EVALUATION = EvaluationSpec(24.0, Split.RANDOM, bootstrap_resamples=2, subgroups=("age_years", "smoker"))
 
 
+@pytest.mark.slow
 def test_of_100_tables_95_have_no_interval_that_misses() -> None:
     rng = np.random.default_rng(1)
     told = Told.of(EVERYBODY.network, torch.as_tensor(encode(EVERYBODY.cohort)))

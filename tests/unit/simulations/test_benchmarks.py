@@ -167,6 +167,7 @@ def test_summaries_are_timed_of_all_patients_and_of_one_at_a_time() -> None:
     assert len(table.notes) == 1 + 4
 
 
+@pytest.mark.slow
 def test_a_first_view_is_measured_in_a_browser_beside_the_shortest_way() -> None:
     if browser.CHROMIUM is None:
         pytest.skip("NOT TESTED: that a first view is measured. apt-get install chromium to test it.")

@@ -93,6 +93,7 @@ def test_a_hospital_unlike_all_others_is_not_foretold_and_one_like_them_is() -> 
     assert _hospitals(values[:3], 0.01).foretold() == ()
 
 
+@pytest.mark.slow
 def test_of_hospitals_of_one_kind_95_in_100_are_foretold() -> None:
     rng = np.random.default_rng(4)
     told = [

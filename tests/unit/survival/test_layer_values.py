@@ -124,6 +124,7 @@ def test_a_gain_is_the_difference_of_two_likelihoods_of_the_same_follow_up_and_c
     assert 5 < cut < 150
 
 
+@pytest.mark.slow
 def test_intervals_of_a_column_hold_all_at_once_and_are_wider_than_of_one() -> None:
     """Means known to be 0; five correlated columns, from a game in which each layer's gains are drawn."""
     rng = np.random.default_rng(5)
