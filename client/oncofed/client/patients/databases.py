@@ -182,9 +182,7 @@ def _reads(action: int, argument: str | None, *_: str | None) -> int:
     `query_only` itself. SQLite asks for more than it does: `json_each` declares its columns as an UPDATE.
     """
     sets = action == sqlite3.SQLITE_PRAGMA and argument not in _TELLING
-    return (
-        sqlite3.SQLITE_DENY if sets or action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH) else sqlite3.SQLITE_OK
-    )
+    return sqlite3.SQLITE_DENY if sets or action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
 
 
 def _read_only(connection: Connection, where: str) -> None:
