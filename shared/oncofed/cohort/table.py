@@ -17,9 +17,9 @@ told, by `oncofed.cohort.around_table`.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from datetime import tzinfo
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ import pyarrow.parquet
 from oncofed.cohort.around_table import Table, table_in
 from oncofed.cohort.csv_rows import NO_QUOTE, QUOTE, CsvShape, last_cell_in_doubt, shape_of
 from oncofed.cohort.file_kind import refuse_if_not
+from oncofed.cohort.instants import days_there, is_instant
 from oncofed.cohort.letters import plain
 from oncofed.cohort.text_form import TextForm, plain_text
 from oncofed.errors import Fault, InvalidInput
@@ -256,7 +257,10 @@ def _refuse_line_ends(table: pa.Table, numbers: Sequence[int], *, name: str) -> 
 
 
 def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None, form: TextForm | None) -> pd.DataFrame:
-    file = pyarrow.parquet.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+    file = pyarrow.parquet.ParquetFile(
+        pa.BufferReader(content), page_checksum_verification=True, coerce_int96_timestamp_unit="us"
+    )
+    old = _old_moments(file)
     names = _distinct_names(file.schema_arrow.names, name=name, wanted=wanted)
     kept = _positions(names, wanted)
     read = None
@@ -273,8 +277,10 @@ def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None, form: T
     faults = []
     for position in kept:
         cells = by_name.get(file.schema_arrow.names[position])
-        if form is not None and cells is not None and _is_instant(cells.type):
-            cells = _days_there(cells, form.zone)
+        if form is not None and cells is not None and (zone := old.get(file.schema_arrow.names[position])):
+            cells = cells.cast(pa.timestamp("us", zone))
+        if form is not None and cells is not None and is_instant(cells.type):
+            cells = days_there(cells, form.zone)
             if cells is None:
                 what = "holds moments in UTC, which are days only in a time zone"
                 remedy = 'Name the hospital\'s in the mapping, such as time_zone = "Europe/Berlin".'
@@ -291,29 +297,17 @@ def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None, form: T
     return pd.DataFrame(columns, index=range(file.metadata.num_rows))
 
 
-def _is_instant(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_timestamp(kind) and kind.tz is not None)
+def _old_moments(file: pyarrow.parquet.ParquetFile) -> dict[str, str]:
+    """The zone of each column of moments as Spark and Hive write them (INT96): UTC, which they do not say.
 
-
-_UTC = {"UTC", "ETC/UTC", "GMT", "ETC/GMT", "Z", "ZULU", "UCT", "+00:00", "+0000", "-00:00"}
-
-
-def _days_there(cells: pa.ChunkedArray, zone: tzinfo | None) -> pa.ChunkedArray | None:
-    """Of moments the days in that zone; None: in the file's own, and nothing where that is UTC.
-
-    A column all of whose moments are midnight in the file's own zone holds days.
+    Where Arrow has written them, its own schema beside tells the zone, or that there is none.
     """
-    moments = cells.combine_chunks().dictionary_encode()
-    distinct = pc.floor_temporal(moments.dictionary, unit="second")
-    clock = pc.local_timestamp(distinct)
-    days = pc.floor_temporal(clock, unit="day")
-    if not pc.all(pc.equal(clock, days), min_count=0).as_py():
-        if zone is not None:
-            seconds = distinct.cast(pa.timestamp("s", "UTC"))
-            days = pa.array([moment.astimezone(zone).date() for moment in seconds.to_pylist()], type=pa.date32())
-        elif cells.type.tz.upper() in _UTC:
-            return None
-    return pa.chunked_array([days.cast(pa.date32()).take(moments.indices)])
+    beside = (file.metadata.metadata or {}).get(b"ARROW:schema")
+    told = None if beside is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(beside)))
+    leaves = [file.schema.column(place) for place in range(len(file.schema))]
+    names = [leaf.path for leaf in leaves if leaf.physical_type == "INT96" and leaf.path in file.schema_arrow.names]
+    zones = {name: "UTC" if told is None else getattr(told.field(name).type, "tz", None) for name in names}
+    return {name: zone for name, zone in zones.items() if zone is not None}
 
 
 def _typed_cells(cells: pa.ChunkedArray, *, coded: bool) -> pd.Series | None:

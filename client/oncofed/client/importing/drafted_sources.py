@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC
 from enum import StrEnum
 from pathlib import Path
 
@@ -223,7 +224,7 @@ def _of_type(name: str, column: Column, decimal: Decimal) -> DraftedColumn:
     if column.empty([]).all():
         return DraftedColumn(name, CellType.NOTHING, suggestion)
     may_be_days = suggestion.role in _OF_DAYS or not _all_numbers(column, decimal)
-    day_form = next((form for form in _DAY_FORMS if may_be_days and not column.days(form, [])[1].any()), None)
+    day_form = next((form for form in _DAY_FORMS if may_be_days and not column.days(form, [], UTC)[1].any()), None)
     if day_form is not None:
         return DraftedColumn(name, CellType.DAYS, suggestion, day_form)
     kind = CellType.NUMBERS if _all_numbers(column, decimal) else CellType.WORDS

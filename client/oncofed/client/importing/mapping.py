@@ -187,7 +187,8 @@ class MappingHead:
     other rows still count"""
     time_zone: Annotated[str | None, Rule(known_zone)] = None
     """The hospital's, such as `Europe/Berlin`: a moment that is stored or written with another zone (UTC, say) is the
-    day that it was there. Needed where a Parquet file holds moments in UTC, or a database `timestamptz`"""
+    day that it was there. Needed where a Parquet file or a text holds moments in UTC, or a database
+    `timestamptz`"""
     without_outcome: Without = Without.FAULT
     """Whether a patient without a time zero or an end of follow-up is a fault, or is left out and counted"""
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from datetime import date
 from itertools import combinations
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from oncofed.client.importing.analytes import BY_NAME
+from oncofed.cohort.instants import region
 from oncofed.errors import Fault
 from oncofed.file_model import ABSENT, Known, Rule, Wrong
 from oncofed.toml_file import closest
@@ -86,12 +86,9 @@ def day_form(text: str | None, known: Known) -> str | None:
 
 
 def known_zone(name: str | None, known: Known) -> str | None:
-    if name is None:
-        return None
-    try:
-        return ZoneInfo(name).key
-    except (ValueError, OSError, LookupError):  # a path, a folder of zones, a name that nobody knows
-        raise Wrong("is no time zone", "Write it as the public list of zones does, such as Europe/Berlin.") from None
+    if name is None or region(name) is not None:
+        return name
+    raise Wrong("is no time zone of a place", "Write it as the public list of zones does, such as Europe/Berlin.")
 
 
 def iso_day(text: str | None, known: Known) -> str | None:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_rules import strftime_of
-from oncofed.client.importing.moments import zone_of
+from oncofed.client.importing.moments import IN_UTC, zone_of
 from oncofed.client.importing.omop_rows import CdmRows
 from oncofed.client.importing.omop_tables import BIRTH, CONTACTS, DEAD, DEATH, FIRST, LAST, OMOP, PERSON_ID, OmopTable
 from oncofed.client.importing.readings import Column, FloatArray, coded, identifiers, numbers
@@ -117,7 +117,7 @@ class Persons:
             days, malformed = Column(frame[day]).days(self.source.date_format, self.missing, zone_of(self.source))
             if malformed.any():
                 where = f'{self.rows.where(table.value)}: column "{day}"'
-                remedy = "Correct the cell, or name another date_format in the source of persons."
+                remedy = f"Correct the cell, or name another date_format in the source of persons. {IN_UTC}"
                 what = f"is no day of the form {self.source.date_format}"
                 self.faults.append(Fault(where, what, remedy, int(malformed.sum())))
             codes, found = pd.factorize(identifiers(frame[PERSON_ID]))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from oncofed.client.importing.mapping import Source, Take
-from oncofed.client.importing.moments import zone_of
+from oncofed.client.importing.moments import IN_UTC, zone_of
 from oncofed.client.importing.readings import Column, FloatArray, Mask, Places, numbers
 from oncofed.client.importing.rows_of_patients import pick
 from oncofed.client.importing.source_tables import SourceTable
@@ -92,8 +92,10 @@ class PatientRows:
     @property
     def day_remedy(self) -> str:
         if self.source.part.is_fhir:
-            return "Correct it, or say what a day of which only the month or the year is told becomes: partial_dates."
-        return "Correct the cell, name another date_format, or list the word for an unknown day under missing."
+            remedy = "Correct it, or say what a day of which only the month or the year is told becomes: partial_dates."
+        else:
+            remedy = "Correct the cell, name another date_format, or list the word for an unknown day under missing."
+        return remedy if self.source.time_zone is not None else f"{remedy} {IN_UTC}"
 
     @property
     def number_remedy(self) -> str:

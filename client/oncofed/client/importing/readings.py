@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from oncofed.client.importing.mapping import Limits, Source
 from oncofed.client.importing.mapping_rules import DAY_TOKENS
-from oncofed.client.importing.moments import there
+from oncofed.client.importing.moments import day_there
 from oncofed.cohort.cells import is_numeric, texts, words
 from oncofed.cohort.letters import plain
 
@@ -108,10 +108,10 @@ class Column:
     def days(self, form: str, missing: Collection[str], zone: tzinfo | None = None) -> tuple[FloatArray, Mask]:
         """(rows,) the day as its ordinal, NaN where there is none; (rows,) cells that are no day.
 
-        zone  of the hospital, for moments that are written with theirs.
+        zone  of the hospital, for moments that are written with theirs. None: nobody said, and one in UTC is no day.
         """
         pattern = _day_pattern(form)
-        values = self.each(lambda text: _day(pattern, text if zone is None else there(text, zone)), np.nan)
+        values = self.each(lambda text: _day(pattern, text, zone), np.nan)
         gone = self.empty(missing)
         malformed = np.isnan(values) & ~gone
         return np.where(gone, np.nan, values), malformed
@@ -172,11 +172,12 @@ def numbers(
         nowhere = np.zeros(len(values), dtype=np.bool_)
         return Numbers(np.where(malformed | gone, np.nan, values), gone, malformed, nowhere)
     read = _number_reader(source if column.typed is None else None)
+    meant = TRUTHS if truths else {}  # unless the mapping says otherwise, of whatever capitals
+    meant = meant | {word.casefold(): number for word, number in known.items() if word.casefold() in meant}
 
     def exact(text: str) -> float:
-        if truths and text.casefold() in TRUTHS:
-            return TRUTHS[text.casefold()]
-        return known.get(text, known.get(_digits(text), read(text)))
+        found = known.get(text, known.get(_digits(text)))
+        return meant.get(text.casefold(), read(text)) if found is None else found
 
     def beyond(text: str) -> float:
         if text in known or (found := _LIMIT.match(text)) is None:
@@ -231,10 +232,10 @@ def _day_pattern(form: str) -> re.Pattern[str]:
     pattern = re.escape(form)
     for token, group in DAY_TOKENS.items():
         pattern = pattern.replace(token, group, 1)
-    return re.compile(rf"{pattern}(?:[ T]\d{{1,2}}:\d{{2}}.*)?", re.ASCII)
+    return re.compile(rf"{pattern}(?:[ T](?P<clock>\d{{1,2}}:\d{{2}}.*))?", re.ASCII)
 
 
-def _day(pattern: re.Pattern[str], text: str) -> float:
+def _day(pattern: re.Pattern[str], text: str, zone: tzinfo | None) -> float:
     found = pattern.fullmatch(text)
     if found is None:
         return np.nan
@@ -242,9 +243,10 @@ def _day(pattern: re.Pattern[str], text: str) -> float:
     if not _FIRST_YEAR <= year <= _LAST_YEAR:
         return np.nan
     try:
-        return float(date(year, month, day).toordinal())
+        there = day_there(date(year, month, day), found["clock"] or "", zone)
     except ValueError:
         return np.nan
+    return np.nan if there is None else float(there.toordinal())
 
 
 def ordinal(iso: str) -> float:

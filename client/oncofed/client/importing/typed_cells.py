@@ -8,6 +8,7 @@ after that no step asks how a cell was stored. Promise: no digit is lost; a whol
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import date, datetime, tzinfo
@@ -75,11 +76,11 @@ class TypedColumns:
             return cell.strftime(self._day_form)
         if isinstance(cell, bool):
             return str(cell).lower()
-        if isinstance(cell, bytes):  # how some programs write text
-            return cell.decode("utf-8", "replace")
+        if isinstance(cell, bytes):
+            return _of_bytes(cell)
         if isinstance(cell, float):
             return (str(int(cell)) if cell.is_integer() else repr(cell)).replace(".", self._decimal)
-        return str(cell).encode("utf-8", "replace").decode()
+        return str(cell).encode("utf-8", "backslashreplace").decode()
 
     def _column(self, pieces: Iterable[pa.Array]) -> pd.Series:
         filled = [piece for piece in pieces if piece.null_count < len(piece)]
@@ -106,6 +107,15 @@ class TypedColumns:
         return pa.array([self._text(cell) for cell in piece.to_pylist()], type=pa.string())
 
 
+def _of_bytes(cell: bytes) -> str:
+    """The text that some programs write as bytes; of any others their digits, as databases print them: no two alike."""
+    with suppress(UnicodeDecodeError):
+        text = cell.decode()
+        if not any(unicodedata.category(letter) in ("Cc", "Cf") for letter in text):  # which are no part of a word
+            return text
+    return f"\\x{cell.hex()}"
+
+
 def _is_nan(cell: object) -> bool:
     return isinstance(cell, float | Decimal) and math.isnan(cell)
 
@@ -117,7 +127,9 @@ def _plain(cell: object, zone: tzinfo | None) -> object:
     if _is_nan(cell):
         return "NaN"
     if isinstance(cell, datetime):
-        return (cell if cell.tzinfo is None or zone is None else cell.astimezone(zone)).date()
+        with suppress(OverflowError):  # an open end such as 9999-12-31 23:59, east of UTC
+            cell = cell if cell.tzinfo is None or zone is None else cell.astimezone(zone)
+        return cell.date()
     if isinstance(cell, Decimal):
         if not cell.is_finite():
             return str(cell)

@@ -158,15 +158,31 @@ def _rounded(cell: object) -> object:
     return Rounded(cell) if isinstance(cell, float) and SINGLE <= abs(cell) < np.inf else cell
 
 
-_READING = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
-_TELLING = ("table_info", "table_xinfo", "table_list")
-"""Pragmas that tell which tables and columns there are."""
+_TELLING = frozenset(
+    {
+        "data_version",
+        "database_list",
+        "foreign_key_list",
+        "index_info",
+        "index_list",
+        "index_xinfo",
+        "page_size",
+        "table_info",
+        "table_list",
+        "table_xinfo",
+    }
+)
+"""Pragmas that tell what there is; a search in texts (FTS) asks for some by itself."""
 
 
 def _reads(action: int, argument: str | None, *_: str | None) -> int:
-    """Whether SQLite may do it: nothing that writes, to its own file or (ATTACH, VACUUM INTO) to any other."""
-    told = action == sqlite3.SQLITE_PRAGMA and argument in _TELLING
-    return sqlite3.SQLITE_OK if action in (*_READING, sqlite3.SQLITE_TRANSACTION) or told else sqlite3.SQLITE_DENY
+    """Whether SQLite may do it, where `query_only` keeps it from writing to its own file.
+
+    Refused is what leads to another file (ATTACH, and so VACUUM INTO), and each pragma that sets something, such as
+    `query_only` itself. SQLite asks for more than it does: `json_each` declares its columns as an UPDATE.
+    """
+    sets = action == sqlite3.SQLITE_PRAGMA and argument not in _TELLING
+    return sqlite3.SQLITE_DENY if sets or action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
 
 
 def _read_only(connection: Connection, where: str) -> None:
@@ -175,6 +191,7 @@ def _read_only(connection: Connection, where: str) -> None:
         connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     elif connection.dialect.name == "sqlite":
         driver: Any = connection.connection.driver_connection
+        driver.execute("PRAGMA query_only = ON")
         driver.set_authorizer(_reads)
     else:
         what, remedy = "this kind of database cannot be held to reading", "Use PostgreSQL, or export a Parquet file."

@@ -168,3 +168,58 @@ def test_an_unknown_day_is_none_and_no_fault() -> None:
 def test_a_word_that_ends_in_a_star_is_a_beginning() -> None:
     column = Column(pd.Series(["C34.1", "C50", "c34", ""]))
     np.testing.assert_array_equal(column.among(["C34*"]), [True, False, False, False])
+
+
+@pytest.mark.parametrize("stored", [[True, False], ["true", "false"], ["TRUE", "FALSE"], ["True", "False"]])
+@pytest.mark.parametrize("words", [{"true": "0", "false": "1"}, {"TRUE": "0", "FALSE": "1"}])
+def test_what_a_mapping_says_of_true_and_false_wins(stored: list[object], words: dict[str, str]) -> None:
+    """The column tells of an intact protein, the marker of a deficient one."""
+    column = Column(pd.Series(stored, dtype=object))
+    assert numbers(column, source(), [], translated=words, truths=True).values.tolist() == [0.0, 1.0]
+    assert numbers(column, source(), [], translated={"unknown": "0"}, truths=True).values.tolist() == [1.0, 0.0]
+
+
+BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
+
+
+@pytest.mark.parametrize(
+    "clock",
+    [
+        "T23:30:00Z",
+        " 23:30 UTC",
+        " 23:30:00.000 Z",
+        " 23:30:00,5 GMT",
+        " 23:30+00:00",
+        " 23:30 +0000",
+        " 23:59:60Z",
+        " 24:00Z",
+        " 22:30-01:00",
+        " 23:30 GMT+00:00",
+    ],
+)
+@pytest.mark.parametrize(("form", "day"), [("YYYY-MM-DD", "2020-12-31"), ("DD.MM.YYYY", "31.12.2020")])
+def test_a_text_with_a_moment_is_the_day_that_it_was_at_the_hospital(form: str, day: str, clock: str) -> None:
+    column = Column(pd.Series([day + clock]))
+    there = {BERLIN: date(2021, 1, 1), NEW_YORK: date(2020, 12, 31)}
+    for zone, wanted in there.items():
+        days, malformed = column.days(form, [], zone)
+        assert days.tolist() == [wanted.toordinal()]
+        assert not malformed.any()
+    days, malformed = column.days(form, [])
+    assert malformed.tolist() == [not clock.endswith("-01:00")]  # another clock than UTC's is the hospital's
+
+
+@pytest.mark.parametrize(
+    "clock", ["", " 23:30", " 23:30:00.5", " 23:30 MEZ", " 23:30 Uhr", " 23:30+01:00", " 00:00Z", " 12:00-13:00"]
+)
+def test_a_text_that_tells_no_moment_in_utc_needs_no_time_zone(clock: str) -> None:
+    column = Column(pd.Series([f"2020-12-31{clock}"]))
+    for zone in (None, BERLIN):
+        days, malformed = column.days("YYYY-MM-DD", [], zone)
+        assert days.tolist() == [date(2020, 12, 31).toordinal()]
+        assert not malformed.any()
+
+
+def test_a_moment_in_utc_that_cannot_be_read_is_no_day() -> None:
+    for zone in (None, BERLIN):
+        assert Column(pd.Series(["2020-12-31 11:30 PM UTC"])).days("YYYY-MM-DD", [], zone)[1].all()
