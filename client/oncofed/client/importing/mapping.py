@@ -183,8 +183,8 @@ class MappingHead:
     """Words for "not known" in every source; a source or a marker may have its own instead. An empty cell always means
     it"""
     outside_range: Outside = Outside.FAULT
-    """Whether a value outside the schema's plausible range is a fault, or becomes missing and is counted; a patient's
-    other rows still count"""
+    """Whether a value outside the schema's plausible range is a fault, or becomes missing and is counted; no other row
+    of the patient takes its place"""
     time_zone: Annotated[str | None, Rule(known_zone)] = None
     """The hospital's, such as `Europe/Berlin`: a moment that is stored or written with another zone (UTC, say) is the
     day that it was there. Needed where a Parquet file or a text holds moments in UTC, or a database

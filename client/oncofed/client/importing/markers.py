@@ -1,7 +1,8 @@
 """What was a marker of each patient, in the schema's unit and words?
 
 In this order: the rows of its codes, the cells as numbers or categories, their unit, the transform, the window about
-time zero, whether the value can be, and last which of several rows counts. Each step counts what it takes away.
+time zero, which of several rows counts, and last whether the value can be: where it cannot, no other row takes its
+place. Each step counts what it takes away.
 """
 
 from __future__ import annotations
@@ -133,6 +134,7 @@ class _Marker:
             values, without = values.copy(), ~self._have_row(of_marker)
             values[without] = self._target(self.mapped.without_row)
             self.counts["filled_without_row"] = int(without.sum())
+        values = self._possible(values)
         return ImportedMarker(self.plan, values, tuple(self.converted), self.absent, self.counts)
 
     def _cells(self) -> Column | None:
@@ -246,10 +248,10 @@ class _Marker:
         if self.outside is Outside.FAULT:
             remedy = 'Correct the cell, or write outside_range = "missing".'
             self._note(without, f"is not above {lowest:g}, and has no logarithm", remedy)
-        elif without.any():
-            self.counts["emptied_outside"] = int(without.sum())
         safe = np.where(values > lowest, values, np.nan)
-        return np.asarray(np.log10(safe) if transform is Transform.LOG10 else np.log1p(safe))
+        logarithm = np.log10(safe) if transform is Transform.LOG10 else np.log1p(safe)
+        # Below all others, so that it is emptied once it is the row that counts.
+        return np.where(without, np.nan if self.outside is Outside.FAULT else -np.inf, logarithm)
 
     def _upper_limit(self, of_marker: Mask) -> FloatArray:
         if self.mapped.upper_limit_column is None:
@@ -282,7 +284,6 @@ class _Marker:
             self.counts["after_zero"] = int((counted & (self.row_days > self.zero[self.rows.patient])).sum())
         if self.row_days is not None:
             self.counts["after_today"] = int((counted & (self.row_days > self.today.toordinal())).sum())
-        counted &= ~self._emptied(values, counted)
         picked = pick(
             self.rows.patient[counted],
             values[counted],
@@ -321,11 +322,11 @@ class _Marker:
         have[self.rows.patient[of_marker]] = True
         return have
 
-    def _emptied(self, values: FloatArray, counted: Mask) -> Mask:
-        """(rows,) that cannot be, by the schema, if the mapping wants them emptied; else validation says so."""
+    def _possible(self, values: FloatArray) -> FloatArray:
+        """(patients,) emptied where it cannot be, by the schema, if the mapping wants that; else validation says so."""
         span = self.marker.plausible_range
         if span is None or self.outside is Outside.FAULT:
-            return np.zeros(len(values), dtype=np.bool_)
-        beyond = counted & ((values < span[0]) | (values > span[1]))
-        self.counts["emptied_outside"] = self.counts.get("emptied_outside", 0) + int(beyond.sum())
-        return np.asarray(beyond, dtype=np.bool_)
+            return values
+        beyond = (values < span[0]) | (values > span[1])
+        self.counts["emptied_outside"] = int(beyond.sum())
+        return np.where(beyond, np.nan, values)

@@ -46,6 +46,7 @@ _NUMBER, _CONCEPT, _OPERATOR = "value_as_number", "value_as_concept_id", "operat
 _TEXTS = ("value_as_string", "value_source_value")
 _UNIT, _OWN_UNIT = "unit_concept_id", "unit_source_value"
 _ANCESTORS, _CONCEPTS = "concept_ancestor", "concept"
+_NUMERIC = re.compile(r"[+-]?[.,]?\d[\d.,' ]*([eE][+-]?\d+)?", re.ASCII)
 _ANNOTATION = re.compile(r"\.?\{[^}]*\}")
 
 
@@ -236,7 +237,7 @@ def _behind(sign: str, decimal: str, number: str) -> str:
 
 def _limit(sign: str, text: str) -> str:
     """A number that stands where the hospital's own text does; of another text an operator says nothing."""
-    return sign + text if text[:1].isdigit() else text
+    return sign + text if _NUMERIC.fullmatch(text) else text
 
 
 class _Texts:

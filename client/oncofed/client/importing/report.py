@@ -52,9 +52,9 @@ class MarkerReport:
     outside_window      lie outside of the window.
     after_zero          are of days after time zero and count, since there is no window.
     after_today         are of days that have not come yet.
-    emptied_outside     outside the plausible range, and emptied.
     Patients:
     with_several_rows   of which one counts.
+    emptied_outside     whose value is outside the plausible range.
     emptied_same_day    several values on one day.
     filled_without_row  have no row, and get what the mapping says.
     not_measured        in the table, without a value.
@@ -159,7 +159,7 @@ def _of_marker(marker: MarkerReport) -> Iterator[str]:
         (marker.after_today, "rows of days after today"),
         (marker.with_several_rows, "patients with several rows"),
         (marker.emptied_same_day, "emptied: several values on one day"),
-        (marker.emptied_outside, "rows emptied: outside the plausible range"),
+        (marker.emptied_outside, "emptied: outside the plausible range"),
         (marker.filled_without_row, "filled: without a row"),
     ):
         if count:

@@ -185,6 +185,33 @@ def test_a_medication_with_a_new_address_in_each_bundle_is_found_by_all(tmp_path
     assert cells(import_cohort(read_mapping(path)))["a"]["ecog"] == 1
 
 
+@pytest.mark.parametrize("code", ["L01XA01", "L02BB04"])
+@pytest.mark.parametrize("named", [True, False])
+def test_one_address_of_two_drugs_is_neithers(named: bool, code: str, tmp_path: Path) -> None:
+    """Templates number each bundle alike; of one drug it does not matter which resource is meant."""
+    path = write(tmp_path, [], mapping=with_marker("fhir_medications", THERAPY))
+    for name, drug in (("a", "L01XA01"), ("b", code)):
+        given: Resource = {"resourceType": "MedicationAdministration", "id": f"g{name}", "status": "completed"}
+        given |= of(name) | {"medicationReference": {"reference": "urn:uuid:1"}, "effectiveDateTime": "2020-02-01"}
+        medication: Resource = {
+            "resourceType": "Medication",
+            "code": concept("http://fhir.de/CodeSystem/bfarm/atc", drug),
+        }
+        if named or name == "a":
+            medication["id"] = f"m{name}"
+        seen = observation(name, "2020-03-01", "8310-5")
+        entries = [{"resource": each} for each in (medication, given, patient(name), diagnosis(name), seen)]
+        content = {"resourceType": "Bundle", "entry": [entries[0] | {"fullUrl": "urn:uuid:1"}, *entries[1:]]}
+        (tmp_path / "fhir" / f"{name}.json").write_text(json.dumps(content))
+    if code == "L01XA01":
+        assert [row["ecog"] for row in cells(import_cohort(read_mapping(path))).values()] == [1, 1]
+        return
+    with pytest.raises(InvalidInput, match="stand for several medications each"):
+        import_cohort(read_mapping(path))
+    path.write_text(MAPPING)  # which reads no medications
+    assert len(cells(import_cohort(read_mapping(path)))) == 2
+
+
 @pytest.mark.parametrize("others", [0, 1, 2])
 def test_patients_who_replace_one_another_are_one_patient(others: int, tmp_path: Path) -> None:
     """However many other patients there are."""
@@ -232,6 +259,14 @@ def test_patients_of_two_servers_are_refused(tmp_path: Path) -> None:
     (tmp_path / "fhir" / "bundle.json").write_text(json.dumps({"resourceType": "Bundle", "entry": entries}))
     with pytest.raises(InvalidInput, match="holds patients of several servers"):
         import_cohort(read_mapping(path))
+
+
+def test_patients_of_two_servers_with_one_id_are_no_versions_of_one_another(tmp_path: Path) -> None:
+    who = [patient("a", birthDate=born) | {"meta": {"versionId": born[-1]}} for born in ("1960-04-01", "1930-01-02")]
+    listed: list[tuple[str | None, Resource]]
+    listed = [(f"https://{n}.example/fhir/Patient/a", each) for n, each in enumerate(who)]
+    with pytest.raises(InvalidInput, match="holds patients of several servers"):
+        bundles(tmp_path, listed[:1], [*listed[1:], (None, diagnosis("a")), (None, AWAKE)])
 
 
 # --- copies and versions
@@ -568,6 +603,15 @@ def test_a_diagnosis_of_icd_10_is_preferred_to_other_codes(tmp_path: Path) -> No
     assert "a" in cells(imported(tmp_path, [patient("a"), diagnosis("a") | {"code": both}, AWAKE]))
 
 
+@pytest.mark.parametrize("written", ["C34*", "c34*", "c34.1"])
+@pytest.mark.parametrize("told", ["C34.1", "c34.1"])
+@pytest.mark.parametrize("system", ["", f'system = "{ICD_10}"\n'])
+def test_capitals_of_icd_10_mean_nothing(system: str, told: str, written: str, tmp_path: Path) -> None:
+    """In the data, in the mapping, and whether it names the system."""
+    mapping = changed(('keep = { code = ["C34*"] }', f'{system}keep = {{ code = ["{written}"] }}'))
+    assert "a" in cells(imported(tmp_path, [patient("a"), diagnosis("a", code=told), AWAKE], mapping=mapping))
+
+
 # --- what is no more than suspected or planned
 
 SURE = "http://fhir.de/StructureDefinition/icd-10-gm-diagnosesicherheit"
@@ -591,20 +635,54 @@ def test_a_suspected_diagnosis_makes_nobody_a_patient_of_the_study(verification:
     assert words in notes(found)
 
 
-@pytest.mark.parametrize(("listed", "counted"), [("unconfirmed", True), ("provisional", False)])
-def test_which_suspected_diagnoses_count_a_mapping_may_say(listed: str, counted: bool, tmp_path: Path) -> None:
-    """Some hospitals write it at every diagnosis."""
-    mapping = changed(('code = ["C34*"]', f'code = ["C34*"], verification = ["confirmed", "{listed}"]'))
-    who = [patient("a"), AWAKE, diagnosed("a", verification="unconfirmed"), patient("c"), diagnosed("c", sure="V")]
-    sure = diagnosed("b", verification="confirmed")
-    found = cells(imported(tmp_path, [*two_patients()[3:4], *two_patients()[5:], sure, *who], mapping=mapping))
-    assert sorted(found) == (["a", "b"] if counted else ["b"])
+SURE_OR_NOT: dict[str, Resource] = {
+    "silent": {},
+    "confirmed": {"verification": "confirmed"},
+    "unconfirmed": {"verification": "unconfirmed"},
+    "provisional": {"verification": "provisional"},
+    "G": {"sure": "G"},
+    "Z": {"sure": "Z"},
+    "V": {"sure": "V"},
+    "G and confirmed": {"sure": "G", "verification": "confirmed"},
+}
+NOT_DOUBTED = ["silent", "confirmed", "G", "Z", "G and confirmed"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "more", "suspected"),
+    [
+        (["confirmed", "unconfirmed"], ["unconfirmed"], 2),
+        (["confirmed", "V"], ["V"], 2),
+        (["confirmed"], [], 3),
+        (["*"], ["unconfirmed", "provisional", "V"], 0),
+    ],
+)
+def test_which_suspected_diagnoses_count_a_mapping_may_say(
+    listed: list[str], more: list[str], suspected: int, tmp_path: Path
+) -> None:
+    """Some hospitals write it at every diagnosis, and those without a status count as before."""
+    mapping = changed(('code = ["C34*"]', f'code = ["C34*"], verification = {json.dumps(listed)}'))
+    resources = []
+    for number, each in enumerate(SURE_OR_NOT.values()):
+        resources += [patient(f"p{number}"), diagnosed(f"p{number}", **each), observation(f"p{number}", "2020-03-01")]
+    found = imported(tmp_path, resources, mapping=mapping)
+    names = {f"p{number}": name for number, name in enumerate(SURE_OR_NOT)}
+    assert {names[each] for each in cells(found)} == {*NOT_DOUBTED, *more}
+    assert ("rows are only suspected" in notes(found)) is (suspected > 0)
+    assert not suspected or f"{suspected} rows are only suspected" in notes(found)
+
+
+def test_a_confirmed_diagnosis_is_so_whatever_else_is_coded_there(tmp_path: Path) -> None:
+    """The German core data set tells there how a tumour was confirmed, too."""
+    mapping = changed(('code = ["C34*"]', 'code = ["C34*"], verification = ["confirmed"]'))
+    told = {"verificationStatus": {"coding": [{"system": "how", "code": "7"}, {"system": "x", "code": "confirmed"}]}}
+    assert "a" in cells(imported(tmp_path, [patient("a"), diagnosis("a") | told, AWAKE], mapping=mapping))
 
 
 def test_where_all_diagnoses_are_suspected_that_is_told(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="names no patient") as refused:
         imported(tmp_path, [patient("a"), AWAKE, diagnosed("a", verification="unconfirmed")])
-    assert "1 rows are only suspected and do not count, unless keep names a verification" in str(refused.value)
+    assert "1 rows are only suspected and do not count, unless keep names their verification" in str(refused.value)
 
 
 @pytest.mark.parametrize(("verification", "days"), [("provisional", 457.0), ("refuted", 51.0)])

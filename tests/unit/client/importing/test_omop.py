@@ -342,6 +342,14 @@ def test_an_operator_stands_before_a_number_wherever_that_is_written(mapping: Pa
         assert person_with(mapping, cells)["log10_crp"].item() == pytest.approx(np.log10(2.5))
 
 
+@pytest.mark.parametrize(("text", "crp"), [(".5", 0.25), ("1e1", 5.0), ("1:80", 3.0), ("3+", 4.0), ("5 or so", 2.0)])
+def test_an_operator_stands_before_nothing_but_a_number(text: str, crp: float, mapping: Path) -> None:
+    """A hospital's own words mean what the mapping says."""
+    words = 'words = { "1:80" = "3", "3+" = "4", "5 or so" = "2" }'
+    change(mapping, ('limits = "at_limit"\ntransform = "log10"', f'limits = "half"\n{words}\ntransform = "log10"'))
+    assert person_with(mapping, f"4171756,,,8751,,,{text}")["log10_crp"].item() == pytest.approx(np.log10(crp))
+
+
 def test_an_operator_that_is_not_known_is_told(mapping: Path) -> None:
     person_with(mapping, "4172704999,12.5,,8751,,,")
     told = [note for source in imported(mapping).report.sources for note in source.notes]

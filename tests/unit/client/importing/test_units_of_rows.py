@@ -82,10 +82,11 @@ def imported(
     patients: str = PATIENTS,
     today: date | None = None,
     mapping: str = MAPPING,
+    schema: str = SCHEMA,
 ) -> ImportedCohort:
     (folder / "patients.csv").write_text(patients)
     (folder / "laboratory.csv").write_text(laboratory)
-    (folder / "schema.toml").write_text(SCHEMA.format(unit=unit))
+    (folder / "schema.toml").write_text(schema.format(unit=unit))
     (folder / "mapping.toml").write_text(mapping.format(source=source, marker=marker))
     return import_cohort(read_mapping(folder / "mapping.toml"), today=today)
 
@@ -103,12 +104,44 @@ def faults(folder: Path, laboratory: str, *, unit: str, marker: str, patients: s
 HEADER = "id,day,code,number,unit\n"
 
 
-def test_a_row_that_cannot_be_is_emptied_and_the_others_of_the_patient_count(tmp_path: Path) -> None:
-    rows = "1,2021-01-01,crp,5,mg/l\n1,2021-01-02,crp,9999,mg/l\n2,2021-01-01,crp,9999,mg/l\n3,2021-01-01,crp,7,mg/l\n"
-    marker = 'codes = ["crp"]\ntake = "last"\noutside_range = "missing"'
-    found = imported(tmp_path, HEADER + rows, unit="mg/l", marker=marker)
-    np.testing.assert_array_equal(values(found), [5, np.nan, 7])
-    assert "2 rows emptied: outside the plausible range" in found.report.in_words
+@pytest.mark.parametrize(
+    ("unit", "last", "more"),
+    [
+        ("mg/l", "9999", ""),
+        ("mg/l", "<1", 'limits = "half"'),
+        ("mg/l", "9999", "window = [-400, 0]"),
+        ("log10(mg/l)", "0", 'transform = "log10"'),
+        ("log10(mg/l)", "<1", 'transform = "log10"\nlimits = "half"'),
+        ("log1p(mg/l)", "-1", 'transform = "log1p"'),
+    ],
+)
+def test_no_older_row_takes_the_place_of_a_value_that_cannot_be(
+    unit: str, last: str, more: str, tmp_path: Path
+) -> None:
+    """A patient whose last value is not detectable never had the value of months before."""
+    cells = [("1", "2020-06-01", "9"), ("1", "2021-01-01", last), ("2", "2021-01-01", last), ("3", "2021-01-01", "9")]
+    rows = "".join(f"{who},{day},crp,{value},mg/l\n" for who, day, value in cells)
+    marker = f'codes = ["crp"]\ntake = "last"\noutside_range = "missing"\n{more}'
+    schema = SCHEMA.replace("[0, 1000]", "[0.9, 1000]")
+    found = imported(tmp_path, HEADER + rows, unit=unit, marker=marker, schema=schema)
+    kept = {"mg/l": 9.0, "log10(mg/l)": np.log10(9), "log1p(mg/l)": np.log(10)}[unit]
+    np.testing.assert_allclose(values(found), [np.nan, np.nan, kept])
+    assert ", 2 emptied: outside the plausible range" in found.report.in_words
+
+
+def test_two_values_of_which_one_cannot_be_are_two(tmp_path: Path) -> None:
+    rows = "1,2021-01-01,crp,9999,mg/l\n1,2021-01-01,crp,5,mg/l\n"
+    for take in ("", 'take = "last"'):
+        marker = f'codes = ["crp"]\noutside_range = "missing"\n{take}'
+        (fault,) = faults(tmp_path, HEADER + rows, unit="mg/l", marker=marker)
+        assert "in several rows" in fault.what or "several values of one patient" in fault.what
+
+
+def test_what_patients_without_a_row_have_is_emptied_too_where_it_cannot_be(tmp_path: Path) -> None:
+    marker = 'codes = ["crp"]\noutside_range = "missing"\nwithout_row = "2000"'
+    found = imported(tmp_path, HEADER + "1,2021-01-01,crp,5,mg/l\n", unit="mg/l", marker=marker)
+    np.testing.assert_array_equal(values(found), [5, np.nan, np.nan])
+    assert "2 emptied: outside the plausible range, 2 filled: without a row" in found.report.in_words
 
 
 def test_values_of_days_that_have_not_come_are_counted(tmp_path: Path) -> None:

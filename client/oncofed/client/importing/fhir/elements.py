@@ -84,11 +84,10 @@ def codes(concept: Json, *, preferred: re.Pattern[str] | str, only: str | None =
     Of several codes of a system all are told, each once.
     """
     found = codings_of(concept)
-    if only is not None:
-        return list(dict.fromkeys(each.code for each in found if each.system == only))
-    if chosen := [each.code for each in found if is_of(each.system, preferred)]:
-        # Of ICD-10 no two codes differ in capitals alone, and mappings write them.
-        return list(dict.fromkeys(code.upper() if preferred is ICD_10 else code for code in chosen))
+    wanted = preferred if only is None else only
+    if (chosen := [each for each in found if is_of(each.system, wanted)]) or only is not None:
+        # Of ICD-10 no two codes differ in capitals alone.
+        return list(dict.fromkeys(each.code.upper() if is_of(each.system, ICD_10) else each.code for each in chosen))
     first = found[0].code if found else text_of(concept, "text")
     return [] if first is None else [first]
 

@@ -44,6 +44,7 @@ Row = tuple[str | None, ...]
 VERIFICATION = "verification"
 SUSPECTED = ("unconfirmed", "provisional", "differential", "V")
 """In that column: the patient was seen, and has the disease perhaps. V is the certainty of ICD-10-GM."""
+_CONFIRMED = "confirmed"
 
 COLUMNS: Mapping[Part, tuple[str, ...]] = {
     Part.FHIR_PATIENTS: ("birth_date", "gender", "birth_sex", "deceased", "death_date", "hospital"),
@@ -147,10 +148,11 @@ def _certainties(condition: Json) -> set[str | None]:
     }
 
 
-def _verification(condition: Json) -> str | None:
+def _verification(condition: Json) -> str:
+    """A doubt before all else. What nobody doubts is confirmed: without a status, or of the certainties G and Z."""
     found = [each.code for each in codings_of(object_of(condition, "verificationStatus"))]
     doubts = [code for code in (*found, *_certainties(condition)) if code in SUSPECTED]
-    return next(iter(doubts or found), None)
+    return [*doubts, *sorted(found, key=_CONFIRMED.__ne__), _CONFIRMED][0]
 
 
 def told_by(resource: Json, wanted: Sequence[Wanted], today: date) -> Told:

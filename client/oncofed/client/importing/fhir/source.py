@@ -5,6 +5,7 @@ The tables that are made of resources have columns of fixed names (`resources.CO
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from oncofed.errors import Fault
 
 PATIENT, LAST_CONTACT = "patient", "last_contact"
 _FIXED = ("patient", "date", "code", "value", "unit", "separator", "comment", "thousands", "numbered", "file", "panels")
+_LIKE_ICD_10 = re.compile(r"[a-z]\d", re.ASCII)
 
 
 def with_columns(source: Source) -> Source:
@@ -29,8 +31,16 @@ def with_columns(source: Source) -> Source:
         code="code" if long else None,
         value="value" if long else None,
         unit="unit" if "unit" in columns else None,
+        keep={column: _as_told(source.part, column, words) for column, words in source.keep.items()},
         partial_dates=source.partial_dates or PartialDate.FAULT,
     )
+
+
+def _as_told(part: Part, column: str, words: tuple[str, ...]) -> tuple[str, ...]:
+    """With the capitals that codes of ICD-10 have in the table."""
+    if part is not Part.FHIR_CONDITIONS or column != "code":
+        return words
+    return tuple(dict.fromkeys([*words, *(word.upper() for word in words if _LIKE_ICD_10.match(word))]))
 
 
 def columns_of(source: Source) -> tuple[str, ...]:

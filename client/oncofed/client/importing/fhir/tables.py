@@ -41,6 +41,7 @@ from oncofed.client.importing.fhir.vital_status import vital_status
 from oncofed.client.importing.mapping import Part, Source
 from oncofed.client.importing.moments import all_there
 from oncofed.client.importing.partial_dates import PartialDate, is_partial, whole_day
+from oncofed.client.importing.readings import Column
 from oncofed.errors import Fault, InvalidInput
 
 
@@ -106,12 +107,15 @@ class FhirFolder:
         self.current = copies.current & ~numbers_in(self._not_so, np.bool_)
         self._count_left_out(copies.current)
         kept = [each for _, each in self._current_persons()]
-        if len({each.base for each in kept} - {None}) > 1:
+        if len({each.base for _, each in self._persons} - {None}) > 1:  # older copies, too: one id, two people
             what = "holds patients of several servers, whose ids may mean different people"
             faults.append(Fault(name, what, "Import the resources of one server at a time."))
         urns = Counter(name for _, name in {(each.id, name) for each in kept for name in each.names if _is_urn(name)})
         if shared := sum(times > 1 for times in urns.values()):
             what = "addresses of bundles (urn:uuid) stand for several patients each"
+            faults.append(Fault(name, what, "Export it again with ids of their own, as FHIR wants.", shared))
+        if shared := self._shared_by_medications():
+            what = "addresses of bundles (urn:uuid) stand for several medications each"
             faults.append(Fault(name, what, "Export it again with ids of their own, as FHIR wants.", shared))
         if nameless := sum(each.id is None for each in kept):
             what = "has no id, so that nothing can be joined to it"
@@ -198,11 +202,14 @@ class FhirFolder:
     def _rows_of(self, place: int, persons: Persons, source: Source, notes: list[str]) -> pd.DataFrame:
         table = self.tables[place]
         rows = np.flatnonzero(self.current[table.resource])
-        if VERIFICATION in table.names and VERIFICATION not in source.keep:
-            doubted = np.array([*(text in SUSPECTED for text in table.texts(VERIFICATION)), False])
+        if VERIFICATION in table.names:
+            told = pd.Series(table.texts(VERIFICATION), dtype=object)
+            doubted = told.isin(SUSPECTED).to_numpy() & ~Column(told).among(source.keep.get(VERIFICATION, ()))
             suspected = doubted[table.places(VERIFICATION, rows)]
             if count := int(suspected.sum()):
-                notes.append(f"{count:,} rows are only suspected and do not count, unless keep names a {VERIFICATION}")
+                notes.append(
+                    f"{count:,} rows are only suspected and do not count, unless keep names their {VERIFICATION}"
+                )
             rows = rows[~suspected]
         subject = table.subject[rows]
         meant = [persons.meant(reference) for reference in self._subjects.listed]
@@ -296,6 +303,12 @@ class FhirFolder:
                 found[identity] = max(found.get(identity, 0), int(last))
         return {identity: date.fromordinal(last).isoformat() for identity, last in found.items()}
 
+    def _shared_by_medications(self) -> int:
+        """How many addresses of bundles lead to medications of different codes."""
+        current = {names[:1]: tuple(listed) for names, number, listed in self._medications if self.current[number]}
+        told = {(name, current[names[:1]]) for names, _, _ in self._medications for name in names if _is_urn(name)}
+        return sum(times > 1 for times in Counter(name for name, _ in told).values())
+
     def _drugs(self, place: int) -> dict[str, str | None]:
         """The code for each reference to a medication; none where it leads nowhere, or to one without a code."""
         current = {names[:1]: listed[place] for names, number, listed in self._medications if self.current[number]}
@@ -343,8 +356,9 @@ def _filled(texts: list[str | None], before: Iterable[tuple[int | None, str | No
 
 
 def _drug(resource: dict[str, object], wanted: Sequence[Wanted]) -> list[str | None]:
-    """For each wanted table, the code of a medication."""
-    return [medication_code(object_of(resource, "code"), each.system) for each in wanted]
+    """For each wanted table, the code of a medication, if it is one of medications."""
+    code = object_of(resource, "code")
+    return [medication_code(code, each.system) if each.part is Part.FHIR_MEDICATIONS else None for each in wanted]
 
 
 def _first_day(told: str) -> int | None:
