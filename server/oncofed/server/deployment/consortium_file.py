@@ -75,7 +75,7 @@ def _readable(name: Path | None, known: Known) -> Path | None:
 def _only_simulated(value: object, known: Known) -> object:
     if value is not None:
         remedy = "Real hospitals need a schema file with just the markers and endpoints of the study."
-        raise Wrong("describes a table that only a simulation has", remedy, key="synthetic")
+        raise Wrong("describes a table that only a simulation has", remedy)
     return None
 
 
