@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from tests.command_line import oncofed
+from tests.installed_node import POLICY, table
 
-USERS = ("daemon", "games", "man")
+USERS = [user.pw_name for user in pwd.getpwall() if 0 < user.pw_uid < 1_000][:3]
 PROGRAM = """
 import json, os, sys
 
@@ -41,8 +43,10 @@ from oncofed.cli import main
 sys.argv = ["oncofed", *sys.argv[2:]]
 try:
     main()
-except SystemExit:
-    pass
+    code = 0
+except SystemExit as end:
+    code = end.code or 0
+print("ENDED", code)
 print("ACTS", json.dumps(acts))
 """
 
@@ -66,7 +70,8 @@ def test_root_makes_removes_and_renames_nothing_in_the_guards_folder(command: tu
         node, work = Path(place) / "node", Path(place) / "work"
         work.mkdir(mode=0o700)
         assert oncofed("site", "init", node, "--name", "Bonn", "--users", ",".join(USERS)).code == 0
-        (node / "guard" / "patients").mkdir(exist_ok=True)
+        table().to_csv(node / "guard" / "patients.csv", index=False)
+        (node / "policy.toml").write_text(POLICY.format(table=node / "guard" / "patients.csv"))
         asked = [word.replace("NODE", str(node)).replace("WORK", str(work)) for word in command]
         ran = subprocess.run(
             [sys.executable, "-c", PROGRAM, f"{node}/guard", "site", *asked],
@@ -74,5 +79,7 @@ def test_root_makes_removes_and_renames_nothing_in_the_guards_folder(command: tu
             text=True,
             check=False,
         )
+    # The doctor and status have something to say of a node that has not been enrolled.
+    assert f"ENDED {1 if command[0] in ('doctor', 'status') else 0}" in ran.stdout.splitlines(), ran.stderr
     (line,) = (line for line in ran.stdout.splitlines() if line.startswith("ACTS "))
     assert json.loads(line.removeprefix("ACTS ")) == []

@@ -45,7 +45,7 @@ from oncofed.simulations.report.plots import (
 )
 from oncofed.simulations.report.privacy import PrivacyStatement, privacy_statement
 from oncofed.simulations.report.risk_groups import risk_groups
-from oncofed.simulations.report.usefulness import auc_picture, benefit_rows, decision_picture
+from oncofed.simulations.report.usefulness import usefulness
 from oncofed.simulations.report.wrong_risks import expected_rows, warnings, window_names
 from oncofed.simulations.results import RunResult, Subgroup
 from oncofed.simulations.study import Part, Partition
@@ -99,7 +99,7 @@ def _content(result: RunResult) -> dict[str, Any]:
         **_performance(result),
         **_expected(result),
         "compared": result.compared.get(result.main.name, ()),
-        **_usefulness(result),
+        **usefulness(result),
         **_subgroups(result),
         **_left_out(result),
         **_layers(result),
@@ -234,15 +234,6 @@ def _expected(result: RunResult) -> dict[str, Any]:
         "wrong_risks": warnings(result.main, unit),
         "expected_windows": () if found is None else window_names(found.bounds, unit),
         "expected_tables": tables,
-    }
-
-
-def _usefulness(result: RunResult) -> dict[str, Any]:
-    main, unit = result.main, result.test.schema.grid.unit
-    return {
-        "auc_figure": auc_picture(main.auc, unit=unit),
-        "decision_figure": decision_picture(main.decisions, result.compared.get(main.name, ()), unit=unit),
-        "benefit_rows": () if main.decisions is None else benefit_rows(main.decisions),
     }
 
 

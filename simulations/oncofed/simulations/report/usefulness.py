@@ -17,7 +17,7 @@ from oncofed.picture.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLIO
 from oncofed.picture.drawing import report_picture as whole_picture
 from oncofed.picture.rows import BELOW
 from oncofed.picture.survival import time_ticks
-from oncofed.simulations.results import Compared
+from oncofed.simulations.results import Compared, RunResult
 from oncofed.survival.auc_over_time import AucOverTime
 from oncofed.survival.decision_curve import Benefit, DecisionCurve
 from oncofed.words.names import plain_name, shortened
@@ -33,6 +33,16 @@ _SCORES = (Stroke(ORANGE, "dash"), Stroke(GREEN, "dot"), Stroke(PURPLE, "dash"),
 _LONGEST_NAME = 26
 _BELOW_NOTHING = 0.25
 """How far below treating nobody the picture goes, as a share of the most that anything gains."""
+
+
+def usefulness(result: RunResult) -> dict[str, object]:
+    """What the section of the report shows of the first endpoint."""
+    main, unit = result.main, result.test.schema.grid.unit
+    return {
+        "auc_figure": auc_picture(main.auc, unit=unit),
+        "decision_figure": decision_picture(main.decisions, result.compared.get(main.name, ()), unit=unit),
+        "benefit_rows": () if main.decisions is None else benefit_rows(main.decisions),
+    }
 
 
 @dataclass(frozen=True)
