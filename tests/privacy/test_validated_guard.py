@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -11,18 +12,20 @@ from tests.installed_node import SITE, SOURCE, installed_node
 from tests.summaries import summary_request, validating
 
 from oncofed.client.guard.guard import Guard
-from oncofed.client.guard.policy_file import read_policy
+from oncofed.client.guard.policy_file import SourcePolicy, read_policy
 from oncofed.client.guard.trial import measured
+from oncofed.client.patients.sources import SourceKind, SourceSpec
 from oncofed.client.patients.summaries import bounded_sum
 from oncofed.client.records.objections import of_the_model
 from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
 from oncofed.privacy.ledger import Charge, MemoryLedger
-from oncofed.privacy.policy import SitePolicy
+from oncofed.privacy.policy import SitePolicy, without_privacy
 from oncofed.privacy.releases import release_of_summary
 from oncofed.protocol.plan import StudyPlan
 
 MODEL = model_spec()
 WEIGHTS = drawn_weights(MODEL, seed=3)
+DATA = SourcePolicy(SourceSpec("registry", SourceKind.CSV), SitePolicy("registry", largest_epsilon=9.0, delta=1e-5))
 POLICY = SitePolicy("registry", largest_epsilon=9.0, delta=1e-5)
 TRAINED_ON, SET_ASIDE = drawn_patients(MODEL, 40, seed=1), drawn_patients(MODEL, 25, seed=2)
 
@@ -89,13 +92,31 @@ def test_a_data_source_that_was_charged_for_the_training_does_not_approve_the_va
     assert asked.validates is not None
     event = release_of_summary(asked, asked.summaries[0]).event
     ledger = MemoryLedger(POLICY.budget)
-    assert of_the_model(asked, ledger) == []
+    assert of_the_model(asked, DATA, ledger, ()) == []
     ledger.charge(Charge(f"{'ee' * 32}/Bonn/1/0", "11" * 32, event))
-    assert of_the_model(asked, ledger) == []
+    assert of_the_model(asked, DATA, ledger, ()) == []
     ledger.charge(Charge(f"{asked.validates.plan_hash}/Bonn/1/0", "22" * 32, event))
-    (told,) = of_the_model(asked, ledger)
-    assert "its model was trained on patients of this data source (plan cdcdcdcdcdcd)" in told
-    assert of_the_model(replace(asked, validates=None), ledger) == []
+    (told,) = of_the_model(asked, DATA, ledger, ())
+    assert "a plan that this data source was charged for (cdcdcdcdcdcd)" in told
+    assert of_the_model(replace(asked, validates=None), DATA, ledger, ()) == []
+
+
+def test_nor_does_one_that_was_approved_for_it_where_nothing_is_charged() -> None:
+    """A plan in mode `none` trains, and stands in no ledger."""
+    with installed_node() as node:
+        node.set_policy("largest_epsilon = 1.5", "largest_epsilon = 9.0\nallow_no_privacy = true")
+        trains = replace(node.plan(), privacy=without_privacy(l2_norm_bound=1.0))
+        weights = np.zeros(trains.model.parameters)
+        asked = validating(node.plan(), weights, noise_multiplier=9.0)
+        assert asked.validates is not None
+        asked = replace(asked, validates=replace(asked.validates, plan_hash=trains.hash))
+        node.approve(trains)
+        with pytest.raises(PrivacyRefusal, match=f"was approved for \\({trains.hash[:12]}\\)"):
+            node.approve(asked)
+        node.approvals.decline(trains.hash, declined_by="Dr. Example", now=datetime.now(UTC))
+        with pytest.raises(PrivacyRefusal, match="was approved for"):
+            node.approve(asked)
+        assert node.ledger().charges() == ()
 
 
 def test_an_installed_hospital_refuses_to_validate_what_it_trained_and_a_stranger_tries_its_times() -> None:
@@ -110,5 +131,5 @@ def test_an_installed_hospital_refuses_to_validate_what_it_trained_and_a_strange
         node.ledger().charge(
             Charge(f"{'cd' * 32}/{SITE}/1/0", "33" * 32, release_of_summary(asked, asked.summaries[0]).event)
         )
-        with pytest.raises(PrivacyRefusal, match="its model was trained on patients of this data source"):
+        with pytest.raises(PrivacyRefusal, match="trained by a plan that this data source was charged for"):
             node.approve(replace(asked, study="another"))

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from unicodedata import east_asian_width
 
+from oncofed.cohort import encoding
 from oncofed.cohort.schema import StudySchema
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.policy import of_two_hospitals, planned_releases_of, releases_of
@@ -19,8 +20,10 @@ from oncofed.privacy.releases import largest_patients, release_of_round, release
 from oncofed.protocol.answer_times import READING
 from oncofed.protocol.plan import Bounding, StudyPlan, SummaryKind, SummarySpec, TrainingMode
 from oncofed.ranges import unusual
+from oncofed.survival.comparators import Comparator
 
 _WIDTH = 100
+_MOST_MARKERS = 8
 _FILLER = "\ue000"
 """Stands for the second place of a character that takes two; private, so no text of a plan holds one."""
 
@@ -69,7 +72,12 @@ def plan_in_words(
     columns  of the terminal: a line that it breaks would go on where paragraphs begin, and a text of the plan could
              look like one.
     """
-    paragraphs = [*_purpose(plan, schema), *_what_leaves(plan, parameters), *_promise(plan), *_joining(plan, patients)]
+    paragraphs = [
+        *_purpose(plan, schema),
+        *_what_leaves(plan, schema, parameters),
+        *_promise(plan),
+        *_joining(plan, patients),
+    ]
     paragraphs += _unusual(plan, schema)
     told = (
         "and in which rounds it answered; whatever the final model says of cancer patients in general"
@@ -140,7 +148,7 @@ def _counted(schema: StudySchema) -> dict[str, int]:
     return counts
 
 
-def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
+def _what_leaves(plan: StudyPlan, schema: StudySchema, parameters: int) -> Iterator[str]:
     if not plan.trains:
         yield from _what_leaves_of_counts(plan)
         return
@@ -163,7 +171,7 @@ def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
             f"than the others' ({plan.model.shape_parameters:,}); they are limited and noised with the rest."
         )
     if plan.model.comparators:
-        names = ", ".join(each.name for each in plan.model.comparators).replace("_", " ")
+        names = "; ".join(_looks_at(each, schema) for each in plan.model.comparators).replace("_", " ")
         yield (
             "COMPARED WITH: among these numbers are those of simpler models of a few markers each, by which the study "
             f"says what its model adds ({names}); they are limited and noised with the rest."
@@ -184,6 +192,14 @@ def _what_leaves(plan: StudyPlan, parameters: int) -> Iterator[str]:
         yield f"AFTER THE LAST ROUND: {_summary_words(plan, summary)}"
 
 
+def _looks_at(comparator: Comparator, schema: StudySchema) -> str:
+    """Its name is a text of the plan: by the schema, what are its markers?"""
+    inputs = encoding.columns(schema)
+    sources = dict.fromkeys(inputs[place].source for place in comparator.columns if place < len(inputs))
+    shown, more = list(sources)[:_MOST_MARKERS], len(sources) - _MOST_MARKERS
+    return f"{comparator.name} ({', '.join(shown)}{f' and {more:,} more' if more > 0 else ''})"
+
+
 def _what_leaves_of_counts(plan: StudyPlan) -> Iterator[str]:
     model = plan.validates
     if model is not None:
@@ -191,8 +207,9 @@ def _what_leaves_of_counts(plan: StudyPlan) -> Iterator[str]:
         signer = "this coordinator" if own else f"another coordinator, of key {model.coordinator_public_key}"
         yield (
             f"THE MODEL: file {model.sha256}, trained by the plan {model.plan_hash} and signed by {signer}. Your guard "
-            "answers no question about any other. It refuses this plan if the data source was charged for that one: on "
-            "patients whom it learned from a model looks better than it is."
+            "answers no question about any other. Which plan trained it is the coordinator's word. If the data source "
+            "was approved for that plan, or charged for it, your guard refuses this one: on patients whom it learned "
+            "from a model looks better than it is."
         )
     for summary in plan.summaries:
         yield f"WHAT LEAVES: {_summary_words(plan, summary)} No model is trained, and none comes."

@@ -246,5 +246,5 @@ def test_comparators_that_do_not_fit_the_model_are_refused_by_reader_and_policy(
 def test_the_words_of_a_plan_name_them() -> None:
     told = " ".join(plan_in_words(study_plan(model=SPEC), SCHEMA, parameters=SPEC.parameters).split())
     assert "COMPARED WITH: among these numbers are those of simpler models" in told
-    assert "(stage, both)" in told
+    assert "(stage (smoker); both (age years, smoker, crp))" in told, "a name is the plan's, markers are the schema's"
     assert "COMPARED" not in plan_in_words(study_plan(), SCHEMA, parameters=9)

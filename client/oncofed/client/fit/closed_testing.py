@@ -84,8 +84,7 @@ def _gains(found: Outcomes) -> tuple[float, float]:
     observed, expected = float(found.events.sum()), float(found.expected.sum())
     level = observed * np.log(observed / expected) - (observed - expected) if observed else expected
     best = level_and_slope(found)
-    shift = best.level + (best.slope - 1) * found.log_hazard_ratio
-    both = float((found.events * shift).sum() - (found.expected * np.expm1(shift)).sum())
+    both = gain(found, best)
     return float(level), max(float(level), both) if np.isfinite(both) else float(level)
 
 
@@ -100,6 +99,12 @@ class LevelAndSlope:
     @property
     def slope_deviation(self) -> float:
         return float(np.sqrt(self.covariance[1, 1]))
+
+
+def gain(found: Outcomes, by: LevelAndSlope) -> float:
+    """By how much the log likelihood (Poisson) rises above that of the model as released."""
+    shift = by.level + (by.slope - 1) * found.log_hazard_ratio
+    return float((found.events * shift).sum() - (found.expected * np.expm1(shift)).sum())
 
 
 AS_RELEASED = LevelAndSlope(0.0, 1.0, np.zeros((2, 2)))

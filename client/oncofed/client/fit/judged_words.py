@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from oncofed.client.fit.adoption import Adoption
 from oncofed.client.fit.before_after import FitFigures
-from oncofed.client.fit.closed_testing import Degree
+from oncofed.client.fit.closed_testing import Degree, LevelAndSlope
 from oncofed.client.fit.judging import Judged
 from oncofed.survival.expected_events import Expected
 from oncofed.survival.grid import TimeGrid
@@ -43,12 +43,14 @@ def judged_lines(found: tuple[Judged, ...], grid: TimeGrid) -> Iterator[str]:
             + ("" if choice.degree is Degree.NONE else f", then {_p(choice.p_slope)}")
             + f"; the same in {each.found.chosen_again} of {each.found.parts} parts)."
         )
-        for name, before, after in zip(each.names, each.found.before, each.found.after, strict=True):
+        for name, before, after, told in zip(each.names, each.found.before, each.found.after, each.told, strict=True):
             of = "" if len(each.names) == 1 else f"{plain_name(name)}, "
             yield f"  {of}observed over expected events (1 is right), with 95 % limits"
             yield f"    {'':28s}{'as released':{_WIDE}s}after, in patients not seen"
             for label, old, new in _rows(before, after, grid):
                 yield f"    {label:28s}{old:{_WIDE}s}{new}"
+            if choice.degree is not Degree.NONE:
+                yield f"    {_pages(told)}"
     if any(each.found.choice.degree is not Degree.NONE for each in found):
         yield (
             "\nAfter: the adjustment was learned without the patients on whom it is counted, a tenth of them at a "
@@ -63,6 +65,13 @@ def _rows(before: FitFigures, after: FitFigures, grid: TimeGrid) -> Iterator[tup
     for name, old, new in zip(("low", "middle", "high"), before.thirds, after.thirds, strict=True):
         yield f"{name} third of risk", _ratio(old), _ratio(new)
     yield "slope (1 is right)", _slope(before), _slope(after)
+
+
+def _pages(told: LevelAndSlope | None) -> str:
+    if told is None:
+        return "Not to be adopted: with so few events the steps in which pages may tell it would spoil it."
+    slope = "" if told.slope == 1 else f", log hazard ratios times {decimals(told.slope, 2)}"
+    return f"Adopted, pages would show: hazards times {decimals(math.exp(told.level), 2)}{slope}."
 
 
 def _ratio(found: Expected) -> str:
@@ -91,7 +100,8 @@ def adoption_lines(adoption: Adoption | None) -> Iterator[str]:
         line = f"  {plain_name(each.name)}: {each.degree.value}"
         if each.fit is not None:
             line += f", from at least {whole(each.fit.patients)} patients"
-            line += f"; log hazard ratios times {decimals(each.fit.slope, 2)}" if each.fit.with_slope else ""
+            line += f"; hazards times {decimals(math.exp(each.fit.corrections[0]), 2)}"
+            line += f", log hazard ratios times {decimals(each.fit.slope, 2)}" if each.fit.with_slope else ""
         yield line
 
 
@@ -111,6 +121,7 @@ def judged_fields(found: tuple[Judged, ...], adoption: Adoption | None) -> dict[
                 "parts": each.found.parts,
                 "before": [_figures(one) for one in each.found.before],
                 "after": [_figures(one) for one in each.found.after],
+                "pages": [None if one is None else {"level": one.level, "slope": one.slope} for one in each.told],
             }
             for each in found
         ],

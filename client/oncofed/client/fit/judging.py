@@ -2,8 +2,8 @@
 
 Who they are, and as of which table, is what is *published* for the pages (`pages.published`), so adopting again tells
 no more than publishing does. Pages apply what is adopted, so it is one level and one slope for all, each on a coarse
-step (`_told`). The figures before and after are exact, for the eyes of those who may know exact counts: they are shown
-to the guard's user and kept nowhere.
+step (`told_adjustment`). The figures before and after are exact, for the eyes of those who may know exact counts: they
+are shown to the guard's user and kept nowhere.
 
 Refused: a study that set nobody aside, and too few events. On patients that a model has learned from its slope is right
 whatever it learned by heart (`pages.recalibration`), so nothing can be chosen from them.
@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 from oncofed.client.fit.adoption import AdoptedEndpoint
-from oncofed.client.fit.before_after import BeforeAfter, Predicted, adjustment, before_and_after
-from oncofed.client.fit.closed_testing import Degree, best_level
-from oncofed.client.pages.disclosure import on_step
+from oncofed.client.fit.before_after import BeforeAfter, Predicted, before_and_after
+from oncofed.client.fit.closed_testing import Degree, LevelAndSlope
+from oncofed.client.fit.told_adjustment import as_told
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.recalibration import FEWEST_EVENTS, Recalibration
 from oncofed.errors import Fault, InvalidInput
@@ -28,13 +28,17 @@ from oncofed.errors import Fault, InvalidInput
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Of endpoints that are adjusted together, by their numbers. patients: set aside, of whom all of this is."""
+    """Of endpoints that are adjusted together, by their numbers. patients: set aside, of whom all of this is.
+
+    told  what pages would apply of it; None where their steps are too coarse for it.
+    """
 
     numbers: tuple[int, ...]
     names: tuple[str, ...]
     patients: int
     causes: tuple[Predicted, ...]
     found: BeforeAfter
+    told: tuple[LevelAndSlope | None, ...]
 
 
 def judged(hospital: HospitalPrognosis, rng: np.random.Generator) -> tuple[Judged, ...]:
@@ -88,50 +92,51 @@ def _judged(
         for number in numbers
     )
     names = tuple(hospital.endpoint_names[number] for number in numbers)
-    return Judged(numbers, names, len(rows), causes, before_and_after(causes, rng))
+    found = before_and_after(causes, rng)
+    degree, floor = found.choice.degree, hospital.disclosure.floor
+    told = tuple(as_told(each.outcomes, degree, smallest_group=floor) for each in causes)
+    return Judged(numbers, names, len(rows), causes, found, told)
 
 
 def to_adopt(hospital: HospitalPrognosis, found: tuple[Judged, ...]) -> tuple[AdoptedEndpoint, ...]:
-    """What the pages are to apply, in the endpoints' order."""
-    adopted = {
-        number: AdoptedEndpoint(
-            name, each.found.choice.degree, _told(hospital, number, cause, each.found.choice.degree)
+    """What the pages are to apply, in the endpoints' order. Raises InvalidInput where they can tell none of it."""
+    faults = [
+        Fault(
+            f'endpoint "{name}"',
+            "pages may tell an adjustment only in steps by which the smallest group's events move it (smallest_group = "
+            f"{hospital.disclosure.floor}), and with so few events such a step spoils it",
+            _WAIT,
         )
         for each in found
-        for number, name, cause in zip(each.numbers, each.names, each.causes, strict=True)
+        for name, told in zip(each.names, each.told, strict=True)
+        if told is None
+    ]
+    if faults:
+        raise InvalidInput(faults)
+    adopted = {
+        number: AdoptedEndpoint(name, each.found.choice.degree, _fit(hospital, number, cause, told, each))
+        for each in found
+        for number, name, cause, told in zip(each.numbers, each.names, each.causes, each.told, strict=True)
+        if told is not None
     }
     return tuple(adopted[number] for number in sorted(adopted))
 
 
-def _told(hospital: HospitalPrognosis, number: int, found: Predicted, degree: Degree) -> Recalibration | None:
-    """As coarse as what pages may tell: the smallest group's events move level and slope by about a step each.
-
-    The slope is put on its step first. The level is the one that suits it and the middle of the told number of events,
-    so that it says no more of them than that number does, on a step of its own for what was expected. What rounding may
-    be off by is part of the covariance.
-    """
+def _fit(
+    hospital: HospitalPrognosis, number: int, found: Predicted, by: LevelAndSlope, of: Judged
+) -> Recalibration | None:
+    degree, disclosure, intervals = of.found.choice.degree, hospital.disclosure, found.events.shape[1]
     if degree is Degree.NONE:
         return None
-    outcomes, disclosure = found.outcomes, hospital.disclosure
-    events = disclosure.count(int(outcomes.events.sum()))
-    step = disclosure.floor / events
-    best, slope, slope_step = adjustment(outcomes, degree), 1.0, 0.0
-    if degree is Degree.LEVEL_AND_SLOPE:
-        slope_step = step / float(np.sqrt(np.cov(outcomes.log_hazard_ratio, aweights=outcomes.expected)))
-        slope = on_step(best.slope, slope_step)
-    exact = best_level(outcomes, slope=slope).level
-    level = on_step(exact + np.log((events + (disclosure.floor - 1) / 2) / outcomes.events.sum()), step)
-    covariance = best.covariance + np.diag([2 * step**2, slope_step**2]) / 12
-    intervals = found.events.shape[1]
     to_intervals = np.zeros((intervals + 1, 2))
     to_intervals[:-1, 0] = to_intervals[-1, 1] = 1.0
     return Recalibration(
-        corrections=np.full(intervals, level),
-        slope=slope,
-        covariance=to_intervals @ covariance @ to_intervals.T,
+        corrections=np.full(intervals, by.level),
+        slope=by.slope,
+        covariance=to_intervals @ by.covariance @ to_intervals.T,
         patients=sum(part.patients for part in hospital.endpoint(number).parts if part.unseen),
-        events=events,
-        expected=float(disclosure.count(round(float(outcomes.expected.sum())))),
+        events=disclosure.count(int(found.outcomes.events.sum())),
+        expected=float(disclosure.count(round(float(found.outcomes.expected.sum())))),
         with_slope=degree is Degree.LEVEL_AND_SLOPE,
         set_aside=True,
     )

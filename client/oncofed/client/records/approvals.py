@@ -240,7 +240,7 @@ class Approvals:
         secret = split_secret(self.held_out_secret) if plan.held_out_fraction else b""
         objections = [
             *of_the_plan(plan, schema, site=site),
-            *of_the_model(plan, ledger),
+            *of_the_model(plan, source, ledger, self.all()),
             *of_the_ledger(plan, source, ledger),
         ]
         if plan.hash in policy.plans_with_lost_answers:

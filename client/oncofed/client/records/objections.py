@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from oncofed.client.guard.policy_file import NodePolicy, SourcePolicy
+from oncofed.client.records.columns_of_plan import of_the_columns
 from oncofed.client.records.decisions import Approval
 from oncofed.client.records.patients_mark import are_outcome_marks_of, is_file_mark_of, is_mark_of
 from oncofed.cohort.cohort import Cohort
@@ -32,6 +33,8 @@ def of_the_plan(plan: StudyPlan, schema: StudySchema, *, site: str) -> list[str]
         objections.append("its schema is not the one that came with it")
     if plan.model.columns != len(columns(schema)):
         objections.append("its model has another number of inputs than its schema")
+    else:
+        objections += of_the_columns(plan, schema)
     if plan.model.endpoints != tuple(endpoint.name for endpoint in schema.endpoints) or plan.model.grid != schema.grid:
         objections.append("its model has other endpoints or another time grid than its schema")
     if site not in plan.roster:
@@ -39,15 +42,22 @@ def of_the_plan(plan: StudyPlan, schema: StudySchema, *, site: str) -> list[str]
     return objections
 
 
-def of_the_model(plan: StudyPlan, ledger: Ledger) -> list[str]:
-    """Where its figures would be of patients who trained it."""
-    trained_by = None if plan.validates is None else plan.validates.plan_hash
-    if trained_by is None or not any(charge.plan_hash == trained_by for charge in ledger.charges()):
+def of_the_model(plan: StudyPlan, source: SourcePolicy, ledger: Ledger, decisions: Iterable[Approval]) -> list[str]:
+    """Where its figures would be of patients who trained it, if the plan says truly who did.
+
+    decisions  all that were ever made here. One for a plan without privacy is in no ledger.
+    """
+    if plan.validates is None:
+        return []
+    trained_by, own = plan.validates.plan_hash, {source.name, *source.counted_with}
+    charged = any(charge.plan_hash == trained_by for charge in ledger.charges())
+    approved = any(one.plan_hash == trained_by and one.data_source in own for one in decisions)
+    if not (charged or approved):
         return []
     return [
-        "its model was trained on patients of this data source (plan "
-        f"{trained_by[:SHOWN_DIGITS]}), and on them it looks better than on any others; ask the coordinator for a plan "
-        "without this hospital"
+        "its model was trained by a plan that this data source "
+        f"{'was charged' if charged else 'was approved'} for ({trained_by[:SHOWN_DIGITS]}), and on patients who "
+        "trained it a model looks better than on any others; ask the coordinator for a plan without this hospital"
     ]
 
 

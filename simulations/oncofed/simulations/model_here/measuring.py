@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from oncofed.client.fit.before_after import Predicted, adjustment, before_and_after
 from oncofed.client.fit.calendar import Course, course_of
-from oncofed.client.fit.closed_testing import Degree, choose
+from oncofed.client.fit.closed_testing import AS_RELEASED, Degree, LevelAndSlope, Outcomes, choose
 from oncofed.client.fit.cusum import RATIO, YEARS, cusum, threshold_for
+from oncofed.client.fit.told_adjustment import as_told
 from oncofed.simulations.model_here.true_hospital import DAYS_A_MONTH, DAYS_A_YEAR, GRID, Patients, TrueHospital
 
 FloatArray = NDArray[np.float64]
@@ -24,6 +25,8 @@ _BEGIN = 730_000.0
 _FILLING_YEARS = 6.0
 """Before anything is watched, so that as many leave follow-up as come."""
 _FRESH = 20_000
+SMALLEST_GROUP = 10
+"""Of the policy that a new node begins with."""
 
 
 def predicted(hospital: TrueHospital, found: Patients) -> Predicted:
@@ -61,7 +64,7 @@ class Coverage:
     ratio_after: int
     slope_after: int
     left_over: float
-    """Middle distance of the adopted model's true log ratio from 0."""
+    """Middle distance of the model's true log ratio from 0, as pages show it: adopted on its steps, or as released."""
 
 
 def coverage(hospital: TrueHospital, *, patients: int, repeats: int, rng: np.random.Generator) -> Coverage:
@@ -88,7 +91,8 @@ def coverage(hospital: TrueHospital, *, patients: int, repeats: int, rng: np.ran
             (found.after[0].slope_low, found.after[0].slope_high),
         )
         held += [low <= truth <= high for truth, (low, high) in zip(truths, limits, strict=True)]
-        off.append(abs(np.log(truths[2])))
+        shown = _as_pages_show(here.outcomes, found.choice.degree)
+        off.append(abs(np.log(true_events / float(of_fresh.adjusted(shown).expected.sum()))))
     ratio_before, slope_before, ratio_after, slope_after = held.tolist()
     return Coverage(
         repeats=repeats,
@@ -99,6 +103,10 @@ def coverage(hospital: TrueHospital, *, patients: int, repeats: int, rng: np.ran
         slope_after=slope_after,
         left_over=float(np.median(off)),
     )
+
+
+def _as_pages_show(found: Outcomes, degree: Degree) -> LevelAndSlope:
+    return as_told(found, degree, smallest_group=SMALLEST_GROUP) or AS_RELEASED
 
 
 def course(

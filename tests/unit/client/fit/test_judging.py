@@ -11,9 +11,12 @@ import pytest
 import torch
 from tests.pages_hospital import GRID, hospital, with_causes
 
-from oncofed.client.fit.closed_testing import Degree, best_level, level_and_slope
-from oncofed.client.fit.judging import _told, judged, to_adopt
+from oncofed.client.fit.adoption import Adoption
+from oncofed.client.fit.closed_testing import Degree, Outcomes, best_level, choose, level_and_slope
+from oncofed.client.fit.judged_words import adoption_lines, judged_lines
+from oncofed.client.fit.judging import Judged, judged, to_adopt
 from oncofed.client.fit.node_drift import as_shown
+from oncofed.client.fit.told_adjustment import as_told
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.recalibration import Decided, Recalibration, band
 from oncofed.cohort.encoding import encode
@@ -27,12 +30,23 @@ def set_aside(patients: int = 900) -> HospitalPrognosis:
     return replace(here, drawn=np.random.default_rng(0).random(len(here.units.of)) < 0.5)
 
 
+def adopting(found: Judged, degree: Degree, *, floor: int = 10) -> Judged:
+    """As if this degree had been chosen."""
+    told = tuple(as_told(each.outcomes, degree, smallest_group=floor) for each in found.causes)
+    return replace(found, told=told, found=replace(found.found, choice=replace(found.found.choice, degree=degree)))
+
+
+def told_of(here: HospitalPrognosis, found: Judged, degree: Degree) -> Recalibration:
+    fit = to_adopt(here, (adopting(found, degree),))[0].fit
+    assert fit is not None
+    return fit
+
+
 def test_a_level_is_the_best_one_to_within_half_a_step_and_as_sure_as_its_events() -> None:
     here = set_aside()
     (found, _) = judged(here, np.random.default_rng(1))
     outcomes = found.causes[0].outcomes
-    told = _told(here, 0, found.causes[0], Degree.LEVEL)
-    assert told is not None
+    told = told_of(here, found, Degree.LEVEL)
     events = int(outcomes.events.sum())
     step = 10 / (events // 10 * 10)
     assert abs(told.corrections[0] - best_level(outcomes).level) <= step
@@ -48,8 +62,7 @@ def test_a_slope_is_taken_with_the_level_that_suits_it() -> None:
     here = set_aside()
     (found, _) = judged(here, np.random.default_rng(1))
     outcomes = found.causes[0].outcomes
-    told, best = _told(here, 0, found.causes[0], Degree.LEVEL_AND_SLOPE), level_and_slope(outcomes)
-    assert told is not None
+    told, best = told_of(here, found, Degree.LEVEL_AND_SLOPE), level_and_slope(outcomes)
     assert told.slope == pytest.approx(best.slope, abs=0.15)
     expected = outcomes.expected * np.exp(told.corrections[0] + (told.slope - 1) * outcomes.log_hazard_ratio)
     assert expected.sum() == pytest.approx(outcomes.events.sum(), rel=0.06)
@@ -65,15 +78,14 @@ def test_as_many_counts_of_events_as_the_smallest_group_agree_with_a_level() -> 
     here = set_aside()
     (found, _) = judged(here, np.random.default_rng(1))
     cause = found.causes[0]
-    rows, told_of = np.arange(len(cause.events)), {}
+    rows, levels = np.arange(len(cause.events)), {}
     for count in range(60, 180):
         events = np.zeros_like(cause.events)
         events[rows[:count], 0] = 1.0
-        told = _told(here, 0, replace(cause, events=events), Degree.LEVEL)
-        assert told is not None
-        told_of[count] = (told.events, told.expected, round(float(told.corrections[0]), 9))
-    assert set(Counter(told_of.values()).values()) == {10}
-    assert len({level for *_, level in told_of.values()}) >= 6, "it says something"
+        told = told_of(here, replace(found, causes=(replace(cause, events=events),)), Degree.LEVEL)
+        levels[count] = (told.events, told.expected, round(float(told.corrections[0]), 9))
+    assert set(Counter(levels.values()).values()) == {10}
+    assert len({level for *_, level in levels.values()}) >= 6, "it says something"
 
 
 def test_what_competes_is_adjusted_together_or_not_at_all() -> None:
@@ -81,14 +93,66 @@ def test_what_competes_is_adjusted_together_or_not_at_all() -> None:
     here = replace(here, drawn=np.random.default_rng(0).random(len(here.units.of)) < 0.5)
     (found,) = judged(here, np.random.default_rng(1))
     assert found.numbers == (0, 1)
-    adopted = to_adopt(
-        here, (replace(found, found=replace(found.found, choice=replace(found.found.choice, degree=Degree.LEVEL))),)
-    )
+    adopted = to_adopt(here, (adopting(found, Degree.LEVEL),))
     assert [each.degree for each in adopted] == [Degree.LEVEL] * 2
     fits = {number: each.fit for number, each in enumerate(adopted) if each.fit is not None}
     shown = replace(here, decided=Decided("2026-01-01", fits))
     assert [shown.endpoint(number).recalibration for number in (0, 1)] == [fits[0], fits[1]]
     assert shown.endpoint(0).fitted is not fits[0], "how it fits is told as before"
+
+
+@pytest.mark.parametrize(
+    ("events", "floor", "told"),
+    [(37, 10, 1.40), (37, 20, None), (54, 50, None), (30, 50, None), (400, 50, 1.5), (2000, 20, 1.43)],
+)
+def test_an_adjustment_that_its_steps_would_spoil_is_not_adopted(events: int, floor: int, told: float | None) -> None:
+    """The hospital has 1.44 times the events that are expected, or 1.68: with wide steps, 1.00 or 2.72 was shown."""
+    ratio = 1.68 if (events, floor) == (37, 10) else 1.44
+    patients = 4 * events
+    event = np.asarray(np.arange(patients) % 4 == 0, dtype=np.float64)
+    f = np.asarray(np.linspace(-1, 1, patients), dtype=np.float64)
+    outcomes = Outcomes(f, event, np.full(patients, events / ratio / patients))
+    found = as_told(outcomes, Degree.LEVEL, smallest_group=floor)
+    assert (None if found is None else pytest.approx(np.exp(found.level), rel=0.04)) == told
+    assert as_told(outcomes, Degree.NONE, smallest_group=floor) is not None
+
+
+def test_whatever_is_adopted_fits_better_than_the_model_as_released() -> None:
+    rng = np.random.default_rng(3)
+    adopted = 0
+    for _ in range(400):
+        patients, slope = int(rng.integers(60, 800)), rng.uniform(0.4, 1.6)
+        f = rng.normal(0, 0.8, patients)
+        expected = 0.3 * np.exp(f)
+        events = np.asarray(rng.poisson(0.3 * rng.uniform(0.4, 2.2) * np.exp(slope * f)), dtype=np.float64)
+        outcomes = Outcomes(f, events, expected)
+        chosen = choose([outcomes])
+        if chosen.degree is Degree.NONE or events.sum() < 30:
+            continue
+        found = as_told(outcomes, chosen.degree, smallest_group=int(rng.choice([5, 10, 20, 50])))
+        if found is not None:
+            adopted += 1
+            shift = found.level + (found.slope - 1) * f
+            assert (events * shift).sum() > (expected * (np.exp(shift) - 1)).sum()
+    assert adopted > 100
+
+
+def test_who_adopts_reads_what_pages_will_show_and_is_refused_where_they_could_not() -> None:
+    here = set_aside()
+    (found, _) = judged(here, np.random.default_rng(1))
+    chosen = adopting(found, Degree.LEVEL_AND_SLOPE)
+    (told,) = chosen.told
+    assert told is not None
+    factors = f"hazards times {np.exp(told.level):.2f}, log hazard ratios times {told.slope:.2f}"
+    assert f"Adopted, pages would show: {factors}." in "\n".join(judged_lines((chosen,), GRID))
+    adoption = Adoption(
+        plan_hash=here.plan_hash, at="2026-11-30T10:00:00+00:00", by="anna", endpoints=to_adopt(here, (chosen,))
+    )
+    assert factors in "\n".join(adoption_lines(adoption))
+    coarse = replace(chosen, told=(None,))
+    assert "Not to be adopted" in "\n".join(judged_lines((coarse,), GRID))
+    with pytest.raises(InvalidInput, match="smallest_group = 10"):
+        to_adopt(here, (coarse,))
 
 
 def test_with_nobody_set_aside_nothing_is_judged() -> None:
