@@ -63,9 +63,11 @@ def readiness_of(
     )
 
 
-def counting(plan: StudyPlan, *, noise_multiplier: float = 2.0, attempts: int = 1) -> StudyPlan:
+def counting(
+    plan: StudyPlan, *, flags: tuple[int, ...] = (0, 1), noise_multiplier: float = 2.0, attempts: int = 1
+) -> StudyPlan:
     """The plan with this noise, and without a round: it only counts."""
-    spec = readiness_of(plan, noise_multiplier=noise_multiplier, attempts=attempts)
+    spec = readiness_of(plan, flags=flags, noise_multiplier=noise_multiplier, attempts=attempts)
     privacy = replace(plan.privacy, noise_multiplier=noise_multiplier, reserve_rounds=0)
     return replace(plan, training=TrainingSpec(rounds=0), privacy=privacy, summaries=(spec,))
 

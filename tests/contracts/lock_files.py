@@ -30,12 +30,16 @@ _HEADS = {
     DEV: "# What this repository needs beside requirements.lock and requirements-torch.lock.",
 }
 _OF_ITSELF = {"oncofed", "oncofed-coordinator", "oncofed-lab", "torch", "pip"}
+_OF_CUDA = re.compile("nvidia-|cuda-|triton$")
 _MINORS = (11, 12, 13)
 _JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
 
 
 def needed(requirements: Iterable[str]) -> set[str]:
-    """The names of these packages and of all that they need here, as PyPI writes them."""
+    """The names of these packages and of all that they need here, as PyPI writes them.
+
+    But for what only a build of torch for CUDA brings: elsewhere it may be installed, and the locks know none of it.
+    """
     wanted: dict[str, set[str]] = {}
     todo = [Requirement(each) for each in requirements]
     while todo:
@@ -47,6 +51,8 @@ def needed(requirements: Iterable[str]) -> set[str]:
         wanted[name] = extras
         for text in metadata.requires(name) or ():
             more = Requirement(text)
+            if name == "torch" and _OF_CUDA.match(normalised(more.name)):
+                continue
             if more.marker is None or any(more.marker.evaluate({"extra": extra}) for extra in (*extras, "")):
                 todo.append(more)
     return set(wanted)

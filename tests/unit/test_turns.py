@@ -39,9 +39,9 @@ def test_what_root_makes_to_be_locked_is_of_the_user_whose_folder_it_is_in(tmp_p
 def test_who_comes_second_takes_the_file_that_the_first_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "lock"
 
-    def is_just_made(self: Path) -> os.stat_result:  # between the look and the making
+    def is_just_made(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:  # between the look and the making
         path.touch()
-        return os.stat(self)
+        return os.stat(self, follow_symlinks=follow_symlinks)
 
     monkeypatch.setattr(Path, "stat", is_just_made)
     os.close(opened_lock(path))

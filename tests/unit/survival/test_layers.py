@@ -266,8 +266,7 @@ def test_a_round_that_takes_most_away_is_tried_before_an_approval(monkeypatch: p
         columns = plan.model.columns
         layers = (Layer("one", (columns - 1,), (columns - 1,), 0.1), Layer("two", (columns - 2,), (columns - 2,), 0.1))
         layered = replace(plan, model=replace(plan.model, layers=layers))
-        node.guard().offer_plan(node.offer(layered))
-        approval = node.approve(layered)
+        approval = node.approve(plan)
         taken: list[int] = []
 
         def noted(patients: PatientTensors, gone: Sequence[Layer]) -> PatientTensors:

@@ -57,7 +57,7 @@ def test_a_plan_without_it_is_refused_with_times_that_would_do(node: InstalledNo
 
 
 def test_a_plan_that_only_counts_is_tried_with_its_count_alone(node: InstalledNode) -> None:
-    plan = counting(plan_with(node), noise_multiplier=9.0)
+    plan = counting(plan_with(node), flags=(1, 3), noise_multiplier=9.0)
     approval = node.approve(plan)
     policy = read_policy(node.folder.policy).source(SOURCE).site_policy
     file = node.approvals.patients_file(approval)
