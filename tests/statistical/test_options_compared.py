@@ -11,7 +11,7 @@ import pytest
 
 from oncofed.simulations.synthetic.treated import Twist, draw_treated
 from oncofed.simulations.treatment_study.__main__ import spent_epsilon
-from oncofed.simulations.treatment_study.heads import fitted, observed, privately_trained
+from oncofed.simulations.treatment_study.heads import Heads, bounded_sum, fitted, observed, privately_trained
 from oncofed.simulations.treatment_study.measuring import (
     DISTRIBUTED,
     GRID,
@@ -57,6 +57,29 @@ def test_private_heads_come_to_where_heads_without_privacy_are() -> None:
     np.testing.assert_allclose(trained.propensity, without.propensity, atol=0.1)
     np.testing.assert_allclose(trained.slopes[:, 0], without.slopes[:, 0], atol=0.15)
     assert np.corrcoef(np.log(trained.chance(drawn.z) / (1 - trained.chance(drawn.z))), drawn.log_odds)[0, 1] > 0.95
+
+
+def test_no_patients_gradient_is_longer_than_1() -> None:
+    """Of weights from small to absurd, patients near and far, and every outcome."""
+    rng = np.random.default_rng(6)
+    lengths = []
+    for scale in (0.1, 1.0, 4.0) * 30:
+        heads = Heads(
+            scale * rng.standard_normal(4),
+            scale * rng.standard_normal((2, 3, 5)) - 1,
+            scale * rng.standard_normal((2, 3, 3)),
+        )
+        months, cause = np.array([rng.uniform(0, 30)]), rng.integers(3)
+        one = observed(
+            scale * rng.standard_normal((1, 3)),
+            rng.random(1) < 0.5,
+            months,
+            [np.array([cause == of]) for of in (0, 1)],
+            GRID,
+        )
+        lengths.append(np.linalg.norm(bounded_sum(heads, one)))
+    assert max(lengths) <= 1 + 1e-12
+    assert max(lengths) > 0.7
 
 
 def test_without_overlap_the_groups_concerned_are_refused_with_and_without_noise() -> None:

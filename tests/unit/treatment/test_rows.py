@@ -153,6 +153,21 @@ def test_no_row_is_longer_than_1_whatever_the_models_say_and_whatever_happens(
     assert np.linalg.norm(made) <= 1 + 1e-9
 
 
+@pytest.mark.parametrize("pi", [0.001, 0.1, 0.5, 0.97])
+@pytest.mark.parametrize(
+    "lost", [[0.7, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.7], [0.17] * 4], ids=["early", "late", "evenly"]
+)
+def test_no_row_is_longer_than_1_at_any_time_of_death(pi: float, lost: list[float]) -> None:
+    """Where hazards are low, long lives are foretold, and who dies pulls most."""
+    end = np.concatenate([np.linspace(0.001, 24, 97), GRID.bounds[1:], [30.0]])
+    for hazards in (np.full((2, 4), 1e-3), np.full((2, 4), 0.3), 5 * HAZARDS):
+        nuisances = models(pi, hazards, np.array([lost, lost]), len(end))
+        for second in (False, True):
+            for after in (end, end / 2):  # dies, or is lost
+                _, made = parts(nuisances, second, end, after)
+                assert np.linalg.norm(made, axis=1).max() <= 1 + 1e-9
+
+
 def test_the_bound_is_reached_but_for_a_fifth_and_weights_are_what_keeps_it() -> None:
     """Who hardly ever gets an option, got it and dies at the horizon: the longest."""
     nuisances = models(0.02, np.full((2, 4), 0.05), np.full((2, 4), 0.17), 1)

@@ -8,8 +8,8 @@ Without privacy they are fitted by Newton's method, to the maximum of the same l
 Gradients are bounded by stopping, not by cutting (`survival.stopped_residuals`): follow-up ends where the hazard of all
 causes together, as the current weights predict it, reaches a cap, and a patient counts by a weight of covariates alone.
 With l_e >= 0 the hazards of the causes, of sum c at most, and one event at most, the residuals' squares add up to no
-more than 1 + c^2, of slopes and of baselines. Cut gradients make log hazard ratios half as large again here, and log
-odds too, and an error of both is what a doubly robust estimate cannot mend.
+more than 1 + c^2, of slopes and of baselines. Cut gradients exaggerate log odds and log hazard ratios alike, and an
+error of both is what a doubly robust estimate cannot mend.
 
 This is a copy of the arithmetic, to be run thousands of times; it charges nothing and protects nobody.
 """
@@ -171,6 +171,11 @@ class _Arm:
         rows = patients.second == second
         z, events = patients.z[rows], patients.events[:, rows]
         return _Arm(second, z, np.square(z).sum(axis=1), events, events.sum(axis=2), patients.at_risk[rows])
+
+
+def bounded_sum(heads: Heads, patients: Observed) -> FloatArray:
+    """Of the patients' gradients, each of length 1 at most: propensity, then baselines, then slopes, flat."""
+    return _sum_of_bounded(heads, [_Arm.of(patients, second) for second in (False, True)])
 
 
 def _sum_of_bounded(heads: Heads, arms: list[_Arm]) -> FloatArray:
