@@ -97,7 +97,7 @@ def test_bias_coverage_and_order_by_200_repetitions() -> None:
         assert abs(tally.bias[0]) <= 0.01 + (2 * error if name == "local" else 0.0)
         assert 0.92 <= tally.coverage[0] <= 0.98
     assert tallies["none"].right_order == 1.0
-    assert tallies["distributed"].right_order >= 0.98
+    assert tallies["distributed"].right_order >= 0.95
 
 
 @pytest.mark.slow
