@@ -249,13 +249,14 @@ def repeated(
     patients: int,
     seed: int,
     twists: Collection[Twist] = (),
+    population: int = 10_000,
 ) -> dict[str, Tally]:
-    """By name of the setting; all on the same patients."""
-    population = Population.of(twists, patients=10_000, seed=seed)
+    """By name of the setting; all on the same patients. population: so many are drawn for the truth."""
+    others = Population.of(twists, patients=population, seed=seed)
     tallies = {name: Tally() for name in settings}
     for drawn, rng in _draws(twists, repetitions=repetitions, patients=patients, seed=seed):
         for name, (train, privacy) in settings.items():
-            tallies[name].add(released(drawn, train, privacy, rng), drawn, population)
+            tallies[name].add(released(drawn, train, privacy, rng), drawn, others)
     return tallies
 
 
