@@ -25,7 +25,8 @@ from oncofed.client.patients.held_out_sums import expected_rows
 from oncofed.client.patients.summaries import KINDS, bounded_sum, refuse_unknown
 from oncofed.errors import PrivacyRefusal
 from oncofed.protocol.expected_layout import BLOCK_WEIGHTS, OVERALL, OVERALL_WEIGHTS, ExpectedLayout, expected_layout
-from oncofed.protocol.plan import HELD_OUT_KINDS, StudyPlan, SummaryKind, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import HELD_OUT_KINDS, SummaryKind, SummarySpec
 from oncofed.survival.categories import category_of
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import network_with

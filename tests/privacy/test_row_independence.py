@@ -27,7 +27,8 @@ from oncofed.client.patients.summaries import KINDS, PatientRows, bounded_sum, c
 from oncofed.explanation.marker_columns import MarkerColumns
 from oncofed.explanation.relevance import captum_relevance
 from oncofed.explanation.rules import PLAIN, hidden_layer_of
-from oncofed.protocol.plan import ModelSpec, StudyPlan, SummaryKind, SummarySpec, VoteSpec
+from oncofed.protocol.plan import ModelSpec, StudyPlan
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import VoteLayout, cells_of
 from oncofed.survival.comparators import Comparator
 from oncofed.survival.likelihood import PatientTensors

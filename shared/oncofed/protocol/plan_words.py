@@ -18,7 +18,8 @@ from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.policy import of_two_hospitals, planned_releases_of, releases_of
 from oncofed.privacy.releases import largest_patients, release_of_round, release_of_summary
 from oncofed.protocol.answer_times import READING
-from oncofed.protocol.plan import Bounding, StudyPlan, SummaryKind, SummarySpec, TrainingMode
+from oncofed.protocol.plan import Bounding, StudyPlan, TrainingMode
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.ranges import unusual
 from oncofed.survival.comparators import Comparator
 

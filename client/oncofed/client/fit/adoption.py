@@ -23,7 +23,8 @@ import numpy as np
 from oncofed.client.fit.closed_testing import Degree
 from oncofed.client.install.folder import NodeFolder
 from oncofed.client.pages.recalibration import Decided, Recalibration
-from oncofed.client.records.audit_log import AuditLog, verify_audit_log
+from oncofed.client.records.audit_entries import verify_audit_log
+from oncofed.client.records.audit_log import AuditLog
 from oncofed.durable import replace_durably, sync_folder, unwritable
 from oncofed.errors import RecordDamaged, SignatureInvalid
 from oncofed.plain_file import plain_bytes
