@@ -1,4 +1,8 @@
-"""What do tests share? A limit to their time, and the way to the two real cohorts, which are no part of the project."""
+"""What do tests share?
+
+A limit to their time, hardly any waiting for the disk, and the way to the two real cohorts, which are no part of the
+project.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from hypothesis import settings
 settings.register_profile("any machine", deadline=None)  # one example in a busy second proves nothing
 settings.load_profile("any machine")
 
-pytest_plugins = ("tests.time_limit",)
+pytest_plugins = ("tests.time_limit", "tests.storage")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
