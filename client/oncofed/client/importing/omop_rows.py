@@ -151,9 +151,17 @@ def _together(parts: Sequence[pd.DataFrame], where: str) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+_COMPOSED = "K;`"
+"""Letters of ASCII that are the composed form (NFC) of others."""
+
+
 def _holding(word: str) -> str:
-    """The pattern (LIKE) of every text that may be this word: its letters of ASCII in their order."""
-    letters = ("/" + letter if letter in "%_/" else letter for letter in word.removesuffix("*") if letter.isascii())
+    """The pattern (LIKE) of every text that may be this word: its letters of ASCII in their order.
+
+    Without those that stand for others, too: composed, the sign of kelvin is a K, a Greek question mark a semicolon.
+    """
+    asked = (letter for letter in word.removesuffix("*") if letter.isascii() and letter not in _COMPOSED)
+    letters = ("/" + letter if letter in "%_/" else letter for letter in asked)
     return "".join(f"%{letter}" for letter in letters if not letter.isspace()) + "%"
 
 

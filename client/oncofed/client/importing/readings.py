@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from oncofed.client.importing.mapping import Limits, Source
 from oncofed.client.importing.mapping_rules import DAY_TOKENS
 from oncofed.client.importing.moments import day_there
+from oncofed.client.importing.same_words import TRUTHS, as_compared, digits
 from oncofed.cohort.cells import is_numeric, texts, words
 from oncofed.cohort.letters import plain
 
@@ -30,9 +31,7 @@ Mask = NDArray[np.bool_]
 Places = NDArray[np.int64]
 
 _LIMIT = re.compile(r"\s*(<=|>=|<|>|≤|≥)\s*")
-_WHOLE = re.compile(r"([+-]?\d+)\.0+")
 _FIRST_YEAR, _LAST_YEAR = 1850, 2150
-TRUTHS = {"true": 1.0, "false": 0.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +59,10 @@ class Column:
         truths = bool(distinct) and all(isinstance(each, bool | np.bool_) for each in found)
         return np.asarray(place, dtype=np.int64), tuple(map(str.casefold, distinct) if truths else distinct), truths
 
-    def spelt(self, word: str) -> str:
-        """A word of the mapping as it stands in `distinct`: what is stored as true or false has no capitals."""
-        return plain(word).strip().casefold() if self._coded[2] else plain(word).strip()
+    def _begins(self, word: str) -> str:
+        """What a cell begins with: what is stored as true or false has no capitals."""
+        begin = plain(word).strip().removesuffix("*")
+        return begin.casefold() if self._coded[2] else begin
 
     def only(self, rows: Places) -> Column:
         """These rows of it."""
@@ -91,11 +91,11 @@ class Column:
 
     def among(self, listed: Collection[str]) -> Mask:
         """(rows,) whether a cell is one of these words; a word that ends in * is a beginning."""
-        exact = {self.spelt(word) for word in listed if not word.endswith("*")}
-        begins = tuple(self.spelt(word).removesuffix("*") for word in listed if word.endswith("*"))
+        exact = {as_compared(word) for word in listed if not word.endswith("*")}
+        begins = tuple(self._begins(word) for word in listed if word.endswith("*"))
 
         def told(text: str) -> bool:
-            return text in exact or _digits(text) in exact or (bool(begins) and text.startswith(begins))
+            return as_compared(text) in exact or digits(text) in exact or (bool(begins) and text.startswith(begins))
 
         place, distinct, _ = self._coded
         return np.array([*map(told, distinct), False], dtype=np.bool_)[place]
@@ -118,10 +118,10 @@ class Column:
 
     def indices(self, categories: Mapping[str, str], vocabulary: tuple[str, ...]) -> FloatArray:
         """(rows,) the place in the vocabulary, NaN for any other cell. categories: the source's word to the study's."""
-        known = {plain(word).strip(): float(place) for place, word in enumerate(vocabulary)}
-        known |= {self.spelt(word): place for word, place in known.items()}
-        known |= {self.spelt(word): known[plain(target).strip()] for word, target in categories.items()}
-        return self.each(lambda text: known.get(text, known.get(_digits(text), np.nan)), np.nan)
+        exact = {plain(word).strip(): float(place) for place, word in enumerate(vocabulary)}
+        known = {as_compared(word): place for word, place in exact.items()}
+        known |= {as_compared(word): exact[plain(target).strip()] for word, target in categories.items()}
+        return self.each(lambda text: known.get(as_compared(text), known.get(digits(text), np.nan)), np.nan)
 
 
 def coded(place: NDArray[np.integer[Any]], distinct: Sequence[str]) -> pd.Series:
@@ -164,7 +164,7 @@ def numbers(
     translated  the number (as a text with a decimal point) for each of these words.
     truths      whether true and false are 1 and 0.
     """
-    known = {column.spelt(word): float(target) for word, target in (translated or {}).items()}
+    known = {as_compared(word): float(target) for word, target in (translated or {}).items()}
     if column.typed is not None and not known:
         values = column.typed
         gone = column.empty(missing)
@@ -172,17 +172,18 @@ def numbers(
         nowhere = np.zeros(len(values), dtype=np.bool_)
         return Numbers(np.where(malformed | gone, np.nan, values), gone, malformed, nowhere)
     read = _number_reader(source if column.typed is None else None)
-    meant = TRUTHS if truths else {}  # unless the mapping says otherwise, of whatever capitals
-    meant = meant | {word.casefold(): number for word, number in known.items() if word.casefold() in meant}
+    meant = {**(TRUTHS if truths else {}), **known}
+
+    def told(text: str) -> float:
+        return known.get(as_compared(text), known.get(digits(text), read(text)))
 
     def exact(text: str) -> float:
-        found = known.get(text, known.get(_digits(text)))
-        return meant.get(text.casefold(), read(text)) if found is None else found
+        return meant.get(as_compared(text), told(text))
 
     def beyond(text: str) -> float:
-        if text in known or (found := _LIMIT.match(text)) is None:
+        if as_compared(text) in known or (found := _LIMIT.match(text)) is None:
             return np.nan
-        limit = read(text[found.end() :])
+        limit = told(text[found.end() :])
         return limit / 2 if limits is Limits.HALF and found.group(1) in ("<", "<=", "≤") else limit
 
     values, at_limit = column.each(exact, np.nan), column.each(beyond, np.nan)
@@ -220,12 +221,6 @@ def _number_reader(source: Source | None) -> Callable[[str], float]:
         return value if np.isfinite(value) else np.nan
 
     return read
-
-
-def _digits(text: str) -> str:
-    """A whole number without the zeros that only its storage has."""
-    found = _WHOLE.fullmatch(text)
-    return text if found is None else found.group(1)
 
 
 def _day_pattern(form: str) -> re.Pattern[str]:

@@ -237,16 +237,24 @@ def test_a_blank_behind_a_hospitals_own_code_means_nothing_in_files_and_database
     assert_is(frame(from_database(mapping, postgresql.url, schema="blanks")), MODEL.truth)
 
 
-@pytest.mark.parametrize("written", ["LDH-U\u0308\t", "LDH-\u00dc\u00a0", "LDH-\u200b\u00dc"])
+@pytest.mark.parametrize(
+    ("code", "written"),
+    [
+        ("LDH-Ü", "LDH-U\u0308\t"),
+        ("LDH-Ü", "LDH-\u00dc\u00a0"),
+        ("LDH-Ü", "LDH-\u200b\u00dc"),
+        ("LDH-K;`", "LDH-\u212a\u037e\u1fef"),  # the sign of kelvin, and marks of Greek
+    ],
+)
 def test_a_hospitals_own_code_is_the_same_in_files_and_databases_however_it_is_written(
-    mapping: Path, postgresql: Server, written: str
+    mapping: Path, postgresql: Server, code: str, written: str
 ) -> None:
-    """With two characters for one letter, and with blanks and marks that nobody sees."""
-    change(mapping, ("source:LDH-37", "source:LDH-Ü"))
+    """With other characters for a letter, and with blanks and marks that nobody sees."""
+    change(mapping, ("source:LDH-37", f"source:{code}"))
     table = MODEL.tables["measurement"].copy()
     own = table["measurement_source_value"] == "LDH-37"
     table.loc[own, "measurement_source_value"] = written
-    others = table[own].head(50).assign(measurement_source_value="LDH-X-Ü")  # which holds its letters, too
+    others = table[own].head(50).assign(measurement_source_value=f"LDH-X-{code[4:]}")  # which holds its letters, too
     table = pd.concat([table, others.assign(measurement_id=others["measurement_id"] + 10**7)], ignore_index=True)
     schema = f"written{len(written)}{ord(written[4])}"
     to_postgresql(postgresql.url, replace(MODEL, tables={**MODEL.tables, "measurement": table}), schema=schema)

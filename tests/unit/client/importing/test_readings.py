@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from oncofed.client.importing.mapping import Decimal, Limits, Source, Thousands
 from oncofed.client.importing.readings import Column, numbers
+from oncofed.client.importing.typed_cells import TypedColumns
 
 NAN = float("nan")
 
@@ -90,6 +91,27 @@ def test_a_limit_of_detection_is_what_the_mapping_says(text: str, limits: Limits
     np.testing.assert_array_equal(found.values, [wanted])
     assert bool(found.limited[0]) is limited
     assert bool(found.malformed[0]) is (bool(np.isnan(wanted)) and not limited and text != "NA")
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "wanted"),
+    [
+        ("<5", {"5": "0.05"}, 0.05),  # a code of the laboratory
+        ("< 5", {"5.0": "7"}, 5.0),
+        ("<5.0", {"5": "0.05"}, 0.05),
+        (">3+", {"3+": "3"}, 3.0),
+        ("<5", {"<5": "1"}, 1.0),
+        ("<6", {"5": "0.05"}, 6.0),
+        ("<unclear", {"5": "0.05"}, NAN),
+    ],
+)
+def test_a_word_of_the_mapping_means_the_same_behind_an_operator(
+    text: str, words: dict[str, str], wanted: float
+) -> None:
+    found = numbers(Column(pd.Series([text])), source(), [], translated=words, limits=Limits.AT_LIMIT)
+    np.testing.assert_array_equal(found.values, [wanted])
+    assert bool(found.limited[0]) is (not np.isnan(wanted) and text not in words)
+    assert bool(found.malformed[0]) is bool(np.isnan(wanted))
 
 
 @pytest.mark.parametrize("cells", [[1, 2], [1.0, 2.0], ["1", "2.0"], [Exact("1.00"), Exact(2)]])
@@ -168,6 +190,23 @@ def test_an_unknown_day_is_none_and_no_fault() -> None:
 def test_a_word_that_ends_in_a_star_is_a_beginning() -> None:
     column = Column(pd.Series(["C34.1", "C50", "c34", ""]))
     np.testing.assert_array_equal(column.among(["C34*"]), [True, False, False, False])
+
+
+@pytest.mark.parametrize(
+    "stored", [["TRUE", "FALSE", "no word"], ["true", "false", "no word"], [True, False, "no word"]]
+)
+@pytest.mark.parametrize("words", [("TRUE", "FALSE"), ("true", "false"), ("True", " False")])
+def test_true_and_false_have_no_capitals_beside_words_either(stored: list[object], words: tuple[str, str]) -> None:
+    """One cell with a remark makes a column of texts of a spreadsheet's truths."""
+    packed = TypedColumns(["a"], source())
+    packed.add([[cell] for cell in stored])
+    column, (yes, no) = Column(packed.frame()["a"]), words
+    assert column.among([yes]).tolist() == [True, False, False]
+    assert column.empty([no]).tolist() == [False, True, False]
+    assert column.indices({yes: "b", no: "a"}, ("a", "b"))[:2].tolist() == [1.0, 0.0]
+    assert numbers(column, source(), [], translated={yes: "7", no: "8"}).values[:2].tolist() == [7.0, 8.0]
+    assert column.among(["no word"]).tolist() == [False, False, True]
+    assert column.among(["No word"]).tolist() == [False, False, False]
 
 
 @pytest.mark.parametrize("stored", [[True, False], ["true", "false"], ["TRUE", "FALSE"], ["True", "False"]])

@@ -6,6 +6,7 @@ import io
 import re
 import sqlite3
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -195,6 +196,60 @@ def test_what_people_see_of_a_sheet_and_its_cells_do_not_say_is_told(tmp_path: P
     ]
 
 
+def with_sheet(path: Path, old: str, new: str) -> None:
+    """The workbook with another text in the XML of its sheet."""
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    sheet = parts["xl/worksheets/sheet1.xml"].decode()
+    assert old in sheet
+    parts["xl/worksheets/sheet1.xml"] = sheet.replace(old, new).encode()
+    with zipfile.ZipFile(path, "w") as book:
+        for name, part in parts.items():
+            book.writestr(name, part)
+
+
+@pytest.mark.parametrize(
+    ("row", "hidden"),
+    [
+        ("hidden='1'", True),
+        ('ht="12.5"\nhidden="true"', True),
+        ('ht="0" customHeight="1"', True),
+        ("ht='0.0'", True),
+        ('hidden="0" ht="0.5"', False),
+        ('spans="1:0"', False),
+    ],
+)
+def test_a_row_is_hidden_however_its_sheet_says_so(tmp_path: Path, row: str, hidden: bool) -> None:
+    path = workbook(tmp_path / "a.xlsx", {"one": SIMPLE})
+    with_sheet(path, '<row r="3"', f'<row r="3" {row}')
+    told: list[str] = []
+    found = read_sheet(path, Source(name="sheet", path=path), columns=None, tell=told.append)
+    assert len(found) == 2
+    assert told == (["a.xlsx: 1 rows are hidden in the sheet, by a filter perhaps, and count like the others"] * hidden)
+
+
+@pytest.mark.parametrize(
+    ("column", "hidden"),
+    [
+        ('<col min="3" max="3" width="13" hidden="1"/>', 1),
+        ("<col hidden='true' max='3' min='2' />", 2),
+        ('<col min="3" max="3" width="0" customWidth="1"/>', 1),
+        ('<col min="4" max="16384" width="13" hidden="1"/>', 0),
+        ('<col min="1" max="3" width="10.5" hidden="0"/>', 0),
+    ],
+)
+def test_a_column_that_is_read_and_that_nobody_sees_is_told(tmp_path: Path, column: str, hidden: int) -> None:
+    path = workbook(tmp_path / "a.xlsx", {"one": SIMPLE})
+    with_sheet(path, "<sheetData>", f"<cols>{column}</cols><sheetData>")
+    told: list[str] = []
+    source = Source(name="sheet", path=path)
+    read_sheet(path, source, columns=None, tell=told.append)
+    assert told == [f"a.xlsx: {hidden} columns that are read are hidden in the sheet"][: min(hidden, 1)]
+    told.clear()
+    read_sheet(path, source, columns=["id"], tell=told.append)
+    assert told == []
+
+
 def test_a_formula_in_a_column_that_nobody_asks_for_harms_nobody(tmp_path: Path) -> None:
     rows: list[list[Any]] = [["id", "value", "note"], ["zq1", 7.31, "=1+1"]]
     found = sheet_of(workbook(tmp_path / "a.xlsx", {"one": rows}), columns=["id", "value"])
@@ -224,8 +279,6 @@ def test_what_is_no_workbook_is_refused_by_what_it_is(tmp_path: Path, content: b
 
 
 def test_a_damaged_part_of_a_workbook_is_refused(tmp_path: Path) -> None:
-    import zipfile  # noqa: PLC0415 - of this test alone
-
     path = workbook(tmp_path / "a.xlsx", {"one": SIMPLE})
     with zipfile.ZipFile(path) as book:
         parts = {name: book.read(name) for name in book.namelist()}

@@ -155,7 +155,13 @@ def test_values_of_days_that_have_not_come_are_counted(tmp_path: Path) -> None:
     ("old", "new", "where"),
     [
         ('yes = ["dead"]', 'yes = ["dead", "alive"]', '[[outcome]] "os", yes'),
+        (
+            'yes = ["dead"]',
+            'yes = ["TRUE"]\ndeath = "died"\ndeath_no = ["1"]\ndeath_yes = ["1.0"]',
+            '[[outcome]] "os", death_yes',
+        ),
         ('patients = "patients"', 'patients = "patients"\nmissing = ["dead"]', '[[outcome]] "os", yes'),
+        ('yes = ["dead"]\nno = ["alive"]', 'yes = ["TRUE"]\nno = ["true"]', '[[outcome]] "os", yes'),
         ('codes = ["crp"]', 'codes = ["crp"]\nwords = { ND = "0" }\nmissing = ["ND"]', '[[marker]] "value", words'),
     ],
 )
