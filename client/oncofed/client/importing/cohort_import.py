@@ -145,7 +145,8 @@ class _Import:
 
     def _patient_ids(self, table: SourceTable) -> list[str]:
         ids = table.identifiers
-        self.faults += identifiers_in(table.columns[table.patient].cells, where=_identifiers_of(table)).faults
+        cells, missing = table.columns[table.patient].cells, self._missing(table.source)
+        self.faults += identifiers_in(cells, where=_identifiers_of(table), missing=missing).faults
         found = sorted(ids.dropna().unique())
         if not found:
             remedy = "Check its keep, and that the export is whole."

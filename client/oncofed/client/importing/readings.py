@@ -24,6 +24,7 @@ from oncofed.client.importing.mapping_rules import DAY_TOKENS
 from oncofed.client.importing.moments import day_there
 from oncofed.client.importing.same_words import TRUTHS, as_compared, digits
 from oncofed.cohort.cells import is_numeric, texts, words
+from oncofed.cohort.identifiers import identifiers_in
 from oncofed.cohort.letters import plain
 
 FloatArray = NDArray[np.float64]
@@ -143,10 +144,16 @@ class Numbers:
     limited: Mask
 
 
-def identifiers(cells: pd.Series) -> pd.Series:
-    """(rows,) plain texts, None where empty; a whole number is its digits, however it is stored."""
+def identifiers(cells: pd.Series, missing: Collection[str] = ()) -> pd.Series:
+    """(rows,) plain texts, None where empty or missing; a whole number is its digits, however it is stored.
+
+    missing  as in `identifiers_in`.
+    """
     column = Column(cells)
-    found = [*words(pd.Series(column.distinct, dtype=object)).to_pylist(), None]
+    found = [
+        *identifiers_in(pd.Series(column.distinct, dtype=object), where="", missing=missing).names.to_pylist(),
+        None,
+    ]
     return pd.Series(np.array(found, dtype=object)[column.place], dtype=object)
 
 

@@ -89,7 +89,7 @@ def read_source_table(
         source=source,
         where=where,
         patient=patient,
-        identifiers=identifiers(found[patient].cells),
+        identifiers=identifiers(found[patient].cells, missing),
         columns=found,
         rows_read=rows_read,
         notes=tuple(notes),

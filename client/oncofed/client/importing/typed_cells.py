@@ -24,6 +24,10 @@ from oncofed.client.importing.mapping_rules import strftime_of
 from oncofed.client.importing.moments import zone_of
 
 
+_ROUNDED_FROM = 2**53
+"""A floating-point number of this size may stand for its neighbours, and no identifier is read from it."""
+
+
 class TypedColumns:
     """The columns of a table, filled piece by piece."""
 
@@ -79,7 +83,7 @@ class TypedColumns:
         if isinstance(cell, bytes):
             return _of_bytes(cell)
         if isinstance(cell, float):
-            return (str(int(cell)) if cell.is_integer() else repr(cell)).replace(".", self._decimal)
+            return _of_number(cell).replace(".", self._decimal)
         return str(cell).encode("utf-8", "backslashreplace").decode()
 
     def _column(self, pieces: Iterable[pa.Array]) -> pd.Series:
@@ -114,6 +118,12 @@ def _of_bytes(cell: bytes) -> str:
         if not any(unicodedata.category(letter) in ("Cc", "Cf") for letter in text):  # which are no part of a word
             return text
     return f"\\x{cell.hex()}"
+
+
+def _of_number(cell: float) -> str:
+    if not cell.is_integer():
+        return repr(cell)
+    return str(int(cell)) if abs(cell) < _ROUNDED_FROM else f"{cell:.16e}"
 
 
 def _is_nan(cell: object) -> bool:

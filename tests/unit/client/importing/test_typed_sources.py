@@ -33,6 +33,7 @@ from oncofed.client.importing.readings import Column, identifiers, numbers
 from oncofed.client.importing.spreadsheets import read_sheet
 from oncofed.client.importing.text_forms import form_of
 from oncofed.client.importing.typed_cells import TypedColumns
+from oncofed.cohort.identifiers import identifiers_in
 from oncofed.cohort.table import read_table
 from oncofed.errors import InvalidInput
 from studies.spreadsheet.make_tables import clinic
@@ -570,6 +571,16 @@ def test_no_digit_of_a_long_identifier_is_lost_beside_an_empty_one(cells: list[i
         packed.add([[None]])
         found = identifiers(packed.frame()["a"])
         assert found.tolist() == [*(None if cell is None else str(cell) for cell in cells), None]
+
+
+@pytest.mark.parametrize("beside", ["a", None, 7])
+def test_a_rounded_identifier_names_nobody_beside_words_either(beside: object) -> None:
+    packed = TypedColumns(["a"], Source(name="a"))
+    packed.add([[1.2345678901234567e17], [1.2345678901234568e17], [beside]])
+    cells = packed.frame()["a"]
+    (fault,) = identifiers_in(cells.dropna(), where="a").faults
+    assert fault.count == 2
+    assert numbers(Column(cells), Source(name="a"), ()).values[1] == 1.2345678901234568e17
 
 
 # --- Parquet

@@ -319,3 +319,15 @@ def test_a_column_of_either_day_makes_nobody_dead_who_is_not_called_so(tmp_path:
     found = imported(tmp_path, CRP, unit="mg/l", marker=marker, patients=patients, mapping=text)
     assert found.table.to_pandas()["dead"].tolist() == [1, 0]
     assert found.report.left_out == {"os: no outcome": 1}
+
+
+def test_whom_nobody_knows_is_no_patient_and_no_laboratory_rows_are_theirs(tmp_path: Path) -> None:
+    text = MAPPING.replace('patients = "patients"\n', 'patients = "patients"\nmissing = ["NA"]\n', 1)
+    rows = CRP + "NA,2021-01-01,crp,9,mg/l\nNULL,2021-01-01,crp,9,mg/l\n"
+    marker = 'codes = ["crp"]\nanalyte = "crp"'
+    found = imported(tmp_path, rows, unit="mg/l", marker=marker, mapping=text)
+    assert [source.rows_without_identifier for source in found.report.sources] == [0, 2]
+    for unknown in ("NA", "#NV", "nan"):
+        patients = PATIENTS + f"{unknown},alive,,2021-07-01,2021-01-01\n" * 2
+        with pytest.raises(InvalidInput, match=r'column "id": the identifier is missing \(2 rows\)'):
+            imported(tmp_path, rows, unit="mg/l", marker=marker, mapping=text, patients=patients)
