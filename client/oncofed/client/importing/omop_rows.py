@@ -8,6 +8,7 @@ the one reader of tables (`oncofed.cohort.table`); of a database the server leav
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,15 +19,17 @@ import pandas as pd
 
 from oncofed.client.importing.database_rows import STREAMED, OpenDatabases, rows_of
 from oncofed.client.importing.mapping import Source
-from oncofed.client.importing.omop_tables import PERSON_ID
+from oncofed.client.importing.omop_tables import ANCESTORS, CONCEPTS, PERSON_ID
 from oncofed.client.importing.readings import Column, Mask
 from oncofed.client.importing.text_forms import form_of
-from oncofed.cohort.table import Tell, read_table
+from oncofed.cohort.table import Tell, keep_to_oneself, read_table
+from oncofed.cohort.text_form import TextForm
 from oncofed.errors import Fault, InvalidInput
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
+_LONGEST_HEADER = 1 << 16
 _ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".parquet")
 
 
@@ -116,7 +119,7 @@ class FolderRows:
         wanted = list(dict.fromkeys([*needed, *optional]))
         parts = []
         for path in self._paths(table):
-            form = form_of(replace(self._source, path=path))
+            form = self._form_of(table, path)
             frame = read_table(path, columns=wanted, tell=self._tell, form=form)
             frame = frame.rename(columns={str(name): str(name).strip().casefold() for name in frame.columns})
             if frame.columns.has_duplicates:
@@ -126,6 +129,15 @@ class FolderRows:
                 raise _absent(path.name, absent)
             parts.append(_kept(frame, only))
         return parts[0] if len(parts) == 1 else _together(parts, self.where(table))
+
+    def _form_of(self, table: str, path: Path) -> TextForm:
+        """A vocabulary's files are as everybody gets them (Athena): with tabs, and quotation marks that are letters."""
+        form = form_of(replace(self._source, path=path))
+        if table in (ANCESTORS, CONCEPTS) and path.is_file():
+            with suppress(OSError), path.open("rb") as file:  # which the reader of tables tells
+                if b"\t" in file.readline(_LONGEST_HEADER):
+                    return replace(form, separator="\t", quoted=False)
+        return form
 
     def days(self, table: str, day: str, *, last: bool) -> pd.DataFrame:
         return self.read(table, [PERSON_ID, day])
@@ -168,8 +180,8 @@ def _holding(word: str) -> str:
 class DatabaseRows:
     """A model in a database."""
 
-    def __init__(self, source: Source, databases: OpenDatabases) -> None:
-        self._source, self._databases = source, databases
+    def __init__(self, source: Source, databases: OpenDatabases, tell: Tell = keep_to_oneself) -> None:
+        self._source, self._databases, self._tell = source, databases, tell
         self._columns: dict[str, Mapping[str, str]] = {}
 
     def where(self, table: str) -> str:
@@ -215,7 +227,7 @@ class DatabaseRows:
         for each in only:
             statement = statement.where(self._chosen(each, known))
         with self._databases.asking(self._source) as connection:
-            found = rows_of(connection.execute(statement, execution_options=STREAMED), self._source)
+            found = rows_of(connection.execute(statement, execution_options=STREAMED), self._source, tell=self._tell)
         return _kept(found, [each for each in only if each.words])
 
     def _chosen(self, only: Only, known: Mapping[str, str]) -> ColumnElement[bool]:
@@ -251,4 +263,4 @@ class DatabaseRows:
         end = (sqlalchemy.func.max if last else sqlalchemy.func.min)(when.element).label(day)
         statement = sqlalchemy.select(person, end).select_from(place).group_by(person.element)
         with self._databases.asking(self._source) as connection:
-            return rows_of(connection.execute(statement, execution_options=STREAMED), self._source)
+            return rows_of(connection.execute(statement, execution_options=STREAMED), self._source, tell=self._tell)

@@ -27,6 +27,10 @@ class OmopTable(StrEnum):
     EPISODE = "episode"
 
 
+ANCESTORS, CONCEPTS = "concept_ancestor", "concept"
+NAMES = frozenset({*(table.value for table in OmopTable), ANCESTORS, CONCEPTS})
+"""Tables of the model that are read."""
+
 PERSON_ID = "person_id"
 CODE, VALUE, UNIT = "code", "value", "unit"
 BIRTH, DEAD, DEATH, FIRST, LAST = "birth_date", "dead", "death_date", "first_contact", "last_contact"

@@ -67,7 +67,10 @@ _MEASURED = {
 }
 _CONCENTRATION = re.compile(r"([kdcmunpf]?)(mol|kat|val|eq|iu|ie|g|u|e)/([dcmunpf]?)l")
 _THOUSANDS = {"": 0, "tsd": 3, "k": 3, "th": 3, "mio": 6, "g": 9, "gpt": 9, "t": 12, "tpt": 12}
-_COUNTED = re.compile(r"(?:(10*|[a-z]*?)|x?10(?:\^|\*{1,2}|e)?(\d{1,2}))(?:cells|zellen)?/([dcmunpf]?)l")
+_COUNTED = re.compile(
+    r"(?:x?(10*)|([a-z]*?)|x?10(?:(?:\^|\*{1,2}|e)0?|(?=[1-9]))(\d{1,2}))(?:cells|zellen)?/([dcmunpf]?)l"
+)
+"""A power of ten in full (x1000), in a word (tsd), or by its exponent (x10^3, 10e03, 109), which begins with no 0."""
 _SIMPLE = {
     "": Unit(Fraction(1), Dimension.RATIO),
     "1": Unit(Fraction(1), Dimension.RATIO),
@@ -138,11 +141,8 @@ def _count(text: str) -> Unit | None:
     found = _COUNTED.fullmatch(text)
     if found is None:
         return None
-    word, power, volume = found.groups()
-    if power is None:
-        powers = len(word) - 1 if word.startswith("1") else _THOUSANDS.get(word)
-        if powers is None:
-            return None
-    else:
-        powers = int(power)
+    full, word, power, volume = found.groups()
+    powers = len(full) - 1 if full else _THOUSANDS.get(word or "") if power is None else int(power)
+    if powers is None:
+        return None
     return Unit(Fraction(10**powers) / _PREFIX[volume], Dimension.COUNT)

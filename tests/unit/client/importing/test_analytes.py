@@ -252,6 +252,32 @@ def test_volumes_and_areas_of_body_composition_are_converted(
 
 
 @pytest.mark.parametrize(
+    ("unit", "power"),
+    [
+        ("x1000/uL", 9),
+        ("x 1000/mm3", 9),
+        ("1000/ul", 9),
+        ("x100/ul", 8),
+        ("10000/ul", 10),
+        ("x10^3/uL", 9),
+        ("10*3/uL", 9),
+        ("10e03/ul", 9),
+        ("x103/ul", 9),
+        ("109/l", 9),
+        ("1010/l", 10),
+        ("x10^12/L", 12),
+        ("K/uL", 9),
+        ("/ul", 6),
+    ],
+)
+def test_a_power_of_ten_is_read_in_full_or_by_its_exponent(unit: str, power: int) -> None:
+    """By litre. 1000 is no tenth to the power of nought."""
+    found = unit_of(unit, counted=True)
+    assert found is not None
+    assert found.factor == Fraction(10) ** power
+
+
+@pytest.mark.parametrize(
     "unit", ["mg/dL", "g/L", "10*3/uL", "10*9/L", "U/L", "k[IU]/L", "ng/mL", "umol/L", "meq/L", "/uL"]
 )
 def test_ucum_codes_are_known(unit: str) -> None:

@@ -21,6 +21,7 @@ from oncofed.client.importing.catalogue import CATALOGUE, catalogue_schema
 from oncofed.client.importing.cohort_import import ImportedCohort, import_cohort
 from oncofed.client.importing.mapping_file import read_mapping
 from oncofed.client.importing.omop_drafting import OmopPlace, draft_omop
+from oncofed.client.importing.omop_hierarchy import Hierarchy
 from oncofed.client.importing.omop_tables import OMOP, UNITS
 from oncofed.client.importing.units import unit_of
 from oncofed.errors import InvalidInput
@@ -266,6 +267,15 @@ def test_a_hospitals_own_code_is_the_same_in_files_and_databases_however_it_is_w
     assert_is(in_files.table.to_pandas(), MODEL.truth)
 
 
+@pytest.mark.parametrize("name", ["person.parquet", "Measurement.2.parquet", "death/part.parquet"])
+def test_a_table_is_not_written_on_a_table_of_the_model(mapping: Path, name: str) -> None:
+    before = sorted((mapping.parent / "cdm").rglob("*"))
+    said = oncofed("cohort", "import", str(mapping), "--out", str(mapping.parent / "cdm" / name))
+    assert said.code == 2
+    assert "is a table of the model that it is made from" in said.text
+    assert sorted((mapping.parent / "cdm").rglob("*")) == before
+
+
 def test_a_column_that_tells_no_unit_is_refused_where_the_model_has_one(mapping: Path) -> None:
     change(mapping, ('codes = ["3020460"]', 'column = "value_as_number"'))
     with pytest.raises(InvalidInput, match="has neither its unit nor its limit"):
@@ -393,6 +403,63 @@ def test_a_concept_as_near_to_two_listed_ones_is_refused(mapping: Path) -> None:
         file.write(f"{COLON},2000000101,1\n")
     with pytest.raises(InvalidInput, match="as near to two of the concepts"):
         imported(mapping)
+
+
+def test_a_list_of_concepts_holds_those_below_whatever_else_a_mapping_names(mapping: Path) -> None:
+    """A marker that translates lower concepts changes neither who is a patient nor who has a drug of a class."""
+    path = mapping.parent / "cdm" / "concept_ancestor.csv"
+    rows = pd.read_csv(path)
+    below = rows[rows["ancestor_concept_id"].isin([LUNG, COLON])]["descendant_concept_id"].unique()
+    path.write_text(
+        path.read_text()
+        + "".join(f"443000,{concept},{1 + (concept not in (LUNG, COLON))}\n" for concept in {LUNG, COLON, *below})
+    )
+    change(
+        mapping,
+        ('keep = { condition_concept_id = ["443388", "4180790"] }', 'keep = { condition_concept_id = ["443000"] }'),
+    )
+    assert_is(frame(mapping), MODEL.truth)
+    path.write_text(path.read_text() + "443000,4180790,1\n")  # a part that was joined twice
+    assert_is(frame(mapping), MODEL.truth)
+
+
+def test_a_year_of_birth_that_no_calendar_has_is_a_fault(mapping: Path) -> None:
+    path = mapping.parent / "cdm" / "person.csv"
+    persons = pd.read_csv(path, dtype=str, keep_default_na=False)
+    persons.loc[0, "year_of_birth"] = "99999999999"
+    persons.to_csv(path, index=False)
+    with pytest.raises(InvalidInput, match=r"are no day \(1 row\)"):
+        imported(mapping)
+
+
+def test_a_vocabulary_is_read_as_everybody_gets_it(mapping: Path) -> None:
+    """With tabs in a file called .csv, and quotation marks that belong to a name."""
+    path = mapping.parent / "cdm" / "concept_ancestor.csv"
+    path.rename(path.with_name("CONCEPT_ANCESTOR.csv"))
+    path = path.with_name("CONCEPT_ANCESTOR.csv")
+    path.write_text(path.read_text().replace(",", "\t"))
+    known = (mapping.parent / "cdm" / "concept.csv").read_text().replace(",", "\t").splitlines()
+    known = [
+        f"{line}\t{name}"
+        for line, name in zip(known, ["concept_name", *['"Cat scratch" disease'] * len(known)], strict=False)
+    ]
+    (mapping.parent / "cdm" / "concept.csv").unlink()
+    (mapping.parent / "cdm" / "CONCEPT.csv").write_text("\n".join([*known, '2000000999\tmg/dL\tx\t3.5"']) + "\n")
+    assert_is(frame(mapping), MODEL.truth)
+    assert person_with(mapping, ",1.25,,2000000999,,,")["log10_crp"].item() == pytest.approx(np.log10(12.5))
+
+
+def test_words_mean_the_nearest_concept_and_lists_every_one() -> None:
+    tree = Hierarchy(frozenset({"code"}), {"1": {"2": 1, "3": 2, "4": 2}, "2": {"3": 1}, "5": {"4": 2}})
+    assert set(tree.with_below("code", ["1"])) == {"1", "2", "3", "4"}
+    assert set(tree.with_below("code", ["2"])) == {"2", "3"}
+    assert tree.with_below("value", ["1"]) == ("1",)
+    assert tree.translated("code", {"1": "a", "2": "b"}) == {"1": "a", "2": "b", "3": "b", "4": "a"}
+    assert tree.translated("value", {"1": "a"}) == {"1": "a"}
+    assert tree.in_doubt("code", {"1": "a", "5": "b"}) == 1  # 4
+    assert tree.in_doubt("code", {"1": "a", "5": "a"}) == 0
+    assert tree.in_doubt("code", {"1": "a", "5": "b", "4": "c"}) == 0
+    assert tree.in_doubt("value", {"1": "a", "5": "b"}) == 0
 
 
 def test_first_systemic_therapy_may_be_time_zero(mapping: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from oncofed.client.importing.cbioportal import read_part
 from oncofed.client.importing.cohort_import import ImportedCohort, import_cohort
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.mapping_choices import Part
 from oncofed.client.importing.mapping_file import read_mapping
 from oncofed.client.importing.primary_samples import is_primary
 from oncofed.errors import InvalidInput
@@ -304,3 +308,83 @@ def test_the_choice_of_samples_is_for_study_folders_alone(folder: Path) -> None:
     change(folder / "mapping.toml", ('part = "cbioportal_patients"', 'part = "table"\npatient = "x"\nsamples = "all"'))
     with pytest.raises(InvalidInput, match="samples: has no meaning for this part"):
         imported(folder)
+
+
+@pytest.mark.parametrize("aliquot", ["", "-11D-A153-08"])
+def test_the_barcodes_of_aliquots_of_tcga_lead_to_their_samples(folder: Path, aliquot: str) -> None:
+    """As in the files of the Genomic Data Commons; the study has the barcodes of samples."""
+    for path in folder.glob("data_*.txt"):
+        cut = f"A{aliquot}" if path.name == "data_mutations.txt" else ""
+        path.write_text(re.sub(r"P-(\d{4})-T(\d)", rf"TCGA-AA-\1-0\g<2>{cut}", path.read_text()))
+    assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
+
+
+def test_mutations_of_which_none_is_of_a_sample_of_the_study_are_refused(folder: Path) -> None:
+    """Every gene would be 0 for everybody."""
+    path = folder / "data_mutations.txt"
+    path.write_text(path.read_text().replace("P-", "Q-"))
+    with pytest.raises(InvalidInput, match="no Tumor_Sample_Barcode is a SAMPLE_ID of the study"):
+        imported(folder)
+
+
+@pytest.mark.parametrize(
+    ("column", "meta"), [("cna", ""), ("gistic", "stable_id: gistic\ndata_filename: data_cna.txt\n")]
+)
+def test_a_copy_number_outside_of_the_samples_panel_is_not_measured_and_told(
+    folder: Path, column: str, meta: str
+) -> None:
+    """Real studies write 0 there: whoever was sequenced before a gene came to the panel would not have it amplified."""
+    before = imported(folder).table.to_pandas()
+    matrix = pd.read_csv(folder / "data_gene_panel_matrix.txt", sep="\t", keep_default_na=False)
+    gene, name = "CDKN2A", "CDKN2A_deleted"
+    (folder / "data_gene_panel_small.txt").write_text("stable_id: NONE\ngene_list:\tTP53\tKRAS\tEGFR\n")
+    (folder / "data_gene_panel_large.txt").write_text(f"stable_id: SOME\ngene_list:\tTP53\t{gene}\n")
+    panels = np.where(np.arange(len(matrix)) % 2, "NONE", "SOME")
+    table = matrix.assign(mutations="WES")
+    table[column] = panels
+    table.to_csv(folder / "data_gene_panel_matrix.txt", sep="\t", index=False)
+    if meta:
+        (folder / "meta_cna.txt").write_text(meta)
+    found = imported(folder)
+    after = found.table.to_pandas()[name]
+    panel = pd.Series(panels).groupby(matrix["SAMPLE_ID"].str[:6]).agg("".join)
+    seen = before["patient_id"].map(panel)
+    never, always = seen.str.fullmatch("(NONE)+").fillna(False), seen.str.fullmatch("(SOME)+").fillna(False)
+    assert before[name][never].notna().sum() > 50
+    assert after[never].isna().all()
+    assert after[always].equals(before[name][always])
+    told = [note for source in found.report.sources for note in source.notes]
+    assert any("cells lie in genes that their sample's panel does not name: not measured" in note for note in told)
+
+
+def test_a_sample_that_is_kept_is_not_displaced_by_one_that_is_not(tmp_path: Path) -> None:
+    """And among those that are kept the primary tumour comes first, whatever else the mapping keeps."""
+    rows = ["PATIENT_ID\tSAMPLE_ID\tSAMPLE_TYPE\tCT\tTMB"]
+    rows += [
+        "a\ta1\tPrimary\tLUAD\t3",
+        "a\ta2\tMetastasis\tLUAD\t40",
+        "b\tb1\tPrimary\tLUSC\t5",
+        "b\tb2\tMetastasis\tLUAD\t7",
+    ]
+    (tmp_path / "data_clinical_sample.txt").write_text("\n".join(rows) + "\n")
+    source = Source(name="s", path=Path(), part=Part.SAMPLES, patient="PATIENT_ID", keep={"CT": ("LUAD",)})
+    wanted = ["PATIENT_ID", "CT", "TMB"]
+    frame, _, _ = read_part(source, tmp_path, wanted, missing=(), tell=lambda _: None)
+    assert frame[frame["CT"] == "LUAD"]["TMB"].astype(object).where(lambda cells: cells.notna(), None).tolist() == [
+        "3",
+        None,
+        "7",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["", "NA", "[Not Available]", "unclear"])
+def test_a_sample_of_which_nobody_knows_the_kind_is_known_by_its_barcode(tmp_path: Path, kind: str) -> None:
+    rows = [
+        "PATIENT_ID\tSAMPLE_ID\tSAMPLE_TYPE\tTMB",
+        f"a\tTCGA-AA-0001-01\t{kind}\t3",
+        "a\tTCGA-AA-0001-06\tMetastasis\t40",
+    ]
+    (tmp_path / "data_clinical_sample.txt").write_text("\n".join(rows) + "\n")
+    source = Source(name="s", path=Path(), part=Part.SAMPLES, patient="PATIENT_ID")
+    frame, _, _ = read_part(source, tmp_path, ["PATIENT_ID", "TMB"], missing=("unclear",), tell=lambda _: None)
+    assert frame["TMB"].astype(object).where(lambda cells: cells.notna(), None).tolist() == ["3", None]

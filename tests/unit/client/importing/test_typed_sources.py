@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,8 @@ from tests.postgresql import Server, running_postgresql
 
 from oncofed.client.importing.cohort_import import import_cohort
 from oncofed.client.importing.database_rows import OpenDatabases
-from oncofed.client.importing.mapping import Part, Source
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.mapping_choices import Part
 from oncofed.client.importing.mapping_file import read_mapping
 from oncofed.client.importing.readings import Column, identifiers, numbers
 from oncofed.client.importing.spreadsheets import read_sheet
@@ -130,7 +132,7 @@ def test_the_only_sheet_need_not_be_named_and_remarks_and_empty_rows_are_no_rows
 
 
 def test_numbers_beside_words_are_written_as_the_source_writes_them(tmp_path: Path) -> None:
-    from oncofed.client.importing.mapping import Decimal as Mark  # noqa: PLC0415 - beside decimal.Decimal
+    from oncofed.client.importing.mapping_choices import Decimal as Mark  # noqa: PLC0415 - beside decimal.Decimal
 
     path = workbook(tmp_path / "a.xlsx", {"one": SIMPLE})
     found = sheet_of(path, decimal=Mark.COMMA, date_format="DD.MM.YYYY")
@@ -643,11 +645,80 @@ def test_moments_of_96_bits_are_in_utc_unless_arrow_wrote_them(tmp_path: Path) -
         assert days_of(path, "Europe/Berlin") == ["2021-01-01", "2500-01-01"][: len(moments)]
 
 
+def test_two_columns_of_one_name_that_nobody_asks_for_harm_no_moment_of_96_bits(tmp_path: Path) -> None:
+    stored = pa.array([NIGHT.replace(tzinfo=None)], pa.timestamp("us"))
+    table = pa.Table.from_arrays([stored, stored, pa.array(["a"])], names=["day", "day", "id"])
+    path = tmp_path / "a.parquet"
+    pq.write_table(table, path, use_deprecated_int96_timestamps=True)
+    form = form_of(Source(name="a", path=path))
+    assert read_table(path, columns=["id"], form=form)["id"].tolist() == ["a"]
+
+
 def test_a_parquet_file_that_names_a_place_or_holds_days_needs_no_time_zone(tmp_path: Path) -> None:
     path = moments_file(tmp_path / "a.parquet", "Europe/Berlin", NIGHT, None)
     assert days_of(path, None) == days_of(path, "Europe/Berlin") == ["2021-01-01", None]
     days = moments_file(tmp_path / "b.parquet", "UTC", datetime(2021, 1, 1, tzinfo=UTC), None)
     assert days_of(days, None) == days_of(days, "America/New_York") == ["2021-01-01", None]
+
+
+MIDNIGHT, NOON = datetime(2021, 1, 1, tzinfo=UTC), datetime(2021, 2, 1, 17, tzinfo=UTC)
+STAND_IN = datetime(2099, 12, 31, 23, 30, tzinfo=UTC)
+
+
+def test_midnights_among_other_moments_of_a_parquet_file_are_told(tmp_path: Path) -> None:
+    path = moments_file(tmp_path / "a.parquet", "UTC", MIDNIGHT, None, NOON, MIDNIGHT)
+    told: list[str] = []
+    for zone, first, count in (("America/New_York", "2020-12-31", 1), ("Europe/Berlin", "2021-01-01", 0)):
+        form = form_of(Source(name="a", path=path, time_zone=zone))
+        assert read_table(path, form=form, tell=told.append)["day"].tolist()[::2] == [first, "2021-02-01"]
+        assert len(told) == count
+        told = []
+    form = form_of(Source(name="a", path=path, time_zone="America/New_York"))
+    read_table(path, form=form, tell=told.append)
+    assert told[0].startswith("a.parquet: column number 1: 2 moments are midnight by their own clock")
+
+
+def test_a_stand_in_for_an_unknown_day_is_the_day_that_is_written(tmp_path: Path) -> None:
+    """Or the one that it is at the hospital: a mapping may list either under missing."""
+    path = moments_file(tmp_path / "a.parquet", "UTC", STAND_IN, NOON)
+    for missing, wanted in (((), "2100-01-01"), (("2099-12-31", "unknown"), "2099-12-31")):
+        source = Source(name="a", path=path, time_zone="Europe/Berlin", missing=missing)
+        assert read_table(path, form=form_of(source))["day"].tolist() == [wanted, "2021-02-01"]
+        packed = TypedColumns(["a"], source)
+        packed.add([[STAND_IN], [NOON]])
+        assert packed.frame()["a"].tolist() == [wanted, "2021-02-01"]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "wanted", "told"),
+    [
+        ([[MIDNIGHT, None], [MIDNIGHT]], ["2021-01-01", None, "2021-01-01"], 0),
+        ([[MIDNIGHT, None], [NOON]], ["2020-12-31", None, "2021-02-01"], 1),
+        ([[NOON], [MIDNIGHT], [date(2021, 3, 1)]], ["2021-02-01", "2020-12-31", "2021-03-01"], 1),
+        ([[date(2021, 3, 1)], [MIDNIGHT]], ["2021-03-01", "2021-01-01"], 0),
+        ([["unknown"], [MIDNIGHT]], ["unknown", "2021-01-01"], 0),
+    ],
+)
+def test_moments_of_a_database_that_are_all_midnight_are_days(
+    pieces: list[list[object]], wanted: list[str | None], told: int
+) -> None:
+    """However they come in pieces, and whichever clock the connection has."""
+    for clock in (UTC, ZoneInfo("Pacific/Kiritimati")):
+        packed = TypedColumns(["a"], Source(name="a", time_zone="America/New_York"))
+        for piece in pieces:
+            packed.add([[cell.astimezone(clock) if isinstance(cell, datetime) else cell] for cell in piece])
+        assert len(packed.notes) == told
+        assert all(note.startswith('1 moments of "a" are midnight') for note in packed.notes)
+        assert packed.frame()["a"].astype(object).where(lambda cells: cells.notna(), None).tolist() == wanted
+
+
+def test_a_nan_of_a_parquet_file_is_an_empty_cell_and_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"crp": pa.array([0.5, float("nan"), None]), "id": ["a", "b", "c"]}), path)
+    told: list[str] = []
+    found = read_table(path, form=form_of(Source(name="a", path=path)), tell=told.append)
+    assert numbers(Column(found["crp"]), Source(name="a"), ()).missing.tolist() == [False, True, True]
+    assert told == ["a.parquet: column number 1: 1 cells are NaN, which is no number, and count as empty"]
 
 
 def test_a_time_zone_of_the_mapping_is_that_of_each_source_that_names_none(tmp_path: Path) -> None:

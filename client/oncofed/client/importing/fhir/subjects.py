@@ -10,15 +10,17 @@ nobody.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from oncofed.client.importing.fhir.elements import identifier_key, object_of, objects_of, text_of
 from oncofed.client.importing.fhir.files import Entry
+from oncofed.errors import Fault, InvalidInput
 
 _TAIL = re.compile(r"(?:^|/)Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[^/]*)?$")
 _AFTER = {"official": 0, "old": 2}
-_BASE = re.compile(r"(https?://.*/)Patient/[^/]+$")
+_BASE = re.compile(r"https?://(.*/)Patient/[^/]+(?:/_history/[^/]*)?$")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Person:
 
     identifiers  system and value, the official ones first and old ones last.
     replaced_by  a reference, as are those of `replaces`.
+    born         the day, or as much of it as is told.
     """
 
     id: str | None
@@ -35,6 +38,8 @@ class Person:
     replaced_by: str | None
     replaces: tuple[str, ...]
     base: str | None
+    born: str | None = None
+    gender: str | None = None
 
 
 def person(entry: Entry) -> Person:
@@ -51,15 +56,46 @@ def person(entry: Entry) -> Person:
         if (reference := text_of(object_of(each, "other"), "reference")) is not None
     ]
     replaced = [reference for kind, reference in links if kind == "replaced-by"]
-    base = None if url is None else _BASE.fullmatch(url)
     return Person(
         id=own or (url.rpartition(":")[2] if url is not None and url.startswith("urn:") else None),
         names=tuple(name for name in (f"Patient/{own}" if own else None, url) if name is not None),
         identifiers=tuple((system, value) for _, value, system in identifiers),
         replaced_by=replaced[0] if replaced else None,
         replaces=tuple(reference for kind, reference in links if kind == "replaces"),
-        base=None if base is None else base.group(1),
+        base=None if url is None else server_of(url),
+        born=text_of(entry.resource, "birthDate"),
+        gender=text_of(entry.resource, "gender"),
     )
+
+
+def server_of(address: str) -> str | None:
+    """Of the absolute address of a patient; a server has one name with and without encryption."""
+    found = _BASE.fullmatch(address)
+    return None if found is None else found.group(1)
+
+
+def of_different_people(versions: Sequence[Person]) -> int:
+    """How many ids have versions that cannot be of one person: another identifier in each system that both have, or
+    without such a system another birth and another gender. One of the two alone may have been corrected.
+    """
+    by_id: dict[str, list[Person]] = {}
+    for each in versions:
+        if each.id is not None:
+            by_id.setdefault(each.id, []).append(each)
+    return sum(any(_differ(one, other) for one, other in combinations(alike, 2)) for alike in by_id.values())
+
+
+def _differ(one: Person, other: Person) -> bool:
+    if {system for system, _ in one.identifiers} & {system for system, _ in other.identifiers}:
+        return not set(one.identifiers) & set(other.identifiers)
+    return _born_apart(one, other) and None not in (one.gender, other.gender) and one.gender != other.gender
+
+
+def _born_apart(one: Person, other: Person) -> bool:
+    """Not where one tells less of the same day."""
+    if one.born is None or other.born is None:
+        return False
+    return not (one.born.startswith(other.born) or other.born.startswith(one.born))
 
 
 @dataclass(frozen=True)
@@ -98,6 +134,21 @@ class Persons:
                 return place
             place = after
         return min(passed[passed.index(place) :])
+
+    def refuse_strangers(self, where: str) -> Iterator[str]:
+        """How many patients share an identifier, and are one. Raises InvalidInput where they were not born as one."""
+        alike: dict[str, set[int]] = {}
+        for place in range(len(self.persons)):
+            if (identity := self.identity(place)) is not None and self.identifier is not None:
+                alike.setdefault(identity, set()).add(self.final(place))
+        several = [[self.persons[place] for place in places] for places in alike.values() if len(places) > 1]
+        apart = sum(any(_born_apart(one, other) for one, other in combinations(each, 2)) for each in several)
+        if apart:
+            what = "identifiers are those of several patients, who were born on different days"
+            remedy = "Correct them, link the patients who are one, or leave identifier out of the mapping."
+            raise InvalidInput([Fault(where, what, remedy, apart)])
+        if several:
+            yield f"{sum(map(len, several)):,} patients share an identifier with another, and are one"
 
     def identity(self, place: int) -> str | None:
         found = self.persons[self.final(place)]

@@ -1,0 +1,127 @@
+"""Which genes were looked at in each sample of a study folder of cBioPortal?
+
+By the gene panel matrix, which names a panel for each sample and molecular profile, and the files of these panels; for
+mutations also by the case list of sequenced samples (all genes). Promise: what was not looked at is not measured, and
+never 0; where nothing says which samples were sequenced, the folder is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.readings import identifiers
+from oncofed.cohort.table import read_table
+from oncofed.cohort.text_form import TextForm
+from oncofed.errors import Fault, InvalidInput
+from oncofed.plain_file import file_content
+
+FORM = TextForm(separator="\t", comment="#", quoted=False)
+"""How the files of a study folder are written."""
+SAMPLE = "SAMPLE_ID"
+NOT_SEQUENCED = ("", "NA")
+ALL_GENES = None
+"""Of a sample that was sequenced as a whole."""
+_PANELS, _SEQUENCED = "data_gene_panel_matrix.txt", "case_lists/cases_sequenced.txt"
+_PROFILES = {"data_cna.txt": "cna", "data_sv.txt": "structural_variants"}
+"""The usual column of the panel matrix for a file."""
+
+
+def with_columns(path: Path, columns: list[str], *, also: list[str] | None = None) -> pd.DataFrame:
+    """also: columns that the file may lack."""
+    frame = read_table(path, columns=[*columns, *(also or [])], form=FORM)
+    absent = [column for column in columns if column not in frame.columns]
+    if absent:
+        remedy = "Export the study folder again."
+        raise InvalidInput([Fault(f'{path.name}: column "{each}"', "is not in the file", remedy) for each in absent])
+    return frame[[*columns, *(each for each in also or [] if each in frame.columns)]]
+
+
+def genes_sequenced(
+    study: Path, source: Source, folder: Path, known: Collection[str]
+) -> Mapping[str, frozenset[str] | None]:
+    """The genes of each sample that was sequenced; None for all."""
+    if (study / _PANELS).exists():
+        frame = with_columns(study / _PANELS, [SAMPLE, "mutations"])
+        return _genes_of(frame, "mutations", study, source, folder, known)
+    if (study / _SEQUENCED).exists():
+        for line in file_content(study / _SEQUENCED).decode("utf-8", "replace").splitlines():
+            if line.startswith("case_list_ids:"):
+                return dict.fromkeys(line.partition(":")[2].split(), ALL_GENES)
+    what = f"says nowhere which samples were sequenced: there is neither {_PANELS} nor {_SEQUENCED}"
+    raise InvalidInput([Fault(source.lies_at.name, what, "Export one of the two: not sequenced is not the same as 0.")])
+
+
+def is_covered(panels: Mapping[str, frozenset[str] | None], sample: str, gene: str) -> bool:
+    genes = panels.get(sample, ALL_GENES)
+    return genes is ALL_GENES or gene in genes
+
+
+def _genes_of(
+    frame: pd.DataFrame, column: str, study: Path, source: Source, folder: Path, known: Collection[str]
+) -> Mapping[str, frozenset[str] | None]:
+    """The genes of each sample for which this column of the panel matrix names a panel; None for all."""
+    pairs = {
+        (sample, panel)
+        for sample, panel in zip(identifiers(frame[SAMPLE]), identifiers(frame[column]), strict=True)
+        if sample in known and panel not in (None, *NOT_SEQUENCED)
+    }
+    panel_of = dict(pairs)
+    if several := len(pairs) - len(panel_of):  # which genes were looked at would depend on the order of the rows
+        what, remedy = "name two gene panels for one sample", "Keep the row of the sequencing that counts."
+        raise InvalidInput([Fault(_PANELS, what, remedy, several)])
+    panels = _panels(study if source.panels is None else folder / source.panels)
+    unknown = sum(panel not in panels and panel not in source.whole for panel in panel_of.values())
+    if unknown:
+        what = "name a gene panel that no file data_gene_panel_*.txt describes"
+        remedy = "Add the panel's file, or list the name under whole if it stands for all genes."
+        raise InvalidInput([Fault(_PANELS, what, remedy, unknown)])
+    return {sample: panels.get(panel, ALL_GENES) for sample, panel in panel_of.items()}
+
+
+def genes_of_matrix(
+    study: Path, source: Source, folder: Path, known: Collection[str]
+) -> Mapping[str, frozenset[str] | None]:
+    """The genes of each sample of which the panel matrix says them for this file; no samples where it says nothing.
+
+    Copy number is told for genes that the sample's panel lacks, as 0. The column is that of the profile: what a file
+    meta_*.txt calls its stable_id, or the usual name.
+    """
+    if not (study / _PANELS).exists():
+        return {}
+    names = {_PROFILES.get((source.file or "").casefold(), ""), *_profiles_of(study, source.file or "")} - {""}
+    frame = read_table(study / _PANELS, columns=[SAMPLE, *names], form=FORM)
+    columns = [column for column in frame.columns if column != SAMPLE]
+    if SAMPLE not in frame.columns or not columns:
+        return {}
+    said = {sample: frozenset[str]() for sample in identifiers(frame[SAMPLE]) if sample in known}
+    return {**said, **_genes_of(frame, str(columns[0]), study, source, folder, known)}
+
+
+def _profiles_of(study: Path, name: str) -> Iterable[str]:
+    for path in sorted(study.glob("meta_*.txt")):
+        lines = file_content(path).decode("utf-8", "replace").splitlines()
+        told = {key.strip(): value.strip() for key, colon, value in (line.partition(":") for line in lines) if colon}
+        if told.get("data_filename") == name and "stable_id" in told:
+            yield told["stable_id"]
+
+
+def _panels(folder: Path) -> Mapping[str, frozenset[str]]:
+    """The genes of each panel that a file data_gene_panel_*.txt of the folder describes, by its stable_id."""
+    found = {}
+    for path in sorted(folder.glob("data_gene_panel_*.txt")):
+        if path.name == _PANELS:
+            continue
+        told = {}
+        for line in file_content(path).decode("utf-8", "replace").splitlines():
+            key, colon, value = line.partition(":")
+            if colon:
+                told[key.strip()] = value.strip()
+        if "stable_id" not in told or "gene_list" not in told:
+            what = "does not describe a gene panel"
+            raise InvalidInput([Fault(path.name, what, "It needs the lines stable_id: and gene_list:.")])
+        found[told["stable_id"]] = frozenset(told["gene_list"].split())
+    return found
