@@ -398,9 +398,10 @@ def test_without_descendants_only_the_concept_itself_counts(mapping: Path) -> No
     assert imported(mapping).report.listed == listed < len(MODEL.truth)
 
 
-def test_a_concept_as_near_to_two_listed_ones_is_refused(mapping: Path) -> None:
+@pytest.mark.parametrize("twice", ["", f"{COLON},2000000101,3\n"])  # by a longer way, too
+def test_a_concept_as_near_to_two_listed_ones_is_refused(mapping: Path, twice: str) -> None:
     with (mapping.parent / "cdm" / "concept_ancestor.csv").open("a") as file:
-        file.write(f"{COLON},2000000101,1\n")
+        file.write(f"{COLON},2000000101,1\n{twice}")
     with pytest.raises(InvalidInput, match="as near to two of the concepts"):
         imported(mapping)
 
@@ -455,6 +456,7 @@ def test_words_mean_the_nearest_concept_and_lists_every_one() -> None:
     assert set(tree.with_below("code", ["2"])) == {"2", "3"}
     assert tree.with_below("value", ["1"]) == ("1",)
     assert tree.translated("code", {"1": "a", "2": "b"}) == {"1": "a", "2": "b", "3": "b", "4": "a"}
+    assert tree.translated("code", {"2": "b", "1": "a"})["3"] == "b"
     assert tree.translated("value", {"1": "a"}) == {"1": "a"}
     assert tree.in_doubt("code", {"1": "a", "5": "b"}) == 1  # 4
     assert tree.in_doubt("code", {"1": "a", "5": "a"}) == 0
