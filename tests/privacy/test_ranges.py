@@ -52,7 +52,10 @@ from oncofed.survival.network import network_with, parameter_vector
 
 SIGNING_KEY = new_signing_key()
 MODEL = replace(
-    model_spec(), comparators=(Comparator("age", (0, 1), (1,), 0.5),), layers=(Layer("rna", (2, 3), (3,), 0.1),)
+    model_spec(),
+    comparators=(Comparator("age", (0, 1), (1,), 0.5),),
+    layers=(Layer("rna", (2, 3), (3,), 0.1),),
+    expected_weights=(0.5,) * model_spec().columns,
 )
 SHARES = SharedNoise(sites=2, dropouts=0, colluding=0)
 VOTES = VoteSpec((0, 1, 2, 3), markers=4, most_votes=2, entity_columns=(1, 2))

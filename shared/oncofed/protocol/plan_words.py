@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from unicodedata import east_asian_width
 
 from oncofed.cohort import encoding
-from oncofed.cohort.schema import StudySchema
+from oncofed.cohort.schema import Kind, StudySchema
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.policy import of_two_hospitals, planned_releases_of, releases_of
 from oncofed.privacy.releases import largest_patients, release_of_round, release_of_summary
@@ -171,6 +171,8 @@ def _what_leaves(plan: StudyPlan, schema: StudySchema, parameters: int) -> Itera
             "TIME: among these numbers are those by which the hazard of each tumour entity may run over time otherwise "
             f"than the others' ({plan.model.shape_parameters:,}); they are limited and noised with the rest."
         )
+    if plan.model.expected_weights:
+        yield _expected_words(plan, schema)
     if plan.model.comparators:
         names = "; ".join(_looks_at(each, schema) for each in plan.model.comparators).replace("_", " ")
         yield (
@@ -199,6 +201,25 @@ def _looks_at(comparator: Comparator, schema: StudySchema) -> str:
     sources = dict.fromkeys(inputs[place].source for place in comparator.columns if place < len(inputs))
     shown, more = list(sources)[:_MOST_MARKERS], len(sources) - _MOST_MARKERS
     return f"{comparator.name} ({', '.join(shown)}{f' and {more:,} more' if more > 0 else ''})"
+
+
+def _expected_words(plan: StudyPlan, schema: StudySchema) -> str:
+    by_source: dict[str, list[str]] = {}
+    for marker in schema.markers:
+        ratios = marker.expected_log_hazard_ratios
+        if marker.kind is Kind.CATEGORICAL:
+            each = [f"{name} {ratio:g}" for name, ratio in zip(marker.categories, ratios, strict=False) if ratio]
+            told = f"{marker.name} ({', '.join(each)})"
+        else:
+            told = f"{marker.name} {ratios[0]:g} for {marker.scale:g} {marker.unit}".rstrip() if ratios else ""
+        if ratios:
+            by_source.setdefault(marker.expected_source, []).append(told)
+    effects = "; ".join(f"{', '.join(told)} (source: {source})" for source, told in by_source.items())
+    return (
+        f"STARTS FROM what was published of {plan.model.endpoints[0].replace('_', ' ')}, as logarithms of hazard "
+        f"ratios, and weight decay pulls to it: {effects}. Nothing of it comes from a table, and no limit or noise "
+        "changes by it."
+    )
 
 
 def _what_leaves_of_counts(plan: StudyPlan) -> Iterator[str]:

@@ -117,28 +117,28 @@ def offers(
     guess: Guess,
     *,
     epsilons: Sequence[float],
-    rounds: Sequence[int],
+    rounds: Sequence[int] = (),
 ) -> tuple[Offer, ...]:
-    """Modes `local` and `distributed` x epsilons x rounds; else as the study file says.
+    """Modes `local` and `distributed` x epsilons x rounds; else as the study file says, or leaves to the plan.
 
     A file of mode `local` says nothing of dropouts and colluding hospitals: a tenth of the hospitals each, rounded up.
     Raises InvalidInput when the file states no clip norm.
     """
-    if settings.privacy.l2_norm_bound is None:
+    if settings.privacy.l2_norm_bound is None and "privacy.l2_norm_bound" not in settings.left_open:
         raise InvalidInput([Fault("[privacy], l2_norm_bound", "is missing", "State a clip norm, such as 2.")])
     found = []
     for mode in (PrivacyMode.LOCAL, PrivacyMode.DISTRIBUTED):
         if mode is PrivacyMode.DISTRIBUTED and guess.sites < 3:
             continue  # nobody would be left to share the noise with
         for epsilon in epsilons:
-            for count in rounds:
+            for count in rounds or (None,):
                 plan = _plan(settings, schema, guess, mode=mode, epsilon=epsilon, rounds=count)
                 noise = noise_of_all_rounds(plan)
                 found.append(
                     Offer(
                         mode=mode,
                         epsilon=epsilon,
-                        rounds=count,
+                        rounds=plan.training.rounds,
                         noise_multiplier=plan.privacy.noise_multiplier,
                         noise=noise,
                         bought=bought_by(schema, events=guess.events, noise=noise),
@@ -149,14 +149,19 @@ def offers(
 
 
 def _plan(
-    settings: PlanSettings, schema: StudySchema, guess: Guess, *, mode: PrivacyMode, epsilon: float, rounds: int
+    settings: PlanSettings, schema: StudySchema, guess: Guess, *, mode: PrivacyMode, epsilon: float, rounds: int | None
 ) -> StudyPlan:
+    """rounds: None for the study's own."""
     asked = replace(settings.privacy, mode=mode, epsilon=epsilon)
     if mode is PrivacyMode.DISTRIBUTED and settings.privacy.mode is not PrivacyMode.DISTRIBUTED:
         tenth = math.ceil(guess.sites / 10)
         asked = replace(asked, dropouts=tenth, colluding=tenth)
+    settings = replace(settings, privacy=asked, expected_patients=guess.sites * guess.patients_per_site)
+    if rounds is not None:
+        left_open = tuple(each for each in settings.left_open if each != "training.rounds")
+        settings = replace(settings, training=replace(settings.training, rounds=rounds), left_open=left_open)
     return plan_from(
-        replace(settings, privacy=asked, training=replace(settings.training, rounds=rounds)),
+        settings,
         schema,
         study="budget",
         roster=tuple(f"hospital-{number:05d}" for number in range(guess.sites)),

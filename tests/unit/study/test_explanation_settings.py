@@ -112,7 +112,7 @@ def test_the_study_says_how_a_patient_is_bounded_and_local_steps_know_the_clip_a
     stopped = f'{LOCAL}\nbounding = "stopped"\nhazard_cap = 1.5'
     privacy = plan_of(tmp_path, "", privacy=stopped).privacy
     assert (privacy.bounding, privacy.hazard_cap) == (Bounding.STOPPED, 1.5)
-    assert plan_of(tmp_path, "").privacy.bounding is Bounding.CLIP
+    assert plan_of(tmp_path, "", privacy=f'{LOCAL}\nbounding = "clip"').privacy.bounding is Bounding.CLIP
     none = 'mode = "none"\nclip_without_noise = true\nl2_norm_bound = 1\nbounding = "stopped"'
     assert plan_of(tmp_path, "", privacy=none).privacy.bounding is Bounding.STOPPED
     by_steps = STUDY.format(hidden="[4]", privacy=stopped, more="").replace("rounds = 30", 'mode = "epochs"')
