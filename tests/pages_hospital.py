@@ -39,7 +39,7 @@ with warnings.catch_warnings():
     # It would rather have httpx2, where httpx, which this project uses, still does; and it uses an old name of anyio's.
     warnings.simplefilter("ignore", DeprecationWarning)
     warnings.simplefilter("ignore", StarletteDeprecationWarning)
-    from starlette.testclient import TestClient
+    from starlette.testclient import TestClient as TestClient
 
 FloatArray = NDArray[np.float64]
 

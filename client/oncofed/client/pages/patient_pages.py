@@ -13,22 +13,18 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 
 from oncofed.client.pages.accounts import Role
-from oncofed.client.pages.cause_words import FirstWords, cause_words, first_sentence, told_shares
+from oncofed.client.pages.cause_words import cause_words, told_shares
 from oncofed.client.pages.desk import Form, FormOf, Visit, refusal, visit_of
 from oncofed.client.pages.figures import incidence_figure, survival_figure
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.marker_figures import reason_bar, waterfall_figure
 from oncofed.client.pages.marker_rows import MarkerRow
-from oncofed.client.pages.patient_view import Curve, PatientView, patient_view
+from oncofed.client.pages.patient_view import PatientView, patient_view
 from oncofed.client.pages.patient_words import (
-    EventWords,
-    asked_moment,
+    answer,
     completeness_words,
-    event_words,
     headline,
     in_years,
-    scenarios,
-    sentence,
     starts,
     starts_of,
     status_words,
@@ -39,7 +35,6 @@ from oncofed.client.pages.rendering import page
 from oncofed.client.pages.viewing_record import NOT_FOUND, PATIENT, SEARCH, UNKNOWN_PAGE, UNKNOWN_PATIENT
 from oncofed.client.pages.wording import time
 from oncofed.survival.curves import NOT_REACHED
-from oncofed.words.names import plain_name
 from oncofed.words.numbers import percent
 from oncofed.words.time_shapes import when_words
 
@@ -88,10 +83,7 @@ def find(form: ClinicianForm) -> Response:
 @router.get("/patients/{word}")
 def patient(visit: Clinician, word: str, endpoint: str = "0", since: str = "0") -> Response:
     """One patient's prognosis. since: the place among `starts_of` of the time that was lived through already."""
-    hospital, row = visit.desk.hospital, visit.session.row_of(word)
-    if row is None:
-        said = "This address belongs to no patient that you opened in this session. Search for the patient."
-        raise refusal(visit, UNKNOWN_PATIENT, 404, said)
+    hospital, row = visit.desk.hospital, opened_row(visit, word)
     number, begin = endpoint_number(visit, endpoint), _start(visit, since)
     visit.desk.record.patient(visit.by, PATIENT, hospital.cohort.patient_ids[row])
     view = patient_view(hospital, row, endpoint=number, since=begin)
@@ -99,6 +91,15 @@ def patient(visit: Clinician, word: str, endpoint: str = "0", since: str = "0") 
         said = "Of this endpoint no curve begins later: what else may come first is counted apart."
         raise refusal(visit, UNKNOWN_PAGE, 404, said)
     return page("patient.html.j2", visit, _content(hospital, view, row, word))
+
+
+def opened_row(visit: Visit, word: str) -> int:
+    """The row of a patient who was opened in this session. Raises PageRefused."""
+    row = visit.session.row_of(word)
+    if row is None:
+        said = "This address belongs to no patient that you opened in this session. Search for the patient."
+        raise refusal(visit, UNKNOWN_PATIENT, 404, said)
+    return row
 
 
 def _start(visit: Visit, text: str) -> float:
@@ -119,17 +120,9 @@ def endpoint_number(visit: Visit, text: str) -> int:
 
 def _content(hospital: HospitalPrognosis, view: PatientView, row: int, word: str) -> dict[str, object]:
     grid, curve, recalibration = hospital.grid, view.curve, view.endpoint.recalibration
-    schema, words = hospital.schema, event_words(hospital.schema.endpoints[view.endpoint.number])
-    told = sentence(curve, words, grid), scenarios(curve, words, grid)
-    first = None if view.competing is None else FirstWords.of(schema, view.competing)
-    if view.competing is not None and first is not None:
-        words = EventWords(f"without {plain_name(view.endpoint.name)}", first.causes[0].came, first.spared)
-        moment = asked_moment(grid)
-        of_all = Curve(view.competing.times, view.competing.free, None)
-        told = (
-            first_sentence(view.competing, first, moment, in_years(moment, grid.unit)),
-            scenarios(of_all, EventWords(first.without, "", first.spared), grid),
-        )
+    schema = hospital.schema
+    told = answer(schema, view.endpoint.number, curve, view.competing)
+    words, first = told.words, told.first
     instead = view.status.instead
     missing = [each for each in view.missing if each.moves]
     biology = [each for each in view.markers if not each.is_treatment]
@@ -139,8 +132,8 @@ def _content(hospital: HospitalPrognosis, view: PatientView, row: int, word: str
         "here": "/patients",
         "headline": headline(hospital, row),
         "words": words,
-        "sentence": told[0],
-        "scenarios": told[1],
+        "sentence": told.sentence,
+        "scenarios": told.scenarios,
         "first": None if first is None else _first_at_times(hospital, view),
         "others": [] if view.competing is None else [schema.endpoints[each].name for each in view.competing.causes[1:]],
         "status": status_words(
@@ -202,7 +195,7 @@ def _at_times(hospital: HospitalPrognosis, view: PatientView) -> list[tuple[str,
     curve, found = view.curve, []
     for bound in [each for each in told_times(hospital.grid) if each > view.curve.since]:
         place = int(abs(curve.times - bound).argmin())
-        limits = "" if curve.adjusted is None else _limits(curve.adjusted.low[place], curve.adjusted.high[place])
+        limits = "" if curve.adjusted is None else share_range(curve.adjusted.low[place], curve.adjusted.high[place])
         share = None if view.similar is None else view.similar.outcome.at(bound)
         observed = "not known" if share is None else percent(share)
         found.append((time(bound, hospital.grid.unit), percent(float(curve.survival[place])), limits, observed))
@@ -229,13 +222,14 @@ def _first_at_times(hospital: HospitalPrognosis, view: PatientView) -> list[tupl
     for bound in told_times(hospital.grid):
         own, *others, spared = told_shares(found, bound)
         place = int(abs(found.times - bound).argmin())
-        limits = "" if found.low is None or found.high is None else _limits(found.low[place], found.high[place])
+        limits = "" if found.low is None or found.high is None else share_range(found.low[place], found.high[place])
         share = None if view.similar is None else view.similar.outcome.at(bound)
         seen = "not known" if share is None else percent(1 - share)
         rows.append((time(bound, hospital.grid.unit), own, limits, others, spared, seen))
     return rows
 
 
-def _limits(low: float, high: float) -> str:
+def share_range(low: float, high: float) -> str:
+    """Of a share, as it is written beside it."""
     said = (percent(float(low)), percent(float(high)))
     return said[0] if said[0] == said[1] else f"{said[0]} to {said[1]}"
