@@ -39,9 +39,11 @@ with warnings.catch_warnings():
     # It would rather have httpx2, where httpx, which this project uses, still does; and it uses an old name of anyio's.
     warnings.simplefilter("ignore", DeprecationWarning)
     warnings.simplefilter("ignore", StarletteDeprecationWarning)
-    from starlette.testclient import TestClient as TestClient
+    from starlette.testclient import TestClient
 
 FloatArray = NDArray[np.float64]
+Window = TestClient
+"""A browser of somebody."""
 
 GRID = TimeGrid((0.0, 6.0, 12.0, 24.0, 60.0))
 SCRIPT = "<script>window.planted=1</script>"

@@ -53,6 +53,7 @@ PAGES = {
 }
 FORMS = {
     "/patients/find": {Role.CLINICIAN},
+    "/patients/opened": {Role.CLINICIAN},
     "/accounts/add": {Role.ADMINISTRATOR},
     "/accounts/password": {Role.ADMINISTRATOR},
     "/accounts/disable": {Role.ADMINISTRATOR},

@@ -13,12 +13,14 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 
 from oncofed.client.pages.accounts import Role
+from oncofed.client.pages.beside import beside
 from oncofed.client.pages.cause_words import cause_words, told_shares
 from oncofed.client.pages.desk import Form, FormOf, Visit, refusal, visit_of
 from oncofed.client.pages.figures import incidence_figure, survival_figure
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.marker_figures import reason_bar, waterfall_figure
 from oncofed.client.pages.marker_rows import MarkerRow
+from oncofed.client.pages.marker_search import LONGEST_NAME, Filter, found_markers, kinds
 from oncofed.client.pages.patient_view import PatientView, patient_view
 from oncofed.client.pages.patient_words import (
     answer,
@@ -55,17 +57,28 @@ def search_page(visit: Clinician) -> Response:
     return _search(visit, "", status=200)
 
 
-def _search(visit: Visit, said: str, *, status: int) -> Response:
+def _search(visit: Visit, said: str, *, status: int, part: str = "") -> Response:
+    """part: of the identifiers that are listed."""
     ids = visit.desk.hospital.cohort.patient_ids
-    recent = [(word, ids[row]) for word, row in reversed(visit.session.opened.items())][:_RECENT]
+    opened = [(word, ids[row]) for word, row in reversed(visit.session.opened.items())]
+    listed = [(word, name) for word, name in opened if part.casefold() in name.casefold()]
     hospital = visit.desk.hospital
     content = {
-        "recent": recent,
+        "recent": listed if part else listed[:_RECENT],
+        "opened": len(opened),
+        "more": len(opened) > _RECENT,
+        "part": part,
         "said": said,
         "patients": hospital.at_least(hospital.everybody),
         "here": "/patients",
     }
     return page("search.html.j2", visit, content, status=status)
+
+
+@router.post("/patients/opened")
+def opened(form: ClinicianForm) -> Response:
+    """Of the patients who were opened in this session, those whose identifier has a part."""
+    return _search(form.visit, "", status=200, part=form.text("part").strip())
 
 
 @router.post("/patients/find")
@@ -81,16 +94,23 @@ def find(form: ClinicianForm) -> Response:
 
 
 @router.get("/patients/{word}")
-def patient(visit: Clinician, word: str, endpoint: str = "0", since: str = "0") -> Response:
-    """One patient's prognosis. since: the place among `starts_of` of the time that was lived through already."""
+def patient(
+    visit: Clinician, word: str, endpoint: str = "0", since: str = "0", kind: str = "", named: str = ""
+) -> Response:
+    """One patient's prognosis. since: the place among `starts_of` of the time that was lived through already.
+
+    kind, named  of the markers that are shown: a modality and a part of their name.
+    """
     hospital, row = visit.desk.hospital, opened_row(visit, word)
-    number, begin = endpoint_number(visit, endpoint), _start(visit, since)
+    number, begin, asked = endpoint_number(visit, endpoint), _start(visit, since), _filter(visit, kind, named)
     visit.desk.record.patient(visit.by, PATIENT, hospital.cohort.patient_ids[row])
     view = patient_view(hospital, row, endpoint=number, since=begin)
     if begin and view.may_come_first:
         said = "Of this endpoint no curve begins later: what else may come first is counted apart."
         raise refusal(visit, UNKNOWN_PAGE, 404, said)
-    return page("patient.html.j2", visit, _content(hospital, view, row, word))
+    found = found_markers(hospital.schema, asked, view.markers, hospital.cohort.values[row]) if asked else None
+    shown = {"since": since, "asked": asked, "found": found, "all_kinds": kinds(hospital.schema)}
+    return page("patient.html.j2", visit, _content(hospital, view, row, word) | shown)
 
 
 def opened_row(visit: Visit, word: str) -> int:
@@ -108,6 +128,14 @@ def _start(visit: Visit, text: str) -> float:
     if not (text.isascii() and text.isdigit() and len(text) < 3 and int(text) < len(times)):
         raise refusal(visit, UNKNOWN_PAGE, 404, "No curve begins at this time.")
     return times[int(text)]
+
+
+def _filter(visit: Visit, kind: str, named: str) -> Filter:
+    """Raises PageRefused for a kind of data that the study does not have."""
+    chosen = next((each for each, _ in kinds(visit.desk.hospital.schema) if each.value == kind), None)
+    if kind and chosen is None:
+        raise refusal(visit, UNKNOWN_PAGE, 404, "The study has no such kind of data.")
+    return Filter(chosen, " ".join(named[:LONGEST_NAME].split()))
 
 
 def endpoint_number(visit: Visit, text: str) -> int:
@@ -161,6 +189,8 @@ def _content(hospital: HospitalPrognosis, view: PatientView, row: int, word: str
         "interval": _interval(view, grid.unit),
         "times": _at_times(hospital, view),
         "incidence": _incidence_at_times(hospital, view),
+        "beside": _beside_at_times(hospital, view, row),
+        "beside_times": [time(each, grid.unit) for each in told_times(grid)],
         "entity_is_rare": hospital.schema.tumour_entity is not None and not view.peers.same_tumour,
         "not_reached": curve.median == NOT_REACHED,
         "last_bound": time(grid.bounds[-1], grid.unit),
@@ -212,6 +242,19 @@ def _incidence_at_times(hospital: HospitalPrognosis, view: PatientView) -> list[
         place = int(abs(view.curve.times - bound).argmin())
         event, died = percent(float(found.event[place])), percent(float(found.died_before[place]))
         rows.append((time(bound, hospital.grid.unit), event, died))
+    return rows
+
+
+def _beside_at_times(hospital: HospitalPrognosis, view: PatientView, row: int) -> list[tuple[str, str, list[str]]]:
+    """Name; what it sees; at bounds of the public grid who are without the event, or of what competes have had it."""
+    times = told_times(hospital.grid)
+    rows = []
+    for each in beside(hospital, row, endpoint=view.endpoint.number, times=times):
+        if each.had is None:
+            told = ["not recorded"] * len(times)
+        else:
+            told = [percent(float(share)) for share in (each.had if view.competing else 1 - each.had)]
+        rows.append((each.name, each.sees, told))
     return rows
 
 

@@ -24,7 +24,7 @@ from tests.pages_hospital import (
     IMAGE,
     SCHEMA,
     Served,
-    TestClient,
+    Window,
     hospital,
     secret_of,
     served,
@@ -157,7 +157,7 @@ def here(tmp_path: Path) -> Iterator[Served]:
         yield found
 
 
-def asked(here: Served, client: TestClient, **fields: str) -> Response:
+def asked(here: Served, client: Window, **fields: str) -> Response:
     """The form of the patient's what-if page, sent as a browser does."""
     address = f"{here.opened(client, ROW)}/what-if"
     form = client.get(address)
