@@ -34,6 +34,7 @@ from oncofed.client.pages.patient_words import (
 )
 from oncofed.client.pages.recalibration import Fitted
 from oncofed.client.pages.rendering import page
+from oncofed.client.pages.usual_patient import against_usual
 from oncofed.client.pages.viewing_record import NOT_FOUND, PATIENT, SEARCH, UNKNOWN_PAGE, UNKNOWN_PATIENT
 from oncofed.client.pages.wording import time
 from oncofed.survival.curves import NOT_REACHED
@@ -189,6 +190,7 @@ def _content(hospital: HospitalPrognosis, view: PatientView, row: int, word: str
         "interval": _interval(view, grid.unit),
         "times": _at_times(hospital, view),
         "incidence": _incidence_at_times(hospital, view),
+        "against_usual": against_usual(hospital, row, view.peers, endpoint=view.endpoint.number),
         "beside": _beside_at_times(hospital, view, row),
         "beside_times": [time(each, grid.unit) for each in told_times(grid)],
         "entity_is_rare": hospital.schema.tumour_entity is not None and not view.peers.same_tumour,

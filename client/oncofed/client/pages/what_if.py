@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.patient_view import Outlook, outlook
-from oncofed.client.pages.wording import marker_value
+from oncofed.client.pages.wording import marker_value, with_unit
 from oncofed.cohort.cells import numbers
 from oncofed.cohort.schema import Kind, Marker, Modality, StudySchema
 from oncofed.words.markers import is_decimal_logarithm, marker_label, range_number, shown_unit
@@ -154,19 +154,10 @@ def what_if(hospital: HospitalPrognosis, row: int, asked: Mapping[int, float], *
     for place in asked:
         marker = schema.markers[place]
         before, after = (each.own.relevance[at[marker.name]] for each in (recorded, instead))
-        table, other = (recorded_value(marker, float(each[place])) for each in (own, values))
+        table, other = (with_unit(marker, float(each[place])) for each in (own, values))
         changes.append(Change(marker_label(marker), table, other, float(before), float(after)))
     rest = (
         recorded.log_hazard_ratio - sum(each.before for each in changes),
         instead.log_hazard_ratio - sum(each.after for each in changes),
     )
     return WhatIf(recorded, instead, tuple(changes), rest)
-
-
-def recorded_value(marker: Marker, value: float) -> str:
-    """With its unit; that it was not measured where it was not."""
-    return (
-        marker_value(marker, value)
-        if np.isnan(value)
-        else f"{marker_value(marker, value)} {shown_unit(marker)}".rstrip()
-    )

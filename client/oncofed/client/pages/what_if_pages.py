@@ -28,10 +28,9 @@ from oncofed.client.pages.what_if import (
     levels,
     plausible,
     read,
-    recorded_value,
     what_if,
 )
-from oncofed.client.pages.wording import time
+from oncofed.client.pages.wording import time, with_unit
 from oncofed.cohort.schema import Marker
 from oncofed.words.markers import marker_label, shown_unit
 from oncofed.words.names import MODALITY_NAMES, capital
@@ -156,7 +155,7 @@ def _field(hospital: HospitalPrognosis, row: int, place: int, typed: str, fault:
     return Field(
         name=f"{_VALUE}{place}",
         label=capital(marker_label(marker)),
-        recorded=recorded_value(marker, float(hospital.cohort.values[row, place])),
+        recorded=with_unit(marker, float(hospital.cohort.values[row, place])),
         unit=shown_unit(marker),
         plausible=plausible(marker),
         options=_options(marker),
