@@ -72,6 +72,7 @@ def test_every_route_is_one_of_those_that_are_tried_here(here: Served) -> None:
     routes = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
     tried = {address.partition("?")[0] for address in PAGES} | {
         "/patients/find",
+        "/patients/opened",
         "/patients/{word}",
         "/patients/{word}/what-if",
     }
