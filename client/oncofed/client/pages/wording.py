@@ -33,6 +33,15 @@ def marker_value(marker: Marker, value: float) -> str:
     return shown_number(marker, value)
 
 
+def with_unit(marker: Marker, value: float) -> str:
+    """A value with its unit; that it was not measured where it was not."""
+    return (
+        marker_value(marker, value)
+        if np.isnan(value)
+        else f"{marker_value(marker, value)} {shown_unit(marker)}".rstrip()
+    )
+
+
 def reference_range(marker: Marker) -> str:
     """As a laboratory states it; empty where the schema has none."""
     if marker.reference_range is None:
