@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import erfcx
 from tests.doubles import drawn_patients, drawn_weights, joined, model_spec, study_plan
-from tests.summaries import calibration_of, evaluation_of, readiness_of
+from tests.summaries import calibration_of, evaluation_of, gains_of, readiness_of
 
-from oncofed.client.patients import explanation_votes, held_out_counts, held_out_sums, summaries
+from oncofed.client.patients import explanation_votes, gain_sums, held_out_counts, held_out_sums, summaries
 from oncofed.client.patients.summaries import KINDS, PatientRows, bounded_sum, cut
 from oncofed.explanation.marker_columns import MarkerColumns
 from oncofed.explanation.relevance import captum_relevance
@@ -30,6 +30,7 @@ from oncofed.explanation.rules import PLAIN, hidden_layer_of
 from oncofed.protocol.plan import ModelSpec, StudyPlan, SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import VoteLayout, cells_of
 from oncofed.survival.comparators import Comparator
+from oncofed.survival.layers import Layer
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import PrognosisNetwork, network_with, parameter_count
 from oncofed.survival.time_shapes import TimeShapes
@@ -38,6 +39,7 @@ FloatArray = NDArray[np.float64]
 EVALUATION, CALIBRATION = SummaryKind.EVALUATION, SummaryKind.CALIBRATION
 KEY_MARKERS, INTERACTIONS = SummaryKind.KEY_MARKERS, SummaryKind.INTERACTIONS
 READINESS = SummaryKind.READINESS
+COMPARISON, VALUE = SummaryKind.COMPARISON, SummaryKind.VALUE
 TOO_LONG = 1 + 1e-7
 
 CASES = pytest.mark.parametrize(
@@ -60,13 +62,17 @@ class Case:
 def case_of(kind: SummaryKind, seed: int) -> Case:
     rng = np.random.default_rng([seed, list(SummaryKind).index(kind)])
     model = drawn_model(kind, rng)
+    if kind in (COMPARISON, VALUE):
+        model = with_something_to_compare(model, rng)
     patients = patients_of(model, rng)
     weights = weights_of(model, patients, rng)
     plan = study_plan(model=model)
     if kind is EVALUATION:
         return Case(plan, counts_of(plan, weights, patients, rng), weights, patients, rng)
-    if kind is CALIBRATION:
+    if kind in (CALIBRATION, COMPARISON, VALUE):
         plan = replace(plan, privacy=replace(plan.privacy, hazard_cap=float(rng.choice([0.3, 0.9, 1.0, 2.0, 30.0]))))
+        if kind is not CALIBRATION:
+            return Case(plan, gains_of(plan, kind, within=float(rng.choice([0.1, 1.5, 30.0]))), weights, patients, rng)
         return Case(plan, sums_asked_for(plan, rng), weights, patients, rng)
     if kind is READINESS:
         flags = tuple(int(column) for column in rng.integers(0, model.columns, int(rng.integers(0, 9))))
@@ -83,6 +89,16 @@ def drawn_model(kind: SummaryKind, rng: np.random.Generator) -> ModelSpec:
         linear_branch=layers == 0 or bool(rng.random() < 0.7),
         time_shapes=TimeShapes(int(rng.integers(1, 3)), 18.0, 0.5, (0, 1)) if rng.random() < 0.4 else None,
         comparators=(Comparator("one", (0,), (), 0.5), Comparator("two", (1, 0), (1,), 2.0))[: rng.integers(3)],
+    )
+
+
+def with_something_to_compare(model: ModelSpec, rng: np.random.Generator) -> ModelSpec:
+    layers = (Layer("one", (1,), (1,), 0.5), Layer("two", (2, 3), (2,), 2.0), Layer("three", (4, 5, 6), (6,), 0.1))
+    return replace(
+        model,
+        comparators=model.comparators or (Comparator("age", (0,), (), 1.0),),
+        layers=layers[: 1 + int(rng.integers(3))] if model.columns > 6 else layers[:1],
+        time_shapes=None if model.time_shapes is None else replace(model.time_shapes, entity_columns=(0,)),
     )
 
 
@@ -300,6 +316,8 @@ Broken = tuple[SummaryKind, object, str, object]
 BROKEN: dict[str, Broken] = {
     "plain products, counts": (EVALUATION, held_out_counts, "one_by_one", lambda *_: nullcontext()),
     "plain products, sums": (CALIBRATION, held_out_sums, "one_by_one", lambda *_: nullcontext()),
+    "plain products, comparators": (COMPARISON, gain_sums, "one_by_one", lambda *_: nullcontext()),
+    "plain products, layers": (VALUE, gain_sums, "one_by_one", lambda *_: nullcontext()),
     "plain products, markers": (KEY_MARKERS, explanation_votes, "EXACT", PLAIN),
     "columns gathered by a product, markers": (KEY_MARKERS, MarkerColumns, "sums", by_matrix),
 }
