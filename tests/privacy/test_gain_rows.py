@@ -263,6 +263,32 @@ def test_who_is_held_adds_the_gain_of_a_network_that_is_drawn_towards_what_it_is
             assert numbers[one, 0] == pytest.approx(gain, abs=1e-6)
 
 
+def test_who_is_held_adds_the_values_of_a_layer_that_is_drawn_towards_what_is_always_known() -> None:
+    """By hand for one layer: its four numbers are alike, so its length is the root of 1 + 3/4 times each."""
+    plan, spec = asked(VALUE, count=1, within=0.4)
+    patients, weights = patients_of(plan, 300, seed=8), drawn_weights(plan.model, seed=8, scale=0.4)
+    network, layout = network_with(plan.model, weights), gain_layout(plan, spec)
+    bare = without_layers(patients.x, plan.model.layers)
+    with torch.no_grad():
+        ratio = (network(patients.x) - network(bare))[:, 0].numpy()
+        always = network.log_hazard(bare)[:, 0].numpy()
+    numbers = rows_of(plan, spec, weights, patients) / layout.weights
+    longest = []
+    for share in np.arange(STEPS, -1, -1) / STEPS:
+        lost = np.expm1(share * ratio)
+        worst = np.maximum.reduce([np.abs(share * ratio), np.abs(lost), np.abs(share * ratio - lost)])
+        longest.append(1.75**0.5 * worst <= 0.4)
+    shares = 1 - np.argmax(longest, axis=0) / STEPS
+    has_all = (patients.x[:, 4] == 0).numpy()
+    assert 50 < (shares[has_all] < 1).sum() < has_all.sum() - 20
+    np.testing.assert_array_equal(numbers[:, 8] > 0.5, has_all & (shares < 1))
+    for one in np.flatnonzero(has_all & ((patients.at_risk[:, 0].numpy() * np.exp(always)).sum(axis=1) <= 1)):
+        held = always[one] + shares[one] * ratio[one]
+        events, at_risk = (each[one].numpy() for each in (patients.events, patients.at_risk))
+        gain = gain_of_each(held[None], always[one : one + 1], events, at_risk)[0]
+        assert numbers[one, :4] == pytest.approx([gain] * 4, abs=1e-6)
+
+
 def test_weights_of_the_parts_of_a_row_are_what_its_length_is_proven_of() -> None:
     plan, spec = asked(VALUE)
     layout = gain_layout(plan, spec)

@@ -296,10 +296,11 @@ def _summary_words(plan: StudyPlan, summary: SummarySpec) -> str:
 
 
 def _held_words(plan: StudyPlan, summary: SummarySpec) -> str:
+    within = ", ".join(f"{edge:g}" for edge in summary.edges)
     return (
         f"a patient's follow-up counts up to where a model expects {plan.privacy.hazard_cap:g} events of that patient, "
-        f"and all gains of a patient together are held within {summary.edges[0]:g} natural logarithms, by the markers "
-        "and not by the outcome"
+        f"and all gains of a patient together are held within {within} natural logarithms, by the markers and not by "
+        "the outcome"
     )
 
 
