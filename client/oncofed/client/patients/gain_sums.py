@@ -43,60 +43,59 @@ def comparison_rows(plan: StudyPlan, spec: SummarySpec, weights: FloatArray, pat
     recorded = torch.stack(
         [(patients.x[:, list(each.missing_columns)] == 0).all(dim=1) for each in plan.model.comparators], dim=1
     ).double()
-    everybody = torch.ones(len(patients), 1, dtype=torch.float64)
-    blocks = []
-    for endpoint in range(layout.endpoints):
-        pairs = [Pair.of(own, other, patients, endpoint, cap=layout.cap) for other in others]
+    recorded = recorded.repeat_interleave(layout.endpoints, dim=0)
+    pairs = Pairs.of(own, others, patients, cap=layout.cap)
 
-        def longest(rows: Tensor, share: float, pairs: list[Pair] = pairs) -> Tensor:
-            return _length(layout, torch.stack([each.largest(rows, share) for each in pairs], dim=1) * recorded[rows])
+    def longest(rows: Tensor, share: float) -> Tensor:
+        return _length(layout, pairs.largest(rows, share) * recorded[rows])
 
-        share = shares_held(longest, len(patients), within=layout.within)
-        gains = torch.stack([each.gains(share) for each in pairs], dim=1) * recorded
-        held = (share < 1).double()[:, None]
-        blocks.append(_block(layout, gains, torch.cat([recorded, held, everybody], dim=1)))
-    return np.asarray(torch.cat(blocks, dim=1).numpy())
+    share = shares_held(longest, len(recorded), within=layout.within)
+    counts = [recorded, (share < 1).double()[:, None], torch.ones(len(recorded), 1, dtype=torch.float64)]
+    return _rows(layout, pairs.gains(share) * recorded, torch.cat(counts, dim=1))
 
 
 @dataclass(frozen=True)
-class Pair:
-    """The network and one comparator, for one endpoint, on a follow-up that is stopped for both.
+class Pairs:
+    """The network and each comparator, on a follow-up that is stopped for both.
 
-    log_ratio  (patients, intervals), of the network's hazard to the comparator's.
-    events     (patients, intervals), those within the stopped follow-up.
-    larger     (patients, intervals), the larger one of both hazards, up to where it adds up to the cap.
+    A row is a patient and an endpoint, the endpoint fastest. All are (rows, comparators, intervals):
+
+    log_ratio  of the network's hazard to the comparator's. larger_ratio: e to that, at least 1.
+    events     those within the stopped follow-up.
+    hazard     the larger one of both hazards, up to where it adds up to the cap.
     """
 
     log_ratio: Tensor
+    larger_ratio: Tensor
     events: Tensor
-    larger: Tensor
+    hazard: Tensor
     cap: float
 
     @staticmethod
-    def of(own: Tensor, other: Tensor, patients: PatientTensors, endpoint: int, *, cap: float) -> Pair:
-        """own, other: (patients, endpoints, intervals), log hazards over whole intervals."""
-        larger = torch.maximum(own, other)[:, endpoint : endpoint + 1]
-        hazard, kept = _stopped(larger, patients, endpoint, cap=cap)
-        events = patients.events[:, endpoint] * kept[:, None]
-        return Pair((own - other)[:, endpoint], events, hazard, cap)
-
-    def _lost(self, log_ratio: Tensor, share: float | Tensor) -> Tensor:
-        """What is lost a unit of the larger hazard, while nothing happens; between -1 and 1."""
-        more = exponential(share * log_ratio) - 1
-        return more / exponential(log_ratio).clamp(min=1.0)
+    def of(own: Tensor, others: list[Tensor], patients: PatientTensors, *, cap: float) -> Pairs:
+        """own, others: (patients, endpoints, intervals), log hazards over whole intervals."""
+        log_ratio = torch.stack([own - other for other in others], dim=2).flatten(0, 1)
+        larger = torch.stack([torch.maximum(own, other) for other in others], dim=2).flatten(0, 1)
+        at_risk = patients.at_risk.flatten(0, 1)[:, None].expand_as(larger)
+        hazard, kept = _stopped(larger, at_risk, cap=cap)
+        events = patients.events.flatten(0, 1)[:, None] * kept[:, :, None]
+        return Pairs(log_ratio, exponential(log_ratio).clamp(min=1.0), events, hazard, cap)
 
     def gains(self, share: Tensor) -> Tensor:
-        """(patients,), in nats. share: (patients,), to which part each is held."""
-        each = share[:, None]
-        terms = self.events * (each * self.log_ratio) - self.larger * self._lost(self.log_ratio, each)
-        return row_sums(terms)
+        """(rows, comparators), in nats. share: (rows,), to which part each is held."""
+        held = share[:, None, None] * self.log_ratio
+        terms = self.events * held - self.hazard * ((exponential(held) - 1) / self.larger_ratio)
+        return row_sums(terms.flatten(0, 1)).view(held.shape[:2])
 
     def largest(self, rows: Tensor, share: float) -> Tensor:
-        """(rows,): the most that a gain or loss of these patients can be, whatever happens to them."""
-        ratio = self.log_ratio[rows]
-        of_event, of_hazard = share * ratio, self.cap * self._lost(ratio, share)
-        up = of_event.amax(dim=1).clamp(min=0.0) - of_hazard.amin(dim=1).clamp(max=0.0)
-        down = of_hazard.amax(dim=1).clamp(min=0.0) - of_event.amin(dim=1).clamp(max=0.0)
+        """(some, comparators): the most that a gain or loss in these rows can be, whatever happens.
+
+        What is lost a unit of the larger hazard, while nothing happens, lies between -1 and 1.
+        """
+        of_event = share * self.log_ratio[rows]
+        of_hazard = self.cap * ((exponential(of_event) - 1) / self.larger_ratio[rows])
+        up = of_event.amax(dim=2).clamp(min=0.0) - of_hazard.amin(dim=2).clamp(max=0.0)
+        down = of_hazard.amax(dim=2).clamp(min=0.0) - of_event.amin(dim=2).clamp(max=0.0)
         return torch.maximum(up, down)
 
 
@@ -114,29 +113,27 @@ def value_rows(plan: StudyPlan, spec: SummarySpec, weights: FloatArray, patients
             ],
             dim=2,
         )
-    combined = torch.as_tensor(contrasts(len(layers))[1:])
-    compared = measured(patients.x, layers).double()
-    blocks = []
-    for endpoint in range(layout.endpoints):
-        hazard, kept = _stopped(log_hazard[:, endpoint : endpoint + 1], patients, endpoint, cap=layout.cap)
-        event, hazard = kept * row_sums(patients.events[:, endpoint]), row_sums(hazard)
-        known = ratios[:, endpoint]
+    known = ratios.flatten(0, 1)
+    combined = torch.as_tensor(contrasts(len(layers))[1:].T.copy())
+    at_event = _combined(known, combined)
 
-        def longest(rows: Tensor, share: float, known: Tensor = known) -> Tensor:
-            ratio = share * known[rows]
-            at_event, at_cap = _combined(ratio, combined), _combined(-layout.cap * (exponential(ratio) - 1), combined)
-            corners = [_length(layout, each) for each in (at_event, at_cap, at_event + at_cap)]
-            return torch.stack(corners, dim=1).amax(dim=1)
+    def longest(rows: Tensor, share: float) -> Tensor:
+        event = share * at_event[rows]
+        at_cap = _combined(-layout.cap * (exponential(share * known[rows]) - 1), combined)
+        return torch.stack([_length(layout, each) for each in (event, at_cap, event + at_cap)], dim=1).amax(dim=1)
 
-        share = shares_held(longest, len(patients), within=layout.within)
-        ratio = share[:, None] * known
-        gained = event[:, None] * ratio - hazard[:, None] * (exponential(ratio) - 1)
-        gains = _combined(gained, combined) * compared[:, None]
-        who = torch.stack([torch.ones_like(event), event, (always[:, endpoint] / LARGEST_RATIO).clamp(-1, 1)], dim=1)
-        held = (compared * (share < 1))[:, None]
-        counts = torch.cat([held, who * compared[:, None], who * (1 - compared)[:, None]], dim=1)
-        blocks.append(_block(layout, gains, counts))
-    return np.asarray(torch.cat(blocks, dim=1).numpy())
+    hazard, kept = _stopped(log_hazard, patients.at_risk, cap=layout.cap)
+    hazard = row_sums(hazard.flatten(0, 1))
+    event = kept.flatten() * row_sums(patients.events.flatten(0, 1))
+    share = shares_held(longest, len(known), within=layout.within)
+    ratio = share[:, None] * known
+    compared = measured(patients.x, layers).double().repeat_interleave(layout.endpoints)
+    gains = _combined(event[:, None] * ratio - hazard[:, None] * (exponential(ratio) - 1), combined)
+    risk = (always.flatten() / LARGEST_RATIO).clamp(-1.0, 1.0)
+    who = torch.stack([torch.ones_like(event), event, risk], dim=1)
+    held = (compared * (share < 1))[:, None]
+    counts = torch.cat([held, who * compared[:, None], who * (1 - compared)[:, None]], dim=1)
+    return _rows(layout, gains * compared[:, None], counts)
 
 
 def _always_known(network: PrognosisNetwork, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,12 +142,12 @@ def _always_known(network: PrognosisNetwork, x: Tensor) -> tuple[Tensor, Tensor]
     return ratio, network.log_hazard_of(x, ratio)
 
 
-def shares_held(longest: Callable[[Tensor, float], Tensor], patients: int, *, within: float) -> Tensor:
-    """(patients,): 1 for most; for others the largest of 1 - 1/STEPS, 1 - 2/STEPS, ..., 0 that keeps them within.
+def shares_held(longest: Callable[[Tensor, float], Tensor], rows: int, *, within: float) -> Tensor:
+    """(rows,): 1 for most; for others the largest of 1 - 1/STEPS, 1 - 2/STEPS, ..., 0 that keeps them within.
 
-    longest  of the numbers of some patients and a share: (some,), the most that their gains can be long.
+    longest  of the numbers of some rows and a share: (some,), the most that their gains can be long.
     """
-    found, left = torch.zeros(patients, dtype=torch.float64), torch.arange(patients)
+    found, left = torch.zeros(rows, dtype=torch.float64), torch.arange(rows)
     for step in range(STEPS):
         share = 1 - step / STEPS
         fits = longest(left, share) <= within  # NaN is not
@@ -161,30 +158,30 @@ def shares_held(longest: Callable[[Tensor, float], Tensor], patients: int, *, wi
     return found
 
 
-def _stopped(log_hazard: Tensor, patients: PatientTensors, endpoint: int, *, cap: float) -> tuple[Tensor, Tensor]:
-    """(patients, intervals), hazard up to the stop; (patients,), 1 where the end of follow-up is within it.
+def _stopped(log_hazard: Tensor, at_risk: Tensor, *, cap: float) -> tuple[Tensor, Tensor]:
+    """Hazard up to the stop; and, without intervals, 1 where the end of follow-up is within it.
 
-    log_hazard  (patients, 1, intervals).
+    log_hazard, at_risk  (some, others, intervals), as `stopped_residuals` has them.
     """
-    at_risk = patients.at_risk[:, endpoint : endpoint + 1]
-    nothing, end = torch.zeros_like(at_risk), torch.zeros_like(at_risk)
+    nothing, end = torch.zeros_like(log_hazard), torch.zeros_like(log_hazard)
     end[:, :, 0] = 1.0
-    hazard = stopped_residuals(log_hazard, nothing, at_risk, cap=cap)[:, 0]
-    with_end = stopped_residuals(log_hazard, end, at_risk, cap=cap)[:, 0]
-    return hazard, (with_end[:, 0] != hazard[:, 0]).double()
+    hazard, with_end = (stopped_residuals(log_hazard, each, at_risk, cap=cap) for each in (nothing, end))
+    return hazard, (with_end[:, :, 0] != hazard[:, :, 0]).double()
 
 
 def _combined(gains: Tensor, combined: Tensor) -> Tensor:
-    """(patients, sets), (sets, numbers) -> (patients, numbers): weighted sums, added up in one order."""
-    return torch.stack([row_sums(gains * each) for each in combined.unbind(dim=1)], dim=1)
+    """(rows, sets), (numbers, sets) -> (rows, numbers): weighted sums, added up in one order."""
+    products = gains[:, None, :] * combined
+    return row_sums(products.flatten(0, 1)).view(products.shape[:2])
 
 
 def _length(layout: GainLayout, gains: Tensor) -> Tensor:
-    """(patients,): of weighted gains."""
+    """(rows,): of weighted gains."""
     return root(row_sums((gains * torch.tensor(layout.gain_weights, dtype=torch.float64)).square()))
 
 
-def _block(layout: GainLayout, gains: Tensor, counts: Tensor) -> Tensor:
-    """(patients, numbers), of an endpoint."""
+def _rows(layout: GainLayout, gains: Tensor, counts: Tensor) -> FloatArray:
+    """(patients, cells), of rows that are a patient and an endpoint each, the endpoint fastest."""
     numbers = torch.cat([gains, gains.square(), counts], dim=1)
-    return numbers * torch.tensor(layout.weights, dtype=torch.float64)
+    weighted = numbers * torch.tensor(layout.weights, dtype=torch.float64)
+    return np.asarray(weighted.view(-1, layout.cells).numpy())
