@@ -11,15 +11,8 @@ from tests.summaries import evaluation_of
 
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.policy import releases_of
-from oncofed.protocol.plan import (
-    PrivacyMode,
-    SharedNoise,
-    StudyPlan,
-    SummaryKind,
-    SummarySpec,
-    TrainingSpec,
-    VoteSpec,
-)
+from oncofed.protocol.plan import PrivacyMode, SharedNoise, StudyPlan, TrainingSpec
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import cells_of
 from oncofed.simulations.audit.audit import Effort
 from oncofed.simulations.audit.target import Target

@@ -18,7 +18,8 @@ from tests.summaries import calibration_of
 from oncofed.client.patients.summaries import KINDS, cut
 from oncofed.privacy.policy import without_privacy
 from oncofed.protocol.expected_layout import expected_layout
-from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.server.evaluation.calibration import EndpointCalibration, calibration_figures, sums_of
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.likelihood import PatientTensors

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from oncofed.client.records.audit_log import AuditEntry
+from oncofed.client.records.audit_entries import AuditEntry
 
 _QUESTION_AND_SIGNATURE = rb"\x12\x20.{32}\x1a\x40.{64}"
 _VECTOR, _MASKED, _COUNTS = b"\x0a", b"\x1a", b"\x22"

@@ -25,7 +25,8 @@ from oncofed.client.guard.public_times import Pace
 from oncofed.client.install.folder import NodeFolder, SiteSettings
 from oncofed.client.install.setup import create
 from oncofed.client.records.approvals import Approvals, Trial, no_trial
-from oncofed.client.records.audit_log import AuditEntry, AuditLog, verify_audit_log
+from oncofed.client.records.audit_entries import AuditEntry, verify_audit_log
+from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.decisions import Approval
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.client.records.source_memory import NAMED

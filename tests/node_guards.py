@@ -17,7 +17,8 @@ import numpy as np
 
 from oncofed.client.guard.guard_server import serving
 from oncofed.client.guard.token import token_sha256
-from oncofed.client.records.audit_log import AuditEntry, AuditLog, verify_audit_log
+from oncofed.client.records.audit_entries import AuditEntry, verify_audit_log
+from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.relay.guard_channel import GuardChannel
 from oncofed.protocol import guard_pb2 as pb
 from oncofed.protocol.answer import content_of

@@ -26,7 +26,8 @@ from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.password_turns import PasswordTurns
 from oncofed.client.pages.sessions import Sessions
 from oncofed.client.pages.viewing_record import ViewingRecord
-from oncofed.client.records.audit_log import AuditEntry, AuditLog, verify_audit_log
+from oncofed.client.records.audit_entries import AuditEntry, verify_audit_log
+from oncofed.client.records.audit_log import AuditLog
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
 from oncofed.cohort.schema import Endpoint, Kind, Marker, MissingFlags, Modality, ModalityEncoding, StudySchema

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from oncofed.client.install.folder import NodeFolder
-from oncofed.client.records.audit_log import AuditLog, Released
+from oncofed.client.records.audit_entries import Released
+from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.privacy.ledger import Budget, Charge
 from oncofed.privacy.shared_noise import SharedIntegerRelease

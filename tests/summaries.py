@@ -10,10 +10,11 @@ from oncofed.protocol.expected_layout import ExpectedLayout
 from oncofed.protocol.gain_layout import layout_of
 from oncofed.protocol.messages import SummariseRequest
 from oncofed.protocol.model_file import signed_model
-from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec, TrainingSpec
+from oncofed.protocol.plan import StudyPlan, TrainingSpec
 from oncofed.protocol.readiness_layout import ReadinessLayout
 from oncofed.protocol.released_model import ReleasedModel
 from oncofed.protocol.signing import public_key_of
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.survival.held_out import CountLayout
 from oncofed.survival.layers import Layer
 

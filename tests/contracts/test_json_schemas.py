@@ -16,7 +16,8 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 from oncofed.file_commands import schema
-from oncofed.file_model import declared_fields, item_of, read_declared
+from oncofed.file_model import declared_fields, item_of
+from oncofed.file_reading import read_declared
 from oncofed.file_reference import declared_files, json_schema
 from oncofed.ranges import RANGES
 

@@ -33,11 +33,12 @@ from oncofed.cohort.schema_file import parse_schema, read_schema
 from oncofed.cohort.table import read_table
 from oncofed.errors import Fault, InvalidInput, RecordDamaged
 from oncofed.protocol.enrolment import Acceptance, EnrolmentRequest, read_acceptance, read_request
-from oncofed.protocol.plan import Member, SharedNoise, StudyPlan, SummaryKind, SummarySpec, VoteSpec
+from oncofed.protocol.plan import Member, SharedNoise, StudyPlan
 from oncofed.protocol.plan_file import plan_from_json
 from oncofed.protocol.released_model import ReleasedModel
 from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.protocol.study_document import StudyDocument, document_bytes, read_document, signed_document
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec, VoteSpec
 from oncofed.server.deployment.consortium_file import Consortium, read_consortium
 from oncofed.server.deployment.folder import CoordinatorFolder, CoordinatorSettings, read_settings
 from oncofed.simulations.study import Study, read_study

@@ -33,7 +33,7 @@ from tests.recording_proxy import RecordingProxy
 from oncofed.cli import oncofed
 from oncofed.client.install.folder import NodeFolder, SiteSettings, read_site
 from oncofed.client.install.setup import create, settings_text
-from oncofed.client.records.audit_log import AuditEntry, verify_audit_log
+from oncofed.client.records.audit_entries import AuditEntry, verify_audit_log
 from oncofed.client.records.sqlite_ledger import Entry, read_ledger, verify_ledger
 from oncofed.protocol.bundle import bundle_sha256
 from oncofed.protocol.study_document import StudyDocument, document_bytes, signed_document

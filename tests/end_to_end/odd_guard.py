@@ -25,7 +25,8 @@ from oncofed.client.records.frozen_patients import read_frozen
 from oncofed.explanation.relevance import column_relevance
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.protocol.messages import ContributeRequest
-from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.survival.encoded_patients import EncodedPatients
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import network_with

@@ -35,7 +35,7 @@ from tests.installed_node import SCHEMA, SOURCE, table
 
 from oncofed.client.install.folder import NodeFolder, SiteSettings
 from oncofed.client.install.setup import create
-from oncofed.client.records.audit_log import verify_audit_log
+from oncofed.client.records.audit_entries import verify_audit_log
 from oncofed.client.records.sqlite_ledger import Entry, read_ledger, verify_ledger
 from oncofed.protocol.bundle import bundle_sha256
 from oncofed.protocol.study_document import StudyDocument, document_bytes, signed_document

@@ -25,7 +25,7 @@ from tests.end_to_end.supervised_consortium import TROUBLED, Study, Supervised, 
 
 from oncofed.client.install.findings import Verdict
 from oncofed.client.install.patient_checks import patient_findings
-from oncofed.client.records.audit_log import FORGOTTEN, verify_audit_log
+from oncofed.client.records.audit_entries import FORGOTTEN, verify_audit_log
 
 pytestmark = pytest.mark.slow
 

@@ -41,7 +41,7 @@ from oncofed.client.install.rights import hand_over
 from oncofed.client.install.setup import create
 from oncofed.client.pages.accounts import Accounts, Cost, Role
 from oncofed.client.pages.of_node import accounts_file
-from oncofed.client.records.audit_log import verify_audit_log
+from oncofed.client.records.audit_entries import verify_audit_log
 from oncofed.protocol.messages import DeliveryState
 from oncofed.protocol.model_file import signed_model
 from oncofed.simulations.benchmarks.browser import CHROMIUM, chromium

@@ -47,7 +47,9 @@ mode = "local"
 epsilon = 2
 l2_norm_bound = 2
 """
-WITHOUT_PRIVACY = ("privacy.mode=none",)
+WITHOUT_BASELINES = ("evaluation.baselines=false",)
+"""They say nothing of the model, and take as long as its rounds."""
+WITHOUT_PRIVACY = ("privacy.mode=none", *WITHOUT_BASELINES)
 
 
 def small_study(folder: Path, *overrides: str, seed: int | None = None) -> Study:
@@ -88,9 +90,22 @@ def weights(run: Path) -> dict[str, np.ndarray]:
     return load_file(run / "model.safetensors")
 
 
-def test_a_run_leaves_a_model_its_figures_and_a_report(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    run_study(small_study(tmp_path), run)
+@pytest.fixture(scope="module")
+def private_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("private")
+    run_study(small_study(folder, seed=5), folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def plain_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("plain")
+    run_study(small_study(folder, *WITHOUT_PRIVACY, seed=5), folder / "run")
+    return folder / "run"
+
+
+def test_a_run_leaves_a_model_its_figures_and_a_report(private_run: Path) -> None:
+    run = private_run
     metrics = json.loads((run / "metrics.json").read_text())
     for name in ("c_index", "c_index_ci95", "c_index_within_type"):
         assert metrics["test"][name] is not None, name
@@ -112,9 +127,8 @@ def test_a_run_leaves_a_model_its_figures_and_a_report(tmp_path: Path) -> None:
         np.testing.assert_allclose(parts, site["log_hazard_ratio"], atol=1e-7)
 
 
-def test_the_epsilon_reported_is_that_of_an_independent_count_of_the_releases(tmp_path: Path) -> None:
-    run_study(small_study(tmp_path), tmp_path / "run")
-    privacy = json.loads((tmp_path / "run" / "privacy.json").read_text())
+def test_the_epsilon_reported_is_that_of_an_independent_count_of_the_releases(private_run: Path) -> None:
+    privacy = json.loads((private_run / "privacy.json").read_text())
     expected = epsilon_of([GaussianRelease(privacy["noise_multiplier"])] * 4, delta=privacy["delta"])
     assert privacy["epsilon"] == pytest.approx(expected, rel=1e-4)  # sums are rounded to steps of 2**-20
     assert 1.95 < privacy["epsilon"] <= 2.0
@@ -122,17 +136,18 @@ def test_the_epsilon_reported_is_that_of_an_independent_count_of_the_releases(tm
     assert privacy["epsilon_of_a_patient_in_two_hospitals"] > privacy["epsilon"]
 
 
-def test_privacy_noise_does_not_follow_from_the_seed(tmp_path: Path) -> None:
-    for name in ("first", "second"):
-        run_study(small_study(tmp_path, seed=5), tmp_path / name)
-    first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
+def test_privacy_noise_does_not_follow_from_the_seed(private_run: Path, tmp_path: Path) -> None:
+    run_study(small_study(tmp_path, *WITHOUT_BASELINES, seed=5), tmp_path / "second")
+    first, second = weights(private_run), weights(tmp_path / "second")
     assert all(not np.array_equal(first[name], second[name]) for name in first)
 
 
-def test_without_privacy_a_run_can_be_repeated_exactly_and_another_seed_differs(tmp_path: Path) -> None:
-    for name, seed in (("first", 5), ("second", 5), ("third", 6)):
+def test_without_privacy_a_run_can_be_repeated_exactly_and_another_seed_differs(
+    plain_run: Path, tmp_path: Path
+) -> None:
+    for name, seed in (("second", 5), ("third", 6)):
         run_study(small_study(tmp_path, *WITHOUT_PRIVACY, seed=seed), tmp_path / name)
-    first, second, third = (weights(tmp_path / name) for name in ("first", "second", "third"))
+    first, second, third = (weights(run) for run in (plain_run, tmp_path / "second", tmp_path / "third"))
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert any(not np.array_equal(first[name], third[name]) for name in first)
 
@@ -150,19 +165,18 @@ def stop_after(rounds: int) -> Progress:
 
 
 @pytest.mark.parametrize("finished", [1, 3])
-def test_an_interrupted_run_goes_on_to_the_same_model(tmp_path: Path, finished: int) -> None:
-    study = small_study(tmp_path, *WITHOUT_PRIVACY)
-    run_study(study, tmp_path / "whole")
+def test_an_interrupted_run_goes_on_to_the_same_model(plain_run: Path, tmp_path: Path, finished: int) -> None:
+    study = small_study(tmp_path, *WITHOUT_PRIVACY, seed=5)
     with pytest.raises(Stopped):
         run_study(study, tmp_path / "torn", progress=stop_after(finished))
     run_study(study, tmp_path / "torn", resume=True)
-    whole, torn = weights(tmp_path / "whole"), weights(tmp_path / "torn")
+    whole, torn = weights(plain_run), weights(tmp_path / "torn")
     assert all(np.array_equal(whole[name], torn[name]) for name in whole)
     assert list(pd.read_parquet(tmp_path / "torn" / "rounds.parquet")["round"]) == [1, 2, 3, 4]
 
 
 def test_a_resumed_run_charges_each_round_once(tmp_path: Path) -> None:
-    study = small_study(tmp_path)
+    study = small_study(tmp_path, *WITHOUT_BASELINES)
     with pytest.raises(Stopped):
         run_study(study, tmp_path / "run", progress=stop_after(2))
     result = run_study(study, tmp_path / "run", resume=True)
@@ -171,10 +185,15 @@ def test_a_resumed_run_charges_each_round_once(tmp_path: Path) -> None:
     assert epsilon == pytest.approx(expected, rel=1e-4)
 
 
+MANY_ROUNDS = 100
+"""So many that a run is killed in one of them: they take ten seconds and more."""
+
+
 def test_killed_in_a_round_a_run_goes_on_where_it_was(tmp_path: Path, command: Command) -> None:
     study, run = tmp_path / "study.toml", tmp_path / "run"
-    study.write_text(SMALL.replace("rounds = 4", "rounds = 400"))
-    call = [sys.executable, "-m", "oncofed.cli", "simulate", str(study), "--out", str(run), "--quiet"]
+    study.write_text(SMALL.replace("rounds = 4", f"rounds = {MANY_ROUNDS}"))
+    options = ("--out", str(run), "--quiet", "--set", *WITHOUT_BASELINES)
+    call = [sys.executable, "-m", "oncofed.cli", "simulate", str(study), *options]
     process = subprocess.Popen(call)
     deadline = time.monotonic() + 120
     while not (run / FILE_NAME).exists():
@@ -184,9 +203,9 @@ def test_killed_in_a_round_a_run_goes_on_where_it_was(tmp_path: Path, command: C
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (run / "model.safetensors").exists()
-    done = command("simulate", study, "--out", run, "--quiet", "--resume")
+    done = command("simulate", study, *options, "--resume")
     assert done.code == 0, done.err
-    assert list(pd.read_parquet(run / "rounds.parquet")["round"]) == list(range(1, 401))
+    assert list(pd.read_parquet(run / "rounds.parquet")["round"]) == list(range(1, MANY_ROUNDS + 1))
     privacy = json.loads((run / "privacy.json").read_text())
     assert privacy["epsilon"] <= 2.0
 
@@ -262,7 +281,10 @@ MALFORMED_STUDIES = {
     ),
     "unknown site to explain": (SMALL.replace("[study]", '[study]\nexplain_site = "nowhere"'), ("explain_site",)),
     "strategy of the other mode": (
-        SMALL.replace("rounds = 4", 'rounds = 4\nstrategy = "krum"\nmode = "epochs"\nmalicious_sites = 9'),
+        SMALL.partition("[privacy]")[0].replace(
+            "rounds = 4", 'rounds = 4\nstrategy = "krum"\nmode = "epochs"\nmalicious_sites = 9'
+        )
+        + '[privacy]\nmode = "none"\n',
         ("malicious_sites",),
     ),
 }

@@ -19,8 +19,8 @@ from oncofed.client.patients.sources import read_source_cohort
 from oncofed.client.patients.summaries import bounded_sum
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.releases import release_of_summary
-from oncofed.protocol.plan import SummarySpec
 from oncofed.protocol.study_document import StudyDocument, schema_of
+from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.server.deployment.runs import take_in
 from oncofed.server.rounds.checkpoint import load_checkpoint
 from oncofed.survival.likelihood import patient_tensors

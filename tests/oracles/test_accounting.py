@@ -119,7 +119,7 @@ class SampledStep:
 
 def epsilon_by_convolution(steps: list[tuple[SampledStep, int]], delta: float) -> float:
     """Losses on a grid of width 2e-4, rounded to the nearest, composed by one Fourier transform; both directions."""
-    width, size = 2e-4, 2**19
+    width, size = 2e-4, 2**18
     losses = (np.arange(size) - size // 2) * width
     worst = 0.0
     for removed in (True, False):

@@ -39,7 +39,7 @@ from oncofed.client.patients.summaries import bounded_sum
 from oncofed.client.patients.training import ascent_sum, weights_after_local_steps
 from oncofed.client.records import answers as answers_module
 from oncofed.client.records.answers import Answers, FolderAnswers
-from oncofed.client.records.audit_log import NOT_KEPT
+from oncofed.client.records.audit_entries import NOT_KEPT
 from oncofed.durable import replace_durably
 from oncofed.errors import PrivacyRefusal, RecordUnwritable, RefusalCode, RequestRefused
 from oncofed.privacy import releases

@@ -48,7 +48,7 @@ a_training = st.builds(
     TrainingSpec,
     mode=st.sampled_from(TrainingMode),
     local_learning_rate=within(TrainingSpec, "local_learning_rate"),
-    local_steps=st.sampled_from([1, 2, 40]),
+    local_steps=st.sampled_from([1, 2, 8]),
     sampling_rate=within(TrainingSpec, "sampling_rate"),
     expected_batch_size=within(TrainingSpec, "expected_batch_size"),
     proximal_mu=within(TrainingSpec, "proximal_mu"),
@@ -87,7 +87,7 @@ def private(sigma: float, bound: float) -> PrivacySpec:
 
 
 @pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(training=a_training, privacy=a_privacy, weights=some_weights)
 @example(training=STEEP, privacy=private(1e6, 1e6), weights=np.full(SPEC.parameters, WEIGHT.most))
 @example(training=STEEP, privacy=private(1.0, 1.0), weights=np.full(SPEC.parameters, 0.3))

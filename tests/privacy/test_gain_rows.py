@@ -25,7 +25,8 @@ from oncofed.client.patients.gain_sums import STEPS
 from oncofed.client.patients.summaries import KINDS, bounded_sum, refuse_unknown
 from oncofed.errors import PrivacyRefusal
 from oncofed.protocol.gain_layout import COUNTS_WEIGHT, SQUARES_WEIGHT, gain_layout
-from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.survival.comparators import Comparator
 from oncofed.survival.layer_values import contrasts, gains_of_each
 from oncofed.survival.likelihood import PatientTensors, cumulative_hazard

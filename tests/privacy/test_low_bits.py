@@ -50,7 +50,8 @@ from oncofed.privacy.policy import SitePolicy
 from oncofed.privacy.release import Release
 from oncofed.privacy.releases import Local, release_of_round, release_of_summary
 from oncofed.privacy.shared_noise import SharedIntegerRelease
-from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec, TrainingMode, TrainingSpec, VoteSpec
+from oncofed.protocol.plan import StudyPlan, TrainingMode, TrainingSpec
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import cells_of
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import PrognosisNetwork, network_with, parameter_vector

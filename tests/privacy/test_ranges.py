@@ -35,15 +35,13 @@ from oncofed.protocol.plan import (
     SharedNoise,
     Strategy,
     StudyPlan,
-    SummaryKind,
-    SummarySpec,
     TrainingMode,
     TrainingSpec,
-    VoteSpec,
 )
 from oncofed.protocol.plan_words import cost_of, plan_in_words
 from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.protocol.study_document import signed_document
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec, VoteSpec
 from oncofed.ranges import RANGES, PlacedNumber, Range, numbers_in, outside, unusual
 from oncofed.survival.comparators import Comparator
 from oncofed.survival.grid import TimeGrid

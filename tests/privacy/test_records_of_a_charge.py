@@ -25,7 +25,8 @@ from tests.node_guards import ANSWER_KEY, COORDINATOR_PUBLIC, Asker
 from oncofed.client.guard import guard as guard_module
 from oncofed.client.guard.desk import Desk, questions_to_node
 from oncofed.client.guard.guard import Guard
-from oncofed.client.records.audit_log import NOT_CHARGED, TO_BE_CHARGED, AuditLog, verify_audit_log
+from oncofed.client.records.audit_entries import NOT_CHARGED, TO_BE_CHARGED, verify_audit_log
+from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.errors import RecordUnwritable, RefusalCode, RequestRefused
 

@@ -31,7 +31,8 @@ from oncofed.privacy.policy import SitePolicy
 from oncofed.privacy.releases import release_of_summary
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.messages import SummariseRequest
-from oncofed.protocol.plan import ModelSpec, PrivacyMode, SharedNoise, StudyPlan, SummarySpec, TrainingSpec, VoteSpec
+from oncofed.protocol.plan import ModelSpec, PrivacyMode, SharedNoise, StudyPlan, TrainingSpec
+from oncofed.protocol.summary_spec import SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import VoteLayout
 from oncofed.server.rounds.explanation_votes import read_markers, read_pairs
 from oncofed.simulations.explanation_study.release import plan_with_votes, released

@@ -29,7 +29,8 @@ from oncofed.client.install.doctor import examine
 from oncofed.client.install.findings import Verdict
 from oncofed.client.records import agreement
 from oncofed.client.records.agreement import refuse_disagreement
-from oncofed.client.records.audit_log import FORGOTTEN, AuditLog
+from oncofed.client.records.audit_entries import FORGOTTEN
+from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.source_memory import say_other_patients
 from oncofed.client.records.sqlite_ledger import SqliteLedger
 from oncofed.errors import PrivacyRefusal, RecordDamaged, RecordFailure, RefusalCode, RequestRefused

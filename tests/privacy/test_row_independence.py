@@ -27,7 +27,8 @@ from oncofed.client.patients.summaries import KINDS, PatientRows, bounded_sum, c
 from oncofed.explanation.marker_columns import MarkerColumns
 from oncofed.explanation.relevance import captum_relevance
 from oncofed.explanation.rules import PLAIN, hidden_layer_of
-from oncofed.protocol.plan import ModelSpec, StudyPlan, SummaryKind, SummarySpec, VoteSpec
+from oncofed.protocol.plan import ModelSpec, StudyPlan
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import VoteLayout, cells_of
 from oncofed.survival.comparators import Comparator
 from oncofed.survival.layers import Layer
@@ -43,7 +44,7 @@ COMPARISON, VALUE = SummaryKind.COMPARISON, SummaryKind.VALUE
 TOO_LONG = 1 + 1e-7
 
 CASES = pytest.mark.parametrize(
-    "cases", [pytest.param(range(200), id="200"), pytest.param(range(200, 3600), id="3400", marks=pytest.mark.slow)]
+    "cases", [pytest.param(range(100), id="100"), pytest.param(range(100, 3600), id="3500", marks=pytest.mark.slow)]
 )
 
 
@@ -290,8 +291,8 @@ def test_the_length_of_what_was_cut_is_looked_at_once_more(monkeypatch: pytest.M
 # --- what the comparison notices
 
 
-def differing(kind: PatientRows, cases: range, *, of: SummaryKind) -> int:
-    return sum(not is_the_same_in_any_company(kind, case_of(of, seed)) for seed in cases)
+def differing(kind: PatientRows, cases: range, *, of: SummaryKind) -> Iterator[int]:
+    return (seed for seed in cases if not is_the_same_in_any_company(kind, case_of(of, seed)))
 
 
 def test_a_kind_that_looks_at_the_others_is_noticed() -> None:
@@ -303,7 +304,7 @@ def test_a_kind_that_looks_at_the_others_is_noticed() -> None:
         return found
 
     kind = PatientRows(held_out=True, faults=lambda plan, spec: [], rows=rows)
-    assert differing(kind, range(20), of=EVALUATION) > 15
+    assert len(list(differing(kind, range(20), of=EVALUATION))) > 15
 
 
 def by_matrix(columns: MarkerColumns, of_columns: FloatArray) -> FloatArray:
@@ -334,7 +335,7 @@ def test_with_a_library_in_its_place_rows_differ(
 ) -> None:
     """If this fails, the library has become kinder, and the comparison above shows less than it did."""
     monkeypatch.setattr(where, name, by)
-    assert differing(KINDS[kind], tried(kind, range(160)), of=kind) > 0
+    assert any(True for _ in differing(KINDS[kind], tried(kind, range(160)), of=kind))
 
 
 def votes_at_a_tie(seed: int) -> int:
@@ -374,7 +375,7 @@ def test_patients_who_are_alike_vote_alike_also_at_a_tie_and_with_plain_products
 ) -> None:
     assert [votes_at_a_tie(seed) for seed in range(10)] == [1] * 10
     monkeypatch.setattr(explanation_votes, "EXACT", PLAIN)
-    assert max(votes_at_a_tie(seed) for seed in range(10)) > 1
+    assert any(votes_at_a_tie(seed) > 1 for seed in range(10))
 
 
 # --- a slow twin

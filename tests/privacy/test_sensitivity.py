@@ -66,7 +66,7 @@ def largest_influence(
     return float(max(moves)) / bound
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(data=st.data())
 def test_one_patient_moves_the_sum_by_the_bound_at_most(data: st.DataObject) -> None:
     spec = model_spec(

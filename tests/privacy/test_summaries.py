@@ -54,14 +54,8 @@ from oncofed.privacy.policy import (
 from oncofed.privacy.releases import release_of_round, release_of_summary
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.messages import ContributeRequest, SummariseRequest
-from oncofed.protocol.plan import (
-    PrivacyMode,
-    PrivacySpec,
-    SharedNoise,
-    StudyPlan,
-    SummaryKind,
-    TrainingSpec,
-)
+from oncofed.protocol.plan import PrivacyMode, PrivacySpec, SharedNoise, StudyPlan, TrainingSpec
+from oncofed.protocol.summary_spec import SummaryKind
 from oncofed.survival import one_by_one
 from oncofed.survival.likelihood import PatientTensors
 

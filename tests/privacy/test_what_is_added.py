@@ -193,7 +193,7 @@ def tried_inside(case: Case) -> None:
     tried(case)
 
 
-@properly(500)
+@properly(250)
 @given(case=cases())
 def test_what_is_added_is_within_the_bound_whatever_the_plan_the_weights_and_the_patient(case: Case) -> None:
     tried_inside(case)
@@ -220,7 +220,7 @@ def test_patients_of_these_cases_do_add_something() -> None:
     """Else all of the above were true of zeros."""
     adding: dict[bool, list[bool]] = {False: [], True: []}
 
-    @properly(300)
+    @properly(150)
     @given(case=cases())
     def look(case: Case) -> None:
         parts = parts_of_case(replace(case, l2_norm_bound=1.0), case.patients)

@@ -27,7 +27,8 @@ from oncofed.client.patients import gain_sums
 from oncofed.client.patients.summaries import KINDS, cut
 from oncofed.privacy.policy import without_privacy
 from oncofed.protocol.gain_layout import gain_layout
-from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.server.evaluation import gains as evaluation
 from oncofed.server.evaluation.gains import EndpointGains, EndpointValues, endpoint_gains, endpoint_values, sums_of
 from oncofed.survival.comparators import Comparator

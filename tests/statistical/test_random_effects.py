@@ -33,7 +33,7 @@ class Covered:
 
 def covered(hospitals: int, spread: float, events: float, *, noise_sd: float = 0.0, told: bool = True) -> Covered:
     """events: expected of a hospital, on average. told: whether the variances know of the noise."""
-    rng, consortia = np.random.default_rng([hospitals, int(1000 * spread), int(noise_sd)]), 500
+    rng, consortia = np.random.default_rng([hospitals, int(1000 * spread), int(noise_sd)]), 300
     next_one, usual, mean, means, between = 0, 0, 0, [], []
     for _ in range(consortia):
         expected = 10 + (events - 10) * rng.gamma(2, 0.5, hospitals)

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import pytest
 
 from oncofed.errors import Fault, InvalidInput
-from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where, read_declared
+from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where
+from oncofed.file_reading import read_declared
 from oncofed.toml_file import parse_toml
 
 

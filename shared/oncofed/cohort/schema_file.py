@@ -27,7 +27,8 @@ from oncofed.cohort.schema import (
     TimeUnit,
 )
 from oncofed.errors import Fault, InvalidInput
-from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where, read_declared
+from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where
+from oncofed.file_reading import read_declared
 from oncofed.ranges import range_faults
 from oncofed.survival.grid import TimeGrid
 from oncofed.toml_file import closest, parse_toml, read_toml

@@ -17,15 +17,8 @@ from oncofed.privacy.ledger import Budget
 from oncofed.privacy.releases import release_of_round, release_of_summary, round_release, summary_release
 from oncofed.protocol.calibration_layout import has_room_for_calibration
 from oncofed.protocol.cards import card_of
-from oncofed.protocol.plan import (
-    Bounding,
-    PrivacyMode,
-    PrivacySpec,
-    StudyPlan,
-    SummarySpec,
-    TrainingMode,
-    TrainingSpec,
-)
+from oncofed.protocol.plan import Bounding, PrivacyMode, PrivacySpec, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.ranges import outside, told
 from oncofed.survival.comparators import comparator_faults
 from oncofed.survival.layers import layer_faults

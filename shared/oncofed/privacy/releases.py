@@ -38,7 +38,8 @@ from oncofed.privacy.masking import Attempt, MaskedVector, refuse_roster, unmask
 from oncofed.privacy.noise import NoiseSource
 from oncofed.privacy.release import Mask, Part, Release
 from oncofed.privacy.shared_noise import LARGEST_PATIENTS, SampledIntegerRelease, SharedIntegerRelease
-from oncofed.protocol.plan import PrivacyMode, PrivacySpec, StudyPlan, SummarySpec, TrainingMode, TrainingSpec
+from oncofed.protocol.plan import PrivacyMode, PrivacySpec, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.protocol.weights import are_as_released
 
 FloatArray = NDArray[np.float64]

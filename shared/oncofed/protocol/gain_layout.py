@@ -37,7 +37,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 
 SQUARES_WEIGHT = 0.5
 COUNTS_WEIGHT = 0.25

@@ -19,7 +19,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.answer_times import time_faults
-from oncofed.protocol.plan import ABSENT_WHERE_EMPTY, HELD_OUT_KINDS, StudyPlan, SummaryKind
+from oncofed.protocol.plan import ABSENT_WHERE_EMPTY, StudyPlan
+from oncofed.protocol.summary_spec import HELD_OUT_KINDS, SummaryKind
 from oncofed.ranges import RANGES, told
 from oncofed.survival.comparators import comparator_faults
 from oncofed.survival.layers import layer_faults

@@ -18,7 +18,8 @@ from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.policy import of_two_hospitals, planned_releases_of, releases_of
 from oncofed.privacy.releases import largest_patients, release_of_round, release_of_summary
 from oncofed.protocol.answer_times import READING
-from oncofed.protocol.plan import Bounding, StudyPlan, SummaryKind, SummarySpec, TrainingMode
+from oncofed.protocol.plan import Bounding, StudyPlan, TrainingMode
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.ranges import unusual
 from oncofed.survival.comparators import Comparator
 
@@ -206,10 +207,10 @@ def _what_leaves_of_counts(plan: StudyPlan) -> Iterator[str]:
         own = model.coordinator_public_key == plan.coordinator_public_key
         signer = "this coordinator" if own else f"another coordinator, of key {model.coordinator_public_key}"
         yield (
-            f"THE MODEL: file {model.sha256}, trained by the plan {model.plan_hash} and signed by {signer}. Your guard "
-            "answers no question about any other. Which plan trained it is the coordinator's word. If the data source "
-            "was approved for that plan, or charged for it, your guard refuses this one: on patients whom it learned "
-            "from a model looks better than it is."
+            f"THE MODEL: file {model.sha256}, signed by {signer} and trained, as the coordinator says, by the "
+            f"plan {model.plan_hash}. Nobody can tell a trained model from other numbers by looking at them. Your "
+            "guard answers no question about any other. If the data source was approved for that plan, or charged for "
+            "it, your guard refuses this one: on patients whom it learned from a model looks better than it is."
         )
     for summary in plan.summaries:
         yield f"WHAT LEAVES: {_summary_words(plan, summary)} No model is trained, and none comes."

@@ -19,7 +19,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummarySpec
 
 PATIENTS_WEIGHT, EVENTS_WEIGHT, MEASURED_WEIGHT = 0.3, 0.45, 0.84
 """Markers get most: there are many of them, and each has the noise of all."""

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.protocol.plan import SummaryKind, SummarySpec, VoteSpec
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec, VoteSpec
 
 FloatArray = NDArray[np.float64]
 

@@ -39,7 +39,8 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.releases import release_of_round, release_of_summary
 from oncofed.protocol.expected_layout import OVERALL_WEIGHTS, expected_layout
 from oncofed.protocol.gain_layout import gain_layout
-from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummaryKind
+from oncofed.protocol.plan import PrivacyMode, StudyPlan
+from oncofed.protocol.summary_spec import SummaryKind
 from oncofed.study.plan_settings import PlanSettings, plan_from
 
 STANDARD_ERRORS = 1.96 + 0.84

@@ -12,7 +12,8 @@ from oncofed.cohort.encoding import Role, columns
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.policy import WantedSummary
-from oncofed.protocol.plan import ModelSpec, SummaryKind, SummarySpec, VoteSpec
+from oncofed.protocol.plan import ModelSpec
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import cells_of
 
 KEY_MARKERS, INTERACTIONS = "key_markers", "interactions"

@@ -14,7 +14,8 @@ from oncofed.file_model import Known, Rule, Wrong
 from oncofed.privacy.policy import WantedSummary
 from oncofed.protocol.expected_layout import ExpectedLayout, expected_windows
 from oncofed.protocol.gain_layout import layout_of
-from oncofed.protocol.plan import ModelSpec, SummaryKind, SummarySpec
+from oncofed.protocol.plan import ModelSpec
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.study.explanation_settings import entity_columns
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.held_out import CountLayout

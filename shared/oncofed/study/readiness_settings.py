@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from oncofed.cohort.encoding import Column, Role, columns
 from oncofed.cohort.schema import StudySchema
-from oncofed.protocol.plan import SummaryKind, SummarySpec
 from oncofed.protocol.readiness_layout import ReadinessLayout
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 
 READINESS = "readiness"
 """The name of the summary, and the end of the plan's."""

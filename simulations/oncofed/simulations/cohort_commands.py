@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    import rich.console
+
     from oncofed.simulations.synthetic.consortium import SyntheticConsortium
     from oncofed.simulations.synthetic.layered import LayeredConsortium
+    from oncofed.simulations.synthetic.treated import TreatedConsortium
 
 
 @click.command()
@@ -27,9 +30,27 @@ if TYPE_CHECKING:
 @click.option(
     "--layers", is_flag=True, help="Another consortium: of which the true value of each layer of data is known."
 )
+@click.option(
+    "--treatments", is_flag=True, help="Another one: of which the true effect of one treatment option is known."
+)
+@click.option(
+    "--twist",
+    "twists",
+    type=click.Choice(["no_effect", "unrecorded_frailty", "no_overlap"]),
+    multiple=True,
+    help="With --treatments: what is wrong with it. Repeatable.",
+)
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 def generate(
-    patients: int, hospitals: int, seed: int, folder: Path, table_format: str, layers: bool, quiet: bool
+    patients: int,
+    hospitals: int,
+    seed: int,
+    folder: Path,
+    table_format: str,
+    layers: bool,
+    treatments: bool,
+    twists: tuple[str, ...],
+    quiet: bool,
 ) -> None:
     """Make an invented consortium in the shape of the published pan-cancer study, with a known hazard.
 
@@ -41,13 +62,24 @@ def generate(
     a whole or not; what each adds to a patient's log hazard (true_log_hazard.parquet), and what each is worth to a
     prognosis (true_values.json).
 
+    With --treatments: patients get one of two options, the fitter ones the second, which helps more with a biomarker
+    and less with liver metastases. The truth is each patient's survival under both options (true_options.parquet), and
+    the effect over all and by modifier (true_effects.json). --twist makes it one in which the options are the same
+    (no_effect), in which what decides is not all recorded (unrecorded_frailty), or in which some patients always get
+    the second (no_overlap).
+
     \b
     Examples:
       oncofed cohort generate --out consortium
       oncofed cohort generate --patients 2000 --hospitals 5 --seed 7 --format csv --out small
       oncofed cohort generate --hospitals 1000 --out many_small_hospitals
       oncofed cohort generate --layers --patients 12000 --out layered
+      oncofed cohort generate --treatments --patients 8000 --twist unrecorded_frailty --out treated
     """
+    if layers and treatments:
+        raise click.UsageError("--layers and --treatments are different consortia; ask for one of them.")
+    if twists and not treatments:
+        raise click.UsageError("--twist is of the consortium that --treatments makes.")
     # Imported here so that `oncofed --help` answers at once.
     import rich.console  # noqa: PLC0415
 
@@ -65,12 +97,57 @@ def generate(
         if not quiet:
             click.echo(_layered_summary(layered, paths))
         return
+    if treatments:
+        _generate_treated(console, patients, hospitals, seed, folder, table_format, twists, quiet)
+        return
     with console.status("Drawing patients"):
         consortium = generate_consortium(patients=patients, hospitals=hospitals, seed=seed)
     with console.status("Writing files"):
         paths = write(consortium, folder, table_format=TableFormat(table_format))
     if not quiet:
         click.echo(_summary(consortium, paths))
+
+
+def _generate_treated(
+    console: rich.console.Console,
+    patients: int,
+    hospitals: int,
+    seed: int,
+    folder: Path,
+    table_format: str,
+    twists: tuple[str, ...],
+    quiet: bool,
+) -> None:
+    from oncofed.simulations.synthetic.files import TableFormat  # noqa: PLC0415
+    from oncofed.simulations.synthetic.treated import Twist, generate_treated  # noqa: PLC0415
+    from oncofed.simulations.synthetic.treated_files import write_treated  # noqa: PLC0415
+
+    with console.status("Drawing patients"):
+        treated = generate_treated(
+            patients=patients, hospitals=hospitals, seed=seed, twists=[Twist(twist) for twist in twists]
+        )
+    with console.status("Computing true effects and writing files"):
+        paths = write_treated(treated, folder, table_format=TableFormat(table_format))
+    if not quiet:
+        click.echo(_treated_summary(treated, paths))
+
+
+def _treated_summary(consortium: TreatedConsortium, paths: tuple[Path, ...]) -> str:
+    table, drawn = consortium.table, consortium.patients
+    rows = {
+        "patients": f"{len(table):,} in {table['hospital'].nunique()} hospitals",
+        "second option": f"{drawn.second.sum():,} ({drawn.second.mean():.0%})",
+        "deaths of cancer": f"{drawn.died_of_cancer.sum():,} ({drawn.died_of_cancer.mean():.0%})",
+        "of other causes": f"{drawn.died_otherwise.sum():,} ({drawn.died_otherwise.mean():.0%})",
+        "twists": ", ".join(sorted(twist.value for twist in consortium.twists)) or "none",
+    }
+    return "\n".join(
+        [
+            f"Treated consortium, seed {consortium.seed}",
+            *(f"  {name:21s}{value}" for name, value in rows.items()),
+            f"Wrote {', '.join(path.name for path in paths)} to {paths[0].parent}",
+        ]
+    )
 
 
 def _layered_summary(consortium: LayeredConsortium, paths: tuple[Path, ...]) -> str:

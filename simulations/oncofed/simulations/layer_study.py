@@ -25,7 +25,8 @@ from oncofed.client.patients.summaries import KINDS, cut
 from oncofed.privacy.policy import WantedSummary, calibrated_together
 from oncofed.privacy.releases import summary_release
 from oncofed.protocol.gain_layout import gain_layout, layout_of
-from oncofed.protocol.plan import PrivacyMode, PrivacySpec, SharedNoise, SummaryKind, SummarySpec
+from oncofed.protocol.plan import PrivacyMode, PrivacySpec, SharedNoise
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.server.evaluation.gains import Sums, endpoint_values, sums_of
 from oncofed.simulations.lab.patients import Patients, read_cohort, split
 from oncofed.simulations.lab.privacy import no_privacy

@@ -18,7 +18,8 @@ from typing import Annotated, TypeVar
 
 from oncofed.cohort.schema import Modality
 from oncofed.errors import Fault, InvalidInput
-from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where, read_declared
+from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where
+from oncofed.file_reading import read_declared
 from oncofed.protocol.plan import TrainingSpec
 from oncofed.study.plan_settings import PlanSections, PlanSettings, PrivacyRequest
 from oncofed.study.reporting import NOTHING_SAID, Reporting

@@ -22,9 +22,9 @@ from tests.installed_node import InstalledNode, installed_node
 import oncofed.client.records as records
 from oncofed.client.guard.token import read_digits
 from oncofed.client.install.backup import back_up
+from oncofed.client.records.audit_entries import verify_audit_log
 from oncofed.client.records.audit_files import closing_of, locked
 from oncofed.client.records.audit_line import LONGEST_TORN
-from oncofed.client.records.audit_log import verify_audit_log
 from oncofed.errors import InvalidInput, OncofedError, RecordDamaged
 from oncofed.plain_file import OtherKind
 

@@ -12,9 +12,10 @@ from tests.hospital import SCHEMA
 from tests.summaries import calibration_of, evaluation_of
 
 from oncofed.errors import InvalidInput
-from oncofed.protocol.plan import Bounding, StudyPlan, SummaryKind, TrainingMode
+from oncofed.protocol.plan import Bounding, StudyPlan, TrainingMode
 from oncofed.protocol.plan_file import plan_from_json
 from oncofed.protocol.plan_words import cost_of, plan_in_words
+from oncofed.protocol.summary_spec import SummaryKind
 
 WITHOUT = study_plan()
 SPEC = evaluation_of(WITHOUT, noise_multiplier=7.25)

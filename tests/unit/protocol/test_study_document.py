@@ -11,17 +11,7 @@ import pytest
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import InvalidInput, SignatureInvalid
-from oncofed.protocol.plan import (
-    Member,
-    ModelSpec,
-    PrivacyMode,
-    PrivacySpec,
-    StudyPlan,
-    SummaryKind,
-    SummarySpec,
-    TrainingSpec,
-    VoteSpec,
-)
+from oncofed.protocol.plan import Member, ModelSpec, PrivacyMode, PrivacySpec, StudyPlan, TrainingSpec
 from oncofed.protocol.plan_file import plan_from_json
 from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.protocol.study_document import (
@@ -34,6 +24,7 @@ from oncofed.protocol.study_document import (
     signed_document,
     verify_document,
 )
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec, VoteSpec
 
 KEY = new_signing_key()
 SCHEMA = """

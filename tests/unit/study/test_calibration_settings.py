@@ -10,8 +10,8 @@ from tests.unit.study.test_explanation_settings import LOCAL, SHARED, plan_of, s
 from oncofed.client.patients.summaries import refuse_unknown
 from oncofed.errors import InvalidInput
 from oncofed.privacy.policy import releases_of
-from oncofed.protocol.plan import SummaryKind
 from oncofed.protocol.plan_words import cost_of
+from oncofed.protocol.summary_spec import SummaryKind
 
 ASKED = "[held_out]\ncalibration_share = 0.2\ncalibration_windows = [12]\n"
 

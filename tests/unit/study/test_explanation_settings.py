@@ -9,8 +9,9 @@ import pytest
 from oncofed.cohort.encoding import columns
 from oncofed.errors import InvalidInput
 from oncofed.privacy.releases import release_of_summary
-from oncofed.protocol.plan import Bounding, Member, StudyPlan, SummaryKind
+from oncofed.protocol.plan import Bounding, Member, StudyPlan
 from oncofed.protocol.plan_words import cost_of, plan_in_words
+from oncofed.protocol.summary_spec import SummaryKind
 from oncofed.protocol.vote_layout import vote_faults
 from oncofed.server.deployment.consortium_file import plan_for, read_consortium
 

@@ -15,9 +15,9 @@ from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import InvalidInput
 from oncofed.privacy.releases import release_of_summary
 from oncofed.protocol.gain_layout import gain_layout
-from oncofed.protocol.plan import SummaryKind
 from oncofed.protocol.plan_file import plan_from_json
 from oncofed.protocol.plan_words import cost_of, plan_in_words
+from oncofed.protocol.summary_spec import SummaryKind
 from oncofed.study.budget import gains_bought
 
 COMPARED = '[[comparator]]\nname = "entity"\nmarkers = ["entity"]\n[[comparator]]\nname = "a"\nmarkers = ["a"]\n'

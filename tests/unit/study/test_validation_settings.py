@@ -18,10 +18,11 @@ from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.policy import releases_of
 from oncofed.privacy.releases import release_of_summary
 from oncofed.protocol.model_file import signed_model
-from oncofed.protocol.plan import Member, PrivacyMode, StudyPlan, SummaryKind
+from oncofed.protocol.plan import Member, PrivacyMode, StudyPlan
 from oncofed.protocol.plan_file import plan_from_json
 from oncofed.protocol.signing import public_key_of
 from oncofed.protocol.study_document import document_bytes, signed_document
+from oncofed.protocol.summary_spec import SummaryKind
 from oncofed.server.deployment.study_commands import study
 from oncofed.study.held_out_settings import HeldOutRequest
 from oncofed.study.plan_settings import PlanSettings, model_of, plan_from, validation_plan_from

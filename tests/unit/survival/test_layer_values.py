@@ -107,7 +107,7 @@ def test_a_gain_is_the_difference_of_two_likelihoods_of_the_same_follow_up_and_c
     by_set = {(): nothing + np.log(GRID.widths), (0,): known + np.log(GRID.widths)}
     gains = gains_of_each(lambda kept: by_set[kept], events, at_risk, layers=1, hazard_cap=1.0, largest_gain=1.5)
     assert not gains[:, 0].any()
-    cut = 0
+    cut, seen = 0, []
     for n in range(300):
         low, high = entry[n], exit_[n]
         if hazard_until(nothing[n], low, high) > 1.0:
@@ -116,12 +116,35 @@ def test_a_gain_is_the_difference_of_two_likelihoods_of_the_same_follow_up_and_c
                 low, high = (low, middle) if hazard_until(nothing[n], entry[n], middle) > 1.0 else (middle, high)
         interval = int(np.searchsorted(GRID.bounds, exit_[n])) - 1
         event = died[n] and high == exit_[n]
-        plain = (known[n, interval] - nothing[n, interval] if event else 0.0) - (
-            hazard_until(known[n], entry[n], high) - hazard_until(nothing[n], entry[n], high)
+        expected = [hazard_until(of[n], entry[n], high) for of in (known, nothing)]
+        seen.append((event, known[n, interval] - nothing[n, interval], *expected))
+    deaths = sum(event for event, *_ in seen)
+    of_known, of_nothing = (deaths / sum(each[place] for each in seen) for place in (2, 3))
+    for n, (event, ratio, known_hazard, hazard) in enumerate(seen):
+        plain = (ratio + np.log(of_known / of_nothing) if event else 0.0) - (
+            of_known * known_hazard - of_nothing * hazard
         )
         cut += abs(plain) > 1.5
         assert gains[n, 1] == pytest.approx(min(max(plain, -1.5), 1.5), abs=1e-7)
     assert 5 < cut < 150
+
+
+def test_that_a_layer_was_measured_is_not_what_it_says() -> None:
+    """Noise, measured of those alone whom the doctor knows to be fit: of others the model knows what all have."""
+    rng = np.random.default_rng(6)
+    fit = rng.random(40_000) < 0.5
+    died, exit_ = np.ones(40_000, dtype=bool), rng.exponential(np.where(fit, 60.0, 15.0)).clip(0.01, 59.9)
+    died &= exit_ < 59.9
+    rates = GRID.widths * 0.7 / 15
+    events, at_risk = GRID.events(exit_, died)[fit], GRID.at_risk(np.zeros(40_000), exit_)[fit]
+    noise = rng.normal(size=(int(fit.sum()), 1))
+    of_all, of_fit = np.log(np.tile(rates, (len(noise), 1))), np.log(np.tile(GRID.widths / 60, (len(noise), 1)))
+    gains = gains_of_each(lambda kept: of_fit + 0.01 * noise if kept else of_all, events, at_risk, layers=1)
+    error = gains[:, 1].std() / math.sqrt(len(gains))
+    assert abs(gains[:, 1].mean()) < 4 * error + 5e-4
+    seen = stopped(of_all, events, at_risk, hazard_cap=1.0)
+    untold = (seen.events * (of_fit - of_all) - seen.at_risk * (np.exp(of_fit) - np.exp(of_all))).sum(axis=1).mean()
+    assert untold > 0.1, "and without its own level it would be worth as much as anything"
 
 
 @pytest.mark.slow

@@ -5,8 +5,9 @@ guard's user changes what patients' pages show; each adoption and withdrawal is 
 the hash of what was signed. It never leaves the hospital, and nothing is charged for it. What it holds of patients'
 outcomes is what the pages may tell of them (`pages.disclosure`).
 
-Promises: with no file the model is shown as released. A file that somebody else wrote, or of another plan, is refused
-with RecordDamaged and never taken for "nothing is adjusted".
+Promises: with no file the model is shown as released. A file that somebody else wrote, or of another plan, or that is
+not the last that the audit log tells of (an older copy that was put back, one that was withdrawn), is refused with
+RecordDamaged and never taken for "nothing is adjusted".
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 from oncofed.client.fit.closed_testing import Degree
 from oncofed.client.install.folder import NodeFolder
 from oncofed.client.pages.recalibration import Decided, Recalibration
+from oncofed.client.records.audit_entries import verify_audit_log
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.durable import replace_durably, sync_folder, unwritable
 from oncofed.errors import RecordDamaged, SignatureInvalid
@@ -74,8 +76,7 @@ def adopt(folder: NodeFolder, plan_hash: str, endpoints: tuple[AdoptedEndpoint, 
     message = _message(adoption)
     signature = sign(read_signing_key(folder.answer_key), context=_CONTEXT, message=message)
     content = json.dumps({"signed": message.decode(), "signature": signature.hex()}, indent=1).encode() + b"\n"
-    code = f"s{hashlib.sha256(message).hexdigest()[:_CODE_DIGITS]}"
-    AuditLog(folder.audit_log).append(ADOPTED, plan_hash=plan_hash, code=code, by=by)
+    AuditLog(folder.audit_log).append(ADOPTED, plan_hash=plan_hash, code=_code_of(message), by=by)
     replace_durably(folder.recalibration(plan_hash), content)
     return adoption
 
@@ -99,7 +100,7 @@ def adoption_of(folder: NodeFolder, plan_hash: str, *, endpoints: tuple[str, ...
         if not path.exists():
             return None
         content = plain_bytes(path, most=_LARGEST)
-    adoption = None
+    adoption, message = None, b""
     with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError, SignatureInvalid):
         found = json.loads(content)
         message, key = found["signed"].encode(), public_key_of(read_signing_key(folder.answer_key))
@@ -110,7 +111,19 @@ def adoption_of(folder: NodeFolder, plan_hash: str, *, endpoints: tuple[str, ...
             f"{path.name} is not what this node's guard signed for this model. `oncofed site recalibrate {folder.root} "
             "--adopt` writes it anew; with --withdraw the model is shown as released."
         )
+    entries = verify_audit_log(folder.audit_log).entries
+    told = [one for one in entries if one.plan_hash == plan_hash and one.event in (ADOPTED, WITHDRAWN)]
+    if not told or (told[-1].event, told[-1].code) != (ADOPTED, _code_of(message)):
+        raise RecordDamaged(
+            f"{path.name} is a copy of an adoption that is not the last thing that the audit log tells of this model. "
+            f"`oncofed site recalibrate {folder.root} --adopt` writes it anew; with --withdraw the model is shown as "
+            "released."
+        )
     return adoption
+
+
+def _code_of(message: bytes) -> str:
+    return f"s{hashlib.sha256(message).hexdigest()[:_CODE_DIGITS]}"
 
 
 def _message(adoption: Adoption) -> bytes:

@@ -41,7 +41,9 @@ def drift_at(
 ) -> Drift:
     """
     zero_column  of the data source, with the day of time zero.
-    since        the first day that counts; None: that of the adoption. until: the last; None: today.
+    since        the first day that counts; None: that of the adoption.
+    until        the last; None: today, or the last day on which the table knows of anybody: time that nobody was
+                 watched in would make the model look right.
 
     Raises InvalidInput, SignatureInvalid, RecordFailure.
     """
@@ -52,6 +54,11 @@ def drift_at(
     start, end = _watched(adoption, since, until)
     schema = schema_of(found.document)
     cohort, zero_days = dated_patients(_source(folder, found), schema, zero_column)
+    if until is None:
+        end = min(end, last_day(cohort, zero_days, DAYS[TimeUnit(schema.grid.unit)]))
+        if end <= start:
+            what, remedy = "lies after the last day of which the table knows", "Give an earlier day, or a newer table."
+            raise InvalidInput([Fault("--since", what, remedy)])
     decided = NOBODY_DECIDED if adoption is None else adoption.decided()
     shown, deviations = as_shown(network, encode(cohort), decided)
     return drift_of(
@@ -106,6 +113,11 @@ def dated_patients(source: SourceSpec, schema: StudySchema, zero_column: str) ->
     if faults:
         raise InvalidInput(faults)
     return cohort, days
+
+
+def last_day(cohort: Cohort, zero_days: FloatArray, days_per_unit: float) -> float:
+    """The ordinal of the last day of anybody's follow-up, of whom time zero is known."""
+    return float(np.nanmax(np.floor(zero_days + cohort.exit.max(axis=1) * days_per_unit)))
 
 
 def as_shown(network: PrognosisNetwork, encoded: FloatArray, decided: Decided) -> tuple[FloatArray, list[float]]:

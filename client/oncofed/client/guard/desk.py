@@ -27,7 +27,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from oncofed.client.guard import egress
-from oncofed.client.records.audit_log import HELD_BACK, AuditLog, Released
+from oncofed.client.records.audit_entries import HELD_BACK, Released
+from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.repeats import Repeats
 from oncofed.errors import RecordFailure, RefusalCode, RequestRefused
 from oncofed.protocol import guard_pb2 as pb

@@ -36,7 +36,7 @@ from oncofed.client.patients.calibration_sums import calibration_sum
 from oncofed.client.patients.summaries import KINDS, Kinds, bounded_sum, refuse_unknown
 from oncofed.client.patients.training import ascent_sum, seen_in_round, weights_after_local_steps
 from oncofed.client.records.answers import Answers, MemoryAnswers
-from oncofed.client.records.audit_log import NOT_CHARGED, NOT_KEPT
+from oncofed.client.records.audit_entries import NOT_CHARGED, NOT_KEPT
 from oncofed.errors import (
     BudgetExceeded,
     PrivacyRefusal,
@@ -63,7 +63,8 @@ from oncofed.protocol.messages import (
     of_same_kind,
 )
 from oncofed.protocol.model_file import is_released
-from oncofed.protocol.plan import StudyPlan, SummarySpec, TrainingMode
+from oncofed.protocol.plan import StudyPlan, TrainingMode
+from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.protocol.weights import in_range
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import parameter_count

@@ -42,7 +42,8 @@ from oncofed.client.patients.approved_patients import ApprovedPatients
 from oncofed.client.records.agreement import Release, WitnessedLedger, forgotten, refuse_disagreement
 from oncofed.client.records.answers import FolderAnswers
 from oncofed.client.records.approvals import STATES, Approvals
-from oncofed.client.records.audit_log import FORGOTTEN, AuditLog
+from oncofed.client.records.audit_entries import FORGOTTEN
+from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.decisions import Approval, Decision
 from oncofed.client.records.offers import Offers
 from oncofed.client.records.plan_keys import PlanKeys

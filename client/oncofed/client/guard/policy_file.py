@@ -18,7 +18,8 @@ from typing import Annotated, Any
 
 from oncofed.client.patients.sources import SourceKind, SourceSpec
 from oncofed.errors import Fault, InvalidInput
-from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, read_declared
+from oncofed.file_model import ABSENT, As, Known, Rule, Wrong
+from oncofed.file_reading import read_declared
 from oncofed.privacy.policy import SitePolicy
 from oncofed.texts import text_of
 from oncofed.toml_file import closest, read_toml

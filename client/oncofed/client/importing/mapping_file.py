@@ -32,7 +32,7 @@ from oncofed.cohort.letters import plain
 from oncofed.cohort.schema import Endpoint, Kind, Marker, StudySchema, TimeUnit
 from oncofed.cohort.schema_file import read_schema
 from oncofed.errors import Fault, InvalidInput
-from oncofed.file_model import read_declared
+from oncofed.file_reading import read_declared
 from oncofed.toml_file import closest, read_toml
 
 _TRANSFORMED = re.compile(r"(log10|log1p)\((.+)\)")

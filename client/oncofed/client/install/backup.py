@@ -47,8 +47,8 @@ from oncofed.client.install.replacement import refuse_missing, restoring, settle
 from oncofed.client.install.setup import create, refuse_unless_root
 from oncofed.client.pages.accounts import accounts_at_rest
 from oncofed.client.records.agreement import refuse_disagreement
+from oncofed.client.records.audit_entries import AuditEntry, verify_audit_log
 from oncofed.client.records.audit_files import at_rest, begun_of
-from oncofed.client.records.audit_log import AuditEntry, verify_audit_log
 from oncofed.client.records.sqlite_ledger import copy_ledger, read_ledger, verify_ledger
 from oncofed.durable import unwritable
 from oncofed.errors import Fault, InvalidInput, RecordDamaged, RecordFailure

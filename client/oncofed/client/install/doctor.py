@@ -34,8 +34,8 @@ from oncofed.client.install.patient_checks import patient_findings
 from oncofed.client.install.rights import places, refuse_other_kinds, wrong_files
 from oncofed.client.patients.sources import SourceKind
 from oncofed.client.records.agreement import forgotten_since_the_last_answer, refuse_disagreement
+from oncofed.client.records.audit_entries import verify_audit_log
 from oncofed.client.records.audit_files import copies_beside
-from oncofed.client.records.audit_log import verify_audit_log
 from oncofed.client.records.closed_log import verify_closing
 from oncofed.client.records.source_memory import refuse_fresh_budgets
 from oncofed.client.records.sqlite_ledger import verify_ledger

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Annotated
 
 from oncofed.errors import Fault, InvalidInput
-from oncofed.file_model import As, Known, Rule, Wrong, read_declared
+from oncofed.file_model import As, Known, Rule, Wrong
+from oncofed.file_reading import read_declared
 from oncofed.plain_file import file_content
 from oncofed.protocol.bundle import bundle_sha256
 from oncofed.protocol.enrolment import ADDRESS

@@ -21,7 +21,7 @@ from oncofed.client.install.backup_file import OF_BACKUP, copy_files
 from oncofed.client.install.folder import NodeFolder, read_site
 from oncofed.client.pages.accounts import accounts_in, disable_all
 from oncofed.client.pages.viewing_record import ACCOUNTS
-from oncofed.client.records.audit_log import AuditEntry
+from oncofed.client.records.audit_entries import AuditEntry
 from oncofed.errors import InvalidInput, RecordFailure
 from oncofed.plain_file import OtherKind, opened
 

@@ -29,7 +29,7 @@ from oncofed.client.install.folder import NodeFolder, SiteSettings
 from oncofed.client.install.inbox import offered_plans
 from oncofed.client.install.network_checks import authority_until
 from oncofed.client.install.progress import Progress, Stage, progress
-from oncofed.client.records.audit_log import (
+from oncofed.client.records.audit_entries import (
     FORGOTTEN,
     HELD_BACK,
     NOT_CHARGED,

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from oncofed.client.install.folder import NodeFolder
 from oncofed.client.install.inbox import UnreadPlan, offered_plans
 from oncofed.client.install.progress import Progress, progress
-from oncofed.client.records.audit_log import AuditEntry, verify_audit_log
+from oncofed.client.records.audit_entries import AuditEntry, verify_audit_log
 from oncofed.protocol.plan_hash import shown_of
 from oncofed.running import Part
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from oncofed.client.install.inbox import OfferedPlan
-from oncofed.client.records.audit_log import AuditEntry
+from oncofed.client.records.audit_entries import AuditEntry
 from oncofed.client.records.decisions import Decision
 
 MODEL_KEPT = "model_kept"

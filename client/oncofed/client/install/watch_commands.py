@@ -206,7 +206,7 @@ def audit(folder: NodeFolder, verify: bool, anchor: str | None, last: int) -> No
       oncofed site audit NODE
       oncofed site audit NODE --verify --anchor 120:8c1f...
     """
-    from oncofed.client.records.audit_log import verify_audit_log
+    from oncofed.client.records.audit_entries import verify_audit_log
     from oncofed.protocol.plan_hash import digits_apart
 
     go_on_as("guard", folder)

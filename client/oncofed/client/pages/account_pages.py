@@ -34,7 +34,7 @@ from oncofed.client.pages.viewing_record import (
     WAITS,
     WRONG_PASSWORD,
 )
-from oncofed.client.records.audit_log import verify_audit_log
+from oncofed.client.records.audit_entries import verify_audit_log
 from oncofed.errors import InvalidInput
 
 router = APIRouter()

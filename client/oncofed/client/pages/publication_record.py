@@ -13,7 +13,8 @@ import hashlib
 import os
 from pathlib import Path
 
-from oncofed.client.records.audit_log import AuditLog, verify_audit_log
+from oncofed.client.records.audit_entries import verify_audit_log
+from oncofed.client.records.audit_log import AuditLog
 from oncofed.durable import replace_durably, sync_folder, unwritable
 from oncofed.errors import RecordDamaged
 from oncofed.secret_files import read_secret

@@ -18,7 +18,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from oncofed.client.records.audit_log import AuditEntry, AuditLog, verify_audit_log
+from oncofed.client.records.audit_entries import AuditEntry, verify_audit_log
+from oncofed.client.records.audit_log import AuditLog
 from oncofed.durable import create_durably
 from oncofed.secret_files import read_secret
 

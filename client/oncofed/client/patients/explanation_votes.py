@@ -21,7 +21,8 @@ from torch import Tensor
 from oncofed.explanation.interactions import PATIENTS_AT_ONCE, patient_interactions
 from oncofed.explanation.marker_columns import MarkerColumns
 from oncofed.explanation.rules import EXACT, Rule, hidden_layer_of, relevance_of_columns
-from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec, VoteSpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import (
     COUNT_WEIGHT,
     EFFECTS_WEIGHT,

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oncofed.protocol.gain_layout import LARGEST_RATIO, GainLayout, gain_layout
-from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.survival.layer_values import coalitions, contrasts
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import PrognosisNetwork, network_with

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 from torch import Tensor
 
-from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.survival.held_out import CountLayout, counted
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import PrognosisNetwork, network_with

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oncofed.protocol.expected_layout import BLOCK_WEIGHTS, OVERALL, OVERALL_WEIGHTS, ExpectedLayout, expected_layout
-from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.survival.categories import category_of
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import network_with

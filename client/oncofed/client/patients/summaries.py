@@ -29,8 +29,9 @@ from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.releases import SUMMARY_L2_NORM_BOUND
 from oncofed.protocol.expected_layout import expected_faults
 from oncofed.protocol.gain_layout import gain_faults
-from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
+from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.readiness_layout import readiness_faults
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.one_by_one import root, row_sums
 

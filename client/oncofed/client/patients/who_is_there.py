@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.readiness_layout import PATIENTS_WEIGHT, readiness_layout
+from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.survival.likelihood import PatientTensors
 
 

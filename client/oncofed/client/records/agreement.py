@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from oncofed.client.guard.policy_file import read_policy
 from oncofed.client.install.folder import NodeFolder
-from oncofed.client.records.audit_log import (
+from oncofed.client.records.audit_entries import (
     FORGOTTEN,
     NOT_KEPT,
     TO_BE_CHARGED,

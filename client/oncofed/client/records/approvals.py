@@ -24,7 +24,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,6 +36,8 @@ from oncofed.client.guard.policy_file import NodePolicy, SourcePolicy
 from oncofed.client.guard.trust import Reason, Standing, Untrusted
 from oncofed.client.patients.held_out_split import parted, split_name, split_secret
 from oncofed.client.patients.sources import file_digest, read_source_cohort
+from oncofed.client.records import objections
+from oncofed.client.records.approved_bundles import write_bundles
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.decisions import (
     LARGEST_APPROVAL,
@@ -44,15 +46,15 @@ from oncofed.client.records.decisions import (
     ToldDecisions,
     approval_in,
     content_of,
+    undecided,
 )
 from oncofed.client.records.frozen_patients import freeze, frozen_file, thaw
-from oncofed.client.records.objections import of_the_ledger, of_the_model, of_the_plan, refuse_copy, refuse_number
 from oncofed.client.records.patients_mark import file_mark, outcome_marks, patients_mark
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.cohort.schema import StudySchema
 from oncofed.durable import replace_durably, sync_folder, unwritable
-from oncofed.errors import InvalidInput, PrivacyRefusal, RecordDamaged, RecordFailure
-from oncofed.plain_file import OtherKind, file_content, plain_bytes
+from oncofed.errors import PrivacyRefusal, RecordDamaged, RecordFailure
+from oncofed.plain_file import OtherKind, plain_bytes
 from oncofed.privacy.ledger import Ledger
 from oncofed.privacy.masking import new_masking_key, public_masking_key_of
 from oncofed.protocol.messages import PlanState
@@ -61,8 +63,6 @@ from oncofed.turns import in_turn
 
 _PLAN_HASH = re.compile(r"[0-9a-f]{64}")
 _FOLDER_MODE = 0o700
-_BUNDLES_MODE = 0o644
-"""The SuperNode's user reads which bundles are approved; a hash of public code tells nothing."""
 _LOOKS = 3
 """A decision that is written between two looks is found by the next."""
 _WORD_BYTES = 16
@@ -185,13 +185,13 @@ class Approvals:
         self._allowed(plan, schema, site=site, policy=policy, source=source, ledger=ledger)
         digest = file_digest(source.source)
         cohort = read_source_cohort(source.source, schema)
-        refuse_number(cohort, plan, policy)
+        objections.refuse_number(cohort, plan, policy)
         with self._one_at_a_time():
             # Once more: since then another person may have decided, or the plan's model come and its key gone.
             standing, first_key, secret = self._allowed(
                 plan, schema, site=site, policy=policy, source=source, ledger=ledger
             )
-            refuse_copy(cohort, digest, source, self.all())
+            objections.refuse_copy(cohort, digest, source, self.all())
             trained_on, held_out = parted(cohort, plan, secret=secret, data_source=source.name)
             if first_key is not None:
                 self.masking.keep_own(plan.hash, first_key)
@@ -202,7 +202,7 @@ class Approvals:
                 cohort_hash=cohort.content_hash,
                 bundle_sha256=plan.bundle_sha256,
                 decided_by=approved_by,
-                decided_at=now.astimezone(UTC).isoformat(timespec="seconds"),
+                decided_at=_told_time(now),
                 split=_split_of(secret),
                 # First, and beside the file of the approval before, which is in force until this one is told.
                 patients_sha256=freeze(self.patients, plan_hash=plan.hash, trained_on=trained_on, held_out=held_out),
@@ -231,30 +231,19 @@ class Approvals:
         Whatever stands against it before a table is read. Raises PrivacyRefusal.
         """
         before = self._remembered(plan.hash)
-        if before is not None and before.data_source not in ("", source.name):
-            raise PrivacyRefusal(
-                f"this plan was approved for the data source {before.data_source}. Approve it for that one, or ask the "
-                "coordinator for a new plan."
-            )
+        objections.refuse_another_source(before, source)
         standing, fresh = self._trusted(plan, source, before, site=site)
         secret = split_secret(self.held_out_secret) if plan.held_out_fraction else b""
-        objections = [
-            *of_the_plan(plan, schema, site=site),
-            *of_the_model(plan, source, ledger, self.all()),
-            *of_the_ledger(plan, source, ledger),
+        against = [
+            *objections.of_the_plan(plan, schema, site=site),
+            *objections.of_the_model(plan, source, ledger, self.all()),
+            *objections.of_the_ledger(plan, source, ledger),
+            *objections.of_decisions(
+                plan, policy, before, split=_split_of(secret), split_file=self.held_out_secret.name
+            ),
         ]
-        if plan.hash in policy.plans_with_lost_answers:
-            objections.append(
-                "the policy names it in plans_with_lost_answers: it was answered before, and would be answered more "
-                "often than it promised; ask the coordinator for a new plan"
-            )
-        if before is not None and before.split not in ("", _split_of(secret)):
-            objections.append(
-                f"{self.held_out_secret.name} is another one than when it was first approved, and would set other "
-                "patients aside: restore it, or ask the coordinator for a new plan"
-            )
-        if objections:
-            raise PrivacyRefusal("this plan cannot be approved: " + "; ".join(objections))
+        if against:
+            raise PrivacyRefusal("this plan cannot be approved: " + "; ".join(against))
         return standing, fresh, secret
 
     def decline(self, plan_hash: str, *, declined_by: str, now: datetime) -> Approval:
@@ -263,23 +252,9 @@ class Approvals:
         Its document may be lost.
         """
         with self._one_at_a_time():
-            before = self._remembered(plan_hash)
-            declined = Approval(
-                plan_hash=plan_hash,
-                decision=Decision.DECLINED,
-                # So that it cannot come back on another source.
-                data_source="" if before is None else before.data_source,
-                cohort_hash="" if before is None else before.cohort_hash,
-                bundle_sha256="",
-                decided_by=declined_by,
-                decided_at=now.astimezone(UTC).isoformat(timespec="seconds"),
-                split="" if before is None else before.split,
-                masking_key="" if before is None else before.masking_key,
-                told_as=secrets.token_hex(_WORD_BYTES),
-                patients_mark="" if before is None else before.patients_mark,
-                outcome_marks="" if before is None else before.outcome_marks,
-                file_mark="" if before is None else before.file_mark,
-            )
+            # With its source, so that it cannot come back on another one.
+            before = self._remembered(plan_hash) or undecided(plan_hash)
+            declined = before.declined(by=declined_by, at=_told_time(now), told_as=secrets.token_hex(_WORD_BYTES))
             self._write(declined)
         return declined
 
@@ -386,7 +361,7 @@ class Approvals:
             self.folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
         if approval.decision is Decision.DECLINED:
             # The code may no longer run before anybody learns that the plan was declined.
-            self._write_bundles(one for one in self.all() if one.plan_hash != approval.plan_hash)
+            write_bundles(self.bundles_file, [one for one in self.all() if one.plan_hash != approval.plan_hash])
         waiting = self._next(approval.plan_hash)
         replace_durably(waiting, content_of(approval))
         self.audit.append(
@@ -396,16 +371,6 @@ class Approvals:
             waiting.replace(self._path(approval.plan_hash))
             sync_folder(self.folder)
 
-    def _write_bundles(self, approvals: Iterable[Approval]) -> None:
-        bundles = {one.bundle_sha256 for one in approvals if one.decision is Decision.APPROVED and one.bundle_sha256}
-        content = "".join(f"{one}\n" for one in sorted(bundles)).encode()
-        try:
-            found = file_content(self.bundles_file, most=len(content))
-        except InvalidInput:  # it is lost, or something else is in its place
-            found = None
-        if found != content:
-            replace_durably(self.bundles_file, content, mode=_BUNDLES_MODE)
-
     def _settle(self) -> None:
         """Finish what a kill left after a decision was told; the bundles are those of approved plans."""
         with unwritable(self.folder):
@@ -414,7 +379,11 @@ class Approvals:
                     waiting.replace(self._path(waiting.stem))
                 else:
                     waiting.unlink()
-        self._write_bundles(self.all())
+        write_bundles(self.bundles_file, self.all())
+
+
+def _told_time(now: datetime) -> str:
+    return now.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def _split_of(secret: bytes) -> str:

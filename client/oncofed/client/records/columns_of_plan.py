@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from oncofed.cohort.encoding import Role, columns
 from oncofed.cohort.schema import Modality, StudySchema
 from oncofed.errors import InvalidInput
-from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.study.explanation_settings import entity_columns, vote_spec
 from oncofed.study.readiness_settings import flags_of
 from oncofed.study.value_settings import layers_of

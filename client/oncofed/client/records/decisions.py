@@ -15,12 +15,12 @@ import json
 import os
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from oncofed.client.records.audit_entries import verify_audit_log
 from oncofed.client.records.audit_line import LONGEST_LINE, fields_in
-from oncofed.client.records.audit_log import verify_audit_log
 from oncofed.client.records.chain import START, Anchor
 from oncofed.durable import unwritable
 from oncofed.plain_file import lines_of, opened
@@ -80,6 +80,16 @@ class Approval:
             "masking_key": self.masking_key,
         }
 
+    def declined(self, *, by: str, at: str, told_as: str) -> Approval:
+        """The decision against the plan after this one: no code may run for it, nobody is frozen."""
+        against = replace(self, decision=Decision.DECLINED, bundle_sha256="", patients_sha256="")
+        return replace(against, decided_by=by, decided_at=at, told_as=told_as)
+
+
+def undecided(plan_hash: str) -> Approval:
+    """What is known of a plan that nobody has decided on: nothing, and nothing is approved."""
+    return Approval(plan_hash, Decision.DECLINED, "", "", "", "", "")
+
 
 def approval_in(content: bytes, plan_hash: str) -> Approval | None:
     """The decision about this plan in the bytes of its file, None where there is none."""
@@ -117,20 +127,12 @@ class Told:
 
     def as_declined(self, plan_hash: str, before: Approval | None) -> Approval:
         """What was told, where its file is not there. before: an older decision whose file is."""
-        return Approval(
-            plan_hash,
-            Decision.DECLINED,
-            data_source=self.data_source or (before.data_source if before else ""),
-            cohort_hash=before.cohort_hash if before else "",
-            bundle_sha256="",
-            decided_by=self.by,
-            decided_at=self.at,
-            split=self.split or (before.split if before else ""),
-            masking_key=self.masking_key or (before.masking_key if before else ""),
-            told_as=self.told_as,
-            patients_mark=before.patients_mark if before else "",
-            outcome_marks=before.outcome_marks if before else "",
-            file_mark=before.file_mark if before else "",
+        before = before or undecided(plan_hash)
+        return replace(
+            before.declined(by=self.by, at=self.at, told_as=self.told_as),
+            data_source=self.data_source or before.data_source,
+            split=self.split or before.split,
+            masking_key=self.masking_key or before.masking_key,
         )
 
 

@@ -86,6 +86,36 @@ def of_the_ledger(plan: StudyPlan, source: SourcePolicy, ledger: Ledger) -> list
     ]
 
 
+def of_decisions(
+    plan: StudyPlan, policy: NodePolicy, before: Approval | None, *, split: str, split_file: str
+) -> list[str]:
+    """What this hospital said of it earlier.
+
+    split  names the secret by which patients would be set aside now. split_file: the name of its file.
+    """
+    objections = []
+    if plan.hash in policy.plans_with_lost_answers:
+        objections.append(
+            "the policy names it in plans_with_lost_answers: it was answered before, and would be answered more "
+            "often than it promised; ask the coordinator for a new plan"
+        )
+    if before is not None and before.split not in ("", split):
+        objections.append(
+            f"{split_file} is another one than when it was first approved, and would set other patients aside: "
+            "restore it, or ask the coordinator for a new plan"
+        )
+    return objections
+
+
+def refuse_another_source(before: Approval | None, source: SourcePolicy) -> None:
+    """A plan that already has one: its requests would be answered twice. Raises PrivacyRefusal."""
+    if before is not None and before.data_source not in ("", source.name):
+        raise PrivacyRefusal(
+            f"this plan was approved for the data source {before.data_source}. Approve it for that one, or ask the "
+            "coordinator for a new plan."
+        )
+
+
 def refuse_number(cohort: Cohort, plan: StudyPlan, policy: NodePolicy) -> None:
     """Too few for the policy, or too many for the plan. Says neither how many there are."""
     if len(cohort) < policy.smallest_cohort:

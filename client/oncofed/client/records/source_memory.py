@@ -28,7 +28,8 @@ from itertools import combinations
 from oncofed.client.guard.policy_file import NodePolicy
 from oncofed.client.install.folder import NodeFolder
 from oncofed.client.patients.sources import SourceSpec
-from oncofed.client.records.audit_log import AuditEntry, AuditLog, verify_audit_log
+from oncofed.client.records.audit_entries import AuditEntry, verify_audit_log
+from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.sqlite_ledger import read_ledger
 from oncofed.errors import Fault, InvalidInput
 

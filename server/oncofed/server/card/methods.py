@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from oncofed.cohort.schema import DeathPolicy, MissingFlags, Modality
-from oncofed.protocol.plan import Bounding, PrivacyMode, SummaryKind, TrainingMode
+from oncofed.protocol.plan import Bounding, PrivacyMode, TrainingMode
+from oncofed.protocol.summary_spec import SummaryKind
 from oncofed.server.card.known import Known, Origin
 from oncofed.server.card.statement import named
 from oncofed.words.names import MODALITY_NAMES, plain_name

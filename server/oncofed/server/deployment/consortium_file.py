@@ -16,7 +16,8 @@ from typing import Annotated
 from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import Fault, InvalidInput
-from oncofed.file_model import Known, Rule, Wrong, read_declared
+from oncofed.file_model import Known, Rule, Wrong
+from oncofed.file_reading import read_declared
 from oncofed.protocol.answer_times import time_faults
 from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.server.deployment.validated_model import ModelPackage, schema_faults, who_trained_it

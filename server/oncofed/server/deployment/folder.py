@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Annotated
 
 from oncofed.errors import Fault, InvalidInput
-from oncofed.file_model import As, Known, Rule, Wrong, read_declared
+from oncofed.file_model import As, Known, Rule, Wrong
+from oncofed.file_reading import read_declared
 from oncofed.plain_file import plain_bytes
 from oncofed.protocol.enrolment import is_address
 from oncofed.secret_files import LARGEST_SECRET

@@ -271,7 +271,7 @@ def explain(folder: Path, plan: str | None, most: int, csv_file: Path | None) ->
       oncofed study explain COORD
       oncofed study explain COORD 4f1c --most 50 --csv markers.csv
     """
-    from oncofed.protocol.plan import SummaryKind  # noqa: PLC0415  # as above
+    from oncofed.protocol.summary_spec import SummaryKind  # noqa: PLC0415  # as above
     from oncofed.server.deployment.folder import CoordinatorFolder, read_settings  # noqa: PLC0415
     from oncofed.server.deployment.runs import find_study, shown  # noqa: PLC0415
     from oncofed.server.report.reading import read_deployed_study  # noqa: PLC0415

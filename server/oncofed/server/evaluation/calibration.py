@@ -35,7 +35,8 @@ from scipy.special import ndtri
 
 from oncofed.privacy.releases import release_of_summary
 from oncofed.protocol.expected_layout import BLOCK_WEIGHTS, OVERALL, OVERALL_WEIGHTS, ExpectedLayout, expected_layout
-from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.server.evaluation.concordance import Estimate
 from oncofed.server.rounds.state import ReleasedSummary
 

@@ -28,7 +28,8 @@ from scipy.special import ndtri
 
 from oncofed.privacy.releases import release_of_summary
 from oncofed.protocol.gain_layout import LARGEST_RATIO, OF_GROUP, GainLayout, gain_layout
-from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.server.rounds.state import ReleasedSummary
 from oncofed.survival.layer_values import LayerValue, LayerValues, Value
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.privacy.releases import release_of_summary
-from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.server.rounds.state import ReleasedSummary
 from oncofed.survival.held_out import CountLayout
 

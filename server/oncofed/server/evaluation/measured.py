@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.server.evaluation.figures import EndpointFigures, figures_of
 from oncofed.server.evaluation.held_out_table import tables_of
 from oncofed.server.rounds.state import ReleasedSummary

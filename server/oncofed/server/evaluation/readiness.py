@@ -22,8 +22,9 @@ from enum import StrEnum
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
 from oncofed.privacy.releases import release_of_summary
-from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
+from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.readiness_layout import PATIENTS_WEIGHT, readiness_layout
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.server.rounds.state import ReleasedSummary
 from oncofed.study.budget import AFFORDABLE, hazard_ratio_found, marker_spreads, noise_of_all_rounds
 

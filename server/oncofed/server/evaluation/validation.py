@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 from oncofed.privacy.releases import release_of_summary
 from oncofed.protocol.expected_layout import ExpectedLayout, expected_layout
-from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.server.evaluation.calibration import MORE_ON_EXPECTED, Sums, calibration_figures, calibration_in, sums_of
 from oncofed.server.rounds.state import ReleasedSummary
 from oncofed.survival.across_hospitals import (

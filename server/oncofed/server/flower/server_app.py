@@ -25,9 +25,10 @@ from flwr.serverapp import Grid, ServerApp
 
 from oncofed.errors import Fault, InvalidInput, OncofedError, QuorumLost
 from oncofed.protocol.bundle import PLAN_HASH
-from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.prompt_transfer import ask_again_soon
 from oncofed.protocol.study_document import StudyDocument, read_document, verify_document
+from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.secret_files import read_signing_key
 from oncofed.server.deployment.at_work import PATIENCE_SECONDS as LOCK_SECONDS
 from oncofed.server.deployment.at_work import at_work

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from oncofed.protocol.plan import HELD_OUT_KINDS, StudyPlan, SummaryKind
+from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.plan_words import PlanCost, cost_of, plan_in_words
+from oncofed.protocol.summary_spec import HELD_OUT_KINDS, SummaryKind
 from oncofed.server.evaluation.calibration import measured_calibration
 from oncofed.server.evaluation.gains import released_gains
 from oncofed.server.evaluation.measured import Measured, measured

@@ -13,7 +13,8 @@ from pathlib import Path
 from flwr.serverapp import Grid
 
 from oncofed.errors import FederationFailure
-from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.server.rounds.rounds import (
     NO_PATIENCE,
     ExtraSource,

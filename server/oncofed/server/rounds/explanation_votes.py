@@ -22,7 +22,8 @@ from scipy.stats import norm
 
 from oncofed.cohort.schema import StudySchema
 from oncofed.privacy.releases import release_of_summary
-from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec, VoteSpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import (
     COUNT_WEIGHT,
     EFFECTS_WEIGHT,

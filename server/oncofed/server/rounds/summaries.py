@@ -23,7 +23,8 @@ from oncofed.errors import FederationFailure
 from oncofed.privacy.releases import release_of_summary
 from oncofed.protocol.codec import payload_bytes
 from oncofed.protocol.messages import SummariseRequest
-from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.server.rounds.admission import Admission, Question
 from oncofed.server.rounds.checkpoint import save_checkpoint
 from oncofed.server.rounds.opening import opened

@@ -35,7 +35,8 @@ from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.privacy.release import Release
 from oncofed.privacy.releases import Local, release_of_round, release_of_summary
 from oncofed.privacy.shared_noise import SharedIntegerRelease
-from oncofed.protocol.plan import PrivacyMode, StudyPlan, SummarySpec
+from oncofed.protocol.plan import PrivacyMode, StudyPlan
+from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.simulations.audit.pair_streams import without_pair
 from oncofed.simulations.audit.target import SilentNoise, Target, replaced, sum_event_of
 from oncofed.survival.likelihood import PatientTensors

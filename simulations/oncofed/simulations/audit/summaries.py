@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from oncofed.privacy.releases import release_of_summary
 from oncofed.privacy.shared_noise import CLIP_ROUNDING
-from oncofed.protocol.plan import SummarySpec
+from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.simulations.audit.crafted import first_weights
 from oncofed.simulations.audit.noise_scale import noticed_scale, scale_of
 from oncofed.simulations.audit.sensitivity import crowd_with_outliers, several_weights

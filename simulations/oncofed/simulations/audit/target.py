@@ -31,7 +31,8 @@ from oncofed.privacy.release import Release
 from oncofed.privacy.releases import Local, Masked, release_of_round, release_of_summary
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.messages import ContributeRequest, SummariseRequest
-from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.simulations.masking_keys import simulated_masks
 from oncofed.simulations.site_policy import site_policy
 from oncofed.survival.likelihood import PatientTensors

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from oncofed.client.guard.one_thread import one_thread
 from oncofed.client.patients.summaries import bounded_sum
 from oncofed.protocol.expected_layout import ExpectedLayout
-from oncofed.protocol.plan import StudyPlan, SummaryKind, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.simulations.benchmarks.explanation import COLUMNS
 from oncofed.simulations.benchmarks.made_up import GRID, model, patients, plan
 from oncofed.simulations.benchmarks.side_by_side import processor_seconds

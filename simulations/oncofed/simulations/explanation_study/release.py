@@ -23,7 +23,8 @@ from oncofed.cohort.schema import StudySchema
 from oncofed.privacy.accounting import PrivacyEvent, epsilon_of, smallest_noise_multiplier
 from oncofed.privacy.policy import releases_of
 from oncofed.privacy.releases import release_of_summary
-from oncofed.protocol.plan import StudyPlan, SummarySpec
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.protocol.vote_layout import VoteLayout
 from oncofed.server.rounds.explanation_votes import KeyPair, ReleasedMarkers, read_markers, read_pairs
 from oncofed.server.rounds.state import ReleasedSummary

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from oncofed.errors import Fault, InvalidInput
-from oncofed.file_model import read_declared
+from oncofed.file_reading import read_declared
 from oncofed.protocol.plan import PrivacyMode, Strategy, TrainingMode
 from oncofed.server.rounds.strategies import strategy_faults
 from oncofed.simulations.federation import plan_of

@@ -17,14 +17,17 @@ import pandas as pd
 import pytest
 from tests.command_line import oncofed
 from tests.html_pages import Page
-from tests.installed_node import SOURCE, InstalledNode, installed_node, planted
+from tests.installed_node import SCHEMA, SOURCE, InstalledNode, installed_node, planted
 from tests.pages_hospital import served
 
-from oncofed.client.fit.adoption import ADOPTED, WITHDRAWN, adoption_of
+from oncofed.client.fit.adoption import ADOPTED, WITHDRAWN, adopt, adoption_of
 from oncofed.client.fit.closed_testing import Degree
+from oncofed.client.fit.node_drift import last_day
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.of_node import hospital_of
 from oncofed.client.pages.patient_view import patient_view
+from oncofed.cohort.schema_file import parse_schema
+from oncofed.cohort.validation import validate
 from oncofed.errors import RecordDamaged
 from oncofed.protocol.messages import DeliveryState
 from oncofed.protocol.model_file import signed_model
@@ -123,6 +126,9 @@ def test_a_wrong_level_is_told_adopted_shown_and_withdrawn(node: InstalledNode, 
     assert np.log(curve.at(36)) / np.log(released.at(36)) == pytest.approx(LEVEL, rel=0.15)
     patient, cohort = said_on_pages(node, tmp_path / "two")
     assert "This hospital adopted it on 20" in patient
+    assert "who were set aside and never learned from" in patient
+    assert "has learned from these patients" not in patient
+    assert "spread of risks that suits" not in patient, "the level alone was adopted"
     assert "Patients' pages are adjusted as this hospital adopted it on 20" in cohort
 
     said = oncofed("site", "recalibrate", root, "--withdraw")
@@ -176,6 +182,42 @@ def test_what_was_changed_or_is_another_plans_is_refused_and_never_taken_for_not
         adoption_of(node.folder, plan.hash, endpoints=("another",))
     assert oncofed("site", "recalibrate", root, "--adopt").code == 0, "adopted anew"
     assert adoption_of(node.folder, plan.hash, endpoints=ENDPOINTS) is not None
+
+
+def test_an_adoption_that_was_withdrawn_or_is_an_older_one_does_not_come_back_with_its_file(
+    node: InstalledNode,
+) -> None:
+    plan, root = delivered(node, table()), node.folder.root
+    assert oncofed("site", "recalibrate", root, "--adopt").code == 0
+    file = file_of(node, plan)
+    first = file.read_bytes()
+    first_adopted = adoption_of(node.folder, plan.hash, endpoints=ENDPOINTS)
+    assert first_adopted is not None
+    adopt(node.folder, plan.hash, first_adopted.endpoints, by="somebody else")
+    second = file.read_bytes()
+    file.write_bytes(first)
+    with pytest.raises(RecordDamaged, match="not the last thing that the audit log tells"):
+        adoption_of(node.folder, plan.hash, endpoints=ENDPOINTS)
+    file.write_bytes(second)
+    assert adoption_of(node.folder, plan.hash, endpoints=ENDPOINTS) is not None
+    assert oncofed("site", "recalibrate", root, "--withdraw").code == 0
+    for content in (first, second):
+        file.write_bytes(content)
+        with pytest.raises(RecordDamaged, match="not the last thing that the audit log tells"):
+            hospital_of(node.folder, plan=None)
+    assert oncofed("site", "recalibrate", root, "--withdraw").code == 0
+    assert adoption_of(node.folder, plan.hash, endpoints=ENDPOINTS) is None
+
+
+def test_a_table_that_ends_a_year_ago_is_watched_to_its_end_and_not_to_today() -> None:
+    schema = parse_schema(SCHEMA, where="schema")
+    found = table(patients=60).drop(columns="diagnosed")
+    found["survival_months"] = 12.0
+    days = np.full(60, float(date(2020, 1, 1).toordinal()))
+    days[:30] = np.nan
+    days[30] += 31
+    last = last_day(validate(found, schema, where="table"), days, 30.4375)
+    assert date.fromordinal(int(last)) == date(2021, 1, 31)
 
 
 def test_without_patients_set_aside_or_with_few_events_nothing_is_chosen(node: InstalledNode) -> None:

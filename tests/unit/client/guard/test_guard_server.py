@@ -37,7 +37,8 @@ from tests.node_guards import (
 from oncofed.client.guard import egress
 from oncofed.client.guard.guard_server import WRONG_TOKEN, serving
 from oncofed.client.guard.token import token_sha256
-from oncofed.client.records.audit_log import HELD_BACK, AuditLog, Released
+from oncofed.client.records.audit_entries import HELD_BACK, Released
+from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.repeats import MOST, NOT_NOTED
 from oncofed.errors import InvalidInput, RefusalCode, RequestRefused
 from oncofed.protocol import guard_pb2 as pb

@@ -12,7 +12,8 @@ from tests.summaries import evaluation_of
 from oncofed.client.patients.summaries import KINDS
 from oncofed.privacy.noise import NoNoise
 from oncofed.privacy.policy import without_privacy
-from oncofed.protocol.plan import SummaryKind, TrainingMode, TrainingSpec
+from oncofed.protocol.plan import TrainingMode, TrainingSpec
+from oncofed.protocol.summary_spec import SummaryKind
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.network import network_with
 from oncofed.survival.time_shapes import TimeShapes

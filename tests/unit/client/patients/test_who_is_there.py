@@ -14,8 +14,9 @@ from oncofed.client.patients.summaries import KINDS, bounded_sum
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.schema_file import parse_schema
-from oncofed.protocol.plan import StudyPlan, SummaryKind
+from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.readiness_layout import ReadinessLayout, readiness_faults
+from oncofed.protocol.summary_spec import SummaryKind
 from oncofed.study.plan_settings import PlanSettings, readiness_plan_from
 from oncofed.study.readiness_settings import flags_of
 from oncofed.survival.likelihood import patient_tensors

@@ -22,7 +22,8 @@ from oncofed.client.patients.sources import SourceSpec, read_source_cohort
 from oncofed.client.records import approvals as approvals_module
 from oncofed.client.records import decisions, frozen_patients
 from oncofed.client.records.approvals import Approvals
-from oncofed.client.records.audit_log import AuditLog, verify_audit_log
+from oncofed.client.records.audit_entries import verify_audit_log
+from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.decisions import Decision, ToldDecisions
 from oncofed.client.records.frozen_patients import read_frozen
 from oncofed.client.records.plan_keys import PlanKeys

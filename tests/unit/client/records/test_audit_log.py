@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from tests.hardship import in_children, no_file_longer_than
 
+from oncofed.client.records.audit_entries import HELD_BACK, NOT_CHARGED, TO_BE_CHARGED, Released, verify_audit_log
 from oncofed.client.records.audit_files import locked
-from oncofed.client.records.audit_log import HELD_BACK, NOT_CHARGED, TO_BE_CHARGED, AuditLog, Released, verify_audit_log
+from oncofed.client.records.audit_log import AuditLog
 from oncofed.errors import RecordDamaged, RecordUnwritable
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -14,8 +14,9 @@ from typing import Any, BinaryIO
 import pytest
 
 from oncofed.client.records import audit_files, audit_log
+from oncofed.client.records.audit_entries import verify_audit_log
 from oncofed.client.records.audit_files import LOG_BEGUN, LOG_CLOSED, archive_of, closing_of, copies_beside
-from oncofed.client.records.audit_log import AuditLog, verify_audit_log
+from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.chain import Anchor
 from oncofed.client.records.closed_log import signed_closing, verify_closing
 from oncofed.durable import replace_durably, sync_folder

@@ -14,8 +14,9 @@ from tests.doubles import study_plan
 from oncofed.client.records.columns_of_plan import of_the_columns
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema_file import parse_schema
-from oncofed.protocol.plan import ModelSpec, StudyPlan, SummaryKind, SummarySpec, VoteSpec
+from oncofed.protocol.plan import ModelSpec, StudyPlan
 from oncofed.protocol.plan_words import plan_in_words
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec, VoteSpec
 from oncofed.survival.comparators import Comparator
 from oncofed.survival.layers import Layer
 from oncofed.survival.time_shapes import TimeShapes

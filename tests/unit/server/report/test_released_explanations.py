@@ -15,7 +15,8 @@ from tests.command_line import oncofed
 from tests.unit.server.report.fake_studies import fake_plan, fake_schema, fake_study
 
 from oncofed.cohort.schema import Kind, Marker, Modality, StudySchema
-from oncofed.protocol.plan import StudyPlan, SummaryKind
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummaryKind
 from oncofed.protocol.vote_layout import VoteLayout
 from oncofed.server.deployment import runs
 from oncofed.server.deployment.folder import CoordinatorFolder

@@ -11,7 +11,8 @@ from tests.unit.server.report.fake_studies import fake_plan, fake_schema, fake_s
 from tests.unit.server.report.test_measured import words
 
 from oncofed.protocol.gain_layout import LARGEST_RATIO, gain_layout
-from oncofed.protocol.plan import StudyPlan, SummaryKind
+from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummaryKind
 from oncofed.server.card.of_study import metrics_of_study
 from oncofed.server.evaluation.gains import measured_gains, measured_values
 from oncofed.server.rounds.state import ReleasedSummary

@@ -286,7 +286,7 @@ def test_integrated_gradients_of_a_linear_network_are_weight_times_input() -> No
 
 
 def test_steps_are_doubled_until_the_parts_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    other, x = OtherNetwork(network(), SPEC), 20 * torch.randn(40, COLUMNS, generator=torch.Generator().manual_seed(1))
+    other, x = OtherNetwork(network(), SPEC), 20 * torch.randn(8, COLUMNS, generator=torch.Generator().manual_seed(1))
     x = x.double()
     with torch.no_grad():
         expected = other(x)[:, 0].numpy()

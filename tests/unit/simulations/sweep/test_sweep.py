@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 from tests.unit.simulations.sweep.sweep_study import write_study
 
-from oncofed import file_model
 from oncofed.errors import InvalidInput
+from oncofed.file_model import pydantic_of
 from oncofed.ranges import RANGES, Range
 from oncofed.simulations.run import run_study
 from oncofed.simulations.study import read_study
@@ -32,7 +32,7 @@ FAILS = "training.server_learning_rate=0.02,1e308"
 def any_learning_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting inside its range makes a run fail, and some run here must."""
     monkeypatch.setitem(RANGES, "TrainingSpec.server_learning_rate", Range(1e-8, 1e308, 1e-4, 1))
-    monkeypatch.setattr(file_model, "pydantic_of", file_model.pydantic_of.__wrapped__)  # no model of before
+    monkeypatch.setattr("oncofed.file_reading.pydantic_of", pydantic_of.__wrapped__)  # no model of before
 
 
 @dataclass
