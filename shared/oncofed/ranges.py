@@ -183,9 +183,11 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("SummarySpec.horizon", _TIME),
     ("HeldOutRequest.horizon, EvaluationSpec.horizon", Range(1e-3, 50_000, 0.1, 20_000)),
     (
-        "HeldOutRequest.budget_share, HeldOutRequest.calibration_share, ExplanationRequest.budget_share",
+        "HeldOutRequest.budget_share, HeldOutRequest.calibration_share, HeldOutRequest.comparison_share, "
+        "HeldOutRequest.value_share, ExplanationRequest.budget_share",
         Range(0, 0.99, 0, 0.5),
     ),
+    ("HeldOutRequest.gains_within", Range(0.01, 50, 0.5, 5)),
     (
         "VoteSpec.column_markers, VoteSpec.entity_columns, SummarySpec.group_columns",
         _whole(0, _INPUTS, 0, 5_000),

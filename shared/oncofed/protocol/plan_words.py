@@ -180,9 +180,9 @@ def _what_leaves(plan: StudyPlan, schema: StudySchema, parameters: int) -> Itera
             f"says what its model adds ({names}); they are limited and noised with the rest."
         )
     if plan.model.layers:
-        names = ", ".join(each.name for each in plan.model.layers).replace("_", " ")
         yield (
-            f"TAKEN AWAY: each round looks at your patients as if some of these had not been measured: {names}. Which, "
+            "TAKEN AWAY: each round looks at your patients as if some of these had not been measured: "
+            f"{_layer_names(plan)}. Which, "
             "follows from this plan and the round's number alone, so that the model can do without any of them."
         )
     yield (
@@ -285,6 +285,16 @@ def _summary_words(plan: StudyPlan, summary: SummarySpec) -> str:
             + ", also weighted with the predicted risk (a patient's follow-up counts up to where the model expects "
             f"{plan.privacy.hazard_cap:g} events of that patient)"
         ),
+        SummaryKind.COMPARISON: (
+            f"of {whose}, how much likelier what happened is under the model than under each of the simpler models, "
+            f"the squares of that, and how many patients have their scores recorded ({_held_words(plan, summary)})"
+        ),
+        SummaryKind.VALUE: (
+            f"of {whose} of whom all of these were measured ({_layer_names(plan)}), how much likelier what happened is "
+            "under the model by all, by each alone and without each, and the squares of that; and how many these "
+            "patients are, their events and their mean risk by what is always known, and those of the others "
+            f"({_held_words(plan, summary)})"
+        ),
         SummaryKind.KEY_MARKERS: (
             "for how many of your patients each marker is among those that move the model's prognosis most, in which "
             "direction, and by tumour entity"
@@ -305,6 +315,19 @@ def _summary_words(plan: StudyPlan, summary: SummarySpec) -> str:
     )
     noised = release_of_summary(plan, summary).noise_words
     return f'{times}, as "{summary.name}", one list of {summary.cells:,} numbers: {what}, {noised}.{set_aside}'
+
+
+def _held_words(plan: StudyPlan, summary: SummarySpec) -> str:
+    within = ", ".join(f"{edge:g}" for edge in summary.edges)
+    return (
+        f"a patient's follow-up counts up to where a model expects {plan.privacy.hazard_cap:g} events of that patient, "
+        f"and all gains of a patient together are held within {within} natural logarithms, by the markers and not by "
+        "the outcome"
+    )
+
+
+def _layer_names(plan: StudyPlan) -> str:
+    return ", ".join(each.name for each in plan.model.layers).replace("_", " ")
 
 
 def _promise(plan: StudyPlan) -> Iterator[str]:

@@ -164,8 +164,7 @@ def _steps_that_are_counted(privacy: PrivacyRequest | None, known: Known) -> Pri
 
 
 def _leaves_training(asked: ExplanationRequest | None, known: Known) -> ExplanationRequest | None:
-    request = known.before.get("held_out", HeldOutRequest())
-    held_out = request.budget_share + request.calibration_share
+    held_out = known.before.get("held_out", HeldOutRequest()).share
     if asked is not None and held_out < 1 <= held_out + asked.budget_share:
         what = "leaves, with what [held_out] takes, nothing for training"
         raise Wrong(what, "Lower one of them.", key="budget_share")
@@ -315,7 +314,9 @@ def validation_plan_from(
     wanted = wanted_summaries(settings.held_out, schema, model)
     if not wanted:
         what = "asks for no figure, and a validation has no others"
-        remedy = "Write budget_share for C-index and risks by group, calibration_share for calibration, or both."
+        remedy = (
+            "Write budget_share for C-index and risks by group, calibration_share for calibration, or another share."
+        )
         raise InvalidInput([Fault("[held_out]", what, remedy)])
     asked = _privacy_asked(
         replace(settings.privacy, epsilon=request.epsilon, reserve_rounds=0, bounding=Bounding.CLIP), sites=len(roster)

@@ -36,6 +36,7 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.explanation.relevance import marker_relevance
 from oncofed.protocol.plan import StudyPlan
 from oncofed.server.evaluation.calibration import measured_calibration
+from oncofed.server.evaluation.gains import released_gains
 from oncofed.server.evaluation.measured import measured
 from oncofed.server.report.released_figures import plain
 from oncofed.server.rounds.checkpoint import has_checkpoint
@@ -176,6 +177,7 @@ def _run(
             plan, federated.state.summaries, federated.state.weights, competing=patients.test.schema.competing_names
         ),
         measured_calibration=measured_calibration(plan, federated.state.summaries),
+        measured_gains=released_gains(plan, federated.state.summaries),
         released_explanations=released_explanations(plan, patients.test.schema, federated.state.summaries),
         weights=federated.state.weights,
         compared=compared(network, patients=patients, evaluation=study.evaluation, seed=study.seed),

@@ -238,8 +238,7 @@ class StudyFile(PlanSections):
     @property
     def asks_for_held_out(self) -> bool:
         """Whether hospitals that train are to measure on patients of their own."""
-        request = self.settings.held_out
-        return bool(request.budget_share or request.calibration_share)
+        return bool(self.settings.held_out.share)
 
 
 @dataclass(frozen=True)
@@ -281,6 +280,9 @@ class Study:
         for key in ("left_open", "expected_patients"):
             if not asked["settings"][key]:
                 del asked["settings"][key]
+        for name, nothing in {"comparison_share": 0.0, "value_share": 0.0, "gains_within": 1.5}.items():
+            if asked["settings"]["held_out"][name] == nothing:
+                del asked["settings"]["held_out"][name]
         canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
