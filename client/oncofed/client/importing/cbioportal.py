@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from oncofed.client.importing.gene_panels import (
     ALL_GENES,
     FORM,
+    MUTATIONS,
     NOT_SEQUENCED,
     SAMPLE,
     genes_of_matrix,
@@ -43,7 +44,6 @@ _PATIENT, _KIND, _GENE = "PATIENT_ID", "SAMPLE_TYPE", "Hugo_Symbol"
 _BARCODE, _CLASS = "Tumor_Sample_Barcode", "Variant_Classification"
 _STATUS, _NO_MUTATION = "Mutation_Status", ("wildtype", "none", "loh")
 _CLINICAL = {Part.PATIENTS: "data_clinical_patient.txt", Part.SAMPLES: "data_clinical_sample.txt"}
-_MUTATIONS = "data_mutations.txt"
 _UNSAID = ("NA", "[Not Available]", "[Not Applicable]", "[Unknown]")
 """How a study folder writes that nobody knows what a sample is."""
 _OF_ROWS = (_GENE, "Entrez_Gene_Id", "Cytoband", "Composite.Element.REF", "ENTITY_STABLE_ID", "NAME", "DESCRIPTION")
@@ -75,7 +75,7 @@ def read_part(
         panels = genes_of_matrix(study, source, folder, samples)
         frame, found = _matrix(study / name, genes, samples, patient, panels, tell)
     else:
-        name = _MUTATIONS
+        name = MUTATIONS
         frame, found = _mutations(study, source, genes, samples, patient, folder, tell)
     primary = np.array([samples[each].primary for each in found], dtype=np.bool_)
     columns = [gene for gene in genes if gene in frame.columns]
@@ -159,7 +159,7 @@ def _mutations(
 ) -> tuple[pd.DataFrame, list[str]]:
     """A row for each sample that was sequenced, and which these are."""
     sequenced = genes_sequenced(study, source, folder, known)
-    frame = with_columns(study / _MUTATIONS, [_GENE, _BARCODE, _CLASS], also=[_STATUS])
+    frame = with_columns(study / MUTATIONS, [_GENE, _BARCODE, _CLASS], also=[_STATUS])
     samples = [sample for sample in known if sample in sequenced]
     place = {sample: number for number, sample in enumerate(samples)}
     values = np.full((len(samples), len(genes)), np.nan)
@@ -197,7 +197,7 @@ def _mutations(
         (elsewhere, "are of no sample that was sequenced and is known, and do not count"),
     ):
         if count:
-            tell(f"{_MUTATIONS}: {count} variants of these genes {what}")
+            tell(f"{MUTATIONS}: {count} variants of these genes {what}")
     _tell_unnamed(genes, names, tell)
     return _by_sample(values, genes, [known[sample].patient for sample in samples], patient), samples
 
@@ -213,7 +213,7 @@ def _samples_of_variants(frame: pd.DataFrame, known: Mapping[str, _Sample]) -> p
     if sample_of and not {*sample_of.values()} & known.keys():
         what = f"no {_BARCODE} is a {SAMPLE} of the study, so that every gene would be 0 for everybody"
         remedy = f"Write there what stands under {SAMPLE} in {_CLINICAL[Part.SAMPLES]}."
-        raise InvalidInput([Fault(_MUTATIONS, what, remedy, len(frame))])
+        raise InvalidInput([Fault(MUTATIONS, what, remedy, len(frame))])
     return barcodes.map(sample_of).astype(object)
 
 
@@ -227,7 +227,7 @@ def _tell_unnamed(genes: Iterable[str], names: Iterable[str | None], tell: Tell)
     """A gene under another symbol than the file's would be 0 for everybody."""
     if absent := sorted(set(genes) - set(names)):
         listed = ", ".join(absent)
-        tell(f"{_MUTATIONS}: no variant names {listed}: 0 wherever it was looked at. Is it the symbol of this file?")
+        tell(f"{MUTATIONS}: no variant names {listed}: 0 wherever it was looked at. Is it the symbol of this file?")
 
 
 # --- matrices: copy number, expression, proteins
@@ -247,7 +247,11 @@ def _matrix(
     returns  a row for each sample, and which these are.
     """
     header, lines = _lines_of(path, set(genes))
+    row = _place_of_names(header)
     samples = [(column, name) for column, name in enumerate(header) if name in known]
+    if doubled := len(samples) - len({name for _, name in samples}):
+        what = "has several columns of one sample"
+        raise InvalidInput([Fault(path.name, what, "Keep the column of the measurement that counts.", doubled)])
     if not samples:
         what = "has no column of a sample of data_clinical_sample.txt"
         raise InvalidInput([Fault(path.name, what, "Check that both are of one study.")])
@@ -258,10 +262,10 @@ def _matrix(
         if len(line) != len(header):
             what = "some rows have more or fewer cells than the header"
             raise InvalidInput([Fault(path.name, what, "Export it again.")])
-        if line[0] in cells:
-            fault = Fault(f'{path.name}: row "{line[0]}"', "stands there more than once", "Keep one of them.")
+        if line[row] in cells:
+            fault = Fault(f'{path.name}: row "{line[row]}"', "stands there more than once", "Keep one of them.")
             raise InvalidInput([fault])
-        cells[line[0]] = [line[column] for column, _ in samples]
+        cells[line[row]] = [line[column] for column, _ in samples]
     columns: dict[str, list[str]] = {}
     outside = 0
     for gene in genes:
@@ -282,24 +286,35 @@ def _matrix(
     return pd.DataFrame({patient: whose, **columns}, dtype=object), [name for _, name in samples]
 
 
+def _place_of_names(header: list[str]) -> int:
+    """Of the column that names the rows: genes by their symbol, else whatever stands first."""
+    return header.index(_GENE) if _GENE in header else 0
+
+
 def _lines_of(path: Path, genes: set[str]) -> tuple[list[str], list[list[str]]]:
     """The header, and the lines of these genes, each as its cells."""
     content = file_content(path)
     header: list[str] | None = None
-    found = []
+    found, place = [], 0
     try:
         for line in content.split(b"\n"):
             if line.startswith(b"#") or not line.strip():
                 continue
             if header is None:
                 header = line.decode().rstrip("\r").split("\t")
-            elif line.partition(b"\t")[0].decode() in genes:
+                place = _place_of_names(header)
+            elif _cell(line, place) in genes:
                 found.append(line.decode().rstrip("\r").split("\t"))
     except UnicodeError:
         header = None
     if header is None:
         raise InvalidInput([Fault(path.name, "is empty, or no UTF-8 text", "Export it again.")])
     return header, found
+
+
+def _cell(line: bytes, place: int) -> str:
+    cells = line.split(b"\t", place + 1)
+    return cells[place].decode().rstrip("\r") if place < len(cells) else ""
 
 
 def _by_sample(values: NDArray[np.float64], genes: list[str], patients: list[str], patient: str) -> pd.DataFrame:

@@ -7,7 +7,7 @@ never 0; where nothing says which samples were sequenced, the folder is refused.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +25,9 @@ SAMPLE = "SAMPLE_ID"
 NOT_SEQUENCED = ("", "NA")
 ALL_GENES = None
 """Of a sample that was sequenced as a whole."""
+MUTATIONS = "data_mutations.txt"
+_HEAD = 100
+"""Lines of a file among which such a list may stand."""
 _PANELS, _SEQUENCED = "data_gene_panel_matrix.txt", "case_lists/cases_sequenced.txt"
 _PROFILES = {"data_cna.txt": "cna", "data_sv.txt": "structural_variants"}
 """The usual column of the panel matrix for a file."""
@@ -43,16 +46,29 @@ def with_columns(path: Path, columns: list[str], *, also: list[str] | None = Non
 def genes_sequenced(
     study: Path, source: Source, folder: Path, known: Collection[str]
 ) -> Mapping[str, frozenset[str] | None]:
-    """The genes of each sample that was sequenced; None for all."""
-    if (study / _PANELS).exists():
-        frame = with_columns(study / _PANELS, [SAMPLE, "mutations"])
-        return _genes_of(frame, "mutations", study, source, folder, known)
-    if (study / _SEQUENCED).exists():
-        for line in file_content(study / _SEQUENCED).decode("utf-8", "replace").splitlines():
-            if line.startswith("case_list_ids:"):
-                return dict.fromkeys(line.partition(":")[2].split(), ALL_GENES)
+    """The genes of each sample that was sequenced; None for all. Raises InvalidInput where there is none."""
+    for name, told in _told(study, source, folder, known):
+        if not told.keys() & set(known):
+            what = "names no sample of the study as sequenced, so that no gene would be measured in anybody"
+            remedy = f"Write samples there as under {SAMPLE} in the clinical file, or map the genes as not_measured."
+            raise InvalidInput([Fault(name, what, remedy)])
+        return told
     what = f"says nowhere which samples were sequenced: there is neither {_PANELS} nor {_SEQUENCED}"
     raise InvalidInput([Fault(source.lies_at.name, what, "Export one of the two: not sequenced is not the same as 0.")])
+
+
+def _told(
+    study: Path, source: Source, folder: Path, known: Collection[str]
+) -> Iterator[tuple[str, Mapping[str, frozenset[str] | None]]]:
+    """The files that say which samples were sequenced, and for which genes; the most exact one first."""
+    if (study / _PANELS).exists():
+        frame = with_columns(study / _PANELS, [SAMPLE, "mutations"])
+        yield _PANELS, _genes_of(frame, "mutations", study, source, folder, known)
+    for name, begin in ((_SEQUENCED, b"case_list_ids:"), (MUTATIONS, b"#sequenced_samples:")):
+        for line in file_content(study / name).split(b"\n", _HEAD)[:_HEAD] if (study / name).exists() else ():
+            if line.startswith(begin):
+                listed = line.removeprefix(begin).decode("utf-8", "replace").split()
+                yield name, dict.fromkeys(listed, ALL_GENES)
 
 
 def is_covered(panels: Mapping[str, frozenset[str] | None], sample: str, gene: str) -> bool:
@@ -111,7 +127,7 @@ def _profiles_of(study: Path, name: str) -> Iterable[str]:
 
 def _panels(folder: Path) -> Mapping[str, frozenset[str]]:
     """The genes of each panel that a file data_gene_panel_*.txt of the folder describes, by its stable_id."""
-    found = {}
+    found: dict[str, frozenset[str]] = {}
     for path in sorted(folder.glob("data_gene_panel_*.txt")):
         if path.name == _PANELS:
             continue
@@ -123,5 +139,8 @@ def _panels(folder: Path) -> Mapping[str, frozenset[str]]:
         if "stable_id" not in told or "gene_list" not in told:
             what = "does not describe a gene panel"
             raise InvalidInput([Fault(path.name, what, "It needs the lines stable_id: and gene_list:.")])
-        found[told["stable_id"]] = frozenset(told["gene_list"].split())
+        genes = frozenset(told["gene_list"].split())
+        if found.setdefault(told["stable_id"], genes) != genes:
+            what = "describes a gene panel that another file describes with other genes"
+            raise InvalidInput([Fault(path.name, what, "Keep the file of the panel that was used.")])
     return found

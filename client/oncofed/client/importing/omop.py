@@ -12,7 +12,7 @@ Source: OMOP CDM 5.4, the public documentation of OHDSI.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -49,6 +49,7 @@ _NUMBER, _CONCEPT, _OPERATOR = "value_as_number", "value_as_concept_id", "operat
 _TEXTS = ("value_as_string", "value_source_value")
 _UNIT, _OWN_UNIT = "unit_concept_id", "unit_source_value"
 _NUMERIC = re.compile(r"[+-]?[.,]?\d[\d.,' ]*([eE][+-]?\d+)?", re.ASCII)
+_ID, _LARGEST = re.compile(r"\d{1,15}(\.0+)?", re.ASCII), 10**15
 _ANNOTATION = re.compile(r"\.?\{[^}]*\}")
 
 
@@ -163,11 +164,16 @@ class _Events:
     # --- columns
 
     def _concepts(self, frame: pd.DataFrame, name: str) -> Places:
-        ids, malformed = ids_in(Column(frame[name]))
+        ids, malformed = ids_in(Column(frame[name]), self.source.missing or ())
         if malformed:
             where = f'{self.rows.where(self._name)}: column "{name}"'
             self.faults.append(
-                Fault(where, "is no concept id", "Correct the cell, or export the table again.", malformed)
+                Fault(
+                    where,
+                    "is no concept id",
+                    "Correct the cell, list its word under missing, or export the table again.",
+                    malformed,
+                )
             )
         return ids
 
@@ -252,14 +258,19 @@ class _Texts:
         return coded(self._place, [*self._known])
 
 
-def ids_in(column: Column) -> tuple[Places, int]:
-    """(rows,) whole numbers, 0 where a cell is empty; and in how many rows stands something else."""
+def ids_in(column: Column, missing: Collection[str] = ()) -> tuple[Places, int]:
+    """(rows,) whole numbers, 0 where a cell is empty; and in how many rows stands something else.
+
+    missing  words for "not known". Of these a whole number may be a concept, one below 0 is none.
+    """
+    gone = column.empty([word for word in missing if not word.isdecimal()])
     if column.typed is not None:
-        found = np.nan_to_num(column.typed)
-        return found.astype(np.int64), int((found % 1 != 0).sum())
-    found = column.each(lambda text: float(text) if re.fullmatch(r"\d{1,15}(\.0+)?", text, re.ASCII) else np.nan, 0.0)
-    wrong = np.isnan(found) & ~column.empty(())
-    return np.nan_to_num(found).astype(np.int64), int(wrong.sum())
+        found = np.where(gone, 0.0, column.typed)
+        wrong = (found % 1 != 0) | (found < 0) | (found >= _LARGEST)
+    else:
+        found = np.where(gone, 0.0, column.each(lambda text: float(text) if _ID.fullmatch(text) else np.nan, 0.0))
+        wrong = np.isnan(found)
+    return np.where(wrong, 0.0, found).astype(np.int64), int(wrong.sum())
 
 
 def texts_of_concepts(ids: Places) -> pd.Series:

@@ -8,7 +8,6 @@ the one reader of tables (`oncofed.cohort.table`); of a database the server leav
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,17 +18,16 @@ import pandas as pd
 
 from oncofed.client.importing.database_rows import STREAMED, OpenDatabases, rows_of
 from oncofed.client.importing.mapping import Source
-from oncofed.client.importing.omop_tables import ANCESTORS, CONCEPTS, PERSON_ID
+from oncofed.client.importing.omop_tables import OF_VOCABULARY, PERSON_ID
+from oncofed.client.importing.omop_vocabulary import is_published, rows_of_vocabulary
 from oncofed.client.importing.readings import Column, Mask
 from oncofed.client.importing.text_forms import form_of
 from oncofed.cohort.table import Tell, keep_to_oneself, read_table
-from oncofed.cohort.text_form import TextForm
 from oncofed.errors import Fault, InvalidInput
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
-_LONGEST_HEADER = 1 << 16
 _ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".parquet")
 
 
@@ -119,8 +117,11 @@ class FolderRows:
         wanted = list(dict.fromkeys([*needed, *optional]))
         parts = []
         for path in self._paths(table):
-            form = self._form_of(table, path)
-            frame = read_table(path, columns=wanted, tell=self._tell, form=form)
+            if table in OF_VOCABULARY and is_published(path):
+                frame = rows_of_vocabulary(path, wanted, {each.column: each.concepts for each in only})
+            else:
+                form = form_of(replace(self._source, path=path))
+                frame = read_table(path, columns=wanted, tell=self._tell, form=form)
             frame = frame.rename(columns={str(name): str(name).strip().casefold() for name in frame.columns})
             if frame.columns.has_duplicates:
                 what = "has columns whose names differ only in capitals or blanks"
@@ -129,15 +130,6 @@ class FolderRows:
                 raise _absent(path.name, absent)
             parts.append(_kept(frame, only))
         return parts[0] if len(parts) == 1 else _together(parts, self.where(table))
-
-    def _form_of(self, table: str, path: Path) -> TextForm:
-        """A vocabulary's files are as everybody gets them (Athena): with tabs, and quotation marks that are letters."""
-        form = form_of(replace(self._source, path=path))
-        if table in (ANCESTORS, CONCEPTS) and path.is_file():
-            with suppress(OSError), path.open("rb") as file:  # which the reader of tables tells
-                if b"\t" in file.readline(_LONGEST_HEADER):
-                    return replace(form, separator="\t", quoted=False)
-        return form
 
     def days(self, table: str, day: str, *, last: bool) -> pd.DataFrame:
         return self.read(table, [PERSON_ID, day])

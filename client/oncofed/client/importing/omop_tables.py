@@ -28,7 +28,9 @@ class OmopTable(StrEnum):
 
 
 ANCESTORS, CONCEPTS = "concept_ancestor", "concept"
-NAMES = frozenset({*(table.value for table in OmopTable), ANCESTORS, CONCEPTS})
+OF_VOCABULARY = frozenset({ANCESTORS, CONCEPTS})
+"""Tables of the vocabulary, which come from its publisher and hold nothing of patients."""
+NAMES = frozenset({*(table.value for table in OmopTable), *OF_VOCABULARY})
 """Tables of the model that are read."""
 
 PERSON_ID = "person_id"

@@ -267,6 +267,10 @@ def test_volumes_and_areas_of_body_composition_are_converted(
         ("1010/l", 10),
         ("x10^12/L", 12),
         ("K/uL", 9),
+        ("K/mcL", 9),
+        ("thou/uL", 9),
+        ("Tsd./µl", 9),
+        ("Mio./µl", 12),
         ("/ul", 6),
     ],
 )
@@ -275,6 +279,28 @@ def test_a_power_of_ten_is_read_in_full_or_by_its_exponent(unit: str, power: int
     found = unit_of(unit, counted=True)
     assert found is not None
     assert found.factor == Fraction(10) ** power
+
+
+@pytest.mark.parametrize(
+    ("analyte", "unit"),
+    [
+        ("egfr_creatinine", "mL/min/{1.73_m2}"),
+        ("egfr_creatinine", "ml/min/1,73m²"),
+        ("egfr_creatinine", "mL/min/1.73 m^2"),
+        ("esr", "mm/hr"),
+        ("esr", "mm/1h"),
+        ("aptt", "sek."),
+        ("ca_19_9", "[arb'U]/mL"),
+    ],
+)
+def test_a_unit_is_the_same_however_laboratories_write_it(analyte: str, unit: str) -> None:
+    found = BY_NAME[analyte]
+    assert factor_between(unit, found.unit, found) == 1
+
+
+@pytest.mark.parametrize("unit", ["mg*24h", "thou", "mc/l", "tsd.l"])
+def test_what_only_resembles_a_unit_is_none(unit: str) -> None:
+    assert unit_of(unit, counted=True) is None
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import random
 from collections.abc import Iterator
@@ -20,9 +21,11 @@ from tests.postgresql import PASSWORD, Server, running_postgresql
 from oncofed.client.importing.catalogue import CATALOGUE, catalogue_schema
 from oncofed.client.importing.cohort_import import ImportedCohort, import_cohort
 from oncofed.client.importing.mapping_file import read_mapping
+from oncofed.client.importing.omop import ids_in
 from oncofed.client.importing.omop_drafting import OmopPlace, draft_omop
 from oncofed.client.importing.omop_hierarchy import Hierarchy
 from oncofed.client.importing.omop_tables import OMOP, UNITS
+from oncofed.client.importing.readings import Column
 from oncofed.client.importing.units import unit_of
 from oncofed.errors import InvalidInput
 from studies.omop.make_omop import BREAST, COLON, COLUMNS, DATA_CUT, DIABETES, LUNG, Model, written
@@ -448,6 +451,43 @@ def test_a_vocabulary_is_read_as_everybody_gets_it(mapping: Path) -> None:
     (mapping.parent / "cdm" / "CONCEPT.csv").write_text("\n".join([*known, '2000000999\tmg/dL\tx\t3.5"']) + "\n")
     assert_is(frame(mapping), MODEL.truth)
     assert person_with(mapping, ",1.25,,2000000999,,,")["log10_crp"].item() == pytest.approx(np.log10(12.5))
+
+
+def test_tables_of_the_vocabulary_are_read_as_their_publisher_gives_them(mapping: Path) -> None:
+    """By tabs, with names in .csv, and with quotation marks that quote nothing."""
+    path = mapping.parent / "cdm" / "concept_ancestor.csv"
+    path.write_text(path.read_text().replace(",", "\t"))
+    assert_is(frame(mapping), MODEL.truth)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"1\t2\n")
+    with pytest.raises(InvalidInput, match=r"concept_ancestor.csv: has rows with more or fewer cells .* \(1 row\)"):
+        imported(mapping)
+    path.unlink()
+    path.with_name("CONCEPT_ANCESTOR.csv.gz").write_bytes(gzip.compress(whole.replace(b"\n", b"\r\n"))[:-9])
+    with pytest.raises(InvalidInput, match="archive is damaged"):
+        imported(mapping)
+    path.with_name("CONCEPT_ANCESTOR.csv.gz").write_bytes(gzip.compress(whole.replace(b"\n", b"\r\n")))
+    assert_is(frame(mapping), MODEL.truth)
+    path.with_name("concept.csv").write_text(
+        'concept_id\tconcept_name\tconcept_code\n2000000999\t"Cat scratch" disease, 3.5"\tmg/dL\n'
+    )
+    assert person_with(mapping, ",1.25,,2000000999,,,")["log10_crp"].item() == pytest.approx(np.log10(12.5))
+
+
+def test_a_word_for_not_known_is_no_concept(mapping: Path) -> None:
+    """As SQL Server (NULL), COPY and some vendors (-1) write it."""
+    change(mapping, ('site_source = "persons"', 'site_source = "persons"\nmissing = ["NULL", "-1"]'))
+    for unknown in ("NULL", "-1"):
+        found = person_with(mapping, f"{unknown},1.25,{unknown},8840,,,")
+        assert found["log10_crp"].item() == pytest.approx(np.log10(12.5))
+    with pytest.raises(InvalidInput, match="is no concept id"):
+        person_with(mapping, "-2,1.25,,8840,,,")
+
+
+def test_a_negative_concept_is_none_however_it_is_stored() -> None:
+    for cells in ([-1.0, 5.0, np.nan], ["-1", "5", ""]):
+        ids, wrong = ids_in(Column(pd.Series(cells)))
+        assert (ids.tolist(), wrong) == ([0, 5, 0], 1)
 
 
 def test_words_mean_the_nearest_concept_and_lists_every_one() -> None:

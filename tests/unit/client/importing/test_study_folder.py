@@ -223,6 +223,58 @@ def test_columns_of_a_matrix_that_are_of_no_sample_are_counted(folder: Path) -> 
     assert_is(found.table.to_pandas(), FOLDER.truth)
 
 
+def sequenced(folder: Path) -> set[str]:
+    found = imported(folder).table.to_pandas().set_index("patient_id")["STK11_mut"]
+    return {*found[found.notna()].index}
+
+
+def test_the_samples_that_the_head_of_the_mutations_lists_were_sequenced(folder: Path) -> None:
+    (folder / "data_gene_panel_matrix.txt").unlink()
+    change(folder / "data_mutations.txt", ("#version 2.4\n", "#version 2.4\n#sequenced_samples: P-0001-T1 P-0002-T1\n"))
+    assert sequenced(folder) == {"P-0001", "P-0002"}
+    (folder / "case_lists").mkdir()
+    (folder / "case_lists" / "cases_sequenced.txt").write_text("case_list_ids: P-0002-T1\tP-0004-T1\n")
+    assert sequenced(folder) == {"P-0002", "P-0004"}
+
+
+@pytest.mark.parametrize("listed", ["", "p-0001-t1\tP-0001", "P-0001-T1A"])
+def test_where_no_sample_of_the_study_was_sequenced_the_folder_is_refused(folder: Path, listed: str) -> None:
+    panels = folder / "data_gene_panel_matrix.txt"
+    panels.write_text("SAMPLE_ID\tmutations\n" + "".join(f"{each}\tSMALL\n" for each in listed.split()))
+    with pytest.raises(InvalidInput, match=r"data_gene_panel_matrix.txt: names no sample of the study as sequenced"):
+        imported(folder)
+    panels.unlink()
+    (folder / "case_lists").mkdir()
+    (folder / "case_lists" / "cases_sequenced.txt").write_text(f"case_list_ids:{listed}\n")
+    with pytest.raises(InvalidInput, match=r"cases_sequenced.txt: names no sample of the study as sequenced"):
+        imported(folder)
+
+
+def test_one_panel_has_the_same_genes_in_every_file_that_describes_it(folder: Path) -> None:
+    small = folder / "data_gene_panel_small.txt"
+    again = folder / "data_gene_panel_small_2.txt"
+    again.write_text(small.read_text().replace("TP53\tKRAS", "KRAS\tTP53"))
+    assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
+    again.write_text(small.read_text().replace("TP53", "BRAF"))
+    with pytest.raises(InvalidInput, match="that another file describes with other genes"):
+        imported(folder)
+
+
+def test_the_symbols_of_a_matrix_may_stand_behind_other_columns(folder: Path) -> None:
+    path = folder / "data_cna.txt"
+    rows = [line.split("\t") for line in path.read_text().splitlines()]
+    path.write_text("".join("\t".join([row[1], row[0], *row[2:]]) + "\n" for row in rows))
+    assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
+    path.write_text("".join("\t".join([*row[1:], row[0]]) + "\r\n" for row in rows))
+    assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
+
+
+def test_two_columns_of_one_sample_are_a_fault(folder: Path) -> None:
+    change(folder / "data_cna.txt", ("P-0002-T1", "P-0001-T1"))
+    with pytest.raises(InvalidInput, match=r"data_cna.txt: has several columns of one sample \(1 row\)"):
+        imported(folder)
+
+
 def test_a_silent_class_has_no_capitals(folder: Path) -> None:
     path = folder / "data_mutations.txt"
     assert "\tSilent" in path.read_text()
