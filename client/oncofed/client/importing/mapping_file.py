@@ -19,6 +19,7 @@ from oncofed.client.importing.mapping_rules import meant_twice
 from oncofed.client.importing.places import as_meant, place_of_source
 from oncofed.cohort.schema import Endpoint, StudySchema
 from oncofed.cohort.schema_file import read_schema
+from oncofed.cohort.text_form import Encoding
 from oncofed.errors import Fault, InvalidInput
 from oncofed.file_reading import read_declared
 from oncofed.toml_file import closest, read_toml
@@ -142,6 +143,8 @@ def _of_source(where: str, source: Source) -> Iterator[Fault]:
     if source.patient is None and not public and not source.numbered:
         remedy = "Name the column of identifiers, or write numbered = true for a table that has none."
         yield Fault(f"{where}, patient", "is missing", remedy)
+    if public and source.encoding is not Encoding.UTF_8:
+        yield Fault(f"{where}, encoding", "has no meaning for this part", "Remove it: a study folder is UTF-8.")
     if source.numbered and source.part is not Part.TABLE:
         yield Fault(f"{where}, numbered", "is only for a table", "Remove it.")
     if (source.part is Part.MATRIX) is not (source.file is not None):

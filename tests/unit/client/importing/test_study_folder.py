@@ -269,6 +269,12 @@ def test_the_symbols_of_a_matrix_may_stand_behind_other_columns(folder: Path) ->
     assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
 
 
+def test_an_encoding_that_would_be_passed_over_is_refused(folder: Path) -> None:
+    change(folder / "mapping.toml", ('whole = ["WES"]', 'whole = ["WES"]\nencoding = "windows-1252"'))
+    with pytest.raises(InvalidInput, match="encoding: has no meaning for this part"):
+        imported(folder)
+
+
 def test_two_columns_of_one_sample_are_a_fault(folder: Path) -> None:
     change(folder / "data_cna.txt", ("P-0002-T1", "P-0001-T1"))
     with pytest.raises(InvalidInput, match=r"data_cna.txt: has several columns of one sample \(1 row\)"):
