@@ -148,7 +148,7 @@ def test_a_wrong_level_is_told_adopted_shown_and_withdrawn(node: InstalledNode, 
 def test_a_right_model_is_left_as_it_is_and_the_page_says_that_somebody_looked(
     node: InstalledNode, tmp_path: Path
 ) -> None:
-    delivered(node, table(level=1.0, seed=3))
+    delivered(node, table(level=1.0, seed=4))
     said = oncofed("site", "recalibrate", node.folder.root, "--adopt")
     assert "Proposed: adjust nothing" in said.text, said.text
     patient, cohort = said_on_pages(node, tmp_path)
