@@ -415,6 +415,36 @@ def test_a_copy_number_outside_of_the_samples_panel_is_not_measured_and_told(
     assert any("cells lie in genes that their sample's panel does not name: not measured" in note for note in told)
 
 
+OF_CNA = "stable_id: gistic\ndata_filename: data_cna.txt\n"
+
+
+def with_panels_of_copy_number(folder: Path, meta: str = "", **columns: str) -> pd.Series:
+    """The deletions of CDKN2A, which the panel SMALL lacks. columns: of the matrix of panels, alike for everybody."""
+    matrix = pd.read_csv(folder / "data_gene_panel_matrix.txt", sep="\t", keep_default_na=False)
+    matrix.assign(**columns).to_csv(folder / "data_gene_panel_matrix.txt", sep="\t", index=False)
+    (folder / "data_gene_panel_small.txt").write_text("stable_id: SMALL\ngene_list: TP53\tKRAS\tEGFR\n")
+    (folder / "meta_cna.txt").write_text(meta)
+    change(folder / "mapping.toml", ('file = "data_cna.txt"', 'file = "data_cna.txt"\nwhole = ["WES"]'))
+    found: pd.Series = imported(folder).table.to_pandas()["CDKN2A_deleted"]
+    return found
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"cna": "SMALL", "gistic": "WES"},  # that of another assay comes first
+        {"cna": "SMALL"},  # which is another assay's, too
+        {"gistic": "NA"},  # of no panel, as an exome is, but with numbers
+    ],
+)
+def test_copy_number_is_told_for_all_genes_unless_its_own_profile_has_a_panel(
+    folder: Path, columns: dict[str, str]
+) -> None:
+    before = imported(folder).table.to_pandas()["CDKN2A_deleted"]
+    assert before.notna().sum() > 50
+    assert with_panels_of_copy_number(folder, OF_CNA, **columns).equals(before)
+
+
 def test_a_sample_that_is_kept_is_not_displaced_by_one_that_is_not(tmp_path: Path) -> None:
     """And among those that are kept the primary tumour comes first, whatever else the mapping keeps."""
     rows = ["PATIENT_ID\tSAMPLE_ID\tSAMPLE_TYPE\tCT\tTMB"]
