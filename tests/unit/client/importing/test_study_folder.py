@@ -445,6 +445,37 @@ def test_copy_number_is_told_for_all_genes_unless_its_own_profile_has_a_panel(
     assert with_panels_of_copy_number(folder, OF_CNA, **columns).equals(before)
 
 
+@pytest.mark.parametrize(("columns", "measured"), [({}, False), ({"gistic": "NA"}, False), ({"gistic": "WES"}, True)])
+def test_one_panel_may_be_told_for_all_samples_of_a_profile(
+    folder: Path, columns: dict[str, str], measured: bool
+) -> None:
+    """A column of the panel matrix says more."""
+    found = with_panels_of_copy_number(folder, OF_CNA + "gene_panel: SMALL\n", **columns)
+    assert (found.notna().sum() > 50) == measured
+    assert measured or found.isna().all()
+
+
+@pytest.mark.parametrize("matrix", [True, False])
+def test_the_genes_of_sequenced_samples_may_be_those_of_one_panel(folder: Path, matrix: bool) -> None:
+    samples = [line.split("\t")[1] for line in FOLDER.files["data_clinical_sample.txt"].splitlines()[5:]]
+    (folder / "case_lists").mkdir()
+    (folder / "case_lists" / "cases_sequenced.txt").write_text("case_list_ids: " + "\t".join(samples) + "\n")
+    (folder / "meta_mutations.txt").write_text("gene_panel: SMALL\ndata_filename: data_mutations.txt\n")
+    panels = folder / "data_gene_panel_matrix.txt"
+    panels.write_text("SAMPLE_ID\tgistic\n")
+    if not matrix:
+        panels.unlink()
+    found = imported(folder).table.to_pandas()
+    assert found["TP53_mut"].notna().sum() > 200
+    assert found["STK11_mut"].isna().all()
+    (folder / "meta_mutations.txt").write_text("gene_panel: LOST\ndata_filename: data_mutations.txt\n")
+    with pytest.raises(InvalidInput, match=r"meta_\*.txt: gene_panel: name a gene panel that no file"):
+        imported(folder)
+    (folder / "meta_other.txt").write_text("gene_panel: SMALL\ndata_filename: data_mutations.txt\n")
+    with pytest.raises(InvalidInput, match="name several panels for one file"):
+        imported(folder)
+
+
 def test_a_sample_that_is_kept_is_not_displaced_by_one_that_is_not(tmp_path: Path) -> None:
     """And among those that are kept the primary tumour comes first, whatever else the mapping keeps."""
     rows = ["PATIENT_ID\tSAMPLE_ID\tSAMPLE_TYPE\tCT\tTMB"]
