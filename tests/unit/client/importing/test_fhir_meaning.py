@@ -326,6 +326,34 @@ def test_a_patient_of_another_server_is_another_patient(base: str, same: bool, t
         bundles(tmp_path, listed)
 
 
+@pytest.mark.parametrize("kind", ["replaces", "replaced-by"])
+@pytest.mark.parametrize(
+    ("base", "same"),
+    [("http://old.example/fhir", False), ("https://s1.example/fhir", True), ("http://s1.example/fhir", True)],
+)
+def test_a_link_to_another_server_makes_nobody_of_this_one_another(
+    kind: str, base: str, same: bool, tmp_path: Path
+) -> None:
+    who = patient("a", link=[{"other": {"reference": f"{base}/Patient/b"}, "type": kind}])
+    listed: list[tuple[str | None, Resource]]
+    listed = [(f"http://s1.example/fhir/Patient/{each['id']}", each) for each in (who, patient("b"))]
+    listed += [(None, each) for each in (diagnosis("a"), diagnosis("b"), AWAKE, crp(300, "b"))]
+    found = bundles(tmp_path, listed)
+    assert len({row["crp"] for row in cells(found).values()} - {300.0}) == (0 if same else 1)
+    assert ("1 patients are linked to one of another server" in notes(found)) != same
+
+
+@pytest.mark.parametrize(("bases", "same"), [(("s1", "s1"), True), (("s1", "old"), False)])
+def test_where_no_address_names_the_server_links_to_two_of_them_are_not_followed(
+    bases: tuple[str, str], same: bool, tmp_path: Path
+) -> None:
+    links = [{"other": {"reference": f"http://{each}.example/Patient/b"}, "type": "replaces"} for each in bases]
+    who = [patient("a", link=links), patient("b"), diagnosis("a"), diagnosis("b"), AWAKE, crp(300, "b")]
+    found = imported(tmp_path, who)
+    assert (cells(found)["a"]["crp"] == 300) == same
+    assert ("1 patients are linked to one of another server" in notes(found)) != same
+
+
 # --- copies and versions
 
 
