@@ -146,9 +146,9 @@ def test_one_address_of_two_bundles_is_nobodys(tmp_path: Path) -> None:
         import_cohort(read_mapping(path))
 
 
-def bundles(folder: Path, *resources: list[tuple[str | None, Resource]]) -> ImportedCohort:
+def bundles(folder: Path, *resources: list[tuple[str | None, Resource]], mapping: str = MAPPING) -> ImportedCohort:
     """Each list is a bundle of addresses and resources."""
-    path = write(folder, [])
+    path = write(folder, [], mapping=mapping)
     for number, listed in enumerate(resources):
         entries = [{"resource": each} | ({"fullUrl": url} if url else {}) for url, each in listed]
         content = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
@@ -759,6 +759,35 @@ def test_a_drug_that_nobody_can_name_is_told(drug: Resource, words: str, tmp_pat
     taken = {"resourceType": "MedicationStatement", "id": "t", "status": "active", "effectiveDateTime": "2020-02-01"}
     resources = [taken | of("a") | drug, {"resourceType": "Medication", "id": "bare"}, patient("a"), diagnosis("a")]
     assert words in notes(imported(tmp_path, [*resources, AWAKE], mapping=with_marker("fhir_medications", THERAPY)))
+
+
+S1 = "http://s1.example/fhir/"
+
+
+@pytest.mark.parametrize(
+    ("address", "reference", "given"),
+    [
+        (f"{S1}Medication/m", "http://pharmacy.example/fhir/Medication/m", 0),
+        (f"{S1}Medication/m", "https://s1.example/fhir/Medication/m/_history/3", 1),
+        ("http://pharmacy.example/fhir/Medication/m", "http://pharmacy.example/fhir/Medication/m", 1),
+        ("http://pharmacy.example/fhir/Medication/m", f"{S1}Medication/m", 0),
+        ("http://pharmacy.example/fhir/Medication/m", "Medication/m", 1),
+        (None, "http://pharmacy.example/fhir/Medication/m", 0),
+        (None, f"{S1}Medication/m", 1),
+    ],
+)
+def test_a_medication_of_another_server_is_another_drug(
+    address: str | None, reference: str, given: int, tmp_path: Path
+) -> None:
+    """And is told, since a row of which nobody knows the drug is none that was not given."""
+    medication: Resource = {"resourceType": "Medication", "id": "m", "code": concept(ATC, "L01XA01")}
+    taken = {"resourceType": "MedicationStatement", "id": "t", "status": "active", "effectiveDateTime": "2020-02-01"}
+    taken |= of("a") | {"medicationReference": {"reference": reference}}
+    listed: list[tuple[str | None, Resource]] = [(f"{S1}Patient/a", patient("a")), (None, diagnosis("a"))]
+    listed += [(None, AWAKE), (None, taken), (address, medication)]
+    found = bundles(tmp_path, listed, mapping=with_marker("fhir_medications", THERAPY))
+    assert cells(found)["a"]["ecog"] == given
+    assert ("1 rows name a medication that is not among" in notes(found)) != given
 
 
 def test_resources_without_a_code_of_the_system_that_is_named_are_told(tmp_path: Path) -> None:

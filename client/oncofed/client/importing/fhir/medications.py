@@ -19,6 +19,7 @@ from oncofed.client.importing.fhir.elements import identifier_key, objects_of, t
 from oncofed.client.importing.fhir.files import Entry
 from oncofed.client.importing.fhir.register import Mask
 from oncofed.client.importing.fhir.resources import REFERRED, Wanted, medication_codes
+from oncofed.client.importing.fhir.subjects import server_of
 from oncofed.client.importing.fhir.text_columns import Place, TextColumns, coded
 from oncofed.client.importing.mapping_choices import Part
 
@@ -52,6 +53,7 @@ class Medications:
     _names: list[tuple[str, ...]] = field(default_factory=list)  # the first is that of which it is a copy
     _number: list[int] = field(default_factory=list)
     _codes: list[tuple[_Codes, ...]] = field(default_factory=list)
+    _servers: dict[str, set[str]] = field(default_factory=dict)  # by name, where they are known
 
     def add(self, entry: Entry, name: str | None, number: int, codes: tuple[_Codes, ...]) -> None:
         """name: of which it is a copy. number: of the resource."""
@@ -64,6 +66,8 @@ class Medications:
         self._names.append((own, *(each for each in (entry.full_url, *by_identifier) if each is not None)))
         self._number.append(number)
         self._codes.append(codes)
+        if (server := server_of(entry.full_url or "")) is not None:
+            self._servers.setdefault(own, set()).add(server)
 
     def _current(self, current: Mask) -> dict[str, tuple[_Codes, ...]]:
         listed = zip(self._names, self._number, self._codes, strict=True)
@@ -78,11 +82,14 @@ class Medications:
         told = {(name, codes[names[0]]) for names in self._names for name in names if names[0] in codes}
         return {name for name, times in Counter(name for name, _ in told).items() if times > 1}
 
-    def of(self, place: int, table: TextColumns, rows: Place, current: Mask) -> Drugs:
-        """Of the table at that place among those wanted."""
+    def of(self, place: int, table: TextColumns, rows: Place, current: Mask, *, home: str | None) -> Drugs:
+        """Of the table at that place among those wanted. home: the server of the patients, if it is known."""
         texts = table.texts("code")
         known = self._meant(place, current)
-        meant = [_found(known, text.removeprefix(REFERRED)) if text.startswith(REFERRED) else (text,) for text in texts]
+        meant = [
+            self._found(known, text.removeprefix(REFERRED), home) if text.startswith(REFERRED) else (text,)
+            for text in texts
+        ]
         places = table.places("code", rows)
         flat: list[str | None] = [code for codes in meant for code in codes or (None,)]
         many = np.array([*(len(codes or (None,)) for codes in meant), 1], dtype=np.int64)
@@ -109,10 +116,13 @@ class Medications:
             if name not in several
         }
 
-
-def _found(known: Mapping[str, _Codes], reference: str) -> _Codes | None:
-    reference = reference if reference.startswith("?") else _VERSION.sub("", reference)
-    return known.get(reference, known.get("/".join(reference.split("/")[-2:])))
+    def _found(self, known: Mapping[str, _Codes], reference: str, home: str | None) -> _Codes | None:
+        """An id is that of its server: of the resource, or else of the patients."""
+        reference = reference if reference.startswith("?") else _VERSION.sub("", reference)
+        tail = "/".join(reference.split("/")[-2:])
+        servers = self._servers.get(tail, {home} if home else set())
+        near = (server := server_of(reference)) is None or not servers or server in servers
+        return known.get(reference, known.get(tail) if near else None)
 
 
 def _told(lost: int, bare: int) -> Iterator[str]:

@@ -240,7 +240,7 @@ class FhirFolder:
         notes += self._notes_of_rows(place, source, rows)
         codes = None
         if source.part is Part.FHIR_MEDICATIONS:
-            drugs = self._medications.of(place, table, rows, self.current)
+            drugs = self._medications.of(place, table, rows, self.current, home=self._home)
             rows, codes = drugs.rows, drugs.codes
             notes += drugs.notes
         subject = table.subject[rows]
