@@ -790,6 +790,48 @@ def test_a_medication_of_another_server_is_another_drug(
     assert ("1 rows name a medication that is not among" in notes(found)) != given
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"code": concept(ATC, "L01XA01")}, {"code": concept(ATC, "B05BB01")}, False),
+        ({"code": concept("urn:pzn", "7")}, {"code": concept("urn:pzn", "8")}, False),
+        (
+            {"code": concept("urn:pzn", "7")},
+            {"code": concept("urn:pzn", "7"), "ingredient": [{"itemCodeableConcept": concept(ATC, "L01XA01")}]},
+            True,
+        ),
+        ({"code": {"text": "Cisplatin"}}, {"code": concept(ATC, "L01XA01")}, True),
+        ({"code": concept("http://www.whocc.no/atc", "L01XA01")}, {"code": concept(ATC, "L01XA01")}, True),
+    ],
+)
+def test_versions_of_one_medication_are_of_one_drug(one: Resource, other: Resource, same: bool, tmp_path: Path) -> None:
+    """Servers number drugs alike, and the newest would be everybody's."""
+    versions: list[Resource] = [
+        {"resourceType": "Medication", "id": "1", "meta": {"versionId": str(n)}} | each
+        for n, each in enumerate((one, other))
+    ]
+    taken = {"resourceType": "MedicationStatement", "id": "t", "status": "active", "effectiveDateTime": "2020-02-01"}
+    taken |= of("a") | {"medicationReference": {"reference": "Medication/1"}}
+    resources = [patient("a"), diagnosis("a"), AWAKE, taken, *versions]
+    if same:
+        found = imported(tmp_path, resources, mapping=with_marker("fhir_medications", THERAPY))
+        assert cells(found)["a"]["ecog"] == 1
+        return
+    with pytest.raises(InvalidInput, match=r"ids of medications have versions of different drugs.* \(1 row\)"):
+        imported(tmp_path, resources, mapping=with_marker("fhir_medications", THERAPY))
+
+
+def test_versions_of_one_medication_are_of_one_server(tmp_path: Path) -> None:
+    drug: Resource = {"resourceType": "Medication", "id": "1", "code": {"text": "Cisplatin"}}
+    listed = [(f"http://{each}.example/fhir/Medication/1", drug) for each in ("a", "b")]
+    with pytest.raises(InvalidInput, match="ids of medications have versions of different drugs"):
+        bundles(
+            tmp_path,
+            [*listed, (None, patient("a")), (None, diagnosis("a")), (None, AWAKE)],
+            mapping=with_marker("fhir_medications", THERAPY),
+        )
+
+
 def test_resources_without_a_code_of_the_system_that_is_named_are_told(tmp_path: Path) -> None:
     text = changed(('part = "fhir_observations"', f'part = "fhir_observations"\nsystem = "{SNOMED}"'))
     found = imported(tmp_path, two_patients(), mapping=text)

@@ -11,12 +11,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-from oncofed.client.importing.fhir.elements import identifier_key, objects_of, text_of
-from oncofed.client.importing.fhir.files import Entry
+from oncofed.client.importing.fhir.elements import codings_of, identifier_key, object_of, objects_of, text_of
+from oncofed.client.importing.fhir.files import Entry, Json
 from oncofed.client.importing.fhir.register import Mask
 from oncofed.client.importing.fhir.resources import REFERRED, Wanted, medication_codes
 from oncofed.client.importing.fhir.subjects import server_of
@@ -27,14 +28,23 @@ _VERSION = re.compile(r"/_history/[^/]*$")
 _Codes = tuple[str, ...]
 
 
-def codes_of_medication(entry: Entry, wanted: Sequence[Wanted]) -> tuple[_Codes, ...]:
-    """For each wanted table, if it is one of medications. Raises OtherForm."""
-    of_drugs = (each.part is Part.FHIR_MEDICATIONS for each in wanted)
+def codes_of_medication(entry: Entry, wanted: Sequence[Wanted]) -> tuple[_Codes, ...] | None:
+    """For each wanted table, if it is one of medications; None where none is. Raises OtherForm."""
+    of_drugs = [each.part is Part.FHIR_MEDICATIONS for each in wanted]
+    if not any(of_drugs):
+        return None
     systems = (each.system for each in wanted)
     return tuple(
         tuple(medication_codes(entry.resource, system)) if each else ()
         for each, system in zip(of_drugs, systems, strict=True)
     )
+
+
+def _content(medication: Json) -> frozenset[str]:
+    """Every code of it and of its ingredients; the names of code systems change."""
+    ingredients = (object_of(each, "itemCodeableConcept") for each in objects_of(medication, "ingredient"))
+    concepts = (object_of(medication, "code"), *ingredients)
+    return frozenset(each.code for concept in concepts for each in codings_of(concept))
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +63,7 @@ class Medications:
     _names: list[tuple[str, ...]] = field(default_factory=list)  # the first is that of which it is a copy
     _number: list[int] = field(default_factory=list)
     _codes: list[tuple[_Codes, ...]] = field(default_factory=list)
+    _content: list[frozenset[str]] = field(default_factory=list)
     _servers: dict[str, set[str]] = field(default_factory=dict)  # by name, where they are known
 
     def add(self, entry: Entry, name: str | None, number: int, codes: tuple[_Codes, ...]) -> None:
@@ -66,12 +77,24 @@ class Medications:
         self._names.append((own, *(each for each in (entry.full_url, *by_identifier) if each is not None)))
         self._number.append(number)
         self._codes.append(codes)
+        self._content.append(_content(entry.resource))
         if (server := server_of(entry.full_url or "")) is not None:
             self._servers.setdefault(own, set()).add(server)
 
     def _current(self, current: Mask) -> dict[str, tuple[_Codes, ...]]:
         listed = zip(self._names, self._number, self._codes, strict=True)
         return {names[0]: codes for names, number, codes in listed if current[number]}
+
+    def of_different_drugs(self) -> int:
+        """How many ids have versions that cannot be of one drug: of several servers, or without a code in common."""
+        by_name: dict[str, set[frozenset[str]]] = {}
+        for names, content in zip(self._names, self._content, strict=True):
+            by_name.setdefault(names[0], set()).add(content)
+        return sum(
+            len(self._servers.get(name, ())) > 1
+            or any(not one & other for one, other in combinations(told - {frozenset()}, 2))
+            for name, told in by_name.items()
+        )
 
     def shared(self, current: Mask) -> int:
         """How many addresses of bundles lead to medications of different codes."""

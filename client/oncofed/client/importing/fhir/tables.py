@@ -53,6 +53,8 @@ from oncofed.client.importing.partial_dates import PartialDate, is_partial, whol
 from oncofed.client.importing.readings import Column
 from oncofed.errors import Fault, InvalidInput
 
+_ONE_SERVER = "Import the resources of one server at a time; of versions, export the newest alone."
+
 
 @dataclass(frozen=True, eq=False)
 class FhirTable:
@@ -131,8 +133,10 @@ class FhirFolder:
             faults.append(Fault(name, what, "Export it again with ids of their own, as FHIR wants.", shared))
         if different := of_different_people([each for _, each in self._persons]):
             what = "ids of patients have versions of different people, as of several servers"
-            remedy = "Import the resources of one server at a time; of versions, export the newest alone."
-            faults.append(Fault(name, what, remedy, different))
+            faults.append(Fault(name, what, _ONE_SERVER, different))
+        if different := self._medications.of_different_drugs():
+            what = "ids of medications have versions of different drugs, as of several servers"
+            faults.append(Fault(name, what, _ONE_SERVER, different))
         if shared := self._medications.shared(self.current):
             what = "addresses of bundles (urn:uuid) stand for several medications each"
             faults.append(Fault(name, what, "Export it again with ids of their own, as FHIR wants.", shared))
