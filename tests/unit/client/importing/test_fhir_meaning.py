@@ -682,8 +682,9 @@ def with_marker(part: str, marker: str) -> str:
 
 THERAPY = '[[marker]]\nname = "ecog"\nsource = "extra"\ncodes = ["L01*"]\nwithout_row = "0"\ntake = "max"\n'
 DRUG = {"medicationCodeableConcept": concept("http://fhir.de/CodeSystem/bfarm/atc", "L01XA01")}
+DRUG_ITSELF: Resource = {"code": DRUG["medicationCodeableConcept"]}
 CONTAINED = {
-    "contained": [{"resourceType": "Medication", "id": "m", "code": DRUG["medicationCodeableConcept"]}],
+    "contained": [{"resourceType": "Medication", "id": "m"} | DRUG_ITSELF],
     "medicationReference": {"reference": "#m"},
 }
 
@@ -744,6 +745,40 @@ def test_every_code_of_a_medication_and_of_its_ingredients_counts(
     found = imported(tmp_path, resources, mapping=with_marker("fhir_medications", THERAPY))
     assert [row["ecog"] for row in cells(found).values()] == [1, 0]
     assert "medication" not in notes(found)
+
+
+def preparation(ident: str, *ingredients: str, **content: object) -> Resource:
+    listed = [{"itemReference": {"reference": each}} for each in ingredients]
+    return {"resourceType": "Medication", "id": ident, "ingredient": listed} | content
+
+
+BAG: Resource = {"code": {"text": "Infusion bag"}}
+
+
+@pytest.mark.parametrize(
+    ("drug", "others", "given", "words"),
+    [
+        ("Medication/m", [preparation("m", "Medication/cis", **BAG)], 1, ""),
+        ("Medication/m", [preparation("m", "Medication/n"), preparation("n", "Medication/cis", "Medication/m")], 1, ""),
+        ("Medication/m", [preparation("m", "#in", contained=[{"id": "in", **DRUG_ITSELF}])], 1, ""),
+        ("#m", [preparation("m", "#in", **BAG), {"id": "in", **DRUG_ITSELF}], 1, ""),
+        ("#m", [preparation("m", "Medication/cis", **BAG)], 1, ""),
+        ("#m", [preparation("m", "#m", **BAG)], 0, ""),
+        ("Medication/m", [preparation("m", "Medication/nowhere", **BAG)], 0, "1 rows name a medication with an ingre"),
+    ],
+)
+def test_an_ingredient_may_be_a_resource_of_its_own(
+    drug: str, others: list[Resource], given: int, words: str, tmp_path: Path
+) -> None:
+    taken: Resource = {"resourceType": "MedicationStatement", "id": "t", "status": "active"} | of("a")
+    taken |= {"effectiveDateTime": "2020-02-01", "medicationReference": {"reference": drug}}
+    others = [{"resourceType": "Medication"} | each for each in others]
+    taken |= {"contained": others} if drug.startswith("#") else {}
+    resources = [patient("a"), diagnosis("a"), AWAKE, taken, {"resourceType": "Medication", "id": "cis", **DRUG_ITSELF}]
+    resources += [] if drug.startswith("#") else others
+    found = imported(tmp_path, resources, mapping=with_marker("fhir_medications", THERAPY))
+    assert cells(found)["a"]["ecog"] == given
+    assert words in notes(found)
 
 
 @pytest.mark.parametrize(

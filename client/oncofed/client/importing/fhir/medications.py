@@ -25,6 +25,8 @@ from oncofed.client.importing.fhir.text_columns import Place, TextColumns, coded
 from oncofed.client.importing.mapping_choices import Part
 
 _VERSION = re.compile(r"/_history/[^/]*$")
+_DEEPEST = 3
+"""Ingredients of ingredients; of those that contain one another there is no end."""
 _Codes = tuple[str, ...]
 
 
@@ -33,9 +35,9 @@ def codes_of_medication(entry: Entry, wanted: Sequence[Wanted]) -> tuple[_Codes,
     of_drugs = [each.part is Part.FHIR_MEDICATIONS for each in wanted]
     if not any(of_drugs):
         return None
-    systems = (each.system for each in wanted)
+    systems, inside = (each.system for each in wanted), objects_of(entry.resource, "contained")
     return tuple(
-        tuple(medication_codes(entry.resource, system)) if each else ()
+        tuple(medication_codes(entry.resource, system, inside)) if each else ()
         for each, system in zip(of_drugs, systems, strict=True)
     )
 
@@ -109,9 +111,11 @@ class Medications:
         """Of the table at that place among those wanted. home: the server of the patients, if it is known."""
         texts = table.texts("code")
         known = self._meant(place, current)
+        told = [self._found(known, text, home) if text.startswith(REFERRED) else (text,) for text in texts]
+        whole = [self._whole(known, codes or (), home) for codes in told]
         meant = [
-            self._found(known, text.removeprefix(REFERRED), home) if text.startswith(REFERRED) else (text,)
-            for text in texts
+            None if codes is None else with_ingredients
+            for codes, (with_ingredients, _) in zip(told, whole, strict=True)
         ]
         places = table.places("code", rows)
         flat: list[str | None] = [code for codes in meant for code in codes or (None,)]
@@ -123,10 +127,11 @@ class Medications:
         chosen = np.repeat(np.where(places < 0, -1, begin[places]), times)
         lost = np.array([*(codes is None for codes in meant), False], dtype=np.bool_)[places]
         bare = np.array([*(codes == () for codes in meant), False], dtype=np.bool_)[places]
+        partly = np.array([*(gone for _, gone in whole), False], dtype=np.bool_)[places]
         return Drugs(
             rows=np.repeat(rows, times),
             codes=coded(np.where(chosen < 0, -1, chosen + within), flat),
-            notes=tuple(_told(int(lost.sum()), int(bare.sum()))),
+            notes=tuple(_told(int(lost.sum()), int(bare.sum()), int(partly.sum()))),
         )
 
     def _meant(self, place: int, current: Mask) -> Mapping[str, _Codes]:
@@ -141,15 +146,33 @@ class Medications:
 
     def _found(self, known: Mapping[str, _Codes], reference: str, home: str | None) -> _Codes | None:
         """An id is that of its server: of the resource, or else of the patients."""
+        reference = reference.removeprefix(REFERRED)
         reference = reference if reference.startswith("?") else _VERSION.sub("", reference)
         tail = "/".join(reference.split("/")[-2:])
         servers = self._servers.get(tail, {home} if home else set())
         near = (server := server_of(reference)) is None or not servers or server in servers
         return known.get(reference, known.get(tail) if near else None)
 
+    def _whole(
+        self, known: Mapping[str, _Codes], codes: _Codes, home: str | None, *, deep: int = _DEEPEST
+    ) -> tuple[_Codes, bool]:
+        """With the codes of ingredients that are resources of their own; and whether one of these is not there."""
+        told, gone = list[str](), False
+        for code in codes:
+            if not code.startswith(REFERRED):
+                told.append(code)
+            elif not deep or (found := self._found(known, code, home)) is None:
+                gone = True
+            else:
+                more, lacks = self._whole(known, found, home, deep=deep - 1)
+                told, gone = [*told, *more], gone or lacks
+        return tuple(dict.fromkeys(told)), gone
 
-def _told(lost: int, bare: int) -> Iterator[str]:
+
+def _told(lost: int, bare: int, partly: int) -> Iterator[str]:
     if lost:
         yield f"{lost:,} rows name a medication that is not among the resources, and have no code"
     if bare:
         yield f"{bare:,} rows name a medication without a code, and have none"
+    if partly:
+        yield f"{partly:,} rows name a medication with an ingredient that is not among the resources"
