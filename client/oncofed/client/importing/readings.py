@@ -221,8 +221,8 @@ def numbers(
     """The column as numbers.
 
     translated  the number (as a text with a decimal point) for each of these words.
-    truths      whether true and false are 1 and 0.
-    codes       whether numbers that are translated are codes, so that one that is not means nothing. So are truths.
+    truths      whether true and false are 1 and 0, unless a truth or a number is translated.
+    codes       whether numbers are codes as soon as one of them, or a truth, is translated: the others mean nothing.
     """
     known = {as_compared(word): float(target) for word, target in (translated or {}).items()}
     if column.typed is not None and not known:
@@ -233,8 +233,8 @@ def numbers(
         values = np.where(malformed | gone, np.nan, values) + 0.0  # -0.0 is 0.0, whichever row comes first
         return Numbers(values, gone, malformed, nowhere, nowhere, nowhere)
     read = _number_reader(source if column.typed is None else None)
-    of_codes = codes and not all(np.isnan(read(word)) for word in known)
-    of_truths = truths and not known.keys() & TRUTHS.keys()
+    listed = any(word in TRUTHS or not np.isnan(read(word)) for word in known)  # 1 may be true here, and 0 the value
+    of_codes, of_truths = codes and listed, truths and not listed
     meant = {**(TRUTHS if of_truths else {}), **known}
 
     def told(text: str) -> float:

@@ -146,9 +146,9 @@ def test_one_address_of_two_bundles_is_nobodys(tmp_path: Path) -> None:
         import_cohort(read_mapping(path))
 
 
-def bundles(folder: Path, *resources: list[tuple[str | None, Resource]]) -> ImportedCohort:
+def bundles(folder: Path, *resources: list[tuple[str | None, Resource]], mapping: str = MAPPING) -> ImportedCohort:
     """Each list is a bundle of addresses and resources."""
-    path = write(folder, [])
+    path = write(folder, [], mapping=mapping)
     for number, listed in enumerate(resources):
         entries = [{"resource": each} | ({"fullUrl": url} if url else {}) for url, each in listed]
         content = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
@@ -324,6 +324,34 @@ def test_a_patient_of_another_server_is_another_patient(base: str, same: bool, t
         return
     with pytest.raises(InvalidInput, match="holds patients of several servers"):
         bundles(tmp_path, listed)
+
+
+@pytest.mark.parametrize("kind", ["replaces", "replaced-by"])
+@pytest.mark.parametrize(
+    ("base", "same"),
+    [("http://old.example/fhir", False), ("https://s1.example/fhir", True), ("http://s1.example/fhir", True)],
+)
+def test_a_link_to_another_server_makes_nobody_of_this_one_another(
+    kind: str, base: str, same: bool, tmp_path: Path
+) -> None:
+    who = patient("a", link=[{"other": {"reference": f"{base}/Patient/b"}, "type": kind}])
+    listed: list[tuple[str | None, Resource]]
+    listed = [(f"http://s1.example/fhir/Patient/{each['id']}", each) for each in (who, patient("b"))]
+    listed += [(None, each) for each in (diagnosis("a"), diagnosis("b"), AWAKE, crp(300, "b"))]
+    found = bundles(tmp_path, listed)
+    assert len({row["crp"] for row in cells(found).values()} - {300.0}) == (0 if same else 1)
+    assert ("1 patients are linked to one of another server" in notes(found)) != same
+
+
+@pytest.mark.parametrize(("bases", "same"), [(("s1", "s1"), True), (("s1", "old"), False)])
+def test_where_no_address_names_the_server_links_to_two_of_them_are_not_followed(
+    bases: tuple[str, str], same: bool, tmp_path: Path
+) -> None:
+    links = [{"other": {"reference": f"http://{each}.example/Patient/b"}, "type": "replaces"} for each in bases]
+    who = [patient("a", link=links), patient("b"), diagnosis("a"), diagnosis("b"), AWAKE, crp(300, "b")]
+    found = imported(tmp_path, who)
+    assert (cells(found)["a"]["crp"] == 300) == same
+    assert ("1 patients are linked to one of another server" in notes(found)) != same
 
 
 # --- copies and versions
@@ -654,8 +682,9 @@ def with_marker(part: str, marker: str) -> str:
 
 THERAPY = '[[marker]]\nname = "ecog"\nsource = "extra"\ncodes = ["L01*"]\nwithout_row = "0"\ntake = "max"\n'
 DRUG = {"medicationCodeableConcept": concept("http://fhir.de/CodeSystem/bfarm/atc", "L01XA01")}
+DRUG_ITSELF: Resource = {"code": DRUG["medicationCodeableConcept"]}
 CONTAINED = {
-    "contained": [{"resourceType": "Medication", "id": "m", "code": DRUG["medicationCodeableConcept"]}],
+    "contained": [{"resourceType": "Medication", "id": "m"} | DRUG_ITSELF],
     "medicationReference": {"reference": "#m"},
 }
 
@@ -718,6 +747,40 @@ def test_every_code_of_a_medication_and_of_its_ingredients_counts(
     assert "medication" not in notes(found)
 
 
+def preparation(ident: str, *ingredients: str, **content: object) -> Resource:
+    listed = [{"itemReference": {"reference": each}} for each in ingredients]
+    return {"resourceType": "Medication", "id": ident, "ingredient": listed} | content
+
+
+BAG: Resource = {"code": {"text": "Infusion bag"}}
+
+
+@pytest.mark.parametrize(
+    ("drug", "others", "given", "words"),
+    [
+        ("Medication/m", [preparation("m", "Medication/cis", **BAG)], 1, ""),
+        ("Medication/m", [preparation("m", "Medication/n"), preparation("n", "Medication/cis", "Medication/m")], 1, ""),
+        ("Medication/m", [preparation("m", "#in", contained=[{"id": "in", **DRUG_ITSELF}])], 1, ""),
+        ("#m", [preparation("m", "#in", **BAG), {"id": "in", **DRUG_ITSELF}], 1, ""),
+        ("#m", [preparation("m", "Medication/cis", **BAG)], 1, ""),
+        ("#m", [preparation("m", "#m", **BAG)], 0, ""),
+        ("Medication/m", [preparation("m", "Medication/nowhere", **BAG)], 0, "1 rows name a medication with an ingre"),
+    ],
+)
+def test_an_ingredient_may_be_a_resource_of_its_own(
+    drug: str, others: list[Resource], given: int, words: str, tmp_path: Path
+) -> None:
+    taken: Resource = {"resourceType": "MedicationStatement", "id": "t", "status": "active"} | of("a")
+    taken |= {"effectiveDateTime": "2020-02-01", "medicationReference": {"reference": drug}}
+    others = [{"resourceType": "Medication"} | each for each in others]
+    taken |= {"contained": others} if drug.startswith("#") else {}
+    resources = [patient("a"), diagnosis("a"), AWAKE, taken, {"resourceType": "Medication", "id": "cis", **DRUG_ITSELF}]
+    resources += [] if drug.startswith("#") else others
+    found = imported(tmp_path, resources, mapping=with_marker("fhir_medications", THERAPY))
+    assert cells(found)["a"]["ecog"] == given
+    assert words in notes(found)
+
+
 @pytest.mark.parametrize(
     ("drug", "words"),
     [
@@ -731,6 +794,77 @@ def test_a_drug_that_nobody_can_name_is_told(drug: Resource, words: str, tmp_pat
     taken = {"resourceType": "MedicationStatement", "id": "t", "status": "active", "effectiveDateTime": "2020-02-01"}
     resources = [taken | of("a") | drug, {"resourceType": "Medication", "id": "bare"}, patient("a"), diagnosis("a")]
     assert words in notes(imported(tmp_path, [*resources, AWAKE], mapping=with_marker("fhir_medications", THERAPY)))
+
+
+S1 = "http://s1.example/fhir/"
+
+
+@pytest.mark.parametrize(
+    ("address", "reference", "given"),
+    [
+        (f"{S1}Medication/m", "http://pharmacy.example/fhir/Medication/m", 0),
+        (f"{S1}Medication/m", "https://s1.example/fhir/Medication/m/_history/3", 1),
+        ("http://pharmacy.example/fhir/Medication/m", "http://pharmacy.example/fhir/Medication/m", 1),
+        ("http://pharmacy.example/fhir/Medication/m", f"{S1}Medication/m", 0),
+        ("http://pharmacy.example/fhir/Medication/m", "Medication/m", 1),
+        (None, "http://pharmacy.example/fhir/Medication/m", 0),
+        (None, f"{S1}Medication/m", 1),
+    ],
+)
+def test_a_medication_of_another_server_is_another_drug(
+    address: str | None, reference: str, given: int, tmp_path: Path
+) -> None:
+    """And is told, since a row of which nobody knows the drug is none that was not given."""
+    medication: Resource = {"resourceType": "Medication", "id": "m", "code": concept(ATC, "L01XA01")}
+    taken = {"resourceType": "MedicationStatement", "id": "t", "status": "active", "effectiveDateTime": "2020-02-01"}
+    taken |= of("a") | {"medicationReference": {"reference": reference}}
+    listed: list[tuple[str | None, Resource]] = [(f"{S1}Patient/a", patient("a")), (None, diagnosis("a"))]
+    listed += [(None, AWAKE), (None, taken), (address, medication)]
+    found = bundles(tmp_path, listed, mapping=with_marker("fhir_medications", THERAPY))
+    assert cells(found)["a"]["ecog"] == given
+    assert ("1 rows name a medication that is not among" in notes(found)) != given
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"code": concept(ATC, "L01XA01")}, {"code": concept(ATC, "B05BB01")}, False),
+        ({"code": concept("urn:pzn", "7")}, {"code": concept("urn:pzn", "8")}, False),
+        (
+            {"code": concept("urn:pzn", "7")},
+            {"code": concept("urn:pzn", "7"), "ingredient": [{"itemCodeableConcept": concept(ATC, "L01XA01")}]},
+            True,
+        ),
+        ({"code": {"text": "Cisplatin"}}, {"code": concept(ATC, "L01XA01")}, True),
+        ({"code": concept("http://www.whocc.no/atc", "L01XA01")}, {"code": concept(ATC, "L01XA01")}, True),
+    ],
+)
+def test_versions_of_one_medication_are_of_one_drug(one: Resource, other: Resource, same: bool, tmp_path: Path) -> None:
+    """Servers number drugs alike, and the newest would be everybody's."""
+    versions: list[Resource] = [
+        {"resourceType": "Medication", "id": "1", "meta": {"versionId": str(n)}} | each
+        for n, each in enumerate((one, other))
+    ]
+    taken = {"resourceType": "MedicationStatement", "id": "t", "status": "active", "effectiveDateTime": "2020-02-01"}
+    taken |= of("a") | {"medicationReference": {"reference": "Medication/1"}}
+    resources = [patient("a"), diagnosis("a"), AWAKE, taken, *versions]
+    if same:
+        found = imported(tmp_path, resources, mapping=with_marker("fhir_medications", THERAPY))
+        assert cells(found)["a"]["ecog"] == 1
+        return
+    with pytest.raises(InvalidInput, match=r"ids of medications have versions of different drugs.* \(1 row\)"):
+        imported(tmp_path, resources, mapping=with_marker("fhir_medications", THERAPY))
+
+
+def test_versions_of_one_medication_are_of_one_server(tmp_path: Path) -> None:
+    drug: Resource = {"resourceType": "Medication", "id": "1", "code": {"text": "Cisplatin"}}
+    listed = [(f"http://{each}.example/fhir/Medication/1", drug) for each in ("a", "b")]
+    with pytest.raises(InvalidInput, match="ids of medications have versions of different drugs"):
+        bundles(
+            tmp_path,
+            [*listed, (None, patient("a")), (None, diagnosis("a")), (None, AWAKE)],
+            mapping=with_marker("fhir_medications", THERAPY),
+        )
 
 
 def test_resources_without_a_code_of_the_system_that_is_named_are_told(tmp_path: Path) -> None:

@@ -224,7 +224,10 @@ def test_what_a_mapping_says_of_true_and_false_wins(stored: list[object], words:
     ("cells", "words", "wanted", "left_out"),
     [
         (["1", "2", "2.0"], {"2": "1"}, [NAN, 1, 1], [True, False, False]),  # a sex of 1 and 2
-        (["1", "0", "true"], {"1": "0"}, [0, NAN, 1], [False, True, False]),
+        (["1", "0", "true"], {"1": "0"}, [0, NAN, NAN], [False, True, True]),
+        ([True, False], {"1": "0", "0": "1"}, [NAN, NAN], [True, True]),
+        ([1, 0], {"true": "0", "FALSE": "1"}, [NAN, NAN], [True, True]),
+        (["1.0", "false"], {"True": "0", "False": "1"}, [NAN, 1], [True, False]),
         (["true", "false"], {"true": "0"}, [0, NAN], [False, True]),
         (["TRUE", "x"], {"FALSE": "1"}, [NAN, NAN], [True, False]),
         (["1", "0", "true", "no"], {"no": "0"}, [1, 0, 1, 0], [False] * 4),

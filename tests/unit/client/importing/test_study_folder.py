@@ -415,6 +415,67 @@ def test_a_copy_number_outside_of_the_samples_panel_is_not_measured_and_told(
     assert any("cells lie in genes that their sample's panel does not name: not measured" in note for note in told)
 
 
+OF_CNA = "stable_id: gistic\ndata_filename: data_cna.txt\n"
+
+
+def with_panels_of_copy_number(folder: Path, meta: str = "", **columns: str) -> pd.Series:
+    """The deletions of CDKN2A, which the panel SMALL lacks. columns: of the matrix of panels, alike for everybody."""
+    matrix = pd.read_csv(folder / "data_gene_panel_matrix.txt", sep="\t", keep_default_na=False)
+    matrix.assign(**columns).to_csv(folder / "data_gene_panel_matrix.txt", sep="\t", index=False)
+    (folder / "data_gene_panel_small.txt").write_text("stable_id: SMALL\ngene_list: TP53\tKRAS\tEGFR\n")
+    (folder / "meta_cna.txt").write_text(meta)
+    change(folder / "mapping.toml", ('file = "data_cna.txt"', 'file = "data_cna.txt"\nwhole = ["WES"]'))
+    found: pd.Series = imported(folder).table.to_pandas()["CDKN2A_deleted"]
+    return found
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"cna": "SMALL", "gistic": "WES"},  # that of another assay comes first
+        {"cna": "SMALL"},  # which is another assay's, too
+        {"gistic": "NA"},  # of no panel, as an exome is, but with numbers
+    ],
+)
+def test_copy_number_is_told_for_all_genes_unless_its_own_profile_has_a_panel(
+    folder: Path, columns: dict[str, str]
+) -> None:
+    before = imported(folder).table.to_pandas()["CDKN2A_deleted"]
+    assert before.notna().sum() > 50
+    assert with_panels_of_copy_number(folder, OF_CNA, **columns).equals(before)
+
+
+@pytest.mark.parametrize(("columns", "measured"), [({}, False), ({"gistic": "NA"}, False), ({"gistic": "WES"}, True)])
+def test_one_panel_may_be_told_for_all_samples_of_a_profile(
+    folder: Path, columns: dict[str, str], measured: bool
+) -> None:
+    """A column of the panel matrix says more."""
+    found = with_panels_of_copy_number(folder, OF_CNA + "gene_panel: SMALL\n", **columns)
+    assert (found.notna().sum() > 50) == measured
+    assert measured or found.isna().all()
+
+
+@pytest.mark.parametrize("matrix", [True, False])
+def test_the_genes_of_sequenced_samples_may_be_those_of_one_panel(folder: Path, matrix: bool) -> None:
+    samples = [line.split("\t")[1] for line in FOLDER.files["data_clinical_sample.txt"].splitlines()[5:]]
+    (folder / "case_lists").mkdir()
+    (folder / "case_lists" / "cases_sequenced.txt").write_text("case_list_ids: " + "\t".join(samples) + "\n")
+    (folder / "meta_mutations.txt").write_text("gene_panel: SMALL\ndata_filename: data_mutations.txt\n")
+    panels = folder / "data_gene_panel_matrix.txt"
+    panels.write_text("SAMPLE_ID\tgistic\n")
+    if not matrix:
+        panels.unlink()
+    found = imported(folder).table.to_pandas()
+    assert found["TP53_mut"].notna().sum() > 200
+    assert found["STK11_mut"].isna().all()
+    (folder / "meta_mutations.txt").write_text("gene_panel: LOST\ndata_filename: data_mutations.txt\n")
+    with pytest.raises(InvalidInput, match=r"meta_\*.txt: gene_panel: name a gene panel that no file"):
+        imported(folder)
+    (folder / "meta_other.txt").write_text("gene_panel: SMALL\ndata_filename: data_mutations.txt\n")
+    with pytest.raises(InvalidInput, match="name several panels for one file"):
+        imported(folder)
+
+
 def test_a_sample_that_is_kept_is_not_displaced_by_one_that_is_not(tmp_path: Path) -> None:
     """And among those that are kept the primary tumour comes first, whatever else the mapping keeps."""
     rows = ["PATIENT_ID\tSAMPLE_ID\tSAMPLE_TYPE\tCT\tTMB"]

@@ -311,30 +311,44 @@ REFERRED = "?medication "
 
 def _medication(resource: Json, system: str | None) -> Iterator[Row]:
     drug: Json = {"code": object_of(resource, "medicationCodeableConcept")}
-    referred = None
+    referred, inside = None, objects_of(resource, "contained")
     told = object_of(resource, "medicationReference")
     if (reference := reference_in(told)) is not None:
         if reference.startswith("#"):
-            inside = objects_of(resource, "contained")
-            drug = next((each for each in inside if text_of(each, "id") in (reference, reference[1:])), {})
+            drug = _contained(inside, reference)
         else:
             referred = f"{REFERRED}{reference}"
     elif (display := text_of(told, "display")) is not None:
         drug = {"code": {"text": display}}
     words = _words(object_of(drug, "code"))
     shared = (words, _first_code(concepts_of(resource, "category")), text_of(resource, "status"))
-    for each in [referred] if referred is not None else medication_codes(drug, system):
+    for each in [referred] if referred is not None else medication_codes(drug, system, inside):
         yield day_of(resource, *_EFFECTIVE), day_of(resource, "effectivePeriod.end"), each, "1", *shared
 
 
-def medication_codes(medication: Json, system: str | None) -> list[str]:
-    """Of the usual system (or of `system` alone) those of the medication and of its ingredients; else its first one."""
+def _contained(inside: Sequence[Json], reference: str) -> Json:
+    return next((each for each in inside if text_of(each, "id") in (reference, reference[1:])), {})
+
+
+def medication_codes(medication: Json, system: str | None, inside: Sequence[Json]) -> list[str]:
+    """Of the usual system (or of `system` alone) those of the medication and of its ingredients; else its first one.
+
+    inside  the resources that are contained beside it. An ingredient that is another resource is `REFERRED`.
+    """
     ingredients = objects_of(medication, "ingredient")
     own = object_of(medication, "code")
     concepts = [own, *(object_of(each, "itemCodeableConcept") for each in ingredients)]
     found = [code for each in concepts for code in codes(each, preferred=ATC, only=system or ATC)]
     if not found and system is None:
         found = codes(own, preferred=ATC) or [code for each in concepts for code in codes(each, preferred=ATC)]
+    others = [each for each in inside if each is not medication]  # none is its own ingredient
+    for each in ingredients:
+        if (reference := reference_in(object_of(each, "itemReference"))) is None:
+            continue
+        if reference.startswith("#"):
+            found += medication_codes(_contained(others, reference), system, others)
+        else:
+            found.append(f"{REFERRED}{reference}")
     return list(dict.fromkeys(found))
 
 

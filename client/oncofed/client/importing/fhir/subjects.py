@@ -20,7 +20,7 @@ from oncofed.errors import Fault, InvalidInput
 
 _TAIL = re.compile(r"(?:^|/)Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[^/]*)?$")
 _AFTER = {"official": 0, "old": 2}
-_BASE = re.compile(r"https?://(.*/)Patient/[^/]+(?:/_history/[^/]*)?$")
+_BASE = re.compile(r"https?://(.*/)(?:Patient|Medication)/[^/]+(?:/_history/[^/]*)?$")
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,15 @@ def person(entry: Entry) -> Person:
 
 
 def server_of(address: str) -> str | None:
-    """Of the absolute address of a patient; a server has one name with and without encryption."""
+    """Of the absolute address of a patient or a medication; a server has one name with and without encryption."""
     found = _BASE.fullmatch(address)
     return None if found is None else found.group(1)
+
+
+def servers_of_links(persons: Sequence[Person]) -> set[str]:
+    """Those of the patients who are linked to these."""
+    links = (link for each in persons for link in (each.replaced_by, *each.replaces) if link is not None)
+    return {server for link in links if (server := server_of(link)) is not None}
 
 
 def of_different_people(versions: Sequence[Person]) -> int:
@@ -109,9 +115,13 @@ class Meant:
 class Persons:
     """All patients of a folder, those that count."""
 
-    def __init__(self, persons: Sequence[Person], *, identifier: str | None) -> None:
-        """identifier: the system of the identifier by which patients are known; None: by the id."""
+    def __init__(self, persons: Sequence[Person], *, identifier: str | None, home: str | None = None) -> None:
+        """identifier: the system of the identifier by which patients are known; None: by the id.
+
+        home  their server, if it is known: an id of another one is somebody else's.
+        """
         self.persons = persons
+        self._home = home
         self.identifier = identifier
         self.by_name: dict[str, int] = {}
         for place, each in enumerate(persons):
@@ -134,6 +144,12 @@ class Persons:
                 return place
             place = after
         return min(passed[passed.index(place) :])
+
+    def links_abroad(self) -> Iterator[str]:
+        """How many patients are linked to one of another server, who is not here."""
+        count = sum(bool(servers_of_links([each]) - {self._home}) for each in self.persons)
+        if self._home is not None and count:
+            yield f"{count:,} patients are linked to one of another server, and are not taken for one"
 
     def refuse_strangers(self, where: str) -> Iterator[str]:
         """How many patients share an identifier, and are one. Raises InvalidInput where they were not born as one."""
@@ -170,6 +186,7 @@ class Persons:
 
     def _place(self, reference: str) -> int | None:
         found = self.by_name.get(reference)
-        if found is None and (tail := _TAIL.search(reference)) is not None:
+        abroad = self._home is not None and server_of(reference) not in (None, self._home)
+        if found is None and not abroad and (tail := _TAIL.search(reference)) is not None:
             found = self.by_name.get(f"Patient/{tail.group(1)}")
         return found

@@ -36,7 +36,14 @@ from oncofed.client.importing.fhir.resources import (
     told_by,
 )
 from oncofed.client.importing.fhir.source import LAST_CONTACT, PATIENT, columns_of
-from oncofed.client.importing.fhir.subjects import Person, Persons, of_different_people, person, server_of
+from oncofed.client.importing.fhir.subjects import (
+    Person,
+    Persons,
+    of_different_people,
+    person,
+    server_of,
+    servers_of_links,
+)
 from oncofed.client.importing.fhir.text_columns import Place, TextColumns, Texts, coded, numbers_in
 from oncofed.client.importing.fhir.vital_status import vital_status
 from oncofed.client.importing.mapping import Source
@@ -45,6 +52,8 @@ from oncofed.client.importing.moments import UNSAID
 from oncofed.client.importing.partial_dates import PartialDate, is_partial, whole_day
 from oncofed.client.importing.readings import Column
 from oncofed.errors import Fault, InvalidInput
+
+_ONE_SERVER = "Import the resources of one server at a time; of versions, export the newest alone."
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +120,11 @@ class FhirFolder:
         self._count_left_out(copies.current)
         kept = [each for _, each in self._current_persons()]
         servers = {each.base for _, each in self._persons} | set(map(server_of, self._subjects.listed))
-        if len(servers - {None}) > 1:  # older copies and references, too: one id, two people
+        servers.discard(None)
+        # Of links to several servers nobody knows which is this one.
+        abroad = len(servers_of_links([each for _, each in self._persons])) > 1
+        self._home = next(iter(servers), "" if abroad else None)
+        if len(servers) > 1:  # older copies and references, too: one id, two people
             what = "holds patients of several servers, whose ids may mean different people"
             faults.append(Fault(name, what, "Import the resources of one server at a time."))
         urns = Counter(name for _, name in {(each.id, name) for each in kept for name in each.names if _is_urn(name)})
@@ -120,8 +133,10 @@ class FhirFolder:
             faults.append(Fault(name, what, "Export it again with ids of their own, as FHIR wants.", shared))
         if different := of_different_people([each for _, each in self._persons]):
             what = "ids of patients have versions of different people, as of several servers"
-            remedy = "Import the resources of one server at a time; of versions, export the newest alone."
-            faults.append(Fault(name, what, remedy, different))
+            faults.append(Fault(name, what, _ONE_SERVER, different))
+        if different := self._medications.of_different_drugs():
+            what = "ids of medications have versions of different drugs, as of several servers"
+            faults.append(Fault(name, what, _ONE_SERVER, different))
         if shared := self._medications.shared(self.current):
             what = "addresses of bundles (urn:uuid) stand for several medications each"
             faults.append(Fault(name, what, "Export it again with ids of their own, as FHIR wants.", shared))
@@ -188,11 +203,12 @@ class FhirFolder:
         place = self.wanted.index(Wanted(source.part, source.system))
         kept = self._current_persons()
         kept.sort(key=lambda pair: (pair[1].id or "", pair[1].names))
-        persons = Persons([each for _, each in kept], identifier=source.identifier)
+        persons = Persons([each for _, each in kept], identifier=source.identifier, home=self._home)
         kinds = KINDS[source.part].split("/")
         notes = list(self._notes_of(kinds))
         notes += persons.refuse_strangers(self.path.name)
         if source.part is Part.FHIR_PATIENTS:
+            notes += persons.links_abroad()
             frame = self._patients(self.tables[place], [number for number, _ in kept], persons, source, notes)
             if LAST_CONTACT in columns:
                 contacts = self._last_contacts(persons, notes)
@@ -228,7 +244,7 @@ class FhirFolder:
         notes += self._notes_of_rows(place, source, rows)
         codes = None
         if source.part is Part.FHIR_MEDICATIONS:
-            drugs = self._medications.of(place, table, rows, self.current)
+            drugs = self._medications.of(place, table, rows, self.current, home=self._home)
             rows, codes = drugs.rows, drugs.codes
             notes += drugs.notes
         subject = table.subject[rows]
