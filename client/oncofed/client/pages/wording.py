@@ -13,6 +13,7 @@ from oncofed.words.markers import range_number, shown_number, shown_unit
 from oncofed.words.names import plain_name
 
 NOT_MEASURED = "not measured"
+TOO_FEW_MEASURED = "too few measured"
 
 
 def time(value: float, unit: str) -> str:

@@ -12,6 +12,7 @@ from tests.html_pages import Page
 from tests.pages_hospital import ENTITY, hospital, served
 
 from oncofed.client.pages.accounts import Role
+from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.usual_patient import against_usual, usual_patient
 from oncofed.cohort.encoding import encode
 from oncofed.cohort.schema import Modality
@@ -65,13 +66,44 @@ def test_differences_add_up_to_what_the_model_says_of_both(row: int) -> None:
     assert sizes == sorted(sizes, reverse=True)
 
 
-def test_of_too_few_who_have_it_measured_the_reference_patients_value_stands() -> None:
+def having(values: np.ndarray) -> HospitalPrognosis:
+    return replace(HOSPITAL, cohort=replace(HOSPITAL.cohort, values=values), published=None)
+
+
+def test_of_too_few_who_have_it_measured_nothing_is_usual_and_the_page_says_so(tmp_path: Path) -> None:
     values = VALUES.copy()
     values[19:, 1] = np.nan
     values[:19, 1] = 50.0
-    few = replace(HOSPITAL, cohort=replace(HOSPITAL.cohort, values=values), published=None)
-    row = next(row for row in range(3, 19) if few.cohort.values[row, ENTITY] != 2.0)
-    assert usual_patient(few, row, few.peers(row))[1] == 5.0
+    values[4, ENTITY] = 0.0
+    few = having(values)
+    assert usual_patient(few, 4, few.peers(4))[1] == 50.0, "the patient's own, which makes no difference"
+    with served(tmp_path, shown=few) as here:
+        client = here.signed_in(Role.CLINICIAN)
+        said = Page(client.get(here.opened(client, 4)).text.partition('id="baselines"')[2]).text
+    assert "CRP 50 mg/l too few measured no difference" in said
+    assert usual_patient(HOSPITAL, ROW, HOSPITAL.peers(ROW))[1] != VALUES[ROW, 1], "where enough have it, it does"
+
+
+@pytest.mark.parametrize(
+    ("tumour", "smokers", "usual"), [(20, 19, None), (25, 24, None), (60, 57, 1.0), (60, 30, None)]
+)
+def test_the_most_frequent_is_usual_only_where_shares_tell_which_it_is(
+    tumour: int, smokers: int, usual: float | None
+) -> None:
+    """Shares of the smallest tumours that are told begin at 0 for every answer, and so do not say what most have."""
+    values = VALUES.copy()
+    values[:, ENTITY] = 0.0
+    values[:tumour, ENTITY] = 1.0
+    values[:tumour, 2] = np.arange(tumour) >= tumour - smokers
+    here = having(values)
+    for row in (0, tumour - 1):
+        assert here.peers(row).same_tumour
+        expected = values[row, 2] if usual is None else usual
+        assert usual_patient(here, row, here.peers(row))[2] == expected
+    no, yes = (against_usual(here, row, here.peers(row), endpoint=0) for row in (0, tumour - 1))
+    told = [("Smoker", answer, "none can be told") for answer in ("no", "yes")] if usual is None else []
+    found = [(each.label, each.own, each.why) for one in (no, yes) for each in one.not_told if each.label == "Smoker"]
+    assert found == told
 
 
 def test_the_page_tells_both_baselines(tmp_path: Path) -> None:
