@@ -183,6 +183,23 @@ def test_the_page_tells_the_two_answers_and_that_one_is_not_the_patients(here: S
     assert "script" not in "".join(unsafe(answer.text.partition("<main")[2].partition("</main>")[0]))
 
 
+@pytest.mark.parametrize(
+    ("with_slope", "basis"), [(True, "adjusted to this hospital"), (False, "by the model as released")]
+)
+def test_both_pages_say_alike_whether_the_hazard_ratio_is_adjusted(
+    tmp_path: Path, with_slope: bool, basis: str
+) -> None:
+    shown = replace(HOSPITAL, noise_in_model=with_slope)
+    fit = shown.endpoint(0).recalibration
+    assert fit is not None
+    assert fit.with_slope == with_slope
+    with served(tmp_path, shown=shown) as here:
+        client = here.signed_in(Role.CLINICIAN)
+        other, patient = asked(here, client, value_0="75"), client.get(here.opened(client, ROW))
+    assert re.search(rf"Hazard ratio {basis} [0-9]", Page(other.text).text)
+    assert re.search(rf"This patient: hazard ratio {basis} [0-9]", Page(patient.text).text)
+
+
 def test_nothing_of_it_is_kept_but_that_somebody_asked(here: Served, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     client = here.signed_in(Role.CLINICIAN)
