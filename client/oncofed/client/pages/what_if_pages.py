@@ -35,6 +35,7 @@ from oncofed.cohort.schema import Marker
 from oncofed.words.markers import marker_label, shown_unit
 from oncofed.words.names import MODALITY_NAMES, capital
 from oncofed.words.numbers import percent
+from oncofed.words.time_shapes import when_words
 
 router = APIRouter()
 
@@ -125,6 +126,7 @@ def _page(visit: Visit, word: str, row: int, endpoint: int, typed: dict[int, str
         "not_added": not_added,
         "faulty": faulty,
         "adjusted": found.recorded.endpoint.recalibration is not None,
+        "when_words": when_words(hospital.network.spec),
         "leaves_out_deaths": leaves_out_deaths(hospital.schema.endpoints[endpoint]),
         "recorded": answer(hospital.schema, endpoint, found.recorded.curve, found.recorded.competing),
         "found": found if found.changes else None,
