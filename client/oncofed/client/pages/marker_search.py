@@ -44,9 +44,12 @@ class Filter:
 
 @dataclass(frozen=True)
 class FoundMarkers:
-    """rows: of those that contribute, strongest first. others: names of those not measured, without a row."""
+    """rows: of those that contribute, strongest first; treatments: theirs, apart. others: names of those not measured,
+    without a row. markers: all of them.
+    """
 
     rows: tuple[MarkerRow, ...]
+    treatments: tuple[MarkerRow, ...]
     others: tuple[str, ...]
     markers: int
 
@@ -74,4 +77,5 @@ def found_markers(
         for at in through
         if np.isnan(values[at]) and (label := marker_label(schema.markers[at])) not in told
     ]
-    return FoundMarkers(found, tuple(sorted(others)), len(through))
+    rows, treatments = (tuple(row for row in found if row.is_treatment is given) for given in (False, True))
+    return FoundMarkers(rows, treatments, tuple(sorted(others)), len(through))

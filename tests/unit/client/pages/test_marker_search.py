@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from tests.html_pages import Page
 from tests.pages_hospital import Served, hospital, served, submit
 
 from oncofed.client.pages.accounts import Role
+from oncofed.cohort.schema import Modality
 
 HOSPITAL = hospital()
 ROW = 5
@@ -50,6 +54,24 @@ def test_the_filter_lists_what_it_names_and_nothing_else(
     said = listed(here, query)
     assert all(each in said for each in there), said
     assert not any(each in said for each in not_there), said
+
+
+@pytest.mark.parametrize("query", ["?kind=treatment", "?named=chemo", "?named=e"])
+def test_treatments_stay_apart_in_the_filter_and_on_paper(tmp_path: Path, query: str) -> None:
+    """Paper has no folded tables (`details`), so what stands outside them is what is printed."""
+    markers = list(HOSPITAL.schema.markers)
+    markers[2] = replace(markers[2], name="chemotherapy", modality=Modality.TREATMENT)
+    schema = replace(HOSPITAL.schema, markers=tuple(markers))
+    with served(tmp_path, shown=replace(HOSPITAL, cohort=replace(HOSPITAL.cohort, schema=schema))) as here:
+        client = here.signed_in(Role.CLINICIAN)
+        text = client.get(here.opened(client, ROW) + query).text
+    found = text.partition('id="listed"')[2].partition("A contribution is what")[0]
+    (folded,) = re.findall("<details.*?</details>", found, re.DOTALL)
+    printed = Page(found.replace(folded, "")).text
+    assert "Chemotherapy" in Page(folded).text
+    assert "Chemotherapy" not in printed
+    assert "None of these says whether a treatment helps." in printed
+    assert ("Age Clinical" in printed) == (query == "?named=e")
 
 
 def test_without_a_filter_the_strongest_stand_first(here: Served) -> None:
