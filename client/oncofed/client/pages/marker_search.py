@@ -70,7 +70,10 @@ def found_markers(
     """rows, values (markers,): of the patient."""
     through = [place for place, marker in enumerate(schema.markers) if asked.lets_through(marker)]
     named = {(marker_label(schema.markers[at]), capital(MODALITY_NAMES[schema.markers[at].modality])) for at in through}
-    found = tuple(row for row in rows if (row.label, row.modality) in named)
+    kind = None if asked.kind is None or asked.name else capital(MODALITY_NAMES[asked.kind])
+    found = tuple(
+        row for row in rows if (row.label, row.modality) in named or (row.is_whole_modality and row.modality == kind)
+    )
     told = {row.label for row in found}
     others = [
         capital(label)

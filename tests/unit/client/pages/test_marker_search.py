@@ -44,6 +44,8 @@ def listed(here: Served, query: str) -> str:
         ("?kind=clinical&named=smok", ("Smoker Clinical", "1 marker"), ("Age Clinical", "CRP Laboratory")),
         ("?kind=laboratory&named=smok", ("No marker of this study",), ("Smoker Clinical",)),
         ("?kind=rna_expression&named=gene_2", ("Not measured: =gene 2()",), ("Age Clinical",)),
+        ("?kind=rna_expression", ("RNA expression: none measured", "Not measured: =gene 2()"), ("Age Clinical",)),
+        ("?kind=clinical", ("Age Clinical",), ("RNA expression: none measured",)),
         ("?endpoint=1&since=1&named=age", ("Age Clinical",), ("CRP Laboratory",)),
     ],
 )
