@@ -23,6 +23,7 @@ from oncofed.client.pages.wording import marker_value, with_unit
 from oncofed.cohort.cells import numbers
 from oncofed.cohort.schema import Kind, Marker, Modality, StudySchema
 from oncofed.words.markers import is_decimal_logarithm, marker_label, range_number, shown_unit
+from oncofed.words.numbers import as_typed
 
 FloatArray = NDArray[np.float64]
 
@@ -91,9 +92,10 @@ class Refused:
 def read(marker: Marker, typed: str) -> float | Refused:
     """What was typed or chosen, as the table has it.
 
-    A number is in the unit that is shown. It is read as a table's cell is: with a decimal point and nothing else.
+    A number is in the unit that is shown. It is read as a table's cell is, with a decimal point, or as the page
+    writes it: with a true minus sign, and from 10,000 on with commas between thousands.
     """
-    found = numbers(pd.Series([typed.strip()], dtype=object))
+    found = numbers(pd.Series([as_typed(typed.strip())], dtype=object))
     value = float(found.values[0])
     if np.isnan(value):
         return Refused("This is no number: write it with a decimal point, such as 1.5.")

@@ -34,6 +34,7 @@ from tests.pages_hospital import (
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.what_if import Refused, changeable, levels, plausible, read, what_if
+from oncofed.client.pages.wording import marker_value
 from oncofed.cohort.encoding import encode
 from oncofed.cohort.schema import Kind, Marker, Modality
 from oncofed.survival.curves import cumulative_incidence
@@ -123,12 +124,29 @@ def test_a_value_is_read_in_the_unit_that_is_shown() -> None:
     assert levels(STAGE) == [("1", 1.0), ("2", 2.0), ("3", 3.0), ("4", 4.0)]
 
 
+PLATELETS = Marker("platelets", Modality.LABORATORY, Kind.CONTINUOUS, "1/µl", (0.0, 2e6), 250_000.0, 80_000.0)
+
+
+@pytest.mark.parametrize(
+    ("marker", "value"),
+    [(SCHEMA.markers[GENE], -0.614), (PLATELETS, 250_000.0), (PLATELETS, 1_250_000.0), (PLATELETS, 9_999.0)],
+)
+def test_what_the_page_writes_can_be_typed_back(marker: Marker, value: float) -> None:
+    assert read(marker, marker_value(marker, value)) == value
+    ends = plausible(marker).removesuffix(marker.unit).split(" to ")
+    assert tuple(read(marker, each) for each in ends) == marker.plausible_range
+
+
 @pytest.mark.parametrize(
     ("marker", "typed", "word"),
     [
         (SCHEMA.markers[AGE], "121", "outside what the study takes as plausible"),
         (SCHEMA.markers[AGE], "-1", "outside"),
         (SCHEMA.markers[AGE], "75,5", "decimal point"),
+        (PLATELETS, "1,250", "decimal point"),
+        (PLATELETS, "25,00", "decimal point"),
+        (PLATELETS, "250,0000", "decimal point"),
+        (PLATELETS, "0,250,000", "decimal point"),
         (SCHEMA.markers[AGE], "old", "no number"),
         (SCHEMA.markers[AGE], "nan", "no number"),
         (SCHEMA.markers[AGE], "1e999", ""),
