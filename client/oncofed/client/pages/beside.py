@@ -49,11 +49,15 @@ def beside(hospital: HospitalPrognosis, row: int, *, endpoint: int, times: Seque
         return np.asarray(cumulative_incidence(hazards, grid=hospital.grid, times=np.asarray(times))[0])
 
     with one_thread(), torch.no_grad():
-        markers = len(hospital.schema.markers)
+        markers, values = len(hospital.schema.markers), hospital.cohort.values[row]
+        # Not every marker has a flag of its own that would say so: a kind of data may have one for all, or none.
+        unknown = {
+            marker.name for marker, value in zip(hospital.schema.markers, values, strict=True) if np.isnan(value)
+        }
         found = [Beside("This model, as released", f"{markers} markers", had(network.log_hazard(x)))]
         for head, spec in zip(network.heads, network.spec.comparators, strict=True):
             sources = dict.fromkeys(encoded[column].source for column in spec.columns)
             sees = ", ".join(source_label(hospital.schema, each) for each in sources)
-            missing = bool((x[0, list(spec.missing_columns)] != 0).any())
+            missing = any(source in unknown for source in sources)
             found.append(Beside(capital(plain_name(spec.name)), sees, None if missing else had(head.log_hazard(x))))
     return tuple(found)

@@ -15,6 +15,8 @@ from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.beside import beside
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.cohort.encoding import columns
+from oncofed.cohort.schema import MissingFlags, Modality, ModalityEncoding
+from oncofed.study.comparator_settings import ComparatorSection, comparators_of
 from oncofed.survival.comparators import Comparator
 from oncofed.survival.network import network_with, parameter_count, parameter_vector
 
@@ -83,6 +85,21 @@ def test_of_endpoints_that_compete_each_tells_who_had_it_first() -> None:
 def test_who_lacks_a_marker_has_no_figure_of_the_score_that_needs_it() -> None:
     found = beside(HOSPITAL, MISSING, endpoint=0, times=[6.0])
     assert [each.had is None for each in found] == [False, False, True]
+
+
+@pytest.mark.parametrize("flags", [MissingFlags.MODALITY, MissingFlags.NONE])
+def test_a_marker_without_a_flag_of_its_own_is_missing_all_the_same(flags: MissingFlags) -> None:
+    schema = replace(SCHEMA, modalities={Modality.RNA_EXPRESSION: ModalityEncoding(weight=0.5, missing_flags=flags)})
+    made = hospital()
+    asked = comparators_of([ComparatorSection("gene", ("=gene_2()",))], schema, weight=0.5)
+    spec = replace(made.network.spec, columns=len(columns(schema)), comparators=asked)
+    weights = np.random.default_rng(1).normal(scale=0.5, size=parameter_count(spec))
+    here = replace(
+        made, network=network_with(spec, weights), cohort=replace(made.cohort, schema=schema), published=None
+    )
+    for row, lacks in ((4, False), (5, True)):
+        assert np.isnan(here.cohort.values[row, 5]) == lacks
+        assert (beside(here, row, endpoint=0, times=[6.0])[1].had is None) == lacks
 
 
 def test_the_page_shows_them_or_says_that_there_are_none(tmp_path: Path) -> None:
