@@ -474,6 +474,19 @@ def test_tables_of_the_vocabulary_are_read_as_their_publisher_gives_them(mapping
     assert person_with(mapping, ",1.25,,2000000999,,,")["log10_crp"].item() == pytest.approx(np.log10(12.5))
 
 
+@pytest.mark.parametrize("cell", ['"{}"', "{}.0", "{} "])
+def test_a_vocabulary_that_a_hospital_exported_again_is_read_alike(cell: str, mapping: Path) -> None:
+    """Under the publisher's header: PostgreSQL's FORCE QUOTE, numbers of pandas, and columns of fixed width."""
+    path = mapping.parent / "cdm" / "concept_ancestor.csv"
+    header, *rows = path.read_text().replace(",", "\t").splitlines()
+    again = "".join("\t".join(cell.format(each) for each in row.split("\t")) + "\n" for row in rows)
+    path.write_text(f"{header}\n{again}")
+    assert_is(frame(mapping), MODEL.truth)
+    path.write_text(f"{header}\n{again}SCTID 1\t443388\t1\n")
+    with pytest.raises(InvalidInput, match=r"concept_ancestor.csv: has rows of what is no concept .*\(1 row\)"):
+        imported(mapping)
+
+
 def test_a_word_for_not_known_is_no_concept(mapping: Path) -> None:
     """As SQL Server (NULL), COPY and some vendors (-1) write it."""
     change(mapping, ('site_source = "persons"', 'site_source = "persons"\nmissing = ["NULL", "-1"]'))
