@@ -487,6 +487,12 @@ def test_a_vocabulary_that_a_hospital_exported_again_is_read_alike(cell: str, ma
         imported(mapping)
 
 
+def test_a_list_of_a_column_in_capitals_holds_the_concepts_below(mapping: Path) -> None:
+    """As SQL Server and Oracle name the model's columns."""
+    change(mapping, ("keep = { condition_concept_id", "keep = { CONDITION_CONCEPT_ID"))
+    assert_is(frame(mapping), MODEL.truth)
+
+
 def test_a_word_for_not_known_is_no_concept(mapping: Path) -> None:
     """As SQL Server (NULL), COPY and some vendors (-1) write it."""
     change(mapping, ('site_source = "persons"', 'site_source = "persons"\nmissing = ["NULL", "-1"]'))
