@@ -377,6 +377,22 @@ def test_an_operator_that_is_not_known_is_told(mapping: Path) -> None:
     assert "measurement.csv: 1 rows have an operator that is not known, and no limit" in told
 
 
+def test_facts_of_a_model_without_a_value_are_refused_beside_other_rows_with_values(mapping: Path) -> None:
+    """Who has the fact would be not measured, and who has not 0. One such row alone may be a pending result."""
+    gene = 'codes = ["2000000302"]\n'
+    change(mapping, (gene, gene + 'without_row = "0"\n'))
+    path = mapping.parent / "cdm" / "measurement.csv"
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    of_gene = rows["measurement_concept_id"] == "2000000302"
+    told = [name for name in rows.columns if name.startswith("value_")]
+    rows.loc[of_gene, told] = ""
+    rows.to_csv(path, index=False)
+    with pytest.raises(InvalidInput, match="is empty in every row, beside without_row"):
+        imported(mapping)
+    rows[~of_gene | (rows.index == rows.index[of_gene][0])].to_csv(path, index=False)
+    assert "none of its 1 rows has a value" in imported(mapping).report.in_words
+
+
 def test_units_of_a_hospitals_own_are_told_by_the_mapping(mapping: Path) -> None:
     change(mapping, ('name = "measurements"', 'name = "measurements"\nunit_words = { 2000000999 = "mg/dl" }'))
     assert person_with(mapping, ",1.25,,2000000999,,,")["log10_crp"].item() == pytest.approx(np.log10(12.5))
