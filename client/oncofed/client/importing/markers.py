@@ -166,6 +166,7 @@ class _Marker:
             return
         many, whole = int(of_marker.sum()), self.whole.table.columns
         name = self.source.value if self.mapped.codes else self.plan.column
+        assert name is not None
         of_facts = self.source.part is Part.OMOP and many > 1 and bool(cells.empty(())[of_marker].all())
         if of_facts or name not in whole or whole[name].empty(self.missing).all():
             remedy = "Name the column or the words that say it. Of facts without a value, a statement (sql) may say 1."

@@ -630,6 +630,15 @@ def in_zone(zone: str) -> str:
     return changed(('patients = "diagnoses"', f'patients = "diagnoses"\ntime_zone = "{zone}"'))
 
 
+@pytest.mark.parametrize("clock", ["23:30:00+0000", "23:30:00z", "23Z", "17:30:00-0600"])
+def test_a_moment_of_iso_8601_is_read_as_fhir_writes_it(clock: str, tmp_path: Path) -> None:
+    """.NET, Python's %z and older servers leave the colon out; nobody can correct an export of a whole server."""
+    stay: Resource = {"resourceType": "Encounter", "id": "e", "status": "finished"} | of("a")
+    stay |= {"period": {"end": f"2020-06-01T{clock}"}}
+    found = imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, stay], mapping=in_zone("Europe/Berlin"))
+    assert cells(found)["a"]["days"] == 144.0
+
+
 @pytest.mark.parametrize(
     ("zone", "written", "other", "days", "told"),
     [
