@@ -337,7 +337,14 @@ def test_patients_who_share_an_identifier_are_one_if_born_as_one(born: str, apar
 
 @pytest.mark.parametrize(
     ("base", "same"),
-    [("http://lab.example/fhir", False), ("http://s1.example/fhir", True), ("https://s1.example/fhir", True)],
+    [
+        ("http://lab.example/fhir", False),
+        ("http://s1.example/fhir", True),
+        ("https://s1.example/fhir", True),
+        ("http://s1.example:80/fhir", True),
+        ("http://s1.example//fhir/", True),
+        ("http://s1.example:8080/fhir", False),
+    ],
 )
 def test_a_patient_of_another_server_is_another_patient(base: str, same: bool, tmp_path: Path) -> None:
     value = crp(7.5) | {"subject": {"reference": f"{base}/Patient/a/_history/2"}}

@@ -20,6 +20,7 @@ from oncofed.client.importing.fhir.files import Entry
 _TAIL = re.compile(r"(?:^|/)Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[^/]*)?$")
 _AFTER = {"official": 0, "old": 2}
 _BASE = re.compile(r"https?://(.*/)Patient/[^/]+(?:/_history/[^/]*)?$")
+_USUAL_PORT = re.compile(r"(?<=[^/]):(?:80|443)(?=/)")
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,11 @@ def person(entry: Entry) -> Person:
 
 
 def server_of(address: str) -> str | None:
-    """Of the absolute address of a patient; a server has one name with and without encryption."""
+    """Of the absolute address of a patient; a server has one name with and without encryption, with its usual port, and
+    with a slash too many.
+    """
     found = _BASE.fullmatch(address)
-    return None if found is None else found.group(1)
+    return None if found is None else re.sub(r"/{2,}", "/", _USUAL_PORT.sub("", found.group(1)))
 
 
 @dataclass(frozen=True)
