@@ -8,7 +8,7 @@ identifiers. Nothing is written here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -167,7 +167,17 @@ class _Import:
         rows = PatientRows(table, places.astype(np.int64), many, missing, self.faults, troubled)
         if table.source.name != self.head.patients:
             tell_strangers(rows, self.patient_ids)
+        self._refuse_contested(rows, known)
         return rows
+
+    def _refuse_contested(self, rows: PatientRows, known: Collection[str]) -> None:
+        """An identifier of several people is a fault where it is of a patient of the study."""
+        table, what = rows.table, "are those of several patients, who were born on different days"
+        if of_study := sum(each in known for each in table.contested):
+            remedy = "Correct them, link the patients who are one, or leave identifier out of the mapping."
+            self.faults.append(Fault(table.source.lies_at.name, f"identifiers {what}", remedy, of_study))
+        if (others := len(table.contested) - of_study) and table.source.name == self.head.patients:
+            rows.notes.append(f"{others:,} identifiers {what}; none of them is of the study")
 
     def _time_zero(self) -> FloatArray | None:
         section = self.mapping.file.time_zero

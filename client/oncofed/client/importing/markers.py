@@ -105,6 +105,7 @@ class _Marker:
         today: date,
     ) -> None:
         self.today = today
+        self.whole = rows
         self.absent: tuple[str, ...] = ()
         if plan.mapped.codes and rows.source.code is not None:  # a long table is looked at once, and then its few rows
             code, below = rows.source.code, rows.table.below
@@ -156,10 +157,23 @@ class _Marker:
         return ImportedMarker(self.plan, values, tuple(self.converted), self.absent, self.counts)
 
     def _refuse_empty(self, cells: Column, of_marker: Mask) -> None:
-        """Where no row says anything, who has one would be not measured, and all others what stands for none."""
-        if of_marker.any() and cells.empty(self.missing)[of_marker].all():
+        """Where no row says anything, who has one would be not measured, and all others what stands for none.
+
+        Rows of a source without any value, and rows without one in a model of OMOP, are facts: a fault. Beside values
+        of other rows a pending result looks like that, too: told.
+        """
+        if not of_marker.any() or not cells.empty(self.missing)[of_marker].all():
+            return
+        many, whole = int(of_marker.sum()), self.whole.table.columns
+        name = self.source.value if self.mapped.codes else self.plan.column
+        assert name is not None
+        of_facts = self.source.part is Part.OMOP and many > 1 and bool(cells.empty(())[of_marker].all())
+        if of_facts or name not in whole or whole[name].empty(self.missing).all():
             remedy = "Name the column or the words that say it. Of facts without a value, a statement (sql) may say 1."
             self._note(of_marker, "is empty in every row, beside without_row for patients who have none", remedy)
+            return
+        told = f'{_told_by(self.plan)}, marker "{self.marker.name}": none of its {many:,} rows has a value'
+        self.rows.notes.append(f"{told}; their patients are not measured, and without_row counts for all others")
 
     def _cells(self) -> Column | None:
         name = self.source.value if self.mapped.codes else self.plan.column

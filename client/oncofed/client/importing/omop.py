@@ -128,9 +128,10 @@ class _Events:
 
     def _listed(self) -> set[int]:
         """Concepts that the mapping names for what a row is about."""
-        concept = self.public.concept or ""
-        words = [*self.source.keep.get(concept, ()), *self.source.keep.get(CODE, ())]
-        words += [*self.asked.words.get(concept, ()), *self.asked.words.get(CODE, ()), *self.asked.named]
+        columns = (self.public.concept or "", CODE)
+        words = [*self.asked.named]
+        for listed in (self.source.keep, self.asked.words):
+            words += [word for column in listed if column.casefold() in columns for word in listed[column]]
         return {int(word) for word in words if word.isdecimal()}
 
     def below(self) -> Hierarchy:
@@ -151,8 +152,8 @@ class _Events:
         """What the mapping keeps anyway, so that nothing else need be read."""
         concept = self.public.concept
         for column, listed in self.source.keep.items():
-            if column.endswith("_concept_id") and all(word.isdecimal() for word in listed):
-                yield Only(column, frozenset(map(int, below.with_below(column, listed))))
+            if column.casefold().endswith("_concept_id") and all(word.isdecimal() for word in listed):
+                yield Only(column.casefold(), frozenset(map(int, below.with_below(column, listed))))
         codes = self.asked.codes
         if codes is None or concept is None or self.source.code != CODE:
             return

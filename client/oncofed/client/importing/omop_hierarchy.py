@@ -20,22 +20,26 @@ class Hierarchy:
     columns: frozenset[str] = frozenset()
     levels: Mapping[Concept, Mapping[Concept, int]] = field(default_factory=dict)
 
+    def _stands_for_below(self, column: str | None) -> bool:
+        """A mapping may write the model's column in capitals, as some databases do."""
+        return column is not None and column.casefold() in self.columns
+
     def with_below(self, column: str | None, listed: Iterable[str]) -> tuple[str, ...]:
         """A list of words for that column, with the concepts below."""
-        if column not in self.columns:
+        if not self._stands_for_below(column):
             return tuple(listed)
         return tuple(dict.fromkeys(each for word in listed for each in (word, *self.levels.get(word, ()))))
 
     def translated(self, column: str | None, words: Mapping[str, str]) -> Mapping[str, str]:
         """The words for that column, with those of the nearest concept for each below."""
-        if column not in self.columns:
+        if not self._stands_for_below(column):
             return words
         nearest = self._nearest(words)
         return {**{concept: words[near[0]] for concept, near in nearest.items()}, **words}
 
     def in_doubt(self, column: str | None, words: Mapping[str, str]) -> int:
         """How many concepts are as near to two words that mean different things."""
-        if column not in self.columns:
+        if not self._stands_for_below(column):
             return 0
         nearest = self._nearest(words)
         return sum(len({words[each] for each in near}) > 1 for concept, near in nearest.items() if concept not in words)

@@ -40,6 +40,7 @@ class SourceTable:
     rows_read    before `keep`.
     below        which concepts stand below those that the mapping names, where they stand for these.
     notes        what a person should know of it, without any cell.
+    contested    identifiers that several people have.
     """
 
     source: Source
@@ -50,6 +51,7 @@ class SourceTable:
     rows_read: int
     notes: tuple[str, ...] = ()
     below: Hierarchy = field(default_factory=Hierarchy)
+    contested: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.identifiers)
@@ -70,11 +72,13 @@ def read_source_table(
     fhir   what is read of folders of FHIR resources, by any source.
     """
     notes: list[str] = []
+    contested: frozenset[str] = frozenset()
     wanted = list(dict.fromkeys([*asked.columns, *_own_columns(source)]))
     if source.part.is_fhir:
         table = fhir.table(source, wanted)
         frame, patient, where, below = table.frame, source.patient or "", table.where, Hierarchy()
         notes += table.notes
+        contested = frozenset(identifiers(pd.Series([*table.contested], dtype=object), missing).dropna())
     else:
         frame, patient, where, below = _frame(source, folder, asked, wanted, missing, databases, notes.append)
     if patient:
@@ -98,6 +102,7 @@ def read_source_table(
         rows_read=rows_read,
         notes=tuple(notes),
         below=below,
+        contested=contested,
     )
 
 

@@ -81,9 +81,10 @@ _THOUSANDS = {
     "tpt": 12,
 }
 _COUNTED = re.compile(
-    r"(?:x?(10*)|([a-z]*?\.?)|x?10(?:(?:\^|\*{1,2}|e)0?|(?=[1-9]))(\d{1,2}))(?:cells|zellen)?/([dcmunpf]?)l"
+    r"(?:x?(1(?:00+)?)|([a-z]*?\.?)|x?10(?:(?:\^|\*{1,2}|e)0?|(?=[1-9]))(\d{1,2}))(?:cells|zellen)?/([dcmunpf]?)l"
 )
-"""A power of ten in full (x1000), in a word (tsd), or by its exponent (x10^3, 10e03, 109), which begins with no 0."""
+"""A power of ten in full (x1000), in a word (tsd), or by its exponent (x10^3, 10e03, 109), which begins with no 0.
+Ten alone is none: it is what is left of 10⁹ where a program could not write the exponent."""
 _SIMPLE = {
     "": Unit(Fraction(1), Dimension.RATIO),
     "1": Unit(Fraction(1), Dimension.RATIO),

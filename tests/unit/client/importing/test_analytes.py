@@ -281,6 +281,13 @@ def test_a_power_of_ten_is_read_in_full_or_by_its_exponent(unit: str, power: int
     assert found.factor == Fraction(10) ** power
 
 
+@pytest.mark.parametrize("unit", ["x10/L", "×10/L", "x 10/ul", "10/L", "x10 cells/L"])
+def test_a_ten_without_its_exponent_is_no_unit(unit: str) -> None:
+    """What is left of x10⁹/L where a program could not write the ⁹."""
+    assert unit_of(unit, counted=True) is None
+    assert unit_of(unit) is None
+
+
 @pytest.mark.parametrize(
     ("analyte", "unit"),
     [

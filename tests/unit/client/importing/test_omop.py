@@ -377,6 +377,22 @@ def test_an_operator_that_is_not_known_is_told(mapping: Path) -> None:
     assert "measurement.csv: 1 rows have an operator that is not known, and no limit" in told
 
 
+def test_facts_of_a_model_without_a_value_are_refused_beside_other_rows_with_values(mapping: Path) -> None:
+    """Who has the fact would be not measured, and who has not 0. One such row alone may be a pending result."""
+    gene = 'codes = ["2000000302"]\n'
+    change(mapping, (gene, gene + 'without_row = "0"\n'))
+    path = mapping.parent / "cdm" / "measurement.csv"
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    of_gene = rows["measurement_concept_id"] == "2000000302"
+    told = [name for name in rows.columns if name.startswith("value_")]
+    rows.loc[of_gene, told] = ""
+    rows.to_csv(path, index=False)
+    with pytest.raises(InvalidInput, match="is empty in every row, beside without_row"):
+        imported(mapping)
+    rows[~of_gene | (rows.index == rows.index[of_gene][0])].to_csv(path, index=False)
+    assert "none of its 1 rows has a value" in imported(mapping).report.in_words
+
+
 def test_units_of_a_hospitals_own_are_told_by_the_mapping(mapping: Path) -> None:
     change(mapping, ('name = "measurements"', 'name = "measurements"\nunit_words = { 2000000999 = "mg/dl" }'))
     assert person_with(mapping, ",1.25,,2000000999,,,")["log10_crp"].item() == pytest.approx(np.log10(12.5))
@@ -472,6 +488,25 @@ def test_tables_of_the_vocabulary_are_read_as_their_publisher_gives_them(mapping
         'concept_id\tconcept_name\tconcept_code\n2000000999\t"Cat scratch" disease, 3.5"\tmg/dL\n'
     )
     assert person_with(mapping, ",1.25,,2000000999,,,")["log10_crp"].item() == pytest.approx(np.log10(12.5))
+
+
+@pytest.mark.parametrize("cell", ['"{}"', "{}.0", "{} "])
+def test_a_vocabulary_that_a_hospital_exported_again_is_read_alike(cell: str, mapping: Path) -> None:
+    """Under the publisher's header: PostgreSQL's FORCE QUOTE, numbers of pandas, and columns of fixed width."""
+    path = mapping.parent / "cdm" / "concept_ancestor.csv"
+    header, *rows = path.read_text().replace(",", "\t").splitlines()
+    again = "".join("\t".join(cell.format(each) for each in row.split("\t")) + "\n" for row in rows)
+    path.write_text(f"{header}\n{again}")
+    assert_is(frame(mapping), MODEL.truth)
+    path.write_text(f"{header}\n{again}SCTID 1\t443388\t1\n")
+    with pytest.raises(InvalidInput, match=r"concept_ancestor.csv: has rows of what is no concept .*\(1 row\)"):
+        imported(mapping)
+
+
+def test_a_list_of_a_column_in_capitals_holds_the_concepts_below(mapping: Path) -> None:
+    """As SQL Server and Oracle name the model's columns."""
+    change(mapping, ("keep = { condition_concept_id", "keep = { CONDITION_CONCEPT_ID"))
+    assert_is(frame(mapping), MODEL.truth)
 
 
 def test_a_word_for_not_known_is_no_concept(mapping: Path) -> None:

@@ -366,6 +366,15 @@ def test_rows_that_all_say_nothing_are_no_facts(tmp_path: Path) -> None:
     np.testing.assert_array_equal(values(found), [np.nan, 5, 0])
 
 
+@pytest.mark.parametrize("pending", ["", "pending"])
+def test_the_only_row_of_a_rare_test_may_be_pending(pending: str, tmp_path: Path) -> None:
+    """Rows of other tests have values, so that the column is the one that tells them."""
+    rows = HEADER + f"1,2021-01-01,her2,{pending},\n2,2021-01-01,crp,5,mg/l\n"
+    found = imported(tmp_path, rows, unit="mg/l", marker='codes = ["her2"]\nwithout_row = "0"\nmissing = ["pending"]')
+    np.testing.assert_array_equal(values(found), [np.nan, 0, 0])
+    assert "none of its 1 rows has a value; their patients are not measured" in found.report.in_words
+
+
 @pytest.mark.parametrize(
     ("names", "refused", "note"),
     [

@@ -21,7 +21,8 @@ from typing import Any
 from oncofed.client.importing.fhir.files import Json
 from oncofed.client.importing.moments import day_there, of_midnights
 
-_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}.*(?:Z|[+-]\d{2}:\d{2})", re.ASCII)
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}(?::\d{2}.*)?(?:[Zz]|[+-]\d{2}:?\d{2})", re.ASCII)
+"""Also as ISO 8601 and some programs write it, and FHIR does not: +0000, z, T23Z."""
 _OF_DAYS = re.compile(r".*DateTime|.*Instant|start|end|authoredOn|recordedDate|started|issued")
 _MIDNIGHT = time()
 
@@ -77,7 +78,7 @@ class Clock:
         if written in self.stand_ins:
             return written
         try:
-            moment = datetime.fromisoformat(text)
+            moment = datetime.fromisoformat(text.upper())
             there = moment.astimezone(self.zone).replace(tzinfo=None)
         except OverflowError:  # an open end, beyond which no calendar goes
             return written

@@ -16,11 +16,11 @@ from itertools import combinations
 
 from oncofed.client.importing.fhir.elements import identifier_key, object_of, objects_of, text_of
 from oncofed.client.importing.fhir.files import Entry
-from oncofed.errors import Fault, InvalidInput
 
 _TAIL = re.compile(r"(?:^|/)Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[^/]*)?$")
 _AFTER = {"official": 0, "old": 2}
 _BASE = re.compile(r"https?://(.*/)(?:Patient|Medication)/[^/]+(?:/_history/[^/]*)?$")
+_USUAL_PORT = re.compile(r"(?<=[^/]):(?:80|443)(?=/)")
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,11 @@ def person(entry: Entry) -> Person:
 
 
 def server_of(address: str) -> str | None:
-    """Of the absolute address of a patient or a medication; a server has one name with and without encryption."""
+    """Of the absolute address of a patient or a medication; a server has one name with and without encryption, with its
+    usual port, and with a slash too many.
+    """
     found = _BASE.fullmatch(address)
-    return None if found is None else found.group(1)
+    return None if found is None else re.sub(r"/{2,}", "/", _USUAL_PORT.sub("", found.group(1)))
 
 
 def servers_of_links(persons: Sequence[Person]) -> set[str]:
@@ -80,21 +82,40 @@ def servers_of_links(persons: Sequence[Person]) -> set[str]:
     return {server for link in links if (server := server_of(link)) is not None}
 
 
-def of_different_people(versions: Sequence[Person]) -> int:
-    """How many ids have versions that cannot be of one person: another identifier in each system that both have, or
-    without such a system another birth and another gender. One of the two alone may have been corrected.
+@dataclass(frozen=True)
+class Versions:
+    """How many ids have versions that cannot be of one person, and how many have some that differ and may be."""
+
+    of_several: int
+    in_doubt: int
+
+
+def versions_of(persons: Sequence[Person]) -> Versions:
+    """Of a birth, a gender, and an identifier in each system that both have, two that differ are of two people.
+
+    One alone may have been corrected, and a visit has a number of its own. What is alike outweighs: an identifier, or
+    the whole day of birth. An unknown gender is no other.
     """
     by_id: dict[str, list[Person]] = {}
-    for each in versions:
+    for each in persons:
         if each.id is not None:
             by_id.setdefault(each.id, []).append(each)
-    return sum(any(_differ(one, other) for one, other in combinations(alike, 2)) for alike in by_id.values())
+    differ = [
+        max(_differences(one, other) for one, other in combinations(set(alike), 2))
+        for alike in by_id.values()
+        if len(set(alike)) > 1
+    ]
+    return Versions(sum(count > 1 for count in differ), sum(count == 1 for count in differ))
 
 
-def _differ(one: Person, other: Person) -> bool:
-    if {system for system, _ in one.identifiers} & {system for system, _ in other.identifiers}:
-        return not set(one.identifiers) & set(other.identifiers)
-    return _born_apart(one, other) and None not in (one.gender, other.gender) and one.gender != other.gender
+def _differences(one: Person, other: Person) -> int:
+    if set(one.identifiers) & set(other.identifiers):
+        return 0
+    both = {system for system, _ in one.identifiers} & {system for system, _ in other.identifiers}
+    told = {one.gender, other.gender} - {None, "unknown"}
+    count = _born_apart(one, other) + (len(told) > 1) + bool(both - {""})
+    whole_day = one.born is not None and one.born == other.born and len(one.born) == len("YYYY-MM-DD")
+    return min(count, 1) if whole_day else count
 
 
 def _born_apart(one: Person, other: Person) -> bool:
@@ -110,6 +131,16 @@ class Meant:
 
     identity: str | None
     is_patient: bool = True
+
+
+@dataclass(frozen=True)
+class Shared:
+    """patients: how many share an identifier with another, and are one. contested: identifiers of people who were born
+    on different days.
+    """
+
+    patients: int
+    contested: frozenset[str]
 
 
 class Persons:
@@ -151,20 +182,15 @@ class Persons:
         if self._home is not None and count:
             yield f"{count:,} patients are linked to one of another server, and are not taken for one"
 
-    def refuse_strangers(self, where: str) -> Iterator[str]:
-        """How many patients share an identifier, and are one. Raises InvalidInput where they were not born as one."""
+    def shared(self) -> Shared:
+        """Patients who have one identifier, as how many, and those who were not born as one."""
         alike: dict[str, set[int]] = {}
         for place in range(len(self.persons)):
             if (identity := self.identity(place)) is not None and self.identifier is not None:
                 alike.setdefault(identity, set()).add(self.final(place))
-        several = [[self.persons[place] for place in places] for places in alike.values() if len(places) > 1]
-        apart = sum(any(_born_apart(one, other) for one, other in combinations(each, 2)) for each in several)
-        if apart:
-            what = "identifiers are those of several patients, who were born on different days"
-            remedy = "Correct them, link the patients who are one, or leave identifier out of the mapping."
-            raise InvalidInput([Fault(where, what, remedy, apart)])
-        if several:
-            yield f"{sum(map(len, several)):,} patients share an identifier with another, and are one"
+        several = {name: [self.persons[place] for place in places] for name, places in alike.items() if len(places) > 1}
+        apart = [name for name, of in several.items() if any(_born_apart(*pair) for pair in combinations(of, 2))]
+        return Shared(sum(len(of) for name, of in several.items() if name not in apart), frozenset(apart))
 
     def identity(self, place: int) -> str | None:
         found = self.persons[self.final(place)]

@@ -36,14 +36,7 @@ from oncofed.client.importing.fhir.resources import (
     told_by,
 )
 from oncofed.client.importing.fhir.source import LAST_CONTACT, PATIENT, columns_of
-from oncofed.client.importing.fhir.subjects import (
-    Person,
-    Persons,
-    of_different_people,
-    person,
-    server_of,
-    servers_of_links,
-)
+from oncofed.client.importing.fhir.subjects import Person, Persons, person, server_of, servers_of_links, versions_of
 from oncofed.client.importing.fhir.text_columns import Place, TextColumns, Texts, coded, numbers_in
 from oncofed.client.importing.fhir.vital_status import vital_status
 from oncofed.client.importing.mapping import Source
@@ -58,11 +51,15 @@ _ONE_SERVER = "Import the resources of one server at a time; of versions, export
 
 @dataclass(frozen=True, eq=False)
 class FhirTable:
-    """frame: the columns of `source.columns_of`, texts, none where empty. where: what faults call it."""
+    """frame: the columns of `source.columns_of`, texts, none where empty. where: what faults call it.
+
+    contested  identifiers of several patients who were born on different days.
+    """
 
     frame: pd.DataFrame
     where: str
     notes: tuple[str, ...]
+    contested: frozenset[str]
 
 
 @dataclass
@@ -131,9 +128,11 @@ class FhirFolder:
         if shared := sum(times > 1 for times in urns.values()):
             what = "addresses of bundles (urn:uuid) stand for several patients each"
             faults.append(Fault(name, what, "Export it again with ids of their own, as FHIR wants.", shared))
-        if different := of_different_people([each for _, each in self._persons]):
+        versions = versions_of([each for _, each in self._persons])
+        self._in_doubt = versions.in_doubt
+        if versions.of_several:
             what = "ids of patients have versions of different people, as of several servers"
-            faults.append(Fault(name, what, _ONE_SERVER, different))
+            faults.append(Fault(name, what, _ONE_SERVER, versions.of_several))
         if different := self._medications.of_different_drugs():
             what = "ids of medications have versions of different drugs, as of several servers"
             faults.append(Fault(name, what, _ONE_SERVER, different))
@@ -206,7 +205,14 @@ class FhirFolder:
         persons = Persons([each for _, each in kept], identifier=source.identifier, home=self._home)
         kinds = KINDS[source.part].split("/")
         notes = list(self._notes_of(kinds))
-        notes += persons.refuse_strangers(self.path.name)
+        shared = persons.shared()
+        parts = [each.part for each in self.wanted]
+        if source.part is (Part.FHIR_PATIENTS if Part.FHIR_PATIENTS in parts else parts[0]):  # one source tells it
+            if shared.patients:
+                notes.append(f"{shared.patients:,} patients share an identifier with another, and are one")
+            if self._in_doubt:
+                what = "another identifier, birth or gender: one patient, unless they are of several servers"
+                notes.append(f"{self._in_doubt:,} ids of patients have versions with {what}")
         if source.part is Part.FHIR_PATIENTS:
             notes += persons.links_abroad()
             frame = self._patients(self.tables[place], [number for number, _ in kept], persons, source, notes)
@@ -217,7 +223,7 @@ class FhirFolder:
             frame = self._rows_of(place, persons, source, notes)
         if source.part is Part.FHIR_VARIANTS:
             frame = _by_gene(frame, [each for each in columns if each not in columns_of(source)], notes)
-        return FhirTable(frame, f"{self.path.name} ({'/'.join(kinds)})", tuple(notes))
+        return FhirTable(frame, f"{self.path.name} ({'/'.join(kinds)})", tuple(notes), shared.contested)
 
     def _notes_of(self, kinds: Sequence[str]) -> Iterator[str]:
         if self._other and kinds == ["Patient"]:
