@@ -187,7 +187,8 @@ _TABLE: tuple[tuple[str, Range], ...] = (
         "HeldOutRequest.value_share, ExplanationRequest.budget_share",
         Range(0, 0.99, 0, 0.5),
     ),
-    ("HeldOutRequest.gains_within", Range(0.01, 50, 0.5, 5)),
+    ("SummarySpec.gains_within, HeldOutRequest.gains_within", Range(0.01, 50, 0.5, 5)),
+    ("SummarySpec.gains_within (count)", _whole(0, 1, 0, 1)),
     (
         "VoteSpec.column_markers, VoteSpec.entity_columns, SummarySpec.group_columns",
         _whole(0, _INPUTS, 0, 5_000),
@@ -284,6 +285,7 @@ _ALSO: Mapping[str, tuple[str, ...]] = {
     "ModelSpec": ("parameters",),
     "TimeGrid": ("widths",),
     "StudyPlan": ("charged_local_steps",),
+    "SummarySpec": ("gains_within",),
 }
 """What follows from fields and has a range of its own."""
 

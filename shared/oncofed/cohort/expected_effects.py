@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 
 from oncofed.cohort.encoding import Role, columns
 from oncofed.cohort.schema import Kind, StudySchema
+from oncofed.errors import Fault
 from oncofed.file_model import Known, Wrong
+from oncofed.ranges import RANGES, told
 from oncofed.toml_file import closest
 
 
@@ -31,6 +33,20 @@ def expected_weights(schema: StudySchema) -> tuple[float, ...]:
         for column in columns(schema)
     )
     return found if any(found) else ()
+
+
+def effect_faults(schema: StudySchema, *, where: str) -> list[Fault]:
+    """Effects that make a linear weight which no plan may have: it is the effect over the column's public weight."""
+    span, of_column = RANGES["ModelSpec.expected_weights"], dict[str, float]()
+    for column, expected in zip(columns(schema), expected_weights(schema), strict=False):
+        if expected not in span:
+            of_column.setdefault(column.source, column.weight)
+    remedy = "Raise weight of the marker or of its modality, or leave the effect out."
+    what = f"is over a public weight of {{:g}} more than a model may start from ({told(span.most)})"
+    return [
+        Fault(f'{where}: [[marker]] "{name}", expected_log_hazard_ratio', what.format(weight), remedy)
+        for name, weight in of_column.items()
+    ]
 
 
 def expected_ratios(

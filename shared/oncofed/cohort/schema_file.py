@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from oncofed.cohort.expected_effects import expected_ratios, of_categories, with_an_effect
+from oncofed.cohort.expected_effects import effect_faults, expected_ratios, of_categories, with_an_effect
 from oncofed.cohort.schema import (
     DeathPolicy,
     Endpoint,
@@ -331,7 +331,7 @@ def _schema_in(where: str, content: dict[str, object]) -> StudySchema:
         zero_time_becomes=file.time.zero_time_becomes,
     )
     # What follows from several fields, such as an interval's width.
-    if faults := range_faults(schema, where=where):
+    if faults := [*range_faults(schema, where=where), *effect_faults(schema, where=where)]:
         raise InvalidInput(faults)
     return schema
 

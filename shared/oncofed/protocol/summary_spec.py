@@ -87,3 +87,8 @@ class SummarySpec:
     horizon: float = 0.0
     votes: VoteSpec | None = None
     group_columns: tuple[int, ...] = ()
+
+    @property
+    def gains_within(self) -> tuple[float, ...]:
+        """`edges` of the kinds whose one edge is a length in nats, which has a range of its own; else none."""
+        return self.edges if self.kind in (SummaryKind.COMPARISON, SummaryKind.VALUE) else ()

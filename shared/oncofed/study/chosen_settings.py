@@ -36,9 +36,11 @@ from typing import TYPE_CHECKING
 
 from oncofed.cohort.encoding import Role, columns
 from oncofed.cohort.schema import Kind, StudySchema
+from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.accounting import GaussianRelease, smallest_noise_multiplier
 from oncofed.protocol.calibration_layout import SUMS
-from oncofed.protocol.plan import Bounding, PrivacyMode, Strategy, TrainingMode
+from oncofed.protocol.plan import Bounding, PrivacyMode, Strategy, TrainingMode, TrainingSpec
+from oncofed.ranges import range_of
 
 if TYPE_CHECKING:
     from oncofed.study.plan_settings import PlanSettings, PrivacyRequest
@@ -153,7 +155,9 @@ def patients_told(patients: int) -> int:
 
 
 def settled(settings: PlanSettings, schema: StudySchema, *, hospitals: int) -> PlanSettings:
-    """The same with nothing left open."""
+    """The same with nothing left open. Raises InvalidInput for a study of no hospital, of which there is no plan."""
+    if hospitals < 1:
+        raise InvalidInput([Fault("the study", "has no hospital", "Admit at least one, and then make the plan.")])
     sections: dict[str, dict[str, object]] = {"model": {}, "training": {}, "privacy": {}}
     for each in chosen(settings, schema, hospitals=hospitals):
         section, _, name = each.key.partition(".")
@@ -276,7 +280,8 @@ def _calibration(settings: PlanSettings, schema: StudySchema, rounds: int, *, po
     return Choice(key, 0, "nothing bounds or noises patients, or rounds, strategy or model have no room for it")
 
 
-_LARGEST_DECAY = 1e3
+_LARGEST_DECAY = range_of(TrainingSpec, "weight_decay").usual_most
+"""A hospital asks why of more, and nobody could tell it: there noise leaves next to nothing to learn in any case."""
 
 
 def _plain(number: float) -> float:

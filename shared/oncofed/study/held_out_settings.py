@@ -12,6 +12,7 @@ from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import Known, Rule, Wrong
 from oncofed.privacy.policy import WantedSummary
+from oncofed.protocol.comparator_words import REMEDY, markers_of, untold_markers
 from oncofed.protocol.expected_layout import ExpectedLayout, expected_windows
 from oncofed.protocol.gain_layout import layout_of
 from oncofed.protocol.plan import ModelSpec
@@ -110,7 +111,11 @@ class HeldOutRequest:
 
 
 def wanted_summaries(request: HeldOutRequest, schema: StudySchema, model: ModelSpec) -> tuple[WantedSummary, ...]:
-    """Those asked for. Raises InvalidInput for times and tumour entities that the schema does not have."""
+    """Those asked for. Raises InvalidInput for times and tumour entities that the schema does not have, and for
+    comparators of which it has no flag that tells who lacks a marker.
+    """
+    if request.comparison_share:
+        _refuse_without_flags(model, schema)
     return (
         *_wanted_evaluation(request, model),
         *_wanted_calibration(request, schema, model),
@@ -126,6 +131,20 @@ _NOTHING_TO_COMPARE = {
     ),
     SummaryKind.VALUE: ("asks what layers of data are worth, and rounds take none away", "Write [value], layers"),
 }
+
+
+def _refuse_without_flags(model: ModelSpec, schema: StudySchema) -> None:
+    faults = [
+        Fault(
+            "[held_out], comparison_share",
+            f'nothing says of any marker of the comparator "{each.name}" that it is missing',
+            f"{REMEDY} Or leave the share or the comparator out.",
+        )
+        for each in model.comparators
+        if untold_markers(each, schema) == markers_of(each, schema)
+    ]
+    if faults:
+        raise InvalidInput(faults)
 
 
 def _wanted_gains(

@@ -12,8 +12,10 @@ from click.testing import CliRunner
 from tests.unit.study.test_explanation_settings import MEMBERS, SCHEMA
 
 from oncofed.cohort.schema_file import parse_schema
+from oncofed.errors import InvalidInput
 from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.plan import Bounding, StudyPlan
+from oncofed.ranges import unusual
 from oncofed.server.deployment.consortium_file import plan_for, read_consortium
 from oncofed.server.deployment.study_commands import study
 from oncofed.server.rounds.strategies import strategy_faults
@@ -163,6 +165,22 @@ def test_less_is_left_and_the_decay_rises_where_patients_are_fewer_or_epsilon_sm
     assert found.squares == pytest.approx(sum(variances), rel=1e-12)
     assert found.information == pytest.approx(EVENTS * 1_000 * sum(each**2 for each in variances) / sum(variances))
     assert found.length == pytest.approx(math.sqrt(0.25 + sum(variances)))
+
+
+def test_no_hospital_reads_that_what_was_chosen_is_unusual(tmp_path: Path) -> None:
+    """One hospital and next to no epsilon: by the rule alone the decay would be 1,000, at a huge weight 70."""
+    for text in (LOCAL.replace("3", "0.01"), LOCAL + "[model]\nbaseline_weight = 1000\n"):
+        settings = read_consortium(written(tmp_path, text)).settings
+        found = settled(settings, parse_schema(SCHEMA, where="schema"), hospitals=1).training
+        assert found.weight_decay == 20
+        assert unusual(found) == []
+
+
+def test_a_study_of_no_hospital_is_a_fault(tmp_path: Path) -> None:
+    for text in (LOCAL, ALL):
+        consortium = read_consortium(written(tmp_path, text))
+        with pytest.raises(InvalidInput, match=r"the study: has no hospital\. Admit at least one"):
+            plan_for(consortium, members=(), coordinator_public_key=b"", bundle_sha256="")
 
 
 def test_units_are_there_where_events_pay_for_them(tmp_path: Path) -> None:

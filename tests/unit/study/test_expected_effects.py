@@ -28,6 +28,7 @@ from oncofed.protocol.plan import Bounding, ModelSpec, StudyPlan, TrainingMode, 
 from oncofed.protocol.plan_file import plan_from_json
 from oncofed.protocol.plan_words import plan_in_words
 from oncofed.protocol.weights import expected_vector
+from oncofed.ranges import outside
 from oncofed.server.deployment.consortium_file import plan_for, read_consortium
 from oncofed.simulations.study import DataSpec
 from oncofed.simulations.study_table import _of_endpoints
@@ -183,6 +184,31 @@ def test_a_hospital_reads_what_is_expected_and_by_whom_and_refuses_a_plan_that_s
         assert of_the_plan(told_otherwise, read, site="a") == [
             "its model starts from other effects than its schema expects"
         ]
+
+
+def test_no_effect_is_named_from_which_the_model_does_not_start(tmp_path: Path) -> None:
+    """A column that is multiplied by 0 has no weight to start from."""
+    text = SCHEMA.format(age=AGE, stage=STAGE).replace("weight = 3", "weight = 0")
+    plan = plan_of(tmp_path, text)
+    read = parse_schema(text, where="schema.toml")
+    told = " ".join(plan_in_words(plan, read, parameters=plan.model.parameters).split())
+    assert "age 0.35 for 15 years" in told
+    assert "Jones" not in told
+    assert "stage (one" not in told
+
+
+def test_an_effect_over_a_weight_too_small_for_it_is_told_with_its_marker(tmp_path: Path) -> None:
+    """The linear weight is the effect over the column's: no plan could be signed that starts from it."""
+    for weight, told in (("1e-5", "3e-05"), ("1e-310", "3e-310")):
+        text = SCHEMA.format(age="", stage=STAGE).replace("weight = 0.5", f"weight = {weight}")
+        with pytest.raises(InvalidInput) as refused:
+            parse_schema(text, where="schema.toml")
+        assert str(refused.value).splitlines()[-1].strip().removeprefix("- ") == (
+            'schema.toml: [[marker]] "stage", expected_log_hazard_ratio: is over a public weight of '
+            f"{told} more than a model may start from (10,000). Raise weight of the marker or of its modality, or "
+            "leave the effect out."
+        )
+    assert outside(plan_of(tmp_path, text.replace("1e-310", "1e-4")).model) == []
 
 
 FAULTS = {

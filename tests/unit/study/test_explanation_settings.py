@@ -64,8 +64,10 @@ EXPLAINED = "[explanations]\nbudget_share = 0.2\nmost_votes = 3\n"
 MEMBERS = tuple(Member(name, f"key {name}", f"{number:064x}") for number, name in enumerate("abcd"))
 
 
-def plan_of(folder: Path, more: str = EXPLAINED, *, privacy: str = LOCAL, hidden: str = "[4]") -> StudyPlan:
-    (folder / "schema.toml").write_text(SCHEMA)
+def plan_of(
+    folder: Path, more: str = EXPLAINED, *, privacy: str = LOCAL, hidden: str = "[4]", schema: str = SCHEMA
+) -> StudyPlan:
+    (folder / "schema.toml").write_text(schema)
     (folder / "study.toml").write_text(STUDY.format(hidden=hidden, privacy=privacy, more=more))
     consortium = read_consortium(folder / "study.toml")
     return plan_for(consortium, members=MEMBERS, coordinator_public_key=b"", bundle_sha256="")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from tests.statistical.test_gain_release import World, gains_told
 from tests.unit.study.test_explanation_settings import LOCAL, SCHEMA, SHARED, plan_of, share_of
 
@@ -18,9 +19,12 @@ from oncofed.protocol.gain_layout import gain_layout
 from oncofed.protocol.plan_file import plan_from_json
 from oncofed.protocol.plan_words import cost_of, plan_in_words
 from oncofed.protocol.summary_spec import SummaryKind
+from oncofed.server.deployment.study_commands import study
 from oncofed.study.budget import gains_bought
 
-COMPARED = '[[comparator]]\nname = "entity"\nmarkers = ["entity"]\n[[comparator]]\nname = "a"\nmarkers = ["a"]\n'
+COMPARED = (
+    '[[comparator]]\nname = "entity"\nmarkers = ["entity"]\n[[comparator]]\nname = "a"\nmarkers = ["entity", "a"]\n'
+)
 LAYERS = '[value]\nlayers = ["rna_expression"]\n'
 ASKED = f"[held_out]\ncomparison_share = 0.2\nvalue_share = 0.1\n{COMPARED}{LAYERS}"
 
@@ -60,6 +64,10 @@ FAULTS = {
     "calibration_share = 0.4\nhorizon = 12\ncomparison_share = 0.3\nvalue_share = 0.3": (
         "value_share: leaves, with calibration_share and comparison_share, nothing for training"
     ),
+    f'comparison_share = 0.2\n{COMPARED}[[comparator]]\nname = "rna"\nmarkers = ["a", "b"]': (
+        r'comparison_share: nothing says of any marker of the comparator "rna" that it is missing\. '
+        r'Give their modality missing_flags of "marker"'
+    ),
     f"value_share = 0.2\ngains_within = 0\n{LAYERS}": "gains_within: is below 0.01",
 }
 
@@ -81,6 +89,20 @@ def test_the_plan_tells_a_hospital_in_words_what_leaves(tmp_path: Path) -> None:
     assert f'as "value", one list of {value.cells} numbers' in told
     assert "of whom all of these were measured (rna expression)" in told
     assert told.count("held within 1.5 natural logarithms, by the markers and not by the outcome") == 2
+
+
+def test_it_is_told_of_which_markers_nobody_knows_who_lacks_them(tmp_path: Path) -> None:
+    """By a flag for the whole modality, by none, and by one that weighs nothing: then nobody differs."""
+    unknown = "Nothing tells of these markers that one is missing, so who lacks it counts as recorded: a of a."
+    for flags in ('"modality"', '"none"', '"marker"\nmissing_weight = 0', '"marker"'):
+        text = SCHEMA.replace('"modality"', flags)
+        plan = plan_of(tmp_path, ASKED.replace("value_share = 0.1\n", "").replace(LAYERS, ""), schema=text)
+        schema = parse_schema(text, where="schema.toml")
+        told = " ".join(plan_in_words(plan, schema, parameters=plan.model.parameters).split())
+        assert "have their scores recorded, as far as the schema's missing flags tell, how many are held" in told
+        assert (unknown in told) == (flags != '"marker"')
+        said = CliRunner().invoke(study, ["validate", str(tmp_path / "study.toml")], catch_exceptions=False).output
+        assert (f'{unknown} Give their modality missing_flags of "marker"' in said) == (flags != '"marker"')
 
 
 def test_half_widths_are_told_and_are_about_what_releases_have(tmp_path: Path) -> None:

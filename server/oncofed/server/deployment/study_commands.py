@@ -90,6 +90,7 @@ def validate(study_file: Path) -> None:
         f"{study_file}: no faults. {len(schema.markers)} markers, {plan.training.rounds} rounds, "
         f"noise multiplier {plan.privacy.noise_multiplier:.4g}."
     )
+    _tell_who_counts(plan, schema)
     if study_file.suffix == ".toml":
         from oncofed.server.card.missing_texts import missing_texts_in_words  # noqa: PLC0415  # as above
         from oncofed.server.deployment.consortium_file import read_consortium  # noqa: PLC0415
@@ -99,6 +100,13 @@ def validate(study_file: Path) -> None:
         if choices := chosen(consortium.settings, schema, hospitals=len(plan.roster)):
             click.echo(chosen_in_words(choices))
         click.echo(missing_texts_in_words(consortium.reporting))
+
+
+def _tell_who_counts(plan: StudyPlan, schema: StudySchema) -> None:
+    from oncofed.protocol.comparator_words import REMEDY, untold_words  # noqa: PLC0415  # as above
+
+    if untold := untold_words(plan, schema):
+        click.echo(f"{untold} {REMEDY}")
 
 
 @study.command("plan-budget")
@@ -245,6 +253,7 @@ def sign(study_file: Path, folder: Path, sites: str | None, out: Path, counts: b
     out.write_bytes(document_bytes(document))
     click.echo(f"Signed for {', '.join(plan.roster)}: {out}")
     click.echo(f"Plan {plan.hash}")
+    _tell_who_counts(plan, consortium.schema)
     click.echo(f"Next: oncofed coordinator run {folder} {out}")
 
 
