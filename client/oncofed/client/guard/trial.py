@@ -112,7 +112,7 @@ def _weights_for(kind: SummaryKind, plan: StudyPlan) -> FloatArray:
     sends what it likes, and how many patients are held is nobody's business but the release's.
     """
     if kind in (SummaryKind.COMPARISON, SummaryKind.VALUE):
-        return np.random.default_rng(0).normal(scale=WEIGHT.usual_most, size=plan.model.parameters)
+        return np.asarray(1.4 * WEIGHT.usual_most * np.cos(np.arange(plan.model.parameters)))
     return parameter_vector(PrognosisNetwork(plan.model, initialisation_seed=plan.initialisation_seed))
 
 
