@@ -9,7 +9,6 @@ the picture's.
 from __future__ import annotations
 
 import math
-import re
 
 NOT_COMPUTED = "not computed"
 MINUS = "\N{MINUS SIGN}"
@@ -18,7 +17,6 @@ _LARGEST_LOG_RATIO = math.log(1000)
 _ALMOST = 1e-9
 """Of a share: by so much a sum may miss all, or none."""
 _SMALLEST_PLAIN, _LARGEST_PLAIN, _FIRST_SEPARATED = 1e-6, 1e9, 1e4
-_SEPARATED = re.compile(r"[+-]?([1-9][0-9]{1,2},[0-9]{3}|[1-9][0-9]{0,2}(,[0-9]{3}){2,})")
 """From 10,000 on: below, a comma may be another country's decimal point, and here it never stands for thousands."""
 
 
@@ -32,9 +30,8 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def as_typed(written: str) -> str:
-    """What `number` wrote, as a table's cell has it; any other text as it is but for a true minus sign."""
-    plain = written.replace(MINUS, "-")
-    return plain.replace(",", "") if _SEPARATED.fullmatch(plain) else plain
+    """With the minus sign of a table's cell. Commas stay: whether one is a decimal sign, nobody can tell."""
+    return written.replace(MINUS, "-")
 
 
 def decimals(value: float | None, digits: int = 3) -> str:

@@ -92,13 +92,13 @@ class Refused:
 def read(marker: Marker, typed: str) -> float | Refused:
     """What was typed or chosen, as the table has it.
 
-    A number is in the unit that is shown. It is read as a table's cell is, with a decimal point, or as the page
-    writes it: with a true minus sign, and from 10,000 on with commas between thousands.
+    A number is in the unit that is shown. It is read as a table's cell is, with a decimal point; a minus may be the one
+    that pages write. A comma is refused: 12,345 is twelve to some people and twelve thousand to others.
     """
     found = numbers(pd.Series([as_typed(typed.strip())], dtype=object))
     value = float(found.values[0])
     if np.isnan(value):
-        return Refused("This is no number: write it with a decimal point, such as 1.5.")
+        return Refused("This is no number: write it with a decimal point, such as 1.5, and without commas.")
     if is_decimal_logarithm(marker):
         if value <= 0:
             return Refused("This has to be above 0: the study takes its logarithm.")

