@@ -42,6 +42,8 @@ with warnings.catch_warnings():
     from starlette.testclient import TestClient
 
 FloatArray = NDArray[np.float64]
+Window = TestClient
+"""A browser of somebody."""
 
 GRID = TimeGrid((0.0, 6.0, 12.0, 24.0, 60.0))
 SCRIPT = "<script>window.planted=1</script>"

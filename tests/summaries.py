@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from oncofed.protocol.expected_layout import ExpectedLayout
+from oncofed.protocol.gain_layout import layout_of
 from oncofed.protocol.messages import SummariseRequest
 from oncofed.protocol.model_file import signed_model
 from oncofed.protocol.plan import StudyPlan, TrainingSpec
@@ -15,6 +16,7 @@ from oncofed.protocol.released_model import ReleasedModel
 from oncofed.protocol.signing import public_key_of
 from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.survival.held_out import CountLayout
+from oncofed.survival.layers import Layer
 
 EDGES = (-0.5, 0.0, 0.7)
 
@@ -52,6 +54,19 @@ def calibration_of(
         time_bounds=bounds,
         group_columns=group_columns,
     )
+
+
+LAYERS = (Layer("laboratory", (3, 4), (4,), 0.5), Layer("rna", (5, 6), (6,), 0.5), Layer("protein", (7, 8), (8,), 0.5))
+"""Of a model with nine columns."""
+
+
+def gains_of(
+    plan: StudyPlan, kind: SummaryKind, *, noise_multiplier: float = 2.0, attempts: int = 1, within: float = 1.5
+) -> SummarySpec:
+    """Of the model's comparators or layers, as the kind says."""
+    count = len(plan.model.comparators if kind is SummaryKind.COMPARISON else plan.model.layers)
+    cells = layout_of(kind, count, endpoints=len(plan.model.endpoints), within=within).cells
+    return SummarySpec(kind.value, kind, cells, noise_multiplier, attempts, edges=(within,))
 
 
 def readiness_of(

@@ -66,6 +66,8 @@ def json_schema(kind: str, owner: type) -> str:
     for name, table in ({owner.__name__: made} | made.get("$defs", {})).items():
         for key, of_key in table.get("properties", {}).items():
             _describe(of_key, declared_fields(by_name[name])[key], meanings(by_name[name]).get(key))
+            if _is_open(kind, _HEADINGS.get(name, ""), key):
+                of_key.pop("default", None)
     made |= {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"oncofed: {kind} file"}
     return json.dumps(made, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
@@ -96,6 +98,10 @@ def _plain(value: Any) -> Any:
     )
 
 
+_HEADINGS = {"ModelSection": "model", "TrainingSpec": "training", "PrivacyRequest": "privacy"}
+"""Of the sections in which a study file may leave something open."""
+
+
 def _sections(owner: type) -> Iterator[type]:
     yield owner
     for field in declared_fields(owner).values():
@@ -120,7 +126,8 @@ def reference_page(kind: str, owner: type) -> str:
         for key, field in declared_fields(section).items():
             if field.hint is not object:
                 meaning = re.sub(r"\]\((?!https?:)", "](../", meanings(section).get(key, "")).rstrip(".")
-                lines.append(f"| `{key}` | {_type_in_words(field)} | {_default_in_words(field)} | {meaning} |")
+                default = _CHOSEN if _is_open(kind, heading, key) else _default_in_words(field)
+                lines.append(f"| `{key}` | {_type_in_words(field)} | {default} | {meaning} |")
         lines.append("")
     return "\n".join(lines[:-1]) + "\n"
 
@@ -150,6 +157,7 @@ def _type_in_words(field: DeclaredField) -> str:
         return _words_of(hint, field.name)
     if get_args(hint)[0] is str and get_args(hint)[1] is not ...:
         held = "texts" if item_of(item) is None else "lists of texts"
+        held = _words_of(item, field.name).replace("number", "numbers") if item is float else held
         return f"section of any names and {held}"
     if get_args(hint)[1] is not ...:
         return (
@@ -173,6 +181,16 @@ def _words_of(hint: Any, name: str) -> str:
 
 def _choices(kind: type[Enum]) -> str:
     return ", ".join(f"`{each.value}`" for each in kind)
+
+
+_CHOSEN = "[chosen](../study.md#settings-left-open)"
+
+
+def _is_open(kind: str, heading: str, key: str) -> bool:
+    """Whether a study file may leave it to the plan."""
+    from oncofed.study.chosen_settings import OPEN  # noqa: PLC0415  # only a study file's page needs it
+
+    return kind == "study" and f"{heading.strip('[]')}.{key}" in OPEN
 
 
 def _default_in_words(field: DeclaredField) -> str:

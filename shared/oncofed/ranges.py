@@ -105,6 +105,8 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("ModelSpec.hidden_units (count), PlanSettings.hidden_units (count)", _whole(0, 8, 0, 2)),
     ("ModelSpec.baseline_weight, PlanSettings.baseline_weight", Range(1e-3, 1e3, 0.05, 5)),
     ("TimeShapes.functions", _whole(1, 2, 1, 2)),
+    ("PlanSettings.expected_patients, StudyHead.expected_patients", _whole(1, 100_000_000, 100, 1_000_000)),
+    ("PlanSettings.left_open (count)", _whole(0, 20, 0, 20)),
     ("PlanSettings.entity_time_shapes", _whole(0, 2, 0, 2)),
     ("TimeShapes.centre", Range(1e-4, 50_000, 1, 1_500)),
     ("TimeShapes.weight, PlanSettings.shape_weight", Range(1e-3, 100, 0.05, 5)),
@@ -116,6 +118,8 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("Comparator.missing_columns (count)", _whole(0, 1_000, 0, 100)),
     ("ComparatorSection.markers (count)", _whole(1, 100, 1, 20)),
     ("Comparator.weight, PlanSettings.comparator_weight", Range(1e-3, 10, 0.05, 2)),
+    ("ModelSpec.expected_weights", Range(-1e4, 1e4, -20, 20)),
+    ("ModelSpec.expected_weights (count)", _whole(0, _INPUTS, 0, 5_000)),
     ("ModelSpec.layers (count), ValueRequest.layers (count)", _whole(0, 7, 0, 7)),
     ("Layer.columns, Layer.missing_columns", _whole(0, _INPUTS, 0, 5_000)),
     ("Layer.columns (count), Layer.missing_columns (count)", _whole(1, _INPUTS, 1, 5_000)),
@@ -179,9 +183,12 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("SummarySpec.horizon", _TIME),
     ("HeldOutRequest.horizon, EvaluationSpec.horizon", Range(1e-3, 50_000, 0.1, 20_000)),
     (
-        "HeldOutRequest.budget_share, HeldOutRequest.calibration_share, ExplanationRequest.budget_share",
+        "HeldOutRequest.budget_share, HeldOutRequest.calibration_share, HeldOutRequest.comparison_share, "
+        "HeldOutRequest.value_share, ExplanationRequest.budget_share",
         Range(0, 0.99, 0, 0.5),
     ),
+    ("SummarySpec.gains_within, HeldOutRequest.gains_within", Range(0.01, 50, 0.5, 5)),
+    ("SummarySpec.gains_within (count)", _whole(0, 1, 0, 1)),
     (
         "VoteSpec.column_markers, VoteSpec.entity_columns, SummarySpec.group_columns",
         _whole(0, _INPUTS, 0, 5_000),
@@ -217,6 +224,8 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("Marker.plausible_range, Marker.centre, Marker.reference_range", Range(-1e12, 1e12, -1e6, 1e6)),
     ("Marker.plausible_range (count), Marker.reference_range (count)", _whole(2, 2, 2, 2)),
     ("Marker.scale", Range(1e-9, 1e9, 1e-3, 1e5)),
+    ("Marker.expected_log_hazard_ratios", Range(-5, 5, -2, 2)),
+    ("Marker.expected_log_hazard_ratios (count)", _whole(0, 1_000, 0, 200)),
     ("Marker.weight, ModalityEncoding.weight", Range(0, 100, 0, 5)),
     ("DataSpec.modality_weights", Range(1e-6, 100, 1e-3, 5)),
     ("ModalityEncoding.missing_weight", Range(0, 100, 0, 1)),
@@ -276,6 +285,7 @@ _ALSO: Mapping[str, tuple[str, ...]] = {
     "ModelSpec": ("parameters",),
     "TimeGrid": ("widths",),
     "StudyPlan": ("charged_local_steps",),
+    "SummarySpec": ("gains_within",),
 }
 """What follows from fields and has a range of its own."""
 

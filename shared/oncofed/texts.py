@@ -140,6 +140,7 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("StudySchema.name, StudySchema.patient_id, StudySchema.site_column, StudySchema.tumour_entity", _LABEL),
     ("Marker.name, Marker.categories, ComparatorSection.markers, EvaluationSpec.subgroups, DataSpec.endpoints", _LABEL),
     ("Marker.unit, Marker.reference_category, Marker.missing_codes", _LABEL_OR_NOTHING),
+    ("Marker.expected_source", TextKind(_SENTENCE.words, _SENTENCE.most, or_empty=True)),
     ("Endpoint.name, Endpoint.time_column, Endpoint.event_column", _LABEL),
     ("Endpoint.entry_column, Endpoint.death_event_column, Endpoint.competes_with", _LABEL),
     # What is exchanged before the first connection
@@ -179,6 +180,7 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("MappedMarker.codes, MappedMarker.analyte, MappedMarker.unit, MappedMarker.upper_limit_column", _LABEL),
     ("MappedMarker.words, MappedMarker.without_row", _LABEL),
     # The study file
+    ("PlanSettings.left_open", _LABEL),
     ("Study.title, StudyHead.title", TextKind(_SENTENCE.words, _SENTENCE.most, or_empty=True)),
     ("Study.explain_site, StudyHead.explain_site", NAME),
     ("SitesSpec.assignment_patient_id, SitesSpec.assignment_column", _LABEL_OR_NOTHING),

@@ -202,12 +202,13 @@ def test_the_command_writes_one_for_each_kind_of_file(tmp_path: Path) -> None:
 
 
 def test_a_key_says_in_the_editor_what_it_means() -> None:
-    rounds = SCHEMAS["study"].schema["$defs"]["TrainingSpec"]["properties"]["rounds"]
+    keys = SCHEMAS["study"].schema["$defs"]["TrainingSpec"]["properties"]
+    assert keys["local_steps"]["default"] == 10
+    rounds = keys["rounds"]  # which the plan chooses where the file does not say it
     assert rounds == {
         "type": "integer",
         "minimum": 0,
         "maximum": 10_000,
-        "default": 60,
         "description": "Fixed before training. More rounds mean more noise in each. 0 is for the plans of "
         "`[readiness]` and `[validation]` alone, which train nothing.",
     }

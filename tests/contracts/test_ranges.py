@@ -139,12 +139,22 @@ OWNERS: Mapping[tuple[str, str], type | str] = {
 }
 
 
+OTHERWISE = {
+    "interval_bounds": "TimeGrid.bounds",
+    "expected_patients": "PlanSettings.expected_patients",
+    "expected_log_hazard_ratio": "Marker.expected_log_hazard_ratios",
+}
+"""Keys whose row has another name."""
+BY_NAME = {"modality_weights": "clinical", "expected_log_hazard_ratios": "four"}
+"""Keys that hold numbers by name, and one."""
+
+
 def row_of(page: str, heading: str, key: str) -> str:
     owner = OWNERS[page, heading]
     name = f"{owner if isinstance(owner, str) else owner.__name__}."
     if heading == "[data.synthetic]":
         return f"{name}synthetic_{key}"
-    return "TimeGrid.bounds" if key == "interval_bounds" else f"{name}{key}"
+    return OTHERWISE.get(key, f"{name}{key}")
 
 
 def type_said(span: Range, count: Range | None) -> str:
@@ -194,6 +204,8 @@ def test_the_pages_state_the_ranges_of_the_table(page: str) -> None:
         if key == "modality_weights":
             modalities = ", ".join(f"`{modality}`" for modality in Modality)
             expected = f"section of {modalities} and numbers, {RANGES[name].words}"
+        if key == "expected_log_hazard_ratios":
+            expected = f"section of any names and numbers, {RANGES[name].words}"
         if kinds[heading, key] != expected:
             wrong.append(f"{page} {heading} {key}: {kinds[heading, key]!r}, not {expected!r}")
     assert wrong == []
@@ -286,11 +298,11 @@ def test_a_number_outside_its_range_is_refused_by_name(page: str, heading: str, 
     (tmp_path / "schema.toml").write_text(SCHEMA)
     bare = re.sub(rf"(?m)^{key} = .*\n(?=(\w.*\n)*#{re.escape(heading)}$)", "", text)
     for value in outside(RANGES[name], listed=key in LISTS):
-        field = f"{{ clinical = {value} }}" if key == "modality_weights" else value
+        field = f"{{ {BY_NAME[key]} = {value} }}" if key in BY_NAME else value
         (tmp_path / "file.toml").write_text(bare.replace(f"#{heading}\n", f"{key} = {field}\n"))
         with pytest.raises(InvalidInput) as refused:
             read(tmp_path / "file.toml")
-        named = "clinical" if key == "modality_weights" else key
+        named = BY_NAME.get(key, key)
         assert any(fault.where.endswith(f", {named}") and fault.remedy for fault in refused.value.faults), value
 
 

@@ -101,7 +101,10 @@ def full_plan() -> StudyPlan:
     return replace(
         plan,
         model=replace(
-            plan.model, comparators=(Comparator("stage", (0,), (), 0.5),), layers=(Layer("rna", (0,), (0,), 0.1),)
+            plan.model,
+            comparators=(Comparator("stage", (0,), (), 0.5),),
+            layers=(Layer("rna", (0,), (0,), 0.1),),
+            expected_weights=(0.5,) * plan.model.columns,
         ),
         members=(Member("Bonn", "key", "b" * 64), Member("Essen", "key", "d" * 64)),
         coordinator_public_key="e" * 64,

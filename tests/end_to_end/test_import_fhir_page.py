@@ -11,7 +11,8 @@ from tests.typed_page import assert_answers, consoles
 
 from oncofed.client.importing.fhir.resources import KINDS
 from oncofed.client.importing.fhir.source import columns_of
-from oncofed.client.importing.mapping import Part, Source
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.mapping_choices import Part
 from oncofed.client.importing.partial_dates import PartialDate
 
 REPOSITORY = Path(__file__).resolve().parents[2]

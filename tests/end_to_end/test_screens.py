@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -38,6 +39,30 @@ WORDS = """() => Math.min(...[...document.querySelectorAll('svg text')].map(each
 OFF_THE_SCREEN = """selector => [...document.querySelectorAll(selector)].filter(each => each.checkVisibility()
   && (each.getBoundingClientRect().right > document.documentElement.clientWidth
       || each.getBoundingClientRect().left < 0)).length"""
+FAINT = """() => {
+  const channels = colour => colour.match(/[0-9.]+/g).map(Number);
+  const linear = each => each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4;
+  const light = colour => {
+    const [r, g, b] = channels(colour).map(each => linear(each / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = each => {
+    const picture = each.closest('svg');
+    if (picture) { return getComputedStyle(picture.querySelector('rect')).fill; }
+    for (let at = each; at; at = at.parentElement) {
+      const found = getComputedStyle(at).backgroundColor;
+      if ((channels(found)[3] ?? 1) > 0) { return found; }
+    }
+  };
+  const hasWords = each => each.checkVisibility() && each.tagName !== 'title'
+    && [...each.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+  return [...document.querySelectorAll('body *')].filter(hasWords).map(each => {
+    const style = getComputedStyle(each), words = light(each.closest('svg') ? style.fill : style.color);
+    const [low, high] = [words, light(ground(each))].sort((one, other) => one - other);
+    return [(high + 0.05) / (low + 0.05), each.textContent.trim().slice(0, 40)];
+  }).filter(([ratio]) => ratio < 4.5);
+}"""
+"""Words that stand out from their ground by less than 4.5 to 1 (WCAG 2.2, 1.4.3)."""
 BOTTOM = "selector => document.querySelector(selector).getBoundingClientRect().bottom"
 
 
@@ -96,9 +121,70 @@ def test_answer_curve_and_five_reasons_are_above_the_fold_of_a_desk(visit: Visit
     assert page.evaluate(BOTTOM, "#markers") > 900, "the check must be able to fail"
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_word_stands_out_from_its_ground_by_day_and_by_night(
+    visit: Visited, scheme: Literal["light", "dark"]
+) -> None:
+    page, before = visit.page, visit.page.url
+    page.emulate_media(color_scheme=scheme)
+    for address in (
+        before,
+        f"{before.partition('?')[0]}/what-if",
+        f"{visit.address}/cohort",
+        f"{visit.address}/patients",
+    ):
+        page.goto(address)
+        assert page.evaluate(FAINT) == [], address
+    page.goto(before)
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
+    page.evaluate("document.querySelector('.plot text').style.fill = getComputedStyle(document.body).backgroundColor")
+    assert len(page.evaluate(FAINT)) == 1, "the check must be able to fail"
+    page.emulate_media(color_scheme="light")
+    page.reload()
+
+
+def test_the_values_of_a_picture_are_read_by_keyboard_and_by_touch(visit: Visited) -> None:
+    page = visit.page
+    figure = page.locator("figure").first
+    reading, titles = figure.locator(".reading"), figure.locator("title").all_text_contents()
+    assert "arrow keys" in reading.inner_text()
+    figure.locator(".scroll").focus()
+    for key, place in (
+        ("ArrowRight", 0),
+        ("ArrowRight", 1),
+        ("End", -1),
+        ("ArrowRight", -1),
+        ("ArrowLeft", -2),
+        ("Home", 0),
+    ):
+        page.keyboard.press(key)
+        assert reading.inner_text() == titles[place].replace("\n", " \N{MIDDLE DOT} ")
+    figure.locator("rect:has(title)").nth(30).click()
+    assert reading.inner_text() == titles[30].replace("\n", " \N{MIDDLE DOT} ")
+    assert "this patient" in reading.inner_text()
+
+
 def test_a_page_of_350_markers_weighs_little(visit: Visited) -> None:
     answer = visit.page.context.request.get(visit.page.url)
     assert 60_000 < len(answer.body()) < LARGEST_PAGE_BYTES
+
+
+@pytest.mark.parametrize("width", [1440, 768, 390])
+def test_a_what_if_and_a_list_of_some_markers_fit(visit: Visited, width: int) -> None:
+    page, before = visit.page, visit.page.url
+    page.goto(f"{before.partition('?')[0]}?named=a")
+    fits(page, width)
+    page.get_by_role("link", name="What if").click()
+    page.fill("#another", "CRP")
+    page.get_by_role("button", name="Choose this marker").click()
+    page.locator("input[inputmode=decimal]").fill("99")
+    page.get_by_role("button", name="Show what the model says").click()
+    page.locator(".plot > svg").wait_for()
+    assert "99" not in page.url
+    assert len(page.content().encode()) < LARGEST_PAGE_BYTES
+    fits(page, width)
+    page.goto(before)
 
 
 @pytest.mark.parametrize("width", [1440, 768, 390])

@@ -28,6 +28,7 @@ from oncofed.client.pages import (
     peer_user,
     rendering,
     shield,
+    what_if_pages,
 )
 from oncofed.client.pages import accounts as accounts_module
 from oncofed.client.pages import desk as desk_module
@@ -52,6 +53,7 @@ PAGES = {
 }
 FORMS = {
     "/patients/find": {Role.CLINICIAN},
+    "/patients/opened": {Role.CLINICIAN},
     "/accounts/add": {Role.ADMINISTRATOR},
     "/accounts/password": {Role.ADMINISTRATOR},
     "/accounts/disable": {Role.ADMINISTRATOR},
@@ -66,9 +68,14 @@ def here(tmp_path: Path) -> Iterator[Served]:
 
 def test_every_route_is_one_of_those_that_are_tried_here(here: Served) -> None:
     here.client()
-    routers = (account_pages.router, cohort_pages.router, patient_pages.router)
+    routers = (account_pages.router, cohort_pages.router, patient_pages.router, what_if_pages.router)
     routes = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
-    tried = {address.partition("?")[0] for address in PAGES} | {"/patients/find", "/patients/{word}"}
+    tried = {address.partition("?")[0] for address in PAGES} | {
+        "/patients/find",
+        "/patients/opened",
+        "/patients/{word}",
+        "/patients/{word}/what-if",
+    }
     assert routes == tried | {"/", "/sign-in", "/sign-out", "/accounts/{change}"}
 
 

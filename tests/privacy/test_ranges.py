@@ -52,7 +52,10 @@ from oncofed.survival.network import network_with, parameter_vector
 
 SIGNING_KEY = new_signing_key()
 MODEL = replace(
-    model_spec(), comparators=(Comparator("age", (0, 1), (1,), 0.5),), layers=(Layer("rna", (2, 3), (3,), 0.1),)
+    model_spec(),
+    comparators=(Comparator("age", (0, 1), (1,), 0.5),),
+    layers=(Layer("rna", (2, 3), (3,), 0.1),),
+    expected_weights=(0.5,) * model_spec().columns,
 )
 SHARES = SharedNoise(sites=2, dropouts=0, colluding=0)
 VOTES = VoteSpec((0, 1, 2, 3), markers=4, most_votes=2, entity_columns=(1, 2))
@@ -73,10 +76,18 @@ PLAN = replace(
             group_columns=(0, 1),
         ),
         SummarySpec("key_markers", SummaryKind.KEY_MARKERS, 9, 30.0, votes=VOTES),
+        SummarySpec(
+            "comparison", SummaryKind.COMPARISON, 6, 30.0, edges=(1.5,), time_bounds=(0.0, 12.0), group_columns=(0, 1)
+        ),
     ),
 )
 PLACES = list(numbers_in(PLAN))
-DERIVED = ("model.parameters", "model.grid.widths", "charged_local_steps")
+DERIVED = (
+    "model.parameters",
+    "model.grid.widths",
+    "charged_local_steps",
+    *(f"summaries[{place}].gains_within" for place in range(len(PLAN.summaries))),
+)
 POLICY = SitePolicy(
     "registry", 10.0, 1e-5, fewest_colluding_tolerated=0, verified_cards=frozenset(map(card_of, PLAN.members))
 )
@@ -158,6 +169,21 @@ def test_a_grid_outside_its_ranges_is_refused(bounds: tuple[float, ...], where: 
     plan = replace(PLAN, model=replace(MODEL, grid=TimeGrid(bounds)))
     with pytest.raises(PrivacyRefusal, match=re.escape(f"its {where}, outside")):
         POLICY.refuse_unless_allowed(plan)
+
+
+@pytest.mark.parametrize("kind", [SummaryKind.COMPARISON, SummaryKind.VALUE])
+def test_the_length_within_which_gains_are_held_has_a_range_of_its_own(kind: SummaryKind) -> None:
+    """1e-200 squared is no number: a hospital would pay for a release that is noise alone."""
+
+    def within(length: float) -> StudyPlan:
+        return replace(PLAN, summaries=(SummarySpec("gains", kind, 9, 30.0, edges=(length,)),))
+
+    for length, told in ((1e-200, "1e-200"), (5e-3, "0.005"), (-1.5, "-1.5")):
+        words = f"its summaries[0].gains_within[0] is {told}, outside 0.01 to 50"
+        with pytest.raises(PrivacyRefusal, match=re.escape(words)):
+            POLICY.refuse_unless_allowed(within(length))
+    assert "summaries[0].gains_within[0] is 0.02 (usual: 0.5 to 5)" in unusual(within(0.02))
+    assert [each.where for each in outside(within(0.02))] == []
 
 
 def test_what_is_wrong_with_a_plan_is_told_together() -> None:

@@ -37,7 +37,7 @@ def test_hardly_a_marker_without_effect_stands_out_and_strong_ones_do(seed: int,
     study = read_study(studies / "demo" / "study.toml", overrides=overrides)
     trained = Trained.of(study, times=1)
     schema, weights = trained.train.schema, parameter_vector(trained.networks[0])
-    plan = plan_of(study, schema, roster=tuple(trained.hospitals))
+    plan = plan_of(study, schema, roster=tuple(trained.hospitals), patients=len(trained.train))
     found = against_noise(plan, schema, weights)
     none = without_effect(list(found))
     standing = {name for name, words in found.items() if words == in_words(9.0)}

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import pytest
 
-from oncofed.simulations.layer_study import both_values, table_of
+from oncofed.simulations.layer_study import both_values, table_of, trained_on
 from oncofed.simulations.synthetic.layered import SAYS_NOTHING, generate_layered
 
 
 @pytest.mark.slow
 def test_shares_are_near_the_truth_and_the_layer_that_says_nothing_is_worth_nothing() -> None:
     consortium = generate_layered(patients=6_000, hospitals=2, seed=31)
-    found, true = both_values(consortium, rounds=120, learning_rate=0.01)
+    run, test, _ = trained_on(consortium, rounds=120, learning_rate=0.01)
+    found, true = both_values(consortium, run, test)
     table = table_of(found, true).set_index("layer")
     assert (table["share_z"].abs() < 3).all()
     by_name = {each.name: each for each in found.layers}

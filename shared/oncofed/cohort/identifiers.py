@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,15 +38,32 @@ class Identifiers:
         return np.asarray(pc.is_null(self.names).to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
-def identifiers_in(column: pd.Series, *, where: str) -> Identifiers:
-    """The identifiers in a column, and why it does not name patients. where: what faults call it."""
-    found = Identifiers(words(column), ())
+_ROUNDED = r"^[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}$|^[0-9][.,][0-9]+[eE]([7-9]|[1-9][0-9]{1,2})$"
+"""As programs write a number of many digits: 1.23457E+11 (spreadsheets, pandas, R) stands for its neighbours, too, and
+so does 1.2345679E14 (SAS, Java, Spark, which begin at E7). People write codes such as 1E5 and 1.2E5."""
+_NOBODY = r"^(#N/A|#NV|#[A-Z\x{C4}\x{D6}\x{DC}]+(/0)?[!?]|nan|NaN|NaT|<NA>|None|NULL|null|\\N)$"
+"""What spreadsheets (in English and in German) and programs write where there is none. People write other words."""
+
+
+def identifiers_in(column: pd.Series, *, where: str, missing: Collection[str] = ()) -> Identifiers:
+    """The identifiers in a column, and why it does not name patients.
+
+    where    what faults call it.
+    missing  words for "not known". Of these a whole number may be a patient's: 99 is one beside 98 and 100.
+    """
+    names = words(column, [word for word in missing if not word.strip().isdecimal()])
+    found = Identifiers(pc.if_else(_are(names, _NOBODY), pa.scalar(None, type=pa.string()), names), ())
     wrong = (
         (found.missing, "the identifier is missing", "Give every patient an identifier, or drop the row."),
         (
             lost_digits(column),
             "the identifier is a number with a fraction, or too large to be kept exactly",
             "Store identifiers as text or as whole numbers.",
+        ),
+        (
+            np.asarray(_are(found.names, _ROUNDED).to_numpy(zero_copy_only=False), dtype=np.bool_),
+            "the identifier is a number that a program has rounded, and may be several patients'",
+            "Export identifiers again, as text.",
         ),
         (  # two quoted cells whose comma was lost are one cell with a quotation mark inside
             quoted(found.names),
@@ -56,6 +73,11 @@ def identifiers_in(column: pd.Series, *, where: str) -> Identifiers:
     )
     faults = tuple(Fault(where, what, remedy, int(rows.sum())) for rows, what, remedy in wrong if rows.any())
     return Identifiers(found.names, faults)
+
+
+def _are(names: pa.Array, form: str) -> pa.Array:
+    """(rows,) whether a name is of this form."""
+    return pc.fill_null(pc.match_substring_regex(names, pattern=form), False)
 
 
 _LOOKS_LIKE = str.maketrans(

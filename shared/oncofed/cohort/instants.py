@@ -8,7 +8,8 @@ told. A moment whose day there no calendar has, such as an open end of 9999-12-3
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, tzinfo
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -34,9 +35,20 @@ def is_instant(kind: pa.DataType) -> bool:
     return bool(pa.types.is_timestamp(kind) and kind.tz is not None)
 
 
-def days_there(cells: pa.ChunkedArray, zone: tzinfo | None) -> pa.ChunkedArray | None:
+@dataclass(frozen=True, eq=False)
+class DaysThere:
+    """moved: how many are midnight in the file's own zone, where others are not, and became another day."""
+
+    days: pa.ChunkedArray
+    moved: int = 0
+
+
+def days_there(
+    cells: pa.ChunkedArray, zone: tzinfo | None, *, stand_ins: frozenset[str] = frozenset()
+) -> DaysThere | None:
     """Of moments the days in that zone; None: in the file's own, and nothing where that is no place's.
 
+    stand_ins  days (YYYY-MM-DD) that mean "not known": a moment of such a day of the file's own zone keeps it.
     A column all of whose moments are midnight in the file's own zone holds days.
     """
     named = cells.type.tz
@@ -45,15 +57,30 @@ def days_there(cells: pa.ChunkedArray, zone: tzinfo | None) -> pa.ChunkedArray |
     distinct = pc.floor_temporal(moments.dictionary, unit="second")
     clock = pc.local_timestamp(distinct)
     days = pc.floor_temporal(clock, unit="day")
+    moved = 0
     if not pc.all(pc.equal(clock, days), min_count=0).as_py():
         if zone is not None:
             seconds = distinct.cast(pa.timestamp("s", "UTC")).cast(pa.int64()).to_pylist()
             own_days = days.cast(pa.date32()).cast(pa.int32()).to_pylist()
-            numbers = [_day(each, zone, own_day) for each, own_day in zip(seconds, own_days, strict=True)]
+            kept = {date.fromisoformat(word).toordinal() - _EPOCH.toordinal() for word in stand_ins if _is_day(word)}
+            numbers = [
+                own_day if own_day in kept else _day(each, zone, own_day)
+                for each, own_day in zip(seconds, own_days, strict=True)
+            ]
+            another = pc.and_(pc.equal(clock, days), pc.not_equal(pa.array(own_days), pa.array(numbers)))
+            moved = pc.sum(another.take(moments.indices)).as_py() or 0
             days = pa.array(numbers, pa.int32())
         elif own == "UTC":
             return None
-    return pa.chunked_array([days.cast(pa.date32()).take(moments.indices)])
+    return DaysThere(pa.chunked_array([days.cast(pa.date32()).take(moments.indices)]), moved)
+
+
+def _is_day(word: str) -> bool:
+    try:
+        date.fromisoformat(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _day(seconds: int, zone: tzinfo, own_day: int) -> int:

@@ -90,6 +90,9 @@ class Marker:
     weight           multiplies this marker's value columns, beside its modality's weight.
     reference_range  (lowest, highest) usual value in health, as a laboratory states it; continuous and ordinal only. It
                      is shown beside a patient's value and has no effect on the model.
+    expected_log_hazard_ratios  published effects on the schema's first endpoint, from which its model starts: one per
+                     `scale`, or of a categorical marker one for each of `categories`, against the reference one; empty
+                     where nothing is expected. `expected_source`: who published them.
     """
 
     name: str
@@ -104,6 +107,8 @@ class Marker:
     missing_codes: tuple[str, ...] = ()
     weight: float = 1.0
     reference_range: tuple[float, float] | None = None
+    expected_log_hazard_ratios: tuple[float, ...] = ()
+    expected_source: str = ""
 
 
 @dataclass(frozen=True)
@@ -180,8 +185,9 @@ class StudySchema:
     def hash(self) -> str:
         """SHA-256 of the canonical JSON of every public constant. Schemas that are equal have the same.
 
-        A marker without a reference range, and an endpoint that competes with none, are written as before there were
-        any, so that older plans keep their schema. Of competing endpoints it does not matter which names the other.
+        A marker without a reference range or an expected effect, and an endpoint that competes with none, are written
+        as before there were any, so that older plans keep their schema. Of competing endpoints it does not matter which
+        names the other.
         """
         written = asdict(self)
         for number, endpoint in enumerate(written["endpoints"]):
@@ -191,6 +197,8 @@ class StudySchema:
         for marker in written["markers"]:
             if marker["reference_range"] is None:
                 del marker["reference_range"]
+            if not marker["expected_log_hazard_ratios"]:
+                del marker["expected_log_hazard_ratios"], marker["expected_source"]
         canonical = json.dumps(_canonical(written), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -105,6 +105,8 @@ _OF_MARKER: Mapping[str, tuple[Callable[[Marker], object], bool]] = {
     "scale": (lambda marker: marker.scale, True),
     "reference_category": (lambda marker: marker.reference_category, True),
     "weight": (lambda marker: marker.weight, True),
+    "expected_log_hazard_ratios": (lambda marker: list(marker.expected_log_hazard_ratios), True),
+    "expected_source": (lambda marker: marker.expected_source, True),
 }
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+from oncofed.cohort.expected_effects import effect_faults, expected_ratios, of_categories, with_an_effect
 from oncofed.cohort.schema import (
     DeathPolicy,
     Endpoint,
@@ -239,6 +240,22 @@ class MarkerSection:
     `-999` is also -999.0."""
     weight: Annotated[float, As("Marker.weight")] = Marker.weight
     """Multiplies this marker's columns, beside its modality's weight."""
+    expected_log_hazard_ratio: Annotated[
+        float | None, As("Marker.expected_log_hazard_ratios"), _used_by(*_NUMERIC, Kind.BINARY)
+    ] = None
+    """The published effect of one `scale` on the first endpoint: the logarithm of its hazard ratio, beside the other
+    markers of the schema. The model starts from it, and weight decay pulls to it instead of zero
+    ([how](schema.md#effects-that-are-known-before)). Not for `categorical`."""
+    expected_log_hazard_ratios: Annotated[
+        Mapping[str, float] | None,
+        As("Marker.expected_log_hazard_ratios"),
+        _used_by(Kind.CATEGORICAL),
+        Rule(of_categories),
+    ] = None
+    """The same of `categorical`: of some of its categories, each against the reference one, as in
+    `{ stage_iv = 1.2 }`. Those that are not named have 0."""
+    expected_source: Annotated[str, As("Marker.expected_source"), Rule(with_an_effect)] = ""
+    """Required beside an expected effect: who published it. Hospitals read it in the plan."""
 
     def markers(self, missing_codes: tuple[str, ...]) -> list[Marker]:
         """missing_codes: of the header."""
@@ -256,6 +273,10 @@ class MarkerSection:
                 missing_codes=missing_codes if self.missing_codes is None else self.missing_codes,
                 weight=self.weight,
                 reference_range=_pair(self.reference_range),
+                expected_log_hazard_ratios=expected_ratios(
+                    self.expected_log_hazard_ratio, self.expected_log_hazard_ratios, self.categories
+                ),
+                expected_source=self.expected_source,
             )
             for name in self.names or (self.name,)
             if name is not None
@@ -310,7 +331,7 @@ def _schema_in(where: str, content: dict[str, object]) -> StudySchema:
         zero_time_becomes=file.time.zero_time_becomes,
     )
     # What follows from several fields, such as an interval's width.
-    if faults := range_faults(schema, where=where):
+    if faults := [*range_faults(schema, where=where), *effect_faults(schema, where=where)]:
         raise InvalidInput(faults)
     return schema
 

@@ -120,7 +120,7 @@ def read_table(
                     "lines. If each line was meant as a row, look for stray quotation marks."
                 )
         else:
-            frame = _read_parquet(content, name=path.name, wanted=wanted, form=form)
+            frame = _read_parquet(content, name=path.name, wanted=wanted, form=form, tell=tell)
     if frame is None:
         remedy = {
             ".csv": "Save it as UTF-8 text with commas, one header line and quotes around commas.",
@@ -256,7 +256,9 @@ def _refuse_line_ends(table: pa.Table, numbers: Sequence[int], *, name: str) -> 
         raise InvalidInput(faults)
 
 
-def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None, form: TextForm | None) -> pd.DataFrame:
+def _read_parquet(
+    content: bytes, *, name: str, wanted: set[str] | None, form: TextForm | None, tell: Tell
+) -> pd.DataFrame:
     file = pyarrow.parquet.ParquetFile(
         pa.BufferReader(content), page_checksum_verification=True, coerce_int96_timestamp_unit="us"
     )
@@ -280,12 +282,23 @@ def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None, form: T
         if form is not None and cells is not None and (zone := old.get(file.schema_arrow.names[position])):
             cells = cells.cast(pa.timestamp("us", zone))
         if form is not None and cells is not None and is_instant(cells.type):
-            cells = days_there(cells, form.zone)
+            there = days_there(cells, form.zone, stand_ins=form.stand_ins)
+            cells = None if there is None else there.days
+            if there is not None and there.moved:
+                tell(
+                    f"{name}: column number {position + 1}: {there.moved:,} moments are midnight by their own clock, "
+                    "where others are not, and became another day by the hospital's. If they were written for days, "
+                    "export them as days"
+                )
             if cells is None:
                 what = "holds moments in UTC, which are days only in a time zone"
                 remedy = 'Name the hospital\'s in the mapping, such as time_zone = "Europe/Berlin".'
                 faults.append(Fault(f"{name}: column number {position + 1}", what, remedy))
                 continue
+        if form is not None and cells is not None and (count := _nans(cells)):
+            tell(
+                f"{name}: column number {position + 1}: {count:,} cells are NaN, which is no number, and count as empty"
+            )
         column = None if cells is None else _typed_cells(cells, coded=form is not None)
         if column is None:
             what = "holds neither text nor numbers, such as dates or lists, or text that is not UTF-8"
@@ -297,6 +310,11 @@ def _read_parquet(content: bytes, *, name: str, wanted: set[str] | None, form: T
     return pd.DataFrame(columns, index=range(file.metadata.num_rows))
 
 
+def _nans(cells: pa.ChunkedArray) -> int:
+    known = pa.types.is_float32(cells.type) or pa.types.is_float64(cells.type)
+    return int(pc.sum(pc.is_nan(cells), min_count=0).as_py()) if known else 0
+
+
 def _old_moments(file: pyarrow.parquet.ParquetFile) -> dict[str, str]:
     """The zone of each column of moments as Spark and Hive write them (INT96): UTC, which they do not say.
 
@@ -306,7 +324,11 @@ def _old_moments(file: pyarrow.parquet.ParquetFile) -> dict[str, str]:
     told = None if beside is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(beside)))
     leaves = [file.schema.column(place) for place in range(len(file.schema))]
     names = [leaf.path for leaf in leaves if leaf.physical_type == "INT96" and leaf.path in file.schema_arrow.names]
-    zones = {name: "UTC" if told is None else getattr(told.field(name).type, "tz", None) for name in names}
+    places = {name: -1 if told is None else told.get_field_index(name) for name in names}
+    zones = {
+        name: "UTC" if told is None or place < 0 else getattr(told.field(place).type, "tz", None)
+        for name, place in places.items()  # below 0: of two columns of one name
+    }
     return {name: zone for name, zone in zones.items() if zone is not None}
 
 

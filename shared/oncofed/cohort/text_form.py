@@ -36,6 +36,7 @@ class TextForm:
     comment    lines before the header that begin with it are remarks; None: there are none.
     quoted     whether a quotation mark puts a cell in quotes; False: it is a letter like others.
     zone       of the hospital, in which a moment of a Parquet file is a day; None: nobody said.
+    stand_ins  days (YYYY-MM-DD) that mean "not known" there.
     """
 
     separator: str = COMMA
@@ -43,6 +44,7 @@ class TextForm:
     comment: str | None = None
     quoted: bool = True
     zone: tzinfo | None = None
+    stand_ins: frozenset[str] = frozenset()
 
 
 def plain_text(content: bytes, form: TextForm, *, name: str) -> bytes:

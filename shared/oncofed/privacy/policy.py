@@ -197,6 +197,7 @@ class SitePolicy:
             reasons += plan.model.time_shapes.faults(plan.model.columns)
         reasons += comparator_faults(plan.model.comparators, plan.model.columns)
         reasons += layer_faults(plan.model.layers, plan.model.columns)
+        reasons += [plan.model.expectation_fault] if plan.model.expectation_fault else []
         if plan.training.calibration_rounds and not has_room_for_calibration(plan.model):
             reasons.append("its model has no room for the sums of its calibration rounds")
         if self.allowed_plans is not None and plan.hash not in self.allowed_plans:

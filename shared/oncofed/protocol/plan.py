@@ -105,6 +105,7 @@ class ModelSpec:
     time_shapes        None: all hazards run alike over time.
     comparators        restricted models beside it, trained with it; none in most plans.
     layers             parts of the markers that rounds take away by turns, as if not measured; none in most plans.
+    expected_weights   (columns,): what the first endpoint's linear weights start from and decay to; empty: zero.
     """
 
     columns: int
@@ -117,6 +118,7 @@ class ModelSpec:
     time_shapes: TimeShapes | None = None
     comparators: tuple[Comparator, ...] = field(default=(), metadata=ABSENT_WHERE_EMPTY)
     layers: tuple[Layer, ...] = field(default=(), metadata=ABSENT_WHERE_EMPTY)
+    expected_weights: tuple[float, ...] = field(default=(), metadata=ABSENT_WHERE_EMPTY)
 
     @property
     def baseline_parameters(self) -> int:
@@ -151,6 +153,26 @@ class ModelSpec:
             found.append((slice(begin, middle), slice(middle, end)))
             begin = end
         return tuple(found)
+
+    @property
+    def expected_parts(self) -> tuple[tuple[int, tuple[float, ...]], ...]:
+        """Where the weights lie that do not start from zero, and what they start from: of the first endpoint, in the
+        linear branch and in each comparator.
+        """
+        if not self.expected_weights:
+            return ()
+        of_branch = [(self.ratio_begins, self.expected_weights)] if self.linear_branch else []
+        of_comparators = [
+            (of_ratio.start, tuple(self.expected_weights[column] for column in each.columns))
+            for each, (_, of_ratio) in zip(self.comparators, self.comparator_parts, strict=True)
+        ]
+        return (*of_branch, *of_comparators)
+
+    @property
+    def expectation_fault(self) -> str:
+        """Why a model of so many columns cannot have them, in words; empty where nothing is wrong."""
+        fits = not self.expected_weights or len(self.expected_weights) == self.columns
+        return "" if fits else f"it expects {len(self.expected_weights)} weights of {self.columns} columns"
 
     @property
     def ratio_ends(self) -> int:

@@ -93,7 +93,8 @@ def _model_faults(plan: StudyPlan) -> tuple[str, ...]:
     model = plan.model
     of_shapes = () if model.time_shapes is None else model.time_shapes.faults(model.columns)
     of_layers = layer_faults(model.layers, model.columns)
-    return (*of_shapes, *comparator_faults(model.comparators, model.columns), *of_layers)
+    expected = (model.expectation_fault,) if model.expectation_fault else ()
+    return (*of_shapes, *comparator_faults(model.comparators, model.columns), *of_layers, *expected)
 
 
 def _read(kind: Any, value: object, where: str, faults: list[Fault], *, name: str = "") -> Any:

@@ -13,18 +13,17 @@ from dataclasses import dataclass
 from unicodedata import east_asian_width
 
 from oncofed.cohort import encoding
-from oncofed.cohort.schema import StudySchema
+from oncofed.cohort.schema import Kind, StudySchema
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.policy import of_two_hospitals, planned_releases_of, releases_of
 from oncofed.privacy.releases import largest_patients, release_of_round, release_of_summary
 from oncofed.protocol.answer_times import READING
+from oncofed.protocol.comparator_words import comparator_words, untold_words
 from oncofed.protocol.plan import Bounding, StudyPlan, TrainingMode
 from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.ranges import unusual
-from oncofed.survival.comparators import Comparator
 
 _WIDTH = 100
-_MOST_MARKERS = 8
 _FILLER = "\ue000"
 """Stands for the second place of a character that takes two; private, so no text of a plan holds one."""
 
@@ -152,6 +151,7 @@ def _counted(schema: StudySchema) -> dict[str, int]:
 def _what_leaves(plan: StudyPlan, schema: StudySchema, parameters: int) -> Iterator[str]:
     if not plan.trains:
         yield from _what_leaves_of_counts(plan)
+        yield from _untold(plan, schema)
         return
     but = " but those set aside" if plan.held_out_fraction else ""
     made = (
@@ -171,16 +171,18 @@ def _what_leaves(plan: StudyPlan, schema: StudySchema, parameters: int) -> Itera
             "TIME: among these numbers are those by which the hazard of each tumour entity may run over time otherwise "
             f"than the others' ({plan.model.shape_parameters:,}); they are limited and noised with the rest."
         )
+    if plan.model.expected_weights:
+        yield _expected_words(plan, schema)
     if plan.model.comparators:
-        names = "; ".join(_looks_at(each, schema) for each in plan.model.comparators).replace("_", " ")
+        names = "; ".join(comparator_words(each, schema) for each in plan.model.comparators).replace("_", " ")
         yield (
             "COMPARED WITH: among these numbers are those of simpler models of a few markers each, by which the study "
             f"says what its model adds ({names}); they are limited and noised with the rest."
         )
     if plan.model.layers:
-        names = ", ".join(each.name for each in plan.model.layers).replace("_", " ")
         yield (
-            f"TAKEN AWAY: each round looks at your patients as if some of these had not been measured: {names}. Which, "
+            "TAKEN AWAY: each round looks at your patients as if some of these had not been measured: "
+            f"{_layer_names(plan)}. Which, "
             "follows from this plan and the round's number alone, so that the model can do without any of them."
         )
     yield (
@@ -191,14 +193,33 @@ def _what_leaves(plan: StudyPlan, schema: StudySchema, parameters: int) -> Itera
     )
     for summary in plan.summaries:
         yield f"AFTER THE LAST ROUND: {_summary_words(plan, summary)}"
+    yield from _untold(plan, schema)
 
 
-def _looks_at(comparator: Comparator, schema: StudySchema) -> str:
-    """Its name is a text of the plan: by the schema, what are its markers?"""
-    inputs = encoding.columns(schema)
-    sources = dict.fromkeys(inputs[place].source for place in comparator.columns if place < len(inputs))
-    shown, more = list(sources)[:_MOST_MARKERS], len(sources) - _MOST_MARKERS
-    return f"{comparator.name} ({', '.join(shown)}{f' and {more:,} more' if more > 0 else ''})"
+def _untold(plan: StudyPlan, schema: StudySchema) -> Iterator[str]:
+    if untold := untold_words(plan, schema):
+        yield f"WHO COUNTS: {untold}"
+
+
+def _expected_words(plan: StudyPlan, schema: StudySchema) -> str:
+    """Of the markers that the model does start from: a column that is multiplied by 0 has no weight to start from."""
+    inputs, by_source = encoding.columns(schema), dict[str, list[str]]()
+    starts = {column.source for column, weight in zip(inputs, plan.model.expected_weights, strict=False) if weight}
+    for marker in schema.markers:
+        ratios = marker.expected_log_hazard_ratios if marker.name in starts else ()
+        if marker.kind is Kind.CATEGORICAL:
+            each = [f"{name} {ratio:g}" for name, ratio in zip(marker.categories, ratios, strict=False) if ratio]
+            told = f"{marker.name} ({', '.join(each)})"
+        else:
+            told = f"{marker.name} {ratios[0]:g} for {marker.scale:g} {marker.unit}".rstrip() if ratios else ""
+        if ratios:
+            by_source.setdefault(marker.expected_source, []).append(told)
+    effects = "; ".join(f"{', '.join(told)} (source: {source})" for source, told in by_source.items())
+    return (
+        f"STARTS FROM what was published of {plan.model.endpoints[0].replace('_', ' ')}, as logarithms of hazard "
+        f"ratios, and weight decay pulls to it: {effects}. Nothing of it comes from a table, and no limit or noise "
+        "changes by it."
+    )
 
 
 def _what_leaves_of_counts(plan: StudyPlan) -> Iterator[str]:
@@ -264,6 +285,17 @@ def _summary_words(plan: StudyPlan, summary: SummarySpec) -> str:
             + ", also weighted with the predicted risk (a patient's follow-up counts up to where the model expects "
             f"{plan.privacy.hazard_cap:g} events of that patient)"
         ),
+        SummaryKind.COMPARISON: (
+            f"of {whose}, how much likelier what happened is under the model than under each of the simpler models, "
+            "the squares of that, how many patients have their scores recorded, as far as the schema's missing flags "
+            f"tell, how many are held, and how many there are ({_held_words(plan, summary)})"
+        ),
+        SummaryKind.VALUE: (
+            f"of {whose} of whom all of these were measured ({_layer_names(plan)}), how much likelier what happened is "
+            "under the model by all, by each alone and without each, and the squares of that; and how many these "
+            "patients are, their events and their mean risk by what is always known, those of the others, and how many "
+            f"are held ({_held_words(plan, summary)})"
+        ),
         SummaryKind.KEY_MARKERS: (
             "for how many of your patients each marker is among those that move the model's prognosis most, in which "
             "direction, and by tumour entity"
@@ -284,6 +316,19 @@ def _summary_words(plan: StudyPlan, summary: SummarySpec) -> str:
     )
     noised = release_of_summary(plan, summary).noise_words
     return f'{times}, as "{summary.name}", one list of {summary.cells:,} numbers: {what}, {noised}.{set_aside}'
+
+
+def _held_words(plan: StudyPlan, summary: SummarySpec) -> str:
+    within = ", ".join(f"{edge:g}" for edge in summary.edges)
+    return (
+        f"a patient's follow-up counts up to where a model expects {plan.privacy.hazard_cap:g} events of that patient, "
+        f"and all gains of a patient together are held within {within} natural logarithms, by the markers and not by "
+        "the outcome"
+    )
+
+
+def _layer_names(plan: StudyPlan) -> str:
+    return ", ".join(each.name for each in plan.model.layers).replace("_", " ")
 
 
 def _promise(plan: StudyPlan) -> Iterator[str]:

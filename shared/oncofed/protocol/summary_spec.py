@@ -19,9 +19,14 @@ class SummaryKind(StrEnum):
     """The same for pairs of markers."""
     READINESS = "readiness"
     """How many patients, events and measured markers there are, before anybody trains (`protocol.readiness_layout`)."""
+    COMPARISON = "comparison"
+    """By how much likelier held-out patients' outcomes are under the network than under each comparator
+    (`protocol.gain_layout`)."""
+    VALUE = "value"
+    """The same of layers of data: what each is worth to the network (`protocol.gain_layout`)."""
 
 
-HELD_OUT_KINDS = frozenset({SummaryKind.EVALUATION, SummaryKind.CALIBRATION})
+HELD_OUT_KINDS = frozenset({SummaryKind.EVALUATION, SummaryKind.CALIBRATION, SummaryKind.COMPARISON, SummaryKind.VALUE})
 """Those about patients whom no round trains on."""
 
 
@@ -59,7 +64,8 @@ class SummarySpec:
     smallest_shown    floor of the noised count of patients below which no figure is shown; kind `calibration`: of
                       expected events.
     edges             what a kind cuts by, rising; kind `evaluation`: the log hazard ratios between groups of risk; kind
-                      `calibration`: the two between which the slope is measured.
+                      `calibration`: the two between which the slope is measured; kinds `comparison` and `value`: the
+                      one length, in nats, within which a patient's gains are held.
     time_bounds       kinds `evaluation` and `calibration`: the bounds between times of follow-up, some of the grid's,
                       its first and last among them.
     horizon           kind `evaluation`: the time, one of `time_bounds`, by which risks are compared.
@@ -81,3 +87,8 @@ class SummarySpec:
     horizon: float = 0.0
     votes: VoteSpec | None = None
     group_columns: tuple[int, ...] = ()
+
+    @property
+    def gains_within(self) -> tuple[float, ...]:
+        """`edges` of the kinds whose one edge is a length in nats, which has a range of its own; else none."""
+        return self.edges if self.kind in (SummaryKind.COMPARISON, SummaryKind.VALUE) else ()

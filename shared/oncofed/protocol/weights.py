@@ -13,6 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from oncofed.protocol.plan import ModelSpec
 from oncofed.ranges import WEIGHT
 
 FloatArray = NDArray[np.float64]
@@ -20,6 +21,14 @@ FloatArray = NDArray[np.float64]
 _NOT_WHOLE = 2.0**-20
 """A float64 within the range has room for it."""
 _SMALLEST_NORMAL = float(np.finfo(np.float64).tiny)
+
+
+def expected_vector(model: ModelSpec) -> FloatArray:
+    """(parameters,): what weight decay pulls to; 0 where the plan expects nothing."""
+    found = np.zeros(model.parameters)
+    for start, expected in model.expected_parts:
+        found[start : start + len(expected)] = expected
+    return found
 
 
 def in_range(weights: FloatArray) -> bool:

@@ -18,6 +18,10 @@ of the patients set aside, n the noise on observed less expected events, n' that
 variance v over a spread of log hazard ratios, the half-widths at a right model are 1.96 sqrt(E + n^2) / E for observed
 over expected and 1.96 sqrt(E v + n'^2) / (E v spread) for the slope.
 
+Of a release of gains (`comparison_share`, `value_share`) it says the same. With n patients compared, s the noise on a
+sum of gains, and v their variance from patient to patient, the half-width of one of k limits that hold at once is
+z_k sqrt(v n + s^2) / n, z_k the normal quantile at 0.025 / k.
+
 Sources: Schoenfeld, Biometrics 39 (1983), for events and detectable hazard ratios; Balle and Wang, ICML 2018, that
 averaging Gaussian releases of one sum equals one release of the joint noise. Imports no torch.
 """
@@ -27,12 +31,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 from oncofed.cohort.encoding import Role, columns
 from oncofed.cohort.schema import Kind, StudySchema
 from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.releases import release_of_round, release_of_summary
 from oncofed.protocol.expected_layout import OVERALL_WEIGHTS, expected_layout
+from oncofed.protocol.gain_layout import gain_layout
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.protocol.summary_spec import SummaryKind
 from oncofed.study.plan_settings import PlanSettings, plan_from
@@ -49,6 +55,9 @@ KEPT_EVENTS = 0.9
 """Of the events of patients set aside: stopped follow-up (`protocol.expected_layout`) leaves the others out."""
 SPREAD_OF_RISKS = 0.65
 """Standard deviation of the log hazard ratio over expected events, of a model such as those of docs/benchmarks.md."""
+SPREAD_OF_GAINS = {SummaryKind.COMPARISON: 0.4, SummaryKind.VALUE: 0.2}
+"""Standard deviation from patient to patient, in nats: of a gain over a comparator, and of a layer's share, of models
+such as those of docs/benchmarks.md."""
 _TWO_SIDED = 1.96
 _TOO_FEW = 1e-4
 """Events; the hazard ratio would be beyond e^280."""
@@ -96,10 +105,22 @@ class CalibrationBought:
 
 
 @dataclass(frozen=True)
+class GainsBought:
+    """Half-widths of limits that hold at once, in nats a patient, if all patients set aside can be compared.
+
+    over  of the gain over each comparator. share: of a layer's. None where the study does not ask for it.
+    """
+
+    patients: float
+    over: float | None
+    share: float | None
+
+
+@dataclass(frozen=True)
 class Offer:
     """One way to spend. noise: of all rounds' sums together as if they were one, in units of the gradient.
 
-    calibration  None where the study does not ask for it.
+    calibration, gains  None where the study does not ask for it.
     """
 
     mode: PrivacyMode
@@ -109,6 +130,7 @@ class Offer:
     noise: float
     bought: tuple[Bought, ...]
     calibration: CalibrationBought | None = None
+    gains: GainsBought | None = None
 
 
 def offers(
@@ -117,46 +139,54 @@ def offers(
     guess: Guess,
     *,
     epsilons: Sequence[float],
-    rounds: Sequence[int],
+    rounds: Sequence[int] = (),
 ) -> tuple[Offer, ...]:
-    """Modes `local` and `distributed` x epsilons x rounds; else as the study file says.
+    """Modes `local` and `distributed` x epsilons x rounds; else as the study file says, or leaves to the plan.
 
     A file of mode `local` says nothing of dropouts and colluding hospitals: a tenth of the hospitals each, rounded up.
     Raises InvalidInput when the file states no clip norm.
     """
-    if settings.privacy.l2_norm_bound is None:
+    if settings.privacy.l2_norm_bound is None and "privacy.l2_norm_bound" not in settings.left_open:
         raise InvalidInput([Fault("[privacy], l2_norm_bound", "is missing", "State a clip norm, such as 2.")])
     found = []
     for mode in (PrivacyMode.LOCAL, PrivacyMode.DISTRIBUTED):
         if mode is PrivacyMode.DISTRIBUTED and guess.sites < 3:
             continue  # nobody would be left to share the noise with
         for epsilon in epsilons:
-            for count in rounds:
+            for count in rounds or (None,):
                 plan = _plan(settings, schema, guess, mode=mode, epsilon=epsilon, rounds=count)
                 noise = noise_of_all_rounds(plan)
                 found.append(
                     Offer(
                         mode=mode,
                         epsilon=epsilon,
-                        rounds=count,
+                        rounds=plan.training.rounds,
                         noise_multiplier=plan.privacy.noise_multiplier,
                         noise=noise,
                         bought=bought_by(schema, events=guess.events, noise=noise),
                         calibration=calibration_bought(plan, events=guess.events * settings.held_out.fraction),
+                        gains=gains_bought(
+                            plan, patients=guess.sites * guess.patients_per_site * settings.held_out.fraction
+                        ),
                     )
                 )
     return tuple(found)
 
 
 def _plan(
-    settings: PlanSettings, schema: StudySchema, guess: Guess, *, mode: PrivacyMode, epsilon: float, rounds: int
+    settings: PlanSettings, schema: StudySchema, guess: Guess, *, mode: PrivacyMode, epsilon: float, rounds: int | None
 ) -> StudyPlan:
+    """rounds: None for the study's own."""
     asked = replace(settings.privacy, mode=mode, epsilon=epsilon)
     if mode is PrivacyMode.DISTRIBUTED and settings.privacy.mode is not PrivacyMode.DISTRIBUTED:
         tenth = math.ceil(guess.sites / 10)
         asked = replace(asked, dropouts=tenth, colluding=tenth)
+    settings = replace(settings, privacy=asked, expected_patients=guess.sites * guess.patients_per_site)
+    if rounds is not None:
+        left_open = tuple(each for each in settings.left_open if each != "training.rounds")
+        settings = replace(settings, training=replace(settings.training, rounds=rounds), left_open=left_open)
     return plan_from(
-        replace(settings, privacy=asked, training=replace(settings.training, rounds=rounds)),
+        settings,
         schema,
         study="budget",
         roster=tuple(f"hospital-{number:05d}" for number in range(guess.sites)),
@@ -227,6 +257,21 @@ def calibration_bought(plan: StudyPlan, *, events: float) -> CalibrationBought |
     )
 
 
+def gains_bought(plan: StudyPlan, *, patients: float) -> GainsBought | None:
+    """patients: who are set aside, a public guess; all hospitals answer. None where it is not asked."""
+    halves: dict[SummaryKind, float] = {}
+    for spec in plan.summaries:
+        if spec.kind in SPREAD_OF_GAINS:
+            layout = gain_layout(plan, spec)
+            noise = release_of_summary(plan, spec).noise_of_sum(hospitals=len(plan.roster)) / layout.weights[0]
+            compared = len(plan.model.comparators if spec.kind is SummaryKind.COMPARISON else plan.model.layers)
+            deviations = NormalDist().inv_cdf(1 - 0.025 / compared)
+            halves[spec.kind] = deviations * math.hypot(SPREAD_OF_GAINS[spec.kind] * patients**0.5, noise) / patients
+    if not halves:
+        return None
+    return GainsBought(patients, halves.get(SummaryKind.COMPARISON), halves.get(SummaryKind.VALUE))
+
+
 def hazard_ratio_alone(guess: Guess) -> float:
     """What one hospital finds with its own patients, who need no noise there: per standard deviation."""
     return math.exp(STANDARD_ERRORS / math.sqrt(guess.events / guess.sites))
@@ -269,6 +314,7 @@ def budget_in_words(found: Sequence[Offer], guess: Guess) -> str:
             f"Without any noise: HR {math.exp(STANDARD_ERRORS / math.sqrt(guess.events)):.2f} pooled, "
             f"{hazard_ratio_alone(guess):.2f} for a hospital alone.",
             *_calibration_words(found),
+            *_gain_words(found),
             *_advice(found),
         ]
     )
@@ -290,6 +336,30 @@ def _calibration_words(found: Sequence[Offer]) -> list[str]:
         f"Calibration on the patients set aside, {events:,.0f} events: half of the width of 95 % intervals.",
         *lines,
         f"Of a model whose log hazard ratios vary by {SPREAD_OF_RISKS:g}; wider with less, and for windows and groups.",
+        "",
+    ]
+
+
+def _gain_words(found: Sequence[Offer]) -> list[str]:
+    """What the releases of gains of each offer will tell, if the study asks for one."""
+    lines = []
+    for offer in found:
+        if offer.gains is not None:
+            over, share = offer.gains.over, offer.gains.share
+            told = [] if over is None else [f"over a comparator {over:.3f}"]
+            told += [] if share is None else [f"share of a layer {share:.3f}"]
+            lines.append(f"  {offer.mode.value}, epsilon {offer.epsilon:g}, {offer.rounds} rounds: {', '.join(told)}")
+    if not lines:
+        return []
+    patients = next(offer.gains.patients for offer in found if offer.gains is not None)
+    return [
+        "",
+        f"Gains on {patients:,.0f} patients set aside, in nats a patient: half of the width of limits that hold at "
+        "once.",
+        *lines,
+        f"Of gains that vary from patient to patient by {SPREAD_OF_GAINS[SummaryKind.COMPARISON]:g} over a comparator "
+        f"and {SPREAD_OF_GAINS[SummaryKind.VALUE]:g} by a layer.",
+        "Layers are compared on patients who have all: of a half of them limits are 1.4 to 2 times as wide.",
         "",
     ]
 

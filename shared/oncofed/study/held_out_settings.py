@@ -12,7 +12,9 @@ from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import Known, Rule, Wrong
 from oncofed.privacy.policy import WantedSummary
+from oncofed.protocol.comparator_words import REMEDY, markers_of, untold_markers
 from oncofed.protocol.expected_layout import ExpectedLayout, expected_windows
+from oncofed.protocol.gain_layout import layout_of
 from oncofed.protocol.plan import ModelSpec
 from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.study.explanation_settings import entity_columns
@@ -21,6 +23,8 @@ from oncofed.survival.held_out import CountLayout
 
 EVALUATION, CALIBRATION = "evaluation", "calibration"
 """The names of the summaries that measure the model."""
+SHARES = ("budget_share", "calibration_share", "comparison_share", "value_share")
+"""Of the budget, by what each is for."""
 
 
 def _rising(edges: tuple[float, ...] | None, known: Known) -> tuple[float, ...] | None:
@@ -36,9 +40,10 @@ def _two_rising(risks: tuple[float, ...] | None, known: Known) -> tuple[float, .
 
 
 def _leaves_some(share: float | None, known: Known) -> float | None:
-    counts = known.before.get("budget_share", 0.0)
-    if share is not None and counts < 1 <= counts + share:
-        raise Wrong("leaves, with budget_share, nothing for training", "Lower one of the two.")
+    before = [name for name in SHARES if known.before.get(name)]
+    taken = sum(known.before[name] for name in before)
+    if share is not None and taken < 1 <= taken + share:
+        raise Wrong(f"leaves, with {' and '.join(before)}, nothing for training", "Lower one of them.")
     return share
 
 
@@ -57,7 +62,7 @@ def _needed(horizon: float | None, known: Known) -> float | None:
 
 @dataclass(frozen=True)
 class HeldOutRequest:
-    """How hospitals measure the final model on patients whom they set aside. Both shares 0: they do not."""
+    """How hospitals measure the final model on patients whom they set aside. All shares 0: they do not."""
 
     budget_share: float = 0.0
     """How much of what the plan's noise lets through goes to this one release; the noise of the rounds grows by 1 / √(1
@@ -89,11 +94,79 @@ class HeldOutRequest:
     """Whether windows are also told by tumour entity (the schema's `tumour_entity`)."""
     smallest_expected: float = 10.0
     """No ratio is shown where fewer events are expected, as counted with their noise."""
+    comparison_share: Annotated[float, Rule(_leaves_some)] = 0.0
+    """How much of what the plan's noise lets through goes to what the network adds to each `[[comparator]]`: by how
+    much likelier it makes what happened to the same patients ([how](privacy.md#gains-of-held-out-patients)). `0.0`: not
+    measured. `plan-budget` tells what a share buys. In mode `none`, any number above 0 asks for it."""
+    value_share: Annotated[float, Rule(_leaves_some)] = 0.0
+    """The same for what each of `[value] layers` is worth; needs their `dropout`."""
+    gains_within: float = 1.5
+    """In nats: a patient's gains together are held within so much, by covariates alone. Smaller: less noise, and more
+    of the patients are held, whose gains are then those of a more cautious network; the release tells how many."""
+
+    @property
+    def share(self) -> float:
+        """Of all that is measured, together."""
+        return self.budget_share + self.calibration_share + self.comparison_share + self.value_share
 
 
 def wanted_summaries(request: HeldOutRequest, schema: StudySchema, model: ModelSpec) -> tuple[WantedSummary, ...]:
-    """Those asked for. Raises InvalidInput for times and tumour entities that the schema does not have."""
-    return _wanted_evaluation(request, model) + _wanted_calibration(request, schema, model)
+    """Those asked for. Raises InvalidInput for times and tumour entities that the schema does not have, and for
+    comparators of which it has no flag that tells who lacks a marker.
+    """
+    if request.comparison_share:
+        _refuse_without_flags(model, schema)
+    return (
+        *_wanted_evaluation(request, model),
+        *_wanted_calibration(request, schema, model),
+        *_wanted_gains(request, SummaryKind.COMPARISON, len(model.comparators), model),
+        *_wanted_gains(request, SummaryKind.VALUE, len(model.layers), model),
+    )
+
+
+_NOTHING_TO_COMPARE = {
+    SummaryKind.COMPARISON: (
+        "asks what the network adds to comparators, of which there are none",
+        "Write [[comparator]]",
+    ),
+    SummaryKind.VALUE: ("asks what layers of data are worth, and rounds take none away", "Write [value], layers"),
+}
+
+
+def _refuse_without_flags(model: ModelSpec, schema: StudySchema) -> None:
+    faults = [
+        Fault(
+            "[held_out], comparison_share",
+            f'nothing says of any marker of the comparator "{each.name}" that it is missing',
+            f"{REMEDY} Or leave the share or the comparator out.",
+        )
+        for each in model.comparators
+        if untold_markers(each, schema) == markers_of(each, schema)
+    ]
+    if faults:
+        raise InvalidInput(faults)
+
+
+def _wanted_gains(
+    request: HeldOutRequest, kind: SummaryKind, count: int, model: ModelSpec
+) -> tuple[WantedSummary, ...]:
+    """count: of what is compared."""
+    share = request.comparison_share if kind is SummaryKind.COMPARISON else request.value_share
+    if not share:
+        return ()
+    if not count:
+        what, remedy = _NOTHING_TO_COMPARE[kind]
+        raise InvalidInput([Fault(f"[held_out], {kind}_share", what, f"{remedy}, or leave the share out.")])
+    spec = SummarySpec(
+        name=kind.value,
+        kind=kind,
+        cells=layout_of(kind, count, endpoints=len(model.endpoints), within=request.gains_within).cells,
+        noise_multiplier=0.0,
+        attempts=request.attempts,
+        smallest_shown=request.smallest_shown,
+        edges=(request.gains_within,),
+    )
+    return (WantedSummary(spec, share),)
 
 
 def _wanted_calibration(request: HeldOutRequest, schema: StudySchema, model: ModelSpec) -> tuple[WantedSummary, ...]:

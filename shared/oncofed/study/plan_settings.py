@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from oncofed.cohort.encoding import columns
+from oncofed.cohort.expected_effects import expected_weights
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import As, Known, Rule, Wrong, needed_where
@@ -28,6 +29,7 @@ from oncofed.protocol.plan import (
 )
 from oncofed.protocol.released_model import ReleasedModel
 from oncofed.ranges import range_of, told
+from oncofed.study.chosen_settings import settled
 from oncofed.study.comparator_settings import ComparatorSection, comparators_of, named_once
 from oncofed.study.explanation_settings import ExplanationRequest, entity_columns, wanted_explanations
 from oncofed.study.held_out_settings import HeldOutRequest, wanted_summaries
@@ -54,8 +56,9 @@ class PrivacyRequest:
     follows from it."""
     delta: float = 1e-6
     """Choose at most 1 / (10 × patients of the largest hospital you expect), by a public guess and not by counting."""
-    l2_norm_bound: Annotated[float | None, _PRIVATE] = None
-    """Required but for `none`: the clip norm, the most that one patient can move a sum. 0.5 to 2 is usual."""
+    l2_norm_bound: float | None = None
+    """The clip norm, the most that one patient can move a sum; 0.5 to 2 is usual. In mode `none` nothing is clipped
+    without it; else it is one of the [settings that a study may leave open](study.md#settings-left-open)."""
     reserve_rounds: int = 0
     """The noise is sized for so many repeated rounds beside the planned ones. Without a reserve, a round that must be
     repeated exceeds the budget."""
@@ -79,7 +82,12 @@ class PrivacyRequest:
 
 @dataclass(frozen=True)
 class PlanSettings:
-    """The sections, read and checked."""
+    """The sections, read and checked.
+
+    left_open          which of `chosen_settings.OPEN` the file does not name: a plan chooses them. Their values here
+                       mean nothing until then.
+    expected_patients  of all hospitals together, a public guess; None where nobody has said it.
+    """
 
     hidden_units: tuple[int, ...]
     linear_branch: bool
@@ -94,6 +102,8 @@ class PlanSettings:
     comparators: tuple[ComparatorSection, ...] = ()
     comparator_weight: float = 0.5
     value: ValueRequest = field(default_factory=ValueRequest)
+    left_open: tuple[str, ...] = ()
+    expected_patients: int | None = None
 
 
 def _some_network(linear_branch: bool | None, known: Known) -> bool | None:
@@ -107,7 +117,7 @@ class ModelSection:
     """The section [model]."""
 
     hidden_units: Annotated[tuple[int, ...], As("PlanSettings.hidden_units")] = (16,)
-    """The widths of the ReLU layers; `[]` for none. Under privacy every unit costs noise: 4 to 8 are plenty."""
+    """The widths of the ReLU layers; `[]` for none."""
     linear_branch: Annotated[bool, Rule(_some_network)] = True
     """Whether the linear part is there. Without it and without units there would be no model."""
     baseline_weight: Annotated[float, As("PlanSettings.baseline_weight")] = 1.0
@@ -154,8 +164,7 @@ def _steps_that_are_counted(privacy: PrivacyRequest | None, known: Known) -> Pri
 
 
 def _leaves_training(asked: ExplanationRequest | None, known: Known) -> ExplanationRequest | None:
-    request = known.before.get("held_out", HeldOutRequest())
-    held_out = request.budget_share + request.calibration_share
+    held_out = known.before.get("held_out", HeldOutRequest()).share
     if asked is not None and held_out < 1 <= held_out + asked.budget_share:
         what = "leaves, with what [held_out] takes, nothing for training"
         raise Wrong(what, "Lower one of them.", key="budget_share")
@@ -174,6 +183,10 @@ class StudyHead:
     """The hospital whose explanations the report shows; without it, the first by name."""
     seed: int = 1
     """Picks split and initialisation, never the privacy noise. `--seed` replaces it."""
+    expected_patients: int | None = None
+    """How many patients all hospitals have together, by a public guess and not by counting: the
+    [settings that the file leaves open](study.md#settings-left-open) follow from it. Without it, 250 of each hospital;
+    in a simulation its own number, of which one digit is looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +221,7 @@ class PlanSections:
             self.comparator,
             self.model.comparator_weight,
             self.value,
+            expected_patients=self.study.expected_patients,
         )
 
 
@@ -226,7 +240,10 @@ def plan_from(
     quorum  None means all, and in mode `distributed` as many as a sum is made of at least; more than the roster holds
             is cut to all.
     model   None: the network that the settings describe.
+
+    What the settings leave open is chosen here (`study.chosen_settings`).
     """
+    settings = settled(settings, schema, hospitals=len(roster))
     model = model_of(settings, schema) if model is None else model
     asked = _privacy_asked(settings.privacy, sites=len(roster))
     wanted = (
@@ -257,6 +274,7 @@ def readiness_plan_from(
     Mode, delta and shares are the study's, epsilon is [readiness]'s. Its model is the linear one of the study's
     columns, which nobody trains: a question holds some weights, and a count does not look at them.
     """
+    settings = settled(settings, schema, hospitals=len(roster))
     request = replace(settings.privacy, epsilon=settings.readiness.epsilon, reserve_rounds=0, bounding=Bounding.CLIP)
     asked = _privacy_asked(request, sites=len(roster))
     wanted = WantedSummary(readiness_summary(settings.readiness, schema), budget_share=1.0)
@@ -292,10 +310,13 @@ def validation_plan_from(
     model, validates  of the plan that trained it, and its file. Mode, delta and shares of the noise are the study's,
                       epsilon is [validation]'s. Raises InvalidInput where [held_out] asks for no figure.
     """
+    settings = settled(settings, schema, hospitals=len(roster))
     wanted = wanted_summaries(settings.held_out, schema, model)
     if not wanted:
         what = "asks for no figure, and a validation has no others"
-        remedy = "Write budget_share for C-index and risks by group, calibration_share for calibration, or both."
+        remedy = (
+            "Write budget_share for C-index and risks by group, calibration_share for calibration, or another share."
+        )
         raise InvalidInput([Fault("[held_out]", what, remedy)])
     asked = _privacy_asked(
         replace(settings.privacy, epsilon=request.epsilon, reserve_rounds=0, bounding=Bounding.CLIP), sites=len(roster)
@@ -330,6 +351,7 @@ def model_of(settings: PlanSettings, schema: StudySchema) -> ModelSpec:
         time_shapes=_time_shapes(settings, schema),
         comparators=comparators_of(settings.comparators, schema, weight=settings.comparator_weight),
         layers=layers_of(settings.value.layers, schema) if settings.value.dropout else (),
+        expected_weights=expected_weights(schema),
     )
 
 

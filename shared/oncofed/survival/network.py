@@ -117,8 +117,8 @@ class PrognosisNetwork(nn.Module):
     The parameters, in the order in which they travel: baseline correction (endpoints, intervals), time shapes
     (endpoints * functions, entities) and linear branch (endpoints, columns) if the spec has them, then the ReLU branch
     layer by layer, then of each comparator its baseline and its weights. `initialisation_seed` picks the first ReLU
-    layers alone; everything else starts at zero, so two seeds start with the same f = 0. None leaves the branches'
-    weights unset, for `network_with`.
+    layers alone; linear weights start from the spec's expected ones, or at zero, as everything else does, so two seeds
+    start with the same f. None leaves the branches' weights unset, for `network_with`.
     """
 
     def __init__(self, spec: ModelSpec, *, initialisation_seed: int | None) -> None:
@@ -148,6 +148,10 @@ class PrognosisNetwork(nn.Module):
             for output in (*linear[-1:], self.linear_branch, *of_heads):
                 if output is not None:
                     output.weight.zero_()
+            if expected := self.spec.expected_weights:
+                of_branch = [] if self.linear_branch is None else [(self.linear_branch, range(self.spec.columns))]
+                for layer, inputs in (*of_branch, *((head.linear, head.columns) for head in self.heads)):
+                    layer.weight[0] = torch.tensor([expected[column] for column in inputs], dtype=torch.float64)
 
     def forward(self, x: Tensor) -> Tensor:
         """Log hazard ratio against the reference patient, with time shapes at their centre.

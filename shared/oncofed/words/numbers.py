@@ -17,6 +17,7 @@ _LARGEST_LOG_RATIO = math.log(1000)
 _ALMOST = 1e-9
 """Of a share: by so much a sum may miss all, or none."""
 _SMALLEST_PLAIN, _LARGEST_PLAIN, _FIRST_SEPARATED = 1e-6, 1e9, 1e4
+"""From 10,000 on: below, a comma may be another country's decimal point, and here it never stands for thousands."""
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -26,6 +27,11 @@ def number(value: float, digits: int = 4) -> str:
         plain = f"{float(short):,.{digits + 3}f}".rstrip("0").rstrip(".")
         short = plain if abs(value) >= _FIRST_SEPARATED else plain.replace(",", "")
     return short.replace("-", MINUS)
+
+
+def as_typed(written: str) -> str:
+    """With the minus sign of a table's cell. Commas stay: whether one is a decimal sign, nobody can tell."""
+    return written.replace(MINUS, "-")
 
 
 def decimals(value: float | None, digits: int = 3) -> str:

@@ -40,6 +40,7 @@ from oncofed.simulations.engines.ray_hospitals import RayHospitals
 from oncofed.simulations.masking_keys import simulated_masks, simulated_member
 from oncofed.simulations.site_policy import site_policy
 from oncofed.simulations.study import Study
+from oncofed.study.chosen_settings import patients_told
 from oncofed.study.plan_settings import PlanSettings, plan_from
 from oncofed.survival.follow_up import FloatArray
 from oncofed.survival.likelihood import PatientTensors, patient_tensors
@@ -72,11 +73,21 @@ class Federated:
         return {site: events for site, events in charged.items() if events}
 
 
-def plan_of(study: Study, schema: StudySchema, *, roster: tuple[str, ...]) -> StudyPlan:
-    """The plan that the simulated hospitals approve."""
+def plan_of(study: Study, schema: StudySchema, *, roster: tuple[str, ...], patients: int) -> StudyPlan:
+    """The plan that the simulated hospitals approve. patients: who train, together."""
     return simulated_plan(
-        study.settings, schema, study=study.name, roster=roster, quorum=study.sites.quorum, seed=study.seed
+        expecting(study.settings, patients),
+        schema,
+        study=study.name,
+        roster=roster,
+        quorum=study.sites.quorum,
+        seed=study.seed,
     )
+
+
+def expecting(settings: PlanSettings, patients: int) -> PlanSettings:
+    """As a study file says that so many are expected, or else as hospitals would tell it."""
+    return replace(settings, expected_patients=settings.expected_patients or patients_told(patients))
 
 
 def simulated_plan(

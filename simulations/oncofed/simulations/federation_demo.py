@@ -55,12 +55,14 @@ strategy = "fedadam"
 rounds = {_ROUNDS}
 server_learning_rate = 0.03
 weight_decay = 3
+calibration_rounds = 0
 
 [privacy]
 {{privacy}}
 epsilon = 3
 delta = 1e-6
 l2_norm_bound = 2
+bounding = "clip"
 reserve_rounds = 2
 
 [explanations]

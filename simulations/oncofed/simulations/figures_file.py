@@ -13,6 +13,7 @@ from oncofed.server.report.released_figures import (
     plain,
     released_calibration_figures,
     released_figures,
+    released_gain_figures,
     released_marker_figures,
 )
 from oncofed.simulations.model_package import described_run
@@ -98,6 +99,9 @@ def metrics(result: RunResult) -> dict[str, Any]:
         "calibration_privately_released": None
         if result.measured_calibration is None
         else released_calibration_figures(result.measured_calibration, result.test.schema),
+        "gains_privately_released": None
+        if result.measured_gains is None
+        else released_gain_figures(result.measured_gains),
         "key_markers_privately_released": None
         if result.released_explanations is None
         else released_marker_figures(result.released_explanations),

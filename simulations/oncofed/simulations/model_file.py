@@ -55,6 +55,7 @@ class SavedModel:
                 "hidden_units": tuple(found["hidden_units"]),
                 "time_shapes": None if found["time_shapes"] is None else _time_shapes(found["time_shapes"]),
                 "comparators": tuple(_with_columns(Comparator, each) for each in found.get("comparators", ())),
+                "expected_weights": tuple(found.get("expected_weights", ())),
                 "layers": tuple(_with_columns(Layer, each) for each in found.get("layers", ())),
             }
             found = {**found, **read}

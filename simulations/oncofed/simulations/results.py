@@ -13,6 +13,7 @@ from oncofed.cohort.cohort import Cohort
 from oncofed.privacy.accounting import PrivacyEvent, epsilon_of
 from oncofed.protocol.plan import StudyPlan
 from oncofed.server.evaluation.calibration import MeasuredCalibration
+from oncofed.server.evaluation.gains import ReleasedGains
 from oncofed.server.evaluation.measured import Measured
 from oncofed.server.rounds.explanation_votes import ReleasedExplanations
 from oncofed.simulations.study import Study
@@ -248,6 +249,7 @@ class RunResult:
     releases    that each site's ledger was charged for, oldest first; empty in mode `none`.
     measured    what hospitals released privately of the same patients; None where the study does not ask for it.
     measured_calibration  the same of whether risks are right.
+    measured_gains  the same of what the model adds to comparators, and what layers are worth.
     released_explanations  what hospitals released privately of what carries the prognosis; None likewise.
     compared    by endpoint: the network against each of the study's comparators; empty without any.
     subgroups   by endpoint: the network in groups of the patients set aside.
@@ -272,6 +274,7 @@ class RunResult:
     notes: tuple[tuple[str, str], ...] = ()
     measured: Measured | None = None
     measured_calibration: MeasuredCalibration | None = None
+    measured_gains: ReleasedGains | None = None
     released_explanations: ReleasedExplanations | None = None
     weights: FloatArray | None = None
     compared: Mapping[str, tuple[Compared, ...]] = field(default_factory=dict)

@@ -36,6 +36,7 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.explanation.relevance import marker_relevance
 from oncofed.protocol.plan import StudyPlan
 from oncofed.server.evaluation.calibration import measured_calibration
+from oncofed.server.evaluation.gains import released_gains
 from oncofed.server.evaluation.measured import measured
 from oncofed.server.report.released_figures import plain
 from oncofed.server.rounds.checkpoint import has_checkpoint
@@ -46,7 +47,7 @@ from oncofed.server.rounds.state import FederationState
 from oncofed.server.rounds.strategies import strategy_faults
 from oncofed.simulations.comparison import compared
 from oncofed.simulations.evaluation import baselines, endpoint_results, test_c_index
-from oncofed.simulations.federation import Engine, Federated, federate, plan_of
+from oncofed.simulations.federation import Engine, Federated, expecting, federate, plan_of
 from oncofed.simulations.figures_file import metrics, privacy_summary, write_json
 from oncofed.simulations.layer_value import compared_layers
 from oncofed.simulations.left_out import left_out_hospitals
@@ -59,6 +60,7 @@ from oncofed.simulations.results import Relevance, RunResult
 from oncofed.simulations.study import Study
 from oncofed.simulations.study_table import table_of
 from oncofed.simulations.subgroups import subgroups, unknown_subgroups
+from oncofed.study.chosen_settings import chosen
 from oncofed.study.value_settings import layers_of
 from oncofed.survival.network import PrognosisNetwork, network_with
 
@@ -98,7 +100,11 @@ def run_study(
         raise InvalidInput([Fault("[study], explain_site", "is not a hospital of this study", f"Possible: {known}.")])
     if faults := unknown_subgroups(study.evaluation, schema):
         raise InvalidInput(faults)
-    plan = plan_of(study, schema, roster=tuple(patients.hospitals))
+    trained_on = sum(map(len, patients.hospitals.values()))
+    plan = plan_of(study, schema, roster=tuple(patients.hospitals), patients=trained_on)
+    expected = expecting(study.settings, trained_on)
+    for choice in chosen(expected, schema, hospitals=len(patients.hospitals)):
+        note(choice.words, about="settings left open")
     if faults := strategy_faults(plan):
         raise InvalidInput(faults)
     progress("reading", 1, 1)
@@ -171,6 +177,7 @@ def _run(
             plan, federated.state.summaries, federated.state.weights, competing=patients.test.schema.competing_names
         ),
         measured_calibration=measured_calibration(plan, federated.state.summaries),
+        measured_gains=released_gains(plan, federated.state.summaries),
         released_explanations=released_explanations(plan, patients.test.schema, federated.state.summaries),
         weights=federated.state.weights,
         compared=compared(network, patients=patients, evaluation=study.evaluation, seed=study.seed),

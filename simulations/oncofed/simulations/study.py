@@ -11,7 +11,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -21,6 +21,7 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where
 from oncofed.file_reading import read_declared
 from oncofed.protocol.plan import TrainingSpec
+from oncofed.study.chosen_settings import left_open
 from oncofed.study.plan_settings import PlanSections, PlanSettings, PrivacyRequest
 from oncofed.study.reporting import NOTHING_SAID, Reporting
 from oncofed.study.value_settings import ValueRequest
@@ -237,8 +238,7 @@ class StudyFile(PlanSections):
     @property
     def asks_for_held_out(self) -> bool:
         """Whether hospitals that train are to measure on patients of their own."""
-        request = self.settings.held_out
-        return bool(request.budget_share or request.calibration_share)
+        return bool(self.settings.held_out.share)
 
 
 @dataclass(frozen=True)
@@ -277,6 +277,12 @@ class Study:
             del asked["evaluation"]["subgroups"]
         if self.settings.value == ValueRequest():
             del asked["settings"]["value"]
+        for key in ("left_open", "expected_patients"):
+            if not asked["settings"][key]:
+                del asked["settings"][key]
+        for name, nothing in {"comparison_share": 0.0, "value_share": 0.0, "gains_within": 1.5}.items():
+            if asked["settings"]["held_out"][name] == nothing:
+                del asked["settings"]["held_out"][name]
         canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -316,7 +322,7 @@ def read_study(path: Path, *, overrides: Sequence[str] = (), seed: int | None = 
         data=_data_of(file.data),
         sites=file.sites,
         evaluation=file.evaluation,
-        settings=file.settings,
+        settings=replace(file.settings, left_open=left_open(content)),
         seed=file.study.seed if seed is None else seed,
         reporting=file.reporting,
     )

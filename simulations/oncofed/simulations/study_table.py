@@ -63,8 +63,12 @@ def _of_endpoints(data: DataSpec, schema: StudySchema) -> StudySchema:
             what = f"name {names[number]} without {left[0]}, which competes with it"
             remedy = "Name all that compete, or none: the risk of one follows from the hazards of all."
             raise InvalidInput([Fault("[data], endpoints", what, remedy)])
+    markers = schema.markers
+    if 0 not in kept:  # what is expected, is expected of the first
+        markers = tuple(replace(each, expected_log_hazard_ratios=(), expected_source="") for each in markers)
     return replace(
         schema,
+        markers=markers,
         endpoints=tuple(schema.endpoints[number] for number in kept),
         baseline_hazard=tuple(schema.baseline_hazard[number] for number in kept),
     )

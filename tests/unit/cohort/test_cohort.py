@@ -98,6 +98,8 @@ MARKER_CHANGES: list[dict[str, object]] = [
     {"missing_codes": ("-9",)},
     {"weight": 2.0},
     {"reference_range": (0.0, 5.0)},
+    {"expected_log_hazard_ratios": (0.2,)},
+    {"expected_log_hazard_ratios": (0.2,), "expected_source": "a paper"},
 ]
 ENDPOINT_CHANGES: list[dict[str, object]] = [
     {"name": "os"},

@@ -1,10 +1,11 @@
-"""Is it told that two identifiers look the same, and of none that do not?"""
+"""Do identifiers name patients? And is it told that two of them look the same, and of none that do not?"""
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
-from oncofed.cohort.identifiers import tell_alike
+from oncofed.cohort.identifiers import identifiers_in, tell_alike
 
 ALIKE = {
     "capitals": ("P1", "p1"),
@@ -35,3 +36,61 @@ def test_identifiers_that_look_alike_are_counted_and_not_named(pair: tuple[str, 
 )
 def test_identifiers_that_look_different_are_told_of_nowhere(pair: tuple[str, str]) -> None:
     tell_alike(pair, where="registry", tell=pytest.fail)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        *("1.23457E+11", "1,23457E+11", "1.2345678901234568e+17", "1E+15"),
+        *("1.2345679E14", "1,2345679e14", "1.2345678901234568E16", "1.2E7"),
+    ],
+)
+def test_an_identifier_that_a_program_has_rounded_names_nobody(cell: str) -> None:
+    """Its neighbours look the same."""
+    (fault,) = identifiers_in(pd.Series([cell, "7", cell]), where="here").faults
+    assert (fault.what, fault.count) == (
+        "the identifier is a number that a program has rounded, and may be several patients'",
+        2,
+    )
+
+
+@pytest.mark.parametrize(
+    "cell", ["#N/A", "#NV", "#DIV/0!", "#REF!", "#BEZUG!", "#NAME?", "nan", "NULL", "None", "\\N", ""]
+)
+def test_what_a_program_writes_where_there_is_no_identifier_is_none(cell: str) -> None:
+    """Two patients of whom nobody knows who they are would be one."""
+    found = identifiers_in(pd.Series(["7", cell]), where="here")
+    assert [(fault.what, fault.count) for fault in found.faults] == [("the identifier is missing", 1)]
+    assert found.names.to_pylist() == ["7", None]
+
+
+def test_a_word_for_not_known_is_no_identifier_and_a_number_may_be_one() -> None:
+    found = identifiers_in(pd.Series(["98", "99", "NA", "-9"]), where="here", missing=["99", "NA", "-9", "unbekannt"])
+    assert found.names.to_pylist() == ["98", "99", None, None]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "NA",
+        "12E5",
+        "1E-05",
+        "1e5",
+        "3E+1A",
+        "1.5",
+        "P1.2E+11",
+        "#12",
+        "#A7",
+        "NULLER",
+        "Nan",
+        "-",
+        "7e+1234",
+        "1E14",
+        "1.2E5",
+        "1.2E1234",
+    ],
+)
+def test_identifiers_that_only_resemble_these_are_identifiers(cell: str) -> None:
+    found = identifiers_in(pd.Series([cell]), where="here")
+    assert found.faults == ()
+    assert found.names.to_pylist() == [cell]

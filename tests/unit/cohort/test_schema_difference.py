@@ -93,6 +93,8 @@ CONSTANTS = {
     "Marker.scale": with_albumin(scale=5.0),
     "Marker.weight": with_albumin(weight=0.5),
     "Marker.reference_range": with_albumin(reference_range=(35.0, 52.0)),
+    "Marker.expected_log_hazard_ratios": with_albumin(expected_log_hazard_ratios=(-0.2,)),
+    "Marker.expected_source": with_albumin(expected_log_hazard_ratios=(-0.2,), expected_source="Lee 2020"),
     "Marker.reference_category": with_entity(reference_category="colon"),
     "ModalityEncoding.weight": with_laboratory(weight=1.0),
     "ModalityEncoding.missing_weight": with_laboratory(missing_weight=0.1),

@@ -101,8 +101,9 @@ def test_the_words_name_the_model_who_signed_it_and_whose_patients_are_measured(
     assert MODEL is not None
     told = words(VALIDATES)
     assert "to measure, in hospitals that did not train it, a model that predicts" in told
-    assert f"THE MODEL: file {MODEL.sha256}, trained by the plan {MODEL.plan_hash}" in told
-    assert f"signed by another coordinator, of key {MODEL.coordinator_public_key}" in told
+    signer = f"another coordinator, of key {MODEL.coordinator_public_key}"
+    assert f"THE MODEL: file {MODEL.sha256}, signed by {signer} and trained, as the coordinator says, by" in told
+    assert f"by the plan {MODEL.plan_hash}. Nobody can tell a trained model from other numbers" in told
     assert "of all your patients, how many events came" in told
     assert "set aside" not in told.lower()
     assert "after the figures" in told

@@ -162,8 +162,12 @@ def test_a_study_of_some_endpoints_has_the_schema_without_the_others(tmp_path: P
 
 
 def test_a_study_of_all_endpoints_keeps_the_hash_that_it_had(tmp_path: Path) -> None:
-    """Runs are found by it. The figure is of the code before there was a choice."""
-    assert read_study(written(tmp_path, SMALL)).hash.startswith("a7ae6b2d6d8b9a70")
+    """Runs are found by it. The figure is of the code before there was a choice, and before settings were left open."""
+    named = {"model.hidden_units": "[16]", "model.baseline_weight": "1", "training.server_learning_rate": "0.03"}
+    named |= {"training.weight_decay": "0", "training.calibration_rounds": "0", "privacy.bounding": "clip"}
+    study = read_study(written(tmp_path, SMALL), overrides=[f"{key}={value}" for key, value in named.items()])
+    assert study.hash.startswith("a7ae6b2d6d8b9a70")
+    assert read_study(written(tmp_path, SMALL)).hash != study.hash
 
 
 def test_no_network_at_all_is_refused(tmp_path: Path) -> None:

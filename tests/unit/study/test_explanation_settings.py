@@ -64,8 +64,10 @@ EXPLAINED = "[explanations]\nbudget_share = 0.2\nmost_votes = 3\n"
 MEMBERS = tuple(Member(name, f"key {name}", f"{number:064x}") for number, name in enumerate("abcd"))
 
 
-def plan_of(folder: Path, more: str = EXPLAINED, *, privacy: str = LOCAL, hidden: str = "[4]") -> StudyPlan:
-    (folder / "schema.toml").write_text(SCHEMA)
+def plan_of(
+    folder: Path, more: str = EXPLAINED, *, privacy: str = LOCAL, hidden: str = "[4]", schema: str = SCHEMA
+) -> StudyPlan:
+    (folder / "schema.toml").write_text(schema)
     (folder / "study.toml").write_text(STUDY.format(hidden=hidden, privacy=privacy, more=more))
     consortium = read_consortium(folder / "study.toml")
     return plan_for(consortium, members=MEMBERS, coordinator_public_key=b"", bundle_sha256="")
@@ -112,7 +114,7 @@ def test_the_study_says_how_a_patient_is_bounded_and_local_steps_know_the_clip_a
     stopped = f'{LOCAL}\nbounding = "stopped"\nhazard_cap = 1.5'
     privacy = plan_of(tmp_path, "", privacy=stopped).privacy
     assert (privacy.bounding, privacy.hazard_cap) == (Bounding.STOPPED, 1.5)
-    assert plan_of(tmp_path, "").privacy.bounding is Bounding.CLIP
+    assert plan_of(tmp_path, "", privacy=f'{LOCAL}\nbounding = "clip"').privacy.bounding is Bounding.CLIP
     none = 'mode = "none"\nclip_without_noise = true\nl2_norm_bound = 1\nbounding = "stopped"'
     assert plan_of(tmp_path, "", privacy=none).privacy.bounding is Bounding.STOPPED
     by_steps = STUDY.format(hidden="[4]", privacy=stopped, more="").replace("rounds = 30", 'mode = "epochs"')

@@ -137,7 +137,7 @@ def test_the_file_shows_the_validation_as_a_plan_of_its_own_and_the_study_as_bef
     code, told = shown(tmp_path, "--validation")
     assert code == 0, told
     assert "STUDY lung_validation: to measure, in hospitals that did not train it, a model" in told
-    assert f"trained by the plan {trained.hash}" in told
+    assert f"as the coordinator says, by the plan {trained.hash}" in told
     assert "epsilon 0.60 at delta 1e-05 after the figures" in told
     assert "PUBLISHED: how well the model does on the patients of these hospitals" in told
     _, trains = shown(tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.study.test_explanation_settings import plan_of
+from tests.unit.study.test_explanation_settings import SCHEMA, plan_of
 
 from oncofed.errors import InvalidInput
 from oncofed.protocol.plan import StudyPlan
@@ -45,11 +45,7 @@ def test_what_does_not_fit_is_a_fault(more: str, words: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("flags", ['missing_flags = "none"', 'missing_flags = "modality"\nmissing_weight = 0'])
-def test_a_layer_that_nothing_says_is_missing_is_a_fault(
-    flags: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from tests.unit.study import test_explanation_settings as small  # noqa: PLC0415
-
-    monkeypatch.setattr(small, "SCHEMA", small.SCHEMA.replace('missing_flags = "modality"', flags))
+def test_a_layer_that_nothing_says_is_missing_is_a_fault(flags: str, tmp_path: Path) -> None:
+    schema = SCHEMA.replace('missing_flags = "modality"', flags)
     with pytest.raises(InvalidInput, match='nothing says of "rna_expression" that it was not measured'):
-        asked(tmp_path, ASKED)
+        plan_of(tmp_path, ASKED, schema=schema)

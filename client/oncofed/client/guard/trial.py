@@ -6,6 +6,8 @@ plan is made, by a guard as a coordinator would find it, with a ledger in memory
 that takes more than half of its times is refused, with the times that would do. They are rounded up to coarse steps,
 so that whoever hears of them learns little of how many patients there are.
 
+A release of gains is asked for with weights by which everybody is held, as no model makes it take longer.
+
 Not measured, because it does not depend on patients: the question, the disk of ledger, answers and audit log. Refused
 as well: a plan for which no answer can be made here, since a guard would send noise in its place each time.
 """
@@ -19,6 +21,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from oncofed.client.guard.guard import Guard
 from oncofed.client.guard.sum_masks import SumMasks
 from oncofed.client.patients.approved_patients import ApprovedPatients
@@ -29,9 +34,12 @@ from oncofed.privacy.policy import SitePolicy
 from oncofed.protocol.answer_times import READING, answer_times_of
 from oncofed.protocol.messages import AnyRequest, ContributeRequest, SummariseRequest
 from oncofed.protocol.plan import StudyPlan
-from oncofed.ranges import range_of
+from oncofed.protocol.summary_spec import SummaryKind
+from oncofed.ranges import WEIGHT, range_of
 from oncofed.survival.layers import taken_away
 from oncofed.survival.network import PrognosisNetwork, parameter_vector
+
+FloatArray = NDArray[np.float64]
 
 PART = 0.5
 """Of a plan's time, at most: the machine may be busier on another day."""
@@ -98,6 +106,16 @@ def _barest_round(plan: StudyPlan) -> set[int]:
     return {max(first, key=lambda each: len(taken[each]))} if plan.model.layers and first else set()
 
 
+def _weights_for(kind: SummaryKind, plan: StudyPlan) -> FloatArray:
+    """Those by which an answer takes longest. Where gains are held, that is step by step: no step is needed with the
+    first weights, by which the models to be compared hardly differ, and each with far too large ones. The coordinator
+    sends what it likes, and how many patients are held is nobody's business but the release's.
+    """
+    if kind in (SummaryKind.COMPARISON, SummaryKind.VALUE):
+        return np.asarray(1.4 * WEIGHT.usual_most * np.cos(np.arange(plan.model.parameters)))
+    return parameter_vector(PrognosisNetwork(plan.model, initialisation_seed=plan.initialisation_seed))
+
+
 def measured(
     plan: StudyPlan,
     *,
@@ -154,7 +172,8 @@ def measured(
         kinds |= _barest_round(plan)
         rounds = [ContributeRequest(plan.hash, site, number, 0, plan.roster, weights) for number in sorted(kinds)]
         summaries = [
-            SummariseRequest(plan.hash, site, each.name, 0, plan.roster, weights, each.cells) for each in plan.summaries
+            SummariseRequest(plan.hash, site, each.name, 0, plan.roster, _weights_for(each.kind, plan), each.cells)
+            for each in plan.summaries
         ]
         return Seconds(
             reading,

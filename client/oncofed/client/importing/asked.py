@@ -17,12 +17,13 @@ from oncofed.client.importing.mapping_file import CohortMapping
 class Asked:
     """columns  beside the source's own.
     codes       None where rows of other codes count as well.
-    words       by column, the source's words that markers translate.
+    words       by column, the source's words that markers translate. named: the codes of all markers.
     """
 
     columns: tuple[str, ...]
     codes: tuple[str, ...] | None = None
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    named: tuple[str, ...] = ()
 
 
 def asked_of(mapping: CohortMapping, source: Source) -> Asked:
@@ -44,8 +45,9 @@ def asked_of(mapping: CohortMapping, source: Source) -> Asked:
     for plan in plans:
         if plan.column is not None:
             words[plan.column] = (*words.get(plan.column, ()), *plan.mapped.words)
+    named_codes = tuple(dict.fromkeys(code for plan in plans for code in plan.mapped.codes))
     codes = None
     if source.name != head.patients and source.code is not None and not columns:
-        codes = tuple(dict.fromkeys(code for plan in plans for code in plan.mapped.codes))
+        codes = named_codes
     limits = [plan.mapped.upper_limit_column for plan in plans if plan.mapped.upper_limit_column is not None]
-    return Asked(tuple(dict.fromkeys([*columns, *limits])), codes, words)
+    return Asked(tuple(dict.fromkeys([*columns, *limits])), codes, words, named_codes)

@@ -3,16 +3,16 @@
 Its clinical files have a header line of codes (`PATIENT_ID`, `OS_STATUS`) under up to four lines of remarks; its
 molecular files are told by sample. Promise of mutations: a gene is 1 where any sample of a patient has a variant that
 counts, 0 where some sample was sequenced for it and none has one, and **not measured where no sample was sequenced for
-it**: a panel that lacks a gene says nothing about it. Which samples were sequenced for which genes comes from the gene
-panel matrix and the panels' files, or from the case list of sequenced samples (all genes); where neither is there, the
-folder is refused. Of a patient with several samples those of the primary tumour come first (`primary_samples`), unless
-the mapping says that all count, and how many patients that concerns is told.
+it**: a panel that lacks a gene says nothing about it (`gene_panels`), of mutations as of copy number. Of a patient with
+several samples those of the primary tumour come first (`primary_samples`), unless the mapping says that all count, and
+how many patients that concerns is told.
 
 Format: the public documentation of cBioPortal's file formats. Nothing in these files is quoted.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,25 +21,33 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from oncofed.client.importing.mapping import Part, Source
+from oncofed.client.importing.gene_panels import (
+    ALL_GENES,
+    FORM,
+    MUTATIONS,
+    NOT_SEQUENCED,
+    SAMPLE,
+    genes_of_matrix,
+    genes_sequenced,
+    is_covered,
+    with_columns,
+)
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.mapping_choices import Part
 from oncofed.client.importing.primary_samples import Samples, is_primary, prefer_primary
-from oncofed.client.importing.readings import identifiers
+from oncofed.client.importing.readings import Column, identifiers
 from oncofed.cohort.table import Tell, read_table
-from oncofed.cohort.text_form import TextForm
 from oncofed.errors import Fault, InvalidInput
 from oncofed.plain_file import file_content
 
-_FORM = TextForm(separator="\t", comment="#", quoted=False)
-_PATIENT, _SAMPLE, _KIND, _GENE = "PATIENT_ID", "SAMPLE_ID", "SAMPLE_TYPE", "Hugo_Symbol"
+_PATIENT, _KIND, _GENE = "PATIENT_ID", "SAMPLE_TYPE", "Hugo_Symbol"
 _BARCODE, _CLASS = "Tumor_Sample_Barcode", "Variant_Classification"
 _STATUS, _NO_MUTATION = "Mutation_Status", ("wildtype", "none", "loh")
 _CLINICAL = {Part.PATIENTS: "data_clinical_patient.txt", Part.SAMPLES: "data_clinical_sample.txt"}
-_MUTATIONS, _PANELS, _SEQUENCED = "data_mutations.txt", "data_gene_panel_matrix.txt", "case_lists/cases_sequenced.txt"
-_NOT_SEQUENCED = ("", "NA")
+_UNSAID = ("NA", "[Not Available]", "[Not Applicable]", "[Unknown]")
+"""How a study folder writes that nobody knows what a sample is."""
 _OF_ROWS = (_GENE, "Entrez_Gene_Id", "Cytoband", "Composite.Element.REF", "ENTITY_STABLE_ID", "NAME", "DESCRIPTION")
 """Columns of a matrix that are no samples."""
-ALL_GENES = None
-"""Of a sample that was sequenced as a whole."""
 
 
 def read_part(
@@ -56,17 +64,18 @@ def read_part(
     if source.part in _CLINICAL:
         name = _CLINICAL[source.part]
         wanted = list(dict.fromkeys([*wanted, patient]))
-        if source.part is Part.SAMPLES and not source.keep:
+        if source.part is Part.SAMPLES:
             return _samples(study / name, source, wanted, patient, missing, tell), patient, name
-        frame = read_table(study / name, columns=wanted, form=_FORM)
+        frame = read_table(study / name, columns=wanted, form=FORM)
         return frame, patient, name
     genes = [each for each in wanted if each != patient]
-    samples = _samples_of_patients(study, patient)
+    samples = _samples_of_patients(study, patient, missing)
     if source.part is Part.MATRIX:
         name = source.file or ""
-        frame, found = _matrix(study / name, genes, samples, patient, tell)
+        panels = genes_of_matrix(study, source, folder, samples)
+        frame, found = _matrix(study / name, genes, samples, patient, panels, tell)
     else:
-        name = _MUTATIONS
+        name = MUTATIONS
         frame, found = _mutations(study, source, genes, samples, patient, folder, tell)
     primary = np.array([samples[each].primary for each in found], dtype=np.bool_)
     columns = [gene for gene in genes if gene in frame.columns]
@@ -95,18 +104,26 @@ def _samples(
     path: Path, source: Source, wanted: list[str], patient: str, missing: tuple[str, ...], tell: Tell
 ) -> pd.DataFrame:
     """The clinical table of samples, as it is wanted."""
-    columns = list(dict.fromkeys([*wanted, _SAMPLE, _KIND]))
-    frame = read_table(path, columns=columns, form=_FORM)
-    if _SAMPLE not in frame.columns:
+    columns = list(dict.fromkeys([*wanted, SAMPLE, _KIND]))
+    frame = read_table(path, columns=columns, form=FORM)
+    if SAMPLE not in frame.columns:
         return frame
-    own = [column for column in wanted if column in frame.columns and column not in (patient, _SAMPLE, source.date)]
-    return _preferred(frame, source, patient, _primary(frame), own, missing, path.name, tell)
+    others = (patient, SAMPLE, source.date, *source.keep)
+    own = [column for column in wanted if column in frame.columns and column not in others]
+    primary = _primary(frame, missing)
+    for column, listed in source.keep.items():  # a sample that is not kept takes nobody's place
+        if column in frame.columns:
+            primary &= Column(frame[column]).among(listed)
+    return _preferred(frame, source, patient, primary, own, missing, path.name, tell)
 
 
-def _primary(frame: pd.DataFrame) -> NDArray[np.bool_]:
+def _primary(frame: pd.DataFrame, missing: tuple[str, ...]) -> NDArray[np.bool_]:
     """(samples,)"""
-    samples = identifiers(frame[_SAMPLE])
-    kinds = identifiers(frame[_KIND]) if _KIND in frame.columns else pd.Series([None] * len(frame), dtype=object)
+    samples = identifiers(frame[SAMPLE])
+    unsaid = (*_UNSAID, *missing)
+    kinds = (
+        identifiers(frame[_KIND], unsaid) if _KIND in frame.columns else pd.Series([None] * len(frame), dtype=object)
+    )
     return np.array([is_primary(*pair) for pair in zip(samples, kinds, strict=True)], dtype=np.bool_)
 
 
@@ -118,30 +135,20 @@ class _Sample:
     primary: bool
 
 
-def _samples_of_patients(study: Path, patient: str) -> Mapping[str, _Sample]:
+def _samples_of_patients(study: Path, patient: str, missing: tuple[str, ...]) -> Mapping[str, _Sample]:
     """By SAMPLE_ID."""
     name = _CLINICAL[Part.SAMPLES]
-    frame = _with_columns(study / name, [patient, _SAMPLE], also=[_KIND])
-    samples, patients = identifiers(frame[_SAMPLE]), identifiers(frame[patient])
+    frame = with_columns(study / name, [patient, SAMPLE], also=[_KIND])
+    samples, patients = identifiers(frame[SAMPLE]), identifiers(frame[patient])
     doubled = samples[samples.notna()].duplicated(keep=False)
     if doubled.any():
         what, remedy = "rows share their SAMPLE_ID with another row", "Keep one row for each sample."
         raise InvalidInput([Fault(name, what, remedy, int(doubled.sum()))])
     return {
         sample: _Sample(who, primary)
-        for sample, who, primary in zip(samples, patients, _primary(frame).tolist(), strict=True)
+        for sample, who, primary in zip(samples, patients, _primary(frame, missing).tolist(), strict=True)
         if sample is not None and who is not None
     }
-
-
-def _with_columns(path: Path, columns: list[str], *, also: list[str] | None = None) -> pd.DataFrame:
-    """also: columns that the file may lack."""
-    frame = read_table(path, columns=[*columns, *(also or [])], form=_FORM)
-    absent = [column for column in columns if column not in frame.columns]
-    if absent:
-        remedy = "Export the study folder again."
-        raise InvalidInput([Fault(f'{path.name}: column "{each}"', "is not in the file", remedy) for each in absent])
-    return frame[[*columns, *(each for each in also or [] if each in frame.columns)]]
 
 
 # --- mutations
@@ -151,8 +158,8 @@ def _mutations(
     study: Path, source: Source, genes: list[str], known: Mapping[str, _Sample], patient: str, folder: Path, tell: Tell
 ) -> tuple[pd.DataFrame, list[str]]:
     """A row for each sample that was sequenced, and which these are."""
-    sequenced = _sequenced(study, source, folder, known)
-    frame = _with_columns(study / _MUTATIONS, [_GENE, _BARCODE, _CLASS], also=[_STATUS])
+    sequenced = genes_sequenced(study, source, folder, known)
+    frame = with_columns(study / MUTATIONS, [_GENE, _BARCODE, _CLASS], also=[_STATUS])
     samples = [sample for sample in known if sample in sequenced]
     place = {sample: number for number, sample in enumerate(samples)}
     values = np.full((len(samples), len(genes)), np.nan)
@@ -167,7 +174,7 @@ def _mutations(
     names = identifiers(frame[_GENE])
     status = frame[_STATUS].astype(str).str.strip().str.casefold() if _STATUS in frame.columns else [""] * len(frame)
     for gene, sample, kind, told in zip(
-        names, identifiers(frame[_BARCODE]), identifiers(frame[_CLASS]), status, strict=True
+        names, _samples_of_variants(frame, known), identifiers(frame[_CLASS]), status, strict=True
     ):
         if gene not in of_gene:
             continue
@@ -190,78 +197,61 @@ def _mutations(
         (elsewhere, "are of no sample that was sequenced and is known, and do not count"),
     ):
         if count:
-            tell(f"{_MUTATIONS}: {count} variants of these genes {what}")
+            tell(f"{MUTATIONS}: {count} variants of these genes {what}")
     _tell_unnamed(genes, names, tell)
     return _by_sample(values, genes, [known[sample].patient for sample in samples], patient), samples
+
+
+_TCGA = re.compile(r"(TCGA-\w{2}-\w{4}-\d{2})[A-Z](-.*)?", re.ASCII)
+"""The barcode of a vial, a portion or an aliquot; in front that of its sample."""
+
+
+def _samples_of_variants(frame: pd.DataFrame, known: Mapping[str, _Sample]) -> pd.Series:
+    """(rows,) Raises InvalidInput where none leads to a sample of the study: everybody would have 0 of every gene."""
+    barcodes = identifiers(frame[_BARCODE])
+    sample_of = {barcode: _sample_of(barcode, known) for barcode in barcodes.dropna().unique()}
+    if sample_of and not {*sample_of.values()} & known.keys():
+        what = f"no {_BARCODE} is a {SAMPLE} of the study, so that every gene would be 0 for everybody"
+        remedy = f"Write there what stands under {SAMPLE} in {_CLINICAL[Part.SAMPLES]}."
+        raise InvalidInput([Fault(MUTATIONS, what, remedy, len(frame))])
+    return barcodes.map(sample_of).astype(object)
+
+
+def _sample_of(barcode: str, known: Mapping[str, _Sample]) -> str:
+    """As cBioPortal's own loader cuts the barcodes of TCGA, where the study does not have them whole."""
+    found = None if barcode in known else _TCGA.fullmatch(barcode)
+    return barcode if found is None else found.group(1)
 
 
 def _tell_unnamed(genes: Iterable[str], names: Iterable[str | None], tell: Tell) -> None:
     """A gene under another symbol than the file's would be 0 for everybody."""
     if absent := sorted(set(genes) - set(names)):
         listed = ", ".join(absent)
-        tell(f"{_MUTATIONS}: no variant names {listed}: 0 wherever it was looked at. Is it the symbol of this file?")
-
-
-def _sequenced(
-    study: Path, source: Source, folder: Path, known: Mapping[str, _Sample]
-) -> Mapping[str, frozenset[str] | None]:
-    """The genes of each sample that was sequenced; None for all."""
-    if (study / _PANELS).exists():
-        frame = _with_columns(study / _PANELS, [_SAMPLE, "mutations"])
-        pairs = {
-            (sample, panel)
-            for sample, panel in zip(identifiers(frame[_SAMPLE]), identifiers(frame["mutations"]), strict=True)
-            if sample in known and panel not in (None, *_NOT_SEQUENCED)
-        }
-        panel_of = dict(pairs)
-        if several := len(pairs) - len(panel_of):  # which genes were looked at would depend on the order of the rows
-            what, remedy = "name two gene panels for one sample", "Keep the row of the sequencing that counts."
-            raise InvalidInput([Fault(_PANELS, what, remedy, several)])
-        panels = _panels(study if source.panels is None else folder / source.panels)
-        unknown = sum(panel not in panels and panel not in source.whole for panel in panel_of.values())
-        if unknown:
-            what = "name a gene panel that no file data_gene_panel_*.txt describes"
-            remedy = "Add the panel's file, or list the name under whole if it stands for all genes."
-            raise InvalidInput([Fault(_PANELS, what, remedy, unknown)])
-        return {sample: panels.get(panel, ALL_GENES) for sample, panel in panel_of.items()}
-    if (study / _SEQUENCED).exists():
-        for line in file_content(study / _SEQUENCED).decode("utf-8", "replace").splitlines():
-            if line.startswith("case_list_ids:"):
-                return dict.fromkeys(line.partition(":")[2].split(), ALL_GENES)
-    what = f"says nowhere which samples were sequenced: there is neither {_PANELS} nor {_SEQUENCED}"
-    raise InvalidInput([Fault(source.lies_at.name, what, "Export one of the two: not sequenced is not the same as 0.")])
-
-
-def _panels(folder: Path) -> Mapping[str, frozenset[str]]:
-    """The genes of each panel that a file data_gene_panel_*.txt of the folder describes, by its stable_id."""
-    found = {}
-    for path in sorted(folder.glob("data_gene_panel_*.txt")):
-        if path.name == _PANELS:
-            continue
-        told = {}
-        for line in file_content(path).decode("utf-8", "replace").splitlines():
-            key, colon, value = line.partition(":")
-            if colon:
-                told[key.strip()] = value.strip()
-        if "stable_id" not in told or "gene_list" not in told:
-            what = "does not describe a gene panel"
-            raise InvalidInput([Fault(path.name, what, "It needs the lines stable_id: and gene_list:.")])
-        found[told["stable_id"]] = frozenset(told["gene_list"].split())
-    return found
+        tell(f"{MUTATIONS}: no variant names {listed}: 0 wherever it was looked at. Is it the symbol of this file?")
 
 
 # --- matrices: copy number, expression, proteins
 
 
 def _matrix(
-    path: Path, genes: list[str], known: Mapping[str, _Sample], patient: str, tell: Tell
+    path: Path,
+    genes: list[str],
+    known: Mapping[str, _Sample],
+    patient: str,
+    panels: Mapping[str, frozenset[str] | None],
+    tell: Tell,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Rows are genes and columns samples. Only the lines of the wanted genes are parsed.
 
+    panels   of samples, the genes that were looked at; None: all. Of others every cell counts.
     returns  a row for each sample, and which these are.
     """
     header, lines = _lines_of(path, set(genes))
+    row = _place_of_names(header)
     samples = [(column, name) for column, name in enumerate(header) if name in known]
+    if doubled := len(samples) - len({name for _, name in samples}):
+        what = "has several columns of one sample"
+        raise InvalidInput([Fault(path.name, what, "Keep the column of the measurement that counts.", doubled)])
     if not samples:
         what = "has no column of a sample of data_clinical_sample.txt"
         raise InvalidInput([Fault(path.name, what, "Check that both are of one study.")])
@@ -272,37 +262,59 @@ def _matrix(
         if len(line) != len(header):
             what = "some rows have more or fewer cells than the header"
             raise InvalidInput([Fault(path.name, what, "Export it again.")])
-        if line[0] in cells:
-            fault = Fault(f'{path.name}: row "{line[0]}"', "stands there more than once", "Keep one of them.")
+        if line[row] in cells:
+            fault = Fault(f'{path.name}: row "{line[row]}"', "stands there more than once", "Keep one of them.")
             raise InvalidInput([fault])
-        cells[line[0]] = [line[column] for column, _ in samples]
-    columns = {
-        gene: ["" if cell in _NOT_SEQUENCED else cell for cell in cells[gene]] for gene in genes if gene in cells
-    }
+        cells[line[row]] = [line[column] for column, _ in samples]
+    columns: dict[str, list[str]] = {}
+    outside = 0
+    for gene in genes:
+        if gene in cells:
+            covered = [is_covered(panels, name, gene) for _, name in samples]
+            outside += sum(
+                cell not in NOT_SEQUENCED and not there for cell, there in zip(cells[gene], covered, strict=True)
+            )
+            columns[gene] = [
+                "" if cell in NOT_SEQUENCED or not there else cell
+                for cell, there in zip(cells[gene], covered, strict=True)
+            ]
+    if outside:
+        tell(f"{path.name}: {outside:,} cells lie in genes that their sample's panel does not name: not measured")
     if absent := [gene for gene in genes if gene not in cells]:
         tell(f"{path.name}: no row for {', '.join(absent)}: not measured")
     whose = [known[name].patient for _, name in samples]
     return pd.DataFrame({patient: whose, **columns}, dtype=object), [name for _, name in samples]
 
 
+def _place_of_names(header: list[str]) -> int:
+    """Of the column that names the rows: genes by their symbol, else whatever stands first."""
+    return header.index(_GENE) if _GENE in header else 0
+
+
 def _lines_of(path: Path, genes: set[str]) -> tuple[list[str], list[list[str]]]:
     """The header, and the lines of these genes, each as its cells."""
     content = file_content(path)
     header: list[str] | None = None
-    found = []
+    found, place = [], 0
     try:
         for line in content.split(b"\n"):
             if line.startswith(b"#") or not line.strip():
                 continue
             if header is None:
                 header = line.decode().rstrip("\r").split("\t")
-            elif line.partition(b"\t")[0].decode() in genes:
+                place = _place_of_names(header)
+            elif _cell(line, place) in genes:
                 found.append(line.decode().rstrip("\r").split("\t"))
     except UnicodeError:
         header = None
     if header is None:
         raise InvalidInput([Fault(path.name, "is empty, or no UTF-8 text", "Export it again.")])
     return header, found
+
+
+def _cell(line: bytes, place: int) -> str:
+    cells = line.split(b"\t", place + 1)
+    return cells[place].decode().rstrip("\r") if place < len(cells) else ""
 
 
 def _by_sample(values: NDArray[np.float64], genes: list[str], patients: list[str], patient: str) -> pd.DataFrame:

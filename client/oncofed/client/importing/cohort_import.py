@@ -8,7 +8,7 @@ identifiers. Nothing is written here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -19,11 +19,11 @@ import pyarrow as pa
 from oncofed.client.importing.asked import asked_of
 from oncofed.client.importing.database_rows import OpenDatabases
 from oncofed.client.importing.fhir.folders import FhirFolders
-from oncofed.client.importing.mapping import Source, Without
+from oncofed.client.importing.mapping_choices import Without
 from oncofed.client.importing.mapping_file import CohortMapping
 from oncofed.client.importing.markers import imported_marker
 from oncofed.client.importing.outcomes import ImportedOutcome, imported_outcome, time_zero
-from oncofed.client.importing.patient_rows import PatientRows
+from oncofed.client.importing.patient_rows import PatientRows, tell_strangers
 from oncofed.client.importing.readings import FloatArray, Mask
 from oncofed.client.importing.report import ImportReport, MarkerReport, SourceReport
 from oncofed.client.importing.source_tables import SourceTable, read_source_table
@@ -82,7 +82,6 @@ class _Import:
         }
         outcomes = [self._outcome(number) for number in range(len(self.mapping.outcomes))]
         kept = self._kept()
-        sources = self._source_reports(tables)
         markers: dict[str, pa.Array] = {}
         told: list[MarkerReport] = []
         for plan in self.mapping.markers:
@@ -97,6 +96,7 @@ class _Import:
             markers[plan.marker.name] = _cells(plan.marker, marker.values[kept])
             told.append(marker.report(kept))
         table = self._table(outcomes, markers, kept)
+        sources = self._source_reports(tables)
         for used in (tables, self.rows, self.days, markers):  # what is not needed any more is the larger part
             used.clear()
         if not kept.any() and not self.faults:
@@ -118,9 +118,6 @@ class _Import:
 
     # --- sources and patients
 
-    def _missing(self, source: Source) -> tuple[str, ...]:
-        return self.head.missing if source.missing is None else source.missing
-
     def _tables(self) -> dict[str, SourceTable]:
         tables: dict[str, SourceTable] = {}
         fhir = FhirFolders(self.mapping.file.source, self.mapping.folder, self.today)
@@ -132,7 +129,7 @@ class _Import:
                         source,
                         self.mapping.folder,
                         asked_of(self.mapping, source),
-                        missing=self._missing(source),
+                        missing=source.missing or (),
                         databases=databases,
                         fhir=fhir,
                     )
@@ -145,7 +142,8 @@ class _Import:
 
     def _patient_ids(self, table: SourceTable) -> list[str]:
         ids = table.identifiers
-        self.faults += identifiers_in(table.columns[table.patient].cells, where=_identifiers_of(table)).faults
+        cells, missing = table.columns[table.patient].cells, table.source.missing or ()
+        self.faults += identifiers_in(cells, where=_identifiers_of(table), missing=missing).faults
         found = sorted(ids.dropna().unique())
         if not found:
             remedy = "Check its keep, and that the export is whole."
@@ -163,10 +161,23 @@ class _Import:
         codes, found = pd.factorize(table.identifiers)
         known = {patient: place for place, patient in enumerate(self.patient_ids)}
         places = np.array([*(known.get(patient, -1) for patient in found), -1])[codes]
-        missing = self._missing(table.source)
+        missing = table.source.missing or ()
         many = len(self.patient_ids)
         troubled = np.zeros(many, dtype=np.bool_)
-        return PatientRows(table, places.astype(np.int64), many, missing, self.faults, troubled)
+        rows = PatientRows(table, places.astype(np.int64), many, missing, self.faults, troubled)
+        if table.source.name != self.head.patients:
+            tell_strangers(rows, self.patient_ids)
+        self._refuse_contested(rows, known)
+        return rows
+
+    def _refuse_contested(self, rows: PatientRows, known: Collection[str]) -> None:
+        """An identifier of several people is a fault where it is of a patient of the study."""
+        table, what = rows.table, "are those of several patients, who were born on different days"
+        if of_study := sum(each in known for each in table.contested):
+            remedy = "Correct them, link the patients who are one, or leave identifier out of the mapping."
+            self.faults.append(Fault(table.source.lies_at.name, f"identifiers {what}", remedy, of_study))
+        if (others := len(table.contested) - of_study) and table.source.name == self.head.patients:
+            rows.notes.append(f"{others:,} identifiers {what}; none of them is of the study")
 
     def _time_zero(self) -> FloatArray | None:
         section = self.mapping.file.time_zero
@@ -273,7 +284,7 @@ class _Import:
                 rows_kept=len(table),
                 rows_without_identifier=int(table.identifiers.isna().sum()),
                 rows_of_no_patient=int((~self.rows[name].known & table.identifiers.notna().to_numpy()).sum()),
-                notes=table.notes,
+                notes=(*table.notes, *dict.fromkeys(self.rows[name].notes)),
             )
             for name, table in tables.items()
         )

@@ -182,8 +182,9 @@ def _refuse_out(mapping: CohortMapping, out: Path) -> None:
     """Before anything is read: a table that could not be written, or would lie on what it is made from."""
     from oncofed.errors import Fault, InvalidInput
 
-    paths = [path for each in mapping.file.source for path in (each.path, each.url_file) if path is not None]
-    read = {mapping.path, mapping.schema_path, *(mapping.folder / path for path in paths)}
+    named = [path for each in mapping.file.source for path in (each.path, each.panels, each.url_file)]
+    read_from = [mapping.folder / path for path in named if path is not None]
+    read = {mapping.path, mapping.schema_path, *read_from}
     faults = []
     if out.suffix.lower() != ".parquet":
         faults.append(Fault("--out", "does not end in .parquet", "Let it: numbers keep their digits there."))
@@ -195,8 +196,19 @@ def _refuse_out(mapping: CohortMapping, out: Path) -> None:
     if resources & {out.resolve(), *out.resolve().parents}:
         what = "lies in a folder of FHIR resources, where its report would be read as one of them"
         faults.append(Fault("--out", what, "Choose another folder."))
+    models = {path.resolve() for path in read_from if path.is_dir()} - resources
+    if any(_is_a_table_of(model, out.resolve()) for model in models):
+        faults.append(Fault("--out", "is a table of the model that it is made from", "Choose another name or folder."))
     if faults:
         raise InvalidInput(faults)
+
+
+def _is_a_table_of(model: Path, out: Path) -> bool:
+    """Whether a folder of OMOP's tables has it as one of them, or as a part of one."""
+    from oncofed.client.importing.omop_tables import NAMES
+
+    within = out.relative_to(model).parts if out.is_relative_to(model) else ()
+    return bool(within) and len(within) <= 2 and within[0].partition(".")[0].casefold() in NAMES
 
 
 def _write(imported: ImportedCohort, out: Path) -> None:

@@ -19,6 +19,7 @@ from oncofed.client.importing.moments import UNSAID
 from oncofed.client.importing.typed_cells import TypedColumns
 from oncofed.client.patients.databases import DatabaseAddress, as_stored, narrow_columns, reading
 from oncofed.cohort.letters import plain
+from oncofed.cohort.table import Tell, keep_to_oneself
 from oncofed.errors import Fault, InvalidInput
 
 if TYPE_CHECKING:
@@ -74,12 +75,12 @@ class OpenDatabases:
             remedy="Try to reach it with the database's own client, as the same user.",
         )
 
-    def answer(self, source: Source, *, columns: Iterable[str] | None) -> pd.DataFrame:
+    def answer(self, source: Source, *, columns: Iterable[str] | None, tell: Tell = keep_to_oneself) -> pd.DataFrame:
         """Of a source that is a statement, these of its columns; None: all. Raises InvalidInput."""
         assert source.statement is not None
         with self.asking(source) as connection:
             found = connection.exec_driver_sql(source.statement, execution_options=STREAMED)
-            return rows_of(found, source, columns=columns)
+            return rows_of(found, source, columns=columns, tell=tell)
 
     @contextmanager
     def asking(self, source: Source) -> Iterator[Connection]:
@@ -104,7 +105,9 @@ class OpenDatabases:
             stack.close()
 
 
-def rows_of(found: CursorResult[Any], source: Source, *, columns: Iterable[str] | None = None) -> pd.DataFrame:
+def rows_of(
+    found: CursorResult[Any], source: Source, *, columns: Iterable[str] | None = None, tell: Tell = keep_to_oneself
+) -> pd.DataFrame:
     """What is found, under the database's names. Raises InvalidInput for two columns of one name that are asked for."""
     wanted = None if columns is None else {_nearly(column) for column in columns}
     names = [plain(str(name)) for name in found.keys()]  # noqa: SIM118 - a result is no mapping
@@ -116,6 +119,8 @@ def rows_of(found: CursorResult[Any], source: Source, *, columns: Iterable[str] 
         _refuse_twice(typed.names, source)
         for piece in found.partitions(_PIECE_ROWS):
             typed.add([[row[place] for place in kept] for row in piece])
+    for note in typed.notes:
+        tell(note)
     return as_stored(typed.frame(), narrow)
 
 

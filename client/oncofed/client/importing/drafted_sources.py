@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC
 from enum import StrEnum
@@ -19,7 +19,8 @@ import pandas as pd
 
 from oncofed.client.importing.column_names import Role, Suggestion, rank, suggested
 from oncofed.client.importing.database_rows import OpenDatabases
-from oncofed.client.importing.mapping import Decimal, Part, Separator, Source
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.mapping_choices import Decimal, Part, Separator
 from oncofed.client.importing.places import SPREADSHEET
 from oncofed.client.importing.proposed_schema import CONFIRM, quoted
 from oncofed.client.importing.readings import Column, numbers
@@ -50,12 +51,13 @@ class CellType(StrEnum):
 
 @dataclass(frozen=True)
 class DraftedColumn:
-    """day_form: of a column of days."""
+    """day_form: of a column of days. in_utc: whether they are moments that are days only in a time zone."""
 
     name: str
     type: CellType
     suggestion: Suggestion
     day_form: str | None = None
+    in_utc: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class DraftedSource:
     path       of the file, or of the file with a database's address, as seen from the mapping.
     sheet      of a workbook of several. statement: of a database.
     remark     what people should know of it.
+    moments    whether it stores moments that are days only in a time zone.
     """
 
     name: str
@@ -77,6 +80,11 @@ class DraftedSource:
     sheet: str | None = None
     statement: str | None = None
     remark: str | None = None
+    moments: bool = False
+
+    @property
+    def needs_zone(self) -> bool:
+        return self.moments or any(column.in_utc for column in self.columns)
 
     def first(self, role: Role) -> DraftedColumn | None:
         """The column whose name is the most telling one for it."""
@@ -124,11 +132,14 @@ def sources_in(path: Path, beside: Path) -> list[DraftedSource]:
     if path.suffix.lower() == SPREADSHEET:
         return _sheets(path, beside)
     encoding, separator, remarks = Encoding.UTF_8, None, False
-    form = form_of(Source(name="draft", path=path, time_zone=_SOME_ZONE))
+    form = form_of(Source(name="draft", path=path))
     if path.suffix.lower() != ".parquet":
         encoding, separator, remarks = _written(path, form)
         form = TextForm((separator or _by_letter(form.separator)).letter, encoding, "#")
-    found = _columns(read_table(path, form=form))
+    frame, moments = _with_some_zone(
+        lambda: read_table(path, form=form), lambda: read_table(path, form=replace(form, zone=UTC))
+    )
+    found = _columns(frame)
     decimal = Decimal.POINT
     if form.separator != COMMA and any(
         _all_numbers(column, Decimal.COMMA) and not _all_numbers(column, Decimal.POINT) for column in found.values()
@@ -143,8 +154,19 @@ def sources_in(path: Path, beside: Path) -> list[DraftedSource]:
             decimal=decimal,
             remarks=remarks,
             columns=_typed(found, decimal),
+            moments=moments,
         )
     ]
+
+
+def _with_some_zone(
+    without: Callable[[], pd.DataFrame], within: Callable[[], pd.DataFrame]
+) -> tuple[pd.DataFrame, bool]:
+    """A table, and whether it is one only where a time zone is told. Raises InvalidInput where it is none even then."""
+    try:
+        return without(), False
+    except InvalidInput:
+        return within(), True
 
 
 def _sheets(path: Path, beside: Path) -> list[DraftedSource]:
@@ -175,9 +197,13 @@ def source_of(statement: str, databases: OpenDatabases, *, url_file: Path, besid
     name = _TABLE.search(statement)
     called = "statement" if name is None else name.group(1)
     place = url_file.absolute()
-    source = Source(name=called, part=Part.SQL, url_file=place, statement=statement, time_zone=_SOME_ZONE)
-    columns = _typed(_columns(databases.answer(source, columns=None)), Decimal.POINT)
-    return DraftedSource(called, seen_from(beside, url_file), columns=columns, statement=statement)
+    source = Source(name=called, part=Part.SQL, url_file=place, statement=statement)
+    zoned = replace(source, time_zone=_SOME_ZONE)
+    frame, moments = _with_some_zone(
+        lambda: databases.answer(source, columns=None), lambda: databases.answer(zoned, columns=None)
+    )
+    columns = _typed(_columns(frame), Decimal.POINT)
+    return DraftedSource(called, seen_from(beside, url_file), columns=columns, statement=statement, moments=moments)
 
 
 _TABLE = re.compile(r"""\bfrom\s+(?:"?\w+"?\.)?"?(\w+)""", re.IGNORECASE)
@@ -226,7 +252,8 @@ def _of_type(name: str, column: Column, decimal: Decimal) -> DraftedColumn:
     may_be_days = suggestion.role in _OF_DAYS or not _all_numbers(column, decimal)
     day_form = next((form for form in _DAY_FORMS if may_be_days and not column.days(form, [], UTC)[1].any()), None)
     if day_form is not None:
-        return DraftedColumn(name, CellType.DAYS, suggestion, day_form)
+        in_utc = bool(column.told_days(day_form, []).in_utc.any())
+        return DraftedColumn(name, CellType.DAYS, suggestion, day_form, in_utc)
     kind = CellType.NUMBERS if _all_numbers(column, decimal) else CellType.WORDS
     return DraftedColumn(name, kind, suggestion)
 

@@ -28,6 +28,7 @@ from oncofed.client.importing.drafted_sources import (
 from oncofed.client.importing.proposed_schema import (
     CONFIRM,
     TAKEN,
+    TIME_ZONE,
     analyte_marker,
     head_lines,
     marker_lines,
@@ -216,6 +217,8 @@ def _mapping(main: DraftedSource, sources: Sequence[DraftedSource], proposals: P
     else:
         yield f'site = "our hospital"  {CONFIRM}'
     yield f'missing = ["NA"]  {CONFIRM}: which words mean "not known" here?'
+    if any(source.needs_zone for source in sources):
+        yield f"{TIME_ZONE}: there are moments in UTC"
     for source in sources:
         yield from _source(source)
     yield from _outcome(main, sources)

@@ -4,18 +4,33 @@ A mapping is one form for every source. It names sources (`[[source]]`), says wh
 table, gives each marker (`[[marker]]`) and each outcome (`[[outcome]]`), and what becomes of whatever does not fit: a
 fault, unless the mapping says otherwise, and then it is counted and told. Nothing here is computed from a table.
 
-The classes are the file's tables, and their fields its keys (`oncofed.file_model`). Reading one, and what must suit the
-schema, is `mapping_file`.
+The classes are the file's tables, and their fields its keys (`oncofed.file_model`). Which words a key may have stands
+in `mapping_choices`; reading a file is `mapping_file`, and what must suit the schema `mapping_plans`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+from oncofed.client.importing.mapping_choices import (
+    OF_FHIR,
+    OF_STUDY_FOLDER,
+    AfterCut,
+    Decimal,
+    Limits,
+    Outside,
+    Part,
+    SameDay,
+    Separator,
+    Take,
+    Thousands,
+    Transform,
+    Without,
+    WithoutDate,
+)
 from oncofed.client.importing.mapping_rules import (
     among_analytes,
     day_form,
@@ -35,135 +50,6 @@ from oncofed.cohort.text_form import Encoding
 from oncofed.file_model import Rule, needed_where
 
 
-class Without(StrEnum):
-    """What becomes of a patient who cannot be counted."""
-
-    FAULT = "fault"
-    LEAVE_OUT = "leave_out"
-
-
-class Outside(StrEnum):
-    """What becomes of a value outside the schema's plausible range."""
-
-    FAULT = "fault"
-    MISSING = "missing"
-
-
-class Part(StrEnum):
-    """What a source is."""
-
-    TABLE = "table"
-    PATIENTS = "cbioportal_patients"
-    SAMPLES = "cbioportal_samples"
-    MUTATIONS = "cbioportal_mutations"
-    MATRIX = "cbioportal_matrix"
-    OMOP = "omop"
-    """A table of an OMOP common data model, by its `table`."""
-    SQL = "sql"
-    """What a database answers to a `statement`."""
-    FHIR_PATIENTS = "fhir_patients"
-    FHIR_CONDITIONS = "fhir_conditions"
-    FHIR_OBSERVATIONS = "fhir_observations"
-    FHIR_VARIANTS = "fhir_variants"
-    FHIR_PROCEDURES = "fhir_procedures"
-    FHIR_MEDICATIONS = "fhir_medications"
-
-    @property
-    def is_fhir(self) -> bool:
-        return self.value.startswith("fhir_")
-
-
-_FHIR = tuple(part for part in Part if part.is_fhir)
-_FOLDER = tuple(part for part in Part if part.value.startswith("cbioportal_"))
-
-
-class Separator(StrEnum):
-    COMMA = "comma"
-    SEMICOLON = "semicolon"
-    TAB = "tab"
-    BAR = "bar"
-
-    @property
-    def letter(self) -> str:
-        return {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}[self.value]
-
-
-class Decimal(StrEnum):
-    POINT = "point"
-    COMMA = "comma"
-
-    @property
-    def letter(self) -> str:
-        return "." if self is Decimal.POINT else ","
-
-
-class Thousands(StrEnum):
-    """What may stand between three digits and the next."""
-
-    POINT = "point"
-    COMMA = "comma"
-    BLANK = "blank"
-    APOSTROPHE = "apostrophe"
-
-    @property
-    def letter(self) -> str:
-        return {"point": ".", "comma": ",", "blank": " ", "apostrophe": "'"}[self.value]
-
-
-class Take(StrEnum):
-    """Which of several rows of a patient counts."""
-
-    FIRST = "first"
-    LAST = "last"
-    MAX = "max"
-    MIN = "min"
-    ANY = "any"
-    """1 if any row says 1, for binary markers."""
-
-
-class SameDay(StrEnum):
-    """What `first` and `last` take where one day has several values."""
-
-    FAULT = "fault"
-    HIGHEST = "highest"
-    LOWEST = "lowest"
-    MISSING = "missing"
-
-
-class Limits(StrEnum):
-    """What a value beyond a limit of detection, such as <0.5, becomes."""
-
-    FAULT = "fault"
-    AT_LIMIT = "at_limit"
-    HALF = "half"
-    """Of a lower limit; an upper one is taken as it stands."""
-    MISSING = "missing"
-
-
-class Transform(StrEnum):
-    LOG10 = "log10"
-    LOG1P = "log1p"
-    """The natural logarithm of one more."""
-    RATIO = "ratio"
-    """To the upper limit of what is usual."""
-    AGE = "age"
-    """The time from the day that the column tells, such as that of birth, to time zero."""
-
-
-class WithoutDate(StrEnum):
-    """What becomes of a patient with an event whose day nobody knows."""
-
-    FAULT = "fault"
-    LEAVE_OUT = "leave_out"
-    CENSOR = "censor"
-    """Followed until the last contact, without the event."""
-
-
-class AfterCut(StrEnum):
-    FAULT = "fault"
-    CENSOR = "censor"
-
-
 @dataclass(frozen=True)
 class MappingHead:
     """The section [mapping]."""
@@ -181,7 +67,7 @@ class MappingHead:
     """The source of that column; left out: that of the patients"""
     missing: tuple[str, ...] = ()
     """Words for "not known" in every source; a source or a marker may have its own instead. An empty cell always means
-    it"""
+    it. A day means every moment of it; a word that is no whole number means it of identifiers, too"""
     outside_range: Outside = Outside.FAULT
     """Whether a value outside the schema's plausible range is a fault, or becomes missing and is counted; no other row
     of the patient takes its place"""
@@ -268,19 +154,19 @@ class Source:
     """Of mutations: classes of variants that do not count"""
     file: str | None = None
     """Of a matrix, with genes in rows and samples in columns: its name in the study folder"""
-    samples: Annotated[Samples | None, only_where("part", *_FOLDER)] = None
+    samples: Annotated[Samples | None, only_where("part", *OF_STUDY_FOLDER)] = None
     """Of a study folder, for a patient with several samples: `primary_first` (if left out), which for each value takes
     those of the primary tumour, and others only where it was not measured; or `all`"""
-    system: Annotated[str | None, only_where("part", *_FHIR)] = None
+    system: Annotated[str | None, only_where("part", *OF_FHIR)] = None
     """Of FHIR: the code system of the column `code`, as an address. Left out: the usual one (ICD-10, LOINC, OPS, ATC),
     and where a resource has no such code, its first one"""
-    identifier: Annotated[str | None, only_where("part", *_FHIR)] = None
+    identifier: Annotated[str | None, only_where("part", *OF_FHIR)] = None
     """Of FHIR: the system of the identifier by which other sources know a patient. Left out: the resource's id"""
-    partial_dates: Annotated[PartialDate | None, only_where("part", *_FHIR)] = None
+    partial_dates: Annotated[PartialDate | None, only_where("part", *OF_FHIR)] = None
     """Of FHIR: what a day of which only the year or the month is told becomes; left out: a fault"""
     descendants: bool = False
     """Of `omop`: whether a concept of `keep`, `codes` or `words` also stands for those below it, by the table
-    `concept_ancestor`"""
+    `concept_ancestor`; of `words` the nearest counts"""
     contact_tables: tuple[OmopTable, ...] = ()
     """Of OMOP's `person`: the tables whose last day is `last_contact`; left out: all that there are"""
 
@@ -398,7 +284,8 @@ class MappedMarker:
     upper_limit_column: Annotated[str | None, only_beside("upper_limit", beside=False)] = None
     """Of a ratio, instead: the column with each laboratory's own, in the unit of the same row"""
     words: Mapping[str, str] = field(default_factory=dict)
-    """The schema's word or number for each of the source's: `{ "männlich" = "0" }`"""
+    """The schema's word or number for each of the source's: `{ "männlich" = "0" }`. Where it lists numbers or truths
+    for a binary or ordinal marker, others are a fault"""
     missing: tuple[str, ...] | None = None
     """Instead of that of the source"""
     window: Annotated[tuple[int, ...] | None, Rule(rising_window)] = None

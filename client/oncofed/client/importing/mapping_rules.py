@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import Any
 
 from oncofed.client.importing.analytes import BY_NAME
+from oncofed.client.importing.same_words import as_compared, digits
 from oncofed.cohort.instants import region
 from oncofed.errors import Fault
 from oncofed.file_model import ABSENT, Known, Rule, Wrong
@@ -63,8 +64,12 @@ def told_apart(contacts: tuple[str, ...] | None, known: Known) -> tuple[str, ...
 def meant_twice(where: str, **lists: tuple[str, ...]) -> Iterator[Fault]:
     """Where a word stands in two lists, one of them would win in silence."""
     for (key, words), (other, more) in combinations(lists.items(), 2):
-        if set(words) & set(more):
+        if _meanings(words) & _meanings(more):
             yield Fault(f"{where}, {key}", f"has a word that stands under {other}, too", "Keep one of the two.")
+
+
+def _meanings(words: tuple[str, ...]) -> set[str]:
+    return {digits(as_compared(word)) for word in words}
 
 
 def among_analytes(name: str | None, known: Known) -> str | None:

@@ -13,9 +13,8 @@ from datetime import date
 import numpy as np
 
 from oncofed.client.importing.analytes import factor_between
-from oncofed.client.importing.mapping import Limits, Outside, Part, SameDay, Take, Transform
-from oncofed.client.importing.mapping_file import MarkerPlan
-from oncofed.client.importing.moments import zone_of
+from oncofed.client.importing.mapping_choices import Limits, Outside, Part, SameDay, Take, Transform
+from oncofed.client.importing.mapping_plans import MarkerPlan
 from oncofed.client.importing.outcomes import DAYS
 from oncofed.client.importing.patient_rows import DISAGREE, PatientRows
 from oncofed.client.importing.readings import Column, FloatArray, Mask, numbers
@@ -91,6 +90,10 @@ def imported_marker(
     return _Marker(plan, rows, zero, row_days, outside, today).imported()
 
 
+_BEYOND = float(np.finfo(np.float64).max)
+"""Above every value, or (negative) below: of rows beyond a limit that become missing, until it is known which count."""
+
+
 class _Marker:
     def __init__(
         self,
@@ -102,18 +105,30 @@ class _Marker:
         today: date,
     ) -> None:
         self.today = today
+        self.whole = rows
         self.absent: tuple[str, ...] = ()
         if plan.mapped.codes and rows.source.code is not None:  # a long table is looked at once, and then its few rows
-            found = np.flatnonzero(rows.known & rows.column(rows.source.code).among(plan.mapped.codes))
+            code, below = rows.source.code, rows.table.below
+            codes = below.with_below(code, plan.mapped.codes)
+            found = np.flatnonzero(rows.known & rows.column(code).among(codes))
             wanted = (rows.source.value, rows.source.unit, plan.mapped.upper_limit_column)
-            named = rows.column(rows.source.code)
-            self.absent = tuple(code for code in plan.mapped.codes if not named.among([code]).any())
+            named = rows.column(code)
+            self.absent = tuple(
+                each for each in plan.mapped.codes if not named.among(below.with_below(code, [each])).any()
+            )
             rows = rows.only(found, [name for name in wanted if name is not None])
             row_days = None if row_days is None else row_days[found]
         self.plan, self.rows, self.zero, self.row_days = plan, rows, zero, row_days
         self.marker, self.mapped, self.source = plan.marker, plan.mapped, rows.source
         self.outside = outside if plan.mapped.outside_range is None else plan.mapped.outside_range
         self.missing = rows.missing if plan.mapped.missing is None else plan.mapped.missing
+        self.words = self.rows.table.below.translated(plan.column, plan.mapped.words)
+        if doubts := self.rows.table.below.in_doubt(plan.column, plan.mapped.words):
+            where = f'{self.rows.table.where}: {_told_by(plan)}, marker "{plan.marker.name}"'
+            what = "has concepts that are as near to two of the concepts that words name"
+            remedy = "Name their descendants one by one, or only one of the two."
+            self.rows.faults.append(Fault(where, what, remedy, doubts))
+        self.beyond: FloatArray | None = None
         self.counts: dict[str, int] = {}
         self.converted: list[str] = []
 
@@ -129,13 +144,36 @@ class _Marker:
         else:
             values = self._in_unit(self._values(cells, of_marker), of_marker)
             values = self._transformed(values, of_marker)
+        if self.beyond is not None:
+            values = np.where(np.isnan(self.beyond), values, self.beyond)
         values = self._picked(values, of_marker)
+        values = np.where(np.abs(values) == _BEYOND, np.nan, values)
         if self.mapped.without_row is not None:
+            self._refuse_empty(cells, of_marker)
             values, without = values.copy(), ~self._have_row(of_marker)
             values[without] = self._target(self.mapped.without_row)
             self.counts["filled_without_row"] = int(without.sum())
         values = self._possible(values)
         return ImportedMarker(self.plan, values, tuple(self.converted), self.absent, self.counts)
+
+    def _refuse_empty(self, cells: Column, of_marker: Mask) -> None:
+        """Where no row says anything, who has one would be not measured, and all others what stands for none.
+
+        Rows of a source without any value, and rows without one in a model of OMOP, are facts: a fault. Beside values
+        of other rows a pending result looks like that, too: told.
+        """
+        if not of_marker.any() or not cells.empty(self.missing)[of_marker].all():
+            return
+        many, whole = int(of_marker.sum()), self.whole.table.columns
+        name = self.source.value if self.mapped.codes else self.plan.column
+        assert name is not None
+        of_facts = self.source.part is Part.OMOP and many > 1 and bool(cells.empty(())[of_marker].all())
+        if of_facts or name not in whole or whole[name].empty(self.missing).all():
+            remedy = "Name the column or the words that say it. Of facts without a value, a statement (sql) may say 1."
+            self._note(of_marker, "is empty in every row, beside without_row for patients who have none", remedy)
+            return
+        told = f'{_told_by(self.plan)}, marker "{self.marker.name}": none of its {many:,} rows has a value'
+        self.rows.notes.append(f"{told}; their patients are not measured, and without_row counts for all others")
 
     def _cells(self) -> Column | None:
         name = self.source.value if self.mapped.codes else self.plan.column
@@ -157,7 +195,7 @@ class _Marker:
         if self.marker.kind is Kind.CATEGORICAL:
             gone = cells.empty(self.missing) & of_marker
             self.counts["missing"] = int(gone.sum())
-            values = np.where(gone, np.nan, cells.indices(self.mapped.words, self.marker.categories))
+            values = np.where(gone, np.nan, cells.indices(self.words, self.marker.categories))
             known = ", ".join(f'"{category}"' for category in self.marker.categories)
             remedy = f"Say under words which of {known} it is, or list it under missing."
             self._note(np.isnan(values) & of_marker & ~gone, "is a word that the mapping does not list", remedy)
@@ -166,31 +204,36 @@ class _Marker:
             cells,
             self.source,
             self.missing,
-            translated=self.mapped.words,
+            translated=self.words,
             limits=self.mapped.limits,
             truths=self.marker.kind is Kind.BINARY,
+            codes=self.marker.kind is not Kind.CONTINUOUS,
         )
         self.counts["missing"] = int((read.missing & of_marker).sum())
         remedy = self.rows.number_remedy
         if self.marker.kind is not Kind.CONTINUOUS:
             remedy = f"Say under words which number it is. {remedy}"
-        self._note(read.malformed & of_marker, "is not a number", remedy)
+        self._note(read.malformed & ~read.unlisted & of_marker, "is not a number", remedy)
+        what = "is a code that the mapping's words leave out, where they list others"
+        self._note(read.unlisted & of_marker, what, "Say under words which number it is, or list it under missing.")
         limited = read.limited & of_marker
         if self.mapped.limits is Limits.FAULT:
             remedy = 'Say what such a cell becomes: limits = "at_limit", "half" or "missing".'
             self._note(limited, "lies beyond a limit of detection", remedy)
         self.counts["at_limit"] = int(limited.sum())
+        if self.mapped.limits is Limits.MISSING:  # measured, so that no older row takes its place
+            self.beyond = np.where(limited, np.where(read.above, _BEYOND, -_BEYOND), np.nan)
         return read.values
 
     def _ages(self, cells: Column, of_marker: Mask) -> FloatArray:
         """(rows,) from the day that a cell tells to time zero, in the schema's unit."""
         assert self.zero is not None
         form = self.source.date_format
-        days, malformed = cells.days(form, self.missing, zone_of(self.source))
-        self.counts["missing"] = int((cells.empty(self.missing) & of_marker).sum())
-        self._note(malformed & of_marker, f"is no day of the form {form}", self.rows.day_remedy)
+        told = self.rows.told_days(cells, self.plan.column or "", self.missing)
+        self.counts["missing"] = int((told.missing & of_marker).sum())
+        self._note(told.malformed & of_marker, f"is no day of the form {form}", self.rows.day_remedy(told))
         unit = TimeUnit(self.marker.unit.replace(" ", "").casefold())
-        return np.asarray((self.zero[self.rows.patient] - days) / DAYS[unit])
+        return np.asarray((self.zero[self.rows.patient] - told.values) / DAYS[unit])
 
     # --- units
 

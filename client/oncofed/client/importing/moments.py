@@ -11,16 +11,12 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from oncofed.client.importing.mapping import Source
 
-_WITH_ZONE = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*(?:Z|[+-]\d{2}(?::?\d{2})?)", re.ASCII)
 UNSAID = 'Name the hospital\'s in [mapping], such as time_zone = "Europe/Berlin".'
 """The remedy for a moment in a zone that is not the hospital's."""
-IN_UTC = "If it is a moment in UTC, say in [mapping] where that is: time_zone."
-"""The same, where it may be something else that is no day."""
 
 
 def zone_of(source: Source) -> tzinfo | None:
@@ -34,18 +30,20 @@ def _zone(name: str) -> tzinfo:
 
 
 _CLOCK = re.compile(
-    r"(?P<hours>\d{1,2}):(?P<minutes>\d{2})(?::(?P<seconds>\d{2})(?:[.,]\d*)?)?\s*"
-    r"(?:Z|UTC|GMT|(?:UTC|GMT)?(?P<offset>[+-](?P<off_hours>\d{2})(?::?(?P<off_minutes>\d{2}))?))\s*",
+    r"(?P<hours>\d{1,2}):(?P<minutes>\d{2})(?::(?P<seconds>\d{2})(?:[.,]\d*)?)?\s*(?P<half>[AP]M)?\s*"
+    r"(?:Z(?:ulu)?|UTC|UCT|GMT|(?:UTC|GMT)?(?P<offset>[+-](?P<off_hours>\d{1,2})(?::?(?P<off_minutes>\d{2}))?)"
+    r"(?:\s*UTC)?)\s*(?:\[[\w/+-]+\])?\s*",
     re.ASCII | re.IGNORECASE,
 )
-_IN_UTC = re.compile(r".*(?<![A-Z])(?:Z|UTC|GMT)\W*", re.IGNORECASE)
+_IN_UTC = re.compile(r".*(?<![A-Z])(?:Z|ZULU|UTC|UCT|GMT)\W*", re.IGNORECASE)
+_MIDNIGHT = re.compile(r"0?0:00(?::00(?:[.,]0*)?)?\s*(?:[^\d\s:.,APap].*)?", re.ASCII)
 
 
 def day_there(day: date, clock: str, zone: tzinfo | None) -> date | None:
     """The day in that zone of a moment whose day and clock stand in a cell; None where they do not tell.
 
-    clock  what is written behind the day, such as 23:30:00 UTC or 24:00+01:00; without a zone of its own (or with a
-           span of time, as 12:00-13:00) it is the hospital's.
+    clock  what is written behind the day, such as 23:30:00 UTC, 11:30 PM +00:00 or 24:00+01:00; without a zone of its
+           own (or with a span of time, as 11:00-12:00) it is the hospital's.
     zone   None: nobody said. Then a moment in UTC is no day, unless it is midnight: so are days written, too.
     """
     found = _CLOCK.fullmatch(clock)
@@ -54,6 +52,8 @@ def day_there(day: date, clock: str, zone: tzinfo | None) -> date | None:
     hours, minutes, seconds, off_hours, off_minutes = (
         int(found[part] or 0) for part in ("hours", "minutes", "seconds", "off_hours", "off_minutes")
     )
+    if found["half"] is not None:
+        hours = hours % 12 + (12 if found["half"].upper() == "PM" else 0)
     since = timedelta(hours=hours, minutes=minutes, seconds=seconds)  # a leap second, and 24:00, go to the next day
     ahead = timedelta(hours=off_hours, minutes=off_minutes) * (-1 if (found["offset"] or "").startswith("-") else 1)
     if not _WEST <= ahead <= _EAST:
@@ -66,23 +66,26 @@ def day_there(day: date, clock: str, zone: tzinfo | None) -> date | None:
         return day
 
 
-_WEST, _EAST = timedelta(hours=-12), timedelta(hours=14)
+_WEST, _EAST = timedelta(hours=-11), timedelta(hours=14)
+"""Of the zones in which people live."""
 
 
-def there(text: str, zone: tzinfo) -> str:
-    """A moment with its zone (ISO 8601) by the hospital's clock; any other text as it stands."""
-    if _WITH_ZONE.fullmatch(text) is None:
-        return text
-    try:
-        return datetime.fromisoformat(text).astimezone(zone).isoformat()
-    except (ValueError, OverflowError):
-        return text
+def tells_hours(clock: str) -> bool:
+    """Whether what is written behind a day is a time other than midnight, as which programs write a day."""
+    return bool(clock) and _MIDNIGHT.fullmatch(clock) is None
 
 
-def all_there(value: Any, zone: tzinfo) -> Any:
-    """`there` of every text in a JSON value."""
-    if isinstance(value, dict):
-        return {key: all_there(member, zone) for key, member in value.items()}
-    if isinstance(value, list):
-        return [all_there(member, zone) for member in value]
-    return there(value, zone) if isinstance(value, str) else value
+def needs_zone(clock: str) -> bool:
+    """Whether what is written behind a day is a time in UTC, and no midnight: then the day is one only somewhere."""
+    return day_there(_ANY_DAY, clock, None) is None
+
+
+_ANY_DAY = date(2000, 1, 1)
+
+
+def of_midnights(count: int, of_what: str) -> str:
+    """What people should know of midnights among other times of the day. of_what: where they stand."""
+    return (
+        f"{count:,} moments {of_what} are midnight by their own clock, where others are not, and became another day by "
+        "the hospital's. If they were written for days, export them as days"
+    )

@@ -12,7 +12,7 @@ Source: OMOP CDM 5.4, the public documentation of OHDSI.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,10 +23,13 @@ import pandas as pd
 from oncofed.client.importing.asked import Asked
 from oncofed.client.importing.database_rows import OpenDatabases
 from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.omop_hierarchy import Hierarchy
 from oncofed.client.importing.omop_persons import Persons
 from oncofed.client.importing.omop_rows import CdmRows, DatabaseRows, FolderRows, Only
 from oncofed.client.importing.omop_tables import (
+    ANCESTORS,
     CODE,
+    CONCEPTS,
     EQUAL,
     OF_CONCEPT,
     OF_SOURCE,
@@ -45,8 +48,8 @@ from oncofed.errors import Fault, InvalidInput
 _NUMBER, _CONCEPT, _OPERATOR = "value_as_number", "value_as_concept_id", "operator_concept_id"
 _TEXTS = ("value_as_string", "value_source_value")
 _UNIT, _OWN_UNIT = "unit_concept_id", "unit_source_value"
-_ANCESTORS, _CONCEPTS = "concept_ancestor", "concept"
 _NUMERIC = re.compile(r"[+-]?[.,]?\d[\d.,' ]*([eE][+-]?\d+)?", re.ASCII)
+_ID, _LARGEST = re.compile(r"\d{1,15}(\.0+)?", re.ASCII), 10**15
 _ANNOTATION = re.compile(r"\.?\{[^}]*\}")
 
 
@@ -59,22 +62,22 @@ def read_omop(
     missing: tuple[str, ...],
     databases: OpenDatabases,
     tell: Tell,
-) -> tuple[pd.DataFrame, str, str]:
-    """The rows of the source's table, its column of identifiers, and what faults call it. Raises InvalidInput.
+) -> tuple[pd.DataFrame, str, str, Hierarchy]:
+    """The rows of the source's table, its column of identifiers, what faults call it, and what stands below which
+    concept. Raises InvalidInput.
 
     wanted  columns of the table, and derived ones.
     """
     assert source.table is not None
-    rows: CdmRows = DatabaseRows(source, databases) if source.in_database else FolderRows(source, folder, tell)
+    rows: CdmRows = DatabaseRows(source, databases, tell) if source.in_database else FolderRows(source, folder, tell)
     patient = source.patient or PERSON_ID
     where = rows.where(source.table)
     if source.table.value == "person":
-        return Persons(source, rows, missing, tell).frame(list(dict.fromkeys([*wanted, patient]))), patient, where
-    return (
-        _Events(source, rows, OMOP[source.table], asked, tell).frame(list(dict.fromkeys([*wanted, patient]))),
-        patient,
-        where,
-    )
+        frame = Persons(source, rows, missing, tell).frame(list(dict.fromkeys([*wanted, patient])))
+        return frame, patient, where, Hierarchy()
+    events = _Events(source, rows, OMOP[source.table], asked, tell)
+    below = events.below()
+    return events.frame(list(dict.fromkeys([*wanted, patient])), below), patient, where, below
 
 
 @dataclass
@@ -91,8 +94,7 @@ class _Events:
         assert self.source.table is not None
         return self.source.table.value
 
-    def frame(self, wanted: Sequence[str]) -> pd.DataFrame:
-        below = self._below()
+    def frame(self, wanted: Sequence[str], below: Hierarchy) -> pd.DataFrame:
         derived = [name for name in (CODE, VALUE, UNIT) if name in wanted and self.public.concept is not None]
         needed = [column.casefold() for column in wanted if column not in derived]
         optional: list[str] = []
@@ -109,8 +111,6 @@ class _Events:
         concepts = {name: self._concepts(frame, name) for name in frame.columns if name.endswith("_concept_id")}
         if self.faults:
             raise InvalidInput(self.faults)
-        if below and self.public.concept in concepts:
-            concepts[self.public.concept] = _lifted(concepts[self.public.concept], below)
         columns = {name: frame[name.casefold()] for name in wanted if name not in derived}
         columns |= {
             name: texts_of_concepts(concepts[name.casefold()]) for name in columns if name.casefold() in concepts
@@ -128,54 +128,53 @@ class _Events:
 
     def _listed(self) -> set[int]:
         """Concepts that the mapping names for what a row is about."""
-        concept = self.public.concept or ""
-        words = [*self.source.keep.get(concept, ()), *self.source.keep.get(CODE, ())]
-        words += [*self.asked.words.get(concept, ()), *(self.asked.codes or ())]
+        columns = (self.public.concept or "", CODE)
+        words = [*self.asked.named]
+        for listed in (self.source.keep, self.asked.words):
+            words += [word for column in listed if column.casefold() in columns for word in listed[column]]
         return {int(word) for word in words if word.isdecimal()}
 
-    def _below(self) -> Mapping[int, int]:
-        """By concept, the listed one that it descends from: the nearest, where there are several."""
+    def below(self) -> Hierarchy:
         if not self.source.descendants:
-            return {}
+            return Hierarchy()
         listed = self._listed()
         columns = ["ancestor_concept_id", "descendant_concept_id", "min_levels_of_separation"]
-        frame = self.rows.read(_ANCESTORS, columns, only=[Only(columns[0], frozenset(listed))])
-        above, concept, levels = (ids_in(Column(frame[column]))[0] for column in columns)
-        order = np.lexsort((above, levels, concept))
-        above, concept, levels = above[order], concept[order], levels[order]
-        first = np.append(True, concept[1:] != concept[:-1])
-        tied = np.append(False, (concept[1:] == concept[:-1]) & (levels[1:] == levels[:-1]) & first[:-1])
-        if count := int(tied.sum()):
-            what = "has concepts that are as near to two of the concepts that the mapping names"
-            remedy = "Name their descendants one by one, or only one of the two."
-            raise InvalidInput([Fault(self.rows.where(_ANCESTORS), what, remedy, count)])
-        return {
-            **dict(zip(concept[first].tolist(), above[first].tolist(), strict=True)),
-            **{one: one for one in listed},
-        }
+        frame = self.rows.read(ANCESTORS, columns, only=[Only(columns[0], frozenset(listed))])
+        levels: dict[str, dict[str, int]] = {}
+        for above, concept, level in zip(
+            *(ids_in(Column(frame[column]))[0].tolist() for column in columns), strict=True
+        ):
+            below = levels.setdefault(str(above), {})
+            below[str(concept)] = min(level, below.get(str(concept), level))
+        return Hierarchy(frozenset({CODE, self.public.concept or CODE}), levels)
 
-    def _only(self, below: Mapping[int, int]) -> Iterator[Only]:
+    def _only(self, below: Hierarchy) -> Iterator[Only]:
         """What the mapping keeps anyway, so that nothing else need be read."""
         concept = self.public.concept
         for column, listed in self.source.keep.items():
-            if column.endswith("_concept_id") and all(word.isdecimal() for word in listed):
-                yield Only(column, frozenset(_with_descendants(map(int, listed), below if column == concept else {})))
+            if column.casefold().endswith("_concept_id") and all(word.isdecimal() for word in listed):
+                yield Only(column.casefold(), frozenset(map(int, below.with_below(column, listed))))
         codes = self.asked.codes
         if codes is None or concept is None or self.source.code != CODE:
             return
-        ids = [int(code) for code in codes if code.isdecimal()]
+        ids = below.with_below(CODE, [code for code in codes if code.isdecimal()])
         own = frozenset(code.removeprefix(OF_SOURCE) for code in codes if code.startswith(OF_SOURCE))
         if all(code.isdecimal() or code.startswith(OF_SOURCE) for code in codes):
-            yield Only(concept, frozenset(_with_descendants(ids, below)), self.public.own, own)
+            yield Only(concept, frozenset(map(int, ids)), self.public.own, own)
 
     # --- columns
 
     def _concepts(self, frame: pd.DataFrame, name: str) -> Places:
-        ids, malformed = ids_in(Column(frame[name]))
+        ids, malformed = ids_in(Column(frame[name]), self.source.missing or ())
         if malformed:
             where = f'{self.rows.where(self._name)}: column "{name}"'
             self.faults.append(
-                Fault(where, "is no concept id", "Correct the cell, or export the table again.", malformed)
+                Fault(
+                    where,
+                    "is no concept id",
+                    "Correct the cell, list its word under missing, or export the table again.",
+                    malformed,
+                )
             )
         return ids
 
@@ -221,9 +220,9 @@ class _Events:
         """Of those that the public table lacks, the code that the model's own table of concepts has."""
         unknown = frozenset(each for each in ids if each not in UNITS and str(each) not in self.source.unit_words)
         known = {each: unit for each, unit in UNITS.items() if str(each) not in self.source.unit_words}
-        if unknown and self.rows.has(_CONCEPTS):
+        if unknown and self.rows.has(CONCEPTS):
             only = [Only("concept_id", unknown)]
-            frame = self.rows.read(_CONCEPTS, ["concept_id", "concept_code"], only=only)
+            frame = self.rows.read(CONCEPTS, ["concept_id", "concept_code"], only=only)
             codes = Column(frame["concept_code"]).words(())
             for concept, code in zip(ids_in(Column(frame["concept_id"]))[0].tolist(), codes, strict=True):
                 if code is not None:
@@ -260,14 +259,19 @@ class _Texts:
         return coded(self._place, [*self._known])
 
 
-def ids_in(column: Column) -> tuple[Places, int]:
-    """(rows,) whole numbers, 0 where a cell is empty; and in how many rows stands something else."""
+def ids_in(column: Column, missing: Collection[str] = ()) -> tuple[Places, int]:
+    """(rows,) whole numbers, 0 where a cell is empty; and in how many rows stands something else.
+
+    missing  words for "not known". Of these a whole number may be a concept, one below 0 is none.
+    """
+    gone = column.empty([word for word in missing if not word.isdecimal()])
     if column.typed is not None:
-        found = np.nan_to_num(column.typed)
-        return found.astype(np.int64), int((found % 1 != 0).sum())
-    found = column.each(lambda text: float(text) if re.fullmatch(r"\d{1,15}(\.0+)?", text, re.ASCII) else np.nan, 0.0)
-    wrong = np.isnan(found) & ~column.empty(())
-    return np.nan_to_num(found).astype(np.int64), int(wrong.sum())
+        found = np.where(gone, 0.0, column.typed)
+        wrong = (found % 1 != 0) | (found < 0) | (found >= _LARGEST)
+    else:
+        found = np.where(gone, 0.0, column.each(lambda text: float(text) if _ID.fullmatch(text) else np.nan, 0.0))
+        wrong = np.isnan(found)
+    return np.where(wrong, 0.0, found).astype(np.int64), int(wrong.sum())
 
 
 def texts_of_concepts(ids: Places) -> pd.Series:
@@ -283,14 +287,3 @@ def _codes(concepts: Places, own: pd.Series | None) -> pd.Series:
         pieces.put((concepts == 0) & ~column.empty(()), column, lambda text: OF_SOURCE + text)
     pieces.put(concepts != 0, Column(pd.Series(concepts)), str)
     return pieces.series()
-
-
-def _with_descendants(ids: Iterable[int], below: Mapping[int, int]) -> set[int]:
-    listed = set(ids)
-    return listed | {concept for concept, above in below.items() if above in listed}
-
-
-def _lifted(concepts: Places, below: Mapping[int, int]) -> Places:
-    """(rows,) with the listed concept in place of those below it."""
-    distinct, place = np.unique(concepts, return_inverse=True)
-    return np.array([below.get(each, each) for each in distinct.tolist()], dtype=np.int64)[place]

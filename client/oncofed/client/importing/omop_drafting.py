@@ -17,7 +17,8 @@ from oncofed.client.importing.analytes import ANALYTES, Analyte
 from oncofed.client.importing.catalogue import BY_MARKER, CATALOGUE
 from oncofed.client.importing.database_rows import OpenDatabases
 from oncofed.client.importing.drafted_sources import seen_from
-from oncofed.client.importing.mapping import Part, Source
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.mapping_choices import Part
 from oncofed.client.importing.omop import ids_in
 from oncofed.client.importing.omop_rows import CdmRows, DatabaseRows, FolderRows
 from oncofed.client.importing.omop_tables import OmopTable

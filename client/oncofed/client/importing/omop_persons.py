@@ -18,7 +18,7 @@ import pandas as pd
 
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_rules import strftime_of
-from oncofed.client.importing.moments import IN_UTC, zone_of
+from oncofed.client.importing.moments import UNSAID, of_midnights, zone_of
 from oncofed.client.importing.omop_rows import CdmRows
 from oncofed.client.importing.omop_tables import BIRTH, CONTACTS, DEAD, DEATH, FIRST, LAST, OMOP, PERSON_ID, OmopTable
 from oncofed.client.importing.readings import Column, FloatArray, coded, identifiers, numbers
@@ -81,7 +81,7 @@ class Persons:
         for row in np.flatnonzero(~np.isnan(year)):
             try:
                 born[row] = date(int(year[row]), int(month[row]), int(day[row])).toordinal()
-            except ValueError:
+            except (ValueError, OverflowError):
                 malformed += 1
         if malformed:
             where = f"{self.rows.where('person')}: {_YEAR}, {_MONTH} and {_DAY}"
@@ -114,12 +114,16 @@ class Persons:
         end = np.full(len(self.who), -np.inf if last else np.inf)
         for table, day in [(each, day) for each in tables for day in OMOP[each].days(last=last)]:
             frame = self.rows.days(table.value, day, last=last)
-            days, malformed = Column(frame[day]).days(self.source.date_format, self.missing, zone_of(self.source))
+            told = Column(frame[day]).told_days(self.source.date_format, self.missing, zone_of(self.source))
+            days, malformed = told.values, told.malformed
+            where = f'{self.rows.where(table.value)}: column "{day}"'
             if malformed.any():
-                where = f'{self.rows.where(table.value)}: column "{day}"'
-                remedy = f"Correct the cell, or name another date_format in the source of persons. {IN_UTC}"
+                remedy = "Correct the cell, or name another date_format in the source of persons."
+                remedy = UNSAID if told.in_utc[malformed].all() else remedy
                 what = f"is no day of the form {self.source.date_format}"
                 self.faults.append(Fault(where, what, remedy, int(malformed.sum())))
+            if told.moved.any():
+                self.tell(f"{where}: {of_midnights(int(told.moved.sum()), 'there')}")
             codes, found = pd.factorize(identifiers(frame[PERSON_ID]))
             places = np.array([*(known.get(who, -1) for who in found), -1])[codes]
             counted = (places >= 0) & ~np.isnan(days)

@@ -18,10 +18,11 @@ import pandas as pd
 
 from oncofed.client.importing.database_rows import STREAMED, OpenDatabases, rows_of
 from oncofed.client.importing.mapping import Source
-from oncofed.client.importing.omop_tables import PERSON_ID
+from oncofed.client.importing.omop_tables import OF_VOCABULARY, PERSON_ID
+from oncofed.client.importing.omop_vocabulary import is_published, rows_of_vocabulary
 from oncofed.client.importing.readings import Column, Mask
 from oncofed.client.importing.text_forms import form_of
-from oncofed.cohort.table import Tell, read_table
+from oncofed.cohort.table import Tell, keep_to_oneself, read_table
 from oncofed.errors import Fault, InvalidInput
 
 if TYPE_CHECKING:
@@ -116,8 +117,11 @@ class FolderRows:
         wanted = list(dict.fromkeys([*needed, *optional]))
         parts = []
         for path in self._paths(table):
-            form = form_of(replace(self._source, path=path))
-            frame = read_table(path, columns=wanted, tell=self._tell, form=form)
+            if table in OF_VOCABULARY and is_published(path):
+                frame = rows_of_vocabulary(path, wanted, {each.column: each.concepts for each in only})
+            else:
+                form = form_of(replace(self._source, path=path))
+                frame = read_table(path, columns=wanted, tell=self._tell, form=form)
             frame = frame.rename(columns={str(name): str(name).strip().casefold() for name in frame.columns})
             if frame.columns.has_duplicates:
                 what = "has columns whose names differ only in capitals or blanks"
@@ -151,17 +155,25 @@ def _together(parts: Sequence[pd.DataFrame], where: str) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+_COMPOSED = "K;`"
+"""Letters of ASCII that are the composed form (NFC) of others."""
+
+
 def _holding(word: str) -> str:
-    """The pattern (LIKE) of every text that may be this word: its letters of ASCII in their order."""
-    letters = ("/" + letter if letter in "%_/" else letter for letter in word.removesuffix("*") if letter.isascii())
+    """The pattern (LIKE) of every text that may be this word: its letters of ASCII in their order.
+
+    Without those that stand for others, too: composed, the sign of kelvin is a K, a Greek question mark a semicolon.
+    """
+    asked = (letter for letter in word.removesuffix("*") if letter.isascii() and letter not in _COMPOSED)
+    letters = ("/" + letter if letter in "%_/" else letter for letter in asked)
     return "".join(f"%{letter}" for letter in letters if not letter.isspace()) + "%"
 
 
 class DatabaseRows:
     """A model in a database."""
 
-    def __init__(self, source: Source, databases: OpenDatabases) -> None:
-        self._source, self._databases = source, databases
+    def __init__(self, source: Source, databases: OpenDatabases, tell: Tell = keep_to_oneself) -> None:
+        self._source, self._databases, self._tell = source, databases, tell
         self._columns: dict[str, Mapping[str, str]] = {}
 
     def where(self, table: str) -> str:
@@ -207,7 +219,7 @@ class DatabaseRows:
         for each in only:
             statement = statement.where(self._chosen(each, known))
         with self._databases.asking(self._source) as connection:
-            found = rows_of(connection.execute(statement, execution_options=STREAMED), self._source)
+            found = rows_of(connection.execute(statement, execution_options=STREAMED), self._source, tell=self._tell)
         return _kept(found, [each for each in only if each.words])
 
     def _chosen(self, only: Only, known: Mapping[str, str]) -> ColumnElement[bool]:
@@ -243,4 +255,4 @@ class DatabaseRows:
         end = (sqlalchemy.func.max if last else sqlalchemy.func.min)(when.element).label(day)
         statement = sqlalchemy.select(person, end).select_from(place).group_by(person.element)
         with self._databases.asking(self._source) as connection:
-            return rows_of(connection.execute(statement, execution_options=STREAMED), self._source)
+            return rows_of(connection.execute(statement, execution_options=STREAMED), self._source, tell=self._tell)

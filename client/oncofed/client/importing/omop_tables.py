@@ -27,6 +27,12 @@ class OmopTable(StrEnum):
     EPISODE = "episode"
 
 
+ANCESTORS, CONCEPTS = "concept_ancestor", "concept"
+OF_VOCABULARY = frozenset({ANCESTORS, CONCEPTS})
+"""Tables of the vocabulary, which come from its publisher and hold nothing of patients."""
+NAMES = frozenset({*(table.value for table in OmopTable), *OF_VOCABULARY})
+"""Tables of the model that are read."""
+
 PERSON_ID = "person_id"
 CODE, VALUE, UNIT = "code", "value", "unit"
 BIRTH, DEAD, DEATH, FIRST, LAST = "birth_date", "dead", "death_date", "first_contact", "last_contact"

@@ -12,7 +12,8 @@ from datetime import date
 import numpy as np
 
 from oncofed.client.importing.follow_up import FollowUp, follow_up
-from oncofed.client.importing.mapping import AfterCut, MappedOutcome, Take, TimeZero, Without, WithoutDate
+from oncofed.client.importing.mapping import MappedOutcome, TimeZero
+from oncofed.client.importing.mapping_choices import AfterCut, Take, Without, WithoutDate
 from oncofed.client.importing.patient_rows import PatientRows, latest
 from oncofed.client.importing.readings import FloatArray, Mask, ordinal
 from oncofed.client.importing.report import OutcomeReport

@@ -5,14 +5,16 @@ What several steps of an import need: a place to note faults in one form, and a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from oncofed.client.importing.mapping import Source, Take
-from oncofed.client.importing.moments import IN_UTC, zone_of
-from oncofed.client.importing.readings import Column, FloatArray, Mask, Places, numbers
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.mapping_choices import Take
+from oncofed.client.importing.moments import UNSAID, of_midnights, zone_of
+from oncofed.client.importing.readings import Column, Days, FloatArray, Mask, Places, numbers
 from oncofed.client.importing.rows_of_patients import pick
 from oncofed.client.importing.source_tables import SourceTable
 from oncofed.errors import Fault
@@ -25,6 +27,7 @@ class PatientRows:
     """A source, and for each of its rows the place of the patient, -1 for nobody.
 
     patients  how many there are. missing: the source's words for "not known". faults: to which all are added.
+    notes     of what is no fault, and people should know.
     troubled  (patients,), of whom a cell is at fault already, so that nothing that follows from it is told as well.
     """
 
@@ -34,6 +37,7 @@ class PatientRows:
     missing: tuple[str, ...]
     faults: list[Fault] = field(repr=False)
     troubled: Mask = field(repr=False)
+    notes: list[str] = field(default_factory=list, repr=False)
 
     @property
     def source(self) -> Source:
@@ -78,9 +82,15 @@ class PatientRows:
     def row_days(self, name: str) -> FloatArray:
         """(rows,)"""
         form = self.source.date_format
-        days, malformed = self.column(name).days(form, self.missing, zone_of(self.source))
-        self.note(name, malformed, f"is no day of the form {form}", self.day_remedy)
-        return days
+        told = self.told_days(self.column(name), name, self.missing)
+        self.note(name, told.malformed, f"is no day of the form {form}", self.day_remedy(told))
+        return told.values
+
+    def told_days(self, column: Column, name: str, missing: Collection[str]) -> Days:
+        told = column.told_days(self.source.date_format, missing, zone_of(self.source))
+        if count := int((told.moved & self.known).sum()):
+            self.notes.append(of_midnights(count, f'of "{name}"'))
+        return told
 
     def times(self, name: str) -> FloatArray:
         """(patients,) the time that a column tells of each patient."""
@@ -89,13 +99,15 @@ class PatientRows:
         self.note(name, wrong, "is not a number", self.number_remedy)
         return self.one_each(read.values, name)
 
-    @property
-    def day_remedy(self) -> str:
+    def day_remedy(self, told: Days) -> str:
+        """Of cells that are no day."""
+        if (told.malformed & self.known & ~told.in_utc).sum() == 0:
+            return UNSAID
         if self.source.part.is_fhir:
             remedy = "Correct it, or say what a day of which only the month or the year is told becomes: partial_dates."
         else:
             remedy = "Correct the cell, name another date_format, or list the word for an unknown day under missing."
-        return remedy if self.source.time_zone is not None else f"{remedy} {IN_UTC}"
+        return f"{remedy} Of moments in UTC: {UNSAID}" if (told.in_utc & self.known).any() else remedy
 
     @property
     def number_remedy(self) -> str:
@@ -110,6 +122,33 @@ class PatientRows:
         unknown = np.isnan(values) & ~column.empty(self.missing)
         self.note(name, unknown, "is a word that the mapping does not list", f"List it under {keys}, or under missing.")
         return self.one_each(values, name)
+
+
+def tell_strangers(rows: PatientRows, patients: Collection[str]) -> None:
+    """Of a source beside that of the patients: whether its rows would be theirs if both wrote identifiers alike.
+
+    patients  the identifiers. That all of its rows are of nobody for that reason is a fault.
+    """
+    strangers = rows.table.identifiers[~rows.known].dropna()
+    if strangers.empty:
+        return
+    alike = set(map(_bare, patients))
+    of_whom = strangers.drop_duplicates()
+    same = set(of_whom[[_bare(each) in alike for each in of_whom]])
+    count = int(strangers.isin(same).sum())
+    how = "but for leading zeros, capitals or blanks in their identifiers"
+    if not rows.known.any() and count:
+        where = f'{rows.table.where}: column "{rows.table.patient}"'
+        remedy = "Write identifiers alike in both tables, as text."
+        rows.faults.append(Fault(where, f"is of no patient of the study; rows would be {how}", remedy, count))
+    elif count:
+        rows.notes.append(f"{count:,} rows are of nobody, and would be of a patient of the study {how}")
+    elif not rows.known.any():
+        rows.notes.append("no row is of a patient of the study: do both tables write identifiers alike?")
+
+
+def _bare(identifier: str) -> str:
+    return re.sub(r"\s|(?<!\d)0+(?=\d)", "", identifier.casefold())
 
 
 def latest(of: Sequence[FloatArray]) -> FloatArray:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from oncofed.client.importing.fhir.source import with_columns
-from oncofed.client.importing.mapping import Part, Source
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.mapping_choices import Part
 from oncofed.client.importing.omop_tables import OMOP, OmopTable
 from oncofed.errors import Fault
 

@@ -14,6 +14,8 @@ from oncofed.client.importing.analytes import Analyte
 from oncofed.cohort.schema import Kind, Marker, Modality
 
 CONFIRM = "# confirm"
+TIME_ZONE = f'# time_zone = "Europe/Berlin"  {CONFIRM}: where is the hospital'
+"""A line of a draft of a mapping; no table tells it, and every guess would be some day wrong."""
 
 
 def quoted(text: str) -> str:

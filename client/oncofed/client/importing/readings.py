@@ -19,10 +19,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from oncofed.client.importing.mapping import Limits, Source
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.mapping_choices import Limits
 from oncofed.client.importing.mapping_rules import DAY_TOKENS
-from oncofed.client.importing.moments import day_there
+from oncofed.client.importing.moments import day_there, needs_zone, tells_hours
+from oncofed.client.importing.same_words import TRUTHS, as_compared, digits
 from oncofed.cohort.cells import is_numeric, texts, words
+from oncofed.cohort.identifiers import identifiers_in
 from oncofed.cohort.letters import plain
 
 FloatArray = NDArray[np.float64]
@@ -30,9 +33,7 @@ Mask = NDArray[np.bool_]
 Places = NDArray[np.int64]
 
 _LIMIT = re.compile(r"\s*(<=|>=|<|>|≤|≥)\s*")
-_WHOLE = re.compile(r"([+-]?\d+)\.0+")
 _FIRST_YEAR, _LAST_YEAR = 1850, 2150
-TRUTHS = {"true": 1.0, "false": 0.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +61,10 @@ class Column:
         truths = bool(distinct) and all(isinstance(each, bool | np.bool_) for each in found)
         return np.asarray(place, dtype=np.int64), tuple(map(str.casefold, distinct) if truths else distinct), truths
 
-    def spelt(self, word: str) -> str:
-        """A word of the mapping as it stands in `distinct`: what is stored as true or false has no capitals."""
-        return plain(word).strip().casefold() if self._coded[2] else plain(word).strip()
+    def _begins(self, word: str) -> str:
+        """What a cell begins with: what is stored as true or false has no capitals."""
+        begin = plain(word).strip().removesuffix("*")
+        return begin.casefold() if self._coded[2] else begin
 
     def only(self, rows: Places) -> Column:
         """These rows of it."""
@@ -90,12 +92,16 @@ class Column:
         return values[place]
 
     def among(self, listed: Collection[str]) -> Mask:
-        """(rows,) whether a cell is one of these words; a word that ends in * is a beginning."""
-        exact = {self.spelt(word) for word in listed if not word.endswith("*")}
-        begins = tuple(self.spelt(word).removesuffix("*") for word in listed if word.endswith("*"))
+        """(rows,) whether a cell is one of these words; a word that ends in * is a beginning, and * any word at all."""
+        exact = {as_compared(word) for word in listed if not word.endswith("*")}
+        begins = tuple(self._begins(word) for word in listed if word.endswith("*"))
 
         def told(text: str) -> bool:
-            return text in exact or _digits(text) in exact or (bool(begins) and text.startswith(begins))
+            return (
+                as_compared(text) in exact
+                or digits(text) in exact
+                or (bool(text and begins) and text.startswith(begins))
+            )
 
         place, distinct, _ = self._coded
         return np.array([*map(told, distinct), False], dtype=np.bool_)[place]
@@ -106,22 +112,64 @@ class Column:
         return self.among(["", *missing]) | (self._coded[0] < 0)
 
     def days(self, form: str, missing: Collection[str], zone: tzinfo | None = None) -> tuple[FloatArray, Mask]:
-        """(rows,) the day as its ordinal, NaN where there is none; (rows,) cells that are no day.
+        """(rows,) the day as its ordinal, NaN where there is none; (rows,) cells that are no day: of `told_days`."""
+        told = self.told_days(form, missing, zone)
+        return told.values, told.malformed
 
-        zone  of the hospital, for moments that are written with theirs. None: nobody said, and one in UTC is no day.
+    def told_days(self, form: str, missing: Collection[str], zone: tzinfo | None = None) -> Days:
+        """What the cells say of days.
+
+        missing  words for "not known". A day among them is one for every moment of that day, here and as it is written.
+        zone     of the hospital, for moments that are written with theirs. None: nobody said, and one in UTC is no day.
+        A column all of whose moments are midnight holds days.
         """
         pattern = _day_pattern(form)
-        values = self.each(lambda text: _day(pattern, text, zone), np.nan)
-        gone = self.empty(missing)
+        written = [_written(pattern, plain(word).strip()) for word in missing]
+        stand_ins = [_ordinal_of(each.day) for each in written if each is not None]
+        distinct = self.distinct
+        own, there = np.full((2, len(distinct) + 1), np.nan)  # the last is that of no text
+        hours, midnight, of_utc = np.zeros((3, len(distinct) + 1), dtype=np.bool_)
+        for place, text in enumerate(distinct):
+            if (told := _written(pattern, text)) is not None:
+                own[place], there[place] = _ordinal_of(told.day), told.there(zone)
+                hours[place] = tells_hours(told.clock)
+                midnight[place] = bool(told.clock) and not hours[place]
+                of_utc[place] = zone is None and needs_zone(told.clock)
+        gone = self.empty(missing) | np.isin(own, stand_ins)[self.place]
+        days = there if (hours[self.place] & ~gone).any() else np.where(_is_of_this_age(own), own, np.nan)
+        values = days[self.place]
+        gone |= np.isin(values, stand_ins)
         malformed = np.isnan(values) & ~gone
-        return np.where(gone, np.nan, values), malformed
+        return Days(
+            values=np.where(gone, np.nan, values),
+            missing=gone,
+            malformed=malformed,
+            in_utc=malformed & of_utc[self.place],
+            moved=midnight[self.place] & (values != own[self.place]) & ~gone & ~malformed,
+        )
 
     def indices(self, categories: Mapping[str, str], vocabulary: tuple[str, ...]) -> FloatArray:
         """(rows,) the place in the vocabulary, NaN for any other cell. categories: the source's word to the study's."""
-        known = {plain(word).strip(): float(place) for place, word in enumerate(vocabulary)}
-        known |= {self.spelt(word): place for word, place in known.items()}
-        known |= {self.spelt(word): known[plain(target).strip()] for word, target in categories.items()}
-        return self.each(lambda text: known.get(text, known.get(_digits(text), np.nan)), np.nan)
+        exact = {plain(word).strip(): float(place) for place, word in enumerate(vocabulary)}
+        known = {as_compared(word): place for word, place in exact.items()}
+        known |= {as_compared(word): exact[plain(target).strip()] for word, target in categories.items()}
+        return self.each(lambda text: known.get(as_compared(text), known.get(digits(text), np.nan)), np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Days:
+    """values (rows,): ordinals, NaN where there is none.
+
+    missing, malformed  (rows,): empty or a word for it; no day.
+    in_utc  (rows,) of those malformed: a moment in UTC, which is a day once the hospital's zone is known.
+    moved   (rows,): midnight by its own clock, in a column that tells hours, and another day at the hospital.
+    """
+
+    values: FloatArray
+    missing: Mask
+    malformed: Mask
+    in_utc: Mask
+    moved: Mask
 
 
 def coded(place: NDArray[np.integer[Any]], distinct: Sequence[str]) -> pd.Series:
@@ -135,18 +183,28 @@ class Numbers:
     """values (rows,), NaN where there is none.
 
     missing, malformed, limited  (rows,): empty or a word for it; no number; beyond a limit of detection.
+    unlisted  (rows,) of those malformed: numbers or truths that the mapping's words leave out.
+    above     (rows,) of those limited: whether the limit is an upper one.
     """
 
     values: FloatArray
     missing: Mask
     malformed: Mask
     limited: Mask
+    unlisted: Mask
+    above: Mask
 
 
-def identifiers(cells: pd.Series) -> pd.Series:
-    """(rows,) plain texts, None where empty; a whole number is its digits, however it is stored."""
+def identifiers(cells: pd.Series, missing: Collection[str] = ()) -> pd.Series:
+    """(rows,) plain texts, None where empty or missing; a whole number is its digits, however it is stored.
+
+    missing  as in `identifiers_in`.
+    """
     column = Column(cells)
-    found = [*words(pd.Series(column.distinct, dtype=object)).to_pylist(), None]
+    found = [
+        *identifiers_in(pd.Series(column.distinct, dtype=object), where="", missing=missing).names.to_pylist(),
+        None,
+    ]
     return pd.Series(np.array(found, dtype=object)[column.place], dtype=object)
 
 
@@ -158,31 +216,41 @@ def numbers(
     translated: Mapping[str, str] | None = None,
     limits: Limits = Limits.FAULT,
     truths: bool = False,
+    codes: bool = False,
 ) -> Numbers:
     """The column as numbers.
 
     translated  the number (as a text with a decimal point) for each of these words.
-    truths      whether true and false are 1 and 0.
+    truths      whether true and false are 1 and 0, unless a truth or a number is translated.
+    codes       whether numbers are codes as soon as one of them, or a truth, is translated: the others mean nothing.
     """
-    known = {column.spelt(word): float(target) for word, target in (translated or {}).items()}
+    known = {as_compared(word): float(target) for word, target in (translated or {}).items()}
     if column.typed is not None and not known:
         values = column.typed
         gone = column.empty(missing)
         malformed = np.isinf(values) & ~gone
         nowhere = np.zeros(len(values), dtype=np.bool_)
-        return Numbers(np.where(malformed | gone, np.nan, values), gone, malformed, nowhere)
+        values = np.where(malformed | gone, np.nan, values) + 0.0  # -0.0 is 0.0, whichever row comes first
+        return Numbers(values, gone, malformed, nowhere, nowhere, nowhere)
     read = _number_reader(source if column.typed is None else None)
-    meant = TRUTHS if truths else {}  # unless the mapping says otherwise, of whatever capitals
-    meant = meant | {word.casefold(): number for word, number in known.items() if word.casefold() in meant}
+    listed = any(word in TRUTHS or not np.isnan(read(word)) for word in known)  # 1 may be true here, and 0 the value
+    of_codes, of_truths = codes and listed, truths and not listed
+    meant = {**(TRUTHS if of_truths else {}), **known}
+
+    def told(text: str) -> float:
+        return known.get(as_compared(text), known.get(digits(text), np.nan if of_codes else read(text)))
+
+    def left_out(text: str) -> float:
+        number = of_codes and not np.isnan(read(text))
+        return float(number or (truths and as_compared(text) in TRUTHS))
 
     def exact(text: str) -> float:
-        found = known.get(text, known.get(_digits(text)))
-        return meant.get(text.casefold(), read(text)) if found is None else found
+        return meant.get(as_compared(text), told(text))
 
     def beyond(text: str) -> float:
-        if text in known or (found := _LIMIT.match(text)) is None:
+        if as_compared(text) in known or (found := _LIMIT.match(text)) is None:
             return np.nan
-        limit = read(text[found.end() :])
+        limit = told(text[found.end() :])
         return limit / 2 if limits is Limits.HALF and found.group(1) in ("<", "<=", "≤") else limit
 
     values, at_limit = column.each(exact, np.nan), column.each(beyond, np.nan)
@@ -191,7 +259,9 @@ def numbers(
     malformed = np.isnan(values) & ~limited & ~gone
     if limits in (Limits.AT_LIMIT, Limits.HALF):
         values = np.where(limited, at_limit, values)
-    return Numbers(np.where(gone, np.nan, values) + 0.0, gone, malformed, limited)
+    unlisted = malformed & (column.each(left_out, 0.0) > 0)
+    above = limited & (column.each(lambda text: float(text.startswith((">", "≥"))), 0.0) > 0)
+    return Numbers(np.where(gone, np.nan, values) + 0.0, gone, malformed, limited, unlisted, above)
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -222,31 +292,45 @@ def _number_reader(source: Source | None) -> Callable[[str], float]:
     return read
 
 
-def _digits(text: str) -> str:
-    """A whole number without the zeros that only its storage has."""
-    found = _WHOLE.fullmatch(text)
-    return text if found is None else found.group(1)
-
-
 def _day_pattern(form: str) -> re.Pattern[str]:
     pattern = re.escape(form)
     for token, group in DAY_TOKENS.items():
-        pattern = pattern.replace(token, group, 1)
+        # Without a mark between them, 2021111 is 1 November or 11 January.
+        pattern = pattern.replace(token, group.replace("{1,2}", "{2}") if form.isalpha() else group, 1)
     return re.compile(rf"{pattern}(?:[ T](?P<clock>\d{{1,2}}:\d{{2}}.*))?", re.ASCII)
 
 
-def _day(pattern: re.Pattern[str], text: str, zone: tzinfo | None) -> float:
+@dataclass(frozen=True)
+class _Written:
+    """A day, and what stands behind it."""
+
+    day: date
+    clock: str
+
+    def there(self, zone: tzinfo | None) -> float:
+        """Its ordinal in that zone; NaN for a day of another age, and for one that needs a zone."""
+        if not _FIRST_YEAR <= self.day.year <= _LAST_YEAR:
+            return np.nan
+        return _ordinal_of(day_there(self.day, self.clock, zone))
+
+
+def _is_of_this_age(ordinals: FloatArray) -> Mask:
+    first, last = date(_FIRST_YEAR, 1, 1).toordinal(), date(_LAST_YEAR, 12, 31).toordinal()
+    return np.asarray((ordinals >= first) & (ordinals <= last), dtype=np.bool_)
+
+
+def _written(pattern: re.Pattern[str], text: str) -> _Written | None:
     found = pattern.fullmatch(text)
     if found is None:
-        return np.nan
-    year, month, day = (int(found[part]) for part in ("year", "month", "day"))
-    if not _FIRST_YEAR <= year <= _LAST_YEAR:
-        return np.nan
+        return None
     try:
-        there = day_there(date(year, month, day), found["clock"] or "", zone)
+        return _Written(date(*(int(found[part]) for part in ("year", "month", "day"))), found["clock"] or "")
     except ValueError:
-        return np.nan
-    return np.nan if there is None else float(there.toordinal())
+        return None
+
+
+def _ordinal_of(day: date | None) -> float:
+    return np.nan if day is None else float(day.toordinal())
 
 
 def ordinal(iso: str) -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oncofed.client.importing.mapping import SameDay, Take
+from oncofed.client.importing.mapping_choices import SameDay, Take
 from oncofed.client.importing.readings import FloatArray, Mask, Places
 
 

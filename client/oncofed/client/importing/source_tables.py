@@ -7,7 +7,7 @@ columns that the mapping names are read. Rows that the mapping does not keep are
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,10 @@ from oncofed.client.importing.asked import Asked
 from oncofed.client.importing.cbioportal import read_part
 from oncofed.client.importing.database_rows import OpenDatabases, called
 from oncofed.client.importing.fhir.folders import FhirFolders
-from oncofed.client.importing.mapping import Part, Source
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.mapping_choices import Part
 from oncofed.client.importing.omop import read_omop
+from oncofed.client.importing.omop_hierarchy import Hierarchy
 from oncofed.client.importing.places import SPREADSHEET
 from oncofed.client.importing.readings import Column, identifiers
 from oncofed.client.importing.spreadsheets import read_sheet
@@ -36,7 +38,9 @@ class SourceTable:
     identifiers  (rows,) None where there is none.
     columns      by the mapping's name.
     rows_read    before `keep`.
+    below        which concepts stand below those that the mapping names, where they stand for these.
     notes        what a person should know of it, without any cell.
+    contested    identifiers that several people have.
     """
 
     source: Source
@@ -46,6 +50,8 @@ class SourceTable:
     columns: Mapping[str, Column]
     rows_read: int
     notes: tuple[str, ...] = ()
+    below: Hierarchy = field(default_factory=Hierarchy)
+    contested: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.identifiers)
@@ -66,13 +72,15 @@ def read_source_table(
     fhir   what is read of folders of FHIR resources, by any source.
     """
     notes: list[str] = []
+    contested: frozenset[str] = frozenset()
     wanted = list(dict.fromkeys([*asked.columns, *_own_columns(source)]))
     if source.part.is_fhir:
         table = fhir.table(source, wanted)
-        frame, patient, where = table.frame, source.patient or "", table.where
+        frame, patient, where, below = table.frame, source.patient or "", table.where, Hierarchy()
         notes += table.notes
+        contested = frozenset(identifiers(pd.Series([*table.contested], dtype=object), missing).dropna())
     else:
-        frame, patient, where = _frame(source, folder, asked, wanted, missing, databases, notes.append)
+        frame, patient, where, below = _frame(source, folder, asked, wanted, missing, databases, notes.append)
     if patient:
         wanted = list(dict.fromkeys([*wanted, patient]))
     found = _found(frame, wanted if source.part in _WITH_COLUMNS else [*frame.columns], where)
@@ -82,17 +90,19 @@ def read_source_table(
         found, patient = {**found, NUMBER: Column(numbers)}, NUMBER
     kept = np.ones(rows_read, dtype=np.bool_)
     for column, listed in source.keep.items():
-        kept &= found[column].among(listed)
+        kept &= found[column].among(below.with_below(column, listed))
     if not kept.all():
         found = {name: Column(column.cells[kept].reset_index(drop=True)) for name, column in found.items()}
     return SourceTable(
         source=source,
         where=where,
         patient=patient,
-        identifiers=identifiers(found[patient].cells),
+        identifiers=identifiers(found[patient].cells, missing),
         columns=found,
         rows_read=rows_read,
         notes=tuple(notes),
+        below=below,
+        contested=contested,
     )
 
 
@@ -104,20 +114,22 @@ def _frame(
     missing: tuple[str, ...],
     databases: OpenDatabases,
     tell: Tell,
-) -> tuple[pd.DataFrame, str, str]:
-    """The table, its column of identifiers, and what faults call it."""
+) -> tuple[pd.DataFrame, str, str, Hierarchy]:
+    """The table, its column of identifiers, what faults call it, and which concepts stand below which."""
     if source.part is Part.OMOP:
         return read_omop(source, folder, asked, wanted, missing=missing, databases=databases, tell=tell)
     if source.part is Part.SQL:
-        frame = databases.answer(source, columns=wanted)
-        return frame, source.patient or "", called(source)
+        frame = databases.answer(source, columns=wanted, tell=tell)
+        return frame, source.patient or "", called(source), Hierarchy()
     path = folder / source.lies_at
     if source.part is not Part.TABLE:
-        return read_part(source, folder, wanted, missing=missing, tell=tell)
+        return (*read_part(source, folder, wanted, missing=missing, tell=tell), Hierarchy())
     if path.suffix.lower() == SPREADSHEET:
-        return read_sheet(path, source, columns=wanted, tell=tell), source.patient or "", path.name
-    refuse_spreadsheets(path)
-    return read_table(path, columns=wanted, tell=tell, form=form_of(source)), source.patient or "", path.name
+        frame = read_sheet(path, source, columns=wanted, tell=tell)
+    else:
+        refuse_spreadsheets(path)
+        frame = read_table(path, columns=wanted, tell=tell, form=form_of(source))
+    return frame, source.patient or "", path.name, Hierarchy()
 
 
 NUMBER = "the number of the row"

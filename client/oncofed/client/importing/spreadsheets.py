@@ -89,29 +89,41 @@ def _read(path: Path, source: Source, columns: Iterable[str] | None, tell: Tell)
     if shifted:
         what = "some rows hold something in columns without a name: their cells may be shifted"
         raise InvalidInput([Fault(path.name, what, "Give these columns a name, or empty them.", shifted)])
-    for note in _of_what_is_shown(_sheet(content, path.name, source, computed=True)):
+    for note in _of_what_is_shown(_sheet(content, path.name, source, computed=True), kept):
         tell(f"{path.name}: {note}")
     if not typed.rows:
         tell(f"{path.name}: the sheet has a header and no rows")
     return typed.frame()
 
 
-_HIDDEN = re.compile(rb'<(?:\w+:)?row\b[^<>]*\bhidden="(?:1|true)"')
-_MERGED = re.compile(rb'<(?:\w+:)?mergeCell\b[^<>]*\bref="[A-Z]+(\d+):[A-Z]+(\d+)"')
+_UNSEEN = rb"""(?:\bhidden=["'](?:1|true)["']|\b(?:ht|width)=["']0+(?:\.0*)?["'])"""
+_HIDDEN = re.compile(rb"<(?:\w+:)?row\b[^<>]*\s" + _UNSEEN)
+_COLUMNS = re.compile(rb"<(?:\w+:)?col\b(?=[^<>]*\s" + _UNSEEN + rb")[^<>]*>")
+_REACH = re.compile(rb"""\b(min|max)=["'](\d+)["']""")
+_MERGED = re.compile(rb"""<(?:\w+:)?mergeCell\b[^<>]*\bref=["'][A-Z]+(\d+):[A-Z]+(\d+)["']""")
 _PIECE_BYTES = 1 << 20
 
 
-def _of_what_is_shown(sheet: Any) -> Iterator[str]:
-    """What people see of a sheet and its cells do not say: rows that a filter hides, cells that are one."""
+def _of_what_is_shown(sheet: Any, kept: Sequence[int]) -> Iterator[str]:
+    """What people see of a sheet and its cells do not say: rows that a filter hides, cells that are one.
+
+    kept  the columns that are read; others may be hidden.
+    """
     hidden, merged, rest = 0, 0, b""
+    unseen: set[int] = set()
     with sheet._get_source() as part:  # its XML, in which a sign < begins an element and nothing else
         while piece := part.read(_PIECE_BYTES):
             whole, begun, rest = (rest + piece).rpartition(b"<")
             hidden += len(_HIDDEN.findall(whole))
+            for column in _COLUMNS.findall(whole):
+                reach = {name: int(number) for name, number in _REACH.findall(column)}
+                unseen |= {place for place in kept if reach.get(b"min", 1) <= place + 1 <= reach.get(b"max", 0)}
             merged += sum(first != last for first, last in _MERGED.findall(whole))
             rest = begun + rest
     if hidden:
         yield f"{hidden:,} rows are hidden in the sheet, by a filter perhaps, and count like the others"
+    if unseen:
+        yield f"{len(unseen)} columns that are read are hidden in the sheet"
     if merged:
         yield f"{merged:,} merged cells reach over several rows: only the first of these rows has what they hold"
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import date, datetime, tzinfo
+from datetime import UTC, date, datetime, time, tzinfo
 from decimal import Decimal
 from types import NoneType
 
@@ -21,7 +21,10 @@ import pyarrow.compute as pc
 
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_rules import strftime_of
-from oncofed.client.importing.moments import zone_of
+from oncofed.client.importing.moments import of_midnights, zone_of
+
+_ROUNDED_FROM = 2**53
+"""A floating-point number of this size may stand for its neighbours, and no identifier is read from it."""
 
 
 class TypedColumns:
@@ -32,25 +35,66 @@ class TypedColumns:
         self._decimal = source.decimal.letter
         self._day_form = strftime_of(source.date_format)
         self._zone = zone_of(source)
+        self._stand_ins = frozenset(source.missing or ())
         self._pieces: list[list[pa.Array]] = [[] for _ in self.names]
+        # The same with each moment as its day in UTC, while all moments of the column are midnight there.
+        self._written: list[list[pa.Array] | None] = [[] for _ in self.names]
+        self._moved = [0] * len(self.names)
         self.rows = 0
 
     def add(self, rows: Sequence[Sequence[object]]) -> None:
-        for pieces, cells in zip(self._pieces, zip(*rows, strict=True), strict=bool(rows)):
-            pieces.append(self._packed(cells))
+        for place, cells in enumerate(zip(*rows, strict=True)):
+            moments = [cell for cell in cells if isinstance(cell, datetime) and cell.tzinfo is not None]
+            if self._zone is not None and moments:
+                self._add_moments(place, cells, moments, self._zone)
+                continue
+            piece = self._packed(cells)
+            self._pieces[place].append(piece)
+            if (written := self._written[place]) is not None:
+                written.append(piece)
         self.rows += len(rows)
+
+    def _add_moments(self, place: int, cells: Sequence[object], moments: Sequence[datetime], zone: tzinfo) -> None:
+        there = {cell: self._there(cell, zone) for cell in moments}
+        midnights = {cell for cell in there if _in_utc(cell).time() == time()}
+        self._moved[place] += sum(cell in midnights and there[cell] != _in_utc(cell).date() for cell in moments)
+        self._pieces[place].append(self._packed([_one_of(there, cell) for cell in cells]))
+        if len(midnights) < len(there):
+            self._written[place] = None
+        elif (written := self._written[place]) is not None:
+            days = {cell: _in_utc(cell).date() for cell in there}
+            written.append(self._packed([_one_of(days, cell) for cell in cells]))
+
+    def _there(self, moment: datetime, zone: tzinfo) -> date:
+        """The day of a moment in that zone; of a stand-in for a day that nobody knows, its own."""
+        own = _in_utc(moment).date()
+        if own.strftime(self._day_form) in self._stand_ins:
+            return own
+        try:
+            return moment.astimezone(zone).date()
+        except OverflowError:  # an open end such as 9999-12-31 23:59, east of UTC
+            return moment.date()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of its moments."""
+        return tuple(
+            of_midnights(moved, f'of "{name}"')
+            for name, moved, written in zip(self.names, self._moved, self._written, strict=True)
+            if moved and written is None
+        )
 
     def frame(self) -> pd.DataFrame:
         """(rows, columns). What was added is let go."""
         columns = {}
-        for name, pieces in zip(self.names, self._pieces, strict=True):
-            columns[name] = self._column(pieces)
-            pieces.clear()
+        for place, name in enumerate(self.names):
+            columns[name] = self._column(self._written[place] or self._pieces[place])
+            self._pieces[place], self._written[place] = [], None
         return pd.DataFrame(columns, index=range(self.rows))
 
     def _packed(self, cells: Sequence[object]) -> pa.Array:
         if any(isinstance(cell, date | Decimal) or _is_nan(cell) for cell in cells):
-            cells = [_plain(cell, self._zone) for cell in cells]
+            cells = [_plain(cell) for cell in cells]
         packed = None
         kinds = {type(cell) for cell in cells} - {NoneType}
         if len(kinds) <= 1 or kinds == {int, float}:  # of others Arrow would make a number of true, and a day of 0
@@ -79,7 +123,7 @@ class TypedColumns:
         if isinstance(cell, bytes):
             return _of_bytes(cell)
         if isinstance(cell, float):
-            return (str(int(cell)) if cell.is_integer() else repr(cell)).replace(".", self._decimal)
+            return _of_number(cell).replace(".", self._decimal)
         return str(cell).encode("utf-8", "backslashreplace").decode()
 
     def _column(self, pieces: Iterable[pa.Array]) -> pd.Series:
@@ -116,19 +160,34 @@ def _of_bytes(cell: bytes) -> str:
     return f"\\x{cell.hex()}"
 
 
+def _of_number(cell: float) -> str:
+    if not cell.is_integer():
+        return repr(cell)
+    return str(int(cell)) if abs(cell) < _ROUNDED_FROM else f"{cell:.16e}"
+
+
 def _is_nan(cell: object) -> bool:
     return isinstance(cell, float | Decimal) and math.isnan(cell)
 
 
-def _plain(cell: object, zone: tzinfo | None) -> object:
-    """A day without its hour, as it was in that zone; a decimal as the number that it is, whole where it is whole; NaN,
-    which is no empty cell, as the word that an export writes.
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        return moment
+
+
+def _one_of(days: Mapping[datetime, date], cell: object) -> object:
+    return days[cell] if isinstance(cell, datetime) and cell.tzinfo is not None else cell
+
+
+def _plain(cell: object) -> object:
+    """A day without its hour; a decimal as the number that it is, whole where it is whole; NaN, which is no empty cell,
+    as the word that an export writes.
     """
     if _is_nan(cell):
         return "NaN"
     if isinstance(cell, datetime):
-        with suppress(OverflowError):  # an open end such as 9999-12-31 23:59, east of UTC
-            cell = cell if cell.tzinfo is None or zone is None else cell.astimezone(zone)
         return cell.date()
     if isinstance(cell, Decimal):
         if not cell.is_finite():

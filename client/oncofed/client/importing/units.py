@@ -66,8 +66,25 @@ _MEASURED = {
     "kat": Dimension.CATALYTIC,
 }
 _CONCENTRATION = re.compile(r"([kdcmunpf]?)(mol|kat|val|eq|iu|ie|g|u|e)/([dcmunpf]?)l")
-_THOUSANDS = {"": 0, "tsd": 3, "k": 3, "th": 3, "mio": 6, "g": 9, "gpt": 9, "t": 12, "tpt": 12}
-_COUNTED = re.compile(r"(?:(10*|[a-z]*?)|x?10(?:\^|\*{1,2}|e)?(\d{1,2}))(?:cells|zellen)?/([dcmunpf]?)l")
+_THOUSANDS = {
+    "": 0,
+    "tsd": 3,
+    "tsd.": 3,
+    "k": 3,
+    "th": 3,
+    "thou": 3,
+    "mio": 6,
+    "mio.": 6,
+    "g": 9,
+    "gpt": 9,
+    "t": 12,
+    "tpt": 12,
+}
+_COUNTED = re.compile(
+    r"(?:x?(1(?:00+)?)|([a-z]*?\.?)|x?10(?:(?:\^|\*{1,2}|e)0?|(?=[1-9]))(\d{1,2}))(?:cells|zellen)?/([dcmunpf]?)l"
+)
+"""A power of ten in full (x1000), in a word (tsd), or by its exponent (x10^3, 10e03, 109), which begins with no 0.
+Ten alone is none: it is what is left of 10⁹ where a program could not write the exponent."""
 _SIMPLE = {
     "": Unit(Fraction(1), Dimension.RATIO),
     "1": Unit(Fraction(1), Dimension.RATIO),
@@ -90,11 +107,8 @@ _SIMPLE = {
     "ccm": Unit(Fraction(1, 10**3), Dimension.VOLUME),
     "ul": Unit(Fraction(1, 10**6), Dimension.VOLUME),
     "m2": Unit(Fraction(1), Dimension.AREA),
-    "m^2": Unit(Fraction(1), Dimension.AREA),
     "cm2": Unit(Fraction(1, 10**4), Dimension.AREA),
-    "cm^2": Unit(Fraction(1, 10**4), Dimension.AREA),
     "mm2": Unit(Fraction(1, 10**6), Dimension.AREA),
-    "mm^2": Unit(Fraction(1, 10**6), Dimension.AREA),
     "kg": Unit(Fraction(1), Dimension.BODY_MASS),
     "g": Unit(Fraction(1, 1000), Dimension.BODY_MASS),
     "lb": Unit(Fraction(45_359_237, 10**8), Dimension.BODY_MASS),
@@ -105,14 +119,25 @@ _SIMPLE = {
     "in": Unit(Fraction(254, 10_000), Dimension.LENGTH),
 }
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+_WRITTEN = (
+    (re.compile(r"mc(?=[gl])"), "u"),
+    (re.compile(r"(?<=\d),(?=\d)"), "."),  # 1,73 m2
+    (re.compile(r"(?<=[a-z])[*^](?=2(?!\d))"), ""),  # m^2
+    (re.compile(r"/(1h|hr)$"), "/h"),
+    (re.compile(r"arb'u"), "u"),
+    (re.compile(r"^sek\."), "sek"),
+)
+"""Other ways to write a part of a unit."""
 _CUBIC_MILLIMETRE = re.compile(r"(mm\^?3|cmm|cumm)$")
 
 
 def spelt(text: str) -> str:
     """One spelling of a unit, for comparing: without blanks, brackets and capitals; micro is u."""
     kept = text.casefold().translate(_SUPERSCRIPTS).replace("μ", "u").replace("·", "*").replace("×", "x")
-    kept = re.sub(r"[\s\[\]{}()]", "", kept)
-    return _CUBIC_MILLIMETRE.sub("ul", kept.replace("mcg", "ug"))
+    kept = re.sub(r"[\s\[\]{}()_]", "", kept)
+    for written, meant in _WRITTEN:
+        kept = written.sub(meant, kept)
+    return _CUBIC_MILLIMETRE.sub("ul", kept)
 
 
 def is_bare(text: str) -> bool:
@@ -138,11 +163,8 @@ def _count(text: str) -> Unit | None:
     found = _COUNTED.fullmatch(text)
     if found is None:
         return None
-    word, power, volume = found.groups()
-    if power is None:
-        powers = len(word) - 1 if word.startswith("1") else _THOUSANDS.get(word)
-        if powers is None:
-            return None
-    else:
-        powers = int(power)
+    full, word, power, volume = found.groups()
+    powers = len(full) - 1 if full else _THOUSANDS.get(word or "") if power is None else int(power)
+    if powers is None:
+        return None
     return Unit(Fraction(10**powers) / _PREFIX[volume], Dimension.COUNT)

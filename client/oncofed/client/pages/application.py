@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 
-from oncofed.client.pages import account_pages, cohort_pages, patient_pages
+from oncofed.client.pages import account_pages, cohort_pages, patient_pages, what_if_pages
 from oncofed.client.pages.account_pages import signed_out
 from oncofed.client.pages.desk import Desk, PageRefused, SignInNeeded, desk_of
 from oncofed.client.pages.peer_user import user_of_connection
@@ -30,7 +30,7 @@ def application(desk: Desk, *, refused_users: frozenset[int] = frozenset()) -> F
     ours = Path(str(files("oncofed.client.pages").joinpath("static")))
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk = desk
-    for pages in (account_pages, patient_pages, cohort_pages):
+    for pages in (account_pages, patient_pages, what_if_pages, cohort_pages):
         app.include_router(pages.router)
 
     @app.get("/static/{name}")

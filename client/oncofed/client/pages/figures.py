@@ -19,6 +19,7 @@ from oncofed.client.pages.group_outcome import GroupOutcome
 from oncofed.client.pages.outcome_parts import told_times
 from oncofed.client.pages.patient_view import PatientView
 from oncofed.client.pages.recalibration import LEVEL
+from oncofed.client.pages.what_if import WhatIf
 from oncofed.client.pages.wording import time
 from oncofed.cohort.schema import StudySchema
 from oncofed.picture.axes import Axis, Key, across, legend, upright
@@ -112,6 +113,29 @@ def incidence_figure(view: PatientView, schema: StudySchema) -> Picture:
         return told if share is None else [*told, f"similar patients, {names[0]}: {percent(1 - share)}"]
 
     return frame.picture("incidence", [*marks, *frame.moments(schema.grid, said)])
+
+
+def what_if_figure(found: WhatIf, schema: StudySchema) -> Picture:
+    """The patient's curve, and the one that other values would give; of what competes, who have had it by then.
+
+    Which is which stands in the picture itself, for whoever sees it alone.
+    """
+    stacked = found.recorded.competing is not None
+    drawn = (
+        ("as in the table", found.recorded.curve, Stroke(BETTER, "solid", 3)),
+        ("what if: not the patient's values", found.instead.curve, Stroke(WORSE, "dash", 3)),
+    )
+    title = "Have had it" if stacked else capital(plain_name(found.recorded.endpoint.name))
+    keys = [Key(name, stroke) for name, _, stroke in drawn]
+    frame = _Frame.under(keys, schema.grid, title, width=_BESIDE_WIDTH, height=_BESIDE_HEIGHT)
+    shares = {name: 1 - course.survival if stacked else course.survival for name, course, _ in drawn}
+    marks = [curve(frame.across(course.times), frame.up(shares[name]), stroke) for name, course, stroke in drawn]
+    times = found.recorded.curve.times
+
+    def said(moment: float) -> list[str]:
+        return [f"{name} {percent(float(np.interp(moment, times, share)))}" for name, share in shares.items()]
+
+    return frame.picture("what-if", [*marks, *frame.moments(schema.grid, said)])
 
 
 def groups_figure(groups: Sequence[GroupOutcome], grid: TimeGrid, *, endpoint: str) -> Picture:

@@ -186,6 +186,17 @@ class HospitalPrognosis:
             baseline = self.network.log_baseline_hazard(x)[0, number]
         return OwnPrognosis(relevance[0], float(relevance[0].sum()), baseline)
 
+    def as_if(self, row: int, values: FloatArray) -> HospitalPrognosis:
+        """With one patient alone, at row 0, who has other values than the table at `row` says. values: (markers,).
+
+        Groups, and the adjustment to this hospital, are those of the published patients, as here and computed once.
+        """
+        patient = replace(self.cohort.subset([row]), values=values[None].copy())
+        found = replace(self, cohort=patient, published=self.units)
+        for shared in ("_endpoints", "_kept", "_lock"):
+            object.__setattr__(found, shared, getattr(self, shared))
+        return found
+
     def encoded(self, row: int) -> FloatArray:
         """(1, columns), as the network reads a patient of the table as it is now."""
         return encode(self.cohort.subset([row]))

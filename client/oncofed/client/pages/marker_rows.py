@@ -22,6 +22,7 @@ from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, 
 from oncofed.client.pages.usual_values import Usual, usual_values
 from oncofed.client.pages.wording import (
     NOT_MEASURED,
+    TOO_FEW_MEASURED,
     against_reference,
     marker_value,
     reference_range,
@@ -237,7 +238,7 @@ def _usual(marker: Marker, value: float, usual: Usual) -> tuple[str, str]:
             return "", ""
         return f"{marker_value(marker, value)} in {share}", "rare" if share.high <= _RARE else ""
     if usual.spread is None:
-        return "too few measured", ""
+        return TOO_FEW_MEASURED, ""
     spread = usual.spread
     told = f"{range_number(marker, spread.low)} to {range_number(marker, spread.high)} {shown_unit(marker)}".rstrip()
     told += "" if spread.holds == NINE_IN_TEN else f" ({spread.holds})"

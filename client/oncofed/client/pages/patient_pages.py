@@ -13,22 +13,20 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 
 from oncofed.client.pages.accounts import Role
-from oncofed.client.pages.cause_words import FirstWords, cause_words, first_sentence, told_shares
+from oncofed.client.pages.beside import beside
+from oncofed.client.pages.cause_words import cause_words, told_shares
 from oncofed.client.pages.desk import Form, FormOf, Visit, refusal, visit_of
 from oncofed.client.pages.figures import incidence_figure, survival_figure
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.marker_figures import reason_bar, waterfall_figure
 from oncofed.client.pages.marker_rows import MarkerRow
-from oncofed.client.pages.patient_view import Curve, PatientView, patient_view
+from oncofed.client.pages.marker_search import LONGEST_NAME, Filter, found_markers, kinds
+from oncofed.client.pages.patient_view import PatientView, patient_view
 from oncofed.client.pages.patient_words import (
-    EventWords,
-    asked_moment,
+    answer,
     completeness_words,
-    event_words,
     headline,
     in_years,
-    scenarios,
-    sentence,
     starts,
     starts_of,
     status_words,
@@ -36,10 +34,10 @@ from oncofed.client.pages.patient_words import (
 )
 from oncofed.client.pages.recalibration import Fitted
 from oncofed.client.pages.rendering import page
+from oncofed.client.pages.usual_patient import against_usual
 from oncofed.client.pages.viewing_record import NOT_FOUND, PATIENT, SEARCH, UNKNOWN_PAGE, UNKNOWN_PATIENT
 from oncofed.client.pages.wording import time
 from oncofed.survival.curves import NOT_REACHED
-from oncofed.words.names import plain_name
 from oncofed.words.numbers import percent
 from oncofed.words.time_shapes import when_words
 
@@ -60,17 +58,28 @@ def search_page(visit: Clinician) -> Response:
     return _search(visit, "", status=200)
 
 
-def _search(visit: Visit, said: str, *, status: int) -> Response:
+def _search(visit: Visit, said: str, *, status: int, part: str = "") -> Response:
+    """part: of the identifiers that are listed."""
     ids = visit.desk.hospital.cohort.patient_ids
-    recent = [(word, ids[row]) for word, row in reversed(visit.session.opened.items())][:_RECENT]
+    opened = [(word, ids[row]) for word, row in reversed(visit.session.opened.items())]
+    listed = [(word, name) for word, name in opened if part.casefold() in name.casefold()]
     hospital = visit.desk.hospital
     content = {
-        "recent": recent,
+        "recent": listed if part else listed[:_RECENT],
+        "opened": len(opened),
+        "more": len(opened) > _RECENT,
+        "part": part,
         "said": said,
         "patients": hospital.at_least(hospital.everybody),
         "here": "/patients",
     }
     return page("search.html.j2", visit, content, status=status)
+
+
+@router.post("/patients/opened")
+def opened(form: ClinicianForm) -> Response:
+    """Of the patients who were opened in this session, those whose identifier has a part."""
+    return _search(form.visit, "", status=200, part=form.text("part").strip())
 
 
 @router.post("/patients/find")
@@ -86,19 +95,32 @@ def find(form: ClinicianForm) -> Response:
 
 
 @router.get("/patients/{word}")
-def patient(visit: Clinician, word: str, endpoint: str = "0", since: str = "0") -> Response:
-    """One patient's prognosis. since: the place among `starts_of` of the time that was lived through already."""
-    hospital, row = visit.desk.hospital, visit.session.row_of(word)
-    if row is None:
-        said = "This address belongs to no patient that you opened in this session. Search for the patient."
-        raise refusal(visit, UNKNOWN_PATIENT, 404, said)
-    number, begin = endpoint_number(visit, endpoint), _start(visit, since)
+def patient(
+    visit: Clinician, word: str, endpoint: str = "0", since: str = "0", kind: str = "", named: str = ""
+) -> Response:
+    """One patient's prognosis. since: the place among `starts_of` of the time that was lived through already.
+
+    kind, named  of the markers that are shown: a modality and a part of their name.
+    """
+    hospital, row = visit.desk.hospital, opened_row(visit, word)
+    number, begin, asked = endpoint_number(visit, endpoint), _start(visit, since), _filter(visit, kind, named)
     visit.desk.record.patient(visit.by, PATIENT, hospital.cohort.patient_ids[row])
     view = patient_view(hospital, row, endpoint=number, since=begin)
     if begin and view.may_come_first:
         said = "Of this endpoint no curve begins later: what else may come first is counted apart."
         raise refusal(visit, UNKNOWN_PAGE, 404, said)
-    return page("patient.html.j2", visit, _content(hospital, view, row, word))
+    found = found_markers(hospital.schema, asked, view.markers, hospital.cohort.values[row]) if asked else None
+    shown = {"since": since, "asked": asked, "found": found, "all_kinds": kinds(hospital.schema)}
+    return page("patient.html.j2", visit, _content(hospital, view, row, word) | shown)
+
+
+def opened_row(visit: Visit, word: str) -> int:
+    """The row of a patient who was opened in this session. Raises PageRefused."""
+    row = visit.session.row_of(word)
+    if row is None:
+        said = "This address belongs to no patient that you opened in this session. Search for the patient."
+        raise refusal(visit, UNKNOWN_PATIENT, 404, said)
+    return row
 
 
 def _start(visit: Visit, text: str) -> float:
@@ -107,6 +129,14 @@ def _start(visit: Visit, text: str) -> float:
     if not (text.isascii() and text.isdigit() and len(text) < 3 and int(text) < len(times)):
         raise refusal(visit, UNKNOWN_PAGE, 404, "No curve begins at this time.")
     return times[int(text)]
+
+
+def _filter(visit: Visit, kind: str, named: str) -> Filter:
+    """Raises PageRefused for a kind of data that the study does not have."""
+    chosen = next((each for each, _ in kinds(visit.desk.hospital.schema) if each.value == kind), None)
+    if kind and chosen is None:
+        raise refusal(visit, UNKNOWN_PAGE, 404, "The study has no such kind of data.")
+    return Filter(chosen, " ".join(named[:LONGEST_NAME].split()))
 
 
 def endpoint_number(visit: Visit, text: str) -> int:
@@ -119,17 +149,9 @@ def endpoint_number(visit: Visit, text: str) -> int:
 
 def _content(hospital: HospitalPrognosis, view: PatientView, row: int, word: str) -> dict[str, object]:
     grid, curve, recalibration = hospital.grid, view.curve, view.endpoint.recalibration
-    schema, words = hospital.schema, event_words(hospital.schema.endpoints[view.endpoint.number])
-    told = sentence(curve, words, grid), scenarios(curve, words, grid)
-    first = None if view.competing is None else FirstWords.of(schema, view.competing)
-    if view.competing is not None and first is not None:
-        words = EventWords(f"without {plain_name(view.endpoint.name)}", first.causes[0].came, first.spared)
-        moment = asked_moment(grid)
-        of_all = Curve(view.competing.times, view.competing.free, None)
-        told = (
-            first_sentence(view.competing, first, moment, in_years(moment, grid.unit)),
-            scenarios(of_all, EventWords(first.without, "", first.spared), grid),
-        )
+    schema = hospital.schema
+    told = answer(schema, view.endpoint.number, curve, view.competing)
+    words, first = told.words, told.first
     instead = view.status.instead
     missing = [each for each in view.missing if each.moves]
     biology = [each for each in view.markers if not each.is_treatment]
@@ -139,8 +161,8 @@ def _content(hospital: HospitalPrognosis, view: PatientView, row: int, word: str
         "here": "/patients",
         "headline": headline(hospital, row),
         "words": words,
-        "sentence": told[0],
-        "scenarios": told[1],
+        "sentence": told.sentence,
+        "scenarios": told.scenarios,
         "first": None if first is None else _first_at_times(hospital, view),
         "others": [] if view.competing is None else [schema.endpoints[each].name for each in view.competing.causes[1:]],
         "status": status_words(
@@ -168,6 +190,9 @@ def _content(hospital: HospitalPrognosis, view: PatientView, row: int, word: str
         "interval": _interval(view, grid.unit),
         "times": _at_times(hospital, view),
         "incidence": _incidence_at_times(hospital, view),
+        "against_usual": against_usual(hospital, row, view.peers, endpoint=view.endpoint.number),
+        "beside": _beside_at_times(hospital, view, row),
+        "beside_times": [time(each, grid.unit) for each in told_times(grid)],
         "entity_is_rare": hospital.schema.tumour_entity is not None and not view.peers.same_tumour,
         "not_reached": curve.median == NOT_REACHED,
         "last_bound": time(grid.bounds[-1], grid.unit),
@@ -202,7 +227,7 @@ def _at_times(hospital: HospitalPrognosis, view: PatientView) -> list[tuple[str,
     curve, found = view.curve, []
     for bound in [each for each in told_times(hospital.grid) if each > view.curve.since]:
         place = int(abs(curve.times - bound).argmin())
-        limits = "" if curve.adjusted is None else _limits(curve.adjusted.low[place], curve.adjusted.high[place])
+        limits = "" if curve.adjusted is None else share_range(curve.adjusted.low[place], curve.adjusted.high[place])
         share = None if view.similar is None else view.similar.outcome.at(bound)
         observed = "not known" if share is None else percent(share)
         found.append((time(bound, hospital.grid.unit), percent(float(curve.survival[place])), limits, observed))
@@ -222,6 +247,19 @@ def _incidence_at_times(hospital: HospitalPrognosis, view: PatientView) -> list[
     return rows
 
 
+def _beside_at_times(hospital: HospitalPrognosis, view: PatientView, row: int) -> list[tuple[str, str, list[str]]]:
+    """Name; what it sees; at bounds of the public grid who are without the event, or of what competes have had it."""
+    times = told_times(hospital.grid)
+    rows = []
+    for each in beside(hospital, row, endpoint=view.endpoint.number, times=times):
+        if each.had is None:
+            told = ["not recorded"] * len(times)
+        else:
+            told = [percent(float(share)) for share in (each.had if view.competing else 1 - each.had)]
+        rows.append((each.name, each.sees, told))
+    return rows
+
+
 def _first_at_times(hospital: HospitalPrognosis, view: PatientView) -> list[tuple[str, str, str, list[str], str, str]]:
     """Time; who have had the event by then; its limits; each that competes; none; observed of similar patients."""
     found, rows = view.competing, []
@@ -229,13 +267,14 @@ def _first_at_times(hospital: HospitalPrognosis, view: PatientView) -> list[tupl
     for bound in told_times(hospital.grid):
         own, *others, spared = told_shares(found, bound)
         place = int(abs(found.times - bound).argmin())
-        limits = "" if found.low is None or found.high is None else _limits(found.low[place], found.high[place])
+        limits = "" if found.low is None or found.high is None else share_range(found.low[place], found.high[place])
         share = None if view.similar is None else view.similar.outcome.at(bound)
         seen = "not known" if share is None else percent(1 - share)
         rows.append((time(bound, hospital.grid.unit), own, limits, others, spared, seen))
     return rows
 
 
-def _limits(low: float, high: float) -> str:
+def share_range(low: float, high: float) -> str:
+    """Of a share, as it is written beside it."""
     said = (percent(float(low)), percent(float(high)))
     return said[0] if said[0] == said[1] else f"{said[0]} to {said[1]}"

@@ -20,7 +20,7 @@ from oncofed.client.pages.marker_rows import MarkerRow, ModalityTotal, Reason, m
 from oncofed.client.pages.missing_markers import Completeness, CouldChange, completeness, could_change
 from oncofed.client.pages.recalibration import Band, band, fallen_to
 from oncofed.client.pages.similar import NobodySimilar, SimilarPatients, similar_patients
-from oncofed.cohort.schema import DeathPolicy
+from oncofed.cohort.schema import DeathPolicy, Endpoint
 from oncofed.survival.curves import cumulative_incidence, survival_curves
 
 FloatArray = NDArray[np.float64]
@@ -83,6 +83,26 @@ class Status:
 
 
 @dataclass(frozen=True, eq=False)
+class Outlook:
+    """What the model says will come, and nothing of anybody else.
+
+    own        with the spread that is right here, as far as it is known.
+    released   as the model has it.
+    competing  None for an endpoint that competes with none.
+    """
+
+    endpoint: EndpointPrognosis
+    own: OwnPrognosis
+    released: OwnPrognosis
+    curve: Curve
+    competing: Competing | None
+
+    @property
+    def log_hazard_ratio(self) -> float:
+        return self.own.log_hazard_ratio
+
+
+@dataclass(frozen=True, eq=False)
 class PatientView:
     """percentile  share of the peers with a lower log hazard ratio; None when they are too few.
 
@@ -121,21 +141,17 @@ class PatientView:
 
 def patient_view(hospital: HospitalPrognosis, row: int, *, endpoint: int, since: float = 0.0) -> PatientView:
     """since: the curve of those who have lived so long. Raises IndexError for an endpoint that does not exist."""
-    prognosis, peers, released = hospital.endpoint(endpoint), hospital.peers(row), hospital.own(endpoint, row)
-    slope = prognosis.slope
-    own = replace(released, relevance=slope * released.relevance, log_hazard_ratio=slope * released.log_hazard_ratio)
+    found, peers = outlook(hospital, row, endpoint=endpoint, since=since), hospital.peers(row)
+    prognosis, own, slope = found.endpoint, found.own, found.endpoint.slope
     lower = slope * prognosis.log_hazard_ratio[peers.rows] < own.log_hazard_ratio
     rows = marker_rows(hospital, prognosis, own, row, peers)
     missing = could_change(hospital, row, peers, endpoint=endpoint, slope=slope)
-    competing = competing_of(hospital, endpoint, row, np.linspace(0.0, hospital.grid.bounds[-1], _POINTS))
     return PatientView(
         patient_id=hospital.cohort.patient_ids[row],
         endpoint=prognosis,
         peers=peers,
         log_hazard_ratio=own.log_hazard_ratio,
-        curve=_curve(hospital, prognosis, released, since)
-        if competing is None
-        else Curve(competing.times, 1 - competing.released, competing.band),
+        curve=found.curve,
         status=_status(hospital, row, endpoint),
         percentile=hospital.disclosure.share_of_strata(lower, hospital.units.strata[peers.rows]),
         markers=rows,
@@ -143,10 +159,23 @@ def patient_view(hospital: HospitalPrognosis, row: int, *, endpoint: int, since:
         modalities=modality_totals(hospital, prognosis, own, row),
         missing=missing,
         complete=completeness(hospital, row, peers, endpoint=endpoint, slope=slope),
-        comparison=similar_patients(hospital, prognosis, row, released),
-        incidence=_incidence(hospital, prognosis, released, row),
-        competing=competing,
+        comparison=similar_patients(hospital, prognosis, row, found.released),
+        incidence=_incidence(hospital, prognosis, found.released, row),
+        competing=found.competing,
     )
+
+
+def outlook(hospital: HospitalPrognosis, row: int, *, endpoint: int, since: float = 0.0) -> Outlook:
+    """since: the curve of those who have lived so long. Raises IndexError for an endpoint that does not exist."""
+    prognosis, released = hospital.endpoint(endpoint), hospital.own(endpoint, row)
+    slope = prognosis.slope
+    own = replace(released, relevance=slope * released.relevance, log_hazard_ratio=slope * released.log_hazard_ratio)
+    competing = competing_of(hospital, endpoint, row, np.linspace(0.0, hospital.grid.bounds[-1], _POINTS))
+    if competing is None:
+        curve = _curve(hospital, prognosis, released, since)
+    else:
+        curve = Curve(competing.times, 1 - competing.released, competing.band)
+    return Outlook(prognosis, own, released, curve, competing)
 
 
 def _status(hospital: HospitalPrognosis, row: int, endpoint: int) -> Status:
@@ -171,12 +200,17 @@ def _curve(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, own: OwnPr
     return Curve(times, conditional, adjusted, since)
 
 
+def leaves_out_deaths(endpoint: Endpoint) -> bool:
+    """Whether its curve is of a world in which nobody dies before the event."""
+    return endpoint.death_event_column is not None and endpoint.death is DeathPolicy.CENSORING
+
+
 def _incidence(
     hospital: HospitalPrognosis, prognosis: EndpointPrognosis, own: OwnPrognosis, row: int
 ) -> Incidence | None:
     """From the two hazards that the model has, each adjusted to this hospital as far as its curve is."""
     endpoint = hospital.schema.endpoints[prognosis.number]
-    if endpoint.death_event_column is None or endpoint.death is not DeathPolicy.CENSORING:
+    if not leaves_out_deaths(endpoint):
         return None
     death = next(
         (

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from oncofed.client.pages.cause_words import FirstWords, first_sentence
+from oncofed.client.pages.competing import Competing
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.missing_markers import Completeness
 from oncofed.client.pages.patient_view import Curve, PatientView, Status
 from oncofed.client.pages.wording import marker_value, time
-from oncofed.cohort.schema import Endpoint, Kind, Modality, TimeUnit
+from oncofed.cohort.schema import Endpoint, Kind, Modality, StudySchema, TimeUnit
 from oncofed.survival.curves import NOT_REACHED
 from oncofed.survival.grid import TimeGrid
 from oncofed.words.markers import marker_label, shown_unit, shown_value
@@ -93,6 +95,36 @@ def sentence(curve: Curve, words: EventWords, grid: TimeGrid) -> str:
     such = f" {words.without} at {in_years(curve.since, grid.unit)}" if curve.since else ""
     count, when = _of_hundred(curve.at(moment)), in_years(moment, grid.unit)
     return f"Of 100 such patients{such}, about {count} are {words.without} after {when}."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """sentence: of a hundred such patients. scenarios: three times. words: of the endpoint.
+
+    first  of all that may come first; None for an endpoint that competes with none.
+    """
+
+    sentence: str
+    scenarios: str
+    words: EventWords
+    first: FirstWords | None
+
+
+def answer(schema: StudySchema, endpoint: int, curve: Curve, competing: Competing | None) -> Answer:
+    """What stands first on a page. competing: of the endpoint, where it does; its curve begins at time zero."""
+    grid, asked = schema.grid, schema.endpoints[endpoint]
+    if competing is None:
+        words = event_words(asked)
+        return Answer(sentence(curve, words, grid), scenarios(curve, words, grid), words, None)
+    first = FirstWords.of(schema, competing)
+    words = EventWords(f"without {plain_name(asked.name)}", first.causes[0].came, first.spared)
+    moment = asked_moment(grid)
+    return Answer(
+        first_sentence(competing, first, moment, in_years(moment, grid.unit)),
+        scenarios(Curve(competing.times, competing.free, None), EventWords(first.without, "", first.spared), grid),
+        words,
+        first,
+    )
 
 
 def _of_hundred(share: float) -> str:

@@ -13,6 +13,7 @@ from oncofed.words.markers import range_number, shown_number, shown_unit
 from oncofed.words.names import plain_name
 
 NOT_MEASURED = "not measured"
+TOO_FEW_MEASURED = "too few measured"
 
 
 def time(value: float, unit: str) -> str:
@@ -31,6 +32,15 @@ def marker_value(marker: Marker, value: float) -> str:
     if marker.kind is Kind.BINARY:
         return "yes" if value > 0.5 else "no"
     return shown_number(marker, value)
+
+
+def with_unit(marker: Marker, value: float) -> str:
+    """A value with its unit; that it was not measured where it was not."""
+    return (
+        marker_value(marker, value)
+        if np.isnan(value)
+        else f"{marker_value(marker, value)} {shown_unit(marker)}".rstrip()
+    )
 
 
 def reference_range(marker: Marker) -> str:

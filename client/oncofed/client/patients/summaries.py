@@ -23,11 +23,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from oncofed.client.patients import explanation_votes, held_out_counts, held_out_sums, who_is_there
+from oncofed.client.patients import explanation_votes, gain_sums, held_out_counts, held_out_sums, who_is_there
 from oncofed.errors import PrivacyRefusal
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.releases import SUMMARY_L2_NORM_BOUND
 from oncofed.protocol.expected_layout import expected_faults
+from oncofed.protocol.gain_layout import gain_faults
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.readiness_layout import readiness_faults
 from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
@@ -64,6 +65,8 @@ Kinds = Mapping[SummaryKind, PatientRows]
 KINDS: Kinds = {
     SummaryKind.EVALUATION: PatientRows(held_out=True, faults=held_out_counts.faults, rows=held_out_counts.rows),
     SummaryKind.CALIBRATION: PatientRows(held_out=True, faults=expected_faults, rows=held_out_sums.rows),
+    SummaryKind.COMPARISON: PatientRows(held_out=True, faults=gain_faults, rows=gain_sums.comparison_rows),
+    SummaryKind.VALUE: PatientRows(held_out=True, faults=gain_faults, rows=gain_sums.value_rows),
     SummaryKind.KEY_MARKERS: PatientRows(
         held_out=False, faults=explanation_votes.faults, rows=explanation_votes.marker_rows
     ),

@@ -19,7 +19,7 @@ from oncofed.privacy.mechanism import clipped_gradient_sum, stopped_gradient_sum
 from oncofed.privacy.noise import NoiseSource
 from oncofed.privacy.release import Release
 from oncofed.protocol.plan import Bounding, StudyPlan
-from oncofed.protocol.weights import as_released
+from oncofed.protocol.weights import as_released, expected_vector
 from oncofed.ranges import WEIGHT
 from oncofed.survival.layers import taken_away
 from oncofed.survival.likelihood import PatientTensors
@@ -73,15 +73,15 @@ def weights_after_local_steps(
         expected_batch_size=training.expected_batch_size,
         noised=lambda total: release.noised(total, noise) * unit,
     )
-    decays = _decays(plan, network)
+    decays, expected = _decays(plan, network), _expected(plan, network)
     for _ in range(training.local_steps):
         optimizer.take_gradients(_sum_of_a_batch(plan, network, patients, noise))
         with torch.no_grad():
-            for parameter, origin, decay in zip(network.parameters(), start, decays, strict=True):
+            for parameter, origin, decay, centre in zip(network.parameters(), start, decays, expected, strict=True):
                 assert parameter.grad is not None
                 parameter.grad += training.proximal_mu * (parameter - origin)
                 if decay is not None:
-                    parameter.grad += decay * parameter
+                    parameter.grad += decay * (parameter - centre)
         optimizer.original_optimizer.step()
         with torch.no_grad():
             for parameter in network.parameters():
@@ -98,6 +98,13 @@ def _decays(plan: StudyPlan, network: PrognosisNetwork) -> list[float | None]:
     for head in network.heads:
         others |= {head.baseline.correction: None, head.linear.weight: head.weight * training.weight_decay}
     return [others.get(parameter, training.weight_decay) for parameter in network.parameters()]
+
+
+def _expected(plan: StudyPlan, network: PrognosisNetwork) -> list[torch.Tensor]:
+    """Of each parameter, where its decay pulls to."""
+    shapes = [parameter.shape for parameter in network.parameters()]
+    each = torch.split(torch.as_tensor(expected_vector(plan.model)), [shape.numel() for shape in shapes])
+    return [values.view(shape) for values, shape in zip(each, shapes, strict=True)]
 
 
 def _sum_of_a_batch(

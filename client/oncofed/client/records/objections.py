@@ -16,6 +16,7 @@ from oncofed.client.records.decisions import Approval
 from oncofed.client.records.patients_mark import are_outcome_marks_of, is_file_mark_of, is_mark_of
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns
+from oncofed.cohort.expected_effects import expected_weights
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import PrivacyRefusal, UnaccountedEvent
 from oncofed.privacy.accounting import epsilon_of
@@ -37,6 +38,8 @@ def of_the_plan(plan: StudyPlan, schema: StudySchema, *, site: str) -> list[str]
         objections += of_the_columns(plan, schema)
     if plan.model.endpoints != tuple(endpoint.name for endpoint in schema.endpoints) or plan.model.grid != schema.grid:
         objections.append("its model has other endpoints or another time grid than its schema")
+    elif plan.trains and plan.model.expected_weights != expected_weights(schema):
+        objections.append("its model starts from other effects than its schema expects")
     if site not in plan.roster:
         objections.append("this hospital is not in its roster")
     return objections

@@ -305,6 +305,10 @@ def _measure_words(known: Known) -> Iterator[str]:
         yield "Released with noise: C-index, integrated Brier score, observed risk by group of risk."
     if SummaryKind.CALIBRATION in kinds:
         yield "Released with noise: calibration slope, observed over expected events by window of time."
+    if SummaryKind.COMPARISON in kinds:
+        yield "Released with noise: gain in log likelihood over each comparator, on the same patients."
+    if SummaryKind.VALUE in kinds:
+        yield "Released with noise: what each layer of data is worth, in log likelihood, on patients who have all."
 
 
 def output(known: Known) -> str:

@@ -18,12 +18,14 @@ from oncofed.server.card.known import Known, Origin, described
 from oncofed.server.card.package import write_package
 from oncofed.server.deployment.delivery import MODEL
 from oncofed.server.evaluation.calibration import measured_calibration
+from oncofed.server.evaluation.gains import released_gains
 from oncofed.server.evaluation.measured import evaluation_in, measured
 from oncofed.server.report.reading import read_deployed_study
 from oncofed.server.report.released_figures import (
     plain,
     released_calibration_figures,
     released_figures,
+    released_gain_figures,
     released_marker_figures,
 )
 from oncofed.server.report.spending import site_costs
@@ -100,6 +102,7 @@ def metrics_of_study(study: DeployedStudy) -> dict[str, Any]:
         None if weights is None else measured(plan, study.summaries, weights, competing=study.schema.competing_names)
     )
     calibration = measured_calibration(plan, study.summaries)
+    gains = released_gains(plan, study.summaries)
     markers = released_explanations(plan, study.schema, study.summaries)
     costs = [each.epsilon_at_most for each in site_costs(study) if each.epsilon_at_most is not None]
     return {
@@ -108,6 +111,7 @@ def metrics_of_study(study: DeployedStudy) -> dict[str, Any]:
         "calibration_privately_released": None
         if calibration is None
         else released_calibration_figures(calibration, study.schema),
+        "gains_privately_released": None if gains is None else released_gain_figures(gains),
         "key_markers_privately_released": None if markers is None else released_marker_figures(markers),
         "privacy": {
             "mode": privacy.mode.value,

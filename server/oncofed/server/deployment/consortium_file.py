@@ -22,6 +22,7 @@ from oncofed.protocol.answer_times import time_faults
 from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.server.deployment.validated_model import ModelPackage, schema_faults, who_trained_it
 from oncofed.server.rounds.strategies import strategy_faults
+from oncofed.study.chosen_settings import left_open
 from oncofed.study.plan_settings import (
     PlanSections,
     PlanSettings,
@@ -116,12 +117,14 @@ class Consortium:
 def read_consortium(path: Path) -> Consortium:
     """The study in a TOML file. Raises InvalidInput with all faults of the file and of its schema."""
     faults: list[Fault] = []
-    file = read_declared(_ConsortiumFile, read_toml(path), where=path.name, faults=faults, folder=path.parent)
+    content = read_toml(path)
+    file = read_declared(_ConsortiumFile, content, where=path.name, faults=faults, folder=path.parent)
     if file is None or faults:
         raise InvalidInput(faults)
     schema_toml = read_toml_text(file.data.schema)
     schema = parse_schema(schema_toml, where=file.data.schema.name)
-    return Consortium(file.study, schema, schema_toml, file.settings, file.consortium, file.reporting, file.validation)
+    settings = replace(file.settings, left_open=left_open(content))
+    return Consortium(file.study, schema, schema_toml, settings, file.consortium, file.reporting, file.validation)
 
 
 RELEASED_OF_COUNTS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,11 +90,23 @@ def validate(study_file: Path) -> None:
         f"{study_file}: no faults. {len(schema.markers)} markers, {plan.training.rounds} rounds, "
         f"noise multiplier {plan.privacy.noise_multiplier:.4g}."
     )
+    _tell_who_counts(plan, schema)
     if study_file.suffix == ".toml":
         from oncofed.server.card.missing_texts import missing_texts_in_words  # noqa: PLC0415  # as above
         from oncofed.server.deployment.consortium_file import read_consortium  # noqa: PLC0415
+        from oncofed.study.chosen_settings import chosen, chosen_in_words  # noqa: PLC0415
 
-        click.echo(missing_texts_in_words(read_consortium(study_file).reporting))
+        consortium = read_consortium(study_file)
+        if choices := chosen(consortium.settings, schema, hospitals=len(plan.roster)):
+            click.echo(chosen_in_words(choices))
+        click.echo(missing_texts_in_words(consortium.reporting))
+
+
+def _tell_who_counts(plan: StudyPlan, schema: StudySchema) -> None:
+    from oncofed.protocol.comparator_words import REMEDY, untold_words  # noqa: PLC0415  # as above
+
+    if untold := untold_words(plan, schema):
+        click.echo(f"{untold} {REMEDY}")
 
 
 @study.command("plan-budget")
@@ -122,6 +135,7 @@ def plan_budget(
     """
     from oncofed.server.deployment.consortium_file import read_consortium  # noqa: PLC0415
     from oncofed.study.budget import Guess, budget_in_words, offers  # noqa: PLC0415  # as above
+    from oncofed.study.chosen_settings import chosen, chosen_in_words  # noqa: PLC0415
 
     if study_file.suffix != ".toml":
         remedy = "Give the study file that it was made from."
@@ -129,7 +143,7 @@ def plan_budget(
     consortium = read_consortium(study_file)
     faults: list[Fault] = []
     wanted = _positive_numbers("--epsilon", epsilons, faults)
-    counts = _positive_numbers("--rounds", rounds or str(consortium.settings.training.rounds), faults, whole=True)
+    counts = [] if rounds is None else _positive_numbers("--rounds", rounds, faults, whole=True)
     if faults:
         raise InvalidInput(faults)
     guess = Guess(sites, patients, event_rate)
@@ -137,6 +151,8 @@ def plan_budget(
         consortium.settings, consortium.schema, guess, epsilons=wanted, rounds=[int(count) for count in counts]
     )
     click.echo(budget_in_words(found, guess))
+    expecting = replace(consortium.settings, expected_patients=sites * patients)
+    click.echo(chosen_in_words(chosen(expecting, consortium.schema, hospitals=sites)), nl=bool(expecting.left_open))
 
 
 def _positive_numbers(option: str, text: str, faults: list[Fault], *, whole: bool = False) -> list[float]:
@@ -237,6 +253,7 @@ def sign(study_file: Path, folder: Path, sites: str | None, out: Path, counts: b
     out.write_bytes(document_bytes(document))
     click.echo(f"Signed for {', '.join(plan.roster)}: {out}")
     click.echo(f"Plan {plan.hash}")
+    _tell_who_counts(plan, consortium.schema)
     click.echo(f"Next: oncofed coordinator run {folder} {out}")
 
 

@@ -20,6 +20,7 @@ from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.plan_words import PlanCost, cost_of, plan_in_words
 from oncofed.protocol.summary_spec import HELD_OUT_KINDS, SummaryKind
 from oncofed.server.evaluation.calibration import measured_calibration
+from oncofed.server.evaluation.gains import released_gains
 from oncofed.server.evaluation.measured import Measured, measured
 from oncofed.server.evaluation.readiness import counted as counted_patients
 from oncofed.server.evaluation.validation import CaseMix, validated
@@ -39,7 +40,7 @@ from oncofed.server.report.released_explanations import page_of_markers
 from oncofed.server.report.spending import site_costs
 from oncofed.server.report.study import DeployedStudy, state_in_words
 from oncofed.server.rounds.explanation_votes import released_explanations, summary_of
-from oncofed.words.names import one_line, plain_name
+from oncofed.words.names import MODALITY_NAMES, one_line, plain_name
 from oncofed.words.numbers import counted, decimals, scientific, whole
 from oncofed.words.time_shapes import when_words
 
@@ -99,6 +100,8 @@ def _content(study: DeployedStudy) -> dict[str, Any]:
         "delivered": _delivered(study),
         "measured": _measured(study),
         "calibration": _calibration(study),
+        "gains": None if study.weights is None else released_gains(plan, study.summaries),
+        "modality_names": MODALITY_NAMES,
         "evaluation_planned": plan.measures,
         "unreleased": [
             plain_name(each.name)

@@ -10,10 +10,12 @@ from typing import Any
 from oncofed.cohort.schema import StudySchema
 from oncofed.server.evaluation.calibration import MeasuredCalibration, Ratio
 from oncofed.server.evaluation.concordance import Estimate
+from oncofed.server.evaluation.gains import ReleasedGains, Selected
 from oncofed.server.evaluation.measured import Measured
 from oncofed.server.report.released_explanations import shown_parts
 from oncofed.server.rounds.explanation_votes import ReleasedExplanations
 from oncofed.study.explanation_settings import entity_names
+from oncofed.survival.layer_values import Value
 
 
 def _told(estimate: Estimate | None) -> dict[str, Any] | None:
@@ -41,6 +43,60 @@ def released_calibration_figures(found: MeasuredCalibration, schema: StudySchema
                 },
             }
             for name, each in found.endpoints.items()
+        },
+    }
+
+
+def _value(found: Value | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"value": found.mean, "standard_error": found.standard_error, "ci95": [found.low, found.high]}
+
+
+def released_gain_figures(found: ReleasedGains) -> dict[str, Any]:
+    """What the model adds to comparators, and what layers are worth, in nats a patient. Limits hold all at once."""
+
+    def selected(each: Selected) -> dict[str, Any]:
+        return {"patients": each.patients, "events": each.events, "log_hazard_ratio": each.log_hazard_ratio}
+
+    over, values = found.over, found.values
+    return {
+        "over_comparators": None
+        if over is None
+        else {
+            "noise_sd": over.noise_sd,
+            "hospitals": len(over.hospitals),
+            "held_within": over.within,
+            "endpoints": {
+                name: {
+                    "patients": each.patients,
+                    "held": each.held,
+                    "gains": {one.name: {"patients": one.patients, "gain": _value(one.gain)} for one in each.over},
+                }
+                for name, each in over.endpoints.items()
+            },
+        },
+        "values_of_layers": None
+        if values is None
+        else {
+            "noise_sd": values.noise_sd,
+            "hospitals": len(values.hospitals),
+            "held_within": values.within,
+            "endpoints": {
+                name: {
+                    "compared": selected(each.compared),
+                    "others": selected(each.others),
+                    "held": each.held,
+                    "together": None if each.values is None else _value(each.values.together),
+                    "layers": {}
+                    if each.values is None
+                    else {
+                        one.name: {"share": _value(one.share), "alone": _value(one.alone), "last": _value(one.last)}
+                        for one in each.values.layers
+                    },
+                }
+                for name, each in values.endpoints.items()
+            },
         },
     }
 

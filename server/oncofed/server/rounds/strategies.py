@@ -3,7 +3,8 @@
 Flower's `aggregate_train` sees replies that each hold one hospital's weights and one public site weight:
 
     full_batch   current + step * (contribution - weight_decay * current), the baseline hazard without decay, time
-                 shapes with one of their own, comparators with theirs times their weight, as their gradients are
+                 shapes with one of their own, comparators with theirs times their weight, as their gradients are;
+                 where the plan expects weights, decay pulls to them instead of zero
     epochs       the contribution, which is weights already
 
 `step` is 1 for FedAdam, FedYogi and FedAdagrad, whose own learning rate scales the combined difference, and
@@ -46,7 +47,7 @@ from oncofed.errors import Fault, FederationFailure, PrivacyRefusal
 from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.calibration_layout import has_room_for_calibration
 from oncofed.protocol.plan import Strategy, StudyPlan, TrainingMode, TrainingSpec
-from oncofed.protocol.weights import in_range
+from oncofed.protocol.weights import expected_vector, in_range
 from oncofed.ranges import WEIGHT
 from oncofed.server.rounds.admission import SiteVector
 from oncofed.server.rounds.opening import opened
@@ -263,14 +264,12 @@ def _weights_of(
     if training.mode is TrainingMode.EPOCHS:
         return [contribution.vector for contribution in contributions]
     step = 1.0 if training.strategy in _ADAPTIVE else training.server_learning_rate
-    decayed = (1.0 - step * training.weight_decay) * current
-    baseline = slice(0, plan.model.baseline_parameters)
-    shapes = slice(plan.model.baseline_parameters, plan.model.ratio_begins)
-    decayed[baseline] = current[baseline]
-    decayed[shapes] = (1.0 - step * training.shape_weight_decay) * current[shapes]
+    decay = np.full(plan.model.parameters, training.weight_decay)
+    decay[: plan.model.baseline_parameters] = 0.0
+    decay[plan.model.baseline_parameters : plan.model.ratio_begins] = training.shape_weight_decay
     for each, (of_baseline, of_ratio) in zip(plan.model.comparators, plan.model.comparator_parts, strict=True):
-        decayed[of_baseline] = current[of_baseline]
-        decayed[of_ratio] = (1.0 - step * each.weight * training.weight_decay) * current[of_ratio]
+        decay[of_baseline], decay[of_ratio] = 0.0, each.weight * training.weight_decay
+    decayed = (1.0 - step * decay) * current + step * decay * expected_vector(plan.model)
     return [decayed + (step * one.vector if step != 1.0 else one.vector) for one in contributions]
 
 

@@ -88,8 +88,7 @@ def _audit_of_a_study(
     from oncofed.simulations.audit.study_target import target_of  # noqa: PLC0415
 
     names = _chosen(only, CHECKS, option="--checks")
-    held_out = study.settings.held_out
-    asked = held_out.budget_share + held_out.calibration_share + study.settings.explanations.budget_share
+    asked = study.settings.held_out.share + study.settings.explanations.budget_share
     broken = None if mutant is None else _mutant(mutant, study.privacy.mode, with_summaries=asked > 0)
     target = target_of(study)
     if broken is not None:

@@ -35,7 +35,9 @@ def target_of(study: Study) -> Target:
         raise InvalidInput(faults)
     table, schema, where = table_of(study)
     patients = consortium(table, schema, where=where, sites=study.sites, evaluation=study.evaluation, seed=study.seed)
-    return target_from(plan_of(study, schema, roster=tuple(patients.hospitals)), patients.hospitals, patients.test)
+    trained_on = sum(map(len, patients.hospitals.values()))
+    plan = plan_of(study, schema, roster=tuple(patients.hospitals), patients=trained_on)
+    return target_from(plan, patients.hospitals, patients.test)
 
 
 def target_from(plan: StudyPlan, hospitals: Mapping[str, Cohort], test: Cohort) -> Target:

@@ -200,7 +200,7 @@ def _entities(trained: Trained) -> Iterator[str]:
 
 def _release(study: Study, trained: Trained, *, epsilon: float) -> Iterator[str]:
     schema = trained.train.schema
-    plan = plan_of(study, schema, roster=tuple(trained.hospitals))
+    plan = plan_of(study, schema, roster=tuple(trained.hospitals), patients=len(trained.train))
     yield from lines_of(released(plan_with_votes(plan, schema, epsilon=epsilon), trained.hospitals))
 
 

@@ -50,7 +50,8 @@ def encoded(cohort: Cohort) -> torch.Tensor:
 
 
 def _network(study: Study, patients: Consortium, *, initialisation_seed: int) -> PrognosisNetwork:
-    plan = plan_of(study, patients.test.schema, roster=tuple(patients.hospitals))
+    trained_on = sum(map(len, patients.hospitals.values()))
+    plan = plan_of(study, patients.test.schema, roster=tuple(patients.hospitals), patients=trained_on)
     plan = replace(plan, initialisation_seed=initialisation_seed)
 
     def nothing(*_: Any) -> dict[str, Any]:

@@ -369,7 +369,7 @@ def _faults_of_tables(runs: Sequence[SweepRun]) -> list[Fault]:
                 possible = f"Possible: {', '.join(roster)}."
                 faults.append(Fault("[study], explain_site", "is not a hospital of this study", possible))
             uncalibrated = replace(study, settings=replace(study.settings, privacy=without_privacy))
-            faults += strategy_faults(plan_of(uncalibrated, schema, roster=roster))
+            faults += strategy_faults(plan_of(uncalibrated, schema, roster=roster, patients=len(table)))
     return faults
 
 

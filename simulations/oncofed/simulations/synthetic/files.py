@@ -12,6 +12,7 @@ folder in which one of the files already stands; nothing is written then.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 
@@ -49,18 +50,39 @@ def write(
     consortium: SyntheticConsortium, folder: Path | str, *, table_format: TableFormat = TableFormat.PARQUET
 ) -> tuple[Path, ...]:
     """Write the four files, make the folder if needed, return their paths. Raises InvalidInput if one is there."""
-    folder = Path(folder)
-    table = folder / f"patients.{table_format.value}"
-    schema, truth, log_hazard = (
-        folder / name for name in ("schema.toml", "ground_truth.json", "true_log_hazard.parquet")
+    return write_all(
+        folder,
+        consortium.table,
+        table_format,
+        schema=schema_as_toml(consortium.schema, comment=_SCHEMA_COMMENT),
+        truth=("ground_truth.json", lambda: ground_truth(consortium)),
+        of_patients=("true_log_hazard.parquet", lambda: consortium.true_log_hazard),
     )
-    paths = (table, schema, truth, log_hazard)
-    refuse_to_overwrite(folder, paths)
+
+
+def write_all(
+    folder: Path | str,
+    table: pd.DataFrame,
+    table_format: TableFormat,
+    *,
+    schema: str,
+    truth: tuple[str, Callable[[], Mapping[str, object]]],
+    of_patients: tuple[str, Callable[[], pd.DataFrame]],
+) -> tuple[Path, ...]:
+    """The files of an invented consortium: table, schema, the truth of all and that of each patient.
+
+    Each truth with its file's name; it is worked out once nothing stands in the way. Raises InvalidInput if a file is
+    there.
+    """
+    folder = Path(folder)
+    names = (f"patients.{table_format.value}", "schema.toml", of_patients[0], truth[0])
+    patients, schema_file, patients_truth, truth_file = paths = tuple(folder / name for name in names)
+    _refuse_to_overwrite(folder, paths)
     folder.mkdir(parents=True, exist_ok=True)
-    write_table(consortium.table, table, table_format)
-    schema.write_text(schema_as_toml(consortium.schema, comment=_SCHEMA_COMMENT), encoding="utf-8")
-    truth.write_text(json.dumps(ground_truth(consortium), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    write_parquet(consortium.true_log_hazard, log_hazard)
+    _write_table(table, patients, table_format)
+    schema_file.write_text(schema, encoding="utf-8")
+    truth_file.write_text(json.dumps(truth[1](), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    _write_parquet(of_patients[1](), patients_truth)
     return paths
 
 
@@ -125,15 +147,15 @@ def _truth_of(consortium: SyntheticConsortium, truth: LogHazardRatio, modality_o
     return {"markers": markers, "interactions": interactions, "unmeasured_modalities": unmeasured}
 
 
-def write_table(frame: pd.DataFrame, path: Path, table_format: TableFormat) -> None:
+def _write_table(frame: pd.DataFrame, path: Path, table_format: TableFormat) -> None:
     """As `oncofed.cohort.table` reads it."""
     if table_format is TableFormat.CSV:
         pyarrow.csv.write_csv(_arrow(frame), path, pyarrow.csv.WriteOptions(quoting_style="needed"))
     else:
-        write_parquet(frame, path)
+        _write_parquet(frame, path)
 
 
-def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
     """The same frame gives the same bytes."""
     pyarrow.parquet.write_table(_arrow(frame), path, compression="zstd")
 
@@ -143,7 +165,7 @@ def _arrow(frame: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pandas(frame, preserve_index=False)
 
 
-def refuse_to_overwrite(folder: Path, paths: tuple[Path, ...]) -> None:
+def _refuse_to_overwrite(folder: Path, paths: tuple[Path, ...]) -> None:
     """Raises InvalidInput where one of them is there."""
     remedy = "Choose another folder, or remove it."
     if folder.exists() and not folder.is_dir():

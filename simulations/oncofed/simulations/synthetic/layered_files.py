@@ -10,14 +10,13 @@ Promise and refusals are those of `synthetic.files`.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from oncofed.simulations.synthetic import outcomes
-from oncofed.simulations.synthetic.files import TableFormat, refuse_to_overwrite, write_parquet, write_table
+from oncofed.simulations.synthetic.files import TableFormat, write_all
 from oncofed.simulations.synthetic.layered import ALWAYS_KNOWN, LAYERS, SAYS_NOTHING, LayeredConsortium
 from oncofed.simulations.synthetic.layered_truth import true_values, values_in_population
 from oncofed.simulations.synthetic.schema_writing import schema_as_toml
@@ -45,16 +44,14 @@ def write_layered(
     population: int = POPULATION,
 ) -> tuple[Path, ...]:
     """Write the four files, make the folder if needed, return their paths. Raises InvalidInput if one is there."""
-    folder = Path(folder)
-    names = (f"patients.{table_format.value}", "schema.toml", "true_log_hazard.parquet", "true_values.json")
-    table, schema, log_hazard, values = paths = tuple(folder / name for name in names)
-    refuse_to_overwrite(folder, paths)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_table(consortium.table, table, table_format)
-    schema.write_text(schema_as_toml(consortium.schema, comment=_SCHEMA_COMMENT), encoding="utf-8")
-    write_parquet(consortium.true_log_hazard, log_hazard)
-    values.write_text(json.dumps(true_values_of(consortium, population=population), indent=1) + "\n", encoding="utf-8")
-    return paths
+    return write_all(
+        folder,
+        consortium.table,
+        table_format,
+        schema=schema_as_toml(consortium.schema, comment=_SCHEMA_COMMENT),
+        truth=("true_values.json", lambda: true_values_of(consortium, population=population)),
+        of_patients=("true_log_hazard.parquet", lambda: consortium.true_log_hazard),
+    )
 
 
 def true_values_of(consortium: LayeredConsortium, *, population: int) -> dict[str, object]:

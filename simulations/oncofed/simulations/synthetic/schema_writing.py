@@ -16,7 +16,7 @@ from itertools import groupby
 
 from oncofed.cohort.schema import Endpoint, Kind, Marker, StudySchema
 
-TomlTable = dict[str, str | float | list[str] | list[float]]
+TomlTable = dict[str, str | float | list[str] | list[float] | dict[str, float]]
 
 _WIDTH = 100
 
@@ -63,8 +63,18 @@ def _marker(alike: Marker, names: list[str]) -> TomlTable:
         found |= {} if alike.plausible_range is None else {"plausible_range": list(alike.plausible_range)}
         found |= {} if alike.reference_range is None else {"reference_range": list(alike.reference_range)}
         found |= {"centre": alike.centre, "scale": alike.scale}
+    if alike.expected_log_hazard_ratios:
+        found |= {**_expected(alike), "expected_source": alike.expected_source}
     found |= {"missing_codes": list(alike.missing_codes)} if alike.missing_codes else {}
     return found | ({"weight": alike.weight} if alike.weight != 1.0 else {})
+
+
+def _expected(alike: Marker) -> TomlTable:
+    if alike.kind is not Kind.CATEGORICAL:
+        return {"expected_log_hazard_ratio": alike.expected_log_hazard_ratios[0]}
+    by_category = dict(zip(alike.categories, alike.expected_log_hazard_ratios, strict=True))
+    del by_category[alike.reference_category]
+    return {"expected_log_hazard_ratios": by_category}
 
 
 def _section(heading: str, content: Mapping[str, object]) -> str:
@@ -72,6 +82,9 @@ def _section(heading: str, content: Mapping[str, object]) -> str:
 
 
 def _field(key: str, value: object) -> str:
+    if isinstance(value, Mapping):
+        inside = ", ".join(f"{json.dumps(name, ensure_ascii=False)} = {number}" for name, number in value.items())
+        return f"{key} = {{ {inside} }}"
     line = f"{key} = {json.dumps(value, ensure_ascii=False)}"
     if len(line) <= _WIDTH or not isinstance(value, list):
         return line

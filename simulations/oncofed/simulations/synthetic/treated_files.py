@@ -11,14 +11,13 @@ Promise and refusals are those of `synthetic.files`.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from oncofed.simulations.synthetic.files import TableFormat, refuse_to_overwrite, write_parquet, write_table
+from oncofed.simulations.synthetic.files import TableFormat, write_all
 from oncofed.simulations.synthetic.schema_writing import schema_as_toml
 from oncofed.simulations.synthetic.treated import (
     HORIZON_MONTHS,
@@ -50,16 +49,14 @@ def write_treated(
     population: int = POPULATION,
 ) -> tuple[Path, ...]:
     """Write the four files, make the folder if needed, return their paths. Raises InvalidInput if one is there."""
-    folder = Path(folder)
-    names = (f"patients.{table_format.value}", "schema.toml", "true_options.parquet", "true_effects.json")
-    table, schema, options, effects = paths = tuple(folder / name for name in names)
-    refuse_to_overwrite(folder, paths)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_table(consortium.table, table, table_format)
-    schema.write_text(schema_as_toml(consortium.schema, comment=_SCHEMA_COMMENT), encoding="utf-8")
-    write_parquet(_options(consortium), options)
-    effects.write_text(json.dumps(true_effects(consortium, population=population), indent=1) + "\n", encoding="utf-8")
-    return paths
+    return write_all(
+        folder,
+        consortium.table,
+        table_format,
+        schema=schema_as_toml(consortium.schema, comment=_SCHEMA_COMMENT),
+        truth=("true_effects.json", lambda: true_effects(consortium, population=population)),
+        of_patients=("true_options.parquet", lambda: _options(consortium)),
+    )
 
 
 def true_effects(consortium: TreatedConsortium, *, population: int) -> dict[str, object]:

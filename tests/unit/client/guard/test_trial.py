@@ -9,16 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from tests import installed_node as here
 from tests.installed_node import SITE, SOURCE, InstalledNode, installed_node
-from tests.summaries import counting
+from tests.summaries import counting, gains_of
+from torch import Tensor
 
 from oncofed.client.guard import guard as guard_module
 from oncofed.client.guard.policy_file import read_policy
 from oncofed.client.guard.trial import STEPS_SECONDS, Seconds, measured, refuse_if_slow
+from oncofed.client.patients import gain_sums
 from oncofed.client.patients.calibration_sums import calibration_sum
+from oncofed.client.patients.gain_sums import shares_held
+from oncofed.cohort.schema import ModalityEncoding
 from oncofed.errors import PrivacyRefusal
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummaryKind
+from oncofed.survival.comparators import Comparator
+from oncofed.survival.layers import Layer
 
 
 @pytest.fixture
@@ -112,6 +121,33 @@ def test_a_calibration_round_is_measured_as_well(node: InstalledNode, monkeypatc
     node.guard().offer_plan(node.offer(calibrated))
     assert tried(node, plan, lambda: now[0]).round_ == 0.0
     assert tried(node, calibrated, lambda: now[0]).round_ == 50.0
+
+
+@pytest.mark.parametrize("kind", [SummaryKind.COMPARISON, SummaryKind.VALUE])
+def test_gains_are_measured_where_everybody_is_held_by_every_step(
+    node: InstalledNode, monkeypatch: pytest.MonkeyPatch, kind: SummaryKind
+) -> None:
+    """With the first weights no model adds anything, and nobody is held: the shortest answer there is."""
+    shares: list[Tensor] = []
+
+    def held(*given: Any, **named: Any) -> Tensor:
+        shares.append(shares_held(*given, **named))
+        return shares[-1]
+
+    monkeypatch.setattr(gain_sums, "shares_held", held)
+    schema = here.SCHEMA.replace('"age"\nmodality = "clinical"', '"age"\nmodality = "laboratory"')
+    monkeypatch.setattr(here, "SCHEMA", schema)
+    plan = node.plan()
+    model = replace(  # columns: sex and its flag, age and its flag
+        plan.model,
+        comparators=(Comparator("age", (2, 3), (3,), 0.5),),
+        layers=(Layer("laboratory", (2, 3), (3,), ModalityEncoding().missing_weight),),
+    )
+    plan = replace(plan, model=model, held_out_fraction=0.2)
+    plan = replace(plan, summaries=(gains_of(plan, kind, noise_multiplier=9.0),))
+    node.guard().offer_plan(node.offer(plan))
+    tried(node, plan, lambda: 0.0)
+    assert float(torch.cat(shares).mean()) < 0.1
 
 
 def test_a_plan_for_which_no_answer_can_be_made_is_refused(

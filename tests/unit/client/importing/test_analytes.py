@@ -252,6 +252,65 @@ def test_volumes_and_areas_of_body_composition_are_converted(
 
 
 @pytest.mark.parametrize(
+    ("unit", "power"),
+    [
+        ("x1000/uL", 9),
+        ("x 1000/mm3", 9),
+        ("1000/ul", 9),
+        ("x100/ul", 8),
+        ("10000/ul", 10),
+        ("x10^3/uL", 9),
+        ("10*3/uL", 9),
+        ("10e03/ul", 9),
+        ("x103/ul", 9),
+        ("109/l", 9),
+        ("1010/l", 10),
+        ("x10^12/L", 12),
+        ("K/uL", 9),
+        ("K/mcL", 9),
+        ("thou/uL", 9),
+        ("Tsd./µl", 9),
+        ("Mio./µl", 12),
+        ("/ul", 6),
+    ],
+)
+def test_a_power_of_ten_is_read_in_full_or_by_its_exponent(unit: str, power: int) -> None:
+    """By litre. 1000 is no tenth to the power of nought."""
+    found = unit_of(unit, counted=True)
+    assert found is not None
+    assert found.factor == Fraction(10) ** power
+
+
+@pytest.mark.parametrize("unit", ["x10/L", "×10/L", "x 10/ul", "10/L", "x10 cells/L"])
+def test_a_ten_without_its_exponent_is_no_unit(unit: str) -> None:
+    """What is left of x10⁹/L where a program could not write the ⁹."""
+    assert unit_of(unit, counted=True) is None
+    assert unit_of(unit) is None
+
+
+@pytest.mark.parametrize(
+    ("analyte", "unit"),
+    [
+        ("egfr_creatinine", "mL/min/{1.73_m2}"),
+        ("egfr_creatinine", "ml/min/1,73m²"),
+        ("egfr_creatinine", "mL/min/1.73 m^2"),
+        ("esr", "mm/hr"),
+        ("esr", "mm/1h"),
+        ("aptt", "sek."),
+        ("ca_19_9", "[arb'U]/mL"),
+    ],
+)
+def test_a_unit_is_the_same_however_laboratories_write_it(analyte: str, unit: str) -> None:
+    found = BY_NAME[analyte]
+    assert factor_between(unit, found.unit, found) == 1
+
+
+@pytest.mark.parametrize("unit", ["mg*24h", "thou", "mc/l", "tsd.l"])
+def test_what_only_resembles_a_unit_is_none(unit: str) -> None:
+    assert unit_of(unit, counted=True) is None
+
+
+@pytest.mark.parametrize(
     "unit", ["mg/dL", "g/L", "10*3/uL", "10*9/L", "U/L", "k[IU]/L", "ng/mL", "umol/L", "meq/L", "/uL"]
 )
 def test_ucum_codes_are_known(unit: str) -> None:

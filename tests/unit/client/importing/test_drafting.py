@@ -355,3 +355,20 @@ def test_a_packed_file_with_remarks_is_drafted_as_it_must_be_read(tmp_path: Path
     (tmp_path / "table.txt.gz").write_bytes(gzip.compress(("# a remark;\n" + TABLE.replace(",", "|")).encode()))
     (source,) = tomllib.loads(draft([tmp_path / "table.txt.gz"], beside=tmp_path).mapping)["source"]
     assert (source["separator"], source["comment"], source["path"]) == ("bar", "#", "table.txt.gz")
+
+
+@pytest.mark.parametrize("stored", ["parquet", "csv"])
+@pytest.mark.parametrize(("clock", "asked"), [("23:30:00", True), ("00:00:00", False)])
+def test_a_draft_of_moments_in_utc_asks_where_the_hospital_is(
+    stored: str, clock: str, asked: bool, tmp_path: Path
+) -> None:
+    days = pd.to_datetime([f"2020-12-31T{clock}Z", f"2021-01-31T{clock}Z"])
+    table = pd.DataFrame({"patient_id": ["a", "b"], "diagnosis_date": days, "last_contact": days})
+    path = tmp_path / f"table.{stored}"
+    if stored == "parquet":
+        table.to_parquet(path)
+    else:
+        table.assign(**{name: table[name].map(pd.Timestamp.isoformat) for name in table.columns[1:]}).to_csv(path)
+    mapping = draft([path], beside=tmp_path).mapping
+    assert ('# time_zone = "Europe/Berlin"  # confirm: where is the hospital' in mapping) is asked
+    assert "time_zone" not in tomllib.loads(mapping)["mapping"]

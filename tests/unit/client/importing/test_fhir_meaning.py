@@ -146,9 +146,9 @@ def test_one_address_of_two_bundles_is_nobodys(tmp_path: Path) -> None:
         import_cohort(read_mapping(path))
 
 
-def bundles(folder: Path, *resources: list[tuple[str | None, Resource]]) -> ImportedCohort:
+def bundles(folder: Path, *resources: list[tuple[str | None, Resource]], mapping: str = MAPPING) -> ImportedCohort:
     """Each list is a bundle of addresses and resources."""
-    path = write(folder, [])
+    path = write(folder, [], mapping=mapping)
     for number, listed in enumerate(resources):
         entries = [{"resource": each} | ({"fullUrl": url} if url else {}) for url, each in listed]
         content = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
@@ -267,6 +267,122 @@ def test_patients_of_two_servers_with_one_id_are_no_versions_of_one_another(tmp_
     listed = [(f"https://{n}.example/fhir/Patient/a", each) for n, each in enumerate(who)]
     with pytest.raises(InvalidInput, match="holds patients of several servers"):
         bundles(tmp_path, listed[:1], [*listed[1:], (None, diagnosis("a")), (None, AWAKE)])
+
+
+MRN = "https://clinic.example/mrn"
+
+
+def known(name: str, number: str, **content: object) -> Resource:
+    return patient(name, identifier=[{"system": MRN, "value": number}], **content)
+
+
+NO_SYSTEM: Resource = {"identifier": [{"value": "100"}]}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (known("1", "100", birthDate="1950-01-01"), known("1", "200", birthDate="1970"), False),
+        (known("1", "100", birthDate="1950", gender="male"), known("1", "200", birthDate="1950"), False),
+        (known("1", "100"), known("1", "200"), True),  # a number of a visit, or one that was corrected
+        (known("1", "100", gender="male"), known("1", "200"), True),  # born on one day
+        (patient("1", birthDate="1900-01-01", gender="unknown"), patient("1"), True),  # an emergency
+        (patient("1", birthDate="1900-01-01", **NO_SYSTEM), patient("1", identifier=[{"value": "200"}]), True),
+        (patient("1", birthDate="1950-01-01", gender="male"), patient("1", birthDate="1970"), False),
+        (known("1", "100", birthDate="1950-01-01", gender="male"), known("1", "100"), True),  # what was corrected
+        (patient("1", birthDate="1950-01-01"), patient("1"), True),
+        (patient("1", birthDate="1960", gender="male"), patient("1"), True),
+        (patient("1"), known("1", "200"), True),
+    ],
+)
+def test_versions_of_one_id_are_of_one_person(one: Resource, other: Resource, same: bool, tmp_path: Path) -> None:
+    """Servers number patients alike, and their exports may lie in one folder."""
+    versions = [each | {"meta": {"versionId": str(n)}} for n, each in enumerate((one, other))]
+    resources = [*versions, diagnosis("1"), observation("1", "2020-03-01")]
+    if same:
+        found = imported(tmp_path, resources)
+        assert list(cells(found)) == ["1"]
+        return
+    with pytest.raises(InvalidInput, match=r"have versions of different people.* \(1 row\)"):
+        imported(tmp_path, resources)
+
+
+def test_versions_that_differ_in_one_thing_are_told_once(tmp_path: Path) -> None:
+    versions = [known("a", number) | {"meta": {"versionId": number}} for number in ("100", "200")]
+    told = notes(imported(tmp_path, [*versions, diagnosis("a"), AWAKE]))
+    assert told.count("1 ids of patients have versions with another identifier, birth or gender") == 1
+
+
+def test_an_identifier_that_several_outside_of_the_study_have_is_told(tmp_path: Path) -> None:
+    """Test patients, newborns, a placeholder: nobody can leave them out of an export."""
+    text = MAPPING.replace('path = "fhir"', f'path = "fhir"\nidentifier = "{MRN}"')
+    strangers = [known("x", "0"), known("y", "0", birthDate="1970-01-01")]
+    found = imported(tmp_path, [known("a", "100"), diagnosis("a"), AWAKE, *strangers], mapping=text)
+    assert list(cells(found)) == ["100"]
+    assert "1 identifiers are those of several patients, who were born on different days; none" in notes(found)
+
+
+@pytest.mark.parametrize(("born", "apart"), [("1960-04-02", False), ("1960-04", False), ("1970-04-02", True)])
+def test_patients_who_share_an_identifier_are_one_if_born_as_one(born: str, apart: bool, tmp_path: Path) -> None:
+    text = MAPPING.replace('path = "fhir"', f'path = "fhir"\nidentifier = "{MRN}"')
+    resources = [known("a", "100"), known("b", "100", birthDate=born), diagnosis("a"), observation("b", "2020-03-01")]
+    if apart:
+        with pytest.raises(InvalidInput, match="are those of several patients, who were born on different days"):
+            imported(tmp_path, resources, mapping=text)
+        return
+    found = imported(tmp_path, resources, mapping=text)
+    assert cells(found)["100"]["days"] == 51.0
+    assert notes(found).count("2 patients share an identifier with another, and are one") == 1
+
+
+@pytest.mark.parametrize(
+    ("base", "same"),
+    [
+        ("http://lab.example/fhir", False),
+        ("http://s1.example/fhir", True),
+        ("https://s1.example/fhir", True),
+        ("http://s1.example:80/fhir", True),
+        ("http://s1.example//fhir/", True),
+        ("http://s1.example:8080/fhir", False),
+    ],
+)
+def test_a_patient_of_another_server_is_another_patient(base: str, same: bool, tmp_path: Path) -> None:
+    value = crp(7.5) | {"subject": {"reference": f"{base}/Patient/a/_history/2"}}
+    listed: list[tuple[str | None, Resource]] = [("http://s1.example/fhir/Patient/a", patient("a"))]
+    listed += [(None, diagnosis("a")), (None, AWAKE), (None, value)]
+    if same:
+        assert cells(bundles(tmp_path, listed))["a"]["crp"] == 7.5
+        return
+    with pytest.raises(InvalidInput, match="holds patients of several servers"):
+        bundles(tmp_path, listed)
+
+
+@pytest.mark.parametrize("kind", ["replaces", "replaced-by"])
+@pytest.mark.parametrize(
+    ("base", "same"),
+    [("http://old.example/fhir", False), ("https://s1.example/fhir", True), ("http://s1.example/fhir", True)],
+)
+def test_a_link_to_another_server_makes_nobody_of_this_one_another(
+    kind: str, base: str, same: bool, tmp_path: Path
+) -> None:
+    who = patient("a", link=[{"other": {"reference": f"{base}/Patient/b"}, "type": kind}])
+    listed: list[tuple[str | None, Resource]]
+    listed = [(f"http://s1.example/fhir/Patient/{each['id']}", each) for each in (who, patient("b"))]
+    listed += [(None, each) for each in (diagnosis("a"), diagnosis("b"), AWAKE, crp(300, "b"))]
+    found = bundles(tmp_path, listed)
+    assert len({row["crp"] for row in cells(found).values()} - {300.0}) == (0 if same else 1)
+    assert ("1 patients are linked to one of another server" in notes(found)) != same
+
+
+@pytest.mark.parametrize(("bases", "same"), [(("s1", "s1"), True), (("s1", "old"), False)])
+def test_where_no_address_names_the_server_links_to_two_of_them_are_not_followed(
+    bases: tuple[str, str], same: bool, tmp_path: Path
+) -> None:
+    links = [{"other": {"reference": f"http://{each}.example/Patient/b"}, "type": "replaces"} for each in bases]
+    who = [patient("a", link=links), patient("b"), diagnosis("a"), diagnosis("b"), AWAKE, crp(300, "b")]
+    found = imported(tmp_path, who)
+    assert (cells(found)["a"]["crp"] == 300) == same
+    assert ("1 patients are linked to one of another server" in notes(found)) != same
 
 
 # --- copies and versions
@@ -482,7 +598,7 @@ def test_who_is_said_to_live_is_alive(tmp_path: Path) -> None:
 
 CONTACTS: list[dict[str, Any]] = [
     {"resourceType": "Encounter", "status": "finished", "period": {"start": "2020-05-01", "end": "2020-05-09"}},
-    {"resourceType": "Procedure", "status": "completed", "performedDateTime": "2020-05-09T08:00:00Z"},
+    {"resourceType": "Procedure", "status": "completed", "performedDateTime": "2020-05-09T08:00:00+02:00"},
     {"resourceType": "MedicationStatement", "status": "active", "effectivePeriod": {"start": "2020-05-09"}},
     {"resourceType": "MedicationAdministration", "status": "completed", "effectiveDateTime": "2020-05-09"},
     {"resourceType": "DiagnosticReport", "status": "final", "effectiveDateTime": "2020-05-09"},
@@ -514,9 +630,86 @@ def test_a_moment_is_the_day_that_it_was_in_the_hospitals_time_zone(tmp_path: Pa
         (tmp_path / str(number)).mkdir()
         resources = [patient("a"), diagnosis("a", moment), AWAKE]
         assert cells(imported(tmp_path / str(number), resources, mapping=text))["a"]["days"] == 51.0
-    (tmp_path / "cut").mkdir()
-    resources = [patient("a"), diagnosis("a", moments[0]), AWAKE]
-    assert cells(imported(tmp_path / "cut", resources))["a"]["days"] == 52.0  # as it is written
+    (tmp_path / "nobody said").mkdir()
+    with pytest.raises(InvalidInput, match="moment in UTC, which is a day only in a time zone"):
+        imported(tmp_path / "nobody said", [patient("a"), diagnosis("a", moments[0]), AWAKE])
+
+
+CENSORED = changed(
+    ('last_contact = ["last_contact"]', 'last_contact = ["death_date"]\ncontacts = { observations = ["date"] }')
+)
+
+
+def test_a_moment_in_utc_is_no_day_until_the_mapping_says_where(tmp_path: Path) -> None:
+    """Of a contact as of a diagnosis; contacts that nobody asks for harm nobody."""
+    moments = [patient("a"), diagnosis("a"), AWAKE, observation("a", "2020-05-01T23:30:00Z", "8480-6")]
+    with pytest.raises(InvalidInput, match=r"tell a contact by a moment in UTC.* \(1 row\).*time_zone = ") as refused:
+        imported(tmp_path, moments)
+    assert "day of the form" not in str(refused.value)
+    seen = [patient("a"), diagnosis("a", "2020-01-09T23:30:00Z"), AWAKE]
+    with pytest.raises(InvalidInput, match='column "date": is no day of the form') as refused:
+        imported(tmp_path, seen, mapping=CENSORED)
+    assert "time_zone" in str(refused.value)
+    stay: Resource = {"resourceType": "Encounter", "id": "e", "status": "finished"} | of("a")
+    stay |= {"period": {"end": "2020-06-01T23:30:00Z"}}
+    assert cells(imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, stay], mapping=CENSORED))["a"]["days"] == 51.0
+    with pytest.raises(InvalidInput, match="tell a contact by a moment in UTC"):
+        imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, stay])
+    for moment, days in (("2020-06-01T23:30:00+02:00", 143.0), ("2020-06-01T00:00:00Z", 143.0), ("2020-05-99", 51.0)):
+        found = imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, stay | {"period": {"end": moment}}])
+        assert cells(found)["a"]["days"] == days
+        assert ("1 resources tell a contact on what is no day" in notes(found)) is (days == 51.0)
+
+
+def in_zone(zone: str) -> str:
+    return changed(('patients = "diagnoses"', f'patients = "diagnoses"\ntime_zone = "{zone}"'))
+
+
+@pytest.mark.parametrize("clock", ["23:30:00+0000", "23:30:00z", "23Z", "17:30:00-0600"])
+def test_a_moment_of_iso_8601_is_read_as_fhir_writes_it(clock: str, tmp_path: Path) -> None:
+    """.NET, Python's %z and older servers leave the colon out; nobody can correct an export of a whole server."""
+    stay: Resource = {"resourceType": "Encounter", "id": "e", "status": "finished"} | of("a")
+    stay |= {"period": {"end": f"2020-06-01T{clock}"}}
+    found = imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, stay], mapping=in_zone("Europe/Berlin"))
+    assert cells(found)["a"]["days"] == 144.0
+
+
+@pytest.mark.parametrize(
+    ("zone", "written", "other", "days", "told"),
+    [
+        ("America/New_York", "2020-01-10T00:00:00Z", "2020-02-01T00:00:00Z", 51.0, False),
+        ("America/New_York", "2020-01-10T00:00:00+01:00", "2020-02-01", 51.0, False),
+        ("America/New_York", "2020-01-10T00:00:00Z", "2020-02-01T00:30:00Z", 52.0, True),
+        ("America/New_York", "2020-01-10T00:30:00Z", "2020-02-01T00:00:00Z", 52.0, True),
+        ("Europe/Berlin", "2020-01-10T00:00:00Z", "2020-02-01T13:30:00Z", 51.0, False),
+    ],
+)
+def test_a_field_of_nothing_but_midnights_holds_days(
+    zone: str, written: str, other: str, days: float, told: bool, tmp_path: Path
+) -> None:
+    """Half past midnight in UTC is the evening before in New York; a program writes a day as midnight."""
+    second = [patient("b"), diagnosis("b", other), observation("b", "2020-03-01", "8310-5", "awake")]
+    found = imported(tmp_path, [patient("a"), diagnosis("a", written), AWAKE, *second], mapping=in_zone(zone))
+    assert cells(found)["a"]["days"] == days
+    assert ("1 moments of Condition.onsetDateTime are midnight by their own clock" in notes(found)) is told
+
+
+def test_a_stand_in_that_is_missing_is_so_wherever_the_hospital_lies(tmp_path: Path) -> None:
+    text = in_zone("Europe/Berlin").replace("[mapping]", '[mapping]\nmissing = ["2099-12-31"]', 1)
+    dead = patient("a", deceasedDateTime="2099-12-31T23:30:00Z")
+    with pytest.raises(InvalidInput, match="has an event without a date"):
+        imported(tmp_path, [dead, diagnosis("a"), AWAKE], mapping=text)
+
+
+@pytest.mark.parametrize("issued", ["2020-01-08T23:30:00Z", "2020-01-09T11:00:00+01:00"])
+def test_an_observation_of_which_only_the_issue_is_told_has_that_day(issued: str, tmp_path: Path) -> None:
+    """It was true before, and nobody was seen for it then."""
+    text = in_zone("Europe/Berlin").replace('analyte = "crp"', 'analyte = "crp"\nwindow = [-1, 0]', 1)
+    value = crp(7.5, issued=issued) | {"effectiveDateTime": None}
+    late = observation("a", code="8310-5", issued="2020-09-01T08:00:00Z") | {"effectiveDateTime": None}
+    found = imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, value, late], mapping=text)
+    assert cells(found)["a"] == {"days": 51.0, "died": 0, "crp": 7.5, "ecog": None}
+    assert "2 rows tell no day but that of their issue, and have that" in notes(found)
 
 
 # --- therapies and variants
@@ -529,8 +722,9 @@ def with_marker(part: str, marker: str) -> str:
 
 THERAPY = '[[marker]]\nname = "ecog"\nsource = "extra"\ncodes = ["L01*"]\nwithout_row = "0"\ntake = "max"\n'
 DRUG = {"medicationCodeableConcept": concept("http://fhir.de/CodeSystem/bfarm/atc", "L01XA01")}
+DRUG_ITSELF: Resource = {"code": DRUG["medicationCodeableConcept"]}
 CONTAINED = {
-    "contained": [{"resourceType": "Medication", "id": "m", "code": DRUG["medicationCodeableConcept"]}],
+    "contained": [{"resourceType": "Medication", "id": "m"} | DRUG_ITSELF],
     "medicationReference": {"reference": "#m"},
 }
 
@@ -544,16 +738,179 @@ CONTAINED = {
         (CONTAINED, "active", 1),
         ({"medicationReference": {"reference": "Medication/cis"}}, "active", 1),
         ({"medicationReference": {"reference": "https://x.example/Medication/cis"}}, "active", 1),
+        ({"medicationReference": {"reference": "Medication/cis/_history/2"}}, "active", 1),
+        ({"medicationReference": {"reference": "https://x.example/Medication/cis/_history/2"}}, "active", 1),
+        ({"medicationReference": {"identifier": {"system": "urn:pharmacy", "value": "4711"}}}, "active", 1),
+        ({"medicationReference": {"display": "L01XA01"}}, "active", 1),
         ({"medicationReference": {"reference": "Medication/nowhere"}}, "active", 0),
     ],
 )
 def test_medications_are_found_by_code_and_by_reference(
     drug: Resource, status: str, given: int, tmp_path: Path
 ) -> None:
-    medication = {"resourceType": "Medication", "id": "cis", "code": DRUG["medicationCodeableConcept"]}
+    medication: Resource = {"resourceType": "Medication", "id": "cis", "code": DRUG["medicationCodeableConcept"]}
+    medication["identifier"] = [{"system": "urn:pharmacy", "value": "4711"}]
     taken = {"resourceType": "MedicationStatement", "id": "t", "status": status, "effectiveDateTime": "2020-02-01"}
     resources = [taken | of("a") | drug, patient("a"), diagnosis("a"), AWAKE, medication]
     assert cells(imported(tmp_path, resources, mapping=with_marker("fhir_medications", THERAPY)))["a"]["ecog"] == given
+
+
+ATC = "http://fhir.de/CodeSystem/bfarm/atc"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"code": concept(ATC, "B05BB02", "L01XA01")},
+        {"code": concept("urn:house", "cyto-7"), "ingredient": [{"itemCodeableConcept": concept(ATC, "L01XA01")}]},
+        {"ingredient": [{"itemCodeableConcept": concept(ATC, each)} for each in ("B05BB02", "L01XA01")]},
+    ],
+)
+@pytest.mark.parametrize("contained", [True, False])
+def test_every_code_of_a_medication_and_of_its_ingredients_counts(
+    content: Resource, contained: bool, tmp_path: Path
+) -> None:
+    """Each infusion that a pharmacy prepares is a resource with ingredients."""
+    medication: Resource = {"resourceType": "Medication", "id": "m"} | content
+    taken: Resource = {
+        "resourceType": "MedicationStatement",
+        "id": "t",
+        "status": "active",
+        "effectiveDateTime": "2020-02-01",
+    }
+    taken |= {"medicationReference": {"reference": "#m" if contained else "Medication/m"}}
+    more: list[Resource] = [] if contained else [medication]
+    taken |= {"contained": [medication]} if contained else {}
+    resources = [taken | of("a"), patient("a"), diagnosis("a"), AWAKE, *two_patients()[3:], *more]
+    found = imported(tmp_path, resources, mapping=with_marker("fhir_medications", THERAPY))
+    assert [row["ecog"] for row in cells(found).values()] == [1, 0]
+    assert "medication" not in notes(found)
+
+
+def preparation(ident: str, *ingredients: str, **content: object) -> Resource:
+    listed = [{"itemReference": {"reference": each}} for each in ingredients]
+    return {"resourceType": "Medication", "id": ident, "ingredient": listed} | content
+
+
+BAG: Resource = {"code": {"text": "Infusion bag"}}
+
+
+@pytest.mark.parametrize(
+    ("drug", "others", "given", "words"),
+    [
+        ("Medication/m", [preparation("m", "Medication/cis", **BAG)], 1, ""),
+        ("Medication/m", [preparation("m", "Medication/n"), preparation("n", "Medication/cis", "Medication/m")], 1, ""),
+        ("Medication/m", [preparation("m", "#in", contained=[{"id": "in", **DRUG_ITSELF}])], 1, ""),
+        ("#m", [preparation("m", "#in", **BAG), {"id": "in", **DRUG_ITSELF}], 1, ""),
+        ("#m", [preparation("m", "Medication/cis", **BAG)], 1, ""),
+        ("#m", [preparation("m", "#m", **BAG)], 0, ""),
+        ("Medication/m", [preparation("m", "Medication/nowhere", **BAG)], 0, "1 rows name a medication with an ingre"),
+    ],
+)
+def test_an_ingredient_may_be_a_resource_of_its_own(
+    drug: str, others: list[Resource], given: int, words: str, tmp_path: Path
+) -> None:
+    taken: Resource = {"resourceType": "MedicationStatement", "id": "t", "status": "active"} | of("a")
+    taken |= {"effectiveDateTime": "2020-02-01", "medicationReference": {"reference": drug}}
+    others = [{"resourceType": "Medication"} | each for each in others]
+    taken |= {"contained": others} if drug.startswith("#") else {}
+    resources = [patient("a"), diagnosis("a"), AWAKE, taken, {"resourceType": "Medication", "id": "cis", **DRUG_ITSELF}]
+    resources += [] if drug.startswith("#") else others
+    found = imported(tmp_path, resources, mapping=with_marker("fhir_medications", THERAPY))
+    assert cells(found)["a"]["ecog"] == given
+    assert words in notes(found)
+
+
+@pytest.mark.parametrize(
+    ("drug", "words"),
+    [
+        ({"medicationReference": {"reference": "Medication/nowhere"}}, "1 rows name a medication that is not among"),
+        ({"medicationReference": {"reference": "Medication/bare"}}, "1 rows name a medication without a code"),
+        ({"medicationReference": {"type": "Medication"}}, "1 resources have no code, and give no row"),
+    ],
+)
+def test_a_drug_that_nobody_can_name_is_told(drug: Resource, words: str, tmp_path: Path) -> None:
+    """With `without_row` the patient counts as not treated."""
+    taken = {"resourceType": "MedicationStatement", "id": "t", "status": "active", "effectiveDateTime": "2020-02-01"}
+    resources = [taken | of("a") | drug, {"resourceType": "Medication", "id": "bare"}, patient("a"), diagnosis("a")]
+    assert words in notes(imported(tmp_path, [*resources, AWAKE], mapping=with_marker("fhir_medications", THERAPY)))
+
+
+S1 = "http://s1.example/fhir/"
+
+
+@pytest.mark.parametrize(
+    ("address", "reference", "given"),
+    [
+        (f"{S1}Medication/m", "http://pharmacy.example/fhir/Medication/m", 0),
+        (f"{S1}Medication/m", "https://s1.example/fhir/Medication/m/_history/3", 1),
+        ("http://pharmacy.example/fhir/Medication/m", "http://pharmacy.example/fhir/Medication/m", 1),
+        ("http://pharmacy.example/fhir/Medication/m", f"{S1}Medication/m", 0),
+        ("http://pharmacy.example/fhir/Medication/m", "Medication/m", 1),
+        (None, "http://pharmacy.example/fhir/Medication/m", 0),
+        (None, f"{S1}Medication/m", 1),
+    ],
+)
+def test_a_medication_of_another_server_is_another_drug(
+    address: str | None, reference: str, given: int, tmp_path: Path
+) -> None:
+    """And is told, since a row of which nobody knows the drug is none that was not given."""
+    medication: Resource = {"resourceType": "Medication", "id": "m", "code": concept(ATC, "L01XA01")}
+    taken = {"resourceType": "MedicationStatement", "id": "t", "status": "active", "effectiveDateTime": "2020-02-01"}
+    taken |= of("a") | {"medicationReference": {"reference": reference}}
+    listed: list[tuple[str | None, Resource]] = [(f"{S1}Patient/a", patient("a")), (None, diagnosis("a"))]
+    listed += [(None, AWAKE), (None, taken), (address, medication)]
+    found = bundles(tmp_path, listed, mapping=with_marker("fhir_medications", THERAPY))
+    assert cells(found)["a"]["ecog"] == given
+    assert ("1 rows name a medication that is not among" in notes(found)) != given
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"code": concept(ATC, "L01XA01")}, {"code": concept(ATC, "B05BB01")}, False),
+        ({"code": concept("urn:pzn", "7")}, {"code": concept("urn:pzn", "8")}, False),
+        (
+            {"code": concept("urn:pzn", "7")},
+            {"code": concept("urn:pzn", "7"), "ingredient": [{"itemCodeableConcept": concept(ATC, "L01XA01")}]},
+            True,
+        ),
+        ({"code": {"text": "Cisplatin"}}, {"code": concept(ATC, "L01XA01")}, True),
+        ({"code": concept("http://www.whocc.no/atc", "L01XA01")}, {"code": concept(ATC, "L01XA01")}, True),
+    ],
+)
+def test_versions_of_one_medication_are_of_one_drug(one: Resource, other: Resource, same: bool, tmp_path: Path) -> None:
+    """Servers number drugs alike, and the newest would be everybody's."""
+    versions: list[Resource] = [
+        {"resourceType": "Medication", "id": "1", "meta": {"versionId": str(n)}} | each
+        for n, each in enumerate((one, other))
+    ]
+    taken = {"resourceType": "MedicationStatement", "id": "t", "status": "active", "effectiveDateTime": "2020-02-01"}
+    taken |= of("a") | {"medicationReference": {"reference": "Medication/1"}}
+    resources = [patient("a"), diagnosis("a"), AWAKE, taken, *versions]
+    if same:
+        found = imported(tmp_path, resources, mapping=with_marker("fhir_medications", THERAPY))
+        assert cells(found)["a"]["ecog"] == 1
+        return
+    with pytest.raises(InvalidInput, match=r"ids of medications have versions of different drugs.* \(1 row\)"):
+        imported(tmp_path, resources, mapping=with_marker("fhir_medications", THERAPY))
+
+
+def test_versions_of_one_medication_are_of_one_server(tmp_path: Path) -> None:
+    drug: Resource = {"resourceType": "Medication", "id": "1", "code": {"text": "Cisplatin"}}
+    listed = [(f"http://{each}.example/fhir/Medication/1", drug) for each in ("a", "b")]
+    with pytest.raises(InvalidInput, match="ids of medications have versions of different drugs"):
+        bundles(
+            tmp_path,
+            [*listed, (None, patient("a")), (None, diagnosis("a")), (None, AWAKE)],
+            mapping=with_marker("fhir_medications", THERAPY),
+        )
+
+
+def test_resources_without_a_code_of_the_system_that_is_named_are_told(tmp_path: Path) -> None:
+    text = changed(('part = "fhir_observations"', f'part = "fhir_observations"\nsystem = "{SNOMED}"'))
+    found = imported(tmp_path, two_patients(), mapping=text)
+    assert "3 resources have no code of the system that the mapping names, and give no row" in notes(found)
 
 
 def test_the_first_systemic_therapy_can_be_time_zero(tmp_path: Path) -> None:

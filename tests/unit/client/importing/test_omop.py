@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import random
 from collections.abc import Iterator
@@ -20,8 +21,11 @@ from tests.postgresql import PASSWORD, Server, running_postgresql
 from oncofed.client.importing.catalogue import CATALOGUE, catalogue_schema
 from oncofed.client.importing.cohort_import import ImportedCohort, import_cohort
 from oncofed.client.importing.mapping_file import read_mapping
+from oncofed.client.importing.omop import ids_in
 from oncofed.client.importing.omop_drafting import OmopPlace, draft_omop
+from oncofed.client.importing.omop_hierarchy import Hierarchy
 from oncofed.client.importing.omop_tables import OMOP, UNITS
+from oncofed.client.importing.readings import Column
 from oncofed.client.importing.units import unit_of
 from oncofed.errors import InvalidInput
 from studies.omop.make_omop import BREAST, COLON, COLUMNS, DATA_CUT, DIABETES, LUNG, Model, written
@@ -237,16 +241,24 @@ def test_a_blank_behind_a_hospitals_own_code_means_nothing_in_files_and_database
     assert_is(frame(from_database(mapping, postgresql.url, schema="blanks")), MODEL.truth)
 
 
-@pytest.mark.parametrize("written", ["LDH-U\u0308\t", "LDH-\u00dc\u00a0", "LDH-\u200b\u00dc"])
+@pytest.mark.parametrize(
+    ("code", "written"),
+    [
+        ("LDH-Ü", "LDH-U\u0308\t"),
+        ("LDH-Ü", "LDH-\u00dc\u00a0"),
+        ("LDH-Ü", "LDH-\u200b\u00dc"),
+        ("LDH-K;`", "LDH-\u212a\u037e\u1fef"),  # the sign of kelvin, and marks of Greek
+    ],
+)
 def test_a_hospitals_own_code_is_the_same_in_files_and_databases_however_it_is_written(
-    mapping: Path, postgresql: Server, written: str
+    mapping: Path, postgresql: Server, code: str, written: str
 ) -> None:
-    """With two characters for one letter, and with blanks and marks that nobody sees."""
-    change(mapping, ("source:LDH-37", "source:LDH-Ü"))
+    """With other characters for a letter, and with blanks and marks that nobody sees."""
+    change(mapping, ("source:LDH-37", f"source:{code}"))
     table = MODEL.tables["measurement"].copy()
     own = table["measurement_source_value"] == "LDH-37"
     table.loc[own, "measurement_source_value"] = written
-    others = table[own].head(50).assign(measurement_source_value="LDH-X-Ü")  # which holds its letters, too
+    others = table[own].head(50).assign(measurement_source_value=f"LDH-X-{code[4:]}")  # which holds its letters, too
     table = pd.concat([table, others.assign(measurement_id=others["measurement_id"] + 10**7)], ignore_index=True)
     schema = f"written{len(written)}{ord(written[4])}"
     to_postgresql(postgresql.url, replace(MODEL, tables={**MODEL.tables, "measurement": table}), schema=schema)
@@ -256,6 +268,15 @@ def test_a_hospitals_own_code_is_the_same_in_files_and_databases_however_it_is_w
     counts = [[each.rows_read for each in found.report.sources] for found in (in_files, in_database)]
     assert counts[0] == counts[1]
     assert_is(in_files.table.to_pandas(), MODEL.truth)
+
+
+@pytest.mark.parametrize("name", ["person.parquet", "Measurement.2.parquet", "death/part.parquet"])
+def test_a_table_is_not_written_on_a_table_of_the_model(mapping: Path, name: str) -> None:
+    before = sorted((mapping.parent / "cdm").rglob("*"))
+    said = oncofed("cohort", "import", str(mapping), "--out", str(mapping.parent / "cdm" / name))
+    assert said.code == 2
+    assert "is a table of the model that it is made from" in said.text
+    assert sorted((mapping.parent / "cdm").rglob("*")) == before
 
 
 def test_a_column_that_tells_no_unit_is_refused_where_the_model_has_one(mapping: Path) -> None:
@@ -356,6 +377,22 @@ def test_an_operator_that_is_not_known_is_told(mapping: Path) -> None:
     assert "measurement.csv: 1 rows have an operator that is not known, and no limit" in told
 
 
+def test_facts_of_a_model_without_a_value_are_refused_beside_other_rows_with_values(mapping: Path) -> None:
+    """Who has the fact would be not measured, and who has not 0. One such row alone may be a pending result."""
+    gene = 'codes = ["2000000302"]\n'
+    change(mapping, (gene, gene + 'without_row = "0"\n'))
+    path = mapping.parent / "cdm" / "measurement.csv"
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    of_gene = rows["measurement_concept_id"] == "2000000302"
+    told = [name for name in rows.columns if name.startswith("value_")]
+    rows.loc[of_gene, told] = ""
+    rows.to_csv(path, index=False)
+    with pytest.raises(InvalidInput, match="is empty in every row, beside without_row"):
+        imported(mapping)
+    rows[~of_gene | (rows.index == rows.index[of_gene][0])].to_csv(path, index=False)
+    assert "none of its 1 rows has a value" in imported(mapping).report.in_words
+
+
 def test_units_of_a_hospitals_own_are_told_by_the_mapping(mapping: Path) -> None:
     change(mapping, ('name = "measurements"', 'name = "measurements"\nunit_words = { 2000000999 = "mg/dl" }'))
     assert person_with(mapping, ",1.25,,2000000999,,,")["log10_crp"].item() == pytest.approx(np.log10(12.5))
@@ -380,11 +417,126 @@ def test_without_descendants_only_the_concept_itself_counts(mapping: Path) -> No
     assert imported(mapping).report.listed == listed < len(MODEL.truth)
 
 
-def test_a_concept_as_near_to_two_listed_ones_is_refused(mapping: Path) -> None:
+@pytest.mark.parametrize("twice", ["", f"{COLON},2000000101,3\n"])  # by a longer way, too
+def test_a_concept_as_near_to_two_listed_ones_is_refused(mapping: Path, twice: str) -> None:
     with (mapping.parent / "cdm" / "concept_ancestor.csv").open("a") as file:
-        file.write(f"{COLON},2000000101,1\n")
+        file.write(f"{COLON},2000000101,1\n{twice}")
     with pytest.raises(InvalidInput, match="as near to two of the concepts"):
         imported(mapping)
+
+
+def test_a_list_of_concepts_holds_those_below_whatever_else_a_mapping_names(mapping: Path) -> None:
+    """A marker that translates lower concepts changes neither who is a patient nor who has a drug of a class."""
+    path = mapping.parent / "cdm" / "concept_ancestor.csv"
+    rows = pd.read_csv(path)
+    below = rows[rows["ancestor_concept_id"].isin([LUNG, COLON])]["descendant_concept_id"].unique()
+    path.write_text(
+        path.read_text()
+        + "".join(f"443000,{concept},{1 + (concept not in (LUNG, COLON))}\n" for concept in {LUNG, COLON, *below})
+    )
+    change(
+        mapping,
+        ('keep = { condition_concept_id = ["443388", "4180790"] }', 'keep = { condition_concept_id = ["443000"] }'),
+    )
+    assert_is(frame(mapping), MODEL.truth)
+    path.write_text(path.read_text() + "443000,4180790,1\n")  # a part that was joined twice
+    assert_is(frame(mapping), MODEL.truth)
+
+
+def test_a_year_of_birth_that_no_calendar_has_is_a_fault(mapping: Path) -> None:
+    path = mapping.parent / "cdm" / "person.csv"
+    persons = pd.read_csv(path, dtype=str, keep_default_na=False)
+    persons.loc[0, "year_of_birth"] = "99999999999"
+    persons.to_csv(path, index=False)
+    with pytest.raises(InvalidInput, match=r"are no day \(1 row\)"):
+        imported(mapping)
+
+
+def test_a_vocabulary_is_read_as_everybody_gets_it(mapping: Path) -> None:
+    """With tabs in a file called .csv, and quotation marks that belong to a name."""
+    path = mapping.parent / "cdm" / "concept_ancestor.csv"
+    path.rename(path.with_name("CONCEPT_ANCESTOR.csv"))
+    path = path.with_name("CONCEPT_ANCESTOR.csv")
+    path.write_text(path.read_text().replace(",", "\t"))
+    known = (mapping.parent / "cdm" / "concept.csv").read_text().replace(",", "\t").splitlines()
+    known = [
+        f"{line}\t{name}"
+        for line, name in zip(known, ["concept_name", *['"Cat scratch" disease'] * len(known)], strict=False)
+    ]
+    (mapping.parent / "cdm" / "concept.csv").unlink()
+    (mapping.parent / "cdm" / "CONCEPT.csv").write_text("\n".join([*known, '2000000999\tmg/dL\tx\t3.5"']) + "\n")
+    assert_is(frame(mapping), MODEL.truth)
+    assert person_with(mapping, ",1.25,,2000000999,,,")["log10_crp"].item() == pytest.approx(np.log10(12.5))
+
+
+def test_tables_of_the_vocabulary_are_read_as_their_publisher_gives_them(mapping: Path) -> None:
+    """By tabs, with names in .csv, and with quotation marks that quote nothing."""
+    path = mapping.parent / "cdm" / "concept_ancestor.csv"
+    path.write_text(path.read_text().replace(",", "\t"))
+    assert_is(frame(mapping), MODEL.truth)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"1\t2\n")
+    with pytest.raises(InvalidInput, match=r"concept_ancestor.csv: has rows with more or fewer cells .* \(1 row\)"):
+        imported(mapping)
+    path.unlink()
+    path.with_name("CONCEPT_ANCESTOR.csv.gz").write_bytes(gzip.compress(whole.replace(b"\n", b"\r\n"))[:-9])
+    with pytest.raises(InvalidInput, match="archive is damaged"):
+        imported(mapping)
+    path.with_name("CONCEPT_ANCESTOR.csv.gz").write_bytes(gzip.compress(whole.replace(b"\n", b"\r\n")))
+    assert_is(frame(mapping), MODEL.truth)
+    path.with_name("concept.csv").write_text(
+        'concept_id\tconcept_name\tconcept_code\n2000000999\t"Cat scratch" disease, 3.5"\tmg/dL\n'
+    )
+    assert person_with(mapping, ",1.25,,2000000999,,,")["log10_crp"].item() == pytest.approx(np.log10(12.5))
+
+
+@pytest.mark.parametrize("cell", ['"{}"', "{}.0", "{} "])
+def test_a_vocabulary_that_a_hospital_exported_again_is_read_alike(cell: str, mapping: Path) -> None:
+    """Under the publisher's header: PostgreSQL's FORCE QUOTE, numbers of pandas, and columns of fixed width."""
+    path = mapping.parent / "cdm" / "concept_ancestor.csv"
+    header, *rows = path.read_text().replace(",", "\t").splitlines()
+    again = "".join("\t".join(cell.format(each) for each in row.split("\t")) + "\n" for row in rows)
+    path.write_text(f"{header}\n{again}")
+    assert_is(frame(mapping), MODEL.truth)
+    path.write_text(f"{header}\n{again}SCTID 1\t443388\t1\n")
+    with pytest.raises(InvalidInput, match=r"concept_ancestor.csv: has rows of what is no concept .*\(1 row\)"):
+        imported(mapping)
+
+
+def test_a_list_of_a_column_in_capitals_holds_the_concepts_below(mapping: Path) -> None:
+    """As SQL Server and Oracle name the model's columns."""
+    change(mapping, ("keep = { condition_concept_id", "keep = { CONDITION_CONCEPT_ID"))
+    assert_is(frame(mapping), MODEL.truth)
+
+
+def test_a_word_for_not_known_is_no_concept(mapping: Path) -> None:
+    """As SQL Server (NULL), COPY and some vendors (-1) write it."""
+    change(mapping, ('site_source = "persons"', 'site_source = "persons"\nmissing = ["NULL", "-1"]'))
+    for unknown in ("NULL", "-1"):
+        found = person_with(mapping, f"{unknown},1.25,{unknown},8840,,,")
+        assert found["log10_crp"].item() == pytest.approx(np.log10(12.5))
+    with pytest.raises(InvalidInput, match="is no concept id"):
+        person_with(mapping, "-2,1.25,,8840,,,")
+
+
+def test_a_negative_concept_is_none_however_it_is_stored() -> None:
+    for cells in ([-1.0, 5.0, np.nan], ["-1", "5", ""]):
+        ids, wrong = ids_in(Column(pd.Series(cells)))
+        assert (ids.tolist(), wrong) == ([0, 5, 0], 1)
+
+
+def test_words_mean_the_nearest_concept_and_lists_every_one() -> None:
+    tree = Hierarchy(frozenset({"code"}), {"1": {"2": 1, "3": 2, "4": 2}, "2": {"3": 1}, "5": {"4": 2}})
+    assert set(tree.with_below("code", ["1"])) == {"1", "2", "3", "4"}
+    assert set(tree.with_below("code", ["2"])) == {"2", "3"}
+    assert tree.with_below("value", ["1"]) == ("1",)
+    assert tree.translated("code", {"1": "a", "2": "b"}) == {"1": "a", "2": "b", "3": "b", "4": "a"}
+    assert tree.translated("code", {"2": "b", "1": "a"})["3"] == "b"
+    assert tree.translated("value", {"1": "a"}) == {"1": "a"}
+    assert tree.in_doubt("code", {"1": "a", "5": "b"}) == 1  # 4
+    assert tree.in_doubt("code", {"1": "a", "5": "a"}) == 0
+    assert tree.in_doubt("code", {"1": "a", "5": "b", "4": "c"}) == 0
+    assert tree.in_doubt("value", {"1": "a", "5": "b"}) == 0
 
 
 def test_first_systemic_therapy_may_be_time_zero(mapping: Path) -> None:

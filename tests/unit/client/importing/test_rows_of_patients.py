@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oncofed.client.importing.follow_up import follow_up
-from oncofed.client.importing.mapping import SameDay, Take
+from oncofed.client.importing.mapping_choices import SameDay, Take
 from oncofed.client.importing.rows_of_patients import pick
 
 Row = tuple[int, float, float]

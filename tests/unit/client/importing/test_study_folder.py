@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from oncofed.client.importing.cbioportal import read_part
 from oncofed.client.importing.cohort_import import ImportedCohort, import_cohort
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.mapping_choices import Part
 from oncofed.client.importing.mapping_file import read_mapping
 from oncofed.client.importing.primary_samples import is_primary
 from oncofed.errors import InvalidInput
@@ -219,6 +223,64 @@ def test_columns_of_a_matrix_that_are_of_no_sample_are_counted(folder: Path) -> 
     assert_is(found.table.to_pandas(), FOLDER.truth)
 
 
+def sequenced(folder: Path) -> set[str]:
+    found = imported(folder).table.to_pandas().set_index("patient_id")["STK11_mut"]
+    return {*found[found.notna()].index}
+
+
+def test_the_samples_that_the_head_of_the_mutations_lists_were_sequenced(folder: Path) -> None:
+    (folder / "data_gene_panel_matrix.txt").unlink()
+    change(folder / "data_mutations.txt", ("#version 2.4\n", "#version 2.4\n#sequenced_samples: P-0001-T1 P-0002-T1\n"))
+    assert sequenced(folder) == {"P-0001", "P-0002"}
+    (folder / "case_lists").mkdir()
+    (folder / "case_lists" / "cases_sequenced.txt").write_text("case_list_ids: P-0002-T1\tP-0004-T1\n")
+    assert sequenced(folder) == {"P-0002", "P-0004"}
+
+
+@pytest.mark.parametrize("listed", ["", "p-0001-t1\tP-0001", "P-0001-T1A"])
+def test_where_no_sample_of_the_study_was_sequenced_the_folder_is_refused(folder: Path, listed: str) -> None:
+    panels = folder / "data_gene_panel_matrix.txt"
+    panels.write_text("SAMPLE_ID\tmutations\n" + "".join(f"{each}\tSMALL\n" for each in listed.split()))
+    with pytest.raises(InvalidInput, match=r"data_gene_panel_matrix.txt: names no sample of the study as sequenced"):
+        imported(folder)
+    panels.unlink()
+    (folder / "case_lists").mkdir()
+    (folder / "case_lists" / "cases_sequenced.txt").write_text(f"case_list_ids:{listed}\n")
+    with pytest.raises(InvalidInput, match=r"cases_sequenced.txt: names no sample of the study as sequenced"):
+        imported(folder)
+
+
+def test_one_panel_has_the_same_genes_in_every_file_that_describes_it(folder: Path) -> None:
+    small = folder / "data_gene_panel_small.txt"
+    again = folder / "data_gene_panel_small_2.txt"
+    again.write_text(small.read_text().replace("TP53\tKRAS", "KRAS\tTP53"))
+    assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
+    again.write_text(small.read_text().replace("TP53", "BRAF"))
+    with pytest.raises(InvalidInput, match="that another file describes with other genes"):
+        imported(folder)
+
+
+def test_the_symbols_of_a_matrix_may_stand_behind_other_columns(folder: Path) -> None:
+    path = folder / "data_cna.txt"
+    rows = [line.split("\t") for line in path.read_text().splitlines()]
+    path.write_text("".join("\t".join([row[1], row[0], *row[2:]]) + "\n" for row in rows))
+    assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
+    path.write_text("".join("\t".join([*row[1:], row[0]]) + "\r\n" for row in rows))
+    assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
+
+
+def test_an_encoding_that_would_be_passed_over_is_refused(folder: Path) -> None:
+    change(folder / "mapping.toml", ('whole = ["WES"]', 'whole = ["WES"]\nencoding = "windows-1252"'))
+    with pytest.raises(InvalidInput, match="encoding: has no meaning for this part"):
+        imported(folder)
+
+
+def test_two_columns_of_one_sample_are_a_fault(folder: Path) -> None:
+    change(folder / "data_cna.txt", ("P-0002-T1", "P-0001-T1"))
+    with pytest.raises(InvalidInput, match=r"data_cna.txt: has several columns of one sample \(1 row\)"):
+        imported(folder)
+
+
 def test_a_silent_class_has_no_capitals(folder: Path) -> None:
     path = folder / "data_mutations.txt"
     assert "\tSilent" in path.read_text()
@@ -304,3 +366,144 @@ def test_the_choice_of_samples_is_for_study_folders_alone(folder: Path) -> None:
     change(folder / "mapping.toml", ('part = "cbioportal_patients"', 'part = "table"\npatient = "x"\nsamples = "all"'))
     with pytest.raises(InvalidInput, match="samples: has no meaning for this part"):
         imported(folder)
+
+
+@pytest.mark.parametrize("aliquot", ["", "-11D-A153-08"])
+def test_the_barcodes_of_aliquots_of_tcga_lead_to_their_samples(folder: Path, aliquot: str) -> None:
+    """As in the files of the Genomic Data Commons; the study has the barcodes of samples."""
+    for path in folder.glob("data_*.txt"):
+        cut = f"A{aliquot}" if path.name == "data_mutations.txt" else ""
+        path.write_text(re.sub(r"P-(\d{4})-T(\d)", rf"TCGA-AA-\1-0\g<2>{cut}", path.read_text()))
+    assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
+
+
+def test_mutations_of_which_none_is_of_a_sample_of_the_study_are_refused(folder: Path) -> None:
+    """Every gene would be 0 for everybody."""
+    path = folder / "data_mutations.txt"
+    path.write_text(path.read_text().replace("P-", "Q-"))
+    with pytest.raises(InvalidInput, match="no Tumor_Sample_Barcode is a SAMPLE_ID of the study"):
+        imported(folder)
+
+
+@pytest.mark.parametrize(
+    ("column", "meta"), [("cna", ""), ("gistic", "stable_id: gistic\ndata_filename: data_cna.txt\n")]
+)
+def test_a_copy_number_outside_of_the_samples_panel_is_not_measured_and_told(
+    folder: Path, column: str, meta: str
+) -> None:
+    """Real studies write 0 there: whoever was sequenced before a gene came to the panel would not have it amplified."""
+    before = imported(folder).table.to_pandas()
+    matrix = pd.read_csv(folder / "data_gene_panel_matrix.txt", sep="\t", keep_default_na=False)
+    gene, name = "CDKN2A", "CDKN2A_deleted"
+    (folder / "data_gene_panel_small.txt").write_text("stable_id: NONE\ngene_list:\tTP53\tKRAS\tEGFR\n")
+    (folder / "data_gene_panel_large.txt").write_text(f"stable_id: SOME\ngene_list:\tTP53\t{gene}\n")
+    panels = np.where(np.arange(len(matrix)) % 2, "NONE", "SOME")
+    table = matrix.assign(mutations="WES")
+    table[column] = panels
+    table.to_csv(folder / "data_gene_panel_matrix.txt", sep="\t", index=False)
+    if meta:
+        (folder / "meta_cna.txt").write_text(meta)
+    found = imported(folder)
+    after = found.table.to_pandas()[name]
+    panel = pd.Series(panels).groupby(matrix["SAMPLE_ID"].str[:6]).agg("".join)
+    seen = before["patient_id"].map(panel)
+    never, always = seen.str.fullmatch("(NONE)+").fillna(False), seen.str.fullmatch("(SOME)+").fillna(False)
+    assert before[name][never].notna().sum() > 50
+    assert after[never].isna().all()
+    assert after[always].equals(before[name][always])
+    told = [note for source in found.report.sources for note in source.notes]
+    assert any("cells lie in genes that their sample's panel does not name: not measured" in note for note in told)
+
+
+OF_CNA = "stable_id: gistic\ndata_filename: data_cna.txt\n"
+
+
+def with_panels_of_copy_number(folder: Path, meta: str = "", **columns: str) -> pd.Series:
+    """The deletions of CDKN2A, which the panel SMALL lacks. columns: of the matrix of panels, alike for everybody."""
+    matrix = pd.read_csv(folder / "data_gene_panel_matrix.txt", sep="\t", keep_default_na=False)
+    matrix.assign(**columns).to_csv(folder / "data_gene_panel_matrix.txt", sep="\t", index=False)
+    (folder / "data_gene_panel_small.txt").write_text("stable_id: SMALL\ngene_list: TP53\tKRAS\tEGFR\n")
+    (folder / "meta_cna.txt").write_text(meta)
+    change(folder / "mapping.toml", ('file = "data_cna.txt"', 'file = "data_cna.txt"\nwhole = ["WES"]'))
+    found: pd.Series = imported(folder).table.to_pandas()["CDKN2A_deleted"]
+    return found
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"cna": "SMALL", "gistic": "WES"},  # that of another assay comes first
+        {"cna": "SMALL"},  # which is another assay's, too
+        {"gistic": "NA"},  # of no panel, as an exome is, but with numbers
+    ],
+)
+def test_copy_number_is_told_for_all_genes_unless_its_own_profile_has_a_panel(
+    folder: Path, columns: dict[str, str]
+) -> None:
+    before = imported(folder).table.to_pandas()["CDKN2A_deleted"]
+    assert before.notna().sum() > 50
+    assert with_panels_of_copy_number(folder, OF_CNA, **columns).equals(before)
+
+
+@pytest.mark.parametrize(("columns", "measured"), [({}, False), ({"gistic": "NA"}, False), ({"gistic": "WES"}, True)])
+def test_one_panel_may_be_told_for_all_samples_of_a_profile(
+    folder: Path, columns: dict[str, str], measured: bool
+) -> None:
+    """A column of the panel matrix says more."""
+    found = with_panels_of_copy_number(folder, OF_CNA + "gene_panel: SMALL\n", **columns)
+    assert (found.notna().sum() > 50) == measured
+    assert measured or found.isna().all()
+
+
+@pytest.mark.parametrize("matrix", [True, False])
+def test_the_genes_of_sequenced_samples_may_be_those_of_one_panel(folder: Path, matrix: bool) -> None:
+    samples = [line.split("\t")[1] for line in FOLDER.files["data_clinical_sample.txt"].splitlines()[5:]]
+    (folder / "case_lists").mkdir()
+    (folder / "case_lists" / "cases_sequenced.txt").write_text("case_list_ids: " + "\t".join(samples) + "\n")
+    (folder / "meta_mutations.txt").write_text("gene_panel: SMALL\ndata_filename: data_mutations.txt\n")
+    panels = folder / "data_gene_panel_matrix.txt"
+    panels.write_text("SAMPLE_ID\tgistic\n")
+    if not matrix:
+        panels.unlink()
+    found = imported(folder).table.to_pandas()
+    assert found["TP53_mut"].notna().sum() > 200
+    assert found["STK11_mut"].isna().all()
+    (folder / "meta_mutations.txt").write_text("gene_panel: LOST\ndata_filename: data_mutations.txt\n")
+    with pytest.raises(InvalidInput, match=r"meta_\*.txt: gene_panel: name a gene panel that no file"):
+        imported(folder)
+    (folder / "meta_other.txt").write_text("gene_panel: SMALL\ndata_filename: data_mutations.txt\n")
+    with pytest.raises(InvalidInput, match="name several panels for one file"):
+        imported(folder)
+
+
+def test_a_sample_that_is_kept_is_not_displaced_by_one_that_is_not(tmp_path: Path) -> None:
+    """And among those that are kept the primary tumour comes first, whatever else the mapping keeps."""
+    rows = ["PATIENT_ID\tSAMPLE_ID\tSAMPLE_TYPE\tCT\tTMB"]
+    rows += [
+        "a\ta1\tPrimary\tLUAD\t3",
+        "a\ta2\tMetastasis\tLUAD\t40",
+        "b\tb1\tPrimary\tLUSC\t5",
+        "b\tb2\tMetastasis\tLUAD\t7",
+    ]
+    (tmp_path / "data_clinical_sample.txt").write_text("\n".join(rows) + "\n")
+    source = Source(name="s", path=Path(), part=Part.SAMPLES, patient="PATIENT_ID", keep={"CT": ("LUAD",)})
+    wanted = ["PATIENT_ID", "CT", "TMB"]
+    frame, _, _ = read_part(source, tmp_path, wanted, missing=(), tell=lambda _: None)
+    assert frame[frame["CT"] == "LUAD"]["TMB"].astype(object).where(lambda cells: cells.notna(), None).tolist() == [
+        "3",
+        None,
+        "7",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["", "NA", "[Not Available]", "unclear"])
+def test_a_sample_of_which_nobody_knows_the_kind_is_known_by_its_barcode(tmp_path: Path, kind: str) -> None:
+    rows = [
+        "PATIENT_ID\tSAMPLE_ID\tSAMPLE_TYPE\tTMB",
+        f"a\tTCGA-AA-0001-01\t{kind}\t3",
+        "a\tTCGA-AA-0001-06\tMetastasis\t40",
+    ]
+    (tmp_path / "data_clinical_sample.txt").write_text("\n".join(rows) + "\n")
+    source = Source(name="s", path=Path(), part=Part.SAMPLES, patient="PATIENT_ID")
+    frame, _, _ = read_part(source, tmp_path, ["PATIENT_ID", "TMB"], missing=("unclear",), tell=lambda _: None)
+    assert frame["TMB"].astype(object).where(lambda cells: cells.notna(), None).tolist() == ["3", None]

@@ -6,6 +6,7 @@ import io
 import re
 import sqlite3
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -13,6 +14,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -26,12 +28,14 @@ from tests.postgresql import Server, running_postgresql
 
 from oncofed.client.importing.cohort_import import import_cohort
 from oncofed.client.importing.database_rows import OpenDatabases
-from oncofed.client.importing.mapping import Part, Source
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.mapping_choices import Part
 from oncofed.client.importing.mapping_file import read_mapping
 from oncofed.client.importing.readings import Column, identifiers, numbers
 from oncofed.client.importing.spreadsheets import read_sheet
 from oncofed.client.importing.text_forms import form_of
 from oncofed.client.importing.typed_cells import TypedColumns
+from oncofed.cohort.identifiers import identifiers_in
 from oncofed.cohort.table import read_table
 from oncofed.errors import InvalidInput
 from studies.spreadsheet.make_tables import clinic
@@ -128,7 +132,7 @@ def test_the_only_sheet_need_not_be_named_and_remarks_and_empty_rows_are_no_rows
 
 
 def test_numbers_beside_words_are_written_as_the_source_writes_them(tmp_path: Path) -> None:
-    from oncofed.client.importing.mapping import Decimal as Mark  # noqa: PLC0415 - beside decimal.Decimal
+    from oncofed.client.importing.mapping_choices import Decimal as Mark  # noqa: PLC0415 - beside decimal.Decimal
 
     path = workbook(tmp_path / "a.xlsx", {"one": SIMPLE})
     found = sheet_of(path, decimal=Mark.COMMA, date_format="DD.MM.YYYY")
@@ -195,6 +199,60 @@ def test_what_people_see_of_a_sheet_and_its_cells_do_not_say_is_told(tmp_path: P
     ]
 
 
+def with_sheet(path: Path, old: str, new: str) -> None:
+    """The workbook with another text in the XML of its sheet."""
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    sheet = parts["xl/worksheets/sheet1.xml"].decode()
+    assert old in sheet
+    parts["xl/worksheets/sheet1.xml"] = sheet.replace(old, new).encode()
+    with zipfile.ZipFile(path, "w") as book:
+        for name, part in parts.items():
+            book.writestr(name, part)
+
+
+@pytest.mark.parametrize(
+    ("row", "hidden"),
+    [
+        ("hidden='1'", True),
+        ('ht="12.5"\nhidden="true"', True),
+        ('ht="0" customHeight="1"', True),
+        ("ht='0.0'", True),
+        ('hidden="0" ht="0.5"', False),
+        ('spans="1:0"', False),
+    ],
+)
+def test_a_row_is_hidden_however_its_sheet_says_so(tmp_path: Path, row: str, hidden: bool) -> None:
+    path = workbook(tmp_path / "a.xlsx", {"one": SIMPLE})
+    with_sheet(path, '<row r="3"', f'<row r="3" {row}')
+    told: list[str] = []
+    found = read_sheet(path, Source(name="sheet", path=path), columns=None, tell=told.append)
+    assert len(found) == 2
+    assert told == (["a.xlsx: 1 rows are hidden in the sheet, by a filter perhaps, and count like the others"] * hidden)
+
+
+@pytest.mark.parametrize(
+    ("column", "hidden"),
+    [
+        ('<col min="3" max="3" width="13" hidden="1"/>', 1),
+        ("<col hidden='true' max='3' min='2' />", 2),
+        ('<col min="3" max="3" width="0" customWidth="1"/>', 1),
+        ('<col min="4" max="16384" width="13" hidden="1"/>', 0),
+        ('<col min="1" max="3" width="10.5" hidden="0"/>', 0),
+    ],
+)
+def test_a_column_that_is_read_and_that_nobody_sees_is_told(tmp_path: Path, column: str, hidden: int) -> None:
+    path = workbook(tmp_path / "a.xlsx", {"one": SIMPLE})
+    with_sheet(path, "<sheetData>", f"<cols>{column}</cols><sheetData>")
+    told: list[str] = []
+    source = Source(name="sheet", path=path)
+    read_sheet(path, source, columns=None, tell=told.append)
+    assert told == [f"a.xlsx: {hidden} columns that are read are hidden in the sheet"][: min(hidden, 1)]
+    told.clear()
+    read_sheet(path, source, columns=["id"], tell=told.append)
+    assert told == []
+
+
 def test_a_formula_in_a_column_that_nobody_asks_for_harms_nobody(tmp_path: Path) -> None:
     rows: list[list[Any]] = [["id", "value", "note"], ["zq1", 7.31, "=1+1"]]
     found = sheet_of(workbook(tmp_path / "a.xlsx", {"one": rows}), columns=["id", "value"])
@@ -224,8 +282,6 @@ def test_what_is_no_workbook_is_refused_by_what_it_is(tmp_path: Path, content: b
 
 
 def test_a_damaged_part_of_a_workbook_is_refused(tmp_path: Path) -> None:
-    import zipfile  # noqa: PLC0415 - of this test alone
-
     path = workbook(tmp_path / "a.xlsx", {"one": SIMPLE})
     with zipfile.ZipFile(path) as book:
         parts = {name: book.read(name) for name in book.namelist()}
@@ -519,6 +575,16 @@ def test_no_digit_of_a_long_identifier_is_lost_beside_an_empty_one(cells: list[i
         assert found.tolist() == [*(None if cell is None else str(cell) for cell in cells), None]
 
 
+@pytest.mark.parametrize("beside", ["a", None, 7])
+def test_a_rounded_identifier_names_nobody_beside_words_either(beside: object) -> None:
+    packed = TypedColumns(["a"], Source(name="a"))
+    packed.add([[1.2345678901234567e17], [1.2345678901234568e17], [beside]])
+    cells = packed.frame()["a"]
+    (fault,) = identifiers_in(cells.dropna(), where="a").faults
+    assert fault.count == 2
+    assert numbers(Column(cells), Source(name="a"), ()).values[1] == 1.2345678901234568e17
+
+
 # --- Parquet
 
 
@@ -579,11 +645,80 @@ def test_moments_of_96_bits_are_in_utc_unless_arrow_wrote_them(tmp_path: Path) -
         assert days_of(path, "Europe/Berlin") == ["2021-01-01", "2500-01-01"][: len(moments)]
 
 
+def test_two_columns_of_one_name_that_nobody_asks_for_harm_no_moment_of_96_bits(tmp_path: Path) -> None:
+    stored = pa.array([NIGHT.replace(tzinfo=None)], pa.timestamp("us"))
+    table = pa.Table.from_arrays([stored, stored, pa.array(["a"])], names=["day", "day", "id"])
+    path = tmp_path / "a.parquet"
+    pq.write_table(table, path, use_deprecated_int96_timestamps=True)
+    form = form_of(Source(name="a", path=path))
+    assert read_table(path, columns=["id"], form=form)["id"].tolist() == ["a"]
+
+
 def test_a_parquet_file_that_names_a_place_or_holds_days_needs_no_time_zone(tmp_path: Path) -> None:
     path = moments_file(tmp_path / "a.parquet", "Europe/Berlin", NIGHT, None)
     assert days_of(path, None) == days_of(path, "Europe/Berlin") == ["2021-01-01", None]
     days = moments_file(tmp_path / "b.parquet", "UTC", datetime(2021, 1, 1, tzinfo=UTC), None)
     assert days_of(days, None) == days_of(days, "America/New_York") == ["2021-01-01", None]
+
+
+MIDNIGHT, NOON = datetime(2021, 1, 1, tzinfo=UTC), datetime(2021, 2, 1, 17, tzinfo=UTC)
+STAND_IN = datetime(2099, 12, 31, 23, 30, tzinfo=UTC)
+
+
+def test_midnights_among_other_moments_of_a_parquet_file_are_told(tmp_path: Path) -> None:
+    path = moments_file(tmp_path / "a.parquet", "UTC", MIDNIGHT, None, NOON, MIDNIGHT)
+    told: list[str] = []
+    for zone, first, count in (("America/New_York", "2020-12-31", 1), ("Europe/Berlin", "2021-01-01", 0)):
+        form = form_of(Source(name="a", path=path, time_zone=zone))
+        assert read_table(path, form=form, tell=told.append)["day"].tolist()[::2] == [first, "2021-02-01"]
+        assert len(told) == count
+        told = []
+    form = form_of(Source(name="a", path=path, time_zone="America/New_York"))
+    read_table(path, form=form, tell=told.append)
+    assert told[0].startswith("a.parquet: column number 1: 2 moments are midnight by their own clock")
+
+
+def test_a_stand_in_for_an_unknown_day_is_the_day_that_is_written(tmp_path: Path) -> None:
+    """Or the one that it is at the hospital: a mapping may list either under missing."""
+    path = moments_file(tmp_path / "a.parquet", "UTC", STAND_IN, NOON)
+    for missing, wanted in (((), "2100-01-01"), (("2099-12-31", "unknown"), "2099-12-31")):
+        source = Source(name="a", path=path, time_zone="Europe/Berlin", missing=missing)
+        assert read_table(path, form=form_of(source))["day"].tolist() == [wanted, "2021-02-01"]
+        packed = TypedColumns(["a"], source)
+        packed.add([[STAND_IN], [NOON]])
+        assert packed.frame()["a"].tolist() == [wanted, "2021-02-01"]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "wanted", "told"),
+    [
+        ([[MIDNIGHT, None], [MIDNIGHT]], ["2021-01-01", None, "2021-01-01"], 0),
+        ([[MIDNIGHT, None], [NOON]], ["2020-12-31", None, "2021-02-01"], 1),
+        ([[NOON], [MIDNIGHT], [date(2021, 3, 1)]], ["2021-02-01", "2020-12-31", "2021-03-01"], 1),
+        ([[date(2021, 3, 1)], [MIDNIGHT]], ["2021-03-01", "2021-01-01"], 0),
+        ([["unknown"], [MIDNIGHT]], ["unknown", "2021-01-01"], 0),
+    ],
+)
+def test_moments_of_a_database_that_are_all_midnight_are_days(
+    pieces: list[list[object]], wanted: list[str | None], told: int
+) -> None:
+    """However they come in pieces, and whichever clock the connection has."""
+    for clock in (UTC, ZoneInfo("Pacific/Kiritimati")):
+        packed = TypedColumns(["a"], Source(name="a", time_zone="America/New_York"))
+        for piece in pieces:
+            packed.add([[cell.astimezone(clock) if isinstance(cell, datetime) else cell] for cell in piece])
+        assert len(packed.notes) == told
+        assert all(note.startswith('1 moments of "a" are midnight') for note in packed.notes)
+        assert packed.frame()["a"].astype(object).where(lambda cells: cells.notna(), None).tolist() == wanted
+
+
+def test_a_nan_of_a_parquet_file_is_an_empty_cell_and_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"crp": pa.array([0.5, float("nan"), None]), "id": ["a", "b", "c"]}), path)
+    told: list[str] = []
+    found = read_table(path, form=form_of(Source(name="a", path=path)), tell=told.append)
+    assert numbers(Column(found["crp"]), Source(name="a"), ()).missing.tolist() == [False, True, True]
+    assert told == ["a.parquet: column number 1: 1 cells are NaN, which is no number, and count as empty"]
 
 
 def test_a_time_zone_of_the_mapping_is_that_of_each_source_that_names_none(tmp_path: Path) -> None:

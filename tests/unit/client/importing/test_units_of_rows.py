@@ -155,7 +155,13 @@ def test_values_of_days_that_have_not_come_are_counted(tmp_path: Path) -> None:
     ("old", "new", "where"),
     [
         ('yes = ["dead"]', 'yes = ["dead", "alive"]', '[[outcome]] "os", yes'),
+        (
+            'yes = ["dead"]',
+            'yes = ["TRUE"]\ndeath = "died"\ndeath_no = ["1"]\ndeath_yes = ["1.0"]',
+            '[[outcome]] "os", death_yes',
+        ),
         ('patients = "patients"', 'patients = "patients"\nmissing = ["dead"]', '[[outcome]] "os", yes'),
+        ('yes = ["dead"]\nno = ["alive"]', 'yes = ["TRUE"]\nno = ["true"]', '[[outcome]] "os", yes'),
         ('codes = ["crp"]', 'codes = ["crp"]\nwords = { ND = "0" }\nmissing = ["ND"]', '[[marker]] "value", words'),
     ],
 )
@@ -313,3 +319,85 @@ def test_a_column_of_either_day_makes_nobody_dead_who_is_not_called_so(tmp_path:
     found = imported(tmp_path, CRP, unit="mg/l", marker=marker, patients=patients, mapping=text)
     assert found.table.to_pandas()["dead"].tolist() == [1, 0]
     assert found.report.left_out == {"os: no outcome": 1}
+
+
+def test_whom_nobody_knows_is_no_patient_and_no_laboratory_rows_are_theirs(tmp_path: Path) -> None:
+    text = MAPPING.replace('patients = "patients"\n', 'patients = "patients"\nmissing = ["NA"]\n', 1)
+    rows = CRP + "NA,2021-01-01,crp,9,mg/l\nNULL,2021-01-01,crp,9,mg/l\n"
+    marker = 'codes = ["crp"]\nanalyte = "crp"'
+    found = imported(tmp_path, rows, unit="mg/l", marker=marker, mapping=text)
+    assert [source.rows_without_identifier for source in found.report.sources] == [0, 2]
+    for unknown in ("NA", "#NV", "nan"):
+        patients = PATIENTS + f"{unknown},alive,,2021-07-01,2021-01-01\n" * 2
+        with pytest.raises(InvalidInput, match=r'column "id": the identifier is missing \(2 rows\)'):
+            imported(tmp_path, rows, unit="mg/l", marker=marker, mapping=text, patients=patients)
+
+
+@pytest.mark.parametrize(
+    ("unit", "cells", "take", "wanted"),
+    [
+        ("mg/l", ("80", "<1"), "last", np.nan),  # not detectable at last, and never 80 again
+        ("mg/l", ("<1", "80"), "last", 80),
+        ("mg/l", ("80", ">700"), "max", np.nan),
+        ("mg/l", ("80", "<1"), "max", 80),
+        ("mg/l", ("80", "<1"), "min", np.nan),
+        ("log10(mg/l)", ("80", "<1"), "last", np.nan),
+    ],
+)
+def test_a_value_beyond_a_limit_that_is_missing_gives_its_place_to_none(
+    unit: str, cells: tuple[str, str], take: str, wanted: float, tmp_path: Path
+) -> None:
+    rows = f"1,2020-06-01,crp,{cells[0]},mg/l\n1,2021-01-01,crp,{cells[1]},mg/l\n2,2021-01-01,crp,10,mg/l\n"
+    marker = f'codes = ["crp"]\nlimits = "missing"\ntake = "{take}"'
+    marker += '\ntransform = "log10"' if "log10" in unit else ""
+    found = imported(tmp_path, HEADER + rows, unit=unit, marker=marker)
+    np.testing.assert_array_equal(values(found), [wanted, 1 if "log10" in unit else 10, np.nan])
+    assert "1 rows beyond a limit of detection" in found.report.in_words
+
+
+def test_rows_that_all_say_nothing_are_no_facts(tmp_path: Path) -> None:
+    """Who has a row would be not measured, and who has none 0."""
+    (fault,) = faults(
+        tmp_path, HEADER + "1,2021-01-01,crp,,\n", unit="mg/l", marker='codes = ["crp"]\nwithout_row = "0"'
+    )
+    assert (fault.what, fault.count) == ("is empty in every row, beside without_row for patients who have none", 1)
+    some = HEADER + "1,2021-01-01,crp,,\n2,2021-01-01,crp,5,mg/l\n"
+    found = imported(tmp_path, some, unit="mg/l", marker='codes = ["crp"]\nwithout_row = "0"')
+    np.testing.assert_array_equal(values(found), [np.nan, 5, 0])
+
+
+@pytest.mark.parametrize("pending", ["", "pending"])
+def test_the_only_row_of_a_rare_test_may_be_pending(pending: str, tmp_path: Path) -> None:
+    """Rows of other tests have values, so that the column is the one that tells them."""
+    rows = HEADER + f"1,2021-01-01,her2,{pending},\n2,2021-01-01,crp,5,mg/l\n"
+    found = imported(tmp_path, rows, unit="mg/l", marker='codes = ["her2"]\nwithout_row = "0"\nmissing = ["pending"]')
+    np.testing.assert_array_equal(values(found), [np.nan, 0, 0])
+    assert "none of its 1 rows has a value; their patients are not measured" in found.report.in_words
+
+
+@pytest.mark.parametrize(
+    ("names", "refused", "note"),
+    [
+        (("A-001", "A-002"), False, ""),
+        (("1", "2"), False, "no row is of a patient of the study: do both tables"),
+        (("a-1", "A-2"), True, ""),
+        (("A- 001", "A-0002"), True, ""),
+        (("A-001", "A-2"), False, "1 rows are of nobody, and would be of a patient of the study but for leading zeros"),
+        (("A-001", "B2"), False, ""),
+    ],
+)
+def test_rows_that_would_be_a_patients_but_for_the_spelling_are_told(
+    names: tuple[str, str], refused: bool, note: str, tmp_path: Path
+) -> None:
+    """Excel takes leading zeros away, and then everybody would be without a row."""
+    patients = PATIENTS.replace("\n1,", "\nA-001,").replace("\n2,", "\nA-002,").replace("\n3,", "\nA-003,")
+    rows = CRP.partition("\n")[0] + "\n" + "".join(f"{name},2021-01-01,crp,5,mg/l\n" for name in names)
+    marker = 'codes = ["crp"]\nwithout_row = "0"'
+    if refused:
+        (fault,) = faults(tmp_path, rows, unit="mg/l", marker=marker, patients=patients)
+        assert fault.what.startswith("is of no patient of the study; rows would be but for leading zeros")
+        return
+    found = imported(tmp_path, rows, unit="mg/l", marker=marker, patients=patients)
+    told = found.report.sources[1].notes
+    assert note in " ".join(told)
+    assert bool(told) is bool(note)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
-from tests.pages_hospital import GRID, SCHEMA, hospital
+from tests.html_pages import Page
+from tests.pages_hospital import GRID, SCHEMA, hospital, served, submit
 
+from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.patient_view import patient_view
 from oncofed.cohort.encoding import columns
@@ -80,6 +83,13 @@ def test_several_tumours_together_have_the_mean_hazard_of_all_that_the_schema_kn
     np.testing.assert_allclose(MADE._log_baseline_hazard(1), of_each[1], rtol=1e-12)
 
 
-def test_the_page_says_of_which_time_hazard_ratios_are() -> None:
+def test_the_patients_page_and_what_if_say_of_which_time_hazard_ratios_are(tmp_path: Path) -> None:
     assert when_words(hospital().network.spec) == ""
-    assert "Hazard ratios are of the time from" in when_words(MADE.network.spec)
+    words = "Hazard ratios are of the time from 6 to 12 months."
+    assert when_words(MADE.network.spec).startswith(words)
+    with served(tmp_path, shown=MADE) as here:
+        client = here.signed_in(Role.CLINICIAN)
+        address = here.opened(client)
+        other = submit(client, f"{address}/what-if", f"{address}/what-if", endpoint="0", value_0="85")
+        for answer in (client.get(address), other):
+            assert words in Page(answer.text).text

@@ -10,10 +10,13 @@ from dataclasses import replace
 
 import pytest
 from tests.doubles import study_plan
+from tests.installed_node import installed_node
+from tests.summaries import counting
 
 from oncofed.client.records.columns_of_plan import of_the_columns
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema_file import parse_schema
+from oncofed.errors import PrivacyRefusal
 from oncofed.protocol.plan import ModelSpec, StudyPlan
 from oncofed.protocol.plan_words import plan_in_words
 from oncofed.protocol.summary_spec import SummaryKind, SummarySpec, VoteSpec
@@ -125,6 +128,14 @@ def test_what_a_study_file_asks_for_is_let_through() -> None:
 def test_other_columns_than_the_words_say_are_an_objection(asked: StudyPlan, told: str) -> None:
     (objection,) = of_the_columns(asked, SCHEMA)
     assert told in objection
+
+
+def test_such_a_plan_cannot_be_approved() -> None:
+    """Of the table of an installed hospital, column 0 is whether a patient is a woman, and 1 and 3 are flags."""
+    with installed_node() as node:
+        with pytest.raises(PrivacyRefusal, match="asks for more than what was measured"):
+            node.approve(counting(node.plan(), flags=(0, 3), noise_multiplier=9.0))
+        node.approve(counting(node.plan(), flags=(1, 3), noise_multiplier=9.0))
 
 
 def test_words_name_a_comparators_markers_whatever_it_is_called() -> None:

@@ -397,3 +397,16 @@ def test_a_comparators_weights_decay_times_its_weight_and_its_baseline_does_not(
     after = run(plan, [np.zeros(11)] * 5, initial_state(current))
     decays = DECAY * np.array([0, 0, 1, 1, 0, 0, 0.25, 0, 0, 2, 2])
     np.testing.assert_allclose(after.weights, current * (1 - RATE * decays), rtol=1e-12)
+
+
+def test_where_a_plan_expects_weights_decay_pulls_to_them(plan: StudyPlan, run: Callable[..., FederationState]) -> None:
+    grid = TimeGrid((0.0, 6.0, 12.0))
+    beside = (Comparator("second", (1,), (), 0.25),)
+    model = ModelSpec(
+        2, ("overall_survival",), grid, (0.02,), hidden_units=(), comparators=beside, expected_weights=(0.7, -0.3)
+    )
+    plan = with_training(replace(plan, model=model), strategy=Strategy.FEDAVG, mode=TrainingMode.FULL_BATCH)
+    current = np.arange(1.0, 8.0)
+    after = run(plan, [np.zeros(7)] * 5, initial_state(current))
+    decays, centre = DECAY * np.array([0, 0, 1, 1, 0, 0, 0.25]), np.array([0, 0, 0.7, -0.3, 0, 0, -0.3])
+    np.testing.assert_allclose(after.weights, current - RATE * decays * (current - centre), rtol=1e-12)

@@ -54,8 +54,8 @@ def test_same_seed_same_bytes(table_format: TableFormat, tmp_path: Path) -> None
     assert [path.name for path in first] == [
         f"patients.{table_format}",
         "schema.toml",
-        "ground_truth.json",
         "true_log_hazard.parquet",
+        "ground_truth.json",
     ]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     differs = [a.read_bytes() != b.read_bytes() for a, b in zip(first, other, strict=True)]
@@ -76,7 +76,7 @@ def test_files_are_read_back_as_they_were_made(tmp_path: Path) -> None:
 
 def test_the_written_truth_gives_the_written_log_hazard(tmp_path: Path) -> None:
     """The oracle: from the files alone, cell by cell, with none of the code that made them."""
-    table, schema_file, truth_file, log_hazard = write(
+    table, schema_file, log_hazard, truth_file = write(
         generate(**SMALL, seed=3), tmp_path, table_format=TableFormat.CSV
     )
     schema = tomllib.loads(schema_file.read_text(encoding="utf-8"))

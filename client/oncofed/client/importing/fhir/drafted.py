@@ -18,7 +18,7 @@ from oncofed.client.importing.drafted_sources import CellType, DraftedColumn, Dr
 from oncofed.client.importing.drafting import Draft, Proposals, proposal_of, schema_lines
 from oncofed.client.importing.fhir.elements import LOINC, OtherForm, codings_of, object_of, objects_of
 from oncofed.client.importing.fhir.files import FhirFiles, Json, is_file_of_resources
-from oncofed.client.importing.proposed_schema import CONFIRM, quoted
+from oncofed.client.importing.proposed_schema import CONFIRM, TIME_ZONE, quoted
 from oncofed.errors import Fault, InvalidInput
 
 _ECOG = 'words = { LA9622-7 = "0", LA9623-5 = "1", LA9624-3 = "2", LA9625-0 = "3", LA9626-8 = "4" }'
@@ -128,6 +128,7 @@ def _mapping(whole: DraftedSource, types: set[str], markers: list[_Marker]) -> I
     yield 'schema = "schema.toml"'
     yield f'patients = "diagnoses"  {CONFIRM}: are these the patients of the study?'
     yield f'site = "our hospital"  {CONFIRM}; or site_column = "hospital" and site_source = "patients"'
+    yield f"{TIME_ZONE}, if moments are in UTC"
     for name, part in dict.fromkeys(
         _PARTS[each] for each in _PARTS if each in types or each in ("Patient", "Condition")
     ):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from oncofed.client.importing.fhir.files import Json
+from oncofed.client.importing.moments import needs_zone
 
 LOINC = "http://loinc.org"
 SNOMED = "http://snomed.info/sct"
@@ -78,7 +79,7 @@ def concepts_of(holder: Json, name: str) -> list[Json]:
     return objects_of(holder, name) if isinstance(holder.get(name), list) else [object_of(holder, name)]
 
 
-def codes(concept: Json, *, preferred: re.Pattern[str] | str, only: str | None = None) -> list[str]:
+def codes(concept: Json, *, preferred: re.Pattern[str] | str, only: re.Pattern[str] | str | None = None) -> list[str]:
     """Each code of the system `only`; without one, each of the preferred systems, else the first code, else the text.
 
     Of several codes of a system all are told, each once.
@@ -115,21 +116,22 @@ def extensions_of(holder: Json, ending: str) -> Iterator[Json]:
 
 # --- days
 
-_DATE_TIME = re.compile(r"(\d{4}(?:-\d{2}(?:-\d{2})?)?)(?:T.*)?", re.ASCII | re.DOTALL)
+_DATE_TIME = re.compile(r"(\d{4}(?:-\d{2}(?:-\d{2})?)?)(?:T(?P<clock>.*))?", re.ASCII | re.DOTALL)
 
 
 def day_of(holder: Json, *names: str) -> str | None:
     """The day of the first of these elements that is told: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`.
 
-    As the clock of those who wrote it shows it: the time of day and its zone are cut off. What is no such text is
-    handed on, and whoever reads days says so. A name with a point is the member of another: `onsetPeriod.start`.
+    As the clock of those who wrote it shows it: the time of day and its zone are cut off. What is no such text, and a
+    moment in UTC, which is a day only somewhere (`clock`), is handed on, and whoever reads days says so. A name with a
+    point is the member of another: `onsetPeriod.start`.
     """
     for name in names:
         outer, _, inner = name.partition(".")
         told = text_of(object_of(holder, outer), inner) if inner else text_of(holder, outer)
         if told is not None:
             found = _DATE_TIME.fullmatch(told)
-            return told if found is None else found.group(1)
+            return told if found is None or needs_zone(found["clock"] or "") else found.group(1)
     return None
 
 
@@ -189,13 +191,18 @@ def _quantity(quantity: Json) -> Found:
 def reference_of(resource: Json) -> str | None:
     """Of whom a resource is, as its `subject` or `patient` says it: an address, or `system|value` of an identifier."""
     for name in ("subject", "patient"):
-        subject = object_of(resource, name)
-        if (reference := text_of(subject, "reference")) is not None:
+        if (reference := reference_in(object_of(resource, name))) is not None:
             return reference
-        identifier = object_of(subject, "identifier")
-        if (value := text_of(identifier, "value")) is not None:
-            return identifier_key(text_of(identifier, "system") or "", value)
     return None
+
+
+def reference_in(told: Json) -> str | None:
+    """Of an element that refers to another resource."""
+    if (reference := text_of(told, "reference")) is not None:
+        return reference
+    identifier = object_of(told, "identifier")
+    value = text_of(identifier, "value")
+    return None if value is None else identifier_key(text_of(identifier, "system") or "", value)
 
 
 def identifier_key(system: str, value: str) -> str:

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+from oncofed.client.importing.fhir.clock import Clock
 from oncofed.client.importing.fhir.resources import Wanted
 from oncofed.client.importing.fhir.tables import FhirFolder, FhirTable
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.moments import zone_of
 from oncofed.errors import InvalidInput
+
+
+def _stand_ins(sources: Sequence[Source]) -> frozenset[str]:
+    return frozenset(word for each in sources for word in each.missing or ())
 
 
 class FhirFolders:
@@ -22,6 +27,13 @@ class FhirFolders:
         self._sources = [each for each in sources if each.part.is_fhir]
         self._read: dict[tuple[Path, str | None], FhirFolder | InvalidInput] = {}
 
+    def _folder_of(self, path: Path, wanted: Sequence[Wanted], clock: Clock) -> FhirFolder:
+        found = FhirFolder(path, wanted, self._today, clock)
+        if not clock.undecided:
+            return found
+        del found  # two of them would take twice the memory
+        return FhirFolder(path, wanted, self._today, clock.decided())
+
     def table(self, source: Source, columns: Sequence[str]) -> FhirTable:
         """columns: that the mapping reads. Raises InvalidInput."""
         place = (source.lies_at, source.time_zone)
@@ -30,7 +42,7 @@ class FhirFolders:
             wanted = list(dict.fromkeys(Wanted(each.part, each.system) for each in alike))
             path = self._folder / source.lies_at
             try:
-                self._read[place] = FhirFolder(path, wanted, self._today, zone_of(source))
+                self._read[place] = self._folder_of(path, wanted, Clock(zone_of(source), _stand_ins(alike)))
             except InvalidInput as refused:
                 self._read[place] = refused
         found = self._read[place]

@@ -34,11 +34,12 @@ from oncofed.client.importing.fhir.elements import (
     has_code,
     object_of,
     objects_of,
+    reference_in,
     reference_of,
     text_of,
 )
 from oncofed.client.importing.fhir.files import Json
-from oncofed.client.importing.mapping import Part
+from oncofed.client.importing.mapping_choices import Part
 
 Row = tuple[str | None, ...]
 VERIFICATION = "verification"
@@ -89,6 +90,8 @@ _NOT_SO: Mapping[str, tuple[str, ...]] = {
     "Specimen": (_ERROR,),
 }
 _EFFECTIVE = ("effectiveDateTime", "effectiveInstant", "effectivePeriod.start")
+_FOUND = (*_EFFECTIVE, "issued")
+"""Of an observation: it was true when it was issued, or before. Nobody was seen for it then."""
 _PERFORMED = ("performedDateTime", "performedPeriod.start")
 _CONTACT: Mapping[str, tuple[str, ...]] = {
     "Observation": _EFFECTIVE,
@@ -117,12 +120,16 @@ class Wanted:
 @dataclass(frozen=True)
 class Told:
     """rows         each with the place of its table among those wanted.
+    codeless     places of tables of codes to which it belongs, and gives no row.
+    issued       whether its day is that of its issue, since it tells no other.
     contact      the day on which the patient was seen.
     dead         whether it says that the patient has died; and on which day, if it tells that.
     """
 
     subject: str | None = None
     rows: tuple[tuple[int, Row], ...] = ()
+    codeless: tuple[int, ...] = ()
+    issued: bool = False
     contact: str | None = None
     dead: bool = False
     death: str | None = None
@@ -158,16 +165,28 @@ def _verification(condition: Json) -> str:
 def told_by(resource: Json, wanted: Sequence[Wanted], today: date) -> Told:
     """What it says for the wanted tables. today: nobody was seen later. Raises OtherForm."""
     kind = resource["resourceType"]
-    rows = [
-        (place, row)
-        for place, each in enumerate(wanted)
-        if kind in _TYPES[each.part]
-        for row in _ROWS[each.part](resource, each.system)
-    ]
+    rows: list[tuple[int, Row]] = []
+    codeless: list[int] = []
+    for place, each in enumerate(wanted):
+        if kind in _TYPES[each.part]:
+            found = [*_ROWS[each.part](resource, each.system)]
+            rows += [(place, row) for row in found]
+            if not found and each.part is not Part.FHIR_VARIANTS:
+                codeless.append(place)
     dead, death = _death(resource)
     contact = _day_of_condition(resource) if kind == "Condition" else day_of(resource, *_contact_of(resource, today))
     subject = None if kind == "Patient" else reference_of(resource)
-    return Told(subject, tuple(rows), None if dead else contact, dead and kind != "Patient", death)
+    return Told(
+        subject=subject,
+        rows=tuple(rows),
+        codeless=tuple(codeless),
+        issued=kind == "Observation"
+        and day_of(resource, *_EFFECTIVE) is None
+        and day_of(resource, "issued") is not None,
+        contact=None if dead else contact,
+        dead=dead and kind != "Patient",
+        death=death,
+    )
 
 
 _OVER = ("finished", "completed", "discharged")
@@ -241,7 +260,7 @@ def _condition(resource: Json, system: str | None) -> Iterator[Row]:
 
 
 def _observation(resource: Json, system: str | None) -> Iterator[Row]:
-    day = day_of(resource, *_EFFECTIVE)
+    day = day_of(resource, *_FOUND)
     shared = (
         _first_code(concepts_of(resource, "category")),
         text_of(resource, "status"),
@@ -273,7 +292,7 @@ def _variant(resource: Json, _: str | None) -> Iterator[Row]:
     for component in objects_of(resource, "component"):
         if has_code(object_of(component, "code"), _GENE):
             gene = object_of(component, "valueCodeableConcept")
-            yield day_of(resource, *_EFFECTIVE), _words(gene) or _first_code([gene]), value or None
+            yield day_of(resource, *_FOUND), _words(gene) or _first_code([gene]), value or None
 
 
 def _procedure(resource: Json, system: str | None) -> Iterator[Row]:
@@ -291,16 +310,46 @@ REFERRED = "?medication "
 
 
 def _medication(resource: Json, system: str | None) -> Iterator[Row]:
-    concept, referred = object_of(resource, "medicationCodeableConcept"), None
-    if (reference := text_of(object_of(resource, "medicationReference"), "reference")) is not None:
+    drug: Json = {"code": object_of(resource, "medicationCodeableConcept")}
+    referred, inside = None, objects_of(resource, "contained")
+    told = object_of(resource, "medicationReference")
+    if (reference := reference_in(told)) is not None:
         if reference.startswith("#"):
-            inside = [each for each in objects_of(resource, "contained") if text_of(each, "id") == reference[1:]]
-            concept = object_of(inside[0], "code") if inside else {}
+            drug = _contained(inside, reference)
         else:
             referred = f"{REFERRED}{reference}"
-    shared = (_words(concept), _first_code(concepts_of(resource, "category")), text_of(resource, "status"))
-    for each in [referred] if referred is not None else codes(concept, preferred=ATC, only=system):
+    elif (display := text_of(told, "display")) is not None:
+        drug = {"code": {"text": display}}
+    words = _words(object_of(drug, "code"))
+    shared = (words, _first_code(concepts_of(resource, "category")), text_of(resource, "status"))
+    for each in [referred] if referred is not None else medication_codes(drug, system, inside):
         yield day_of(resource, *_EFFECTIVE), day_of(resource, "effectivePeriod.end"), each, "1", *shared
+
+
+def _contained(inside: Sequence[Json], reference: str) -> Json:
+    return next((each for each in inside if text_of(each, "id") in (reference, reference[1:])), {})
+
+
+def medication_codes(medication: Json, system: str | None, inside: Sequence[Json]) -> list[str]:
+    """Of the usual system (or of `system` alone) those of the medication and of its ingredients; else its first one.
+
+    inside  the resources that are contained beside it. An ingredient that is another resource is `REFERRED`.
+    """
+    ingredients = objects_of(medication, "ingredient")
+    own = object_of(medication, "code")
+    concepts = [own, *(object_of(each, "itemCodeableConcept") for each in ingredients)]
+    found = [code for each in concepts for code in codes(each, preferred=ATC, only=system or ATC)]
+    if not found and system is None:
+        found = codes(own, preferred=ATC) or [code for each in concepts for code in codes(each, preferred=ATC)]
+    others = [each for each in inside if each is not medication]  # none is its own ingredient
+    for each in ingredients:
+        if (reference := reference_in(object_of(each, "itemReference"))) is None:
+            continue
+        if reference.startswith("#"):
+            found += medication_codes(_contained(others, reference), system, others)
+        else:
+            found.append(f"{REFERRED}{reference}")
+    return list(dict.fromkeys(found))
 
 
 _ROWS: Mapping[Part, Callable[[Json, str | None], Iterator[Row]]] = {
@@ -325,7 +374,3 @@ def _words(concept: Json) -> str | None:
     """As it is called: the name of its first coding, else its text."""
     listed = codings_of(concept)
     return (listed[0].display if listed else "") or text_of(concept, "text")
-
-
-def medication_code(concept: Json, system: str | None) -> str | None:
-    return _first(codes(concept, preferred=ATC, only=system))

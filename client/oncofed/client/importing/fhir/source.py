@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from oncofed.client.importing.fhir.resources import COLUMNS
-from oncofed.client.importing.mapping import Part, Source
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.mapping_choices import Part
 from oncofed.client.importing.partial_dates import PartialDate
 from oncofed.cohort.text_form import Encoding
 from oncofed.errors import Fault

@@ -2,8 +2,8 @@
 
 One pass over the files serves all sources of a mapping that read them. Of several copies of a resource the newest
 counts (`register`); what never happened is left out and counted; each row gets the patient that its subject means
-(`subjects`). `last_contact` of a patient is the latest day on which any resource shows that somebody saw the patient;
-of a day that is told as a month or a year it is the first, since nothing later is known.
+(`subjects`), and what a medication means (`medications`). `last_contact` of a patient is the latest day on which any
+resource shows that somebody saw the patient (`contacts`).
 """
 
 from __future__ import annotations
@@ -12,71 +12,80 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, tzinfo
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from oncofed.client.importing.fhir.elements import OtherForm, object_of, text_of
+from oncofed.client.importing.fhir.clock import Clock
+from oncofed.client.importing.fhir.contacts import Contacts
+from oncofed.client.importing.fhir.elements import OtherForm, text_of
 from oncofed.client.importing.fhir.files import Entry, FhirFiles
+from oncofed.client.importing.fhir.medications import Medications, codes_of_medication
 from oncofed.client.importing.fhir.register import Mask, Register
 from oncofed.client.importing.fhir.resources import (
     COLUMNS,
     DAYS,
     KINDS,
     KNOWN,
-    REFERRED,
     SUSPECTED,
     VERIFICATION,
     Wanted,
     is_not_so,
-    medication_code,
     told_by,
 )
 from oncofed.client.importing.fhir.source import LAST_CONTACT, PATIENT, columns_of
-from oncofed.client.importing.fhir.subjects import Person, Persons, person
+from oncofed.client.importing.fhir.subjects import Person, Persons, person, server_of, servers_of_links, versions_of
 from oncofed.client.importing.fhir.text_columns import Place, TextColumns, Texts, coded, numbers_in
 from oncofed.client.importing.fhir.vital_status import vital_status
-from oncofed.client.importing.mapping import Part, Source
-from oncofed.client.importing.moments import all_there
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.mapping_choices import Part
+from oncofed.client.importing.moments import UNSAID
 from oncofed.client.importing.partial_dates import PartialDate, is_partial, whole_day
 from oncofed.client.importing.readings import Column
 from oncofed.errors import Fault, InvalidInput
 
+_ONE_SERVER = "Import the resources of one server at a time; of versions, export the newest alone."
+
 
 @dataclass(frozen=True, eq=False)
 class FhirTable:
-    """frame: the columns of `source.columns_of`, texts, none where empty. where: what faults call it."""
+    """frame: the columns of `source.columns_of`, texts, none where empty. where: what faults call it.
+
+    contested  identifiers of several patients who were born on different days.
+    """
 
     frame: pd.DataFrame
     where: str
     notes: tuple[str, ...]
+    contested: frozenset[str]
 
 
 @dataclass
 class FhirFolder:
     """What a folder holds for the tables that are wanted. Reading it raises InvalidInput with all its faults.
 
-    today  nobody was seen later. zone: of the hospital, in which a moment is a day; None: in its own.
+    today  nobody was seen later. clock: of the hospital.
     """
 
     path: Path
     wanted: Sequence[Wanted]
     today: date
-    zone: tzinfo | None = None
+    clock: Clock
     tables: list[TextColumns] = field(init=False)
     register: Register = field(init=False, default_factory=Register)
 
     def __post_init__(self) -> None:
         self.tables = [TextColumns(COLUMNS[each.part]) for each in self.wanted]
         self._kinds, self._kind_of = Texts(), array("b")
-        self._not_so = bytearray()
+        self._not_so, self._issued = bytearray(), bytearray()
+        self._codeless = [array("i") for _ in self.wanted]
         self._subjects = Texts()
-        self._contact = [array("i"), array("i"), array("i")]  # subject, day, resource
+        self._contacts = Contacts()
         self._deaths: list[tuple[int, str | None, int]] = []  # subject, day, resource
         self._persons: list[tuple[int, Person]] = []  # with the resource
-        self._medications: list[tuple[tuple[str, ...], int, list[str | None]]] = []
+        self._medications = Medications()
         self._other = 0  # resources of types that are not read
         self._read()
 
@@ -107,14 +116,27 @@ class FhirFolder:
         self.current = copies.current & ~numbers_in(self._not_so, np.bool_)
         self._count_left_out(copies.current)
         kept = [each for _, each in self._current_persons()]
-        if len({each.base for _, each in self._persons} - {None}) > 1:  # older copies, too: one id, two people
+        servers = {each.base for _, each in self._persons} | set(map(server_of, self._subjects.listed))
+        servers.discard(None)
+        # Of links to several servers nobody knows which is this one.
+        abroad = len(servers_of_links([each for _, each in self._persons])) > 1
+        self._home = next(iter(servers), "" if abroad else None)
+        if len(servers) > 1:  # older copies and references, too: one id, two people
             what = "holds patients of several servers, whose ids may mean different people"
             faults.append(Fault(name, what, "Import the resources of one server at a time."))
         urns = Counter(name for _, name in {(each.id, name) for each in kept for name in each.names if _is_urn(name)})
         if shared := sum(times > 1 for times in urns.values()):
             what = "addresses of bundles (urn:uuid) stand for several patients each"
             faults.append(Fault(name, what, "Export it again with ids of their own, as FHIR wants.", shared))
-        if shared := self._shared_by_medications():
+        versions = versions_of([each for _, each in self._persons])
+        self._in_doubt = versions.in_doubt
+        if versions.of_several:
+            what = "ids of patients have versions of different people, as of several servers"
+            faults.append(Fault(name, what, _ONE_SERVER, versions.of_several))
+        if different := self._medications.of_different_drugs():
+            what = "ids of medications have versions of different drugs, as of several servers"
+            faults.append(Fault(name, what, _ONE_SERVER, different))
+        if shared := self._medications.shared(self.current):
             what = "addresses of bundles (urn:uuid) stand for several medications each"
             faults.append(Fault(name, what, "Export it again with ids of their own, as FHIR wants.", shared))
         if nameless := sum(each.id is None for each in kept):
@@ -135,19 +157,21 @@ class FhirFolder:
         ]
 
     def _add(self, entry: Entry) -> None:
-        if self.zone is not None:
-            entry = replace(entry, resource=all_there(entry.resource, self.zone))
+        entry = replace(entry, resource=self.clock.of(entry.resource))
         resource, kind = entry.resource, entry.resource["resourceType"]
         own = text_of(resource, "id")
         told, not_so = told_by(resource, self.wanted, self.today), is_not_so(resource)
         who = person(entry) if kind == "Patient" else None
-        drug = _drug(resource, self.wanted) if kind == "Medication" else None
+        drug = codes_of_medication(entry, self.wanted) if kind == "Medication" else None
         name = f"{kind}/{own}" if own is not None else entry.full_url
         # An address of a bundle says which resource it is within that bundle, and nothing of versions.
         versioned = resource if own is not None else {key: each for key, each in resource.items() if key != "meta"}
-        of_whom = None if who is None else replace(who, names=())
+        of_whom = None if who is None else replace(who, names=(), born=None, gender=None)
         number = self.register.add(versioned, name=name, content=(told, not_so, of_whom, drug))
         self._not_so.append(not_so)
+        self._issued.append(told.issued)
+        for place in told.codeless:
+            self._codeless[place].append(number)
         self._kind_of.append(self._kinds.of(kind))
         if who is not None:
             subject = len(self._persons)  # of a patient's own row; resolved apart
@@ -155,13 +179,11 @@ class FhirFolder:
         else:
             subject = self._subjects.of(told.subject)
         if drug is not None:
-            names = tuple(each for each in (name, entry.full_url) if each is not None)
-            self._medications.append((names, number, drug))
+            self._medications.add(entry, name, number, drug)
         for place, row in told.rows:
             self.tables[place].add(row, subject=subject, resource=number)
-        if told.contact is not None and subject >= 0 and (day := _first_day(told.contact)) is not None:
-            for column, value in zip(self._contact, (subject, day, number), strict=True):
-                column.append(value)
+        if told.contact is not None and subject >= 0:
+            self._contacts.add(told.contact, subject=subject, resource=number)
         if told.dead and subject >= 0:
             self._deaths.append((subject, told.death, number))
 
@@ -180,16 +202,28 @@ class FhirFolder:
         place = self.wanted.index(Wanted(source.part, source.system))
         kept = self._current_persons()
         kept.sort(key=lambda pair: (pair[1].id or "", pair[1].names))
-        persons = Persons([each for _, each in kept], identifier=source.identifier)
+        persons = Persons([each for _, each in kept], identifier=source.identifier, home=self._home)
         kinds = KINDS[source.part].split("/")
         notes = list(self._notes_of(kinds))
+        shared = persons.shared()
+        parts = [each.part for each in self.wanted]
+        if source.part is (Part.FHIR_PATIENTS if Part.FHIR_PATIENTS in parts else parts[0]):  # one source tells it
+            if shared.patients:
+                notes.append(f"{shared.patients:,} patients share an identifier with another, and are one")
+            if self._in_doubt:
+                what = "another identifier, birth or gender: one patient, unless they are of several servers"
+                notes.append(f"{self._in_doubt:,} ids of patients have versions with {what}")
         if source.part is Part.FHIR_PATIENTS:
+            notes += persons.links_abroad()
             frame = self._patients(self.tables[place], [number for number, _ in kept], persons, source, notes)
+            if LAST_CONTACT in columns:
+                contacts = self._last_contacts(persons, notes)
+                frame[LAST_CONTACT] = frame[PATIENT].map(contacts).astype(object)
         else:
             frame = self._rows_of(place, persons, source, notes)
         if source.part is Part.FHIR_VARIANTS:
             frame = _by_gene(frame, [each for each in columns if each not in columns_of(source)], notes)
-        return FhirTable(frame, f"{self.path.name} ({'/'.join(kinds)})", tuple(notes))
+        return FhirTable(frame, f"{self.path.name} ({'/'.join(kinds)})", tuple(notes), shared.contested)
 
     def _notes_of(self, kinds: Sequence[str]) -> Iterator[str]:
         if self._other and kinds == ["Patient"]:
@@ -198,6 +232,8 @@ class FhirFolder:
             yield f"{old:,} are copies or older versions of others, and do not count"
         if never := sum(self._never.get(kind, 0) for kind in kinds):
             yield f"{never:,} were entered in error, cancelled, refuted or not done, and do not count"
+        for kind in kinds:
+            yield from self.clock.notes(kind)
 
     def _rows_of(self, place: int, persons: Persons, source: Source, notes: list[str]) -> pd.DataFrame:
         table = self.tables[place]
@@ -211,6 +247,12 @@ class FhirFolder:
                     f"{count:,} rows are only suspected and do not count, unless keep names their {VERIFICATION}"
                 )
             rows = rows[~suspected]
+        notes += self._notes_of_rows(place, source, rows)
+        codes = None
+        if source.part is Part.FHIR_MEDICATIONS:
+            drugs = self._medications.of(place, table, rows, self.current, home=self._home)
+            rows, codes = drugs.rows, drugs.codes
+            notes += drugs.notes
         subject = table.subject[rows]
         meant = [persons.meant(reference) for reference in self._subjects.listed]
         lost = np.array([*(each.identity is None and each.is_patient for each in meant), True])
@@ -223,15 +265,23 @@ class FhirFolder:
             if count:
                 notes.append(f"{count:,} rows {what}, and do not count")
         columns = {PATIENT: coded(subject, [each.identity for each in meant])}
-        drugs = self._drugs(place) if source.part is Part.FHIR_MEDICATIONS else {}
         for name in table.names:
             if name in DAYS:
                 columns[name] = self._days(table, name, rows, source, notes)
-            elif name == "code":
-                columns[name] = table.cells(name, rows, told=lambda text: drugs.get(text, text))
+            elif name == "code" and codes is not None:
+                columns[name] = codes
             else:
                 columns[name] = table.cells(name, rows)
         return pd.DataFrame(columns)
+
+    def _notes_of_rows(self, place: int, source: Source, rows: Place) -> Iterator[str]:
+        issued = numbers_in(self._issued, np.bool_)[self.tables[place].resource[rows]]
+        if count := int(issued.sum()):
+            yield f"{count:,} rows tell no day but that of their issue, and have that"
+        codeless = self.current[numbers_in(self._codeless[place], np.int32)]
+        if count := int(codeless.sum()):
+            of_which = "" if source.system is None else " of the system that the mapping names"
+            yield f"{count:,} resources have no code{of_which}, and give no row"
 
     @staticmethod
     def _days(table: TextColumns, name: str, rows: Place, source: Source, notes: list[str]) -> pd.Series:
@@ -278,8 +328,6 @@ class FhirFolder:
                 texts = _filled(_listed(table.cells(name, rows)), told_before)
                 cells = _whole_days(texts, name, source, notes) if name in DAYS else pd.Series(texts, dtype=object)
             columns[name] = cells.iloc[index].reset_index(drop=True)
-        contacts = self._last_contacts(persons)
-        columns[LAST_CONTACT] = columns[PATIENT].map(contacts).astype(object)
         return pd.DataFrame(columns)
 
     def _deaths_elsewhere(self, persons: Persons, by_identity: Mapping[str, int]) -> dict[int, frozenset[str]]:
@@ -292,32 +340,14 @@ class FhirFolder:
                 found[place] = found.get(place, frozenset()) | ({day} if day is not None else frozenset())
         return found
 
-    def _last_contacts(self, persons: Persons) -> dict[str | None, str]:
-        subject, day, resource = (numbers_in(each, np.int32).astype(np.int64) for each in self._contact)
-        kept = self.current[resource]
-        latest = np.zeros(len(self._subjects.number), dtype=np.int64)
-        np.maximum.at(latest, subject[kept], day[kept])
-        found: dict[str | None, int] = {}
-        for reference, last in zip(self._subjects.listed, latest, strict=True):
-            if last and (identity := persons.meant(reference).identity) is not None:
-                found[identity] = max(found.get(identity, 0), int(last))
-        return {identity: date.fromordinal(last).isoformat() for identity, last in found.items()}
-
-    def _shared_by_medications(self) -> int:
-        """How many addresses of bundles lead to medications of different codes."""
-        current = {names[:1]: tuple(listed) for names, number, listed in self._medications if self.current[number]}
-        told = {(name, current[names[:1]]) for names, _, _ in self._medications for name in names if _is_urn(name)}
-        return sum(times > 1 for times in Counter(name for name, _ in told).values())
-
-    def _drugs(self, place: int) -> dict[str, str | None]:
-        """The code for each reference to a medication; none where it leads nowhere, or to one without a code."""
-        current = {names[:1]: listed[place] for names, number, listed in self._medications if self.current[number]}
-        found = {name: current.get(names[:1]) for names, _, _ in self._medications for name in names}
-        return {
-            text: found.get(reference, found.get("/".join(reference.split("/")[-2:])))
-            for text in self.tables[place].texts("code")
-            if text.startswith(REFERRED) and (reference := text.removeprefix(REFERRED))
-        }
+    def _last_contacts(self, persons: Persons, notes: list[str]) -> dict[str | None, str]:
+        found = self._contacts.last(self.current, self._subjects.listed, persons)
+        if found.in_utc:
+            what = "resources tell a contact by a moment in UTC, which is a day only in a time zone"
+            raise InvalidInput([Fault(self.path.name, what, UNSAID, found.in_utc)])
+        if found.no_day:
+            notes.append(f"{found.no_day:,} resources tell a contact on what is no day, and none by it")
+        return found.days
 
 
 def _is_urn(name: str) -> bool:
@@ -353,19 +383,6 @@ def _filled(texts: list[str | None], before: Iterable[tuple[int | None, str | No
         next(iter(said.get(place, ()))) if text is None and len(said.get(place, ())) == 1 else text
         for place, text in enumerate(texts)
     ]
-
-
-def _drug(resource: dict[str, object], wanted: Sequence[Wanted]) -> list[str | None]:
-    """For each wanted table, the code of a medication, if it is one of medications."""
-    code = object_of(resource, "code")
-    return [medication_code(code, each.system) if each.part is Part.FHIR_MEDICATIONS else None for each in wanted]
-
-
-def _first_day(told: str) -> int | None:
-    try:
-        return date.fromisoformat(whole_day(told, PartialDate.FIRST)).toordinal()
-    except ValueError:
-        return None
 
 
 def _by_gene(frame: pd.DataFrame, genes: Sequence[str], notes: list[str]) -> pd.DataFrame:

@@ -1,5 +1,5 @@
 "use strict";
-// Saves a picture as PNG, prints, and leaves the page when the session has run out.
+// Saves a picture as PNG, reads its values by keyboard and touch, prints, and leaves the page when the session is over.
 // Nothing here asks the network for anything; without it the pages show everything.
 (() => {
   const sharper = 2;
@@ -25,6 +25,28 @@
   };
   document.querySelectorAll(".save-png").forEach((button) => {
     button.addEventListener("click", () => save(button.closest("figure").querySelector(".plot")));
+  });
+  // A pointer that rests on a mark is told its values by the mark's title; keys and fingers are told them here.
+  document.querySelectorAll("figure").forEach((figure) => {
+    const told = [...figure.querySelectorAll(".plot title")].map((title) => title.parentElement);
+    const frame = figure.querySelector(".scroll");
+    const reading = figure.querySelector(".reading");
+    if (!told.length || !reading) { return; }
+    let place = -1;
+    const read = (next) => {
+      told.forEach((mark) => mark.classList.remove("read"));
+      place = Math.min(Math.max(next, 0), told.length - 1);
+      told[place].classList.add("read");
+      told[place].scrollIntoView({ block: "nearest", inline: "nearest" });
+      reading.textContent = told[place].querySelector("title").textContent.replaceAll("\n", " \u00b7 ");
+    };
+    reading.textContent = "Values: arrow keys, or touch.";
+    reading.hidden = false;
+    frame.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1, Home: -told.length, End: told.length }[event.key];
+      if (step) { event.preventDefault(); read(place + step); }
+    });
+    told.forEach((mark, at) => mark.addEventListener("click", () => read(at)));
   });
   document.querySelectorAll("button.print").forEach((button) => button.addEventListener("click", () => window.print()));
 

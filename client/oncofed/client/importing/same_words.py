@@ -1,0 +1,28 @@
+"""When is a cell the word that a mapping names?
+
+Blanks about it and what cannot be seen mean nothing (`oncofed.cohort.letters`), and a whole number is its digits.
+Promise: true and false have no capitals, however they are stored: a spreadsheet shows TRUE, holds a truth, and writes
+`true` beside words.
+"""
+
+from __future__ import annotations
+
+import re
+
+from oncofed.cohort.letters import plain
+
+TRUTHS = {"true": 1.0, "false": 0.0}
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
+
+
+def as_compared(text: str) -> str:
+    """A cell or a word of a mapping, as the two are compared."""
+    word = plain(text).strip()
+    folded = word.casefold()
+    return folded if folded in TRUTHS else word
+
+
+def digits(text: str) -> str:
+    """A whole number without the zeros that only its storage has."""
+    found = _WHOLE.fullmatch(text)
+    return text if found is None else found.group(1)

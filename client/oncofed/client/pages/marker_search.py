@@ -1,0 +1,84 @@
+"""Which markers of a patient have this name, or are of this kind of data?
+
+A part of the name is enough, as the page or the table writes it, whatever the capitals. What is not measured is found,
+too: whoever looks for a marker wants to know that. A filter says nothing of a patient and so may stand in an address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oncofed.client.pages.marker_rows import MarkerRow
+from oncofed.cohort.schema import Marker, Modality, StudySchema
+from oncofed.words.markers import marker_label
+from oncofed.words.names import MODALITY_NAMES, capital
+from oncofed.words.numbers import counted
+
+LONGEST_NAME = 100
+
+
+@dataclass(frozen=True)
+class Filter:
+    """kind: None for all of them. name: a part of it; empty for all."""
+
+    kind: Modality | None = None
+    name: str = ""
+
+    def __bool__(self) -> bool:
+        return self.kind is not None or bool(self.name)
+
+    def lets_through(self, marker: Marker) -> bool:
+        asked = self.name.casefold()
+        of_name = asked in marker_label(marker).casefold() or asked in marker.name.casefold()
+        return of_name and self.kind in (None, marker.modality)
+
+    def __str__(self) -> str:
+        kind = "" if self.kind is None else capital(MODALITY_NAMES[self.kind])
+        called = f"\N{LEFT DOUBLE QUOTATION MARK}{self.name}\N{RIGHT DOUBLE QUOTATION MARK}" if self.name else ""
+        return ", ".join(each for each in (kind, called) if each)
+
+
+@dataclass(frozen=True)
+class FoundMarkers:
+    """rows: of those that contribute, strongest first; treatments: theirs, apart. others: names of those not measured,
+    without a row. markers: all of them.
+    """
+
+    rows: tuple[MarkerRow, ...]
+    treatments: tuple[MarkerRow, ...]
+    others: tuple[str, ...]
+    markers: int
+
+    @property
+    def said(self) -> str:
+        return counted(self.markers, "marker", "markers")
+
+
+def kinds(schema: StudySchema) -> list[tuple[Modality, str]]:
+    """Of data that the study has."""
+    present = {marker.modality for marker in schema.markers}
+    return [(each, capital(MODALITY_NAMES[each])) for each in Modality if each in present]
+
+
+def found_markers(
+    schema: StudySchema, asked: Filter, rows: Sequence[MarkerRow], values: NDArray[np.float64]
+) -> FoundMarkers:
+    """rows, values (markers,): of the patient."""
+    through = [place for place, marker in enumerate(schema.markers) if asked.lets_through(marker)]
+    named = {(marker_label(schema.markers[at]), capital(MODALITY_NAMES[schema.markers[at].modality])) for at in through}
+    kind = None if asked.kind is None or asked.name else capital(MODALITY_NAMES[asked.kind])
+    found = tuple(
+        row for row in rows if (row.label, row.modality) in named or (row.is_whole_modality and row.modality == kind)
+    )
+    told = {row.label for row in found}
+    others = [
+        capital(label)
+        for at in through
+        if np.isnan(values[at]) and (label := marker_label(schema.markers[at])) not in told
+    ]
+    rows, treatments = (tuple(row for row in found if row.is_treatment is given) for given in (False, True))
+    return FoundMarkers(rows, treatments, tuple(sorted(others)), len(through))
