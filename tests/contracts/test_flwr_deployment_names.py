@@ -10,6 +10,7 @@ import ast
 import dataclasses
 import inspect
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 
@@ -42,6 +43,7 @@ from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli.flower_supernode import SuperNodeLifespanConfig, _start_supernode_http_api
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.runtime import run_clientapp
+from tests.flower_databases import databases_closed
 
 from oncofed.client.relay.flower_names import replace_in
 from oncofed.client.relay.superexec import WarmExecutor
@@ -218,7 +220,7 @@ def test_a_superlink_waits_for_its_database_as_long_as_we_say(monkeypatch: pytes
     monkeypatch.setattr(sql_mixin, "SQLITE_PRAGMAS", vars(sql_mixin)["SQLITE_PRAGMAS"])  # put back afterwards
     superlink.wait_longer_for_the_database()
 
-    with sqlite3.connect(":memory:") as connection:
+    with closing(sqlite3.connect(":memory:")) as connection:
         sql_mixin._set_sqlite_pragmas(connection, None)
         (waits,) = connection.execute("PRAGMA busy_timeout").fetchone()
     assert waits == superlink.LONGEST_LOCK_MILLISECONDS
@@ -234,23 +236,24 @@ def test_the_key_of_a_node_that_was_unregistered_can_be_registered_again(
 ) -> None:
     """superlink.free_keys_of_unregistered_nodes: a hospital that was suspended comes back with its key."""
     monkeypatch.setattr(SqlLinkState, "delete_node", SqlLinkState.delete_node)  # put back afterwards
-    state = get_objectstore_linkstate_factories(str(tmp_path / "a.db"), get_federation_manager())[1].state()
-    first = state.create_node("us", "us", b"key", 30.0)
-    state.delete_node("us", first)
-    with pytest.raises(ValueError, match="already in use"):  # else the replaced method is needed no longer
-        state.create_node("us", "us", b"key", 30.0)
-
-    superlink.free_keys_of_unregistered_nodes()
-    state = get_objectstore_linkstate_factories(str(tmp_path / "b.db"), get_federation_manager())[1].state()
-    first = state.create_node("us", "us", b"key", 30.0)
-    other = state.create_node("us", "us", b"other", 30.0)
-    state.delete_node("us", first)
-    assert state.get_node_id_by_public_key(b"key") is None
-    again = state.create_node("us", "us", b"key", 30.0)
-    assert again != first
-    assert (state.get_node_id_by_public_key(b"key"), state.get_node_id_by_public_key(b"other")) == (again, other)
-    with pytest.raises(ValueError, match="already deleted"):
+    with databases_closed():
+        state = get_objectstore_linkstate_factories(str(tmp_path / "a.db"), get_federation_manager())[1].state()
+        first = state.create_node("us", "us", b"key", 30.0)
         state.delete_node("us", first)
+        with pytest.raises(ValueError, match="already in use"):  # else the replaced method is needed no longer
+            state.create_node("us", "us", b"key", 30.0)
+
+        superlink.free_keys_of_unregistered_nodes()
+        state = get_objectstore_linkstate_factories(str(tmp_path / "b.db"), get_federation_manager())[1].state()
+        first = state.create_node("us", "us", b"key", 30.0)
+        other = state.create_node("us", "us", b"other", 30.0)
+        state.delete_node("us", first)
+        assert state.get_node_id_by_public_key(b"key") is None
+        again = state.create_node("us", "us", b"key", 30.0)
+        assert again != first
+        assert (state.get_node_id_by_public_key(b"key"), state.get_node_id_by_public_key(b"other")) == (again, other)
+        with pytest.raises(ValueError, match="already deleted"):
+            state.delete_node("us", first)
 
 
 def test_the_gate_takes_the_largest_message_as_flower_sends_it() -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
@@ -105,7 +106,7 @@ def exchange_token(node: InstalledNode) -> None:
 
 
 def damage_ledger(node: InstalledNode) -> None:
-    with sqlite3.connect(node.folder.ledger) as connection:
+    with closing(sqlite3.connect(node.folder.ledger)) as connection, connection:
         connection.execute("DROP TRIGGER charge_is_never_removed")
 
 

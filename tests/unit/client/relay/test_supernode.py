@@ -27,6 +27,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.nodestate import NodeStateFactory
 from tests.end_to_end.flower_processes import new_coordinator
+from tests.flower_databases import databases_closed
 
 from oncofed.client.install.folder import NodeFolder
 from oncofed.client.relay import supernode
@@ -39,8 +40,8 @@ KEY = ec.generate_private_key(ec.SECP384R1())
 
 
 @pytest.fixture(autouse=True)
-def flower_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the functions under test replace comes back after each test."""
+def flower_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the functions under test replace comes back after each test, and what Flower opened is closed."""
     for module, name in (
         (fleet_http_connection, "fab_from_proto"),
         (start_client_internal, "_verify_fab"),
@@ -49,6 +50,8 @@ def flower_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         monkeypatch.setattr(module, name, getattr(module, name))
     TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 2, 1
+    with databases_closed():
+        yield
 
 
 def offered(bundle: bytes, *, called: str | None = None) -> Any:
