@@ -22,6 +22,7 @@ Sources: Harrell et al., JAMA 247 (1982); Uno et al., Statistics in Medicine 30 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,6 +102,18 @@ def concordance_index(
 ) -> float:
     """Harrell's C; NaN without comparable pairs. Arguments as for `concordance`."""
     return concordance(risk=risk, time=time, observed=observed, entry=entry, group=group).index
+
+
+def concordance_index_of_rows(
+    *, risk: FloatArray, time: FloatArray, observed: BoolArray, entry: FloatArray | None = None
+) -> Callable[[IntArray], float]:
+    """What `bootstrap_interval` draws again: the index of the patients at these row numbers, twice who is twice."""
+
+    def of(rows: IntArray) -> float:
+        entered = None if entry is None else entry[rows]
+        return concordance_index(risk=risk[rows], time=time[rows], observed=observed[rows], entry=entered)
+
+    return of
 
 
 def concordance_influence(

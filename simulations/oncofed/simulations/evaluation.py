@@ -33,7 +33,12 @@ from oncofed.survival.bootstrap import bootstrap_interval
 from oncofed.survival.brier import integrated_brier_score
 from oncofed.survival.calibration import calibration_at
 from oncofed.survival.censoring import censoring_by_hospital
-from oncofed.survival.concordance import concordance, concordance_index, uno_concordance_index
+from oncofed.survival.concordance import (
+    concordance,
+    concordance_index,
+    concordance_index_of_rows,
+    uno_concordance_index,
+)
 from oncofed.survival.curves import risk_at
 from oncofed.survival.decision_curve import Outcomes, decision_curve
 from oncofed.survival.expected_events import ExpectedOfGroup, expected_events
@@ -156,11 +161,7 @@ def _endpoint_result(
     risk_by_horizon = predicted_risk(horizon, ratios, baselines, schema=test.schema, endpoint=index)
     order = risk if rival is None else risk_by_horizon
 
-    def c_index(rows: NDArray[np.int64]) -> float:
-        return concordance_index(
-            risk=order[rows], time=until[rows], observed=observed[rows], entry=None if entry is None else entry[rows]
-        )
-
+    c_index = concordance_index_of_rows(risk=order, time=until, observed=observed, entry=entry)
     pairs = concordance(risk=order, time=until, observed=observed, entry=entry)
     followed = min(float(time.max()), grid.bounds[-1])
     times = np.linspace(0, followed, 62)[1:-1]

@@ -207,7 +207,7 @@ def by_group(known: Known) -> tuple[Figure, ...]:
 
 def looked_at(known: Known) -> tuple[str, ...]:
     """What groups of people have in common of whom there are figures, in words."""
-    return tuple(dict.fromkeys(plain_name(each["by"]) for each in _groups(known)))
+    return tuple(map(plain_name, dict.fromkeys(each["by"] for each in _groups(known))))
 
 
 def _groups(known: Known) -> Sequence[Mapping[str, Any]]:

@@ -1,6 +1,6 @@
 """How does a template become one page that anybody can read offline?
 
-Pages extend `templates/page.html.j2`, which holds the common style sheet and a content security policy that allows
+Pages include `templates/page.html.j2`, which holds the common style sheet and a content security policy that allows
 neither scripts nor loading anything.
 
 Promises: every value is escaped; a name that the template misspells is an error; the file is written whole or not at
