@@ -59,7 +59,7 @@ _REMEDY_FOR_A_SILENT_GUARD = (
     "plan. Then look at its log, and start it again."
 )
 _SMALLEST_FREE_BYTES = 1_000_000_000
-_GATED, _SMOKED = ((3, 11), (3, 12)), (3, 13)
+_GATED = ((3, 11), (3, 12), (3, 13))
 _WANTED = {"flwr": "1.42", "opacus": "1.6"}
 CHECKS = (
     *("versions", "users", "file rights", "disk", "policy", "keys", "coordinator", "port", "ledger", "audit log"),
@@ -129,7 +129,7 @@ def _site(folder: NodeFolder) -> SiteSettings | Finding:
 
 def _versions() -> Iterator[Finding]:
     found = f"Python {sys.version_info.major}.{sys.version_info.minor}, oncofed {version('oncofed')}"
-    if sys.version_info[:2] not in (*_GATED, _SMOKED):
+    if sys.version_info[:2] not in _GATED:
         yield Finding("versions", Verdict.FAULT, found, "Install it under Python 3.11.")
         return
     wrong = []
@@ -143,10 +143,7 @@ def _versions() -> Iterator[Finding]:
             wrong.append(f"{name} is {installed}, and was tested with {wanted}")
     for what in wrong:
         yield Finding("versions", Verdict.FAULT, what, "Install from requirements.lock.")
-    if not wrong and sys.version_info[:2] == _SMOKED:
-        what = "Tests of 3.13 do not all pass yet; better install 3.11 or 3.12."
-        yield Finding("versions", Verdict.WARNING, found, what)
-    elif not wrong:
+    if not wrong:
         yield Finding("versions", Verdict.FINE, found)
 
 

@@ -306,8 +306,8 @@ def test_versions_that_were_not_tested_together(node: InstalledNode, monkeypatch
     assert (found.verdict, "3.14" in found.what) == (FAULT, True)
 
 
-@pytest.mark.parametrize(("minor", "verdict"), [(10, FAULT), (11, FINE), (12, FINE), (13, WARNING), (14, FAULT)])
-def test_of_pythons_two_are_tested_as_a_whole(
+@pytest.mark.parametrize(("minor", "verdict"), [(10, FAULT), (11, FINE), (12, FINE), (13, FINE), (14, FAULT)])
+def test_of_pythons_three_are_tested_as_a_whole(
     minor: int, verdict: Verdict, node: InstalledNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "version_info", Version(3, minor))
