@@ -291,6 +291,21 @@ def test_who_is_held_adds_the_values_of_a_layer_that_is_drawn_towards_what_is_al
         assert numbers[one, :4] == pytest.approx([gain] * 4, abs=1e-6)
 
 
+def test_of_whom_one_marker_of_a_comparator_is_missing_it_is_not_recorded() -> None:
+    plan, spec = asked(COMPARISON, count=1)
+    both = Comparator("both", (1, 2, 3, 4), (2, 4), 0.5)
+    plan = replace(plan, model=replace(plan.model, comparators=(both,)))
+    drawn = drawn_patients(plan.model, 8, seed=2)
+    x = drawn.x.clone()
+    x[:, 2] = torch.tensor([0.0, 0.0, 0.5, 0.5] * 2)
+    x[:, 4] = torch.tensor([0.0, 0.5, 0.0, 0.5] * 2)
+    patients, weights = PatientTensors.of(x, drawn.events, drawn.at_risk), drawn_weights(plan.model, seed=2)
+    numbers = rows_of(plan, spec, weights, patients) / gain_layout(plan, spec).weights
+    np.testing.assert_allclose(numbers[:, 2], [1, 0, 0, 0] * 2)
+    assert (numbers[[1, 2, 3], :2] == 0).all()
+    assert (numbers[[0, 4], 0] != 0).all()
+
+
 def test_weights_of_the_parts_of_a_row_are_what_its_length_is_proven_of() -> None:
     plan, spec = asked(VALUE)
     layout = gain_layout(plan, spec)

@@ -122,3 +122,9 @@ def test_categories_are_indices_in_the_vocabulary() -> None:
     grades = categories(pd.Series([2.0, np.nan, 4.0, -999.0]), ["1", "2", "3"], ["-999"])
     np.testing.assert_array_equal(grades.values, [1, np.nan, np.nan, np.nan])
     np.testing.assert_array_equal(grades.unknown, [False, False, True, False])
+
+
+def test_a_number_of_which_the_vocabulary_has_two_spellings_is_neither_of_them() -> None:
+    found = categories(pd.Series(["2.5", "2.50", "2.500", "3.0"]), ("2.5", "2.50", "3"))
+    np.testing.assert_array_equal(found.values, [0, 1, np.nan, 2])
+    assert found.unknown.tolist() == [False, False, True, False]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.study.test_explanation_settings import LOCAL, SHARED, plan_of, share_of
+from tests.unit.study.test_explanation_settings import LOCAL, SCHEMA, SHARED, plan_of, share_of
 
 from oncofed.client.patients.summaries import refuse_unknown
 from oncofed.errors import InvalidInput
@@ -39,6 +39,13 @@ def test_beside_the_evaluation_both_have_their_shares_and_windows_follow_the_hor
     assert (share_of(plan, "evaluation"), share_of(plan, "calibration")) == pytest.approx((0.1, 0.3), abs=1e-3)
     assert plan.summaries[1].attempts == 2
     assert plan.summaries[1].time_bounds == (0.0, 12.0, 24.0)  # a third of 24 is nearest to 12
+
+
+def test_follow_up_is_cut_at_about_a_third_two_thirds_and_twice_of_the_horizon(tmp_path: Path) -> None:
+    """Of 24 months that is 8, 16 and 48; and at both ends and the horizon itself."""
+    schema = SCHEMA.replace("[0, 12, 24]", "[0, 6, 12, 24, 36, 48, 60]")
+    (spec,) = plan_of(tmp_path, "[held_out]\nhorizon = 24\nbudget_share = 0.1\n", schema=schema).summaries
+    assert spec.time_bounds == (0.0, 6.0, 12.0, 24.0, 48.0, 60.0)
 
 
 def test_by_entity_there_is_a_group_for_each_category_after_the_reference_one(tmp_path: Path) -> None:

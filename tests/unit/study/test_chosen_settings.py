@@ -103,6 +103,17 @@ def test_what_is_named_is_kept_and_the_others_follow_from_it(tmp_path: Path) -> 
     assert plan.training.weight_decay < free.training.weight_decay  # of sums in larger bounds
 
 
+def test_the_bound_is_that_of_the_bounding_whoever_chose_it(tmp_path: Path) -> None:
+    """Whom a clip cuts is cut at a usual length, 2; whom covariates bound, at any smaller one (docs/study.md)."""
+    for named, bounding, bound in (
+        ("", Bounding.STOPPED, 1.0),
+        ('bounding = "stopped"\n', Bounding.STOPPED, 1.0),
+        ('bounding = "clip"\n', Bounding.CLIP, 2.0),
+    ):
+        privacy = plan_of(tmp_path, SHARED + named).privacy
+        assert (privacy.bounding, privacy.l2_norm_bound) == (bounding, bound)
+
+
 @pytest.mark.parametrize(
     "training", ['mode = "epochs"', 'mode = "full_batch"\nstrategy = "median"', 'strategy = "fedavg"']
 )

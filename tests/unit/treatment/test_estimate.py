@@ -115,6 +115,17 @@ def test_weighting_by_the_right_chance_balances_and_by_a_wrong_one_does_not() ->
     assert of_first.difference.value == pytest.approx(0.68, abs=0.1)  # that of the plain means, 2 x 0.34
 
 
+def test_balance_is_right_for_each_patient_however_far_from_the_middle() -> None:
+    """By the right chance the mean over both options is 0, patient by patient: what bounds a row looks at neither."""
+    rng = np.random.default_rng(6)
+    z, chance = 5 * rng.standard_normal((200, 3)), rng.uniform(0.02, 0.98, 200)
+    first, second = (balance_rows(chance, np.full(200, given), z) for given in (False, True))
+    np.testing.assert_allclose(first[:, 0], second[:, 0])
+    mean = (1 - chance[:, None]) * first + chance[:, None] * second
+    np.testing.assert_allclose(mean[:, 1:], 0.0, atol=1e-15)
+    assert np.abs(first[:, 1:]).max() > 0.5
+
+
 def test_the_noise_of_balance_is_in_its_limits() -> None:
     sums = np.array([100.0, 5.0])
     (found,) = imbalances(sums, ["age"], noise=4.0)

@@ -108,6 +108,21 @@ def test_a_trial_that_is_known_exactly_is_missed_by_chance_alone() -> None:
     assert found.reason is Reason.BENCHMARK
 
 
+def test_outside_of_the_trials_limits_the_comparison_is_missed_however_unsure_it_is() -> None:
+    """Of 0.02 to 0.18. Chance alone would explain 0.088: 1.96 times the root of 0.0408 squared and 0.02 squared."""
+    for difference, is_missed in ((0.179, False), (0.185, True), (0.015, True)):
+        found = first_refusal(TRIAL, GOOD, replace(WELL, trial_like=comparison(difference)))
+        assert (found is not None) is is_missed
+
+
+def test_two_uncertainties_are_added_up_as_those_of_what_is_drawn_apart() -> None:
+    """A trial of 0.03 (0.02 to 0.18): 1.96 times the root of 0.0408 squared and 0.02 squared is 0.089, not 0.119."""
+    skewed = replace(TRIAL, benchmark=Benchmark(0.03, 0.02, 0.18, "A trial, 2001"))
+    for difference, is_missed in ((0.115, False), (0.13, True)):
+        found = first_refusal(skewed, GOOD, replace(WELL, trial_like=comparison(difference)))
+        assert (found is not None) is is_missed
+
+
 def test_groups_are_shown_apart_only_where_their_effects_follow_the_foretold() -> None:
     foretold = (0.02, 0.06, 0.1, 0.14)
     follow = [comparison(each + 0.01, predicted=each) for each in foretold]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import chi2_contingency, norm
 
 from oncofed.client.fit.input_drift import FEWEST_PATIENTS, input_drift
 from oncofed.cohort.schema import Kind, Marker, Modality
@@ -74,6 +77,28 @@ def test_where_nothing_changed_a_look_finds_something_once_in_twenty_times_at_mo
     assert np.mean(np.array(small) < 0.05 / 8) <= 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
     assert np.mean(np.array(small) < 0.05) > 0.2
     assert np.mean([any(each.drifted for each in look) for look in looks]) <= 0.02, "and far enough is asked, too"
+
+
+@pytest.mark.parametrize(("smokers", "drifted"), [(40, False), (42, True)])
+def test_the_level_is_divided_among_both_tests_of_a_marker(smokers: int, drifted: bool) -> None:
+    """Half of 100 before, and these of 60: Pearson's test by hand has p = 0.040 and 0.014, and 0.025 is the level."""
+    before, since = (np.arange(float(of))[:, None] < some for of, some in ((100, 50), (60, smokers)))
+    (found,) = input_drift(before.astype(float), since.astype(float), MARKERS[2:3])
+    share = (50 + smokers) / 160
+    z = abs(smokers / 60 - 0.5) / np.sqrt(share * (1 - share) * (1 / 100 + 1 / 60))
+    assert found.p_values == pytest.approx(2 * float(norm.sf(z)), rel=1e-6)
+    assert (found.p_values < 0.05, found.index > 0.1) == (True, True)
+    assert found.drifted is drifted
+
+
+def test_categories_of_which_few_are_expected_on_the_smaller_side_are_taken_together() -> None:
+    """Of 14 in 560, 1.5 are expected among 60, and 12.5 among 500: too few for Pearson's approximation."""
+    stage = replace(MARKERS[1], categories=("I", "II", "III", "IV"))
+    counts = ((300, 180, 10, 10), (36, 20, 4, 0))
+    before, since = (np.repeat(np.arange(4.0), each)[:, None] for each in counts)
+    (found,) = input_drift(before, since, (stage,))
+    together = [[one, two, three + four] for one, two, three, four in counts]
+    assert found.p_values == pytest.approx(float(chi2_contingency(together, correction=False).pvalue), rel=1e-9)
 
 
 def test_a_shift_beyond_chance_that_matters_to_nobody_is_left_alone() -> None:

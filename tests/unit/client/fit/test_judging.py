@@ -67,6 +67,8 @@ def test_a_slope_is_taken_with_the_level_that_suits_it() -> None:
     expected = outcomes.expected * np.exp(told.corrections[0] + (told.slope - 1) * outcomes.log_hazard_ratio)
     assert expected.sum() == pytest.approx(outcomes.events.sum(), rel=0.06)
     np.testing.assert_allclose(told.covariance[-1, -1], best.covariance[1, 1], rtol=0.3)
+    np.testing.assert_allclose(told.covariance[0, -1], best.covariance[0, 1], rtol=0.3, atol=1e-4)
+    assert abs(best.covariance[0, 1]) > 5e-4, "the check must be able to fail"
     limits = band(
         told, 1.0, log_baseline_hazard=np.log([0.02] * 4 * GRID.widths), grid=GRID, times=np.array([0.0, 20.0])
     )

@@ -60,6 +60,7 @@ NAN = float("nan")
     [
         (1, 10, 8, None, 10, 1, ""),
         (1, 10, 12, None, 10, 1, "seen_after"),
+        (1, 10, 10, None, 10, 1, ""),
         (0, NAN, 12, None, 12, 0, ""),
         (1, NAN, 12, None, 12, 0, "without_date"),
         (0, 10, 12, None, 12, 0, "contradicted"),

@@ -12,10 +12,11 @@ import pytest
 
 from oncofed.client.importing.cbioportal import read_part
 from oncofed.client.importing.cohort_import import ImportedCohort, import_cohort
+from oncofed.client.importing.gene_panels import is_covered
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_choices import Part
 from oncofed.client.importing.mapping_file import read_mapping
-from oncofed.client.importing.primary_samples import is_primary
+from oncofed.client.importing.primary_samples import is_primary, prefer_primary
 from oncofed.errors import InvalidInput
 from studies.study_folder.make_folder import study_folder
 
@@ -349,6 +350,8 @@ def test_of_samples_in_a_clinical_table_the_primary_comes_first(folder: Path) ->
         ("x", "Primary", True),
         ("x", "primary solid tumor", True),
         ("x", "Metastasis", False),
+        ("x", "Recurrence of a primary tumour", False),
+        ("x", "Non-primary", False),
         ("TCGA-05-4244-01", None, True),
         ("TCGA-05-4244-06", None, False),
         ("TCGA-05-4244-01", "Recurrence", False),
@@ -360,6 +363,18 @@ def test_a_primary_sample_is_known_by_its_type_or_by_a_barcode_of_tcga(
     sample: str | None, kind: str | None, primary: bool
 ) -> None:
     assert is_primary(sample, kind) is primary
+
+
+def test_a_sample_of_nobody_gives_way_to_no_primary_one() -> None:
+    frame = pd.DataFrame({"TP53": ["1", "0", "1"]}, dtype=object)
+    patients = pd.Series(["a", None, None], dtype=object)
+    found = prefer_primary(frame, patients, np.array([True, False, False]), ["TP53"], [""])
+    assert (found.frame["TP53"].tolist(), found.patients) == (["1", "0", "1"], 0)
+
+
+def test_a_panel_of_no_gene_covers_none_and_whom_no_panel_is_told_of_every_one() -> None:
+    panels = {"s": frozenset[str](), "t": frozenset(["TP53"]), "whole": None}
+    assert [is_covered(panels, sample, "TP53") for sample in ("s", "t", "whole", "u")] == [False, True, True, True]
 
 
 def test_the_choice_of_samples_is_for_study_folders_alone(folder: Path) -> None:

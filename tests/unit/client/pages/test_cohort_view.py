@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.pages_hospital import ENTITY, hospital
 
+from oncofed.client.pages import interaction_view
 from oncofed.client.pages.cohort_view import bins, dependence, risk_groups, strongest_markers
 from oncofed.client.pages.disclosure import Disclosure
 from oncofed.client.pages.group_outcome import group_outcome
@@ -159,3 +160,10 @@ def test_interactions_are_the_models_and_of_groups_only() -> None:
     assert pairs[0].strength == pytest.approx(of_model.strength.max(), rel=0.1)
     assert {pair.worse_together for pair in pairs if "entity" in (pair.first, pair.second)} == {None}
     assert strongest_interactions(HOSPITAL, ENDPOINT, HOSPITAL.of_entity(2)) is None
+
+
+def test_of_a_pair_that_fewer_have_than_twice_the_floor_nothing_is_told() -> None:
+    """Of 100 patients and a strength of 0.5 in them as a whole: 15 have both, 25, or all of them."""
+    strength = np.full((1, 3), 0.5)
+    told = interaction_view._told(strength, np.array([[15.0, 25.0, 100.0]]), 100, Disclosure(10))
+    assert told.tolist() == [[0.0, pytest.approx(np.sqrt(0.2)), 0.5]]

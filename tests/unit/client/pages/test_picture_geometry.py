@@ -8,11 +8,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from tests.drawn import Bar, Drawn, Line, coloured, drawn
-from tests.pages_hospital import hospital
+from tests.pages_hospital import hospital, with_causes
 
 from oncofed.client.pages.cohort_view import dependence, strongest_markers
 from oncofed.client.pages.disclosure import Spread
-from oncofed.client.pages.figures import groups_figure, survival_figure
+from oncofed.client.pages.figures import groups_figure, incidence_figure, survival_figure, what_if_figure
 from oncofed.client.pages.group_outcome import GroupOutcome
 from oncofed.client.pages.interaction_view import Interaction
 from oncofed.client.pages.marker_figures import (
@@ -23,6 +23,7 @@ from oncofed.client.pages.marker_figures import (
     waterfall_figure,
 )
 from oncofed.client.pages.patient_view import patient_view
+from oncofed.client.pages.what_if import what_if
 from oncofed.picture.axes import Axis, width_of
 from oncofed.picture.drawing import QUIET, Stroke, curve
 from oncofed.words.names import capital
@@ -66,6 +67,55 @@ def test_each_curve_of_a_patient_is_the_one_that_its_key_names() -> None:
         own = curve_like(found, key)
         assert [across.value(x) for x in own.points[:, 0]] == pytest.approx(times.tolist(), abs=0.1)
         assert [upright.value(y) for y in own.points[:, 1]] == pytest.approx(survival.tolist(), abs=0.003)
+
+
+def values_of(picture: Drawn, line: Line) -> list[float]:
+    upright = picture.upright()
+    return [upright.value(y) for y in line.points[:, 1]]
+
+
+def test_what_may_come_is_stacked_the_endpoint_below_within_its_limits_beside_who_were_observed() -> None:
+    here = with_causes(1500)
+    views = (patient_view(here, row, endpoint=0) for row in range(50))
+    view = next(each for each in views if each.similar is not None and each.similar.outcome.has_curve)
+    shown, similar = view.competing, view.similar
+    assert shown is not None
+    assert shown.low is not None
+    assert shown.high is not None
+    assert similar is not None
+    found = drawn(incidence_figure(view, here.schema).svg)
+    (own, other), upright = shown.shares, found.upright()
+    key = found.key("death of disease")
+    assert isinstance(key, Line)
+    assert values_of(found, curve_like(found, key)) == pytest.approx(own.tolist(), abs=0.003)
+    stacks = sorted(([upright.value(y) for y in each.points[:, 1]] for each in found.areas), key=max)
+    assert stacks[0] == pytest.approx([*own, *np.zeros(len(own))], abs=0.003)
+    assert stacks[1] == pytest.approx([*(own + other), *own[::-1]], abs=0.003)
+    limit, observed = found.key("its 95 % band"), found.key("observed: similar patients")
+    assert isinstance(limit, Line)
+    assert isinstance(observed, Line)
+    limits = [values_of(found, each) for each in found.lines if (each.dash, each.width) == (limit.dash, limit.width)]
+    limits = sorted((each for each in limits if len(each) > 2), key=sum)
+    assert limits == [pytest.approx(each.tolist(), abs=0.003) for each in (shown.low, shown.high)]
+    seen = values_of(found, curve_like(found, observed))
+    assert seen == pytest.approx((1 - similar.outcome.survival).tolist(), abs=0.003)
+    assert seen[-1] > seen[0], "who have had it, and not who have not"
+
+
+@pytest.mark.parametrize("competing", [False, True])
+def test_both_curves_of_a_what_if_are_those_that_their_keys_name(competing: bool) -> None:
+    here = with_causes(600) if competing else HOSPITAL
+    asked = what_if(here, 5, {0: 85.0}, endpoint=0)
+    found = drawn(what_if_figure(asked, here.schema).svg)
+    told = {}
+    for name, of in (("as in the table", asked.recorded), ("what if: not the patient's values", asked.instead)):
+        key = found.key(name)
+        assert isinstance(key, Line)
+        told[name] = values_of(found, curve_like(found, key))
+        truth = of.curve.survival if of.competing is None else of.competing.shares[0]
+        assert told[name] == pytest.approx(truth.tolist(), abs=0.003)
+    first, second = told.values()
+    assert abs(first[-1] - second[-1]) > 0.02, "the two could not be told apart"
 
 
 def group(name: str, fall: float) -> GroupOutcome:

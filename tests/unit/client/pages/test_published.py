@@ -134,6 +134,9 @@ def test_beginning_anew_needs_enough_who_have_come_or_left_in_each_tumour() -> N
             begun_anew(first, of_tumours(counts), floor=10, today=date(2026, 2, 1))
     with pytest.raises(InvalidInput, match="at least 30"):
         begun_anew(first, of_tumours({0: 120, 1: 50}), floor=15, today=date(2026, 2, 1))
+    coarse = renewal(None, of_tumours({0: 100, 1: 45}), floor=15).published
+    with pytest.raises(InvalidInput, match="at least 30"):  # under a lower floor, too, what was told is of fifteens
+        begun_anew(coarse, of_tumours({0: 125, 1: 70}), floor=10, today=date(2026, 2, 1))
     anew = begun_anew(first, of_tumours({0: 130, 1: 60}), floor=15, today=date(2026, 2, 1))
     assert (counted(anew), anew.floor, anew.versions) == ({0: 130, 1: 60}, 15, 2)
     left = begun_anew(first, of_tumours({0: 70, 1: 10}), floor=10, today=date(2026, 2, 1))

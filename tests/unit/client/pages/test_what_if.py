@@ -120,6 +120,8 @@ def test_a_value_is_read_in_the_unit_that_is_shown() -> None:
     assert read(LOG, " 10 ") == pytest.approx(1.0)
     assert plausible(LOG) == "0.1 to 316 mg/l"
     assert read(LOG, "316") == pytest.approx(np.log10(316), abs=1e-3)
+    assert read(LOG, "317") == 2.5, "what is shown of an end is rounded, and means the end"
+    assert read(LOG, "0.0995") == -1.0
     assert read(SCHEMA.markers[AGE], "75.5") == 75.5
     assert levels(STAGE) == [("1", 1.0), ("2", 2.0), ("3", 3.0), ("4", 4.0)]
 
@@ -136,6 +138,7 @@ def test_what_the_page_writes_without_a_comma_can_be_typed_back(marker: Marker, 
     ("marker", "typed", "word"),
     [
         (SCHEMA.markers[AGE], "121", "outside what the study takes as plausible"),
+        (SCHEMA.markers[AGE], "120.004", "outside"),
         (SCHEMA.markers[AGE], "-1", "outside"),
         (SCHEMA.markers[AGE], "75,5", "decimal point"),
         (PLATELETS, "1,250", "decimal point"),
@@ -195,6 +198,24 @@ def test_the_page_tells_the_two_answers_and_that_one_is_not_the_patients(here: S
     assert answer.headers["cache-control"] == "no-store"
     assert answer.request.url.query == b""
     assert "script" not in "".join(unsafe(answer.text.partition("<main")[2].partition("</main>")[0]))
+
+
+def test_what_the_table_says_itself_is_no_change(here: Served) -> None:
+    recorded = f"{HOSPITAL.cohort.values[ROW, AGE]:.17g}"
+    said = Page(asked(here, here.signed_in(Role.CLINICIAN), value_0=recorded).text).text
+    assert "What was changed" not in said
+    assert "What was changed" in Page(asked(here, here.signed_in(Role.CLINICIAN), value_0="75").text).text
+
+
+def test_of_endpoints_that_compete_each_share_lies_within_the_limits_beside_it(tmp_path: Path) -> None:
+    with served(tmp_path, shown=with_causes(1500)) as here:
+        text = asked(here, here.signed_in(Role.CLINICIAN), value_0="85").text
+    (row,) = re.findall(r"24\W+months</th>(.*?)</tr>", text, re.DOTALL)
+    cells = [re.findall(r"\d+", Page(each).text) for each in re.findall(r"<td.*?</td>", row, re.DOTALL)]
+    shares, limits = cells[::2], cells[1::2]
+    assert len(shares) == 2
+    for (share,), (low, high) in zip(shares, limits, strict=True):
+        assert int(low) < int(share) < int(high)
 
 
 @pytest.mark.parametrize(

@@ -112,10 +112,15 @@ def test_what_a_study_file_asks_for_is_let_through() -> None:
             "the markers or tumour entities of its votes",
         ),
         (
+            plan(spec(SummaryKind.KEY_MARKERS, votes=replace(VOTES, entity_columns=(5, 6)))),  # as many, of genes
+            "the markers or tumour entities of its votes",
+        ),
+        (
             plan(spec(SummaryKind.INTERACTIONS, votes=replace(VOTES, column_markers=(0, 0, 1, 1, 1, 2, 2, 4)))),
             "the markers or tumour entities of its votes",
         ),
         (plan(time_shapes=replace(SHAPES, entity_columns=(5, 6))), "its hazards over time"),
+        (plan(time_shapes=replace(SHAPES, entity_columns=(3, 2))), "its hazards over time"),
         (plan(layers=(replace(GENES, columns=(0, 1), missing_columns=(1,)),)), 'its layer "dna_mutation"'),
         (plan(layers=(replace(GENES, missing_value=100.0),)), 'its layer "dna_mutation"'),
         (plan(layers=(replace(GENES, name="rna"),)), 'its layer "rna"'),

@@ -139,16 +139,16 @@ def test_the_json_has_the_fields_of_the_page_and_no_study_hides_another(folder: 
 
 
 def test_figures_say_what_the_files_say_and_each_stands_on_the_page(folder: CoordinatorFolder) -> None:
-    plan = signed_plan(folder, rounds=2)
+    plan, waiting = signed_plan(folder, rounds=2), signed_plan(folder, rounds=3)
     at, study = f'{{"at": "{NOW.isoformat()}"', folder.study(plan.hash)
-    for number, rejected in (
-        (1, '"Essen: refused: not_ready"'),
-        (2, '"Essen: no answer within 60 s", "node 7: malformed"'),
+    for number, rejected, seconds in (
+        (1, '"Essen: refused: not_ready"', 90.0),
+        (2, '"Essen: no answer within 60 s", "node 7: malformed"', 12.5),
     ):
         with (study / "rounds.jsonl").open("a") as file:
             file.write(
                 f'{at}, "round": {number}, "attempt": 0, "answered": ["Bonn"], "rejected": [{rejected}], '
-                '"update_l2_norm": 1.0, "bytes_down": 1, "bytes_up": 1, "seconds": 12.5}\n'
+                f'"update_l2_norm": 1.0, "bytes_down": 1, "bytes_up": 1, "seconds": {seconds}}}\n'
             )
     with well(folder):
         text = exposed(coordinator_metrics(folder, read_settings(folder), now=NOW))
@@ -168,6 +168,7 @@ def test_figures_say_what_the_files_say_and_each_stands_on_the_page(folder: Coor
     assert value("rounds_without_total", **of, hospital="another node", reason="not_admitted") == 1
     assert value("refusals_total", code="not_ready") == 1
     assert value("study_stopped", **of) == 1, "a process was at work, is not now, and no model is there"
+    assert value("study_stopped", plan=waiting.hash[:12], study=waiting.study) == 0, "nobody has begun it"
     assert value("last_progress_timestamp_seconds", **of) == NOW.timestamp()
     rows = PAGE.split("`oncofed_coordinator_` before it")[1]
     judged = {name for row in re.findall(r"(?m)^\| (`.*?) \|", rows) for name in re.findall(r"`(\w+)`", row)}

@@ -16,7 +16,7 @@ from oncofed.server.evaluation.concordance import concordance_of
 from oncofed.server.evaluation.figures import EndpointFigures, _Model, figures_of, group_centres, integrated_brier
 from oncofed.server.evaluation.held_out_table import EndpointCounts, tables_of
 from oncofed.server.evaluation.measured import measured
-from oncofed.server.evaluation.observed_risk import conditional_risks, observed_risk
+from oncofed.server.evaluation.observed_risk import _squared_slopes, conditional_risks, exposed, observed_risk
 from oncofed.server.rounds.state import ReleasedSummary
 from oncofed.survival.curves import risk_at
 from oncofed.survival.held_out import CountLayout
@@ -232,3 +232,19 @@ def test_the_same_study_gives_the_same_figures() -> None:
     assert first is not None
     assert first == again
     assert set(first.endpoints) == set(PLAN.model.endpoints)
+
+
+def test_noise_moves_a_risk_by_the_slopes_of_all_counts_that_it_uses() -> None:
+    """By moving one count at a time: events and the censored of each time, and of those after the horizon."""
+    n = np.array([[9.0, 4.0], [7.0, 6.0], [5.0, 3.0], [20.0, 8.0], [30.0, 2.0]])
+    times, step, squared = 3, 1e-5, 0.0
+    for place in np.ndindex(n.shape):
+        moved = []
+        for sign in (1, -1):
+            other = n.copy()
+            other[place] += sign * step
+            moved.append(np.log(1 - observed_risk(other, times=times)))
+        squared += ((moved[0] - moved[1]) / (2 * step)) ** 2
+    q, at_risk = conditional_risks(n)[:times], exposed(n)[:times]
+    told = _squared_slopes((q / (1 - q))[None], at_risk, later_times=len(n) - times)
+    assert told == pytest.approx([squared], rel=1e-5)

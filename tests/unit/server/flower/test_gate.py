@@ -207,6 +207,12 @@ def test_anybody_reaches_health(gate: Gate) -> None:
     assert ask(gate, "/health", peer=HOSPITAL) == 200
 
 
+def test_a_stranger_reaches_health_so_often_and_this_machine_as_often_as_it_likes(gate: Gate) -> None:
+    told = [ask(gate, "/health", peer=STRANGER) for _ in range(30)]
+    assert told == [200] * LIMITS.at_once_of_a_stranger + [503] * (30 - LIMITS.at_once_of_a_stranger)
+    assert {ask(gate, "/health") for _ in range(30)} == {200}
+
+
 def test_a_member_reaches_fleet_and_its_connection_is_known(gate: Gate, known: list[tuple[str, int, str]]) -> None:
     assert ask(gate, PULL, peer=HOSPITAL, headers=signed()) == 200
     assert known == [(HOSPITAL, 4711, der(BONN).hex())]
@@ -318,6 +324,19 @@ def test_a_signed_time_counts_once(gate: Gate, inner: Inner) -> None:
     assert ask(gate, "/v1/fleet/push-messages", peer=HOSPITAL, headers=signed(1)) == 401
     assert ask(gate, PULL, peer=HOSPITAL, headers=signed(2)) == 200
     assert len(inner.reached) == 2
+
+
+@pytest.mark.parametrize("after", [1.0, 100.0, 200.0, 304.0, 309.0])
+def test_a_signed_time_counts_once_for_as_long_as_flower_takes_it(
+    after: float, gate: Gate, clock: Clock, inner: Inner
+) -> None:
+    """Of a hospital whose clock is 4.5 s ahead: Flower's tolerance is 300 s behind and 5 s either way."""
+    assert ask(gate, PULL, peer=HOSPITAL, headers=signed(4.5)) == 200
+    clock.seconds += after
+    for number in range(10):  # each request makes room
+        assert ask(gate, PULL, peer=HOSPITAL, headers=signed(after + number / 100, key=ESSEN)) == 200
+    assert ask(gate, PULL, peer=HOSPITAL, headers=signed(4.5)) == 401
+    assert len(inner.reached) == 11
 
 
 @pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=5))])

@@ -68,6 +68,27 @@ def test_each_hospital_has_its_dot_and_its_interval_and_the_next_one_a_bar() -> 
     assert [across.value(each[0, 0]) for each in upright] == pytest.approx([1.0], abs=0.005)
 
 
+def test_of_ratios_all_stands_on_a_logarithmic_axis_and_the_mean_between_its_limits() -> None:
+    svg = hospitals_picture(RATIOS, "Observed over expected events", right=1.0)
+    assert svg is not None
+    found = drawn(svg)
+    across = found.across()
+    slope, start = np.polyfit(across.along, np.log(across.values), 1)
+
+    def ratio(x: float) -> float:
+        return math.exp(start + slope * x)
+
+    (right,) = [each.points[0, 0] for each in found.lines if np.ptp(each.points[:, 0]) == 0 and each.dash]
+    assert ratio(right) == pytest.approx(1.0, rel=0.005)
+    for name, value in (("north", 1.0), ("south", 1.5)):
+        (dot,) = [each for each in found.dots if abs(each.y - level(found, name)) < 3 and each.x > 100]
+        assert ratio(dot.x) == pytest.approx(value, rel=0.005)
+    (mean,) = [each.points for each in found.areas if np.ptp(each.points[:, 1]) == pytest.approx(14)]
+    above, below = mean[mean[:, 1].argmin()], mean[mean[:, 1].argmax()]
+    assert [ratio(above[0]), ratio(below[0])] == pytest.approx([RATIOS.mean] * 2, rel=0.005)
+    assert [ratio(mean[:, 0].min()), ratio(mean[:, 0].max())] == pytest.approx(RATIOS.interval, rel=0.005)
+
+
 def test_an_interval_beyond_the_axis_is_cut_and_has_no_end_there() -> None:
     wide = with_interval(Scale.PLAIN, "wide", 1.0, -40.0, 42.0, counts=True)
     found = picture(AcrossHospitals.of(Scale.PLAIN, [*slopes({"a": 0.9, "b": 1.0, "c": 1.1}).hospitals, wide]))

@@ -12,7 +12,11 @@ from tests.unit.server.report.test_measured import released as counts_of
 
 from oncofed.protocol.expected_layout import BLOCK_WEIGHTS, OVERALL_WEIGHTS, expected_layout
 from oncofed.protocol.plan import StudyPlan
+from oncofed.server.evaluation.calibration import EndpointCalibration, MeasuredCalibration, Ratio
+from oncofed.server.evaluation.concordance import Estimate
 from oncofed.server.report.page import render_report
+from oncofed.server.report.released_calibration import page_of_calibration
+from oncofed.server.report.released_figures import released_calibration_figures
 from oncofed.server.rounds.state import ReleasedSummary
 
 
@@ -87,3 +91,30 @@ def test_of_several_tumours_each_has_a_row() -> None:
     assert "Predicted risks" not in page
     assert "1.60 times the" in page
     assert "<script" not in render_report(study)
+
+
+def test_each_tumours_ratio_stands_under_its_own_name_and_each_warning_under_its_endpoints() -> None:
+    """The reference category is the first, wherever the schema lists it."""
+    schema = replace(fake_schema(), tumour_entity="smoking")
+    entity = replace(schema.markers[2], categories=("former", "never", "current"))
+    schema = replace(schema, markers=(*schema.markers[:2], entity, *schema.markers[3:]))
+    ratios = {"never": 1.1, "former": 1.2, "current": 1.3}
+
+    def all_along(ratio: float, *, wrong: bool = False) -> Ratio:
+        return Ratio(50.0, Estimate(ratio, ratio - 0.1, ratio + 0.1), wrong)
+
+    groups = tuple((all_along(9.0), all_along(each, wrong=each == 1.2)) for each in ratios.values())
+    of_one = EndpointCalibration(all_along(1.0), None, slope_wrong=False, windows=(), groups=groups)
+    none = replace(of_one, groups=())
+    spec = calibrated_plan().summaries[0]
+    found = MeasuredCalibration(spec, ("Bonn",), 1.0, 1.0, {"death": of_one, "relapse": none})
+    page = page_of_calibration(found, schema)
+    name, _, (everybody, *rows) = page.endpoints[0]
+    assert (name, everybody.patients) == ("death", "everybody")
+    told = {row.patients: [each.ratio.value for each in row.cells if each.ratio is not None] for row in rows}
+    assert told == {entity: [ratio] for entity, ratio in ratios.items()}
+    (warning,) = page.warnings
+    assert warning.startswith("death: More or fewer events came")
+    assert "former, all along: 1.20 times the 50 predicted" in warning
+    by_type = released_calibration_figures(found, schema)["endpoints"]["death"]["by_type"]
+    assert {each: figures[-1]["observed_to_expected"]["value"] for each, figures in by_type.items()} == ratios

@@ -10,6 +10,7 @@ from tests.summaries import gains_of
 from tests.unit.server.report.fake_studies import fake_plan, fake_schema, fake_study
 from tests.unit.server.report.test_measured import words
 
+from oncofed.privacy.releases import release_of_summary
 from oncofed.protocol.gain_layout import LARGEST_RATIO, gain_layout
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.summary_spec import SummaryKind
@@ -105,6 +106,25 @@ def test_figures_of_few_patients_are_not_shown() -> None:
     assert "not shown: too few patients for the noise" in page
     assert "Not shown: too few patients with all layers for the noise." in page
     assert "the event came in" not in page
+
+
+@pytest.mark.parametrize(("part_of_count", "shown"), [(0.2, True), (0.3, False)])
+def test_of_a_count_that_noise_moves_by_more_than_a_quarter_nothing_is_shown(part_of_count: float, shown: bool) -> None:
+    """Of 2,000 patients, forty times the floor; noise of so many counted patients, as the layout weighs them."""
+    plan = plan_of(noise=1.0)
+    over, value = plan.summaries
+    noisy = []
+    for spec, counted in ((over, 4), (value, 15)):  # behind gains and their squares; of layers, who is held is first
+        sd = release_of_summary(plan, spec).noise_of_sum(hospitals=3)
+        wanted = part_of_count * 2000 * gain_layout(plan, spec).weights[counted]
+        noisy.append(replace(spec, noise_multiplier=spec.noise_multiplier * wanted / sd))
+    plan = replace(plan, summaries=tuple(noisy))
+    summaries = released(plan)
+    gains, values = measured_gains(plan, summaries), measured_values(plan, summaries)
+    assert gains is not None
+    assert values is not None
+    assert (next(iter(gains.endpoints.values())).over[0].gain is not None) is shown
+    assert (next(iter(values.endpoints.values())).compared.events is not None) is shown
 
 
 def test_the_figures_for_programs_are_those_of_the_page() -> None:

@@ -313,6 +313,36 @@ def test_each_strategy_trains(cohort: of.Patients, strategy: of.FedAvg) -> None:
     assert run.plan.training.strategy.value.replace("_", "") == type(strategy).__name__.lower()
 
 
+@pytest.mark.parametrize(
+    ("strategy", "asked"),
+    [
+        (
+            of.FedAdam(0.02, weight_decay=2.0, beta_1=0.5, beta_2=0.6, tau=1e-3),
+            {"server_learning_rate": 0.02, "weight_decay": 2.0, "beta_1": 0.5, "beta_2": 0.6, "tau": 1e-3},
+        ),
+        (of.FedYogi(beta_1=0.5, beta_2=0.6, tau=1e-3), {"beta_1": 0.5, "beta_2": 0.6, "tau": 1e-3}),
+        (of.FedAdagrad(tau=1e-3), {"tau": 1e-3}),
+        (of.FedProx(mu=0.2), {"proximal_mu": 0.2}),
+        (of.TrimmedAverage(trim=0.3), {"trim_fraction": 0.3}),
+        (of.Krum(malicious=2), {"malicious_sites": 2}),
+        (
+            of.FedAvg(local=of.LocalSteps(steps=3, learning_rate=0.2, sampling_rate=0.3, batch=40.0)),
+            {"local_steps": 3, "local_learning_rate": 0.2, "sampling_rate": 0.3, "expected_batch_size": 40.0},
+        ),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_a_strategys_numbers_are_those_of_the_plan(strategy: of.FedAvg, asked: dict[str, float]) -> None:
+    plain = type(strategy)().spec
+    assert {name: getattr(strategy.spec, name) for name in asked} == asked
+    assert all(getattr(plain, name) != number for name, number in asked.items()), "the check must be able to fail"
+
+
+def test_a_clip_without_noise_cuts_and_without_a_clip_nobody_is_cut() -> None:
+    assert (of.no_privacy(clip=0.5).clip_without_noise, of.no_privacy(clip=0.5).l2_norm_bound) == (True, 0.5)
+    assert (NOTHING.clip_without_noise, NOTHING.l2_norm_bound) == (False, None)
+
+
 def nobody(patients: of.Patients) -> of.Patients:
     return replace(patients, cohort=patients.cohort.subset(np.array([], dtype=np.int64)))
 
