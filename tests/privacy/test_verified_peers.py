@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.doubles import (
     calibrated_privacy,
@@ -115,6 +115,7 @@ def test_a_coordinator_that_makes_up_all_others_is_refused_and_without_the_rule_
 
 @settings(deadline=None, max_examples=60)
 @given(verified=st.sets(st.sampled_from(SITES[1:])), fewest=st.integers(0, 6), colluding=st.sampled_from([0, 2, 5]))
+@example(verified=set(SITES[1:-2]), fewest=1, colluding=2)  # enough for either of the two, and not for both
 def test_each_hospital_that_is_not_verified_counts_as_one_that_sides_with_the_coordinator(
     verified: set[str], fewest: int, colluding: int
 ) -> None:
