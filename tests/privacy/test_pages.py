@@ -23,20 +23,21 @@ from tests.pages_hospital import PASSWORD, PLAN_HASH, Served, hospital, secret_o
 from oncofed.client.pages import (
     account_pages,
     cohort_pages,
+    connections,
     password_turns,
     patient_pages,
     peer_user,
     rendering,
-    shield,
     what_if_pages,
 )
 from oncofed.client.pages import accounts as accounts_module
-from oncofed.client.pages import desk as desk_module
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.sessions import Session
 from oncofed.client.pages.viewing_record import ViewingRecord, patient_code, views_of
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.errors import RecordUnwritable
+from oncofed.local_pages import forms, shield
+from oncofed.local_pages.rendering import static_version
 from oncofed.picture import drawing
 
 HOSPITAL = hospital()
@@ -245,7 +246,7 @@ def test_a_form_from_elsewhere_is_refused_even_for_signing_in(
     assert here.events()[-1] == ("page_refused", "form", "")
     own = {"origin": "http://pages.example", "sec-fetch-site": "same-origin"}
     assert client.post("/sign-in", data=fields, headers=own).status_code == 303
-    monkeypatch.setattr(desk_module, "_comes_from_elsewhere", lambda request: False)
+    monkeypatch.setattr(forms, "_comes_from_elsewhere", lambda request: False)
     if "content-type" not in headers:
         assert client.post("/sign-in", data=fields, headers=headers).status_code == 303
 
@@ -272,7 +273,7 @@ def test_guessing_a_password_is_slowed_down_and_written_down(here: Served) -> No
 
 
 def test_who_knows_a_name_does_not_lock_it_elsewhere(here: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shield, "ends_of", lambda scope: None)  # as on the socket, where the proxy says who asks
+    monkeypatch.setattr(connections, "ends_of", lambda scope: None)  # as on the socket, where the proxy says who asks
     monkeypatch.setattr(peer_user, "ends_of", lambda scope: None)
     client, right = here.client(), {"name": "clinician", "password": PASSWORD}
     for _ in range(4):
@@ -475,11 +476,11 @@ def test_an_update_is_never_shown_with_the_style_and_script_of_before(
     real = Path.read_bytes
     changed = {"pages.css": b"/* changed */"}
     monkeypatch.setattr(Path, "read_bytes", lambda path: real(path) + changed.get(path.name, b""))
-    rendering.static_version.cache_clear()
+    static_version.cache_clear()
     try:
         assert set(addresses()).isdisjoint(before)
     finally:
-        rendering.static_version.cache_clear()
+        static_version.cache_clear()
 
 
 def test_every_view_is_written_down_with_who_and_a_code_for_whom(here: Served) -> None:

@@ -5,10 +5,8 @@ A picture is an element that `drawing` has escaped already. A name that a templa
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 
 import jinja2
 from fastapi.responses import HTMLResponse
@@ -17,37 +15,25 @@ from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.desk import Desk, Visit
 from oncofed.client.pages.patient_words import in_years
 from oncofed.client.pages.wording import time
+from oncofed.local_pages.rendering import environment_of, static_version
 from oncofed.words.names import capital, plain_name
 from oncofed.words.numbers import hazard_ratio, number, percent
 
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        loader=jinja2.PackageLoader("oncofed.client.pages"),
+    return environment_of(
+        "oncofed.client.pages",
+        {
+            "capital": capital,
+            "number": number,
+            "hazard_ratio": hazard_ratio,
+            "in_years": in_years,
+            "percent": percent,
+            "time": time,
+            "plain_name": plain_name,
+        },
     )
-    environment.filters.update(
-        capital=capital,
-        number=number,
-        hazard_ratio=hazard_ratio,
-        in_years=in_years,
-        percent=percent,
-        time=time,
-        plain_name=plain_name,
-    )
-    return environment
-
-
-@cache
-def static_version() -> str:
-    """Of style and script together: a browser keeps them for a day, and an update shall not be shown with old ones."""
-    folder = files("oncofed.client.pages").joinpath("static")
-    contents = [each.read_bytes() for each in sorted(folder.iterdir(), key=lambda each: each.name)]
-    return hashlib.sha256(b"".join(contents)).hexdigest()[:12]
 
 
 def read_templates() -> None:
