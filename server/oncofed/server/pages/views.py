@@ -10,7 +10,7 @@ hospitals released.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -181,12 +181,20 @@ def study_row(found: StudyStatus) -> StudyRow:
         plan=found.plan_hash,
         shown=found.shown,
         state=found.state,
-        words=capital(one_line(state_in_words(study))),
+        words=capital(one_line(_state(found, study))),
         done=study.last_round,
         planned=study.plan.training.rounds,
         left=_left(found),
         waits=_waits(found, study),
     )
+
+
+def _state(found: StudyStatus, study: DeployedStudy) -> str:
+    """As the report has it; but here it is known whether a process works on the study now."""
+    words, begun = state_in_words(study), "under way: "
+    if found.at_work or not words.startswith(begun):
+        return words
+    return f"nothing works on it now: {words.removeprefix(begun)}; it can be resumed"
 
 
 def _left(found: StudyStatus) -> str:
@@ -216,6 +224,8 @@ def study_view(
     states, now = status.of_hospitals(), status.at
     private = study.plan.privacy.mode.private
     costs = {each.site: each for each in site_costs(study)} if private else {}
+    if found.state == "not started":  # what the report calls in doubt; but nobody was asked
+        costs = {site: replace(each, asked=0, epsilon_at_most=0.0) for site, each in costs.items()}
     return StudyView(
         row=study_row(found),
         last=moment(study.rounds[-1].finished_at, now=now) if study.rounds else None,

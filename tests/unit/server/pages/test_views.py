@@ -78,7 +78,9 @@ def test_a_running_study_is_told_with_its_round_and_the_time_left(here: Shown) -
         of_study = text_of(here, f"/studies/{study.plan.hash}")
         assert "Time left: about 10 minutes" in of_study
         assert "last round finished 2026-03-02 10:36:00 UTC (1 minute ago)" in of_study
-    assert rows_of(here, "/", "Every study")[name][:3] == ["stopped", "2 of 4", "\N{EN DASH}"]
+    state, rounds, left, now = rows_of(here, "/", "Every study")[name]
+    assert (state, rounds, left) == ("stopped", "2 of 4", "\N{EN DASH}")
+    assert now == "Nothing works on it now: round 2 of 4 is done; it can be resumed."
 
 
 def test_the_plan_is_told_by_hospital_with_dates(here: Shown) -> None:
@@ -128,6 +130,13 @@ def test_epsilon_is_that_of_the_answers_and_of_the_plan(here: Shown) -> None:
     assert rows["Bonn"][:2] == ["1 of 2", epsilon(1)]
     assert rows["Coburg"][:2] == ["0 of 2", "0.00"]
     assert len({epsilon(number) for number in (0, 1, 2, 4)}) == 4
+
+
+def test_a_plan_that_nobody_was_asked_has_cost_nothing(here: Shown) -> None:
+    study = here.study()
+    row = rows_of(here, f"/studies/{study.plan.hash}", "epsilon")["Aachen"]
+    assert row[1:3] == ["0.00", "0.00"]
+    assert float(row[3]) > 0
 
 
 def test_a_plan_without_noise_promises_nothing(here: Shown) -> None:
