@@ -120,8 +120,8 @@ def test_every_word_stands_out_from_its_ground(
 
 
 NAMELESS = """() => [...document.querySelectorAll('a, button, input, progress, .scroll, table')].filter(each =>
-  !(each.getAttribute('aria-label') || each.labels?.length || each.caption?.textContent.trim()
-    || each.textContent.trim()) ).map(each => each.outerHTML.slice(0, 80))"""
+  each.type !== 'hidden' && !each.hidden && !(each.getAttribute('aria-label') || each.labels?.length
+    || each.caption?.textContent.trim() || each.textContent.trim())).map(each => each.outerHTML.slice(0, 80))"""
 """What a reader by ear could not tell from another."""
 REPEATED = (
     "() => [...document.querySelectorAll('[id]')].map(each => each.id).filter((id, at, all) => all.indexOf(id) < at)"
@@ -158,11 +158,12 @@ def test_a_page_follows_the_study_by_itself_and_leaves_the_reader_where_he_is(
     assert "round 2 of 4 is done" in page.inner_text("main")
     page.evaluate("window.kept = 'the same page'; window.scrollTo(0, 400)")
     page.locator("#report").focus()
+    page.evaluate("document.styleSheets[0].insertRule('.stack { min-width: 2000px !important; }')")
     page.locator(".scroll").first.evaluate("each => { each.scrollLeft = 60; }")
     place = page.evaluate("window.scrollY")
     study.round(3)
     page.wait_for_function(
-        "document.querySelector('main').textContent.includes('round 3 of 4')", timeout=WAIT_MILLISECONDS
+        "() => document.querySelector('main').textContent.includes('round 3 of 4')", timeout=WAIT_MILLISECONDS
     )
     assert page.evaluate("window.kept") == "the same page"
     assert page.evaluate("document.activeElement.id") == "report"
@@ -188,17 +189,16 @@ def test_while_nobody_answers_the_page_stays_and_says_since_when(
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     before, here.desk = here.desk, type(here.desk)(**{**vars(here.desk), "hosts": frozenset({f"127.0.0.1:{port}"})})
-    lost = "document.querySelector('.follow').classList.contains('lost')"
     try:
         with listening(here, port):
             context = opened(browser, here, port)
             visit = context.__enter__()
         page: Page = visit.page
-        page.wait_for_function(lost, timeout=WAIT_MILLISECONDS)
+        page.wait_for_selector(".follow.lost", timeout=WAIT_MILLISECONDS)
         assert "Not reached since" in page.inner_text(".follow")
         assert "Aachen" in page.inner_text("main"), "what was there stays"
         with listening(here, port):
-            page.wait_for_function(f"!{lost}", timeout=WAIT_MILLISECONDS)
+            page.wait_for_selector(".follow:not(.lost)", timeout=WAIT_MILLISECONDS)
             assert "As of" in page.inner_text(".follow")
             here.desk.credential.make(anew=True)
             page.wait_for_url("**/sign-in", timeout=WAIT_MILLISECONDS)

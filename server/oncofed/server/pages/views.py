@@ -191,7 +191,9 @@ def study_row(found: StudyStatus) -> StudyRow:
 
 def _state(found: StudyStatus, study: DeployedStudy) -> str:
     """As the report has it; but here it is known whether a process works on the study now."""
-    words, begun = state_in_words(study), "under way: "
+    words, begun, before = state_in_words(study), "under way: ", "not started: "
+    if found.at_work and words.startswith(before):
+        return f"starting: {words.removeprefix(before)}"
     if found.at_work or not words.startswith(begun):
         return words
     return f"nothing works on it now: {words.removeprefix(begun)}; it can be resumed"

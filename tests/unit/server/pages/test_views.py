@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tests.unit.server.report.fake_studies import fake_plan, fake_schema, fake_s
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.messages import PlanState
+from oncofed.server.deployment.at_work import at_work
 from oncofed.server.deployment.member_files import Standing
 from oncofed.server.deployment.study_files import note_written
 from oncofed.server.report.decisions import said_by
@@ -81,6 +83,14 @@ def test_a_running_study_is_told_with_its_round_and_the_time_left(here: Shown) -
     state, rounds, left, now = rows_of(here, "/", "Every study")[name]
     assert (state, rounds, left) == ("stopped", "2 of 4", "\N{EN DASH}")
     assert now == "Nothing works on it now: round 2 of 4 is done; it can be resumed."
+
+
+def test_a_study_is_told_as_starting_while_its_process_has_noted_nothing(here: Shown) -> None:
+    study = here.study()
+    for context, words in ((nullcontext(), "Not started: none"), (at_work(study.folder), "Starting: none")):
+        with context:
+            (row,) = rows_of(here, "/", "Every study").values()
+            assert row[3].startswith(words)
 
 
 def test_the_plan_is_told_by_hospital_with_dates(here: Shown) -> None:
