@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from oncofed.server.deployment.consortium_file import ConsortiumTerms
 from oncofed.simulations.study import DataSection, EvaluationSpec, SitesSpec
+from oncofed.study.panel_settings import PanelRequest
 from oncofed.study.plan_settings import PlanSections
 
 
@@ -16,4 +17,5 @@ class AnyStudyFile(PlanSections):
     data: DataSection
     sites: SitesSpec | None = None
     evaluation: EvaluationSpec | None = None
+    panel: PanelRequest = field(default_factory=PanelRequest)
     consortium: ConsortiumTerms = field(default_factory=ConsortiumTerms)

@@ -81,6 +81,14 @@ def _only_simulated(value: object, known: Known) -> object:
     return None
 
 
+def _not_between_hospitals(value: object, known: Known) -> object:
+    if value is not None:
+        what = "is trained in a simulation only, so far"
+        remedy = "Leave it out. A study of fewer markers is a study with a schema of these."
+        raise Wrong(what, remedy)
+    return None
+
+
 @dataclass(frozen=True)
 class _Data:
     schema: Annotated[Path, Rule(_readable)]
@@ -99,6 +107,7 @@ class _ConsortiumFile(PlanSections):
     consortium: ConsortiumTerms = field(default_factory=ConsortiumTerms)
     sites: object = None
     evaluation: object = None
+    panel: Annotated[object, Rule(_not_between_hospitals)] = None
 
 
 @dataclass(frozen=True)
