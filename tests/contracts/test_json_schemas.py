@@ -156,7 +156,7 @@ def test_whatever_the_reader_refuses_by_type_or_range_the_schema_refuses(kind: s
                 key: content.get(key, {})
                 for key in (
                     *("model", "training", "held_out", "explanations"),
-                    *("readiness", "validation", "reporting", "value"),
+                    *("readiness", "validation", "reporting", "value", "panel"),
                 )
             }
             content |= {"consortium": content.get("consortium", {}), "evaluation": {"horizon": 12}}

@@ -129,5 +129,7 @@ def test_what_cannot_be_trained_twice_is_refused_before_anything_is_written(stud
 
 def test_real_hospitals_are_told_that_a_panel_is_simulated_only(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text('[study]\nname = "s"\n[data]\nschema = "a.toml"\n[panel]\nmarkers = 3\n')
-    with pytest.raises(InvalidInput, match="panel: is trained in a simulation only"):
+    with pytest.raises(
+        InvalidInput, match=r"\[panel\], markers: asks for a panel, which is trained in a simulation only"
+    ):
         read_consortium(tmp_path / "study.toml")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from oncofed.server.deployment.consortium_file import ConsortiumTerms
 from oncofed.simulations.study import DataSection, EvaluationSpec, SitesSpec
+from oncofed.study.assay_settings import AssaySection
 from oncofed.study.panel_settings import PanelRequest
 from oncofed.study.plan_settings import PlanSections
 
@@ -18,4 +20,5 @@ class AnyStudyFile(PlanSections):
     sites: SitesSpec | None = None
     evaluation: EvaluationSpec | None = None
     panel: PanelRequest = field(default_factory=PanelRequest)
+    assay: Mapping[str, AssaySection] = field(default_factory=dict)
     consortium: ConsortiumTerms = field(default_factory=ConsortiumTerms)

@@ -18,7 +18,7 @@ from oncofed.server.report.released_figures import (
     released_marker_figures,
 )
 from oncofed.simulations.model_package import described_run
-from oncofed.simulations.panel_figures import panel_figures, value_figures
+from oncofed.simulations.panel_figures import assay_figures, panel_figures, value_figures
 from oncofed.simulations.privacy_spent import spent_at_one, spent_at_two
 from oncofed.simulations.results import (
     Compared,
@@ -120,6 +120,7 @@ def metrics(result: RunResult) -> dict[str, Any]:
         "comparators": {name: [_compared(each) for each in several] for name, several in result.compared.items()},
         "left_out_hospitals": {name: left_out_figures(found) for name, found in result.left_out_hospitals.items()},
         "panel": None if result.panel is None else panel_figures(result.panel),
+        "assays": None if result.assays is None else assay_figures(result.assays),
         "layers": {name: _layers(each) for name, each in result.layers.items()},
         "baselines": None
         if beside is None

@@ -1,11 +1,11 @@
-"""What does a run say of its panel in numbers, beside the model of all markers?"""
+"""What does a run say in numbers of its panel, beside the model of all markers, and of assays?"""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
 
-from oncofed.simulations.results import EndpointResult, ModelFigures, Panel, PanelPath
+from oncofed.simulations.results import AssaysCompared, EndpointResult, ModelFigures, Panel, PanelPath
 from oncofed.survival.layer_values import Value
 
 
@@ -45,6 +45,25 @@ def _path(path: PanelPath) -> dict[str, Any]:
         "loss_by_markers": {str(step.markers): value_figures(step.loss) for step in path.steps},
         "smallest": path.smallest,
         "margin": path.margin,
+    }
+
+
+def assay_figures(found: AssaysCompared) -> dict[str, Any]:
+    """Every set of assays, and what each is worth beside all others."""
+    return {
+        "patients": found.patients,
+        "of": found.of,
+        "sets": [
+            {
+                "assays": list(each.assays),
+                "price": each.price,
+                "turnaround_days": each.days,
+                "on_frontier": each.on_frontier,
+                "told": value_figures(each.told),
+            }
+            for each in found.options
+        ],
+        "dropped": {each.name: {"saves": each.saves, "loss": value_figures(each.loss)} for each in found.dropped},
     }
 
 

@@ -236,6 +236,45 @@ class PanelPath:
     margin: float
 
 
+@dataclass(frozen=True)
+class AssayOption:
+    """A set of assays. told: over what is known without any, in nats a patient; limits of all sets hold at once.
+
+    days         until the last of them is there.
+    on_frontier  whether it tells more than any set that costs as much or less.
+    """
+
+    assays: tuple[str, ...]
+    price: float
+    days: float
+    told: Value
+    on_frontier: bool
+
+
+@dataclass(frozen=True)
+class DroppedAssay:
+    """What is saved and lost if all but this one are bought. loss: in nats a patient; limits hold at once."""
+
+    name: str
+    saves: float
+    loss: Value
+
+
+@dataclass(frozen=True)
+class AssaysCompared:
+    """patients: of whom something of each assay is measured, of `of` who were set aside. options: every set."""
+
+    patients: int
+    of: int
+    options: tuple[AssayOption, ...]
+    dropped: tuple[DroppedAssay, ...]
+
+    @property
+    def frontier(self) -> tuple[AssayOption, ...]:
+        """The cheapest first."""
+        return tuple(sorted((each for each in self.options if each.on_frontier), key=lambda each: each.price))
+
+
 @dataclass(frozen=True, eq=False)
 class Panel:
     """A model of some markers, trained after the one of all, on the same patients.
@@ -303,6 +342,7 @@ class RunResult:
     subgroups   by endpoint: the network in groups of the patients set aside.
     left_out_hospitals  by endpoint: those that did not train; empty unless the study leaves whole hospitals out.
     panel       the second model, of a part of the markers; None where the study asks for none.
+    assays      what they tell of the first endpoint; None where the study names none, or nobody has had all.
     weights     (parameters,) of the model, in the order in which they travel.
     notes       (about what, words): who is left out of the table and what lies outside of the grid; what was not
                 released.
@@ -331,6 +371,7 @@ class RunResult:
     left_out_hospitals: Mapping[str, LeftOut] = field(default_factory=dict)
     layers: Mapping[str, LayersCompared] = field(default_factory=dict)
     panel: Panel | None = None
+    assays: AssaysCompared | None = None
 
     @property
     def main(self) -> EndpointResult:

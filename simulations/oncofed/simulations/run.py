@@ -46,6 +46,7 @@ from oncofed.server.rounds.explanation_votes import released_explanations
 from oncofed.server.rounds.rounds import RoundReport
 from oncofed.server.rounds.state import FederationState
 from oncofed.server.rounds.strategies import strategy_faults
+from oncofed.simulations.assay_value import compared_assays
 from oncofed.simulations.comparison import compared
 from oncofed.simulations.evaluation import baselines, endpoint_results, test_c_index
 from oncofed.simulations.federation import Engine, Federated, expecting, federate, plan_of
@@ -62,6 +63,7 @@ from oncofed.simulations.results import Relevance, RunResult
 from oncofed.simulations.study import Study
 from oncofed.simulations.study_table import table_of
 from oncofed.simulations.subgroups import subgroups, unknown_subgroups
+from oncofed.study.assay_settings import assays_of
 from oncofed.study.chosen_settings import chosen
 from oncofed.study.panel_settings import PANEL
 from oncofed.study.value_settings import layers_of
@@ -101,7 +103,8 @@ def run_study(
     if explained not in patients.hospitals:
         known = ", ".join(patients.hospitals)
         raise InvalidInput([Fault("[study], explain_site", "is not a hospital of this study", f"Possible: {known}.")])
-    if unfit := [*unknown_subgroups(study.evaluation, schema), *panel_faults(study.panel, schema, engine)]:
+    unfit = [*unknown_subgroups(study.evaluation, schema), *panel_faults(study.panel, schema, engine)]
+    if unfit := [*unfit, *assays_of(study.assays, schema)[1]]:
         raise InvalidInput(unfit)
     trained_on = sum(map(len, patients.hospitals.values()))
     plan = plan_of(study, schema, roster=tuple(patients.hospitals), patients=trained_on)
@@ -199,6 +202,12 @@ def _run(
             rng=np.random.default_rng([study.seed, 4]),
         ),
         panel=None if second is None else second.panel,
+        assays=compared_assays(
+            network,
+            assays_of(study.assays, patients.test.schema)[0],
+            patients.test,
+            rng=np.random.default_rng([study.seed, 6]),
+        ),
     )
     if report:
         _write_explanations(run_folder, patients.hospitals, relevances)

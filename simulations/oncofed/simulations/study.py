@@ -21,6 +21,7 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where
 from oncofed.file_reading import read_declared
 from oncofed.protocol.plan import TrainingMode, TrainingSpec
+from oncofed.study.assay_settings import AssaySection
 from oncofed.study.chosen_settings import left_open
 from oncofed.study.panel_settings import PanelRequest, before_panel
 from oncofed.study.plan_settings import PlanSections, PlanSettings, PrivacyRequest
@@ -246,6 +247,7 @@ class StudyFile(PlanSections):
     sites: SitesSpec
     evaluation: EvaluationSpec
     panel: Annotated[PanelRequest, Rule(_of_sums)] = field(default_factory=PanelRequest)
+    assay: Mapping[str, AssaySection] = field(default_factory=dict)
     consortium: object = None
 
     @property
@@ -258,7 +260,7 @@ class StudyFile(PlanSections):
 class Study:
     """A study file, read and checked. `explain_site` is the simulated hospital whose explanations the report shows.
 
-    panel      a second model, of some markers.
+    panel      a second model, of some markers. assays: by name, what is bought together.
     reporting  what people say of it. It changes nothing that a run does, and so nothing of the hash.
     """
 
@@ -272,6 +274,7 @@ class Study:
     seed: int
     reporting: Reporting = NOTHING_SAID
     panel: PanelRequest = field(default_factory=PanelRequest)
+    assays: Mapping[str, AssaySection] = field(default_factory=dict)
 
     @property
     def first_settings(self) -> PlanSettings:
@@ -299,6 +302,8 @@ class Study:
             del asked["settings"]["value"]
         if not self.panel.is_asked:
             del asked["panel"]
+        if not self.assays:
+            del asked["assays"]
         for key in ("left_open", "expected_patients"):
             if not asked["settings"][key]:
                 del asked["settings"][key]
@@ -348,6 +353,7 @@ def read_study(path: Path, *, overrides: Sequence[str] = (), seed: int | None = 
         seed=file.study.seed if seed is None else seed,
         reporting=file.reporting,
         panel=file.panel,
+        assays=file.assay,
     )
 
 
