@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 from tests.end_to_end.test_simulate import WITHOUT_BASELINES, small_study
 
+from oncofed.cohort.encoding import Role, columns
 from oncofed.cohort.schema_file import read_schema
 from oncofed.errors import InvalidInput
 from oncofed.explanation.panels import ranked_markers
@@ -77,13 +78,30 @@ def test_the_markers_are_those_with_the_largest_released_weights(result: RunResu
     schema, network = result.test.schema, network_with(result.plan.model, result.weights)
     ranked = ranked_markers(network, schema)
     assert result.panel.markers == ranked[:8]
-    kept = [marker for marker in schema.markers if marker.name in ranked[:8]]
-    panel = folder / "run" / "panel"
-    assert list(read_schema(panel / "schema.toml").markers) == kept == list(result.panel.schema.markers)
+    own, panel = result.panel.schema, folder / "run" / "panel"
+    assert [marker.name for marker in own.markers] == [each.name for each in schema.markers if each.name in ranked[:8]]
+    assert read_schema(panel / "schema.toml").markers == own.markers
     assert result.panel.plan.schema_hash == read_schema(panel / "schema.toml").hash != schema.hash
     model = read_model(panel / "model.safetensors")
     assert (model.spec, model.vector.tolist()) == (result.panel.plan.model, result.panel.weights.tolist())
     assert len(load_file(panel / "model.safetensors")) == len(model.weights)
+
+
+def test_the_second_model_starts_from_what_the_first_one_learned(result: RunResult) -> None:
+    assert result.panel is not None
+    assert result.weights is not None
+    first = network_with(result.plan.model, result.weights).linear_branch
+    assert first is not None
+    learned = {
+        (column.source, column.category): weight
+        for column, weight in zip(columns(result.test.schema), first.weight.detach()[0].tolist(), strict=True)
+        if column.role is not Role.MISSING
+    }
+    starts = result.panel.plan.model.expected_weights
+    for column, weight in zip(columns(result.panel.schema), starts, strict=True):
+        expected = 0.0 if column.role is Role.MISSING else learned[column.source, column.category]
+        assert weight == pytest.approx(expected, abs=1e-12)
+    assert max(map(abs, starts)) > 0.01
 
 
 def test_both_models_stand_beside_each_other(result: RunResult, folder: Path) -> None:

@@ -20,13 +20,15 @@ Source of the idea that nested subsets by weight are refitted, not chosen anew: 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from oncofed.cohort.encoding import Role, columns
-from oncofed.cohort.schema import StudySchema
+from oncofed.cohort.schema import Marker, StudySchema
+from oncofed.ranges import range_of
 from oncofed.study.chosen_settings import column_variances
 from oncofed.survival.network import PrognosisNetwork
 
@@ -73,3 +75,37 @@ def columns_seen(schema: StudySchema, names: Collection[str]) -> NDArray[np.bool
     return np.array(
         [column.source in names or column.source in modalities for column in columns(schema)], dtype=np.bool_
     )
+
+
+def with_released_effects(schema: StudySchema, network: PrognosisNetwork, *, source: str) -> StudySchema:
+    """The schema whose markers are expected to do what the released linear weights say, on the first endpoint.
+
+    A model of this schema starts from there, and weight decay pulls to it, at no cost of privacy. Effects that the
+    schema had are in these weights already. network: of the schema's columns; without a linear part the schema stays.
+    source: as `Marker.expected_source`.
+    """
+    if network.linear_branch is None:
+        return schema
+    weights = network.linear_branch.weight.detach()[0].tolist()
+    effects = {
+        (column.source, column.category): _within(column.weight * weight)
+        for column, weight in zip(columns(schema), weights, strict=True)
+        if column.role is not Role.MISSING
+    }
+    markers = tuple(
+        replace(
+            marker,
+            expected_log_hazard_ratios=tuple(
+                effects.get((marker.name, name), 0.0) for name in marker.categories or ("",)
+            ),
+            expected_source=source,
+        )
+        for marker in schema.markers
+    )
+    return replace(schema, markers=markers)
+
+
+def _within(effect: float) -> float:
+    """More than a schema may expect is noise."""
+    span = range_of(Marker, "expected_log_hazard_ratios")
+    return min(max(effect, span.least), span.most)

@@ -2,8 +2,10 @@
 
 The markers are those with the largest released weights, which are public, so that choosing them costs nothing. The
 second training costs what any training costs: it has a plan of its own, and each hospital's ledger goes on from what
-the first one was charged, within the study's epsilon (`federation.Earlier`). Fewer columns have less noise in all, so
-the settings are chosen anew for them, and the model is judged on the very patients that the first one is judged on.
+the first one was charged, within the study's epsilon (`federation.Earlier`). It starts from the released weights, and
+decay pulls to them, so that what the first training learned of these markers is not lost. Fewer columns have less noise
+in all, so the settings are chosen anew for them, and the model is judged on the very patients that the first one is
+judged on.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import encode
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault
-from oncofed.explanation.panels import nested_panels, ranked_markers
+from oncofed.explanation.panels import nested_panels, ranked_markers, with_released_effects
 from oncofed.privacy.accounting import PrivacyEvent
 from oncofed.server.rounds.checkpoint import has_checkpoint
 from oncofed.server.rounds.rounds import RoundReport
@@ -76,7 +79,8 @@ def trained_panel(
     schema = patients.test.schema
     ranked = ranked_markers(network, schema)
     markers = ranked[: study.panel.markers]
-    own = of_markers(patients, markers)
+    source = f"the released weights of {study.name}, all markers"
+    own = of_markers(patients, with_released_effects(schema, network, source=source).of_markers(markers))
     trained_on = sum(map(len, own.hospitals.values()))
     plan = simulated_plan(
         of_panel(expecting(study.settings, trained_on), study.panel, own.test.schema),
@@ -121,13 +125,18 @@ def trained_panel(
     return TrainedPanel(found, federated.releases)
 
 
-def of_markers(patients: Consortium, markers: tuple[str, ...]) -> Consortium:
-    """The same hospitals and patients, by these markers alone."""
+def of_markers(patients: Consortium, schema: StudySchema) -> Consortium:
+    """The same hospitals and patients, by the markers of this schema alone, which are some of their own."""
+    names = {marker.name for marker in schema.markers}
+
+    def by_these(cohort: Cohort) -> Cohort:
+        return replace(cohort.of_markers(names), schema=schema)
+
     return replace(
         patients,
-        hospitals={site: cohort.of_markers(markers) for site, cohort in patients.hospitals.items()},
-        test=patients.test.of_markers(markers),
-        held_out={site: cohort.of_markers(markers) for site, cohort in patients.held_out.items()},
+        hospitals={site: by_these(cohort) for site, cohort in patients.hospitals.items()},
+        test=by_these(patients.test),
+        held_out={site: by_these(cohort) for site, cohort in patients.held_out.items()},
     )
 
 

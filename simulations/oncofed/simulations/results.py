@@ -280,7 +280,7 @@ class Panel:
     """A model of some markers, trained after the one of all, on the same patients.
 
     markers    in the order of the released weights that chose them, the strongest first.
-    schema     of these markers alone.
+    schema     of these markers alone, with the first model's weights as their expected effects.
     endpoints  as in `RunResult`, on the same patients set aside.
     path       of the model of all markers.
     """

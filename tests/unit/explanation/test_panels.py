@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from oncofed.cohort.encoding import columns
+from oncofed.cohort.expected_effects import expected_weights
 from oncofed.cohort.schema import (
     Endpoint,
     Kind,
@@ -19,7 +20,13 @@ from oncofed.cohort.schema import (
     ModalityEncoding,
     StudySchema,
 )
-from oncofed.explanation.panels import columns_seen, marker_spreads, nested_panels, ranked_markers
+from oncofed.explanation.panels import (
+    columns_seen,
+    marker_spreads,
+    nested_panels,
+    ranked_markers,
+    with_released_effects,
+)
 from oncofed.protocol.plan import ModelSpec
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.network import PrognosisNetwork, network_with
@@ -98,3 +105,15 @@ def test_a_panel_sees_its_markers_their_flags_and_those_of_modalities_that_it_ha
     assert columns_seen(SCHEMA, ("age", "gene")).tolist() == [True, True, False, False, False, True, False, True]
     assert columns_seen(SCHEMA, ("stage",)).tolist() == [False, False, True, True, True, False, False, False]
     assert not columns_seen(SCHEMA, ()).any()
+
+
+def test_released_weights_become_expected_effects_that_give_the_same_model() -> None:
+    weights = (-0.3, 9.0, 0.2, -0.4, 9.0, 1.0, -2.0, 9.0)
+    schema = with_released_effects(SCHEMA, linear(*weights), source="the first training")
+    by_name = {marker.name: marker for marker in schema.markers}
+    assert by_name["age"].expected_log_hazard_ratios == pytest.approx([-0.3])
+    assert by_name["stage"].expected_log_hazard_ratios == pytest.approx([0.0, 0.2, -0.4])
+    assert by_name["gene"].expected_log_hazard_ratios == pytest.approx([0.2])
+    assert {marker.expected_source for marker in schema.markers} == {"the first training"}
+    without_flags = [0.0 if role == "missing" else weight for (_, role), weight in zip(INPUTS, weights, strict=True)]
+    assert expected_weights(schema) == pytest.approx(without_flags)
