@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
+from oncofed.file_model import As
 from oncofed.server.deployment.consortium_file import ConsortiumTerms
 from oncofed.simulations.study import DataSection, EvaluationSpec, SitesSpec
 from oncofed.study.assay_settings import AssaySection
@@ -20,5 +22,5 @@ class AnyStudyFile(PlanSections):
     sites: SitesSpec | None = None
     evaluation: EvaluationSpec | None = None
     panel: PanelRequest = field(default_factory=PanelRequest)
-    assay: Mapping[str, AssaySection] = field(default_factory=dict)
+    assay: Annotated[Mapping[str, AssaySection], As("Study.assays")] = field(default_factory=dict)
     consortium: ConsortiumTerms = field(default_factory=ConsortiumTerms)

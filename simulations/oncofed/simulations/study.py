@@ -247,7 +247,7 @@ class StudyFile(PlanSections):
     sites: SitesSpec
     evaluation: EvaluationSpec
     panel: Annotated[PanelRequest, Rule(_of_sums)] = field(default_factory=PanelRequest)
-    assay: Mapping[str, AssaySection] = field(default_factory=dict)
+    assay: Annotated[Mapping[str, AssaySection], As("Study.assays")] = field(default_factory=dict)
     consortium: object = None
 
     @property
