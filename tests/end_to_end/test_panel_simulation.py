@@ -25,6 +25,7 @@ from oncofed.simulations.study import Study
 from oncofed.survival.network import network_with
 
 PANEL = ("panel.markers=8", "panel.rounds=3", "panel.share=0.4", *WITHOUT_BASELINES)
+GENES = 'assay.genes={ modalities = ["dna_mutation"], price = 300, turnaround_days = 9 }'
 
 
 class Stopped(Exception):
@@ -38,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def study(folder: Path) -> Study:
-    return small_study(folder, *PANEL)
+    return small_study(folder, *PANEL, GENES)
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +117,9 @@ def test_both_models_stand_beside_each_other(result: RunResult, folder: Path) ->
     assert list(told["panel"]["path"]["loss_by_markers"]) == ["3", "5", "10", "20", "40", "80", "160"]
     page = (folder / "run" / "report.html").read_text()
     assert "A panel of 8 markers" in page
+    assert [each["price"] for each in told["assays"]["sets"]] == [0, 300]
+    assert "Which assays are worth their price" in page
+    assert "Without genes: saves 300 a patient" in page
     assert f'<td class="num">{result.panel.main.c_index:.3f}</td>' in page
 
 
