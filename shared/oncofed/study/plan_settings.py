@@ -87,6 +87,7 @@ class PlanSettings:
     left_open          which of `chosen_settings.OPEN` the file does not name: a plan chooses them. Their values here
                        mean nothing until then.
     expected_patients  of all hospitals together, a public guess; None where nobody has said it.
+    kept_back          share of what the noise lets through that another plan on the same patients takes.
     """
 
     hidden_units: tuple[int, ...]
@@ -104,6 +105,7 @@ class PlanSettings:
     value: ValueRequest = field(default_factory=ValueRequest)
     left_open: tuple[str, ...] = ()
     expected_patients: int | None = None
+    kept_back: float = 0.0
 
 
 def _some_network(linear_branch: bool | None, known: Known) -> bool | None:
@@ -234,12 +236,14 @@ def plan_from(
     quorum: int | None,
     initialisation_seed: int,
     model: ModelSpec | None = None,
+    beside: Sequence[WantedSummary] = (),
 ) -> StudyPlan:
     """The plan the hospitals approve: the settings, the schema's public constants, and the noise.
 
     quorum  None means all, and in mode `distributed` as many as a sum is made of at least; more than the roster holds
             is cut to all.
     model   None: the network that the settings describe.
+    beside  summaries that are asked for beside those of the settings.
 
     What the settings leave open is chosen here (`study.chosen_settings`).
     """
@@ -249,8 +253,11 @@ def plan_from(
     wanted = (
         *wanted_summaries(settings.held_out, schema, model),
         *wanted_explanations(settings.explanations, schema, model),
+        *beside,
     )
-    privacy, summaries = calibrated_together(settings.training, asked, wanted, parameters=model.parameters)
+    privacy, summaries = calibrated_together(
+        settings.training, asked, wanted, parameters=model.parameters, kept_back=settings.kept_back
+    )
     if quorum is None:
         quorum = len(roster) - privacy.dropouts
     return StudyPlan(

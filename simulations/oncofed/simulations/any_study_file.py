@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from oncofed.server.deployment.consortium_file import ConsortiumTerms
+from oncofed.simulations.options.asked import TargetTrialSection
 from oncofed.simulations.study import DataSection, EvaluationSpec, SitesSpec
 from oncofed.study.plan_settings import PlanSections
 
@@ -16,4 +17,5 @@ class AnyStudyFile(PlanSections):
     data: DataSection
     sites: SitesSpec | None = None
     evaluation: EvaluationSpec | None = None
+    target_trial: TargetTrialSection | None = None
     consortium: ConsortiumTerms = field(default_factory=ConsortiumTerms)

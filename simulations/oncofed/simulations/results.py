@@ -16,6 +16,7 @@ from oncofed.server.evaluation.calibration import MeasuredCalibration
 from oncofed.server.evaluation.gains import ReleasedGains
 from oncofed.server.evaluation.measured import Measured
 from oncofed.server.rounds.explanation_votes import ReleasedExplanations
+from oncofed.simulations.options.compared import OptionsCompared
 from oncofed.simulations.study import Study
 from oncofed.survival.across_hospitals import AcrossHospitals
 from oncofed.survival.auc_over_time import AucOverTime
@@ -254,6 +255,7 @@ class RunResult:
     compared    by endpoint: the network against each of the study's comparators; empty without any.
     subgroups   by endpoint: the network in groups of the patients set aside.
     left_out_hospitals  by endpoint: those that did not train; empty unless the study leaves whole hospitals out.
+    options     two treatment options compared; None where the study does not ask for it. `releases` counts its charges.
     weights     (parameters,) of the model, in the order in which they travel.
     notes       (about what, words): who is left out of the table and what lies outside of the grid; what was not
                 released.
@@ -281,6 +283,7 @@ class RunResult:
     subgroups: Mapping[str, Subgroups] = field(default_factory=dict)
     left_out_hospitals: Mapping[str, LeftOut] = field(default_factory=dict)
     layers: Mapping[str, LayersCompared] = field(default_factory=dict)
+    options: OptionsCompared | None = None
 
     @property
     def main(self) -> EndpointResult:

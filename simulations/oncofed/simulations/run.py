@@ -53,6 +53,8 @@ from oncofed.simulations.layer_value import compared_layers
 from oncofed.simulations.left_out import left_out_hospitals
 from oncofed.simulations.model_file import metadata_of, write_model
 from oncofed.simulations.model_package import write_package_of
+from oncofed.simulations.options.compared import all_releases, compared_options, options_plan
+from oncofed.simulations.options.question import Question
 from oncofed.simulations.partition import Consortium, consortium, pooled
 from oncofed.simulations.progress import Progress, no_progress
 from oncofed.simulations.report.page import write_report
@@ -107,6 +109,10 @@ def run_study(
         note(choice.words, about="settings left open")
     if faults := strategy_faults(plan):
         raise InvalidInput(faults)
+    question = None
+    if study.target_trial is not None:
+        study.target_trial.refuse_unless_it_fits(schema)
+        question = Question(study.target_trial, schema, tuple(patients.hospitals))
     progress("reading", 1, 1)
 
     run_folder.mkdir(parents=True, exist_ok=True)
@@ -117,6 +123,7 @@ def run_study(
             plan,
             patients,
             run_folder,
+            question=question,
             explained=explained,
             notes=notes,
             unsummarised=lambda failure: note(f"Not released: {failure}", about="released figures"),
@@ -134,6 +141,7 @@ def _run(
     patients: Consortium,
     run_folder: Path,
     *,
+    question: Question | None,
     explained: str,
     notes: Sequence[tuple[str, str]],
     unsummarised: Unsummarised,
@@ -148,6 +156,17 @@ def _run(
     federated = _train(
         plan, patients, run_folder, engine=engine, resume=resume, progress=progress, unsummarised=unsummarised
     )
+    options = None
+    if question is not None:
+        options = compared_options(
+            question,
+            options_plan(question, study.settings, study=study.name, quorum=study.sites.quorum, seed=study.seed),
+            patients.hospitals,
+            run_folder=run_folder,
+            resume=resume,
+            progress=progress,
+            unsummarised=unsummarised,
+        )
     network = network_with(plan.model, federated.state.weights)
     train = pooled(patients.hospitals)
     progress("measuring", 0, 3)
@@ -169,7 +188,7 @@ def _run(
         baselines=beside,
         relevance=relevances[explained],
         rounds=federated.rounds,
-        releases=federated.releases,
+        releases=all_releases(federated.releases, options),
         left_out=patients.left_out,
         notes=tuple(notes),
         seconds_total=time.perf_counter() - began,
@@ -190,6 +209,7 @@ def _run(
             trained_for=plan.model.layers,
             rng=np.random.default_rng([study.seed, 4]),
         ),
+        options=options,
     )
     if report:
         _write_explanations(run_folder, patients.hospitals, relevances)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from oncofed.privacy.policy import SitePolicy
 from oncofed.protocol.cards import card_of
 from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummaryKind
 
 
 def site_policy(plan: StudyPlan, site: str) -> SitePolicy:
     """The policy that admits `plan` and nothing beyond it, for the data source of `site`."""
+    compares = any(each.kind is SummaryKind.OPTIONS for each in plan.summaries)
     if not plan.privacy.mode.private:
-        return SitePolicy(site, largest_epsilon=0.0, delta=1e-5, allow_no_privacy=True)
+        return SitePolicy(
+            site, largest_epsilon=0.0, delta=1e-5, allow_no_privacy=True, show_treatment_comparison=compares
+        )
     assert plan.privacy.epsilon is not None
     return SitePolicy(
         site,
@@ -18,4 +22,5 @@ def site_policy(plan: StudyPlan, site: str) -> SitePolicy:
         delta=plan.privacy.delta,
         fewest_colluding_tolerated=plan.privacy.colluding,
         verified_cards=frozenset(map(card_of, plan.members)),
+        show_treatment_comparison=compares,
     )

@@ -21,6 +21,7 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where
 from oncofed.file_reading import read_declared
 from oncofed.protocol.plan import TrainingSpec
+from oncofed.simulations.options.asked import TargetTrialSection, beside_the_rest
 from oncofed.study.chosen_settings import left_open
 from oncofed.study.plan_settings import PlanSections, PlanSettings, PrivacyRequest
 from oncofed.study.reporting import NOTHING_SAID, Reporting
@@ -233,6 +234,7 @@ class StudyFile(PlanSections):
     data: DataSection
     sites: SitesSpec
     evaluation: EvaluationSpec
+    target_trial: Annotated[TargetTrialSection | None, Rule(beside_the_rest)] = None
     consortium: object = None
 
     @property
@@ -246,6 +248,7 @@ class Study:
     """A study file, read and checked. `explain_site` is the simulated hospital whose explanations the report shows.
 
     reporting  what people say of it. It changes nothing that a run does, and so nothing of the hash.
+    target_trial  two treatment options to compare beside the prognosis; None: none are.
     """
 
     name: str
@@ -257,6 +260,7 @@ class Study:
     settings: PlanSettings
     seed: int
     reporting: Reporting = NOTHING_SAID
+    target_trial: TargetTrialSection | None = None
 
     @property
     def training(self) -> TrainingSpec:
@@ -277,7 +281,9 @@ class Study:
             del asked["evaluation"]["subgroups"]
         if self.settings.value == ValueRequest():
             del asked["settings"]["value"]
-        for key in ("left_open", "expected_patients"):
+        if self.target_trial is None:
+            del asked["target_trial"]
+        for key in ("left_open", "expected_patients", "kept_back"):
             if not asked["settings"][key]:
                 del asked["settings"][key]
         for name, nothing in {"comparison_share": 0.0, "value_share": 0.0, "gains_within": 1.5}.items():
@@ -322,9 +328,14 @@ def read_study(path: Path, *, overrides: Sequence[str] = (), seed: int | None = 
         data=_data_of(file.data),
         sites=file.sites,
         evaluation=file.evaluation,
-        settings=replace(file.settings, left_open=left_open(content)),
+        settings=replace(
+            file.settings,
+            left_open=left_open(content),
+            kept_back=0.0 if file.target_trial is None else file.target_trial.budget_share,
+        ),
         seed=file.study.seed if seed is None else seed,
         reporting=file.reporting,
+        target_trial=file.target_trial,
     )
 
 

@@ -81,6 +81,13 @@ def _only_simulated(value: object, known: Known) -> object:
     return None
 
 
+def _no_node_yet(value: object, known: Known) -> object:
+    if value is not None:
+        remedy = "Try it with `oncofed simulate`, and leave the section out of a study of real hospitals."
+        raise Wrong("asks for two treatment options compared, which no hospital's node answers yet", remedy)
+    return None
+
+
 @dataclass(frozen=True)
 class _Data:
     schema: Annotated[Path, Rule(_readable)]
@@ -99,6 +106,7 @@ class _ConsortiumFile(PlanSections):
     consortium: ConsortiumTerms = field(default_factory=ConsortiumTerms)
     sites: object = None
     evaluation: object = None
+    target_trial: Annotated[object, Rule(_no_node_yet)] = None
 
 
 @dataclass(frozen=True)

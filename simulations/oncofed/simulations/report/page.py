@@ -35,6 +35,7 @@ from oncofed.simulations.report.marker_plots import (
     waterfall_limits,
     waterfall_picture,
 )
+from oncofed.simulations.report.options import page_of_options
 from oncofed.simulations.report.plots import (
     NAMED_SITES,
     calibration_picture,
@@ -103,6 +104,7 @@ def _content(result: RunResult) -> dict[str, Any]:
         **_subgroups(result),
         **_left_out(result),
         **_layers(result),
+        "options": page_of_options(result.options),
         **_explained(result),
         **_key_markers(result),
         "calibration": None

@@ -141,6 +141,12 @@ def _releases(result: RunResult) -> str:
         text += f"; {steps} a round, each patient in a step with probability {training.sampling_rate:g}"
     for summary in result.plan.summaries:
         text += f"; then {plain_name(summary.name)}, once, with noise multiplier {summary.noise_multiplier:.3g}"
+    if result.options is not None:
+        beside = result.options.plan
+        text += (
+            f"; for the options compared {counted(beside.training.rounds, 'round', 'rounds')}, with noise multiplier "
+            f"{beside.privacy.noise_multiplier:.3g}, and one release, with {beside.summaries[0].noise_multiplier:.3g}"
+        )
     return text
 
 
