@@ -1,4 +1,4 @@
-"""A study of the treated consortium that compares its two options, as text."""
+"""A study of the treated consortium that compares its two options, and a trial of them, as text."""
 
 STUDY = """
 [study]
@@ -40,4 +40,13 @@ adjust_for = [
 required = ["age_years", "ecog_performance_status", "uicc_stage"]
 modifiers = ["biomarker_positive", "liver_metastases"]
 negative_outcome = "death_of_other_causes"
+"""
+
+BENCHMARK = """
+[target_trial.benchmark]
+difference = 0.1
+low = -0.9
+high = 0.9
+source = "A trial"
+eligible = ["age_years <= 70"]
 """

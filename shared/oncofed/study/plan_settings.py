@@ -1,8 +1,7 @@
 """Which plan do [model], [training], [privacy], [held_out], [explanations] and [[comparator]] of a study file ask for?
 
 And which plans without a round do [readiness], which counts who is there, and [validation], which measures a released
-model in hospitals that did not train it, ask for? The same sections describe a simulation and a
-real consortium, and `PlanSections` declares them for both files.
+model in hospitals that did not train it, ask for? `PlanSections` declares them for simulations and real consortia.
 """
 
 from __future__ import annotations
@@ -242,8 +241,7 @@ def plan_from(
 
     quorum  None means all, and in mode `distributed` as many as a sum is made of at least; more than the roster holds
             is cut to all.
-    model   None: the network that the settings describe.
-    beside  summaries that are asked for beside those of the settings.
+    model   None: the network that the settings describe. beside: summaries that are asked for beside the settings'.
 
     What the settings leave open is chosen here (`study.chosen_settings`).
     """

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tests.options_asked import ASKED, STUDY
+from tests.options_asked import ASKED, BENCHMARK, STUDY
 
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.validation import validate
@@ -94,12 +94,7 @@ def test_a_row_says_option_group_hospital_and_what_is_recorded(tmp_path: Path) -
 
 def test_whom_a_trial_would_have_taken_is_marked(tmp_path: Path) -> None:
     path = tmp_path / "study.toml"
-    path.write_text(
-        STUDY
-        + ASKED
-        + '[target_trial.benchmark]\ndifference = 0.1\nlow = 0.0\nhigh = 0.2\nsource = "A trial"\n'
-        + 'eligible = ["age_years <= 70"]\n'
-    )
+    path.write_text(STUDY + ASKED + BENCHMARK)
     asked = read_study(path).target_trial
     assert asked is not None
     about = Question(asked, SCHEMA, ("one",))

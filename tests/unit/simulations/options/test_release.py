@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.options_asked import ASKED, STUDY
+from tests.options_asked import ASKED, BENCHMARK, STUDY
 
 from oncofed.cohort.validation import validate
 from oncofed.simulations.options.heads import Heads, as_vector, bounded_sum
@@ -20,10 +20,6 @@ from oncofed.treatment.rows import rows
 
 MADE = generate_treated(patients=300, hospitals=1, seed=5)
 COHORT = validate(MADE.table, MADE.schema, "a table")
-BENCHMARK = (
-    '[target_trial.benchmark]\ndifference = 0.1\nlow = -0.9\nhigh = 0.9\nsource = "A trial"\n'
-    'eligible = ["age_years <= 70"]\n'
-)
 
 
 @pytest.fixture

@@ -125,7 +125,7 @@ def test_what_was_looked_at_is_told_and_a_trial_that_was_not_named_too(tmp_path:
     assert told is not None
     looked_at = " ".join(f"{name} {value}" for name, value in told["checks"])
     assert "albumin" in looked_at
-    assert "age" not in looked_at  # the largest alone
+    assert "age years" not in looked_at  # the largest alone
     assert "97" in looked_at
     assert "death of other causes" in looked_at
     assert any("No randomised trial was named" in each for each in told["caveats"])
