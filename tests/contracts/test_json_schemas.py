@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
+from tests.options_asked import ASKED, BENCHMARK
 
 from oncofed.file_commands import schema
 from oncofed.file_model import declared_fields, item_of
@@ -163,6 +164,7 @@ def test_whatever_the_reader_refuses_by_type_or_range_the_schema_refuses(kind: s
             content["sites"] = {"partition": "column"}
             content["comparator"] = [{"name": "age", "markers": ["age"]}]
             content["assay"] = {"blood": {}}
+            content |= tomllib.loads(ASKED + BENCHMARK)
         for place, (owner, _) in enumerate(places(FILES[kind], content)):
             for key, field in declared_fields(owner).items():
                 if (owner.__name__, key) in tried:

@@ -39,12 +39,13 @@ def test_nothing_but_simulations_imports_the_lab() -> None:
 
 
 def test_no_guard_of_a_hospital_computes_the_sums_of_another_network() -> None:
-    """The guard has one, of the plan's network; the only other is a simulation's, which a hospital never imports."""
+    """The guard has one, of the plan's network; the others are simulations', which a hospital never imports."""
     files = [path for root in ROOTS for path in (REPOSITORY / root).rglob("*.py")]
     computing = {str(path.relative_to(REPOSITORY)) for path in files if "def _round_sum(" in path.read_text()}
     assert computing == {
         "client/oncofed/client/guard/guard.py",
         "simulations/oncofed/simulations/lab/other_network.py",
+        "simulations/oncofed/simulations/options/compared.py",
     }
 
 

@@ -132,6 +132,8 @@ OWNERS: Mapping[tuple[str, str], type | str] = {
     ("study.md", "[value]"): "ValueRequest",
     ("study.md", "[panel]"): "PanelRequest",
     ("study.md", "[assay.NAME]"): "AssaySection",
+    ("study.md", "[target_trial]"): "TargetTrialSection",
+    ("study.md", "[target_trial.benchmark]"): "BenchmarkSection",
     ("study.md", "[consortium]"): "ConsortiumTerms",
     ("schema.md", "[schema]"): StudySchema,
     ("schema.md", "[time]"): StudySchema,
@@ -281,6 +283,23 @@ l2_norm_bound = 1
 [consortium]
 #[consortium]
 """
+TARGET_TRIAL = """
+[target_trial]
+treatment = "plain"
+first = "one"
+second = "another"
+time_zero = "diagnosis"
+outcomes = ["overall_survival"]
+horizon = 24
+adjust_for = ["age"]
+#[target_trial]
+[target_trial.benchmark]
+difference = 0.1
+low = 0.0
+high = 0.2
+source = "a trial"
+#[target_trial.benchmark]
+"""
 
 
 def outside(span: Range, *, listed: bool) -> list[str]:
@@ -294,7 +313,7 @@ def readers(page: str, heading: str) -> tuple[Callable[[Path], object], str]:
         return read_schema, SCHEMA
     if heading == "[consortium]":
         return read_consortium, STUDY.replace("[data.synthetic]", "[sites.synthetic]")
-    return read_study, STUDY.replace('schema = "schema.toml"', "")
+    return read_study, STUDY.replace('schema = "schema.toml"', "") + TARGET_TRIAL * heading.startswith("[target_trial")
 
 
 @pytest.mark.parametrize(("page", "heading", "key"), PAGES, ids=str)

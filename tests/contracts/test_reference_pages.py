@@ -82,6 +82,21 @@ mode = "none"
 [assay.blood]
 """
 COMPARATOR = '[[comparator]]\nname = "stage"\nmarkers = ["plain"]\n'
+TARGET_TRIAL = """
+[target_trial]
+treatment = "plain"
+first = "one"
+second = "another"
+time_zero = "diagnosis"
+outcomes = ["overall_survival"]
+horizon = 24
+adjust_for = ["age"]
+[target_trial.benchmark]
+difference = 0.1
+low = 0.0
+high = 0.2
+source = "a trial"
+"""
 STUDY_OF_A_TABLE = STUDY.replace("[data.synthetic]", '[data]\ntable = "study.toml"\nschema = "study.toml"')
 
 CONSORTIUM = STUDY_OF_A_TABLE + "[consortium]\n"
@@ -148,7 +163,7 @@ def test_the_schema_page_lists_exactly_the_keys_that_the_reader_accepts(tmp_path
 
 
 def test_the_study_page_lists_exactly_the_keys_that_the_reader_accepts(tmp_path: Path) -> None:
-    accepted = possible_keys(read_study, tmp_path / "study.toml", STUDY, STUDY_OF_A_TABLE + COMPARATOR)
+    accepted = possible_keys(read_study, tmp_path / "study.toml", STUDY + TARGET_TRIAL, STUDY_OF_A_TABLE + COMPARATOR)
     sections = accepted.pop("")
     accepted["[consortium]"] = possible_keys(read_consortium, tmp_path / "study.toml", CONSORTIUM)["[consortium]"]
     documented = reference("study.md")
@@ -207,7 +222,10 @@ def schema_defaults(schema: StudySchema) -> dict[str, Callable[[str], Any]]:
 
 def study_defaults(study: Study, consortium: Consortium) -> dict[str, Callable[[str], Any]]:
     """By heading: the value that a key had when the file did not say it."""
+    compared = study.target_trial
     return {
+        "[target_trial]": lambda key: None if key == "benchmark" else getattr(compared, key),
+        "[target_trial.benchmark]": lambda key: getattr(compared and compared.benchmark, key),
         "[study]": lambda key: getattr(study.settings if key == "expected_patients" else study, key),
         "[data]": lambda key: getattr(study.data, key, None),  # `synthetic` has a heading of its own
         "[data.synthetic]": lambda key: getattr(study.data, f"synthetic_{key}"),
@@ -230,7 +248,7 @@ def study_defaults(study: Study, consortium: Consortium) -> dict[str, Callable[[
 
 def test_the_defaults_on_the_pages_are_those_of_the_readers(tmp_path: Path) -> None:
     (tmp_path / "schema.toml").write_text(SCHEMA)
-    (tmp_path / "study.toml").write_text(STUDY)
+    (tmp_path / "study.toml").write_text(STUDY + TARGET_TRIAL)
     (tmp_path / "real.toml").write_text(STUDY.replace("[data.synthetic]", '[data]\nschema = "schema.toml"'))
     defaults = {
         "schema.md": schema_defaults(read_schema(tmp_path / "schema.toml")),
@@ -275,7 +293,7 @@ def toml_value(text: str) -> object:
 def test_a_key_is_called_required_exactly_when_the_reader_misses_it(tmp_path: Path) -> None:
     for page, read, text in (
         ("schema.md", read_schema, SCHEMA),
-        ("study.md", read_study, STUDY_OF_A_TABLE + COMPARATOR),
+        ("study.md", read_study, STUDY_OF_A_TABLE + COMPARATOR + TARGET_TRIAL),
     ):
         bare = re.sub(r"(?m)^\w+ = .*$", "", text)
         path = tmp_path / page.replace(".md", ".toml")

@@ -16,7 +16,7 @@ from lifelines import KaplanMeierFitter
 from lifelines.datasets import load_gbsg2
 from numpy.typing import NDArray
 
-from oncofed.simulations.treatment_study.heads import Heads, fitted, observed
+from oncofed.simulations.options.heads import Heads, fitted, observed
 from oncofed.survival.grid import TimeGrid
 from oncofed.treatment.balance import balance_rows, imbalances
 from oncofed.treatment.estimate import Comparison, compare

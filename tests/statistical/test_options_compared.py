@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
+from oncofed.simulations.options.heads import ROUNDS, Heads, bounded_sum, fitted, observed, privately_trained
 from oncofed.simulations.synthetic.treated import Twist, draw_treated
-from oncofed.simulations.treatment_study.heads import ROUNDS, Heads, bounded_sum, fitted, observed, privately_trained
 from oncofed.simulations.treatment_study.measuring import (
     AT_ONE_HOSPITAL,
     DISTRIBUTED,

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from oncofed.errors import PrivacyRefusal
-from oncofed.privacy.accounting import RELATION, PrivacyEvent, epsilon_of, smallest_noise_multiplier
+from oncofed.privacy.accounting import RELATION, GaussianRelease, PrivacyEvent, epsilon_of, smallest_noise_multiplier
 from oncofed.privacy.ledger import Budget
 from oncofed.privacy.releases import release_of_round, release_of_summary, round_release, summary_release
 from oncofed.protocol.calibration_layout import has_room_for_calibration
 from oncofed.protocol.cards import card_of
 from oncofed.protocol.plan import Bounding, PrivacyMode, PrivacySpec, StudyPlan, TrainingMode, TrainingSpec
-from oncofed.protocol.summary_spec import SummarySpec
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.ranges import outside, told
 from oncofed.survival.comparators import comparator_faults
 from oncofed.survival.layers import layer_faults
@@ -69,19 +69,26 @@ class WantedSummary:
 
 
 def calibrated_together(
-    training: TrainingSpec, privacy: PrivacySpec, wanted: Sequence[WantedSummary], *, parameters: int
+    training: TrainingSpec,
+    privacy: PrivacySpec,
+    wanted: Sequence[WantedSummary],
+    *,
+    parameters: int,
+    kept_back: float = 0.0,
 ) -> tuple[PrivacySpec, tuple[SummarySpec, ...]]:
     """The smallest noise that keeps rounds and summaries, with all that may be repeated, within the plan's epsilon.
 
     privacy     as asked for; its noise multiplier is found anew. Mode `none` adds no noise to either.
     parameters  of the model.
+    kept_back   a share like those of the summaries, for what another plan on the same patients releases: both
+                together stay within the epsilon.
     """
     if not privacy.mode.private:
         return privacy, tuple(replace(each.spec, noise_multiplier=0.0) for each in wanted)
     assert privacy.epsilon is not None
     rounds = training.rounds + privacy.reserve_rounds
-    left = 1 - sum(each.budget_share for each in wanted)
-    if not (left > 0 and all(each.budget_share > 0 for each in wanted)):
+    left = 1 - kept_back - sum(each.budget_share for each in wanted)
+    if not (left > 0 and kept_back >= 0 and all(each.budget_share > 0 for each in wanted)):
         raise ValueError("summaries need shares of the budget that are positive and leave some for training")
 
     def summaries(sigma: float) -> tuple[SummarySpec, ...]:
@@ -97,7 +104,8 @@ def calibrated_together(
     def releases(sigma: float) -> list[PrivacyEvent]:
         of_round = round_release(training, replace(privacy, noise_multiplier=sigma), parameters=parameters).event
         of_summaries = (summary_release(each, privacy).event for each in summaries(sigma) for _ in range(each.attempts))
-        return [*[of_round] * rounds, *of_summaries]
+        of_others = [GaussianRelease(sigma * math.sqrt(left / kept_back / rounds))] if kept_back else []
+        return [*[of_round] * rounds, *of_summaries, *of_others]
 
     sigma = smallest_noise_multiplier(releases, epsilon=privacy.epsilon, delta=privacy.delta)
     return replace(privacy, noise_multiplier=sigma), summaries(sigma)
@@ -157,6 +165,7 @@ class SitePolicy:
                               by whoever made the plan, so each of them counts as one that sides with the server.
     allowed_plans             hashes of the only plans that may run; None allows any that somebody approves.
     largest_parameters        of a plan's model; None sets no limit.
+    show_treatment_comparison  whether a plan may compare two treatment options, and what comes of it be shown.
     """
 
     data_source: str
@@ -168,6 +177,7 @@ class SitePolicy:
     largest_parameters: int | None = None
     fewest_colluding_tolerated: int | None = None
     verified_cards: frozenset[str] = frozenset()
+    show_treatment_comparison: bool = False
 
     @property
     def budget(self) -> Budget:
@@ -204,6 +214,8 @@ class SitePolicy:
             reasons.append("its hash is not among the allowed plans")
         if self.largest_parameters is not None and not plan.model.parameters <= self.largest_parameters:
             reasons.append(f"its model has {plan.model.parameters} parameters, above {self.largest_parameters}")
+        if not self.show_treatment_comparison and any(each.kind is SummaryKind.OPTIONS for each in plan.summaries):
+            reasons.append("it compares two treatment options, and show_treatment_comparison is not set")
         for summary in plan.summaries:
             if self.largest_parameters is not None and not summary.cells <= self.largest_parameters:
                 reasons.append(f"its {summary.name} has {summary.cells} numbers, above {self.largest_parameters}")

@@ -307,6 +307,11 @@ def _summary_words(plan: StudyPlan, summary: SummarySpec) -> str:
             "how many patients you have, in how many of them each outcome was seen, and in how many each marker was "
             f"measured ({len(summary.group_columns):,} markers or groups of markers)"
         ),
+        SummaryKind.OPTIONS: (
+            "of your patients who could have got either of two treatment options, what would be different if all had "
+            "got the second, also by groups, and whether patients of both options are alike; it is answered only where "
+            "the policy says show_treatment_comparison = true, and tells nothing of one patient"
+        ),
     }[summary.kind]
     set_aside = (
         f" Set aside are {plan.held_out_fraction:.0%} of your patients, chosen by your hospital with a secret of its "

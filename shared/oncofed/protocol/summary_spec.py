@@ -24,6 +24,8 @@ class SummaryKind(StrEnum):
     (`protocol.gain_layout`)."""
     VALUE = "value"
     """The same of layers of data: what each is worth to the network (`protocol.gain_layout`)."""
+    OPTIONS = "options"
+    """Two treatment options compared (`oncofed.treatment`). Simulated hospitals alone compute it."""
 
 
 HELD_OUT_KINDS = frozenset({SummaryKind.EVALUATION, SummaryKind.CALIBRATION, SummaryKind.COMPARISON, SummaryKind.VALUE})

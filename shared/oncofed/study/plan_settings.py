@@ -1,8 +1,7 @@
 """Which plan do [model], [training], [privacy], [held_out], [explanations] and [[comparator]] of a study file ask for?
 
 And which plans without a round do [readiness], which counts who is there, and [validation], which measures a released
-model in hospitals that did not train it, ask for? The same sections describe a simulation and a
-real consortium, and `PlanSections` declares them for both files.
+model in hospitals that did not train it, ask for? `PlanSections` declares them for simulations and real consortia.
 """
 
 from __future__ import annotations
@@ -87,6 +86,7 @@ class PlanSettings:
     left_open          which of `chosen_settings.OPEN` the file does not name: a plan chooses them. Their values here
                        mean nothing until then.
     expected_patients  of all hospitals together, a public guess; None where nobody has said it.
+    kept_back          share of what the noise lets through that another plan on the same patients takes.
     """
 
     hidden_units: tuple[int, ...]
@@ -104,6 +104,7 @@ class PlanSettings:
     value: ValueRequest = field(default_factory=ValueRequest)
     left_open: tuple[str, ...] = ()
     expected_patients: int | None = None
+    kept_back: float = 0.0
 
 
 def _some_network(linear_branch: bool | None, known: Known) -> bool | None:
@@ -234,12 +235,13 @@ def plan_from(
     quorum: int | None,
     initialisation_seed: int,
     model: ModelSpec | None = None,
+    beside: Sequence[WantedSummary] = (),
 ) -> StudyPlan:
     """The plan the hospitals approve: the settings, the schema's public constants, and the noise.
 
     quorum  None means all, and in mode `distributed` as many as a sum is made of at least; more than the roster holds
             is cut to all.
-    model   None: the network that the settings describe.
+    model   None: the network that the settings describe. beside: summaries that are asked for beside the settings'.
 
     What the settings leave open is chosen here (`study.chosen_settings`).
     """
@@ -249,8 +251,11 @@ def plan_from(
     wanted = (
         *wanted_summaries(settings.held_out, schema, model),
         *wanted_explanations(settings.explanations, schema, model),
+        *beside,
     )
-    privacy, summaries = calibrated_together(settings.training, asked, wanted, parameters=model.parameters)
+    privacy, summaries = calibrated_together(
+        settings.training, asked, wanted, parameters=model.parameters, kept_back=settings.kept_back
+    )
     if quorum is None:
         quorum = len(roster) - privacy.dropouts
     return StudyPlan(

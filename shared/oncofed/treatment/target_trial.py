@@ -80,7 +80,7 @@ class TargetTrial:
         """Raises InvalidInput with every fault."""
         found = [*self._unknown_names(schema), *self._unsound_choices(schema)]
         if found:
-            raise InvalidInput([Fault(f"target_trial: {field}", what, remedy) for field, what, remedy in found])
+            raise InvalidInput([Fault(f"[target_trial], {field}", what, remedy) for field, what, remedy in found])
 
     def _unknown_names(self, schema: StudySchema) -> Iterator[tuple[str, str, str]]:
         kinds = {marker.name: marker.kind for marker in schema.markers}
@@ -111,7 +111,7 @@ class TargetTrial:
         if len(self.modifiers) > MOST_MODIFIERS or len(set(self.modifiers)) < len(self.modifiers):
             yield "modifiers", f"are more than {MOST_MODIFIERS}, or named twice", "Choose before any result is known."
         if len(set(self.options)) < 2 or not all(name.strip() for name in self.options):
-            yield "options", "are not two different names", "Say what the marker's 0 and 1 mean."
+            yield "second", "is not named, or like the first option", "Say what the marker's 0 and 1 mean."
         if self.benchmark is not None and not self.benchmark.is_sound:
             said = "is no difference within its own limits, from a source"
             yield "benchmark", said, "Give difference, low and high as published, between -1 and 1, and the source."

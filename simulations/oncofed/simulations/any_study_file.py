@@ -8,6 +8,7 @@ from typing import Annotated
 
 from oncofed.file_model import As
 from oncofed.server.deployment.consortium_file import ConsortiumTerms
+from oncofed.simulations.options.asked import TargetTrialSection
 from oncofed.simulations.study import DataSection, EvaluationSpec, SitesSpec
 from oncofed.study.assay_settings import AssaySection
 from oncofed.study.panel_settings import PanelRequest
@@ -23,4 +24,5 @@ class AnyStudyFile(PlanSections):
     evaluation: EvaluationSpec | None = None
     panel: PanelRequest = field(default_factory=PanelRequest)
     assay: Annotated[Mapping[str, AssaySection], As("Study.assays")] = field(default_factory=dict)
+    target_trial: TargetTrialSection | None = None
     consortium: ConsortiumTerms = field(default_factory=ConsortiumTerms)

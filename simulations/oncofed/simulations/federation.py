@@ -25,7 +25,7 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.accounting import PrivacyEvent
 from oncofed.privacy.ledger import Charge, Ledger, MemoryLedger, charge_from_json, charge_to_json
 from oncofed.privacy.noise import OperatingSystemNoise
-from oncofed.privacy.policy import SitePolicy
+from oncofed.privacy.policy import SitePolicy, WantedSummary
 from oncofed.privacy.releases import largest_patients
 from oncofed.protocol.plan import ModelSpec, StudyPlan
 from oncofed.server.flower.app import build_server_app
@@ -116,9 +116,19 @@ def simulated_plan(
     quorum: int | None,
     seed: int,
     model: ModelSpec | None = None,
+    beside: Sequence[WantedSummary] = (),
 ) -> StudyPlan:
-    """The same without a study file. quorum, model: as in `plan_from`. seed: of the network's first weights."""
-    plan = plan_from(settings, schema, study=study, roster=roster, quorum=quorum, initialisation_seed=seed, model=model)
+    """The same without a study file. quorum, model, beside: as in `plan_from`. seed: of the network's first weights."""
+    plan = plan_from(
+        settings,
+        schema,
+        study=study,
+        roster=roster,
+        quorum=quorum,
+        initialisation_seed=seed,
+        model=model,
+        beside=beside,
+    )
     if plan.privacy.shares is None:
         return plan
     return replace(plan, members=tuple(simulated_member(site) for site in roster))

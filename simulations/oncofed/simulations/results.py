@@ -17,6 +17,7 @@ from oncofed.server.evaluation.calibration import MeasuredCalibration
 from oncofed.server.evaluation.gains import ReleasedGains
 from oncofed.server.evaluation.measured import Measured
 from oncofed.server.rounds.explanation_votes import ReleasedExplanations
+from oncofed.simulations.options.compared import OptionsCompared
 from oncofed.simulations.study import Study
 from oncofed.survival.across_hospitals import AcrossHospitals
 from oncofed.survival.auc_over_time import AucOverTime
@@ -343,6 +344,7 @@ class RunResult:
     left_out_hospitals  by endpoint: those that did not train; empty unless the study leaves whole hospitals out.
     panel       the second model, of a part of the markers; None where the study asks for none.
     assays      what they tell of the first endpoint; None where the study names none, or nobody has had all.
+    options     two treatment options compared; None where the study does not ask for it. `releases` counts its charges.
     weights     (parameters,) of the model, in the order in which they travel.
     notes       (about what, words): who is left out of the table and what lies outside of the grid; what was not
                 released.
@@ -372,6 +374,7 @@ class RunResult:
     layers: Mapping[str, LayersCompared] = field(default_factory=dict)
     panel: Panel | None = None
     assays: AssaysCompared | None = None
+    options: OptionsCompared | None = None
 
     @property
     def main(self) -> EndpointResult:

@@ -55,6 +55,8 @@ from oncofed.simulations.layer_value import compared_layers
 from oncofed.simulations.left_out import left_out_hospitals
 from oncofed.simulations.model_file import metadata_of, write_model
 from oncofed.simulations.model_package import write_package_of
+from oncofed.simulations.options.compared import all_releases, compared_options, options_plan
+from oncofed.simulations.options.question import Question
 from oncofed.simulations.panel_training import panel_faults, trained_panel, write_panel
 from oncofed.simulations.partition import Consortium, consortium, pooled
 from oncofed.simulations.progress import Progress, no_progress
@@ -113,6 +115,10 @@ def run_study(
         note(choice.words, about="settings left open")
     if faults := strategy_faults(plan):
         raise InvalidInput(faults)
+    question = None
+    if study.target_trial is not None:
+        study.target_trial.refuse_unless_it_fits(schema)
+        question = Question(study.target_trial, schema, tuple(patients.hospitals))
     progress("reading", 1, 1)
 
     run_folder.mkdir(parents=True, exist_ok=True)
@@ -123,6 +129,7 @@ def run_study(
             plan,
             patients,
             run_folder,
+            question=question,
             explained=explained,
             notes=notes,
             unsummarised=lambda failure: note(f"Not released: {failure}", about="released figures"),
@@ -140,6 +147,7 @@ def _run(
     patients: Consortium,
     run_folder: Path,
     *,
+    question: Question | None,
     explained: str,
     notes: Sequence[tuple[str, str]],
     unsummarised: Unsummarised,
@@ -154,6 +162,17 @@ def _run(
     federated = _train(
         plan, patients, run_folder, engine=engine, resume=resume, progress=progress, unsummarised=unsummarised
     )
+    options = None
+    if question is not None:
+        options = compared_options(
+            question,
+            options_plan(question, study.settings, study=study.name, quorum=study.sites.quorum, seed=study.seed),
+            patients.hospitals,
+            run_folder=run_folder,
+            resume=resume,
+            progress=progress,
+            unsummarised=unsummarised,
+        )
     network = network_with(plan.model, federated.state.weights)
     second = (
         trained_panel(study, network, federated, patients, run_folder=run_folder, resume=resume, progress=progress)
@@ -180,7 +199,7 @@ def _run(
         baselines=beside,
         relevance=relevances[explained],
         rounds=federated.rounds,
-        releases=federated.releases if second is None else second.releases,
+        releases=all_releases(federated.releases if second is None else second.releases, options),
         left_out=patients.left_out,
         notes=tuple(notes),
         seconds_total=time.perf_counter() - began,
@@ -208,6 +227,7 @@ def _run(
             patients.test,
             rng=np.random.default_rng([study.seed, 6]),
         ),
+        options=options,
     )
     if report:
         _write_explanations(run_folder, patients.hospitals, relevances)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from oncofed.privacy.policy import SitePolicy
 from oncofed.protocol.cards import card_of
 from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.summary_spec import SummaryKind
 
 
 def site_policy(plan: StudyPlan, site: str, *, largest_epsilon: float | None = None) -> SitePolicy:
@@ -12,8 +13,11 @@ def site_policy(plan: StudyPlan, site: str, *, largest_epsilon: float | None = N
 
     largest_epsilon  of all plans of the study together; None where this one is all.
     """
+    compares = any(each.kind is SummaryKind.OPTIONS for each in plan.summaries)
     if not plan.privacy.mode.private:
-        return SitePolicy(site, largest_epsilon=0.0, delta=1e-5, allow_no_privacy=True)
+        return SitePolicy(
+            site, largest_epsilon=0.0, delta=1e-5, allow_no_privacy=True, show_treatment_comparison=compares
+        )
     assert plan.privacy.epsilon is not None
     return SitePolicy(
         site,
@@ -21,4 +25,5 @@ def site_policy(plan: StudyPlan, site: str, *, largest_epsilon: float | None = N
         delta=plan.privacy.delta,
         fewest_colluding_tolerated=plan.privacy.colluding,
         verified_cards=frozenset(map(card_of, plan.members)),
+        show_treatment_comparison=compares,
     )

@@ -21,6 +21,7 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where
 from oncofed.file_reading import read_declared
 from oncofed.protocol.plan import TrainingMode, TrainingSpec
+from oncofed.simulations.options.asked import TargetTrialSection, beside_the_rest
 from oncofed.study.assay_settings import AssaySection
 from oncofed.study.chosen_settings import left_open
 from oncofed.study.panel_settings import PanelRequest, before_panel
@@ -248,6 +249,7 @@ class StudyFile(PlanSections):
     evaluation: EvaluationSpec
     panel: Annotated[PanelRequest, Rule(_of_sums)] = field(default_factory=PanelRequest)
     assay: Annotated[Mapping[str, AssaySection], As("Study.assays")] = field(default_factory=dict)
+    target_trial: Annotated[TargetTrialSection | None, Rule(beside_the_rest)] = None
     consortium: object = None
 
     @property
@@ -262,6 +264,7 @@ class Study:
 
     panel      a second model, of some markers. assays: by name, what is bought together.
     reporting  what people say of it. It changes nothing that a run does, and so nothing of the hash.
+    target_trial  two treatment options to compare beside the prognosis; None: none are.
     """
 
     name: str
@@ -275,6 +278,7 @@ class Study:
     reporting: Reporting = NOTHING_SAID
     panel: PanelRequest = field(default_factory=PanelRequest)
     assays: Mapping[str, AssaySection] = field(default_factory=dict)
+    target_trial: TargetTrialSection | None = None
 
     @property
     def first_settings(self) -> PlanSettings:
@@ -304,7 +308,9 @@ class Study:
             del asked["panel"]
         if not self.assays:
             del asked["assays"]
-        for key in ("left_open", "expected_patients"):
+        if self.target_trial is None:
+            del asked["target_trial"]
+        for key in ("left_open", "expected_patients", "kept_back"):
             if not asked["settings"][key]:
                 del asked["settings"][key]
         for name, nothing in {"comparison_share": 0.0, "value_share": 0.0, "gains_within": 1.5}.items():
@@ -349,11 +355,16 @@ def read_study(path: Path, *, overrides: Sequence[str] = (), seed: int | None = 
         data=_data_of(file.data),
         sites=file.sites,
         evaluation=file.evaluation,
-        settings=replace(file.settings, left_open=left_open(content)),
+        settings=replace(
+            file.settings,
+            left_open=left_open(content),
+            kept_back=0.0 if file.target_trial is None else file.target_trial.budget_share,
+        ),
         seed=file.study.seed if seed is None else seed,
         reporting=file.reporting,
         panel=file.panel,
         assays=file.assay,
+        target_trial=file.target_trial,
     )
 
 

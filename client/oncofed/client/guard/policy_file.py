@@ -204,6 +204,9 @@ class SourceSection:
     fewest_colluding_tolerated: Annotated[int | None, As("SitePolicy.fewest_colluding_tolerated")] = None
     """Leave it out, and no study may share its noise between hospitals (privacy mode `distributed`). With a number,
     such a study must withstand so many other hospitals that side with the coordinator."""
+    show_treatment_comparison: bool = False
+    """`true` lets plans pass that [compare two treatment options](options.md), and what they release be shown. Leave it
+    out unless your hospital has decided so; no node answers such a plan yet, whatever stands here."""
 
     @property
     def spec(self) -> SourceSpec:
@@ -322,6 +325,7 @@ def _counted_together(source: SourceSection, file: PolicyFile, allowed_plans: tu
         largest_parameters=file.node.largest_parameters,
         fewest_colluding_tolerated=source.fewest_colluding_tolerated,
         verified_cards=frozenset(peer.card for peer in file.peer),
+        show_treatment_comparison=source.show_treatment_comparison,
     )
     others = tuple(each.name for each in group if each.name != source.name)
     return SourcePolicy(source.spec, budget, source.same_patients_as, others, strictest.name)

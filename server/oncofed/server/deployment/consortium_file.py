@@ -89,6 +89,13 @@ def _not_between_hospitals(panel: PanelRequest | None, known: Known) -> PanelReq
     return panel
 
 
+def _no_node_yet(value: object, known: Known) -> object:
+    if value is not None:
+        remedy = "Try it with `oncofed simulate`, and leave the section out of a study of real hospitals."
+        raise Wrong("asks for two treatment options compared, which no hospital's node answers yet", remedy)
+    return None
+
+
 @dataclass(frozen=True)
 class _Data:
     schema: Annotated[Path, Rule(_readable)]
@@ -109,6 +116,7 @@ class _ConsortiumFile(PlanSections):
     evaluation: object = None
     panel: Annotated[PanelRequest, Rule(_not_between_hospitals)] = field(default_factory=PanelRequest)
     assay: object = None
+    target_trial: Annotated[object, Rule(_no_node_yet)] = None
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from oncofed.simulations.report.marker_plots import (
     waterfall_limits,
     waterfall_picture,
 )
+from oncofed.simulations.report.options import page_of_options
 from oncofed.simulations.report.panels import panel_content
 from oncofed.simulations.report.plots import (
     NAMED_SITES,
@@ -105,6 +106,7 @@ def _content(result: RunResult) -> dict[str, Any]:
         **_left_out(result),
         **_layers(result),
         **panel_content(result),
+        "options": page_of_options(result.options),
         **_explained(result),
         **_key_markers(result),
         "calibration": None

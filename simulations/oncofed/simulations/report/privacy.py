@@ -145,6 +145,12 @@ def _releases(result: RunResult) -> str:
         text += f"; then {counted(len(panel.rounds), 'round', 'rounds')} for a panel of {len(panel.markers)} markers"
         if panel.plan.privacy.mode.private:
             text += f", with {panel.plan.privacy.noise_multiplier:.3g} times the clip norm as noise"
+    if result.options is not None:
+        beside = result.options.plan
+        text += (
+            f"; for the options compared {counted(beside.training.rounds, 'round', 'rounds')}, with noise multiplier "
+            f"{beside.privacy.noise_multiplier:.3g}, and one release, with {beside.summaries[0].noise_multiplier:.3g}"
+        )
     return text
 
 

@@ -15,8 +15,8 @@ import rich.console
 
 from oncofed.privacy.accounting import GaussianRelease, epsilon_of
 from oncofed.simulations.benchmarks.tables import Table, verdict
+from oncofed.simulations.options.heads import ROUNDS
 from oncofed.simulations.synthetic.treated import TRIAL, Twist
-from oncofed.simulations.treatment_study.heads import ROUNDS
 from oncofed.simulations.treatment_study.measuring import (
     AT_ONE_HOSPITAL,
     DISTRIBUTED,

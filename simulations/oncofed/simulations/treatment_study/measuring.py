@@ -13,6 +13,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from oncofed.simulations.options.heads import (
+    Heads,
+    Observed,
+    fitted,
+    observed,
+    privately_trained,
+    without_covariates,
+)
 from oncofed.simulations.synthetic.treated import (
     HORIZON_MONTHS,
     TRIAL,
@@ -20,14 +28,6 @@ from oncofed.simulations.synthetic.treated import (
     Twist,
     draw_treated,
     treated_schema,
-)
-from oncofed.simulations.treatment_study.heads import (
-    Heads,
-    Observed,
-    fitted,
-    observed,
-    privately_trained,
-    without_covariates,
 )
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.kaplan_meier import kaplan_meier

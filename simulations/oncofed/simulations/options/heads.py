@@ -1,17 +1,16 @@
-"""What would the heads of a federated network say of treatment, death and loss, trained with and without privacy?
+"""What do models of treatment, death and loss say of a patient, and what does one patient add to their training?
 
 Linear heads: the log odds of the second option, and of each option's patients the log hazards of each cause of an end
-of follow-up (constant within intervals). They are trained as a federated network's would be: each round the patients'
-gradients over all heads together, bounded by 1, are summed over all hospitals, noise is added, and Adam takes a step.
-Without privacy they are fitted by Newton's method, to the maximum of the same likelihood.
+of follow-up (constant within intervals). Each round the patients' gradients over all heads together, bounded by 1, are
+summed (`bounded_sum`), noise is added, and Adam takes a step: by simulated hospitals' guards in `options.compared`, and
+here by a copy of the same arithmetic that is run thousands of times, charges nothing and protects nobody
+(`privately_trained`). Without privacy they are fitted by Newton's method, to the maximum of the same likelihood.
 
 Gradients are bounded by stopping, not by cutting (`survival.stopped_residuals`): follow-up ends where the hazard of all
 causes together, as the current weights predict it, reaches a cap, and a patient counts by a weight of covariates alone.
 With l_e >= 0 the hazards of the causes, of sum c at most, and one event at most, the residuals' squares add up to no
 more than 1 + c^2, of slopes and of baselines. Cut gradients exaggerate log odds and log hazard ratios alike, and an
-error of both is what a doubly robust estimate cannot mend.
-
-This is a copy of the arithmetic, to be run thousands of times; it charges nothing and protects nobody.
+error of both is what a doubly robust estimate cannot mend. The bound is kept in floating point, not to the last bit.
 """
 
 from __future__ import annotations
@@ -35,13 +34,15 @@ ROUNDS = 60
 @dataclass(frozen=True, eq=False)
 class Observed:
     """z: (patients, markers). second: (patients,), the option. events: (causes, patients, intervals), d_k of each
-    cause of an end; at_risk: (patients, intervals). All up to the horizon.
+    cause of an end; at_risk: (patients, intervals). All up to the horizon. hospital: (patients, hospitals), 1 at each
+    one's own, so that each hospital may prefer an option; None: they are all alike.
     """
 
     z: FloatArray
     second: NDArray[np.bool_]
     events: FloatArray
     at_risk: FloatArray
+    hospital: FloatArray | None = None
 
 
 def observed(
@@ -56,17 +57,21 @@ def observed(
 
 @dataclass(frozen=True, eq=False)
 class Heads:
-    """propensity  (1 + markers,), intercept first. baseline: (2 options, causes, intervals), log hazards over whole
-    intervals at z = 0. slopes: (2, causes, markers).
+    """propensity  (1 + markers + hospitals,), intercept first. baseline: (2 options, causes, intervals), log hazards
+    over whole intervals at z = 0. slopes: (2, causes, markers).
     """
 
     propensity: FloatArray
     baseline: FloatArray
     slopes: FloatArray
 
-    def chance(self, z: FloatArray) -> FloatArray:
-        """(patients,): of the second option."""
-        found: FloatArray = 1 / (1 + np.exp(-(self.propensity[0] + z @ self.propensity[1:])))
+    def chance(self, z: FloatArray, hospital: FloatArray | None = None) -> FloatArray:
+        """(patients,): of the second option. hospital: as `Observed` has it; None: one that prefers neither."""
+        of_markers = 1 + z.shape[1]
+        log_odds = self.propensity[0] + z @ self.propensity[1:of_markers]
+        if hospital is not None:
+            log_odds = log_odds + hospital @ self.propensity[of_markers:]
+        found: FloatArray = 1 / (1 + np.exp(-log_odds))
         return found
 
     def hazards(self, z: FloatArray) -> FloatArray:
@@ -75,11 +80,13 @@ class Heads:
         found: FloatArray = ratios[..., None] * np.exp(self.baseline)[:, :, None, :]
         return found
 
-    def nuisances(self, z: FloatArray, *, outcomes: tuple[int, ...]) -> Nuisances:
+    def nuisances(self, z: FloatArray, *, outcomes: tuple[int, ...], hospital: FloatArray | None = None) -> Nuisances:
         """For a comparison in which survival ends with these causes; all others are ways of being lost."""
         hazards = self.hazards(z)
         others = [cause for cause in range(hazards.shape[1]) if cause not in outcomes]
-        return Nuisances(self.chance(z), hazards[:, list(outcomes)].sum(axis=1), hazards[:, others].sum(axis=1))
+        return Nuisances(
+            self.chance(z, hospital), hazards[:, list(outcomes)].sum(axis=1), hazards[:, others].sum(axis=1)
+        )
 
     def with_constant_propensity(self, share: float) -> Heads:
         """As if nothing decided about the option: the wrong model of a test."""
@@ -144,23 +151,24 @@ def privately_trained(
     markers = patients.z.shape[1]
     heads = Heads(np.zeros(1 + markers), start.copy(), np.zeros((2, causes, markers)))
     arms = [_Arm.of(patients, arm == 1) for arm in (0, 1)]
-    first, second = np.zeros(_flat(heads).size), np.zeros(_flat(heads).size)
+    first, second = np.zeros(as_vector(heads).size), np.zeros(as_vector(heads).size)
     for step in range(1, rounds + 1):
         gradient = _sum_of_bounded(heads, arms) + noise * rng.standard_normal(first.size)
         first = _BETAS[0] * first + (1 - _BETAS[0]) * gradient
         second = _BETAS[1] * second + (1 - _BETAS[1]) * gradient**2
         scaled = (first / (1 - _BETAS[0] ** step)) / (np.sqrt(second / (1 - _BETAS[1] ** step)) + 1e-12)
         rate = learning_rate * min(1.0, 2 * (1 - (step - 1) / rounds))
-        heads = _unflat(_flat(heads) - rate * scaled, heads)
+        heads = from_vector(as_vector(heads) - rate * scaled, heads)
     return heads
 
 
 @dataclass(frozen=True, eq=False)
 class _Arm:
-    """Patients of one option. length: |z|^2. who: (causes, patients), whose follow-up ended with it."""
+    """Patients of one option. length: 1 + |z|^2. who: (causes, patients), whose follow-up ended with it."""
 
     second: bool
     z: FloatArray
+    hospital: FloatArray
     length: FloatArray
     events: FloatArray
     who: FloatArray
@@ -170,7 +178,15 @@ class _Arm:
     def of(patients: Observed, second: bool) -> _Arm:
         rows = patients.second == second
         z, events = patients.z[rows], patients.events[:, rows]
-        return _Arm(second, z, np.square(z).sum(axis=1), events, events.sum(axis=2), patients.at_risk[rows])
+        hospital = np.zeros((len(z), 0)) if patients.hospital is None else patients.hospital[rows]
+        length = 1 + np.square(z).sum(axis=1)
+        return _Arm(second, z, hospital, length, events, events.sum(axis=2), patients.at_risk[rows])
+
+    @property
+    def of_propensity(self) -> FloatArray:
+        """(patients,): the squared length of what the propensity is made of."""
+        found: FloatArray = self.length + np.square(self.hospital).sum(axis=1)
+        return found
 
 
 def bounded_sum(heads: Heads, patients: Observed) -> FloatArray:
@@ -182,7 +198,7 @@ def _sum_of_bounded(heads: Heads, arms: list[_Arm]) -> FloatArray:
     propensity = np.zeros_like(heads.propensity)
     baseline, slopes = np.zeros_like(heads.baseline), np.zeros_like(heads.slopes)
     for place, arm in enumerate(arms):
-        chance = heads.chance(arm.z)
+        chance = heads.chance(arm.z, arm.hospital)
         hazard = np.exp(heads.baseline[place])  # (causes, intervals)
         ratio = np.exp(heads.slopes[place] @ arm.z.T)  # (causes, patients)
         foretold = ratio.T @ hazard  # (patients, intervals), of all causes together
@@ -191,23 +207,25 @@ def _sum_of_bounded(heads: Heads, arms: list[_Arm]) -> FloatArray:
         counted = arm.at_risk * np.clip((HAZARD_CAP - before) / np.maximum(spent, 1e-12), 0.0, 1.0)
         counts = before[:, -1] + spent[:, -1] <= HAZARD_CAP
         of_hazards = 1 + np.minimum(foretold.sum(axis=1), HAZARD_CAP) ** 2
-        longest = np.sqrt((1 + arm.length) * (np.maximum(chance, 1 - chance) ** 2 + of_hazards))
+        longest = np.sqrt(arm.of_propensity * np.maximum(chance, 1 - chance) ** 2 + arm.length * of_hazards)
         weight = 1 / np.maximum(longest, 1.0)
         surprise = weight * (chance - arm.second)
         expected = hazard * ((weight * ratio) @ counted)
         residual = weight * (ratio * (hazard @ counted.T) - arm.who * counts)
         propensity[0] += surprise.sum()
-        propensity[1:] += surprise @ arm.z
+        propensity[1:] += surprise @ np.concatenate([arm.z, arm.hospital], axis=1)
         slopes[place] = residual @ arm.z
         baseline[place] = expected - np.einsum("p,cpk->ck", weight * counts, arm.events)
-    return _flat(Heads(propensity, baseline, slopes))
+    return as_vector(Heads(propensity, baseline, slopes))
 
 
-def _flat(heads: Heads) -> FloatArray:
+def as_vector(heads: Heads) -> FloatArray:
+    """All numbers, in the order of `bounded_sum`."""
     return np.concatenate([heads.propensity, heads.baseline.ravel(), heads.slopes.ravel()])
 
 
-def _unflat(numbers: FloatArray, like: Heads) -> Heads:
+def from_vector(numbers: FloatArray, like: Heads) -> Heads:
+    """The other way. like: of the same sizes."""
     markers, size = like.propensity.size, like.propensity.size + like.baseline.size
     return Heads(
         numbers[:markers], numbers[markers:size].reshape(like.baseline.shape), numbers[size:].reshape(like.slopes.shape)

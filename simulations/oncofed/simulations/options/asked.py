@@ -1,0 +1,189 @@
+"""What does the section [target_trial] of a study file ask for: which two options are compared, and of whom?
+
+It is read and judged by itself here; what it names is held against the schema when the plan is made
+(`TargetTrialSection.refuse_unless_it_fits`), with every fault at once. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oncofed.cohort.schema import Kind, StudySchema
+from oncofed.errors import Fault, InvalidInput
+from oncofed.file_model import Known, Rule, Wrong
+from oncofed.protocol.plan import TrainingMode
+from oncofed.treatment.target_trial import Benchmark, TargetTrial
+
+FloatArray = NDArray[np.float64]
+
+_COMPARED: dict[str, Callable[[FloatArray, float], Any]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "=": operator.eq,
+}
+_CONDITION = re.compile(r"(?P<marker>.*\S)\s+(?P<sign>>=|<=|=)\s+(?P<number>-?[0-9]+(\.[0-9]+)?)")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Such as "age_years >= 18": of a marker, who has it recorded and so."""
+
+    marker: str
+    sign: str
+    number: float
+
+    @staticmethod
+    def of(text: str) -> Condition | None:
+        """None for another text."""
+        found = _CONDITION.fullmatch(text)
+        return None if found is None else Condition(found["marker"], found["sign"], float(found["number"]))
+
+    def holds(self, values: FloatArray) -> NDArray[np.bool_]:
+        """values: (patients,), NaN where not recorded; of these it does not hold."""
+        return np.asarray(_COMPARED[self.sign](values, self.number), dtype=np.bool_)
+
+
+def _conditions(texts: tuple[str, ...] | None, known: Known) -> tuple[str, ...] | None:
+    if any(Condition.of(text) is None for text in texts or ()):
+        raise Wrong(
+            "holds a text that is no condition",
+            'Write a marker, >=, <= or =, and a number, with blanks between: "age_years >= 18".',
+        )
+    return texts
+
+
+@dataclass(frozen=True)
+class BenchmarkSection:
+    """The section [target_trial.benchmark]."""
+
+    difference: float
+    """In survival at the horizon, second option less first, as the randomised trial found it."""
+    low: float
+    """Lower 95 % limit of it."""
+    high: float
+    """Upper 95 % limit."""
+    source: str
+    """Where it is published."""
+    eligible: Annotated[tuple[str, ...], Rule(_conditions)] = ()
+    """Whom the trial would have taken, beside the study's own `eligible`; without it, all of them."""
+
+
+def _before_horizon(landmark: float | None, known: Known) -> float | None:
+    horizon = known.before.get("horizon")
+    if landmark is not None and horizon is not None and not landmark < horizon:
+        raise Wrong("is not before the horizon", "Choose an earlier landmark, or a later horizon.")
+    return landmark
+
+
+@dataclass(frozen=True)
+class TargetTrialSection:
+    """The section [target_trial]."""
+
+    treatment: str
+    """A binary marker of the schema: 0 is the first option, 1 the second. Who has none recorded is left out."""
+    first: str
+    """What the first option is, for people."""
+    second: str
+    """What the second option is."""
+    time_zero: str
+    """From when on patients are followed, for people, such as `"first day of systemic treatment"`: the schema's time
+    zero. Both options must be possible then, and nobody may have to live for a while to get one of them."""
+    outcomes: tuple[str, ...]
+    """Endpoints of the schema; survival ends with the first of them."""
+    horizon: float
+    """Until when survival and the mean time lived are compared: a bound of the schema's intervals."""
+    adjust_for: tuple[str, ...]
+    """Markers that are known at time zero and decide about option and outcome."""
+    eligible: Annotated[tuple[str, ...], Rule(_conditions)] = ()
+    """Who is compared: conditions such as `"uicc_stage >= 3"` that all must hold; without it, everybody."""
+    landmark: Annotated[float, Rule(_before_horizon)] = 0.0
+    """A bound of the schema's intervals. Options that begin between time zero and the landmark count as given at it:
+    who has died or left by then is left out of both options, and survival is from the landmark on."""
+    required: tuple[str, ...] = ()
+    """Of `adjust_for`: without these no answer is believed. Recorded of fewer than 80 % of patients, all is refused."""
+    modifiers: tuple[str, ...] = ()
+    """Binary markers of `adjust_for` by which the effect is told apart, two at most. Who has one of them not recorded
+    is left out."""
+    negative_outcome: str | None = None
+    """An endpoint that neither option can change. If the options seem to, all is refused."""
+    budget_share: float = 0.75
+    """How much of what the study's noise lets through goes to the comparison, its models among it; the rest is the
+    prognosis's. In mode `none` it does nothing."""
+    rounds: int = 60
+    """Of the training of its models, beside those of `[training]`."""
+    benchmark: BenchmarkSection | None = None
+    """A randomised trial of the same question, if there is one: what it found must be found again."""
+
+    @property
+    def trial(self) -> TargetTrial:
+        """As `oncofed.treatment` has it."""
+        known = self.benchmark
+        return TargetTrial(
+            treatment=self.treatment,
+            options=(self.first, self.second),
+            outcomes=self.outcomes,
+            horizon=self.horizon,
+            adjust_for=self.adjust_for,
+            required=self.required,
+            modifiers=self.modifiers,
+            negative_outcome=self.negative_outcome,
+            benchmark=None if known is None else Benchmark(known.difference, known.low, known.high, known.source),
+        )
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """Endpoints of the schema that end somebody's follow-up: the outcomes, and the negative one."""
+        negative = () if self.negative_outcome is None else (self.negative_outcome,)
+        return (*self.outcomes, *(name for name in negative if name not in self.outcomes))
+
+    def refuse_unless_it_fits(self, schema: StudySchema) -> None:
+        """Raises InvalidInput with every fault."""
+        faults = list(self._faults(schema))
+        try:
+            self.trial.refuse_unless_it_fits(schema)
+        except InvalidInput as found:
+            faults = [*found.faults, *faults]
+        if faults:
+            raise InvalidInput(faults)
+
+    def _faults(self, schema: StudySchema) -> Iterator[Fault]:
+        if self.landmark not in schema.grid.bounds:
+            what, remedy = "is no bound of the schema's intervals", "Choose one of [time] interval_bounds, such as 0."
+            yield Fault("[target_trial], landmark", what, remedy)
+        of_trial = () if self.benchmark is None else self.benchmark.eligible
+        kinds = {marker.name: marker.kind for marker in schema.markers}
+        for where, texts in (("[target_trial]", self.eligible), ("[target_trial.benchmark]", of_trial)):
+            for condition in filter(None, map(Condition.of, texts)):
+                if kinds.get(condition.marker, Kind.CATEGORICAL) is Kind.CATEGORICAL:
+                    what = f'"{condition.marker}" is no marker of the schema that has numbers'
+                    yield Fault(f"{where}, eligible", what, "Name one that is a number, ordinal or binary.")
+
+
+def beside_the_rest(asked: TargetTrialSection | None, known: Known) -> TargetTrialSection | None:
+    """A rule of the file: what other sections take must leave something for training, and sums must be of everybody."""
+    if asked is None:
+        return None
+    training = known.before.get("training")
+    if training is not None and training.mode is not TrainingMode.FULL_BATCH:
+        what = f'needs [training], mode "{TrainingMode.FULL_BATCH}"'
+        raise Wrong(what, "Patients drawn by lot and whole sums have no bound together: leave one of both out.")
+    panel = known.before.get("panel")
+    if panel is not None and panel.is_asked:
+        what = "does not go with [panel]: nobody has divided one budget among three trainings"
+        raise Wrong(what, "Leave one of both out, or ask for it in a study of its own.")
+    taken = sum(
+        getattr(known.before[section], share)
+        for section, share in (("held_out", "share"), ("explanations", "budget_share"))
+        if section in known.before
+    )
+    if taken < 1 <= taken + asked.budget_share:
+        what = "leaves, with what [held_out] and [explanations] take, nothing for training"
+        raise Wrong(what, "Lower one of them.", key="budget_share")
+    return asked

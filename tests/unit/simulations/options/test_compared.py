@@ -1,0 +1,112 @@
+"""Is a comparison part of a run: charged with everything else, told in the report, refused by who does not allow it?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.options_asked import ASKED, STUDY
+
+from oncofed.client.patients.summaries import refuse_unknown
+from oncofed.errors import PrivacyRefusal
+from oncofed.privacy.accounting import epsilon_of
+from oncofed.privacy.policy import planned_releases_of
+from oncofed.protocol.plan_words import plan_in_words
+from oncofed.simulations.options.compared import OPTIONS, all_releases
+from oncofed.simulations.results import RunResult
+from oncofed.simulations.run import run_study
+from oncofed.simulations.site_policy import site_policy
+from oncofed.simulations.study import Study, read_study
+from oncofed.simulations.synthetic.treated import generate_treated
+from oncofed.simulations.synthetic.treated_files import write_treated
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run in `run`, of a study beside it."""
+    folder = tmp_path_factory.mktemp("options")
+    write_treated(generate_treated(patients=240, hospitals=3, seed=1), folder, population=100)
+    table = '[data]\ntable = "patients.parquet"\nschema = "schema.toml"\n'
+    study = STUDY.replace("[data.synthetic]\npatients = 400\nhospitals = 3\n", table)
+    (folder / "study.toml").write_text(f"{study}{ASKED}rounds = 2\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def study(folder: Path) -> Study:
+    return read_study(folder / "study.toml")
+
+
+@pytest.fixture(scope="module")
+def result(study: Study, folder: Path) -> RunResult:
+    return run_study(study, folder / "run")
+
+
+def test_every_charge_of_both_plans_is_in_the_epsilon_that_is_told(result: RunResult, folder: Path) -> None:
+    assert result.options is not None
+    both = [*planned_releases_of(result.plan), *planned_releases_of(result.options.plan)]
+    assert len(both) == 2 + 2 + 1
+    told = json.loads((folder / "run" / "privacy.json").read_text())
+    assert told["epsilon"] == pytest.approx(epsilon_of(both, delta=1e-5))
+    assert told["releases"] == len(both)
+    assert 2.99 < told["epsilon"] <= told["epsilon_planned"] == 3.0
+    of_prognosis = epsilon_of(planned_releases_of(result.plan), delta=1e-5)
+    assert of_prognosis < 1.6  # a quarter of what the noise lets through
+    assert told["epsilon_of_a_patient_in_two_hospitals"] > told["epsilon"]
+
+
+def test_releases_of_both_plans_are_counted_at_each_hospital(result: RunResult) -> None:
+    (one, *_), (other, *_) = planned_releases_of(result.plan), planned_releases_of(result.options.plan)  # type: ignore[union-attr]
+    options = replace(result.options, releases={"b": (other,), "c": (other, other)})  # type: ignore[type-var]
+    assert all_releases({"a": (one,), "b": (one,)}, options) == {"a": (one,), "b": (one, other), "c": (other, other)}
+    assert all_releases({"a": (one,)}, None) == {"a": (one,)}
+
+
+def test_the_report_says_why_a_study_of_few_patients_shows_nothing_and_no_figure(
+    result: RunResult, folder: Path
+) -> None:
+    assert result.options is not None
+    assert result.options.released is not None
+    refusal = result.options.released.everybody.refusal
+    assert refusal is not None
+    page = (folder / "run" / "report.html").read_text()
+    assert "Two options compared" in page
+    assert "first day of systemic treatment" in page
+    assert refusal.words[:40] in page
+    assert "Got the first" not in page
+    told = json.loads((folder / "run" / "metrics.json").read_text())["options_privately_released"]
+    assert told["groups"] == {"all": {"refused": refusal.reason.value, "words": refusal.words}}
+
+
+def test_a_finished_comparison_is_not_asked_again(result: RunResult, study: Study, folder: Path) -> None:
+    again = run_study(study, folder / "run", resume=True, report=False)
+    assert again.options is not None
+    assert result.options is not None
+    assert again.releases == result.releases
+    assert again.options.released is not None
+    assert result.options.released is not None
+    assert again.options.released.everybody.compared == result.options.released.everybody.compared
+
+
+def test_a_policy_that_does_not_allow_it_refuses_the_plan_and_no_node_computes_it(result: RunResult) -> None:
+    assert result.options is not None
+    plan = result.options.plan
+    site = plan.roster[0]
+    site_policy(plan, site).refuse_unless_allowed(plan, site=site)
+    closed = replace(site_policy(plan, site), show_treatment_comparison=False)
+    with pytest.raises(PrivacyRefusal, match="show_treatment_comparison is not set"):
+        closed.refuse_unless_allowed(plan, site=site)
+    closed.refuse_unless_allowed(result.plan, site=site)  # the prognosis is another matter
+    with pytest.raises(PrivacyRefusal, match="options is not computed here"):
+        refuse_unknown(plan)
+    words = plan_in_words(plan, result.test.schema, parameters=plan.model.parameters)
+    assert "show_treatment_comparison = true" in words.replace("\n  ", " ")
+    assert plan.summary(OPTIONS) is not None
+
+
+def test_its_models_are_bounded_by_stopping_whatever_the_prognosis_is(result: RunResult) -> None:
+    assert result.options is not None
+    assert result.options.plan.privacy.bounding.value == "stopped"
+    assert result.options.plan.privacy.l2_norm_bound == 1.0
