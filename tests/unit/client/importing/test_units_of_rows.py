@@ -375,29 +375,61 @@ def test_the_only_row_of_a_rare_test_may_be_pending(pending: str, tmp_path: Path
     assert "none of its 1 rows has a value; their patients are not measured" in found.report.in_words
 
 
+SPELT = "would be of a patient but for leading zeros, capitals or blanks"
+MEANT = "where a patient without a row has something"
+NOT_THERE = "no row is of a patient of the study: do both tables"
+
+
 @pytest.mark.parametrize(
-    ("names", "refused", "note"),
+    ("names", "more", "fault", "note"),
     [
-        (("A-001", "A-002"), False, ""),
-        (("1", "2"), False, "no row is of a patient of the study: do both tables"),
-        (("a-1", "A-2"), True, ""),
-        (("A- 001", "A-0002"), True, ""),
-        (("A-001", "A-2"), False, "1 rows are of nobody, and would be of a patient of the study but for leading zeros"),
-        (("A-001", "B2"), False, ""),
+        (("A-001", "A-002"), 'without_row = "0"', "", ""),
+        (("1", "2"), 'without_row = "0"', MEANT, NOT_THERE),
+        (("a-1", "A- 2"), 'without_row = "0"', SPELT, SPELT),
+        (("A-001", "A-2"), 'without_row = "0"', SPELT, SPELT),
+        (("A-001", "A-2"), "", SPELT, SPELT),
+        (("A-001", "B2"), 'without_row = "0"', MEANT, ""),
+        (("A-001", ""), 'without_row = "0"', MEANT, ""),
+        (("A-001", "B2"), "", "", ""),
+        (("1", "2"), "", "", NOT_THERE),
     ],
 )
-def test_rows_that_would_be_a_patients_but_for_the_spelling_are_told(
-    names: tuple[str, str], refused: bool, note: str, tmp_path: Path
+def test_rows_of_nobody_are_refused_where_they_may_be_a_patients_unless_the_mapping_leaves_them_out(
+    names: tuple[str, str], more: str, fault: str, note: str, tmp_path: Path
 ) -> None:
     """Excel takes leading zeros away, and then everybody would be without a row."""
     patients = PATIENTS.replace("\n1,", "\nA-001,").replace("\n2,", "\nA-002,").replace("\n3,", "\nA-003,")
     rows = CRP.partition("\n")[0] + "\n" + "".join(f"{name},2021-01-01,crp,5,mg/l\n" for name in names)
-    marker = 'codes = ["crp"]\nwithout_row = "0"'
-    if refused:
-        (fault,) = faults(tmp_path, rows, unit="mg/l", marker=marker, patients=patients)
-        assert fault.what.startswith("is of no patient of the study; rows would be but for leading zeros")
-        return
-    found = imported(tmp_path, rows, unit="mg/l", marker=marker, patients=patients)
-    told = found.report.sources[1].notes
-    assert note in " ".join(told)
-    assert bool(told) is bool(note)
+    rows += "B3,2021-01-01,other,5,mg/l\n"
+    marker = f'codes = ["crp"]\n{more}'
+    if fault:
+        (told,) = faults(tmp_path, rows, unit="mg/l", marker=marker, patients=patients)
+        assert fault in told.what
+        assert told.count == sum(name not in ("A-001", "A-002") for name in names)
+    source = 'of_nobody = "leave_out"' if fault else ""
+    found = imported(tmp_path, rows, unit="mg/l", marker=marker, patients=patients, source=source)
+    told_of = " ".join(found.report.sources[1].notes)
+    assert note in told_of
+    assert bool(told_of) is bool(note)
+
+
+def test_an_event_that_is_told_by_its_day_alone_is_refused_where_nobody_knows_whose_it_is(tmp_path: Path) -> None:
+    """Of the dead of another table: who is not among them counts as alive."""
+    outcome = 'event = "state"\nyes = ["dead"]\nno = ["alive"]\nevent_date = "died"'
+    mapping = MAPPING.replace(outcome, 'source = "laboratory"\nevent_date = "day"')
+    assert mapping != MAPPING
+    rows = HEADER.replace("id,", "id,seen,", 1) + "1,2021-03-01,2021-02-01,crp,5,mg/l\nX,,2021-02-01,crp,5,mg/l\n"
+    with pytest.raises(InvalidInput, match=MEANT):
+        imported(tmp_path, rows, unit="mg/l", marker='codes = ["crp"]', mapping=mapping)
+
+
+def test_rows_of_patients_without_an_identifier_may_be_left_out(tmp_path: Path) -> None:
+    patients = PATIENTS + ",alive,,2021-07-01,2021-01-01\n"
+    with pytest.raises(InvalidInput, match=r"the identifier is missing \(1 row\).*of_nobody"):
+        imported(tmp_path, CRP, unit="mg/l", marker='codes = ["crp"]\nanalyte = "crp"', patients=patients)
+    mapping = MAPPING.replace('path = "patients.csv"', 'path = "patients.csv"\nof_nobody = "leave_out"')
+    assert mapping != MAPPING
+    marker = 'codes = ["crp"]\nanalyte = "crp"'
+    found = imported(tmp_path, CRP, unit="mg/l", marker=marker, patients=patients, mapping=mapping)
+    assert found.report.listed == 3
+    assert found.report.sources[0].rows_without_identifier == 1
