@@ -179,20 +179,20 @@ def _mutations(
     for gene, barcode, kind, told in zip(names, barcodes, identifiers(frame[_CLASS]), status, strict=True):
         if gene not in of_gene:
             continue
-        sample = sample_of.get(barcode)
+        whose = sample_of.get(barcode)
         germline += told == "germline"
         if told in _NO_MUTATION:
             without += 1
         elif (kind or "").casefold() in silent:
             quiet += 1
-        elif sample is None:
+        elif whose is None:
             strangers += 1
-        elif sample not in place:
+        elif whose not in place:
             elsewhere += 1
-        elif np.isnan(values[place[sample], of_gene[gene]]):
+        elif np.isnan(values[place[whose], of_gene[gene]]):
             uncovered += 1
         else:
-            values[place[sample], of_gene[gene]] = 1.0
+            values[place[whose], of_gene[gene]] = 1.0
     fates = _Fates(strangers, uncovered, without, quiet, germline, elsewhere)
     _tell_fates(fates, source, tell)
     _tell_unnamed(genes, names, tell)

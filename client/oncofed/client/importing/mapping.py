@@ -306,6 +306,8 @@ class MappedMarker:
     without_row: str | None = None
     """What a patient without any row (in the window) has, such as `"0"` where a table lists diagnoses. Left out: not
     measured"""
+    may_be_of_nobody: Annotated[bool, only_beside("without_row")] = False
+    """Whether all patients may have `without_row`. Left out: that no row of any of them says anything is a fault"""
 
     @property
     def marker_names(self) -> tuple[str, ...]:

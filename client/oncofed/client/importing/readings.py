@@ -106,6 +106,13 @@ class Column:
         place, distinct, _ = self._coded
         return np.array([*map(told, distinct), False], dtype=np.bool_)[place]
 
+    def unlike_in_capitals(self, listed: Collection[str]) -> Mask:
+        """(rows,) whether a cell would be one of these words if capitals meant nothing, and is none."""
+        exact = {as_compared(word).casefold() for word in listed if not word.endswith("*")}
+        begins = tuple(self._begins(word).casefold() for word in listed if word.endswith("*"))
+        alike = self.each(lambda text: text.casefold() in exact or (text and text.casefold().startswith(begins)), 0.0)
+        return (alike > 0) & ~self.among(listed)
+
     def empty(self, missing: Collection[str]) -> Mask:
         if self.typed is not None:
             return np.isnan(self.typed) | np.isin(self.typed, _as_numbers(missing))

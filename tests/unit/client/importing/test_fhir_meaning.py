@@ -762,6 +762,7 @@ def with_marker(part: str, marker: str) -> str:
 
 
 THERAPY = '[[marker]]\nname = "ecog"\nsource = "extra"\ncodes = ["L01*"]\nwithout_row = "0"\ntake = "max"\n'
+THERAPY += "may_be_of_nobody = true\n"
 DRUG = {"medicationCodeableConcept": concept("http://fhir.de/CodeSystem/bfarm/atc", "L01XA01")}
 DRUG_ITSELF: Resource = {"code": DRUG["medicationCodeableConcept"]}
 CONTAINED = {
@@ -868,7 +869,7 @@ def test_an_ingredient_may_be_a_resource_of_its_own(
     [
         ({"medicationReference": {"reference": "Medication/nowhere"}}, "1 rows name a medication that is not among"),
         ({"medicationReference": {"reference": "Medication/bare"}}, "1 rows name a medication without a code"),
-        ({"medicationReference": {"type": "Medication"}}, "1 resources have no code, and give no row"),
+        ({"medicationReference": {"type": "Medication"}}, "1 resources have no code of the usual system"),
     ],
 )
 def test_a_drug_that_nobody_can_name_is_told(drug: Resource, words: str, tmp_path: Path) -> None:
@@ -930,6 +931,20 @@ def test_copies_of_one_medication_are_of_one_drug(one: Resource, other: Resource
     assert "1 are copies or older versions" in notes(found)
 
 
+@pytest.mark.parametrize("system", ["http://www.nlm.nih.gov/research/umls/rxnorm", ""])
+def test_resources_without_a_code_of_the_usual_system_are_told(system: str, tmp_path: Path) -> None:
+    """Who was treated by another code counts as not treated."""
+    taken: Resource = {"resourceType": "MedicationStatement", "status": "active", "effectiveDateTime": "2020-02-01"}
+    drugs = [DRUG, {"medicationCodeableConcept": concept(system, "309311") if system else {"text": "Cisplatin"}}]
+    resources = [taken | {"id": str(n)} | of("a") | drug for n, drug in enumerate(drugs)]
+    found = imported(
+        tmp_path,
+        [*resources, patient("a"), diagnosis("a"), AWAKE],
+        mapping=with_marker("fhir_medications", THERAPY),
+    )
+    assert notes(found).count("1 resources have no code of the usual system") == 1
+
+
 def test_resources_without_a_code_of_the_system_that_is_named_are_told(tmp_path: Path) -> None:
     text = changed(('part = "fhir_observations"', f'part = "fhir_observations"\nsystem = "{SNOMED}"'))
     found = imported(tmp_path, two_patients(), mapping=text)
@@ -976,6 +991,20 @@ def test_a_gene_that_was_not_studied_is_not_measured(found: list[Resource], want
     assert (
         cells(imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, *found], mapping=mapping))["a"]["ecog"] == wanted
     )
+
+
+def test_a_variant_of_which_nobody_knows_the_patient_is_refused_unless_the_mapping_leaves_it_out(
+    tmp_path: Path,
+) -> None:
+    """Of a patient whose region was studied it would be 0."""
+    marker = '[[marker]]\nname = "ecog"\nsource = "extra"\ncolumn = "TP53"\ntake = "max"\n'
+    mapping = with_marker("fhir_variants", marker)
+    lost = gene("TP53", "v") | {"subject": {"reference": "Group/1"}}
+    resources = [patient("a"), diagnosis("a"), AWAKE, gene("TP53", "r", code="53041-0", presence=None), lost]
+    with pytest.raises(InvalidInput, match="is of nobody in the study, where a patient without a row has something"):
+        imported(tmp_path, resources, mapping=mapping)
+    mapping = mapping.replace('part = "fhir_variants"', 'part = "fhir_variants"\nof_nobody = "leave_out"')
+    assert cells(imported(tmp_path, resources, mapping=mapping))["a"]["ecog"] == 0
 
 
 def test_a_diagnosis_of_icd_10_is_preferred_to_other_codes(tmp_path: Path) -> None:

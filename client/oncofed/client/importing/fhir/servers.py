@@ -47,7 +47,7 @@ class Servers:
     def add(self, full_url: str | None, subject: str | None, *, is_patient: bool) -> None:
         """A resource with its address, and the reference to whom it is about."""
         own, other = server_of(full_url), server_of(subject)
-        self._named |= {own, other} - {None}
+        self._named |= {each for each in (own, other) if each is not None}
         self._patients_named |= is_patient and own is not None
         self._some_unnamed |= own is None and (is_patient or _RELATIVE.match(subject or "") is not None)
 

@@ -150,7 +150,8 @@ class FhirFolder:
         """(resources,) a number for what or whom each is about."""
         persons = Persons([each for _, each in self._persons], identifier=None, home=self._home)
         meant = [persons.meant(each).identity or each for each in self._abouts.listed]
-        return np.append(pd.factorize(np.array(meant, dtype=object))[0], -1)[numbers_in(self._about, np.int32)]
+        number_of: Place = np.append(pd.factorize(np.array(meant, dtype=object))[0], -1)
+        return number_of[numbers_in(self._about, np.int32)]
 
     def _current_persons(self) -> list[tuple[int, Person]]:
         """With the addresses of their older copies: each bundle may have one of its own (urn:uuid)."""
@@ -287,8 +288,10 @@ class FhirFolder:
             yield f"{count:,} rows tell no day but that of their issue, and have that"
         codeless = self.current[numbers_in(self._codeless[place], np.int32)]
         if count := int(codeless.sum()):
-            of_which = "" if source.system is None else " of the system that the mapping names"
-            yield f"{count:,} resources have no code{of_which}, and give no row"
+            of_which = "usual system: another code or a text counts, where there is one"
+            if source.system is not None:
+                of_which = "system that the mapping names, and give no row"
+            yield f"{count:,} resources have no code of the {of_which}"
 
     @staticmethod
     def _days(table: TextColumns, name: str, rows: Place, source: Source, notes: list[str]) -> pd.Series:
