@@ -185,7 +185,7 @@ class _Import:
             if mapped.codes and source.code is not None:
                 codes = table.below.with_below(source.code, mapped.codes)
                 found |= table.columns[source.code].among(codes)
-            elif plan.column in table.columns:
+            elif plan.column is not None and plan.column in table.columns:
                 found |= ~table.columns[plan.column].empty(table.source.missing or ())
         for _, outcome in self.mapping.outcomes:
             day = outcome.event_date or outcome.event_time

@@ -110,7 +110,12 @@ class Column:
         """(rows,) whether a cell would be one of these words if capitals meant nothing, and is none."""
         exact = {as_compared(word).casefold() for word in listed if not word.endswith("*")}
         begins = tuple(self._begins(word).casefold() for word in listed if word.endswith("*"))
-        alike = self.each(lambda text: text.casefold() in exact or (text and text.casefold().startswith(begins)), 0.0)
+
+        def told(text: str) -> float:
+            folded = text.casefold()
+            return float(folded in exact or (bool(text) and folded.startswith(begins)))
+
+        alike = self.each(told, 0.0)
         return (alike > 0) & ~self.among(listed)
 
     def empty(self, missing: Collection[str]) -> Mask:

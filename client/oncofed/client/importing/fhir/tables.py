@@ -150,8 +150,8 @@ class FhirFolder:
         """(resources,) a number for what or whom each is about."""
         persons = Persons([each for _, each in self._persons], identifier=None, home=self._home)
         meant = [persons.meant(each).identity or each for each in self._abouts.listed]
-        number_of: Place = np.append(pd.factorize(np.array(meant, dtype=object))[0], -1)
-        return number_of[numbers_in(self._about, np.int32)]
+        number_of = np.append(pd.factorize(np.array(meant, dtype=object))[0], -1)
+        return np.asarray(number_of[numbers_in(self._about, np.int32)], dtype=np.int64)
 
     def _current_persons(self) -> list[tuple[int, Person]]:
         """With the addresses of their older copies: each bundle may have one of its own (urn:uuid)."""
