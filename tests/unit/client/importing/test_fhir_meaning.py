@@ -828,6 +828,7 @@ def test_every_code_of_a_medication_and_of_its_ingredients_counts(
     found = imported(tmp_path, resources, mapping=with_marker("fhir_medications", THERAPY))
     assert [row["ecog"] for row in cells(found).values()] == [1, 0]
     assert "medication" not in notes(found)
+    assert "usual system" not in notes(found)
 
 
 def preparation(ident: str, *ingredients: str, **content: object) -> Resource:
