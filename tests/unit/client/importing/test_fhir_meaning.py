@@ -871,6 +871,7 @@ def test_an_ingredient_may_be_a_resource_of_its_own(
         ({"medicationReference": {"reference": "Medication/nowhere"}}, "1 rows name a medication that is not among"),
         ({"medicationReference": {"reference": "Medication/bare"}}, "1 rows name a medication without a code"),
         ({"medicationReference": {"type": "Medication"}}, "1 resources have no code of the usual system"),
+        ({"medicationReference": {"reference": "#m"}}, "1 resources have no code of the usual system"),
     ],
 )
 def test_a_drug_that_nobody_can_name_is_told(drug: Resource, words: str, tmp_path: Path) -> None:
@@ -889,13 +890,13 @@ S1 = "http://s1.example/fhir/"
         (S1, "http://pharmacy.example/fhir/Medication/m", 0),
         (S1, "https://s1.example/fhir/Medication/m/_history/3", 1),
         (S1, "Medication/m", 1),
-        (None, "http://pharmacy.example/fhir/Medication/m", 0),
+        (None, "http://pharmacy.example/fhir/Medication/m", None),  # nobody knows which server is this one
         (None, "Medication/m", 1),
     ],
 )
 @pytest.mark.parametrize("addressed", [True, False])
 def test_a_medication_of_another_server_is_another_drug(
-    patients: str | None, reference: str, given: int, addressed: bool, tmp_path: Path
+    patients: str | None, reference: str, given: int | None, addressed: bool, tmp_path: Path
 ) -> None:
     """And is told, since a row of which nobody knows the drug is none that was not given."""
     medication: Resource = {"resourceType": "Medication", "id": "m", "code": concept(ATC, "L01XA01")}
@@ -903,7 +904,12 @@ def test_a_medication_of_another_server_is_another_drug(
     taken |= of("a") | {"medicationReference": {"reference": reference}}
     listed: list[tuple[str | None, Resource]] = [(patients and f"{S1}Patient/a", patient("a")), (None, diagnosis("a"))]
     listed += [(None, AWAKE), (None, taken), (f"{S1}Medication/m" if addressed and patients else None, medication)]
-    found = bundles(tmp_path, listed, mapping=with_marker("fhir_medications", THERAPY))
+    mapping = with_marker("fhir_medications", THERAPY)
+    if given is None:
+        with pytest.raises(InvalidInput, match=SEVERAL):
+            bundles(tmp_path, listed, mapping=mapping)
+        mapping, given = mapping.replace('path = "fhir"', 'path = "fhir"\none_server = true', 1), 1
+    found = bundles(tmp_path, listed, mapping=mapping)
     assert cells(found)["a"]["ecog"] == given
     assert ("1 rows name a medication that is not among" in notes(found)) != given
 

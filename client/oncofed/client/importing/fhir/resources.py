@@ -172,7 +172,7 @@ def told_by(resource: Json, wanted: Sequence[Wanted], today: date) -> Told:
         if kind in _TYPES[each.part]:
             found = [*_ROWS[each.part](resource, each.system)]
             rows += [(place, row) for row in found]
-            if each.part in _USUAL and not _has_code_of(resource, *_USUAL[each.part], each.system):
+            if each.part in _USUAL and not (found and _has_code_of(resource, *_USUAL[each.part], each.system)):
                 codeless.append(place)
     dead, death = _death(resource)
     contact = _day_of_condition(resource) if kind == "Condition" else day_of(resource, *_contact_of(resource, today))

@@ -41,20 +41,23 @@ class Servers:
     """What the addresses of a folder say."""
 
     _named: set[str] = field(default_factory=set)
+    _of_drugs: set[str] = field(default_factory=set)
     _patients_named: bool = False
     _some_unnamed: bool = False
 
-    def add(self, full_url: str | None, subject: str | None, *, is_patient: bool) -> None:
-        """A resource with its address, and the reference to whom it is about."""
+    def add(self, full_url: str | None, *, subject: str | None, drug: str | None, is_patient: bool) -> None:
+        """A resource with its address, and the references to whom it is about and to a medication."""
         own, other = server_of(full_url), server_of(subject)
+        self._of_drugs |= {each for each in (server_of(drug),) if each is not None}
         self._named |= {each for each in (own, other) if each is not None}
         self._patients_named |= is_patient and own is not None
         self._some_unnamed |= own is None and (is_patient or _RELATIVE.match(subject or "") is not None)
 
     @property
     def are_several(self) -> bool:
-        """Or may be. What no address names is of the patients' server."""
-        return len(self._named) > (not self._some_unnamed or self._patients_named)
+        """Or may be. What no address names is of the patients' server. A drug of another server than that is told."""
+        unknown = self._some_unnamed and not self._patients_named
+        return bool(self._named | self._of_drugs) if unknown else len(self._named) > 1
 
     def home(self, *, alone: bool) -> Home:
         return Home(next(iter(self._named), None), alone)

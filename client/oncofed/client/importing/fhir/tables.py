@@ -20,7 +20,7 @@ import pandas as pd
 
 from oncofed.client.importing.fhir.clock import Clock
 from oncofed.client.importing.fhir.contacts import Contacts
-from oncofed.client.importing.fhir.elements import OtherForm, text_of
+from oncofed.client.importing.fhir.elements import OtherForm, object_of, reference_in, text_of
 from oncofed.client.importing.fhir.files import Entry, FhirFiles
 from oncofed.client.importing.fhir.medications import Medications, codes_of_medication
 from oncofed.client.importing.fhir.register import Mask, Register
@@ -175,7 +175,8 @@ class FhirFolder:
         # An address of a bundle says which resource it is within that bundle, and nothing of versions.
         versioned = resource if own is not None else {key: each for key, each in resource.items() if key != "meta"}
         of_whom = None if who is None else replace(who, names=())
-        self._servers.add(entry.full_url, told.subject, is_patient=who is not None)
+        given = reference_in(object_of(resource, "medicationReference"))
+        self._servers.add(entry.full_url, subject=told.subject, drug=given, is_patient=who is not None)
         number = self.register.add(versioned, name=name, content=(told, not_so, of_whom, drug))
         of_what = told.subject if who is None and drug is None else repr((who and (who.born, who.gender), drug))
         self._about.append(self._abouts.of(server_of(entry.full_url) or of_what))
