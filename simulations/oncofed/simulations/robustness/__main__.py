@@ -152,8 +152,7 @@ def rows_before(file: Path, asked: Asked) -> list[dict[str, Any]]:
     if set(table["setting"]) != {asked.words}:
         remedy = "Choose another folder, or ask for the same."
         raise InvalidInput([Fault(str(file), "holds runs of another study than this one", remedy)])
-    rows: list[dict[str, Any]] = table.to_dict("records")
-    return rows
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def write(folder: Path, table: pd.DataFrame) -> None:

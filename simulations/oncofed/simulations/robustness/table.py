@@ -8,7 +8,7 @@ number.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -53,7 +53,7 @@ def markdown(summary: pd.DataFrame, *, marked: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(row: dict[str, Any], *, with_mark: bool) -> str:
+def _cell(row: Mapping[Hashable, Any], *, with_mark: bool) -> str:
     if not row["runs"]:
         return str(row["outcome"])
     said = ", ".join(_mean_and_sd(row[f"{name}_mean"], row[f"{name}_sd"]) for name in _SHOWN)
