@@ -89,7 +89,7 @@ def sweep_picture(table: pd.DataFrame, *, title: str) -> Markup:
             if len(chosen):
                 wide = pitch * _OF_A_GROUP / len(privacies)
                 at = middle + (number - (len(privacies) - 1) / 2) * wide
-                marks += _series(chosen, at=at, wide=0.8 * wide, y=y, stroke=stroke)
+                marks += series(chosen, at=at, wide=0.8 * wide, y=y, stroke=stroke)
                 alternative.append(f"{', '.join(lines)}, {privacy_name(privacy)}: {decimals(float(chosen.mean()))}")
     bottom += _LINE * max(len(lines) for lines in shown) + 8
     failed = int(table["c_index"].isna().sum())
@@ -127,7 +127,7 @@ def axis_of(values: Sequence[float], *, top: float, bottom: float) -> Axis:
     return Axis(low - room, high + room, bottom, top, to_limits(low - room, high + room, about=6))
 
 
-def _series(
+def series(
     values: np.ndarray[tuple[int], np.dtype[np.float64]], *, at: float, wide: float, y: Axis, stroke: Stroke
 ) -> list[Markup]:
     """Seeds side by side, in order, so that equal dots do not hide each other, and a bar for their mean."""
