@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # its types are a package of their own
-from packages.deb import NODE, PROGRAM, USERS, texts
+from packages.deb import NODE, USERS, texts
 from tests.contracts.lock_files import ROOT
 from tests.contracts.test_install_pages import PAGES, fault_of
 from tests.hardened_units import settings_of
@@ -136,7 +136,7 @@ def test_debians_package_has_the_units_of_a_node_in_its_own_place(package: dict[
     assert set(units) == set(NAMES)
     for part in PARTS:
         unit = settings_of(units[f"oncofed-{part}.service"])
-        assert unit["ExecStart"] == {f"{PROGRAM}/bin/oncofed site start {NODE.root} --only {part}"}
+        assert unit["ExecStart"] == {f"/opt/oncofed/bin/oncofed site start /etc/oncofed --only {part}"}
         assert unit["User"] == {f"oncofed-{part}"}
     assert "PrivateNetwork=yes" in units["oncofed-guard.service"]
 
