@@ -13,8 +13,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 
-from oncofed.client.pages import account_pages, cohort_pages, patient_pages, what_if_pages
-from oncofed.client.pages.account_pages import signed_out
+from oncofed.client.pages import account_pages, cohort_pages, language_pages, patient_pages, what_if_pages
+from oncofed.client.pages.account_pages import NO_SUCH_PAGE, signed_out
 from oncofed.client.pages.desk import Desk, PageRefused, SignInNeeded, desk_of
 from oncofed.client.pages.peer_user import user_of_connection
 from oncofed.client.pages.rendering import open_page
@@ -30,7 +30,7 @@ def application(desk: Desk, *, refused_users: frozenset[int] = frozenset()) -> F
     ours = Path(str(files("oncofed.client.pages").joinpath("static")))
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk = desk
-    for pages in (account_pages, patient_pages, what_if_pages, cohort_pages):
+    for pages in (account_pages, language_pages, patient_pages, what_if_pages, cohort_pages):
         app.include_router(pages.router)
 
     @app.get("/static/{name}")
@@ -47,14 +47,14 @@ def application(desk: Desk, *, refused_users: frozenset[int] = frozenset()) -> F
     @app.exception_handler(PageRefused)
     def refused(request: Request, refusal: Exception) -> Response:
         assert isinstance(refusal, PageRefused)
-        return open_page("refused.html.j2", desk_of(request), {"said": refusal.words}, status=refusal.status)
+        return open_page("refused.html.j2", request, {"refusal": refusal.words}, status=refusal.status)
 
     @app.exception_handler(RequestValidationError)
     @app.exception_handler(HTTPException)
     def no_such_page(request: Request, failure: Exception) -> Response:
         desk_of(request).record.refused("", UNKNOWN_PAGE)
         status = failure.status_code if isinstance(failure, HTTPException) else 404
-        return open_page("refused.html.j2", desk_of(request), {"said": "There is no such page."}, status=status)
+        return open_page("refused.html.j2", request, {"refusal": NO_SUCH_PAGE}, status=status)
 
     app.add_middleware(Shield, desk=desk, refused_users=refused_users, user_of=user_of_connection)
     return app

@@ -18,9 +18,11 @@ from starlette.concurrency import run_in_threadpool
 
 from oncofed.client.pages.accounts import Accounts, Role
 from oncofed.client.pages.hospital import HospitalPrognosis
+from oncofed.client.pages.languages import language_of
 from oncofed.client.pages.password_turns import PasswordTurns
 from oncofed.client.pages.sessions import Session, Sessions, Timeouts
 from oncofed.client.pages.viewing_record import FORM, NO_SESSION, ROLE, ViewingRecord
+from oncofed.words.language import Language, later
 
 _LARGEST_FORM_BYTES = 16_384
 _MOST_FIELDS = 20
@@ -54,12 +56,17 @@ class Desk:
 
 @dataclass(frozen=True, eq=False)
 class Visit:
-    """A request by somebody who may make it. peer: whose connection it is."""
+    """A request by somebody who may make it. peer: whose connection it is. say: the language of the answer.
+
+    address: of the page, where it can be asked for again; else empty.
+    """
 
     desk: Desk
     session: Session
     identifier: str
     peer: str
+    say: Language
+    address: str
 
     @property
     def by(self) -> str:
@@ -67,7 +74,7 @@ class Visit:
 
 
 class PageRefused(Exception):
-    """Answered with a page that says so. It was written down before it was raised."""
+    """Answered with a page that says so. It was written down before it was raised. words: in English, told `later`."""
 
     def __init__(self, status: int, words: str) -> None:
         self.status = status
@@ -90,6 +97,14 @@ def peer_of_request(request: Request) -> str:
     return str(request.state.peer)
 
 
+def address_of(request: Request) -> str:
+    """Of the page, with what is asked of it; empty where a form was sent."""
+    if request.method != "GET":
+        return ""
+    asked = request.url.query
+    return f"{request.url.path}?{asked}" if asked else request.url.path
+
+
 def visit_of(*roles: Role) -> Callable[[Request], Visit]:
     """A dependency: the visit of somebody with one of these roles. Raises SignInNeeded or PageRefused."""
 
@@ -101,9 +116,9 @@ def visit_of(*roles: Role) -> Callable[[Request], Visit]:
             if identifier:  # over, or made up
                 desk.record.refused("", NO_SESSION)
             raise SignInNeeded
-        visit = Visit(desk, session, identifier, peer_of_request(request))
+        visit = Visit(desk, session, identifier, peer_of_request(request), language_of(request), address_of(request))
         if session.role not in roles:
-            raise refusal(visit, ROLE, 403, "Your account is not for this page.")
+            raise refusal(visit, ROLE, 403, later("Your account is not for this page."))
         return visit
 
     return check
@@ -123,16 +138,16 @@ async def fields_of(request: Request) -> Fields:
     desk = desk_of(request)
     if _comes_from_elsewhere(request) or _kind(request) != "application/x-www-form-urlencoded":
         desk.record.refused("", FORM)
-        raise PageRefused(403, "This form did not come from these pages.")
+        raise PageRefused(403, later("This form did not come from these pages."))
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > _LARGEST_FORM_BYTES:
-            raise PageRefused(413, "This form is too long.")
+            raise PageRefused(413, later("This form is too long."))
     try:
         found = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
     except ValueError:
-        raise PageRefused(400, "This form cannot be read.") from None
+        raise PageRefused(400, later("This form cannot be read.")) from None
     return dict(found)
 
 
@@ -178,5 +193,6 @@ class FormOf:
         visit = await run_in_threadpool(self._visit_of, request)
         fields = await fields_of(request)
         if not visit.session.is_own_form(fields.get("form_secret", "")):
-            raise refusal(visit, FORM, 403, "This form is out of date. Go back, load the page anew and try again.")
+            said = later("This form is out of date. Go back, load the page anew and try again.")
+            raise refusal(visit, FORM, 403, said)
         return Form(visit, fields)
