@@ -41,10 +41,12 @@ _ACRONYMS = frozenset(
 
 
 def marker_label(marker: Marker, *, say: Language = ENGLISH) -> str:
-    """Its name in words, which is the schema's in every language.
+    """As the schema calls it in this language; else its name in words.
 
     Without scale and unit, which many tables write there: the value is shown with its unit.
     """
+    if own := marker.label_in(say.code):
+        return own
     unit = _inner_unit(marker).lower()
     spelt = _SPELT.get(unit, unit.replace("1/", "per_").replace("/", "_per_").replace("µ", "u"))
     name = marker.name if unit in _PART_OF_THE_NAME else marker.name.removesuffix(f"_{spelt}")
@@ -54,13 +56,13 @@ def marker_label(marker: Marker, *, say: Language = ENGLISH) -> str:
 
 
 def category_label(marker: Marker, category: str, *, say: Language = ENGLISH) -> str:
-    """As the table calls it, in words."""
-    return plain_name(category)
+    """As the schema calls it in this language; else as the table does, in words."""
+    return marker.category_label_in(say.code, category) or plain_name(category)
 
 
 def endpoint_label(endpoint: Endpoint, *, say: Language = ENGLISH) -> str:
-    """Its name in words, of usual ones in this language."""
-    return say(plain_name(endpoint.name))
+    """As the schema calls it in this language; else its name in words, of usual ones in this language."""
+    return endpoint.label_in(say.code) or say(plain_name(endpoint.name))
 
 
 def is_decimal_logarithm(marker: Marker) -> bool:
