@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from tests.pages_hospital import ENTITY, hospital, served
 
+from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.languages import languages
 from oncofed.client.pages.marker_search import Filter
 from oncofed.client.pages.what_if import found_by_name
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import InvalidInput
+from oncofed.simulations.synthetic.schema_writing import schema_as_toml
 from oncofed.words.language import ENGLISH
 from oncofed.words.markers import category_label, endpoint_label, marker_label
 
@@ -83,6 +88,33 @@ def test_labels_change_the_hash_and_schemas_without_them_keep_it() -> None:
         endpoints=tuple(replace(each, label_de="") for each in labelled.endpoints),
     )
     assert bare.hash == plain.hash
+
+
+def test_a_schema_with_labels_is_written_as_it_is_read() -> None:
+    schema = parse_schema(LABELLED, where="s")
+    assert parse_schema(schema_as_toml(schema), where="s") == schema
+
+
+def test_a_german_page_has_labels_wherever_the_english_one_has_names(tmp_path: Path) -> None:
+    here = hospital()
+    markers = list(here.schema.markers)
+    markers[0] = replace(markers[0], label_de="Lebensalter")
+    markers[ENTITY] = replace(
+        markers[ENTITY], label_de="Diagnose", category_labels_de=("Lungenkarzinom", "Melanom", "")
+    )
+    schema = replace(here.schema, markers=tuple(markers))
+    shown = replace(here, cohort=replace(here.cohort, schema=schema), published=None)
+    with served(tmp_path, shown=shown) as pages:
+        window = pages.signed_in(Role.CLINICIAN)
+        address = pages.opened(window, int((here.cohort.values[:, ENTITY] == 0).argmax()))
+        for asked, told in (
+            (address, ("Lebensalter", "Diagnose", "Patienten mit Lungenkarzinom")),
+            ("/cohort", ("Lebensalter", "Diagnose", "Lungenkarzinom", "Melanom")),
+        ):
+            german, english = (window.get(asked, headers={"accept-language": each}).text for each in ("de", "en"))
+            words = re.findall(r"[a-z]+", re.sub(r"<[^>]*>", " ", german).lower())
+            assert all(each in german and each not in english for each in told)
+            assert not {"age", "entity"} & set(words), asked
 
 
 @pytest.mark.parametrize(
