@@ -3,13 +3,14 @@
 PYTHON ?= python3.11
 TORCH_INDEX ?=
 PRIVACY ?=
+EXTRAS ?= pages
 BIN := .venv/bin
 QUIET := --quiet --disable-pip-version-check
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo demo-federation docs screenshots test check smoke test-all mutants bench clean
+.PHONY: help demo demo-federation docs screenshots test check smoke test-all mutants bench bundle deb image clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -65,5 +66,18 @@ screenshots: .venv/ready  ## the pictures of a hospital's pages in docs/, of the
 bench: .venv/ready  ## ratios, measured side by side
 	$(BIN)/python -m oncofed.simulations.benchmarks --out runs/bench.md
 
+END ?= node
+PACKAGES := dist
+bundle: .venv/ready  ## dist/: all that one end installs from without network: make bundle END=node, coordinator or lab
+	$(BIN)/python -m packages.bundle $(END) --out $(PACKAGES) --torch-index "$(TORCH_INDEX)"
+
+deb: .venv/ready  ## dist/: the node as a package of Debian, of the bundle that is there: make deb EXTRAS=pages,sql,excel
+	$(BIN)/python -m packages.deb $(PACKAGES)/oncofed-node-*.tar --out $(PACKAGES) --extras "$(EXTRAS)"
+
+BASE ?= debian:bookworm-slim
+PODMAN ?= podman
+image:  ## localhost/oncofed-END, of the bundle that is there: make image END=node BASE=debian:bookworm-slim
+	$(PODMAN) build --file packages/Containerfile --target $(END) --build-arg BASE=$(BASE) --build-arg EXTRAS=$(EXTRAS) --tag localhost/oncofed-$(END) $(PACKAGES)
+
 clean:  ## remove the environment and all runs
-	rm -rf .venv .venv-smoke runs
+	rm -rf .venv .venv-smoke runs dist

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from oncofed.client.pages.languages import catalog_text
-from oncofed.client.pages.rendering import environment_of
+from oncofed.client.pages.rendering import templates_in
 from oncofed.words.catalog import Entry, read_catalog
 from oncofed.words.language import ENGLISH
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "client/oncofed/client/pages"
 TAKEN_FROM = (
     "client/oncofed/client/records/audit_entries.py",
-    *(f"shared/oncofed/{folder}" for folder in ("words", "explanation", "picture")),
+    *(f"shared/oncofed/{folder}" for folder in ("words", "explanation", "picture", "local_pages")),
 )
 """Whose words stand on the pages, too."""
 
@@ -52,9 +52,10 @@ def texts() -> dict[tuple[str, str], Text]:
 
 
 def _of_templates() -> Iterator[Text]:
-    environment = environment_of(ENGLISH)
+    environment = templates_in(ENGLISH)
     for name in environment.list_templates(extensions=["j2"]):
-        source = (PAGES / "templates" / name).read_text(encoding="utf-8")
+        assert environment.loader is not None
+        source, _, _ = environment.loader.get_source(environment, name)
         for line, function, said in environment.extract_translations(source):  # type: ignore[attr-defined]
             parts = [said] if isinstance(said, str) else [each for each in said if each is not None]
             place = f"{name}:{line}"

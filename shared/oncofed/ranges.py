@@ -272,6 +272,13 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("EvaluationSpec.folds", _whole(2, 1_000, 2, 20)),
     ("EvaluationSpec.fold", _whole(0, 999, 0, 19)),
     ("EvaluationSpec.subgroups (count)", _whole(0, 100, 0, 20)),
+    ("AssaySection.markers (count)", _whole(0, 20_000, 1, 500)),
+    ("AssaySection.modalities (count)", _whole(0, 20, 0, 20)),
+    ("AssaySection.price", Range(0, 1e9, 0, 100_000)),
+    ("AssaySection.turnaround_days", Range(0, 3_650, 0, 60)),
+    ("PanelRequest.markers", _whole(0, 20_000, 0, 500)),
+    ("PanelRequest.rounds", _whole(1, 10_000, 20, 300)),
+    ("PanelRequest.share", Range(0.01, 0.99, 0.2, 0.8)),
     ("EvaluationSpec.bootstrap_resamples", _whole(20, 100_000, 20, 10_000)),
 )
 

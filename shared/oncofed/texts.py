@@ -131,7 +131,7 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("ReleasedModel.signature", _of("128 hexadecimal digits", 128, r"[0-9a-f]{128}")),
     ("ModelSpec.endpoints", _LABEL),
     ("TimeGrid.unit, PrivacySpec.relation", _SUMMARY),
-    ("SummarySpec.name, Comparator.name, ComparatorSection.name, Layer.name", _SUMMARY),
+    ("SummarySpec.name, Comparator.name, ComparatorSection.name, Layer.name, Study.assays", _SUMMARY),
     ("Member.site, EnrolmentRequest.site, Acceptance.site, SiteSettings.name, Peer.name", _SITE),
     ("Member.node_public_key", TextKind("a key on one line", 400, or_empty=True)),
     ("Member.answer_public_key", _DIGITS_OR_NOTHING),
@@ -139,6 +139,7 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     # The schema
     ("StudySchema.name, StudySchema.patient_id, StudySchema.site_column, StudySchema.tumour_entity", _LABEL),
     ("Marker.name, Marker.categories, ComparatorSection.markers, EvaluationSpec.subgroups, DataSpec.endpoints", _LABEL),
+    ("AssaySection.markers", _LABEL),
     ("Marker.unit, Marker.reference_category, Marker.missing_codes", _LABEL_OR_NOTHING),
     ("Marker.label_de, Marker.category_labels_de, Endpoint.label_de", _LABEL_OR_NOTHING),
     ("Marker.expected_source", TextKind(_SENTENCE.words, _SENTENCE.most, or_empty=True)),

@@ -156,12 +156,13 @@ def test_whatever_the_reader_refuses_by_type_or_range_the_schema_refuses(kind: s
                 key: content.get(key, {})
                 for key in (
                     *("model", "training", "held_out", "explanations"),
-                    *("readiness", "validation", "reporting", "value"),
+                    *("readiness", "validation", "reporting", "value", "panel"),
                 )
             }
             content |= {"consortium": content.get("consortium", {}), "evaluation": {"horizon": 12}}
             content["sites"] = {"partition": "column"}
             content["comparator"] = [{"name": "age", "markers": ["age"]}]
+            content["assay"] = {"blood": {}}
         for place, (owner, _) in enumerate(places(FILES[kind], content)):
             for key, field in declared_fields(owner).items():
                 if (owner.__name__, key) in tried:

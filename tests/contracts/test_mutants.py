@@ -10,7 +10,19 @@ from typing import Any
 import pytest
 from tests.mutants.listed import REPOSITORY, Mutant, faults_of, listed
 
-AREAS = {"rounds", "admission", "codec", "schema", "files", "figures", "pictures", "pages", "budget", "doctor", "lab"}
+AREAS = {
+    "rounds",
+    "admission",
+    "codec",
+    "schema",
+    "files",
+    "figures",
+    "pictures",
+    "pages",
+    "budget",
+    "doctor",
+    "lab",
+} | {"coordinator"}
 
 
 def test_every_mutant_can_be_made() -> None:

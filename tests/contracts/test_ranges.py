@@ -130,6 +130,8 @@ OWNERS: Mapping[tuple[str, str], type | str] = {
     ("study.md", "[reporting]"): "Reporting",
     ("study.md", "[[comparator]]"): "ComparatorSection",
     ("study.md", "[value]"): "ValueRequest",
+    ("study.md", "[panel]"): "PanelRequest",
+    ("study.md", "[assay.NAME]"): "AssaySection",
     ("study.md", "[consortium]"): "ConsortiumTerms",
     ("schema.md", "[schema]"): StudySchema,
     ("schema.md", "[time]"): StudySchema,
@@ -272,6 +274,10 @@ l2_norm_bound = 1
 #[readiness]
 [validation]
 #[validation]
+[panel]
+#[panel]
+[assay.blood]
+#[assay.NAME]
 [consortium]
 #[consortium]
 """

@@ -78,6 +78,8 @@ mode = "none"
 [validation]
 [reporting]
 [value]
+[panel]
+[assay.blood]
 """
 COMPARATOR = '[[comparator]]\nname = "stage"\nmarkers = ["plain"]\n'
 STUDY_OF_A_TABLE = STUDY.replace("[data.synthetic]", '[data]\ntable = "study.toml"\nschema = "study.toml"')
@@ -121,7 +123,7 @@ def faults_of(read: Callable[[Path], object], path: Path, text: str) -> list[tup
         for fault in refused.faults:
             place, _, key = fault.where.removeprefix(path.name).lstrip(": ").rpartition(", ")
             place = re.sub(r'\]\] ("\w+"|number \d+)$', "]]", place).replace("[data].synthetic", "[data.synthetic]")
-            place = re.sub(r"\[modality\.\w+\]", "[modality.NAME]", place)
+            place = re.sub(r"\[(modality|assay)\.\w+\]", r"[\1.NAME]", place)
             faults.append((place, key, f"{fault.what}. {fault.remedy}"))
         return faults
     return []
@@ -219,6 +221,8 @@ def study_defaults(study: Study, consortium: Consortium) -> dict[str, Callable[[
         "[readiness]": lambda key: getattr(study.settings.readiness, key),
         "[validation]": lambda key: getattr(consortium.validation, key),
         "[value]": lambda key: getattr(study.settings.value, key),
+        "[panel]": lambda key: getattr(study.panel, key),
+        "[assay.NAME]": lambda key: getattr(study.assays["blood"], key),
         "[reporting]": lambda key: getattr(study.reporting, key),
         "[consortium]": lambda key: getattr(consortium.terms, key),
     }

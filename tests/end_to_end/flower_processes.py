@@ -26,7 +26,7 @@ from oncofed.cohort.schema_file import parse_schema
 from oncofed.protocol.bundle import bundle_sha256
 from oncofed.protocol.cards import card_of
 from oncofed.protocol.enrolment import acceptance_bytes, member_of, request_bytes
-from oncofed.protocol.plan import StudyPlan, TrainingSpec
+from oncofed.protocol.plan import ModelSpec, PrivacySpec, StudyPlan, TrainingSpec
 from oncofed.protocol.study_document import document_bytes, signed_document
 from oncofed.secret_files import read_secret
 from oncofed.server.deployment.certificates import create_keys
@@ -36,6 +36,7 @@ from oncofed.server.deployment.member_files import read_sites
 from oncofed.server.flower.control import Control, ControlRefused, RunStatus
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SIGNED_SCHEMA = REPOSITORY / "simulations" / "studies" / "own_table" / "schema.toml"
 SITES = ("Berlin", "Bonn", "Essen", "Hamburg")
 
 
@@ -77,12 +78,20 @@ def verify_each_other(nodes: Mapping[str, NodeFolder]) -> None:
             add_peer(node, name=other, card=cards[other])
 
 
-def signed_plan(coordinator: CoordinatorFolder, *, rounds: int) -> StudyPlan:
-    """A plan without privacy for every approved hospital, in the coordinator's folder."""
-    schema_toml = (REPOSITORY / "simulations" / "studies" / "own_table" / "schema.toml").read_text()
+def signed_plan(
+    coordinator: CoordinatorFolder,
+    *,
+    rounds: int,
+    study: str = "test",
+    privacy: PrivacySpec | None = None,
+    model: ModelSpec | None = None,
+) -> StudyPlan:
+    """A plan for every approved hospital, in the coordinator's folder. privacy: left out, it promises none."""
+    schema_toml = SIGNED_SCHEMA.read_text()
     sites = read_sites(coordinator)
     plan = replace(
-        study_plan(training=TrainingSpec(rounds=rounds), privacy=no_privacy()),
+        study_plan(model=model, training=TrainingSpec(rounds=rounds), privacy=privacy or no_privacy()),
+        study=study,
         schema_hash=parse_schema(schema_toml, where="schema").hash,
         roster=tuple(sites),
         quorum=len(sites),
@@ -93,9 +102,9 @@ def signed_plan(coordinator: CoordinatorFolder, *, rounds: int) -> StudyPlan:
         patience_seconds=10.0,
     )
     document = signed_document(plan, schema_toml=schema_toml, signing_key=read_secret(coordinator.signing_key))
-    study = coordinator.study(plan.hash)
-    study.mkdir(parents=True)
-    (study / "plan.json").write_bytes(document_bytes(document))
+    folder = coordinator.study(plan.hash)
+    folder.mkdir(parents=True)
+    (folder / "plan.json").write_bytes(document_bytes(document))
     return plan
 
 

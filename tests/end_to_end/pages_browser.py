@@ -15,7 +15,7 @@ from tests.pages_hospital import PASSWORD, Served, served
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.application import application
 from oncofed.client.pages.hospital import HospitalPrognosis
-from oncofed.client.pages.serving import server_of
+from oncofed.local_pages.listening import server_of
 
 
 @dataclass

@@ -68,3 +68,16 @@ def test_a_table_is_not_written_over_what_it_is_made_from(tmp_path: Path) -> Non
     assert said.code == 2
     assert "is a file that the table is made from" in said.text
     assert source.read_bytes() == before
+
+
+def test_a_table_is_written_over_one_of_an_import_and_over_no_other_file(tmp_path: Path) -> None:
+    path, out = MalformedImport("nothing is wrong", ()).write(tmp_path), tmp_path / "table.parquet"
+    for before, code in ((b"", 2), (None, 0), (None, 0)):
+        if before is not None:
+            out.write_bytes(before)
+        said = oncofed("cohort", "import", str(path), "--out", str(out), "--quiet")
+        assert said.code == code, said.text
+        if before is not None:
+            assert "is a file without the report of an import beside it" in said.text
+            assert out.read_bytes() == before
+            out.unlink()

@@ -72,7 +72,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from oncofed.client.install.folder import NodeFolder, NodeUsers
 from oncofed.client.pages.application import application
-from oncofed.client.pages.serving import server_of
+from oncofed.local_pages.listening import server_of
 from oncofed.client.pages import preparation
 from oncofed.client.pages.of_node import hospital_of
 from oncofed.client.install.commands import site

@@ -23,20 +23,21 @@ from tests.pages_hospital import PASSWORD, PLAN_HASH, Served, hospital, secret_o
 from oncofed.client.pages import (
     account_pages,
     cohort_pages,
+    connections,
     password_turns,
     patient_pages,
     peer_user,
     rendering,
-    shield,
     what_if_pages,
 )
 from oncofed.client.pages import accounts as accounts_module
-from oncofed.client.pages import desk as desk_module
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.sessions import Session
 from oncofed.client.pages.viewing_record import ViewingRecord, patient_code, views_of
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.errors import RecordUnwritable
+from oncofed.local_pages import forms, shield
+from oncofed.local_pages.rendering import static_version
 from oncofed.picture import drawing
 
 HOSPITAL = hospital()
@@ -245,7 +246,7 @@ def test_a_form_from_elsewhere_is_refused_even_for_signing_in(
     assert here.events()[-1] == ("page_refused", "form", "")
     own = {"origin": "http://pages.example", "sec-fetch-site": "same-origin"}
     assert client.post("/sign-in", data=fields, headers=own).status_code == 303
-    monkeypatch.setattr(desk_module, "_comes_from_elsewhere", lambda request: False)
+    monkeypatch.setattr(forms, "_comes_from_elsewhere", lambda request: False)
     if "content-type" not in headers:
         assert client.post("/sign-in", data=fields, headers=headers).status_code == 303
 
@@ -272,7 +273,7 @@ def test_guessing_a_password_is_slowed_down_and_written_down(here: Served) -> No
 
 
 def test_who_knows_a_name_does_not_lock_it_elsewhere(here: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shield, "ends_of", lambda scope: None)  # as on the socket, where the proxy says who asks
+    monkeypatch.setattr(connections, "ends_of", lambda scope: None)  # as on the socket, where the proxy says who asks
     monkeypatch.setattr(peer_user, "ends_of", lambda scope: None)
     client, right = here.client(), {"name": "clinician", "password": PASSWORD}
     for _ in range(4):
@@ -412,7 +413,7 @@ def test_names_and_categories_are_text_on_every_page(here: Served, monkeypatch: 
     assert all("window.planted" in each for each in shown[1:]), "what was planted must be on the page"
     assert [scripts(each) for each in shown] == [[], [], []]
 
-    rendering.environment_of.cache_clear()
+    rendering.templates_in.cache_clear()
     real = jinja2.Environment
 
     def careless(**options: object) -> jinja2.Environment:
@@ -422,7 +423,7 @@ def test_names_and_categories_are_text_on_every_page(here: Served, monkeypatch: 
     try:
         assert scripts(clinician.get("/cohort?entity=1&marker=entity").text) != []
     finally:
-        rendering.environment_of.cache_clear()
+        rendering.templates_in.cache_clear()
 
 
 def test_pictures_hold_names_as_text_and_nothing_that_runs_or_loads(
@@ -475,11 +476,11 @@ def test_an_update_is_never_shown_with_the_style_and_script_of_before(
     real = Path.read_bytes
     changed = {"pages.css": b"/* changed */"}
     monkeypatch.setattr(Path, "read_bytes", lambda path: real(path) + changed.get(path.name, b""))
-    rendering.static_version.cache_clear()
+    static_version.cache_clear()
     try:
         assert set(addresses()).isdisjoint(before)
     finally:
-        rendering.static_version.cache_clear()
+        static_version.cache_clear()
 
 
 def test_every_view_is_written_down_with_who_and_a_code_for_whom(here: Served) -> None:

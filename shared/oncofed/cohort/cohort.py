@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -67,6 +67,11 @@ class Cohort:
             exit=self.exit[index].copy(),
             observed=self.observed[index].copy(),
         )
+
+    def of_markers(self, names: Collection[str]) -> Cohort:
+        """The same patients and outcomes, by these markers alone, in the schema's order."""
+        kept = [column for column, marker in enumerate(self.schema.markers) if marker.name in names]
+        return replace(self, schema=self.schema.of_markers(names), values=self.values[:, kept].copy())
 
     def marker_values(self, name: str) -> FloatArray:
         """(patients,), the column of one marker. Raises KeyError for an unknown name."""

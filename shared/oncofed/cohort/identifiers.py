@@ -41,8 +41,12 @@ class Identifiers:
 _ROUNDED = r"^[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}$|^[0-9][.,][0-9]+[eE]([7-9]|[1-9][0-9]{1,2})$"
 """As programs write a number of many digits: 1.23457E+11 (spreadsheets, pandas, R) stands for its neighbours, too, and
 so does 1.2345679E14 (SAS, Java, Spark, which begin at E7). People write codes such as 1E5 and 1.2E5."""
-_NOBODY = r"^(#N/A|#NV|#[A-Z\x{C4}\x{D6}\x{DC}]+(/0)?[!?]|nan|NaN|NaT|<NA>|None|NULL|null|\\N)$"
-"""What spreadsheets (in English and in German) and programs write where there is none. People write other words."""
+_NOBODY = (
+    r"^(#N/[A-Z]|#NV|#[A-Z\x{C4}\x{D6}\x{DC}]+(/0)?[!?]|Err:[0-9]+|nan|NaN|NAN|NaT|<NA>|None|nil|NULL|Null|null"
+    r"|\(null\)|\\N"
+    r"|[^\p{L}\p{N}]+)$"
+)
+"""What spreadsheets and programs write where there is none (SAS: a point), and what holds neither letter nor digit."""
 
 
 def identifiers_in(column: pd.Series, *, where: str, missing: Collection[str] = ()) -> Identifiers:

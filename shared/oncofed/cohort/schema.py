@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
 from oncofed.survival.grid import TimeGrid
@@ -197,6 +197,12 @@ class StudySchema:
         while more := [pair for pair in joined if pair & found and not pair <= found]:
             found = found.union(*more)
         return tuple(sorted(found - {number}))
+
+    def of_markers(self, names: Collection[str]) -> StudySchema:
+        """The same study of these markers alone, in the schema's order; whoever is not named is left out."""
+        markers = tuple(marker for marker in self.markers if marker.name in names)
+        entity = self.tumour_entity if self.tumour_entity in {marker.name for marker in markers} else None
+        return replace(self, markers=markers, tumour_entity=entity)
 
     @property
     def competing_names(self) -> frozenset[str]:

@@ -215,3 +215,23 @@ def smallest_noise_multiplier(
         middle = math.sqrt(low * high)
         low, high = (low, middle) if epsilon_of(releases(middle), delta=delta) <= epsilon else (middle, high)
     return high
+
+
+_ROOM = 1e-5
+"""Of an epsilon that is cut into parts: more than rounding in losses and EXCESS_ALLOWED for each part come to."""
+
+
+def part_of_epsilon(share: float, *, epsilon: float, delta: float) -> float:
+    """What a plan may spend that is given this share of what (epsilon, delta) lets through, the sum of 1 / sigma^2.
+
+    Law: plans of sums over everybody, each within its part at the same delta, stay within epsilon together as long as
+    their shares add up to 1 at most, whatever each of them makes of its own. Parts do not add up to epsilon; they add
+    up to more, for two halves about 1.4 times. share: above 0, and 1 at most.
+    """
+    if not 0 < share <= 1:
+        raise ValueError("a share lies above 0, and is 1 at most")
+    whole = smallest_noise_multiplier(
+        lambda sigma: [GaussianRelease(sigma)], epsilon=epsilon * (1 - _ROOM), delta=delta
+    )
+    part = epsilon_of([GaussianRelease(whole / math.sqrt(share))], delta=delta)
+    return math.floor(part * 1e4) / 1e4

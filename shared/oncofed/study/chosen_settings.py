@@ -224,7 +224,7 @@ def _choices(settings: PlanSettings, schema: StudySchema, hospitals: int) -> Ite
 
 def expectation(settings: PlanSettings, schema: StudySchema, *, hospitals: int, baseline_weight: float) -> Expectation:
     """Of the study, by its public numbers."""
-    variances = list(_variances(schema))
+    variances = list(column_variances(schema))
     squares = max(sum(variances), 1e-6)
     patients = settings.expected_patients or PATIENTS_OF_A_HOSPITAL * hospitals
     of_column = sum(each**2 for each in variances) / squares
@@ -258,8 +258,8 @@ def _noise_of_one(epsilon: float, delta: float) -> float:
     return smallest_noise_multiplier(lambda sigma: [GaussianRelease(sigma)], epsilon=epsilon, delta=delta)
 
 
-def _variances(schema: StudySchema) -> Iterator[float]:
-    """Of each column, by a public guess: categories are equally frequent, and numbers vary by their scale."""
+def column_variances(schema: StudySchema) -> Iterator[float]:
+    """Of each encoded column, in order, by a public guess: categories are equally frequent, numbers vary by scale."""
     markers = {marker.name: marker for marker in schema.markers}
     for column in columns(schema):
         marker = markers.get(column.source)

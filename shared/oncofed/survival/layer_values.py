@@ -38,7 +38,7 @@ Journal 50 (2008), on max-t.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,22 +113,38 @@ def gains_of_each(
 ) -> FloatArray:
     """(patients, 2^M): what each patient gains by each set of layers, in the order of `coalitions`; 0 by the first.
 
-    Each set at its own level (see the top of this module), by which the log hazards of one differ by one number.
-
     log_hazard_of    of the numbers of the layers that are kept: (patients, intervals), log hazards over intervals.
     events, at_risk  (patients, intervals), d_k and p_k.
     """
-    sets = coalitions(layers)
-    nothing = log_hazard_of(sets[0])
+    sets = map(log_hazard_of, coalitions(layers))
+    return gains_over_first(sets, events, at_risk, hazard_cap=hazard_cap, largest_gain=largest_gain)
+
+
+def gains_over_first(
+    log_hazards: Iterable[FloatArray],
+    events: FloatArray,
+    at_risk: FloatArray,
+    *,
+    hazard_cap: float = HAZARD_CAP,
+    largest_gain: float = LARGEST_GAIN,
+) -> FloatArray:
+    """(patients, sets): what each patient gains by what each set of data lets a model say, over the first set.
+
+    Each set at its own level (see the top of this module), by which the log hazards of one differ by one number.
+
+    log_hazards      by set, (patients, intervals) each: log hazards over intervals. At least one.
+    events, at_risk  (patients, intervals), d_k and p_k.
+    """
+    several = iter(log_hazards)
+    nothing = next(several)
     seen = stopped(nothing, events, at_risk, hazard_cap=hazard_cap)
     nothing = nothing + level_of(nothing, seen)
-    found = np.zeros((len(events), len(sets)))
-    for place, kept in enumerate(sets[1:], start=1):
-        hazard = log_hazard_of(kept)
-        hazard = hazard + level_of(hazard, seen)
-        gained = seen.events * (hazard - nothing) - seen.at_risk * (np.exp(hazard) - np.exp(nothing))
-        found[:, place] = np.clip(gained.sum(axis=1), -largest_gain, largest_gain)
-    return found
+    found = [np.zeros(len(events))]
+    for hazard in several:
+        levelled = hazard + level_of(hazard, seen)
+        gained = seen.events * (levelled - nothing) - seen.at_risk * (np.exp(levelled) - np.exp(nothing))
+        found.append(np.clip(gained.sum(axis=1), -largest_gain, largest_gain))
+    return np.stack(found, axis=1)
 
 
 def level_of(log_hazard: FloatArray, seen: Stopped) -> float:
@@ -177,14 +193,15 @@ def layer_values(
     count = len(names)
     numbers = gains @ contrasts(count)
     shares, alone, last = (
-        _values(numbers[:, kind * count : (kind + 1) * count], rng=rng, level=level) for kind in range(3)
+        values_together(numbers[:, kind * count : (kind + 1) * count], rng=rng, level=level) for kind in range(3)
     )
-    (together,) = _values(numbers[:, -1:], rng=rng, level=level)
+    (together,) = values_together(numbers[:, -1:], rng=rng, level=level)
     found = [LayerValue(name, *each) for name, *each in zip(names, shares, alone, last, strict=True)]
     return LayerValues(len(gains), tuple(found), together)
 
 
-def _values(numbers: FloatArray, *, rng: np.random.Generator, level: float) -> tuple[Value, ...]:
+def values_together(numbers: FloatArray, *, rng: np.random.Generator, level: float = 0.95) -> tuple[Value, ...]:
+    """Means of the columns of (patients, columns), with limits that hold at once. The rest is as in `layer_values`."""
     patients = len(numbers)
     means = numbers.mean(axis=0) if patients else np.full(numbers.shape[1], np.nan)
     if patients < 2:

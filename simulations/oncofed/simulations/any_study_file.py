@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
+from oncofed.file_model import As
 from oncofed.server.deployment.consortium_file import ConsortiumTerms
 from oncofed.simulations.study import DataSection, EvaluationSpec, SitesSpec
+from oncofed.study.assay_settings import AssaySection
+from oncofed.study.panel_settings import PanelRequest
 from oncofed.study.plan_settings import PlanSections
 
 
@@ -16,4 +21,6 @@ class AnyStudyFile(PlanSections):
     data: DataSection
     sites: SitesSpec | None = None
     evaluation: EvaluationSpec | None = None
+    panel: PanelRequest = field(default_factory=PanelRequest)
+    assay: Annotated[Mapping[str, AssaySection], As("Study.assays")] = field(default_factory=dict)
     consortium: ConsortiumTerms = field(default_factory=ConsortiumTerms)

@@ -12,7 +12,7 @@ import click
 from oncofed.texts import drawn_on_error
 
 if TYPE_CHECKING:
-    from oncofed.simulations.results import RunResult
+    from oncofed.simulations.results import Panel, RunResult
 
 _HELP = "Read it from the section and key of the study file, for instance privacy.epsilon=1. Repeatable."
 
@@ -95,6 +95,8 @@ def _summary(result: RunResult, run_folder: Path) -> str:
         )
     if not math.isnan(main.c_index_within_type):
         lines.append(f"  within tumour types       {main.c_index_within_type:.3f}")
+    if result.panel is not None:
+        lines += _panel_lines(result.panel)
     if result.baselines is not None:
         lines += [
             f"  each hospital alone       {_or_undefined(result.baselines.local_only_mean)}  (mean of ridge Cox)",
@@ -110,6 +112,21 @@ def _summary(result: RunResult, run_folder: Path) -> str:
         lines.append("  privacy                   none: the updates are not protected")
     lines.append(f"Look at {run_folder / 'report.html'}")
     return "\n".join(lines)
+
+
+def _panel_lines(panel: Panel) -> list[str]:
+    found = panel.main.calibration
+    return [
+        f"  panel of {f'{len(panel.markers)} markers':16} {_or_undefined(panel.main.c_index)}  (trained by itself)",
+        *(
+            [
+                f"  its calibration           slope {_or_undefined(found.slope)}, expected over observed "
+                f"{_or_undefined(found.expected_to_observed)}"
+            ]
+            if found is not None
+            else []
+        ),
+    ]
 
 
 def _or_undefined(value: float) -> str:

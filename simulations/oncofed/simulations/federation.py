@@ -7,7 +7,7 @@ guards from each hospital's own folder. Privacy noise comes from the operating s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +25,7 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.accounting import PrivacyEvent
 from oncofed.privacy.ledger import Charge, Ledger, MemoryLedger, charge_from_json, charge_to_json
 from oncofed.privacy.noise import OperatingSystemNoise
+from oncofed.privacy.policy import SitePolicy
 from oncofed.privacy.releases import largest_patients
 from oncofed.protocol.plan import ModelSpec, StudyPlan
 from oncofed.server.flower.app import build_server_app
@@ -73,10 +74,26 @@ class Federated:
         return {site: events for site, events in charged.items() if events}
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """What the same patients have released for their study before a plan of it. charges: by site.
+
+    epsilon  that all plans of the study together may spend; None in mode `none`.
+    """
+
+    charges: Mapping[str, Sequence[Charge]]
+    epsilon: float | None
+
+    @staticmethod
+    def of(federated: Federated, *, epsilon: float | None) -> Earlier:
+        """By the ledgers of a training that has ended."""
+        return Earlier({site: ledger.charges() for site, ledger in federated.ledgers.items()}, epsilon)
+
+
 def plan_of(study: Study, schema: StudySchema, *, roster: tuple[str, ...], patients: int) -> StudyPlan:
-    """The plan that the simulated hospitals approve. patients: who train, together."""
+    """The plan that the simulated hospitals approve, of all markers. patients: who train, together."""
     return simulated_plan(
-        expecting(study.settings, patients),
+        expecting(study.first_settings, patients),
         schema,
         study=study.name,
         roster=roster,
@@ -120,6 +137,7 @@ def federate(
     unsummarised: Unsummarised = ends_the_run,
     first_weights: FloatArray | None = None,
     guard: Callable[..., Guard] = Guard,
+    earlier: Earlier | None = None,
 ) -> Federated:
     """Train from the start, or from the run folder's checkpoint, to the plan's last round and its last summary.
 
@@ -129,6 +147,8 @@ def federate(
     unsummarised   told why a summary could not be had; the model is there all the same.
     first_weights  before the first round; None: of the plan's network, from its seed.
     guard          makes each hospital's guard, from the arguments of `Guard`.
+    earlier        plans of the same study that have ended: each ledger goes on from what they spent. Engine `grid`
+                   only.
 
     With a folder, each finished round is on disk before `figures` is asked for it and the next begins. Raises
     FederationFailure, and InvalidInput when a hospital has more patients than the plan's promise holds for: its guard
@@ -136,13 +156,19 @@ def federate(
     """
     _refuse_too_many(plan, hospitals)
     start, rows, charges = _start(plan, run_folder, resume=resume, first_weights=first_weights)
+    if earlier is not None and not resume:  # else they are in the checkpoint, with what came after
+        charges = {site: list(made) for site, made in earlier.charges.items()}
     if engine is Engine.RAY:
         assert run_folder is not None
+        assert earlier is None
         folder = run_folder / "sites"
         hosts: LocalHospitals | RayHospitals = RayHospitals.prepared(plan, hospitals, folder=folder, held_out=held_out)
         start = _after_wasted_charges(start, charges, hosts.ledgers)
     else:
-        hosts = LocalHospitals.of(plan, hospitals, charges, held_out=held_out, guard=guard)
+        largest_epsilon = None if earlier is None else earlier.epsilon
+        hosts = LocalHospitals.of(
+            plan, hospitals, charges, held_out=held_out, guard=guard, largest_epsilon=largest_epsilon
+        )
     states = [start]
 
     def measured(state: FederationState, report: RoundReport) -> dict[str, Any]:
@@ -228,19 +254,25 @@ class LocalHospitals:
         *,
         held_out: Mapping[str, Cohort] | None = None,
         guard: Callable[..., Guard] = Guard,
+        largest_epsilon: float | None = None,
     ) -> LocalHospitals:
-        """One guard a hospital, in roster order, each with the charges its ledger already holds."""
+        """One guard a hospital, in roster order, each with the charges its ledger already holds.
+
+        largest_epsilon  as `site_policy` has it.
+        """
+        policies = [site_policy(plan, site, largest_epsilon=largest_epsilon) for site in plan.roster]
         return LocalHospitals(
             tuple(
                 simulated_guard(
                     plan,
                     site,
                     patient_tensors(hospitals[site]),
-                    MemoryLedger(site_policy(plan, site).budget, charges.get(site, [])),
+                    MemoryLedger(policy.budget, charges.get(site, [])),
                     held_out=None if held_out is None else patient_tensors(held_out[site]),
                     guard=guard,
+                    policy=policy,
                 )
-                for site in plan.roster
+                for site, policy in zip(plan.roster, policies, strict=True)
             )
         )
 
@@ -271,12 +303,16 @@ def simulated_guard(
     *,
     held_out: PatientTensors | None = None,
     guard: Callable[..., Guard] = Guard,
+    policy: SitePolicy | None = None,
 ) -> Guard:
-    """A guard as a hospital runs it: its noise is the operating system's, whatever a simulation's seed."""
+    """A guard as a hospital runs it: its noise is the operating system's, whatever a simulation's seed.
+
+    policy  None admits the plan and nothing beyond it.
+    """
     return guard(
         site=site,
         plan=plan,
-        policy=site_policy(plan, site),
+        policy=site_policy(plan, site) if policy is None else policy,
         patients=lambda: patients,
         ledger=ledger,
         noise=OperatingSystemNoise(),

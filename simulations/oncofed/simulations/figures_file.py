@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from oncofed.protocol.plan import StudyPlan
 from oncofed.server.report.released_figures import (
     plain,
     released_calibration_figures,
@@ -17,6 +18,7 @@ from oncofed.server.report.released_figures import (
     released_marker_figures,
 )
 from oncofed.simulations.model_package import described_run
+from oncofed.simulations.panel_figures import assay_figures, panel_figures, value_figures
 from oncofed.simulations.privacy_spent import spent_at_one, spent_at_two
 from oncofed.simulations.results import (
     Compared,
@@ -32,7 +34,6 @@ from oncofed.survival.across_hospitals import AcrossHospitals
 from oncofed.survival.auc_over_time import AucOverTime
 from oncofed.survival.decision_curve import Benefit, DecisionCurve
 from oncofed.survival.expected_events import ExpectedOfGroup
-from oncofed.survival.layer_values import Value
 
 
 def privacy_summary(result: RunResult) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def privacy_summary(result: RunResult) -> dict[str, Any]:
     return {
         "mode": privacy.mode.value,
         "epsilon": None if at_one is None else at_one.epsilon,
-        "epsilon_planned": privacy.epsilon,
+        "epsilon_planned": result.study.privacy.epsilon,
         "delta": privacy.delta,
         "relation": privacy.relation,
         "unit": "one patient of one hospital",
@@ -55,6 +56,17 @@ def privacy_summary(result: RunResult) -> dict[str, Any]:
         "reserve_rounds": result.study.privacy.reserve_rounds,
         "epsilon_of_a_patient_in_two_hospitals": None if at_two is None else at_two.epsilon,
         "epsilon_by_site": result.epsilons,
+    } | ({} if result.panel is None else {"plans": [_part_spent(plan) for plan in (result.plan, result.panel.plan)]})
+
+
+def _part_spent(plan: StudyPlan) -> dict[str, Any]:
+    """One training of a study that has two; its epsilon is of the part that was meant for it."""
+    return {
+        "study": plan.study,
+        "plan_hash": plan.hash,
+        "epsilon": plan.privacy.epsilon,
+        "noise_multiplier": plan.privacy.noise_multiplier,
+        "rounds": plan.training.rounds,
     }
 
 
@@ -107,6 +119,8 @@ def metrics(result: RunResult) -> dict[str, Any]:
         else released_marker_figures(result.released_explanations),
         "comparators": {name: [_compared(each) for each in several] for name, several in result.compared.items()},
         "left_out_hospitals": {name: left_out_figures(found) for name, found in result.left_out_hospitals.items()},
+        "panel": None if result.panel is None else panel_figures(result.panel),
+        "assays": None if result.assays is None else assay_figures(result.assays),
         "layers": {name: _layers(each) for name, each in result.layers.items()},
         "baselines": None
         if beside is None
@@ -241,17 +255,16 @@ def left_out_of(figures: Mapping[str, Any]) -> list[LeftOutHospital]:
 
 def _layers(found: LayersCompared) -> dict[str, Any]:
     """What each layer of data is worth, in nats a patient, and who was compared."""
-
-    def told(value: Value) -> dict[str, Any]:
-        return {"value": value.mean, "standard_error": value.standard_error, "ci95": [value.low, value.high]}
-
     return {
         "layers": {
             each.name: {"measured": found.measured[each.name]}
-            | {kind: told(value) for kind, value in (("share", each.share), ("alone", each.alone), ("last", each.last))}
+            | {
+                kind: value_figures(value)
+                for kind, value in (("share", each.share), ("alone", each.alone), ("last", each.last))
+            }
             for each in found.values.layers
         },
-        "together": told(found.values.together),
+        "together": value_figures(found.values.together),
         "trained_for": found.trained_for,
         "compared": asdict(found.compared),
         "others": asdict(found.others),

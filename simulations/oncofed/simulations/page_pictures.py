@@ -22,9 +22,10 @@ import click
 from oncofed.client.pages.accounts import Accounts, Role
 from oncofed.client.pages.application import application
 from oncofed.client.pages.hospital import HospitalPrognosis
-from oncofed.client.pages.serving import LOOPBACK, Place, desk_for, server_of
-from oncofed.client.pages.sessions import Timeouts
+from oncofed.client.pages.serving import Place, desk_for
 from oncofed.client.pages.viewing_record import viewing_key
+from oncofed.local_pages.listening import LOOPBACK, server_of
+from oncofed.local_pages.sessions import Timeouts
 from oncofed.simulations.benchmarks.browser import chromium
 from oncofed.simulations.pages_of_run import hospital_of_run
 

@@ -30,8 +30,8 @@ def pages(run_folder: Path, site: str | None, port: int) -> None:
     from oncofed.client.pages.accounts import Accounts, Role
     from oncofed.client.pages.preparation import prepare
     from oncofed.client.pages.serving import Place, desk_for, serve
-    from oncofed.client.pages.sessions import Timeouts
     from oncofed.client.pages.viewing_record import viewing_key
+    from oncofed.local_pages.sessions import Timeouts
     from oncofed.simulations.pages_of_run import hospital_of_run
 
     hospital, place = hospital_of_run(run_folder, site), Place(port=port)

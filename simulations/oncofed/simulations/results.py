@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from oncofed.cohort.cohort import Cohort
+from oncofed.cohort.schema import StudySchema
 from oncofed.privacy.accounting import PrivacyEvent, epsilon_of
 from oncofed.protocol.plan import StudyPlan
 from oncofed.server.evaluation.calibration import MeasuredCalibration
@@ -23,7 +24,7 @@ from oncofed.survival.bootstrap import BootstrapInterval
 from oncofed.survival.calibration import Calibration
 from oncofed.survival.decision_curve import Benefit, DecisionCurve
 from oncofed.survival.expected_events import ExpectedOfGroup
-from oncofed.survival.layer_values import LayerValues
+from oncofed.survival.layer_values import LayerValues, Value
 from oncofed.survival.likelihood_gain import LikelihoodGain
 
 FloatArray = NDArray[np.float64]
@@ -213,6 +214,91 @@ class LayersCompared:
 
 
 @dataclass(frozen=True)
+class PanelStep:
+    """markers: how many of the first ones. loss: against all, in nats a patient; limits of all steps hold at once."""
+
+    markers: int
+    loss: Value
+
+
+@dataclass(frozen=True)
+class PanelPath:
+    """Nested panels, as the model of all markers sees them; see `panel_path`.
+
+    told      what all markers tell, over the reference patient, in nats a patient.
+    smallest  the first panel whose loss is below `margin` of that, for certain; None where none is.
+    """
+
+    patients: int
+    told: Value
+    steps: tuple[PanelStep, ...]
+    smallest: int | None
+    margin: float
+
+
+@dataclass(frozen=True)
+class AssayOption:
+    """A set of assays. told: over what is known without any, in nats a patient; limits of all sets hold at once.
+
+    days         until the last of them is there.
+    on_frontier  whether it tells more than any set that costs as much or less.
+    """
+
+    assays: tuple[str, ...]
+    price: float
+    days: float
+    told: Value
+    on_frontier: bool
+
+
+@dataclass(frozen=True)
+class DroppedAssay:
+    """What is saved and lost if all but this one are bought. loss: in nats a patient; limits hold at once."""
+
+    name: str
+    saves: float
+    loss: Value
+
+
+@dataclass(frozen=True)
+class AssaysCompared:
+    """patients: of whom something of each assay is measured, of `of` who were set aside. options: every set."""
+
+    patients: int
+    of: int
+    options: tuple[AssayOption, ...]
+    dropped: tuple[DroppedAssay, ...]
+
+    @property
+    def frontier(self) -> tuple[AssayOption, ...]:
+        """The cheapest first."""
+        return tuple(sorted((each for each in self.options if each.on_frontier), key=lambda each: each.price))
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """A model of some markers, trained after the one of all, on the same patients.
+
+    markers    in the order of the released weights that chose them, the strongest first.
+    schema     of these markers alone, with the first model's weights as their expected effects.
+    endpoints  as in `RunResult`, on the same patients set aside.
+    path       of the model of all markers.
+    """
+
+    markers: tuple[str, ...]
+    schema: StudySchema
+    plan: StudyPlan
+    weights: FloatArray
+    rounds: pd.DataFrame
+    endpoints: Mapping[str, EndpointResult]
+    path: PanelPath | None
+
+    @property
+    def main(self) -> EndpointResult:
+        return next(iter(self.endpoints.values()))
+
+
+@dataclass(frozen=True)
 class Baselines:
     """C-index of the first endpoint on the same patients. local_only: one number a site, in roster order."""
 
@@ -246,7 +332,8 @@ class RunResult:
     test        the patients set aside, pooled.
     endpoints   by name, in the schema's order; the first is the main one.
     rounds      one row a round: round, attempt, seconds, update_l2_norm, answered, rejected, test_c_index.
-    releases    that each site's ledger was charged for, oldest first; empty in mode `none`.
+    releases    that each site's ledger was charged for, a panel's training among them, oldest first; empty in mode
+                `none`.
     measured    what hospitals released privately of the same patients; None where the study does not ask for it.
     measured_calibration  the same of whether risks are right.
     measured_gains  the same of what the model adds to comparators, and what layers are worth.
@@ -254,6 +341,8 @@ class RunResult:
     compared    by endpoint: the network against each of the study's comparators; empty without any.
     subgroups   by endpoint: the network in groups of the patients set aside.
     left_out_hospitals  by endpoint: those that did not train; empty unless the study leaves whole hospitals out.
+    panel       the second model, of a part of the markers; None where the study asks for none.
+    assays      what they tell of the first endpoint; None where the study names none, or nobody has had all.
     weights     (parameters,) of the model, in the order in which they travel.
     notes       (about what, words): who is left out of the table and what lies outside of the grid; what was not
                 released.
@@ -281,6 +370,8 @@ class RunResult:
     subgroups: Mapping[str, Subgroups] = field(default_factory=dict)
     left_out_hospitals: Mapping[str, LeftOut] = field(default_factory=dict)
     layers: Mapping[str, LayersCompared] = field(default_factory=dict)
+    panel: Panel | None = None
+    assays: AssaysCompared | None = None
 
     @property
     def main(self) -> EndpointResult:

@@ -8,6 +8,7 @@ RUN/                      what it is
   model.safetensors       the final weights, with plan, schema and settings as metadata
   metrics.json, privacy.json, rounds.parquet, report.html
   package/                what is handed on: model, schema, plan, model card, TRIPOD+AI checklist
+  panel/                  where the study asks for one: the panel's checkpoint, its model, and the schema of its markers
   sites/NAME/explanations.parquet   that hospital's patients, marker by marker; in a deployment it stays there
 """
 
@@ -45,6 +46,7 @@ from oncofed.server.rounds.explanation_votes import released_explanations
 from oncofed.server.rounds.rounds import RoundReport
 from oncofed.server.rounds.state import FederationState
 from oncofed.server.rounds.strategies import strategy_faults
+from oncofed.simulations.assay_value import compared_assays
 from oncofed.simulations.comparison import compared
 from oncofed.simulations.evaluation import baselines, endpoint_results, test_c_index
 from oncofed.simulations.federation import Engine, Federated, expecting, federate, plan_of
@@ -53,6 +55,7 @@ from oncofed.simulations.layer_value import compared_layers
 from oncofed.simulations.left_out import left_out_hospitals
 from oncofed.simulations.model_file import metadata_of, write_model
 from oncofed.simulations.model_package import write_package_of
+from oncofed.simulations.panel_training import panel_faults, trained_panel, write_panel
 from oncofed.simulations.partition import Consortium, consortium, pooled
 from oncofed.simulations.progress import Progress, no_progress
 from oncofed.simulations.report.page import write_report
@@ -60,7 +63,9 @@ from oncofed.simulations.results import Relevance, RunResult
 from oncofed.simulations.study import Study
 from oncofed.simulations.study_table import table_of
 from oncofed.simulations.subgroups import subgroups, unknown_subgroups
+from oncofed.study.assay_settings import assays_of
 from oncofed.study.chosen_settings import chosen
+from oncofed.study.panel_settings import PANEL
 from oncofed.study.value_settings import layers_of
 from oncofed.survival.network import PrognosisNetwork, network_with
 
@@ -98,11 +103,12 @@ def run_study(
     if explained not in patients.hospitals:
         known = ", ".join(patients.hospitals)
         raise InvalidInput([Fault("[study], explain_site", "is not a hospital of this study", f"Possible: {known}.")])
-    if faults := unknown_subgroups(study.evaluation, schema):
-        raise InvalidInput(faults)
+    unfit = [*unknown_subgroups(study.evaluation, schema), *panel_faults(study.panel, schema, engine)]
+    if unfit := [*unfit, *assays_of(study.assays, schema)[1]]:
+        raise InvalidInput(unfit)
     trained_on = sum(map(len, patients.hospitals.values()))
     plan = plan_of(study, schema, roster=tuple(patients.hospitals), patients=trained_on)
-    expected = expecting(study.settings, trained_on)
+    expected = expecting(study.first_settings, trained_on)
     for choice in chosen(expected, schema, hospitals=len(patients.hospitals)):
         note(choice.words, about="settings left open")
     if faults := strategy_faults(plan):
@@ -149,6 +155,11 @@ def _run(
         plan, patients, run_folder, engine=engine, resume=resume, progress=progress, unsummarised=unsummarised
     )
     network = network_with(plan.model, federated.state.weights)
+    second = (
+        trained_panel(study, network, federated, patients, run_folder=run_folder, resume=resume, progress=progress)
+        if study.panel.is_asked
+        else None
+    )
     train = pooled(patients.hospitals)
     progress("measuring", 0, 3)
     endpoints = endpoint_results(network, patients=patients, evaluation=study.evaluation, seed=study.seed)
@@ -169,7 +180,7 @@ def _run(
         baselines=beside,
         relevance=relevances[explained],
         rounds=federated.rounds,
-        releases=federated.releases,
+        releases=federated.releases if second is None else second.releases,
         left_out=patients.left_out,
         notes=tuple(notes),
         seconds_total=time.perf_counter() - began,
@@ -189,6 +200,13 @@ def _run(
             patients.test,
             trained_for=plan.model.layers,
             rng=np.random.default_rng([study.seed, 4]),
+        ),
+        panel=None if second is None else second.panel,
+        assays=compared_assays(
+            network,
+            assays_of(study.assays, patients.test.schema)[0],
+            patients.test,
+            rng=np.random.default_rng([study.seed, 6]),
         ),
     )
     if report:
@@ -294,6 +312,8 @@ def _write(run_folder: Path, result: RunResult, network: PrognosisNetwork) -> Ma
     result.rounds.to_parquet(run_folder / "rounds.parquet", index=False)
     metadata = metadata_of(result.plan, {"study_hash": result.study.hash})
     write_model(run_folder / "model.safetensors", network, metadata)
+    if result.panel is not None:
+        write_panel(run_folder / PANEL, result.panel, study_hash=result.study.hash)
     write_json(run_folder / "privacy.json", privacy_summary(result))
     figures: Mapping[str, Any] = plain(metrics(result))
     write_json(run_folder / "metrics.json", figures)

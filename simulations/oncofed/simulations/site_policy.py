@@ -7,14 +7,17 @@ from oncofed.protocol.cards import card_of
 from oncofed.protocol.plan import StudyPlan
 
 
-def site_policy(plan: StudyPlan, site: str) -> SitePolicy:
-    """The policy that admits `plan` and nothing beyond it, for the data source of `site`."""
+def site_policy(plan: StudyPlan, site: str, *, largest_epsilon: float | None = None) -> SitePolicy:
+    """The policy that admits `plan` and nothing beyond it, for the data source of `site`.
+
+    largest_epsilon  of all plans of the study together; None where this one is all.
+    """
     if not plan.privacy.mode.private:
         return SitePolicy(site, largest_epsilon=0.0, delta=1e-5, allow_no_privacy=True)
     assert plan.privacy.epsilon is not None
     return SitePolicy(
         site,
-        largest_epsilon=plan.privacy.epsilon,
+        largest_epsilon=plan.privacy.epsilon if largest_epsilon is None else largest_epsilon,
         delta=plan.privacy.delta,
         fewest_colluding_tolerated=plan.privacy.colluding,
         verified_cards=frozenset(map(card_of, plan.members)),

@@ -20,8 +20,10 @@ from oncofed.cohort.schema import Modality
 from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where
 from oncofed.file_reading import read_declared
-from oncofed.protocol.plan import TrainingSpec
+from oncofed.protocol.plan import TrainingMode, TrainingSpec
+from oncofed.study.assay_settings import AssaySection
 from oncofed.study.chosen_settings import left_open
+from oncofed.study.panel_settings import PanelRequest, before_panel
 from oncofed.study.plan_settings import PlanSections, PlanSettings, PrivacyRequest
 from oncofed.study.reporting import NOTHING_SAID, Reporting
 from oncofed.study.value_settings import ValueRequest
@@ -226,6 +228,17 @@ class EvaluationSpec:
     sex, gender or age; `[]`: none. Tumour entities, hospitals and what is missing are always looked at."""
 
 
+def _of_sums(panel: PanelRequest | None, known: Known) -> PanelRequest | None:
+    """No bound is proven for two plans on the same patients where one of them draws patients by lot."""
+    training, privacy = known.before.get("training"), known.before.get("privacy")
+    if panel is None or not panel.is_asked or training is None or privacy is None:  # the others are told already
+        return panel
+    if privacy.mode.private and training.mode is not TrainingMode.FULL_BATCH:
+        what = f"trains twice on the same patients, of which no bound is proven in [training], mode {training.mode}"
+        raise Wrong(what, f'Leave [panel] out, or set the mode to "{TrainingMode.FULL_BATCH}".')
+    return panel
+
+
 @dataclass(frozen=True, kw_only=True)
 class StudyFile(PlanSections):
     """As a simulation means it: [consortium] is not looked into."""
@@ -233,6 +246,8 @@ class StudyFile(PlanSections):
     data: DataSection
     sites: SitesSpec
     evaluation: EvaluationSpec
+    panel: Annotated[PanelRequest, Rule(_of_sums)] = field(default_factory=PanelRequest)
+    assay: Annotated[Mapping[str, AssaySection], As("Study.assays")] = field(default_factory=dict)
     consortium: object = None
 
     @property
@@ -245,6 +260,7 @@ class StudyFile(PlanSections):
 class Study:
     """A study file, read and checked. `explain_site` is the simulated hospital whose explanations the report shows.
 
+    panel      a second model, of some markers. assays: by name, what is bought together.
     reporting  what people say of it. It changes nothing that a run does, and so nothing of the hash.
     """
 
@@ -257,6 +273,13 @@ class Study:
     settings: PlanSettings
     seed: int
     reporting: Reporting = NOTHING_SAID
+    panel: PanelRequest = field(default_factory=PanelRequest)
+    assays: Mapping[str, AssaySection] = field(default_factory=dict)
+
+    @property
+    def first_settings(self) -> PlanSettings:
+        """Of the training with all markers: a panel has its part of the budget."""
+        return before_panel(self.settings, self.panel)
 
     @property
     def training(self) -> TrainingSpec:
@@ -277,6 +300,10 @@ class Study:
             del asked["evaluation"]["subgroups"]
         if self.settings.value == ValueRequest():
             del asked["settings"]["value"]
+        if not self.panel.is_asked:
+            del asked["panel"]
+        if not self.assays:
+            del asked["assays"]
         for key in ("left_open", "expected_patients"):
             if not asked["settings"][key]:
                 del asked["settings"][key]
@@ -325,6 +352,8 @@ def read_study(path: Path, *, overrides: Sequence[str] = (), seed: int | None = 
         settings=replace(file.settings, left_open=left_open(content)),
         seed=file.study.seed if seed is None else seed,
         reporting=file.reporting,
+        panel=file.panel,
+        assays=file.assay,
     )
 
 

@@ -42,12 +42,11 @@ def _asked(data: DataSpec, schema: StudySchema) -> StudySchema:
     schema = _of_endpoints(data, replace(schema, modalities=encodings))
     if data.modalities is None:
         return schema
-    markers = tuple(marker for marker in schema.markers if marker.modality in data.modalities)
-    if not markers:
+    names = {marker.name for marker in schema.markers if marker.modality in data.modalities}
+    if not names:
         remedy = f"The schema has: {', '.join(sorted({marker.modality for marker in schema.markers}))}."
         raise InvalidInput([Fault("[data], modalities", "leave no marker", remedy)])
-    entity = schema.tumour_entity if schema.tumour_entity in {marker.name for marker in markers} else None
-    return replace(schema, markers=markers, tumour_entity=entity)
+    return schema.of_markers(names)
 
 
 def _of_endpoints(data: DataSpec, schema: StudySchema) -> StudySchema:

@@ -55,7 +55,11 @@ def test_an_identifier_that_a_program_has_rounded_names_nobody(cell: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "cell", ["#N/A", "#NV", "#DIV/0!", "#REF!", "#BEZUG!", "#NAME?", "nan", "NULL", "None", "\\N", ""]
+    "cell",
+    [
+        *("#N/A", "#N/D", "#NV", "#DIV/0!", "#REF!", "#BEZUG!", "#NAME?", "Err:502"),
+        *("nan", "NULL", "Null", "(null)", "None", "\\N", "", ".", "-", "---", "?"),
+    ],
 )
 def test_what_a_program_writes_where_there_is_no_identifier_is_none(cell: str) -> None:
     """Two patients of whom nobody knows who they are would be one."""
@@ -83,7 +87,6 @@ def test_a_word_for_not_known_is_no_identifier_and_a_number_may_be_one() -> None
         "#A7",
         "NULLER",
         "Nan",
-        "-",
         "7e+1234",
         "1E14",
         "1.2E5",

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,7 @@ from oncofed.client.importing.gene_panels import (
     with_columns,
 )
 from oncofed.client.importing.mapping import Source
-from oncofed.client.importing.mapping_choices import Part
+from oncofed.client.importing.mapping_choices import Part, Without
 from oncofed.client.importing.primary_samples import Samples, is_primary, prefer_primary
 from oncofed.client.importing.readings import Column, identifiers
 from oncofed.cohort.table import Tell, read_table
@@ -170,57 +171,74 @@ def _mutations(
                 values[row, column] = 0.0
     of_gene = {gene: column for column, gene in enumerate(genes)}
     silent = {kind.casefold() for kind in source.silent}
-    elsewhere = uncovered = quiet = germline = without = 0
+    elsewhere = uncovered = quiet = germline = without = strangers = 0
     names = identifiers(frame[_GENE])
     status = frame[_STATUS].astype(str).str.strip().str.casefold() if _STATUS in frame.columns else [""] * len(frame)
-    for gene, sample, kind, told in zip(
-        names, _samples_of_variants(frame, known), identifiers(frame[_CLASS]), status, strict=True
-    ):
+    barcodes = identifiers(frame[_BARCODE])
+    sample_of = {barcode: _sample_of(barcode, known) for barcode in barcodes.dropna().unique()}
+    for gene, barcode, kind, told in zip(names, barcodes, identifiers(frame[_CLASS]), status, strict=True):
         if gene not in of_gene:
             continue
+        whose = sample_of.get(barcode)
         germline += told == "germline"
         if told in _NO_MUTATION:
             without += 1
         elif (kind or "").casefold() in silent:
             quiet += 1
-        elif sample not in place:
+        elif whose is None:
+            strangers += 1
+        elif whose not in place:
             elsewhere += 1
-        elif np.isnan(values[place[sample], of_gene[gene]]):
+        elif np.isnan(values[place[whose], of_gene[gene]]):
             uncovered += 1
         else:
-            values[place[sample], of_gene[gene]] = 1.0
-    for count, what in (
-        (uncovered, "lie in genes that their sample's panel does not name, and do not count"),
-        (without, "have the status Wildtype, None or LOH and do not count"),
-        (quiet, "are of a silent class and do not count"),
-        (germline, "are of the germline, and count as the others do"),
-        (elsewhere, "are of no sample that was sequenced and is known, and do not count"),
-    ):
-        if count:
-            tell(f"{MUTATIONS}: {count} variants of these genes {what}")
+            values[place[whose], of_gene[gene]] = 1.0
+    fates = _Fates(strangers, uncovered, without, quiet, germline, elsewhere)
+    _tell_fates(fates, source, tell)
     _tell_unnamed(genes, names, tell)
     return _by_sample(values, genes, [known[sample].patient for sample in samples], patient), samples
 
 
-_TCGA = re.compile(r"(TCGA-\w{2}-\w{4}-\d{2})[A-Z](-.*)?", re.ASCII)
-"""The barcode of a vial, a portion or an aliquot; in front that of its sample."""
+class _Fates(NamedTuple):
+    """How many variants of the wanted genes are of no sample, lie outside of the panel, say that there is no mutation,
+    are silent, are of the germline, or are of samples that were not sequenced.
+    """
+
+    strangers: int
+    uncovered: int
+    without: int
+    silent: int
+    germline: int
+    elsewhere: int
 
 
-def _samples_of_variants(frame: pd.DataFrame, known: Mapping[str, _Sample]) -> pd.Series:
-    """(rows,) Raises InvalidInput where none leads to a sample of the study: everybody would have 0 of every gene."""
-    barcodes = identifiers(frame[_BARCODE])
-    sample_of = {barcode: _sample_of(barcode, known) for barcode in barcodes.dropna().unique()}
-    if sample_of and not {*sample_of.values()} & known.keys():
-        what = f"no {_BARCODE} is a {SAMPLE} of the study, so that every gene would be 0 for everybody"
-        remedy = f"Write there what stands under {SAMPLE} in {_CLINICAL[Part.SAMPLES]}."
-        raise InvalidInput([Fault(MUTATIONS, what, remedy, len(frame))])
-    return barcodes.map(sample_of).astype(object)
+def _tell_fates(fates: _Fates, source: Source, tell: Tell) -> None:
+    """Raises InvalidInput where somebody has a variant, and nobody knows who: that patient would have 0."""
+    if fates.strangers and source.of_nobody is Without.FAULT:
+        what = f"variants of these genes are of no {SAMPLE} of the study, and their patients would have 0"
+        remedy = f'Write there what {_CLINICAL[Part.SAMPLES]} has, or leave them out: of_nobody = "leave_out".'
+        raise InvalidInput([Fault(f'{MUTATIONS}: column "{_BARCODE}"', what, remedy, fates.strangers)])
+    for count, what in (
+        (fates.strangers, f"are of no {SAMPLE} of the study, and do not count"),
+        (fates.uncovered, "lie in genes that their sample's panel does not name, and do not count"),
+        (fates.without, "have the status Wildtype, None or LOH and do not count"),
+        (fates.silent, "are of a silent class and do not count"),
+        (fates.germline, "are of the germline, and count as the others do"),
+        (fates.elsewhere, "are of samples that were not sequenced, and do not count"),
+    ):
+        if count:
+            tell(f"{MUTATIONS}: {count} variants of these genes {what}")
 
 
-def _sample_of(barcode: str, known: Mapping[str, _Sample]) -> str:
+_TCGA = re.compile(r"((TCGA-\w{2}-\w{4}-\d{2})[A-Z])(-.*)?", re.ASCII)
+"""The barcode of a vial, a portion or an aliquot; in front that of its vial, and of its sample."""
+
+
+def _sample_of(barcode: str, known: Mapping[str, _Sample]) -> str | None:
     """As cBioPortal's own loader cuts the barcodes of TCGA, where the study does not have them whole."""
-    found = None if barcode in known else _TCGA.fullmatch(barcode)
-    return barcode if found is None else found.group(1)
+    found = _TCGA.fullmatch(barcode)
+    shorter = () if found is None else (found.group(1), found.group(2))
+    return next((each for each in (barcode, *shorter) if each in known), None)
 
 
 def _tell_unnamed(genes: Iterable[str], names: Iterable[str | None], tell: Tell) -> None:

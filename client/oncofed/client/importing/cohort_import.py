@@ -19,11 +19,11 @@ import pyarrow as pa
 from oncofed.client.importing.asked import asked_of
 from oncofed.client.importing.database_rows import OpenDatabases
 from oncofed.client.importing.fhir.folders import FhirFolders
-from oncofed.client.importing.mapping_choices import Without
+from oncofed.client.importing.mapping_choices import Part, Without
 from oncofed.client.importing.mapping_file import CohortMapping
 from oncofed.client.importing.markers import imported_marker
 from oncofed.client.importing.outcomes import ImportedOutcome, imported_outcome, time_zero
-from oncofed.client.importing.patient_rows import PatientRows, tell_strangers
+from oncofed.client.importing.patient_rows import PatientRows, judge_strangers
 from oncofed.client.importing.readings import FloatArray, Mask
 from oncofed.client.importing.report import ImportReport, MarkerReport, SourceReport
 from oncofed.client.importing.source_tables import SourceTable, read_source_table
@@ -142,8 +142,11 @@ class _Import:
 
     def _patient_ids(self, table: SourceTable) -> list[str]:
         ids = table.identifiers
-        cells, missing = table.columns[table.patient].cells, table.source.missing or ()
-        self.faults += identifiers_in(cells, where=_identifiers_of(table), missing=missing).faults
+        named = table.columns[table.patient].cells[ids.notna()]
+        self.faults += identifiers_in(named, where=_identifiers_of(table)).faults
+        if (nameless := int(ids.isna().sum())) and table.source.of_nobody is Without.FAULT:
+            remedy = 'Give every patient an identifier, or leave these rows out: of_nobody = "leave_out".'
+            self.faults.append(Fault(_identifiers_of(table), "the identifier is missing", remedy, nameless))
         found = sorted(ids.dropna().unique())
         if not found:
             remedy = "Check its keep, and that the export is whole."
@@ -166,9 +169,29 @@ class _Import:
         troubled = np.zeros(many, dtype=np.bool_)
         rows = PatientRows(table, places.astype(np.int64), many, missing, self.faults, troubled)
         if table.source.name != self.head.patients:
-            tell_strangers(rows, self.patient_ids)
+            judge_strangers(rows, self.patient_ids, self._telling(table))
         self._refuse_contested(rows, known)
         return rows
+
+    def _telling(self, table: SourceTable) -> Mask:
+        """(rows,) for whose lack a patient has something: without_row, no variant, no event."""
+        source, found = table.source, np.zeros(len(table), dtype=np.bool_)
+        for plan in self.mapping.markers:
+            mapped = plan.mapped
+            if plan.source != source.name or mapped.not_measured:
+                continue
+            if mapped.without_row is None and source.part is not Part.FHIR_VARIANTS:
+                continue
+            if mapped.codes and source.code is not None:
+                codes = table.below.with_below(source.code, mapped.codes)
+                found |= table.columns[source.code].among(codes)
+            elif plan.column is not None and plan.column in table.columns:
+                found |= ~table.columns[plan.column].empty(table.source.missing or ())
+        for _, outcome in self.mapping.outcomes:
+            day = outcome.event_date or outcome.event_time
+            if outcome.event is None and day is not None and self.mapping.source(outcome.source) is source:
+                found |= ~table.columns[day].empty(table.source.missing or ())
+        return found
 
     def _refuse_contested(self, rows: PatientRows, known: Collection[str]) -> None:
         """An identifier of several people is a fault where it is of a patient of the study."""

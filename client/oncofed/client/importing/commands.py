@@ -12,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from oncofed.client.importing.cohort_import import ImportedCohort
+    from oncofed.client.importing.mapping import Source
     from oncofed.client.importing.mapping_file import CohortMapping
 
 # Everything but click is imported where it is used, so that `oncofed --help` answers at once.
@@ -192,23 +193,23 @@ def _refuse_out(mapping: CohortMapping, out: Path) -> None:
         faults.append(Fault("--out", "lies in no folder", "Make the folder first."))
     if out.resolve() in {path.resolve() for path in read}:
         faults.append(Fault("--out", "is a file that the table is made from", "Choose another name."))
-    resources = {(mapping.folder / each.lies_at).resolve() for each in mapping.file.source if each.part.is_fhir}
-    if resources & {out.resolve(), *out.resolve().parents}:
-        what = "lies in a folder of FHIR resources, where its report would be read as one of them"
+    whole = {(mapping.folder / each.lies_at).resolve() for each in mapping.file.source if _is_read_whole(each)}
+    if whole & {*out.resolve().parents}:
+        what = "lies in a folder of FHIR resources or of a model's tables, which is read as a whole"
         faults.append(Fault("--out", what, "Choose another folder."))
-    models = {path.resolve() for path in read_from if path.is_dir()} - resources
-    if any(_is_a_table_of(model, out.resolve()) for model in models):
-        faults.append(Fault("--out", "is a table of the model that it is made from", "Choose another name or folder."))
+    elif out.exists() and not _report_of(out).exists():
+        what = "is a file without the report of an import beside it, so that no import wrote it"
+        faults.append(Fault("--out", what, "Choose another name, or remove the file."))
     if faults:
         raise InvalidInput(faults)
 
 
-def _is_a_table_of(model: Path, out: Path) -> bool:
-    """Whether a folder of OMOP's tables has it as one of them, or as a part of one."""
-    from oncofed.client.importing.omop_tables import NAMES
+def _is_read_whole(source: Source) -> bool:
+    return source.part.is_fhir or (source.table is not None and not source.in_database)
 
-    within = out.relative_to(model).parts if out.is_relative_to(model) else ()
-    return bool(within) and len(within) <= 2 and within[0].partition(".")[0].casefold() in NAMES
+
+def _report_of(table: Path) -> Path:
+    return table.with_name(f"{table.name}.report.json")
 
 
 def _write(imported: ImportedCohort, out: Path) -> None:
@@ -221,6 +222,6 @@ def _write(imported: ImportedCohort, out: Path) -> None:
 
     content = io.BytesIO()
     pyarrow.parquet.write_table(imported.table, content, write_page_checksum=True)
-    replace_durably(out.with_name(f"{out.name}.report.json"), imported.report.as_json.encode())
+    replace_durably(_report_of(out), imported.report.as_json.encode())
     replace_durably(out.with_name(f"{out.name}.report.txt"), imported.report.in_words.encode())
     replace_durably(out, content.getvalue())

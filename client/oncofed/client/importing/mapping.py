@@ -137,6 +137,10 @@ class Source:
     """Only rows whose cells are among these words: `{ "ICD-10" = ["C34*"] }`. A `*` at the end stands for any ending"""
     missing: tuple[str, ...] | None = None
     """Instead of that in `[mapping]`"""
+    of_nobody: Without = Without.FAULT
+    """Whether rows of nobody in the study are a fault, or left out and counted. They are one where no row means
+    something (`without_row`, variants, an event by its day alone), where identifiers differ from a patient's in leading
+    zeros, capitals or blanks alone, and in the source of the patients: rows without an identifier"""
     panels: Path | None = None
     """Of mutations: the folder of the gene panels' files, `data_gene_panel_*.txt`; left out: the study folder"""
     whole: tuple[str, ...] = ()
@@ -162,6 +166,9 @@ class Source:
     and where a resource has no such code, its first one"""
     identifier: Annotated[str | None, only_where("part", *OF_FHIR)] = None
     """Of FHIR: the system of the identifier by which other sources know a patient. Left out: the resource's id"""
+    one_server: Annotated[bool | None, only_where("part", *OF_FHIR)] = None
+    """Of FHIR: an id is one resource's wherever it stands in the folder. Left out: a fault where addresses name several
+    servers, or only some name one, and where copies of one id are of different patients or drugs"""
     partial_dates: Annotated[PartialDate | None, only_where("part", *OF_FHIR)] = None
     """Of FHIR: what a day of which only the year or the month is told becomes; left out: a fault"""
     descendants: bool = False
@@ -299,6 +306,8 @@ class MappedMarker:
     without_row: str | None = None
     """What a patient without any row (in the window) has, such as `"0"` where a table lists diagnoses. Left out: not
     measured"""
+    may_be_of_nobody: Annotated[bool, only_beside("without_row")] = False
+    """Whether all patients may have `without_row`. Left out: that no row of any of them says anything is a fault"""
 
     @property
     def marker_names(self) -> tuple[str, ...]:

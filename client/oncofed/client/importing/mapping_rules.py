@@ -32,7 +32,7 @@ def only_beside(key: str, *, beside: bool = True, needed: bool = False) -> Rule:
         if key not in known.before:
             return value
         there = known.before[key] not in (None, ())
-        if value not in (None, ()) and there is not beside:
+        if value not in (None, (), False) and there is not beside:
             if beside:
                 raise Wrong(f"has no meaning without {key}", f"Add {key}, or remove it.")
             raise Wrong(f"stands beside {key}", "Keep one of the two.")

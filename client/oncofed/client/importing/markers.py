@@ -105,12 +105,14 @@ class _Marker:
         today: date,
     ) -> None:
         self.today = today
-        self.whole = rows
         self.absent: tuple[str, ...] = ()
         if plan.mapped.codes and rows.source.code is not None:  # a long table is looked at once, and then its few rows
             code, below = rows.source.code, rows.table.below
             codes = below.with_below(code, plan.mapped.codes)
             found = np.flatnonzero(rows.known & rows.column(code).among(codes))
+            if count := int((rows.known & rows.column(code).unlike_in_capitals(codes)).sum()):
+                what = "have a code that differs from its codes in capitals alone, and do not count"
+                rows.notes.append(f'marker "{plan.marker.name}": {count:,} rows {what}')
             wanted = (rows.source.value, rows.source.unit, plan.mapped.upper_limit_column)
             named = rows.column(code)
             self.absent = tuple(
@@ -149,31 +151,23 @@ class _Marker:
         values = self._picked(values, of_marker)
         values = np.where(np.abs(values) == _BEYOND, np.nan, values)
         if self.mapped.without_row is not None:
-            self._refuse_empty(cells, of_marker)
+            self._refuse_nobody(cells, of_marker)
             values, without = values.copy(), ~self._have_row(of_marker)
             values[without] = self._target(self.mapped.without_row)
             self.counts["filled_without_row"] = int(without.sum())
         values = self._possible(values)
         return ImportedMarker(self.plan, values, tuple(self.converted), self.absent, self.counts)
 
-    def _refuse_empty(self, cells: Column, of_marker: Mask) -> None:
-        """Where no row says anything, who has one would be not measured, and all others what stands for none.
-
-        Rows of a source without any value, and rows without one in a model of OMOP, are facts: a fault. Beside values
-        of other rows a pending result looks like that, too: told.
+    def _refuse_nobody(self, cells: Column, of_marker: Mask) -> None:
+        """Where no row says anything, everybody would have what stands for none: codes of another system, a column that
+        tells no value, a table that was not exported; or nobody has it, and then the mapping says that it may be so.
         """
-        if not of_marker.any() or not cells.empty(self.missing)[of_marker].all():
+        if self.mapped.may_be_of_nobody or (of_marker & ~cells.empty(self.missing)).any():
             return
-        many, whole = int(of_marker.sum()), self.whole.table.columns
-        name = self.source.value if self.mapped.codes else self.plan.column
-        assert name is not None
-        of_facts = self.source.part is Part.OMOP and many > 1 and bool(cells.empty(())[of_marker].all())
-        if of_facts or name not in whole or whole[name].empty(self.missing).all():
-            remedy = "Name the column or the words that say it. Of facts without a value, a statement (sql) may say 1."
-            self._note(of_marker, "is empty in every row, beside without_row for patients who have none", remedy)
-            return
-        told = f'{_told_by(self.plan)}, marker "{self.marker.name}": none of its {many:,} rows has a value'
-        self.rows.notes.append(f"{told}; their patients are not measured, and without_row counts for all others")
+        where = f'{self.rows.table.where}: {_told_by(self.plan)}, marker "{self.marker.name}"'
+        what = "is told by no row of any patient, so that all would have without_row, or nothing"
+        remedy = "Correct codes, column or words. If it may be that nobody here has it: may_be_of_nobody = true."
+        self.rows.faults.append(Fault(where, what, remedy))
 
     def _cells(self) -> Column | None:
         name = self.source.value if self.mapped.codes else self.plan.column

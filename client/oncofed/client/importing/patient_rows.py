@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from oncofed.client.importing.mapping import Source
-from oncofed.client.importing.mapping_choices import Take
+from oncofed.client.importing.mapping_choices import Take, Without
 from oncofed.client.importing.moments import UNSAID, of_midnights, zone_of
 from oncofed.client.importing.readings import Column, Days, FloatArray, Mask, Places, numbers
 from oncofed.client.importing.rows_of_patients import pick
@@ -124,26 +124,25 @@ class PatientRows:
         return self.one_each(values, name)
 
 
-def tell_strangers(rows: PatientRows, patients: Collection[str]) -> None:
-    """Of a source beside that of the patients: whether its rows would be theirs if both wrote identifiers alike.
+def judge_strangers(rows: PatientRows, patients: Collection[str], telling: Mask) -> None:
+    """Of rows of nobody in the study, in a source beside that of the patients.
 
-    patients  the identifiers. That all of its rows are of nobody for that reason is a fault.
+    patients  the identifiers. telling: (rows,) for whose lack a patient has something.
     """
     strangers = rows.table.identifiers[~rows.known].dropna()
-    if strangers.empty:
-        return
     alike = set(map(_bare, patients))
-    of_whom = strangers.drop_duplicates()
-    same = set(of_whom[[_bare(each) in alike for each in of_whom]])
-    count = int(strangers.isin(same).sum())
-    how = "but for leading zeros, capitals or blanks in their identifiers"
-    if not rows.known.any() and count:
+    near = int(strangers.isin([each for each in strangers.unique() if _bare(each) in alike]).sum())
+    would = f"{near:,} would be of a patient but for leading zeros, capitals or blanks"
+    lacking = int((telling & ~rows.known).sum())
+    if rows.source.of_nobody is Without.FAULT and (near or lacking):
         where = f'{rows.table.where}: column "{rows.table.patient}"'
-        remedy = "Write identifiers alike in both tables, as text."
-        rows.faults.append(Fault(where, f"is of no patient of the study; rows would be {how}", remedy, count))
-    elif count:
-        rows.notes.append(f"{count:,} rows are of nobody, and would be of a patient of the study {how}")
-    elif not rows.known.any():
+        meant = ", where a patient without a row has something (without_row, no variant, no event)" if lacking else ""
+        remedy = 'Write identifiers alike in all tables, as text. If rows are of others, too: of_nobody = "leave_out".'
+        what = f"is of nobody in the study{meant}{f'; {would}' if near else ''}"
+        rows.faults.append(Fault(where, what, remedy, lacking or near))
+    elif near:
+        rows.notes.append(f"of the rows of nobody {would}")
+    elif len(strangers) and not rows.known.any():
         rows.notes.append("no row is of a patient of the study: do both tables write identifiers alike?")
 
 

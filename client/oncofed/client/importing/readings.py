@@ -93,18 +93,28 @@ class Column:
 
     def among(self, listed: Collection[str]) -> Mask:
         """(rows,) whether a cell is one of these words; a word that ends in * is a beginning, and * any word at all."""
-        exact = {as_compared(word) for word in listed if not word.endswith("*")}
-        begins = tuple(self._begins(word) for word in listed if word.endswith("*"))
+        told = self._among(listed)
+        place, distinct, _ = self._coded
+        return np.array([*map(told, distinct), False], dtype=np.bool_)[place]
+
+    def _among(self, listed: Collection[str], folded: Callable[[str], str] = str) -> Callable[[str], bool]:
+        exact = {folded(as_compared(word)) for word in listed if not word.endswith("*")}
+        begins = tuple(folded(self._begins(word)) for word in listed if word.endswith("*"))
 
         def told(text: str) -> bool:
             return (
-                as_compared(text) in exact
+                folded(as_compared(text)) in exact
                 or digits(text) in exact
-                or (bool(text and begins) and text.startswith(begins))
+                or (bool(text and begins) and folded(text).startswith(begins))
             )
 
-        place, distinct, _ = self._coded
-        return np.array([*map(told, distinct), False], dtype=np.bool_)[place]
+        return told
+
+    def unlike_in_capitals(self, listed: Collection[str]) -> Mask:
+        """(rows,) whether a cell would be one of these words if capitals meant nothing, and is none."""
+        is_one, is_alike = self._among(listed), self._among(listed, str.casefold)
+        places = [place for place, text in enumerate(self.distinct) if is_alike(text) and not is_one(text)]
+        return np.isin(self.place, places) if places else np.zeros(len(self), dtype=np.bool_)
 
     def empty(self, missing: Collection[str]) -> Mask:
         if self.typed is not None:

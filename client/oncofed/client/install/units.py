@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 
 from oncofed.client.guard.policy_file import NodePolicy, read_policy
-from oncofed.client.install.folder import NodeFolder, read_site
+from oncofed.client.install.folder import NodeFolder, NodeUsers, read_site
 from oncofed.client.patients.sources import SourceKind
 from oncofed.errors import Fault, InvalidInput
 from oncofed.unit_files import fill, installed_command, plain_path, plain_words
@@ -48,17 +48,35 @@ def node_units(folder: NodeFolder, *, databases: tuple[str, ...], metrics: Path 
     faults = [*_out_of_sight(folder, policy), *_of_databases(policy, databases)]
     if faults:
         raise InvalidInput(faults)
+    return filled(
+        folder, name=site.name, users=site.users, command=installed_command(), databases=databases, metrics=metrics
+    )
+
+
+def filled(
+    folder: NodeFolder,
+    *,
+    name: str,
+    users: NodeUsers,
+    command: str,
+    databases: tuple[str, ...] = (),
+    metrics: Path | None = None,
+) -> dict[str, str]:
+    """The same for a node that need not be there yet, as in a package. Raises InvalidInput.
+
+    command  the whole path of `oncofed` where it will run.
+    """
     return fill(
         "oncofed.client",
         NAMES if metrics is None else (*NAMES, *OF_METRICS),
         {
             "textfiles": "" if metrics is None else plain_path(metrics, where="--metrics"),
-            "site": plain_words(site.name),
+            "site": plain_words(name),
             "node": plain_path(folder.root, where="NODE"),
-            "oncofed": installed_command(),
-            "guard": site.users.guard,
-            "node_user": site.users.node,
-            "relay": site.users.relay,
+            "oncofed": command,
+            "guard": users.guard,
+            "node_user": users.node,
+            "relay": users.relay,
             "network": _network(databases),
         },
     )

@@ -14,10 +14,8 @@ from fastapi.responses import RedirectResponse
 from oncofed.client.pages.accounts import SHORTEST_PASSWORD, Role
 from oncofed.client.pages.desk import (
     Desk,
-    Fields,
     Form,
     FormOf,
-    PageRefused,
     Visit,
     desk_of,
     fields_of,
@@ -37,6 +35,8 @@ from oncofed.client.pages.viewing_record import (
 )
 from oncofed.client.records.audit_entries import verify_audit_log
 from oncofed.errors import InvalidInput
+from oncofed.local_pages.forms import Fields
+from oncofed.local_pages.refusals import PageRefused
 from oncofed.words.language import Language, later
 
 router = APIRouter()

@@ -5,29 +5,28 @@ FastAPI without its own pages: no schema, no documentation.
 
 from __future__ import annotations
 
-from importlib.resources import files
-from pathlib import Path
+import logging
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 
 from oncofed.client.pages import account_pages, cohort_pages, language_pages, patient_pages, what_if_pages
 from oncofed.client.pages.account_pages import NO_SUCH_PAGE, signed_out
-from oncofed.client.pages.desk import Desk, PageRefused, SignInNeeded, desk_of
+from oncofed.client.pages.connections import RefusedConnections
+from oncofed.client.pages.desk import Desk, desk_of
 from oncofed.client.pages.peer_user import user_of_connection
 from oncofed.client.pages.rendering import open_page
-from oncofed.client.pages.shield import Shield
 from oncofed.client.pages.viewing_record import UNKNOWN_PAGE
+from oncofed.local_pages.refusals import PageRefused, SignInNeeded
+from oncofed.local_pages.rendering import static_file
+from oncofed.local_pages.shield import Shield, content_policy
 
-_SCRIPT, _STYLE = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
-_STATIC = {"pages.css": _STYLE, "pages.js": _SCRIPT}
+_log = logging.getLogger("oncofed.client.pages")
 
 
 def application(desk: Desk, *, refused_users: frozenset[int] = frozenset()) -> FastAPI:
     """The pages, behind their shield. refused_users: uids of this machine whose connections are refused."""
-    ours = Path(str(files("oncofed.client.pages").joinpath("static")))
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk = desk
     for pages in (account_pages, language_pages, patient_pages, what_if_pages, cohort_pages):
@@ -36,9 +35,10 @@ def application(desk: Desk, *, refused_users: frozenset[int] = frozenset()) -> F
     @app.get("/static/{name}")
     def static(name: str) -> Response:
         """Style and script: the only files that are served."""
-        if name not in _STATIC:
+        found = static_file(name)
+        if found is None:
             raise HTTPException(404)
-        return FileResponse(ours / name, media_type=_STATIC[name])
+        return found
 
     @app.exception_handler(SignInNeeded)
     def to_sign_in(request: Request, _: Exception) -> Response:
@@ -56,5 +56,11 @@ def application(desk: Desk, *, refused_users: frozenset[int] = frozenset()) -> F
         status = failure.status_code if isinstance(failure, HTTPException) else 404
         return open_page("refused.html.j2", request, {"refusal": NO_SUCH_PAGE}, status=status)
 
-    app.add_middleware(Shield, desk=desk, refused_users=refused_users, user_of=user_of_connection)
+    app.add_middleware(
+        Shield,
+        refuses=RefusedConnections(desk.hosts, refused_users, user_of_connection),
+        told=lambda reason: desk.record.refused("", reason),
+        log=_log,
+        policy=content_policy(),
+    )
     return app

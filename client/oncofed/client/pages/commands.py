@@ -73,8 +73,8 @@ def serve(
     from oncofed.client.pages.preparation import prepare
     from oncofed.client.pages.serving import desk_for
     from oncofed.client.pages.serving import serve as serve_pages
-    from oncofed.client.pages.sessions import Timeouts
     from oncofed.client.pages.viewing_record import viewing_key
+    from oncofed.local_pages.sessions import Timeouts
 
     refuse_place(folder, place)
     refused = refused_users(folder)

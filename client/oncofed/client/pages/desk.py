@@ -7,11 +7,10 @@ answered, and says nothing of what there would have been to see.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -20,12 +19,12 @@ from oncofed.client.pages.accounts import Accounts, Role
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.languages import language_of
 from oncofed.client.pages.password_turns import PasswordTurns
-from oncofed.client.pages.sessions import Session, Sessions, Timeouts
+from oncofed.client.pages.sessions import Session, Sessions
 from oncofed.client.pages.viewing_record import FORM, NO_SESSION, ROLE, ViewingRecord
+from oncofed.local_pages.forms import Fields, FormRefused, form_fields
+from oncofed.local_pages.refusals import PageRefused, SignInNeeded
+from oncofed.local_pages.sessions import Timeouts
 from oncofed.words.language import Language, later
-
-_LARGEST_FORM_BYTES = 16_384
-_MOST_FIELDS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,19 +72,6 @@ class Visit:
         return self.session.account
 
 
-class PageRefused(Exception):
-    """Answered with a page that says so. It was written down before it was raised. words: in English, told `later`."""
-
-    def __init__(self, status: int, words: str) -> None:
-        self.status = status
-        self.words = words
-        super().__init__(words)
-
-
-class SignInNeeded(Exception):
-    """Answered with the way to the sign-in page."""
-
-
 def desk_of(request: Request) -> Desk:
     desk = request.app.state.desk
     assert isinstance(desk, Desk)
@@ -130,37 +116,14 @@ def refusal(visit: Visit, reason: str, status: int, words: str) -> PageRefused:
     return PageRefused(status, words)
 
 
-Fields = Mapping[str, str]
-
-
 async def fields_of(request: Request) -> Fields:
     """The fields of a form of these pages. Raises PageRefused for any other body, or one that came from elsewhere."""
-    desk = desk_of(request)
-    if _comes_from_elsewhere(request) or _kind(request) != "application/x-www-form-urlencoded":
-        desk.record.refused("", FORM)
-        raise PageRefused(403, later("This form did not come from these pages."))
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LARGEST_FORM_BYTES:
-            raise PageRefused(413, later("This form is too long."))
     try:
-        found = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
-    except ValueError:
-        raise PageRefused(400, later("This form cannot be read.")) from None
-    return dict(found)
-
-
-def _kind(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def _comes_from_elsewhere(request: Request) -> bool:
-    """Browsers say where a form was: both signs are looked at, since old ones know only one."""
-    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
-        return True
-    origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("host", "")
+        return await form_fields(request)
+    except FormRefused as refused:
+        if refused.from_elsewhere:
+            desk_of(request).record.refused("", FORM)
+        raise
 
 
 @dataclass(frozen=True, eq=False)

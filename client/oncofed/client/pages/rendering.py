@@ -5,10 +5,8 @@ A picture is an element that `drawing` has escaped already. A name that a templa
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from functools import cache, partial
-from importlib.resources import files
 
 import jinja2
 from fastapi import Request
@@ -19,54 +17,36 @@ from oncofed.client.pages.desk import Desk, Visit, address_of, desk_of
 from oncofed.client.pages.languages import language_of, languages
 from oncofed.client.pages.patient_words import in_years
 from oncofed.client.pages.wording import time
+from oncofed.local_pages.rendering import environment_of, static_version
 from oncofed.words.language import Language, later
 from oncofed.words.names import capital, plain_name
 from oncofed.words.numbers import hazard_ratio, number, percent, whole
 
 
 @cache
-def environment_of(say: Language) -> jinja2.Environment:
+def templates_in(say: Language) -> jinja2.Environment:
     """Templates of one language: what they translate, and how their filters write numbers, is that language's."""
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        loader=jinja2.PackageLoader("oncofed.client.pages"),
-        extensions=["jinja2.ext.i18n"],
-    )
-    environment.policies["ext.i18n.trimmed"] = True
-    translated = say.translations
-    environment.install_gettext_callables(  # type: ignore[attr-defined]  # of the extension
-        translated.gettext, translated.ngettext, newstyle=True, pgettext=translated.pgettext
-    )
-    environment.filters.update(
-        capital=capital,
-        number=partial(number, say=say),
-        hazard_ratio=partial(hazard_ratio, say=say),
-        in_years=partial(in_years, say=say),
-        percent=partial(percent, say=say),
-        figures=say.figures,
+    return environment_of(
+        "oncofed.client.pages",
+        {
+            "capital": capital,
+            "number": partial(number, say=say),
+            "hazard_ratio": partial(hazard_ratio, say=say),
+            "in_years": partial(in_years, say=say),
+            "percent": partial(percent, say=say),
+            "say": say,
+            "time": partial(time, say=say),
+            "whole": partial(whole, say=say),
+            "plain_name": plain_name,
+        },
         say=say,
-        time=partial(time, say=say),
-        whole=partial(whole, say=say),
-        plain_name=plain_name,
     )
-    return environment
-
-
-@cache
-def static_version() -> str:
-    """Of style and script together: a browser keeps them for a day, and an update shall not be shown with old ones."""
-    folder = files("oncofed.client.pages").joinpath("static")
-    contents = [each.read_bytes() for each in sorted(folder.iterdir(), key=lambda each: each.name)]
-    return hashlib.sha256(b"".join(contents)).hexdigest()[:12]
 
 
 def read_templates() -> None:
     """Compile all of them, which takes longer than to fill them in."""
     for say in languages():
-        environment = environment_of(say)
+        environment = templates_in(say)
         for name in environment.list_templates(extensions=["j2"]):
             environment.get_template(name)
 
@@ -120,10 +100,9 @@ def _page(template: str, desk: Desk, say: Language, content: Mapping[str, object
         "version": static_version(),
         "model": desk.hospital.plan_hash[:12],
         "shown_at": f"{desk.now():{say.shown_at}}".lstrip("0"),
-        "language": say,
         "languages": languages(),
         "idle_seconds": int(desk.timeouts.idle),
         "here": "",
     }
-    text = environment_of(say).get_template(template).render({**common, **content})
+    text = templates_in(say).get_template(template).render({**common, **content})
     return HTMLResponse(text, status_code=status)

@@ -1,41 +1,33 @@
-"""Where do the pages listen, and what does the server itself write down?
+"""Where do the pages of a hospital listen?
 
-On loopback, or on a unix socket for a reverse proxy that does TLS; never on another address of the machine. The
-server's own access log is off (it would hold addresses), and a failure that escapes everything else is logged without
-its text and without a traceback's.
+On loopback, or on a unix socket for a reverse proxy that does TLS; never on another address of the machine.
 
 Refused: a socket where others of this machine, the relay among them, could reach it.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import shlex
 import socket
 import stat
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import uvicorn
-from fastapi import FastAPI
 
 from oncofed.client.pages.accounts import Accounts
 from oncofed.client.pages.application import application
 from oncofed.client.pages.desk import Desk
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.password_turns import PasswordTurns
-from oncofed.client.pages.sessions import Sessions, Timeouts
+from oncofed.client.pages.sessions import Sessions
 from oncofed.client.pages.viewing_record import ViewingRecord
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.errors import Fault, InvalidInput
-from oncofed.texts import one_line
+from oncofed.local_pages.listening import log_plainly, loopback_hosts, loopback_socket, serve_until_ended
+from oncofed.local_pages.sessions import Timeouts
 
-LOOPBACK = "127.0.0.1"
-_MOST_CONNECTIONS = 100
 _SOCKET_RIGHTS = 0o660
 
 
@@ -59,7 +51,7 @@ class Place:
         """What a browser may write into the header Host."""
         if self.name is not None:
             return frozenset({self.name})
-        return frozenset({f"{LOOPBACK}:{self.port}", f"localhost:{self.port}"})
+        return loopback_hosts(self.port)
 
 
 def desk_for(
@@ -82,45 +74,13 @@ def desk_for(
 def serve(desk: Desk, place: Place, *, refused_users: frozenset[int], ready: Callable[[], None]) -> None:
     """Until SIGTERM or Ctrl-C. ready: called when the socket listens. Raises InvalidInput when it cannot."""
     app = application(desk, refused_users=refused_users)
-    listening = _unix_socket(place.socket) if place.socket is not None else _loopback(place.port or 0)
-    log_plainly()
-    server = server_of(app)
-    ready()
+    listening = _unix_socket(place.socket) if place.socket is not None else loopback_socket(place.port or 0)
+    log_plainly("oncofed.client.pages")
     try:
-        server.run(sockets=[listening])
+        serve_until_ended(app, listening, ready=ready)
     finally:
-        listening.close()
         if place.socket is not None:
             place.socket.unlink(missing_ok=True)
-
-
-def server_of(app: FastAPI) -> uvicorn.Server:
-    """No access log of its own, no trust in what a header says of the client, no websockets."""
-    settings = uvicorn.Config(
-        app,
-        access_log=False,
-        log_config=None,
-        proxy_headers=False,
-        server_header=False,
-        lifespan="off",
-        ws="none",
-        limit_concurrency=_MOST_CONNECTIONS,
-        timeout_graceful_shutdown=5,
-    )
-    return uvicorn.Server(settings)
-
-
-def _loopback(port: int) -> socket.socket:
-    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        found.bind((LOOPBACK, port))
-        found.listen()  # now, so that who is told of the address does not come too early
-    except OSError as error:
-        found.close()
-        what = f"cannot be used ({os.strerror(error.errno or 0)})"
-        raise InvalidInput([Fault("--port", what, "Choose another.")]) from None
-    return found
 
 
 def _unix_socket(path: Path) -> socket.socket:
@@ -144,21 +104,3 @@ def _unix_socket(path: Path) -> socket.socket:
     finally:
         os.umask(before)
     return found
-
-
-class _Plain(logging.Formatter):
-    """One line each: no traceback and no text of an exception, which may quote what a page was about."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        said = record.getMessage() if record.exc_info is None else "failed"
-        return f"{self.formatTime(record)} {record.levelname} {record.name}: {one_line(said)}"
-
-
-def log_plainly() -> None:
-    """To standard error: our own lines, and the server's warnings."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Plain())
-    for name, level in (("oncofed.client.pages", logging.INFO), ("uvicorn", logging.WARNING)):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(level)

@@ -2,8 +2,8 @@
 
 `read_consortium` reads the same ``study.toml`` that `oncofed simulate` reads: [study], [data] schema, [model],
 [training], [privacy], [held_out], [explanations], [readiness], [validation], [reporting], and a section of its own,
-[consortium]. What only a simulation needs ([sites], [evaluation], the table itself) is passed over, so that a study
-that was tried on one machine is the study that is offered.
+[consortium]. What only a simulation needs ([sites], [evaluation], [assay.NAME], the table itself) is passed over, so
+that a study that was tried on one machine is the study that is offered.
 Every fault is reported at once. Paths are relative to the file.
 """
 
@@ -23,6 +23,7 @@ from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.server.deployment.validated_model import ModelPackage, schema_faults, who_trained_it
 from oncofed.server.rounds.strategies import strategy_faults
 from oncofed.study.chosen_settings import left_open
+from oncofed.study.panel_settings import PanelRequest
 from oncofed.study.plan_settings import (
     PlanSections,
     PlanSettings,
@@ -81,6 +82,13 @@ def _only_simulated(value: object, known: Known) -> object:
     return None
 
 
+def _not_between_hospitals(panel: PanelRequest | None, known: Known) -> PanelRequest | None:
+    if panel is not None and panel.is_asked:
+        what = "asks for a panel, which is trained in a simulation only, so far"
+        raise Wrong(what, "Leave it out. A study of fewer markers is a study with a schema of these.", key="markers")
+    return panel
+
+
 @dataclass(frozen=True)
 class _Data:
     schema: Annotated[Path, Rule(_readable)]
@@ -93,12 +101,14 @@ class _Data:
 
 @dataclass(frozen=True, kw_only=True)
 class _ConsortiumFile(PlanSections):
-    """As real hospitals mean it: [sites] and [evaluation] are not looked into."""
+    """As real hospitals mean it: [sites], [evaluation] and [assay.NAME] are not looked into."""
 
     data: _Data
     consortium: ConsortiumTerms = field(default_factory=ConsortiumTerms)
     sites: object = None
     evaluation: object = None
+    panel: Annotated[PanelRequest, Rule(_not_between_hospitals)] = field(default_factory=PanelRequest)
+    assay: object = None
 
 
 @dataclass(frozen=True)

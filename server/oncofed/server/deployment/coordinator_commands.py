@@ -19,6 +19,7 @@ from oncofed.server.deployment.membership_commands import (
     suspend,
 )
 from oncofed.server.deployment.watch_commands import metrics, status
+from oncofed.server.pages.commands import pages
 
 if TYPE_CHECKING:
     from oncofed.server.deployment.folder import CoordinatorFolder
@@ -42,6 +43,7 @@ def coordinator() -> None:
       oncofed study sign lung/study.toml --coordinator COORD --out lung.plan.json
       oncofed coordinator run COORD lung.plan.json
       oncofed coordinator status COORD
+      oncofed coordinator pages COORD
       oncofed coordinator resume COORD
       oncofed coordinator report COORD --out lung.html
       oncofed coordinator suspend COORD charite
@@ -305,12 +307,15 @@ def report(folder: CoordinatorFolder, study: str | None, out: Path) -> None:
       oncofed coordinator report COORD --out lung.html
     """
     from oncofed.server.deployment.runs import find_study
+    from oncofed.server.deployment.study_files import note_written
     from oncofed.server.report.page import write_report
     from oncofed.server.report.reading import read_deployed_study
 
-    write_report(read_deployed_study(folder.study(find_study(folder, study))), out)
+    path = folder.study(find_study(folder, study))
+    write_report(read_deployed_study(path), out)
+    note_written(path, "report", out)
     click.echo(f"Look at {out}")
 
 
-for _command in (status, metrics, approve, suspend, readmit, remove, rotate, enrol):
+for _command in (status, metrics, pages, approve, suspend, readmit, remove, rotate, enrol):
     coordinator.add_command(_command)

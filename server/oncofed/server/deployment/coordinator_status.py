@@ -2,16 +2,17 @@
 
 In lines, in JSON and as an exit code. The form of the JSON is `FORM`'s; fields may be added to it, none is taken away
 or means something else. Nothing in it is more than hospitals released. A study that cannot be read hides none of the
-others.
+others. What the server must be asked for (`ask_server`, a call to this machine that may take its time) is apart from
+what stands in the folder, so that nobody who looks often has to wait for it.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
@@ -110,8 +111,25 @@ class StudyStatus:
 
 
 @dataclass(frozen=True)
+class ServerWords:
+    """What the server said when it was asked.
+
+    states      of each node id, as Flower says; None while it does not answer, with `unreached`.
+    since       of those of which it knows since when.
+    runs        of each study that was asked about: the run that works on it or did last.
+    served      the certificate that it shows; None where it shows none.
+    """
+
+    states: Mapping[int, str] | None
+    since: Mapping[int, datetime] = field(default_factory=dict)
+    runs: Mapping[str, tuple[int, RunStatus] | None] = field(default_factory=dict)
+    served: Certificate | None = None
+    unreached: str = ""
+
+
+@dataclass(frozen=True)
 class CoordinatorStatus:
-    """states: what the SuperLink says of each node id; None while it does not answer, with `unreached`."""
+    """states, since, unreached: of `ServerWords`."""
 
     name: str
     at: datetime
@@ -119,7 +137,8 @@ class CoordinatorStatus:
     parts: tuple[Part, ...]
     certificates: tuple[Certificate, ...]
     hospitals: Hospitals
-    states: dict[int, str] | None
+    states: Mapping[int, str] | None
+    since: Mapping[int, datetime] = field(default_factory=dict)
     studies: tuple[StudyStatus, ...] = field(default=())
     unreached: str = ""
 
@@ -143,8 +162,24 @@ class CoordinatorStatus:
                 found[site.site] = self.states.get(site.node_id, UNKNOWN)
         return found | dict.fromkeys(self.hospitals.damaged, DAMAGED)
 
+    def since_of_hospitals(self) -> dict[str, datetime]:
+        """Since when each is what `of_hospitals` says; without those of whom nobody knows."""
+        found = {}
+        for site in self.hospitals.known.values():
+            if not site.is_member and site.decided_ms:
+                found[site.site] = datetime.fromtimestamp(site.decided_ms / 1000, tz=UTC)
+            elif site.is_member and site.node_id is not None and site.node_id in self.since:
+                found[site.site] = self.since[site.node_id]
+        return found
+
     def lines(self) -> Iterator[str]:
         """For a person: all but the studies."""
+        yield from self.troubles()
+        for name, state in self.of_hospitals().items():
+            yield f"{name:24s} {state}"
+
+    def troubles(self) -> Iterator[str]:
+        """For a person: what does not run, and which certificate ends."""
         if self.states is None:
             yield f"The server is not running ({self.unreached})"
         yield from (str(part) for part in self.parts if not part.runs)
@@ -155,11 +190,10 @@ class CoordinatorStatus:
             line = certificate.line(self.at, folder=self.folder)
             if line is not None:
                 yield line
-        for name, state in self.of_hospitals().items():
-            yield f"{name:24s} {state}"
 
     def fields(self) -> dict[str, object]:
         """For JSON."""
+        since = self.since_of_hospitals()
         return {
             "form": FORM,
             "name": self.name,
@@ -171,33 +205,59 @@ class CoordinatorStatus:
                 {"name": each.name, "until": None if each.until is None else each.until.isoformat(timespec="seconds")}
                 for each in self.certificates
             ],
-            "hospitals": [{"site": name, "state": state} for name, state in self.of_hospitals().items()],
+            "hospitals": [
+                {
+                    "site": name,
+                    "state": state,
+                    "since": since[name].isoformat(timespec="seconds") if name in since else None,
+                }
+                for name, state in self.of_hospitals().items()
+            ],
             "older_or_damaged_files": list(self.hospitals.told),
             "studies": [study.fields() for study in self.studies],
         }
 
 
-def coordinator_status(
-    folder: CoordinatorFolder, settings: CoordinatorSettings, *, studies: Sequence[str], now: datetime
-) -> CoordinatorStatus:
-    """studies: the hashes of those that are looked at. Raises InvalidInput for a folder that is no coordinator's."""
-    states, unreached, runs = None, "", dict[str, tuple[int, RunStatus] | None]()
+def ask_server(folder: CoordinatorFolder, settings: CoordinatorSettings, *, studies: Sequence[str]) -> ServerWords:
+    """studies: the hashes of those whose runs are asked about. Takes as long as a connection may, some 30 s."""
     try:
         with Control.of(folder) as control:
-            states = {node.node_id: node.status for node in control.list_nodes()}
+            nodes = control.list_nodes()
             runs = {plan_hash: _run_of(folder, control, plan_hash) for plan_hash in studies}
     except ControlRefused as refused:
-        unreached = str(refused)
+        return ServerWords(None, unreached=str(refused))
+    return ServerWords(
+        states={node.node_id: node.status for node in nodes},
+        since={node.node_id: node.since for node in nodes if node.since is not None},
+        runs=runs,
+        served=_served(settings),
+    )
+
+
+def coordinator_status(
+    folder: CoordinatorFolder,
+    settings: CoordinatorSettings,
+    *,
+    studies: Sequence[str],
+    now: datetime,
+    said: ServerWords | None = None,
+) -> CoordinatorStatus:
+    """studies: the hashes of those that are looked at. said: by the server; left out: it is asked.
+
+    Raises InvalidInput for a folder that is no coordinator's.
+    """
+    said = ask_server(folder, settings, studies=studies) if said is None else said
     return CoordinatorStatus(
         name=settings.name,
         at=now,
         folder=folder.root,
         parts=parts_of(folder.locks, logs=folder.logs, status=folder.status),
-        certificates=(*_kept(folder), *(_served(settings) if states is not None else ())),
+        certificates=(*_kept(folder), *(() if said.served is None else (said.served,))),
         hospitals=look_at(folder),
-        states=states,
-        studies=tuple(_study(folder, plan_hash, runs.get(plan_hash)) for plan_hash in studies),
-        unreached=unreached,
+        states=said.states,
+        since=said.since,
+        studies=tuple(_study(folder, plan_hash, said.runs.get(plan_hash)) for plan_hash in studies),
+        unreached=said.unreached,
     )
 
 
@@ -208,11 +268,12 @@ def _kept(folder: CoordinatorFolder) -> tuple[Certificate, ...]:
     )
 
 
-def _served(settings: CoordinatorSettings) -> Iterator[Certificate]:
+def _served(settings: CoordinatorSettings) -> Certificate | None:
     host, _, port = settings.local_address.rpartition(":")
     with suppress(OSError, ValueError):
         shown = ssl.get_server_certificate((host, int(port)), timeout=_LOOK_SECONDS)
-        yield Certificate("served", x509.load_pem_x509_certificate(shown.encode()).not_valid_after_utc)
+        return Certificate("served", x509.load_pem_x509_certificate(shown.encode()).not_valid_after_utc)
+    return None
 
 
 def _until(path: Path) -> datetime | None:

@@ -76,6 +76,11 @@ class CoordinatorFolder:
         return self.keys / "admin.token"
 
     @property
+    def pages_token(self) -> Path:
+        """What lets somebody in to the coordinator's pages (`pages.credential`)."""
+        return self.keys / "pages.token"
+
+    @property
     def sites(self) -> Path:
         return self.root / "sites"
 

@@ -342,6 +342,7 @@ def package(folder: Path, plan: str | None, study_file: Path | None, out: Path) 
     from oncofed.server.deployment.consortium_file import read_consortium  # noqa: PLC0415
     from oncofed.server.deployment.folder import CoordinatorFolder, read_settings  # noqa: PLC0415
     from oncofed.server.deployment.runs import find_study  # noqa: PLC0415
+    from oncofed.server.deployment.study_files import note_written  # noqa: PLC0415
     from oncofed.study.reporting import NOTHING_SAID  # noqa: PLC0415
 
     coordinator = CoordinatorFolder(folder.resolve())
@@ -350,7 +351,9 @@ def package(folder: Path, plan: str | None, study_file: Path | None, out: Path) 
     if study_file is not None:
         consortium = read_consortium(study_file)
         said = Said(consortium.study.name, consortium.study.title, consortium.reporting)
-    write_package_of_study(coordinator.study(find_study(coordinator, plan)), out, said)
+    study = coordinator.study(find_study(coordinator, plan))
+    write_package_of_study(study, out, said)
+    note_written(study, "package", out)
     click.echo(f"Wrote {out}. Begin with {out / 'model_card.md'}.")
     click.echo(missing_texts_in_words(NOTHING_SAID if said is None else said.reporting))
 

@@ -1,7 +1,8 @@
-"""What does a run leave in the study's folder for `status` and the report? Two files of JSON lines.
+"""What does a run leave in the study's folder for `status` and the report? Files of JSON lines.
 
 ``rounds.jsonl``: one finished round a line (hospitals that answered, those that did not and why, bytes, seconds).
 ``events.jsonl``: what else happened, in words, each with its time. Neither holds more than hospitals released.
+``written.jsonl``: where a person had a report or a package written, and when.
 
 A kill between the checkpoint and the line loses that line, never the round: `round.checkpoint` is what counts.
 """
@@ -13,13 +14,16 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from oncofed.server.rounds.rounds import RoundReport
 
 ROUNDS = "rounds.jsonl"
 EVENTS = "events.jsonl"
+WRITTEN = "written.jsonl"
+PLAN = "plan"
+"""The event that holds what each hospital said of the plan, whenever that has changed."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,11 @@ class StudyFiles:
 
     def note(self, event: str, **fields: str | int | float) -> None:
         """Append an event."""
-        self._append(EVENTS, {"event": event, **fields})
+        self.append(EVENTS, {"event": event, **fields})
+
+    def note_said(self, event: str, words: Mapping[str, str]) -> None:
+        """Append an event: what each hospital said, by its name. `report.decisions` reads it back."""
+        self.note(event, said="; ".join(f"{site}: {word}" for site, word in words.items()))
 
     def last_event(self) -> str:
         """The newest event's name, or "" before the first."""
@@ -43,7 +51,7 @@ class StudyFiles:
 
     def note_round(self, report: RoundReport) -> None:
         """Append a finished round."""
-        self._append(
+        self.append(
             ROUNDS,
             {
                 "round": report.round,
@@ -57,7 +65,8 @@ class StudyFiles:
             },
         )
 
-    def _append(self, name: str, fields: Mapping[str, object]) -> None:
+    def append(self, name: str, fields: Mapping[str, object]) -> None:
+        """A line to one of the files, with its time."""
         line = json.dumps({"at": self.now().isoformat(timespec="milliseconds"), **fields}, allow_nan=False)
         path = self.folder / name
         # A line that a kill cut short is closed first, or it would swallow this one.
@@ -67,3 +76,10 @@ class StudyFiles:
             file.write(("\n" if torn else "") + line + "\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+def note_written(study: Path, what: str, path: Path) -> None:
+    """Where a report or a package of the study in this folder was written. It stays, should the note fail."""
+    with suppress(OSError):
+        files = StudyFiles(study, lambda: datetime.now(UTC))
+        files.append(WRITTEN, {"what": what, "path": str(path.absolute())})

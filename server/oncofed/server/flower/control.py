@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
@@ -50,11 +51,15 @@ class UnknownRun(FederationFailure):
 
 @dataclass(frozen=True)
 class Node:
-    """public_key  PEM. status  registered | online | offline, as Flower says."""
+    """public_key  PEM. status  registered | online | offline, as Flower says. since  when, where Flower knows it.
+
+    A node that went without a word is offline since its last sign of life was too old, about a minute after it.
+    """
 
     node_id: int
     public_key: bytes
     status: str
+    since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -180,4 +185,13 @@ class _refusals:  # noqa: N801 - read as a statement: with _refusals(): ...
 
 
 def _node(info: NodeInfo) -> Node:
-    return Node(int(info.node_id), bytes(info.public_key), str(info.status))
+    told = {"online": info.last_activated_at, "offline": info.last_deactivated_at, "registered": info.registered_at}
+    return Node(int(info.node_id), bytes(info.public_key), str(info.status), _time(told.get(info.status, "")))
+
+
+def _time(text: str) -> datetime | None:
+    """Of ISO 8601 with a zone; None for anything else, since a time that is only shown stops nothing."""
+    with suppress(ValueError):
+        found = datetime.fromisoformat(text)
+        return found if found.tzinfo is not None else None
+    return None

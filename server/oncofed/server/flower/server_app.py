@@ -39,7 +39,7 @@ from oncofed.server.deployment.key_exchange import KeyExchange
 from oncofed.server.deployment.member_files import Hospitals, look_at
 from oncofed.server.deployment.offering import OfferPatience, offer_until_approved
 from oncofed.server.deployment.past_answers import with_past_answers
-from oncofed.server.deployment.study_files import StudyFiles
+from oncofed.server.deployment.study_files import PLAN, StudyFiles
 from oncofed.server.deployment.validated_model import validated_weights
 from oncofed.server.flower.app import flower_says_errors_only
 from oncofed.server.flower.prompt_grid import PromptGrid
@@ -80,7 +80,7 @@ def offer_and_wait(grid: Grid, document: StudyDocument, nodes: Mapping[str, int]
     patience = OfferPatience(seconds=document.plan.patience_seconds)
 
     def told(words: Mapping[str, str]) -> None:
-        files.note("plan", said=_listed(words))
+        files.note_said(PLAN, words)
 
     offer_until_approved(grid, document, nodes, patience=patience, told=told)
 
@@ -147,7 +147,7 @@ def _run_alone(
                 files.note("waiting", cause=told_last)
 
         def unready(words: Mapping[str, str]) -> None:
-            files.note("masking_keys", said=_listed(words))
+            files.note_said("masking_keys", words)
 
         ready: Ready = everybody_online
         if plan.needs_masking_keys:
@@ -167,7 +167,7 @@ def _run_alone(
         # Weights that nobody trained are no model, and none is signed.
         said = deliver(grid, document, nodes, state) if plan.trains else {}
         if said:
-            files.note("delivered", said=_listed(said))
+            files.note_said("delivered", said)
     except OncofedError as error:
         with suppress(OSError):  # a full disk may be the very cause
             files.note("stopped", cause=str(error))
@@ -259,10 +259,6 @@ def build_app(*, offer: Offer, deliver: Deliver) -> ServerApp:
             )
 
     return server_app
-
-
-def _listed(words: Mapping[str, str]) -> str:
-    return "; ".join(f"{site}: {word}" for site, word in words.items())
 
 
 def _own_folder() -> CoordinatorFolder:

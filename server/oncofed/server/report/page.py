@@ -93,11 +93,11 @@ def _content(study: DeployedStudy) -> dict[str, Any]:
             (one_line(each.site), one_line(each.reason), len(each.rounds), in_ranges(each.rounds)) for each in found
         ],
         "meanings": sorted({(each.reason, each.explained) for each in found if each.explained}),
-        "events": _events(study),
+        "events": events_of(study),
         "rounds_figure": rounds_picture(study.rounds, planned=plan.training.rounds),
         "rounds_words": _rounds_words(study),
         "model_facts": _model_facts(study),
-        "delivered": _delivered(study),
+        "delivered": delivered_of(study),
         "measured": _measured(study),
         "calibration": _calibration(study),
         "gains": None if study.weights is None else released_gains(plan, study.summaries),
@@ -137,7 +137,7 @@ def _answer(study: DeployedStudy, cost: PlanCost | None) -> str:
     )
 
 
-def _events(study: DeployedStudy) -> list[tuple[str, str, list[str]]]:
+def events_of(study: DeployedStudy) -> list[tuple[str, str, list[str]]]:
     """(when, what, in words). The same thing again and again, such as waiting for a hospital, is one entry."""
     entries = []
     for (event, words), same in groupby(study.events, key=lambda each: (each.event, each.words)):
@@ -262,7 +262,7 @@ def _signer(plan: StudyPlan) -> str:
     return plan.coordinator_public_key if plan.validates is None else plan.validates.coordinator_public_key
 
 
-def _delivered(study: DeployedStudy) -> list[tuple[str, str]]:
+def delivered_of(study: DeployedStudy) -> list[tuple[str, str]]:
     """Every hospital once study.delivered names one, else none."""
     if not study.delivered:
         return []

@@ -25,9 +25,9 @@ from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.study_document import LARGEST_BYTES, read_document, schema_of
 from oncofed.protocol.wire_form import LARGEST_MESSAGE
 from oncofed.server.deployment.delivery import MODEL, RELEASE
-from oncofed.server.deployment.study_files import EVENTS, ROUNDS
+from oncofed.server.deployment.study_files import EVENTS, ROUNDS, WRITTEN
 from oncofed.server.deployment.validated_model import validated_weights
-from oncofed.server.report.study import DeployedStudy, RoundRow, StudyEvent
+from oncofed.server.report.study import DeployedStudy, RoundRow, StudyEvent, Written
 from oncofed.server.rounds.checkpoint import has_checkpoint, load_checkpoint
 from oncofed.server.rounds.state import NO_SUMMARIES
 
@@ -59,6 +59,16 @@ def read_deployed_study(folder: Path) -> DeployedStudy:
         summaries=NO_SUMMARIES if state is None else state.summaries,
     )
     return _with_model(study, folder)
+
+
+def written_of(folder: Path) -> tuple[Written, ...]:
+    """What was written of the study in this folder, each place once, the newest first. Raises InvalidInput."""
+    found = {(each.what, each.path): each for each in _read(folder / WRITTEN, _written)}
+    return tuple(sorted(found.values(), key=lambda each: each.at, reverse=True))
+
+
+def _written(fields: Mapping[str, object]) -> Written:
+    return Written(_time(fields["at"]), str(fields["what"]), Path(str(fields["path"])))
 
 
 def _with_model(study: DeployedStudy, folder: Path) -> DeployedStudy:

@@ -30,9 +30,8 @@ def status_lines(study: DeployedStudy, *, shown: str = "") -> tuple[str, ...]:
             f"last recorded round: {last.round}, finished {last.finished_at:%Y-%m-%d %H:%M:%S %Z}".rstrip()
             + f", {decimals(last.seconds, 1)} s, {len(last.answered)} of {len(plan.roster)} answered"
         )
-    newest = study.events[-1] if study.events else None
-    told = study.finished or newest == study.stopped
-    if newest is not None and not told and not any(row.finished_at > newest.at for row in study.rounds):
+    newest = study.newest
+    if newest is not None:
         words = "; ".join(line.strip() for line in newest.words.splitlines() if line.strip())
         lines.append(f"since {newest.at:%Y-%m-%d %H:%M:%S %Z}: {newest.event}{f' ({words})' if words else ''}")
     if study.unrecorded:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -48,6 +49,15 @@ class StudyEvent:
     at: datetime
     event: str
     words: str
+
+
+@dataclass(frozen=True)
+class Written:
+    """A report or a package, and where somebody had it written. It may have been moved away since."""
+
+    at: datetime
+    what: str
+    path: Path
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +107,14 @@ class DeployedStudy:
         last = self.events[-1]
         went_on = any(row.finished_at > last.at for row in self.rounds)
         return last if last.event == "stopped" and not went_on else None
+
+    @property
+    def newest(self) -> StudyEvent | None:
+        """What happened last, unless a round was finished since, or `finished` or `stopped` tell it already."""
+        last = self.events[-1] if self.events else None
+        if last is None or self.finished or last == self.stopped:
+            return None
+        return None if any(row.finished_at > last.at for row in self.rounds) else last
 
     @property
     def unrecorded(self) -> tuple[int, ...]:

@@ -22,9 +22,10 @@ import numpy as np
 
 from oncofed.client.pages.accounts import Accounts, Role
 from oncofed.client.pages.preparation import prepare
-from oncofed.client.pages.serving import LOOPBACK, Place, desk_for, serve
-from oncofed.client.pages.sessions import Timeouts
+from oncofed.client.pages.serving import Place, desk_for, serve
 from oncofed.client.pages.viewing_record import viewing_key
+from oncofed.local_pages.listening import LOOPBACK
+from oncofed.local_pages.sessions import Timeouts
 from oncofed.simulations.benchmarks.large_hospital import large_hospital
 from oncofed.simulations.benchmarks.side_by_side import Spread, ratio
 from oncofed.simulations.benchmarks.tables import Table, verdict

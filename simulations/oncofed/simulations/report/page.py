@@ -35,6 +35,7 @@ from oncofed.simulations.report.marker_plots import (
     waterfall_limits,
     waterfall_picture,
 )
+from oncofed.simulations.report.panels import panel_content
 from oncofed.simulations.report.plots import (
     NAMED_SITES,
     calibration_picture,
@@ -103,6 +104,7 @@ def _content(result: RunResult) -> dict[str, Any]:
         **_subgroups(result),
         **_left_out(result),
         **_layers(result),
+        **panel_content(result),
         **_explained(result),
         **_key_markers(result),
         "calibration": None
@@ -352,7 +354,7 @@ def _settings(result: RunResult) -> list[tuple[str, Facts]]:
     protection: Facts = [("Mode", privacy.mode.value)]
     if privacy.mode.private:
         protection += [
-            ("Epsilon, delta planned", f"{decimals(privacy.epsilon, 2)}, {scientific(privacy.delta)}"),
+            ("Epsilon, delta planned", f"{decimals(study.privacy.epsilon, 2)}, {scientific(privacy.delta)}"),
             ("Reserve rounds", str(study.privacy.reserve_rounds)),
         ]
     return [

@@ -73,7 +73,7 @@ def privacy_statement(result: RunResult) -> PrivacyStatement:
         facts=(
             ("Mode", f"{privacy.mode.value}: {_mode_in_words(privacy)}"),
             ("Epsilon spent, largest over hospitals", decimals(spent, 2)),
-            ("Epsilon planned", f"{decimals(privacy.epsilon, 2)} (including the reserve below)"),
+            ("Epsilon planned", f"{decimals(result.study.privacy.epsilon, 2)} (including the reserve below)"),
             ("Delta", scientific(privacy.delta)),
             ("Unit of protection", "one patient of one hospital, with everything recorded about that patient"),
             ("Relation", _relation(privacy.relation)),
@@ -141,6 +141,10 @@ def _releases(result: RunResult) -> str:
         text += f"; {steps} a round, each patient in a step with probability {training.sampling_rate:g}"
     for summary in result.plan.summaries:
         text += f"; then {plain_name(summary.name)}, once, with noise multiplier {summary.noise_multiplier:.3g}"
+    if (panel := result.panel) is not None:
+        text += f"; then {counted(len(panel.rounds), 'round', 'rounds')} for a panel of {len(panel.markers)} markers"
+        if panel.plan.privacy.mode.private:
+            text += f", with {panel.plan.privacy.noise_multiplier:.3g} times the clip norm as noise"
     return text
 
 

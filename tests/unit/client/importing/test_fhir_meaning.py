@@ -42,6 +42,9 @@ def changed(*pairs: tuple[str, str]) -> str:
     return text
 
 
+ONE_SERVER = MAPPING.replace('path = "fhir"', 'path = "fhir"\none_server = true')
+
+
 def test_two_patients_are_what_their_resources_say(tmp_path: Path) -> None:
     assert cells(imported(tmp_path, two_patients())) == {
         "a": {"days": 100.0, "died": 1, "crp": 7.5, "ecog": None},
@@ -63,7 +66,7 @@ def test_two_patients_are_what_their_resources_say(tmp_path: Path) -> None:
 )
 def test_every_kind_of_reference_leads_to_its_patient(subject: Resource, tmp_path: Path) -> None:
     who = patient("a", identifier=[{"system": "urn:clinic", "value": "4711"}])
-    found = cells(imported(tmp_path, [who, diagnosis("a"), AWAKE, crp(7.5) | {"subject": subject}]))
+    found = cells(imported(tmp_path, [who, diagnosis("a"), AWAKE, crp(7.5) | {"subject": subject}], mapping=ONE_SERVER))
     assert found["a"]["crp"] == 7.5
 
 
@@ -251,22 +254,44 @@ def test_of_two_identifiers_of_one_system_the_official_one_counts(tmp_path: Path
     assert list(cells(imported(tmp_path, [who, diagnosis("a"), AWAKE], mapping=text))) == ["200"]
 
 
-def test_patients_of_two_servers_are_refused(tmp_path: Path) -> None:
-    path = write(tmp_path, [])
-    entries = [
-        {"fullUrl": f"https://{name}.example/fhir/Patient/{name}", "resource": patient(name)} for name in ("a", "b")
-    ]
-    (tmp_path / "fhir" / "bundle.json").write_text(json.dumps({"resourceType": "Bundle", "entry": entries}))
-    with pytest.raises(InvalidInput, match="holds patients of several servers"):
-        import_cohort(read_mapping(path))
+SEVERAL = "holds resources of several servers, or may hold some"
 
 
-def test_patients_of_two_servers_with_one_id_are_no_versions_of_one_another(tmp_path: Path) -> None:
-    who = [patient("a", birthDate=born) | {"meta": {"versionId": born[-1]}} for born in ("1960-04-01", "1930-01-02")]
+@pytest.mark.parametrize("names", [("a", "b"), ("a", "a")])
+def test_patients_of_two_servers_are_refused(names: tuple[str, str], tmp_path: Path) -> None:
+    """Also where one would be an older version of the other."""
+    who = [patient(name) | {"meta": {"versionId": str(n)}} for n, name in enumerate(names)]
+    listed = [(f"https://{n}.example/fhir/Patient/{each['id']}", each) for n, each in enumerate(who)]
+    with pytest.raises(InvalidInput, match=SEVERAL):
+        bundles(tmp_path, [*listed, (None, diagnosis("a")), (None, AWAKE)])
+
+
+@pytest.mark.parametrize("whose", ["http://lab.example/fhir/", None])
+@pytest.mark.parametrize(
+    ("subject", "address", "same"),
+    [
+        ("Patient/a", None, True),
+        ("http://lab.example/fhir/Patient/a", None, False),
+        ("http://lab.example/fhir/Patient/a/_history/1", "urn:uuid:1", False),
+        ("Patient/a", "http://lab.example/fhir/Observation/o", False),  # relative to the address of its entry
+        ("Patient/a", "urn:uuid:1", True),
+        ({"identifier": {"system": "urn:clinic", "value": "4711"}}, None, True),
+    ],
+)
+def test_an_id_without_an_address_is_that_of_no_server_that_another_address_names(
+    whose: str | None, subject: str | Resource, address: str | None, same: bool, tmp_path: Path
+) -> None:
+    """The bulk export of a hospital tells no address, and a laboratory's number 1 is somebody else."""
+    who = patient("a", identifier=[{"system": "urn:clinic", "value": "4711"}])
+    value = crp(7.5, ident="o") | {"subject": {"reference": subject} if isinstance(subject, str) else subject}
     listed: list[tuple[str | None, Resource]]
-    listed = [(f"https://{n}.example/fhir/Patient/a", each) for n, each in enumerate(who)]
-    with pytest.raises(InvalidInput, match="holds patients of several servers"):
-        bundles(tmp_path, listed[:1], [*listed[1:], (None, diagnosis("a")), (None, AWAKE)])
+    listed = [(whose and f"{whose}Patient/a", who), (None, diagnosis("a")), (None, AWAKE), (address, value)]
+    if not same and whose is None:
+        with pytest.raises(InvalidInput, match=SEVERAL):
+            bundles(tmp_path, listed)
+        assert cells(bundles(tmp_path, listed, mapping=ONE_SERVER))["a"]["crp"] == 7.5
+        return
+    assert cells(bundles(tmp_path, listed))["a"]["crp"] == 7.5
 
 
 MRN = "https://clinic.example/mrn"
@@ -276,41 +301,59 @@ def known(name: str, number: str, **content: object) -> Resource:
     return patient(name, identifier=[{"system": MRN, "value": number}], **content)
 
 
-NO_SYSTEM: Resource = {"identifier": [{"value": "100"}]}
+def versions(one: Resource, other: Resource) -> list[Resource]:
+    return [each | {"meta": {"versionId": str(n)}} for n, each in enumerate((one, other))]
+
+
+def of_b(value: Resource) -> Resource:
+    return value | {"subject": {"reference": "Patient/b"}}
+
+
+UNLIKE = r"ids have copies of different patients, births, genders or drugs.* \(1 row\)"
 
 
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        (known("1", "100", birthDate="1950-01-01"), known("1", "200", birthDate="1970"), False),
-        (known("1", "100", birthDate="1950", gender="male"), known("1", "200", birthDate="1950"), False),
-        (known("1", "100"), known("1", "200"), True),  # a number of a visit, or one that was corrected
-        (known("1", "100", gender="male"), known("1", "200"), True),  # born on one day
-        (patient("1", birthDate="1900-01-01", gender="unknown"), patient("1"), True),  # an emergency
-        (patient("1", birthDate="1900-01-01", **NO_SYSTEM), patient("1", identifier=[{"value": "200"}]), True),
-        (patient("1", birthDate="1950-01-01", gender="male"), patient("1", birthDate="1970"), False),
-        (known("1", "100", birthDate="1950-01-01", gender="male"), known("1", "100"), True),  # what was corrected
-        (patient("1", birthDate="1950-01-01"), patient("1"), True),
-        (patient("1", birthDate="1960", gender="male"), patient("1"), True),
-        (patient("1"), known("1", "200"), True),
+        (patient("a", birthDate="1950-01-01"), patient("a"), False),
+        (patient("a", gender="male"), patient("a"), False),
+        (known("a", "100"), known("a", "200"), True),  # a number of a visit, or one that was corrected
+        (patient("a", deceasedBoolean=False), patient("a", deceasedDateTime="2020-09-01"), True),
+        (crp(300, ident="1"), of_b(crp(5, ident="1")), False),
+        (crp(300, ident="1"), crp(5, ident="1") | {"subject": {"reference": "Patient/a/_history/4"}}, True),
+        (crp(300, ident="1"), crp(5, "urn:uuid:a", ident="1"), True),
     ],
 )
-def test_versions_of_one_id_are_of_one_person(one: Resource, other: Resource, same: bool, tmp_path: Path) -> None:
-    """Servers number patients alike, and their exports may lie in one folder."""
-    versions = [each | {"meta": {"versionId": str(n)}} for n, each in enumerate((one, other))]
-    resources = [*versions, diagnosis("1"), observation("1", "2020-03-01")]
-    if same:
-        found = imported(tmp_path, resources)
-        assert list(cells(found)) == ["1"]
-        return
-    with pytest.raises(InvalidInput, match=r"have versions of different people.* \(1 row\)"):
-        imported(tmp_path, resources)
+def test_copies_of_one_id_are_of_one_patient_where_no_address_tells_the_server(
+    one: Resource, other: Resource, same: bool, tmp_path: Path
+) -> None:
+    """Servers number alike, and their exports may lie in one folder; or something was corrected."""
+    listed: list[tuple[str | None, Resource]]
+    listed = [(None, each) for each in (*versions(one, other), patient("b"), diagnosis("a"), AWAKE)]
+    listed += [("urn:uuid:a", patient("a"))] if one["resourceType"] != "Patient" else []
+    if not same:
+        with pytest.raises(InvalidInput, match=UNLIKE):
+            bundles(tmp_path, listed)
+    assert "a" in cells(bundles(tmp_path, listed, mapping=MAPPING if same else ONE_SERVER))
 
 
-def test_versions_that_differ_in_one_thing_are_told_once(tmp_path: Path) -> None:
-    versions = [known("a", number) | {"meta": {"versionId": number}} for number in ("100", "200")]
-    told = notes(imported(tmp_path, [*versions, diagnosis("a"), AWAKE]))
-    assert told.count("1 ids of patients have versions with another identifier, birth or gender") == 1
+def test_copies_of_one_address_are_versions_whatever_was_corrected(tmp_path: Path) -> None:
+    one, other = patient("a", birthDate="1950-01-01", gender="unknown"), patient("a")
+    listed: list[tuple[str | None, Resource]]
+    listed = [(f"http://s.example/Patient/a/_history/{n}", each) for n, each in enumerate(versions(one, other))]
+    of_whom = versions(of_b(crp(300, ident="1")), crp(5, ident="1"))
+    listed += [(f"http://s.example/Observation/1/_history/{n}", each) for n, each in enumerate(of_whom)]
+    assert cells(bundles(tmp_path, [*listed, (None, diagnosis("a")), (None, AWAKE)]))["a"]["crp"] == 5
+
+
+def test_several_identifiers_of_the_system_that_is_asked_are_told(tmp_path: Path) -> None:
+    text = MAPPING.replace('path = "fhir"', f'path = "fhir"\nidentifier = "{MRN}"')
+    who = patient("a", identifier=[{"system": MRN, "use": "official", "value": value} for value in ("200", "100")])
+    found = imported(tmp_path, [who, diagnosis("a"), AWAKE], mapping=text)
+    assert list(cells(found)) == ["100"]
+    assert notes(found).count("1 patients have several identifiers of its system") == 1
+    found = imported(tmp_path, [known("a", "100", gender="male"), diagnosis("a"), AWAKE], mapping=text)
+    assert "several identifiers" not in notes(found)
 
 
 def test_an_identifier_that_several_outside_of_the_study_have_is_told(tmp_path: Path) -> None:
@@ -353,7 +396,7 @@ def test_a_patient_of_another_server_is_another_patient(base: str, same: bool, t
     if same:
         assert cells(bundles(tmp_path, listed))["a"]["crp"] == 7.5
         return
-    with pytest.raises(InvalidInput, match="holds patients of several servers"):
+    with pytest.raises(InvalidInput, match=SEVERAL):
         bundles(tmp_path, listed)
 
 
@@ -374,15 +417,13 @@ def test_a_link_to_another_server_makes_nobody_of_this_one_another(
     assert ("1 patients are linked to one of another server" in notes(found)) != same
 
 
-@pytest.mark.parametrize(("bases", "same"), [(("s1", "s1"), True), (("s1", "old"), False)])
-def test_where_no_address_names_the_server_links_to_two_of_them_are_not_followed(
-    bases: tuple[str, str], same: bool, tmp_path: Path
-) -> None:
-    links = [{"other": {"reference": f"http://{each}.example/Patient/b"}, "type": "replaces"} for each in bases]
-    who = [patient("a", link=links), patient("b"), diagnosis("a"), diagnosis("b"), AWAKE, crp(300, "b")]
-    found = imported(tmp_path, who)
-    assert (cells(found)["a"]["crp"] == 300) == same
-    assert ("1 patients are linked to one of another server" in notes(found)) != same
+@pytest.mark.parametrize("mapping", [MAPPING, ONE_SERVER])
+def test_where_no_address_names_the_server_absolute_links_are_not_followed(mapping: str, tmp_path: Path) -> None:
+    who = patient("a", link=[{"other": {"reference": "http://old.example/Patient/b"}, "type": "replaces"}])
+    resources = [who, patient("b"), diagnosis("a"), diagnosis("b"), AWAKE, crp(300, "b")]
+    found = imported(tmp_path, resources, mapping=mapping)
+    assert (cells(found)["a"]["crp"] == 300) == (mapping is ONE_SERVER)
+    assert ("1 patients are linked to one of another server" in notes(found)) != (mapping is ONE_SERVER)
 
 
 # --- copies and versions
@@ -721,6 +762,7 @@ def with_marker(part: str, marker: str) -> str:
 
 
 THERAPY = '[[marker]]\nname = "ecog"\nsource = "extra"\ncodes = ["L01*"]\nwithout_row = "0"\ntake = "max"\n'
+THERAPY += "may_be_of_nobody = true\n"
 DRUG = {"medicationCodeableConcept": concept("http://fhir.de/CodeSystem/bfarm/atc", "L01XA01")}
 DRUG_ITSELF: Resource = {"code": DRUG["medicationCodeableConcept"]}
 CONTAINED = {
@@ -752,7 +794,8 @@ def test_medications_are_found_by_code_and_by_reference(
     medication["identifier"] = [{"system": "urn:pharmacy", "value": "4711"}]
     taken = {"resourceType": "MedicationStatement", "id": "t", "status": status, "effectiveDateTime": "2020-02-01"}
     resources = [taken | of("a") | drug, patient("a"), diagnosis("a"), AWAKE, medication]
-    assert cells(imported(tmp_path, resources, mapping=with_marker("fhir_medications", THERAPY)))["a"]["ecog"] == given
+    mapping = with_marker("fhir_medications", THERAPY).replace('path = "fhir"', 'path = "fhir"\none_server = true')
+    assert cells(imported(tmp_path, resources, mapping=mapping))["a"]["ecog"] == given
 
 
 ATC = "http://fhir.de/CodeSystem/bfarm/atc"
@@ -785,6 +828,7 @@ def test_every_code_of_a_medication_and_of_its_ingredients_counts(
     found = imported(tmp_path, resources, mapping=with_marker("fhir_medications", THERAPY))
     assert [row["ecog"] for row in cells(found).values()] == [1, 0]
     assert "medication" not in notes(found)
+    assert "usual system" not in notes(found)
 
 
 def preparation(ident: str, *ingredients: str, **content: object) -> Resource:
@@ -826,7 +870,8 @@ def test_an_ingredient_may_be_a_resource_of_its_own(
     [
         ({"medicationReference": {"reference": "Medication/nowhere"}}, "1 rows name a medication that is not among"),
         ({"medicationReference": {"reference": "Medication/bare"}}, "1 rows name a medication without a code"),
-        ({"medicationReference": {"type": "Medication"}}, "1 resources have no code, and give no row"),
+        ({"medicationReference": {"type": "Medication"}}, "1 resources have no code of the usual system"),
+        ({"medicationReference": {"reference": "#m"}}, "1 resources have no code of the usual system"),
     ],
 )
 def test_a_drug_that_nobody_can_name_is_told(drug: Resource, words: str, tmp_path: Path) -> None:
@@ -840,27 +885,31 @@ S1 = "http://s1.example/fhir/"
 
 
 @pytest.mark.parametrize(
-    ("address", "reference", "given"),
+    ("patients", "reference", "given"),
     [
-        (f"{S1}Medication/m", "http://pharmacy.example/fhir/Medication/m", 0),
-        (f"{S1}Medication/m", "https://s1.example/fhir/Medication/m/_history/3", 1),
-        ("http://pharmacy.example/fhir/Medication/m", "http://pharmacy.example/fhir/Medication/m", 1),
-        ("http://pharmacy.example/fhir/Medication/m", f"{S1}Medication/m", 0),
-        ("http://pharmacy.example/fhir/Medication/m", "Medication/m", 1),
-        (None, "http://pharmacy.example/fhir/Medication/m", 0),
-        (None, f"{S1}Medication/m", 1),
+        (S1, "http://pharmacy.example/fhir/Medication/m", 0),
+        (S1, "https://s1.example/fhir/Medication/m/_history/3", 1),
+        (S1, "Medication/m", 1),
+        (None, "http://pharmacy.example/fhir/Medication/m", None),  # nobody knows which server is this one
+        (None, "Medication/m", 1),
     ],
 )
+@pytest.mark.parametrize("addressed", [True, False])
 def test_a_medication_of_another_server_is_another_drug(
-    address: str | None, reference: str, given: int, tmp_path: Path
+    patients: str | None, reference: str, given: int | None, addressed: bool, tmp_path: Path
 ) -> None:
     """And is told, since a row of which nobody knows the drug is none that was not given."""
     medication: Resource = {"resourceType": "Medication", "id": "m", "code": concept(ATC, "L01XA01")}
     taken = {"resourceType": "MedicationStatement", "id": "t", "status": "active", "effectiveDateTime": "2020-02-01"}
     taken |= of("a") | {"medicationReference": {"reference": reference}}
-    listed: list[tuple[str | None, Resource]] = [(f"{S1}Patient/a", patient("a")), (None, diagnosis("a"))]
-    listed += [(None, AWAKE), (None, taken), (address, medication)]
-    found = bundles(tmp_path, listed, mapping=with_marker("fhir_medications", THERAPY))
+    listed: list[tuple[str | None, Resource]] = [(patients and f"{S1}Patient/a", patient("a")), (None, diagnosis("a"))]
+    listed += [(None, AWAKE), (None, taken), (f"{S1}Medication/m" if addressed and patients else None, medication)]
+    mapping = with_marker("fhir_medications", THERAPY)
+    if given is None:
+        with pytest.raises(InvalidInput, match=SEVERAL):
+            bundles(tmp_path, listed, mapping=mapping)
+        mapping, given = mapping.replace('path = "fhir"', 'path = "fhir"\none_server = true', 1), 1
+    found = bundles(tmp_path, listed, mapping=mapping)
     assert cells(found)["a"]["ecog"] == given
     assert ("1 rows name a medication that is not among" in notes(found)) != given
 
@@ -869,42 +918,38 @@ def test_a_medication_of_another_server_is_another_drug(
     ("one", "other", "same"),
     [
         ({"code": concept(ATC, "L01XA01")}, {"code": concept(ATC, "B05BB01")}, False),
-        ({"code": concept("urn:pzn", "7")}, {"code": concept("urn:pzn", "8")}, False),
-        (
-            {"code": concept("urn:pzn", "7")},
-            {"code": concept("urn:pzn", "7"), "ingredient": [{"itemCodeableConcept": concept(ATC, "L01XA01")}]},
-            True,
-        ),
-        ({"code": {"text": "Cisplatin"}}, {"code": concept(ATC, "L01XA01")}, True),
+        ({"code": {"text": "Cisplatin"}}, {"code": concept(ATC, "L01XA01")}, False),
         ({"code": concept("http://www.whocc.no/atc", "L01XA01")}, {"code": concept(ATC, "L01XA01")}, True),
     ],
 )
-def test_versions_of_one_medication_are_of_one_drug(one: Resource, other: Resource, same: bool, tmp_path: Path) -> None:
+def test_copies_of_one_medication_are_of_one_drug(one: Resource, other: Resource, same: bool, tmp_path: Path) -> None:
     """Servers number drugs alike, and the newest would be everybody's."""
-    versions: list[Resource] = [
-        {"resourceType": "Medication", "id": "1", "meta": {"versionId": str(n)}} | each
-        for n, each in enumerate((one, other))
-    ]
+    drug = {"resourceType": "Medication", "id": "1"}
     taken = {"resourceType": "MedicationStatement", "id": "t", "status": "active", "effectiveDateTime": "2020-02-01"}
     taken |= of("a") | {"medicationReference": {"reference": "Medication/1"}}
-    resources = [patient("a"), diagnosis("a"), AWAKE, taken, *versions]
-    if same:
-        found = imported(tmp_path, resources, mapping=with_marker("fhir_medications", THERAPY))
-        assert cells(found)["a"]["ecog"] == 1
-        return
-    with pytest.raises(InvalidInput, match=r"ids of medications have versions of different drugs.* \(1 row\)"):
-        imported(tmp_path, resources, mapping=with_marker("fhir_medications", THERAPY))
+    resources = [patient("a"), diagnosis("a"), AWAKE, taken, *versions(drug | one, drug | other)]
+    mapping = with_marker("fhir_medications", THERAPY)
+    if not same:
+        with pytest.raises(InvalidInput, match=UNLIKE):
+            imported(tmp_path, resources, mapping=mapping)
+        mapping = mapping.replace('path = "fhir"', 'path = "fhir"\none_server = true', 1)
+    found = imported(tmp_path, resources, mapping=mapping)
+    assert cells(found)["a"]["ecog"] == (other["code"] != concept(ATC, "B05BB01"))
+    assert "1 are copies or older versions" in notes(found)
 
 
-def test_versions_of_one_medication_are_of_one_server(tmp_path: Path) -> None:
-    drug: Resource = {"resourceType": "Medication", "id": "1", "code": {"text": "Cisplatin"}}
-    listed = [(f"http://{each}.example/fhir/Medication/1", drug) for each in ("a", "b")]
-    with pytest.raises(InvalidInput, match="ids of medications have versions of different drugs"):
-        bundles(
-            tmp_path,
-            [*listed, (None, patient("a")), (None, diagnosis("a")), (None, AWAKE)],
-            mapping=with_marker("fhir_medications", THERAPY),
-        )
+@pytest.mark.parametrize("system", ["http://www.nlm.nih.gov/research/umls/rxnorm", ""])
+def test_resources_without_a_code_of_the_usual_system_are_told(system: str, tmp_path: Path) -> None:
+    """Who was treated by another code counts as not treated."""
+    taken: Resource = {"resourceType": "MedicationStatement", "status": "active", "effectiveDateTime": "2020-02-01"}
+    drugs = [DRUG, {"medicationCodeableConcept": concept(system, "309311") if system else {"text": "Cisplatin"}}]
+    resources = [taken | {"id": str(n)} | of("a") | drug for n, drug in enumerate(drugs)]
+    found = imported(
+        tmp_path,
+        [*resources, patient("a"), diagnosis("a"), AWAKE],
+        mapping=with_marker("fhir_medications", THERAPY),
+    )
+    assert notes(found).count("1 resources have no code of the usual system") == 1
 
 
 def test_resources_without_a_code_of_the_system_that_is_named_are_told(tmp_path: Path) -> None:
@@ -953,6 +998,20 @@ def test_a_gene_that_was_not_studied_is_not_measured(found: list[Resource], want
     assert (
         cells(imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, *found], mapping=mapping))["a"]["ecog"] == wanted
     )
+
+
+def test_a_variant_of_which_nobody_knows_the_patient_is_refused_unless_the_mapping_leaves_it_out(
+    tmp_path: Path,
+) -> None:
+    """Of a patient whose region was studied it would be 0."""
+    marker = '[[marker]]\nname = "ecog"\nsource = "extra"\ncolumn = "TP53"\ntake = "max"\n'
+    mapping = with_marker("fhir_variants", marker)
+    lost = gene("TP53", "v") | {"subject": {"reference": "Group/1"}}
+    resources = [patient("a"), diagnosis("a"), AWAKE, gene("TP53", "r", code="53041-0", presence=None), lost]
+    with pytest.raises(InvalidInput, match="is of nobody in the study, where a patient without a row has something"):
+        imported(tmp_path, resources, mapping=mapping)
+    mapping = mapping.replace('part = "fhir_variants"', 'part = "fhir_variants"\nof_nobody = "leave_out"')
+    assert cells(imported(tmp_path, resources, mapping=mapping))["a"]["ecog"] == 0
 
 
 def test_a_diagnosis_of_icd_10_is_preferred_to_other_codes(tmp_path: Path) -> None:

@@ -383,21 +383,28 @@ def test_the_choice_of_samples_is_for_study_folders_alone(folder: Path) -> None:
         imported(folder)
 
 
-@pytest.mark.parametrize("aliquot", ["", "-11D-A153-08"])
-def test_the_barcodes_of_aliquots_of_tcga_lead_to_their_samples(folder: Path, aliquot: str) -> None:
-    """As in the files of the Genomic Data Commons; the study has the barcodes of samples."""
+@pytest.mark.parametrize(("study", "aliquot"), [("", "A"), ("", "A-11D-A153-08"), ("A", "A-11D-A153-08"), ("A", "A")])
+def test_the_barcodes_of_aliquots_of_tcga_lead_to_their_samples(folder: Path, study: str, aliquot: str) -> None:
+    """As in the files of the Genomic Data Commons; the study has the barcodes of samples, or of vials."""
     for path in folder.glob("data_*.txt"):
-        cut = f"A{aliquot}" if path.name == "data_mutations.txt" else ""
+        cut = aliquot if path.name == "data_mutations.txt" else study
         path.write_text(re.sub(r"P-(\d{4})-T(\d)", rf"TCGA-AA-\1-0\g<2>{cut}", path.read_text()))
     assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
 
 
-def test_mutations_of_which_none_is_of_a_sample_of_the_study_are_refused(folder: Path) -> None:
-    """Every gene would be 0 for everybody."""
-    path = folder / "data_mutations.txt"
-    path.write_text(path.read_text().replace("P-", "Q-"))
-    with pytest.raises(InvalidInput, match="no Tumor_Sample_Barcode is a SAMPLE_ID of the study"):
+@pytest.mark.parametrize("barcode", ["P-0001_tumor", ""])
+def test_a_variant_of_which_nobody_knows_the_sample_is_refused_unless_the_mapping_leaves_it_out(
+    folder: Path, barcode: str
+) -> None:
+    """Its patient would have 0 of that gene."""
+    with (folder / "data_mutations.txt").open("a") as file:
+        file.write(f"TP53\t1\t{barcode}\tMissense_Mutation\nOTHER\t1\t\tMissense_Mutation\n")
+    with pytest.raises(InvalidInput, match=r"variants of these genes are of no SAMPLE_ID of the study.*\(1 row\)"):
         imported(folder)
+    change(folder / "mapping.toml", ('whole = ["WES"]', 'whole = ["WES"]\nof_nobody = "leave_out"'))
+    found = imported(folder)
+    assert "1 variants of these genes are of no SAMPLE_ID of the study, and do not count" in found.report.in_words
+    assert_is(found.table.to_pandas(), FOLDER.truth)
 
 
 @pytest.mark.parametrize(

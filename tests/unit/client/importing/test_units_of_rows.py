@@ -280,7 +280,8 @@ def test_nobody_was_seen_after_today(tmp_path: Path) -> None:
 
 def test_a_code_that_no_row_has_is_told(tmp_path: Path) -> None:
     """A slip of the pen would give everybody what stands for "without a row"."""
-    found = imported(tmp_path, CRP, unit="mg/l", marker='codes = ["crq", "c*p"]\nwithout_row = "0"')
+    marker = 'codes = ["crq", "c*p"]\nwithout_row = "0"\nmay_be_of_nobody = true'
+    found = imported(tmp_path, CRP, unit="mg/l", marker=marker)
     assert values(found) == [0.0, 0.0, 0.0]
     assert "no row has crq, c*p" in found.report.in_words
     right = imported(tmp_path, CRP, unit="mg/l", marker='codes = ["crp"]\nanalyte = "crp"')
@@ -355,49 +356,100 @@ def test_a_value_beyond_a_limit_that_is_missing_gives_its_place_to_none(
     assert "1 rows beyond a limit of detection" in found.report.in_words
 
 
-def test_rows_that_all_say_nothing_are_no_facts(tmp_path: Path) -> None:
-    """Who has a row would be not measured, and who has none 0."""
-    (fault,) = faults(
-        tmp_path, HEADER + "1,2021-01-01,crp,,\n", unit="mg/l", marker='codes = ["crp"]\nwithout_row = "0"'
-    )
-    assert (fault.what, fault.count) == ("is empty in every row, beside without_row for patients who have none", 1)
+@pytest.mark.parametrize(
+    ("row", "wanted"),
+    [
+        ("1,2021-01-01,crp,,", [np.nan, 0, 0]),  # a fact without a value, or a result that is pending
+        ("1,2021-01-01,crp,pending,", [np.nan, 0, 0]),
+        ("1,2021-01-01,CRP,5,mg/l", [0, 0, 0]),  # another spelling of its code
+        ("B,2021-01-01,crp,5,mg/l", [0, 0, 0]),
+    ],
+)
+def test_what_no_row_of_a_patient_tells_is_nobodys_only_if_the_mapping_says_so(
+    row: str, wanted: list[float], tmp_path: Path
+) -> None:
+    """Everybody would have what stands for none."""
+    rows = f"{HEADER}{row}\n2,2021-01-01,other,5,mg/l\n"
+    marker = 'codes = ["crp"]\nwithout_row = "0"\nmissing = ["pending"]'
+    told = faults(tmp_path, rows, unit="mg/l", marker=marker)[-1]
+    assert told.what.startswith("is told by no row of any patient")
+    mapped = f"{marker}\nmay_be_of_nobody = true"
+    found = imported(tmp_path, rows, unit="mg/l", marker=mapped, source='of_nobody = "leave_out"')
+    np.testing.assert_array_equal(values(found), wanted)
+
+
+@pytest.mark.parametrize("codes", ['"e11.9"', '"e11*"', '"E11.9", "e11.9"'])
+def test_codes_that_differ_in_capitals_alone_are_told(codes: str, tmp_path: Path) -> None:
+    rows = HEADER + "1,2021-01-01,e11.9,1,mg/l\n2,2021-01-01,E11.9,1,mg/l\n3,2021-01-01,F1,1,mg/l\n"
+    found = imported(tmp_path, rows, unit="mg/l", marker=f'codes = [{codes}]\nwithout_row = "0"')
+    both = "E11.9" in codes
+    np.testing.assert_array_equal(values(found), [1, float(both), 0])
+    told = 'marker "value": 1 rows have a code that differs from its codes in capitals alone' in found.report.in_words
+    assert told is not both
+
+
+def test_one_row_with_a_value_tells_that_others_have_none(tmp_path: Path) -> None:
     some = HEADER + "1,2021-01-01,crp,,\n2,2021-01-01,crp,5,mg/l\n"
     found = imported(tmp_path, some, unit="mg/l", marker='codes = ["crp"]\nwithout_row = "0"')
     np.testing.assert_array_equal(values(found), [np.nan, 5, 0])
 
 
-@pytest.mark.parametrize("pending", ["", "pending"])
-def test_the_only_row_of_a_rare_test_may_be_pending(pending: str, tmp_path: Path) -> None:
-    """Rows of other tests have values, so that the column is the one that tells them."""
-    rows = HEADER + f"1,2021-01-01,her2,{pending},\n2,2021-01-01,crp,5,mg/l\n"
-    found = imported(tmp_path, rows, unit="mg/l", marker='codes = ["her2"]\nwithout_row = "0"\nmissing = ["pending"]')
-    np.testing.assert_array_equal(values(found), [np.nan, 0, 0])
-    assert "none of its 1 rows has a value; their patients are not measured" in found.report.in_words
+SPELT = "would be of a patient but for leading zeros, capitals or blanks"
+MEANT = "where a patient without a row has something"
+NOT_THERE = "no row is of a patient of the study: do both tables"
 
 
 @pytest.mark.parametrize(
-    ("names", "refused", "note"),
+    ("names", "more", "fault", "note"),
     [
-        (("A-001", "A-002"), False, ""),
-        (("1", "2"), False, "no row is of a patient of the study: do both tables"),
-        (("a-1", "A-2"), True, ""),
-        (("A- 001", "A-0002"), True, ""),
-        (("A-001", "A-2"), False, "1 rows are of nobody, and would be of a patient of the study but for leading zeros"),
-        (("A-001", "B2"), False, ""),
+        (("A-001", "A-002"), 'without_row = "0"', "", ""),
+        (("1", "2"), 'without_row = "0"', MEANT, NOT_THERE),
+        (("a-1", "A- 2"), 'without_row = "0"', SPELT, SPELT),
+        (("A-001", "A-2"), 'without_row = "0"', SPELT, SPELT),
+        (("A-001", "A-2"), "", SPELT, SPELT),
+        (("A-001", "B2"), 'without_row = "0"', MEANT, ""),
+        (("A-001", ""), 'without_row = "0"', MEANT, ""),
+        (("A-001", "B2"), "", "", ""),
+        (("1", "2"), "", "", NOT_THERE),
     ],
 )
-def test_rows_that_would_be_a_patients_but_for_the_spelling_are_told(
-    names: tuple[str, str], refused: bool, note: str, tmp_path: Path
+def test_rows_of_nobody_are_refused_where_they_may_be_a_patients_unless_the_mapping_leaves_them_out(
+    names: tuple[str, str], more: str, fault: str, note: str, tmp_path: Path
 ) -> None:
     """Excel takes leading zeros away, and then everybody would be without a row."""
     patients = PATIENTS.replace("\n1,", "\nA-001,").replace("\n2,", "\nA-002,").replace("\n3,", "\nA-003,")
     rows = CRP.partition("\n")[0] + "\n" + "".join(f"{name},2021-01-01,crp,5,mg/l\n" for name in names)
-    marker = 'codes = ["crp"]\nwithout_row = "0"'
-    if refused:
-        (fault,) = faults(tmp_path, rows, unit="mg/l", marker=marker, patients=patients)
-        assert fault.what.startswith("is of no patient of the study; rows would be but for leading zeros")
-        return
-    found = imported(tmp_path, rows, unit="mg/l", marker=marker, patients=patients)
-    told = found.report.sources[1].notes
-    assert note in " ".join(told)
-    assert bool(told) is bool(note)
+    rows += "B3,2021-01-01,other,5,mg/l\n"
+    marker = f'codes = ["crp"]\n{more}'
+    if fault:
+        told = faults(tmp_path, rows, unit="mg/l", marker=marker, patients=patients)[0]
+        assert fault in told.what
+        assert told.count == sum(name not in ("A-001", "A-002") for name in names)
+    source = 'of_nobody = "leave_out"' if fault else ""
+    marker += "\nmay_be_of_nobody = true" if more else ""
+    found = imported(tmp_path, rows, unit="mg/l", marker=marker, patients=patients, source=source)
+    told_of = " ".join(found.report.sources[1].notes)
+    assert note in told_of
+    assert bool(told_of) is bool(note)
+
+
+def test_an_event_that_is_told_by_its_day_alone_is_refused_where_nobody_knows_whose_it_is(tmp_path: Path) -> None:
+    """Of the dead of another table: who is not among them counts as alive."""
+    outcome = 'event = "state"\nyes = ["dead"]\nno = ["alive"]\nevent_date = "died"'
+    mapping = MAPPING.replace(outcome, 'source = "laboratory"\nevent_date = "day"')
+    assert mapping != MAPPING
+    rows = HEADER.replace("id,", "id,seen,", 1) + "1,2021-03-01,2021-02-01,crp,5,mg/l\nX,,2021-02-01,crp,5,mg/l\n"
+    with pytest.raises(InvalidInput, match=MEANT):
+        imported(tmp_path, rows, unit="mg/l", marker='codes = ["crp"]', mapping=mapping)
+
+
+def test_rows_of_patients_without_an_identifier_may_be_left_out(tmp_path: Path) -> None:
+    patients = PATIENTS + ",alive,,2021-07-01,2021-01-01\n"
+    with pytest.raises(InvalidInput, match=r"the identifier is missing \(1 row\).*of_nobody"):
+        imported(tmp_path, CRP, unit="mg/l", marker='codes = ["crp"]\nanalyte = "crp"', patients=patients)
+    mapping = MAPPING.replace('path = "patients.csv"', 'path = "patients.csv"\nof_nobody = "leave_out"')
+    assert mapping != MAPPING
+    marker = 'codes = ["crp"]\nanalyte = "crp"'
+    found = imported(tmp_path, CRP, unit="mg/l", marker=marker, patients=patients, mapping=mapping)
+    assert found.report.listed == 3
+    assert found.report.sources[0].rows_without_identifier == 1

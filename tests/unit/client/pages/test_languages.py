@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from httpx import Response
-from tests.page_texts import PAGES, entries, texts
+from tests.page_texts import ROOT, entries, texts
 from tests.pages_hospital import SCHEMA, Served, Window, hospital, served, submit, with_causes
 
 from oncofed.client.pages.accounts import Role
@@ -181,7 +181,7 @@ def test_a_word_that_is_not_german_is_found(here: Served, window: Window, addres
 
 
 def test_what_the_style_sheet_says_it_says_in_german_too() -> None:
-    style = (PAGES / "static/pages.css").read_text(encoding="utf-8")
+    style = (ROOT / "shared/oncofed/local_pages/static/pages.css").read_text(encoding="utf-8")
     said = re.findall(r'([^{}]*?)\s*\{[^{}]*content: ("[^;]*[A-Za-z]{2}[^;]*);', style)
     told = {" ".join(where.split()) for where, _ in said}
     plain = {each for each in told if ":lang(de)" not in each and "@bottom" not in each}

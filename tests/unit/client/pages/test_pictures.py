@@ -225,7 +225,7 @@ def contrast(colour: str) -> float:
 
 def test_every_line_of_a_picture_and_the_ring_of_the_focus_stand_out_from_white() -> None:
     palette = [getattr(drawing, name) for name in ("BLUE", "SKY", "GREEN", "ORANGE", "VERMILLION", "PURPLE", "OLIVE")]
-    style = files("oncofed.client.pages").joinpath("static", "pages.css").read_text()
+    style = files("oncofed.local_pages").joinpath("static", "pages.css").read_text()
     ring = re.search(r"--focus: (#\w{6})", style)
     assert ring is not None
     for colour in (*palette, drawing.GREY, drawing.QUIET, WORSE, BETTER, ring[1]):

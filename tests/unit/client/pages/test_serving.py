@@ -15,23 +15,25 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from tests.installed_node import installed_node
 from tests.nasty_texts import controls_in
 from tests.pages_hospital import hospital, served
 
 from oncofed.client.pages.of_node import refuse_place
 from oncofed.client.pages.peer_user import user_of_connection
-from oncofed.client.pages.serving import Place, _loopback, _Plain, _unix_socket, desk_for, serve
-from oncofed.client.pages.sessions import Timeouts
+from oncofed.client.pages.serving import Place, _unix_socket, desk_for, serve
 from oncofed.errors import InvalidInput
+from oncofed.local_pages import listening as shared
+from oncofed.local_pages.listening import _Plain, loopback_socket
+from oncofed.local_pages.sessions import Timeouts
 
 
 def test_a_port_is_on_loopback_only() -> None:
-    with _loopback(0) as listening:
+    with loopback_socket(0) as listening:
         assert listening.getsockname()[0] == "127.0.0.1"
         with pytest.raises(InvalidInput, match="in use"):
-            _loopback(listening.getsockname()[1])
+            loopback_socket(listening.getsockname()[1])
 
 
 def test_a_socket_lies_where_only_the_guard_and_one_group_may_enter(tmp_path: Path) -> None:
@@ -128,15 +130,13 @@ def test_the_pages_are_served_over_a_unix_socket_and_end_when_asked(
             timeouts=Timeouts(),
         )
         servers: list[uvicorn.Server] = []
-        from oncofed.client.pages import serving  # noqa: PLC0415 - to catch the server
+        real = shared.server_of
 
-        real = serving.server_of
-
-        def kept(app: FastAPI) -> uvicorn.Server:
+        def kept(app: Starlette) -> uvicorn.Server:
             servers.append(real(app))
             return servers[-1]
 
-        monkeypatch.setattr(serving, "server_of", kept)
+        monkeypatch.setattr(shared, "server_of", kept)
         ready = threading.Event()
         thread = threading.Thread(
             target=serve, args=(desk, place), kwargs={"refused_users": frozenset(), "ready": ready.set}

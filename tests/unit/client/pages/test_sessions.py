@@ -6,7 +6,8 @@ import pytest
 from tests.pages_hospital import Clock
 
 from oncofed.client.pages.accounts import Account, Role
-from oncofed.client.pages.sessions import Session, Sessions, Timeouts
+from oncofed.client.pages.sessions import Session, Sessions
+from oncofed.local_pages.sessions import Timeouts
 
 ACCOUNT = Account("dr.klein", Role.CLINICIAN, "", "", 0, 0, 0)
 

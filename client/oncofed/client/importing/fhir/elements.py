@@ -21,7 +21,7 @@ ICD_10 = re.compile(r"icd-?10|2\.16\.840\.1\.113883\.6\.(3|90)$|1\.2\.276\.0\.76
 """Of the address of a code system: ICD-10 of the WHO, and its national editions (GM, CM)."""
 ICD_O_3 = re.compile(r"icd-?o-?3|icd-?o$|2\.16\.840\.1\.113883\.6\.43(\.1)?$", re.IGNORECASE)
 ATC = re.compile(r"whocc\.no/atc|CodeSystem/(bfarm/)?atc|2\.16\.840\.1\.113883\.6\.73$", re.IGNORECASE)
-OPS = re.compile(r"CodeSystem/(bfarm|dimdi)/ops", re.IGNORECASE)
+OPS = re.compile(r"(CodeSystem/(bfarm|dimdi)|dimdi\.de)/ops|1\.2\.276\.0\.76\.5\.\d+$", re.IGNORECASE)
 
 
 class OtherForm(Exception):

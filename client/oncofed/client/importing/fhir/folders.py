@@ -27,22 +27,23 @@ class FhirFolders:
         self._sources = [each for each in sources if each.part.is_fhir]
         self._read: dict[tuple[Path, str | None], FhirFolder | InvalidInput] = {}
 
-    def _folder_of(self, path: Path, wanted: Sequence[Wanted], clock: Clock) -> FhirFolder:
-        found = FhirFolder(path, wanted, self._today, clock)
+    def _folder_of(self, path: Path, alike: Sequence[Source]) -> FhirFolder:
+        wanted = list(dict.fromkeys(Wanted(each.part, each.system) for each in alike))
+        clock = Clock(zone_of(alike[0]), _stand_ins(alike))
+        one_server = any(each.one_server for each in alike)
+        found = FhirFolder(path, wanted, self._today, clock, one_server)
         if not clock.undecided:
             return found
         del found  # two of them would take twice the memory
-        return FhirFolder(path, wanted, self._today, clock.decided())
+        return FhirFolder(path, wanted, self._today, clock.decided(), one_server)
 
     def table(self, source: Source, columns: Sequence[str]) -> FhirTable:
         """columns: that the mapping reads. Raises InvalidInput."""
         place = (source.lies_at, source.time_zone)
         if place not in self._read:
             alike = [each for each in self._sources if (each.lies_at, each.time_zone) == place]
-            wanted = list(dict.fromkeys(Wanted(each.part, each.system) for each in alike))
-            path = self._folder / source.lies_at
             try:
-                self._read[place] = self._folder_of(path, wanted, Clock(zone_of(source), _stand_ins(alike)))
+                self._read[place] = self._folder_of(self._folder / source.lies_at, alike)
             except InvalidInput as refused:
                 self._read[place] = refused
         found = self._read[place]

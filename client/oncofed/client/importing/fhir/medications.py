@@ -11,16 +11,15 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-from oncofed.client.importing.fhir.elements import codings_of, identifier_key, object_of, objects_of, text_of
-from oncofed.client.importing.fhir.files import Entry, Json
+from oncofed.client.importing.fhir.elements import identifier_key, objects_of, text_of
+from oncofed.client.importing.fhir.files import Entry
 from oncofed.client.importing.fhir.register import Mask
 from oncofed.client.importing.fhir.resources import REFERRED, Wanted, medication_codes
-from oncofed.client.importing.fhir.subjects import server_of
+from oncofed.client.importing.fhir.servers import Home
 from oncofed.client.importing.fhir.text_columns import Place, TextColumns, coded
 from oncofed.client.importing.mapping_choices import Part
 
@@ -42,13 +41,6 @@ def codes_of_medication(entry: Entry, wanted: Sequence[Wanted]) -> tuple[_Codes,
     )
 
 
-def _content(medication: Json) -> frozenset[str]:
-    """Every code of it and of its ingredients; the names of code systems change."""
-    ingredients = (object_of(each, "itemCodeableConcept") for each in objects_of(medication, "ingredient"))
-    concepts = (object_of(medication, "code"), *ingredients)
-    return frozenset(each.code for concept in concepts for each in codings_of(concept))
-
-
 @dataclass(frozen=True, eq=False)
 class Drugs:
     """Rows, those of a medication with several codes once for each; and their codes. notes: for people."""
@@ -65,8 +57,6 @@ class Medications:
     _names: list[tuple[str, ...]] = field(default_factory=list)  # the first is that of which it is a copy
     _number: list[int] = field(default_factory=list)
     _codes: list[tuple[_Codes, ...]] = field(default_factory=list)
-    _content: list[frozenset[str]] = field(default_factory=list)
-    _servers: dict[str, set[str]] = field(default_factory=dict)  # by name, where they are known
 
     def add(self, entry: Entry, name: str | None, number: int, codes: tuple[_Codes, ...]) -> None:
         """name: of which it is a copy. number: of the resource."""
@@ -79,24 +69,10 @@ class Medications:
         self._names.append((own, *(each for each in (entry.full_url, *by_identifier) if each is not None)))
         self._number.append(number)
         self._codes.append(codes)
-        self._content.append(_content(entry.resource))
-        if (server := server_of(entry.full_url or "")) is not None:
-            self._servers.setdefault(own, set()).add(server)
 
     def _current(self, current: Mask) -> dict[str, tuple[_Codes, ...]]:
         listed = zip(self._names, self._number, self._codes, strict=True)
         return {names[0]: codes for names, number, codes in listed if current[number]}
-
-    def of_different_drugs(self) -> int:
-        """How many ids have versions that cannot be of one drug: of several servers, or without a code in common."""
-        by_name: dict[str, set[frozenset[str]]] = {}
-        for names, content in zip(self._names, self._content, strict=True):
-            by_name.setdefault(names[0], set()).add(content)
-        return sum(
-            len(self._servers.get(name, ())) > 1
-            or any(not one & other for one, other in combinations(told - {frozenset()}, 2))
-            for name, told in by_name.items()
-        )
 
     def shared(self, current: Mask) -> int:
         """How many addresses of bundles lead to medications of different codes."""
@@ -107,8 +83,8 @@ class Medications:
         told = {(name, codes[names[0]]) for names in self._names for name in names if names[0] in codes}
         return {name for name, times in Counter(name for name, _ in told).items() if times > 1}
 
-    def of(self, place: int, table: TextColumns, rows: Place, current: Mask, *, home: str | None) -> Drugs:
-        """Of the table at that place among those wanted. home: the server of the patients, if it is known."""
+    def of(self, place: int, table: TextColumns, rows: Place, current: Mask, home: Home) -> Drugs:
+        """Of the table at that place among those wanted."""
         texts = table.texts("code")
         known = self._meant(place, current)
         told = [self._found(known, text, home) if text.startswith(REFERRED) else (text,) for text in texts]
@@ -144,17 +120,15 @@ class Medications:
             if name not in several
         }
 
-    def _found(self, known: Mapping[str, _Codes], reference: str, home: str | None) -> _Codes | None:
-        """An id is that of its server: of the resource, or else of the patients."""
+    @staticmethod
+    def _found(known: Mapping[str, _Codes], reference: str, home: Home) -> _Codes | None:
         reference = reference.removeprefix(REFERRED)
         reference = reference if reference.startswith("?") else _VERSION.sub("", reference)
         tail = "/".join(reference.split("/")[-2:])
-        servers = self._servers.get(tail, {home} if home else set())
-        near = (server := server_of(reference)) is None or not servers or server in servers
-        return known.get(reference, known.get(tail) if near else None)
+        return known.get(reference, known.get(tail) if home.has(reference) else None)
 
     def _whole(
-        self, known: Mapping[str, _Codes], codes: _Codes, home: str | None, *, deep: int = _DEEPEST
+        self, known: Mapping[str, _Codes], codes: _Codes, home: Home, *, deep: int = _DEEPEST
     ) -> tuple[_Codes, bool]:
         """With the codes of ingredients that are resources of their own; and whether one of these is not there."""
         told, gone = list[str](), False

@@ -20,17 +20,20 @@ from numpy.typing import NDArray
 
 from oncofed.client.importing.fhir.elements import object_of, text_of
 from oncofed.client.importing.fhir.files import Json
-from oncofed.client.importing.fhir.text_columns import numbers_in
+from oncofed.client.importing.fhir.text_columns import Place, numbers_in
 
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class Copies:
-    """current (resources,): those that count. contradicting: how many ids have copies that say different things."""
+    """current (resources,): those that count. How many ids have copies of one version that say different things
+    (contradicting), and how many have some that differ and are about something else (unlike).
+    """
 
     current: Mask
     contradicting: int
+    unlike: int
 
 
 class Register:
@@ -56,21 +59,25 @@ class Register:
         self._updated.append(updated)
         return number
 
-    def copies(self) -> Copies:
+    def copies(self, about: Place) -> Copies:
+        """about: (resources,) a number for what or whom each is about."""
         high, low, content = (numbers_in(each, np.uint64) for each in (self._high, self._low, self._content))
         version, updated = numbers_in(self._version, np.float64), numbers_in(self._updated, np.float64)
         if not len(high):
-            return Copies(np.zeros(0, dtype=np.bool_), 0)
+            return Copies(np.zeros(0, dtype=np.bool_), 0, 0)
         order = np.lexsort((content, updated, version, low, high))
-        high, low, content, version, updated = (each[order] for each in (high, low, content, version, updated))
+        high, low, content, version, updated, about = (
+            each[order] for each in (high, low, content, version, updated, about)
+        )
         same = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
         last = np.append(~same, True)  # of each identity
         group = np.append(0, np.cumsum(~same))
         best = np.flatnonzero(last)[group]
         differs = (version == version[best]) & (updated == updated[best]) & (content != content[best])
+        unlike = (about != about[best]) & (content != content[best])
         current = np.zeros(len(high), dtype=np.bool_)
         current[order[last]] = True
-        return Copies(current, len(np.unique(group[differs])))
+        return Copies(current, len(np.unique(group[differs])), len(np.unique(group[unlike])))
 
 
 def _number(version: str | None) -> float:

@@ -12,6 +12,7 @@ German Medical Informatics Initiative, which carry the oBDS.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -120,7 +121,7 @@ class Wanted:
 @dataclass(frozen=True)
 class Told:
     """rows         each with the place of its table among those wanted.
-    codeless     places of tables of codes to which it belongs, and gives no row.
+    codeless     places of tables to which it belongs, without a code of the system that is named or usual there.
     issued       whether its day is that of its issue, since it tells no other.
     contact      the day on which the patient was seen.
     dead         whether it says that the patient has died; and on which day, if it tells that.
@@ -171,7 +172,7 @@ def told_by(resource: Json, wanted: Sequence[Wanted], today: date) -> Told:
         if kind in _TYPES[each.part]:
             found = [*_ROWS[each.part](resource, each.system)]
             rows += [(place, row) for row in found]
-            if not found and each.part is not Part.FHIR_VARIANTS:
+            if each.part in _USUAL and not (found and _has_code_of(resource, *_USUAL[each.part], each.system)):
                 codeless.append(place)
     dead, death = _death(resource)
     contact = _day_of_condition(resource) if kind == "Condition" else day_of(resource, *_contact_of(resource, today))
@@ -186,6 +187,24 @@ def told_by(resource: Json, wanted: Sequence[Wanted], today: date) -> Told:
         contact=None if dead else contact,
         dead=dead and kind != "Patient",
         death=death,
+    )
+
+
+_USUAL: Mapping[Part, tuple[str, re.Pattern[str] | str]] = {
+    Part.FHIR_CONDITIONS: ("code", ICD_10),
+    Part.FHIR_OBSERVATIONS: ("code", LOINC),
+    Part.FHIR_PROCEDURES: ("code", OPS),
+    Part.FHIR_MEDICATIONS: ("medicationCodeableConcept", ATC),
+}
+"""Of tables of codes: the element that has them, and their usual system."""
+
+
+def _has_code_of(resource: Json, element: str, usual: re.Pattern[str] | str, named: str | None) -> bool:
+    """Also a part of it; or it refers to another resource that may have one."""
+    wanted = usual if named is None else named
+    holders = [resource, *objects_of(resource, "component")]
+    return reference_in(object_of(resource, "medicationReference")) is not None or any(
+        codes(object_of(each, element), preferred=wanted, only=wanted) for each in holders
     )
 
 

@@ -16,11 +16,10 @@ from itertools import combinations
 
 from oncofed.client.importing.fhir.elements import identifier_key, object_of, objects_of, text_of
 from oncofed.client.importing.fhir.files import Entry
+from oncofed.client.importing.fhir.servers import Home
 
 _TAIL = re.compile(r"(?:^|/)Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[^/]*)?$")
 _AFTER = {"official": 0, "old": 2}
-_BASE = re.compile(r"https?://(.*/)(?:Patient|Medication)/[^/]+(?:/_history/[^/]*)?$")
-_USUAL_PORT = re.compile(r"(?<=[^/]):(?:80|443)(?=/)")
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,6 @@ class Person:
     identifiers: tuple[tuple[str, str], ...]
     replaced_by: str | None
     replaces: tuple[str, ...]
-    base: str | None
     born: str | None = None
     gender: str | None = None
 
@@ -62,60 +60,9 @@ def person(entry: Entry) -> Person:
         identifiers=tuple((system, value) for _, value, system in identifiers),
         replaced_by=replaced[0] if replaced else None,
         replaces=tuple(reference for kind, reference in links if kind == "replaces"),
-        base=None if url is None else server_of(url),
         born=text_of(entry.resource, "birthDate"),
         gender=text_of(entry.resource, "gender"),
     )
-
-
-def server_of(address: str) -> str | None:
-    """Of the absolute address of a patient or a medication; a server has one name with and without encryption, with its
-    usual port, and with a slash too many.
-    """
-    found = _BASE.fullmatch(address)
-    return None if found is None else re.sub(r"/{2,}", "/", _USUAL_PORT.sub("", found.group(1)))
-
-
-def servers_of_links(persons: Sequence[Person]) -> set[str]:
-    """Those of the patients who are linked to these."""
-    links = (link for each in persons for link in (each.replaced_by, *each.replaces) if link is not None)
-    return {server for link in links if (server := server_of(link)) is not None}
-
-
-@dataclass(frozen=True)
-class Versions:
-    """How many ids have versions that cannot be of one person, and how many have some that differ and may be."""
-
-    of_several: int
-    in_doubt: int
-
-
-def versions_of(persons: Sequence[Person]) -> Versions:
-    """Of a birth, a gender, and an identifier in each system that both have, two that differ are of two people.
-
-    One alone may have been corrected, and a visit has a number of its own. What is alike outweighs: an identifier, or
-    the whole day of birth. An unknown gender is no other.
-    """
-    by_id: dict[str, list[Person]] = {}
-    for each in persons:
-        if each.id is not None:
-            by_id.setdefault(each.id, []).append(each)
-    differ = [
-        max(_differences(one, other) for one, other in combinations(set(alike), 2))
-        for alike in by_id.values()
-        if len(set(alike)) > 1
-    ]
-    return Versions(sum(count > 1 for count in differ), sum(count == 1 for count in differ))
-
-
-def _differences(one: Person, other: Person) -> int:
-    if set(one.identifiers) & set(other.identifiers):
-        return 0
-    both = {system for system, _ in one.identifiers} & {system for system, _ in other.identifiers}
-    told = {one.gender, other.gender} - {None, "unknown"}
-    count = _born_apart(one, other) + (len(told) > 1) + bool(both - {""})
-    whole_day = one.born is not None and one.born == other.born and len(one.born) == len("YYYY-MM-DD")
-    return min(count, 1) if whole_day else count
 
 
 def _born_apart(one: Person, other: Person) -> bool:
@@ -146,10 +93,10 @@ class Shared:
 class Persons:
     """All patients of a folder, those that count."""
 
-    def __init__(self, persons: Sequence[Person], *, identifier: str | None, home: str | None = None) -> None:
+    def __init__(self, persons: Sequence[Person], *, identifier: str | None, home: Home) -> None:
         """identifier: the system of the identifier by which patients are known; None: by the id.
 
-        home  their server, if it is known: an id of another one is somebody else's.
+        home  an id of another server is somebody else's.
         """
         self.persons = persons
         self._home = home
@@ -176,11 +123,18 @@ class Persons:
             place = after
         return min(passed[passed.index(place) :])
 
-    def links_abroad(self) -> Iterator[str]:
-        """How many patients are linked to one of another server, who is not here."""
-        count = sum(bool(servers_of_links([each]) - {self._home}) for each in self.persons)
-        if self._home is not None and count:
-            yield f"{count:,} patients are linked to one of another server, and are not taken for one"
+    def notes(self) -> Iterator[str]:
+        """Of what nobody can decide."""
+        linked = ((each.replaced_by, *each.replaces) for each in self.persons)
+        if abroad := sum(any(link and not self._home.has(link) for link in links) for links in linked):
+            yield f"{abroad:,} patients are linked to one of another server, and are not taken for one"
+        if self.identifier is not None:
+            numbers = (
+                {value for system, value in each.identifiers if system == self.identifier} for each in self.persons
+            )
+            if many := sum(len(each) > 1 for each in numbers):
+                what = "have several identifiers of its system: the official one counts, or the first by its letters"
+                yield f"{many:,} patients {what}"
 
     def shared(self) -> Shared:
         """Patients who have one identifier, as how many, and those who were not born as one."""
@@ -212,7 +166,6 @@ class Persons:
 
     def _place(self, reference: str) -> int | None:
         found = self.by_name.get(reference)
-        abroad = self._home is not None and server_of(reference) not in (None, self._home)
-        if found is None and not abroad and (tail := _TAIL.search(reference)) is not None:
+        if found is None and self._home.has(reference) and (tail := _TAIL.search(reference)) is not None:
             found = self.by_name.get(f"Patient/{tail.group(1)}")
         return found

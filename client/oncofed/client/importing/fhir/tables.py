@@ -20,7 +20,7 @@ import pandas as pd
 
 from oncofed.client.importing.fhir.clock import Clock
 from oncofed.client.importing.fhir.contacts import Contacts
-from oncofed.client.importing.fhir.elements import OtherForm, text_of
+from oncofed.client.importing.fhir.elements import OtherForm, object_of, reference_in, text_of
 from oncofed.client.importing.fhir.files import Entry, FhirFiles
 from oncofed.client.importing.fhir.medications import Medications, codes_of_medication
 from oncofed.client.importing.fhir.register import Mask, Register
@@ -35,9 +35,11 @@ from oncofed.client.importing.fhir.resources import (
     is_not_so,
     told_by,
 )
+from oncofed.client.importing.fhir.servers import Servers, server_of
 from oncofed.client.importing.fhir.source import LAST_CONTACT, PATIENT, columns_of
-from oncofed.client.importing.fhir.subjects import Person, Persons, person, server_of, servers_of_links, versions_of
+from oncofed.client.importing.fhir.subjects import Person, Persons, person
 from oncofed.client.importing.fhir.text_columns import Place, TextColumns, Texts, coded, numbers_in
+from oncofed.client.importing.fhir.variants import by_gene
 from oncofed.client.importing.fhir.vital_status import vital_status
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_choices import Part
@@ -46,7 +48,15 @@ from oncofed.client.importing.partial_dates import PartialDate, is_partial, whol
 from oncofed.client.importing.readings import Column
 from oncofed.errors import Fault, InvalidInput
 
-_ONE_SERVER = "Import the resources of one server at a time; of versions, export the newest alone."
+_ONE_SERVER = (
+    "Import the resources of one server at a time. If an id is one resource's everywhere here: one_server = true."
+)
+_KEEP_ONE = "Keep one of each, or export them with meta.versionId or meta.lastUpdated."
+_UNLIKE = "patients, births, genders or drugs, as of several servers"
+_URNS, _WITH_IDS = (
+    "addresses of bundles (urn:uuid) stand for several",
+    "Export it again with ids of their own, as FHIR wants.",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +76,14 @@ class FhirTable:
 class FhirFolder:
     """What a folder holds for the tables that are wanted. Reading it raises InvalidInput with all its faults.
 
-    today  nobody was seen later. clock: of the hospital.
+    today  nobody was seen later. clock: of the hospital. one_server: whether the mapping says that all ids are of one.
     """
 
     path: Path
     wanted: Sequence[Wanted]
     today: date
     clock: Clock
+    one_server: bool = False
     tables: list[TextColumns] = field(init=False)
     register: Register = field(init=False, default_factory=Register)
 
@@ -86,6 +97,8 @@ class FhirFolder:
         self._deaths: list[tuple[int, str | None, int]] = []  # subject, day, resource
         self._persons: list[tuple[int, Person]] = []  # with the resource
         self._medications = Medications()
+        self._servers = Servers()
+        self._abouts, self._about = Texts(), array("i")  # by resource
         self._other = 0  # resources of types that are not read
         self._read()
 
@@ -108,42 +121,37 @@ class FhirFolder:
             Fault(f"{name}: {element}", "is of another form than FHIR R4 gives it", remedy, count)
             for element, count in sorted(wrong.items())
         ]
-        copies = self.register.copies()
-        if copies.contradicting:
-            what = "resources have copies of one id and version that say different things"
-            remedy = "Keep one of each, or export them with meta.versionId or meta.lastUpdated."
-            faults.append(Fault(name, what, remedy, copies.contradicting))
+        self._home = self._servers.home(alone=self.one_server)
+        copies = self.register.copies(self._meant_by_each())
         self.current = copies.current & ~numbers_in(self._not_so, np.bool_)
         self._count_left_out(copies.current)
         kept = [each for _, each in self._current_persons()]
-        servers = {each.base for _, each in self._persons} | set(map(server_of, self._subjects.listed))
-        servers.discard(None)
-        # Of links to several servers nobody knows which is this one.
-        abroad = len(servers_of_links([each for _, each in self._persons])) > 1
-        self._home = next(iter(servers), "" if abroad else None)
-        if len(servers) > 1:  # older copies and references, too: one id, two people
-            what = "holds patients of several servers, whose ids may mean different people"
-            faults.append(Fault(name, what, "Import the resources of one server at a time."))
-        urns = Counter(name for _, name in {(each.id, name) for each in kept for name in each.names if _is_urn(name)})
-        if shared := sum(times > 1 for times in urns.values()):
-            what = "addresses of bundles (urn:uuid) stand for several patients each"
-            faults.append(Fault(name, what, "Export it again with ids of their own, as FHIR wants.", shared))
-        versions = versions_of([each for _, each in self._persons])
-        self._in_doubt = versions.in_doubt
-        if versions.of_several:
-            what = "ids of patients have versions of different people, as of several servers"
-            faults.append(Fault(name, what, _ONE_SERVER, versions.of_several))
-        if different := self._medications.of_different_drugs():
-            what = "ids of medications have versions of different drugs, as of several servers"
-            faults.append(Fault(name, what, _ONE_SERVER, different))
-        if shared := self._medications.shared(self.current):
-            what = "addresses of bundles (urn:uuid) stand for several medications each"
-            faults.append(Fault(name, what, "Export it again with ids of their own, as FHIR wants.", shared))
+        urns = Counter(
+            name for _, name in {(each.id, name) for each in kept for name in each.names if name.startswith("urn:")}
+        )
+        if self._servers.are_several and not self.one_server:
+            what = "holds resources of several servers, or may hold some, whose ids mean different people and drugs"
+            faults.append(Fault(name, what, _ONE_SERVER))
+        for count, what, remedy in (
+            (copies.contradicting, "resources have copies of one id and version that say different things", _KEEP_ONE),
+            (copies.unlike * (not self.one_server), f"ids have copies of different {_UNLIKE}", _ONE_SERVER),
+            (sum(times > 1 for times in urns.values()), f"{_URNS} patients each", _WITH_IDS),
+            (self._medications.shared(self.current), f"{_URNS} medications each", _WITH_IDS),
+        ):
+            if count:
+                faults.append(Fault(name, what, remedy, count))
         if nameless := sum(each.id is None for each in kept):
             what = "has no id, so that nothing can be joined to it"
             faults.append(Fault(f"{name}: Patient.id", what, "Export it again, with ids.", nameless))
         if faults or files.faults:
             raise InvalidInput([*files.faults, *faults])
+
+    def _meant_by_each(self) -> Place:
+        """(resources,) a number for what or whom each is about."""
+        persons = Persons([each for _, each in self._persons], identifier=None, home=self._home)
+        meant = [persons.meant(each).identity or each for each in self._abouts.listed]
+        number_of = np.append(pd.factorize(np.array(meant, dtype=object))[0], -1)
+        return np.asarray(number_of[numbers_in(self._about, np.int32)], dtype=np.int64)
 
     def _current_persons(self) -> list[tuple[int, Person]]:
         """With the addresses of their older copies: each bundle may have one of its own (urn:uuid)."""
@@ -166,8 +174,12 @@ class FhirFolder:
         name = f"{kind}/{own}" if own is not None else entry.full_url
         # An address of a bundle says which resource it is within that bundle, and nothing of versions.
         versioned = resource if own is not None else {key: each for key, each in resource.items() if key != "meta"}
-        of_whom = None if who is None else replace(who, names=(), born=None, gender=None)
+        of_whom = None if who is None else replace(who, names=())
+        given = reference_in(object_of(resource, "medicationReference"))
+        self._servers.add(entry.full_url, subject=told.subject, drug=given, is_patient=who is not None)
         number = self.register.add(versioned, name=name, content=(told, not_so, of_whom, drug))
+        of_what = told.subject if who is None and drug is None else repr((who and (who.born, who.gender), drug))
+        self._about.append(self._abouts.of(server_of(entry.full_url) or of_what))
         self._not_so.append(not_so)
         self._issued.append(told.issued)
         for place in told.codeless:
@@ -204,17 +216,14 @@ class FhirFolder:
         kept.sort(key=lambda pair: (pair[1].id or "", pair[1].names))
         persons = Persons([each for _, each in kept], identifier=source.identifier, home=self._home)
         kinds = KINDS[source.part].split("/")
-        notes = list(self._notes_of(kinds))
+        notes = list(self._notes_of([*kinds, *(["Medication"] if source.part is Part.FHIR_MEDICATIONS else [])]))
         shared = persons.shared()
         parts = [each.part for each in self.wanted]
         if source.part is (Part.FHIR_PATIENTS if Part.FHIR_PATIENTS in parts else parts[0]):  # one source tells it
             if shared.patients:
                 notes.append(f"{shared.patients:,} patients share an identifier with another, and are one")
-            if self._in_doubt:
-                what = "another identifier, birth or gender: one patient, unless they are of several servers"
-                notes.append(f"{self._in_doubt:,} ids of patients have versions with {what}")
+            notes += persons.notes()
         if source.part is Part.FHIR_PATIENTS:
-            notes += persons.links_abroad()
             frame = self._patients(self.tables[place], [number for number, _ in kept], persons, source, notes)
             if LAST_CONTACT in columns:
                 contacts = self._last_contacts(persons, notes)
@@ -222,7 +231,7 @@ class FhirFolder:
         else:
             frame = self._rows_of(place, persons, source, notes)
         if source.part is Part.FHIR_VARIANTS:
-            frame = _by_gene(frame, [each for each in columns if each not in columns_of(source)], notes)
+            frame = by_gene(frame, [each for each in columns if each not in columns_of(source)], notes)
         return FhirTable(frame, f"{self.path.name} ({'/'.join(kinds)})", tuple(notes), shared.contested)
 
     def _notes_of(self, kinds: Sequence[str]) -> Iterator[str]:
@@ -250,7 +259,7 @@ class FhirFolder:
         notes += self._notes_of_rows(place, source, rows)
         codes = None
         if source.part is Part.FHIR_MEDICATIONS:
-            drugs = self._medications.of(place, table, rows, self.current, home=self._home)
+            drugs = self._medications.of(place, table, rows, self.current, self._home)
             rows, codes = drugs.rows, drugs.codes
             notes += drugs.notes
         subject = table.subject[rows]
@@ -280,8 +289,10 @@ class FhirFolder:
             yield f"{count:,} rows tell no day but that of their issue, and have that"
         codeless = self.current[numbers_in(self._codeless[place], np.int32)]
         if count := int(codeless.sum()):
-            of_which = "" if source.system is None else " of the system that the mapping names"
-            yield f"{count:,} resources have no code{of_which}, and give no row"
+            of_which = "usual system: another code or a text counts, where there is one"
+            if source.system is not None:
+                of_which = "system that the mapping names, and give no row"
+            yield f"{count:,} resources have no code of the {of_which}"
 
     @staticmethod
     def _days(table: TextColumns, name: str, rows: Place, source: Source, notes: list[str]) -> pd.Series:
@@ -350,10 +361,6 @@ class FhirFolder:
         return found.days
 
 
-def _is_urn(name: str) -> bool:
-    return name.startswith("urn:")
-
-
 def _of_partial_days(count: int, column: str, becomes: PartialDate) -> Iterator[str]:
     if count and becomes is not PartialDate.FAULT:
         taken = "missing" if becomes is PartialDate.MISSING else f"the {becomes.value} day of it"
@@ -383,21 +390,3 @@ def _filled(texts: list[str | None], before: Iterable[tuple[int | None, str | No
         next(iter(said.get(place, ()))) if text is None and len(said.get(place, ())) == 1 else text
         for place, text in enumerate(texts)
     ]
-
-
-def _by_gene(frame: pd.DataFrame, genes: Sequence[str], notes: list[str]) -> pd.DataFrame:
-    """A row for each patient and day: 1 for a gene with a variant, 0 for one that was studied without, else nothing."""
-    keys, found = pd.factorize(pd.MultiIndex.from_arrays([frame[PATIENT].astype(object), frame["date"].astype(object)]))
-    value = frame["value"].map({"present": 1.0, "absent": 0.0}).astype(np.float64).to_numpy()
-    columns = {
-        name: pd.Series(found.get_level_values(place), dtype=object) for place, name in enumerate((PATIENT, "date"))
-    }
-    code = frame["code"].astype(object).to_numpy()
-    for gene in genes:
-        rows = np.flatnonzero((code == gene) & ~np.isnan(value))
-        cells = np.full(len(found), -np.inf)
-        np.maximum.at(cells, keys[rows], value[rows])
-        columns[gene] = pd.Series(np.where(np.isinf(cells), np.nan, cells))
-        if not len(rows):
-            notes.append(f"no resource tells of {gene}: not measured")
-    return pd.DataFrame(columns)

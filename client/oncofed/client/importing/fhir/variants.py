@@ -1,0 +1,28 @@
+"""Which genes of each patient have a variant, by the rows that resources give?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from oncofed.client.importing.fhir.source import PATIENT
+
+
+def by_gene(frame: pd.DataFrame, genes: Sequence[str], notes: list[str]) -> pd.DataFrame:
+    """A row for each patient and day: 1 for a gene with a variant, 0 for one that was studied without, else nothing."""
+    keys, found = pd.factorize(pd.MultiIndex.from_arrays([frame[PATIENT].astype(object), frame["date"].astype(object)]))
+    value = frame["value"].map({"present": 1.0, "absent": 0.0}).astype(np.float64).to_numpy()
+    columns = {
+        name: pd.Series(found.get_level_values(place), dtype=object) for place, name in enumerate((PATIENT, "date"))
+    }
+    code = frame["code"].astype(object).to_numpy()
+    for gene in genes:
+        rows = np.flatnonzero((code == gene) & ~np.isnan(value))
+        cells = np.full(len(found), -np.inf)
+        np.maximum.at(cells, keys[rows], value[rows])
+        columns[gene] = pd.Series(np.where(np.isinf(cells), np.nan, cells))
+        if not len(rows):
+            notes.append(f"no resource tells of {gene}: not measured")
+    return pd.DataFrame(columns)

@@ -1,0 +1,207 @@
+"""How do the coordinator's pages become one application, and which answer does a refusal get?
+
+Promises: every page but the sign-in needs a session; nothing here changes anything of the coordinator; a study that
+cannot be read hides none of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+import jinja2
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import Scope
+
+from oncofed.errors import OncofedError
+from oncofed.local_pages.forms import Fields, FormRefused, form_fields
+from oncofed.local_pages.refusals import PageRefused, SignInNeeded
+from oncofed.local_pages.rendering import environment_of, static_file, static_version
+from oncofed.local_pages.shield import Shield, content_policy, has_other_host
+from oncofed.server.deployment.runs import known_studies
+from oncofed.server.pages.desk import COOKIE, Desk, desk_of, log, session_of
+from oncofed.server.pages.views import of_server, overview, study_view
+from oncofed.server.report.page import render_report
+from oncofed.server.report.reading import read_deployed_study, written_of
+from oncofed.words.names import one_line
+from oncofed.words.numbers import counted, decimals, scientific
+
+FOLLOW_SECONDS = 5
+_SEE_OTHER = 303
+_NO_SUCH_PAGE = "There is no such page."
+# A report is one file with its own style; it holds no script, and nothing of it is loaded.
+_REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return environment_of("oncofed.server.pages", {"counted": counted, "decimals": decimals, "scientific": scientific})
+
+
+def _page(template: str, request: Request, content: Mapping[str, object], *, status: int = 200) -> HTMLResponse:
+    desk = desk_of(request)
+    common = {
+        "name": one_line(desk.settings.name),
+        "version": static_version(),
+        "shown_at": f"{desk.now():%Y-%m-%d %H:%M:%S UTC}",
+        "form_secret": "",
+        "follow_seconds": 0,
+    }
+    text = _environment().get_template(template).render({**common, **content})
+    return HTMLResponse(text, status_code=status)
+
+
+def show_overview(request: Request) -> Response:
+    """All hospitals and studies."""
+    session, (status, heard) = session_of(request), desk_of(request).status()
+    return _page(
+        "overview.html.j2",
+        request,
+        {
+            "view": overview(status),
+            "server": of_server(heard, now=status.at),
+            "folder": str(status.folder),
+            "form_secret": session.form_secret,
+            "follow_seconds": FOLLOW_SECONDS,
+        },
+    )
+
+
+def show_study(request: Request) -> Response:
+    """One study."""
+    session, desk = session_of(request), desk_of(request)
+    status, heard = desk.status()
+    found = next((each for each in status.studies if each.plan_hash == request.path_params["plan"]), None)
+    if found is None:
+        raise PageRefused(404, "There is no such study here.")
+    if found.study is None:
+        raise PageRefused(200, f"This study cannot be read. {one_line(found.fault)}")
+    try:
+        written = written_of(desk.folder.study(found.plan_hash))
+    except OncofedError:  # a note that somebody damaged keeps nobody from the study
+        written = ()
+    return _page(
+        "study.html.j2",
+        request,
+        {
+            "view": study_view(found, found.study, status, written=written),
+            "plan": found.study.plan,
+            "server": of_server(heard, now=status.at),
+            "coordinator": str(desk.folder.root),
+            "form_secret": session.form_secret,
+            "follow_seconds": FOLLOW_SECONDS,
+        },
+    )
+
+
+def show_report(request: Request) -> Response:
+    """The report as `oncofed coordinator report` would write it now."""
+    session_of(request)
+    desk, plan = desk_of(request), request.path_params["plan"]
+    if plan not in known_studies(desk.folder):
+        raise PageRefused(404, "There is no such study here.")
+    try:
+        text = render_report(read_deployed_study(desk.folder.study(plan)))
+    except OncofedError as fault:
+        raise PageRefused(200, f"This study cannot be read. {one_line(str(fault))}") from None
+    return HTMLResponse(text, headers={"content-security-policy": _REPORT_POLICY})
+
+
+def sign_in_page(request: Request) -> Response:
+    """The form for the credential."""
+    return _page("sign_in.html.j2", request, {"said": ""})
+
+
+async def sign_in(request: Request) -> Response:
+    """A new session, for the right credential."""
+    desk, fields = desk_of(request), await _fields(request)
+    if not desk.credential.is_right(fields.get("credential", "")):
+        log.warning("refused: wrong_credential")
+        return _page("sign_in.html.j2", request, {"said": "This is not the credential."}, status=401)
+    log.info("signed in")
+    desk.sessions.end(request.cookies.get(COOKIE, ""))
+    answer = RedirectResponse("/", _SEE_OTHER)
+    answer.set_cookie(COOKIE, desk.begin(), path="/", httponly=True, samesite="strict")
+    return answer
+
+
+async def sign_out(request: Request) -> Response:
+    """End the session, here and in the browser."""
+    session, fields = session_of(request), await _fields(request)
+    if not session.is_own_form(fields.get("form_secret", "")):
+        log.warning("refused: form")
+        raise PageRefused(403, "This form is out of date. Go back, load the page anew and try again.")
+    desk_of(request).sessions.end(request.cookies.get(COOKIE, ""))
+    log.info("signed out")
+    return _signed_out()
+
+
+async def _fields(request: Request) -> Fields:
+    try:
+        return await form_fields(request)
+    except FormRefused:
+        log.warning("refused: form")
+        raise
+
+
+def _signed_out() -> Response:
+    answer = RedirectResponse("/sign-in", _SEE_OTHER)
+    answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    return answer
+
+
+def show_static(request: Request) -> Response:
+    """Style and script."""
+    found = static_file(request.path_params["name"])
+    if found is None:
+        raise HTTPException(404)
+    return found
+
+
+ROUTES = (
+    Route("/", show_overview),
+    Route("/studies/{plan}", show_study),
+    Route("/studies/{plan}/report", show_report),
+    Route("/sign-in", sign_in_page),
+    Route("/sign-in", sign_in, methods=["POST"]),
+    Route("/sign-out", sign_out, methods=["POST"]),
+    Route("/static/{name}", show_static),
+)
+
+
+def _to_sign_in(request: Request, _: Exception) -> Response:
+    return _signed_out()
+
+
+def _refused(request: Request, refusal: Exception) -> Response:
+    assert isinstance(refusal, PageRefused)
+    return _page("refused.html.j2", request, {"said": refusal.words}, status=refusal.status)
+
+
+def _no_such_page(request: Request, failure: Exception) -> Response:
+    assert isinstance(failure, HTTPException)
+    return _page("refused.html.j2", request, {"said": _NO_SUCH_PAGE}, status=failure.status_code)
+
+
+def application(desk: Desk) -> Starlette:
+    """The pages, behind their shield."""
+
+    def refuses(scope: Scope) -> str | None:
+        return "host" if has_other_host(scope, desk.hosts) else None
+
+    def told(reason: str) -> None:
+        log.warning("refused: %s", reason)
+
+    shield = Middleware(Shield, refuses=refuses, told=told, log=log, policy=content_policy(connect="'self'"))
+    app = Starlette(
+        routes=ROUTES,
+        middleware=[shield],
+        exception_handlers={SignInNeeded: _to_sign_in, PageRefused: _refused, HTTPException: _no_such_page},
+    )
+    app.state.desk = desk
+    return app

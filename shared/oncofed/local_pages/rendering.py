@@ -1,0 +1,61 @@
+"""How does a view become a page? Templates of an end's package, in a frame, style and script that both ends share.
+
+Every value is escaped, and a name that a template misspells is an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from starlette.responses import FileResponse, Response
+
+from oncofed.words.language import ENGLISH, Language
+
+_HERE = "oncofed.local_pages"
+_SCRIPT, _STYLE = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
+_STATIC = {"pages.css": _STYLE, "pages.js": _SCRIPT, "follow.js": _SCRIPT}
+
+
+def environment_of(
+    package: str, filters: Mapping[str, Callable[..., Any]], *, say: Language = ENGLISH
+) -> jinja2.Environment:
+    """Templates of this package and, where it has none of a name, the shared ones; their texts in this language."""
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package), jinja2.PackageLoader(_HERE)]),
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.policies["ext.i18n.trimmed"] = True
+    translated = say.translations
+    environment.install_gettext_callables(  # type: ignore[attr-defined]  # of the extension
+        translated.gettext, translated.ngettext, newstyle=True, pgettext=translated.pgettext
+    )
+    environment.globals["language"] = say
+    environment.filters.update(filters)
+    return environment
+
+
+@cache
+def static_version() -> str:
+    """Of style and script together: a browser keeps them for a day, and an update shall not be shown with old ones."""
+    contents = [each.read_bytes() for each in sorted(_static().iterdir(), key=lambda each: each.name)]
+    return hashlib.sha256(b"".join(contents)).hexdigest()[:12]
+
+
+def static_file(name: str) -> Response | None:
+    """Style or script, the only files that are served; None for any other."""
+    return FileResponse(Path(str(_static().joinpath(name))), media_type=_STATIC[name]) if name in _STATIC else None
+
+
+def _static() -> Traversable:
+    return files(_HERE).joinpath("static")
