@@ -230,6 +230,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("DataSpec.modality_weights", Range(1e-6, 100, 1e-3, 5)),
     ("ModalityEncoding.missing_weight", Range(0, 100, 0, 1)),
     ("Marker.categories (count)", _whole(0, 1_000, 0, 200)),
+    ("Marker.category_labels_de (count)", _whole(0, 1_000, 0, 200)),
     ("Marker.missing_codes (count)", _whole(0, 100, 0, 20)),
     ("Endpoint.competes_with (count)", _whole(0, 15, 0, 3)),
     # A hospital's policy

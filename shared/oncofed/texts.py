@@ -141,6 +141,7 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("Marker.name, Marker.categories, ComparatorSection.markers, EvaluationSpec.subgroups, DataSpec.endpoints", _LABEL),
     ("AssaySection.markers", _LABEL),
     ("Marker.unit, Marker.reference_category, Marker.missing_codes", _LABEL_OR_NOTHING),
+    ("Marker.label_de, Marker.category_labels_de, Endpoint.label_de", _LABEL_OR_NOTHING),
     ("Marker.expected_source", TextKind(_SENTENCE.words, _SENTENCE.most, or_empty=True)),
     ("Endpoint.name, Endpoint.time_column, Endpoint.event_column", _LABEL),
     ("Endpoint.entry_column, Endpoint.death_event_column, Endpoint.competes_with", _LABEL),

@@ -146,3 +146,19 @@ def test_paper_is_white_and_ink_is_dark(patient: Page) -> None:
         assert background in ("rgba(0, 0, 0, 0)", "rgb(255, 255, 255)")
         assert max(map(int, re.findall(r"\d+", ink)[:3])) < 128, selector
     patient.emulate_media(media="screen")
+
+
+def test_a_german_page_is_printed_in_german(browser: Browser, tmp_path: Path) -> None:
+    with serving(tmp_path, HOSPITAL) as (_, address):
+        context = browser.new_context(viewport={"width": 1180, "height": 900}, locale="de-DE")
+        visited = Visited(context.new_page(), address)
+        visited.sign_in(Role.CLINICIAN)
+        visited.find(PATIENT)
+        sheets = printed(visited.page, tmp_path)
+        context.close()
+    for number, sheet in enumerate(sheets, start=1):
+        assert sheet.text.startswith("Forschungssoftware. Kein Medizinprodukt")
+        assert sheet.text.endswith(f"Seite {number} von {len(sheets)}")
+    text = " ".join(sheet.text for sheet in sheets)
+    assert re.search(r"Hazard Ratio an dieses Krankenhaus angepasst \d,\d\d", text)
+    assert not re.search(r"\d\.\d\d\b(?!\.)", re.sub(r"\d\d\.\d\d\.20\d\d", "", text))

@@ -413,7 +413,7 @@ def test_names_and_categories_are_text_on_every_page(here: Served, monkeypatch: 
     assert all("window.planted" in each for each in shown[1:]), "what was planted must be on the page"
     assert [scripts(each) for each in shown] == [[], [], []]
 
-    rendering._environment.cache_clear()
+    rendering.templates_in.cache_clear()
     real = jinja2.Environment
 
     def careless(**options: object) -> jinja2.Environment:
@@ -423,7 +423,7 @@ def test_names_and_categories_are_text_on_every_page(here: Served, monkeypatch: 
     try:
         assert scripts(clinician.get("/cohort?entity=1&marker=entity").text) != []
     finally:
-        rendering._environment.cache_clear()
+        rendering.templates_in.cache_clear()
 
 
 def test_pictures_hold_names_as_text_and_nothing_that_runs_or_loads(

@@ -15,6 +15,9 @@ from enum import StrEnum
 
 from oncofed.survival.grid import TimeGrid
 
+GERMAN = "de"
+"""The code of the one language, beside the names' own, in which a schema may have labels."""
+
 
 class Modality(StrEnum):
     CLINICAL = "clinical"
@@ -93,6 +96,8 @@ class Marker:
     expected_log_hazard_ratios  published effects on the schema's first endpoint, from which its model starts: one per
                      `scale`, or of a categorical marker one for each of `categories`, against the reference one; empty
                      where nothing is expected. `expected_source`: who published them.
+    label_de         how German pages call it; `category_labels_de`: one for each of `categories`, or none. Where one
+                     is empty, its name is shown in words. They have no effect on the model.
     """
 
     name: str
@@ -109,6 +114,17 @@ class Marker:
     reference_range: tuple[float, float] | None = None
     expected_log_hazard_ratios: tuple[float, ...] = ()
     expected_source: str = ""
+    label_de: str = ""
+    category_labels_de: tuple[str, ...] = ()
+
+    def label_in(self, language: str) -> str:
+        """Empty where the schema has none in this language."""
+        return self.label_de if language == GERMAN else ""
+
+    def category_label_in(self, language: str, category: str) -> str:
+        """The same of one of its categories."""
+        labels = dict(zip(self.categories, self.category_labels_de, strict=False)) if language == GERMAN else {}
+        return labels.get(category, "")
 
 
 @dataclass(frozen=True)
@@ -122,6 +138,7 @@ class Endpoint:
     death         what that death means.
     competes_with names of endpoints that end the same follow-up: who has had one of them cannot have this one any more.
                   It counts for all of them, whichever names the other: see `StudySchema.competing`.
+    label_de      how German pages call it; without one, its name in words.
     """
 
     name: str
@@ -131,6 +148,11 @@ class Endpoint:
     death_event_column: str | None = None
     death: DeathPolicy = DeathPolicy.COMPOSITE
     competes_with: tuple[str, ...] = ()
+    label_de: str = ""
+
+    def label_in(self, language: str) -> str:
+        """Empty where the schema has none in this language."""
+        return self.label_de if language == GERMAN else ""
 
 
 @dataclass(frozen=True)
@@ -191,22 +213,27 @@ class StudySchema:
     def hash(self) -> str:
         """SHA-256 of the canonical JSON of every public constant. Schemas that are equal have the same.
 
-        A marker without a reference range or an expected effect, and an endpoint that competes with none, are written
-        as before there were any, so that older plans keep their schema. Of competing endpoints it does not matter which
-        names the other.
+        A marker without a reference range, an expected effect or a label, and an endpoint that competes with none or
+        has no label, are written as before there were any, so that older plans keep their schema. Of competing
+        endpoints it does not matter which names the other.
         """
         written = asdict(self)
         for number, endpoint in enumerate(written["endpoints"]):
             endpoint["competes_with"] = [self.endpoints[other].name for other in self.competing(number)]
-            if not endpoint["competes_with"]:
-                del endpoint["competes_with"]
+            _drop(endpoint, *(each for each in ("competes_with", "label_de") if not endpoint[each]))
         for marker in written["markers"]:
             if marker["reference_range"] is None:
-                del marker["reference_range"]
+                _drop(marker, "reference_range")
             if not marker["expected_log_hazard_ratios"]:
-                del marker["expected_log_hazard_ratios"], marker["expected_source"]
+                _drop(marker, "expected_log_hazard_ratios", "expected_source")
+            _drop(marker, *(each for each in ("label_de", "category_labels_de") if not marker[each]))
         canonical = json.dumps(_canonical(written), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _drop(written: dict[str, object], *keys: str) -> None:
+    for key in keys:
+        del written[key]
 
 
 def _canonical(value: object) -> object:

@@ -107,6 +107,11 @@ _OF_MARKER: Mapping[str, tuple[Callable[[Marker], object], bool]] = {
     "weight": (lambda marker: marker.weight, True),
     "expected_log_hazard_ratios": (lambda marker: list(marker.expected_log_hazard_ratios), True),
     "expected_source": (lambda marker: marker.expected_source, True),
+    "label_de": (lambda marker: marker.label_de, True),
+    "category_labels_de": (
+        lambda marker: sorted(map(": ".join, zip(marker.categories, marker.category_labels_de, strict=False))),
+        True,
+    ),
 }
 
 
@@ -150,6 +155,8 @@ def _of_endpoints(first: StudySchema, second: StudySchema) -> Iterator[Differenc
         rivals = [_competing(schema, name) for schema in (first, second)]
         if set(rivals[0]) != set(rivals[1]):  # of whom two events at once are a fault
             yield Difference(about, "competes_with", rivals[0], rivals[1], fits=False)
+        if ours[name].label_de != theirs[name].label_de:
+            yield Difference(about, "label_de", ours[name].label_de, theirs[name].label_de, fits=True)
         if hazards[0][name] != hazards[1][name]:
             yield Difference(about, "baseline_hazard", hazards[0][name], hazards[1][name], fits=True)
     yield from _order("endpoints", [*ours], [*theirs])

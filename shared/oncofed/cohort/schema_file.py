@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from oncofed.cohort.expected_effects import effect_faults, expected_ratios, of_categories, with_an_effect
+from oncofed.cohort.labels import by_category, of_one_marker, of_some_categories
 from oncofed.cohort.schema import (
     DeathPolicy,
     Endpoint,
@@ -128,9 +129,13 @@ class EndpointSection:
     death of other causes. One of them may say it for both. They share `time` and `entry`, and no patient has had two.
     Not together with `death_event` ([how](schema.md#competing-endpoints))."""
 
+    label_de: Annotated[str, As("Endpoint.label_de")] = ""
+    """How a hospital's pages call it in German, such as `Gesamtüberleben`. Without one: its name, in words."""
+
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(self.name, self.time, self.event, self.entry, self.death_event, self.death, self.competes_with)
+        ended = (self.entry, self.death_event, self.death, self.competes_with)
+        return Endpoint(self.name, self.time, self.event, *ended, label_de=self.label_de)
 
 
 def _used_by(*kinds: Kind, needed: Sequence[Kind] = ()) -> Rule:
@@ -256,6 +261,13 @@ class MarkerSection:
     `{ stage_iv = 1.2 }`. Those that are not named have 0."""
     expected_source: Annotated[str, As("Marker.expected_source"), Rule(with_an_effect)] = ""
     """Required beside an expected effect: who published it. Hospitals read it in the plan."""
+    label_de: Annotated[str, As("Marker.label_de"), Rule(of_one_marker)] = ""
+    """How a hospital's pages call it in German, such as `Alter`. Without one: its name, in words. Not beside `names`.
+    """
+    category_labels_de: Annotated[
+        Mapping[str, str] | None, As("Marker.category_labels_de"), _used_by(Kind.CATEGORICAL), Rule(of_some_categories)
+    ] = None
+    """The same of some of its categories, as in `{ lung = "Lunge" }`. Only `categorical`."""
 
     def markers(self, missing_codes: tuple[str, ...]) -> list[Marker]:
         """missing_codes: of the header."""
@@ -277,6 +289,8 @@ class MarkerSection:
                     self.expected_log_hazard_ratio, self.expected_log_hazard_ratios, self.categories
                 ),
                 expected_source=self.expected_source,
+                label_de=self.label_de,
+                category_labels_de=by_category(self.category_labels_de, self.categories),
             )
             for name in self.names or (self.name,)
             if name is not None

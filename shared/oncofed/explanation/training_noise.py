@@ -30,9 +30,11 @@ from numpy.typing import NDArray
 
 from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.plan import Strategy, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.words.language import later
 
 FloatArray = NDArray[np.float64]
 
+OUT_OF_NOISE, WITHIN_NOISE = later("stands out"), later("may be noise")
 STANDS_OUT = 3.3
 """Deviations of noise alone."""
 _WEIGHTS = 20_000
@@ -41,8 +43,8 @@ _SEED = 16
 
 
 def in_words(deviations: float) -> str:
-    """Of how many deviations of noise alone something is."""
-    return "stands out" if abs(deviations) > STANDS_OUT else "may be noise"
+    """Of how many deviations of noise alone something is, in English: `OUT_OF_NOISE` or `WITHIN_NOISE`."""
+    return OUT_OF_NOISE if abs(deviations) > STANDS_OUT else WITHIN_NOISE
 
 
 def deviation(plan: StudyPlan) -> float | None:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 from starlette.requests import Request
 
 from oncofed.local_pages.refusals import PageRefused
+from oncofed.words.language import later
 
 _LARGEST_FORM_BYTES = 16_384
 _MOST_FIELDS = 20
@@ -26,16 +27,16 @@ class FormRefused(PageRefused):
 async def form_fields(request: Request) -> Fields:
     """The fields of a form of these pages. Raises FormRefused for any other body, or one that came from elsewhere."""
     if _comes_from_elsewhere(request) or _kind(request) != "application/x-www-form-urlencoded":
-        raise FormRefused(403, "This form did not come from these pages.", from_elsewhere=True)
+        raise FormRefused(403, later("This form did not come from these pages."), from_elsewhere=True)
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > _LARGEST_FORM_BYTES:
-            raise FormRefused(413, "This form is too long.")
+            raise FormRefused(413, later("This form is too long."))
     try:
         found = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
     except ValueError:
-        raise FormRefused(400, "This form cannot be read.") from None
+        raise FormRefused(400, later("This form cannot be read.")) from None
     return dict(found)
 
 

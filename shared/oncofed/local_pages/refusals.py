@@ -4,7 +4,10 @@ from __future__ import annotations
 
 
 class PageRefused(Exception):
-    """Answered with a page that says so. It was written down before it was raised."""
+    """Answered with a page that says so. It was written down before it was raised.
+
+    words  in English, which a page tells in its language.
+    """
 
     def __init__(self, status: int, words: str) -> None:
         self.status = status

@@ -16,20 +16,31 @@ from typing import Any
 import jinja2
 from starlette.responses import FileResponse, Response
 
+from oncofed.words.language import ENGLISH, Language
+
 _HERE = "oncofed.local_pages"
 _SCRIPT, _STYLE = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
 _STATIC = {"pages.css": _STYLE, "pages.js": _SCRIPT, "follow.js": _SCRIPT}
 
 
-def environment_of(package: str, filters: Mapping[str, Callable[..., Any]]) -> jinja2.Environment:
-    """Templates of this package and, where it has none of a name, the shared ones."""
+def environment_of(
+    package: str, filters: Mapping[str, Callable[..., Any]], *, say: Language = ENGLISH
+) -> jinja2.Environment:
+    """Templates of this package and, where it has none of a name, the shared ones; their texts in this language."""
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package), jinja2.PackageLoader(_HERE)]),
+        extensions=["jinja2.ext.i18n"],
     )
+    environment.policies["ext.i18n.trimmed"] = True
+    translated = say.translations
+    environment.install_gettext_callables(  # type: ignore[attr-defined]  # of the extension
+        translated.gettext, translated.ngettext, newstyle=True, pgettext=translated.pgettext
+    )
+    environment.globals["language"] = say
     environment.filters.update(filters)
     return environment
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.picture.axes import round_ticks
+from oncofed.words.language import ENGLISH, Language
 from oncofed.words.numbers import number
 
 FloatArray = NDArray[np.float64]
@@ -26,7 +27,7 @@ _CLOSEST_TICKS = 0.055
 _LIKED = frozenset({0.1, 0.2, 0.5, 1, 2, 5, 10})
 
 
-def ratio_limits(low: float, high: float) -> Scale:
+def ratio_limits(low: float, high: float, *, say: Language = ENGLISH) -> Scale:
     """Of log hazard ratios, with room on both sides; hazard ratios are written at the ticks."""
     room = max(0.16 * (high - low), 0.08)
     start, end = low - room, high + room
@@ -41,17 +42,19 @@ def ratio_limits(low: float, high: float) -> Scale:
     for ratio in sorted(inside, key=lambda each: (each not in _LIKED, abs(np.log(each)))):
         if all(abs(np.log(ratio) - np.log(other)) >= closest for other in spread):
             spread.append(ratio)
-    return start, end, tuple((float(np.log(ratio)), f"{ratio:g}") for ratio in sorted(spread))
+    return start, end, tuple((float(np.log(ratio)), say.figures(f"{ratio:g}")) for ratio in sorted(spread))
 
 
-def whole_or_round(low: float, high: float, values: FloatArray) -> tuple[tuple[float, str], ...]:
+def whole_or_round(
+    low: float, high: float, values: FloatArray, *, say: Language = ENGLISH
+) -> tuple[tuple[float, str], ...]:
     """Whole numbers alone where the values are few whole numbers, such as stages."""
     whole = bool((values == values.round()).all()) and high - low <= _MOST_STAGES
     ticks = np.arange(math.ceil(low), high).tolist() if whole else round_ticks(low, high)
-    return tuple((float(value), number(value)) for value in ticks)
+    return tuple((float(value), number(value, say=say)) for value in ticks)
 
 
-def decades(low: float, high: float) -> tuple[tuple[float, str], ...]:
+def decades(low: float, high: float, *, say: Language = ENGLISH) -> tuple[tuple[float, str], ...]:
     """Round numbers between two powers of ten."""
     for factors in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
         inside = [
@@ -62,4 +65,4 @@ def decades(low: float, high: float) -> tuple[tuple[float, str], ...]:
         ]
         if len(inside) >= _FEWEST_TICKS:
             break
-    return tuple((math.log10(value), number(value)) for value in inside)
+    return tuple((math.log10(value), number(value, say=say)) for value in inside)

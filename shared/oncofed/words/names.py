@@ -7,18 +7,24 @@ is the template's, and the picture's.
 from __future__ import annotations
 
 from oncofed.cohort.schema import Modality
+from oncofed.words.language import ENGLISH, Language, later
 
 MODALITY_NAMES = {
-    Modality.CLINICAL: "clinical",
-    Modality.LABORATORY: "laboratory",
-    Modality.BODY_COMPOSITION: "body composition",
-    Modality.DNA_MUTATION: "DNA mutations",
-    Modality.DNA_COPY_NUMBER: "DNA copy numbers",
-    Modality.RNA_EXPRESSION: "RNA expression",
-    Modality.PROTEIN_EXPRESSION: "protein expression",
-    Modality.TREATMENT: "treatment",
+    Modality.CLINICAL: later("clinical"),
+    Modality.LABORATORY: later("laboratory"),
+    Modality.BODY_COMPOSITION: later("body composition"),
+    Modality.DNA_MUTATION: later("DNA mutations"),
+    Modality.DNA_COPY_NUMBER: later("DNA copy numbers"),
+    Modality.RNA_EXPRESSION: later("RNA expression"),
+    Modality.PROTEIN_EXPRESSION: later("protein expression"),
+    Modality.TREATMENT: later("treatment"),
 }
 """Inside a sentence; `capital` at its beginning."""
+
+
+def modality_name(modality: Modality, *, say: Language = ENGLISH) -> str:
+    """With its first letter large, as a heading or a cell."""
+    return capital(say(MODALITY_NAMES[modality]))
 
 
 def plain_name(name: str) -> str:

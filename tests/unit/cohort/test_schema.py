@@ -57,8 +57,8 @@ def test_schemas_that_differ_in_anything_hash_otherwise(other: StudySchema) -> N
 
 def test_a_schema_from_before_reference_ranges_and_competing_endpoints_keeps_its_hash() -> None:
     """Plans that hospitals have signed name it."""
-    endpoints = [_without(("competes_with",), endpoint) for endpoint in SCHEMA.endpoints]
-    later = ("reference_range", "expected_log_hazard_ratios", "expected_source")
+    endpoints = [_without(("competes_with", "label_de"), endpoint) for endpoint in SCHEMA.endpoints]
+    later = ("reference_range", "expected_log_hazard_ratios", "expected_source", "label_de", "category_labels_de")
     markers = [_without(later, marker) for marker in SCHEMA.markers]
     written = asdict(SCHEMA) | {"markers": markers, "endpoints": endpoints}
     canonical = json.dumps(_floats(written), sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -22,8 +22,9 @@ from oncofed.client.pages.desk import (
     peer_of_request,
     visit_of,
 )
+from oncofed.client.pages.languages import language_of
 from oncofed.client.pages.password_turns import NoTurn
-from oncofed.client.pages.rendering import first_page, open_page, page
+from oncofed.client.pages.rendering import ROLE_NAMES, first_page, open_page, page
 from oncofed.client.pages.viewing_record import (
     ACCOUNTS,
     AUDIT,
@@ -36,12 +37,14 @@ from oncofed.client.records.audit_entries import verify_audit_log
 from oncofed.errors import InvalidInput
 from oncofed.local_pages.forms import Fields
 from oncofed.local_pages.refusals import PageRefused
+from oncofed.words.language import Language, later
 
 router = APIRouter()
 
 _SEE_OTHER = 303
 _ENTRIES = 100
 _EVERYBODY = tuple(Role)
+NO_SUCH_PAGE = later("There is no such page.")
 
 Administrator = Annotated[Visit, Depends(visit_of(Role.ADMINISTRATOR))]
 AdministratorForm = Annotated[Form, Depends(FormOf(Role.ADMINISTRATOR))]
@@ -58,13 +61,13 @@ def begin(visit: Anybody) -> Response:
 @router.get("/sign-in")
 def sign_in_page(request: Request) -> Response:
     """The form for name and password."""
-    return open_page("sign_in.html.j2", desk_of(request), {"said": ""})
+    return open_page("sign_in.html.j2", request, {"said": ""})
 
 
 @router.post("/sign-in")
 def sign_in(request: Request, fields: Annotated[Fields, Depends(fields_of)]) -> Response:
     """A new session, for the right password."""
-    desk = desk_of(request)
+    desk, say = desk_of(request), language_of(request)
     name, password = fields.get("name", "").strip(), fields.get("password", "")
     peer = peer_of_request(request)
     try:
@@ -72,12 +75,12 @@ def sign_in(request: Request, fields: Annotated[Fields, Depends(fields_of)]) -> 
             account = desk.accounts.checked(name, password)
     except NoTurn as refused:
         desk.record.refused("", WAITS)
-        return open_page("sign_in.html.j2", desk, {"said": _wait(refused)}, status=429)
+        return open_page("sign_in.html.j2", request, {"said": _wait(refused, say)}, status=429)
     if account is None:
         desk.turns.failed(name, peer)
         # Not a name that is none: people type their password there.
         desk.record.refused(name if desk.accounts.find(name) is not None else "", WRONG_PASSWORD)
-        return open_page("sign_in.html.j2", desk, {"said": "Name or password is wrong."}, status=401)
+        return open_page("sign_in.html.j2", request, {"said": say("Name or password is wrong.")}, status=401)
     desk.turns.succeeded(name, peer)
     desk.record.viewed(account.name, SIGN_IN)
     before = request.cookies.get(desk.cookie, "")
@@ -113,13 +116,13 @@ def password_page(visit: Anybody) -> Response:
 @router.post("/password")
 def change_password(form: AnybodysForm) -> Response:
     """The old one first; then all sessions of the account are over."""
-    desk, peer = form.desk, form.visit.peer
+    desk, peer, say = form.desk, form.visit.peer, form.visit.say
 
     def again(said: str, status: int = 400) -> Response:
         return page("password.html.j2", form.visit, {"said": said, "shortest": SHORTEST_PASSWORD}, status=status)
 
     if form.text("new") != form.text("again"):
-        return again("The new password was typed in two ways.")
+        return again(say("The new password was typed in two ways."))
     try:
         with desk.turns.turn(form.by, peer):
             right = desk.accounts.checked(form.by, form.text("old")) is not None
@@ -127,13 +130,13 @@ def change_password(form: AnybodysForm) -> Response:
                 desk.accounts.set_password(form.by, form.text("new"))
     except NoTurn as refused:
         desk.record.refused(form.by, WAITS)
-        return again(_wait(refused), 429)
+        return again(_wait(refused, say), 429)
     except InvalidInput as refused:
-        return again(_said(refused))
+        return again(_said(refused, say))
     if not right:
         desk.turns.failed(form.by, peer)
         desk.record.refused(form.by, WRONG_PASSWORD)
-        return again("The present password is wrong.")
+        return again(say("The present password is wrong."))
     desk.turns.succeeded(form.by, peer)
     desk.record.viewed(form.by, ACCOUNTS, "own_password")
     return signed_out(desk)
@@ -149,7 +152,8 @@ def accounts_page(visit: Administrator) -> Response:
 def _accounts(visit: Visit, said: str, *, status: int) -> Response:
     content = {
         "accounts": visit.desk.accounts.all(),
-        "roles": [role.value for role in Role],
+        "roles": list(Role),
+        "role_names": ROLE_NAMES,
         "said": said,
         "shortest": SHORTEST_PASSWORD,
         "here": "/accounts",
@@ -160,15 +164,15 @@ def _accounts(visit: Visit, said: str, *, status: int) -> Response:
 @router.post("/accounts/{change}")
 def change_account(form: AdministratorForm, change: str) -> Response:
     """Add an account, set its password, disable or enable it."""
-    desk, name = form.desk, form.text("name").strip()
+    desk, name, say = form.desk, form.text("name").strip(), form.visit.say
     if change not in ("add", "password", "disable", "enable"):
-        raise PageRefused(404, "There is no such page.")
+        raise PageRefused(404, NO_SUCH_PAGE)
     if change == "disable" and name == form.by:
-        return _accounts(form.visit, "Nobody disables the own account.", status=400)
+        return _accounts(form.visit, say("Nobody disables the own account."), status=400)
     try:
         if change == "add":
             if form.text("role") not in list(Role):
-                return _accounts(form.visit, "Choose a role.", status=400)
+                return _accounts(form.visit, say("Choose a role."), status=400)
             with desk.turns.turn(form.by, form.visit.peer):
                 desk.accounts.add(name, Role(form.text("role")), form.text("password"))
             desk.turns.succeeded(form.by, form.visit.peer)
@@ -180,19 +184,40 @@ def change_account(form: AdministratorForm, change: str) -> Response:
             desk.accounts.set_enabled(name, change == "enable")
     except NoTurn as refused:
         desk.record.refused(form.by, WAITS)
-        return _accounts(form.visit, _wait(refused), status=429)
+        return _accounts(form.visit, _wait(refused, say), status=429)
     except InvalidInput as refused:
-        return _accounts(form.visit, _said(refused), status=400)
+        return _accounts(form.visit, _said(refused, say), status=400)
     desk.record.viewed(form.by, ACCOUNTS, change)
     return RedirectResponse("/accounts", _SEE_OTHER)
 
 
-def _wait(refused: NoTurn) -> str:
-    return f"Too many passwords are tried. Try again in {int(refused.seconds) + 1} seconds."
+def _wait(refused: NoTurn, say: Language) -> str:
+    seconds = int(refused.seconds) + 1
+    return say.several(
+        "Too many passwords are tried. Try again in %(count)s second.",
+        "Too many passwords are tried. Try again in %(count)s seconds.",
+        seconds,
+    )
 
 
-def _said(refused: InvalidInput) -> str:
-    return " ".join(f"The {fault.where} {fault.what}. {fault.remedy}" for fault in refused.faults)
+def _said(refused: InvalidInput, say: Language) -> str:
+    """What `accounts` refuses, in words of a page."""
+    return " ".join(f"{say(f'The {fault.where} {fault.what}.')} {say(fault.remedy)}" for fault in refused.faults)
+
+
+_OF_ACCOUNTS = (
+    later("The name is not a usable name."),
+    later("Use 1 to 64 letters, digits and _ . @ -, a letter or digit first."),
+    later("The name has an account already."),
+    later("Choose another, or set a new password for it."),
+    later("The name has no account here."),
+    later("`oncofed site pages users NODE` lists them."),
+    later("The password has fewer than 12 characters."),
+    later("The password has more than 200 characters."),
+    later("The password is too easy to guess."),
+    later("Take several words that do not belong together."),
+)
+"""What `accounts` says in its faults, as a page tells it."""
 
 
 @router.get("/audit")
@@ -200,5 +225,9 @@ def audit_page(visit: Administrator) -> Response:
     """The newest entries of the hospital's audit log, and whether it is unchanged."""
     visit.desk.record.viewed(visit.by, AUDIT)
     report = verify_audit_log(visit.desk.audit_log)
-    content = {"entries": report.entries[: -_ENTRIES - 1 : -1], "lines": report.lines(), "here": "/audit"}
+    content = {
+        "entries": report.entries[: -_ENTRIES - 1 : -1],
+        "lines": report.lines(visit.say),
+        "here": "/audit",
+    }
     return page("audit.html.j2", visit, content)

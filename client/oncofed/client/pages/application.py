@@ -11,8 +11,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from oncofed.client.pages import account_pages, cohort_pages, patient_pages, what_if_pages
-from oncofed.client.pages.account_pages import signed_out
+from oncofed.client.pages import account_pages, cohort_pages, language_pages, patient_pages, what_if_pages
+from oncofed.client.pages.account_pages import NO_SUCH_PAGE, signed_out
 from oncofed.client.pages.connections import RefusedConnections
 from oncofed.client.pages.desk import Desk, desk_of
 from oncofed.client.pages.peer_user import user_of_connection
@@ -29,7 +29,7 @@ def application(desk: Desk, *, refused_users: frozenset[int] = frozenset()) -> F
     """The pages, behind their shield. refused_users: uids of this machine whose connections are refused."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk = desk
-    for pages in (account_pages, patient_pages, what_if_pages, cohort_pages):
+    for pages in (account_pages, language_pages, patient_pages, what_if_pages, cohort_pages):
         app.include_router(pages.router)
 
     @app.get("/static/{name}")
@@ -47,14 +47,14 @@ def application(desk: Desk, *, refused_users: frozenset[int] = frozenset()) -> F
     @app.exception_handler(PageRefused)
     def refused(request: Request, refusal: Exception) -> Response:
         assert isinstance(refusal, PageRefused)
-        return open_page("refused.html.j2", desk_of(request), {"said": refusal.words}, status=refusal.status)
+        return open_page("refused.html.j2", request, {"refusal": refusal.words}, status=refusal.status)
 
     @app.exception_handler(RequestValidationError)
     @app.exception_handler(HTTPException)
     def no_such_page(request: Request, failure: Exception) -> Response:
         desk_of(request).record.refused("", UNKNOWN_PAGE)
         status = failure.status_code if isinstance(failure, HTTPException) else 404
-        return open_page("refused.html.j2", desk_of(request), {"said": "There is no such page."}, status=status)
+        return open_page("refused.html.j2", request, {"refusal": NO_SUCH_PAGE}, status=status)
 
     app.add_middleware(
         Shield,

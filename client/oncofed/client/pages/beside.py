@@ -18,6 +18,7 @@ from oncofed.client.guard.one_thread import one_thread
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.cohort.encoding import columns
 from oncofed.survival.curves import cumulative_incidence
+from oncofed.words.language import ENGLISH, Language
 from oncofed.words.markers import source_label
 from oncofed.words.names import capital, plain_name
 
@@ -36,7 +37,9 @@ class Beside:
     had: FloatArray | None
 
 
-def beside(hospital: HospitalPrognosis, row: int, *, endpoint: int, times: Sequence[float]) -> tuple[Beside, ...]:
+def beside(
+    hospital: HospitalPrognosis, row: int, *, endpoint: int, times: Sequence[float], say: Language = ENGLISH
+) -> tuple[Beside, ...]:
     """The study's own model first; empty where nothing was trained beside it. times: in the grid's unit, rising."""
     network, encoded = hospital.network, columns(hospital.schema)
     if not network.heads:
@@ -54,10 +57,11 @@ def beside(hospital: HospitalPrognosis, row: int, *, endpoint: int, times: Seque
         unknown = {
             marker.name for marker, value in zip(hospital.schema.markers, values, strict=True) if np.isnan(value)
         }
-        found = [Beside("This model, as released", f"{markers} markers", had(network.log_hazard(x)))]
+        sees = say("%(markers)s markers", markers=markers)
+        found = [Beside(say("This model, as released"), sees, had(network.log_hazard(x)))]
         for head, spec in zip(network.heads, network.spec.comparators, strict=True):
             sources = dict.fromkeys(encoded[column].source for column in spec.columns)
-            sees = ", ".join(source_label(hospital.schema, each) for each in sources)
+            sees = ", ".join(source_label(hospital.schema, each, say=say) for each in sources)
             missing = any(source in unknown for source in sources)
             found.append(Beside(capital(plain_name(spec.name)), sees, None if missing else had(head.log_hazard(x))))
     return tuple(found)

@@ -2,7 +2,8 @@
 
 An endpoint whose name begins with "death" is told as dying: `death_of_disease`, "die of disease", "died of disease".
 Any other is something to have: `progression`, "have progression". What is named by those who are spared it, such as a
-survival, is put in quotation marks. Counts of a hundred add up to a hundred.
+survival, is put in quotation marks. Other languages than English make no verb of a name: there it stands as the
+schema calls it. Counts of a hundred add up to a hundred.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ import numpy as np
 
 from oncofed.client.pages.competing import Competing
 from oncofed.cohort.schema import Endpoint, StudySchema
+from oncofed.words.language import ENGLISH, Language, later
+from oncofed.words.markers import endpoint_label
 from oncofed.words.names import plain_name
 
 _BINDS = frozenset({"of", "from", "by", "with", "without", "before", "after", "in", "on", "during", "due"})
 _OF_THE_SPARED = frozenset({"survival", "free"})
 _HUNDRED = 100
+FEWER_THAN_ONE, MORE_THAN_99 = later("fewer than 1"), later("more than 99")
+_OF_A_SHARE = {FEWER_THAN_ONE: later("below 1"), MORE_THAN_99: later("above 99")}
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,13 @@ class CauseWords:
     is_death: bool
 
 
-def cause_words(endpoint: Endpoint) -> CauseWords:
+def cause_words(endpoint: Endpoint, *, say: Language = ENGLISH) -> CauseWords:
     """Of one that competes with others."""
     name = plain_name(endpoint.name)
     first, _, rest = name.partition(" ")
+    if say.code != ENGLISH.code:
+        called = endpoint_label(endpoint, say=say)
+        return CauseWords(called, called, is_death=first.lower() == "death")
     if first.lower() == "death":
         how = f" {rest}" if rest.split(" ")[0].lower() in _BINDS else f" ({rest})" if rest else ""
         return CauseWords(f"die{how}", f"died{how}", is_death=True)
@@ -50,29 +58,36 @@ class FirstWords:
     without: str
 
     @staticmethod
-    def of(schema: StudySchema, found: Competing) -> FirstWords:
+    def of(schema: StudySchema, found: Competing, *, say: Language = ENGLISH) -> FirstWords:
         """Who has none of them lives, where all of them are deaths."""
-        causes = tuple(cause_words(schema.endpoints[each]) for each in found.causes)
+        causes = tuple(cause_words(schema.endpoints[each], say=say) for each in found.causes)
         if all(each.is_death for each in causes):
-            return FirstWords(causes, "live", "alive")
-        return FirstWords(causes, "have none of these", "without any of these")
+            return FirstWords(causes, say("live"), say("alive"))
+        return FirstWords(causes, say("have none of these"), say("without any of these"))
 
 
-def first_sentence(found: Competing, words: FirstWords, moment: float, when: str) -> str:
+def first_sentence(found: Competing, words: FirstWords, moment: float, when: str, *, say: Language = ENGLISH) -> str:
     """Of a hundred such patients, what comes first by a time, and who is spared. when: the time in words."""
     shares = found.at(moment)
     counts = of_hundred([*shares, 1 - sum(shares)])
-    told = [f"{count} {each.come}" for count, each in zip(counts, words.causes, strict=False)]
-    first, *others = told
-    return f"Of 100 such patients, about {first} within {when}, {', '.join(others)}, and {counts[-1]} {words.spared}."
+    told = [
+        say("%(count)s %(come)s", count=say(count), come=each.come)
+        for count, each in zip(counts, words.causes, strict=False)
+    ]
+    return say(
+        "Of 100 such patients, about %(first)s within %(when)s, %(others)s, and %(count)s %(spared)s.",
+        first=told[0],
+        when=when,
+        others=", ".join(told[1:]),
+        count=say(counts[-1]),
+        spared=words.spared,
+    )
 
 
-def told_shares(found: Competing, moment: float) -> list[str]:
+def told_shares(found: Competing, moment: float, *, say: Language = ENGLISH) -> list[str]:
     """The same of a time as per cent: of each cause, and of those who have none."""
     shares = found.at(moment)
-    counts = of_hundred([*shares, 1 - sum(shares)])
-    words = [each.replace("fewer than", "below").replace("more than", "above") for each in counts]
-    return [f"{each}\N{NO-BREAK SPACE}%" for each in words]
+    return [f"{say(_OF_A_SHARE.get(each, each))}\N{NO-BREAK SPACE}%" for each in of_hundred([*shares, 1 - sum(shares)])]
 
 
 def of_hundred(shares: list[float]) -> list[str]:
@@ -85,10 +100,6 @@ def of_hundred(shares: list[float]) -> list[str]:
     for place in np.argsort(counts - exact, kind="stable")[: max(0, _HUNDRED - int(counts.sum()))]:
         counts[place] += 1
     return [
-        "fewer than 1"
-        if count == 0 and share > 0
-        else "more than 99"
-        if count == _HUNDRED and share < 1
-        else str(count)
+        FEWER_THAN_ONE if count == 0 and share > 0 else MORE_THAN_99 if count == _HUNDRED and share < 1 else str(count)
         for count, share in zip(counts.tolist(), shares, strict=True)
     ]

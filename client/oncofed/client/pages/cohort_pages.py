@@ -17,6 +17,7 @@ from oncofed.client.pages.cohort_view import (
     Dependence,
     MarkerStrength,
     dependence,
+    in_language,
     risk_groups,
     strongest_markers,
 )
@@ -26,21 +27,23 @@ from oncofed.client.pages.figures import groups_figure
 from oncofed.client.pages.group_outcome import GroupOutcome
 from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, Peers
 from oncofed.client.pages.interaction_view import TOGETHER_WORDS, Interaction, strongest_interactions
+from oncofed.client.pages.interaction_view import in_language as pairs_in_language
 from oncofed.client.pages.marker_figures import dependence_figure, network_figure, strength_figure
 from oncofed.client.pages.outcome_parts import fewest_for_parts, told_times
-from oncofed.client.pages.patient_pages import endpoint_number
+from oncofed.client.pages.patient_pages import decided_on, endpoint_number
 from oncofed.client.pages.recalibration import Fitted
 from oncofed.client.pages.rendering import page
 from oncofed.client.pages.viewing_record import COHORT, EXPORT, UNKNOWN_PAGE
 from oncofed.client.pages.wording import time
 from oncofed.survival.grid import TimeGrid
-from oncofed.words.markers import marker_label
-from oncofed.words.names import plain_name
-from oncofed.words.numbers import percent
+from oncofed.words.language import ENGLISH, Language, later
+from oncofed.words.markers import category_label, endpoint_label, marker_label
+from oncofed.words.numbers import decimals, percent
 
 router = APIRouter()
 
 _LISTED = 20
+_NORMAL_95 = 1.96
 
 Anyone = Annotated[Visit, Depends(visit_of(Role.CLINICIAN, Role.ANALYST))]
 
@@ -59,9 +62,9 @@ class Choice:
         """The direction of those that the page lists alone."""
         return kept_strongest(self.visit.desk.hospital, self.endpoint, self.peers)
 
-    def dependence(self) -> Dependence | None:
+    def dependence(self, say: Language = ENGLISH) -> Dependence | None:
         hospital = self.visit.desk.hospital
-        return dependence(hospital, self.endpoint, self.peers, source=self.marker)
+        return dependence(hospital, self.endpoint, self.peers, source=self.marker, say=say)
 
     def interactions(self) -> tuple[Interaction, ...] | None:
         return kept_interactions(self.visit.desk.hospital, self.endpoint, self.peers)
@@ -94,9 +97,9 @@ def choice_of(visit: Anyone, endpoint: str = "0", entity: str = "", marker: str 
     number = endpoint_number(visit, endpoint)
     shown = hospital.entities_shown()
     if entity and entity not in [str(each) for each in shown]:
-        raise refusal(visit, UNKNOWN_PAGE, 404, "There is no such group here, or it has too few patients.")
+        raise refusal(visit, UNKNOWN_PAGE, 404, later("There is no such group here, or it has too few patients."))
     if marker and hospital.marker(marker) is None:
-        raise refusal(visit, UNKNOWN_PAGE, 404, "The study has no such marker.")
+        raise refusal(visit, UNKNOWN_PAGE, 404, later("The study has no such marker."))
     peers = hospital.of_entity(int(entity)) if entity else hospital.everybody
     prognosis = hospital.endpoint(number)
     return Choice(visit, prognosis, peers, int(entity) if entity else None, marker)
@@ -108,50 +111,56 @@ Chosen = Annotated[Choice, Depends(choice_of)]
 @router.get("/cohort")
 def cohort(choice: Chosen) -> Response:
     """Strongest markers, one marker's dependence, risk groups, and how the model fits here."""
-    visit, hospital = choice.visit, choice.visit.desk.hospital
+    visit, hospital, say = choice.visit, choice.visit.desk.hospital, choice.visit.say
+    schema = hospital.schema
     visit.desk.record.viewed(visit.by, COHORT)
-    strongest, groups = choice.strongest(), choice.groups()
+    strongest, groups = in_language(hospital, choice.strongest(), say), choice.groups()
     if not choice.marker:
         first = next((each.source for each in strongest if hospital.marker(each.source) is not None), "")
         choice = Choice(visit, choice.endpoint, choice.peers, choice.entity, first)
-    found, interactions = choice.dependence(), choice.interactions()
+    found, interactions = choice.dependence(say), pairs_in_language(hospital, choice.interactions(), say)
+    names, among = [endpoint_label(each, say=say) for each in schema.endpoints], choice.peers.words(say)
+    name = names[choice.endpoint.number]
     content = {
         "here": "/cohort",
-        "endpoints": hospital.endpoint_names,
+        "name": name,
+        "endpoints": names,
         "noise_in_model": hospital.noise_in_model,
         "endpoint": choice.endpoint,
-        "entities": [(number, plain_name(hospital.entity_names[number])) for number in hospital.entities_shown()],
+        "entities": _entities(hospital, say),
         "entity": choice.entity,
         "marker": choice.marker,
-        "marker_name": next(marker_label(each) for each in hospital.schema.markers if each.name == choice.marker)
+        "marker_name": next(marker_label(each, say=say) for each in schema.markers if each.name == choice.marker)
         if choice.marker
         else "",
-        "markers": sorted((marker_label(each), each.name) for each in hospital.schema.markers),
-        "among": choice.peers.label,
+        "markers": sorted((marker_label(each, say=say), each.name) for each in schema.markers),
+        "among": among,
         "patients": hospital.at_least(choice.peers),
         "strongest": strongest[:_LISTED],
         "carrying": _carrying(strongest),
         "told": len(strongest),
         "markers_of_study": len(hospital.schema.markers),
         "kinds_that_may_be_missing": len(choice.endpoint.sources) - len(hospital.schema.markers),
-        "strength": strength_figure(strongest) if strongest else None,
+        "strength": strength_figure(strongest, say=say) if strongest else None,
         "dependence": found,
-        "dependence_figure": None if found is None else dependence_figure(found),
+        "dependence_figure": None if found is None else dependence_figure(found, say=say),
         "interactions": interactions,
-        "network": None if interactions is None else network_figure(interactions),
+        "together_words": TOGETHER_WORDS,
+        "network": None if interactions is None else network_figure(interactions, say=say),
         "groups": groups,
         "competes": bool(hospital.schema.competing(choice.endpoint.number)),
-        "groups_figure": groups_figure(groups, hospital.grid, endpoint=choice.endpoint.name) if groups else None,
-        "group_medians": [group.median_words(hospital.grid.unit) for group in groups],
-        "risk_times": _risk_table(groups, hospital.grid),
+        "groups_figure": groups_figure(groups, hospital.grid, endpoint=name, say=say) if groups else None,
+        "group_medians": [group.median_words(hospital.grid.unit, say=say) for group in groups],
+        "risk_times": _risk_table(groups, hospital.grid, say),
         "recalibration": choice.endpoint.fitted,
         "decided": hospital.decided,
+        "decided_on": decided_on(hospital, say),
         "adopted": choice.endpoint.recalibration is not None,
         "treatments": hospital.treatments,
         "fitted": _fitted(choice.endpoint, hospital),
-        "slope_deviation": _slope_deviation(choice.endpoint),
+        "slope": _slope(choice.endpoint, say),
         "floor": hospital.smallest_group,
-        "as_of": hospital.follow_up_as_of(choice.peers, choice.endpoint.number),
+        "as_of": [say.date(day) for day in hospital.follow_up_as_of(choice.peers, choice.endpoint.number)],
         "crowd": hospital.disclosure.crowd,
         "fewest_for_parts": fewest_for_parts(hospital.disclosure),
     }
@@ -165,9 +174,21 @@ def _carrying(strongest: tuple[MarkerStrength, ...]) -> int:
     return int(np.searchsorted(np.cumsum([each.share for each in strongest]), 0.9 - 1e-12)) + 1
 
 
-def _slope_deviation(endpoint: EndpointPrognosis) -> float:
+def _slope(endpoint: EndpointPrognosis, say: Language) -> tuple[str, str, str]:
+    """The slope that fits, and its 95 % limits."""
     found = endpoint.fitted
-    return 0.0 if found is None else float(np.sqrt(found.covariance[-1, -1]))
+    if found is None:
+        return ("", "", "")
+    reach = _NORMAL_95 * float(np.sqrt(found.covariance[-1, -1]))
+    value, low, high = (decimals(each, 2, say=say) for each in (found.slope, found.slope - reach, found.slope + reach))
+    return value, low, high
+
+
+def _entities(hospital: HospitalPrognosis, say: Language) -> list[tuple[int, str]]:
+    marker = None if hospital.schema.tumour_entity is None else hospital.marker(hospital.schema.tumour_entity)
+    if marker is None:
+        return []
+    return [(each, category_label(marker, marker.categories[each], say=say)) for each in hospital.entities_shown()]
 
 
 def _fitted(endpoint: EndpointPrognosis, hospital: HospitalPrognosis) -> Fitted | None:
@@ -175,14 +196,14 @@ def _fitted(endpoint: EndpointPrognosis, hospital: HospitalPrognosis) -> Fitted 
     return None if found is None else Fitted.of(found, hospital.disclosure)
 
 
-def _risk_table(groups: tuple[GroupOutcome, ...], grid: TimeGrid) -> list[tuple[str, list[str]]]:
+def _risk_table(groups: tuple[GroupOutcome, ...], grid: TimeGrid, say: Language) -> list[tuple[str, list[str]]]:
     """The curves at the times of the picture's axis, as they are drawn."""
     found = []
     for moment in told_times(grid):
         shares = [group.at(moment) for group in groups]
         if any(share is not None for share in shares):
-            told = ["not known" if share is None else percent(share) for share in shares]
-            found.append((time(moment, grid.unit), told))
+            told = [say("not known") if share is None else percent(share, say=say) for share in shares]
+            found.append((time(moment, grid.unit, say=say), told))
     return found
 
 

@@ -6,7 +6,7 @@ point in a picture is a patient, so an analyst who may see no patient may see al
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,18 @@ from oncofed.client.pages.disclosure import Disclosure, Spread, step_of
 from oncofed.client.pages.group_outcome import GroupOutcome, group_outcome
 from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, Peers
 from oncofed.client.pages.outcome_parts import THIRDS, public_axis
+from oncofed.client.pages.wording import TOO_FEW_MEASURED, marker_value
 from oncofed.client.patients.cohort_explanation import MONOTONE, rank_correlation
 from oncofed.cohort.schema import Kind, Marker, Modality
-from oncofed.words.markers import is_decimal_logarithm, marker_label, shown_unit, shown_value, source_label
-from oncofed.words.names import MODALITY_NAMES, capital, plain_name
+from oncofed.words.language import ENGLISH, Language, later
+from oncofed.words.markers import (
+    is_decimal_logarithm,
+    marker_label,
+    shown_unit,
+    shown_value,
+    source_label,
+)
+from oncofed.words.names import modality_name
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -26,6 +34,9 @@ IntArray = NDArray[np.intp]
 
 _MOST_BINS = 12
 _TAIL = 0.1
+_NOT_MEASURED = {True: later("not measured: higher hazard"), False: later("not measured: lower hazard")}
+_YES = {True: later("yes: higher hazard"), False: later("yes: lower hazard")}
+_HIGHER_VALUE = {True: later("higher value: higher hazard"), False: later("higher value: lower hazard")}
 _CROWDS_FOR_A_SPREAD = 2
 """In a bin, where there are enough patients for four such bins."""
 
@@ -34,7 +45,7 @@ _CROWDS_FOR_A_SPREAD = 2
 class MarkerStrength:
     """strength  mean absolute contribution, in log hazard ratio, rounded down. share: of all markers' strength.
 
-    direction  what a higher value does, in words.
+    direction  what a higher value does, in English: `in_language` has all of it in another one.
     """
 
     source: str
@@ -91,13 +102,32 @@ def strongest_markers(
             MarkerStrength(
                 source=source,
                 label=source_label(hospital.schema, source),
-                modality=capital(MODALITY_NAMES[Modality(source) if marker is None else marker.modality]),
+                modality=modality_name(Modality(source) if marker is None else marker.modality),
                 unit="" if marker is None else shown_unit(marker),
                 strength=float(strength[place]),
                 share=float(strength[place]) / total,
                 direction=_direction(hospital, endpoint, marker, source, peers)
                 if with_direction is None or len(found) < with_direction
                 else "",
+            )
+        )
+    return tuple(found)
+
+
+def in_language(
+    hospital: HospitalPrognosis, strongest: tuple[MarkerStrength, ...], say: Language
+) -> tuple[MarkerStrength, ...]:
+    """The same, in other words: what they are made of is computed once for all languages."""
+    found = []
+    for each in strongest:
+        marker = hospital.marker(each.source)
+        found.append(
+            replace(
+                each,
+                label=source_label(hospital.schema, each.source, say=say),
+                modality=modality_name(Modality(each.source) if marker is None else marker.modality, say=say),
+                unit="" if marker is None else shown_unit(marker, say=say),
+                direction=say(each.direction),
             )
         )
     return tuple(found)
@@ -149,19 +179,19 @@ def _direction(
             missing.astype(np.float64)[peers.rows], hospital.units.strata[peers.rows], hospital.disclosure
         )
         if 1.0 not in told:
-            return "too few without it"
+            return later("too few without it")
         without = endpoint.relevance[peers.rows & missing, endpoint.sources.index(source)]
         middle = hospital.disclosure.middle(without, step=_step_of(endpoint, source))
-        return f"not measured: {_higher(middle)}"
+        return _NOT_MEASURED[middle > 0]
     if marker.kind is Kind.CATEGORICAL:
-        return "by category"
+        return later("by category")
     found = dependence(hospital, endpoint, peers, source=source)
     if found is None:
-        return "too few measured"
+        return TOO_FEW_MEASURED
     correlation = rank_correlation(found.at, found.middle)
     if not abs(correlation) >= MONOTONE:
-        return "no single direction"
-    return f"{'yes' if marker.kind is Kind.BINARY else 'higher value'}: {_higher(correlation)}"
+        return later("no single direction")
+    return (_YES if marker.kind is Kind.BINARY else _HIGHER_VALUE)[correlation > 0]
 
 
 def _step_of(endpoint: EndpointPrognosis, source: str) -> float:
@@ -169,12 +199,8 @@ def _step_of(endpoint: EndpointPrognosis, source: str) -> float:
     return step_of(float(endpoint.tops[endpoint.sources.index(source)]))
 
 
-def _higher(sign: float) -> str:
-    return "higher hazard" if sign > 0 else "lower hazard"
-
-
 def dependence(
-    hospital: HospitalPrognosis, endpoint: EndpointPrognosis, peers: Peers, *, source: str
+    hospital: HospitalPrognosis, endpoint: EndpointPrognosis, peers: Peers, *, source: str, say: Language = ENGLISH
 ) -> Dependence | None:
     """None for a name that is no marker, or when too few patients have it measured."""
     marker, disclosure = hospital.marker(source), hospital.disclosure
@@ -197,20 +223,14 @@ def dependence(
     at = [disclosure.middle(values[group], step=value_step) for group in groups]
     step = _step_of(endpoint, source)
     return Dependence(
-        label=marker_label(marker),
-        unit=shown_unit(marker),
+        label=marker_label(marker, say=say),
+        unit=shown_unit(marker, say=say),
         logarithmic=is_decimal_logarithm(marker),
-        labels=tuple(_level(marker, value) for value in at) if named else (),
+        labels=tuple(marker_value(marker, value, say=say) for value in at) if named else (),
         at=np.arange(len(groups), dtype=np.float64) if named else np.array([shown_value(marker, each) for each in at]),
         middle=np.array([disclosure.middle(contribution[group], step=step) for group in groups]),
         spreads=tuple(disclosure.spread(contribution[group], widest=_TAIL, step=step) for group in groups),
     )
-
-
-def _level(marker: Marker, value: float) -> str:
-    if marker.kind is Kind.CATEGORICAL:
-        return plain_name(marker.categories[int(value)])
-    return "yes" if value > 0.5 else "no"
 
 
 def levels_told(values: FloatArray, strata: IntArray, disclosure: Disclosure) -> list[float]:

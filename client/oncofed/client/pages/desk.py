@@ -17,12 +17,14 @@ from starlette.concurrency import run_in_threadpool
 
 from oncofed.client.pages.accounts import Accounts, Role
 from oncofed.client.pages.hospital import HospitalPrognosis
+from oncofed.client.pages.languages import language_of
 from oncofed.client.pages.password_turns import PasswordTurns
 from oncofed.client.pages.sessions import Session, Sessions
 from oncofed.client.pages.viewing_record import FORM, NO_SESSION, ROLE, ViewingRecord
 from oncofed.local_pages.forms import Fields, FormRefused, form_fields
 from oncofed.local_pages.refusals import PageRefused, SignInNeeded
 from oncofed.local_pages.sessions import Timeouts
+from oncofed.words.language import Language, later
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +55,17 @@ class Desk:
 
 @dataclass(frozen=True, eq=False)
 class Visit:
-    """A request by somebody who may make it. peer: whose connection it is."""
+    """A request by somebody who may make it. peer: whose connection it is. say: the language of the answer.
+
+    address: of the page, where it can be asked for again; else empty.
+    """
 
     desk: Desk
     session: Session
     identifier: str
     peer: str
+    say: Language
+    address: str
 
     @property
     def by(self) -> str:
@@ -76,6 +83,14 @@ def peer_of_request(request: Request) -> str:
     return str(request.state.peer)
 
 
+def address_of(request: Request) -> str:
+    """Of the page, with what is asked of it; empty where a form was sent."""
+    if request.method != "GET":
+        return ""
+    asked = request.url.query
+    return f"{request.url.path}?{asked}" if asked else request.url.path
+
+
 def visit_of(*roles: Role) -> Callable[[Request], Visit]:
     """A dependency: the visit of somebody with one of these roles. Raises SignInNeeded or PageRefused."""
 
@@ -87,9 +102,9 @@ def visit_of(*roles: Role) -> Callable[[Request], Visit]:
             if identifier:  # over, or made up
                 desk.record.refused("", NO_SESSION)
             raise SignInNeeded
-        visit = Visit(desk, session, identifier, peer_of_request(request))
+        visit = Visit(desk, session, identifier, peer_of_request(request), language_of(request), address_of(request))
         if session.role not in roles:
-            raise refusal(visit, ROLE, 403, "Your account is not for this page.")
+            raise refusal(visit, ROLE, 403, later("Your account is not for this page."))
         return visit
 
     return check
@@ -141,5 +156,6 @@ class FormOf:
         visit = await run_in_threadpool(self._visit_of, request)
         fields = await fields_of(request)
         if not visit.session.is_own_form(fields.get("form_secret", "")):
-            raise refusal(visit, FORM, 403, "This form is out of date. Go back, load the page anew and try again.")
+            said = later("This form is out of date. Go back, load the page anew and try again.")
+            raise refusal(visit, FORM, 403, said)
         return Form(visit, fields)

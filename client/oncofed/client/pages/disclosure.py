@@ -61,13 +61,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from oncofed.words.language import ENGLISH, Language, later
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 BoolArray = NDArray[np.bool_]
 
 _NARROWEST, _WIDEST = 0.05, 0.9
 """Of a share's range."""
-NINE_IN_TEN, EIGHT_IN_TEN, HALF = "nine in ten", "eight in ten", "half"
+NINE_IN_TEN, EIGHT_IN_TEN, HALF = later("nine in ten"), later("eight in ten"), later("half")
 _TAILS = ((0.05, NINE_IN_TEN), (0.1, EIGHT_IN_TEN), (0.25, HALF))
 _PER_SCALE = 10
 LOG_RATIO_STEP = 0.02
@@ -83,11 +85,17 @@ class Share:
     high: float
 
     def __str__(self) -> str:
+        return self.words()
+
+    def words(self, say: Language = ENGLISH) -> str:
+        """In whole per cent."""
         low, high = (round(100 * each) for each in (self.low, self.high))
         percent = "\N{NO-BREAK SPACE}%"
         if low == 0:
-            return f"at most {high}{percent}"
-        return f"more than {low}{percent}" if high == 100 else f"{low} to {high}{percent}"
+            return say("at most %(share)s", share=f"{high}{percent}")
+        if high == 100:
+            return say("more than %(share)s", share=f"{low}{percent}")
+        return say("%(low)s to %(high)s", low=low, high=f"{high}{percent}")
 
 
 @dataclass(frozen=True)

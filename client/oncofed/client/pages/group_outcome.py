@@ -18,9 +18,10 @@ from scipy.special import ndtri
 from oncofed.client.pages.disclosure import Disclosure
 from oncofed.client.pages.disclosure import survival as rounded_survival
 from oncofed.client.pages.outcome_parts import IntArray, Part
-from oncofed.client.pages.wording import time
+from oncofed.client.pages.wording import DATIVE, time
 from oncofed.survival.aalen_johansen import incidence_variance
 from oncofed.survival.curves import NOT_REACHED
+from oncofed.words.language import ENGLISH, Language
 
 FloatArray = NDArray[np.float64]
 
@@ -30,7 +31,8 @@ _Z = float(ndtri(0.975))
 
 @dataclass(frozen=True, eq=False)
 class GroupOutcome:
-    """times   (times,), rising, from 0 or from when enough are under observation.
+    """name    in English.
+    times   (times,), rising, from 0 or from when enough are under observation.
 
     survival, low, high  (times,), who have not had the event, whatever else, with pointwise 95 % limits.
     median    in the grid's unit, or NOT_REACHED within `times`, which may end long before the grid does.
@@ -48,13 +50,13 @@ class GroupOutcome:
         """Not when there is nothing to tell after the first moment."""
         return len(self.times) > 1
 
-    def median_words(self, unit: str) -> str:
+    def median_words(self, unit: str, *, say: Language = ENGLISH) -> str:
         """A median that lies beyond what may be shown is not said to be unreached."""
         if not self.has_curve:
-            return "not known: too few events, or too few were followed"
+            return say("not known: too few events, or too few were followed")
         if self.median != NOT_REACHED:
-            return time(self.median, unit)
-        return f"not reached by {time(float(self.times[-1]), unit)}"
+            return time(self.median, unit, say=say)
+        return say("not reached by %(when)s", when=time(float(self.times[-1]), unit, say=say, case=DATIVE))
 
     def at(self, moment: float) -> float | None:
         """Between two told times by a straight line, as the curve is drawn; None outside."""

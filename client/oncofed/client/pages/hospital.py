@@ -30,13 +30,17 @@ from oncofed.cohort.schema import Marker, Modality, StudySchema
 from oncofed.explanation.relevance import marker_relevance
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.network import PrognosisNetwork
-from oncofed.words.names import plain_name
+from oncofed.words.language import ENGLISH, Language, later
+from oncofed.words.markers import category_label
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.intp]
 
 SMALLEST_GROUP = 10
+EVERYBODY = later("patients of this hospital")
+OF_ONE_TUMOUR = later("patients with %(tumour)s")
+RARER = later("patients of this hospital with rarer tumours")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,14 +87,27 @@ class OwnPrognosis:
 class Peers:
     """A group of published patients, with whom a patient is compared.
 
-    rows   (published patients,). label: such as "patients with melanoma". same_tumour: False where it is all of them.
+    rows   (published patients,). same_tumour: False where it is all of them.
+    who    in English; its place %(tumour)s is a category of `entity`.
     unit   whose they are; None for all units together.
     """
 
     rows: BoolArray
-    label: str
+    who: str
     same_tumour: bool
     unit: int | None
+    entity: Marker | None = None
+
+    @property
+    def label(self) -> str:
+        """In English."""
+        return self.words()
+
+    def words(self, say: Language = ENGLISH) -> str:
+        """Such as "patients with melanoma"."""
+        if self.entity is None or self.unit is None:
+            return say(self.who)
+        return say(self.who, tumour=category_label(self.entity, self.entity.categories[self.unit], say=say))
 
     def __len__(self) -> int:
         return int(self.rows.sum())
@@ -317,7 +334,7 @@ class HospitalPrognosis:
 
     @property
     def everybody(self) -> Peers:
-        return Peers(np.ones(len(self.units.of), dtype=np.bool_), "patients of this hospital", False, None)
+        return Peers(np.ones(len(self.units.of), dtype=np.bool_), EVERYBODY, False, None)
 
     def at_least(self, peers: Peers) -> int:
         """How many they are, as it may be told."""
@@ -345,11 +362,9 @@ class HospitalPrognosis:
         """The published patients of one tumour that is shown, or of the rest."""
         rows = self.units.of == number
         if number != REST:
-            return Peers(rows, f"patients with {plain_name(self.entity_names[number])}", True, number)
-        alone = not self.entities_shown()
-        return Peers(rows, "patients of this hospital" if alone else self.rarer, False, number)
-
-    rarer = "patients of this hospital with rarer tumours"
+            assert self.schema.tumour_entity is not None
+            return Peers(rows, OF_ONE_TUMOUR, True, number, self.marker(self.schema.tumour_entity))
+        return Peers(rows, RARER if self.entities_shown() else EVERYBODY, False, number)
 
     def entities_shown(self) -> tuple[int, ...]:
         """Tumours that are units of their own, by the schema's order."""

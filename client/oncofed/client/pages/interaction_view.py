@@ -8,7 +8,7 @@ network of more than one hidden layer (which has no closed form), or no pair at 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Kind
 from oncofed.explanation.interactions import model_interactions, ranked_pairs
 from oncofed.explanation.rules import hidden_layer_of
+from oncofed.words.language import Language, later
 from oncofed.words.markers import marker_label
 
 FloatArray = NDArray[np.float64]
@@ -28,18 +29,22 @@ MOST_PAIRS = 20
 _MOST_PATIENTS = 500
 """Evenly taken from a larger group: a root mean square over so many is exact to a few per cent, and quick."""
 _SEEN = 1e-4
-TOGETHER_WORDS = {True: "worse", False: "better", None: "by category"}
-"""How a pair does together, against what both do one by one."""
+TOGETHER_WORDS = {True: later("worse"), False: later("better"), None: later("by category")}
+"""In English: how a pair does together, against what both do one by one."""
 
 
 @dataclass(frozen=True)
 class Interaction:
-    """strength  root mean square, log hazard ratio. worse_together: None where a marker has categories, no order."""
+    """strength  root mean square, log hazard ratio. worse_together: None where a marker has categories, no order.
+
+    places  of the two markers in the schema.
+    """
 
     first: str
     second: str
     strength: float
     worse_together: bool | None
+    places: tuple[int, int] = (0, 0)
 
 
 def strongest_interactions(
@@ -76,12 +81,24 @@ def strongest_interactions(
                 None
                 if Kind.CATEGORICAL in (markers[first].kind, markers[second].kind)
                 else bool(pairs.slope[first, second] > 0),
+                (int(first), int(second)),
             )
             for first, second in ranked_pairs(strength)[:MOST_PAIRS]
             if strength[first, second] > _SEEN
         )
         or None
     )
+
+
+def in_language(
+    hospital: HospitalPrognosis, pairs: tuple[Interaction, ...] | None, say: Language
+) -> tuple[Interaction, ...] | None:
+    """The same, with the markers' names in another language."""
+    if pairs is None:
+        return None
+    markers = hospital.schema.markers
+    names = [[marker_label(markers[place], say=say) for place in pair.places] for pair in pairs]
+    return tuple(replace(pair, first=first, second=second) for pair, (first, second) in zip(pairs, names, strict=True))
 
 
 def _with_both(hospital: HospitalPrognosis, encoded: FloatArray) -> FloatArray:

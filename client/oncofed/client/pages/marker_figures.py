@@ -15,7 +15,7 @@ from oncofed.client.pages.cohort_view import Dependence, MarkerStrength
 from oncofed.client.pages.figures import BETTER, WORSE
 from oncofed.client.pages.interaction_view import Interaction
 from oncofed.client.pages.marker_rows import MarkerRow, Reason
-from oncofed.explanation.training_noise import in_words
+from oncofed.explanation.training_noise import WITHIN_NOISE
 from oncofed.picture.axes import Axis, Key, across, fitted, legend, round_ticks, upright
 from oncofed.picture.drawing import (
     INK,
@@ -33,15 +33,16 @@ from oncofed.picture.drawing import (
 from oncofed.picture.rows import BELOW, WHISKER, Rows
 from oncofed.picture.scales import Scale, decades, ratio_limits, whole_or_round
 from oncofed.picture.waterfall import sums, waterfall
+from oncofed.words.language import ENGLISH, Language, later
 from oncofed.words.names import capital, shortened
 from oncofed.words.numbers import hazard_ratio
 
 FloatArray = NDArray[np.float64]
 
 _TOGETHER = {
-    True: ("#b34700", "solid", "higher values together: worse than one by one"),
-    False: ("#0b4f7a", "dash", "higher values together: better than one by one"),
-    None: ("#6b7480", "dot", "depends on the category"),
+    True: ("#b34700", "solid", later("higher values together: worse than one by one")),
+    False: ("#0b4f7a", "dash", later("higher values together: better than one by one")),
+    None: ("#6b7480", "dot", later("depends on the category")),
 }
 _IN_A_WATERFALL = 12
 _IN_A_BAR_CHART = 20
@@ -68,23 +69,25 @@ class Contributions(Protocol):
     def log_hazard_ratio(self) -> float: ...
 
 
-def waterfall_figure(view: Contributions) -> Picture:
+def waterfall_figure(view: Contributions, *, say: Language = ENGLISH) -> Picture:
     """From the reference patient's hazard to this patient's, marker by marker; treatments apart, as one bar."""
     shown = [row for row in view.markers if not row.is_treatment][:_IN_A_WATERFALL]
     given = [row.log_hazard_ratio for row in view.markers if row.is_treatment]
-    last = [("Treatments given", sum(given))] if given else []
+    last = [(say("Treatments given"), sum(given))] if given else []
     rest = view.log_hazard_ratio - sum(row.log_hazard_ratio for row in shown) - sum(given)
     steps = [*(row.log_hazard_ratio for row in shown), rest, *(part for _, part in last)]
     ends = sums(steps)
-    names = [*(label(_named(row)) for row in shown), "All other markers", *(name for name, _ in last), "This patient"]
-    frame = Rows(names, ratio_limits(min(ends), max(ends)), "hazard ratio, against the reference patient")
+    others, own = say("All other markers"), say("This patient")
+    names = [*(label(_named(row)) for row in shown), others, *(name for name, _ in last), own]
+    limits = ratio_limits(min(ends), max(ends), say=say)
+    frame = Rows(names, limits, say("hazard ratio, against the reference patient"))
     marks = waterfall(
         frame,
         steps,
         worse=WORSE,
         better=BETTER,
-        said=lambda part: f"\N{MULTIPLICATION SIGN}\N{THIN SPACE}{hazard_ratio(part)}",
-        said_whole=lambda own: f"HR {hazard_ratio(own)}",
+        said=lambda part: f"\N{MULTIPLICATION SIGN}\N{THIN SPACE}{hazard_ratio(part, say=say)}",
+        said_whole=lambda whole: f"HR {hazard_ratio(whole, say=say)}",
         whole=view.log_hazard_ratio,
     )
     return picture("contributions", height=frame.bottom + BELOW, marks=marks)
@@ -96,7 +99,7 @@ def reason_bar(reason: Reason, reasons: Sequence[Reason]) -> Picture:
     wide = _BAR_WIDTH / 2 * abs(reason.log_hazard_ratio) / most
     worse = reason.log_hazard_ratio > 0
     look: dict[str, str | float] = {"fill": WORSE if worse else BETTER}
-    if reason.noise == in_words(0.0):
+    if reason.noise == WITHIN_NOISE:
         look["fill-opacity"] = _PALE
     middle = _BAR_WIDTH / 2
     bar = rectangle(middle if worse else middle - wide, 2, max(wide, 0.5), _BAR_HEIGHT - 4, look)
@@ -109,52 +112,54 @@ def _named(row: MarkerRow) -> str:
     return capital(f"{row.label}: {value}" if value else row.label)
 
 
-def strength_figure(markers: Sequence[MarkerStrength]) -> Picture:
+def strength_figure(markers: Sequence[MarkerStrength], *, say: Language = ENGLISH) -> Picture:
     """The strongest markers, as bars."""
     strongest = markers[:_IN_A_BAR_CHART]
     most = max(each.strength for each in strongest)
-    ticks = tuple((value, f"{value:g}") for value in round_ticks(0.0, most))
+    ticks = tuple((value, say.figures(f"{value:g}")) for value in round_ticks(0.0, most))
     scale = (0.0, 1.06 * most, ticks)
-    frame = Rows(
-        [label(capital(each.label)) for each in strongest], scale, "mean absolute contribution, log hazard ratio"
-    )
+    title = say("mean absolute contribution, log hazard ratio")
+    frame = Rows([label(capital(each.label)) for each in strongest], scale, title)
     marks = list(frame.marks)
     for row, each in enumerate(strongest):
         marks += frame.bar(row, 0.0, each.strength, BETTER, "", before=False)
     return picture("strongest-markers", height=frame.bottom + BELOW, marks=marks)
 
 
-def dependence_figure(found: Dependence) -> Picture:
+def dependence_figure(found: Dependence, *, say: Language = ENGLISH) -> Picture:
     """Contribution against value: the middle, and where most patients of a bin lie, if that may be told."""
     ends = [0.0, *found.middle.tolist(), *(end for each in found.spreads if each for end in (each.low, each.high))]
-    limits = ratio_limits(min(ends), max(ends))
-    return _by_category(found, limits) if found.labels else _by_value(found, limits)
+    limits = ratio_limits(min(ends), max(ends), say=say)
+    return _by_category(found, limits, say) if found.labels else _by_value(found, limits, say)
 
 
-def _by_category(found: Dependence, limits: Scale) -> Picture:
-    frame = Rows([label(capital(each)) for each in found.labels], limits, "hazard ratio")
+def _by_category(found: Dependence, limits: Scale, say: Language) -> Picture:
+    frame = Rows([label(capital(each)) for each in found.labels], limits, say("hazard ratio"))
     marks = [*frame.marks, frame.zero()]
     for row in range(len(found.labels)):
         spread, middle = found.spreads[row], float(found.middle[row])
         if spread is not None:
             marks += frame.whisker(row, spread.low, spread.high)
-        marks.append(frame.dot(row, middle, BETTER, said=f"hazard ratio {hazard_ratio(middle)}"))
+        marks.append(frame.dot(row, middle, BETTER, said=_ratio_said(middle, say)))
     return picture("dependence", height=frame.bottom + BELOW, marks=marks)
 
 
-def _by_value(found: Dependence, limits: Scale) -> Picture:
+def _ratio_said(log_hazard_ratio: float, say: Language) -> str:
+    return say("hazard ratio %(ratio)s", ratio=hazard_ratio(log_hazard_ratio, say=say))
+
+
+def _by_value(found: Dependence, limits: Scale, say: Language) -> Picture:
     low, high, ticks = limits
     top, bottom, left = 12.0, 332.0, 66.0
     values = np.log10(found.at) if found.logarithmic else found.at
     room = max(0.04 * float(np.ptp(values)), 1e-3)
     begin, end = float(values[0]) - room, float(values[-1]) + room
-    x = Axis(
-        begin, end, left, _RIGHT, decades(begin, end) if found.logarithmic else whole_or_round(begin, end, found.at)
-    )
+    ticks_across = decades(begin, end, say=say) if found.logarithmic else whole_or_round(begin, end, found.at, say=say)
+    x = Axis(begin, end, left, _RIGHT, ticks_across)
     y = Axis(low, high, bottom, top, ticks)
     unit = f" [{found.unit}]" if found.unit else ""
     marks = across(x, top=top, bottom=bottom, title=capital(f"{found.label}{unit}"))
-    marks += upright(y, left=left, right=_RIGHT, title="hazard ratio")
+    marks += upright(y, left=left, right=_RIGHT, title=say("hazard ratio"))
     marks.append(line(left, y.at(0), _RIGHT, y.at(0), WHISKER))
     places = np.array([x.at(each) for each in values.tolist()])
     marks.append(curve(places, np.array([y.at(each) for each in found.middle.tolist()]), Stroke(BETTER, width=2)))
@@ -163,13 +168,11 @@ def _by_value(found: Dependence, limits: Scale) -> Picture:
             ends = [y.at(spread.low), y.at(spread.high)]
             marks.append(line(place, ends[0], place, ends[1], WHISKER))
             marks += [line(place - 5, each, place + 5, each, WHISKER) for each in ends]
-        marks.append(
-            circle(place, y.at(float(middle)), 4.5, BETTER, said=f"hazard ratio {hazard_ratio(float(middle))}")
-        )
+        marks.append(circle(place, y.at(float(middle)), 4.5, BETTER, said=_ratio_said(float(middle), say)))
     return picture("dependence", height=bottom + BELOW, marks=marks)
 
 
-def network_figure(pairs: Sequence[Interaction]) -> Picture:
+def network_figure(pairs: Sequence[Interaction], *, say: Language = ENGLISH) -> Picture:
     """Markers on a circle, joined where the model lets them depend on each other: the thicker, the stronger."""
     totals: dict[str, float] = {}
     for pair in pairs:
@@ -180,7 +183,7 @@ def network_figure(pairs: Sequence[Interaction]) -> Picture:
     names = falling[::3] + falling[1::3] + falling[2::3]
     angles = np.pi / 2 - 2 * np.pi * np.arange(len(names)) / len(names)
     kinds = [kind for kind in _TOGETHER if any(pair.worse_together is kind for pair in pairs)]
-    keys = [Key(said, Stroke(colour, dash, 4)) for colour, dash, said in (_TOGETHER[kind] for kind in kinds)]
+    keys = [Key(say(said), Stroke(colour, dash, 4)) for colour, dash, said in (_TOGETHER[kind] for kind in kinds)]
     entries, high = legend(keys, left=24, top=0)
     middle_x, middle_y, radius = WIDTH / 2, high + 40 + _RADIUS, _RADIUS
     place = {

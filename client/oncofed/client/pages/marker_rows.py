@@ -25,18 +25,32 @@ from oncofed.client.pages.wording import (
     TOO_FEW_MEASURED,
     against_reference,
     marker_value,
+    range_words,
     reference_range,
     reference_value,
+    span_with_unit,
 )
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Kind, Marker, Modality
 from oncofed.explanation.training_noise import in_words
-from oncofed.words.markers import marker_label, range_number, shown_unit, source_label
-from oncofed.words.names import MODALITY_NAMES, capital
+from oncofed.words.language import ENGLISH, Language, later
+from oncofed.words.markers import marker_label, shown_unit, source_label
+from oncofed.words.names import capital, modality_name
 from oncofed.words.numbers import hazard_ratio
 
 FloatArray = NDArray[np.float64]
 
+_OTHERS = {
+    Modality.CLINICAL: later("Other clinical"),
+    Modality.LABORATORY: later("Other laboratory"),
+    Modality.BODY_COMPOSITION: later("Other body composition"),
+    Modality.DNA_MUTATION: later("Other DNA mutations"),
+    Modality.DNA_COPY_NUMBER: later("Other DNA copy numbers"),
+    Modality.RNA_EXPRESSION: later("Other RNA expression"),
+    Modality.PROTEIN_EXPRESSION: later("Other protein expression"),
+    Modality.TREATMENT: later("Other treatment"),
+}
+"""What is left of a kind of data of which some stand alone."""
 _RARE = 0.1
 _FLAT = 5e-4
 """A contribution that no reader would see: its hazard ratio is written 1.00."""
@@ -52,10 +66,11 @@ class MarkerRow:
     outside      "low" or "high" against that range, or "".
     usual_range  what is usual in these peers. unusual: "", or in which way the value is not.
     by_noise     standard deviation of `log_hazard_ratio`, had the model learned from noise alone; None: not known.
+    kind, say    its kind of data, of which `modality` is the name in the language of this line.
     """
 
     label: str
-    modality: str
+    kind: Modality
     value: str
     unit: str
     reference: str
@@ -69,14 +84,21 @@ class MarkerRow:
     by_noise: float | None = None
     is_whole_modality: bool = False
     """Not measured at all: the label says so."""
+    say: Language = ENGLISH
+
+    @property
+    def modality(self) -> str:
+        return modality_name(self.kind, say=self.say)
 
     @property
     def is_treatment(self) -> bool:
-        return self.modality.lower() == MODALITY_NAMES[Modality.TREATMENT]
+        return self.kind is Modality.TREATMENT
 
     @property
     def noise(self) -> str:
-        """Whether it stands out of the noise of training; empty where nobody knows, or nothing is contributed."""
+        """Whether it stands out of the noise of training, in English; empty where nobody knows, or nothing is
+        contributed.
+        """
         return _noise_words(self.log_hazard_ratio, self.by_noise)
 
     @property
@@ -84,8 +106,8 @@ class MarkerRow:
         """Where 95 in 100 trainings on noise alone would have put the hazard ratio; empty where nobody knows."""
         if not self.by_noise:
             return ""
-        low, high = (hazard_ratio(side * _NORMAL_95 * self.by_noise) for side in (-1, 1))
-        return f"{low} to {high}"
+        low, high = (hazard_ratio(side * _NORMAL_95 * self.by_noise, say=self.say) for side in (-1, 1))
+        return range_words(low, high, say=self.say)
 
 
 def _noise_words(log_hazard_ratio: float, by_noise: float | None) -> str:
@@ -108,7 +130,7 @@ class ModalityTotal:
 class Reason:
     """A line of the few that say most: a marker, or all others of a kind of data together. They add up to the whole.
 
-    beside  what stands quietly behind the label: the value, or of how many markers it is.
+    beside  what stands quietly behind the label: the value, or of how many markers it is. noise: in English.
     """
 
     label: str
@@ -117,49 +139,58 @@ class Reason:
     noise: str
     is_treatment: bool = False
 
+    say: Language = ENGLISH
+
     @property
     def hazard_ratio(self) -> str:
-        return hazard_ratio(self.log_hazard_ratio)
+        return hazard_ratio(self.log_hazard_ratio, say=self.say)
 
 
-def reasons_of(rows: Sequence[MarkerRow], *, whole: float) -> tuple[Reason, ...]:
+def reasons_of(rows: Sequence[MarkerRow], *, whole: float, say: Language = ENGLISH) -> tuple[Reason, ...]:
     """The strongest markers; then what is left, by kind of data, widest first; treatments last.
 
     rows   strongest first. whole: the log hazard ratio, to which everything adds up.
     """
     biology = [row for row in rows if not row.is_treatment]
     found = [_of_marker(row) for row in biology[:_REASONS]]
-    kinds: dict[str, list[MarkerRow]] = {}
+    kinds: dict[Modality, list[MarkerRow]] = {}
     for row in (*biology[_REASONS:], *(each for each in rows if each.is_treatment)):
-        kinds.setdefault(row.modality, []).append(row)
-    taken = {row.modality for row in biology[:_REASONS]}
+        kinds.setdefault(row.kind, []).append(row)
+    taken = {row.kind for row in biology[:_REASONS]}
     rest = [
-        _of_kind(f"Other {kind.lower() if kind[1:].islower() else kind}" if kind in taken else kind, members)
+        _of_kind(say(_OTHERS[kind]) if kind in taken else modality_name(kind, say=say), members, say)
         for kind, members in kinds.items()
     ]
     found += sorted(rest, key=lambda each: (each.is_treatment, -abs(each.log_hazard_ratio)))
     left = whole - sum(each.log_hazard_ratio for each in found)
-    return (*found, Reason("Everything else", "", left, "")) if abs(left) >= 10 * _FLAT else tuple(found)
+    return (*found, Reason(say("Everything else"), "", left, "", say=say)) if abs(left) >= 10 * _FLAT else tuple(found)
 
 
 def _of_marker(row: MarkerRow) -> Reason:
     beside = "" if row.is_whole_modality else f"{row.value} {row.unit}".strip()
-    return Reason(capital(row.label), beside, row.log_hazard_ratio, row.noise)
+    return Reason(capital(row.label), beside, row.log_hazard_ratio, row.noise, say=row.say)
 
 
-def _of_kind(label: str, members: Sequence[MarkerRow]) -> Reason:
+def _of_kind(label: str, members: Sequence[MarkerRow], say: Language) -> Reason:
     total = sum(row.log_hazard_ratio for row in members)
     parts = [row.by_noise for row in members]
     by_noise = None if None in parts else math.sqrt(sum(part**2 for part in parts if part is not None))
     treatment = members[0].is_treatment
     if len(members) == 1 and not treatment:
         return _of_marker(members[0])
-    many = f"{len(members)} {'marker' if len(members) == 1 else 'markers'}"
-    return Reason("Treatments given" if treatment else label, many, total, _noise_words(total, by_noise), treatment)
+    many = say.several("%(count)s marker", "%(count)s markers", len(members))
+    named = say("Treatments given") if treatment else label
+    return Reason(named, many, total, _noise_words(total, by_noise), treatment, say)
 
 
 def marker_rows(
-    hospital: HospitalPrognosis, prognosis: EndpointPrognosis, own: OwnPrognosis, row: int, peers: Peers
+    hospital: HospitalPrognosis,
+    prognosis: EndpointPrognosis,
+    own: OwnPrognosis,
+    row: int,
+    peers: Peers,
+    *,
+    say: Language = ENGLISH,
 ) -> tuple[MarkerRow, ...]:
     """All that contribute, strongest first; those that were not measured are among them."""
     relevance, values = own.relevance, hospital.cohort.values[row]
@@ -172,12 +203,12 @@ def marker_rows(
         column = position.get(source)
         if column is None:
             if abs(part) >= _FLAT:
-                found.append(_whole_modality(hospital, source, part, alone))
+                found.append(_whole_modality(hospital, source, part, alone, say))
             continue
         marker, value = hospital.schema.markers[column], float(values[column])
         if np.isnan(value) and abs(part) < _FLAT:
             continue  # it stands among what is missing
-        found.append(_marker_row(marker, value, part, usual[column], alone))
+        found.append(_marker_row(marker, value, part, usual[column], alone, say))
     return tuple(found)
 
 
@@ -192,61 +223,73 @@ def _by_noise(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, row: in
     return np.asarray(abs(prognosis.slope) * hospital.weight_noise * np.sqrt(squares))
 
 
-def _whole_modality(hospital: HospitalPrognosis, source: str, part: float, by_noise: float | None) -> MarkerRow:
+def _whole_modality(
+    hospital: HospitalPrognosis, source: str, part: float, by_noise: float | None, say: Language
+) -> MarkerRow:
     return MarkerRow(
-        label=source_label(hospital.schema, source),
-        modality=capital(MODALITY_NAMES[Modality(source)]),
-        value=NOT_MEASURED,
+        label=source_label(hospital.schema, source, say=say),
+        kind=Modality(source),
+        value=say(NOT_MEASURED),
         unit="",
-        reference="measured",
+        reference=say("measured"),
         reference_range="",
         outside="",
         usual_range="",
         unusual="",
         log_hazard_ratio=part,
-        hazard_ratio=hazard_ratio(part),
+        hazard_ratio=hazard_ratio(part, say=say),
         measured=False,
         by_noise=by_noise,
         is_whole_modality=True,
+        say=say,
     )
 
 
-def _marker_row(marker: Marker, value: float, part: float, usual: Usual, by_noise: float | None) -> MarkerRow:
-    usual_range, unusual = _usual(marker, value, usual)
+def _marker_row(
+    marker: Marker, value: float, part: float, usual: Usual, by_noise: float | None, say: Language
+) -> MarkerRow:
+    usual_range, unusual = _usual(marker, value, usual, say)
     return MarkerRow(
-        label=marker_label(marker),
-        modality=capital(MODALITY_NAMES[marker.modality]),
-        value=marker_value(marker, value),
-        unit=shown_unit(marker) if not np.isnan(value) else "",
-        reference=reference_value(marker),
-        reference_range=reference_range(marker),
-        outside=against_reference(marker, value),
+        label=marker_label(marker, say=say),
+        kind=marker.modality,
+        value=marker_value(marker, value, say=say),
+        unit=shown_unit(marker, say=say) if not np.isnan(value) else "",
+        reference=reference_value(marker, say=say),
+        reference_range=reference_range(marker, say=say),
+        outside=against_reference(marker, value, say=say),
         usual_range=usual_range,
         unusual=unusual,
         log_hazard_ratio=part,
-        hazard_ratio=hazard_ratio(part),
+        hazard_ratio=hazard_ratio(part, say=say),
         measured=not np.isnan(value),
         by_noise=by_noise,
+        say=say,
     )
 
 
-def _usual(marker: Marker, value: float, usual: Usual) -> tuple[str, str]:
+def _usual(marker: Marker, value: float, usual: Usual, say: Language) -> tuple[str, str]:
     """What is usual in the group, and in which way this value is not."""
     if marker.kind is not Kind.CONTINUOUS:
         share = None if np.isnan(value) else usual.share_of(value)
         if share is None:
             return "", ""
-        return f"{marker_value(marker, value)} in {share}", "rare" if share.high <= _RARE else ""
+        told = say("%(value)s in %(share)s", value=marker_value(marker, value, say=say), share=share.words(say))
+        return told, say("rare") if share.high <= _RARE else ""
     if usual.spread is None:
-        return TOO_FEW_MEASURED, ""
+        return say(TOO_FEW_MEASURED), ""
     spread = usual.spread
-    told = f"{range_number(marker, spread.low)} to {range_number(marker, spread.high)} {shown_unit(marker)}".rstrip()
-    told += "" if spread.holds == NINE_IN_TEN else f" ({spread.holds})"
-    return told, "above" if value > spread.high else "below" if value < spread.low else ""
+    told = span_with_unit(marker, spread.low, spread.high, say=say)
+    told += "" if spread.holds == NINE_IN_TEN else f" ({say(spread.holds)})"
+    return told, say("above") if value > spread.high else say("below") if value < spread.low else ""
 
 
 def modality_totals(
-    hospital: HospitalPrognosis, prognosis: EndpointPrognosis, own: OwnPrognosis, row: int
+    hospital: HospitalPrognosis,
+    prognosis: EndpointPrognosis,
+    own: OwnPrognosis,
+    row: int,
+    *,
+    say: Language = ENGLISH,
 ) -> tuple[ModalityTotal, ...]:
     """The widest first."""
     by_name = {marker.name: marker.modality for marker in hospital.schema.markers}
@@ -258,6 +301,6 @@ def modality_totals(
     for modality, total in sorted(totals.items(), key=lambda item: -abs(item[1])):
         members = [index for index, marker in enumerate(hospital.schema.markers) if marker.modality is modality]
         measured = int((~np.isnan(hospital.cohort.values[row, members])).sum())
-        told = f"{measured} of {len(members)}"
-        found.append(ModalityTotal(capital(MODALITY_NAMES[modality]), told, total, hazard_ratio(total)))
+        told = say("%(measured)s of %(markers)s", measured=measured, markers=len(members))
+        found.append(ModalityTotal(modality_name(modality, say=say), told, total, hazard_ratio(total, say=say)))
     return tuple(found)

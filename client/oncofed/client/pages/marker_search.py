@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from oncofed.client.pages.marker_rows import MarkerRow
 from oncofed.cohort.schema import Marker, Modality, StudySchema
+from oncofed.words.language import ENGLISH, Language
 from oncofed.words.markers import marker_label
-from oncofed.words.names import MODALITY_NAMES, capital
-from oncofed.words.numbers import counted
+from oncofed.words.names import capital, modality_name
 
 LONGEST_NAME = 100
 
@@ -31,14 +31,16 @@ class Filter:
     def __bool__(self) -> bool:
         return self.kind is not None or bool(self.name)
 
-    def lets_through(self, marker: Marker) -> bool:
+    def lets_through(self, marker: Marker, *, say: Language = ENGLISH) -> bool:
         asked = self.name.casefold()
-        of_name = asked in marker_label(marker).casefold() or asked in marker.name.casefold()
-        return of_name and self.kind in (None, marker.modality)
+        names = (marker_label(marker, say=say), marker_label(marker), marker.name)
+        return self.kind in (None, marker.modality) and any(asked in each.casefold() for each in names)
 
-    def __str__(self) -> str:
-        kind = "" if self.kind is None else capital(MODALITY_NAMES[self.kind])
-        called = f"\N{LEFT DOUBLE QUOTATION MARK}{self.name}\N{RIGHT DOUBLE QUOTATION MARK}" if self.name else ""
+    def words(self, say: Language = ENGLISH) -> str:
+        """What is asked for."""
+        kind = "" if self.kind is None else modality_name(self.kind, say=say)
+        called = say("\N{LEFT DOUBLE QUOTATION MARK}%(name)s\N{RIGHT DOUBLE QUOTATION MARK}", name=self.name)
+        called = called if self.name else ""
         return ", ".join(each for each in (kind, called) if each)
 
 
@@ -53,32 +55,35 @@ class FoundMarkers:
     others: tuple[str, ...]
     markers: int
 
-    @property
-    def said(self) -> str:
-        return counted(self.markers, "marker", "markers")
+    def words(self, say: Language = ENGLISH) -> str:
+        """How many they are."""
+        return say.several("%(count)s marker", "%(count)s markers", self.markers)
 
 
-def kinds(schema: StudySchema) -> list[tuple[Modality, str]]:
+def kinds(schema: StudySchema, *, say: Language = ENGLISH) -> list[tuple[Modality, str]]:
     """Of data that the study has."""
     present = {marker.modality for marker in schema.markers}
-    return [(each, capital(MODALITY_NAMES[each])) for each in Modality if each in present]
+    return [(each, modality_name(each, say=say)) for each in Modality if each in present]
 
 
 def found_markers(
-    schema: StudySchema, asked: Filter, rows: Sequence[MarkerRow], values: NDArray[np.float64]
+    schema: StudySchema,
+    asked: Filter,
+    rows: Sequence[MarkerRow],
+    values: NDArray[np.float64],
+    *,
+    say: Language = ENGLISH,
 ) -> FoundMarkers:
     """rows, values (markers,): of the patient."""
-    through = [place for place, marker in enumerate(schema.markers) if asked.lets_through(marker)]
-    named = {(marker_label(schema.markers[at]), capital(MODALITY_NAMES[schema.markers[at].modality])) for at in through}
-    kind = None if asked.kind is None or asked.name else capital(MODALITY_NAMES[asked.kind])
-    found = tuple(
-        row for row in rows if (row.label, row.modality) in named or (row.is_whole_modality and row.modality == kind)
-    )
+    through = [place for place, marker in enumerate(schema.markers) if asked.lets_through(marker, say=say)]
+    named = {(marker_label(schema.markers[at], say=say), schema.markers[at].modality) for at in through}
+    kind = None if asked.name else asked.kind
+    found = tuple(row for row in rows if (row.label, row.kind) in named or (row.is_whole_modality and row.kind is kind))
     told = {row.label for row in found}
     others = [
         capital(label)
         for at in through
-        if np.isnan(values[at]) and (label := marker_label(schema.markers[at])) not in told
+        if np.isnan(values[at]) and (label := marker_label(schema.markers[at], say=say)) not in told
     ]
     rows, treatments = (tuple(row for row in found if row.is_treatment is given) for given in (False, True))
     return FoundMarkers(rows, treatments, tuple(sorted(others)), len(through))

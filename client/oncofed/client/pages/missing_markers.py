@@ -23,8 +23,9 @@ from oncofed.client.pages.disclosure import LOG_RATIO_STEP, Spread
 from oncofed.client.pages.hospital import HospitalPrognosis, Peers
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Modality
+from oncofed.words.language import ENGLISH, Language
 from oncofed.words.markers import marker_label
-from oncofed.words.names import MODALITY_NAMES, capital
+from oncofed.words.names import modality_name
 
 FloatArray = NDArray[np.float64]
 
@@ -58,10 +59,16 @@ class CouldChange:
 
 
 def could_change(
-    hospital: HospitalPrognosis, row: int, peers: Peers, *, endpoint: int, slope: float = 1.0
+    hospital: HospitalPrognosis,
+    row: int,
+    peers: Peers,
+    *,
+    endpoint: int,
+    slope: float = 1.0,
+    say: Language = ENGLISH,
 ) -> tuple[CouldChange, ...]:
     """What is missing, the widest range first; what cannot be said comes last. slope: of the page's hazard ratios."""
-    groups, own, donor = _missing(hospital, row), hospital.encoded(row), hospital.published_encoded
+    groups, own, donor = _missing(hospital, row, say), hospital.encoded(row), hospital.published_encoded
     read_from = _read_from(hospital)
     filled: list[FloatArray] = []
     for members, _, modality in groups:
@@ -145,7 +152,7 @@ def _of(hospital: HospitalPrognosis, modality: Modality) -> list[int]:
     return [index for index, marker in enumerate(hospital.schema.markers) if marker.modality is modality]
 
 
-def _missing(hospital: HospitalPrognosis, row: int) -> list[tuple[list[int], str, Modality]]:
+def _missing(hospital: HospitalPrognosis, row: int, say: Language = ENGLISH) -> list[tuple[list[int], str, Modality]]:
     """Columns that are filled together, with their name."""
     markers = hospital.schema.markers
     missing = np.isnan(hospital.cohort.values[row])
@@ -153,9 +160,13 @@ def _missing(hospital: HospitalPrognosis, row: int) -> list[tuple[list[int], str
     for modality in Modality:
         members = _of(hospital, modality)
         if len(members) > 1 and missing[members].all():
-            groups.append((members, f"{capital(MODALITY_NAMES[modality])} (all {len(members)} markers)", modality))
+            kind = modality_name(modality, say=say)
+            named = say("%(kind)s (all %(markers)s markers)", kind=kind, markers=len(members))
+            groups.append((members, named, modality))
         else:
-            groups.extend(([index], marker_label(markers[index]), modality) for index in members if missing[index])
+            groups.extend(
+                ([index], marker_label(markers[index], say=say), modality) for index in members if missing[index]
+            )
     return groups
 
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from oncofed.client.pages.disclosure import LOG_RATIO_STEP, Disclosure
 from oncofed.client.pages.units import Units
 from oncofed.survival.grid import TimeGrid
+from oncofed.words.language import later
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -34,7 +35,7 @@ BoolArray = NDArray[np.bool_]
 
 TOGETHER = -2
 """Whose part it is, where that is several units'."""
-THIRDS = ("low risk", "middle risk", "high risk")
+THIRDS = (later("low risk"), later("middle risk"), later("high risk"))
 MOST = 50
 _MOST_TICKS = 12
 

@@ -22,6 +22,7 @@ from oncofed.client.pages.recalibration import Band, band, fallen_to
 from oncofed.client.pages.similar import NobodySimilar, SimilarPatients, similar_patients
 from oncofed.cohort.schema import DeathPolicy, Endpoint
 from oncofed.survival.curves import cumulative_incidence, survival_curves
+from oncofed.words.language import ENGLISH, Language
 
 FloatArray = NDArray[np.float64]
 
@@ -139,13 +140,18 @@ class PatientView:
         return self.comparison if isinstance(self.comparison, SimilarPatients) else None
 
 
-def patient_view(hospital: HospitalPrognosis, row: int, *, endpoint: int, since: float = 0.0) -> PatientView:
-    """since: the curve of those who have lived so long. Raises IndexError for an endpoint that does not exist."""
+def patient_view(
+    hospital: HospitalPrognosis, row: int, *, endpoint: int, since: float = 0.0, say: Language = ENGLISH
+) -> PatientView:
+    """since: the curve of those who have lived so long. say: the language of its words.
+
+    Raises IndexError for an endpoint that does not exist.
+    """
     found, peers = outlook(hospital, row, endpoint=endpoint, since=since), hospital.peers(row)
     prognosis, own, slope = found.endpoint, found.own, found.endpoint.slope
     lower = slope * prognosis.log_hazard_ratio[peers.rows] < own.log_hazard_ratio
-    rows = marker_rows(hospital, prognosis, own, row, peers)
-    missing = could_change(hospital, row, peers, endpoint=endpoint, slope=slope)
+    rows = marker_rows(hospital, prognosis, own, row, peers, say=say)
+    missing = could_change(hospital, row, peers, endpoint=endpoint, slope=slope, say=say)
     return PatientView(
         patient_id=hospital.cohort.patient_ids[row],
         endpoint=prognosis,
@@ -155,11 +161,11 @@ def patient_view(hospital: HospitalPrognosis, row: int, *, endpoint: int, since:
         status=_status(hospital, row, endpoint),
         percentile=hospital.disclosure.share_of_strata(lower, hospital.units.strata[peers.rows]),
         markers=rows,
-        reasons=reasons_of(rows, whole=own.log_hazard_ratio),
-        modalities=modality_totals(hospital, prognosis, own, row),
+        reasons=reasons_of(rows, whole=own.log_hazard_ratio, say=say),
+        modalities=modality_totals(hospital, prognosis, own, row, say=say),
         missing=missing,
         complete=completeness(hospital, row, peers, endpoint=endpoint, slope=slope),
-        comparison=similar_patients(hospital, prognosis, row, found.released),
+        comparison=similar_patients(hospital, prognosis, row, found.released, say=say),
         incidence=_incidence(hospital, prognosis, found.released, row),
         competing=found.competing,
     )

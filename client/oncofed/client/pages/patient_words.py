@@ -12,16 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oncofed.client.pages.cause_words import FirstWords, first_sentence
+from oncofed.client.pages.cause_words import FEWER_THAN_ONE, MORE_THAN_99, FirstWords, first_sentence
 from oncofed.client.pages.competing import Competing
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.missing_markers import Completeness
 from oncofed.client.pages.patient_view import Curve, PatientView, Status
-from oncofed.client.pages.wording import marker_value, time
+from oncofed.client.pages.wording import DATIVE, marker_value, moment_number, range_words, time
 from oncofed.cohort.schema import Endpoint, Kind, Modality, StudySchema, TimeUnit
 from oncofed.survival.curves import NOT_REACHED
 from oncofed.survival.grid import TimeGrid
-from oncofed.words.markers import marker_label, shown_unit, shown_value
+from oncofed.words.language import ENGLISH, Language
+from oncofed.words.markers import endpoint_label, marker_label, shown_unit, shown_value
 from oncofed.words.names import plain_name
 from oncofed.words.numbers import hazard_ratio
 
@@ -42,13 +43,13 @@ class EventWords:
     they: str
 
 
-def event_words(endpoint: Endpoint) -> EventWords:
+def event_words(endpoint: Endpoint, *, say: Language = ENGLISH) -> EventWords:
     """Of death where the endpoint's name or its event's column says so."""
     words = {*plain_name(endpoint.name).lower().split(), *plain_name(endpoint.event_column).lower().split()}
     is_death = endpoint.death_event_column is None and (words & _OF_DEATH or {"overall", "survival"} <= words)
     if is_death:
-        return EventWords("alive", "died", "live")
-    return EventWords("without the event", "had the event", "stay without the event")
+        return EventWords(say("alive"), say("died"), say("live"))
+    return EventWords(say("without the event"), say("had the event"), say("stay without the event"))
 
 
 def told_times(grid: TimeGrid) -> list[float]:
@@ -63,12 +64,13 @@ def _whole_years(grid: TimeGrid) -> list[float]:
     return [bound for bound in grid.bounds[1:] if abs(bound / year - round(bound / year)) < 0.01]
 
 
-def in_years(moment: float, unit: str) -> str:
+def in_years(moment: float, unit: str, *, say: Language = ENGLISH, case: str = "") -> str:
     """Whole years where it is that."""
     years = moment / _YEAR.get(unit, 1.0)
     if years < 0.5 or abs(years - round(years)) >= 0.01:
-        return time(moment, unit)
-    return f"{round(years)}\N{NO-BREAK SPACE}{'year' if round(years) == 1 else 'years'}"
+        return time(moment, unit, say=say, case=case)
+    whole = round(years)
+    return f"{whole}\N{NO-BREAK SPACE}{say('year', context=case) if whole == 1 else say('years', context=case)}"
 
 
 def starts(view: PatientView, grid: TimeGrid) -> list[float]:
@@ -89,12 +91,24 @@ def asked_moment(grid: TimeGrid, *, since: float = 0.0) -> float:
     return min(later, key=lambda bound: abs(bound - asked))
 
 
-def sentence(curve: Curve, words: EventWords, grid: TimeGrid) -> str:
+def sentence(curve: Curve, words: EventWords, grid: TimeGrid, *, say: Language = ENGLISH) -> str:
     """Of a hundred such patients."""
     moment = asked_moment(grid, since=curve.since)
-    such = f" {words.without} at {in_years(curve.since, grid.unit)}" if curve.since else ""
-    count, when = _of_hundred(curve.at(moment)), in_years(moment, grid.unit)
-    return f"Of 100 such patients{such}, about {count} are {words.without} after {when}."
+    count, when = say(_of_hundred(curve.at(moment))), in_years(moment, grid.unit, say=say, case=DATIVE)
+    if not curve.since:
+        return say(
+            "Of 100 such patients, about %(count)s are %(without)s after %(when)s.", **_named(count, words, when)
+        )
+    since = in_years(curve.since, grid.unit, say=say, case=DATIVE)
+    return say(
+        "Of 100 such patients %(without)s at %(since)s, about %(count)s are %(without)s after %(when)s.",
+        since=since,
+        **_named(count, words, when),
+    )
+
+
+def _named(count: str, words: EventWords, when: str) -> dict[str, str]:
+    return {"count": count, "without": words.without, "when": when}
 
 
 @dataclass(frozen=True)
@@ -110,18 +124,22 @@ class Answer:
     first: FirstWords | None
 
 
-def answer(schema: StudySchema, endpoint: int, curve: Curve, competing: Competing | None) -> Answer:
+def answer(
+    schema: StudySchema, endpoint: int, curve: Curve, competing: Competing | None, *, say: Language = ENGLISH
+) -> Answer:
     """What stands first on a page. competing: of the endpoint, where it does; its curve begins at time zero."""
     grid, asked = schema.grid, schema.endpoints[endpoint]
     if competing is None:
-        words = event_words(asked)
-        return Answer(sentence(curve, words, grid), scenarios(curve, words, grid), words, None)
-    first = FirstWords.of(schema, competing)
-    words = EventWords(f"without {plain_name(asked.name)}", first.causes[0].came, first.spared)
+        words = event_words(asked, say=say)
+        return Answer(sentence(curve, words, grid, say=say), scenarios(curve, words, grid, say=say), words, None)
+    first = FirstWords.of(schema, competing, say=say)
+    without = say("without %(event)s", event=endpoint_label(asked, say=say))
+    words = EventWords(without, first.causes[0].came, first.spared)
     moment = asked_moment(grid)
+    free = Curve(competing.times, competing.free, None)
     return Answer(
-        first_sentence(competing, first, moment, in_years(moment, grid.unit)),
-        scenarios(Curve(competing.times, competing.free, None), EventWords(first.without, "", first.spared), grid),
+        first_sentence(competing, first, moment, in_years(moment, grid.unit, say=say, case=DATIVE), say=say),
+        scenarios(free, EventWords(first.without, "", first.spared), grid, say=say),
         words,
         first,
     )
@@ -130,60 +148,72 @@ def answer(schema: StudySchema, endpoint: int, curve: Curve, competing: Competin
 def _of_hundred(share: float) -> str:
     count = round(100 * share)
     if count in (0, 100) and 0 < share < 1:
-        return "fewer than 1" if count == 0 else "more than 99"
+        return FEWER_THAN_ONE if count == 0 else MORE_THAN_99
     return str(count)
 
 
-def scenarios(curve: Curve, words: EventWords, grid: TimeGrid) -> str:
+def scenarios(curve: Curve, words: EventWords, grid: TimeGrid, *, say: Language = ENGLISH) -> str:
     """The half between, the worst and the best tenth."""
-    worst, lower, middle, upper, best = (_when(curve, share, grid) for share in (_WORST, _LOWER, 0.5, _UPPER, _BEST))
-    unit = f"\N{NO-BREAK SPACE}{grid.unit}"
-    if lower.startswith("more"):
-        typical = f"Typical: three in four of them {words.they} for {lower}{unit}."
+    last = say("more than %(number)s", number=moment_number(grid.bounds[-1], say=say))
+    moments = [curve.when(share) for share in (_WORST, _LOWER, 0.5, _UPPER, _BEST)]
+    numbers = [last if each == NOT_REACHED else moment_number(each, say=say) for each in moments]
+    worst, lower, middle, upper, best = numbers
+    unit = f"\N{NO-BREAK SPACE}{say(grid.unit)}"
+    if moments[1] == NOT_REACHED:
+        typical = say("Typical: three in four of them %(live)s for %(time)s.", live=words.they, time=f"{lower}{unit}")
     else:
-        typical = f"Typical: half of them {words.they} for {lower} to {upper}{unit} (middle: {middle})."
-    below = worst if worst.startswith("more") else f"less than {worst}"
-    beyond = best if best.startswith("more") else f"more than {best}"
-    return f"{typical} Worst tenth: {below}{unit}. Best tenth: {beyond}{unit}."
+        typical = say(
+            "Typical: half of them %(live)s for %(times)s (middle: %(middle)s).",
+            live=words.they,
+            times=f"{range_words(lower, upper, say=say)}{unit}",
+            middle=middle,
+        )
+    below = worst if moments[0] == NOT_REACHED else say("less than %(number)s", number=worst)
+    beyond = best if moments[-1] == NOT_REACHED else say("more than %(number)s", number=best)
+    tenths = say("Worst tenth: %(worst)s. Best tenth: %(best)s.", worst=f"{below}{unit}", best=f"{beyond}{unit}")
+    return f"{typical} {tenths}"
 
 
-def _when(curve: Curve, share: float, grid: TimeGrid) -> str:
-    moment = curve.when(share)
-    if moment == NOT_REACHED:
-        return f"more than {_number(grid.bounds[-1])}"
-    return _number(moment)
-
-
-def _number(moment: float) -> str:
-    return f"{moment:.2g}" if moment < 10 else f"{moment:.0f}"
-
-
-def status_words(status: Status, words: EventWords, grid: TimeGrid, *, instead: str = "") -> str:
+def status_words(
+    status: Status, words: EventWords, grid: TimeGrid, *, instead: str = "", say: Language = ENGLISH
+) -> str:
     """By the table as it is now. instead: what came first, in the past, if anything did."""
-    when = time(status.time, grid.unit)
-    if instead:
-        return f"{instead} after {when}"
-    return f"{words.had} after {when}" if status.event else f"{words.without} when last seen, after {when}"
+    when = time(status.time, grid.unit, say=say, case=DATIVE)
+    if instead or status.event:
+        return say("%(happened)s after %(when)s", happened=instead or words.had, when=when)
+    return say("%(without)s when last seen, after %(when)s", without=words.without, when=when)
 
 
-def completeness_words(found: Completeness) -> str:
+def completeness_words(found: Completeness, *, say: Language = ENGLISH) -> str:
     """How many markers are known, and how far the others could move the hazard."""
     missing = found.markers - found.known
     if not missing:
-        return f"All {found.markers} markers are known."
-    said = f"{found.known} of {found.markers} markers are known."
+        return say("All %(markers)s markers are known.", markers=found.markers)
+    said = [say("%(known)s of %(markers)s markers are known.", known=found.known, markers=found.markers)]
     if found.change is not None:
-        low, high = hazard_ratio(found.change.low), hazard_ratio(found.change.high)
-        others = "the other one" if missing == 1 else "the others"
-        were = "was" if missing == 1 else "were"
-        said += f" If {others} {were} measured, the hazard could be {low} to {high} times what it is here"
-        said += f" ({found.change.holds} of such patients)."
+        said.append(
+            say.several(
+                "If the other one was measured, the hazard could be %(low)s to %(high)s times what it is here"
+                " (%(share)s of such patients).",
+                "If the others were measured, the hazard could be %(low)s to %(high)s times what it is here"
+                " (%(share)s of such patients).",
+                missing,
+                low=hazard_ratio(found.change.low, say=say),
+                high=hazard_ratio(found.change.high, say=say),
+                share=say(found.change.holds),
+            )
+        )
     if found.not_told:
-        said += f" For {found.not_told} of these {missing} too few other patients have a value to say."
-    return said
+        few = say(
+            "For %(few)s of these %(missing)s too few other patients have a value to say.",
+            few=found.not_told,
+            missing=missing,
+        )
+        said.append(few)
+    return " ".join(said)
 
 
-def headline(hospital: HospitalPrognosis, row: int) -> str:
+def headline(hospital: HospitalPrognosis, row: int, *, say: Language = ENGLISH) -> str:
     """Tumour, stage, performance status and age as far as the schema has them and they are known."""
     schema, values, found = hospital.schema, hospital.cohort.values[row], []
     for name in (schema.tumour_entity, *_HEADLINES):
@@ -193,8 +223,9 @@ def headline(hospital: HospitalPrognosis, row: int) -> str:
             asked = is_entity if name == schema.tumour_entity else _is_headline(label, marker.modality, str(name))
             if not asked or math.isnan(value) or (marker.kind is Kind.CATEGORICAL and not is_entity):
                 continue
-            said, short = marker_value(marker, float(value)), "ECOG" if name == "ecog" else label
-            years = f"{shown_value(marker, float(value)):.0f} {shown_unit(marker)}".rstrip()
+            said = marker_value(marker, float(value), say=say)
+            short = "ECOG" if name == "ecog" else marker_label(marker, say=say)
+            years = f"{shown_value(marker, float(value)):.0f} {shown_unit(marker, say=say)}".rstrip()
             found.append(said if is_entity else years if name == "age" else f"{short} {said}")
             break
     return ", ".join(found)

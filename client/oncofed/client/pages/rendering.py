@@ -6,46 +6,60 @@ A picture is an element that `drawing` has escaped already. A name that a templa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 
 import jinja2
+from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from oncofed.client.pages.accounts import Role
-from oncofed.client.pages.desk import Desk, Visit
+from oncofed.client.pages.desk import Desk, Visit, address_of, desk_of
+from oncofed.client.pages.languages import language_of, languages
 from oncofed.client.pages.patient_words import in_years
 from oncofed.client.pages.wording import time
 from oncofed.local_pages.rendering import environment_of, static_version
+from oncofed.words.language import Language, later
 from oncofed.words.names import capital, plain_name
-from oncofed.words.numbers import hazard_ratio, number, percent
+from oncofed.words.numbers import hazard_ratio, number, percent, whole
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def templates_in(say: Language) -> jinja2.Environment:
+    """Templates of one language: what they translate, and how their filters write numbers, is that language's."""
     return environment_of(
         "oncofed.client.pages",
         {
             "capital": capital,
-            "number": number,
-            "hazard_ratio": hazard_ratio,
-            "in_years": in_years,
-            "percent": percent,
-            "time": time,
+            "number": partial(number, say=say),
+            "hazard_ratio": partial(hazard_ratio, say=say),
+            "in_years": partial(in_years, say=say),
+            "percent": partial(percent, say=say),
+            "say": say,
+            "time": partial(time, say=say),
+            "whole": partial(whole, say=say),
             "plain_name": plain_name,
         },
+        say=say,
     )
 
 
 def read_templates() -> None:
     """Compile all of them, which takes longer than to fill them in."""
-    for name in _environment().list_templates():
-        _environment().get_template(name)
+    for say in languages():
+        environment = templates_in(say)
+        for name in environment.list_templates(extensions=["j2"]):
+            environment.get_template(name)
 
 
+ROLE_NAMES = {
+    Role.CLINICIAN: later("clinician"),
+    Role.ANALYST: later("analyst"),
+    Role.ADMINISTRATOR: later("administrator"),
+}
 _LINKS = {
-    Role.CLINICIAN: (("/patients", "Patients"), ("/cohort", "Cohort")),
-    Role.ANALYST: (("/cohort", "Cohort"),),
-    Role.ADMINISTRATOR: (("/accounts", "Accounts"), ("/audit", "Audit log")),
+    Role.CLINICIAN: (("/patients", later("Patients")), ("/cohort", later("Cohort"))),
+    Role.ANALYST: (("/cohort", later("Cohort")),),
+    Role.ADMINISTRATOR: (("/accounts", later("Accounts")), ("/audit", later("Audit log"))),
 }
 
 
@@ -59,9 +73,11 @@ def page(template: str, visit: Visit, content: Mapping[str, object], *, status: 
     return _page(
         template,
         visit.desk,
+        visit.say,
         {
+            "address": visit.address,
             "account": visit.by,
-            "role": visit.session.role.value,
+            "role": visit.say(ROLE_NAMES[visit.session.role]),
             "links": _LINKS[visit.session.role],
             "form_secret": visit.session.form_secret,
             **content,
@@ -70,21 +86,23 @@ def page(template: str, visit: Visit, content: Mapping[str, object], *, status: 
     )
 
 
-def open_page(template: str, desk: Desk, content: Mapping[str, object], *, status: int = 200) -> HTMLResponse:
+def open_page(template: str, request: Request, content: Mapping[str, object], *, status: int = 200) -> HTMLResponse:
     """A page for anybody: it holds nothing of the hospital but its name."""
-    return _page(template, desk, {"account": "", "role": "", "links": (), "form_secret": "", **content}, status)
+    nobody = {"account": "", "role": "", "links": (), "form_secret": "", "address": address_of(request)}
+    return _page(template, desk_of(request), language_of(request), {**nobody, **content}, status)
 
 
-def _page(template: str, desk: Desk, content: Mapping[str, object], status: int) -> HTMLResponse:
+def _page(template: str, desk: Desk, say: Language, content: Mapping[str, object], status: int) -> HTMLResponse:
     common = {
         "site": desk.hospital.site,
         "study": desk.hospital.study,
         "example": desk.hospital.example,
         "version": static_version(),
         "model": desk.hospital.plan_hash[:12],
-        "shown_at": f"{desk.now():%d %B %Y, %H:%M %Z}".lstrip("0"),
+        "shown_at": f"{desk.now():{say.shown_at}}".lstrip("0"),
+        "languages": languages(),
         "idle_seconds": int(desk.timeouts.idle),
         "here": "",
     }
-    text = _environment().get_template(template).render({**common, **content})
+    text = templates_in(say).get_template(template).render({**common, **content})
     return HTMLResponse(text, status_code=status)

@@ -16,6 +16,7 @@ from oncofed.client.pages.group_outcome import GroupOutcome, group_outcome
 from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, OwnPrognosis
 from oncofed.client.pages.outcome_parts import fewest_for_parts, public_axis
 from oncofed.client.pages.units import REST
+from oncofed.words.language import ENGLISH, Language, later
 
 SAME_RISK = float(np.log(1.25))
 """Of a middle hazard ratio from the patient's, at most."""
@@ -42,7 +43,12 @@ class NobodySimilar:
 
 
 def similar_patients(
-    hospital: HospitalPrognosis, endpoint: EndpointPrognosis, row: int, own: OwnPrognosis
+    hospital: HospitalPrognosis,
+    endpoint: EndpointPrognosis,
+    row: int,
+    own: OwnPrognosis,
+    *,
+    say: Language = ENGLISH,
 ) -> SimilarPatients | NobodySimilar:
     """The outcome of the patient's part. own: as the model was released."""
     unit = hospital.unit_now(row)
@@ -50,15 +56,19 @@ def similar_patients(
     parts = [] if mixed else [part for part in endpoint.parts if part.unit == unit]
     if not parts:
         fewest = fewest_for_parts(hospital.disclosure)
-        return NobodySimilar(f"It takes at least {fewest} patients with the same tumour, and there are fewer.")
-    among = hospital.of_entity(unit).label
+        return NobodySimilar(
+            say("It takes at least %(fewest)s patients with the same tumour, and there are fewer.", fewest=fewest)
+        )
+    among = hospital.of_entity(unit).words(say)
     nearest = min(parts, key=lambda part: abs(part.log_hazard_ratio - own.log_hazard_ratio))
     above = endpoint.slope * (own.log_hazard_ratio - nearest.log_hazard_ratio)
     if abs(above) > SAME_RISK:
-        return NobodySimilar(f"No group of {among} has about this patient's predicted risk in its middle.")
+        return NobodySimilar(
+            say("No group of %(patients)s has about this patient's predicted risk in its middle.", patients=among)
+        )
     outcome = group_outcome(
-        "similar patients", [nearest], axis=public_axis(hospital.grid), disclosure=hospital.disclosure
+        later("similar patients"), [nearest], axis=public_axis(hospital.grid), disclosure=hospital.disclosure
     )
     if outcome is None:
-        return NobodySimilar("Too few of those with the same tumour and about this risk were followed.")
+        return NobodySimilar(say("Too few of those with the same tumour and about this risk were followed."))
     return SimilarPatients(outcome, among, endpoint.slope * nearest.log_hazard_ratio)

@@ -20,6 +20,7 @@ from oncofed.client.pages.hospital import HospitalPrognosis, Peers
 from oncofed.client.pages.usual_values import Usual, usual_values
 from oncofed.client.pages.wording import TOO_FEW_MEASURED, with_unit
 from oncofed.cohort.schema import Kind, Marker, Modality
+from oncofed.words.language import ENGLISH, Language
 from oncofed.words.markers import source_label
 from oncofed.words.names import capital
 
@@ -61,7 +62,9 @@ class AgainstUsual:
     log_hazard_ratio: float
 
 
-def against_usual(hospital: HospitalPrognosis, row: int, peers: Peers, *, endpoint: int) -> AgainstUsual:
+def against_usual(
+    hospital: HospitalPrognosis, row: int, peers: Peers, *, endpoint: int, say: Language = ENGLISH
+) -> AgainstUsual:
     """With the spread that is right here, as all of the page."""
     prognosis, own = hospital.endpoint(endpoint), hospital.cohort.values[row]
     usual, relevance = usual_patient(hospital, row, peers), hospital.own(endpoint, row).relevance
@@ -73,14 +76,14 @@ def against_usual(hospital: HospitalPrognosis, row: int, peers: Peers, *, endpoi
         if index is None or own[index] == usual[index] or np.isnan(own[index]) or len(found) == _MOST:
             continue
         marker = hospital.schema.markers[index]
-        words = (with_unit(marker, float(each[index])) for each in (own, usual))
-        label = capital(source_label(hospital.schema, marker.name))
+        words = (with_unit(marker, float(each[index]), say=say) for each in (own, usual))
+        label = capital(source_label(hospital.schema, marker.name, say=say))
         found.append(Difference(label, next(words), next(words), float(apart[at])))
     whole = float(apart.sum())
     strongest = [place.get(prognosis.sources[at]) for at in np.argsort(-np.abs(relevance), kind="stable").tolist()]
     nothing = np.isnan(_usual_of(hospital, peers)) & ~np.isnan(own) & ~_fixed(hospital)
     untold = [index for index in strongest if index is not None and nothing[index]]
-    not_told = tuple(_not_told(hospital, index, float(own[index])) for index in untold[:_MOST])
+    not_told = tuple(_not_told(hospital, index, float(own[index]), say) for index in untold[:_MOST])
     return AgainstUsual(tuple(found), not_told, whole - sum(each.log_hazard_ratio for each in found), whole)
 
 
@@ -100,10 +103,10 @@ def _fixed(hospital: HospitalPrognosis) -> BoolArray:
     )
 
 
-def _not_told(hospital: HospitalPrognosis, index: int, own: float) -> NotTold:
+def _not_told(hospital: HospitalPrognosis, index: int, own: float, say: Language) -> NotTold:
     marker = hospital.schema.markers[index]
-    why = TOO_FEW_MEASURED if marker.kind is Kind.CONTINUOUS else "none can be told"
-    return NotTold(capital(source_label(hospital.schema, marker.name)), with_unit(marker, own), why)
+    why = say(TOO_FEW_MEASURED) if marker.kind is Kind.CONTINUOUS else say("none can be told")
+    return NotTold(capital(source_label(hospital.schema, marker.name, say=say)), with_unit(marker, own, say=say), why)
 
 
 def _usual_of(hospital: HospitalPrognosis, peers: Peers) -> FloatArray:

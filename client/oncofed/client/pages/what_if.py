@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.patient_view import Outlook, outlook
-from oncofed.client.pages.wording import marker_value, with_unit
+from oncofed.client.pages.wording import marker_value, span_with_unit, with_unit
 from oncofed.cohort.cells import numbers
 from oncofed.cohort.schema import Kind, Marker, Modality, StudySchema
-from oncofed.words.markers import is_decimal_logarithm, marker_label, range_number, shown_unit
+from oncofed.words.language import ENGLISH, Language, later
+from oncofed.words.markers import is_decimal_logarithm, marker_label
 from oncofed.words.numbers import as_typed
 
 FloatArray = NDArray[np.float64]
@@ -34,14 +35,14 @@ _MOST_LEVELS = 30
 
 
 def is_never_changed(schema: StudySchema, marker: Marker) -> str:
-    """Why it may not be asked about, a whole sentence; empty where it may."""
+    """Why it may not be asked about, a whole sentence in English; empty where it may."""
     if marker.modality is Modality.TREATMENT:
-        return (
+        return later(
             "Treatments are not changed here: one was chosen because of how ill the patient was, "
             "and its contribution says nothing of what giving it, or not, would do."
         )
     if marker.name == schema.tumour_entity:
-        return "The tumour is not changed here: what is compared and adjusted is of this patient's own."
+        return later("The tumour is not changed here: what is compared and adjusted is of this patient's own.")
     return ""
 
 
@@ -50,17 +51,18 @@ def changeable(schema: StudySchema) -> list[int]:
     return [place for place, marker in enumerate(schema.markers) if not is_never_changed(schema, marker)]
 
 
-def found_by_name(schema: StudySchema, typed: str) -> list[int]:
+def found_by_name(schema: StudySchema, typed: str, *, say: Language = ENGLISH) -> list[int]:
     """Places of the markers that are called so, in words or as the table calls them, whatever the capitals."""
     asked = " ".join(typed.split()).casefold()
     return [
         place
         for place, marker in enumerate(schema.markers)
-        if asked and asked in (marker.name.casefold(), marker_label(marker).casefold())
+        if asked
+        and asked in [each.casefold() for each in (marker.name, marker_label(marker), marker_label(marker, say=say))]
     ]
 
 
-def levels(marker: Marker) -> list[tuple[str, float]]:
+def levels(marker: Marker, *, say: Language = ENGLISH) -> list[tuple[str, float]]:
     """What may be chosen, in words and as the table has it; empty where a number is typed."""
     if marker.kind is Kind.CATEGORICAL:
         values = list(range(len(marker.categories)))
@@ -71,46 +73,46 @@ def levels(marker: Marker) -> list[tuple[str, float]]:
         values = list(range(low, high + 1)) if high - low < _MOST_LEVELS else []
     else:
         values = []
-    return [(marker_value(marker, float(each)), float(each)) for each in values]
+    return [(marker_value(marker, float(each), say=say), float(each)) for each in values]
 
 
-def plausible(marker: Marker) -> str:
+def plausible(marker: Marker, *, say: Language = ENGLISH) -> str:
     """The range in which a value is taken, in the unit that is shown; empty where the schema has none."""
     if marker.plausible_range is None or levels(marker):
         return ""
-    low, high = (range_number(marker, end) for end in marker.plausible_range)
-    return f"{low} to {high} {shown_unit(marker)}".rstrip()
+    return span_with_unit(marker, *marker.plausible_range, say=say)
 
 
 @dataclass(frozen=True)
 class Refused:
-    """why  a value is not taken, a whole sentence."""
+    """why  a value is not taken, a whole sentence in English."""
 
     why: str
 
 
-def read(marker: Marker, typed: str) -> float | Refused:
+def read(marker: Marker, typed: str, *, say: Language = ENGLISH) -> float | Refused:
     """What was typed or chosen, as the table has it.
 
-    A number is in the unit that is shown. It is read as a table's cell is, with a decimal point; a minus may be the one
-    that pages write. A comma is refused: 12,345 is twelve to some people and twelve thousand to others.
+    A number is in the unit that is shown. It is read as a table's cell is, with the decimal sign of the page's
+    language; a minus may be the one that pages write. On an English page a comma is refused, on a German one a point:
+    12,345 is twelve to some people and twelve thousand to others.
     """
-    found = numbers(pd.Series([as_typed(typed.strip())], dtype=object))
-    value = float(found.values[0])
+    written = as_typed(typed.strip(), say=say)
+    value = np.nan if written is None else float(numbers(pd.Series([written], dtype=object)).values[0])
     if np.isnan(value):
-        return Refused("This is no number: write it with a decimal point, such as 1.5, and without commas.")
+        return Refused(later("This is no number: write it with a decimal point, such as 1.5, and without commas."))
     if is_decimal_logarithm(marker):
         if value <= 0:
-            return Refused("This has to be above 0: the study takes its logarithm.")
+            return Refused(later("This has to be above 0: the study takes its logarithm."))
         value = float(np.log10(value))
     if marker.kind is not Kind.CONTINUOUS and value != round(value):
-        return Refused("This has whole levels only.")
+        return Refused(later("This has whole levels only."))
     if marker.plausible_range is not None:
         low, high = marker.plausible_range
         # What is shown of a logarithm's ends is rounded, and may be typed as it is shown.
         near = 5e-3 if is_decimal_logarithm(marker) else 0.0
         if not low - near <= value <= high + near:
-            return Refused("This is outside what the study takes as plausible.")
+            return Refused(later("This is outside what the study takes as plausible."))
         value = min(max(value, low), high)
     return value
 
@@ -142,7 +144,9 @@ class WhatIf:
     rest: tuple[float, float]
 
 
-def what_if(hospital: HospitalPrognosis, row: int, asked: Mapping[int, float], *, endpoint: int) -> WhatIf:
+def what_if(
+    hospital: HospitalPrognosis, row: int, asked: Mapping[int, float], *, endpoint: int, say: Language = ENGLISH
+) -> WhatIf:
     """asked: other values by the marker's place, as `read` gives them; none that is never changed."""
     schema, own = hospital.schema, hospital.cohort.values[row]
     assert not any(is_never_changed(schema, schema.markers[place]) for place in asked)
@@ -156,8 +160,8 @@ def what_if(hospital: HospitalPrognosis, row: int, asked: Mapping[int, float], *
     for place in asked:
         marker = schema.markers[place]
         before, after = (each.own.relevance[at[marker.name]] for each in (recorded, instead))
-        table, other = (with_unit(marker, float(each[place])) for each in (own, values))
-        changes.append(Change(marker_label(marker), table, other, float(before), float(after)))
+        table, other = (with_unit(marker, float(each[place]), say=say) for each in (own, values))
+        changes.append(Change(marker_label(marker, say=say), table, other, float(before), float(after)))
     rest = (
         recorded.log_hazard_ratio - sum(each.before for each in changes),
         instead.log_hazard_ratio - sum(each.after for each in changes),

@@ -32,8 +32,9 @@ from oncofed.client.pages.what_if import (
 )
 from oncofed.client.pages.wording import time, with_unit
 from oncofed.cohort.schema import Marker
-from oncofed.words.markers import marker_label, shown_unit
-from oncofed.words.names import MODALITY_NAMES, capital
+from oncofed.words.language import ENGLISH, Language, later
+from oncofed.words.markers import endpoint_label, marker_label, shown_unit
+from oncofed.words.names import capital, modality_name
 from oncofed.words.numbers import percent
 from oncofed.words.time_shapes import when_words
 
@@ -41,7 +42,7 @@ router = APIRouter()
 
 _VALUE = "value_"
 _OWN_FIELDS = frozenset({"form_secret", "endpoint", "another"})
-_UNKNOWN = "No marker that may be changed is called so. Choose one of the list."
+_UNKNOWN = later("No marker that may be changed is called so. Choose one of the list.")
 
 
 @dataclass(frozen=True)
@@ -87,100 +88,106 @@ def _typed(form: Form) -> dict[int, str]:
         place = int(number) if number.isascii() and number.isdigit() and len(number) < 6 else -1
         sent = {each for _, each in _options(schema.markers[place])} if place in may_change else set()
         if name != f"{_VALUE}{place}" or place not in may_change or (sent and typed not in {"", *sent}):
-            raise refusal(form.visit, FORM, 403, "This form asks for something that may not be changed here.")
+            said = later("This form asks for something that may not be changed here.")
+            raise refusal(form.visit, FORM, 403, said)
         found[place] = typed
     if len(found) > MOST_VALUES:
-        raise refusal(form.visit, FORM, 403, "This form asks for more values than may be changed at once.")
+        said = later("This form asks for more values than may be changed at once.")
+        raise refusal(form.visit, FORM, 403, said)
     return found
 
 
-def _options(marker: Marker) -> tuple[tuple[str, str], ...]:
-    return tuple((said, f"{value:g}") for said, value in levels(marker))
+def _options(marker: Marker, say: Language = ENGLISH) -> tuple[tuple[str, str], ...]:
+    return tuple((said, f"{value:g}") for said, value in levels(marker, say=say))
 
 
 def _page(visit: Visit, word: str, row: int, endpoint: int, typed: dict[int, str], *, another: str = "") -> Response:
     """typed: by the marker's place. another: the name of a marker that is to stand in the form, too."""
-    hospital = visit.desk.hospital
+    hospital, say = visit.desk.hospital, visit.say
     visit.desk.record.patient(visit.by, WHAT_IF, hospital.cohort.patient_ids[row])
-    typed, not_added = _with_another(hospital, typed, another)
+    typed, not_added = _with_another(hospital, typed, another, say)
     asked: dict[int, float] = {}
     fields = []
     for place, text in typed.items():
-        value = read(hospital.schema.markers[place], text) if text.strip() else None
-        fault = value.why if isinstance(value, Refused) else ""
+        value = read(hospital.schema.markers[place], text, say=say) if text.strip() else None
+        fault = say(value.why) if isinstance(value, Refused) else ""
         if isinstance(value, float) and value != hospital.cohort.values[row, place]:
             asked[place] = value
-        fields.append(_field(hospital, row, place, text, fault))
+        fields.append(_field(hospital, row, place, text, fault, say))
     faulty = bool(not_added) or any(each.fault for each in fields)
-    found = what_if(hospital, row, {} if faulty else asked, endpoint=endpoint)
+    found = what_if(hospital, row, {} if faulty else asked, endpoint=endpoint, say=say)
+    names = [endpoint_label(each, say=say) for each in hospital.schema.endpoints]
     content = {
         "word": word,
         "here": "/patients",
         "patient_id": hospital.cohort.patient_ids[row],
         "endpoint": found.recorded.endpoint,
-        "endpoints": hospital.endpoint_names,
+        "name": names[endpoint],
+        "endpoints": names,
         "fields": fields,
-        "may_change": [_listed(hospital, place) for place in changeable(hospital.schema) if place not in typed],
+        "may_change": [_listed(hospital, place, say) for place in changeable(hospital.schema) if place not in typed],
         "full": len(typed) >= MOST_VALUES,
         "another": another if not_added else "",
         "not_added": not_added,
         "faulty": faulty,
         "adjusted": found.recorded.endpoint.recalibration is not None,
-        "when_words": when_words(hospital.network.spec),
+        "when_words": when_words(hospital.network.spec, say=say),
         "leaves_out_deaths": leaves_out_deaths(hospital.schema.endpoints[endpoint]),
-        "recorded": answer(hospital.schema, endpoint, found.recorded.curve, found.recorded.competing),
+        "recorded": answer(hospital.schema, endpoint, found.recorded.curve, found.recorded.competing, say=say),
         "found": found if found.changes else None,
-        "instead": answer(hospital.schema, endpoint, found.instead.curve, found.instead.competing),
-        "times": _at_times(hospital, found),
-        "figure": what_if_figure(found, hospital.schema),
+        "instead": answer(hospital.schema, endpoint, found.instead.curve, found.instead.competing, say=say),
+        "times": _at_times(hospital, found, say),
+        "figure": what_if_figure(found, hospital.schema, say=say),
     }
     return page("what_if.html.j2", visit, content, status=400 if faulty else 200)
 
 
-def _with_another(hospital: HospitalPrognosis, typed: dict[int, str], another: str) -> tuple[dict[int, str], str]:
+def _with_another(
+    hospital: HospitalPrognosis, typed: dict[int, str], another: str, say: Language
+) -> tuple[dict[int, str], str]:
     """With the markers of this name; and why there are none, in words."""
     if not another.strip():
         return typed, ""
     schema = hospital.schema
-    named = found_by_name(schema, another)
+    named = found_by_name(schema, another, say=say)
     if not named:
-        return typed, _UNKNOWN
-    why = next((why for place in named if (why := is_never_changed(schema, schema.markers[place]))), "")
+        return typed, say(_UNKNOWN)
+    why = say(next((why for place in named if (why := is_never_changed(schema, schema.markers[place]))), ""))
     more = typed | {place: "" for place in named if place not in typed}
     if not why and len(more) > MOST_VALUES:
-        why = f"At most {MOST_VALUES} values are changed at once."
+        why = say("At most %(most)s values are changed at once.", most=MOST_VALUES)
     return (typed, why) if why else (more, "")
 
 
-def _field(hospital: HospitalPrognosis, row: int, place: int, typed: str, fault: str) -> Field:
+def _field(hospital: HospitalPrognosis, row: int, place: int, typed: str, fault: str, say: Language) -> Field:
     marker = hospital.schema.markers[place]
     return Field(
         name=f"{_VALUE}{place}",
-        label=capital(marker_label(marker)),
-        recorded=with_unit(marker, float(hospital.cohort.values[row, place])),
-        unit=shown_unit(marker),
-        plausible=plausible(marker),
-        options=_options(marker),
+        label=capital(marker_label(marker, say=say)),
+        recorded=with_unit(marker, float(hospital.cohort.values[row, place]), say=say),
+        unit=shown_unit(marker, say=say),
+        plausible=plausible(marker, say=say),
+        options=_options(marker, say),
         typed=typed,
         fault=fault,
     )
 
 
-def _listed(hospital: HospitalPrognosis, place: int) -> tuple[str, str]:
+def _listed(hospital: HospitalPrognosis, place: int, say: Language) -> tuple[str, str]:
     marker = hospital.schema.markers[place]
-    return capital(marker_label(marker)), capital(MODALITY_NAMES[marker.modality])
+    return capital(marker_label(marker, say=say)), modality_name(marker.modality, say=say)
 
 
-def _at_times(hospital: HospitalPrognosis, found: WhatIf) -> list[tuple[str, list[str]]]:
+def _at_times(hospital: HospitalPrognosis, found: WhatIf, say: Language) -> list[tuple[str, list[str]]]:
     """Time; then of the recorded values and of the others the share and its limits, at public times."""
     rows = []
     for bound in told_times(hospital.grid):
-        told = [each for one in (found.recorded, found.instead) for each in _told(one, bound)]
-        rows.append((time(bound, hospital.grid.unit), told))
+        told = [each for one in (found.recorded, found.instead) for each in _told(one, bound, say)]
+        rows.append((time(bound, hospital.grid.unit, say=say), told))
     return rows
 
 
-def _told(found: Outlook, moment: float) -> list[str]:
+def _told(found: Outlook, moment: float, say: Language) -> list[str]:
     """The share, and its share_range where the curve is adjusted; of what competes, who have had it by then."""
     curve, place = found.curve, int(abs(found.curve.times - moment).argmin())
     band = curve.adjusted
@@ -188,4 +195,5 @@ def _told(found: Outlook, moment: float) -> list[str]:
         share, ends = curve.survival[place], None if band is None else (band.low[place], band.high[place])
     else:
         share, ends = 1 - curve.survival[place], None if band is None else (1 - band.high[place], 1 - band.low[place])
-    return [percent(float(share))] if ends is None else [percent(float(share)), share_range(*ends)]
+    own = percent(float(share), say=say)
+    return [own] if ends is None else [own, share_range(*ends, say=say)]

@@ -17,6 +17,7 @@ from oncofed.client.records.chain import Anchor, head_of, refuse_unless_anchored
 from oncofed.durable import unwritable
 from oncofed.errors import RecordDamaged
 from oncofed.protocol.plan_hash import shown_of
+from oncofed.words.language import ENGLISH, Language
 
 TORN = "torn_line"
 """The event that tells of what a kill left unfinished before it."""
@@ -89,24 +90,47 @@ class AuditReport:
         """Whether somebody began to close the log, and was stopped."""
         return bool(self.entries) and self.entries[-1].event == LOG_CLOSED
 
-    def lines(self) -> tuple[str, ...]:
+    def lines(self, say: Language = ENGLISH) -> tuple[str, ...]:
         """For a person."""
-        found = [f"{len(self.entries)} entries, unchanged and in order. Head, to note outside: {self.head}"]
+        entries = len(self.entries)
+        found = [
+            say(
+                "%(entries)s entries, unchanged and in order. Head, to note outside: %(head)s",
+                entries=entries,
+                head=self.head,
+            )
+        ]
         if self.archives:
             closed, head = self.archives[-1]
-            found.append(f"{head.entries} of them are in {len(self.archives)} closed logs, the last {closed.name}.")
+            found.append(
+                say(
+                    "%(entries)s of them are in %(logs)s closed logs, the last %(name)s.",
+                    entries=head.entries,
+                    logs=len(self.archives),
+                    name=closed.name,
+                )
+            )
         if self.closing_unfinished:
-            found.append("Its closing was begun and not finished: oncofed site close-log does it again.")
+            found.append(say("Its closing was begun and not finished: oncofed site close-log does it again."))
         if self.closed_torn_lines:
-            found.append(f"{self.closed_torn_lines} times a line was cut short by a kill or a full disk.")
+            told = say("%(lines)s times a line was cut short by a kill or a full disk.", lines=self.closed_torn_lines)
+            found.append(told)
         if self.torn_bytes:
-            found.append(f"The last {self.torn_bytes} bytes are a line cut short; the next entry will close it.")
+            told = say(
+                "The last %(bytes)s bytes are a line cut short; the next entry will close it.", bytes=self.torn_bytes
+            )
+            found.append(told)
         if self.untold:
             last = self.untold[-1]
             about = shown_of(last.plan_hash, among=[entry.plan_hash for entry in self.entries])
             found.append(
-                f"{len(self.untold)} times an answer was to be charged and no line says what left: it is being made, "
-                f"or a kill or a full disk came in between. The last: line {last.number}, plan {about}."
+                say(
+                    "%(times)s times an answer was to be charged and no line says what left: it is being made, "
+                    "or a kill or a full disk came in between. The last: line %(line)s, plan %(plan)s.",
+                    times=len(self.untold),
+                    line=last.number,
+                    plan=about,
+                )
             )
         return tuple(found)
 

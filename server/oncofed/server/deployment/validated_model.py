@@ -39,7 +39,7 @@ _PACKAGE = "Give the folder that `oncofed study package` wrote, as it was writte
 _WRITTEN_OTHERWISE = frozenset(
     {"patient_id", "site_column", "name", "zero_time_becomes", "time", "event", "entry", "death_event"}
     | {"plausible_range", "missing_codes", "order_of_missing_codes", "reference_range", "section", "baseline_hazard"}
-    | {"expected_log_hazard_ratios", "expected_source"}
+    | {"expected_log_hazard_ratios", "expected_source", "label_de", "category_labels_de"}
 )
 """What two schemas may say differently for one model. Its own baseline hazard is in its plan."""
 

@@ -40,7 +40,7 @@
       told[place].scrollIntoView({ block: "nearest", inline: "nearest" });
       reading.textContent = told[place].querySelector("title").textContent.replaceAll("\n", " \u00b7 ");
     };
-    reading.textContent = "Values: arrow keys, or touch.";
+    reading.textContent = reading.dataset.how;
     reading.hidden = false;
     frame.addEventListener("keydown", (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1, Home: -told.length, End: told.length }[event.key];

@@ -34,7 +34,6 @@ from oncofed.simulations.lab.patients import PATIENTS, Patients
 from oncofed.survival.follow_up import FloatArray
 from oncofed.survival.network import PrognosisNetwork
 from oncofed.words.markers import marker_label, shown_unit, source_label
-from oncofed.words.names import MODALITY_NAMES
 from oncofed.words.numbers import hazard_ratio
 
 FEWEST_STEPS, MOST_STEPS = 32, 1024
@@ -128,7 +127,7 @@ class Explanation:
         value = np.nan if marker is None else float(self.patients.cohort.marker_values(source)[row])
         return MarkerRow(
             label=source_label(schema, source) if marker is None else marker_label(marker),
-            modality=MODALITY_NAMES[Modality(source) if marker is None else marker.modality],
+            kind=Modality(source) if marker is None else marker.modality,
             value="" if marker is None else marker_value(marker, value),
             unit="" if marker is None or np.isnan(value) else shown_unit(marker),
             reference="",

@@ -16,7 +16,7 @@ from itertools import groupby
 
 from oncofed.cohort.schema import Endpoint, Kind, Marker, StudySchema
 
-TomlTable = dict[str, str | float | list[str] | list[float] | dict[str, float]]
+TomlTable = dict[str, str | float | list[str] | list[float] | dict[str, float] | dict[str, str]]
 
 _WIDTH = 100
 
@@ -49,6 +49,7 @@ def _endpoint(endpoint: Endpoint, baseline_hazard: float) -> TomlTable:
         found |= {"death_event": endpoint.death_event_column, "death": endpoint.death.value}
     if endpoint.competes_with:
         found["competes_with"] = list(endpoint.competes_with)
+    found |= {"label_de": endpoint.label_de} if endpoint.label_de else {}
     return found | {"baseline_hazard": baseline_hazard}
 
 
@@ -66,6 +67,9 @@ def _marker(alike: Marker, names: list[str]) -> TomlTable:
     if alike.expected_log_hazard_ratios:
         found |= {**_expected(alike), "expected_source": alike.expected_source}
     found |= {"missing_codes": list(alike.missing_codes)} if alike.missing_codes else {}
+    found |= {"label_de": alike.label_de} if alike.label_de else {}
+    labels = {name: label for name, label in zip(alike.categories, alike.category_labels_de, strict=False) if label}
+    found |= {"category_labels_de": labels} if labels else {}
     return found | ({"weight": alike.weight} if alike.weight != 1.0 else {})
 
 
@@ -77,13 +81,17 @@ def _expected(alike: Marker) -> TomlTable:
     return {"expected_log_hazard_ratios": by_category}
 
 
+def _cell(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _section(heading: str, content: Mapping[str, object]) -> str:
     return "".join(f"{line}\n" for line in (heading, *(_field(key, value) for key, value in content.items())))
 
 
 def _field(key: str, value: object) -> str:
     if isinstance(value, Mapping):
-        inside = ", ".join(f"{json.dumps(name, ensure_ascii=False)} = {number}" for name, number in value.items())
+        inside = ", ".join(f"{_cell(name)} = {_cell(each)}" for name, each in value.items())
         return f"{key} = {{ {inside} }}"
     line = f"{key} = {json.dumps(value, ensure_ascii=False)}"
     if len(line) <= _WIDTH or not isinstance(value, list):

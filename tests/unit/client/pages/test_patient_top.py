@@ -28,7 +28,6 @@ from oncofed.client.pages.patient_words import (
 )
 from oncofed.cohort.schema import Endpoint, Modality
 from oncofed.explanation.training_noise import STANDS_OUT
-from oncofed.words.names import MODALITY_NAMES
 
 HOSPITAL = replace(hospital(), weight_noise=0.05)
 ROW = 5
@@ -160,9 +159,7 @@ def test_completeness_is_what_filling_everything_at_once_would_do() -> None:
 
 
 def marker(label: str, modality: Modality, part: float, by_noise: float | None = None) -> MarkerRow:
-    return MarkerRow(
-        label, MODALITY_NAMES[modality].capitalize(), "1", "", "", "", "", "", "", part, str(part), True, by_noise
-    )
+    return MarkerRow(label, modality, "1", "", "", "", "", "", "", part, str(part), True, by_noise)
 
 
 def test_reasons_are_the_strongest_then_the_rest_by_kind_and_treatments_apart() -> None:

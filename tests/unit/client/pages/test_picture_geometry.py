@@ -52,7 +52,7 @@ def curve_like(picture: Drawn, key: Line) -> Line:
 def test_each_curve_of_a_patient_is_the_one_that_its_key_names() -> None:
     assert VIEW.curve.adjusted is not None
     assert VIEW.similar is not None
-    found = drawn(survival_figure(VIEW, HOSPITAL.grid).svg)
+    found = drawn(survival_figure(VIEW, HOSPITAL.schema).svg)
     across, upright = found.across(), found.upright()
     outcome = VIEW.similar.outcome
     curves = {

@@ -43,7 +43,7 @@ def pictures() -> list[Picture]:
     assert values is not None
     assert categories is not None
     return [
-        survival_figure(VIEW, HOSPITAL.grid),
+        survival_figure(VIEW, HOSPITAL.schema),
         waterfall_figure(VIEW),
         strength_figure(strongest_markers(HOSPITAL, ENDPOINT, EVERYBODY)),
         dependence_figure(values),
@@ -113,7 +113,7 @@ def test_a_waterfall_begins_at_one_and_each_bar_where_the_last_has_ended() -> No
 
 
 def test_a_curve_is_drawn_where_its_numbers_are() -> None:
-    tree = tree_of(survival_figure(VIEW, HOSPITAL.grid))
+    tree = tree_of(survival_figure(VIEW, HOSPITAL.schema))
     texts = {(each.text or "").replace("\N{NO-BREAK SPACE}", " "): each for each in found(tree, "text")}
     zero, whole = (place(texts[said], "y")[0] - 5 for said in ("0 %", "100 %"))
     begin, last = (place(texts[said], "x")[0] for said in ("0", "60"))
@@ -131,7 +131,7 @@ def test_a_curve_is_drawn_where_its_numbers_are() -> None:
 
 
 def test_what_the_pointer_is_told_are_the_curves_numbers() -> None:
-    tree = tree_of(survival_figure(VIEW, HOSPITAL.grid))
+    tree = tree_of(survival_figure(VIEW, HOSPITAL.schema))
     told = [each.text or "" for each in found(tree, "title")]
     assert len(told) == 61
     nearest = int(abs(VIEW.curve.times - 30).argmin())
@@ -168,7 +168,7 @@ def test_a_group_without_a_curve_has_no_line_and_no_key() -> None:
     outcome = VIEW.similar.outcome
     first = replace(outcome, **{name: getattr(outcome, name)[:1] for name in ("times", "survival", "low", "high")})
     view = replace(VIEW, comparison=replace(VIEW.similar, outcome=first))
-    before, after = (survival_figure(each, HOSPITAL.grid).svg for each in (VIEW, view))
+    before, after = (survival_figure(each, HOSPITAL.schema).svg for each in (VIEW, view))
     assert ("observed:" in before, "observed:" in after) == (True, False)
     assert before.count("<path") == after.count("<path") + 1
 

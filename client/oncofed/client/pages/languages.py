@@ -1,0 +1,84 @@
+"""In which languages are the pages whole, and which does a reader want?
+
+Whoever has chosen one keeps it: the choice is a cookie that says a language and nothing else, and lasts a year. Before
+that it is the browser's (RFC 9110, 12.5.4), of the languages that are there the one that is liked best, else English.
+A language stands here only when its catalog has every text of every page, which a test holds it to.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+from fastapi import Request, Response
+
+from oncofed.words.catalog import read_catalog, translations
+from oncofed.words.language import ENGLISH, NARROW_SPACE, Language
+
+COOKIE = "oncofed_language"
+_YEAR_SECONDS = 365 * 86_400
+_LONGEST_HEADER = 500
+
+
+def catalog_text(code: str) -> str:
+    """The `.po` file of a language."""
+    return files("oncofed.client.pages").joinpath("catalogs", f"{code}.po").read_text(encoding="utf-8")
+
+
+@cache
+def languages() -> tuple[Language, ...]:
+    """English first. Read once: a catalog is part of the program."""
+    german = Language(
+        "de",
+        "Deutsch",
+        decimal=",",
+        thousands=NARROW_SPACE,
+        day="%d.%m.%Y",
+        moment="%d.%m.%Y %H:%M:%S",
+        shown_at="%d.%m.%Y, %H:%M %Z",
+        translations=translations(read_catalog(catalog_text("de"), where="de.po")),
+    )
+    return (ENGLISH, german)
+
+
+def language_of(request: Request) -> Language:
+    """The chosen one, else the browser's."""
+    known = {each.code: each for each in languages()}
+    chosen = known.get(request.cookies.get(COOKIE, ""))
+    return chosen or known[_liked_best(request.headers.get("accept-language", "")[:_LONGEST_HEADER], tuple(known))]
+
+
+def _liked_best(header: str, known: tuple[str, ...]) -> str:
+    """Of `de-AT, de;q=0.9, en;q=0.5`. What a header does not name, or names in another form, counts as not wanted."""
+    best, liked = known[0], 0.0
+    for place, each in enumerate(header.split(",")):
+        named, _, weight = (part.strip().lower() for part in each.partition(";"))
+        code = named.partition("-")[0]
+        if code not in known:
+            continue
+        quality = _quality(weight) - 1e-6 * place  # of equal ones, the first
+        if quality > liked:
+            best, liked = code, quality
+    return best
+
+
+def _quality(weight: str) -> float:
+    if not weight:
+        return 1.0
+    name, _, written = weight.partition("=")
+    digits = written.strip().replace(".", "", 1)
+    return min(float(written), 1.0) if name.strip() == "q" and digits.isascii() and digits.isdigit() else 0.0
+
+
+def keep_choice(answer: Response, code: str, *, secure: bool) -> bool:
+    """Whether it is a language of the pages; then the browser keeps it."""
+    if code not in {each.code for each in languages()}:
+        return False
+    answer.set_cookie(COOKIE, code, max_age=_YEAR_SECONDS, path="/", secure=secure, httponly=True, samesite="strict")
+    return True
+
+
+def own_address(address: str) -> str:
+    """An address of these pages, to go back to; the first page for any other."""
+    inside = address.startswith("/") and not address.startswith(("//", "/\\")) and address.isascii()
+    return address if inside and address.isprintable() else "/"
