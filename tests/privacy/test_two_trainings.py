@@ -66,6 +66,10 @@ def test_a_ledger_refuses_a_second_training_that_takes_more_than_its_part() -> N
     ledger = MemoryLedger(budget, first)
     for charge in charges(second, "second"):
         ledger.charge(charge)
-    whole, *_ = charges(plan_with(1.0, rounds=1, parameters=40, shares=None), "greedy")
+    alone, after_another = MemoryLedger(budget), MemoryLedger(budget, first)
+    *before, last = charges(plan_with(1.0, rounds=5, parameters=40, shares=None), "greedy")
+    for charge in (*before, last):
+        alone.charge(charge)
     with pytest.raises(BudgetExceeded):
-        MemoryLedger(budget, first).charge(whole)
+        for charge in (*before, last):
+            after_another.charge(charge)

@@ -44,8 +44,8 @@ from oncofed.client.importing.mapping_rules import (
 from oncofed.client.importing.omop_tables import OmopTable
 from oncofed.client.importing.partial_dates import PartialDate
 from oncofed.client.importing.primary_samples import Samples
+from oncofed.cohort.marker_section import name_or_names, some_names
 from oncofed.cohort.schema import TimeUnit
-from oncofed.cohort.schema_file import name_or_names, some_names
 from oncofed.cohort.text_form import Encoding
 from oncofed.file_model import Rule, needed_where
 

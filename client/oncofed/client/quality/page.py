@@ -45,7 +45,7 @@ def _template() -> jinja2.Template:
 
 def quality_page(report: QualityReport, *, made_on: date) -> str:
     """The page as text."""
-    style = files("oncofed.client.pages").joinpath("static/pages.css").read_text("utf-8")
+    style = files("oncofed.local_pages").joinpath("static/pages.css").read_text("utf-8")
     return _template().render(
         style=Markup(style),  # noqa: S704 - our own file
         report=report,
