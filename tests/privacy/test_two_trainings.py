@@ -60,16 +60,14 @@ def test_a_ledger_refuses_a_second_training_that_takes_more_than_its_part() -> N
     def charges(plan: StudyPlan, name: str) -> list[Charge]:
         return [Charge(f"{name}/{n}", "", event) for n, event in enumerate(releases_of(plan))]
 
+    def take(ledger: MemoryLedger, wanted: list[Charge]) -> None:
+        for charge in wanted:
+            ledger.charge(charge)
+
     half = part_of_epsilon(0.5, epsilon=1.0, delta=DELTA)
     first = charges(plan_with(half, rounds=5, parameters=700, shares=None), "first")
-    second = plan_with(half, rounds=5, parameters=40, shares=None)
-    ledger = MemoryLedger(budget, first)
-    for charge in charges(second, "second"):
-        ledger.charge(charge)
-    alone, after_another = MemoryLedger(budget), MemoryLedger(budget, first)
-    *before, last = charges(plan_with(1.0, rounds=5, parameters=40, shares=None), "greedy")
-    for charge in (*before, last):
-        alone.charge(charge)
+    take(MemoryLedger(budget, first), charges(plan_with(half, rounds=5, parameters=40, shares=None), "second"))
+    greedy = charges(plan_with(1.0, rounds=5, parameters=40, shares=None), "greedy")
+    take(MemoryLedger(budget), greedy)
     with pytest.raises(BudgetExceeded):
-        for charge in (*before, last):
-            after_another.charge(charge)
+        take(MemoryLedger(budget, first), greedy)
