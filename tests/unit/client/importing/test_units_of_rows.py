@@ -205,6 +205,13 @@ def test_a_row_over_its_own_limit_is_a_ratio_whatever_the_unit_of_both(tmp_path:
     assert values(imported(tmp_path, LDH, unit="ULN", marker=f'{marker}\nunit = "U/l"')) == [2.0, 2.5, 0.5]
 
 
+@pytest.mark.parametrize("limit", ["0", "-250", ""])
+def test_a_limit_that_is_not_above_0_is_none(limit: str, tmp_path: Path) -> None:
+    marker = 'codes = ["ldh"]\nanalyte = "ldh"\ntransform = "ratio"\nupper_limit_column = "limit"'
+    (fault,) = faults(tmp_path, LDH.replace(",250\n", f",{limit}\n"), unit="ULN", marker=marker)
+    assert (fault.what, fault.count) == ("has no upper limit above 0", 1)
+
+
 def test_one_limit_for_rows_of_several_units_has_a_unit(tmp_path: Path) -> None:
     marker = 'codes = ["ldh"]\nanalyte = "ldh"\ntransform = "ratio"\nupper_limit = 200'
     (fault,) = faults(tmp_path, LDH, unit="ULN", marker=marker)
@@ -392,6 +399,12 @@ def test_one_row_with_a_value_tells_that_others_have_none(tmp_path: Path) -> Non
     some = HEADER + "1,2021-01-01,crp,,\n2,2021-01-01,crp,5,mg/l\n"
     found = imported(tmp_path, some, unit="mg/l", marker='codes = ["crp"]\nwithout_row = "0"')
     np.testing.assert_array_equal(values(found), [np.nan, 5, 0])
+
+
+def test_a_row_without_a_day_may_lie_in_the_window_so_that_nothing_stands_for_none(tmp_path: Path) -> None:
+    rows = HEADER + "1,,crp,5,mg/l\n2,2020-12-31,crp,7,mg/l\n3,2019-01-01,crp,9,mg/l\n"
+    marker = 'codes = ["crp"]\nwithout_row = "0"\nwindow = [-30, 0]'
+    np.testing.assert_array_equal(values(imported(tmp_path, rows, unit="mg/l", marker=marker)), [np.nan, 7, 0])
 
 
 SPELT = "would be of a patient but for leading zeros, capitals or blanks"
