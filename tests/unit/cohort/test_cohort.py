@@ -100,6 +100,8 @@ MARKER_CHANGES: list[dict[str, object]] = [
     {"reference_range": (0.0, 5.0)},
     {"expected_log_hazard_ratios": (0.2,)},
     {"expected_log_hazard_ratios": (0.2,), "expected_source": "a paper"},
+    {"label_de": "Alter"},
+    {"category_labels_de": ("ein Wort",)},
 ]
 ENDPOINT_CHANGES: list[dict[str, object]] = [
     {"name": "os"},
@@ -108,6 +110,7 @@ ENDPOINT_CHANGES: list[dict[str, object]] = [
     {"entry_column": "x"},
     {"death_event_column": "d"},
     {"death": DeathPolicy.CENSORING},
+    {"label_de": "Gesamtüberleben"},
 ]
 SCHEMA_CHANGES: list[dict[str, object]] = [
     {"name": "colon"},

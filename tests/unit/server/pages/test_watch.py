@@ -40,6 +40,9 @@ def settled(watch: Watch) -> None:
     """The question that is under way has its answer."""
     with watch._changed:
         assert watch._changed.wait_for(lambda: not watch._asking, 60)
+    for each in threading.enumerate():  # one that failed has told so by then, to the test that it belongs to
+        if each.name.endswith("(_hear)"):
+            each.join(60)
 
 
 def test_a_slow_server_is_asked_once_and_its_last_word_is_shown_meanwhile() -> None:
