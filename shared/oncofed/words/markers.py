@@ -30,6 +30,8 @@ _ENDPOINTS = (
     later("progression free interval"),
     later("relapse"),
     later("death"),
+    later("death of disease"),
+    later("death of other causes"),
 )
 _SPELT = {"%": "percent", "‰": "per_mille", "°c": "celsius", "ml/min/1.73m2": "ml_per_min"}
 """Units as tables spell them at the end of a name, where it is not the unit with `_per_`."""

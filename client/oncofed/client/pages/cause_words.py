@@ -38,14 +38,16 @@ def cause_words(endpoint: Endpoint, *, say: Language = ENGLISH) -> CauseWords:
     """Of one that competes with others."""
     name = plain_name(endpoint.name)
     first, _, rest = name.partition(" ")
+    spared = _OF_THE_SPARED & set(name.lower().replace("-", " ").split())
     if say.code != ENGLISH.code:
         called = endpoint_label(endpoint, say=say)
+        if spared:
+            called = say("the event of “%(name)s”", name=called)
         return CauseWords(called, called, is_death=first.lower() == "death")
     if first.lower() == "death":
         how = f" {rest}" if rest.split(" ")[0].lower() in _BINDS else f" ({rest})" if rest else ""
         return CauseWords(f"die{how}", f"died{how}", is_death=True)
-    spared = _OF_THE_SPARED & set(name.lower().replace("-", " ").split())
-    what = f"the event of \N{LEFT DOUBLE QUOTATION MARK}{name}\N{RIGHT DOUBLE QUOTATION MARK}" if spared else name
+    what = say("the event of “%(name)s”", name=name) if spared else name
     return CauseWords(f"have {what}", f"had {what}", is_death=False)
 
 

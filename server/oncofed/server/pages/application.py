@@ -24,7 +24,7 @@ from oncofed.local_pages.refusals import PageRefused, SignInNeeded
 from oncofed.local_pages.rendering import environment_of, static_file, static_version
 from oncofed.local_pages.shield import Shield, content_policy, has_other_host
 from oncofed.server.deployment.runs import known_studies
-from oncofed.server.pages.desk import COOKIE, Desk, desk_of, log, session_of
+from oncofed.server.pages.desk import Desk, cookie_of, desk_of, log, session_of
 from oncofed.server.pages.views import of_server, overview, study_view
 from oncofed.server.report.page import render_report
 from oncofed.server.report.reading import read_deployed_study, written_of
@@ -124,9 +124,9 @@ async def sign_in(request: Request) -> Response:
         log.warning("refused: wrong_credential")
         return _page("sign_in.html.j2", request, {"said": "This is not the credential."}, status=401)
     log.info("signed in")
-    desk.sessions.end(request.cookies.get(COOKIE, ""))
+    desk.sessions.end(request.cookies.get(cookie_of(request), ""))
     answer = RedirectResponse("/", _SEE_OTHER)
-    answer.set_cookie(COOKIE, desk.begin(), path="/", httponly=True, samesite="strict")
+    answer.set_cookie(cookie_of(request), desk.begin(), path="/", httponly=True, samesite="strict")
     return answer
 
 
@@ -136,9 +136,9 @@ async def sign_out(request: Request) -> Response:
     if not session.is_own_form(fields.get("form_secret", "")):
         log.warning("refused: form")
         raise PageRefused(403, "This form is out of date. Go back, load the page anew and try again.")
-    desk_of(request).sessions.end(request.cookies.get(COOKIE, ""))
+    desk_of(request).sessions.end(request.cookies.get(cookie_of(request), ""))
     log.info("signed out")
-    return _signed_out()
+    return _signed_out(request)
 
 
 async def _fields(request: Request) -> Fields:
@@ -149,9 +149,9 @@ async def _fields(request: Request) -> Fields:
         raise
 
 
-def _signed_out() -> Response:
+def _signed_out(request: Request) -> Response:
     answer = RedirectResponse("/sign-in", _SEE_OTHER)
-    answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    answer.delete_cookie(cookie_of(request), path="/", httponly=True, samesite="strict")
     return answer
 
 
@@ -175,7 +175,7 @@ ROUTES = (
 
 
 def _to_sign_in(request: Request, _: Exception) -> Response:
-    return _signed_out()
+    return _signed_out(request)
 
 
 def _refused(request: Request, refusal: Exception) -> Response:

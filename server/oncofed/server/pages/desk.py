@@ -27,8 +27,6 @@ from oncofed.server.deployment.runs import known_studies
 from oncofed.server.pages.credential import Credential
 from oncofed.server.pages.watch import Heard, Watch
 
-COOKIE = "oncofed_coordinator"
-"""Another name than that of a hospital's pages: a browser gives cookies of one host to all its ports."""
 log = logging.getLogger("oncofed.server.pages")
 
 
@@ -76,9 +74,14 @@ def desk_of(request: Request) -> Desk:
     return desk
 
 
+def cookie_of(request: Request) -> str:
+    """Its name, with the port: a browser gives cookies of one host to all its ports, and other pages may be there."""
+    return f"oncofed_coordinator_{request.url.port or 80}"
+
+
 def session_of(request: Request) -> Session:
     """Raises SignInNeeded."""
-    identifier = request.cookies.get(COOKIE, "")
+    identifier = request.cookies.get(cookie_of(request), "")
     session = desk_of(request).session(identifier)
     if session is None:
         if identifier:  # over, or made up

@@ -9,6 +9,7 @@ hospitals released.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -242,7 +243,7 @@ def study_view(
         delta=study.plan.privacy.delta,
         events=tuple(reversed(events_of(study))),
         delivered=tuple(delivered_of(study)),
-        written=tuple((each, moment(each.at, now=now), each.path.exists()) for each in written),
+        written=tuple((each, moment(each.at, now=now), os.path.exists(each.path)) for each in written),
         folder=status.folder / "studies" / found.plan_hash,
         quorum=study.plan.quorum,
     )

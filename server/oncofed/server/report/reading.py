@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
@@ -124,7 +124,7 @@ def _read(path: Path, line: Callable[[Mapping[str, object]], _Row]) -> Iterator[
                 continue
             try:
                 yield line(fields)
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, OverflowError, KeyError, TypeError, AttributeError):
                 where = f"{path}, line {number}"
                 raise InvalidInput([Fault(where, "is not what a run writes", _RESTORE)]) from None
 
@@ -178,4 +178,4 @@ def _time(value: object) -> datetime:
     time = datetime.fromisoformat(str(value))
     if time.tzinfo is None:  # times with and without a zone cannot be compared
         raise ValueError
-    return time
+    return time.astimezone(UTC)

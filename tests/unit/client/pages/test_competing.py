@@ -19,6 +19,7 @@ from oncofed.client.pages.cause_words import cause_words, of_hundred
 from oncofed.client.pages.cohort_view import risk_groups
 from oncofed.client.pages.competing import incidence_band, slopes
 from oncofed.client.pages.hospital import OwnPrognosis
+from oncofed.client.pages.languages import languages
 from oncofed.client.pages.patient_view import Status, patient_view
 from oncofed.client.pages.published import renewal
 from oncofed.client.pages.recalibration import Recalibration, band
@@ -204,6 +205,20 @@ def test_a_cause_is_told_as_its_name_says(name: str, come: str, came: str | None
     assert words.come == come
     assert words.came == (came or come.replace("have", "had"))
     assert words.is_death == name.lower().startswith("death")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "told"),
+    [
+        (Endpoint("disease_specific_survival", "t", "e"), "das Ereignis von „tumorspezifisches Überleben“"),
+        (Endpoint("tfs", "t", "e", label_de="TFS"), "TFS"),
+        (Endpoint("relapse_free_survival", "t", "e", label_de="RFS"), "das Ereignis von „RFS“"),
+        (Endpoint("death_of_other_causes", "t", "e"), "Tod aus anderer Ursache"),
+    ],
+)
+def test_in_german_nobody_has_what_is_named_by_who_is_spared_it(endpoint: Endpoint, told: str) -> None:
+    words = cause_words(endpoint, say=languages()[-1])
+    assert words.come == words.came == told
 
 
 def test_counts_of_a_hundred_are_a_hundred() -> None:

@@ -154,6 +154,20 @@ def test_a_plan_without_noise_promises_nothing(here: Shown) -> None:
     assert "no noise, and so no promise" in text_of(here, f"/studies/{study.plan.hash}")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"at": "2026-03-02T08:00:00+00:00", "what": "report", "path": "/LONG"}',
+        '{"at": "0001-01-01T00:00:00+09:00", "what": "report", "path": "/a"}',
+        '{"at": "9999-12-31T23:59:59-09:00", "what": "report", "path": "/a"}',
+    ],
+)
+def test_no_place_and_no_time_of_a_report_takes_the_page_away(line: str, here: Shown) -> None:
+    study = here.study(rounds=1)
+    (study.folder / "written.jsonl").write_text(line.replace("LONG", 5000 * "x") + "\n")
+    assert here.signed_in().get(f"/studies/{study.plan.hash}").status_code == 200
+
+
 def test_reports_are_told_with_where_they_are_and_whether_they_still_are(here: Shown, tmp_path: Path) -> None:
     study = here.study(rounds=1)
     address = f"/studies/{study.plan.hash}"
@@ -166,7 +180,7 @@ def test_reports_are_told_with_where_they_are_and_whether_they_still_are(here: S
     assert oncofed("coordinator", "report", here.folder.root, "--out", second).code == 0
     html = here.signed_in().get(address).text
     assert (html.count(str(first)), html.count(str(second))) == (1, 1)
-    assert re.search(rf"{re.escape(str(first))}<small>no longer there", html)
+    assert re.search(rf"{re.escape(str(first))}<small>not found there", html)
     assert not re.search(rf"{re.escape(str(second))}<small>", html)
     assert "refused: not of a plan" in Page(html).text
     shown_report = here.signed_in().get(f"{address}/report")

@@ -20,7 +20,8 @@ from tests.html_pages import Page
 from oncofed.local_pages import forms
 from oncofed.server.pages.application import ROUTES
 from oncofed.server.pages.credential import Credential
-from oncofed.server.pages.desk import COOKIE
+
+COOKIE = f"oncofed_coordinator_{HOST.partition(':')[2]}"
 
 
 @pytest.fixture
@@ -102,6 +103,16 @@ def test_a_cookie_is_for_these_pages_alone_and_no_script(here: Shown) -> None:
     assert "samesite=strict" in given
     assert "domain" not in given
     assert here.token not in given
+
+
+def test_pages_of_another_port_keep_their_session(here: Shown) -> None:
+    """A browser gives all cookies of a host to each of its ports."""
+    client = here.client()
+    client.cookies.set("oncofed_coordinator_8442", "theirs")
+    client.get("/")
+    client.post("/sign-in", data={"credential": here.token})
+    assert client.cookies["oncofed_coordinator_8442"] == "theirs"
+    assert client.get("/").status_code == 200
 
 
 def test_each_sign_in_is_another_session_and_ends_the_one_before(here: Shown) -> None:
