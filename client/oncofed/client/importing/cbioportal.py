@@ -37,6 +37,7 @@ from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_choices import Part, Without
 from oncofed.client.importing.primary_samples import Samples, is_primary, prefer_primary
 from oncofed.client.importing.readings import Column, identifiers
+from oncofed.client.importing.same_words import bare
 from oncofed.cohort.table import Tell, read_table
 from oncofed.errors import Fault, InvalidInput
 from oncofed.plain_file import file_content
@@ -176,6 +177,7 @@ def _mutations(
     status = frame[_STATUS].astype(str).str.strip().str.casefold() if _STATUS in frame.columns else [""] * len(frame)
     barcodes = identifiers(frame[_BARCODE])
     sample_of = {barcode: _sample_of(barcode, known) for barcode in barcodes.dropna().unique()}
+    _refuse_other_barcodes(barcodes, sample_of, known)
     for gene, barcode, kind, told in zip(names, barcodes, identifiers(frame[_CLASS]), status, strict=True):
         if gene not in of_gene:
             continue
@@ -230,15 +232,36 @@ def _tell_fates(fates: _Fates, source: Source, tell: Tell) -> None:
             tell(f"{MUTATIONS}: {count} variants of these genes {what}")
 
 
-_TCGA = re.compile(r"((TCGA-\w{2}-\w{4}-\d{2})[A-Z])(-.*)?", re.ASCII)
+def _refuse_other_barcodes(
+    barcodes: pd.Series, sample_of: Mapping[str, str | None], known: Mapping[str, _Sample]
+) -> None:
+    """Raises InvalidInput where the join is broken, whatever `of_nobody` says: that leaves out variants of others."""
+    alike = set(map(bare, known))
+    near = [name for name, found in sample_of.items() if found is None and {*map(bare, _barcodes(name))} & alike]
+    if near:
+        what = f"would be a {SAMPLE} of the study but for leading zeros, capitals or blanks"
+        count = int(barcodes.isin(near).sum())
+    elif len(barcodes) and not any(sample_of.values()):
+        what, count = f"is in no row a {SAMPLE} of the study, so that every gene would be 0 for everybody", None
+    else:
+        return
+    remedy = f"Write there what {_CLINICAL[Part.SAMPLES]} has, as text."
+    raise InvalidInput([Fault(f'{MUTATIONS}: column "{_BARCODE}"', what, remedy, count)])
+
+
+_TCGA = re.compile(r"((TCGA-\w{2}-\w{4}-\d{2})[A-Z])(-.*)?", re.ASCII | re.IGNORECASE)
 """The barcode of a vial, a portion or an aliquot; in front that of its vial, and of its sample."""
 
 
 def _sample_of(barcode: str, known: Mapping[str, _Sample]) -> str | None:
     """As cBioPortal's own loader cuts the barcodes of TCGA, where the study does not have them whole."""
+    return next((each for each in _barcodes(barcode) if each in known), None)
+
+
+def _barcodes(barcode: str) -> tuple[str, ...]:
+    """Itself, and of one of TCGA those of its vial and of its sample."""
     found = _TCGA.fullmatch(barcode)
-    shorter = () if found is None else (found.group(1), found.group(2))
-    return next((each for each in (barcode, *shorter) if each in known), None)
+    return (barcode,) if found is None else (barcode, found.group(1), found.group(2))
 
 
 def _tell_unnamed(genes: Iterable[str], names: Iterable[str | None], tell: Tell) -> None:

@@ -407,6 +407,42 @@ def test_a_variant_of_which_nobody_knows_the_sample_is_refused_unless_the_mappin
     assert_is(found.table.to_pandas(), FOLDER.truth)
 
 
+@pytest.mark.parametrize("leave_out", [False, True])
+@pytest.mark.parametrize(
+    ("which", "pattern", "other", "told"),
+    [
+        (0, r"P-(\d{4})-T", r"X_\1_", "is in no row a SAMPLE_ID"),
+        (0, r"P-\d{4}-T\d", "", "is in no row a SAMPLE_ID"),
+        (0, "P-", "p-", "would be a SAMPLE_ID of the study but for"),
+        (1, "P-", "p-", "would be a SAMPLE_ID of the study but for"),
+        (1, r"-T(\d)", r"-T0\1", "would be a SAMPLE_ID of the study but for"),
+    ],
+)
+def test_variants_whose_barcodes_are_written_otherwise_are_refused_also_where_those_of_others_are_left_out(
+    which: int, pattern: str, other: str, told: str, leave_out: bool, folder: Path
+) -> None:
+    """Everybody would have 0, or those whose barcodes they are. which: all of the rows, or every second."""
+    path = folder / "data_mutations.txt"
+    lines = path.read_text().splitlines(keepends=True)
+    begin = next(place for place, line in enumerate(lines) if line.startswith("Hugo_Symbol")) + 1
+    for place in range(begin, len(lines), which + 1):
+        lines[place] = re.sub(pattern, other, lines[place])
+    path.write_text("".join(lines))
+    if leave_out:
+        change(folder / "mapping.toml", ('whole = ["WES"]', 'whole = ["WES"]\nof_nobody = "leave_out"'))
+    with pytest.raises(InvalidInput, match=told):
+        imported(folder)
+
+
+def test_the_aliquots_of_tcga_in_small_letters_are_refused(folder: Path) -> None:
+    for path in folder.glob("data_*.txt"):
+        path.write_text(re.sub(r"P-(\d{4})-T(\d)", r"TCGA-AA-\1-0\g<2>", path.read_text()))
+    path = folder / "data_mutations.txt"
+    path.write_text(re.sub(r"TCGA-AA-(\d{4}-0\d)", r"tcga-aa-\1a-11d", path.read_text()))
+    with pytest.raises(InvalidInput, match="would be a SAMPLE_ID of the study but for"):
+        imported(folder)
+
+
 @pytest.mark.parametrize(
     ("column", "meta"), [("cna", ""), ("gistic", "stable_id: gistic\ndata_filename: data_cna.txt\n")]
 )
