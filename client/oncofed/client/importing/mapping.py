@@ -138,10 +138,10 @@ class Source:
     missing: tuple[str, ...] | None = None
     """Instead of that in `[mapping]`"""
     of_nobody: Without = Without.FAULT
-    """Whether rows of others, of nobody in the study, are a fault where no row means something (`without_row`, variants,
-    an event by its day alone), or left out and counted; in the source of the patients: rows without an identifier. A
-    broken join stays a fault: identifiers that differ from a patient's in leading zeros, capitals or blanks alone, and
-    where no row means something a source without a row of any patient"""
+    """Whether rows of others, of nobody in the study, are a fault where no row means something (`without_row`,
+    variants, an event by its day alone), or left out and counted; in the source of the patients: rows without an
+    identifier. A broken join stays a fault: identifiers that differ from a patient's in leading zeros, capitals or
+    blanks alone, and where no row means something a source without a row of any patient"""
     panels: Path | None = None
     """Of mutations: the folder of the gene panels' files, `data_gene_panel_*.txt`; left out: the study folder"""
     whole: tuple[str, ...] = ()
