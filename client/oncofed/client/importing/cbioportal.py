@@ -53,11 +53,18 @@ _OF_ROWS = (_GENE, "Entrez_Gene_Id", "Cytoband", "Composite.Element.REF", "ENTIT
 
 
 def read_part(
-    source: Source, folder: Path, wanted: Iterable[str], *, missing: tuple[str, ...], tell: Tell
+    source: Source,
+    folder: Path,
+    wanted: Iterable[str],
+    *,
+    missing: tuple[str, ...],
+    tell: Tell,
+    may_be_of_nobody: bool = False,
 ) -> tuple[pd.DataFrame, str, str]:
     """The table of one part, its column of identifiers, and what faults call it. Raises InvalidInput.
 
-    wanted  columns of a clinical file; genes (or other rows) of a molecular one, which become columns here.
+    wanted            columns of a clinical file; genes (or other rows) of a molecular one, which become columns here.
+    may_be_of_nobody  whether it may be that no variant names any of the wanted genes.
     """
     study = folder / source.lies_at
     if not study.is_dir():
@@ -78,7 +85,7 @@ def read_part(
         frame, found = _matrix(study / name, genes, samples, patient, panels, tell)
     else:
         name = MUTATIONS
-        frame, found = _mutations(study, source, genes, samples, patient, folder, tell)
+        frame, found = _mutations(study, source, genes, samples, patient, folder, may_be_of_nobody, tell)
     primary = np.array([samples[each].primary for each in found], dtype=np.bool_)
     columns = [gene for gene in genes if gene in frame.columns]
     return _preferred(frame, source, patient, primary, columns, missing, name, tell), patient, name
@@ -157,7 +164,14 @@ def _samples_of_patients(study: Path, patient: str, missing: tuple[str, ...]) ->
 
 
 def _mutations(
-    study: Path, source: Source, genes: list[str], known: Mapping[str, _Sample], patient: str, folder: Path, tell: Tell
+    study: Path,
+    source: Source,
+    genes: list[str],
+    known: Mapping[str, _Sample],
+    patient: str,
+    folder: Path,
+    may_be_of_nobody: bool,
+    tell: Tell,
 ) -> tuple[pd.DataFrame, list[str]]:
     """A row for each sample that was sequenced, and which these are."""
     sequenced = genes_sequenced(study, source, folder, known)
@@ -178,14 +192,22 @@ def _mutations(
     barcodes = identifiers(frame[_BARCODE])
     sample_of = {barcode: _sample_of(barcode, known) for barcode in barcodes.dropna().unique()}
     _refuse_other_barcodes(barcodes, sample_of, known)
-    for gene, barcode, kind, told in zip(names, barcodes, identifiers(frame[_CLASS]), status, strict=True):
+    kinds = [(kind or "").casefold() for kind in identifiers(frame[_CLASS])]
+    whose_rows = [sample_of.get(barcode) for barcode in barcodes]
+    rows = zip(whose_rows, kinds, status, strict=True)
+    counting = [whose in place and kind not in silent and told not in _NO_MUTATION for whose, kind, told in rows]
+    _refuse_other_symbols(names[counting], genes)
+    if (values == 0).any() and not may_be_of_nobody and not names.isin(genes).any():
+        what = f"no variant names {', '.join(genes)}: all who were sequenced would have 0 of all"
+        remedy = "Check that the file is whole and has these symbols. If nobody has one: may_be_of_nobody = true."
+        raise InvalidInput([Fault(f'{MUTATIONS}: column "{_GENE}"', what, remedy)])
+    for gene, whose, kind, told in zip(names, whose_rows, kinds, status, strict=True):
         if gene not in of_gene:
             continue
-        whose = sample_of.get(barcode)
         germline += told == "germline"
         if told in _NO_MUTATION:
             without += 1
-        elif (kind or "").casefold() in silent:
+        elif kind in silent:
             quiet += 1
         elif whose is None:
             strangers += 1
@@ -247,6 +269,33 @@ def _refuse_other_barcodes(
         return
     remedy = f"Write there what {_CLINICAL[Part.SAMPLES]} has, as text."
     raise InvalidInput([Fault(f'{MUTATIONS}: column "{_BARCODE}"', what, remedy, count)])
+
+
+def _refuse_other_symbols(names: pd.Series, genes: list[str]) -> None:
+    """Raises InvalidInput where a variant may be of one of these genes, and does not say so: its patient would have 0.
+
+    names  of the variants that count, of samples that were sequenced.
+    """
+    folded = {gene.casefold() for gene in genes}
+    unlike = [name for name in names.dropna().unique() if name not in genes and name.casefold() in folded]
+    faults = [
+        Fault(f'{MUTATIONS}: column "{_GENE}"', what, remedy, int(rows.sum()))
+        for rows, what, remedy in (
+            (
+                names.isna(),
+                "names no gene, so that patients would have 0 of theirs",
+                "Write the gene's symbol, or Unknown where a variant is of none.",
+            ),
+            (
+                names.isin(unlike),
+                "differs in capitals alone from a gene of the mapping, so that patients would have 0 of it",
+                "Write the symbol alike in the file and in the mapping.",
+            ),
+        )
+        if rows.any()
+    ]
+    if faults:
+        raise InvalidInput(faults)
 
 
 _TCGA = re.compile(r"((TCGA-\w{2}-\w{4}-\d{2})[A-Z])(-.*)?", re.ASCII | re.IGNORECASE)

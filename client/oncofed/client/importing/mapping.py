@@ -307,8 +307,9 @@ class MappedMarker:
     without_row: str | None = None
     """What a patient without any row (in the window) has, such as `"0"` where a table lists diagnoses. Left out: not
     measured"""
-    may_be_of_nobody: Annotated[bool, only_beside("without_row")] = False
-    """Whether all patients may have `without_row`. Left out: that no row of any of them says anything is a fault"""
+    may_be_of_nobody: bool = False
+    """Whether all patients may have `without_row`, or no variant may name any gene of a study folder's mutations. Left
+    out: that no row of any patient says anything is a fault"""
 
     @property
     def marker_names(self) -> tuple[str, ...]:

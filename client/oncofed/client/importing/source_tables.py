@@ -123,7 +123,8 @@ def _frame(
         return frame, source.patient or "", called(source), Hierarchy()
     path = folder / source.lies_at
     if source.part is not Part.TABLE:
-        return (*read_part(source, folder, wanted, missing=missing, tell=tell), Hierarchy())
+        may_be = asked.may_be_of_nobody
+        return (*read_part(source, folder, wanted, missing=missing, tell=tell, may_be_of_nobody=may_be), Hierarchy())
     if path.suffix.lower() == SPREADSHEET:
         frame = read_sheet(path, source, columns=wanted, tell=tell)
     else:

@@ -191,6 +191,64 @@ def test_a_gene_that_no_variant_names_is_told(folder: Path) -> None:
     assert any("no variant names EGFR" in note for note in imported(folder).report.sources[1].notes)
 
 
+MUTATED = 'names = ["TP53_mut", "KRAS_mut", "STK11_mut", "EGFR_mut"]'
+
+
+def with_genes(folder: Path, pattern: str, other: str) -> None:
+    path = folder / "data_mutations.txt"
+    changed = re.sub(pattern, other, path.read_text(), flags=re.MULTILINE)
+    assert changed != path.read_text()
+    path.write_text(changed)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "other"),
+    [
+        (r"^(TP53|KRAS|STK11|EGFR)\t", r"X\1\t"),  # numbers of Entrez, another species
+        (r"^[^#H].*\n", ""),  # not exported
+    ],
+)
+def test_that_no_variant_names_a_gene_of_the_study_is_refused_unless_the_mapping_says_that_it_may_be(
+    pattern: str, other: str, folder: Path
+) -> None:
+    with_genes(folder, pattern, other)
+    with pytest.raises(InvalidInput, match="no variant names TP53, KRAS, STK11, EGFR: all who were"):
+        imported(folder)
+    change(folder / "mapping.toml", (MUTATED, f"{MUTATED}\nmay_be_of_nobody = true"))
+    assert imported(folder).table.to_pandas()["TP53_mut"].max() == 0
+
+
+def test_that_nobody_may_have_a_marker_is_said_of_variants_and_beside_without_row_alone(folder: Path) -> None:
+    change(folder / "mapping.toml", ('column = "SEX"', 'column = "SEX"\nmay_be_of_nobody = true'))
+    with pytest.raises(InvalidInput, match="may_be_of_nobody: has no meaning without without_row"):
+        imported(folder)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "other", "told"),
+    [
+        (r"\A((?:.*\n)+?.*)^TP53\t", r"\1\t", r"names no gene, so that .*\(1 row\)"),
+        ("^TP53\t", "tp53\t", "differs in capitals alone from a gene of the mapping"),
+    ],
+)
+def test_a_variant_whose_gene_is_not_told_or_written_otherwise_is_refused(
+    pattern: str, other: str, told: str, folder: Path
+) -> None:
+    """Its patient would have 0."""
+    with_genes(folder, pattern, other)
+    with pytest.raises(InvalidInput, match=told):
+        imported(folder)
+
+
+@pytest.mark.parametrize(
+    "row", ["\t1\tP-0001-T1\tSilent", "tp53\t1\tP-0001-T1\tSilent", "Unknown\t1\tP-0001-T1\tMissense_Mutation"]
+)
+def test_a_variant_without_a_gene_that_does_not_count_is_no_fault(row: str, folder: Path) -> None:
+    with (folder / "data_mutations.txt").open("a") as file:
+        file.write(f"{row}\n")
+    assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
+
+
 def test_two_panels_of_one_sample_are_a_fault(folder: Path) -> None:
     path = folder / "data_gene_panel_matrix.txt"
     *_, last = path.read_text().splitlines()
