@@ -263,9 +263,10 @@ def test_a_word_for_missing_is_a_number_however_it_is_written(tmp_path: Path, ce
     assert found.report.markers[0].missing == int(missing)
 
 
-def test_nobody_was_seen_after_today(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ["2099-12-31", "2199-12-31", "2200-01-01"])
+def test_nobody_was_seen_after_today(end: str, tmp_path: Path) -> None:
     """An open end is often written as 2099-12-31, and would be eighty years without an event."""
-    open_end = PATIENTS.replace("2,alive,,2021-07-01", "2,alive,,2099-12-31")
+    open_end = PATIENTS.replace("2,alive,,2021-07-01", f"2,alive,,{end}")
     (fault,) = faults(tmp_path, CRP, unit="mg/l", marker='codes = ["crp"]', patients=open_end)
     assert (fault.what, fault.count) == ("of a patient goes on after today", 1)
     assert "2099" in fault.remedy
