@@ -90,7 +90,12 @@ def read_source_table(
         found, patient = {**found, NUMBER: Column(numbers)}, NUMBER
     kept = np.ones(rows_read, dtype=np.bool_)
     for column, listed in source.keep.items():
-        kept &= found[column].among(below.with_below(column, listed))
+        words = below.with_below(column, listed)
+        kept &= found[column].among(words)
+        if count := int(found[column].unlike_in_capitals(words).sum()):
+            notes.append(
+                f'keep: {count:,} rows differ from its words of "{column}" in capitals alone, and are not kept'
+            )
     if not kept.all():
         found = {name: Column(column.cells[kept].reset_index(drop=True)) for name, column in found.items()}
     return SourceTable(

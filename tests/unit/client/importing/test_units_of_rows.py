@@ -389,6 +389,15 @@ def test_codes_that_differ_in_capitals_alone_are_told(codes: str, tmp_path: Path
     assert told is not both
 
 
+def test_rows_that_keep_leaves_out_for_their_capitals_alone_are_told(tmp_path: Path) -> None:
+    rows = HEADER + "1,2021-01-01,e11.9,1,mg/l\n2,2021-01-01,E11.9,1,mg/l\n3,2021-01-01,F1,1,mg/l\n"
+    for listed, told in ("E11*", True), ('E11*", "e11*', False):
+        source = f'keep = {{ code = ["{listed}"] }}'
+        found = imported(tmp_path, rows, unit="mg/l", marker='codes = ["E11.9"]', source=source)
+        words = 'keep: 1 rows differ from its words of "code" in capitals alone, and are not kept'
+        assert (words in found.report.in_words) is told
+
+
 def test_one_row_with_a_value_tells_that_others_have_none(tmp_path: Path) -> None:
     some = HEADER + "1,2021-01-01,crp,,\n2,2021-01-01,crp,5,mg/l\n"
     found = imported(tmp_path, some, unit="mg/l", marker='codes = ["crp"]\nwithout_row = "0"')
