@@ -38,9 +38,10 @@ class Identifiers:
         return np.asarray(pc.is_null(self.names).to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
-_ROUNDED = r"^[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}$|^[0-9][.,][0-9]+[eE]([7-9]|[1-9][0-9]{1,2})$"
+_ROUNDED = r"^[-\x{2212}]?([0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}|[0-9][.,][0-9]+[eE]([7-9]|[1-9][0-9]{1,2}))$"
 """As programs write a number of many digits: 1.23457E+11 (spreadsheets, pandas, R) stands for its neighbours, too, and
-so does 1.2345679E14 (SAS, Java, Spark, which begin at E7). People write codes such as 1E5 and 1.2E5."""
+so does 1.2345679E14 (SAS, Java, Spark, which begin at E7), each with a minus or without. People write codes such as
+1E5 and 1.2E5."""
 _NOBODY = (
     r"^(#N/[A-Z]|#NV|#[A-Z\x{C4}\x{D6}\x{DC}]+(/0)?[!?]|Err:[0-9]+|nan|NaN|NAN|NaT|<NA>|None|nil|NULL|Null|null"
     r"|\(null\)|\\N"

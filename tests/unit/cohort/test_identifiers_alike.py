@@ -43,6 +43,7 @@ def test_identifiers_that_look_different_are_told_of_nowhere(pair: tuple[str, st
     [
         *("1.23457E+11", "1,23457E+11", "1.2345678901234568e+17", "1E+15"),
         *("1.2345679E14", "1,2345679e14", "1.2345678901234568E16", "1.2E7"),
+        *("-3.21037E+18", "-3.2103735721939410e+18", "\u22123,21037E+18", "-3.2103736E18"),
     ],
 )
 def test_an_identifier_that_a_program_has_rounded_names_nobody(cell: str) -> None:

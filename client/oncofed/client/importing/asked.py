@@ -18,12 +18,14 @@ class Asked:
     """columns  beside the source's own.
     codes       None where rows of other codes count as well.
     words       by column, the source's words that markers translate. named: the codes of all markers.
+    may_be_of_nobody  whether the mapping says so of all markers.
     """
 
     columns: tuple[str, ...]
     codes: tuple[str, ...] | None = None
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     named: tuple[str, ...] = ()
+    may_be_of_nobody: bool = False
 
 
 def asked_of(mapping: CohortMapping, source: Source) -> Asked:
@@ -50,4 +52,5 @@ def asked_of(mapping: CohortMapping, source: Source) -> Asked:
     if source.name != head.patients and source.code is not None and not columns:
         codes = named_codes
     limits = [plan.mapped.upper_limit_column for plan in plans if plan.mapped.upper_limit_column is not None]
-    return Asked(tuple(dict.fromkeys([*columns, *limits])), codes, words, named_codes)
+    may_be = all(plan.mapped.may_be_of_nobody for plan in plans)
+    return Asked(tuple(dict.fromkeys([*columns, *limits])), codes, words, named_codes, may_be)

@@ -37,6 +37,7 @@ from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_choices import Part, Without
 from oncofed.client.importing.primary_samples import Samples, is_primary, prefer_primary
 from oncofed.client.importing.readings import Column, identifiers
+from oncofed.client.importing.same_words import bare
 from oncofed.cohort.table import Tell, read_table
 from oncofed.errors import Fault, InvalidInput
 from oncofed.plain_file import file_content
@@ -52,11 +53,18 @@ _OF_ROWS = (_GENE, "Entrez_Gene_Id", "Cytoband", "Composite.Element.REF", "ENTIT
 
 
 def read_part(
-    source: Source, folder: Path, wanted: Iterable[str], *, missing: tuple[str, ...], tell: Tell
+    source: Source,
+    folder: Path,
+    wanted: Iterable[str],
+    *,
+    missing: tuple[str, ...],
+    tell: Tell,
+    may_be_of_nobody: bool = False,
 ) -> tuple[pd.DataFrame, str, str]:
     """The table of one part, its column of identifiers, and what faults call it. Raises InvalidInput.
 
-    wanted  columns of a clinical file; genes (or other rows) of a molecular one, which become columns here.
+    wanted            columns of a clinical file; genes (or other rows) of a molecular one, which become columns here.
+    may_be_of_nobody  whether it may be that no variant names any of the wanted genes.
     """
     study = folder / source.lies_at
     if not study.is_dir():
@@ -77,7 +85,7 @@ def read_part(
         frame, found = _matrix(study / name, genes, samples, patient, panels, tell)
     else:
         name = MUTATIONS
-        frame, found = _mutations(study, source, genes, samples, patient, folder, tell)
+        frame, found = _mutations(study, source, genes, samples, patient, folder, may_be_of_nobody, tell)
     primary = np.array([samples[each].primary for each in found], dtype=np.bool_)
     columns = [gene for gene in genes if gene in frame.columns]
     return _preferred(frame, source, patient, primary, columns, missing, name, tell), patient, name
@@ -156,7 +164,14 @@ def _samples_of_patients(study: Path, patient: str, missing: tuple[str, ...]) ->
 
 
 def _mutations(
-    study: Path, source: Source, genes: list[str], known: Mapping[str, _Sample], patient: str, folder: Path, tell: Tell
+    study: Path,
+    source: Source,
+    genes: list[str],
+    known: Mapping[str, _Sample],
+    patient: str,
+    folder: Path,
+    may_be_of_nobody: bool,
+    tell: Tell,
 ) -> tuple[pd.DataFrame, list[str]]:
     """A row for each sample that was sequenced, and which these are."""
     sequenced = genes_sequenced(study, source, folder, known)
@@ -176,14 +191,23 @@ def _mutations(
     status = frame[_STATUS].astype(str).str.strip().str.casefold() if _STATUS in frame.columns else [""] * len(frame)
     barcodes = identifiers(frame[_BARCODE])
     sample_of = {barcode: _sample_of(barcode, known) for barcode in barcodes.dropna().unique()}
-    for gene, barcode, kind, told in zip(names, barcodes, identifiers(frame[_CLASS]), status, strict=True):
+    _refuse_other_barcodes(barcodes, sample_of, known)
+    kinds = [(kind or "").casefold() for kind in identifiers(frame[_CLASS])]
+    whose_rows = [sample_of.get(barcode) for barcode in barcodes]
+    rows = zip(whose_rows, kinds, status, strict=True)
+    counting = [whose in place and kind not in silent and told not in _NO_MUTATION for whose, kind, told in rows]
+    _refuse_other_symbols(names[counting], genes)
+    if (values == 0).any() and not may_be_of_nobody and not names.isin(genes).any():
+        what = f"no variant names {', '.join(genes)}: all who were sequenced would have 0 of all"
+        remedy = "Check that the file is whole and has these symbols. If nobody has one: may_be_of_nobody = true."
+        raise InvalidInput([Fault(f'{MUTATIONS}: column "{_GENE}"', what, remedy)])
+    for gene, whose, kind, told in zip(names, whose_rows, kinds, status, strict=True):
         if gene not in of_gene:
             continue
-        whose = sample_of.get(barcode)
         germline += told == "germline"
         if told in _NO_MUTATION:
             without += 1
-        elif (kind or "").casefold() in silent:
+        elif kind in silent:
             quiet += 1
         elif whose is None:
             strangers += 1
@@ -230,15 +254,63 @@ def _tell_fates(fates: _Fates, source: Source, tell: Tell) -> None:
             tell(f"{MUTATIONS}: {count} variants of these genes {what}")
 
 
-_TCGA = re.compile(r"((TCGA-\w{2}-\w{4}-\d{2})[A-Z])(-.*)?", re.ASCII)
+def _refuse_other_barcodes(
+    barcodes: pd.Series, sample_of: Mapping[str, str | None], known: Mapping[str, _Sample]
+) -> None:
+    """Raises InvalidInput where the join is broken, whatever `of_nobody` says: that leaves out variants of others."""
+    alike = set(map(bare, known))
+    near = [name for name, found in sample_of.items() if found is None and {*map(bare, _barcodes(name))} & alike]
+    if near:
+        what = f"would be a {SAMPLE} of the study but for leading zeros, capitals or blanks"
+        count = int(barcodes.isin(near).sum())
+    elif len(barcodes) and not any(sample_of.values()):
+        what, count = f"is in no row a {SAMPLE} of the study, so that every gene would be 0 for everybody", None
+    else:
+        return
+    remedy = f"Write there what {_CLINICAL[Part.SAMPLES]} has, as text."
+    raise InvalidInput([Fault(f'{MUTATIONS}: column "{_BARCODE}"', what, remedy, count)])
+
+
+def _refuse_other_symbols(names: pd.Series, genes: list[str]) -> None:
+    """Raises InvalidInput where a variant may be of one of these genes, and does not say so: its patient would have 0.
+
+    names  of the variants that count, of samples that were sequenced.
+    """
+    folded = {gene.casefold() for gene in genes}
+    unlike = [name for name in names.dropna().unique() if name not in genes and name.casefold() in folded]
+    faults = [
+        Fault(f'{MUTATIONS}: column "{_GENE}"', what, remedy, int(rows.sum()))
+        for rows, what, remedy in (
+            (
+                names.isna(),
+                "names no gene, so that patients would have 0 of theirs",
+                "Write the gene's symbol, or Unknown where a variant is of none.",
+            ),
+            (
+                names.isin(unlike),
+                "differs in capitals alone from a gene of the mapping, so that patients would have 0 of it",
+                "Write the symbol alike in the file and in the mapping.",
+            ),
+        )
+        if rows.any()
+    ]
+    if faults:
+        raise InvalidInput(faults)
+
+
+_TCGA = re.compile(r"((TCGA-\w{2}-\w{4}-\d{2})[A-Z])(-.*)?", re.ASCII | re.IGNORECASE)
 """The barcode of a vial, a portion or an aliquot; in front that of its vial, and of its sample."""
 
 
 def _sample_of(barcode: str, known: Mapping[str, _Sample]) -> str | None:
     """As cBioPortal's own loader cuts the barcodes of TCGA, where the study does not have them whole."""
+    return next((each for each in _barcodes(barcode) if each in known), None)
+
+
+def _barcodes(barcode: str) -> tuple[str, ...]:
+    """Itself, and of one of TCGA those of its vial and of its sample."""
     found = _TCGA.fullmatch(barcode)
-    shorter = () if found is None else (found.group(1), found.group(2))
-    return next((each for each in (barcode, *shorter) if each in known), None)
+    return (barcode,) if found is None else (barcode, found.group(1), found.group(2))
 
 
 def _tell_unnamed(genes: Iterable[str], names: Iterable[str | None], tell: Tell) -> None:

@@ -169,16 +169,22 @@ class _Import:
         troubled = np.zeros(many, dtype=np.bool_)
         rows = PatientRows(table, places.astype(np.int64), many, missing, self.faults, troubled)
         if table.source.name != self.head.patients:
-            judge_strangers(rows, self.patient_ids, self._telling(table))
+            unmet = not rows.known.any() and bool(self._telling(table, even_of_nobody=False).any())
+            judge_strangers(rows, self.patient_ids, self._telling(table), unmet=unmet)
         self._refuse_contested(rows, known)
         return rows
 
-    def _telling(self, table: SourceTable) -> Mask:
-        """(rows,) for whose lack a patient has something: without_row, no variant, no event."""
+    def _telling(self, table: SourceTable, *, even_of_nobody: bool = True) -> Mask:
+        """(rows,) for whose lack a patient has something: without_row, no variant, no event.
+
+        even_of_nobody  whether markers count of which the mapping says that they may be of nobody.
+        """
         source, found = table.source, np.zeros(len(table), dtype=np.bool_)
         for plan in self.mapping.markers:
             mapped = plan.mapped
             if plan.source != source.name or mapped.not_measured:
+                continue
+            if mapped.may_be_of_nobody and not even_of_nobody:
                 continue
             if mapped.without_row is None and source.part is not Part.FHIR_VARIANTS:
                 continue

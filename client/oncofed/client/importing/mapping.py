@@ -138,9 +138,10 @@ class Source:
     missing: tuple[str, ...] | None = None
     """Instead of that in `[mapping]`"""
     of_nobody: Without = Without.FAULT
-    """Whether rows of nobody in the study are a fault, or left out and counted. They are one where no row means
-    something (`without_row`, variants, an event by its day alone), where identifiers differ from a patient's in leading
-    zeros, capitals or blanks alone, and in the source of the patients: rows without an identifier"""
+    """Whether rows of others, of nobody in the study, are a fault where no row means something (`without_row`,
+    variants, an event by its day alone), or left out and counted; in the source of the patients: rows without an
+    identifier. A broken join stays a fault: identifiers that differ from a patient's in leading zeros, capitals or
+    blanks alone, and where no row means something a source without a row of any patient"""
     panels: Path | None = None
     """Of mutations: the folder of the gene panels' files, `data_gene_panel_*.txt`; left out: the study folder"""
     whole: tuple[str, ...] = ()
@@ -306,8 +307,9 @@ class MappedMarker:
     without_row: str | None = None
     """What a patient without any row (in the window) has, such as `"0"` where a table lists diagnoses. Left out: not
     measured"""
-    may_be_of_nobody: Annotated[bool, only_beside("without_row")] = False
-    """Whether all patients may have `without_row`. Left out: that no row of any of them says anything is a fault"""
+    may_be_of_nobody: bool = False
+    """Whether all patients may have `without_row`, or no variant may name any gene of a study folder's mutations. Left
+    out: that no row of any patient says anything is a fault"""
 
     @property
     def marker_names(self) -> tuple[str, ...]:

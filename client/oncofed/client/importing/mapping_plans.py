@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from oncofed.client.importing.analytes import BY_NAME, Analyte, factor_between
 from oncofed.client.importing.mapping import MappedMarker, MappingFile, Source
-from oncofed.client.importing.mapping_choices import Take, Transform
+from oncofed.client.importing.mapping_choices import Part, Take, Transform
 from oncofed.cohort.letters import plain
 from oncofed.cohort.schema import Kind, Marker, StudySchema, TimeUnit
 from oncofed.errors import Fault
@@ -114,6 +114,8 @@ def _of_marker(where: str, plan: MarkerPlan, file: MappingFile) -> Iterator[Faul
     if plan.column == "value_as_number" and source.table is not None:
         remedy = 'Write column = "value", which has both, or name the codes.'
         yield Fault(f"{where}, column", "has neither its unit nor its limit of detection", remedy)
+    if mapped.may_be_of_nobody and mapped.without_row is None and source.part is not Part.MUTATIONS:
+        yield Fault(f"{where}, may_be_of_nobody", "has no meaning without without_row", "Add that, or remove it.")
     yield from _of_words(where, plan)
     if marker.kind is Kind.CONTINUOUS and not mapped.not_measured:
         yield from _of_units(where, plan)

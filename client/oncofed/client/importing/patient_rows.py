@@ -5,7 +5,6 @@ What several steps of an import need: a place to note faults in one form, and a 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +15,7 @@ from oncofed.client.importing.mapping_choices import Take, Without
 from oncofed.client.importing.moments import UNSAID, of_midnights, zone_of
 from oncofed.client.importing.readings import Column, Days, FloatArray, Mask, Places, numbers
 from oncofed.client.importing.rows_of_patients import pick
+from oncofed.client.importing.same_words import bare
 from oncofed.client.importing.source_tables import SourceTable
 from oncofed.errors import Fault
 
@@ -60,9 +60,9 @@ class PatientRows:
         """rows: (rows,) that are at fault; those of nobody are not told."""
         rows = rows & self.known
         self.troubled[self.patient[rows]] = True
-        self._note(column, int(rows.sum()), what, remedy)
+        self.fault(column, int(rows.sum()), what, remedy)
 
-    def _note(self, column: str, count: int, what: str, remedy: str) -> None:
+    def fault(self, column: str, count: int, what: str, remedy: str) -> None:
         if count:
             self.faults.append(Fault(f'{self.table.where}: column "{column}"', what, remedy, count))
 
@@ -72,7 +72,7 @@ class PatientRows:
         picked = pick(self.patient[kept], values[kept], patients=self.patients, take=take)
         self.troubled[picked.disagreeing] = True
         remedy = "Keep one row of each patient (keep), or correct the source."
-        self._note(column, int(picked.disagreeing.sum()), DISAGREE, remedy)
+        self.fault(column, int(picked.disagreeing.sum()), DISAGREE, remedy)
         return picked.values
 
     def days(self, name: str, *, take: Take | None = None) -> FloatArray:
@@ -124,30 +124,33 @@ class PatientRows:
         return self.one_each(values, name)
 
 
-def judge_strangers(rows: PatientRows, patients: Collection[str], telling: Mask) -> None:
+def judge_strangers(rows: PatientRows, patients: Collection[str], telling: Mask, *, unmet: bool) -> None:
     """Of rows of nobody in the study, in a source beside that of the patients.
 
     patients  the identifiers. telling: (rows,) for whose lack a patient has something.
+    unmet     whether no row is of a patient, and some row tells what the mapping does not say may be of nobody.
+
+    `of_nobody` leaves out the rows of others, and mends no broken join: that is a fault whatever it says.
     """
-    strangers = rows.table.identifiers[~rows.known].dropna()
-    alike = set(map(_bare, patients))
-    near = int(strangers.isin([each for each in strangers.unique() if _bare(each) in alike]).sum())
-    would = f"{near:,} would be of a patient but for leading zeros, capitals or blanks"
-    lacking = int((telling & ~rows.known).sum())
-    if rows.source.of_nobody is Without.FAULT and (near or lacking):
-        where = f'{rows.table.where}: column "{rows.table.patient}"'
-        meant = ", where a patient without a row has something (without_row, no variant, no event)" if lacking else ""
-        remedy = 'Write identifiers alike in all tables, as text. If rows are of others, too: of_nobody = "leave_out".'
-        what = f"is of nobody in the study{meant}{f'; {would}' if near else ''}"
-        rows.faults.append(Fault(where, what, remedy, lacking or near))
-    elif near:
-        rows.notes.append(f"of the rows of nobody {would}")
-    elif len(strangers) and not rows.known.any():
+    identifiers = rows.table.identifiers
+    strangers = identifiers[~rows.known].dropna()
+    alike = set(map(bare, patients))
+    near = identifiers.isin([each for each in strangers.unique() if bare(each) in alike]).to_numpy() & ~rows.known
+    lacking = int((telling & ~rows.known & ~near).sum())
+    meant = "where a patient without a row has something (without_row, no variant, no event)"
+    rewrite = "Write identifiers alike in all tables, as text"
+    if count := int(near.sum()):
+        what = "would be of a patient but for leading zeros, capitals or blanks"
+        rows.fault(rows.table.patient, count, what, f"{rewrite}.")
+    if lacking and unmet and not count:
+        remedy = f'{rewrite}. If indeed none is of a patient: of_nobody = "leave_out" and, of its markers, '
+        remedy += "may_be_of_nobody = true; of events and variants leave these rows out of the export."
+        rows.fault(rows.table.patient, lacking, f"is of nobody in the study in any row, {meant}", remedy)
+    elif lacking and rows.source.of_nobody is Without.FAULT:
+        remedy = f'Where rows are of others, too: of_nobody = "leave_out". Else: {rewrite[0].lower()}{rewrite[1:]}.'
+        rows.fault(rows.table.patient, lacking, f"is of nobody in the study, {meant}", remedy)
+    elif len(strangers) and not rows.known.any() and not count:
         rows.notes.append("no row is of a patient of the study: do both tables write identifiers alike?")
-
-
-def _bare(identifier: str) -> str:
-    return re.sub(r"\s|(?<!\d)0+(?=\d)", "", identifier.casefold())
 
 
 def latest(of: Sequence[FloatArray]) -> FloatArray:

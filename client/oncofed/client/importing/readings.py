@@ -33,7 +33,10 @@ Mask = NDArray[np.bool_]
 Places = NDArray[np.int64]
 
 _LIMIT = re.compile(r"\s*(<=|>=|<|>|≤|≥)\s*")
-_FIRST_YEAR, _LAST_YEAR = 1850, 2150
+_FIRST_YEAR, _LAST_YEAR = 1850, 2220
+"""Of cells that are days. Public databases shift theirs for privacy, MIMIC-IV to 2110 until 2211; outcomes that go on
+after today are refused without a data cut, whatever these years are.
+"""
 
 
 @dataclass(frozen=True, eq=False)

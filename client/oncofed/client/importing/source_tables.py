@@ -90,7 +90,12 @@ def read_source_table(
         found, patient = {**found, NUMBER: Column(numbers)}, NUMBER
     kept = np.ones(rows_read, dtype=np.bool_)
     for column, listed in source.keep.items():
-        kept &= found[column].among(below.with_below(column, listed))
+        words = below.with_below(column, listed)
+        kept &= found[column].among(words)
+        if count := int(found[column].unlike_in_capitals(words).sum()):
+            notes.append(
+                f'keep: {count:,} rows differ from its words of "{column}" in capitals alone, and are not kept'
+            )
     if not kept.all():
         found = {name: Column(column.cells[kept].reset_index(drop=True)) for name, column in found.items()}
     return SourceTable(
@@ -123,7 +128,8 @@ def _frame(
         return frame, source.patient or "", called(source), Hierarchy()
     path = folder / source.lies_at
     if source.part is not Part.TABLE:
-        return (*read_part(source, folder, wanted, missing=missing, tell=tell), Hierarchy())
+        may_be = asked.may_be_of_nobody
+        return (*read_part(source, folder, wanted, missing=missing, tell=tell, may_be_of_nobody=may_be), Hierarchy())
     if path.suffix.lower() == SPREADSHEET:
         frame = read_sheet(path, source, columns=wanted, tell=tell)
     else:

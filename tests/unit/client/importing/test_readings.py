@@ -140,6 +140,8 @@ def test_a_cell_means_the_same_however_it_is_stored(cells: list[object]) -> None
         ("04.03.21", "DD.MM.YYYY", None),
         ("04x03x2021", "DD.MM.YYYY", None),
         ("04.03.1021", "DD.MM.YYYY", None),
+        ("2211-03-04", "YYYY-MM-DD", date(2211, 3, 4)),  # shifted, as those of MIMIC-IV are
+        ("2221-03-04", "YYYY-MM-DD", None),
         ("2021-03", "YYYY-MM-DD", None),
     ],
 )

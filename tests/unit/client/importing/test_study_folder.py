@@ -191,6 +191,64 @@ def test_a_gene_that_no_variant_names_is_told(folder: Path) -> None:
     assert any("no variant names EGFR" in note for note in imported(folder).report.sources[1].notes)
 
 
+MUTATED = 'names = ["TP53_mut", "KRAS_mut", "STK11_mut", "EGFR_mut"]'
+
+
+def with_genes(folder: Path, pattern: str, other: str) -> None:
+    path = folder / "data_mutations.txt"
+    changed = re.sub(pattern, other, path.read_text(), flags=re.MULTILINE)
+    assert changed != path.read_text()
+    path.write_text(changed)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "other"),
+    [
+        (r"^(TP53|KRAS|STK11|EGFR)\t", r"X\1\t"),  # numbers of Entrez, another species
+        (r"^[^#H].*\n", ""),  # not exported
+    ],
+)
+def test_that_no_variant_names_a_gene_of_the_study_is_refused_unless_the_mapping_says_that_it_may_be(
+    pattern: str, other: str, folder: Path
+) -> None:
+    with_genes(folder, pattern, other)
+    with pytest.raises(InvalidInput, match="no variant names TP53, KRAS, STK11, EGFR: all who were"):
+        imported(folder)
+    change(folder / "mapping.toml", (MUTATED, f"{MUTATED}\nmay_be_of_nobody = true"))
+    assert imported(folder).table.to_pandas()["TP53_mut"].max() == 0
+
+
+def test_that_nobody_may_have_a_marker_is_said_of_variants_and_beside_without_row_alone(folder: Path) -> None:
+    change(folder / "mapping.toml", ('column = "SEX"', 'column = "SEX"\nmay_be_of_nobody = true'))
+    with pytest.raises(InvalidInput, match="may_be_of_nobody: has no meaning without without_row"):
+        imported(folder)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "other", "told"),
+    [
+        (r"\A((?:.*\n)+?.*)^TP53\t", r"\1\t", r"names no gene, so that .*\(1 row\)"),
+        ("^TP53\t", "tp53\t", "differs in capitals alone from a gene of the mapping"),
+    ],
+)
+def test_a_variant_whose_gene_is_not_told_or_written_otherwise_is_refused(
+    pattern: str, other: str, told: str, folder: Path
+) -> None:
+    """Its patient would have 0."""
+    with_genes(folder, pattern, other)
+    with pytest.raises(InvalidInput, match=told):
+        imported(folder)
+
+
+@pytest.mark.parametrize(
+    "row", ["\t1\tP-0001-T1\tSilent", "tp53\t1\tP-0001-T1\tSilent", "Unknown\t1\tP-0001-T1\tMissense_Mutation"]
+)
+def test_a_variant_without_a_gene_that_does_not_count_is_no_fault(row: str, folder: Path) -> None:
+    with (folder / "data_mutations.txt").open("a") as file:
+        file.write(f"{row}\n")
+    assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
+
+
 def test_two_panels_of_one_sample_are_a_fault(folder: Path) -> None:
     path = folder / "data_gene_panel_matrix.txt"
     *_, last = path.read_text().splitlines()
@@ -405,6 +463,42 @@ def test_a_variant_of_which_nobody_knows_the_sample_is_refused_unless_the_mappin
     found = imported(folder)
     assert "1 variants of these genes are of no SAMPLE_ID of the study, and do not count" in found.report.in_words
     assert_is(found.table.to_pandas(), FOLDER.truth)
+
+
+@pytest.mark.parametrize("leave_out", [False, True])
+@pytest.mark.parametrize(
+    ("which", "pattern", "other", "told"),
+    [
+        (0, r"P-(\d{4})-T", r"X_\1_", "is in no row a SAMPLE_ID"),
+        (0, r"P-\d{4}-T\d", "", "is in no row a SAMPLE_ID"),
+        (0, "P-", "p-", "would be a SAMPLE_ID of the study but for"),
+        (1, "P-", "p-", "would be a SAMPLE_ID of the study but for"),
+        (1, r"-T(\d)", r"-T0\1", "would be a SAMPLE_ID of the study but for"),
+    ],
+)
+def test_variants_whose_barcodes_are_written_otherwise_are_refused_also_where_those_of_others_are_left_out(
+    which: int, pattern: str, other: str, told: str, leave_out: bool, folder: Path
+) -> None:
+    """Everybody would have 0, or those whose barcodes they are. which: all of the rows, or every second."""
+    path = folder / "data_mutations.txt"
+    lines = path.read_text().splitlines(keepends=True)
+    begin = next(place for place, line in enumerate(lines) if line.startswith("Hugo_Symbol")) + 1
+    for place in range(begin, len(lines), which + 1):
+        lines[place] = re.sub(pattern, other, lines[place])
+    path.write_text("".join(lines))
+    if leave_out:
+        change(folder / "mapping.toml", ('whole = ["WES"]', 'whole = ["WES"]\nof_nobody = "leave_out"'))
+    with pytest.raises(InvalidInput, match=told):
+        imported(folder)
+
+
+def test_the_aliquots_of_tcga_in_small_letters_are_refused(folder: Path) -> None:
+    for path in folder.glob("data_*.txt"):
+        path.write_text(re.sub(r"P-(\d{4})-T(\d)", r"TCGA-AA-\1-0\g<2>", path.read_text()))
+    path = folder / "data_mutations.txt"
+    path.write_text(re.sub(r"TCGA-AA-(\d{4}-0\d)", r"tcga-aa-\1a-11d", path.read_text()))
+    with pytest.raises(InvalidInput, match="would be a SAMPLE_ID of the study but for"):
+        imported(folder)
 
 
 @pytest.mark.parametrize(

@@ -270,9 +270,10 @@ def test_a_word_for_missing_is_a_number_however_it_is_written(tmp_path: Path, ce
     assert found.report.markers[0].missing == int(missing)
 
 
-def test_nobody_was_seen_after_today(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ["2099-12-31", "2199-12-31", "2200-01-01"])
+def test_nobody_was_seen_after_today(end: str, tmp_path: Path) -> None:
     """An open end is often written as 2099-12-31, and would be eighty years without an event."""
-    open_end = PATIENTS.replace("2,alive,,2021-07-01", "2,alive,,2099-12-31")
+    open_end = PATIENTS.replace("2,alive,,2021-07-01", f"2,alive,,{end}")
     (fault,) = faults(tmp_path, CRP, unit="mg/l", marker='codes = ["crp"]', patients=open_end)
     assert (fault.what, fault.count) == ("of a patient goes on after today", 1)
     assert "2099" in fault.remedy
@@ -395,6 +396,15 @@ def test_codes_that_differ_in_capitals_alone_are_told(codes: str, tmp_path: Path
     assert told is not both
 
 
+def test_rows_that_keep_leaves_out_for_their_capitals_alone_are_told(tmp_path: Path) -> None:
+    rows = HEADER + "1,2021-01-01,e11.9,1,mg/l\n2,2021-01-01,E11.9,1,mg/l\n3,2021-01-01,F1,1,mg/l\n"
+    for listed, told in ("E11*", True), ('E11*", "e11*', False):
+        source = f'keep = {{ code = ["{listed}"] }}'
+        found = imported(tmp_path, rows, unit="mg/l", marker='codes = ["E11.9"]', source=source)
+        words = 'keep: 1 rows differ from its words of "code" in capitals alone, and are not kept'
+        assert (words in found.report.in_words) is told
+
+
 def test_one_row_with_a_value_tells_that_others_have_none(tmp_path: Path) -> None:
     some = HEADER + "1,2021-01-01,crp,,\n2,2021-01-01,crp,5,mg/l\n"
     found = imported(tmp_path, some, unit="mg/l", marker='codes = ["crp"]\nwithout_row = "0"')
@@ -408,52 +418,75 @@ def test_a_row_without_a_day_may_lie_in_the_window_so_that_nothing_stands_for_no
 
 
 SPELT = "would be of a patient but for leading zeros, capitals or blanks"
-MEANT = "where a patient without a row has something"
+MEANT = "is of nobody in the study, where a patient without a row has something"
+UNMET = "is of nobody in the study in any row, where"
 NOT_THERE = "no row is of a patient of the study: do both tables"
 
 
-@pytest.mark.parametrize(
-    ("names", "more", "fault", "note"),
-    [
-        (("A-001", "A-002"), 'without_row = "0"', "", ""),
-        (("1", "2"), 'without_row = "0"', MEANT, NOT_THERE),
-        (("a-1", "A- 2"), 'without_row = "0"', SPELT, SPELT),
-        (("A-001", "A-2"), 'without_row = "0"', SPELT, SPELT),
-        (("A-001", "A-2"), "", SPELT, SPELT),
-        (("A-001", "B2"), 'without_row = "0"', MEANT, ""),
-        (("A-001", ""), 'without_row = "0"', MEANT, ""),
-        (("A-001", "B2"), "", "", ""),
-        (("1", "2"), "", "", NOT_THERE),
-    ],
-)
-def test_rows_of_nobody_are_refused_where_they_may_be_a_patients_unless_the_mapping_leaves_them_out(
-    names: tuple[str, str], more: str, fault: str, note: str, tmp_path: Path
-) -> None:
-    """Excel takes leading zeros away, and then everybody would be without a row."""
+def of_names(folder: Path, names: tuple[str, ...], marker: str, source: str) -> ImportedCohort:
+    """Of patients A-001, A-002 and A-003."""
     patients = PATIENTS.replace("\n1,", "\nA-001,").replace("\n2,", "\nA-002,").replace("\n3,", "\nA-003,")
     rows = CRP.partition("\n")[0] + "\n" + "".join(f"{name},2021-01-01,crp,5,mg/l\n" for name in names)
     rows += "B3,2021-01-01,other,5,mg/l\n"
-    marker = f'codes = ["crp"]\n{more}'
-    if fault:
-        told = faults(tmp_path, rows, unit="mg/l", marker=marker, patients=patients)[0]
-        assert fault in told.what
-        assert told.count == sum(name not in ("A-001", "A-002") for name in names)
-    source = 'of_nobody = "leave_out"' if fault else ""
-    marker += "\nmay_be_of_nobody = true" if more else ""
-    found = imported(tmp_path, rows, unit="mg/l", marker=marker, patients=patients, source=source)
-    told_of = " ".join(found.report.sources[1].notes)
-    assert note in told_of
-    assert bool(told_of) is bool(note)
+    marker = f'codes = ["crp"]\n{marker}'
+    return imported(folder, rows, unit="mg/l", marker=marker, patients=patients, source=source)
 
 
-def test_an_event_that_is_told_by_its_day_alone_is_refused_where_nobody_knows_whose_it_is(tmp_path: Path) -> None:
+WITHOUT, MAYBE = 'without_row = "0"\n', "may_be_of_nobody = true\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "marker", "faults", "left_out"),
+    [
+        (("A-001", "A-002"), WITHOUT, [], []),
+        (("a-1", "A- 2"), WITHOUT, [(SPELT, 2)], [(SPELT, 2)]),
+        (("A-001", "A-2"), WITHOUT, [(SPELT, 1)], [(SPELT, 1)]),
+        (("A-001", "A-2"), "", [(SPELT, 1)], [(SPELT, 1)]),
+        (("a-1", "A-2"), "", [(SPELT, 2)], [(SPELT, 2)]),
+        (("A-1", "B2"), WITHOUT, [(SPELT, 1), (MEANT, 1)], [(SPELT, 1)]),
+        (("A-001", "B2"), WITHOUT, [(MEANT, 1)], []),
+        (("A-001", ""), WITHOUT, [(MEANT, 1)], []),
+        (("A-001", "B2"), "", [], []),
+        (("1", "2"), "", [], []),
+        (("1", "2"), WITHOUT, [(UNMET, 2)], [(UNMET, 2)]),
+        (("1", "2"), WITHOUT + MAYBE, [(MEANT, 2)], []),
+    ],
+)
+def test_rows_of_others_may_be_left_out_and_a_broken_join_may_not(
+    names: tuple[str, str],
+    marker: str,
+    faults: list[tuple[str, int]],
+    left_out: list[tuple[str, int]],
+    tmp_path: Path,
+) -> None:
+    """Excel takes leading zeros away, and then everybody would be without a row."""
+    for source, wanted in ("", faults), ('of_nobody = "leave_out"', left_out):
+        try:
+            notes = of_names(tmp_path, names, marker, source).report.sources[1].notes
+        except InvalidInput as refused:
+            told = [(each.what, each.count) for each in refused.faults if "no row of any patient" not in each.what]
+        else:
+            told = []
+            assert (NOT_THERE in "".join(notes)) is (names == ("1", "2"))
+        assert [count for _, count in told] == [count for _, count in wanted]
+        assert all(said in what for (what, _), (said, _) in zip(told, wanted, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("whose", "source"), [("1", ""), ("X", 'of_nobody = "leave_out"'), ("01", 'of_nobody = "leave_out"')]
+)
+def test_an_event_that_is_told_by_its_day_alone_is_refused_where_nobody_knows_whose_it_is(
+    whose: str, source: str, tmp_path: Path
+) -> None:
     """Of the dead of another table: who is not among them counts as alive."""
     outcome = 'event = "state"\nyes = ["dead"]\nno = ["alive"]\nevent_date = "died"'
     mapping = MAPPING.replace(outcome, 'source = "laboratory"\nevent_date = "day"')
     assert mapping != MAPPING
-    rows = HEADER.replace("id,", "id,seen,", 1) + "1,2021-03-01,2021-02-01,crp,5,mg/l\nX,,2021-02-01,crp,5,mg/l\n"
-    with pytest.raises(InvalidInput, match=MEANT):
-        imported(tmp_path, rows, unit="mg/l", marker='codes = ["crp"]', mapping=mapping)
+    last = f"{whose},2021-03-01,2021-02-01,crp,5,mg/l\n"
+    rows = HEADER.replace("id,", "id,seen,", 1) + last + "X,,2021-02-01,crp,5,mg/l\n"
+    fault = {"1": MEANT, "X": UNMET, "01": SPELT}[whose]
+    with pytest.raises(InvalidInput, match=fault):
+        imported(tmp_path, rows, unit="mg/l", marker='codes = ["crp"]', mapping=mapping, source=source)
 
 
 def test_rows_of_patients_without_an_identifier_may_be_left_out(tmp_path: Path) -> None:
