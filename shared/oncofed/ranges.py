@@ -290,7 +290,6 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("TargetTrialSection.modifiers (count)", _whole(0, 2, 0, 2)),
     ("TargetTrialSection.eligible (count), BenchmarkSection.eligible (count)", _whole(0, 50, 0, 10)),
     ("BenchmarkSection.difference, BenchmarkSection.low, BenchmarkSection.high", Range(-1, 1, -0.5, 0.5)),
-    ("PlanSettings.kept_back", Range(0, 0.95, 0, 0.9)),
 )
 
 RANGES: Mapping[str, Range] = {name: span for names, span in _TABLE for name in names.split(", ")}

@@ -5,16 +5,26 @@ The truth is the accountant's of what both plans release, and for Gaussian sums 
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from scipy.optimize import brentq
+from scipy.special import ndtr
 from tests.doubles import study_plan
+from tests.options_asked import ASKED, STUDY
 
 from oncofed.errors import BudgetExceeded
 from oncofed.privacy.accounting import GaussianRelease, epsilon_of, part_of_epsilon, smallest_noise_multiplier
 from oncofed.privacy.ledger import Budget, Charge, MemoryLedger
 from oncofed.privacy.policy import calibrated_together, releases_of
 from oncofed.protocol.plan import PrivacyMode, PrivacySpec, SharedNoise, StudyPlan, TrainingSpec
+from oncofed.simulations.federation import plan_of
+from oncofed.simulations.options.compared import options_plan
+from oncofed.simulations.options.question import Question
+from oncofed.simulations.study import read_study
+from oncofed.simulations.synthetic.treated import treated_schema
 
 DELTA = 1e-6
 
@@ -71,3 +81,44 @@ def test_a_ledger_refuses_a_second_training_that_takes_more_than_its_part() -> N
     take(MemoryLedger(budget), greedy)
     with pytest.raises(BudgetExceeded):
         take(MemoryLedger(budget, first), greedy)
+
+
+def epsilon_of_gaussians(precision: float, *, delta: float) -> float:
+    """Of Gaussian releases whose 1 / sigma^2 add up to this (Balle and Wang 2018, equation 6). Not the accountant's."""
+    distance = math.sqrt(precision)
+
+    def excess(epsilon: float) -> float:
+        lost = math.exp(epsilon) * ndtr(-distance / 2 - epsilon / distance)
+        return float(ndtr(distance / 2 - epsilon / distance) - lost - delta)
+
+    return float(brentq(excess, 0, 100))
+
+
+@pytest.mark.parametrize("bits", [4, 20])
+def test_a_prognosis_and_a_comparison_of_options_stay_within_the_epsilon_of_their_study(
+    bits: int, tmp_path: Path
+) -> None:
+    (tmp_path / "study.toml").write_text(STUDY + ASKED)
+    study = read_study(tmp_path / "study.toml", overrides=[f"privacy.scale_bits={bits}", "held_out.horizon=24"])
+    schema, roster = treated_schema(), ("a", "b", "c")
+    assert study.target_trial is not None
+    question = Question(study.target_trial, schema, roster)
+    plans = (
+        plan_of(study, schema, roster=roster, patients=320),
+        options_plan(question, study.settings, study=study.name, quorum=None, seed=1),
+    )
+    # Rounding to whole steps moves each number by one at most: a patient of length 2^bits by sqrt(numbers) more.
+    # Two hospitals of three add noise that the server does not know, each of a whole number of steps.
+    steps, adding = int(2**bits), 2
+
+    def precision(sigma: float, times: int, numbers: int) -> float:
+        noise = math.ceil(sigma * steps / math.sqrt(adding)) * math.sqrt(adding)
+        return times * math.pow((steps + math.sqrt(numbers)) / noise, 2)
+
+    together = sum(
+        precision(plan.privacy.noise_multiplier, plan.charged_rounds, plan.model.parameters)
+        + sum(precision(each.noise_multiplier, each.attempts, each.cells) for each in plan.summaries)
+        for plan in plans
+    )
+    assert 0.95 * 3 < epsilon_of_gaussians(together, delta=1e-5) <= 3.0
+    assert 0.95 * 3 < epsilon_of([event for plan in plans for event in releases_of(plan)], delta=1e-5) <= 3.0

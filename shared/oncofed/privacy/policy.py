@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from oncofed.errors import PrivacyRefusal
-from oncofed.privacy.accounting import RELATION, GaussianRelease, PrivacyEvent, epsilon_of, smallest_noise_multiplier
+from oncofed.privacy.accounting import RELATION, PrivacyEvent, epsilon_of, smallest_noise_multiplier
 from oncofed.privacy.ledger import Budget
 from oncofed.privacy.releases import release_of_round, release_of_summary, round_release, summary_release
 from oncofed.protocol.calibration_layout import has_room_for_calibration
@@ -74,21 +74,18 @@ def calibrated_together(
     wanted: Sequence[WantedSummary],
     *,
     parameters: int,
-    kept_back: float = 0.0,
 ) -> tuple[PrivacySpec, tuple[SummarySpec, ...]]:
     """The smallest noise that keeps rounds and summaries, with all that may be repeated, within the plan's epsilon.
 
     privacy     as asked for; its noise multiplier is found anew. Mode `none` adds no noise to either.
     parameters  of the model.
-    kept_back   a share like those of the summaries, for what another plan on the same patients releases: both
-                together stay within the epsilon.
     """
     if not privacy.mode.private:
         return privacy, tuple(replace(each.spec, noise_multiplier=0.0) for each in wanted)
     assert privacy.epsilon is not None
     rounds = training.rounds + privacy.reserve_rounds
-    left = 1 - kept_back - sum(each.budget_share for each in wanted)
-    if not (left > 0 and kept_back >= 0 and all(each.budget_share > 0 for each in wanted)):
+    left = 1 - sum(each.budget_share for each in wanted)
+    if not (left > 0 and all(each.budget_share > 0 for each in wanted)):
         raise ValueError("summaries need shares of the budget that are positive and leave some for training")
 
     def summaries(sigma: float) -> tuple[SummarySpec, ...]:
@@ -104,8 +101,7 @@ def calibrated_together(
     def releases(sigma: float) -> list[PrivacyEvent]:
         of_round = round_release(training, replace(privacy, noise_multiplier=sigma), parameters=parameters).event
         of_summaries = (summary_release(each, privacy).event for each in summaries(sigma) for _ in range(each.attempts))
-        of_others = [GaussianRelease(sigma * math.sqrt(left / kept_back / rounds))] if kept_back else []
-        return [*[of_round] * rounds, *of_summaries, *of_others]
+        return [*[of_round] * rounds, *of_summaries]
 
     sigma = smallest_noise_multiplier(releases, epsilon=privacy.epsilon, delta=privacy.delta)
     return replace(privacy, noise_multiplier=sigma), summaries(sigma)

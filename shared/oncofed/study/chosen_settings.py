@@ -234,7 +234,7 @@ def expectation(settings: PlanSettings, schema: StudySchema, *, hospitals: int, 
         columns=max(1, len(variances)),
         squares=squares,
         information=max(EVENTS * patients * of_column, 1e-6),
-        noise=noise_of_all(settings.privacy, hospitals=hospitals) / math.sqrt(1 - settings.kept_back),
+        noise=noise_of_all(settings.privacy, hospitals=hospitals),
         length=math.sqrt(baseline_weight**2 + squares),
     )
 

@@ -1,7 +1,7 @@
 """What does the section [panel] of a study file ask for: a second, smaller model from a part of the budget?
 
 Both trainings are of the same patients, so what they cost is added up: the first may spend 1 - share of what epsilon
-lets through, and the panel's the rest (`privacy.accounting.part_of_epsilon`).
+lets through, and the panel's the rest (`study.budget_part`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from oncofed.cohort.schema import StudySchema
-from oncofed.privacy.accounting import part_of_epsilon
+from oncofed.study.budget_part import with_part
 from oncofed.study.chosen_settings import OPEN
 from oncofed.study.explanation_settings import ExplanationRequest
 from oncofed.study.held_out_settings import HeldOutRequest
@@ -42,7 +42,7 @@ class PanelRequest:
 
 def before_panel(settings: PlanSettings, request: PanelRequest) -> PlanSettings:
     """The settings of the first training: those of the file, with its part of epsilon."""
-    return _with_share(settings, 1 - request.share) if request.is_asked else settings
+    return with_part(settings, 1 - request.share) if request.is_asked else settings
 
 
 def of_panel(settings: PlanSettings, request: PanelRequest, schema: StudySchema) -> PlanSettings:
@@ -56,7 +56,7 @@ def of_panel(settings: PlanSettings, request: PanelRequest, schema: StudySchema)
     if request.rounds is not None:
         named, training = ("training.rounds",), replace(training, rounds=request.rounds)
     return replace(
-        _with_share(settings, request.share),
+        with_part(settings, request.share),
         training=training,
         left_open=tuple(key for key in OPEN if key not in named),
         entity_time_shapes=settings.entity_time_shapes if schema.tumour_entity is not None else 0,
@@ -65,12 +65,3 @@ def of_panel(settings: PlanSettings, request: PanelRequest, schema: StudySchema)
         comparators=(),
         value=ValueRequest(),
     )
-
-
-def _with_share(settings: PlanSettings, share: float) -> PlanSettings:
-    asked = settings.privacy
-    if not asked.mode.private:
-        return settings
-    assert asked.epsilon is not None
-    epsilon = part_of_epsilon(share, epsilon=asked.epsilon, delta=asked.delta)
-    return replace(settings, privacy=replace(asked, epsilon=epsilon))

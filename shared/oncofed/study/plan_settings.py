@@ -86,7 +86,6 @@ class PlanSettings:
     left_open          which of `chosen_settings.OPEN` the file does not name: a plan chooses them. Their values here
                        mean nothing until then.
     expected_patients  of all hospitals together, a public guess; None where nobody has said it.
-    kept_back          share of what the noise lets through that another plan on the same patients takes.
     """
 
     hidden_units: tuple[int, ...]
@@ -104,7 +103,6 @@ class PlanSettings:
     value: ValueRequest = field(default_factory=ValueRequest)
     left_open: tuple[str, ...] = ()
     expected_patients: int | None = None
-    kept_back: float = 0.0
 
 
 def _some_network(linear_branch: bool | None, known: Known) -> bool | None:
@@ -253,9 +251,7 @@ def plan_from(
         *wanted_explanations(settings.explanations, schema, model),
         *beside,
     )
-    privacy, summaries = calibrated_together(
-        settings.training, asked, wanted, parameters=model.parameters, kept_back=settings.kept_back
-    )
+    privacy, summaries = calibrated_together(settings.training, asked, wanted, parameters=model.parameters)
     if quorum is None:
         quorum = len(roster) - privacy.dropouts
     return StudyPlan(

@@ -166,8 +166,8 @@ def federate(
     """
     _refuse_too_many(plan, hospitals)
     start, rows, charges = _start(plan, run_folder, resume=resume, first_weights=first_weights)
-    if earlier is not None and not resume:  # else they are in the checkpoint, with what came after
-        charges = {site: list(made) for site, made in earlier.charges.items()}
+    if earlier is not None:  # a checkpoint holds them too, but for a summary that was asked for again since
+        charges = {site: list(dict.fromkeys((*made, *charges.get(site, ())))) for site, made in earlier.charges.items()}
     if engine is Engine.RAY:
         assert run_folder is not None
         assert earlier is None

@@ -49,13 +49,13 @@ from oncofed.server.rounds.strategies import strategy_faults
 from oncofed.simulations.assay_value import compared_assays
 from oncofed.simulations.comparison import compared
 from oncofed.simulations.evaluation import baselines, endpoint_results, test_c_index
-from oncofed.simulations.federation import Engine, Federated, expecting, federate, plan_of
+from oncofed.simulations.federation import Earlier, Engine, Federated, expecting, federate, plan_of
 from oncofed.simulations.figures_file import metrics, privacy_summary, write_json
 from oncofed.simulations.layer_value import compared_layers
 from oncofed.simulations.left_out import left_out_hospitals
 from oncofed.simulations.model_file import metadata_of, write_model
 from oncofed.simulations.model_package import write_package_of
-from oncofed.simulations.options.compared import all_releases, compared_options, options_plan
+from oncofed.simulations.options.compared import compared_options, options_plan
 from oncofed.simulations.options.question import Question
 from oncofed.simulations.panel_training import panel_faults, trained_panel, write_panel
 from oncofed.simulations.partition import Consortium, consortium, pooled
@@ -168,6 +168,7 @@ def _run(
             question,
             options_plan(question, study.settings, study=study.name, quorum=study.sites.quorum, seed=study.seed),
             patients.hospitals,
+            earlier=Earlier.of(federated, epsilon=study.privacy.epsilon),
             run_folder=run_folder,
             resume=resume,
             progress=progress,
@@ -199,7 +200,7 @@ def _run(
         baselines=beside,
         relevance=relevances[explained],
         rounds=federated.rounds,
-        releases=all_releases(federated.releases if second is None else second.releases, options),
+        releases=(options or second or federated).releases,
         left_out=patients.left_out,
         notes=tuple(notes),
         seconds_total=time.perf_counter() - began,

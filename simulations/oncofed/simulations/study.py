@@ -23,6 +23,7 @@ from oncofed.file_reading import read_declared
 from oncofed.protocol.plan import TrainingMode, TrainingSpec
 from oncofed.simulations.options.asked import TargetTrialSection, beside_the_rest
 from oncofed.study.assay_settings import AssaySection
+from oncofed.study.budget_part import with_part
 from oncofed.study.chosen_settings import left_open
 from oncofed.study.panel_settings import PanelRequest, before_panel
 from oncofed.study.plan_settings import PlanSections, PlanSettings, PrivacyRequest
@@ -282,7 +283,9 @@ class Study:
 
     @property
     def first_settings(self) -> PlanSettings:
-        """Of the training with all markers: a panel has its part of the budget."""
+        """Of the training with all markers: a panel, or a comparison of options, has its part of the budget."""
+        if self.target_trial is not None:
+            return with_part(self.settings, 1 - self.target_trial.budget_share)
         return before_panel(self.settings, self.panel)
 
     @property
@@ -310,7 +313,7 @@ class Study:
             del asked["assays"]
         if self.target_trial is None:
             del asked["target_trial"]
-        for key in ("left_open", "expected_patients", "kept_back"):
+        for key in ("left_open", "expected_patients"):
             if not asked["settings"][key]:
                 del asked["settings"][key]
         for name, nothing in {"comparison_share": 0.0, "value_share": 0.0, "gains_within": 1.5}.items():
@@ -355,11 +358,7 @@ def read_study(path: Path, *, overrides: Sequence[str] = (), seed: int | None = 
         data=_data_of(file.data),
         sites=file.sites,
         evaluation=file.evaluation,
-        settings=replace(
-            file.settings,
-            left_open=left_open(content),
-            kept_back=0.0 if file.target_trial is None else file.target_trial.budget_share,
-        ),
+        settings=replace(file.settings, left_open=left_open(content)),
         seed=file.study.seed if seed is None else seed,
         reporting=file.reporting,
         panel=file.panel,

@@ -115,7 +115,7 @@ class TargetTrialSection:
     """An endpoint that neither option can change. If the options seem to, all is refused."""
     budget_share: float = 0.75
     """How much of what the study's noise lets through goes to the comparison, its models among it; the rest is the
-    prognosis's. In mode `none` it does nothing."""
+    prognosis's, with all that is released of it. In mode `none` it does nothing."""
     rounds: int = 60
     """Of the training of its models, beside those of `[training]`."""
     benchmark: BenchmarkSection | None = None
@@ -167,7 +167,7 @@ class TargetTrialSection:
 
 
 def beside_the_rest(asked: TargetTrialSection | None, known: Known) -> TargetTrialSection | None:
-    """A rule of the file: what other sections take must leave something for training, and sums must be of everybody."""
+    """A rule of the file: sums must be of everybody, and no other training beside the prognosis's."""
     if asked is None:
         return None
     training = known.before.get("training")
@@ -178,12 +178,4 @@ def beside_the_rest(asked: TargetTrialSection | None, known: Known) -> TargetTri
     if panel is not None and panel.is_asked:
         what = "does not go with [panel]: nobody has divided one budget among three trainings"
         raise Wrong(what, "Leave one of both out, or ask for it in a study of its own.")
-    taken = sum(
-        getattr(known.before[section], share)
-        for section, share in (("held_out", "share"), ("explanations", "budget_share"))
-        if section in known.before
-    )
-    if taken < 1 <= taken + asked.budget_share:
-        what = "leaves, with what [held_out] and [explanations] take, nothing for training"
-        raise Wrong(what, "Lower one of them.", key="budget_share")
     return asked

@@ -1,8 +1,9 @@
 """How do simulated hospitals compare two options? By a second plan beside the prognosis, on the same budget.
 
 The plan's rounds train the models of option, death and loss (`options.heads`), with the rounds, admission, noise, masks
-and ledgers of every federated training; its one summary releases everything else (`options.release`). Both plans name
-the study's epsilon, and each keeps back what the other takes, so that all charges together stay within it.
+and ledgers of every federated training; its one summary releases everything else (`options.release`). Each plan has its
+part of the study's epsilon (`study.budget_part`), and each hospital's ledger goes on from what the prognosis was
+charged (`federation.Earlier`), so that all charges together stay within it.
 
 No hospital's node answers such a plan: its guard knows neither these models nor this kind of summary. Here a guard of a
 simulation's own (`OptionsGuard`) computes them. What one patient adds is bounded in floating point, not to the last
@@ -32,11 +33,12 @@ from oncofed.protocol.plan import Bounding, ModelSpec, StudyPlan, TrainingSpec
 from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.server.rounds.checkpoint import has_checkpoint
 from oncofed.server.rounds.course import Unsummarised
-from oncofed.simulations.federation import Engine, federate, simulated_plan
+from oncofed.simulations.federation import Earlier, Engine, federate, simulated_plan
 from oncofed.simulations.options.heads import HAZARD_CAP, as_vector, bounded_sum, from_vector
 from oncofed.simulations.options.question import Question
 from oncofed.simulations.options.release import Options, cells_of, options_of, release_rows
 from oncofed.simulations.progress import Progress
+from oncofed.study.budget_part import with_part
 from oncofed.study.explanation_settings import ExplanationRequest
 from oncofed.study.held_out_settings import HeldOutRequest
 from oncofed.study.plan_settings import PlanSettings
@@ -58,7 +60,7 @@ class OptionsCompared:
     """What came of it.
 
     released  None where hospitals did not answer; the run's notes say why.
-    releases  what each hospital's ledger was charged for, by site; empty in mode `none`.
+    releases  what each hospital's ledger was charged for, by site, in both plans; empty in mode `none`.
     """
 
     question: Question
@@ -68,8 +70,8 @@ class OptionsCompared:
 
 
 def options_plan(question: Question, settings: PlanSettings, *, study: str, quorum: int | None, seed: int) -> StudyPlan:
-    """The plan of the comparison. settings: the study's, of which it takes privacy and what the prognosis leaves."""
-    share = question.asked.budget_share
+    """The plan of the comparison. settings: the study's, of whose budget it has the section's share."""
+    settings = with_part(settings, question.asked.budget_share)
     spec = SummarySpec(OPTIONS, SummaryKind.OPTIONS, cells_of(question), noise_multiplier=0.0)
     own = replace(
         settings,
@@ -87,7 +89,6 @@ def options_plan(question: Question, settings: PlanSettings, *, study: str, quor
         comparators=(),
         entity_time_shapes=0,
         left_open=(),
-        kept_back=1 - share,
     )
     return simulated_plan(
         own,
@@ -97,7 +98,7 @@ def options_plan(question: Question, settings: PlanSettings, *, study: str, quor
         quorum=quorum,
         seed=seed,
         model=_as_long_as(as_vector(question.first_heads()).size),
-        beside=(WantedSummary(spec, share * RELEASE_SHARE),),
+        beside=(WantedSummary(spec, RELEASE_SHARE),),
     )
 
 
@@ -133,14 +134,15 @@ def compared_options(
     plan: StudyPlan,
     hospitals: Mapping[str, Cohort],
     *,
+    earlier: Earlier,
     run_folder: Path,
     resume: bool,
     progress: Progress,
     unsummarised: Unsummarised,
 ) -> OptionsCompared:
-    """Train and release, in this process. run_folder: what is finished is kept in a folder in it, for `resume`.
+    """Train and release, in this process. earlier: the prognosis, of the same patients.
 
-    Raises FederationFailure.
+    run_folder: what is finished is kept in a folder in it, for `resume`. Raises FederationFailure.
     """
     folder = run_folder / OPTIONS
     folder.mkdir(exist_ok=True)
@@ -161,6 +163,7 @@ def compared_options(
         unsummarised=unsummarised,
         first_weights=as_vector(question.first_heads()),
         guard=partial(OptionsGuard, question=question, compared=everybody),
+        earlier=earlier,
     )
     summary, found = plan.summary(OPTIONS), federated.state.summaries.get(OPTIONS)
     assert summary is not None
@@ -169,13 +172,3 @@ def compared_options(
         noise = release_of_summary(plan, summary).noise_of_sum(hospitals=len(found.answered))
         released = options_of(question, found.vector, noise=noise)
     return OptionsCompared(question, plan, released, federated.releases)
-
-
-def all_releases(
-    of_prognosis: Mapping[str, tuple[PrivacyEvent, ...]], options: OptionsCompared | None
-) -> Mapping[str, tuple[PrivacyEvent, ...]]:
-    """What each hospital was charged for in both plans: they are about the same patients."""
-    beside = {} if options is None else options.releases
-    return {
-        site: (*of_prognosis.get(site, ()), *beside.get(site, ())) for site in dict.fromkeys((*of_prognosis, *beside))
-    }

@@ -10,6 +10,7 @@ import pytest
 from tests.options_asked import ASKED, STUDY
 
 from oncofed.errors import InvalidInput
+from oncofed.privacy.accounting import part_of_epsilon
 from oncofed.server.deployment.consortium_file import read_consortium
 from oncofed.simulations.options.asked import Condition
 from oncofed.simulations.study import Study, read_study
@@ -30,9 +31,10 @@ def test_the_section_is_the_trial_that_it_names(tmp_path: Path) -> None:
     assert found.causes == ("death_of_cancer", "death_of_other_causes")
 
 
-def test_a_study_with_the_section_keeps_back_its_share_and_has_a_hash_of_its_own(tmp_path: Path) -> None:
+def test_a_study_with_the_section_leaves_the_prognosis_the_rest_and_has_a_hash_of_its_own(tmp_path: Path) -> None:
     asked, without = study_of(tmp_path), study_of(tmp_path, section="")
-    assert (asked.settings.kept_back, without.settings.kept_back) == (0.75, 0.0)
+    rest = part_of_epsilon(0.25, epsilon=3.0, delta=1e-5)
+    assert (asked.first_settings.privacy.epsilon, without.first_settings.privacy.epsilon) == (rest, 3.0)
     other = study_of(tmp_path, "target_trial.horizon=12")
     assert len({each.hash for each in (asked, without, other)}) == 3
 
@@ -63,12 +65,6 @@ def test_every_fault_of_the_section_is_told_at_once(tmp_path: Path) -> None:
     ):
         assert said in told, said
     assert len(refused.value.faults) == 11
-
-
-def test_what_other_sections_take_must_leave_training_something(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="nothing for training"):
-        study_of(tmp_path, "held_out.budget_share=0.3", "held_out.horizon=24")
-    study_of(tmp_path, "held_out.budget_share=0.2", "held_out.horizon=24")
 
 
 def test_patients_drawn_by_lot_are_refused(tmp_path: Path) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.options_asked import ASKED, STUDY
 
 from oncofed.client.patients.summaries import refuse_unknown
-from oncofed.errors import PrivacyRefusal
+from oncofed.errors import FederationFailure, PrivacyRefusal
 from oncofed.privacy.accounting import epsilon_of
+from oncofed.privacy.ledger import Charge
 from oncofed.privacy.policy import planned_releases_of
 from oncofed.protocol.plan_words import plan_in_words
-from oncofed.simulations.options.compared import OPTIONS, all_releases
+from oncofed.simulations.federation import Earlier
+from oncofed.simulations.options.compared import OPTIONS, compared_options
+from oncofed.simulations.progress import no_progress
 from oncofed.simulations.results import RunResult
 from oncofed.simulations.run import run_study
 from oncofed.simulations.site_policy import site_policy
@@ -57,11 +61,30 @@ def test_every_charge_of_both_plans_is_in_the_epsilon_that_is_told(result: RunRe
     assert told["epsilon_of_a_patient_in_two_hospitals"] > told["epsilon"]
 
 
-def test_releases_of_both_plans_are_counted_at_each_hospital(result: RunResult) -> None:
-    (one, *_), (other, *_) = planned_releases_of(result.plan), planned_releases_of(result.options.plan)  # type: ignore[union-attr]
-    options = replace(result.options, releases={"b": (other,), "c": (other, other)})  # type: ignore[type-var]
-    assert all_releases({"a": (one,), "b": (one,)}, options) == {"a": (one,), "b": (one, other), "c": (other, other)}
-    assert all_releases({"a": (one,)}, None) == {"a": (one,)}
+def test_a_hospital_goes_on_from_what_the_prognosis_spent_and_refuses_what_passes_the_study(
+    result: RunResult, tmp_path: Path
+) -> None:
+    assert result.options is not None
+    compare = partial(
+        compared_options,
+        result.options.question,
+        result.options.plan,
+        result.hospitals,
+        resume=False,
+        progress=no_progress,
+        unsummarised=lambda failure: None,
+    )
+    spent = [Charge(f"first/{n}", "", event) for n, event in enumerate(planned_releases_of(result.plan))]
+
+    def after(charges: list[Charge], folder: Path) -> int:
+        folder.mkdir()
+        earlier = Earlier(dict.fromkeys(result.plan.roster, charges), epsilon=3.0)
+        return len(compare(earlier=earlier, run_folder=folder).releases[result.plan.roster[0]])
+
+    assert after(spent, tmp_path / "planned") == len(spent) + 3
+    again = [replace(each, identity=f"again_{each.identity}") for each in spent]
+    with pytest.raises(FederationFailure):
+        after([*spent, *again], tmp_path / "more")
 
 
 def test_the_report_says_why_a_study_of_few_patients_shows_nothing_and_no_figure(
