@@ -70,6 +70,8 @@ def test_both_trainings_are_charged_to_one_ledger_within_the_studys_epsilon(resu
     # The first training has 0.6 of the precision, the second the rest.
     precision = [count / release_of_round(plan).event.gaussian.noise_multiplier ** 2 for plan, count in rounds]
     assert precision[0] / sum(precision) == pytest.approx(0.6, abs=1e-3)
+    card = (folder / "run" / "package" / "model_card.md").read_text()
+    assert "With the study's other training: epsilon 2." in card, "its own part is not what patients are promised"
     assert f"epsilon {spent['epsilon']:.2f}"[:-1] in (folder / "run" / "report.html").read_text()
 
 

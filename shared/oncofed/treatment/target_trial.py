@@ -106,6 +106,9 @@ class TargetTrial:
                 yield field, f'"{name}" is not adjusted for', "Name it under adjust_for, too."
         if not self.outcomes:
             yield "outcomes", "names no endpoint", "Name what ends survival."
+        if set(self.outcomes) == {self.negative_outcome}:
+            remedy = "Name another, or none: an answer cannot be its own check."
+            yield "negative_outcome", "is the only outcome that is compared", remedy
         if self.horizon not in schema.grid.bounds[1:]:
             yield "horizon", "is no bound of the schema's intervals", "Choose one of [time] interval_bounds."
         if len(self.modifiers) > MOST_MODIFIERS or len(set(self.modifiers)) < len(self.modifiers):

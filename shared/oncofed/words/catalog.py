@@ -11,9 +11,9 @@ Source: GNU gettext manual, "The Format of PO Files" and "The Format of GNU MO F
 
 from __future__ import annotations
 
-import ast
 import gettext
 import io
+import json
 import re
 import struct
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ def read_catalog(written: str, *, where: str) -> tuple[Entry, ...]:
                 faults.append(Fault(place, "holds a line that is none of a catalog", "Write keyword and quoted text."))
                 break
             last = part[1] or last
-            parts[last] = parts.get(last, "") + ast.literal_eval(part[3])
+            parts[last] = parts.get(last, "") + json.loads(part[3])
         else:
             if not parts:
                 continue

@@ -42,7 +42,14 @@ def described_run(result: RunResult) -> dict[str, Any]:
             "events_per_parameter": main.events / result.plan.model.parameters,
             "share_missing": main.share_missing,
         },
+        **_of_all_trainings(result),
     )
+
+
+def _of_all_trainings(result: RunResult) -> dict[str, Any]:
+    """Where a second one has part of the budget, the plan's epsilon is not what patients are promised."""
+    privacy, whole = result.plan.privacy, result.study.privacy.epsilon
+    return {"epsilon_of_study": whole} if privacy.mode.private and whole != privacy.epsilon else {}
 
 
 def known_of(result: RunResult, figures: Mapping[str, Any]) -> Known:

@@ -22,7 +22,8 @@ from oncofed.survival.follow_up import FloatArray
 from oncofed.survival.layer_values import gains_over_first, values_together
 
 MARGIN = 0.05
-"""Of what all markers tell: a panel that loses less, for certain, is enough."""
+"""Of what all markers tell: a panel that loses less, for certain, is enough. That share is as uncertain as the loss, so
+that both are held against each other patient by patient."""
 
 
 def panel_path(
@@ -40,11 +41,17 @@ def panel_path(
     (told,) = values_together(gains[:, -1:], rng=rng)
     losses = values_together(gains[:, -1:] - gains[:, 1:-1], rng=rng)
     steps = tuple(PanelStep(len(panel), loss) for panel, loss in zip(panels[:-1], losses, strict=True))
-    return PanelPath(len(test), told, steps, smallest=_smallest(steps, margin=MARGIN * told.mean), margin=MARGIN)
+    first = first_enough(gains[:, 1:], rng=rng)
+    return PanelPath(len(test), told, steps, smallest=None if first is None else steps[first].markers, margin=MARGIN)
 
 
-def _smallest(steps: Sequence[PanelStep], *, margin: float) -> int | None:
-    return next((step.markers for step in steps if step.loss.high < margin), None)
+def first_enough(gains: FloatArray, *, rng: np.random.Generator) -> int | None:
+    """Which panel is the first that loses less than MARGIN of what all markers tell, for certain; None where none does.
+
+    gains  (patients, panels and all markers), in log likelihood, over nothing.
+    """
+    beyond = values_together((1 - MARGIN) * gains[:, -1:] - gains[:, :-1], rng=rng)
+    return next((place for place, more in enumerate(beyond) if more.high < 0), None)
 
 
 def gains_by_markers(

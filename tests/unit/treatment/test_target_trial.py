@@ -23,6 +23,7 @@ WRONG: list[tuple[TargetTrial, str]] = [
     (replace(TRIAL, outcomes=()), "outcomes: names no endpoint"),
     (replace(TRIAL, outcomes=("relapse",)), 'outcomes: "relapse" is no endpoint'),
     (replace(TRIAL, negative_outcome="accident"), 'negative_outcome: "accident" is no endpoint'),
+    (replace(TRIAL, outcomes=("accident",), negative_outcome="accident"), "negative_outcome: is the only outcome"),
     (replace(TRIAL, horizon=25.0), "horizon: is no bound"),
     (replace(TRIAL, horizon=0.0), "horizon: is no bound"),
     (replace(TRIAL, options=("same", "same")), "second: is not named, or like the first option"),

@@ -280,7 +280,14 @@ def privacy(known: Known) -> str:
         f"Differential privacy: each patient's part is {bound} a length of {known.plain('l2_norm_bound')}, and noise "
         f"of {known.described('noise_multiplier'):.3g} times that is added; {whose}. Planned epsilon "
         f"{known.plain('epsilon_planned')} at delta {known.plain('delta')}, for one patient of one hospital."
+        f"{_others(known)}"
     )
+
+
+def _others(known: Known) -> str:
+    if known.described("epsilon_of_study") is None:
+        return ""
+    return f" With the study's other training: epsilon {known.plain('epsilon_of_study')}."
 
 
 def _tuning(known: Known) -> str:

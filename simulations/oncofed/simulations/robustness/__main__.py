@@ -8,6 +8,7 @@ seed. The same command again goes on where it stopped.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import click
 import pandas as pd
 
+from oncofed.durable import replace_durably
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.plan import PrivacyMode, Strategy, TrainingSpec
 from oncofed.simulations.robustness.attacks import (
@@ -125,7 +127,7 @@ def robustness(
             if tuple(cell.named[name] for name in _KEYS) in done:
                 continue
             rows.append(measured(cell, consortium, trigger=MARK, horizon=HORIZON) | {"setting": asked.words})
-            pd.DataFrame(rows).to_csv(folder / "table.csv", index=False)
+            replace_durably(folder / "table.csv", pd.DataFrame(rows).to_csv(index=False).encode(), mode=0o644)
             last = rows[-1]
             click.echo(
                 f"{', '.join(str(last[name]) for name in _KEYS)}: {last['outcome'] or round(last['c_index'], 3)}"
@@ -172,4 +174,8 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
 
 
 if __name__ == "__main__":
-    robustness()
+    try:
+        robustness()
+    except InvalidInput as refused:
+        click.echo(f"robustness: {refused}", err=True)
+        sys.exit(2)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +125,14 @@ def test_a_study_goes_on_where_it_stopped_and_not_in_anothers_folder(tmp_path: P
     assert (tmp_path / "plot.svg").read_text().startswith("<svg")
     with pytest.raises(InvalidInput, match="holds runs of another study"):
         rows_before(file, Asked(rounds=7))
+
+
+def test_a_refusal_of_the_command_is_in_words(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "oncofed.simulations.robustness", "--out", str(tmp_path / "out"), "--seeds", "1,x"]
+    ended = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (2, False)
+    assert "--seeds: are not distinct whole numbers. Write 1,2,3." in ended.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_more_poisoned_hospitals_than_krum_is_about_are_refused() -> None:
