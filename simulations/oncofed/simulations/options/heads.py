@@ -10,7 +10,8 @@ Gradients are bounded by stopping, not by cutting (`survival.stopped_residuals`)
 causes together, as the current weights predict it, reaches a cap, and a patient counts by a weight of covariates alone.
 With l_e >= 0 the hazards of the causes, of sum c at most, and one event at most, the residuals' squares add up to no
 more than 1 + c^2, of slopes and of baselines. Cut gradients exaggerate log odds and log hazard ratios alike, and an
-error of both is what a doubly robust estimate cannot mend. The bound is kept in floating point, not to the last bit.
+error of both is what a doubly robust estimate cannot mend. Whatever the weights, a patient whose numbers overflow adds
+nothing, and what is longer than 1 for rounding is cut; so the bound is kept in floating point, not to the last bit.
 """
 
 from __future__ import annotations
@@ -198,25 +199,54 @@ def _sum_of_bounded(heads: Heads, arms: list[_Arm]) -> FloatArray:
     propensity = np.zeros_like(heads.propensity)
     baseline, slopes = np.zeros_like(heads.baseline), np.zeros_like(heads.slopes)
     for place, arm in enumerate(arms):
-        chance = heads.chance(arm.z, arm.hospital)
-        hazard = np.exp(heads.baseline[place])  # (causes, intervals)
-        ratio = np.exp(heads.slopes[place] @ arm.z.T)  # (causes, patients)
-        foretold = ratio.T @ hazard  # (patients, intervals), of all causes together
-        spent = foretold * arm.at_risk
-        before = np.cumsum(spent, axis=1) - spent
-        counted = arm.at_risk * np.clip((HAZARD_CAP - before) / np.maximum(spent, 1e-12), 0.0, 1.0)
-        counts = before[:, -1] + spent[:, -1] <= HAZARD_CAP
-        of_hazards = 1 + np.minimum(foretold.sum(axis=1), HAZARD_CAP) ** 2
-        longest = np.sqrt(arm.of_propensity * np.maximum(chance, 1 - chance) ** 2 + arm.length * of_hazards)
-        weight = 1 / np.maximum(longest, 1.0)
-        surprise = weight * (chance - arm.second)
-        expected = hazard * ((weight * ratio) @ counted)
-        residual = weight * (ratio * (hazard @ counted.T) - arm.who * counts)
+        # Weights are the server's: where a patient's hazards overflow, the patient adds nothing.
+        with np.errstate(over="ignore", invalid="ignore"):
+            parts = _bounded_parts(heads, arm, place)
+            squares = np.square(parts.surprise) * arm.of_propensity + np.square(parts.of_baseline).sum(axis=(0, 2))
+            length = np.sqrt(squares + np.square(parts.residual).sum(axis=0) * (arm.length - 1))
+        held = np.isfinite(length)
+        cut = np.where(held, 1 / np.maximum(np.where(held, length, 1.0), 1.0), 0.0)
+        surprise = cut * np.where(held, parts.surprise, 0.0)
         propensity[0] += surprise.sum()
         propensity[1:] += surprise @ np.concatenate([arm.z, arm.hospital], axis=1)
-        slopes[place] = residual @ arm.z
-        baseline[place] = expected - np.einsum("p,cpk->ck", weight * counts, arm.events)
+        slopes[place] = (cut * np.where(held, parts.residual, 0.0)) @ arm.z
+        baseline[place] = np.einsum("p,cpk->ck", cut, np.where(held[:, None], parts.of_baseline, 0.0))
     return as_vector(Heads(propensity, baseline, slopes))
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """Of each patient's gradient: surprise (patients,), residual (causes, patients), of_baseline (causes, patients,
+    intervals). Not finite where exponentials overflow.
+    """
+
+    surprise: FloatArray
+    residual: FloatArray
+    of_baseline: FloatArray
+
+
+def _bounded_parts(heads: Heads, arm: _Arm, place: int) -> _Parts:
+    chance = heads.chance(arm.z, arm.hospital)
+    hazard = np.exp(heads.baseline[place])  # (causes, intervals)
+    ratio = np.exp(heads.slopes[place] @ arm.z.T)  # (causes, patients)
+    foretold = ratio.T @ hazard  # (patients, intervals), of all causes together
+    spent = foretold * arm.at_risk
+    # One interval after the other, as `survival.stopped_residuals` does: a difference of sums would cancel.
+    since, counted = np.zeros(len(arm.z)), np.zeros_like(spent)
+    for interval in range(spent.shape[1]):
+        left = np.maximum(HAZARD_CAP - since, 0.0)
+        counted[:, interval] = arm.at_risk[:, interval] * np.minimum(left / np.maximum(spent[:, interval], 1e-12), 1.0)
+        since = since + spent[:, interval]
+    counts = since <= HAZARD_CAP
+    of_hazards = 1 + np.minimum(foretold.sum(axis=1), HAZARD_CAP) ** 2
+    longest = np.sqrt(arm.of_propensity * np.maximum(chance, 1 - chance) ** 2 + arm.length * of_hazards)
+    weight = 1 / np.maximum(longest, 1.0)
+    expected = ratio[:, :, None] * (hazard[:, None, :] * counted)
+    return _Parts(
+        surprise=weight * (chance - arm.second),
+        residual=weight * (expected.sum(axis=2) - arm.who * counts),
+        of_baseline=weight[:, None] * (expected - counts[:, None] * arm.events),
+    )
 
 
 def as_vector(heads: Heads) -> FloatArray:
