@@ -12,7 +12,6 @@ Format: the public documentation of cBioPortal's file formats. Nothing in these 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,18 +36,24 @@ from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_choices import Part, Without
 from oncofed.client.importing.primary_samples import Samples, is_primary, prefer_primary
 from oncofed.client.importing.readings import Column, identifiers
-from oncofed.client.importing.same_words import bare
+from oncofed.client.importing.variant_rows import (
+    BARCODE,
+    GENE,
+    SAMPLES_FILE,
+    refuse_other_barcodes,
+    refuse_other_symbols,
+    sample_of_barcode,
+)
 from oncofed.cohort.table import Tell, read_table
 from oncofed.errors import Fault, InvalidInput
 from oncofed.plain_file import file_content
 
-_PATIENT, _KIND, _GENE = "PATIENT_ID", "SAMPLE_TYPE", "Hugo_Symbol"
-_BARCODE, _CLASS = "Tumor_Sample_Barcode", "Variant_Classification"
+_PATIENT, _KIND, _CLASS = "PATIENT_ID", "SAMPLE_TYPE", "Variant_Classification"
 _STATUS, _NO_MUTATION = "Mutation_Status", ("wildtype", "none", "loh")
-_CLINICAL = {Part.PATIENTS: "data_clinical_patient.txt", Part.SAMPLES: "data_clinical_sample.txt"}
+_CLINICAL = {Part.PATIENTS: "data_clinical_patient.txt", Part.SAMPLES: SAMPLES_FILE}
 _UNSAID = ("NA", "[Not Available]", "[Not Applicable]", "[Unknown]")
 """How a study folder writes that nobody knows what a sample is."""
-_OF_ROWS = (_GENE, "Entrez_Gene_Id", "Cytoband", "Composite.Element.REF", "ENTITY_STABLE_ID", "NAME", "DESCRIPTION")
+_OF_ROWS = (GENE, "Entrez_Gene_Id", "Cytoband", "Composite.Element.REF", "ENTITY_STABLE_ID", "NAME", "DESCRIPTION")
 """Columns of a matrix that are no samples."""
 
 
@@ -146,7 +151,7 @@ class _Sample:
 
 def _samples_of_patients(study: Path, patient: str, missing: tuple[str, ...]) -> Mapping[str, _Sample]:
     """By SAMPLE_ID."""
-    name = _CLINICAL[Part.SAMPLES]
+    name = SAMPLES_FILE
     frame = with_columns(study / name, [patient, SAMPLE], also=[_KIND])
     samples, patients = identifiers(frame[SAMPLE]), identifiers(frame[patient])
     doubled = samples[samples.notna()].duplicated(keep=False)
@@ -175,7 +180,7 @@ def _mutations(
 ) -> tuple[pd.DataFrame, list[str]]:
     """A row for each sample that was sequenced, and which these are."""
     sequenced = genes_sequenced(study, source, folder, known)
-    frame = with_columns(study / MUTATIONS, [_GENE, _BARCODE, _CLASS], also=[_STATUS])
+    frame = with_columns(study / MUTATIONS, [GENE, BARCODE, _CLASS], also=[_STATUS])
     samples = [sample for sample in known if sample in sequenced]
     place = {sample: number for number, sample in enumerate(samples)}
     values = np.full((len(samples), len(genes)), np.nan)
@@ -187,20 +192,20 @@ def _mutations(
     of_gene = {gene: column for column, gene in enumerate(genes)}
     silent = {kind.casefold() for kind in source.silent}
     elsewhere = uncovered = quiet = germline = without = strangers = 0
-    names = identifiers(frame[_GENE])
+    names = identifiers(frame[GENE])
     status = frame[_STATUS].astype(str).str.strip().str.casefold() if _STATUS in frame.columns else [""] * len(frame)
-    barcodes = identifiers(frame[_BARCODE])
-    sample_of = {barcode: _sample_of(barcode, known) for barcode in barcodes.dropna().unique()}
-    _refuse_other_barcodes(barcodes, sample_of, known)
+    barcodes = identifiers(frame[BARCODE])
+    sample_of = {barcode: sample_of_barcode(barcode, known) for barcode in barcodes.dropna().unique()}
+    refuse_other_barcodes(barcodes, sample_of, known)
     kinds = [(kind or "").casefold() for kind in identifiers(frame[_CLASS])]
     whose_rows = [sample_of.get(barcode) for barcode in barcodes]
     rows = zip(whose_rows, kinds, status, strict=True)
     counting = [whose in place and kind not in silent and told not in _NO_MUTATION for whose, kind, told in rows]
-    _refuse_other_symbols(names[counting], genes)
+    refuse_other_symbols(names[counting], genes)
     if (values == 0).any() and not may_be_of_nobody and not names.isin(genes).any():
         what = f"no variant names {', '.join(genes)}: all who were sequenced would have 0 of all"
         remedy = "Check that the file is whole and has these symbols. If nobody has one: may_be_of_nobody = true."
-        raise InvalidInput([Fault(f'{MUTATIONS}: column "{_GENE}"', what, remedy)])
+        raise InvalidInput([Fault(f'{MUTATIONS}: column "{GENE}"', what, remedy)])
     for gene, whose, kind, told in zip(names, whose_rows, kinds, status, strict=True):
         if gene not in of_gene:
             continue
@@ -240,8 +245,8 @@ def _tell_fates(fates: _Fates, source: Source, tell: Tell) -> None:
     """Raises InvalidInput where somebody has a variant, and nobody knows who: that patient would have 0."""
     if fates.strangers and source.of_nobody is Without.FAULT:
         what = f"variants of these genes are of no {SAMPLE} of the study, and their patients would have 0"
-        remedy = f'Write there what {_CLINICAL[Part.SAMPLES]} has, or leave them out: of_nobody = "leave_out".'
-        raise InvalidInput([Fault(f'{MUTATIONS}: column "{_BARCODE}"', what, remedy, fates.strangers)])
+        remedy = f'Write there what {SAMPLES_FILE} has, or leave them out: of_nobody = "leave_out".'
+        raise InvalidInput([Fault(f'{MUTATIONS}: column "{BARCODE}"', what, remedy, fates.strangers)])
     for count, what in (
         (fates.strangers, f"are of no {SAMPLE} of the study, and do not count"),
         (fates.uncovered, "lie in genes that their sample's panel does not name, and do not count"),
@@ -252,65 +257,6 @@ def _tell_fates(fates: _Fates, source: Source, tell: Tell) -> None:
     ):
         if count:
             tell(f"{MUTATIONS}: {count} variants of these genes {what}")
-
-
-def _refuse_other_barcodes(
-    barcodes: pd.Series, sample_of: Mapping[str, str | None], known: Mapping[str, _Sample]
-) -> None:
-    """Raises InvalidInput where the join is broken, whatever `of_nobody` says: that leaves out variants of others."""
-    alike = set(map(bare, known))
-    near = [name for name, found in sample_of.items() if found is None and {*map(bare, _barcodes(name))} & alike]
-    if near:
-        what = f"would be a {SAMPLE} of the study but for leading zeros, capitals or blanks"
-        count = int(barcodes.isin(near).sum())
-    elif len(barcodes) and not any(sample_of.values()):
-        what, count = f"is in no row a {SAMPLE} of the study, so that every gene would be 0 for everybody", None
-    else:
-        return
-    remedy = f"Write there what {_CLINICAL[Part.SAMPLES]} has, as text."
-    raise InvalidInput([Fault(f'{MUTATIONS}: column "{_BARCODE}"', what, remedy, count)])
-
-
-def _refuse_other_symbols(names: pd.Series, genes: list[str]) -> None:
-    """Raises InvalidInput where a variant may be of one of these genes, and does not say so: its patient would have 0.
-
-    names  of the variants that count, of samples that were sequenced.
-    """
-    folded = {gene.casefold() for gene in genes}
-    unlike = [name for name in names.dropna().unique() if name not in genes and name.casefold() in folded]
-    faults = [
-        Fault(f'{MUTATIONS}: column "{_GENE}"', what, remedy, int(rows.sum()))
-        for rows, what, remedy in (
-            (
-                names.isna(),
-                "names no gene, so that patients would have 0 of theirs",
-                "Write the gene's symbol, or Unknown where a variant is of none.",
-            ),
-            (
-                names.isin(unlike),
-                "differs in capitals alone from a gene of the mapping, so that patients would have 0 of it",
-                "Write the symbol alike in the file and in the mapping.",
-            ),
-        )
-        if rows.any()
-    ]
-    if faults:
-        raise InvalidInput(faults)
-
-
-_TCGA = re.compile(r"((TCGA-\w{2}-\w{4}-\d{2})[A-Z])(-.*)?", re.ASCII | re.IGNORECASE)
-"""The barcode of a vial, a portion or an aliquot; in front that of its vial, and of its sample."""
-
-
-def _sample_of(barcode: str, known: Mapping[str, _Sample]) -> str | None:
-    """As cBioPortal's own loader cuts the barcodes of TCGA, where the study does not have them whole."""
-    return next((each for each in _barcodes(barcode) if each in known), None)
-
-
-def _barcodes(barcode: str) -> tuple[str, ...]:
-    """Itself, and of one of TCGA those of its vial and of its sample."""
-    found = _TCGA.fullmatch(barcode)
-    return (barcode,) if found is None else (barcode, found.group(1), found.group(2))
 
 
 def _tell_unnamed(genes: Iterable[str], names: Iterable[str | None], tell: Tell) -> None:
@@ -346,7 +292,7 @@ def _matrix(
         what = "has no column of a sample of data_clinical_sample.txt"
         raise InvalidInput([Fault(path.name, what, "Check that both are of one study.")])
     if other := sum(name not in known and name not in _OF_ROWS for name in header):
-        tell(f"{path.name}: {other} columns are of no sample of {_CLINICAL[Part.SAMPLES]}, and do not count")
+        tell(f"{path.name}: {other} columns are of no sample of {SAMPLES_FILE}, and do not count")
     cells: dict[str, list[str]] = {}
     for line in lines:
         if len(line) != len(header):
@@ -378,7 +324,7 @@ def _matrix(
 
 def _place_of_names(header: list[str]) -> int:
     """Of the column that names the rows: genes by their symbol, else whatever stands first."""
-    return header.index(_GENE) if _GENE in header else 0
+    return header.index(GENE) if GENE in header else 0
 
 
 def _lines_of(path: Path, genes: set[str]) -> tuple[list[str], list[list[str]]]:
