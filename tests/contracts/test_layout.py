@@ -143,3 +143,24 @@ def test_help_imports_neither_torch_nor_either_end() -> None:
     )
     assert "oncofed.simulations.commands" in loaded, "help lists the commands"
     assert not {"torch", "flwr", "pandas", "oncofed.client.guard.guard", "oncofed.server.flower.app"} & loaded
+
+
+def test_the_way_of_the_data_is_twelve_files_to_read_and_each_is_there() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    way = readme[readme.index("## The way of the data") :]
+    rows = re.findall(
+        r"^\| (?!step|---)[^|]+\| `(oncofed[a-z_.]+)` \|([^|]*)\|$", way[: way.index("\n## ")], re.MULTILINE
+    )
+    assert len(rows) == way[: way.index("\n## ")].count("\n| ") - 1 == 12
+    found = {
+        ".".join(path.relative_to(REPOSITORY / root).with_suffix("").parts)
+        for root in ROOTS
+        for path in (REPOSITORY / root).rglob("*.py")
+    }
+    named = [read for read, _ in rows]
+    for _, beside in rows:
+        before = ""
+        for name in re.findall(r"`([a-z_.]+)`", beside):
+            before = name if name[0] != "." else before.rpartition(".")[0] + name
+            named.append(before if before in found else f"{before}.__init__")
+    assert [name for name in named if name not in found] == []
