@@ -77,6 +77,7 @@ def test_a_question_that_fails_is_asked_again() -> None:
 
     watch = Watch(ask, now=lambda: AT, clock=Clock(), patience_seconds=60.0)
     assert watch.heard().at is None
+    settled(watch)
     assert watch.heard().said.states == {1: "online"}
 
 
