@@ -55,7 +55,7 @@ class Spellings:
         return text in self._forms
 
     def near(self, text: str) -> set[str]:
-        form = _form(text, zeros=self._zeros)
+        form = self._forms.get(text) or _form(text, zeros=self._zeros)
         found = set(self._parted.get(form.parted, ()))
         of_whole = self._whole.get(form.whole, set())
         found |= of_whole if form.is_whole else {each for each in of_whole if self._forms[each].is_whole}
