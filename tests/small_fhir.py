@@ -74,6 +74,7 @@ yes = ["true"]
 no = ["false"]
 event_date = "death_date"
 last_contact = ["last_contact"]
+may_be_of_nobody = true
 [[marker]]
 name = "crp"
 source = "observations"

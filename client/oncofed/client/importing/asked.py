@@ -18,14 +18,16 @@ class Asked:
     """columns  beside the source's own.
     codes       None where rows of other codes count as well.
     words       by column, the source's words that markers translate. named: the codes of all markers.
-    may_be_of_nobody  whether the mapping says so of all markers.
+    uncoded        whether rows without a code count, too.
+    may_be_absent  columns of which the mapping says that nothing may tell them.
     """
 
     columns: tuple[str, ...]
     codes: tuple[str, ...] | None = None
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     named: tuple[str, ...] = ()
-    may_be_of_nobody: bool = False
+    may_be_absent: frozenset[str] = frozenset()
+    uncoded: bool = False
 
 
 def asked_of(mapping: CohortMapping, source: Source) -> Asked:
@@ -52,5 +54,10 @@ def asked_of(mapping: CohortMapping, source: Source) -> Asked:
     if source.name != head.patients and source.code is not None and not columns:
         codes = named_codes
     limits = [plan.mapped.upper_limit_column for plan in plans if plan.mapped.upper_limit_column is not None]
-    may_be = all(plan.mapped.may_be_of_nobody for plan in plans)
-    return Asked(tuple(dict.fromkeys([*columns, *limits])), codes, words, named_codes, may_be)
+    may_be = frozenset(
+        plan.column
+        for plan in plans
+        if plan.column is not None and (plan.mapped.may_be_of_nobody or plan.column in plan.mapped.may_be_absent)
+    )
+    uncoded = any(plan.fills_without_code(source) for plan in plans)
+    return Asked(tuple(dict.fromkeys([*columns, *limits])), codes, words, named_codes, may_be, uncoded)

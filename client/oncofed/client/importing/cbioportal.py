@@ -12,7 +12,7 @@ Format: the public documentation of cBioPortal's file formats. Nothing in these 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +26,6 @@ from oncofed.client.importing.gene_panels import (
     FORM,
     MUTATIONS,
     NOT_SEQUENCED,
-    SAMPLE,
     genes_of_matrix,
     genes_sequenced,
     is_covered,
@@ -36,13 +35,14 @@ from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_choices import Part, Without
 from oncofed.client.importing.primary_samples import Samples, is_primary, prefer_primary
 from oncofed.client.importing.readings import Column, identifiers
+from oncofed.client.importing.study_names import SAMPLE, genes_meant, samples_meant
 from oncofed.client.importing.variant_rows import (
     BARCODE,
     GENE,
     SAMPLES_FILE,
-    refuse_other_barcodes,
-    refuse_other_symbols,
-    sample_of_barcode,
+    refuse_nameless,
+    refuse_unnamed,
+    samples_of,
 )
 from oncofed.cohort.table import Tell, read_table
 from oncofed.errors import Fault, InvalidInput
@@ -64,12 +64,12 @@ def read_part(
     *,
     missing: tuple[str, ...],
     tell: Tell,
-    may_be_of_nobody: bool = False,
+    may_be_absent: Collection[str] = (),
 ) -> tuple[pd.DataFrame, str, str]:
     """The table of one part, its column of identifiers, and what faults call it. Raises InvalidInput.
 
-    wanted            columns of a clinical file; genes (or other rows) of a molecular one, which become columns here.
-    may_be_of_nobody  whether it may be that no variant names any of the wanted genes.
+    wanted         columns of a clinical file; genes (or other rows) of a molecular one, which become columns here.
+    may_be_absent  genes of which the mapping says that no variant may name them.
     """
     study = folder / source.lies_at
     if not study.is_dir():
@@ -87,10 +87,10 @@ def read_part(
     if source.part is Part.MATRIX:
         name = source.file or ""
         panels = genes_of_matrix(study, source, folder, samples)
-        frame, found = _matrix(study / name, genes, samples, patient, panels, tell)
+        frame, found = _matrix(study / name, genes, samples, patient, panels, source, tell)
     else:
         name = MUTATIONS
-        frame, found = _mutations(study, source, genes, samples, patient, folder, may_be_of_nobody, tell)
+        frame, found = _mutations(study, source, genes, samples, patient, folder, may_be_absent, tell)
     primary = np.array([samples[each].primary for each in found], dtype=np.bool_)
     columns = [gene for gene in genes if gene in frame.columns]
     return _preferred(frame, source, patient, primary, columns, missing, name, tell), patient, name
@@ -175,11 +175,11 @@ def _mutations(
     known: Mapping[str, _Sample],
     patient: str,
     folder: Path,
-    may_be_of_nobody: bool,
+    may_be_absent: Collection[str],
     tell: Tell,
 ) -> tuple[pd.DataFrame, list[str]]:
     """A row for each sample that was sequenced, and which these are."""
-    sequenced = genes_sequenced(study, source, folder, known)
+    sequenced = _with_symbols(genes_sequenced(study, source, folder, known), genes, source)
     frame = with_columns(study / MUTATIONS, [GENE, BARCODE, _CLASS], also=[_STATUS])
     samples = [sample for sample in known if sample in sequenced]
     place = {sample: number for number, sample in enumerate(samples)}
@@ -192,20 +192,19 @@ def _mutations(
     of_gene = {gene: column for column, gene in enumerate(genes)}
     silent = {kind.casefold() for kind in source.silent}
     elsewhere = uncovered = quiet = germline = without = strangers = 0
-    names = identifiers(frame[GENE])
     status = frame[_STATUS].astype(str).str.strip().str.casefold() if _STATUS in frame.columns else [""] * len(frame)
     barcodes = identifiers(frame[BARCODE])
-    sample_of = {barcode: sample_of_barcode(barcode, known) for barcode in barcodes.dropna().unique()}
-    refuse_other_barcodes(barcodes, sample_of, known)
+    sample_of = samples_of(barcodes, known, source)
     kinds = [(kind or "").casefold() for kind in identifiers(frame[_CLASS])]
     whose_rows = [sample_of.get(barcode) for barcode in barcodes]
     rows = zip(whose_rows, kinds, status, strict=True)
     counting = [whose in place and kind not in silent and told not in _NO_MUTATION for whose, kind, told in rows]
-    refuse_other_symbols(names[counting], genes)
-    if (values == 0).any() and not may_be_of_nobody and not names.isin(genes).any():
-        what = f"no variant names {', '.join(genes)}: all who were sequenced would have 0 of all"
-        remedy = "Check that the file is whole and has these symbols. If nobody has one: may_be_of_nobody = true."
-        raise InvalidInput([Fault(f'{MUTATIONS}: column "{GENE}"', what, remedy)])
+    names = identifiers(frame[GENE])
+    refuse_nameless(names[counting])
+    in_doubt = names[counting].dropna().unique()
+    names = names.replace(genes_meant(in_doubt, genes, source.near_words, f'{MUTATIONS}: column "{GENE}"'))
+    looked_at = [gene for gene, of in zip(genes, values.T, strict=True) if (of == 0).any()]
+    refuse_unnamed(looked_at, set(names.dropna()), sequenced.values(), may_be_absent)
     for gene, whose, kind, told in zip(names, whose_rows, kinds, status, strict=True):
         if gene not in of_gene:
             continue
@@ -266,6 +265,18 @@ def _tell_unnamed(genes: Iterable[str], names: Iterable[str | None], tell: Tell)
         tell(f"{MUTATIONS}: no variant names {listed}: 0 wherever it was looked at. Is it the symbol of this file?")
 
 
+def _with_symbols(
+    panels: Mapping[str, frozenset[str] | None], genes: Collection[str], source: Source
+) -> Mapping[str, frozenset[str] | None]:
+    """The panels with the mapping's symbols of genes that they nearly write so."""
+    meant: dict[frozenset[str] | None, frozenset[str] | None] = {ALL_GENES: ALL_GENES}
+    for panel in {*panels.values()} - {ALL_GENES}:
+        if panel is not ALL_GENES:
+            lacking = [gene for gene in genes if gene not in panel]
+            meant[panel] = panel | {*genes_meant(panel, lacking, source.near_words, "data_gene_panel_*.txt").values()}
+    return {sample: meant[panel] for sample, panel in panels.items()}
+
+
 # --- matrices: copy number, expression, proteins
 
 
@@ -275,6 +286,7 @@ def _matrix(
     known: Mapping[str, _Sample],
     patient: str,
     panels: Mapping[str, frozenset[str] | None],
+    source: Source,
     tell: Tell,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Rows are genes and columns samples. Only the lines of the wanted genes are parsed.
@@ -282,16 +294,17 @@ def _matrix(
     panels   of samples, the genes that were looked at; None: all. Of others every cell counts.
     returns  a row for each sample, and which these are.
     """
-    header, lines = _lines_of(path, set(genes))
-    row = _place_of_names(header)
-    samples = [(column, name) for column, name in enumerate(header) if name in known]
+    header, lines = _lines_of(path, genes, source)
+    row, panels = _place_of_names(header), _with_symbols(panels, genes, source)
+    meant = samples_meant(header, known, source, f"{path.name}: its columns")
+    samples = [(column, meant[name]) for column, name in enumerate(header) if name in meant]
     if doubled := len(samples) - len({name for _, name in samples}):
         what = "has several columns of one sample"
         raise InvalidInput([Fault(path.name, what, "Keep the column of the measurement that counts.", doubled)])
     if not samples:
         what = "has no column of a sample of data_clinical_sample.txt"
         raise InvalidInput([Fault(path.name, what, "Check that both are of one study.")])
-    if other := sum(name not in known and name not in _OF_ROWS for name in header):
+    if other := sum(name not in meant and name not in _OF_ROWS for name in header):
         tell(f"{path.name}: {other} columns are of no sample of {SAMPLES_FILE}, and do not count")
     cells: dict[str, list[str]] = {}
     for line in lines:
@@ -327,11 +340,11 @@ def _place_of_names(header: list[str]) -> int:
     return header.index(GENE) if GENE in header else 0
 
 
-def _lines_of(path: Path, genes: set[str]) -> tuple[list[str], list[list[str]]]:
+def _lines_of(path: Path, genes: list[str], source: Source) -> tuple[list[str], list[list[str]]]:
     """The header, and the lines of these genes, each as its cells."""
     content = file_content(path)
     header: list[str] | None = None
-    found, place = [], 0
+    lines, place = list[tuple[str, bytes]](), 0
     try:
         for line in content.split(b"\n"):
             if line.startswith(b"#") or not line.strip():
@@ -339,13 +352,19 @@ def _lines_of(path: Path, genes: set[str]) -> tuple[list[str], list[list[str]]]:
             if header is None:
                 header = line.decode().rstrip("\r").split("\t")
                 place = _place_of_names(header)
-            elif _cell(line, place) in genes:
-                found.append(line.decode().rstrip("\r").split("\t"))
+            else:
+                lines.append((_cell(line, place), line))
+        names = {name for name, _ in lines}
+        lacking = [gene for gene in genes if gene not in names]
+        meant = {gene: gene for gene in genes} | genes_meant(
+            names, lacking, source.near_words, f"{path.name}: its rows"
+        )
+        found = [(meant[name], line.decode().rstrip("\r").split("\t")) for name, line in lines if name in meant]
     except UnicodeError:
         header = None
     if header is None:
         raise InvalidInput([Fault(path.name, "is empty, or no UTF-8 text", "Export it again.")])
-    return header, found
+    return header, [[*cells[:place], name, *cells[place + 1 :]] for name, cells in found]
 
 
 def _cell(line: bytes, place: int) -> str:

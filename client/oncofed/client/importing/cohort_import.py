@@ -8,7 +8,7 @@ identifiers. Nothing is written here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -23,7 +23,7 @@ from oncofed.client.importing.mapping_choices import Part, Without
 from oncofed.client.importing.mapping_file import CohortMapping
 from oncofed.client.importing.markers import imported_marker
 from oncofed.client.importing.outcomes import ImportedOutcome, imported_outcome, time_zero
-from oncofed.client.importing.patient_rows import PatientRows, judge_strangers
+from oncofed.client.importing.patient_rows import PatientRows, Whose, distinct_patients, judge_strangers, judge_uncoded
 from oncofed.client.importing.readings import FloatArray, Mask
 from oncofed.client.importing.report import ImportReport, MarkerReport, SourceReport
 from oncofed.client.importing.source_tables import SourceTable, read_source_table
@@ -73,6 +73,7 @@ class _Import:
     def imported(self) -> ImportedCohort:
         tables = self._tables()
         self.patient_ids = self._patient_ids(tables[self.head.patients])
+        self.whose = Whose(self.patient_ids)
         listed = len(self.patient_ids)
         self.at_fault = np.zeros(listed, dtype=np.bool_)
         self.rows = {name: self._rows(table) for name, table in tables.items()}
@@ -82,6 +83,12 @@ class _Import:
         }
         outcomes = [self._outcome(number) for number in range(len(self.mapping.outcomes))]
         kept = self._kept()
+        for (_, outcome), imported in zip(self.mapping.outcomes, outcomes, strict=True):
+            if not outcome.may_be_of_nobody and imported.has_no_event(kept):
+                where = f'{self.rows[self.mapping.source(outcome.source).name].table.where}: outcome "{outcome.name}"'
+                remedy = "Check that the events were exported, and how the mapping names them. "
+                remedy += "If indeed nobody has one: may_be_of_nobody = true."
+                self.faults.append(Fault(where, "is an event of no patient", remedy))
         markers: dict[str, pa.Array] = {}
         told: list[MarkerReport] = []
         for plan in self.mapping.markers:
@@ -140,14 +147,17 @@ class _Import:
             raise InvalidInput(tuple(dict.fromkeys(self.faults)))
         return tables
 
-    def _patient_ids(self, table: SourceTable) -> list[str]:
+    def _patient_ids(self, table: SourceTable) -> tuple[str, ...]:
         ids = table.identifiers
         named = table.columns[table.patient].cells[ids.notna()]
         self.faults += identifiers_in(named, where=_identifiers_of(table)).faults
         if (nameless := int(ids.isna().sum())) and table.source.of_nobody is Without.FAULT:
             remedy = 'Give every patient an identifier, or leave these rows out: of_nobody = "leave_out".'
             self.faults.append(Fault(_identifiers_of(table), "the identifier is missing", remedy, nameless))
-        found = sorted(ids.dropna().unique())
+        found, near = distinct_patients(
+            sorted(ids.dropna().unique()), table.source.near_identifiers, _identifiers_of(table)
+        )
+        self.faults += near
         if not found:
             remedy = "Check its keep, and that the export is whole."
             if table.notes:
@@ -161,23 +171,23 @@ class _Import:
             named = table.columns[table.patient].cells[table.identifiers.notna()].drop_duplicates()
             found_wrong = identifiers_in(named, where=_identifiers_of(table)).faults
             self.faults += [replace(fault, count=None) for fault in found_wrong]
-        codes, found = pd.factorize(table.identifiers)
-        known = {patient: place for place, patient in enumerate(self.patient_ids)}
-        places = np.array([*(known.get(patient, -1) for patient in found), -1])[codes]
+        places, near = self.whose.of(table.identifiers, table.source.near_identifiers)
         missing = table.source.missing or ()
         many = len(self.patient_ids)
         troubled = np.zeros(many, dtype=np.bool_)
-        rows = PatientRows(table, places.astype(np.int64), many, missing, self.faults, troubled)
+        rows = PatientRows(table, places, many, missing, self.faults, troubled)
         if table.source.name != self.head.patients:
             unmet = not rows.known.any() and bool(self._telling(table, even_of_nobody=False).any())
-            judge_strangers(rows, self.patient_ids, self._telling(table), unmet=unmet)
-        self._refuse_contested(rows, known)
+            judge_strangers(rows, near, self._telling(table), unmet=unmet)
+        if any(plan.fills_without_code(table.source) for plan in self.mapping.markers):
+            judge_uncoded(rows, self.whose)
+        self._refuse_contested(rows)
         return rows
 
     def _telling(self, table: SourceTable, *, even_of_nobody: bool = True) -> Mask:
         """(rows,) for whose lack a patient has something: without_row, no variant, no event.
 
-        even_of_nobody  whether markers count of which the mapping says that they may be of nobody.
+        even_of_nobody  whether markers and outcomes count of which the mapping says that they may be of nobody.
         """
         source, found = table.source, np.zeros(len(table), dtype=np.bool_)
         for plan in self.mapping.markers:
@@ -189,20 +199,21 @@ class _Import:
             if mapped.without_row is None and source.part is not Part.FHIR_VARIANTS:
                 continue
             if mapped.codes and source.code is not None:
-                codes = table.below.with_below(source.code, mapped.codes)
-                found |= table.columns[source.code].among(codes)
+                found |= np.logical_or(*table.of_codes(mapped.codes))
             elif plan.column is not None and plan.column in table.columns:
                 found |= ~table.columns[plan.column].empty(table.source.missing or ())
         for _, outcome in self.mapping.outcomes:
             day = outcome.event_date or outcome.event_time
+            if outcome.may_be_of_nobody and not even_of_nobody:
+                continue
             if outcome.event is None and day is not None and self.mapping.source(outcome.source) is source:
                 found |= ~table.columns[day].empty(table.source.missing or ())
         return found
 
-    def _refuse_contested(self, rows: PatientRows, known: Collection[str]) -> None:
+    def _refuse_contested(self, rows: PatientRows) -> None:
         """An identifier of several people is a fault where it is of a patient of the study."""
         table, what = rows.table, "are those of several patients, who were born on different days"
-        if of_study := sum(each in known for each in table.contested):
+        if of_study := sum(each in self.whose for each in table.contested):
             remedy = "Correct them, link the patients who are one, or leave identifier out of the mapping."
             self.faults.append(Fault(table.source.lies_at.name, f"identifiers {what}", remedy, of_study))
         if (others := len(table.contested) - of_study) and table.source.name == self.head.patients:

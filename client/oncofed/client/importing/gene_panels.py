@@ -15,6 +15,7 @@ import pandas as pd
 
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.readings import identifiers
+from oncofed.client.importing.study_names import SAMPLE, samples_meant
 from oncofed.cohort.table import read_table
 from oncofed.cohort.text_form import TextForm
 from oncofed.errors import Fault, InvalidInput
@@ -22,7 +23,6 @@ from oncofed.plain_file import file_content
 
 FORM = TextForm(separator="\t", comment="#", quoted=False)
 """How the files of a study folder are written."""
-SAMPLE = "SAMPLE_ID"
 NOT_SEQUENCED = ("", "NA")
 ALL_GENES = None
 """Of a sample that was sequenced as a whole."""
@@ -70,11 +70,12 @@ def _told(
         must, may = ([SAMPLE], ["mutations"]) if one_for_all else ([SAMPLE, "mutations"], [])
         frame = with_columns(study / _PANELS, must, also=may)
         if "mutations" in frame.columns:
-            yield _PANELS, _genes_of(_panel_of(frame, "mutations", known), _PANELS, study, source, folder)
+            yield _PANELS, _genes_of(_panel_of(frame, "mutations", known, source), _PANELS, study, source, folder)
     for name, begin in ((_SEQUENCED, b"case_list_ids:"), (MUTATIONS, b"#sequenced_samples:")):
         for line in file_content(study / name).split(b"\n", _HEAD)[:_HEAD] if (study / name).exists() else ():
             if line.startswith(begin):
-                listed = line.removeprefix(begin).decode("utf-8", "replace").split()
+                names = line.removeprefix(begin).decode("utf-8", "replace").split()
+                listed = [*samples_meant(names, known, source, name).values()]
                 genes = _genes_of_all(metas, listed, study, source, folder)
                 yield name, {sample: genes.get(sample, ALL_GENES) for sample in listed}
 
@@ -84,12 +85,14 @@ def is_covered(panels: Mapping[str, frozenset[str] | None], sample: str, gene: s
     return genes is ALL_GENES or gene in genes
 
 
-def _panel_of(frame: pd.DataFrame, column: str, known: Collection[str]) -> dict[str, str]:
+def _panel_of(frame: pd.DataFrame, column: str, known: Collection[str], source: Source) -> dict[str, str]:
     """The panel of each sample for which this column of the panel matrix names one."""
+    names = identifiers(frame[SAMPLE])
+    meant = samples_meant(names.dropna().unique().tolist(), known, source, f'{_PANELS}: column "{SAMPLE}"')
     pairs = {
-        (sample, panel)
-        for sample, panel in zip(identifiers(frame[SAMPLE]), identifiers(frame[column]), strict=True)
-        if sample in known and panel not in (None, *NOT_SEQUENCED)
+        (meant[sample], panel)
+        for sample, panel in zip(names, identifiers(frame[column]), strict=True)
+        if sample in meant and panel not in (None, *NOT_SEQUENCED)
     }
     panel_of = dict(pairs)
     if several := len(pairs) - len(panel_of):  # which genes were looked at would depend on the order of the rows
@@ -127,7 +130,7 @@ def genes_of_matrix(
         frame = read_table(study / _PANELS, columns=[SAMPLE, *names], form=FORM)
         columns = [str(column) for column in frame.columns if column != SAMPLE]
         if SAMPLE in frame.columns and columns:
-            genes |= _genes_of(_panel_of(frame, columns[0], known), _PANELS, study, source, folder)
+            genes |= _genes_of(_panel_of(frame, columns[0], known, source), _PANELS, study, source, folder)
     return genes
 
 

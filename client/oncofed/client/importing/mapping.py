@@ -21,6 +21,7 @@ from oncofed.client.importing.mapping_choices import (
     AfterCut,
     Decimal,
     Limits,
+    Near,
     Outside,
     Part,
     SameDay,
@@ -40,6 +41,7 @@ from oncofed.client.importing.mapping_rules import (
     only_where,
     rising_window,
     told_apart,
+    true_alone,
 )
 from oncofed.client.importing.omop_tables import OmopTable
 from oncofed.client.importing.partial_dates import PartialDate
@@ -139,9 +141,17 @@ class Source:
     """Instead of that in `[mapping]`"""
     of_nobody: Without = Without.FAULT
     """Whether rows of others, of nobody in the study, are a fault where no row means something (`without_row`,
-    variants, an event by its day alone), or left out and counted; in the source of the patients: rows without an
-    identifier. A broken join stays a fault: identifiers that differ from a patient's in leading zeros, capitals or
-    blanks alone, and where no row means something a source without a row of any patient"""
+    variants, deaths), or left out and counted; in the source of the patients: rows without an identifier. A broken join
+    stays a fault: where no row means something a source without a row of any patient"""
+    without_code: Without = Without.FAULT
+    """Of a long table, where a missing row means something (`without_row`): whether a patient's row without a code, or
+    without one of the system in which the mapping names them, is a fault, or left out and counted"""
+    near_identifiers: Near | None = None
+    """Identifiers that would be a patient's but for capitals, blanks, punctuation or leading zeros, `A-1` for `A1`:
+    `alike` (the same patient) or `differ` (somebody else). Left out: a fault"""
+    near_words: Near | None = None
+    """Cells that would be a word of `keep` or `codes`, or a gene of the mapping, but for capitals, blanks or
+    punctuation, `C341` for `C34.1`: `alike` (that word) or `differ` (another). Left out: a fault"""
     panels: Path | None = None
     """Of mutations: the folder of the gene panels' files, `data_gene_panel_*.txt`; left out: the study folder"""
     whole: tuple[str, ...] = ()
@@ -167,9 +177,16 @@ class Source:
     and where a resource has no such code, its first one"""
     identifier: Annotated[str | None, only_where("part", *OF_FHIR)] = None
     """Of FHIR: the system of the identifier by which other sources know a patient. Left out: the resource's id"""
-    one_server: Annotated[bool | None, only_where("part", *OF_FHIR)] = None
-    """Of FHIR: an id is one resource's wherever it stands in the folder. Left out: a fault where addresses name several
-    servers, or only some name one, and where copies of one id are of different patients or drugs"""
+    one_server: Annotated[bool | None, only_where("part", *OF_FHIR), Rule(true_alone)] = None
+    """Of FHIR: `true` where an id is one resource's wherever it stands in the folder. Left out: a fault where addresses
+    name several servers, or only some name one, and where copies of one id are of different patients or drugs, unless
+    `servers` are named"""
+    servers: Annotated[Mapping[str, tuple[str, ...]], only_beside("one_server", beside=False)] = field(
+        default_factory=dict
+    )
+    """Of FHIR, where ids of several servers are apart: each by its address, with the files and folders (below `path`)
+    whose resources are its without saying so. `"."` is whatever no other names, and the server by whose ids other
+    sources know patients: `{ "https://our.example/fhir" = ["."], "https://drugs.example/fhir" = ["drugs.ndjson"] }`"""
     partial_dates: Annotated[PartialDate | None, only_where("part", *OF_FHIR)] = None
     """Of FHIR: what a day of which only the year or the month is told becomes; left out: a fault"""
     descendants: bool = False
@@ -248,6 +265,8 @@ class MappedOutcome:
     """Where they are more than this share of all events, it is a fault all the same: the result would change"""
     impossible: Without = Without.FAULT
     """Whether an end before time zero, or an entry at or after the end, is a fault, or the patient is left out"""
+    may_be_of_nobody: bool = False
+    """Whether it may be that no patient has the event. Left out: a fault"""
     data_cut: Annotated[str | None, only_beside("event_date"), Rule(iso_day)] = None
     """The day after which nobody looked, `YYYY-MM-DD`"""
     after_cut: AfterCut = AfterCut.FAULT
@@ -308,8 +327,11 @@ class MappedMarker:
     """What a patient without any row (in the window) has, such as `"0"` where a table lists diagnoses. Left out: not
     measured"""
     may_be_of_nobody: bool = False
-    """Whether all patients may have `without_row`, or no variant may name any gene of a study folder's mutations. Left
-    out: that no row of any patient says anything is a fault"""
+    """Whether all patients may have `without_row`, or no variant may name the gene. Left out: that no row of any
+    patient says anything is a fault"""
+    may_be_absent: tuple[str, ...] = ()
+    """Beside `without_row`, and of variants: codes (or genes) that nothing in the source may have. Left out: a fault,
+    since this hospital may write them otherwise"""
 
     @property
     def marker_names(self) -> tuple[str, ...]:

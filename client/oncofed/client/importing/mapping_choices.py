@@ -16,6 +16,15 @@ class Without(StrEnum):
     LEAVE_OUT = "leave_out"
 
 
+class Near(StrEnum):
+    """What a text is that is written nearly as another (`spellings`)."""
+
+    ALIKE = "alike"
+    """The same."""
+    DIFFER = "differ"
+    """Another."""
+
+
 class Outside(StrEnum):
     """What becomes of a value outside the schema's plausible range."""
 

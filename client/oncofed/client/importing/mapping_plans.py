@@ -41,6 +41,10 @@ class MarkerPlan:
     analyte: Analyte | None
     target: str
 
+    def fills_without_code(self, source: Source) -> bool:
+        """Whether patients without a row of its codes in the source have something."""
+        return self.source == source.name and self.mapped.without_row is not None and bool(self.mapped.codes)
+
     def reads_value_of(self, source: Source) -> bool:
         """Whether its cells are the source's values, each with its unit, whichever rows are kept."""
         return bool(self.mapped.codes) or (self.column is not None and self.column == source.value)
@@ -114,13 +118,24 @@ def _of_marker(where: str, plan: MarkerPlan, file: MappingFile) -> Iterator[Faul
     if plan.column == "value_as_number" and source.table is not None:
         remedy = 'Write column = "value", which has both, or name the codes.'
         yield Fault(f"{where}, column", "has neither its unit nor its limit of detection", remedy)
-    if mapped.may_be_of_nobody and mapped.without_row is None and source.part is not Part.MUTATIONS:
-        yield Fault(f"{where}, may_be_of_nobody", "has no meaning without without_row", "Add that, or remove it.")
+    yield from _of_absence(where, mapped, source)
     yield from _of_words(where, plan)
     if marker.kind is Kind.CONTINUOUS and not mapped.not_measured:
         yield from _of_units(where, plan)
         if mapped.upper_limit is not None and mapped.unit is None and source.unit is not None:
             yield Fault(f"{where}, unit", "is missing: that of upper_limit", f"The source {source.name} has several.")
+
+
+def _of_absence(where: str, mapped: MappedMarker, source: Source) -> Iterator[Fault]:
+    if mapped.without_row is None and source.part is not Part.MUTATIONS:
+        for key in ("may_be_of_nobody", "may_be_absent"):
+            if getattr(mapped, key):
+                yield Fault(f"{where}, {key}", "has no meaning without without_row", "Add that, or remove it.")
+    columns = [name.removesuffix(mapped.suffix or "") for name in mapped.marker_names]
+    listed = [*mapped.codes] or [*columns, *filter(None, [mapped.column])]
+    for each in mapped.may_be_absent:
+        if each not in listed:
+            yield Fault(f"{where}, may_be_absent", "names what is no code (or gene) of it", closest(each, listed))
 
 
 def _of_words(where: str, plan: MarkerPlan) -> Iterator[Fault]:

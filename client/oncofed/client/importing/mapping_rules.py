@@ -90,6 +90,13 @@ def day_form(text: str | None, known: Known) -> str | None:
     return text
 
 
+def true_alone(said: bool | None, known: Known) -> bool | None:
+    """A truth whose contrary is another key's matter."""
+    if said is False:
+        raise Wrong("says nothing as false", "Remove it, and name each server with its files under servers.")
+    return said
+
+
 def known_zone(name: str | None, known: Known) -> str | None:
     if name is None or region(name) is not None:
         return name

@@ -20,6 +20,7 @@ from oncofed.client.importing.patient_rows import DISAGREE, PatientRows
 from oncofed.client.importing.readings import Column, FloatArray, Mask, numbers
 from oncofed.client.importing.report import MarkerReport
 from oncofed.client.importing.rows_of_patients import pick
+from oncofed.client.importing.spellings import BUT_FOR, remedy_of, remedy_of_absent
 from oncofed.client.importing.units import is_bare, spelt
 from oncofed.cohort.schema import Kind, TimeUnit
 from oncofed.errors import Fault
@@ -107,16 +108,13 @@ class _Marker:
         self.today = today
         self.absent: tuple[str, ...] = ()
         if plan.mapped.codes and rows.source.code is not None:  # a long table is looked at once, and then its few rows
-            code, below = rows.source.code, rows.table.below
-            codes = below.with_below(code, plan.mapped.codes)
-            found = np.flatnonzero(rows.known & rows.column(code).among(codes))
-            if count := int((rows.known & rows.column(code).unlike_in_capitals(codes)).sum()):
-                what = "have a code that differs from its codes in capitals alone, and do not count"
-                rows.notes.append(f'marker "{plan.marker.name}": {count:,} rows {what}')
+            chosen, doubted = rows.table.of_codes(plan.mapped.codes)
+            found = np.flatnonzero(rows.known & chosen)
+            what = f'would have a code of marker "{plan.marker.name}" {BUT_FOR}'
+            rows.fault(rows.source.code, int((rows.known & doubted).sum()), what, remedy_of("near_words"))
             wanted = (rows.source.value, rows.source.unit, plan.mapped.upper_limit_column)
-            named = rows.column(code)
             self.absent = tuple(
-                each for each in plan.mapped.codes if not named.among(below.with_below(code, [each])).any()
+                each for each in plan.mapped.codes if not np.logical_or(*rows.table.of_codes([each])).any()
             )
             rows = rows.only(found, [name for name in wanted if name is not None])
             row_days = None if row_days is None else row_days[found]
@@ -160,14 +158,24 @@ class _Marker:
 
     def _refuse_nobody(self, cells: Column, of_marker: Mask) -> None:
         """Where no row says anything, everybody would have what stands for none: codes of another system, a column that
-        tells no value, a table that was not exported; or nobody has it, and then the mapping says that it may be so.
+        tells no value, a table that was not exported; or nobody has it, and then the mapping says that it may be so. A
+        code that no row has, of others neither, may be one that this hospital writes otherwise.
         """
-        if self.mapped.may_be_of_nobody or (of_marker & ~cells.empty(self.missing)).any():
+        if self.mapped.may_be_of_nobody:
             return
         where = f'{self.rows.table.where}: {_told_by(self.plan)}, marker "{self.marker.name}"'
-        what = "is told by no row of any patient, so that all would have without_row, or nothing"
-        remedy = "Correct codes, column or words. If it may be that nobody here has it: may_be_of_nobody = true."
-        self.rows.faults.append(Fault(where, what, remedy))
+        told = of_marker & ~cells.empty(self.missing)
+        if self.mapped.window is not None:
+            assert self.row_days is not None
+            told &= self._inside() | np.isnan(self.row_days)
+        if not told.any():
+            within = "" if self.mapped.window is None else " in its window"
+            what = f"is told by no row of any patient{within}, so that all would have without_row, or nothing"
+            remedy = "Correct codes, column or words. If it may be that nobody here has it: may_be_of_nobody = true."
+            self.rows.faults.append(Fault(where, what, remedy))
+        elif absent := [each for each in self.absent if each not in self.mapped.may_be_absent]:
+            what = f"there is no row of {', '.join(absent)}, so that a patient with it would have without_row"
+            self.rows.faults.append(Fault(where, what, remedy_of_absent(absent)))
 
     def _cells(self) -> Column | None:
         name = self.source.value if self.mapped.codes else self.plan.column

@@ -160,7 +160,7 @@ class _Events:
         ids = below.with_below(CODE, [code for code in codes if code.isdecimal()])
         own = frozenset(code.removeprefix(OF_SOURCE) for code in codes if code.startswith(OF_SOURCE))
         if all(code.isdecimal() or code.startswith(OF_SOURCE) for code in codes):
-            yield Only(concept, frozenset(map(int, ids)), self.public.own, own)
+            yield Only(concept, frozenset(map(int, ids)), self.public.own, own, self.asked.uncoded)
 
     # --- columns
 

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.mapping_choices import Without
 from oncofed.client.importing.mapping_rules import strftime_of
 from oncofed.client.importing.moments import UNSAID, of_midnights, zone_of
 from oncofed.client.importing.omop_rows import CdmRows
@@ -141,6 +142,10 @@ class Persons:
         day = Column(frame[DEATH]).words(())
         deaths = pd.DataFrame({"who": who, DEATH: day})[who.notna()].drop_duplicates()
         if count := int((~deaths["who"].isin(set(self.who.dropna()))).sum()):
+            if self.source.of_nobody is Without.FAULT:
+                what = "is of nobody in person, and whoever died would be alive"
+                remedy = 'Export both tables again. If they are rows of others: of_nobody = "leave_out".'
+                self.faults.append(Fault(f'{self.rows.where("death")}: column "{PERSON_ID}"', what, remedy, count))
             self.tell(f"{self.rows.where('death')}: {count} rows are of nobody in person")
         of_person: dict[str, list[str | None]] = {}
         for person, told in zip(deaths["who"], deaths[DEATH], strict=True):

@@ -33,19 +33,27 @@ _ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".parquet")
 
 @dataclass(frozen=True)
 class Only:
-    """Rows whose concept is one of `concepts`; or that have none, and of which `own` is one of `words`."""
+    """Rows whose concept is one of `concepts`; or that have none, and of which `own` is one of `words`, or nearly.
+
+    unmapped  whether all that have none are rows of it.
+    """
 
     column: str
     concepts: frozenset[int]
     own: str | None = None
     words: frozenset[str] = frozenset()
+    unmapped: bool = False
 
     def of(self, frame: pd.DataFrame) -> Mask:
         """(rows,) The one rule; a server may send more rows than these."""
         concept = Column(frame[self.column])
         chosen = concept.among([str(each) for each in self.concepts])
-        if self.own is not None and self.own in frame.columns and self.words:
-            chosen |= (concept.empty(()) | concept.among(["0"])) & Column(frame[self.own]).among(self.words)
+        none = concept.empty(()) | concept.among(["0"])
+        if self.unmapped:
+            chosen |= none
+        elif self.own is not None and self.own in frame.columns and self.words:
+            own = Column(frame[self.own])
+            chosen |= none & (own.among(self.words) | own.near(self.words))
         return chosen
 
 
@@ -160,13 +168,12 @@ _COMPOSED = "K;`"
 
 
 def _holding(word: str) -> str:
-    """The pattern (LIKE) of every text that may be this word: its letters of ASCII in their order.
+    """The pattern (LIKE) of every text that may be this word, or nearly: its letters of ASCII in their order.
 
     Without those that stand for others, too: composed, the sign of kelvin is a K, a Greek question mark a semicolon.
     """
-    asked = (letter for letter in word.removesuffix("*") if letter.isascii() and letter not in _COMPOSED)
-    letters = ("/" + letter if letter in "%_/" else letter for letter in asked)
-    return "".join(f"%{letter}" for letter in letters if not letter.isspace()) + "%"
+    letters = (letter for letter in word if letter.isascii() and letter.isalnum() and letter.upper() not in _COMPOSED)
+    return "".join(f"%{letter}" for letter in letters) + "%"
 
 
 class DatabaseRows:
@@ -236,12 +243,14 @@ class DatabaseRows:
 
         concept: ColumnElement[int] = sqlalchemy.column(known[only.column])
         chosen = among(only.column, only.concepts)
+        unmapped = sqlalchemy.func.coalesce(concept, 0) == 0
+        if only.unmapped:
+            return sqlalchemy.or_(chosen, unmapped)
         if only.own is None or only.own not in known or not only.words:
             return chosen
-        unmapped = sqlalchemy.func.coalesce(concept, 0) == 0
         own = sqlalchemy.cast(sqlalchemy.column(known[only.own]), sqlalchemy.String)
         alike = [
-            own.like(sqlalchemy.bindparam(None, pattern, literal_execute=True), escape="/")
+            own.ilike(sqlalchemy.bindparam(None, pattern, literal_execute=True), escape="/")
             for pattern in sorted(set(map(_holding, only.words)))
         ]
         return sqlalchemy.or_(chosen, sqlalchemy.and_(unmapped, sqlalchemy.or_(*alike)))

@@ -37,6 +37,13 @@ class ImportedOutcome:
     followed: FollowUp
     entry_set_to_zero: Mask
 
+    def has_no_event(self, kept: Mask) -> bool:
+        """Of those in the table; not where somebody may have had one, and is at fault."""
+        told = self.followed
+        observed = told.observed == 1
+        perhaps = observed | told.without_date | told.contradicted | told.ended_at_cut | told.wordless
+        return bool(kept.any() and not observed[kept].any() and not (perhaps & self.at_fault).any())
+
     def report(self, kept: Mask) -> OutcomeReport:
         followed = self.followed
         return OutcomeReport(

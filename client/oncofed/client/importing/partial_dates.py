@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
+from collections.abc import Iterator
 from enum import StrEnum
 
 _PARTIAL = re.compile(r"(\d{4})(?:-(\d{2}))?", re.ASCII)
@@ -29,6 +30,13 @@ class PartialDate(StrEnum):
 def is_partial(text: str) -> bool:
     found = _PARTIAL.fullmatch(text)
     return found is not None and (found[2] is None or 1 <= int(found[2]) <= _DECEMBER)
+
+
+def of_partial_days(count: int, column: str, becomes: PartialDate) -> Iterator[str]:
+    """What people should know of that many of a column."""
+    if count and becomes is not PartialDate.FAULT:
+        taken = "missing" if becomes is PartialDate.MISSING else f"the {becomes.value} day of it"
+        yield f'{count:,} days of "{column}" are told as a month or a year, and become {taken}'
 
 
 def whole_day(text: str, becomes: PartialDate) -> str:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
 from oncofed.client.importing.mapping import Source
-from oncofed.client.importing.mapping_choices import Take, Without
+from oncofed.client.importing.mapping_choices import Near, Take, Without
 from oncofed.client.importing.moments import UNSAID, of_midnights, zone_of
 from oncofed.client.importing.readings import Column, Days, FloatArray, Mask, Places, numbers
 from oncofed.client.importing.rows_of_patients import pick
-from oncofed.client.importing.same_words import bare
 from oncofed.client.importing.source_tables import SourceTable
+from oncofed.client.importing.spellings import Spellings, meant_by, remedy_of
 from oncofed.errors import Fault
 
 DISAGREE = "says different things of one patient in several rows"
@@ -124,33 +126,93 @@ class PatientRows:
         return self.one_each(values, name)
 
 
-def judge_strangers(rows: PatientRows, patients: Collection[str], telling: Mask, *, unmet: bool) -> None:
+@dataclass(frozen=True, eq=False)
+class Whose:
+    """The patients of the study, by their identifiers."""
+
+    identifiers: tuple[str, ...]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {patient: place for place, patient in enumerate(self.identifiers)}
+
+    @cached_property
+    def _spellings(self) -> Spellings:
+        return Spellings(self.identifiers, zeros=True)
+
+    def __contains__(self, identifier: object) -> bool:
+        return identifier in self._places
+
+    def of(self, identifiers: pd.Series, near: Near | None) -> tuple[Places, Mask]:
+        """(rows,) the place of the patient, -1 for nobody; and whether a row may be of one whose identifier it writes
+        otherwise.
+
+        near  what the mapping says of those.
+        """
+        codes, found = pd.factorize(identifiers)
+        strangers = [each for each in found if each not in self._places]
+        alike, doubted = meant_by(strangers, self._spellings, near) if strangers else ({}, ())
+        places = np.array([*(self._places.get(alike.get(each, each), -1) for each in found), -1], dtype=np.int64)
+        return places[codes], np.array([*(each in doubted for each in found), False], dtype=np.bool_)[codes]
+
+
+def distinct_patients(identifiers: Sequence[str], near: Near | None, where: str) -> tuple[tuple[str, ...], list[Fault]]:
+    """Those of the source of the patients, each patient once; and the fault where nobody says whether two are one.
+
+    near  what the mapping says of those that are nearly one. where: of the column, as faults tell it.
+    """
+    spellings, kept, doubted = Spellings(identifiers, zeros=True), dict[str, None](), 0
+    for each in identifiers:
+        others = () if near is Near.DIFFER else spellings.near(each)
+        before = sum(other in kept for other in others)
+        doubted += bool(others) if near is None else before > 1
+        if near is None or not before:
+            kept[each] = None
+    what = "would be another patient's but for capitals, blanks, punctuation or leading zeros"
+    return tuple(kept), [Fault(where, what, remedy_of("near_identifiers"), doubted)] if doubted else []
+
+
+def judge_strangers(rows: PatientRows, near: Mask, telling: Mask, *, unmet: bool) -> None:
     """Of rows of nobody in the study, in a source beside that of the patients.
 
-    patients  the identifiers. telling: (rows,) for whose lack a patient has something.
-    unmet     whether no row is of a patient, and some row tells what the mapping does not say may be of nobody.
+    near     (rows,) that may be of a patient whose identifier is written otherwise.
+    telling  (rows,) for whose lack a patient has something.
+    unmet    whether no row is of a patient, and some row tells what the mapping does not say may be of nobody.
 
     `of_nobody` leaves out the rows of others, and mends no broken join: that is a fault whatever it says.
     """
-    identifiers = rows.table.identifiers
-    strangers = identifiers[~rows.known].dropna()
-    alike = set(map(bare, patients))
-    near = identifiers.isin([each for each in strangers.unique() if bare(each) in alike]).to_numpy() & ~rows.known
+    strangers = rows.table.identifiers[~rows.known].dropna()
     lacking = int((telling & ~rows.known & ~near).sum())
     meant = "where a patient without a row has something (without_row, no variant, no event)"
     rewrite = "Write identifiers alike in all tables, as text"
     if count := int(near.sum()):
-        what = "would be of a patient but for leading zeros, capitals or blanks"
-        rows.fault(rows.table.patient, count, what, f"{rewrite}.")
+        what, remedy = "would be of a patient", remedy_of("near_identifiers")
+        if rows.source.near_identifiers is not None:
+            what, remedy = "would be of several patients", f"{rewrite}."
+        what += " but for capitals, blanks, punctuation or leading zeros"
+        rows.fault(rows.table.patient, count, what, remedy)
     if lacking and unmet and not count:
-        remedy = f'{rewrite}. If indeed none is of a patient: of_nobody = "leave_out" and, of its markers, '
-        remedy += "may_be_of_nobody = true; of events and variants leave these rows out of the export."
+        remedy = f'{rewrite}. If indeed none is of a patient: of_nobody = "leave_out" and, of its markers and '
+        remedy += "outcomes, may_be_of_nobody = true."
         rows.fault(rows.table.patient, lacking, f"is of nobody in the study in any row, {meant}", remedy)
     elif lacking and rows.source.of_nobody is Without.FAULT:
         remedy = f'Where rows are of others, too: of_nobody = "leave_out". Else: {rewrite[0].lower()}{rewrite[1:]}.'
         rows.fault(rows.table.patient, lacking, f"is of nobody in the study, {meant}", remedy)
     elif len(strangers) and not rows.known.any() and not count:
         rows.notes.append("no row is of a patient of the study: do both tables write identifiers alike?")
+
+
+def judge_uncoded(rows: PatientRows, whose: Whose) -> None:
+    """Of a source where a patient without a row of a code has something: rows that do not say what they are of."""
+    count = int((whose.of(rows.table.uncoded, rows.source.near_identifiers)[0] >= 0).sum())
+    if not count:
+        return
+    if rows.source.without_code is Without.LEAVE_OUT:
+        rows.notes.append(f"{count:,} rows of patients have no code, or none of the usual system, and do not count")
+        return
+    what = "has no code, or none of the usual system, where a patient without a row has something (without_row)"
+    remedy = 'Complete them, or name what they have under codes. To leave them out: without_code = "leave_out".'
+    rows.fault(rows.source.code or "", count, what, remedy)
 
 
 def latest(of: Sequence[FloatArray]) -> FloatArray:

@@ -24,6 +24,7 @@ from oncofed.client.importing.mapping_choices import Limits
 from oncofed.client.importing.mapping_rules import DAY_TOKENS
 from oncofed.client.importing.moments import day_there, needs_zone, tells_hours
 from oncofed.client.importing.same_words import TRUTHS, as_compared, digits
+from oncofed.client.importing.spellings import Spellings
 from oncofed.cohort.cells import is_numeric, texts, words
 from oncofed.cohort.identifiers import identifiers_in
 from oncofed.cohort.letters import plain
@@ -100,23 +101,30 @@ class Column:
         place, distinct, _ = self._coded
         return np.array([*map(told, distinct), False], dtype=np.bool_)[place]
 
-    def _among(self, listed: Collection[str], folded: Callable[[str], str] = str) -> Callable[[str], bool]:
-        exact = {folded(as_compared(word)) for word in listed if not word.endswith("*")}
-        begins = tuple(folded(self._begins(word)) for word in listed if word.endswith("*"))
+    def _among(self, listed: Collection[str]) -> Callable[[str], bool]:
+        exact = {as_compared(word) for word in listed if not word.endswith("*")}
+        begins = tuple(self._begins(word) for word in listed if word.endswith("*"))
 
         def told(text: str) -> bool:
             return (
-                folded(as_compared(text)) in exact
+                as_compared(text) in exact
                 or digits(text) in exact
-                or (bool(text and begins) and folded(text).startswith(begins))
+                or (bool(text and begins) and text.startswith(begins))
             )
 
         return told
 
-    def unlike_in_capitals(self, listed: Collection[str]) -> Mask:
-        """(rows,) whether a cell would be one of these words if capitals meant nothing, and is none."""
-        is_one, is_alike = self._among(listed), self._among(listed, str.casefold)
-        places = [place for place, text in enumerate(self.distinct) if is_alike(text) and not is_one(text)]
+    @cached_property
+    def _spellings(self) -> Spellings:
+        return Spellings(self.distinct)
+
+    def near(self, listed: Collection[str], named: Collection[str] = ()) -> Mask:
+        """(rows,) whether a cell is nearly written as one of these words, and is none, of these or of `named`."""
+        near: set[str] = set()
+        for word in listed:
+            near |= self._spellings.near_beginning(word[:-1]) if word.endswith("*") else self._spellings.near(word)
+        is_one = self._among([*listed, *named])
+        places = [place for place, text in enumerate(self.distinct) if text in near and not is_one(text)]
         return np.isin(self.place, places) if places else np.zeros(len(self), dtype=np.bool_)
 
     def empty(self, missing: Collection[str]) -> Mask:

@@ -13,7 +13,6 @@ from oncofed.cohort.letters import plain
 
 TRUTHS = {"true": 1.0, "false": 0.0}
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
-_CHANGED = re.compile(r"\s|(?<!\d)0+(?=\d)")
 
 
 def as_compared(text: str) -> str:
@@ -27,8 +26,3 @@ def digits(text: str) -> str:
     """A whole number without the zeros that only its storage has."""
     found = _WHOLE.fullmatch(text)
     return text if found is None else found.group(1)
-
-
-def bare(identifier: str) -> str:
-    """Without what a program or a hand changes: capitals, blanks, and the zeros in front of a number."""
-    return _CHANGED.sub("", identifier.casefold())

@@ -6,7 +6,7 @@ columns that the mapping names are read. Rows that the mapping does not keep are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,12 +17,15 @@ from oncofed.client.importing.asked import Asked
 from oncofed.client.importing.cbioportal import read_part
 from oncofed.client.importing.database_rows import OpenDatabases, called
 from oncofed.client.importing.fhir.folders import FhirFolders
+from oncofed.client.importing.fhir.source import NO_ROW, UNCODED
 from oncofed.client.importing.mapping import Source
-from oncofed.client.importing.mapping_choices import Part
+from oncofed.client.importing.mapping_choices import Near, Part
 from oncofed.client.importing.omop import read_omop
 from oncofed.client.importing.omop_hierarchy import Hierarchy
+from oncofed.client.importing.omop_tables import OF_SOURCE
 from oncofed.client.importing.places import SPREADSHEET
-from oncofed.client.importing.readings import Column, identifiers
+from oncofed.client.importing.readings import Column, Mask, identifiers
+from oncofed.client.importing.spellings import BUT_FOR, remedy_of
 from oncofed.client.importing.spreadsheets import read_sheet
 from oncofed.client.importing.text_forms import form_of
 from oncofed.cohort.letters import plain
@@ -41,6 +44,8 @@ class SourceTable:
     below        which concepts stand below those that the mapping names, where they stand for these.
     notes        what a person should know of it, without any cell.
     contested    identifiers that several people have.
+    named        the codes of all markers.
+    uncoded      (any,) of rows that do not say what they are of, whose they are.
     """
 
     source: Source
@@ -52,9 +57,31 @@ class SourceTable:
     notes: tuple[str, ...] = ()
     below: Hierarchy = field(default_factory=Hierarchy)
     contested: frozenset[str] = frozenset()
+    named: tuple[str, ...] = ()
+    uncoded: pd.Series = field(default_factory=lambda: pd.Series([], dtype=object))
 
     def __len__(self) -> int:
         return len(self.identifiers)
+
+    def of_codes(self, codes: Iterable[str]) -> tuple[Mask, Mask]:
+        """(rows,) of these codes, or those below; and those in doubt, as of `rows_of_words`."""
+        code = self.source.code or ""
+        words = self.below.with_below(code, codes)
+        return rows_of_words(self.columns[code], words, self.source.near_words, named=self.named)
+
+
+def rows_of_words(
+    column: Column, words: Sequence[str], near: Near | None, *, named: Sequence[str] = ()
+) -> tuple[Mask, Mask]:
+    """(rows,) whose cell is one of these words; and those of which nobody says whether they are: nearly written so.
+
+    near   what the mapping says of them. named: words that it means apart.
+    """
+    exact = column.among(words)
+    if near is Near.DIFFER:
+        return exact, np.zeros(len(column), dtype=np.bool_)
+    alike = column.near(words, named)
+    return (exact | alike, np.zeros(len(column), dtype=np.bool_)) if near is Near.ALIKE else (exact, alike)
 
 
 def read_source_table(
@@ -89,13 +116,23 @@ def read_source_table(
         numbers = pd.Series([str(number) for number in range(1, rows_read + 1)], dtype=object)
         found, patient = {**found, NUMBER: Column(numbers)}, NUMBER
     kept = np.ones(rows_read, dtype=np.bool_)
+    faults: list[Fault] = []
     for column, listed in source.keep.items():
-        words = below.with_below(column, listed)
-        kept &= found[column].among(words)
-        if count := int(found[column].unlike_in_capitals(words).sum()):
-            notes.append(
-                f'keep: {count:,} rows differ from its words of "{column}" in capitals alone, and are not kept'
-            )
+        chosen, doubted = rows_of_words(found[column], below.with_below(column, listed), source.near_words)
+        kept &= chosen
+        if count := int(found[column].empty(missing).sum()):
+            notes.append(f'keep: {count:,} rows have nothing in "{column}", and are not kept')
+        if count := int(doubted.sum()):
+            what = f"would be a word of keep {BUT_FOR}"
+            faults.append(Fault(f'{where}: column "{column}"', what, remedy_of("near_words"), count))
+    if faults:
+        raise InvalidInput(faults)
+    uncoded = kept & _without_code(frame, found, source, asked)
+    named = identifiers(found[patient].cells[uncoded], missing)
+    if UNCODED in frame.columns:
+        no_row = (frame[UNCODED] == NO_ROW).to_numpy()
+        rows_read -= int(no_row.sum())
+        kept &= ~no_row
     if not kept.all():
         found = {name: Column(column.cells[kept].reset_index(drop=True)) for name, column in found.items()}
     return SourceTable(
@@ -108,7 +145,21 @@ def read_source_table(
         notes=tuple(notes),
         below=below,
         contested=contested,
+        named=asked.named,
+        uncoded=named,
     )
+
+
+def _without_code(frame: pd.DataFrame, found: Mapping[str, Column], source: Source, asked: Asked) -> Mask:
+    """(rows,) of a long table, that have no code, or none of the system in which the mapping names codes."""
+    if source.code is None or source.code not in found or not asked.named:
+        return np.zeros(len(frame), dtype=np.bool_)
+    code = found[source.code]
+    told = UNCODED in frame.columns
+    without = (frame[UNCODED] > 0).to_numpy() if told else code.empty(source.missing or ())
+    if source.part is Part.OMOP and any(word.isdecimal() for word in asked.named):
+        without = without | code.among([f"{OF_SOURCE}*"])
+    return np.asarray(without & ~code.among(asked.named) & ~code.near(asked.named), dtype=np.bool_)
 
 
 def _frame(
@@ -128,8 +179,8 @@ def _frame(
         return frame, source.patient or "", called(source), Hierarchy()
     path = folder / source.lies_at
     if source.part is not Part.TABLE:
-        may_be = asked.may_be_of_nobody
-        return (*read_part(source, folder, wanted, missing=missing, tell=tell, may_be_of_nobody=may_be), Hierarchy())
+        may_be = asked.may_be_absent
+        return (*read_part(source, folder, wanted, missing=missing, tell=tell, may_be_absent=may_be), Hierarchy())
     if path.suffix.lower() == SPREADSHEET:
         frame = read_sheet(path, source, columns=wanted, tell=tell)
     else:

@@ -1,75 +1,60 @@
 """Whose is a variant of a study folder's mutations, and of which gene; or can neither be said?
 
-What is refused here would be a silent 0: of a patient whose barcode or gene is written otherwise than in the study.
+What is refused here would be a silent 0: of patients whose barcodes are no samples, of a gene that is not told, or that
+this file calls otherwise.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import pandas as pd
 
-from oncofed.client.importing.gene_panels import MUTATIONS, SAMPLE
-from oncofed.client.importing.same_words import bare
+from oncofed.client.importing.gene_panels import ALL_GENES, MUTATIONS
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.spellings import remedy_of_absent
+from oncofed.client.importing.study_names import SAMPLE, samples_meant
 from oncofed.errors import Fault, InvalidInput
 
 BARCODE, GENE = "Tumor_Sample_Barcode", "Hugo_Symbol"
 SAMPLES_FILE = "data_clinical_sample.txt"
+_OF_GENES = f'{MUTATIONS}: column "{GENE}"'
 
 
-def refuse_other_barcodes(barcodes: pd.Series, sample_of: Mapping[str, str | None], known: Collection[str]) -> None:
-    """Raises InvalidInput where the join is broken, whatever `of_nobody` says: that leaves out variants of others."""
-    alike = set(map(bare, known))
-    near = [name for name, found in sample_of.items() if found is None and {*map(bare, _barcodes(name))} & alike]
-    if near:
-        what = f"would be a {SAMPLE} of the study but for leading zeros, capitals or blanks"
-        count = int(barcodes.isin(near).sum())
-    elif len(barcodes) and not any(sample_of.values()):
-        what, count = f"is in no row a {SAMPLE} of the study, so that every gene would be 0 for everybody", None
-    else:
-        return
-    remedy = f"Write there what {SAMPLES_FILE} has, as text."
-    raise InvalidInput([Fault(f'{MUTATIONS}: column "{BARCODE}"', what, remedy, count)])
+def samples_of(barcodes: pd.Series, known: Collection[str], source: Source) -> Mapping[str, str]:
+    """By barcode, its sample. Raises InvalidInput where the join is broken, whatever `of_nobody` says of others."""
+    where = f'{MUTATIONS}: column "{BARCODE}"'
+    found = samples_meant(barcodes.dropna().unique().tolist(), known, source, where, cut=True)
+    if len(barcodes) and not found:
+        what = f"is in no row a {SAMPLE} of the study, so that every gene would be 0 for everybody"
+        raise InvalidInput([Fault(where, what, f"Write there what {SAMPLES_FILE} has, as text.")])
+    return found
 
 
-def refuse_other_symbols(names: pd.Series, genes: list[str]) -> None:
-    """Raises InvalidInput where a variant may be of one of these genes, and does not say so: its patient would have 0.
+def refuse_nameless(names: pd.Series) -> None:
+    """names: of the variants that count, of samples that were sequenced. Raises InvalidInput."""
+    if count := int(names.isna().sum()):
+        what = "names no gene, so that patients would have 0 of theirs"
+        remedy = "Write the gene's symbol, or Unknown where a variant is of none."
+        raise InvalidInput([Fault(_OF_GENES, what, remedy, count)])
 
-    names  of the variants that count, of samples that were sequenced.
+
+def refuse_unnamed(
+    genes: Collection[str], named: Collection[str], panels: Iterable[frozenset[str] | None], may_be: Collection[str]
+) -> None:
+    """Raises InvalidInput where a gene may have another symbol in this folder, and everybody would have 0.
+
+    genes   that are 0 of somebody. named: by variants. panels: what was looked at; their symbols are this folder's.
+    may_be  genes of which the mapping says that nothing may name them.
     """
-    folded = {gene.casefold() for gene in genes}
-    unlike = [name for name in names.dropna().unique() if name not in genes and name.casefold() in folded]
-    faults = [
-        Fault(f'{MUTATIONS}: column "{GENE}"', what, remedy, int(rows.sum()))
-        for rows, what, remedy in (
-            (
-                names.isna(),
-                "names no gene, so that patients would have 0 of theirs",
-                "Write the gene's symbol, or Unknown where a variant is of none.",
-            ),
-            (
-                names.isin(unlike),
-                "differs in capitals alone from a gene of the mapping, so that patients would have 0 of it",
-                "Write the symbol alike in the file and in the mapping.",
-            ),
-        )
-        if rows.any()
-    ]
-    if faults:
-        raise InvalidInput(faults)
-
-
-_TCGA = re.compile(r"((TCGA-\w{2}-\w{4}-\d{2})[A-Z])(-.*)?", re.ASCII | re.IGNORECASE)
-"""The barcode of a vial, a portion or an aliquot; in front that of its vial, and of its sample."""
-
-
-def sample_of_barcode(barcode: str, known: Collection[str]) -> str | None:
-    """As cBioPortal's own loader cuts the barcodes of TCGA, where the study does not have them whole."""
-    return next((each for each in _barcodes(barcode) if each in known), None)
-
-
-def _barcodes(barcode: str) -> tuple[str, ...]:
-    """Itself, and of one of TCGA those of its vial and of its sample."""
-    found = _TCGA.fullmatch(barcode)
-    return (barcode,) if found is None else (barcode, found.group(1), found.group(2))
+    asked = [gene for gene in genes if gene not in may_be]
+    if not asked:
+        return
+    if not set(genes) & set(named):
+        what = f"no variant names {', '.join(asked)}: all who were sequenced would have 0 of all"
+        remedy = "Check that the file is whole and has these symbols. If nobody has one: may_be_of_nobody = true."
+        raise InvalidInput([Fault(_OF_GENES, what, remedy)])
+    looked_at = {gene for panel in set(panels) if panel is not ALL_GENES for gene in panel}
+    if absent := sorted(set(asked) - set(named) - looked_at):
+        what = f"no variant and no panel names {', '.join(absent)}: all who were sequenced would have 0"
+        raise InvalidInput([Fault(_OF_GENES, what, remedy_of_absent(absent))])

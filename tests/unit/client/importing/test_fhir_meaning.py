@@ -756,8 +756,11 @@ def test_an_observation_of_which_only_the_issue_is_told_has_that_day(issued: str
 # --- therapies and variants
 
 
+LEFT_OUT = 'without_code = "leave_out"\n'
+
+
 def with_marker(part: str, marker: str) -> str:
-    source = f'[[source]]\nname = "extra"\npath = "fhir"\npart = "{part}"\n[time_zero]'
+    source = f'[[source]]\nname = "extra"\npath = "fhir"\npart = "{part}"\n{LEFT_OUT}[time_zero]'
     return changed(("[time_zero]", source)) .partition('[[marker]]\nname = "ecog"')[0] + marker  # fmt: skip
 
 
@@ -875,10 +878,94 @@ def test_an_ingredient_may_be_a_resource_of_its_own(
     ],
 )
 def test_a_drug_that_nobody_can_name_is_told(drug: Resource, words: str, tmp_path: Path) -> None:
-    """With `without_row` the patient counts as not treated."""
+    """With `without_row` the patient would count as not treated."""
     taken = {"resourceType": "MedicationStatement", "id": "t", "status": "active", "effectiveDateTime": "2020-02-01"}
     resources = [taken | of("a") | drug, {"resourceType": "Medication", "id": "bare"}, patient("a"), diagnosis("a")]
-    assert words in notes(imported(tmp_path, [*resources, AWAKE], mapping=with_marker("fhir_medications", THERAPY)))
+    mapping = with_marker("fhir_medications", THERAPY)
+    assert words in notes(imported(tmp_path, [*resources, AWAKE], mapping=mapping))
+    with pytest.raises(InvalidInput, match=r"has no code, or none of the usual .*\(1 row\).*without_code"):
+        imported(tmp_path, [*resources, AWAKE], mapping=mapping.replace(LEFT_OUT, ""))
+
+
+OUR, PHARMACY = "https://our.example/fhir", "https://drugs.example/fhir"
+SERVERS = f'servers = {{ "{OUR}" = ["."], "{PHARMACY}/" = ["catalogue"] }}'
+
+
+@pytest.mark.parametrize(
+    ("reference", "given"),
+    [
+        (f"{PHARMACY}/Medication/7", 1),
+        (f"{PHARMACY}/Medication/7/_history/2", 1),
+        ("Medication/7", 0),
+        (f"{OUR}/Medication/7", 0),
+        (f"{PHARMACY}/Medication/9", None),
+    ],
+)
+def test_a_catalogue_on_a_server_of_its_own_has_ids_of_its_own(
+    reference: str, given: int | None, tmp_path: Path
+) -> None:
+    """A bulk export has no addresses, so that the mapping says whose its files are."""
+    own: Resource = {"resourceType": "Medication", "id": "7", "code": concept(ATC, "B05BB02")}
+    taken: Resource = {"resourceType": "MedicationStatement", "id": "t", "status": "active"} | of("a")
+    taken |= {"effectiveDateTime": "2020-02-01", "medicationReference": {"reference": reference}}
+    mapping = with_marker("fhir_medications", THERAPY).replace(LEFT_OUT, "")
+    resources = [patient("a"), diagnosis("a"), AWAKE, taken, own]
+    (tmp_path / "fhir" / "catalogue").mkdir(parents=True)
+    (tmp_path / "fhir" / "catalogue" / "Medication.ndjson").write_text(json.dumps(own | DRUG_ITSELF))
+    with pytest.raises(InvalidInput, match="Name each server, with the files that are its, under servers"):
+        imported(tmp_path, resources, mapping=mapping)
+    mapping = mapping.replace('path = "fhir"', f'path = "fhir"\n{SERVERS}')
+    if given is None:
+        with pytest.raises(InvalidInput, match="without_code"):
+            imported(tmp_path, resources, mapping=mapping)
+    else:
+        assert cells(imported(tmp_path, resources, mapping=mapping))["a"]["ecog"] == given
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (SERVERS.replace('"catalogue"', '"elsewhere"'), "servers: names a file that is not there"),
+        (SERVERS.replace(PHARMACY, "https://x.example"), r"of a server that is not under servers \(1 row\)"),
+        (SERVERS.replace(OUR, "our.example/fhir"), "servers: has what is no address"),
+        (f"one_server = true\n{SERVERS}", "servers: stands beside one_server"),
+        ("one_server = false", "one_server: says nothing as false"),
+    ],
+)
+def test_servers_that_cannot_be_so_are_refused(said: str, told: str, tmp_path: Path) -> None:
+    taken: Resource = {"resourceType": "MedicationStatement", "id": "t", "status": "active"} | of("a")
+    taken |= {"medicationReference": {"reference": f"{PHARMACY}/Medication/7"}}
+    (tmp_path / "fhir" / "catalogue").mkdir(parents=True)
+    mapping = with_marker("fhir_medications", THERAPY).replace('path = "fhir"', f'path = "fhir"\n{said}')
+    with pytest.raises(InvalidInput, match=told):
+        imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, taken], mapping=mapping)
+
+
+def test_a_laboratorys_server_has_patients_of_its_own_who_are_known_by_an_identifier(tmp_path: Path) -> None:
+    def known(name: str, number: str) -> Resource:
+        return patient(name, identifier=[{"system": "urn:mrn", "value": number}])
+
+    def at(server: str, *resources: Resource) -> list[tuple[str | None, Resource]]:
+        return [(f"{server}/{each['resourceType']}/{each['id']}", each) for each in resources]
+
+    here = at(OUR, known("1", "M1"), known("2", "M2"), diagnosis("1"), diagnosis("2"), AWAKE | of("1") | {"id": "o"})
+    there = at(PHARMACY, known("1", "M2"), crp(7.5, "1") | {"id": "o"}, AWAKE | of("1") | {"id": "p"})
+    named = SERVERS.replace('"catalogue"', "")
+    mapping = MAPPING.replace('path = "fhir"', f'path = "fhir"\n{named}')
+    with pytest.raises(InvalidInput, match=r"patients of several servers.*identifier"):
+        bundles(tmp_path, here, there, mapping=mapping)
+    mapping = mapping.replace(named, f'{named}\nidentifier = "urn:mrn"')
+    found = cells(bundles(tmp_path, here, there, mapping=mapping))
+    assert {name: row["crp"] for name, row in found.items()} == {"M1": None, "M2": 7.5}
+
+
+def test_a_death_of_nobody_is_refused_unless_the_mapping_leaves_others_out(tmp_path: Path) -> None:
+    """Whoever died would be alive."""
+    lost = observation("z", "2020-05-01", code="184305005") | {"code": concept(SNOMED, "184305005")}
+    with pytest.raises(InvalidInput, match=r"tell the death of nobody .*\(1 row\).*of_nobody"):
+        imported(tmp_path, [*two_patients(), lost])
+    mapping = changed(('part = "fhir_patients"', 'part = "fhir_patients"\nof_nobody = "leave_out"'))
+    assert "1 resources tell the death of nobody" in notes(imported(tmp_path, [*two_patients(), lost], mapping=mapping))
 
 
 S1 = "http://s1.example/fhir/"
@@ -998,6 +1085,23 @@ def test_a_gene_that_was_not_studied_is_not_measured(found: list[Resource], want
     assert (
         cells(imported(tmp_path, [patient("a"), diagnosis("a"), AWAKE, *found], mapping=mapping))["a"]["ecog"] == wanted
     )
+
+
+def test_of_a_gene_that_is_nearly_written_so_the_mapping_says_whether_it_is_one(tmp_path: Path) -> None:
+    marker = '[[marker]]\nname = "ecog"\nsource = "extra"\ncolumn = "TP53"\ntake = "max"\n'
+    mapping = with_marker("fhir_variants", marker)
+    resources = [
+        patient("a"),
+        diagnosis("a"),
+        AWAKE,
+        gene("Tp-53", "v"),
+        gene("TP53", "r", code="53041-0", presence=None),
+    ]
+    with pytest.raises(InvalidInput, match="would be a gene of the mapping but for"):
+        imported(tmp_path, resources, mapping=mapping)
+    for said, wanted in (("alike", 1), ("differ", 0)):
+        text = mapping.replace('part = "fhir_variants"', f'part = "fhir_variants"\nnear_words = "{said}"')
+        assert cells(imported(tmp_path, resources, mapping=text))["a"]["ecog"] == wanted
 
 
 def test_a_variant_of_which_nobody_knows_the_patient_is_refused_unless_the_mapping_leaves_it_out(

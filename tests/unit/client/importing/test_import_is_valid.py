@@ -22,7 +22,7 @@ from oncofed.cohort.validation import read_cohort
 FORGIVING = (
     MAPPING.replace("[[source]]", 'without_outcome = "leave_out"\noutside_range = "missing"\n[[source]]', 1)
     .replace('entry_date = "Aufnahme"', 'entry_date = "Aufnahme"\nwithout_date = "censor"\nmost_without_date = 1\n'
-             'impossible = "leave_out"\ndata_cut = "2021-06-01"\nafter_cut = "censor"')
+             'impossible = "leave_out"\ndata_cut = "2021-06-01"\nafter_cut = "censor"\nmay_be_of_nobody = true')
     .replace('transform = "log10"', 'transform = "log10"\nlimits = "half"\nsame_day = "highest"')
     .replace('analyte = "albumin"', 'analyte = "albumin"\nlimits = "missing"\nsame_day = "missing"')
 )  # fmt: skip

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 import pytest
+from sqlalchemy import create_engine
 from tests.command_line import oncofed
+from tests.end_to_end.malformed_models import MalformedModel
 from tests.omop_models import MODEL, assert_is, from_database, to_parquet, to_postgresql, to_sqlite, with_example
 from tests.postgresql import PASSWORD, Server, running_postgresql
 
@@ -702,6 +704,62 @@ def test_the_import_reads_in_a_transaction_that_cannot_write_and_of_one_state(
     monkeypatch.setattr(omop_rows.DatabaseRows, "read", interrupted)
     assert_is(frame(from_database(with_example(tmp_path), postgresql.url, schema="moving")), MODEL.truth)
     assert len(seen) > 5
+
+
+def of_three(
+    folder: Path, drugs: str, *, death: str = "", source: str = "", persons: str = "", codes: str = '"19001"'
+) -> Path:
+    """The mapping of three persons, with a marker of their drugs; the other tables are those of `malformed_models`."""
+    case = MalformedModel("", ())
+    head = "person_id,drug_concept_id,drug_exposure_start_date,drug_source_value\n"
+    marker = f'[[marker]]\nname = "drug"\nsource = "drugs"\ncodes = [{codes}]\nwithout_row = "0"\ntake = "any"\n'
+    drugged = f'[[source]]\nname = "drugs"\npart = "omop"\npath = "cdm"\ntable = "drug_exposure"\n{source}\n'
+    folder.mkdir()
+    path = case.write(folder)
+    path.write_text(path.read_text().replace('table = "person"', f'table = "person"\n{persons}') + drugged + marker)
+    with (folder / "schema.toml").open("a") as file:
+        file.write('[[marker]]\nname = "drug"\nmodality = "clinical"\nkind = "binary"\n')
+    (folder / "cdm" / "drug_exposure.csv").write_text(head + drugs)
+    with (folder / "cdm" / "death.csv").open("a") as file:
+        file.write(death)
+    return path
+
+
+DRUGS = "80471,19001,2020-02-10,Keytruda\n80472,0,2020-02-10,KEYTRUDA 100\n80473,5,2020-02-10,Aspirin\n"
+
+
+@pytest.mark.parametrize("database", [False, True])
+def test_a_drug_that_nobody_has_mapped_may_be_any(database: bool, tmp_path: Path) -> None:
+    """Beside `without_row` the person would count as without it."""
+
+    def found(**said: str) -> list[float]:
+        folder = tmp_path / f"{len([*tmp_path.iterdir()])}"
+        path = of_three(folder, DRUGS, **said)
+        if database:
+            with create_engine(f"sqlite:///{folder / 'cdm.db'}").begin() as connection:
+                for file in (folder / "cdm").glob("*.csv"):
+                    pd.read_csv(file).to_sql(file.stem, connection, index=False, if_exists="replace")
+            from_sqlite = f'url_file = "{folder / "address"}"'
+            (folder / "address").write_text(f"sqlite:///{folder / 'cdm.db'}")
+            (folder / "address").chmod(0o600)
+            path.write_text(path.read_text().replace('path = "cdm"', from_sqlite))
+        return [float(each) for each in frame(path)["drug"]]
+
+    with pytest.raises(InvalidInput, match=r"has no code, or none of the usual .*\(1 row\).*without_code"):
+        found()
+    assert found(source='without_code = "leave_out"') == [1, 0, 0]
+    assert found(codes='"19001", "source:KEYTRUDA 100"') == [1, 1, 0]
+    with pytest.raises(InvalidInput, match=r"would have a code of marker .*\(1 row\).*near_words"):
+        found(codes='"19001", "source:keytruda100"')
+    assert found(codes='"19001", "source:keytruda100"', source='near_words = "alike"') == [1, 1, 0]
+
+
+def test_a_death_of_nobody_in_person_is_refused_unless_the_mapping_leaves_others_out(tmp_path: Path) -> None:
+    lost, some = "80479,2021-03-01\n", "80471,19001,2020-02-10,Keytruda\n"
+    with pytest.raises(InvalidInput, match=r"is of nobody in person, .*\(1 row\).*of_nobody"):
+        imported(of_three(tmp_path / "refused", some, death=lost))
+    found = imported(of_three(tmp_path / "left out", some, death=lost, persons='of_nobody = "leave_out"'))
+    assert found.report.outcomes[0].events == 1
 
 
 def test_the_tables_that_are_read_are_of_the_model() -> None:

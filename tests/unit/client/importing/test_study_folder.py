@@ -228,7 +228,7 @@ def test_that_nobody_may_have_a_marker_is_said_of_variants_and_beside_without_ro
     ("pattern", "other", "told"),
     [
         (r"\A((?:.*\n)+?.*)^TP53\t", r"\1\t", r"names no gene, so that .*\(1 row\)"),
-        ("^TP53\t", "tp53\t", "differs in capitals alone from a gene of the mapping"),
+        ("^TP53\t", "tp53\t", "would be a gene of the mapping but for"),
     ],
 )
 def test_a_variant_whose_gene_is_not_told_or_written_otherwise_is_refused(
@@ -238,6 +238,50 @@ def test_a_variant_whose_gene_is_not_told_or_written_otherwise_is_refused(
     with_genes(folder, pattern, other)
     with pytest.raises(InvalidInput, match=told):
         imported(folder)
+
+
+def nearly(folder: Path, name: str, pattern: str, other: str) -> None:
+    path = folder / name
+    changed = re.sub(pattern, other, path.read_text(), flags=re.MULTILINE)
+    assert changed != path.read_text()
+    path.write_text(changed)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "other", "key"),
+    [
+        ("data_mutations.txt", "^TP53\t", "Tp-53\t", "words"),
+        ("data_gene_panel_small.txt", "TP53", "tp53", "words"),
+        ("data_cna.txt", "^CDKN2A\t", "CDKN-2A\t", "words"),
+        ("data_mutations.txt", r"P-(\d{4})-T", r"P.\1.T", "identifiers"),
+        ("data_gene_panel_matrix.txt", r"P-000(\d)-T", r"P-\1-T", "identifiers"),
+        ("data_cna.txt", r"P-(\d{4})-T", r"P.\1.T", "identifiers"),
+        ("data_clinical_sample.txt", r"\bP-(\d{4})\t", r"P\1\t", "identifiers"),
+    ],
+)
+def test_of_genes_and_samples_that_are_nearly_written_so_the_mapping_says_what_they_are(
+    folder: Path, name: str, pattern: str, other: str, key: str
+) -> None:
+    """In every file of the folder; R writes points for dashes."""
+    nearly(folder, name, pattern, other)
+    with pytest.raises(InvalidInput, match=f'would be .*near_{key} = "alike"'):
+        imported(folder)
+    mapping = folder / "mapping.toml"
+    mapping.write_text(re.sub('(?m)^path = ".*"$', rf'\g<0>\nnear_{key} = "alike"', mapping.read_text()))
+    assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
+
+
+def test_a_gene_that_neither_a_variant_nor_a_panel_names_is_asked_of_the_mapping(folder: Path) -> None:
+    """It may have another symbol here (MLL2 is KMT2D), and everybody would have 0."""
+    nearly(folder, "data_mutations.txt", "^EGFR\t", "ERBB1\t")
+    assert imported(folder).table.to_pandas()["EGFR_mut"].max() == 0  # the panels have the symbol
+    for panel in folder.glob("data_gene_panel_*e.txt"), folder.glob("data_gene_panel_*l.txt"):
+        for path in panel:
+            path.write_text(path.read_text().replace("EGFR", "ERBB1"))
+    with pytest.raises(InvalidInput, match=r'no variant and no panel names EGFR: .*may_be_absent = \["EGFR"\]'):
+        imported(folder)
+    change(folder / "mapping.toml", (MUTATED, f'{MUTATED}\nmay_be_absent = ["EGFR"]'))
+    assert imported(folder).table.to_pandas()["EGFR_mut"].max() == 0
 
 
 @pytest.mark.parametrize(
@@ -296,7 +340,7 @@ def test_the_samples_that_the_head_of_the_mutations_lists_were_sequenced(folder:
     assert sequenced(folder) == {"P-0002", "P-0004"}
 
 
-@pytest.mark.parametrize("listed", ["", "p-0001-t1\tP-0001", "P-0001-T1A"])
+@pytest.mark.parametrize("listed", ["", "X-0001-T1\tP-0001", "P-0001-T1A"])
 def test_where_no_sample_of_the_study_was_sequenced_the_folder_is_refused(folder: Path, listed: str) -> None:
     panels = folder / "data_gene_panel_matrix.txt"
     panels.write_text("SAMPLE_ID\tmutations\n" + "".join(f"{each}\tSMALL\n" for each in listed.split()))

@@ -309,6 +309,7 @@ def test_who_is_left_out_for_a_missing_word_is_counted_apart(tmp_path: Path) -> 
     patients = WORDLESS.replace("3,alive,,2021-07-01", "3,,,2021-07-01")
     marker = 'codes = ["crp"]\nanalyte = "crp"'
     text = MAPPING.replace('patients = "patients"\n', 'patients = "patients"\nwithout_outcome = "leave_out"\n', 1)
+    text = text.replace('last_contact = ["seen"]', 'last_contact = ["seen"]\nmay_be_of_nobody = true')
     found = imported(tmp_path, CRP, unit="mg/l", marker=marker, patients=patients, mapping=text)
     assert found.report.left_out == {
         "os: a day of an event, and no word that there was one": 1,
@@ -369,7 +370,6 @@ def test_a_value_beyond_a_limit_that_is_missing_gives_its_place_to_none(
     [
         ("1,2021-01-01,crp,,", [np.nan, 0, 0]),  # a fact without a value, or a result that is pending
         ("1,2021-01-01,crp,pending,", [np.nan, 0, 0]),
-        ("1,2021-01-01,CRP,5,mg/l", [0, 0, 0]),  # another spelling of its code
         ("B,2021-01-01,crp,5,mg/l", [0, 0, 0]),
     ],
 )
@@ -386,23 +386,138 @@ def test_what_no_row_of_a_patient_tells_is_nobodys_only_if_the_mapping_says_so(
     np.testing.assert_array_equal(values(found), wanted)
 
 
-@pytest.mark.parametrize("codes", ['"e11.9"', '"e11*"', '"E11.9", "e11.9"'])
-def test_codes_that_differ_in_capitals_alone_are_told(codes: str, tmp_path: Path) -> None:
-    rows = HEADER + "1,2021-01-01,e11.9,1,mg/l\n2,2021-01-01,E11.9,1,mg/l\n3,2021-01-01,F1,1,mg/l\n"
-    found = imported(tmp_path, rows, unit="mg/l", marker=f'codes = [{codes}]\nwithout_row = "0"')
-    both = "E11.9" in codes
-    np.testing.assert_array_equal(values(found), [1, float(both), 0])
-    told = 'marker "value": 1 rows have a code that differs from its codes in capitals alone' in found.report.in_words
-    assert told is not both
+NEARLY = HEADER + "1,2021-01-01,e11.9,1,mg/l\n2,2021-01-01,{near},1,mg/l\n3,2021-01-01,F1,1,mg/l\n"
+"""A row of patient 2 whose code is nearly that of patient 1."""
 
 
-def test_rows_that_keep_leaves_out_for_their_capitals_alone_are_told(tmp_path: Path) -> None:
-    rows = HEADER + "1,2021-01-01,e11.9,1,mg/l\n2,2021-01-01,E11.9,1,mg/l\n3,2021-01-01,F1,1,mg/l\n"
-    for listed, told in ("E11*", True), ('E11*", "e11*', False):
-        source = f'keep = {{ code = ["{listed}"] }}'
-        found = imported(tmp_path, rows, unit="mg/l", marker='codes = ["E11.9"]', source=source)
-        words = 'keep: 1 rows differ from its words of "code" in capitals alone, and are not kept'
-        assert (words in found.report.in_words) is told
+@pytest.mark.parametrize("near", ["E11.9", "e119", "E 11.9", "e11-9"])
+@pytest.mark.parametrize("codes", ["e11.9", "e11.*"])
+@pytest.mark.parametrize("without", ['without_row = "0"', ""])
+def test_of_a_code_that_is_nearly_written_so_the_mapping_says_whether_it_is_one(
+    near: str, codes: str, without: str, tmp_path: Path
+) -> None:
+    rows, marker = NEARLY.format(near=near), f'codes = ["{codes}"]\n{without}'
+    (fault,) = faults(tmp_path, rows, unit="mg/l", marker=marker)
+    assert (fault.where, fault.count) == ('laboratory.csv: column "code"', 1)
+    assert 'near_words = "alike"' in fault.remedy
+    none = 0 if without else np.nan
+    for said, second in (("alike", 1), ("differ", none)):
+        found = imported(tmp_path, rows, unit="mg/l", marker=marker, source=f'near_words = "{said}"')
+        np.testing.assert_array_equal(values(found), [1, second, none])
+    both = imported(tmp_path, rows, unit="mg/l", marker=f'codes = ["{codes}", "{near}"]\n{without}')
+    np.testing.assert_array_equal(values(both), [1, 1, none])
+
+
+def test_a_code_that_the_mapping_names_elsewhere_is_no_slip_of_the_pen(tmp_path: Path) -> None:
+    rows = HEADER + "1,2021-01-01,Na,140,mg/l\n2,2021-01-01,NA,7,mg/l\n"
+    marker = 'codes = ["Na"]\n[[marker]]\nname = "other"\nsource = "laboratory"\ncodes = ["NA"]'
+    other = SCHEMA[SCHEMA.index("[[marker]]") :].replace('"value"', '"other"')
+    found = imported(tmp_path, rows, unit="mg/l", marker=marker, schema=SCHEMA + other).table.to_pandas()
+    np.testing.assert_array_equal(found[["value", "other"]], [[140, np.nan], [np.nan, 7], [np.nan, np.nan]])
+
+
+@pytest.mark.parametrize("listed", ["E11*", "E11.9"])
+def test_of_a_row_that_keep_nearly_names_the_mapping_says_whether_it_is_kept(listed: str, tmp_path: Path) -> None:
+    rows, marker = NEARLY.format(near="E11.9"), 'codes = ["e11.9", "E11.9"]'
+    keep = f'keep = {{ code = ["{listed}"] }}'
+    with pytest.raises(InvalidInput, match=r"would be a word of keep but for .*\(1 row\).*near_words"):
+        imported(tmp_path, rows, unit="mg/l", marker=marker, source=keep)
+    for said, first in (("alike", 1.0), ("differ", np.nan)):
+        found = imported(tmp_path, rows, unit="mg/l", marker=marker, source=f'{keep}\nnear_words = "{said}"')
+        np.testing.assert_array_equal(values(found), [first, 1, np.nan])
+
+
+def test_rows_that_keep_nothing_in_a_column_of_keep_are_told(tmp_path: Path) -> None:
+    rows = CRP + "1,2021-01-01,,9,mg/l\n"
+    marker, keep = 'codes = ["crp"]\nanalyte = "crp"', 'keep = { code = ["crp"] }'
+    found = imported(tmp_path, rows, unit="mg/l", marker=marker, source=keep)
+    assert 'keep: 1 rows have nothing in "code", and are not kept' in found.report.in_words
+
+
+def test_a_code_that_nothing_has_is_a_fault_where_a_missing_row_means_something(tmp_path: Path) -> None:
+    """Here it may have another name, and whoever has it would count as without."""
+    marker = 'codes = ["crp", "crq", "c-p*"]\nanalyte = "crp"\n'
+    imported(tmp_path, CRP, unit="mg/l", marker=marker)
+    (fault,) = faults(tmp_path, CRP, unit="mg/l", marker=f'{marker}without_row = "0"')
+    assert fault.what.startswith("there is no row of crq, c-p*")
+    assert 'may_be_absent = ["crq", "c-p*"]' in fault.remedy
+    imported(tmp_path, CRP, unit="mg/l", marker=f'{marker}without_row = "0"\nmay_be_absent = ["crq", "c-p*"]')
+    for said, word in (("crr", "names what is no code"), ("crq", "without without_row")):
+        text = marker + f'may_be_absent = ["{said}"]' + ('\nwithout_row = "0"' if said == "crr" else "")
+        with pytest.raises(InvalidInput, match=f"may_be_absent: .*{word}"):
+            imported(tmp_path, CRP, unit="mg/l", marker=text)
+
+
+def test_rows_that_all_lie_outside_of_the_window_tell_nothing(tmp_path: Path) -> None:
+    rows = HEADER + "1,2019-01-01,crp,5,mg/l\n2,2019-01-01,crp,7,mg/l\n"
+    marker = 'codes = ["crp"]\nwindow = [-30, 0]\nwithout_row = "0"'
+    (fault,) = faults(tmp_path, rows, unit="mg/l", marker=marker)
+    assert fault.what.startswith("is told by no row of any patient in its window")
+    assert values(imported(tmp_path, rows, unit="mg/l", marker=f"{marker}\nmay_be_of_nobody = true")) == [0, 0, 0]
+
+
+def test_a_row_of_a_patient_that_does_not_say_what_it_is_of_is_a_fault_where_a_missing_row_means_something(
+    tmp_path: Path,
+) -> None:
+    rows = CRP + "3,2021-01-01,,5,mg/l\nX,2021-01-01,,5,mg/l\n"
+    marker = 'codes = ["crp"]\nanalyte = "crp"'
+    imported(tmp_path, rows, unit="mg/l", marker=marker)
+    with pytest.raises(InvalidInput, match=r"has no code, or none of the usual .*\(1 row\).*without_code"):
+        imported(tmp_path, rows, unit="mg/l", marker=f'{marker}\nwithout_row = "0"')
+    left_out = 'without_code = "leave_out"'
+    found = imported(tmp_path, rows, unit="mg/l", marker=f'{marker}\nwithout_row = "0"', source=left_out)
+    assert values(found)[2] == 70
+    assert "1 rows of patients have no code" in found.report.in_words
+
+
+def test_that_nobody_has_an_event_is_asked_of_the_mapping(tmp_path: Path) -> None:
+    """A table of deaths that was not exported would make everybody live."""
+    patients = PATIENTS.replace("1,dead,2021-06-01", "1,alive,")
+    (fault,) = faults(tmp_path, CRP, unit="mg/l", marker='codes = ["crp"]\nanalyte = "crp"', patients=patients)
+    assert (fault.where, fault.what) == ('patients.csv: outcome "os"', "is an event of no patient")
+    mapping = MAPPING.replace('last_contact = ["seen"]', 'last_contact = ["seen"]\nmay_be_of_nobody = true')
+    marker = 'codes = ["crp"]\nanalyte = "crp"'
+    found = imported(tmp_path, CRP, unit="mg/l", marker=marker, patients=patients, mapping=mapping)
+    assert found.report.outcomes[0].events == 0
+
+
+@pytest.mark.parametrize("names", [("A1", "a-2"), ("A 001", "A/0002"), ("A_001", "A002")])
+def test_of_an_identifier_that_is_nearly_a_patients_the_mapping_says_whose_it_is(
+    names: tuple[str, str], tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInput, match=rf"{SPELT} \(2 rows\).*near_identifiers"):
+        of_names(tmp_path, names, "", "")
+    for said, wanted in (("alike", 5.0), ("differ", np.nan)):
+        found = values(of_names(tmp_path, names, "", f'near_identifiers = "{said}"'))
+        np.testing.assert_array_equal(found, [wanted, wanted, np.nan])
+
+
+def test_whose_identifiers_have_their_marks_elsewhere_are_others(tmp_path: Path) -> None:
+    patients = PATIENTS.replace("\n1,", "\n1-11,")
+    rows = HEADER + "11-1,2021-01-01,crp,5,mg/l\n1-11,2021-01-01,crp,7,mg/l\n"
+    found = imported(tmp_path, rows, unit="mg/l", marker='codes = ["crp"]', patients=patients)
+    assert values(found)[0] == 7
+    with pytest.raises(InvalidInput, match=r"would be of several patients .*\(1 row\)"):
+        imported(
+            tmp_path,
+            rows + "111,2021-01-01,crp,5,mg/l\n",
+            unit="mg/l",
+            marker='codes = ["crp"]',
+            patients=patients + "11-1,alive,,2021-07-01,2021-01-01\n",
+            source='near_identifiers = "alike"',
+        )
+
+
+def test_patients_who_are_nearly_one_are_one_or_two_as_the_mapping_says(tmp_path: Path) -> None:
+    patients = PATIENTS + "02,alive,,2021-07-01,2021-01-01\n"
+    marker = 'codes = ["crp"]\nanalyte = "crp"'
+    with pytest.raises(InvalidInput, match=r"would be another patient's but for .*\(2 rows\).*near_identifiers"):
+        imported(tmp_path, CRP, unit="mg/l", marker=marker, patients=patients)
+    for said, wanted in (("alike", 3), ("differ", 4)):
+        own = MAPPING.replace('path = "patients.csv"', f'path = "patients.csv"\nnear_identifiers = "{said}"')
+        both = f'near_identifiers = "{said}"'
+        found = imported(tmp_path, CRP, unit="mg/l", marker=marker, patients=patients, mapping=own, source=both)
+        assert found.report.patients == wanted
 
 
 def test_one_row_with_a_value_tells_that_others_have_none(tmp_path: Path) -> None:
@@ -417,7 +532,7 @@ def test_a_row_without_a_day_may_lie_in_the_window_so_that_nothing_stands_for_no
     np.testing.assert_array_equal(values(imported(tmp_path, rows, unit="mg/l", marker=marker)), [np.nan, 7, 0])
 
 
-SPELT = "would be of a patient but for leading zeros, capitals or blanks"
+SPELT = "would be of a patient but for capitals, blanks, punctuation or leading zeros"
 MEANT = "is of nobody in the study, where a patient without a row has something"
 UNMET = "is of nobody in the study in any row, where"
 NOT_THERE = "no row is of a patient of the study: do both tables"

@@ -9,7 +9,7 @@ Format: FHIR R4 data types, https://hl7.org/fhir/R4/datatypes.html.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from oncofed.client.importing.fhir.files import Json
@@ -91,6 +91,11 @@ def codes(concept: Json, *, preferred: re.Pattern[str] | str, only: re.Pattern[s
         return list(dict.fromkeys(each.code.upper() if is_of(each.system, ICD_10) else each.code for each in chosen))
     first = found[0].code if found else text_of(concept, "text")
     return [] if first is None else [first]
+
+
+def or_none(found: Sequence[str]) -> Sequence[str | None]:
+    """A row for each; and one for what has none."""
+    return found or (None,)
 
 
 def is_of(system: str, wanted: re.Pattern[str] | str) -> bool:

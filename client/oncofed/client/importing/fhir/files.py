@@ -17,7 +17,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -48,10 +48,11 @@ _BLANK = b" \t\r\n"
 
 @dataclass(frozen=True)
 class Entry:
-    """A resource, and the address that its bundle gives it."""
+    """A resource, the address that its bundle gives it, and the file in which it is, below the folder."""
 
     resource: Json
     full_url: str | None = None
+    path: str = ""
 
 
 @dataclass
@@ -66,7 +67,9 @@ class FhirFiles:
         paths = self._paths()
         for number, path in enumerate(paths, start=1):
             shown = path.name if _PUBLIC_NAME.fullmatch(path.name) else f"file {number} of {len(paths)} by name"
-            yield from self._of_file(path, f"{self.path.name}: {shown}")
+            below = path.relative_to(self.path).as_posix()
+            for entry in self._of_file(path, f"{self.path.name}: {shown}"):
+                yield replace(entry, path=below)
 
     def _paths(self) -> list[Path]:
         if self.path.is_dir():

@@ -31,11 +31,12 @@ class FhirFolders:
         wanted = list(dict.fromkeys(Wanted(each.part, each.system) for each in alike))
         clock = Clock(zone_of(alike[0]), _stand_ins(alike))
         one_server = any(each.one_server for each in alike)
-        found = FhirFolder(path, wanted, self._today, clock, one_server)
+        servers = {address: files for each in alike for address, files in each.servers.items()}
+        found = FhirFolder(path, wanted, self._today, clock, one_server, servers)
         if not clock.undecided:
             return found
         del found  # two of them would take twice the memory
-        return FhirFolder(path, wanted, self._today, clock.decided(), one_server)
+        return FhirFolder(path, wanted, self._today, clock.decided(), one_server, servers)
 
     def table(self, source: Source, columns: Sequence[str]) -> FhirTable:
         """columns: that the mapping reads. Raises InvalidInput."""

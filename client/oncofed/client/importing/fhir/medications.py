@@ -43,7 +43,10 @@ def codes_of_medication(entry: Entry, wanted: Sequence[Wanted]) -> tuple[_Codes,
 
 @dataclass(frozen=True, eq=False)
 class Drugs:
-    """Rows, those of a medication with several codes once for each; and their codes. notes: for people."""
+    """Rows, those of a medication with several codes once for each; and their codes, none for what nobody can name.
+
+    notes: for people.
+    """
 
     rows: Place
     codes: pd.Series
@@ -90,8 +93,8 @@ class Medications:
         told = [self._found(known, text, home) if text.startswith(REFERRED) else (text,) for text in texts]
         whole = [self._whole(known, codes or (), home) for codes in told]
         meant = [
-            None if codes is None else with_ingredients
-            for codes, (with_ingredients, _) in zip(told, whole, strict=True)
+            None if codes is None else with_ingredients + ((None,) if gone else ())
+            for codes, (with_ingredients, gone) in zip(told, whole, strict=True)
         ]
         places = table.places("code", rows)
         flat: list[str | None] = [code for codes in meant for code in codes or (None,)]

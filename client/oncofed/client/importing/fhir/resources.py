@@ -35,6 +35,7 @@ from oncofed.client.importing.fhir.elements import (
     has_code,
     object_of,
     objects_of,
+    or_none,
     reference_in,
     reference_of,
     text_of,
@@ -172,7 +173,8 @@ def told_by(resource: Json, wanted: Sequence[Wanted], today: date) -> Told:
         if kind in _TYPES[each.part]:
             found = [*_ROWS[each.part](resource, each.system)]
             rows += [(place, row) for row in found]
-            if each.part in _USUAL and not (found and _has_code_of(resource, *_USUAL[each.part], each.system)):
+            named = each.part in _USUAL and any(row[COLUMNS[each.part].index("code")] for row in found)
+            if each.part in _USUAL and not (named and _has_code_of(resource, *_USUAL[each.part], each.system)):
                 codeless.append(place)
     dead, death = _death(resource)
     contact = _day_of_condition(resource) if kind == "Condition" else day_of(resource, *_contact_of(resource, today))
@@ -268,8 +270,7 @@ def _condition(resource: Json, system: str | None) -> Iterator[Row]:
     ]
     icd_o_3 = [found for each in [code, *sites] if (found := code_of(each, ICD_O_3)) is not None]
     day = _day_of_condition(resource)
-    told: list[str | None] = [*codes(code, preferred=ICD_10, only=system)]
-    for each in told or ([] if system else [None]):
+    for each in or_none(codes(code, preferred=ICD_10, only=system)):
         yield (
             *(day, day_of(resource, "onsetDateTime", "onsetPeriod.start"), day_of(resource, "recordedDate")),
             *(each, code_of(code, SNOMED), _first(icd_o_3), _first(morphology), _first_code(sites), _first(stage)),
@@ -289,10 +290,14 @@ def _observation(resource: Json, system: str | None) -> Iterator[Row]:
     )
     components = objects_of(resource, "component")
     found = found_of(resource)
-    for holder in [*([resource] if found is not None or not components else []), *components]:
-        told = found_of(holder) or Found(None)
-        for code in codes(object_of(holder, "code"), preferred=LOINC, only=system):
-            yield day, code, told.value, told.unit, told.text, *shared
+    holders = [*([resource] if found is not None or not components else []), *components]
+    listed = [(codes(object_of(each, "code"), preferred=LOINC, only=system), each) for each in holders]
+    if not any(told for told, _ in listed):
+        yield day, None, None, None, None, *shared
+    for own, holder in listed:
+        value = found_of(holder) or Found(None)
+        for code in own:
+            yield day, code, value.value, value.unit, value.text, *shared
 
 
 _VARIANT, _REGION, _GENE = (LOINC, "69548-6"), (LOINC, "53041-0"), (LOINC, "48018-6")
@@ -320,7 +325,7 @@ def _procedure(resource: Json, system: str | None) -> Iterator[Row]:
         *(_words(code), _first_code(concepts_of(resource, "category")), text_of(resource, "status")),
         _first_code(concepts_of(resource, "bodySite")),
     )
-    for each in codes(code, preferred=OPS, only=system):
+    for each in or_none(codes(code, preferred=OPS, only=system)):
         yield day_of(resource, *_PERFORMED), day_of(resource, "performedPeriod.end"), each, "1", *shared
 
 
@@ -341,7 +346,7 @@ def _medication(resource: Json, system: str | None) -> Iterator[Row]:
         drug = {"code": {"text": display}}
     words = _words(object_of(drug, "code"))
     shared = (words, _first_code(concepts_of(resource, "category")), text_of(resource, "status"))
-    for each in [referred] if referred is not None else medication_codes(drug, system, inside):
+    for each in or_none([referred] if referred is not None else medication_codes(drug, system, inside)):
         yield day_of(resource, *_EFFECTIVE), day_of(resource, "effectivePeriod.end"), each, "1", *shared
 
 

@@ -17,6 +17,10 @@ from oncofed.cohort.text_form import Encoding
 from oncofed.errors import Fault
 
 PATIENT, LAST_CONTACT = "patient", "last_contact"
+UNCODED, NO_ROW = "?without a code", 2
+"""Of a table of codes: whether nobody can say of which code a row is, as 0 or 1; or NO_ROW, since it is one for that
+alone.
+"""
 _FIXED = ("patient", "date", "code", "value", "unit", "separator", "comment", "thousands", "numbered", "file", "panels")
 _LIKE_ICD_10 = re.compile(r"[a-z]\d", re.ASCII)
 
@@ -44,6 +48,11 @@ def _as_told(part: Part, column: str, words: tuple[str, ...]) -> tuple[str, ...]
     return tuple(dict.fromkeys([*words, *(word.upper() for word in words if _LIKE_ICD_10.match(word))]))
 
 
+def has_rows_without_code(source: Source) -> bool:
+    """Whether what has no code is a row all the same: a diagnosis is one, but of no code of a system that is named."""
+    return source.part is Part.FHIR_CONDITIONS and source.system is None
+
+
 def columns_of(source: Source) -> tuple[str, ...]:
     """Of the table of a source of FHIR resources; of variants, beside those of genes."""
     if source.part is Part.FHIR_VARIANTS:
@@ -55,6 +64,8 @@ def columns_of(source: Source) -> tuple[str, ...]:
 def faults_of_fhir(where: str, source: Source) -> Iterator[Fault]:
     """source: as the file has it."""
     if not source.part.is_fhir:
+        if source.servers:
+            yield Fault(f"{where}, servers", "has no meaning for this part", "Remove it.")
         return
     for key in _FIXED:
         if getattr(source, key) is not None:
@@ -62,6 +73,9 @@ def faults_of_fhir(where: str, source: Source) -> Iterator[Fault]:
             yield Fault(f"{where}, {key}", "is not used here", remedy)
     if source.encoding is not Encoding.UTF_8:
         yield Fault(f"{where}, encoding", "is not used here", "Remove it: FHIR resources are written in UTF-8.")
+    for address in source.servers:
+        if not address.startswith(("http://", "https://")):
+            yield Fault(f"{where}, servers", "has what is no address", "Write each as https://our.example/fhir.")
     columns = columns_of(source)
     if source.system is not None and "code" not in columns:
         yield Fault(f"{where}, system", "has no meaning for this part", "Remove it.")

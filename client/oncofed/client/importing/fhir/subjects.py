@@ -162,7 +162,7 @@ class Persons:
         if reference.startswith("?"):
             system, _, value = reference.removeprefix("?").rpartition("|")
             return Meant(value if system == self.identifier else None)
-        return Meant(None, tail is not None or reference.startswith("urn:"))
+        return Meant(None, tail is not None or reference.startswith(("urn:", "Patient/")))
 
     def _place(self, reference: str) -> int | None:
         found = self.by_name.get(reference)

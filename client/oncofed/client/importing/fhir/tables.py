@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -35,21 +35,29 @@ from oncofed.client.importing.fhir.resources import (
     is_not_so,
     told_by,
 )
-from oncofed.client.importing.fhir.servers import Servers, server_of
-from oncofed.client.importing.fhir.source import LAST_CONTACT, PATIENT, columns_of
+from oncofed.client.importing.fhir.servers import Apart, Servers, refuse_ids_of_several, server_of
+from oncofed.client.importing.fhir.source import (
+    LAST_CONTACT,
+    NO_ROW,
+    PATIENT,
+    UNCODED,
+    columns_of,
+    has_rows_without_code,
+)
 from oncofed.client.importing.fhir.subjects import Person, Persons, person
 from oncofed.client.importing.fhir.text_columns import Place, TextColumns, Texts, coded, numbers_in
 from oncofed.client.importing.fhir.variants import by_gene
-from oncofed.client.importing.fhir.vital_status import vital_status
+from oncofed.client.importing.fhir.vital_status import deaths_of_nobody, filled, vital_status
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_choices import Part
 from oncofed.client.importing.moments import UNSAID
-from oncofed.client.importing.partial_dates import PartialDate, is_partial, whole_day
+from oncofed.client.importing.partial_dates import PartialDate, is_partial, of_partial_days, whole_day
 from oncofed.client.importing.readings import Column
 from oncofed.errors import Fault, InvalidInput
 
 _ONE_SERVER = (
-    "Import the resources of one server at a time. If an id is one resource's everywhere here: one_server = true."
+    "Name each server, with the files that are its, under servers. If an id is one resource's everywhere here: "
+    "one_server = true."
 )
 _KEEP_ONE = "Keep one of each, or export them with meta.versionId or meta.lastUpdated."
 _UNLIKE = "patients, births, genders or drugs, as of several servers"
@@ -76,7 +84,8 @@ class FhirTable:
 class FhirFolder:
     """What a folder holds for the tables that are wanted. Reading it raises InvalidInput with all its faults.
 
-    today  nobody was seen later. clock: of the hospital. one_server: whether the mapping says that all ids are of one.
+    today       nobody was seen later. clock: of the hospital.
+    one_server  whether the mapping says that all ids are of one. servers: that it names, if it does: ids are apart.
     """
 
     path: Path
@@ -84,6 +93,7 @@ class FhirFolder:
     today: date
     clock: Clock
     one_server: bool = False
+    servers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     tables: list[TextColumns] = field(init=False)
     register: Register = field(init=False, default_factory=Register)
 
@@ -100,6 +110,7 @@ class FhirFolder:
         self._servers = Servers()
         self._abouts, self._about = Texts(), array("i")  # by resource
         self._other = 0  # resources of types that are not read
+        self._apart = Apart(self.servers) if self.servers else None
         self._read()
 
     # --- reading
@@ -110,7 +121,7 @@ class FhirFolder:
         for entry in files.entries():
             if entry.resource["resourceType"] in KNOWN:
                 try:
-                    self._add(entry)
+                    self._add(entry if self._apart is None else self._apart.of(entry))
                 except OtherForm as other:
                     wrong[f"{entry.resource['resourceType']}.{other}"] += 1
             else:
@@ -129,7 +140,9 @@ class FhirFolder:
         urns = Counter(
             name for _, name in {(each.id, name) for each in kept for name in each.names if name.startswith("urn:")}
         )
-        if self._servers.are_several and not self.one_server:
+        if self._apart is not None:
+            faults += self._apart.faults(self.path)
+        elif self._servers.are_several and not self.one_server:
             what = "holds resources of several servers, or may hold some, whose ids mean different people and drugs"
             faults.append(Fault(name, what, _ONE_SERVER))
         for count, what, remedy in (
@@ -176,10 +189,12 @@ class FhirFolder:
         versioned = resource if own is not None else {key: each for key, each in resource.items() if key != "meta"}
         of_whom = None if who is None else replace(who, names=())
         given = reference_in(object_of(resource, "medicationReference"))
-        self._servers.add(entry.full_url, subject=told.subject, drug=given, is_patient=who is not None)
+        if self._apart is None:
+            self._servers.add(entry.full_url, subject=told.subject, drug=given, is_patient=who is not None)
         number = self.register.add(versioned, name=name, content=(told, not_so, of_whom, drug))
         of_what = told.subject if who is None and drug is None else repr((who and (who.born, who.gender), drug))
-        self._about.append(self._abouts.of(server_of(entry.full_url) or of_what))
+        server = server_of(entry.full_url) if self._apart is None else "the one of its id"
+        self._about.append(self._abouts.of(server or of_what))
         self._not_so.append(not_so)
         self._issued.append(told.issued)
         for place in told.codeless:
@@ -214,6 +229,7 @@ class FhirFolder:
         place = self.wanted.index(Wanted(source.part, source.system))
         kept = self._current_persons()
         kept.sort(key=lambda pair: (pair[1].id or "", pair[1].names))
+        refuse_ids_of_several(self.path.name, [each.id for _, each in kept], identifier=source.identifier)
         persons = Persons([each for _, each in kept], identifier=source.identifier, home=self._home)
         kinds = KINDS[source.part].split("/")
         notes = list(self._notes_of([*kinds, *(["Medication"] if source.part is Part.FHIR_MEDICATIONS else [])]))
@@ -230,9 +246,10 @@ class FhirFolder:
                 frame[LAST_CONTACT] = frame[PATIENT].map(contacts).astype(object)
         else:
             frame = self._rows_of(place, persons, source, notes)
+        where = f"{self.path.name} ({'/'.join(kinds)})"
         if source.part is Part.FHIR_VARIANTS:
-            frame = by_gene(frame, [each for each in columns if each not in columns_of(source)], notes)
-        return FhirTable(frame, f"{self.path.name} ({'/'.join(kinds)})", tuple(notes), shared.contested)
+            frame = by_gene(frame, [each for each in columns if each not in columns_of(source)], source, where, notes)
+        return FhirTable(frame, where, tuple(notes), shared.contested)
 
     def _notes_of(self, kinds: Sequence[str]) -> Iterator[str]:
         if self._other and kinds == ["Patient"]:
@@ -281,6 +298,11 @@ class FhirFolder:
                 columns[name] = codes
             else:
                 columns[name] = table.cells(name, rows)
+        if source.code is not None or source.part is Part.FHIR_CONDITIONS:
+            codeless = np.isin(table.resource[rows], numbers_in(self._codeless[place], np.int32))
+            none = columns["code"].isna().to_numpy()
+            no_row = codeless & none & (not has_rows_without_code(source))
+            columns[UNCODED] = pd.Series(np.where(no_row, NO_ROW, codeless | none))
         return pd.DataFrame(columns)
 
     def _notes_of_rows(self, place: int, source: Source, rows: Place) -> Iterator[str]:
@@ -298,7 +320,7 @@ class FhirFolder:
     def _days(table: TextColumns, name: str, rows: Place, source: Source, notes: list[str]) -> pd.Series:
         becomes = source.partial_dates or PartialDate.FAULT
         partial = np.array([*map(is_partial, table.texts(name)), False], dtype=np.bool_)
-        notes += _of_partial_days(int(partial[table.places(name, rows)].sum()), name, becomes)
+        notes += of_partial_days(int(partial[table.places(name, rows)].sum()), name, becomes)
         return table.cells(name, rows, told=lambda text: whole_day(text, becomes))
 
     def _patients(
@@ -314,7 +336,8 @@ class FhirFolder:
         rows = all_rows[own]
         identities = [persons.identity(place) for place in own]
         by_identity = {identity: place for place, identity in enumerate(identities) if identity is not None}
-        elsewhere = self._deaths_elsewhere(persons, by_identity)
+        elsewhere, of_nobody = self._deaths_elsewhere(persons, by_identity)
+        notes += deaths_of_nobody(of_nobody, self.path.name, source)
         merged = [place for place in range(len(numbers)) if persons.final(place) != place]
         after_of = [by_identity.get(persons.identity(place) or "") for place in merged]
         told = zip(*(_listed(table.cells(name, all_rows[merged])) for name in ("deceased", "death_date")), strict=True)
@@ -336,20 +359,25 @@ class FhirFolder:
                 continue
             else:
                 told_before = zip(after_of, _listed(table.cells(name, all_rows[merged])), strict=True)
-                texts = _filled(_listed(table.cells(name, rows)), told_before)
+                texts = filled(_listed(table.cells(name, rows)), told_before)
                 cells = _whole_days(texts, name, source, notes) if name in DAYS else pd.Series(texts, dtype=object)
             columns[name] = cells.iloc[index].reset_index(drop=True)
         return pd.DataFrame(columns)
 
-    def _deaths_elsewhere(self, persons: Persons, by_identity: Mapping[str, int]) -> dict[int, frozenset[str]]:
-        """By the place of the patient, the days that resources of other types tell."""
+    def _deaths_elsewhere(
+        self, persons: Persons, by_identity: Mapping[str, int]
+    ) -> tuple[dict[int, frozenset[str]], int]:
+        """By the place of the patient, the days that resources of other types tell; and how many are of nobody here."""
         found: dict[int, frozenset[str]] = {}
+        of_nobody = 0
         for subject, day, number in self._deaths:
             meant = persons.meant(self._subjects.listed[subject]).identity
             if self.current[number] and meant is not None and meant in by_identity:
                 place = by_identity[meant]
                 found[place] = found.get(place, frozenset()) | ({day} if day is not None else frozenset())
-        return found
+            else:
+                of_nobody += bool(self.current[number])
+        return found, of_nobody
 
     def _last_contacts(self, persons: Persons, notes: list[str]) -> dict[str | None, str]:
         found = self._contacts.last(self.current, self._subjects.listed, persons)
@@ -361,32 +389,11 @@ class FhirFolder:
         return found.days
 
 
-def _of_partial_days(count: int, column: str, becomes: PartialDate) -> Iterator[str]:
-    if count and becomes is not PartialDate.FAULT:
-        taken = "missing" if becomes is PartialDate.MISSING else f"the {becomes.value} day of it"
-        yield f'{count:,} days of "{column}" are told as a month or a year, and become {taken}'
-
-
 def _whole_days(days: Sequence[str | None], name: str, source: Source, notes: list[str]) -> pd.Series:
     becomes = source.partial_dates or PartialDate.FAULT
-    notes += _of_partial_days(sum(day is not None and is_partial(day) for day in days), name, becomes)
+    notes += of_partial_days(sum(day is not None and is_partial(day) for day in days), name, becomes)
     return pd.Series([None if day is None else whole_day(day, becomes) for day in days], dtype=object)
 
 
 def _listed(cells: pd.Series) -> list[str | None]:
     return [cell if isinstance(cell, str) else None for cell in cells]
-
-
-def _filled(texts: list[str | None], before: Iterable[tuple[int | None, str | None]]) -> list[str | None]:
-    """(patients,) where the patient's own resource says nothing: what those say, as one, whom the patient replaces.
-
-    before  by the place of the patient who replaces them.
-    """
-    said: dict[int, set[str]] = {}
-    for place, text in before:
-        if place is not None and text is not None:
-            said.setdefault(place, set()).add(text)
-    return [
-        next(iter(said.get(place, ()))) if text is None and len(said.get(place, ())) == 1 else text
-        for place, text in enumerate(texts)
-    ]

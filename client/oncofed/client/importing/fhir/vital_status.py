@@ -6,8 +6,12 @@ A patient counts as dead if any resource says so, and as alive if none does. Sev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.mapping_choices import Without
+from oncofed.errors import Fault, InvalidInput
 
 
 @dataclass(frozen=True)
@@ -53,3 +57,31 @@ def vital_status(
 def _compatible(days: set[str]) -> set[str]:
     """Without those that are the month or the year of another."""
     return {day for day in days if not any(other.startswith(f"{day}-") for other in days)}
+
+
+def deaths_of_nobody(count: int, where: str, source: Source) -> list[str]:
+    """What people should know of so many that other resources tell of no patient. Raises InvalidInput, unless the
+    mapping leaves others out: whoever died would be alive.
+    """
+    if not count:
+        return []
+    what = "resources tell the death of nobody among the patients"
+    if source.of_nobody is Without.FAULT:
+        remedy = 'Export their patients, too. If they are others: of_nobody = "leave_out" in the source of patients.'
+        raise InvalidInput([Fault(f"{where} (Patient)", what, remedy, count)])
+    return [f"{count:,} {what}, and do not count"]
+
+
+def filled(texts: list[str | None], before: Iterable[tuple[int | None, str | None]]) -> list[str | None]:
+    """(patients,) where the patient's own resource says nothing: what those say, as one, whom the patient replaces.
+
+    before  by the place of the patient who replaces them.
+    """
+    said: dict[int, set[str]] = {}
+    for place, text in before:
+        if place is not None and text is not None:
+            said.setdefault(place, set()).add(text)
+    return [
+        next(iter(said.get(place, ()))) if text is None and len(said.get(place, ())) == 1 else text
+        for place, text in enumerate(texts)
+    ]
