@@ -127,6 +127,7 @@ class HospitalPrognosis:
     weight_noise  what noise of training alone makes of a weight (`explanation.training_noise`); None: not known.
     decided       what the hospital says is to be applied; None of a simulation, where nobody decides: what fits.
     assays        what is measured together, with price and days; empty where nothing says so.
+    options       two treatment options that the study compared, by their names; None: it compared none.
     """
 
     site: str
@@ -143,6 +144,7 @@ class HospitalPrognosis:
     weight_noise: float | None = None
     decided: Decided | None = None
     assays: tuple[Assay, ...] = ()
+    options: tuple[str, str] | None = None
     _rows: dict[str, int] = field(init=False, repr=False)
     _rows_by_any_case: dict[str, int | None] = field(init=False, repr=False)
     _endpoints: dict[int, EndpointPrognosis] = field(init=False, repr=False, default_factory=dict)

@@ -18,7 +18,14 @@ from oncofed.client.pages.missing_markers import completeness
 from oncofed.client.pages.next_measurement import Unsaid
 from oncofed.client.pages.patient_pages import Clinician, endpoint_number, opened_row
 from oncofed.client.pages.patient_view import leaves_out_deaths, outlook
-from oncofed.client.pages.patient_words import answer, asked_moment, completeness_words, headline, in_years, of_a_hundred
+from oncofed.client.pages.patient_words import (
+    answer,
+    asked_moment,
+    completeness_words,
+    headline,
+    in_years,
+    of_a_hundred,
+)
 from oncofed.client.pages.rendering import page
 from oncofed.client.pages.twin_view import Layer, NotSaid, ToMeasure, twin_view
 from oncofed.client.pages.viewing_record import TWIN
@@ -123,6 +130,7 @@ def twin(visit: Clinician, word: str, endpoint: str = "0") -> Response:
         "hardly": view.hardly,
         "whys": _whys(view.not_said, say),
         "priced": view.priced,
+        "options": hospital.options,
         "treatments": hospital.treatments,
         "floor": hospital.smallest_group,
     }

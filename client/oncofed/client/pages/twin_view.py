@@ -40,8 +40,8 @@ _MOST_DONORS = 200
 _LARGEST = 50.0
 """Of a log hazard: nobody lives through an interval with that many events."""
 _TAIL = 0.1
-_SEEN = 0.005
-"""Of a share: half a patient of a hundred."""
+_SEEN = 0.01
+"""Of a share: one patient of a hundred."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class TwinView:
 
     @property
     def hardly(self) -> int:
-        """Markers that would hardly move the prognosis."""
+        """Markers of which it cannot be said that they would move the prognosis so that a reader sees it."""
         return sum(each.markers for each in self.to_measure if not each.moves)
 
     @property
@@ -269,9 +269,7 @@ def _named(hospital: HospitalPrognosis, known: Sequence[int], say: Language) -> 
     return tuple(dict.fromkeys(marker_label(each, say=say) for each in found if each is not None))
 
 
-def _layers(
-    hospital: HospitalPrognosis, row: int, found: Outlook, peers: Peers, say: Language
-) -> tuple[Layer, ...]:
+def _layers(hospital: HospitalPrognosis, row: int, found: Outlook, peers: Peers, say: Language) -> tuple[Layer, ...]:
     """All kinds of data of the study, in its own order: history, laboratory, ... protein; treatments last."""
     prognosis, disclosure = found.endpoint, hospital.disclosure
     kinds = {marker.name: marker.modality for marker in hospital.schema.markers}
@@ -290,4 +288,3 @@ def _layers(
         total = totals[kind]
         layers.append(Layer(total, in_words(total.log_hazard_ratio / alone) if alone else "", usual))
     return tuple(layers)
-
