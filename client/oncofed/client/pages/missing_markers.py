@@ -13,6 +13,7 @@ A range says how much the model's answer could change. It does not say that the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -69,7 +70,7 @@ def could_change(
 ) -> tuple[CouldChange, ...]:
     """What is missing, the widest range first; what cannot be said comes last. slope: of the page's hazard ratios."""
     groups, own = missing_groups(hospital, row, say), hospital.encoded(row)
-    filled = [with_results(hospital, row, members, peers, most=_MOST_DONORS).encoded for members, _, _ in groups]
+    filled = [with_results(hospital, own, members, peers, most=_MOST_DONORS).encoded for members, _, _ in groups]
     ratio = _log_hazard_ratio(hospital, np.concatenate([own, *filled]), endpoint=endpoint)
     found, start = [], 1
     for (members, name, modality), rows in zip(groups, filled, strict=True):
@@ -91,11 +92,12 @@ class WithResults:
     encoded: FloatArray
 
 
-def with_results(hospital: HospitalPrognosis, row: int, members: list[int], peers: Peers, *, most: int) -> WithResults:
-    """members: places of markers that are filled together, from so many patients at most."""
-    donors = _donors(hospital, members, peers, most)
-    taken = _places(hospital, _read_from(hospital), members)
-    encoded = np.repeat(hospital.encoded(row), len(donors), axis=0)
+def with_results(
+    hospital: HospitalPrognosis, own: FloatArray, members: list[int], peers: Peers, *, most: int
+) -> WithResults:
+    """own: (1, columns). members: places of markers that are filled together, from so many patients at most."""
+    donors, taken = _donors(hospital, members, peers, most), _places(hospital, members)
+    encoded = np.repeat(own, len(donors), axis=0)
     encoded[:, taken] = hospital.published_encoded[donors][:, taken]
     return WithResults(donors, encoded)
 
@@ -127,12 +129,12 @@ def completeness(
     So often as the rarest group has donors: then no answer shares a donor of any group with another, and a quantile
     has as many patients on either side as the answers beyond it. That markers of two groups go together is left out.
     """
-    own, donor, read_from = hospital.encoded(row), hospital.published_encoded, _read_from(hospital)
+    own, donor = hospital.encoded(row), hospital.published_encoded
     missing, not_told, told = np.isnan(hospital.cohort.values[row]), 0, []
     for members, _, _ in missing_groups(hospital, row):
         donors = _donors(hospital, members, peers, _MOST_DONORS)
         if len(donors):
-            told.append((_places(hospital, read_from, members), donors))
+            told.append((_places(hospital, members), donors))
         else:
             not_told += len(members)
     change = None
@@ -154,8 +156,9 @@ def _read_from(hospital: HospitalPrognosis) -> dict[str, list[int]]:
     return found
 
 
-def _places(hospital: HospitalPrognosis, read_from: dict[str, list[int]], members: list[int]) -> list[int]:
+def _places(hospital: HospitalPrognosis, members: list[int]) -> list[int]:
     """The flag of a modality without any value, too: a donor has one, and so would the patient."""
+    read_from = cast("dict[str, list[int]]", hospital.kept(("read from",), lambda: _read_from(hospital)))
     markers = [hospital.schema.markers[index] for index in members]
     sources = [*(each.name for each in markers), *dict.fromkeys(each.modality.value for each in markers)]
     return [place for source in sources for place in read_from.get(source, ())]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Response
 
+from oncofed.client.pages.disclosure import EIGHT_IN_TEN
 from oncofed.client.pages.marker_figures import reason_bar
 from oncofed.client.pages.marker_rows import Reason
 from oncofed.client.pages.missing_markers import completeness
@@ -150,7 +151,7 @@ def _measure(found: ToMeasure, say: Language) -> MeasureRow:
     return MeasureRow(
         _with_markers(found, say),
         whole(math.floor(100 * found.change + 1e-9), say=say),
-        say("%(range)s (%(share)s results)", range=after, share=say(found.holds)),
+        after if found.holds == EIGHT_IN_TEN else f"{after} ({say(found.holds)})",
         ", ".join(found.goes_with),
         _price(found.price, say),
         _price(found.days, say),

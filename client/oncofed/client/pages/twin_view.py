@@ -123,11 +123,12 @@ def twin_view(
 ) -> TwinView:
     """found: of the patient, from time zero on. moment: at which shares are told, in the grid's unit."""
     endpoint = found.endpoint.number
-    now = float(shares_at(hospital, hospital.encoded(row), endpoint=endpoint, moment=moment)[0])
+    own = hospital.encoded(row)
+    now = float(shares_at(hospital, own, endpoint=endpoint, moment=moment)[0])
     to_measure, not_said = list[ToMeasure](), list[NotSaid]()
-    of_known, own_known = _known_values(hospital, row)
+    of_known, own_known = _known_values(hospital, row, own)
     for each in _groups(hospital, row, say):
-        told = _told(hospital, row, each, now, of_known, own_known, peers, endpoint=endpoint, moment=moment, say=say)
+        told = _told(hospital, own, each, now, of_known, own_known, peers, endpoint=endpoint, moment=moment, say=say)
         if isinstance(told, ToMeasure):
             to_measure.append(told)
         else:
@@ -196,7 +197,7 @@ def _groups(hospital: HospitalPrognosis, row: int, say: Language) -> list[_Group
 
 def _told(
     hospital: HospitalPrognosis,
-    row: int,
+    own: FloatArray,
     group: _Group,
     now: float,
     of_known: FloatArray,
@@ -207,7 +208,7 @@ def _told(
     moment: float,
     say: Language,
 ) -> ToMeasure | NotSaid:
-    disclosure, results = hospital.disclosure, with_results(hospital, row, group.members, peers, most=_MOST_DONORS)
+    disclosure, results = hospital.disclosure, with_results(hospital, own, group.members, peers, most=_MOST_DONORS)
     bought = (group.price, group.days)
     if not len(results.donors):
         return NotSaid(group.name, len(group.members), Unsaid.TOO_FEW, *bought)
@@ -223,7 +224,7 @@ def _told(
     spread = None if isinstance(found, Unsaid) else _spread(hospital, found)
     if isinstance(found, Unsaid) or spread is None:
         return NotSaid(group.name, len(group.members), found if isinstance(found, Unsaid) else Unsaid.TOO_FEW, *bought)
-    if _is_noise(hospital, row, results, endpoint):
+    if _is_noise(hospital, own, results, endpoint):
         return NotSaid(group.name, len(group.members), Unsaid.MAY_BE_NOISE, *bought)
     moved = np.abs(found.shares - found.now)[:, None]
     change = float(disclosure.means(moved, disclosure.tops(moved))[0])
@@ -237,11 +238,10 @@ def _spread(hospital: HospitalPrognosis, found: Answers) -> Spread | None:
     return hospital.disclosure.spread(found.moved, widest=_TAIL, step=LOG_RATIO_STEP)
 
 
-def _is_noise(hospital: HospitalPrognosis, row: int, results: WithResults, endpoint: int) -> bool:
+def _is_noise(hospital: HospitalPrognosis, own: FloatArray, results: WithResults, endpoint: int) -> bool:
     """False where nobody knows how large the noise is."""
     if hospital.weight_noise is None:
         return False
-    own = hospital.encoded(row)
     with one_thread(), torch.no_grad():
         ratio = hospital.network(torch.as_tensor(np.concatenate([own, results.encoded])))[:, endpoint].numpy()
     return may_be_noise(
@@ -249,7 +249,7 @@ def _is_noise(hospital: HospitalPrognosis, row: int, results: WithResults, endpo
     )
 
 
-def _known_values(hospital: HospitalPrognosis, row: int) -> tuple[FloatArray, FloatArray]:
+def _known_values(hospital: HospitalPrognosis, row: int, own: FloatArray) -> tuple[FloatArray, FloatArray]:
     """(published patients, columns) and (columns,): values as the network reads them, NaN where there is none."""
     place = {marker.name: index for index, marker in enumerate(hospital.schema.markers)}
     from_marker = np.array([place.get(each.source, -1) for each in columns(hospital.schema)])
@@ -259,7 +259,7 @@ def _known_values(hospital: HospitalPrognosis, row: int) -> tuple[FloatArray, Fl
         return np.where(missing, np.nan, encoded)
 
     everybody = known(hospital.published_encoded, hospital.units.cohort.values)
-    return everybody, known(hospital.encoded(row), hospital.cohort.values[[row]])[0]
+    return everybody, known(own, hospital.cohort.values[[row]])[0]
 
 
 def _named(hospital: HospitalPrognosis, known: Sequence[int], say: Language) -> tuple[str, ...]:

@@ -200,7 +200,9 @@ def test_4_is_it_more_than_noise(text: str) -> None:
 
 
 def test_5_how_far_does_it_move_such_patients(text: str) -> None:
-    assert "In patients with lung: times or divided by, at least" in text
+    assert (
+        "how far the kind moves patients with lung of this hospital in the mean, times or divided by, at least" in text
+    )
     assert re.search(r"Laboratory stands out 1 of 2 [▲▼] [\d.]+ 1\.[67]\d", text)
 
 
@@ -208,7 +210,7 @@ def test_6_what_could_be_measured_and_how_far_would_it_move(text: str) -> None:
     now = round(100 * TRUTH.survival())
     assert f"of 100 such patients, {now} are alive after 3 years" in text
     for name, truth in (("CRP", TRUTH.moves(*TRUTH.of_crp())), ("Rna panel (2 markers)", TRUTH.moves(*TRUTH.of_rna()))):
-        found = re.search(rf"{re.escape(name)} (\d+) of 100 (\d+) to (\d+) \(eight in ten results\)", text)
+        found = re.search(rf"{re.escape(name)} (\d+) (\d+) to (\d+) ", text)
         assert found is not None, name
         change, low, high = map(int, found.groups())
         assert 100 * truth - 3.5 < change <= 100 * truth + 1
