@@ -138,7 +138,7 @@ class _Fit:
     @classmethod
     def of(cls, values: FloatArray, by: FloatArray) -> _Fit:
         design = np.column_stack((np.ones(len(values)), by))
-        inverse = np.linalg.pinv(design.T @ design)
+        inverse = np.asarray(np.linalg.pinv(design.T @ design), dtype=np.float64)
         coefficients = inverse @ design.T @ values
         left = values - design @ coefficients
         leverage = np.einsum("ij,jk,ik->i", design, inverse, design)

@@ -295,3 +295,22 @@ def test_names_of_ill_will_are_text(tmp_path: Path) -> None:
             inside = answer.text.partition("<main")[2].partition("</main>")[0]
             assert [each for each in unsafe(inside) if not each.startswith("a href=/patients/")] == []
             assert IMAGE not in answer.text
+
+
+def test_means_of_others_are_told_in_steps_of_what_ten_of_them_can_move() -> None:
+    """Of the mutation ten of two hundred donors have a tenth of all that the mean can be: those who have it move
+    survival by one and the same number, nobody else moves it.
+    """
+    a_step = abs(TRUTH.survival(WEIGHTS["kras"]) - TRUTH.survival()) * 10 / 200
+    steps = told(view(), "kras test").change / a_step
+    assert steps == pytest.approx(round(steps), abs=0.04), "but for residuals that are left one out"
+    assert 3 < steps < 0.3 * 20
+
+    values = HERE.units.cohort.marker_values("myc").clip(-3, 3)  # as far as the network reads a value
+    moved = np.where(np.isnan(values), 0.0, np.abs(WEIGHTS["myc"] * values))
+    lung = int((HERE.units.cohort.marker_values("entity") == 0).sum())
+    a_step = float(np.sort(moved)[-10:].mean()) * 10 / (lung // 10 * 10)
+    (layer,) = (each for each in view().layers if each.total.kind.value == "dna_copy_number")
+    assert layer.usual is not None
+    assert layer.usual / a_step == pytest.approx(round(layer.usual / a_step), abs=1e-6)
+    assert layer.usual / a_step > 20
