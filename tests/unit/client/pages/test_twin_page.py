@@ -20,6 +20,7 @@ from tests.twin_hospital import ASSAYS, CORRELATED, HORIZON, NAMES, ROW, WEIGHTS
 from tests.twin_hospital import hospital as twin_hospital
 
 from oncofed.client.pages.accounts import Role
+from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.next_measurement import Unsaid
 from oncofed.client.pages.patient_view import outlook
 from oncofed.client.pages.twin_view import ToMeasure, TwinView, shares_at, twin_view
@@ -29,9 +30,8 @@ HERE = twin_hospital()
 TRUTH = Truth.of(HERE.cohort)
 
 
-def view(of: object = HERE, row: int = ROW) -> TwinView:
-    here = HERE if of is HERE else of
-    return twin_view(here, row, outlook(here, row, endpoint=0), here.peers(row), moment=HORIZON)  # type: ignore[arg-type,attr-defined]
+def view(of: HospitalPrognosis = HERE, row: int = ROW) -> TwinView:
+    return twin_view(of, row, outlook(of, row, endpoint=0), of.peers(row), moment=HORIZON)
 
 
 def told(found: TwinView, name: str) -> ToMeasure:
@@ -92,9 +92,8 @@ def test_treatments_and_the_tumour_are_not_measured() -> None:
     values = HERE.cohort.values.copy()
     values[ROW, [NAMES.index("chemotherapy"), NAMES.index("entity")]] = np.nan
     found = view(replace(HERE, cohort=replace(HERE.cohort, values=values), published=HERE.units))
-    assert {each.name for each in (*found.to_measure, *found.not_said)} == {
-        *("CRP", "rna panel", "kras test", "protein b", "myc")
-    }
+    names = [*(each.name for each in found.to_measure), *(each.name for each in found.not_said)]
+    assert {*names} == {*("CRP", "rna panel", "kras test", "protein b", "myc")}
 
 
 def test_kinds_of_data_multiply_up_to_the_patients_own_hazard_ratio() -> None:
