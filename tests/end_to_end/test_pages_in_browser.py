@@ -96,6 +96,29 @@ def test_a_clinician_goes_all_the_way_by_keyboard_and_nothing_leaves_the_host(vi
     assert len(visit.requests) > 15, "the check must see what is asked for"
 
 
+def test_kinds_of_data_are_reached_by_keyboard_and_back(visit: Visited) -> None:
+    page = visit.page
+    visit.sign_in(Role.CLINICIAN)
+    visit.find(PATIENT)
+    page.get_by_role("link", name="Kinds of data, what to measure, options").focus()
+    page.keyboard.press("Enter")
+    page.locator("#layers").wait_for()
+    assert PATIENT not in page.url
+    text = page.inner_text("main")
+    for said in ("What each kind of data adds", "Treatment options", "What this page does not know"):
+        assert said in text
+    assert page.evaluate("window.planted") is None
+    page.get_by_role("link", name="Progression").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("twin.endpoint=1"))
+    page.get_by_role("link", name="Back to the patient").focus()
+    page.keyboard.press("Enter")
+    visit.drawn(2)
+    assert "endpoint=1" in page.url
+    assert visit.troubles == []
+    assert visit.left_the_host() == []
+
+
 OUTSIDE = """() => [...document.querySelectorAll('.plot > svg')].flatMap(svg => {
   const { width, height } = svg.viewBox.baseVal, inverse = svg.getScreenCTM().inverse();
   return [...svg.querySelectorAll('text')].filter(text => {

@@ -130,6 +130,7 @@ def test_every_word_stands_out_from_its_ground_by_day_and_by_night(
     for address in (
         before,
         f"{before.partition('?')[0]}/what-if",
+        f"{before.partition('?')[0]}/twin",
         f"{visit.address}/cohort",
         f"{visit.address}/patients",
     ):
@@ -184,6 +185,20 @@ def test_a_what_if_and_a_list_of_some_markers_fit(visit: Visited, width: int) ->
     assert "99" not in page.url
     assert len(page.content().encode()) < LARGEST_PAGE_BYTES
     fits(page, width)
+    page.goto(before)
+
+
+@pytest.mark.parametrize("width", [1440, 768, 390])
+def test_kinds_of_data_fit_and_their_figures_are_on_the_screen(visit: Visited, width: int) -> None:
+    page, before = visit.page, visit.page.url
+    page.get_by_role("link", name="Kinds of data, what to measure, options").click()
+    page.locator("#layers").wait_for()
+    page.set_viewport_size({"width": width, "height": 844})
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    assert page.evaluate(WIDER) == 0
+    assert page.locator("#layers tbody tr").count() > 4
+    assert page.evaluate(OFF_THE_SCREEN, "#layers td.num > span, #measure td.num > span, .answer, .known") == 0
+    assert len(page.content().encode()) < LARGEST_PAGE_BYTES
     page.goto(before)
 
 

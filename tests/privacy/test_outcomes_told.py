@@ -49,7 +49,8 @@ def everything_of_outcomes(published: Published, folder: Path) -> list[str]:
                     asked = {"entity": entity, "marker": "smoker", "endpoint": endpoint}
                     found.append(client.get(f"/cohort{file}", params=asked).text)
             page = here.opened(client, ROW)
-            found.append(client.get(page, params={"endpoint": endpoint}).text.replace(page, ""))
+            for each in (page, f"{page}/twin"):
+                found.append(client.get(each, params={"endpoint": endpoint}).text.replace(page, ""))
     return [re.sub(r'form_secret" value="[^"]+"|\d\d:\d\d', "", text) for text in found]
 
 

@@ -28,6 +28,7 @@ from oncofed.client.pages import (
     patient_pages,
     peer_user,
     rendering,
+    twin_pages,
     what_if_pages,
 )
 from oncofed.client.pages import accounts as accounts_module
@@ -69,12 +70,13 @@ def here(tmp_path: Path) -> Iterator[Served]:
 
 def test_every_route_is_one_of_those_that_are_tried_here(here: Served) -> None:
     here.client()
-    routers = (account_pages.router, cohort_pages.router, patient_pages.router, what_if_pages.router)
+    routers = (account_pages.router, cohort_pages.router, patient_pages.router, twin_pages.router, what_if_pages.router)
     routes = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
     tried = {address.partition("?")[0] for address in PAGES} | {
         "/patients/find",
         "/patients/opened",
         "/patients/{word}",
+        "/patients/{word}/twin",
         "/patients/{word}/what-if",
     }
     assert routes == tried | {"/", "/sign-in", "/sign-out", "/accounts/{change}"}
@@ -517,7 +519,7 @@ def test_what_cannot_be_written_down_is_not_shown(here: Served, monkeypatch: pyt
         raise RecordUnwritable("audit.jsonl cannot be written")
 
     monkeypatch.setattr(AuditLog, "append", full)
-    for page in (address, "/cohort", "/cohort/strongest.csv"):
+    for page in (address, f"{address}/twin", "/cohort", "/cohort/strongest.csv"):
         answer = clinician.get(page)
         assert answer.status_code == 500
         assert "Hazard" not in answer.text

@@ -22,6 +22,7 @@ from oncofed.simulations.model_file import SavedModel, read_model
 from oncofed.simulations.partition import consortium
 from oncofed.simulations.study import DataSpec, EvaluationSpec, Part, Partition, SitesSpec, Split
 from oncofed.simulations.study_table import tables_of
+from oncofed.study.assay_settings import AssaySection, assays_of
 from oncofed.survival.network import network_with
 
 _REMEDY = "Name the folder of a finished run: oncofed simulate STUDY.toml --out RUN"
@@ -57,6 +58,8 @@ def hospital_of_run(run_folder: Path, site: str | None) -> HospitalPrognosis:
         example=data.table is None,
         noise_in_model=plan["privacy"]["mode"] != PrivacyMode.NONE.value,
         weight_noise=deviation(plan_from_json(plan)),
+        assays=assays_of(_assays(settings.get("assays", {})), schema)[0],
+        options=_options(settings.get("target_trial")),
     )
 
 
@@ -89,6 +92,23 @@ def _data(found: dict[str, Any]) -> DataSpec:
             "modalities": None if modalities is None else tuple(Modality(each) for each in modalities),
         }
     )
+
+
+def _assays(found: dict[str, Any]) -> dict[str, AssaySection]:
+    return {
+        name: AssaySection(
+            **_only(AssaySection, each)
+            | {
+                "markers": tuple(each["markers"]),
+                "modalities": tuple(Modality(modality) for modality in each["modalities"]),
+            }
+        )
+        for name, each in found.items()
+    }
+
+
+def _options(found: dict[str, Any] | None) -> tuple[str, str] | None:
+    return None if found is None else (found["first"], found["second"])
 
 
 def _sites(found: dict[str, Any]) -> SitesSpec:

@@ -28,6 +28,10 @@ A reader must not learn anything of fewer than `floor` patients: not from a figu
    level follows from the told number of events (2) and, on a step as coarse, from how many were expected; the slope is
    on a step by which the floor's events, of patients at the usual distance from the middle risk, move it.
 
+10. What a regression over patients says of one who is none of them (`next_measurement`) is a weighted sum of theirs
+   in which half a crowd or more have a part (the squares of the weights add up to 1 / floor at most), with one
+   coefficient for each crowd of patients at most. Of what comes of it, ranges and means are told by rules 5 and 6.
+
 **What follows.** Let n be the patients of a stratum, told as r <= n < r + f, f the floor, and S be those of them who
 have a value of a marker, or one of several, or none that is known; in truth fewer than f. Then at least f counts of S
 agree with everything that is told of the stratum:

@@ -28,6 +28,7 @@ from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
 from oncofed.cohort.schema import Marker, Modality, StudySchema
 from oncofed.explanation.relevance import marker_relevance
+from oncofed.study.assay_settings import Assay
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.network import PrognosisNetwork
 from oncofed.words.language import ENGLISH, Language, later
@@ -125,6 +126,8 @@ class HospitalPrognosis:
     drawn         (published patients,), whom a lot set aside from training; None where nobody was, or nobody knows.
     weight_noise  what noise of training alone makes of a weight (`explanation.training_noise`); None: not known.
     decided       what the hospital says is to be applied; None of a simulation, where nobody decides: what fits.
+    assays        what is measured together, with price and days; empty where nothing says so.
+    options       two treatment options that the study compared, by their names; None: it compared none.
     """
 
     site: str
@@ -140,6 +143,8 @@ class HospitalPrognosis:
     drawn: BoolArray | None = None
     weight_noise: float | None = None
     decided: Decided | None = None
+    assays: tuple[Assay, ...] = ()
+    options: tuple[str, str] | None = None
     _rows: dict[str, int] = field(init=False, repr=False)
     _rows_by_any_case: dict[str, int | None] = field(init=False, repr=False)
     _endpoints: dict[int, EndpointPrognosis] = field(init=False, repr=False, default_factory=dict)

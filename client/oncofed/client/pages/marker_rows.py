@@ -120,6 +120,7 @@ def _noise_words(log_hazard_ratio: float, by_noise: float | None) -> str:
 class ModalityTotal:
     """A modality's contributions multiplied up. measured: such as "18 of 20"."""
 
+    kind: Modality
     name: str
     measured: str
     log_hazard_ratio: float
@@ -195,7 +196,7 @@ def marker_rows(
     """All that contribute, strongest first; those that were not measured are among them."""
     relevance, values = own.relevance, hospital.cohort.values[row]
     position = {marker.name: index for index, marker in enumerate(hospital.schema.markers)}
-    usual, by_noise = usual_values(hospital, peers), _by_noise(hospital, prognosis, row)
+    usual, by_noise = usual_values(hospital, peers), by_noise_alone(hospital, prognosis, row)
     found = []
     for place in np.argsort(-np.abs(relevance), kind="stable"):
         source, part = prognosis.sources[place], float(relevance[place])
@@ -212,7 +213,7 @@ def marker_rows(
     return tuple(found)
 
 
-def _by_noise(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, row: int) -> FloatArray | None:
+def by_noise_alone(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, row: int) -> FloatArray | None:
     """(sources,): the deviation of a weight times the length of a source's encoded columns, and the spread here."""
     if hospital.weight_noise is None:
         return None
@@ -302,5 +303,6 @@ def modality_totals(
         members = [index for index, marker in enumerate(hospital.schema.markers) if marker.modality is modality]
         measured = int((~np.isnan(hospital.cohort.values[row, members])).sum())
         told = say("%(measured)s of %(markers)s", measured=measured, markers=len(members))
-        found.append(ModalityTotal(modality_name(modality, say=say), told, total, hazard_ratio(total, say=say)))
+        name, ratio = modality_name(modality, say=say), hazard_ratio(total, say=say)
+        found.append(ModalityTotal(modality, name, told, total, ratio))
     return tuple(found)

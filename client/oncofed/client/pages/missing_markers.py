@@ -13,6 +13,7 @@ A range says how much the model's answer could change. It does not say that the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -68,14 +69,8 @@ def could_change(
     say: Language = ENGLISH,
 ) -> tuple[CouldChange, ...]:
     """What is missing, the widest range first; what cannot be said comes last. slope: of the page's hazard ratios."""
-    groups, own, donor = _missing(hospital, row, say), hospital.encoded(row), hospital.published_encoded
-    read_from = _read_from(hospital)
-    filled: list[FloatArray] = []
-    for members, _, modality in groups:
-        donors, taken = _donors(hospital, members, peers), _places(hospital, read_from, members, modality)
-        rows = np.repeat(own, len(donors), axis=0)
-        rows[:, taken] = donor[donors][:, taken]
-        filled.append(rows)
+    groups, own = missing_groups(hospital, row, say), hospital.encoded(row)
+    filled = [with_results(hospital, own, members, peers, most=_MOST_DONORS).encoded for members, _, _ in groups]
     ratio = _log_hazard_ratio(hospital, np.concatenate([own, *filled]), endpoint=endpoint)
     found, start = [], 1
     for (members, name, modality), rows in zip(groups, filled, strict=True):
@@ -84,6 +79,27 @@ def could_change(
         change = hospital.disclosure.spread(answers, widest=_TAIL, step=LOG_RATIO_STEP)
         found.append(CouldChange(name, modality, len(members), change))
     return tuple(sorted(found, key=lambda each: (each.change is None, -each.width, each.name)))
+
+
+@dataclass(frozen=True, eq=False)
+class WithResults:
+    """A patient who would have others' results. donors: published patients, by their place.
+
+    encoded  (donors, columns), as the network reads it.
+    """
+
+    donors: NDArray[np.intp]
+    encoded: FloatArray
+
+
+def with_results(
+    hospital: HospitalPrognosis, own: FloatArray, members: list[int], peers: Peers, *, most: int
+) -> WithResults:
+    """own: (1, columns). members: places of markers that are filled together, from so many patients at most."""
+    donors, taken = _donors(hospital, members, peers, most), _places(hospital, members)
+    encoded = np.repeat(own, len(donors), axis=0)
+    encoded[:, taken] = hospital.published_encoded[donors][:, taken]
+    return WithResults(donors, encoded)
 
 
 @dataclass(frozen=True)
@@ -113,12 +129,12 @@ def completeness(
     So often as the rarest group has donors: then no answer shares a donor of any group with another, and a quantile
     has as many patients on either side as the answers beyond it. That markers of two groups go together is left out.
     """
-    own, donor, read_from = hospital.encoded(row), hospital.published_encoded, _read_from(hospital)
+    own, donor = hospital.encoded(row), hospital.published_encoded
     missing, not_told, told = np.isnan(hospital.cohort.values[row]), 0, []
-    for members, _, modality in _missing(hospital, row):
-        donors = _donors(hospital, members, peers)
+    for members, _, _ in missing_groups(hospital, row):
+        donors = _donors(hospital, members, peers, _MOST_DONORS)
         if len(donors):
-            told.append((_places(hospital, read_from, members, modality), donors))
+            told.append((_places(hospital, members), donors))
         else:
             not_told += len(members)
     change = None
@@ -140,11 +156,11 @@ def _read_from(hospital: HospitalPrognosis) -> dict[str, list[int]]:
     return found
 
 
-def _places(
-    hospital: HospitalPrognosis, read_from: dict[str, list[int]], members: list[int], modality: Modality
-) -> list[int]:
+def _places(hospital: HospitalPrognosis, members: list[int]) -> list[int]:
     """The flag of a modality without any value, too: a donor has one, and so would the patient."""
-    sources = [*(hospital.schema.markers[index].name for index in members), modality.value]
+    read_from = cast("dict[str, list[int]]", hospital.kept(("read from",), lambda: _read_from(hospital)))
+    markers = [hospital.schema.markers[index] for index in members]
+    sources = [*(each.name for each in markers), *dict.fromkeys(each.modality.value for each in markers)]
     return [place for source in sources for place in read_from.get(source, ())]
 
 
@@ -152,7 +168,9 @@ def _of(hospital: HospitalPrognosis, modality: Modality) -> list[int]:
     return [index for index, marker in enumerate(hospital.schema.markers) if marker.modality is modality]
 
 
-def _missing(hospital: HospitalPrognosis, row: int, say: Language = ENGLISH) -> list[tuple[list[int], str, Modality]]:
+def missing_groups(
+    hospital: HospitalPrognosis, row: int, say: Language = ENGLISH
+) -> list[tuple[list[int], str, Modality]]:
     """Columns that are filled together, with their name."""
     markers = hospital.schema.markers
     missing = np.isnan(hospital.cohort.values[row])
@@ -170,13 +188,13 @@ def _missing(hospital: HospitalPrognosis, row: int, say: Language = ENGLISH) -> 
     return groups
 
 
-def _donors(hospital: HospitalPrognosis, columns: list[int], peers: Peers) -> NDArray[np.intp]:
+def _donors(hospital: HospitalPrognosis, columns: list[int], peers: Peers, most: int) -> NDArray[np.intp]:
     """Published patients who have any of the columns measured: of the peers if they are enough, else of everybody."""
     measured: NDArray[np.bool_] = np.asarray(~np.isnan(hospital.units.cohort.values[:, columns]).all(axis=1))
     for among in (measured & peers.rows, measured):
         donors = np.flatnonzero(among)
         if len(donors) >= hospital.disclosure.fewest_spread:
-            return donors[np.linspace(0, len(donors) - 1, min(len(donors), _MOST_DONORS)).astype(np.intp)]
+            return donors[np.linspace(0, len(donors) - 1, min(len(donors), most)).astype(np.intp)]
     return np.zeros(0, dtype=np.intp)
 
 

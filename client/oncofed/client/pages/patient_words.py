@@ -94,7 +94,7 @@ def asked_moment(grid: TimeGrid, *, since: float = 0.0) -> float:
 def sentence(curve: Curve, words: EventWords, grid: TimeGrid, *, say: Language = ENGLISH) -> str:
     """Of a hundred such patients."""
     moment = asked_moment(grid, since=curve.since)
-    count, when = say(_of_hundred(curve.at(moment))), in_years(moment, grid.unit, say=say, case=DATIVE)
+    count, when = say(of_a_hundred(curve.at(moment))), in_years(moment, grid.unit, say=say, case=DATIVE)
     if not curve.since:
         return say(
             "Of 100 such patients, about %(count)s are %(without)s after %(when)s.", **_named(count, words, when)
@@ -145,7 +145,8 @@ def answer(
     )
 
 
-def _of_hundred(share: float) -> str:
+def of_a_hundred(share: float) -> str:
+    """How many of a hundred, in English where it is no number."""
     count = round(100 * share)
     if count in (0, 100) and 0 < share < 1:
         return FEWER_THAN_ONE if count == 0 else MORE_THAN_99

@@ -23,8 +23,9 @@ from oncofed.client.records.audit_log import AuditLog
 from oncofed.durable import create_durably
 from oncofed.secret_files import read_secret
 
-PATIENT, WHAT_IF, COHORT, EXPORT, AUDIT, ACCOUNTS = (
+PATIENT, TWIN, WHAT_IF, COHORT, EXPORT, AUDIT, ACCOUNTS = (
     "page_patient",
+    "page_twin",
     "page_what_if",
     "page_cohort",
     "page_export",

@@ -126,7 +126,15 @@ def foreign(answer: Response, names: set[str]) -> set[str]:
 
 def test_no_page_of_a_patient_has_a_word_that_is_not_german(here: Served, window: Window, address: str) -> None:
     names = names_of(here)
-    for asked in ("", "?since=1", "?endpoint=1", "?kind=laboratory", "?named=zzz", "?kind=rna_expression&named=gene"):
+    for asked in (
+        "",
+        "?since=1",
+        "?endpoint=1",
+        "?kind=laboratory",
+        "?named=zzz",
+        "?kind=rna_expression&named=gene",
+        "/twin",
+    ):
         answer = german(window, f"{address}{asked}")
         assert answer.status_code == 200
         assert not foreign(answer, names | {"zzz"}), asked
