@@ -3,7 +3,7 @@
 Everything is read as the commands of `oncofed site` read it, by the same functions, from the guard's folder. Nothing is
 decided here: what a person wants is noted in the audit log (`install.deciding`), and the guard takes the decision.
 
-Promise: a plan's words are the very text that `oncofed site plans --show` writes.
+Promise: a plan's words are those that `oncofed site plans --show` writes, but for where lines are broken.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from oncofed.protocol.plan import StudyPlan
 from oncofed.running import parts_of
 from oncofed.words.language import later
 
-COLUMNS = 80
-"""Of a plan's words, as of a terminal that does not say how wide it is."""
+COLUMNS = 100_000
+"""Of a plan's words: the browser breaks their lines, which are told for a terminal of any width."""
 SEEN_HERE = ("versions", "disk", "policy", "ledger", "audit log", "records", "bundles")
 """Checks of the doctor that the guard's user makes without a network, without others' folders and without a table."""
 _SECONDS_KEPT = 30.0

@@ -364,13 +364,8 @@ class Approvals:
             write_bundles(self.bundles_file, [one for one in self.all() if one.plan_hash != approval.plan_hash])
         waiting = self._next(approval.plan_hash)
         replace_durably(waiting, content_of(approval))
-        self.audit.append(
-            approval.decision.value,
-            plan_hash=approval.plan_hash,
-            by=approval.decided_by,
-            code=code,
-            facts=approval.facts,
-        )
+        event, facts = approval.decision.value, approval.facts
+        self.audit.append(event, plan_hash=approval.plan_hash, by=approval.decided_by, code=code, facts=facts)
         with unwritable(self.folder):
             waiting.replace(self._path(approval.plan_hash))
             sync_folder(self.folder)
