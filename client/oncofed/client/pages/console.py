@@ -31,8 +31,9 @@ from oncofed.protocol.plan import StudyPlan
 from oncofed.running import parts_of
 from oncofed.words.language import later
 
-COLUMNS = 100_000
-"""Of a plan's words: the browser breaks their lines, which are told for a terminal of any width."""
+_COLUMNS = 80
+_GOES_ON = "\n  "
+"""Where a terminal's line is broken: here the browser breaks lines."""
 SEEN_HERE = ("versions", "disk", "policy", "ledger", "audit log", "records", "bundles")
 """Checks of the doctor that the guard's user makes without a network, without others' folders and without a table."""
 _SECONDS_KEPT = 30.0
@@ -158,7 +159,7 @@ class Console:
         last = max([each.at for each in (*wanting, wishes.decline) if each is not None], default="")
         return PlanPage(
             line=_line(plan, wanting, digits=len(plan.plan_hash)),
-            words=plan_in_words(self.folder, plan.document, columns=COLUMNS),
+            words=plan_in_words(self.folder, plan.document, columns=_COLUMNS).replace(_GOES_ON, " "),
             sources=tuple(self._budget(agreed, source, policy) for source in policy.sources),
             private=agreed.privacy.mode.private,
             persons=policy.persons_to_approve,
