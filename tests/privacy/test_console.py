@@ -466,7 +466,7 @@ def test_what_fails_is_tried_again_and_not_at_once(site: Site) -> None:
     assert working.wait(60) == 1
     assert looked(taker) is None
     assert looked(taker) is None
-    clock[0] += taking.SECONDS_AFTER_A_FAILURE + 1
+    clock[0] += taking.SECONDS_BEFORE_AGAIN + 1
     assert looked(taker) is not None
     taker.end()
 

@@ -15,18 +15,19 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
-from oncofed.client.install.deciding import all_due, take
+from oncofed.client.guard.policy_file import read_policy
 from oncofed.client.install.folder import NodeFolder
-from oncofed.client.records.wishes import wishes_in
+from oncofed.client.records.wishes import Wishes, due, wishes_in
 from oncofed.errors import OncofedError
 from oncofed.supervision import end_with_parent
 from oncofed.texts import LogLines, shown
 
-SECONDS_AFTER_A_FAILURE = 60.0
-"""What failed is tried again, for a disk may be full; and not at once, for a table may be large."""
+SECONDS_BEFORE_AGAIN = 300.0
+"""What was not taken is tried again, for a disk may be full or an account shut out; not at once: a table is large."""
 _ARGUMENTS = 2
 _AT_FAULT = 2
 _END_SECONDS = 5.0
@@ -48,26 +49,32 @@ class DecisionTaker:
         self._wishes = wishes_in(folder.audit_log)
         self._command, self._clock = command, clock
         self._working: subprocess.Popen[bytes] | None = None
-        self._not_before = 0.0
+        self._tried: Mapping[str, Wishes] = {}
+        self._again_at = 0.0
 
     def look(self) -> None:
-        """Start the process where a decision is due and none is at work. What fails is logged, and tried again."""
-        if self._working is not None:
-            ended = self._working.poll()
-            if ended is None:
-                return
-            self._working = None
-            if ended:
-                self._wait()
-        if self._clock() < self._not_before:
+        """Start the process where a decision may be due and none is at work. What fails is logged, and tried again."""
+        if self._working is not None and self._working.poll() is None:
             return
+        self._working = None
         try:
-            if all_due(self._folder, iter(self._wishes.read().items())):
+            wanted = self._wanted()
+            if wanted and (wanted != self._tried or self._clock() >= self._again_at):
+                self._tried, self._again_at = wanted, self._clock() + SECONDS_BEFORE_AGAIN
                 # A session of its own: it ends with the guard, and not with a key that was meant for it.
                 self._working = subprocess.Popen([*self._command, str(self._folder.root)], start_new_session=True)  # noqa: S603 - our own command
         except (OncofedError, OSError) as failed:
-            _log.error("whether a decision is wanted in the console cannot be told: %s", failed)
-            self._wait()
+            if self._clock() >= self._again_at:
+                _log.error("whether a decision is wanted in the console cannot be told: %s", failed)
+                self._again_at = self._clock() + SECONDS_BEFORE_AGAIN
+
+    def _wanted(self) -> Mapping[str, Wishes]:
+        """By plan: what enough persons want, if their accounts may decide. That the program looks at."""
+        known = {plan: wishes for plan, wishes in self._wishes.read().items() if wishes.approvals or wishes.decline}
+        if not known:
+            return known
+        policy, now = read_policy(self._folder.policy), datetime.now(UTC)
+        return {plan: wishes for plan, wishes in known.items() if due(wishes, policy, now=now) is not None}
 
     def end(self) -> None:
         """A decision that is not taken yet is not: it is tried again when the guard has started."""
@@ -79,9 +86,6 @@ class DecisionTaker:
         except subprocess.TimeoutExpired:
             self._working.kill()
             self._working.wait()
-
-    def _wait(self) -> None:
-        self._not_before = self._clock() + SECONDS_AFTER_A_FAILURE
 
 
 def main(arguments: list[str]) -> int:
@@ -95,6 +99,8 @@ def main(arguments: list[str]) -> int:
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold patients
     end_with_parent()
+    from oncofed.client.install.deciding import all_due  # noqa: PLC0415 - the guard itself loads no accounts
+
     folder = NodeFolder(Path(arguments[1]).absolute())
     known = wishes_in(folder.audit_log)
     try:
@@ -107,6 +113,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _take(folder: NodeFolder, plan_hash: str) -> None:
+    from oncofed.client.install.deciding import take  # noqa: PLC0415 - likewise
+
     try:
         taken = take(folder, plan_hash)
     except OncofedError as refused:

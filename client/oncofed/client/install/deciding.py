@@ -13,13 +13,13 @@ that was decided on since the person looked, for an unknown data source, and a s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from oncofed.client.guard.policy_file import NodePolicy, read_policy
+from oncofed.client.guard.policy_file import read_policy
 from oncofed.client.install.folder import NodeFolder, read_site
 from oncofed.client.install.inbox import approvals_of, find_hash, looked_at, offers_of
 from oncofed.client.install.kept_settings import accounts_of
@@ -37,6 +37,7 @@ from oncofed.client.records.wishes import (
     NOT_TAKEN,
     Reason,
     Wishes,
+    due,
     wishes_in,
 )
 from oncofed.durable import replace_durably, unwritable
@@ -140,17 +141,6 @@ def may_decide(account: Account) -> bool:
     return account.enabled and account.role is Role.APPROVER
 
 
-def due(wishes: Wishes, policy: NodePolicy, may: Collection[str], *, now: datetime) -> tuple[Decision, str, str] | None:
-    """The decision that enough persons want: for which source or reason, and by whom; None where there is none."""
-    if wishes.decline is not None and wishes.decline.by in may:
-        return Decision.DECLINED, wishes.decline.of, wishes.decline.by
-    for source in policy.sources:
-        names = [name for name in wishes.approving(source.name, now=now) if name in may]
-        if len(names) >= policy.persons_to_approve:
-            return Decision.APPROVED, source.name, " + ".join(names[: policy.persons_to_approve])
-    return None
-
-
 def take(folder: NodeFolder, plan_hash: str) -> Approval | None:
     """Take the decision about this plan that enough persons want; None where too few do.
 
@@ -158,7 +148,7 @@ def take(folder: NodeFolder, plan_hash: str) -> Approval | None:
     """
     with _one_at_a_time(folder):
         wishes = wishes_in(folder.audit_log).read().get(plan_hash, NOBODY)
-        wanted = due(wishes, read_policy(folder.policy), approvers(folder), now=datetime.now(UTC))
+        wanted = due(wishes, read_policy(folder.policy), now=datetime.now(UTC), may=approvers(folder).__contains__)
         if wanted is None:
             return None
         decision, of, by = wanted
@@ -181,7 +171,9 @@ def all_due(folder: NodeFolder, known: Iterator[tuple[str, Wishes]]) -> list[str
     if not waiting:
         return []
     policy, may, now = read_policy(folder.policy), approvers(folder), datetime.now(UTC)
-    return [plan_hash for plan_hash, wishes in waiting if due(wishes, policy, may, now=now) is not None]
+    return [
+        plan_hash for plan_hash, wishes in waiting if due(wishes, policy, now=now, may=may.__contains__) is not None
+    ]
 
 
 def why_not_taken(folder: NodeFolder, plan_hash: str) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from oncofed.client.guard.policy_file import NodePolicy, SourcePolicy, read_policy
-from oncofed.client.install.deciding import approvers, due, plan_in_words, why_not_taken
+from oncofed.client.install.deciding import approvers, plan_in_words, why_not_taken
 from oncofed.client.install.doctor import CHECKS, examine
 from oncofed.client.install.findings import Finding
 from oncofed.client.install.folder import NodeFolder, read_site
@@ -26,7 +26,16 @@ from oncofed.client.records import objections
 from oncofed.client.records.audit_entries import AuditEntry, verify_audit_log
 from oncofed.client.records.decisions import Decision
 from oncofed.client.records.followed_log import FollowedLog
-from oncofed.client.records.wishes import APPROVAL_WANTED, DECLINE_WANTED, NOBODY, NOT_TAKEN, Wish, Wishes, wishes_in
+from oncofed.client.records.wishes import (
+    APPROVAL_WANTED,
+    DECLINE_WANTED,
+    NOBODY,
+    NOT_TAKEN,
+    Wish,
+    Wishes,
+    due,
+    wishes_in,
+)
 from oncofed.protocol.plan import StudyPlan
 from oncofed.running import parts_of
 from oncofed.words.language import later
@@ -155,7 +164,7 @@ class Console:
         agreed, policy = plan.document.plan, read_policy(self.folder.policy)
         wishes = self._wishes.read().get(plan.plan_hash, NOBODY)
         wanting = wishes.waiting(now)
-        is_due = due(wishes, policy, approvers(self.folder), now=now) is not None
+        is_due = due(wishes, policy, now=now, may=approvers(self.folder).__contains__) is not None
         last = max([each.at for each in (*wanting, wishes.decline) if each is not None], default="")
         return PlanPage(
             line=_line(plan, wanting, digits=len(plan.plan_hash)),

@@ -12,12 +12,13 @@ no more, because table and budget are others by then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from oncofed.client.guard.policy_file import NodePolicy
 from oncofed.client.records.decisions import Decision
 from oncofed.client.records.followed_log import FollowedLog, Line
 
@@ -88,6 +89,22 @@ def wishes_after(known: Mapping[str, Wishes], lines: Iterable[Line]) -> dict[str
         if line.event in (*_ENDS, APPROVAL_WANTED, DECLINE_WANTED):
             found[line.plan_hash] = found.get(line.plan_hash, NOBODY).after(line)
     return found
+
+
+def due(
+    wishes: Wishes, policy: NodePolicy, *, now: datetime, may: Callable[[str], bool] = lambda name: True
+) -> tuple[Decision, str, str] | None:
+    """The decision that enough persons want: for which source or reason, and by whom; None where there is none.
+
+    may  whether the account of this name may decide now.
+    """
+    if wishes.decline is not None and may(wishes.decline.by):
+        return Decision.DECLINED, wishes.decline.of, wishes.decline.by
+    for source in policy.sources:
+        names = [name for name in wishes.approving(source.name, now=now) if may(name)]
+        if len(names) >= policy.persons_to_approve:
+            return Decision.APPROVED, source.name, " + ".join(names[: policy.persons_to_approve])
+    return None
 
 
 def wishes_in(audit_log: Path) -> FollowedLog[Mapping[str, Wishes]]:
