@@ -306,6 +306,8 @@ def test_one_person_is_enough_to_decline(two: Site) -> None:
     two.says(two.here.signed_in(FIRST), "approve")
     two.says(two.here.signed_in(SECOND), "decline")
     two.guard_looks()
+    two.guard_looks()
+    assert [event for event, _, _ in two.told()].count("declined") == 1, "once"
     assert two.state() is Decision.DECLINED
     two.says(two.here.signed_in(SECOND), "approve")
     two.guard_looks()
