@@ -19,8 +19,11 @@ from httpx import Response
 from numpy.typing import NDArray
 from starlette.exceptions import StarletteDeprecationWarning
 
+from oncofed.client.install.folder import NodeFolder
+from oncofed.client.install.kept_settings import accounts_of
 from oncofed.client.pages.accounts import Accounts, Cost, Role
 from oncofed.client.pages.application import application
+from oncofed.client.pages.console import Console
 from oncofed.client.pages.desk import Desk
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.password_turns import PasswordTurns
@@ -82,6 +85,8 @@ SCHEMA = StudySchema(
 )
 ENTITY = 3
 MANY = tuple(f"tumour {chr(ord('a') + each)}" for each in range(15))
+SECOND = "second"
+"""The other approver of a console."""
 PASSWORD = "plum copper violin"
 PLAN_HASH = "ab" * 32
 
@@ -209,9 +214,10 @@ class Served:
         self.clients.append(found)
         return found
 
-    def signed_in(self, role: Role) -> TestClient:
+    def signed_in(self, name: str) -> TestClient:
+        """name: of an account; each role has one of its name."""
         found = self.client()
-        answer = found.post("/sign-in", data={"name": role.value, "password": PASSWORD})
+        answer = found.post("/sign-in", data={"name": str(name), "password": PASSWORD})
         assert answer.status_code == 303, answer.text
         return found
 
@@ -242,20 +248,28 @@ def secret_of(answer: Response) -> str:
 
 @contextmanager
 def served(
-    folder: Path, *, shown: HospitalPrognosis | None = None, secure: bool = False, users: frozenset[int] = frozenset()
+    folder: Path,
+    *,
+    shown: HospitalPrognosis | None = None,
+    secure: bool = False,
+    users: frozenset[int] = frozenset(),
+    node: NodeFolder | None = None,
 ) -> Iterator[Served]:
-    """With an account of each role."""
+    """With an account of each role. node: its console alone is served, and a second approver has an account."""
     clock = Clock()
-    accounts = Accounts(folder / "accounts.json", cost=Cost(n=2**4))
+    accounts = Accounts(folder / "accounts.json" if node is None else accounts_of(node), cost=Cost(n=2**4))
     for role in Role:
         accounts.add(role.value, role, PASSWORD)
-    log = folder / "audit.jsonl"
+    if node is not None:
+        accounts.add(SECOND, Role.APPROVER, PASSWORD)
+    log = folder / "audit.jsonl" if node is None else node.audit_log
     desk = Desk(
-        hospital=shown or hospital(),
+        prognosis=(shown or hospital()) if node is None else None,
+        console=None if node is None else Console(node, clock=clock),
         accounts=accounts,
         sessions=Sessions(clock=clock),
         turns=PasswordTurns(clock=clock),
-        record=ViewingRecord(AuditLog(log), key=b"k" * 32, plan_hash=PLAN_HASH, clock=clock),
+        record=ViewingRecord(AuditLog(log), key=b"k" * 32, plan_hash=PLAN_HASH if node is None else "", clock=clock),
         audit_log=log,
         secure=secure,
         hosts=frozenset({"pages.example"}),

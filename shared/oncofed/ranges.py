@@ -241,6 +241,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("SitePolicy.largest_parameters, NodePolicy.largest_parameters", _whole(1, 20_000_000, 100, 1_000_000)),
     ("NodePolicy.smallest_cohort", _whole(1, 200_000, 20, 1_000)),
     ("NodePolicy.smallest_group", _whole(5, 1_000, 10, 50)),
+    ("NodePolicy.persons_to_approve", _whole(1, 2, 1, 2)),
     ("SitePolicy.allowed_plans (count), NodePolicy.allowed_plans (count)", _whole(0, 10_000, 0, 100)),
     ("NodePolicy.plans_with_lost_answers (count)", _whole(0, 10_000, 0, 100)),
     ("NodePolicy.sources (count)", _whole(1, 1_000, 1, 20)),

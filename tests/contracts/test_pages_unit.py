@@ -14,11 +14,16 @@ from tests.hardened_units import EVERYWHERE, complaints, lacking, settings_of, w
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "pages.md").read_text()
 (UNIT,) = re.findall(r"```ini\n(.*?)```", PAGE, flags=re.DOTALL)
+WRITTEN_BY_THE_GUARD = (
+    *("ledger.sqlite", "approvals", "answers", "patients", "masking", "models"),
+    *("answer.key", "held_out.key", "token.sha256"),
+)
 OWN = {
     "User": {"oncofed-guard"},
     "Group": {"www-data"},
     "SupplementaryGroups": {"oncofed-guard"},
     "ReadWritePaths": {"/etc/oncofed/guard"},
+    "ReadOnlyPaths": {" ".join(f"-/etc/oncofed/guard/{name}" for name in WRITTEN_BY_THE_GUARD)},
     "InaccessiblePaths": {"/etc/oncofed/node /etc/oncofed/relay /etc/oncofed/run"},
     "PrivateNetwork": {"yes"},
     "RestrictAddressFamilies": {"AF_UNIX"},

@@ -382,6 +382,7 @@ POLICY = """
 [node]
 smallest_cohort = 50
 smallest_group = 10
+persons_to_approve = 1
 largest_parameters = 1000
 allowed_plans = ["any"]
 [[source]]
@@ -396,6 +397,7 @@ fewest_colluding_tolerated = 2
 POLICY_ROWS = {
     "smallest_cohort": "NodePolicy",
     "smallest_group": "NodePolicy",
+    "persons_to_approve": "NodePolicy",
     "largest_parameters": "NodePolicy",
     "largest_epsilon": "SitePolicy",
     "delta": "SitePolicy",

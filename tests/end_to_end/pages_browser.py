@@ -12,6 +12,7 @@ from pathlib import Path
 from playwright.sync_api import ConsoleMessage, Page, Request
 from tests.pages_hospital import PASSWORD, Served, served
 
+from oncofed.client.install.folder import NodeFolder
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.application import application
 from oncofed.client.pages.hospital import HospitalPrognosis
@@ -65,13 +66,15 @@ class Visited:
 
 
 @contextmanager
-def serving(folder: Path, hospital: HospitalPrognosis) -> Iterator[tuple[Served, str]]:
-    """The pages, and their address."""
+def serving(
+    folder: Path, hospital: HospitalPrognosis | None, *, node: NodeFolder | None = None
+) -> Iterator[tuple[Served, str]]:
+    """The pages, and their address. node: its console alone."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         host = f"127.0.0.1:{listening.getsockname()[1]}"
-        with served(folder, shown=hospital) as here:
+        with served(folder, shown=hospital, node=node) as here:
             here.desk = replace(here.desk, hosts=frozenset({host}))
             server = server_of(application(here.desk))
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 from tests.end_to_end.pages_browser import Visited, serving
-from tests.pages_hospital import Served, hospital
+from tests.installed_node import SOURCE, installed_node
+from tests.pages_hospital import SECOND, Served, hospital
 from tests.unit.server.report.fake_studies import fake_study
 
 from oncofed.client.pages.accounts import Role
+from oncofed.client.records.wishes import APPROVAL_WANTED
 from oncofed.server.report.page import render_report
 from oncofed.simulations.benchmarks.browser import CHROMIUM, chromium
 from oncofed.simulations.benchmarks.large_hospital import large_hospital
@@ -88,6 +90,43 @@ def visit(browser: Browser, pages: tuple[Served, str]) -> Iterator[Visited]:
     found.find(cohort.patient_ids[int(np.isnan(cohort.values).sum(axis=1).argmin())])  # the longest page
     yield found
     context.close()
+
+
+@pytest.fixture(scope="module")
+def console(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Visited, list[str]]]:
+    """One plan that waits, with a first yes, and one that is approved; the addresses of all its pages."""
+    with installed_node() as node:
+        node.enrol()
+        other = replace(node.plan(), study="a second study whose name is as long as they are now and then")
+        for plan in (node.plan(), other):
+            node.guard().offer_plan(node.offer(plan))
+        node.approve(other)
+        node.guard().contribute(node.request(other))
+        node.set_policy("smallest_cohort = 50", "smallest_cohort = 50\npersons_to_approve = 2")
+        facts = {"data_source": SOURCE}
+        node.audit_log.append(APPROVAL_WANTED, plan_hash=node.plan().hash, by=SECOND, facts=facts)
+        with serving(tmp_path_factory.mktemp("console"), None, node=node.folder) as (_, address):
+            context = browser.new_context(viewport={"width": 1440, "height": 900})
+            found = Visited(context.new_page(), address)
+            found.sign_in(Role.APPROVER)
+            plans = [f"/plans/{plan.hash}" for plan in (node.plan(), other)]
+            yield found, [f"{address}{each}" for each in ("/plans", *plans, "/ledger", "/node", "/audit")]
+            context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 768, 390])
+def test_every_page_of_the_console_fits_and_is_read_by_day_and_by_night(
+    console: tuple[Visited, list[str]], width: int, scheme: Literal["light", "dark"]
+) -> None:
+    visit, addresses = console
+    visit.page.emulate_media(color_scheme=scheme)
+    for address in addresses:
+        visit.page.goto(address)
+        fits(visit.page, width)
+        assert visit.page.evaluate(FAINT) == [], address
+        assert visit.page.evaluate(OFF_THE_SCREEN, "h1, .state, pre, button, input, select, caption") == 0, address
+        assert visit.page.evaluate("document.documentElement.outerHTML.length") < LARGEST_PAGE_BYTES, address
 
 
 def fits(page: Page, width: int) -> None:

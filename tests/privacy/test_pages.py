@@ -50,7 +50,7 @@ PAGES = {
     "/cohort/interactions.csv": {Role.CLINICIAN, Role.ANALYST},
     "/cohort/risk-groups.csv": {Role.CLINICIAN, Role.ANALYST},
     "/accounts": {Role.ADMINISTRATOR},
-    "/audit": {Role.ADMINISTRATOR},
+    "/audit": {Role.ADMINISTRATOR, Role.APPROVER, Role.IT},
     "/password": set(Role),
 }
 FORMS = {

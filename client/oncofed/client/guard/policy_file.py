@@ -79,6 +79,7 @@ class NodePolicy:
 
     plans_with_lost_answers  their answers are not in the records any more, and somebody has paid for them otherwise.
     smallest_group           the floor of figures of groups on the pages, which do not leave the hospital.
+    persons_to_approve       how many must say yes to a plan; one is enough to decline it.
     """
 
     smallest_cohort: int
@@ -88,6 +89,7 @@ class NodePolicy:
     peers: tuple[Peer, ...] = ()
     plans_with_lost_answers: tuple[str, ...] = ()
     smallest_group: int = 10
+    persons_to_approve: int = 1
 
     def source(self, name: str) -> SourcePolicy:
         """The source of this name. Raises InvalidInput."""
@@ -132,6 +134,9 @@ class NodeSection:
     smallest_group: Annotated[int, As("NodePolicy.smallest_group")] = NodePolicy.smallest_group
     """[pages](pages.md#what-is-told-of-groups-and-why-it-does-not-change-each-night) tell nothing of fewer patients; 10
     when left out, 5 to 1,000. A stricter one needs `oncofed site pages publish --anew`."""
+    persons_to_approve: Annotated[int, As("NodePolicy.persons_to_approve")] = NodePolicy.persons_to_approve
+    """How many persons must approve a plan before it is in force; 1 when left out. With 2, both need an account with
+    the role `approver` ([console](pages.md#for-approvers-the-console)). One is always enough to decline."""
     plans_with_lost_answers: Annotated[tuple[str, ...], _HASHES] = ()
     """Leave it out. After a loss of records: the hashes of plans whose answers they have lost ([section
     8](install-hospital.md#8-backup-and-what-to-restore))."""
@@ -244,6 +249,7 @@ def read_policy(path: Path) -> NodePolicy:
         file.peer,
         node.plans_with_lost_answers,
         node.smallest_group,
+        node.persons_to_approve,
     )
 
 

@@ -19,6 +19,7 @@ from oncofed.client.guard.node_guard import NodeGuard
 from oncofed.client.guard.pinned_keys import pinned_keys
 from oncofed.client.guard.policy_file import read_policy
 from oncofed.client.guard.public_times import PublicTimes
+from oncofed.client.guard.taking import DecisionTaker
 from oncofed.client.guard.token import read_digits
 from oncofed.client.install.folder import NodeFolder, read_site
 from oncofed.client.records.agreement import refuse_disagreement
@@ -28,8 +29,8 @@ from oncofed.errors import OncofedError
 from oncofed.supervision import end_with_parent
 from oncofed.texts import LogLines, shown
 
-LOOK_SECONDS = 10.0
-"""How often it looks whether patients in memory are approved still: after `decline` nobody stays for a minute."""
+LOOK_SECONDS = 2.0
+"""How often it looks whether patients in memory are approved still, and whether persons want a decision taken."""
 _AT_FAULT = 2
 _ARGUMENTS = 2
 
@@ -80,8 +81,13 @@ def _serve(folder: NodeFolder, ended: threading.Event) -> None:
     ):
         guard.audit.append("guard_started")
         _log.info("the guard of %s listens; its policy has %d data sources", settings.name, len(policy.sources))
-        while not ended.wait(LOOK_SECONDS):
-            guard.forget_unapproved()
+        decisions = DecisionTaker(folder)
+        try:
+            while not ended.wait(LOOK_SECONDS):
+                guard.forget_unapproved()
+                decisions.look()
+        finally:
+            decisions.end()
         _log.info("the guard of %s ends", settings.name)
 
 

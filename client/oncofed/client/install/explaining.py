@@ -80,6 +80,11 @@ def _value(marker: Marker, value: float) -> str:
     return f"{value:g} {marker.unit}".rstrip()
 
 
+def has_model(folder: NodeFolder) -> bool:
+    """Whether a model of any study here has come."""
+    return any(folder.models.glob("*.safetensors"))
+
+
 def plan_with_model(folder: NodeFolder, beginning: str | None) -> OfferedPlan:
     """The one plan with a delivered model whose hash begins so; None: the only one.
 

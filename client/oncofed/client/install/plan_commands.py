@@ -87,23 +87,15 @@ def _add(folder: NodeFolder, document: bytes, *, where: str) -> None:
 
 
 def _in_words(folder: NodeFolder, document: StudyDocument) -> str:
-    """What the plan asks for, and who its hospitals are as far as this one knows."""
-    from oncofed.client.guard.policy_file import read_policy
-    from oncofed.client.install.folder import read_site
-    from oncofed.client.install.peers import peers_in_words
-    from oncofed.protocol.plan_words import plan_in_words
-    from oncofed.protocol.study_document import schema_of
-    from oncofed.survival.network import parameter_count
+    from oncofed.client.install.deciding import plan_in_words
     from oncofed.texts import terminal_columns
 
-    said = plan_in_words(
-        document.plan,
-        schema_of(document),
-        parameters=parameter_count(document.plan.model),
-        columns=terminal_columns(),
-    )
-    known = peers_in_words(document.plan, read_policy(folder.policy).peers, site=read_site(folder).name)
-    return f"{said}\n{known}"
+    return plan_in_words(folder, document, columns=terminal_columns())
+
+
+_AS = click.option(
+    "--as", "account", metavar="NAME", help="Your account of the pages, with the role approver; asks for its password."
+)
 
 
 @click.command()
@@ -111,7 +103,8 @@ def _in_words(folder: NodeFolder, document: StudyDocument) -> str:
 @click.argument("plan", metavar="HASH")
 @click.option("--source", required=True, help="Name of the data source in policy.toml that takes part.")
 @click.option("--yes", is_flag=True, help="Do not ask. Wants 12 digits of the hash.")
-def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
+@_AS
+def approve(folder: NodeFolder, plan: str, source: str, yes: bool, account: str | None) -> None:
     """Approve a plan for the patients that a data source holds now, and freeze them.
 
     Reads and checks the whole table, and writes the patients down as they are now, for the guard alone. Every answer is
@@ -119,88 +112,98 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool) -> None:
     decline, which removes them. Each kind of answer is tried first, and a plan whose times are too short for this
     machine is refused.
 
-    \b
-    Example:
-      oncofed site approve NODE 4f1c --source tumour-registry
-    """
-    from datetime import UTC, datetime
+    Where policy.toml asks for two persons (persons_to_approve), each gives this command with --as, or says so in the
+    console; the second one takes the decision.
 
+    \b
+    Examples:
+      oncofed site approve NODE 4f1c --source tumour-registry
+      oncofed site approve NODE 4f1c --source tumour-registry --as dr.klein
+    """
     from oncofed.client.guard.policy_file import read_policy
-    from oncofed.client.guard.trial import measured, refuse_if_slow
-    from oncofed.client.install.folder import read_site
-    from oncofed.client.install.inbox import approvals_of, looked_at, offers_of
-    from oncofed.client.records.agreement import refuse_disagreement
-    from oncofed.client.records.audit_log import AuditLog
-    from oncofed.client.records.source_memory import remember_sources
-    from oncofed.client.records.sqlite_ledger import SqliteLedger
+    from oncofed.client.install import deciding
+    from oncofed.client.install.inbox import looked_at
+    from oncofed.client.records.decisions import Decision
+    from oncofed.client.records.wishes import NOBODY, wishes_in
     from oncofed.protocol.plan_hash import SHOWN_DIGITS, refuse_short
-    from oncofed.protocol.study_document import document_bytes, schema_of
 
     if yes:  # nobody reads what it asks for now: few digits are of any plan that whoever draws it up wants
         refuse_short(plan, where="HASH, with --yes", fewest=SHOWN_DIGITS)
     by = person()
     go_on_as("guard", folder)
+    policy = read_policy(folder.policy)
+    if account is None and policy.persons_to_approve > 1:
+        what = f"asks for {policy.persons_to_approve} persons (persons_to_approve), and you have not said who you are"
+        remedy = "Add --as NAME: your account with the role approver (oncofed site pages add-user). Or use the console."
+        raise InvalidInput([Fault("policy: [node]", what, remedy)])
     document = looked_at(folder, plan).document
+    plan_hash = document.plan.hash
+    looked_on = wishes_in(folder.audit_log).read().get(plan_hash, NOBODY).ended
     if not yes:
         click.echo(_in_words(folder, document))
         if not click.confirm(f"Approve it for data source {source}?"):
             click.echo("Not approved. To tell the coordinator: oncofed site decline")
             sys.exit(1)
-    policy = read_policy(folder.policy)
-    named = policy.source(source)
-    refuse_disagreement(folder)
-    remember_sources(folder, policy, AuditLog(folder.audit_log))
-    ledger = SqliteLedger(
-        folder.ledger,
-        data_source=named.name,
-        budget=named.site_policy.budget,
-        counted_with=named.counted_with,
-    )
-    approvals_of(folder).approve(
-        document.plan,
-        schema_of(document),
-        site=read_site(folder).name,
-        policy=policy,
-        source=named,
-        ledger=ledger,
-        approved_by=by,
-        now=datetime.now(UTC),
-        trial=lambda file, sha256: refuse_if_slow(
-            document.plan,
-            measured(
-                document.plan,
-                site=read_site(folder).name,
-                policy=named.site_policy,
-                file=file,
-                sha256=sha256,
-            ),
-        ),
-    )
-    if not offers_of(folder).path(document.plan.hash).exists():  # somebody else here has just said `forget`
-        offers_of(folder).keep(document.plan.hash, document_bytes(document))
+    if account is None:
+        deciding.approve(folder, document, source=source, by=by)
+    else:
+        name = _signed_in(folder, account)
+        deciding.want(folder, plan_hash, Decision.APPROVED, of=source, by=name, looked_on=looked_on)
+        if deciding.take(folder, plan_hash) is None:
+            click.echo(f"Noted: {name} wants it. It is in force once another person says so, too.")
+            return
     click.echo(f"Approved: {_on_one_line(document.plan.study)} on {source}. The running node answers from now on.")
     click.echo("Its patients are frozen as they are now: a table that changes later changes no answer.")
     click.echo("To take a newer table, approve again; to remove the frozen patients, oncofed site decline.")
 
 
+def _signed_in(folder: NodeFolder, account: str) -> str:
+    """The account's name, for its password. A refusal is noted, as on the pages."""
+    from oncofed.client.install.deciding import may_decide
+    from oncofed.client.install.kept_settings import accounts_of
+    from oncofed.client.pages.accounts import Accounts
+    from oncofed.client.pages.viewing_record import REFUSED, ROLE, WRONG_PASSWORD
+    from oncofed.client.records.audit_log import AuditLog
+
+    found = Accounts(accounts_of(folder)).checked(account, _password_of(account))
+    if found is None or not may_decide(found):
+        reason, by = (WRONG_PASSWORD, "") if found is None else (ROLE, found.name)
+        AuditLog(folder.audit_log).append(REFUSED, code=reason, by=by)
+        what = "is no account with this password" if found is None else "is no approver"
+        raise InvalidInput([Fault("--as", what, f"oncofed site pages users {folder.root} lists the accounts.")])
+    return found.name
+
+
+def _password_of(account: str) -> str:
+    return str(click.prompt(f"Password of {account}", hide_input=True))
+
+
+_REASONS = ("purpose", "budget", "data", "peers", "ethics", "ended", "other")
+
+
 @click.command()
 @NODE
 @click.argument("plan", metavar="HASH")
-def decline(folder: NodeFolder, plan: str) -> None:
+@click.option("--reason", type=click.Choice(_REASONS), help="For the audit log; nobody outside learns it.")
+@_AS
+def decline(folder: NodeFolder, plan: str, reason: str | None, account: str | None) -> None:
     """Decline a plan, or withdraw its approval: its requests are refused from now on, its frozen patients removed.
 
-    \b
-    Example:
-      oncofed site decline NODE 4f1c
-    """
-    from datetime import UTC, datetime
+    One person is enough for that, whatever policy.toml asks for to approve.
 
-    from oncofed.client.install.inbox import approvals_of, find_hash, offers_of, shown, study_of
+    \b
+    Examples:
+      oncofed site decline NODE 4f1c
+      oncofed site decline NODE 4f1c --reason budget
+    """
+    from oncofed.client.install import deciding
+    from oncofed.client.install.inbox import find_hash, offers_of, shown, study_of
 
     by = person()
     go_on_as("guard", folder)
     plan_hash = find_hash(folder, plan)  # of its document nothing is needed, so that it may be lost
-    approvals_of(folder).decline(plan_hash, declined_by=by, now=datetime.now(UTC))
+    by = by if account is None else _signed_in(folder, account)
+    deciding.decline(folder, plan_hash, by=by, reason=reason or "")
     click.echo(f"Declined: {_on_one_line(study_of(folder, plan_hash))}.")
     if plan_hash in offers_of(folder).hashes():
         click.echo(f"To take it off the list: oncofed site forget {folder.root} {shown(folder, plan_hash)}")

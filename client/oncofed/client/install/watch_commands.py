@@ -154,43 +154,14 @@ def ledger(folder: NodeFolder, anchor: str | None) -> None:
       oncofed site ledger NODE
       oncofed site ledger NODE --verify 12:8c1f...
     """
-    from oncofed.client.guard.policy_file import read_policy, shared_in_words
-    from oncofed.client.install.inbox import approved_on, offered_plans, refuse_unread
-    from oncofed.client.records.ledger_view import ledger_view
-    from oncofed.client.records.sqlite_ledger import read_ledger, verify_ledger
-    from oncofed.privacy.releases import release_of_round
+    from oncofed.client.install.inbox import refuse_unread
+    from oncofed.client.install.spending import spending
 
     go_on_as("guard", folder)
-    head = verify_ledger(folder.ledger, anchor=anchor)
-    entries = read_ledger(folder.ledger)
-    plans = offered_plans(folder)
-    names = {plan.plan_hash: plan.study for plan in plans.read}
-    for named in read_policy(folder.policy).sources:
-        private = [
-            document.plan
-            for document in approved_on(plans.read, named.name)
-            if document.plan.privacy.noise_multiplier > 0
-        ]
-        event = release_of_round(private[-1]).event if private else None
-        view = ledger_view(
-            entries,
-            data_source=named.name,
-            budget=named.site_policy.budget,
-            head=head,
-            next_event=event,
-            next_plan=private[-1].hash if private else "",
-            study_names=names,
-            counted_with=named.counted_with,
-            shared=shared_in_words(named),
-        )
-        for line in view.lines():
-            click.echo(line)
-    known = {named.name for named in read_policy(folder.policy).sources}
-    for gone in sorted({entry.data_source for entry in entries} - known):
-        releases = sum(entry.data_source == gone for entry in entries)
-        click.echo(f"Data source {gone}: {releases} releases, and {folder.policy.name} does not name it any more.")
-        click.echo("  The same patients under a new name would be given a new budget: restore the name.")
-    refuse_unread(plans.unread)
+    found = spending(folder, anchor=anchor)
+    for line in found.lines(policy=folder.policy.name):
+        click.echo(line)
+    refuse_unread(found.unread)
 
 
 @click.command()

@@ -28,6 +28,7 @@ from oncofed.client.pages.rendering import ROLE_NAMES, first_page, open_page, pa
 from oncofed.client.pages.viewing_record import (
     ACCOUNTS,
     AUDIT,
+    ROLE,
     SIGN_IN,
     SIGN_OUT,
     WAITS,
@@ -44,9 +45,12 @@ router = APIRouter()
 _SEE_OTHER = 303
 _ENTRIES = 100
 _EVERYBODY = tuple(Role)
+_GIVEN_HERE = tuple(role for role in Role if role is not Role.APPROVER)
+"""Else one administrator could be both persons of a decision."""
 NO_SUCH_PAGE = later("There is no such page.")
 
 Administrator = Annotated[Visit, Depends(visit_of(Role.ADMINISTRATOR))]
+AuditReader = Annotated[Visit, Depends(visit_of(Role.ADMINISTRATOR, Role.APPROVER, Role.IT))]
 AdministratorForm = Annotated[Form, Depends(FormOf(Role.ADMINISTRATOR))]
 Anybody = Annotated[Visit, Depends(visit_of(*_EVERYBODY))]
 AnybodysForm = Annotated[Form, Depends(FormOf(*_EVERYBODY))]
@@ -75,7 +79,7 @@ def sign_in(request: Request, fields: Annotated[Fields, Depends(fields_of)]) -> 
             account = desk.accounts.checked(name, password)
     except NoTurn as refused:
         desk.record.refused("", WAITS)
-        return open_page("sign_in.html.j2", request, {"said": _wait(refused, say)}, status=429)
+        return open_page("sign_in.html.j2", request, {"said": wait_words(refused, say)}, status=429)
     if account is None:
         desk.turns.failed(name, peer)
         # Not a name that is none: people type their password there.
@@ -130,7 +134,7 @@ def change_password(form: AnybodysForm) -> Response:
                 desk.accounts.set_password(form.by, form.text("new"))
     except NoTurn as refused:
         desk.record.refused(form.by, WAITS)
-        return again(_wait(refused, say), 429)
+        return again(wait_words(refused, say), 429)
     except InvalidInput as refused:
         return again(_said(refused, say))
     if not right:
@@ -152,7 +156,8 @@ def accounts_page(visit: Administrator) -> Response:
 def _accounts(visit: Visit, said: str, *, status: int) -> Response:
     content = {
         "accounts": visit.desk.accounts.all(),
-        "roles": list(Role),
+        "roles": _GIVEN_HERE,
+        "by_command": Role.APPROVER,
         "role_names": ROLE_NAMES,
         "said": said,
         "shortest": SHORTEST_PASSWORD,
@@ -161,17 +166,25 @@ def _accounts(visit: Visit, said: str, *, status: int) -> Response:
     return page("accounts.html.j2", visit, content, status=status)
 
 
+def _is_approver(desk: Desk, name: str) -> bool:
+    return any(each.name == name and each.role is Role.APPROVER for each in desk.accounts.all())
+
+
 @router.post("/accounts/{change}")
 def change_account(form: AdministratorForm, change: str) -> Response:
     """Add an account, set its password, disable or enable it."""
     desk, name, say = form.desk, form.text("name").strip(), form.visit.say
     if change not in ("add", "password", "disable", "enable"):
         raise PageRefused(404, NO_SUCH_PAGE)
+    if change in ("password", "enable") and _is_approver(desk, name):
+        desk.record.refused(form.by, ROLE)
+        said = say("Approvers get their accounts and passwords by command, from root: two of them are two persons.")
+        return _accounts(form.visit, said, status=403)
     if change == "disable" and name == form.by:
         return _accounts(form.visit, say("Nobody disables the own account."), status=400)
     try:
         if change == "add":
-            if form.text("role") not in list(Role):
+            if form.text("role") not in _GIVEN_HERE:
                 return _accounts(form.visit, say("Choose a role."), status=400)
             with desk.turns.turn(form.by, form.visit.peer):
                 desk.accounts.add(name, Role(form.text("role")), form.text("password"))
@@ -184,14 +197,15 @@ def change_account(form: AdministratorForm, change: str) -> Response:
             desk.accounts.set_enabled(name, change == "enable")
     except NoTurn as refused:
         desk.record.refused(form.by, WAITS)
-        return _accounts(form.visit, _wait(refused, say), status=429)
+        return _accounts(form.visit, wait_words(refused, say), status=429)
     except InvalidInput as refused:
         return _accounts(form.visit, _said(refused, say), status=400)
     desk.record.viewed(form.by, ACCOUNTS, change)
     return RedirectResponse("/accounts", _SEE_OTHER)
 
 
-def _wait(refused: NoTurn, say: Language) -> str:
+def wait_words(refused: NoTurn, say: Language) -> str:
+    """For whoever has to wait before the next password."""
     seconds = int(refused.seconds) + 1
     return say.several(
         "Too many passwords are tried. Try again in %(count)s second.",
@@ -221,7 +235,7 @@ _OF_ACCOUNTS = (
 
 
 @router.get("/audit")
-def audit_page(visit: Administrator) -> Response:
+def audit_page(visit: AuditReader) -> Response:
     """The newest entries of the hospital's audit log, and whether it is unchanged."""
     visit.desk.record.viewed(visit.by, AUDIT)
     report = verify_audit_log(visit.desk.audit_log)

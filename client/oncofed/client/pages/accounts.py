@@ -1,8 +1,8 @@
 """Who may look at the pages, and as what?
 
 One file of the guard's user holds names, roles and scrypt hashes with a salt of their own. A clinician sees patients
-and the cohort, an analyst the cohort only, an administrator accounts and the audit log and neither of the two. Nobody
-has two roles; who needs both has two accounts.
+and the cohort, an analyst the cohort only, an administrator accounts and the audit log and neither of the two. An
+approver decides about plans, `it` looks at them and at the node. Nobody has two roles; who needs both has two accounts.
 
 Promises: the file is written whole or not at all, under a lock, and never holds a password; a wrong password and an
 unknown name take the same work, and both are compared in constant time. Refused: a short password, a name that the
@@ -35,6 +35,8 @@ class Role(StrEnum):
     CLINICIAN = "clinician"
     ANALYST = "analyst"
     ADMINISTRATOR = "administrator"
+    APPROVER = "approver"
+    IT = "it"
 
 
 @dataclass(frozen=True)

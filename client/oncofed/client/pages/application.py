@@ -11,7 +11,15 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from oncofed.client.pages import account_pages, cohort_pages, language_pages, patient_pages, twin_pages, what_if_pages
+from oncofed.client.pages import (
+    account_pages,
+    cohort_pages,
+    console_pages,
+    language_pages,
+    patient_pages,
+    twin_pages,
+    what_if_pages,
+)
 from oncofed.client.pages.account_pages import NO_SUCH_PAGE, signed_out
 from oncofed.client.pages.connections import RefusedConnections
 from oncofed.client.pages.desk import Desk, desk_of
@@ -29,7 +37,10 @@ def application(desk: Desk, *, refused_users: frozenset[int] = frozenset()) -> F
     """The pages, behind their shield. refused_users: uids of this machine whose connections are refused."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk = desk
-    for pages in (account_pages, language_pages, patient_pages, twin_pages, what_if_pages, cohort_pages):
+    for pages in (
+        *(account_pages, language_pages, patient_pages, twin_pages),
+        *(what_if_pages, cohort_pages, console_pages),
+    ):
         app.include_router(pages.router)
 
     @app.get("/static/{name}")

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 # Everything but click is imported where it is used, so that `oncofed --help` answers at once.
 # ruff: noqa: PLC0415
 
-_ROLES = ("clinician", "analyst", "administrator")
+_ROLES = ("clinician", "analyst", "administrator", "approver", "it")
 
 
 @click.group()
 def pages() -> None:
-    """Show explanations on local web pages: patients to clinicians, the cohort to analysts. See docs/pages.md.
+    """Show local web pages: patients to clinicians, the cohort to analysts, plans to approvers. See docs/pages.md.
 
     \b
     Examples:
@@ -54,6 +54,8 @@ def serve(
 ) -> None:
     """Serve the pages until Ctrl-C or SIGTERM, on this machine only.
 
+    While no study has a model yet there is the console alone, where plans are read and decided on.
+
     \b
     Examples:
       oncofed site pages serve NODE
@@ -69,6 +71,8 @@ def serve(
     from oncofed.client.install.folder import read_site
 
     read_site(folder)
+    from oncofed.client.install.explaining import has_model
+    from oncofed.client.pages.console import Console
     from oncofed.client.pages.of_node import accounts_file, hospital_of, key_file, refuse_place, refused_users
     from oncofed.client.pages.preparation import prepare
     from oncofed.client.pages.serving import desk_for
@@ -80,9 +84,10 @@ def serve(
     refused = refused_users(folder)
     by = person()
     go_on_as("guard", folder)
-    hospital = hospital_of(folder, plan=plan, by=by)
+    hospital = hospital_of(folder, plan=plan, by=by) if plan is not None or has_model(folder) else None
     desk = desk_for(
         hospital,
+        console=Console(folder),
         accounts=accounts_file(folder),
         key=viewing_key(key_file(folder)),
         audit_log=folder.audit_log,
@@ -92,7 +97,10 @@ def serve(
     if not any(account.enabled for account in desk.accounts.all()):
         remedy = f"oncofed site pages add-user {folder.root} NAME --role administrator"
         raise InvalidInput([Fault("accounts", "there is none, so nobody could sign in", remedy)])
-    prepare(hospital, say=click.echo)
+    if hospital is None:
+        click.echo("No study has a model yet: the console alone. Start the pages again when one has.")
+    else:
+        prepare(hospital, say=click.echo)
     where = f"https://{name}" if name else f"http://127.0.0.1:{place.port}"
     serve_pages(desk, place, refused_users=refused, ready=lambda: click.echo(f"The pages are at {where}"))
 
@@ -131,7 +139,8 @@ def publish(folder: NodeFolder, plan: str | None, anew: bool, after_loss: bool) 
 def add_user(folder: NodeFolder, name: str, role: str) -> None:
     """Give NAME an account; asks for its first password.
 
-    A clinician sees patients and the cohort, an analyst the cohort, an administrator accounts and the audit log.
+    A clinician sees patients and the cohort, an analyst the cohort, an administrator accounts and the audit log. An
+    approver decides about plans, `it` looks at plans, budget and node.
 
     \b
     Example:

@@ -16,6 +16,7 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from oncofed.client.pages.accounts import Accounts, Role
+from oncofed.client.pages.console import Console
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.languages import language_of
 from oncofed.client.pages.password_turns import PasswordTurns
@@ -31,12 +32,14 @@ from oncofed.words.language import Language, later
 class Desk:
     """All that the routes work with.
 
+    prognosis     of the study that is shown; None where no study of this hospital has a model yet.
+    console       where persons decide about plans; None where there is no node, as for a simulated run.
     turns         around every check and every new hash of a password.
     secure        cookies go over TLS only. hosts: names under which the pages may be asked for.
     audit_log     shown to administrators. now: the time that stands on a page, in the hospital's zone.
     """
 
-    hospital: HospitalPrognosis
+    prognosis: HospitalPrognosis | None
     accounts: Accounts
     sessions: Sessions
     turns: PasswordTurns
@@ -46,6 +49,21 @@ class Desk:
     hosts: frozenset[str]
     timeouts: Timeouts = Timeouts()  # noqa: RUF009 - frozen
     now: Callable[[], datetime] = lambda: datetime.now().astimezone()
+    console: Console | None = None
+
+    @property
+    def hospital(self) -> HospitalPrognosis:
+        """Raises PageRefused where there is no model."""
+        if self.prognosis is None:
+            raise PageRefused(404, later("No study of this hospital has a model yet, so there is nothing to explain."))
+        return self.prognosis
+
+    @property
+    def site(self) -> str:
+        """The hospital's name."""
+        if self.console is not None:
+            return self.console.site
+        return self.hospital.site
 
     @property
     def cookie(self) -> str:

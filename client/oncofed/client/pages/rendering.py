@@ -55,11 +55,21 @@ ROLE_NAMES = {
     Role.CLINICIAN: later("clinician"),
     Role.ANALYST: later("analyst"),
     Role.ADMINISTRATOR: later("administrator"),
+    Role.APPROVER: later("approver"),
+    Role.IT: later("hospital IT"),
 }
+_OF_CONSOLE = (
+    ("/plans", later("Plans")),
+    ("/ledger", later("Privacy budget")),
+    ("/audit", later("Audit log")),
+    ("/node", later("Node")),
+)
 _LINKS = {
     Role.CLINICIAN: (("/patients", later("Patients")), ("/cohort", later("Cohort"))),
     Role.ANALYST: (("/cohort", later("Cohort")),),
     Role.ADMINISTRATOR: (("/accounts", later("Accounts")), ("/audit", later("Audit log"))),
+    Role.APPROVER: _OF_CONSOLE,
+    Role.IT: _OF_CONSOLE,
 }
 
 
@@ -93,12 +103,13 @@ def open_page(template: str, request: Request, content: Mapping[str, object], *,
 
 
 def _page(template: str, desk: Desk, say: Language, content: Mapping[str, object], status: int) -> HTMLResponse:
+    shown = desk.prognosis
     common = {
-        "site": desk.hospital.site,
-        "study": desk.hospital.study,
-        "example": desk.hospital.example,
+        "site": desk.site,
+        "study": "" if shown is None else shown.study,
+        "example": shown is not None and shown.example,
         "version": static_version(),
-        "model": desk.hospital.plan_hash[:12],
+        "model": "" if shown is None else shown.plan_hash[:12],
         "shown_at": f"{desk.now():{say.shown_at}}".lstrip("0"),
         "languages": languages(),
         "idle_seconds": int(desk.timeouts.idle),

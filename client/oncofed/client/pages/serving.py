@@ -18,6 +18,7 @@ from pathlib import Path
 
 from oncofed.client.pages.accounts import Accounts
 from oncofed.client.pages.application import application
+from oncofed.client.pages.console import Console
 from oncofed.client.pages.desk import Desk
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.password_turns import PasswordTurns
@@ -55,15 +56,24 @@ class Place:
 
 
 def desk_for(
-    hospital: HospitalPrognosis, *, accounts: Path, key: bytes, audit_log: Path, place: Place, timeouts: Timeouts
+    prognosis: HospitalPrognosis | None,
+    *,
+    accounts: Path,
+    key: bytes,
+    audit_log: Path,
+    place: Place,
+    timeouts: Timeouts,
+    console: Console | None = None,
 ) -> Desk:
     """Everything that the application needs, with the machine's clock."""
+    plan_hash = "" if prognosis is None else prognosis.plan_hash
     return Desk(
-        hospital=hospital,
+        prognosis=prognosis,
+        console=console,
         accounts=Accounts(accounts),
         sessions=Sessions(clock=time.monotonic, timeouts=timeouts),
         turns=PasswordTurns(clock=time.monotonic),
-        record=ViewingRecord(AuditLog(audit_log), key=key, plan_hash=hospital.plan_hash, clock=time.monotonic),
+        record=ViewingRecord(AuditLog(audit_log), key=key, plan_hash=plan_hash, clock=time.monotonic),
         audit_log=audit_log,
         secure=place.secure,
         hosts=place.hosts,

@@ -6,6 +6,8 @@ of the patient, and means nothing in another session. It ends when the account's
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
@@ -26,6 +28,10 @@ class Session(OneSession):
     role: Role
     version: int
     opened: OrderedDict[str, int] = field(default_factory=OrderedDict)
+
+    def seal(self, what: str) -> str:
+        """What only this session's own page could have written beside `what`."""
+        return hmac.new(self.form_secret.encode(), what.encode(), hashlib.sha256).hexdigest()
 
     def word_for(self, row: int) -> str:
         """The word of a patient in this session, the same each time it is opened."""

@@ -33,6 +33,7 @@ PATIENT, TWIN, WHAT_IF, COHORT, EXPORT, AUDIT, ACCOUNTS = (
     "page_accounts",
 )
 SEARCH, SIGN_IN, SIGN_OUT, REFUSED = "page_search", "page_sign_in", "page_sign_out", "page_refused"
+PLANS, PLAN, LEDGER, NODE = "page_plans", "page_plan", "page_ledger", "page_node"
 NOT_FOUND, WRONG_PASSWORD = "not_found", "wrong_password"
 NO_SESSION, ROLE, FORM, UNKNOWN_PATIENT, HOST, NODE_USER, UNKNOWN_USER, UNKNOWN_PAGE, WAITS, MORE = (
     "no_session",
@@ -54,7 +55,7 @@ _ANONYMOUS_A_MINUTE = 30
 
 
 class ViewingRecord:
-    """Writes to one audit log. plan_hash: of the study whose model is shown. clock: seconds."""
+    """Writes to one audit log. plan_hash: of the study whose model is shown, if there is one. clock: seconds."""
 
     def __init__(self, log: AuditLog, *, key: bytes, plan_hash: str, clock: Callable[[], float]) -> None:
         assert len(key) >= _KEY_BYTES
@@ -69,14 +70,14 @@ class ViewingRecord:
         """A view or a find of one patient."""
         self._log.append(event, plan_hash=self._plan_hash, code=patient_code(self._key, patient_id), by=by)
 
-    def viewed(self, by: str, event: str, what: str = "") -> None:
-        """Any other view, or a change of an account. what: a short word of ours."""
-        self._log.append(event, plan_hash=self._plan_hash, code=what, by=by)
+    def viewed(self, by: str, event: str, what: str = "", *, plan_hash: str = "") -> None:
+        """Any other view, or a change of an account. what: a short word of ours. plan_hash: of another plan."""
+        self._log.append(event, plan_hash=plan_hash or self._plan_hash, code=what, by=by)
 
-    def refused(self, by: str, reason: str) -> None:
-        """by: the account; empty for somebody who is not signed in."""
+    def refused(self, by: str, reason: str, *, plan_hash: str = "") -> None:
+        """by: the account; empty for somebody who is not signed in. plan_hash: as of `viewed`."""
         if by:
-            self._log.append(REFUSED, plan_hash=self._plan_hash, code=reason, by=by)
+            self._log.append(REFUSED, plan_hash=plan_hash or self._plan_hash, code=reason, by=by)
             return
         with self._lock:
             minute = int(self._clock() // 60)

@@ -246,16 +246,16 @@ class Approvals:
             raise PrivacyRefusal("this plan cannot be approved: " + "; ".join(against))
         return standing, fresh, secret
 
-    def decline(self, plan_hash: str, *, declined_by: str, now: datetime) -> Approval:
+    def decline(self, plan_hash: str, *, declined_by: str, now: datetime, reason: str = "") -> Approval:
         """Decline a plan, or withdraw its approval: its requests are refused from now on, and nobody stays frozen.
 
-        Its document may be lost.
+        Its document may be lost. reason: a word of ours for the audit log (`wishes.Reason`).
         """
         with self._one_at_a_time():
             # With its source, so that it cannot come back on another one.
             before = self._remembered(plan_hash) or undecided(plan_hash)
             declined = before.declined(by=declined_by, at=_told_time(now), told_as=secrets.token_hex(_WORD_BYTES))
-            self._write(declined)
+            self._write(declined, code=reason)
         return declined
 
     def _trusted(
@@ -355,7 +355,7 @@ class Approvals:
     def _told(self) -> ToldDecisions:
         return ToldDecisions(self.audit.path)
 
-    def _write(self, approval: Approval) -> None:
+    def _write(self, approval: Approval, *, code: str = "") -> None:
         """It is in force from when it is told: a kill before leaves the old one, a kill afterwards the new one."""
         with unwritable(self.folder):
             self.folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
@@ -364,9 +364,8 @@ class Approvals:
             write_bundles(self.bundles_file, [one for one in self.all() if one.plan_hash != approval.plan_hash])
         waiting = self._next(approval.plan_hash)
         replace_durably(waiting, content_of(approval))
-        self.audit.append(
-            approval.decision.value, plan_hash=approval.plan_hash, by=approval.decided_by, facts=approval.facts
-        )
+        event, facts = approval.decision.value, approval.facts
+        self.audit.append(event, plan_hash=approval.plan_hash, by=approval.decided_by, code=code, facts=facts)
         with unwritable(self.folder):
             waiting.replace(self._path(approval.plan_hash))
             sync_folder(self.folder)

@@ -61,8 +61,8 @@ from oncofed.errors import Fault, InvalidInput, RecordDamaged, RecordFailure
 
 _WORD = re.compile(r"[a-z][a-z0-9_.]{0,39}")
 _PLAN_HASH = re.compile(r"[0-9a-f]{64}")
-_NAME = re.compile(r"[\w .@+-]{0,80}(?: \(claimed\))?")
-"""As `install.person` tells it."""
+_NAME = re.compile(r"[\w .@+-]{0,140}(?: \(claimed\))?")
+"""As `install.person` tells it; of two accounts, whose names have 64 letters at most, with a plus between."""
 _LARGEST_NUMBER = 10**9
 _MOST_OWED = 8
 """Lines that are owed at once. A charge has three at most, and there is no next one before they are written."""

@@ -6,24 +6,17 @@ damaged or put back from an older copy; the log, whose ends are compared with le
 the last, and what it said where it is gone.
 
 Promises: what is told of a plan is known to every later decision about it, whatever became of the files between.
-Reading goes on where it ended before: a log that grows is not read again from its beginning.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from oncofed.client.records.audit_entries import verify_audit_log
-from oncofed.client.records.audit_line import LONGEST_LINE, fields_in
-from oncofed.client.records.chain import START, Anchor
-from oncofed.durable import unwritable
-from oncofed.plain_file import lines_of, opened
+from oncofed.client.records.followed_log import FollowedLog, Line
 from oncofed.protocol.study_document import LARGEST_BYTES
 
 LARGEST_APPROVAL = 4 * LARGEST_BYTES
@@ -136,24 +129,22 @@ class Told:
         )
 
 
-def told_after(
-    told: Mapping[str, Told], lines: Iterable[tuple[str, str, str, str, Mapping[str, str]]]
-) -> dict[str, Told]:
-    """`told`, and what these lines add: event, plan hash, by, time and facts of each."""
+def told_after(told: Mapping[str, Told], lines: Iterable[Line]) -> dict[str, Told]:
+    """`told`, and what these lines add."""
     found = dict(told)
-    for event, plan_hash, by, at, facts in lines:
-        if event not in tuple(Decision):
+    for line in lines:
+        if line.event not in tuple(Decision):
             continue
-        before = found.get(plan_hash)
+        before = found.get(line.plan_hash)
 
-        def kept(key: str, before: Told | None = before, facts: Mapping[str, str] = facts) -> str:
+        def kept(key: str, before: Told | None = before, facts: Mapping[str, str] = line.facts) -> str:
             return facts.get(key, "") or ("" if before is None else str(getattr(before, key)))
 
-        found[plan_hash] = Told(
-            Decision(event),
-            by,
-            at,
-            facts.get("decision", ""),
+        found[line.plan_hash] = Told(
+            Decision(line.event),
+            line.by,
+            line.time,
+            line.facts.get("decision", ""),
             kept("data_source"),
             kept("split"),
             kept("masking_key"),
@@ -165,48 +156,8 @@ class ToldDecisions:
     """Of one audit log. For several threads."""
 
     def __init__(self, audit_log: Path) -> None:
-        self._path = audit_log
-        self._lock = threading.Lock()
-        self._told: dict[str, Told] = {}
-        self._inode, self._read, self._head = -1, 0, Anchor(0, START)
+        self._log: FollowedLog[Mapping[str, Told]] = FollowedLog(audit_log, empty={}, after=told_after)
 
     def by_plan(self) -> Mapping[str, Told]:
         """As the log is now. Raises RecordDamaged, RecordUnwritable."""
-        with self._lock:
-            if not self._goes_on():
-                self._read_anew()
-            return self._told
-
-    def _goes_on(self) -> bool:
-        """Whether the log goes on from where it was read to; then the rest is read."""
-        with unwritable(self._path):
-            if not self._path.exists():
-                return False
-            found = self._path.stat()
-            if found.st_ino != self._inode or found.st_size < self._read:
-                return False
-            if found.st_size == self._read:
-                return True
-            with opened(self._path) as log:
-                if os.fstat(log.fileno()).st_ino != self._inode:  # it was closed, just now
-                    return False
-                lines, head, read = [], self._head, self._read
-                for line in lines_of(log, longest=LONGEST_LINE, start=read):
-                    if not line.endswith(b"\n") and len(line) < LONGEST_LINE:
-                        break  # it is being written, or a full disk has torn it
-                    fields = fields_in(line)
-                    if fields is None or fields["number"] != head.entries + 1 or fields["previous"] != head.hash:
-                        return False
-                    head, read = Anchor(head.entries + 1, str(fields["hash"])), read + len(line)
-                    facts = fields.get("facts", {})
-                    assert isinstance(facts, dict)
-                    lines.append((*(str(fields[key]) for key in ("event", "plan_hash", "by", "time")), facts))
-        self._told = told_after(self._told, lines)  # type: ignore[arg-type]  # four texts and the facts
-        self._read, self._head = read, head
-        return True
-
-    def _read_anew(self) -> None:
-        self._inode = -1
-        report = verify_audit_log(self._path)
-        self._told = told_after({}, ((one.event, one.plan_hash, one.by, one.time, one.facts) for one in report.entries))
-        (self._inode, self._read), self._head = report.read_to, report.head
+        return self._log.read()

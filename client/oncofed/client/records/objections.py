@@ -19,7 +19,7 @@ from oncofed.cohort.encoding import columns
 from oncofed.cohort.expected_effects import expected_weights
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import PrivacyRefusal, UnaccountedEvent
-from oncofed.privacy.accounting import epsilon_of
+from oncofed.privacy.accounting import PrivacyEvent, epsilon_of
 from oncofed.privacy.ledger import Ledger, refuse_unless_one_collection
 from oncofed.privacy.policy import releases_of
 from oncofed.privacy.releases import largest_patients
@@ -68,10 +68,7 @@ def of_the_ledger(plan: StudyPlan, source: SourcePolicy, ledger: Ledger) -> list
     """What the plan's rounds and its reserve come to, beside all that the source was charged for already."""
     if not plan.privacy.mode.private:
         return []
-    charges = ledger.charges()
-    made = Counter(charge.event for charge in charges if charge.identity.startswith(f"{plan.hash}/"))
-    to_come = tuple((Counter(releases_of(plan)) - made).elements())  # an approval that is given again half-way
-    budget = ledger.budget
+    charges, to_come, budget = ledger.charges(), _to_come(plan, ledger), ledger.budget
     if budget != source.site_policy.budget:
         return ["the ledger keeps another budget than the policy of this data source gives"]
     try:
@@ -80,13 +77,28 @@ def of_the_ledger(plan: StudyPlan, source: SourcePolicy, ledger: Ledger) -> list
         )
     except UnaccountedEvent as refusal:
         return [str(refusal)]
-    needed = epsilon_of([*(charge.event for charge in charges), *to_come], delta=budget.delta)
+    _, needed = epsilon_with(plan, ledger)
     if needed <= budget.largest_epsilon:
         return []
     return [
         f"with what {source.name} has spent already its releases come to epsilon {needed:.3f}, above "
         f"{budget.largest_epsilon:g}"
     ]
+
+
+def epsilon_with(plan: StudyPlan, ledger: Ledger) -> tuple[float, float]:
+    """What a source has spent, and what that comes to with all that this plan still releases and its reserve."""
+    spent = [charge.event for charge in ledger.charges()]
+    delta = ledger.budget.delta
+    return epsilon_of(spent, delta=delta), epsilon_of([*spent, *_to_come(plan, ledger)], delta=delta)
+
+
+def _to_come(plan: StudyPlan, ledger: Ledger) -> tuple[PrivacyEvent, ...]:
+    """An approval may be given again half-way."""
+    if not plan.privacy.mode.private:
+        return ()
+    made = Counter(charge.event for charge in ledger.charges() if charge.identity.startswith(f"{plan.hash}/"))
+    return tuple((Counter(releases_of(plan)) - made).elements())
 
 
 def of_decisions(

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from httpx import Response
+from tests.installed_node import installed_node
 from tests.page_texts import ROOT, entries, texts
-from tests.pages_hospital import SCHEMA, Served, Window, hospital, served, submit, with_causes
+from tests.pages_hospital import PASSWORD, SCHEMA, SECOND, Served, Window, hospital, served, submit, with_causes
 
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.languages import languages
@@ -382,3 +383,38 @@ def test_two_readers_have_two_languages_at_once(here: Served, window: Window, ad
     first, other, again, *rest = (secret.sub("", each) for each in pages)
     assert first == again != other
     assert rest[0] == rest[2] != rest[1]
+
+
+def test_no_page_of_the_console_has_a_word_that_is_not_german(tmp_path: Path) -> None:
+    with installed_node() as node:
+        node.enrol()
+        guard, plan = node.guard(), node.plan()
+        guard.offer_plan(node.offer())
+        node.set_policy("smallest_cohort = 50", "smallest_cohort = 50\npersons_to_approve = 2")
+        with served(tmp_path, node=node.folder) as found:
+            approver, second = found.signed_in(Role.APPROVER), found.signed_in(SECOND)
+            names = {
+                "bonn",
+                "tiny",
+                "registry",
+                "second",
+                "epsilon",
+                "e",
+                "oncofed",
+                "utc",
+                *(role.value for role in Role),
+            }
+            names |= {word.lower() for language in languages() for word in WORD.findall(language.name)}
+            address = f"/plans/{plan.hash}"
+            for window in (approver, second, found.signed_in(Role.IT)):
+                window.headers["accept-language"] = "de"
+                fields = dict(
+                    re.findall(r'name="(form_secret|plan_seal|looked_on)" value="([^"]*)"', window.get(address).text)
+                )
+                for password in ("wrong password", PASSWORD):
+                    typed = {**fields, "source": "registry", "password": password}
+                    answer = window.post(f"{address}/approve", data=typed, follow_redirects=True)
+                    assert not foreign(answer, names), password
+                for asked in ("/plans", address, "/ledger", "/node", "/patients", "/plans/x"):
+                    assert not foreign(german(window, asked), names), asked
+            assert "zur Freigabe bereit" in german(approver, "/plans").text

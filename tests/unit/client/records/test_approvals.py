@@ -20,7 +20,7 @@ from tests.hospital import NOON, SCHEMA, SITE, TABLE, plan_of_hospital, policy_f
 
 from oncofed.client.patients.sources import SourceSpec, read_source_cohort
 from oncofed.client.records import approvals as approvals_module
-from oncofed.client.records import decisions, frozen_patients
+from oncofed.client.records import decisions, followed_log, frozen_patients
 from oncofed.client.records.approvals import Approvals
 from oncofed.client.records.audit_entries import verify_audit_log
 from oncofed.client.records.audit_log import AuditLog
@@ -678,7 +678,7 @@ def test_a_torn_end_of_the_log_has_nobody_read_it_anew(tmp_path: Path, monkeypat
     before = told.by_plan()
     with (tmp_path / "audit.jsonl").open("ab") as file:
         file.write(b'{"cut')
-    monkeypatch.setattr(decisions, "verify_audit_log", lambda path: pytest.fail("it was read anew"))
+    monkeypatch.setattr(followed_log, "verify_audit_log", lambda path: pytest.fail("it was read anew"))
     assert told.by_plan() == before
 
 
