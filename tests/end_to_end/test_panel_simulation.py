@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from safetensors.numpy import load_file
-from tests.end_to_end.test_simulate import WITHOUT_BASELINES, small_study
+from tests.end_to_end.test_simulate import SMALL, WITHOUT_BASELINES, small_study
 
 from oncofed.cohort.encoding import Role, columns
 from oncofed.cohort.schema_file import read_schema
@@ -17,6 +18,7 @@ from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.plan import Bounding
 from oncofed.server.deployment.consortium_file import read_consortium
+from oncofed.simulations.commands import simulate
 from oncofed.simulations.federation import Engine
 from oncofed.simulations.model_file import read_model
 from oncofed.simulations.results import RunResult
@@ -149,6 +151,35 @@ def test_what_cannot_be_trained_twice_is_refused_before_anything_is_written(stud
         with pytest.raises(InvalidInput, match=words):
             run_study(asked, tmp_path / "run", engine=engine)
         assert not (tmp_path / "run").exists()
+
+
+def test_a_panel_that_is_left_to_public_numbers_is_trained_where_it_gains_and_else_all_have_the_whole_budget(
+    tmp_path: Path,
+) -> None:
+    """350 markers under much noise: a panel. The laboratory's alone, not many more than 40: none."""
+    (tmp_path / "study.toml").write_text(SMALL)
+    asked = ["--panel", "auto", "--set", "panel.rounds=2", "--set", WITHOUT_BASELINES[0]]
+
+    def ended(out: str, *more: str) -> Result:
+        command = [str(tmp_path / "study.toml"), "--out", str(tmp_path / out), *asked, *more]
+        return CliRunner().invoke(simulate, command)
+
+    few, many = ended("few", "--set", 'data.modalities=["laboratory"]'), ended("many")
+    assert (few.exit_code, many.exit_code) == (0, 0), many.output
+    assert "Panel: a panel of 40 has" in many.output
+    assert "panel of 40 markers" in many.output
+    assert "does not pay" in few.output
+    found = {name: json.loads((tmp_path / name / "metrics.json").read_text())["panel"] for name in ("few", "many")}
+    assert found["few"] is None
+    assert len(found["many"]["markers"]) == 40
+    for name in found:
+        spent = json.loads((tmp_path / name / "privacy.json").read_text())["epsilon"]
+        assert 0.998 * 2 < spent <= 2, "one training has all of it, two have it together"
+    assert ended("many", "--resume").exit_code == 0, "the size that was decided makes no other study of it"
+    wrong = CliRunner().invoke(
+        simulate, [str(tmp_path / "study.toml"), "--out", str(tmp_path / "x"), "--panel", "many"]
+    )
+    assert isinstance(wrong.exception, InvalidInput)
 
 
 def test_real_hospitals_are_told_that_a_panel_is_simulated_only(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ Of a release of gains (`comparison_share`, `value_share`) it says the same. With
 sum of gains, and v their variance from patient to patient, the half-width of one of k limits that hold at once is
 z_k sqrt(v n + s^2) / n, z_k the normal quantile at 0.025 / k.
 
+What a panel costs and gains is `study.panel_settings`.
+
 Sources: Schoenfeld, Biometrics 39 (1983), for events and detectable hazard ratios; Balle and Wang, ICML 2018, that
 averaging Gaussian releases of one sum equals one release of the joint noise. Imports no torch.
 """
@@ -41,6 +43,7 @@ from oncofed.protocol.expected_layout import OVERALL_WEIGHTS, expected_layout
 from oncofed.protocol.gain_layout import gain_layout
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.protocol.summary_spec import SummaryKind
+from oncofed.study.panel_settings import WHAT_A_PANEL_IS, PanelOffer, PanelRequest, panel_offer
 from oncofed.study.plan_settings import PlanSettings, plan_from
 
 STANDARD_ERRORS = 1.96 + 0.84
@@ -120,7 +123,7 @@ class GainsBought:
 class Offer:
     """One way to spend. noise: of all rounds' sums together as if they were one, in units of the gradient.
 
-    calibration, gains  None where the study does not ask for it.
+    calibration, gains  None where the study does not ask for it. panel: None where none can gain anything.
     """
 
     mode: PrivacyMode
@@ -131,6 +134,7 @@ class Offer:
     bought: tuple[Bought, ...]
     calibration: CalibrationBought | None = None
     gains: GainsBought | None = None
+    panel: PanelOffer | None = None
 
 
 def offers(
@@ -154,7 +158,8 @@ def offers(
             continue  # nobody would be left to share the noise with
         for epsilon in epsilons:
             for count in rounds or (None,):
-                plan = _plan(settings, schema, guess, mode=mode, epsilon=epsilon, rounds=count)
+                asked = _asked(settings, guess, mode=mode, epsilon=epsilon, rounds=count)
+                plan = _plan(asked, schema, guess)
                 noise = noise_of_all_rounds(plan)
                 found.append(
                     Offer(
@@ -168,14 +173,15 @@ def offers(
                         gains=gains_bought(
                             plan, patients=guess.sites * guess.patients_per_site * settings.held_out.fraction
                         ),
+                        panel=panel_offer(asked, schema, hospitals=guess.sites, request=PanelRequest()),
                     )
                 )
     return tuple(found)
 
 
-def _plan(
-    settings: PlanSettings, schema: StudySchema, guess: Guess, *, mode: PrivacyMode, epsilon: float, rounds: int | None
-) -> StudyPlan:
+def _asked(
+    settings: PlanSettings, guess: Guess, *, mode: PrivacyMode, epsilon: float, rounds: int | None
+) -> PlanSettings:
     """rounds: None for the study's own."""
     asked = replace(settings.privacy, mode=mode, epsilon=epsilon)
     if mode is PrivacyMode.DISTRIBUTED and settings.privacy.mode is not PrivacyMode.DISTRIBUTED:
@@ -185,6 +191,10 @@ def _plan(
     if rounds is not None:
         left_open = tuple(each for each in settings.left_open if each != "training.rounds")
         settings = replace(settings, training=replace(settings.training, rounds=rounds), left_open=left_open)
+    return settings
+
+
+def _plan(settings: PlanSettings, schema: StudySchema, guess: Guess) -> StudyPlan:
     return plan_from(
         settings,
         schema,
@@ -315,6 +325,7 @@ def budget_in_words(found: Sequence[Offer], guess: Guess) -> str:
             f"{hazard_ratio_alone(guess):.2f} for a hospital alone.",
             *_calibration_words(found),
             *_gain_words(found),
+            *_panel_words(found),
             *_advice(found),
         ]
     )
@@ -362,6 +373,16 @@ def _gain_words(found: Sequence[Offer]) -> list[str]:
         "Layers are compared on patients who have all: of a half of them limits are 1.4 to 2 times as wide.",
         "",
     ]
+
+
+def _panel_words(found: Sequence[Offer]) -> list[str]:
+    """What a panel costs and gains with each offer, where one could gain anything. Rounds make no difference to it."""
+    lines = {
+        (offer.mode, offer.epsilon): f"  {offer.mode.value}, epsilon {offer.epsilon:g}: {offer.panel.words}"
+        for offer in found
+        if offer.panel is not None
+    }
+    return ["", *WHAT_A_PANEL_IS, *lines.values(), ""] if lines else []
 
 
 def _advice(found: Sequence[Offer]) -> list[str]:

@@ -77,6 +77,8 @@ UNITS = (16,)
 BASELINE_WEIGHT = 0.5
 CLIP, STOPPED = 2.0, 1.0
 CALIBRATION_ROUNDS = 3
+USUAL_ROW = 1.3
+"""Length of a patient's row in a calibration round: the root of 1 + f^2 and some more, at SPREAD."""
 FEWEST_ROUNDS = 20
 """Fewer leave no time to calibrate in."""
 
@@ -278,6 +280,17 @@ def _calibration(settings: PlanSettings, schema: StudySchema, rounds: int, *, po
     if possible and has_room and not settings.training.site_weights and rounds >= FEWEST_ROUNDS:
         return Choice(key, CALIBRATION_ROUNDS, "the last ones set level and spread of all risks right")
     return Choice(key, 0, "nothing bounds or noises patients, or rounds, strategy or model have no room for it")
+
+
+def calibration_error(settings: PlanSettings, schema: StudySchema, *, hospitals: int) -> float:
+    """Standard error that noise leaves in the spread of all risks after CALIBRATION_ROUNDS.
+
+    Each of T rounds has noise n sqrt(T); if the spread were wrong by all of itself, the sum that tells it would be off
+    by E SPREAD^2 / u, with u the larger of the bound and of a patient's usual row. settings: nothing left open.
+    """
+    expected = expectation(settings, schema, hospitals=hospitals, baseline_weight=settings.baseline_weight)
+    told = EVENTS * expected.patients * SPREAD**2 / max(settings.privacy.l2_norm_bound or 0.0, USUAL_ROW)
+    return expected.noise * math.sqrt(settings.training.rounds / CALIBRATION_ROUNDS) / told
 
 
 _LARGEST_DECAY = range_of(TrainingSpec, "weight_decay").usual_most

@@ -22,6 +22,7 @@ _HELP = "Read it from the section and key of the study file, for instance privac
 @click.option("--out", "run_folder", required=True, metavar="RUN", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--seed", type=click.IntRange(min=0), help="Picks split and initialisation, never the privacy noise.")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help=_HELP)
+@click.option("--panel", metavar="auto|N", help="Also a model of N markers; auto: of 40, if public numbers favour it.")
 @click.option("--resume", is_flag=True, help="Go on after the last finished round of RUN.")
 @click.option(
     "--engine", type=click.Choice(["grid", "ray"]), default="grid", show_default=True, help="Ray is an extra."
@@ -32,6 +33,7 @@ def simulate(
     run_folder: Path,
     seed: int | None,
     overrides: tuple[str, ...],
+    panel: str | None,
     resume: bool,
     engine: str,
     quiet: bool,
@@ -43,6 +45,7 @@ def simulate(
       oncofed simulate simulations/studies/demo/study.toml --out runs/demo
       oncofed simulate study.toml --out runs/strict --set privacy.epsilon=1 --seed 3
       oncofed simulate study.toml --out runs/strict --set privacy.epsilon=1 --seed 3 --resume
+      oncofed simulate study.toml --out runs/few --set privacy.mode=local --panel auto
 
     Ctrl-C loses no finished round: the same command with --resume goes on.
     """
@@ -53,6 +56,8 @@ def simulate(
     # Imported here so that `oncofed --help` answers at once; torch only after the study file was found to be sound.
     from oncofed.simulations.study import read_study  # noqa: PLC0415
 
+    if panel is not None:
+        overrides = (*overrides, "panel.auto=true" if panel == "auto" else f"panel.markers={panel}")
     study = read_study(study_file, overrides=overrides, seed=seed)
 
     import rich.console  # noqa: PLC0415

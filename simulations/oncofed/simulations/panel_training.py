@@ -11,7 +11,7 @@ judged on.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault
 from oncofed.explanation.panels import nested_panels, ranked_markers, with_released_effects
 from oncofed.privacy.accounting import PrivacyEvent
+from oncofed.protocol.plan import StudyPlan
 from oncofed.server.rounds.checkpoint import has_checkpoint
 from oncofed.server.rounds.rounds import RoundReport
 from oncofed.server.rounds.state import FederationState
@@ -76,20 +77,9 @@ def trained_panel(
 
     Its checkpoint is in a folder of its own in the run's. Raises FederationFailure.
     """
-    schema = patients.test.schema
-    ranked = ranked_markers(network, schema)
+    ranked = ranked_markers(network, patients.test.schema)
     markers = ranked[: study.panel.markers]
-    source = f"the released weights of {study.name}, all markers"
-    own = of_markers(patients, with_released_effects(schema, network, source=source).of_markers(markers))
-    trained_on = sum(map(len, own.hospitals.values()))
-    plan = simulated_plan(
-        of_panel(expecting(study.settings, trained_on), study.panel, own.test.schema),
-        own.test.schema,
-        study=f"{study.name}_{PANEL}",
-        roster=tuple(own.hospitals),
-        quorum=study.sites.quorum,
-        seed=study.seed,
-    )
+    own, plan = planned_panel(study, network, patients, markers)
     folder, x_test = run_folder / PANEL, torch.as_tensor(encode(own.test))
     folder.mkdir(exist_ok=True)
 
@@ -123,6 +113,26 @@ def trained_panel(
         path=panel_path(network, nested_panels(ranked), patients.test, rng=np.random.default_rng([study.seed, 5])),
     )
     return TrainedPanel(found, federated.releases)
+
+
+def planned_panel(
+    study: Study, network: PrognosisNetwork, patients: Consortium, markers: Sequence[str]
+) -> tuple[Consortium, StudyPlan]:
+    """The patients by these markers alone, and the plan of the second training. network: of all markers."""
+    source = f"the released weights of {study.name}, all markers"
+    schema = with_released_effects(patients.test.schema, network, source=source).of_markers(markers)
+    own = of_markers(patients, schema)
+    trained_on = sum(map(len, own.hospitals.values()))
+    settings = expecting(study.settings, trained_on)
+    plan = simulated_plan(
+        of_panel(settings, study.panel, own.test.schema, hospitals=len(own.hospitals)),
+        own.test.schema,
+        study=f"{study.name}_{PANEL}",
+        roster=tuple(own.hospitals),
+        quorum=study.sites.quorum,
+        seed=study.seed,
+    )
+    return own, plan
 
 
 def of_markers(patients: Consortium, schema: StudySchema) -> Consortium:

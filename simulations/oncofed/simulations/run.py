@@ -21,7 +21,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ from oncofed.simulations.study_table import table_of
 from oncofed.simulations.subgroups import subgroups, unknown_subgroups
 from oncofed.study.assay_settings import assays_of
 from oncofed.study.chosen_settings import chosen
-from oncofed.study.panel_settings import PANEL
+from oncofed.study.panel_settings import PANEL, decided
 from oncofed.study.value_settings import layers_of
 from oncofed.survival.network import PrognosisNetwork, network_with
 
@@ -105,10 +105,16 @@ def run_study(
     if explained not in patients.hospitals:
         known = ", ".join(patients.hospitals)
         raise InvalidInput([Fault("[study], explain_site", "is not a hospital of this study", f"Possible: {known}.")])
+    trained_on = sum(map(len, patients.hospitals.values()))
+    panel, why = decided(
+        expecting(study.settings, trained_on), schema, hospitals=len(patients.hospitals), request=study.panel
+    )
+    study = replace(study, panel=panel)
     unfit = [*unknown_subgroups(study.evaluation, schema), *panel_faults(study.panel, schema, engine)]
     if unfit := [*unfit, *assays_of(study.assays, schema)[1]]:
         raise InvalidInput(unfit)
-    trained_on = sum(map(len, patients.hospitals.values()))
+    if why:
+        note(why, about="panel")
     plan = plan_of(study, schema, roster=tuple(patients.hospitals), patients=trained_on)
     expected = expecting(study.first_settings, trained_on)
     for choice in chosen(expected, schema, hospitals=len(patients.hospitals)):

@@ -233,7 +233,7 @@ class EvaluationSpec:
 def _of_sums(panel: PanelRequest | None, known: Known) -> PanelRequest | None:
     """No bound is proven for two plans on the same patients where one of them draws patients by lot."""
     training, privacy = known.before.get("training"), known.before.get("privacy")
-    if panel is None or not panel.is_asked or training is None or privacy is None:  # the others are told already
+    if panel is None or not panel.is_wanted or training is None or privacy is None:  # the others are told already
         return panel
     if privacy.mode.private and training.mode is not TrainingMode.FULL_BATCH:
         what = f"trains twice on the same patients, of which no bound is proven in [training], mode {training.mode}"
@@ -307,8 +307,12 @@ class Study:
             del asked["evaluation"]["subgroups"]
         if self.settings.value == ValueRequest():
             del asked["settings"]["value"]
-        if not self.panel.is_asked:
+        if not self.panel.is_wanted:
             del asked["panel"]
+        elif self.panel.auto:  # its size was decided by public numbers, and not asked for
+            del asked["panel"]["markers"]
+        else:
+            del asked["panel"]["auto"]
         if not self.assays:
             del asked["assays"]
         if self.target_trial is None:

@@ -83,9 +83,10 @@ def _only_simulated(value: object, known: Known) -> object:
 
 
 def _not_between_hospitals(panel: PanelRequest | None, known: Known) -> PanelRequest | None:
-    if panel is not None and panel.is_asked:
+    if panel is not None and panel.is_wanted:
         what = "asks for a panel, which is trained in a simulation only, so far"
-        raise Wrong(what, "Leave it out. A study of fewer markers is a study with a schema of these.", key="markers")
+        remedy = "Leave it out. A study of fewer markers is a study with a schema of these."
+        raise Wrong(what, remedy, key="markers" if panel.is_asked else "auto")
     return panel
 
 

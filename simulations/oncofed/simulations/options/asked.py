@@ -175,7 +175,7 @@ def beside_the_rest(asked: TargetTrialSection | None, known: Known) -> TargetTri
         what = f'needs [training], mode "{TrainingMode.FULL_BATCH}"'
         raise Wrong(what, "Patients drawn by lot and whole sums have no bound together: leave one of both out.")
     panel = known.before.get("panel")
-    if panel is not None and panel.is_asked:
+    if panel is not None and panel.is_wanted:
         what = "does not go with [panel]: nobody has divided one budget among three trainings"
         raise Wrong(what, "Leave one of both out, or ask for it in a study of its own.")
     return asked
