@@ -1,0 +1,95 @@
+"""Would a person who tunes have done better than the settings that a study may leave open?
+
+python -m oncofed.simulations.settings_study STUDY.toml --out FOLDER [--seeds 11,12,13,14,15] [--set SECTION.KEY=VALUE]
+
+The study is trained with all of its settings left open, with those of its file, and with about a dozen others, each on
+several seeds, and judged on validation patients alone. FOLDER gets runs.csv (one row a run, after each run) and
+settings.md. The same command again goes on where it stopped; runs with settings that have changed are made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import click
+import pandas as pd
+import rich.console
+
+from oncofed.durable import replace_durably
+from oncofed.simulations.federation import expecting, simulated_plan
+from oncofed.simulations.settings_study.judging import folds_of, judged, with_validation
+from oncofed.simulations.settings_study.variants import variants_of
+from oncofed.simulations.settings_study.verdict import table_of
+from oncofed.simulations.study import Study, read_study
+from oncofed.simulations.study_table import table_of as table_of_study
+from oncofed.study.plan_settings import PlanSettings
+
+
+@click.command()
+@click.argument("study_file", metavar="STUDY.toml", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", "folder", required=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option("--seeds", default="11,12,13,14,15", show_default=True, help="Pick who trains and who judges.")
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="The same in every run.")
+def settings_study(study_file: Path, folder: Path, seeds: str, overrides: tuple[str, ...]) -> None:
+    """Compare what is left open with other settings, on validation patients."""
+    studies = [read_study(study_file, overrides=overrides, seed=int(seed)) for seed in seeds.split(",")]
+    table, schema, where = table_of_study(studies[0])
+    file = folder / "runs.csv"
+    rows = pd.read_csv(file).to_dict("records") if file.exists() else []
+    known = {row["settings"]: row for row in rows}
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for study in studies:
+        patients = with_validation(study, table, schema, where=where)
+        roster = tuple(patients.hospitals)
+        written = expecting(study.settings, sum(map(len, patients.hospitals.values())))
+        for variant in variants_of(written, schema, hospitals=len(roster)):
+            key = _hash(study, variant.settings)
+            if key not in known:
+                began = time.perf_counter()
+                plan = simulated_plan(
+                    variant.settings,
+                    schema,
+                    study=study.name,
+                    roster=roster,
+                    quorum=study.sites.quorum,
+                    seed=study.seed,
+                )
+                known[key] = {
+                    "settings": key,
+                    "variant": variant.name,
+                    "seed": study.seed,
+                    "part": study.seed % folds_of(study),
+                    "judged": len(patients.test),
+                    **asdict(judged(plan, patients, study)),
+                    "seconds": time.perf_counter() - began,
+                }
+                _write(file, pd.DataFrame(known.values()))
+            found.append(known[key] | {"variant": variant.name})
+            click.echo(
+                " ".join(
+                    f"{each:.3f}" if isinstance(each, float) else str(each) for each in list(found[-1].values())[1:]
+                ),
+                err=True,
+            )
+    told = table_of(pd.DataFrame(found), title=studies[0].title or studies[0].name)
+    told.show(rich.console.Console(width=160))
+    (folder / "settings.md").write_text(told.markdown())
+
+
+def _hash(study: Study, settings: PlanSettings) -> str:
+    """Names a run: the same settings of the same study and seed, whatever they are called."""
+    asked = [replace(study, settings=settings).hash]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+
+
+def _write(file: Path, table: pd.DataFrame) -> None:
+    replace_durably(file, table.to_csv(index=False).encode(), mode=0o644)
+
+
+if __name__ == "__main__":
+    settings_study()
