@@ -9,11 +9,10 @@ settings.md. The same command again goes on where it stopped; runs with settings
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import click
 import pandas as pd
@@ -24,71 +23,54 @@ from oncofed.simulations.federation import expecting, simulated_plan
 from oncofed.simulations.settings_study.judging import folds_of, judged, with_validation
 from oncofed.simulations.settings_study.variants import variants_of
 from oncofed.simulations.settings_study.verdict import table_of
-from oncofed.simulations.study import Study, read_study
+from oncofed.simulations.study import read_study
 from oncofed.simulations.study_table import table_of as table_of_study
-from oncofed.study.plan_settings import PlanSettings
+
+RUNS, PAGE = "runs.csv", "settings.md"
 
 
 @click.command()
 @click.argument("study_file", metavar="STUDY.toml", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--out", "folder", required=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option("--out", "folder", required=True, metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--seeds", default="11,12,13,14,15", show_default=True, help="Pick who trains and who judges.")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="The same in every run.")
 def settings_study(study_file: Path, folder: Path, seeds: str, overrides: tuple[str, ...]) -> None:
-    """Compare what is left open with other settings, on validation patients."""
+    """Compare what a study may leave open with other settings, on validation patients; minutes to an hour."""
     studies = [read_study(study_file, overrides=overrides, seed=int(seed)) for seed in seeds.split(",")]
     table, schema, where = table_of_study(studies[0])
-    file = folder / "runs.csv"
-    rows = pd.read_csv(file).to_dict("records") if file.exists() else []
-    known = {row["settings"]: row for row in rows}
+    file = folder / RUNS
+    made: dict[str, dict[str, Any]] = (
+        {str(row["settings"]): row for row in pd.read_csv(file).to_dict("records")} if file.exists() else {}
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    found = []
+    wanted = []
     for study in studies:
         patients = with_validation(study, table, schema, where=where)
         roster = tuple(patients.hospitals)
         written = expecting(study.settings, sum(map(len, patients.hospitals.values())))
         for variant in variants_of(written, schema, hospitals=len(roster)):
-            key = _hash(study, variant.settings)
-            if key not in known:
+            key = replace(study, settings=variant.settings).hash  # whatever the settings are called
+            if key not in made:
                 began = time.perf_counter()
                 plan = simulated_plan(
-                    variant.settings,
-                    schema,
-                    study=study.name,
-                    roster=roster,
-                    quorum=study.sites.quorum,
-                    seed=study.seed,
+                    variant.settings, schema, study=study.name, roster=roster, quorum=None, seed=study.seed
                 )
-                known[key] = {
+                found = judged(plan, patients, study)
+                made[key] = {
                     "settings": key,
                     "variant": variant.name,
                     "seed": study.seed,
                     "part": study.seed % folds_of(study),
                     "judged": len(patients.test),
-                    **asdict(judged(plan, patients, study)),
-                    "seconds": time.perf_counter() - began,
+                    **asdict(found),
+                    "seconds": round(time.perf_counter() - began, 2),
                 }
-                _write(file, pd.DataFrame(known.values()))
-            found.append(known[key] | {"variant": variant.name})
-            click.echo(
-                " ".join(
-                    f"{each:.3f}" if isinstance(each, float) else str(each) for each in list(found[-1].values())[1:]
-                ),
-                err=True,
-            )
-    told = table_of(pd.DataFrame(found), title=studies[0].title or studies[0].name)
+                replace_durably(file, pd.DataFrame(made.values()).to_csv(index=False).encode(), mode=0o644)
+                click.echo(f"seed {study.seed}, {variant.name}: {found.c_index:.3f}, slope {found.slope:.2f}", err=True)
+            wanted.append(made[key] | {"variant": variant.name})
+    told = table_of(pd.DataFrame(wanted), title=studies[0].title or studies[0].name)
     told.show(rich.console.Console(width=160))
-    (folder / "settings.md").write_text(told.markdown())
-
-
-def _hash(study: Study, settings: PlanSettings) -> str:
-    """Names a run: the same settings of the same study and seed, whatever they are called."""
-    asked = [replace(study, settings=settings).hash]
-    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
-
-
-def _write(file: Path, table: pd.DataFrame) -> None:
-    replace_durably(file, table.to_csv(index=False).encode(), mode=0o644)
+    (folder / PAGE).write_text(told.markdown(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def test_who_chooses_is_in_no_reported_test_part(tmp_path: Path) -> None:
     tested = set[str]()
     for seed in (1, 2, 11):
         study = read_study(path, seed=seed)
-        tested |= set(tested_by(study, table))
+        tested |= set(those_tested(study, table))
     patients = with_validation(read_study(path, seed=11), table, schema, where=where)
     choosing = set(patients.test.patient_ids)
     assert len(choosing) > 20
@@ -39,7 +39,7 @@ def test_who_chooses_is_in_no_reported_test_part(tmp_path: Path) -> None:
 def test_of_assigned_patients_a_fifth_of_those_who_train_chooses(tmp_path: Path) -> None:
     study = assigned(tmp_path)
     table, schema, where = table_of(study)
-    tested = set(tested_by(study, table))
+    tested = set(those_tested(study, table))
     assert len(tested) == 60
     chosen: list[str] = []
     for seed in range(11, 16):
@@ -80,7 +80,7 @@ def test_a_judgement_is_the_figure_of_a_whole_run_of_the_study(tmp_path: Path) -
     assert found.expected == pytest.approx(sum(each.expected for each in windows), rel=1e-9)
 
 
-def tested_by(study: Study, table: pd.DataFrame) -> tuple[str, ...]:
+def those_tested(study: Study, table: pd.DataFrame) -> tuple[str, ...]:
     schema = table_of(study)[1]
     cut = consortium(table, schema, where="table", sites=study.sites, evaluation=study.evaluation, seed=study.seed)
     return cut.test.patient_ids
