@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from tests.settings_studies import STUDY, written
 
+from oncofed.errors import InvalidInput
 from oncofed.protocol.plan import StudyPlan
 from oncofed.simulations.partition import Consortium
 from oncofed.simulations.settings_study import __main__ as command
@@ -62,3 +63,21 @@ def test_other_settings_of_the_file_are_judged_and_the_rest_is_kept(asked: list[
     written(tmp_path, STUDY.replace("weight_decay = 4", "weight_decay = 3"))
     told(tmp_path, "--seeds", "11,12")
     assert [plan.training.weight_decay for plan in asked[once:]] == [3.0, 3.0]
+
+
+def test_those_that_are_asked_for_alone_stand_beside_what_is_left_open(asked: list[StudyPlan], tmp_path: Path) -> None:
+    written(tmp_path)
+    told(tmp_path, "--seeds", "11,12", "--only", "decay x 2")
+    runs = pd.read_csv(tmp_path / "out" / command.RUNS)
+    assert runs["variant"].tolist() == [LEFT_OPEN, "decay x 2"] * 2
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [("11", "the same patients"), ("11,13", "the same patients"), ("11,11", "not distinct"), ("a", "not distinct")],
+)
+def test_seeds_that_tell_nothing_are_refused(seeds: str, words: str, asked: list[StudyPlan], tmp_path: Path) -> None:
+    written(tmp_path)
+    with pytest.raises(InvalidInput, match=words):
+        told(tmp_path, "--seeds", seeds)
+    assert not asked
