@@ -48,9 +48,8 @@ def settings_study(
         raise InvalidInput([Fault("--seeds", what, "Give some that follow each other, such as 11,12,13.")])
     table, schema, where = table_of_study(studies[0])
     file = folder / RUNS
-    made: dict[str, dict[str, Any]] = (
-        {str(row["settings"]): row for row in pd.read_csv(file).to_dict("records")} if file.exists() else {}
-    )
+    before = pd.read_csv(file).to_dict("records") if file.exists() else []
+    made: dict[str, dict[Any, Any]] = {str(row["settings"]): row for row in before}
     folder.mkdir(parents=True, exist_ok=True)
     wanted = []
     for study in studies:

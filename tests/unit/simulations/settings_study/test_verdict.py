@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ FIGURES = {LEFT_OPEN: (0.70, 0.72, 0.71), "steady": (0.71, 0.72, 0.71), "lucky":
 """By part: the best of all is the one that was lucky in the last part, which the others do not tell."""
 
 
-def table(figures: dict[str, tuple[float, ...]]) -> pd.DataFrame:
+def table(figures: Mapping[str, tuple[float, ...]]) -> pd.DataFrame:
     rows = [
         {"variant": name, "seed": 11 + part, "part": part, "c_index": value, "slope": 1.0 + part, "judged": 50}
         for part in range(3)
