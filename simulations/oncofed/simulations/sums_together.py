@@ -62,8 +62,8 @@ def sums_of_each(
             CutPart(_apart(part.input, place), _apart(part.at_output, place), part.parameters, part.outputs)
             for part in parts
         ]
-        total = nobody + BoundedSum(summed(network, own), bound)
-        yield BoundedSum(-total.vector, bound)
+        downhill = nobody + BoundedSum(summed(network, own), bound)
+        yield BoundedSum(-downhill.vector, bound)
 
 
 def _apart(rows: Tensor, place: slice) -> Tensor:
