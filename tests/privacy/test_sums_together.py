@@ -16,6 +16,7 @@ from oncofed.client.patients.calibration_sums import calibration_sum
 from oncofed.client.patients.training import ascent_sum, seen_in_round
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.ledger import MemoryLedger
+from oncofed.privacy.mechanism import cut_parts
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.protocol.plan import Bounding, ModelSpec, StudyPlan, TrainingSpec
 from oncofed.simulations import sums_together
@@ -100,7 +101,7 @@ def test_a_hospital_larger_than_a_batch_is_computed_by_itself(monkeypatch: pytes
     monkeypatch.setattr(sums_together, "PATIENTS_AT_ONCE", 50)
     spec = MODELS["one endpoint"]
     hospitals = hospitals_of(spec, seed=6)
-    plan = replace(plan_among(hospitals, spec, "not bounded"))
+    plan = plan_among(hospitals, spec, "not bounded")
     together = SumsTogether(plan, hospitals)
     for site, patients in hospitals.items():
         guard = simulated_guard(
@@ -119,11 +120,10 @@ def test_a_batch_of_rows_is_asked_about_at_once() -> None:
     spec = MODELS["one endpoint"]
     hospitals = hospitals_of(spec, seed=7)
     plan, calls = plan_among(hospitals, spec, "clipped"), []
-    right = sums_together.cut_parts
 
     def counted(network: object, patients: PatientTensors, **given: object) -> object:
         calls.append(len(patients))
-        return right(network, patients, **given)  # type: ignore[arg-type]
+        return cut_parts(network, patients, **given)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sums_together, "cut_parts", counted)
