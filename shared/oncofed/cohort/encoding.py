@@ -6,6 +6,7 @@ that a network without biases gives it a log hazard ratio of exactly 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.cohort.cohort import Cohort
-from oncofed.cohort.schema import Kind, Marker, MissingFlags, Modality, StudySchema
+from oncofed.cohort.schema import Kind, MissingFlags, Modality, StudySchema
 
 
 class Role(StrEnum):
@@ -60,22 +61,33 @@ def columns(schema: StudySchema) -> tuple[Column, ...]:
 
 def encode(cohort: Cohort) -> NDArray[np.float64]:
     """(patients, len(columns(schema))), float64, finite whatever the values: each row depends on its patient alone."""
-    schema = cohort.schema
-    blocks: list[NDArray[np.float64]] = []
-    for column, marker in enumerate(schema.markers):
-        encoding = schema.encoding_of(marker.modality)
-        blocks.extend(_value_columns(schema, marker, cohort.values[:, column]))
+    schema, values = cohort.schema, cohort.values
+    encodings = {modality: schema.encoding_of(modality) for modality in _present_modalities(schema)}
+    own: list[NDArray[np.float64] | None] = []  # None: of a marker that is a number
+    numbers: list[int] = []
+    for place, marker in enumerate(schema.markers):
+        encoding = encodings[marker.modality]
+        if marker.kind is Kind.CATEGORICAL:
+            own += [
+                (values[:, place] == index) * (encoding.weight * marker.weight)
+                for index, category in enumerate(marker.categories)
+                if category != marker.reference_category
+            ]
+        else:
+            own.append(None)
+            numbers.append(place)
         if encoding.missing_flags is MissingFlags.MARKER:
-            blocks.append(np.isnan(cohort.values[:, column]) * encoding.missing_weight)
-    for modality in _present_modalities(schema):
-        encoding = schema.encoding_of(modality)
+            own.append(np.isnan(values[:, place]) * encoding.missing_weight)
+    for modality, encoding in encodings.items():
         if encoding.missing_flags is MissingFlags.MODALITY:
-            members = [index for index, marker in enumerate(schema.markers) if marker.modality is modality]
-            unmeasured = np.isnan(cohort.values[:, members]).all(axis=1)
-            blocks.append(np.where(unmeasured, encoding.missing_weight, 0.0))
-    if not blocks:
-        return np.zeros((len(cohort), 0))
-    return np.column_stack(blocks)
+            members = [place for place, marker in enumerate(schema.markers) if marker.modality is modality]
+            own.append(np.where(np.isnan(values[:, members]).all(axis=1), encoding.missing_weight, 0.0))
+    encoded = np.empty((len(cohort), len(own)))
+    for place, column in enumerate(own):
+        if column is not None:
+            encoded[:, place] = column
+    encoded[:, [place for place, column in enumerate(own) if column is None]] = _standardised(schema, values, numbers)
+    return encoded
 
 
 def _present_modalities(schema: StudySchema) -> tuple[Modality, ...]:
@@ -83,15 +95,18 @@ def _present_modalities(schema: StudySchema) -> tuple[Modality, ...]:
     return tuple(modality for modality in Modality if modality in present)
 
 
-def _value_columns(schema: StudySchema, marker: Marker, values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    weight = schema.encoding_of(marker.modality).weight * marker.weight
-    if marker.kind is Kind.CATEGORICAL:
-        return [
-            (values == index) * weight
-            for index, category in enumerate(marker.categories)
-            if category != marker.reference_category
-        ]
-    limit = schema.largest_encoded_value
+def _standardised(schema: StudySchema, values: NDArray[np.float64], places: Sequence[int]) -> NDArray[np.float64]:
+    """(patients, places): all these markers at once. A thousand simulated hospitals of some patients each are many."""
+    markers, limit = [schema.markers[place] for place in places], schema.largest_encoded_value
+    weights = {modality: schema.encoding_of(modality).weight for modality in _present_modalities(schema)}
+    centre, scale, weight = (
+        np.array(constants, dtype=np.float64)
+        for constants in (
+            [marker.centre for marker in markers],
+            [marker.scale for marker in markers],
+            [weights[marker.modality] * marker.weight for marker in markers],
+        )
+    )
     with np.errstate(over="ignore"):  # beyond float64's range is beyond the limit, too
-        standardised = np.clip((values - marker.centre) / marker.scale, -limit, limit)
-    return [np.nan_to_num(standardised, nan=0.0) * weight]
+        standardised = np.clip((values[:, places] - centre) / scale, -limit, limit)
+    return np.nan_to_num(standardised, nan=0.0) * weight

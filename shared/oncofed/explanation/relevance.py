@@ -17,6 +17,7 @@ Everything here stays in the hospital.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -103,6 +104,7 @@ def fold_to_markers(relevance: FloatArray, columns: tuple[Column, ...]) -> tuple
     return names, by_marker.sums(relevance)
 
 
+@lru_cache(maxsize=4)  # a thousand simulated hospitals have the same columns
 def _by_marker(columns: tuple[Column, ...]) -> tuple[tuple[str, ...], MarkerColumns]:
     names = tuple(dict.fromkeys(column.source for column in columns))
     place = {name: index for index, name in enumerate(names)}

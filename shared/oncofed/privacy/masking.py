@@ -44,6 +44,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -113,6 +114,16 @@ def refuse_roster(roster: Sequence[str], *, plan_roster: Sequence[str], own: str
     It may when the roster is sorted and distinct, within the plan's, has at least K - dropouts members and two, and
     holds `own`.
     """
+    reasons = _faults_of_roster(tuple(roster), tuple(plan_roster), dropouts)
+    if own not in roster:
+        reasons = (*reasons, "its roster does not hold this hospital")
+    if reasons:
+        raise PrivacyRefusal("this attempt is refused: " + "; ".join(reasons))
+
+
+@lru_cache(maxsize=8)  # a thousand simulated hospitals are asked among the same thousand names
+def _faults_of_roster(roster: tuple[str, ...], plan_roster: tuple[str, ...], dropouts: int) -> tuple[str, ...]:
+    """Whichever hospital asks."""
     reasons = []
     if not _is_sorted(roster):
         reasons.append("its roster is not sorted and distinct")
@@ -126,10 +137,7 @@ def refuse_roster(roster: Sequence[str], *, plan_roster: Sequence[str], own: str
         )
     if len(set(roster)) < 2:
         reasons.append("a hospital by itself has nobody to hide its part among")
-    if own not in roster:
-        reasons.append("its roster does not hold this hospital")
-    if reasons:
-        raise PrivacyRefusal("this attempt is refused: " + "; ".join(reasons))
+    return tuple(reasons)
 
 
 class MaskingPairs:
@@ -177,12 +185,7 @@ def masked(vector: NDArray[np.int64], *, pairs: MaskingPairs, attempt: Attempt, 
     """
     own = pairs.own
     _refuse_unmaskable(pairs, attempt)
-    _refuse_wrapping(len(attempt.roster), largest_entry)
-    if vector.dtype != np.int64 or vector.ndim != 1:
-        raise PrivacyRefusal("only a vector of 64-bit integers can be masked")
-    if ((vector > largest_entry) | (vector < -largest_entry)).any():
-        raise PrivacyRefusal("an entry is larger than the range that the plan's public numbers allow")
-    words = vector.astype(np.uint64)  # two's complement: a negative integer is its residue modulo 2^64
+    words = residues(vector, sites=len(attempt.roster), largest_entry=largest_entry)
     streams = _Streams(attempt, pairs, len(vector))
     for peer in attempt.roster:
         if peer != own:
@@ -192,6 +195,16 @@ def masked(vector: NDArray[np.int64], *, pairs: MaskingPairs, attempt: Attempt, 
     return MaskedVector(own, attempt, words)
 
 
+def residues(vector: NDArray[np.int64], *, sites: int, largest_entry: int) -> NDArray[np.uint64]:
+    """The integers modulo 2^64, without any mask: nothing is hidden yet. Refuses what `masked` refuses of a vector."""
+    _refuse_wrapping(sites, largest_entry)
+    if vector.dtype != np.int64 or vector.ndim != 1:
+        raise PrivacyRefusal("only a vector of 64-bit integers can be masked")
+    if ((vector > largest_entry) | (vector < -largest_entry)).any():
+        raise PrivacyRefusal("an entry is larger than the range that the plan's public numbers allow")
+    return vector.astype(np.uint64)  # two's complement: a negative integer is its residue modulo 2^64
+
+
 def unmasked_sum(vectors: Sequence[MaskedVector], *, largest_entry: int) -> NDArray[np.int64]:
     """(parameters,): the sum of the vectors that were masked.
 
@@ -199,7 +212,7 @@ def unmasked_sum(vectors: Sequence[MaskedVector], *, largest_entry: int) -> NDAr
     the sum lies outside of what such vectors can add up to. Masks that did not cancel (another key, a changed byte)
     give uniform numbers, each of which stays inside by chance with probability K L / 2^63 only.
     """
-    if not vectors or len({vector.attempt for vector in vectors}) != 1:
+    if not vectors or any(vector.attempt != vectors[0].attempt for vector in vectors):
         raise PrivacyRefusal("masks cancel only within one attempt of one round of one plan, with one roster")
     roster = vectors[0].attempt.roster
     if tuple(sorted(vector.site for vector in vectors)) != roster:

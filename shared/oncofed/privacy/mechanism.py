@@ -103,11 +103,12 @@ def _sum_of(
     total = BoundedSum(np.zeros(sum(parameter.numel() for parameter in network.parameters())), l2_norm_bound)
     for start in range(0, len(patients), PATIENTS_AT_ONCE):
         some = patients.rows(slice(start, start + PATIENTS_AT_ONCE))
-        total = total + BoundedSum(_summed(network, parts_of(some)), l2_norm_bound)
+        total = total + BoundedSum(summed(network, parts_of(some)), l2_norm_bound)
     return total
 
 
-def _summed(network: PrognosisNetwork, parts: Sequence[CutPart]) -> NDArray[np.float64]:
+def summed(network: PrognosisNetwork, parts: Sequence[CutPart]) -> NDArray[np.float64]:
+    """(parameters,): over the patients of the parts, in the network's canonical order."""
     sums: dict[Tensor, Tensor] = {}
     for part in parts:
         summed = part.at_output.T @ part.input

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from oncofed.errors import PrivacyRefusal
 from oncofed.privacy.accounting import RELATION, PrivacyEvent, epsilon_of, smallest_noise_multiplier
@@ -306,9 +307,10 @@ def _some(names: tuple[str, ...]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
-def _objections_to_constants(plan: StudyPlan) -> list[str]:
+@lru_cache(maxsize=4)  # a thousand simulated hospitals are asked about one plan
+def _objections_to_constants(plan: StudyPlan) -> tuple[str, ...]:
     """Whether each public number lies in its range."""
-    return [f"its {each.where} is {told(each.number)}, outside {each.range.words}" for each in outside(plan)]
+    return tuple(f"its {each.where} is {told(each.number)}, outside {each.range.words}" for each in outside(plan))
 
 
 def _objections_to_integers(plan: StudyPlan) -> list[str]:

@@ -11,6 +11,7 @@ import itertools
 import json
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from oncofed.protocol.released_model import ReleasedModel
@@ -350,10 +351,13 @@ class StudyPlan:
         """The one JSON text of this plan: keys sorted, no spaces, ASCII."""
         return json.dumps(self.content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """SHA-256 of the canonical text."""
         return hashlib.sha256(self.canonical.encode()).hexdigest()
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
 
     @property
     def answer_keys(self) -> dict[str, bytes]:

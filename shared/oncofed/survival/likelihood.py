@@ -11,6 +11,7 @@ Source: Friedman, Annals of Statistics 10 (1982), equation 2.3.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -73,6 +74,16 @@ class PatientTensors:
     def fed(self) -> GridRows:
         """x as it is multiplied: the same in every round. No copy when x is on the grid already."""
         return on_grid(self.x, keep=True)
+
+    @staticmethod
+    def joined(several: Sequence[PatientTensors]) -> PatientTensors:
+        """Patients of several tables, one table after the other, each row as it is."""
+        parts = [torch.cat([getattr(each, part) for each in several]) for part in ("x", "events", "at_risk", "usable")]
+        found = PatientTensors(*parts)
+        if all(each.fed.values is each.x for each in several):
+            of_rows = (torch.cat([getattr(each.fed, part) for each in several]) for part in ("fits", "norms"))
+            found.__dict__["fed"] = GridRows(found.x, *of_rows)
+        return found
 
     def rows(self, index: Tensor | slice) -> PatientTensors:
         fed = self.fed.rows(index)

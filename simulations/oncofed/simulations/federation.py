@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from flwr.app import Context
 
 from oncofed.client.guard.desk import Desk, unsigned_desk
 from oncofed.client.guard.guard import Guard
+from oncofed.client.guard.sum_masks import Masks
 from oncofed.client.relay.relay import build_client_app
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
@@ -38,9 +40,11 @@ from oncofed.simulations.engines.in_process_grid import run_in_process
 from oncofed.simulations.engines.node_directory import answer_partition_queries, find_nodes, partition_of
 from oncofed.simulations.engines.ray_engine import run_on_ray
 from oncofed.simulations.engines.ray_hospitals import RayHospitals
-from oncofed.simulations.masking_keys import simulated_masks, simulated_member
+from oncofed.simulations.masking_keys import simulated_member
+from oncofed.simulations.ring_of_masks import ring_masks
 from oncofed.simulations.site_policy import site_policy
 from oncofed.simulations.study import Study
+from oncofed.simulations.sums_together import GuardInBatch, SumsTogether
 from oncofed.study.chosen_settings import patients_told
 from oncofed.study.plan_settings import PlanSettings, plan_from
 from oncofed.survival.follow_up import FloatArray
@@ -50,6 +54,8 @@ from oncofed.survival.network import PrognosisNetwork, parameter_vector
 Row = dict[str, Any]
 RoundFigures = Callable[[FederationState, RoundReport], Row]
 """What a simulation measures after each round, as more columns of the round table."""
+MasksOf = Callable[[StudyPlan, str], Masks | None]
+"""With what a hospital of the plan masks its sums: `ring_masks`, or `masking_keys.simulated_masks`."""
 
 
 class Engine(StrEnum):
@@ -146,7 +152,8 @@ def federate(
     summarised: Callable[[FederationState], None] = lambda state: None,
     unsummarised: Unsummarised = ends_the_run,
     first_weights: FloatArray | None = None,
-    guard: Callable[..., Guard] = Guard,
+    guard: Callable[..., Guard] | None = None,
+    masks: MasksOf = ring_masks,
     earlier: Earlier | None = None,
 ) -> Federated:
     """Train from the start, or from the run folder's checkpoint, to the plan's last round and its last summary.
@@ -156,7 +163,9 @@ def federate(
     summarised     told after each summary.
     unsummarised   told why a summary could not be had; the model is there all the same.
     first_weights  before the first round; None: of the plan's network, from its seed.
-    guard          makes each hospital's guard, from the arguments of `Guard`.
+    guard          makes each hospital's guard, from the arguments of `Guard`; None: one that computes the same sums
+                   together with others (`sums_together`).
+    masks          engine `grid` only. Of a ring or of all pairs: the result is the same bits.
     earlier        plans of the same study that have ended: each ledger goes on from what they spent. Engine `grid`
                    only.
 
@@ -177,9 +186,9 @@ def federate(
     else:
         largest_epsilon = None if earlier is None else earlier.epsilon
         hosts = LocalHospitals.of(
-            plan, hospitals, charges, held_out=held_out, guard=guard, largest_epsilon=largest_epsilon
+            plan, hospitals, charges, held_out=held_out, guard=guard, masks=masks, largest_epsilon=largest_epsilon
         )
-    states = [start]
+    states, kept = [start], _KeptCharges()
 
     def measured(state: FederationState, report: RoundReport) -> dict[str, Any]:
         states[:] = [state]
@@ -187,7 +196,7 @@ def federate(
             summarised(state)
         else:
             rows.append(_row(report) | figures(state, report))
-        return {"rounds": rows, "ledgers": _ledgers_to_json(hosts.ledgers)}
+        return {"rounds": rows, "ledgers": kept.of(hosts.ledgers)}
 
     def observed(state: FederationState, report: RoundReport) -> None:
         if run_folder is None:  # else each checkpoint has asked for it
@@ -246,8 +255,17 @@ def _row(report: RoundReport) -> Row:
     }
 
 
-def _ledgers_to_json(ledgers: Mapping[str, Ledger]) -> dict[str, list[dict[str, Any]]]:
-    return {site: [charge_to_json(charge) for charge in ledger.charges()] for site, ledger in ledgers.items()}
+class _KeptCharges:
+    """Ledgers as JSON. They only grow, so each charge is written once and not anew in each round."""
+
+    def __init__(self) -> None:
+        self._written: dict[str, list[dict[str, Any]]] = {}
+
+    def of(self, ledgers: Mapping[str, Ledger]) -> dict[str, list[dict[str, Any]]]:
+        for site, ledger in ledgers.items():
+            own = self._written.setdefault(site, [])
+            own += map(charge_to_json, ledger.charges()[len(own) :])
+        return self._written
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,26 +281,31 @@ class LocalHospitals:
         charges: Mapping[str, list[Charge]],
         *,
         held_out: Mapping[str, Cohort] | None = None,
-        guard: Callable[..., Guard] = Guard,
+        guard: Callable[..., Guard] | None = None,
+        masks: MasksOf = ring_masks,
         largest_epsilon: float | None = None,
     ) -> LocalHospitals:
         """One guard a hospital, in roster order, each with the charges its ledger already holds.
 
+        guard, masks     as in `federate`.
         largest_epsilon  as `site_policy` has it.
         """
-        policies = [site_policy(plan, site, largest_epsilon=largest_epsilon) for site in plan.roster]
+        policies = {site: site_policy(plan, site, largest_epsilon=largest_epsilon) for site in plan.roster}
+        patients = {site: patient_tensors(hospitals[site]) for site in plan.roster}
+        guard = guard or partial(GuardInBatch, together=SumsTogether(plan, patients))
         return LocalHospitals(
             tuple(
                 simulated_guard(
                     plan,
                     site,
-                    patient_tensors(hospitals[site]),
+                    patients[site],
                     MemoryLedger(policy.budget, charges.get(site, [])),
                     held_out=None if held_out is None else patient_tensors(held_out[site]),
                     guard=guard,
+                    masks=masks,
                     policy=policy,
                 )
-                for site, policy in zip(plan.roster, policies, strict=True)
+                for site, policy in policies.items()
             )
         )
 
@@ -313,6 +336,7 @@ def simulated_guard(
     *,
     held_out: PatientTensors | None = None,
     guard: Callable[..., Guard] = Guard,
+    masks: MasksOf = ring_masks,
     policy: SitePolicy | None = None,
 ) -> Guard:
     """A guard as a hospital runs it: its noise is the operating system's, whatever a simulation's seed.
@@ -326,6 +350,6 @@ def simulated_guard(
         patients=lambda: patients,
         ledger=ledger,
         noise=OperatingSystemNoise(),
-        masks=simulated_masks(plan, site),
+        masks=masks(plan, site),
         held_out=None if held_out is None else (lambda: held_out),
     )

@@ -27,10 +27,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow
+import pyarrow.parquet
 import torch
 
 from oncofed.cohort.cohort import Cohort
-from oncofed.cohort.encoding import columns, encode
+from oncofed.cohort.encoding import Column, columns, encode
 from oncofed.cohort.table import Tell, keep_to_oneself
 from oncofed.durable import UNFINISHED
 from oncofed.errors import Fault, InvalidInput
@@ -192,8 +194,9 @@ def _run(
     progress("measuring", 1, 3)
     beside = baselines(patients.hospitals, train=train, test=patients.test) if study.evaluation.baselines else None
     progress("measuring", 2, 3)
+    inputs = columns(patients.test.schema)
     relevances = {
-        site: _relevance(site, network, cohort)
+        site: _relevance(site, network, cohort, inputs)
         for site, cohort in patients.hospitals.items()
         if report or site == explained
     }
@@ -319,19 +322,24 @@ def _train(
     )
 
 
-def _relevance(site: str, network: PrognosisNetwork, cohort: Cohort) -> Relevance:
+def _relevance(site: str, network: PrognosisNetwork, cohort: Cohort, inputs: tuple[Column, ...]) -> Relevance:
     x = torch.as_tensor(encode(cohort))
-    names, by_marker = marker_relevance(network, x, columns(cohort.schema), endpoint=0)
+    names, by_marker = marker_relevance(network, x, inputs, endpoint=0)
     return Relevance(site, pd.DataFrame(by_marker, columns=list(names)), by_marker.sum(axis=1))
 
 
 def _write_explanations(run_folder: Path, hospitals: Mapping[str, Cohort], relevances: Mapping[str, Relevance]) -> None:
+    form: pyarrow.Schema | None = None  # found once: for a few patients of 350 markers it takes longer than the rest
     for site, relevance in relevances.items():
-        folder = run_folder / "sites" / site
+        folder, patients = run_folder / "sites" / site, list(hospitals[site].patient_ids)
         folder.mkdir(parents=True, exist_ok=True)
-        explained = relevance.table.assign(log_hazard_ratio=relevance.totals)
-        explained.insert(0, "patient_id", list(hospitals[site].patient_ids))
-        explained.to_parquet(folder / "explanations.parquet", index=False)
+        if form is None:
+            explained = relevance.table.assign(log_hazard_ratio=relevance.totals)
+            explained.insert(0, "patient_id", patients)
+            form = pyarrow.Schema.from_pandas(explained, preserve_index=False)
+        numbers = (*relevance.table.to_numpy().T, relevance.totals)
+        parts = [pyarrow.array(patients, form.types[0]), *(pyarrow.array(each, from_pandas=True) for each in numbers)]
+        pyarrow.parquet.write_table(pyarrow.Table.from_arrays(parts, schema=form), folder / "explanations.parquet")
 
 
 def _write(run_folder: Path, result: RunResult, network: PrognosisNetwork) -> Mapping[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from oncofed.privacy.policy import SitePolicy
 from oncofed.protocol.cards import card_of
 from oncofed.protocol.plan import StudyPlan
@@ -24,6 +26,11 @@ def site_policy(plan: StudyPlan, site: str, *, largest_epsilon: float | None = N
         largest_epsilon=plan.privacy.epsilon if largest_epsilon is None else largest_epsilon,
         delta=plan.privacy.delta,
         fewest_colluding_tolerated=plan.privacy.colluding,
-        verified_cards=frozenset(map(card_of, plan.members)),
+        verified_cards=_cards(plan),
         show_treatment_comparison=compares,
     )
+
+
+@lru_cache(maxsize=4)
+def _cards(plan: StudyPlan) -> frozenset[str]:
+    return frozenset(map(card_of, plan.members))

@@ -17,9 +17,9 @@ from oncofed.client.guard.one_thread import one_thread
 from oncofed.client.patients.training import ascent_sum
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.protocol.messages import ContributeRequest, Contribution
-from oncofed.protocol.plan import StudyPlan
+from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.simulations.benchmarks import __main__ as entry
-from oncofed.simulations.benchmarks import browser, contribution, masking, rounds
+from oncofed.simulations.benchmarks import browser, contribution, masking, rounds, scale
 from oncofed.simulations.benchmarks.contribution import contribution_table
 from oncofed.simulations.benchmarks.first_view import first_view_table
 from oncofed.simulations.benchmarks.made_up import model, patients, plan
@@ -84,6 +84,22 @@ def test_loop_and_grid_train_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rounds, "ascent_sum", half_a_direction)
     with pytest.raises(AssertionError, match="Not equal"):
         rounds_table(rounds=1, sites=(2,), with_ray=False)
+
+
+def test_rounds_of_thousands_are_compared_with_a_loop_that_does_their_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scale, "DEMONSTRATION", model(columns=5, hidden_units=(3,)))
+    monkeypatch.setattr(scale, "LOOP_SITES", 3)
+    computed: list[int] = []
+
+    def counted(study: StudyPlan, weights: np.ndarray, cohort: PatientTensors) -> BoundedSum:
+        computed.append(len(cohort))
+        return ascent_sum(study, weights, cohort)
+
+    monkeypatch.setattr(scale, "ascent_sum", counted)
+    table = scale.scale_table(rounds=2, sites=(4, 6))
+    assert [row[:2] for row in table.rows] == [(mode.value, count) for mode in PrivacyMode for count in ("4", "6")]
+    assert len(computed) == len(table.rows) * (scale.WARM_UP_ROUNDS + 2) * 3
+    assert sum("wanted at most 1.3" in note for note in table.notes) == len(table.rows)
 
 
 def test_a_masked_round_is_compared_with_a_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.client.guard.sum_masks import SumMasks
+from oncofed.client.guard.sum_masks import Masks
 from oncofed.client.patients.calibration_sums import calibration_sum
 from oncofed.client.patients.summaries import KINDS, Kinds, bounded_sum, refuse_unknown
 from oncofed.client.patients.training import ascent_sum, seen_in_round, weights_after_local_steps
@@ -133,7 +133,7 @@ class Guard:
         ledger: Ledger,
         noise: NoiseSource,
         answers: Answers | None = None,
-        masks: SumMasks | None = None,
+        masks: Masks | None = None,
         held_out: LoadPatients | None = None,
         kinds: Kinds = KINDS,
         told: Told = tell_nobody,

@@ -12,12 +12,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.privacy.masking import Attempt, MaskingPairs, masked, new_masking_key, public_masking_key_of
 from oncofed.privacy.release import Mask
+
+
+class Masks(Protocol):
+    """What a guard asks of the masks of its plan. A hospital's are `SumMasks`."""
+
+    def refuse_unless_fit(self, *, site: str) -> None:
+        """Raises PrivacyRefusal when the hospital `site` cannot mask with these."""
+        ...
+
+    def know(self, roster: Iterable[str]) -> bool:
+        """Whether each of these can be masked with."""
+        ...
+
+    def of(self, attempt: Attempt, *, own: str) -> Mask:
+        """The masks of the hospital `own` in this attempt."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,17 @@ def calibration_sum(plan: StudyPlan, weights: FloatArray, patients: PatientTenso
     network, total = network_with(plan.model, weights), np.zeros(plan.model.parameters)
     for start in range(0, len(patients), PATIENTS_AT_ONCE):
         some = patients.rows(slice(start, start + PATIENTS_AT_ONCE))
-        rows = cut(calibration_rows(network, some, cap=plan.privacy.hazard_cap), usable=some.usable)
-        total[: calibration_numbers(plan.model)] += rows.sum(dim=0).numpy()
+        total[: calibration_numbers(plan.model)] += bounded_rows(plan, network, some).sum(dim=0).numpy()
+    return in_a_rounds_units(plan, total)
+
+
+def bounded_rows(plan: StudyPlan, network: PrognosisNetwork, patients: PatientTensors) -> Tensor:
+    """(patients, `calibration_numbers`): what each adds, held to the bound."""
+    return cut(calibration_rows(network, patients, cap=plan.privacy.hazard_cap), usable=patients.usable)
+
+
+def in_a_rounds_units(plan: StudyPlan, total: FloatArray) -> BoundedSum:
+    """The sum of rows, as a round's sum is bounded."""
     bound = plan.privacy.l2_norm_bound
     return BoundedSum(total, math.inf) if bound is None else BoundedSum(total * bound, bound)
 

@@ -199,6 +199,6 @@ def exchange_seconds(study: StudyPlan) -> float:
 
 def _guards(study: StudyPlan, cohorts: Sequence[PatientTensors]) -> tuple[Guard, ...]:
     return tuple(
-        simulated_guard(study, site, cohort, MemoryLedger(site_policy(study, site).budget))
+        simulated_guard(study, site, cohort, MemoryLedger(site_policy(study, site).budget), masks=simulated_masks)
         for site, cohort in zip(study.roster, cohorts, strict=True)
     )

@@ -19,7 +19,6 @@ import rich.console
 import torch
 from torch import nn
 
-from oncofed.client.guard.guard import Guard
 from oncofed.client.guard.one_thread import one_thread
 from oncofed.cohort.encoding import encode
 from oncofed.errors import Fault, FederationFailure, InvalidInput
@@ -236,7 +235,7 @@ def _trained(
     telling: Telling,
 ) -> tuple[Federated, PrognosisNetwork | OtherNetwork]:
     failures: list[str] = []
-    guard: Any = Guard
+    guard = None
     if other is not None:
         guard = partial(OtherGuard, gradients=PatientGradients(other), failures=failures)
 
