@@ -180,7 +180,7 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("MappedOutcome.death, MappedOutcome.death_yes, MappedOutcome.death_no, MappedOutcome.contacts", _LABEL),
     ("MappedMarker.names, MappedMarker.name, MappedMarker.source, MappedMarker.column, MappedMarker.suffix", _LABEL),
     ("MappedMarker.codes, MappedMarker.analyte, MappedMarker.unit, MappedMarker.upper_limit_column", _LABEL),
-    ("MappedMarker.words, MappedMarker.without_row", _LABEL),
+    ("MappedMarker.words, MappedMarker.without_row, MappedMarker.may_be_absent, Source.servers", _LABEL),
     # The study file
     ("PlanSettings.left_open", _LABEL),
     ("Study.title, StudyHead.title", TextKind(_SENTENCE.words, _SENTENCE.most, or_empty=True)),
