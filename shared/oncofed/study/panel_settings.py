@@ -9,7 +9,7 @@ panel's. What noise leaves to be learned of one of its markers goes with 1 / v^2
 1, both trainings together give 1 - share + share v^2 / v'^2, the *gain*. The panel is taken to be of the markers with
 the largest public scales, which have the longest rows, so the gain is told too low rather than too high. Against it
 stands what the other markers would have told. WORTH was chosen on validation patients of the demonstration (gain 1.9:
-the panel was better in each of four settings) and of TCGA (1.0 to 1.4: it was not). All of it is of public numbers,
+the panel was better in seven of eight comparisons) and of TCGA (1.0 to 1.4: it was not). All of it is of public numbers,
 and known before anybody trains.
 """
 
@@ -41,7 +41,7 @@ weights whose spread is about right, and noise would change it by more than they
 LITTLE_NOISE = 0.9
 """Where noise leaves more than that of what all markers teach, there is nothing to gain."""
 WHAT_A_PANEL_IS = (
-    "Under noise a model of few markers is often the better one: what a patient may add to a sum is spent on these. A",
+    "Under noise a model of few markers may be the better one: what a patient may add to a sum is spent on these. A",
     "panel ([panel], in a simulation) is trained after all markers, on the same patients and within the same epsilon:",
 )
 
@@ -68,7 +68,7 @@ class PanelRequest:
     """Of the panel's training. Without it as many as are usual; they cost time alone."""
     auto: Annotated[bool, Rule(_without_a_size)] = False
     """In place of `markers`: 40 markers where the study's public numbers say, before anything is trained, that such a
-    panel is likely the better model ([how](study.md#panel)); else no panel, and all of the budget for all markers."""
+    panel is maybe the better model ([how](study.md#panel)); else no panel, and all of the budget for all markers."""
 
     @property
     def is_asked(self) -> bool:
@@ -104,7 +104,7 @@ class PanelOffer:
         first, second = (f"{each:.3g}" for each in self.epsilon)
         return (
             f"a panel of {self.markers} has {self.gain:.1f} times the budget a marker, and noise leaves "
-            f"{self.left:.0%} of what all markers teach: {'likely the better model' if self.pays else 'does not pay'} "
+            f"{self.left:.0%} of what all markers teach: {'maybe the better model' if self.pays else 'does not pay'} "
             f"(epsilon {first} for all markers, then {second} for the panel)"
         )
 
