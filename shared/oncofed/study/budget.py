@@ -43,6 +43,7 @@ from oncofed.protocol.expected_layout import OVERALL_WEIGHTS, expected_layout
 from oncofed.protocol.gain_layout import gain_layout
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.protocol.summary_spec import SummaryKind
+from oncofed.study.chosen_settings import SPREAD_OF_RISKS
 from oncofed.study.panel_settings import WHAT_A_PANEL_IS, PanelOffer, PanelRequest, panel_offer
 from oncofed.study.plan_settings import PlanSettings, plan_from
 
@@ -56,8 +57,6 @@ noise in full: at epsilon 1, with 1 %, they brought nothing; at epsilon 3, with 
 
 KEPT_EVENTS = 0.9
 """Of the events of patients set aside: stopped follow-up (`protocol.expected_layout`) leaves the others out."""
-SPREAD_OF_RISKS = 0.65
-"""Standard deviation of the log hazard ratio over expected events, of a model such as those of docs/benchmarks.md."""
 SPREAD_OF_GAINS = {SummaryKind.COMPARISON: 0.4, SummaryKind.VALUE: 0.2}
 """Standard deviation from patient to patient, in nats: of a gain over a comparator, and of a layer's share, of models
 such as those of docs/benchmarks.md."""

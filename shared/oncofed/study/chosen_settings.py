@@ -64,6 +64,8 @@ EVENTS = 0.3
 """Part of the patients whose event is seen."""
 SPREAD = 0.92
 """Standard deviation of the log hazard ratio: that of a prognosis with a C-index of 0.71, if nobody is censored."""
+SPREAD_OF_RISKS = 0.65
+"""The same over expected events, of what a model under noise comes to (docs/benchmarks.md)."""
 BINARY = 0.4
 """Standard deviation of a binary marker, or of a flag: one in five."""
 ENOUGH = 10.0
@@ -79,7 +81,7 @@ BASELINE_WEIGHT = 0.5
 CLIP, STOPPED = 2.0, 1.0
 CALIBRATION_ROUNDS = 3
 USUAL_ROW = 1.3
-"""Length of a patient's row in a calibration round: the root of 1 + f^2 and some more, at SPREAD."""
+"""Length of a patient's row in a calibration round: the root of 1 + f^2 and some more, at SPREAD_OF_RISKS."""
 FEWEST_ROUNDS = 20
 """Fewer leave no time to calibrate in."""
 
@@ -287,10 +289,10 @@ def calibration_error(settings: PlanSettings, schema: StudySchema, *, hospitals:
     """Standard error that noise leaves in the spread of all risks after CALIBRATION_ROUNDS.
 
     Each of T rounds has noise n sqrt(T); if the spread were wrong by all of itself, the sum that tells it would be off
-    by E SPREAD^2 / u, with u the larger of the bound and of a patient's usual row. settings: nothing left open.
+    by E SPREAD_OF_RISKS^2 / u, u the larger of the bound and of a patient's usual row. settings: nothing left open.
     """
     expected = expectation(settings, schema, hospitals=hospitals, baseline_weight=settings.baseline_weight)
-    told = EVENTS * expected.patients * SPREAD**2 / max(settings.privacy.l2_norm_bound or 0.0, USUAL_ROW)
+    told = EVENTS * expected.patients * SPREAD_OF_RISKS**2 / max(settings.privacy.l2_norm_bound or 0.0, USUAL_ROW)
     return expected.noise * math.sqrt(settings.training.rounds / CALIBRATION_ROUNDS) / told
 
 

@@ -9,8 +9,8 @@ panel's. What noise leaves to be learned of one of its markers goes with 1 / v^2
 1, both trainings together give 1 - share + share v^2 / v'^2, the *gain*. The panel is taken to be of the markers with
 the largest public scales, which have the longest rows, so the gain is told too low rather than too high. Against it
 stands what the other markers would have told. WORTH was chosen on validation patients of the demonstration (gain 1.9:
-the panel was better in seven of eight comparisons) and of TCGA (1.0 to 1.4: it was not). All of it is of public numbers,
-and known before anybody trains.
+the panel was better in seven of eight looks) and of TCGA (1.0 to 1.4: it was not). All of it is of public numbers, and
+known before anybody trains.
 """
 
 from __future__ import annotations
