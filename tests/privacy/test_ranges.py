@@ -368,6 +368,7 @@ def test_and_without_that_refusal_the_answer_does_not_say_whether_a_patient_is_t
 ) -> None:
     for home in (policy, trust):
         monkeypatch.setattr(home, "outside", lambda plan: [])
+    policy._objections_to_constants.cache_clear()
     with installed_node() as node:
         for one_is_older in (False, True):
             said = said_by_the_node(node, baseline_weight=baseline_weight, one_is_older=one_is_older)

@@ -81,8 +81,7 @@ class PatientTensors:
         parts = [torch.cat([getattr(each, part) for each in several]) for part in ("x", "events", "at_risk", "usable")]
         found = PatientTensors(*parts)
         if all(each.fed.values is each.x for each in several):
-            of_rows = (torch.cat([getattr(each.fed, part) for each in several]) for part in ("fits", "norms"))
-            found.__dict__["fed"] = GridRows(found.x, *of_rows)
+            found.__dict__["fed"] = GridRows.joined([each.fed for each in several], found.x)
         return found
 
     def rows(self, index: Tensor | slice) -> PatientTensors:

@@ -25,7 +25,7 @@ is taken as zeros and said to be so. Numbers below 2^-500 are taken as 0 where t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +60,11 @@ class GridRows:
     def rows(self, index: Tensor | slice) -> GridRows:
         """Some of them."""
         return GridRows(self.values[index], self.fits[index], self.norms[index])
+
+    @staticmethod
+    def joined(several: Sequence[GridRows], values: Tensor) -> GridRows:
+        """Those of several tables, one table after the other, each row as it is. values: theirs, joined."""
+        return GridRows(values, *(torch.cat([getattr(each, part) for each in several]) for part in ("fits", "norms")))
 
 
 def on_grid(rows: Tensor, *, keep: bool = False) -> GridRows:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import NullPool, create_engine
 from tests.command_line import oncofed
 from tests.end_to_end.malformed_models import MalformedModel
 from tests.omop_models import MODEL, assert_is, from_database, to_parquet, to_postgresql, to_sqlite, with_example
@@ -736,7 +736,7 @@ def test_a_drug_that_nobody_has_mapped_may_be_any(database: bool, tmp_path: Path
         folder = tmp_path / f"{len([*tmp_path.iterdir()])}"
         path = of_three(folder, DRUGS, **said)
         if database:
-            with create_engine(f"sqlite:///{folder / 'cdm.db'}").begin() as connection:
+            with create_engine(f"sqlite:///{folder / 'cdm.db'}", poolclass=NullPool).begin() as connection:
                 for file in (folder / "cdm").glob("*.csv"):
                     pd.read_csv(file).to_sql(file.stem, connection, index=False, if_exists="replace")
             from_sqlite = f'url_file = "{folder / "address"}"'
