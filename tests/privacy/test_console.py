@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import unescape
@@ -20,13 +21,16 @@ from tests.command_line import oncofed
 from tests.installed_node import SOURCE, InstalledNode, installed_node
 from tests.pages_hospital import PASSWORD, SECOND, Served, Window, served
 
-from oncofed.client.guard import taking
+from oncofed.client.guard import taking, trial
 from oncofed.client.install import deciding, plan_commands
+from oncofed.client.install.inbox import looked_at
 from oncofed.client.pages import console_pages
 from oncofed.client.pages.accounts import Role
-from oncofed.client.records import wishes
+from oncofed.client.records import approvals, wishes
+from oncofed.client.records.approvals import Approvals
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.decisions import Decision
+from oncofed.errors import InvalidInput
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.releases import release_of_round
 
@@ -57,7 +61,8 @@ class Site:
 
     def guard_looks(self) -> int:
         """What the guard starts where something is due."""
-        return taking.main(["taking", str(self.node.folder.root)])
+        ended = [taking.main(["taking", str(self.node.folder.root), kind]) for kind in ("declined", "approved")]
+        return max(ended)
 
     def state(self) -> Decision | None:
         found = self.node.approvals.find(self.hash)
@@ -436,9 +441,9 @@ def test_without_a_model_there_are_no_patients(site: Site) -> None:
 
 
 def looked(taker: taking.DecisionTaker) -> subprocess.Popen[bytes] | None:
-    """What is at work after one more look."""
+    """What is at work on approvals after one more look."""
     taker.look()
-    return taker._working
+    return taker._working.get(Decision.APPROVED)
 
 
 def test_the_guard_starts_the_taking_where_something_is_due_and_not_before(
@@ -477,3 +482,91 @@ def test_nobody_is_asked_twice_for_a_decision_that_two_processes_take_at_once(si
     site.says(site.here.signed_in(FIRST), "approve")
     assert deciding.take(site.node.folder, site.hash) is not None
     assert deciding.take(site.node.folder, site.hash) is None
+
+
+# --- a withdrawal waits for nothing, and nothing overtakes it
+
+
+def during_the_trial(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """While an approval has its table and is not in force yet. Of its other process, whose lock is not this one's."""
+    real = Approvals.held
+
+    def tried(*args: object, **named: object) -> None:
+        monkeypatch.setattr(Approvals, "held", lambda self, *, seconds=None: nullcontext())
+        act()
+        monkeypatch.setattr(Approvals, "held", real)
+
+    monkeypatch.setattr(trial, "measured", lambda *args, **named: None)
+    monkeypatch.setattr(trial, "refuse_if_slow", tried)
+
+
+def test_what_was_declined_while_its_table_was_read_is_not_approved(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.says(site.here.signed_in(FIRST), "approve")
+    during_the_trial(monkeypatch, lambda: deciding.decline(site.node.folder, site.hash, by="root"))
+    deciding.take(site.node.folder, site.hash)
+    assert site.state() is Decision.DECLINED
+
+
+def test_a_decline_that_is_wanted_while_the_table_is_read_comes_first(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.says(site.here.signed_in(FIRST), "approve")
+    other = site.here.signed_in(SECOND)
+    page = other.get(site.address)
+    assert "Decline this plan" in page.text, "also while an approval is about to be taken"
+    during_the_trial(monkeypatch, lambda: site.says(other, "decline", page))
+    deciding.take(site.node.folder, site.hash)
+    assert site.state() is None
+    monkeypatch.undo()
+    assert site.guard_looks() == 0
+    assert site.state() is Decision.DECLINED
+
+
+def test_a_rule_for_two_that_comes_while_one_is_asked_keeps_one_from_approving(site: Site) -> None:
+    document = looked_at(site.node.folder, site.hash).document
+    site.node.set_policy("smallest_cohort = 50", "smallest_cohort = 50\npersons_to_approve = 2")
+    with pytest.raises(InvalidInput, match="persons_to_approve"):
+        deciding.approve(site.node.folder, document, source=SOURCE, by="root", looked_on="")
+    assert site.state() is None
+
+
+def test_a_decline_while_one_is_asked_at_a_terminal_keeps_that_one_from_approving(site: Site) -> None:
+    document = looked_at(site.node.folder, site.hash).document
+    deciding.decline(site.node.folder, site.hash, by="root")
+    with pytest.raises(deciding.WishRefused):
+        deciding.approve(site.node.folder, document, source=SOURCE, by="root", looked_on="")
+    assert site.state() is Decision.DECLINED
+
+
+def test_a_table_that_ends_the_process_keeps_no_other_plan_from_being_declined(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.says(site.here.signed_in(FIRST), "approve")
+    monkeypatch.setattr(approvals, "read_source_cohort", lambda *args: (_ for _ in ()).throw(MemoryError))
+    assert taking.main(["taking", str(site.node.folder.root), "approved"]) == 0
+    assert site.told()[-1] == ("decision_not_taken", "failed", FIRST)
+    site.says(site.here.signed_in(SECOND), "decline")
+    assert taking.main(["taking", str(site.node.folder.root), "declined"]) == 0
+    assert site.state() is Decision.DECLINED
+
+
+def test_a_decline_asks_no_policy_and_is_not_lost_by_another_one(site: Site) -> None:
+    for name in (FIRST, SECOND):
+        assert site.says(site.here.signed_in(name), "decline").status_code == 303
+    site.here.desk.accounts.set_enabled(SECOND, False)
+    (site.node.folder.policy).write_text("broken = [")
+    assert taking.main(["taking", str(site.node.folder.root), "declined"]) == 0
+    assert site.told()[-1] == ("declined", "budget", FIRST)
+
+
+def test_declines_are_taken_while_an_approval_is_at_work(site: Site) -> None:
+    taker = taking.DecisionTaker(site.node.folder, command=("/bin/sleep", "60", "#"))
+    site.says(site.here.signed_in(FIRST), "approve")
+    assert looked(taker) is not None
+    other = site.here.signed_in(SECOND)
+    site.says(other, "decline", other.get(site.address))
+    taker.look()
+    assert set(taker._working) == {Decision.APPROVED, Decision.DECLINED}
+    taker.end()

@@ -21,14 +21,15 @@ from pathlib import Path
 
 from oncofed.client.guard.policy_file import read_policy
 from oncofed.client.install.folder import NodeFolder
-from oncofed.client.records.wishes import Wishes, due, wishes_in
+from oncofed.client.records.decisions import Decision
+from oncofed.client.records.wishes import Wishes, decline_due, due, wishes_in
 from oncofed.errors import OncofedError
 from oncofed.supervision import end_with_parent
 from oncofed.texts import LogLines, shown
 
 SECONDS_BEFORE_AGAIN = 300.0
 """What was not taken is tried again, for a disk may be full or an account shut out; not at once: a table is large."""
-_ARGUMENTS = 2
+_ARGUMENTS = 3
 _AT_FAULT = 2
 _END_SECONDS = 5.0
 
@@ -48,50 +49,63 @@ class DecisionTaker:
         self._folder = folder
         self._wishes = wishes_in(folder.audit_log)
         self._command, self._clock = command, clock
-        self._working: subprocess.Popen[bytes] | None = None
-        self._tried: Mapping[str, Wishes] = {}
-        self._again_at = 0.0
+        self._working: dict[Decision, subprocess.Popen[bytes]] = {}
+        self._tried: dict[Decision, Mapping[str, Wishes]] = {}
+        self._again_at: dict[Decision, float] = {}
 
     def look(self) -> None:
-        """Start the process where a decision may be due and none is at work. What fails is logged, and tried again."""
-        if self._working is not None and self._working.poll() is None:
-            return
-        self._working = None
-        try:
-            wanted = self._wanted()
-            if wanted and (wanted != self._tried or self._clock() >= self._again_at):
-                self._tried, self._again_at = wanted, self._clock() + SECONDS_BEFORE_AGAIN
-                # A session of its own: it ends with the guard, and not with a key that was meant for it.
-                self._working = subprocess.Popen([*self._command, str(self._folder.root)], start_new_session=True)  # noqa: S603 - our own command
-        except (OncofedError, OSError) as failed:
-            if self._clock() >= self._again_at:
-                _log.error("whether a decision is wanted in the console cannot be told: %s", failed)
-                self._again_at = self._clock() + SECONDS_BEFORE_AGAIN
+        """Start a process for each kind of decision that may be due and has none at work: declines wait for no table.
 
-    def _wanted(self) -> Mapping[str, Wishes]:
+        What fails is logged, and tried again.
+        """
+        for decision in (Decision.DECLINED, Decision.APPROVED):
+            working = self._working.get(decision)
+            if working is not None and working.poll() is None:
+                continue
+            self._working.pop(decision, None)
+            again = self._clock() >= self._again_at.get(decision, 0.0)
+            try:
+                wanted = self._wanted(decision)
+                if wanted and (wanted != self._tried.get(decision) or again):
+                    self._tried[decision] = wanted
+                    self._again_at[decision] = self._clock() + SECONDS_BEFORE_AGAIN
+                    # A session of its own: it ends with the guard, and not with a key that was meant for it.
+                    self._working[decision] = subprocess.Popen(  # noqa: S603 - our own command
+                        [*self._command, str(self._folder.root), decision.value], start_new_session=True
+                    )
+            except (OncofedError, OSError) as failed:
+                if again:
+                    _log.error("whether a decision is wanted in the console cannot be told: %s", failed)
+                    self._again_at[decision] = self._clock() + SECONDS_BEFORE_AGAIN
+
+    def _wanted(self, decision: Decision) -> Mapping[str, Wishes]:
         """By plan: what enough persons want, if their accounts may decide. That the program looks at."""
-        known = {plan: wishes for plan, wishes in self._wishes.read().items() if wishes.approvals or wishes.decline}
-        if not known:
-            return known
-        policy, now = read_policy(self._folder.policy), datetime.now(UTC)
-        return {plan: wishes for plan, wishes in known.items() if due(wishes, policy, now=now) is not None}
+        known, now = self._wishes.read(), datetime.now(UTC)
+        if decision is Decision.DECLINED:
+            return {plan: wishes for plan, wishes in known.items() if decline_due(wishes, now=now)}
+        waiting = {plan: wishes for plan, wishes in known.items() if wishes.approvals}
+        if not waiting:
+            return waiting
+        policy = read_policy(self._folder.policy)
+        return {plan: wishes for plan, wishes in waiting.items() if due(wishes, policy, now=now)}
 
     def end(self) -> None:
         """A decision that is not taken yet is not: it is tried again when the guard has started."""
-        if self._working is None or self._working.poll() is not None:
-            return
-        self._working.terminate()
-        try:
-            self._working.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._working.kill()
-            self._working.wait()
+        for working in self._working.values():
+            if working.poll() is not None:
+                continue
+            working.terminate()
+            try:
+                working.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                working.kill()
+                working.wait()
 
 
 def main(arguments: list[str]) -> int:
-    """arguments: the program and the node's folder. Returns the exit status: 0 where each that was due was tried."""
-    if len(arguments) != _ARGUMENTS:
-        sys.stderr.write("usage: python -m oncofed.client.guard.taking NODE\n")
+    """arguments: the program, the node's folder, the kind of decision. Returns 0 where each that was due was tried."""
+    if len(arguments) != _ARGUMENTS or arguments[2] not in list(Decision):
+        sys.stderr.write("usage: python -m oncofed.client.guard.taking NODE approved|declined\n")
         return _AT_FAULT
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogLines("%(asctime)s %(levelname)s %(message)s"))
@@ -102,11 +116,11 @@ def main(arguments: list[str]) -> int:
     from oncofed.client.install.deciding import all_due  # noqa: PLC0415 - the guard itself loads no accounts
 
     folder = NodeFolder(Path(arguments[1]).absolute())
-    known = wishes_in(folder.audit_log)
+    known, decision = wishes_in(folder.audit_log), Decision(arguments[2])
     try:
-        for plan_hash in all_due(folder, iter(known.read().items())):
+        for plan_hash in all_due(folder, iter(known.read().items()), decision):
             _take(folder, plan_hash)
-        return 1 if all_due(folder, iter(known.read().items())) else 0
+        return 1 if all_due(folder, iter(known.read().items()), decision) else 0
     except OncofedError as failed:
         sys.stderr.write(f"decisions are not taken: {shown(str(failed))}\n")
         return _AT_FAULT
@@ -117,7 +131,7 @@ def _take(folder: NodeFolder, plan_hash: str) -> None:
 
     try:
         taken = take(folder, plan_hash)
-    except OncofedError as refused:
+    except Exception as refused:  # whatever it is, decisions about other plans are taken
         _log.error("a decision that persons want is not taken: %s", shown(str(refused)))
         return
     if taken is not None:

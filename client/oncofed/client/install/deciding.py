@@ -5,21 +5,22 @@ says so in the console, each says it with an account of the pages (`want`), whic
 more; then `take` looks whether enough want the same and takes it: in the command that spoke last, or in the guard's own
 process (`guard.taking`). The process of the pages takes none.
 
-Promises: one decision at a time; whatever the policy, the ledger and the table say is asked when it is taken, not when
-somebody wished it. Wishes count of accounts that are approvers and enabled at that moment, and two persons are two
+Promises: whatever the policy, the ledger and the table say is asked when a decision is taken, not when somebody wished
+it, and an approval that was declined while the table was read is not put into force. To decline waits for no table, and
+asks no policy. Wishes count of accounts that are approvers and enabled at that moment, and two persons are two
 accounts. What cannot be taken ends its wishes, and the reason is kept for whoever looks. Refused: a wish for a plan
 that was decided on since the person looked, for an unknown data source, and a second one by the same person.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from oncofed.client.guard.policy_file import read_policy
+from oncofed.client.guard.policy_file import NodePolicy, read_policy
 from oncofed.client.install.folder import NodeFolder, read_site
 from oncofed.client.install.inbox import approvals_of, find_hash, looked_at, offers_of
 from oncofed.client.install.kept_settings import accounts_of
@@ -37,14 +38,14 @@ from oncofed.client.records.wishes import (
     NOT_TAKEN,
     Reason,
     Wishes,
+    decline_due,
     due,
     wishes_in,
 )
 from oncofed.durable import replace_durably, unwritable
-from oncofed.errors import InvalidInput, OncofedError, PrivacyRefusal
+from oncofed.errors import Fault, InvalidInput, OncofedError, PrivacyRefusal
 from oncofed.plain_file import OtherKind, plain_bytes
 from oncofed.protocol.study_document import StudyDocument, document_bytes, schema_of
-from oncofed.turns import in_turn, opened_lock
 
 _LONGEST_WORDS = 20_000
 """Bytes that are kept of why a decision was not taken."""
@@ -85,19 +86,35 @@ def plan_in_words(folder: NodeFolder, document: StudyDocument, *, columns: int) 
     return f"{said}\n{known}"
 
 
-def approve(folder: NodeFolder, document: StudyDocument, *, source: str, by: str) -> Approval:
-    """Approve a plan for the patients that a data source holds now, and freeze them.
+def approve(folder: NodeFolder, document: StudyDocument, *, source: str, by: str, looked_on: str) -> Approval:
+    """Approve a plan for the patients that a data source holds now, and freeze them. One person says so.
 
-    Raises InvalidInput, PrivacyRefusal, RecordFailure; then nothing is approved.
+    looked_on  `Wishes.ended` when this person read the plan.
+
+    Raises InvalidInput (also where the policy asks for several persons by then), PrivacyRefusal, RecordFailure,
+    WishRefused; then nothing is approved.
     """
-    with _one_at_a_time(folder):
-        return _approve(folder, document, source=source, by=by)
+
+    def still_wanted() -> None:
+        refuse_one_person(read_policy(folder.policy))
+        if looked_on != _wishes(folder, document.plan.hash).ended:
+            raise WishRefused(Refused.DECIDED)
+
+    still_wanted()
+    return _approve(folder, document, source=source, by=by, still_wanted=still_wanted)
+
+
+def refuse_one_person(policy: NodePolicy) -> None:
+    """Raises InvalidInput where one person alone may not approve."""
+    if policy.persons_to_approve > 1:
+        what = f"asks for {policy.persons_to_approve} persons (persons_to_approve), and you have not said who you are"
+        remedy = "Add --as NAME: your account with the role approver (oncofed site pages add-user). Or use the console."
+        raise InvalidInput([Fault("policy: [node]", what, remedy)])
 
 
 def decline(folder: NodeFolder, plan_hash: str, *, by: str, reason: str = "") -> Approval:
-    """Decline a plan, or withdraw its approval. Its document may be lost."""
-    with _one_at_a_time(folder):
-        return _decline(folder, plan_hash, by=by, reason=reason)
+    """Decline a plan, or withdraw its approval. Its document may be lost. Waits for no table that is being read."""
+    return approvals_of(folder).decline(plan_hash, declined_by=by, now=datetime.now(UTC), reason=reason)
 
 
 def want(
@@ -116,8 +133,8 @@ def want(
 
     Raises WishRefused, InvalidInput for a plan that is not here, RecordFailure.
     """
-    with _one_at_a_time(folder):
-        wishes = wishes_in(folder.audit_log).read().get(plan_hash, NOBODY)
+    with approvals_of(folder).held():  # meanwhile nobody decides
+        wishes = _wishes(folder, plan_hash)
         if looked_on != wishes.ended:
             raise WishRefused(Refused.DECIDED)
         log = AuditLog(folder.audit_log)
@@ -132,6 +149,10 @@ def want(
         log.append(APPROVAL_WANTED, plan_hash=plan_hash, by=by, facts={"data_source": of})
 
 
+def _wishes(folder: NodeFolder, plan_hash: str) -> Wishes:
+    return wishes_in(folder.audit_log).read().get(plan_hash, NOBODY)
+
+
 def approvers(folder: NodeFolder) -> frozenset[str]:
     """Accounts that may say yes or no now."""
     return frozenset(each.name for each in accounts_in(accounts_of(folder)) if may_decide(each))
@@ -144,36 +165,52 @@ def may_decide(account: Account) -> bool:
 def take(folder: NodeFolder, plan_hash: str) -> Approval | None:
     """Take the decision about this plan that enough persons want; None where too few do.
 
+    A decline waits for nothing; an approval asks last whether the same is wanted still, and gives way where not.
+
     Raises as `approve`; then its wishes are over, and `why_not_taken` says why.
     """
-    with _one_at_a_time(folder):
-        wishes = wishes_in(folder.audit_log).read().get(plan_hash, NOBODY)
-        wanted = due(wishes, read_policy(folder.policy), now=datetime.now(UTC), may=approvers(folder).__contains__)
-        if wanted is None:
-            return None
-        decision, of, by = wanted
-        try:
-            if decision is Decision.DECLINED:
-                return _decline(folder, plan_hash, by=by, reason=of)
-            return _approve(folder, looked_at(folder, plan_hash).document, source=of, by=by)
-        except OncofedError as refused:
-            content = str(refused).encode("utf-8", "replace")[:_LONGEST_WORDS]
-            with unwritable(folder.approvals):
-                folder.approvals.mkdir(mode=0o700, exist_ok=True)
-            replace_durably(_words_file(folder, plan_hash), content)
-            AuditLog(folder.audit_log).append(NOT_TAKEN, plan_hash=plan_hash, code=_kind(refused), by=by)
-            raise
+    wanted = _due(folder, plan_hash)
+    if wanted is None:
+        return None
+    decision, of, by = wanted
+    if decision is Decision.DECLINED:
+        return decline(folder, plan_hash, by=by, reason=of)
+
+    def still_wanted() -> None:
+        if _due(folder, plan_hash) != wanted:
+            raise WishRefused(Refused.DECIDED)
+
+    try:
+        return _approve(folder, looked_at(folder, plan_hash).document, source=of, by=by, still_wanted=still_wanted)
+    except WishRefused:  # decided meanwhile, by this process's twin or by somebody who declined
+        return approvals_of(folder).find(plan_hash)
+    except Exception as refused:
+        content = str(refused).encode("utf-8", "replace")[:_LONGEST_WORDS]
+        with unwritable(folder.approvals):
+            folder.approvals.mkdir(mode=0o700, exist_ok=True)
+        replace_durably(_words_file(folder, plan_hash), content)
+        AuditLog(folder.audit_log).append(NOT_TAKEN, plan_hash=plan_hash, code=_kind(refused), by=by)
+        raise
 
 
-def all_due(folder: NodeFolder, known: Iterator[tuple[str, Wishes]]) -> list[str]:
-    """The plans about which a decision is due. known: wishes by plan hash. Reads no more than it must."""
-    waiting = [(plan_hash, wishes) for plan_hash, wishes in known if wishes.approvals or wishes.decline]
+def _due(folder: NodeFolder, plan_hash: str) -> tuple[Decision, str, str] | None:
+    wishes, may, now = _wishes(folder, plan_hash), approvers(folder).__contains__, datetime.now(UTC)
+    declined = decline_due(wishes, now=now, may=may)  # whatever has become of the policy
+    return declined or due(wishes, read_policy(folder.policy), now=now, may=may)
+
+
+def all_due(folder: NodeFolder, known: Iterator[tuple[str, Wishes]], decision: Decision) -> list[str]:
+    """The plans about which this decision is due. known: wishes by plan hash. Reads no more than it must."""
+    waiting = [(plan_hash, wishes) for plan_hash, wishes in known if wishes.approvals or wishes.declines]
     if not waiting:
         return []
-    policy, may, now = read_policy(folder.policy), approvers(folder), datetime.now(UTC)
-    return [
-        plan_hash for plan_hash, wishes in waiting if due(wishes, policy, now=now, may=may.__contains__) is not None
-    ]
+    may, now = approvers(folder).__contains__, datetime.now(UTC)
+    declined = [plan_hash for plan_hash, wishes in waiting if decline_due(wishes, now=now, may=may)]
+    if decision is Decision.DECLINED:
+        return declined
+    policy = read_policy(folder.policy)
+    found = [plan_hash for plan_hash, wishes in waiting if due(wishes, policy, now=now, may=may)]
+    return [plan_hash for plan_hash in found if plan_hash not in declined]
 
 
 def why_not_taken(folder: NodeFolder, plan_hash: str) -> str:
@@ -187,12 +224,14 @@ def _words_file(folder: NodeFolder, plan_hash: str) -> Path:
     return folder.approvals / f"{plan_hash}.refused"
 
 
-def _kind(refused: OncofedError) -> str:
-    kinds = ((InvalidInput, "faults"), (PrivacyRefusal, "refused"))
-    return next((kind for error, kind in kinds if isinstance(refused, error)), "records")
+def _kind(refused: Exception) -> str:
+    kinds = ((InvalidInput, "faults"), (PrivacyRefusal, "refused"), (OncofedError, "records"))
+    return next((kind for error, kind in kinds if isinstance(refused, error)), "failed")
 
 
-def _approve(folder: NodeFolder, document: StudyDocument, *, source: str, by: str) -> Approval:
+def _approve(
+    folder: NodeFolder, document: StudyDocument, *, source: str, by: str, still_wanted: Callable[[], None]
+) -> Approval:
     from oncofed.client.guard.trial import measured, refuse_if_slow  # noqa: PLC0415 - it loads torch
 
     policy, plan, site = read_policy(folder.policy), document.plan, read_site(folder).name
@@ -211,24 +250,8 @@ def _approve(folder: NodeFolder, document: StudyDocument, *, source: str, by: st
         trial=lambda file, sha256: refuse_if_slow(
             plan, measured(plan, site=site, policy=named.site_policy, file=file, sha256=sha256)
         ),
+        still_wanted=still_wanted,
     )
     if not offers_of(folder).path(plan.hash).exists():  # somebody else here has just said `forget`
         offers_of(folder).keep(plan.hash, document_bytes(document))
     return approved
-
-
-def _decline(folder: NodeFolder, plan_hash: str, *, by: str, reason: str) -> Approval:
-    return approvals_of(folder).decline(plan_hash, declined_by=by, now=datetime.now(UTC), reason=reason)
-
-
-@contextmanager
-def _one_at_a_time(folder: NodeFolder) -> Iterator[None]:
-    """Whoever comes second sees what the first one has decided."""
-    lock = folder.guard / ".deciding.lock"
-
-    def opened() -> int:
-        with unwritable(lock):
-            return opened_lock(lock)
-
-    with in_turn(lock, opened=opened):
-        yield

@@ -131,11 +131,8 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool, account: str 
         refuse_short(plan, where="HASH, with --yes", fewest=SHOWN_DIGITS)
     by = person()
     go_on_as("guard", folder)
-    policy = read_policy(folder.policy)
-    if account is None and policy.persons_to_approve > 1:
-        what = f"asks for {policy.persons_to_approve} persons (persons_to_approve), and you have not said who you are"
-        remedy = "Add --as NAME: your account with the role approver (oncofed site pages add-user). Or use the console."
-        raise InvalidInput([Fault("policy: [node]", what, remedy)])
+    if account is None:
+        deciding.refuse_one_person(read_policy(folder.policy))
     document = looked_at(folder, plan).document
     plan_hash = document.plan.hash
     looked_on = wishes_in(folder.audit_log).read().get(plan_hash, NOBODY).ended
@@ -145,7 +142,7 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool, account: str 
             click.echo("Not approved. To tell the coordinator: oncofed site decline")
             sys.exit(1)
     if account is None:
-        deciding.approve(folder, document, source=source, by=by)
+        deciding.approve(folder, document, source=source, by=by, looked_on=looked_on)
     else:
         name = _signed_in(folder, account)
         deciding.want(folder, plan_hash, Decision.APPROVED, of=source, by=name, looked_on=looked_on)

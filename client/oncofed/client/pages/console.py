@@ -165,7 +165,7 @@ class Console:
         wishes = self._wishes.read().get(plan.plan_hash, NOBODY)
         wanting = wishes.waiting(now)
         is_due = due(wishes, policy, now=now, may=approvers(self.folder).__contains__) is not None
-        last = max([each.at for each in (*wanting, wishes.decline) if each is not None], default="")
+        last = max([each.at for each in (*wanting, *wishes.declines)], default="")
         return PlanPage(
             line=_line(plan, wanting, digits=len(plan.plan_hash)),
             words=plan_in_words(self.folder, plan.document, columns=_COLUMNS).replace(_GOES_ON, " "),

@@ -173,11 +173,13 @@ class Approvals:
         approved_by: str,
         now: datetime,
         trial: Trial = no_trial,
+        still_wanted: Callable[[], None] = lambda: None,
     ) -> Approval:
         """Approve a plan for the patients that the source holds now, and freeze them.
 
-        ledger  of that source.
-        trial   of the frozen patients, before the approval is in force.
+        ledger        of that source.
+        trial         of the frozen patients, before the approval is in force.
+        still_wanted  asked last, when nobody else can decide any more; what it raises keeps it from being approved.
 
         Raises PrivacyRefusal with every objection (the trial's apart), InvalidInput with every fault of the table; then
         nothing is approved. What was approved before stays as it was.
@@ -213,6 +215,7 @@ class Approvals:
                 file_mark=file_mark(digest),
             )
             trial(self.patients_file(approval), approval.patients_sha256)
+            still_wanted()
             self._write(approval)
         return approval
 

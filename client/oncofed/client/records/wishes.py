@@ -6,8 +6,8 @@ but a line of the audit log: who, when, about which plan, for which data source 
 wish anything that is not written down, and what is in force has no other record than before.
 
 Promises: a decision, taken or refused, ends every wish for its plan; whoever wants it still says so again. One person
-counts once, however often and from wherever it was said. A wish to approve that waits longer than `LONGEST_WAIT` counts
-no more, because table and budget are others by then.
+counts once, however often and from wherever it was said. A wish that waits longer than `LONGEST_WAIT` counts no more,
+because table and budget are others by then.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ class Wish:
 class Wishes:
     """For one plan, since the last decision about it. ended: when that was, and which, as the log has it; or empty.
 
-    approvals  one a person, the oldest first.
+    approvals, declines  one a person, the oldest first.
     """
 
     ended: str = ""
     refused: bool = False
     approvals: tuple[Wish, ...] = ()
-    decline: Wish | None = None
+    declines: tuple[Wish, ...] = ()
 
     def approving(self, data_source: str, *, now: datetime) -> tuple[str, ...]:
         """Who wants it for this source, and has not waited too long."""
@@ -67,19 +67,27 @@ class Wishes:
 
     def waiting(self, now: datetime) -> tuple[Wish, ...]:
         """The approvals that count."""
-        return tuple(each for each in self.approvals if now - datetime.fromisoformat(each.at) <= LONGEST_WAIT)
+        return _fresh(self.approvals, now)
 
     def after(self, line: Line) -> Wishes:
         """With one more line about this plan."""
         if line.event in _ENDS:
             return Wishes(ended=f"{line.event} {line.time}", refused=line.event == NOT_TAKEN)
         if line.event == DECLINE_WANTED:
-            return replace(self, decline=Wish(line.by, line.time, line.code))
-        others = tuple(each for each in self.approvals if each.by != line.by)
-        return replace(self, approvals=(*others, Wish(line.by, line.time, line.facts.get("data_source", ""))))
+            return replace(self, declines=_with(self.declines, Wish(line.by, line.time, line.code)))
+        wish = Wish(line.by, line.time, line.facts.get("data_source", ""))
+        return replace(self, approvals=_with(self.approvals, wish))
 
 
 NOBODY = Wishes()
+
+
+def _with(wishes: tuple[Wish, ...], one: Wish) -> tuple[Wish, ...]:
+    return (*(each for each in wishes if each.by != one.by), one)
+
+
+def _fresh(wishes: tuple[Wish, ...], now: datetime) -> tuple[Wish, ...]:
+    return tuple(each for each in wishes if now - datetime.fromisoformat(each.at) <= LONGEST_WAIT)
 
 
 def wishes_after(known: Mapping[str, Wishes], lines: Iterable[Line]) -> dict[str, Wishes]:
@@ -91,15 +99,28 @@ def wishes_after(known: Mapping[str, Wishes], lines: Iterable[Line]) -> dict[str
     return found
 
 
+def _anybody(name: str) -> bool:
+    return True
+
+
+def decline_due(
+    wishes: Wishes, *, now: datetime, may: Callable[[str], bool] = _anybody
+) -> tuple[Decision, str, str] | None:
+    """As `due`, of a decline alone, for which no policy is asked: one person is enough."""
+    wish = next((each for each in _fresh(wishes.declines, now) if may(each.by)), None)
+    return None if wish is None else (Decision.DECLINED, wish.of, wish.by)
+
+
 def due(
-    wishes: Wishes, policy: NodePolicy, *, now: datetime, may: Callable[[str], bool] = lambda name: True
+    wishes: Wishes, policy: NodePolicy, *, now: datetime, may: Callable[[str], bool] = _anybody
 ) -> tuple[Decision, str, str] | None:
     """The decision that enough persons want: for which source or reason, and by whom; None where there is none.
 
     may  whether the account of this name may decide now.
     """
-    if wishes.decline is not None and may(wishes.decline.by):
-        return Decision.DECLINED, wishes.decline.of, wishes.decline.by
+    declined = decline_due(wishes, now=now, may=may)
+    if declined is not None:
+        return declined
     for source in policy.sources:
         names = [name for name in wishes.approving(source.name, now=now) if may(name)]
         if len(names) >= policy.persons_to_approve:
