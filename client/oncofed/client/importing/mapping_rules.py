@@ -55,7 +55,7 @@ def only_where(key: str, *choices: object) -> Rule:
 
 
 def told_apart(contacts: tuple[str, ...] | None, known: Known) -> tuple[str, ...] | None:
-    """Some source tells contacts. One column may have days of both events and contacts only where another says which."""
+    """Some source tells contacts. One column may have days of events and contacts only where another says which."""
     if known.before.get("event_date") and not contacts and not known.before.get("contacts", True):
         raise Wrong(*ABSENT)
     if known.before.get("event_date") in (contacts or ()) and known.before.get("event") is None:

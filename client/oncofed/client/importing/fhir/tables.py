@@ -257,7 +257,8 @@ class FhirFolder:
         if old := sum(self._old.get(kind, 0) for kind in kinds):
             yield f"{old:,} are copies or older versions of others, and do not count"
         if never := sum(self._never.get(kind, 0) for kind in kinds):
-            yield f"{never:,} are in error, cancelled, refuted, not done, of others (focus) or modified, and do not count"
+            what = "were entered in error, cancelled, refuted or not done, or are of others (focus) or modified"
+            yield f"{never:,} {what}, and do not count"
         for kind in kinds:
             yield from self.clock.notes(kind)
 
