@@ -348,7 +348,7 @@ def test_a_study_folder_is_not_drafted_and_told_so(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("{}")
     said = oncofed("cohort", "draft", str(tmp_path), "--out", str(tmp_path / "out"))
     assert said.code == 2
-    assert "is a study folder of cBioPortal, which is not drafted" in said.err
+    assert "is a study folder of cBioPortal, which is not drafted" in said.text
 
 
 def test_faults_of_all_sources_are_told_at_once(tmp_path: Path) -> None:
