@@ -142,7 +142,8 @@ def _told(spot: _Spot, kind: str, value: Any, context: Mapping[str, Any]) -> tup
         case "extra_forbidden":
             return "is not a known field", closest(spot.key, list(spot.known))
         case "too_short" | "too_long":
-            return _beyond(span_of(spot.name), len(value), "has a length")
+            span = span_of(spot.name)
+            return _beyond(span, len(value), "has a length")[0], f"List {span.words}; usual: {span.usual_words}."
         case "greater_than_equal" | "less_than_equal":
             return _beyond(RANGES[spot.name], value, "holds a number" if spot.listed else "is")
         case "enum" if spot.key not in spot.known:

@@ -101,7 +101,7 @@ def tell_alike(patient_ids: Sequence[str], *, where: str, tell: Callable[[str], 
 
     patient_ids  distinct. where: what the note calls their table.
     """
-    seen = Counter(map(_as_seen, patient_ids))
+    seen = Counter(map(as_seen, patient_ids))
     count = sum(times for times in seen.values() if times > 1)
     if count:
         tell(
@@ -110,7 +110,10 @@ def tell_alike(patient_ids: Sequence[str], *, where: str, tell: Callable[[str], 
         )
 
 
-def _as_seen(identifier: str) -> str:
+def as_seen(identifier: str) -> str:
+    """What people see of it: without capitals, blanks, forms of a letter (full width), letters of other alphabets."""
+    if identifier.isascii() and identifier.isprintable():
+        return identifier.replace(" ", "").casefold()
     whole = identifier if identifier.isascii() else unicodedata.normalize("NFKC", identifier)
     return "".join(letter for letter in whole if _is_seen(letter)).casefold().translate(_LOOKS_LIKE)
 

@@ -29,6 +29,7 @@ from oncofed.client.importing.gene_panels import (
     genes_of_matrix,
     genes_sequenced,
     is_covered,
+    mutations_of,
     with_columns,
 )
 from oncofed.client.importing.mapping import Source
@@ -40,6 +41,7 @@ from oncofed.client.importing.variant_rows import (
     BARCODE,
     GENE,
     SAMPLES_FILE,
+    class_of,
     refuse_nameless,
     refuse_unnamed,
     samples_of,
@@ -89,7 +91,7 @@ def read_part(
         panels = genes_of_matrix(study, source, folder, samples)
         frame, found = _matrix(study / name, genes, samples, patient, panels, source, tell)
     else:
-        name = MUTATIONS
+        name = mutations_of(study)
         frame, found = _mutations(study, source, genes, samples, patient, folder, may_be_absent, tell)
     primary = np.array([samples[each].primary for each in found], dtype=np.bool_)
     columns = [gene for gene in genes if gene in frame.columns]
@@ -180,7 +182,7 @@ def _mutations(
 ) -> tuple[pd.DataFrame, list[str]]:
     """A row for each sample that was sequenced, and which these are."""
     sequenced = _with_symbols(genes_sequenced(study, source, folder, known), genes, source)
-    frame = with_columns(study / MUTATIONS, [GENE, BARCODE, _CLASS], also=[_STATUS])
+    frame = with_columns(study / mutations_of(study), [GENE, BARCODE, _CLASS], also=[_STATUS])
     samples = [sample for sample in known if sample in sequenced]
     place = {sample: number for number, sample in enumerate(samples)}
     values = np.full((len(samples), len(genes)), np.nan)
@@ -195,12 +197,12 @@ def _mutations(
     status = frame[_STATUS].astype(str).str.strip().str.casefold() if _STATUS in frame.columns else [""] * len(frame)
     barcodes = identifiers(frame[BARCODE])
     sample_of = samples_of(barcodes, known, source)
-    kinds = [(kind or "").casefold() for kind in identifiers(frame[_CLASS])]
+    names = identifiers(frame[GENE])
+    kinds = [class_of(kind, gene) for kind, gene in zip(identifiers(frame[_CLASS]), names, strict=True)]
     whose_rows = [sample_of.get(barcode) for barcode in barcodes]
     rows = zip(whose_rows, kinds, status, strict=True)
     counting = [whose in place and kind not in silent and told not in _NO_MUTATION for whose, kind, told in rows]
-    names = identifiers(frame[GENE])
-    refuse_nameless(names[counting])
+    refuse_nameless(names[counting], genes)
     in_doubt = names[counting].dropna().unique()
     names = names.replace(genes_meant(in_doubt, genes, source.near_words, f'{MUTATIONS}: column "{GENE}"'))
     looked_at = [gene for gene, of in zip(genes, values.T, strict=True) if (of == 0).any()]

@@ -27,6 +27,7 @@ from oncofed.client.importing.patient_rows import PatientRows, Whose, distinct_p
 from oncofed.client.importing.readings import FloatArray, Mask
 from oncofed.client.importing.report import ImportReport, MarkerReport, SourceReport
 from oncofed.client.importing.source_tables import SourceTable, read_source_table
+from oncofed.client.importing.spellings import BUT_FOR, Spellings
 from oncofed.cohort.identifiers import identifiers_in
 from oncofed.cohort.schema import Kind, Marker, TimeUnit
 from oncofed.cohort.validation import named_columns, validate
@@ -258,6 +259,7 @@ class _Import:
             without_outcome=self.head.without_outcome,
             listed=self._kept() & ~self.at_fault,
             today=self.today,
+            beside=self.mapping.source(outcome.source).name != self.head.patients,
         )
         self.left_out |= imported.left_out
         self.at_fault |= imported.at_fault
@@ -285,6 +287,10 @@ class _Import:
         rows = self.rows[self.mapping.source(self.head.site_source).name]
         found = rows.column(self.head.site_column).words(rows.missing)
         places, names = pd.factorize(found, sort=True)
+        hospitals = {*names, *([] if self.head.site is None else [self.head.site])}
+        spellings = Spellings(hospitals)
+        if alike := sum(bool(spellings.near(name)) for name in hospitals):
+            rows.notes.append(f"{alike} hospitals would be another one {BUT_FOR}. If they are one: write it alike")
         values = np.where(places < 0, np.nan, places.astype(np.float64))
         picked = rows.one_each(values, self.head.site_column)
         if self.head.site is None:

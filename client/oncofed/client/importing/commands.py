@@ -57,6 +57,7 @@ def draft_files(
       oncofed cohort draft --url-file address --database-schema cdm --schema lung.schema.toml --out study
       oncofed cohort draft --url-file address --statement "SELECT * FROM research.patients" --out study
     """
+    from oncofed.client.importing.drafted_sources import refuse_study_folders
     from oncofed.client.importing.drafting import Draft, draft
     from oncofed.client.importing.fhir.drafted import draft_of_resources, of_resources
     from oncofed.client.importing.omop_drafting import OmopPlace, StudysSchema, draft_omop, is_model
@@ -75,6 +76,7 @@ def draft_files(
     model = len(sources) == 1 and is_model(sources[0])
     if schema_file is not None and (statements or (url_file is None and not model)):
         raise click.UsageError("--schema is for an OMOP model: a folder of its tables, or a database with --url-file.")
+    refuse_study_folders(sources)
     study = None if schema_file is None else StudysSchema(schema_file, read_schema(schema_file))
     if statements:
         drafted = draft(sources, beside=folder, statements=statements, url_file=url_file)

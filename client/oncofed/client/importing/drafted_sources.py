@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from enum import StrEnum
@@ -27,6 +27,7 @@ from oncofed.client.importing.readings import Column, numbers
 from oncofed.client.importing.source_tables import refuse_spreadsheets
 from oncofed.client.importing.spreadsheets import read_sheet, sheet_names
 from oncofed.client.importing.text_forms import form_of
+from oncofed.client.importing.variant_rows import SAMPLES_FILE
 from oncofed.cohort.csv_rows import COMMA
 from oncofed.cohort.table import keep_to_oneself, read_table
 from oncofed.cohort.text_form import Encoding, TextForm, plain_text
@@ -124,6 +125,18 @@ class DraftedSource:
             yield f'comment = "#"  {CONFIRM}'
         if self.decimal is not Decimal.POINT:
             yield f'decimal = "{self.decimal.value}"  {CONFIRM}'
+
+
+def refuse_study_folders(paths: Sequence[Path]) -> None:
+    """Raises InvalidInput: which of a study's hundreds of genes are markers, no file of it can suggest."""
+    remedy = "Write the mapping by hand, after the example of docs/import.md, A cBioPortal study folder."
+    faults = [
+        Fault(each.name, "is a study folder of cBioPortal, which is not drafted", remedy)
+        for each in paths
+        if (each / SAMPLES_FILE).exists()
+    ]
+    if faults:
+        raise InvalidInput(faults)
 
 
 def sources_in(path: Path, beside: Path) -> list[DraftedSource]:

@@ -26,7 +26,8 @@ FORM = TextForm(separator="\t", comment="#", quoted=False)
 NOT_SEQUENCED = ("", "NA")
 ALL_GENES = None
 """Of a sample that was sequenced as a whole."""
-MUTATIONS = "data_mutations.txt"
+MUTATIONS, _OLDER = "data_mutations.txt", "data_mutations_extended.txt"
+"""And as older public folders call it."""
 _PANEL = "gene_panel"
 """The property of a file meta_*.txt that names one panel for all samples of its profile."""
 _HEAD = 100
@@ -34,6 +35,11 @@ _HEAD = 100
 _PANELS, _SEQUENCED = "data_gene_panel_matrix.txt", "case_lists/cases_sequenced.txt"
 _PROFILES = {"data_cna.txt": "cna", "data_sv.txt": "structural_variants"}
 """The usual column of the panel matrix for a file."""
+
+
+def mutations_of(study: Path) -> str:
+    """How this folder calls the file of mutations."""
+    return _OLDER if (study / _OLDER).is_file() and not (study / MUTATIONS).is_file() else MUTATIONS
 
 
 def with_columns(path: Path, columns: list[str], *, also: list[str] | None = None) -> pd.DataFrame:
@@ -64,14 +70,14 @@ def _told(
     study: Path, source: Source, folder: Path, known: Collection[str]
 ) -> Iterator[tuple[str, Mapping[str, frozenset[str] | None]]]:
     """The files that say which samples were sequenced, and for which genes; the most exact one first."""
-    metas = _metas_of(study, MUTATIONS)
+    metas = _metas_of(study, mutations_of(study))
     one_for_all = any(each.get(_PANEL, "") not in NOT_SEQUENCED for each in metas)
     if (study / _PANELS).exists():  # its column may be absent where one panel is told for all
         must, may = ([SAMPLE], ["mutations"]) if one_for_all else ([SAMPLE, "mutations"], [])
         frame = with_columns(study / _PANELS, must, also=may)
         if "mutations" in frame.columns:
             yield _PANELS, _genes_of(_panel_of(frame, "mutations", known, source), _PANELS, study, source, folder)
-    for name, begin in ((_SEQUENCED, b"case_list_ids:"), (MUTATIONS, b"#sequenced_samples:")):
+    for name, begin in ((_SEQUENCED, b"case_list_ids:"), (mutations_of(study), b"#sequenced_samples:")):
         for line in file_content(study / name).split(b"\n", _HEAD)[:_HEAD] if (study / name).exists() else ():
             if line.startswith(begin):
                 names = line.removeprefix(begin).decode("utf-8", "replace").split()

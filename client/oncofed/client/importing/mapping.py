@@ -147,11 +147,11 @@ class Source:
     """Of a long table, where a missing row means something (`without_row`): whether a patient's row without a code, or
     without one of the system in which the mapping names them, is a fault, or left out and counted"""
     near_identifiers: Near | None = None
-    """Identifiers that would be a patient's but for capitals, blanks, punctuation or leading zeros, `A-1` for `A1`:
-    `alike` (the same patient) or `differ` (somebody else). Left out: a fault"""
+    """Identifiers that would be a patient's but for capitals, blanks, punctuation, letters that look alike or leading
+    zeros, `A-1` for `A1`: `alike` (the same patient) or `differ` (somebody else). Left out: a fault"""
     near_words: Near | None = None
-    """Cells that would be a word of `keep` or `codes`, or a gene of the mapping, but for capitals, blanks or
-    punctuation, `C341` for `C34.1`: `alike` (that word) or `differ` (another). Left out: a fault"""
+    """Cells that would be a word of `keep` or `codes`, or a gene of the mapping, but for capitals, blanks, punctuation
+    or letters that look alike, `C341` for `C34.1`: `alike` (that word) or `differ` (another). Left out: a fault"""
     panels: Path | None = None
     """Of mutations: the folder of the gene panels' files, `data_gene_panel_*.txt`; left out: the study folder"""
     whole: tuple[str, ...] = ()
@@ -166,7 +166,7 @@ class Source:
         "IGR",
         "RNA",
     )
-    """Of mutations: classes of variants that do not count"""
+    """Of mutations: classes of variants that do not count. `5'Flank` of TERT is of another class, `promoter`"""
     file: str | None = None
     """Of a matrix, with genes in rows and samples in columns: its name in the study folder"""
     samples: Annotated[Samples | None, only_where("part", *OF_STUDY_FOLDER)] = None
@@ -243,10 +243,11 @@ class MappedOutcome:
     event_date: Annotated[str | None, only_beside("time", beside=False), only_beside("event_time", beside=False)] = None
     """Instead of times: the column with the day of the event, which is empty without one. Where it holds the day of the
     event or of the last contact, whichever `event` says, list it under `last_contact` as well"""
-    last_contact: Annotated[tuple[str, ...], only_beside("event_date", needed=True), Rule(told_apart)] = ()
-    """Beside `event_date`: columns with days of contact, of which the latest counts"""
     contacts: Annotated[Mapping[str, tuple[str, ...]], only_beside("event_date")] = field(default_factory=dict)
     """Columns with days of contact in other sources, by the source's name: `{ laboratory = ["Entnahme"] }`"""
+    last_contact: Annotated[tuple[str, ...], only_beside("event_date"), Rule(told_apart)] = ()
+    """Beside `event_date`: columns with days of contact, of which the latest counts. Needed without
+    `contacts`"""
     entry: str | None = None
     """Delayed entry: the column with the time at which the patient came under observation. Who came before time zero
     was there from the start, and is counted"""

@@ -55,7 +55,9 @@ def only_where(key: str, *choices: object) -> Rule:
 
 
 def told_apart(contacts: tuple[str, ...] | None, known: Known) -> tuple[str, ...] | None:
-    """One column may have days of events and of contacts only where another says which it is."""
+    """Some source tells contacts. One column may have days of events and contacts only where another says which."""
+    if known.before.get("event_date") and not contacts and not known.before.get("contacts", True):
+        raise Wrong(*ABSENT)
     if known.before.get("event_date") in (contacts or ()) and known.before.get("event") is None:
         raise Wrong("makes an event of each last contact", "Name the column that says who had the event (event).")
     return contacts

@@ -73,13 +73,15 @@ def imported_outcome(
     without_outcome: Without,
     listed: Mask,
     today: date,
+    beside: bool = False,
 ) -> ImportedOutcome:
     """
     contacts  other sources, and their columns with days of contact.
     zero      (patients,) the day of time zero, if the mapping has one. listed: who is not left out already.
     today     nobody was seen later.
+    beside    whether its source is another than that of the patients.
     """
-    read = _Outcome(endpoint, outcome, rows, contacts, zero, unit, listed, today)
+    read = _Outcome(endpoint, outcome, rows, contacts, zero, unit, listed, today, beside)
     return read.imported(without_outcome)
 
 
@@ -93,6 +95,7 @@ class _Outcome:
     unit: TimeUnit
     listed: Mask
     today: date
+    beside: bool
 
     def imported(self, without_outcome: Without) -> ImportedOutcome:
         outcome, rows = self.outcome, self.rows
@@ -160,6 +163,8 @@ class _Outcome:
         """Of events without a date: a fault by itself, or because there are too many of them."""
         if self.outcome.without_date is WithoutDate.FAULT:
             remedy = 'Complete the source, or write without_date = "leave_out" or "censor".'
+            if self.beside and self.outcome.event is None:
+                remedy += " Where it has rows of patients without the event, keep the others alone (keep)."
             return self._note(undated, "has an event without a date", remedy)
         events = int(((followed.observed == 1) & self.listed).sum() + undated.sum())
         most = self.outcome.most_without_date
@@ -177,7 +182,9 @@ class _Outcome:
             if outcome.day_of_either and words is not None:
                 events = np.where(words == 0, np.nan, events)
             seen = [(rows, outcome.last_contact), *self.contacts]
-            contacts = latest([each.days(name, take=Take.MAX) for each, names in seen for name in names])
+            days = [each.days(name, take=Take.MAX) for each, names in seen for name in names]
+            contacts = latest(days)
+            words = self._words_of_rows(words, events, days[: len(outcome.last_contact)])
             cut = None if outcome.data_cut is None else ordinal(outcome.data_cut)
             followed = follow_up(words, events, contacts, cut=cut)
             return FollowUp(
@@ -196,7 +203,18 @@ class _Outcome:
             return FollowUp(np.where(np.isnan(words), np.nan, end), words, nothing, nothing, nothing, nothing, nothing)
         assert outcome.event_time is not None
         assert outcome.last_time is not None
-        return follow_up(words, self._times(outcome.event_time), self._times(outcome.last_time))
+        events, last = self._times(outcome.event_time), self._times(outcome.last_time)
+        return follow_up(self._words_of_rows(words, events, [last]), events, last)
+
+    def _words_of_rows(
+        self, words: FloatArray | None, events: FloatArray, contacts: Sequence[FloatArray]
+    ) -> FloatArray | None:
+        """Of a table beside that of the patients, a row that tells no time tells the event: in one of deaths, say."""
+        if words is not None or not self.beside:
+            return words
+        listed = np.zeros(self.rows.patients, dtype=np.bool_)
+        listed[self.rows.patient[self.rows.known]] = True
+        return np.asarray(~np.isnan(events) | (listed & np.isnan([*contacts]).all(axis=0)), dtype=np.float64)
 
     def _times(self, column: str) -> FloatArray:
         given = self.outcome.time_unit

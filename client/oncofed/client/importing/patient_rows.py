@@ -17,8 +17,9 @@ from oncofed.client.importing.mapping_choices import Near, Take, Without
 from oncofed.client.importing.moments import UNSAID, of_midnights, zone_of
 from oncofed.client.importing.readings import Column, Days, FloatArray, Mask, Places, numbers
 from oncofed.client.importing.rows_of_patients import pick
+from oncofed.client.importing.same_words import AS_STORED, TRUTHS
 from oncofed.client.importing.source_tables import SourceTable
-from oncofed.client.importing.spellings import Spellings, meant_by, remedy_of
+from oncofed.client.importing.spellings import BUT_FOR_ZEROS, Spellings, meant_by, remedy_of
 from oncofed.errors import Fault
 
 DISAGREE = "says different things of one patient in several rows"
@@ -122,7 +123,10 @@ class PatientRows:
         is_yes, is_no = column.among(yes), column.among(no)
         values = np.where(is_yes, 1.0, np.where(is_no, 0.0, np.nan))
         unknown = np.isnan(values) & ~column.empty(self.missing)
-        self.note(name, unknown, "is a word that the mapping does not list", f"List it under {keys}, or under missing.")
+        remedy = f"List it under {keys}, or under missing."
+        if (unknown & column.among([*TRUTHS])).any():
+            remedy += AS_STORED
+        self.note(name, unknown, "is a word that the mapping does not list", remedy)
         return self.one_each(values, name)
 
 
@@ -168,7 +172,7 @@ def distinct_patients(identifiers: Sequence[str], near: Near | None, where: str)
         doubted += bool(others) if near is None else before > 1
         if near is None or not before:
             kept[each] = None
-    what = "would be another patient's but for capitals, blanks, punctuation or leading zeros"
+    what = f"would be another patient's {BUT_FOR_ZEROS}"
     return tuple(kept), [Fault(where, what, remedy_of("near_identifiers"), doubted)] if doubted else []
 
 
@@ -189,7 +193,7 @@ def judge_strangers(rows: PatientRows, near: Mask, telling: Mask, *, unmet: bool
         what, remedy = "would be of a patient", remedy_of("near_identifiers")
         if rows.source.near_identifiers is not None:
             what, remedy = "would be of several patients", f"{rewrite}."
-        what += " but for capitals, blanks, punctuation or leading zeros"
+        what += f" {BUT_FOR_ZEROS}"
         rows.fault(rows.table.patient, count, what, remedy)
     if lacking and unmet and not count:
         remedy = f'{rewrite}. If indeed none is of a patient: of_nobody = "leave_out" and, of its markers and '

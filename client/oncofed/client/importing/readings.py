@@ -116,7 +116,7 @@ class Column:
 
     @cached_property
     def _spellings(self) -> Spellings:
-        return Spellings(self.distinct)
+        return Spellings(map(digits, self.distinct))
 
     def near(self, listed: Collection[str], named: Collection[str] = ()) -> Mask:
         """(rows,) whether a cell is nearly written as one of these words, and is none, of these or of `named`."""
@@ -124,7 +124,7 @@ class Column:
         for word in listed:
             near |= self._spellings.near_beginning(word[:-1]) if word.endswith("*") else self._spellings.near(word)
         is_one = self._among([*listed, *named])
-        places = [place for place, text in enumerate(self.distinct) if text in near and not is_one(text)]
+        places = [place for place, text in enumerate(self.distinct) if digits(text) in near and not is_one(text)]
         return np.isin(self.place, places) if places else np.zeros(len(self), dtype=np.bool_)
 
     def empty(self, missing: Collection[str]) -> Mask:

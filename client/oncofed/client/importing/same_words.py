@@ -12,6 +12,8 @@ import re
 from oncofed.cohort.letters import plain
 
 TRUTHS = {"true": 1.0, "false": 0.0}
+AS_STORED = ' What a spreadsheet shows as TRUE or WAHR it stores as a truth: write "true" and "false".'
+"""Of cells that are truths, for a remedy."""
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 
 

@@ -159,7 +159,8 @@ def _without_code(frame: pd.DataFrame, found: Mapping[str, Column], source: Sour
     without = (frame[UNCODED] > 0).to_numpy() if told else code.empty(source.missing or ())
     if source.part is Part.OMOP and any(word.isdecimal() for word in asked.named):
         without = without | code.among([f"{OF_SOURCE}*"])
-    return np.asarray(without & ~code.among(asked.named) & ~code.near(asked.named), dtype=np.bool_)
+    chosen, doubted = rows_of_words(code, asked.named, source.near_words)
+    return np.asarray(without & ~chosen & ~doubted, dtype=np.bool_)
 
 
 def _frame(

@@ -1,23 +1,35 @@
 """Which texts would be one, if all hands and programs wrote alike?
 
-Capitals, blanks, and what stands between letters and digits are written one way here and another way there: `C34.1` and
-`c341`, `A-1` and `A1`, `NKX2-1` and `NKX2.1`; and programs take the zeros in front of a number, `00123` and `123`.
-Whether two such texts mean one thing nobody can know: the mapping says it (`Near`), and until it does, they are a
-fault. Law: near is symmetric, and nothing is near to itself. Texts that have something between their letters at other
-places are not near: patient 1-11 is not 11-1.
+Capitals, blanks, letters that look alike, and what stands between letters and digits or about them are written one way
+here and another way there: `C34.1` and `c341!`, `A-1` and `#A1`, `NKX2-1` and `NKX2.1`; and programs take the zeros in
+front of a number, `00123` and `123`. Whether two such texts mean one thing nobody can know: the mapping says it
+(`Near`), and until it does, they are a fault. Law: near is symmetric, and nothing is near to itself. Texts that have
+something between their letters at other places are not near: patient 1-11 is not 11-1. Marks that mean something stay:
+of a number (1.5 is not 15, nor <5 or -5 five) and a minus at the end (HER2- is not HER2+).
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from oncofed.client.importing.mapping_choices import Near
-from oncofed.cohort.letters import plain
+from oncofed.cohort.identifiers import as_seen
 
-BUT_FOR = "but for capitals, blanks or punctuation"
+BUT_FOR = "but for capitals, blanks, punctuation or letters that look alike"
+BUT_FOR_ZEROS = f"{BUT_FOR}, or leading zeros"
+_DASHES = r"\-\u2010-\u2015\u2212"
+_ABOUT = re.compile(
+    rf"^(?:[^\w<>≤≥=~±+{_DASHES}]|_)+|(?:[^\w+{_DASHES}]|_|(?<=[^\w\s])-)+$|(?<=\w)\+$"  # C34.-, E11.9+; never HER2-
+)
+_AT_END = re.compile(r"[\W_]+$")
 _BETWEEN = re.compile(r"(?<=[^\W_])[._/:,\-\u2010-\u2015]+(?=[^\W_])")
+_NUMBER = re.compile(r"[+-]?\d(?:[.,]\d+|-\d)")
+"""With two digits or more before its mark it may be a code, of ICD-9: 162.9 is also written 1629."""
+_LONGEST = 6
+"""Of codes whose digits alone are nearly theirs, of OPS (5-323.43) or ICD-9: longer numbers are of other catalogues."""
 _ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 
 
@@ -30,8 +42,9 @@ class _Form(NamedTuple):
 
 
 def _form(text: str, *, zeros: bool) -> _Form:
-    folded = "".join(plain(text).casefold().split())
-    parted, whole = _BETWEEN.sub("-", folded), _BETWEEN.sub("", folded)
+    folded = as_seen(_ABOUT.sub("", text) or text)
+    parted = _BETWEEN.sub("-", folded)
+    whole = parted if _NUMBER.fullmatch(folded) else _BETWEEN.sub("", folded)
     is_whole = parted == whole
     if zeros or whole.isdecimal():  # a number of a catalogue, from which a spreadsheet takes them
         parted, whole = _ZEROS.sub("", parted), _ZEROS.sub("", whole)
@@ -63,14 +76,16 @@ class Spellings:
 
     def near_beginning(self, begin: str) -> set[str]:
         """Those that go on behind a beginning, written as this one or nearly so."""
-        form = _form(begin, zeros=self._zeros)
-        whole = re.sub(r"[\W_]+$", "", form.whole)
-        return {
-            text
-            for text, (parted, all_, is_whole) in self._forms.items()
-            if parted.startswith(form.parted)
-            or ((is_whole or form.is_whole) and len(all_) > len(whole) and bool(whole) and all_.startswith(whole))
-        }
+        bare = _AT_END.sub("", begin)
+        form = _form(bare, zeros=self._zeros)
+        parted = form.parted if bare == begin else f"{form.parted}-"
+        least, most = (1, _LONGEST) if form.whole.isdecimal() else (0, math.inf)
+
+        def goes_on(own: _Form) -> bool:
+            longer = most >= len(own.whole) > len(form.whole) > least
+            return longer and (own.is_whole or form.is_whole) and own.whole.startswith(form.whole)
+
+        return {text for text, own in self._forms.items() if own.parted.startswith(parted) or goes_on(own)}
 
 
 def meant_by(texts: Iterable[str], words: Spellings, near: Near | None) -> tuple[dict[str, str], frozenset[str]]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_choices import Near
-from oncofed.client.importing.spellings import BUT_FOR, Spellings, meant_by, remedy_of
+from oncofed.client.importing.spellings import BUT_FOR, BUT_FOR_ZEROS, Spellings, meant_by, remedy_of
 from oncofed.errors import Fault, InvalidInput
 
 SAMPLE = "SAMPLE_ID"
@@ -31,7 +31,7 @@ def samples_meant(
     others = {each for name, of in written.items() if name not in found for each in of}
     alike, doubted = meant_by(others, Spellings(known, zeros=True), source.near_identifiers) if others else ({}, ())
     if count := sum(name not in found and not {*of}.isdisjoint(doubted) for name, of in written.items()):
-        what = f"would be a {SAMPLE} of the study {BUT_FOR}, or leading zeros"
+        what = f"would be a {SAMPLE} of the study {BUT_FOR_ZEROS}"
         raise InvalidInput([Fault(where, what, remedy_of("near_identifiers"), count)])
     for name, of in written.items():
         if name not in found and (near := _first(of, alike)) is not None:

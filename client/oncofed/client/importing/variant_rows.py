@@ -6,6 +6,7 @@ this file calls otherwise.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 
 import pandas as pd
@@ -18,6 +19,8 @@ from oncofed.errors import Fault, InvalidInput
 
 BARCODE, GENE = "Tumor_Sample_Barcode", "Hugo_Symbol"
 SAMPLES_FILE = "data_clinical_sample.txt"
+_BETWEEN = re.compile(r"[\s;,|/&]+")
+_DAY, _NUMBERED = re.compile(r"(\d{1,2})[-. ]+([A-Za-z]{3})\.?", re.ASCII), re.compile(r"(\D+)(\d{1,2})", re.ASCII)
 _OF_GENES = f'{MUTATIONS}: column "{GENE}"'
 
 
@@ -31,12 +34,39 @@ def samples_of(barcodes: pd.Series, known: Collection[str], source: Source) -> M
     return found
 
 
-def refuse_nameless(names: pd.Series) -> None:
-    """names: of the variants that count, of samples that were sequenced. Raises InvalidInput."""
+def class_of(kind: str | None, gene: str | None) -> str:
+    """Of a variant, in small letters: in front of TERT lies its promoter, as cBioPortal's own loader has it."""
+    told = (kind or "").casefold()
+    return "promoter" if told == "5'flank" and (gene or "").casefold() == "tert" else told
+
+
+def refuse_nameless(names: pd.Series, genes: Collection[str]) -> None:
+    """names: of the variants that count, of samples that were sequenced. genes: of the mapping. Raises InvalidInput."""
     if count := int(names.isna().sum()):
         what = "names no gene, so that patients would have 0 of theirs"
         remedy = "Write the gene's symbol, or Unknown where a variant is of none."
         raise InvalidInput([Fault(_OF_GENES, what, remedy, count)])
+    others = names[~names.isin([*genes])]
+    several = others.map(lambda name: not {*_BETWEEN.split(name)}.isdisjoint(genes))
+    days = others.map(lambda name: any(_is_day_of(name, gene) for gene in genes))
+    faults = [
+        Fault(_OF_GENES, what, remedy, int(rows.sum()))
+        for rows, what, remedy in (
+            (several, "names several genes, one of them of the mapping", "Write a row for each gene."),
+            (days, "holds a day that a spreadsheet made of a gene of the mapping", "Write the gene's symbol, as text."),
+        )
+        if rows.any()
+    ]
+    if faults:
+        raise InvalidInput(faults)
+
+
+def _is_day_of(name: str, gene: str) -> bool:
+    """9-Sep (or 09. Sep) was SEPT9, and 1-Mrz MARCH1."""
+    found, symbol = _DAY.fullmatch(name), _NUMBERED.fullmatch(gene)
+    if found is None or symbol is None or int(found[1]) != int(symbol[2]):
+        return False
+    return symbol[1].casefold().startswith(found[2].casefold().replace("mrz", "mar"))
 
 
 def refuse_unnamed(

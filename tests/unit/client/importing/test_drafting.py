@@ -342,6 +342,15 @@ def test_what_people_have_confirmed_is_not_overwritten(tmp_path: Path) -> None:
     assert not (tmp_path / "schema.toml").exists()
 
 
+def test_a_study_folder_is_not_drafted_and_told_so(tmp_path: Path) -> None:
+    """Also after an import, whose report would look like resources of FHIR."""
+    (tmp_path / "data_clinical_sample.txt").write_text("PATIENT_ID\tSAMPLE_ID\n")
+    (tmp_path / "report.json").write_text("{}")
+    said = oncofed("cohort", "draft", str(tmp_path), "--out", str(tmp_path / "out"))
+    assert said.code == 2
+    assert "is a study folder of cBioPortal, which is not drafted" in said.text
+
+
 def test_faults_of_all_sources_are_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("")
     (tmp_path / "b.csv").write_text("id,x\n1,2,SECRET\n")

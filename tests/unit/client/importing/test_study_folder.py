@@ -391,6 +391,47 @@ def test_a_silent_class_has_no_capitals(folder: Path) -> None:
     assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
 
 
+def tp53_as(folder: Path, name: str) -> None:
+    """The markers, panels and variants of TP53 are of another gene."""
+    for path in folder.iterdir():
+        if path.is_file():
+            path.write_text(path.read_text().replace("TP53", name))
+
+
+def test_a_variant_of_the_promoter_of_tert_counts(folder: Path) -> None:
+    """As cBioPortal's own loader has it; in front of other genes lies none that is known."""
+    tp53_as(folder, "TERT")
+    before = imported(folder).table.to_pandas()
+    path = folder / "data_mutations.txt"
+    nearly(folder, path.name, r"^(TERT\t.*)Missense_Mutation", r"\g<1>5'Flank")
+    assert "5'Flank" in path.read_text()
+    assert_is(imported(folder).table.to_pandas(), before)
+    path.write_text(path.read_text().replace("5'Flank", "3'Flank"))
+    assert not imported(folder).table.to_pandas().equals(before)
+
+
+@pytest.mark.parametrize(
+    ("gene", "written", "words"),
+    [
+        ("TP53", "TP53;WRAP53", "names several genes"),
+        ("TP53", "WRAP53, TP53", "names several genes"),
+        ("SEPT9", "9-Sep", "a day that a spreadsheet made"),
+        ("MARCH1", "01. Mrz", "a day that a spreadsheet made"),
+    ],
+)
+def test_a_cell_of_several_genes_or_of_a_day_is_no_silent_0(folder: Path, gene: str, written: str, words: str) -> None:
+    tp53_as(folder, gene)
+    path = folder / "data_mutations.txt"
+    path.write_text(re.sub(f"(?m)^{gene}\t", f"{written}\t", path.read_text(), count=1))
+    with pytest.raises(InvalidInput, match=words):
+        imported(folder)
+
+
+def test_the_older_name_of_the_mutations_is_read(folder: Path) -> None:
+    (folder / "data_mutations.txt").rename(folder / "data_mutations_extended.txt")
+    assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
+
+
 def metastasis_with_variant(folder: Path) -> str:
     """A patient whose primary tumour was sequenced for TP53 without a variant, while the metastasis has one."""
     truth = FOLDER.truth.set_index("patient_id")["TP53_mut"]

@@ -20,7 +20,7 @@ import pandas as pd
 
 from oncofed.client.importing.fhir.clock import Clock
 from oncofed.client.importing.fhir.contacts import Contacts
-from oncofed.client.importing.fhir.elements import OtherForm, object_of, reference_in, text_of
+from oncofed.client.importing.fhir.elements import OtherForm, is_told_otherwise, object_of, reference_in, text_of
 from oncofed.client.importing.fhir.files import Entry, FhirFiles
 from oncofed.client.importing.fhir.medications import Medications, codes_of_medication
 from oncofed.client.importing.fhir.register import Mask, Register
@@ -181,7 +181,7 @@ class FhirFolder:
         entry = replace(entry, resource=self.clock.of(entry.resource))
         resource, kind = entry.resource, entry.resource["resourceType"]
         own = text_of(resource, "id")
-        told, not_so = told_by(resource, self.wanted, self.today), is_not_so(resource)
+        told, not_so = told_by(resource, self.wanted, self.today), is_not_so(resource) or is_told_otherwise(resource)
         who = person(entry) if kind == "Patient" else None
         drug = codes_of_medication(entry, self.wanted) if kind == "Medication" else None
         name = f"{kind}/{own}" if own is not None else entry.full_url
@@ -257,7 +257,8 @@ class FhirFolder:
         if old := sum(self._old.get(kind, 0) for kind in kinds):
             yield f"{old:,} are copies or older versions of others, and do not count"
         if never := sum(self._never.get(kind, 0) for kind in kinds):
-            yield f"{never:,} were entered in error, cancelled, refuted or not done, and do not count"
+            what = "were entered in error, cancelled, refuted or not done, or are of others (focus) or modified"
+            yield f"{never:,} {what}, and do not count"
         for kind in kinds:
             yield from self.clock.notes(kind)
 
