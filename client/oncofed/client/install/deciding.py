@@ -68,7 +68,7 @@ class WishRefused(OncofedError):
 
 
 _REFUSED = {
-    Refused.DECIDED: "This plan was decided on, or offered anew, since you looked at it. Look again.",
+    Refused.DECIDED: "This plan was decided on since you looked at it. Look again.",
     Refused.SAID: "You have said so already. Another person must say it, too.",
     Refused.SOURCE: "The policy has no data source of this name.",
 }
