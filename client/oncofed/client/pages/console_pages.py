@@ -4,8 +4,8 @@ An approver reads a plan, and says yes or no with the own password once more; `i
 What somebody says is an entry of the audit log, and so is every refusal before it is answered.
 
 Refused: a form that the session's own page of this very plan, as it stood then, did not hold; a plan that was decided
-on, or a decision about it refused, since that page; a wrong password, slowed down as at the sign-in; a second yes by the same
-account, from whatever tab or machine; a role that may only look.
+on, or a decision about it refused, since that page; a wrong password, slowed down as at the sign-in; a second yes by
+the same account, from whatever tab or machine; a role that may only look.
 """
 
 from __future__ import annotations
