@@ -185,8 +185,8 @@ def test_a_resumed_run_charges_each_round_once(tmp_path: Path) -> None:
     assert epsilon == pytest.approx(expected, rel=1e-4)
 
 
-MANY_ROUNDS = 100
-"""So many that a run is killed in one of them: they take ten seconds and more."""
+MANY_ROUNDS = 60
+"""So many that a run is killed in one of them: they take seconds."""
 
 
 def test_killed_in_a_round_a_run_goes_on_where_it_was(tmp_path: Path, command: Command) -> None:

@@ -129,7 +129,7 @@ FOUR = TimeGrid((0.0, 6.0, 12.0, 24.0, 60.0))
 SHAPES = TimeShapes(1, 18.0, 0.5, (1, 2))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=12)
 @given(data=st.data())
 def test_no_outcome_passes_the_bound_and_the_weight_looks_at_none(data: st.DataObject) -> None:
     """Seen before the core's second look, which would leave out whoever is beyond."""

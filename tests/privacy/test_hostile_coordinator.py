@@ -231,7 +231,7 @@ HARMLESS: dict[str, Any] = {
 }
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=20, suppress_health_check=list(HealthCheck))
 @given(change=changes())
 @example(change=HARMLESS)
 @example(change=HARMLESS | {"added": {"noise-multiplier": 0.0}})

@@ -193,7 +193,7 @@ def tried_inside(case: Case) -> None:
     tried(case)
 
 
-@properly(250)
+@properly(120)
 @given(case=cases())
 def test_what_is_added_is_within_the_bound_whatever_the_plan_the_weights_and_the_patient(case: Case) -> None:
     tried_inside(case)
@@ -209,7 +209,7 @@ def test_so_it_is_in_ten_thousand_cases(case: Case) -> None:
 ANY_SIZE = st.one_of(st.floats(1e-300, LARGEST), st.sampled_from(SIZES[1:]))
 
 
-@properly(100)
+@properly(60)
 @given(case=cases(baseline_weight=ANY_SIZE))
 def test_and_with_a_baseline_weight_that_no_plan_may_have(case: Case) -> None:
     """The range is one defence; what is added is held to the bound without it."""
@@ -220,7 +220,7 @@ def test_patients_of_these_cases_do_add_something() -> None:
     """Else all of the above were true of zeros."""
     adding: dict[bool, list[bool]] = {False: [], True: []}
 
-    @properly(150)
+    @properly(80)
     @given(case=cases())
     def look(case: Case) -> None:
         parts = parts_of_case(replace(case, l2_norm_bound=1.0), case.patients)

@@ -94,7 +94,7 @@ def test_stray_quotes_join_no_rows(tmp_path: Path, rows: Rows, separator: str, l
     assert found in (None, meant(rows))
 
 
-@settings(IN_A_FOLDER, max_examples=40)
+@settings(IN_A_FOLDER, max_examples=20)
 @given(
     tables(),
     st.sampled_from(["\n", "\r\n", "\r"]),

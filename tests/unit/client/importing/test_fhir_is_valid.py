@@ -118,7 +118,7 @@ def imported(folder: Path, resources: list[Resource], *, bundle: bool) -> tuple[
 
 
 @given(hospitals(), st.integers(0, 99))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_an_import_is_valid_or_names_faults_and_is_the_same_in_any_order(resources: list[Resource], seed: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -139,7 +139,7 @@ def test_most_of_these_imports_succeed() -> None:
     codes = []
 
     @given(hospitals())
-    @settings(max_examples=25, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=15, deadline=None, database=None, derandomize=True)
     def count(resources: list[Resource]) -> None:
         with tempfile.TemporaryDirectory() as name:
             codes.append(imported(Path(name), resources, bundle=False)[0])

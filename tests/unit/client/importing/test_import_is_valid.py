@@ -80,7 +80,7 @@ def imported(folder: Path, clinic: list[str], laboratory: list[str]) -> tuple[in
 
 
 @given(patients(), results(), st.integers(0, 99))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=24, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_an_import_is_valid_or_names_faults_and_is_the_same_in_any_order(
     clinic: list[str], laboratory: list[str], seed: int
 ) -> None:
@@ -102,7 +102,7 @@ def test_most_of_these_imports_succeed() -> None:
     codes = []
 
     @given(patients(), results())
-    @settings(max_examples=25, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=15, deadline=None, database=None, derandomize=True)
     def count(clinic: list[str], laboratory: list[str]) -> None:
         with tempfile.TemporaryDirectory() as name:
             codes.append(imported(Path(name), clinic, laboratory)[0])
