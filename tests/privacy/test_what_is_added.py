@@ -227,7 +227,7 @@ def test_patients_of_these_cases_do_add_something() -> None:
         adding[case.hazard_cap is None].append(any(bool((part.at_output != 0).any()) for part in parts))
 
     look()
-    assert all(0.2 < np.mean(found) < 0.95 for found in adding.values())
+    assert min(map(sum, adding.values())) >= 5, "of about 20 and more; cases are drawn anew each time"
 
 
 # --- with a defence taken out

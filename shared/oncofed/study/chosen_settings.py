@@ -15,7 +15,8 @@ has n again, so rounds cost nothing by themselves.
 - *Bounding*: where there is enough, by covariates alone. A cut gradient depends on the outcome, which makes risks too
   extreme, and no later factor for everybody mends that; any bound below v is the same then, so there is no clip norm
   to tune. Where there is less, noise matters more than that bias, and a clip keeps small residuals at full length.
-- *Hidden units* beside the linear part, where UNITS_FROM events or more are left.
+- *Hidden units* beside the linear part, where UNITS_FROM events or more are left, and EVENTS_OF_A_WEIGHT for each of
+  their weights. With fewer they learn the patients and not the prognosis.
 - *Weight decay*: before anything is seen, let log hazard ratios have the standard deviation SPREAD over patients, and
   each encoded column be worth the same: a weight has the variance t^2 = SPREAD^2 / S. The best estimate of a normal
   weight from a gradient of information I with noise n v has the penalty 1 / (t^2 x information left). It is of the sum
@@ -77,6 +78,7 @@ ROUNDS = 120
 UNITS_FROM = 1_000
 """Events."""
 UNITS = (16,)
+EVENTS_OF_A_WEIGHT = 2
 BASELINE_WEIGHT = 0.5
 CLIP, STOPPED = 2.0, 1.0
 CALIBRATION_ROUNDS = 3
@@ -191,8 +193,9 @@ def _choices(settings: PlanSettings, schema: StudySchema, hospitals: int) -> Ite
     weight = settings.baseline_weight if "model.baseline_weight" in known else BASELINE_WEIGHT
     yield Choice("model.baseline_weight", weight, "half of a marker's, so that markers have more of a patient's bound")
     expected = expectation(settings, schema, hospitals=hospitals, baseline_weight=weight)
-    units = UNITS if expected.events >= UNITS_FROM or not settings.linear_branch else ()
-    why = f"noise leaves {expected.events:,.0f} events to learn from; {UNITS_FROM:,} pay for units"
+    pay = max(UNITS_FROM, EVENTS_OF_A_WEIGHT * UNITS[0] * expected.columns)
+    units = UNITS if expected.events >= pay or not settings.linear_branch else ()
+    why = f"noise leaves {expected.events:,.0f} events to learn from; {pay:,} pay for {UNITS[0]} units"
     yield Choice("model.hidden_units", units, why)
 
     stopped = privacy.mode.private and of_sums and expected.is_enough

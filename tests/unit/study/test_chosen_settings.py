@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner
 from tests.unit.study.test_explanation_settings import MEMBERS, SCHEMA
 
+from oncofed.cohort.encoding import columns as columns_of
+from oncofed.cohort.schema import Kind, Marker, Modality
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.errors import InvalidInput
 from oncofed.privacy.releases import release_of_round
@@ -206,6 +208,21 @@ def test_units_are_there_where_events_pay_for_them(tmp_path: Path) -> None:
     assert of(LOCAL, 150) == ((), Bounding.CLIP)
     assert of(NONE, 5_000) == ((16,), Bounding.CLIP)
     assert of(NONE, 150) == ((), Bounding.CLIP)
+
+
+def test_units_have_two_events_a_weight(tmp_path: Path) -> None:
+    """3 in 10 of the patients have the event: 10,000 of them pay for 93 columns, 32 events each."""
+    settings = replace(read_consortium(written(tmp_path, NONE)).settings, expected_patients=10_000)
+
+    def of(columns: int) -> tuple[int, ...]:
+        schema = parse_schema(SCHEMA, where="schema")
+        markers = tuple(Marker(f"m{number}", Modality.DNA_MUTATION, Kind.BINARY) for number in range(columns // 2))
+        schema = replace(schema, markers=markers)
+        assert len(columns_of(schema)) == columns, "each has a flag of its own"
+        return settled(settings, schema, hospitals=3).hidden_units
+
+    assert of(92) == (16,)
+    assert of(94) == ()
 
 
 def test_of_a_simulation_one_digit_of_its_patients_is_looked_at(tmp_path: Path) -> None:
